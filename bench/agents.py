@@ -25,12 +25,12 @@ import uvloop
 
 from greenroom.wire.messages import (
     Answer,
-    Capacity,
     CheckIn,
     Message,
     Observed,
     Register,
     Registered,
+    ReportedCapacity,
     digest,
 )
 
@@ -38,7 +38,7 @@ PAUSE_S: Final = 0.5
 """At least, and twice that at most, between two attempts after no Manager answered."""
 SILENT_S: Final = 5.0
 """An answer that is later than the hold by this counts as lost."""
-CAPACITY: Final = Capacity(cores=4, memory_bytes=16 << 30)
+CAPACITY: Final = ReportedCapacity(cores=4, memory_bytes=16 << 30)
 JOINING: Final = 4
 """So many Agents of a process register at the same time: they all wait for the lock of one join token."""
 

@@ -33,7 +33,7 @@ from tests.support.processes import answers
 from bench.agents import Second
 from bench.table import Figure, Point, percentile, spread
 from bench.zone import CHECK_IN_S, DEFAULTS
-from greenroom.core.events import Event
+from greenroom.core.events import ChangeEvent
 from greenroom.db.database import Database
 from greenroom.db.fleet.agents import EPOCH
 from greenroom.db.migrate import migrate
@@ -233,7 +233,7 @@ async def _sessions(made: Rig) -> dict[str, str]:
     found: dict[str, str] = {}
     for row in rows:
         found[await session(made.db, ToldAgent(door, agent_id=row["agent_id"]))] = row["agent_id"]
-        await made.db.notify(Event.agent(row["agent_id"]))
+        await made.db.notify(ChangeEvent.agent(row["agent_id"]))
 
     async def run() -> bool:
         left = await made.db.fetch("SELECT 1 FROM sessions WHERE status <> 'running'")
@@ -252,7 +252,7 @@ async def _instruct(made: Rig, sessions: dict[str, str]) -> dict[tuple[str, int]
             "UPDATE sessions SET generation = generation + 1 WHERE session_id = %s RETURNING generation", (session_id,)
         )
         committed[session_id, row["generation"]] = time.time()
-        await made.db.notify(Event.agent(agent_id))
+        await made.db.notify(ChangeEvent.agent(agent_id))
     return committed
 
 

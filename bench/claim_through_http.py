@@ -17,7 +17,7 @@ from tests.support import rows
 from bench.instance import Instance, instance
 from bench.line import Line
 from bench.table import Figure, median, percentile, spread
-from greenroom.core.events import Event
+from greenroom.core.events import ChangeEvent
 from greenroom.db.database import Database
 from greenroom.db.launch.claims import ClaimedSession, LedgerLine, claim
 
@@ -47,7 +47,7 @@ async def _bare(db: Database, config: str, config_hash: str, user_id: str) -> fl
     elapsed_ms = (time.perf_counter() - start) * 1000
     assert isinstance(claimed, ClaimedSession), claimed
     # Without the second it would be refilled later than the others.
-    await db.notify(Event.agent(claimed.agent_id), Event.staging(config))
+    await db.notify(ChangeEvent.agent(claimed.agent_id), ChangeEvent.staging(config))
     return elapsed_ms
 
 

@@ -17,20 +17,20 @@ import psycopg
 import uvloop
 
 from greenroom.db.migrate import migrate
-from greenroom.up.postgres import Account, Cluster, copy_binaries
+from greenroom.up.postgres import Account, PostgresCluster, copy_binaries
 
 T = TypeVar("T")
 
 
 @contextmanager
-def empty_server() -> Generator[Cluster]:
+def empty_server() -> Generator[PostgresCluster]:
     """A migrated PostgreSQL with its defaults (fsync on) on a unix socket."""
     account = Account("greenroom")
     folder = Path(tempfile.mkdtemp(prefix="gr-bench-", dir="/tmp"))
     shutil.chown(folder, account.uid, account.gid)
     folder.chmod(0o755)
     copy_binaries(folder / "install")
-    cluster = Cluster(folder / "install", folder, 5432, account)
+    cluster = PostgresCluster(folder / "install", folder, 5432, account)
     cluster.create()
     process = subprocess.Popen(
         cluster.command(), user=account.uid, group=account.gid, extra_groups=[], cwd="/", stderr=subprocess.DEVNULL

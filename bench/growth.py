@@ -14,7 +14,7 @@ from bench.database import as_the_api, empty_server
 from bench.installations import installation
 from bench.rounds import claims_ms
 from bench.table import Figure, Point, median, spread
-from greenroom.up.postgres import Cluster
+from greenroom.up.postgres import PostgresCluster
 
 SIZES: Final = (1_000, 3_000, 10_000, 30_000, 100_000)
 REPEATS: Final = 20
@@ -41,7 +41,7 @@ def _grown(ended: int) -> Crowd:
     return replace(LIVE, ended=ended, logs=3 * ended, requests=ended)
 
 
-async def _measured(cluster: Cluster, ended: int) -> tuple[dict[str, float], list[float]]:
+async def _measured(cluster: PostgresCluster, ended: int) -> tuple[dict[str, float], list[float]]:
     """Milliseconds of each list, by its path, and of claims."""
     async with installation(cluster, _grown(ended)) as made:
         lists: dict[str, float] = {}

@@ -20,7 +20,7 @@ from greenroom.db.installation import ensure_first_data
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.kit.serving import collect_rarely
-from greenroom.up.postgres import Cluster
+from greenroom.up.postgres import PostgresCluster
 
 KEY: Final = ("abcdefghijkl", "the secret half")
 WARM: Final = 6
@@ -79,7 +79,7 @@ def _on_cpu_s(pid: int) -> float:
 
 
 @asynccontextmanager
-async def installation(cluster: Cluster, crowd: Crowd | None) -> AsyncIterator[Installation]:
+async def installation(cluster: PostgresCluster, crowd: Crowd | None) -> AsyncIterator[Installation]:
     """The api on a cluster; `crowd` is what it is filled with first, None = it is already."""
     if crowd is not None:
         filling = NotingDatabase(cluster.dsn, application_name="bench", statement_timeout_ms=0)

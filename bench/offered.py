@@ -23,7 +23,7 @@ import psycopg
 
 from bench.instance import Instance, instance, wait
 from bench.table import Figure, Point, median, percentile, spread
-from greenroom.runtimes.simulated import Settings, SimulatedRuntime
+from greenroom.runtimes.simulated import SimulatedRuntime, SimulationSettings
 from greenroom.up.layout import Layout
 
 RATES = [float(rate) for rate in os.environ.get("BENCH_RATES", "20,60,90,120,150,200").split(",")]
@@ -38,7 +38,7 @@ COST_MS = 8.0
 RATE_GOAL = 120.0
 AT_ONCE_GOAL_S = 2.5
 """From one moment with `POOL` launches until all of them are usable."""
-HOST = Settings(cores=100_000, memory_bytes=1 << 48)
+HOST = SimulationSettings(cores=100_000, memory_bytes=1 << 48)
 
 
 @dataclass(slots=True)

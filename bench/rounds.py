@@ -20,7 +20,7 @@ from bench.table import Figure, Point, median, spread
 from greenroom.core.pool.agenda import LOOK_S, LOOKED_AT
 from greenroom.db.launch.claims import ClaimedSession, LedgerLine, claim
 from greenroom.manager.tasks.rounds import PrimaryRounds
-from greenroom.up.postgres import Cluster
+from greenroom.up.postgres import PostgresCluster
 
 AT_REST: Final = {
     pools: replace(ONE_PAGE, pools=pools, images=max(120, pools // 8), staged=5, live=120 + 5 * pools)
@@ -33,7 +33,7 @@ ROUNDS: Final = 15
 """In the first ten of a term all pools are looked at."""
 
 
-async def _at_rest(crowd: Crowd, cluster: Cluster) -> float:
+async def _at_rest(crowd: Crowd, cluster: PostgresCluster) -> float:
     """Milliseconds of CPU of Primary and PostgreSQL a second."""
     async with installation(cluster, crowd) as made:
         ctx, rounds = await primary_of(made.db, id_of("zone")), PrimaryRounds()
@@ -71,7 +71,7 @@ async def claims_ms(made: Installation) -> list[float]:
     return taken[10:]  # from the sixth on the statements are prepared
 
 
-async def _all(small: Cluster, large: Cluster) -> list[Figure]:
+async def _all(small: PostgresCluster, large: PostgresCluster) -> list[Figure]:
     async with installation(large, LARGE) as made, installation(small, ONE_PAGE) as page:
         rounds, claims, few = await _rounds_ms(made), await claims_ms(made), await claims_ms(page)
     after = rounds[1:]

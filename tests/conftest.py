@@ -26,7 +26,7 @@ from greenroom.db.database import Database
 from greenroom.db.migrate import migrate
 from greenroom.kit.accounts import system_account
 from greenroom.up.account import Account
-from greenroom.up.postgres import Cluster, copy_binaries
+from greenroom.up.postgres import PostgresCluster, copy_binaries
 
 pytest_plugins = ["tests.images"]
 
@@ -87,14 +87,14 @@ def _test_account() -> str | None:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
+def cluster() -> Iterator[PostgresCluster]:
     """A running PostgreSQL 18 with fsync off; its database `template_greenroom` is migrated."""
     account = Account(_test_account())
     folder = new_folder("gr-pg-")
     os.chown(folder, account.uid, account.gid)
     install = folder / "install"
     copy_binaries(install)
-    cluster = Cluster(install, folder, 5432, account)
+    cluster = PostgresCluster(install, folder, 5432, account)
     cluster.create()
     # Tests make databases of their own, and drop them while PostgreSQL may be vacuuming them.
     cluster.execute_alone("ALTER ROLE greenroom CREATEDB", "GRANT pg_signal_backend TO greenroom")
@@ -133,7 +133,7 @@ def _wait(dsn: str) -> None:
 
 
 @pytest.fixture
-def dsn(cluster: Cluster) -> Iterator[str]:
+def dsn(cluster: PostgresCluster) -> Iterator[str]:
     """Connection string of a fresh, migrated database, dropped afterwards."""
     name = f"t_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(cluster.dsn, autocommit=True) as connection:

@@ -29,7 +29,7 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import INVARIANTS, broken
 from greenroom.kit.certificates import Authority, key_text, new_authority, new_key
 from greenroom.up.account import Account
-from greenroom.up.postgres import Cluster, copy_binaries
+from greenroom.up.postgres import PostgresCluster, copy_binaries
 
 IMAGE = "greenroom/desktop:openbox"
 MAIN, STREAM, EDGE = 8443, 8445, 8443
@@ -140,7 +140,7 @@ class Deployment:
         os.chown(self.db.folder, owner.uid, owner.gid)
         install = self.db.folder / "install"
         copy_binaries(install)
-        cluster = Cluster(install, self.db.folder, 5432, owner)
+        cluster = PostgresCluster(install, self.db.folder, 5432, owner)
         cluster.create()
         with (cluster.data / "pg_hba.conf").open("a") as rules:
             rules.write("host all greenroom samenet trust\n")  # a network that leads nowhere

@@ -13,7 +13,7 @@ from tests.acceptance.instance import Instance, containers, wait_for
 from tests.acceptance.open_desktop import OpenDesktop, entered, open_desktop, open_stream
 from tests.support.servers import Server, own_server
 
-from greenroom.up.postgres import Cluster
+from greenroom.up.postgres import PostgresCluster
 
 GONE_S = 60.0
 PRIMARY_WITHIN_S = 15.0
@@ -24,7 +24,7 @@ ROLES = ("api", "manager", "agent", "gateway", "nginx")
 
 
 @pytest.fixture(scope="module")
-def server(cluster: Cluster) -> Iterator[Server]:
+def server(cluster: PostgresCluster) -> Iterator[Server]:
     with own_server(cluster) as server:
         asyncio.run(server.start())
         yield server

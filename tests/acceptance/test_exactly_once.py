@@ -22,7 +22,7 @@ from tests.acceptance.race import (
     recorded,
 )
 
-from greenroom.runtimes.simulated import Settings, SimulatedRuntime, stored_containers
+from greenroom.runtimes.simulated import SimulatedRuntime, SimulationSettings, stored_containers
 from greenroom.up.doctor import compare
 from greenroom.up.layout import Layout
 
@@ -62,7 +62,7 @@ def simulated_stage() -> Iterator[Stage]:
     """An instance of its own whose containers exist in files alone; each takes a second to be usable."""
     with running_instance(GREENROOM_RUNTIME="simulated") as instance:
         host = SimulatedRuntime("", "", folder=Layout(instance.data).agent("agent-default"))
-        host.configure(Settings(create_s=0.1, start_s=0.3, paint_s=0.6))
+        host.configure(SimulationSettings(create_s=0.1, start_s=0.3, paint_s=0.6))
         yield from stage_of(instance, STAGED)
 
 

@@ -13,7 +13,7 @@ from tests.acceptance.instance import GREENROOM, Instance, run, running_instance
 from tests.acceptance.test_documentation import Reader
 from tests.commands_of_pages import ROOT
 
-from greenroom.runtimes.simulated import Settings, SimulatedRuntime
+from greenroom.runtimes.simulated import SimulatedRuntime, SimulationSettings
 from greenroom.up.layout import Layout
 
 PAGE = ROOT / "docs/howto/rehearse.md"
@@ -25,7 +25,7 @@ def simulated() -> Iterator[Instance]:
     """A session takes three seconds to start, so that a pool of four is empty when twelve users come."""
     with running_instance(GREENROOM_RUNTIME="simulated") as instance:
         host = SimulatedRuntime("", "", folder=Layout(instance.data).agent("agent-default"))
-        host.configure(Settings(paint_s=3.0))
+        host.configure(SimulationSettings(paint_s=3.0))
         yield instance
 
 

@@ -19,7 +19,7 @@ from tests.acceptance.instance import Instance, wait_for
 from tests.acceptance.open_desktop import is_streamed, open_desktop
 from tests.support.processes import RoleProcess, free_port
 
-from greenroom.runtimes.simulated import Settings, SimulatedRuntime
+from greenroom.runtimes.simulated import SimulatedRuntime, SimulationSettings
 
 COUNT = "nohup sh -c 'while :; do printf . >> /tmp/count; sleep 0.05; done' > /dev/null 2>&1 &"
 """A program whose file grows while it runs: it has as many bytes as were counted."""
@@ -238,7 +238,7 @@ def second_agent(instance: Instance, tmp_path: Path) -> Iterator[str]:
     token.write_text(instance.call("POST", "/join-tokens", json=body)["token"])
     image = instance.sql("SELECT name FROM images WHERE friendly_name = 'Desktop'")[0]["name"]
     runtime = SimulatedRuntime("", "", folder=tmp_path / "agent")
-    runtime.configure(Settings(broken_images=frozenset({image}), start_s=8.0))
+    runtime.configure(SimulationSettings(broken_images=frozenset({image}), start_s=8.0))
     agent = RoleProcess(
         "agent",
         "second-agent",
@@ -293,7 +293,7 @@ def test_a_session_that_cannot_start_on_one_agent_runs_on_the_other(instance: In
 
 
 def test_a_session_whose_agent_hangs_in_create_runs_on_the_other(instance: Instance, second_agent: str, tmp_path: Path):
-    SimulatedRuntime("", "", folder=tmp_path / "agent").configure(Settings(create_s=3600.0))
+    SimulatedRuntime("", "", folder=tmp_path / "agent").configure(SimulationSettings(create_s=3600.0))
     mine = instance.found["agents"][0]["agent_id"]
     instance.call("PATCH", f"/agents/{mine}", json={"enabled": False})
     first = instance.launch(instance.new_user())["session_id"]

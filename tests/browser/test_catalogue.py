@@ -14,7 +14,7 @@ from tests.browser.conftest import RESULTS
 from tests.browser.console import Person, logged_in, violations
 
 from greenroom.recipes import shelf
-from greenroom.runtimes.simulated import Settings, SimulatedRuntime
+from greenroom.runtimes.simulated import SimulatedRuntime, SimulationSettings
 from greenroom.up.layout import Layout
 
 NUMBER = len(shelf.all_recipes())
@@ -32,9 +32,9 @@ def instance(simulated_instance: Instance, openbox_image: str) -> Iterator[Insta
     del openbox_image
     shelf.forget()
     missing = frozenset(map(shelf.reference, shelf.all_recipes()))
-    host(simulated_instance).configure(Settings(missing_images=missing, pull_s=BUILD_S))
+    host(simulated_instance).configure(SimulationSettings(missing_images=missing, pull_s=BUILD_S))
     yield simulated_instance
-    host(simulated_instance).configure(Settings())
+    host(simulated_instance).configure(SimulationSettings())
 
 
 def host(instance: Instance) -> SimulatedRuntime:
@@ -73,13 +73,13 @@ def test_an_entry_is_found_added_for_a_group_and_followed_until_its_image_is_the
 
 def test_a_build_that_fails_says_why_on_its_card(admin: Person, instance: Instance):
     broken = image_of("terminal")
-    host(instance).configure(Settings(missing_images=frozenset({broken}), broken_images=frozenset({broken})))
+    host(instance).configure(SimulationSettings(missing_images=frozenset({broken}), broken_images=frozenset({broken})))
     admin.open("/admin/catalogue")
     admin.page.get_by_role("button", name="Add Terminal").click()
     admin.page.get_by_role("dialog").get_by_role("button", name="Add", exact=True).click()
     expect(card(admin, "terminal").get_by_text("could not be made")).to_be_visible(timeout=30_000)
     assert violations(admin.page) == []
-    host(instance).configure(Settings())
+    host(instance).configure(SimulationSettings())
 
 
 def test_an_update_is_offered_and_done_with_one_click(admin: Person, instance: Instance):

@@ -23,7 +23,7 @@ from tests.support import history
 
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.database import Database
-from greenroom.runtimes.simulated import Settings, SimulatedRuntime
+from greenroom.runtimes.simulated import SimulatedRuntime, SimulationSettings
 from greenroom.up.layout import Layout
 
 pytestmark = pytest.mark.timeout(300)
@@ -83,7 +83,7 @@ def stage(patroni: Patroni) -> Iterator[Stage]:
         page = PaintedPage(instance.folder)
         stack.callback(page.close)
         host = SimulatedRuntime("", "", folder=Layout(instance.data).agent("agent-default"))
-        host.configure(Settings(address=page.address, cores=10_000, memory_bytes=1 << 50))
+        host.configure(SimulationSettings(address=page.address, cores=10_000, memory_bytes=1 << 50))
         asyncio.run(with_database(instance, history.record))
         users = users_of(instance)
         session_id = instance.launch(next(users))["session_id"]

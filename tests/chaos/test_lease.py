@@ -24,11 +24,11 @@ from tests.support.scratch import passing_folder
 from tests.support.waiting import eventually
 
 from greenroom.core.errors import GreenroomError
-from greenroom.core.events import Event, Topic
+from greenroom.core.events import ChangeEvent, Topic
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import find_manager, set_enabled
 from greenroom.db.migrate import migrate
-from greenroom.up.postgres import Cluster
+from greenroom.up.postgres import PostgresCluster
 
 NAMES = ("one", "two", "three", "four")
 SEED = int(os.environ.get("CHAOS_SEED", str(time.time_ns() % 1_000_000)))
@@ -114,7 +114,7 @@ class Chaos:
 
 
 @pytest.fixture
-async def chaos(cluster: Cluster, tmp_path: Path) -> AsyncIterator[tuple[Chaos, Database, Fleet]]:
+async def chaos(cluster: PostgresCluster, tmp_path: Path) -> AsyncIterator[tuple[Chaos, Database, Fleet]]:
     with passing_folder("gr-pg-own-") as folder:
         server = PostgresServer(folder, install=cluster.install)
         await server.start()
@@ -180,5 +180,5 @@ async def _lease_holder(db: Database) -> str | None:
 async def _provoke(db: Database) -> None:
     """Make a Manager that believes that it is Primary write as often as it can."""
     while True:
-        await db.notify(Event(Topic.ZONE))
+        await db.notify(ChangeEvent(Topic.ZONE))
         await asyncio.sleep(0.05)

@@ -13,7 +13,7 @@ from tests.support.real_agents import AgentProcess, behave, containers, session_
 from tests.support.scripted_manager import ScriptedManager, World, spec
 from tests.support.waiting import eventually
 
-from greenroom.core.workspace.session_spec import File
+from greenroom.core.workspace.session_spec import SessionFile
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ async def test_killed_while_a_session_starts(world: World, agent: AgentProcess, 
 async def test_files_arrive_even_if_the_agent_is_killed_before_the_start(
     world: World, agent: AgentProcess, tmp_path: Path, name: str
 ):
-    session, key = session_id(), File(path="/home/kasm-user/.ssh/id_rsa", content="s3cret")
+    session, key = session_id(), SessionFile(path="/home/kasm-user/.ssh/id_rsa", content="s3cret")
     await world.want(session, spec=asdict(spec(files=(key,))))
     arm_before_start(tmp_path, "agent", name)
     agent.start()

@@ -14,7 +14,7 @@ from tests.support.real_agents import session_id, token_file
 from tests.support.scripted_manager import ScriptedManager, World
 from tests.support.waiting import eventually
 
-from greenroom.core.fleet.lease import Record
+from greenroom.core.fleet.lease import LeaseRecord
 from greenroom.runtimes.simulated import stored_containers
 
 
@@ -63,9 +63,9 @@ class Pair:
     second: Replica
 
     @property
-    def lease(self) -> Record:
+    def lease(self) -> LeaseRecord:
         content = (self.folder / "shared-desks/lease").read_bytes().partition(b"\n")[2]
-        return msgspec.json.decode(content, type=Record)
+        return msgspec.json.decode(content, type=LeaseRecord)
 
     def containers(self) -> dict[str, str]:
         return {name: one.container_id for name, one in stored_containers(self.first.own).items()}

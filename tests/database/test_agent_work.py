@@ -13,7 +13,7 @@ from tests.support.real_agents import agent_inside, behave, containers, session_
 from tests.support.scripted_manager import ScriptedManager, World, spec
 from tests.support.waiting import eventually
 
-from greenroom.wire.messages import CheckIn, PictureSize
+from greenroom.wire.messages import CheckIn, ScreenshotSize
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ async def test_a_screenshot_is_taken_reported_and_forgotten(world: World, manage
     async with agent_inside(tmp_path, manager) as agent:
         await world.want(session)
         await world.until(lambda: world.is_usable(session))
-        command_id = await world.order(session, screenshot=PictureSize(width=32, height=32))
+        command_id = await world.order(session, screenshot=ScreenshotSize(width=32, height=32))
         await world.until(lambda: [c.state for c in world.observed[session].commands] == ["done"])
         (report,) = world.observed[session].commands
         assert (report.command_id, Image.open(BytesIO(report.picture)).size) == (command_id, (32, 24))
@@ -136,7 +136,7 @@ async def test_a_session_that_does_not_run_has_no_screenshot(
         await world.want(session)
         await world.until(lambda: world.is_usable(session))
         await world.want(session, want)
-        await world.order(session, screenshot=PictureSize(width=32, height=32))
+        await world.order(session, screenshot=ScreenshotSize(width=32, height=32))
         await world.until(lambda: world.observed[session].commands)
     (report,) = world.observed[session].commands
     assert (report.state, report.picture) == ("done", b"")

@@ -15,7 +15,7 @@ from greenroom.db.database import Database
 from greenroom.db.fleet import reports
 from greenroom.db.fleet.managers import adopt
 from greenroom.manager.checkin.commit import Beats
-from greenroom.wire.messages import Capacity, CheckIn
+from greenroom.wire.messages import CheckIn, ReportedCapacity
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def _beat(agent_id: str, seq: int, runtime_error: str = "") -> CheckIn:
         hold_s=5.0,
         term_seen=7,
         have_digest="",
-        capacity=Capacity(cores=2, memory_bytes=8 << 30),
+        capacity=ReportedCapacity(cores=2, memory_bytes=8 << 30),
     )
 
 

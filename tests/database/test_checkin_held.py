@@ -15,7 +15,7 @@ from tests.support.agents import ToldAgent, joined, row, seen, session, term_abo
 from tests.support.managers import Fleet, manager_here
 from tests.support.waiting import eventually
 
-from greenroom.core.events import Event, Topic
+from greenroom.core.events import ChangeEvent, Topic
 from greenroom.db.database import Database
 from greenroom.manager.checkin import polling, readings
 from greenroom.manager.main import AGENTS_CONNECTIONS
@@ -55,7 +55,7 @@ async def test_a_held_poll_is_answered_at_once_when_a_session_is_added(
     first = await session(db, agent)  # with its image, which would be news of its own
     task = await _held(db, agent)
     second = await session(db, agent)
-    await db.notify(Event.agent(agent.agent_id))
+    await db.notify(ChangeEvent.agent(agent.agent_id))
     assert await task < END_OF_HOLD_S
     assert set(agent.desired) == {first, second}
 
@@ -157,7 +157,7 @@ async def test_what_is_said_between_two_check_ins_is_looked_at_when_the_next_one
     await agent.check_in(hold_s=1.0)
     others = asyncio.create_task(other.check_in(hold_s=HOLD_S))
     ids = [await session(db, each) for each in (agent, other)]
-    await db.notify(*(Event.agent(each.agent_id) for each in (agent, other)))
+    await db.notify(*(ChangeEvent.agent(each.agent_id) for each in (agent, other)))
     await others  # the Manager has received both
     begun = time.monotonic()
     await agent.check_in(hold_s=HOLD_S)
@@ -192,7 +192,7 @@ async def test_what_many_get_alike_is_read_once(
     await asyncio.sleep(0.4)  # to see that nothing happens
     asked.clear()
     await db.write("INSERT INTO images (name, friendly_name) VALUES ('a:1', 'A')")
-    await db.notify(Event(Topic.IMAGES))
+    await db.notify(ChangeEvent(Topic.IMAGES))
     answers = await asyncio.gather(*held)
     assert {image.name for answer in answers for image in answer.images or ()} == {"a:1"}
     assert asked == [sorted(agent.agent_id for agent in agents), []]
@@ -214,7 +214,7 @@ async def test_a_new_primary_is_announced_at_once_and_recorded(
     agent = await joined(db, long_holding)
     task = await _held(db, agent)
     await db.write("UPDATE zone_leases SET term = term + 1, expires_at = '-infinity'")
-    await db.notify(Event.primary(1))
+    await db.notify(ChangeEvent.primary(1))
     assert await task < END_OF_HOLD_S
     assert agent.term_seen >= 2
 

@@ -12,7 +12,7 @@ from tests.support.managers import notifications
 from tests.support.waiting import timers_set
 
 from greenroom.core.errors import GivenUp, Invalid, Unavailable
-from greenroom.core.events import Event, Topic
+from greenroom.core.events import ChangeEvent, Topic
 from greenroom.db.database import CHANNEL, READ_ATTEMPTS, Database
 from greenroom.db.notifications import Listener
 
@@ -50,7 +50,7 @@ async def test_what_is_announced_with_a_transaction_is_said_after_its_commit_or_
     pool: Database, db: Database
 ):
     await pool.write("CREATE TABLE written (number integer CHECK (number < 2))")
-    event = Event(Topic.IMAGES)
+    event = ChangeEvent(Topic.IMAGES)
 
     async def write(number: int) -> None:
         async with pool.pipelined([event]) as connection:
@@ -103,14 +103,14 @@ async def test_a_column_added_by_a_migration_disturbs_no_statement(dsn: str, db:
 
 
 async def test_who_waits_for_notifications_does_not_wake_meanwhile(dsn: str, monkeypatch: pytest.MonkeyPatch):
-    received = asyncio.Queue[Event]()
+    received = asyncio.Queue[ChangeEvent]()
     listener = Listener(dsn, application_name="listener under test", on_event=received.put_nowait)
     await listener.open()
     timers = timers_set(monkeypatch)
     listening = asyncio.create_task(listener.run())
     for topic in (Topic.USERS, Topic.ZONES):
-        await asyncio.to_thread(_notify, dsn, str(Event(topic)))
-        assert await received.get() == Event(topic)
+        await asyncio.to_thread(_notify, dsn, str(ChangeEvent(topic)))
+        assert await received.get() == ChangeEvent(topic)
     listening.cancel()
     await asyncio.wait([listening])
     assert min(timers) > 10

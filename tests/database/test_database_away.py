@@ -18,11 +18,11 @@ from tests.support.waiting import eventually
 
 from greenroom.db.database import Database
 from greenroom.db.migrate import migrate
-from greenroom.up.postgres import Cluster
+from greenroom.up.postgres import PostgresCluster
 
 
 @pytest.fixture
-async def server(cluster: Cluster) -> AsyncIterator[Server]:
+async def server(cluster: PostgresCluster) -> AsyncIterator[Server]:
     with own_server(cluster) as server:
         await server.start()
         await migrate(server.cluster.dsn)

@@ -17,18 +17,18 @@ from tests.support.servers import Server, own_server
 from tests.support.waiting import eventually
 
 from greenroom.core.errors import SetupError, Unavailable
-from greenroom.core.events import Event, Topic
+from greenroom.core.events import ChangeEvent, Topic
 from greenroom.db.connections import ANSWER_S, NoPrimaryError, PatientConnection
 from greenroom.db.database import Database
 from greenroom.db.migrate import check
 from greenroom.db.notifications import Listener
-from greenroom.up.postgres import Cluster
+from greenroom.up.postgres import PostgresCluster
 
 STATEMENT_S = 0.5
 
 
 @pytest.fixture(scope="module")
-def servers(cluster: Cluster) -> Iterator[tuple[Server, Server]]:
+def servers(cluster: PostgresCluster) -> Iterator[tuple[Server, Server]]:
     """Two servers with the same roles, which know nothing of each other."""
     with own_server(cluster) as one, own_server(cluster) as two:
         for server in (one, two):
@@ -155,7 +155,7 @@ async def test_who_listens_to_a_frozen_server_listens_to_the_other_then(
 ):
     monkeypatch.setattr("greenroom.db.notifications.ASK_S", 0.5)
     one, two = pair
-    received: list[Event] = []
+    received: list[ChangeEvent] = []
     listener = Listener(both(pair), application_name="listener", on_event=received.append)
     await listener.open()
     listening = asyncio.create_task(listener.run())
@@ -165,7 +165,7 @@ async def test_who_listens_to_a_frozen_server_listens_to_the_other_then(
         with frozen(one):
 
             async def received_it() -> bool:
-                await other.notify(Event(Topic.USERS))
+                await other.notify(ChangeEvent(Topic.USERS))
                 return bool(received)
 
             await eventually(received_it, 30)

@@ -21,7 +21,7 @@ from tests.support.scratch import passing_folder
 from greenroom.core.errors import Unavailable
 from greenroom.db.connections import NoPrimaryError, PatientConnection
 from greenroom.db.database import Database
-from greenroom.up.postgres import Cluster
+from greenroom.up.postgres import PostgresCluster
 
 NAME = "db.example.org"
 ONE, TWO = ADDRESSES = ("127.93.8.1", "127.93.8.2")
@@ -30,7 +30,7 @@ Resolve = Callable[..., None]
 
 
 @pytest.fixture(scope="module")
-def servers(cluster: Cluster) -> Iterator[dict[str, PostgresServer]]:
+def servers(cluster: PostgresCluster) -> Iterator[dict[str, PostgresServer]]:
     """Address → server; they know nothing of each other."""
     with ExitStack() as stack:
         found: dict[str, PostgresServer] = {}

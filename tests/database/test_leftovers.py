@@ -8,7 +8,7 @@ import pytest
 from tests.support.system import System
 
 from greenroom.core.errors import GreenroomError
-from greenroom.core.session.leftovers import Known, Thing
+from greenroom.core.session.leftovers import KnownRows, Thing
 from greenroom.core.workspace.homes import HomeId
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.views import read_known
@@ -28,7 +28,7 @@ async def test_rows_of_things_are_found_and_ended_sessions_are_none(db: Database
         (system.agent_id, kept.user_id, kept.image_id),
     )
     things = [thing(living), thing(over), thing("is no id"), thing(home=kept), thing(home=lost), thing()]
-    assert await read_known(db, things) == Known(
+    assert await read_known(db, things) == KnownRows(
         sessions={living: system.agent_id},
         agents=frozenset({system.agent_id}),
         homes=frozenset({kept}),

@@ -27,7 +27,7 @@ from greenroom.db.session.observations import StartStep, write_steps
 from greenroom.kit.config import ManagerConfig
 from greenroom.manager.checkin.commit import apply
 from greenroom.manager.tasks.deadlines import run_missed_moves
-from greenroom.wire.messages import AssignmentReport, Capacity, CheckIn, Observed
+from greenroom.wire.messages import AssignmentReport, CheckIn, Observed, ReportedCapacity
 
 
 async def ending_sessions(db: Database, number: int) -> list[str]:
@@ -135,7 +135,7 @@ def said(agent_id: str, *observed: Observed) -> CheckIn:
         hold_s=0,
         term_seen=0,
         have_digest="",
-        capacity=Capacity(cores=2, memory_bytes=1 << 30),
+        capacity=ReportedCapacity(cores=2, memory_bytes=1 << 30),
         sessions=list(observed),
     )
 

@@ -16,7 +16,7 @@ from tests.support.system import SECRETS
 from tests.unit.clouds import address, answering
 
 from greenroom.core.errors import LeaseLost
-from greenroom.core.fleet.machines.model import Move, OrderState
+from greenroom.core.fleet.machines.model import OrderState, OrderTransition
 from greenroom.core.fleet.machines.provider import name_prefix
 from greenroom.db.database import Database
 from greenroom.db.fleet import machine_orders, machine_pools
@@ -89,7 +89,7 @@ async def test_a_machine_with_a_session_is_never_released(cloud: Cloud):
     # Even a plan that knew nothing of the session would change nothing.
     (order,) = await cloud.orders()
     async with cloud.system.db.transaction() as connection:
-        move = Move(order.machine_order_id, OrderState.RELEASING, "a plan of before")
+        move = OrderTransition(order.machine_order_id, OrderState.RELEASING, "a plan of before")
         assert await machine_orders.move_order(connection, move) is None
     assert len(cloud.cloud.machines) == 1
     await cloud.system.end(session.session_id)

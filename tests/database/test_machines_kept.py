@@ -10,7 +10,7 @@ import pytest
 from tests.database.cloud import Cloud
 from tests.support import rows
 
-from greenroom.core.fleet.machines.model import Move, OrderState
+from greenroom.core.fleet.machines.model import OrderState, OrderTransition
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import INVARIANTS, broken
 from greenroom.db.fleet import machine_orders, machine_pools
@@ -83,7 +83,7 @@ async def test_an_agent_that_registers_while_its_machine_is_given_up_keeps_it(cl
 
     async def given_up(known: str | None) -> str | None:
         async with cloud.system.db.transaction() as connection:
-            move = Move(order.machine_order_id, OrderState.RELEASING, "a plan of before", agent_id=known)
+            move = OrderTransition(order.machine_order_id, OrderState.RELEASING, "a plan of before", agent_id=known)
             return await machine_orders.move_order(connection, move)
 
     assert await given_up(None) is None
@@ -111,7 +111,7 @@ async def test_a_machine_on_which_another_agent_was_joined_is_kept_while_that_is
     (order,) = await cloud.orders()
     assert order.state in (OrderState.JOINED, OrderState.DRAINING)
     async with db.transaction() as connection:
-        move = Move(order.machine_order_id, OrderState.RELEASING, "a plan that did not know")
+        move = OrderTransition(order.machine_order_id, OrderState.RELEASING, "a plan that did not know")
         assert await machine_orders.move_order(connection, move) is None
     assert len(cloud.cloud.machines) == 1
     await db.write("UPDATE agents SET status = 'dead' WHERE agent_id = %s", (second,))

@@ -14,7 +14,7 @@ from tests.support.managers import LONG_LEASE, Fleet, primary_is
 from tests.support.processes import RoleProcess, answers, arm_before_start
 from tests.support.waiting import eventually
 
-from greenroom.core.events import Event, Topic
+from greenroom.core.events import ChangeEvent, Topic
 from greenroom.db.database import Database
 
 
@@ -60,7 +60,7 @@ async def test_a_killed_primarys_successor_does_its_pending_work_once(
     agent_id = await rows.agent(db, zone_id)
     config = await rows.staging_config(db, zone_id, await rows.image(db), num_sessions=2)
     await db.write("UPDATE agent_capacity SET cores_allocated = cores_allocated + 9 WHERE agent_id = %s", (agent_id,))
-    await db.notify(Event(Topic.SETTINGS))
+    await db.notify(ChangeEvent(Topic.SETTINGS))
     await kill_at(one, name)
     assert (await primary_is(db, "two"))["term"] == 2
 

@@ -9,9 +9,9 @@ from typing import Any, cast
 from prometheus_client.parser import text_string_to_metric_families
 from tests.support import rows
 
-from greenroom.agent.app import Metrics as AgentMetrics
+from greenroom.agent.app import AgentMetrics
 from greenroom.api.desk.transport import Desks
-from greenroom.api.diagnostics.metrics import Metrics as ApiMetrics
+from greenroom.api.diagnostics.metrics import RequestMetrics
 from greenroom.api.installation import Snapshot
 from greenroom.api.recording.recorder import Recorder
 from greenroom.api.webhooks.courier import Courier
@@ -20,10 +20,9 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.requests import RequestLog
 from greenroom.gateway.api_client import MAX_QUEUED, RequestReporter
-from greenroom.gateway.health import Metrics as GatewayMetrics
+from greenroom.gateway.health import GatewayMetrics
 from greenroom.kit.secrets import Secrets
-from greenroom.manager.status import ManagerStatus, Wakers
-from greenroom.manager.status import Metrics as ManagerMetrics
+from greenroom.manager.status import ManagerMetrics, ManagerStatus, Wakers
 from greenroom.wire.fleet import ManagerRequest
 
 PAGE = Path(__file__).parent.parent.parent / "docs/reference/metrics.md"
@@ -46,7 +45,7 @@ def scraped(page: bytes) -> dict[str, Any]:
 
 
 async def api_page(db: Database) -> bytes:
-    metrics = ApiMetrics()
+    metrics = RequestMetrics()
     logs, snapshot = LogWriter(db, "api"), Snapshot(db)
     metrics.show_log(logs)
     metrics.show_recordings(Recorder(db, lambda: cast("Desks", None), snapshot, cast("Any", None)))
@@ -115,7 +114,7 @@ async def test_without_the_database_the_process_shows_its_own_metrics():
     away = Database("host=/nowhere", application_name="test", acquire_timeout_s=0.1)
     await away.open()
     try:
-        found = scraped(await ApiMetrics().page(away))
+        found = scraped(await RequestMetrics().page(away))
     finally:
         await away.close()
     assert found["greenroom_api_database_up"].samples[0].value == 0

@@ -8,7 +8,7 @@ from tests.support.agents import ToldAgent, row, seen, session, user
 
 from greenroom.db.database import Database
 from greenroom.manager.checkin.messages import MAX_PICTURE_BYTES
-from greenroom.wire.messages import AssignmentReport, CommandReport, PictureSize
+from greenroom.wire.messages import AssignmentReport, CommandReport, ScreenshotSize
 
 
 async def test_a_hand_over_is_received_then_assigned(agent: ToldAgent, db: Database):
@@ -93,7 +93,7 @@ async def test_a_screenshot_is_ordered_while_awaited_and_only_a_jpeg_is_kept(age
     assert (await agent.check_in()).commands == [], "no caller waits for it any more"
     command_id = await ordered(0)
     (command,) = (await agent.check_in()).commands
-    assert (command.command_id, command.screenshot) == (command_id, PictureSize(width=64, height=48))
+    assert (command.command_id, command.screenshot) == (command_id, ScreenshotSize(width=64, height=48))
     jpeg = b"\xff\xd8\xff" + bytes(range(256))
     assert await kept(jpeg) == jpeg
     assert await kept(b"<script>") is None

@@ -28,11 +28,11 @@ from greenroom.core.workspace.session_spec import Exec
 from greenroom.runtimes.contract import ContainerConflict, ImageMissing, RuntimeUnavailable, StartError
 from greenroom.runtimes.host_homes import HomesOnHost, HostHomes
 from greenroom.runtimes.simulated import SimulatedRuntime
-from greenroom.wire.messages import CommandReport, DesiredImage, PictureSize
+from greenroom.wire.messages import CommandReport, DesiredImage, ScreenshotSize
 from greenroom.wire.parts import HomeRemoval
 
 POISON = "poison"
-BAD_SIZE = PictureSize(width=13, height=13)
+BAD_SIZE = ScreenshotSize(width=13, height=13)
 IMAGES = ["bad/unknown:1", "bad/pull:1", "good/image:1"]
 POISONED = {
     "create",
@@ -244,7 +244,7 @@ async def _orders(scene: Scene, reason: str) -> None:
     """Commands and screenshots in a healthy session, of each one that is poisoned."""
     good = scene.ids["good"]
     orders = [await scene.world.order(good, *argv) for argv in ((POISON,), ("echo", "hello"))]
-    orders += [await scene.world.order(good, screenshot=one) for one in (BAD_SIZE, PictureSize(width=8, height=6))]
+    orders += [await scene.world.order(good, screenshot=one) for one in (BAD_SIZE, ScreenshotSize(width=8, height=6))]
     await scene.world.until(lambda: all(map(scene.result, orders)))
     said = [report for one in orders if (report := scene.result(one))]
     assert [reason in one.output for one in said] == [True, False, True, False]

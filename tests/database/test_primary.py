@@ -22,7 +22,7 @@ from greenroom.db.fleet.leases import guarded
 from greenroom.db.fleet.liveness import changed_offers, mark_dead
 from greenroom.db.fleet.views import AgentRow, list_agents
 from greenroom.db.session.deadlines import read_waiting
-from greenroom.wire.messages import Capacity, Observed
+from greenroom.wire.messages import Observed, ReportedCapacity
 
 QUICK: dict[str, Any] = {
     "agent_missing_s": 5,
@@ -229,7 +229,7 @@ async def test_a_host_that_reports_nothing_offers_nothing_even_if_overridden(age
 
     def reporting(cores: float, memory_bytes: int, offer: tuple[float, int]) -> Callable[[], Awaitable[bool]]:
         async def look() -> bool:
-            await agent.check_in(capacity=Capacity(cores=cores, memory_bytes=memory_bytes))
+            await agent.check_in(capacity=ReportedCapacity(cores=cores, memory_bytes=memory_bytes))
             return await offers() == offer
 
         return look

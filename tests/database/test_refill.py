@@ -13,8 +13,8 @@ from tests.support.managers import Fleet, manager_here, notifications, primary_i
 from tests.support.system import System
 from tests.support.waiting import eventually
 
-from greenroom.core.events import Event
-from greenroom.core.session.observations import Move
+from greenroom.core.events import ChangeEvent
+from greenroom.core.session.observations import StatusTransition
 from greenroom.core.session.states import ObservedState, SessionStatus, Want, sources_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -41,12 +41,12 @@ async def test_an_assigned_session_is_replaced_before_the_next_round(fleet: Flee
     async with manager_here(fleet, guardian_interval_s=60, unhealthy_after_s=120):
         await primary_is(db, "one")
         config_id = await rows.staging_config(db, zone_id, image_id)
-        await db.notify(Event.staging(config_id))
+        await db.notify(ChangeEvent.staging(config_id))
         await eventually(lambda: pooled("requested"))
         user_id = await rows.user(db, "ada")
         for _ in range(3):  # the rounds of an election are over by then
             await db.write("UPDATE sessions SET status = 'running', started = created, user_id = %s", (user_id,))
-            await db.notify(Event.staging("no-uuid"), Event.staging(config_id))
+            await db.notify(ChangeEvent.staging("no-uuid"), ChangeEvent.staging(config_id))
             await eventually(lambda: pooled("requested"))
 
 
@@ -153,7 +153,7 @@ async def test_the_primary_is_notified_of_what_it_may_act_on(
         staging_config_id="c",
     )
     seen = Observation(session_id="s", generation=1, state=ObservedState.RUNNING, agent_id="a", incarnation=1, seq=1)
-    move = Move(session_id="s", to=to, sources=sources_of(to), reason="it is so")
+    move = StatusTransition(session_id="s", to=to, sources=sources_of(to), reason="it is so")
     news = RoundEvents(db, LogWriter(db, "manager", "eu"))
     announce([Decision(before, seen, move)], news, zone_key=1)
     assert await notifications(db, news.send()) == expected | {"session:s"}

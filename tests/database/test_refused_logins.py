@@ -19,13 +19,13 @@ from greenroom.db.connections import PatientConnection
 from greenroom.db.database import Database
 from greenroom.db.migrate import check
 from greenroom.db.servers import RefusedError
-from greenroom.up.postgres import Cluster
+from greenroom.up.postgres import PostgresCluster
 
 ROLE = "app"
 
 
 @pytest.fixture(scope="module")
-def asking(cluster: Cluster) -> Iterator[Server]:
+def asking(cluster: PostgresCluster) -> Iterator[Server]:
     """A server that asks ROLE for a password."""
     with own_server(cluster) as server:
         hba = server.cluster.data / "pg_hba.conf"
@@ -94,7 +94,7 @@ async def test_the_right_password_is_taken_although_another_process_was_refused(
     await eventually(is_taken, 30)
 
 
-async def test_a_server_that_refuses_does_not_hold_up_the_other(asking: Server, url: str, cluster: Cluster):
+async def test_a_server_that_refuses_does_not_hold_up_the_other(asking: Server, url: str, cluster: PostgresCluster):
     with own_server(cluster) as other:
         (other.cluster.data / "pg_hba.conf").write_text("local all all trust\n")
         other.cluster.execute_alone(f"CREATE ROLE {ROLE} LOGIN")

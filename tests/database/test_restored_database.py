@@ -25,7 +25,7 @@ from greenroom.agent.main import Agent
 from greenroom.db.database import Database
 from greenroom.kit.serving import serve_beside
 from greenroom.manager.app import PREFIX
-from greenroom.up.postgres import Cluster
+from greenroom.up.postgres import PostgresCluster
 
 WITHIN_S = 60.0
 QUICK = {"checkin_hold_s": 0.5, "verdict_grace_s": 1}
@@ -33,7 +33,7 @@ KEPT, DELETED, STOPPED, NEW = "kept", "deleted after the backup", "stopped after
 
 
 @pytest.fixture
-def run_in_database(cluster: Cluster, dsn: str) -> Callable[..., None]:
+def run_in_database(cluster: PostgresCluster, dsn: str) -> Callable[..., None]:
     """Run a program of PostgreSQL on the test's database."""
 
     def run(program: str, *arguments: str) -> None:

@@ -12,13 +12,13 @@ from tests.support.agents import seen
 from tests.support.round_trips import counted
 from tests.support.system import System
 
-from greenroom.core.events import Event
+from greenroom.core.events import ChangeEvent
 from greenroom.core.pool import agenda
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import adopt
 from greenroom.manager.checkin.commit import Committer
 from greenroom.manager.tasks.pools import run_pool
-from greenroom.wire.messages import AssignmentReport, Capacity, CheckIn
+from greenroom.wire.messages import AssignmentReport, CheckIn, ReportedCapacity
 
 WARM = 6
 """Times after which the driver has prepared all statements."""
@@ -55,7 +55,7 @@ async def test_a_report_of_a_hand_over_is_committed_and_announced_in_five(db: Da
                 hold_s=0.0,
                 term_seen=0,
                 have_digest="",
-                capacity=Capacity(cores=1, memory_bytes=1),
+                capacity=ReportedCapacity(cores=1, memory_bytes=1),
                 sessions=[report],
             )
             turns.clear()
@@ -63,7 +63,7 @@ async def test_a_report_of_a_hand_over_is_committed_and_announced_in_five(db: Da
             assert (await stage.row(session_id))["status"] == "running"
         running.cancel()
     assert len(turns) == 5, "agents, rows, hand-overs, statuses, commit"
-    assert str(Event.session(session_id)).encode() in turns[-1]
+    assert str(ChangeEvent.session(session_id)).encode() in turns[-1]
 
 
 async def test_a_refill_is_planned_written_and_announced_in_five(db: Database, monkeypatch: pytest.MonkeyPatch):

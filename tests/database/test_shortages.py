@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tests.support import rows
 
-from greenroom.api.launch.log import Repeats, Shortages
+from greenroom.api.launch.log import RepeatedRowFilter, Shortages
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 
@@ -42,7 +42,7 @@ async def test_refusals_for_the_same_reasons_are_counted_and_logged_once(db: Dat
 
 def test_what_was_logged_is_logged_again_when_its_window_is_over():
     ends: list[Callable[[], None]] = []
-    repeats = Repeats(window_s=60, later=lambda _, end: ends.append(end))
+    repeats = RepeatedRowFilter(window_s=60, later=lambda _, end: ends.append(end))
     assert [repeats.is_new("ada", code) for code in ("pool_empty", "run_config", "pool_empty")] == [True, True, False]
     ends[0]()
     assert [repeats.is_new("ada", code) for code in ("run_config", "pool_empty")] == [False, True]

@@ -29,7 +29,7 @@ from greenroom.db.pool import configs
 from greenroom.db.session.sessions import request_delete
 from greenroom.manager.checkin.commit import apply
 from greenroom.manager.tasks.rounds import PrimaryRounds
-from greenroom.wire.messages import AssignmentReport, Capacity, CheckIn, Observed
+from greenroom.wire.messages import AssignmentReport, CheckIn, Observed, ReportedCapacity
 
 USERS, LIMIT, CORES_OF_AGENT = 4, 1, 5
 AFTER_A_PLAN = ("I8",)
@@ -218,7 +218,7 @@ def _message(agent_id: str, seen: list[Observed]) -> CheckIn:
         hold_s=0,
         term_seen=7,
         have_digest="",
-        capacity=Capacity(cores=CORES_OF_AGENT, memory_bytes=1 << 40),
+        capacity=ReportedCapacity(cores=CORES_OF_AGENT, memory_bytes=1 << 40),
         sessions=seen,
     )
 

@@ -17,7 +17,7 @@ from tests.support.played import Served, serve
 
 from greenroom.agent.fleet.manager_client import ManagerClient, ManagerFailover, NoManager
 from greenroom.agent.stream.admission import UpstreamAuth
-from greenroom.cli.join import Deployment, reach
+from greenroom.cli.join import DeploymentToJoin, reach
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable
 from greenroom.kit.certificates import Authority, fingerprint, key_text, new_authority, new_key
 from greenroom.wire.messages import Register, Registered, Stream, StreamVerdict
@@ -114,7 +114,7 @@ async def test_agent_to_the_upstream_auth_address(kind: Kind, host: Host):
 
 async def test_a_new_host_to_the_deployment(kind: Kind, host: Host):
     def ask() -> dict[str, object]:
-        deployment: Deployment = reach(f"https://{host.address}", None, host.ca_file)
+        deployment: DeploymentToJoin = reach(f"https://{host.address}", None, host.ca_file)
         return deployment.post("/join/agent", {"token": "secret"})
 
     await refused(kind, host, lambda: asyncio.to_thread(ask), SetupError)

@@ -36,7 +36,7 @@ from greenroom.kit.config import ApiConfig
 from greenroom.kit.passwords import hash_password
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.runtimes.contract import ExecResult
-from greenroom.up.postgres import Cluster
+from greenroom.up.postgres import PostgresCluster
 
 KEY = ("abcdefghijkl", "the secret half")
 IMAGE = "greenroom/desktop:simulated"
@@ -288,7 +288,7 @@ class Zone:
 
 
 @asynccontextmanager
-async def own_database(cluster: Cluster) -> AsyncGenerator[Database]:
+async def own_database(cluster: PostgresCluster) -> AsyncGenerator[Database]:
     """A fresh, migrated database for the tests of a module."""
     name = f"t_{uuid.uuid4().hex[:12]}"
     async with await psycopg.AsyncConnection.connect(cluster.dsn, autocommit=True) as admin:

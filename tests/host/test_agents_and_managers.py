@@ -14,8 +14,8 @@ from tests.support.real_agents import simulated
 from tests.support.waiting import eventually
 
 from greenroom.agent.fleet.checkin import MAX_QUICK
-from greenroom.runtimes.simulated import Settings
-from greenroom.up.postgres import Cluster
+from greenroom.runtimes.simulated import SimulationSettings
+from greenroom.up.postgres import PostgresCluster
 
 Record = Callable[[str, object], None]
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_zone(cluster: Cluster) -> AsyncIterator[Zone]:
+async def shared_zone(cluster: PostgresCluster) -> AsyncIterator[Zone]:
     async with own_database(cluster) as db, deployed_zone(db, "one", "two", "three", agents=2) as zone:
         yield zone
 
@@ -147,7 +147,7 @@ async def test_without_managers_sessions_run_on_and_agents_return_unharmed(zone:
 async def test_a_start_on_a_host_that_is_cut_off_moves_to_another(zone: Zone):
     first, other = zone.hosts
     runtime = simulated(first.agent)
-    runtime.configure(Settings(paint_s=3600))
+    runtime.configure(SimulationSettings(paint_s=3600))
     await zone.drain(other, True)
     session_id = await zone.launch()
     await eventually(lambda: first.creations[session_id])
@@ -160,7 +160,7 @@ async def test_a_start_on_a_host_that_is_cut_off_moves_to_another(zone: Zone):
     await eventually(lambda: zone.is_over(session_id))
     assert await first.containers() == set()
     assert (await zone.running(successor))["user_id"] is not None
-    runtime.configure(Settings())
+    runtime.configure(SimulationSettings())
     await zone.end(successor)
 
 

@@ -10,14 +10,14 @@ import aiodocker
 import pytest
 from tests.support.runtime_hosts import OPENBOX, Host, new_id, run, shell, spec, usable
 
-from greenroom.core.workspace.session_spec import File, Mount
+from greenroom.core.workspace.session_spec import Mount, SessionFile
 from greenroom.runtimes.contract import Runtime, StartError
 from greenroom.runtimes.docker.spec import container_name
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image")]
 
 
-KEY = File(path="/home/kasm-user/.ssh/id_ed25519", content="secret\n")
+KEY = SessionFile(path="/home/kasm-user/.ssh/id_ed25519", content="secret\n")
 
 
 LOOK_AT_SSH = "stat -c '%a %u %g %F' ~/.ssh ~/.ssh/id_ed25519; cat ~/.ssh/id_ed25519"

@@ -18,7 +18,7 @@ from tests.support.waiting import eventually
 from greenroom.core.web_filter import PORT as FILTER_PORT
 from greenroom.runtimes.contract import FilterAccount, HostRuntime, StartError
 from greenroom.runtimes.docker import firewall, networks
-from greenroom.runtimes.docker.spec import Identity, container_name
+from greenroom.runtimes.docker.spec import ContainerOwner, container_name
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image")]
 
@@ -35,7 +35,7 @@ def succeeds(*command: str) -> bool:
 
 
 def short(host: Host) -> str:
-    return Identity(installation_id=host.installation_id, agent_id="").short
+    return ContainerOwner(installation_id=host.installation_id, agent_id="").short
 
 
 async def test_the_page_is_published_on_loopback_alone(host: Host, runtime: HostRuntime, docker: aiodocker.Docker):
@@ -48,7 +48,7 @@ async def test_the_page_is_published_on_loopback_alone(host: Host, runtime: Host
 async def test_sessions_start_after_their_network_was_removed(
     host: Host, runtime: HostRuntime, docker: aiodocker.Docker
 ):
-    name = Identity(installation_id=host.installation_id, agent_id="").network
+    name = ContainerOwner(installation_id=host.installation_id, agent_id="").network
     await (await docker.networks.get(name)).delete()
     sessions = [new_id() for _ in range(3)]
     await asyncio.gather(*(runtime.create(session_id, spec()) for session_id in sessions))

@@ -13,16 +13,16 @@ import pytest
 from tests.support.runtime_hosts import Host, new_id, shell, spec, usable
 from tests.support.waiting import eventually
 
-from greenroom.core.workspace.session_spec import File
+from greenroom.core.workspace.session_spec import SessionFile
 from greenroom.runtimes.contract import ContainerConflict, Runtime, RuntimeUnavailable, StartError
 from greenroom.runtimes.docker.runtime import DockerRuntime
-from greenroom.runtimes.docker.spec import Identity, container_name
+from greenroom.runtimes.docker.spec import ContainerOwner, container_name
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image")]
 
 
 def short(host: Host) -> str:
-    return Identity(installation_id=host.installation_id, agent_id="").short
+    return ContainerOwner(installation_id=host.installation_id, agent_id="").short
 
 
 async def test_a_session_is_confined(host: Host, runtime: Runtime, docker: aiodocker.Docker):
@@ -114,7 +114,7 @@ async def test_a_desktop_paints_on_a_root_that_cannot_be_written(host: Host, run
     assert output.count("Read-only file system") == 2
     assert output.count("nosuid,nodev") == 2
     assert await shell(runtime, session_id, "date -d 2020-03-01 +%B") == (0, "März")
-    file = File(path="/home/kasm-user/.ssh/id", content="x")
+    file = SessionFile(path="/home/kasm-user/.ssh/id", content="x")
     with pytest.raises(StartError, match=r"its root is read-only"):
         await runtime.put_files(session_id, [file])
 

@@ -13,7 +13,7 @@ import pytest
 from tests.support.runtime_hosts import OPENBOX, Host, new_id, spec
 from tests.support.waiting import eventually
 
-from greenroom.core.workspace.session_spec import Exec, File, Mount
+from greenroom.core.workspace.session_spec import Exec, Mount, SessionFile
 from greenroom.core.workspace.volumes import HOME
 from greenroom.runtimes.archive import archive
 from greenroom.runtimes.contract import Runtime, StartError
@@ -197,7 +197,7 @@ def linked(path: str) -> bytes:
 
 
 def users_in(path: str, users: str) -> bytes:
-    return archive([File(path=path, content=users, mode=0o644, folder_mode=0o755)])
+    return archive([SessionFile(path=path, content=users, mode=0o644, folder_mode=0o755)])
 
 
 @pytest.mark.parametrize(

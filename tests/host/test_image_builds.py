@@ -10,7 +10,7 @@ import aiodocker
 import pytest
 
 from greenroom.recipes import build
-from greenroom.recipes.shelf import Image
+from greenroom.recipes.shelf import RecipeImage
 from greenroom.runtimes.contract import BuildError
 from greenroom.runtimes.docker.builder import DockerBuilder
 
@@ -41,7 +41,7 @@ async def test_a_build_says_how_far_it_is_and_its_image_is_not_made_again(
     builder: DockerBuilder, reference: str, tmp_path: Path
 ):
     folder = recipe_folder(tmp_path, "echo Making everything ready")
-    image = Image(reference=reference, digest=uuid.uuid4().hex, flavour="openbox", folders=(folder,))
+    image = RecipeImage(reference=reference, digest=uuid.uuid4().hex, flavour="openbox", folders=(folder,))
     steps = [progress async for progress in build.make(builder, image)]
     percents = [progress.percent for progress in steps]
     assert percents == sorted(percents)
@@ -67,7 +67,7 @@ async def test_a_build_that_fails_says_why_in_a_sentence_and_leaves_no_image(
 ):
     reference = f"greenroom/test:{uuid.uuid4().hex[:12]}"
     folder = recipe_folder(tmp_path, install)
-    image = Image(
+    image = RecipeImage(
         reference=reference, digest=uuid.uuid4().hex, flavour="openbox", packages=(package,), folders=(folder,)
     )
     with pytest.raises(BuildError) as failed:
@@ -78,7 +78,7 @@ async def test_a_build_that_fails_says_why_in_a_sentence_and_leaves_no_image(
 
 
 async def test_a_base_that_cannot_be_reached_is_named(builder: DockerBuilder, reference: str):
-    image = Image(reference=reference, digest=uuid.uuid4().hex, flavour="openbox")
+    image = RecipeImage(reference=reference, digest=uuid.uuid4().hex, flavour="openbox")
     with pytest.raises(BuildError, match=r"could not be made: .*nowhere\.invalid"):
         async for _ in build.make(builder, image, base="nowhere.invalid/debian:bookworm"):
             pass

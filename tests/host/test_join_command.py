@@ -26,10 +26,10 @@ from tests.support.gateways import account, give
 from tests.support.processes import RoleProcess, free_port
 from tests.support.waiting import eventually
 
-from greenroom.agent.fleet.identity import Identity
+from greenroom.agent.fleet.identity import AgentIdentity
 from greenroom.core.fleet.addresses import edge_name
 from greenroom.db.fleet.managers import list_managers
-from greenroom.up.postgres import Cluster
+from greenroom.up.postgres import PostgresCluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -42,7 +42,7 @@ class Done:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def zone(cluster: Cluster) -> AsyncIterator[Zone]:
+async def zone(cluster: PostgresCluster) -> AsyncIterator[Zone]:
     async with own_database(cluster) as db, deployed_zone(db, "one", agents=0) as zone:
         yield zone
 
@@ -268,7 +268,7 @@ async def test_an_agent_stays_who_it_is_when_it_is_not_admitted_as_another(zone:
     await zone.api.delete(f"/api/v1/join-tokens/{revoked['join_token_id']}")
     before = _contents(tmp_path)
     as_another = (revoked["join_command"], "--dir", str(tmp_path), "--agent-id", str(uuid.uuid4()))
-    running = Identity.load(tmp_path)
+    running = AgentIdentity.load(tmp_path)
     assert "Another Agent is running" in (await run(*as_another)).err
     running.close()
     assert "was revoked by an administrator" in (await run(*as_another)).err

@@ -19,7 +19,7 @@ from tests.support.managers import LONG_LEASE, Fleet, lease, primary_is
 from tests.support.processes import answers, arm_before_start
 from tests.support.waiting import eventually
 
-from greenroom.core.events import Event, Topic
+from greenroom.core.events import ChangeEvent, Topic
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import find_manager, set_enabled
 
@@ -76,7 +76,7 @@ def writes_more(db: Database, name: str, than: int) -> Callable[[], Awaitable[bo
 async def provoke(db: Database, rounds: int = 10) -> None:
     """Have every Manager do some rounds: what believes that it is Primary tries to write."""
     for _ in range(rounds):
-        await db.notify(Event(Topic.ZONE))
+        await db.notify(ChangeEvent(Topic.ZONE))
         await asyncio.sleep(0.05)  # one round after the other
 
 

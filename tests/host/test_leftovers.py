@@ -16,10 +16,10 @@ from greenroom.db.database import Database
 from greenroom.db.installation import installation_id
 from greenroom.runtimes.contract import FilterAccount, Things
 from greenroom.runtimes.docker.filter_networks import network_name
-from greenroom.runtimes.docker.spec import Identity, container_name
+from greenroom.runtimes.docker.spec import ContainerOwner, container_name
 from greenroom.runtimes.plugin import Context
 from greenroom.runtimes.registry import find_runtime, open_runtime
-from greenroom.up.doctor import Outcome, leftovers, repaired
+from greenroom.up.doctor import RepairOutcome, leftovers, repaired
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image")]
 
@@ -49,7 +49,7 @@ def everything_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(core, "GRACE_S", -60.0)
 
 
-async def repair(db: Database, things: Things, *, removes: bool = False) -> list[Outcome]:
+async def repair(db: Database, things: Things, *, removes: bool = False) -> list[RepairOutcome]:
     return await repaired(things, await leftovers(db, things), removes=removes)
 
 
@@ -84,7 +84,9 @@ async def test_what_belongs_to_nothing_is_listed_then_removed_and_nothing_else(
     await of_agent(host, stage.agent_id, living, over, policy=policy)
     await of_agent(host, gone, elsewhere, policy=policy)
     await (await host.open(installation_id=new_id())).create(foreign, spec())
-    identity = [Identity(installation_id=host.installation_id, agent_id=agent) for agent in (stage.agent_id, gone)]
+    identity = [
+        ContainerOwner(installation_id=host.installation_id, agent_id=agent) for agent in (stage.agent_id, gone)
+    ]
     kept_network, lost_network = (network_name(one, policy) for one in identity)
     all_of_them = {*map(container_name, (living, over, elsewhere, foreign)), kept_network, lost_network}
 

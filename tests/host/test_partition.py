@@ -15,10 +15,10 @@ from tests.support.postgres import PostgresServer
 from tests.support.scratch import passing_folder
 from tests.support.waiting import eventually
 
-from greenroom.core.events import Event, Topic
+from greenroom.core.events import ChangeEvent, Topic
 from greenroom.db.database import Database
 from greenroom.db.migrate import migrate
-from greenroom.up.postgres import Cluster
+from greenroom.up.postgres import PostgresCluster
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="network namespaces need root")
 
@@ -31,7 +31,7 @@ async def islands() -> AsyncIterator[Islands]:
 
 
 @pytest.fixture
-async def server(cluster: Cluster, islands: Islands) -> AsyncIterator[PostgresServer]:
+async def server(cluster: PostgresCluster, islands: Islands) -> AsyncIterator[PostgresServer]:
     with passing_folder("gr-pg-own-") as folder:
         server = PostgresServer(folder, install=cluster.install, address=MAINLAND, prefix=islands.inside())
         await server.start()
@@ -96,7 +96,7 @@ async def test_a_primary_that_is_cut_off_is_replaced_and_writes_nothing_more(
 
     await eventually(one_reports)
     for _ in range(10):
-        await own.notify(Event(Topic.ZONE))
+        await own.notify(ChangeEvent(Topic.ZONE))
         await asyncio.sleep(0.05)  # rounds of a Manager
     assert len([entry for entry in await history.read(own) if entry.writer == "one"]) == before
     assert (await lease(own))["term"] == 2

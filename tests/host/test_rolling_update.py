@@ -19,7 +19,7 @@ from tests.support.waiting import eventually
 
 from greenroom.core.errors import GreenroomError
 from greenroom.db.database import Database
-from greenroom.up.postgres import Cluster
+from greenroom.up.postgres import PostgresCluster
 from greenroom.wire.messages import Answer, CheckIn, Register
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -45,7 +45,7 @@ main()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def zone(cluster: Cluster) -> AsyncIterator[Zone]:
+async def zone(cluster: PostgresCluster) -> AsyncIterator[Zone]:
     async with own_database(cluster) as db, deployed_zone(db, "one", "two", "three", agents=2) as zone:
         yield zone
 
@@ -155,7 +155,7 @@ def extended(value: Any) -> Any:
     return [extended(part) for part in cast("list[Any]", value)] if isinstance(value, list) else value
 
 
-async def test_an_agent_of_a_later_version_is_understood_by_a_manager(cluster: Cluster, tmp_path: Any):
+async def test_an_agent_of_a_later_version_is_understood_by_a_manager(cluster: PostgresCluster, tmp_path: Any):
     async with own_database(cluster) as db:
         await rows.zone(db, "default")
         async with manager_here(Fleet(db.dsn, tmp_path)) as door:

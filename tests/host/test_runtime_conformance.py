@@ -15,7 +15,7 @@ from tests.support.runtime_hosts import OPENBOX, Host, build_context, listening,
 from tests.support.waiting import eventually
 
 from greenroom.core.session.reconcile import ContainerState
-from greenroom.core.workspace.session_spec import Exec, File
+from greenroom.core.workspace.session_spec import Exec, SessionFile
 from greenroom.runtimes.contract import (
     BuildError,
     ContainerConflict,
@@ -26,7 +26,7 @@ from greenroom.runtimes.contract import (
     ScreenshotError,
     StartError,
 )
-from greenroom.runtimes.simulated import Settings, SimulatedRuntime
+from greenroom.runtimes.simulated import SimulatedRuntime, SimulationSettings
 
 pytestmark = pytest.mark.usefixtures("openbox_image", "never_paints_image")
 
@@ -82,7 +82,7 @@ async def test_another_specification_under_the_same_name_is_a_conflict(runtime: 
 
 async def test_an_image_that_is_not_there_is_named(host: Host, runtime: HostRuntime):
     if isinstance(runtime, SimulatedRuntime):
-        runtime.configure(Settings(missing_images=frozenset({"greenroom/nothing:1"})))
+        runtime.configure(SimulationSettings(missing_images=frozenset({"greenroom/nothing:1"})))
     with pytest.raises(ImageMissing, match="greenroom/nothing:1"):
         await runtime.create(new_id(), spec("greenroom/nothing:1"))
     assert await runtime.image("greenroom/nothing:1") is None
@@ -160,13 +160,12 @@ async def test_removing_is_final_and_may_be_repeated(host: Host, runtime: HostRu
 async def test_files_are_there_before_the_first_start_and_replace_older_ones(runtime: HostRuntime):
     session_id = new_id()
     await runtime.create(session_id, spec())
-    place = "/home/kasm-user/.ssh"
-    for content in ("old\n", "new\n"):
-        files = [File(path=f"{place}/id_rsa", content=content), File(path=f"{place}/id_rsa.pub", content="public\n")]
-        await runtime.put_files(session_id, files)
+    new = {"/home/kasm-user/.ssh/id_rsa": "new\n", "/home/kasm-user/.ssh/id_rsa.pub": "public\n"}
+    for texts in (dict.fromkeys(new, "old\n"), new):
+        await runtime.put_files(session_id, [SessionFile(path=path, content=text) for path, text in texts.items()])
     await runtime.start(session_id)
-    for name, content in (("id_rsa", "new\n"), ("id_rsa.pub", "public\n")):
-        assert (await runtime.exec(session_id, Exec(argv=("cat", f"{place}/{name}")))).output == content
+    for path, content in new.items():
+        assert (await runtime.exec(session_id, Exec(argv=("cat", path)))).output == content
 
 
 async def test_a_session_that_is_not_there(runtime: HostRuntime):
@@ -177,7 +176,7 @@ async def test_a_session_that_is_not_there(runtime: HostRuntime):
     with pytest.raises(ContainerMissing):
         await runtime.exec(session_id, Exec(argv=("true",)))
     with pytest.raises(ContainerMissing):
-        await runtime.put_files(session_id, [File(path="/home/kasm-user/a", content="a")])
+        await runtime.put_files(session_id, [SessionFile(path="/home/kasm-user/a", content="a")])
     with pytest.raises(ContainerMissing):
         await runtime.give_full_share(session_id, spec())
     assert await runtime.logs(session_id) == ""
@@ -320,7 +319,7 @@ async def test_an_image_is_made_here_with_its_labels_and_size(runtime: HostRunti
     name = f"greenroom/test-{new_id()[:8]}:1"
     steps = f"FROM {OPENBOX}\nARG COLOUR\nLABEL greenroom.test=$COLOUR\n"
     if isinstance(runtime, SimulatedRuntime):
-        runtime.configure(Settings(missing_images=frozenset({name})))
+        runtime.configure(SimulationSettings(missing_images=frozenset({name})))
     assert await runtime.image(name) is None
     async with runtime.building() as builder:
         assert await builder.labels(name) is None
@@ -338,7 +337,7 @@ async def test_an_image_is_made_here_with_its_labels_and_size(runtime: HostRunti
 async def test_an_instruction_that_fails_is_an_error_with_what_was_said(runtime: HostRuntime):
     name = f"greenroom/test-{new_id()[:8]}:1"
     if isinstance(runtime, SimulatedRuntime):
-        runtime.configure(Settings(missing_images=frozenset({name}), broken_images=frozenset({name})))
+        runtime.configure(SimulationSettings(missing_images=frozenset({name}), broken_images=frozenset({name})))
     async with runtime.building() as builder:
         steps = build_context(f"FROM {OPENBOX}\nCOPY nothing /nothing\n")
         with pytest.raises(BuildError, match=r"nothing|non-zero"):

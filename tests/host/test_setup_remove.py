@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from tests.support.runtime_hosts import Host, run
 
-from greenroom.agent.fleet.identity import Identity
-from greenroom.runtimes.docker.spec import Identity as Spelled
+from greenroom.agent.fleet.identity import AgentIdentity
+from greenroom.runtimes.docker.spec import ContainerOwner
 from greenroom.wire.messages import Registered
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image")]
@@ -33,13 +33,13 @@ def removed() -> subprocess.CompletedProcess[str]:
 
 async def test_sessions_network_and_rules_are_gone_and_the_data_stay(folder: Path):
     host = Host("docker", folder)
-    identity = Identity.load(folder)
+    identity = AgentIdentity.load(folder)
     admitted = Registered(
         agent_id=identity.agent_id, incarnation=1, installation_id=host.installation_id, db_epoch="1", zone_id="z"
     )
     identity.take(admitted)
     identity.close()
-    short = Spelled(installation_id=host.installation_id, agent_id="").short
+    short = ContainerOwner(installation_id=host.installation_id, agent_id="").short
     try:
         await host.started(await host.open())
         assert short in run("iptables", "-w", "5", "-S")
@@ -55,7 +55,7 @@ async def test_sessions_network_and_rules_are_gone_and_the_data_stay(folder: Pat
 
 
 def test_it_is_refused_while_the_agent_runs(folder: Path):
-    identity = Identity.load(folder)
+    identity = AgentIdentity.load(folder)
     try:
         done = removed()
     finally:

@@ -13,11 +13,11 @@ from tests.support.runtime_hosts import Host, listening, new_id, spec
 from tests.support.waiting import eventually
 
 from greenroom.core.session.reconcile import ContainerState
-from greenroom.core.workspace.session_spec import Exec, File, Mount
+from greenroom.core.workspace.session_spec import Exec, Mount, SessionFile
 from greenroom.runtimes.contract import SESSION, HomeHost, Runtime, RuntimeUnavailable, StartError
 from greenroom.runtimes.kubernetes.names import home_name
 
-KEY = File(path="/home/kasm-user/.ssh/id_rsa", content="private\n")
+KEY = SessionFile(path="/home/kasm-user/.ssh/id_rsa", content="private\n")
 HOME = "/{homes}/11111111-1111-4111-8111-111111111111.22222222-2222-4222-8222-222222222222"
 
 

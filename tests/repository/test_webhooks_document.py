@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.core.webhooks import LaunchData, LeaseData, PoolData, SessionData, Subject, WebhookEvent
+from greenroom.core.webhooks import LaunchData, LeaseData, PoolData, SessionData, WebhookEvent, WebhookSubject
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/webhooks.md").read_text()
 
@@ -24,7 +24,7 @@ def test_the_page_lists_every_event_with_its_meaning_in_order():
 )
 def test_the_page_names_every_field_of_a_message(title: str, data: type):
     paragraph = PAGE.partition(f"- **{title}**")[2].partition("\n- **")[0]
-    common = {field.name for field in fields(Subject)}
+    common = {field.name for field in fields(WebhookSubject)}
     own = {field.name for field in fields(data)} - common
     assert own - set(re.findall(r"`(\w+)`", paragraph)) == set()
     assert common <= set(re.findall(r"`(\w+)`", PAGE.partition("- all of them")[2]))

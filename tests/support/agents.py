@@ -18,7 +18,7 @@ from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.db.database import Database
 from greenroom.db.fleet.enrolment import add_join_token
 from greenroom.kit.secrets import hashed
-from greenroom.wire.messages import Answer, Capacity, CheckIn, Observed, Register, Registered, digest
+from greenroom.wire.messages import Answer, CheckIn, Observed, Register, Registered, ReportedCapacity, digest
 
 TRIES = 20
 """On a busy machine a statement may take longer than a Manager waits; an Agent says it again."""
@@ -99,7 +99,7 @@ class ToldAgent:
             "term_seen": self.term_seen,
             "have_digest": digest(self.desired),
             "inventory_complete": True,
-            "capacity": Capacity(cores=2, memory_bytes=8 << 30),
+            "capacity": ReportedCapacity(cores=2, memory_bytes=8 << 30),
             "sessions": list(sessions),
         }
         return CheckIn(**(values | fields))

@@ -16,7 +16,7 @@ import httpx
 from tests.support.gateways import World, give, make_world
 from tests.support.played import ROUTE, Served, Who, serve
 
-from greenroom.agent.app import Health, WithSecret, for_gateways
+from greenroom.agent.app import AgentHealth, WithSecret, for_gateways
 from greenroom.agent.stream.admission import UpstreamAuth, ViewOnlyPages
 from greenroom.agent.stream.authoriser import StreamAuthoriser
 from greenroom.gateway.nginx import nginx_processes
@@ -37,7 +37,7 @@ class Process:
 
     async def serve(self) -> Served:
         routes = [*self.authoriser.routes, *self.authoriser.gateways.routes]
-        self.served = await serve(WithSecret(for_gateways(Health(), routes), SECRET))
+        self.served = await serve(WithSecret(for_gateways(AgentHealth(), routes), SECRET))
         return self.served
 
     async def stop(self) -> None:

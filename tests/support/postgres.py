@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 
 from greenroom.up.account import Account, service_account
-from greenroom.up.postgres import Cluster, copy_binaries
+from greenroom.up.postgres import PostgresCluster, copy_binaries
 
 
 class PostgresServer:
@@ -41,7 +41,7 @@ class PostgresServer:
         if install is None:
             install = folder / "install"
             copy_binaries(install)
-        self.cluster = Cluster(install, folder, 5432, account)
+        self.cluster = PostgresCluster(install, folder, 5432, account)
         self.cluster.create()
         self._options = [f"listen_addresses={address}", *options]
         self._prefix = [*prefix, *_as(account)]

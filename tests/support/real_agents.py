@@ -14,7 +14,7 @@ from tests.support.scripted_manager import JOIN_TOKEN, ScriptedManager, World
 
 from greenroom.agent.main import Agent, build
 from greenroom.kit.config import AgentConfig
-from greenroom.runtimes.simulated import Settings, SimulatedRuntime, StoredContainer, stored_containers
+from greenroom.runtimes.simulated import SimulatedRuntime, SimulationSettings, StoredContainer, stored_containers
 
 
 def session_id() -> str:
@@ -78,7 +78,7 @@ def behave(folder: Path, **settings: Any) -> None:
     values: dict[str, Any] = {
         name: frozenset(value) if isinstance(value, list) else value for name, value in settings.items()
     }
-    SimulatedRuntime("", "", folder=folder / "agent").configure(Settings(**values))
+    SimulatedRuntime("", "", folder=folder / "agent").configure(SimulationSettings(**values))
 
 
 def containers(folder: Path) -> dict[str, StoredContainer]:

@@ -17,7 +17,7 @@ from greenroom.core.session.deadlines import Clocks
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.core.workspace.spec_builder import config_hash_of
 from greenroom.db.database import Database
-from greenroom.db.launch.claims import Claim
+from greenroom.db.launch.claims import PoolClaim
 from greenroom.db.pool.configs import get_config
 from greenroom.db.rows import inserted
 from greenroom.db.session.sessions import NewSession
@@ -150,10 +150,10 @@ def session_user(user_id: str, **changes: Any) -> SessionUser:
     )
 
 
-def claim(staging_config_id: str, user: SessionUser, *, config_hash: str = "") -> Claim:
+def claim(staging_config_id: str, user: SessionUser, *, config_hash: str = "") -> PoolClaim:
     """A claim on a pool whose workspace has no `assign` command."""
     assignment_id = str(uuid.uuid4())
-    return Claim(
+    return PoolClaim(
         user=user,
         staging_config_id=staging_config_id,
         config_hash=config_hash,

@@ -16,7 +16,7 @@ from typing import Any, cast
 from tests.support.waiting import eventually
 
 from greenroom.core.workspace.session_spec import Exec, SessionSpec
-from greenroom.runtimes.contract import Container, Event, FilterNetwork, HostRuntime, Runtime
+from greenroom.runtimes.contract import Container, ContainerEvent, FilterNetwork, HostRuntime, Runtime
 from greenroom.runtimes.host_folders import HostFolders
 from greenroom.runtimes.host_homes import HostHomes
 from greenroom.runtimes.plugin import Context
@@ -99,9 +99,9 @@ class Host:
 
 
 @contextlib.asynccontextmanager
-async def listening(runtime: Runtime) -> AsyncIterator[Callable[[str, str], Awaitable[Event]]]:
+async def listening(runtime: Runtime) -> AsyncIterator[Callable[[str, str], Awaitable[ContainerEvent]]]:
     """Collects events; yields a function that waits for (session_id, kind)."""
-    received: list[Event] = []
+    received: list[ContainerEvent] = []
     news = asyncio.Event()
 
     async def listen() -> None:
@@ -109,7 +109,7 @@ async def listening(runtime: Runtime) -> AsyncIterator[Callable[[str, str], Awai
             received.append(event)
             news.set()
 
-    async def wait_for(session_id: str, kind: str) -> Event:
+    async def wait_for(session_id: str, kind: str) -> ContainerEvent:
         async with asyncio.timeout(30):
             while True:
                 for event in received:

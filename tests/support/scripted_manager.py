@@ -30,14 +30,14 @@ from greenroom.wire.messages import (
     Assignment,
     Authorised,
     CheckIn,
-    Command,
     Desired,
     DesiredImage,
     ManagerAddress,
     Observed,
-    PictureSize,
     Register,
     Registered,
+    ScreenshotSize,
+    SessionCommand,
     digest,
 )
 
@@ -57,7 +57,7 @@ class World:
     desired: dict[str, Desired] = field(default_factory=dict[str, Desired])
     images: list[DesiredImage] | None = None
     filter_policies: list[FilterPolicy] = field(default_factory=list[FilterPolicy])
-    commands: list[Command] = field(default_factory=list[Command])
+    commands: list[SessionCommand] = field(default_factory=list[SessionCommand])
     verdicts: dict[str, Literal["destroy", "keep"]] = field(default_factory=dict[str, Literal["destroy", "keep"]])
     managers: list[ManagerAddress] = field(default_factory=list[ManagerAddress])
     incarnation: int = 0
@@ -104,11 +104,11 @@ class World:
         await self.want(session_id, assignment=assignment, authorised=authorised)
         return assignment.assignment_id
 
-    async def order(self, session_id: str, *argv: str, screenshot: PictureSize | None = None) -> str:
+    async def order(self, session_id: str, *argv: str, screenshot: ScreenshotSize | None = None) -> str:
         """Order a command, or a screenshot; returns its id."""
         generation = self.desired[session_id].generation
         command_id = str(uuid.uuid4())
-        command = Command(
+        command = SessionCommand(
             command_id=command_id,
             session_id=session_id,
             generation=generation,

@@ -15,15 +15,15 @@ import psycopg
 from tests.support.scratch import passing_folder
 
 from greenroom.db.migrate import OWNER_ROLE
-from greenroom.up.postgres import Cluster
+from greenroom.up.postgres import PostgresCluster
 
 
 class Server:
     """One server over a folder of its own; its files outlive a stop."""
 
-    def __init__(self, template: Cluster, folder: Path) -> None:
+    def __init__(self, template: PostgresCluster, folder: Path) -> None:
         os.chown(folder, template.account.uid, template.account.gid)
-        self.cluster = Cluster(template.install, folder, 5433, template.account)
+        self.cluster = PostgresCluster(template.install, folder, 5433, template.account)
         self.cluster.create()
         with (self.cluster.data / "pg_ident.conf").open(
             "a"
@@ -60,7 +60,7 @@ class Server:
 
 
 @contextmanager
-def own_server(template: Cluster) -> Generator[Server]:
+def own_server(template: PostgresCluster) -> Generator[Server]:
     """A server that was not started yet; it is gone afterwards.
 
     Args:

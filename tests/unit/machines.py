@@ -7,20 +7,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from greenroom.core.fleet.machines.model import (
-    Limits,
+    MachineOrder,
     MachinePool,
-    Order,
+    MachinePoolLimits,
     OrderState,
-    Want,
+    UnmetDemand,
     ZoneSnapshot,
 )
-from greenroom.core.launch.placement import AgentView, PlacementRequest
+from greenroom.core.launch.placement import PlacementAgent, PlacementRequest
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 """A Monday."""
 GB = 1_000_000_000
 DESKTOP = PlacementRequest(image="desktop", cores=1.0, memory=2 * GB)
-LIMITS = Limits(cores=8.0, memory=16 * GB, max_machines=10, idle_s=600.0, order_deadline_s=900.0)
+LIMITS = MachinePoolLimits(cores=8.0, memory=16 * GB, max_machines=10, idle_s=600.0, order_deadline_s=900.0)
 POOL = MachinePool(machine_pool_id="p", name="cloud", limits=LIMITS)
 
 
@@ -32,9 +32,9 @@ def ago(seconds: float) -> datetime:
     return NOW - timedelta(seconds=seconds)
 
 
-def agent(name: str, *, cores_used: float = 0.0, **changes: Any) -> AgentView:
+def agent(name: str, *, cores_used: float = 0.0, **changes: Any) -> PlacementAgent:
     """With 8 cores and 16 GB, of which 2 GB go with each core that is reserved."""
-    made = AgentView(
+    made = PlacementAgent(
         agent_id=name,
         hostname=name,
         cores=8.0,
@@ -45,8 +45,8 @@ def agent(name: str, *, cores_used: float = 0.0, **changes: Any) -> AgentView:
     return replace(made, **changes)
 
 
-def order(name: str, state: str = "ordered", **changes: Any) -> Order:
-    made = Order(
+def order(name: str, state: str = "ordered", **changes: Any) -> MachineOrder:
+    made = MachineOrder(
         machine_order_id=name,
         machine_pool_id="p",
         state=OrderState(state),
@@ -57,7 +57,7 @@ def order(name: str, state: str = "ordered", **changes: Any) -> Order:
     return replace(made, **changes)
 
 
-def joined(view: AgentView, *, live: int = 0, state: str = "joined", **changes: Any) -> Order:
+def joined(view: PlacementAgent, *, live: int = 0, state: str = "joined", **changes: Any) -> MachineOrder:
     """The order of an Agent that has joined, with so many users' sessions."""
     return order(
         f"o-{view.agent_id}",
@@ -71,11 +71,11 @@ def joined(view: AgentView, *, live: int = 0, state: str = "joined", **changes: 
     )
 
 
-def want(number: int, why: str = "people wait", request: PlacementRequest = DESKTOP) -> Want:
-    return Want(request, number, why)
+def want(number: int, why: str = "people wait", request: PlacementRequest = DESKTOP) -> UnmetDemand:
+    return UnmetDemand(request, number, why)
 
 
-def zone(*orders: Order, **changes: Any) -> ZoneSnapshot:
+def zone(*orders: MachineOrder, **changes: Any) -> ZoneSnapshot:
     """With the Agents of the orders, one machine pool and an overcommit of 1."""
     made = ZoneSnapshot(
         now=NOW,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
-from greenroom.core.launch.placement import AgentView
+from greenroom.core.launch.placement import PlacementAgent
 from greenroom.core.pool.model import PoolConfig, PooledSession, PoolSnapshot
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
@@ -24,7 +24,7 @@ CONFIG = PoolConfig(
 )
 IMAGE = ImageFacts(image_id="i", name="desktop", friendly_name="Desktop", cores=1.0, memory=1_000_000)
 ZONE = ZoneFacts(zone_id="z", zone_name="eu", allow_origin_domain="a.example", upstream_auth_address="a.example")
-BIG = AgentView(agent_id="a1", hostname="agent-1", cores=100, memory=10**9)
+BIG = PlacementAgent(agent_id="a1", hostname="agent-1", cores=100, memory=10**9)
 
 
 def session(number: int, status: str = "running", **changes: Any) -> PooledSession:

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from greenroom.agent.session.observed import SessionSnapshot
 from greenroom.agent.stream import gateways as agent_gateways
 from greenroom.agent.stream.gateways import Gateways
-from greenroom.agent.stream.viewers import Client, Viewer
+from greenroom.agent.stream.viewers import StreamOrigin, Viewer
 from greenroom.core.errors import Unavailable
 from greenroom.core.session.viewing import Connection
 from greenroom.core.workspace.session_spec import SessionSpec
@@ -30,7 +30,7 @@ SESSION = SessionSnapshot(
 VIEWER = Viewer(
     session_id="s", token_hash="", shows="s", user_id="u", epoch=1, confirmed_at=0.0, ttl_s=9.0, address="127.0.0.1:9"
 )
-CLIENT = Client("10.0.0.7", Connection("10.0.0.7", 4711, "the gateway"))
+CLIENT = StreamOrigin("10.0.0.7", Connection("10.0.0.7", 4711, "the gateway"))
 
 
 class Who:

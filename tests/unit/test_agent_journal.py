@@ -18,7 +18,7 @@ from greenroom.agent.session.journal import (
     Forget,
     HandoverRecord,
     Journal,
-    Memory,
+    JournalState,
     SessionRecord,
     Term,
     replay,
@@ -46,8 +46,8 @@ RECORDS = st.one_of(
 )
 
 
-def folded(records: list[AnyRecord]) -> Memory:
-    memory = Memory()
+def folded(records: list[AnyRecord]) -> JournalState:
+    memory = JournalState()
     for record in records:
         memory.apply(record)
     return memory
@@ -175,7 +175,7 @@ async def test_a_full_disk_leaves_the_long_journal(tmp_path: Path, monkeypatch: 
 def test_a_new_journal_is_empty():
     with tempfile.TemporaryDirectory() as folder:
         journal = opened(Path(folder))
-        assert journal.memory == Memory()
+        assert journal.memory == JournalState()
         journal.close()
 
 

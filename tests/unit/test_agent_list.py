@@ -12,7 +12,7 @@ from greenroom.agent.session.desired import ListChange
 from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.session.reconcile import ContainerState, SeenContainer
-from greenroom.wire.messages import Answer, Command, Desired, DesiredChanges
+from greenroom.wire.messages import Answer, Desired, DesiredChanges, SessionCommand
 
 
 @pytest.fixture
@@ -31,7 +31,9 @@ def desired(session_id: str, generation: int = 1) -> Desired:
     return Desired(session_id=session_id, generation=generation, want="running", spec=asdict(spec()))
 
 
-def answer(*commands: Command, desired: list[Desired] | None = None, changes: DesiredChanges | None = None) -> Answer:
+def answer(
+    *commands: SessionCommand, desired: list[Desired] | None = None, changes: DesiredChanges | None = None
+) -> Answer:
     return Answer(
         db_epoch="e",
         zone_id="z",
@@ -67,7 +69,7 @@ def test_a_round_plans_the_sessions_to_which_something_happened(sessions: Sessio
     sessions.accept(answer(changes=changes(sessions.desired.digest)))
     assert sessions.due.take() == {"a", "b", "d"}
     sessions.observed.saw("c", SeenContainer(session_id="c", container_id="c1", state=ContainerState.RUNNING))
-    sessions.accept(answer(Command(command_id="k", session_id="b", generation=2, argv=["true"])))
+    sessions.accept(answer(SessionCommand(command_id="k", session_id="b", generation=2, argv=["true"])))
     assert sessions.due.take() == {"b", "c"}
     snapshot = sessions.snapshot({"b", "c"})
     assert (snapshot.wanted.keys(), snapshot.seen.keys(), len(snapshot.orders)) == ({"b", "c"}, {"c"}, 1)

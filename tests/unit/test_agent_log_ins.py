@@ -10,7 +10,7 @@ import pytest
 from tests.support.waiting import eventually
 
 from greenroom.agent import images as module
-from greenroom.agent.images import Images
+from greenroom.agent.images import ImageKeeper
 from greenroom.runtimes.contract import Credentials, Image
 from greenroom.wire.messages import DesiredImage
 
@@ -39,8 +39,8 @@ class Elsewhere:
 
 
 @asynccontextmanager
-async def working(runtime: Elsewhere) -> AsyncGenerator[Images]:
-    images = Images(runtime)
+async def working(runtime: Elsewhere) -> AsyncGenerator[ImageKeeper]:
+    images = ImageKeeper(runtime)
     work = asyncio.create_task(images.run())
     try:
         yield images

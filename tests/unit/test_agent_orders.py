@@ -10,7 +10,7 @@ import pytest
 from greenroom.agent.session.journal import CommandRecord, Journal
 from greenroom.agent.session.outbox import AWAITED_S, MAX_WAITING_BYTES, NO_ROOM, Orders
 from greenroom.runtimes.contract import CUT, MAX_OUTPUT, cut_output
-from greenroom.wire.messages import Command, CommandReport, PictureSize
+from greenroom.wire.messages import CommandReport, ScreenshotSize, SessionCommand
 
 SESSION = "s"
 
@@ -22,9 +22,13 @@ def journal(tmp_path: Path) -> Journal:
     return journal
 
 
-def screenshot(command_id: str, session_id: str = SESSION) -> Command:
-    return Command(
-        command_id=command_id, session_id=session_id, generation=1, argv=[], screenshot=PictureSize(width=9, height=9)
+def screenshot(command_id: str, session_id: str = SESSION) -> SessionCommand:
+    return SessionCommand(
+        command_id=command_id,
+        session_id=session_id,
+        generation=1,
+        argv=[],
+        screenshot=ScreenshotSize(width=9, height=9),
     )
 
 
@@ -55,7 +59,7 @@ def test_orders_of_other_sessions_and_pictures_of_past_ones_drop_out(journal: Jo
 
 def test_what_is_no_longer_waited_for_is_forgotten(journal: Journal):
     orders = Orders(journal)
-    late = Command(command_id="late", session_id=SESSION, generation=1, argv=["true"], deadline_s=-AWAITED_S)
+    late = SessionCommand(command_id="late", session_id=SESSION, generation=1, argv=["true"], deadline_s=-AWAITED_S)
     orders.accept([late, screenshot("c")], {SESSION})
     assert [order.command_id for order in orders.all()] == ["c"]
     assert orders.get("late") is None

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from tests.support.waiting import eventually
 
-from greenroom.agent.app import ROUND_MISSED_S, Health, Metrics
+from greenroom.agent.app import ROUND_MISSED_S, AgentHealth, AgentMetrics
 from greenroom.agent.capacity import NOTHING, SILENT_AFTER_S, CapacityMeter, offered
 from greenroom.agent.fleet import checkin
 from greenroom.agent.fleet.checkin import CheckInLoop
-from greenroom.agent.fleet.identity import Identity
+from greenroom.agent.fleet.identity import AgentIdentity
 from greenroom.agent.fleet.manager_client import (
     tls_context,
 )
@@ -37,12 +37,12 @@ AGENT_ID = "1a2b3c4d-0000-4000-8000-000000000000"
 
 def test_the_proposed_id_is_used_and_the_registration_kept_privately(tmp_path: Path):
     (tmp_path / "agent_id").write_text(AGENT_ID + "\n")
-    identity = Identity.load(tmp_path)
+    identity = AgentIdentity.load(tmp_path)
     assert (identity.agent_id, identity.route, identity.credential) == (AGENT_ID, "1a2b3c4d", None)
     identity.take(_registered("secret"))
     identity.take(_registered(None))
     identity.close()
-    again = Identity.load(tmp_path)
+    again = AgentIdentity.load(tmp_path)
     assert again.bearer == f"Bearer {AGENT_ID}.secret"
     assert again.installation_id == "i"
     assert stat.S_IMODE((tmp_path / "identity.json").stat().st_mode) == 0o600
@@ -51,18 +51,18 @@ def test_the_proposed_id_is_used_and_the_registration_kept_privately(tmp_path: P
 
 def test_an_id_that_was_replaced_does_not_inherit_the_credential(tmp_path: Path):
     (tmp_path / "agent_id").write_text(AGENT_ID)
-    identity = Identity.load(tmp_path)
+    identity = AgentIdentity.load(tmp_path)
     identity.take(_registered("secret"))
     identity.close()
     (tmp_path / "agent_id").write_text(AGENT_ID.replace("1a2b", "ffff"))
-    other = Identity.load(tmp_path)
+    other = AgentIdentity.load(tmp_path)
     assert other.credential is None
     other.close()
 
 
 def test_a_folder_keeps_its_id_until_the_agent_is_admitted_as_another(tmp_path: Path):
     (tmp_path / "agent_id").write_text(AGENT_ID.replace("1a2b", "ffff"))
-    identity = Identity.load(tmp_path)
+    identity = AgentIdentity.load(tmp_path)
     identity.propose(AGENT_ID)
     assert (identity.agent_id, (tmp_path / "agent_id").read_text()[:4]) == (AGENT_ID, "ffff")
     identity.take(_registered("secret"))
@@ -71,9 +71,9 @@ def test_a_folder_keeps_its_id_until_the_agent_is_admitted_as_another(tmp_path: 
 
 
 def test_a_folder_serves_one_agent_at_a_time(tmp_path: Path):
-    identity = Identity.load(tmp_path)
+    identity = AgentIdentity.load(tmp_path)
     with pytest.raises(SetupError, match="Another Agent is running"):
-        Identity.load(tmp_path)
+        AgentIdentity.load(tmp_path)
     identity.close()
 
 
@@ -84,7 +84,7 @@ def test_a_folder_serves_one_agent_at_a_time(tmp_path: Path):
 def test_a_damaged_file_is_named(tmp_path: Path, file: str, text: str, sentence: str):
     (tmp_path / file).write_text(text)
     with pytest.raises(SetupError, match=sentence):
-        Identity.load(tmp_path)
+        AgentIdentity.load(tmp_path)
 
 
 def _registered(credential: str | None) -> Registered:
@@ -150,7 +150,7 @@ async def _silent(runtime: SimulatedRuntime) -> object:
 
 
 def test_healthy_while_rounds_are_made_and_the_runtime_answers():
-    health = Health(started=0.0)
+    health = AgentHealth(started=0.0)
     assert health.report(1.0)[0]
     assert not health.report(ROUND_MISSED_S + 1)[0]
     health.last_round = 100.0
@@ -242,12 +242,12 @@ class Reporting(CheckInLoop):
     """Sends nothing; what a message would carry is in `sent`."""
 
     def __init__(
-        self, sessions: Sessions, identity: Identity | None = None, host: RegisteringHost | None = None
+        self, sessions: Sessions, identity: AgentIdentity | None = None, host: RegisteringHost | None = None
     ) -> None:
         given = cast("Any", host)
         super().__init__(
             identity=cast("Any", identity), sessions=sessions, link=given, host=given, health=cast("Any", None),
-            metrics=Metrics(), join_token_file=None,
+            metrics=AgentMetrics(), join_token_file=None,
         )  # fmt: skip
         self._registered = host is None
         self.sent = list[list[Observed]]()
@@ -303,7 +303,7 @@ async def test_no_observation_is_sent_before_the_host_was_read(tmp_path: Path):
     (tmp_path / "agent_id").write_text(AGENT_ID)
     sessions, host = Sessions(journal := Journal(tmp_path / "journal.jsonl")), RegisteringHost()
     journal.open()
-    loop = Reporting(sessions, identity=Identity.load(tmp_path), host=host)
+    loop = Reporting(sessions, identity=AgentIdentity.load(tmp_path), host=host)
     tasks = [asyncio.create_task(loop.report()), asyncio.create_task(loop.poll())]
     await host.is_registered.wait()
     sessions.outbox.put(usable := replace(STAGED, state="running", usable=True), has_user=False)

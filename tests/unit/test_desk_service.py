@@ -12,8 +12,8 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 
 from greenroom.api.desk import service, transport
-from greenroom.api.desk.answers import Seen, State
-from greenroom.api.desk.transport import Desk, Desks, asked_as, while_asked
+from greenroom.api.desk.answers import ScreenState, ScreenStateCache
+from greenroom.api.desk.transport import Desks, LeaseDesk, asked_as, while_asked
 from greenroom.core.actions.plan import Size
 from greenroom.core.errors import (
     Forbidden,
@@ -27,11 +27,11 @@ from greenroom.core.errors import (
 )
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.session.streams import ProxyFacts
-from greenroom.db.lease.leases import Lease, LeasedSession
+from greenroom.db.lease.leases import LeasedSession, LeaseRow
 from greenroom.kit.config import ApiConfig
 
 Answer = Callable[[httpx.Request], httpx.Response]
-LEASE = cast("Lease", None)
+LEASE = cast("LeaseRow", None)
 SCREEN = {"width": 1280, "height": 800, "pointer": [5, 6], "held": 0}
 CLICK = {"action": "left_click", "coordinate": [640, 400]}
 
@@ -43,14 +43,14 @@ class Page:
         self.screen: dict[str, Any] = dict(SCREEN)
         self.asked: list[httpx.Request] = []
         self.results: list[dict[str, Any]] | None = None
-        self.seen = Seen()
+        self.seen = ScreenStateCache()
         self.status = SessionStatus.RUNNING
         self._answer = answer or self._as_page
 
-    async def of(self, lease: Lease) -> Desk:
+    async def of(self, lease: LeaseRow) -> LeaseDesk:
         del lease
         http = httpx.AsyncClient(transport=httpx.MockTransport(self._noted))
-        return Desk(http, "s", "https://gateway.example:8443/desktop/1/s/desk/", "TOKEN", look=self._session)
+        return LeaseDesk(http, "s", "https://gateway.example:8443/desktop/1/s/desk/", "TOKEN", look=self._session)
 
     async def _session(self) -> LeasedSession:
         return LeasedSession(
@@ -99,7 +99,7 @@ async def test_steps_are_planned_without_asking_for_the_screen_again():
 
 async def test_where_the_screen_has_changed_steps_are_planned_anew():
     page = Page()
-    page.seen.put("s", State(640, 400, (0, 0), 0))
+    page.seen.put("s", ScreenState(640, 400, (0, 0), 0))
     acted = await service.act(page.desks, LEASE, [{"action": "left_click"}])
     assert [one["expected"]["width"] for one in page.steps()] == [640, 1280]
     assert page.steps()[1]["actions"][0][0] == {"step": "pointer", "buttons": 0, "x": 5, "y": 6}
@@ -108,7 +108,7 @@ async def test_where_the_screen_has_changed_steps_are_planned_anew():
 
 async def test_a_place_is_outside_only_if_it_is_on_the_screen_as_it_is_now():
     page = Page()
-    page.seen.put("s", State(640, 400, (0, 0), 0))
+    page.seen.put("s", ScreenState(640, 400, (0, 0), 0))
     await service.act(page.desks, LEASE, [{"action": "mouse_move", "coordinate": [1279, 799]}])
     page.screen["width"] = 800
     with pytest.raises(Invalid, match=r"actions\[0\]\.coordinate: \[1280, 5\] is outside the screen of 800 x 800"):

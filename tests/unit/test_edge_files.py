@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
 from greenroom.agent.fleet.edge_files import EdgeFiles, is_due
-from greenroom.agent.fleet.identity import Identity
+from greenroom.agent.fleet.identity import AgentIdentity
 from greenroom.agent.fleet.manager_client import ManagerClient
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.addresses import EDGE_DOMAIN
@@ -71,7 +71,7 @@ class Signer:
 
 
 def edge_files(tmp_path: Path, folder: Path, signer: Signer) -> EdgeFiles:
-    identity = Identity(tmp_path, "machine", "host")
+    identity = AgentIdentity(tmp_path, "machine", "host")
     identity.agent_id, identity.credential, identity.incarnation = AGENT_ID, "secret", 3
     link = cast("ManagerClient", signer)
     return EdgeFiles(folder, "https://edge-1.example.org:9443", identity, link, now=lambda: signer.now)
@@ -115,7 +115,7 @@ async def test_links_of_the_gateways_account_lead_the_agent_nowhere(tmp_path: Pa
 
 def test_an_edge_address_that_is_none_is_refused_at_the_start(tmp_path: Path):
     with pytest.raises(Invalid, match="must begin with https"):
-        EdgeFiles(tmp_path, "edge-1:9443", Identity(tmp_path, "m", "h"), cast("ManagerClient", Signer()))
+        EdgeFiles(tmp_path, "edge-1:9443", AgentIdentity(tmp_path, "m", "h"), cast("ManagerClient", Signer()))
 
 
 def test_what_is_no_request_for_a_certificate_is_refused():

@@ -13,17 +13,17 @@ from typing import Any
 from tests.support.failing_runtimes import FailingRuntime, WrappedRuntime
 from tests.support.scripted_manager import spec
 
-from greenroom.agent.app import Health, Metrics
+from greenroom.agent.app import AgentHealth, AgentMetrics
 from greenroom.agent.capacity import HostLimits
 from greenroom.agent.changes import ContainerChanges
 from greenroom.agent.concurrency import Workers
-from greenroom.agent.images import Images
+from greenroom.agent.images import ImageKeeper
 from greenroom.agent.reconciler import CHANGE_WITHIN_S, Executor
 from greenroom.agent.session.commands import Commands
 from greenroom.agent.session.handover import Handovers
 from greenroom.agent.session.inventory import Inventory
 from greenroom.agent.session.journal import Journal
-from greenroom.agent.session.prober import TimeLimits
+from greenroom.agent.session.prober import ProbeTimeLimits
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.session.starts import Starts
 from greenroom.agent.web_filter.filters import WebFilters
@@ -93,7 +93,7 @@ async def host(
     journal = Journal(folder / "journal")
     journal.open()
     sessions, ended = Sessions(journal), asyncio.Queue[str]()
-    inventory = Inventory(runtime, sessions, AGENT, Health())
+    inventory = Inventory(runtime, sessions, AGENT, AgentHealth())
     starts = Starts(sessions, lambda: ON_TIME, lambda: 0.0)
     await inventory.take()
     spec_sent = asdict(spec(filter_policy=filter_policy))
@@ -106,14 +106,14 @@ async def host(
         filters = WebFilters(runtime, sessions, folder / "filters") if has_filters else None
         explained = HostLimits("vm", sessions.outbox.log_line, lambda: 0).explained
         executor = Executor(
-            changes=ContainerChanges(runtime, sessions, inventory, Images(runtime), filters, explained=explained),
+            changes=ContainerChanges(runtime, sessions, inventory, ImageKeeper(runtime), filters, explained=explained),
             sessions=sessions,
             inventory=inventory,
             commands=Commands(runtime, sessions, journal),
-            handovers=Handovers(runtime, sessions, journal, TimeLimits(lambda: ON_TIME)),
+            handovers=Handovers(runtime, sessions, journal, ProbeTimeLimits(lambda: ON_TIME)),
             starts=starts,
             workers=workers,
-            metrics=Metrics(),
+            metrics=AgentMetrics(),
             slots=SlotCount(ordinary=1),
             change_within_s=change_within_s,
         )

@@ -15,7 +15,7 @@ from greenroom.core.rate_limits import Pace
 from greenroom.gateway import keeper
 from greenroom.gateway.keeper import PlanKeeper
 from greenroom.gateway.plan import GatewayPlan
-from greenroom.gateway.site import Facts, plan_of
+from greenroom.gateway.site import SiteFacts, plan_of
 from greenroom.kit.config import GatewayConfig
 
 Names = dict[str, list[str]]
@@ -109,9 +109,9 @@ async def test_what_does_not_change_is_not_written(names: tuple[Names, list[str]
 async def test_a_plan_is_made_when_something_it_is_made_of_changes(
     names: tuple[Names, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    plans: list[Facts] = []
+    plans: list[SiteFacts] = []
 
-    def counted(config: GatewayConfig, facts: Facts, folder: Path) -> GatewayPlan:
+    def counted(config: GatewayConfig, facts: SiteFacts, folder: Path) -> GatewayPlan:
         plans.append(facts)
         return plan_of(config, facts, folder)
 

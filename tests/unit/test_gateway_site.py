@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from greenroom.core.errors import SetupError
 from greenroom.gateway.plan import Edge, parse_plan
-from greenroom.gateway.site import Facts, check_settings, host_names, plan_of
+from greenroom.gateway.site import SiteFacts, check_settings, host_names, plan_of
 from greenroom.kit.config import GatewayAgent, GatewayCertificate, GatewayConfig, GatewayManager
 from greenroom.wire.fleet import DirectZone, EdgeGateway, Fleet
 
@@ -54,12 +54,12 @@ def edge_config(**changes: Any) -> GatewayConfig:
     )
 
 
-def edges(*given: EdgeGateway, **addresses: str) -> Facts:
-    return Facts(fleet=Fleet(authority="pem", edges=given), addresses=addresses)
+def edges(*given: EdgeGateway, **addresses: str) -> SiteFacts:
+    return SiteFacts(fleet=Fleet(authority="pem", edges=given), addresses=addresses)
 
 
 def test_settings_become_a_plan_that_can_be_served():
-    facts = Facts(texts={Path("/m/instance_id"): "manager-7"}, addresses={"api.internal": "10.0.0.4"})
+    facts = SiteFacts(texts={Path("/m/instance_id"): "manager-7"}, addresses={"api.internal": "10.0.0.4"})
     plan = plan_of(config(), facts, FOLDER)
     assert parse_plan(msgspec.json.encode(plan)) == plan
     assert plan.api == "10.0.0.4:8080"
@@ -69,11 +69,11 @@ def test_settings_become_a_plan_that_can_be_served():
 
 
 def test_a_manager_that_never_ran_is_served_under_its_configured_name():
-    assert plan_of(config(), Facts(), FOLDER).managers[0].name == "manager"
+    assert plan_of(config(), SiteFacts(), FOLDER).managers[0].name == "manager"
 
 
 def test_a_name_that_is_not_found_stays_a_name():
-    assert plan_of(config(), Facts(), FOLDER).api == "api.internal:8080"
+    assert plan_of(config(), SiteFacts(), FOLDER).api == "api.internal:8080"
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_of_agents_with_one_route_this_hosts_is_served_else_the_first():
 
 
 def test_without_an_authority_no_edge_is_trusted():
-    facts = Facts(
+    facts = SiteFacts(
         fleet=Fleet(edges=(EdgeGateway(route=OTHER, url="https://10.0.0.1"),)), addresses={"10.0.0.1": "10.0.0.1"}
     )
     assert plan_of(config(), facts, FOLDER).edges == []
@@ -152,13 +152,13 @@ def test_the_console_may_frame_all_stream_hosts_without_proxying():
         ),
         direct=(DirectZone(hostname="$request_host$", port=8445), DirectZone(hostname="desks.example", port=443)),
     )
-    plan = plan_of(config(served_hosts="desk.example"), Facts(fleet=fleet), FOLDER)
+    plan = plan_of(config(served_hosts="desk.example"), SiteFacts(fleet=fleet), FOLDER)
     assert plan.direct_origins == ["https://agent-b.example:9443", "https://desk.example:8445", "https://desks.example"]
 
 
 def test_an_edge_gateway_serves_streams_with_its_agents_certificate():
     mine = GatewayCertificate(host="agent-a.example", certificate=Path("/tls/a.pem"), key=Path("/tls/a.key"))
-    facts = Facts(texts={EDGE_DIR / "agent_id": AGENT_ID}, has_edge=True)
+    facts = SiteFacts(texts={EDGE_DIR / "agent_id": AGENT_ID}, has_edge=True)
     plan = plan_of(edge_config(agent_upstream="127.0.0.1:4450", named_certificate=mine), facts, FOLDER)
     assert parse_plan(msgspec.json.encode(plan)) == plan
     assert (plan.tls_certificate, plan.tls_key) == ("/edge/edge.pem", "/edge/edge.key")
@@ -170,14 +170,14 @@ def test_an_edge_gateway_serves_streams_with_its_agents_certificate():
 
 def test_an_edge_gateway_without_certificate_serves_nothing():
     with pytest.raises(SetupError, match="no certificate in /edge"):
-        plan_of(edge_config(), Facts(texts={EDGE_DIR / "agent_id": AGENT_ID}), FOLDER)
+        plan_of(edge_config(), SiteFacts(texts={EDGE_DIR / "agent_id": AGENT_ID}), FOLDER)
     with pytest.raises(SetupError, match="no certificate in /edge"):
-        plan_of(edge_config(), Facts(), FOLDER)
+        plan_of(edge_config(), SiteFacts(), FOLDER)
 
 
 def test_a_web_gateway_is_the_edge_of_the_agent_beside_it():
     """Web gateways of other hosts ask for the Agent's name and are shown its certificate."""
-    facts = Facts(texts={EDGE_DIR / "agent_id": AGENT_ID}, has_edge=True)
+    facts = SiteFacts(texts={EDGE_DIR / "agent_id": AGENT_ID}, has_edge=True)
     plan = plan_of(config(edge_dir=EDGE_DIR), facts, FOLDER)
     assert [a.route for a in plan.agents] == ["1a2b3c4d"]
     assert [(n.host, n.certificate) for n in plan.named_certificates] == [
@@ -187,12 +187,12 @@ def test_a_web_gateway_is_the_edge_of_the_agent_beside_it():
 
 
 def test_an_agent_that_never_registered_has_no_streams_yet():
-    plan = plan_of(config(edge_dir=EDGE_DIR), Facts(), FOLDER)
+    plan = plan_of(config(edge_dir=EDGE_DIR), SiteFacts(), FOLDER)
     assert (plan.agents, plan.named_certificates) == ([], [])
 
 
 def test_a_file_with_the_id_that_holds_none_is_named():
-    facts = Facts(texts={EDGE_DIR / "agent_id": "half of an"}, has_edge=True)
+    facts = SiteFacts(texts={EDGE_DIR / "agent_id": "half of an"}, has_edge=True)
     with pytest.raises(SetupError, match="/edge/agent_id does not hold the id of an Agent"):
         plan_of(config(edge_dir=EDGE_DIR), facts, FOLDER)
 

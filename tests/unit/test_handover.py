@@ -20,7 +20,7 @@ from greenroom.agent.session import handover
 from greenroom.agent.session.handover import Handovers
 from greenroom.agent.session.inventory import seen_of
 from greenroom.agent.session.journal import AnyRecord, HandoverRecord, Journal, replay
-from greenroom.agent.session.prober import TimeLimits
+from greenroom.agent.session.prober import ProbeTimeLimits
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.fleet.liveness import ON_TIME, Lateness
 from greenroom.runtimes.contract import ProbeResult
@@ -101,7 +101,7 @@ async def host(folder: Path, argv: list[str], lateness: Lateness = ON_TIME) -> A
     desired = Desired(session_id=SESSION, generation=2, want="running", spec=asdict(SPEC), assignment=assignment)
     answer = Answer(db_epoch="e", zone_id="z", term=1, answered_by="m", fresh=True, acked_seq=0, desired=[desired])
     assert sessions.accept(answer)
-    handovers = Handovers(runtime, sessions, disk, TimeLimits(lambda: lateness))
+    handovers = Handovers(runtime, sessions, disk, ProbeTimeLimits(lambda: lateness))
     sessions.acknowledged.subscribe(handovers.acknowledged)
     yield Host(disk, runtime, sessions, handovers)
     disk.close()

@@ -8,11 +8,11 @@ from typing import cast
 
 import pytest
 
-from greenroom.db.fleet.checkin import Reading
+from greenroom.db.fleet.checkin import CheckInReading
 from greenroom.manager.checkin import readings
 from greenroom.manager.checkin.readings import Looks
 
-READING = cast("Reading", object())
+READING = cast("CheckInReading", object())
 
 
 class Reader:
@@ -23,7 +23,7 @@ class Reader:
         self.is_reading = asyncio.Event()
         self.answered = asyncio.Event()
 
-    async def read(self, agent_ids: Collection[str]) -> Reading:
+    async def read(self, agent_ids: Collection[str]) -> CheckInReading:
         self.begun.append(sorted(agent_ids))
         self.is_reading.set()
         if "slow" in agent_ids:

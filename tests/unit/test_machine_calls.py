@@ -7,14 +7,14 @@ import asyncio
 import pytest
 
 from greenroom.core.errors import LeaseLost
-from greenroom.manager.machines.calls import Outcome, UnderWay
+from greenroom.manager.machines.calls import ProviderCallOutcome, UnderWay
 
 
 async def test_outcomes_of_others_that_ended_with_one_that_failed_are_kept():
-    async def good() -> Outcome:
-        return Outcome("good", error="The cloud is closed.")
+    async def good() -> ProviderCallOutcome:
+        return ProviderCallOutcome("good", error="The cloud is closed.")
 
-    async def bad() -> Outcome:
+    async def bad() -> ProviderCallOutcome:
         raise LeaseLost("The term is over.")
 
     calls = UnderWay(asyncio.Event().set)
@@ -24,5 +24,5 @@ async def test_outcomes_of_others_that_ended_with_one_that_failed_are_kept():
         await calls.outcomes(5.0)
     assert [type(error) for error in caught.value.exceptions] == [LeaseLost]
     assert calls.pools == {"good"}
-    assert await calls.outcomes(5.0) == [Outcome("good", error="The cloud is closed.")]
+    assert await calls.outcomes(5.0) == [ProviderCallOutcome("good", error="The cloud is closed.")]
     assert calls.pools == frozenset()

@@ -10,13 +10,13 @@ import pytest
 
 from greenroom.core.actions.dialects import VERBS
 from greenroom.core.errors import Invalid
-from greenroom.interfaces.mcp.tool import Asked
+from greenroom.interfaces.mcp.tool import ToolRequest
 from greenroom.interfaces.mcp.tools import tools_for
 
 LEASE = "0f6e8a52-0000-4000-8000-00000000000a"
 
 
-def asked(name: str, **given: Any) -> Asked:
+def asked(name: str, **given: Any) -> ToolRequest:
     return tools_for(None)[name].asked({"lease_id": LEASE, **given}, None)
 
 

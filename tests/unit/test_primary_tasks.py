@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from greenroom.core.errors import GivenUp, GreenroomError, LeaseLost, Unavailable
-from greenroom.core.events import Event
+from greenroom.core.events import ChangeEvent
 from greenroom.core.log_codes import LogCode
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.manager.tasks import context as isolation
@@ -40,7 +40,7 @@ class Database:
     async def fetch_one(self, _query: str, _params: object) -> dict[str, bool]:
         return {"is_due": self.is_due}
 
-    async def notify(self, *events: Event) -> None:
+    async def notify(self, *events: ChangeEvent) -> None:
         self.announced.append({str(event) for event in events})
 
 
@@ -140,7 +140,7 @@ async def test_a_tasks_work_is_announced_before_the_next_even_if_it_failed(
     context: PrimaryContext, db: Database, done: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     async def half_done(ctx: PrimaryContext) -> None:
-        ctx.news.add(Event.session("s"), Event.agent("a"))
+        ctx.news.add(ChangeEvent.session("s"), ChangeEvent.agent("a"))
         raise ValueError("another row")
 
     announced: list[list[set[str]]] = []

@@ -12,9 +12,9 @@ from tests.unit.properties import catches, holds
 from greenroom.cli.rehearsal.verdict import (
     Morning,
     Reason,
+    RehearsedVisit,
     Result,
-    Supply,
-    Visit,
+    SupplyAtStart,
     arrivals,
     counted,
     peak_per_s,
@@ -83,7 +83,7 @@ def test_rates_and_percentiles():
 
 
 MORNING = Morning(users=4, within_s=10, usable_within_s=30, seed=0, image_id="i", workspace="Desktop")
-SUPPLY = Supply(
+SUPPLY = SupplyAtStart(
     desired=2,
     staged=2,
     cores=64,
@@ -93,12 +93,15 @@ SUPPLY = Supply(
     session_cores=2,
     session_memory=2 * 10**9,
 )
-SERVED = Visit(clicked_s=1, reply_s=0.1, outcome="staged", usable_s=0.2)
+SERVED = RehearsedVisit(clicked_s=1, reply_s=0.1, outcome="staged", usable_s=0.2)
 EMPTY = Reason(code="pool_empty", sentence="No staged session is free.", launches=2)
 
 
 def short(
-    visits: Sequence[Visit] = (SERVED,) * 4, supply: Supply = SUPPLY, *not_staged: Reason, refill_s: float | None = 3
+    visits: Sequence[RehearsedVisit] = (SERVED,) * 4,
+    supply: SupplyAtStart = SUPPLY,
+    *not_staged: Reason,
+    refill_s: float | None = 3,
 ) -> Result:
     return result_of(MORNING, supply, visits, not_staged=list(not_staged), refill_s=refill_s)
 
@@ -146,7 +149,9 @@ def test_room_counts_all_users_and_the_pool_that_serves_them():
 
 
 def test_refusals_are_said_as_the_api_says_them():
-    refused = Visit(clicked_s=1, reply_s=0.1, outcome="refused", code="session-limit", sentence="The limit is reached.")
+    refused = RehearsedVisit(
+        clicked_s=1, reply_s=0.1, outcome="refused", code="session-limit", sentence="The limit is reached."
+    )
     found = short([SERVED, SERVED, refused, refused])
     assert found.refusals == [Reason(code="session-limit", sentence="The limit is reached.", launches=2)]
     assert found.short == ["2 launches were refused: The limit is reached."]
@@ -154,7 +159,7 @@ def test_refusals_are_said_as_the_api_says_them():
 
 
 def test_late_users_and_slow_replies_are_short():
-    late = Visit(clicked_s=1, reply_s=1.4, outcome="late")
+    late = RehearsedVisit(clicked_s=1, reply_s=1.4, outcome="late")
     found = short([SERVED, SERVED, SERVED, late])
     assert found.short == [
         "1 of 4 users had no usable session within 30 s.",
@@ -165,7 +170,7 @@ def test_late_users_and_slow_replies_are_short():
 
 def test_reasons_are_counted_by_their_code():
     def refused(code: str, sentence: str) -> Any:
-        return Visit(clicked_s=0, reply_s=0, outcome="refused", code=code, sentence=sentence)
+        return RehearsedVisit(clicked_s=0, reply_s=0, outcome="refused", code=code, sentence=sentence)
 
     visits = [refused("a", "One."), refused("b", "Two."), refused("b", "Other.")]
     assert counted(visits) == [

@@ -13,7 +13,7 @@ from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.stream.session_cache import FILE, SessionCache
 from greenroom.core.session.reconcile import ContainerState, SeenContainer
-from greenroom.core.workspace.session_spec import Exec, File, SessionSpec
+from greenroom.core.workspace.session_spec import Exec, SessionFile, SessionSpec
 from greenroom.wire.messages import Answer, Assignment, Authorised, Desired
 
 A, B = "0f6e8a52-0000-4000-8000-00000000000a", "0f6e8a52-0000-4000-8000-00000000000b"
@@ -25,7 +25,7 @@ SPEC = SessionSpec(
     upstream_auth="auth.example:8443",
     environment={"SECRET": "of the user"},
     first_launch=Exec(argv=("true",)),
-    files=(File(path="/k", content="private key"),),
+    files=(SessionFile(path="/k", content="private key"),),
 )
 
 

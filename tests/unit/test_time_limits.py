@@ -11,7 +11,7 @@ import pytest
 from tests.support.failing_runtimes import WrappedRuntime
 from tests.support.scripted_manager import spec
 
-from greenroom.agent.session.prober import MAX_LOOK_S, TimeLimits
+from greenroom.agent.session.prober import MAX_LOOK_S, ProbeTimeLimits
 from greenroom.core.fleet.liveness import ON_TIME, Lateness
 from greenroom.runtimes.contract import PROBE_TIMEOUT_S
 from greenroom.runtimes.simulated import SimulatedRuntime
@@ -38,7 +38,7 @@ class Held(WrappedRuntime):
 
 async def test_a_page_that_hangs_is_given_up_within_the_time_of_a_quiet_host(tmp_path: Path):
     runtime: Any = Held(tmp_path)
-    seen = await TimeLimits(lambda: ON_TIME).look(runtime, "h:1", spec(), 0.05)
+    seen = await ProbeTimeLimits(lambda: ON_TIME).look(runtime, "h:1", spec(), 0.05)
     assert (seen.usable, seen.silent, runtime.ended) == (False, True, 1)
     assert "quiet host" not in seen.error
 
@@ -54,7 +54,7 @@ async def test_a_host_that_becomes_late_during_a_look_gets_more_time(tmp_path: P
             runtime.release.set()
         return asked[-1]
 
-    seen = await TimeLimits(lateness).look(runtime, "h:1", spec(), 0.5)
+    seen = await ProbeTimeLimits(lateness).look(runtime, "h:1", spec(), 0.5)
     assert not seen.silent
     assert seen.error == "The session's page does not answer.", "it has no container"
 
@@ -64,13 +64,13 @@ async def test_work_that_fails_and_work_that_is_given_up_are_distinguished():
         raise LookupError("gone")
 
     with pytest.raises(LookupError):
-        await TimeLimits(lambda: ON_TIME).wait_for(fails(), 5.0)
+        await ProbeTimeLimits(lambda: ON_TIME).wait_for(fails(), 5.0)
     with pytest.raises(TimeoutError):
-        await TimeLimits(lambda: ON_TIME).wait_for(asyncio.Event().wait(), 0.01)
+        await ProbeTimeLimits(lambda: ON_TIME).wait_for(asyncio.Event().wait(), 0.01)
 
 
 def test_no_look_takes_longer_than_the_most():
-    time_limits = TimeLimits(lambda: LATE)
+    time_limits = ProbeTimeLimits(lambda: LATE)
     assert time_limits.allowed_s(PROBE_TIMEOUT_S) == MAX_LOOK_S
     assert time_limits.allowed_s(1.5) == 15.0
-    assert TimeLimits(lambda: ON_TIME).allowed_s(PROBE_TIMEOUT_S) == PROBE_TIMEOUT_S
+    assert ProbeTimeLimits(lambda: ON_TIME).allowed_s(PROBE_TIMEOUT_S) == PROBE_TIMEOUT_S

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from greenroom.agent.stream.viewers import Client, Openings, Viewer, client_of
+from greenroom.agent.stream.viewers import Openings, StreamOrigin, Viewer, client_of
 from greenroom.core.session.viewing import AWAY_S, Connection
 from greenroom.kit.tcp import connected, spelled
 
@@ -31,7 +31,7 @@ class Played:
         one = Viewer(
             session_id="s", token_hash=viewer, shows="s", user_id="ada", epoch=1, confirmed_at=0, ttl_s=0, address=""
         )
-        self.openings.opened(one, Client("192.0.2.7", connection))
+        self.openings.opened(one, StreamOrigin("192.0.2.7", connection))
 
     async def look(self, after_s: float = 0.0) -> list[str]:
         """What is written now, that much later."""

@@ -24,7 +24,7 @@ from greenroom.kit.metrics import CONTENT_TYPE, PATH, RoleMetrics
 from greenroom.wire.viewers import SECRET_HEADER
 
 
-class Metrics(RoleMetrics):
+class AgentMetrics(RoleMetrics):
     """One registry per Agent, so that several can live in one process (tests)."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ ROUND_MISSED_S: Final = 30.0
 
 
 @dataclass(slots=True)
-class Health:
+class AgentHealth:
     """What the loops of the Agent last achieved; times are of `time.monotonic()`."""
 
     started: float = field(default_factory=time.monotonic)
@@ -111,12 +111,12 @@ class WithSecret:
             await JSONResponse({"error_message": sentence}, status_code=401)(scope, receive, send)
 
 
-def for_gateways(health: Health, routes: Sequence[BaseRoute]) -> Starlette:
+def for_gateways(health: AgentHealth, routes: Sequence[BaseRoute]) -> Starlette:
     """What gateways on other hosts may ask."""
     return Starlette(routes=[Route(HEALTH_PATH, _healthcheck(health)), *routes])
 
 
-def _healthcheck(health: Health) -> Callable[[Request], Awaitable[Response]]:
+def _healthcheck(health: AgentHealth) -> Callable[[Request], Awaitable[Response]]:
     async def healthcheck(_request: Request) -> Response:
         ok, body = health.report(time.monotonic())
         return JSONResponse(body, status_code=200 if ok else 500)
@@ -124,7 +124,7 @@ def _healthcheck(health: Health) -> Callable[[Request], Awaitable[Response]]:
     return healthcheck
 
 
-def build(health: Health, metrics_text: Callable[[], bytes], routes: Sequence[BaseRoute]) -> Starlette:
+def build(health: AgentHealth, metrics_text: Callable[[], bytes], routes: Sequence[BaseRoute]) -> Starlette:
     """The application; `routes` are those of the stream authoriser."""
 
     async def metrics(_request: Request) -> Response:

@@ -23,7 +23,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.kit.concurrency import one_item
 from greenroom.kit.host_limits import read
 from greenroom.runtimes.contract import FilterRunner, HostCapacity, LogInKeeper
-from greenroom.wire.messages import Capacity, Usage
+from greenroom.wire.messages import ReportedCapacity, Usage
 
 log = structlog.get_logger(__name__)
 
@@ -35,13 +35,13 @@ ANSWERED_WITHIN_S: Final = 10.0
 SILENT_AFTER_S: Final = 30.0
 """Until then the host keeps its offer: the runtime may be restarting, or slow on a busy host. Half of the time in which
 a session must be taken up."""
-NOTHING: Final = Capacity(cores=0.0, memory_bytes=0)
+NOTHING: Final = ReportedCapacity(cores=0.0, memory_bytes=0)
 
 
-def offered(cores: float, memory_bytes: int) -> Capacity:
+def offered(cores: float, memory_bytes: int) -> ReportedCapacity:
     """What an Agent's share of a host offers: all its cores, and its memory less a reserve for the host."""
     reserve = min(int(memory_bytes * RESERVE_FRACTION), MAX_RESERVE_BYTES)
-    return Capacity(cores=round(cores, 3), memory_bytes=memory_bytes - reserve)
+    return ReportedCapacity(cores=round(cores, 3), memory_bytes=memory_bytes - reserve)
 
 
 class CapacityMeter:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from greenroom.agent.capacity import Explained, as_it_is
-from greenroom.agent.images import Images
+from greenroom.agent.images import ImageKeeper
 from greenroom.agent.session.inventory import Inventory, seen_of
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.web_filter.filters import WebFilters
@@ -33,7 +33,7 @@ class ContainerChanges:
         runtime: Containers,
         sessions: Sessions,
         inventory: Inventory,
-        images: Images,
+        images: ImageKeeper,
         filters: WebFilters | None,
         *,
         explained: Explained = as_it_is,

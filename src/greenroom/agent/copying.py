@@ -28,7 +28,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from greenroom.agent.fleet.identity import Identity
+from greenroom.agent.fleet.identity import AgentIdentity
 from greenroom.agent.fleet.manager_client import ManagerClient, ManagerRefusedError, NoManager
 from greenroom.core.catalogue.ways import room_problem
 from greenroom.core.errors import GreenroomError
@@ -52,7 +52,7 @@ BUSY_RETRY_S: Final = 15
 class ImageGiver:
     """`runtime` is that of this host, None while it is not open."""
 
-    def __init__(self, runtime: Callable[[], object], identity: Identity, link: ManagerClient) -> None:
+    def __init__(self, runtime: Callable[[], object], identity: AgentIdentity, link: ManagerClient) -> None:
         self._runtime = runtime
         self._identity = identity
         self._link = link
@@ -164,7 +164,7 @@ class Copies:
     """`folder` is where images arrive; `usage` is the last reading of this host's disk."""
 
     def __init__(
-        self, archives: Archives, identity: Identity, link: ManagerClient, folder: Path, usage: Callable[[], Usage]
+        self, archives: Archives, identity: AgentIdentity, link: ManagerClient, folder: Path, usage: Callable[[], Usage]
     ) -> None:
         self._archives = archives
         self._identity = identity

@@ -15,7 +15,7 @@ import structlog
 
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
-from greenroom.core.fleet.disk import FreeDisk, Stop, Use, Written, shortage, to_stop
+from greenroom.core.fleet.disk import DiskUse, FreeDisk, Stop, Use, shortage, to_stop
 from greenroom.core.log_codes import LogCode
 from greenroom.kit.concurrency import one_item
 from greenroom.runtimes.contract import Containers, DiskCountError, HostDisk
@@ -79,7 +79,7 @@ class DiskGuard:
             if not self._sessions.observed.known(session_id).failure
         ]
 
-    async def _written(self, session_id: str) -> Written | None:
+    async def _written(self, session_id: str) -> DiskUse | None:
         try:
             with one_item("session", session_id):
                 used = await self._host_disk.disk_usage(session_id)
@@ -95,7 +95,7 @@ class DiskGuard:
         if used is None or spec is None:
             return None
         uncounted = self._uncounted.get(session_id, 0)
-        return Written(session_id=session_id, used=used, limit_bytes=spec.disk_limit_bytes, uncounted=uncounted)
+        return DiskUse(session_id=session_id, used=used, limit_bytes=spec.disk_limit_bytes, uncounted=uncounted)
 
     async def _stop(self, stop: Stop) -> None:
         """Its container stays for inspection until the session is deleted."""

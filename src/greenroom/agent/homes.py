@@ -18,7 +18,7 @@ import structlog
 from greenroom.core.errors import GreenroomError
 from greenroom.core.log_codes import LogCode
 from greenroom.core.rate_limits import Backoff
-from greenroom.core.workspace.homes import HomeId, Measured, next_to_measure
+from greenroom.core.workspace.homes import HomeId, HomeMeasurement, next_to_measure
 from greenroom.kit.concurrency import one_item, wait_for
 from greenroom.runtimes.contract import HomeInUseError, Homes, KeptHome
 from greenroom.wire.parts import HomeRemoval, HomeReport
@@ -71,7 +71,7 @@ class HomesKeeper:
         self._kept: dict[HomeId, _Figures] | None = None
         self._away: set[KeptHome] = set()
         self._in_use: frozenset[HomeId] = frozenset()
-        self._measured: dict[HomeId, Measured] = {}
+        self._measured: dict[HomeId, HomeMeasurement] = {}
         self._wanted: dict[str, HomeId] = {}
         self._done: dict[str, None] = {}
         """Removals that are done, in their order: a Manager may repeat one whose end it does not know yet."""
@@ -173,7 +173,7 @@ class HomesKeeper:
 
     async def _measure(self, home: HomeId) -> None:
         begun = time.monotonic()
-        self._measured[home] = Measured(at_s=begun)
+        self._measured[home] = HomeMeasurement(at_s=begun)
         problem, size = "", None
         try:
             with one_item("home", home.name):

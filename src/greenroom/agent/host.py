@@ -12,22 +12,22 @@ from functools import partial
 
 import structlog
 
-from greenroom.agent.app import Health, Metrics
+from greenroom.agent.app import AgentHealth, AgentMetrics
 from greenroom.agent.capacity import NOTHING, CapacityMeter, HostLimits, as_it_is
 from greenroom.agent.changes import ContainerChanges
 from greenroom.agent.concurrency import Workers
 from greenroom.agent.copying import Copies
 from greenroom.agent.disk_guard import DiskGuard
-from greenroom.agent.fleet.identity import Identity
+from greenroom.agent.fleet.identity import AgentIdentity
 from greenroom.agent.fleet.manager_client import ManagerClient
 from greenroom.agent.homes import HomesKeeper
-from greenroom.agent.images import Images
+from greenroom.agent.images import ImageKeeper
 from greenroom.agent.reconciler import Executor, Reconciler
 from greenroom.agent.session.commands import Commands
 from greenroom.agent.session.handover import Handovers
 from greenroom.agent.session.inventory import RETRY_S, Inventory
 from greenroom.agent.session.journal import Journal
-from greenroom.agent.session.prober import Prober, TimeLimits
+from greenroom.agent.session.prober import ProbeTimeLimits, SessionProber
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.session.starts import Starts
 from greenroom.agent.web_filter.filters import WebFilters
@@ -52,7 +52,7 @@ from greenroom.runtimes.host_folders import HostFolders
 from greenroom.runtimes.host_homes import HostHomes
 from greenroom.runtimes.plugin import Context
 from greenroom.runtimes.registry import find_runtime, open_runtime
-from greenroom.wire.messages import Capacity, DesiredImage, ImageReport, Usage
+from greenroom.wire.messages import DesiredImage, ImageReport, ReportedCapacity, Usage
 from greenroom.wire.parts import HomeRemoval, HomeReport
 
 log = structlog.get_logger(__name__)
@@ -76,12 +76,12 @@ class HostWork:
         self,
         *,
         config: AgentConfig,
-        identity: Identity,
+        identity: AgentIdentity,
         link: ManagerClient,
         sessions: Sessions,
         journal: Journal,
-        health: Health,
-        metrics: Metrics,
+        health: AgentHealth,
+        metrics: AgentMetrics,
         fence: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
@@ -97,7 +97,7 @@ class HostWork:
         self._known = asyncio.Event()
         self._looked = asyncio.Event()
         self.runtime: Runtime | None = None
-        self._images: Images | None = None
+        self._images: ImageKeeper | None = None
         self._homes: HomesKeeper | None = None
         self._removals: list[HomeRemoval] = []
         self._wanted_images: list[DesiredImage] = []
@@ -128,7 +128,7 @@ class HostWork:
         if self._homes:
             self._homes.start_again()
 
-    def capacity(self) -> Capacity:
+    def capacity(self) -> ReportedCapacity:
         return self._meter.capacity if self._meter else NOTHING
 
     def usage(self) -> Usage:
@@ -227,7 +227,7 @@ class HostWork:
     async def _work(self, runtime: Runtime) -> None:
         sessions, journal = self._sessions, self._journal
         inventory = Inventory(runtime, sessions, self._identity.agent_id, self._health)
-        images = self._images = Images(runtime, sessions.outbox.request_report, self._copies(runtime))
+        images = self._images = ImageKeeper(runtime, sessions.outbox.request_report, self._copies(runtime))
         images.want(self._wanted_images)
         filters = self._filters = self._web_filters(runtime) if isinstance(runtime, FilterHost) else None
         meter = self._meter = CapacityMeter(
@@ -242,7 +242,7 @@ class HostWork:
             limits = HostLimits(self._identity.hostname, sessions.outbox.log_line, runtime.containers_here)
         explained = limits.explained if limits else as_it_is
         await self._look_first(inventory, images, meter)
-        time_limits = TimeLimits(self._lateness.now)
+        time_limits = ProbeTimeLimits(self._lateness.now)
         starts = Starts(sessions, self._lateness.now, lambda: meter.capacity.cores, elsewhere=lambda: meter.elsewhere)
         reconciler = Reconciler(sessions, inventory, self._health)
         async with asyncio.TaskGroup() as group:
@@ -259,7 +259,7 @@ class HostWork:
                 workers=workers,
                 metrics=self._metrics,
             )
-            prober = Prober(
+            prober = SessionProber(
                 runtime,
                 sessions,
                 workers,
@@ -311,7 +311,7 @@ class HostWork:
             filters.want(self._wanted_policies)
         return filters
 
-    async def _look_first(self, inventory: Inventory, images: Images, meter: CapacityMeter) -> None:
+    async def _look_first(self, inventory: Inventory, images: ImageKeeper, meter: CapacityMeter) -> None:
         """Read what the first check-in should report; the loops retry what fails here."""
         try:
             with one_item("host"):

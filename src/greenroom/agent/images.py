@@ -79,7 +79,7 @@ def credentials_of(image: DesiredImage) -> Credentials | None:
     return Credentials(user=image.user, password=image.password) if image.user else None
 
 
-def _recipe(name: str) -> shelf.Image | None:
+def _recipe(name: str) -> shelf.RecipeImage | None:
     """The recipe of an image; None if this version of the Agent has no recipe with that reference."""
     images = map(shelf.image_of, shelf.all_recipes())
     return next((image for image in images if image.reference == name), None)
@@ -95,7 +95,7 @@ LANES: Final[tuple[frozenset[Way], ...]] = (PULLING, frozenset({"building"}))
 """Of each lane one image is on its way at a time: a build takes minutes, and holds no registry up."""
 
 
-class Images:
+class ImageKeeper:
     """`on_change` is called when there is something new to report; `copies` gets images from other Agents."""
 
     def __init__(

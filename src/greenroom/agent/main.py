@@ -8,14 +8,14 @@ from functools import partial
 from starlette.applications import Starlette
 
 from greenroom.agent import app, host, replica
-from greenroom.agent.app import Health, Metrics
+from greenroom.agent.app import AgentHealth, AgentMetrics
 from greenroom.agent.copying import ImageGiver
 from greenroom.agent.fleet.checkin import CheckInLoop
 from greenroom.agent.fleet.edge_files import EdgeFiles
-from greenroom.agent.fleet.identity import Identity
+from greenroom.agent.fleet.identity import AgentIdentity
 from greenroom.agent.fleet.manager_client import ManagerClient, ManagerFailover
 from greenroom.agent.host import HostWork
-from greenroom.agent.replica import Group
+from greenroom.agent.replica import ReplicaGroup
 from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.prober import PROBES_VALID
 from greenroom.agent.session.sessions import Sessions
@@ -35,15 +35,15 @@ class Agent:
     """The parts of one Agent."""
 
     settings: config.AgentConfig
-    identity: Identity
+    identity: AgentIdentity
     journal: Journal
     sessions: Sessions
     remembered: SessionCache
-    health: Health
+    health: AgentHealth
     link: ManagerClient
     host: HostWork
     check_in: CheckInLoop
-    metrics: Metrics
+    metrics: AgentMetrics
     cutter: StreamTerminator
     upstream_auth: UpstreamAuth
     view_only_pages: ViewOnlyPages
@@ -107,22 +107,22 @@ class Agent:
         self.identity.close()
 
 
-def build(settings: config.AgentConfig, group: Group | None = None) -> Agent:
+def build(settings: config.AgentConfig, group: ReplicaGroup | None = None) -> Agent:
     """Wire the parts together; `group` is what this process shares with others of the Agent.
 
     Raises:
         SetupError: the folder, the journal or the certificate authority cannot be used.
         Invalid: the edge address is none.
     """
-    identity = Identity.load(settings.agent_dir, *((group.place, group.name) if group else ()))
+    identity = AgentIdentity.load(settings.agent_dir, *((group.place, group.name) if group else ()))
     identity.share = group.identity.write if group else None
     journal = Journal(settings.agent_dir / "journal.jsonl", group.journal.write if group else None)
     journal.open()
     sessions = Sessions(journal, PROBES_VALID * (settings.probe_interval_s + PROBE_TIMEOUT_S))
     remembered = SessionCache(sessions, settings.agent_dir, share=group.copy if group else None)
-    health = Health(last_fresh=remembered.last_fresh)
+    health = AgentHealth(last_fresh=remembered.last_fresh)
     managers = ManagerFailover(url.strip() for url in settings.manager_urls.split(",") if url.strip())
-    metrics = Metrics()
+    metrics = AgentMetrics()
     link = ManagerClient(managers, settings.ca_file, lambda kind: metrics.failovers.labels(kind).inc())
     metrics.show_log(lambda: sessions.outbox.log_lines_dropped)
     host = HostWork(

@@ -19,13 +19,13 @@ from typing import Final
 
 import structlog
 
-from greenroom.agent.app import Health, Metrics
+from greenroom.agent.app import AgentHealth, AgentMetrics
 from greenroom.agent.changes import STARTS, ContainerChanges
 from greenroom.agent.concurrency import Slots, Workers
 from greenroom.agent.session.commands import Commands
 from greenroom.agent.session.handover import Handovers
 from greenroom.agent.session.inventory import RETRY_S, WHOLE_EVERY_S, Inventory
-from greenroom.agent.session.prober import Prober
+from greenroom.agent.session.prober import SessionProber
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.session.starts import Starts
 from greenroom.core.errors import GreenroomError
@@ -66,7 +66,7 @@ class Executor:
         handovers: Handovers,
         starts: Starts,
         workers: Workers,
-        metrics: Metrics,
+        metrics: AgentMetrics,
         slots: SlotCount = SLOTS,
         change_within_s: float = CHANGE_WITHIN_S,
     ) -> None:
@@ -189,7 +189,7 @@ noticed."""
 class Reconciler:
     """Plans rounds. `workers` must call `worker_done` when work ended."""
 
-    def __init__(self, sessions: Sessions, inventory: Inventory, health: Health) -> None:
+    def __init__(self, sessions: Sessions, inventory: Inventory, health: AgentHealth) -> None:
         self._sessions = sessions
         self._inventory = inventory
         self._health = health
@@ -202,7 +202,7 @@ class Reconciler:
             self._inventory.look_at.put_nowait(key)
         self._sessions.due.add(key)
 
-    async def run(self, executor: Executor, prober: Prober) -> None:
+    async def run(self, executor: Executor, prober: SessionProber) -> None:
         last_whole = -math.inf
         while True:
             left_s = last_whole + WHOLE_ROUND_EVERY_S - time.monotonic()

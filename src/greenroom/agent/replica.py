@@ -38,7 +38,7 @@ LOOKED_WITHIN_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class ReplicaGroup:
     """What an Agent that acts for a group of processes gets: it shares its records there, and acts while `fence`
     raises nothing."""
 
@@ -77,7 +77,7 @@ class Acting(Protocol):
     async def close(self) -> None: ...
 
 
-Build = Callable[[AgentConfig, Group], Acting]
+Build = Callable[[AgentConfig, ReplicaGroup], Acting]
 
 
 class Replica:
@@ -163,7 +163,7 @@ class Replica:
             self._acting = None
             await agent.close()
 
-    async def _group(self) -> Group:
+    async def _group(self) -> ReplicaGroup:
         """Take the shared records over, into the Agent's folder.
 
         Raises:
@@ -182,7 +182,7 @@ class Replica:
         if taken := content["identity"]:
             agent_id = msgspec.json.decode(taken, type=_Named).agent_id
             (folder / "agent_id").write_text(f"{agent_id}\n")
-        return Group(
+        return ReplicaGroup(
             place=self._shared.place,
             name=self._shared.name,
             fence=self.election.fence,

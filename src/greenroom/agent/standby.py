@@ -20,12 +20,12 @@ from greenroom.agent.fleet.identity import write_private
 from greenroom.agent.session.observed import SessionSnapshot
 from greenroom.agent.stream.admission import UpstreamAuth, ViewOnlyPages
 from greenroom.agent.stream.authoriser import StreamAuthoriser
-from greenroom.agent.stream.session_cache import Shown
+from greenroom.agent.stream.session_cache import CachedSession
 from greenroom.core.errors import Unavailable
 from greenroom.core.fleet.lease import (
     LOOK_S,
     Belief,
-    Record,
+    LeaseRecord,
     Seen,
     Timings,
     claim,
@@ -62,7 +62,7 @@ class Election:
         self._address = address
         self._timings = timings
         self._clock = clock
-        self._held: Record | None = None
+        self._held: LeaseRecord | None = None
         self._version: str | None = None
         self._belief: Belief | None = None
         self.seen: Seen | None = None
@@ -80,7 +80,7 @@ class Election:
         if not self.may_act:
             raise RuntimeUnavailable("Another process of this Agent may act by now; this one changes nothing.")
 
-    async def acquire(self) -> Record:
+    async def acquire(self) -> LeaseRecord:
         """Wait until this process acts."""
         while True:
             try:
@@ -92,7 +92,7 @@ class Election:
                 log.warning("who acts for this Agent is not known", reason=error.message, next_try_s=LOOK_S)
             await asyncio.sleep(LOOK_S)
 
-    async def _try(self) -> Record | None:
+    async def _try(self) -> LeaseRecord | None:
         record, version = await self._shared.read_lease()
         self.looked_s = self._clock()
         self.seen = noticed(self.seen, record, version, self.looked_s)
@@ -116,7 +116,7 @@ class Election:
             await asyncio.sleep(min(pause_s, self._left_s()))
         return "it was given back"
 
-    async def _renew(self, held: Record, sent_at_s: float) -> str | None:
+    async def _renew(self, held: LeaseRecord, sent_at_s: float) -> str | None:
         """None = done, else why not."""
         try:
             async with asyncio.timeout(self._left_s()):
@@ -127,7 +127,7 @@ class Election:
             return str(error) or "the renewal took too long"
         return None
 
-    async def _reread(self, held: Record) -> str:
+    async def _reread(self, held: LeaseRecord) -> str:
         """After a conflict: a renewal of before may have arrived although its answer did not."""
         try:
             record, version = await self._shared.read_lease()
@@ -139,7 +139,7 @@ class Election:
         self._belief = None
         return f"{record.holder if record and record.holder else 'another process'} took it"
 
-    async def _write(self, record: Record, version: str | None, sent_at_s: float) -> None:
+    async def _write(self, record: LeaseRecord, version: str | None, sent_at_s: float) -> None:
         self._version = await self._shared.write_lease(record, version)
         self._held, self.looked_s = record, self._clock()
         self._belief = renewed(record.term, sent_at_s, self._timings)
@@ -223,14 +223,14 @@ class _Identity(msgspec.Struct):
         return f"Bearer {self.agent_id}.{self.credential}"
 
 
-class Copy:
-    """The sessions of the last copy (`observed.SessionView`)."""
+class CopiedSessions:
+    """The sessions of the last copy (`observed.SessionReader`)."""
 
     def __init__(self) -> None:
         self._sessions: Mapping[str, SessionSnapshot] = {}
 
     def take(self, content: bytes) -> None:
-        shown = msgspec.json.decode(content, type=list[Shown])
+        shown = msgspec.json.decode(content, type=list[CachedSession])
         self._sessions = {one.session_id: one.snapshot for one in shown}
 
     def get(self, session_id: str) -> SessionSnapshot | None:
@@ -248,7 +248,7 @@ class Standby:
         self._shared = shared
         self._election = election
         self._address = address
-        self._copy = Copy()
+        self._copy = CopiedSessions()
         self._number = -1
         self._version: str | None = None
         self._identity: _Identity | None = None

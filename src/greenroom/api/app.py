@@ -21,8 +21,8 @@ from greenroom.api.deps import Db
 from greenroom.api.desk import routes as desk_routes
 from greenroom.api.desk.transport import Desks
 from greenroom.api.diagnostics import routes as diagnostics_routes
-from greenroom.api.diagnostics.audit import AuditBeforeAnswer, Refusals
-from greenroom.api.diagnostics.metrics import Measured, Metrics
+from greenroom.api.diagnostics.audit import AuditBeforeAnswer, RefusalLog
+from greenroom.api.diagnostics.metrics import MeasuredRequests, RequestMetrics
 from greenroom.api.diagnostics.metrics import router as metrics_router
 from greenroom.api.events import Hub
 from greenroom.api.examples.document import LICENSE, SERVERS, add_credentials, add_examples
@@ -177,12 +177,12 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.db = db
     app.state.secrets = secrets
     app.state.logs = logs
-    app.state.refusals = Refusals(logs)
+    app.state.refusals = RefusalLog(logs)
     app.state.join_attempts = JoinAttemptLimiter()
     app.state.hub = Hub()
     app.state.snapshot = Snapshot(db)
     app.state.passwords = Passwords()
-    app.state.metrics = metrics = Metrics()
+    app.state.metrics = metrics = RequestMetrics()
     metrics.show_log(logs)
     app.state.guesses = Guesses(app.state.snapshot, app.state.refusals, metrics)
     app.state.launcher = Launcher(db, secrets, logs, metrics)
@@ -199,7 +199,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     problems.install(app)
     app.add_middleware(AuditBeforeAnswer, logs=logs)
     app.add_middleware(Hardening, served_hosts=served(config.served_hosts), public_url=config.public_url)
-    app.add_middleware(Measured, metrics=metrics)
+    app.add_middleware(MeasuredRequests, metrics=metrics)
     app.router.routes += _ROUTES.routes
     for name in listed(config.sdk_adapters):
         adapter = _router(plugins.SDK_ADAPTERS, name)

@@ -19,7 +19,7 @@ from greenroom.api.session.orders import Screenshots
 from greenroom.api.webhooks.courier import Courier
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.launch.forecast import Offer
+from greenroom.db.launch.forecast import WorkspaceSupply
 from greenroom.kit.concurrency import Coalesced
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.passwords import Passwords
@@ -74,7 +74,7 @@ async def _snapshot(request: Request) -> Snapshot:
     return request.app.state.snapshot
 
 
-async def _offers(request: Request) -> Coalesced[Offer]:
+async def _offers(request: Request) -> Coalesced[WorkspaceSupply]:
     return request.app.state.offers
 
 
@@ -90,4 +90,4 @@ DesksDep = Annotated[Desks, Depends(_desks)]
 EventHub = Annotated[Hub, Depends(_hub)]
 Deliveries = Annotated[Courier, Depends(_courier)]
 SettingsSnapshot = Annotated[Snapshot, Depends(_snapshot)]
-Offers = Annotated[Coalesced[Offer], Depends(_offers)]
+Offers = Annotated[Coalesced[WorkspaceSupply], Depends(_offers)]

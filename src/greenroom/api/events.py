@@ -28,7 +28,7 @@ from typing import Final, Protocol, TypeVar
 
 from greenroom.api.security import Caller
 from greenroom.core.errors import Forbidden, TooManyRequests, Unauthenticated, Unavailable
-from greenroom.core.events import MAX_RECENT, TOPICS, Event, Topic
+from greenroom.core.events import MAX_RECENT, TOPICS, ChangeEvent, Topic
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import Database
 from greenroom.db.lease.leases import is_lease_of_user
@@ -52,7 +52,7 @@ class Subscriber:
     """The queue of one listener; a queue over `MAX_WAITING` becomes one `RESYNC`."""
 
     def __init__(self) -> None:
-        self._waiting: dict[Event | Resync, None] = {}
+        self._waiting: dict[ChangeEvent | Resync, None] = {}
         self._wake = asyncio.Event()
         self.closed = False
 
@@ -60,7 +60,7 @@ class Subscriber:
         self.closed = True
         self._wake.set()
 
-    def put(self, event: Event | Resync) -> None:
+    def put(self, event: ChangeEvent | Resync) -> None:
         """Add an event unless an equal one waits."""
         if RESYNC in self._waiting:
             return
@@ -70,7 +70,7 @@ class Subscriber:
         self._waiting[event] = None
         self._wake.set()
 
-    async def take(self, timeout_s: float) -> list[Event | Resync]:
+    async def take(self, timeout_s: float) -> list[ChangeEvent | Resync]:
         """All waiting events, oldest first; empty when none came within `timeout_s`."""
         try:
             async with asyncio.timeout(timeout_s):
@@ -88,7 +88,7 @@ class Hub:
     def __init__(self) -> None:
         self._subscribers: dict[Subscriber, str] = {}
         self._closed = False
-        self._recent = deque[tuple[Event, datetime]](maxlen=MAX_RECENT)
+        self._recent = deque[tuple[ChangeEvent, datetime]](maxlen=MAX_RECENT)
 
     def admit(self, who: str) -> None:
         """Raises TooManyRequests: `who` has `MAX_SUBSCRIPTIONS`."""
@@ -112,13 +112,13 @@ class Hub:
         finally:
             del self._subscribers[subscriber]
 
-    def publish(self, event: Event) -> None:
+    def publish(self, event: ChangeEvent) -> None:
         """Send to all; returns at once (callback of `greenroom.db.notifications.Listener`)."""
         self._recent.append((event, datetime.now(UTC)))
         for subscriber in self._subscribers:
             subscriber.put(event)
 
-    def recent(self, most: int) -> list[tuple[Event, datetime]]:
+    def recent(self, most: int) -> list[tuple[ChangeEvent, datetime]]:
         """The last events, oldest first."""
         return list(self._recent)[-most:] if most else []
 
@@ -137,7 +137,7 @@ class Hub:
 HEARTBEAT_S: Final = 15.0
 
 
-async def past(db: Database, caller: Caller, recent: Sequence[tuple[Event, datetime]]) -> AsyncGenerator[str]:
+async def past(db: Database, caller: Caller, recent: Sequence[tuple[ChangeEvent, datetime]]) -> AsyncGenerator[str]:
     """The frames of events that were before, as far as the caller may see them."""
     for number, (event, at) in enumerate(recent, 1):
         if await _sees(db, caller, event):
@@ -171,14 +171,14 @@ async def feed(
                 yield _frame(number, event, datetime.now(UTC))
 
 
-def _frame(number: int, event: Event | Resync, at: datetime) -> str:
+def _frame(number: int, event: ChangeEvent | Resync, at: datetime) -> str:
     if event is RESYNC:
         return f"id: {number}\nevent: resync\ndata: {{}}\n\n"
     data = {"topic": event.topic, "id": event.id, "at": at.isoformat()}
     return f"id: {number}\ndata: {json.dumps(data)}\n\n"
 
 
-async def _sees(db: Database, caller: Caller, event: Event | Resync) -> bool:
+async def _sees(db: Database, caller: Caller, event: ChangeEvent | Resync) -> bool:
     if event is RESYNC or caller.may(TOPICS[event.topic].seen_with):
         return True
     is_of = {Topic.SESSION: is_of_user, Topic.LEASE: is_lease_of_user}.get(event.topic)
@@ -215,7 +215,7 @@ async def while_so(
         found = await look()
         while is_so(found) and not subscriber.closed and (left_s := end_s - loop.time()) > 0:
             happened = await subscriber.take(left_s)
-            if not happened or RESYNC in happened or Event.session(session_id) in happened:
+            if not happened or RESYNC in happened or ChangeEvent.session(session_id) in happened:
                 found = await look()
     return found
 

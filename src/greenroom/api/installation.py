@@ -16,7 +16,7 @@ from greenroom.api.diagnostics.audit import audit
 from greenroom.api.pool.service import title
 from greenroom.api.security import Caller
 from greenroom.core.errors import GreenroomError
-from greenroom.core.events import Event
+from greenroom.core.events import ChangeEvent
 from greenroom.core.installation import INSTALLATION_SETTINGS, Installation, installation_of, validated_installation
 from greenroom.core.log_codes import LogCode
 from greenroom.db.access.credentials import prune_logins
@@ -134,7 +134,7 @@ async def _note_unattended(db: Database, logs: LogWriter, config: StagingConfig)
         return
     if not await note_shortfall(db, staging_config_id, shortfall.code, shortfall.reason):
         return
-    await db.notify(Event.staging(staging_config_id))
+    await db.notify(ChangeEvent.staging(staging_config_id))
     logs.write(
         LogCode.STAGING_SHORTFALL,
         f"{title(config)}: {shortfall.reason}",

@@ -11,7 +11,7 @@ from greenroom.api.installation import Snapshot, housekeeping, watch_unattended_
 from greenroom.api.lease.control import Controls, end_control
 from greenroom.api.webhooks.courier import Courier
 from greenroom.core.errors import Unavailable
-from greenroom.core.events import Event, Topic
+from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.restarts import named
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
@@ -88,12 +88,12 @@ def events_listener(config: kit_config.ApiConfig, hub: Hub, snapshot: Snapshot, 
     are delivered.
     """
 
-    def received(event: Event) -> None:
+    def received(event: ChangeEvent) -> None:
         if event.topic is Topic.SETTINGS:
             snapshot.changed()
         if event.topic is Topic.WEBHOOKS:
             courier.wake()
-        hub.publish(Event(event.topic, event.id))
+        hub.publish(ChangeEvent(event.topic, event.id))
 
     def connected() -> None:
         snapshot.changed()

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Final, TypeVar, cast
 from fastapi import Depends, Query, Request, Response
 
 from greenroom.core.errors import Invalid
-from greenroom.core.listing import Order
-from greenroom.db.listing import Part, Position, Total
+from greenroom.core.listing import SortOrder
+from greenroom.db.listing import ListPage, Position, Total
 
 MAX_LIMIT: Final = 1000
 
@@ -43,7 +43,7 @@ class Page:
             raise Invalid("The cursor does not belong to this list.")
         return cast("list[str | None]", self.after)
 
-    def after_row(self, order: Order) -> Position | None:
+    def after_row(self, order: SortOrder) -> Position | None:
         """The end of the page before, in a list with an order of the client's choice; None on the first page.
 
         Raises:
@@ -67,7 +67,7 @@ class Page:
             self._goes_on(key(page[-1]))
         return page
 
-    def rows(self, part: Part[T], order: Order) -> list[T]:
+    def rows(self, part: ListPage[T], order: SortOrder) -> list[T]:
         """The rows of a list that was read with `limit`; names the next page if it goes on."""
         if part.end is not None:
             self._goes_on([str(order), part.end.value, part.end.key])

@@ -82,7 +82,7 @@ RENAMED: Final = {"url": "address"}
 """Field → its option, where that of the deployment has its name."""
 
 
-class Secret(str):
+class SecretText(str):
     """The type of a field whose value is secret."""
 
     __slots__ = ()
@@ -105,7 +105,7 @@ def fields_of(model: str) -> list[Field]:
 
     from greenroom.core.access.group_settings import SETTINGS  # noqa: PLC0415 -- the same
 
-    own = {AwareDatetime: datetime, SecretStr: Secret}
+    own = {AwareDatetime: datetime, SecretStr: SecretText}
     found: list[Field] = []
     for name, info in imported(model).model_fields.items():
         kind, is_nullable = _unwrapped(info.annotation)
@@ -165,7 +165,7 @@ def _kind(field: Field) -> _Kind:
         return _reference(NOUNS[REFERENCES[name]], many=many)
     if many:
         return _Kind(list[str], lambda given, _: items_of(given))
-    if name in FILES | SECRETS or kind is Secret:
+    if name in FILES | SECRETS or kind is SecretText:
         return _secret_or_file(name, kind)
     return _measured(name, kind)
 
@@ -197,7 +197,7 @@ def _reference(noun: Noun, *, many: bool) -> _Kind:
 def _secret_or_file(name: str, kind: Any) -> _Kind:
     if name in FILES:
         return _Kind(str, lambda given, _: _text_of(given), metavar="FILE", how="a file; '-' = stdin")
-    if name in VALUES and kind is Secret:
+    if name in VALUES and kind is SecretText:
         how = "a file; '-' asks for it, or reads a line from stdin"
         return _Kind(str, lambda given, _: _value(name, given), metavar="FILE", how=how)
     return _Kind(str, lambda given, _: _secret(name, given), how="'-' asks for it, or reads it from stdin")

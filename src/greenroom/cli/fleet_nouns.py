@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 from uuid import UUID
 
-from greenroom.cli.noun import Change, Field, Noun
+from greenroom.cli.noun import ChangeVerb, Field, Noun
 from greenroom.cli.output import Column, Row, columns
 from greenroom.core.text import size
 
@@ -50,8 +50,8 @@ FLEET_NOUNS: Final = (
         found_by_server=True,
         force="Also one that runs: it registers again a second later, as a new record.",
         changes=(
-            Change("enable", {"enabled": True}, "Let a Manager take part in its zone again."),
-            Change(
+            ChangeVerb("enable", {"enabled": True}, "Let a Manager take part in its zone again."),
+            ChangeVerb(
                 "disable",
                 {"enabled": False},
                 "Take a Manager out of service without stopping it; refused for the last enabled one of a zone.",
@@ -73,13 +73,13 @@ FLEET_NOUNS: Final = (
         update="greenroom.api.fleet.schemas:AgentPatch",
         force="End the sessions of an Agent that is gone for good.",
         changes=(
-            Change(
+            ChangeVerb(
                 "enable",
                 {"enabled": True, "draining": False},
                 "Let an Agent take new sessions: a new one that waits for it, a disabled or a draining one.",
             ),
-            Change("disable", {"enabled": False}, "Give an Agent no new sessions."),
-            Change(
+            ChangeVerb("disable", {"enabled": False}, "Give an Agent no new sessions."),
+            ChangeVerb(
                 "drain",
                 {"draining": True},
                 "Give an Agent no new sessions; those people use go on, staged ones move to other Agents.",
@@ -130,9 +130,9 @@ FLEET_NOUNS: Final = (
         create="greenroom.api.fleet.machine_schemas:MachinePoolCreate",
         update="greenroom.api.fleet.machine_schemas:MachinePoolPatch",
         changes=(
-            Change("enable", {"enabled": True}, "Order and give back machines as they are needed."),
-            Change("disable", {"enabled": False}, "Order no more; machines go when their last session has ended."),
-            Change("approve", {"approved": True}, "Enable the Agents of machines that it orders from now on."),
+            ChangeVerb("enable", {"enabled": True}, "Order and give back machines as they are needed."),
+            ChangeVerb("disable", {"enabled": False}, "Order no more; machines go when their last session has ended."),
+            ChangeVerb("approve", {"approved": True}, "Enable the Agents of machines that it orders from now on."),
         ),
         columns=columns(
             "name zone_name enabled provider joined coming draining max_machines last_error",

@@ -24,7 +24,7 @@ import httpx
 import typer
 
 from greenroom.agent.fleet.checkin import REGISTER_PATH
-from greenroom.agent.fleet.identity import Identity, write_private
+from greenroom.agent.fleet.identity import AgentIdentity, write_private
 from greenroom.agent.fleet.manager_client import ManagerClient, ManagerFailover, ManagerRefusedError, NoManager
 from greenroom.cli.values import begin_again_without
 from greenroom.core.errors import SetupError
@@ -97,7 +97,7 @@ def join(
 
 
 @dataclass(frozen=True, slots=True)
-class Deployment:
+class DeploymentToJoin:
     """The deployment to join and the authority of its certificate (PEM, empty = the system's)."""
 
     url: str
@@ -148,7 +148,7 @@ def _token(file: Path | None) -> str:
 # The deployment ---------------------------------------------------------------------------------------------------
 
 
-def reach(url: str, ca_sha256: str | None, ca_file: Path | None) -> Deployment:
+def reach(url: str, ca_sha256: str | None, ca_file: Path | None) -> DeploymentToJoin:
     """The deployment at an address, with the authority that must have signed its certificate.
 
     Raises:
@@ -160,7 +160,7 @@ def reach(url: str, ca_sha256: str | None, ca_file: Path | None) -> Deployment:
     address = url.rstrip("/")
     try:
         authority = ca_file.read_text() if ca_file else _fetched(address, ca_sha256) if ca_sha256 else ""
-        return Deployment(address, authority, ssl.create_default_context(cadata=authority or None))
+        return DeploymentToJoin(address, authority, ssl.create_default_context(cadata=authority or None))
     except (OSError, ValueError) as error:
         raise SetupError(f"The authority of {address} cannot be used: {error}.") from error
 
@@ -211,14 +211,14 @@ def _reason(answer: httpx.Response) -> str:
 
 
 async def _join_agent(
-    deployment: Deployment, token: str, home: Path, agent_id: str | None, settings: dict[str, str]
+    deployment: DeploymentToJoin, token: str, home: Path, agent_id: str | None, settings: dict[str, str]
 ) -> _JoinResult:
     if settings["edge_url"]:
         edge_address(settings["edge_url"])
     of_runtime = {"docker_host": settings["docker_host"]} if settings["docker_host"] else {}
     await find_runtime(settings["runtime"], **of_runtime).check_host()
     known = None if agent_id is None else _known_id(agent_id)
-    identity = Identity.load(home)
+    identity = AgentIdentity.load(home)
     try:
         if known is not None:
             identity.propose(known)
@@ -265,7 +265,7 @@ def _known_id(agent_id: str) -> str:
         raise SetupError(f"--agent-id {agent_id} is not the id of an Agent, which is a uuid.") from error
 
 
-async def _register(identity: Identity, link: ManagerClient, token: str, edge_url: str) -> Registered:
+async def _register(identity: AgentIdentity, link: ManagerClient, token: str, edge_url: str) -> Registered:
     """Raises SetupError: no Manager of the zone admits this Agent."""
     message = Register(
         machine_id=identity.machine_id,
@@ -296,7 +296,7 @@ def _check_managers(url: str, zone_name: str, urls: list[str]) -> None:
         )
 
 
-def _write_agent(home: Path, deployment: Deployment, settings: Mapping[str, str]) -> Path:
+def _write_agent(home: Path, deployment: DeploymentToJoin, settings: Mapping[str, str]) -> Path:
     """Write `agent.toml` and the authority's certificate; returns the file of settings.
 
     Raises:
@@ -311,7 +311,7 @@ def _write_agent(home: Path, deployment: Deployment, settings: Mapping[str, str]
 # A gateway ----------------------------------------------------------------------------------------------------------
 
 
-def _join_gateway(deployment: Deployment, token: str, home: Path) -> _JoinResult:
+def _join_gateway(deployment: DeploymentToJoin, token: str, home: Path) -> _JoinResult:
     if (home / "credential").exists():
         raise SetupError(f"{home} has joined already. Give another --dir, or remove the folder to join anew.")
     gateway_id = _gateway_id(home)

@@ -73,7 +73,7 @@ class Later(TitledCommand):
         self.make = make
 
 
-class Group(TitledGroup):
+class LazyGroup(TitledGroup):
     """A group that makes a command when it is used."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -95,10 +95,10 @@ def application(text: str | None = None, group: type[TitledGroup] = TitledGroup)
     )
 
 
-def group_of(name: str, text: str, commands: Iterable[Later]) -> Group:
+def group_of(name: str, text: str, commands: Iterable[Later]) -> LazyGroup:
     """A group of these commands that shows its help when none is named."""
     found: dict[str, Any] = {command.name or "": command for command in commands}
-    return Group(name=name, help=text, no_args_is_help=True, rich_markup_mode=None, commands=found)
+    return LazyGroup(name=name, help=text, no_args_is_help=True, rich_markup_mode=None, commands=found)
 
 
 def command_of(name: str, function: Callable[..., None]) -> TitledCommand:

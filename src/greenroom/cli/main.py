@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from greenroom.cli.lazy import Group, Later, application, imported, made
+from greenroom.cli.lazy import Later, LazyGroup, application, imported, made
 from greenroom.core.errors import GreenroomError
 from greenroom.kit import log, program
 
@@ -119,7 +119,7 @@ PANELS: Final[dict[str, dict[str, Program | Nouns]]] = {
 """Title of a panel of the help → its commands, in their order."""
 
 
-class _Everything(Group):
+class _Everything(LazyGroup):
     """The program: the commands of all panels."""
 
     def __init__(self, **given: Any) -> None:

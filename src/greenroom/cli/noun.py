@@ -20,7 +20,7 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ChangeVerb:
     """A verb that sets some fields of one thing to fixed values."""
 
     verb: str
@@ -54,7 +54,7 @@ class Noun:
     create: str | None = None
     update: str | None = None
     without: frozenset[str] = frozenset()
-    changes: tuple[Change, ...] = ()
+    changes: tuple[ChangeVerb, ...] = ()
     delete: bool = True
     force: str | None = None
     parts: Parts = ()

@@ -10,7 +10,7 @@ from typing import Final, Literal
 from uuid import UUID
 
 from greenroom.cli.fleet_nouns import FLEET_NOUNS
-from greenroom.cli.noun import Change, Field, Noun
+from greenroom.cli.noun import ChangeVerb, Field, Noun
 from greenroom.cli.output import Column, Row, columns
 from greenroom.core.text import size
 from greenroom.shared.states import SessionStatus
@@ -100,8 +100,8 @@ NOUNS: Final[dict[str, Noun]] = {
             update="greenroom.api.pool.schemas:StagingPatch",
             without=frozenset({"zone_id", "image_id"}),
             changes=(
-                Change("pause", {"paused": True}, "Assign no session of a config, and stage no more of them."),
-                Change("resume", {"paused": False}, "Fill the pool of a config again."),
+                ChangeVerb("pause", {"paused": True}, "Assign no session of a config, and stage no more of them."),
+                ChangeVerb("resume", {"paused": False}, "Fill the pool of a config again."),
             ),
             columns=columns(
                 "staging_config_id",
@@ -200,10 +200,10 @@ NOUNS: Final[dict[str, Noun]] = {
             update="greenroom.api.access.schemas:UserPatch",
             force="Destroy the user's sessions, too.",
             changes=(
-                Change("enable", {"disabled": False}, "Let a user log in again."),
-                Change("disable", {"disabled": True}, "Keep a user out: their log-ins, streams and API keys end."),
-                Change("lock", {"locked": True}, "Keep a user out for now: their log-ins and streams end."),
-                Change("unlock", {"locked": False}, "End the locking of a user."),
+                ChangeVerb("enable", {"disabled": False}, "Let a user log in again."),
+                ChangeVerb("disable", {"disabled": True}, "Keep a user out: their log-ins, streams and API keys end."),
+                ChangeVerb("lock", {"locked": True}, "Keep a user out for now: their log-ins and streams end."),
+                ChangeVerb("unlock", {"locked": False}, "End the locking of a user."),
             ),
             columns=columns(
                 Column("Username", "username"),
@@ -239,8 +239,8 @@ NOUNS: Final[dict[str, Noun]] = {
             create="greenroom.api.access.schemas:KeyCreate",
             update="greenroom.api.access.schemas:KeyPatch",
             changes=(
-                Change("enable", {"enabled": True}, "Let an API key be used again."),
-                Change("disable", {"enabled": False}, "Let an API key be used no more, without deleting it."),
+                ChangeVerb("enable", {"enabled": True}, "Let an API key be used again."),
+                ChangeVerb("disable", {"enabled": False}, "Let an API key be used no more, without deleting it."),
             ),
             columns=columns(
                 "name",
@@ -259,8 +259,8 @@ NOUNS: Final[dict[str, Noun]] = {
             create="greenroom.api.webhooks.schemas:WebhookCreate",
             update="greenroom.api.webhooks.schemas:WebhookPatch",
             changes=(
-                Change("enable", {"enabled": True}, "Send a webhook events again, and those that wait for it."),
-                Change("disable", {"enabled": False}, "Send a webhook nothing any more, without deleting it."),
+                ChangeVerb("enable", {"enabled": True}, "Send a webhook events again, and those that wait for it."),
+                ChangeVerb("disable", {"enabled": False}, "Send a webhook nothing any more, without deleting it."),
             ),
             columns=columns("name url enabled events waiting last_delivered"),
         ),

@@ -126,7 +126,7 @@ Parts = Sequence[tuple[str, Sequence[Column]]]
 
 
 @dataclass(kw_only=True)
-class Output:
+class Printer:
     """Where one command prints: results to `out`, progress and warnings to `err`. `wide`: lists have all columns and
     whole values."""
 

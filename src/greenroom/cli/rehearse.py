@@ -10,7 +10,7 @@ import typer
 from greenroom.cli.client import ApiError, Client, Row
 from greenroom.cli.names import find_id
 from greenroom.cli.nouns import NOUNS
-from greenroom.cli.output import Output, columns, printable
+from greenroom.cli.output import Printer, columns, printable
 from greenroom.cli.rehearsal.run import rehearse as run
 from greenroom.cli.rehearsal.verdict import Morning, Result
 from greenroom.cli.values import duration
@@ -94,7 +94,7 @@ def _workspace(client: Client, named: str | None) -> Row:
     return enabled[0]
 
 
-def _show(output: Output, result: Result) -> None:
+def _show(output: Printer, result: Result) -> None:
     if output.printed(asdict(result)):
         return
     row = asdict(result)

@@ -18,7 +18,7 @@ from greenroom.kit import log
 from greenroom.kit.config import AgentConfig
 from greenroom.kit.environment import load
 from greenroom.runtimes.registry import find_runtime
-from greenroom.up.doctor import Outcome, repaired, show
+from greenroom.up.doctor import RepairOutcome, repaired, show
 
 
 def repair_elsewhere(client: Client, *, removes: bool, as_json: bool) -> None:
@@ -36,7 +36,7 @@ def repair_elsewhere(client: Client, *, removes: bool, as_json: bool) -> None:
     show(outcomes, "greenroom doctor --repair --yes", as_json=as_json)
 
 
-async def _repair(client: Client, installation: str, *, removes: bool) -> list[Outcome]:
+async def _repair(client: Client, installation: str, *, removes: bool) -> list[RepairOutcome]:
     runtime = load(AgentConfig, agent_dir=Path()).runtime
     async with find_runtime(runtime).things(installation) as things:
         found = await asyncio.to_thread(judged, client, await things.list())

@@ -13,7 +13,7 @@ import typer
 from greenroom.cli.client import TIMEOUT_S, ApiError, Client, Row
 from greenroom.cli.names import find_id
 from greenroom.cli.nouns import NOUNS, STEPS
-from greenroom.cli.output import Output, printable, styled
+from greenroom.cli.output import Printer, printable, styled
 from greenroom.cli.values import duration
 from greenroom.cli.verbs import Call, body_options, verb
 from greenroom.core.access.accounts import ADMIN
@@ -161,7 +161,7 @@ def screenshot(
     call.output.done(f"The screen is in {output}.", {"file": str(output)})
 
 
-def wait_until_running(client: Client, output: Output, session_id: str, within_s: float) -> Row:
+def wait_until_running(client: Client, output: Printer, session_id: str, within_s: float) -> Row:
     """Show each step when the server has recorded it; returns the session once it runs.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from greenroom.agent.fleet.identity import Identity
+from greenroom.agent.fleet.identity import AgentIdentity
 from greenroom.cli.lazy import TitledCommand, application
 from greenroom.core.fleet.host_limits import good_for, to_raise
 from greenroom.kit import host_limits, log
@@ -146,7 +146,7 @@ def remove() -> None:
     """
     log.configure("WARNING", "setup")
     settings = load(AgentConfig)
-    installation_id = Identity.load(settings.agent_dir).installation_id
+    installation_id = AgentIdentity.load(settings.agent_dir).installation_id
     runtime = find_runtime(settings.runtime)
     ended = asyncio.run(runtime.remove_all(installation_id, settings.agent_dir)) if installation_id else 0
     sessions = "1 session" if ended == 1 else f"{ended} sessions"

@@ -15,11 +15,11 @@ import typer
 
 from greenroom.cli.client import Client
 from greenroom.cli.fields import FieldOption, argument, body_of, fields_of, options_of
-from greenroom.cli.lazy import Group, Later, command_of, group_of, text_of
+from greenroom.cli.lazy import Later, LazyGroup, command_of, group_of, text_of
 from greenroom.cli.names import find_id, with_names
-from greenroom.cli.noun import Change, Field, Noun
+from greenroom.cli.noun import ChangeVerb, Field, Noun
 from greenroom.cli.nouns import NOUNS
-from greenroom.cli.output import Output, Parts, Row
+from greenroom.cli.output import Parts, Printer, Row
 from greenroom.cli.server import Server, find_server
 
 _PANEL: Final = "Deployment"
@@ -31,7 +31,7 @@ class Call:
     thing), `fields` for the `options`."""
 
     client: Client
-    output: Output
+    output: Printer
     noun: Noun | None = None
     named: str = ""
     options: Sequence[FieldOption] = ()
@@ -128,7 +128,7 @@ def query_options(*fields: Field) -> Options:
     return lambda: options_of(fields, with_null=False)
 
 
-def group(name: str, text: str, *modules: str) -> Group:
+def group(name: str, text: str, *modules: str) -> LazyGroup:
     """The group of a noun: the verbs of its entry in the table, then those of functions in these modules."""
     for module in modules:
         importlib.import_module(module)
@@ -162,7 +162,7 @@ def command(function: Run, noun: Noun | None = None, options: Sequence[FieldOpti
 
     def run(**given: Any) -> None:
         where = {name: given.pop(name) for name in _COMMON}
-        output = Output(as_json=where.pop("as_json"), wide=where.pop("wide"))
+        output = Printer(as_json=where.pop("as_json"), wide=where.pop("wide"))
         named = given.pop("given_id", "")
         fields = {option.field: given.pop(option.parameter.name) for option in options}
         with connect(find_server(**where)) as client:
@@ -240,7 +240,7 @@ def _force(text: str | None) -> list[FieldOption]:
     return [FieldOption("force", parameter, lambda given, _: given or None)]
 
 
-def _changing(change: Change) -> Run:
+def _changing(change: ChangeVerb) -> Run:
     def run(call: Call) -> None:
         call.one(call.client.patch(call.path, change.body))
 

@@ -11,7 +11,7 @@ import typer
 from greenroom.cli.client import ApiError, Client, Row
 from greenroom.cli.names import find_id
 from greenroom.cli.nouns import NOUNS
-from greenroom.cli.output import Column, Output, columns, milliseconds, printable
+from greenroom.cli.output import Column, Printer, columns, milliseconds, printable
 from greenroom.cli.values import duration
 from greenroom.cli.verbs import Call, verb
 from greenroom.core.text import size
@@ -87,7 +87,7 @@ def _done(call: Call, image: Row, wait: bool, within_s: float) -> None:
     call.one(image)
 
 
-def wait_until_there(client: Client, output: Output, image_id: str, within_s: float) -> Row:
+def wait_until_there(client: Client, output: Printer, image_id: str, within_s: float) -> Row:
     """Show how far each Agent is with the image of a workspace; returns the workspace once an Agent has it.
 
     Raises:

@@ -87,7 +87,7 @@ TOPICS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class ChangeEvent:
     """Something changed; `id` is empty where the whole topic is meant."""
 
     topic: Topic
@@ -99,7 +99,7 @@ class Event:
         return f"{self.topic}:{self.id}" + (f":{self.session_id}" if self.session_id else "")
 
     @classmethod
-    def parse(cls, text: str) -> Event | None:
+    def parse(cls, text: str) -> ChangeEvent | None:
         """The event of this text; None for a topic of another version."""
         topic, _, subject = text.partition(":")
         subject, _, session_id = subject.partition(":")
@@ -109,30 +109,30 @@ class Event:
             return None
 
     @classmethod
-    def session(cls, session_id: str | UUID) -> Event:
+    def session(cls, session_id: str | UUID) -> ChangeEvent:
         return cls(Topic.SESSION, str(session_id))
 
     @classmethod
-    def agent(cls, agent_id: str | UUID, session_id: str | UUID = "") -> Event:
+    def agent(cls, agent_id: str | UUID, session_id: str | UUID = "") -> ChangeEvent:
         return cls(Topic.AGENT, str(agent_id), str(session_id))
 
     @classmethod
-    def staging(cls, staging_config_id: str | UUID) -> Event:
+    def staging(cls, staging_config_id: str | UUID) -> ChangeEvent:
         """A staging config or its pool changed."""
         return cls(Topic.STAGING, str(staging_config_id))
 
     @classmethod
-    def zone(cls, zone_key: int) -> Event:
+    def zone(cls, zone_key: int) -> ChangeEvent:
         """The Primary of a zone has something to do."""
         return cls(Topic.ZONE, str(zone_key))
 
     @classmethod
-    def primary(cls, zone_key: int) -> Event:
+    def primary(cls, zone_key: int) -> ChangeEvent:
         """Another Manager became Primary of a zone, or none is."""
         return cls(Topic.PRIMARY, str(zone_key))
 
     @classmethod
-    def lease(cls, lease_id: str | UUID) -> Event:
+    def lease(cls, lease_id: str | UUID) -> ChangeEvent:
         """The lease of a session began, moved to another session or deadline, or ended."""
         return cls(Topic.LEASE, str(lease_id))
 
@@ -143,13 +143,13 @@ def session_events(
     agent_id: str | UUID | None = None,
     staging_config_id: str | UUID | None = None,
     zone_key: int | None = None,
-) -> set[Event]:
+) -> set[ChangeEvent]:
     """The events of a changed session: its own, and those of its Agent, pool and zone as far as they are given."""
-    events = {Event.session(session_id)}
+    events = {ChangeEvent.session(session_id)}
     if agent_id is not None:
-        events.add(Event.agent(agent_id, session_id))
+        events.add(ChangeEvent.agent(agent_id, session_id))
     if staging_config_id is not None:
-        events.add(Event.staging(staging_config_id))
+        events.add(ChangeEvent.staging(staging_config_id))
     if zone_key is not None:
-        events.add(Event.zone(zone_key))
+        events.add(ChangeEvent.zone(zone_key))
     return events

@@ -142,7 +142,7 @@ class NewLease:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class LeaseLimits:
     """How long a lease may last: `max_lease_s` from now, until `not_after`, and `max_days` from `created`."""
 
     created: datetime

@@ -16,7 +16,7 @@ MAX_WORDS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class SortOrder:
     """By a column of the list, ascending or descending."""
 
     column: str
@@ -34,13 +34,13 @@ class Word:
     column: str | None = None
 
 
-def order_of(text: str, columns: Collection[str]) -> Order:
+def order_of(text: str, columns: Collection[str]) -> SortOrder:
     """The order by a column; `-` before its name = descending.
 
     Raises:
         Invalid: the list has no such column.
     """
-    order = Order(text.removeprefix("-"), text.startswith("-"))
+    order = SortOrder(text.removeprefix("-"), text.startswith("-"))
     if order.column not in columns:
         raise Invalid(f"`sort` must be one of {', '.join(columns)}, with - in front for descending, not {text!r}.")
     return order

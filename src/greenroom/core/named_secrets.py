@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 
 from greenroom.core.errors import Invalid
 from greenroom.core.web_filter import FilterPolicy, decision, domain
-from greenroom.core.workspace.session_spec import File
+from greenroom.core.workspace.session_spec import SessionFile
 
 if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList
@@ -65,7 +65,7 @@ class Brokered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Users:
+class SecretUsers:
     """Who may use a secret: its owner, and these users, groups and API keys."""
 
     owner_id: str | None = None
@@ -255,7 +255,7 @@ VARIABLES: Final = {
 """Names of the files, for programs that look there; OpenSSL, curl, Python's requests, git, Node.js."""
 
 
-def files(certificate: str, bundles: Mapping[str, str]) -> tuple[File, ...]:
+def files(certificate: str, bundles: Mapping[str, str]) -> tuple[SessionFile, ...]:
     """What is put into the container of such a session; `bundles` are those of its image, by their paths."""
     believed = {path: f"{content.rstrip()}\n{certificate}" for path, content in bundles.items()}
     first = next(iter(believed.values()), certificate)
@@ -263,6 +263,6 @@ def files(certificate: str, bundles: Mapping[str, str]) -> tuple[File, ...]:
     policy = json.dumps({"CACertificates": [der]})
     contents = {**believed, AUTHORITY: certificate, BUNDLE: first, **dict.fromkeys(BROWSER_POLICIES, policy)}
     return tuple(
-        File(path=path, content=content, mode=0o644, folder_mode=0o755, uid=0, gid=0)
+        SessionFile(path=path, content=content, mode=0o644, folder_mode=0o755, uid=0, gid=0)
         for path, content in contents.items()
     )

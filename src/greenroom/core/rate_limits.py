@@ -38,7 +38,7 @@ FIRST_PAUSE_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailedAttempt:
     """A failed attempt at an account within the window: its source, and how long ago it was."""
 
     source: str
@@ -53,7 +53,7 @@ def pause_s(failures: int) -> float:
 
 
 def account_wait_s(
-    failures: Sequence[Failure], source: str, *, most: int, window_s: float, is_known: bool = False
+    failures: Sequence[FailedAttempt], source: str, *, most: int, window_s: float, is_known: bool = False
 ) -> float:
     """Seconds until a source may try an account again; 0 = now.
 
@@ -78,7 +78,7 @@ def account_wait_s(
     return max(0.0, pause_s(len(own)) - min(turns, default=math.inf))
 
 
-class Failures:
+class AddressFailures:
     """Failures of each address: some at once, afterwards the same number spread over each window (a leaky bucket)."""
 
     def __init__(self) -> None:

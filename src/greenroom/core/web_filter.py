@@ -87,27 +87,27 @@ class FilterPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class HostDecision:
     """What a policy says about a host, and why, as a sentence."""
 
     action: Action
     reason: str
 
 
-def decision(policy: FilterPolicy, host: str, port: int = 443) -> Decision:
+def decision(policy: FilterPolicy, host: str, port: int = 443) -> HostDecision:
     """Whether a session under `policy` may open `host` (a name or an IP address) at `port`. A name that is allowed here
     is still refused when it resolves to a private address.
     """
     if problem := port_problem(policy, port):
-        return Decision("deny", problem)
+        return HostDecision("deny", problem)
     host = host.lower().rstrip(".")
     if (address := _address(host)) and is_private(address):
-        return Decision("deny", f"{host} is a private address, which no session may reach.")
+        return HostDecision("deny", f"{host} is a private address, which no session may reach.")
     listed = [name for name in _itself_and_parents(host) if name in policy.deny or name in policy.allow]
     if not listed:
-        return Decision(policy.default_action, f"{host} is in no list, and the default action is {_verb(policy)}.")
+        return HostDecision(policy.default_action, f"{host} is in no list, and the default action is {_verb(policy)}.")
     action: Action = "deny" if listed[0] in policy.deny else "allow"
-    return Decision(action, f"{listed[0]} is in the {action} list.")
+    return HostDecision(action, f"{listed[0]} is in the {action} list.")
 
 
 def port_problem(policy: FilterPolicy, port: int) -> str:

@@ -58,7 +58,7 @@ def signed_headers(secret: str, delivery_id: str, at_s: int, body: bytes) -> dic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class DeliveryAttempt:
     """How an attempt went: `status` None = there was no answer, and `error` says why; `answer` is how it begins.
     `asked_s` is the pause that it asked for.
     """
@@ -76,21 +76,23 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class DeliveryVerdict:
     """What becomes of a delivery: `again_s` is when it is tried again, None = it is not."""
 
     state: DeliveryState
     again_s: float | None = None
 
 
-def verdict(attempt: Attempt, attempts: int, *, once: bool, spread: float) -> Verdict:
+def verdict(attempt: DeliveryAttempt, attempts: int, *, once: bool, spread: float) -> DeliveryVerdict:
     """What becomes of a delivery after so many attempts, this one included. `once`: one is all it gets; `spread` as in
     `Backoff`."""
     if attempt.status is not None and 200 <= attempt.status < 300:
-        return Verdict(DeliveryState.DELIVERED)
+        return DeliveryVerdict(DeliveryState.DELIVERED)
     if once or attempts >= MOST_ATTEMPTS or attempt.status == GONE:
-        return Verdict(DeliveryState.GIVEN_UP)
-    return Verdict(DeliveryState.WAITING, max(BACKOFF.delay_s(attempts, spread), min(attempt.asked_s, MAX_ASKED_S)))
+        return DeliveryVerdict(DeliveryState.GIVEN_UP)
+    return DeliveryVerdict(
+        DeliveryState.WAITING, max(BACKOFF.delay_s(attempts, spread), min(attempt.asked_s, MAX_ASKED_S))
+    )
 
 
 VERSION: Final = 1
@@ -98,7 +100,7 @@ VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class WebhookSubject:
     """What all sessions and launches say: whose, of which workspace and where. A name is null where its object is gone,
     a user where there is none."""
 
@@ -111,7 +113,7 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionData(Subject):
+class SessionData(WebhookSubject):
     """A session. `reason`: why it failed or ended; `staging_config_id`: of the pool that it came from."""
 
     session_id: str
@@ -123,7 +125,7 @@ class SessionData(Subject):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LaunchData(Subject):
+class LaunchData(WebhookSubject):
     """A launch. `outcome` is staged, on_demand or failed; `reason` is the last line of its trace."""
 
     launch_id: str
@@ -134,7 +136,7 @@ class LaunchData(Subject):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseData(Subject):
+class LeaseData(WebhookSubject):
     """A lease. `expires` is its deadline, `tags` are as they were given."""
 
     lease_id: str
@@ -210,7 +212,7 @@ CHOSEN: Final = tuple(event for event in WebhookEvent if event is not WebhookEve
 """Events that a webhook may be sent."""
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
+class WebhookMessage(msgspec.Struct, frozen=True, kw_only=True):
     """The body of a delivery; `id` and `timestamp` are the same however often it is delivered."""
 
     type: str
@@ -222,4 +224,4 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 def body_of(event: str, delivery_id: str, at: datetime, data: Mapping[str, Any]) -> bytes:
     """What is sent."""
-    return msgspec.json.encode(Message(type=event, id=delivery_id, timestamp=at, data=data))
+    return msgspec.json.encode(WebhookMessage(type=event, id=delivery_id, timestamp=at, data=data))

@@ -10,13 +10,13 @@ from typing import Final, LiteralString
 import msgspec
 from psycopg.types.json import Jsonb
 
-from greenroom.core.catalogue.offers import Known
+from greenroom.core.catalogue.offers import KnownWorkspace
 from greenroom.core.catalogue.published import Listed, PublishedList
 from greenroom.core.errors import found
-from greenroom.core.listing import Order
+from greenroom.core.listing import SortOrder
 from greenroom.db.database import Connection, Database, returned
 from greenroom.db.launch.forecast import MEASURED, MEASURED_STARTS
-from greenroom.db.listing import Column, Conditions, Listing, Part, Position
+from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +39,13 @@ _SELECT: Final[LiteralString] = (
     " c.looked, c.created"
 )
 _FROM: Final[LiteralString] = "FROM catalogues c"
-_LISTING: Final = Listing({"name": Column("c.name")}, key="c.catalogue_id", source=_FROM)
-BY_NAME: Final = Order("name", descending=False)
+_LISTING: Final = ListDefinition({"name": ListColumn("c.name")}, key="c.catalogue_id", source=_FROM)
+BY_NAME: Final = SortOrder("name", descending=False)
 
 
-async def list_catalogues(db: Database, *, after: Position | None = None, limit: int | None = None) -> Part[Catalogue]:
+async def list_catalogues(
+    db: Database, *, after: Position | None = None, limit: int | None = None
+) -> ListPage[Catalogue]:
     """All by name."""
     return await _LISTING.read(db, Catalogue, _SELECT, Conditions(), order=BY_NAME, after=after, limit=limit)
 
@@ -118,9 +120,9 @@ _KNOWN: Final[LiteralString] = (
 )
 
 
-async def read_known(db: Database, images: Sequence[str]) -> list[Known]:
+async def read_known(db: Database, images: Sequence[str]) -> list[KnownWorkspace]:
     """The workspaces made from the catalogue, and those of one of these images."""
-    return await db.fetch_as(Known, _KNOWN, {"names": list(images), "starts": MEASURED_STARTS})
+    return await db.fetch_as(KnownWorkspace, _KNOWN, {"names": list(images), "starts": MEASURED_STARTS})
 
 
 async def read_sizes(db: Database) -> dict[str, int]:
@@ -154,22 +156,22 @@ async def set_origin(connection: Connection, image_id: str, name: str, image: st
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class CataloguePicture:
     """As it is served."""
 
     media_type: str
     content: bytes
 
 
-async def find_picture(db: Database, image_id: str) -> Picture | None:
+async def find_picture(db: Database, image_id: str) -> CataloguePicture | None:
     """The one that was uploaded for a workspace."""
     found = await db.fetch_as(
-        Picture, "SELECT media_type, content FROM image_pictures WHERE image_id = %s", (image_id,)
+        CataloguePicture, "SELECT media_type, content FROM image_pictures WHERE image_id = %s", (image_id,)
     )
     return found[0] if found else None
 
 
-async def store_picture(connection: Connection, image_id: str, picture: Picture, address: str) -> None:
+async def store_picture(connection: Connection, image_id: str, picture: CataloguePicture, address: str) -> None:
     """Keep it, as the workspace's picture at `address`."""
     await connection.execute(
         "INSERT INTO image_pictures (image_id, media_type, content) VALUES (%s, %s, %s)"

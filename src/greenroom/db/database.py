@@ -33,7 +33,7 @@ from greenroom.core.errors import (
     SetupError,
     Unavailable,
 )
-from greenroom.core.events import Event
+from greenroom.core.events import ChangeEvent
 from greenroom.db.connections import (
     ANSWER_S,
     NOTICED_WHEN_DEAD,
@@ -181,7 +181,7 @@ NOTIFY: Final[LiteralString] = "SELECT count(pg_notify('" + CHANNEL + "', event)
 """Statement, or part of one, that notifies of `events` (`texts_of`) with its commit."""
 
 
-def texts_of(events: Iterable[Event]) -> list[str]:
+def texts_of(events: Iterable[ChangeEvent]) -> list[str]:
     """`events` of NOTIFY; in order, since notifications of one commit come in theirs."""
     return sorted({str(event) for event in events})
 
@@ -319,7 +319,7 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def pipelined(self, events: Collection[Event] = ()) -> AsyncGenerator[Connection]:
+    async def pipelined(self, events: Collection[ChangeEvent] = ()) -> AsyncGenerator[Connection]:
         """A transaction that waits for no statement but those whose rows are fetched: BEGIN goes out with the first,
         COMMIT with the last, and after it, in the same round trip, the notifications of the `events` there are by then.
         An error is raised by the next fetch, or at the end.
@@ -371,7 +371,7 @@ class Database:
             cursor = await connection.execute(query, params)
             return await cursor.fetchall() if cursor.description else []
 
-    async def notify(self, *events: Event) -> None:
+    async def notify(self, *events: ChangeEvent) -> None:
         """Notify all listeners, after commit. A loss is harmless: all listeners also poll."""
         texts = texts_of(events)
         try:

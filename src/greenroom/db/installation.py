@@ -16,7 +16,7 @@ from greenroom.core.access.accounts import ADMIN
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.access.permissions import GLOBAL_ADMIN, USER
 from greenroom.core.errors import NotFound
-from greenroom.core.events import Event, Topic
+from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.access.credentials import insert_key
@@ -120,7 +120,7 @@ WAITING: Final = "waits for an administrator to enable it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AgentState:
+class ListedAgent:
     """`state` is pending, running, missing, dead or WAITING; `disk` is from the last check-in."""
 
     hostname: str
@@ -128,7 +128,7 @@ class AgentState:
     disk: FreeDisk = field(default_factory=FreeDisk)
 
 
-async def agent_states(db: Database, agent_ids: Sequence[str]) -> dict[str, AgentState]:
+async def agent_states(db: Database, agent_ids: Sequence[str]) -> dict[str, ListedAgent]:
     """By agent id, without Agents that have not registered."""
     rows = await db.fetch(
         "SELECT agent_id::text, agent_name(agents) AS hostname,"
@@ -140,7 +140,7 @@ async def agent_states(db: Database, agent_ids: Sequence[str]) -> dict[str, Agen
         (WAITING, list(agent_ids)),
     )
     return {
-        row.pop("agent_id"): AgentState(hostname=row.pop("hostname"), state=row.pop("state"), disk=FreeDisk(**row))
+        row.pop("agent_id"): ListedAgent(hostname=row.pop("hostname"), state=row.pop("state"), disk=FreeDisk(**row))
         for row in rows
     }
 
@@ -216,7 +216,7 @@ async def set_password(db: Database, username: str, password_hash: str) -> None:
         await update_user(connection, replace(locked, password_hash=password_hash, password_once=False, locked=False))
         await connection.execute("DELETE FROM login_sessions WHERE user_id = %s", (user.user_id,))
         events = await revoke_access(connection, user.user_id)
-    await db.notify(Event(Topic.USERS), *events)
+    await db.notify(ChangeEvent(Topic.USERS), *events)
 
 
 DESKTOP: Final = "Desktop"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Generic, LiteralString, TypeVar
 
 from greenroom.core.errors import Invalid
-from greenroom.core.listing import Order, Word
+from greenroom.core.listing import SortOrder, Word
 from greenroom.db.database import Database, rows_as
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ MOST_COUNTED_WITH_WORDS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class ListColumn:
     """A column of a list. `sql` is its value for ordering, never NULL, of type `kind`; `has` is the condition that
     `{word}` occurs there, None = in its value, or nowhere if that is not text. `orders`: the list can be ordered by it.
 
@@ -54,7 +54,7 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class Part(Generic[T]):
+class ListPage(Generic[T]):
     """Rows of a list, and after which position it goes on; None = that was all. Where words are looked for there may be
     fewer rows than asked for, or none, although it goes on.
     """
@@ -104,12 +104,12 @@ class Conditions:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class ListDefinition:
     """A list: its columns by their displayed names, and the column, of type `key_kind`, that identifies a row. `source`
     is its table, with others joined LEFT, so that PostgreSQL leaves out those that an order and a filter do not need.
     """
 
-    columns: Mapping[LiteralString, Column]
+    columns: Mapping[LiteralString, ListColumn]
     key: LiteralString
     source: LiteralString
     key_kind: LiteralString = "uuid"
@@ -126,10 +126,10 @@ class Listing:
         select: LiteralString,
         conditions: Conditions,
         *,
-        order: Order,
+        order: SortOrder,
         after: Position | None,
         limit: int | None,
-    ) -> Part[T]:
+    ) -> ListPage[T]:
         """The columns of `select` of the first `limit` rows after `after`. The rows of the page are found first, and
         all else is read for those alone.
         """
@@ -160,7 +160,7 @@ class Listing:
         page = rows[:limit]
         goes_on = len(rows) > len(page) or (bool(page) and page[-1]["last"])
         end = Position(page[-1]["position"], page[-1]["position_key"]) if goes_on else None
-        return Part(rows_as(kind, [row for row in page if row["found"]]), end)
+        return ListPage(rows_as(kind, [row for row in page if row["found"]]), end)
 
     async def count(self, db: Database, conditions: Conditions, by: LiteralString) -> Total:
         """How many rows match, of those that come first by a column."""
@@ -188,7 +188,7 @@ class Listing:
             conditions.words.append(found.format(word=f"%({name})s::text"))
             conditions.values[name] = word.text
 
-    def _column(self, order: Order) -> tuple[LiteralString, Column]:
+    def _column(self, order: SortOrder) -> tuple[LiteralString, ListColumn]:
         for name, column in self.columns.items():
             if name == order.column:
                 return name, column

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Final, LiteralString
 
 from greenroom.core.errors import found
-from greenroom.core.listing import Order
-from greenroom.core.named_secrets import Users
+from greenroom.core.listing import SortOrder
+from greenroom.core.named_secrets import SecretUsers
 from greenroom.db.database import Connection, Database, returned, row_as
-from greenroom.db.listing import Column, Conditions, Listing, Part, Position
+from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
 from greenroom.db.rows import assigned, columns_of, inserted, values_of
 
 
@@ -41,8 +41,10 @@ class StoredSecret(SecretFields):
     num_leases: int
 
     @property
-    def for_users(self) -> Users:
-        return Users(owner_id=self.owner_id, users=tuple(self.users), groups=tuple(self.groups), keys=tuple(self.keys))
+    def for_users(self) -> SecretUsers:
+        return SecretUsers(
+            owner_id=self.owner_id, users=tuple(self.users), groups=tuple(self.groups), keys=tuple(self.keys)
+        )
 
 
 FIELDS: Final = columns_of(SecretFields)
@@ -53,11 +55,13 @@ _SELECT: Final[LiteralString] = (
     "   f.filter_policy_id::text WHERE f.secret_id = x.secret_id AND s.status <> 'deleted') AS num_leases"
 )
 _FROM: Final[LiteralString] = "FROM secrets x LEFT JOIN users u ON u.user_id = x.owner_id"
-_LISTING: Final = Listing({"name": Column("x.name")}, key="x.secret_id", source=_FROM)
-BY_NAME: Final = Order("name", descending=False)
+_LISTING: Final = ListDefinition({"name": ListColumn("x.name")}, key="x.secret_id", source=_FROM)
+BY_NAME: Final = SortOrder("name", descending=False)
 
 
-async def list_secrets(db: Database, *, owner_id: str | None, after: Position | None, limit: int) -> Part[StoredSecret]:
+async def list_secrets(
+    db: Database, *, owner_id: str | None, after: Position | None, limit: int
+) -> ListPage[StoredSecret]:
     """By name: all, or those of one owner."""
     conditions = Conditions()
     if owner_id is not None:

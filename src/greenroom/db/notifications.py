@@ -12,7 +12,7 @@ import psycopg
 import structlog
 
 from greenroom.core.errors import Unavailable
-from greenroom.core.events import Event
+from greenroom.core.events import ChangeEvent
 from greenroom.db.connections import ANSWER_S, NOTICED_WHEN_DEAD, PatientConnection, reraise_lost_cancellation
 from greenroom.db.database import CHANNEL
 
@@ -43,7 +43,7 @@ class Listener:
         dsn: str,
         *,
         application_name: str,
-        on_event: Callable[[Event], None],
+        on_event: Callable[[ChangeEvent], None],
         on_connect: Callable[[], None] = lambda: None,
         prepare: Callable[[ListenConnection], Awaitable[None]] | None = None,
     ) -> None:
@@ -108,7 +108,7 @@ class Listener:
     async def _receive(self, connection: ListenConnection) -> None:
         while True:
             async for notification in connection.notifies(timeout=ASK_S):
-                if (event := Event.parse(notification.payload)) is not None:
+                if (event := ChangeEvent.parse(notification.payload)) is not None:
                     self._on_event(event)
                 if (task := asyncio.current_task()) is not None and task.cancelling():
                     return

@@ -10,17 +10,17 @@ from typing import Any, Final, LiteralString
 from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import found
-from greenroom.core.listing import Order
+from greenroom.core.listing import SortOrder
 from greenroom.core.log_codes import LogCode
 from greenroom.core.recording.described import Mode
-from greenroom.core.recording.rows import Fitted, Row
+from greenroom.core.recording.rows import Fitted, RecordingRow
 from greenroom.db.database import Connection, Database, row_as
 from greenroom.db.diagnostics.batches import storable
-from greenroom.db.listing import Column, Conditions, Listing, Part, Position
+from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recording:
+class LeaseRecording:
     """The recording of a lease, with what was left out of it."""
 
     lease_id: str
@@ -44,7 +44,7 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedRow:
+class StoredRecordingRow:
     """A row as it is read; `picture` is the size of the one it has."""
 
     number: int
@@ -87,8 +87,8 @@ _SELECT: Final[LiteralString] = (
     " r.rows, r.rows_left_out, r.pictures, r.pictures_left_out, r.picture_bytes"
 )
 _FROM: Final[LiteralString] = " FROM recordings r LEFT JOIN users u ON u.user_id = r.user_id "
-_LISTING: Final = Listing({"begun": Column("r.begun", "timestamptz")}, key="r.lease_id", source=_FROM)
-NEWEST_FIRST: Final = Order("begun", descending=True)
+_LISTING: Final = ListDefinition({"begun": ListColumn("r.begun", "timestamptz")}, key="r.lease_id", source=_FROM)
+NEWEST_FIRST: Final = SortOrder("begun", descending=True)
 _ROW: Final[LiteralString] = (
     "SELECT number, began, duration_ms, what, said, who, details, code, error,"
     " (SELECT ARRAY[p.width, p.height] FROM recording_pictures p"
@@ -107,7 +107,7 @@ class RecordingFilter:
 
 async def list_recordings(
     db: Database, wanted: RecordingFilter, *, after: Position | None, limit: int
-) -> Part[Recording]:
+) -> ListPage[LeaseRecording]:
     """Recordings that match, newest first."""
     conditions = Conditions()
     if wanted.user_id is not None:
@@ -116,19 +116,19 @@ async def list_recordings(
         conditions.add("r.key_id = %(key_id)s", key_id=wanted.key_id)
     if wanted.session_id is not None:
         conditions.add("r.session_id = %(session_id)s::uuid", session_id=wanted.session_id)
-    return await _LISTING.read(db, Recording, _SELECT, conditions, order=NEWEST_FIRST, after=after, limit=limit)
+    return await _LISTING.read(db, LeaseRecording, _SELECT, conditions, order=NEWEST_FIRST, after=after, limit=limit)
 
 
-async def get_recording(db: Database, lease_id: str) -> Recording:
+async def get_recording(db: Database, lease_id: str) -> LeaseRecording:
     """Raises NotFound: this lease has none."""
-    row = await db.fetch_one_as(Recording, f"SELECT {_SELECT} {_FROM} WHERE r.lease_id = %s", (lease_id,))
+    row = await db.fetch_one_as(LeaseRecording, f"SELECT {_SELECT} {_FROM} WHERE r.lease_id = %s", (lease_id,))
     return found(row, "recording of lease", lease_id)
 
 
-async def read_rows(db: Database, lease_id: str, *, after: int, limit: int) -> list[RecordedRow]:
+async def read_rows(db: Database, lease_id: str, *, after: int, limit: int) -> list[StoredRecordingRow]:
     """The rows after a number, in their order."""
     return await db.fetch_as(
-        RecordedRow,
+        StoredRecordingRow,
         f"{_ROW} WHERE w.lease_id = %s AND w.number > %s ORDER BY w.number LIMIT %s",
         (lease_id, after, limit),
     )
@@ -207,7 +207,7 @@ SELECT r.lease_id, r.number, r.began, r.duration_ms, r.what, r.said, r.who, r.de
 """
 
 
-async def _insert(connection: Connection, lease_id: str, first: int, rows: Sequence[Row]) -> None:
+async def _insert(connection: Connection, lease_id: str, first: int, rows: Sequence[RecordingRow]) -> None:
     numbered = list(enumerate(rows, first))
     if not numbered:
         return
@@ -220,7 +220,7 @@ async def _insert(connection: Connection, lease_id: str, first: int, rows: Seque
             )
 
 
-def _params(lease_id: str, number: int, row: Row) -> dict[str, Any]:
+def _params(lease_id: str, number: int, row: RecordingRow) -> dict[str, Any]:
     return {
         "lease_id": lease_id,
         "number": number,

@@ -9,10 +9,10 @@ from typing import Any, Final, LiteralString
 from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import found
-from greenroom.core.listing import Order
-from greenroom.core.webhooks import Attempt, DeliveryState, Verdict
+from greenroom.core.listing import SortOrder
+from greenroom.core.webhooks import DeliveryAttempt, DeliveryState, DeliveryVerdict
 from greenroom.db.database import Connection, Database, returned, row_as
-from greenroom.db.listing import Column, Conditions, Listing, Part, Position
+from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
 from greenroom.db.rows import assigned, columns_of, inserted, values_of
 
 
@@ -44,11 +44,11 @@ _SELECT: Final[LiteralString] = (
     "   ORDER BY d.at DESC, d.delivery_id DESC LIMIT 1) AS last_delivered"
 )
 _FROM: Final[LiteralString] = "FROM webhooks w"
-_LISTING: Final = Listing({"name": Column("w.name")}, key="w.webhook_id", source=_FROM)
-BY_NAME: Final = Order("name", descending=False)
+_LISTING: Final = ListDefinition({"name": ListColumn("w.name")}, key="w.webhook_id", source=_FROM)
+BY_NAME: Final = SortOrder("name", descending=False)
 
 
-async def list_webhooks(db: Database, *, after: Position | None, limit: int) -> Part[Webhook]:
+async def list_webhooks(db: Database, *, after: Position | None, limit: int) -> ListPage[Webhook]:
     """All by name."""
     return await _LISTING.read(db, Webhook, _SELECT, Conditions(), order=BY_NAME, after=after, limit=limit)
 
@@ -155,7 +155,7 @@ class DueWebhook:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class WaitingMessages:
     """Messages that wait for enabled webhooks, and how long the oldest of them has been there; 0 = there is none."""
 
     number: int
@@ -170,13 +170,15 @@ _FROM_DELIVERIES: Final[LiteralString] = "FROM webhook_deliveries d"
 _OF_TAKEN: Final[LiteralString] = (
     "d.delivery_id::text, d.event, d.at, d.data, d.attempts, w.webhook_id::text, w.name, w.url, w.secret_encrypted"
 )
-_DELIVERIES: Final = Listing({"at": Column("d.at", "timestamptz")}, key="d.delivery_id", source=_FROM_DELIVERIES)
-NEWEST_FIRST: Final = Order("at", descending=True)
+_DELIVERIES: Final = ListDefinition(
+    {"at": ListColumn("d.at", "timestamptz")}, key="d.delivery_id", source=_FROM_DELIVERIES
+)
+NEWEST_FIRST: Final = SortOrder("at", descending=True)
 
 
 async def list_deliveries(
     db: Database, webhook_id: str, state: str | None, *, after: Position | None, limit: int
-) -> Part[Delivery]:
+) -> ListPage[Delivery]:
     """Those of a webhook, newest first; `state` None = of any."""
     conditions = Conditions()
     conditions.add("d.webhook_id = %(webhook_id)s::uuid", webhook_id=webhook_id)
@@ -207,10 +209,10 @@ async def due_webhooks(db: Database) -> list[DueWebhook]:
     )
 
 
-async def count_waiting(db: Database) -> Waiting:
+async def count_waiting(db: Database) -> WaitingMessages:
     """Of all webhooks; what waits for a disabled one is not to be delivered."""
     (row,) = await db.fetch_as(
-        Waiting,
+        WaitingMessages,
         "SELECT count(*) AS number, coalesce(extract(epoch FROM clock_timestamp() - min(d.at)), 0)::double precision"
         " AS oldest_s FROM webhook_deliveries d JOIN webhooks w USING (webhook_id)"
         " WHERE d.state = 'waiting' AND w.enabled",
@@ -244,7 +246,7 @@ async def insert_taken(db: Database, webhook_id: str, event: str, data: dict[str
     return TakenDelivery(**rows[0]) if rows else None
 
 
-async def note_attempt(db: Database, taken: TakenDelivery, attempt: Attempt, became: Verdict) -> None:
+async def note_attempt(db: Database, taken: TakenDelivery, attempt: DeliveryAttempt, became: DeliveryVerdict) -> None:
     """Store what came of an attempt, unless another process has taken the message since."""
     await db.write(
         "UPDATE webhook_deliveries SET state = %(state)s, status = %(status)s, duration_ms = %(duration_ms)s,"

@@ -188,7 +188,7 @@ class _Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
+class ServingAgent:
     """An Agent and the addresses of its processes (host:port), the acting one first."""
 
     agent_id: str
@@ -204,9 +204,9 @@ class AgentLinks:
         self._headers = {SECRET_HEADER: secret, "Content-Type": "application/json"}
         self.admissions = admissions
         self._links: dict[str, _Link] = {}
-        self._last: dict[str, Serving] = {}
+        self._last: dict[str, ServingAgent] = {}
 
-    def serving(self) -> list[Serving]:
+    def serving(self) -> list[ServingAgent]:
         """Every Agent that answered, by its id; each with the addresses that answer now, or else those of
         before."""
         now_s = time.monotonic()
@@ -215,7 +215,7 @@ class AgentLinks:
             if link.news is not None and now_s - link.answered_s < ANSWERED_S:
                 found.setdefault(link.news.agent_id, []).append((not link.news.acting, link.address))
         self._last |= {
-            agent_id: Serving(agent_id, tuple(address for _, address in sorted(addresses)))
+            agent_id: ServingAgent(agent_id, tuple(address for _, address in sorted(addresses)))
             for agent_id, addresses in found.items()
         }
         return [self._last[agent_id] for agent_id in sorted(self._last)]

@@ -131,7 +131,7 @@ _STUB: Final = re.compile(
 )
 
 
-class Metrics(RoleMetrics):
+class GatewayMetrics(RoleMetrics):
     """`nginx` returns the pid of the nginx that serves, or None; `plan` what it serves."""
 
     def __init__(

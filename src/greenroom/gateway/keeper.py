@@ -28,7 +28,7 @@ from greenroom.gateway.site import (
     AUTHORITY_FILE,
     EDGE_FILES,
     SECRETS_FILE,
-    Facts,
+    SiteFacts,
     check_settings,
     host_names,
     id_files,
@@ -67,7 +67,7 @@ class PlanKeeper:
         self.path: Path = folder / "plan.json"
         self._fleet_file = folder / "fleet.json"
         self._fleet = Fleet()
-        self._facts: Facts | None = None
+        self._facts: SiteFacts | None = None
         """What the plan of `_text` was made of."""
         self._text = b""
         self._addresses: dict[str, str | None] = {}
@@ -143,7 +143,7 @@ class PlanKeeper:
             OSError: a file cannot be written.
         """
         await self._look_up()
-        facts = Facts(
+        facts = SiteFacts(
             fleet=self._fleet,
             texts=_texts(id_files(self._config)),
             addresses={host: address for host, address in self._addresses.items() if address is not None},

@@ -27,7 +27,7 @@ from greenroom.core.errors import SetupError
 from greenroom.gateway import health
 from greenroom.gateway.agents import Admissions, AgentLinks
 from greenroom.gateway.api_client import RequestReporter
-from greenroom.gateway.health import Metrics
+from greenroom.gateway.health import GatewayMetrics
 from greenroom.gateway.keeper import PlanKeeper
 from greenroom.gateway.nginx import (
     REQUESTS_SOCKET,
@@ -78,7 +78,7 @@ class Gateway:
         self._wake = asyncio.Event()
         self._ending: signal.Signals | None = None
         self.reporter = RequestReporter(folder / REQUESTS_SOCKET)
-        self.metrics = Metrics(
+        self.metrics = GatewayMetrics(
             nginx=lambda: self._nginx.pid if self._nginx else None, plan=lambda: self._plan, reporter=self.reporter
         )
 

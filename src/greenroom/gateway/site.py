@@ -13,7 +13,7 @@ from typing import Final
 from greenroom.core.errors import Invalid, SetupError
 from greenroom.core.fleet.addresses import edge_address, edge_name, origin_host
 from greenroom.core.session.streams import ProxyFacts, direct_origins
-from greenroom.gateway.agents import Serving
+from greenroom.gateway.agents import ServingAgent
 from greenroom.gateway.plan import AgentUpstream, Edge, GatewayPlan, ManagerListener, NamedCertificate
 from greenroom.kit.config import GatewayConfig, GatewayManager
 from greenroom.wire.fleet import EdgeGateway, Fleet
@@ -27,7 +27,7 @@ EDGE_FILES: Final = ("agent_id", "edge.pem", "edge.key")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class SiteFacts:
     """What a gateway found out: the api's last `fleet`, the `texts` of existing files with ids, the `addresses` (IP) of
     resolved host names, and whether the Agent of `edge_dir` keeps a certificate there."""
 
@@ -35,12 +35,12 @@ class Facts:
     texts: Mapping[Path, str] = field(default_factory=dict[Path, str])
     addresses: Mapping[str, str] = field(default_factory=dict[str, str])
     has_edge: bool = False
-    serving: tuple[Serving, ...] = ()
+    serving: tuple[ServingAgent, ...] = ()
     """Agents elsewhere whose sessions this gateway reaches."""
     gateway_id: str = ""
 
 
-def plan_of(config: GatewayConfig, facts: Facts, folder: Path) -> GatewayPlan:
+def plan_of(config: GatewayConfig, facts: SiteFacts, folder: Path) -> GatewayPlan:
     """The plan of the gateway, for settings that `check_settings` accepted; `folder` is absolute.
 
     Raises:
@@ -100,7 +100,7 @@ class _OwnEdge:
     certificate: NamedCertificate | None
 
 
-def _own_edge(config: GatewayConfig, facts: Facts) -> _OwnEdge | None:
+def _own_edge(config: GatewayConfig, facts: SiteFacts) -> _OwnEdge | None:
     """None without `edge_dir`, or until its Agent has an id.
 
     Raises:
@@ -121,7 +121,7 @@ def _own_edge(config: GatewayConfig, facts: Facts) -> _OwnEdge | None:
     )
 
 
-def _web_plan(config: GatewayConfig, facts: Facts, folder: Path, own: _OwnEdge | None) -> GatewayPlan:
+def _web_plan(config: GatewayConfig, facts: SiteFacts, folder: Path, own: _OwnEdge | None) -> GatewayPlan:
     agents = [
         AgentUpstream(route=_route(agent.agent_id), upstream=_located(agent.upstream, facts))
         for agent in config.gateway_agents
@@ -150,7 +150,7 @@ def _web_plan(config: GatewayConfig, facts: Facts, folder: Path, own: _OwnEdge |
     )
 
 
-def _edge_plan(config: GatewayConfig, facts: Facts, folder: Path, own: _OwnEdge | None) -> GatewayPlan:
+def _edge_plan(config: GatewayConfig, facts: SiteFacts, folder: Path, own: _OwnEdge | None) -> GatewayPlan:
     """Browsers see the administrator's certificate, if any; web gateways see that of the fleet's authority."""
     if own is None or own.certificate is None:
         raise SetupError(f"There is no certificate in {config.edge_dir} yet; the Agent gets it when it has registered.")
@@ -169,7 +169,7 @@ def _edge_plan(config: GatewayConfig, facts: Facts, folder: Path, own: _OwnEdge 
     )
 
 
-def _elsewhere(facts: Facts, taken: Iterable[str]) -> list[AgentUpstream]:
+def _elsewhere(facts: SiteFacts, taken: Iterable[str]) -> list[AgentUpstream]:
     """The Agents on other hosts whose sessions this gateway reaches, the first of each route that is not `taken`."""
     found = {_route(one.agent_id): one.addresses for one in reversed(facts.serving)}
     return [
@@ -179,7 +179,7 @@ def _elsewhere(facts: Facts, taken: Iterable[str]) -> list[AgentUpstream]:
     ]
 
 
-def secret_lines(facts: Facts, secret: str) -> str:
+def secret_lines(facts: SiteFacts, secret: str) -> str:
     """What nginx shows the Agents elsewhere, by their routes."""
     return "".join(f'{agent.route} "{secret}";\n' for agent in _elsewhere(facts, ()))
 
@@ -197,7 +197,7 @@ def _served_hosts(config: GatewayConfig) -> list[str]:
     return list(dict.fromkeys([*hosts, *([public] if public else [])]))
 
 
-def _manager(manager: GatewayManager, facts: Facts) -> ManagerListener:
+def _manager(manager: GatewayManager, facts: SiteFacts) -> ManagerListener:
     own = facts.texts.get(manager.instance_id_file, "").strip() if manager.instance_id_file else ""
     return ManagerListener(
         name=own or manager.name,
@@ -208,7 +208,7 @@ def _manager(manager: GatewayManager, facts: Facts) -> ManagerListener:
     )
 
 
-def _edges(facts: Facts, taken: Iterable[str], folder: Path) -> list[Edge]:
+def _edges(facts: SiteFacts, taken: Iterable[str], folder: Path) -> list[Edge]:
     """The usable edges, the first of each route that is not `taken`; none without an authority."""
     found: dict[str, Edge] = {}
     for edge in facts.fleet.edges if facts.fleet.authority else ():
@@ -243,7 +243,7 @@ def _upstream(edge: EdgeGateway) -> str | None:
         return None
 
 
-def _located(upstream: str, facts: Facts) -> str:
+def _located(upstream: str, facts: SiteFacts) -> str:
     host, _, port = upstream.rpartition(":")
     return f"{facts.addresses.get(host, host)}:{port}"
 

@@ -82,7 +82,7 @@ class CoalescedEach(Generic[T]):
         return await one.get()
 
 
-class Shared(Generic[T]):
+class SharedReading(Generic[T]):
     """One reading for all who ask for the same within `kept_s`; an error is raised for all of them."""
 
     def __init__(self, kept_s: float) -> None:

@@ -160,7 +160,7 @@ class ManagerConfig(DatabaseConfig):
     ended_keep_days: float = Field(default=7.0, gt=0)
 
 
-class StreamAddress(NamedTuple):
+class AgentStreamAddress(NamedTuple):
     """Where an Agent answers gateways on other hosts, which have to show `secret`; the host without brackets."""
 
     host: str
@@ -249,7 +249,7 @@ class AgentConfig(ProcessConfig):
         except ValueError as error:
             raise SetupError(f"Settings that cannot be used: GREENROOM_WEB_FILTER_RESOLVERS: {error}") from error
 
-    def stream_address(self) -> StreamAddress | None:
+    def stream_address(self) -> AgentStreamAddress | None:
         """Where gateways on other hosts ask, and what they have to show; None = nowhere.
 
         Raises:
@@ -272,7 +272,7 @@ class AgentConfig(ProcessConfig):
                 f"Everyone who reaches {self.gateways_listen} could ask for the credentials of sessions; set"
                 " GREENROOM_STREAM_SECRET_FILE, a secret that this Agent and its gateways share."
             )
-        return StreamAddress(host, number, read_stream_secret(self.stream_secret_file))
+        return AgentStreamAddress(host, number, read_stream_secret(self.stream_secret_file))
 
     def offered_runtimes(self) -> tuple[str, ...]:
         return tuple(name.strip() for name in self.runtime_classes.split(",") if name.strip())

@@ -24,7 +24,7 @@ def configure(level: str, process_name: str) -> None:
     import structlog  # noqa: PLC0415 -- most commands of the command line use no structlog
 
     number = getattr(logging, level.upper(), logging.INFO)
-    output = Output(sys.stderr)
+    output = LogStream(sys.stderr)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -68,7 +68,7 @@ def _silence() -> None:
     )
 
 
-class Output:
+class LogStream:
     """A stream that loses lines while it cannot be written; the next line that can be says so."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -98,7 +98,7 @@ class Output:
         return json.dumps({**gap, "timestamp": datetime.now(UTC).isoformat()}) + "\n"
 
 
-def _route_libraries(output: Output, level: int, shared: list[Processor], renderer: Processor) -> None:
+def _route_libraries(output: LogStream, level: int, shared: list[Processor], renderer: Processor) -> None:
     import structlog  # noqa: PLC0415 -- see `configure`
 
     handler = logging.StreamHandler(output)

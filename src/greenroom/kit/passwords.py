@@ -38,7 +38,7 @@ def hash_password(password: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class PasswordVerdict:
     """Whether a shown password is right, and then whether its stored form should be replaced: it has older parameters,
     or is a hash of the password before normalization.
     """
@@ -67,7 +67,7 @@ class Passwords:
 
     async def verify(
         self, stored: str | None, password: str, *, source: str = "", admit: Callable[[], object] = lambda: None
-    ) -> Verdict:
+    ) -> PasswordVerdict:
         """Whether the password matches; takes the same time where `stored` is None (no such user).
 
         `admit` is called when the turn has come; its error ends the check.
@@ -78,15 +78,15 @@ class Passwords:
         async with self._turns.turn(source):
             admit()
             verdict = await asyncio.to_thread(_verdict, stored or self._unknown, password)
-        return verdict if stored is not None else Verdict(right=False)
+        return verdict if stored is not None else PasswordVerdict(right=False)
 
 
-def _verdict(stored: str, password: str) -> Verdict:
+def _verdict(stored: str, password: str) -> PasswordVerdict:
     normal = normal_password(password)
     if _matches(stored, normal):
-        return Verdict(right=True, outdated=_HASHER.check_needs_rehash(stored))
+        return PasswordVerdict(right=True, outdated=_HASHER.check_needs_rehash(stored))
     right = normal != password and _matches(stored, password)
-    return Verdict(right, outdated=right)
+    return PasswordVerdict(right, outdated=right)
 
 
 def _matches(stored: str, password: str) -> bool:

@@ -23,7 +23,7 @@ class _Machine(msgspec.Struct, frozen=True):
     name: str
 
 
-class Answer(msgspec.Struct, frozen=True):
+class ProviderAnswer(msgspec.Struct, frozen=True):
     """What any action is answered with; fields that are not known are ignored."""
 
     machines: list[_Machine] | None = None
@@ -66,14 +66,14 @@ def creation(machine: NewMachine, options: Mapping[str, Any], secrets: Mapping[s
     )
 
 
-def answer_of(content: bytes, who: str, hidden: Collection[str]) -> Answer:
+def answer_of(content: bytes, who: str, hidden: Collection[str]) -> ProviderAnswer:
     """The answer, if it is none of an error.
 
     Raises:
         ProviderError: it is not an answer, or says that the request failed.
     """
     try:
-        answer = msgspec.json.decode(content or b"{}", type=Answer)
+        answer = msgspec.json.decode(content or b"{}", type=ProviderAnswer)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProviderError(f"{who} answered something that cannot be read: {said(str(error))}.") from error
     if answer.error is not None:
@@ -82,7 +82,7 @@ def answer_of(content: bytes, who: str, hidden: Collection[str]) -> Answer:
     return answer
 
 
-def shown(answer: Answer, who: str) -> list[Shown]:
+def shown(answer: ProviderAnswer, who: str) -> list[Shown]:
     """The machines of an answer.
 
     Raises:
@@ -95,7 +95,7 @@ def shown(answer: Answer, who: str) -> list[Shown]:
     return [Shown(machine.ref, machine.name) for machine in answer.machines]
 
 
-def created_ref(answer: Answer, who: str) -> str:
+def created_ref(answer: ProviderAnswer, who: str) -> str:
     """The provider's name of the new machine.
 
     Raises:

@@ -23,7 +23,7 @@ from greenroom.kit.outgoing import TooLongError, pinned, webhook_address, whole
 from greenroom.machine_providers.contract import NewMachine, ProviderError, Shown
 from greenroom.machine_providers.exchange import (
     MAX_ANSWER_BYTES,
-    Answer,
+    ProviderAnswer,
     Request,
     answer_of,
     created_ref,
@@ -68,7 +68,7 @@ class WebhookProvider:
     def _request(self, **fields: Any) -> Request:
         return Request(options=self._options, secrets=self._secrets, **fields)
 
-    async def _ask(self, request: Request) -> Answer:
+    async def _ask(self, request: Request) -> ProviderAnswer:
         hidden = [*self._all_secrets.values(), *request.hidden]
         headers = {"Content-Type": "application/json"}
         if problem := WEBHOOK.secrets_problem(self._all_secrets):

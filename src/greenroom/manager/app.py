@@ -25,7 +25,7 @@ from greenroom.kit.metrics import CONTENT_TYPE, PATH
 from greenroom.manager.checkin.copies import ImageCopies
 from greenroom.manager.checkin.enrolment import Enrolment
 from greenroom.manager.checkin.polling import CheckIns, ManagerLeftError
-from greenroom.manager.status import ManagerStatus, Metrics
+from greenroom.manager.status import ManagerMetrics, ManagerStatus
 from greenroom.wire.fleet import MissingImages, TicketShown
 from greenroom.wire.messages import CheckIn, EdgeRequest, Message, Register
 
@@ -88,10 +88,10 @@ class ForAgents:
     requests: RequestLog
 
 
-class Process(Protocol):
+class ManagerProcess(Protocol):
     """What the routes need of the process; `for_agents` is None until it is registered."""
 
-    metrics: Metrics
+    metrics: ManagerMetrics
 
     @property
     def for_agents(self) -> ForAgents | None: ...
@@ -99,7 +99,7 @@ class Process(Protocol):
     def status(self) -> ManagerStatus: ...
 
 
-def create_app(process: Process) -> ASGIApp:
+def create_app(process: ManagerProcess) -> ASGIApp:
     """The ASGI application."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -152,15 +152,15 @@ _FOR_AGENTS: Final[Mapping[str, Callable[[ForAgents, Request], Awaitable[Message
 }
 
 
-def _health(process: Process) -> Response:
+def _health(process: ManagerProcess) -> Response:
     return health_answer(process.status())
 
 
-def _metrics(process: Process) -> Response:
+def _metrics(process: ManagerProcess) -> Response:
     return Response(process.metrics.text(), media_type=CONTENT_TYPE)
 
 
-_FOR_ALL: Final[Mapping[str, Callable[[Process], Response]]] = {
+_FOR_ALL: Final[Mapping[str, Callable[[ManagerProcess], Response]]] = {
     "/health": _health,
     "/__healthcheck": _health,
     PATH: _metrics,
@@ -186,7 +186,7 @@ def _address(request: Request) -> str:
 
 
 async def _recorded(
-    process: Process, request: Request, answer: Callable[[ForAgents, Request], Awaitable[Message]]
+    process: ManagerProcess, request: Request, answer: Callable[[ForAgents, Request], Awaitable[Message]]
 ) -> Response:
     begun_s = time.perf_counter()
     request.state.agent_id = None
@@ -201,7 +201,7 @@ async def _recorded(
 
 
 async def _response(
-    process: Process, request: Request, answer: Callable[[ForAgents, Request], Awaitable[Message]]
+    process: ManagerProcess, request: Request, answer: Callable[[ForAgents, Request], Awaitable[Message]]
 ) -> Response:
     us, manager = process.for_agents, process.status()
     if us is None or not manager.serves_agents:

@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable
-from greenroom.core.events import TOPICS, Event, Wakes
+from greenroom.core.events import TOPICS, ChangeEvent, Wakes
 from greenroom.core.fleet.lease import timings_problem
 from greenroom.core.fleet.liveness import allowed_s, silence_problem
 from greenroom.core.log_codes import LogCode
@@ -43,7 +43,7 @@ from greenroom.manager.lease import LeaseKeeper, LeaseWatch, timings_of
 from greenroom.manager.machines.calls import Providers
 from greenroom.manager.machines.work import MachineWork
 from greenroom.manager.pulse import Pulse
-from greenroom.manager.status import GuardianStatus, ManagerContext, ManagerStatus, Metrics, Takeover, Wakers
+from greenroom.manager.status import GuardianStatus, ManagerContext, ManagerMetrics, ManagerStatus, Takeover, Wakers
 from greenroom.manager.tasks.rounds import PrimaryRounds, Refill, Retention
 
 log = structlog.get_logger(__name__)
@@ -80,7 +80,7 @@ class Manager:
         self.heartbeat_db = self._database("manager", 1, statement_timeout_ms=HEARTBEAT_TIMEOUT_MS)
         self.agents_db = self._database("check-ins", AGENTS_CONNECTIONS)
         self.wakers = Wakers()
-        self.metrics = Metrics(self.status, self.wakers)
+        self.metrics = ManagerMetrics(self.status, self.wakers)
         self.pulse = Pulse(self.status)
         self._started_at_s = boottime_s()
         self._stopping = False
@@ -272,7 +272,7 @@ class RunningManager:
         self.guardian.wake()
         self._watch.wake()
 
-    def _on_event(self, event: Event) -> None:
+    def _on_event(self, event: ChangeEvent) -> None:
         wakes = TOPICS[event.topic].wakes
         if Wakes.AGENT in wakes:
             self._wakers.wake(event.id, event.session_id)

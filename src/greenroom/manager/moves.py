@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from greenroom.core.events import Event, Topic
+from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import SESSION_IS, LogCode
 from greenroom.core.session.deadlines import DEADLINE_S
-from greenroom.core.session.observations import Move, decide
+from greenroom.core.session.observations import StatusTransition, decide
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import Connection
 from greenroom.db.launch.replacement import destroy_quarantined
@@ -35,7 +35,7 @@ class Decision:
 
     session: ReportedSession
     observation: Observation
-    move: Move
+    move: StatusTransition
 
 
 def decisions(pairs: Iterable[tuple[ReportedSession, Observation]]) -> list[Decision]:
@@ -104,17 +104,17 @@ _EXPECTED: Final = frozenset({SessionStatus.STARTING, SessionStatus.RUNNING})
 """The Primary has nothing to do for sessions that get these statuses."""
 
 
-def events_of(moved: Sequence[Decision], zone_key: int) -> set[Event]:
+def events_of(moved: Sequence[Decision], zone_key: int) -> set[ChangeEvent]:
     """The notifications for pages, Agents and the Primary."""
-    events = set[Event]()
+    events = set[ChangeEvent]()
     for decision in moved:
-        events.add(Event.session(decision.move.session_id))
+        events.add(ChangeEvent.session(decision.move.session_id))
         if decision.move.to in _ENDS:
-            events.add(Event.agent(decision.session.agent_id, decision.move.session_id))
+            events.add(ChangeEvent.agent(decision.session.agent_id, decision.move.session_id))
         if (pool := _pool_event(decision)) is not None:
             events.add(pool)
         if decision.move.to not in _EXPECTED:
-            events.add(Event.zone(zone_key))
+            events.add(ChangeEvent.zone(zone_key))
     return events
 
 
@@ -124,7 +124,7 @@ def announce(moved: Sequence[Decision], news: RoundEvents, zone_key: int) -> Non
     news.add(*events_of(moved, zone_key))
 
 
-def _pool_event(decision: Decision) -> Event | None:
+def _pool_event(decision: Decision) -> ChangeEvent | None:
     """What is said of the session's pool: nothing of a user's session, nor of a start. Of one that is usable only pages
     need to know: a pool that waits for a session is planned in each round.
     """
@@ -132,7 +132,7 @@ def _pool_event(decision: Decision) -> Event | None:
     pool_id = session.staging_config_id
     if session.user_id is not None or pool_id is None or move.to in (SessionStatus.STARTING, SessionStatus.DELETED):
         return None
-    return Event(Topic.STAGING) if move.to is SessionStatus.RUNNING else Event.staging(pool_id)
+    return ChangeEvent(Topic.STAGING) if move.to is SessionStatus.RUNNING else ChangeEvent.staging(pool_id)
 
 
 def log(moved: Iterable[Decision], news: RoundEvents) -> None:

@@ -208,7 +208,7 @@ class ManagerContext:
     takeover: Takeover
 
 
-class Metrics(RoleMetrics):
+class ManagerMetrics(RoleMetrics):
     """Counters of this process; `text()` is the body of /metrics."""
 
     def __init__(self, status: Callable[[], ManagerStatus], wakers: Wakers) -> None:

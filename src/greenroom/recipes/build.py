@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
-from greenroom.recipes.shelf import BASE, Image, files_of, lines
+from greenroom.recipes.shelf import BASE, RecipeImage, files_of, lines
 from greenroom.runtimes.contract import Builder, BuildError
 
 APT: Final = Path("/etc/apt")
@@ -134,20 +134,20 @@ _NOISE: Final = re.compile(r"^ ?--->|^Removing intermediate|^Step |^[+] |^Get:|^
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class BuildProgress:
     """How far a build is, and what it is at."""
 
     percent: int
     step: str
 
 
-async def is_made(builder: Builder, image: Image, base: str = "") -> bool:
+async def is_made(builder: Builder, image: RecipeImage, base: str = "") -> bool:
     """Whether this host has the image as it should be."""
     labels = await builder.labels(image.reference) or {}
     return labels.get(LABEL) == image.digest and labels.get(BASE_LABEL) == _base(base)
 
 
-async def make(builder: Builder, image: Image, base: str = "") -> AsyncGenerator[Progress]:
+async def make(builder: Builder, image: RecipeImage, base: str = "") -> AsyncGenerator[BuildProgress]:
     """Make the image if it is not made; `base` is an image to start from instead of one of this machine's packages.
 
     Raises:
@@ -172,36 +172,36 @@ async def make(builder: Builder, image: Image, base: str = "") -> AsyncGenerator
         "RECIPE": image.digest,
         **{name: os.environ[name] for name in PROXY if name in os.environ},
     }
-    progress = Progress(done, "The image's own layer")
+    progress = BuildProgress(done, "The image's own layer")
     try:
         async for written in builder.instructions(_context(image), image.reference, arguments):
             line = _COLOUR.sub("", written)
             if step := _STEP.match(line):
                 number, of = int(step[1]), int(step[2])
-                progress = Progress(done + (100 - done) * (number - 1) // of, progress.step)
+                progress = BuildProgress(done + (100 - done) * (number - 1) // of, progress.step)
                 yield progress
             elif line.strip() and not _NOISE.match(line):
                 said = line.strip()
-                progress = Progress(progress.percent, said)
+                progress = BuildProgress(progress.percent, said)
                 yield progress
     except BuildError as error:
         why = said if said and "returned a non-zero code" in error.message else error.message
         raise BuildError(f"The image {image.reference} could not be made: {why.rstrip('.')}.") from error
-    yield Progress(100, "Done")
+    yield BuildProgress(100, "Done")
 
 
-async def _made_base(builder: Builder, name: str) -> AsyncGenerator[Progress]:
+async def _made_base(builder: Builder, name: str) -> AsyncGenerator[BuildProgress]:
     count = 0
     async for step in make_root(builder, name, BASE):
         count += 1
-        yield Progress(min(OF_BASE - 1, OF_BASE * count // STEPS_OF_BASE), f"Debian packages: {step}")
+        yield BuildProgress(min(OF_BASE - 1, OF_BASE * count // STEPS_OF_BASE), f"Debian packages: {step}")
 
 
 def _base(chosen: str) -> str:
     return chosen or name_of(BASE_REPOSITORY, BASE)
 
 
-def _context(image: Image) -> bytes:
+def _context(image: RecipeImage) -> bytes:
     """A tar with the Dockerfile and all that it copies."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
@@ -218,7 +218,7 @@ def _context(image: Image) -> bytes:
     return buffer.getvalue()
 
 
-def _files(image: Image) -> Iterator[tuple[str, bytes]]:
+def _files(image: RecipeImage) -> Iterator[tuple[str, bytes]]:
     for name in ("Dockerfile", "own-packages"):
         yield name, (BASE / name).read_bytes()
     yield from _below(BASE / "rootfs", "rootfs")

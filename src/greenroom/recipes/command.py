@@ -48,8 +48,8 @@ async def _run(words: list[str]) -> None:
         await docker.close()
 
 
-def _images(names: list[str]) -> list[shelf.Image]:
-    made: list[shelf.Image] = []
+def _images(names: list[str]) -> list[shelf.RecipeImage]:
+    made: list[shelf.RecipeImage] = []
     for name in names:
         if name in shelf.FLAVOURS:
             made.append(shelf.flavour(name))
@@ -67,12 +67,12 @@ async def _base(builder: DockerBuilder, repository: str, folder: Path) -> str:
     return name
 
 
-async def _counted(steps: AsyncIterator[str]) -> AsyncIterator[build.Progress]:
+async def _counted(steps: AsyncIterator[str]) -> AsyncIterator[build.BuildProgress]:
     async for step in steps:
-        yield build.Progress(0, step)
+        yield build.BuildProgress(0, step)
 
 
-async def _show(title: str, steps: AsyncIterator[build.Progress]) -> None:
+async def _show(title: str, steps: AsyncIterator[build.BuildProgress]) -> None:
     """A line that changes on a terminal, else one now and then; and how long it took, if it took anything."""
     began = said = time.monotonic()
     is_terminal = sys.stderr.isatty()

@@ -26,7 +26,7 @@ FLAVOURS: Final = ("xfce", "plain", "openbox", "never-paints")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
+class RecipeImage:
     """What an image is made of besides the base. `flavour` says which programs /opt/greenroom/desktop starts; of two
     `folders` that have the same file the later one counts."""
 
@@ -71,12 +71,12 @@ def reference(recipe: Recipe) -> str:
     return image_of(recipe).reference
 
 
-def image_of(recipe: Recipe) -> Image:
+def image_of(recipe: Recipe) -> RecipeImage:
     """What its image is made of."""
     is_desktop = recipe.kind == "desktop"
     folders = (*((DESKTOP,) if is_desktop else ()), CATALOGUE / recipe.name)
     digest = _digest(BASE, *folders)
-    return Image(
+    return RecipeImage(
         reference=f"greenroom/{recipe.name}:{digest[:12]}",
         digest=digest,
         flavour="xfce" if is_desktop else recipe.kind,
@@ -86,13 +86,15 @@ def image_of(recipe: Recipe) -> Image:
     )
 
 
-def flavour(name: str) -> Image:
+def flavour(name: str) -> RecipeImage:
     """greenroom/desktop:NAME."""
     reference = f"greenroom/desktop:{name}"
     if name == "xfce":
         digest = _digest(BASE, DESKTOP)
-        return Image(reference=reference, digest=digest, flavour=name, packages=_desktop_packages(), folders=(DESKTOP,))
-    return Image(reference=reference, digest=_digest(BASE), flavour="xfce" if name == "plain" else name)
+        return RecipeImage(
+            reference=reference, digest=digest, flavour=name, packages=_desktop_packages(), folders=(DESKTOP,)
+        )
+    return RecipeImage(reference=reference, digest=_digest(BASE), flavour="xfce" if name == "plain" else name)
 
 
 def _desktop_packages() -> tuple[str, ...]:

@@ -10,10 +10,10 @@ import posixpath
 import tarfile
 from collections.abc import Sequence
 
-from greenroom.core.workspace.session_spec import File
+from greenroom.core.workspace.session_spec import SessionFile
 
 
-def archive(files: Sequence[File]) -> bytes:
+def archive(files: Sequence[SessionFile]) -> bytes:
     """A tar of the files and their folders, with owners and modes, to be unpacked at `/`."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
@@ -29,7 +29,7 @@ def archive(files: Sequence[File]) -> bytes:
     return buffer.getvalue()
 
 
-def _entry(path: str, file: File, mode: int) -> tarfile.TarInfo:
+def _entry(path: str, file: SessionFile, mode: int) -> tarfile.TarInfo:
     entry = tarfile.TarInfo(path.lstrip("/"))
     entry.uid, entry.gid, entry.mode = file.uid, file.gid, mode
     return entry

@@ -22,7 +22,7 @@ from typing import Final
 import structlog
 
 from greenroom.core.workspace.homes import home_of
-from greenroom.core.workspace.session_spec import File, Mount
+from greenroom.core.workspace.session_spec import Mount, SessionFile
 from greenroom.core.workspace.volumes import OWN, is_within, source_problem
 from greenroom.runtimes.contract import StartError
 from greenroom.runtimes.host_homes import HostHomes
@@ -91,7 +91,7 @@ class HostFolders:
                 os.close(parent)
         return found
 
-    def put(self, source: str, files: Mapping[str, File]) -> None:
+    def put(self, source: str, files: Mapping[str, SessionFile]) -> None:
         """Write files into a folder, each at its relative path; existing links are replaced, never followed.
 
         Raises:
@@ -254,7 +254,7 @@ def _seen(parent: int, name: str, source: str) -> os.stat_result:
     return found
 
 
-def _put(folder: int, path: str, file: File) -> None:
+def _put(folder: int, path: str, file: SessionFile) -> None:
     *folders, name = path.split("/")
     here = os.dup(folder)
     try:
@@ -284,7 +284,7 @@ def _own_folder(parent: int, name: str) -> int:
     return os.open(name, os.O_RDONLY | _FOLDER, dir_fd=parent)
 
 
-def _write(parent: int, name: str, file: File) -> None:
+def _write(parent: int, name: str, file: SessionFile) -> None:
     part = f".{name}.part"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(part, dir_fd=parent)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from greenroom.core.fleet.lease import Record
+from greenroom.core.fleet.lease import LeaseRecord
 from greenroom.runtimes.contract import ContainerConflict, Kept
 
 
@@ -34,11 +34,11 @@ class SharedFolder:
     async def close(self) -> None:
         """Nothing is held open."""
 
-    async def read_lease(self) -> tuple[Record | None, str | None]:
+    async def read_lease(self) -> tuple[LeaseRecord | None, str | None]:
         kept = await self.read("lease")
-        return (msgspec.json.decode(kept.content, type=Record), kept.version) if kept else (None, None)
+        return (msgspec.json.decode(kept.content, type=LeaseRecord), kept.version) if kept else (None, None)
 
-    async def write_lease(self, record: Record, version: str | None) -> str:
+    async def write_lease(self, record: LeaseRecord, version: str | None) -> str:
         return await self.write("lease", msgspec.json.encode(record), version)
 
     async def read(self, name: str) -> Kept | None:

@@ -1,8 +1,8 @@
 """Sessions that exist only in files: for tests, and for Agents of load tests. Same contract, no containers.
 
 In its folder: `containers/`, a file for each, so that sessions survive a restart of the Agent and a change costs the
-same however many there are, and `settings.json` (`Settings`), read before every call, so that a test can change the
-host's behavior while an Agent runs.
+same however many there are, and `settings.json` (`SimulationSettings`), read before every call, so that a test can
+change the host's behavior while an Agent runs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import msgspec
 from greenroom.core.fleet.disk import Use
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace.homes import HomeId, home_of
-from greenroom.core.workspace.session_spec import Exec, File, SessionSpec
+from greenroom.core.workspace.session_spec import Exec, SessionFile, SessionSpec
 from greenroom.runtimes.contract import (
     AGENT,
     INSTALLATION,
@@ -30,9 +30,9 @@ from greenroom.runtimes.contract import (
     Capacity,
     Container,
     ContainerConflict,
+    ContainerEvent,
     ContainerMissing,
     Credentials,
-    Event,
     EventKind,
     ExecResult,
     FilterAccount,
@@ -47,7 +47,7 @@ from greenroom.runtimes.contract import (
 )
 from greenroom.runtimes.host_homes import HomesOnHost, HostHomes
 from greenroom.runtimes.screen import jpeg
-from greenroom.runtimes.simulated_host import MEMORY_BYTES, Settings, SimulatedBuilder, image_of
+from greenroom.runtimes.simulated_host import MEMORY_BYTES, SimulatedBuilder, SimulationSettings, image_of
 
 
 class StoredContainer(msgspec.Struct, kw_only=True):
@@ -103,7 +103,7 @@ class SimulatedRuntime:
         """Hash of its specification → session."""
         self._pulled: set[str] = set()
         self._filter_policies: set[str] = set()
-        self._subscribers: set[asyncio.Queue[Event]] = set()
+        self._subscribers: set[asyncio.Queue[ContainerEvent]] = set()
 
     # State --------------------------------------------------------------------------------------------------------
 
@@ -116,11 +116,11 @@ class SimulatedRuntime:
         """Nothing is held open."""
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> SimulationSettings:
         file = self._folder / "settings.json"
-        return msgspec.json.decode(file.read_bytes(), type=Settings) if file.exists() else Settings()
+        return msgspec.json.decode(file.read_bytes() if file.exists() else b"{}", type=SimulationSettings)
 
-    def configure(self, settings: Settings) -> None:
+    def configure(self, settings: SimulationSettings) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         part = self._folder / "settings.json.part"
         part.write_bytes(msgspec.json.encode(settings))
@@ -137,7 +137,7 @@ class SimulatedRuntime:
         else:
             (self._folder / f"containers/{session_id}.json").unlink(missing_ok=True)
         for queue in self._subscribers:
-            queue.put_nowait(Event(session_id=session_id, kind=kind, exit_code=exit_code))
+            queue.put_nowait(ContainerEvent(session_id=session_id, kind=kind, exit_code=exit_code))
 
     def _stored(self, session_id: str) -> StoredContainer:
         try:
@@ -190,7 +190,7 @@ class SimulatedRuntime:
         """For tests: whether it has a small share of the CPU."""
         return self._stored(session_id).gives_way
 
-    async def put_files(self, session_id: str, files: Sequence[File]) -> None:
+    async def put_files(self, session_id: str, files: Sequence[SessionFile]) -> None:
         stored = self._stored(session_id)
         stored.files = {**stored.files, **{file.path: file.content for file in files}}
         self._store(session_id)
@@ -297,8 +297,8 @@ class SimulatedRuntime:
         stored = self._containers.get(session_id)
         return "" if stored is None else "".join(stored.output.splitlines(keepends=True)[-lines:])
 
-    async def events(self) -> AsyncIterator[Event]:
-        queue: asyncio.Queue[Event] = asyncio.Queue()
+    async def events(self) -> AsyncIterator[ContainerEvent]:
+        queue: asyncio.Queue[ContainerEvent] = asyncio.Queue()
         self._subscribers.add(queue)
         try:
             while True:

@@ -12,7 +12,7 @@ import msgspec
 from greenroom.runtimes.contract import BuildError, Image
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the simulated host behaves. Times are seconds, images are names."""
 
     address: str = "127.0.0.1:9"
@@ -43,10 +43,13 @@ def image_of(name: str) -> Image:
 
 
 class SimulatedBuilder:
-    """Makes an image in two steps, which take `Settings.pull_s`."""
+    """Makes an image in two steps, which take `SimulationSettings.pull_s`."""
 
     def __init__(
-        self, image: Callable[[str], Awaitable[Image | None]], built: Callable[[str], None], settings: Settings
+        self,
+        image: Callable[[str], Awaitable[Image | None]],
+        built: Callable[[str], None],
+        settings: SimulationSettings,
     ) -> None:
         self._image = image
         self._built = built

@@ -14,10 +14,10 @@ import structlog
 from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import GreenroomError
-from greenroom.core.events import Event, session_events
+from greenroom.core.events import ChangeEvent, session_events
 from greenroom.core.launch.eviction import Room, Unready, events_of, room_reason
 from greenroom.core.launch.plan import (
-    Attempt,
+    LaunchAttempt,
     LaunchZone,
     Miss,
     PoolContents,
@@ -31,12 +31,12 @@ from greenroom.core.launch.plan import (
 from greenroom.core.launch.request import Launch
 from greenroom.core.launch.wanted import SessionUser, SpecMaker, WantedSession, ZoneRooms
 from greenroom.core.log_codes import LogCode
-from greenroom.core.workspace.session_spec import Exec, File
+from greenroom.core.workspace.session_spec import Exec, SessionFile
 from greenroom.core.workspace.spec_builder import config_hash_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch import claims
-from greenroom.db.launch.claims import Claim, ClaimedSession, LedgerLine
+from greenroom.db.launch.claims import ClaimedSession, LedgerLine, PoolClaim
 from greenroom.db.launch.ledger import FAILED_LAUNCHES, FailedLaunch, read_agents
 from greenroom.db.launch.on_demand import insert_for_user, read_unready, remember_refused
 from greenroom.db.session.sessions import NewSession, StagedAs
@@ -79,7 +79,7 @@ def new_session(
     )
 
 
-def _encrypted(secrets: Secrets, files: Sequence[File]) -> bytes | None:
+def _encrypted(secrets: Secrets, files: Sequence[SessionFile]) -> bytes | None:
     return secrets.encrypt(json.dumps([asdict(file) for file in files])) if files else None
 
 
@@ -92,7 +92,7 @@ PLACEMENT_ROUNDS: Final = 3
 class Writer(Protocol):
     """Writes a session of a user with everything that belongs to it, in one transaction."""
 
-    async def claim(self, claim: Claim, zone_id: str, steps: Sequence[TraceStep]) -> ClaimedSession | PoolContents:
+    async def claim(self, claim: PoolClaim, zone_id: str, steps: Sequence[TraceStep]) -> ClaimedSession | PoolContents:
         """Give the user a staged session; `steps` is the whole trace. Otherwise what is in the pool."""
         ...
 
@@ -110,14 +110,14 @@ class PlacedSession:
     session_id: str
     agent_id: str
     edge_url: str
-    attempt: Attempt
+    attempt: LaunchAttempt
     reason: str
     steps: tuple[TraceStep, ...]
     auth_epoch: int = 1
     yielding: tuple[Unready, ...] = ()
 
     @property
-    def events(self) -> set[Event]:
+    def events(self) -> set[ChangeEvent]:
         pool = self.attempt.pool
         return events_of(self.yielding) | session_events(
             self.session_id,
@@ -145,7 +145,7 @@ Misses = Sequence[Miss]
 class PassedOver:
     """An attempt that gave nothing, and why."""
 
-    attempt: Attempt
+    attempt: LaunchAttempt
     misses: Misses
 
 
@@ -170,7 +170,7 @@ class Search:
         """All that prevented a session on demand."""
         return [miss for one in self.passed if not one.attempt.staged for miss in one.misses]
 
-    async def run(self, attempts: Sequence[Attempt]) -> PlacedSession | None:
+    async def run(self, attempts: Sequence[LaunchAttempt]) -> PlacedSession | None:
         for attempt in attempts:
             found = attempt.misses or await self._try(attempt)
             if isinstance(found, PlacedSession):
@@ -178,18 +178,18 @@ class Search:
             self.passed.append(PassedOver(attempt, found))
         return None
 
-    async def _try(self, attempt: Attempt) -> PlacedSession | Misses:
+    async def _try(self, attempt: LaunchAttempt) -> PlacedSession | Misses:
         try:
             return await (self._place(attempt) if attempt.pool is None else self._claim(attempt, attempt.pool))
         except self.survives as error:
             log.error("an attempt failed", user_id=self.wanted.user.user_id, reason=error.message)
             return (Miss(error.code, error.message),)
 
-    async def _claim(self, attempt: Attempt, pool: StagedPool) -> PlacedSession | Misses:
+    async def _claim(self, attempt: LaunchAttempt, pool: StagedPool) -> PlacedSession | Misses:
         """Claim a staged session for the user, or say why there is none."""
         wanted, zone = self.wanted, attempt.zone
         assignment = _assignment(wanted.assign)
-        claim = Claim(
+        claim = PoolClaim(
             user=wanted.user,
             staging_config_id=pool.staging_config_id,
             config_hash=config_hash_of(wanted.image, zone.facts, pool.permissions),
@@ -211,7 +211,7 @@ class Search:
             steps=steps,
         )
 
-    async def _place(self, attempt: Attempt) -> PlacedSession | Misses:
+    async def _place(self, attempt: LaunchAttempt) -> PlacedSession | Misses:
         """Create a session in the attempt's zone, or say why no Agent takes it."""
         wanted, zone, taken = self.wanted, attempt.zone, list[str]()
         for _ in range(PLACEMENT_ROUNDS):
@@ -281,7 +281,7 @@ class LaunchWriter:
     launch: Launch
     begin_s: float
 
-    async def claim(self, claim: Claim, zone_id: str, steps: Sequence[TraceStep]) -> ClaimedSession | PoolContents:
+    async def claim(self, claim: PoolClaim, zone_id: str, steps: Sequence[TraceStep]) -> ClaimedSession | PoolContents:
         del zone_id
         claimed = await claims.claim(
             self.db,

@@ -20,7 +20,7 @@ from greenroom.core.launch.eviction import Room
 from greenroom.core.launch.placement import PlacementRequest, session_of
 from greenroom.core.launch.plan import LaunchZone, PoolContents, TraceStep
 from greenroom.core.launch.request import NO_LIMIT
-from greenroom.core.launch.wanted import Failed, SpecMaker, WantedSession, continued, failure_line, went_silent
+from greenroom.core.launch.wanted import FailedSession, SpecMaker, WantedSession, continued, failure_line, went_silent
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.workspace.homes import home_of
 from greenroom.core.workspace.session_spec import Exec, SessionSpec
@@ -28,9 +28,9 @@ from greenroom.core.workspace.spec_builder import ImageFacts, LaunchExtras, in_z
 from greenroom.db.database import Connection, Database
 from greenroom.db.fleet.leases import Fence, guarded
 from greenroom.db.launch import replacement
-from greenroom.db.launch.claims import Claim, ClaimedSession, claim_replacement, read_contents
+from greenroom.db.launch.claims import ClaimedSession, PoolClaim, claim_replacement, read_contents
 from greenroom.db.launch.on_demand import insert_in_room
-from greenroom.db.launch.replacement import WaitingSession
+from greenroom.db.launch.replacement import SessionToReplace
 from greenroom.db.session.sessions import NewSession, lock_sessions, lock_sessions_capacity, lock_user
 from greenroom.kit.secrets import Secrets
 from greenroom.wire.messages import Assignment
@@ -40,10 +40,10 @@ class NoLongerWaitingError(Exception):
     """The failed session was deleted meanwhile, or replaced by another Primary, or its Agent returned."""
 
 
-def failed_of(old: WaitingSession) -> Failed:
+def failed_of(old: SessionToReplace) -> FailedSession:
     """The failed session as the core sees it."""
     unstated = "no reason was given" if old.status is SessionStatus.FAILED else went_silent(old.silent_s)
-    return Failed(
+    return FailedSession(
         handover=old.set_aside_reason is not None,
         agent_name=old.agent_name,
         cause=old.set_aside_reason or old.error or unstated,
@@ -55,13 +55,13 @@ def failed_of(old: WaitingSession) -> Failed:
     )
 
 
-def further_steps(old: WaitingSession, failed: Failed, trace: Sequence[TraceStep]) -> list[TraceStep]:
+def further_steps(old: SessionToReplace, failed: FailedSession, trace: Sequence[TraceStep]) -> list[TraceStep]:
     """The further lines of the launch's trace: that the last one failed, and what was tried then."""
     last = old.last_step or _last_line(old)
     return [failure_line(failed, old.session_id, last), *continued(trace, last)]
 
 
-def _last_line(old: WaitingSession) -> TraceStep:
+def _last_line(old: SessionToReplace) -> TraceStep:
     """A substitute for the last line of the launch's trace, where the ledger does not have it any more."""
     staged = old.staging_config_id is not None
     return TraceStep(
@@ -75,7 +75,7 @@ def _last_line(old: WaitingSession) -> TraceStep:
     )
 
 
-def wanted_instead(old: WaitingSession, failed: Failed, image: ImageFacts, secrets: Secrets) -> WantedSession:
+def wanted_instead(old: SessionToReplace, failed: FailedSession, image: ImageFacts, secrets: Secrets) -> WantedSession:
     """What the user of a failed session is to get: after a hand-over what the launch would have created, because a user
     with a staged session has no other settings; after a start the same again, on another Agent.
     """
@@ -110,19 +110,19 @@ def wanted_instead(old: WaitingSession, failed: Failed, image: ImageFacts, secre
     )
 
 
-def _agent_with_home(old: WaitingSession) -> str | None:
+def _agent_with_home(old: SessionToReplace) -> str | None:
     """The Agent of a session with a kept home, which is on no other; None = it has none."""
     mounts: list[dict[str, Any]] = old.spec.get("mounts", [])
     return old.agent_id if any(home_of(str(mount.get("source", ""))) for mount in mounts) else None
 
 
-def _assign_of(old: WaitingSession) -> Exec:
+def _assign_of(old: SessionToReplace) -> Exec:
     """What was to hand the failed session over; variables stay sealed."""
     stored = msgspec.convert({"assignment_id": "", **(old.assignment or {})}, Assignment)
     return Exec(argv=tuple(stored.argv), user=stored.user, environment=stored.env, workdir=stored.workdir)
 
 
-def _spec_of_launch(old: WaitingSession, image: ImageFacts, zone: LaunchZone) -> SpecMaker:
+def _spec_of_launch(old: SessionToReplace, image: ImageFacts, zone: LaunchZone) -> SpecMaker:
     extras = LaunchExtras(
         request_host=old.request_host,
         username=old.username,
@@ -135,7 +135,7 @@ def _spec_of_launch(old: WaitingSession, image: ImageFacts, zone: LaunchZone) ->
     return partial(on_demand_spec, image, zone.facts, old.permissions, extras)
 
 
-def _spec_of_start(old: WaitingSession, secrets: Secrets, zone: LaunchZone) -> SpecMaker:
+def _spec_of_start(old: SessionToReplace, secrets: Secrets, zone: LaunchZone) -> SpecMaker:
     """The specification of the failed session, in its new zone; variables stay sealed.
 
     Raises:
@@ -164,10 +164,10 @@ class ReplacementWriter:
 
     db: Database
     fence: Fence
-    old: WaitingSession
-    failed: Failed
+    old: SessionToReplace
+    failed: FailedSession
 
-    async def claim(self, claim: Claim, zone_id: str, steps: Sequence[TraceStep]) -> ClaimedSession | PoolContents:
+    async def claim(self, claim: PoolClaim, zone_id: str, steps: Sequence[TraceStep]) -> ClaimedSession | PoolContents:
         """The old row is locked before, and the claim never waits."""
         async with guarded(self.db, self.fence) as connection:
             await lock_user(connection, self.old.user_id)
@@ -213,7 +213,7 @@ class ReplacementWriter:
         await lock_sessions_capacity(connection, ids)
         await lock_sessions(connection, ids)
 
-    async def _detach_user(self, connection: Connection) -> WaitingSession:
+    async def _detach_user(self, connection: Connection) -> SessionToReplace:
         """The failed session without its user: quarantined after a hand-over, destroyed after a start."""
         session_id, failed = self.old.session_id, self.failed
         if failed.handover:

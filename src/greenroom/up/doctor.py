@@ -209,7 +209,7 @@ Became = Literal["removed", "would be removed", "left", "not removed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class RepairOutcome:
     """What became of a leftover, and why, as a sentence."""
 
     thing: str
@@ -227,9 +227,9 @@ async def leftovers(db: Database, things: Things) -> list[Leftover]:
     return plan(found, await read_known(db, found))
 
 
-async def repaired(things: Things, found: Sequence[Leftover], *, removes: bool) -> list[Outcome]:
+async def repaired(things: Things, found: Sequence[Leftover], *, removes: bool) -> list[RepairOutcome]:
     """Remove what may be removed, one after the other; one that fails holds up no other."""
-    outcomes: list[Outcome] = []
+    outcomes: list[RepairOutcome] = []
     for leftover in found:
         became: Became = "would be removed" if leftover.removed else "left"
         reason = leftover.reason
@@ -239,7 +239,7 @@ async def repaired(things: Things, found: Sequence[Leftover], *, removes: bool) 
                 became = "removed"
             except GreenroomError as error:
                 became, reason = "not removed", error.message.rstrip(".")
-        outcomes.append(Outcome(thing=leftover.thing.named, became=became, reason=reason))
+        outcomes.append(RepairOutcome(thing=leftover.thing.named, became=became, reason=reason))
     return outcomes
 
 
@@ -254,7 +254,7 @@ def show_repair(data: Path, *, removes: bool, as_json: bool) -> None:
     show(outcomes, f"greenroom doctor --repair --yes --data {shlex.quote(str(data))}", as_json=as_json)
 
 
-def show(outcomes: Sequence[Outcome], remove: str, *, as_json: bool) -> None:
+def show(outcomes: Sequence[RepairOutcome], remove: str, *, as_json: bool) -> None:
     """Print what became of each; `remove` is the command that removes it. Exit code 1 as in `show_repair`."""
     if as_json:
         shown = [{"thing": one.thing, "became": one.became, "reason": one.reason} for one in outcomes]
@@ -265,7 +265,7 @@ def show(outcomes: Sequence[Outcome], remove: str, *, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def _show_lines(outcomes: Sequence[Outcome], remove: str) -> None:
+def _show_lines(outcomes: Sequence[RepairOutcome], remove: str) -> None:
     out = console(soft_wrap=True)
     for one in outcomes:
         out.print(f"{one.became}: {one.thing}: {one.reason}.", markup=False)
@@ -275,7 +275,7 @@ def _show_lines(outcomes: Sequence[Outcome], remove: str) -> None:
         out.print(f"Nothing was changed. To remove it: {remove}", markup=False)
 
 
-async def _repair(layout: Layout, *, removes: bool) -> list[Outcome]:
+async def _repair(layout: Layout, *, removes: bool) -> list[RepairOutcome]:
     async with (
         database_to_check(layout) as (db, site),
         find_runtime(site.settings.runtime).things(await installation_id(db)) as things,

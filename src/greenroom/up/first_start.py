@@ -60,7 +60,7 @@ def new_key_id() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class FirstCredentials:
     """What `up` made for its administrator; None where the file with it was removed."""
 
     admin: AdminLogin
@@ -68,11 +68,11 @@ class Credentials:
     api_key_secret: str | None
 
 
-async def read_credentials(db: Database, layout: Layout) -> Credentials:
+async def read_credentials(db: Database, layout: Layout) -> FirstCredentials:
     """The password counts as long as it is the one-time one."""
     stored = read_json(layout.credentials)
     password = stored.get("admin_password") if await password_is_one_time(db, ADMIN) else None
-    return Credentials(AdminLogin(ADMIN, password), stored.get("api_key"), stored.get("api_key_secret"))
+    return FirstCredentials(AdminLogin(ADMIN, password), stored.get("api_key"), stored.get("api_key_secret"))
 
 
 async def ensure_rows(db: Database, site: Site) -> None:

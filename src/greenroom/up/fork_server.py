@@ -42,7 +42,7 @@ _CAPABILITIES: Final = {"net_bind_service": 10}
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
+class ForkRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a forked process becomes. `argv` is what `ps` shows; `account` (uid, gid) None = it keeps this one's."""
 
     role: str
@@ -55,7 +55,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class ForkServer:
     """A fork server that runs: its pid, and `up`'s end of the socket to it."""
 
     pid: int
@@ -69,7 +69,7 @@ def main() -> None:
     _serve(socket.socket(fileno=os.dup(0)), up)
 
 
-def beside() -> Server:
+def beside() -> ForkServer:
     """Import all that roles run, and fork a fork server from this process, which is `up`; it has no threads, and knows
     nothing that a role must not know. The garbage collector is off afterwards."""
     _import_all()
@@ -77,7 +77,7 @@ def beside() -> Server:
     channel, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if pid := os.fork():
         other.close()
-        return Server(pid, channel)
+        return ForkServer(pid, channel)
     os.setsid()
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
     os.dup2(other.fileno(), 3)
@@ -147,7 +147,7 @@ def _fork(channel: socket.socket) -> bool:
 def _become(order_descriptor: int, log: int, up: int) -> str:
     """Become what the order says; the role to run."""
     with os.fdopen(os.dup(order_descriptor), "rb") as file:
-        order = msgspec.json.decode(file.read(), type=Order)
+        order = msgspec.json.decode(file.read(), type=ForkRequest)
     os.setsid()
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (log, 1), (log, 2)):

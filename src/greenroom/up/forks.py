@@ -9,8 +9,8 @@ from typing import Final
 
 import msgspec
 
-from greenroom.up.fork_server import Order
-from greenroom.up.processes import Command
+from greenroom.up.fork_server import ForkRequest
+from greenroom.up.processes import ProcessCommand
 
 _MAX_BYTES: Final = 16
 
@@ -48,7 +48,7 @@ class Forks:
             self._channel.close()
             self._channel = None
 
-    async def fork(self, command: Command, role: str) -> int:
+    async def fork(self, command: ProcessCommand, role: str) -> int:
         """The pid of a new process that runs the role; waits for a fork server if need be."""
         async with self._turn:
             while True:
@@ -58,7 +58,7 @@ class Forks:
                 except ConnectionError:
                     self.close()
 
-    async def _ask(self, command: Command, role: str) -> int:
+    async def _ask(self, command: ProcessCommand, role: str) -> int:
         """Raises ConnectionError: the fork server has ended."""
         if self._channel is None:
             raise ConnectionError
@@ -79,9 +79,9 @@ class Forks:
         return int(answer)
 
 
-def _order(command: Command, role: str) -> Order:
+def _order(command: ProcessCommand, role: str) -> ForkRequest:
     account = command.account
-    return Order(
+    return ForkRequest(
         role=role,
         argv=command.argv,
         environment=dict(command.environment),

@@ -23,7 +23,7 @@ from greenroom.core.text import shortened, summary
 from greenroom.kit import program
 from greenroom.kit.log import configure
 from greenroom.up import instance, roles
-from greenroom.up.fork_server import Server
+from greenroom.up.fork_server import ForkServer
 from greenroom.up.layout import Layout
 from greenroom.up.progress import Description, Events, Failed, Progress, Ready, on_stderr, show_ready
 from greenroom.up.site import Site, site_of
@@ -66,7 +66,7 @@ class Handed(msgspec.Struct, frozen=True, kw_only=True):
     def descriptors(self) -> tuple[int, ...]:
         return self.held if self.events is None else (*self.held, self.events)
 
-    def run(self, server: Server, *, goes_first: bool) -> None:
+    def run(self, server: ForkServer, *, goes_first: bool) -> None:
         """Be `up`, with a fork server that was forked from this process."""
         os.environ.clear()
         os.environ.update(self.environment)
@@ -84,7 +84,7 @@ class Handed(msgspec.Struct, frozen=True, kw_only=True):
         if ended_by == signal.SIGINT:
             program.stopped()
 
-    def _run_in_background(self, server: Server, events: Events) -> NoReturn:
+    def _run_in_background(self, server: ForkServer, events: Events) -> NoReturn:
         def ready(found: Description) -> None:
             events.send(Ready(found))
             events.close()
@@ -101,6 +101,6 @@ class Handed(msgspec.Struct, frozen=True, kw_only=True):
             os._exit(code)
 
     def _run(
-        self, server: Server, progress: Progress, on_ready: Callable[[Description], None]
+        self, server: ForkServer, progress: Progress, on_ready: Callable[[Description], None]
     ) -> signal.Signals | None:
         return asyncio.run(instance.run(site_of(Layout(Path(self.data))), server, progress, on_ready))

@@ -21,7 +21,7 @@ from greenroom.core.text import cause
 from greenroom.db.connections import PatientConnection
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import list_managers
-from greenroom.db.installation import WAITING, AgentState, agent_states
+from greenroom.db.installation import WAITING, ListedAgent, agent_states
 from greenroom.up.site import Site
 
 log = structlog.get_logger(__name__)
@@ -154,7 +154,7 @@ def _words(text: str) -> str:
 
 async def _agents(db: Database, site: Site, problem: str | None) -> list[Health]:
     """Whether each Agent was promoted or waits for an administrator; unknown while the database has a `problem`."""
-    states: dict[str, AgentState] = {}
+    states: dict[str, ListedAgent] = {}
     unknown = problem or "not registered"
     if problem is None:
         try:
@@ -164,7 +164,7 @@ async def _agents(db: Database, site: Site, problem: str | None) -> list[Health]
     return [at_the_manager(agent.name, states.get(agent.agent_id), unknown) for agent in site.agents]
 
 
-def at_the_manager(name: str, agent: AgentState | None, unknown: str = "not registered") -> Health:
+def at_the_manager(name: str, agent: ListedAgent | None, unknown: str = "not registered") -> Health:
     """The state of an Agent at its Manager; None = nothing to report, for the reason `unknown`."""
     title = f"{name} at the Manager"
     if agent is None:

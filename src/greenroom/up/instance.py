@@ -26,9 +26,9 @@ from greenroom.kit.processes import ProcessInfo, become_subreaper, end_all, fold
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up import checks, health, roles
 from greenroom.up.first_start import ensure_first_data, ensure_rows
-from greenroom.up.fork_server import Server
+from greenroom.up.fork_server import ForkServer
 from greenroom.up.layout import Layout, running_pid
-from greenroom.up.postgres import Cluster
+from greenroom.up.postgres import PostgresCluster
 from greenroom.up.processes import leftovers, watched
 from greenroom.up.progress import Description, Progress
 from greenroom.up.site import LEFTOVERS_WITHIN_S, Site, site_of, stopped
@@ -60,7 +60,7 @@ ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 async def run(
-    site: Site, server: Server, progress: Progress, on_ready: Callable[[Description], None]
+    site: Site, server: ForkServer, progress: Progress, on_ready: Callable[[Description], None]
 ) -> signal.Signals | None:
     """Start the instance and keep it running until one of `ENDING`, which is returned; then end it with its sessions.
 
@@ -103,7 +103,7 @@ async def run(
 class Instance:
     """A running instance; without a `server` only its database."""
 
-    def __init__(self, site: Site, progress: Progress, server: Server | None = None) -> None:
+    def __init__(self, site: Site, progress: Progress, server: ForkServer | None = None) -> None:
         self.site = site
         self._server = server
         self.db = Database(site.dsn, application_name="greenroom up", max_size=2)
@@ -345,7 +345,7 @@ async def end_sessions(db: Database, site: Site) -> None:
         ) from error
 
 
-async def clear_after_crash(cluster: Cluster) -> None:
+async def clear_after_crash(cluster: PostgresCluster) -> None:
     """Before a postmaster starts: end the one a crash left, and remove its pid file. DATA is locked, so no other server
     uses this folder; the pid in a stale file may belong to another process by now."""
 

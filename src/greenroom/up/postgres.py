@@ -45,7 +45,7 @@ def list_entry(path: Path) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
+class PostgresCluster:
     """One database cluster in a folder.
 
     Args:

@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class ProcessCommand:
     """How to start one process.
 
     `environment` is its whole environment; output is appended to `log`; the kernel sends `death_signal` (a name) when
@@ -63,7 +63,7 @@ class Command:
 
 
 @dataclass(slots=True)
-class Process:
+class ChildProcess:
     """A running child. `ended` completes with its exit code (negative: the signal that killed it); `descriptor` is its
     pidfd until then."""
 
@@ -80,7 +80,7 @@ class Process:
 _owned: Final[set[int]] = set()
 
 
-def start(command: Command) -> Process:
+def start(command: ProcessCommand) -> ChildProcess:
     """Start a child in its own session. Only for the main thread: the death signal follows the thread."""
     with command.log.open("ab") as output, command.stdin or nullcontext():
         popen = subprocess.Popen(
@@ -95,11 +95,11 @@ def start(command: Command) -> Process:
     return watched(popen.pid, popen.wait)
 
 
-def watched(pid: int, wait: Callable[[], int] | None = None) -> Process:
+def watched(pid: int, wait: Callable[[], int] | None = None) -> ChildProcess:
     """A child that was just made; `wait` collects its exit code."""
     _owned.add(pid)
     loop = asyncio.get_running_loop()
-    process = Process(pid, loop.create_future(), os.pidfd_open(pid))
+    process = ChildProcess(pid, loop.create_future(), os.pidfd_open(pid))
 
     def reap() -> None:
         loop.remove_reader(process.descriptor)

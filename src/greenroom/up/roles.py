@@ -15,7 +15,7 @@ import structlog
 from greenroom.up.account import Account
 from greenroom.up.forks import Forks
 from greenroom.up.options import has_ipv6
-from greenroom.up.processes import MARK, Command
+from greenroom.up.processes import MARK, ProcessCommand
 from greenroom.up.site import AgentSite, ManagerSite, Site
 from greenroom.up.supervisor import FORK_SERVER, Part
 
@@ -48,7 +48,7 @@ def postgres(site: Site, before_start: Callable[[], Awaitable[None]]) -> Part:
         role="postgres",
         before_start=before_start,
         stop_signal=signal.SIGINT,
-        command=lambda: Command(
+        command=lambda: ProcessCommand(
             argv=tuple(site.cluster.command("max_connections=200")),
             environment={"LC_ALL": "C", "PATH": os.defpath},
             folder=site.layout.postgres,
@@ -64,7 +64,7 @@ def fork_server(site: Site, forks: Forks) -> Part:
     return Part(
         name=FORK_SERVER,
         role=FORK_SERVER,
-        command=lambda: Command(
+        command=lambda: ProcessCommand(
             argv=site.programs.module("greenroom.up.fork_server"),
             environment=environment_of_all(site),
             folder=site.layout.data,
@@ -208,7 +208,7 @@ def _role(
     capabilities: Iterable[str] = (),
 ) -> Part:
     account = account or site.accounts.services
-    command = Command(
+    command = ProcessCommand(
         argv=site.programs.role(role),
         environment=inherited(os.environ, folder if account.switches else None, runs_containers=role == "agent")
         | site.programs.environment

@@ -33,7 +33,7 @@ from greenroom.up.layout import (
     write_text,
 )
 from greenroom.up.options import Options, Reservations, Settings, choose, runtime_name, settle, stored_settings, wanted
-from greenroom.up.postgres import Cluster
+from greenroom.up.postgres import PostgresCluster
 from greenroom.up.processes import leftovers
 from greenroom.up.programs import Programs, current, prepare
 from greenroom.up.progress import Progress
@@ -150,11 +150,11 @@ class Site:
         return [manager for manager in self.managers if manager.zone == zone]
 
     @property
-    def cluster(self) -> Cluster:
+    def cluster(self) -> PostgresCluster:
         """The embedded PostgreSQL; it listens only on a unix socket, so its port is just part of a file name."""
         layout, accounts = self.layout, self.accounts
         install = self.programs.postgres
-        return Cluster(install, layout.postgres, 5432, accounts.database, layout.sockets, accounts.services)
+        return PostgresCluster(install, layout.postgres, 5432, accounts.database, layout.sockets, accounts.services)
 
     @property
     def dsn(self) -> str:

@@ -21,7 +21,7 @@ import structlog
 from greenroom.core.fleet.restarts import WINDOW_S, next_start
 from greenroom.up.forks import Forks
 from greenroom.up.layout import read_json, write_json
-from greenroom.up.processes import Command, Orphans, Process, describe_exit, start, watched
+from greenroom.up.processes import ChildProcess, Orphans, ProcessCommand, describe_exit, start, watched
 
 log = structlog.get_logger(__name__)
 
@@ -47,11 +47,11 @@ class Part:
 
     name: str
     role: str
-    command: Callable[[], Command]
+    command: Callable[[], ProcessCommand]
     before_start: Callable[[], Awaitable[None]] | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     is_forked: bool = False
-    process: Process | None = None
+    process: ChildProcess | None = None
     exits_s: list[float] = field(default_factory=list[float])
     starts: int = 0
     last_exit: str = ""
@@ -169,7 +169,7 @@ class Supervisor:
                 return
             await self._pause(part)
 
-    async def _started(self, part: Part) -> Process:
+    async def _started(self, part: Part) -> ChildProcess:
         command = part.command()
         while part.is_forked:
             try:

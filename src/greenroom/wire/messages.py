@@ -32,7 +32,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of all messages; unknown fields are ignored so that newer peers can add some."""
 
 
-class Capacity(Message, frozen=True, kw_only=True):
+class ReportedCapacity(Message, frozen=True, kw_only=True):
     """What the host offers to sessions, before the administrator's overrides."""
 
     cores: float
@@ -225,7 +225,7 @@ class CheckIn(Message, frozen=True, kw_only=True):
     takes_changes: bool = False
     """`Answer.changes` is understood; else the answer has the whole list."""
     inventory_complete: bool = False
-    capacity: Capacity
+    capacity: ReportedCapacity
     usage: Usage = Usage()
     lateness: Lateness = ON_TIME
     """How late the Agent and its host are, so that it is waited for longer."""
@@ -275,14 +275,14 @@ class Authorised(Message, frozen=True, kw_only=True):
     must_record: bool = False
 
 
-class PictureSize(Message, frozen=True, kw_only=True):
+class ScreenshotSize(Message, frozen=True, kw_only=True):
     """Maximum size of a picture, in pixels."""
 
     width: int
     height: int
 
 
-class Command(Message, frozen=True, kw_only=True):
+class SessionCommand(Message, frozen=True, kw_only=True):
     """Run `argv` once inside the session's container, or take a `screenshot` of at most this size."""
 
     command_id: str
@@ -293,7 +293,7 @@ class Command(Message, frozen=True, kw_only=True):
     env: dict[str, str] = {}
     workdir: str | None = None
     deadline_s: float = 60.0
-    screenshot: PictureSize | None = None
+    screenshot: ScreenshotSize | None = None
 
 
 class Desired(Message, frozen=True, kw_only=True):
@@ -353,7 +353,7 @@ class Answer(Message, frozen=True, kw_only=True):
     """All web filter policies, where the Agent holds others."""
     filter_policies_digest: str = ""
     """Of these policies; the Agent repeats it in its check-ins."""
-    commands: list[Command] = []
+    commands: list[SessionCommand] = []
     homes_to_remove: list[HomeRemoval] = []
     """All of them, in every answer that is `fresh`."""
     verdicts: dict[str, Literal["destroy", "keep"]] = {}

@@ -13,7 +13,7 @@ from tests.database.api.staging import Stage
 from tests.support.waiting import eventually
 
 from greenroom.core.errors import SetupError
-from greenroom.core.events import Event
+from greenroom.core.events import ChangeEvent
 from greenroom.db.database import Database
 from greenroom.interfaces.sdk import browserbase, kernel, steel
 from greenroom.kit.config import ApiConfig
@@ -50,7 +50,7 @@ async def created(stage: Stage, sdk: Client, path: str = BROWSERS, **body: Any) 
     await eventually(lambda: hub.is_followed or asking.done())
     for row in await stage.db.fetch("SELECT session_id::text FROM sessions WHERE status = 'requested'"):
         await stage.becomes(row["session_id"], "running")
-        hub.publish(Event.session(row["session_id"]))
+        hub.publish(ChangeEvent.session(row["session_id"]))
     return await asking
 
 

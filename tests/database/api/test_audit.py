@@ -91,8 +91,8 @@ async def changes(
 ) -> Changes:
     """An installation with two Managers, an Agent and a gateway in the zone `default`; what others publish is empty."""
 
-    async def read(url: str, **_: object) -> reading.Answer:
-        return reading.Answer(b'{"workspaces": []}', "")
+    async def read(url: str, **_: object) -> reading.CatalogueAnswer:
+        return reading.CatalogueAnswer(b'{"workspaces": []}', "")
 
     monkeypatch.setattr(reading, "read", read)
     made = Changes(admin, db, app)

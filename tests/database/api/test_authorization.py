@@ -20,7 +20,7 @@ from greenroom.api.security import access_of
 from greenroom.api.session.authorized import ActsOnSession, declared_acts
 from greenroom.core.access.group_settings import Resolved
 from greenroom.core.errors import Unavailable
-from greenroom.core.session.authorization import TABLE, Act, Asking, Facts, Kind, decide
+from greenroom.core.session.authorization import TABLE, Act, Kind, SessionCaller, SessionFacts, decide
 from greenroom.core.session.streams import PROGRAM_FOLDERS
 from greenroom.interfaces.mcp.tools import TOOLS
 
@@ -92,9 +92,9 @@ class Asker:
     permissions: tuple[str, ...] = ()
     headers: dict[str, str] = field(default_factory=dict[str, str])
 
-    def asking(self, entry: Entry) -> Asking:
+    def asking(self, entry: Entry) -> SessionCaller:
         kind = self.kind if entry.of_lease or self.kind is Kind.USER else Kind.OTHER
-        return Asking(kind=kind, permissions=self.permissions)
+        return SessionCaller(kind=kind, permissions=self.permissions)
 
 
 class NoDesk:
@@ -114,7 +114,7 @@ class Scene:
     lease: dict[str, Any]
     askers: list[Asker]
 
-    async def set(self, *, switches: bool, settings: bool, held: bool) -> Facts:
+    async def set(self, *, switches: bool, settings: bool, held: bool) -> SessionFacts:
         """Switch all of what the table compares on or off."""
         rows = TABLE.values()
         permitted = {name: switches for row in rows for name in (*row.needs, *row.needs_one)}
@@ -130,7 +130,7 @@ class Scene:
                 " VALUES (%s, 1, 'user', 'ada', clock_timestamp() + interval '1 hour', '')",
                 (self.lease["lease_id"],),
             )
-        return Facts(
+        return SessionFacts(
             permitted=permitted,
             settings={name: Resolved(name=name, value=on, groups=(), trace="") for name, on in groups.items()},
             user="ada",

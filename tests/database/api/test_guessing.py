@@ -13,7 +13,7 @@ from tests.database.api.client import ADMIN, KEY, PASSWORD, SAME_ORIGIN, Client,
 from greenroom.api.diagnostics.audit import REPEAT_S
 from greenroom.api.events import MAX_SUBSCRIPTIONS
 from greenroom.db.database import Database
-from greenroom.kit.passwords import CONCURRENT, Passwords, Verdict
+from greenroom.kit.passwords import CONCURRENT, Passwords, PasswordVerdict
 
 WRONG = "wrong"
 
@@ -173,7 +173,7 @@ async def test_sixty_guessing_strangers_do_not_starve_a_right_log_in(
     begun = asyncio.Event()
     verify = Passwords.verify
 
-    async def noting(self: Passwords, stored: str | None, password: str, **more: Any) -> Verdict:
+    async def noting(self: Passwords, stored: str | None, password: str, **more: Any) -> PasswordVerdict:
         admit = more.pop("admit")
 
         def noted() -> None:

@@ -19,7 +19,7 @@ from tests.support.waiting import eventually
 
 from greenroom.api.lease import control as service
 from greenroom.core.errors import Held, Unavailable
-from greenroom.core.events import Event
+from greenroom.core.events import ChangeEvent
 from greenroom.kit.secrets import Secrets, hashed
 
 
@@ -232,7 +232,7 @@ async def test_who_may_not_control_it_any_more_loses_control_at_once(
         await ordered(ines, leased.path, holder="person")
         assert not leased.page.control.passes("program")
         await withdrawal(leased, ines, share["share_id"])
-        leased.stage.app.state.hub.publish(Event.session(leased.lease["session_id"]))
+        leased.stage.app.state.hub.publish(ChangeEvent.session(leased.lease["session_id"]))
         await eventually(lambda: leased.page.control.passes("program"))
     assert (await leased.ada.read(leased.path))["holder"] == "program"
     assert (await leased.said())[-1] == "ines@example.org may not control it any more"
@@ -242,7 +242,7 @@ async def test_who_logs_out_gives_control_of_their_own_session_back(leased: Leas
     async with ending(leased):
         await ordered(leased.ada, leased.path, holder="person")
         await leased.ada.post("/api/v1/logout")
-        leased.stage.app.state.hub.publish(Event.session(leased.lease["session_id"]))
+        leased.stage.app.state.hub.publish(ChangeEvent.session(leased.lease["session_id"]))
         await eventually(lambda: leased.page.control.passes("program"))
     rows = await leased.stage.db.fetch("SELECT said FROM lease_controls ORDER BY term")
     assert [row["said"] for row in rows] == [f"{ADA} took over", f"{ADA} may not control it any more"]

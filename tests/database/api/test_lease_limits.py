@@ -13,7 +13,7 @@ from tests.support.waiting import eventually
 from greenroom.api.events import Subscriber
 from greenroom.api.launch.service import Launcher, LaunchRequest, LaunchResult
 from greenroom.api.lease import service
-from greenroom.core.events import Event, Topic
+from greenroom.core.events import ChangeEvent, Topic
 
 LEASES, SESSIONS = "/api/v1/leases", "/api/v1/sessions"
 
@@ -72,7 +72,7 @@ async def granted(stage: Stage, waiting: asyncio.Task[dict[str, Any]]) -> dict[s
     while not waiting.done():
         for row in await stage.db.fetch("SELECT session_id::text FROM sessions WHERE status = 'requested'"):
             await stage.becomes(row["session_id"], "running")
-            stage.app.state.hub.publish(Event.session(row["session_id"]))
+            stage.app.state.hub.publish(ChangeEvent.session(row["session_id"]))
         await asyncio.wait([waiting], timeout=0.1)
     return waiting.result()
 
@@ -89,7 +89,7 @@ async def test_a_lease_waits_for_another_one_to_end(
     hub = stage.app.state.hub
     await eventually(lambda: hub.is_followed)
     assert (await program.delete(f"{LEASES}/{first['lease_id']}")).status_code == 204
-    hub.publish(Event.lease(first["lease_id"]))
+    hub.publish(ChangeEvent.lease(first["lease_id"]))
     assert (await granted(stage, waiting))["lease_id"] != first["lease_id"]
 
 
@@ -121,7 +121,7 @@ async def test_a_waiting_request_gets_the_lease_that_its_repetition_made(
     await eventually(lambda: stage.app.state.hub.is_followed)
     await stage.everybody(max_leases_per_user=2)
     other = await ada.post(LEASES, json=body, headers=repeated)
-    stage.app.state.hub.publish(Event(Topic.SETTINGS))
+    stage.app.state.hub.publish(ChangeEvent(Topic.SETTINGS))
     for row in await stage.db.fetch("SELECT session_id::text FROM sessions WHERE status = 'requested'"):
         await stage.becomes(row["session_id"], "running")
     assert (await waiting).json()["lease_id"] == other.json()["lease_id"] != first["lease_id"]
@@ -131,10 +131,10 @@ async def test_other_events_do_not_wake_a_waiting_lease():
     subscriber = Subscriber()
     loop = asyncio.get_running_loop()
     woken = asyncio.create_task(service.until_freed(subscriber, loop.time() + 60))
-    for event in (Event.session("s"), Event.agent("a"), Event(Topic.LOGS)):
+    for event in (ChangeEvent.session("s"), ChangeEvent.agent("a"), ChangeEvent(Topic.LOGS)):
         subscriber.put(event)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert not woken.done()
-    subscriber.put(Event.lease("l"))
+    subscriber.put(ChangeEvent.lease("l"))
     await asyncio.wait_for(woken, 5)

@@ -15,7 +15,7 @@ from tests.support.waiting import eventually
 from greenroom.api.events import _sees  # pyright: ignore[reportPrivateUsage]
 from greenroom.api.security import Caller
 from greenroom.core.errors import LeaseLimit
-from greenroom.core.events import Event
+from greenroom.core.events import ChangeEvent
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.retention import Keep, prune
 from greenroom.db.fleet.checkin import read_desired
@@ -217,7 +217,7 @@ async def test_a_lease_may_be_answered_when_its_session_runs(stage: Stage, ada: 
     await eventually(lambda: hub.is_followed)
     assert not asking.done()
     await stage.becomes(session_id, "running")
-    hub.publish(Event.session(session_id))
+    hub.publish(ChangeEvent.session(session_id))
     lease = await asking
     assert (lease["session_id"], lease["status"]) == (session_id, "running")
     assert not hub.is_followed
@@ -310,18 +310,18 @@ async def test_what_cannot_be_leased_is_refused(ada: Client, body: dict[str, Any
 async def test_a_lease_has_an_event_when_it_begins_changes_and_ends(
     ada: Client, db: Database, dsn: str, stage: Stage, friendly_name: str
 ):
-    received: asyncio.Queue[Event] = asyncio.Queue()
+    received: asyncio.Queue[ChangeEvent] = asyncio.Queue()
     listener = Listener(dsn, application_name="leases", on_event=received.put_nowait)
     await listener.open()
     running = asyncio.create_task(listener.run())
 
-    async def expect(event: Event) -> None:
+    async def expect(event: ChangeEvent) -> None:
         async with asyncio.timeout(20):
             while await received.get() != event:
                 pass
 
     lease = await leased(ada, friendly_name)
-    event, path = Event.lease(lease["lease_id"]), f"{LEASES}/{lease['lease_id']}"
+    event, path = ChangeEvent.lease(lease["lease_id"]), f"{LEASES}/{lease['lease_id']}"
     await expect(event)
     await stage.becomes(lease["session_id"], "running")
     await ada.change(path, seconds=HOUR // 2)

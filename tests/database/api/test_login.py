@@ -11,7 +11,7 @@ from tests.database.api.client import ADMIN, PASSWORD, SAME_ORIGIN, Client, Make
 
 from greenroom.db.access import credentials
 from greenroom.db.database import Database
-from greenroom.kit.passwords import Passwords, Verdict
+from greenroom.kit.passwords import Passwords, PasswordVerdict
 
 
 async def log_in(client: Client, username: str = ADMIN, password: str = PASSWORD) -> httpx.Response:
@@ -51,7 +51,7 @@ async def test_an_unknown_name_costs_a_password_check_too(anonymous: Client, mon
     verified: list[str | None] = []
     verify = Passwords.verify
 
-    async def counting(self: Passwords, stored: str | None, *args: Any, **more: Any) -> Verdict:
+    async def counting(self: Passwords, stored: str | None, *args: Any, **more: Any) -> PasswordVerdict:
         verified.append(stored)
         return await verify(self, stored, *args, **more)
 
@@ -175,7 +175,7 @@ async def test_rehashing_a_password_at_a_log_in_does_not_revive_an_old_one(
     assert (await log_in(anonymous, password="another, given by an administrator")).status_code == 200
     (stored,) = await db.fetch("SELECT password_hash FROM users")
     verdict = await Passwords().verify(stored["password_hash"], "another, given by an administrator")
-    assert verdict == Verdict(right=True, outdated=False)
+    assert verdict == PasswordVerdict(right=True, outdated=False)
 
 
 COMPOSED, DECOMPOSED = "gr\u00fcn wie B\u00e4ume \ufb01x", "gru\u0308n wie Ba\u0308ume fix"

@@ -23,7 +23,7 @@ from tests.support.played import serve
 from greenroom.api.desk.transport import while_asked
 from greenroom.api.lease.service import MCP_PATH
 from greenroom.interfaces.mcp import tools
-from greenroom.interfaces.mcp.tool import Asked, Tool, as_json
+from greenroom.interfaces.mcp.tool import Tool, ToolRequest, as_json
 
 URL = "https://127.0.0.1:8443/mcp"
 LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
@@ -194,7 +194,7 @@ async def test_a_client_that_goes_away_is_one_to_the_route_too(app: FastAPI, mon
         await while_asked(request, work())
 
     app.add_api_route("/api/v1/slow", slow, methods=["POST"])
-    asked = Asked(method="POST", path="/slow")
+    asked = ToolRequest(method="POST", path="/slow")
     tool = Tool(name="slow", title="", description="", request=lambda _, __: asked, shown=as_json, of_lease=False)
     monkeypatch.setattr(tools, "TOOLS", (tool,))
     served = await serve(app)

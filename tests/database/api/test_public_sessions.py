@@ -10,7 +10,7 @@ from tests.database.api.client import KEYS, Client
 from tests.database.api.staging import Session, bare_session
 from tests.support.waiting import eventually
 
-from greenroom.core.events import Event
+from greenroom.core.events import ChangeEvent
 from greenroom.db.database import Database
 from greenroom.interfaces.public import sessions as published
 from greenroom.kit.secrets import Secrets
@@ -93,7 +93,7 @@ async def test_a_hand_over_under_way_is_waited_for(session: Session, monkeypatch
     hub = session.stage.app.state.hub
     await eventually(lambda: hub.is_followed)
     await session.becomes("running")
-    hub.publish(Event.session(session.session_id))
+    hub.publish(ChangeEvent.session(session.session_id))
     answer = await asking
     assert answer["kasm"]["operational_status"] == "running"
     assert "operational_status" not in answer

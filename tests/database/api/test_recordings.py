@@ -19,7 +19,7 @@ import pytest
 from tests.database.api.client import ADA, KEY, Client, MakeClient
 from tests.database.api.staging import Stage
 
-from greenroom.api.desk.answers import Seen, State
+from greenroom.api.desk.answers import ScreenState, ScreenStateCache
 from greenroom.api.recording import recorder as recording
 from greenroom.api.recording.recorder import Recorder
 from greenroom.client import AsyncGreenroom
@@ -44,7 +44,7 @@ class Page:
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     shown: asyncio.Event | None = None
     """Its pictures wait for this."""
-    seen: Seen = field(default_factory=Seen)
+    seen: ScreenStateCache = field(default_factory=ScreenStateCache)
 
     async def of(self, _lease: object) -> Page:
         return self
@@ -119,7 +119,7 @@ async def leased_by(stage: Stage, ada: Client, program: Client, **body: Any) -> 
     await stage.becomes(lease["session_id"], "running")
     program.headers["Authorization"] = f"Bearer {lease['token']}"
     page.session_id = lease["session_id"]
-    page.seen.put(page.session_id, State(1280, 800, (0, 0), 0))
+    page.seen.put(page.session_id, ScreenState(1280, 800, (0, 0), 0))
     return Leased(stage, ada, program, page, lease)
 
 

@@ -20,7 +20,7 @@ from tests.database.api_process import KEY, api_process
 
 from greenroom.api.events import MAX_WAITING, RESYNC, Hub, _sees
 from greenroom.api.security import Caller
-from greenroom.core.events import MAX_RECENT, Event, Topic
+from greenroom.core.events import MAX_RECENT, ChangeEvent, Topic
 from greenroom.db.database import Database
 from greenroom.kit.secrets import Secrets
 
@@ -70,7 +70,7 @@ async def test_events_reach_who_may_see_them(tmp_path: Path, app: FastAPI, db: D
             stream = frames(answer.aiter_lines())
             assert (await anext(stream))["event"] == "resync", "it reconnected"
             while True:
-                await db.notify(Event.staging("abc"))
+                await db.notify(ChangeEvent.staging("abc"))
                 frame = await anext(stream)
                 if frame.get("event") != "resync":
                     break
@@ -87,7 +87,7 @@ async def test_the_loss_of_the_listener_is_a_resync(tmp_path: Path, app: FastAPI
         stream = frames(answer.aiter_lines())
         frame = {"event": "resync"}
         while frame.get("event") == "resync":  # that of a listener that just began
-            await db.notify(Event(Topic.ZONES))
+            await db.notify(ChangeEvent(Topic.ZONES))
             frame = await anext(stream)
         await db.write(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'greenroom api listener'"
@@ -110,18 +110,18 @@ async def test_a_slow_subscriber_gets_a_resync_instead_of_what_it_missed():
     hub = Hub()
     with hub.subscription() as subscriber:
         for number in range(MAX_WAITING + 5):
-            hub.publish(Event.session(str(number)))
+            hub.publish(ChangeEvent.session(str(number)))
         assert await subscriber.take(1) == [RESYNC]
-        hub.publish(Event.session("1"))
-        hub.publish(Event.session("1"))
-        assert await subscriber.take(1) == [Event.session("1")]
+        hub.publish(ChangeEvent.session("1"))
+        hub.publish(ChangeEvent.session("1"))
+        assert await subscriber.take(1) == [ChangeEvent.session("1")]
         assert await subscriber.take(0.01) == []
 
 
 def test_the_last_events_are_remembered():
     hub = Hub()
     for number in range(MAX_RECENT + 5):
-        hub.publish(Event.session(str(number)))
+        hub.publish(ChangeEvent.session(str(number)))
     assert [event.id for event, _ in hub.recent(2)] == [str(MAX_RECENT + 3), str(MAX_RECENT + 4)]
     assert (len(hub.recent(MAX_RECENT + 9)), hub.recent(0)) == (MAX_RECENT, [])
 
@@ -132,7 +132,7 @@ def test_the_last_events_are_remembered():
 async def test_a_user_gets_only_events_they_may_see(app: FastAPI, user: Client, topic: Topic, seen: bool):
     me = await user.read("/api/v1/me")
     caller = Caller("user", frozenset(me["permissions"]), me["user"]["user_id"], me["user"]["username"])
-    assert await _sees(app.state.db, caller, Event(topic, "x")) is seen
+    assert await _sees(app.state.db, caller, ChangeEvent(topic, "x")) is seen
 
 
 async def test_a_user_gets_events_of_their_own_sessions(app: FastAPI, user: Client, db: Database):
@@ -142,8 +142,8 @@ async def test_a_user_gets_events_of_their_own_sessions(app: FastAPI, user: Clie
         Caller("user", frozenset({"user"}), user_id)
         for user_id in (me["user_id"], "00000000-0000-0000-0000-000000000001")
     )
-    assert await _sees(db, own, Event.session(session_id))
-    assert not await _sees(db, other, Event.session(session_id))
+    assert await _sees(db, own, ChangeEvent.session(session_id))
+    assert not await _sees(db, other, ChangeEvent.session(session_id))
 
 
 async def test_users_who_may_see_the_log_get_an_event_for_a_new_row(tmp_path: Path, app: FastAPI, dsn: str):

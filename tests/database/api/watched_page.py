@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import httpx
 
-from greenroom.api.desk.transport import Desk
+from greenroom.api.desk.transport import LeaseDesk
 
 VIEWER: Final = "10.0.0.9_1772443800.25::websocket"
 FRAME: Final = {
@@ -32,10 +32,10 @@ class WatchedPage:
         self._status = status
         self._content = content
 
-    async def page_of(self, session_id: str, token: str) -> Desk:
+    async def page_of(self, session_id: str, token: str) -> LeaseDesk:
         """As of `Desks`."""
         http = httpx.AsyncClient(transport=httpx.MockTransport(self._answered))
-        return Desk(http, session_id, f"https://gateway.example/desktop/1/{session_id}/", token, by_cookie=True)
+        return LeaseDesk(http, session_id, f"https://gateway.example/desktop/1/{session_id}/", token, by_cookie=True)
 
     async def close(self) -> None:
         """As of `Desks`."""

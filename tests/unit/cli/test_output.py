@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from greenroom.cli.fields import assignments
-from greenroom.cli.output import Column, Output, cell, relative
+from greenroom.cli.output import Column, Printer, cell, relative
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 JSON = st.recursive(
@@ -76,7 +76,7 @@ def test_the_last_time_of_the_calendar_is_shown_where_clocks_are_ahead(monkeypat
 
 def test_a_field_missing_from_an_older_deployment_is_shown_empty():
     text = io.StringIO()
-    output = Output(as_json=False)
+    output = Printer(as_json=False)
     output.out = Console(file=text, width=60)
     columns = (Column("Name", "name"), Column("New", "new"))
     output.rows([{"name": "ann"}], columns, "")
@@ -86,7 +86,7 @@ def test_a_field_missing_from_an_older_deployment_is_shown_empty():
 
 def test_an_id_is_never_folded_however_narrow_the_terminal():
     text = io.StringIO()
-    output = Output(as_json=False)
+    output = Printer(as_json=False)
     output.out = Console(file=text, width=60)
     identity, long = str(uuid.uuid4()), "a-name-that-does-not-fit-into-its-place@example.org"
     columns = (Column("ID", "id"), Column("User", "user"), Column("Zone", "zone"))

@@ -17,7 +17,7 @@ from greenroom.cli.lazy import imported
 from greenroom.cli.main import app
 from greenroom.cli.noun import Noun
 from greenroom.cli.nouns import NOUNS
-from greenroom.cli.output import Output
+from greenroom.cli.output import Printer
 
 API: dict[str, Any] = document()
 PATHS: dict[str, Any] = API["paths"]
@@ -124,7 +124,7 @@ def test_a_list_fits_a_hundred_columns_and_shortens_no_id(noun: Noun):
     printed = {}
     for wide in (False, True):
         text = io.StringIO()
-        output = Output(as_json=False, wide=wide)
+        output = Printer(as_json=False, wide=wide)
         output.out = Console(file=text, width=400)
         output.rows([row], noun.columns, "")
         printed[wide] = text.getvalue()

@@ -80,4 +80,4 @@ def _client_and_output(api: Pretended) -> tuple[Any, Any]:
         def get(self, path: str) -> Any:
             return api.answers["GET", path].json()
 
-    return Client(), sessions.Output(as_json=True)
+    return Client(), sessions.Printer(as_json=True)

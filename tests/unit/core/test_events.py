@@ -5,33 +5,33 @@ from __future__ import annotations
 import pytest
 
 from greenroom.core.access.permissions import PERMISSIONS
-from greenroom.core.events import TOPICS, Event, Topic, session_events
+from greenroom.core.events import TOPICS, ChangeEvent, Topic, session_events
 
 
 @pytest.mark.parametrize(
     ("event", "text"),
     [
-        (Event.session("a"), "session:a"),
-        (Event.agent("b"), "agent:b"),
-        (Event.agent("b", "s"), "agent:b:s"),
-        (Event.staging("c"), "staging:c"),
-        (Event.zone(1), "zone:1"),
-        (Event.primary(2), "primary:2"),
-        (Event.lease("d"), "lease:d"),
-        (Event(Topic.FILTER_POLICIES), "filter_policies:"),
+        (ChangeEvent.session("a"), "session:a"),
+        (ChangeEvent.agent("b"), "agent:b"),
+        (ChangeEvent.agent("b", "s"), "agent:b:s"),
+        (ChangeEvent.staging("c"), "staging:c"),
+        (ChangeEvent.zone(1), "zone:1"),
+        (ChangeEvent.primary(2), "primary:2"),
+        (ChangeEvent.lease("d"), "lease:d"),
+        (ChangeEvent(Topic.FILTER_POLICIES), "filter_policies:"),
     ],
 )
-def test_the_text_of_an_event_is_read_as_the_same_event(event: Event, text: str):
+def test_the_text_of_an_event_is_read_as_the_same_event(event: ChangeEvent, text: str):
     assert str(event) == text
-    assert Event.parse(text) == event
+    assert ChangeEvent.parse(text) == event
 
 
 def test_a_topic_of_another_version_is_no_event():
-    assert Event.parse("weather:1") is None
+    assert ChangeEvent.parse("weather:1") is None
 
 
 def test_a_session_concerns_its_agent_pool_and_zone_where_it_has_them():
-    assert session_events("s", agent_id=None, staging_config_id=None) == {Event.session("s")}
+    assert session_events("s", agent_id=None, staging_config_id=None) == {ChangeEvent.session("s")}
     concerned = session_events("s", agent_id="a", staging_config_id="c", zone_key=1)
     assert {str(event) for event in concerned} == {"session:s", "agent:a:s", "staging:c", "zone:1"}
 

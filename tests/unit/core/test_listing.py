@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from greenroom.core.errors import Invalid
-from greenroom.core.listing import MAX_WORDS, Order, Word, order_of, words_of
+from greenroom.core.listing import MAX_WORDS, SortOrder, Word, order_of, words_of
 
 COLUMNS = ("user", "zone", "created")
 
 
 def test_an_order_is_a_column_with_a_minus_for_descending():
-    assert order_of("zone", COLUMNS) == Order("zone", descending=False)
-    assert order_of("-created", COLUMNS) == Order("created", descending=True)
+    assert order_of("zone", COLUMNS) == SortOrder("zone", descending=False)
+    assert order_of("-created", COLUMNS) == SortOrder("created", descending=True)
     assert str(order_of("-created", COLUMNS)) == "-created"
 
 

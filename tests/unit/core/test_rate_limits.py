@@ -9,7 +9,15 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, for_all, holds
 
-from greenroom.core.rate_limits import FIRST_PAUSE_S, MAX_SOURCES, TURNS_FROM, Failure, Failures, Pace, account_wait_s
+from greenroom.core.rate_limits import (
+    FIRST_PAUSE_S,
+    MAX_SOURCES,
+    TURNS_FROM,
+    AddressFailures,
+    FailedAttempt,
+    Pace,
+    account_wait_s,
+)
 
 AT_ONCE, EVERY_S = 3, 5.0
 pauses = st.lists(st.floats(min_value=0, max_value=20), max_size=60)
@@ -68,14 +76,14 @@ WINDOW_S = 300
 LIMITS = {"most": 50, "window_s": WINDOW_S}
 
 
-class Forgets(Failures):
+class Forgets(AddressFailures):
     """It never makes an address wait."""
 
     def wait_s(self, *_: Any, **__: Any) -> float:
         return 0.0
 
 
-@for_all(st.lists(st.floats(0, 30), min_size=200, max_size=400), subject=Failures, mutants=[Forgets])
+@for_all(st.lists(st.floats(0, 30), min_size=200, max_size=400), subject=AddressFailures, mutants=[Forgets])
 def test_no_address_fails_more_often_than_its_window_allows(subject: Any, pauses: list[float]):
     failures, now, failed = subject(), 0.0, list[float]()
     for pause in pauses:
@@ -87,7 +95,7 @@ def test_no_address_fails_more_often_than_its_window_allows(subject: Any, pauses
 
 
 def test_fifty_at_once_then_one_every_six_seconds_and_no_other_waits():
-    failures = Failures()
+    failures = AddressFailures()
     for _ in range(50):
         assert failures.wait_s("password", "a", 0, **LIMITS) == 0
         failures.failed("password", "a", 0, **LIMITS)
@@ -103,7 +111,7 @@ class Account:
     tried: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
 
     def attempt(self, source: str, now: float, *, is_known: bool = False) -> float:
-        failures = [Failure(who, now - at) for who, at in self.tried if now - at < WINDOW_S]
+        failures = [FailedAttempt(who, now - at) for who, at in self.tried if now - at < WINDOW_S]
         wait_s = account_wait_s(failures, source, most=5, window_s=WINDOW_S, is_known=is_known)
         if wait_s == 0:
             self.tried.append((source, now))
@@ -145,7 +153,7 @@ def test_a_known_device_has_few_attempts_and_waits_for_no_other():
 
 
 def test_remembered_sources_are_bounded_and_the_latest_stay():
-    failures = Failures()
+    failures = AddressFailures()
     for number in range(MAX_SOURCES + 1):
         failures.failed("password", f"source {number}", 0, most=1, window_s=WINDOW_S)
     assert failures.wait_s("password", "source 0", 0, most=1, window_s=WINDOW_S) == 0, "it was forgotten"
@@ -153,20 +161,20 @@ def test_remembered_sources_are_bounded_and_the_latest_stay():
 
 
 def test_a_source_waits_until_its_oldest_failure_leaves_the_window():
-    failures = [Failure("a", age_s) for age_s in (10, 200, 30, 40, 50)] + [Failure("b", 1)]
+    failures = [FailedAttempt("a", age_s) for age_s in (10, 200, 30, 40, 50)] + [FailedAttempt("b", 1)]
     limits: dict[str, Any] = {"most": 5, "window_s": WINDOW_S}
     assert account_wait_s(failures, "a", **limits) == 100
-    assert account_wait_s([*failures, Failure("a", 60)], "a", **limits) == 240, "the fifth latest counts"
-    assert account_wait_s([Failure("a", 299.5)] * 5, "a", **limits) == 1.0, "never less than a second"
+    assert account_wait_s([*failures, FailedAttempt("a", 60)], "a", **limits) == 240, "the fifth latest counts"
+    assert account_wait_s([FailedAttempt("a", 299.5)] * 5, "a", **limits) == 1.0, "never less than a second"
     assert account_wait_s(failures, "b", **limits) == 0.0
 
 
 def test_turns_are_shared_by_those_who_failed_as_often():
     limits: dict[str, Any] = {"most": 50, "window_s": WINDOW_S}
-    others = [Failure(f"guesser {number}", 100) for number in range(TURNS_FROM - 2)]
-    fresh = [Failure("one", 2), Failure("two", 3)]
+    others = [FailedAttempt(f"guesser {number}", 100) for number in range(TURNS_FROM - 2)]
+    fresh = [FailedAttempt("one", 2), FailedAttempt("two", 3)]
     assert account_wait_s([*others, *fresh], "new", **limits) == FIRST_PAUSE_S - 2
     assert account_wait_s([*others, fresh[0]], "new", **limits) == 0.0, "too few yet"
-    twice = [*others, *fresh, Failure("two", 1)]
+    twice = [*others, *fresh, FailedAttempt("two", 1)]
     assert account_wait_s(twice, "one", **limits) == 2 * FIRST_PAUSE_S - 1
     assert account_wait_s(twice, "two", **limits) == 0.0, "no other has failed as often"

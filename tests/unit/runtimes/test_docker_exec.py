@@ -8,9 +8,9 @@ import pytest
 
 from greenroom.core.workspace.session_spec import Exec, SessionSpec
 from greenroom.runtimes.docker.exec import withheld
-from greenroom.runtimes.docker.spec import Identity, container_config
+from greenroom.runtimes.docker.spec import ContainerOwner, container_config
 
-IDENTITY = Identity(installation_id="0a1b2c3d-0000-4000-8000-000000000000", agent_id="agent")
+IDENTITY = ContainerOwner(installation_id="0a1b2c3d-0000-4000-8000-000000000000", agent_id="agent")
 IMAGE: dict[str, Any] = {"Config": {"Env": ["PATH=/usr/bin", "LANG=C.UTF-8"]}}
 
 

@@ -9,9 +9,9 @@ import aiodocker
 import pytest
 
 from greenroom.runtimes.docker.networks import SessionsNetwork
-from greenroom.runtimes.docker.spec import Identity
+from greenroom.runtimes.docker.spec import ContainerOwner
 
-IDENTITY = Identity(installation_id="11111111-0000-4000-8000-000000000000", agent_id="a")
+IDENTITY = ContainerOwner(installation_id="11111111-0000-4000-8000-000000000000", agent_id="a")
 
 
 class Networks:

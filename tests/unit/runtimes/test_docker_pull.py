@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.runtimes.docker.events import Progress, with_registry
+from greenroom.runtimes.docker.events import PullProgress, with_registry
 
 
 @pytest.mark.parametrize(
@@ -36,14 +36,14 @@ lines = st.fixed_dictionaries(
 
 @given(st.lists(lines, max_size=30))
 def test_it_never_falls_and_never_claims_to_be_done(stream: list[dict[str, Any]]):
-    progress = Progress()
+    progress = PullProgress()
     seen = [progress.after(line) for line in stream]
     assert seen == sorted(seen)
     assert all(0 <= percent <= 99 for percent in seen)
 
 
 def test_layers_count_by_their_bytes():
-    progress = Progress()
+    progress = PullProgress()
     progress.after({"id": "big", "status": "Downloading", "progressDetail": {"current": 0, "total": 900}})
     progress.after({"id": "small", "status": "Downloading", "progressDetail": {"current": 0, "total": 100}})
     assert progress.after({"id": "small", "status": "Pull complete", "progressDetail": {}}) == 10
@@ -52,14 +52,14 @@ def test_layers_count_by_their_bytes():
 
 
 def test_layers_that_are_here_already_do_not_count():
-    progress = Progress()
+    progress = PullProgress()
     assert progress.after({"id": "base", "status": "Already exists"}) == 0
     progress.after({"id": "new", "status": "Pulling fs layer"})
     assert progress.after({"id": "new", "status": "Downloading", "progressDetail": {"current": 25, "total": 100}}) == 20
 
 
 def test_a_layer_that_waits_counts_like_the_others():
-    progress = Progress()
+    progress = PullProgress()
     for layer in ("first", "second", "third", "fourth"):
         progress.after({"id": layer, "status": "Pulling fs layer"})
     progress.after({"id": "first", "status": "Downloading", "progressDetail": {"current": 1, "total": 500}})

@@ -14,9 +14,15 @@ from greenroom.core.workspace.run_config import CAPABILITIES
 from greenroom.core.workspace.session_spec import Mount, Service, SessionSpec
 from greenroom.runtimes.contract import Capacity, StartError
 from greenroom.runtimes.docker.daemon import capacity, missing
-from greenroom.runtimes.docker.spec import Identity, container_config, container_name, seen_in_inspect, seen_in_list
+from greenroom.runtimes.docker.spec import (
+    ContainerOwner,
+    container_config,
+    container_name,
+    seen_in_inspect,
+    seen_in_list,
+)
 
-IDENTITY = Identity(installation_id="0a1b2c3d-0000-4000-8000-000000000000", agent_id="agent")
+IDENTITY = ContainerOwner(installation_id="0a1b2c3d-0000-4000-8000-000000000000", agent_id="agent")
 SESSION = "5e551071-0000-4000-8000-000000000001"
 
 

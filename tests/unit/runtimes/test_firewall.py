@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from greenroom.core.web_filter import PRIVATE
 from greenroom.runtimes.docker import firewall
 from greenroom.runtimes.docker.firewall import Rules, chains, counting_chain, jumps, resolvers, ruleset
-from greenroom.runtimes.docker.spec import Identity
+from greenroom.runtimes.docker.spec import ContainerOwner
 
-IDENTITY = Identity(installation_id="0a1b2c3d-0000-4000-8000-000000000000", agent_id="agent")
+IDENTITY = ContainerOwner(installation_id="0a1b2c3d-0000-4000-8000-000000000000", agent_id="agent")
 addresses = st.ip_addresses(v=4).map(str)
 
 

@@ -17,7 +17,7 @@ from greenroom.core.session.starts import usual_width
 from greenroom.runtimes.contract import RuntimeUnavailable
 from greenroom.runtimes.kubernetes import runtime as module
 from greenroom.runtimes.kubernetes.amounts import Amount, of_nodes
-from greenroom.runtimes.kubernetes.names import Identity
+from greenroom.runtimes.kubernetes.names import ObjectOwner
 from greenroom.runtimes.kubernetes.runtime import KubernetesRuntime
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 
@@ -36,7 +36,7 @@ def node(name: str = "n", **spec: Any) -> Node:
 
 def session(name: str, agent_id: str, cores: int, gib: int) -> Pod:
     needs = ResourceRequirements(requests={"cpu": str(cores), "memory": f"{gib}Gi"})
-    labels = Identity(installation_id="i", agent_id=agent_id).labels("session")
+    labels = ObjectOwner(installation_id="i", agent_id=agent_id).labels("session")
     return Pod(
         metadata=ObjectMeta(name=name, labels=labels),
         spec=PodSpec(containers=[Container(name="session", resources=needs)]),

@@ -13,9 +13,9 @@ import httpx2
 import pytest
 from lightkube import AsyncClient
 
-from greenroom.agent.app import Health
+from greenroom.agent.app import AgentHealth
 from greenroom.agent.session.inventory import Inventory
-from greenroom.runtimes.contract import SESSION, Event
+from greenroom.runtimes.contract import SESSION, ContainerEvent
 from greenroom.runtimes.kubernetes.changes import Changes
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings as Where
@@ -96,10 +96,10 @@ async def test_events_end_when_some_were_missed_so_that_all_is_looked_at_at_once
     server = Server(kind=kind, line=line, code=code)
 
     class Runtime:
-        def events(self) -> AsyncGenerator[Event]:
+        def events(self) -> AsyncGenerator[ContainerEvent]:
             return changes(tmp_path, monkeypatch, server).run()
 
-    health = Health()
+    health = AgentHealth()
     inventory = Inventory(cast("Any", Runtime()), cast("Any", None), "an-agent", health)
     watching = asyncio.create_task(inventory.watch())
     try:
@@ -117,4 +117,4 @@ async def test_a_silent_pod_whose_deletion_is_refused_ends_no_events(tmp_path: P
     server = Server(silent_pod(), kind="secrets", line=made)
     server.refuses_deletions = 'admission webhook "keeps.example.org" denied the request: nothing is deleted here'
     async with asyncio.timeout(10), aclosing(changes(tmp_path, monkeypatch, server).run()) as events:
-        assert await anext(events) == Event(session_id="a", kind="create")
+        assert await anext(events) == ContainerEvent(session_id="a", kind="create")

@@ -17,16 +17,16 @@ from greenroom.core.workspace.session_spec import Mount, SessionSpec
 from greenroom.runtimes.contract import ImageMissing, RuntimeUnavailable, StartError
 from greenroom.runtimes.kubernetes import sessions, starting
 from greenroom.runtimes.kubernetes.filters import PodFilters
-from greenroom.runtimes.kubernetes.homes import Homes
-from greenroom.runtimes.kubernetes.manifest import Offer
-from greenroom.runtimes.kubernetes.names import Identity, object_name
+from greenroom.runtimes.kubernetes.homes import KubernetesHomes
+from greenroom.runtimes.kubernetes.manifest import Offer, pod_for
+from greenroom.runtimes.kubernetes.names import ObjectOwner, object_name
 from greenroom.runtimes.kubernetes.sessions import END_S, SessionPods
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 
 SESSION = "4f9c8f5e-0a53-4b45-9d8e-1a6f0c7e5b11"
 SECOND = "5f9c8f5e-0a53-4b45-9d8e-1a6f0c7e5b12"
 NAME = object_name(SESSION)
-ME = Identity(installation_id="i", agent_id="a")
+ME = ObjectOwner(installation_id="i", agent_id="a")
 FOLDER = "/{homes}/11111111-1111-4111-8111-111111111111.22222222-2222-4222-8222-222222222222"
 PROFILE = (Mount(source=FOLDER, target="/home/kasm-user", profile="Enabled"),)
 
@@ -38,7 +38,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def sessions_in(objects: WithNodes) -> SessionPods:
-    homes = Homes(objects, ME, KubernetesSettings())
+    homes = KubernetesHomes(objects, ME, KubernetesSettings())
     return SessionPods(objects, ME, homes, PodFilters(objects, ME, ""), Offer())
 
 
@@ -110,7 +110,7 @@ async def test_a_session_that_no_node_has_is_removed_at_once(mounts: tuple[Mount
     pods = sessions_in(objects)
     await pods.create(SESSION, spec(mounts), None)
     secret, _ = await pods.own(SESSION)
-    pod = sessions.pod_for(secret)
+    pod = pod_for(secret)
     waiting(pod)
     objects.put(pod)
     await pods.remove(SESSION)

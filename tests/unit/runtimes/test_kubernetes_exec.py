@@ -13,7 +13,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from greenroom.core.workspace.session_spec import Exec
 from greenroom.runtimes.contract import ExecResult, RuntimeUnavailable, StartError
 from greenroom.runtimes.kubernetes.cluster import EXEC_PROTOCOL, Cluster
-from greenroom.runtimes.kubernetes.exec import Output, run_exec, run_script
+from greenroom.runtimes.kubernetes.exec import OutputTail, run_exec, run_script
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings as Where
 
 KUBECONFIG = """
@@ -109,5 +109,5 @@ async def test_a_command_that_the_node_refuses_was_not_run(tmp_path: Path):
 async def test_a_pod_that_goes_away_while_it_is_given_files_is_a_lost_connection(tmp_path: Path, answer: Answer):
     async with pod(tmp_path, answer) as cluster:
         with pytest.raises(HTTPXWSException) as raised:
-            await run_script(cluster, POD, "true", Output(), LARGE)
+            await run_script(cluster, POD, "true", OutputTail(), LARGE)
     assert "xxx" not in str(raised.value)

@@ -31,14 +31,14 @@ from greenroom.runtimes.kubernetes.filter_manifest import (
     put_behind,
     same,
 )
-from greenroom.runtimes.kubernetes.names import POLICY, Identity
+from greenroom.runtimes.kubernetes.names import POLICY, ObjectOwner
 from greenroom.runtimes.kubernetes.seen import ended_sentence, is_up, run_of, waits_for
 
-PARTS = FilterObjects(identity=Identity(installation_id="i", agent_id="a"), policy_id="p")
+PARTS = FilterObjects(identity=ObjectOwner(installation_id="i", agent_id="a"), policy_id="p")
 OWNER = Secret(metadata=ObjectMeta(name=PARTS.name, uid="u"))
 IMAGE = FilterImage(name="agent:1", pull_secrets=("registry",))
 OF_A = {"key": "a", "values": ["b"]}
-FILTERED = {**Identity(installation_id="i", agent_id="a").of_session("s"), POLICY: "p"}
+FILTERED = {**ObjectOwner(installation_id="i", agent_id="a").of_session("s"), POLICY: "p"}
 
 
 def policy(name: str = "theirs", labels: dict[str, str] | None = None, **spec: Any) -> NetworkPolicy:

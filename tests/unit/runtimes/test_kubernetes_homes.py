@@ -9,13 +9,13 @@ from tests.support.kubernetes.in_memory import WithNodes
 
 from greenroom.core.workspace.session_spec import Mount
 from greenroom.runtimes.contract import RuntimeUnavailable, StartError
-from greenroom.runtimes.kubernetes.homes import Homes, claim_of
-from greenroom.runtimes.kubernetes.names import CLASS, OWNER, Identity
+from greenroom.runtimes.kubernetes.homes import KubernetesHomes, claim_of
+from greenroom.runtimes.kubernetes.names import CLASS, OWNER, ObjectOwner
 from greenroom.runtimes.kubernetes.objects import annotations_of, metadata
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 
 FOLDER = "/{homes}/11111111-1111-4111-8111-111111111111.22222222-2222-4222-8222-222222222222"
-ME = Identity(installation_id="i", agent_id="a")
+ME = ObjectOwner(installation_id="i", agent_id="a")
 PROFILE = Mount(source=FOLDER, target="/home/kasm-user", profile="Enabled")
 QUOTA_CHANGED = (
     'Kubernetes refused: Operation cannot be fulfilled on resourcequotas "greenroom": the object has been modified.'
@@ -28,7 +28,7 @@ def settings(storage_class: str) -> KubernetesSettings:
 
 async def prepared(objects: WithNodes, storage_class: str, mount: Mount = PROFILE) -> Claim:
     """The profile's claim, once a session with it was prepared."""
-    await Homes(objects, ME, settings(storage_class)).prepare([mount])
+    await KubernetesHomes(objects, ME, settings(storage_class)).prepare([mount])
     ((found,), _) = await objects.list(Claim)
     return found
 

@@ -22,12 +22,12 @@ from tests.support.kubernetes.in_memory import Namespace
 from greenroom.runtimes.contract import Credentials, PullError
 from greenroom.runtimes.kubernetes import images as module
 from greenroom.runtimes.kubernetes import starting
-from greenroom.runtimes.kubernetes.images import EVERYTHING, Images, getter_of, log_in_of
-from greenroom.runtimes.kubernetes.names import IMAGE, Identity, image_name
+from greenroom.runtimes.kubernetes.images import EVERYTHING, PulledImages, getter_of, log_in_of
+from greenroom.runtimes.kubernetes.names import IMAGE, ObjectOwner, image_name
 from greenroom.runtimes.kubernetes.objects import decoded
 
 IMAGE_NAME = "r.example.org/desk:1"
-WHO = Identity(installation_id="i", agent_id="a")
+WHO = ObjectOwner(installation_id="i", agent_id="a")
 OLD, NEW = Credentials(user="ann", password="old"), Credentials(user="ann", password="new")
 GETTER = image_name(WHO, IMAGE_NAME)
 DIGEST = "sha256:abc"
@@ -76,9 +76,9 @@ class Node:
 async def test_an_image_is_on_its_way_while_the_node_pulls_it():
     namespace = Namespace(event("Pulling"))
     Node(namespace, looks=4)
-    first, *said, last = [done async for done in Images(namespace, WHO).get(IMAGE_NAME, OLD)]
+    first, *said, last = [done async for done in PulledImages(namespace, WHO).get(IMAGE_NAME, OLD)]
     assert (first, {*said}, last) == (0, {0}, 100)
-    assert [(image.name, image.digest) for image in await Images(namespace, WHO).all()] == [(IMAGE_NAME, DIGEST)]
+    assert [(image.name, image.digest) for image in await PulledImages(namespace, WHO).all()] == [(IMAGE_NAME, DIGEST)]
     assert namespace.names(Pod) == []
 
 
@@ -86,13 +86,13 @@ async def test_an_image_is_on_its_way_while_the_node_pulls_it():
 async def test_an_image_is_not_on_its_way_while_the_node_does_not_say_so(said: list[Event]):
     namespace = Namespace(*said)
     Node(namespace, looks=4)
-    assert [done async for done in Images(namespace, WHO).get(IMAGE_NAME, OLD)] == [0, 100]
+    assert [done async for done in PulledImages(namespace, WHO).get(IMAGE_NAME, OLD)] == [0, 100]
 
 
 async def test_without_the_right_to_list_events_an_image_is_got_all_the_same():
     namespace = Namespace(forbidden=(Event,))
     Node(namespace, looks=4)
-    assert [done async for done in Images(namespace, WHO).get(IMAGE_NAME, OLD)] == [0, 100]
+    assert [done async for done in PulledImages(namespace, WHO).get(IMAGE_NAME, OLD)] == [0, 100]
 
 
 async def test_a_node_that_cannot_make_the_pod_says_why(monkeypatch: pytest.MonkeyPatch):
@@ -100,7 +100,7 @@ async def test_a_node_that_cannot_make_the_pod_says_why(monkeypatch: pytest.Monk
     namespace = Namespace(event("FailedCreatePodSandBox", "Warning", "no addresses\n left."))
     Node(namespace, looks=1000)
     with pytest.raises(PullError, match=r"node-1 has not made .*: FailedCreatePodSandBox: no addresses left\.$"):
-        _ = [done async for done in Images(namespace, WHO).get(IMAGE_NAME, OLD)]
+        _ = [done async for done in PulledImages(namespace, WHO).get(IMAGE_NAME, OLD)]
     assert namespace.names(Pod) == []
 
 
@@ -115,7 +115,7 @@ async def test_a_pod_that_its_lost_node_gives_up_is_gone():
 
     namespace.on_get = lost
     with pytest.raises(PullError, match="is gone"):
-        _ = [done async for done in Images(namespace, WHO).get(IMAGE_NAME, OLD)]
+        _ = [done async for done in PulledImages(namespace, WHO).get(IMAGE_NAME, OLD)]
 
 
 # Tainted nodes ----------------------------------------------------------------------------------------------------
@@ -146,7 +146,7 @@ async def test_where_all_nodes_have_taints_any_gets_the_image(
 
     namespace.on_get = schedule
     monkeypatch.setattr(starting, "UNSCHEDULABLE_FOR_S", 0.2)
-    getting = Images(namespace, WHO).get(IMAGE_NAME, None)
+    getting = PulledImages(namespace, WHO).get(IMAGE_NAME, None)
     if anywhere:
         assert [done async for done in getting] == [0, 100]
     else:
@@ -168,7 +168,7 @@ async def test_of_the_tolerations_that_it_has_none_is_lost():
             there.status = seen(CREATING, image_id=DIGEST)
 
     namespace.on_get = schedule
-    _ = [done async for done in Images(namespace, WHO).get(IMAGE_NAME, None)]
+    _ = [done async for done in PulledImages(namespace, WHO).get(IMAGE_NAME, None)]
     ((_, changes), *_) = namespace.patched[1:]
     assert [Toleration(**one) for one in changes["spec"]["tolerations"]] == [*given, EVERYTHING]
 
@@ -183,7 +183,7 @@ def password_in(namespace: Namespace, name: str) -> str:
 
 async def test_a_log_in_that_changed_is_in_the_secret_and_an_equal_one_is_not_written():
     namespace = Namespace(log_in_of(IMAGE_NAME, OLD, WHO))
-    images = Images(namespace, WHO)
+    images = PulledImages(namespace, WHO)
     await images.keep_log_ins([IMAGE_NAME], {IMAGE_NAME: OLD})
     assert namespace.patched == []
     await images.keep_log_ins([IMAGE_NAME], {IMAGE_NAME: NEW})
@@ -195,12 +195,12 @@ async def test_a_log_in_that_changed_is_in_the_secret_and_an_equal_one_is_not_wr
 
 
 async def test_a_log_in_that_no_workspace_wants_is_removed_and_those_of_others_stay():
-    of_another = Identity(installation_id="i", agent_id="b")
-    of_a_stranger = Identity(installation_id="j", agent_id="a")
+    of_another = ObjectOwner(installation_id="i", agent_id="b")
+    of_a_stranger = ObjectOwner(installation_id="j", agent_id="a")
     others = [log_in_of(IMAGE_NAME, OLD, who) for who in (of_another, of_a_stranger)]
     of_session = Secret(metadata=ObjectMeta(name="gr-s", labels=WHO.labels("session"), annotations={IMAGE: "x:1"}))
     namespace = Namespace(log_in_of(IMAGE_NAME, OLD, WHO), log_in_of("wanted:1", None, WHO), of_session, *others)
-    await Images(namespace, WHO).keep_log_ins(["wanted:1"], {"wanted:1": None})
+    await PulledImages(namespace, WHO).keep_log_ins(["wanted:1"], {"wanted:1": None})
     left = ["gr-s", image_name(WHO, "wanted:1"), *(one.metadata.name for one in others if one.metadata)]
     assert namespace.names(Secret) == sorted(str(name) for name in left)
     whose = (WHO, of_another, of_a_stranger)
@@ -213,7 +213,7 @@ async def test_one_with_a_name_of_an_earlier_version_counts_for_nothing_and_is_r
     earlier.metadata.name = "gr-image-earlier"
     earlier.metadata.annotations = {IMAGE: IMAGE_NAME, module.DIGEST: DIGEST}
     namespace = Namespace(earlier)
-    images = Images(namespace, WHO)
+    images = PulledImages(namespace, WHO)
     assert await images.all() == []
     await images.keep_log_ins([IMAGE_NAME], {IMAGE_NAME: OLD})
     assert namespace.names(Secret) == []

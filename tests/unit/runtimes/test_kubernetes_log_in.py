@@ -19,7 +19,7 @@ from lightkube.resources.core_v1 import Pod
 from tests.support.waiting import eventually
 
 from greenroom.agent import host
-from greenroom.agent.app import Health
+from greenroom.agent.app import AgentHealth
 from greenroom.agent.host import HostWork
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.kit.config import AgentConfig
@@ -198,7 +198,7 @@ async def test_the_agent_names_a_kubeconfig_that_cannot_be_used_until_it_can(
     monkeypatch.setattr(host, "RETRY_S", 0.01)
     file = kubeconfig(tmp_path, {"auth-provider": {"name": "gcp"}})
     monkeypatch.setenv("GREENROOM_KUBE_CONFIG", str(file))
-    health, unused = Health(), cast("Any", None)
+    health, unused = AgentHealth(), cast("Any", None)
     work = HostWork(
         config=AgentConfig(agent_dir=tmp_path, runtime="kubernetes"),
         identity=cast("Any", SimpleNamespace(installation_id="an-installation", agent_id="an-agent")),

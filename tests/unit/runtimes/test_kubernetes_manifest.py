@@ -20,7 +20,7 @@ from lightkube.models.core_v1 import (
 from lightkube.resources.core_v1 import Node, Pod, ResourceQuota
 
 from greenroom.core.session.reconcile import ContainerState
-from greenroom.core.workspace.session_spec import Exec, File, Mount, Service, SessionSpec
+from greenroom.core.workspace.session_spec import Exec, Mount, Service, SessionFile, SessionSpec
 from greenroom.runtimes.contract import SPEC_HASH, Credentials, StartError
 from greenroom.runtimes.kubernetes.amounts import ENDLESS, Amount, left_of_quotas, of_nodes, of_pods
 from greenroom.runtimes.kubernetes.exec import exit_code_of, script_of
@@ -35,13 +35,13 @@ from greenroom.runtimes.kubernetes.manifest import (
     template_of,
     with_pending,
 )
-from greenroom.runtimes.kubernetes.names import RAN, Identity, home_name
+from greenroom.runtimes.kubernetes.names import RAN, ObjectOwner, home_name
 from greenroom.runtimes.kubernetes.objects import annotations_of, decoded, labels_of, metadata, status
 from greenroom.runtimes.kubernetes.seen import GONE, SILENT_FOR, SLACK, given_up_at, seen_of
 from greenroom.runtimes.kubernetes.volumes import Volumes, volumes_of
 
 SESSION = "4f9c8f5e-0a53-4b45-9d8e-1a6f0c7e5b11"
-WHO = Identity(installation_id="an-installation", agent_id="an-agent")
+WHO = ObjectOwner(installation_id="an-installation", agent_id="an-agent")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -57,7 +57,7 @@ def test_no_secret_is_in_the_pod():
     wanted = spec(
         environment={"TOKEN": "mine-alone"},
         run_config={"environment": {"LICENCE": "theirs"}},
-        files=(File(path="/home/kasm-user/key", content="private"),),
+        files=(SessionFile(path="/home/kasm-user/key", content="private"),),
     )
     text = msgspec.json.encode(made(wanted)).decode()
     assert not [secret for secret in ("hidden", "mine-alone", "theirs", "private") if secret in text]
@@ -120,8 +120,10 @@ def test_a_pod_belongs_to_its_secret():
 
 def test_files_wait_in_the_secret_and_a_later_one_replaces_an_earlier():
     secret = secret_of(SESSION, spec(), WHO)
-    secret.data = with_pending(pending_files(secret, [File(path="/a", content="old"), File(path="/b", content="b")]))
-    found = {file.path: file.content for file in pending_files(secret, [File(path="/a", content="new")])}
+    secret.data = with_pending(
+        pending_files(secret, [SessionFile(path="/a", content="old"), SessionFile(path="/b", content="b")])
+    )
+    found = {file.path: file.content for file in pending_files(secret, [SessionFile(path="/a", content="new")])}
     assert found == {"/a": "new", "/b": "b"}
 
 
@@ -170,7 +172,7 @@ def seen_with(phase: str, state: State, **more: object) -> Pod:
 
 def test_a_session_runs_once_its_files_are_there():
     secret, pod = secret_of(SESSION, spec(), WHO), seen_with("Running", State(running=ContainerStateRunning()))
-    secret.data = with_pending([File(path="/a", content="a")])
+    secret.data = with_pending([SessionFile(path="/a", content="a")])
     assert seen_of(secret, pod, NOW).state is ContainerState.CREATED
     secret.data = {}
     seen = seen_of(secret, pod, NOW)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from tests.support.kubernetes.in_memory import Namespace
 
-from greenroom.core.session.leftovers import Known, plan
+from greenroom.core.session.leftovers import KnownRows, plan
 from greenroom.runtimes.kubernetes.images import getter_of, log_in_of
-from greenroom.runtimes.kubernetes.names import Identity, image_name
+from greenroom.runtimes.kubernetes.names import ObjectOwner, image_name
 from greenroom.runtimes.kubernetes.things import NamespaceThings
 
-HERE, GONE = (Identity(installation_id="i", agent_id=agent_id) for agent_id in ("here", "gone"))
+HERE, GONE = (ObjectOwner(installation_id="i", agent_id=agent_id) for agent_id in ("here", "gone"))
 
 
 async def test_what_a_deleted_agent_kept_for_an_image_is_left_over():
-    of_stranger = log_in_of("desk:1", None, Identity(installation_id="j", agent_id="gone"))
+    of_stranger = log_in_of("desk:1", None, ObjectOwner(installation_id="j", agent_id="gone"))
     kept = [made for who in (HERE, GONE) for made in (log_in_of("desk:1", None, who), getter_of("desk:1", who))]
     things = await NamespaceThings(Namespace(of_stranger, *kept), "i").list()
     assert len(things) == 4
-    left = plan(things, Known(agents=frozenset({"here"})))
+    left = plan(things, KnownRows(agents=frozenset({"here"})))
     name = image_name(GONE, "desk:1")
     assert {one.thing.named for one in left} == {f"Secret {name}", f"Pod {name}"}

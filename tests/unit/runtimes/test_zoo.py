@@ -10,7 +10,7 @@ from tests.support.failing_runtimes import FailingRuntime, HeldRuntime, ReplyLos
 
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.runtimes.contract import ImageMissing, PullError, RuntimeUnavailable, StartError
-from greenroom.runtimes.simulated import Settings, SimulatedRuntime
+from greenroom.runtimes.simulated import SimulatedRuntime, SimulationSettings
 
 SPEC = SessionSpec(image="image:1", image_id="i", credential="c")
 
@@ -23,17 +23,17 @@ async def runtime(tmp_path: Path) -> SimulatedRuntime:
 
 
 async def test_painting_takes_its_time(runtime: SimulatedRuntime):
-    runtime.configure(Settings(paint_s=3600))
+    runtime.configure(SimulationSettings(paint_s=3600))
     await runtime.create("s", SPEC)
     address = (await runtime.start("s")).address
     assert address is not None
     assert not (await runtime.probe(address, SPEC)).usable
-    runtime.configure(Settings())
+    runtime.configure(SimulationSettings())
     assert (await runtime.probe(address, SPEC)).usable
 
 
 async def test_a_missing_image_can_be_pulled(runtime: SimulatedRuntime):
-    runtime.configure(Settings(missing_images=frozenset({"image:1"})))
+    runtime.configure(SimulationSettings(missing_images=frozenset({"image:1"})))
     with pytest.raises(ImageMissing):
         await runtime.create("s", SPEC)
     assert [percent async for percent in runtime.pull("image:1")] == [0, 50, 100]
@@ -41,7 +41,7 @@ async def test_a_missing_image_can_be_pulled(runtime: SimulatedRuntime):
 
 
 async def test_a_broken_image(runtime: SimulatedRuntime):
-    runtime.configure(Settings(broken_images=frozenset({"image:1"})))
+    runtime.configure(SimulationSettings(broken_images=frozenset({"image:1"})))
     with pytest.raises(PullError, match="image:1"):
         _ = [percent async for percent in runtime.pull("image:1")]
     await runtime.create("s", SPEC)

@@ -25,7 +25,7 @@ from pathlib import Path
 from greenroom.kit.processes import become_subreaper
 from greenroom.up import fork_server
 from greenroom.up.account import Account
-from greenroom.up.processes import Command, watched
+from greenroom.up.processes import ProcessCommand, watched
 from greenroom.up.supervisor import FORK_SERVER, Part, Supervisor
 
 first = fork_server.beside()
@@ -33,7 +33,7 @@ folder = Path(sys.argv[1])
 
 def command(name, argv, environment, **options):
     log = folder / f"{name}.log"
-    return Command(argv=argv, environment=environment, folder=folder, account=Account(None), log=log, **options)
+    return ProcessCommand(argv=argv, environment=environment, folder=folder, account=Account(None), log=log, **options)
 
 async def main():
     become_subreaper()

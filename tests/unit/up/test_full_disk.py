@@ -16,12 +16,12 @@ import pytest
 from tests.support.processes import free_port
 
 from greenroom.core.errors import SetupError
-from greenroom.kit.log import Output
+from greenroom.kit.log import LogStream
 from greenroom.up import checks, site, supervisor
 from greenroom.up.account import Account
 from greenroom.up.layout import Layout
 from greenroom.up.options import Options
-from greenroom.up.processes import Command
+from greenroom.up.processes import ProcessCommand
 from greenroom.up.progress import Lines
 from greenroom.up.supervisor import Part, Supervisor
 
@@ -41,7 +41,7 @@ async def test_a_part_is_restarted_although_the_state_cannot_be_written(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     state = tmp_path / "state.json"
-    asleep = Command(
+    asleep = ProcessCommand(
         argv=("sleep", "60"), environment=os.environ, folder=tmp_path, account=Account(None), log=tmp_path / "part.log"
     )
     part = Part(name="api", role="api", command=lambda: asleep)
@@ -66,7 +66,7 @@ def test_an_unwritable_line_stops_nothing_and_the_gap_is_logged(tmp_path: Path):
     file = tmp_path / "api.log"
     log = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     with os.fdopen(os.dup(log), "w") as stream:
-        output = Output(stream)
+        output = LogStream(stream)
         with Path("/dev/full").open("w") as full:
             os.dup2(full.fileno(), stream.fileno())
         for number in range(2):

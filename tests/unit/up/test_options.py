@@ -16,7 +16,7 @@ from greenroom.up import checks
 from greenroom.up.account import Account
 from greenroom.up.layout import Layout
 from greenroom.up.options import Options, settle
-from greenroom.up.postgres import Cluster
+from greenroom.up.postgres import PostgresCluster
 from greenroom.up.progress import Lines
 from greenroom.up.site import prepared
 
@@ -111,7 +111,7 @@ def test_a_start_refuses_such_a_path_before_it_makes_anything(tmp_path: Path):
 
 
 def test_the_folder_of_the_database_is_quoted_for_the_driver(tmp_path: Path):
-    cluster = Cluster(tmp_path, tmp_path / "it's ü here", 5432, Account(None))
+    cluster = PostgresCluster(tmp_path, tmp_path / "it's ü here", 5432, Account(None))
     assert conninfo_to_dict(cluster.dsn)["host"] == str(tmp_path / "it's ü here")
 
 

@@ -17,7 +17,7 @@ from greenroom.core.session.leftovers import MAX_AT_ONCE, Leftover, Thing
 from greenroom.runtimes.contract import StartError
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up import doctor
-from greenroom.up.doctor import Outcome, repaired, show_repair
+from greenroom.up.doctor import RepairOutcome, repaired, show_repair
 from greenroom.up.layout import Layout
 
 
@@ -49,9 +49,9 @@ async def test_one_that_cannot_be_removed_holds_up_no_other_and_unasked_nothing_
     ]
     assert namespace.removed == []
     assert await repaired(namespace, leftovers, removes=True) == [
-        Outcome(thing="network held", became="not removed", reason="It has containers"),
-        Outcome(thing="network free", became="removed", reason="so it is"),
-        Outcome(thing="network young", became="left", reason="so it is"),
+        RepairOutcome(thing="network held", became="not removed", reason="It has containers"),
+        RepairOutcome(thing="network free", became="removed", reason="so it is"),
+        RepairOutcome(thing="network young", became="left", reason="so it is"),
     ]
     assert namespace.removed == ["free"]
 
@@ -75,9 +75,9 @@ def test_what_is_still_there_and_could_be_removed_is_exit_code_1(
     code: int,
     words: str,
 ):
-    outcomes = [Outcome(thing="network a", became=became, reason="so it is")] if became else []
+    outcomes = [RepairOutcome(thing="network a", became=became, reason="so it is")] if became else []
 
-    async def done(_: Layout, *, removes: bool) -> list[Outcome]:
+    async def done(_: Layout, *, removes: bool) -> list[RepairOutcome]:
         del removes
         return outcomes
 

@@ -17,7 +17,7 @@ from greenroom.up.account import Account
 from greenroom.up.health import Health
 from greenroom.up.instance import HOPELESS_STARTS, Instance
 from greenroom.up.layout import Layout
-from greenroom.up.processes import Command
+from greenroom.up.processes import ProcessCommand
 from greenroom.up.site import Site
 from greenroom.up.supervisor import Part, Supervisor
 
@@ -72,7 +72,7 @@ async def test_an_agent_that_its_manager_does_not_know(starting: Instance, monke
 
 
 async def test_a_part_whose_program_is_missing_is_given_up_at_once(starting: Instance, tmp_path: Path):
-    command = Command(
+    command = ProcessCommand(
         argv=("true",), environment={}, folder=tmp_path / "absent", account=Account(None), log=tmp_path / "api.log"
     )
     starting.supervisor.run(Part(name="api", role="api", command=lambda: command))

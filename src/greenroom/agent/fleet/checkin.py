@@ -16,8 +16,8 @@ from typing import Final, Protocol
 
 import structlog
 
-from greenroom.agent.app import Health, Metrics
-from greenroom.agent.fleet.identity import Identity
+from greenroom.agent.app import AgentHealth, AgentMetrics
+from greenroom.agent.fleet.identity import AgentIdentity
 from greenroom.agent.fleet.manager_client import ManagerClient, ManagerRefusedError, NoManager
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import Unavailable
@@ -26,7 +26,16 @@ from greenroom.core.log_codes import LogCode
 from greenroom.core.rate_limits import Backoff
 from greenroom.core.web_filter import FilterPolicy
 from greenroom.kit.concurrency import wait_for
-from greenroom.wire.messages import Answer, Capacity, CheckIn, DesiredImage, ImageReport, Register, Registered, Usage
+from greenroom.wire.messages import (
+    Answer,
+    CheckIn,
+    DesiredImage,
+    ImageReport,
+    Register,
+    Registered,
+    ReportedCapacity,
+    Usage,
+)
 from greenroom.wire.parts import HomeRemoval, HomeReport
 
 log = structlog.get_logger(__name__)
@@ -54,7 +63,7 @@ class Host(Protocol):
         """Wait, a few seconds at most, for the first look at the host."""
         ...
 
-    def capacity(self) -> Capacity: ...
+    def capacity(self) -> ReportedCapacity: ...
 
     def usage(self) -> Usage: ...
 
@@ -105,12 +114,12 @@ class CheckInLoop:
     def __init__(
         self,
         *,
-        identity: Identity,
+        identity: AgentIdentity,
         sessions: Sessions,
         link: ManagerClient,
         host: Host,
-        health: Health,
-        metrics: Metrics,
+        health: AgentHealth,
+        metrics: AgentMetrics,
         join_token_file: Path | None,
         edge_url: str = "",
         stored: Callable[[], Awaitable[bytes | None]] | None = None,

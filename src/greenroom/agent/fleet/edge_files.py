@@ -20,7 +20,7 @@ import structlog
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from greenroom.agent.fleet.identity import Identity, write_private
+from greenroom.agent.fleet.identity import AgentIdentity, write_private
 from greenroom.agent.fleet.manager_client import ManagerClient, ManagerRefusedError
 from greenroom.core.errors import SetupError, Unavailable
 from greenroom.core.fleet.addresses import edge_address, edge_name
@@ -62,7 +62,7 @@ class EdgeFiles:
         self,
         folder: Path,
         edge_url: str,
-        identity: Identity,
+        identity: AgentIdentity,
         link: ManagerClient,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         *,

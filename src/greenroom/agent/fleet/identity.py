@@ -29,7 +29,7 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
     zone_id: str
 
 
-class Identity:
+class AgentIdentity:
     """The identity of this Agent; what the Manager decides (credential, incarnation, …) is empty until registered."""
 
     def __init__(self, folder: Path, machine_id: str, hostname: str) -> None:
@@ -48,7 +48,7 @@ class Identity:
         self._lock_descriptor = -1
 
     @classmethod
-    def load(cls, folder: Path, place: str = "", name: str = "") -> Identity:
+    def load(cls, folder: Path, place: str = "", name: str = "") -> AgentIdentity:
         """Lock the folder and read or make the identity in it. Several processes with one identity give the `place`
         that they have in common, and their `name`.
 

@@ -18,7 +18,7 @@ from greenroom.core.workspace.session_spec import Exec
 from greenroom.kit.concurrency import one_item
 from greenroom.kit.stops import stop
 from greenroom.runtimes.contract import Containers, RuntimeUnavailable
-from greenroom.wire.messages import Command, CommandReport, PictureSize
+from greenroom.wire.messages import CommandReport, ScreenshotSize, SessionCommand
 
 SCREENSHOTS_AT_ONCE: Final = 2
 """A large screen takes 36 MiB and a core while its screenshot is made."""
@@ -55,14 +55,14 @@ class Commands:
             output = f"The command was not run: {reason}."
             await self._keep(_record(command, "done", output=output))
 
-    async def _run_once(self, command: Command) -> None:
+    async def _run_once(self, command: SessionCommand) -> None:
         await self._keep(_record(command, "started"))
         await stop("agent.command_journalled")
         result = await self._execute(command)
         await stop("agent.command_ran")
         await self._keep(result)
 
-    async def _execute(self, command: Command) -> CommandRecord:
+    async def _execute(self, command: SessionCommand) -> CommandRecord:
         try:
             await self._journal.shared()
         except Unavailable as error:
@@ -82,7 +82,7 @@ class Commands:
         await self._journal.record(record)
         self._sessions.refresh(record.session_id)
 
-    async def _photograph(self, command: Command, size: PictureSize) -> None:
+    async def _photograph(self, command: SessionCommand, size: ScreenshotSize) -> None:
         async with self._cameras:
             try:
                 with one_item("screenshot", command.command_id):
@@ -90,7 +90,7 @@ class Commands:
             except GreenroomError as error:
                 self._taken(command, reason=error.message)
 
-    async def _picture(self, session_id: str, size: PictureSize) -> bytes:
+    async def _picture(self, session_id: str, size: ScreenshotSize) -> bytes:
         spec, seen = self._sessions.desired.spec(session_id), self._sessions.observed.container(session_id)
         if spec is None or seen is None or seen.address is None:
             raise WrongState("The session's container is not running.")
@@ -98,17 +98,17 @@ class Commands:
             raise WrongState("Too many screenshots wait for a Manager; ask again in a moment.")
         return await self._runtime.screenshot(seen.address, spec, size.width, size.height)
 
-    def _taken(self, command: Command, picture: bytes = b"", reason: str = "") -> None:
+    def _taken(self, command: SessionCommand, picture: bytes = b"", reason: str = "") -> None:
         report = CommandReport(command_id=command.command_id, state="done", output=reason, picture=picture)
         self._sessions.orders.take(report)
         self._sessions.refresh(command.session_id)
 
 
-def _record(command: Command, state: Literal["started", "done", "unknown"], output: str = "") -> CommandRecord:
+def _record(command: SessionCommand, state: Literal["started", "done", "unknown"], output: str = "") -> CommandRecord:
     return CommandRecord(command_id=command.command_id, session_id=command.session_id, state=state, output=output)
 
 
-def as_exec(command: Command) -> Exec:
+def as_exec(command: SessionCommand) -> Exec:
     """The command as a runtime takes it."""
     return Exec(
         argv=tuple(command.argv),

@@ -20,7 +20,7 @@ import structlog
 from msgspec.structs import replace as changed
 
 from greenroom.agent.session.journal import HandoverRecord, Journal
-from greenroom.agent.session.prober import TimeLimits
+from greenroom.agent.session.prober import ProbeTimeLimits
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
 from greenroom.core.workspace.session_spec import Exec
@@ -46,7 +46,7 @@ COMMITTED_WITHIN_S: Final = 2.0
 class Handovers:
     """Runs hand-overs."""
 
-    def __init__(self, runtime: Containers, sessions: Sessions, journal: Journal, time_limits: TimeLimits) -> None:
+    def __init__(self, runtime: Containers, sessions: Sessions, journal: Journal, time_limits: ProbeTimeLimits) -> None:
         self._runtime = runtime
         self._sessions = sessions
         self._journal = journal

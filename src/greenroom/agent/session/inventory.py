@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from greenroom.agent.app import Health
+from greenroom.agent.app import AgentHealth
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
 from greenroom.core.session.reconcile import SeenContainer
@@ -42,7 +42,7 @@ def seen_of(container: Container) -> SeenContainer:
 class Inventory:
     """Keeps the table of sessions true to the runtime."""
 
-    def __init__(self, runtime: Containers, sessions: Sessions, agent_id: str, health: Health) -> None:
+    def __init__(self, runtime: Containers, sessions: Sessions, agent_id: str, health: AgentHealth) -> None:
         self._runtime = runtime
         self._sessions = sessions
         self._agent_id = agent_id

@@ -30,18 +30,18 @@ COMPACT_EVERY_S: Final = 60.0
 SHARED_AGAIN_S: Final = 0.5
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
+class JournalRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
     """Base of the records; a later one replaces an earlier one about the same thing."""
 
 
-class Term(Record, frozen=True, kw_only=True, tag="term"):
+class Term(JournalRecord, frozen=True, kw_only=True, tag="term"):
     """The highest term seen of a Primary, and of which database."""
 
     term: int
     db_epoch: str
 
 
-class SessionRecord(Record, frozen=True, kw_only=True, tag="session"):
+class SessionRecord(JournalRecord, frozen=True, kw_only=True, tag="session"):
     """What is remembered of a session (`core.session.reconcile.JournalFacts`) and the details of its failure.
     `first_launch` is the state of that command: it runs once in a container's life."""
 
@@ -55,7 +55,7 @@ class SessionRecord(Record, frozen=True, kw_only=True, tag="session"):
     gives_way: bool = False
 
 
-class CommandRecord(Record, frozen=True, kw_only=True, tag="command"):
+class CommandRecord(JournalRecord, frozen=True, kw_only=True, tag="command"):
     """A command; `reported` = the Manager has its result, and only the id is kept so that it never runs again."""
 
     command_id: str
@@ -66,7 +66,7 @@ class CommandRecord(Record, frozen=True, kw_only=True, tag="command"):
     output_complete: bool = True
 
 
-class HandoverRecord(Record, frozen=True, kw_only=True, tag="handover"):
+class HandoverRecord(JournalRecord, frozen=True, kw_only=True, tag="handover"):
     """A hand-over; `received` = probed, `assign` not begun; `started` = `assign` begun, no result. `slow`: it failed by
     a timeout; nothing is known to be broken."""
 
@@ -78,7 +78,7 @@ class HandoverRecord(Record, frozen=True, kw_only=True, tag="handover"):
     slow: bool = False
 
 
-class Forget(Record, frozen=True, kw_only=True, tag="forget"):
+class Forget(JournalRecord, frozen=True, kw_only=True, tag="forget"):
     """The session is gone and the Manager knows it."""
 
     session_id: str
@@ -88,7 +88,7 @@ AnyRecord = Term | SessionRecord | CommandRecord | HandoverRecord | Forget
 
 
 @dataclass(slots=True)
-class Memory:
+class JournalState:
     """The journal's records folded together."""
 
     term: Term | None = None
@@ -142,13 +142,13 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyRecord)
 
 
-def replay(content: bytes, name: str = "journal") -> tuple[Memory, int]:
+def replay(content: bytes, name: str = "journal") -> tuple[JournalState, int]:
     """The memory that `content` folds to, and the number of bytes that are whole records.
 
     Raises:
         SetupError: a record before the last cannot be read, so that commands might run twice.
     """
-    memory, whole = Memory(), 0
+    memory, whole = JournalState(), 0
     lines = content.split(b"\n")
     for number, line in enumerate(lines[:-1], start=1):
         try:
@@ -179,7 +179,7 @@ class Journal:
         self._written = 0
         self._synced = 0
         self._sync_lock = asyncio.Lock()
-        self.memory = Memory()
+        self.memory = JournalState()
 
     def open(self) -> None:
         """Read the file, cut off a torn last line, and settle what a crash interrupted.

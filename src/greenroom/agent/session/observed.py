@@ -75,7 +75,7 @@ class SessionSnapshot:
     database: str = ""
 
 
-class SessionView(Protocol):
+class SessionReader(Protocol):
     """The read access of the stream authoriser to the observed sessions."""
 
     def get(self, session_id: str) -> SessionSnapshot | None:

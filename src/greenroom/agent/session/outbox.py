@@ -20,8 +20,8 @@ from msgspec.structs import replace
 
 from greenroom.agent.session.journal import CommandRecord, Journal
 from greenroom.core.log_codes import Level, LogCode
-from greenroom.core.session.reconcile import Order
-from greenroom.wire.messages import Command, CommandReport, LogLine, Observed
+from greenroom.core.session.reconcile import CommandOrder
+from greenroom.wire.messages import CommandReport, LogLine, Observed, SessionCommand
 
 log = structlog.get_logger(__name__)
 
@@ -183,25 +183,25 @@ class Orders:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._commands: dict[str, Command] = {}
+        self._commands: dict[str, SessionCommand] = {}
         self._awaited_until_s: dict[str, float] = {}
         self._taken: dict[str, CommandReport] = {}
 
-    def accept(self, commands: Iterable[Command], sessions: Container[str]) -> None:
+    def accept(self, commands: Iterable[SessionCommand], sessions: Container[str]) -> None:
         for command in commands:
             if command.session_id in sessions and command.command_id not in self._commands:
                 self._commands[command.command_id] = command
                 self._awaited_until_s[command.command_id] = time.monotonic() + command.deadline_s + AWAITED_S
 
-    def get(self, command_id: str) -> Command | None:
+    def get(self, command_id: str) -> SessionCommand | None:
         """An order that was not reported yet."""
         return self._commands.get(command_id)
 
-    def all(self) -> tuple[Order, ...]:
+    def all(self) -> tuple[CommandOrder, ...]:
         """All orders, as the plan needs them; overdue ones are forgotten."""
         now_s = time.monotonic()
         self._keep(k for k in self._commands if self._awaited_until_s[k] > now_s)
-        return tuple(Order(command_id=c.command_id, session_id=c.session_id) for c in self._commands.values())
+        return tuple(CommandOrder(command_id=c.command_id, session_id=c.session_id) for c in self._commands.values())
 
     def begun(self) -> frozenset[str]:
         """Ids of those that must not be begun (again)."""

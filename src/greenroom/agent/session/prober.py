@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
-from greenroom.agent.app import Metrics
+from greenroom.agent.app import AgentMetrics
 from greenroom.agent.capacity import Explained, as_it_is
 from greenroom.agent.concurrency import Slots, Workers
 from greenroom.agent.session.sessions import Sessions
@@ -37,7 +37,7 @@ async def _probed(runtime: Containers, address: str, spec: SessionSpec, *, keep:
         return await runtime.probe(address, spec, MAX_LOOK_S, keep=keep)
 
 
-class TimeLimits:
+class ProbeTimeLimits:
     """Time limits that grow with the present lateness of the host."""
 
     def __init__(self, lateness: Callable[[], Lateness]) -> None:
@@ -117,7 +117,7 @@ def pause_s(age_s: float, took_s: float) -> float:
     return min(SLOW_S, max(FAST_S, REST * took_s)) if age_s < FAST_FOR_S else SLOW_S
 
 
-class Prober:
+class SessionProber:
     """One worker per page of a running container, key `probe:<session_id>:<page>`."""
 
     def __init__(
@@ -125,8 +125,8 @@ class Prober:
         runtime: Containers,
         sessions: Sessions,
         workers: Workers,
-        metrics: Metrics,
-        time_limits: TimeLimits,
+        metrics: AgentMetrics,
+        time_limits: ProbeTimeLimits,
         *,
         interval_s: float,
         explained: Explained = as_it_is,

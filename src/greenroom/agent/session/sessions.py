@@ -1,7 +1,7 @@
 """The Agent's sessions: desired and observed side by side, and the reports to the Manager.
 
 Lists from the Manager go into `desired`, containers and probes into `observed`; the reconciler takes `snapshot()`, the
-check-in the `outbox`, the stream authoriser the `SessionView` protocol. All run on one event loop; nothing here waits.
+check-in the `outbox`, the stream authoriser the protocol `SessionReader`. All run on one event loop; none waits here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from greenroom.agent.session.desired import DesiredSessions, ListChange
 from greenroom.agent.session.journal import Forget, HandoverRecord, Journal, assignment_report
 from greenroom.agent.session.observed import ALWAYS_S, ObservedSessions, SessionSnapshot, facts
 from greenroom.agent.session.outbox import Orders, Outbox
-from greenroom.core.session.reconcile import Snapshot, can_be_handed_over, is_unexplained, observe
+from greenroom.core.session.reconcile import RoundSnapshot, can_be_handed_over, is_unexplained, observe
 from greenroom.core.session.states import ObservedState
 from greenroom.wire.messages import Answer, Desired, Observed
 
@@ -108,13 +108,13 @@ class Sessions:
         """Whether a whole list and a whole inventory came since the start."""
         return self.desired.is_known and self.observed.is_complete
 
-    def snapshot(self, only: AbstractSet[str] | None = None, giving_way: frozenset[str] = frozenset()) -> Snapshot:
+    def snapshot(self, only: AbstractSet[str] | None = None, giving_way: frozenset[str] = frozenset()) -> RoundSnapshot:
         """What a round plans on, of `only` these sessions or of all."""
         memory = self._journal.memory
         wanted = {k: self.desired.wanted(entry) for k, entry in _of(self.desired.entries, only).items()}
         handovers = {one.assignment_id: memory.handovers.get(one.assignment_id or "") for one in wanted.values()}
         handed_over = {key for key, record in handovers.items() if key and record and record.state != "received"}
-        return Snapshot(
+        return RoundSnapshot(
             list_is_valid=self.is_known,
             wanted=wanted,
             seen=_of(self.observed.containers, only),

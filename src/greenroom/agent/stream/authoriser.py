@@ -28,10 +28,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from greenroom.agent.session.observed import SessionSnapshot, SessionView
+from greenroom.agent.session.observed import SessionReader, SessionSnapshot
 from greenroom.agent.stream.gateways import Gateways
 from greenroom.agent.stream.questions import (
-    Shown,
+    PresentedToken,
     access_in,
     allowance,
     basic,
@@ -43,7 +43,7 @@ from greenroom.agent.stream.questions import (
     refusal,
     shown_in,
 )
-from greenroom.agent.stream.viewers import Client, Company, Openings, Viewer, Viewers, Write, token_hash
+from greenroom.agent.stream.viewers import Company, Openings, StreamOrigin, Viewer, Viewers, Write, token_hash
 from greenroom.core.errors import Forbidden, GreenroomError, Unauthenticated, Unavailable
 from greenroom.core.fleet.addresses import refusal_of_origin
 from greenroom.core.session.sharing import NO_VIEW_ONLY
@@ -127,7 +127,7 @@ class StreamAuthoriser:
 
     def __init__(
         self,
-        sessions: SessionView,
+        sessions: SessionReader,
         identity: Identity,
         asker: Asker,
         cutter: StreamTerminator,
@@ -191,7 +191,8 @@ class StreamAuthoriser:
         headers = request.headers
         try:
             address = self._address(headers.get("x-original-uri", ""))
-            _, session = await self._admit(address, [Shown(address.token)], headers.get("origin"), websocket=False)
+            shown = PresentedToken(address.token)
+            _, session = await self._admit(address, [shown], headers.get("origin"), websocket=False)
             _target(address, session)
         except MovedError as moved:
             self._decided("moved")
@@ -219,7 +220,7 @@ class StreamAuthoriser:
         return address
 
     async def _admit(
-        self, address: StreamAddress, shown: list[Shown], origin: str | None, *, websocket: bool
+        self, address: StreamAddress, shown: list[PresentedToken], origin: str | None, *, websocket: bool
     ) -> tuple[Viewer, SessionSnapshot]:
         """The viewer and the session whose desktop they get; `origin` is that of the asking page.
 
@@ -281,7 +282,7 @@ class StreamAuthoriser:
         if not await self._pages.keeps(f"{session.spec.protocol}://{session.address}", basic(session.spec)):
             raise Forbidden(NO_VIEW_ONLY)
 
-    def _opened(self, viewer: Viewer, client: Client, target: Target) -> None:
+    def _opened(self, viewer: Viewer, client: StreamOrigin, target: Target) -> None:
         """Raises Forbidden: a guest who could not be cut off alone."""
         if not viewer.viewer_id:
             if not (target.strip or viewer.is_program):
@@ -291,7 +292,7 @@ class StreamAuthoriser:
         else:
             self.company.opened(viewer, client)
 
-    async def _viewer(self, asked: SessionSnapshot, shown: Shown, origin: str) -> Viewer:
+    async def _viewer(self, asked: SessionSnapshot, shown: PresentedToken, origin: str) -> Viewer:
         """The viewer with this token, known or asked about; equal questions at one time are asked once."""
         known = self._viewers.get(asked.session_id, shown.token)
         if known is not None and self._is_trusted(known):
@@ -313,7 +314,7 @@ class StreamAuthoriser:
         ages_s = [self._clock() - at for at in (viewer.confirmed_at, self._last_fresh()) if at is not None]
         return any(0 <= age_s <= viewer.ttl_s for age_s in ages_s)  # below 0: from before a restart of the machine
 
-    async def _ask(self, asked: SessionSnapshot, shown: Shown, origin: str) -> Viewer:
+    async def _ask(self, asked: SessionSnapshot, shown: PresentedToken, origin: str) -> Viewer:
         try:
             question = shown.question(asked.session_id, origin)
             verdict = await self._asker.ask(asked.spec.upstream_auth, self._identity.bearer, question)

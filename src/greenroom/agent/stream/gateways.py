@@ -20,9 +20,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from greenroom.agent.session.observed import SessionSnapshot, SessionView
+from greenroom.agent.session.observed import SessionReader, SessionSnapshot
 from greenroom.agent.stream.questions import permitted_by
-from greenroom.agent.stream.viewers import Client, Viewer
+from greenroom.agent.stream.viewers import StreamOrigin, Viewer
 from greenroom.core.errors import Unavailable
 from greenroom.core.session.streams import Grant, still_holds
 from greenroom.core.session.viewing import Connection
@@ -87,7 +87,7 @@ class Gateways:
     def __init__(
         self,
         agent: Named,
-        sessions: SessionView,
+        sessions: SessionReader,
         acting: Callable[[], bool],
         replicas: Callable[[], Iterable[str]] = tuple,
         clock: Callable[[], float] = time.monotonic,
@@ -109,7 +109,7 @@ class Gateways:
 
     # For the stream authoriser ------------------------------------------------------------------------------------
 
-    async def admit(self, viewer: Viewer, session: SessionSnapshot, client: Client, *, websocket: bool) -> None:
+    async def admit(self, viewer: Viewer, session: SessionSnapshot, client: StreamOrigin, *, websocket: bool) -> None:
         """Have a gateway elsewhere keep who is let in there; the one beside this Agent needs not.
 
         Raises:

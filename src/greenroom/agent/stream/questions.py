@@ -12,9 +12,9 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 
 from greenroom.agent.session.observed import SessionSnapshot
-from greenroom.agent.stream.viewers import Client, Viewer, client_of, token_hash
+from greenroom.agent.stream.viewers import StreamOrigin, Viewer, client_of, token_hash
 from greenroom.core.errors import Forbidden, GreenroomError, TooLarge, Unauthenticated, Unavailable
-from greenroom.core.session.authorization import Facts
+from greenroom.core.session.authorization import SessionFacts
 from greenroom.core.session.streams import (
     TOKEN_OF_LEASE,
     VIEWER_COOKIE,
@@ -35,7 +35,7 @@ from greenroom.wire.viewers import GATEWAY_HEADER
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class PresentedToken:
     """A token that came with a request, and the user name beside it. `of_lease`: it came as that of a lease."""
 
     token: str
@@ -53,7 +53,7 @@ def access_in(verdict: StreamVerdict) -> AnyAccess:
     return verdict.access if is_named else "control"
 
 
-def client_in(headers: Headers) -> Client:
+def client_in(headers: Headers) -> StreamOrigin:
     """From where the viewer comes."""
     names = ("x-original-client", "x-original-client-port", "x-original-forwarded-for", GATEWAY_HEADER)
     return client_of(*(headers.get(name, "") for name in names))
@@ -91,11 +91,11 @@ def check_access(
         raise Forbidden(reason)
 
 
-def _facts(session: SessionSnapshot) -> Facts:
+def _facts(session: SessionSnapshot) -> SessionFacts:
     authorised = session.authorised
     if authorised is None:
-        return Facts()
-    return Facts(permitted=dict.fromkeys(authorised.permitted, True), must_record=authorised.must_record)
+        return SessionFacts()
+    return SessionFacts(permitted=dict.fromkeys(authorised.permitted, True), must_record=authorised.must_record)
 
 
 def permitted_by(session: SessionSnapshot | None) -> Permitted | None:
@@ -111,7 +111,9 @@ def permitted_by(session: SessionSnapshot | None) -> Permitted | None:
     )
 
 
-def listed_program(session: SessionSnapshot, shown: Shown, fresh_at: float | None, now: float) -> Viewer | None:
+def listed_program(
+    session: SessionSnapshot, shown: PresentedToken, fresh_at: float | None, now: float
+) -> Viewer | None:
     """The program, or the api, that shows a token of the session's lease in the desired list; None = ask the api.
 
     `fresh_at`: when a Manager last said that the list is the present one (time.monotonic, like `now`).
@@ -139,21 +141,21 @@ def listed_program(session: SessionSnapshot, shown: Shown, fresh_at: float | Non
     )
 
 
-def shown_in(headers: Headers, address: StreamAddress) -> list[Shown]:
+def shown_in(headers: Headers, address: StreamAddress) -> list[PresentedToken]:
     """The tokens of a request; beside that of a lease no other one counts."""
     if token := address.lease or lease_token_in(headers.get("authorization", "")):
-        return [Shown(token, of_lease=True)]
-    return [*tokens_in(headers.get("cookie", "")), *([Shown(address.token)] if address.token else [])]
+        return [PresentedToken(token, of_lease=True)]
+    return [*tokens_in(headers.get("cookie", "")), *([PresentedToken(address.token)] if address.token else [])]
 
 
-def tokens_in(header: str) -> Iterator[Shown]:
+def tokens_in(header: str) -> Iterator[PresentedToken]:
     """The tokens among the cookies: ours, then the one that programs send with their user's name."""
     pairs = [part.strip().partition("=") for part in header.split(";")]
     values = {name: unquote(value.strip('"')) for name, _, value in reversed(pairs)}
     if token := values.get(VIEWER_COOKIE):
-        yield Shown(token)
+        yield PresentedToken(token)
     if token := values.get("session_token"):
-        yield Shown(token, values.get("username", ""))
+        yield PresentedToken(token, values.get("username", ""))
 
 
 def basic(spec: SessionSpec) -> str:

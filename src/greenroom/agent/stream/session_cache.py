@@ -35,7 +35,7 @@ COPY_AGAIN_S: Final = 1.0
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
-class Shown(msgspec.Struct, frozen=True, kw_only=True):
+class CachedSession(msgspec.Struct, frozen=True, kw_only=True):
     """What the answer to nginx is made of; `credential` is that of its container."""
 
     session_id: str
@@ -85,11 +85,11 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
     boot_id: str
     last_fresh: float | None
     sessions: list[msgspec.Raw]
-    """Each a `Shown`."""
+    """Each a `CachedSession`."""
 
 
 class SessionCache:
-    """The table of sessions as the stream authoriser sees it (`observed.SessionView`)."""
+    """The table of sessions as the stream authoriser sees it (`observed.SessionReader`)."""
 
     def __init__(
         self,
@@ -121,11 +121,11 @@ class SessionCache:
         if self._share is not None:
             self._changed.set()
 
-    def _read(self) -> tuple[_Stored, dict[str, Shown]]:
-        nothing = _Stored(boot_id=self._boot_id, last_fresh=None, sessions=[]), dict[str, Shown]()
+    def _read(self) -> tuple[_Stored, dict[str, CachedSession]]:
+        nothing = _Stored(boot_id=self._boot_id, last_fresh=None, sessions=[]), dict[str, CachedSession]()
         try:
             stored = msgspec.json.decode(self._file.read_bytes(), type=_Stored)
-            sessions = [msgspec.json.decode(session, type=Shown) for session in stored.sessions]
+            sessions = [msgspec.json.decode(session, type=CachedSession) for session in stored.sessions]
         except FileNotFoundError:
             return nothing
         except msgspec.MsgspecError as error:  # at worst, viewers wait for a Manager
@@ -202,11 +202,11 @@ class SessionCache:
             log.warning("other processes of this Agent have an older copy", reason=error.message)
             asyncio.get_running_loop().call_later(COPY_AGAIN_S, self._changed.set)
 
-    def _of(self, session_id: str) -> Shown | None:
+    def _of(self, session_id: str) -> CachedSession | None:
         snapshot = self._sessions.get(session_id)
         if snapshot is None or snapshot.authorised is None:
             return None
-        return Shown(
+        return CachedSession(
             session_id=session_id,
             authorised=snapshot.authorised,
             handed_over=snapshot.handed_over,

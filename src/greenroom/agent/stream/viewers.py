@@ -40,7 +40,7 @@ MAX_CONNECTIONS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class StreamOrigin:
     """The origin of a stream: `name` for people; `connection` None = the gateway did not report it."""
 
     name: str
@@ -151,7 +151,7 @@ class Viewers:
         """Viewers of a session that was shared with them."""
         return [viewer for viewer in self._viewers.values() if viewer.viewer_id]
 
-    def came(self, viewer: Viewer, client: Client) -> None:
+    def came(self, viewer: Viewer, client: StreamOrigin) -> None:
         """A guest opens a connection."""
         if client.connection in viewer.connections:
             return
@@ -221,7 +221,7 @@ class Openings:
         self._visits = Visits()
         self._news = asyncio.Event()
 
-    def opened(self, viewer: Viewer, client: Client) -> None:
+    def opened(self, viewer: Viewer, client: StreamOrigin) -> None:
         now_s, key = self._clock(), (viewer.shows, viewer.token_hash, source_of(client.name))
         if client.connection is not None:
             self._visits.opened(key, Visit(viewer.shows, viewer.user_id, client.name, now_s), client.connection)
@@ -254,7 +254,7 @@ class Openings:
             )
 
 
-def client_of(address: str, port: str, forwarded_for: str, gateway: str = "") -> Client:
+def client_of(address: str, port: str, forwarded_for: str, gateway: str = "") -> StreamOrigin:
     """The viewer's client, by the `address` and `port` that connected to the gateway: the one beside this Agent, or
     the one elsewhere with the id `gateway`.
 
@@ -268,8 +268,8 @@ def client_of(address: str, port: str, forwarded_for: str, gateway: str = "") ->
     try:
         said = str(ip_address(forwarded_for))
     except ValueError:
-        return Client(address or "an unknown address", connection)
-    return Client(f"{said} (as {address} says)", connection)
+        return StreamOrigin(address or "an unknown address", connection)
+    return StreamOrigin(f"{said} (as {address} says)", connection)
 
 
 REPORT_LOOK_S: Final = 2.0
@@ -300,7 +300,7 @@ class Company:
         """session_id → what the api was sent; None = an earlier process sent it something."""
         self._news = asyncio.Event()
 
-    def opened(self, viewer: Viewer, client: Client) -> None:
+    def opened(self, viewer: Viewer, client: StreamOrigin) -> None:
         """A guest opens a connection."""
         self._viewers.came(viewer, client)
         self._seen[viewer.viewer_id] = self._clock()

@@ -23,7 +23,7 @@ _TEMPLATES: Final = templates("greenroom.agent.web_filter")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class SquidLocation:
     """Where one Squid runs: it `listens` at these addresses and ports alone and serves the `subnet` of its network; it
     may write into `folder`, and its denials to `log`. `resolvers` are name servers; empty = those where it runs."""
 
@@ -63,7 +63,7 @@ def headers(secrets: Sequence[Brokered]) -> str:
     return _TEMPLATES.get_template("secrets.conf.j2").render(secrets=found)
 
 
-def configuration(policy: FilterPolicy, place: Place) -> str:
+def configuration(policy: FilterPolicy, place: SquidLocation) -> str:
     """The text of squid.conf."""
     return _TEMPLATES.get_template("squid.conf.j2").render(
         place=place,

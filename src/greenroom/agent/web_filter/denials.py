@@ -29,7 +29,7 @@ ROTATED_AT: Final = 8 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class DenialRow:
     """How often a session was refused a host since the last row about both."""
 
     session_id: str | None
@@ -94,7 +94,7 @@ class Denials:
 
     def rows(
         self, policy: FilterPolicy, denials: Iterable[Denial], session_of: Callable[[str], str | None], now_s: float
-    ) -> list[Row]:
+    ) -> list[DenialRow]:
         """The rows of one look at one policy's filter; `session_of` maps an address to its session."""
         self._reported = {key: at_s for key, at_s in self._reported.items() if now_s - at_s < QUIET_S}
         first: dict[tuple[str, str, int], Denial] = {}
@@ -109,16 +109,18 @@ class Denials:
         if more := list(first)[MAX_ROWS:]:
             count = sum(self._waiting.pop(key) for key in more)
             sentence = f"Web filter {policy.name}: {count} more requests to {len(more)} hosts were refused."
-            rows.append(Row(session_id=None, sentence=sentence, details={"policy": policy.name, "count": count}))
+            rows.append(DenialRow(session_id=None, sentence=sentence, details={"policy": policy.name, "count": count}))
         self._shorten()
         return rows
 
-    def _row(self, policy: FilterPolicy, denial: Denial, count: int, session_of: Callable[[str], str | None]) -> Row:
+    def _row(
+        self, policy: FilterPolicy, denial: Denial, count: int, session_of: Callable[[str], str | None]
+    ) -> DenialRow:
         verdict = decision(policy, denial.host, denial.port)
         reason = verdict.reason if verdict.action == "deny" else "it leads to a private network or to this host."
         where = denial.host if denial.port in {80, 443} else f"{denial.host}:{denial.port}"
         times = f" ({count} times since the last row about it)" if count > 1 else ""
-        return Row(
+        return DenialRow(
             session_id=session_of(denial.source),
             sentence=f"Web filter {policy.name}: {denial.method} {where} was refused: {reason}{times}",
             details={

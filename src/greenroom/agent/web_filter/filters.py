@@ -18,7 +18,7 @@ import structlog
 
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.web_filter.brokering import FilterError
-from greenroom.agent.web_filter.denials import Denials, Row
+from greenroom.agent.web_filter.denials import DenialRow, Denials
 from greenroom.agent.web_filter.serving import Serving, servers_of
 from greenroom.core import named_secrets
 from greenroom.core.errors import GreenroomError, reason_of
@@ -26,7 +26,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.core.named_secrets import Brokered
 from greenroom.core.rate_limits import Backoff
 from greenroom.core.web_filter import FilterPolicy
-from greenroom.core.workspace.session_spec import File, SessionSpec
+from greenroom.core.workspace.session_spec import SessionFile, SessionSpec
 from greenroom.kit.concurrency import one_item, wait_for
 from greenroom.runtimes.contract import FilterHost, FilterNetwork, TrustStore
 from greenroom.wire.messages import LogLine
@@ -190,7 +190,7 @@ class WebFilters:
         subject.in_force, subject.secrets = policy, secrets
         subject.looked, subject.failures = time.monotonic(), 0
 
-    async def trust_of(self, session_id: str, spec: SessionSpec) -> tuple[File, ...]:
+    async def trust_of(self, session_id: str, spec: SessionSpec) -> tuple[SessionFile, ...]:
         """The files by which a session believes its filter, if that adds secrets to requests.
 
         Raises:
@@ -305,7 +305,7 @@ class WebFilters:
             for row in subject.denials.rows(subject.in_force, found, session_at.get, time.monotonic()):
                 self._add(row)
 
-    def _add(self, row: Row) -> None:
+    def _add(self, row: DenialRow) -> None:
         desired = self._sessions.desired.get(row.session_id) if row.session_id else None
         line = LogLine(
             at=time.time(),

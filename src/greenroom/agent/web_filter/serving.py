@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import structlog
 
 from greenroom.agent.web_filter.brokering import FilterError, Owner
-from greenroom.agent.web_filter.configuration import Place, configuration, pages
+from greenroom.agent.web_filter.configuration import SquidLocation, configuration, pages
 from greenroom.agent.web_filter.denials import DenialLog
 from greenroom.agent.web_filter.squid import ACCOUNT, Squid
 from greenroom.core.errors import GreenroomError, SetupError
@@ -221,7 +221,7 @@ class RuntimeServing:
         if secrets:
             raise FilterError(NO_SECRETS)
         folder = self._runner.filter_folder
-        place = Place(
+        place = SquidLocation(
             listens=(str(PORT), str(CLOSED_PORT)),
             subnet=network.subnet,
             pages=folder,

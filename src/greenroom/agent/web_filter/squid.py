@@ -20,7 +20,7 @@ import msgspec
 import structlog
 
 from greenroom.agent.web_filter.brokering import Brokering, FilterError, Owner, require_tls
-from greenroom.agent.web_filter.configuration import Place, configuration, headers, pages
+from greenroom.agent.web_filter.configuration import SquidLocation, configuration, headers, pages
 from greenroom.core.named_secrets import Brokered
 from greenroom.core.web_filter import PORT, FilterPolicy
 from greenroom.kit.processes import listens, send, started_ticks
@@ -81,7 +81,7 @@ class Squid:
         Raises:
             FilterError: Squid is not installed or does not start, with what it said.
         """
-        place = Place(
+        place = SquidLocation(
             listens=(f"{address}:{PORT}",),
             subnet=subnet,
             pages="../pages",  # seen from the folder it works in: Squid has no quotes for paths
@@ -120,7 +120,7 @@ class Squid:
 
     # Files --------------------------------------------------------------------------------------------------------
 
-    def _write(self, policy: FilterPolicy, place: Place, secrets: Sequence[Brokered]) -> bool:
+    def _write(self, policy: FilterPolicy, place: SquidLocation, secrets: Sequence[Brokered]) -> bool:
         """Write what differs; True when something did. Squid itself may write only to `log`."""
         self._own(self._folder, 0o750)
         self._own(self._folder / "pages", 0o750)

@@ -21,7 +21,7 @@ from greenroom.api.security import Caller
 from greenroom.core.access.accounts import password_problem
 from greenroom.core.access.group_settings import resolve
 from greenroom.core.errors import Duplicate, Invalid, NotFound, Refused
-from greenroom.core.events import Event, Topic, session_events
+from greenroom.core.events import ChangeEvent, Topic, session_events
 from greenroom.core.installation import installation_of
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.db.access import attributes, credentials, users
@@ -58,7 +58,7 @@ async def create_user(
     async with db.transaction() as connection:
         user_id = await users.insert_user(connection, fields)
         await users.set_groups(connection, user_id, group_ids)
-    await db.notify(Event(Topic.USERS))
+    await db.notify(ChangeEvent(Topic.USERS))
     user = await users.get_user(db, user_id)
     audit(logs, caller, LogCode.USER_CREATED, user.username, after=_visible(user))
     return user
@@ -97,7 +97,7 @@ async def change_user(
             await users.set_groups(connection, user_id, sorted(group_ids))
         events = await _revoke_if(connection, current, changed)
         await users.require_an_administrator(connection)
-    await db.notify(Event(Topic.USERS), *events)
+    await db.notify(ChangeEvent(Topic.USERS), *events)
     after = await users.get_user(db, user_id)
     new = _visible(after) | ({"password": "new"} if password else {})
     audit(logs, caller, LogCode.USER_CHANGED, after.username, before=_visible(before), after=new)
@@ -112,7 +112,7 @@ async def delete_user(db: Database, logs: LogWriter, caller: Caller, user_id: st
         Forbidden: the user has more permissions than the caller.
         Refused: the user has sessions and `force` is false, or no administrator would remain.
     """
-    events = {Event(Topic.USERS)}
+    events = {ChangeEvent(Topic.USERS)}
     async with db.transaction() as connection:
         user = await users.lock_user(connection, user_id)
         caller.require_not_above(user.permissions)
@@ -145,7 +145,7 @@ async def log_out(db: Database, logs: LogWriter, caller: Caller, user_id: str) -
         caller.require_not_above(user.permissions)
         await credentials.delete_logins_of(connection, user_id)
         events = await users.revoke_access(connection, user_id)
-    await db.notify(Event(Topic.USERS), *events)
+    await db.notify(ChangeEvent(Topic.USERS), *events)
     audit(logs, caller, LogCode.USER_CHANGED, user.username, after={"log-ins": "ended"})
 
 
@@ -173,7 +173,7 @@ async def end_login(db: Database, user_id: str, login_id: str) -> credentials.Li
         await users.lock_user(connection, user_id)
         ended = await credentials.delete_login_by_id(connection, user_id, login_id)
         events = await users.revoke_access(connection, user_id)
-    await db.notify(Event(Topic.USERS), *events)
+    await db.notify(ChangeEvent(Topic.USERS), *events)
     return ended
 
 
@@ -184,7 +184,7 @@ def _visible(user: users.User) -> LogDetails:
     return values | {"groups": [group.name for group in user.groups]}
 
 
-async def _revoke_if(connection: Connection, before: users.User, after: users.User) -> set[Event]:
+async def _revoke_if(connection: Connection, before: users.User, after: users.User) -> set[ChangeEvent]:
     """Revoke what was granted when the change takes access away; returns the events to notify."""
     barred = (after.disabled and not before.disabled) or (after.locked and not before.locked)
     if not barred and after.password_hash == before.password_hash:
@@ -237,7 +237,7 @@ async def forget_anonymous(db: Database, user_id: str) -> None:
     async with db.transaction() as connection:
         await users.lock_user(connection, user_id)
         await users.delete_user_row(connection, user_id)
-    await db.notify(Event(Topic.USERS))
+    await db.notify(ChangeEvent(Topic.USERS))
 
 
 async def forget_anonymous_users(db: Database, retention_s: float, logs: LogWriter) -> None:
@@ -254,7 +254,7 @@ async def _made(db: Database, name: str) -> str:
     async with db.transaction() as connection:
         user_id = await users.insert_user(connection, users.UserFields(username=name))
         await users.mark_anonymous(connection, user_id)
-    await db.notify(Event(Topic.USERS))
+    await db.notify(ChangeEvent(Topic.USERS))
     return user_id
 
 
@@ -287,7 +287,7 @@ async def change_attributes(
         changes["client_fields"] = before.client_fields | dict(client_fields or {})
         after = _with_keys(replace(before, **changes), body, secrets, comment=user.username)
         await attributes.store_attributes(connection, after)
-    await db.notify(Event(Topic.USERS))
+    await db.notify(ChangeEvent(Topic.USERS))
     old, new = _visible_attributes(before), _visible_attributes(after)
     audit(logs, caller, LogCode.USER_CHANGED, user.username, before=old, after=new)
     return after

@@ -12,7 +12,7 @@ from greenroom.core.access.group_settings import SETTINGS, SettingValues
 from greenroom.core.access.permissions import above, refusal_of_change, refusal_of_leaving
 from greenroom.core.access.setting_checks import validated
 from greenroom.core.errors import Forbidden, Invalid, NotFound, Refused
-from greenroom.core.events import Event, Topic
+from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.core.masking import sealed, shown
 from greenroom.db.access import groups, users
@@ -20,7 +20,7 @@ from greenroom.db.access.groups import Group
 from greenroom.db.access.users import ALL_USERS, User
 from greenroom.db.database import Connection, Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.listing import Part, Position
+from greenroom.db.listing import ListPage, Position
 from greenroom.db.session.shares import change_of_rights
 from greenroom.db.workspace import images
 from greenroom.kit.secrets import Secrets
@@ -28,12 +28,12 @@ from greenroom.kit.secrets import Secrets
 
 async def visible_groups(
     db: Database, caller: Caller, *, after: Position | None = None, limit: int | None = None
-) -> Part[Group]:
+) -> ListPage[Group]:
     """The groups the caller sees, by priority: all with `groups_view`, otherwise their own."""
     if caller.may("groups_view"):
         return await groups.list_groups(db, after=after, limit=limit)
     if caller.user_id is None:
-        return Part([], None)
+        return ListPage([], None)
     return await groups.list_groups(db, of_user=caller.user_id, after=after, limit=limit)
 
 
@@ -221,7 +221,7 @@ async def create(db: Database, logs: LogWriter, caller: Caller, body: GroupCreat
         )
         await groups.change_settings(connection, group_id, settings)
     group = await groups.get_group(db, group_id)
-    await db.notify(Event(Topic.SETTINGS))
+    await db.notify(ChangeEvent(Topic.SETTINGS))
     audit(logs, caller, LogCode.GROUP_CREATED, group.name, after=_visible(group))
     return group
 
@@ -249,7 +249,7 @@ async def update(
         if "permissions" in changes:
             await users.require_an_administrator(connection)
     after = await groups.get_group(db, before.group_id)
-    await db.notify(Event(Topic.SETTINGS), Event(Topic.USERS))
+    await db.notify(ChangeEvent(Topic.SETTINGS), ChangeEvent(Topic.USERS))
     audit(logs, caller, LogCode.GROUP_CHANGED, after.name, before=_visible(before), after=_visible(after))
     return after
 
@@ -261,7 +261,7 @@ async def delete(db: Database, logs: LogWriter, caller: Caller, group_id: str) -
     async with change_of_rights(db, logs) as connection:
         await groups.delete_group(connection, group)
         await users.require_an_administrator(connection)
-    await db.notify(Event(Topic.SETTINGS), Event(Topic.USERS))
+    await db.notify(ChangeEvent(Topic.SETTINGS), ChangeEvent(Topic.USERS))
     audit(logs, caller, LogCode.GROUP_DELETED, group.name, before=_visible(group))
 
 
@@ -274,7 +274,7 @@ async def add_user(db: Database, logs: LogWriter, caller: Caller, group_id: str,
     async with change_of_rights(db, logs) as connection:
         await users.lock_user(connection, user.user_id)
         added = await users.add_to_group(connection, user.user_id, group.group_id)
-    await db.notify(Event(Topic.USERS), Event(Topic.SETTINGS))
+    await db.notify(ChangeEvent(Topic.USERS), ChangeEvent(Topic.SETTINGS))
     if added:
         audit(logs, caller, LogCode.GROUP_CHANGED, group.name, after={"added user": user.username})
 
@@ -288,7 +288,7 @@ async def remove_user(db: Database, logs: LogWriter, caller: Caller, group_id: s
         await users.lock_user(connection, user.user_id)
         removed = await users.remove_from_group(connection, user.user_id, group.group_id)
         await users.require_an_administrator(connection)
-    await db.notify(Event(Topic.USERS), Event(Topic.SETTINGS))
+    await db.notify(ChangeEvent(Topic.USERS), ChangeEvent(Topic.SETTINGS))
     if removed:
         audit(logs, caller, LogCode.GROUP_CHANGED, group.name, after={"removed user": user.username})
 
@@ -300,7 +300,7 @@ async def add_image(db: Database, logs: LogWriter, caller: Caller, group_id: str
     await require_for_image(db, caller, image_id)
     async with db.transaction() as connection:
         added = await groups.add_image(connection, group.group_id, image_id)
-    await db.notify(Event(Topic.IMAGES), Event(Topic.SETTINGS))
+    await db.notify(ChangeEvent(Topic.IMAGES), ChangeEvent(Topic.SETTINGS))
     if added:
         audit(logs, caller, LogCode.GROUP_CHANGED, group.name, after={"added workspace": image.friendly_name})
 
@@ -311,7 +311,7 @@ async def remove_image(db: Database, logs: LogWriter, caller: Caller, group_id: 
     image = await images.get_image(db, image_id)
     async with db.transaction() as connection:
         removed = await groups.remove_image(connection, group.group_id, image_id)
-    await db.notify(Event(Topic.IMAGES), Event(Topic.SETTINGS))
+    await db.notify(ChangeEvent(Topic.IMAGES), ChangeEvent(Topic.SETTINGS))
     if removed:
         audit(logs, caller, LogCode.GROUP_CHANGED, group.name, after={"removed workspace": image.friendly_name})
 

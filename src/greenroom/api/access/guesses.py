@@ -20,12 +20,12 @@ from typing import Final, Literal, NoReturn
 
 from fastapi import Request, Response
 
-from greenroom.api.diagnostics.audit import Refusals
-from greenroom.api.diagnostics.metrics import Metrics
+from greenroom.api.diagnostics.audit import RefusalLog
+from greenroom.api.diagnostics.metrics import RequestMetrics
 from greenroom.api.installation import Snapshot
 from greenroom.api.security import client_address
 from greenroom.core.errors import TooManyRequests
-from greenroom.core.rate_limits import Failures, source_of
+from greenroom.core.rate_limits import AddressFailures, source_of
 from greenroom.db.access.users import User
 from greenroom.kit.secrets import Secrets, new_secret
 
@@ -37,11 +37,11 @@ KEY_ATTEMPTS: Final = 10
 class Guesses:
     """The counts by address; one per process."""
 
-    def __init__(self, snapshot: Snapshot, refusals: Refusals, metrics: Metrics) -> None:
+    def __init__(self, snapshot: Snapshot, refusals: RefusalLog, metrics: RequestMetrics) -> None:
         self._snapshot = snapshot
         self._refusals = refusals
         self._metrics = metrics
-        self._failures = Failures()
+        self._failures = AddressFailures()
 
     def admit(self, request: Request, what: Guessed, claimed_name: str) -> None:
         """Let the request's address try unless it has failed too often; `claimed_name` is for the log.

@@ -19,14 +19,14 @@ from greenroom.core.access.accounts import password_problem
 from greenroom.core.access.group_settings import SETTINGS, resolve
 from greenroom.core.access.permissions import expanded
 from greenroom.core.errors import Forbidden, Invalid, Unauthenticated
-from greenroom.core.events import Event, Topic
+from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
 from greenroom.core.rate_limits import source_of
 from greenroom.core.text import one_line
 from greenroom.db.access import credentials, groups, users
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.kit.passwords import Verdict
+from greenroom.kit.passwords import PasswordVerdict
 from greenroom.kit.secrets import Secrets, hashed, new_secret
 
 router = APIRouter(tags=["account"])
@@ -136,7 +136,7 @@ def _admit(guesses: Guesses, shown: _Shown) -> None:
         guesses.admit(shown.request, "password", shown.claimed_name)
 
 
-async def _judged(passwords: PasswordHashes, guesses: Guesses, shown: _Shown, stored: str | None) -> Verdict:
+async def _judged(passwords: PasswordHashes, guesses: Guesses, shown: _Shown, stored: str | None) -> PasswordVerdict:
     """Whether the password is right; takes the same time if there is no such user. A wrong one is counted."""
     verdict = await passwords.verify(
         stored,
@@ -226,7 +226,7 @@ async def logout(
         await users.lock_user(connection, user_id)
         await credentials.delete_login(connection, caller.token_hash or b"")
         events = await users.revoke_access(connection, user_id)
-    await db.notify(*events, Event(Topic.USERS))
+    await db.notify(*events, ChangeEvent(Topic.USERS))
     logs.write(LogCode.LOGOUT, f"{caller.name} logged out", user_id=user_id, username=caller.username)
     response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="lax")
 
@@ -293,7 +293,7 @@ async def change_own_password(
         await users.update_user(connection, current)
         await credentials.delete_logins_of(connection, user.user_id, keep=caller.token_hash)
         events = await users.revoke_access(connection, user.user_id)
-    await db.notify(*events, Event(Topic.USERS))
+    await db.notify(*events, ChangeEvent(Topic.USERS))
     remember_device(response, secrets, current)
     logs.write(
         LogCode.PASSWORD_CHANGED,

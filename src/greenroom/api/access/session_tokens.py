@@ -15,7 +15,7 @@ from greenroom.api.access.accounts import end_login_of
 from greenroom.api.installation import Snapshot
 from greenroom.api.security import Caller
 from greenroom.core.errors import NotFound, Refused
-from greenroom.core.events import Event, Topic
+from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
 from greenroom.db.access import session_tokens as stored
 from greenroom.db.access import users
@@ -62,7 +62,7 @@ async def create(
             lifetime_s=settings.session_lifetime_s,
             made_by=caller.name,
         )
-    await db.notify(Event(Topic.USERS))
+    await db.notify(ChangeEvent(Topic.USERS))
     logs.write(
         LogCode.SESSION_TOKEN_CREATED,
         f"{caller.name} got a session token of {user.username}",

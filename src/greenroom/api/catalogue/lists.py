@@ -13,7 +13,7 @@ from greenroom.api.installation import Snapshot
 from greenroom.api.security import Caller
 from greenroom.core.catalogue.published import MAX_LIST_BYTES, PublishedList, list_address, read_list
 from greenroom.core.errors import GreenroomError, Unavailable
-from greenroom.core.events import Event, Topic
+from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
 from greenroom.core.outgoing import Reach
 from greenroom.db import catalogue as catalogue_rows
@@ -43,7 +43,7 @@ async def add_catalogue(
         catalogue_id = await catalogue_rows.insert_catalogue(connection, body.name, address)
     if found is not None:
         await catalogue_rows.store_read(db, catalogue_id, *found)
-    await db.notify(Event(Topic.IMAGES))
+    await db.notify(ChangeEvent(Topic.IMAGES))
     made = await catalogue_rows.get_catalogue(db, catalogue_id)
     audit(logs, caller, LogCode.CATALOGUE_CREATED, made.name, after={"name": made.name, "list_url": made.list_url})
     return made
@@ -56,7 +56,7 @@ async def read_again(db: Database, catalogue_id: str, *, reach: Reach) -> Catalo
         NotFound: there is none with this id.
     """
     await _refresh(db, await catalogue_rows.get_catalogue(db, catalogue_id), reach=reach)
-    await db.notify(Event(Topic.IMAGES))
+    await db.notify(ChangeEvent(Topic.IMAGES))
     return await catalogue_rows.get_catalogue(db, catalogue_id)
 
 
@@ -69,7 +69,7 @@ async def delete_catalogue(db: Database, logs: LogWriter, caller: Caller, catalo
     catalogue = await catalogue_rows.get_catalogue(db, catalogue_id)
     async with db.transaction() as connection:
         await catalogue_rows.delete_catalogue(connection, catalogue_id)
-    await db.notify(Event(Topic.IMAGES))
+    await db.notify(ChangeEvent(Topic.IMAGES))
     before = {"name": catalogue.name, "list_url": catalogue.list_url}
     audit(logs, caller, LogCode.CATALOGUE_DELETED, catalogue.name, before=before)
 

@@ -22,14 +22,14 @@ MAX_REDIRECTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CatalogueAnswer:
     """`content` is None where nothing changed since `etag`."""
 
     content: bytes | None
     etag: str
 
 
-async def read(url: str, *, most_bytes: int, etag: str = "", reach: Reach = INTERNET) -> Answer:
+async def read(url: str, *, most_bytes: int, etag: str = "", reach: Reach = INTERNET) -> CatalogueAnswer:
     """The content of an address, as far as `reach` allows.
 
     Raises:
@@ -46,7 +46,7 @@ async def read(url: str, *, most_bytes: int, etag: str = "", reach: Reach = INTE
         raise Invalid(f"{url} cannot be read: {str(error) or type(error).__name__}.") from error
 
 
-async def _read(url: httpx.URL, most_bytes: int, etag: str, *, reach: Reach) -> Answer:
+async def _read(url: httpx.URL, most_bytes: int, etag: str, *, reach: Reach) -> CatalogueAnswer:
     async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_S) as client:
         for _ in range(MAX_REDIRECTS + 1):
             address = await _checked(url, reach=reach)
@@ -57,10 +57,10 @@ async def _read(url: httpx.URL, most_bytes: int, etag: str, *, reach: Reach) -> 
                     url = url.join(answer.headers["location"])
                     continue
                 if answer.status_code == 304 and etag:
-                    return Answer(None, etag)
+                    return CatalogueAnswer(None, etag)
                 if not answer.is_success:
                     raise Invalid(f"{url} answered {answer.status_code}.")
-                return Answer(await _body(answer, url, most_bytes), answer.headers.get("etag", "")[:200])
+                return CatalogueAnswer(await _body(answer, url, most_bytes), answer.headers.get("etag", "")[:200])
             finally:
                 await answer.aclose()
     raise Invalid(f"{url} redirects more than {MAX_REDIRECTS} times.")

@@ -19,17 +19,17 @@ from greenroom.api.diagnostics.audit import audit
 from greenroom.api.security import Caller
 from greenroom.api.workspace import service as workspaces
 from greenroom.api.workspace.schemas import ImageCreate, ImagePatch
-from greenroom.core.catalogue.offers import Entry, Offered, entries, free_name, of_list, of_recipe, update_of
+from greenroom.core.catalogue.offers import CatalogueOffer, Offered, entries, free_name, of_list, of_recipe, update_of
 from greenroom.core.errors import Duplicate, Invalid, NotFound, Refused, TooLarge, found
-from greenroom.core.events import Event, Topic
+from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
 from greenroom.core.outgoing import Reach
 from greenroom.db import catalogue as catalogue_rows
-from greenroom.db.catalogue import Picture
+from greenroom.db.catalogue import CataloguePicture
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.workspace import images
-from greenroom.db.workspace.images import Image
+from greenroom.db.workspace.images import WorkspaceRow
 from greenroom.kit.secrets import Secrets
 from greenroom.recipes import shelf
 
@@ -41,7 +41,7 @@ SIDE_PIXELS: Final = 512
 FORMATS: Final = ("PNG", "JPEG", "WEBP")
 
 
-async def made_picture(upload: bytes) -> Picture:
+async def made_picture(upload: bytes) -> CataloguePicture:
     """What is stored of an uploaded picture.
 
     Raises:
@@ -53,7 +53,7 @@ async def made_picture(upload: bytes) -> Picture:
     return await asyncio.to_thread(_made, upload)
 
 
-def _made(upload: bytes) -> Picture:
+def _made(upload: bytes) -> CataloguePicture:
     from PIL import Image, ImageOps, UnidentifiedImageError  # noqa: PLC0415 -- 3 MB, and uploads are rare
 
     try:
@@ -71,14 +71,14 @@ def _made(upload: bytes) -> Picture:
         raise Invalid("This is no picture that can be used; upload a PNG, JPEG or WebP file.") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise Invalid("This picture is damaged; upload another PNG, JPEG or WebP file.") from error
-    return Picture("image/webp", made.getvalue())
+    return CataloguePicture("image/webp", made.getvalue())
 
 
 log = structlog.get_logger(__name__)
 
 KEPT_PICTURES: Final = 256
 """Of other lists, made anew: some 20 kB each."""
-_kept: dict[str, Picture] = {}
+_kept: dict[str, CataloguePicture] = {}
 """Address → picture, those read last."""
 
 
@@ -98,14 +98,14 @@ async def all_offers(db: Database) -> list[Offered]:
     return own_offers() + [of_list(source, listed) for source, listed in theirs]
 
 
-async def catalogue(db: Database) -> list[Entry]:
+async def catalogue(db: Database) -> list[CatalogueOffer]:
     """All entries with what is known of them here."""
     offered = await all_offers(db)
     known = await catalogue_rows.read_known(db, [one.image for one in offered])
     return entries(offered, known, await catalogue_rows.read_sizes(db))
 
 
-def shown(entry: Entry) -> CatalogueEntryView:
+def shown(entry: CatalogueOffer) -> CatalogueEntryView:
     """An entry as it is answered."""
     offered = entry.offered
     return CatalogueEntryView.of(
@@ -138,7 +138,7 @@ class Adding:
 
     async def add(
         self, name: str, groups: Sequence[UUID] | None, default_groups: Sequence[str], *, reach: Reach
-    ) -> Image:
+    ) -> WorkspaceRow:
         """The workspace made from an entry, for `groups`, or for `default_groups` where none are named. One that was
         made before is given as it is.
 
@@ -175,7 +175,7 @@ class Adding:
             return await images.get_image(self.db, image_id)  # another administrator added it at the same moment
         return await self._with_picture(image, offered, reach=reach)
 
-    async def _with_picture(self, image: Image, offered: Offered, *, reach: Reach) -> Image:
+    async def _with_picture(self, image: WorkspaceRow, offered: Offered, *, reach: Reach) -> WorkspaceRow:
         """With the picture of its list kept here, if it has one that can be had."""
         if not offered.picture_url:
             return image
@@ -190,7 +190,7 @@ class Adding:
             )
         return await images.get_image(self.db, image.image_id)
 
-    async def update(self, name: str) -> Image:
+    async def update(self, name: str) -> WorkspaceRow:
         """Give the workspace made from an entry the entry's present image; staged sessions are replaced one by one, or
         end where the image has for programs what they were not made with.
 
@@ -209,19 +209,19 @@ class Adding:
         )
 
 
-def uploaded_address(image_id: str, picture: Picture) -> str:
+def uploaded_address(image_id: str, picture: CataloguePicture) -> str:
     """Where an uploaded picture is served; another one has another address, so that no browser shows an old one."""
     return f"/api/v1/images/{image_id}/picture?v={hashlib.sha256(picture.content).hexdigest()[:12]}"
 
 
-async def picture_of(db: Database, name: str, *, reach: Reach) -> Picture:
+async def picture_of(db: Database, name: str, *, reach: Reach) -> CataloguePicture:
     """The picture of an entry.
 
     Raises:
         NotFound: there is no such entry, or it has none that can be had.
     """
     if "/" not in name:
-        return Picture("image/svg+xml", shelf.picture(shelf.find(name)))
+        return CataloguePicture("image/svg+xml", shelf.picture(shelf.find(name)))
     offered = await find_offer(db, name)
     if not offered.picture_url:
         raise NotFound(f"{offered.friendly_name} has no picture.")
@@ -231,7 +231,7 @@ async def picture_of(db: Database, name: str, *, reach: Reach) -> Picture:
         raise NotFound(f"The picture of {offered.friendly_name} cannot be had: {error.message}") from error
 
 
-async def _picture_at(url: str, *, reach: Reach) -> Picture:
+async def _picture_at(url: str, *, reach: Reach) -> CataloguePicture:
     """The picture at an address of another host, made anew.
 
     Raises:
@@ -249,7 +249,7 @@ async def _picture_at(url: str, *, reach: Reach) -> Picture:
     return picture
 
 
-async def workspace_picture(db: Database, caller: Caller, image_id: str) -> Picture:
+async def workspace_picture(db: Database, caller: Caller, image_id: str) -> CataloguePicture:
     """The picture that was uploaded for a workspace.
 
     Raises:
@@ -261,8 +261,8 @@ async def workspace_picture(db: Database, caller: Caller, image_id: str) -> Pict
 
 
 async def change_picture(
-    db: Database, logs: LogWriter, caller: Caller, image_id: str, picture: Picture | None
-) -> Image:
+    db: Database, logs: LogWriter, caller: Caller, image_id: str, picture: CataloguePicture | None
+) -> WorkspaceRow:
     """Give a workspace a picture, or with None take the uploaded one away.
 
     Raises:
@@ -275,7 +275,7 @@ async def change_picture(
         else:
             await catalogue_rows.store_picture(connection, image_id, picture, uploaded_address(image_id, picture))
     after = await images.get_image(db, image_id)
-    await db.notify(Event(Topic.IMAGES))
+    await db.notify(ChangeEvent(Topic.IMAGES))
     old, new = ({"image_src": image.image_src} for image in (before, after))
     audit(logs, caller, LogCode.WORKSPACE_CHANGED, after.friendly_name, before=old, after=new)
     return after

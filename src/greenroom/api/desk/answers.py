@@ -85,7 +85,7 @@ _Pixels = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 _Place = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
-class State(msgspec.Struct, frozen=True):
+class ScreenState(msgspec.Struct, frozen=True):
     """The screen of a session when steps are planned; `held` are the buttons, as RFB has them."""
 
     width: _Pixels
@@ -98,16 +98,16 @@ class State(msgspec.Struct, frozen=True):
         return Size(self.width, self.height)
 
 
-class Seen:
+class ScreenStateCache:
     """The last state of each session, of those that were used last."""
 
     def __init__(self) -> None:
-        self._states: OrderedDict[str, State] = OrderedDict()
+        self._states: OrderedDict[str, ScreenState] = OrderedDict()
 
-    def get(self, session_id: str) -> State | None:
+    def get(self, session_id: str) -> ScreenState | None:
         return self._states.get(session_id)
 
-    def put(self, session_id: str, state: State) -> None:
+    def put(self, session_id: str, state: ScreenState) -> None:
         self._states[session_id] = state
         self._states.move_to_end(session_id)
         if len(self._states) > MOST:

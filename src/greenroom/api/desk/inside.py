@@ -18,12 +18,12 @@ from starlette.types import Receive, Scope, Send
 
 from greenroom.api.desk.answers import decoded
 from greenroom.api.desk.schemas import ExecCreate, ExecDone, Listing, Written
-from greenroom.api.desk.transport import Desk, Desks, while_asked, whole
-from greenroom.api.lease.access import Held
+from greenroom.api.desk.transport import Desks, LeaseDesk, while_asked, whole
+from greenroom.api.lease.access import HeldLease
 from greenroom.core.errors import GreenroomError, Interrupted, Invalid, TooManyRequests, Unavailable
 from greenroom.core.log_codes import LogCode
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.lease.leases import Lease
+from greenroom.db.lease.leases import LeaseRow
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ _TAR: Final = "application/x-tar"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class PathRequest:
     """What is asked of a path."""
 
     path: str
@@ -92,7 +92,7 @@ class Wanted:
 
 @asynccontextmanager
 async def read(
-    desks: Desks, lease: Lease, wanted: Wanted, headers: Mapping[str, str]
+    desks: Desks, lease: LeaseRow, wanted: PathRequest, headers: Mapping[str, str]
 ) -> AsyncGenerator[httpx.Response]:
     """The page's answer, to be read while it comes.
 
@@ -101,7 +101,7 @@ async def read(
         NotFound: there is no such file or folder.
         Forbidden: the session was made without downloads.
         WrongState: what is asked for is not to be had of a file, or of a folder; as `Desks.of`.
-        TooManyRequests, Unavailable: as `Desk.stream`.
+        TooManyRequests, Unavailable: as `LeaseDesk.stream`.
     """
     params = wanted.params
     desk = await desks.of(lease)
@@ -136,7 +136,7 @@ async def file_handed_on(answer: httpx.Response, source: AsyncExitStack, *, is_w
     return Relay(pieces, source, status_code=answer.status_code, media_type=kind, headers=headers)
 
 
-async def write(desks: Desks, lease: Lease, path: str, request: Request, *, tar: bool) -> Written:
+async def write(desks: Desks, lease: LeaseRow, path: str, request: Request, *, tar: bool) -> Written:
     """Hand the body of a request on to a file, or unpack it into a folder. Nothing is half done.
 
     Raises:
@@ -156,7 +156,7 @@ async def write(desks: Desks, lease: Lease, path: str, request: Request, *, tar:
     return decoded(answer.content, Written)
 
 
-async def delete(desks: Desks, lease: Lease, path: str, *, recursive: bool) -> None:
+async def delete(desks: Desks, lease: LeaseRow, path: str, *, recursive: bool) -> None:
     """Delete a file or folder.
 
     Raises:
@@ -194,7 +194,7 @@ class Said(msgspec.Struct):
 class Running:
     """A command while it runs."""
 
-    desk: Desk
+    desk: LeaseDesk
     answer: httpx.Response
 
     async def pieces(self) -> AsyncIterator[bytes]:
@@ -213,13 +213,13 @@ class Running:
 
 
 @asynccontextmanager
-async def running(desks: Desks, logs: LogWriter, held: Held, command: ExecCreate) -> AsyncGenerator[Running]:
+async def running(desks: Desks, logs: LogWriter, held: HeldLease, command: ExecCreate) -> AsyncGenerator[Running]:
     """A command while it runs; it is ended with this.
 
     Raises:
         Forbidden: the session was made without uploads or downloads.
         Invalid: there is no such program or folder.
-        WrongState, TooManyRequests, Unavailable, Interrupted: as `Desks.of` and `Desk.stream`.
+        WrongState, TooManyRequests, Unavailable, Interrupted: as `Desks.of` and `LeaseDesk.stream`.
     """
     lease, caller = held.lease, held.caller
     desk = await desks.of(lease)
@@ -240,7 +240,7 @@ async def running(desks: Desks, logs: LogWriter, held: Held, command: ExecCreate
         yield Running(desk, answer)
 
 
-async def begun(stack: AsyncExitStack, desk: Desk, content: bytes, wait_s: float) -> httpx.Response:
+async def begun(stack: AsyncExitStack, desk: LeaseDesk, content: bytes, wait_s: float) -> httpx.Response:
     """The answer of a command that begins within `wait_s`, once fewer others run in the session.
 
     Raises:
@@ -259,7 +259,7 @@ async def begun(stack: AsyncExitStack, desk: Desk, content: bytes, wait_s: float
 
 
 @dataclass
-class Output:
+class CommandOutput:
     """What a command writes, up to `MOST_OUTPUT_BYTES`, and how it ended."""
 
     stdout: bytearray = field(default_factory=bytearray)
@@ -315,9 +315,9 @@ def _unless_text(data: bytearray, *, cut: bool) -> str | None:
     return None if is_text else base64.b64encode(data).decode()
 
 
-async def ended(desks: Desks, logs: LogWriter, held: Held, command: ExecCreate) -> ExecDone:
+async def ended(desks: Desks, logs: LogWriter, held: HeldLease, command: ExecCreate) -> ExecDone:
     """What a command wrote, once it has ended. Raises as `running`."""
-    output = Output()
+    output = CommandOutput()
     try:
         async with running(desks, logs, held, command) as begun:
             async for line in _lines(begun.pieces()):

@@ -15,7 +15,7 @@ from greenroom.api.desk.answers import decoded
 from greenroom.api.desk.inside import Relay, opened
 from greenroom.api.desk.schemas import ActionsCreate, ActionsDone, ExecCreate, ExecDone, Listing, Tree, Written
 from greenroom.api.desk.transport import while_asked, whole
-from greenroom.api.lease.access import Held, holds_lease
+from greenroom.api.lease.access import HeldLease, holds_lease
 from greenroom.api.recording.noting import NotingDep, Tail
 from greenroom.core.actions.plan import Size
 from greenroom.core.session.authorization import Act
@@ -32,7 +32,7 @@ async def act(
     request: Request,
     desks: DesksDep,
     noting: NotingDep,
-    held: Annotated[Held, holds_lease(Act.INPUT)],
+    held: Annotated[HeldLease, holds_lease(Act.INPUT)],
 ) -> Response:
     """Do these actions on the desktop, in their order until one fails; `results` has one entry for each.
 
@@ -54,7 +54,7 @@ async def act(
 async def get_desk_screenshot(
     desks: DesksDep,
     noting: NotingDep,
-    held: Annotated[Held, holds_lease(Act.SCREENSHOT)],
+    held: Annotated[HeldLease, holds_lease(Act.SCREENSHOT)],
     region: Annotated[Corners | None, Query(description="x1,y1,x2,y2; the second corner is outside")] = None,
     width: Side = None,
     height: Side = None,
@@ -85,7 +85,7 @@ async def run(
     desks: DesksDep,
     logs: Logs,
     noting: NotingDep,
-    held: Annotated[Held, holds_lease(Act.EXEC)],
+    held: Annotated[HeldLease, holds_lease(Act.EXEC)],
 ) -> ExecDone | StreamingResponse:
     """Run a command as the user of the session, in the environment of its desktop, and wait for its end.
 
@@ -118,7 +118,7 @@ async def get_file(
     request: Request,
     desks: DesksDep,
     noting: NotingDep,
-    held: Annotated[Held, holds_lease(Act.READ_FILES)],
+    held: Annotated[HeldLease, holds_lease(Act.READ_FILES)],
     listed: Annotated[Flag, Query(alias="list", description="the listing of a folder, as without")] = None,
     tar: Annotated[Flag, Query(description="a folder as a tar")] = None,
     watch: Annotated[Flag, Query(description="server-sent events of what changes below a folder")] = None,
@@ -128,7 +128,7 @@ async def get_file(
     Server-sent events of `watch` are `created`, `written` (complete), `deleted` with `{"path", "is_folder"}`, and
     `overflow`: more happened than could be noticed, so list again.
     """
-    wanted = inside.Wanted(path, listed=listed is not None, tar=tar is not None, watch=watch is not None)
+    wanted = inside.PathRequest(path, listed=listed is not None, tar=tar is not None, watch=watch is not None)
     reading = noting.read(held.lease, path, inside.read(desks, held.lease, wanted, request.headers))
     answer, source = await opened(request, reading)
     return await inside.file_handed_on(answer, source, is_watch=wanted.watch)
@@ -136,11 +136,11 @@ async def get_file(
 
 @inside_router.get("/leases/{lease_id}/files", response_model=Listing)
 async def list_home(
-    request: Request, desks: DesksDep, noting: NotingDep, held: Annotated[Held, holds_lease(Act.READ_FILES)]
+    request: Request, desks: DesksDep, noting: NotingDep, held: Annotated[HeldLease, holds_lease(Act.READ_FILES)]
 ) -> Response:
     """What lies in the home folder."""
     answer, source = await opened(
-        request, noting.read(held.lease, "", inside.read(desks, held.lease, inside.Wanted(""), {}))
+        request, noting.read(held.lease, "", inside.read(desks, held.lease, inside.PathRequest(""), {}))
     )
     return await inside.file_handed_on(answer, source, is_watch=False)
 
@@ -155,7 +155,7 @@ async def put_file(
     request: Request,
     desks: DesksDep,
     noting: NotingDep,
-    held: Annotated[Held, holds_lease(Act.WRITE_FILES)],
+    held: Annotated[HeldLease, holds_lease(Act.WRITE_FILES)],
     tar: Annotated[Flag, Query(description="unpack what comes into this folder")] = None,
 ) -> Written:
     """Write a file, with the folders above it; a file of this name is replaced once the new one is whole. A path with a
@@ -172,7 +172,7 @@ async def delete_file(
     request: Request,
     desks: DesksDep,
     noting: NotingDep,
-    held: Annotated[Held, holds_lease(Act.WRITE_FILES)],
+    held: Annotated[HeldLease, holds_lease(Act.WRITE_FILES)],
     recursive: Annotated[Flag, Query(description="also a folder that is not empty")] = None,
 ) -> None:
     """Delete a file or a folder."""
@@ -185,7 +185,7 @@ async def get_tree(
     request: Request,
     desks: DesksDep,
     noting: NotingDep,
-    held: Annotated[Held, holds_lease(Act.TREE)],
+    held: Annotated[HeldLease, holds_lease(Act.TREE)],
     ref: Annotated[str | None, Query(max_length=60, description="only what is below this element")] = None,
     depth: Annotated[int, Query(ge=0, le=60, description="levels below it")] = 60,
     most: Annotated[int, Query(alias="max", ge=1, le=1000, description="elements")] = 1000,

@@ -8,15 +8,15 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from greenroom.api.desk.answers import State, decoded, decoded_end, picture, unreadable_end
+from greenroom.api.desk.answers import ScreenState, decoded, decoded_end, picture, unreadable_end
 from greenroom.api.desk.schemas import ActionResult, ActionsDone
-from greenroom.api.desk.transport import Desk, Desks
+from greenroom.api.desk.transport import Desks, LeaseDesk
 from greenroom.core.actions import dialects
 from greenroom.core.actions import plan as action_plan
 from greenroom.core.actions.actions import Action, Button
 from greenroom.core.actions.plan import Size, plan, shown_at
 from greenroom.core.errors import Invalid
-from greenroom.db.lease.leases import Lease
+from greenroom.db.lease.leases import LeaseRow
 
 SLACK_S: Final = 20.0
 """Besides what steps take: the wait for other requests of the same lease, and the picture."""
@@ -36,7 +36,7 @@ _CHANGED: Final = 409
 class _Done(ActionsDone):
     """The answer of the session's page; its screen is so now."""
 
-    state: State
+    state: ScreenState
 
 
 class _Places(msgspec.Struct):
@@ -48,12 +48,12 @@ class _Places(msgspec.Struct):
 class _Changed(msgspec.Struct):
     """The screen is another than the steps were planned for; nothing was done."""
 
-    state: State
+    state: ScreenState
 
 
 async def act(
     desks: Desks,
-    lease: Lease,
+    lease: LeaseRow,
     actions: Sequence[object],
     *,
     screenshot: bool = False,
@@ -64,7 +64,7 @@ async def act(
 
     Raises:
         Invalid: one cannot be done; none was.
-        WrongState, Unavailable, Interrupted: as `Desks.of` and `Desk.request`.
+        WrongState, Unavailable, Interrupted: as `Desks.of` and `LeaseDesk.request`.
     """
     needed = dialects.refs_of(actions)
     read = [] if needed else dialects.parse(actions)
@@ -84,7 +84,7 @@ async def act(
 
 
 async def _located(
-    desks: Desks, desk: Desk, actions: Sequence[object], refs: list[str], display: Size | None
+    desks: Desks, desk: LeaseDesk, actions: Sequence[object], refs: list[str], display: Size | None
 ) -> list[object]:
     """The actions with the places of elements, as the client sees the screen."""
     answer = await desk.request("POST", "tree", json={"refs": refs})
@@ -104,7 +104,7 @@ def _middle(place: tuple[int, int, int, int]) -> tuple[int, int]:
 
 
 async def _carried_out(
-    desks: Desks, desk: Desk, actions: list[Action], *, screenshot: bool, display: Size | None
+    desks: Desks, desk: LeaseDesk, actions: list[Action], *, screenshot: bool, display: Size | None
 ) -> _Done:
     """Plan for the screen as it was last seen, and again where it has changed."""
     state = desks.seen.get(desk.session_id)
@@ -142,8 +142,8 @@ def _read(content: bytes, actions: int) -> _Done:
     return done
 
 
-async def _state(desk: Desk) -> State:
-    return decoded((await desk.request("GET", "state")).content, State)
+async def _state(desk: LeaseDesk) -> ScreenState:
+    return decoded((await desk.request("GET", "state")).content, ScreenState)
 
 
 def _wish(display: Size | None) -> dict[str, int]:
@@ -167,12 +167,12 @@ def _seconds_of(planned: list[list[action_plan.Step]]) -> float:
 
 def _seconds(step: action_plan.Step) -> float:
     match step:
-        case action_plan.Wait(seconds):
+        case action_plan.WaitStep(seconds):
             return seconds
         case action_plan.Type(text):
             foreign = sum(not character.isascii() for character in text)
             return len(text) / TYPED_PER_S + foreign / FOREIGN_PER_S
-        case action_plan.Open():
+        case action_plan.OpenAddress():
             return OPENED_S
         case _:
             return 0
@@ -180,7 +180,7 @@ def _seconds(step: action_plan.Step) -> float:
 
 async def screenshot(
     desks: Desks,
-    lease: Lease,
+    lease: LeaseRow,
     *,
     region: tuple[int, int, int, int] | None = None,
     width: int | None = None,
@@ -191,7 +191,7 @@ async def screenshot(
 
     Raises:
         Invalid: the region is not on the screen.
-        WrongState, Unavailable: as `Desks.of` and `Desk.request`.
+        WrongState, Unavailable: as `Desks.of` and `LeaseDesk.request`.
     """
     desk = await desks.of(lease)
     asked = {

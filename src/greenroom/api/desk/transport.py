@@ -18,7 +18,7 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 
 from greenroom.api.desk import answers
-from greenroom.api.desk.answers import Seen
+from greenroom.api.desk.answers import ScreenStateCache
 from greenroom.api.events import Hub, while_in
 from greenroom.core.errors import (
     Forbidden,
@@ -37,7 +37,7 @@ from greenroom.core.errors import (
 from greenroom.core.session.states import NOT_YET_RUNNING, OVER
 from greenroom.core.session.streams import OPEN
 from greenroom.db.database import Database
-from greenroom.db.lease.leases import Lease, LeasedSession, leased_session, session_to_reach
+from greenroom.db.lease.leases import LeasedSession, LeaseRow, leased_session, session_to_reach
 from greenroom.kit import outgoing
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets
@@ -87,14 +87,14 @@ class Desks:
         self._secrets = secrets
         self._config = config
         self._http: httpx.AsyncClient | None = None
-        self.seen = Seen()
+        self.seen = ScreenStateCache()
 
     async def close(self) -> None:
         """End its connections."""
         if self._http is not None:
             await self._http.aclose()
 
-    async def of(self, lease: Lease) -> Desk:
+    async def of(self, lease: LeaseRow) -> LeaseDesk:
         """The desk of a lease; a session that does not run yet is waited for.
 
         Raises:
@@ -109,9 +109,9 @@ class Desks:
         token = self._secrets.desk_token(lease.lease_id, session.auth_epoch)
         address = f"{_page_address(session, self._config)}{FOLDER}/"
         host = asked_as(session, self._config)
-        return Desk(self._client(), session.session_id, address, token, host=host, look=look)
+        return LeaseDesk(self._client(), session.session_id, address, token, host=host, look=look)
 
-    async def page_of(self, session_id: str, token: str) -> Desk:
+    async def page_of(self, session_id: str, token: str) -> LeaseDesk:
         """The whole page of a session, for who shows its connect token.
 
         Raises:
@@ -119,7 +119,7 @@ class Desks:
         """
         session = await session_to_reach(self._db, session_id)
         address, host = _page_address(session, self._config), asked_as(session, self._config)
-        return Desk(self._client(), session_id, address, token, by_cookie=True, host=host)
+        return LeaseDesk(self._client(), session_id, address, token, by_cookie=True, host=host)
 
     def _client(self) -> httpx.AsyncClient:
         """Made when it is first needed: reading the authorities takes some milliseconds."""
@@ -183,7 +183,7 @@ def asked_as(session: LeasedSession, config: ApiConfig) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class LeaseDesk:
     """The desk of one lease, as it can be reached now; made by `Desks.of` for one request. `look` finds its session as
     it is meanwhile; None = it is reached without a lease.
     """

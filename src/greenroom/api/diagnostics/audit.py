@@ -98,7 +98,7 @@ class _Kind:
     username: str | None = None
 
 
-class Refusals:
+class RefusalLog:
     """Log rows of refusals: the first of a kind at once, more within a minute as a count."""
 
     def __init__(self, logs: LogWriter) -> None:

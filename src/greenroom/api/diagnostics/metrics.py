@@ -30,7 +30,7 @@ _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 router = APIRouter()
 
 
-class Metrics(RoleMetrics):
+class RequestMetrics(RoleMetrics):
     """Counters of this process; `page()` adds those of the deployment."""
 
     def __init__(self) -> None:
@@ -112,10 +112,10 @@ def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-class Measured:
+class MeasuredRequests:
     """ASGI middleware that counts and times requests, by the template of their path."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: RequestMetrics) -> None:
         self._app = app
         self._metrics = metrics
 
@@ -155,11 +155,11 @@ def _template(scope: Scope) -> str:
     return prefix + own
 
 
-async def _metrics(request: Request) -> Metrics:
+async def _metrics(request: Request) -> RequestMetrics:
     return request.app.state.metrics
 
 
-ApiMetrics = Annotated[Metrics, Depends(_metrics)]
+ApiMetrics = Annotated[RequestMetrics, Depends(_metrics)]
 
 
 @router.get(METRICS_PATH, dependencies=[public_route("only on the api's own address")], include_in_schema=False)

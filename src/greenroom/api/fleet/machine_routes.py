@@ -22,9 +22,9 @@ from greenroom.api.fleet.machine_schemas import (
 from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires
 from greenroom.core.errors import Invalid, Refused
-from greenroom.core.events import Event, Topic
+from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.machines.demand import parse_hint, shown_hint
-from greenroom.core.fleet.machines.model import Move, Order, OrderState, PlaceOrder
+from greenroom.core.fleet.machines.model import MachineOrder, OrderState, OrderTransition, PlaceOrder
 from greenroom.core.fleet.machines.plan import plan
 from greenroom.core.fleet.machines.provider import (
     APPROVERS,
@@ -82,7 +82,7 @@ async def create_pool(
     async with db.transaction() as connection:
         pool_id = await machine_pools.insert_pool(connection, zone.zone_id, made)
     row = await machine_pools.find_pool(db, pool_id)
-    await db.notify(Event(Topic.MACHINES))
+    await db.notify(ChangeEvent(Topic.MACHINES))
     audit(logs, caller, LogCode.MACHINE_POOL_CREATED, row.name, after=_audited(row), zone_name=row.zone_name)
     return row
 
@@ -121,7 +121,7 @@ async def update_pool(
             raise Invalid("Stored secrets are not sent elsewhere: give the secrets of the new provider as well.")
         await machine_pools.update_pool(connection, before.machine_pool_id, after, has_new_secrets="secrets" in sent)
     row = await machine_pools.find_pool(db, before.machine_pool_id)
-    await db.notify(Event(Topic.MACHINES))
+    await db.notify(ChangeEvent(Topic.MACHINES))
     old, new = _audited(before), _audited(row)
     if "secrets" in sent:
         new["secrets"] = "entered anew"
@@ -158,7 +158,7 @@ async def delete_pool(db: Database, logs: LogWriter, caller: Caller, name: str) 
     row = await machine_pools.find_pool(db, name)
     async with db.transaction() as connection:
         await machine_pools.mark_deleted(connection, row.machine_pool_id)
-    await db.notify(Event(Topic.MACHINES))
+    await db.notify(ChangeEvent(Topic.MACHINES))
     audit(logs, caller, LogCode.MACHINE_POOL_DELETED, row.name, before=_audited(row), zone_name=row.zone_name)
 
 
@@ -180,13 +180,16 @@ async def preview(db: Database, name: str) -> MachinePreview:
     for action in made.actions:
         if isinstance(action, PlaceOrder) and action.machine_pool_id == row.machine_pool_id:
             actions.append(PlannedAction(action="order", machine=None, reason=action.reason))
-        elif isinstance(action, Move) and orders[action.machine_order_id].machine_pool_id == row.machine_pool_id:
+        elif (
+            isinstance(action, OrderTransition)
+            and orders[action.machine_order_id].machine_pool_id == row.machine_pool_id
+        ):
             actions += _move(action, orders[action.machine_order_id])
     sentence = next(r.sentence for r in made.reports if r.machine_pool_id == row.machine_pool_id)
     return MachinePreview(sentence=sentence, actions=actions)
 
 
-def _move(move: Move, order: Order) -> list[PlannedAction]:
+def _move(move: OrderTransition, order: MachineOrder) -> list[PlannedAction]:
     """What happens by itself, like a machine that has just joined, is no decision."""
     if move.to not in _VERBS or (move.to is OrderState.JOINED and order.state is not OrderState.DRAINING):
         return []

@@ -18,7 +18,7 @@ from greenroom.api.fleet.schemas import (
 )
 from greenroom.api.security import Caller
 from greenroom.core.errors import Forbidden, NotFound, found
-from greenroom.core.events import Event, Topic
+from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.addresses import foreign_hosts
 from greenroom.core.fleet.liveness import unattended
 from greenroom.core.log_codes import LogCode
@@ -99,7 +99,7 @@ async def update_manager(
     """Enable or disable a Manager; with a warning if nothing coordinates its zone then."""
     before = await find_manager(db, name)
     change = await managers.set_enabled(db, before.manager_id, body.enabled)
-    await db.notify(Event(Topic.MANAGERS))
+    await db.notify(ChangeEvent(Topic.MANAGERS))
     after = await find_manager(db, before.manager_id)
     old, new = {"enabled": before.enabled}, {"enabled": body.enabled}
     audit(logs, caller, LogCode.MANAGER_CHANGED, after.instance_id, before=old, after=new, zone_name=after.zone_name)
@@ -111,7 +111,7 @@ async def delete_manager(db: Database, logs: LogWriter, caller: Caller, name: st
     """Delete the record of a Manager; one that runs only with `force`."""
     manager = await find_manager(db, name)
     await managers.delete_manager(db, manager.manager_id, force=force)
-    await db.notify(Event(Topic.MANAGERS))
+    await db.notify(ChangeEvent(Topic.MANAGERS))
     zone = manager.zone_name
     audit(logs, caller, LogCode.MANAGER_DELETED, manager.instance_id, before={"zone_name": zone}, zone_name=zone)
 
@@ -150,7 +150,7 @@ async def update_zone(
         is_foreign = await _has_foreign_host(db, caller, body.sent(), values_of(ZoneSettings, before), config)
         await zones.update_zone(connection, replace(before, **body.sent()))
     after = await zones.get_zone(db, zone_id)
-    await db.notify(Event.zone(after.zone_key))
+    await db.notify(ChangeEvent.zone(after.zone_key))
     old, new = values_of(ZoneSettings, before), values_of(ZoneSettings, after)
     code = LogCode.ZONE_ADDRESSES_CHANGED if is_foreign else LogCode.ZONE_CHANGED
     audit(logs, caller, code, after.zone_name, before=old, after=new, zone_name=after.zone_name)

@@ -19,14 +19,14 @@ from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.access import groups
 from greenroom.db.database import Database
 from greenroom.db.fleet.views import read_ways
-from greenroom.db.launch.forecast import Offer, Workspace
+from greenroom.db.launch.forecast import Workspace, WorkspaceSupply
 from greenroom.db.launch.ledger import UserOfLauncher, read_launcher
 from greenroom.db.pool import configs
 from greenroom.kit.concurrency import Coalesced
 
 
 async def own_workspaces(
-    db: Database, offers: Coalesced[Offer], user_id: str, gateway_zone: str | None
+    db: Database, offers: Coalesced[WorkspaceSupply], user_id: str, gateway_zone: str | None
 ) -> list[LauncherImage]:
     """The workspaces of the user's groups by name; a launch would begin in the zone `gateway_zone`."""
     user = await read_launcher(db, user_id)
@@ -39,7 +39,7 @@ async def own_workspaces(
     ]
 
 
-async def targets_of(db: Database, offers: Coalesced[Offer], asked: Request) -> tuple[RoundTripTarget, ...]:
+async def targets_of(db: Database, offers: Coalesced[WorkspaceSupply], asked: Request) -> tuple[RoundTripTarget, ...]:
     """Where the browser of a user measures the way to each zone."""
     zones = (await offers.get()).supply.zones
     if len(zones) < 2:
@@ -55,7 +55,7 @@ async def targets_of(db: Database, offers: Coalesced[Offer], asked: Request) -> 
     return round_trip_targets(zones, current_zone_id(zones, request, may_choose=False), edges, host)
 
 
-def _prospect(workspace: Workspace, offer: Offer, user: UserOfLauncher, gateway_zone: str | None) -> Prospect:
+def _prospect(workspace: Workspace, offer: WorkspaceSupply, user: UserOfLauncher, gateway_zone: str | None) -> Prospect:
     image, supply = workspace.image, offer.supply
     facts = launch_facts(user, image)
     if refusal(facts.settings, leased=False, of_user=user.num_sessions) is not None:
@@ -83,17 +83,17 @@ def _shown(workspace: Workspace, found: Prospect) -> LauncherImage:
 
 
 @dataclass(frozen=True, slots=True)
-class Users:
+class SimilarUsers:
     """Users with the same groups: their number, and what is in force for them."""
 
     number: int
     facts: LaunchFacts
 
 
-async def plain_launches(db: Database, image: ImageFacts) -> list[Users]:
+async def plain_launches(db: Database, image: ImageFacts) -> list[SimilarUsers]:
     """The users who may use the workspace and log in, by their sets of groups."""
     by_id = {group.group_id: group for group in (await groups.list_groups(db)).rows}
-    found: list[Users] = []
+    found: list[SimilarUsers] = []
     for row in await configs.group_sets_of_image(db, image.image_id):
         members = [by_id[group_id] for group_id in row.group_ids if group_id in by_id]
         facts = LaunchFacts(
@@ -102,5 +102,5 @@ async def plain_launches(db: Database, image: ImageFacts) -> list[Users]:
             image_volume_mappings=image.volume_mappings,
             filters_disabled=image.filter_policy_force_disabled,
         )
-        found.append(Users(row.number, facts))
+        found.append(SimilarUsers(row.number, facts))
     return found

@@ -79,7 +79,7 @@ class Shortages:
         )
 
 
-class Repeats:
+class RepeatedRowFilter:
     """Limits repeated rows: a program that launches in vain must not drive other rows out of the log."""
 
     def __init__(self, window_s: float = WINDOW_S, later: Later = call_later) -> None:
@@ -102,7 +102,7 @@ class LaunchLog:
     def __init__(self, logs: LogWriter) -> None:
         self._logs = logs
         self._shortages = Shortages(logs)
-        self._repeats = Repeats()
+        self._repeats = RepeatedRowFilter()
 
     def succeeded(self, launch: Launch, got: PlacedSession, passed: Sequence[PassedOver]) -> None:
         """A session was assigned or created; each skipped pool has a row, so that every cold start is explained."""

@@ -14,11 +14,11 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
-from greenroom.api.diagnostics.metrics import Metrics
+from greenroom.api.diagnostics.metrics import RequestMetrics
 from greenroom.api.launch.log import LaunchLog
 from greenroom.api.security import Caller
 from greenroom.core.errors import Busy, Invalid, NoResources, NotFound, ProfileInUse
-from greenroom.core.launch.forecast import AT_ONCE, Pace, refusal, refused_step
+from greenroom.core.launch.forecast import AT_ONCE, LaunchPace, refusal, refused_step
 from greenroom.core.launch.request import Launch, LaunchRequest, RepeatedRequest, planned
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.launch_environment import launch_problem
@@ -34,16 +34,16 @@ from greenroom.sessions.launch import LaunchWriter, Search
 MOST_UNWRITTEN: Final = 10_000
 
 
-class Admission:
+class LaunchQueue:
     """The turns of one api. Users take turns, so that one with many launches delays another's by one of its own.
 
     Refused launches go to the ledger together: a statement each would be paid by those that are served.
     """
 
-    def __init__(self, db: Database, log: LaunchLog, metrics: Metrics) -> None:
+    def __init__(self, db: Database, log: LaunchLog, metrics: RequestMetrics) -> None:
         self._log = log
         self._metrics = metrics
-        self._pace = Pace()
+        self._pace = LaunchPace()
         self._turns = Turns(AT_ONCE, lambda waiting, _: self._pace.admit(waiting))
         self._refused = WaitingRows[FailedLaunch](
             db, FAILED_LAUNCHES, asdict, what="refused launches", most=MOST_UNWRITTEN
@@ -108,12 +108,12 @@ class LaunchResult:
 class Launcher:
     """Launches sessions for the two HTTP interfaces."""
 
-    def __init__(self, db: Database, secrets: Secrets, logs: LogWriter, metrics: Metrics | None = None) -> None:
+    def __init__(self, db: Database, secrets: Secrets, logs: LogWriter, metrics: RequestMetrics | None = None) -> None:
         self._db = db
         self._secrets = secrets
         self._log = LaunchLog(logs)
-        self._metrics = metrics or Metrics()
-        self._admission = Admission(db, self._log, self._metrics)
+        self._metrics = metrics or RequestMetrics()
+        self._admission = LaunchQueue(db, self._log, self._metrics)
 
     async def launch_for(self, caller: Caller, request: LaunchRequest) -> LaunchResult:
         """`launch`, but only callers who may see the Agents read in a refusal what is missing where."""

@@ -12,10 +12,10 @@ from greenroom.api.security import Caller, Declared, Requires
 from greenroom.api.session.authorized import asking_of, authorized, kind_of
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import NotFound, Unauthenticated
-from greenroom.core.session.authorization import TABLE, Act, Asking, Kind, watches
+from greenroom.core.session.authorization import TABLE, Act, Kind, SessionCaller, watches
 from greenroom.core.session.states import OVER
 from greenroom.db.database import Database
-from greenroom.db.lease.leases import Lease, get_lease
+from greenroom.db.lease.leases import LeaseRow, get_lease
 from greenroom.db.session.commands import mark_screenshot
 from greenroom.kit.secrets import Secrets
 
@@ -25,10 +25,10 @@ FOR_OTHERS: Final = "leases_create_for_others"
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldLease:
     """A lease on which a caller may do what the route declares; `caller` None = the program, by the lease's token."""
 
-    lease: Lease
+    lease: LeaseRow
     caller: Caller | None
 
 
@@ -46,7 +46,7 @@ class HoldsLease(Declared):
         self.codes = self._requires.codes
         self.one_of = self._requires.one_of
 
-    async def __call__(self, request: Request, lease_id: UUID) -> Held:
+    async def __call__(self, request: Request, lease_id: UUID) -> HeldLease:
         """Authenticate and authorize.
 
         Raises:
@@ -60,8 +60,8 @@ class HoldsLease(Declared):
         token = bearer_token(request)
         if token is not None:
             lease = await _by_token(request, str(lease_id), token)
-            await authorized(db, act, Asking(kind=Kind.PROGRAM), lease, held_by=lease.held_by)
-            return Held(lease, None)
+            await authorized(db, act, SessionCaller(kind=Kind.PROGRAM), lease, held_by=lease.held_by)
+            return HeldLease(lease, None)
         caller = await self._requires(request)
         lease = await get_lease(db, str(lease_id))
         asking = asking_of(caller, lease.user_id, kind_of(caller, lease.user_id, lease.key_id))
@@ -70,7 +70,7 @@ class HoldsLease(Declared):
             request.app.state.notes.note(caller, act, lease)
         if verdict.shown:
             await mark_screenshot(db, lease.session_id)
-        return Held(lease, caller)
+        return HeldLease(lease, caller)
 
 
 class ControlsLease(Requires):
@@ -93,7 +93,7 @@ def bearer_token(request: Request) -> str | None:
     return token.strip() if scheme.lower() == "bearer" else None
 
 
-async def lease_of_token(request: Request, token: str) -> Lease:
+async def lease_of_token(request: Request, token: str) -> LeaseRow:
     """The lease that a token opens; its id is in it.
 
     Raises:
@@ -103,7 +103,7 @@ async def lease_of_token(request: Request, token: str) -> Lease:
     return await _by_token(request, token.partition(".")[0], token)
 
 
-async def _by_token(request: Request, lease_id: str, token: str) -> Lease:
+async def _by_token(request: Request, lease_id: str, token: str) -> LeaseRow:
     secrets: Secrets = request.app.state.secrets
     try:
         lease = await get_lease(request.app.state.db, str(UUID(lease_id)))
@@ -115,11 +115,11 @@ async def _by_token(request: Request, lease_id: str, token: str) -> Lease:
     return lease
 
 
-def is_holder(caller: Caller, lease: Lease) -> bool:
+def is_holder(caller: Caller, lease: LeaseRow) -> bool:
     """Whether the lease was made with this API key, or its session is this user's."""
     return kind_of(caller, lease.user_id, lease.key_id) is not Kind.OTHER
 
 
 def holds_lease(act: Act) -> Any:
-    """Dependency of a route that does `act` on the session of one lease (`HoldsLease`); gives `Held`."""
+    """Dependency of a route that does `act` on the session of one lease (`HoldsLease`); gives `HeldLease`."""
     return Depends(HoldsLease(act))

@@ -19,21 +19,21 @@ import structlog
 from fastapi import Depends
 
 from greenroom.api.deps import Db, DesksDep, EventHub, Logs, SecretsDep, SettingsSnapshot
-from greenroom.api.desk.transport import Desk, Desks
+from greenroom.api.desk.transport import Desks, LeaseDesk
 from greenroom.api.events import RESYNC, Hub, while_so
 from greenroom.api.lease.schemas import ControlChangeView, ControlView
 from greenroom.api.security import Caller
 from greenroom.api.session.authorized import asking_of, kind_of
 from greenroom.core.errors import Forbidden, GreenroomError, NotFound, WrongState
-from greenroom.core.events import Event, Topic
+from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.lease import USER, Control, Person, expired, handed_back, taken, withdrawn
 from greenroom.core.log_codes import LogCode
-from greenroom.core.session.authorization import Act, Facts, Kind, decide
+from greenroom.core.session.authorization import Act, Kind, SessionFacts, decide
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.lease import controls
 from greenroom.db.lease.controls import Changed, Over
-from greenroom.db.lease.leases import Lease, get_lease
+from greenroom.db.lease.leases import LeaseRow, get_lease
 from greenroom.db.session import viewers
 from greenroom.kit.concurrency import one_item
 from greenroom.kit.secrets import Secrets
@@ -69,7 +69,7 @@ async def _controls(
 ControlsDep = Annotated[Controls, Depends(_controls)]
 
 
-async def person_of(db: Database, caller: Caller, lease: Lease) -> Person:
+async def person_of(db: Database, caller: Caller, lease: LeaseRow) -> Person:
     """Who asks, as the session's page knows them.
 
     Raises:
@@ -80,12 +80,12 @@ async def person_of(db: Database, caller: Caller, lease: Lease) -> Person:
     if kind is Kind.OTHER and caller.user_id:
         joined = await viewers.find_controlling(db, lease.session_id, caller.user_id)
         kind, viewer_id = (Kind.GUEST_CONTROL, joined) if joined is not None else (kind, "")
-    if decide(Act.CONTROL, asking_of(caller, lease.user_id, kind), Facts()).refused:
+    if decide(Act.CONTROL, asking_of(caller, lease.user_id, kind), SessionFacts()).refused:
         raise Forbidden(JOIN_FIRST)
     return Person(viewer=viewer_id, name=caller.name, owns=kind is not Kind.GUEST_CONTROL)
 
 
-async def take(parts: Controls, lease: Lease, person: Person, term: int | None) -> ControlView:
+async def take(parts: Controls, lease: LeaseRow, person: Person, term: int | None) -> ControlView:
     """Give a person control, or with the term they have, let them keep it.
 
     Raises:
@@ -109,7 +109,7 @@ async def take(parts: Controls, lease: Lease, person: Person, term: int | None) 
     return await view(parts, lease)
 
 
-async def hand_back(parts: Controls, lease: Lease, person: Person, term: int | None) -> ControlView:
+async def hand_back(parts: Controls, lease: LeaseRow, person: Person, term: int | None) -> ControlView:
     """Give control to the program; doing so again is a success.
 
     Raises:
@@ -125,7 +125,7 @@ async def hand_back(parts: Controls, lease: Lease, person: Person, term: int | N
     return await view(parts, lease)
 
 
-async def _order(parts: Controls, desk: Desk, lease: Lease, control: Control) -> None:
+async def _order(parts: Controls, desk: LeaseDesk, lease: LeaseRow, control: Control) -> None:
     credential = parts.secrets.decrypt(await controls.read_credential(parts.db, lease.session_id))
     order = {"term": control.term, "viewer": control.viewer, "name": control.name, "lasts_s": parts.away_s}
     content = msgspec.json.encode(order)
@@ -136,14 +136,14 @@ async def _order(parts: Controls, desk: Desk, lease: Lease, control: Control) ->
         raise WrongState("The image of this session is older than this api: it cannot be taken over.") from error
 
 
-async def _undo(db: Database, lease: Lease, control: Control, said: str) -> None:
+async def _undo(db: Database, lease: LeaseRow, control: Control, said: str) -> None:
     def decide(last: Control, _now: datetime) -> Control:
         return Control(term=last.term + 1) if last.term == control.term else last
 
     await controls.change_control(db, lease.lease_id, decide, said)
 
 
-async def _announce(parts: Controls, lease: Lease, changed: Changed, said: str, code: LogCode) -> None:
+async def _announce(parts: Controls, lease: LeaseRow, changed: Changed, said: str, code: LogCode) -> None:
     if changed.before.term == changed.after.term:
         return
     from_person = f" from {changed.before.name}" if changed.before.viewer and changed.after.viewer else ""
@@ -156,10 +156,10 @@ async def _announce(parts: Controls, lease: Lease, changed: Changed, said: str, 
         details={"lease_id": lease.lease_id, "term": changed.after.term},
         pressing=True,
     )
-    await parts.db.notify(Event.session(lease.session_id))
+    await parts.db.notify(ChangeEvent.session(lease.session_id))
 
 
-async def view(parts: Controls, lease: Lease, *, wait_s: float = 0) -> ControlView:
+async def view(parts: Controls, lease: LeaseRow, *, wait_s: float = 0) -> ControlView:
     """The control of a lease; waits at most so long until it is the program's."""
 
     def is_held(found: Control) -> bool:

@@ -16,13 +16,13 @@ from greenroom.core.web_filter import FilterPolicy, Narrowing, domains, narrowed
 from greenroom.db import named_secrets
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.lease.leases import Lease
+from greenroom.db.lease.leases import LeaseRow
 from greenroom.db.workspace import filter_policies
 from greenroom.db.workspace.images import get_image
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LeaseSubject:
     """Whose session it is, of which workspace; the same `idempotency_key` means the same lease."""
 
     user_id: str
@@ -31,14 +31,14 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class SessionEgress:
     """The `filter_policy` of a session, None = the one in force; and the secrets it adds, by name."""
 
     filter_policy: str | None = None
     secrets: tuple[str, ...] = ()
 
 
-async def chosen(keeping: Keeping, caller: Caller, place: Place, options: LeaseOptions) -> Reach:
+async def chosen(keeping: Keeping, caller: Caller, place: LeaseSubject, options: LeaseOptions) -> SessionEgress:
     """What a lease asks for.
 
     Raises:
@@ -47,7 +47,7 @@ async def chosen(keeping: Keeping, caller: Caller, place: Place, options: LeaseO
     if options.egress is None:
         if options.secrets:
             raise Invalid("A lease with secrets says in options.egress what it reaches, their hosts included.")
-        return Reach()
+        return SessionEgress()
     present = await _in_force(keeping.db, place)
     narrowing = Narrowing(
         wanted=domains(_domains(options.egress)), narrows=present.filter_policy_id if present else None
@@ -56,14 +56,14 @@ async def chosen(keeping: Keeping, caller: Caller, place: Place, options: LeaseO
     if options.secrets:
         return await _with_secrets(keeping, caller, place, options, policy, narrowing=narrowing)
     await filter_policies.keep_policy_of_leases(keeping.db, policy, narrowing)
-    return Reach(policy.filter_policy_id)
+    return SessionEgress(policy.filter_policy_id)
 
 
 def _domains(egress: Literal["none"] | Egress) -> list[str]:
     return [] if egress == "none" else egress.allow
 
 
-async def _in_force(db: Database, place: Place) -> FilterPolicy | None:
+async def _in_force(db: Database, place: LeaseSubject) -> FilterPolicy | None:
     image = await get_image(db, place.image_id)
     of_groups = (await settings_of(db, place.user_id))["web_filter_policy"].value or None
     in_force = policy_in_force(image.filter_policy_id, of_groups, force_disabled=image.filter_policy_force_disabled)
@@ -73,12 +73,12 @@ async def _in_force(db: Database, place: Place) -> FilterPolicy | None:
 async def _with_secrets(
     keeping: Keeping,
     caller: Caller,
-    place: Place,
+    place: LeaseSubject,
     options: LeaseOptions,
     policy: FilterPolicy,
     *,
     narrowing: Narrowing,
-) -> Reach:
+) -> SessionEgress:
     granted = await secret_service.of_lease(keeping, caller, options.secrets)
     zone_id = str(options.zone_id) if options.zone_id else None
     if not await named_secrets.can_be_added(keeping.db, zone_id):
@@ -86,10 +86,10 @@ async def _with_secrets(
     own = await secret_service.own_policy(
         keeping.db, policy, narrowing, granted, user_id=place.user_id, idempotency_key=place.idempotency_key
     )
-    return Reach(own.filter_policy_id, tuple(one.name for one in granted))
+    return SessionEgress(own.filter_policy_id, tuple(one.name for one in granted))
 
 
-def say_granted(logs: LogWriter, caller: Caller, lease: Lease, reach: Reach) -> None:
+def say_granted(logs: LogWriter, caller: Caller, lease: LeaseRow, reach: SessionEgress) -> None:
     """A log row for the secrets of a lease."""
     if not reach.secrets:
         return

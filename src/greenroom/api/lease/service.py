@@ -20,7 +20,7 @@ from greenroom.api.events import RESYNC, Hub, Subscriber, while_in
 from greenroom.api.launch.service import Launcher, LaunchRequest
 from greenroom.api.lease import egress
 from greenroom.api.lease.access import FOR_OTHERS, is_holder
-from greenroom.api.lease.egress import Place, Reach
+from greenroom.api.lease.egress import LeaseSubject, SessionEgress
 from greenroom.api.lease.schemas import LeaseCreate, LeaseGranted, LeaseOptions, LeaseUrls, LeaseView
 from greenroom.api.secret.service import Keeping
 from greenroom.api.security import Caller
@@ -38,8 +38,8 @@ from greenroom.core.errors import (
     WrongState,
 )
 from greenroom.core.installation import Installation
-from greenroom.core.lease import FREED_BY, Limits, NewLease, refusal
-from greenroom.core.session.authorization import Act, Asking, Facts, Kind, decide
+from greenroom.core.lease import FREED_BY, LeaseLimits, NewLease, refusal
+from greenroom.core.session.authorization import Act, Kind, SessionCaller, SessionFacts, decide
 from greenroom.core.session.deadlines import clocks_of, lease_clocks
 from greenroom.core.session.states import NOT_YET_RUNNING
 from greenroom.db.access.credentials import find_key
@@ -47,7 +47,7 @@ from greenroom.db.access.users import find_user, get_user
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.lease import leases
-from greenroom.db.lease.leases import Lease
+from greenroom.db.lease.leases import LeaseRow
 from greenroom.db.session import views
 from greenroom.db.session.views import Session, SessionFilter
 from greenroom.db.workspace.images import find_image, names_of_images
@@ -112,7 +112,7 @@ async def create(
     if image_id is None:
         raise await _no_workspace(leasing.db, body.workspace, user_id)
     now = datetime.now(UTC)
-    limits = Limits(
+    limits = LeaseLimits(
         created=now,
         max_days=leasing.installation.max_lease_days,
         max_lease_s=caller.max_lease_s,
@@ -120,7 +120,10 @@ async def create(
     )
     limits.require(body.seconds, now)
     options = body.options or LeaseOptions()
-    keeping, place = Keeping(leasing.db, leasing.logs, leasing.secrets), Place(user_id, image_id, idempotency_key)
+    keeping, place = (
+        Keeping(leasing.db, leasing.logs, leasing.secrets),
+        LeaseSubject(user_id, image_id, idempotency_key),
+    )
     reach = await egress.chosen(keeping, caller, place, options)
     request = LaunchRequest(
         user_id=user_id,
@@ -189,8 +192,8 @@ async def _require_valid_key(leasing: Leasing, key_id: str, session: Session) ->
 
 
 async def _launch_in_time(
-    leasing: Leasing, caller: Caller, request: LaunchRequest, body: LeaseCreate, reach: Reach
-) -> tuple[Lease, Session]:
+    leasing: Leasing, caller: Caller, request: LaunchRequest, body: LeaseCreate, reach: SessionEgress
+) -> tuple[LeaseRow, Session]:
     """`_launch`. While a limit of leases is reached, wait for `wait_s` until there is room under it, and try again.
 
     Raises:
@@ -234,8 +237,8 @@ async def until_freed(subscriber: Subscriber, end_s: float) -> None:
 
 
 async def _launch(
-    leasing: Leasing, caller: Caller, request: LaunchRequest, body: LeaseCreate, reach: Reach
-) -> tuple[Lease, Session]:
+    leasing: Leasing, caller: Caller, request: LaunchRequest, body: LeaseCreate, reach: SessionEgress
+) -> tuple[LeaseRow, Session]:
     """Launch the session with its lease; for a repeated request the first one's."""
     reservation_id = None
     if caller.key_id and caller.max_leases is not None:
@@ -271,7 +274,7 @@ async def _launch(
     return await _first(leasing, caller, launched.session_id)
 
 
-async def _first(leasing: Leasing, caller: Caller, session_id: str) -> tuple[Lease, Session]:
+async def _first(leasing: Leasing, caller: Caller, session_id: str) -> tuple[LeaseRow, Session]:
     """The lease that the first of equal requests made, for those who hold it.
 
     Raises:
@@ -296,12 +299,15 @@ async def granted_to(leasing: Leasing, caller: Caller, lease_ids: Iterable[UUID]
     return {lease.lease_id: lease for lease in granted}
 
 
-def _granted(leasing: Leasing, lease: Lease, session: Session) -> LeaseGranted:
+def _granted(leasing: Leasing, lease: LeaseRow, session: Session) -> LeaseGranted:
     """A lease with its token and addresses, for its holder."""
     stream, token = stream_url_of(session, leasing.streams), token_of(session, leasing.secrets)
     of_lease = leasing.secrets.lease_token(lease.lease_id, lease.auth_epoch)
     by_token = f"{stream}lease/{of_lease}/" if stream else ""
-    program, facts = Asking(kind=Kind.PROGRAM), Facts(permitted=lease.permissions, must_record=lease.must_record)
+    program, facts = (
+        SessionCaller(kind=Kind.PROGRAM),
+        SessionFacts(permitted=lease.permissions, must_record=lease.must_record),
+    )
     open_to_it = {act for act in BY_TOKEN if by_token and not decide(act, program, facts).refused}
     driven = {one.name: by_token + one.folder for one in session.services if one.name in open_to_it}
     live = f"{leasing.streams.page_origin}/watch/{lease.lease_id}"
@@ -322,14 +328,14 @@ def _granted(leasing: Leasing, lease: Lease, session: Session) -> LeaseGranted:
     )
 
 
-async def extend(leasing: Leasing, lease: Lease, seconds: int) -> None:
+async def extend(leasing: Leasing, lease: LeaseRow, seconds: int) -> None:
     """Move the deadline to so long from now.
 
     Raises:
         Invalid: its user's sessions, leases of its API key, or any lease may not last so long.
         WrongState: it is over.
     """
-    limits = Limits(
+    limits = LeaseLimits(
         created=lease.created,
         max_days=leasing.installation.max_lease_days,
         max_lease_s=lease.max_lease_s,
@@ -348,7 +354,7 @@ async def extend(leasing: Leasing, lease: Lease, seconds: int) -> None:
     raise WrongState(f"The lease is over: its session is {now.status}.")
 
 
-async def release(leasing: Leasing, lease: Lease) -> None:
+async def release(leasing: Leasing, lease: LeaseRow) -> None:
     """End a lease and its session, which is destroyed; doing so again is a success."""
     session = await views.get_session(leasing.db, lease.session_id)
     await service.destroy(leasing.db, leasing.logs, session, "its lease was released")

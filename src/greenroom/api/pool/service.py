@@ -24,10 +24,10 @@ from greenroom.api.pool.schemas import (
 from greenroom.api.security import Caller
 from greenroom.core.access.group_settings import permissions_of, resolve
 from greenroom.core.errors import Invalid, NotFound
-from greenroom.core.events import Event
+from greenroom.core.events import ChangeEvent
 from greenroom.core.launch.compatibility import Violation, differing, violations
 from greenroom.core.launch.forecast import first_serving, simulate_launch
-from greenroom.core.launch.plan import Attempt, LaunchZone, Miss, plan_launch, pool_miss
+from greenroom.core.launch.plan import LaunchAttempt, LaunchZone, Miss, plan_launch, pool_miss
 from greenroom.core.launch.request import LaunchSnapshot, launch_facts
 from greenroom.core.lease import most_of_user
 from greenroom.core.log_codes import LogCode
@@ -45,7 +45,7 @@ from greenroom.db.launch.claims import read_contents
 from greenroom.db.pool import configs as db_configs
 from greenroom.db.pool import history as db_history
 from greenroom.db.pool.configs import StagingConfig
-from greenroom.db.pool.history import History, MissReason
+from greenroom.db.pool.history import History, PoolMissReason
 from greenroom.db.rows import values_of
 from greenroom.db.session import sessions
 from greenroom.db.workspace import images
@@ -173,7 +173,7 @@ async def delete(db: Database, logs: LogWriter, caller: Caller, staging_config_i
         await db_configs.lock_config(connection, staging_config_id)
         await db_configs.mark_deleted(connection, staging_config_id)
         agents = await sessions.delete_pool(connection, staging_config_id, "Its staging config was deleted.")
-    await db.notify(*_events(config), *(Event.agent(agent_id) for agent_id in agents))
+    await db.notify(*_events(config), *(ChangeEvent.agent(agent_id) for agent_id in agents))
     audit(logs, caller, LogCode.STAGING_CONFIG_DELETED, title(config), before=values_of(ConfigFields, config))
 
 
@@ -194,8 +194,8 @@ async def _announced(db: Database, staging_config_id: str) -> StagingConfig:
     return config
 
 
-def _events(config: StagingConfig) -> list[Event]:
-    return [Event.staging(config.staging_config_id), Event.zone(config.zone_key)]
+def _events(config: StagingConfig) -> list[ChangeEvent]:
+    return [ChangeEvent.staging(config.staging_config_id), ChangeEvent.zone(config.zone_key)]
 
 
 async def history(db: Database, staging_config_id: str, *, limit: int, with_users: bool) -> StagingHistoryView:
@@ -218,7 +218,7 @@ async def history(db: Database, staging_config_id: str, *, limit: int, with_user
     return StagingHistoryView(staging_config_id=UUID(staging_config_id), **values_of(History, found))
 
 
-Reason = TypeVar("Reason", bound=MissReason)
+Reason = TypeVar("Reason", bound=PoolMissReason)
 
 
 def _without_output(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
@@ -280,7 +280,7 @@ def _served_before(zone: LaunchZone) -> Miss:
     return Miss("served_elsewhere", f"A staged session of zone {zone.zone_name} comes first in the order of zones.")
 
 
-async def _pool_miss(db: Database, user_id: str, attempt: Attempt, image: ImageFacts) -> Miss | None:
+async def _pool_miss(db: Database, user_id: str, attempt: LaunchAttempt, image: ImageFacts) -> Miss | None:
     """Why a claim on the attempt's pool would fail now; None = it would succeed."""
     if attempt.pool is None:
         raise AssertionError("only attempts with a pool are asked about")

@@ -17,9 +17,9 @@ from greenroom.api.session.authorized import asking_of, kind_of
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import NotFound
 from greenroom.core.log_codes import LogCode
-from greenroom.core.session.authorization import Act, Facts, Kind, decide
+from greenroom.core.session.authorization import Act, Kind, SessionFacts, decide
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.recordings import Recording, get_recording
+from greenroom.db.recordings import LeaseRecording, get_recording
 
 VIEW: Final = "recordings_view"
 VIEWED_S: Final = 600.0
@@ -36,7 +36,7 @@ class SeesRecording(Declared):
         self.codes = self._requires.codes
         self.one_of = self._requires.one_of
 
-    async def __call__(self, request: Request, lease_id: UUID) -> Recording:
+    async def __call__(self, request: Request, lease_id: UUID) -> LeaseRecording:
         """Authenticate and authorize.
 
         Raises:
@@ -46,7 +46,7 @@ class SeesRecording(Declared):
         caller = await self._requires(request)
         recording = await get_recording(request.app.state.db, str(lease_id))
         kind = kind_of(caller, recording.user_id, recording.key_id)
-        verdict = decide(Act.SEE_RECORDING, asking_of(caller, recording.user_id, kind), Facts())
+        verdict = decide(Act.SEE_RECORDING, asking_of(caller, recording.user_id, kind), SessionFacts())
         if verdict.refused:
             raise NotFound(f"There is no recording of lease {lease_id}; it may have been deleted.")
         if kind is Kind.OTHER:
@@ -54,7 +54,7 @@ class SeesRecording(Declared):
         return recording
 
 
-def is_own(caller: Caller, recording: Recording) -> bool:
+def is_own(caller: Caller, recording: LeaseRecording) -> bool:
     """Whether the lease was held by this API key, or its session was this user's."""
     return kind_of(caller, recording.user_id, recording.key_id) is not Kind.OTHER
 
@@ -66,7 +66,7 @@ class Viewed:
         self._logs = logs
         self._looked: dict[tuple[str, str], float] = {}
 
-    def note(self, caller: Caller, recording: Recording) -> None:
+    def note(self, caller: Caller, recording: LeaseRecording) -> None:
         """Write a row, unless there was one a short time ago."""
         now_s, who = time.monotonic(), (caller.name, recording.lease_id)
         if now_s - self._looked.get(who, float("-inf")) < VIEWED_S:
@@ -76,7 +76,7 @@ class Viewed:
         write(self._logs, LogCode.RECORDING_VIEWED, f"{caller.name} looks at", recording)
 
 
-def write(logs: LogWriter, code: LogCode, words: str, recording: Recording) -> None:
+def write(logs: LogWriter, code: LogCode, words: str, recording: LeaseRecording) -> None:
     """A row about another's recording, stored before it is shown."""
     logs.write(
         code,
@@ -90,5 +90,5 @@ def write(logs: LogWriter, code: LogCode, words: str, recording: Recording) -> N
 
 
 def sees_recording() -> Any:
-    """Dependency of a route about one recording (`SeesRecording`); gives the `Recording`."""
+    """Dependency of a route about one recording (`SeesRecording`); gives the `LeaseRecording`."""
     return Depends(SeesRecording())

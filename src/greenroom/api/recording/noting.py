@@ -18,10 +18,10 @@ from greenroom.api.desk.schemas import ActionResult, ActionsCreate, ActionsDone,
 from greenroom.api.desk.transport import Desks
 from greenroom.api.recording.recorder import Note, Recorder
 from greenroom.core.recording.rows import (
-    Asked,
-    Outcome,
+    ActionOutcome,
     Picture,
-    Row,
+    RecordedRequest,
+    RecordingRow,
     changes_screen,
     picture_of,
     row_of_command,
@@ -30,7 +30,7 @@ from greenroom.core.recording.rows import (
     row_of_screenshot,
     rows_of_actions,
 )
-from greenroom.db.lease.leases import Lease
+from greenroom.db.lease.leases import LeaseRow
 
 T = TypeVar("T")
 _TAIL_BYTES: Final = 4096
@@ -44,7 +44,7 @@ class Noting:
     desks: Desks
     request: Request
 
-    async def actions(self, lease: Lease, body: ActionsCreate, work: Awaitable[ActionsDone]) -> ActionsDone:
+    async def actions(self, lease: LeaseRow, body: ActionsCreate, work: Awaitable[ActionsDone]) -> ActionsDone:
         """Actions; the picture of the last one is that of the answer, or taken after it."""
         with self.recorder.noting(lease, self.request) as note:
             acted: list[ActionsDone] = []
@@ -55,15 +55,15 @@ class Noting:
                 self._expect(lease, note, body, done)
             return done
 
-    def _expect(self, lease: Lease, note: Note, body: ActionsCreate, done: ActionsDone) -> None:
+    def _expect(self, lease: LeaseRow, note: Note, body: ActionsCreate, done: ActionsDone) -> None:
         if lease.record == "pictures":
             note.look = changes_screen(body.actions)
             pictures = [one.screenshot for one in (*done.results, done) if one.screenshot]
             note.size_bytes = sum(map(len, pictures))
 
     def _rows_of_actions(
-        self, lease: Lease, asked: Asked, body: ActionsCreate, acted: Sequence[ActionsDone]
-    ) -> list[Row]:
+        self, lease: LeaseRow, asked: RecordedRequest, body: ActionsCreate, acted: Sequence[ActionsDone]
+    ) -> list[RecordingRow]:
         seen = self.desks.seen.get(lease.session_id)
         screen = (seen.width, seen.height) if seen is not None else None
         if body.display is not None:
@@ -76,7 +76,7 @@ class Noting:
             rows[-1] = replace(rows[-1], picture=last)
         return rows
 
-    async def screenshot(self, lease: Lease, work: Awaitable[bytes]) -> bytes:
+    async def screenshot(self, lease: LeaseRow, work: Awaitable[bytes]) -> bytes:
         """The program looks; what it saw is the picture."""
         with self.recorder.noting(lease, self.request) as note:
             seen: list[bytes] = []
@@ -87,7 +87,7 @@ class Noting:
                 note.size_bytes = len(data)
             return data
 
-    async def command(self, lease: Lease, body: ExecCreate, work: Awaitable[ExecDone]) -> ExecDone:
+    async def command(self, lease: LeaseRow, body: ExecCreate, work: Awaitable[ExecDone]) -> ExecDone:
         """A command, until its end."""
         with self.recorder.noting(lease, self.request) as note:
             ended: list[ExecDone] = []
@@ -97,26 +97,28 @@ class Noting:
             return ended[0]
 
     def stream(
-        self, lease: Lease, body: ExecCreate, running: AbstractAsyncContextManager[T], tail: Tail
+        self, lease: LeaseRow, body: ExecCreate, running: AbstractAsyncContextManager[T], tail: Tail
     ) -> AbstractAsyncContextManager[T]:
         """A command whose output is handed on; `tail` keeps how it ended."""
 
-        def make(asked: Asked) -> list[Row]:
+        def make(asked: RecordedRequest) -> list[RecordingRow]:
             return [_row_of_command(asked, body, tail.exit_code)]
 
         return self.recorder.around(lease, self.request, make, running, look=True)
 
-    def read(self, lease: Lease, path: str, opened: AbstractAsyncContextManager[T]) -> AbstractAsyncContextManager[T]:
+    def read(
+        self, lease: LeaseRow, path: str, opened: AbstractAsyncContextManager[T]
+    ) -> AbstractAsyncContextManager[T]:
         """A file or folder that is handed on."""
         return self.recorder.around(lease, self.request, lambda asked: [row_of_file(asked, "read", path)], opened)
 
-    async def file(self, lease: Lease, verb: str, path: str, work: Awaitable[T]) -> T:
+    async def file(self, lease: LeaseRow, verb: str, path: str, work: Awaitable[T]) -> T:
         """A file is written or deleted."""
         with self.recorder.noting(lease, self.request) as note:
             note.make = lambda asked: [row_of_file(asked, verb, path)]
             return await work
 
-    async def elements(self, lease: Lease, work: Awaitable[T]) -> T:
+    async def elements(self, lease: LeaseRow, work: Awaitable[T]) -> T:
         """The tree is read."""
         with self.recorder.noting(lease, self.request) as note:
             note.make = lambda asked: [row_of_elements(asked)]
@@ -141,13 +143,13 @@ class Tail:
         return code if isinstance(code, int) else None
 
 
-def _row_of_command(asked: Asked, body: ExecCreate, exit_code: int | None) -> Row:
+def _row_of_command(asked: RecordedRequest, body: ExecCreate, exit_code: int | None) -> RecordingRow:
     return row_of_command(asked, body.command, list(body.env), exit_code)
 
 
-def _outcome(result: ActionResult, *, with_picture: bool) -> Outcome:
+def _outcome(result: ActionResult, *, with_picture: bool) -> ActionOutcome:
     picture = _picture(result.screenshot) if with_picture else None
-    return Outcome(done=result.done, error=result.error, ms=result.ms, picture=picture)
+    return ActionOutcome(done=result.done, error=result.error, ms=result.ms, picture=picture)
 
 
 def _picture(text: str | None) -> Picture | None:

@@ -23,12 +23,21 @@ from greenroom.api.installation import Snapshot
 from greenroom.core.errors import GreenroomError, Unavailable
 from greenroom.core.log_codes import LogCode
 from greenroom.core.recording import rows as recording_rows
-from greenroom.core.recording.rows import ENDED_BY_CLIENT, Asked, Fitted, Picture, Room, Row, picture_of, row_of_gap
+from greenroom.core.recording.rows import (
+    ENDED_BY_CLIENT,
+    Fitted,
+    Picture,
+    RecordedRequest,
+    RecordingRow,
+    RecordingSpace,
+    picture_of,
+    row_of_gap,
+)
 from greenroom.db import recordings
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.lease.controls import read_control
-from greenroom.db.lease.leases import Lease
+from greenroom.db.lease.leases import LeaseRow
 from greenroom.db.recordings import Stored, Used
 
 log = structlog.get_logger(__name__)
@@ -59,7 +68,7 @@ LOST: Final = "more came than could be written, or writing failed"
 NO_PNG: Final = "the session gave none"
 
 
-def _nothing(_: Asked) -> list[Row]:
+def _nothing(_: RecordedRequest) -> list[RecordingRow]:
     return []
 
 
@@ -69,13 +78,13 @@ class Note:
     if the last row has none. `size_bytes` are those of the pictures in it.
     """
 
-    make: Callable[[Asked], list[Row]] = _nothing
+    make: Callable[[RecordedRequest], list[RecordingRow]] = _nothing
     look: bool = False
     size_bytes: int = 0
-    asked: Asked | None = None
+    asked: RecordedRequest | None = None
     crowded: bool = False
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[RecordingRow]:
         made = [] if self.asked is None else self.make(self.asked)
         if not self.crowded:
             return made
@@ -84,7 +93,7 @@ class Note:
 
 @dataclass(slots=True)
 class _Lane:
-    lease: Lease
+    lease: LeaseRow
     under_way: int = 0
     waiting: list[Note] = field(default_factory=list[Note])
     missing: int = 0
@@ -119,7 +128,7 @@ class Recorder:
         self.counts = Counts()
 
     @contextmanager
-    def noting(self, lease: Lease, request: Request) -> Generator[Note]:
+    def noting(self, lease: LeaseRow, request: Request) -> Generator[Note]:
         """Keep what becomes of a request of this lease, if it is recorded; errors go through."""
         note = Note()
         if lease.record == "none":
@@ -143,7 +152,7 @@ class Recorder:
         finally:
             lane.under_way -= 1
             caller = getattr(request.state, "caller", None)
-            note.asked = Asked(
+            note.asked = RecordedRequest(
                 began=began,
                 duration_ms=(time.perf_counter() - began_s) * 1000,
                 who="" if caller is None else caller.name,
@@ -156,9 +165,9 @@ class Recorder:
     @asynccontextmanager
     async def around(
         self,
-        lease: Lease,
+        lease: LeaseRow,
         request: Request,
-        make: Callable[[Asked], list[Row]],
+        make: Callable[[RecordedRequest], list[RecordingRow]],
         inner: AbstractAsyncContextManager[T],
         *,
         look: bool = False,
@@ -227,9 +236,9 @@ class Recorder:
             if not (lane.under_way or lane.missing):
                 self._lanes.pop(lane.lease.lease_id, None)
 
-    async def _rows(self, lane: _Lane, notes: list[Note]) -> list[Row]:
+    async def _rows(self, lane: _Lane, notes: list[Note]) -> list[RecordingRow]:
         """The rows of requests, the last one with a picture taken now, where one belongs to it."""
-        rows: list[Row] = []
+        rows: list[RecordingRow] = []
         for note in notes:
             made = note.rows()
             if made and note.look and lane.lease.record == "pictures" and _wants_picture(made[-1]):
@@ -238,7 +247,7 @@ class Recorder:
             rows += made
         return rows
 
-    async def _looked(self, lane: _Lane, row: Row) -> Row:
+    async def _looked(self, lane: _Lane, row: RecordingRow) -> RecordingRow:
         try:
             picture = await self._picture(lane.lease)
         except GreenroomError as error:
@@ -247,7 +256,7 @@ class Recorder:
             return replace(row, left_out=HURRY)  # it shows what the program did afterwards
         return replace(row, picture=picture, left_out=None if picture else NO_PNG)
 
-    async def _picture(self, lease: Lease) -> Picture | None:
+    async def _picture(self, lease: LeaseRow) -> Picture | None:
         """The screen as it is now; scaled if it is large, but else as programs see it, which costs the session least.
 
         Raises:
@@ -260,7 +269,7 @@ class Recorder:
         params = {"width": recording_rows.WIDEST} if is_wide else None
         return picture_of((await desk.request("GET", "screenshot", params=params, timeout_s=PICTURE_S)).content)
 
-    async def _write(self, lane: _Lane, rows: list[Row]) -> None:
+    async def _write(self, lane: _Lane, rows: list[RecordingRow]) -> None:
         """Write rows, also when the database is away for a while.
 
         Raises:
@@ -280,7 +289,7 @@ class Recorder:
                 self._count(fits)
             return
 
-    async def _written(self, lease_id: str, rows: list[Row]) -> Fitted | None:
+    async def _written(self, lease_id: str, rows: list[RecordingRow]) -> Fitted | None:
         held = False
         if any(row.picture is not None for row in rows):
             held = (await read_control(self._db, lease_id)).holder == "person"
@@ -290,7 +299,7 @@ class Recorder:
         settings = self._snapshot.installation
 
         def fit(used: Used) -> Fitted:
-            room = Room(
+            room = RecordingSpace(
                 rows=used.rows,
                 picture_bytes=used.picture_bytes,
                 all_bytes=self._stored.all_bytes,
@@ -323,5 +332,5 @@ class Recorder:
         self.counts.pictures_left_out += fits.pictures_left_out
 
 
-def _wants_picture(row: Row) -> bool:
+def _wants_picture(row: RecordingRow) -> bool:
     return row.picture is None and row.left_out is None and row.code in (None, "not-done", "failed")

@@ -23,14 +23,21 @@ from greenroom.api.security import Caller, requires_one_of
 from greenroom.api.session.authorized import acts
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import NotFound, WrongState
-from greenroom.core.listing import Order
+from greenroom.core.listing import SortOrder
 from greenroom.core.log_codes import LogCode
 from greenroom.core.recording.described import Mode
 from greenroom.core.session.authorization import Act
 from greenroom.db import recordings
 from greenroom.db.database import Database
-from greenroom.db.listing import Part, Position
-from greenroom.db.recordings import NEWEST_FIRST, RecordedRow, Recording, RecordingFilter, read_picture, read_rows
+from greenroom.db.listing import ListPage, Position
+from greenroom.db.recordings import (
+    NEWEST_FIRST,
+    LeaseRecording,
+    RecordingFilter,
+    StoredRecordingRow,
+    read_picture,
+    read_rows,
+)
 
 
 class RecordingView(View):
@@ -102,7 +109,7 @@ class _Made(RawIOBase):
         return taken
 
 
-async def exported(db: Database, recording: Recording) -> AsyncIterator[bytes]:
+async def exported(db: Database, recording: LeaseRecording) -> AsyncIterator[bytes]:
     """The ZIP, in pieces. A picture that is deleted meanwhile is not in it."""
     made = _Made()
     with zipfile.ZipFile(made, "w") as archive:
@@ -123,7 +130,7 @@ async def exported(db: Database, recording: Recording) -> AsyncIterator[bytes]:
     yield made.take()
 
 
-async def _rows(db: Database, lease_id: str) -> AsyncIterator[RecordedRow]:
+async def _rows(db: Database, lease_id: str) -> AsyncIterator[StoredRecordingRow]:
     after = 0
     while rows := await read_rows(db, lease_id, after=after, limit=ROWS_AT_ONCE):
         for row in rows:
@@ -138,12 +145,12 @@ def _file(name: str) -> zipfile.ZipInfo:
     return info
 
 
-def view_of(recording: Recording) -> RecordingView:
+def view_of(recording: LeaseRecording) -> RecordingView:
     """As it is answered."""
     return RecordingView.model_validate(recording)
 
 
-def row_view(row: RecordedRow) -> RecordedRowView:
+def row_view(row: StoredRecordingRow) -> RecordedRowView:
     """As it is answered."""
     width, height = row.picture or (0, 0)
     return RecordedRowView.of(row, picture={"width": width, "height": height} if row.picture else None)
@@ -151,8 +158,8 @@ def row_view(row: RecordedRow) -> RecordedRowView:
 
 router = APIRouter(tags=["leases"])
 
-Seen = Annotated[Recording, sees_recording()]
-BY_NUMBER: Final = Order("number", descending=False)
+Seen = Annotated[LeaseRecording, sees_recording()]
+BY_NUMBER: Final = SortOrder("number", descending=False)
 _BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
 
 
@@ -189,7 +196,7 @@ async def list_recorded_rows(db: Db, page: Paging, recording: Seen) -> list[Reco
     )
     shown = rows[: page.limit]
     end = Position(str(shown[-1].number), "") if len(rows) > len(shown) else None
-    return [row_view(row) for row in page.rows(Part(shown, end), BY_NUMBER)]
+    return [row_view(row) for row in page.rows(ListPage(shown, end), BY_NUMBER)]
 
 
 def _number(after: Position) -> int:

@@ -12,7 +12,16 @@ from greenroom.core.access.group_settings import Resolved, resolve
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import Forbidden, GreenroomError, Held, NotFound
 from greenroom.core.log_codes import LogCode
-from greenroom.core.session.authorization import TABLE, Act, Asking, Facts, Kind, Verdict, decide, needs_settings
+from greenroom.core.session.authorization import (
+    TABLE,
+    Act,
+    Kind,
+    SessionCaller,
+    SessionFacts,
+    Verdict,
+    decide,
+    needs_settings,
+)
 from greenroom.db.access.groups import memberships_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -70,10 +79,10 @@ def kind_of(caller: Caller, user_id: str | None, key_id: str | None = None) -> K
     return Kind.USER if caller.user_id is not None and caller.user_id == user_id else Kind.OTHER
 
 
-def asking_of(caller: Caller, user_id: str | None, kind: Kind) -> Asking:
+def asking_of(caller: Caller, user_id: str | None, kind: Kind) -> SessionCaller:
     """The caller as the table compares it."""
     owns = caller.owner_id is not None and caller.owner_id == user_id
-    return Asking(kind=kind, permissions=caller.permissions, owns=owns)
+    return SessionCaller(kind=kind, permissions=caller.permissions, owns=owns)
 
 
 async def settings_of(db: Database, user_id: str | None) -> dict[str, Resolved]:
@@ -81,7 +90,7 @@ async def settings_of(db: Database, user_id: str | None) -> dict[str, Resolved]:
     return resolve(await memberships_of(db, user_id) if user_id else [])
 
 
-async def authorized(db: Database, act: Act, asking: Asking, subject: Subject, *, held_by: str = "") -> Verdict:
+async def authorized(db: Database, act: Act, asking: SessionCaller, subject: Subject, *, held_by: str = "") -> Verdict:
     """What the table answers for an act that is allowed.
 
     Raises:
@@ -89,7 +98,7 @@ async def authorized(db: Database, act: Act, asking: Asking, subject: Subject, *
         Held: a person has control.
         Forbidden: it is not allowed; the sentence says why.
     """
-    facts = Facts(
+    facts = SessionFacts(
         permitted=subject.permissions,
         settings=await settings_of(db, subject.user_id) if needs_settings(act, asking) else {},
         user=(subject.username or subject.user_id or "") if subject.user_id else "",

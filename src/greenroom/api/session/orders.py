@@ -19,9 +19,9 @@ from greenroom.api.session.authorized import Notes, asking_of, kind_of, settings
 from greenroom.api.session.schemas import CommandCreate, CommandView
 from greenroom.core.access.group_settings import Resolved
 from greenroom.core.errors import NoScreenshot, TooManyRequests, Unavailable, WrongState
-from greenroom.core.events import Event, session_events
+from greenroom.core.events import ChangeEvent, session_events
 from greenroom.core.log_codes import LogCode
-from greenroom.core.session.authorization import Act, Facts, Verdict, decide
+from greenroom.core.session.authorization import Act, SessionFacts, Verdict, decide
 from greenroom.core.session.deadlines import Clocks, Expiry, clocks_of, next_expiry
 from greenroom.core.session.states import TRANSITIONS, LifecycleCommand, SessionStatus, possible, refusal, sources_of
 from greenroom.db.database import Database
@@ -62,7 +62,7 @@ class Rights:
 
     def _may(self, session: Session, action: Action) -> bool:
         asking = asking_of(self.caller, session.user_id, kind_of(self.caller, session.user_id))
-        return not decide(Act(action), asking, Facts(settings=self.settings)).refused
+        return not decide(Act(action), asking, SessionFacts(settings=self.settings)).refused
 
 
 async def rights_of(db: Database, caller: Caller) -> Rights:
@@ -218,7 +218,7 @@ async def order_command(
         username=caller.name,
         details={"command_id": command_id, "program": command.command[0], "run_as": command.user},
     )
-    await db.notify(Event.agent(agent_id))
+    await db.notify(ChangeEvent.agent(agent_id))
     return command_id
 
 
@@ -311,7 +311,7 @@ class Screenshots:
                 await self._require_running(size.session_id)
             else:
                 if ordered.agent_id is not None:
-                    await self._db.notify(Event.agent(ordered.agent_id))
+                    await self._db.notify(ChangeEvent.agent(ordered.agent_id))
                 if (picture := await self._picture(ordered, end_s)) is not None:
                     return picture
             await asyncio.sleep(PICTURE_POLL_S)

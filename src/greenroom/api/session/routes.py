@@ -44,8 +44,8 @@ from greenroom.api.session.schemas import (
 from greenroom.api.session.service import Streams, StreamUrls, connection_of, session_for, stream_url_of
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import Refused
-from greenroom.core.listing import Order, order_of, words_of
-from greenroom.core.session.authorization import Act, Facts, Kind, decide
+from greenroom.core.listing import SortOrder, order_of, words_of
+from greenroom.core.session.authorization import Act, Kind, SessionFacts, decide
 from greenroom.core.session.states import OPERATIONAL, SessionStatus
 from greenroom.core.workspace.exec_config import command_of
 from greenroom.db.database import Database
@@ -127,7 +127,7 @@ async def _listed(
     streams: StreamUrls,
     rights: Rights,
     wanted: SessionFilter,
-    order: Order = NEWEST_FIRST,
+    order: SortOrder = NEWEST_FIRST,
 ) -> list[SessionView]:
     found = await read_sessions(db, wanted, order=order, after=page.after_row(order), limit=page.limit)
     return [_view(session, streams, rights) for session in page.rows(found, order)]
@@ -231,7 +231,7 @@ async def get_connection(
     session = await service.session_for(db, caller, str(session_id), Act.SEE)
     in_name = caller.kind == "key" and caller.may("users_auth_session")
     kind = Kind.FOR_USERS if in_name else kind_of(caller, session.user_id)
-    may_open = not decide(Act.OPEN, asking_of(caller, session.user_id, kind), Facts()).refused
+    may_open = not decide(Act.OPEN, asking_of(caller, session.user_id, kind), SessionFacts()).refused
     causes = service.may_know_causes(caller)
     queue = await service.queue_of(db, session)
     return connection_of(session, streams, secrets, may_open=may_open, causes=causes, queue=queue)
@@ -366,5 +366,5 @@ async def go(
     if result.exit_code in (0, None):
         await sessions.set_kasm_url(db, session.session_id, body.kasm_url)
     asking = asking_of(caller, session.user_id, kind_of(caller, session.user_id))
-    is_seen = not decide(Act.OUTPUT_OF_WORKSPACE, asking, Facts(permitted=session.permissions)).refused
+    is_seen = not decide(Act.OUTPUT_OF_WORKSPACE, asking, SessionFacts(permitted=session.permissions)).refused
     return result if is_seen else result.model_copy(update={"output": ""})

@@ -18,7 +18,7 @@ from greenroom.core.events import session_events
 from greenroom.core.fleet.addresses import stream_origin
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.authorization import Act, Verdict
-from greenroom.core.session.progress import Progress, Queue, progress
+from greenroom.core.session.progress import Queue, StartProgress, progress
 from greenroom.core.session.states import RESTING, SessionStatus
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.page import filled, values
@@ -82,7 +82,7 @@ async def queue_of(db: Database, session: Session) -> Queue | None:
     return await views.read_queue(db, session.session_id) if waits else None
 
 
-def progress_of(session: Session, *, causes: bool, queue: Queue | None = None) -> Progress:
+def progress_of(session: Session, *, causes: bool, queue: Queue | None = None) -> StartProgress:
     """The progress of a session. An assigned session of a pool shows the steps of its hand-over. With `causes` a
     failure is described in the words of Agent and container (`may_know_causes`)."""
     staged = session.staging_config_id is not None and session.user_id is not None

@@ -33,7 +33,7 @@ from greenroom.api.session.share_schemas import (
 from greenroom.api.session.share_service import Guest, Sharing, SharingDep
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import Invalid, NotFound, Unauthenticated
-from greenroom.core.session.authorization import Act, Facts, decide
+from greenroom.core.session.authorization import Act, SessionFacts, decide
 from greenroom.core.session.sharing import (
     ShareWish,
     announcement,
@@ -316,5 +316,5 @@ async def _share_of(db: Database, caller: Caller, session: Session, share_id: st
 def _for(caller: Caller, session: Session, share: Share, secrets: Secrets) -> ShareView:
     """The share; its link only for those who may give it away."""
     view = share_service.share_view(share, secrets)
-    verdict = decide(Act.SHARE, asking_of(caller, session.user_id, kind_of(caller, session.user_id)), Facts())
+    verdict = decide(Act.SHARE, asking_of(caller, session.user_id, kind_of(caller, session.user_id)), SessionFacts())
     return view if not verdict.refused else view.model_copy(update={"connect_url": ""})

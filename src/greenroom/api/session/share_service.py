@@ -16,7 +16,7 @@ from greenroom.api.session.authorized import settings_of
 from greenroom.api.session.service import Streams, StreamUrls, frame_url, stream_url_of
 from greenroom.api.session.share_schemas import JoinedView, ShareView
 from greenroom.core.errors import Forbidden, NotFound, Refused
-from greenroom.core.events import Event
+from greenroom.core.events import ChangeEvent
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.sharing import (
     MAX_SHARES,
@@ -37,7 +37,7 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.session import shares, viewers, views
 from greenroom.db.session.shares import NewShare, Share
-from greenroom.db.session.viewers import Viewer
+from greenroom.db.session.viewers import ViewerRow
 from greenroom.db.session.views import Session
 from greenroom.kit.secrets import Secrets
 
@@ -116,7 +116,7 @@ async def _stored(sharing: Sharing, caller: Caller, session: Session, new: NewSh
     async with sharing.db.transaction() as connection:
         share_id = await shares.insert_share(connection, new)
     share = await existing(sharing.db, session.session_id, share_id)
-    await sharing.db.notify(Event.session(session.session_id))
+    await sharing.db.notify(ChangeEvent.session(session.session_id))
     others = {
         "user": f"user {share.username}",
         "users": "users who have the link",
@@ -312,14 +312,14 @@ async def report_present(
         came, left = await viewers.write_present(connection, agent_id, session_id, clients)
     if not came and not left:
         return
-    await db.notify(Event.session(session_id))
+    await db.notify(ChangeEvent.session(session_id))
     for viewer in came:
         _log_viewer(logs, LogCode.VIEWER_JOINED, viewer, f"came into session {session_id} from {viewer.seen_from}")
     for viewer in left:
         _log_viewer(logs, LogCode.VIEWER_LEFT, viewer, f"left session {session_id}")
 
 
-def _log_viewer(logs: LogWriter, code: LogCode, viewer: Viewer, what: str) -> None:
+def _log_viewer(logs: LogWriter, code: LogCode, viewer: ViewerRow, what: str) -> None:
     logs.write(
         code,
         f"{announcement(viewer.name, viewer.audience, viewer.access)}: {what}",

@@ -18,7 +18,7 @@ from greenroom.api.installation import Snapshot
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable, found
 from greenroom.core.log_codes import LogCode
 from greenroom.core.outgoing import trusted_hosts
-from greenroom.core.webhooks import Attempt, DeliveryState, WebhookEvent, body_of, signed_headers, verdict
+from greenroom.core.webhooks import DeliveryAttempt, DeliveryState, WebhookEvent, body_of, signed_headers, verdict
 from greenroom.db import webhooks
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -156,7 +156,7 @@ class Courier:
                 details={"webhook_id": taken.webhook_id, "delivery_id": taken.delivery_id, "event": taken.event},
             )
 
-    async def _attempt(self, sender: Sender, taken: TakenDelivery) -> Attempt:
+    async def _attempt(self, sender: Sender, taken: TakenDelivery) -> DeliveryAttempt:
         try:
             with one_item("message", taken.delivery_id):
                 body = body_of(taken.event, taken.delivery_id, taken.at, taken.data)
@@ -164,9 +164,9 @@ class Courier:
                 headers = signed_headers(secret, taken.delivery_id, int(time.time()), body)
                 return await sender.post(taken.url, headers, body)
         except SetupError as error:
-            return Attempt(error=f"it cannot be signed: {error.message}")
+            return DeliveryAttempt(error=f"it cannot be signed: {error.message}")
         except GreenroomError as error:
-            return Attempt(error=error.message)
+            return DeliveryAttempt(error=error.message)
 
     async def _give_up_beyond(self) -> None:
         reason = f"More than {MOST_WAITING} newer messages waited for this webhook."

@@ -14,7 +14,7 @@ import httpx
 
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.addresses import AllowedHost
-from greenroom.core.webhooks import Attempt
+from greenroom.core.webhooks import DeliveryAttempt
 from greenroom.db.diagnostics.batches import storable
 from greenroom.kit.outgoing import beginning, pinned, webhook_address
 
@@ -44,12 +44,12 @@ class Sender:
     ) -> None:
         await self._http.aclose()
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Attempt:
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> DeliveryAttempt:
         """What came of one request."""
         begin_s = time.perf_counter()
 
-        def failed(error: str) -> Attempt:
-            return Attempt(error=storable(error)[:MAX_ANSWER_BYTES], duration_ms=_since_ms(begin_s))
+        def failed(error: str) -> DeliveryAttempt:
+            return DeliveryAttempt(error=storable(error)[:MAX_ANSWER_BYTES], duration_ms=_since_ms(begin_s))
 
         try:
             async with asyncio.timeout(TIMEOUT_S):
@@ -61,7 +61,7 @@ class Sender:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return failed(str(error) or type(error).__name__)
 
-    async def _post(self, url: str, headers: Mapping[str, str], body: bytes, begin_s: float) -> Attempt:
+    async def _post(self, url: str, headers: Mapping[str, str], body: bytes, begin_s: float) -> DeliveryAttempt:
         address = await webhook_address(url, self._trusted)
         request = pinned(self._http, "POST", httpx.URL(url), address, headers=headers, content=body)
         answer = await self._http.send(request, stream=True)
@@ -69,7 +69,7 @@ class Sender:
             text = (await beginning(answer, MAX_ANSWER_BYTES)).decode(errors="replace")
         finally:
             await answer.aclose()
-        return Attempt(
+        return DeliveryAttempt(
             status=answer.status_code,
             answer=storable(text),
             duration_ms=_since_ms(begin_s),

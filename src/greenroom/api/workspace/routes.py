@@ -34,7 +34,7 @@ from greenroom.core.workspace.homes import loss, remark, state_of
 from greenroom.db.database import Database
 from greenroom.db.workspace import filter_policies, homes, images
 from greenroom.db.workspace.homes import HOMES, Home, HomeFilter
-from greenroom.db.workspace.images import Image
+from greenroom.db.workspace.images import WorkspaceRow
 from greenroom.kit.secrets import Secrets
 
 router = APIRouter(tags=["images"])
@@ -113,7 +113,9 @@ async def delete_image(
     await service.delete_image(db, logs, caller, str(image_id))
 
 
-async def view(db: Database, secrets: Secrets, caller: Caller, image: Image, *, of_agents: bool = True) -> ImageView:
+async def view(
+    db: Database, secrets: Secrets, caller: Caller, image: WorkspaceRow, *, of_agents: bool = True
+) -> ImageView:
     """A workspace as it is answered to this caller; `of_agents` as in `service.with_warnings`."""
     seen = await service.with_warnings(db, image, of_agents=of_agents)
     return ImageView.model_validate(service.as_seen(seen, secrets, caller))

@@ -12,7 +12,7 @@ from greenroom.api.launch.forecast import plain_launches
 from greenroom.api.security import Caller
 from greenroom.api.workspace.schemas import FilterPolicyCreate, FilterPolicyPatch, ImageCreate, ImagePatch
 from greenroom.core.errors import Invalid, Refused
-from greenroom.core.events import Event, Topic
+from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.launch.compatibility import unused_profile
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.core.masking import sealed, shown
@@ -28,7 +28,7 @@ from greenroom.db.fleet.views import find_agents
 from greenroom.db.rows import values_of
 from greenroom.db.workspace import filter_policies, images
 from greenroom.db.workspace.filter_policies import PolicyFields, StoredPolicy
-from greenroom.db.workspace.images import Image
+from greenroom.db.workspace.images import WorkspaceRow
 from greenroom.kit.secrets import Secrets
 
 GB: Final = 1_000_000_000
@@ -36,7 +36,7 @@ _IDS: Final = ("zone_id", "server_id", "filter_policy_id")
 _WITH_VARIABLES: Final = ("run_config", "exec_config", "volume_mappings")
 
 
-def as_seen(image: Image, secrets: Secrets, caller: Caller) -> Image:
+def as_seen(image: WorkspaceRow, secrets: Secrets, caller: Caller) -> WorkspaceRow:
     """A workspace as this caller may see it: the values of variables only for callers who may change it."""
     plain = caller.may("images_modify")
     return replace(
@@ -44,7 +44,7 @@ def as_seen(image: Image, secrets: Secrets, caller: Caller) -> Image:
     )
 
 
-async def with_warnings(db: Database, image: Image, *, of_agents: bool = True) -> Image:
+async def with_warnings(db: Database, image: WorkspaceRow, *, of_agents: bool = True) -> WorkspaceRow:
     """The workspace with warnings about settings without effect; `of_agents`: compare it with all Agents, too."""
     doubts = [await _too_large(db, image) if of_agents else None]
     if path := image.persistent_profile_path:
@@ -54,7 +54,7 @@ async def with_warnings(db: Database, image: Image, *, of_agents: bool = True) -
     return replace(image, warnings=tuple(doubt for doubt in doubts if doubt))
 
 
-async def _too_large(db: Database, image: Image) -> str | None:
+async def _too_large(db: Database, image: WorkspaceRow) -> str | None:
     """Why no Agent can hold a session of the workspace; None: one can, or there is no Agent to compare with."""
     offers = await images.offers_for(db, image.image_id)
     if not offers or any(one.cores >= image.cores and one.memory >= image.memory for one in offers):
@@ -76,7 +76,7 @@ async def create_image(
     default_groups: Sequence[str],
     origin: str | None = None,
     client_fields: Mapping[str, object] | None = None,
-) -> Image:
+) -> WorkspaceRow:
     """Create a workspace; without `groups` it is for `default_groups`. Fields that are not given are as images of its
     maker need them (`core.workspace.definition`). `origin` is its entry of the catalogue, `client_fields` what a client
     of the published interface keeps with it.
@@ -97,7 +97,7 @@ async def create_image(
         if client_fields:
             await images.add_client_fields(connection, image_id, client_fields)
     image = await images.get_image(db, image_id)
-    await db.notify(Event(Topic.IMAGES))
+    await db.notify(ChangeEvent(Topic.IMAGES))
     audit(logs, caller, LogCode.WORKSPACE_CREATED, image.friendly_name, after=_visible(image))
     return image
 
@@ -117,7 +117,7 @@ async def update_image(
     secrets: Secrets,
     origin: str | None = None,
     client_fields: Mapping[str, object] | None = None,
-) -> Image:
+) -> WorkspaceRow:
     """Change a workspace. Running sessions stay as they are; staged ones are replaced if the change affects them.
     `origin` is the entry of the catalogue whose image it gets, `client_fields` as in `create_image`.
 
@@ -146,7 +146,7 @@ async def update_image(
         if groups is not None:
             await images.set_groups_of_image(connection, image_id, [str(group) for group in groups])
     after = await images.get_image(db, image_id)
-    await db.notify(Event(Topic.IMAGES))
+    await db.notify(ChangeEvent(Topic.IMAGES))
     old, new = _visible(before), _visible(after)
     if "docker_token" in changes:
         old["docker_token"] = "old" if stored.docker_token_encrypted else None
@@ -155,7 +155,7 @@ async def update_image(
     return after
 
 
-async def refresh_image(db: Database, logs: LogWriter, caller: Caller, image_id: str) -> Image:
+async def refresh_image(db: Database, logs: LogWriter, caller: Caller, image_id: str) -> WorkspaceRow:
     """Let all Agents ask the registry for the image of a workspace again.
 
     Raises:
@@ -168,7 +168,7 @@ async def refresh_image(db: Database, logs: LogWriter, caller: Caller, image_id:
     if "@" in image.name:
         raise Refused(f"The image {image.name} is named by its digest, so it never changes: change the image instead.")
     await images.request_refresh(db, image_id)
-    await db.notify(Event(Topic.IMAGES))
+    await db.notify(ChangeEvent(Topic.IMAGES))
     before, after = {"image": ""}, {"image": "refresh requested"}
     audit(logs, caller, LogCode.WORKSPACE_CHANGED, image.friendly_name, before=before, after=after)
     return image
@@ -187,7 +187,7 @@ async def delete_image(db: Database, logs: LogWriter, caller: Caller, image_id: 
         raise Refused(f"Workspace {image.friendly_name} is in use: {users}. Delete those first, or disable it.")
     async with db.transaction() as connection:
         await images.delete_image(connection, image_id)
-    await db.notify(Event(Topic.IMAGES))
+    await db.notify(ChangeEvent(Topic.IMAGES))
     audit(logs, caller, LogCode.WORKSPACE_DELETED, image.friendly_name, before=_visible(image))
 
 
@@ -208,7 +208,7 @@ def _definition(sent: Json, secrets: Secrets, stored: Definition | None = None) 
     return Definition(**fields) if stored is None else replace(stored, **fields)
 
 
-def _visible(image: Image) -> LogDetails:
+def _visible(image: WorkspaceRow) -> LogDetails:
     hidden = "docker_token_encrypted"
     values = {name: value for name, value in values_of(Definition, image).items() if name != hidden}
     return values | {"groups": image.groups, **image.client_fields}

@@ -13,7 +13,7 @@ from typing import Any, Final
 import httpx
 
 from greenroom.cli.client import PREFIX, ApiError, Client, Row
-from greenroom.cli.rehearsal.verdict import Morning, Result, Supply, Visit, arrivals, counted, result_of
+from greenroom.cli.rehearsal.verdict import Morning, RehearsedVisit, Result, SupplyAtStart, arrivals, counted, result_of
 from greenroom.core.errors import GreenroomError
 
 LOOK_S: Final = 0.1
@@ -21,21 +21,21 @@ LOOK_S: Final = 0.1
 IDS_A_REQUEST: Final = 100
 
 
-class Crowd:
+class RehearsedUsers:
     """The users of a morning, with one key for all of them. `came` is called when a user has come to an end."""
 
-    def __init__(self, http: httpx.AsyncClient, morning: Morning, came: Callable[[Visit], None]) -> None:
+    def __init__(self, http: httpx.AsyncClient, morning: Morning, came: Callable[[RehearsedVisit], None]) -> None:
         self._http = http
         self._morning = morning
         self._came = came
         self._waiting: dict[str, asyncio.Event] = {}
 
-    async def come(self, user_ids: Sequence[str], clicks_s: Sequence[float]) -> list[Visit]:
+    async def come(self, user_ids: Sequence[str], clicks_s: Sequence[float]) -> list[RehearsedVisit]:
         """What became of each; a user who has no usable session in time is "late"."""
         begin = time.monotonic()
         async with asyncio.TaskGroup() as group:
             looking = group.create_task(self._look())
-            visits: list[asyncio.Task[Visit]] = []
+            visits: list[asyncio.Task[RehearsedVisit]] = []
             for user_id, click_s in zip(user_ids, clicks_s, strict=True):
                 await asyncio.sleep(begin + click_s - time.monotonic())
                 visits.append(group.create_task(self._visit(user_id, time.monotonic() - begin)))
@@ -43,12 +43,12 @@ class Crowd:
             looking.cancel()
         return found
 
-    async def _visit(self, user_id: str, clicked_s: float) -> Visit:
+    async def _visit(self, user_id: str, clicked_s: float) -> RehearsedVisit:
         visit = await self._launched(user_id, clicked_s)
         self._came(visit)
         return visit
 
-    async def _launched(self, user_id: str, clicked_s: float) -> Visit:
+    async def _launched(self, user_id: str, clicked_s: float) -> RehearsedVisit:
         click = time.monotonic()
         body = {"image_id": self._morning.image_id, "user_id": user_id}
         if self._morning.zone_id is not None:
@@ -65,8 +65,8 @@ class Crowd:
             async with asyncio.timeout(self._morning.usable_within_s - reply_s):
                 await self._usable(session_id)
         except TimeoutError:
-            return Visit(clicked_s=clicked_s, reply_s=reply_s, outcome="late", session_id=session_id)
-        return Visit(
+            return RehearsedVisit(clicked_s=clicked_s, reply_s=reply_s, outcome="late", session_id=session_id)
+        return RehearsedVisit(
             clicked_s=clicked_s,
             reply_s=reply_s,
             outcome="staged" if staged else "on_demand",
@@ -104,9 +104,9 @@ class Crowd:
         return answer.json() if answer.is_success else []
 
 
-def _refused(clicked_s: float, click: float, code: str, sentence: str) -> Visit:
+def _refused(clicked_s: float, click: float, code: str, sentence: str) -> RehearsedVisit:
     reply_s = time.monotonic() - click
-    return Visit(clicked_s=clicked_s, reply_s=reply_s, outcome="refused", code=code, sentence=sentence)
+    return RehearsedVisit(clicked_s=clicked_s, reply_s=reply_s, outcome="refused", code=code, sentence=sentence)
 
 
 def _problem(answer: httpx.Response) -> tuple[str, str]:
@@ -171,7 +171,7 @@ def _require_harmless(agents: Sequence[Row], *, real_containers: bool) -> None:
         )
 
 
-def supply_of(client: Client, morning: Morning, agents: Sequence[Row]) -> Supply:
+def supply_of(client: Client, morning: Morning, agents: Sequence[Row]) -> SupplyAtStart:
     """What those of `agents` have that run, in the zone of the morning or in all of them."""
     image = client.get(f"/images/{morning.image_id}")
     running = [agent for agent in agents if agent["status"] == "running" and _in_zone(agent, morning)]
@@ -180,7 +180,7 @@ def supply_of(client: Client, morning: Morning, agents: Sequence[Row]) -> Supply
         for pool in client.rows("/staging-configs")
         if pool["image_id"] == morning.image_id and not pool["paused"] and _in_zone(pool, morning)
     ]
-    return Supply(
+    return SupplyAtStart(
         desired=sum(pool["num_sessions"] for pool in pools),
         staged=sum(pool["num_current_sessions"] + pool["num_starting_sessions"] for pool in pools),
         cores=sum(agent["cores"] for agent in running),
@@ -196,10 +196,12 @@ def _in_zone(row: Row, morning: Morning) -> bool:
     return morning.zone_id is None or row["zone_id"] == morning.zone_id
 
 
-async def _run(client: Client, morning: Morning, user_ids: Sequence[str], say: Callable[[str], None]) -> list[Visit]:
+async def _run(
+    client: Client, morning: Morning, user_ids: Sequence[str], say: Callable[[str], None]
+) -> list[RehearsedVisit]:
     served = 0
 
-    def came(visit: Visit) -> None:
+    def came(visit: RehearsedVisit) -> None:
         nonlocal served
         served += visit.usable_s is not None
         say(f"{served} of {morning.users} users have a usable session …")
@@ -207,10 +209,10 @@ async def _run(client: Client, morning: Morning, user_ids: Sequence[str], say: C
     say(f"{morning.users} users come within {morning.within_s:g} s …")
     async with client.concurrent() as http:
         clicks_s = arrivals(morning.users, morning.within_s, morning.seed)
-        return await Crowd(http, morning, came).come(user_ids, clicks_s)
+        return await RehearsedUsers(http, morning, came).come(user_ids, clicks_s)
 
 
-def _misses(client: Client, visits: Sequence[Visit]) -> Iterator[Visit]:
+def _misses(client: Client, visits: Sequence[RehearsedVisit]) -> Iterator[RehearsedVisit]:
     """Each launch on demand with the reason why it got no staged session; an empty pool is before any other."""
     for visit in visits:
         if visit.outcome == "on_demand":
@@ -218,7 +220,7 @@ def _misses(client: Client, visits: Sequence[Visit]) -> Iterator[Visit]:
             missed = [step for step in steps if step["step"].startswith("staged") and step["code"]]
             missed.sort(key=lambda step: step["code"] != "pool_empty")
             for step in missed[:1]:
-                yield Visit(
+                yield RehearsedVisit(
                     clicked_s=visit.clicked_s,
                     reply_s=visit.reply_s,
                     outcome="on_demand",

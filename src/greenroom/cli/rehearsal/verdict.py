@@ -64,7 +64,7 @@ class Morning:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Supply:
+class SupplyAtStart:
     """What the Agents and pools had before the first user came; memory in bytes."""
 
     desired: int
@@ -80,7 +80,7 @@ class Supply:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Visit:
+class RehearsedVisit:
     """One user: seconds of the click since the beginning, and from the click to the reply and to a usable session."""
 
     clicked_s: float
@@ -137,8 +137,8 @@ class Result:
 
 def result_of(
     morning: Morning,
-    supply: Supply,
-    visits: Sequence[Visit],
+    supply: SupplyAtStart,
+    visits: Sequence[RehearsedVisit],
     *,
     not_staged: list[Reason],
     refill_s: float | None,
@@ -184,9 +184,9 @@ def result_of(
     )
 
 
-def counted(visits: Sequence[Visit]) -> list[Reason]:
+def counted(visits: Sequence[RehearsedVisit]) -> list[Reason]:
     """Their codes, the most frequent first, each with the first sentence."""
-    by_code: dict[str, list[Visit]] = {}
+    by_code: dict[str, list[RehearsedVisit]] = {}
     for visit in visits:
         by_code.setdefault(visit.code, []).append(visit)
     reasons = [Reason(code=code, sentence=of[0].sentence, launches=len(of)) for code, of in by_code.items()]
@@ -194,7 +194,7 @@ def counted(visits: Sequence[Visit]) -> list[Reason]:
 
 
 def _pool(
-    morning: Morning, supply: Supply, needed: int | None, refill_s: float | None, not_staged: list[Reason]
+    morning: Morning, supply: SupplyAtStart, needed: int | None, refill_s: float | None, not_staged: list[Reason]
 ) -> list[str]:
     short: list[str] = []
     for reason in not_staged:
@@ -214,7 +214,7 @@ def _pool(
     return short
 
 
-def _room(morning: Morning, supply: Supply, needed: int | None) -> list[str]:
+def _room(morning: Morning, supply: SupplyAtStart, needed: int | None) -> list[str]:
     """For all users at once, beside the pool that serves them."""
     pool = max(needed or 0, supply.desired)
     sessions = morning.users + pool - supply.staged

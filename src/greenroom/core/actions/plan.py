@@ -62,7 +62,7 @@ class FocusElement(_Step, frozen=True, tag="focus"):
     ref: str
 
 
-class Wait(_Step, frozen=True, tag="wait"):
+class WaitStep(_Step, frozen=True, tag="wait"):
     """Do nothing for so long."""
 
     seconds: float
@@ -74,7 +74,7 @@ class Clipboard(_Step, frozen=True, tag="clipboard"):
     text: str
 
 
-class Open(_Step, frozen=True, tag="open"):
+class OpenAddress(_Step, frozen=True, tag="open"):
     """Open a web address."""
 
     url: str
@@ -97,7 +97,18 @@ class ReadClipboard(_Step, frozen=True, tag="read_clipboard"):
     """Say what text the clipboard has."""
 
 
-Step = Pointer | Key | Type | FocusElement | Wait | Clipboard | Open | Screenshot | CursorPosition | ReadClipboard
+Step = (
+    Pointer
+    | Key
+    | Type
+    | FocusElement
+    | WaitStep
+    | Clipboard
+    | OpenAddress
+    | Screenshot
+    | CursorPosition
+    | ReadClipboard
+)
 
 
 PAUSE_S: Final = 0.02
@@ -166,7 +177,7 @@ class _Planner:
                 )
             case Press(chords, seconds):
                 for chord in chords:
-                    yield from self._with(chord, [Wait(seconds)] if seconds else [])
+                    yield from self._with(chord, [WaitStep(seconds)] if seconds else [])
             case Write(text, at):
                 yield from [] if at is None else self.steps(Click(Button.LEFT, at), where)
                 yield Type(text)
@@ -216,11 +227,11 @@ class _Planner:
         yield self._pointer(path[0])
         self.held = Button.LEFT
         yield self._pointer(path[0])
-        yield Wait(PAUSE_S)
+        yield WaitStep(PAUSE_S)
         for (x1, y1), (x2, y2) in pairwise(path):
             yield self._pointer(((x1 + x2) // 2, (y1 + y2) // 2))
             yield self._pointer((x2, y2))
-        yield Wait(PAUSE_S)
+        yield WaitStep(PAUSE_S)
         self.held = Button.NONE
         yield self._pointer(path[-1])
 
@@ -236,7 +247,7 @@ def _simple(action: Focus | Rest | WhereIs | Copy | Paste | GoTo) -> Step:
         case Focus(ref):
             return FocusElement(ref)
         case Rest(seconds):
-            return Wait(seconds)
+            return WaitStep(seconds)
         case WhereIs():
             return CursorPosition()
         case Copy(text):
@@ -244,4 +255,4 @@ def _simple(action: Focus | Rest | WhereIs | Copy | Paste | GoTo) -> Step:
         case Paste():
             return ReadClipboard()
         case _:
-            return Open(action.url)
+            return OpenAddress(action.url)

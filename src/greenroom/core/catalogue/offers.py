@@ -205,7 +205,7 @@ def of_list(source: str, listed: Listed) -> Offered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class KnownWorkspace:
     """A workspace with what is known of its image. `catalogue_name` is the entry it was made from, `catalogue_image`
     that entry's image then; `start_s` the median of its latest starts.
     """
@@ -218,11 +218,11 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class CatalogueOffer:
     """An entry as it is shown: `added` is the workspace made from it."""
 
     offered: Offered
-    added: Known | None
+    added: KnownWorkspace | None
     size_bytes: int | None
     first_frame_ms: int | None
 
@@ -240,18 +240,20 @@ def update_of(offered: Offered, port_map: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": offered.image} | ({"port_map": {**port_map, **missing}} if missing else {})
 
 
-def entries(offered: Iterable[Offered], known: Collection[Known], sizes: Mapping[str, int]) -> list[Entry]:
+def entries(
+    offered: Iterable[Offered], known: Collection[KnownWorkspace], sizes: Mapping[str, int]
+) -> list[CatalogueOffer]:
     """The catalogue, ours first, then by friendly name. `sizes`: image → bytes on an Agent that has it. What was not
     measured of its own workspace is taken from another one of the same image.
     """
     added = {each.catalogue_name: each for each in known if each.catalogue_name is not None}
     measured = {each.name: each.start_s for each in known if each.start_s is not None}
-    made: list[Entry] = []
+    made: list[CatalogueOffer] = []
     for one in sorted(offered, key=lambda each: (each.source != "", each.friendly_name.lower(), each.name)):
         own = added.get(one.name)
         start_s = own.start_s if own is not None and own.start_s is not None else measured.get(one.image)
         made.append(
-            Entry(
+            CatalogueOffer(
                 offered=one,
                 added=own,
                 size_bytes=sizes.get(own.name if own else one.image) or sizes.get(one.image) or one.size_bytes,

@@ -58,7 +58,7 @@ class FreeDisk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
+class DiskUse:
     """What a running session has written outside mounted folders, and its limit, in bytes; 0 = no limit."""
 
     session_id: str
@@ -91,7 +91,7 @@ def shortage(hostname: str, disk: FreeDisk) -> str:
     return ""
 
 
-def to_stop(written: Sequence[Written], hostname: str, disk: FreeDisk) -> tuple[Stop, ...]:
+def to_stop(written: Sequence[DiskUse], hostname: str, disk: FreeDisk) -> tuple[Stop, ...]:
     """Every session over its limit; if there is none and the disk is nearly full, the one with the largest use of what
     is short.
     """
@@ -105,7 +105,7 @@ def to_stop(written: Sequence[Written], hostname: str, disk: FreeDisk) -> tuple[
     return ()
 
 
-def _largest(written: Sequence[Written], hostname: str, lacking: Callable[[Use], Use]) -> tuple[Stop, ...]:
+def _largest(written: Sequence[DiskUse], hostname: str, lacking: Callable[[Use], Use]) -> tuple[Stop, ...]:
     """The session with the largest use, reduced to what is short by `lacking`."""
     candidates = [replace(w, used=lacking(w.used)) for w in written]
     largest = max(candidates, key=lambda w: (w.uncounted > 0, w.used.charged_bytes, w.session_id), default=None)
@@ -118,13 +118,13 @@ def _largest(written: Sequence[Written], hostname: str, lacking: Callable[[Use],
     return (Stop(largest.session_id, reason),)
 
 
-def _over(written: Written) -> str:
+def _over(written: DiskUse) -> str:
     return (
         f"The session was stopped because it had {_amount(written)}; its workspace allows {size(written.limit_bytes)}."
     )
 
 
-def _amount(written: Written) -> str:
+def _amount(written: DiskUse) -> str:
     used = written.used
     if written.uncounted:
         times = " twice in a row" if written.uncounted >= MAX_UNCOUNTED else ""

@@ -140,7 +140,7 @@ LOOK_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class LeaseRecord:
     """The record. `holder` is empty once it was given back; `address` is where the holder answers gateways; `copy`
     grows with each copy that the holder made of what others need."""
 
@@ -157,50 +157,50 @@ class Record:
 class Seen:
     """What a process last read, and since when it was like that; `version` None = there is no record."""
 
-    record: Record | None
+    record: LeaseRecord | None
     version: str | None
     since_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class RecordClaim:
     """Replace what has `version` (None = make it) by `record`; `reason` says why it may be done."""
 
-    record: Record
+    record: LeaseRecord
     version: str | None
     reason: str
 
 
-def noticed(before: Seen | None, record: Record | None, version: str | None, read_at_s: float) -> Seen:
+def noticed(before: Seen | None, record: LeaseRecord | None, version: str | None, read_at_s: float) -> Seen:
     """After a reading that ended at `read_at_s`."""
     if before is not None and before.version == version:
         return before
     return Seen(record=record, version=version, since_s=read_at_s)
 
 
-def claim(seen: Seen, own: str, address: str, now_s: float, ttl_s: float) -> Claim | None:
+def claim(seen: Seen, own: str, address: str, now_s: float, ttl_s: float) -> RecordClaim | None:
     """What a process that stands by may do now; None = wait."""
     record = seen.record
     if record is None:
-        return Claim(
-            record=Record(holder=own, address=address, term=1, ttl_s=ttl_s), version=None, reason="it is the first"
+        return RecordClaim(
+            record=LeaseRecord(holder=own, address=address, term=1, ttl_s=ttl_s), version=None, reason="it is the first"
         )
     taken = replace(record, holder=own, address=address, term=record.term + 1, ttl_s=ttl_s, beat=0)
     if not record.holder:
-        return Claim(record=taken, version=seen.version, reason="the one before gave it back")
+        return RecordClaim(record=taken, version=seen.version, reason="the one before gave it back")
     if record.holder == own:
-        return Claim(record=taken, version=seen.version, reason="it held it before")
+        return RecordClaim(record=taken, version=seen.version, reason="it held it before")
     # its own time as well: the one that acts may have other settings
     if now_s - seen.since_s >= max(record.ttl_s, ttl_s):
-        return Claim(record=taken, version=seen.version, reason=f"{record.holder} did not renew it in time")
+        return RecordClaim(record=taken, version=seen.version, reason=f"{record.holder} did not renew it in time")
     return None
 
 
-def renewal(held: Record, copy: int) -> Record:
-    """The record of who goes on acting; `copy` as in `Record`."""
+def renewal(held: LeaseRecord, copy: int) -> LeaseRecord:
+    """The record of who goes on acting; `copy` as in `LeaseRecord`."""
     return replace(held, beat=held.beat + 1, copy=copy)
 
 
-def given_back(held: Record) -> Record:
+def given_back(held: LeaseRecord) -> LeaseRecord:
     """The next one takes it at once."""
     return replace(held, holder="", beat=held.beat + 1)

@@ -80,47 +80,49 @@ UNSUSPECTED: Final = Suspicion()
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class HealthVerdict:
     """The result of a health check: the evidence so far, and a reason if the process is to be restarted."""
 
     suspicion: Suspicion
     restart: str | None = None
 
 
-def judge_silence(name: str, before: Suspicion, status: int | None, now_s: float) -> Verdict:
+def judge_silence(name: str, before: Suspicion, status: int | None, now_s: float) -> HealthVerdict:
     """Restart the api or an Agent after `SILENT_S` without any answer; any answer shows that it works. `before` is from
     its last verdict; `status` is the HTTP status of the health check, None = no answer.
     """
     if status is not None:
-        return Verdict(UNSUSPECTED)
+        return HealthVerdict(UNSUSPECTED)
     return _silent(name, before.silent_since_s, now_s, "")
 
 
-def judge_manager(name: str, before: Suspicion, status: int | None, now_s: float, *, enabled: bool | None) -> Verdict:
+def judge_manager(
+    name: str, before: Suspicion, status: int | None, now_s: float, *, enabled: bool | None
+) -> HealthVerdict:
     """Restart a Manager at its third answer 500 in a row, or after `SILENT_S` without an answer.
 
     Never for 503 (disabled), nor while the database may be the cause. A frozen Manager does no harm, because its lease
     ends by itself; a disabled one may be silent forever. `enabled` None = the database could not be asked.
     """
     if enabled is None:
-        return Verdict(UNSUSPECTED)
+        return HealthVerdict(UNSUSPECTED)
     if status == 500:
         return _unhealthy(name, before.strikes + 1)
     if status is None and enabled:
         return _silent(name, before.silent_since_s, now_s, " while the database could be reached")
-    return Verdict(UNSUSPECTED)
+    return HealthVerdict(UNSUSPECTED)
 
 
-def _unhealthy(name: str, strikes: int) -> Verdict:
+def _unhealthy(name: str, strikes: int) -> HealthVerdict:
     if strikes < STRIKES:
-        return Verdict(Suspicion(strikes=strikes))
-    return Verdict(
+        return HealthVerdict(Suspicion(strikes=strikes))
+    return HealthVerdict(
         UNSUSPECTED, f"{name} answered 500 to {STRIKES} health checks in a row while the database could be reached"
     )
 
 
-def _silent(name: str, before_s: float | None, now_s: float, how: str) -> Verdict:
+def _silent(name: str, before_s: float | None, now_s: float, how: str) -> HealthVerdict:
     since_s = now_s if before_s is None else before_s
     if now_s - since_s < SILENT_S:
-        return Verdict(Suspicion(silent_since_s=since_s))
-    return Verdict(UNSUSPECTED, f"{name} answered no health check for {SILENT_S:g} s{how}")
+        return HealthVerdict(Suspicion(silent_since_s=since_s))
+    return HealthVerdict(UNSUSPECTED, f"{name} answered no health check for {SILENT_S:g} s{how}")

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from greenroom.core.events import Event, session_events
-from greenroom.core.launch.placement import AgentView, Placement, PlacementRequest, Rejection, place
+from greenroom.core.events import ChangeEvent, session_events
+from greenroom.core.launch.placement import Placement, PlacementAgent, PlacementRequest, Rejection, place
 
 WAITING_S: Final = 15.0
 """After a refusal the user is taken to wait this long, and the zone's pools leave free room alone."""
@@ -39,19 +39,19 @@ class Unready:
 class Room:
     """An Agent for a new session, and the sessions that yield to it there; mostly none."""
 
-    agent: AgentView
+    agent: PlacementAgent
     yielding: tuple[Unready, ...] = ()
 
 
-def events_of(yielding: Iterable[Unready]) -> set[Event]:
+def events_of(yielding: Iterable[Unready]) -> set[ChangeEvent]:
     """That these staged sessions make room."""
-    events: set[Event] = set()
+    events: set[ChangeEvent] = set()
     for gone in yielding:
         events |= session_events(gone.session_id, agent_id=gone.agent_id, staging_config_id=gone.staging_config_id)
     return events
 
 
-def lacks_only_room(rejected: Sequence[Rejection], request: PlacementRequest) -> tuple[AgentView, ...]:
+def lacks_only_room(rejected: Sequence[Rejection], request: PlacementRequest) -> tuple[PlacementAgent, ...]:
     """The Agents that would take the session if they were empty."""
     full = [rejection.agent for rejection in rejected if rejection.code == "no_capacity"]
     return tuple(
@@ -77,7 +77,9 @@ def make_room(rejected: Sequence[Rejection], request: PlacementRequest, unready:
     return min(rooms, key=lambda room: (len(room.yielding), room.agent.agent_id), default=None)
 
 
-def _yielding(agent: AgentView, request: PlacementRequest, unready: Sequence[Unready]) -> tuple[Unready, ...] | None:
+def _yielding(
+    agent: PlacementAgent, request: PlacementRequest, unready: Sequence[Unready]
+) -> tuple[Unready, ...] | None:
     newest_first = sorted(unready, key=lambda u: (u.is_replacement, u.created, u.session_id), reverse=True)
     chosen: list[Unready] = []
     for session in newest_first:
@@ -93,17 +95,17 @@ def _yielding(agent: AgentView, request: PlacementRequest, unready: Sequence[Unr
     return tuple(chosen)
 
 
-def _fits_without(agent: AgentView, gone: Sequence[Unready], request: PlacementRequest) -> bool:
+def _fits_without(agent: PlacementAgent, gone: Sequence[Unready], request: PlacementRequest) -> bool:
     return _fits(_emptied(agent, sum(u.cores for u in gone), sum(u.memory for u in gone)), request)
 
 
-def _emptied(agent: AgentView, cores: float, memory: int) -> AgentView:
+def _emptied(agent: PlacementAgent, cores: float, memory: int) -> PlacementAgent:
     return replace(
         agent, cores_allocated=agent.cores_allocated - cores, memory_allocated=agent.memory_allocated - memory
     )
 
 
-def _fits(agent: AgentView, request: PlacementRequest) -> bool:
+def _fits(agent: PlacementAgent, request: PlacementRequest) -> bool:
     return bool(place((agent,), request, "Least Load").candidates)
 
 

@@ -19,9 +19,9 @@ from typing import Final, Literal
 
 from greenroom.core.errors import Busy, NoResources, Refused
 from greenroom.core.launch.eviction import Unready, rooms
-from greenroom.core.launch.placement import AgentView, ImageOnAgent, Placement, place, session_of
+from greenroom.core.launch.placement import ImageReadiness, Placement, PlacementAgent, place, session_of
 from greenroom.core.launch.plan import (
-    Attempt,
+    LaunchAttempt,
     LaunchZone,
     Miss,
     StagedPool,
@@ -38,15 +38,15 @@ class SimulatedLaunch:
     before it that can serve: where one of their pools has a session, the launch ends there.
     """
 
-    attempt: Attempt
-    earlier: tuple[Attempt, ...]
+    attempt: LaunchAttempt
+    earlier: tuple[LaunchAttempt, ...]
 
     @property
     def misses(self) -> tuple[Miss, ...]:
         return self.attempt.misses
 
 
-def simulate_launch(attempts: Sequence[Attempt], staging_config_id: str, zone_id: str) -> SimulatedLaunch:
+def simulate_launch(attempts: Sequence[LaunchAttempt], staging_config_id: str, zone_id: str) -> SimulatedLaunch:
     """What a plan of `core.launch.plan.plan_launch` means for one config of a zone. A zone that the launch does not
     search, or that the workspace excludes, has one attempt without a pool.
     """
@@ -57,7 +57,9 @@ def simulate_launch(attempts: Sequence[Attempt], staging_config_id: str, zone_id
     return SimulatedLaunch(attempt, tuple(earlier))
 
 
-def first_serving(attempts: Sequence[Attempt], has_session: Callable[[Attempt], bool]) -> Attempt | None:
+def first_serving(
+    attempts: Sequence[LaunchAttempt], has_session: Callable[[LaunchAttempt], bool]
+) -> LaunchAttempt | None:
     """The staged attempt at which a launch ends; None if it comes to a launch on demand."""
     return next((a for a in attempts if a.staged and not a.misses and has_session(a)), None)
 
@@ -101,7 +103,7 @@ class Prospect:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class MeasuredStarts:
     """Medians of the latest starts and hand-overs of a workspace in seconds; None = none measured yet."""
 
     start_s: float | None = None
@@ -120,18 +122,18 @@ class Supply:
     zones: tuple[LaunchZone, ...] = ()
     pools: Mapping[str, Sequence[StagedPool]] = field(default_factory=dict[str, Sequence[StagedPool]])
     claimable: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
-    agents: Mapping[str, Sequence[AgentView]] = field(default_factory=dict[str, Sequence[AgentView]])
-    image_states: Mapping[str, Mapping[str, ImageOnAgent]] = field(
-        default_factory=dict[str, Mapping[str, ImageOnAgent]]
+    agents: Mapping[str, Sequence[PlacementAgent]] = field(default_factory=dict[str, Sequence[PlacementAgent]])
+    image_states: Mapping[str, Mapping[str, ImageReadiness]] = field(
+        default_factory=dict[str, Mapping[str, ImageReadiness]]
     )
     """Name of the image → id of the Agent → what it said."""
     unready: Mapping[str, Sequence[Unready]] = field(default_factory=dict[str, Sequence[Unready]])
-    measured: Mapping[str, Measured] = field(default_factory=dict[str, Measured])
+    measured: Mapping[str, MeasuredStarts] = field(default_factory=dict[str, MeasuredStarts])
 
 
-def prospect(image: ImageFacts, attempts: Sequence[Attempt], supply: Supply) -> Prospect:
+def prospect(image: ImageFacts, attempts: Sequence[LaunchAttempt], supply: Supply) -> Prospect:
     """What a launch with these `attempts` gives a user below their session limit."""
-    measured = supply.measured.get(image.image_id, Measured())
+    measured = supply.measured.get(image.image_id, MeasuredStarts())
     if first_serving(attempts, lambda attempt: _has_session(attempt, image, supply)) is not None:
         return Prospect(True, HAND_OVER_S if measured.hand_over_s is None else measured.hand_over_s)
     misses: list[Miss] = []
@@ -161,7 +163,7 @@ def refusal(image: ImageFacts, trace: Sequence[TraceStep], on_demand: Iterable[M
     return NoResources(no_resources_reason(trace), for_user=not_now(on_demand), launch_id=launch_id)
 
 
-def _has_session(attempt: Attempt, image: ImageFacts, supply: Supply) -> bool:
+def _has_session(attempt: LaunchAttempt, image: ImageFacts, supply: Supply) -> bool:
     pool = attempt.pool
     key = pool and (pool.staging_config_id, config_hash_of(image, attempt.zone.facts, pool.permissions))
     return key is not None and supply.claimable.get(key, 0) > 0
@@ -177,7 +179,7 @@ Result = Literal["hit", "miss", "served_elsewhere", "other_permissions"]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PoolOutcome:
     """For one config: `codes` say why it was passed over, each once."""
 
     staging_config_id: str
@@ -186,7 +188,7 @@ class Outcome:
     codes: tuple[str, ...]
 
 
-def outcomes(trace: Sequence[TraceStep]) -> list[Outcome]:
+def outcomes(trace: Sequence[TraceStep]) -> list[PoolOutcome]:
     """One for each config that a launch considered, in their order; `trace` is complete.
 
     A *hit* was served by the config, a *miss* got no staged session at all. A config with other permissions than the
@@ -203,7 +205,7 @@ def outcomes(trace: Sequence[TraceStep]) -> list[Outcome]:
         found[step.candidate] = (step.zone_name, codes)
     somewhere = any("permissions" not in codes for _, codes in found.values())
     return [
-        Outcome(config_id, zone, _result(config_id, last, other=somewhere and "permissions" in codes), codes)
+        PoolOutcome(config_id, zone, _result(config_id, last, other=somewhere and "permissions" in codes), codes)
         for config_id, (zone, codes) in found.items()
     ]
 
@@ -226,7 +228,7 @@ WEIGHT: Final = 0.05
 """Of one launch in the smoothed time."""
 
 
-class Pace:
+class LaunchPace:
     """How long launches keep their turn at present."""
 
     def __init__(self) -> None:

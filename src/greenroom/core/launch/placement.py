@@ -26,8 +26,8 @@ TOLERANCE: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageOnAgent:
-    """The state of an image on an Agent: fields of `AgentView`."""
+class ImageReadiness:
+    """The state of an image on an Agent: fields of `PlacementAgent`."""
 
     agent_id: str
     image_state: ImageState
@@ -37,7 +37,7 @@ class ImageOnAgent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AgentView:
+class PlacementAgent:
     """An Agent as placement sees it. Cores are offered cores (overcommit and overrides applied), memory is bytes.
 
     `overcommit` is how often each core of the host is in the offer; 1 where an administrator sets the offer. `cpu_used`
@@ -108,7 +108,7 @@ class AgentView:
         measured = [min(1.0, used) for used in (self.cpu_used, self.memory_used) if used is not None]
         return (reserved + max(measured, default=reserved)) / 2
 
-    def with_image(self, said: ImageOnAgent | None) -> AgentView:
+    def with_image(self, said: ImageReadiness | None) -> PlacementAgent:
         """The same Agent with its state of an image; None = not reported."""
         if said is None:
             return self
@@ -120,7 +120,7 @@ class AgentView:
             image_changed=said.image_changed,
         )
 
-    def with_one_more(self, request: PlacementRequest) -> AgentView:
+    def with_one_more(self, request: PlacementRequest) -> PlacementAgent:
         return replace(
             self,
             cores_allocated=self.cores_allocated + request.reserved_cores(self),
@@ -128,7 +128,7 @@ class AgentView:
             sessions=self.sessions + 1,
         )
 
-    def without(self, session: PlacementRequest) -> AgentView:
+    def without(self, session: PlacementRequest) -> PlacementAgent:
         return replace(
             self,
             cores_allocated=self.cores_allocated - session.reserved_cores(self),
@@ -137,7 +137,7 @@ class AgentView:
         )
 
 
-def serves(agent: AgentView) -> bool:
+def serves(agent: PlacementAgent) -> bool:
     """Whether an Agent is running and takes new sessions."""
     return agent.status == "running" and agent.enabled and not agent.draining
 
@@ -167,7 +167,7 @@ class PlacementRequest:
     with_secrets: bool = False
     """Its web filter is to add secrets to requests."""
 
-    def reserved_cores(self, agent: AgentView) -> float:
+    def reserved_cores(self, agent: PlacementAgent) -> float:
         """Cores of the Agent's offer that the session reserves; the SQL of the reservation computes the same."""
         return self.cores * agent.overcommit if self.cpu_mode == "Quotas" else self.cores
 
@@ -190,7 +190,7 @@ class Rejection:
     numbers. `waiting_helps` False: it could not hold the session even if it were empty.
     """
 
-    agent: AgentView
+    agent: PlacementAgent
     code: str
     reason: str
     waiting_helps: bool = True
@@ -205,11 +205,11 @@ class Rejection:
 class Placement:
     """Candidates in the order to try, and all other Agents with the reason."""
 
-    candidates: tuple[AgentView, ...]
+    candidates: tuple[PlacementAgent, ...]
     rejected: tuple[Rejection, ...]
 
 
-ORDER: Final[dict[Strategy, Callable[[AgentView], tuple[float, str]]]] = {
+ORDER: Final[dict[Strategy, Callable[[PlacementAgent], tuple[float, str]]]] = {
     "Least Load": lambda agent: (agent.load, agent.agent_id),
     "Most Load": lambda agent: (-agent.load, agent.agent_id),
     "Least Kasms": lambda agent: (agent.sessions, agent.agent_id),
@@ -218,7 +218,7 @@ ORDER: Final[dict[Strategy, Callable[[AgentView], tuple[float, str]]]] = {
 """Load Balance Strategy → sort key; ties go by id, so that equal snapshots give equal plans."""
 
 
-def place(agents: Sequence[AgentView], request: PlacementRequest, strategy: Strategy) -> Placement:
+def place(agents: Sequence[PlacementAgent], request: PlacementRequest, strategy: Strategy) -> Placement:
     """Divide the Agents of a zone into ordered candidates, silent ones last, and rejected ones."""
     only = next((agent.hostname for agent in agents if agent.agent_id == request.only_agent_id), None)
     verdicts = [(agent, _rejection(agent, request, only)) for agent in agents]
@@ -228,7 +228,7 @@ def place(agents: Sequence[AgentView], request: PlacementRequest, strategy: Stra
     return Placement(tuple(candidates), tuple(rejected))
 
 
-def _rejection(agent: AgentView, request: PlacementRequest, only: str | None) -> Rejection | None:
+def _rejection(agent: PlacementAgent, request: PlacementRequest, only: str | None) -> Rejection | None:
     """Why the Agent cannot take it; `only` is the hostname of the only Agent allowed, if that is in the zone."""
     if request.only_agent_id not in (None, agent.agent_id):
         allowed = f"Agent {only}" if only else "an Agent that is not in this zone"
@@ -240,12 +240,12 @@ def _rejection(agent: AgentView, request: PlacementRequest, only: str | None) ->
     return None
 
 
-def _could_hold(agent: AgentView, request: PlacementRequest) -> bool:
+def _could_hold(agent: PlacementAgent, request: PlacementRequest) -> bool:
     empty = replace(agent, cores_allocated=0.0, memory_allocated=0)
     return _no_capacity(empty, request) is None
 
 
-def _not_running(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:
+def _not_running(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, str] | None:
     del request
     if agent.status == "running":
         return None
@@ -262,19 +262,19 @@ def _not_running(agent: AgentView, request: PlacementRequest) -> tuple[str, str]
     )
 
 
-def _no_such_runtime(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:
+def _no_such_runtime(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, str] | None:
     if not request.runtime_class or request.runtime_class in agent.runtime_classes:
         return None
     return "restricted", f"{agent.hostname} does not offer the runtime {request.runtime_class} of the workspace"
 
 
-def _adds_no_secrets(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:
+def _adds_no_secrets(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, str] | None:
     if not request.with_secrets or agent.adds_secrets:
         return None
     return "adds_no_secrets", f"{agent.hostname} cannot add secrets to requests, and the lease has some"
 
 
-def _disabled(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:
+def _disabled(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, str] | None:
     del request
     if not agent.enabled:
         return "agent_disabled", f"{agent.hostname} is disabled"
@@ -283,14 +283,14 @@ def _disabled(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | 
     return None
 
 
-def _runtime_away(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:
+def _runtime_away(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, str] | None:
     del request
     if not agent.runtime_error:
         return None
     return "agent_missing", agent.failure
 
 
-def _no_image(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:
+def _no_image(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, str] | None:
     if agent.image_state in ("present", "unknown"):
         return None
     why = {
@@ -301,13 +301,13 @@ def _no_image(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | 
     return "image_unavailable", f"{agent.hostname} {why}"
 
 
-def _why_not(agent: AgentView, image: str) -> str:
+def _why_not(agent: PlacementAgent, image: str) -> str:
     """The daemon's message, without repeating the name of the image."""
     words = agent.image_error.removeprefix(f"The image {image} could not be fetched: ").rstrip(".")
     return words or "no reason was given"
 
 
-def _no_capacity(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:
+def _no_capacity(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, str] | None:
     if agent.cores_allocated + request.reserved_cores(agent) > agent.cores + TOLERANCE:
         return "no_capacity", _too_few_cores(agent, request) + _quarantined(agent)
     if agent.memory_allocated + request.memory > agent.memory:
@@ -318,21 +318,21 @@ def _no_capacity(agent: AgentView, request: PlacementRequest) -> tuple[str, str]
     return None
 
 
-def _quarantined(agent: AgentView) -> str:
+def _quarantined(agent: PlacementAgent) -> str:
     if not agent.set_aside:
         return ""
     noun = "session" if agent.set_aside == 1 else "sessions"
     return f" ({agent.set_aside} quarantined {noun} can be deleted)"
 
 
-def _too_few_cores(agent: AgentView, request: PlacementRequest) -> str:
+def _too_few_cores(agent: PlacementAgent, request: PlacementRequest) -> str:
     """For a quota in whole cores, as in the workspace, not in cores of the offer."""
     times, purpose = (agent.overcommit, " for a quota") if request.cpu_mode == "Quotas" else (1.0, "")
     free, offered = shown_cores(agent.free_cores / times), shown_cores(agent.cores / times)
     return f"{agent.hostname} has {free} of {offered} cores free{purpose}, {shown_cores(request.cores)} are needed"
 
 
-def _no_disk(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:
+def _no_disk(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, str] | None:
     del request
     disk = FreeDisk(
         free_bytes=agent.disk_free_bytes, kept_bytes=agent.disk_kept_bytes, free_inodes=agent.disk_free_inodes

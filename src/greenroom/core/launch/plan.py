@@ -66,7 +66,7 @@ class Miss:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class LaunchAttempt:
     """One step in one zone; with `misses` it is not tried."""
 
     order: int
@@ -101,7 +101,7 @@ def plan_launch(
     image: ImageFacts,
     pools: Sequence[StagedPool],
     facts: LaunchFacts,
-) -> tuple[Attempt, ...]:
+) -> tuple[LaunchAttempt, ...]:
     """All attempts of a launch in their order, numbered from 1."""
     return ordered_attempts(
         zones,
@@ -118,14 +118,14 @@ def ordered_attempts(
     image: ImageFacts,
     pools: Sequence[StagedPool],
     in_the_way: Callable[[StagedPool], Sequence[Miss]],
-) -> tuple[Attempt, ...]:
+) -> tuple[LaunchAttempt, ...]:
     """The documented order over zones and pools; `in_the_way` says why a pool that is not paused cannot serve."""
     here, elsewhere = ordered_zones(zones, current_zone_id)
     only_zone = next((zone.zone_name for zone in zones if zone.zone_id == image.only_zone_id), None)
-    attempts: list[Attempt] = []
+    attempts: list[LaunchAttempt] = []
 
     def add(step: Step, zone: LaunchZone, pool: StagedPool | None, misses: Sequence[Miss]) -> None:
-        attempts.append(Attempt(order=len(attempts) + 1, step=step, zone=zone, pool=pool, misses=tuple(misses)))
+        attempts.append(LaunchAttempt(order=len(attempts) + 1, step=step, zone=zone, pool=pool, misses=tuple(misses)))
 
     for zone in (here, *elsewhere):
         step: Step = "staged_here" if zone is here else "staged_elsewhere"
@@ -155,12 +155,12 @@ def ordered_zones(zones: Sequence[LaunchZone], current_zone_id: str) -> tuple[La
     return here, tuple(sorted((z for z in zones if z is not here), key=lambda z: z.zone_name))
 
 
-def missed_steps(attempt: Attempt, misses: Sequence[Miss]) -> list[TraceStep]:
+def missed_steps(attempt: LaunchAttempt, misses: Sequence[Miss]) -> list[TraceStep]:
     """The trace of an attempt that gave nothing: one line per reason."""
     return [_line(attempt, miss) for miss in misses]
 
 
-def success_step(attempt: Attempt, candidate: str, reason: str) -> TraceStep:
+def success_step(attempt: LaunchAttempt, candidate: str, reason: str) -> TraceStep:
     """The last line of a trace: what the user got."""
     return TraceStep(
         order=attempt.order,
@@ -326,7 +326,7 @@ def _barred(zone: LaunchZone, here: LaunchZone, image: ImageFacts, only_zone: st
     return []
 
 
-def _line(attempt: Attempt, miss: Miss) -> TraceStep:
+def _line(attempt: LaunchAttempt, miss: Miss) -> TraceStep:
     return TraceStep(
         order=attempt.order,
         step=attempt.step,

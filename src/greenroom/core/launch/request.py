@@ -13,14 +13,14 @@ from greenroom.core.errors import Forbidden, IdempotencyMismatch, Invalid, NoRes
 from greenroom.core.launch.compatibility import LaunchFacts
 from greenroom.core.launch.nearest import nearest_zone
 from greenroom.core.launch.placement import HOME_THERE, PlacementRequest, session_of
-from greenroom.core.launch.plan import Attempt, LaunchZone, StagedPool, plan_launch
+from greenroom.core.launch.plan import LaunchAttempt, LaunchZone, StagedPool, plan_launch
 from greenroom.core.launch.wanted import SessionUser, WantedSession
 from greenroom.core.lease import NewLease, most_of_user, refusal
 from greenroom.core.recording.described import stronger
 from greenroom.core.session.deadlines import clocks_of, lease_clocks
 from greenroom.core.workspace.exec_config import assign_of, commands_problem
 from greenroom.core.workspace.homes import KEPT
-from greenroom.core.workspace.session_spec import Exec, File, ProfileMode
+from greenroom.core.workspace.session_spec import Exec, ProfileMode, SessionFile
 from greenroom.core.workspace.spec_builder import ImageFacts, LaunchExtras, on_demand_spec, ssh_files
 
 
@@ -139,7 +139,7 @@ class Launch:
     image: ImageFacts
     max_sessions: int
     current_zone_id: str
-    attempts: tuple[Attempt, ...]
+    attempts: tuple[LaunchAttempt, ...]
     wanted: WantedSession
 
 
@@ -340,6 +340,6 @@ def _extras_of(
     )
 
 
-def _ssh_files(snapshot: LaunchSnapshot, decrypt: Callable[[bytes], str]) -> tuple[File, ...]:
+def _ssh_files(snapshot: LaunchSnapshot, decrypt: Callable[[bytes], str]) -> tuple[SessionFile, ...]:
     private_key = snapshot.ssh_private_key_encrypted
     return ssh_files(snapshot.ssh_public_key, decrypt(private_key) if private_key else None)

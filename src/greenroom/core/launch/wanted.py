@@ -21,9 +21,9 @@ from typing import Final, Protocol
 from greenroom.core.access.group_settings import ClientSettings
 from greenroom.core.launch.compatibility import differing
 from greenroom.core.launch.eviction import Room, Unready, lacks_only_room, rooms
-from greenroom.core.launch.placement import AgentView, Placement, PlacementRequest, place
+from greenroom.core.launch.placement import Placement, PlacementAgent, PlacementRequest, place
 from greenroom.core.launch.plan import (
-    Attempt,
+    LaunchAttempt,
     LaunchZone,
     Miss,
     StagedPool,
@@ -48,7 +48,7 @@ SLOW_BACKOFF_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
+class FailedSession:
     """A failed session with a user who waits. `tried` and `starts` count the launch's sessions, this one included.
 
     `starts` are those made for the user: zone id → number. `causes` are the sentences of earlier failed starts, each
@@ -70,7 +70,7 @@ class Failed:
         return self.tried == 0 or (not self.handover and sum(self.starts.values()) >= MAX_STARTS)
 
 
-def backoff_s(failed: Failed, session_id: str) -> float:
+def backoff_s(failed: FailedSession, session_id: str) -> float:
     """Pause between the failure and the next attempt: 0 unless a start was too slow. Sessions that failed together are
     spread by their ids.
     """
@@ -81,8 +81,12 @@ def backoff_s(failed: Failed, session_id: str) -> float:
 
 
 def plan_successor(
-    failed: Failed, zones: Sequence[LaunchZone], current_zone_id: str, image: ImageFacts, pools: Sequence[StagedPool]
-) -> tuple[Attempt, ...]:
+    failed: FailedSession,
+    zones: Sequence[LaunchZone],
+    current_zone_id: str,
+    image: ImageFacts,
+    pools: Sequence[StagedPool],
+) -> tuple[LaunchAttempt, ...]:
     """What to try, one after the other, as for a new launch; empty = it failed for good."""
     if failed.is_final:
         return ()
@@ -93,7 +97,7 @@ def plan_successor(
     return tuple(replace(_not_again(attempt, failed), order=order) for order, attempt in enumerate(made, 1))
 
 
-def _blocking_reasons(pool: StagedPool, failed: Failed) -> list[Miss]:
+def _blocking_reasons(pool: StagedPool, failed: FailedSession) -> list[Miss]:
     names = differing(failed.permissions, pool.permissions)
     if not names:
         return []
@@ -101,14 +105,14 @@ def _blocking_reasons(pool: StagedPool, failed: Failed) -> list[Miss]:
     return [Miss("permissions", reason, candidate=pool.staging_config_id, setting="permissions")]
 
 
-def _not_again(attempt: Attempt, failed: Failed) -> Attempt:
+def _not_again(attempt: LaunchAttempt, failed: FailedSession) -> LaunchAttempt:
     if attempt.misses or failed.starts.get(attempt.zone.zone_id, 0) < MAX_STARTS_IN_A_ZONE:
         return attempt
     reason = f"It could not be started {MAX_STARTS_IN_A_ZONE} times in zone {attempt.zone.zone_name}."
     return replace(attempt, misses=(Miss("start_failed", reason),))
 
 
-def with_known_host(attempts: Sequence[Attempt], zone_id: str, request_host: str) -> tuple[Attempt, ...]:
+def with_known_host(attempts: Sequence[LaunchAttempt], zone_id: str, request_host: str) -> tuple[LaunchAttempt, ...]:
     """The attempts, with those passed over that would create a session in a zone, other than `zone_id`, that needs the
     launch's host where it is unknown (empty).
     """
@@ -120,7 +124,7 @@ def with_known_host(attempts: Sequence[Attempt], zone_id: str, request_host: str
     )
 
 
-def _if_host_is_not_needed(attempt: Attempt) -> Attempt:
+def _if_host_is_not_needed(attempt: LaunchAttempt) -> LaunchAttempt:
     if not attempt.zone.facts.needs_request_host():
         return attempt
     reason = f"Zone {attempt.zone.zone_name} asks for the host of the launch, which is not known."
@@ -145,13 +149,13 @@ def went_silent(silent_s: float) -> str:
     return f"its Agent has not reported for {silent_s:.0f} s"
 
 
-def failure(failed: Failed, session_id: str) -> str:
+def failure(failed: FailedSession, session_id: str) -> str:
     """What became of the session and why, for trace and log; a sentence without its full stop."""
     what = "was quarantined" if failed.handover else f"could not start on {failed.agent_name or 'its Agent'}"
     return f"Session {session_id} {what}: {failed.cause.rstrip('.')}"
 
 
-def failure_line(failed: Failed, session_id: str, last: TraceStep) -> TraceStep:
+def failure_line(failed: FailedSession, session_id: str, last: TraceStep) -> TraceStep:
     """The trace line that says that the last one, which was used, failed."""
     code = "hand_over_failed" if failed.handover else "start_failed"
     return replace(last, used=False, code=code, reason=f"{failure(failed, session_id)}.")
@@ -162,7 +166,7 @@ def continued(trace: Sequence[TraceStep], last: TraceStep) -> list[TraceStep]:
     return [replace(step, order=last.order + step.order) for step in trace]
 
 
-def final_error(failed: Failed, trace: Sequence[TraceStep]) -> str:
+def final_error(failed: FailedSession, trace: Sequence[TraceStep]) -> str:
     """What users and administrators read of a session that could not be started at all. `trace` is that of the last
     search, empty if there was none because no attempt was left.
     """
@@ -241,7 +245,9 @@ class WantedSession:
         """How the user came to the session, as a sentence for trace and log."""
         return f"{reason} {self.remark}".rstrip()
 
-    def rooms_in(self, zone: LaunchZone, agents: Sequence[AgentView], unready: Sequence[Unready] = ()) -> ZoneRooms:
+    def rooms_in(
+        self, zone: LaunchZone, agents: Sequence[PlacementAgent], unready: Sequence[Unready] = ()
+    ) -> ZoneRooms:
         """`unready` are the zone's staged sessions that yield if no Agent has room."""
         placed = place(agents, self.request, zone.load_balancing_strategy)
         placement = others_first(without(placed, self.never_on), self.last_agent_id)

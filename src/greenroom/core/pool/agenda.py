@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
-from greenroom.core.launch.placement import AgentView, PlacementRequest, session_of
+from greenroom.core.launch.placement import PlacementAgent, PlacementRequest, session_of
 from greenroom.core.pool import rotation
 from greenroom.core.pool.model import COMING, Create, PoolPlan, PoolSnapshot, ShortfallCode
 from greenroom.core.workspace.spec_builder import ImageFacts
@@ -26,14 +26,14 @@ class KnownAgents:
     """By image, since Agents differ in what they have of it; times are seconds of one clock, which the caller knows."""
 
     def __init__(self) -> None:
-        self._of: dict[str, tuple[float, tuple[AgentView, ...]]] = {}
+        self._of: dict[str, tuple[float, tuple[PlacementAgent, ...]]] = {}
 
-    def of(self, image_id: str, now_s: float) -> tuple[AgentView, ...] | None:
+    def of(self, image_id: str, now_s: float) -> tuple[PlacementAgent, ...] | None:
         """None = they are to be read."""
         read_s, agents = self._of.get(image_id, (float("-inf"), ()))
         return agents if now_s < read_s + KNOWN_S else None
 
-    def read(self, image_id: str, agents: tuple[AgentView, ...], now_s: float) -> None:
+    def read(self, image_id: str, agents: tuple[PlacementAgent, ...], now_s: float) -> None:
         self._of[image_id] = now_s, agents
 
     def created(self, image: ImageFacts, creates: Iterable[Create]) -> None:
@@ -49,7 +49,7 @@ class KnownAgents:
         self._of.clear()
 
 
-def _with(agent: AgentView, number: int, request: PlacementRequest) -> AgentView:
+def _with(agent: PlacementAgent, number: int, request: PlacementRequest) -> PlacementAgent:
     for _ in range(number):
         agent = agent.with_one_more(request)
     return agent

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Final, Literal
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
-from greenroom.core.launch.placement import AgentView, Strategy, serves
+from greenroom.core.launch.placement import PlacementAgent, Strategy, serves
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
@@ -106,7 +106,7 @@ class PoolSnapshot:
     zone: ZoneFacts
     strategy: Strategy
     sessions: tuple[PooledSession, ...]
-    agents: tuple[AgentView, ...]
+    agents: tuple[PlacementAgent, ...]
     leaving: int = 0
     """Sessions of the config without a user that are on their way out, and still use resources."""
     failed_on: frozenset[str] = frozenset()

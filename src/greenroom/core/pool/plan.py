@@ -25,7 +25,7 @@ from greenroom.core.pool.model import (
     Retire,
     Shortfall,
 )
-from greenroom.core.pool.shortfalls import Failures
+from greenroom.core.pool.shortfalls import PoolFailures
 from greenroom.core.session.states import SessionStatus
 
 MAX_CREATES: Final = 32
@@ -75,7 +75,7 @@ def plan(snapshot: PoolSnapshot) -> PoolPlan:
     )
 
 
-def _remember_failures(snapshot: PoolSnapshot, work: _Work) -> Failures:
+def _remember_failures(snapshot: PoolSnapshot, work: _Work) -> PoolFailures:
     failed = [s for s in snapshot.sessions if s.status is SessionStatus.FAILED]
     for session in failed:
         error = (session.error or "no reason was given").rstrip(".")
@@ -151,7 +151,7 @@ def _end_drained(snapshot: PoolSnapshot, work: _Work) -> None:
             work.end(session, f"{agent.hostname} is draining, and {why}.")
 
 
-def _allowed(snapshot: PoolSnapshot, left: Sequence[PooledSession], missing: int, failures: Failures) -> int:
+def _allowed(snapshot: PoolSnapshot, left: Sequence[PooledSession], missing: int, failures: PoolFailures) -> int:
     if snapshot.config.paused or snapshot.people_waiting is not None or failures.waits(snapshot.now):
         return 0
     if failures.number:  # one trial at a time until a start succeeds
@@ -213,7 +213,7 @@ def _fits_instead(snapshot: PoolSnapshot, old: PooledSession) -> bool:
 
 
 def _shortfall(
-    snapshot: PoolSnapshot, left: Sequence[PooledSession], unplaced: int, work: _Work, backing_off: Failures
+    snapshot: PoolSnapshot, left: Sequence[PooledSession], unplaced: int, work: _Work, backing_off: PoolFailures
 ) -> Shortfall | None:
     usable = sum(session.claimable for session in left)
     short = snapshot.config.num_sessions - usable

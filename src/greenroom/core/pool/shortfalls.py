@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from greenroom.core.launch.placement import AgentView, Rejection, place, session_of, shown_cores
+from greenroom.core.launch.placement import PlacementAgent, Rejection, place, session_of, shown_cores
 from greenroom.core.pool.model import COMING, Broken, PoolConfig, PooledSession, PoolSnapshot, Shortfall
 from greenroom.core.rate_limits import Backoff
 from greenroom.core.text import EXACT, size
@@ -25,7 +25,7 @@ AVOIDED_S: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Failures:
+class PoolFailures:
     """What a config remembers of failures: the number in a row, the last error, when to try again. `breaks`: they are
     of sessions that were usable, not of starts.
     """
@@ -40,24 +40,24 @@ class Failures:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class AgentChoice:
     """The Agent a pool tries next, and, as the end of a sentence, the Agent it replaces."""
 
-    agent: AgentView
+    agent: PlacementAgent
     instead: str = ""
 
 
-def chosen(candidates: Sequence[AgentView], failed_on: frozenset[str]) -> Choice:
+def chosen(candidates: Sequence[PlacementAgent], failed_on: frozenset[str]) -> AgentChoice:
     """The first candidate without a recent failure; the first of all if every one has some. An image may fail on one
     Agent only; that Agent then has the least load and would be chosen again and again.
     """
     first = next((agent for agent in candidates if agent.agent_id not in failed_on), candidates[0])
     if first is candidates[0]:
-        return Choice(first)
-    return Choice(first, f" and not on {candidates[0].hostname}, where a start failed lately")
+        return AgentChoice(first)
+    return AgentChoice(first, f" and not on {candidates[0].hostname}, where a start failed lately")
 
 
-def after(config: PoolConfig, failed: Sequence[PooledSession], now: datetime) -> Failures:
+def after(config: PoolConfig, failed: Sequence[PooledSession], now: datetime) -> PoolFailures:
     """What the config remembers after these failed sessions, or a later successful one. Sessions created together fail
     together: that is one failure. A later one counts if it was a new attempt.
     """
@@ -65,13 +65,13 @@ def after(config: PoolConfig, failed: Sequence[PooledSession], now: datetime) ->
         number = config.failures + 1
         newest = max(failed, key=lambda session: (session.created, session.session_id))
         error = newest.error or "no reason was given"
-        return Failures(number, error, now + timedelta(seconds=BACKOFF.delay_s(number)))
+        return PoolFailures(number, error, now + timedelta(seconds=BACKOFF.delay_s(number)))
     if config.next_try is not None and config.last_success is not None and config.last_success >= config.next_try:
-        return Failures(0, None, None)
-    return Failures(config.failures, config.last_error, config.next_try)
+        return PoolFailures(0, None, None)
+    return PoolFailures(config.failures, config.last_error, config.next_try)
 
 
-def after_breaks(broken: Sequence[Broken], now: datetime) -> Failures:
+def after_breaks(broken: Sequence[Broken], now: datetime) -> PoolFailures:
     """How often sessions broke that were created because one had broken before.
 
     The first break has no consequence: the session is replaced at once. The same applies to all that were created
@@ -84,11 +84,11 @@ def after_breaks(broken: Sequence[Broken], now: datetime) -> Failures:
         if is_lately and (last is None or session.created >= last.broke):
             number, last = number + 1, session
     if last is None or number < 2:
-        return Failures(0, None, None, breaks=True)
-    return Failures(number, last.error, last.broke + timedelta(seconds=BACKOFF.delay_s(number - 1)), breaks=True)
+        return PoolFailures(0, None, None, breaks=True)
+    return PoolFailures(number, last.error, last.broke + timedelta(seconds=BACKOFF.delay_s(number - 1)), breaks=True)
 
 
-def longer_backoff(starts: Failures, breaks: Failures) -> Failures:
+def longer_backoff(starts: PoolFailures, breaks: PoolFailures) -> PoolFailures:
     """The one that makes the pool wait longer."""
     if not (starts.number and breaks.number):
         return starts if starts.number else breaks
@@ -172,7 +172,7 @@ def people_first(snapshot: PoolSnapshot, people_waiting: str, missing: int) -> S
     )
 
 
-def failing(snapshot: PoolSnapshot, short: int, failures: Failures) -> Shortfall:
+def failing(snapshot: PoolSnapshot, short: int, failures: PoolFailures) -> Shortfall:
     """Sessions failed lately: the number, the last error, and when the next one is tried."""
     waits = failures.next_try is not None and snapshot.now < failures.next_try
     when = f"next try at {failures.next_try:%H:%M:%S} UTC" if waits and failures.next_try else "trying again now"

@@ -48,7 +48,7 @@ def picture_of(data: bytes) -> Picture | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class RecordingRow:
     """What a program did at a time. `said` is a sentence, `who` asked for it: empty = who had the lease's token.
     `code` and `error` say why it was not done; `left_out` why it has no picture although one belongs to it.
     """
@@ -66,7 +66,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class RecordedRequest:
     """A request: when, who made it, how long it took, and why it was refused."""
 
     began: datetime
@@ -78,7 +78,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class ActionOutcome:
     """What became of one action."""
 
     done: bool
@@ -88,8 +88,8 @@ class Outcome:
 
 
 def rows_of_actions(
-    asked: Asked, items: Sequence[object], outcomes: Sequence[Outcome], screen: tuple[int, int] | None
-) -> list[Row]:
+    asked: RecordedRequest, items: Sequence[object], outcomes: Sequence[ActionOutcome], screen: tuple[int, int] | None
+) -> list[RecordingRow]:
     """A row for each action that was begun, or one that says why none was. `screen` is the one whose coordinates the
     actions have.
     """
@@ -99,7 +99,7 @@ def rows_of_actions(
         kinds = [Described(what="unknown", said="This is no action.", changes=False) for _ in items]
     if asked.code is not None or not outcomes:
         return [_refused(asked, kinds)]
-    rows: list[Row] = []
+    rows: list[RecordingRow] = []
     began = asked.began
     for kind, outcome in zip(kinds, outcomes, strict=False):
         took_ms = asked.duration_ms / len(outcomes)
@@ -119,9 +119,9 @@ def _read(items: Sequence[object]) -> list[Action]:
     return dialects.parse(dialects.located(items, dict.fromkeys(refs, (0, 0))) if refs else items)
 
 
-def _row(asked: Asked, kind: Described, outcome: Outcome, where: dict[str, Any]) -> Row:
+def _row(asked: RecordedRequest, kind: Described, outcome: ActionOutcome, where: dict[str, Any]) -> RecordingRow:
     error = None if outcome.done else said_of_error(outcome.error or "It failed.", keep_text=asked.keep_text)
-    return Row(
+    return RecordingRow(
         began=asked.began,
         duration_ms=asked.duration_ms,
         what=kind.what,
@@ -134,11 +134,11 @@ def _row(asked: Asked, kind: Described, outcome: Outcome, where: dict[str, Any])
     )
 
 
-def _refused(asked: Asked, kinds: Sequence[Described]) -> Row:
+def _refused(asked: RecordedRequest, kinds: Sequence[Described]) -> RecordingRow:
     """None of the actions was done, or it is not known how many."""
     one = kinds[0] if len(kinds) == 1 else None
     said = one.said if one else f"{len(kinds)} actions."
-    return Row(
+    return RecordingRow(
         began=asked.began,
         duration_ms=asked.duration_ms,
         what=one.what if one else "actions",
@@ -158,7 +158,9 @@ def changes_screen(items: Sequence[object]) -> bool:
         return False
 
 
-def row_of_command(asked: Asked, command: Sequence[str], environment: Sequence[str], exit_code: int | None) -> Row:
+def row_of_command(
+    asked: RecordedRequest, command: Sequence[str], environment: Sequence[str], exit_code: int | None
+) -> RecordingRow:
     """A command: its program, and with the text kept all of it; of its variables the names."""
     program, *arguments = command
     number = f"{len(arguments)} argument{'' if len(arguments) == 1 else 's'}"
@@ -169,7 +171,7 @@ def row_of_command(asked: Asked, command: Sequence[str], environment: Sequence[s
     if environment:
         details["variables"] = list(environment)
     ends = "" if exit_code in (None, 0) else f", which ends with exit code {exit_code}"
-    return Row(
+    return RecordingRow(
         began=asked.began,
         duration_ms=asked.duration_ms,
         what="exec",
@@ -184,32 +186,32 @@ def row_of_command(asked: Asked, command: Sequence[str], environment: Sequence[s
 FILE_VERBS: Final = {"read": "Reads", "write": "Writes", "delete": "Deletes"}
 
 
-def row_of_file(asked: Asked, verb: str, path: str) -> Row:
+def row_of_file(asked: RecordedRequest, verb: str, path: str) -> RecordingRow:
     """A file or folder that was read, written or deleted; its path is below the home folder."""
     return _plain(asked, f"file-{verb}", f"{FILE_VERBS[verb]} {path[:MOST_TEXT] or 'the home folder'}.")
 
 
-def row_of_screenshot(asked: Asked, picture: Picture | None) -> Row:
+def row_of_screenshot(asked: RecordedRequest, picture: Picture | None) -> RecordingRow:
     """The program looked at the screen."""
     row = _plain(asked, "screenshot", "Takes a screenshot.")
     return replace(row, picture=picture)
 
 
-def row_of_elements(asked: Asked) -> Row:
+def row_of_elements(asked: RecordedRequest) -> RecordingRow:
     """The program read the accessibility tree."""
     return _plain(asked, "elements", "Reads the elements of the screen.")
 
 
-def row_of_gap(began: datetime, number: int, reason: str) -> Row:
+def row_of_gap(began: datetime, number: int, reason: str) -> RecordingRow:
     """So many rows are missing here."""
     words = "One action is" if number == 1 else f"{number} actions are"
-    return Row(
+    return RecordingRow(
         began=began, duration_ms=0, what="gap", said=f"{words} missing here: {reason}.", details={"missing": number}
     )
 
 
-def _plain(asked: Asked, what: str, said: str) -> Row:
-    return Row(
+def _plain(asked: RecordedRequest, what: str, said: str) -> RecordingRow:
+    return RecordingRow(
         began=asked.began,
         duration_ms=asked.duration_ms,
         what=what,
@@ -220,7 +222,7 @@ def _plain(asked: Asked, what: str, said: str) -> Row:
     )
 
 
-def _error_of(asked: Asked) -> str | None:
+def _error_of(asked: RecordedRequest) -> str | None:
     return None if asked.error is None else said_of_error(asked.error, keep_text=asked.keep_text)
 
 
@@ -243,7 +245,7 @@ USER_FULL: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
+class RecordingSpace:
     """What a recording and all of them have, and what they may have (megabytes). `wished_bytes` are of all recordings
     that are not `required`, `user_bytes` those of the same user; `reserved_percent` of the store is not for them.
     """
@@ -265,7 +267,7 @@ class Room:
 class Fitted:
     """The rows to keep; `rows_left_out` came after the last one."""
 
-    rows: list[Row]
+    rows: list[RecordingRow]
     rows_left_out: int
     picture_bytes: int
     required: bool = True
@@ -281,9 +283,9 @@ class Fitted:
         return sum(row.left_out is not None for row in self.rows)
 
 
-def fitted(rows: Sequence[Row], room: Room) -> Fitted:
+def fitted(rows: Sequence[RecordingRow], room: RecordingSpace) -> Fitted:
     """The rows that fit, in their order, each with its picture or with the reason why that was left out."""
-    kept: list[Row] = []
+    kept: list[RecordingRow] = []
     used, full = 0, None
     for row in rows[: max(MOST_ROWS - room.rows, 0)]:
         reason = None if row.picture is None else _refusal(len(row.picture.data), used, room)
@@ -296,7 +298,7 @@ def fitted(rows: Sequence[Row], room: Room) -> Fitted:
     return Fitted(rows=kept, rows_left_out=len(rows) - len(kept), picture_bytes=used, required=room.required, full=full)
 
 
-def _refusal(size: int, used: int, room: Room) -> str | None:
+def _refusal(size: int, used: int, room: RecordingSpace) -> str | None:
     if room.held:
         return HELD
     if size > MOST_PICTURE_BYTES:
@@ -308,7 +310,7 @@ def _refusal(size: int, used: int, room: Room) -> str | None:
     return None if room.required else _refusal_of_wished(used + size, room)
 
 
-def _refusal_of_wished(more: int, room: Room) -> str | None:
+def _refusal_of_wished(more: int, room: RecordingSpace) -> str | None:
     wished_mb = room.all_mb * max(0, 100 - room.reserved_percent) // 100
     if room.wished_bytes + more > wished_mb << 20:
         return WISHED_FULL.format(limit=wished_mb)

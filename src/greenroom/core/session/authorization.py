@@ -95,7 +95,7 @@ class Act(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class ActConditions:
     """The conditions of one act."""
 
     kinds: frozenset[Kind]
@@ -132,12 +132,12 @@ _MODIFY: Final = "sessions_modify"
 _TRANSFER: Final = ("allow_kasm_uploads", "allow_kasm_downloads")
 """What a command can do, and a program by DevTools: it carries data both ways."""
 
-TABLE: Final[Mapping[Act, Row]] = {
-    Act.SEE: Row(kinds=_HOLDERS | _FOR_USERS, others=("sessions_view",)),
-    Act.OPEN: Row(kinds=_FOR_USERS),
-    Act.WATCH: Row(kinds=frozenset({Kind.USER, *_GUESTS})),
-    Act.TYPE: Row(kinds=frozenset({Kind.USER, Kind.GUEST_CONTROL})),
-    Act.SCREENSHOT: Row(
+TABLE: Final[Mapping[Act, ActConditions]] = {
+    Act.SEE: ActConditions(kinds=_HOLDERS | _FOR_USERS, others=("sessions_view",)),
+    Act.OPEN: ActConditions(kinds=_FOR_USERS),
+    Act.WATCH: ActConditions(kinds=frozenset({Kind.USER, *_GUESTS})),
+    Act.TYPE: ActConditions(kinds=frozenset({Kind.USER, Kind.GUEST_CONTROL})),
+    Act.SCREENSHOT: ActConditions(
         kinds=_HOLDERS | _FOR_USERS,
         others=(_LOOKS,),
         watch_setting="allow_kasm_screenshot",
@@ -145,14 +145,14 @@ TABLE: Final[Mapping[Act, Row]] = {
         noted="of others",
         shown=True,
     ),
-    Act.INPUT: Row(
+    Act.INPUT: ActConditions(
         kinds=_HOLDERS,
         others=(_MODIFY, _LOOKS),
         watch_setting="allow_kasm_screenshot",
         noted="of others",
         shown=True,
     ),
-    Act.TREE: Row(
+    Act.TREE: ActConditions(
         kinds=_HOLDERS,
         others=(_LOOKS,),
         needs_one=("allow_kasm_downloads", "allow_kasm_clipboard_down"),
@@ -161,44 +161,46 @@ TABLE: Final[Mapping[Act, Row]] = {
         noted="of others",
         shown=True,
     ),
-    Act.EXEC: Row(kinds=_HOLDERS, others=(_MODIFY,), needs=_TRANSFER, while_held=False, noted="always"),
-    Act.READ_FILES: Row(kinds=_HOLDERS, others=(_MODIFY,), needs=("allow_kasm_downloads",), noted="of others"),
-    Act.WRITE_FILES: Row(kinds=_HOLDERS, others=(_MODIFY,), needs=("allow_kasm_uploads",), noted="of others"),
-    Act.COMMAND: Row(
+    Act.EXEC: ActConditions(kinds=_HOLDERS, others=(_MODIFY,), needs=_TRANSFER, while_held=False, noted="always"),
+    Act.READ_FILES: ActConditions(
+        kinds=_HOLDERS, others=(_MODIFY,), needs=("allow_kasm_downloads",), noted="of others"
+    ),
+    Act.WRITE_FILES: ActConditions(kinds=_HOLDERS, others=(_MODIFY,), needs=("allow_kasm_uploads",), noted="of others"),
+    Act.COMMAND: ActConditions(
         kinds=frozenset({Kind.USER}), others=(_MODIFY,), needs=_TRANSFER, lifted_by=_MODIFY, noted="always"
     ),
-    Act.COMMAND_AS: Row(kinds=frozenset(), others=(_MODIFY,), noted="always"),
-    Act.COMMAND_OF_WORKSPACE: Row(kinds=frozenset({Kind.USER}), others=(_MODIFY,), noted="always"),
-    Act.OUTPUT_OF_WORKSPACE: Row(
+    Act.COMMAND_AS: ActConditions(kinds=frozenset(), others=(_MODIFY,), noted="always"),
+    Act.COMMAND_OF_WORKSPACE: ActConditions(kinds=frozenset({Kind.USER}), others=(_MODIFY,), noted="always"),
+    Act.OUTPUT_OF_WORKSPACE: ActConditions(
         kinds=frozenset({Kind.USER}), others=(_MODIFY,), needs=("allow_kasm_downloads",), lifted_by=_MODIFY
     ),
-    Act.DESK: Row(kinds=frozenset({Kind.API})),
-    Act.DEVTOOLS: Row(kinds=frozenset({Kind.PROGRAM}), needs=_TRANSFER, past_recording=True),
-    Act.WEBDRIVER: Row(kinds=frozenset({Kind.PROGRAM}), needs=_TRANSFER, past_recording=True),
-    Act.STREAM_AS_PROGRAM: Row(kinds=frozenset({Kind.PROGRAM}), past_recording=True),
-    Act.CONTROL: Row(kinds=frozenset({Kind.USER, Kind.HOLDER, Kind.GUEST_CONTROL})),
-    Act.SHARE: Row(kinds=_FOR_USERS, others=("users_auth_session",)),
-    Act.UNSHARE: Row(kinds=_FOR_USERS, others=(_MODIFY,)),
-    Act.SHARE_BY_NAME: Row(kinds=frozenset(), others=(_MODIFY,)),
-    Act.ASSIST: Row(kinds=frozenset(), others=("sessions_assist",)),
-    Act.KEEP_ALIVE: Row(kinds=_FOR_USERS, others=(_MODIFY,)),
-    Act.STOP: Row(kinds=_FOR_USERS, others=(_MODIFY,), user_setting="allow_kasm_stop"),
-    Act.PAUSE: Row(kinds=_FOR_USERS, others=(_MODIFY,), user_setting="allow_kasm_pause"),
-    Act.RESUME: Row(kinds=_FOR_USERS, others=(_MODIFY,)),
-    Act.DELETE: Row(kinds=_FOR_USERS, others=("sessions_delete",), user_setting="allow_kasm_delete"),
-    Act.DESTROY_FOR_USERS: Row(kinds=frozenset({Kind.FOR_USERS})),
-    Act.FORCE_DELETE: Row(
+    Act.DESK: ActConditions(kinds=frozenset({Kind.API})),
+    Act.DEVTOOLS: ActConditions(kinds=frozenset({Kind.PROGRAM}), needs=_TRANSFER, past_recording=True),
+    Act.WEBDRIVER: ActConditions(kinds=frozenset({Kind.PROGRAM}), needs=_TRANSFER, past_recording=True),
+    Act.STREAM_AS_PROGRAM: ActConditions(kinds=frozenset({Kind.PROGRAM}), past_recording=True),
+    Act.CONTROL: ActConditions(kinds=frozenset({Kind.USER, Kind.HOLDER, Kind.GUEST_CONTROL})),
+    Act.SHARE: ActConditions(kinds=_FOR_USERS, others=("users_auth_session",)),
+    Act.UNSHARE: ActConditions(kinds=_FOR_USERS, others=(_MODIFY,)),
+    Act.SHARE_BY_NAME: ActConditions(kinds=frozenset(), others=(_MODIFY,)),
+    Act.ASSIST: ActConditions(kinds=frozenset(), others=("sessions_assist",)),
+    Act.KEEP_ALIVE: ActConditions(kinds=_FOR_USERS, others=(_MODIFY,)),
+    Act.STOP: ActConditions(kinds=_FOR_USERS, others=(_MODIFY,), user_setting="allow_kasm_stop"),
+    Act.PAUSE: ActConditions(kinds=_FOR_USERS, others=(_MODIFY,), user_setting="allow_kasm_pause"),
+    Act.RESUME: ActConditions(kinds=_FOR_USERS, others=(_MODIFY,)),
+    Act.DELETE: ActConditions(kinds=_FOR_USERS, others=("sessions_delete",), user_setting="allow_kasm_delete"),
+    Act.DESTROY_FOR_USERS: ActConditions(kinds=frozenset({Kind.FOR_USERS})),
+    Act.FORCE_DELETE: ActConditions(
         kinds=frozenset({Kind.USER}), others=("sessions_delete",), user_setting="allow_kasm_force_delete"
     ),
-    Act.EXTEND: Row(kinds=_HOLDERS, others=(_MODIFY,)),
-    Act.RELEASE: Row(kinds=_HOLDERS, others=("sessions_delete",)),
-    Act.SEE_RECORDING: Row(kinds=frozenset({Kind.USER, Kind.HOLDER}), others=("recordings_view",)),
-    Act.DELETE_RECORDING: Row(kinds=frozenset(), others=("recordings_delete",)),
+    Act.EXTEND: ActConditions(kinds=_HOLDERS, others=(_MODIFY,)),
+    Act.RELEASE: ActConditions(kinds=_HOLDERS, others=("sessions_delete",)),
+    Act.SEE_RECORDING: ActConditions(kinds=frozenset({Kind.USER, Kind.HOLDER}), others=("recordings_view",)),
+    Act.DELETE_RECORDING: ActConditions(kinds=frozenset(), others=("recordings_delete",)),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asking:
+class SessionCaller:
     """A caller. `owns`: the session's user is the caller, or made the caller's API key."""
 
     kind: Kind
@@ -207,7 +209,7 @@ class Asking:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class SessionFacts:
     """The facts of a session that the table compares.
 
     `permitted` are the switches that its container was made with, `settings` the group settings in force for its user
@@ -228,7 +230,7 @@ Refused = Literal["", "hidden", "forbidden", "held"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """The answer. `refused` is empty = allowed; `hidden`: the caller may not know that the session exists. `missing`
-    are the permissions that would help. `noted` and `shown` as in `Row`, for this caller.
+    are the permissions that would help. `noted` and `shown` as in `ActConditions`, for this caller.
     """
 
     refused: Refused = ""
@@ -245,13 +247,13 @@ RECORDED_PAST: Final = (
 NOT_ALLOWED: Final = "This is not allowed here."
 
 
-def needs_settings(act: Act, asking: Asking) -> bool:
-    """Whether `decide` compares `Facts.settings` for this act of this caller."""
+def needs_settings(act: Act, asking: SessionCaller) -> bool:
+    """Whether `decide` compares `SessionFacts.settings` for this act of this caller."""
     row = TABLE[act]
     return bool(row.user_setting or (row.watch_setting and watches(asking)))
 
 
-def decide(act: Act, asking: Asking, facts: Facts) -> Verdict:
+def decide(act: Act, asking: SessionCaller, facts: SessionFacts) -> Verdict:
     """Whether this caller may do this to this session now."""
     row = TABLE[act]
     has_others = bool(row.others) and allows(asking.permissions, row.others)
@@ -270,12 +272,12 @@ def decide(act: Act, asking: Asking, facts: Facts) -> Verdict:
     return Verdict(noted=noted, shown=row.shown and is_watched)
 
 
-def watches(asking: Asking) -> bool:
+def watches(asking: SessionCaller) -> bool:
     """Whether what this caller does is done by someone else than the session's user and their programs."""
     return asking.kind in {Kind.OTHER, Kind.FOR_USERS} and not asking.owns
 
 
-def _missing(row: Row, asking: Asking) -> Verdict:
+def _missing(row: ActConditions, asking: SessionCaller) -> Verdict:
     lacking = tuple(code for code in row.others if not allows(asking.permissions, (code,)))
     if not row.others:
         return Verdict(refused="forbidden", reason=NOT_ALLOWED)
@@ -284,7 +286,7 @@ def _missing(row: Row, asking: Asking) -> Verdict:
     return Verdict(refused="forbidden" if is_known else "hidden", reason=reason, missing=lacking)
 
 
-def _switched_off(row: Row, asking: Asking, facts: Facts) -> str:
+def _switched_off(row: ActConditions, asking: SessionCaller, facts: SessionFacts) -> str:
     if row.lifted_by and allows(asking.permissions, (row.lifted_by,)):
         return ""
     if missing := [name for name in row.needs if not facts.permitted.get(name)]:
@@ -294,7 +296,7 @@ def _switched_off(row: Row, asking: Asking, facts: Facts) -> str:
     return ""
 
 
-def _against_settings(act: Act, asking: Asking, facts: Facts, *, has_others: bool) -> str:
+def _against_settings(act: Act, asking: SessionCaller, facts: SessionFacts, *, has_others: bool) -> str:
     row = TABLE[act]
     if row.user_setting and not has_others:
         setting = facts.settings[row.user_setting]

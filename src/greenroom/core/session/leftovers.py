@@ -41,7 +41,7 @@ class Thing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class KnownRows:
     """The rows that things may belong to, read after the things."""
 
     sessions: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -61,7 +61,7 @@ class Leftover:
     reason: str
 
 
-def plan(things: Iterable[Thing], known: Known) -> list[Leftover]:
+def plan(things: Iterable[Thing], known: KnownRows) -> list[Leftover]:
     """The things without an owner, in the order in which they can be removed. What has an owner is not among them."""
     return in_order(leftover for thing in things if (leftover := _judged(thing, known)) is not None)
 
@@ -76,7 +76,7 @@ def _turn(thing: Thing) -> int:
     return 0 if thing.session_id else 1
 
 
-def _judged(thing: Thing, known: Known) -> Leftover | None:
+def _judged(thing: Thing, known: KnownRows) -> Leftover | None:
     if thing.home is not None:
         reason = _without_user(thing.home, known)
     elif not thing.agent_id:
@@ -94,7 +94,7 @@ def _judged(thing: Thing, known: Known) -> Leftover | None:
     return Leftover(thing=thing, removed=True, reason=reason)
 
 
-def _without_session(thing: Thing, known: Known) -> str:
+def _without_session(thing: Thing, known: KnownRows) -> str:
     agent_id = known.sessions.get(thing.session_id)
     living = frozenset({thing.session_id}) if agent_id == thing.agent_id else frozenset[str]()
     verdict = verdicts((thing.session_id,), living, {thing.session_id: thing.age_s}, 0.0)
@@ -105,7 +105,7 @@ def _without_session(thing: Thing, known: Known) -> str:
     return f"session {thing.session_id} is over or was never there"
 
 
-def _without_user(home: HomeId, known: Known) -> str:
+def _without_user(home: HomeId, known: KnownRows) -> str:
     if home in known.homes or home.user_id in known.users:
         return ""
     return f"its user {home.user_id} was deleted, and no Agent keeps it"

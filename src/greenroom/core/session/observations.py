@@ -64,7 +64,7 @@ class ObservedFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
+class StatusTransition:
     """A change of status, the statuses from which it may be made, and its reason as a sentence."""
 
     session_id: str
@@ -84,7 +84,7 @@ def is_newer(incarnation: int, seq: int, applied_incarnation: int, applied_seq: 
     return (incarnation, seq) > (applied_incarnation, applied_seq)
 
 
-def decide(row: SessionRow, seen: ObservedFacts) -> Move | None:
+def decide(row: SessionRow, seen: ObservedFacts) -> StatusTransition | None:
     """The move this observation asks for, or None."""
     if seen.generation != row.generation:
         return None
@@ -102,7 +102,7 @@ def decide(row: SessionRow, seen: ObservedFacts) -> Move | None:
     return move
 
 
-def _absent(row: SessionRow, seen: ObservedFacts) -> Move | None:
+def _absent(row: SessionRow, seen: ObservedFacts) -> StatusTransition | None:
     if row.want is Want.ABSENT:
         return _move(seen, _S.DELETED, sources_of(_S.DELETED), "its container is gone, as was wanted")
     return _move(seen, _S.FAILED, _HAD_CONTAINER, "its container is gone although its deletion was not requested")
@@ -111,18 +111,18 @@ def _absent(row: SessionRow, seen: ObservedFacts) -> Move | None:
 _HAD_CONTAINER: Final = sources_of(_S.FAILED) - {_S.REQUESTED, _S.STARTING}
 
 
-def _failed(row: SessionRow, seen: ObservedFacts) -> Move | None:
+def _failed(row: SessionRow, seen: ObservedFacts) -> StatusTransition | None:
     del row
     code = "" if seen.exit_code is None else f" with exit code {seen.exit_code}"
     return _move(seen, _S.FAILED, sources_of(_S.FAILED), seen.error or f"its container ended{code}")
 
 
-def _creating(row: SessionRow, seen: ObservedFacts) -> Move | None:
+def _creating(row: SessionRow, seen: ObservedFacts) -> StatusTransition | None:
     del row
     return _move(seen, _S.STARTING, frozenset({_S.REQUESTED}), "its container is being created")
 
 
-def _running(row: SessionRow, seen: ObservedFacts) -> Move | None:
+def _running(row: SessionRow, seen: ObservedFacts) -> StatusTransition | None:
     if row.want is not Want.RUNNING:
         return None
     if row.status is _S.ASSIGNING:
@@ -136,7 +136,7 @@ def _running(row: SessionRow, seen: ObservedFacts) -> Move | None:
     return _move(seen, _S.RUNNING, sources, "its page answers and its first frame is painted")
 
 
-def _handed_over(row: SessionRow, seen: ObservedFacts) -> Move | None:
+def _handed_over(row: SessionRow, seen: ObservedFacts) -> StatusTransition | None:
     if row.assignment_id is None or seen.assignment_id != row.assignment_id:
         return None
     only = frozenset({_S.ASSIGNING})
@@ -148,13 +148,13 @@ def _handed_over(row: SessionRow, seen: ObservedFacts) -> Move | None:
     return None
 
 
-def _stopped(row: SessionRow, seen: ObservedFacts) -> Move | None:
+def _stopped(row: SessionRow, seen: ObservedFacts) -> StatusTransition | None:
     if row.want is not Want.STOPPED:
         return None
     return _move(seen, _S.STOPPED, frozenset({_S.STOPPING, _S.LOST}), "its container was stopped, as was wanted")
 
 
-def _paused(row: SessionRow, seen: ObservedFacts) -> Move | None:
+def _paused(row: SessionRow, seen: ObservedFacts) -> StatusTransition | None:
     if row.want is not Want.PAUSED:
         return None
     return _move(seen, _S.PAUSED, frozenset({_S.PAUSING, _S.LOST}), "its container was paused, as was wanted")
@@ -170,8 +170,8 @@ _RULES: Final = {
 }
 
 
-def _move(seen: ObservedFacts, to: SessionStatus, sources: frozenset[SessionStatus], reason: str) -> Move:
-    return Move(session_id=seen.session_id, to=to, sources=sources, reason=reason)
+def _move(seen: ObservedFacts, to: SessionStatus, sources: frozenset[SessionStatus], reason: str) -> StatusTransition:
+    return StatusTransition(session_id=seen.session_id, to=to, sources=sources, reason=reason)
 
 
 def verdicts(

@@ -69,7 +69,7 @@ class ShownStep:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class StartProgress:
     """`percent` is 0-100; `operational_status` is the word of the public interface."""
 
     operational_status: str
@@ -104,7 +104,7 @@ def progress(
     staged: bool,
     error: str = "",
     queue: Queue | None = None,
-) -> Progress:
+) -> StartProgress:
     """What to show for a session.
 
     `recorded`: name → time of the rows of `session_steps`. `staged`: only the steps of the hand-over are shown. `error`
@@ -126,7 +126,7 @@ def progress(
         message = f"The session {what}: {error}" if error else failure(recorded)
     if queue is not None:
         message = queue.message
-    return Progress(OPERATIONAL[status], percent, message, steps)
+    return StartProgress(OPERATIONAL[status], percent, message, steps)
 
 
 def failure(recorded: Mapping[str, float]) -> str:

@@ -96,7 +96,7 @@ class JournalFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class CommandOrder:
     """A command to run once in a session's container."""
 
     command_id: str
@@ -104,14 +104,14 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class RoundSnapshot:
     """The input of a round. `list_is_valid`: a fresh, term-valid desired list arrived since the start."""
 
     list_is_valid: bool
     wanted: Mapping[str, Wanted] = field(default_factory=dict[str, Wanted])
     seen: Mapping[str, SeenContainer] = field(default_factory=dict[str, SeenContainer])
     known: Mapping[str, JournalFacts] = field(default_factory=dict[str, JournalFacts])
-    orders: tuple[Order, ...] = ()
+    orders: tuple[CommandOrder, ...] = ()
     begun: frozenset[str] = frozenset()
     """Ids of the assignments and commands in the journal."""
     condemned: frozenset[str] = frozenset()
@@ -133,7 +133,7 @@ class Action:
 NOTHING_KNOWN: Final = JournalFacts()
 
 
-def plan(snapshot: Snapshot) -> list[Action]:
+def plan(snapshot: RoundSnapshot) -> list[Action]:
     """The actions that bring the host nearer to the desired list; at most one changes each container."""
     if not snapshot.list_is_valid:
         return []
@@ -235,7 +235,7 @@ def _unclaimed(session_id: str, condemned: frozenset[str]) -> Action:
     return Action(kind=ActionKind.REPORT_UNKNOWN, session_id=session_id, reason=reason)
 
 
-def _command(order: Order, snapshot: Snapshot) -> list[Action]:
+def _command(order: CommandOrder, snapshot: RoundSnapshot) -> list[Action]:
     if order.command_id in snapshot.begun:
         return []
     wanted = snapshot.wanted.get(order.session_id)
@@ -251,7 +251,7 @@ def _command(order: Order, snapshot: Snapshot) -> list[Action]:
     return [Action(kind=kind, session_id=order.session_id, reason=reason, target_id=order.command_id)]
 
 
-def _command_refusal(wanted: Wanted, snapshot: Snapshot) -> str:
+def _command_refusal(wanted: Wanted, snapshot: RoundSnapshot) -> str:
     """Why the command can never run here; empty while it can or may soon."""
     if wanted.want is not Want.RUNNING:
         return f"the session is to be {wanted.want}; commands run only in running sessions"

@@ -14,7 +14,7 @@ from urllib.parse import unquote, unquote_plus
 
 from greenroom.core.errors import Forbidden, Invalid
 from greenroom.core.fleet.addresses import edge_address
-from greenroom.core.session.authorization import NOT_ALLOWED, Act, Asking, Facts, Kind, decide
+from greenroom.core.session.authorization import NOT_ALLOWED, Act, Kind, SessionCaller, SessionFacts, decide
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.workspace.session_spec import PROXY_PATH, SessionSpec
 from greenroom.core.workspace.spec_builder import REQUEST_HOST, host_name
@@ -278,9 +278,9 @@ def act_of_request(access: AnyAccess, method: str, rest: str, *, is_page: bool) 
     return Act.WATCH if method in ("GET", "HEAD") and is_page else Act.TYPE
 
 
-def refusal_of_request(access: AnyAccess, act: Act, facts: Facts) -> str | None:
+def refusal_of_request(access: AnyAccess, act: Act, facts: SessionFacts) -> str | None:
     """Why a viewer may not make a request, as a sentence; None = it may pass. `facts` are those of the session."""
-    verdict = decide(act, Asking(kind=_KINDS[access]), facts)
+    verdict = decide(act, SessionCaller(kind=_KINDS[access]), facts)
     if not verdict.refused:
         return None
     if verdict.reason != NOT_ALLOWED:

@@ -84,7 +84,7 @@ class Visits:
 Number = int | float
 
 
-class Process(Struct):
+class FrameStage(Struct):
     """A part of the work on a frame; `time` in milliseconds."""
 
     process_name: str
@@ -100,7 +100,7 @@ class FrameClient(Struct):
     client: str
     client_time: Number = 0
     ping: Number = 0
-    processes: list[Process] = []
+    processes: list[FrameStage] = []
 
 
 class Frame(Struct):
@@ -116,7 +116,7 @@ class FrameStats(Struct):
     """As KasmVNC's server answers `get_frame_stats`."""
 
     frame: Frame
-    server_side: list[Process] = []
+    server_side: list[FrameStage] = []
     client_side: list[FrameClient] = []
 
 
@@ -155,9 +155,9 @@ def published_frame(measured: FrameStats) -> dict[str, Any]:
     }
 
 
-def _part(parts: dict[str, Process], name: str) -> Process:
-    return parts.get(name) or Process(name)
+def _part(parts: dict[str, FrameStage], name: str) -> FrameStage:
+    return parts.get(name) or FrameStage(name)
 
 
-def _encoder(part: Process) -> dict[str, Number]:
+def _encoder(part: FrameStage) -> dict[str, Number]:
     return {"time": part.time, "count": part.count, "area": part.area}

@@ -67,7 +67,7 @@ UNUSED_EVERY_S: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class HomeMeasurement:
     """When a home was last looked at, and whether something has used it since. Times are seconds of one clock."""
 
     at_s: float
@@ -75,7 +75,7 @@ class Measured:
 
 
 def next_to_measure(
-    homes: Collection[HomeId], in_use: Collection[HomeId], measured: Mapping[HomeId, Measured], now_s: float
+    homes: Collection[HomeId], in_use: Collection[HomeId], measured: Mapping[HomeId, HomeMeasurement], now_s: float
 ) -> HomeId | None:
     """The home to measure now: one that never was, then the one whose figure is the most overdue; None = all are fresh
     enough. A home is measured once soon after its last session, and hardly ever while nothing uses it.

@@ -58,7 +58,7 @@ class Exec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class File:
+class SessionFile:
     """A file put into a container before it starts, e.g. a key. It and its folder belong to `uid` and `gid`. `path` is
     absolute, `mode` and `folder_mode` are those of chmod. The content is a secret: never in a log.
     """
@@ -116,7 +116,7 @@ class SessionSpec:
     upstream_auth: str = ""
     disk_limit_bytes: int = field(default=0, metadata=LATER)
     """For what it writes outside mounted folders; 0 = no limit."""
-    files: tuple[File, ...] = field(default=(), metadata=LATER)
+    files: tuple[SessionFile, ...] = field(default=(), metadata=LATER)
     """Secrets of the session's user inside the container; in the session row they are encrypted, beside `spec`."""
     proxy_path: str = field(default=PROXY_PATH, metadata=LATER)
     """The zone's when the session was made: the first part of its path at the gateway."""

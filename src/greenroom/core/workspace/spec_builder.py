@@ -19,7 +19,7 @@ from greenroom.core.web_filter import policy_in_force
 from greenroom.core.workspace.exec_config import ExecConfig, command_of
 from greenroom.core.workspace.page import OWN_PATH, PortMap, services_of
 from greenroom.core.workspace.run_config import RunConfig, merged
-from greenroom.core.workspace.session_spec import PROXY_PATH, CpuMode, File, ProfileMode, Protocol, SessionSpec
+from greenroom.core.workspace.session_spec import PROXY_PATH, CpuMode, ProfileMode, Protocol, SessionFile, SessionSpec
 from greenroom.core.workspace.volumes import VolumeMappings, folder_name, laid_over, mounts, profile_mount
 
 REQUEST_HOST: Final = "$request_host$"
@@ -112,7 +112,7 @@ class LaunchExtras:
     filter_policy: str | None = None
     own_filter_policy: str | None = None
     profile: ProfileMode | None = None
-    files: tuple[File, ...] = ()
+    files: tuple[SessionFile, ...] = ()
 
 
 def staged_spec(
@@ -279,18 +279,18 @@ _KINDS: Final = {
 """First word of a public key → end of the file name under which ssh looks for it."""
 
 
-def ssh_files(public_key: str | None, private_key: str | None) -> tuple[File, ...]:
+def ssh_files(public_key: str | None, private_key: str | None) -> tuple[SessionFile, ...]:
     """`id_*`, `id_*.pub` and `authorized_keys`, as far as there are keys; only the owner may read them. The private key
     may be used without the public one: ssh finds its kind by its content, not by its file's name.
     """
-    files: list[File] = []
+    files: list[SessionFile] = []
     public = public_key.strip() if public_key else ""
     name = f"{FOLDER}/id_{_kind(public)}"
     if private_key and private_key.strip():
-        files.append(File(path=name, content=_text(private_key)))
+        files.append(SessionFile(path=name, content=_text(private_key)))
     if public:
-        files.append(File(path=f"{name}.pub", content=_text(public), mode=0o644))
-        files.append(File(path=f"{FOLDER}/authorized_keys", content=_text(public)))
+        files.append(SessionFile(path=f"{name}.pub", content=_text(public), mode=0o644))
+        files.append(SessionFile(path=f"{FOLDER}/authorized_keys", content=_text(public)))
     return tuple(files)
 
 

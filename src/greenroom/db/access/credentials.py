@@ -13,11 +13,11 @@ from typing import Final, LiteralString, cast
 
 from greenroom.core.access.permissions import GLOBAL_ADMIN
 from greenroom.core.errors import NotFound, found
-from greenroom.core.listing import Order
-from greenroom.core.rate_limits import Failure, account_wait_s, source_of
+from greenroom.core.listing import SortOrder
+from greenroom.core.rate_limits import FailedAttempt, account_wait_s, source_of
 from greenroom.db.cleaning import delete_in_batches
 from greenroom.db.database import Connection, Database, row_as
-from greenroom.db.listing import Column, Conditions, Listing, Part, Position
+from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
 from greenroom.db.rows import assigned
 
 
@@ -181,7 +181,7 @@ async def begin_attempt(
             " WHERE username_lower = username_key(%s) AND at > now() - make_interval(secs => %s)",
             (username, window_s),
         )
-        failures = [Failure(**row) for row in await cursor.fetchall()]
+        failures = [FailedAttempt(**row) for row in await cursor.fetchall()]
         is_known = is_known or source in await _logged_in_at(connection, username)
         wait_s = account_wait_s(failures, source, most=attempts, window_s=window_s, is_known=is_known)
         if wait_s > 0:
@@ -267,8 +267,10 @@ _KEY: Final[LiteralString] = (
 )
 _FROM: Final[LiteralString] = "FROM api_keys k LEFT JOIN users u ON u.user_id = k.created_by"
 _SELECT: Final[LiteralString] = f"SELECT {_KEY} {_FROM}"
-_KEYS: Final = Listing({"created": Column("k.created", "timestamptz")}, key="k.key_id", key_kind="text", source=_FROM)
-OLDEST_FIRST: Final = Order("created", descending=False)
+_KEYS: Final = ListDefinition(
+    {"created": ListColumn("k.created", "timestamptz")}, key="k.key_id", key_kind="text", source=_FROM
+)
+OLDEST_FIRST: Final = SortOrder("created", descending=False)
 
 
 async def find_key(db: Database, key_id: str) -> ApiKey | None:
@@ -287,7 +289,7 @@ async def lock_key(connection: Connection, key_id: str) -> ApiKey:
     return found(row_as(ApiKey, await cursor.fetchone()), "API key", key_id)
 
 
-async def list_keys(db: Database, *, after: Position | None, limit: int) -> Part[ApiKey]:
+async def list_keys(db: Database, *, after: Position | None, limit: int) -> ListPage[ApiKey]:
     """Keys, oldest first."""
     return await _KEYS.read(db, ApiKey, _KEY, Conditions(), order=OLDEST_FIRST, after=after, limit=limit)
 

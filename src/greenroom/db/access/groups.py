@@ -10,9 +10,9 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.access.group_settings import GroupSettings, SettingValues
 from greenroom.core.errors import Refused, found
-from greenroom.core.listing import Order
+from greenroom.core.listing import SortOrder
 from greenroom.db.database import Connection, Database, returned, row_as, rows_as
-from greenroom.db.listing import Column, Conditions, Listing, Part, Position
+from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
 from greenroom.db.workspace.filter_policies import SETTING as FILTER_SETTING
 from greenroom.db.workspace.filter_policies import policy_named
 
@@ -41,15 +41,15 @@ _COLUMNS: Final[LiteralString] = (
     " (SELECT count(*) FROM user_groups u WHERE u.group_id = g.group_id) AS num_users"
 )
 _SELECT: Final[LiteralString] = f"SELECT {_COLUMNS} FROM groups g"
-_LISTING: Final = Listing(
-    {"priority": Column("g.priority", "integer")}, key="g.name", key_kind="text", source="FROM groups g"
+_LISTING: Final = ListDefinition(
+    {"priority": ListColumn("g.priority", "integer")}, key="g.name", key_kind="text", source="FROM groups g"
 )
-BY_PRIORITY: Final = Order("priority", descending=False)
+BY_PRIORITY: Final = SortOrder("priority", descending=False)
 
 
 async def list_groups(
     db: Database, *, of_user: str | None = None, after: Position | None = None, limit: int | None = None
-) -> Part[Group]:
+) -> ListPage[Group]:
     """Groups, lowest priority number first; `of_user` = only those of a user."""
     conditions = Conditions()
     if of_user is not None:

@@ -9,11 +9,11 @@ from typing import Final, LiteralString
 
 from greenroom.core.access.permissions import GLOBAL_ADMIN
 from greenroom.core.errors import NotFound, Refused
-from greenroom.core.events import Event
-from greenroom.core.listing import Order, Word
+from greenroom.core.events import ChangeEvent
+from greenroom.core.listing import SortOrder, Word
 from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.lease.controls import withdraw_from_user
-from greenroom.db.listing import Column, Conditions, Listing, Part, Position, Total
+from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position, Total
 from greenroom.db.rows import assigned, columns_of, inserted, selected, values_of
 from greenroom.db.session.shares import JOINED, end_for_user
 
@@ -76,19 +76,19 @@ _COLUMNS: Final[LiteralString] = (
 )
 _SELECT: Final[LiteralString] = f"SELECT {_COLUMNS} FROM users u"
 
-USERS: Final = Listing(
+USERS: Final = ListDefinition(
     {
-        "username": Column("lower(u.username)"),
-        "name": Column("lower(u.first_name || ' ' || u.last_name)"),
-        "groups": Column(
+        "username": ListColumn("lower(u.username)"),
+        "name": ListColumn("lower(u.first_name || ' ' || u.last_name)"),
+        "groups": ListColumn(
             "COALESCE(of_groups.names, '')",
             has="u.user_id IN (SELECT ug.user_id FROM user_groups ug JOIN groups g USING (group_id)"
             " WHERE strpos(lower(g.name), {word}) > 0)",
         ),
-        "status": Column("CASE WHEN u.disabled THEN 'disabled' WHEN u.locked THEN 'locked' ELSE 'enabled' END"),
-        "sessions": Column("COALESCE(live.number, 0)", "bigint"),
-        "last": Column("COALESCE(u.last_session, '-infinity')", "timestamptz"),
-        "created": Column("u.created", "timestamptz"),
+        "status": ListColumn("CASE WHEN u.disabled THEN 'disabled' WHEN u.locked THEN 'locked' ELSE 'enabled' END"),
+        "sessions": ListColumn("COALESCE(live.number, 0)", "bigint"),
+        "last": ListColumn("COALESCE(u.last_session, '-infinity')", "timestamptz"),
+        "created": ListColumn("u.created", "timestamptz"),
     },
     key="u.user_id",
     source="FROM users u LEFT JOIN (SELECT ug.user_id, string_agg(g.name, ', ' ORDER BY g.priority, g.name) AS names"
@@ -101,7 +101,7 @@ USERNAME_REUSED: Final[LiteralString] = (
     "EXISTS (SELECT 1 FROM former_usernames f WHERE f.username = u.username AND f.user_id <> u.user_id)"
 )
 """Whether another user had the name of user `u` before."""
-BY_NAME: Final = Order("username", descending=False)
+BY_NAME: Final = SortOrder("username", descending=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,10 +156,10 @@ async def list_users(
     db: Database,
     wanted: UserFilter | None = None,
     *,
-    order: Order = BY_NAME,
+    order: SortOrder = BY_NAME,
     after: Position | None = None,
     limit: int | None = None,
-) -> Part[User]:
+) -> ListPage[User]:
     """Users that match, by name unless another order is given; `after` is the last one of the page before."""
     conditions = (wanted or UserFilter()).conditions()
     return await USERS.read(db, User, _COLUMNS, conditions, order=order, after=after, limit=limit)
@@ -290,7 +290,7 @@ _BY_KEYS: Final[LiteralString] = (
 """Sessions that API keys of a user lease."""
 
 
-async def revoke_access(connection: Connection, user_id: str, *, barred: bool = False) -> set[Event]:
+async def revoke_access(connection: Connection, user_id: str, *, barred: bool = False) -> set[ChangeEvent]:
     """Invalidate all connect tokens and open streams of the user, also those of sessions that others share with them;
      returns the events to notify after commit. The tokens of leases that API keys hold stay valid, unless the user is
      `barred`: disabled, locked or deleted. Then the tokens of leases that the user's API keys hold for others end, too.
@@ -320,7 +320,7 @@ async def revoke_access(connection: Connection, user_id: str, *, barred: bool = 
     )
     left = await end_for_user(connection, user_id)
     left |= await withdraw_from_user(connection, user_id)
-    return left | {Event.agent(row["agent_id"], row["session_id"]) for row in revoked if row["agent_id"]}
+    return left | {ChangeEvent.agent(row["agent_id"], row["session_id"]) for row in revoked if row["agent_id"]}
 
 
 async def lock_sessions_of(connection: Connection, user_id: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, Final, LiteralString, TypedDict, Unpack
 
 import structlog
 
-from greenroom.core.events import Event, Topic
+from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LEVELS, Level, LogCode, LogDetails, is_security_event
 from greenroom.core.text import one_line
 from greenroom.db.database import Database
@@ -127,7 +127,7 @@ class LogWriter:
             self.pressing = False
             if not await self._rows.write():
                 return
-        await self._db.notify(Event(Topic.LOGS))
+        await self._db.notify(ChangeEvent(Topic.LOGS))
         if number := self._rows.newly_dropped():
             lost = f"{number} log rows of this {self._component} were lost"
             self.write(LogCode.LOG_ROWS_DROPPED, f"{lost}: too many waited, or they had no storable form.")

@@ -13,7 +13,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
 from greenroom.db.pool.configs import list_fills
-from greenroom.db.webhooks import Waiting, count_waiting
+from greenroom.db.webhooks import WaitingMessages, count_waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ async def read_figures(db: Database) -> list[Figure]:
     ]
 
 
-def _webhooks(waiting: Waiting) -> list[Figure]:
+def _webhooks(waiting: WaitingMessages) -> list[Figure]:
     return [
         Figure("webhook_messages_waiting", "Messages that wait for enabled webhooks", {}, waiting.number),
         Figure("webhook_oldest_waiting_seconds", "Age of the oldest of them, 0 = none waits", {}, waiting.oldest_s),

@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Final, LiteralString
 
 from greenroom.core.fleet.disk import FreeDisk
-from greenroom.core.listing import Order
-from greenroom.core.session.leftovers import Known, Thing
+from greenroom.core.listing import SortOrder
+from greenroom.core.session.leftovers import KnownRows, Thing
 from greenroom.core.workspace.homes import HomeId
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogRow
 from greenroom.db.diagnostics.requests import RequestRow
-from greenroom.db.listing import Column, Conditions, Listing, Part, Position
+from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,20 +44,23 @@ class StoredLogRow(LogRow):
     """Workspace and zone of its config then."""
 
 
-_LOGS: Final = Listing(
-    {"id": Column("l.log_id", "bigint")},
+_LOGS: Final = ListDefinition(
+    {"id": ListColumn("l.log_id", "bigint")},
     key="l.log_id",
     key_kind="bigint",
     source="FROM logs l LEFT JOIN users u USING (user_id)",
 )
-_REQUESTS: Final = Listing(
-    {"id": Column("r.request_id", "bigint")}, key="r.request_id", key_kind="bigint", source="FROM manager_requests r"
+_REQUESTS: Final = ListDefinition(
+    {"id": ListColumn("r.request_id", "bigint")},
+    key="r.request_id",
+    key_kind="bigint",
+    source="FROM manager_requests r",
 )
-NEWEST_FIRST: Final = Order("id", descending=True)
+NEWEST_FIRST: Final = SortOrder("id", descending=True)
 """Of both lists."""
 
 
-async def list_logs(db: Database, wanted: LogFilter, *, after: Position | None, limit: int) -> Part[StoredLogRow]:
+async def list_logs(db: Database, wanted: LogFilter, *, after: Position | None, limit: int) -> ListPage[StoredLogRow]:
     """Rows that match, newest first."""
     conditions = _conditions(asdict(wanted), _OF_LOGS)
     if wanted.level is not None and wanted.level in _LEVELS:
@@ -158,7 +161,7 @@ class StoredRequestRow(RequestRow):
 
 async def list_manager_requests(
     db: Database, wanted: RequestFilter, *, after: Position | None, limit: int
-) -> Part[StoredRequestRow]:
+) -> ListPage[StoredRequestRow]:
     """Requests of Agents, newest first."""
     conditions = _conditions(asdict(wanted), _OF_REQUESTS)
     if wanted.refused or (wanted.refused is None and not 200 <= (wanted.status or 200) <= 299):
@@ -188,7 +191,7 @@ _REFUSED: Final[LiteralString] = "r.status NOT BETWEEN 200 AND 299"
 """As in the index manager_requests_refused."""
 
 
-async def read_known(db: Database, things: Sequence[Thing]) -> Known:
+async def read_known(db: Database, things: Sequence[Thing]) -> KnownRows:
     """Everything that has to do with these things; to be read after them.
 
     Raises:
@@ -205,7 +208,7 @@ async def read_known(db: Database, things: Sequence[Thing]) -> Known:
         {"sessions": [thing.session_id for thing in things], "users": [home.user_id for home in homes]},
     )
     assert row is not None, "a SELECT without a FROM has one row"  # noqa: S101
-    return Known(
+    return KnownRows(
         sessions=row["sessions"],
         agents=frozenset(row["agents"]),
         homes=frozenset(HomeId(user_id, image_id) for user_id, image_id in row["homes"]),

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from greenroom.core.errors import IdentityConflict, NotFound, Refused
-from greenroom.core.events import Event, Topic
+from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.addresses import NO_EDGE, EdgeClaim
 from greenroom.core.fleet.enrolment import KnownAgent, Newcomer, is_shown_again, refusal
 from greenroom.db.database import Connection, Database, returned, row_as
@@ -33,7 +33,7 @@ EPOCH: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class AgentRegistration:
     """The result of a registration; a new Agent has no `edge_before`."""
 
     incarnation: int
@@ -45,7 +45,7 @@ class Identity:
     edge_before: EdgeClaim | None = None
 
 
-async def register(db: Database, newcomer: Newcomer, new_credential_hash: bytes, *, enabled: bool) -> Identity:
+async def register(db: Database, newcomer: Newcomer, new_credential_hash: bytes, *, enabled: bool) -> AgentRegistration:
     """Admit an Agent to a zone with its next incarnation; `core.fleet.enrolment` decides who is admitted.
 
     With a join token the Agent gets a new credential (`new_credential_hash`); with its credential it keeps it. A new
@@ -104,7 +104,7 @@ _IDENTITY: Final = (
 
 async def _admit_new(
     connection: Connection, newcomer: Newcomer, credential_hash: bytes | None, *, enabled: bool
-) -> Identity:
+) -> AgentRegistration:
     cursor = await connection.execute(
         "INSERT INTO agents (agent_id, zone_id, machine_id, place, hostname, edge_url, credential_hash, joined_with,"
         " enabled, incarnation) VALUES (%(agent_id)s, %(zone_id)s, %(machine_id)s, %(place)s, %(hostname)s,"
@@ -114,12 +114,12 @@ async def _admit_new(
     row = await cursor.fetchone()
     if row is None:
         raise IdentityConflict(f"Another Agent registered as {newcomer.agent_id} at the same moment.")
-    return Identity(**row, is_new=True)
+    return AgentRegistration(**row, is_new=True)
 
 
 async def _admit_again(
     connection: Connection, newcomer: Newcomer, credential_hash: bytes | None, edge: EdgeClaim
-) -> Identity:
+) -> AgentRegistration:
     cursor = await connection.execute(
         "UPDATE agents SET zone_id = %(zone_id)s, machine_id = %(machine_id)s, place = %(place)s,"
         " hostname = %(hostname)s, edge_url = %(edge_in_use)s, edge_url_requested = %(edge_requested)s,"
@@ -130,7 +130,7 @@ async def _admit_again(
         asdict(newcomer)
         | {"credential_hash": credential_hash, "edge_in_use": edge.in_use, "edge_requested": edge.requested},
     )
-    return Identity(**await returned(cursor), is_new=False)
+    return AgentRegistration(**await returned(cursor), is_new=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +167,7 @@ async def note_refusal(db: Database, agent_id: str, reason: str, address: str) -
         (reason, address, agent_id),
     )
     if rows:
-        await db.notify(Event(Topic.AGENTS))
+        await db.notify(ChangeEvent(Topic.AGENTS))
 
 
 _CHANGE: Final = (
@@ -221,8 +221,8 @@ async def update_agent(
             "SELECT zone_key FROM agents JOIN zones USING (zone_id) WHERE agent_id = %s",
             (agent_id,),
         )
-        events = [Event.zone(row["zone_key"]) for row in await cursor.fetchall()]
-    await db.notify(Event(Topic.AGENTS), *events)
+        events = [ChangeEvent.zone(row["zone_key"]) for row in await cursor.fetchall()]
+    await db.notify(ChangeEvent(Topic.AGENTS), *events)
 
 
 async def revoke_credential(db: Database, agent_id: str) -> None:
@@ -237,7 +237,7 @@ async def revoke_credential(db: Database, agent_id: str) -> None:
     )
     if not rows:
         raise NotFound("There is no such Agent; it may have been deleted.")
-    await db.notify(Event.agent(agent_id), Event(Topic.AGENTS))
+    await db.notify(ChangeEvent.agent(agent_id), ChangeEvent(Topic.AGENTS))
 
 
 async def delete_agent(db: Database, agent_id: str, *, force: bool) -> None:
@@ -252,7 +252,7 @@ async def delete_agent(db: Database, agent_id: str, *, force: bool) -> None:
     """
     async with db.transaction() as connection:
         await remove_agent(connection, agent_id, force=force)
-    await db.notify(Event.agent(agent_id), Event(Topic.AGENTS))
+    await db.notify(ChangeEvent.agent(agent_id), ChangeEvent(Topic.AGENTS))
 
 
 async def remove_agent(connection: Connection, agent_id: str, *, force: bool = False) -> None:

@@ -166,14 +166,14 @@ _agents: Final = msgspec.json.Decoder(list[AgentState])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class CheckInReading:
     """One look at the database: the zone, and those of the Agents asked for that exist, by their ids."""
 
     zone: ZoneState
     agents: dict[str, AgentState]
 
 
-async def read_states(db: Database, asked: Mapping[str, Collection[str]], manager_id: str) -> Reading | None:
+async def read_states(db: Database, asked: Mapping[str, Collection[str]], manager_id: str) -> CheckInReading | None:
     """What the answers for the Agents in `asked` depend on, in one statement; None if the Manager's record is gone. Of
     each Agent's list these sessions are read; of an Agent without any, all.
 
@@ -192,7 +192,7 @@ async def read_states(db: Database, asked: Mapping[str, Collection[str]], manage
     if not rows:
         return None
     agents = _agents.decode(rows[0].pop("agents"))
-    return Reading(zone=msgspec.convert(rows[0], ZoneState), agents={agent.agent_id: agent for agent in agents})
+    return CheckInReading(zone=msgspec.convert(rows[0], ZoneState), agents={agent.agent_id: agent for agent in agents})
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,7 +340,7 @@ async def read_filter_policies(db: Database) -> list[FilterPolicy]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderedCommand:
     """A command, or screenshot, that an Agent is to begin; `age_s` is how long ago it was ordered. `env`: name →
-    encrypted value. `screenshot` is a `wire.messages.PictureSize`, None = a command.
+    encrypted value. `screenshot` is a `wire.messages.ScreenshotSize`, None = a command.
     """
 
     command_id: str

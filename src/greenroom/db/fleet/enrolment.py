@@ -12,10 +12,10 @@ from typing import Final, Literal, LiteralString
 
 from greenroom.core.errors import IdentityConflict, NotFound
 from greenroom.core.fleet.enrolment import Role, Token, refusal_of_token
-from greenroom.core.listing import Order
+from greenroom.core.listing import SortOrder
 from greenroom.db.database import Connection, Database, row_as
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S
-from greenroom.db.listing import Column, Conditions, Listing, Part, Position
+from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
 
 KEPT_DAYS: Final = 7
 """An ended token is kept this long, so that a refusal can say why it is not valid."""
@@ -90,17 +90,17 @@ _JOINING: Final[LiteralString] = (
     " CASE WHEN t.revoked IS NOT NULL THEN 'revoked' WHEN t.uses_left = 0 THEN 'used up'"
     "  WHEN t.expires <= clock_timestamp() THEN 'expired' ELSE 'open' END AS status"
 )
-_LISTING: Final = Listing(
-    {"place": Column("ARRAY[z.zone_name, to_char(t.created, 'YYYYMMDDHH24MISSUS')]", "text[]")},
+_LISTING: Final = ListDefinition(
+    {"place": ListColumn("ARRAY[z.zone_name, to_char(t.created, 'YYYYMMDDHH24MISSUS')]", "text[]")},
     key="t.join_token_id",
     source="FROM join_tokens t LEFT JOIN zones z USING (zone_id) LEFT JOIN agents a USING (agent_id)",
 )
-BY_PLACE: Final = Order("place", descending=False)
+BY_PLACE: Final = SortOrder("place", descending=False)
 
 
 async def list_join_tokens(
     db: Database, join_token_id: str | None = None, *, after: Position | None = None, limit: int | None = None
-) -> Part[JoinTokenRow]:
+) -> ListPage[JoinTokenRow]:
     """Tokens by zone, oldest first, or one; ended ones stay for some days."""
     conditions = Conditions()
     if join_token_id is not None:

@@ -16,7 +16,7 @@ import structlog
 from psycopg.rows import dict_row
 
 from greenroom.core.errors import LeaseLost
-from greenroom.core.events import Event
+from greenroom.core.events import ChangeEvent
 from greenroom.core.fleet.lease import Predecessor
 from greenroom.db.connections import ANSWER_S, NOTICED_WHEN_DEAD, PatientConnection, reraise_lost_cancellation
 from greenroom.db.database import CHANNEL, Connection, Database, row_as
@@ -42,7 +42,7 @@ class Fence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
+class ZoneLease:
     """A zone's lease as read from the database. `remaining_s` may be negative or infinite."""
 
     term: int
@@ -148,7 +148,7 @@ class LeaseConnection:
         return await self._changed(
             "WITH ended AS (UPDATE zone_leases SET expires_at = '-infinity' WHERE zone_key = %s AND holder = %s"
             " AND term = %s RETURNING 1) SELECT pg_notify(%s, %s) FROM ended",
-            (self._zone_key, self._holder, term, CHANNEL, str(Event.primary(self._zone_key))),
+            (self._zone_key, self._holder, term, CHANNEL, str(ChangeEvent.primary(self._zone_key))),
         )
 
     async def _changed(self, query: LiteralString, params: tuple[Any, ...]) -> bool:
@@ -188,19 +188,19 @@ REMAINING: Final[LiteralString] = (
 """Seconds until the end of the lease in `zone_leases l`."""
 
 
-async def read_lease(db: Database, zone_key: int) -> Lease:
+async def read_lease(db: Database, zone_key: int) -> ZoneLease:
     """The zone's lease by the database's clock.
 
     Raises:
         Unavailable: the database cannot be reached.
     """
     lease = await db.fetch_one_as(
-        Lease,
+        ZoneLease,
         "SELECT term, holder::text, manager_id::text, " + REMAINING + " AS remaining_s"
         " FROM zone_leases l WHERE zone_key = %s",
         (zone_key,),
     )
-    return lease or Lease(term=0, holder=None, manager_id=None, remaining_s=float("-inf"))
+    return lease or ZoneLease(term=0, holder=None, manager_id=None, remaining_s=float("-inf"))
 
 
 async def evict(db: Database, zone_key: int) -> int:

@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import Final, LiteralString
 
 from greenroom.core.errors import Refused, found
-from greenroom.core.fleet.machines.model import EDGES, Found, Move, OrderState, Surplus
+from greenroom.core.fleet.machines.model import EDGES, Found, OrderState, OrderTransition, Surplus
 from greenroom.core.fleet.machines.orders import next_end
-from greenroom.core.listing import Order as ListOrder
+from greenroom.core.listing import SortOrder
 from greenroom.db.database import Connection, Database
 from greenroom.db.fleet.agents import remove_agent
 from greenroom.db.fleet.enrolment import add_machine_token, revoke_token
-from greenroom.db.listing import Column, Conditions, Listing, Part, Position
+from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
 
 KEPT_DAYS: Final = 90
 """Ended orders are kept this long."""
@@ -68,8 +68,10 @@ _SELECT: Final[LiteralString] = """
     (SELECT count(*) FROM sessions s WHERE s.agent_id = o.agent_id AND s.status <> 'deleted') AS sessions
 """
 _FROM: Final[LiteralString] = "FROM machine_orders o"
-_LISTING: Final = Listing({"ordered": Column("o.ordered", "timestamptz")}, key="o.machine_order_id", source=_FROM)
-BY_TIME: Final = ListOrder("ordered", descending=True)
+_LISTING: Final = ListDefinition(
+    {"ordered": ListColumn("o.ordered", "timestamptz")}, key="o.machine_order_id", source=_FROM
+)
+BY_TIME: Final = SortOrder("ordered", descending=True)
 
 
 async def list_orders(
@@ -79,7 +81,7 @@ async def list_orders(
     is_open: bool | None = None,
     after: Position | None = None,
     limit: int | None = None,
-) -> Part[MachineOrderRow]:
+) -> ListPage[MachineOrderRow]:
     """Orders, newest first."""
     conditions = Conditions()
     if machine_pool_id is not None:
@@ -135,7 +137,7 @@ async def insert_order(
     )
 
 
-async def move_order(connection: Connection, move: Move) -> str | None:
+async def move_order(connection: Connection, move: OrderTransition) -> str | None:
     """Change the state of an order; returns the id of the Agent that changed with it, "" if none did, and None where
     the order is no longer as it was when the plan was made: nothing was written.
 

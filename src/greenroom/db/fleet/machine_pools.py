@@ -9,16 +9,15 @@ from typing import Any, Final, LiteralString
 from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import found
-from greenroom.core.fleet.machines.model import Limits, MachinePool, Memory
-from greenroom.core.fleet.machines.model import Listing as MachineListing
-from greenroom.core.listing import Order
+from greenroom.core.fleet.machines.model import ListedMachines, MachinePool, MachinePoolFailures, MachinePoolLimits
+from greenroom.core.listing import SortOrder
 from greenroom.db.database import Connection, Database, returned, row_as, rows_as
-from greenroom.db.listing import Column, Conditions, Listing, Part, Position
+from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
 from greenroom.db.rows import assigned, columns_of, inserted, selected, values_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PoolFields(Limits):
+class PoolFields(MachinePoolLimits):
     """The settings of a pool. `secrets` are name → sealed text; `approved_by` is empty if the pool has no approval."""
 
     name: str
@@ -61,14 +60,14 @@ class MachinePoolRow(PoolFields):
         return MachinePool(
             machine_pool_id=self.machine_pool_id,
             name=self.name,
-            limits=Limits(**values_of(Limits, self)),
+            limits=MachinePoolLimits(**values_of(MachinePoolLimits, self)),
             closed=not self.enabled or self.deleted is not None,
-            memory=Memory(**values_of(Memory, self)),
+            memory=MachinePoolFailures(**values_of(MachinePoolFailures, self)),
         )
 
 
 FIELDS: Final = columns_of(PoolFields)
-_MEMORY: Final = columns_of(Memory)
+_MEMORY: Final = columns_of(MachinePoolFailures)
 _SELECT: Final[LiteralString] = (
     selected((*FIELDS, *_MEMORY), "p")
     + """, p.machine_pool_id::text, p.zone_id::text, z.zone_name, p.created, p.deleted, p.listed,
@@ -83,14 +82,16 @@ _FROM: Final[LiteralString] = """
            count(*) FILTER (WHERE state = 'releasing') AS releasing
       FROM machine_orders WHERE machine_pool_id = p.machine_pool_id AND state <> 'ended') o ON true
 """
-_LISTING: Final = Listing(
-    {"place": Column("ARRAY[z.zone_name, p.name]", "text[]")}, key="p.machine_pool_id", source=_FROM
+_LISTING: Final = ListDefinition(
+    {"place": ListColumn("ARRAY[z.zone_name, p.name]", "text[]")}, key="p.machine_pool_id", source=_FROM
 )
-BY_PLACE: Final = Order("place", descending=False)
+BY_PLACE: Final = SortOrder("place", descending=False)
 _JSON: Final = ("options", "secrets")
 
 
-async def list_pools(db: Database, *, after: Position | None = None, limit: int | None = None) -> Part[MachinePoolRow]:
+async def list_pools(
+    db: Database, *, after: Position | None = None, limit: int | None = None
+) -> ListPage[MachinePoolRow]:
     """By zone and name, also deleted ones with machines left."""
     return await _LISTING.read(db, MachinePoolRow, _SELECT, Conditions(), order=BY_PLACE, after=after, limit=limit)
 
@@ -198,15 +199,15 @@ async def mark_deleted(connection: Connection, machine_pool_id: str) -> None:
     )
 
 
-async def remember(connection: Connection, machine_pool_id: str, memory: Memory) -> None:
+async def remember(connection: Connection, machine_pool_id: str, memory: MachinePoolFailures) -> None:
     """Store what a plan, or a call of the provider, made of its failures."""
     await connection.execute(
         "UPDATE machine_pools SET " + assigned(_MEMORY) + " WHERE machine_pool_id = %(machine_pool_id)s",
-        {**values_of(Memory, memory), "machine_pool_id": machine_pool_id},
+        {**values_of(MachinePoolFailures, memory), "machine_pool_id": machine_pool_id},
     )
 
 
-async def note_listed(connection: Connection, machine_pool_id: str, listing: MachineListing) -> None:
+async def note_listed(connection: Connection, machine_pool_id: str, listing: ListedMachines) -> None:
     """Store when the provider showed its machines, and which of them it showed first with the secrets of now."""
     await connection.execute(
         "UPDATE machine_pools SET listed = %s WHERE machine_pool_id = %s", (listing.at, machine_pool_id)

@@ -8,10 +8,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, LiteralString
 
-from greenroom.core.fleet.machines.demand import Waiting, counted
-from greenroom.core.fleet.machines.model import Listing, MachinePool, Order, OrderState, Want, ZoneSnapshot
+from greenroom.core.fleet.machines.demand import WaitingUser, counted
+from greenroom.core.fleet.machines.model import (
+    ListedMachines,
+    MachineOrder,
+    MachinePool,
+    OrderState,
+    UnmetDemand,
+    ZoneSnapshot,
+)
 from greenroom.core.launch.eviction import people_wait
-from greenroom.core.launch.placement import AgentView, session_of
+from greenroom.core.launch.placement import PlacementAgent, session_of
 from greenroom.core.pool.model import config_title
 from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.database import Connection, returned, rows_as
@@ -71,7 +78,7 @@ SELECT z.zone_id::text, z.zone_name, p.machine_pool_id::text, p.enabled, p.cores
 
 async def read_people(
     connection: Connection, zone_id: str, pools: Sequence[MachinePool], overcommit: float
-) -> tuple[list[Want], list[str]]:
+) -> tuple[list[UnmetDemand], list[str]]:
     """What people lack who count in this zone, and a sentence for those who wait here and count elsewhere. `pools` are
     the zone's, as they are planned.
     """
@@ -81,13 +88,13 @@ async def read_people(
         return [], []
     supplies = rows_as(_Supply, await (await connection.execute(_SUPPLY, params)).fetchall())
     planned = {pool.machine_pool_id for pool in pools if not pool.closed}
-    supply = defaultdict[str, list[AgentView]](list)
+    supply = defaultdict[str, list[PlacementAgent]](list)
     for one in supplies:
         if one.enabled or one.machine_pool_id in planned:
             supply[one.zone_id] += _machines(one, overcommit)
     names = {one.zone_id: one.zone_name for one in supplies}
     images = {person.image_id: person.image for person in people}
-    here = defaultdict[str, list[Waiting]](list)
+    here = defaultdict[str, list[WaitingUser]](list)
     there = defaultdict[tuple[str, str], int](int)
     for one, counts_in in counted(map(_waiting, people), supply).items():
         if counts_in == zone_id:
@@ -104,8 +111,8 @@ async def read_people(
     return sorted(wants, key=lambda want: want.why), sorted(sentences)
 
 
-def _waiting(person: _Person) -> Waiting:
-    return Waiting(
+def _waiting(person: _Person) -> WaitingUser:
+    return WaitingUser(
         user_id=person.user_id,
         image_id=person.image_id,
         request=session_of(person.image),
@@ -114,9 +121,9 @@ def _waiting(person: _Person) -> Waiting:
     )
 
 
-def _machines(supply: _Supply, overcommit: float) -> Iterable[AgentView]:
+def _machines(supply: _Supply, overcommit: float) -> Iterable[PlacementAgent]:
     for number in range(min(supply.number, MOST_MACHINES)):
-        yield AgentView(
+        yield PlacementAgent(
             agent_id=f"{supply.machine_pool_id} {number}",
             hostname="",
             cores=supply.cores * overcommit,
@@ -125,11 +132,11 @@ def _machines(supply: _Supply, overcommit: float) -> Iterable[AgentView]:
         )
 
 
-def _want(image: ImageFacts, people: Sequence[Waiting], zone_id: str, names: dict[str, str]) -> Want:
+def _want(image: ImageFacts, people: Sequence[WaitingUser], zone_id: str, names: dict[str, str]) -> UnmetDemand:
     number = len(people)
     others = sorted({names[z] for one in people for z in one.zone_ids if z != zone_id and z in names})
     also = f", in zone {' and '.join(others)} as well" if others else ""
-    return Want(session_of(image), number, f"{people_wait(number)} for {image.friendly_name}{also}")
+    return UnmetDemand(session_of(image), number, f"{people_wait(number)} for {image.friendly_name}{also}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +218,7 @@ async def read_snapshot(
     zone_id: str,
     pools: Sequence[MachinePool],
     *,
-    listings: Mapping[str, Listing],
+    listings: Mapping[str, ListedMachines],
     overcommit: float | None = None,
     quiet: bool = False,
 ) -> ZoneSnapshot:
@@ -219,7 +226,7 @@ async def read_snapshot(
     params = {"zone_id": zone_id, "image": "", "fresh_s": FRESH_AGENT_S}
     now = await returned(await connection.execute(_NOW, params))
     cursor = await connection.execute(AGENTS_OF_ZONE, params)
-    agents = tuple(replace(agent, image_state="present") for agent in rows_as(AgentView, await cursor.fetchall()))
+    agents = tuple(replace(agent, image_state="present") for agent in rows_as(PlacementAgent, await cursor.fetchall()))
     short = rows_as(_Short, await (await connection.execute(_SHORT, params)).fetchall())
     offered = overcommit or now["overcommit"] or DEFAULT_OVERCOMMIT
     people, elsewhere = await read_people(connection, zone_id, pools, offered)
@@ -239,19 +246,19 @@ async def read_snapshot(
     )
 
 
-def _of_config(short: _Short, zone_name: str) -> Want:
+def _of_config(short: _Short, zone_name: str) -> UnmetDemand:
     title = config_title(short.image.friendly_name, zone_name, short.staging_config_id)
     sessions = "1 session" if short.number == 1 else f"{short.number} sessions"
-    return Want(session_of(short.image), short.number, f"the pool {title} lacks {sessions}")
+    return UnmetDemand(session_of(short.image), short.number, f"the pool {title} lacks {sessions}")
 
 
-def _order(row: _OpenOrder, agents: Mapping[str, AgentView]) -> Order:
+def _order(row: _OpenOrder, agents: Mapping[str, PlacementAgent]) -> MachineOrder:
     """An Agent that was moved to another zone serves nothing here, and keeps its machine while it has sessions."""
     agent = None
     if row.agent_id is not None:
-        elsewhere = AgentView(agent_id=row.agent_id, hostname=row.agent_hostname or "", status="in another zone")
+        elsewhere = PlacementAgent(agent_id=row.agent_id, hostname=row.agent_hostname or "", status="in another zone")
         agent = agents.get(row.agent_id, elsewhere)
-    return Order(
+    return MachineOrder(
         machine_order_id=row.machine_order_id,
         machine_pool_id=row.machine_pool_id,
         state=row.state,

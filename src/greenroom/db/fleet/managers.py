@@ -111,8 +111,8 @@ async def hold_instance(connection: ListenConnection, manager_key: int, instance
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
-    """The result of a heartbeat. `remaining_s` is that of the zone's lease (`db.fleet.leases.Lease`); `seen_term` the
-    highest term that an Agent of the zone has seen; `server_age_s` since the start of PostgreSQL.
+    """The result of a heartbeat. `remaining_s` is that of the zone's lease (`db.fleet.leases.ZoneLease`); `seen_term`
+    the highest term that an Agent of the zone has seen; `server_age_s` since the start of PostgreSQL.
     """
 
     enabled: bool

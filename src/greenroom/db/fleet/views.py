@@ -9,19 +9,19 @@ from typing import Final, Literal, LiteralString
 
 from greenroom.core.catalogue.ways import Holder, Way
 from greenroom.core.errors import Refused
-from greenroom.core.events import Event, Topic
+from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.liveness import AgentStatus, ShownStatus, shown_status
-from greenroom.core.listing import Order
+from greenroom.core.listing import SortOrder
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.db.database import Database
 from greenroom.db.fleet.agents import ADMITTED
 from greenroom.db.fleet.checkin import OFFERED
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
-from greenroom.db.listing import Column, Conditions, Listing, Part, Position
+from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
 
 
 @dataclass(frozen=True, slots=True)
-class AgentImage:
+class AgentImageRow:
     """The image of a workspace on an Agent; `how` it comes and `progress`, 0-100, while it is `pulling`."""
 
     name: str
@@ -80,7 +80,7 @@ class AgentRow:
     cores_allocated: float
     memory_allocated: int
     sessions: int
-    images: tuple[AgentImage, ...]
+    images: tuple[AgentImageRow, ...]
 
     @property
     def status(self) -> AgentStatus:
@@ -133,17 +133,17 @@ _FROM: Final[LiteralString] = (
     "FROM agents a LEFT JOIN zones z USING (zone_id) LEFT JOIN agent_capacity c USING (agent_id)"
     " LEFT JOIN managers m ON m.manager_id = a.manager_id"
 )
-_LISTING: Final = Listing(
-    {"place": Column("ARRAY[z.zone_name, to_char(a.registered, 'YYYYMMDDHH24MISSUS')]", "text[]")},
+_LISTING: Final = ListDefinition(
+    {"place": ListColumn("ARRAY[z.zone_name, to_char(a.registered, 'YYYYMMDDHH24MISSUS')]", "text[]")},
     key="a.agent_id",
     source=_FROM,
 )
-BY_PLACE: Final = Order("place", descending=False)
+BY_PLACE: Final = SortOrder("place", descending=False)
 
 
 async def list_agents(
     db: Database, agent_id: str | None = None, *, after: Position | None = None, limit: int | None = None
-) -> Part[AgentRow]:
+) -> ListPage[AgentRow]:
     """Agents by zone and age, or one."""
     conditions = Conditions(values={"running_within_s": RUNNING_WITHIN_S})
     if agent_id is not None:
@@ -203,7 +203,7 @@ async def settle_edge(db: Database, agent_id: str, address: str) -> None:
             f"The Agent does not say that its edge gateway is at {address or 'no address'}; look again at what it says."
             " Set another address on its host (GREENROOM_EDGE_URL), then confirm it here."
         )
-    await db.notify(Event(Topic.AGENTS))
+    await db.notify(ChangeEvent(Topic.AGENTS))
 
 
 _HOLDERS: Final = (

@@ -35,7 +35,7 @@ FRESH_AGENT_S: Final = 7.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class PoolClaim:
     """A user's claim on one pool.
 
     Only sessions with `config_hash` are taken: others were created before a change of workspace, config or zone.
@@ -227,7 +227,7 @@ SELECT count(*) FILTER (WHERE good AND agent_status = 'running' AND agent_enable
 
 async def claim(
     db: Database,
-    wanted: Claim,
+    wanted: PoolClaim,
     ledger: LedgerLine,
     *,
     max_sessions: int,
@@ -257,7 +257,7 @@ async def claim(
     return contents
 
 
-async def claim_replacement(connection: Connection, wanted: Claim, failed_on: str | None) -> ClaimedSession | None:
+async def claim_replacement(connection: Connection, wanted: PoolClaim, failed_on: str | None) -> ClaimedSession | None:
     """Claim a staged session for the user, other Agents than `failed_on` first; None = there is none. It never waits
     for a row (SKIP LOCKED), so it may follow the lock on the failed session.
     """

@@ -8,8 +8,8 @@ from typing import Final, LiteralString
 
 from psycopg.rows import DictRow
 
-from greenroom.core.launch.forecast import Measured, Supply
-from greenroom.core.launch.placement import ImageOnAgent
+from greenroom.core.launch.forecast import MeasuredStarts, Supply
+from greenroom.core.launch.placement import ImageReadiness
 from greenroom.core.launch.plan import LaunchZone, StagedPool
 from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.database import Database, rows_as
@@ -31,7 +31,7 @@ MEASURED: Final[LiteralString] = """
              WHERE s.image_id = i.image_id AND s.started IS NOT NULL ORDER BY s.created DESC LIMIT %(starts)s) l
       LEFT JOIN session_steps c ON c.session_id = l.session_id AND c.name = 'claimed'
       LEFT JOIN session_steps h ON h.session_id = l.session_id AND h.name = 'handed_over'"""
-"""The columns of `core.launch.forecast.Measured` for the workspace `i`."""
+"""The columns of `core.launch.forecast.MeasuredStarts` for the workspace `i`."""
 
 _IMAGES: Final[LiteralString] = (
     "SELECT "
@@ -61,18 +61,18 @@ class Workspace:
     categories: list[str]
     available: bool
     """An Agent has the image."""
-    measured: Measured
+    measured: MeasuredStarts
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class WorkspaceSupply:
     """The workspaces by id, ordered by name, and what there is for them."""
 
     workspaces: dict[str, Workspace]
     supply: Supply
 
 
-async def read_offer(db: Database) -> Offer:
+async def read_offer(db: Database) -> WorkspaceSupply:
     """What could be launched now; the number of statements grows only with the zones."""
     zones = await db.fetch("SELECT " + LAUNCH_ZONE + " AS zone FROM zones z ORDER BY z.zone_key")
     launch_zones = rows_as(LaunchZone, (row["zone"] for row in zones))
@@ -85,7 +85,7 @@ async def read_offer(db: Database) -> Offer:
         "SELECT name, agent_id::text, state AS image_state, error AS image_error, progress AS image_progress"
         " FROM agent_images"
     )
-    return Offer(
+    return WorkspaceSupply(
         workspaces={workspace.image.image_id: workspace for workspace in workspaces},
         supply=Supply(
             zones=tuple(launch_zones),
@@ -106,9 +106,9 @@ def _pools(rows: list[DictRow]) -> dict[str, list[StagedPool]]:
     return pools
 
 
-def _states(rows: list[DictRow]) -> dict[str, dict[str, ImageOnAgent]]:
+def _states(rows: list[DictRow]) -> dict[str, dict[str, ImageReadiness]]:
     """Name of the image → id of the Agent → what that Agent reported of it."""
-    states: dict[str, dict[str, ImageOnAgent]] = defaultdict(dict)
+    states: dict[str, dict[str, ImageReadiness]] = defaultdict(dict)
     for row in rows:
-        states[row["name"]] |= {said.agent_id: said for said in rows_as(ImageOnAgent, [row])}
+        states[row["name"]] |= {said.agent_id: said for said in rows_as(ImageReadiness, [row])}
     return states

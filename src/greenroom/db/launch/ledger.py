@@ -12,16 +12,16 @@ from typing import Final, LiteralString
 from uuid import UUID
 
 from greenroom.core.errors import NotFound
-from greenroom.core.launch.placement import AgentView
+from greenroom.core.launch.placement import PlacementAgent
 from greenroom.core.launch.plan import TraceStep, outcome_reason
 from greenroom.core.launch.request import LaunchingUser, LaunchSnapshot
-from greenroom.core.listing import Order, Word
+from greenroom.core.listing import SortOrder, Word
 from greenroom.db.access.groups import GROUPS_OF_USER
 from greenroom.db.access.users import USERNAME_REUSED
 from greenroom.db.database import Database
 from greenroom.db.fleet.zones import LAUNCH_ZONE
 from greenroom.db.launch.claims import FRESH_AGENT_S
-from greenroom.db.listing import Column, Conditions, Listing, Part, Position, Total
+from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position, Total
 from greenroom.db.named_secrets import ADDS_SECRETS
 from greenroom.db.pool.configs import STAGED_POOL
 from greenroom.db.session.sessions import COUNTING, NUMBER_OF_USER
@@ -111,7 +111,7 @@ SELECT a.agent_id::text, agent_name(a) AS hostname, a.status, a.enabled, a.drain
 """
 )
 AGENTS_OF_ZONE: Final = _AGENTS
-"""The Agents of zone `zone_id` with the state of image `image`: the fields of core.launch.placement.AgentView.
+"""The Agents of zone `zone_id` with the state of image `image`: the fields of core.launch.placement.PlacementAgent.
 `fresh_s` is `claims.FRESH_AGENT_S`.
 """
 
@@ -158,9 +158,9 @@ async def read_launcher(db: Database, user_id: str) -> UserOfLauncher:
     return user
 
 
-async def read_agents(db: Database, zone_id: str, image: str) -> list[AgentView]:
+async def read_agents(db: Database, zone_id: str, image: str) -> list[PlacementAgent]:
     """The Agents of a zone, with the state of the image of this name."""
-    return await db.fetch_as(AgentView, _AGENTS, {"zone_id": zone_id, "image": image, "fresh_s": FRESH_AGENT_S})
+    return await db.fetch_as(PlacementAgent, _AGENTS, {"zone_id": zone_id, "image": image, "fresh_s": FRESH_AGENT_S})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,25 +217,25 @@ _LISTED_FROM: Final[LiteralString] = (
     " LEFT JOIN session_steps h ON h.session_id = l.session_id AND h.name = 'handed_over'"
 )
 
-LAUNCHES: Final = Listing(
+LAUNCHES: Final = ListDefinition(
     {
-        "time": Column("l.at", "timestamptz"),
-        "user": Column("lower(COALESCE(u.username, ''))", orders=False),
-        "workspace": Column(
+        "time": ListColumn("l.at", "timestamptz"),
+        "user": ListColumn("lower(COALESCE(u.username, ''))", orders=False),
+        "workspace": ListColumn(
             "lower(COALESCE(i.friendly_name, ''))",
             has="l.image_id IN (SELECT image_id FROM images WHERE strpos(lower(friendly_name), {word}) > 0)",
             orders=False,
         ),
-        "outcome": Column("replace(l.outcome, '_', ' ')", orders=False),
-        "reason": Column("jsonb_path_query_array(l.steps, '$[*].reason')::text", orders=False),
-        "session": Column("COALESCE(l.session_id::text, '')", orders=False),
-        "duration": Column("l.duration_ms", "double precision"),
+        "outcome": ListColumn("replace(l.outcome, '_', ' ')", orders=False),
+        "reason": ListColumn("jsonb_path_query_array(l.steps, '$[*].reason')::text", orders=False),
+        "session": ListColumn("COALESCE(l.session_id::text, '')", orders=False),
+        "duration": ListColumn("l.duration_ms", "double precision"),
     },
     key="l.launch_id",
     source=_LISTED_FROM,
 )
 
-NEWEST_FIRST: Final = Order("time", descending=True)
+NEWEST_FIRST: Final = SortOrder("time", descending=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,11 +252,11 @@ async def list_launches(
     db: Database,
     wanted: LaunchFilter,
     *,
-    order: Order = NEWEST_FIRST,
+    order: SortOrder = NEWEST_FIRST,
     after: Position | None = None,
     limit: int | None = None,
-) -> Part[RecordedLaunch]:
-    """Launches that match; see `Listing.read`."""
+) -> ListPage[RecordedLaunch]:
+    """Launches that match; see `ListDefinition.read`."""
     return await LAUNCHES.read(
         db, RecordedLaunch, _LISTED, _list_conditions(wanted), order=order, after=after, limit=limit
     )

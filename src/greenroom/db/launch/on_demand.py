@@ -14,7 +14,7 @@ import psycopg
 from psycopg import AsyncCursor, Rollback
 from psycopg.rows import DictRow
 
-from greenroom.core.events import Event, session_events
+from greenroom.core.events import ChangeEvent, session_events
 from greenroom.core.launch.eviction import MAX_WAITING_S, WAITING_S, Unready, events_of
 from greenroom.core.launch.wanted import SessionUser
 from greenroom.core.lease import user_limit_reached
@@ -187,7 +187,7 @@ async def insert_in_room(
     return False
 
 
-async def _write_ledger(connection: Connection, new: NewSession, line: LedgerLine, events: set[Event]) -> None:
+async def _write_ledger(connection: Connection, new: NewSession, line: LedgerLine, events: set[ChangeEvent]) -> None:
     """In one statement with what notifies of it."""
     await connection.execute(
         "INSERT INTO launches (launch_id, session_id, user_id, image_id, zone_id, outcome, steps, duration_ms,"

@@ -37,9 +37,9 @@ KEPT_PER_CONFIG: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WaitingSession:
+class SessionToReplace:
     """A failed session with a user who waits, and all that its replacement depends on. `tried` and `starts` (by zone
-    id) count the sessions of its launch as `core.launch.wanted.Failed` has them.
+    id) count the sessions of its launch as `core.launch.wanted.FailedSession` has them.
     """
 
     session_id: str
@@ -152,15 +152,15 @@ _ORPHANED_START: Final[LiteralString] = (
 AWAITING_SUCCESSOR: Final[LiteralString] = _SEARCH + "s.awaits_successor AND s.zone_id = %(zone_id)s"
 
 
-async def read_waiting(db: Database, zone_id: str) -> list[WaitingSession]:
+async def read_waiting(db: Database, zone_id: str) -> list[SessionToReplace]:
     """Failed sessions of the zone with a user who waits for another one."""
-    return await db.fetch_as(WaitingSession, AWAITING_SUCCESSOR + " ORDER BY s.session_id", {"zone_id": zone_id})
+    return await db.fetch_as(SessionToReplace, AWAITING_SUCCESSOR + " ORDER BY s.session_id", {"zone_id": zone_id})
 
 
-async def read_orphaned_starts(db: Database, zone_id: str) -> list[WaitingSession]:
+async def read_orphaned_starts(db: Database, zone_id: str) -> list[SessionToReplace]:
     """Sessions of the zone with a waiting user and an Agent that went missing before they were ever usable."""
     return await db.fetch_as(
-        WaitingSession,
+        SessionToReplace,
         _SEARCH + _ORPHANED_START + " AND s.zone_id = %s ORDER BY s.created, s.session_id",
         (zone_id,),
     )
@@ -181,7 +181,7 @@ async def read_launch_targets(db: Database, image_id: str) -> LaunchTargets:
     return targets
 
 
-async def quarantine(connection: Connection, session_id: str) -> WaitingSession | None:
+async def quarantine(connection: Connection, session_id: str) -> SessionToReplace | None:
     """Take the user off a session whose hand-over failed; the row as it was, None = it changed meanwhile."""
     row = await _locked(connection, session_id)
     if row is not None:
@@ -195,7 +195,7 @@ async def quarantine(connection: Connection, session_id: str) -> WaitingSession 
 
 async def discard_failed_start(
     connection: Connection, session_id: str, cause: str, reason: str
-) -> WaitingSession | None:
+) -> SessionToReplace | None:
     """Take the user off a session that did not start, and end it; the row as it was, None = it changed meanwhile.
 
     From here on its Agent, even one that is away, learns nothing about the session except its end. `cause` says why it
@@ -211,17 +211,17 @@ async def discard_failed_start(
     return row
 
 
-async def _locked(connection: Connection, session_id: str) -> WaitingSession | None:
+async def _locked(connection: Connection, session_id: str) -> SessionToReplace | None:
     cursor = await connection.execute(
         _SEARCH + "(s.awaits_successor OR " + _ORPHANED_START + ") AND s.session_id = %s FOR NO KEY UPDATE OF s",
         (session_id,),
     )
-    return row_as(WaitingSession, await cursor.fetchone())
+    return row_as(SessionToReplace, await cursor.fetchone())
 
 
 async def supersede(
     connection: Connection,
-    old: WaitingSession,
+    old: SessionToReplace,
     session_id: str,
     *,
     outcome: Outcome,
@@ -248,7 +248,7 @@ async def supersede(
     )
 
 
-async def give_up(connection: Connection, old: WaitingSession, error: str, steps: Sequence[TraceStep]) -> bool:
+async def give_up(connection: Connection, old: SessionToReplace, error: str, steps: Sequence[TraceStep]) -> bool:
     """There is no successor: the user keeps the failed session with its reason; False = it was deleted meanwhile.
     `error` is the sentence that the user reads, `steps` are the further lines of the launch's trace.
     """

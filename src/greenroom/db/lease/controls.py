@@ -10,7 +10,7 @@ from typing import Final, LiteralString
 import msgspec
 
 from greenroom.core.errors import found
-from greenroom.core.events import Event
+from greenroom.core.events import ChangeEvent
 from greenroom.core.lease import USER, Control, in_force
 from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.session.viewers import CONTROLLING
@@ -113,7 +113,7 @@ async def read_over(db: Database) -> list[Over]:
     )
 
 
-async def withdraw_from_user(connection: Connection, user_id: str) -> set[Event]:
+async def withdraw_from_user(connection: Connection, user_id: str) -> set[ChangeEvent]:
     """A user's access was revoked, once their sessions are locked: what they control themselves is over. Returns the
     events.
     """
@@ -124,4 +124,4 @@ async def withdraw_from_user(connection: Connection, user_id: str) -> set[Event]
         " WHERE c.lease_id = o.lease_id AND c.viewer = %s AND c.until > clock_timestamp() RETURNING o.session_id::text",
         (user_id, USER),
     )
-    return {Event.session(row["session_id"]) for row in await cursor.fetchall()}
+    return {ChangeEvent.session(row["session_id"]) for row in await cursor.fetchall()}

@@ -17,7 +17,7 @@ from greenroom.core.access.group_settings import GroupSettings
 from greenroom.core.errors import Unavailable, found
 from greenroom.core.launch.wanted import SessionUser
 from greenroom.core.lease import Tags, key_limit_reached
-from greenroom.core.listing import Order
+from greenroom.core.listing import SortOrder
 from greenroom.core.recording.described import Mode
 from greenroom.core.session.states import KEPT_ALIVE, SessionStatus
 from greenroom.core.session.streams import ProxyFacts
@@ -26,7 +26,7 @@ from greenroom.db.access.credentials import ApiKey
 from greenroom.db.access.groups import GROUPS_OF_USER
 from greenroom.db.database import Connection, Database, returned
 from greenroom.db.fleet.zones import PROXY_JSON
-from greenroom.db.listing import Column, Conditions, Listing, Part, Position
+from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
 from greenroom.db.session.sessions import COUNTING, NUMBER_OF_USER, DeletedSession, request_delete
 from greenroom.db.session.views import STATUS
 
@@ -34,7 +34,7 @@ EXTENDABLE: Final = sorted(map(str, KEPT_ALIVE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
+class LeaseRow:
     """A lease with what is shown of its session. `expires` is the deadline, `auth_epoch` that of its token;
     `max_lease_s` and `not_after` are limits of the API key that made it."""
 
@@ -86,8 +86,8 @@ _FROM: Final[LiteralString] = """
   FROM leases l JOIN sessions s USING (session_id) LEFT JOIN images i USING (image_id)
   LEFT JOIN zones z ON z.zone_id = s.zone_id LEFT JOIN users u ON u.user_id = s.user_id
 """
-_LISTING: Final = Listing({"created": Column("l.created", "timestamptz")}, key="l.lease_id", source=_FROM)
-NEWEST_FIRST: Final = Order("created", descending=True)
+_LISTING: Final = ListDefinition({"created": ListColumn("l.created", "timestamptz")}, key="l.lease_id", source=_FROM)
+NEWEST_FIRST: Final = SortOrder("created", descending=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ class LeaseFilter:
     ended: bool = False
 
 
-async def list_leases(db: Database, wanted: LeaseFilter, *, after: Position | None, limit: int) -> Part[Lease]:
+async def list_leases(db: Database, wanted: LeaseFilter, *, after: Position | None, limit: int) -> ListPage[LeaseRow]:
     """Leases that match, newest first."""
     conditions = Conditions()
     if wanted.user_id is not None:
@@ -114,18 +114,20 @@ async def list_leases(db: Database, wanted: LeaseFilter, *, after: Position | No
         name, equals, word = wanted.tag.partition("=")
         tag = {name: word} if equals else [name]
         conditions.add("l.tags @> %(tag)s", tag=Jsonb(tag))
-    return await _LISTING.read(db, Lease, _SELECT, conditions, order=NEWEST_FIRST, after=after, limit=limit)
+    return await _LISTING.read(db, LeaseRow, _SELECT, conditions, order=NEWEST_FIRST, after=after, limit=limit)
 
 
-async def get_lease(db: Database, lease_id: str) -> Lease:
+async def get_lease(db: Database, lease_id: str) -> LeaseRow:
     """Raises NotFound: there is none with this id."""
-    lease = await db.fetch_one_as(Lease, f"SELECT {_SELECT} {_FROM} WHERE l.lease_id = %s", (lease_id,))
+    lease = await db.fetch_one_as(LeaseRow, f"SELECT {_SELECT} {_FROM} WHERE l.lease_id = %s", (lease_id,))
     return found(lease, "lease", lease_id)
 
 
-async def get_leases(db: Database, lease_ids: Sequence[str]) -> list[Lease]:
+async def get_leases(db: Database, lease_ids: Sequence[str]) -> list[LeaseRow]:
     """Those of these leases that there are, in any order."""
-    return await db.fetch_as(Lease, f"SELECT {_SELECT} {_FROM} WHERE l.lease_id = ANY(%s::uuid[])", (list(lease_ids),))
+    return await db.fetch_as(
+        LeaseRow, f"SELECT {_SELECT} {_FROM} WHERE l.lease_id = ANY(%s::uuid[])", (list(lease_ids),)
+    )
 
 
 async def is_lease_of_user(db: Database, lease_id: str, user_id: str) -> bool:
@@ -134,9 +136,9 @@ async def is_lease_of_user(db: Database, lease_id: str, user_id: str) -> bool:
     return await db.fetch_one(query, (lease_id, user_id)) is not None
 
 
-async def find_lease_of(db: Database, session_id: str) -> Lease | None:
+async def find_lease_of(db: Database, session_id: str) -> LeaseRow | None:
     """The lease that holds a session."""
-    return await db.fetch_one_as(Lease, f"SELECT {_SELECT} {_FROM} WHERE l.session_id = %s", (session_id,))
+    return await db.fetch_one_as(LeaseRow, f"SELECT {_SELECT} {_FROM} WHERE l.session_id = %s", (session_id,))
 
 
 async def write_lease(connection: Connection, user: SessionUser) -> None:
@@ -291,7 +293,7 @@ _OF_KEY: Final[LiteralString] = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class LeaseCounts:
     """The facts that decide whether a further lease of a user is refused (`core.lease.refusal`).
 
     `of_user` and `of_key` are the leases that count. `repeated`: the request gets the session of an earlier one.
@@ -304,11 +306,11 @@ class Held:
     repeated: bool
 
 
-async def read_held(db: Database, key_id: str | None, *, user_id: str, idempotency_key: str | None) -> Held:
+async def read_held(db: Database, key_id: str | None, *, user_id: str, idempotency_key: str | None) -> LeaseCounts:
     """The leases of a user and of an API key, and their limits, without locks."""
     values = {"user_id": user_id, "key_id": key_id, "idempotency_key": idempotency_key}
     held = await db.fetch_one_as(
-        Held,
+        LeaseCounts,
         "SELECT " + GROUPS_OF_USER + " AS groups, " + NUMBER_OF_USER + " AS of_user, " + _OF_KEY + ","
         " (SELECT max_leases FROM api_keys WHERE key_id = %(key_id)s) AS max_leases",
         values | {"counting": COUNTING, "leased": True},

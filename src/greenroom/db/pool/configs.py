@@ -8,7 +8,7 @@ from typing import Final, LiteralString
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.errors import NotFound
-from greenroom.core.listing import Order
+from greenroom.core.listing import SortOrder
 from greenroom.core.pool.model import ConfigFields, Shortfall, ShortfallCode
 from greenroom.core.pool.rotation import expiration_problem
 from greenroom.core.pool.shortfalls import barrier, shown_shortfall
@@ -16,7 +16,7 @@ from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 from greenroom.db.database import Connection, Database, returned, row_as, rows_as
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
 from greenroom.db.launch.claims import CLAIMABLE, CLAIMABLE_NOW, COMING
-from greenroom.db.listing import Column, Conditions, Listing, Part, Position
+from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
 from greenroom.db.rows import as_json, assigned, columns_of, inserted, selected, values_of
 from greenroom.db.workspace.images import IMAGE_FACTS
 
@@ -110,15 +110,17 @@ _SELECT: Final[LiteralString] = (
 _FROM: Final[LiteralString] = """
   FROM staging_configs c LEFT JOIN zones z USING (zone_id) LEFT JOIN images i USING (image_id)
 """
-_LISTING: Final = Listing(
-    {"place": Column("ARRAY[z.zone_name, lower(i.friendly_name)]", "text[]")}, key="c.staging_config_id", source=_FROM
+_LISTING: Final = ListDefinition(
+    {"place": ListColumn("ARRAY[z.zone_name, lower(i.friendly_name)]", "text[]")},
+    key="c.staging_config_id",
+    source=_FROM,
 )
-BY_PLACE: Final = Order("place", descending=False)
+BY_PLACE: Final = SortOrder("place", descending=False)
 
 
 async def list_configs(
     db: Database, *, after: Position | None = None, limit: int | None = None, unattended: bool = False
-) -> Part[StagingConfig]:
+) -> ListPage[StagingConfig]:
     """Configs by zone and workspace; `unattended` = only those of zones without a running Manager."""
     conditions = Conditions()
     conditions.add("c.deleted IS NULL", running_within_s=RUNNING_WITHIN_S)

@@ -33,7 +33,7 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class PoolHitCounts:
     """Hits and misses of the last `hours`."""
 
     hours: int
@@ -57,7 +57,7 @@ class Hour:
 
 
 @dataclass(frozen=True, slots=True)
-class MissReason:
+class PoolMissReason:
     """Why a config was passed over."""
 
     code: str
@@ -66,7 +66,7 @@ class MissReason:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MissCause(MissReason):
+class MissCause(PoolMissReason):
     """A cause of misses, how many launches had it, and the newest sentence."""
 
     launches: int
@@ -83,7 +83,7 @@ class PoolMiss:
     username: str | None
     session_id: str | None
     outcome: Literal["on_demand", "failed"]
-    reasons: tuple[MissReason, ...]
+    reasons: tuple[PoolMissReason, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +92,7 @@ class History:
     `recent_misses` newest first.
     """
 
-    windows: tuple[Window, ...]
+    windows: tuple[PoolHitCounts, ...]
     by_hour: tuple[Hour, ...]
     reasons: tuple[MissCause, ...]
     recent_misses: tuple[PoolMiss, ...]

@@ -14,7 +14,7 @@ from typing import Final, LiteralString, TypeVar
 
 from psycopg.rows import DictRow
 
-from greenroom.core.launch.placement import AgentView, ImageOnAgent, Strategy
+from greenroom.core.launch.placement import ImageReadiness, PlacementAgent, Strategy
 from greenroom.core.pool.model import Broken, ConfigFields, PooledSession, ShortfallCode
 from greenroom.core.pool.shortfalls import AVOIDED_S, BREAKS_COUNT_S
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
@@ -26,12 +26,12 @@ from greenroom.db.rows import as_json, assigned, columns_of, selected, values_of
 from greenroom.db.workspace.images import IMAGE_FACTS
 
 T = TypeVar("T")
-AgentsByImage = Mapping[str, tuple[AgentView, ...]]
+AgentsByImage = Mapping[str, tuple[PlacementAgent, ...]]
 """Image id → the Agents of a zone with the state of the image there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
+class PoolMemory:
     """What a plan stores for the next one."""
 
     shortfall_code: ShortfallCode | None
@@ -49,11 +49,11 @@ class PlannedConfig(ConfigFields):
     image_id: str
     recycled: datetime | None
     deleted: datetime | None
-    memory: Memory
+    memory: PoolMemory
     now: datetime
 
 
-_MEMORY: Final = columns_of(Memory)
+_MEMORY: Final = columns_of(PoolMemory)
 _CONFIG: Final[LiteralString] = (
     "SELECT "
     + selected(columns_of(ConfigFields), "c")
@@ -234,8 +234,11 @@ async def read_agents(connection: Connection, zone_id: str, image_ids: Collectio
     values = {"zone_id": zone_id, "images": list(image_ids), "image": "", "fresh_s": FRESH_AGENT_S}
     agents = await connection.execute(AGENTS_OF_ZONE, values)
     images = await connection.execute(_IMAGES_ON_AGENTS, values)
-    views, said = rows_as(AgentView, await agents.fetchall()), _by("image_id", ImageOnAgent, await images.fetchall())
-    found: dict[str, tuple[AgentView, ...]] = {}
+    views, said = (
+        rows_as(PlacementAgent, await agents.fetchall()),
+        _by("image_id", ImageReadiness, await images.fetchall()),
+    )
+    found: dict[str, tuple[PlacementAgent, ...]] = {}
     for image_id in image_ids:
         states = {state.agent_id: state for state in said.get(image_id, ())}
         found[image_id] = tuple(agent.with_image(states.get(agent.agent_id)) for agent in views)
@@ -249,10 +252,10 @@ def _by(name: str, kind: type[T], rows: Iterable[DictRow]) -> dict[str, list[T]]
     return groups
 
 
-async def remember_plan(connection: Connection, staging_config_id: str, memory: Memory) -> None:
+async def remember_plan(connection: Connection, staging_config_id: str, memory: PoolMemory) -> None:
     """Store what a plan remembers, if it changed."""
     await connection.execute(
         "UPDATE staging_configs SET " + assigned(_MEMORY) + " WHERE staging_config_id = %(staging_config_id)s"
         " AND (" + ", ".join(_MEMORY) + ") IS DISTINCT FROM (%(" + ")s, %(".join(_MEMORY) + ")s)",
-        values_of(Memory, memory) | {"staging_config_id": staging_config_id},
+        values_of(PoolMemory, memory) | {"staging_config_id": staging_config_id},
     )

@@ -46,22 +46,22 @@ WAITING: Final[LiteralString] = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WaitingSession(Waiting):
+class SessionWithDeadline(Waiting):
     """A session that waits for something at the time `now` of the database."""
 
     now: datetime
 
 
-async def read_waiting(db: Database, zone_id: str) -> list[WaitingSession]:
+async def read_waiting(db: Database, zone_id: str) -> list[SessionWithDeadline]:
     """Sessions in transitional statuses, and those with an Agent that is back.
 
     With an Agent that is away only first starts and hand-overs, whose users wait, are overdue. Others, also a resume,
     go on when the Agent returns or is dead.
     """
-    return await db.fetch_as(WaitingSession, WAITING, {"zone_id": zone_id, **WAITS})
+    return await db.fetch_as(SessionWithDeadline, WAITING, {"zone_id": zone_id, **WAITS})
 
 
-async def lock_waiting(connection: Connection, zone_id: str, session_ids: Sequence[str]) -> list[WaitingSession]:
+async def lock_waiting(connection: Connection, zone_id: str, session_ids: Sequence[str]) -> list[SessionWithDeadline]:
     """Those of these sessions that still wait, as they are now, locked by id; rows that others hold wait for the next
     round.
     """
@@ -69,11 +69,11 @@ async def lock_waiting(connection: Connection, zone_id: str, session_ids: Sequen
         WAITING + " AND s.session_id = ANY(%(ids)s::uuid[]) ORDER BY s.session_id FOR NO KEY UPDATE OF s SKIP LOCKED",
         {"zone_id": zone_id, "ids": list(session_ids), **WAITS},
     )
-    return rows_as(WaitingSession, await cursor.fetchall())
+    return rows_as(SessionWithDeadline, await cursor.fetchall())
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class SessionFailure:
     """Why a session failed, as a sentence; whether it is kept for inspection, and whether it was only too slow."""
 
     reason: str
@@ -81,7 +81,7 @@ class Failure:
     slow: bool = False
 
 
-async def fail(connection: Connection, session_id: str, status: str, failure: Failure) -> ChangedSession | None:
+async def fail(connection: Connection, session_id: str, status: str, failure: SessionFailure) -> ChangedSession | None:
     """Set `failed` with its reason, if the session still has this status; its row."""
     cursor = await connection.execute(
         "UPDATE sessions SET " + TO[SessionStatus.FAILED] + ", error = %(reason)s, slow = %(slow)s,"

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Final, LiteralString
 
 from greenroom.core.access.group_settings import resolve
-from greenroom.core.events import Event
+from greenroom.core.events import ChangeEvent
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.sharing import Audience, ShareFacts, keeps_view_only, reason_to_end
 from greenroom.core.session.states import SessionStatus
@@ -132,7 +132,7 @@ async def insert_share(connection: Connection, new: NewShare) -> str:
             return row["share_id"]
 
 
-async def instruct_agent(connection: Connection, session_id: str) -> set[Event]:
+async def instruct_agent(connection: Connection, session_id: str) -> set[ChangeEvent]:
     """Lock a session and have its Agent read anew who may see it; returns the events to notify after commit."""
     cursor = await connection.execute(
         "UPDATE sessions SET generation = generation + 1 WHERE session_id = %s AND status <> 'deleted'"
@@ -141,7 +141,7 @@ async def instruct_agent(connection: Connection, session_id: str) -> set[Event]:
     )
     row = await cursor.fetchone()
     agent_id = row["agent_id"] if row else None
-    return {Event.session(session_id)} | ({Event.agent(agent_id, session_id)} if agent_id else set())
+    return {ChangeEvent.session(session_id)} | ({ChangeEvent.agent(agent_id, session_id)} if agent_id else set())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +197,7 @@ async def read_expired(db: Database, zone_id: str) -> list[str]:
     return [row["share_id"] for row in await db.fetch(EXPIRED, {"zone_id": zone_id})]
 
 
-async def end_expired(connection: Connection, zone_id: str) -> tuple[list[EndedShare], set[Event]]:
+async def end_expired(connection: Connection, zone_id: str) -> tuple[list[EndedShare], set[ChangeEvent]]:
     """End the shares of a zone whose time is over; returns them, and the events to notify after commit."""
     cursor = await connection.execute(
         "SELECT session_id::text FROM sessions WHERE session_id IN (SELECT session_id FROM session_shares"
@@ -205,7 +205,7 @@ async def end_expired(connection: Connection, zone_id: str) -> tuple[list[EndedS
         {"zone_id": zone_id},
     )
     session_ids = [row["session_id"] for row in await cursor.fetchall()]
-    events = set[Event]()
+    events = set[ChangeEvent]()
     for session_id in session_ids:
         events |= await instruct_agent(connection, session_id)
     cursor = await connection.execute(
@@ -223,7 +223,7 @@ JOINED: Final[LiteralString] = (
 """The sessions of others that a user has joined."""
 
 
-async def end_for_user(connection: Connection, user_id: str) -> set[Event]:
+async def end_for_user(connection: Connection, user_id: str) -> set[ChangeEvent]:
     """A user's access was revoked, once those sessions are locked: they leave the sessions of others. Where they may
     not log in any more, what was shared with them by name, and what they shared, is over, too. Returns the events.
     """
@@ -232,7 +232,7 @@ async def end_for_user(connection: Connection, user_id: str) -> set[Event]:
         "SELECT DISTINCT session_id::text FROM (" + JOINED + ") joined ORDER BY 1", {"user_id": user_id}
     )
     joined = [row["session_id"] for row in await cursor.fetchall()]
-    events = set[Event]()
+    events = set[ChangeEvent]()
     for session_id in joined:
         events |= await instruct_agent(connection, session_id)
     await connection.execute(
@@ -290,13 +290,13 @@ class Withdrawn:
     reason: str
 
 
-async def end_withdrawn(connection: Connection) -> tuple[list[Withdrawn], set[Event]]:
+async def end_withdrawn(connection: Connection) -> tuple[list[Withdrawn], set[ChangeEvent]]:
     """End the shares that groups, their members and the installation's settings, as they are in this transaction, do
     not allow; returns them, and the events to notify after commit. Sessions are locked in the order of their ids.
     """
     found = rows_as(_Open, await (await connection.execute(_OPEN)).fetchall())
     groups = await groups_by_id(connection, {group for share in found for group in share.groups}) if found else {}
-    ended, events = list[Withdrawn](), set[Event]()
+    ended, events = list[Withdrawn](), set[ChangeEvent]()
     for share in found:
         reason = reason_to_end(
             share.access,

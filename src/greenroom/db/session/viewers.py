@@ -18,7 +18,7 @@ from greenroom.db.session.shares import OVER, Share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Viewer:
+class ViewerRow:
     """Someone who joined; `access` is that of their share now."""
 
     viewer_id: str
@@ -57,7 +57,7 @@ async def insert_viewer(connection: Connection, share: Share, *, viewer_id: str,
     return viewer_id
 
 
-async def end_viewer(connection: Connection, session_id: str, viewer_id: str) -> Viewer:
+async def end_viewer(connection: Connection, session_id: str, viewer_id: str) -> ViewerRow:
     """Put someone out, after `instruct_agent`.
 
     Raises:
@@ -69,18 +69,18 @@ async def end_viewer(connection: Connection, session_id: str, viewer_id: str) ->
         + _VIEWER,
         (session_id, viewer_id),
     )
-    viewer = row_as(Viewer, await cursor.fetchone())
+    viewer = row_as(ViewerRow, await cursor.fetchone())
     if viewer is None:
         raise NotFound(f"No one with the id {viewer_id} is in this session; they may have left.")
     return viewer
 
 
-async def list_present(db: Database, session_id: str, *, silent: bool) -> list[Viewer]:
+async def list_present(db: Database, session_id: str, *, silent: bool) -> list[ViewerRow]:
     """Who is in a session besides its user, in the order of their coming; those its user does not see only with
     `silent`.
     """
     return await db.fetch_as(
-        Viewer,
+        ViewerRow,
         "SELECT " + _VIEWER + " FROM session_viewers v JOIN session_shares h USING (share_id)"
         " WHERE h.session_id = %s AND v.ended IS NULL AND NOT " + OVER + " AND v.present IS NOT NULL"
         " AND (%s OR NOT h.silent) ORDER BY v.present, v.viewer_id",
@@ -132,7 +132,7 @@ async def find_controlling(db: Database, session_id: str, user_id: str) -> str |
 
 async def write_present(
     connection: Connection, agent_id: str, session_id: str, clients: Mapping[str, str]
-) -> tuple[list[Viewer], list[Viewer]]:
+) -> tuple[list[ViewerRow], list[ViewerRow]]:
     """Store who is in a session, as its Agent reports: viewer id → from where. Returns who came and who left."""
     of_session = (
         " FROM session_shares h, sessions s WHERE h.share_id = v.share_id AND s.session_id = h.session_id"
@@ -147,7 +147,7 @@ async def write_present(
         + _VIEWER,
         params,
     )
-    came = rows_as(Viewer, await cursor.fetchall())
+    came = rows_as(ViewerRow, await cursor.fetchall())
     cursor = await connection.execute(
         "UPDATE session_viewers v SET present = NULL"
         + of_session
@@ -155,7 +155,7 @@ async def write_present(
         + _VIEWER,
         params,
     )
-    return came, rows_as(Viewer, await cursor.fetchall())
+    return came, rows_as(ViewerRow, await cursor.fetchall())
 
 
 @dataclass(frozen=True, slots=True)

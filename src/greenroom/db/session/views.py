@@ -10,7 +10,7 @@ from uuid import UUID
 
 from greenroom.core.access.group_settings import ClientSettings
 from greenroom.core.errors import NotFound
-from greenroom.core.listing import Order, Word
+from greenroom.core.listing import SortOrder, Word
 from greenroom.core.recording.described import Mode
 from greenroom.core.session.deadlines import DEADLINE_S, SessionLifetime
 from greenroom.core.session.progress import PACE_S, Queue, starting_reason
@@ -18,7 +18,7 @@ from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.session_spec import Service
 from greenroom.db.database import Database
 from greenroom.db.fleet.zones import PROXY_JSON
-from greenroom.db.listing import Column, Conditions, Listing, Part, Position, Total
+from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position, Total
 from greenroom.db.session.lifecycle import CLOCKS, PAUSES
 
 STATUS: Final[LiteralString] = "CASE WHEN s.awaits_successor THEN 'starting' ELSE s.status END"
@@ -177,32 +177,32 @@ async def read_queue(db: Database, session_id: str) -> Queue | None:
     )
 
 
-SESSIONS: Final = Listing(
+SESSIONS: Final = ListDefinition(
     {
-        "user": Column("lower(COALESCE(u.username, ''))"),
-        "workspace": Column(
+        "user": ListColumn("lower(COALESCE(u.username, ''))"),
+        "workspace": ListColumn(
             "lower(i.friendly_name)",
             has="s.image_id IN (SELECT image_id FROM images WHERE strpos(lower(friendly_name), {word}) > 0)"
             " OR strpos(CASE WHEN s.staging_config_id IS NULL THEN 'on demand' ELSE 'staged' END, {word}) > 0",
         ),
-        "id": Column("s.session_id", "uuid", has="strpos(s.session_id::text, {word}) > 0"),
-        "status": Column(STATUS),
-        "zone": Column(
+        "id": ListColumn("s.session_id", "uuid", has="strpos(s.session_id::text, {word}) > 0"),
+        "status": ListColumn(STATUS),
+        "zone": ListColumn(
             "lower(z.zone_name)",
             has="s.zone_id IN (SELECT zone_id FROM zones WHERE strpos(lower(zone_name), {word}) > 0)",
         ),
-        "agent": Column(
+        "agent": ListColumn(
             "lower(COALESCE(a.hostname, ''))",
             has="strpos(lower(a.hostname), {word}) > 0 OR strpos(s.agent_id::text, {word}) > 0",
         ),
-        "created": Column("s.created", "timestamptz"),
-        "expires": Column("COALESCE(s.expires, 'infinity')", "timestamptz"),
+        "created": ListColumn("s.created", "timestamptz"),
+        "expires": ListColumn("COALESCE(s.expires, 'infinity')", "timestamptz"),
     },
     key="s.session_id",
     source=_FROM,
 )
 
-NEWEST_FIRST: Final = Order("created", descending=True)
+NEWEST_FIRST: Final = SortOrder("created", descending=True)
 
 _SHOWN: Final[LiteralString] = "s.status <> 'deleted' AND s.superseded_by IS NULL"
 """As in the index sessions_shown."""
@@ -250,10 +250,10 @@ async def list_sessions(
     db: Database,
     wanted: SessionFilter,
     *,
-    order: Order = NEWEST_FIRST,
+    order: SortOrder = NEWEST_FIRST,
     after: Position | None = None,
     limit: int | None = None,
-) -> Part[Session]:
+) -> ListPage[Session]:
     """Sessions that match. `order` is by a column of `SESSIONS`, `after` the last row of the page before, `limit` the
     number of rows."""
     return await SESSIONS.read(db, Session, _SELECT, _conditions(wanted), order=order, after=after, limit=limit)

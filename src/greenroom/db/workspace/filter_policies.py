@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Final, LiteralString
 
 from greenroom.core.errors import Invalid, Refused, found
-from greenroom.core.listing import Order
+from greenroom.core.listing import SortOrder
 from greenroom.core.web_filter import Action, FilterPolicy, Narrowing, lists_of
 from greenroom.db.database import Connection, Database, returned, row_as
-from greenroom.db.listing import Column, Conditions, Listing, Part, Position
+from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
 from greenroom.db.rows import assigned, columns_of, inserted, selected, values_of
 
 
@@ -66,11 +66,11 @@ _FROM: Final[LiteralString] = (
 )
 _SELECT: Final[LiteralString] = f"SELECT {_COLUMNS} {_FROM}"
 # Policies of leases come and go by themselves (db.diagnostics.retention).
-_LISTING: Final = Listing({"name": Column("lower(p.name)")}, key="p.filter_policy_id", source=_FROM)
-BY_NAME: Final = Order("name", descending=False)
+_LISTING: Final = ListDefinition({"name": ListColumn("lower(p.name)")}, key="p.filter_policy_id", source=_FROM)
+BY_NAME: Final = SortOrder("name", descending=False)
 
 
-async def list_filter_policies(db: Database, *, after: Position | None, limit: int) -> Part[StoredPolicy]:
+async def list_filter_policies(db: Database, *, after: Position | None, limit: int) -> ListPage[StoredPolicy]:
     """Policies by name, with how many workspaces, groups and sessions use each; without those of leases."""
     conditions = Conditions()
     conditions.add("NOT p.of_leases")

@@ -14,11 +14,11 @@ from typing import Final, LiteralString
 from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import HomeInUse, found
-from greenroom.core.events import Event
-from greenroom.core.listing import Order, Word
+from greenroom.core.events import ChangeEvent
+from greenroom.core.listing import SortOrder, Word
 from greenroom.core.workspace.homes import in_use_problem
 from greenroom.db.database import NOTIFY, Connection, Database, texts_of
-from greenroom.db.listing import Column, Conditions, Listing, Part, Position, Total
+from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position, Total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,18 +58,18 @@ _FROM: Final[LiteralString] = (
     "FROM homes h LEFT JOIN users u USING (user_id) LEFT JOIN images i USING (image_id) LEFT JOIN agents a"
     " ON a.agent_id = h.agent_id"
 )
-HOMES: Final = Listing(
+HOMES: Final = ListDefinition(
     {
-        "user": Column("lower(COALESCE(u.username, ''))"),
-        "workspace": Column("lower(COALESCE(i.friendly_name, ''))"),
-        "host": Column("lower(COALESCE(agent_name(a), ''))"),
-        "size": Column("COALESCE(h.size_bytes, -1)", "bigint"),
-        "last_used": Column("h.last_used", "timestamptz"),
+        "user": ListColumn("lower(COALESCE(u.username, ''))"),
+        "workspace": ListColumn("lower(COALESCE(i.friendly_name, ''))"),
+        "host": ListColumn("lower(COALESCE(agent_name(a), ''))"),
+        "size": ListColumn("COALESCE(h.size_bytes, -1)", "bigint"),
+        "last_used": ListColumn("h.last_used", "timestamptz"),
     },
     key="h.home_id",
     source=_FROM,
 )
-BY_USER: Final = Order("user", descending=False)
+BY_USER: Final = SortOrder("user", descending=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,10 +98,10 @@ async def list_homes(
     which: HomeFilter,
     words: Sequence[Word] = (),
     *,
-    order: Order = BY_USER,
+    order: SortOrder = BY_USER,
     after: Position | None = None,
     limit: int | None = None,
-) -> Part[Home]:
+) -> ListPage[Home]:
     """The homes that match."""
     return await HOMES.read(db, Home, _SELECT, _conditions(which, words), order=order, after=after, limit=limit)
 
@@ -141,7 +141,7 @@ async def request_removal(db: Database, home_id: str) -> None:
             "UPDATE homes SET removal_id = coalesce(removal_id, gen_random_uuid()), problem = '' WHERE home_id = %s",
             (home_id,),
         )
-        await connection.execute(NOTIFY, {"events": texts_of({Event.agent(agent_id)})})
+        await connection.execute(NOTIFY, {"events": texts_of({ChangeEvent.agent(agent_id)})})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,17 +11,17 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.catalogue.ways import Way
 from greenroom.core.errors import found
-from greenroom.core.listing import Order
+from greenroom.core.listing import SortOrder
 from greenroom.core.pool.rotation import Rollover
 from greenroom.core.workspace.definition import Definition
 from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.database import Connection, Database, returned, row_as
-from greenroom.db.listing import Column, Conditions, Listing, Part, Position
+from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
 from greenroom.db.rows import assigned, columns_of, inserted, selected, values_of
 
 
 @dataclass(frozen=True, slots=True)
-class ImageOnAgent:
+class ImageOnAgentRow:
     """The state of a workspace's image on one Agent; `how` it comes and `progress`, 0 to 100, while it is `pulling`."""
 
     agent_id: str
@@ -36,7 +36,7 @@ class ImageOnAgent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Image(Definition):
+class WorkspaceRow(Definition):
     """A workspace as it is stored, with related facts: `available` = an Agent has its image; `groups` are ids of those
     whose members may use it; `warnings` name settings without effect, and why.
     """
@@ -48,7 +48,7 @@ class Image(Definition):
     zone_name: str | None
     filter_policy_name: str | None
     available: bool
-    agents: list[ImageOnAgent]
+    agents: list[ImageOnAgentRow]
     groups: list[str]
     client_fields: dict[str, Any]
     """What clients of the published interface keep with it."""
@@ -88,8 +88,8 @@ _FROM: Final[LiteralString] = (
     "FROM images i LEFT JOIN zones z USING (zone_id) LEFT JOIN filter_policies p USING (filter_policy_id)"
 )
 _ONE: Final[LiteralString] = f"SELECT {_SELECT} {_FROM} WHERE i.image_id = %s"
-_LISTING: Final = Listing({"name": Column("lower(i.friendly_name)")}, key="i.image_id", source=_FROM)
-BY_NAME: Final = Order("name", descending=False)
+_LISTING: Final = ListDefinition({"name": ListColumn("lower(i.friendly_name)")}, key="i.image_id", source=_FROM)
+BY_NAME: Final = SortOrder("name", descending=False)
 _INSERT: Final[LiteralString] = "INSERT INTO images " + inserted(FIELDS) + " RETURNING image_id"
 _UPDATE: Final[LiteralString] = (
     "UPDATE images SET "
@@ -98,21 +98,23 @@ _UPDATE: Final[LiteralString] = (
 )
 
 
-async def list_images(db: Database, *, after: Position | None = None, limit: int | None = None) -> Part[Image]:
+async def list_images(
+    db: Database, *, after: Position | None = None, limit: int | None = None
+) -> ListPage[WorkspaceRow]:
     """Images by friendly name."""
-    return await _LISTING.read(db, Image, _SELECT, Conditions(), order=BY_NAME, after=after, limit=limit)
+    return await _LISTING.read(db, WorkspaceRow, _SELECT, Conditions(), order=BY_NAME, after=after, limit=limit)
 
 
-async def get_image(db: Database, image_id: str) -> Image:
+async def get_image(db: Database, image_id: str) -> WorkspaceRow:
     """One image.
 
     Raises:
         NotFound: there is none with this id.
     """
-    return found(await db.fetch_one_as(Image, _ONE, (image_id,)), "workspace", image_id)
+    return found(await db.fetch_one_as(WorkspaceRow, _ONE, (image_id,)), "workspace", image_id)
 
 
-async def lock_image(connection: Connection, image_id: str) -> Image:
+async def lock_image(connection: Connection, image_id: str) -> WorkspaceRow:
     """One image as in `get_image`, locked until the transaction ends.
 
     Raises:
@@ -120,7 +122,7 @@ async def lock_image(connection: Connection, image_id: str) -> Image:
     """
     await connection.execute("SELECT 1 FROM images WHERE image_id = %s FOR NO KEY UPDATE", (image_id,))
     cursor = await connection.execute(_ONE, (image_id,))
-    return found(row_as(Image, await cursor.fetchone()), "workspace", image_id)
+    return found(row_as(WorkspaceRow, await cursor.fetchone()), "workspace", image_id)
 
 
 async def is_of_user(db: Database, image_id: str, user_id: str) -> bool:

@@ -33,7 +33,7 @@ from greenroom.db.fleet.checkin import (
     ZoneState,
 )
 from greenroom.db.fleet.managers import ManagerRow
-from greenroom.kit.concurrency import Shared, one_item
+from greenroom.kit.concurrency import SharedReading, one_item
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.wire.messages import (
@@ -41,12 +41,12 @@ from greenroom.wire.messages import (
     Assignment,
     Authorised,
     CheckIn,
-    Command,
     Desired,
     DesiredChanges,
     DesiredImage,
     ManagerAddress,
-    PictureSize,
+    ScreenshotSize,
+    SessionCommand,
     digest,
 )
 from greenroom.wire.parts import HomeRemoval
@@ -103,8 +103,8 @@ class SharedLists:
     def __init__(self, db: Database, secrets: Secrets) -> None:
         self._db = db
         self._secrets = secrets
-        self._images = Shared[list[DesiredImage]](SHARED_S)
-        self._filter_policies = Shared[list[FilterPolicy]](SHARED_S)
+        self._images = SharedReading[list[DesiredImage]](SHARED_S)
+        self._filter_policies = SharedReading[list[FilterPolicy]](SHARED_S)
 
     async def images(self, state: CheckInState) -> list[DesiredImage]:
         """Raises Unavailable: the database cannot be reached."""
@@ -133,7 +133,7 @@ class Instruction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class News:
+class PreparedAnswer:
     """An answer, the instructions in it, and the list that the Agent has after it (session id → generation) with its
     digest.
     """
@@ -155,7 +155,7 @@ async def make(
     state: CheckInState,
     images_sent: str,
     held: Mapping[str, int] | None,
-) -> News:
+) -> PreparedAnswer:
     """The answer for this state: the desired list if the Agent's differs, images and commands if any. Of the list only
     what changed, if it is known what the Agent `held` when it sent the message.
 
@@ -196,7 +196,9 @@ async def make(
             filter_policies=await shared.filter_policies(state),
             filter_policies_digest=state.zone.filter_policies_digest,
         )
-    return News(answer=answer, instructions=_instructions(listed, ordered), generations=generations, digest=name)
+    return PreparedAnswer(
+        answer=answer, instructions=_instructions(listed, ordered), generations=generations, digest=name
+    )
 
 
 def _instructions(listed: list[DesiredSession], ordered: list[OrderedCommand]) -> list[Instruction]:
@@ -337,7 +339,7 @@ def _image(image: RegistryImage, secrets: Secrets) -> DesiredImage:
     )
 
 
-def _command(order: OrderedCommand, secrets: Secrets) -> Command | None:
+def _command(order: OrderedCommand, secrets: Secrets) -> SessionCommand | None:
     """None if its variables cannot be decrypted: this command times out, the others do not."""
     try:
         with one_item("command", order.command_id):
@@ -347,8 +349,8 @@ def _command(order: OrderedCommand, secrets: Secrets) -> Command | None:
         return None
 
 
-def _opened_command(order: OrderedCommand, env: dict[str, str]) -> Command:
-    return Command(
+def _opened_command(order: OrderedCommand, env: dict[str, str]) -> SessionCommand:
+    return SessionCommand(
         command_id=order.command_id,
         session_id=order.session_id,
         generation=order.generation,
@@ -357,5 +359,5 @@ def _opened_command(order: OrderedCommand, env: dict[str, str]) -> Command:
         env=env,
         workdir=order.workdir,
         deadline_s=order.deadline_s,
-        screenshot=msgspec.convert(order.screenshot, PictureSize) if order.screenshot else None,
+        screenshot=msgspec.convert(order.screenshot, ScreenshotSize) if order.screenshot else None,
     )

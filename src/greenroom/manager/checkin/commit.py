@@ -24,7 +24,7 @@ import structlog
 from prometheus_client import Histogram
 
 from greenroom.core.errors import GivenUp, GreenroomError, Invalid, Unavailable
-from greenroom.core.events import Event
+from greenroom.core.events import ChangeEvent
 from greenroom.core.fleet.liveness import DELAY_S
 from greenroom.core.session.deadlines import HANDOVER_SLACK_S
 from greenroom.core.session.observations import is_newer
@@ -248,7 +248,7 @@ class Committer:
             ):  # one statement, as of Agents that come from another Manager
                 await reports.advance(connection, self._me.manager_id, [progress(message) for message in messages])
             return Applied([], set())
-        events = set[Event]()
+        events = set[ChangeEvent]()
         async with self._db.pipelined(events) as connection:
             newer = await reports.advance(connection, self._me.manager_id, [progress(message) for message in messages])
             for message in messages:
@@ -258,7 +258,7 @@ class Committer:
                     await reports.write_images(connection, message.agent_id, images)
             applied = await apply(connection, [m for m in messages if m.agent_id in newer], self._config)
             events |= moves.events_of(applied.moved, self._me.zone_key)
-            events |= {Event.session(session_id) for session_id in applied.shown}
+            events |= {ChangeEvent.session(session_id) for session_id in applied.shown}
         await self._write_homes([message for message in messages if message.agent_id in newer])
         return applied
 

@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from typing import Final
 
 from greenroom.core.errors import IdentityConflict, Invalid, Refused, SetupError, Unauthenticated
-from greenroom.core.events import Event, Topic
+from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.addresses import EDGE_DOMAIN, edge_address, edge_name
 from greenroom.core.fleet.enrolment import JoinAttemptLimiter, Newcomer
 from greenroom.core.installation import installation_of
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.fleet import checkin
-from greenroom.db.fleet.agents import AgentEdge, Identity, find_edge, note_refusal, register
+from greenroom.db.fleet.agents import AgentEdge, AgentRegistration, find_edge, note_refusal, register
 from greenroom.db.fleet.enrolment import StoredAuthority, add_authority, read_authority
 from greenroom.db.fleet.managers import ManagerRow
 from greenroom.db.installation import stored_settings
@@ -74,7 +74,7 @@ class Enrolment:
         )
         self._write_edge(newcomer, identity)
         reading = await checkin.read_states(self._db, {}, self._me.manager_id)
-        await self._db.notify(Event(Topic.AGENTS), Event.zone(self._me.zone_key))
+        await self._db.notify(ChangeEvent(Topic.AGENTS), ChangeEvent.zone(self._me.zone_key))
         return Registered(
             agent_id=newcomer.agent_id,
             credential=credential if message.join_token else None,
@@ -86,7 +86,7 @@ class Enrolment:
             managers=answers.managers(reading.zone) if reading else [],
         )
 
-    def _write_edge(self, newcomer: Newcomer, identity: Identity) -> None:
+    def _write_edge(self, newcomer: Newcomer, identity: AgentRegistration) -> None:
         """Record a changed address of a known Agent's edge gateway."""
         edge, before = identity.edge, identity.edge_before
         if before is None:

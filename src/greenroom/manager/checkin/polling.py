@@ -29,7 +29,7 @@ from greenroom.manager.checkin.answers import Instruction
 from greenroom.manager.checkin.commit import Beats, Committer
 from greenroom.manager.checkin.messages import agent_rows, checked, named_sessions
 from greenroom.manager.checkin.readings import Lists, Looks
-from greenroom.manager.status import ManagerContext, ManagerStatus, Metrics
+from greenroom.manager.status import ManagerContext, ManagerMetrics, ManagerStatus
 from greenroom.wire.messages import Answer, CheckIn
 
 log = structlog.get_logger(__name__)
@@ -100,7 +100,7 @@ class CheckIns:
         status: Callable[[], ManagerStatus],
         committer: Committer,
         beats: Beats,
-        metrics: Metrics,
+        metrics: ManagerMetrics,
     ) -> None:
         self._db, self._secrets = shared.agents_db, shared.secrets
         self._me, self._config, self._logs = shared.me, shared.config, shared.logs

@@ -16,7 +16,7 @@ from typing import Final
 
 from greenroom.core.session.reconcile import updated
 from greenroom.db.database import Database
-from greenroom.db.fleet.checkin import AgentState, Reading, read_states
+from greenroom.db.fleet.checkin import AgentState, CheckInReading, read_states
 from greenroom.kit.clock import boottime_s
 from greenroom.manager.status import Unread, Wakers
 from greenroom.wire.messages import digest
@@ -47,7 +47,7 @@ class Lists:
         self._db_epoch = ""
         self._numbers = count()
 
-    async def read(self, agent_ids: Collection[str]) -> Reading | None:
+    async def read(self, agent_ids: Collection[str]) -> CheckInReading | None:
         """As `read_states`, of each Agent the whole list with its digest; two readings may overlap."""
         number, now_s = next(self._numbers), boottime_s()
         asked = {agent_id: self._unread(agent_id, now_s) for agent_id in agent_ids}
@@ -62,7 +62,7 @@ class Lists:
         for agent_id in asked.keys() - reading.agents.keys():
             self._wakers.forget(agent_id)
         agents = [self._kept(agent, asked[agent_id], number, now_s) for agent_id, agent in reading.agents.items()]
-        return Reading(zone=reading.zone, agents={agent.agent_id: agent for agent in agents})
+        return CheckInReading(zone=reading.zone, agents={agent.agent_id: agent for agent in agents})
 
     def _unread(self, agent_id: str, now_s: float) -> Unread:
         unread, known = self._wakers.unread(agent_id), self._lists.get(agent_id)
@@ -97,7 +97,7 @@ AT_ONCE: Final = 20
 """Agents that go on in the same moment: each takes a fraction of a millisecond, and an instruction waits meanwhile."""
 
 
-Read = Callable[[Collection[str]], Awaitable[Reading | None]]
+Read = Callable[[Collection[str]], Awaitable[CheckInReading | None]]
 """Reads these Agents in one statement (`manager.checkin.readings`)."""
 
 
@@ -108,7 +108,7 @@ class Looks:
         self._hurried = _Queue(read, gathered_s=0.0)
         self._unhurried = _Queue(read, gathered_s=GATHERED_S)
 
-    async def look(self, agent_id: str, *, hurry: bool = True) -> Reading | None:
+    async def look(self, agent_id: str, *, hurry: bool = True) -> CheckInReading | None:
         """A reading that began after this was called and has the Agent, if it exists; None: the Manager's record is
         gone.
 
@@ -124,11 +124,11 @@ class _Queue:
     def __init__(self, read: Read, *, gathered_s: float) -> None:
         self._read = read
         self._gathered_s = gathered_s
-        self._asked: list[tuple[str, asyncio.Future[Reading | None]]] = []
+        self._asked: list[tuple[str, asyncio.Future[CheckInReading | None]]] = []
         self._task: asyncio.Task[None] | None = None
 
-    async def look(self, agent_id: str) -> Reading | None:
-        answer: asyncio.Future[Reading | None] = asyncio.get_running_loop().create_future()
+    async def look(self, agent_id: str) -> CheckInReading | None:
+        answer: asyncio.Future[CheckInReading | None] = asyncio.get_running_loop().create_future()
         self._asked.append((agent_id, answer))
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="looks")
@@ -145,7 +145,7 @@ class _Queue:
         finally:
             self._task = None
 
-    async def _answer(self, agent_ids: Sequence[str], answers: Sequence[asyncio.Future[Reading | None]]) -> None:
+    async def _answer(self, agent_ids: Sequence[str], answers: Sequence[asyncio.Future[CheckInReading | None]]) -> None:
         try:
             reading = await self._read(set(agent_ids))
         except Exception as error:  # noqa: BLE001 -- it is each one's that waits

@@ -16,7 +16,7 @@ import structlog
 
 from greenroom.core.errors import GreenroomError
 from greenroom.core.fleet.addresses import AllowedHost
-from greenroom.core.fleet.machines.model import Ask, EndMachine, Listing, Move, OrderState
+from greenroom.core.fleet.machines.model import Ask, EndMachine, ListedMachines, OrderState, OrderTransition
 from greenroom.core.fleet.machines.provider import (
     Joining,
     is_usable_ref,
@@ -90,7 +90,7 @@ MAX_TOGETHER: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ProviderCallOutcome:
     """How a call went: `error` None = well. `failed`: the order it was about came to nothing, and why. `listing`: what
     the provider showed, if that was asked and answered.
     """
@@ -99,7 +99,7 @@ class Outcome:
     error: str | None = None
     retry_after_s: float = 0.0
     failed: str | None = None
-    listing: Listing | None = None
+    listing: ListedMachines | None = None
 
 
 class Calls:
@@ -111,7 +111,7 @@ class Calls:
         self._call_s = call_s
         self._turns = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(MAX_TOGETHER))
 
-    async def list(self, pool: MachinePoolRow) -> Outcome:
+    async def list(self, pool: MachinePoolRow) -> ProviderCallOutcome:
         """The pool's machines, as of the time at which its row was read."""
         prefix = name_prefix(self._installation_id, pool.machine_pool_id)
         try:
@@ -120,9 +120,9 @@ class Calls:
             return _outcome(pool, error)
         pairs = [(machine.ref, machine.name) for machine in found]
         machines = ours(self._installation_id, pool.machine_pool_id, pairs)
-        return Outcome(pool.machine_pool_id, listing=Listing(pool.now, machines))
+        return ProviderCallOutcome(pool.machine_pool_id, listing=ListedMachines(pool.now, machines))
 
-    async def create(self, ctx: PrimaryContext, pool: MachinePoolRow, ask: Ask) -> Outcome:
+    async def create(self, ctx: PrimaryContext, pool: MachinePoolRow, ask: Ask) -> ProviderCallOutcome:
         """Ask for a machine, once.
 
         Raises:
@@ -130,27 +130,29 @@ class Calls:
         """
         async with guarded(ctx.db, ctx.fence) as connection:
             if not await machine_orders.note_asked(connection, ask.machine_order_id):
-                return Outcome(pool.machine_pool_id)
-        outcome = Outcome(pool.machine_pool_id)
+                return ProviderCallOutcome(pool.machine_pool_id)
+        outcome = ProviderCallOutcome(pool.machine_pool_id)
         try:
             machine = new_machine(pool, self._installation_id, ask.machine_order_id, ctx.secrets)
             ref = await self._limited(pool, lambda provider: provider.create(machine), "create a machine")
             if not is_usable_ref(ref):
                 raise ProviderError("The provider gave the new machine a name that cannot be kept.")
-            move = Move(ask.machine_order_id, OrderState.CREATED, f"the provider makes it, as {ref}", ref)
+            move = OrderTransition(ask.machine_order_id, OrderState.CREATED, f"the provider makes it, as {ref}", ref)
         except GreenroomError as error:
             outcome = _outcome(pool, error)
             if not isinstance(error, ProviderError) or not error.refused:
                 async with guarded(ctx.db, ctx.fence) as connection:
                     await machine_orders.note_unconfirmed(connection, ask.machine_order_id, error.message)
                 return outcome
-            outcome = Outcome(pool.machine_pool_id, outcome.error, outcome.retry_after_s, failed=error.message)
-            move = Move(ask.machine_order_id, OrderState.ENDED, error.message, failed=True)
+            outcome = ProviderCallOutcome(
+                pool.machine_pool_id, outcome.error, outcome.retry_after_s, failed=error.message
+            )
+            move = OrderTransition(ask.machine_order_id, OrderState.ENDED, error.message, failed=True)
         async with guarded(ctx.db, ctx.fence) as connection:
             await machine_orders.move_order(connection, move)
         return outcome
 
-    async def end(self, pool: MachinePoolRow, action: EndMachine) -> Outcome:
+    async def end(self, pool: MachinePoolRow, action: EndMachine) -> ProviderCallOutcome:
         """Ask for the end of a machine; that it is gone is seen in a listing."""
         name = machine_name(self._installation_id, pool.machine_pool_id, action.machine_order_id)
         try:
@@ -158,7 +160,7 @@ class Calls:
             await self._limited(pool, lambda provider: provider.end(action.ref, name), what)
         except GreenroomError as error:
             return _outcome(pool, error)
-        return Outcome(pool.machine_pool_id)
+        return ProviderCallOutcome(pool.machine_pool_id)
 
     async def _limited(self, pool: MachinePoolRow, call: Callable[[Provider], Awaitable[T]], what: str) -> T:
         """Raises GreenroomError: it did not; nothing else, because a round does its work for all pools."""
@@ -183,9 +185,9 @@ class Calls:
                 raise ProviderError(f"The provider did not {what}: {type(error).__name__}.") from error
 
 
-def _outcome(pool: MachinePoolRow, error: GreenroomError) -> Outcome:
+def _outcome(pool: MachinePoolRow, error: GreenroomError) -> ProviderCallOutcome:
     retry_after_s = error.retry_after_s if isinstance(error, ProviderError) else 0.0
-    return Outcome(pool.machine_pool_id, error.message, retry_after_s)
+    return ProviderCallOutcome(pool.machine_pool_id, error.message, retry_after_s)
 
 
 def new_machine(pool: MachinePoolRow, installation_id: str, machine_order_id: str, secrets: Secrets) -> NewMachine:
@@ -217,19 +219,19 @@ class UnderWay:
 
     def __init__(self, done: Callable[[], None]) -> None:
         self._done = done
-        self._tasks: dict[asyncio.Task[Outcome], str] = {}
+        self._tasks: dict[asyncio.Task[ProviderCallOutcome], str] = {}
 
     @property
     def pools(self) -> frozenset[str]:
         """Pools with calls that have not ended, or whose outcome was not taken yet."""
         return frozenset(self._tasks.values())
 
-    def begin(self, machine_pool_id: str, call: Coroutine[Any, Any, Outcome]) -> None:
+    def begin(self, machine_pool_id: str, call: Coroutine[Any, Any, ProviderCallOutcome]) -> None:
         task = asyncio.create_task(call, name=f"provider of {machine_pool_id}")
         self._tasks[task] = machine_pool_id
         task.add_done_callback(lambda _: self._done())
 
-    async def outcomes(self, within_s: float) -> list[Outcome]:
+    async def outcomes(self, within_s: float) -> list[ProviderCallOutcome]:
         """Of calls that have ended, after this time at the latest; each once.
 
         Raises:

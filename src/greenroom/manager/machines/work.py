@@ -16,17 +16,17 @@ from typing import Final
 import structlog
 
 from greenroom.core.errors import GreenroomError
-from greenroom.core.events import Event, Topic
+from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.machines import orders as core_orders
 from greenroom.core.fleet.machines.model import (
     COMING,
     Ask,
     EndMachine,
     Found,
-    Listing,
+    ListedMachines,
     MachinePlan,
-    Move,
     OrderState,
+    OrderTransition,
     PlaceOrder,
     Surplus,
     ZoneSnapshot,
@@ -44,7 +44,7 @@ from greenroom.db.installation import installation_id, stored_settings
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.concurrency import one_item, wait_for
 from greenroom.kit.secrets import hashed
-from greenroom.manager.machines.calls import CALL_S, Calls, Outcome, Providers, UnderWay
+from greenroom.manager.machines.calls import CALL_S, Calls, ProviderCallOutcome, Providers, UnderWay
 from greenroom.manager.tasks.context import PrimaryContext
 
 log = structlog.get_logger(__name__)
@@ -77,7 +77,7 @@ class MachineWork:
         self._under_way = UnderWay(self._woken.set)
         self._of: Fence | None = None
         """The term whose calls are under way."""
-        self._shown: dict[str, Listing] = {}
+        self._shown: dict[str, ListedMachines] = {}
         """Listings for the next plan."""
         self._pruned_at_s = boottime_s()
         self._unknown = frozenset[str]()
@@ -149,7 +149,9 @@ class MachineWork:
         if snapshot.listings:
             self._unknown = frozenset(found.ref for found in unknown)
 
-    async def _list(self, ctx: PrimaryContext, calls: Calls, pools: Sequence[MachinePoolRow]) -> dict[str, Listing]:
+    async def _list(
+        self, ctx: PrimaryContext, calls: Calls, pools: Sequence[MachinePoolRow]
+    ) -> dict[str, ListedMachines]:
         """What providers show that were asked now or earlier; one that still works is asked nothing more."""
         busy = self._under_way.pools
         for pool in pools:
@@ -181,7 +183,7 @@ class MachineWork:
         self._shown |= {one.machine_pool_id: one.listing for one in outcomes if one.listing is not None}
         await _remember(ctx, pools, [one for one in outcomes if one.listing is None or had_failed[one.machine_pool_id]])
         if any(one.listing is None for one in outcomes):
-            await ctx.db.notify(Event(Topic.MACHINES))
+            await ctx.db.notify(ChangeEvent(Topic.MACHINES))
 
 
 def _is_due(pool: MachinePoolRow) -> bool:
@@ -194,9 +196,11 @@ def _is_due(pool: MachinePoolRow) -> bool:
     return (pool.now - pool.listed).total_seconds() >= pause_s
 
 
-async def _plan(ctx: PrimaryContext, listings: dict[str, Listing]) -> tuple[ZoneSnapshot, MachinePlan, list[Found]]:
+async def _plan(
+    ctx: PrimaryContext, listings: dict[str, ListedMachines]
+) -> tuple[ZoneSnapshot, MachinePlan, list[Found]]:
     """Plan under the lock of the zone's pools, and write the plan; the last are machines without any order."""
-    events = {Event(Topic.MACHINES)}
+    events = {ChangeEvent(Topic.MACHINES)}
     unknown: list[Found] = []
     async with guarded(ctx.db, ctx.fence) as connection:
         await machine_pools.lock_pools(connection, ctx.zone_id)
@@ -224,7 +228,9 @@ async def _plan(ctx: PrimaryContext, listings: dict[str, Listing]) -> tuple[Zone
     return snapshot, made, unknown
 
 
-async def _write(ctx: PrimaryContext, connection: Connection, snapshot: ZoneSnapshot, action: object) -> set[Event]:
+async def _write(
+    ctx: PrimaryContext, connection: Connection, snapshot: ZoneSnapshot, action: object
+) -> set[ChangeEvent]:
     match action:
         case PlaceOrder():
             limits = next(p.limits for p in snapshot.pools if p.machine_pool_id == action.machine_pool_id)
@@ -237,10 +243,10 @@ async def _write(ctx: PrimaryContext, connection: Connection, snapshot: ZoneSnap
                 reason=action.reason,
                 deadline_s=limits.order_deadline_s,
             )
-        case Move():
+        case OrderTransition():
             agent_id = await machine_orders.move_order(connection, action)
             if agent_id:
-                return {Event(Topic.AGENTS), Event.agent(agent_id), Event.zone(ctx.fence.zone_key)}
+                return {ChangeEvent(Topic.AGENTS), ChangeEvent.agent(agent_id), ChangeEvent.zone(ctx.fence.zone_key)}
         case Surplus():
             await machine_orders.note_surplus(connection, action)
         case _:
@@ -265,7 +271,7 @@ async def _remember_orders(connection: Connection, snapshot: ZoneSnapshot, made:
             await machine_pools.remember(connection, pool_id, memory)
 
 
-async def _end(ctx: PrimaryContext, calls: Calls, pool: MachinePoolRow, action: EndMachine) -> Outcome:
+async def _end(ctx: PrimaryContext, calls: Calls, pool: MachinePoolRow, action: EndMachine) -> ProviderCallOutcome:
     """Ask for the end of a machine. That one cannot be ended, like one that is protected, says nothing of the others:
     it is the order that is tried again later, and the pool goes on.
     """
@@ -279,12 +285,14 @@ async def _end(ctx: PrimaryContext, calls: Calls, pool: MachinePoolRow, action: 
     if is_new:
         sentence = f"Machine {action.ref} of machine pool {pool.name} was not ended: {outcome.error}"
         ctx.logs.write(LogCode.MACHINE_PROVIDER_FAILED, sentence)
-    return Outcome(pool.machine_pool_id)
+    return ProviderCallOutcome(pool.machine_pool_id)
 
 
-async def _remember(ctx: PrimaryContext, pools: Sequence[MachinePoolRow], outcomes: Sequence[Outcome]) -> None:
+async def _remember(
+    ctx: PrimaryContext, pools: Sequence[MachinePoolRow], outcomes: Sequence[ProviderCallOutcome]
+) -> None:
     """What the providers' answers are to their pools; a failure is logged when it is another one than before."""
-    by_pool = defaultdict[str, list[Outcome]](list)
+    by_pool = defaultdict[str, list[ProviderCallOutcome]](list)
     for outcome in outcomes:
         by_pool[outcome.machine_pool_id].append(outcome)
     for pool_id, mine in by_pool.items():
@@ -310,7 +318,7 @@ def _log(ctx: PrimaryContext, snapshot: ZoneSnapshot, made: MachinePlan) -> None
         if isinstance(action, PlaceOrder):
             name = names[action.machine_pool_id]
             ctx.logs.write(LogCode.MACHINE_ORDERED, f"Machine pool {name} orders a machine. {action.reason}")
-        elif isinstance(action, Move):
+        elif isinstance(action, OrderTransition):
             order = orders[action.machine_order_id]
             ref = action.ref or order.ref or f"of order {order.machine_order_id[:8]}"
             what = f"The machine {ref} of pool {names[order.machine_pool_id]}"

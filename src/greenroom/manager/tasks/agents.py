@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from greenroom.core.events import Event, Topic
+from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet import liveness as core_liveness
 from greenroom.core.fleet.liveness import AgentMove, FleetTimings, SessionsLost, corrections
 from greenroom.core.log_codes import LogCode
@@ -82,7 +82,7 @@ async def _move(ctx: PrimaryContext, action: AgentMove, name: str) -> None:
 
 def _announce(ctx: PrimaryContext, action: AgentMove, name: str) -> None:
     ctx.news.log(_AGENT_IS[action.to], f"Agent {name} is {action.to}: {action.reason}")
-    ctx.news.add(Event(Topic.AGENTS), Event.agent(action.agent_id))
+    ctx.news.add(ChangeEvent(Topic.AGENTS), ChangeEvent.agent(action.agent_id))
 
 
 async def _moved(
@@ -124,7 +124,7 @@ async def run_offers(ctx: PrimaryContext) -> None:
     for offer in offers:
         before, after = (offer.cores_before, offer.memory_before), (offer.cores, offer.memory)
         ctx.news.log(LogCode.AGENT_OFFER_CHANGED, core_liveness.offer_change(offer.hostname, before, after))
-    ctx.news.add(Event(Topic.AGENTS))
+    ctx.news.add(ChangeEvent(Topic.AGENTS))
 
 
 async def run_reconcile(ctx: PrimaryContext) -> None:
@@ -141,4 +141,4 @@ async def run_reconcile(ctx: PrimaryContext) -> None:
             await db_liveness.correct_allocation(connection, correction.agent_id, correction.cores, correction.memory)
     for correction in wrong:
         ctx.news.log(LogCode.CAPACITY_CORRECTED, correction.reason)
-        ctx.news.add(Event(Topic.AGENTS))
+        ctx.news.add(ChangeEvent(Topic.AGENTS))

@@ -14,7 +14,7 @@ from typing import Final, Unpack
 import structlog
 
 from greenroom.core.errors import GivenUp, LeaseLost, Unavailable
-from greenroom.core.events import Event, session_events
+from greenroom.core.events import ChangeEvent, session_events
 from greenroom.core.fleet.liveness import ON_TIME, Lateness
 from greenroom.core.log_codes import SESSION_IS, Level, LogCode
 from greenroom.core.pool.agenda import Agenda
@@ -137,12 +137,12 @@ class RoundEvents:
     def __init__(self, db: Database, logs: LogWriter) -> None:
         self._db = db
         self._logs = logs
-        self._events: set[Event] = set()
+        self._events: set[ChangeEvent] = set()
 
     def log(self, code: LogCode, sentence: str, *, level: Level | None = None, **fields: Unpack[LogFields]) -> None:
         self._logs.write(code, sentence[:1].upper() + sentence[1:], level=level, **fields)
 
-    def add(self, *events: Event) -> None:
+    def add(self, *events: ChangeEvent) -> None:
         self._events.update(events)
 
     def moved(self, session: ChangedSession, reason: str, level: Level | None = None) -> None:

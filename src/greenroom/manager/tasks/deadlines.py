@@ -18,7 +18,7 @@ from greenroom.db.fleet.leases import guarded
 from greenroom.db.installation import stored_settings
 from greenroom.db.session import deadlines as db_deadlines
 from greenroom.db.session import lifecycle
-from greenroom.db.session.deadlines import WaitingSession
+from greenroom.db.session.deadlines import SessionWithDeadline
 from greenroom.db.session.lifecycle import ExpiringSession, take_back
 from greenroom.db.session.observations import read_missed
 from greenroom.db.session.sessions import begin_end
@@ -60,11 +60,11 @@ async def _act(connection: Connection, action: Overdue) -> ChangedSession | None
     if action.kind == "take_back":
         return await take_back(connection, action.session_id, action.status)
     set_aside = action.kind == "set_aside"
-    failed = db_deadlines.Failure(action.reason, set_aside=set_aside, slow=action.slow)
+    failed = db_deadlines.SessionFailure(action.reason, set_aside=set_aside, slow=action.slow)
     return await db_deadlines.fail(connection, action.session_id, action.status, failed)
 
 
-def _planned(waiting: Sequence[WaitingSession], ctx: PrimaryContext) -> list[Overdue]:
+def _planned(waiting: Sequence[SessionWithDeadline], ctx: PrimaryContext) -> list[Overdue]:
     if not waiting:
         return []
     watch = Watch(ctx.config.handover_received_s, ctx.lateness)

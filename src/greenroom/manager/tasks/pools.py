@@ -16,7 +16,7 @@ from functools import partial
 from typing import Final
 
 from greenroom.core.errors import Invalid
-from greenroom.core.events import Event, Topic, session_events
+from greenroom.core.events import ChangeEvent, Topic, session_events
 from greenroom.core.launch.eviction import people_waiting
 from greenroom.core.log_codes import Level, LogCode
 from greenroom.core.pool.agenda import PLANNED, settled_until
@@ -35,7 +35,7 @@ from greenroom.core.workspace.spec_builder import config_hash_of, staged_spec
 from greenroom.db.database import Connection
 from greenroom.db.fleet.leases import lock_lease
 from greenroom.db.pool import snapshots
-from greenroom.db.pool.snapshots import AgentsByImage, Memory, PlannedConfig, PoolRows
+from greenroom.db.pool.snapshots import AgentsByImage, PlannedConfig, PoolMemory, PoolRows
 from greenroom.db.rows import values_of
 from greenroom.db.session.sessions import NewSession, StagedAs, destroy_unassigned, insert_staged, retire
 from greenroom.kit.clock import boottime_s
@@ -191,7 +191,7 @@ async def run_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | No
     Raises:
         LeaseLost: the term is over; nothing was written.
     """
-    version, events = ctx.agenda.version, set[Event]()
+    version, events = ctx.agenda.version, set[ChangeEvent]()
     async with ctx.db.pipelined(events) as connection:
         await lock_lease(connection, ctx.fence)
         config = await snapshots.lock_pool(connection, ctx.zone_id, staging_config_id)
@@ -207,7 +207,7 @@ async def run_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | No
         await snapshots.remember_plan(connection, staging_config_id, _memory(made))
         if events or _is_news(config, made):
             # Pages look again in any case; a pool that is named is planned anew.
-            events.add(Event.staging(staging_config_id) if _goes_on(made) else Event(Topic.STAGING))
+            events.add(ChangeEvent.staging(staging_config_id) if _goes_on(made) else ChangeEvent(Topic.STAGING))
     _note(ctx, snapshot, made, version)
     ctx.agenda.agents.created(snapshot.image, made.creates)
     _log(ctx, config, snapshot, made)
@@ -226,9 +226,9 @@ def _goes_on(made: PoolPlan) -> bool:
 
 async def _apply(
     ctx: PrimaryContext, connection: Connection, snapshot: PoolSnapshot, config: PlannedConfig, made: PoolPlan
-) -> set[Event]:
+) -> set[ChangeEvent]:
     """Write the actions in the lock order, capacity rows before sessions; returns the events to send."""
-    events: set[Event] = set()
+    events: set[ChangeEvent] = set()
     creates = sorted(made.creates, key=lambda create: create.agent_id)
     new = [_new_session(ctx, snapshot, config, action) for action in creates]
     for one, inserted in zip(new, await insert_staged(connection, new), strict=True):
@@ -262,8 +262,8 @@ def _new_session(ctx: PrimaryContext, snapshot: PoolSnapshot, config: PlannedCon
     )
 
 
-def _memory(made: PoolPlan) -> Memory:
-    return Memory(
+def _memory(made: PoolPlan) -> PoolMemory:
+    return PoolMemory(
         shortfall_code=made.shortfall.code if made.shortfall else None,
         shortfall_reason=made.shortfall.reason if made.shortfall else None,
         failures=made.failures,

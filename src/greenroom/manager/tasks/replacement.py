@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from greenroom.core.errors import Invalid, ProfileInUse
-from greenroom.core.events import Event, session_events
+from greenroom.core.events import ChangeEvent, session_events
 from greenroom.core.launch.plan import TraceStep
-from greenroom.core.launch.wanted import Failed, backoff_s, failure, final_error, plan_successor, with_known_host
+from greenroom.core.launch.wanted import FailedSession, backoff_s, failure, final_error, plan_successor, with_known_host
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.fleet.leases import guarded
 from greenroom.db.launch import replacement
-from greenroom.db.launch.replacement import WaitingSession
+from greenroom.db.launch.replacement import SessionToReplace
 from greenroom.manager.tasks.context import PrimaryContext
 from greenroom.sessions.launch import PlacedSession, Search
 from greenroom.sessions.replace import (
@@ -62,7 +62,7 @@ async def run_orphaned_starts(ctx: PrimaryContext) -> None:
             await _run_successor(ctx, row)
 
 
-async def _run_successor(ctx: PrimaryContext, old: WaitingSession) -> None:
+async def _run_successor(ctx: PrimaryContext, old: SessionToReplace) -> None:
     failed = failed_of(old)
     targets = await replacement.read_launch_targets(ctx.db, old.image_id)
     search = Search(
@@ -96,24 +96,30 @@ async def _keep_few(ctx: PrimaryContext, staging_config_id: str) -> None:
         ctx.news.add(*session_events(one.session_id, agent_id=one.agent_id))
 
 
-async def _give_up(ctx: PrimaryContext, old: WaitingSession, failed: Failed, trace: Sequence[TraceStep]) -> bool:
+async def _give_up(
+    ctx: PrimaryContext, old: SessionToReplace, failed: FailedSession, trace: Sequence[TraceStep]
+) -> bool:
     """A hand-over has its reason already; for a start all causes are given. Returns whether the user still waited."""
     error = (old.error or failed.cause) if failed.handover else final_error(failed, trace)
     async with guarded(ctx.db, ctx.fence) as connection:
         return await replacement.give_up(connection, old, error, further_steps(old, failed, trace))
 
 
-async def _notify(ctx: PrimaryContext, old: WaitingSession, found: PlacedSession | None) -> None:
+async def _notify(ctx: PrimaryContext, old: SessionToReplace, found: PlacedSession | None) -> None:
     """Notify the Agents concerned, the pages, and the Primary whose pool has one session less; the user waits."""
     events = session_events(old.session_id, agent_id=old.agent_id, staging_config_id=old.staging_config_id)
     if found is not None:
-        events |= {*found.events, Event.zone(found.attempt.zone.zone_key)}
+        events |= {*found.events, ChangeEvent.zone(found.attempt.zone.zone_key)}
     ctx.news.add(*events)
     await ctx.news.send()
 
 
 def _log(
-    ctx: PrimaryContext, old: WaitingSession, failed: Failed, found: PlacedSession | None, trace: Sequence[TraceStep]
+    ctx: PrimaryContext,
+    old: SessionToReplace,
+    failed: FailedSession,
+    found: PlacedSession | None,
+    trace: Sequence[TraceStep],
 ) -> None:
     ctx.logs.write(
         LogCode.SESSION_SET_ASIDE if failed.handover else LogCode.SESSION_START_FAILED,
@@ -128,7 +134,7 @@ def _log(
         found.log_yielding(ctx.logs, f"{old.username}, whose session {old.session_id} failed")
 
 
-def _outcome(old: WaitingSession, found: PlacedSession | None, trace: Sequence[TraceStep]) -> str:
+def _outcome(old: SessionToReplace, found: PlacedSession | None, trace: Sequence[TraceStep]) -> str:
     if found is not None:
         zone = found.attempt.zone
         where = "" if zone.zone_id == old.zone_id else f" in zone {zone.zone_name}"

@@ -18,7 +18,7 @@ from typing import Final
 import structlog
 
 from greenroom.core.errors import GreenroomError
-from greenroom.core.events import Event
+from greenroom.core.events import ChangeEvent
 from greenroom.core.fleet.liveness import Removal, departed
 from greenroom.core.installation import installation_of
 from greenroom.core.log_codes import LogCode
@@ -158,7 +158,9 @@ class PrimaryRounds:
             GreenroomError: none of the tasks can be done; another Manager may do better.
         """
         if ctx.fence.term != self._term:
-            await ctx.db.notify(Event.primary(ctx.fence.zone_key))  # Agents that other Managers answer come here now
+            await ctx.db.notify(
+                ChangeEvent.primary(ctx.fence.zone_key)
+            )  # Agents that other Managers answer come here now
             self._term = ctx.fence.term
         await _run(TASKS if await _is_due(ctx) else {name: TASKS[name] for name in AT_REST}, ctx)
         if boottime_s() - self._upkeep_at_s >= UPKEEP_S:

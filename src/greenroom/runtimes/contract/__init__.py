@@ -22,8 +22,8 @@ from greenroom.runtimes.contract.containers import (
     SESSION,
     SPEC_HASH,
     Container,
+    ContainerEvent,
     Containers,
-    Event,
     EventKind,
     ExecResult,
     ProbeResult,
@@ -61,12 +61,12 @@ from greenroom.runtimes.contract.things import Things
 __all__ = [
     "AGENT", "CUT", "INSTALLATION", "MAX_LAST_WORDS", "MAX_LOGS", "MAX_OUTPUT", "PROBE_TIMEOUT_S", "SESSION",
     "SPEC_HASH", "Archives", "BuildError", "BuildHost", "Builder", "Capacity", "Container", "ContainerConflict",
-    "ContainerMissing", "Containers", "CopyHost", "Credentials", "DiskCountError", "Event", "EventKind", "ExecResult",
-    "FilterAccount", "FilterHost", "FilterNetwork", "FilterRunner",
-    "HomeError", "HomeHost", "HomeInUseError", "HomeSize", "Homes", "HostCapacity", "HostDisk",
-    "HostRuntime", "HostUsage", "Image", "ImageMissing", "Images", "Kept", "KeptHome", "LogInKeeper", "ProbeResult",
-    "PullError", "Runtime", "RuntimeUnavailable", "ScreenshotError", "Shared", "SharedKernel", "StartError", "Things",
-    "TrustStore", "cut_output",
+    "ContainerEvent", "ContainerMissing", "Containers", "CopyHost", "Credentials", "DiskCountError", "EventKind",
+    "ExecResult", "FilterAccount", "FilterHost", "FilterNetwork", "FilterRunner", "HomeError", "HomeHost",
+    "HomeInUseError", "HomeSize", "Homes", "HostCapacity", "HostDisk", "HostRuntime", "HostUsage", "Image",
+    "ImageMissing", "Images", "Kept", "KeptHome", "LogInKeeper", "ProbeResult", "PullError", "Runtime",
+    "RuntimeUnavailable", "ScreenshotError", "Shared", "SharedKernel", "StartError", "Things", "TrustStore",
+    "cut_output",
 ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
 from greenroom.core.session.reconcile import ContainerState
-from greenroom.core.workspace.session_spec import Exec, File, SessionSpec
+from greenroom.core.workspace.session_spec import Exec, SessionFile, SessionSpec
 
 PROBE_TIMEOUT_S: Final = 5.0
 
@@ -75,7 +75,7 @@ EventKind = Literal["create", "start", "die", "oom", "pause", "unpause", "destro
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class ContainerEvent:
     """An event of a container of this installation: a hint to look, never the truth itself."""
 
     session_id: str
@@ -133,7 +133,7 @@ class Containers(Protocol):
         """
         ...
 
-    async def put_files(self, session_id: str, files: Sequence[File]) -> None:
+    async def put_files(self, session_id: str, files: Sequence[SessionFile]) -> None:
         """Write files into it, replacing existing ones; also before its first start. A file below a mounted folder is
         written into that folder.
 
@@ -209,7 +209,7 @@ class Containers(Protocol):
         """The end of its first process's output, at most `MAX_LOGS` characters; empty if the container is missing."""
         ...
 
-    def events(self) -> AsyncIterator[Event]:
+    def events(self) -> AsyncIterator[ContainerEvent]:
         """Events of this installation's containers from now on. Events may be lost; the iterator may end.
 
         Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from greenroom.core.fleet.lease import Record
+from greenroom.core.fleet.lease import LeaseRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,11 @@ class Shared(Protocol):
 
     async def close(self) -> None: ...
 
-    async def read_lease(self) -> tuple[Record | None, str | None]:
+    async def read_lease(self) -> tuple[LeaseRecord | None, str | None]:
         """The record of the election and its version."""
         ...
 
-    async def write_lease(self, record: Record, version: str | None) -> str:
+    async def write_lease(self, record: LeaseRecord, version: str | None) -> str:
         """Replace the record that has `version` (None = make it); the new version.
 
         Raises:

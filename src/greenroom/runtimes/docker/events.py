@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any, Final, get_args
 
 from greenroom.core.workspace.definition import DEFAULT_REGISTRY, registry_of
-from greenroom.runtimes.contract import Event, EventKind, RuntimeUnavailable
+from greenroom.runtimes.contract import ContainerEvent, EventKind, RuntimeUnavailable
 from greenroom.runtimes.docker.daemon import DockerJson
 from greenroom.runtimes.docker.errors import translated
 from greenroom.runtimes.docker.spec import SESSION
@@ -16,7 +16,7 @@ from greenroom.runtimes.docker.spec import SESSION
 EVENTS: Final[dict[str, EventKind]] = {kind: kind for kind in get_args(EventKind)}
 
 
-async def container_events(client: Any, of: Mapping[str, Sequence[str]]) -> AsyncGenerator[Event]:
+async def container_events(client: Any, of: Mapping[str, Sequence[str]]) -> AsyncGenerator[ContainerEvent]:
     """Events of containers from now on; `of` are the filters for them.
 
     Raises:
@@ -30,7 +30,7 @@ async def container_events(client: Any, of: Mapping[str, Sequence[str]]) -> Asyn
         while (data := await subscriber.get()) is not None:
             attributes: dict[str, str] = data["Actor"]["Attributes"]
             exit_code = attributes.get("exitCode")
-            yield Event(
+            yield ContainerEvent(
                 session_id=attributes[SESSION],
                 kind=EVENTS[data["Action"]],
                 exit_code=None if exit_code is None else int(exit_code),
@@ -53,7 +53,7 @@ def with_registry(name: str) -> str:
     return name if is_named else f"{DEFAULT_REGISTRY}/{name}"
 
 
-class Progress:
+class PullProgress:
     """Percent of a pull, never falling. Layers count by their bytes, one of unknown size as the mean of the others;
     those already here do not count."""
 

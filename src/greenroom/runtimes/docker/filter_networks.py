@@ -21,7 +21,7 @@ from greenroom.runtimes.docker.daemon import DockerJson
 from greenroom.runtimes.docker.errors import NETWORKS_FULL, NO_ADDRESSES
 from greenroom.runtimes.docker.firewall import account_rules, network_rules
 from greenroom.runtimes.docker.networks import OPTION, create_bridge, remove_bridge
-from greenroom.runtimes.docker.spec import AGENT, INSTALLATION, PAGE_PORT, POLICY, Identity
+from greenroom.runtimes.docker.spec import AGENT, INSTALLATION, PAGE_PORT, POLICY, ContainerOwner
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,12 @@ class _Network:
     seen: FilterNetwork
 
 
-def network_name(identity: Identity, policy_id: str) -> str:
+def network_name(identity: ContainerOwner, policy_id: str) -> str:
     """Name of the network; agent and policy by the first 8 hex digits of their ids."""
     return f"{identity.network}-web-{identity.agent_id[:8]}-{policy_id[:8]}"
 
 
-def bridge_name(identity: Identity, policy_id: str) -> str:
+def bridge_name(identity: ContainerOwner, policy_id: str) -> str:
     """Its interface on the host (at most 15 characters)."""
     digest = hashlib.sha256(f"{identity.agent_id}/{policy_id}".encode()).hexdigest()
     return f"gw-{digest[:12]}"
@@ -46,7 +46,7 @@ def bridge_name(identity: Identity, policy_id: str) -> str:
 class FilterNetworks:
     """The networks of one Agent. Only a network that `open` made tight in this process counts as open."""
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(self, identity: ContainerOwner) -> None:
         self._identity = identity
         self._open: dict[str, FilterNetwork] = {}
         self._believed: set[str] = set()
@@ -133,7 +133,7 @@ class FilterNetworks:
         return made
 
 
-async def remove_network(docker: aiodocker.Docker, identity: Identity, network_id: str) -> None:
+async def remove_network(docker: aiodocker.Docker, identity: ContainerOwner, network_id: str) -> None:
     """Remove one of the installation's, of any Agent, with its rules; a missing one is success.
 
     Raises:
@@ -144,11 +144,11 @@ async def remove_network(docker: aiodocker.Docker, identity: Identity, network_i
             await _remove_or_say(docker, identity, network)
 
 
-async def _all_of(docker: aiodocker.Docker, identity: Identity) -> list[_Network]:
+async def _all_of(docker: aiodocker.Docker, identity: ContainerOwner) -> list[_Network]:
     return await _all(docker, f"{INSTALLATION}={identity.installation_id}")
 
 
-async def _remove_or_say(docker: aiodocker.Docker, identity: Identity, network: _Network) -> None:
+async def _remove_or_say(docker: aiodocker.Docker, identity: ContainerOwner, network: _Network) -> None:
     if not await _remove(docker, identity, network):
         raise StartError(f"The network {network.name} still has containers; remove those first.")
 
@@ -158,7 +158,7 @@ async def _all(docker: aiodocker.Docker, *labels: str) -> list[_Network]:
     return [_network(entry) for entry in entries]
 
 
-async def _remove(docker: aiodocker.Docker, identity: Identity, network: _Network) -> bool:
+async def _remove(docker: aiodocker.Docker, identity: ContainerOwner, network: _Network) -> bool:
     """Remove it with its rules; False if containers are still on it: both stay."""
     if await remove_bridge(docker, network.name):
         return False

@@ -23,7 +23,7 @@ from typing import Final, Literal
 
 from greenroom.core.web_filter import PRIVATE, PRIVATE_IPV6, name_servers
 from greenroom.runtimes.contract import FilterAccount
-from greenroom.runtimes.docker.spec import Identity
+from greenroom.runtimes.docker.spec import ContainerOwner
 
 RESOLV_CONF: Final = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
 
@@ -51,17 +51,17 @@ class Rules:
     jumps: tuple[tuple[str, ...], ...] = ()
 
 
-def chains(identity: Identity) -> tuple[str, str]:
+def chains(identity: ContainerOwner) -> tuple[str, str]:
     """Names of the chains for forwarded packets and for packets to the host (at most 28 characters)."""
     return f"GREENROOM-{identity.short}", f"GREENROOM-{identity.short}-IN"
 
 
-def counting_chain(identity: Identity) -> str:
+def counting_chain(identity: ContainerOwner) -> str:
     """Name of the chain that refuses connections over a session's limit."""
     return f"GREENROOM-{identity.short}-MAX"
 
 
-def counting_rule(identity: Identity, connections_max: int) -> list[str]:
+def counting_rule(identity: ContainerOwner, connections_max: int) -> list[str]:
     """The rule in it; connections are counted for each source address, that is for each session."""
     count = ["-m", "connlimit", "--connlimit-above", str(connections_max), "--connlimit-mask", "32"]
     return [counting_chain(identity), *count, "--connlimit-saddr", "-j", "REJECT", "--reject-with", _REJECTED]
@@ -70,12 +70,12 @@ def counting_rule(identity: Identity, connections_max: int) -> list[str]:
 _REJECTED: Final = "icmp-admin-prohibited"
 
 
-def private_chain(identity: Identity) -> str:
+def private_chain(identity: ContainerOwner) -> str:
     """Name of the chain that refuses private networks, and counts nothing: packets pass it twice."""
     return f"GREENROOM-{identity.short}-NET"
 
 
-def jumps(identity: Identity) -> list[list[str]]:
+def jumps(identity: ContainerOwner) -> list[list[str]]:
     """The rules that lead into the chains: (chain, match …)."""
     forward, host = chains(identity)
     return [
@@ -85,7 +85,7 @@ def jumps(identity: Identity) -> list[list[str]]:
     ]
 
 
-def ruleset(identity: Identity, resolvers: Iterable[str]) -> str:
+def ruleset(identity: ContainerOwner, resolvers: Iterable[str]) -> str:
     """Input of `iptables-restore --noflush` that makes or refills the chains at once, and changes nothing else."""
     forward, host = chains(identity)
     private = private_chain(identity)
@@ -112,7 +112,7 @@ def resolvers(texts: Iterable[str]) -> list[str]:
     return [str(address) for address in found if address.version == 4 and not address.is_loopback]
 
 
-async def install(identity: Identity, connections_max: int = 0) -> str:
+async def install(identity: ContainerOwner, connections_max: int = 0) -> str:
     """Set the rules of the sessions' network, or refresh them, with at most `connections_max` open connections per
     session (0 = any number); returns why this host cannot limit connections, empty if it can.
 
@@ -125,7 +125,7 @@ async def install(identity: Identity, connections_max: int = 0) -> str:
     return not_counted
 
 
-async def _count_connections(identity: Identity, connections_max: int) -> str:
+async def _count_connections(identity: ContainerOwner, connections_max: int) -> str:
     rule = counting_rule(identity, connections_max)
     if connections_max and await _holds("iptables", "-C", *rule):
         return ""
@@ -141,12 +141,12 @@ async def _count_connections(identity: Identity, connections_max: int) -> str:
     return ""
 
 
-async def remove(identity: Identity) -> None:
+async def remove(identity: ContainerOwner) -> None:
     """Remove the rules that exist."""
     await take(_of_sessions(identity, []))
 
 
-def _of_sessions(identity: Identity, resolvers: list[str]) -> Rules:
+def _of_sessions(identity: ContainerOwner, resolvers: list[str]) -> Rules:
     return Rules(
         chains=(*chains(identity), private_chain(identity), counting_chain(identity)),
         text=ruleset(identity, resolvers),
@@ -227,7 +227,7 @@ async def _run(command: list[str], text: str = "") -> str:
 REJECT = ("-j", "REJECT")
 
 
-def network_rules(identity: Identity, bridge: str, address: str, port: int) -> list[Rules]:
+def network_rules(identity: ContainerOwner, bridge: str, address: str, port: int) -> list[Rules]:
     """For packets from the interface `bridge`, on which the filter listens at `address` and `port`."""
     chain = f"GREENROOM-{bridge}"
     lines = [
@@ -252,7 +252,7 @@ def network_rules(identity: Identity, bridge: str, address: str, port: int) -> l
     return [ipv4, *_where_there_is_ipv6(ipv6)]
 
 
-def account_rules(identity: Identity, account: FilterAccount | None = None) -> list[Rules]:
+def account_rules(identity: ContainerOwner, account: FilterAccount | None = None) -> list[Rules]:
     """For packets from processes of the filter's account; without an account only for removal."""
     chain = f"GREENROOM-{identity.short}-WEB"
     jumps = (("OUTPUT", "-m", "owner", "--uid-owner", str(account.uid), "-j", chain),) if account else ()

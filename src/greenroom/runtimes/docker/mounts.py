@@ -26,7 +26,7 @@ import structlog
 from aiodocker.containers import DockerContainer
 
 from greenroom.core.workspace.exec_config import is_root, root_problem
-from greenroom.core.workspace.session_spec import File, Mount, SessionSpec
+from greenroom.core.workspace.session_spec import Mount, SessionFile, SessionSpec
 from greenroom.runtimes.contract import StartError
 from greenroom.runtimes.docker.daemon import DockerJson
 from greenroom.runtimes.host_folders import HostFolders, Identity, mounted
@@ -128,7 +128,7 @@ class DockerMounts:
     async def prepare(self, mounts: Sequence[Mount], session_id: str) -> None:
         await self._in_thread(partial(self._folders.prepare, mounts, session_id))
 
-    async def put_files(self, found: DockerJson, files: Sequence[File]) -> list[File]:
+    async def put_files(self, found: DockerJson, files: Sequence[SessionFile]) -> list[SessionFile]:
         """Write the files that belong into a mounted folder; returns the others.
 
         The daemon would resolve the folder's path once more, before anything can be compared.
@@ -138,8 +138,8 @@ class DockerMounts:
                 root of the container is read-only.
         """
         places = {bind["Target"]: bind for bind in binds(found)}
-        others: list[File] = []
-        inside: dict[str, dict[str, File]] = defaultdict(dict)
+        others: list[SessionFile] = []
+        inside: dict[str, dict[str, SessionFile]] = defaultdict(dict)
         for file in files:
             place = max((place for place in places if file.path.startswith(f"{place}/")), key=len, default=None)
             if place is None:

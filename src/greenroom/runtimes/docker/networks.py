@@ -24,7 +24,7 @@ from greenroom.runtimes.contract import StartError
 from greenroom.runtimes.docker import firewall
 from greenroom.runtimes.docker.daemon import DockerJson
 from greenroom.runtimes.docker.errors import NO_ADDRESSES
-from greenroom.runtimes.docker.spec import INSTALLATION, Identity
+from greenroom.runtimes.docker.spec import INSTALLATION, ContainerOwner
 
 log = structlog.get_logger(__name__)
 
@@ -151,7 +151,7 @@ class SessionsNetwork:
     host cannot count them, that is logged, and sessions start.
     """
 
-    def __init__(self, identity: Identity, connections_max: int = 0) -> None:
+    def __init__(self, identity: ContainerOwner, connections_max: int = 0) -> None:
         self._identity = identity
         self._connections_max = connections_max
         self._problem = ""
@@ -242,7 +242,7 @@ class SessionsNetwork:
             raise StartError(f"The network {found['Name']} still has containers: {names}. Remove those first.")
 
 
-async def _find(docker: aiodocker.Docker, identity: Identity) -> DockerJson | None:
+async def _find(docker: aiodocker.Docker, identity: ContainerOwner) -> DockerJson | None:
     label = f"{INSTALLATION}={identity.installation_id}"
     found: list[DockerJson] = await docker.networks.list(filters={"label": [label]})
     return next((network for network in found if network["Name"] == identity.network), None)

@@ -20,7 +20,7 @@ import structlog
 from greenroom.core.fleet.disk import Use
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace.homes import HomeId
-from greenroom.core.workspace.session_spec import Exec, File, SessionSpec
+from greenroom.core.workspace.session_spec import Exec, SessionFile, SessionSpec
 from greenroom.runtimes.archive import archive
 from greenroom.runtimes.contract import (
     MAX_LOGS,
@@ -30,9 +30,9 @@ from greenroom.runtimes.contract import (
     Capacity,
     Container,
     ContainerConflict,
+    ContainerEvent,
     ContainerMissing,
     Credentials,
-    Event,
     ExecResult,
     FilterAccount,
     FilterNetwork,
@@ -49,7 +49,7 @@ from greenroom.runtimes.docker.archives import DockerArchives
 from greenroom.runtimes.docker.builder import DockerBuilder, alone_on_host
 from greenroom.runtimes.docker.daemon import DockerJson
 from greenroom.runtimes.docker.errors import translated
-from greenroom.runtimes.docker.events import Progress, container_events, with_registry
+from greenroom.runtimes.docker.events import PullProgress, container_events, with_registry
 from greenroom.runtimes.docker.exec import run_exec, variables_of_image
 from greenroom.runtimes.docker.filter_networks import FilterNetworks
 from greenroom.runtimes.docker.mounts import DockerMounts, refuse_root
@@ -61,7 +61,7 @@ from greenroom.runtimes.docker.spec import (
     MIN_SHARES,
     SESSION,
     SPEC_HASH,
-    Identity,
+    ContainerOwner,
     container_config,
     container_name,
     cpu_shares,
@@ -96,7 +96,7 @@ class DockerRuntime:
         connections_max: int = 0,
         runtime_classes: tuple[str, ...] = (),
     ) -> None:
-        self._identity = Identity(installation_id=installation_id, agent_id=agent_id)
+        self._identity = ContainerOwner(installation_id=installation_id, agent_id=agent_id)
         self._docker_host = docker_host
         self._share = share
         self._runtime_classes = runtime_classes
@@ -201,7 +201,7 @@ class DockerRuntime:
             found = await self._own(session_id)
             await daemon.update(self._docker, found["Id"], {"CpuShares": cpu_shares(spec)})
 
-    async def put_files(self, session_id: str, files: Sequence[File]) -> None:
+    async def put_files(self, session_id: str, files: Sequence[SessionFile]) -> None:
         async with translated():
             if others := await self._mounts.put_files(await self._own(session_id), files):
                 await self._handle(session_id).put_archive("/", archive(others))
@@ -289,7 +289,7 @@ class DockerRuntime:
                 return ""
         return cut_output("".join(written), MAX_LOGS)
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncIterator[ContainerEvent]:
         client = daemon.connect(self._docker_host)
         try:
             async for event in container_events(client, self._filters()):
@@ -329,7 +329,7 @@ class DockerRuntime:
 
     async def pull(self, name: str, credentials: Credentials | None = None) -> AsyncIterator[int]:
         auth = {"username": credentials.user, "password": credentials.password} if credentials else None
-        progress = Progress()
+        progress = PullProgress()
         async with translated(pull=name):
             async for line in self._docker.images.pull(with_registry(name) if auth else name, auth=auth, stream=True):
                 yield progress.after(line)

@@ -30,7 +30,7 @@ MAX_OPEN_FILES: Final = 16384
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class ContainerOwner:
     """Whose containers these are. Names on the host are made of the first 8 hex digits of the installation's id."""
 
     installation_id: str
@@ -59,7 +59,7 @@ def container_name(session_id: str) -> str:
 def container_config(
     session_id: str,
     spec: SessionSpec,
-    identity: Identity,
+    identity: ContainerOwner,
     labels: Mapping[str, str] | None = None,
     runtime_classes: Collection[str] = (),
     *,
@@ -131,7 +131,7 @@ def container_config(
     }
 
 
-def _network(spec: SessionSpec, identity: Identity) -> str:
+def _network(spec: SessionSpec, identity: ContainerOwner) -> str:
     """The sessions' network, or another one of this installation; the host's own or a foreign one has no rules."""
     if spec.network is None or spec.network.startswith(f"{identity.network}-"):
         return spec.network or identity.network

@@ -20,7 +20,7 @@ from greenroom.runtimes.docker import daemon
 from greenroom.runtimes.docker.daemon import DockerJson
 from greenroom.runtimes.docker.errors import translated
 from greenroom.runtimes.docker.filter_networks import remove_network
-from greenroom.runtimes.docker.spec import POLICY, Identity
+from greenroom.runtimes.docker.spec import POLICY, ContainerOwner
 
 CONTAINER: Final = "container"
 NETWORK: Final = "network"
@@ -31,7 +31,7 @@ class DockerThings:
 
     def __init__(self, client: aiodocker.Docker, installation_id: str) -> None:
         self._docker: Any = client  # aiodocker is typed only in part
-        self._identity = Identity(installation_id=installation_id, agent_id="")
+        self._identity = ContainerOwner(installation_id=installation_id, agent_id="")
 
     async def list(self) -> list[Thing]:
         own = f"{INSTALLATION}={self._identity.installation_id}"

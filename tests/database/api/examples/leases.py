@@ -13,9 +13,9 @@ from tests.database.api.client import Client
 from tests.database.api.examples.sessions import runs
 from tests.database.api.examples.step import Scene, Step, Wrong, step
 
-from greenroom.api.desk.answers import Seen
-from greenroom.api.desk.transport import Desk
-from greenroom.db.lease.leases import Lease
+from greenroom.api.desk.answers import ScreenStateCache
+from greenroom.api.desk.transport import LeaseDesk
+from greenroom.db.lease.leases import LeaseRow
 
 SCREEN: Final = {"width": 1280, "height": 800, "pointer": [640, 400], "held": 0}
 TREE: Final = {
@@ -44,13 +44,13 @@ class Page:
     """In the place of the gateway and the container of a leased session: a server on this host."""
 
     def __init__(self) -> None:
-        self.seen = Seen()
+        self.seen = ScreenStateCache()
         self.app = Starlette(routes=[Route("/desk/{name}", answered, methods=["GET", "PUT", "DELETE", "POST"])])
         self.address = ""
         self._http = httpx.AsyncClient(trust_env=False)
 
-    async def of(self, lease: Lease) -> Desk:
-        return Desk(self._http, lease.session_id, f"http://{self.address}/desk/", "TOKEN")
+    async def of(self, lease: LeaseRow) -> LeaseDesk:
+        return LeaseDesk(self._http, lease.session_id, f"http://{self.address}/desk/", "TOKEN")
 
     async def close(self) -> None:
         await self._http.aclose()

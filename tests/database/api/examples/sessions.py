@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tests.database.api.examples.step import Scene, Step, Wrong, step
 
-from greenroom.core.events import Event
+from greenroom.core.events import ChangeEvent
 from greenroom.kit.secrets import hashed
 
 SHARING: Final = {"allow_kasm_sharing": True, "allow_shared_control": True, "allow_guest_links": True}
@@ -73,7 +73,7 @@ async def named_share(scene: Scene) -> None:
 
 
 async def happened(scene: Scene) -> None:
-    scene.app.state.hub.publish(Event.session(scene.ids["session_id"]))
+    scene.app.state.hub.publish(ChangeEvent.session(scene.ids["session_id"]))
 
 
 async def newest_launch(scene: Scene) -> None:

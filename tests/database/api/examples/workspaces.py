@@ -23,10 +23,10 @@ async def home(scene: Scene) -> None:
     scene.ids |= row
 
 
-async def published_list(url: str, **_: object) -> reading.Answer:
+async def published_list(url: str, **_: object) -> reading.CatalogueAnswer:
     """What others publish, in the place of a request to the internet."""
     del url
-    return reading.Answer(json.dumps({"name": "Acme", "workspaces": [CHESS]}).encode(), "")
+    return reading.CatalogueAnswer(json.dumps({"name": "Acme", "workspaces": [CHESS]}).encode(), "")
 
 
 async def misses(scene: Scene) -> None:

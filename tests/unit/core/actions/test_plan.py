@@ -45,10 +45,10 @@ def planned(*items: dict[str, Any], display: Size | None = None, held: Button = 
             [
                 Pointer(0, 5, 6),
                 Pointer(1, 5, 6),
-                action_plan.Wait(PAUSE_S),
+                action_plan.WaitStep(PAUSE_S),
                 Pointer(1, 7, 6),
                 Pointer(1, 9, 6),
-                action_plan.Wait(PAUSE_S),
+                action_plan.WaitStep(PAUSE_S),
                 Pointer(0, 9, 6),
             ],
         ),
@@ -66,16 +66,16 @@ def planned(*items: dict[str, Any], display: Size | None = None, held: Button = 
         ),
         (
             {"action": "hold_key", "text": "a", "duration": 2},
-            [Key(0x61, True), action_plan.Wait(2), Key(0x61, False)],
+            [Key(0x61, True), action_plan.WaitStep(2), Key(0x61, False)],
         ),
         ({"action": "type", "text": "é"}, [action_plan.Type("é")]),
-        ({"action": "wait", "duration": 1}, [action_plan.Wait(1)]),
+        ({"action": "wait", "duration": 1}, [action_plan.WaitStep(1)]),
         ({"action": "screenshot"}, [action_plan.Screenshot()]),
         ({"action": "zoom", "region": [0, 0, 1280, 800]}, [action_plan.Screenshot((0, 0, 1280, 800))]),
         ({"action": "cursor_position"}, [action_plan.CursorPosition()]),
         ({"action": "set_clipboard", "text": "x"}, [action_plan.Clipboard("x")]),
         ({"action": "get_clipboard"}, [action_plan.ReadClipboard()]),
-        ({"action": "open_address", "url": "https://a.example"}, [action_plan.Open("https://a.example")]),
+        ({"action": "open_address", "url": "https://a.example"}, [action_plan.OpenAddress("https://a.example")]),
     ],
 )
 def test_the_steps_of_an_action(item: dict[str, Any], wanted: list[Step]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from greenroom.core.actions.plan import CursorPosition, Key, Open, Pointer, Screenshot, Step, Type
+from greenroom.core.actions.plan import CursorPosition, Key, OpenAddress, Pointer, Screenshot, Step, Type
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from greenroom.core.actions.plan import CursorPosition, Key, Open, Pointer, Scre
         (Pointer(0), b'{"step":"pointer","buttons":0}'),
         (Key(0xFF0D, down=True), b'{"step":"key","keysym":65293,"down":true}'),
         (Type("é"), '{"step":"type","text":"é"}'.encode()),
-        (Open("https://a.example/"), b'{"step":"open","url":"https://a.example/"}'),
+        (OpenAddress("https://a.example/"), b'{"step":"open","url":"https://a.example/"}'),
         (Screenshot(region=(0, 0, 8, 8)), b'{"step":"screenshot","region":[0,0,8,8]}'),
         (CursorPosition(), b'{"step":"cursor_position"}'),
     ],

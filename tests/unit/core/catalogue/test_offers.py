@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.catalogue.offers import Known, Offered, entries, free_name, of_list, of_recipe, parse, update_of
+from greenroom.core.catalogue.offers import (
+    KnownWorkspace,
+    Offered,
+    entries,
+    free_name,
+    of_list,
+    of_recipe,
+    parse,
+    update_of,
+)
 from greenroom.core.catalogue.published import Listed
 
 RECIPE = {
@@ -19,8 +28,12 @@ OURS = of_recipe(parse("firefox", RECIPE), "greenroom/firefox:new", "/picture")
 THEIRS = of_list("acme", Listed(name="firefox", friendly_name="Firefox", image="acme/firefox:1", size_bytes=7))
 
 
-def known(name: str, entry: str | None = None, image: str | None = None, start_s: float | None = None) -> Known:
-    return Known(image_id=f"id of {name}", name=name, catalogue_name=entry, catalogue_image=image, start_s=start_s)
+def known(
+    name: str, entry: str | None = None, image: str | None = None, start_s: float | None = None
+) -> KnownWorkspace:
+    return KnownWorkspace(
+        image_id=f"id of {name}", name=name, catalogue_name=entry, catalogue_image=image, start_s=start_s
+    )
 
 
 def test_an_entry_has_the_fields_of_the_workspace_made_from_it():

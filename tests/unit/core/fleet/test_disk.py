@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
-from greenroom.core.fleet.disk import WORTH_STOPPING_BYTES, FreeDisk, Stop, Use, Written, shortage, to_stop
-from greenroom.core.launch.placement import AgentView, PlacementRequest, place
+from greenroom.core.fleet.disk import WORTH_STOPPING_BYTES, DiskUse, FreeDisk, Stop, Use, shortage, to_stop
+from greenroom.core.launch.placement import PlacementAgent, PlacementRequest, place
 
 GB = 10**9
 KEPT = 5 * GB
@@ -17,15 +17,15 @@ sizes = st.integers(0, 40).map(lambda gb: gb * GB)
 uses = st.builds(Use, sizes, st.integers(0, 4_000_000))
 parts = st.none() | st.floats(0, 1)
 sessions = st.lists(
-    st.builds(Written, session_id=st.uuids().map(str), used=uses, limit_bytes=sizes, uncounted=st.integers(0, 2)),
+    st.builds(DiskUse, session_id=st.uuids().map(str), used=uses, limit_bytes=sizes, uncounted=st.integers(0, 2)),
     max_size=6,
     unique_by=lambda written: written.session_id,
 )
 
 
-def written(name: str, used_gb: float, limit_gb: float = 0, *, files: int = 0, uncounted: int = 0) -> Written:
+def written(name: str, used_gb: float, limit_gb: float = 0, *, files: int = 0, uncounted: int = 0) -> DiskUse:
     used = Use(round(used_gb * GB), files)
-    return Written(session_id=name, used=used, limit_bytes=round(limit_gb * GB), uncounted=uncounted)
+    return DiskUse(session_id=name, used=used, limit_bytes=round(limit_gb * GB), uncounted=uncounted)
 
 
 def free(free_gb: float | None = 500, free_inodes: float | None = 0.9) -> FreeDisk:
@@ -97,7 +97,7 @@ def test_a_disk_without_free_inodes_is_full():
     mutants=[lambda written, *_: [Stop(one.session_id, "") for one in written], lambda *_: ()],
 )
 def test_no_session_within_the_limit_is_stopped_while_there_is_disk(
-    subject: Any, sessions: list[Written], disk: FreeDisk
+    subject: Any, sessions: list[DiskUse], disk: FreeDisk
 ):
     stopped = {stop.session_id for stop in subject(sessions, "vm", disk)}
     over = {w.session_id for w in sessions if w.is_over}
@@ -110,9 +110,9 @@ def test_no_session_within_the_limit_is_stopped_while_there_is_disk(
 
 
 def test_nothing_is_placed_on_a_host_whose_disk_is_short():
-    def agent(name: str, free_gb: float | None, free_inodes: float | None = None) -> AgentView:
+    def agent(name: str, free_gb: float | None, free_inodes: float | None = None) -> PlacementAgent:
         disk = free(free_gb, free_inodes)
-        return AgentView(
+        return PlacementAgent(
             agent_id=name,
             hostname=name,
             cores=8,

@@ -8,16 +8,16 @@ from typing import Any
 from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
-from greenroom.core.fleet.lease import Record, Seen, Timings, claim, given_back, may_act, noticed, renewal, renewed
+from greenroom.core.fleet.lease import LeaseRecord, Seen, Timings, claim, given_back, may_act, noticed, renewal, renewed
 
 TIMINGS = Timings(ttl_s=4.0, renew_s=0.75, margin_s=1.0, statement_timeout_s=1.0)
-HELD = Record(holder="a", address="10.0.0.1:4445", term=3, ttl_s=4.0, beat=7, copy=2)
+HELD = LeaseRecord(holder="a", address="10.0.0.1:4445", term=3, ttl_s=4.0, beat=7, copy=2)
 MOST_DRIFT = TIMINGS.margin_s / (2 * TIMINGS.ttl_s - TIMINGS.margin_s)
 seconds = st.floats(0, 100)
 drifts = st.floats(-0.999, 0.999).map(lambda part: part * MOST_DRIFT)
 
 
-def seen(record: Record | None, version: str | None = "v", since_s: float = 0.0) -> Seen:
+def seen(record: LeaseRecord | None, version: str | None = "v", since_s: float = 0.0) -> Seen:
     return Seen(record=record, version=version, since_s=since_s)
 
 

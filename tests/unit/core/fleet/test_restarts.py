@@ -16,9 +16,9 @@ from greenroom.core.fleet.restarts import (
     STRIKES,
     UNSUSPECTED,
     WINDOW_S,
+    HealthVerdict,
     Restart,
     Suspicion,
-    Verdict,
     judge_manager,
     judge_silence,
     next_start,
@@ -99,28 +99,32 @@ def restarted_for_500_or_for_silence(subject: Any, seen: list[tuple[int | None, 
 
 def judged(
     changed: dict[str, Any], before: Suspicion, status: int | None, now_s: float, enabled: bool | None
-) -> Verdict:
+) -> HealthVerdict:
     known: dict[str, Any] = {"before": before, "status": status, "now_s": now_s, "enabled": enabled}
     return judge_manager("a", **{**known, **changed})
 
 
-def counts_503(name: str, before: Suspicion, status: int | None, now_s: float, *, enabled: bool | None) -> Verdict:
+def counts_503(
+    name: str, before: Suspicion, status: int | None, now_s: float, *, enabled: bool | None
+) -> HealthVerdict:
     return judged({"status": 500 if status == 503 else status}, before, status, now_s, enabled)
 
 
 def blames_the_manager(
     name: str, before: Suspicion, status: int | None, now_s: float, *, enabled: bool | None
-) -> Verdict:
+) -> HealthVerdict:
     return judged({"enabled": enabled is not False}, before, status, now_s, enabled)
 
 
 def restarts_a_disabled_one(
     name: str, before: Suspicion, status: int | None, now_s: float, *, enabled: bool | None
-) -> Verdict:
+) -> HealthVerdict:
     return judged({"enabled": None if enabled is None else True}, before, status, now_s, enabled)
 
 
-def waits_for_ever(name: str, before: Suspicion, status: int | None, now_s: float, *, enabled: bool | None) -> Verdict:
+def waits_for_ever(
+    name: str, before: Suspicion, status: int | None, now_s: float, *, enabled: bool | None
+) -> HealthVerdict:
     return judged({"now_s": 0.0}, before, status, now_s, enabled)
 
 
@@ -130,11 +134,11 @@ def test_a_manager_is_restarted_after_three_500s_or_two_silent_minutes():
 
 def test_the_reason_of_a_restart_rules_the_database_out():
     struck = Suspicion(strikes=STRIKES - 1)
-    assert judge_manager("m", struck, 500, 0, enabled=False) == Verdict(
+    assert judge_manager("m", struck, 500, 0, enabled=False) == HealthVerdict(
         UNSUSPECTED, "m answered 500 to 3 health checks in a row while the database could be reached"
     )
     silent = Suspicion(silent_since_s=1.0)
-    assert judge_manager("m", silent, None, 1 + SILENT_S, enabled=True) == Verdict(
+    assert judge_manager("m", silent, None, 1 + SILENT_S, enabled=True) == HealthVerdict(
         UNSUSPECTED, "m answered no health check for 120 s while the database could be reached"
     )
 
@@ -149,4 +153,4 @@ def test_of_api_and_agents_only_silence_counts_and_any_answer_ends_it(status: in
     silent = judge_silence("api", UNSUSPECTED, None, 0).suspicion
     assert judge_silence("api", silent, None, SILENT_S - 1).restart is None
     assert judge_silence("api", silent, None, SILENT_S).restart == "api answered no health check for 120 s"
-    assert judge_silence("api", silent, status, SILENT_S) == Verdict(UNSUSPECTED)
+    assert judge_silence("api", silent, status, SILENT_S) == HealthVerdict(UNSUSPECTED)

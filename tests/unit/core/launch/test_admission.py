@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from greenroom.core.errors import Busy
-from greenroom.core.launch.forecast import AT_ONCE, FEWEST, MOST_S, Pace, refused_step
+from greenroom.core.launch.forecast import AT_ONCE, FEWEST, MOST_S, LaunchPace, refused_step
 
 
-def pace(each_s: float) -> Pace:
+def pace(each_s: float) -> LaunchPace:
     """After many launches that took this long."""
-    made = Pace()
+    made = LaunchPace()
     for _ in range(500):
         made.served(each_s)
     return made

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.events import Event
+from greenroom.core.events import ChangeEvent
 from greenroom.core.launch.eviction import (
     Room,
     Unready,
@@ -21,11 +21,11 @@ from greenroom.core.launch.eviction import (
     people_waiting,
     room_reason,
 )
-from greenroom.core.launch.placement import TOLERANCE, AgentView, PlacementRequest, Rejection, place
+from greenroom.core.launch.placement import TOLERANCE, PlacementAgent, PlacementRequest, Rejection, place
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 REQUEST = PlacementRequest(image="desktop", cores=2, memory=200)
-AGENT = AgentView(
+AGENT = PlacementAgent(
     agent_id="a1", hostname="agent-1", cores=8, memory=1000, cores_allocated=8, memory_allocated=800, sessions=8
 )
 
@@ -43,7 +43,7 @@ def unready(number: int, **changes: Any) -> Unready:
     return replace(made, **changes)
 
 
-def room(sessions: Sequence[Unready], *agents: AgentView, request: PlacementRequest = REQUEST) -> Room | None:
+def room(sessions: Sequence[Unready], *agents: PlacementAgent, request: PlacementRequest = REQUEST) -> Room | None:
     return make_room(place(agents or (AGENT,), request, "Least Load").rejected, request, sessions)
 
 
@@ -65,7 +65,11 @@ def test_no_session_yields_in_vain():
 
 
 def test_what_yields_is_announced_with_its_agent_and_pool():
-    assert events_of([unready(1)]) == {Event.session("s1"), Event.agent("a1", "s1"), Event.staging("c")}
+    assert events_of([unready(1)]) == {
+        ChangeEvent.session("s1"),
+        ChangeEvent.agent("a1", "s1"),
+        ChangeEvent.staging("c"),
+    }
 
 
 def test_where_the_fewest_have_to_yield():
@@ -97,14 +101,14 @@ def test_the_sentences():
 
 # Properties -------------------------------------------------------------------------------------------------------
 
-Case = tuple[list[AgentView], list[Unready]]
+Case = tuple[list[PlacementAgent], list[Unready]]
 Maker = Callable[[Sequence[Rejection], PlacementRequest, Sequence[Unready]], Room | None]
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
     """Full Agents, and what is on its way to them."""
-    agents, sessions = list[AgentView](), list[Unready]()
+    agents, sessions = list[PlacementAgent](), list[Unready]()
     for agent_id in draw(st.sampled_from([["a1"], ["a1", "a2"]])):
         own = [
             unready(
@@ -134,7 +138,7 @@ def cases(draw: st.DrawFn) -> Case:
     return agents, sessions
 
 
-def _fits(agent: AgentView, gone: Sequence[Unready]) -> bool:
+def _fits(agent: PlacementAgent, gone: Sequence[Unready]) -> bool:
     return (
         agent.cores_allocated - sum(u.cores for u in gone) + REQUEST.cores <= agent.cores + TOLERANCE
         and agent.memory_allocated - sum(u.memory for u in gone) + REQUEST.memory <= agent.memory

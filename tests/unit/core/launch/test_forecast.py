@@ -16,7 +16,7 @@ from greenroom.core.launch.forecast import (
     NOT_NOW,
     NOTHING_FITS,
     START_S,
-    Measured,
+    MeasuredStarts,
     Prospect,
     Supply,
     first_serving,
@@ -25,7 +25,7 @@ from greenroom.core.launch.forecast import (
     refusal,
     simulate_launch,
 )
-from greenroom.core.launch.placement import AgentView, ImageOnAgent
+from greenroom.core.launch.placement import ImageReadiness, PlacementAgent
 from greenroom.core.launch.plan import LaunchZone, Miss, StagedPool, plan_launch
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts, config_hash_of
 
@@ -41,8 +41,8 @@ EXCLUDED = LaunchFacts(
 )
 
 
-def agent(cores: float = 4.0, **fields: object) -> AgentView:
-    return AgentView(agent_id="a", hostname="vm", cores=cores, memory=1000, **fields)  # pyright: ignore[reportArgumentType]
+def agent(cores: float = 4.0, **fields: object) -> PlacementAgent:
+    return PlacementAgent(agent_id="a", hostname="vm", cores=cores, memory=1000, **fields)  # pyright: ignore[reportArgumentType]
 
 
 def found(facts: LaunchFacts = ALLOWED, **supply: object) -> Prospect:
@@ -58,7 +58,7 @@ def test_a_staged_session_is_promised_only_to_those_who_would_get_it():
 
 
 def test_what_was_measured_is_expected():
-    measured = {"i": Measured(start_s=7.5, hand_over_s=0.2)}
+    measured = {"i": MeasuredStarts(start_s=7.5, hand_over_s=0.2)}
     assert found(claimable={("c", HASH): 2}, measured=measured).expected_s == 0.2
     assert found(agents={"there": [agent()]}, measured=measured).expected_s == 7.5
 
@@ -70,7 +70,7 @@ def test_what_cannot_be_launched_now_says_why_without_naming_machines():
     assert found(agents={"here": [agent(cores=0.5), full]}).reason == NOT_NOW["no_capacity"], "waiting helps"
     away = found(agents={"here": [agent(status="missing")]})
     assert away == Prospect(False, None, NOT_NOW["agent_missing"])
-    absent = {"desktop": {"a": ImageOnAgent(agent_id="a", image_state="absent")}}
+    absent = {"desktop": {"a": ImageReadiness(agent_id="a", image_state="absent")}}
     assert found(agents={"here": [agent()]}, image_states=absent).reason == NOT_NOW["image_unavailable"]
     assert found().reason, "no Agent at all"
     assert not any("vm" in sentence for sentence in NOT_NOW.values())

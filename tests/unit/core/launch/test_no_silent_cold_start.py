@@ -17,7 +17,7 @@ from greenroom.core.access.group_settings import STAGED_PERMISSIONS, GroupSettin
 from greenroom.core.launch.compatibility import LaunchFacts
 from greenroom.core.launch.forecast import SimulatedLaunch, outcomes, simulate_launch
 from greenroom.core.launch.plan import (
-    Attempt,
+    LaunchAttempt,
     LaunchZone,
     PoolContents,
     StagedPool,
@@ -33,7 +33,7 @@ IMAGE = ImageFacts(image_id="i", name="desktop", friendly_name="Desktop")
 OFF: dict[str, bool] = dict.fromkeys(STAGED_PERMISSIONS, False)
 AUDIO: dict[str, bool] = {**OFF, "allow_kasm_audio": True}
 ZONES = ["a", "b", "c"]
-Planner = Callable[..., tuple[Attempt, ...]]
+Planner = Callable[..., tuple[LaunchAttempt, ...]]
 
 groups = st.fixed_dictionaries(
     {},
@@ -59,7 +59,7 @@ pools = st.lists(
 )
 
 
-def simulated(attempts: Sequence[Attempt], inside: Mapping[str, PoolContents]) -> list[TraceStep]:
+def simulated(attempts: Sequence[LaunchAttempt], inside: Mapping[str, PoolContents]) -> list[TraceStep]:
     """The trace of a launch: attempts one after the other, a pool serves if it has a session, an Agent always does."""
     trace: list[TraceStep] = []
     for attempt in attempts:
@@ -97,7 +97,7 @@ class Case:
             for zone, audio, paused, _ in self.found
         ]
 
-    def attempts(self, planner: Planner) -> tuple[Attempt, ...]:
+    def attempts(self, planner: Planner) -> tuple[LaunchAttempt, ...]:
         zones = [
             LaunchZone(facts=ZoneFacts(zone_id=name, zone_name=name), search_alternate_zones=self.alternate)
             for name in ZONES
@@ -111,12 +111,12 @@ cases = st.builds(
 )
 
 
-def silent_about_paused(*arguments: Any) -> tuple[Attempt, ...]:
+def silent_about_paused(*arguments: Any) -> tuple[LaunchAttempt, ...]:
     attempts = plan_launch(*arguments)
     return tuple(a for a in attempts if not (a.pool and a.pool.paused))
 
 
-def silent_about_settings(*arguments: Any) -> tuple[Attempt, ...]:
+def silent_about_settings(*arguments: Any) -> tuple[LaunchAttempt, ...]:
     attempts = plan_launch(*arguments)
     return tuple(
         replace(a, pool=None, misses=(replace(a.misses[0], candidate=None),)) if a.pool and a.misses else a

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from greenroom.core.launch.forecast import Outcome, outcomes
+from greenroom.core.launch.forecast import PoolOutcome, outcomes
 from greenroom.core.launch.plan import Step, TraceStep
 
 
@@ -57,4 +57,4 @@ def test_what_a_launch_was_for_a_config(trace: list[TraceStep], results: list[tu
 
 def test_a_code_counts_once_and_names_the_configs_zone():
     twice = [line("staged_here", "a", "pool_empty"), replace(line("staged_here", "a", "pool_empty"), reason="again")]
-    assert outcomes(twice) == [Outcome("a", "eu", "miss", ("pool_empty",))]
+    assert outcomes(twice) == [PoolOutcome("a", "eu", "miss", ("pool_empty",))]

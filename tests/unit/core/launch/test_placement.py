@@ -10,12 +10,12 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
-from greenroom.core.launch.placement import AgentView, Placement, PlacementRequest, Strategy, place, session_of
+from greenroom.core.launch.placement import Placement, PlacementAgent, PlacementRequest, Strategy, place, session_of
 from greenroom.core.workspace.spec_builder import ImageFacts
 
 REQUEST = PlacementRequest(image="desktop", cores=2.0, memory=500_000_000)
 QUOTA = replace(REQUEST, cpu_mode="Quotas")
-AGENT = AgentView(agent_id="a1", hostname="agent-1", cores=8, memory=4_000_000_000)
+AGENT = PlacementAgent(agent_id="a1", hostname="agent-1", cores=8, memory=4_000_000_000)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_quota_is_refused_in_cores_of_the_host_not_of_the_offer():
     )
 
 
-def as_shares(agents: Sequence[AgentView], request: PlacementRequest, strategy: Strategy) -> Placement:
+def as_shares(agents: Sequence[PlacementAgent], request: PlacementRequest, strategy: Strategy) -> Placement:
     return place(agents, replace(request, cpu_mode="Shares"), strategy)
 
 
@@ -201,7 +201,7 @@ def test_sums_of_fractions_fill_an_agent_to_the_last():
 
 AGENTS = st.lists(
     st.builds(
-        AgentView,
+        PlacementAgent,
         agent_id=st.sampled_from("abcdef"),
         hostname=st.just("h"),
         status=st.sampled_from(["running", "running", "running", "missing"]),
@@ -238,7 +238,7 @@ STRATEGIES: list[Strategy] = ["Least Load", "Most Load", "Least Kasms", "Most Ka
     ],
 )
 def test_each_agent_is_named_once_and_candidates_have_room(
-    subject: Any, agents: list[AgentView], strategy: Strategy, request: PlacementRequest
+    subject: Any, agents: list[PlacementAgent], strategy: Strategy, request: PlacementRequest
 ):
     placement = subject(agents, request, strategy)
     named = [*placement.candidates, *(r.agent for r in placement.rejected)]

@@ -12,9 +12,9 @@ from tests.unit.properties import for_all
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS, GroupSettings, resolve
 from greenroom.core.launch.compatibility import LaunchFacts
-from greenroom.core.launch.placement import AgentView, PlacementRequest, place
+from greenroom.core.launch.placement import PlacementAgent, PlacementRequest, place
 from greenroom.core.launch.plan import (
-    Attempt,
+    LaunchAttempt,
     LaunchZone,
     Miss,
     PoolContents,
@@ -43,7 +43,7 @@ def pool(name: str, number: int = 1, *, permissions: dict[str, bool] = OFF) -> S
     return StagedPool(staging_config_id=f"c-{name}-{number}", zone_id=f"id-{name}", permissions=permissions)
 
 
-def shape(attempts: Sequence[Attempt]) -> list[tuple[int, str, str, list[str]]]:
+def shape(attempts: Sequence[LaunchAttempt]) -> list[tuple[int, str, str, list[str]]]:
     return [(a.order, a.step, a.zone.zone_name, [m.code for m in a.misses]) for a in attempts]
 
 
@@ -162,7 +162,7 @@ def test_a_claim_that_found_nothing_says_why(contents: PoolContents, code: str, 
 
 def test_no_resources_says_what_an_administrator_needs():
     request = PlacementRequest(image="desktop", cores=2, memory=1)
-    agent = AgentView(agent_id="a", hostname="agent-7", cores=1, memory=10)
+    agent = PlacementAgent(agent_id="a", hostname="agent-7", cores=1, memory=10)
     eu, us = zone("eu"), zone("us")
     attempts = plan_launch([eu, us], "id-eu", IMAGE, [], LaunchFacts())
     trace = [line for a in attempts[:2] for line in missed_steps(a, a.misses)]
@@ -186,7 +186,9 @@ def test_the_reason_of_an_outcome_is_that_of_its_success_or_of_the_last_failure(
 
 def test_a_daemons_message_is_given_once_with_advice_that_helps():
     words = "The image desktop could not be fetched: no such host."
-    agents = [AgentView(agent_id=n, hostname=n, cores=8, image_state="failed", image_error=words) for n in ("a", "b")]
+    agents = [
+        PlacementAgent(agent_id=n, hostname=n, cores=8, image_state="failed", image_error=words) for n in ("a", "b")
+    ]
     request = PlacementRequest(image="desktop", cores=2, memory=1)
     trace: list[TraceStep] = []
     attempts = plan_launch([zone("eu"), zone("us")], "id-eu", IMAGE, [], LaunchFacts())
@@ -201,8 +203,8 @@ def test_a_daemons_message_is_given_once_with_advice_that_helps():
 
 
 def test_of_many_agents_the_first_are_named_and_each_advice_given_once():
-    agents = [AgentView(agent_id=f"{n}", hostname=f"agent-{n}", status="missing", cores=8) for n in range(7)]
-    agents.append(AgentView(agent_id="x", hostname="agent-10", enabled=False, cores=8))
+    agents = [PlacementAgent(agent_id=f"{n}", hostname=f"agent-{n}", status="missing", cores=8) for n in range(7)]
+    agents.append(PlacementAgent(agent_id="x", hostname="agent-10", enabled=False, cores=8))
     attempt = plan_launch([zone("eu")], "id-eu", IMAGE, [], LaunchFacts())[-1]
     placement = place(agents, PlacementRequest(image="desktop", cores=2, memory=1), "Least Load")
     text = no_resources_reason(missed_steps(attempt, placement_misses(zone("eu"), placement)))

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
-from greenroom.core.launch.placement import AgentView, PlacementRequest, place
-from greenroom.core.launch.plan import Attempt, LaunchZone, Miss, StagedPool, TraceStep, placement_misses
+from greenroom.core.launch.placement import PlacementAgent, PlacementRequest, place
+from greenroom.core.launch.plan import LaunchAttempt, LaunchZone, Miss, StagedPool, TraceStep, placement_misses
 from greenroom.core.launch.wanted import (
     MAX_STARTS,
     MAX_STARTS_IN_A_ZONE,
     MAX_TRIED,
     SLOW_BACKOFF_S,
-    Failed,
+    FailedSession,
     backoff_s,
     continued,
     failure_line,
@@ -36,7 +36,7 @@ OFF: dict[str, bool] = dict.fromkeys(STAGED_PERMISSIONS, False)
 USED = TraceStep(order=3, step="staged_here", zone_name="eu", candidate="c-eu", used=True, code=None, reason="Taken.")
 
 
-def failed(**fields: Any) -> Failed:
+def failed(**fields: Any) -> FailedSession:
     values: dict[str, Any] = {
         "handover": False,
         "agent_name": "host-1",
@@ -45,7 +45,7 @@ def failed(**fields: Any) -> Failed:
         "permissions": OFF,
         **fields,
     }
-    return Failed(**values)
+    return FailedSession(**values)
 
 
 def zone(name: str, *, alternate: bool = True) -> LaunchZone:
@@ -56,7 +56,7 @@ def pool(name: str, permissions: dict[str, bool] = OFF) -> StagedPool:
     return StagedPool(staging_config_id=f"c-{name}", zone_id=f"id-{name}", permissions=permissions)
 
 
-def shape(attempts: Sequence[Attempt]) -> list[tuple[int, str, str, list[str]]]:
+def shape(attempts: Sequence[LaunchAttempt]) -> list[tuple[int, str, str, list[str]]]:
     return [(a.order, a.step, a.zone.zone_name, [m.code for m in a.misses]) for a in attempts]
 
 
@@ -170,8 +170,8 @@ def test_a_zone_with_an_unknown_request_host_makes_no_successor():
 
 def test_why_no_other_agent_names_each():
     wanted = PlacementRequest(image="i", cores=1, memory=1)
-    room = [AgentView(agent_id=k, hostname=f"host-{k}", cores=2, memory=2) for k in "ab"]
-    missing = AgentView(agent_id="c", hostname="host-c", status="missing")
+    room = [PlacementAgent(agent_id=k, hostname=f"host-{k}", cores=2, memory=2) for k in "ab"]
+    missing = PlacementAgent(agent_id="c", hostname="host-c", status="missing")
     zone_eu = zone("eu")
     (miss,) = placement_misses(zone_eu, place([missing], wanted, "Least Load"), "other Agent")
     assert (miss.code, miss.candidate) == ("agent_missing", "host-c")
@@ -190,11 +190,11 @@ class Luck:
     choices: tuple[int, ...]
 
 
-Planner = Callable[[Failed, Sequence[LaunchZone]], tuple[Attempt, ...]]
+Planner = Callable[[FailedSession, Sequence[LaunchZone]], tuple[LaunchAttempt, ...]]
 lucks = st.builds(Luck, st.booleans(), st.lists(st.integers(0, 5), min_size=20, max_size=20).map(tuple))
 
 
-def plan(session: Failed, zones: Sequence[LaunchZone]) -> tuple[Attempt, ...]:
+def plan(session: FailedSession, zones: Sequence[LaunchZone]) -> tuple[LaunchAttempt, ...]:
     return plan_successor(session, zones, "id-eu", IMAGE, [pool("eu"), pool("us")])
 
 
@@ -220,19 +220,19 @@ def test_every_launch_comes_to_an_end():
     holds(every_launch_comes_to_an_end, plan, lucks)
 
 
-def forgets_tries(session: Failed, zones: Sequence[LaunchZone]) -> tuple[Attempt, ...]:
+def forgets_tries(session: FailedSession, zones: Sequence[LaunchZone]) -> tuple[LaunchAttempt, ...]:
     return plan(replace(session, tried=1), zones)
 
 
-def forgets_starts(session: Failed, zones: Sequence[LaunchZone]) -> tuple[Attempt, ...]:
+def forgets_starts(session: FailedSession, zones: Sequence[LaunchZone]) -> tuple[LaunchAttempt, ...]:
     return plan(replace(session, starts={}), zones)
 
 
-def forgets_zones(session: Failed, zones: Sequence[LaunchZone]) -> tuple[Attempt, ...]:
+def forgets_zones(session: FailedSession, zones: Sequence[LaunchZone]) -> tuple[LaunchAttempt, ...]:
     return plan(replace(session, starts={"id-elsewhere": sum(session.starts.values())}), zones)
 
 
-def looks_into_pools(session: Failed, zones: Sequence[LaunchZone]) -> tuple[Attempt, ...]:
+def looks_into_pools(session: FailedSession, zones: Sequence[LaunchZone]) -> tuple[LaunchAttempt, ...]:
     return plan(replace(session, handover=session.handover or session.tried < MAX_TRIED), zones)
 
 

@@ -20,7 +20,7 @@ from greenroom.core.errors import (
     SessionLimit,
 )
 from greenroom.core.launch.eviction import Unready
-from greenroom.core.launch.placement import HOME_THERE, RESTRICTED, AgentView
+from greenroom.core.launch.placement import HOME_THERE, RESTRICTED, PlacementAgent
 from greenroom.core.launch.plan import LaunchZone
 from greenroom.core.launch.request import (
     Launch,
@@ -231,7 +231,7 @@ def test_for_a_plain_launch_nothing_is_requested():
     )
 
 
-AGENT = AgentView(agent_id="a", hostname="agent-1", cores=4, memory=1000)
+AGENT = PlacementAgent(agent_id="a", hostname="agent-1", cores=4, memory=1000)
 FULL = replace(AGENT, cores_allocated=4, memory_allocated=1000)
 UNREADY = Unready(
     session_id="s", staging_config_id="c", agent_id="a", cores=2, memory=200, created=datetime(2026, 1, 2, tzinfo=UTC)

@@ -13,7 +13,7 @@ from tests.unit.properties import for_all
 
 from greenroom.core.pool.model import Broken, Destroy, PooledSession
 from greenroom.core.pool.plan import plan
-from greenroom.core.pool.shortfalls import BACKOFF, BREAKS_COUNT_S, Failures, after_breaks, longer_backoff
+from greenroom.core.pool.shortfalls import BACKOFF, BREAKS_COUNT_S, PoolFailures, after_breaks, longer_backoff
 
 
 def broken(created_s: float, broke_s: float) -> Broken:
@@ -62,16 +62,16 @@ def test_breaks_are_forgotten_after_a_quiet_time():
 
 
 def test_the_longer_pause_counts():
-    starts = Failures(2, "no image", NOW)
-    breaks = Failures(3, "no answer", NOW + timedelta(seconds=1), breaks=True)
-    none = Failures(0, None, None, breaks=True)
+    starts = PoolFailures(2, "no image", NOW)
+    breaks = PoolFailures(3, "no answer", NOW + timedelta(seconds=1), breaks=True)
+    none = PoolFailures(0, None, None, breaks=True)
     assert longer_backoff(starts, breaks) == longer_backoff(breaks, starts) == breaks
     assert longer_backoff(starts, none) == starts
     assert longer_backoff(replace(starts, next_try=None), breaks) == breaks, "it may be tried at once"
-    assert longer_backoff(Failures(0, None, None), breaks) == breaks
+    assert longer_backoff(PoolFailures(0, None, None), breaks) == breaks
 
 
-def a_day_longer(history: Sequence[Broken], now: datetime) -> Failures:
+def a_day_longer(history: Sequence[Broken], now: datetime) -> PoolFailures:
     found = after_breaks(history, now)
     return replace(found, next_try=found.next_try and found.next_try + timedelta(days=1))
 
@@ -79,7 +79,7 @@ def a_day_longer(history: Sequence[Broken], now: datetime) -> Failures:
 @for_all(
     st.lists(st.tuples(st.floats(0, 2000), st.floats(0, 2000)).map(lambda ages: broken(max(ages), min(ages)))),
     subject=after_breaks,
-    mutants=[a_day_longer, lambda history, now: Failures(len(history), None, None)],
+    mutants=[a_day_longer, lambda history, now: PoolFailures(len(history), None, None)],
 )
 def test_pauses_are_bounded_and_no_longer_than_the_memory(subject: Any, history: list[Broken]):
     found = subject(history, NOW)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.unit.pools import BIG, CONFIG, IMAGE, session, snapshot
 
-from greenroom.core.launch.placement import AgentView
+from greenroom.core.launch.placement import PlacementAgent
 from greenroom.core.pool.model import PoolPlan, PoolSnapshot, Retire, Shortfall
 from greenroom.core.pool.plan import plan
 
@@ -16,7 +16,7 @@ LEFT = [session(number, agent_id="a2") for number in (1, 2, 3)]
 """A full pool on the Agent that leaves."""
 
 
-def other(**changes: Any) -> AgentView:
+def other(**changes: Any) -> PlacementAgent:
     """The Agent that leaves."""
     return replace(BIG, agent_id="a2", hostname="agent-2", **changes)
 

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.pools import BIG, CONFIG, IMAGE, NOW, ZONE, session, snapshot
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
-from greenroom.core.launch.placement import AgentView
+from greenroom.core.launch.placement import PlacementAgent
 from greenroom.core.pool.model import RECYCLED, Create, Destroy, PoolConfig, PoolPlan, Retire, config_title
 from greenroom.core.pool.plan import plan
 
@@ -153,7 +153,7 @@ def test_a_pool_of_quotas_is_as_full_as_the_cores_of_the_host_allow():
         ((replace(BIG, disk_free_bytes=0, disk_kept_bytes=1),), "no-capacity"),
     ],
 )
-def test_other_reasons_for_a_shortfall(agents: tuple[AgentView, ...], code: str):
+def test_other_reasons_for_a_shortfall(agents: tuple[PlacementAgent, ...], code: str):
     shortfall = plan(snapshot(agents=agents)).shortfall
     assert shortfall is not None
     assert shortfall.code == code

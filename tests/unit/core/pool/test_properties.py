@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.unit.pools import CONFIG, IMAGE, NOW, session, snapshot
 from tests.unit.properties import Property, catches, holds
 
-from greenroom.core.launch.placement import AgentView
+from greenroom.core.launch.placement import PlacementAgent
 from greenroom.core.pool.model import Action, Create, Destroy, PoolPlan, PoolSnapshot, Retire
 from greenroom.core.pool.plan import plan
 from greenroom.core.session.states import SessionStatus
@@ -20,10 +20,10 @@ AGENT_IDS = ("a1", "a2", "a3")
 
 
 @st.composite
-def agents(draw: st.DrawFn) -> tuple[AgentView, ...]:
+def agents(draw: st.DrawFn) -> tuple[PlacementAgent, ...]:
     ids = draw(st.lists(st.sampled_from(AGENT_IDS), unique=True, min_size=1))
     return tuple(
-        AgentView(
+        PlacementAgent(
             agent_id=i,
             hostname=f"host-{i}",
             status=draw(st.sampled_from(["running"] * 6 + ["missing", "pending"])),

@@ -20,21 +20,23 @@ from greenroom.core.recording.rows import (
     WISHED_FULL,
     Fitted,
     Picture,
-    Room,
-    Row,
+    RecordingRow,
+    RecordingSpace,
     fitted,
 )
 
 MB = 1 << 20
-EMPTY = Room(rows=0, picture_bytes=0, all_bytes=0, recording_mb=3, all_mb=10)
+EMPTY = RecordingSpace(rows=0, picture_bytes=0, all_bytes=0, recording_mb=3, all_mb=10)
 
 
-def row(size: int | None = None) -> Row:
+def row(size: int | None = None) -> RecordingRow:
     picture = None if size is None else Picture(width=1, height=1, data=bytes(size))
-    return Row(began=datetime(2026, 1, 1, tzinfo=UTC), duration_ms=1, what="click", said="Click.", picture=picture)
+    return RecordingRow(
+        began=datetime(2026, 1, 1, tzinfo=UTC), duration_ms=1, what="click", said="Click.", picture=picture
+    )
 
 
-def reasons(room: Room, *sizes: int | None) -> list[str | None]:
+def reasons(room: RecordingSpace, *sizes: int | None) -> list[str | None]:
     return [one.left_out for one in fitted([row(size) for size in sizes], room).rows]
 
 
@@ -90,7 +92,7 @@ GIVEN = st.tuples(
 def fits_and_says(subject: Callable[..., Fitted], given: tuple[list[int | None], int, int, bool]) -> None:
     """Nothing exceeds its limit, and each row that had a picture has it still, or a reason."""
     sizes, had, used, held = given
-    room = Room(rows=had, picture_bytes=used, all_bytes=used, recording_mb=1, all_mb=2, held=held)
+    room = RecordingSpace(rows=had, picture_bytes=used, all_bytes=used, recording_mb=1, all_mb=2, held=held)
     fits = subject([row(size) for size in sizes], room)
     assert room.picture_bytes + fits.picture_bytes <= MB
     assert room.rows + len(fits.rows) <= max(MOST_ROWS, had)

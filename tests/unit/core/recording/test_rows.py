@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
 from greenroom.core.recording.rows import (
-    Asked,
-    Outcome,
+    ActionOutcome,
     Picture,
-    Row,
+    RecordedRequest,
+    RecordingRow,
     changes_screen,
     picture_of,
     row_of_command,
@@ -27,38 +27,38 @@ from greenroom.core.recording.rows import (
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-ASKED = Asked(began=NOW, duration_ms=30)
+ASKED = RecordedRequest(began=NOW, duration_ms=30)
 SCREEN = (1280, 800)
 CLICK = {"action": "left_click", "coordinate": [640, 400]}
 PICTURE = Picture(width=2, height=1, data=b"png")
 
 
 def test_each_action_has_a_row_with_its_place_and_its_time():
-    outcomes = [Outcome(done=True, ms=4), Outcome(done=True, ms=6, picture=PICTURE)]
+    outcomes = [ActionOutcome(done=True, ms=4), ActionOutcome(done=True, ms=6, picture=PICTURE)]
     first, second = rows_of_actions(ASKED, [CLICK, {"action": "screenshot"}], outcomes, SCREEN)
     assert (first.what, first.said, first.duration_ms) == ("click", "Left click at 640, 400.", 4)
     assert first.details == {"at": [640, 400], "screen": [1280, 800]}
     assert (second.began, second.picture, second.code) == (NOW + timedelta(milliseconds=4), PICTURE, None)
-    (alone,) = rows_of_actions(ASKED, [CLICK], [Outcome(done=True)], None)
+    (alone,) = rows_of_actions(ASKED, [CLICK], [ActionOutcome(done=True)], None)
     assert (alone.duration_ms, alone.details) == (30, {})
 
 
 @pytest.mark.parametrize(("ms", "kept_ms"), [(1e300, 30), (-1e300, 0)])
 def test_no_action_takes_longer_than_its_request_even_if_the_session_says_so(ms: float, kept_ms: float):
-    first, second = rows_of_actions(ASKED, [CLICK, CLICK], [Outcome(done=True, ms=ms)] * 2, SCREEN)
+    first, second = rows_of_actions(ASKED, [CLICK, CLICK], [ActionOutcome(done=True, ms=ms)] * 2, SCREEN)
     assert (first.duration_ms, second.began - NOW) == (kept_ms, timedelta(milliseconds=kept_ms))
 
 
 def test_after_a_failure_nothing_was_begun():
-    outcomes = [Outcome(done=False, error="no 'x' here."), Outcome(done=False, error="not done")]
+    outcomes = [ActionOutcome(done=False, error="no 'x' here."), ActionOutcome(done=False, error="not done")]
     (row,) = rows_of_actions(ASKED, [CLICK, CLICK], outcomes, SCREEN)
     assert (row.code, row.error) == ("not-done", "no • here.")
-    (row,) = rows_of_actions(ASKED, [CLICK], [Outcome(done=False)], SCREEN)
+    (row,) = rows_of_actions(ASKED, [CLICK], [ActionOutcome(done=False)], SCREEN)
     assert row.error == "It failed."
 
 
 def test_an_action_at_an_element_is_read_without_its_place():
-    (row,) = rows_of_actions(ASKED, [{"action": "left_click", "ref": "1.2-3"}], [Outcome(done=True)], SCREEN)
+    (row,) = rows_of_actions(ASKED, [{"action": "left_click", "ref": "1.2-3"}], [ActionOutcome(done=True)], SCREEN)
     assert row.what == "click"
 
 
@@ -72,7 +72,7 @@ def test_an_action_at_an_element_is_read_without_its_place():
     ],
 )
 def test_a_refusal_is_one_row(items: list[dict[str, Any]], what: str, said: str):
-    refused = Asked(began=NOW, duration_ms=1, code="held", error="Ann has control.")
+    refused = RecordedRequest(began=NOW, duration_ms=1, code="held", error="Ann has control.")
     (row,) = rows_of_actions(refused, items, [], SCREEN)
     assert (row.what, row.said, row.code, row.error) == (what, said, "held", "Ann has control.")
 
@@ -89,7 +89,7 @@ def test_a_command_is_known_by_its_program():
     assert row.details == {"program": "curl", "arguments": 2, "exit_code": 0, "variables": ["TOKEN"]}
     failed = row_of_command(ASKED, ["ls", "x"], [], 2)
     assert (failed.said, failed.code) == ("Runs ls with 1 argument, which ends with exit code 2.", "failed")
-    kept = row_of_command(Asked(began=NOW, duration_ms=1, keep_text=True), ["ls", "a b"], [], None)
+    kept = row_of_command(RecordedRequest(began=NOW, duration_ms=1, keep_text=True), ["ls", "a b"], [], None)
     assert (kept.said, kept.details["command"]) == ("Runs ls 'a b'.", "ls 'a b'")
 
 
@@ -114,10 +114,12 @@ def test_a_picture_is_a_png_with_a_size():
     assert [picture_of(data) for data in (b"", b"GIF89a", png(0, 5), png(5, 70_000), png(1, 1)[:20])] == [None] * 5
 
 
-OUTCOMES = st.lists(st.builds(Outcome, done=st.booleans(), ms=st.none() | st.floats(0, 100)), min_size=1, max_size=6)
+OUTCOMES = st.lists(
+    st.builds(ActionOutcome, done=st.booleans(), ms=st.none() | st.floats(0, 100)), min_size=1, max_size=6
+)
 
 
-def follows_time(subject: Callable[..., list[Row]], outcomes: list[Outcome]) -> None:
+def follows_time(subject: Callable[..., list[RecordingRow]], outcomes: list[ActionOutcome]) -> None:
     """Rows are those up to the first failure, one after the other, and none begins before the one before has ended."""
     rows = subject(ASKED, [CLICK] * len(outcomes), outcomes, SCREEN)
     begun = next((index + 1 for index, one in enumerate(outcomes) if not one.done), len(outcomes))

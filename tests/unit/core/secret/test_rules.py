@@ -12,7 +12,7 @@ from tests.unit.properties import for_all
 
 from greenroom.core import named_secrets
 from greenroom.core.errors import Invalid
-from greenroom.core.named_secrets import Brokered, Users
+from greenroom.core.named_secrets import Brokered, SecretUsers
 from greenroom.core.web_filter import FilterPolicy
 
 LABELS = st.sampled_from(["a", "b", "api", "x-1"])
@@ -182,21 +182,21 @@ def test_secrets_in_other_headers_or_of_other_hosts_go_together():
 @pytest.mark.parametrize(
     ("users", "may"),
     [
-        (Users(), False),
-        (Users(owner_id="ada"), True),
-        (Users(owner_id="bob"), False),
-        (Users(users=("ada",)), True),
-        (Users(groups=("staff",)), True),
-        (Users(groups=("others",)), False),
-        (Users(keys=("key",)), True),
+        (SecretUsers(), False),
+        (SecretUsers(owner_id="ada"), True),
+        (SecretUsers(owner_id="bob"), False),
+        (SecretUsers(users=("ada",)), True),
+        (SecretUsers(groups=("staff",)), True),
+        (SecretUsers(groups=("others",)), False),
+        (SecretUsers(keys=("key",)), True),
     ],
 )
-def test_only_who_is_named_may_use_a_secret(users: Users, may: bool):
+def test_only_who_is_named_may_use_a_secret(users: SecretUsers, may: bool):
     assert users.include(user_id="ada", key_id="key", groups=["staff"]) is may
 
 
 def test_a_key_without_an_owner_is_not_the_owner_of_what_no_one_owns():
-    assert not Users().include(user_id=None, key_id=None, groups=[])
+    assert not SecretUsers().include(user_id=None, key_id=None, groups=[])
 
 
 def test_a_lease_reaches_the_hosts_of_its_secrets():

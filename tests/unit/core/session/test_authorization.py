@@ -11,7 +11,16 @@ from tests.unit.properties import for_all
 
 from greenroom.core.access.group_settings import SETTINGS, Resolved
 from greenroom.core.access.permissions import PERMISSIONS, read_only
-from greenroom.core.session.authorization import RECORDED_PAST, TABLE, Act, Asking, Facts, Kind, decide, needs_settings
+from greenroom.core.session.authorization import (
+    RECORDED_PAST,
+    TABLE,
+    Act,
+    Kind,
+    SessionCaller,
+    SessionFacts,
+    decide,
+    needs_settings,
+)
 
 BOTH = ("allow_kasm_uploads", "allow_kasm_downloads")
 LOOKS = (Act.SCREENSHOT, Act.INPUT, Act.TREE)
@@ -24,12 +33,12 @@ def settings(*, on: bool = True) -> dict[str, Resolved]:
     return {name: Resolved(name=name, value=on, groups=(), trace=f"`{name}` {trace}") for name in GROUP_SETTINGS}
 
 
-OPEN = Facts(permitted=dict.fromkeys(SWITCHES, True), settings=settings(), user="ada")
+OPEN = SessionFacts(permitted=dict.fromkeys(SWITCHES, True), settings=settings(), user="ada")
 KINDS = st.sampled_from(sorted(Kind))
 
 
-def refused(act: Act, kind: Kind, *permissions: str, facts: Facts = OPEN, owns: bool = False) -> str:
-    return decide(act, Asking(kind=kind, permissions=permissions, owns=owns), facts).refused
+def refused(act: Act, kind: Kind, *permissions: str, facts: SessionFacts = OPEN, owns: bool = False) -> str:
+    return decide(act, SessionCaller(kind=kind, permissions=permissions, owns=owns), facts).refused
 
 
 def test_every_act_has_a_row_of_permissions_and_settings_that_exist():
@@ -81,19 +90,19 @@ def test_looking_takes_its_own_permission_the_groups_consent_and_a_notice(act: A
     codes = TABLE[act].others
     assert "sessions_screenshot" in codes
     assert refused(act, Kind.OTHER, *(set(PERMISSIONS) - {"sessions_screenshot", "global_admin"}))
-    banned = decide(act, Asking(kind=Kind.OTHER, permissions=codes), replace(OPEN, settings=settings(on=False)))
+    banned = decide(act, SessionCaller(kind=Kind.OTHER, permissions=codes), replace(OPEN, settings=settings(on=False)))
     assert (banned.refused, banned.reason.startswith("Only ada may take pictures")) == ("forbidden", True)
     for kind in (Kind.USER, Kind.PROGRAM, Kind.HOLDER):
-        own = decide(act, Asking(kind=kind), replace(OPEN, settings=settings(on=False)))
+        own = decide(act, SessionCaller(kind=kind), replace(OPEN, settings=settings(on=False)))
         assert (own.refused, own.noted, own.shown) == ("", False, False)
-    seen = decide(act, Asking(kind=Kind.OTHER, permissions=codes), OPEN)
+    seen = decide(act, SessionCaller(kind=Kind.OTHER, permissions=codes), OPEN)
     assert (seen.refused, seen.noted, seen.shown) == ("", True, True)
-    by_own_key = decide(act, Asking(kind=Kind.OTHER, permissions=codes, owns=True), OPEN)
+    by_own_key = decide(act, SessionCaller(kind=Kind.OTHER, permissions=codes, owns=True), OPEN)
     assert (by_own_key.noted, by_own_key.shown) == (False, False)
 
 
 def test_what_is_missing_is_named_to_those_who_know_the_session():
-    part = decide(Act.INPUT, Asking(kind=Kind.OTHER, permissions=("sessions_modify",)), OPEN)
+    part = decide(Act.INPUT, SessionCaller(kind=Kind.OTHER, permissions=("sessions_modify",)), OPEN)
     assert (part.refused, part.missing) == ("forbidden", ("sessions_screenshot",))
     assert refused(Act.INPUT, Kind.OTHER, "sessions_view") == "hidden"
     assert refused(Act.COMMAND_AS, Kind.USER) == "forbidden"
@@ -102,7 +111,7 @@ def test_what_is_missing_is_named_to_those_who_know_the_session():
 @pytest.mark.parametrize("kind", [Kind.PROGRAM, Kind.HOLDER])
 @pytest.mark.parametrize("act", [Act.SCREENSHOT, Act.TREE, Act.EXEC])
 def test_a_program_neither_looks_nor_runs_commands_while_a_person_has_control(act: Act, kind: Kind):
-    held = decide(act, Asking(kind=kind), replace(OPEN, held_by="ada"))
+    held = decide(act, SessionCaller(kind=kind), replace(OPEN, held_by="ada"))
     assert (held.refused, held.reason.startswith("ada has control")) == ("held", True)
     assert refused(act, Kind.USER, facts=replace(OPEN, held_by="ada")) == ""
 
@@ -112,7 +121,7 @@ def test_a_program_neither_looks_nor_runs_commands_while_a_person_has_control(ac
 def test_what_carries_files_both_ways_needs_both_switches(act: Act, missing: str):
     kind = Kind.PROGRAM if Kind.PROGRAM in TABLE[act].kinds else Kind.USER
     closed = replace(OPEN, permitted={name: name != missing for name in SWITCHES})
-    verdict = decide(act, Asking(kind=kind), closed)
+    verdict = decide(act, SessionCaller(kind=kind), closed)
     assert verdict.reason == f"This is not allowed in a session without {missing}."
     assert (refused(act, kind, "sessions_modify", facts=closed) == "") == (act is Act.COMMAND)
 
@@ -125,7 +134,7 @@ def test_the_tree_needs_one_way_by_which_text_may_leave():
 
 def test_nothing_goes_past_a_required_recording():
     for act in (Act.DEVTOOLS, Act.WEBDRIVER, Act.STREAM_AS_PROGRAM):
-        assert decide(act, Asking(kind=Kind.PROGRAM), replace(OPEN, must_record=True)).reason == RECORDED_PAST
+        assert decide(act, SessionCaller(kind=Kind.PROGRAM), replace(OPEN, must_record=True)).reason == RECORDED_PAST
     assert refused(Act.EXEC, Kind.PROGRAM, facts=replace(OPEN, must_record=True)) == ""
 
 
@@ -134,27 +143,27 @@ def test_the_settings_of_a_user_bind_the_user_and_not_an_administrator():
     bound = [act for act, row in TABLE.items() if row.user_setting]
     assert bound
     for act in bound:
-        assert needs_settings(act, Asking(kind=Kind.USER))
-        assert decide(act, Asking(kind=Kind.USER), closed).reason.startswith("You may not ")
+        assert needs_settings(act, SessionCaller(kind=Kind.USER))
+        assert decide(act, SessionCaller(kind=Kind.USER), closed).reason.startswith("You may not ")
         assert refused(act, Kind.OTHER, *TABLE[act].others, facts=closed) == ""
         assert refused(act, Kind.USER, facts=OPEN) == ""
 
 
 def test_settings_are_read_only_for_callers_that_they_bind():
     for act in (Act.SCREENSHOT, Act.INPUT, Act.TREE):
-        assert needs_settings(act, Asking(kind=Kind.OTHER))
-        assert not needs_settings(act, Asking(kind=Kind.PROGRAM))
+        assert needs_settings(act, SessionCaller(kind=Kind.OTHER))
+        assert not needs_settings(act, SessionCaller(kind=Kind.PROGRAM))
 
 
 def test_commands_always_have_a_row_and_files_of_others_do():
     for act in (Act.EXEC, Act.COMMAND):
-        assert decide(act, Asking(kind=Kind.USER), OPEN).noted
-    assert not decide(Act.READ_FILES, Asking(kind=Kind.PROGRAM), OPEN).noted
-    assert decide(Act.READ_FILES, Asking(kind=Kind.OTHER, permissions=("sessions_modify",)), OPEN).noted
-    assert not decide(Act.SEE, Asking(kind=Kind.OTHER, permissions=("sessions_view",)), OPEN).noted
+        assert decide(act, SessionCaller(kind=Kind.USER), OPEN).noted
+    assert not decide(Act.READ_FILES, SessionCaller(kind=Kind.PROGRAM), OPEN).noted
+    assert decide(Act.READ_FILES, SessionCaller(kind=Kind.OTHER, permissions=("sessions_modify",)), OPEN).noted
+    assert not decide(Act.SEE, SessionCaller(kind=Kind.OTHER, permissions=("sessions_view",)), OPEN).noted
 
 
 def test_a_staged_session_has_no_user_who_could_forbid_or_see_it():
     staged = replace(OPEN, settings=settings(on=False), user="")
-    verdict = decide(Act.SCREENSHOT, Asking(kind=Kind.OTHER, permissions=("sessions_screenshot",)), staged)
+    verdict = decide(Act.SCREENSHOT, SessionCaller(kind=Kind.OTHER, permissions=("sessions_screenshot",)), staged)
     assert (verdict.refused, verdict.noted, verdict.shown) == ("", False, False)

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.session.leftovers import GRACE_S, Known, Leftover, Thing, plan
+from greenroom.core.session.leftovers import GRACE_S, KnownRows, Leftover, Thing, plan
 from greenroom.core.session.observations import verdicts
 from greenroom.core.workspace.homes import HomeId
 
-Plan = Callable[[Sequence[Thing], Known], list[Leftover]]
+Plan = Callable[[Sequence[Thing], KnownRows], list[Leftover]]
 
 HOME = HomeId("user", "image")
 CONTAINER = Thing(kind="container", name="gr-s", ref="1", age_s=3600.0, agent_id="a", session_id="s")
@@ -26,28 +26,28 @@ AGENTS = frozenset({"a"})
 @pytest.mark.parametrize(
     ("thing", "known"),
     [
-        (CONTAINER, Known(sessions={"s": "a"})),
-        (CONTAINER, Known(sessions={"s": "a"}, agents=AGENTS)),
-        (NETWORK, Known(agents=AGENTS)),
-        (CLAIM, Known(users=frozenset({"user"}))),
-        (CLAIM, Known(homes=frozenset({HOME}))),
+        (CONTAINER, KnownRows(sessions={"s": "a"})),
+        (CONTAINER, KnownRows(sessions={"s": "a"}, agents=AGENTS)),
+        (NETWORK, KnownRows(agents=AGENTS)),
+        (CLAIM, KnownRows(users=frozenset({"user"}))),
+        (CLAIM, KnownRows(homes=frozenset({HOME}))),
     ],
 )
-def test_what_has_an_owner_is_not_listed(thing: Thing, known: Known):
+def test_what_has_an_owner_is_not_listed(thing: Thing, known: KnownRows):
     assert plan([thing], known) == []
 
 
 @pytest.mark.parametrize(
     ("thing", "known", "reason"),
     [
-        (CONTAINER, Known(agents=AGENTS), "session s is over or was never there"),
-        (CONTAINER, Known(sessions={"s": "b"}, agents=AGENTS), "session s is on another Agent, b"),
-        (NETWORK, Known(agents=frozenset({"b"})), "its Agent a was deleted"),
-        (CLAIM, Known(users=frozenset({"other"})), "its user user was deleted, and no Agent keeps it"),
-        (CLAIM, Known(homes=frozenset({HomeId("user", "x")})), "its user user was deleted, and no Agent keeps it"),
+        (CONTAINER, KnownRows(agents=AGENTS), "session s is over or was never there"),
+        (CONTAINER, KnownRows(sessions={"s": "b"}, agents=AGENTS), "session s is on another Agent, b"),
+        (NETWORK, KnownRows(agents=frozenset({"b"})), "its Agent a was deleted"),
+        (CLAIM, KnownRows(users=frozenset({"other"})), "its user user was deleted, and no Agent keeps it"),
+        (CLAIM, KnownRows(homes=frozenset({HomeId("user", "x")})), "its user user was deleted, and no Agent keeps it"),
     ],
 )
-def test_what_has_none_can_be_removed_and_says_why(thing: Thing, known: Known, reason: str):
+def test_what_has_none_can_be_removed_and_says_why(thing: Thing, known: KnownRows, reason: str):
     assert plan([thing], known) == [Leftover(thing=thing, removed=True, reason=reason)]
     young = replace(thing, age_s=GRACE_S - 1)
     assert plan([young], known) == [
@@ -56,12 +56,12 @@ def test_what_has_none_can_be_removed_and_says_why(thing: Thing, known: Known, r
 
 
 def test_what_cannot_be_decided_stays():
-    (stays,) = plan([UNLABELLED], Known(sessions={}, agents=AGENTS))
+    (stays,) = plan([UNLABELLED], KnownRows(sessions={}, agents=AGENTS))
     assert (stays.removed, stays.reason) == (False, "it does not say which Agent made it")
 
 
 def test_sessions_go_before_the_networks_they_are_on_and_what_stays_comes_last():
-    assert [one.thing for one in plan([UNLABELLED, CLAIM, NETWORK, CONTAINER], Known())] == [
+    assert [one.thing for one in plan([UNLABELLED, CLAIM, NETWORK, CONTAINER], KnownRows())] == [
         CONTAINER,
         CLAIM,
         NETWORK,
@@ -85,7 +85,7 @@ THINGS = st.lists(
     max_size=6,
 )
 KNOWN = st.builds(
-    Known,
+    KnownRows,
     sessions=st.dictionaries(SHORT, SHORT),
     agents=st.frozensets(SHORT),
     homes=st.frozensets(st.builds(HomeId, SHORT, SHORT)),
@@ -94,7 +94,7 @@ KNOWN = st.builds(
 CASES = st.tuples(THINGS, KNOWN)
 
 
-def _nothing_with_an_owner_is_removed(decide: Plan, case: tuple[list[Thing], Known]) -> None:
+def _nothing_with_an_owner_is_removed(decide: Plan, case: tuple[list[Thing], KnownRows]) -> None:
     things, known = case
     for one in decide(things, known):
         thing = one.thing
@@ -113,7 +113,7 @@ def _nothing_with_an_owner_is_removed(decide: Plan, case: tuple[list[Thing], Kno
             assert thing.agent_id not in known.agents
 
 
-def _a_manager_would_say_the_same(decide: Plan, case: tuple[list[Thing], Known]) -> None:
+def _a_manager_would_say_the_same(decide: Plan, case: tuple[list[Thing], KnownRows]) -> None:
     """of what is made for a session, of any kind."""
     things, known = case
     for thing in things:
@@ -130,19 +130,19 @@ PROPERTIES = [_nothing_with_an_owner_is_removed, _a_manager_would_say_the_same]
 
 
 @pytest.mark.parametrize("check", PROPERTIES)
-def test_for_all_things_and_rows(check: Callable[[Plan, tuple[list[Thing], Known]], None]):
+def test_for_all_things_and_rows(check: Callable[[Plan, tuple[list[Thing], KnownRows]], None]):
     holds(check, plan, CASES)
 
 
-def _without_age(things: Sequence[Thing], known: Known) -> list[Leftover]:
+def _without_age(things: Sequence[Thing], known: KnownRows) -> list[Leftover]:
     return plan([replace(thing, age_s=1e9) for thing in things], known)
 
 
-def _sessions_of_any_agent(things: Sequence[Thing], known: Known) -> list[Leftover]:
+def _sessions_of_any_agent(things: Sequence[Thing], known: KnownRows) -> list[Leftover]:
     return [one for one in plan(things, known) if one.thing.session_id not in known.sessions]
 
 
-def _everything(things: Sequence[Thing], known: Known) -> list[Leftover]:
+def _everything(things: Sequence[Thing], known: KnownRows) -> list[Leftover]:
     del known
     return [Leftover(thing=thing, removed=True, reason="it is there") for thing in things]
 
@@ -155,5 +155,7 @@ def _everything(things: Sequence[Thing], known: Known) -> list[Leftover]:
         (_a_manager_would_say_the_same, _sessions_of_any_agent),
     ],
 )
-def test_that_these_properties_catch_mutants(check: Callable[[Plan, tuple[list[Thing], Known]], None], mutant: Plan):
+def test_that_these_properties_catch_mutants(
+    check: Callable[[Plan, tuple[list[Thing], KnownRows]], None], mutant: Plan
+):
     catches(check, mutant, CASES)

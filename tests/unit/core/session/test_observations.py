@@ -10,11 +10,11 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.session.observations import Move, ObservedFacts, SessionRow, decide, is_newer, verdicts
+from greenroom.core.session.observations import ObservedFacts, SessionRow, StatusTransition, decide, is_newer, verdicts
 from greenroom.core.session.states import ALLOWED, ObservedState, SessionStatus, Want, sources_of
 
 S, Seeing = SessionStatus, ObservedState
-Decide = Callable[[SessionRow, ObservedFacts], Move | None]
+Decide = Callable[[SessionRow, ObservedFacts], StatusTransition | None]
 
 
 def row(status: SessionStatus, want: Want = Want.RUNNING, **fields: object) -> SessionRow:
@@ -233,7 +233,7 @@ def test_every_decision_keeps_the_rules(check: Callable[[Decide, Case], None]):
     holds(check, decide, cases)
 
 
-def fails_what_is_broken(case_row: SessionRow, observed: ObservedFacts) -> Move | None:
+def fails_what_is_broken(case_row: SessionRow, observed: ObservedFacts) -> StatusTransition | None:
     return decide(replace(case_row, claimable=True), observed)
 
 
@@ -248,25 +248,27 @@ def test_a_container_that_runs_fails_no_user_who_has_it():
     catches(a_container_that_runs_fails_no_user_who_has_it, fails_what_is_broken, running)
 
 
-def always_fails(case_row: SessionRow, observed: ObservedFacts) -> Move | None:
+def always_fails(case_row: SessionRow, observed: ObservedFacts) -> StatusTransition | None:
     if observed.state is Seeing.FAILED:
-        return Move(session_id="s", to=S.FAILED, sources=frozenset(S), reason="broken")
+        return StatusTransition(session_id="s", to=S.FAILED, sources=frozenset(S), reason="broken")
     return decide(case_row, observed)
 
 
-def ignores_the_generation(case_row: SessionRow, observed: ObservedFacts) -> Move | None:
+def ignores_the_generation(case_row: SessionRow, observed: ObservedFacts) -> StatusTransition | None:
     return decide(replace(case_row, generation=observed.generation), observed)
 
 
-def goes_back_to_starting(case_row: SessionRow, observed: ObservedFacts) -> Move | None:
+def goes_back_to_starting(case_row: SessionRow, observed: ObservedFacts) -> StatusTransition | None:
     if case_row.status in (S.RUNNING, S.STARTING) and observed.state is Seeing.CREATING:
-        return Move(session_id="s", to=S.STARTING, sources=frozenset({S.RUNNING, S.STARTING}), reason="created")
+        return StatusTransition(
+            session_id="s", to=S.STARTING, sources=frozenset({S.RUNNING, S.STARTING}), reason="created"
+        )
     return decide(case_row, observed)
 
 
-def frees_what_failed(case_row: SessionRow, observed: ObservedFacts) -> Move | None:
+def frees_what_failed(case_row: SessionRow, observed: ObservedFacts) -> StatusTransition | None:
     if case_row.status is S.DELETING and observed.state is Seeing.FAILED:
-        return Move(session_id="s", to=S.DELETED, sources=frozenset({S.DELETING}), reason="failed")
+        return StatusTransition(session_id="s", to=S.DELETED, sources=frozenset({S.DELETING}), reason="failed")
     return decide(case_row, observed)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
 from greenroom.core.session import progress as core_progress
-from greenroom.core.session.progress import ON_DEMAND, STAGED, Progress, Queue, failure, progress, starting_reason
+from greenroom.core.session.progress import ON_DEMAND, STAGED, Queue, StartProgress, failure, progress, starting_reason
 from greenroom.core.session.states import SessionStatus
 
 S = SessionStatus
@@ -102,12 +102,12 @@ def test_before_anything_was_recorded_it_is_requested():
 NAMES = [kind.name for kind in (*ON_DEMAND, *STAGED)]
 
 
-def goes_back(status: SessionStatus, recorded: dict[str, float], *, staged: bool) -> Progress:
+def goes_back(status: SessionStatus, recorded: dict[str, float], *, staged: bool) -> StartProgress:
     shown = progress(status, recorded, staged=staged)
     return replace(shown, percent=100 - shown.percent)
 
 
-def shows_all(status: SessionStatus, recorded: dict[str, float], *, staged: bool) -> Progress:
+def shows_all(status: SessionStatus, recorded: dict[str, float], *, staged: bool) -> StartProgress:
     return progress(status, dict.fromkeys(NAMES, 0.0) | recorded, staged=staged)
 
 

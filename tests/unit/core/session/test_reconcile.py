@@ -9,11 +9,11 @@ from tests.support.plans_of_agents import CREATED, EXITED, PAUSED, RUNNING, seen
 
 from greenroom.core.session.reconcile import (
     ActionKind,
+    CommandOrder,
     ContainerState,
     JournalFacts,
-    Order,
+    RoundSnapshot,
     SeenContainer,
-    Snapshot,
     Wanted,
     observe,
     plan,
@@ -24,8 +24,8 @@ from greenroom.core.session.states import ObservedState, Want
 
 def one(
     want: Wanted | None, container: SeenContainer | None = None, known: JournalFacts | None = None, **more: Any
-) -> Snapshot:
-    return Snapshot(
+) -> RoundSnapshot:
+    return RoundSnapshot(
         list_is_valid=True,
         wanted={"s1": want} if want else {},
         seen={"s1": container} if container else {},
@@ -105,7 +105,7 @@ def test_next_step(want: Want, state: ContainerState | None, known: JournalFacts
         ),
     ],
 )
-def test_what_is_done_has_its_reason(snapshot: Snapshot, kind: ActionKind, reason: str):
+def test_what_is_done_has_its_reason(snapshot: RoundSnapshot, kind: ActionKind, reason: str):
     (action,) = plan(snapshot)
     assert (action.kind, action.session_id, action.target_id) == (kind, "s1", None)
     assert action.reason.startswith(reason)
@@ -203,7 +203,7 @@ ORDERED = "the command was ordered and is not in the journal"
 def test_a_command_runs_waits_or_is_refused(
     want: Wanted | None, container: SeenContainer | None, known: JournalFacts, expected: tuple[ActionKind, str] | None
 ):
-    order = Order(command_id="c1", session_id="s1")
+    order = CommandOrder(command_id="c1", session_id="s1")
     found = [a for a in plan(one(want, container, known, orders=(order,))) if a.target_id == "c1"]
     assert [(a.session_id, a.kind, a.reason) for a in found] == ([("s1", *expected)] if expected else [])
 

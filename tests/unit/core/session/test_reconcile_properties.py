@@ -13,10 +13,10 @@ from tests.unit.properties import Property, catches, holds
 from greenroom.core.session.reconcile import (
     Action,
     ActionKind,
+    CommandOrder,
     ContainerState,
     JournalFacts,
-    Order,
-    Snapshot,
+    RoundSnapshot,
     observe,
     plan,
 )
@@ -33,14 +33,14 @@ CHANGES = {
     ActionKind.EXAMINE,
     ActionKind.FULL_SHARE,
 }
-Planner = Callable[[Snapshot], list[Action]]
+Planner = Callable[[RoundSnapshot], list[Action]]
 
 
 @st.composite
-def snapshots(draw: st.DrawFn) -> Snapshot:
+def snapshots(draw: st.DrawFn) -> RoundSnapshot:
     """Hosts and lists in any combination, also such as should not occur."""
     ids = st.sampled_from(IDS)
-    return Snapshot(
+    return RoundSnapshot(
         list_is_valid=draw(st.booleans() | st.just(True)),
         wanted={
             i: wanted(
@@ -63,31 +63,31 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
             )
             for i in draw(st.sets(ids))
         },
-        orders=tuple(Order(command_id=f"c-{i}", session_id=i) for i in draw(st.sets(ids))),
+        orders=tuple(CommandOrder(command_id=f"c-{i}", session_id=i) for i in draw(st.sets(ids))),
         begun=frozenset(draw(st.sets(st.sampled_from([f"{kind}-{i}" for kind in "ac" for i in IDS])))),
         condemned=frozenset(draw(st.sets(ids))),
     )
 
 
-def nothing_before_a_valid_list(planner: Planner, snapshot: Snapshot) -> None:
+def nothing_before_a_valid_list(planner: Planner, snapshot: RoundSnapshot) -> None:
     assert planner(replace(snapshot, list_is_valid=False)) == []
 
 
-def absence_commands_nothing(planner: Planner, snapshot: Snapshot) -> None:
+def absence_commands_nothing(planner: Planner, snapshot: RoundSnapshot) -> None:
     """Of a container that no list names, nothing is done but to report it, unless a verdict says destroy."""
     for action in planner(snapshot):
         if action.session_id not in snapshot.wanted:
             assert action.kind is ActionKind.REPORT_UNKNOWN or action.session_id in snapshot.condemned
 
 
-def destroyed_only_on_order(planner: Planner, snapshot: Snapshot) -> None:
+def destroyed_only_on_order(planner: Planner, snapshot: RoundSnapshot) -> None:
     for action in planner(snapshot):
         if action.kind is ActionKind.REMOVE:
             want = snapshot.wanted.get(action.session_id)
             assert want.want is Want.ABSENT if want else action.session_id in snapshot.condemned
 
 
-def failed_ones_are_never_started(planner: Planner, snapshot: Snapshot) -> None:
+def failed_ones_are_never_started(planner: Planner, snapshot: RoundSnapshot) -> None:
     for action in planner(snapshot):
         known, container = snapshot.known.get(action.session_id, JournalFacts()), snapshot.seen.get(action.session_id)
         if action.kind in {ActionKind.START, ActionKind.CREATE}:
@@ -96,12 +96,12 @@ def failed_ones_are_never_started(planner: Planner, snapshot: Snapshot) -> None:
             assert container is not None or not known.ran
 
 
-def one_change_per_container(planner: Planner, snapshot: Snapshot) -> None:
+def one_change_per_container(planner: Planner, snapshot: RoundSnapshot) -> None:
     changed = [action.session_id for action in planner(snapshot) if action.kind in CHANGES]
     assert len(changed) == len(set(changed))
 
 
-def each_session_is_planned_by_itself(planner: Planner, snapshot: Snapshot) -> None:
+def each_session_is_planned_by_itself(planner: Planner, snapshot: RoundSnapshot) -> None:
     """A round for some sessions plans for them what a round for all does."""
     some = frozenset(IDS[:2])
     of_some = replace(
@@ -114,12 +114,12 @@ def each_session_is_planned_by_itself(planner: Planner, snapshot: Snapshot) -> N
     assert planner(of_some) == [action for action in planner(snapshot) if action.session_id in some]
 
 
-def begun_once(planner: Planner, snapshot: Snapshot) -> None:
+def begun_once(planner: Planner, snapshot: RoundSnapshot) -> None:
     for action in planner(snapshot):
         assert action.target_id is None or action.target_id not in snapshot.begun
 
 
-def comes_to_rest_as_wanted(planner: Planner, snapshot: Snapshot) -> None:
+def comes_to_rest_as_wanted(planner: Planner, snapshot: RoundSnapshot) -> None:
     """Carried out on a model host, a few rounds bring every session where it should be, and then nothing is planned."""
     valid = replace(snapshot, list_is_valid=True)
     for _ in range(4):
@@ -131,11 +131,11 @@ def comes_to_rest_as_wanted(planner: Planner, snapshot: Snapshot) -> None:
         assert state.value == want.want.value or (state is ObservedState.FAILED and error)
 
 
-def every_action_has_a_reason(planner: Planner, snapshot: Snapshot) -> None:
+def every_action_has_a_reason(planner: Planner, snapshot: RoundSnapshot) -> None:
     assert all(len(action.reason.split()) > 3 for action in planner(snapshot))
 
 
-def carry_out(snapshot: Snapshot, action: Action) -> Snapshot:
+def carry_out(snapshot: RoundSnapshot, action: Action) -> RoundSnapshot:
     """What a runtime that always succeeds makes of an action."""
     session_id = action.session_id
     known = snapshot.known.get(session_id, JournalFacts())
@@ -159,7 +159,7 @@ def carry_out(snapshot: Snapshot, action: Action) -> Snapshot:
     return replace(snapshot, seen={**snapshot.seen, session_id: container}, known={**snapshot.known, session_id: known})
 
 
-def _with(snapshot: Snapshot, kind: ActionKind, ids: Iterable[str]) -> list[Action]:
+def _with(snapshot: RoundSnapshot, kind: ActionKind, ids: Iterable[str]) -> list[Action]:
     return plan(snapshot) + [Action(kind=kind, session_id=i, reason="because it seemed right") for i in ids]
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
-from greenroom.core.session.authorization import RECORDED_PAST, Facts
+from greenroom.core.session.authorization import RECORDED_PAST, SessionFacts
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.session.streams import (
     API_ONLY,
@@ -203,10 +203,12 @@ def test_a_guest_is_in_with_exactly_the_access_they_were_given(subject: Any, gra
     assert not subject(grant, replace(permitted, epoch=2)), "and who was let in by them leaves with them"
 
 
-WHOLE = Facts(permitted={"allow_kasm_uploads": True, "allow_kasm_downloads": True})
+WHOLE = SessionFacts(permitted={"allow_kasm_uploads": True, "allow_kasm_downloads": True})
 
 
-def refusal(access: AnyAccess, method: str, rest: str, *, is_page: bool = True, facts: Facts = WHOLE) -> str | None:
+def refusal(
+    access: AnyAccess, method: str, rest: str, *, is_page: bool = True, facts: SessionFacts = WHOLE
+) -> str | None:
     return refusal_of_request(access, act_of_request(access, method, rest, is_page=is_page), facts)
 
 
@@ -257,7 +259,7 @@ def test_only_the_api_reaches_the_desk_and_only_programs_reach_the_browser(
 @pytest.mark.parametrize("missing", ["allow_kasm_uploads", "allow_kasm_downloads"])
 @pytest.mark.parametrize("folder", ["cdp", "webdriver"])
 def test_a_browser_is_driven_only_where_files_may_go_both_ways(folder: str, missing: str):
-    facts = Facts(permitted={**WHOLE.permitted, missing: False})
+    facts = SessionFacts(permitted={**WHOLE.permitted, missing: False})
     assert refusal("program", "GET", folder, facts=facts) == f"This is not allowed in a session without {missing}."
     assert refusal("program", "GET", "websockify", facts=facts) is None
 

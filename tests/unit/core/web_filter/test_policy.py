@@ -13,8 +13,8 @@ from greenroom.core.errors import Invalid
 from greenroom.core.web_filter import (
     MAX_DOMAINS,
     Action,
-    Decision,
     FilterPolicy,
+    HostDecision,
     decision,
     domain,
     domains,
@@ -54,28 +54,28 @@ def near_a_listed_domain(draw: st.DrawFn, joint: str) -> tuple[FilterPolicy, str
     return subject, draw(LABELS) + joint + draw(st.sampled_from(subject.allow + subject.deny))
 
 
-def the_longest_decides(decide: Callable[..., Decision], value: tuple[FilterPolicy, str]) -> None:
+def the_longest_decides(decide: Callable[..., HostDecision], value: tuple[FilterPolicy, str]) -> None:
     subject, host = value
     above = [d for d in (*subject.allow, *subject.deny) if host == d or host.endswith("." + d)]
     by_list = "deny" if max(above, key=len, default="") in subject.deny else "allow"
     assert decide(subject, host).action == (by_list if above else subject.default_action)
 
 
-def first_in_the_lists(subject: FilterPolicy, host: str) -> Decision:
+def first_in_the_lists(subject: FilterPolicy, host: str) -> HostDecision:
     """Wrong: a denied parent wins over an allowed child."""
     if any(host == d or host.endswith("." + d) for d in subject.deny):
-        return Decision("deny", "")
+        return HostDecision("deny", "")
     if any(host == d or host.endswith("." + d) for d in subject.allow):
-        return Decision("allow", "")
-    return Decision(subject.default_action, "")
+        return HostDecision("allow", "")
+    return HostDecision(subject.default_action, "")
 
 
-def by_suffix(subject: FilterPolicy, host: str) -> Decision:
+def by_suffix(subject: FilterPolicy, host: str) -> HostDecision:
     """Wrong: notexample.com counts as example.com."""
     above = [d for d in (*subject.allow, *subject.deny) if host.endswith(d)]
     if not above:
-        return Decision(subject.default_action, "")
-    return Decision("deny" if max(above, key=len) in subject.deny else "allow", "")
+        return HostDecision(subject.default_action, "")
+    return HostDecision("deny" if max(above, key=len) in subject.deny else "allow", "")
 
 
 def test_of_all_domains_a_host_belongs_to_the_longest_decides():
@@ -98,7 +98,7 @@ def test_of_all_domains_a_host_belongs_to_the_longest_decides():
 )
 def test_a_decision_says_why(host: str, action: Action, reason: str):
     subject = policy("deny", allow=("example.com",), deny=("ads.example.com",))
-    assert decision(subject, host) == Decision(action, reason)
+    assert decision(subject, host) == HostDecision(action, reason)
 
 
 @pytest.mark.parametrize(
@@ -120,13 +120,13 @@ def test_a_decision_says_why(host: str, action: Action, reason: str):
     ],
 )
 def test_a_private_address_is_denied_with_any_default(host: str):
-    assert decision(policy("allow"), host) == Decision(
+    assert decision(policy("allow"), host) == HostDecision(
         "deny", f"{host} is a private address, which no session may reach."
     )
 
 
 def test_an_address_of_the_internet_meets_the_default_action():
-    assert decision(policy("allow"), "198.51.100.7") == Decision(
+    assert decision(policy("allow"), "198.51.100.7") == HostDecision(
         "allow", "198.51.100.7 is in no list, and the default action is to allow."
     )
     assert decision(policy("allow"), "2001:4860::8888").action == "allow"
@@ -145,9 +145,9 @@ def test_an_address_of_the_internet_meets_the_default_action():
     ],
 )
 def test_ports_beside_those_of_the_web(default_action: Action, port: int, problem: str | None):
-    allowed = Decision("allow", "example.com is in the allow list.")
+    allowed = HostDecision("allow", "example.com is in the allow list.")
     verdict = decision(policy(default_action, allow=("example.com",)), "example.com", port)
-    assert verdict == (Decision("deny", problem) if problem else allowed)
+    assert verdict == (HostDecision("deny", problem) if problem else allowed)
 
 
 @for_all(st.ip_addresses(), subject=is_private, mutants=[lambda host: host.startswith(("10.", "127.", "192.168."))])

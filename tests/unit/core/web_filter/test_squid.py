@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from greenroom.agent.web_filter.configuration import PAGES, Place, configuration, pages
+from greenroom.agent.web_filter.configuration import PAGES, SquidLocation, configuration, pages
 from greenroom.core.web_filter import PORT, Denial, FilterPolicy, Level, levels, parse_denial
 
-PLACE = Place(
+PLACE = SquidLocation(
     listens=(f"172.20.0.1:{PORT}",), subnet="172.20.0.0/16", pages="/f/pages", folder="/f/log", log="/f/log/denials.log"
 )
 

@@ -13,9 +13,9 @@ from greenroom.core.webhooks import (
     CHOSEN,
     MAX_ASKED_S,
     MOST_ATTEMPTS,
-    Attempt,
+    DeliveryAttempt,
     DeliveryState,
-    Verdict,
+    DeliveryVerdict,
     WebhookEvent,
     body_of,
     secret_text,
@@ -23,7 +23,7 @@ from greenroom.core.webhooks import (
     verdict,
 )
 
-NO_ANSWER = Attempt(error="the host cannot be found")
+NO_ANSWER = DeliveryAttempt(error="the host cannot be found")
 
 
 def test_a_message_is_signed_as_standard_webhooks_has_it():
@@ -62,11 +62,15 @@ def test_the_body_has_type_version_id_time_and_data():
 
 @pytest.mark.parametrize("status", [200, 204, 299])
 def test_only_success_is_a_delivery(status: int):
-    assert verdict(Attempt(status=status), 1, once=False, spread=1.0) == Verdict(DeliveryState.DELIVERED)
+    assert verdict(DeliveryAttempt(status=status), 1, once=False, spread=1.0) == DeliveryVerdict(
+        DeliveryState.DELIVERED
+    )
 
 
-@pytest.mark.parametrize("attempt", [NO_ANSWER, *(Attempt(status=status) for status in (199, 301, 404, 429, 500))])
-def test_all_else_is_tried_again_later_and_later(attempt: Attempt):
+@pytest.mark.parametrize(
+    "attempt", [NO_ANSWER, *(DeliveryAttempt(status=status) for status in (199, 301, 404, 429, 500))]
+)
+def test_all_else_is_tried_again_later_and_later(attempt: DeliveryAttempt):
     pauses = [verdict(attempt, number, once=False, spread=1.0).again_s for number in range(1, MOST_ATTEMPTS)]
     assert pauses[:3] == [5.0, 10.0, 20.0]
     assert pauses[-1] == BACKOFF.max_s
@@ -75,21 +79,21 @@ def test_all_else_is_tried_again_later_and_later(attempt: Attempt):
 
 def test_after_the_last_attempt_it_is_given_up():
     assert verdict(NO_ANSWER, MOST_ATTEMPTS - 1, once=False, spread=0.0).state is DeliveryState.WAITING
-    assert verdict(NO_ANSWER, MOST_ATTEMPTS, once=False, spread=0.0) == Verdict(DeliveryState.GIVEN_UP)
+    assert verdict(NO_ANSWER, MOST_ATTEMPTS, once=False, spread=0.0) == DeliveryVerdict(DeliveryState.GIVEN_UP)
 
 
 def test_a_receiver_that_wants_no_more_and_a_trial_have_one_attempt():
-    assert verdict(Attempt(status=410), 1, once=False, spread=1.0) == Verdict(DeliveryState.GIVEN_UP)
-    assert verdict(NO_ANSWER, 1, once=True, spread=1.0) == Verdict(DeliveryState.GIVEN_UP)
+    assert verdict(DeliveryAttempt(status=410), 1, once=False, spread=1.0) == DeliveryVerdict(DeliveryState.GIVEN_UP)
+    assert verdict(NO_ANSWER, 1, once=True, spread=1.0) == DeliveryVerdict(DeliveryState.GIVEN_UP)
 
 
 def test_an_answer_may_ask_for_a_longer_pause_within_a_bound():
     def pause(asked_s: float) -> float | None:
-        return verdict(Attempt(status=503, asked_s=asked_s), 2, once=False, spread=1.0).again_s
+        return verdict(DeliveryAttempt(status=503, asked_s=asked_s), 2, once=False, spread=1.0).again_s
 
     assert [pause(1), pause(60), pause(10**9)] == [10.0, 60.0, MAX_ASKED_S]
 
 
 def test_what_came_of_an_attempt_is_said():
     assert NO_ANSWER.words == "the host cannot be found"
-    assert Attempt(status=500).words == "the answer was 500"
+    assert DeliveryAttempt(status=500).words == "the answer was 500"

@@ -14,7 +14,7 @@ from greenroom.core.workspace.homes import (
     KEPT,
     UNUSED_EVERY_S,
     HomeId,
-    Measured,
+    HomeMeasurement,
     home_of,
     in_use_problem,
     loss,
@@ -83,7 +83,7 @@ def test_homes_are_measured_while_they_are_used_once_after_it_and_hardly_ever_th
     subject: Any, used: dict[int, list[bool]]
 ):
     """A day in steps of a quarter of an hour; in each as many homes are measured as are due."""
-    measured: dict[HomeId, Measured] = {}
+    measured: dict[HomeId, HomeMeasurement] = {}
     times: dict[HomeId, int] = {}
     steps = int(2 * UNUSED_EVERY_S / EVERY_S)
     for step in range(steps):
@@ -93,8 +93,10 @@ def test_homes_are_measured_while_they_are_used_once_after_it_and_hardly_ever_th
             last = measured.get(home)
             assert last is None or last.at_s < now_s or last.used_since, "it is measured twice for one figure"
             times[home] = times.get(home, 0) + 1
-            measured[home] = Measured(at_s=now_s, used_since=False)
-        measured = {h: Measured(at_s=m.at_s, used_since=m.used_since or h in in_use) for h, m in measured.items()}
+            measured[home] = HomeMeasurement(at_s=now_s, used_since=False)
+        measured = {
+            h: HomeMeasurement(at_s=m.at_s, used_since=m.used_since or h in in_use) for h, m in measured.items()
+        }
         assert set(measured) == set(HERE), "every home has a figure"
         assert all(now_s - measured[home].at_s < EVERY_S for home in in_use), "the figure of one in use is fresh"
     for n, home in enumerate(HERE):
@@ -104,7 +106,11 @@ def test_homes_are_measured_while_they_are_used_once_after_it_and_hardly_ever_th
 
 def test_the_one_that_waits_longest_is_first():
     first, second, third, fourth = HERE
-    measured = {first: Measured(at_s=50.0), second: Measured(at_s=0.0), third: Measured(at_s=20.0, used_since=True)}
+    measured = {
+        first: HomeMeasurement(at_s=50.0),
+        second: HomeMeasurement(at_s=0.0),
+        third: HomeMeasurement(at_s=20.0, used_since=True),
+    }
     assert next_to_measure(HERE, HERE, measured, 10_000.0) == fourth
     assert next_to_measure(HERE[:3], HERE, measured, 10_000.0) == second
     assert next_to_measure(HERE[:3], (), measured, 10_000.0) == third

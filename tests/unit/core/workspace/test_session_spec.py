@@ -12,7 +12,7 @@ from tests.unit.properties import for_all
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.errors import Invalid
 from greenroom.core.workspace import spec_builder
-from greenroom.core.workspace.session_spec import Exec, File, Mount, Service, SessionSpec
+from greenroom.core.workspace.session_spec import Exec, Mount, Service, SessionFile, SessionSpec
 from greenroom.core.workspace.spec_builder import (
     ImageFacts,
     LaunchExtras,
@@ -162,7 +162,7 @@ def test_the_groups_settings_go_over_the_workspaces():
         run_config={"hostname": "b"},
         filter_policy="of the group",
         profile="Reset",
-        files=(File(path="/k", content="x"),),
+        files=(SessionFile(path="/k", content="x"),),
     )
     made = on_demand_spec(image, ZONE, OFF, extras, session_id="s", credential="c")
     home = f"/p/{spec_builder.folder_name('Ädä')}"
@@ -256,7 +256,7 @@ def test_hostile_usernames_stay_in_their_own_folder(subject: Any, one: str, othe
 def test_a_field_that_came_later_changes_nothing_until_it_is_used():
     made = on_demand_spec(IMAGE, ZONE, OFF, EXTRAS, session_id="s", credential="c")
     assert "files" not in made.parts()
-    with_file = replace(made, files=(File(path="/a", content="b"),))
+    with_file = replace(made, files=(SessionFile(path="/a", content="b"),))
     assert with_file.hash() != made.hash()
     assert with_file.stored() == made.stored()
     assert "credential" not in made.stored()

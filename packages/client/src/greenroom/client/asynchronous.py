@@ -17,7 +17,7 @@ from greenroom.client import scripts
 from greenroom.client import secrets as kept
 from greenroom.client.asynchronous_hands import AsyncHands
 from greenroom.client.asynchronous_inside import AsyncInside
-from greenroom.client.events import Event, Lines, Reconnects, interrupted, listening
+from greenroom.client.events import Event, EventReader, Reconnects, interrupted, listening
 from greenroom.client.models import Egress, Lease, LeaseUrls, Mode, RecordedRow, Recording, Secret, Tags
 from greenroom.client.recordings import whole_file
 from greenroom.client.retries import Retries
@@ -96,7 +96,7 @@ class AsyncGreenroom:
         Raises:
             GreenroomError: the server refused it, or does not answer; no connection lasts (`Interrupted`).
         """
-        lines, reconnects, again = Lines(), Reconnects(self.retries), False
+        lines, reconnects, again = EventReader(), Reconnects(self.retries), False
         while True:
             lost: Interrupted | None = None
             try:
@@ -112,7 +112,7 @@ class AsyncGreenroom:
 
     async def recent_events(self, most: int = 100) -> list[Event]:
         """The last events, oldest first; the server remembers some hundreds. Raises as `request`."""
-        lines, found = Lines(), list[Event]()
+        lines, found = EventReader(), list[Event]()
         async with self.listen(most) as said:
             async for line in said:
                 if line.startswith(":"):

@@ -38,7 +38,7 @@ def listening(last: int, *, again: bool) -> Send:
     )
 
 
-class Lines:
+class EventReader:
     """Reads events line by line."""
 
     def __init__(self) -> None:

@@ -123,7 +123,7 @@ def listing(lease_id: str, path: str, retries: Retries) -> Script[Listing]:
     return msgspec.json.decode(data, type=Listing)
 
 
-class Events:
+class ChangeReader:
     """Reads server-sent events of changes line by line."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ import httpx
 from greenroom.client import recordings as recorded
 from greenroom.client import scripts
 from greenroom.client import secrets as kept
-from greenroom.client.events import Event, Lines, Reconnects, interrupted, listening
+from greenroom.client.events import Event, EventReader, Reconnects, interrupted, listening
 from greenroom.client.models import Egress, Lease, LeaseUrls, Mode, RecordedRow, Recording, Secret, Tags
 from greenroom.client.recordings import whole_file
 from greenroom.client.retries import Retries
@@ -95,7 +95,7 @@ class Greenroom:
         Raises:
             GreenroomError: the server refused it, or does not answer; no connection lasts (`Interrupted`).
         """
-        lines, reconnects, again = Lines(), Reconnects(self.retries), False
+        lines, reconnects, again = EventReader(), Reconnects(self.retries), False
         while True:
             lost: Interrupted | None = None
             try:
@@ -111,7 +111,7 @@ class Greenroom:
 
     def recent_events(self, most: int = 100) -> list[Event]:
         """The last events, oldest first; the server remembers some hundreds. Raises as `request`."""
-        lines, found = Lines(), list[Event]()
+        lines, found = EventReader(), list[Event]()
         with self.listen(most) as said:
             for line in said:
                 if line.startswith(":"):

@@ -133,7 +133,7 @@ class Files:
 
     def watch(self, path: str = "") -> Generator[Change]:
         """What changes below a folder, as it happens, without end."""
-        events = inside.Events()
+        events = inside.ChangeReader()
         send = inside.file(self._lease_id, "GET", path, "watch", is_streamed=True)
         return _said(self._greenroom, send, events.take)
 

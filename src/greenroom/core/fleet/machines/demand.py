@@ -15,11 +15,11 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from greenroom.core.errors import Invalid
-from greenroom.core.launch.placement import AgentView, PlacementRequest, place
+from greenroom.core.launch.placement import PlacementAgent, PlacementRequest, place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class WaitingUser:
     """A user who waits for a workspace. `zone_ids`: where the launch was refused, in the order it tried them."""
 
     user_id: str
@@ -29,7 +29,7 @@ class Waiting:
     zone_ids: tuple[str, ...]
 
 
-def take_room(hosts: list[AgentView], request: PlacementRequest) -> bool:
+def take_room(hosts: list[PlacementAgent], request: PlacementRequest) -> bool:
     """Put a session on the fullest of the hosts that has room; False = none has."""
     taken = place(hosts, request, "Most Load").candidates
     if not taken:
@@ -39,12 +39,12 @@ def take_room(hosts: list[AgentView], request: PlacementRequest) -> bool:
     return True
 
 
-def counted(people: Iterable[Waiting], supply: Mapping[str, Sequence[AgentView]]) -> dict[Waiting, str]:
+def counted(people: Iterable[WaitingUser], supply: Mapping[str, Sequence[PlacementAgent]]) -> dict[WaitingUser, str]:
     """The zone in which each of them counts. `supply`: zone → the empty machines that may still come there, for each
     zone with an enabled pool. Who fits nowhere counts in the first of these, which says what is lacking.
     """
     rooms = {zone_id: list(machines) for zone_id, machines in supply.items()}
-    found: dict[Waiting, str] = {}
+    found: dict[WaitingUser, str] = {}
     for one in sorted(people, key=lambda one: (one.since, one.user_id, one.image_id)):
         tried = [zone_id for zone_id in one.zone_ids if zone_id in rooms] or list(one.zone_ids)
         fitting = (zone_id for zone_id in tried if take_room(rooms.get(zone_id, []), one.request))

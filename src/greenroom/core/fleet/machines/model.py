@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 from greenroom.core.fleet.machines.demand import Hint
-from greenroom.core.launch.placement import AgentView, PlacementRequest
+from greenroom.core.launch.placement import PlacementAgent, PlacementRequest
 
 
 class OrderState(StrEnum):
@@ -46,7 +46,7 @@ COMING: Final = frozenset({OrderState.ORDERED, OrderState.CREATED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class MachinePoolLimits:
     """The fields of a machine pool that its plan obeys. Cores are those of the host; memory is bytes."""
 
     cores: float
@@ -64,7 +64,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
+class MachinePoolFailures:
     """What a pool remembers of failures: of orders in a row, and of calls of its provider in a row."""
 
     failures: int = 0
@@ -82,13 +82,13 @@ class MachinePool:
 
     machine_pool_id: str
     name: str
-    limits: Limits
+    limits: MachinePoolLimits
     closed: bool = False
-    memory: Memory = Memory()
+    memory: MachinePoolFailures = MachinePoolFailures()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class MachineOrder:
     """An order that has not ended. `agent` is the Agent that registered with its token, pending until it serves;
     `agent_sessions` are all sessions on it that are not deleted, `live_sessions` those of users among them.
     """
@@ -104,7 +104,7 @@ class Order:
     """When the provider was asked to create the machine."""
     ref: str | None = None
     """The provider's name of the machine."""
-    agent: AgentView | None = None
+    agent: PlacementAgent | None = None
     agent_sessions: int = 0
     live_sessions: int = 0
     other_agent: str = ""
@@ -128,7 +128,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class ListedMachines:
     """What a provider showed, asked at `at`."""
 
     at: datetime
@@ -136,7 +136,7 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class Want:
+class UnmetDemand:
     """So many sessions of one kind that find no room in the zone, and why: "2 people wait for Desktop"."""
 
     request: PlacementRequest
@@ -151,12 +151,12 @@ class ZoneSnapshot:
     now: datetime
     zone_name: str
     overcommit: float
-    agents: tuple[AgentView, ...]
+    agents: tuple[PlacementAgent, ...]
     """All of the zone, also on hand-made hosts."""
-    wants: tuple[Want, ...]
+    wants: tuple[UnmetDemand, ...]
     pools: tuple[MachinePool, ...]
-    orders: tuple[Order, ...]
-    listings: Mapping[str, Listing] = field(default_factory=dict[str, Listing])
+    orders: tuple[MachineOrder, ...]
+    listings: Mapping[str, ListedMachines] = field(default_factory=dict[str, ListedMachines])
     quiet: bool = False
     """Nothing is concluded from the silence of an Agent."""
     elsewhere: tuple[str, ...] = ()
@@ -180,7 +180,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class OrderTransition:
     """An order changes its state; `ref`: the machine it was found to have; `failed`: it counts as a failure.
     `agent_id`: the Agent that was known; another that has registered since keeps the order as it is.
     """
@@ -222,7 +222,7 @@ class Surplus:
     since: datetime | None
 
 
-Action = PlaceOrder | Ask | Move | EndMachine | Found | Surplus
+Action = PlaceOrder | Ask | OrderTransition | EndMachine | Found | Surplus
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,5 +246,5 @@ class MachinePlan:
         return tuple(action for action in self.actions if isinstance(action, PlaceOrder))
 
     @property
-    def moves(self) -> tuple[Move, ...]:
-        return tuple(action for action in self.actions if isinstance(action, Move))
+    def moves(self) -> tuple[OrderTransition, ...]:
+        return tuple(action for action in self.actions if isinstance(action, OrderTransition))

@@ -18,13 +18,13 @@ from greenroom.core.fleet.machines.model import (
     Ask,
     EndMachine,
     Found,
-    Listing,
+    ListedMachines,
     Machine,
+    MachineOrder,
     MachinePool,
-    Memory,
-    Move,
-    Order,
+    MachinePoolFailures,
     OrderState,
+    OrderTransition,
 )
 from greenroom.core.rate_limits import Backoff
 
@@ -48,7 +48,9 @@ Said = tuple[OrderState, str, bool]
 """The next state, the reason, and whether it is a failure."""
 
 
-def follow(order: Order, pool: MachinePool, listing: Listing | None, now: datetime, *, quiet: bool) -> list[Action]:
+def follow(
+    order: MachineOrder, pool: MachinePool, listing: ListedMachines | None, now: datetime, *, quiet: bool
+) -> list[Action]:
     """The actions that an order needs by itself."""
     shown = [m for m in listing.machines if m.machine_order_id == order.machine_order_id] if listing else []
     if order.state is OrderState.RELEASING:
@@ -61,14 +63,14 @@ def follow(order: Order, pool: MachinePool, listing: Listing | None, now: dateti
         to, reason, failed = said
         ref = kept.ref if kept else order.ref
         agent_id = order.agent.agent_id if order.agent else None
-        return [*actions, Move(order.machine_order_id, to, reason, ref, failed, agent_id)]
+        return [*actions, OrderTransition(order.machine_order_id, to, reason, ref, failed, agent_id)]
     is_due = order.asked is None and order.agent is None and listing is not None and not _waits(pool, now)
     if order.state is OrderState.ORDERED and is_due:
         actions.append(Ask(order.machine_order_id, pool.machine_pool_id))
     return actions
 
 
-def _twins(order: Order, pool: MachinePool, machines: Sequence[Machine], now: datetime) -> list[Action]:
+def _twins(order: MachineOrder, pool: MachinePool, machines: Sequence[Machine], now: datetime) -> list[Action]:
     """Others with the name of the order's machine: a second one may come where the answer to the first was lost."""
     if order.state in COMING and order.agent is None:
         return _ends(order, pool, machines, now)
@@ -76,7 +78,7 @@ def _twins(order: Order, pool: MachinePool, machines: Sequence[Machine], now: da
     return [Found(order.machine_order_id, pool.machine_pool_id, machine.ref, why) for machine in machines]
 
 
-def _ends(order: Order, pool: MachinePool, machines: Sequence[Machine], now: datetime) -> list[Action]:
+def _ends(order: MachineOrder, pool: MachinePool, machines: Sequence[Machine], now: datetime) -> list[Action]:
     """Ask for the end of machines of an order, unless that has just failed."""
     if order.next_end is not None and now < order.next_end:
         return []
@@ -88,7 +90,7 @@ def _waits(pool: MachinePool, now: datetime) -> bool:
 
 
 def _next(
-    order: Order, pool: MachinePool, now: datetime, *, kept: Machine | None, absent: bool, quiet: bool
+    order: MachineOrder, pool: MachinePool, now: datetime, *, kept: Machine | None, absent: bool, quiet: bool
 ) -> Said | None:
     if order.state in (OrderState.JOINED, OrderState.DRAINING):
         return _of_joined(order, absent=absent, quiet=quiet)
@@ -100,7 +102,7 @@ def _next(
 
 
 def _of_coming(
-    order: Order, pool: MachinePool, now: datetime, *, kept: Machine | None, absent: bool, quiet: bool
+    order: MachineOrder, pool: MachinePool, now: datetime, *, kept: Machine | None, absent: bool, quiet: bool
 ) -> Said | None:
     if pool.closed:
         why = f"pool {pool.name} was disabled before a machine had joined"
@@ -117,7 +119,7 @@ def _of_coming(
     return None
 
 
-def _overdue(order: Order, pool: MachinePool, now: datetime, *, quiet: bool) -> str | None:
+def _overdue(order: MachineOrder, pool: MachinePool, now: datetime, *, quiet: bool) -> str | None:
     """Why it comes no more. To register is the first thing that a machine does; the rest of its start may fail."""
     within_s = pool.limits.order_deadline_s
     if order.agent is None:
@@ -130,7 +132,7 @@ def _overdue(order: Order, pool: MachinePool, now: datetime, *, quiet: bool) -> 
     return f"its Agent {name} registered, and does not serve {late_s:.0f} s after the order"
 
 
-def _of_joined(order: Order, *, absent: bool, quiet: bool) -> Said | None:
+def _of_joined(order: MachineOrder, *, absent: bool, quiet: bool) -> Said | None:
     agent = order.agent
     if agent is None:
         return None if order.other_agent else (OrderState.RELEASING, "its Agent was deleted", False)
@@ -149,7 +151,7 @@ def _of_joined(order: Order, *, absent: bool, quiet: bool) -> Said | None:
 
 
 def _released(
-    order: Order, pool: MachinePool, listing: Listing | None, now: datetime, *, shown: Sequence[Machine]
+    order: MachineOrder, pool: MachinePool, listing: ListedMachines | None, now: datetime, *, shown: Sequence[Machine]
 ) -> list[Action]:
     """End it, and then its order; only a listing from after it was released says that it is gone."""
     if shown:
@@ -160,14 +162,16 @@ def _released(
         return []
     if order.ref is None and order.asked is not None and not _is_older(order.asked, LATE_S, listing.at):
         return []
-    return [Move(order.machine_order_id, OrderState.ENDED, "the provider does not show it any more", order.ref)]
+    return [
+        OrderTransition(order.machine_order_id, OrderState.ENDED, "the provider does not show it any more", order.ref)
+    ]
 
 
 def _is_older(at: datetime, than_s: float, now: datetime) -> bool:
     return now - at >= timedelta(seconds=than_s)
 
 
-def strays(pool: MachinePool, orders: Sequence[Order], listing: Listing | None) -> list[Action]:
+def strays(pool: MachinePool, orders: Sequence[MachineOrder], listing: ListedMachines | None) -> list[Action]:
     """Machines of this pool that no open order asked for."""
     known = {order.machine_order_id for order in orders}
     machines = listing.machines if listing else ()
@@ -183,7 +187,9 @@ def strays(pool: MachinePool, orders: Sequence[Order], listing: Listing | None) 
     ]
 
 
-def after_orders(memory: Memory, failed: Sequence[str], *, joined: bool, now: datetime) -> Memory:
+def after_orders(
+    memory: MachinePoolFailures, failed: Sequence[str], *, joined: bool, now: datetime
+) -> MachinePoolFailures:
     """What a pool remembers after orders that failed, each with its reason, or after one whose Agent serves."""
     if failed:
         number = memory.failures + 1  # those ordered together fail together
@@ -197,7 +203,9 @@ def next_end(failures: int, retry_after_s: float, now: datetime) -> datetime:
     return now + timedelta(seconds=max(BACKOFF.delay_s(failures), min(retry_after_s, MAX_RETRY_AFTER_S)))
 
 
-def after_calls(memory: Memory, error: str | None, retry_after_s: float, now: datetime) -> Memory:
+def after_calls(
+    memory: MachinePoolFailures, error: str | None, retry_after_s: float, now: datetime
+) -> MachinePoolFailures:
     """What a pool remembers after its provider was called; `error` None = all went well."""
     if error is None:
         still = memory.last_error if memory.failures else ""

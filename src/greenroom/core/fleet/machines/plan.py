@@ -21,21 +21,21 @@ from greenroom.core.fleet.machines.demand import hints_on, take_room
 from greenroom.core.fleet.machines.model import (
     COMING,
     Action,
-    Limits,
+    MachineOrder,
     MachinePlan,
     MachinePool,
-    Move,
-    Order,
+    MachinePoolLimits,
     OrderState,
+    OrderTransition,
     PlaceOrder,
     PoolReport,
     Surplus,
-    Want,
+    UnmetDemand,
     ZoneSnapshot,
 )
 from greenroom.core.launch.placement import (
     TOLERANCE,
-    AgentView,
+    PlacementAgent,
     PlacementRequest,
     place,
     serves,
@@ -53,21 +53,21 @@ MAX_PACKED: Final = 200
 class _Zone:
     """The room there is, while the plan uses it: Agents, coming machines, and new ones."""
 
-    hosts: list[AgentView]
-    unmet: list[Want] = field(default_factory=list[Want])
+    hosts: list[PlacementAgent]
+    unmet: list[UnmetDemand] = field(default_factory=list[UnmetDemand])
 
     @property
     def free(self) -> tuple[float, int]:
         return sum(host.free_cores for host in self.hosts), sum(host.free_memory for host in self.hosts)
 
-    def pack(self, want: Want) -> Want | None:
+    def pack(self, want: UnmetDemand) -> UnmetDemand | None:
         """Put as many as fit into what there is; what is left of the want."""
         for done in range(min(want.number, MAX_PACKED)):
             if not take_room(self.hosts, want.request):
                 return replace(want, number=want.number - done)
         return None
 
-    def pack_all(self, wants: Iterable[Want]) -> None:
+    def pack_all(self, wants: Iterable[UnmetDemand]) -> None:
         self.unmet = [left for want in wants if (left := self.pack(want)) is not None]
 
 
@@ -76,11 +76,11 @@ class _Pool:
     """A pool while it is planned."""
 
     pool: MachinePool
-    limits: Limits
+    limits: MachinePoolLimits
     """With the schedule applied."""
-    size: AgentView
+    size: PlacementAgent
     """An empty machine of it."""
-    orders: list[Order]
+    orders: list[MachineOrder]
     actions: list[Action] = field(default_factory=list[Action])
     placed: int = 0
     taken_back: set[str] = field(default_factory=set[str])
@@ -113,7 +113,7 @@ def plan(snapshot: ZoneSnapshot) -> MachinePlan:
         for order in mine:
             followed += of_orders.follow(order, pool, listing, snapshot.now, quiet=snapshot.quiet)
         followed += of_orders.strays(pool, mine, listing)
-        moves = {action.machine_order_id: action for action in followed if isinstance(action, Move)}
+        moves = {action.machine_order_id: action for action in followed if isinstance(action, OrderTransition)}
         left = [
             replace(order, state=moves[order.machine_order_id].to) if order.machine_order_id in moves else order
             for order in mine
@@ -133,7 +133,7 @@ def plan(snapshot: ZoneSnapshot) -> MachinePlan:
     return MachinePlan(actions, tuple(_report(pool, zone, snapshot.elsewhere) for pool in pools))
 
 
-def _made(snapshot: ZoneSnapshot, pool: MachinePool, orders: list[Order]) -> _Pool:
+def _made(snapshot: ZoneSnapshot, pool: MachinePool, orders: list[MachineOrder]) -> _Pool:
     limits = pool.limits
     hints = hints_on(limits.schedule, snapshot.now, limits.order_deadline_s)
     limits = replace(
@@ -145,12 +145,12 @@ def _made(snapshot: ZoneSnapshot, pool: MachinePool, orders: list[Order]) -> _Po
     return _Pool(pool, limits, _size(snapshot, pool, orders), orders)
 
 
-def _size(snapshot: ZoneSnapshot, pool: MachinePool, orders: Sequence[Order]) -> AgentView:
+def _size(snapshot: ZoneSnapshot, pool: MachinePool, orders: Sequence[MachineOrder]) -> PlacementAgent:
     """What a machine is counted for: as it is declared, and no more than those offer that have joined. A kernel keeps
     some memory, and a session that fits the declared size alone would have machines ordered forever.
     """
     there = [order.agent for order in orders if order.agent and order.agent.cores > 0 and order.agent.memory > 0]
-    return AgentView(
+    return PlacementAgent(
         agent_id="",
         hostname=f"a machine of pool {pool.name}",
         cores=min([pool.limits.cores * snapshot.overcommit, *(agent.cores for agent in there)]),
@@ -180,20 +180,20 @@ def _close(pool: _Pool) -> None:
     for order in pool.orders:
         if order.state is OrderState.JOINED:
             why = f"pool {pool.pool.name} is disabled, and its machines go when their last session has ended"
-            pool.actions.append(Move(order.machine_order_id, OrderState.DRAINING, why))
+            pool.actions.append(OrderTransition(order.machine_order_id, OrderState.DRAINING, why))
 
 
 # More ----------------------------------------------------------------------------------------------------------------
 
 
 def _grow(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
-    left: list[Want] = []
+    left: list[UnmetDemand] = []
     for want in zone.unmet:
         if (why_not := _unfit(pool, want.request)) is not None:
             pool.notes.append(f"{want.why}, and no machine of this pool could hold one: {why_not}")
             left.append(want)
             continue
-        rest: Want | None = want
+        rest: UnmetDemand | None = want
         while rest is not None and _add(snapshot, pool, zone, f"{want.why}, and there is no room"):
             rest = zone.pack(rest)
         if rest is not None:
@@ -233,7 +233,7 @@ def _add(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone, why: str) -> bool:
         usable = order.state is OrderState.DRAINING and order.machine_order_id not in pool.taken_back
         if usable and agent and agent.status == "running" and agent.enabled:
             pool.taken_back.add(order.machine_order_id)
-            pool.actions.append(Move(order.machine_order_id, OrderState.JOINED, f"it is taken back: {why}"))
+            pool.actions.append(OrderTransition(order.machine_order_id, OrderState.JOINED, f"it is taken back: {why}"))
             zone.hosts.append(replace(agent, draining=False))
             return True
     if pool.pool.memory.next_try is not None and snapshot.now < pool.pool.memory.next_try:
@@ -276,7 +276,7 @@ def _shrink(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
         _note_surplus(snapshot.now, order, pool, is_surplus=surplus)
 
 
-def _is_surplus(order: Order, pool: _Pool, zone: _Zone) -> bool:
+def _is_surplus(order: MachineOrder, pool: _Pool, zone: _Zone) -> bool:
     """Whether the others have room for all that is reserved on it, and for the standby; if so it is not counted any
     more.
     """
@@ -294,7 +294,7 @@ def _is_surplus(order: Order, pool: _Pool, zone: _Zone) -> bool:
     return True
 
 
-def _spread(hosts: list[AgentView], gone: AgentView) -> None:
+def _spread(hosts: list[PlacementAgent], gone: PlacementAgent) -> None:
     """Reserve on the others what is reserved on one that goes."""
     cores, memory = gone.cores_allocated, gone.memory_allocated
     for i, host in enumerate(hosts):
@@ -307,7 +307,7 @@ def _spread(hosts: list[AgentView], gone: AgentView) -> None:
         cores, memory = cores - some_cores, memory - some_memory
 
 
-def _note_surplus(now: datetime, order: Order, pool: _Pool, *, is_surplus: bool) -> None:
+def _note_surplus(now: datetime, order: MachineOrder, pool: _Pool, *, is_surplus: bool) -> None:
     since = order.surplus_since
     if not is_surplus:
         if since is not None:
@@ -316,7 +316,7 @@ def _note_surplus(now: datetime, order: Order, pool: _Pool, *, is_surplus: bool)
         pool.actions.append(Surplus(order.machine_order_id, now))
     elif now - since >= timedelta(seconds=pool.limits.idle_s):
         why = f"the other machines had room for all its sessions for {math.floor((now - since).total_seconds())} s"
-        pool.actions.append(Move(order.machine_order_id, OrderState.DRAINING, why))
+        pool.actions.append(OrderTransition(order.machine_order_id, OrderState.DRAINING, why))
 
 
 # What is said of it ---------------------------------------------------------------------------------------------------

@@ -24,20 +24,20 @@ from greenroom.core.fleet.machines.model import (
     Ask,
     EndMachine,
     Found,
-    Limits,
-    Listing,
+    ListedMachines,
+    MachineOrder,
     MachinePlan,
-    Move,
-    Order,
+    MachinePoolLimits,
     OrderState,
+    OrderTransition,
     PlaceOrder,
     Surplus,
-    Want,
+    UnmetDemand,
     ZoneSnapshot,
 )
 from greenroom.core.fleet.machines.plan import plan
 from greenroom.core.fleet.machines.provider import machine_name, name_prefix, ours
-from greenroom.core.launch.placement import AgentView, Strategy, place
+from greenroom.core.launch.placement import PlacementAgent, Strategy, place
 from greenroom.machine_providers.contract import JoinParts, NewMachine, ProviderError, Shown
 from greenroom.machine_providers.simulated import SimulatedCloud, SimulatedProvider
 
@@ -80,12 +80,12 @@ class Day:
 
     seed: int
     peak: float
-    limits: Limits
+    limits: MachinePoolLimits
     errors: int = 0
     broken: int = 0
     boot_s: float = 180.0
     strategy: Strategy = "Least Load"
-    orders: dict[str, Order] = field(default_factory=dict[str, Order])
+    orders: dict[str, MachineOrder] = field(default_factory=dict[str, MachineOrder])
     hosts: dict[str, Host] = field(default_factory=dict[str, Host])
     """By the provider's name."""
     not_ended: Counter[str] = field(default_factory=Counter[str])
@@ -148,10 +148,10 @@ class Day:
     def at(self, now_s: float) -> datetime:
         return NOW.replace(hour=0) + timedelta(seconds=now_s)
 
-    def view(self, host: Host, now_s: float) -> AgentView:
+    def view(self, host: Host, now_s: float) -> PlacementAgent:
         order = self.orders[host.order_id]
         live = len(host.ends)
-        return AgentView(
+        return PlacementAgent(
             agent_id=host.ref,
             hostname=host.ref,
             status="running" if host.serves and now_s >= host.joins_s + 15 else "pending",
@@ -163,7 +163,7 @@ class Day:
             sessions=live,
         )
 
-    def agents(self, now_s: float) -> dict[str, AgentView]:
+    def agents(self, now_s: float) -> dict[str, PlacementAgent]:
         """Of machines whose Agent has registered and was not removed."""
         there = {OrderState.ORDERED, OrderState.CREATED, OrderState.JOINED, OrderState.DRAINING}
         return {
@@ -190,19 +190,19 @@ class Day:
             zone_name="eu",
             overcommit=1.0,
             agents=tuple(agents.values()),
-            wants=(Want(DESKTOP, number, f"{number} people wait"),) if number else (),
+            wants=(UnmetDemand(DESKTOP, number, f"{number} people wait"),) if number else (),
             pools=(self.pool,),
             orders=orders,
             listings=self._listed(now_s),
         )
 
-    def _listed(self, now_s: float) -> dict[str, Listing]:
+    def _listed(self, now_s: float) -> dict[str, ListedMachines]:
         try:
             shown = done(self.provider.list(name_prefix(INSTALLATION, POOL_ID)))
         except ProviderError:
             return {}
         pairs = [(machine.ref, machine.name) for machine in shown]
-        return {POOL_ID: Listing(self.at(now_s), ours(INSTALLATION, POOL_ID, pairs))}
+        return {POOL_ID: ListedMachines(self.at(now_s), ours(INSTALLATION, POOL_ID, pairs))}
 
     # What is done ------------------------------------------------------------------------------------------------
 
@@ -215,7 +215,7 @@ class Day:
                     assert action.reason
                     deadline = now + timedelta(seconds=self.limits.order_deadline_s)
                     order_id = str(uuid.UUID(int=self.placed))
-                    self.orders[order_id] = Order(
+                    self.orders[order_id] = MachineOrder(
                         machine_order_id=order_id,
                         machine_pool_id=POOL_ID,
                         state=OrderState.ORDERED,
@@ -225,14 +225,17 @@ class Day:
                     )
                 case Ask():
                     self._create(action.machine_order_id, now)
-                case Move():
+                case OrderTransition():
                     self._move(action, now)
                 case EndMachine():
                     self._end(action, now)
                 case Found():
                     order = self.orders[action.machine_order_id]
                     if order.state is OrderState.ENDED:
-                        self._move(Move(action.machine_order_id, OrderState.RELEASING, action.reason, action.ref), now)
+                        self._move(
+                            OrderTransition(action.machine_order_id, OrderState.RELEASING, action.reason, action.ref),
+                            now,
+                        )
                 case Surplus():
                     order = self.orders[action.machine_order_id]
                     self.orders[order.machine_order_id] = replace(order, surplus_since=action.since)
@@ -244,7 +247,7 @@ class Day:
         memory = core_orders.after_orders(self.pool.memory, failed, joined=joined, now=now)
         self.pool = replace(self.pool, memory=memory)
 
-    def _move(self, move: Move, now: datetime) -> None:
+    def _move(self, move: OrderTransition, now: datetime) -> None:
         order = self.orders[move.machine_order_id]
         assert move.to in EDGES[order.state]
         if move.to is OrderState.RELEASING:
@@ -262,11 +265,11 @@ class Day:
             ref = done(self.provider.create(machine))
         except ProviderError as error:
             if error.refused:
-                self._move(Move(order_id, OrderState.ENDED, "refused", failed=True), now)
+                self._move(OrderTransition(order_id, OrderState.ENDED, "refused", failed=True), now)
                 memory = core_orders.after_orders(self.pool.memory, ["refused"], joined=False, now=now)
                 self.pool = replace(self.pool, memory=memory)
             return
-        self._move(Move(order_id, OrderState.CREATED, "made", ref), now)
+        self._move(OrderTransition(order_id, OrderState.CREATED, "made", ref), now)
 
     def _end(self, action: EndMachine, now: datetime) -> None:
         order_id = action.machine_order_id

@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 from tests.unit.machines import DESKTOP, agent, ago
 from tests.unit.properties import for_all
 
-from greenroom.core.fleet.machines.demand import Waiting, counted, take_room
-from greenroom.core.launch.placement import AgentView
+from greenroom.core.fleet.machines.demand import WaitingUser, counted, take_room
+from greenroom.core.launch.placement import PlacementAgent
 
 ZONES = ("eu", "us", "asia")
 
 
-def waiting(name: str, *zones: str, since_s: float = 5.0, cores: float = 1.0) -> Waiting:
+def waiting(name: str, *zones: str, since_s: float = 5.0, cores: float = 1.0) -> WaitingUser:
     request = replace(DESKTOP, cores=cores)
-    return Waiting(user_id=name, image_id="desktop", request=request, since=ago(since_s), zone_ids=zones)
+    return WaitingUser(user_id=name, image_id="desktop", request=request, since=ago(since_s), zone_ids=zones)
 
 
-def machines(number: int) -> list[AgentView]:
+def machines(number: int) -> list[PlacementAgent]:
     """Empty ones; each holds 8 sessions of a core."""
     return [agent(f"m{i}") for i in range(number)]
 
@@ -41,7 +41,9 @@ ADA, BEN = waiting("ada", "eu", "us", since_s=9), waiting("ben", "us", "eu", sin
         ({}, ["eu", "us"]),
     ],
 )
-def test_they_count_where_a_machine_may_come_for_them_first(supply: dict[str, list[AgentView]], expected: list[str]):
+def test_they_count_where_a_machine_may_come_for_them_first(
+    supply: dict[str, list[PlacementAgent]], expected: list[str]
+):
     assert list(counted([BEN, ADA], supply).values()) == expected
 
 
@@ -81,7 +83,7 @@ SUPPLY = st.dictionaries(st.sampled_from(ZONES), st.integers(0, 2).map(machines)
     ],
 )
 def test_each_counts_once_and_later_only_where_those_before_are_full(
-    subject: Any, people: list[Waiting], supply: Mapping[str, Sequence[AgentView]], chance: random.Random
+    subject: Any, people: list[WaitingUser], supply: Mapping[str, Sequence[PlacementAgent]], chance: random.Random
 ):
     found = subject(people, supply)
     assert set(found) == set(people)

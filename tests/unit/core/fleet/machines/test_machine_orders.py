@@ -15,16 +15,16 @@ from greenroom.core.fleet.machines.model import (
     Ask,
     EndMachine,
     Found,
-    Listing,
+    ListedMachines,
     Machine,
+    MachineOrder,
     MachinePool,
-    Memory,
-    Move,
-    Order,
+    MachinePoolFailures,
     OrderState,
+    OrderTransition,
 )
 
-NOTHING = Listing(NOW, ())
+NOTHING = ListedMachines(NOW, ())
 CLOSED = replace(POOL, closed=True)
 UNASKED = order("o")
 ASKED = order("o", asked=ago(60))
@@ -33,19 +33,19 @@ RELEASING = order("o", "releasing", asked=ago(1000), ref="r")
 EMPTY = agent("a")
 
 
-def shows(*refs: str) -> Listing:
-    return Listing(NOW, tuple(Machine(ref, "o") for ref in refs))
+def shows(*refs: str) -> ListedMachines:
+    return ListedMachines(NOW, tuple(Machine(ref, "o") for ref in refs))
 
 
 def follow(
-    one: Order, listing: Listing | None = NOTHING, pool: MachinePool = POOL, *, quiet: bool = False
+    one: MachineOrder, listing: ListedMachines | None = NOTHING, pool: MachinePool = POOL, *, quiet: bool = False
 ) -> list[Action]:
     return core.follow(one, pool, listing, NOW, quiet=quiet)
 
 
 def moved(*arguments: object, **options: object) -> tuple[str, str, bool] | None:
     """The state that follows, why, and whether that is a failure."""
-    moves = [action for action in follow(*arguments, **options) if isinstance(action, Move)]  # type: ignore[arg-type]
+    moves = [action for action in follow(*arguments, **options) if isinstance(action, OrderTransition)]  # type: ignore[arg-type]
     return (str(moves[0].to), moves[0].reason, moves[0].failed) if moves else None
 
 
@@ -53,14 +53,14 @@ def test_a_machine_is_asked_for_once_and_only_after_a_look_at_what_there_is():
     assert follow(UNASKED) == [Ask("o", "p")]
     assert follow(UNASKED, None) == []
     assert follow(ASKED) == []
-    later = replace(POOL, memory=Memory(failures=1, next_try=NOW + timedelta(seconds=1)))
+    later = replace(POOL, memory=MachinePoolFailures(failures=1, next_try=NOW + timedelta(seconds=1)))
     assert follow(UNASKED, pool=later) == []
-    assert follow(UNASKED, pool=replace(POOL, memory=Memory(failures=1, next_try=NOW))) == [Ask("o", "p")]
+    assert follow(UNASKED, pool=replace(POOL, memory=MachinePoolFailures(failures=1, next_try=NOW))) == [Ask("o", "p")]
 
 
 def test_a_machine_that_is_shown_is_that_of_the_order():
     assert follow(ASKED, shows("r")) == [
-        Move("o", OrderState.CREATED, "the provider shows it as r", "r"),
+        OrderTransition("o", OrderState.CREATED, "the provider shows it as r", "r"),
     ]
 
 
@@ -73,7 +73,7 @@ def test_of_two_machines_of_one_order_one_ends():
 def test_of_two_machines_none_ends_once_an_agent_is_on_one_of_them_until_both_go(state: str):
     status = "pending" if state in ("ordered", "created") else "running"
     one = joined(replace(EMPTY, status=status), live=1 if state in ("joined", "draining") else 0, state=state)
-    both = Listing(NOW, (Machine("q", "o-a"), Machine("r-a", "o-a")))
+    both = ListedMachines(NOW, (Machine("q", "o-a"), Machine("r-a", "o-a")))
     assert follow(one, both)[0] == Found(
         "o-a", "p", "q", "another machine has its name as well, and on which of them the Agent runs is not known"
     )
@@ -82,7 +82,7 @@ def test_of_two_machines_none_ends_once_an_agent_is_on_one_of_them_until_both_go
 
 
 @pytest.mark.parametrize("one", [ASKED, CREATED])
-def test_an_agent_that_joined_makes_it_joined_even_when_late(one: Order):
+def test_an_agent_that_joined_makes_it_joined_even_when_late(one: MachineOrder):
     late = replace(one, agent=EMPTY, deadline=ago(1))
     assert moved(late) == ("joined", "its Agent joined as a", False)
 
@@ -102,7 +102,9 @@ def test_an_agent_that_registers_has_not_joined_until_it_serves():
     assert moved(replace(PENDING, deadline=ago(179)), shows("r")) is None
     late = replace(PENDING, deadline=ago(180))
     reason = "its Agent a registered, and does not serve 1080 s after the order"
-    assert follow(late, shows("r")) == [Move("o", OrderState.RELEASING, reason, "r", failed=True, agent_id="a")]
+    assert follow(late, shows("r")) == [
+        OrderTransition("o", OrderState.RELEASING, reason, "r", failed=True, agent_id="a")
+    ]
     assert moved(late, shows("r"), quiet=True) is None
     disabled = replace(late, agent=replace(EMPTY, status="pending", enabled=False))
     assert moved(disabled, shows("r")) == (
@@ -158,7 +160,7 @@ def test_a_machine_is_released_when_its_agent_is_gone():
     missing = joined(replace(EMPTY, status="missing"))
     assert moved(missing) == ("releasing", "its Agent a is missing, and the provider does not show it", False)
     assert moved(missing, quiet=True) is None
-    assert moved(missing, Listing(NOW, (Machine("r-a", "o-a"),))) is None
+    assert moved(missing, ListedMachines(NOW, (Machine("r-a", "o-a"),))) is None
     assert moved(joined(EMPTY)) is None
 
 
@@ -183,8 +185,8 @@ def test_an_administrator_who_takes_an_agent_out_gives_its_machine_back(out: dic
 def test_a_released_machine_is_ended_until_it_is_shown_no_more():
     assert follow(RELEASING, shows("r")) == [EndMachine("o", "p", "r")]
     assert follow(RELEASING, None) == []
-    assert follow(RELEASING, Listing(RELEASING.changed, ())) == []
-    assert follow(RELEASING) == [Move("o", OrderState.ENDED, "the provider does not show it any more", "r")]
+    assert follow(RELEASING, ListedMachines(RELEASING.changed, ())) == []
+    assert follow(RELEASING) == [OrderTransition("o", OrderState.ENDED, "the provider does not show it any more", "r")]
 
 
 def test_a_machine_that_could_not_be_ended_is_tried_again_later():
@@ -231,22 +233,24 @@ def test_every_move_is_an_edge():
         for listing in (None, NOTHING, shows("r")):
             for pool in (POOL, CLOSED):
                 for action in follow(one, listing, pool):
-                    assert not isinstance(action, Move) or action.to in EDGES[one.state]
+                    assert not isinstance(action, OrderTransition) or action.to in EDGES[one.state]
 
 
 def test_the_pause_after_failed_orders_grows_and_is_forgotten_when_one_joins():
-    first = core.after_orders(Memory(), ["it hangs", "it burns"], joined=False, now=NOW)
-    assert first == Memory(failures=1, next_try=NOW + timedelta(seconds=7.5 * 2), last_error="it burns")
+    first = core.after_orders(MachinePoolFailures(), ["it hangs", "it burns"], joined=False, now=NOW)
+    assert first == MachinePoolFailures(failures=1, next_try=NOW + timedelta(seconds=7.5 * 2), last_error="it burns")
     second = core.after_orders(first, ["it burns"], joined=True, now=NOW)
     assert second.next_try == NOW + timedelta(seconds=30)
     assert core.after_orders(second, [], joined=False, now=NOW) == second
-    assert core.after_orders(second, [], joined=True, now=NOW) == Memory(last_error="it burns")
+    assert core.after_orders(second, [], joined=True, now=NOW) == MachinePoolFailures(last_error="it burns")
 
 
 def test_a_provider_that_fails_is_called_later_and_at_the_earliest_when_it_said():
-    first = core.after_calls(Memory(), "away", 0.0, NOW)
-    assert first == Memory(call_failures=1, next_call=NOW + timedelta(seconds=15), last_error="away")
+    first = core.after_calls(MachinePoolFailures(), "away", 0.0, NOW)
+    assert first == MachinePoolFailures(call_failures=1, next_call=NOW + timedelta(seconds=15), last_error="away")
     assert core.after_calls(first, "busy", 100.0, NOW).next_call == NOW + timedelta(seconds=100)
     assert core.after_calls(first, "busy", 1e9, NOW).next_call == NOW + timedelta(seconds=3600)
-    assert core.after_calls(first, None, 0.0, NOW) == Memory()
-    assert core.after_calls(replace(first, failures=1), None, 0.0, NOW) == Memory(failures=1, last_error="away")
+    assert core.after_calls(first, None, 0.0, NOW) == MachinePoolFailures()
+    assert core.after_calls(replace(first, failures=1), None, 0.0, NOW) == MachinePoolFailures(
+        failures=1, last_error="away"
+    )

@@ -8,7 +8,15 @@ from datetime import timedelta
 from tests.unit.machines import DESKTOP, GB, NOW, POOL, agent, ago, joined, order, pool, want, zone
 
 from greenroom.core.fleet.machines.demand import Hint
-from greenroom.core.fleet.machines.model import MachinePlan, Memory, Move, OrderState, PlaceOrder, Surplus, ZoneSnapshot
+from greenroom.core.fleet.machines.model import (
+    MachinePlan,
+    MachinePoolFailures,
+    OrderState,
+    OrderTransition,
+    PlaceOrder,
+    Surplus,
+    ZoneSnapshot,
+)
 from greenroom.core.fleet.machines.plan import MAX_AT_ONCE, plan
 
 
@@ -85,7 +93,7 @@ def test_no_more_than_allowed_are_ordered_and_those_being_released_count():
 
 
 def test_after_failures_nothing_is_ordered_before_the_next_try():
-    memory = Memory(failures=2, next_try=NOW + timedelta(seconds=30))
+    memory = MachinePoolFailures(failures=2, next_try=NOW + timedelta(seconds=30))
     waits = zone(wants=(want(1),), pools=(replace(POOL, memory=memory),))
     assert orders_of(waits) == []
     assert "after 2 failures in a row the next is ordered at 09:00:30 UTC" in sentence_of(waits)
@@ -215,4 +223,4 @@ def test_a_want_that_another_pool_met_orders_nothing_more():
     made = plan(zone(wants=(want(3),), pools=(second, first)))
     assert [placed.machine_pool_id for placed in made.orders] == ["p"]
     assert isinstance(made.actions[0], PlaceOrder)
-    assert not any(isinstance(action, Move) for action in made.actions)
+    assert not any(isinstance(action, OrderTransition) for action in made.actions)

@@ -15,15 +15,15 @@ from greenroom.core.fleet.machines.model import (
     EDGES,
     Ask,
     EndMachine,
-    Limits,
-    Listing,
+    ListedMachines,
     Machine,
+    MachineOrder,
     MachinePlan,
     MachinePool,
-    Memory,
-    Move,
-    Order,
+    MachinePoolFailures,
+    MachinePoolLimits,
     OrderState,
+    OrderTransition,
     Surplus,
     ZoneSnapshot,
 )
@@ -37,7 +37,7 @@ maybe = times | st.none()
 
 
 @st.composite
-def orders(draw: st.DrawFn, name: str) -> Order:
+def orders(draw: st.DrawFn, name: str) -> MachineOrder:
     live, others = draw(st.integers(0, 4)), draw(st.integers(0, 1))
     there = draw(st.booleans())
     view = agent(
@@ -69,27 +69,27 @@ def orders(draw: st.DrawFn, name: str) -> Order:
 @st.composite
 def pools(draw: st.DrawFn, name: str) -> MachinePool:
     most = draw(st.integers(0, MOST_ORDERS + 2))
-    limits: Limits = replace(
+    limits: MachinePoolLimits = replace(
         LIMITS,
         min_machines=draw(st.integers(0, most)),
         max_machines=most,
         standby_cores=draw(st.sampled_from([0.0, 3.0, 20.0])),
         standby_memory=draw(st.sampled_from([0, 10 * GB])),
     )
-    memory = Memory(failures=draw(st.integers(0, 2)), next_try=draw(maybe))
+    memory = MachinePoolFailures(failures=draw(st.integers(0, 2)), next_try=draw(maybe))
     return replace(POOL, machine_pool_id=name, name=name, limits=limits, closed=draw(st.booleans()), memory=memory)
 
 
 @st.composite
 def zones(draw: st.DrawFn) -> ZoneSnapshot:
     there = [draw(orders(f"o{number}")) for number in range(draw(st.integers(0, MOST_ORDERS)))]
-    listings: dict[str, Listing] = {}
+    listings: dict[str, ListedMachines] = {}
     for name in POOLS:
         if draw(st.booleans()):
             known = [one.machine_order_id for one in there if one.machine_pool_id == name]
             shown = draw(st.lists(st.sampled_from([*known, "unknown"]), max_size=6))
             machines = tuple(Machine(f"{'rst'[i % 3]}-{order_id}", order_id) for i, order_id in enumerate(shown))
-            listings[name] = Listing(draw(times), machines)
+            listings[name] = ListedMachines(draw(times), machines)
     large = replace(DESKTOP, cores=9.0)
     return zone(
         *there,
@@ -142,7 +142,9 @@ def test_no_plan_takes_a_machine_from_a_session_or_has_more_than_are_allowed(sub
         assert all(one.reason for one in placed)
         asked = any(isinstance(a, Ask) and a.machine_pool_id == pool.machine_pool_id for a in made.actions)
         surplus = [
-            one for one in mine if "had room" in (moves.get(one.machine_order_id) or Move("", one.state, "")).reason
+            one
+            for one in mine
+            if "had room" in (moves.get(one.machine_order_id) or OrderTransition("", one.state, "")).reason
         ]
         assert not (placed and surplus), "none drains for being surplus while another is ordered"
         if pool.closed:
@@ -151,9 +153,9 @@ def test_no_plan_takes_a_machine_from_a_session_or_has_more_than_are_allowed(sub
             assert all(_after(one, made).state is not OrderState.JOINED for one in mine if one.state in COMING)
 
 
-def _after(one: Order, made: MachinePlan) -> Order:
+def _after(one: MachineOrder, made: MachinePlan) -> MachineOrder:
     for action in made.actions:
-        if isinstance(action, Move) and action.machine_order_id == one.machine_order_id:
+        if isinstance(action, OrderTransition) and action.machine_order_id == one.machine_order_id:
             view = one.agent
             if view and action.to in (OrderState.JOINED, OrderState.DRAINING):
                 view = replace(view, draining=action.to is OrderState.DRAINING)

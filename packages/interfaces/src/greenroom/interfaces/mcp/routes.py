@@ -18,7 +18,7 @@ from greenroom.core.errors import Forbidden
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class McpCaller:
     """The caller. `lease_id` is that of the token that was shown; None = an API key was."""
 
     lease_id: str | None
@@ -29,7 +29,7 @@ class ShowsKeyOrToken(Declared):
 
     codes = ()
 
-    async def __call__(self, request: Request) -> Asker:
+    async def __call__(self, request: Request) -> McpCaller:
         """Authenticate the caller.
 
         Raises:
@@ -40,14 +40,14 @@ class ShowsKeyOrToken(Declared):
             raise Forbidden(reason, reason="cross-site")
         token = bearer_token(request)
         if token is not None:
-            return Asker((await lease_of_token(request, token)).lease_id)
+            return McpCaller((await lease_of_token(request, token)).lease_id)
         key_id, secret = basic_credentials(request.headers.get("authorization", ""))
         request.state.caller = await key_caller(request, key_id, secret)
-        return Asker(None)
+        return McpCaller(None)
 
 
 def shows_key_or_token() -> Any:
-    """Dependency of `/mcp`; gives the `Asker`."""
+    """Dependency of `/mcp`; gives the `McpCaller`."""
     return Depends(ShowsKeyOrToken())
 
 
@@ -55,7 +55,7 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.post(MCP_PATH)
-async def mcp(request: Request, asker: Annotated[Asker, shows_key_or_token()]) -> Response:
+async def mcp(request: Request, asker: Annotated[McpCaller, shows_key_or_token()]) -> Response:
     """One message of a client. The protocol's library is imported by the first: it takes a second, and 20 MB."""
     await request.body()  # within its limit, before anything is begun
     server = await asyncio.to_thread(importlib.import_module, "greenroom.interfaces.mcp.server")

@@ -26,8 +26,8 @@ from starlette.types import Message, Receive, Scope, Send
 from greenroom.api.bodies import Json
 from greenroom.api.hardening import MAX_BODY_BYTES
 from greenroom.core.errors import GreenroomError, Invalid
-from greenroom.interfaces.mcp.routes import Asker
-from greenroom.interfaces.mcp.tool import Asked, Shown, Tool, answer_to, as_base64
+from greenroom.interfaces.mcp.routes import McpCaller
+from greenroom.interfaces.mcp.tool import Tool, ToolRequest, ToolResult, answer_to, as_base64
 from greenroom.interfaces.mcp.tools import LEASES, screen_of, tools_for
 
 log = structlog.get_logger(__name__)
@@ -55,7 +55,7 @@ T = TypeVar("T")
 class Exchange(Response):
     """Answers one HTTP request by the protocol."""
 
-    def __init__(self, request: Request, asker: Asker) -> None:
+    def __init__(self, request: Request, asker: McpCaller) -> None:
         super().__init__()
         self._request = request
         self._offer = _Offer(request, asker)
@@ -79,7 +79,7 @@ async def answered(server: Server[Any], body: bytes, scope: Scope, receive: Rece
 class _Offer:
     """What one caller is offered."""
 
-    def __init__(self, request: Request, asker: Asker) -> None:
+    def __init__(self, request: Request, asker: McpCaller) -> None:
         self._request = request
         self._lease_id = asker.lease_id
         self._tools = tools_for(asker.lease_id)
@@ -116,7 +116,7 @@ class _Offer:
 
     async def _list_resources(self, _: Context, __: Page) -> types.ListResourcesResult:
         if self._lease_id is not None:
-            own = Asked(method="GET", path=f"/leases/{self._lease_id}")
+            own = ToolRequest(method="GET", path=f"/leases/{self._lease_id}")
             return types.ListResourcesResult(resources=[_screen((await self._read(own, SCREEN)).json())])
         leases = (await self._read(LEASES, SCREEN)).json()
         return types.ListResourcesResult(resources=[_screen(lease) for lease in leases])
@@ -137,7 +137,7 @@ class _Offer:
         blob = types.BlobResourceContents(uri=params.uri, mime_type=PNG, blob=as_base64(answer.content))
         return types.ReadResourceResult(contents=[blob])
 
-    async def _read(self, asked: Asked, uri: str) -> httpx.Response:
+    async def _read(self, asked: ToolRequest, uri: str) -> httpx.Response:
         """Raises MCPError: it was refused, with the sentence of the refusal."""
         answer = await answer_to(self._request, asked)
         if _is_problem(answer):
@@ -178,7 +178,7 @@ def _refused(code: str, sentence: str) -> types.CallToolResult:
     return types.CallToolResult(content=[types.TextContent(text=sentence)], structured_content=refusal, is_error=True)
 
 
-def _result(shown: Shown) -> types.CallToolResult:
+def _result(shown: ToolResult) -> types.CallToolResult:
     content: list[types.ContentBlock] = [types.TextContent(text=shown.text)] if shown.text else []
     content += [types.ImageContent(data=png, mime_type=PNG) for png in shown.pictures]
     return types.CallToolResult(content=content, structured_content=shown.structured)

@@ -22,7 +22,7 @@ _PASSED_ON: Final = ("authorization", "host", "x-greenroom-zone")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ToolRequest:
     """A request to a route; `path` is below `/api/v1`."""
 
     method: str
@@ -36,7 +36,7 @@ class Asked:
 _under_way: Final[set[asyncio.Task[httpx.Response]]] = set()
 
 
-async def answer_to(request: Request, asked: Asked) -> httpx.Response:
+async def answer_to(request: Request, asked: ToolRequest) -> httpx.Response:
     """The whole answer that a client with the credential of `request` would get.
 
     Who is cancelled meanwhile is to the route a client that goes away: it ends what it began as it does for any other.
@@ -52,7 +52,7 @@ async def answer_to(request: Request, asked: Asked) -> httpx.Response:
         gone.set()
 
 
-async def _answer(request: Request, asked: Asked, gone: asyncio.Event) -> httpx.Response:
+async def _answer(request: Request, asked: ToolRequest, gone: asyncio.Event) -> httpx.Response:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         is_read = False
 
@@ -85,7 +85,7 @@ LEASE_ID: Final = "lease_id"
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ToolResult:
     """What a caller is shown: a sentence or JSON, the same as an object, and pictures (PNG in base64)."""
 
     text: str = ""
@@ -100,11 +100,11 @@ class Tool:
     name: str
     title: str
     description: str
-    request: Callable[[str, Json], Asked]
-    shown: Callable[[httpx.Response], Shown]
+    request: Callable[[str, Json], ToolRequest]
+    shown: Callable[[httpx.Response], ToolResult]
     arguments: Mapping[str, Any] = field(default_factory=lambda: {"properties": {}})
     answers: Mapping[str, Any] | None = None
-    """The JSON Schema of `Shown.structured`; None = a call shows no object."""
+    """The JSON Schema of `ToolResult.structured`; None = a call shows no object."""
     of_lease: bool = True
     reads: bool = False
     destroys: bool = False
@@ -121,7 +121,7 @@ class Tool:
         schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
         return schema | rest
 
-    def asked(self, given: Json, own_lease_id: str | None) -> Asked:
+    def asked(self, given: Json, own_lease_id: str | None) -> ToolRequest:
         """The request of a call. `own_lease_id` is the lease of the caller's token.
 
         Raises:
@@ -155,9 +155,9 @@ def schema_of(body: type[object], **defaults: object) -> Json:
     return schema
 
 
-def as_json(answer: httpx.Response) -> Shown:
+def as_json(answer: httpx.Response) -> ToolResult:
     """The JSON object of a route."""
-    return Shown(answer.text, answer.json())
+    return ToolResult(answer.text, answer.json())
 
 
 def as_base64(content: bytes) -> str:

@@ -19,7 +19,7 @@ from greenroom.api.lease.schemas import LeaseCreate, LeaseExtension, LeaseGrante
 from greenroom.core.actions import computer
 from greenroom.core.actions.dialects import VERBS
 from greenroom.core.errors import Invalid
-from greenroom.interfaces.mcp.tool import Asked, Shown, Tool, as_base64, as_json, schema_of
+from greenroom.interfaces.mcp.tool import Tool, ToolRequest, ToolResult, as_base64, as_json, schema_of
 
 MOST_READ_BYTES: Final = 1 << 20
 READ_BYTES: Final = 1 << 16
@@ -50,19 +50,19 @@ def _file(lease_id: str, path: object) -> str:
     return f"/leases/{lease_id}/files/{'/'.join(parts)}"
 
 
-def _run(lease_id: str, given: Json) -> Asked:
-    return Asked(method="POST", path=f"/leases/{lease_id}/exec", json=given)
+def _run(lease_id: str, given: Json) -> ToolRequest:
+    return ToolRequest(method="POST", path=f"/leases/{lease_id}/exec", json=given)
 
 
-def _read(lease_id: str, given: Json) -> Asked:
+def _read(lease_id: str, given: Json) -> ToolRequest:
     offset, size = given.get("offset", 0), given.get("size_bytes", READ_BYTES)
     if not (isinstance(offset, int) and offset >= 0 and isinstance(size, int) and 0 < size <= MOST_READ_BYTES):
         raise Invalid(f"`offset` is a number of bytes from 0 on, `size_bytes` one from 1 to {MOST_READ_BYTES}.")
     part = {"Range": f"bytes={offset}-{offset + size - 1}"}
-    return Asked(method="GET", path=_file(lease_id, given["path"]), headers=part)
+    return ToolRequest(method="GET", path=_file(lease_id, given["path"]), headers=part)
 
 
-def _content(answer: httpx.Response) -> Shown:
+def _content(answer: httpx.Response) -> ToolResult:
     """A part of a file as text where it is UTF-8, and where the next one begins; or a folder's listing."""
     if answer.headers.get("content-type", "").startswith("application/json"):
         return as_json(answer)
@@ -79,10 +79,10 @@ def _content(answer: httpx.Response) -> Shown:
         text, encoding, used = as_base64(data), "base64", len(data)
     following = None if is_last else offset + used
     shown = {"encoding": encoding, "content": text, "offset": offset, "next_offset": following, "size_bytes": size}
-    return Shown(text, shown)
+    return ToolResult(text, shown)
 
 
-def _write(lease_id: str, given: Json) -> Asked:
+def _write(lease_id: str, given: Json) -> ToolRequest:
     text, encoding = given["content"], given.get("encoding", "utf-8")
     if not isinstance(text, str) or encoding not in ("utf-8", "base64"):
         raise Invalid("`content` is a text, `encoding` utf-8 or base64.")
@@ -90,16 +90,16 @@ def _write(lease_id: str, given: Json) -> Asked:
         content = text.encode() if encoding == "utf-8" else base64.b64decode(text, validate=True)
     except (UnicodeEncodeError, binascii.Error) as error:
         raise Invalid(f"`content` is not {encoding}: {error}.") from error
-    return Asked(method="PUT", path=_file(lease_id, given["path"]), content=content)
+    return ToolRequest(method="PUT", path=_file(lease_id, given["path"]), content=content)
 
 
-def _list(lease_id: str, given: Json) -> Asked:
-    return Asked(method="GET", path=_file(lease_id, given.get("path", "")), query={"list": ""})
+def _list(lease_id: str, given: Json) -> ToolRequest:
+    return ToolRequest(method="GET", path=_file(lease_id, given.get("path", "")), query={"list": ""})
 
 
-def _elements(lease_id: str, given: Json) -> Asked:
+def _elements(lease_id: str, given: Json) -> ToolRequest:
     asked = {"max": ELEMENTS} | {name: value for name, value in given.items() if value is not False}
-    return Asked(method="GET", path=f"/leases/{lease_id}/tree", query=asked)
+    return ToolRequest(method="GET", path=f"/leases/{lease_id}/tree", query=asked)
 
 
 def _exec_arguments() -> Json:
@@ -201,25 +201,25 @@ class _Leases(View):
     leases: list[LeaseView]
 
 
-def _leases(answer: httpx.Response) -> Shown:
+def _leases(answer: httpx.Response) -> ToolResult:
     listed = {"leases": answer.json()}
-    return Shown(json.dumps(listed, ensure_ascii=False), listed)
+    return ToolResult(json.dumps(listed, ensure_ascii=False), listed)
 
 
-def _released(_: httpx.Response) -> Shown:
-    return Shown("The lease has ended; its session is destroyed.", {"released": True})
+def _released(_: httpx.Response) -> ToolResult:
+    return ToolResult("The lease has ended; its session is destroyed.", {"released": True})
 
 
-def screen_of(lease_id: str, query: Json | None = None) -> Asked:
+def screen_of(lease_id: str, query: Json | None = None) -> ToolRequest:
     """The request for the screen of a lease."""
-    return Asked(method="GET", path=f"/leases/{lease_id}/screenshot", query=query)
+    return ToolRequest(method="GET", path=f"/leases/{lease_id}/screenshot", query=query)
 
 
-def _picture(answer: httpx.Response) -> Shown:
-    return Shown(pictures=(as_base64(answer.content),))
+def _picture(answer: httpx.Response) -> ToolResult:
+    return ToolResult(pictures=(as_base64(answer.content),))
 
 
-def _done(answer: httpx.Response) -> Shown:
+def _done(answer: httpx.Response) -> ToolResult:
     """What became of actions; their pictures as pictures, in the order in which they were taken."""
     said = answer.json()
     parts = [*said["results"], said]
@@ -227,7 +227,7 @@ def _done(answer: httpx.Response) -> Shown:
     results = {
         "results": [{name: value for name, value in one.items() if value is not None} for one in said["results"]]
     }
-    return Shown(json.dumps(results, ensure_ascii=False), results, pictures)
+    return ToolResult(json.dumps(results, ensure_ascii=False), results, pictures)
 
 
 def _actions() -> Json:
@@ -262,7 +262,7 @@ def _usage(verb: Any) -> str:
     return f"{verb.__struct_config__.tag}({', '.join(given)})"
 
 
-LEASES: Final = Asked(method="GET", path="/leases", query={"limit": LISTED})
+LEASES: Final = ToolRequest(method="GET", path="/leases", query={"limit": LISTED})
 
 TOOLS: Final = (
     Tool(
@@ -272,7 +272,7 @@ TOOLS: Final = (
             "Get a desktop, browser or application of your own, until a deadline. The answer has the lease_id that the"
             " other tools need, and addresses for browsers' DevTools, WebDriver and people. Release it when done."
         ),
-        request=lambda _, given: Asked(method="POST", path="/leases", json={"wait_s": WAIT_S, **given}),
+        request=lambda _, given: ToolRequest(method="POST", path="/leases", json={"wait_s": WAIT_S, **given}),
         shown=as_json,
         arguments=schema_of(LeaseCreate, wait_s=WAIT_S),
         answers=schema_of(LeaseGranted),
@@ -282,7 +282,7 @@ TOOLS: Final = (
         name="list_leases",
         title="List leases",
         description=f"The newest {LISTED} leases that the caller may see, and how their sessions are.",
-        request=lambda _, given: Asked(method="GET", path="/leases", query={"limit": LISTED, **given}),
+        request=lambda _, given: ToolRequest(method="GET", path="/leases", query={"limit": LISTED, **given}),
         shown=_leases,
         answers=schema_of(_Leases),
         arguments={
@@ -298,7 +298,7 @@ TOOLS: Final = (
         name="extend",
         title="Move a lease's deadline",
         description="Move the deadline to so many seconds from now, which may also be earlier than it was.",
-        request=lambda lease_id, given: Asked(method="PATCH", path=f"/leases/{lease_id}", json=given),
+        request=lambda lease_id, given: ToolRequest(method="PATCH", path=f"/leases/{lease_id}", json=given),
         shown=as_json,
         arguments=schema_of(LeaseExtension),
         answers=schema_of(LeaseView),
@@ -307,7 +307,7 @@ TOOLS: Final = (
         name="release",
         title="End a lease",
         description="End a lease: its session is destroyed, with everything in it. Doing so again is a success.",
-        request=lambda lease_id, _: Asked(method="DELETE", path=f"/leases/{lease_id}"),
+        request=lambda lease_id, _: ToolRequest(method="DELETE", path=f"/leases/{lease_id}"),
         shown=_released,
         answers={"type": "object", "properties": {"released": {"type": "boolean"}}, "required": ["released"]},
         destroys=True,
@@ -335,7 +335,7 @@ TOOLS: Final = (
             "Do actions on the desktop, in their order until one fails; with `screenshot` the answer ends with a"
             " picture. Give several at once where what comes is known: a click, a text, a key."
         ),
-        request=lambda lease_id, given: Asked(method="POST", path=f"/leases/{lease_id}/actions", json=given),
+        request=lambda lease_id, given: ToolRequest(method="POST", path=f"/leases/{lease_id}/actions", json=given),
         shown=_done,
         arguments=_actions(),
         answers=schema_of(ActionsDone),

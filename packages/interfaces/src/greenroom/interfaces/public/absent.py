@@ -13,7 +13,7 @@ from typing import Annotated, Final, cast
 from fastapi import APIRouter
 
 from greenroom.core.errors import Invalid, Refused
-from greenroom.interfaces.public.calls import Answer, Call, requires_key
+from greenroom.interfaces.public.calls import Answer, CallBody, requires_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ async def get_session_recordings() -> Answer:
 
 
 @router.post("/get_sessions_recordings")
-async def get_sessions_recordings(call: Annotated[Call, SEES_SESSIONS]) -> Answer:
+async def get_sessions_recordings(call: Annotated[CallBody, SEES_SESSIONS]) -> Answer:
     """The videos of several sessions: none of each."""
     asked: object = call.body.get("target_kasm_ids") or []
     if not isinstance(asked, list):

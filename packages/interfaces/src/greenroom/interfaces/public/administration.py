@@ -21,7 +21,7 @@ from greenroom.db.catalogue import Catalogue
 from greenroom.db.diagnostics.metrics import read_report
 from greenroom.db.fleet import managers, views, zones
 from greenroom.db.pool.configs import list_configs
-from greenroom.interfaces.public.calls import Answer, Call, date, now, requires_key
+from greenroom.interfaces.public.calls import Answer, CallBody, date, now, requires_key
 
 router = APIRouter(include_in_schema=False)
 
@@ -37,40 +37,46 @@ async def get_staging_configs(db: Db) -> Answer:
 
 
 @router.post("/get_staging_config")
-async def get_staging_config(db: Db, call: Annotated[Call, requires_key("staging_view")]) -> Answer:
+async def get_staging_config(db: Db, call: Annotated[CallBody, requires_key("staging_view")]) -> Answer:
     """One staging config."""
     return {"staging_config": _shape_config(await service.view(db, _id(call)))}
 
 
 @router.post("/create_staging_config")
-async def create_staging_config(db: Db, logs: Logs, call: Annotated[Call, requires_key("staging_create")]) -> Answer:
+async def create_staging_config(
+    db: Db, logs: Logs, call: Annotated[CallBody, requires_key("staging_create")]
+) -> Answer:
     """Create a staging config; permissions that are left out take the values of All Users."""
     body = validated(StagingCreate, _fields(call))
     return {"staging_config": _shape_config(await service.create(db, logs, call.caller, body))}
 
 
 @router.post("/update_staging_config")
-async def update_staging_config(db: Db, logs: Logs, call: Annotated[Call, requires_key("staging_modify")]) -> Answer:
+async def update_staging_config(
+    db: Db, logs: Logs, call: Annotated[CallBody, requires_key("staging_modify")]
+) -> Answer:
     """Change a staging config; what is left out or null stays."""
     body = validated(StagingPatch, _fields(call))
     return {"staging_config": _shape_config(await service.update(db, logs, call.caller, _id(call), body))}
 
 
 @router.post("/delete_staging_config")
-async def delete_staging_config(db: Db, logs: Logs, call: Annotated[Call, requires_key("staging_delete")]) -> Answer:
+async def delete_staging_config(
+    db: Db, logs: Logs, call: Annotated[CallBody, requires_key("staging_delete")]
+) -> Answer:
     """Delete a staging config and its sessions without a user."""
     await service.delete(db, logs, call.caller, _id(call))
     return {}
 
 
-def _fields(call: Call) -> Json:
+def _fields(call: CallBody) -> Json:
     """What is given of a config; its number may be written as a text, as published clients do."""
     part = call.part(TARGET)
     given = part.given(*FIELDS)
     return given | {"num_sessions": part.number("num_sessions")} if "num_sessions" in given else given
 
 
-def _id(call: Call) -> str:
+def _id(call: CallBody) -> str:
     return call.part(TARGET).id("staging_config_id")
 
 
@@ -90,7 +96,7 @@ async def get_registries(db: Db) -> Answer:
 
 @router.post("/create_registry")
 async def create_registry(
-    db: Db, logs: Logs, snapshot: SettingsSnapshot, call: Annotated[Call, requires_key("catalogues_create")]
+    db: Db, logs: Logs, snapshot: SettingsSnapshot, call: Annotated[CallBody, requires_key("catalogues_create")]
 ) -> Answer:
     """Add such a list and read it; its `name` is that of its host unless one is given."""
     address = call.text("registry")
@@ -103,7 +109,7 @@ async def create_registry(
 
 
 @router.post("/delete_registry")
-async def delete_registry(db: Db, logs: Logs, call: Annotated[Call, requires_key("catalogues_delete")]) -> Answer:
+async def delete_registry(db: Db, logs: Logs, call: Annotated[CallBody, requires_key("catalogues_delete")]) -> Answer:
     """Forget a list; workspaces that were added from it stay."""
     await catalogue_lists.delete_catalogue(db, logs, call.caller, call.id("registry_id"))
     return {}
@@ -136,7 +142,7 @@ MAX_DELTA_S: Final = 10 * 366 * DAY_S
 
 
 @router.post("/get_report")
-async def get_report(db: Db, call: Annotated[Call, requires_key("system_view")]) -> Answer:
+async def get_report(db: Db, call: Annotated[CallBody, requires_key("system_view")]) -> Answer:
     """One figure: `name`, of the last `delta` seconds (a day if left out)."""
     return {"data": await read_report(db, call.text("name"), _delta_s(call))}
 
@@ -161,7 +167,7 @@ async def system_info(db: Db) -> Answer:
     }
 
 
-def _delta_s(call: Call) -> float:
+def _delta_s(call: CallBody) -> float:
     value = call.body.get("delta")
     try:
         seconds = DAY_S if value in (None, "") else float(value)

@@ -16,7 +16,7 @@ from greenroom.core.errors import Invalid, Unauthenticated
 from greenroom.db.access.attributes import Attributes
 from greenroom.db.access.users import User
 from greenroom.db.fleet.zones import Zone
-from greenroom.db.workspace.images import Image
+from greenroom.db.workspace.images import WorkspaceRow
 
 Answer = dict[str, Any]
 """JSON in the shape of the published interface (docs/reference/published-api.md), not that of our rows."""
@@ -25,7 +25,7 @@ Answer = dict[str, Any]
 MAX_KEPT: Final = 4096
 
 
-class Call:
+class CallBody:
     """The body of a call: a JSON object, empty if there was none."""
 
     def __init__(self, caller: Caller, body: Json, headers: Mapping[str, str]) -> None:
@@ -33,7 +33,7 @@ class Call:
         self.body = body
         self.headers = headers
 
-    def part(self, name: str) -> Call:
+    def part(self, name: str) -> CallBody:
         """The object `name` of the body; the body itself if there is none: some clients send the fields without it.
 
         Raises:
@@ -44,7 +44,7 @@ class Call:
             return self
         if not isinstance(value, dict):
             raise Invalid(f"{name} must be an object.")
-        return Call(self.caller, cast("Json", value), self.headers)
+        return CallBody(self.caller, cast("Json", value), self.headers)
 
     def given(self, *names: str) -> Json:
         return {name: self.body[name] for name in names if self.body.get(name) is not None}
@@ -123,7 +123,7 @@ class RequiresKey(Declared):
         self.codes = codes
         self.one_of = one_of
 
-    async def __call__(self, request: Request) -> Call:
+    async def __call__(self, request: Request) -> CallBody:
         """Authenticate and authorize the call.
 
         Raises:
@@ -144,16 +144,16 @@ class RequiresKey(Declared):
         request.state.caller = caller = await key_caller(request, key_id, secret)
         caller.require(*(self.codes or ()))
         caller.require_one_of(*self.one_of)
-        return Call(caller, body or _object(raw), request.headers)
+        return CallBody(caller, body or _object(raw), request.headers)
 
 
 def requires_key(*codes: str) -> Any:
-    """Dependency of a published route: a key with all of `codes`; gives the `Call`."""
+    """Dependency of a published route: a key with all of `codes`; gives the `CallBody`."""
     return Depends(RequiresKey(*codes))
 
 
 def requires_key_one_of(*codes: str) -> Any:
-    """Dependency of a published route: a key with at least one of `codes`; gives the `Call`."""
+    """Dependency of a published route: a key with at least one of `codes`; gives the `CallBody`."""
     return Depends(RequiresKey(one_of=codes))
 
 
@@ -239,7 +239,7 @@ def attributes_shape(attributes: Attributes) -> Answer:
     }
 
 
-def image_shape(image: Image) -> Answer:
+def image_shape(image: WorkspaceRow) -> Answer:
     """A workspace, without the registry's token."""
     return {
         "image_id": hex_id(image.image_id),

@@ -29,7 +29,7 @@ from greenroom.db.session import shares
 from greenroom.db.session.shares import Share
 from greenroom.db.session.views import Session, get_session
 from greenroom.interfaces.public import sessions
-from greenroom.interfaces.public.calls import Answer, Call, now, requires_key
+from greenroom.interfaces.public.calls import Answer, CallBody, now, requires_key
 from greenroom.interfaces.public.sessions import FOR_USERS, judged_of, kasm_shape, session_of
 from greenroom.kit.secrets import Secrets
 
@@ -78,7 +78,7 @@ MAX_PIXELS: Final = 1920
 
 @router.post("/exec_command_kasm")
 async def exec_command_kasm(
-    db: Db, streams: Streams, secrets: SecretsDep, logs: Logs, call: Annotated[Call, FOR_USERS]
+    db: Db, streams: Streams, secrets: SecretsDep, logs: Logs, call: Annotated[CallBody, FOR_USERS]
 ) -> Answer:
     """Run a command in a session; the answer does not wait for it, and nothing of its output comes back. A privileged
     one runs as root in the container, with no right that the container does not have.
@@ -93,7 +93,7 @@ async def exec_command_kasm(
 
 
 @router.post("/get_kasm_screenshot")
-async def get_kasm_screenshot(db: Db, camera: ScreenshotsDep, call: Annotated[Call, FOR_USERS]) -> Response:
+async def get_kasm_screenshot(db: Db, camera: ScreenshotsDep, call: Annotated[CallBody, FOR_USERS]) -> Response:
     """The screen of a session as image/jpeg that fits into width x height; a failure is JSON."""
     session, verdict = await judged_of(db, call, Act.SCREENSHOT)
     picture = await camera.take(call.caller, session, verdict, _pixels(call, "width"), _pixels(call, "height"))
@@ -102,7 +102,7 @@ async def get_kasm_screenshot(db: Db, camera: ScreenshotsDep, call: Annotated[Ca
 
 @router.post("/get_kasm_frame_stats")
 async def get_kasm_frame_stats(
-    db: Db, desks: DesksDep, secrets: SecretsDep, call: Annotated[Call, FOR_USERS]
+    db: Db, desks: DesksDep, secrets: SecretsDep, call: Annotated[CallBody, FOR_USERS]
 ) -> Answer:
     """A frame of a stream that is watched, measured now: its size, how long the server took, and of viewers how
     long a message takes there and back. `client` is `auto` (who came first), `all`, `none`, or one of them.
@@ -113,7 +113,7 @@ async def get_kasm_frame_stats(
 
 @router.post("/get_kasm_bottleneck_stats")
 async def get_kasm_bottleneck_stats(
-    db: Db, desks: DesksDep, secrets: SecretsDep, call: Annotated[Call, FOR_USERS]
+    db: Db, desks: DesksDep, secrets: SecretsDep, call: Annotated[CallBody, FOR_USERS]
 ) -> Answer:
     """What holds up each viewer of a stream, from 0 to 10 (nothing): the processor now and on average, the network now
     and on average.
@@ -122,7 +122,7 @@ async def get_kasm_bottleneck_stats(
 
 
 @router.post("/join_kasm")
-async def join_kasm(sharing: SharingDep, secrets: SecretsDep, call: Annotated[Call, FOR_USERS]) -> Answer:
+async def join_kasm(sharing: SharingDep, secrets: SecretsDep, call: Annotated[CallBody, FOR_USERS]) -> Answer:
     """Join a shared session as a user, to watch; some clients call its id `shared_id`. The session's own user gets the
     address and the token of the session, and `view_only_token` is null.
     """
@@ -155,7 +155,7 @@ async def get_rdp_client_connection_info() -> Answer:
     raise Refused("This session has no RDP connection: all workspaces are containers.")
 
 
-def _command(call: Call, exec_config: Call, *, root: bool) -> CommandCreate:
+def _command(call: CallBody, exec_config: CallBody, *, root: bool) -> CommandCreate:
     """The command by the rules of /api/v1. Its string is split once as a shell would; no shell runs it.
 
     Raises:
@@ -177,7 +177,7 @@ def _command(call: Call, exec_config: Call, *, root: bool) -> CommandCreate:
     return validated(CommandCreate, values)
 
 
-async def _running(db: Database, call: Call) -> Session:
+async def _running(db: Database, call: CallBody) -> Session:
     """The session of a call. Raises Refused: it shows nothing now."""
     session = await session_of(db, call, Act.SEE)
     if session.status is not SessionStatus.RUNNING:
@@ -185,7 +185,7 @@ async def _running(db: Database, call: Call) -> Session:
     return session
 
 
-def _pixels(call: Call, name: str) -> int:
+def _pixels(call: CallBody, name: str) -> int:
     value = call.body.get(name)
     if value is None:
         return USUAL_PIXELS
@@ -206,7 +206,7 @@ CHANGES: Final = requires_key("sessions_modify")
 
 
 @permission_router.post("/set_session_permissions")
-async def set_session_permissions(sharing: SharingDep, call: Annotated[Call, CHANGES]) -> Answer:
+async def set_session_permissions(sharing: SharingDep, call: Annotated[CallBody, CHANGES]) -> Answer:
     """Let users join a session by its `share_id`, to watch or to control. `access` beside the list is for entries
     without one, and alone for every user who may join already.
     """
@@ -224,20 +224,20 @@ async def set_session_permissions(sharing: SharingDep, call: Annotated[Call, CHA
 
 
 @permission_router.post("/get_session_permissions")
-async def get_session_permissions(sharing: SharingDep, call: Annotated[Call, SEES]) -> Answer:
+async def get_session_permissions(sharing: SharingDep, call: Annotated[CallBody, SEES]) -> Answer:
     """The users who may join a session, and how."""
     return await _answer(sharing, await session_of(sharing.db, call.part(TARGET), Act.SEE))
 
 
 @permission_router.post("/delete_session_permissions")
-async def delete_session_permissions(sharing: SharingDep, call: Annotated[Call, CHANGES]) -> Answer:
+async def delete_session_permissions(sharing: SharingDep, call: Annotated[CallBody, CHANGES]) -> Answer:
     """Take `user_ids` the right to join; who is in by it is cut off at once."""
     target = call.part(TARGET)
     session = await session_of(sharing.db, target, Act.SHARE_BY_NAME)
     asked: object = target.body.get("user_ids")
     if not isinstance(asked, list):
         raise Invalid("user_ids must be a list of ids.")
-    user_ids = {Call(call.caller, {"user_id": one}, call.headers).id("user_id") for one in cast("list[Any]", asked)}
+    user_ids = {CallBody(call.caller, {"user_id": one}, call.headers).id("user_id") for one in cast("list[Any]", asked)}
     for share in await _named(sharing, session):
         if share.user_id in user_ids:
             await share_service.end(sharing, call.caller, session, share.share_id)
@@ -245,7 +245,7 @@ async def delete_session_permissions(sharing: SharingDep, call: Annotated[Call, 
 
 
 @permission_router.post("/delete_all_session_permissions")
-async def delete_all_session_permissions(sharing: SharingDep, call: Annotated[Call, CHANGES]) -> Answer:
+async def delete_all_session_permissions(sharing: SharingDep, call: Annotated[CallBody, CHANGES]) -> Answer:
     """Take all named users the right to join; the session's link stays as it is."""
     session = await session_of(sharing.db, call.part(TARGET), Act.SHARE_BY_NAME)
     for share in await _named(sharing, session):
@@ -274,7 +274,7 @@ async def _answer(sharing: Sharing, session: Session) -> Answer:
     }
 
 
-def _wanted(target: Call, present: list[str]) -> dict[str, Access]:
+def _wanted(target: CallBody, present: list[str]) -> dict[str, Access]:
     """user_id → access.
 
     Raises:
@@ -287,7 +287,7 @@ def _wanted(target: Call, present: list[str]) -> dict[str, Access]:
         raise Invalid("session_permissions must be a list of user_id and access.")
     wanted: dict[str, Access] = {}
     for entry in cast("list[object]", entries):
-        one = Call(target.caller, {"entry": entry}, target.headers).part("entry")
+        one = CallBody(target.caller, {"entry": entry}, target.headers).part("entry")
         wanted[one.id("user_id")] = _access(one.text("access") or usual)
     return wanted
 

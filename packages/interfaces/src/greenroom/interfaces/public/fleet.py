@@ -13,7 +13,7 @@ from greenroom.api.fleet.schemas import AgentPatch, ManagerPatch, ManagerView, Z
 from greenroom.db.fleet import managers, views, zones
 from greenroom.db.fleet.managers import ListedManager
 from greenroom.db.fleet.views import AgentRow
-from greenroom.interfaces.public.calls import Answer, Call, date, requires_key, zone_shape
+from greenroom.interfaces.public.calls import Answer, CallBody, date, requires_key, zone_shape
 
 router = APIRouter(include_in_schema=False)
 
@@ -28,7 +28,7 @@ _AGENT_FIXED: Final = {"gpus_override": 0, "auto_prune_images": "Off"}
 
 
 @router.post("/get_zones")
-async def get_zones(db: Db, call: Annotated[Call, requires_key("zones_view")]) -> Answer:
+async def get_zones(db: Db, call: Annotated[CallBody, requires_key("zones_view")]) -> Answer:
     """All zones; with `brief` only their ids and names."""
     brief = call.flag("brief")
     return {"zones": [zone_shape(zone, brief=brief) for zone in await zones.list_zones(db)]}
@@ -36,7 +36,7 @@ async def get_zones(db: Db, call: Annotated[Call, requires_key("zones_view")]) -
 
 @router.post("/create_zone")
 async def create_zone(
-    db: Db, logs: Logs, config: Config, call: Annotated[Call, requires_key("zones_create")]
+    db: Db, logs: Logs, config: Config, call: Annotated[CallBody, requires_key("zones_create")]
 ) -> Answer:
     """Create a zone; Managers and Agents join it on their own."""
     body = validated(ZoneCreate, _zone_fields(call.part(ZONE)))
@@ -45,7 +45,7 @@ async def create_zone(
 
 @router.post("/update_zone")
 async def update_zone(
-    db: Db, logs: Logs, config: Config, call: Annotated[Call, requires_key("zones_modify")]
+    db: Db, logs: Logs, config: Config, call: Annotated[CallBody, requires_key("zones_modify")]
 ) -> Answer:
     """Change a zone; what is left out or null stays."""
     zone_id = call.part(ZONE).id("zone_id")
@@ -55,7 +55,7 @@ async def update_zone(
 
 
 @router.post("/delete_zone")
-async def delete_zone(db: Db, logs: Logs, call: Annotated[Call, requires_key("zones_delete")]) -> Answer:
+async def delete_zone(db: Db, logs: Logs, call: Annotated[CallBody, requires_key("zones_delete")]) -> Answer:
     """Delete a zone that nothing belongs to."""
     await service.delete_zone(db, logs, call.caller, call.part(ZONE).id("zone_id"))
     return {}
@@ -68,7 +68,7 @@ async def get_agents(db: Db) -> Answer:
 
 
 @router.post("/get_agent")
-async def get_agent(db: Db, call: Annotated[Call, requires_key("agents_view")]) -> Answer:
+async def get_agent(db: Db, call: Annotated[CallBody, requires_key("agents_view")]) -> Answer:
     """One Agent."""
     return {"agent": _agent_shape(await service.find_agent(db, call.part(AGENT).id("agent_id")))}
 
@@ -80,7 +80,7 @@ async def get_agent_report(db: Db) -> Answer:
 
 
 @router.post("/update_agent")
-async def update_agent(db: Db, logs: Logs, call: Annotated[Call, requires_key("agents_modify")]) -> Answer:
+async def update_agent(db: Db, logs: Logs, call: Annotated[CallBody, requires_key("agents_modify")]) -> Answer:
     """Enable or disable an Agent, or say what it offers; an override of 0 counts what the host has."""
     target = call.part(AGENT)
     target.refuse_others(_AGENT_FIXED, "an Agent has no GPUs and prunes no images")
@@ -89,7 +89,7 @@ async def update_agent(db: Db, logs: Logs, call: Annotated[Call, requires_key("a
 
 
 @router.post("/delete_agent")
-async def delete_agent(db: Db, logs: Logs, call: Annotated[Call, requires_key("agents_delete")]) -> Answer:
+async def delete_agent(db: Db, logs: Logs, call: Annotated[CallBody, requires_key("agents_delete")]) -> Answer:
     """Delete an Agent; refused while it has sessions, unless it is gone and `force` is given."""
     agent_id = call.part(AGENT).id("agent_id")
     await service.delete_agent(db, logs, call.caller, agent_id, force=call.flag("force"))
@@ -103,7 +103,7 @@ async def get_managers(db: Db) -> Answer:
 
 
 @router.post("/update_manager")
-async def update_manager(db: Db, logs: Logs, call: Annotated[Call, requires_key("managers_modify")]) -> Answer:
+async def update_manager(db: Db, logs: Logs, call: Annotated[CallBody, requires_key("managers_modify")]) -> Answer:
     """Enable or disable a Manager."""
     target = call.part(MANAGER)
     body = validated(ManagerPatch, target.given("enabled"))
@@ -112,7 +112,7 @@ async def update_manager(db: Db, logs: Logs, call: Annotated[Call, requires_key(
     return {"manager": _manager_shape(await service.find_manager(db, manager_id))}
 
 
-def _zone_fields(target: Call) -> Answer:
+def _zone_fields(target: CallBody) -> Answer:
     """As in `/api/v1`; the strategy also as `load_strategy`, and written `most_kasms`."""
     target.refuse_others(_ZONE_FIXED, "machines are ordered by machine pools (/api/v1/machine-pools)")
     fields = target.given(*ZONE_FIELDS)

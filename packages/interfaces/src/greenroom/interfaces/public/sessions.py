@@ -34,10 +34,10 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.session import shares, views
 from greenroom.db.session.shares import Share
 from greenroom.db.session.views import Session, SessionFilter
-from greenroom.interfaces.public.calls import Answer, Call, date, hex_id, now, requires_key
+from greenroom.interfaces.public.calls import Answer, CallBody, date, hex_id, now, requires_key
 
 
-async def shared(sharing: Sharing, call: Call, session_id: str) -> tuple[str | None, str | None]:
+async def shared(sharing: Sharing, call: CallBody, session_id: str) -> tuple[str | None, str | None]:
     """The id of the share that the session was launched with, or None and the reason why its user may not share. A
     repeated request gets the share that it made before.
     """
@@ -186,7 +186,7 @@ FOR_USERS = requires_key("users_auth_session", USER)
 
 
 @router.post("/request_kasm")
-async def request_kasm(sharing: SharingDep, launcher: LauncherDep, call: Annotated[Call, FOR_USERS]) -> Answer:
+async def request_kasm(sharing: SharingDep, launcher: LauncherDep, call: Annotated[CallBody, FOR_USERS]) -> Answer:
     """Launch a session; without `user_id` for a new anonymous user, without `image_id` the user's default one. With
     `enable_sharing` others may join it to watch, by its `share_id`. Where the user may not share, the session starts,
     `share_id` is null, and `warning` gives the reason.
@@ -223,7 +223,7 @@ async def request_kasm(sharing: SharingDep, launcher: LauncherDep, call: Annotat
 
 @router.post("/get_kasm_status")
 async def get_kasm_status(
-    db: Db, hub: EventHub, streams: Streams, secrets: SecretsDep, call: Annotated[Call, FOR_USERS]
+    db: Db, hub: EventHub, streams: Streams, secrets: SecretsDep, call: Annotated[CallBody, FOR_USERS]
 ) -> Answer:
     """Where a session stands; what failed is a refusal with its reason. A hand-over under way is waited for, a second
     at most, unless `skip_agent_check`: who asks every few seconds finds a staged session running at the first call.
@@ -252,7 +252,7 @@ async def get_kasm_status(
 
 
 @router.post("/get_kasms")
-async def get_kasms(db: Db, streams: Streams, call: Annotated[Call, requires_key("sessions_view")]) -> Answer:
+async def get_kasms(db: Db, streams: Streams, call: Annotated[CallBody, requires_key("sessions_view")]) -> Answer:
     """The sessions of all users, or of the user `user_id`. `include_staged` adds staged sessions, which have no user;
     `include_deleting` adds sessions that are being deleted.
     """
@@ -263,7 +263,7 @@ async def get_kasms(db: Db, streams: Streams, call: Annotated[Call, requires_key
 
 
 @router.post("/get_user_kasms")
-async def get_user_kasms(db: Db, streams: Streams, call: Annotated[Call, FOR_USERS]) -> Answer:
+async def get_user_kasms(db: Db, streams: Streams, call: Annotated[CallBody, FOR_USERS]) -> Answer:
     """The sessions of one user; `include_deleting` adds sessions that are being deleted."""
     wanted = SessionFilter(user_id=call.id("user_id"))
     found = await kasms(db, streams, wanted, deleting=call.flag("include_deleting"))
@@ -271,7 +271,7 @@ async def get_user_kasms(db: Db, streams: Streams, call: Annotated[Call, FOR_USE
 
 
 @router.post("/destroy_kasm")
-async def destroy_kasm(db: Db, logs: Logs, call: Annotated[Call, FOR_USERS]) -> Answer:
+async def destroy_kasm(db: Db, logs: Logs, call: Annotated[CallBody, FOR_USERS]) -> Answer:
     """Record that a session is to go; done when get_kasm_status is refused."""
     await service.destroy(
         db, logs, await session_of(db, call, Act.DESTROY_FOR_USERS), f"destroyed by {call.caller.name}"
@@ -280,13 +280,13 @@ async def destroy_kasm(db: Db, logs: Logs, call: Annotated[Call, FOR_USERS]) -> 
 
 
 @router.post("/keepalive")
-async def keepalive(db: Db, call: Annotated[Call, FOR_USERS]) -> Answer:
+async def keepalive(db: Db, call: Annotated[CallBody, FOR_USERS]) -> Answer:
     """A user looks at the session: it lives on for `keepalive_expiration` from now."""
     await keep_alive(db, await session_of(db, call, Act.KEEP_ALIVE))
     return {"usage_reached": False}
 
 
-def _launch_request(call: Call, user_id: str, image_id: str) -> LaunchRequest:
+def _launch_request(call: CallBody, user_id: str, image_id: str) -> LaunchRequest:
     wanted = _wanted(call, image_id)
     return LaunchRequest(
         user_id=user_id,
@@ -302,14 +302,14 @@ def _launch_request(call: Call, user_id: str, image_id: str) -> LaunchRequest:
     )
 
 
-def _idempotency_key(call: Call) -> str | None:
+def _idempotency_key(call: CallBody) -> str | None:
     key = call.headers.get("idempotency-key") or None
     if key is not None and len(key) > MAX_IDEMPOTENCY_KEY:
         raise Invalid(f"The Idempotency-Key may have {MAX_IDEMPOTENCY_KEY} characters.")
     return key
 
 
-def _wanted(call: Call, image_id: str) -> SessionCreate:
+def _wanted(call: CallBody, image_id: str) -> SessionCreate:
     """What the container or its `assign` gets, by the rules of /api/v1.
 
     A name with `=` in it would be another variable there, a too long string would keep `assign` from running, and an
@@ -330,12 +330,12 @@ def _wanted(call: Call, image_id: str) -> SessionCreate:
     )
 
 
-async def session_of(db: Database, call: Call, act: Act) -> Session:
+async def session_of(db: Database, call: CallBody, act: Act) -> Session:
     """The session `kasm_id` of user `user_id`, on which the caller may do this. Raises as `judged_of`."""
     return (await judged_of(db, call, act))[0]
 
 
-async def judged_of(db: Database, call: Call, act: Act) -> tuple[Session, Verdict]:
+async def judged_of(db: Database, call: CallBody, act: Act) -> tuple[Session, Verdict]:
     """The session `kasm_id` of user `user_id`, and what the authorization table says of this act on it.
 
     Raises:
@@ -355,23 +355,23 @@ lifecycle_router = APIRouter(include_in_schema=False)
 
 
 @lifecycle_router.post("/stop_kasm")
-async def stop_kasm(db: Db, logs: Logs, call: Annotated[Call, FOR_USERS]) -> Answer:
+async def stop_kasm(db: Db, logs: Logs, call: Annotated[CallBody, FOR_USERS]) -> Answer:
     """Stop a session: its programs end, its disk stays; where its owner's groups allow it."""
     return await _give_order(db, logs, call, "stop")
 
 
 @lifecycle_router.post("/pause_kasm")
-async def pause_kasm(db: Db, logs: Logs, call: Annotated[Call, FOR_USERS]) -> Answer:
+async def pause_kasm(db: Db, logs: Logs, call: Annotated[CallBody, FOR_USERS]) -> Answer:
     """Pause a session: its programs are frozen in memory; where its owner's groups allow it."""
     return await _give_order(db, logs, call, "pause")
 
 
 @lifecycle_router.post("/resume_kasm")
-async def resume_kasm(db: Db, logs: Logs, call: Annotated[Call, FOR_USERS]) -> Answer:
+async def resume_kasm(db: Db, logs: Logs, call: Annotated[CallBody, FOR_USERS]) -> Answer:
     """Let a stopped or paused session run again."""
     return await _give_order(db, logs, call, "resume")
 
 
-async def _give_order(db: Database, logs: LogWriter, call: Call, command: LifecycleCommand) -> Answer:
+async def _give_order(db: Database, logs: LogWriter, call: CallBody, command: LifecycleCommand) -> Answer:
     await orders.order(db, logs, call.caller, await session_of(db, call, Act(command)), command)
     return {}

@@ -12,7 +12,7 @@ from greenroom.api.access.session_tokens import SessionToken
 from greenroom.api.deps import Db, Logs, SecretsDep, SettingsSnapshot
 from greenroom.api.installation import Snapshot
 from greenroom.db.database import Database
-from greenroom.interfaces.public.calls import Answer, Call, date, requires_key
+from greenroom.interfaces.public.calls import Answer, CallBody, date, requires_key
 from greenroom.kit.secrets import Secrets
 
 router = APIRouter(include_in_schema=False)
@@ -35,7 +35,7 @@ Parts = Annotated[_Parts, Depends(_parts)]
 
 
 @router.post("/create_session_token")
-async def create_session_token(parts: Parts, logs: Logs, call: Annotated[Call, FOR_USERS]) -> Answer:
+async def create_session_token(parts: Parts, logs: Logs, call: Annotated[CallBody, FOR_USERS]) -> Answer:
     """Begin a log-in of a user."""
     user_id = call.part("target_user").id("user_id")
     made = await session_tokens.create(parts.db, parts.secrets, parts.snapshot, call.caller, user_id, logs=logs)
@@ -43,19 +43,19 @@ async def create_session_token(parts: Parts, logs: Logs, call: Annotated[Call, F
 
 
 @router.post("/get_session_token")
-async def get_session_token(parts: Parts, call: Annotated[Call, FOR_USERS]) -> Answer:
+async def get_session_token(parts: Parts, call: Annotated[CallBody, FOR_USERS]) -> Answer:
     """One token, as long as it is valid."""
     return {"session_token": _shape(await _found(parts, call))}
 
 
 @router.post("/get_session_tokens")
-async def get_session_tokens(parts: Parts, call: Annotated[Call, FOR_USERS]) -> Answer:
+async def get_session_tokens(parts: Parts, call: Annotated[CallBody, FOR_USERS]) -> Answer:
     """The valid tokens of a user that programs made, oldest first; log-ins of browsers are not among them."""
     return {"session_tokens": [_shape(token) for token in await _of_user(parts, call)]}
 
 
 @router.post("/update_session_token")
-async def update_session_token(parts: Parts, call: Annotated[Call, FOR_USERS]) -> Answer:
+async def update_session_token(parts: Parts, call: Annotated[CallBody, FOR_USERS]) -> Answer:
     """Let a token last as long as a new one."""
     token = _sent(call)
     prolonged = await session_tokens.prolong(parts.db, parts.secrets, parts.snapshot, call.caller, token)
@@ -63,30 +63,30 @@ async def update_session_token(parts: Parts, call: Annotated[Call, FOR_USERS]) -
 
 
 @router.post("/delete_session_token")
-async def delete_session_token(parts: Parts, logs: Logs, call: Annotated[Call, FOR_USERS]) -> Answer:
+async def delete_session_token(parts: Parts, logs: Logs, call: Annotated[CallBody, FOR_USERS]) -> Answer:
     """End a token, and cut the streams of its user; their sessions go on."""
     await session_tokens.end(parts.db, logs, call.caller, await _found(parts, call))
     return {}
 
 
 @router.post("/delete_session_tokens")
-async def delete_session_tokens(parts: Parts, logs: Logs, call: Annotated[Call, FOR_USERS]) -> Answer:
+async def delete_session_tokens(parts: Parts, logs: Logs, call: Annotated[CallBody, FOR_USERS]) -> Answer:
     """End all tokens of a user that programs made; `logout_user` ends those of browsers, too."""
     for token in await _of_user(parts, call):
         await session_tokens.end(parts.db, logs, call.caller, token)
     return {}
 
 
-async def _found(parts: _Parts, call: Call) -> SessionToken:
+async def _found(parts: _Parts, call: CallBody) -> SessionToken:
     return await session_tokens.find(parts.db, parts.secrets, parts.snapshot, call.caller, _sent(call))
 
 
-async def _of_user(parts: _Parts, call: Call) -> list[SessionToken]:
+async def _of_user(parts: _Parts, call: CallBody) -> list[SessionToken]:
     user_id = call.part("target_user").id("user_id")
     return await session_tokens.of_user(parts.db, parts.secrets, parts.snapshot, call.caller, user_id)
 
 
-def _sent(call: Call) -> str:
+def _sent(call: CallBody) -> str:
     return call.part("target_session_token").text("session_token")
 
 

@@ -29,7 +29,7 @@ from greenroom.db.workspace import images
 from greenroom.interfaces.public.calls import (
     KEPT_WITH_A_USER,
     Answer,
-    Call,
+    CallBody,
     attributes_shape,
     hex_id,
     image_shape,
@@ -53,7 +53,7 @@ USER_FIELDS: Final = tuple(name for name in UserPatch.model_fields if name != "g
 
 @user_router.post("/create_user")
 async def create_user(
-    db: Db, logs: Logs, passwords: PasswordHashes, call: Annotated[Call, requires_key("users_create")]
+    db: Db, logs: Logs, passwords: PasswordHashes, call: Annotated[CallBody, requires_key("users_create")]
 ) -> Answer:
     """Create a user in All Users."""
     target = call.part("target_user")
@@ -63,7 +63,7 @@ async def create_user(
 
 
 @user_router.post("/get_user")
-async def get_user(db: Db, streams: Streams, call: Annotated[Call, requires_key("users_view")]) -> Answer:
+async def get_user(db: Db, streams: Streams, call: Annotated[CallBody, requires_key("users_view")]) -> Answer:
     """One user, by id or name, with their sessions."""
     user = await _target(db, call)
     kasms = await kasms_of_users(db, streams, user.user_id)
@@ -79,7 +79,7 @@ async def get_users(db: Db, streams: Streams) -> Answer:
 
 @user_router.post("/update_user")
 async def update_user(
-    db: Db, logs: Logs, passwords: PasswordHashes, call: Annotated[Call, requires_key("users_modify")]
+    db: Db, logs: Logs, passwords: PasswordHashes, call: Annotated[CallBody, requires_key("users_modify")]
 ) -> Answer:
     """Change a user; what is null stays, and so does the password where an empty one is sent."""
     target = call.part("target_user")
@@ -93,7 +93,7 @@ async def update_user(
 
 @user_router.post("/delete_user")
 async def delete_user(
-    db: Db, logs: Logs, call: Annotated[Call, requires_key("users_delete", "users_modify")]
+    db: Db, logs: Logs, call: Annotated[CallBody, requires_key("users_delete", "users_modify")]
 ) -> Answer:
     """Delete a user; refused while they have sessions, unless `force`."""
     user_id = call.part("target_user").id("user_id")
@@ -102,7 +102,7 @@ async def delete_user(
 
 
 @user_router.post("/logout_user")
-async def logout_user(db: Db, logs: Logs, call: Annotated[Call, requires_key("users_auth_session")]) -> Answer:
+async def logout_user(db: Db, logs: Logs, call: Annotated[CallBody, requires_key("users_auth_session")]) -> Answer:
     """End all log-ins of a user and cut their streams; their sessions go on."""
     await log_out(db, logs, call.caller, (await _target(db, call)).user_id)
     return {}
@@ -110,7 +110,7 @@ async def logout_user(db: Db, logs: Logs, call: Annotated[Call, requires_key("us
 
 @user_router.post("/get_login")
 async def get_login(
-    db: Db, logs: Logs, config: Config, call: Annotated[Call, requires_key("users_auth_session")]
+    db: Db, logs: Logs, config: Config, call: Annotated[CallBody, requires_key("users_auth_session")]
 ) -> Answer:
     """An address that logs the user in at the console, once and soon."""
     user = await _target(db, call)
@@ -130,7 +130,7 @@ async def get_login(
 
 @user_router.post("/get_user_attributes")
 @user_router.post("/get_attributes")
-async def get_user_attributes(db: Db, call: Annotated[Call, requires_key("users_view")]) -> Answer:
+async def get_user_attributes(db: Db, call: Annotated[CallBody, requires_key("users_view")]) -> Answer:
     """What a user prefers."""
     user = await _target(db, call)
     return {"user_attributes": attributes_shape(await get_attributes(db, user.user_id))}
@@ -139,7 +139,7 @@ async def get_user_attributes(db: Db, call: Annotated[Call, requires_key("users_
 @user_router.post("/update_attributes")
 @user_router.post("/update_user_attributes")
 async def update_user_attributes(
-    db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[Call, requires_key("users_modify")]
+    db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[CallBody, requires_key("users_modify")]
 ) -> Answer:
     """Change what a user prefers; what is null stays, an empty text clears it."""
     target = call.part("target_user_attributes")
@@ -152,7 +152,7 @@ async def update_user_attributes(
     return {}
 
 
-async def _target(db: Database, call: Call) -> users.User:
+async def _target(db: Database, call: CallBody) -> users.User:
     target = call.part("target_user")
     user_id = target.optional_id("user_id")
     if user_id is not None:
@@ -180,14 +180,14 @@ async def get_groups(db: Db) -> Answer:
 
 
 @group_router.post("/get_group")
-async def get_group(db: Db, call: Annotated[Call, SEES]) -> Answer:
+async def get_group(db: Db, call: Annotated[CallBody, SEES]) -> Answer:
     """One group."""
     return {"group": _shape(await groups.get_group(db, _group_id(call)))}
 
 
 @group_router.post("/create_group")
 async def create_group(
-    db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[Call, requires_key("groups_create")]
+    db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[CallBody, requires_key("groups_create")]
 ) -> Answer:
     """Create a group."""
     body = validated(GroupCreate, call.part("target_group").given(*GROUP_FIELDS))
@@ -195,21 +195,21 @@ async def create_group(
 
 
 @group_router.post("/update_group")
-async def update_group(db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[Call, CHANGES]) -> Answer:
+async def update_group(db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[CallBody, CHANGES]) -> Answer:
     """Change a group; what is left out or null stays."""
     body = validated(GroupPatch, call.part("target_group").given(*GROUP_FIELDS))
     return {"group": _shape(await group_rules.update(db, logs, call.caller, _group_id(call), body, secrets=secrets))}
 
 
 @group_router.post("/delete_group")
-async def delete_group(db: Db, logs: Logs, call: Annotated[Call, requires_key("groups_delete")]) -> Answer:
+async def delete_group(db: Db, logs: Logs, call: Annotated[CallBody, requires_key("groups_delete")]) -> Answer:
     """Delete a group."""
     await group_rules.delete(db, logs, call.caller, _group_id(call))
     return {}
 
 
 @group_router.post("/get_users_group")
-async def get_users_group(db: Db, call: Annotated[Call, requires_key("groups_view", "users_view")]) -> Answer:
+async def get_users_group(db: Db, call: Annotated[CallBody, requires_key("groups_view", "users_view")]) -> Answer:
     """The members of a group."""
     group = await groups.get_group(db, _group_id(call))
     members = await users.list_users(db, users.UserFilter(group_id=group.group_id))
@@ -217,21 +217,21 @@ async def get_users_group(db: Db, call: Annotated[Call, requires_key("groups_vie
 
 
 @group_router.post("/add_user_group")
-async def add_user_group(db: Db, logs: Logs, call: Annotated[Call, CHANGES]) -> Answer:
+async def add_user_group(db: Db, logs: Logs, call: Annotated[CallBody, CHANGES]) -> Answer:
     """Make a user a member."""
     await group_rules.add_user(db, logs, call.caller, _group_id(call), _user_id(call))
     return {}
 
 
 @group_router.post("/remove_user_group")
-async def remove_user_group(db: Db, logs: Logs, call: Annotated[Call, CHANGES]) -> Answer:
+async def remove_user_group(db: Db, logs: Logs, call: Annotated[CallBody, CHANGES]) -> Answer:
     """End a membership."""
     await group_rules.remove_user(db, logs, call.caller, _group_id(call), _user_id(call))
     return {}
 
 
 @group_router.post("/get_images_group")
-async def get_images_group(db: Db, secrets: SecretsDep, call: Annotated[Call, SEES]) -> Answer:
+async def get_images_group(db: Db, secrets: SecretsDep, call: Annotated[CallBody, SEES]) -> Answer:
     """The workspaces that members of a group may use."""
     group = await groups.get_group(db, _group_id(call))
     found = [image for image in (await images.list_images(db)).rows if image.image_id in group.images]
@@ -240,21 +240,21 @@ async def get_images_group(db: Db, secrets: SecretsDep, call: Annotated[Call, SE
 
 
 @group_router.post("/add_images_group")
-async def add_images_group(db: Db, logs: Logs, call: Annotated[Call, CHANGES]) -> Answer:
+async def add_images_group(db: Db, logs: Logs, call: Annotated[CallBody, CHANGES]) -> Answer:
     """Let the members of a group use a workspace."""
     await group_rules.add_image(db, logs, call.caller, _group_id(call), _image_id(call))
     return {}
 
 
 @group_router.post("/remove_images_group")
-async def remove_images_group(db: Db, logs: Logs, call: Annotated[Call, CHANGES]) -> Answer:
+async def remove_images_group(db: Db, logs: Logs, call: Annotated[CallBody, CHANGES]) -> Answer:
     """Let the members of a group no longer use a workspace through it."""
     await group_rules.remove_image(db, logs, call.caller, _group_id(call), _image_id(call))
     return {}
 
 
 @group_router.post("/get_settings_group")
-async def get_settings_group(db: Db, secrets: SecretsDep, call: Annotated[Call, SEES]) -> Answer:
+async def get_settings_group(db: Db, secrets: SecretsDep, call: Annotated[CallBody, SEES]) -> Answer:
     """The settings a group has values for."""
     group = group_rules.as_seen(await groups.get_group(db, _group_id(call)), secrets, call.caller)
     return {"settings": [_setting_shape(SETTINGS[name], group) for name in group.settings if name in SETTINGS]}
@@ -262,7 +262,7 @@ async def get_settings_group(db: Db, secrets: SecretsDep, call: Annotated[Call, 
 
 @group_router.post("/add_settings_group")
 @group_router.post("/set_settings_group")
-async def set_settings_group(db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[Call, CHANGES]) -> Answer:
+async def set_settings_group(db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[CallBody, CHANGES]) -> Answer:
     """Give a group a value for a setting; values may be written as texts, as older clients do."""
     group_id, setting, target = _group_id(call), _setting(call), call.part("target_setting")
     if target.body.get("value") is None:
@@ -273,7 +273,7 @@ async def set_settings_group(db: Db, logs: Logs, secrets: SecretsDep, call: Anno
 
 
 @group_router.post("/remove_settings_group")
-async def remove_settings_group(db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[Call, CHANGES]) -> Answer:
+async def remove_settings_group(db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[CallBody, CHANGES]) -> Answer:
     """Remove a setting from a group."""
     body = GroupPatch(settings={_setting(call).name: None})
     await group_rules.update(db, logs, call.caller, _group_id(call), body, secrets=secrets)
@@ -314,19 +314,19 @@ def _setting_shape(setting: Setting, group: Group) -> Answer:
     }
 
 
-def _group_id(call: Call) -> str:
+def _group_id(call: CallBody) -> str:
     return call.part("target_group").id("group_id")
 
 
-def _user_id(call: Call) -> str:
+def _user_id(call: CallBody) -> str:
     return call.part("target_user").id("user_id")
 
 
-def _image_id(call: Call) -> str:
+def _image_id(call: CallBody) -> str:
     return call.part("target_image").id("image_id")
 
 
-def _setting(call: Call) -> Setting:
+def _setting(call: CallBody) -> Setting:
     """The setting of `target_setting`, by its name.
 
     Raises:

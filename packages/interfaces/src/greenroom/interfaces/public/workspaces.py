@@ -17,8 +17,15 @@ from greenroom.api.workspace import service
 from greenroom.api.workspace.schemas import ImageCreate, ImageFields, ImagePatch
 from greenroom.core.errors import Invalid
 from greenroom.db.workspace import images
-from greenroom.db.workspace.images import Image
-from greenroom.interfaces.public.calls import KEPT_WITH_AN_IMAGE, NOT_OFFERED, Answer, Call, image_shape, requires_key
+from greenroom.db.workspace.images import WorkspaceRow
+from greenroom.interfaces.public.calls import (
+    KEPT_WITH_AN_IMAGE,
+    NOT_OFFERED,
+    Answer,
+    CallBody,
+    image_shape,
+    requires_key,
+)
 from greenroom.kit.secrets import Secrets
 
 router = APIRouter(include_in_schema=False)
@@ -31,14 +38,14 @@ FIELDS: Final = ("name", "friendly_name", *(name for name in ImageFields.model_f
 
 
 @router.post("/get_images")
-async def get_images(db: Db, secrets: SecretsDep, call: Annotated[Call, requires_key("images_view")]) -> Answer:
+async def get_images(db: Db, secrets: SecretsDep, call: Annotated[CallBody, requires_key("images_view")]) -> Answer:
     """All workspaces."""
     found = (await images.list_images(db)).rows
     return {"images": [image_shape(service.as_seen(image, secrets, call.caller)) for image in found]}
 
 
 @router.post("/get_image")
-async def get_image(db: Db, secrets: SecretsDep, call: Annotated[Call, requires_key("images_view")]) -> Answer:
+async def get_image(db: Db, secrets: SecretsDep, call: Annotated[CallBody, requires_key("images_view")]) -> Answer:
     """One workspace."""
     return _answer(await images.get_image(db, _id(call)), secrets, call)
 
@@ -49,7 +56,7 @@ async def create_image(
     logs: Logs,
     secrets: SecretsDep,
     snapshot: SettingsSnapshot,
-    call: Annotated[Call, requires_key("images_create")],
+    call: Annotated[CallBody, requires_key("images_create")],
 ) -> Answer:
     """Create a workspace, for All Users unless the installation's setting says otherwise."""
     target = call.part(TARGET)
@@ -63,7 +70,7 @@ async def create_image(
 
 @router.post("/update_image")
 async def update_image(
-    db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[Call, requires_key("images_modify")]
+    db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[CallBody, requires_key("images_modify")]
 ) -> Answer:
     """Change a workspace; what is left out or null stays, an empty text removes what may be missing."""
     image_id, target = _id(call), call.part(TARGET)
@@ -73,21 +80,21 @@ async def update_image(
 
 
 @router.post("/delete_image")
-async def delete_image(db: Db, logs: Logs, call: Annotated[Call, requires_key("images_delete")]) -> Answer:
+async def delete_image(db: Db, logs: Logs, call: Annotated[CallBody, requires_key("images_delete")]) -> Answer:
     """Delete a workspace that nothing uses."""
     await service.delete_image(db, logs, call.caller, _id(call))
     return {}
 
 
-def _answer(image: Image, secrets: Secrets, call: Call) -> Answer:
+def _answer(image: WorkspaceRow, secrets: Secrets, call: CallBody) -> Answer:
     return {"image": image_shape(service.as_seen(image, secrets, call.caller))}
 
 
-def _id(call: Call) -> str:
+def _id(call: CallBody) -> str:
     return call.part(TARGET).id("image_id")
 
 
-def _fields(target: Call) -> Json:
+def _fields(target: CallBody) -> Json:
     """The given fields of a workspace, as in `/api/v1`.
 
     Raises:

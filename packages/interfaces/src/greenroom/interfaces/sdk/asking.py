@@ -24,7 +24,7 @@ from greenroom.api.problems import error_response
 from greenroom.api.security import Caller, Declared, key_caller
 from greenroom.core.errors import Forbidden, GreenroomError, NotFound, Unauthenticated, Unavailable, WrongState
 from greenroom.core.session.states import OVER, SessionStatus
-from greenroom.interfaces.mcp.tool import Asked, answer_to
+from greenroom.interfaces.mcp.tool import ToolRequest, answer_to
 
 DEFAULT_S: Final = 600
 LEAST_S: Final = 60
@@ -81,7 +81,7 @@ class Browser:
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class SdkCall:
     """A call of an SDK with a valid API key."""
 
     request: Request
@@ -89,7 +89,7 @@ class Asking:
     authorization: str
     leasing: Leasing
 
-    async def ask(self, asked: Asked) -> httpx.Response:
+    async def ask(self, asked: ToolRequest) -> httpx.Response:
         """The successful answer of a route of `/api/v1` to this caller; a refusal becomes the answer of the call."""
         answer = await answer_to(
             self.request, replace(asked, headers={**asked.headers, "authorization": self.authorization})
@@ -117,7 +117,7 @@ class Asking:
         }
         key = self.request.headers.get("idempotency-key")
         headers = {"Idempotency-Key": key} if key else {}
-        answer = await self.ask(Asked(method="POST", path="/leases", json=wish, headers=headers))
+        answer = await self.ask(ToolRequest(method="POST", path="/leases", json=wish, headers=headers))
         browser = Browser.of(LeaseGranted.model_validate_json(answer.content))
         if browser.lease.status == SessionStatus.RUNNING and browser.cdp:
             return browser
@@ -130,17 +130,17 @@ class Asking:
 
     async def browser(self, lease_id: str) -> Browser:
         """Raises NotFound: there is no such lease, or the caller may not see it."""
-        answer = await self.ask(Asked(method="GET", path=lease_path(lease_id)))
+        answer = await self.ask(ToolRequest(method="GET", path=lease_path(lease_id)))
         (browser,) = await self._browsers_of([LeaseView.model_validate_json(answer.content)])
         return browser
 
     async def browsers(self, *, ended: bool = False, limit: int = MOST_LISTED) -> list[Browser]:
         """The newest leases that the caller may see."""
-        asked = Asked(method="GET", path="/leases", query={"limit": limit, "ended": ended})
+        asked = ToolRequest(method="GET", path="/leases", query={"limit": limit, "ended": ended})
         return await self._browsers_of([LeaseView.model_validate(one) for one in (await self.ask(asked)).json()])
 
     async def release(self, lease_id: str | UUID) -> None:
-        await self.ask(Asked(method="DELETE", path=lease_path(lease_id)))
+        await self.ask(ToolRequest(method="DELETE", path=lease_path(lease_id)))
 
     async def act(self, lease_id: str, *actions: Json, screenshot: bool = False) -> Json:
         """The outcome of actions: `results`, and `screenshot` in base64.
@@ -149,7 +149,7 @@ class Asking:
             WrongState: an action was not done.
         """
         body = {"actions": actions, "screenshot": screenshot}
-        answer = await self.ask(Asked(method="POST", path=f"{lease_path(lease_id)}/actions", json=body))
+        answer = await self.ask(ToolRequest(method="POST", path=f"{lease_path(lease_id)}/actions", json=body))
         done: Json = answer.json()
         if failed := next((one for one in done["results"] if not one["done"]), None):
             raise WrongState(f"{failed['action']} was not done: {failed['error']}")
@@ -186,15 +186,15 @@ class AdapterKey(Declared):
             raise Unauthenticated("The API key of the SDK is KEY:SECRET, a key of Greenroom and its secret.")
         request.state.caller = caller = await key_caller(request, key_id, secret)
         basic = base64.b64encode(f"{key_id}:{secret}".encode()).decode()
-        request.state.asking = Asking(request, caller, f"Basic {basic}", leasing)
+        request.state.asking = SdkCall(request, caller, f"Basic {basic}", leasing)
 
 
-def _asking(request: Request) -> Asking:
-    asking: Asking = request.state.asking
+def _asking(request: Request) -> SdkCall:
+    asking: SdkCall = request.state.asking
     return asking
 
 
-Asks = Annotated[Asking, Depends(_asking)]
+Asks = Annotated[SdkCall, Depends(_asking)]
 """The call that a route of an adapter answers."""
 
 

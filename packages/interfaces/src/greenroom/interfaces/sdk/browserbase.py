@@ -20,18 +20,18 @@ SETTINGS_WITHOUT_COUNTERPART: Final = (
 )  # fmt: skip
 
 
-class Settings(Given):
+class BrowserSettings(Given):
     """The settings of the browser that have a counterpart."""
 
     allowedDomains: tuple[str, ...] = ()  # noqa: N815 -- as the SDK writes it
 
 
-class Wish(Given):
+class BrowserbaseRequest(Given):
     """The fields of a new session that have a counterpart."""
 
     timeout: float | None = None
     userMetadata: dict[str, str] | None = None  # noqa: N815
-    browserSettings: Settings = Settings()  # noqa: N815
+    browserSettings: BrowserSettings = BrowserSettings()  # noqa: N815
 
 
 class Release(BaseModel):
@@ -70,7 +70,7 @@ def _status(status: str) -> str:
 
 
 @router.post("/v1/sessions")
-async def create(asks: Asks, body: Wish) -> Json:
+async def create(asks: Asks, body: BrowserbaseRequest) -> Json:
     """Lease a browser; `timeout` is its deadline, in seconds from now."""
     asking.refuse(body, *WITHOUT_COUNTERPART)
     asking.refuse(body.browserSettings, *SETTINGS_WITHOUT_COUNTERPART)

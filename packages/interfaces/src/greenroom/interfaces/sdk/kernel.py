@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from greenroom.api.bodies import Json, validated
-from greenroom.interfaces.mcp.tool import Asked, as_base64
+from greenroom.interfaces.mcp.tool import ToolRequest, as_base64
 from greenroom.interfaces.sdk import asking
 from greenroom.interfaces.sdk.asking import Asks, Browser, Gesture, Given
 
@@ -23,7 +23,7 @@ WITHOUT_COUNTERPART: Final = (
 )  # fmt: skip
 
 
-class Wish(Given):
+class KernelRequest(Given):
     """The fields of a new browser that have a counterpart."""
 
     timeout_seconds: float | None = None
@@ -40,13 +40,13 @@ class Region(BaseModel):
     height: int
 
 
-class Picture(BaseModel):
+class ScreenshotBody(BaseModel):
     """The body of a screenshot."""
 
     region: Region | None = None
 
 
-class Command(Given):
+class KernelCommand(Given):
     """The fields of a command that have a counterpart."""
 
     command: str
@@ -56,7 +56,7 @@ class Command(Given):
     timeout_sec: float | None = None
 
 
-class Step(Given):
+class BatchStep(Given):
     """An item of `batch`; the field with the name `type` has its fields."""
 
     type: str
@@ -65,7 +65,7 @@ class Step(Given):
 class Batch(BaseModel):
     """Several actions."""
 
-    actions: list[Step]
+    actions: list[BatchStep]
 
 
 def shown(browser: Browser) -> Json:
@@ -86,7 +86,7 @@ def shown(browser: Browser) -> Json:
 
 
 @router.post("/browsers")
-async def create(asks: Asks, body: Wish) -> Json:
+async def create(asks: Asks, body: KernelRequest) -> Json:
     """Lease a browser; `timeout_seconds` is its deadline, from now."""
     asking.refuse(body, *WITHOUT_COUNTERPART)
     options: Json = {"kasm_url": body.start_url} if body.start_url else {}
@@ -140,7 +140,7 @@ _ACTIONS: Final[dict[str, Callable[[Gesture], list[Json]]]] = {
 }
 
 
-def _meant(step: Step) -> list[Json]:
+def _meant(step: BatchStep) -> list[Json]:
     if (actions := _ACTIONS.get(step.type)) is None:
         raise asking.without_counterpart(f"the action {step.type!r}")
     return actions(validated(Gesture, (step.model_extra or {}).get(step.type) or {}))
@@ -153,11 +153,11 @@ async def batch(asks: Asks, browser_id: str, body: Batch) -> None:
 
 
 @router.post("/browsers/{browser_id}/computer/screenshot")
-async def screenshot(asks: Asks, browser_id: str, body: Picture) -> Response:
+async def screenshot(asks: Asks, browser_id: str, body: ScreenshotBody) -> Response:
     """The screen, or the part `region` of it, as PNG."""
     part = body.region
     query = {"region": f"{part.x},{part.y},{part.x + part.width},{part.y + part.height}"} if part else None
-    picture = await asks.ask(Asked(method="GET", path=f"{asking.lease_path(browser_id)}/screenshot", query=query))
+    picture = await asks.ask(ToolRequest(method="GET", path=f"{asking.lease_path(browser_id)}/screenshot", query=query))
     return Response(picture.content, media_type="image/png")
 
 
@@ -194,7 +194,7 @@ _serve("type", _ACTIONS["type_text"])
 
 
 @router.post("/browsers/{browser_id}/process/exec")
-async def execute(asks: Asks, browser_id: str, body: Command) -> Json:
+async def execute(asks: Asks, browser_id: str, body: KernelCommand) -> Json:
     """Run a command and wait for its end."""
     asking.refuse(body, "as_root", "as_user")
     wish: Json = {
@@ -204,7 +204,9 @@ async def execute(asks: Asks, browser_id: str, body: Command) -> Json:
         "timeout_s": body.timeout_sec or 60,
     }
     begun_s = time.monotonic()
-    done: Json = (await asks.ask(Asked(method="POST", path=f"{asking.lease_path(browser_id)}/exec", json=wish))).json()
+    done: Json = (
+        await asks.ask(ToolRequest(method="POST", path=f"{asking.lease_path(browser_id)}/exec", json=wish))
+    ).json()
     return {
         "exit_code": done["exit_code"],
         "stdout_b64": done["stdout_base64"] or as_base64(done["stdout"].encode()),

@@ -22,13 +22,13 @@ SCREEN: Final = {"width": 1280, "height": 800}
 """Of a session that no window has changed yet."""
 
 
-class Wish(Given):
+class SteelRequest(Given):
     """The fields of a new session that have a counterpart."""
 
     timeout: float | None = None
 
 
-class Action(Gesture):
+class SteelAction(Gesture):
     """One action, and whether the answer has the screen after it."""
 
     action: str
@@ -59,7 +59,7 @@ def shown(browser: Browser) -> Json:
 
 
 @router.post("/v1/sessions")
-async def create(asks: Asks, body: Wish) -> Json:
+async def create(asks: Asks, body: SteelRequest) -> Json:
     """Lease a browser; `timeout` is its deadline, in milliseconds from now."""
     asking.refuse(body, *WITHOUT_COUNTERPART)
     return shown(await asks.create(None if body.timeout is None else body.timeout / 1000))
@@ -117,7 +117,7 @@ async def events(asks: Asks, session_id: str) -> list[Json]:
     return []
 
 
-_ACTIONS: Final[dict[str, Callable[[Action], list[Json]]]] = {
+_ACTIONS: Final[dict[str, Callable[[SteelAction], list[Json]]]] = {
     "click_mouse": Gesture.click,
     "move_mouse": Gesture.move,
     "drag_mouse": Gesture.drag,
@@ -131,7 +131,7 @@ _ACTIONS: Final[dict[str, Callable[[Action], list[Json]]]] = {
 
 
 @router.post("/v1/sessions/{session_id}/computer")
-async def computer(asks: Asks, session_id: str, body: Action) -> Json:
+async def computer(asks: Asks, session_id: str, body: SteelAction) -> Json:
     """Do one action; with `screenshot` the answer has the screen after it."""
     if (actions := _ACTIONS.get(body.action)) is None or (body.action == "type_text" and body.hold_keys):
         raise asking.without_counterpart(f"the action {body.action!r} with these fields")

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 import structlog
 from lightkube.resources.core_v1 import Pod, Secret
 
-from greenroom.runtimes.contract import SESSION, ContainerConflict, Event, EventKind, StartError
+from greenroom.runtimes.contract import SESSION, ContainerConflict, ContainerEvent, EventKind, StartError
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.errors import ApiGone
 from greenroom.runtimes.kubernetes.objects import labels_of, metadata, status
@@ -39,13 +39,13 @@ class Changes:
     def __init__(self, cluster: Cluster, labels: Mapping[str, str]) -> None:
         self._cluster = cluster
         self._labels = labels
-        self._queue: asyncio.Queue[Event | _Silent] = asyncio.Queue()
+        self._queue: asyncio.Queue[ContainerEvent | _Silent] = asyncio.Queue()
         self._up: set[str] = set()
         self._ended: set[str] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._silent: dict[str, asyncio.TimerHandle] = {}
 
-    async def run(self) -> AsyncGenerator[Event]:
+    async def run(self) -> AsyncGenerator[ContainerEvent]:
         """Deletes Pods of nodes that are silent for too long: that holds also when such a node comes back. It ends when
         the server no longer has all that happened: what was missed then gives no event.
 
@@ -61,14 +61,14 @@ class Changes:
             asyncio.create_task(self._watch(Secret, of_secrets), name="secrets"),
             asyncio.create_task(self._watch(Pod, of_pods), name="pods"),
         ]
-        taking: asyncio.Task[Event | _Silent] | None = None
+        taking: asyncio.Task[ContainerEvent | _Silent] | None = None
         try:
             while True:
                 taking = asyncio.create_task(self._queue.get(), name="event")
                 await asyncio.wait({taking, *watching}, return_when=asyncio.FIRST_COMPLETED)
                 if taking.done():
                     taken = taking.result()
-                    if isinstance(taken, Event):
+                    if isinstance(taken, ContainerEvent):
                         yield taken
                     else:
                         await self._give_up(taken)
@@ -108,7 +108,7 @@ class Changes:
             return
         if isinstance(thing, Secret):
             if change in SECRETS:
-                self._queue.put_nowait(Event(session_id=session_id, kind=SECRETS[change]))
+                self._queue.put_nowait(ContainerEvent(session_id=session_id, kind=SECRETS[change]))
         elif change == "DELETED":
             self._died(session_id, exit_code_of(thing))
             self._up.discard(session_id)
@@ -119,11 +119,11 @@ class Changes:
     def _saw(self, pod: Pod, session_id: str) -> None:
         if status(pod).phase in ENDED:
             if out_of_memory(pod) and session_id not in self._ended:
-                self._queue.put_nowait(Event(session_id=session_id, kind="oom"))
+                self._queue.put_nowait(ContainerEvent(session_id=session_id, kind="oom"))
             self._died(session_id, exit_code_of(pod))
         elif is_up(pod) and session_id not in self._up:
             self._up.add(session_id)
-            self._queue.put_nowait(Event(session_id=session_id, kind="start"))
+            self._queue.put_nowait(ContainerEvent(session_id=session_id, kind="start"))
         if (at := lost_at(pod)) is not None and session_id not in self._timers:
             self._timers[session_id] = _at(at, lambda: self._died(session_id, None))
         if (at := given_up_at(pod)) is None:
@@ -142,7 +142,7 @@ class Changes:
         self._answers(session_id)
         if session_id not in self._ended:
             self._ended.add(session_id)
-            self._queue.put_nowait(Event(session_id=session_id, kind="die", exit_code=exit_code))
+            self._queue.put_nowait(ContainerEvent(session_id=session_id, kind="die", exit_code=exit_code))
 
 
 def _at(at: datetime, call: Callable[[], None]) -> asyncio.TimerHandle:

@@ -56,7 +56,7 @@ def script_of(command: Exec, mark: str, once: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-class Output:
+class OutputTail:
     """The end of what a command writes."""
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ async def run_exec(cluster: Cluster, pod: str, command: Exec) -> ExecResult:
         StartError: it was not begun.
         RuntimeUnavailable: it is not known whether it was, or how it goes.
     """
-    mark, output = command.once or uuid.uuid4().hex, Output()
+    mark, output = command.once or uuid.uuid4().hex, OutputTail()
     script = script_of(command, mark, bool(command.once))
     loop = asyncio.get_running_loop()
     end = loop.time() + command.deadline_s
@@ -112,7 +112,7 @@ async def _followed(cluster: Cluster, pod: str, mark: str, end: float) -> str:
 
 
 async def _look(cluster: Cluster, pod: str, mark: str) -> str:
-    output = Output()
+    output = OutputTail()
     with contextlib.suppress(TimeoutError, HTTPXWSException, httpx2.HTTPError, OSError, StartError):
         async with asyncio.timeout(LOOK_S):
             async with cluster.exec(pod, CONTAINER, ["sh", "-c", _LOOK, "sh", mark]) as connection:
@@ -126,7 +126,7 @@ async def run_script(
     cluster: Cluster,
     pod: str,
     script: str,
-    output: Output,
+    output: OutputTail,
     data: bytes = b"",
     *,
     container: str = CONTAINER,
@@ -149,7 +149,7 @@ async def run_script(
         raise _refused(error) from error
 
 
-async def _ended(connection: AsyncWebSocketSession, output: Output) -> int:
+async def _ended(connection: AsyncWebSocketSession, output: OutputTail) -> int:
     while True:
         message = await connection.receive_bytes()
         channel, content = message[0], bytes(message[1:])

@@ -44,7 +44,7 @@ from lightkube.resources.core_v1 import Pod, Secret, Service
 from lightkube.resources.networking_v1 import NetworkPolicy
 
 from greenroom.core.web_filter import CLOSED_PORT, PORT, PRIVATE, PRIVATE_IPV6, proxy_variables
-from greenroom.core.workspace.session_spec import File
+from greenroom.core.workspace.session_spec import SessionFile
 from greenroom.runtimes.archive import archive
 from greenroom.runtimes.contract import INSTALLATION
 from greenroom.runtimes.kubernetes.manifest import locked, of_lost_nodes, unprivileged
@@ -55,7 +55,7 @@ from greenroom.runtimes.kubernetes.names import (
     PART,
     POLICY,
     TEMPLATE_DIGEST,
-    Identity,
+    ObjectOwner,
     filter_name,
 )
 from greenroom.runtimes.kubernetes.objects import annotations_of, labels_of, metadata
@@ -113,7 +113,7 @@ class FilterImage:
 class FilterObjects:
     """The objects of one policy's filter."""
 
-    identity: Identity
+    identity: ObjectOwner
     policy_id: str
 
     @property
@@ -212,7 +212,7 @@ def digest(thing: object) -> str:
 def packed(files: Mapping[str, str]) -> bytes:
     """The files of a filter, to be unpacked at `/`; the same for equal files."""
     return gzip.compress(
-        archive([File(path=f"{FOLDER}/{name}", content=text) for name, text in files.items()]), mtime=0
+        archive([SessionFile(path=f"{FOLDER}/{name}", content=text) for name, text in files.items()]), mtime=0
     )
 
 

@@ -27,7 +27,7 @@ from greenroom.runtimes.contract import (
 )
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.errors import reason_of
-from greenroom.runtimes.kubernetes.exec import Output, run_script
+from greenroom.runtimes.kubernetes.exec import OutputTail, run_script
 from greenroom.runtimes.kubernetes.filter_manifest import (
     FILES,
     REREAD,
@@ -40,7 +40,7 @@ from greenroom.runtimes.kubernetes.filter_manifest import (
     put_behind,
     same,
 )
-from greenroom.runtimes.kubernetes.names import ADDRESS, APPLIED, FILTER_CONTAINER, PART, POLICY, Identity
+from greenroom.runtimes.kubernetes.names import ADDRESS, APPLIED, FILTER_CONTAINER, PART, POLICY, ObjectOwner
 from greenroom.runtimes.kubernetes.objects import annotations_of, decoded, encoded, labels_of, metadata, status
 from greenroom.runtimes.kubernetes.seen import ENDED, is_ready, is_up, run_of, waits_for
 from greenroom.runtimes.kubernetes.starting import TimeLimits, states
@@ -61,7 +61,7 @@ Kind = TypeVar("Kind", Service, NetworkPolicy)
 class PodFilters:
     """Of one Agent. Only a network that `open` made tight in this process counts as open."""
 
-    def __init__(self, cluster: Cluster, identity: Identity, image: str) -> None:
+    def __init__(self, cluster: Cluster, identity: ObjectOwner, image: str) -> None:
         """`image`: empty = that of the Pod in which this process runs."""
         self._cluster = cluster
         self._identity = identity
@@ -142,7 +142,7 @@ class PodFilters:
         secrets, _ = await self._cluster.list(Secret, self._identity.selector("filter"))
         for secret in secrets:
             labels = labels_of(secret)
-            maker = Identity(installation_id=self._identity.installation_id, agent_id=labels[AGENT])
+            maker = ObjectOwner(installation_id=self._identity.installation_id, agent_id=labels[AGENT])
             await self._remove(FilterObjects(identity=maker, policy_id=labels[POLICY]))
 
     def _of(self, policy_id: str) -> FilterObjects:
@@ -218,7 +218,7 @@ class PodFilters:
         raise StartError(f"The web filter does not serve: {said}")
 
     async def _reread(self, name: str, content: bytes, applied: str) -> None:
-        output = Output()
+        output = OutputTail()
         try:
             exit_code = await run_script(
                 self._cluster, name, REREAD.format(len(content)), output, content,

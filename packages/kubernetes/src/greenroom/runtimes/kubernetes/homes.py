@@ -34,7 +34,7 @@ from greenroom.runtimes.contract import (
 )
 from greenroom.runtimes.kubernetes.amounts import number, of_mapping
 from greenroom.runtimes.kubernetes.cluster import Cluster
-from greenroom.runtimes.kubernetes.names import CLASS, HOMES, OWNER, REMOVAL, Identity, home_name
+from greenroom.runtimes.kubernetes.names import CLASS, HOMES, OWNER, REMOVAL, ObjectOwner, home_name
 from greenroom.runtimes.kubernetes.objects import annotations_of, labels_of, metadata
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 
@@ -44,10 +44,10 @@ GONE_WITHIN_S: Final = 30.0
 LOOK_EVERY_S: Final = 0.2
 
 
-class Homes:
+class KubernetesHomes:
     """Implements `contract.Homes` with the claims of one installation."""
 
-    def __init__(self, cluster: Cluster, identity: Identity, settings: KubernetesSettings) -> None:
+    def __init__(self, cluster: Cluster, identity: ObjectOwner, settings: KubernetesSettings) -> None:
         self._cluster = cluster
         self._identity = identity
         self._settings = settings
@@ -160,7 +160,7 @@ def _waits_for_another_class(found: Claim, wanted: Claim) -> bool:
     return is_pending and not has_volume and asked != annotations_of(wanted)[CLASS]
 
 
-def claim_of(folder: str, identity: Identity, settings: KubernetesSettings) -> Claim:
+def claim_of(folder: str, identity: ObjectOwner, settings: KubernetesSettings) -> Claim:
     """The claim for a profile. Its annotation says whose it is; it outlives sessions and this Agent."""
     return Claim(
         metadata=ObjectMeta(

@@ -31,7 +31,7 @@ from greenroom.runtimes.contract import (
 from greenroom.runtimes.kubernetes.cluster import Cluster, Json
 from greenroom.runtimes.kubernetes.making import is_being_made, is_pull, newest_event, reason_of
 from greenroom.runtimes.kubernetes.manifest import locked, of_lost_nodes, unprivileged
-from greenroom.runtimes.kubernetes.names import IMAGE, Identity, image_name
+from greenroom.runtimes.kubernetes.names import IMAGE, ObjectOwner, image_name
 from greenroom.runtimes.kubernetes.objects import annotations_of, data_of, encoded, metadata, status
 from greenroom.runtimes.kubernetes.seen import unschedulable
 from greenroom.runtimes.kubernetes.starting import TimeLimits, states
@@ -53,10 +53,10 @@ TAINT: Final = "taint"
 EVERYTHING: Final = Toleration(operator="Exists")
 
 
-class Images:
+class PulledImages:
     """Those that this Agent has had got."""
 
-    def __init__(self, cluster: Cluster, identity: Identity) -> None:
+    def __init__(self, cluster: Cluster, identity: ObjectOwner) -> None:
         self._cluster = cluster
         self._identity = identity
 
@@ -181,7 +181,7 @@ def digest_of(pod: Pod) -> str | None:
     return None
 
 
-def log_in_of(name: str, credentials: Credentials | None, identity: Identity) -> Secret:
+def log_in_of(name: str, credentials: Credentials | None, identity: ObjectOwner) -> Secret:
     """The log-in for an image, without one if its registry needs none."""
     log_ins: Json = {}
     if credentials is not None:
@@ -198,7 +198,7 @@ def log_in_of(name: str, credentials: Credentials | None, identity: Identity) ->
     )
 
 
-def getter_of(name: str, identity: Identity) -> Pod:
+def getter_of(name: str, identity: ObjectOwner) -> Pod:
     """A Pod for which a node gets the image; what it runs may fail."""
     needs = {"cpu": "1m", "memory": "16Mi"}
     container = Container(

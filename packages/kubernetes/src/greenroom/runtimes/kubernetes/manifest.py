@@ -39,7 +39,7 @@ from greenroom.core.errors import Invalid
 from greenroom.core.workspace import run_config
 from greenroom.core.workspace.launch_environment import chosen_problem
 from greenroom.core.workspace.run_config import SHM_BYTES, TMPFS_SIZE, RunConfig, size_in_bytes
-from greenroom.core.workspace.session_spec import File, SessionSpec
+from greenroom.core.workspace.session_spec import SessionFile, SessionSpec
 from greenroom.core.workspace.volumes import OWNER
 from greenroom.runtimes.contract import SPEC_HASH, StartError
 from greenroom.runtimes.kubernetes.names import (
@@ -54,7 +54,7 @@ from greenroom.runtimes.kubernetes.names import (
     SERVICES,
     TEMPLATE,
     VARIABLE,
-    Identity,
+    ObjectOwner,
     image_name,
     object_name,
 )
@@ -92,7 +92,7 @@ def variables_of(spec: SessionSpec) -> dict[str, str]:
 
 
 def secret_of(
-    session_id: str, spec: SessionSpec, identity: Identity, labels: Mapping[str, str] | None = None
+    session_id: str, spec: SessionSpec, identity: ObjectOwner, labels: Mapping[str, str] | None = None
 ) -> Secret:
     """The session's Secret, which is there before its Pod and after it: the session as this namespace knows it."""
     data = {CREDENTIAL: spec.credential, **{VARIABLE + name: text for name, text in variables_of(spec).items()}}
@@ -111,18 +111,18 @@ def secret_of(
     )
 
 
-def _labels(session_id: str, spec: SessionSpec, identity: Identity) -> dict[str, str]:
+def _labels(session_id: str, spec: SessionSpec, identity: ObjectOwner) -> dict[str, str]:
     policy = {POLICY: spec.filter_policy} if spec.filter_policy is not None else {}
     return {**identity.of_session(session_id), **policy, SPEC_HASH: spec.hash()}
 
 
-def pending_files(secret: Secret, files: Sequence[File] = ()) -> list[File]:
+def pending_files(secret: Secret, files: Sequence[SessionFile] = ()) -> list[SessionFile]:
     """The files that are yet to be unpacked in the session, with these; a later one replaces one of the same path."""
-    known = msgspec.json.decode(decoded(secret, PENDING_FILES) or b"[]", type=list[File])
+    known = msgspec.json.decode(decoded(secret, PENDING_FILES) or b"[]", type=list[SessionFile])
     return list({file.path: file for file in (*known, *files)}.values())
 
 
-def with_pending(files: Sequence[File]) -> dict[str, str]:
+def with_pending(files: Sequence[SessionFile]) -> dict[str, str]:
     """The entry of the Secret with these files."""
     return {PENDING_FILES: encoded(msgspec.json.encode(list(files)))}
 
@@ -142,7 +142,7 @@ def pod_for(secret: Secret) -> Pod:
     return pod
 
 
-def pod_of(session_id: str, spec: SessionSpec, identity: Identity, *, volumes: Volumes, offer: Offer) -> Pod:
+def pod_of(session_id: str, spec: SessionSpec, identity: ObjectOwner, *, volumes: Volumes, offer: Offer) -> Pod:
     """The session's Pod.
 
     Raises:

@@ -57,7 +57,7 @@ REMOVAL: Final = "greenroom.removal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class ObjectOwner:
     """Whose objects these are."""
 
     installation_id: str
@@ -83,7 +83,7 @@ def object_name(session_id: str) -> str:
     return f"gr-{session_id}"
 
 
-def image_name(identity: Identity, image: str) -> str:
+def image_name(identity: ObjectOwner, image: str) -> str:
     """Of the Secret with an Agent's log-in for an image, which is there even if none is needed."""
     return f"gr-image-{_digest(f'{identity.installation_id} {identity.agent_id} {image}')}"
 

@@ -15,7 +15,7 @@ import structlog
 from lightkube.resources.core_v1 import Node, Pod, ResourceQuota
 
 from greenroom.core.session.reconcile import ContainerState
-from greenroom.core.workspace.session_spec import Exec, File, SessionSpec
+from greenroom.core.workspace.session_spec import Exec, SessionFile, SessionSpec
 from greenroom.runtimes.contract import (
     AGENT,
     MAX_LOGS,
@@ -23,9 +23,9 @@ from greenroom.runtimes.contract import (
     Capacity,
     Container,
     ContainerConflict,
+    ContainerEvent,
     ContainerMissing,
     Credentials,
-    Event,
     ExecResult,
     FilterAccount,
     FilterNetwork,
@@ -43,10 +43,10 @@ from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.exec import run_exec
 from greenroom.runtimes.kubernetes.filter_manifest import FOLDER
 from greenroom.runtimes.kubernetes.filters import PodFilters
-from greenroom.runtimes.kubernetes.homes import Homes
-from greenroom.runtimes.kubernetes.images import Images
+from greenroom.runtimes.kubernetes.homes import KubernetesHomes
+from greenroom.runtimes.kubernetes.images import PulledImages
 from greenroom.runtimes.kubernetes.manifest import Offer
-from greenroom.runtimes.kubernetes.names import Identity, object_name
+from greenroom.runtimes.kubernetes.names import ObjectOwner, object_name
 from greenroom.runtimes.kubernetes.objects import labels_of
 from greenroom.runtimes.kubernetes.seen import seen_of
 from greenroom.runtimes.kubernetes.sessions import SessionPods, now
@@ -77,13 +77,13 @@ class KubernetesRuntime:
         fence: Callable[[], None] = lambda: None,
     ) -> None:
         """Raises SetupError: the kubeconfig cannot be used."""
-        self._identity = Identity(installation_id=installation_id, agent_id=agent_id)
+        self._identity = ObjectOwner(installation_id=installation_id, agent_id=agent_id)
         self._cluster = Cluster(settings, fence=fence)
         self._share = share
         self._runtime_classes = runtime_classes
         self._storage_class = settings.kube_storage_class
-        self._images = Images(self._cluster, self._identity)
-        self.homes = Homes(self._cluster, self._identity, settings)
+        self._images = PulledImages(self._cluster, self._identity)
+        self.homes = KubernetesHomes(self._cluster, self._identity, settings)
         offer = Offer(runtime_classes=runtime_classes, folders=tuple(folders))
         self._filters = PodFilters(self._cluster, self._identity, settings.kube_filter_image)
         self._sessions = SessionPods(self._cluster, self._identity, self.homes, self._filters, offer)
@@ -120,7 +120,7 @@ class KubernetesRuntime:
         del spec
         await self._sessions.own(session_id)
 
-    async def put_files(self, session_id: str, files: Sequence[File]) -> None:
+    async def put_files(self, session_id: str, files: Sequence[SessionFile]) -> None:
         await self._sessions.put_files(session_id, files)
 
     async def start(self, session_id: str) -> Container:
@@ -172,7 +172,7 @@ class KubernetesRuntime:
             return ""
         return cut_output(written, MAX_LOGS)
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncIterator[ContainerEvent]:
         async with aclosing(Changes(self._cluster, self._identity.selector("session")).run()) as changes:
             async for event in changes:
                 yield event

@@ -12,7 +12,7 @@ from httpx2.websockets import HTTPXWSException
 from lightkube.resources.core_v1 import Pod, Secret
 
 from greenroom.core.session.reconcile import ContainerState
-from greenroom.core.workspace.session_spec import File, SessionSpec
+from greenroom.core.workspace.session_spec import SessionFile, SessionSpec
 from greenroom.runtimes.archive import archive
 from greenroom.runtimes.contract import (
     INSTALLATION,
@@ -27,9 +27,9 @@ from greenroom.runtimes.contract import (
 )
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.errors import reason_of
-from greenroom.runtimes.kubernetes.exec import Output, run_script
+from greenroom.runtimes.kubernetes.exec import OutputTail, run_script
 from greenroom.runtimes.kubernetes.filters import PodFilters
-from greenroom.runtimes.kubernetes.homes import Homes
+from greenroom.runtimes.kubernetes.homes import KubernetesHomes
 from greenroom.runtimes.kubernetes.manifest import (
     Offer,
     pending_files,
@@ -39,7 +39,7 @@ from greenroom.runtimes.kubernetes.manifest import (
     template_of,
     with_pending,
 )
-from greenroom.runtimes.kubernetes.names import FAILED, PENDING_FILES, RAN, Identity, object_name
+from greenroom.runtimes.kubernetes.names import FAILED, PENDING_FILES, RAN, ObjectOwner, object_name
 from greenroom.runtimes.kubernetes.objects import annotations_of, data_of, labels_of, metadata, status
 from greenroom.runtimes.kubernetes.seen import ENDED, is_lost, is_up, node_of, seen_of
 from greenroom.runtimes.kubernetes.starting import ended, running
@@ -62,7 +62,9 @@ def now() -> datetime:
 class SessionPods:
     """Of one namespace; every step may be repeated, by this process or by another."""
 
-    def __init__(self, cluster: Cluster, identity: Identity, homes: Homes, filters: PodFilters, offer: Offer) -> None:
+    def __init__(
+        self, cluster: Cluster, identity: ObjectOwner, homes: KubernetesHomes, filters: PodFilters, offer: Offer
+    ) -> None:
         self._cluster = cluster
         self._identity = identity
         self._homes = homes
@@ -192,7 +194,7 @@ class SessionPods:
 
     # Files --------------------------------------------------------------------------------------------------------
 
-    async def put_files(self, session_id: str, files: Sequence[File]) -> None:
+    async def put_files(self, session_id: str, files: Sequence[SessionFile]) -> None:
         """They are in the Secret until they are in the container: who dies in between leaves that to be done."""
         secret, pod = await self.own(session_id)
         changes = {"data": with_pending(pending_files(secret, files))}
@@ -206,7 +208,7 @@ class SessionPods:
         name = metadata(secret).name or ""
         packed = archive(pending_files(secret))
         script = f"head -c {len(packed)} | tar -x -p -f - -C / --no-same-owner --no-overwrite-dir"
-        output = Output()
+        output = OutputTail()
         try:
             exit_code = await run_script(self._cluster, name, script, output, packed, within_s=UNPACKED_WITHIN_S)
         except (HTTPXWSException, httpx2.HTTPError, OSError, TimeoutError) as error:

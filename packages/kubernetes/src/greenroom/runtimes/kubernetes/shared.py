@@ -14,7 +14,7 @@ from lightkube.resources.coordination_v1 import Lease
 from lightkube.resources.core_v1 import Secret
 
 from greenroom.core.errors import SetupError
-from greenroom.core.fleet.lease import Record
+from greenroom.core.fleet.lease import LeaseRecord
 from greenroom.runtimes.contract import ContainerConflict, ContainerMissing, Kept, RuntimeUnavailable, StartError
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings
@@ -60,13 +60,13 @@ class NamespaceShared:
     async def close(self) -> None:
         await self._cluster.close()
 
-    async def read_lease(self) -> tuple[Record | None, str | None]:
+    async def read_lease(self) -> tuple[LeaseRecord | None, str | None]:
         lease = await self._cluster.get(Lease, f"{PREFIX}-{self._group}")
         if lease is None or lease.metadata is None:
             return None, None
         self._place = (lease.metadata.uid or "").replace("-", "")
         spec, said = lease.spec or LeaseSpec(), cast("dict[str, str]", lease.metadata.annotations or {})
-        record = Record(
+        record = LeaseRecord(
             holder=spec.holderIdentity or "",
             address=said.get(ADDRESS, ""),
             term=(spec.leaseTransitions or 0) + 1,
@@ -76,7 +76,7 @@ class NamespaceShared:
         )
         return record, lease.metadata.resourceVersion
 
-    async def write_lease(self, record: Record, version: str | None) -> str:
+    async def write_lease(self, record: LeaseRecord, version: str | None) -> str:
         now = datetime.now(UTC)
         said = {ADDRESS: record.address, TTL: f"{record.ttl_s:g}", BEAT: str(record.beat), COPY: str(record.copy)}
         lease = Lease(

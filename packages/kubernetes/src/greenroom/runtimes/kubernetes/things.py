@@ -18,7 +18,7 @@ from greenroom.core.session.leftovers import Thing
 from greenroom.core.workspace.homes import HomeId, home_of
 from greenroom.runtimes.contract import AGENT, SESSION
 from greenroom.runtimes.kubernetes.cluster import Cluster
-from greenroom.runtimes.kubernetes.names import OWNER, Identity
+from greenroom.runtimes.kubernetes.names import OWNER, ObjectOwner
 from greenroom.runtimes.kubernetes.objects import Thing as Object
 from greenroom.runtimes.kubernetes.objects import annotations_of, labels_of, metadata
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings
@@ -31,7 +31,7 @@ class NamespaceThings:
 
     def __init__(self, cluster: Cluster, installation_id: str) -> None:
         self._cluster = cluster
-        self._identity = Identity(installation_id=installation_id, agent_id="")
+        self._identity = ObjectOwner(installation_id=installation_id, agent_id="")
 
     async def list(self) -> list[Thing]:
         pods, _ = await self._cluster.list(Pod, self._identity.selector("session"))
