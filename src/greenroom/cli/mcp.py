@@ -9,6 +9,7 @@ import typer
 from greenroom.cli.names import find_id
 from greenroom.cli.nouns import NOUNS
 from greenroom.cli.verbs import Call, command
+from greenroom.kit import plugins
 
 User = Annotated[
     str | None,
@@ -31,6 +32,8 @@ def mcp(call: Call, *, user: User = None) -> None:
     # Imports that no other command spends time on; the protocol's library takes a second.
     import asyncio  # noqa: PLC0415
 
-    from greenroom.cli.forwarding import forward  # noqa: PLC0415
-
-    asyncio.run(forward(call.client.server, user_id))
+    forward = plugins.function("mcp")
+    server = call.client.server
+    asyncio.run(
+        forward(server.url, (server.key, server.secret), server.tls, user_id, through_proxy=not server.is_local)
+    )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, cast
 from greenroom.core.errors import SetupError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
     from importlib.metadata import EntryPoint
 
     from greenroom.kit.config import FromEnvironment
@@ -23,12 +24,15 @@ INTERFACES: Final = "greenroom.interfaces"
 """Routers that the api serves besides its own."""
 SDK_ADAPTERS: Final = "greenroom.sdk_adapters"
 """Routers that the api serves if its settings name them."""
+COMMANDS: Final = "greenroom.commands"
+"""Functions that commands call and whose libraries few installations need."""
 WITH_SETTINGS: Final = (RUNTIMES, MACHINE_PROVIDERS)
 """The groups of subclasses of `Plugin`."""
-GROUPS: Final = (*WITH_SETTINGS, INTERFACES, SDK_ADAPTERS)
+GROUPS: Final = (*WITH_SETTINGS, INTERFACES, SDK_ADAPTERS, COMMANDS)
 SEPARATE: Final = {
     (RUNTIMES, "kubernetes"): "greenroom-kubernetes",
     (MACHINE_PROVIDERS, "libcloud"): "greenroom-machines",
+    (COMMANDS, "mcp"): "greenroom-interfaces",
 }
 """(group, name) of each plug-in of Greenroom that the package greenroom does not offer → the package that does."""
 
@@ -83,6 +87,18 @@ def load(group: str, name: str) -> object | None:
         return _found(group)[name].load() if name in _found(group) else None
     except (ImportError, AttributeError) as error:
         raise SetupError(f"{_offer(group, name)}, which cannot be loaded: {error}.") from error
+
+
+def function(command: str) -> Callable[..., Coroutine[Any, Any, None]]:
+    """The function that does the work of a command.
+
+    Raises:
+        SetupError: no installed distribution offers it.
+    """
+    found = load(COMMANDS, command)
+    if not callable(found):
+        raise SetupError(remedy(COMMANDS, command) or f"No installed package offers the command {command}.")
+    return cast("Callable[..., Coroutine[Any, Any, None]]", found)
 
 
 def _offer(group: str, name: str) -> str:

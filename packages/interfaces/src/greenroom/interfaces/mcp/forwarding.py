@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -13,8 +14,6 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server as McpServer
 from mcp.server.stdio import stdio_server
 
-from greenroom.cli.server import Server
-
 TIMEOUT: Final = httpx2.Timeout(30, read=180)
 """A lease may take a minute, a command in it two."""
 
@@ -22,14 +21,16 @@ _Context = ServerRequestContext[Any, Any]
 _Page = types.PaginatedRequestParams | None
 
 
-async def forward(server: Server, user_id: str | None) -> None:
-    """Serve until standard input ends. `user_id` is whose sessions are leased where the client names no user."""
-    options: dict[str, Any] = {"verify": server.tls, "trust_env": not server.is_local, "timeout": TIMEOUT}
+async def forward(
+    url: str, auth: tuple[str, str], tls: ssl.SSLContext, user_id: str | None, *, through_proxy: bool
+) -> None:
+    """Serve until standard input ends. `user_id` is whose sessions are leased where the client names no user;
+    `through_proxy`: a proxy that the environment names is used.
+    """
+    options: dict[str, Any] = {"verify": tls, "trust_env": through_proxy, "timeout": TIMEOUT}
     async with (
-        httpx2.AsyncClient(auth=(server.key, server.secret), **options) as http,
-        Client(
-            streamable_http_client(f"{server.url}/mcp", http_client=http, max_sse_event_size=None), cache=None
-        ) as there,
+        httpx2.AsyncClient(auth=auth, **options) as http,
+        Client(streamable_http_client(f"{url}/mcp", http_client=http, max_sse_event_size=None), cache=None) as there,
         stdio_server() as (received, sent),
     ):
         here = _server_of(there, user_id)
