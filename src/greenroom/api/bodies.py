@@ -16,7 +16,6 @@ from pydantic import (
     StringConstraints,
     ValidationError,
 )
-from pydantic_core import CoreSchema, core_schema
 
 from greenroom.core.errors import Invalid
 from greenroom.core.text import MAX_NAME, in_sentences, in_words, normal_line, normal_name, place_of
@@ -33,10 +32,10 @@ class Shaped:
     pattern: str
     words: str
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        return AfterValidator(self._checked).__get_pydantic_core_schema__(source, handler)
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> Json:
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> Json:
         """The schema shows the pattern."""
         return {**handler(schema), "pattern": f"^{self.pattern}$"}
 
