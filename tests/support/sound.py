@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 RATE = 48_000
-ENCODER, DECODER = "[s]ound_encoder", "[s]ound_decoder"
+ENCODER, DECODER = "[s]ound_codec.py.encode", "[s]ound_codec.py.decode"
 """As pgrep -f finds them, and not itself."""
 
 
