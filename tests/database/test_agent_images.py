@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.support import packages
 from tests.support.real_agents import agent_inside, behave, session_id
 from tests.support.scripted_manager import ScriptedManager, World, spec
 from tests.support.waiting import eventually
@@ -18,6 +19,7 @@ from tests.support.waiting import eventually
 from greenroom.agent import images
 from greenroom.agent.images import STALLED_S
 from greenroom.core.rate_limits import Backoff
+from greenroom.kit import plugins
 from greenroom.recipes import build, shelf
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.wire.messages import DesiredImage, ImageReport
@@ -217,6 +219,18 @@ async def test_an_image_of_a_workspace_with_a_registry_is_pulled_despite_a_known
         await world.until(lambda: _image_state(world, name) == "present")
     reports = [report for message in world.check_ins for report in message.images or [] if report.name == name]
     assert {report.how for report in reports if report.state == "pulling"} == {"pulling"}
+
+
+async def test_an_agent_without_the_recipes_names_their_package_where_a_pull_fails(
+    world: World, manager: ScriptedManager, tmp_path: Path
+):
+    behave(tmp_path, missing_images=["greenroom/terminal:1"], broken_images=["greenroom/terminal:1"])
+    world.images = [DesiredImage(name="greenroom/terminal:1")]
+    with packages.missing(plugins.RECIPES):
+        async with agent_inside(tmp_path, manager):
+            await world.until(lambda: _image_state(world, "greenroom/terminal:1") == "failed")
+    reports = [report for message in world.check_ins for report in message.images or []]
+    assert reports[-1].error.endswith("which is not installed: pip install greenroom-desktop.")
 
 
 @pytest.mark.usefixtures("page")

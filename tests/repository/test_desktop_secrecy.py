@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PAGE = Path(__file__).parents[2] / "src/greenroom/recipes/base/rootfs/opt/greenroom"
+PAGE = Path(__file__).parents[2] / "packages/desktop/src/greenroom/recipes/base/rootfs/opt/greenroom"
 PR_GET_DUMPABLE = 3
 
 

@@ -6,7 +6,7 @@ import configparser
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-ROOTFS = Path(__file__).parents[2] / "src/greenroom/recipes/base/rootfs/etc"
+ROOTFS = Path(__file__).parents[2] / "packages/desktop/src/greenroom/recipes/base/rootfs/etc"
 XSETTINGS = ROOTFS / "xdg/xfce4/xfconf/xfce-perchannel-xml/xsettings.xml"
 SAME = {
     "gtk-theme-name": "Net/ThemeName",

@@ -1,5 +1,5 @@
-"""The wheels of the distributions: the client needs nothing of the server, and the server nothing of a runtime that is
-installed on request.
+"""The wheels of the distributions: the client needs nothing of the server, and the server nothing of what is installed
+on request.
 """
 
 from __future__ import annotations
@@ -29,6 +29,12 @@ with Greenroom("http://desk.example", "key", "secret", transport=httpx.MockTrans
     except NotFound as error:
         print(error)
 print(*sorted({name.split(".")[1] for name in sys.modules if name.startswith("greenroom.")}))
+"""
+LISTED = """
+from greenroom.kit import recipes
+
+known = recipes.installed()
+print(*(recipe.name for recipe in known.recipes()), len(known.picture("firefox")) > 0)
 """
 FOUND = """
 from greenroom.core.errors import SetupError
@@ -127,3 +133,14 @@ def test_a_runtime_that_is_not_installed_names_its_package(server: Path):
     command = (server, "-I", "-c", FOUND)
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("'kubernetes' is in the package greenroom-kubernetes, which is not installed")
+
+
+def test_the_wheel_of_the_desktop_has_all_files_that_images_are_made_of(server: Path, wheel: Path, tmp_path: Path):
+    folder = ROOT / "packages/desktop/src"
+    desktop = built("packages/desktop", tmp_path)
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=folder, check=True, capture_output=True, text=True).stdout
+    assert set(tracked.split("\0")) - {""} <= set(ZipFile(desktop).namelist())
+    python = environment(tmp_path / "venv", wheel, desktop, next(server.parents[2].glob("*.whl")), name="greenroom")
+    done = subprocess.run((python, "-I", "-c", LISTED), capture_output=True, text=True, check=True)
+    recipes = sorted(path.name for path in (folder / "greenroom/recipes/catalogue").iterdir())
+    assert done.stdout.split() == [*recipes, "True"]

@@ -153,7 +153,7 @@ class Finder:
         words = [Path(path).name]
         if path.endswith(".sql") and (ROOT / path).exists():
             words += sorted(tables_of((ROOT / path).read_text()))
-        if path.startswith("src/greenroom/recipes"):
+        if path.startswith("packages/desktop/src/greenroom/recipes"):
             words.append(Path(path).stem)
         for word in words:
             for file in self.sources.mentioning(word):

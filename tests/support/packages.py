@@ -1,4 +1,4 @@
-"""Python packages that offer plug-ins, installed for one test."""
+"""Python packages that offer plug-ins, installed or missing for one test."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,20 @@ def installed(
         yield
         sys.modules.pop("greenroom_lab", None)
     plugins.forget()
+
+
+@contextmanager
+def missing(group: str) -> Iterator[None]:
+    """No installed package offers a plug-in of the group."""
+    found = metadata.entry_points
+
+    def others(**wanted: str) -> object:
+        return () if wanted.get("group") == group else found(**wanted)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metadata, "entry_points", others)
+        plugins.forget()
+        try:
+            yield
+        finally:
+            plugins.forget()

@@ -33,9 +33,9 @@ LIBRARIES = {
 """What a role may load beside the standard library and what any Python of this machine loads; names that begin with _
 are parts of others."""
 OF_GREENROOM = {
-    "api": {"api", "machine_providers", "recipes", "sessions", "db", "wire", "kit", "core", "shared"},
+    "api": {"api", "interfaces", "machine_providers", "sessions", "db", "wire", "kit", "core", "shared"},
     "manager": {"machine_providers", "manager", "sessions", "db", "wire", "kit", "core", "shared"},
-    "agent": {"agent", "recipes", "runtimes", "wire", "kit", "core", "shared"},
+    "agent": {"agent", "runtimes", "wire", "kit", "core", "shared"},
     "gateway": {"gateway", "wire", "kit", "core", "shared"},
 }
 LOADED = """

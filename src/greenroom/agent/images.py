@@ -15,8 +15,8 @@ from greenroom.core.catalogue.ways import Choice, Way, choice, names_registry, w
 from greenroom.core.errors import GreenroomError
 from greenroom.core.rate_limits import Backoff
 from greenroom.core.workspace.definition import Refresh, can_change
+from greenroom.kit import recipes
 from greenroom.kit.concurrency import one_item, wait_for
-from greenroom.recipes import build, shelf
 from greenroom.runtimes import contract
 from greenroom.runtimes.contract import BuildHost, Credentials, Image, LogInKeeper, PullError, RuntimeUnavailable
 from greenroom.wire.messages import DesiredImage, ImageReport
@@ -39,13 +39,13 @@ class Fetcher:
 
     def ways(self, image: DesiredImage) -> tuple[Choice, ...]:
         """Those that are open, the best one first."""
-        buildable = isinstance(self._runtime, BuildHost) and _recipe(image.name) is not None
+        buildable = isinstance(self._runtime, BuildHost) and _has_recipe(image.name)
         elsewhere = self._copies is not None and self._copies.elsewhere(image.name)
         return ways(image.name, image.registry, elsewhere=elsewhere, buildable=buildable)
 
     def has_recipe(self, image: DesiredImage) -> bool:
         """Whether this Agent's version builds the image, so that no registry has it."""
-        return not names_registry(image.name, image.registry) and _recipe(image.name) is not None
+        return not names_registry(image.name, image.registry) and _has_recipe(image.name)
 
     def size_bytes(self, image: DesiredImage, way: Way) -> int:
         """How much there is to fetch; 0 = not known."""
@@ -62,16 +62,25 @@ class Fetcher:
             return self._copies.copy(image.name)
         if way == "building":
             return self._build(image.name)
-        return self._runtime.pull(image.name, credentials_of(image))
+        return self._pull(image)
+
+    async def _pull(self, image: DesiredImage) -> AsyncIterator[int]:
+        try:
+            async for percent in self._runtime.pull(image.name, credentials_of(image)):
+                yield percent
+        except PullError as error:
+            if image.name.startswith(recipes.REPOSITORY) and recipes.installed() is None:
+                raise PullError(f"{error.message} {recipes.NOT_INSTALLED}") from error
+            raise
 
     async def _build(self, name: str) -> AsyncIterator[int]:
-        recipe = _recipe(name)
-        if recipe is None or not isinstance(self._runtime, BuildHost):
+        known = recipes.installed()
+        if known is None or not isinstance(self._runtime, BuildHost):
             raise PullError(f"The image {name} cannot be built here.")
         yield 0
         async with self._runtime.building() as builder:
-            async for progress in build.make(builder, recipe):
-                yield progress.percent
+            async for percent in known.build(name, builder):
+                yield percent
 
 
 def credentials_of(image: DesiredImage) -> Credentials | None:
@@ -79,10 +88,10 @@ def credentials_of(image: DesiredImage) -> Credentials | None:
     return Credentials(user=image.user, password=image.password) if image.user else None
 
 
-def _recipe(name: str) -> shelf.RecipeImage | None:
-    """The recipe of an image; None if this version of the Agent has no recipe with that reference."""
-    images = map(shelf.image_of, shelf.all_recipes())
-    return next((image for image in images if image.reference == name), None)
+def _has_recipe(name: str) -> bool:
+    """Whether this version of the Agent has the recipe of this image."""
+    known = recipes.installed()
+    return known is not None and known.has(name)
 
 
 log = structlog.get_logger(__name__)

@@ -26,9 +26,11 @@ SDK_ADAPTERS: Final = "greenroom.sdk_adapters"
 """Routers that the api serves if its settings name them."""
 COMMANDS: Final = "greenroom.commands"
 """Functions that commands call and whose libraries few installations need."""
+RECIPES: Final = "greenroom.recipes"
+"""The recipes of the catalogue (`kit.recipes`)."""
 WITH_SETTINGS: Final = (RUNTIMES, MACHINE_PROVIDERS)
 """The groups of subclasses of `Plugin`."""
-GROUPS: Final = (*WITH_SETTINGS, INTERFACES, SDK_ADAPTERS, COMMANDS)
+GROUPS: Final = (*WITH_SETTINGS, INTERFACES, SDK_ADAPTERS, COMMANDS, RECIPES)
 SEPARATE: Final = {
     (RUNTIMES, "kubernetes"): "greenroom-kubernetes",
     (MACHINE_PROVIDERS, "libcloud"): "greenroom-machines",

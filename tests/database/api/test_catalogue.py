@@ -10,10 +10,12 @@ from fastapi import FastAPI
 from PIL import Image
 from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import Stage, bare_session
+from tests.support import packages
 
 from greenroom.core.catalogue.offers import Recipe
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.database import Database
+from greenroom.kit import plugins
 from greenroom.recipes import shelf
 
 FIELDS = {
@@ -52,6 +54,13 @@ async def test_every_recipe_is_offered_with_its_image_and_picture(admin: Client)
         assert answer.headers["content-type"] == "image/svg+xml"
         assert "default-src 'none'" in answer.headers["content-security-policy"]
         assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_a_server_without_the_recipes_names_their_package(admin: Client):
+    with packages.missing(plugins.RECIPES):
+        assert await admin.read(CATALOGUE) == []
+        for request, body in ((f"POST {CATALOGUE}/firefox", {}), (f"GET {CATALOGUE}/firefox/picture", None)):
+            assert "pip install greenroom-desktop" in await admin.refused(404, request, body)
 
 
 async def test_one_click_adds_a_workspace_with_the_defaults_of_its_recipe(admin: Client, user: Client):

@@ -30,8 +30,8 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.workspace import images
 from greenroom.db.workspace.images import WorkspaceRow
+from greenroom.kit import recipes
 from greenroom.kit.secrets import Secrets
-from greenroom.recipes import shelf
 
 MAX_UPLOAD_BYTES: Final = 1_000_000
 MAX_PIXELS: Final = 24_000_000
@@ -88,8 +88,10 @@ def picture_address(name: str) -> str:
 
 
 def own_offers() -> list[Offered]:
-    """Our recipes."""
-    return [of_recipe(one, shelf.reference(one), picture_address(one.name)) for one in shelf.all_recipes()]
+    """Our recipes; none where the package that has them is not installed."""
+    if (known := recipes.installed()) is None:
+        return []
+    return [of_recipe(one, known.reference(one), picture_address(one.name)) for one in known.recipes()]
 
 
 async def all_offers(db: Database) -> list[Offered]:
@@ -124,7 +126,13 @@ async def find_offer(db: Database, name: str) -> Offered:
     for offered in await all_offers(db):
         if offered.name == name:
             return offered
-    raise NotFound(f"There is no {name} in the catalogue; see GET /api/v1/catalogue.")
+    raise NotFound(_missing(name))
+
+
+def _missing(name: str) -> str:
+    if "/" not in name and recipes.installed() is None:
+        return recipes.NOT_INSTALLED
+    return f"There is no {name} in the catalogue; see GET /api/v1/catalogue."
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +229,9 @@ async def picture_of(db: Database, name: str, *, reach: Reach) -> CataloguePictu
         NotFound: there is no such entry, or it has none that can be had.
     """
     if "/" not in name:
-        return CataloguePicture("image/svg+xml", shelf.picture(shelf.find(name)))
+        if (known := recipes.installed()) is None:
+            raise NotFound(recipes.NOT_INSTALLED)
+        return CataloguePicture("image/svg+xml", known.picture(name))
     offered = await find_offer(db, name)
     if not offered.picture_url:
         raise NotFound(f"{offered.friendly_name} has no picture.")

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from greenroom.kit.recipes import Builder
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
@@ -53,34 +55,6 @@ class LogInKeeper(Protocol):
     async def keep_log_ins(self, wanted: Collection[str], known: Mapping[str, Credentials | None]) -> None:
         """Make the log-ins of these wanted images the `known` ones, None = without one; of an image that is not wanted
         any more none is kept."""
-        ...
-
-
-class Builder(Protocol):
-    """Makes images on a host: of a file tree, and of the instructions in a build context."""
-
-    async def labels(self, image: str) -> dict[str, str] | None:
-        """Those of an image; None = it is not here."""
-        ...
-
-    async def tree(self, files: AsyncIterator[bytes]) -> str:
-        """Make an image of a file system, a tar; its id.
-
-        Raises:
-            BuildError: it is refused.
-        """
-        ...
-
-    def instructions(self, context: bytes, reference: str, arguments: Mapping[str, str]) -> AsyncIterator[str]:
-        """Make an image of a context with its Dockerfile, a tar; what the commands write, by line.
-
-        Raises:
-            BuildError: an instruction failed; in its message what is said of that.
-        """
-        ...
-
-    async def name(self, image: str, reference: str) -> None:
-        """Give an image one more name."""
         ...
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import functools
 import hashlib
 import tomllib
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from greenroom.core.catalogue.offers import Application, Recipe, parse
 from greenroom.core.errors import NotFound
+from greenroom.kit.recipes import Builder, RecipeSource
 
 ROOT: Final = Path(__file__).parent
 BASE: Final = ROOT / "base"
@@ -130,3 +132,27 @@ def forget() -> None:
 def files_of(folder: Path) -> list[Path]:
     """All files below a folder, in an order that is the same everywhere."""
     return sorted(file for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+
+
+class DesktopRecipes(RecipeSource):
+    """What the package offers to api and Agents."""
+
+    def recipes(self) -> Sequence[Recipe]:
+        return all_recipes()
+
+    def reference(self, recipe: Recipe) -> str:
+        return reference(recipe)
+
+    def picture(self, name: str) -> bytes:
+        return picture(find(name))
+
+    async def build(self, reference: str, builder: Builder) -> AsyncIterator[int]:
+        from greenroom.recipes import build  # noqa: PLC0415 -- the api builds nothing, and does not load the runtimes
+
+        image = next(image for image in map(image_of, all_recipes()) if image.reference == reference)
+        async for progress in build.make(builder, image):
+            yield progress.percent
+
+
+SOURCE: Final = DesktopRecipes()
+"""What the entry point names."""
