@@ -11,7 +11,7 @@ import pytest
 from packages.client.tests.leases import LEASE
 
 from greenroom.client import ActionFailed, AsyncDesk, AsyncGreenroom, Desk, Element, Greenroom, NotFound
-from greenroom.client import hands as hands_of
+from greenroom.client import desk as desk_of
 
 
 class Api(httpx.MockTransport):
@@ -131,11 +131,11 @@ def test_an_action_that_was_not_done_is_an_error():
 
 
 @pytest.mark.parametrize(("button", "times", "x"), [("right", 2, 1), ("left", 4, 1), ("left", 1, None)])
-def test_a_click_that_there_is_not_is_refused(button: hands_of.Button, times: int, x: int | None):
+def test_a_click_that_there_is_not_is_refused(button: desk_of.Button, times: int, x: int | None):
     with pytest.raises(ValueError, match=r"Clicks are|at x and y"):
-        hands_of.click(hands_of.at(x, 1, None), button, times, None)
+        desk_of.click(desk_of.at(x, 1, None), button, times, None)
 
 
 def test_an_action_is_at_a_place_or_at_an_element():
     with pytest.raises(ValueError, match="at x and y, or at the ref of an element"):
-        hands_of.at(1, 2, "1.5-8")
+        desk_of.at(1, 2, "1.5-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from greenroom.client.retries import Retries
+from greenroom.client.requests import Retries
 
 RETRIES = Retries(attempts=4, limit_s=10.0, first_wait_s=0.5)
 

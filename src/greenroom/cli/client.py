@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import httpx
 
 from greenroom.cli.output import Row
 from greenroom.cli.server import Server
-from greenroom.client import Event, Greenroom, Retries, Unreachable
-from greenroom.client.scripts import PAGE_ROWS, PREFIX, TIMEOUT_S, connection_options
+from greenroom.client import Greenroom, Retries, Unreachable
+from greenroom.client.requests import PAGE_ROWS, PREFIX, TIMEOUT_S, Send, connection_options
 from greenroom.core.errors import GreenroomError
 
 __all__ = ["PAGE_ROWS", "PREFIX", "TIMEOUT_S", "ApiError", "Client", "Row"]
@@ -27,7 +25,7 @@ class ApiError(GreenroomError):
     """The server refused the request, or does not answer."""
 
 
-class Client:
+class Client(Greenroom):
     """A connection to one deployment, used as a context manager; tests pass their own `transport`.
 
     Paths are those under /api/v1, and a query parameter that is None is left out. Each request raises ApiError when the
@@ -36,15 +34,9 @@ class Client:
 
     def __init__(self, server: Server, transport: httpx.BaseTransport | None = None) -> None:
         self.server = server
-        self._greenroom = Greenroom(
-            server.url,
-            server.key,
-            server.secret,
-            retries=RETRIES,
-            tls=server.tls,
-            trust_env=not server.is_local,
-            transport=transport,
-        )
+        where = (server.url, server.key, server.secret)
+        trusts = not server.is_local
+        super().__init__(*where, retries=RETRIES, tls=server.tls, trust_env=trusts, transport=transport)
 
     def concurrent(self) -> httpx.AsyncClient:
         """For requests whose answers are measured: as many connections as are needed, paths as they are, no retries."""
@@ -54,52 +46,20 @@ class Client:
         )
         return httpx.AsyncClient(**options, limits=httpx.Limits())
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._greenroom.close()
-
     def get(self, path: str, query: Row | None = None) -> Any:
-        return self._asked("GET", path, query=query)
-
-    def rows(self, path: str, query: Row | None = None, limit: int | None = None) -> list[Row]:
-        """All rows of a list, or the first `limit`, page by page."""
-        with self._said():
-            return self._greenroom.rows(path, query, limit)
-
-    def download(self, path: str, query: Row | None = None) -> bytes:
-        with self._said():
-            return self._greenroom.download(path, query)
-
-    def export_recording(self, lease_id: str, file: Path) -> None:
-        """Write the recording of a lease to a file."""
-        with self._said():
-            self._greenroom.export_recording(lease_id, file)
+        return self.request("GET", path, query=query)
 
     def post(self, path: str, body: Row | None = None, timeout_s: float = TIMEOUT_S) -> Row:
-        return self._asked("POST", path, body, timeout_s=timeout_s)
+        return self.request("POST", path, body, timeout_s=timeout_s)
 
     def patch(self, path: str, body: Row) -> Any:
-        return self._asked("PATCH", path, body)
+        return self.request("PATCH", path, body)
 
     def put(self, path: str) -> None:
-        self._asked("PUT", path)
+        self.request("PUT", path)
 
     def delete(self, path: str, query: Row | None = None) -> Row | None:
-        return self._asked("DELETE", path, query=query)
-
-    def events(self, last: int) -> Iterator[Event]:
-        """What changes, without end; the last ones first."""
-        with self._said():
-            yield from self._greenroom.events(last)
-
-    def recent_events(self, most: int) -> list[Event]:
-        """The last events, oldest first."""
-        with self._said():
-            return self._greenroom.recent_events(most)
+        return self.request("DELETE", path, query=query)
 
     def changes(self, topic: str) -> Iterator[None]:
         """Yields at once and whenever something of `topic` may have changed; ends with the stream of events.
@@ -107,22 +67,23 @@ class Client:
         Raises:
             ApiError: the server gives no events, or the connection was lost.
         """
-        with self._said(), self._greenroom.listen() as lines:
+        with self._said(), self.listen() as lines:
             for line in lines:
                 if _concerns(line, topic):
                     yield
 
-    def _asked(
-        self, method: str, path: str, body: Row | None = None, query: Row | None = None, timeout_s: float = TIMEOUT_S
-    ) -> Any:
+    def answered(self, send: Send) -> httpx.Response:
+        """The answer to a request. Raises ApiError: it is none of success."""
         with self._said():
-            return self._greenroom.request(method, path, body, query, timeout_s=timeout_s)
+            return super().answered(send)
 
     @contextmanager
     def _said(self) -> Generator[None]:
         """Errors become ApiError, with the stable code of a refusal, and what to do here where nothing answers."""
         try:
             yield
+        except ApiError:
+            raise
         except Unreachable as error:
             raise ApiError(self._away(error)) from error
         except GreenroomError as error:

@@ -29,6 +29,22 @@ class Program:
 
 
 @dataclass(frozen=True, slots=True)
+class RoleProgram:
+    """A role of a deployment, a process."""
+
+    text: str
+
+    def make(self, name: str) -> Any:
+        """The command that runs it."""
+
+        def run() -> None:
+            program.run(name)
+
+        run.__doc__ = self.text
+        return made(name, run)
+
+
+@dataclass(frozen=True, slots=True)
 class Nouns:
     """A noun with its text; `modules` of `greenroom.cli` add verbs to those of its entry in the table of nouns."""
 
@@ -42,7 +58,7 @@ class Nouns:
         )
 
 
-PANELS: Final[dict[str, dict[str, Program | Nouns]]] = {
+PANELS: Final[dict[str, dict[str, Program | Nouns | RoleProgram]]] = {
     "This machine": {
         "up": Program("instance:up", "Run everything on this machine."),
         "down": Program(
@@ -108,11 +124,11 @@ PANELS: Final[dict[str, dict[str, Program | Nouns]]] = {
         ),
     },
     "Roles of a deployment": {
-        "api": Program("roles:api", "Run the api of a deployment (settings: GREENROOM_*)."),
-        "manager": Program("roles:manager", "Run one Manager of a zone (settings: GREENROOM_*)."),
-        "agent": Program("roles:agent", "Run the Agent of this host (settings: GREENROOM_*)."),
-        "gateway": Program(
-            "roles:gateway", "Run the gateway of this host: nginx with generated configuration (settings: GREENROOM_*)."
+        "api": RoleProgram("Run the api of a deployment (settings: GREENROOM_*)."),
+        "manager": RoleProgram("Run one Manager of a zone (settings: GREENROOM_*)."),
+        "agent": RoleProgram("Run the Agent of this host (settings: GREENROOM_*)."),
+        "gateway": RoleProgram(
+            "Run the gateway of this host: nginx with generated configuration (settings: GREENROOM_*)."
         ),
     },
 }

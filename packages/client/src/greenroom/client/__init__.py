@@ -30,8 +30,9 @@ from greenroom.client.models import (
     Recording,
     Secret,
 )
-from greenroom.client.retries import Retries
-from greenroom.client.synchronous import Desk, Greenroom
+from greenroom.client.requests import Retries
+from greenroom.client.synchronous import Greenroom
+from greenroom.client.synchronous_desk import Desk
 from greenroom.shared.errors import (
     Busy,
     Duplicate,
@@ -63,7 +64,8 @@ from greenroom.shared.errors import (
 )
 
 if TYPE_CHECKING:
-    from greenroom.client.asynchronous import AsyncDesk, AsyncGreenroom
+    from greenroom.client.asynchronous import AsyncGreenroom
+    from greenroom.client.asynchronous_desk import AsyncDesk
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 

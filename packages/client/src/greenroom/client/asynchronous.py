@@ -3,30 +3,46 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
+import msgspec
 
-from greenroom.client import recordings as recorded
-from greenroom.client import scripts
-from greenroom.client import secrets as kept
-from greenroom.client.asynchronous_hands import AsyncHands
-from greenroom.client.asynchronous_inside import AsyncInside
+from greenroom.client.asynchronous_desk import AsyncDesk
+from greenroom.client.desk import Looks, lease_body
+from greenroom.client.errors import error_of
 from greenroom.client.events import Event, EventReader, Reconnects, interrupted, listening
-from greenroom.client.models import Egress, Lease, LeaseUrls, Mode, RecordedRow, Recording, Secret, Tags
-from greenroom.client.recordings import whole_file
-from greenroom.client.retries import Retries
-from greenroom.client.scripts import LeaseWish, Script, Send, T, Wait, connection_options, required_urls
-from greenroom.client.secrets import SecretChange
-from greenroom.shared.errors import Interrupted
+from greenroom.client.models import Egress, Lease, Mode, RecordedRow, Recording, Secret, Tags
+from greenroom.client.requests import (
+    PAGE_ROWS,
+    PREFIX,
+    TIMEOUT_S,
+    Retries,
+    Send,
+    T,
+    connection_options,
+    given,
+    json_of,
+    whole_file,
+    words,
+)
+from greenroom.shared.errors import Interrupted, NotFound
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11 on
+
+log = logging.getLogger(__name__)
+
+HOSTS: Final = '["api.example.com"]'
+NOTICED_S: Final = 1.0
+"""A user who waits so long for a request to be repeated wants to know why."""
 
 
 class AsyncGreenroom:
@@ -69,26 +85,37 @@ class AsyncGreenroom:
         body: object = None,
         query: Mapping[str, Any] | None = None,
         *,
-        timeout_s: float = scripts.TIMEOUT_S,
+        timeout_s: float = TIMEOUT_S,
     ) -> Any:
         """The JSON that a route of `/api/v1` answers; `path` is from there on, such as `/sessions`.
 
         Raises:
             GreenroomError: the server refused it, or does not answer.
         """
-        send = Send(method=method, path=scripts.PREFIX + path, body=body, query=query or {}, timeout_s=timeout_s)
-        return await self.run(scripts.json_of(send, self.retries))
+        return json_of(await self.answered(Send(method, PREFIX + path, body, query or {}, timeout_s=timeout_s)))
 
     async def rows(
         self, path: str, query: Mapping[str, Any] | None = None, limit: int | None = None
     ) -> list[dict[str, Any]]:
-        """All rows of a list, or the first `limit`. Raises as `request`."""
-        return await self.run(scripts.rows(scripts.PREFIX + path, query or {}, self.retries, limit))
+        """All rows of a list, or the first `limit`, page by page. Raises as `request`."""
+        size = PAGE_ROWS if limit is None else min(limit, PAGE_ROWS)
+        send = Send("GET", PREFIX + path, query=dict(query or {}) | {"limit": (query or {}).get("limit", size)})
+        found: list[dict[str, Any]] = []
+        while True:
+            answer = await self.answered(send)
+            found += json_of(answer)
+            if "next" not in answer.links or (limit is not None and len(found) >= limit):
+                return found[:limit]
+            send = Send("GET", answer.links["next"]["url"])
 
     async def download(self, path: str, query: Mapping[str, Any] | None = None) -> bytes:
         """What a route of `/api/v1` answers, such as a picture. Raises as `request`."""
-        send = Send(method="GET", path=scripts.PREFIX + path, query=query or {})
-        return await self.run(scripts.content_of(send, self.retries))
+        return (await self.answered(Send("GET", PREFIX + path, query=query or {}))).content
+
+    async def ask(self, kind: type[T], method: str, path: str, body: object = None, **options: Any) -> T:
+        """The answer of a route of `/api/v1`, as a type of this library. Raises as `request`."""
+        answer = await self.answered(Send(method, PREFIX + path, body, **options))
+        return msgspec.json.decode(answer.content, type=kind)
 
     async def events(self, last: int = 0) -> AsyncGenerator[Event]:
         """What changes, as it happens, without end; the last ones first. A lost connection is opened again.
@@ -124,13 +151,8 @@ class AsyncGreenroom:
     @asynccontextmanager
     async def listen(self, last: int = 0, *, again: bool = False) -> AsyncGenerator[AsyncIterator[str]]:
         """The lines of one connection to the events, as the server sends them. Raises as `events`."""
-        answer = await self.run(scripts.answered(listening(last, again=again), self.retries))
-        try:
+        async with self.streamed(listening(last, again=again), interrupted) as answer:
             yield answer.aiter_lines()
-        except httpx.HTTPError as error:
-            raise interrupted(error) from error
-        finally:
-            await answer.aclose()
 
     async def lease(
         self,
@@ -154,9 +176,9 @@ class AsyncGreenroom:
         Raises:
             GreenroomError: there is none now (`NoResources`), the user or the API key has too many (`LeaseLimit`), …
         """
-        wish = LeaseWish(
-            workspace=workspace,
-            seconds=seconds,
+        body = lease_body(
+            workspace,
+            seconds,
             user_id=user_id,
             options=options,
             egress=egress,
@@ -164,18 +186,27 @@ class AsyncGreenroom:
             tags=tags,
             record=record,
             record_text=record_text,
-            ready_within_s=ready_within_s,
             wait_s=wait_s,
         )
-        return AsyncDesk(self, await self.run(scripts.lease(wish, self.retries)))
+        key = {"Idempotency-Key": str(uuid.uuid4())}
+        made = await self.ask(Lease, "POST", "/leases", body, headers=key, timeout_s=TIMEOUT_S + wait_s)
+        desk, looks, status = AsyncDesk(self, made), Looks(made, ready_within_s), made.status
+        try:
+            while (pause_s := looks.wait_s(status)) is not None:
+                await asyncio.sleep(pause_s)
+                status = (await self.ask(Lease, "GET", f"/leases/{made.lease_id}")).status
+        except BaseException:
+            await desk.release()
+            raise
+        return desk
 
     async def leases(self, tag: str | None = None) -> list[Lease]:
         """The leases that the caller may see, newest first; `tag` is a word, or `name=word`."""
-        return await self.run(scripts.leases(tag, self.retries))
+        return msgspec.convert(await self.rows("/leases", given(tag=tag)), type=list[Lease])
 
     async def secrets(self) -> list[Secret]:
         """The secrets that the caller may see, by name, without their values."""
-        return await self.run(kept.secrets(self.retries))
+        return msgspec.convert(await self.rows("/secrets"), type=list[Secret])
 
     async def create_secret(
         self,
@@ -192,10 +223,9 @@ class AsyncGreenroom:
         Raises:
             GreenroomError: there is one of this name (`Duplicate`), it cannot be in a header (`Invalid`), …
         """
-        wish = SecretChange(
-            name=name, hosts=hosts, value=value, header=header, template=template, description=description
-        )
-        return await self.run(kept.created(wish, self.retries))
+        hosts = words(hosts, "hosts", HOSTS)
+        fields = given(name=name, hosts=hosts, value=value, header=header, template=template, description=description)
+        return await self.ask(Secret, "POST", "/secrets", fields)
 
     async def change_secret(
         self,
@@ -208,32 +238,34 @@ class AsyncGreenroom:
         description: str | None = None,
     ) -> Secret:
         """Replace the value or other fields of a secret; running leases have the change within seconds."""
-        wish = SecretChange(value=value, hosts=hosts, header=header, template=template, description=description)
-        return await self.run(kept.changed(secret_id, wish, self.retries))
+        hosts = None if hosts is None else words(hosts, "hosts", HOSTS)
+        fields = given(value=value, hosts=hosts, header=header, template=template, description=description)
+        return await self.ask(Secret, "PATCH", f"/secrets/{secret_id}", fields)
 
     async def delete_secret(self, secret_id: str) -> None:
         """Delete a secret, also for running leases; doing so again is a success."""
-        await self.run(kept.deleted(secret_id, self.retries))
+        await self._delete(f"/secrets/{secret_id}")
 
     async def recordings(self, session_id: str | None = None) -> list[Recording]:
         """The recordings that the caller may see, newest first; also of leases that are over."""
-        return await self.run(recorded.recordings(session_id, self.retries))
+        return msgspec.convert(await self.rows("/recordings", given(session_id=session_id)), type=list[Recording])
 
     async def recording(self, lease_id: str) -> Recording:
         """The recording of a lease. Raises NotFound: it has none."""
-        return await self.run(recorded.recording(lease_id, self.retries))
+        return await self.ask(Recording, "GET", f"/leases/{lease_id}/recording")
 
     async def recorded_rows(self, lease_id: str) -> list[RecordedRow]:
         """What was done with a lease, in its order."""
-        return await self.run(recorded.recorded_rows(lease_id, self.retries))
+        return msgspec.convert(await self.rows(f"/leases/{lease_id}/recording/rows"), type=list[RecordedRow])
 
     async def recorded_picture(self, lease_id: str, number: int) -> bytes:
         """The picture of a row, a PNG."""
-        return await self.download(recorded.picture_path(lease_id, number))
+        return await self.download(f"/leases/{lease_id}/recording/pictures/{number}")
 
     async def export_recording(self, lease_id: str, file: Path | str) -> None:
         """Write a recording to a file, a ZIP; what it had before is replaced once the new one is whole."""
-        answer = await self.run(scripts.answered(recorded.export_send(lease_id), self.retries))
+        send = Send("GET", f"{PREFIX}/leases/{lease_id}/recording/export", is_streamed=True)
+        answer = await self.answered(send)
         try:
             with whole_file(file) as written:
                 async for piece in answer.aiter_bytes():
@@ -245,58 +277,49 @@ class AsyncGreenroom:
 
     async def delete_recording(self, lease_id: str) -> None:
         """Delete the recording of a lease that is over; doing so again is a success."""
-        await self.run(recorded.deleted(lease_id, self.retries))
+        await self._delete(f"/leases/{lease_id}/recording")
 
-    async def run(self, script: Script[T]) -> T:
-        """Carry out a script."""
+    async def _delete(self, path: str) -> None:
         try:
-            step = next(script)
-            while True:
-                try:
-                    outcome = await self._done(step)
-                except BaseException as error:  # noqa: BLE001, PERF203 -- the script raises it again, after what it began
-                    step = script.throw(error)
-                else:
-                    step = script.send(outcome)
-        except StopIteration as end:
-            return end.value
+            await self.answered(Send("DELETE", PREFIX + path))
+        except NotFound:
+            return
 
-    async def _done(self, step: Send | Wait) -> httpx.Response | httpx.HTTPError | None:
-        if isinstance(step, Wait):
-            await asyncio.sleep(step.seconds)
-            return None
+    @asynccontextmanager
+    async def streamed(self, send: Send, lost: Callable[[Exception], Interrupted]) -> AsyncGenerator[httpx.Response]:
+        """The answer to a request, to be read while it comes; `lost` is the error of a connection that breaks off."""
+        answer = await self.answered(send)
         try:
-            answer = await self._http.send(self._http.build_request(**step.options), stream=step.is_streamed)
+            yield answer
+        except httpx.HTTPError as error:
+            raise lost(error) from error
+        finally:
+            await answer.aclose()
+
+    async def answered(self, send: Send) -> httpx.Response:
+        """The answer to a request, which is sent again where `retries` allows it.
+
+        Raises:
+            GreenroomError: the server refused it, by the code of its problem; or does not answer (`Unreachable`).
+        """
+        waited_s, attempt = 0.0, 1
+        while True:
+            outcome = await self._outcome(send)
+            if isinstance(outcome, httpx.Response) and outcome.is_success:
+                return outcome
+            wait_s = self.retries.wait_s(attempt, waited_s, outcome)
+            if wait_s is None:
+                raise error_of(outcome) from (outcome if isinstance(outcome, httpx.HTTPError) else None)
+            level = logging.WARNING if wait_s >= NOTICED_S else logging.INFO
+            log.log(level, "%s %s is sent again in %.1f s, after attempt %d", send.method, send.path, wait_s, attempt)
+            await asyncio.sleep(wait_s)
+            waited_s, attempt = waited_s + wait_s, attempt + 1
+
+    async def _outcome(self, send: Send) -> httpx.Response | httpx.HTTPError:
+        try:
+            answer = await self._http.send(self._http.build_request(**send.options), stream=send.is_streamed)
             if not answer.is_success:
                 await answer.aread()
             return answer
         except httpx.HTTPError as error:
             return error
-
-
-class AsyncDesk(AsyncInside, AsyncHands):
-    """A leased session; a context manager that releases it."""
-
-    def __init__(self, greenroom: AsyncGreenroom, lease: Lease) -> None:
-        super().__init__(greenroom, lease.lease_id)
-        self.lease = lease
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.release()
-
-    @property
-    def urls(self) -> LeaseUrls:
-        return required_urls(self.lease)
-
-    async def extend(self, seconds: int) -> None:
-        """Move the deadline to so many seconds from now."""
-        self.lease = await self._greenroom.run(scripts.extended(self.lease, seconds, self._greenroom.retries))
-
-    async def release(self) -> None:
-        """End the lease: the session is destroyed. Doing so again is a success."""
-        await self._greenroom.run(scripts.release(self.lease.lease_id, self._greenroom.retries))

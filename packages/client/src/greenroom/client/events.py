@@ -8,8 +8,7 @@ from typing import Final
 
 import msgspec
 
-from greenroom.client.retries import Retries
-from greenroom.client.scripts import PREFIX, Send
+from greenroom.client.requests import PREFIX, Retries, Send
 from greenroom.shared.errors import Interrupted
 
 log = logging.getLogger(__name__)

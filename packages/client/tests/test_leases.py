@@ -6,13 +6,9 @@ from typing import Any
 
 import pytest
 
-from greenroom.client.scripts import LeaseWish
+from greenroom.client.desk import lease_body
 
-
-def wish(**wanted: Any) -> dict[str, Any]:
-    plain: dict[str, Any] = dict.fromkeys(("user_id", "options", "egress", "tags")) | {"secrets": ()}
-    fixed: dict[str, Any] = {"record": "none", "record_text": False, "ready_within_s": 1.0}
-    return LeaseWish(workspace="Desktop", seconds=60, **fixed, **(plain | wanted)).body
+PLAIN: dict[str, Any] = {"options": None, "egress": None, "secrets": ()}
 
 
 @pytest.mark.parametrize(
@@ -29,4 +25,5 @@ def wish(**wanted: Any) -> dict[str, Any]:
 def test_what_a_lease_reaches_and_its_secrets_are_among_its_options(
     wanted: dict[str, Any], options: dict[str, Any] | None
 ):
-    assert wish(**wanted).get("options") == options
+    others: dict[str, Any] = {"record": "none", "record_text": False, "wait_s": 0.0}
+    assert lease_body("Desktop", 60, **(PLAIN | wanted), **others).get("options") == options

@@ -1,0 +1,282 @@
+"""A leased session, for programs with asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from greenroom.client import desk
+from greenroom.client.desk import ACTIONS_S, TRANSFER_S, Action, Button, Direction
+from greenroom.client.errors import ActionFailed
+from greenroom.client.models import (
+    Acted,
+    ActionResult,
+    Change,
+    Command,
+    Element,
+    Lease,
+    LeaseUrls,
+    Listing,
+    Output,
+)
+from greenroom.client.requests import Send, T, given
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # typing has it from Python 3.11 on
+
+    from greenroom.client.asynchronous import AsyncGreenroom
+
+
+class AsyncDesk:
+    """A leased session; a context manager that releases it. What the server refuses is raised as `GreenroomError`
+    (`Invalid`: outside the screen, …), and as `ActionFailed` what could not be done on the screen.
+    """
+
+    def __init__(self, greenroom: AsyncGreenroom, lease: Lease) -> None:
+        self.lease = lease
+        self.files = AsyncFiles(greenroom, lease.lease_id)
+        self._greenroom = greenroom
+        self._path = f"/leases/{lease.lease_id}"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.release()
+
+    @property
+    def urls(self) -> LeaseUrls:
+        """Raises TypeError: the lease was not made here."""
+        if self.lease.urls is None:
+            raise TypeError("Only the answer to a new lease has its addresses.")
+        return self.lease.urls
+
+    async def extend(self, seconds: int) -> None:
+        """Move the deadline to so many seconds from now."""
+        now = await self._greenroom.ask(Lease, "PATCH", self._path, {"seconds": seconds})
+        self.lease = msgspec.structs.replace(now, token=self.lease.token, urls=self.lease.urls)
+
+    async def release(self) -> None:
+        """End the lease: the session is destroyed. Doing so again is a success."""
+        await self._greenroom.request("DELETE", self._path)
+
+    async def act(self, *actions: Action, screenshot: bool = False, display: tuple[int, int] | None = None) -> Acted:
+        """Do these actions, as docs/reference/actions.md has them, until one fails; `display` is the size in which
+        the program sees the screen.
+        """
+        body: dict[str, Any] = {"actions": actions, "screenshot": screenshot}
+        if display is not None:
+            body["display"] = dict(zip(("width", "height"), display, strict=True))
+        return await self._greenroom.ask(Acted, "POST", f"{self._path}/actions", body, timeout_s=ACTIONS_S)
+
+    async def screenshot(
+        self,
+        region: tuple[int, int, int, int] | None = None,
+        *,
+        width: int | None = None,
+        height: int | None = None,
+        cursor: bool = True,
+    ) -> bytes:
+        """The screen, or the part between two corners, as PNG."""
+        query = {"width": width, "height": height, "cursor": None if cursor else "false"}
+        corners = ",".join(map(str, region)) if region else None
+        return await self._greenroom.download(f"{self._path}/screenshot", {"region": corners, **query})
+
+    async def click(
+        self,
+        x: int | None = None,
+        y: int | None = None,
+        *,
+        button: Button = "left",
+        times: int = 1,
+        keys: str | None = None,
+        ref: str | None = None,
+    ) -> None:
+        """Click at x, y, at an element (`find`) or where the pointer is, with keys such as `ctrl` held."""
+        await self._do(desk.click(desk.at(x, y, ref), button, times, keys))
+
+    async def move(self, x: int | None = None, y: int | None = None, *, ref: str | None = None) -> None:
+        """Bring the pointer there."""
+        await self._do({"action": "mouse_move", **desk.at(x, y, ref)})
+
+    async def drag(self, start: tuple[int, int], end: tuple[int, int], *, keys: str | None = None) -> None:
+        """Drag with the left button."""
+        path = {"start_coordinate": start, "coordinate": end}
+        await self._do({"action": "left_click_drag", **path, **given(text=keys or None)})
+
+    async def scroll(
+        self,
+        direction: Direction,
+        notches: int = 3,
+        x: int | None = None,
+        y: int | None = None,
+        *,
+        ref: str | None = None,
+    ) -> None:
+        """Turn the wheel, at x, y, at an element or where the pointer is."""
+        turn = {"action": "scroll", "scroll_direction": direction, "scroll_amount": notches}
+        await self._do({**turn, **desk.at(x, y, ref)})
+
+    async def type(self, text: str, *, ref: str | None = None) -> None:
+        """Type text, any of Unicode; into an element after a click at it."""
+        await self._do({"action": "type", "text": text, **desk.at(None, None, ref)})
+
+    async def focus(self, ref: str) -> None:
+        """Give an element the keyboard without a click."""
+        await self._do({"action": "focus", "ref": ref})
+
+    async def key(self, keys: str, *, seconds: float = 0) -> None:
+        """Press keys: `Return`, `ctrl+s`, `ctrl+a Delete`; with `seconds` hold them so long."""
+        held = {"action": "hold_key", "duration": seconds} if seconds else {"action": "key"}
+        await self._do({**held, "text": keys})
+
+    async def open(self, url: str) -> None:
+        """Open a web address."""
+        await self._do({"action": "open_address", "url": url})
+
+    async def copy(self, text: str) -> None:
+        """Put text on the clipboard."""
+        await self._do({"action": "set_clipboard", "text": text})
+
+    async def clipboard(self) -> str:
+        """The text on the clipboard."""
+        result = await self._do({"action": "get_clipboard"})
+        return result.text or ""
+
+    async def _do(self, action: Action) -> ActionResult:
+        (result,) = (await self.act(action)).results
+        if not result.done:
+            raise ActionFailed(result.error)
+        return result
+
+    async def exec(
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        workdir: str | None = None,
+        input: str | None = None,  # noqa: A002 -- as subprocess.run has it
+        timeout_s: float = 60.0,
+        wait_s: float | None = None,
+    ) -> Command:
+        """Run a command in the session and wait for its end. `timeout_s` counts from its beginning. While too many
+        commands run in the session, it waits up to `wait_s` to begin (0 to 60; None = 10; 0 = fail at once).
+
+        Raises:
+            GreenroomError: it cannot be run (`Invalid`), may not be (`Forbidden`), too many run (`TooManyRequests`), …
+        """
+        options: dict[str, Any] = {"timeout_s": timeout_s, "wait_s": wait_s, "env": env}
+        options |= {"workdir": workdir, "input": input}
+        answer = await self._greenroom.answered(desk.command(self.lease.lease_id, command, **options))
+        return msgspec.json.decode(answer.content, type=Command)
+
+    async def exec_stream(
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        workdir: str | None = None,
+        input: str | None = None,  # noqa: A002 -- as subprocess.run has it
+        timeout_s: float = 3600.0,
+        wait_s: float | None = None,
+    ) -> AsyncGenerator[Output]:
+        """The output of a command as it comes; the last one says how it ended. Closing this ends the command.
+        `timeout_s` and `wait_s` as in `exec`.
+
+        Raises:
+            GreenroomError: as `exec`; the connection was broken off (`Interrupted`).
+        """
+        options: dict[str, Any] = {"timeout_s": timeout_s, "wait_s": wait_s, "env": env}
+        options |= {"workdir": workdir, "input": input}
+        send = desk.command(self.lease.lease_id, command, is_streamed=True, **options)
+        async for output in _said(self._greenroom, send, desk.output_of):
+            yield output
+            if output.has_ended:
+                return
+        raise desk.cut_short()
+
+    async def tree(
+        self, ref: str | None = None, *, depth: int | None = None, everything: bool = False
+    ) -> list[dict[str, Any]]:
+        """What programs say of the elements of their windows; `ref` = only those below this one."""
+        query = {"ref": ref, "depth": depth, "all": "true" if everything else None}
+        return (await self._greenroom.request("GET", f"{self._path}/tree", query=query))["elements"]
+
+    async def find(self, role: str | None = None, name: str | None = None, *, below: str | None = None) -> Element:
+        """The first element with this role and name, of all or of those below one (`ref`).
+
+        Raises:
+            NotFound: there is none.
+        """
+        return desk.first(await self.find_all(role, name, below=below), role, name)
+
+    async def find_all(
+        self, role: str | None = None, name: str | None = None, *, below: str | None = None
+    ) -> list[Element]:
+        """All elements with this role and name."""
+        return desk.found(await self.tree(below), role, name)
+
+
+class AsyncFiles:
+    """Files of a session; paths are below its home folder."""
+
+    def __init__(self, greenroom: AsyncGreenroom, lease_id: str) -> None:
+        self._greenroom = greenroom
+        self._lease_id = lease_id
+
+    async def read(self, path: str) -> bytes:
+        """A file. Raises GreenroomError: there is none (`NotFound`), …"""
+        return await self._content(path)
+
+    async def write(self, path: str, content: bytes | str) -> str:
+        """Write a file, with the folders above it; returns its path."""
+        return await self._written(path, content)
+
+    async def list(self, path: str = "") -> Listing:
+        """What lies in a folder."""
+        answer = await self._greenroom.answered(desk.file(self._lease_id, "GET", path, "list"))
+        return msgspec.json.decode(answer.content, type=Listing)
+
+    async def make_folder(self, path: str) -> str:
+        """Make a folder, with those above it; returns its path."""
+        return await self._written(f"{path.rstrip('/')}/", b"")
+
+    async def delete(self, path: str, *, recursive: bool = False) -> None:
+        """Delete a file or an empty folder; with `recursive` any folder."""
+        flags = ("recursive",) if recursive else ()
+        await self._greenroom.answered(desk.file(self._lease_id, "DELETE", path, *flags))
+
+    async def read_tar(self, path: str) -> bytes:
+        """A folder as a tar."""
+        return await self._content(path, "tar")
+
+    async def write_tar(self, path: str, content: bytes) -> str:
+        """Unpack a tar into a folder; returns its path."""
+        return await self._written(path, content, "tar")
+
+    def watch(self, path: str = "") -> AsyncGenerator[Change]:
+        """What changes below a folder, as it happens, without end."""
+        events = desk.ChangeReader()
+        send = desk.file(self._lease_id, "GET", path, "watch", is_streamed=True)
+        return _said(self._greenroom, send, events.take)
+
+    async def _content(self, path: str, *flags: str) -> bytes:
+        send = desk.file(self._lease_id, "GET", path, *flags, timeout_s=TRANSFER_S)
+        return (await self._greenroom.answered(send)).content
+
+    async def _written(self, path: str, content: bytes | str, *flags: str) -> str:
+        data = content.encode() if isinstance(content, str) else content
+        send = desk.file(self._lease_id, "PUT", path, *flags, content=data, timeout_s=TRANSFER_S)
+        return (await self._greenroom.answered(send)).json()["path"]
+
+
+async def _said(greenroom: AsyncGreenroom, send: Send, take: Callable[[str], T | None]) -> AsyncGenerator[T]:
+    async with greenroom.streamed(send, desk.cut_short) as answer:
+        async for line in answer.aiter_lines():
+            if (said := take(line)) is not None:
+                yield said

@@ -1,0 +1,213 @@
+"""What is asked of a leased session, and what its answers say: for both clients."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Literal
+from urllib.parse import quote
+
+import msgspec
+
+from greenroom.client.models import Change, Egress, Element, Lease, Mode, Output
+from greenroom.client.requests import PREFIX, Send, given, words
+from greenroom.shared.errors import Interrupted, NotFound, Unavailable, WrongState
+from greenroom.shared.states import OVER, SessionStatus
+
+Action = Mapping[str, Any]
+"""One action, as docs/reference/actions.md has it."""
+Button = Literal["left", "right", "middle"]
+Direction = Literal["up", "down", "left", "right"]
+ACTIONS_S: Final = 130.0
+"""Longer than any list of actions takes."""
+TRANSFER_S: Final = 300.0
+"""Limit of each wait while a file is carried."""
+SLACK_S: Final = 30.0
+"""A command that ends at its time limit is answered within this."""
+DEFAULT_WAIT_S: Final = 10.0
+"""How long a command without `wait_s` waits (`api.desk.schemas`)."""
+FIRST_LOOK_S: Final = 0.02
+LAST_LOOK_S: Final = 1.0
+_CLICKS: Final = {("left", 1): "left_click", ("left", 2): "double_click", ("left", 3): "triple_click"}
+
+
+def lease_body(
+    workspace: str,
+    seconds: int,
+    *,
+    options: Mapping[str, Any] | None,
+    egress: Egress | None,
+    secrets: Sequence[str],
+    record: Mode,
+    record_text: bool,
+    wait_s: float,
+    **others: Any,
+) -> dict[str, Any]:
+    """The body of `POST /api/v1/leases`."""
+    if egress is not None and egress != "none":
+        egress_option: Any = {"allow": words(egress, "egress", '["example.com"]')}
+    else:
+        egress_option = egress
+    used = words(secrets, "secrets", '["billing"]') if secrets else None
+    return given(
+        workspace=workspace,
+        seconds=seconds,
+        options={**(options or {}), **given(egress=egress_option, secrets=used)} or None,
+        wait_s=wait_s or None,
+        **others,
+        **({} if record == "none" else {"record": record, "record_text": record_text}),
+    )
+
+
+class Looks:
+    """When to look again whether the session of a new lease runs."""
+
+    def __init__(self, lease: Lease, within_s: float) -> None:
+        self._lease, self._within_s = lease, within_s
+        self._end_s, self._wait_s = time.monotonic() + within_s, FIRST_LOOK_S
+
+    def wait_s(self, status: str) -> float | None:
+        """How long to wait with this status before the next look; None = it runs.
+
+        Raises:
+            WrongState: it never will.
+            Unavailable: it does not in time.
+        """
+        if status == SessionStatus.RUNNING:
+            return None
+        name = self._lease.image_friendly_name
+        if status in OVER:
+            raise WrongState(f"The session of {name} is {status}; its lease is over.")
+        if time.monotonic() > self._end_s:
+            raise Unavailable(f"The session of {name} was still {status} after {self._within_s:g} s.")
+        wait_s, self._wait_s = self._wait_s, min(LAST_LOOK_S, self._wait_s * 1.5)
+        return wait_s
+
+
+def at(x: int | None, y: int | None, ref: str | None) -> dict[str, Any]:
+    """Where an action is done: at x and y, at an element, or where the pointer is.
+
+    Raises:
+        ValueError: it is more than one of these, or one of x and y alone.
+    """
+    if (x is None) != (y is None) or (x is not None and ref is not None):
+        raise ValueError("An action is done at x and y, or at the ref of an element.")
+    if ref is not None:
+        return {"ref": ref}
+    return {} if x is None else {"coordinate": [x, y]}
+
+
+def click(where: Mapping[str, Any], button: Button, times: int, keys: str | None) -> Action:
+    """Raises ValueError: no such click is known."""
+    action = _CLICKS.get((button, times)) or (f"{button}_click" if times == 1 else "")
+    if not action:
+        raise ValueError("Clicks are single ones of any button, double or triple ones of the left one.")
+    return {"action": action, **where, **given(text=keys or None)}
+
+
+def answered_within_s(timeout_s: float, wait_s: float | None, *, is_streamed: bool) -> float:
+    """A streamed command is answered when it begins, another one when it has ended. `wait_s` None: it waits to begin as
+    long as the server has it."""
+    return SLACK_S + (DEFAULT_WAIT_S if wait_s is None else wait_s) + (0 if is_streamed else timeout_s)
+
+
+def command(
+    lease_id: str,
+    argv: Sequence[str],
+    *,
+    timeout_s: float,
+    wait_s: float | None,
+    is_streamed: bool = False,
+    **options: Any,
+) -> Send:
+    """The request that runs a command. Raises TypeError: it is one text."""
+    return Send(
+        method="POST",
+        path=f"{PREFIX}/leases/{lease_id}/exec",
+        body={
+            "command": words(argv, "A command", '["ls", "-l"], or ["sh", "-c", "ls -l"] with a shell'),
+            "timeout_s": timeout_s,
+            "stream": is_streamed,
+            **given(wait_s=wait_s, **options),
+        },
+        timeout_s=answered_within_s(timeout_s, wait_s, is_streamed=is_streamed),
+        is_streamed=is_streamed,
+    )
+
+
+class _Line(msgspec.Struct):
+    stdout: str = ""
+    stderr: str = ""
+    stdout_base64: str = ""
+    stderr_base64: str = ""
+    exit_code: int | msgspec.UnsetType | None = msgspec.UNSET
+    error_message: str | None = None
+
+
+def output_of(line: str) -> Output | None:
+    """What a line of a command's output says; None where that is only that the command runs."""
+    said = msgspec.json.decode(line or "{}", type=_Line)
+    if said == _Line():
+        return None
+    return Output(
+        stdout=said.stdout.encode() + base64.b64decode(said.stdout_base64),
+        stderr=said.stderr.encode() + base64.b64decode(said.stderr_base64),
+        has_ended=said.exit_code is not msgspec.UNSET,
+        exit_code=None if said.exit_code is msgspec.UNSET else said.exit_code,
+        error=said.error_message,
+    )
+
+
+def cut_short(_: Exception | None = None) -> Interrupted:
+    """The connection ended before the command did."""
+    return Interrupted("The connection was broken off; the command was ended.")
+
+
+def file(lease_id: str, method: str, path: str, *flags: str, **options: Any) -> Send:
+    """A request for a path, with these names in its query."""
+    quoted = path.replace(".", "%2E") if path in {".", ".."} else quote(path, safe="")
+    address = f"{PREFIX}/leases/{lease_id}/files/{quoted}"
+    return Send(method=method, path=address, query=dict.fromkeys(flags, "true"), **options)
+
+
+class ChangeReader:
+    """Reads server-sent events of changes line by line."""
+
+    def __init__(self) -> None:
+        self._kind = ""
+
+    def take(self, line: str) -> Change | None:
+        """The event that this line completes."""
+        name, _, text = line.partition(": ")
+        if name == "event":
+            self._kind = text
+        if name != "data":
+            return None
+        said = msgspec.json.decode(text, type=dict[str, Any])
+        path, is_folder = said.get("path", ""), said.get("is_folder", False)
+        return Change(kind=self._kind, path=path, is_folder=is_folder, error=said.get("error_message"))
+
+
+def found(tree: Sequence[Mapping[str, Any]], role: str | None, name: str | None) -> list[Element]:
+    """The elements with this role and name, in the order of the tree."""
+    every = _all(msgspec.convert(tree, list[Element]))
+    return [one for one in every if role in (None, one.role) and name in (None, one.name)]
+
+
+def first(elements: Sequence[Element], role: str | None, name: str | None) -> Element:
+    """The first of those with this role and name.
+
+    Raises:
+        NotFound: there is none.
+    """
+    if not elements:
+        wanted = " ".join(part for part in (role or "element", name and f"named {name}") if part)
+        raise NotFound(f"No {wanted} is on the screen; desk.tree() has what there is.")
+    return elements[0]
+
+
+def _all(elements: list[Element]) -> Iterator[Element]:
+    for element in elements:
+        yield element
+        yield from _all(element.children)

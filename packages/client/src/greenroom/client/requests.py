@@ -1,0 +1,150 @@
+"""Requests to a deployment, when they are sent again, and what is made of their answers: for both clients."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO, Any, Final, TypeVar
+
+import httpx
+
+from greenroom.client.errors import no_json
+
+PREFIX: Final = "/api/v1"
+TIMEOUT_S: Final = 30.0
+PAGE_ROWS: Final = 1000
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A request, with its path from the root."""
+
+    method: str
+    path: str
+    body: object = None
+    query: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    timeout_s: float = TIMEOUT_S
+    content: bytes | None = None
+    is_streamed: bool = False
+    """The answer is read by the one who asked; one that is no success is read already."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What httpx's `build_request` takes."""
+        return {
+            "method": self.method,
+            "url": self.path,
+            **({"json": self.body} if self.content is None else {"content": self.content}),
+            "params": given(**self.query) or None,
+            "headers": dict(self.headers),
+            "timeout": self.timeout_s,
+        }
+
+
+def connection_options(
+    url: str,
+    key: str,
+    secret: str,
+    ca_file: Path | str | None = None,
+    tls: ssl.SSLContext | None = None,
+    *,
+    trust_env: bool = True,
+) -> dict[str, Any]:
+    """What httpx's clients take. `trust_env`: proxies of the environment are used."""
+    verify = tls or ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+    options: dict[str, Any] = {"base_url": url.rstrip("/"), "auth": (key, secret), "verify": verify}
+    return options | {"trust_env": trust_env, "timeout": TIMEOUT_S}
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    """The fields that are not None."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def words(texts: Sequence[str], what: str, example: str) -> list[str]:
+    """Raises TypeError: a text was given in place of a list of texts; it would be split into letters."""
+    if isinstance(texts, str | bytes):
+        raise TypeError(f"{what} must be a list of texts, such as {example}, not one text.")
+    return list(texts)
+
+
+def json_of(answer: httpx.Response) -> Any:
+    """The JSON of an answer; None where there is none. Raises Unreachable: it is something else, so no Greenroom
+    answers there."""
+    if not answer.content:
+        return None
+    try:
+        return answer.json()
+    except ValueError as error:
+        raise no_json(answer) from error
+
+
+@contextmanager
+def whole_file(file: Path | str) -> Generator[IO[bytes]]:
+    """A file that is in its place when all of it was written, and not before."""
+    target = Path(file)
+    with NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as written:
+        try:
+            yield written
+        except BaseException:
+            written.close()  # Windows deletes no open file
+            Path(written.name).unlink()
+            raise
+    Path(written.name).replace(target)
+
+
+_REPEATABLE: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_PASSING: Final = frozenset({502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """A request is sent at most `attempts` times; all waits for it together take at most `limit_s`."""
+
+    attempts: int = 5
+    limit_s: float = 60.0
+    first_wait_s: float = 0.2
+
+    def wait_s(self, attempt: int, waited_s: float, outcome: httpx.Response | httpx.HTTPError) -> float | None:
+        """How long to wait after attempt number `attempt` (from 1) before the next; None = that was the last."""
+        if attempt >= self.attempts or not _may_repeat(outcome):
+            return None
+        asked_s = _asked_s(outcome)
+        wait_s = self.first_wait_s * 2 ** (attempt - 1) if asked_s is None else asked_s
+        return wait_s if waited_s + wait_s <= self.limit_s else None
+
+
+def _may_repeat(outcome: httpx.Response | httpx.HTTPError) -> bool:
+    """A request that was not begun may be sent again, any other one if doing it twice is as doing it once."""
+    if isinstance(outcome, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
+        return "CERTIFICATE_VERIFY_FAILED" not in str(outcome)
+    repeatable = _is_repeatable(outcome.request)
+    if isinstance(outcome, httpx.Response):
+        was_refused = outcome.status_code == 429 or (outcome.status_code == 503 and "Retry-After" in outcome.headers)
+        return was_refused or (repeatable and outcome.status_code in _PASSING)
+    return repeatable and isinstance(outcome, httpx.TransportError)
+
+
+def _is_repeatable(request: httpx.Request) -> bool:
+    return request.method in _REPEATABLE or "Idempotency-Key" in request.headers
+
+
+def _asked_s(outcome: httpx.Response | httpx.HTTPError) -> float | None:
+    """What `Retry-After` says: seconds, or a date."""
+    if not isinstance(outcome, httpx.Response) or not (text := outcome.headers.get("Retry-After", "")):
+        return None
+    if text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(timezone.utc)).total_seconds())
+    except (ValueError, TypeError):
+        return None
