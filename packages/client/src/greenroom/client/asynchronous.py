@@ -16,7 +16,7 @@ import httpx
 import msgspec
 
 from greenroom.client.asynchronous_desk import AsyncDesk
-from greenroom.client.desk import Looks, lease_body
+from greenroom.client.desk import LeaseWait, lease_body
 from greenroom.client.errors import error_of
 from greenroom.client.events import Event, EventReader, Reconnects, interrupted, listening
 from greenroom.client.models import Egress, Lease, Mode, RecordedRow, Recording, Secret, Tags
@@ -190,9 +190,9 @@ class AsyncGreenroom:
         )
         key = {"Idempotency-Key": str(uuid.uuid4())}
         made = await self.ask(Lease, "POST", "/leases", body, headers=key, timeout_s=TIMEOUT_S + wait_s)
-        desk, looks, status = AsyncDesk(self, made), Looks(made, ready_within_s), made.status
+        desk, wait, status = AsyncDesk(self, made), LeaseWait(made, ready_within_s), made.status
         try:
-            while (pause_s := looks.wait_s(status)) is not None:
+            while (pause_s := wait.next_s(status)) is not None:
                 await asyncio.sleep(pause_s)
                 status = (await self.ask(Lease, "GET", f"/leases/{made.lease_id}")).status
         except BaseException:

@@ -60,14 +60,14 @@ def lease_body(
     )
 
 
-class Looks:
+class LeaseWait:
     """When to look again whether the session of a new lease runs."""
 
     def __init__(self, lease: Lease, within_s: float) -> None:
         self._lease, self._within_s = lease, within_s
         self._end_s, self._wait_s = time.monotonic() + within_s, FIRST_LOOK_S
 
-    def wait_s(self, status: str) -> float | None:
+    def next_s(self, status: str) -> float | None:
         """How long to wait with this status before the next look; None = it runs.
 
         Raises:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 import msgspec
 
-from greenroom.client.desk import Looks, lease_body
+from greenroom.client.desk import LeaseWait, lease_body
 from greenroom.client.errors import error_of
 from greenroom.client.events import Event, EventReader, Reconnects, interrupted, listening
 from greenroom.client.models import Egress, Lease, Mode, RecordedRow, Recording, Secret, Tags
@@ -189,9 +189,9 @@ class Greenroom:
         )
         key = {"Idempotency-Key": str(uuid.uuid4())}
         made = self.ask(Lease, "POST", "/leases", body, headers=key, timeout_s=TIMEOUT_S + wait_s)
-        desk, looks, status = Desk(self, made), Looks(made, ready_within_s), made.status
+        desk, wait, status = Desk(self, made), LeaseWait(made, ready_within_s), made.status
         try:
-            while (pause_s := looks.wait_s(status)) is not None:
+            while (pause_s := wait.next_s(status)) is not None:
                 time.sleep(pause_s)
                 status = (self.ask(Lease, "GET", f"/leases/{made.lease_id}")).status
         except BaseException:
