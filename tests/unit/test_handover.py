@@ -18,7 +18,6 @@ from tests.support.scripted_manager import spec
 
 from greenroom.agent.session import handover
 from greenroom.agent.session.handover import Handovers
-from greenroom.agent.session.inventory import seen_of
 from greenroom.agent.session.journal import AnyRecord, HandoverRecord, Journal, replay
 from greenroom.agent.session.prober import ProbeTimeLimits
 from greenroom.agent.session.sessions import Sessions
@@ -96,7 +95,7 @@ async def host(folder: Path, argv: list[str], lateness: Lateness = ON_TIME) -> A
     disk.open()
     sessions = Sessions(disk)
     await simulated.create(SESSION, SPEC)
-    sessions.observed.saw_all([seen_of(await simulated.start(SESSION))])
+    sessions.observed.saw_all([await simulated.start(SESSION)])
     assignment = Assignment(assignment_id=str(uuid.uuid4()), argv=argv)
     desired = Desired(session_id=SESSION, generation=2, want="running", spec=asdict(SPEC), assignment=assignment)
     answer = Answer(db_epoch="e", zone_id="z", term=1, answered_by="m", fresh=True, acked_seq=0, desired=[desired])

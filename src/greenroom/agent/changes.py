@@ -8,7 +8,7 @@ from typing import Final
 
 from greenroom.agent.capacity import Explained, as_it_is
 from greenroom.agent.images import ImageKeeper
-from greenroom.agent.session.inventory import Inventory, seen_of
+from greenroom.agent.session.inventory import Inventory
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.web_filter.filters import WebFilters
 from greenroom.core.errors import GreenroomError
@@ -90,7 +90,7 @@ class ContainerChanges:
 
     def _saw(self, container: Container) -> None:
         self._inventory.touch(container.session_id)
-        self._sessions.observed.saw(container.session_id, seen_of(container))
+        self._sessions.observed.saw(container.session_id, container)
 
     async def _create(self, session_id: str) -> None:
         with self._sessions.observed.being_created(session_id):

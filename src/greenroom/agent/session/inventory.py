@@ -14,29 +14,14 @@ import structlog
 from greenroom.agent.app import AgentHealth
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
-from greenroom.core.session.reconcile import SeenContainer
 from greenroom.kit.concurrency import one_item
-from greenroom.runtimes.contract import Container, Containers
+from greenroom.runtimes.contract import Containers
 
 log = structlog.get_logger(__name__)
 
 RETRY_S: Final = 1.0
 WHOLE_EVERY_S: Final = 30.0
 """Events may be lost; no change stays unseen for longer than this."""
-
-
-def seen_of(container: Container) -> SeenContainer:
-    """A container as the plan sees it."""
-    return SeenContainer(
-        session_id=container.session_id,
-        container_id=container.container_id,
-        state=container.state,
-        spec_hash=container.spec_hash,
-        address=container.address,
-        services=container.services,
-        exit_code=container.exit_code,
-        ended=container.ended,
-    )
 
 
 class Inventory:
@@ -69,7 +54,7 @@ class Inventory:
         self.touch(session_id)
         if container is not None and container.agent_id != self._agent_id:
             container = None
-        self._sessions.observed.saw(session_id, seen_of(container) if container else None)
+        self._sessions.observed.saw(session_id, container)
 
     async def try_look(self, session_id: str) -> None:
         """The same; a failure is logged, and the next inventory looks again."""
@@ -88,7 +73,7 @@ class Inventory:
         """
         self._touched.clear()
         containers = await self._runtime.list()
-        own = [seen_of(container) for container in containers if container.agent_id == self._agent_id]
+        own = [container for container in containers if container.agent_id == self._agent_id]
         left_out = self._touched | (busy if self._sessions.observed.is_complete else frozenset[str]())
         self._sessions.observed.saw_all(own, left_out)
         self._health.runtime_error = ""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
-from greenroom.core.session.reconcile import ContainerState
+from greenroom.core.session.reconcile import SeenContainer
 from greenroom.core.workspace.session_spec import Exec, SessionFile, SessionSpec
 
 PROBE_TIMEOUT_S: Final = 5.0
@@ -19,7 +19,7 @@ SPEC_HASH: Final = "greenroom.spec-hash"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Container:
+class Container(SeenContainer):
     """One container of this installation. `agent_id` is the Agent that made it; a host may have several.
 
     `address` is host:port at which this host reaches the session's page, only while `state` is running; it may change
@@ -28,15 +28,7 @@ class Container:
     that was not its first process. `spec_hash` is `SessionSpec.hash()` at creation.
     """
 
-    session_id: str
     agent_id: str
-    container_id: str
-    state: ContainerState
-    spec_hash: str
-    address: str | None = None
-    services: Mapping[str, str] = field(default_factory=dict[str, str])
-    exit_code: int | None = None
-    ended: str = ""
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
