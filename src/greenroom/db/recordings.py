@@ -13,7 +13,7 @@ from greenroom.core.errors import found
 from greenroom.core.listing import SortOrder
 from greenroom.core.log_codes import LogCode
 from greenroom.core.recording.described import Mode
-from greenroom.core.recording.rows import Fitted, RecordingRow
+from greenroom.core.recording.rows import Fitted, RecordedAct, RecordingRow
 from greenroom.db.database import Connection, Database, row_as
 from greenroom.db.diagnostics.batches import storable
 from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
@@ -44,18 +44,10 @@ class LeaseRecording:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredRecordingRow:
+class StoredRecordingRow(RecordedAct):
     """A row as it is read; `picture` is the size of the one it has."""
 
     number: int
-    began: datetime
-    duration_ms: float
-    what: str
-    said: str
-    who: str
-    details: dict[str, Any]
-    code: str | None
-    error: str | None
     picture: list[int] | None
     picture_left_out: str | None
 

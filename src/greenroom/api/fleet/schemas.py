@@ -9,8 +9,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, StringConstraints
 
 from greenroom.api.bodies import Body, Shaped, View
-from greenroom.api.workspace.schemas import Port
-from greenroom.core.catalogue.ways import Way
+from greenroom.api.workspace.schemas import ImageProgressView, Port
 from greenroom.core.fleet.addresses import host_problem
 from greenroom.core.session.streams import RESERVED_PATHS
 from greenroom.core.workspace.spec_builder import REQUEST_HOST
@@ -147,15 +146,10 @@ class ManagerChanged(ManagerView):
     warning: str | None = None
 
 
-class AgentImage(View):
+class AgentImage(ImageProgressView):
     """The image of a workspace on an Agent."""
 
     name: str
-    state: Literal["present", "pulling", "absent", "failed"]
-    how: Annotated[Way, Field(description="how it comes while it is `pulling`: from a registry, built here, or copied")]
-    reason: Annotated[str, Field(description="why it comes that way, as a sentence; empty when it does not")]
-    progress: Annotated[int, Field(description="0-100 while it is on its way")]
-    size_bytes: Annotated[int, Field(description="on the host's disk, or what there is to copy; 0 = not known")]
     error: Annotated[str, Field(description="why it could not be fetched, as the daemon reports it")]
     updated: datetime
 

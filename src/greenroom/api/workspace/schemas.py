@@ -36,17 +36,22 @@ class LauncherImage(View):
     reason: Annotated[str, Field(description="why it cannot be launched now, and what to do; empty if it can")]
 
 
-class ImageOnAgent(View):
-    """How far one Agent is with the image of a workspace."""
+class ImageProgressView(View):
+    """How far an Agent is with an image."""
 
-    agent_id: UUID
-    hostname: str
     state: Literal["present", "pulling", "absent", "failed"]
     how: Annotated[Way, Field(description="how it comes while it is `pulling`: from a registry, built here, or copied")]
     reason: Annotated[str, Field(description="why it comes that way, as a sentence; empty when it does not")]
     progress: Annotated[int, Field(description="0-100 while it is on its way")]
-    digest: Annotated[str, Field(description="identifies the image that the Agent has under this name; empty = none")]
     size_bytes: Annotated[int, Field(description="on the host's disk, or what there is to copy; 0 = not known")]
+
+
+class ImageOnAgent(ImageProgressView):
+    """How far one Agent is with the image of a workspace."""
+
+    agent_id: UUID
+    hostname: str
+    digest: Annotated[str, Field(description="identifies the image that the Agent has under this name; empty = none")]
     error: Annotated[str, Field(description="why it could not be fetched or refreshed, as the daemon reports it")]
 
 

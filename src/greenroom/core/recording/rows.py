@@ -48,9 +48,9 @@ def picture_of(data: bytes) -> Picture | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecordingRow:
+class RecordedAct:
     """What a program did at a time. `said` is a sentence, `who` asked for it: empty = who had the lease's token.
-    `code` and `error` say why it was not done; `left_out` why it has no picture although one belongs to it.
+    `code` and `error` say why it was not done.
     """
 
     began: datetime
@@ -61,6 +61,12 @@ class RecordingRow:
     details: dict[str, Any] = field(default_factory=dict[str, Any])
     code: str | None = None
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingRow(RecordedAct):
+    """A row to be written; `left_out` says why it has no picture although one belongs to it."""
+
     picture: Picture | None = None
     left_out: str | None = None
 

@@ -90,17 +90,23 @@ async def write_capacity(connection: Connection, reports: Sequence[CapacityRepor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReportedImage:
-    """An image as an Agent sees it; `how` it is on its way and `progress`, 0-100, while it is `pulling`."""
+class ImageProgress:
+    """How far an Agent is with an image; `how` it is on its way and `progress`, 0-100, while it is `pulling`."""
 
-    name: str
     state: Literal["present", "pulling", "absent", "failed"]
     how: Way
     reason: str
-    digest: str
     size_bytes: int
     progress: int
     error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedImage(ImageProgress):
+    """An image as an Agent reports it."""
+
+    name: str
+    digest: str
     refreshed: float
     """Seconds since 1970 of the refresh request that was carried out; 0 = none."""
 

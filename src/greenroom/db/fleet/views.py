@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal, LiteralString
+from typing import Final, LiteralString
 
-from greenroom.core.catalogue.ways import Holder, Way
+from greenroom.core.catalogue.ways import Holder
 from greenroom.core.errors import Refused
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.liveness import AgentStatus, ShownStatus, shown_status
@@ -17,20 +17,15 @@ from greenroom.db.database import Database
 from greenroom.db.fleet.agents import ADMITTED
 from greenroom.db.fleet.checkin import OFFERED
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
+from greenroom.db.fleet.reports import ImageProgress
 from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
 
 
-@dataclass(frozen=True, slots=True)
-class AgentImageRow:
-    """The image of a workspace on an Agent; `how` it comes and `progress`, 0-100, while it is `pulling`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentImageRow(ImageProgress):
+    """The image of a workspace on an Agent."""
 
     name: str
-    state: Literal["present", "pulling", "absent", "failed"]
-    how: Way
-    reason: str
-    progress: int
-    size_bytes: int
-    error: str
     updated: datetime
 
 

@@ -5,34 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal, LiteralString
+from typing import Any, Final, LiteralString
 
 from psycopg.types.json import Jsonb
 
-from greenroom.core.catalogue.ways import Way
 from greenroom.core.errors import found
 from greenroom.core.listing import SortOrder
 from greenroom.core.pool.rotation import Rollover
 from greenroom.core.workspace.definition import Definition
 from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.database import Connection, Database, returned, row_as
+from greenroom.db.fleet.reports import ImageProgress
 from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
 from greenroom.db.rows import assigned, columns_of, inserted, selected, values_of
 
 
-@dataclass(frozen=True, slots=True)
-class ImageOnAgentRow:
-    """The state of a workspace's image on one Agent; `how` it comes and `progress`, 0 to 100, while it is `pulling`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageOnAgentRow(ImageProgress):
+    """The state of a workspace's image on one Agent."""
 
     agent_id: str
     hostname: str
-    state: Literal["present", "pulling", "absent", "failed"]
-    how: Way
-    reason: str
-    progress: int
     digest: str
-    size_bytes: int
-    error: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
