@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Annotated, Any, Self, TypeVar, cast
+from collections.abc import Collection
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Self, TypeVar, Unpack, cast, get_type_hints
 
 from pydantic import (
     AfterValidator,
@@ -105,9 +106,22 @@ class Body(BaseModel):
 
 
 class View(BaseModel):
-    """An answer, made from a row or dataclass; fields without a place in it are left out."""
+    """An answer, made from a row or dataclass; fields without a place in it are left out.
+
+    `class UserView(View, row=UserRow)` has the fields of that dataclass, but for those `without` which it is, and
+    declares what is shown in another way.
+    """
 
     model_config = ConfigDict(from_attributes=True, extra="ignore")
+
+    def __init_subclass__(
+        cls, *, row: type[Any] | None = None, without: Collection[str] = (), **config: Unpack[ConfigDict]
+    ) -> None:
+        if row is not None:
+            kinds = get_type_hints(row)
+            shown = (field.name for field in fields(row) if field.name not in without)
+            cls.__annotations__ = {name: kinds[name] for name in shown} | cls.__annotations__
+        super().__init_subclass__(**config)
 
     @classmethod
     def of(cls, row: object, **reckoned: object) -> Self:

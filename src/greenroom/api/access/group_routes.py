@@ -11,11 +11,11 @@ from greenroom.api.access import groups as group_rules
 from greenroom.api.access.schemas import (
     GroupCreate,
     GroupPatch,
-    GroupView,
     InheritedSettingView,
     PermissionView,
     SettingView,
 )
+from greenroom.api.bodies import View
 from greenroom.api.deps import Db, Logs, SecretsDep
 from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires, requires_one_of
@@ -29,6 +29,13 @@ router = APIRouter(tags=["groups"])
 
 CHANGES: Final = requires_one_of("groups_modify", "groups_modify_ifmember")
 """Who may change a group; `groups` decides which ones."""
+
+
+class GroupView(View, row=Group):
+    """A group; `images` are the ids of the workspaces its members may use."""
+
+    group_id: UUID
+    images: list[UUID]
 
 
 @router.get("/permissions", dependencies=[requires()])

@@ -10,7 +10,8 @@ from fastapi import APIRouter, Request, Response
 
 from greenroom.api.access.accounts import end_login
 from greenroom.api.access.guesses import Guesses, known_device, remember_device
-from greenroom.api.access.schemas import LinkBody, LoginBody, LoginView, Me, PasswordBody, UserView
+from greenroom.api.access.schemas import LinkBody, LoginBody, Me, PasswordBody, UserView
+from greenroom.api.access.user_routes import LoginView
 from greenroom.api.deps import Db, Logs, PasswordHashes, SecretsDep, SettingsSnapshot, WrongGuesses
 from greenroom.api.hardening import COOKIE
 from greenroom.api.installation import Snapshot

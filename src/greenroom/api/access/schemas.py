@@ -13,7 +13,7 @@ from pydantic import AfterValidator, AwareDatetime, Field, SecretStr
 
 from greenroom.api.bodies import Body, JsonObject, Line, Name, Secret, Text, View
 from greenroom.core.access.accounts import normal_language, username_problem
-from greenroom.core.access.group_settings import SettingValues
+from greenroom.core.access.group_settings import Setting, SettingValues
 from greenroom.core.access.permissions import unknown
 
 
@@ -137,18 +137,6 @@ class UserPatch(Body):
     groups: list[UUID] = []
 
 
-class LoginView(View):
-    """A log-in at the console."""
-
-    login_id: UUID
-    created: datetime
-    last_used: datetime
-    expires: datetime
-    client_ip: str
-    user_agent: str
-    current: Annotated[bool, Field(description="it is the one that asks")]
-
-
 class AttributesView(View):
     """What a person prefers, and their SSH keys; the private one is never shown."""
 
@@ -189,20 +177,6 @@ class Me(View):
     setting_sources: Annotated[dict[str, str], Field(description="name → where the value came from, as a sentence")]
 
 
-class GroupView(View):
-    """A group; `images` are the ids of the workspaces its members may use."""
-
-    group_id: UUID
-    name: str
-    description: str
-    priority: int
-    is_system: bool
-    permissions: list[str]
-    settings: SettingValues
-    images: list[UUID]
-    num_users: int
-
-
 class GroupPatch(Body):
     """Changes of a group; omitted fields stay, a setting set to null is removed."""
 
@@ -219,17 +193,11 @@ class GroupCreate(GroupPatch):
     name: Name = Field(...)
 
 
-class SettingView(View):
+class SettingView(View, row=Setting, without={"looseness", "kept_with_session"}):
     """A setting that exists: of groups, or of the installation (then with its value)."""
 
-    name: str
     kind: str
-    default: Any
-    unit: str
-    description: str
-    minimum: float | None
     choices: list[str]
-    excludes_staging: bool
 
 
 class EffectiveSettingView(SettingView):

@@ -7,6 +7,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
+from pydantic import Field
 
 from greenroom.api.access import accounts
 from greenroom.api.access.accounts import change_attributes, generate_ssh_key
@@ -14,11 +15,11 @@ from greenroom.api.access.schemas import (
     AttributesPatch,
     AttributesView,
     EffectiveSettingView,
-    LoginView,
     UserCreate,
     UserPatch,
     UserView,
 )
+from greenroom.api.bodies import View
 from greenroom.api.deps import Db, Logs, PasswordHashes, SecretsDep, SettingsSnapshot
 from greenroom.api.paging import Counting, Paging, Search, Sorting
 from greenroom.api.security import Caller, requires
@@ -27,10 +28,18 @@ from greenroom.core.access.permissions import USER
 from greenroom.core.listing import order_of, words_of
 from greenroom.core.masking import shown
 from greenroom.db.access import attributes, credentials, users
+from greenroom.db.access.credentials import ListedLogin
 from greenroom.db.access.groups import memberships_of
 from greenroom.db.access.users import BY_NAME, USERS, UserFilter
 
 router = APIRouter(tags=["users"])
+
+
+class LoginView(View, row=ListedLogin):
+    """A log-in at the console."""
+
+    login_id: UUID
+    current: Annotated[bool, Field(description="it is the one that asks")]
 
 
 @router.get("/users", dependencies=[requires("users_view")])

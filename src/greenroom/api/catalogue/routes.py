@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from pydantic import Field
 
+from greenroom.api.bodies import View
 from greenroom.api.catalogue import lists as catalogue_lists
 from greenroom.api.catalogue import service
-from greenroom.api.catalogue.schemas import CatalogueAdd, CatalogueCreate, CatalogueEntryView, CatalogueView
+from greenroom.api.catalogue.schemas import CatalogueAdd, CatalogueCreate, CatalogueEntryView
 from greenroom.api.catalogue.service import Adding, made_picture
 from greenroom.api.deps import Db, Logs, SecretsDep, SettingsSnapshot
 from greenroom.api.paging import Paging
@@ -20,6 +23,7 @@ from greenroom.api.workspace.routes import view
 from greenroom.api.workspace.schemas import ImageView
 from greenroom.core.access.permissions import USER
 from greenroom.db import catalogue
+from greenroom.db.catalogue import Catalogue
 
 router = APIRouter(tags=["catalogue"])
 
@@ -41,6 +45,16 @@ _UPLOAD: Final = {
                     ("image/png", "image/jpeg", "image/webp")},
     }
 }  # fmt: skip
+
+
+class CatalogueView(View, row=Catalogue, without={"etag"}):
+    """A list of workspaces that others publish."""
+
+    catalogue_id: UUID
+    entries: Annotated[int, Field(description="how many workspaces it offers")]
+    left_out: Annotated[list[str], Field(description="what of it cannot be used, and why")]
+    error: Annotated[str, Field(description="why it could not be read the last time; empty = it could")]
+    looked: Annotated[datetime | None, Field(description="when that was")]
 
 
 @router.get("/catalogue", dependencies=[requires("images_view")])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -37,19 +36,6 @@ class CatalogueAdd(Body):
         list[UUID], Field(description="whose members may use it; without, All Users (add_images_to_default_group)")
     ] = []
     update: Annotated[bool, Field(description="give the workspace made from it the entry's present image")] = False
-
-
-class CatalogueView(View):
-    """A list of workspaces that others publish."""
-
-    catalogue_id: UUID
-    name: str
-    list_url: str
-    entries: Annotated[int, Field(description="how many workspaces it offers")]
-    left_out: Annotated[list[str], Field(description="what of it cannot be used, and why")]
-    error: Annotated[str, Field(description="why it could not be read the last time; empty = it could")]
-    looked: Annotated[datetime | None, Field(description="when that was")]
-    created: datetime
 
 
 class CatalogueCreate(Body):

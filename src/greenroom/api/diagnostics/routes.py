@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -13,48 +12,39 @@ from greenroom.api.bodies import Body, Text, View
 from greenroom.api.deps import Db
 from greenroom.api.paging import Paging
 from greenroom.api.security import requires
-from greenroom.core.log_codes import LogDetails
 from greenroom.core.session.leftovers import MAX_AT_ONCE, Thing, plan
 from greenroom.core.workspace.homes import HomeId
 from greenroom.db.diagnostics import views
-from greenroom.db.diagnostics.views import NEWEST_FIRST, LogFilter, RequestFilter, read_known
+from greenroom.db.diagnostics.views import (
+    NEWEST_FIRST,
+    LogFilter,
+    RequestFilter,
+    StoredLogRow,
+    StoredRequestRow,
+    read_known,
+)
 from greenroom.db.installation import installation_id
 from greenroom.kit.program import version
 
 
-class LogView(View):
+class LogView(View, row=StoredLogRow):
     """A log row; `code` is stable, `message` is the sentence for people."""
 
     log_id: int
-    time: datetime
     level: str
-    component: str
-    code: str
-    message: str
-    zone_name: str | None
     session_id: UUID | None
     user_id: UUID | None
-    username: str | None
     staging_config_id: UUID | None
     staging_config_title: Annotated[
         str | None,
         Field(description="workspace and zone of the config when the row was written; it may be deleted now"),
     ]
-    setting: str | None
-    details: LogDetails
 
 
-class ManagerRequestView(View):
+class ManagerRequestView(View, row=StoredRequestRow):
     """A request of an Agent as a Manager answered it; those with 2xx are counted per Agent and minute."""
 
-    request_id: int
-    time: datetime
     agent_id: UUID | None
-    manager_instance_id: str
-    method: str
-    path: str
-    status: int
-    duration_ms: float
     count: Annotated[int, Field(description="requests in this row")]
 
 

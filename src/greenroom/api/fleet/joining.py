@@ -14,7 +14,9 @@ from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
+from pydantic import Field
 
+from greenroom.api.bodies import View
 from greenroom.api.deps import Config, Db, Logs
 from greenroom.api.diagnostics.audit import audit
 from greenroom.api.fleet.schemas import (
@@ -22,9 +24,7 @@ from greenroom.api.fleet.schemas import (
     JoinedGateway,
     JoinGateway,
     JoinPlace,
-    JoinToken,
     JoinTokenCreate,
-    JoinTokenView,
 )
 from greenroom.api.fleet.service import find_agent
 from greenroom.api.paging import Paging
@@ -35,6 +35,7 @@ from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet import enrolment, zones
+from greenroom.db.fleet.enrolment import JoinTokenRow
 from greenroom.kit.certificates import fingerprint
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import hashed, new_secret
@@ -189,6 +190,23 @@ async def admit_gateway(db: Database, body: JoinGateway, attempt: JoinAttempt, *
 
 
 token_router = APIRouter(tags=["agents"])
+
+
+class JoinTokenView(View, row=JoinTokenRow):
+    """A join token; the token itself is shown once, when it is made."""
+
+    join_token_id: UUID
+    zone_id: UUID
+    agent_id: Annotated[UUID | None, Field(description="the one Agent that it lets join again")]
+    used: Annotated[int, Field(description="how many joined with it")]
+
+
+class JoinToken(JoinTokenView):
+    """A new join token, shown this one time."""
+
+    token: str
+    uses: int
+    join_command: Annotated[str, Field(description="to be run as root on the new host, where Greenroom is installed")]
 
 
 @token_router.get("/join-tokens", dependencies=[requires("agents_view")])

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields, replace
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
+from pydantic import Field
 
+from greenroom.api.bodies import View
 from greenroom.api.deps import Config, Db, Logs, SecretsDep, SettingsSnapshot
 from greenroom.api.diagnostics.audit import audit
 from greenroom.api.fleet.joining import authority
 from greenroom.api.fleet.machine_schemas import (
-    MachineOrderView,
     MachinePoolCreate,
     MachinePoolPatch,
     MachinePoolView,
@@ -41,6 +42,7 @@ from greenroom.core.outgoing import trusted_hosts
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet import machine_orders, machine_pools, zones
+from greenroom.db.fleet.machine_orders import MachineOrderRow
 from greenroom.db.fleet.machine_pools import MachinePoolRow, PoolFields
 from greenroom.db.fleet.machine_snapshot import read_snapshot
 from greenroom.db.rows import values_of
@@ -239,6 +241,19 @@ def _audited(row: MachinePoolRow) -> LogDetails:
 
 
 router = APIRouter(tags=["machines"])
+
+
+class MachineOrderView(View, row=MachineOrderRow):
+    """An order of a machine, from before it was asked for until the provider shows it no more."""
+
+    machine_order_id: UUID
+    machine_pool_id: UUID | None
+    state: Literal["ordered", "created", "joined", "draining", "releasing", "ended"]
+    reason: Annotated[str, Field(description="why it was ordered")]
+    state_reason: Annotated[str, Field(description="why it is in its state")]
+    failed: Annotated[bool, Field(description="its machine did not come")]
+    ref: Annotated[str | None, Field(description="the provider's name of the machine")]
+    agent_id: UUID | None
 
 
 @router.get("/machine-pools", dependencies=[requires("machines_view")])

@@ -147,25 +147,3 @@ class MachinePreview(View):
 
     sentence: str
     actions: list[PlannedAction]
-
-
-class MachineOrderView(View):
-    """An order of a machine, from before it was asked for until the provider shows it no more."""
-
-    machine_order_id: UUID
-    machine_pool_id: UUID | None
-    pool_name: str
-    zone_name: str
-    state: Literal["ordered", "created", "joined", "draining", "releasing", "ended"]
-    reason: Annotated[str, Field(description="why it was ordered")]
-    state_reason: Annotated[str, Field(description="why it is in its state")]
-    failed: Annotated[bool, Field(description="its machine did not come")]
-    ref: Annotated[str | None, Field(description="the provider's name of the machine")]
-    agent_id: UUID | None
-    hostname: str
-    sessions: int
-    ordered: datetime
-    deadline: datetime
-    joined: datetime | None
-    ended: datetime | None
-    changed: datetime

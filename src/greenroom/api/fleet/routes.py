@@ -7,12 +7,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
+from greenroom.api.bodies import View
 from greenroom.api.deps import Config, Db, Logs
 from greenroom.api.fleet import service
 from greenroom.api.fleet.schemas import (
     AgentPatch,
     AgentView,
-    GatewayView,
     ManagerChanged,
     ManagerPatch,
     ManagerView,
@@ -24,8 +24,16 @@ from greenroom.api.fleet.schemas import (
 from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires
 from greenroom.db.fleet import enrolment, managers, views, zones
+from greenroom.db.fleet.enrolment import GatewayRow
 
 agent_router = APIRouter(tags=["agents"])
+
+
+class GatewayView(View, row=GatewayRow):
+    """A web gateway on a host of its own."""
+
+    gateway_id: UUID
+    zone_id: UUID
 
 
 @agent_router.get("/agents", dependencies=[requires("agents_view")])

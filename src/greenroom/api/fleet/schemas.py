@@ -246,32 +246,6 @@ class JoinTokenCreate(Body):
     ] = False
 
 
-class JoinTokenView(View):
-    """A join token; the token itself is shown once, when it is made."""
-
-    join_token_id: UUID
-    role: Role
-    zone_id: UUID
-    zone_name: str
-    agent_id: Annotated[UUID | None, Field(description="the one Agent that it lets join again")]
-    agent_hostname: str | None
-    enable_agent: bool
-    status: Literal["open", "used up", "expired", "revoked"]
-    used: Annotated[int, Field(description="how many joined with it")]
-    uses_left: int
-    created: datetime
-    created_by: str
-    expires: datetime
-
-
-class JoinToken(JoinTokenView):
-    """A new join token, shown this one time."""
-
-    token: str
-    uses: int
-    join_command: Annotated[str, Field(description="to be run as root on the new host, where Greenroom is installed")]
-
-
 class JoinAgent(Body):
     """An Agent that is about to join asks where; nothing is used up."""
 
@@ -306,14 +280,3 @@ class JoinedGateway(View):
     zone_name: str
     public_url: str
     stream_url: str
-
-
-class GatewayView(View):
-    """A web gateway on a host of its own."""
-
-    gateway_id: UUID
-    hostname: str
-    zone_id: UUID
-    zone_name: str
-    registered: datetime
-    last_reported: datetime | None

@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
+from pydantic import Field
 
+from greenroom.api.bodies import View
 from greenroom.api.deps import Db, Offers, SecretsDep
 from greenroom.api.launch.forecast import own_workspaces, targets_of
 from greenroom.api.lease import control
@@ -16,7 +18,7 @@ from greenroom.api.paging import Counting, Paging, Search, Sorting
 from greenroom.api.security import Caller, public_route, requires
 from greenroom.api.session import service
 from greenroom.api.session.orders import keep_alive
-from greenroom.api.session.schemas import ConnectBody, ConnectionView, KeepaliveView, LaunchOptions, LaunchView
+from greenroom.api.session.schemas import ConnectBody, ConnectionView, KeepaliveView, LaunchOptions, PlacementStep
 from greenroom.api.session.service import Streams, connection_of, opens
 from greenroom.api.workspace.schemas import LauncherImage
 from greenroom.core.access.group_settings import resolve
@@ -30,7 +32,7 @@ from greenroom.core.listing import order_of, words_of
 from greenroom.db.access.groups import memberships_of
 from greenroom.db.database import Database
 from greenroom.db.launch import ledger
-from greenroom.db.launch.ledger import LAUNCHES, NEWEST_FIRST, LaunchFilter
+from greenroom.db.launch.ledger import LAUNCHES, NEWEST_FIRST, LaunchFilter, RecordedLaunch
 from greenroom.db.lease.leases import find_lease_of
 from greenroom.db.session import views
 from greenroom.db.session.viewers import find_stream_session
@@ -40,6 +42,22 @@ from greenroom.kit.secrets import Secrets
 router = APIRouter(tags=["sessions"])
 
 _BY_TOKEN = public_route("the session's token is the credential, as it is for the stream")
+
+
+class LaunchView(View, row=RecordedLaunch):
+    """One launch of the ledger; `session_id` is null when it gave nothing."""
+
+    launch_id: UUID
+    session_id: UUID | None
+    user_id: UUID | None
+    image_id: UUID | None
+    outcome: Literal["staged", "on_demand", "failed"]
+    reason: Annotated[str, Field(description="how it was served, or why it got nothing")]
+    steps: list[PlacementStep]
+    duration_ms: Annotated[float, Field(description="until the api had decided")]
+    waited_ms: Annotated[
+        float | None, Field(description="until the user could use the session, or was refused; null = not known")
+    ]
 
 
 @router.get("/me/images")

@@ -40,25 +40,19 @@ from greenroom.db.recordings import (
 )
 
 
-class RecordingView(View):
+class RecordingView(View, row=LeaseRecording, without={"key_id", "is_over"}):
     """The recording of a lease."""
 
     lease_id: UUID
     session_id: UUID
     user_id: UUID | None
-    username: str | None
     holder: Annotated[str, Field(description="who asked for the lease")]
-    image_friendly_name: str
-    zone_name: str
     record: Annotated[Mode, Field(description="what was to be kept")]
     record_text: Annotated[bool, Field(description="also what was typed, copied and opened, and whole commands")]
-    begun: datetime
     ended: Annotated[datetime | None, Field(description="when the lease was over; null = it is not")]
     rows: Annotated[int, Field(description="they are numbered from 1")]
     rows_left_out: Annotated[int, Field(description="beyond 100,000")]
-    pictures: int
     pictures_left_out: Annotated[int, Field(description="each such row says why")]
-    picture_bytes: int
 
 
 class RecordedPicture(View):
@@ -68,12 +62,9 @@ class RecordedPicture(View):
     height: int
 
 
-class RecordedRowView(View):
+class RecordedRowView(View, row=StoredRecordingRow):
     """What was done at a time."""
 
-    number: int
-    began: datetime
-    duration_ms: float
     what: Annotated[str, Field(description="click, type, exec, file-write, control, ended, …")]
     said: Annotated[str, Field(description="the same as a sentence")]
     who: Annotated[str, Field(description="who asked; empty = the program by the lease's token, or Greenroom")]

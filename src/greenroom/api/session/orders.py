@@ -13,10 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal, NamedTuple
+from uuid import UUID
 
+from greenroom.api.bodies import View
 from greenroom.api.security import Caller
 from greenroom.api.session.authorized import Notes, asking_of, kind_of, settings_of
-from greenroom.api.session.schemas import CommandCreate, CommandView
+from greenroom.api.session.schemas import CommandCreate
 from greenroom.core.access.group_settings import Resolved
 from greenroom.core.errors import NoScreenshot, TooManyRequests, Unavailable, WrongState
 from greenroom.core.events import ChangeEvent, session_events
@@ -27,7 +29,7 @@ from greenroom.core.session.states import TRANSITIONS, LifecycleCommand, Session
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.session import commands, lifecycle, views
-from greenroom.db.session.commands import Ordered
+from greenroom.db.session.commands import CommandState, Ordered
 from greenroom.db.session.sessions import end_sessions, request_delete
 from greenroom.db.session.views import Session
 from greenroom.kit.secrets import Secrets
@@ -40,6 +42,19 @@ _CODES: Final[dict[LifecycleCommand, LogCode]] = {
     "resume": LogCode.SESSION_RESUME_REQUESTED,
 }
 _DELETABLE: Final = sources_of(SessionStatus.DELETING)
+
+
+class CommandView(View, row=CommandState, without={"picture"}):
+    """What became of a command; `state` unknown = the Agent was restarted while it ran.
+
+    Not `output_complete`: the output was still open some seconds after the command had ended, because a child of it
+    has it, or Docker was too late with it; or the command still runs.
+    """
+
+    command_id: UUID
+    state: Literal["done", "unknown"]
+    exit_code: int | None
+    output: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from greenroom.api.security import Caller, requires, requires_own_or
 from greenroom.api.session import orders, service
 from greenroom.api.session.authorized import acts, asking_of, kind_of
 from greenroom.api.session.orders import (
+    CommandView,
     Rights,
     act_of,
     end_by_force,
@@ -30,7 +31,6 @@ from greenroom.api.session.orders import (
 from greenroom.api.session.schemas import (
     MAX_IDEMPOTENCY_KEY,
     CommandCreate,
-    CommandView,
     ConnectionView,
     Go,
     KeepaliveView,

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 from greenroom.api.bodies import Body, Secret, Shaped, Text, View
 from greenroom.core.fleet.addresses import web_address_problem
 from greenroom.core.launch.nearest import MAX_ROUND_TRIP_MS, MAX_ZONES, NearestZone
+from greenroom.core.launch.plan import TraceStep
 from greenroom.core.recording.described import Mode
 
 MAX_IDEMPOTENCY_KEY: Final = 255
@@ -183,16 +184,11 @@ class ConnectionView(View):
     websocket_path: Annotated[str | None, Field(description="RFB behind our authorisation, at the host of frame_url")]
 
 
-class PlacementStep(View):
+class PlacementStep(View, row=TraceStep):
     """One step of a launch; several of them have the same order when there were several reasons."""
 
-    order: int
     step: Literal["turn", "staged_here", "staged_elsewhere", "on_demand_here", "on_demand_elsewhere"]
-    zone_name: str
     candidate: Annotated[str | None, Field(description="staging config or Agent that was considered")]
-    used: bool
-    code: str | None
-    reason: str
     setting: str | None = None
 
 
@@ -203,25 +199,6 @@ class PlacementView(View):
     steps: list[PlacementStep]
     at: datetime | None = None
     duration_ms: float | None = None
-
-
-class LaunchView(View):
-    """One launch of the ledger; `session_id` is null when it gave nothing."""
-
-    launch_id: UUID
-    session_id: UUID | None
-    user_id: UUID | None
-    username: str | None
-    image_id: UUID | None
-    image_friendly_name: str | None
-    outcome: Literal["staged", "on_demand", "failed"]
-    reason: Annotated[str, Field(description="how it was served, or why it got nothing")]
-    steps: list[PlacementStep]
-    at: datetime
-    duration_ms: Annotated[float, Field(description="until the api had decided")]
-    waited_ms: Annotated[
-        float | None, Field(description="until the user could use the session, or was refused; null = not known")
-    ]
 
 
 class CommandCreate(Body):
@@ -238,20 +215,6 @@ class Go(Body):
     """A new address for a running session."""
 
     kasm_url: Annotated[Text, AfterValidator(web_address), Field(min_length=1)]
-
-
-class CommandView(View):
-    """What became of a command; `state` unknown = the Agent was restarted while it ran.
-
-    Not `output_complete`: the output was still open some seconds after the command had ended, because a child of it
-    has it, or Docker was too late with it; or the command still runs.
-    """
-
-    command_id: UUID
-    state: Literal["done", "unknown"]
-    exit_code: int | None
-    output: str
-    output_complete: bool
 
 
 class KeepaliveView(View):

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import secrets as random
 from dataclasses import replace
-from typing import Annotated, Final
+from datetime import datetime
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Query
+from pydantic import Field
 
-from greenroom.api.bodies import Json
+from greenroom.api.bodies import Json, View
 from greenroom.api.deps import Db, Deliveries, Logs, SecretsDep, SettingsSnapshot
 from greenroom.api.diagnostics.audit import audit
 from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires
 from greenroom.api.webhooks.schemas import (
-    DeliveryView,
     Replayed,
     WebhookCreate,
     WebhookMade,
@@ -159,6 +160,18 @@ def _audited(webhook: Webhook) -> LogDetails:
 
 
 router = APIRouter(tags=["webhooks"])
+
+
+class DeliveryView(View, row=Delivery, without={"webhook_id"}):
+    """A message to a webhook, and what came of its last attempt."""
+
+    delivery_id: Annotated[UUID, Field(description="the `webhook-id` of its requests")]
+    at: Annotated[datetime, Field(description="when it happened")]
+    data: Annotated[dict[str, Any], Field(description="of the message")]
+    due: Annotated[datetime | None, Field(description="of the next attempt; null = there is none")]
+    status: Annotated[int | None, Field(description="of the answer; null = there was none")]
+    answer: Annotated[str, Field(description="its first 1000 bytes")]
+    error: Annotated[str, Field(description="why there was no answer, or why no more attempts are made")]
 
 
 @router.get("/webhooks", dependencies=[requires("webhooks_view")])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import Field
 
 from greenroom.api.bodies import Body, Name, View
 from greenroom.core.outgoing import MAX_URL
-from greenroom.core.webhooks import CHOSEN, DeliveryState
+from greenroom.core.webhooks import CHOSEN
 
 WebhookName = Annotated[Name, Field(max_length=100)]
 Url = Annotated[Name, Field(max_length=MAX_URL, description="https://…; where messages are posted to")]
@@ -64,20 +64,3 @@ class Replayed(View):
     """Messages that are delivered again."""
 
     replayed: Annotated[int, Field(description="how many")]
-
-
-class DeliveryView(View):
-    """A message to a webhook, and what came of its last attempt."""
-
-    delivery_id: Annotated[UUID, Field(description="the `webhook-id` of its requests")]
-    event: str
-    at: Annotated[datetime, Field(description="when it happened")]
-    data: Annotated[dict[str, Any], Field(description="of the message")]
-    state: DeliveryState
-    attempts: int
-    due: Annotated[datetime | None, Field(description="of the next attempt; null = there is none")]
-    attempted: datetime | None
-    status: Annotated[int | None, Field(description="of the answer; null = there was none")]
-    duration_ms: float | None
-    answer: Annotated[str, Field(description="its first 1000 bytes")]
-    error: Annotated[str, Field(description="why there was no answer, or why no more attempts are made")]
