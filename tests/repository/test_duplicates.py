@@ -34,3 +34,13 @@ def test_records_of_one_package_small_ones_and_different_ones_are_no_twins():
     assert twins(classes(db_lease=ROW, db_view=ROW)) == []
     assert twins(classes(db_lease=small, api_lease=small)) == []
     assert twins(classes(db_lease=ROW, api_lease=other)) == []
+
+
+def test_records_of_the_client_are_counted_separately():
+    found = classes(client_models=ROW, db_lease=ROW)
+    assert twins(found) == []
+    assert twins(found, separate=True) == ["client.models.LeaseRow and db.lease.LeaseRow: 5 of 5 fields"]
+
+
+def test_a_view_with_the_fields_of_a_row_is_no_twin():
+    assert twins(classes(db_lease=ROW, api_lease=ROW.replace("LeaseRow", "LeaseView(View, row=LeaseRow)"))) == []

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from typing import Annotated, Any
 
 import hypothesis
 import pytest
@@ -13,11 +14,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from greenroom.api.access.schemas import LoginBody
 from greenroom.api.app import ROUTERS
-from greenroom.api.bodies import Body, validated
+from greenroom.api.bodies import Body, View, validated
 from greenroom.api.csrf import SAFE_METHODS, cross_site_reason
 from greenroom.api.diagnostics.routes import FoundThing
 from greenroom.api.fleet.schemas import ZoneCreate
@@ -216,3 +217,19 @@ def test_no_name_that_is_stored_has_a_line_break_or_an_invisible_character():
         if accepts(body, name, f"a{character}b")
     ]
     assert not wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    number: int
+    name: str
+    secret_hash: str
+
+
+class RowView(View, row=Row, without={"secret_hash"}):
+    number: Annotated[int, Field(description="counted from 1")]
+
+
+def test_a_view_has_the_fields_of_its_row_but_for_those_without_which_it_is():
+    assert RowView.model_validate(Row(1, "first", "hash")).model_dump() == {"number": 1, "name": "first"}
+    assert RowView.model_json_schema()["properties"]["number"]["description"] == "counted from 1"

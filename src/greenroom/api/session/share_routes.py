@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request
+from pydantic import Field
 
 from greenroom.api.access.guesses import Guesses
-from greenroom.api.bodies import Shaped
+from greenroom.api.bodies import Shaped, View
 from greenroom.api.deps import Db, SecretsDep, SettingsSnapshot, WrongGuesses
 from greenroom.api.hardening import COOKIE
 from greenroom.api.installation import Snapshot
@@ -28,7 +30,6 @@ from greenroom.api.session.share_schemas import (
     ShareLinkBody,
     ShareView,
     SharingView,
-    ViewerView,
 )
 from greenroom.api.session.share_service import Guest, Sharing, SharingDep
 from greenroom.core.access.permissions import USER
@@ -47,6 +48,7 @@ from greenroom.db.access.users import User
 from greenroom.db.database import Database
 from greenroom.db.session import shares, viewers
 from greenroom.db.session.shares import Share
+from greenroom.db.session.viewers import ViewerRow
 from greenroom.db.session.views import Session
 from greenroom.kit.secrets import Secrets, hashed
 
@@ -61,6 +63,16 @@ SEEN = acts(Act.SEE)
 
 def _sees_silent(caller: Caller) -> bool:
     return caller.may("sessions_assist_silent")
+
+
+class ViewerView(View, row=ViewerRow, without={"session_id", "silent", "present"}):
+    """Someone who is in a session besides its user."""
+
+    viewer_id: UUID
+    user_id: Annotated[UUID | None, Field(description="null = a guest")]
+    announcement: Annotated[str, Field(description="who does what, for the others in the session")]
+    since: Annotated[datetime, Field(description="when their stream was opened")]
+    seen_from: Annotated[str | None, Field(description="the address of their client")]
 
 
 @router.get("/sessions/{session_id}/sharing")

@@ -62,21 +62,6 @@ class SharingView(View):
     max_seconds: Annotated[int, Field(description="0 = as long as the session lives")]
 
 
-class ViewerView(View):
-    """Someone who is in a session besides its user."""
-
-    viewer_id: UUID
-    share_id: str
-    user_id: Annotated[UUID | None, Field(description="null = a guest")]
-    name: str
-    audience: Audience
-    access: Access
-    announcement: Annotated[str, Field(description="who does what, for the others in the session")]
-    joined: datetime
-    since: Annotated[datetime, Field(description="when their stream was opened")]
-    seen_from: Annotated[str | None, Field(description="the address of their client")]
-
-
 class CandidateView(View):
     """A user to share a session with."""
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 
 from greenroom.api.bodies import Body, Json, JsonObject, Name, Text, View
-from greenroom.core.catalogue.ways import Way
+from greenroom.core.catalogue.ways import ImageProgress, Way
 from greenroom.core.errors import Invalid
 from greenroom.core.web_filter import MAX_DOMAINS, domain
 from greenroom.core.workspace import exec_config, page, run_config
@@ -36,10 +36,9 @@ class LauncherImage(View):
     reason: Annotated[str, Field(description="why it cannot be launched now, and what to do; empty if it can")]
 
 
-class ImageProgressView(View):
+class ImageProgressView(View, row=ImageProgress):
     """How far an Agent is with an image."""
 
-    state: Literal["present", "pulling", "absent", "failed"]
     how: Annotated[Way, Field(description="how it comes while it is `pulling`: from a registry, built here, or copied")]
     reason: Annotated[str, Field(description="why it comes that way, as a sentence; empty when it does not")]
     progress: Annotated[int, Field(description="0-100 while it is on its way")]

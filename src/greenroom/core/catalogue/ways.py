@@ -25,6 +25,18 @@ COPIES: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageProgress:
+    """How far an Agent is with an image; `how` it is on its way and `progress`, 0-100, while it is `pulling`."""
+
+    state: Literal["present", "pulling", "absent", "failed"]
+    how: Way
+    reason: str
+    size_bytes: int
+    progress: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
     """An Agent that has an image; `digest` is the image's own id, `edge_url` where the Agent is reached."""
 

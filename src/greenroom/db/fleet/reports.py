@@ -13,7 +13,7 @@ from typing import Literal
 
 from psycopg.types.json import Jsonb
 
-from greenroom.core.catalogue.ways import Way
+from greenroom.core.catalogue.ways import ImageProgress
 from greenroom.core.fleet.liveness import Lateness
 from greenroom.db.database import Connection
 from greenroom.db.fleet.checkin import WireJson
@@ -87,18 +87,6 @@ async def write_capacity(connection: Connection, reports: Sequence[CapacityRepor
         + differs(("cores_reported", "memory_reported"), "c"),
         {"overcommit": cpu_overcommit, "reports": Jsonb(list(reports))},
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageProgress:
-    """How far an Agent is with an image; `how` it is on its way and `progress`, 0-100, while it is `pulling`."""
-
-    state: Literal["present", "pulling", "absent", "failed"]
-    how: Way
-    reason: str
-    size_bytes: int
-    progress: int
-    error: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, LiteralString
 
-from greenroom.core.catalogue.ways import Holder
+from greenroom.core.catalogue.ways import Holder, ImageProgress
 from greenroom.core.errors import Refused
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.liveness import AgentStatus, ShownStatus, shown_status
@@ -17,7 +17,6 @@ from greenroom.db.database import Database
 from greenroom.db.fleet.agents import ADMITTED
 from greenroom.db.fleet.checkin import OFFERED
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
-from greenroom.db.fleet.reports import ImageProgress
 from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
 
 

@@ -9,13 +9,13 @@ from typing import Any, Final, LiteralString
 
 from psycopg.types.json import Jsonb
 
+from greenroom.core.catalogue.ways import ImageProgress
 from greenroom.core.errors import found
 from greenroom.core.listing import SortOrder
 from greenroom.core.pool.rotation import Rollover
 from greenroom.core.workspace.definition import Definition
 from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.database import Connection, Database, returned, row_as
-from greenroom.db.fleet.reports import ImageProgress
 from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
 from greenroom.db.rows import assigned, columns_of, inserted, selected, values_of
 
