@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.cli.rehearsal.verdict import (
+from greenroom.cli.rehearsal import (
     Morning,
     Reason,
     RehearsedVisit,

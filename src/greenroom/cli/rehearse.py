@@ -1,21 +1,305 @@
-"""`greenroom rehearse`: a morning against a live system, before the users come; says what would be short."""
+"""`greenroom rehearse`: a morning against a live system, before the users come; says what would be short.
+
+What it makes is its own, and is deleted.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Annotated, Final
+from datetime import datetime
+from typing import Annotated, Any, Final
 
+import httpx
 import typer
 
-from greenroom.cli.client import ApiError, Client, Row
+from greenroom.cli.client import PREFIX, ApiError, Client, Row
 from greenroom.cli.names import find_id
 from greenroom.cli.nouns import NOUNS
 from greenroom.cli.output import Printer, columns, printable
-from greenroom.cli.rehearsal.run import rehearse as run
-from greenroom.cli.rehearsal.verdict import Morning, Result
+from greenroom.cli.rehearsal import Morning, RehearsedVisit, Result, SupplyAtStart, arrivals, counted, result_of
 from greenroom.cli.values import duration
 from greenroom.cli.verbs import Call, command
+from greenroom.core.errors import GreenroomError
 from greenroom.db.access.users import ALL_USERS
+
+LOOK_S: Final = 0.1
+"""Between two looks at the sessions that users wait for: one request however many wait."""
+IDS_A_REQUEST: Final = 100
+
+
+class RehearsedUsers:
+    """The users of a morning, with one key for all of them. `came` is called when a user has come to an end."""
+
+    def __init__(self, http: httpx.AsyncClient, morning: Morning, came: Callable[[RehearsedVisit], None]) -> None:
+        self._http = http
+        self._morning = morning
+        self._came = came
+        self._waiting: dict[str, asyncio.Event] = {}
+
+    async def come(self, user_ids: Sequence[str], clicks_s: Sequence[float]) -> list[RehearsedVisit]:
+        """What became of each; a user who has no usable session in time is "late"."""
+        begin = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            looking = group.create_task(self._look())
+            visits: list[asyncio.Task[RehearsedVisit]] = []
+            for user_id, click_s in zip(user_ids, clicks_s, strict=True):
+                await asyncio.sleep(begin + click_s - time.monotonic())
+                visits.append(group.create_task(self._visit(user_id, time.monotonic() - begin)))
+            found = [await visit for visit in visits]
+            looking.cancel()
+        return found
+
+    async def _visit(self, user_id: str, clicked_s: float) -> RehearsedVisit:
+        visit = await self._launched(user_id, clicked_s)
+        self._came(visit)
+        return visit
+
+    async def _launched(self, user_id: str, clicked_s: float) -> RehearsedVisit:
+        click = time.monotonic()
+        body = {"image_id": self._morning.image_id, "user_id": user_id}
+        if self._morning.zone_id is not None:
+            body["zone_id"] = self._morning.zone_id
+        try:
+            answer = await self._http.post(f"{PREFIX}/sessions", json=body)
+        except httpx.HTTPError as error:
+            return _refused(clicked_s, click, type(error).__name__, f"No reply came: {error!r}.")
+        if not answer.is_success:
+            return _refused(clicked_s, click, *_problem(answer))
+        reply_s, launched = time.monotonic() - click, answer.json()
+        session_id, staged = str(launched["session_id"]), bool(launched["staged"])
+        try:
+            async with asyncio.timeout(self._morning.usable_within_s - reply_s):
+                await self._usable(session_id)
+        except TimeoutError:
+            return RehearsedVisit(clicked_s=clicked_s, reply_s=reply_s, outcome="late", session_id=session_id)
+        return RehearsedVisit(
+            clicked_s=clicked_s,
+            reply_s=reply_s,
+            outcome="staged" if staged else "on_demand",
+            usable_s=time.monotonic() - click,
+            session_id=session_id,
+        )
+
+    async def _usable(self, session_id: str) -> None:
+        usable = self._waiting[session_id] = asyncio.Event()
+        try:
+            await usable.wait()
+        finally:
+            del self._waiting[session_id]
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            waiting = list(self._waiting)
+            for first in range(0, len(waiting), IDS_A_REQUEST):
+                await self._look_at(waiting[first : first + IDS_A_REQUEST])
+
+    async def _look_at(self, session_ids: list[str]) -> None:
+        rows = {row["session_id"]: row for row in await self._rows("/sessions", session_ids)}
+        for session_id in session_ids:
+            row = rows.get(session_id) or await self._rows(f"/sessions/{session_id}")  # another took its place
+            if row and row["status"] == "running" and session_id in self._waiting:
+                self._waiting[session_id].set()
+
+    async def _rows(self, path: str, session_ids: Sequence[str] = ()) -> Any:
+        """Nothing where the api does not answer: the next look asks again."""
+        try:
+            answer = await self._http.get(PREFIX + path, params={"session_id": session_ids})
+        except httpx.HTTPError:
+            return []
+        return answer.json() if answer.is_success else []
+
+
+def _refused(clicked_s: float, click: float, code: str, sentence: str) -> RehearsedVisit:
+    reply_s = time.monotonic() - click
+    return RehearsedVisit(clicked_s=clicked_s, reply_s=reply_s, outcome="refused", code=code, sentence=sentence)
+
+
+def _problem(answer: httpx.Response) -> tuple[str, str]:
+    """Code and sentence of a refusal; nginx has only a status."""
+    try:
+        problem = answer.json()
+        return problem["code"], problem["detail"]
+    except (ValueError, KeyError, TypeError):
+        return str(answer.status_code), f"The answer was {answer.status_code} {answer.reason_phrase}."
+
+
+ENDED_WITHIN_S: Final = 60.0
+"""In which the Agents have to remove the sessions of the rehearsal."""
+PAUSE_S: Final = 0.5
+
+
+class RehearsalError(GreenroomError):
+    """The rehearsal would not be harmless, or there is nothing to rehearse with."""
+
+
+def _rehearsed(
+    client: Client,
+    morning: Morning,
+    *,
+    real_containers: bool,
+    say: Callable[[str], None],
+    warn: Callable[[str], None],
+) -> Result:
+    """Run the morning and delete what was made for it; `warn` names what could not be deleted.
+
+    Raises:
+        RehearsalError: an Agent has real containers, and these are not wanted; or no Agent could take a session.
+        ApiError: the server refuses, or does not answer.
+    """
+    agents = [agent for agent in client.rows("/agents") if agent["enabled"] and not agent["draining"]]
+    _require_harmless(agents, real_containers=real_containers)
+    supply = supply_of(client, morning, agents)
+    before = {row["session_id"] for row in client.rows("/sessions", {"image_id": morning.image_id})}
+    with _users(client, morning, say, warn) as user_ids:
+        visits = asyncio.run(_run(client, morning, user_ids, say))
+        say("Reading what became of the sessions …")
+        after = client.rows("/sessions", {"image_id": morning.image_id})
+        return result_of(
+            morning,
+            supply,
+            visits,
+            not_staged=counted(list(_misses(client, visits))),
+            refill_s=max(
+                (_start_s(row) for row in after if row["session_id"] not in before and row["started"]), default=None
+            ),
+        )
+
+
+def _require_harmless(agents: Sequence[Row], *, real_containers: bool) -> None:
+    if not agents:
+        raise RehearsalError("No Agent is enabled, so no session could start; see greenroom agents list.")
+    real = [agent["hostname"] for agent in agents if not agent.get("simulated")]
+    if real and not real_containers:
+        raise RehearsalError(
+            f"Sessions on {', '.join(real)} have real containers. Start these Agents with GREENROOM_RUNTIME=simulated, "
+            "drain them for the time of the rehearsal, or allow real containers with --real-containers."
+        )
+
+
+def supply_of(client: Client, morning: Morning, agents: Sequence[Row]) -> SupplyAtStart:
+    """What those of `agents` have that run, in the zone of the morning or in all of them."""
+    image = client.get(f"/images/{morning.image_id}")
+    running = [agent for agent in agents if agent["status"] == "running" and _in_zone(agent, morning)]
+    pools = [
+        pool
+        for pool in client.rows("/staging-configs")
+        if pool["image_id"] == morning.image_id and not pool["paused"] and _in_zone(pool, morning)
+    ]
+    return SupplyAtStart(
+        desired=sum(pool["num_sessions"] for pool in pools),
+        staged=sum(pool["num_current_sessions"] + pool["num_starting_sessions"] for pool in pools),
+        cores=sum(agent["cores"] for agent in running),
+        cores_free=sum(agent["cores"] - agent["cores_allocated"] for agent in running),
+        memory=sum(agent["memory"] for agent in running),
+        memory_free=sum(agent["memory"] - agent["memory_allocated"] for agent in running),
+        session_cores=image["cores"],
+        session_memory=image["memory"],
+    )
+
+
+def _in_zone(row: Row, morning: Morning) -> bool:
+    return morning.zone_id is None or row["zone_id"] == morning.zone_id
+
+
+async def _run(
+    client: Client, morning: Morning, user_ids: Sequence[str], say: Callable[[str], None]
+) -> list[RehearsedVisit]:
+    served = 0
+
+    def came(visit: RehearsedVisit) -> None:
+        nonlocal served
+        served += visit.usable_s is not None
+        say(f"{served} of {morning.users} users have a usable session …")
+
+    say(f"{morning.users} users come within {morning.within_s:g} s …")
+    async with client.concurrent() as http:
+        clicks_s = arrivals(morning.users, morning.within_s, morning.seed)
+        return await RehearsedUsers(http, morning, came).come(user_ids, clicks_s)
+
+
+def _misses(client: Client, visits: Sequence[RehearsedVisit]) -> Iterator[RehearsedVisit]:
+    """Each launch on demand with the reason why it got no staged session; an empty pool is before any other."""
+    for visit in visits:
+        if visit.outcome == "on_demand":
+            steps = client.get(f"/sessions/{visit.session_id}/placement")["steps"]
+            missed = [step for step in steps if step["step"].startswith("staged") and step["code"]]
+            missed.sort(key=lambda step: step["code"] != "pool_empty")
+            for step in missed[:1]:
+                yield RehearsedVisit(
+                    clicked_s=visit.clicked_s,
+                    reply_s=visit.reply_s,
+                    outcome="on_demand",
+                    code=step["code"],
+                    sentence=step["reason"],
+                )
+
+
+def _start_s(session: Row) -> float:
+    return (datetime.fromisoformat(session["started"]) - datetime.fromisoformat(session["created"])).total_seconds()
+
+
+@contextmanager
+def _users(
+    client: Client, morning: Morning, say: Callable[[str], None], warn: Callable[[str], None]
+) -> Generator[list[str]]:
+    """The users, in a group that may use the workspace; deleted again, also if they were made only in part."""
+    name = f"rehearsal-{secrets.token_hex(3)}"
+    try:
+        yield _make(client, morning, name, say)
+    finally:
+        say("Deleting the sessions, users and group of the rehearsal …")
+        for left in delete(client, name):
+            warn(left)
+
+
+def _make(client: Client, morning: Morning, name: str, say: Callable[[str], None]) -> list[str]:
+    settings = {"allow_zone_selection": True} if morning.zone_id is not None else {}
+    group = client.post("/groups", {"name": name, "description": "Made by greenroom rehearse", "settings": settings})
+    client.put(f"/groups/{group['group_id']}/images/{morning.image_id}")
+    say(f"Making {morning.users} users …")
+    return [
+        client.post("/users", {"username": f"{name}-{number:03}", "groups": [group["group_id"]]})["user_id"]
+        for number in range(1, morning.users + 1)
+    ]
+
+
+def delete(client: Client, name: str) -> Iterator[str]:
+    """Delete what there is of that name; a sentence for each thing that is left."""
+    try:
+        groups = [group for group in client.rows("/groups") if group["name"] == name]
+        users = [user for user in client.rows("/users", {"q": name}) if user["username"].startswith(f"{name}-")]
+        sessions = {row["session_id"] for row in client.rows("/sessions", {"q": name})}
+    except ApiError as error:
+        yield f"The group {name}, its users and their sessions could not be deleted: {error.message}"
+        return
+    for what, path, query in [
+        *((f"The user {user['username']}", f"/users/{user['user_id']}", {"force": True}) for user in users),
+        *((f"The group {name}", f"/groups/{group['group_id']}", None) for group in groups),
+    ]:
+        try:
+            client.delete(path, query)
+        except ApiError as error:
+            yield f"{what} could not be deleted: {error.message}"
+    try:
+        yield from (f"The session {session_id} has not ended yet." for session_id in _not_ended(client, sessions))
+    except ApiError as error:
+        yield f"Whether the sessions of {name} have ended is not known: {error.message}"
+
+
+def _not_ended(client: Client, session_ids: set[str]) -> list[str]:
+    end = time.monotonic() + ENDED_WITHIN_S
+    while True:
+        left = session_ids & {row["session_id"] for row in client.rows("/sessions", {"status": "deleting"})}
+        if not left or time.monotonic() > end:
+            return sorted(left)
+        time.sleep(PAUSE_S)
+
 
 _REASONS: Final = columns("launches code sentence")
 
@@ -71,7 +355,7 @@ def rehearse(
         zone_id=find_id(call.client, NOUNS["zones"], zone) if zone is not None else None,
     )
     with call.output.err.status("") as status:
-        result = run(
+        result = _rehearsed(
             call.client,
             morning,
             real_containers=real_containers,

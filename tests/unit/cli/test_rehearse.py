@@ -12,7 +12,7 @@ import pytest
 from tests.unit.cli.conftest import Done, Pretended, problem
 
 from greenroom.cli.client import Client
-from greenroom.cli.rehearsal.run import delete
+from greenroom.cli.rehearse import delete
 from greenroom.cli.server import Server
 
 IMAGE = {"image_id": "22222222-2222-4222-8222-222222222222", "friendly_name": "Desktop", "enabled": True}

@@ -36,17 +36,10 @@ BY_CODE: Final = {
     if isinstance(kind, type) and issubclass(kind, GreenroomError) and "code" in vars(kind)
 }
 """The error of each code of a problem document."""
-_BY_STATUS: Final[dict[int, type[GreenroomError]]] = {
+_KINDS: Final[tuple[type[GreenroomError], ...]] = (Unauthenticated, Forbidden, NotFound, Refused, TooLarge, Invalid)
+_BY_STATUS: Final = {kind.http_status: kind for kind in (*_KINDS, TooManyRequests, Unavailable)} | {
     400: Invalid,
-    401: Unauthenticated,
-    403: Forbidden,
-    404: NotFound,
-    409: Refused,
-    413: TooLarge,
-    422: Invalid,
-    429: TooManyRequests,
     502: Unavailable,
-    503: Unavailable,
     504: Unavailable,
 }
 _NEEDS_TLS: Final = "plain HTTP request was sent to HTTPS port"

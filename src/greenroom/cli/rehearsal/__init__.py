@@ -1,1 +1,0 @@
-"""A morning against a live system: users who arrive when they arrive, what each got, and what would be short."""
