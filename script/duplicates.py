@@ -3,6 +3,12 @@
 Counted are the public classes whose name another module has too, and twin records: pairs of dataclasses, structs and
 models of different packages that declare mostly the same fields. A view of the HTTP API that takes its fields from a
 row (`View`, `row=`) declares nothing twice. Records of `SEPARATE` are counted separately.
+
+Four class names stay in two modules: the client names what it returns as the OpenAPI document does. These twins stay:
+- Bodies of requests declare the limits of each field, and which may be omitted; a row has neither.
+- Views of records that also hold secrets or hashes list what they show, so that a new field is never shown by default.
+- Views in `schemas.py` are imported by the command line, which must not import the database driver.
+- The plan of nginx is a file of its own format, and `gateway_managers` is a setting of administrators.
 """
 
 from __future__ import annotations
