@@ -46,67 +46,67 @@ class LogCode(StrEnum):
         "launch-refused",
         WARNING,
         (
-            "a launch that could have been served was refused: the profile is in use by another session; once a minute "
-            "per user and workspace"
+            "a possible launch was refused, because another session uses the profile; once a minute per user and "
+            "workspace"
         ),
     )
     LAUNCH_FAILED = "launch-failed", WARNING, "nothing could serve a launch; `details` has every step with its reason"
     STAGING_VIOLATION = (
         "staging-violation",
         WARNING,
-        "a setting of the user kept them from a staged session; one row per setting",
+        "a setting excluded a user from staged sessions; one row per setting",
     )
-    STAGING_MISS = "staging-miss", WARNING, "there was no staged session for a user, and why"
+    STAGING_MISS = "staging-miss", WARNING, "a user got no staged session, with the reason"
     STAGING_SHORTFALL = "staging-shortfall", WARNING, "a pool is short, with the cause as `details.code`"
     STAGING_RECOVERED = "staging-recovered", INFO, "the cause is over: the pool is full again, or being filled"
-    STAGED_SESSION_CREATED = "staged-session-created", INFO, "the pool starts a session, and why"
-    STAGED_SESSION_ENDED = "staged-session-ended", INFO, "the pool ends a session, and why"
-    STAGED_SESSION_FAILED = "staged-session-failed", ERROR, "a session of the pool could not start, and why"
+    STAGED_SESSION_CREATED = "staged-session-created", INFO, "the pool started a session, with the reason"
+    STAGED_SESSION_ENDED = "staged-session-ended", INFO, "the pool ended a session, with the reason"
+    STAGED_SESSION_FAILED = "staged-session-failed", ERROR, "a session of the pool failed to start, with the reason"
     STAGED_SESSION_BROKEN = (
         "staged-session-broken",
         ERROR,
-        "a session of the pool stopped working, and why: no user gets it, and it is replaced",
+        "a session of the pool failed, with the reason: no user gets it, and the pool replaces it",
     )
     SESSION_SET_ASIDE = (
         "session-set-aside",
         WARNING,
-        "a hand-over failed: the session is kept for inspection, the user gets another one",
+        "a hand-over failed: the session is quarantined for inspection, and the user gets another one",
     )
     SET_ASIDE_RECOVERED = (
         "set-aside-recovered",
         INFO,
-        "a session that was quarantined because it was slow answers again, and ends",
+        "a session that was quarantined because it was slow responds again, and ends",
     )
     SESSION_START_FAILED = (
         "session-start-failed",
         WARNING,
-        "a user's session could not start: what became of it: tried elsewhere or given up",
+        "a user's session failed to start, and whether another attempt follows",
     )
 
     # The life of a session
-    SESSION_REQUESTED = "session-requested", INFO, "its row waits for its Agent"
-    SESSION_STARTING = "session-starting", INFO, "its container is being started, or runs again"
-    SESSION_RUNNING = "session-running", INFO, "it is usable"
-    SESSION_ASSIGNING = "session-assigning", INFO, "it is being handed to a user"
-    SESSION_STOPPING = "session-stopping", INFO, "it is to be stopped"
-    SESSION_STOPPED = "session-stopped", INFO, "its programs have ended, its disk stays"
-    SESSION_PAUSING = "session-pausing", INFO, "it is to be paused"
-    SESSION_PAUSED = "session-paused", INFO, "its programs are frozen"
-    SESSION_DELETING = "session-deleting", INFO, "its container is to be removed"
+    SESSION_REQUESTED = "session-requested", INFO, "the session waits for its Agent"
+    SESSION_STARTING = "session-starting", INFO, "the container of the session is starting, or runs again"
+    SESSION_RUNNING = "session-running", INFO, "the session is usable"
+    SESSION_ASSIGNING = "session-assigning", INFO, "the hand-over of the session to a user has begun"
+    SESSION_STOPPING = "session-stopping", INFO, "the stop of the session has begun"
+    SESSION_STOPPED = "session-stopped", INFO, "the programs of the session have ended; its disk stays"
+    SESSION_PAUSING = "session-pausing", INFO, "the pause of the session has begun"
+    SESSION_PAUSED = "session-paused", INFO, "the programs of the session are frozen"
+    SESSION_DELETING = "session-deleting", INFO, "the deletion of the session has begun"
     SESSION_DELETED = "session-deleted", INFO, "its container is gone, its reservation given back"
-    SESSION_FAILED = "session-failed", ERROR, "it does not run, and why; the session has the container's last log lines"
-    SESSION_UNREACHABLE = "session-unreachable", INFO, "its Agent is missing; it had no user and is not handed out"
+    SESSION_FAILED = "session-failed", ERROR, "it failed, with the reason; it has the last log lines of its container"
+    SESSION_UNREACHABLE = "session-unreachable", INFO, "its Agent is missing; it has no user and is not assigned"
     SESSION_LOST = "session-lost", WARNING, "its Agent has been missing for long; it comes back with its Agent"
     SESSION_STOP_REQUESTED = "session-stop-requested", INFO, "a stop was requested"
     SESSION_PAUSE_REQUESTED = "session-pause-requested", INFO, "a pause was requested"
     SESSION_RESUME_REQUESTED = "session-resume-requested", INFO, "a resume was requested"
-    SESSION_DELETE_REQUESTED = "session-delete-requested", INFO, "its deletion was requested"
-    SESSION_FORCE_DELETED = "session-force-deleted", WARNING, "a user ended its row by force", SECURITY
-    SESSION_EXPIRED = "session-expired", INFO, "its time was over: the setting, its value and the group it came from"
+    SESSION_DELETE_REQUESTED = "session-delete-requested", INFO, "a deletion was requested"
+    SESSION_FORCE_DELETED = "session-force-deleted", WARNING, "a user deleted the session by force", SECURITY
+    SESSION_EXPIRED = "session-expired", INFO, "the session expired, with the setting, its value and its group"
     SESSION_COMMAND = (
         "session-command",
         INFO,
-        "a user ran a command in it: the program and the account, never arguments or variables",
+        "a user ran a command in the session: the program and the account, never arguments or variables",
         SECURITY,
     )
     SESSION_SCREENSHOT = (
@@ -115,35 +115,40 @@ class LogCode(StrEnum):
         "a user takes screenshots of another user's session, which shows it; at most one row in ten minutes",
         SECURITY,
     )
-    SESSION_ENTERED = "session-entered", INFO, "someone else acts in it, reads its elements, or its files", SECURITY
+    SESSION_ENTERED = "session-entered", INFO, "another user acts in it, or reads its elements or files", SECURITY
     SHARE_CREATED = (
         "share-created",
         INFO,
-        "a session was shared: with which users or guests, for what and how long",
+        "a session was shared: with which users or guests, with which access and for how long",
         SECURITY,
     )
-    SHARE_ENDED = "share-ended", INFO, "a session is not shared with them any more, and why", SECURITY
-    CONTROL_TAKEN_BACK = "control-taken-back", INFO, "all others in a session may only watch from now on", SECURITY
-    SECRETS_GRANTED = "secrets-granted", INFO, "the filter of a lease has secrets: whose lease, and which", SECURITY
-    CONTROL_TAKEN_OVER = "control-taken-over", INFO, "a person took a leased desktop over, and from which one", SECURITY
+    SHARE_ENDED = "share-ended", INFO, "a share ended, with the reason", SECURITY
+    CONTROL_TAKEN_BACK = "control-taken-back", INFO, "all other viewers of a session can only watch now", SECURITY
+    SECRETS_GRANTED = "secrets-granted", INFO, "a lease has secrets: the user of the lease, and which", SECURITY
+    CONTROL_TAKEN_OVER = (
+        "control-taken-over",
+        INFO,
+        "a person took a leased desktop over, with its last holder",
+        SECURITY,
+    )
     CONTROL_HANDED_BACK = "control-handed-back", INFO, "a leased desktop is its program's again, and why", SECURITY
-    RECORDING_VIEWED = "recording-viewed", INFO, "a user looks at a recording of another user; once in 10 min", SECURITY
-    RECORDING_EXPORTED = "recording-exported", INFO, "a user takes the recording of another user's lease away", SECURITY
+    RECORDING_VIEWED = "recording-viewed", INFO, "a user viewed a recording of another user; once in 10 min", SECURITY
+    RECORDING_EXPORTED = "recording-exported", INFO, "a user exported a recording of another user", SECURITY
     RECORDINGS_FULL = "recordings-full", WARNING, "pictures of recordings are left out, and by which limit; hourly"
     RECORDING_DELETED = "recording-deleted", INFO, "a recording of a lease was deleted: who did, whose it was", SECURITY
     VIEWER_JOINED = "viewer-joined", INFO, "someone joined a shared session: who, by which share, from where", SECURITY
-    VIEWER_LEFT = "viewer-left", INFO, "someone left a shared session, or was put out of it", SECURITY
+    VIEWER_LEFT = "viewer-left", INFO, "a viewer left a shared session, or was disconnected", SECURITY
     SESSION_ASSISTED = (
         "session-assisted",
         INFO,
-        "an administrator joins the session of a user: who, whether to watch or to control, and whether announced",
+        "an administrator joined the session of a user: the name, view-only or control, and whether announced",
         SECURITY,
     )
     STREAM_OPENED = (
         "stream-opened",
         INFO,
         (
-            "a viewer opened the stream of a session, and from which address; at most one row in ten minutes for each "
+            "a viewer opened the stream of a session, with the address; at most one row in ten minutes for each "
             "log-in or token and address"
         ),
         SECURITY,
@@ -158,32 +163,32 @@ class LogCode(StrEnum):
         ),
         SECURITY,
     )
-    STREAM_REFUSED = "stream-refused", WARNING, "a viewer was not let in, and why", SECURITY
+    STREAM_REFUSED = "stream-refused", WARNING, "a viewer was refused, with the reason", SECURITY
 
     # Managers and Agents
-    PRIMARY_ELECTED = "primary-elected", INFO, "a Manager became Primary of its zone, with which term and why"
+    PRIMARY_ELECTED = "primary-elected", INFO, "a Manager became Primary of its zone, with the term and the reason"
     PRIMARY_RESIGNED = "primary-resigned", INFO, "it is no longer, because it was disabled or is being stopped"
     PRIMARY_LOST = (
         "primary-lost",
         WARNING,
-        "it is no longer, because it did not renew its lease in time or its connection to the database ended",
+        "a Manager lost the lease, because it did not renew in time or lost its connection to the database",
     )
     PRIMARY_TASK_FAILED = (
         "primary-task-failed",
         ERROR,
-        "a task of the Primary failed, for which row and why; the others continue, it is tried again",
+        "a task of the Primary failed, with the row and the reason; it is retried, and the others continue",
     )
     MANAGER_ENABLED = "manager-enabled", INFO, "a Manager noticed that it was enabled"
     MANAGER_DISABLED = "manager-disabled", INFO, "a Manager noticed that it was disabled"
     MANAGER_RESTARTED = (
         "manager-restarted",
         WARNING,
-        "`greenroom up` ended a Manager that hung or was silent, and why; it is started again",
+        "`greenroom up` restarted a Manager that hung or did not respond, with the reason",
     )
     PART_RESTARTED = (
         "part-restarted",
         WARNING,
-        "`greenroom up` ended the api or an Agent that had answered nothing for two minutes; it is started again",
+        "`greenroom up` restarted the api or an Agent that had not responded for two minutes",
     )
     MANAGER_REMOVED = (
         "manager-removed",
@@ -195,32 +200,32 @@ class LogCode(StrEnum):
         WARNING,
         "requests of Agents are missing in *Manager requests*",
     )
-    AGENT_REGISTERED = "agent-registered", INFO, "an Agent introduced itself, and with what", SECURITY
+    AGENT_REGISTERED = "agent-registered", INFO, "an Agent registered, with its properties", SECURITY
     AGENT_REFUSED = (
         "agent-refused",
         WARNING,
-        "a machine that says it is a known Agent was refused, from where, and why",
+        "a host with the identity of a known Agent was refused, with its address and the reason",
         SECURITY,
     )
     JOIN_REFUSED = (
         "join-refused",
         WARNING,
         (
-            "a host with a join token was refused, from where, and why; like `agent-refused` at most 20 a minute from"
-            " one address"
+            "a host with a join token was refused, with its address and the reason; like `agent-refused` at most "
+            "20 a minute from one address"
         ),
         SECURITY,
     )
     EDGE_ADDRESS_CHANGED = (
         "edge-address-changed",
         WARNING,
-        "a known Agent joined again with a token, and its edge gateway is elsewhere now; where it was",
+        "a known Agent joined again with a token and another address of its edge gateway; the former address",
         SECURITY,
     )
     EDGE_ADDRESS_REQUESTED = (
         "edge-address-requested",
         WARNING,
-        ("an Agent says that its edge gateway is elsewhere; that address waits for an administrator, and what to do"),
+        ("an Agent reports another address of its edge gateway, which waits for confirmation; how to confirm it"),
         SECURITY,
     )
     EDGE_CERTIFICATE_ISSUED = (
@@ -229,19 +234,19 @@ class LogCode(StrEnum):
         "an Agent got a certificate for its edge gateway",
         SECURITY,
     )
-    IMAGE_COPIED = "image-copied", INFO, "an Agent gives another one a copy of an image, and which", SECURITY
+    IMAGE_COPIED = "image-copied", INFO, "an Agent copies an image to another one", SECURITY
     EDGE_CERTIFICATE_FAILED = (
         "edge-certificate-failed",
         ERROR,
-        "none could be signed, because the key of the fleet's authority cannot be read",
+        "a certificate could not be signed, because the key of the fleet's authority is unreadable",
         SECURITY,
     )
-    AGENT_RUNNING = "agent-running", INFO, "an Agent is promoted, or is back"
-    AGENT_MISSING = "agent-missing", WARNING, "an Agent has not reported for 15 s: no new sessions there"
-    AGENT_DEAD = "agent-dead", WARNING, "it has not reported for an hour: its sessions end"
+    AGENT_RUNNING = "agent-running", INFO, "an Agent is promoted, or has returned"
+    AGENT_MISSING = "agent-missing", WARNING, "an Agent has not reported for 15 s and gets no new sessions"
+    AGENT_DEAD = "agent-dead", WARNING, "an Agent has not reported for an hour; its sessions end"
     AGENT_NEW_DATABASE = "agent-new-database", WARNING, "an Agent noticed that the database was restored or replaced"
-    CRASH_LOOPING = "crash-looping", ERROR, "the api started three times within five minutes, and its last error"
-    LOOP_FAILED = "loop-failed", ERROR, "a loop of a process failed, and why; it is started again after a pause"
+    CRASH_LOOPING = "crash-looping", ERROR, "the api started three times within five minutes, with its last error"
+    LOOP_FAILED = "loop-failed", ERROR, "a loop of a process failed, with the reason; it restarts after a pause"
     AGENT_ACTION_FAILED = (
         "agent-action-failed",
         ERROR,
@@ -249,20 +254,20 @@ class LogCode(StrEnum):
     )
     AGENT_FIRST_LAUNCH = "agent-first-launch", ERROR, "the command `first_launch` failed"
     AGENT_SPEC = "agent-spec", ERROR, "an Agent cannot read the specification of a session"
-    AGENT_REPORT_UNKNOWN = "agent-report-unknown", WARNING, "there is a container that no session accounts for"
+    AGENT_REPORT_UNKNOWN = "agent-report-unknown", WARNING, "an Agent reported a container without a session"
     AGENT_REPORT_MISMATCH = (
         "agent-report-mismatch",
         WARNING,
-        "a container was made from another specification than the one that is wanted",
+        "the specification of a container differs from the desired one",
     )
     AGENT_STRANGER_REMOVED = "agent-stranger-removed", WARNING, "that container was removed on the verdict of a Manager"
     AGENT_OFFERS_NOTHING = (
         "agent-offers-nothing",
         ERROR,
-        "the Docker daemon of a host has not answered for 30 s, so no session is placed there",
+        "the Docker daemon of a host has not responded for 30 s, so no session is placed there",
     )
-    AGENT_OFFERS_AGAIN = "agent-offers-again", INFO, "it answers again"
-    MACHINE_ORDERED = "machine-ordered", INFO, "a machine pool orders a machine, and why"
+    AGENT_OFFERS_AGAIN = "agent-offers-again", INFO, "the Docker daemon of a host responds again"
+    MACHINE_ORDERED = "machine-ordered", INFO, "a machine pool ordered a machine, with the reason"
     MACHINE_MOVED = (
         "machine-moved",
         INFO,
@@ -271,24 +276,24 @@ class LogCode(StrEnum):
     MACHINE_ORDER_FAILED = (
         "machine-order-failed",
         WARNING,
-        "an ordered machine did not come, and why: the pool orders the next one later",
+        "an ordered machine failed, with the reason: the pool orders the next one later",
     )
     MACHINE_PROVIDER_FAILED = (
         "machine-provider-failed",
         WARNING,
-        "the provider of a machine pool did not do what it was asked, and when it is asked again",
+        "the provider of a machine pool failed, with the time of the next attempt",
     )
     MACHINE_UNKNOWN = (
         "machine-unknown",
         WARNING,
-        "a provider shows a machine of a pool that no order asked for, as after a restore, or two of one: it is left",
+        ("a provider lists a machine of a pool without an order, for example after a restore, or two of one; it stays"),
     )
-    AGENT_DISK_SHORT = "agent-disk-short", ERROR, "a host has less disk free than it keeps, so it takes no new session"
-    AGENT_DISK_FREE = "agent-disk-free", INFO, "it has enough again"
+    AGENT_DISK_SHORT = "agent-disk-short", ERROR, "a host has too little free disk space and accepts no new session"
+    AGENT_DISK_FREE = "agent-disk-free", INFO, "a host has enough free disk space again"
     HOME_NOT_REMOVED = (
         "home-folder-not-removed",
         WARNING,
-        "an Agent could not remove a home folder that was deleted, and why; it tries again",
+        "an Agent failed to delete a home folder, with the reason; it retries",
     )
     SESSION_DISK_FULL = (
         "session-disk-full",
@@ -298,44 +303,44 @@ class LogCode(StrEnum):
     AGENT_HOST_LIMIT = (
         "agent-host-limit",
         WARNING,
-        "a host has more containers than one of its [limits](host-limits.md) is good for: which, and what to do",
+        ("a host has more containers than one of its [limits](host-limits.md) allows: the limit and the solution"),
     )
     AGENT_OFFER_CHANGED = (
         "agent-offer-changed",
         INFO,
-        "what an Agent offers was made to follow its report and the overrides: before and after",
+        "the offer of an Agent changed with its report or an override: before and after",
     )
     CAPACITY_CORRECTED = (
         "capacity-corrected",
         WARNING,
-        "what was counted as reserved did not agree with the sessions: before and after",
+        "the reserved resources of an Agent differed from its sessions and were corrected: before and after",
     )
-    WEB_FILTER_DENIED = "web-filter-denied", INFO, "a session was kept from an address"
+    WEB_FILTER_DENIED = "web-filter-denied", INFO, "a web filter refused a request of a session"
     WEB_FILTER_DOWN = "web-filter-down", WARNING, "the web filter of a policy does not run; its sessions reach nothing"
     WEBHOOK_GIVEN_UP = (
         "webhook-given-up",
         WARNING,
-        "messages to a webhook were tried often enough, or too many wait: which, and what came of the last attempt",
+        "messages to a webhook were given up after all attempts, or because too many wait: which, and why",
     )
-    LOG_ROWS_DROPPED = "log-rows-dropped", WARNING, "this many rows were lost"
+    LOG_ROWS_DROPPED = "log-rows-dropped", WARNING, "log rows were lost, with their number"
 
     # People and changes
     LOGIN = "login", INFO, "a user logged in", SECURITY
     LOGOUT = "logout", INFO, "a user logged out, or ended one of their log-ins", SECURITY
-    LOGIN_FAILED = "login-failed", WARNING, "a wrong password, or a link that is not valid", SECURITY
+    LOGIN_FAILED = "login-failed", WARNING, "a wrong password, or an invalid link", SECURITY
     LOGIN_THROTTLED = (
         "login-throttled",
         WARNING,
         (
-            "too many wrong passwords, links, keys or tokens of one account or from one address; the next attempts are "
-            "answered 429"
+            "too many wrong passwords, links, keys or tokens of one account or from one address; further attempts"
+            " get 429"
         ),
         SECURITY,
     )
     LOGIN_LINK_CREATED = "login-link-created", INFO, "a program got a link that logs a user in once", SECURITY
     SESSION_TOKEN_CREATED = "session-token-created", INFO, "a program got a session token of a user", SECURITY
-    PASSWORD_CHANGED = "password-changed", INFO, "a user changed their own password", SECURITY
-    PERMISSION_DENIED = "permission-denied", WARNING, "a user tried to change what they may not", SECURITY
+    PASSWORD_CHANGED = "password-changed", INFO, "a user changed their password", SECURITY
+    PERMISSION_DENIED = "permission-denied", WARNING, "a user tried a change without permission", SECURITY
     API_KEY_REFUSED = "api-key-refused", WARNING, "an API key was shown with another secret, or after its end", SECURITY
     USER_CREATED = "user-created", INFO, "users, their attributes and log-ins"
     USER_CHANGED = "user-changed", INFO, "users, their attributes and log-ins"
@@ -373,8 +378,8 @@ class LogCode(StrEnum):
     AGENT_CHANGED = "agent-changed", INFO, "Agents and their credentials"
     AGENT_DELETED = "agent-deleted", INFO, "Agents and their credentials"
     AGENT_CREDENTIAL_DELETED = "agent-credential-deleted", INFO, "Agents and their credentials"
-    JOIN_TOKEN_CREATED = "join-token-created", INFO, "join tokens made and revoked"
-    JOIN_TOKEN_DELETED = "join-token-deleted", INFO, "join tokens made and revoked"
+    JOIN_TOKEN_CREATED = "join-token-created", INFO, "join tokens created and revoked"
+    JOIN_TOKEN_DELETED = "join-token-deleted", INFO, "join tokens created and revoked"
     GATEWAY_DELETED = "gateway-deleted", INFO, "web gateways on their own hosts"
     WEBHOOK_CREATED = "webhook-created", INFO, "webhooks"
     WEBHOOK_CHANGED = "webhook-changed", INFO, "webhooks"
