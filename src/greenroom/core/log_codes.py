@@ -45,10 +45,7 @@ class LogCode(StrEnum):
     LAUNCH_REFUSED = (
         "launch-refused",
         WARNING,
-        (
-            "a possible launch was refused, because another session uses the profile; once a minute per user and "
-            "workspace"
-        ),
+        "another session uses the profile, so a launch was refused; once a minute per user and workspace",
     )
     LAUNCH_FAILED = "launch-failed", WARNING, "nothing could serve a launch; `details` has every step with its reason"
     STAGING_VIOLATION = (
@@ -128,7 +125,7 @@ class LogCode(StrEnum):
     CONTROL_TAKEN_OVER = (
         "control-taken-over",
         INFO,
-        "a person took a leased desktop over, with its last holder",
+        "a person took over a leased desktop, and its last holder",
         SECURITY,
     )
     CONTROL_HANDED_BACK = "control-handed-back", INFO, "a leased desktop is its program's again, and why", SECURITY
