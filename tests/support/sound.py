@@ -21,13 +21,15 @@ def tone(hz: float, seconds: float) -> str:
 
 
 def recorded(seconds: float, device: str = "microphone") -> str:
-    """Record; prints the RMS of full scale and the frequency of the second half. That is by the distance of its zero
-    crossings, the middle half of them: where a busy machine was late with a packet there is a gap, which is no tone.
+    """Record; prints the RMS of full scale and the frequency of the second half. A busy machine may be late with a
+    packet, which leaves a gap. So the RMS is the third quartile of blocks of 20 ms, and the frequency is that of the
+    middle half of the distances between zero crossings.
     """
     measured = (
         "import array, sys;"
         " all = array.array('h', sys.stdin.buffer.read()); later = all[len(all) // 2:];"
-        " rms = (sum(each * each for each in later) / max(1, len(later))) ** 0.5 / 32768;"
+        " loud = sorted(sum(each * each for each in later[n : n + 960]) for n in range(0, len(later) - 959, 960));"
+        " rms = (loud[len(loud) * 3 // 4] / 960) ** 0.5 / 32768 if loud else 0.0;"
         " at = [n for n, (a, b) in enumerate(zip(later, later[1:])) if a < 0 <= b];"
         " steps = sorted(b - a for a, b in zip(at, at[1:])); some = steps[len(steps) // 4 : len(steps) * 3 // 4];"
         f" print(round(rms, 4), round({RATE} * len(some) / max(1, sum(some))))"
