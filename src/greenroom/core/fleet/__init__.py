@@ -1,1 +1,1 @@
-"""Zones, Managers, Agents and their hosts: joining, liveness, the lease, and the limits of a host."""
+"""Zones, Managers, Agents and their hosts: joining, liveness, leadership, and the limits of a host."""

@@ -1,7 +1,7 @@
 """Host names and addresses: allowed origins, edge gateways, and pages that a session must open.
 
-Allow Origin Domain (docs/reference/zones.md) lists the hosts whose pages may open a session's stream: `host` or
-`host:port`, https only, any port where none is given. Hosts are compared as a whole, ignoring case, so that neither a
+Allow Origin Domain (docs/reference/zones.md) lists the hosts whose pages may open the stream of a session, over https
+only: `host`, which permits any port, or `host:port`. Hosts are compared as a whole, ignoring case, so that neither a
 subdomain nor a name with the same ending matches.
 """
 
@@ -26,14 +26,14 @@ _MAX_HOST_CHARACTERS: Final = 253
 
 @dataclass(frozen=True, slots=True)
 class AllowedHost:
-    """One entry of Allow Origin Domain; `port` None = any."""
+    """An entry of Allow Origin Domain; `port` None = any port."""
 
     host: str
     port: int | None = None
 
 
 def parse_entry(text: str) -> AllowedHost | None:
-    """An entry `host` or `host:port`; None if it is neither."""
+    """Parse an entry `host` or `host:port`; return None if it is neither."""
     found = _ENTRY.fullmatch(text.strip().lower())
     if found is None:
         return None
@@ -42,11 +42,11 @@ def parse_entry(text: str) -> AllowedHost | None:
 
 
 def host_problem(text: str, *, with_port: bool = True) -> str | None:
-    """Why this cannot be stored as the address of a host, as the rest of a sentence; None = it can.
+    """Return the reason why `text` cannot be stored as the address of a host, as the end of a sentence; None if it can.
 
-    Stricter than `parse_entry`, which reads what was stored: no spaces, labels of at most 63 characters, real IP
-    addresses. `text` is a DNS name, an IPv4 address or an IPv6 address in brackets, with `with_port` also followed by a
-    port.
+    A valid `text` is a DNS name, an IPv4 address or an IPv6 address in brackets; with `with_port`, a port may follow.
+    The rules are stricter than those of `parse_entry`, which reads stored entries: no spaces, labels of at most 63
+    characters, valid IP addresses.
     """
     if "/" in text:
         alone = "host, or host:port, like desk.example.org:8443" if with_port else "host alone, like desk.example.org"
@@ -72,7 +72,9 @@ def _is_host(host: str) -> bool:
 
 
 def parse_origin(origin: str) -> tuple[str, int] | None:
-    """(host, port) of an https origin as browsers send it; None for anything else (`null`, http, a path, a list)."""
+    """Return (host, port) of an https origin as browsers send it; None for any other text (`null`, http, a path, a
+    list).
+    """
     if not origin.startswith("https://"):
         return None
     entry = _ENTRY.fullmatch(origin.removeprefix("https://").lower())
@@ -83,15 +85,15 @@ def parse_origin(origin: str) -> tuple[str, int] | None:
 
 
 def origin_host(url: str) -> str:
-    """The host of an origin as it stands there, an IPv6 address in brackets; empty where there is none."""
+    """Return the host of an origin as it is written there, an IPv6 address in brackets; empty if there is none."""
     return re.sub(r":[0-9]*$", "", urlsplit(url).netloc)
 
 
 def refusal_of_origin(origin: str | None, allowed: Iterable[str], *, websocket: bool) -> str | None:
-    """Why a request with this Origin header may not open the stream, as a sentence; None = it may.
+    """Return the reason why a request with this Origin header may not open the stream, as a sentence; None if it may.
 
-    A websocket must have an Origin. A page on the stream's own origin sends none with its other requests, so for those
-    only a foreign Origin is refused.
+    A websocket must have an Origin. A page on the origin of the stream sends no Origin with its other requests, so a
+    missing Origin is permitted for them.
     """
     if not origin:
         return "A websocket must come with an Origin header." if websocket else None
@@ -105,8 +107,10 @@ def refusal_of_origin(origin: str | None, allowed: Iterable[str], *, websocket: 
 
 
 def foreign_hosts(given: Mapping[str, str], before: Mapping[str, str], known: Iterable[str]) -> dict[str, str]:
-    """The fields of a zone that name a host which the installation does not know, each with its hosts of this kind.
-    `given` and `before` are comma lists of `host[:port]` by field, `known` are more of them; a field may keep a host.
+    """Return the fields of a zone that name hosts which are unknown to the installation, each with these hosts.
+
+    `given` and `before` map each field to a list of `host[:port]`, separated by commas; `known` has more such entries.
+    A host that a field already had in `before` is not returned.
     """
     ours = _hosts(",".join(known))
     new = {name: _hosts(text) - _hosts(before.get(name, "")) - ours for name, text in given.items()}
@@ -114,15 +118,16 @@ def foreign_hosts(given: Mapping[str, str], before: Mapping[str, str], known: It
 
 
 def _hosts(entries: str) -> set[str]:
-    """Without ports, in small letters."""
+    """Return the hosts without ports, in lower case."""
     return {re.sub(r":[0-9]+$", "", entry.strip().lower()) for entry in entries.split(",")} - {""}
 
 
 def stream_origin(stream_url: str, public_url: str, request_host: str) -> str:
-    """The origin from which a page opened at `request_host` (a served host[:port]) frames its streams.
+    """Return the origin of the stream frames of a page that was opened at `request_host` (a served host[:port]).
 
-    The viewer's cookie is sent within one site only. So a console opened under another served name than that of
-    `public_url` (localhost for 127.0.0.1) frames streams under that name, unless streams have a host name of their own.
+    Browsers send the cookie of the viewer within one site only. Therefore a console that was opened under another
+    served name than that of `public_url` (localhost for 127.0.0.1) frames streams under that name, unless streams have
+    a separate host name.
     """
     stream = urlsplit(stream_url)
     if stream.hostname != urlsplit(public_url).hostname:
@@ -131,18 +136,20 @@ def stream_origin(stream_url: str, public_url: str, request_host: str) -> str:
 
 
 EDGE_DOMAIN: Final = "edge.greenroom.internal"
-"""Parent domain of the names of edge gateways: in certificates only, never resolved (`internal` is reserved)."""
+"""The parent domain of the names of edge gateways. The names are in certificates only and are never resolved
+(`internal` is reserved).
+"""
 
 _ROUTE: Final = re.compile(r"[0-9a-f]{8}")
 _IN_ORIGINS: Final = re.compile(r"[a-z0-9.-]+|\[[0-9a-f:]+\]")
-"""Hosts that browsers and gateways take in an origin: no underscores, no IPv4 within IPv6."""
+"""Hosts that browsers and gateways accept in an origin: no underscores, no IPv4 address within an IPv6 address."""
 _LONGEST: Final = 300
-"""Characters of an edge address: the longest host name, a port and the punctuation."""
+"""The maximum number of characters of an edge address: the longest host name, a port and the punctuation."""
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeAddress:
-    """Where web gateways reach an edge gateway, and browsers too where Proxy Connections is off."""
+    """The address at which web gateways reach an edge gateway; browsers also use it if Proxy Connections is off."""
 
     host: str
     port: int
@@ -158,18 +165,19 @@ class EdgeAddress:
 
 @dataclass(frozen=True, slots=True)
 class EdgeClaim:
-    """Where an Agent says its edge gateway is; an empty address = it has none. `requested` waits to be confirmed.
+    """The address that an Agent reports for its edge gateway; empty = it has none. `requested` is a reported address
+    that waits for a confirmation.
 
-    An attacker who took over a host has its Agent's credential, but no join token. So an address sent with a token is
-    used at once, because an administrator made the token; a different one sent with the credential waits for an
-    administrator.
+    An attacker who took over a host has the credential of its Agent, but no join token. An address sent with a token is
+    used at once, because an administrator created the token. A different address sent with the credential waits until
+    an administrator confirms it.
     """
 
     in_use: str = ""
     requested: str | None = None
 
     def reported(self, address: str, *, with_token: bool) -> EdgeClaim:
-        """After the Agent registered with this address of its edge gateway."""
+        """Return the claim after the Agent registered with this address of its edge gateway."""
         if with_token or address == self.in_use:
             return EdgeClaim(address)
         return EdgeClaim(self.in_use, address)
@@ -179,8 +187,12 @@ NO_EDGE: Final = EdgeClaim()
 
 
 def edge_name(route: str) -> str:
-    """The certificate name of the edge gateway of the Agent with this route (first 8 digits of its id). Web gateways
-    verify this name, not the address, so that no Agent's host can pose as another's.
+    """Return the certificate name of the edge gateway of the Agent with this route (the first 8 digits of its id).
+
+    Web gateways verify this name, not the address, so that the host of an Agent cannot impersonate another host.
+
+    Raises:
+        ValueError: the route is not 8 hexadecimal digits.
     """
     if not _ROUTE.fullmatch(route):
         raise ValueError(f"{route!r} is not the first 8 hex digits of an agent id")
@@ -188,10 +200,10 @@ def edge_name(route: str) -> str:
 
 
 def edge_address(edge_url: str) -> EdgeAddress:
-    """The address in `https://host[:port]`; the port is 443 where none is given.
+    """Parse an edge address `https://host[:port]`; the default port is 443.
 
     Raises:
-        Invalid: it is not such an address; the sentence says why.
+        Invalid: the text is no such address; the message has the reason.
     """
     if len(edge_url) > _LONGEST:
         raise Invalid(f"The edge address is longer than {_LONGEST} characters.")
@@ -204,25 +216,27 @@ def edge_address(edge_url: str) -> EdgeAddress:
     if parsed is None or not _IN_ORIGINS.fullmatch(parsed[0]):
         raise Invalid(f"The edge address {edge_url!r} is not https://host:port.")
     if parsed[0].endswith(EDGE_DOMAIN):
-        # the certificate is for this host, too: an Agent could have one for the name of another
+        # the certificate also has this host, so an Agent could get a certificate for the name of another Agent
         raise Invalid(f"The edge address {edge_url!r} is below {EDGE_DOMAIN}, where names are given and not chosen.")
     return EdgeAddress(*parsed)
 
 
 _NEVER: Final = re.compile(r"[\s\x00-\x1f\x7f\"'`<>\\^{|}]")
-"""Characters that RFC 3986 forbids, and the apostrophe: programs in sessions pass addresses on to shells and pages."""
+"""Characters that RFC 3986 forbids, and the apostrophe, because programs in sessions pass addresses to shells and
+pages.
+"""
 _PAGE_HOST: Final = re.compile(r"[^!$&()*+,;=%@/?#]+")
 
 
 def web_address_problem(text: str) -> str | None:
-    """Why a session cannot open this address, as a sentence; None = it can."""
+    """Return the reason why a session cannot open this address, as a sentence; None if it can."""
     if not text.lower().startswith(("http://", "https://")):
         return "an address must begin with http:// or https://"
     if not text.isprintable() or _NEVER.search(text):
         return "an address must not contain spaces, quotes, control characters or any of ` < > \\ ^ { | }"
     try:
         parts = urlsplit(text)
-        host, _ = parts.hostname, parts.port  # a port that is none raises
+        host, _ = parts.hostname, parts.port  # an invalid port raises
     except ValueError:
         return "the address has a host or a port that is none"
     if not host or not _PAGE_HOST.fullmatch(host):
@@ -235,7 +249,9 @@ LOCAL_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
 
 
 def not_served(address: str) -> str:
-    """What is answered (421) to a request for a host name that is not served; `address` is one that is."""
+    """Return the text of the answer (421) to a request for a host name that is not served. `address` is an address that
+    is served.
+    """
     return (
         f"This host name is not served here. Open {address}, or add the name to GREENROOM_SERVED_HOSTS, or set"
         " GREENROOM_PUBLIC_URL for a reverse proxy (greenroom up --served-hosts, --public-url)."

@@ -1,10 +1,11 @@
-"""Disk as a resource of a host, and what an administrator should know about its Docker.
+"""Disk as a resource of a host, and warnings about the Docker of a host.
 
-A container's root lies on its host's disk, beside Docker's images and, on one machine, the database. Where Docker's
-storage has quotas, a session gets "disk full"; elsewhere it is measured, and stopped when it has written too much.
-Inodes count like bytes, because without a free inode no file can be made.
+The root file system of a container is on the disk of its host, next to the images of Docker and, in a deployment on one
+machine, the database. If the storage of Docker has quotas, a session that reaches its limit gets "disk full". Otherwise
+its use is measured, and the session is stopped when it has written too much. Inodes count like bytes, because a file
+needs a free inode.
 
-The versions are data; docs/reference/doctor.md lists them.
+docs/reference/doctor.md lists the versions with known vulnerabilities.
 """
 
 from __future__ import annotations
@@ -17,23 +18,24 @@ from typing import Final
 from greenroom.core.text import size
 
 EMERGENCY_FRACTION: Final = 0.25
-"""Of the bytes kept free: below this the session that has written most is stopped, even within its limit."""
+"""The fraction of the bytes kept free below which the session that has written most is stopped, even within its limit.
+"""
 INODES_KEPT: Final = 0.10
 INODES_EMERGENCY: Final = 0.05
-"""The two limits for inodes, as parts of all inodes of the disk."""
+"""The same two limits for free inodes, as fractions of all inodes of the disk."""
 WORTH_STOPPING_BYTES: Final = 1 << 30
-"""A session that has written less is not stopped for it, because that would free too little."""
+"""A session that has written less is not stopped, because its end would free too little."""
 INODE_BYTES: Final = 16 << 10
-"""Bytes that a file is charged at least. ext4 has an inode for each 16 KiB, so a session that may fill a tenth of a
-disk may use a tenth of its inodes.
+"""The number of bytes that a file is charged at least. ext4 has one inode for each 16 KiB, so a session that may fill a
+tenth of a disk may use a tenth of its inodes.
 """
 MAX_UNCOUNTED: Final = 2
-"""Measurements in a row without a result, after which a session is treated as over its limit."""
+"""The number of measurements in a row without a result after which a session counts as over its limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What was written: bytes on the disk, and the number of files and folders; 0 = they cannot be counted."""
+    """Use of a disk: bytes, and the number of files and folders; 0 = they cannot be counted."""
 
     size_bytes: int = 0
     inodes: int = 0
@@ -43,47 +45,47 @@ class Use:
 
     @property
     def charged_bytes(self) -> int:
-        """The larger of its bytes and the bytes of the inodes it uses."""
+        """The larger of its bytes and the bytes that its inodes are charged."""
         return max(self.size_bytes, self.inodes * INODE_BYTES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreeDisk:
-    """What a host has left of its disk and what it keeps free; None = not reported, and taken to be enough."""
+    """The free disk of a host and the bytes that it keeps free; None = not reported, and treated as enough."""
 
     free_bytes: int | None = None
     kept_bytes: int = 0
     free_inodes: float | None = None
-    """Part of all inodes, 0 to 1; also None where the file system has no fixed number of them."""
+    """Fraction of all inodes, 0 to 1; also None if the file system has no fixed number of inodes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskUse:
-    """What a running session has written outside mounted folders, and its limit, in bytes; 0 = no limit."""
+    """The use of the disk by a running session, outside mounted folders, and its limit in bytes; 0 = no limit."""
 
     session_id: str
     used: Use
     limit_bytes: int = 0
     uncounted: int = 0
-    """Measurements in a row, up to the latest, that did not end in time."""
+    """The number of measurements in a row, up to the latest, that did not end in time."""
 
     @property
     def is_over(self) -> bool:
-        """Whether it is over its limit, or has too many files to be counted."""
+        """True if it is over its limit, or has a limit and too many files to be counted."""
         is_more = self.used.charged_bytes > self.limit_bytes or self.uncounted >= MAX_UNCOUNTED
         return self.limit_bytes > 0 and is_more
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A session that is to be stopped, and why, as a sentence."""
+    """A session that must be stopped, with the reason as a sentence."""
 
     session_id: str
     reason: str
 
 
 def shortage(hostname: str, disk: FreeDisk) -> str:
-    """Why a host takes no new session, without a full stop; empty = it has enough disk."""
+    """Return the reason why a host takes no new session, without a full stop; empty if it has enough disk."""
     if disk.free_bytes is not None and disk.free_bytes < disk.kept_bytes:
         return f"{hostname} has {size(disk.free_bytes)} of disk free; {size(disk.kept_bytes)} are kept free"
     if disk.free_inodes is not None and disk.free_inodes < INODES_KEPT:
@@ -92,8 +94,8 @@ def shortage(hostname: str, disk: FreeDisk) -> str:
 
 
 def to_stop(written: Sequence[DiskUse], hostname: str, disk: FreeDisk) -> tuple[Stop, ...]:
-    """Every session over its limit; if there is none and the disk is nearly full, the one with the largest use of what
-    is short.
+    """Return every session over its limit. If there is none and the disk is nearly full, return the session with the
+    largest use of the resource that is short: bytes or inodes.
     """
     over = [w for w in written if w.is_over]
     if over:
@@ -106,7 +108,7 @@ def to_stop(written: Sequence[DiskUse], hostname: str, disk: FreeDisk) -> tuple[
 
 
 def _largest(written: Sequence[DiskUse], hostname: str, lacking: Callable[[Use], Use]) -> tuple[Stop, ...]:
-    """The session with the largest use, reduced to what is short by `lacking`."""
+    """Return the session with the largest use. `lacking` reduces a use to the resource that is short."""
     candidates = [replace(w, used=lacking(w.used)) for w in written]
     largest = max(candidates, key=lambda w: (w.uncounted > 0, w.used.charged_bytes, w.session_id), default=None)
     if largest is None or (largest.uncounted == 0 and largest.used.charged_bytes < WORTH_STOPPING_BYTES):
@@ -136,19 +138,21 @@ def _amount(written: DiskUse) -> str:
 
 _QUOTAS_OF_THEIR_OWN: Final = frozenset({"btrfs", "zfs"})
 _PROJECT_QUOTAS: Final = frozenset({"pquota", "prjquota"})
-"""The mount option as it is given, and as the kernel shows it."""
+"""The mount option, as administrators write it and as the kernel shows it."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownVulnerability:
-    """Known container escapes; `fixed`: the first good version of each release line that has a fix."""
+    """Known container escapes of a component. `fixed` has the first fixed version of each release line with a fix."""
 
     component: str
     known_as: tuple[str, ...]
     fixed: tuple[str, ...]
 
     def is_in(self, version: tuple[int, ...]) -> bool:
-        """Whether a version is affected; a release line without a fix is if it is older than those with one."""
+        """True if the version is affected. A version of a release line without a fix is affected if it is older than
+        the latest fixed version.
+        """
         fixed = [_numbers(text) for text in self.fixed]
         of_its_line = [first for first in fixed if first[:2] == version[:2]]
         return version < max(of_its_line or fixed)
@@ -157,33 +161,33 @@ class KnownVulnerability:
 KNOWN_VULNERABILITIES: Final = (
     # github.com/opencontainers/runc/security/advisories: GHSA-xr7r-f8xq-vfvv
     KnownVulnerability("runc", ("CVE-2024-21626",), ("1.1.12",)),
-    # There: GHSA-9493-h29p-rfm2, GHSA-qw9x-cqr3-wc7r, GHSA-cgrx-mc8f-2prm
+    # The same page: GHSA-9493-h29p-rfm2, GHSA-qw9x-cqr3-wc7r, GHSA-cgrx-mc8f-2prm
     KnownVulnerability("runc", ("CVE-2025-31133", "CVE-2025-52565", "CVE-2025-52881"), ("1.2.8", "1.3.3")),
     # github.com/moby/moby/security/advisories: GHSA-v994-f8vw-g7j4
     KnownVulnerability("Docker Engine", ("CVE-2021-41089",), ("20.10.9",)),
 )
-"""Ordered by fix for each component; vulnerabilities of image builds alone are left out."""
+"""For each component in the order of the fixes, without vulnerabilities that affect image builds only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DockerHost:
-    """What is known of a host: its Docker, and the disk that Docker and this instance use."""
+    """The Docker of a host, and the disk that Docker and this instance use."""
 
     driver: str
     file_system: str
-    """Under the storage driver; empty = not reported."""
+    """The file system below the storage driver; empty = not reported."""
     folder: str
-    """Where Docker keeps images and what containers write (DockerRootDir)."""
+    """The folder of the images and of the files that containers write (DockerRootDir)."""
     mount_options: frozenset[str] | None
-    """Of the file system of `folder`; None = it cannot be seen."""
+    """The mount options of the file system of `folder`; None = they cannot be read."""
     versions: Mapping[str, str]
     database: str = ""
-    """Folder of a database on the same disk as Docker's folder; empty = none."""
+    """The folder of a database on the same disk as `folder`; empty = none."""
     disk: FreeDisk
 
 
 def warnings(host: DockerHost) -> list[str]:
-    """What an administrator should know, a sentence each."""
+    """Return the warnings for an administrator, a sentence each."""
     return [*_quotas(host), *_database(host), *_free(host), *_vulnerabilities(host)]
 
 
@@ -235,6 +239,6 @@ def _vulnerabilities(host: DockerHost) -> Iterator[str]:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """The numbers at the start of a version: `1.1.5+ds1` is (1, 1, 5)."""
+    """Return the numbers at the start of a version: (1, 1, 5) for `1.1.5+ds1`."""
     found = re.match(r"v?(\d+(?:\.\d+)+)", version)
     return tuple(int(part) for part in found[1].split(".")) if found else ()

@@ -1,9 +1,10 @@
-"""Who may join the fleet, and with which identity: join tokens, credentials, copied identities
+"""The rules by which hosts join the fleet: join tokens, credentials and copied identities
 (docs/explanation/protocols.md §2).
 
-A join token admits new hosts of one role into one zone, never a known Agent. Two exceptions: a token made for that very
-Agent, and the same token shown again by an Agent that never checked in, because the answer with its credential was
-lost. A credential counts in the zone it was issued for. Of two live processes with one identity, the first one stays.
+A join token admits new hosts of one role to one zone. It does not admit a known Agent, with two exceptions: the token
+was created for this Agent, or the Agent sends its token again and has never checked in, because the answer with its
+credential was lost. A credential is valid only in the zone for which it was issued. If two live processes have the same
+identity, the first one stays.
 """
 
 from __future__ import annotations
@@ -23,21 +24,21 @@ NEW_ONE: Final = "Make a new one (Infrastructure, Docker Agents, Add Agent)."
 
 
 MAX_WRITTEN: Final = 20
-"""Refusals of one address within WRITTEN_WITHIN_S that are logged."""
+"""The number of refusals of one address within WRITTEN_WITHIN_S that are logged."""
 WRITTEN_WITHIN_S: Final = 60.0
 MAX_ADDRESSES: Final = 1000
 
 
 class JoinAttemptLimiter:
-    """Decides which refused attempts are logged: anyone in the network can cause any number. Times are
-    `time.monotonic()`.
+    """Limits the number of refused attempts that are logged, because any host in the network can cause refusals. Times
+    are `time.monotonic()`.
     """
 
     def __init__(self) -> None:
         self._begun: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def is_written(self, address: str, now: float) -> bool:
-        """Whether this refusal is logged; it counts if so."""
+        """Count this refusal of `address`; return True if it must be logged."""
         since, count = self._begun.get(address, (now, 0))
         if now - since >= WRITTEN_WITHIN_S:
             since, count = now, 0
@@ -50,7 +51,9 @@ class JoinAttemptLimiter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """A join token as it is stored. `expired` is by the database's clock; `uses` is how many it admits in all."""
+    """A stored join token. `expired` is computed with the database's clock; `uses` is the number of hosts that the
+    token admits in total.
+    """
 
     role: str
     zone_id: str
@@ -66,8 +69,8 @@ class Token:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownAgent:
-    """The Agent that already has the id. `alive`: it checked in within the last seconds. `never_checked_in`: it has not
-    checked in since it was last admitted.
+    """The Agent that already has the id. `alive` is True if it checked in within the last seconds. `never_checked_in`
+    is True if it has not checked in since it was last admitted.
     """
 
     credential_hash: bytes
@@ -83,8 +86,8 @@ class KnownAgent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Newcomer:
-    """A host that asks to join a zone; hashes are sha256, and exactly one of the two is given. `place` distinguishes a
-    process from one with a copied identity; empty = an Agent of a version without it.
+    """A host that requests to join a zone. Exactly one of the two hashes is set; both are SHA-256. `place`
+    distinguishes a process from a process with a copied identity; it is empty for Agents of older versions.
     """
 
     agent_id: str
@@ -99,8 +102,10 @@ class Newcomer:
 
 
 def refusal_of_token(token: Token | None, role: Role, *, again: bool = False) -> GreenroomError | None:
-    """Why the token admits no host of this role, in any zone; None = it does. `token` None = there is no such token.
-    `again`: it admitted this host before, so the use is not counted a second time.
+    """Return the reason why the token admits no host of this role in any zone; None if it does.
+
+    `token` is None if the token does not exist. `again` is True if the token admitted this host before; a used-up token
+    then admits it a second time.
     """
     if token is None:
         return Unauthenticated(
@@ -120,8 +125,9 @@ def refusal_of_token(token: Token | None, role: Role, *, again: bool = False) ->
 
 
 def refusal_of_agents_token(token: Token | None, agent_id: str | None, *, again: bool = False) -> GreenroomError | None:
-    """Why the token admits no Agent with this id, in any zone; None = it does. `token` None = there is no such token;
-    `agent_id` None = the Agent has no id yet; `again` as in `refusal_of_token`.
+    """Return the reason why the token admits no Agent with this id in any zone; None if it does.
+
+    `agent_id` is None if the Agent has no id yet. `token` and `again` are those of `refusal_of_token`.
     """
     if problem := refusal_of_token(token, "agent", again=again):
         return problem
@@ -134,8 +140,9 @@ def refusal_of_agents_token(token: Token | None, agent_id: str | None, *, again:
 
 
 def refusal(newcomer: Newcomer, known: KnownAgent | None, token: Token | None) -> GreenroomError | None:
-    """Why this Agent is not admitted; None = it is. `known` is the Agent that has its id, `token` the one it showed;
-    None = there is none.
+    """Return the reason why this Agent is not admitted; None if it is.
+
+    `known` is the Agent that already has its id, and `token` is the token that it sent; each is None if there is none.
     """
     if newcomer.token_hash is not None:
         problem = _refusal_with_token(newcomer, known, token)
@@ -151,7 +158,10 @@ def refusal(newcomer: Newcomer, known: KnownAgent | None, token: Token | None) -
 
 
 def is_shown_again(newcomer: Newcomer, known: KnownAgent | None) -> bool:
-    """Whether the token admitted this very Agent before, and the Agent never got the answer and never checked in."""
+    """True if the same token admitted this Agent before, and the Agent has not checked in since.
+
+    The Agent then sends its token again, because the answer with its credential was lost.
+    """
     return (
         known is not None
         and known.never_checked_in
@@ -195,7 +205,9 @@ def _refusal_with_credential(newcomer: Newcomer, known: KnownAgent | None) -> Gr
 
 
 def _is_same_place(newcomer: Newcomer, known: KnownAgent) -> bool:
-    """Whether both are the same folder since the same start of one machine; for older versions, the same machine."""
+    """True if both are the same folder on the same machine since its last start. For Agents of versions without
+    `place`, True if they are on the same machine.
+    """
     if newcomer.place and known.place:
         return newcomer.place == known.place
     return newcomer.machine_id == known.machine_id

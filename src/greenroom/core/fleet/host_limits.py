@@ -1,7 +1,8 @@
-"""What the kernel and Docker of a host allow, what a session uses of it, and how many sessions that permits.
+"""The limits of the kernel and Docker on a host, the use of each limit by a session, and the resulting number of
+sessions.
 
-One table for all: `greenroom doctor` checks it, `greenroom setup limits` raises the limits, the Agent recognizes the
-limit that a failure names, and docs/reference/host-limits.md lists it.
+There is only one table: `greenroom doctor` checks it, `greenroom setup limits` raises its limits, the Agent finds in it
+the limit that a failure names, and docs/reference/host-limits.md lists it.
 """
 
 from __future__ import annotations
@@ -13,16 +14,17 @@ from math import ceil
 from typing import Final
 
 SESSIONS: Final = 1000
-"""`greenroom setup limits` raises limits for this many sessions; a bridge has no more ports than 1,023."""
+"""The number of sessions for which `greenroom setup limits` raises limits. A bridge has at most 1,023 ports."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostLimit:
     """A limit that all sessions of a host share.
 
-    `per_session` is the use of a desktop whose user works in a browser; `at_rest` the measured use of an idle XFCE
-    desktop. `kept` is what the host itself needs. `shows` finds the limit in the error text of a program or of Docker.
-    `sysctl`: it is a kernel setting of this name and can be raised; `otherwise` says what to do about any other.
+    `per_session` is the use of a desktop whose user works in a browser; `at_rest` is the measured use of an idle XFCE
+    desktop. `kept` is the use of the host itself. `shows` matches the error text of a program or of Docker that names
+    the limit. `sysctl` is True if the limit is a kernel setting of this name, which can be raised; `otherwise` is the
+    remedy for any other limit.
     """
 
     name: str
@@ -39,7 +41,7 @@ class HostLimit:
         return self.kept + self.per_session * SESSIONS
 
     def room(self, value: int) -> int:
-        """For how many sessions this value is enough."""
+        """The number of sessions for which this value is enough."""
         return max(0, value - self.kept) // self.per_session
 
 
@@ -171,7 +173,7 @@ LIMITS: Final = (
         shows=_says(r"no available (ipv4 )?addresses"),
     ),
 )
-"""In the order of the page. Neither vm.max_map_count (per process) nor fs.mount-max (per container) is shared."""
+"""In the order of the page. vm.max_map_count (per process) and fs.mount-max (per container) are not shared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,21 +199,22 @@ class Narrow:
 
 
 def narrowest(values: Mapping[str, int]) -> Narrow | None:
-    """The limit that is met first; None where nothing is known. `values`: limit → value on this host; limits that
-    cannot be read or are unlimited are left out.
+    """Return the limit that permits the fewest sessions; None if no value is known.
+
+    `values` maps the name of each limit to its value on this host, without limits that cannot be read or are unlimited.
     """
     known = [Narrow(limit, values[limit.name]) for limit in LIMITS if limit.name in values]
     return min(known, key=lambda narrow: narrow.room, default=None)
 
 
 def too_low(values: Mapping[str, int], sessions: int) -> list[Narrow]:
-    """The limits that are too low for so many sessions, the narrowest first."""
+    """Return the limits that are too low for this number of sessions, the narrowest first."""
     known = (Narrow(limit, values[limit.name]) for limit in LIMITS if limit.name in values)
     return sorted((narrow for narrow in known if narrow.room < sessions), key=lambda narrow: narrow.room)
 
 
 def to_raise(values: Mapping[str, int]) -> dict[str, int]:
-    """Kernel setting → value it should have, only where that is higher than now: none is ever lowered."""
+    """Return the kernel settings to raise, as name → new value. A setting is never lowered."""
     return {
         limit.name: limit.wanted
         for limit in LIMITS
@@ -220,13 +223,14 @@ def to_raise(values: Mapping[str, int]) -> dict[str, int]:
 
 
 def met_in(text: str) -> HostLimit | None:
-    """The limit that an error text of a program or Docker shows."""
+    """Return the limit that an error text of a program or of Docker names; None if it names none."""
     return next((limit for limit in LIMITS if limit.shows is not None and limit.shows.search(text)), None)
 
 
 def named(values: Mapping[str, int], sessions: int, text: str) -> str:
-    """How this host's limits explain a failure, as a sentence; empty where nothing points to one. `sessions` is their
-    number on this host, `text` the failure with the container's last output.
+    """Return the explanation of a failure by the limits of this host, as sentences; empty if no limit explains it.
+
+    `sessions` is the number of sessions on this host; `text` is the failure with the last output of the container.
     """
     met = met_in(text)
     if met is not None and met.name not in values:
@@ -238,7 +242,7 @@ def named(values: Mapping[str, int], sessions: int, text: str) -> str:
 
 
 def overfull(values: Mapping[str, int], sessions: int) -> str:
-    """That a host has more sessions than its limits permit, as sentences; empty where it has not."""
+    """Return sentences that describe a host with more sessions than its limits permit; empty if it has no more."""
     low = too_low(values, sessions)
     if not low:
         return ""
@@ -249,14 +253,19 @@ def overfull(values: Mapping[str, int], sessions: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class GoodFor:
-    """How many sessions a host supports, as sentences, and whether that is less than `fit`."""
+    """The number of sessions that a host supports, as sentences. `is_short` is True if the number is less than `fit`
+    of `good_for`.
+    """
 
     sentence: str
     is_short: bool = False
 
 
 def good_for(values: Mapping[str, int], fit: int = 0) -> GoodFor:
-    """How many sessions a host supports; `fit` have room in the memory and cores that its Agents offer."""
+    """Return the number of sessions that a host supports.
+
+    `fit` is the number of sessions that fit into the memory and cores that its Agents offer.
+    """
     first = narrowest(values)
     if first is None:
         return GoodFor("Nothing is known of this host's limits: /proc/sys cannot be read here.")
@@ -271,14 +280,14 @@ def good_for(values: Mapping[str, int], fit: int = 0) -> GoodFor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Space:
-    """Bytes of disk, and of memory."""
+    """An amount of disk and of memory, in bytes."""
 
     disk: int
     memory: int
 
 
 def shortages(folder: str, needed: Space, free: Space) -> list[str]:
-    """A sentence for each that is too small. `folder` holds DATA, or will hold it."""
+    """Return a sentence for each resource that is too small. `folder` contains DATA, or will contain it."""
     found: list[str] = []
     if needed.disk > free.disk:
         found.append(

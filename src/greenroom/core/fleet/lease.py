@@ -1,16 +1,17 @@
-"""Who may act, for how long, and when another may take over: as Primary of a zone (docs/explanation/protocols.md §1),
-and for an Agent.
+"""The leadership of a zone (docs/explanation/protocols.md §1), and the election among the processes of an Agent.
 
-Times are seconds of CLOCK_BOOTTIME, which also runs while the machine sleeps. The database's clock decides who is
-Primary; the values here only decide what this process *believes*. A wrong belief wastes work, but does no harm, because
-every privileged write is fenced. Invariant: a belief never outlasts the lease as the database saw it, because its
-window begins when the renewal was *sent* and ends one margin early.
+Times are seconds of CLOCK_BOOTTIME, which also runs while the machine sleeps. Each take-over raises the term.
 
-No clocks are compared: a process that stands by takes the record after it has *seen* it unchanged for the whole time
-that it counts, by its own steady clock; the one that acts stops a margin earlier, counted from when its last renewal
-was *sent*. So two never act at one time as long as no clock runs too fast or too slow by more than
-margin / (2 * ttl - margin): one acts for at most (ttl - margin) * (1 + drift), the other waits for ttl * (1 - drift).
-Terms only grow: each taking raises the number. Times are seconds of a clock that also runs while the machine sleeps.
+For a zone the clock of the database decides which Manager is Primary; the values here only decide the *belief* of this
+process. A wrong belief wastes work, but does no harm, because every privileged write is fenced. Invariant: a belief
+never outlasts the leadership in the database, because its window begins when the renewal was *sent* and ends one margin
+early.
+
+For an Agent no clocks are compared. A standby process takes over the record after it has read it unchanged for the
+whole ttl, measured with its own steady clock. The acting process stops one margin before the end of the ttl, counted
+from the time at which its last renewal was *sent*. Two processes never act at the same time, as long as the drift of
+each clock is less than margin / (2 * ttl - margin): the acting process acts for at most (ttl - margin) * (1 + drift),
+and the standby process waits for ttl * (1 - drift).
 """
 
 from __future__ import annotations
@@ -19,15 +20,17 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 EVICT_JITTER_S: Final = 0.05
-"""Managers look at a lease up to this long after its end, so that they do not all look at once."""
+"""Managers read the leadership up to this long after its end, at random times, so that they do not read it together."""
 
 LOOK_AGAIN_S: Final = 2.0
-"""Longest time between two looks at the lease: a NOTIFY may be lost. A heartbeat, once a second, is such a look."""
+"""The maximum time between two reads of the leadership, because a NOTIFY may be lost. Each heartbeat, once a second,
+also reads it.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:
-    """The lease's timings, seconds."""
+    """The timings of a leadership, in seconds."""
 
     ttl_s: float
     renew_s: float
@@ -37,15 +40,16 @@ class Timings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Belief:
-    """What a Manager believes after a successful renewal: Primary with this term until `trusted_until_s`."""
+    """The result of a successful renewal: this process may act, with this term, until `trusted_until_s`."""
 
     term: int
     trusted_until_s: float
 
 
 def timings_problem(timings: Timings) -> str | None:
-    """Why these timings cannot work, as a sentence; None = they can. Two renewals, the second of which takes as long as
-    a statement may, must fit into the trust window.
+    """Return the reason why these timings cannot work, as a sentence; None if they can.
+
+    Two renewals must fit into the window of a belief, even if the second takes as long as the statement timeout.
     """
     window_s = timings.ttl_s - timings.margin_s
     needed_s = 2 * timings.renew_s + timings.statement_timeout_s
@@ -58,23 +62,25 @@ def timings_problem(timings: Timings) -> str | None:
 
 
 def renewed(term: int, sent_at_s: float, timings: Timings) -> Belief:
-    """The belief after a renewal that was sent at `sent_at_s` and succeeded, however late its answer came."""
+    """Return the belief after a successful renewal. It counts from the time at which the renewal was sent."""
     return Belief(term=term, trusted_until_s=sent_at_s + timings.ttl_s - timings.margin_s)
 
 
 def may_act(belief: Belief | None, now_s: float) -> bool:
-    """Whether a privileged plan may begin now."""
+    """True if this process may act now, for example begin a privileged plan."""
     return belief is not None and now_s < belief.trusted_until_s
 
 
 def next_renewal_in_s(sent_at_s: float, now_s: float, timings: Timings) -> float:
-    """Seconds until the next renewal; renewals keep their interval however long one took."""
+    """Return the seconds until the next renewal. The interval counts from the time at which the last one was sent."""
     return max(0.0, sent_at_s + timings.renew_s - now_s)
 
 
 def look_in_s(remaining_s: float, jitter: float) -> float:
-    """When to look at the lease again. `remaining_s` is until its end by the database's clock: ≤ 0 when it has ended,
-    may be infinite. `jitter` is 0 to 1.
+    """Return the seconds until the next read of the leadership.
+
+    `remaining_s` is the time until its end by the clock of the database: at most 0 if it has ended; it may be infinite.
+    `jitter` is 0 to 1.
     """
     if remaining_s <= 0:
         return EVICT_JITTER_S
@@ -82,31 +88,31 @@ def look_in_s(remaining_s: float, jitter: float) -> float:
 
 
 def is_quiet(*, since_take_s: float, since_reconnect_s: float, since_server_start_s: float, missing_s: float) -> bool:
-    """Whether silence proves nothing yet: Agents had no full missing-interval in which they could report."""
+    """True during the quiet period: Agents have not yet had a full missing-interval in which they could report."""
     return min(since_take_s, since_reconnect_s, since_server_start_s) < missing_s
 
 
 def raised_term(term: int, seen_term: int) -> int | None:
-    """The term to go on with after an Agent has seen a higher one (the database was restored); None = no change."""
+    """Return the term to use after an Agent has seen a higher term (the database was restored); None = no change."""
     return seen_term + 1 if seen_term > term else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predecessor:
-    """The previous Primary, and how its lease ended."""
+    """The previous Primary and the end of its leadership."""
 
     instance_id: str | None
-    """None if its record was removed."""
+    """None = its record was removed."""
     enabled: bool
     is_this: bool
     resigned: bool
-    """It resigned, or the lease was taken from it when it was disabled."""
+    """It resigned, or its leadership was ended when it was disabled."""
     expired: bool
-    """The lease ran out: the Manager was frozen or cut off. Otherwise its connection had ended."""
+    """Its leadership expired, because the Manager was frozen or disconnected. False = its connection ended."""
 
 
 def election_reason(previous: Predecessor | None) -> str:
-    """Why a Manager became Primary, to follow "because"."""
+    """Return the reason why a Manager became Primary, as a clause after "because"."""
     if previous is None:
         return "no Manager held the role before"
     if previous.is_this:
@@ -127,8 +133,10 @@ def _ending(previous: Predecessor) -> str:
 
 
 def loss_reason(belief: Belief, now_s: float, failure: str) -> str:
-    """Why a Primary that did not resign is no longer Primary, to follow "because". `now_s` is when it noticed,
-    `failure` the error of its lease connection, a sentence without a full stop.
+    """Return the reason why a Primary that did not resign is no longer Primary, as a clause after "because".
+
+    `now_s` is the time at which it detected the loss. `failure` is the error of its connection W, a sentence without a
+    full stop.
     """
     if may_act(belief, now_s):
         return failure
@@ -136,26 +144,30 @@ def loss_reason(belief: Belief, now_s: float, failure: str) -> str:
 
 
 LOOK_S: Final = 0.5
-"""How often those who stand by look at the record."""
+"""The interval at which standby processes read the record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseRecord:
-    """The record. `holder` is empty once it was given back; `address` is where the holder answers gateways; `copy`
-    grows with each copy that the holder made of what others need."""
+    """The record of the process that acts for an Agent. `holder` is empty after the process released it. `address` is
+    the address at which the holder answers gateways. `copy` grows with each copy of the shared data that the holder
+    wrote for the other processes.
+    """
 
     holder: str
     address: str
     term: int
     ttl_s: float
     beat: int = 0
-    """Another with each renewal."""
+    """A number that each renewal changes."""
     copy: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What a process last read, and since when it was like that; `version` None = there is no record."""
+    """The record that a process last read, and the time since which it has not changed. `version` None = there is no
+    record.
+    """
 
     record: LeaseRecord | None
     version: str | None
@@ -164,7 +176,9 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordClaim:
-    """Replace what has `version` (None = make it) by `record`; `reason` says why it may be done."""
+    """Replace the record with this `version` (None = create it) by `record`. `reason` is the reason why that is
+    permitted.
+    """
 
     record: LeaseRecord
     version: str | None
@@ -172,14 +186,14 @@ class RecordClaim:
 
 
 def noticed(before: Seen | None, record: LeaseRecord | None, version: str | None, read_at_s: float) -> Seen:
-    """After a reading that ended at `read_at_s`."""
+    """Return what the process has seen after a read that ended at `read_at_s`."""
     if before is not None and before.version == version:
         return before
     return Seen(record=record, version=version, since_s=read_at_s)
 
 
 def claim(seen: Seen, own: str, address: str, now_s: float, ttl_s: float) -> RecordClaim | None:
-    """What a process that stands by may do now; None = wait."""
+    """Return the claim that a standby process may make now; None = wait."""
     record = seen.record
     if record is None:
         return RecordClaim(
@@ -190,17 +204,17 @@ def claim(seen: Seen, own: str, address: str, now_s: float, ttl_s: float) -> Rec
         return RecordClaim(record=taken, version=seen.version, reason="the one before gave it back")
     if record.holder == own:
         return RecordClaim(record=taken, version=seen.version, reason="it held it before")
-    # its own time as well: the one that acts may have other settings
+    # this process also waits for its own ttl, because the acting process may have other settings
     if now_s - seen.since_s >= max(record.ttl_s, ttl_s):
         return RecordClaim(record=taken, version=seen.version, reason=f"{record.holder} did not renew it in time")
     return None
 
 
 def renewal(held: LeaseRecord, copy: int) -> LeaseRecord:
-    """The record of who goes on acting; `copy` as in `LeaseRecord`."""
+    """Return the record with which the acting process continues; `copy` is that of `LeaseRecord`."""
     return replace(held, beat=held.beat + 1, copy=copy)
 
 
 def given_back(held: LeaseRecord) -> LeaseRecord:
-    """The next one takes it at once."""
+    """Return the record of a process that stops acting. Another process then takes it over at once."""
     return replace(held, holder="", beat=held.beat + 1)

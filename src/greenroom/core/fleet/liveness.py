@@ -1,17 +1,18 @@
-"""What follows from silence of Agents and Managers (docs/explanation/protocols.md §3); and how late a host is: slow is
-not dead.
+"""The status of Agents and Managers that do not report (docs/explanation/protocols.md §1 and §2), and the lateness of
+hosts.
 
-A time limit says how long something healthy takes on a quiet host, with a margin; the waiting side multiplies it by
-`times`. Something that ended, or that answers that it cannot, gets no extra time. Invariants, tested as properties: the
-factor is 1 to `MAX_TIMES`, is 1 on a quiet host, and never falls when anything becomes later.
+A time limit is the time that a healthy operation takes on a quiet host, with a margin; the waiting side multiplies it
+by `times`. An operation that ended or that reports a failure gets no extra time. Invariants, tested as properties: the
+factor is 1 to `MAX_TIMES`, is 1 on a quiet host, and never falls when the lateness grows.
 
     pending ─ first complete check-in ─▶ running ─ silent ─▶ missing ─ silent for long ─▶ dead
                                             ◀───── reports again, complete ─────┴──────────┘
 
-A new Agent stays pending until an administrator, its join token or the setting `auto_agent` enables it. Missing: no new
-sessions are placed, running ones continue. Lost: users' sessions there show as lost, and return with the Agent. Dead:
-its sessions are ended. Invariants, tested as properties: nothing is concluded from silence while it is quiet; an Agent
-that reports never gets worse; planning again after applying plans nothing.
+A new Agent stays pending until an administrator, its join token or the setting `auto_agent` enables it. On a missing
+Agent no new sessions are placed, and running sessions continue. If the silence lasts longer, the sessions of its users
+are marked lost until the Agent returns. The sessions of a dead Agent are ended. Invariants, tested as properties:
+silence has no effect during the quiet period; the status of an Agent that reports never gets worse; a second plan after
+the first one was applied is empty.
 """
 
 from __future__ import annotations
@@ -24,49 +25,53 @@ from typing import Final, Literal
 from greenroom.core.text import EXACT, size
 
 MAX_TIMES: Final = 10.0
-"""No wait is longer than this many times the limit."""
+"""The maximum factor by which a time limit is multiplied."""
 ON_TIME_S: Final = 0.05
-"""A process that runs at most this late is on time; one that runs k times as late needs k times as long, because what
-it waits for takes several such turns of this and of other processes.
+"""A process that runs at most this late is on time. A process that runs k times as late needs k times as long, because
+the operation for which it waits takes several turns of this process and of others.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lateness:
-    """What a process measured of itself and its host over the last seconds."""
+    """The lateness of a process and its host, as the process measured it over the last seconds."""
 
     own_s: float = 0.0
-    """Average delay after the moment at which it wanted to run."""
+    """Average delay of the process after the time at which it was due to run."""
     queue: float = 0.0
-    """Average number of tasks that wanted a core, per core."""
+    """Average number of tasks that ran or waited for a core, per core."""
     waiting: float = 1.0
-    """Share of the time in which any of them had to wait; 1 where the kernel does not report it."""
+    """Share of the time in which a task had to wait, 0 to 1; 1 if the kernel does not report it."""
 
 
 ON_TIME: Final = Lateness()
 
 
 def crowd(lateness: Lateness) -> float:
-    """The tasks that each core has beyond the first. `waiting` weighs the queue, because a long queue sampled while
-    nothing waited for long is none."""
+    """Return the number of tasks of each core beyond the first. The queue is weighted with `waiting`, because a sampled
+    queue is not a load if no task waited for long."""
     return lateness.waiting * max(0.0, lateness.queue - 1.0)
 
 
 def times(lateness: Lateness) -> float:
-    """How many times as long as on a quiet host something healthy may take.
+    """Return the factor by which a healthy operation may take longer than on a quiet host, 1 to `MAX_TIMES`.
 
-    With n tasks per core everything takes n times as long while they wait for each other.
+    With n tasks per core, each operation takes n times as long while the tasks wait for each other.
     """
     return min(MAX_TIMES, max(1.0, 1.0 + crowd(lateness), lateness.own_s / ON_TIME_S))
 
 
 def allowed_s(limit_s: float, lateness: Lateness, most_s: float = math.inf) -> float:
-    """The limit of a quiet host, extended for `lateness`: never less than `limit_s`, at most `most_s`."""
+    """Return the time limit `limit_s` of a quiet host, extended for `lateness` up to `most_s`; never less than
+    `limit_s`.
+    """
     return max(limit_s, min(most_s, limit_s * times(lateness)))
 
 
 def because(lateness: Lateness, who: str = "its Agent") -> str:
-    """Why more time was allowed, as the end of a sentence; empty on a quiet host. `who` measured the lateness."""
+    """Return the reason for a longer time limit, as the end of a sentence; empty on a quiet host. `who` names the
+    process that measured the lateness.
+    """
     factor = times(lateness)
     if factor <= 1.0:
         return ""
@@ -81,7 +86,7 @@ AgentStatus = Literal["pending", "running", "missing", "dead"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetTimings:
-    """Seconds of silence until an Agent is missing, its users' sessions are lost, and it is dead."""
+    """The seconds of silence after which an Agent is missing, the sessions of its users are lost, and it is dead."""
 
     missing_s: float
     lost_s: float
@@ -89,12 +94,14 @@ class FleetTimings:
 
 
 DELAY_S: Final = 1.0
-"""How late, at most, a sign of life is stored."""
+"""The maximum delay with which a check-in is stored."""
 
 
 def silence_problem(missing_s: float, hold_s: float) -> str | None:
-    """Why these timings cannot work, as a sentence; None = they can. A healthy Agent reports once per held check-in,
-    and one check-in may be lost. `hold_s` is how long a check-in without news is held.
+    """Return the reason why these timings cannot work, as a sentence; None if they can.
+
+    A healthy Agent reports once per held check-in, and one check-in may be lost. `hold_s` is the time for which a
+    Manager holds a check-in without news.
     """
     needed_s = 2 * hold_s + DELAY_S
     if missing_s >= needed_s:
@@ -107,14 +114,17 @@ def silence_problem(missing_s: float, hold_s: float) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class ShownStatus:
-    """An Agent as administrators see it: its status, and what is wrong with it as a sentence, or None."""
+    """The status of an Agent as administrators see it. `reason` is the problem of the Agent as a sentence, or None."""
 
     status: AgentStatus
     reason: str | None = None
 
 
 def unattended(zone_name: str, others: int, running_others: int) -> str | None:
-    """What disabling a Manager means for its zone, as a warning; None while another enabled Manager runs there."""
+    """Return a warning about the zone of a disabled Manager; None if another enabled Manager of the zone runs.
+
+    `others` is the number of other enabled Managers of the zone; `running_others` is the number of those that run.
+    """
     if others == 0 or running_others > 0:
         return None
     return f"No other enabled Manager of zone {zone_name} is running; nothing coordinates its Agents now."
@@ -134,15 +144,16 @@ def shown_status(
     crash_loop: str = "",
     edge_requested: str | None = None,
 ) -> ShownStatus:
-    """How an Agent is shown now.
+    """Return the status of an Agent as administrators see it.
 
     Args:
-        status: of its row, where the Primary keeps it.
-        silent_s: since its last check-in.
-        has_manager: whether a Manager of its zone runs.
-        runtime_error: why the host's container runtime does not answer, as a sentence; empty when it does.
-        crash_loop: why it counts as crash-looping, as a sentence; empty if it does not.
-        edge_requested: the unconfirmed address of its edge gateway; None = nothing waits.
+        status: the status in its row, which the Primary writes.
+        silent_s: the seconds since its last check-in.
+        has_manager: True if a Manager of its zone runs.
+        runtime_error: the reason why the container runtime of its host does not answer, as a sentence; empty if it
+            does.
+        crash_loop: the reason why it counts as crash-looping, as a sentence; empty if it does not.
+        edge_requested: the unconfirmed address of its edge gateway; None if no address waits for a confirmation.
     """
     if status == "running" and not has_manager and (silent_s or 0.0) > UNATTENDED_S:
         why = f"No Manager of zone {zone_name} runs, so this Agent cannot report; its sessions go on if it runs."
@@ -162,8 +173,9 @@ def shown_status(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentReport:
-    """`silent_s` is None before the first check-in; `complete`: it has reported everything since it registered.
-    `has_losable`: it has users' sessions that are not marked lost yet.
+    """The last report of an Agent. `silent_s` is None before its first check-in. `complete` is True if the Agent has
+    sent a complete report since it registered. `has_losable` is True if it has sessions of users that are not marked
+    lost.
     """
 
     agent_id: str
@@ -187,14 +199,14 @@ class AgentMove:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionsLost:
-    """Mark the users' sessions of an Agent lost until it returns."""
+    """Mark the sessions of the users of an Agent lost until it returns."""
 
     agent_id: str
     reason: str
 
 
 def plan(agents: Iterable[AgentReport], timings: FleetTimings, *, quiet: bool) -> list[AgentMove | SessionsLost]:
-    """All conclusions of one round, at most one per Agent; `quiet`: silence proves nothing yet
+    """Return the actions of one round, at most one per Agent. `quiet` is True during the quiet period
     (docs/explanation/protocols.md §1)."""
     found: list[AgentMove | SessionsLost] = []
     for agent in agents:
@@ -238,7 +250,9 @@ def _move(agent: AgentReport, to: AgentStatus, reason: str) -> AgentMove:
 
 
 def offer_change(hostname: str, before: tuple[float, int], after: tuple[float, int]) -> str:
-    """The sentence for a changed offer, (cores, bytes of memory) before and after."""
+    """Return the sentence for a change of the capacity that an Agent offers. `before` and `after` are pairs of cores
+    and bytes of memory.
+    """
     return (
         f"what Agent {hostname} offers was changed to what it reports and administrators override: cores "
         f"{before[0]:g} → {after[0]:g}, memory {size(before[1], EXACT)} → {size(after[1], EXACT)}"
@@ -247,7 +261,7 @@ def offer_change(hostname: str, before: tuple[float, int], after: tuple[float, i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allocation:
-    """What is reserved on an Agent: as counted, and as the sum over its sessions. Memory in bytes."""
+    """The reserved capacity of an Agent: the stored count, and the sum over its sessions. Memory is in bytes."""
 
     agent_id: str
     hostname: str
@@ -259,7 +273,7 @@ class Allocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correction:
-    """A count to correct; the sentence names the values before and after."""
+    """The correction of a stored count. The reason names the values before and after."""
 
     agent_id: str
     cores: float
@@ -268,7 +282,7 @@ class Correction:
 
 
 def corrections(allocations: Iterable[Allocation]) -> list[Correction]:
-    """The counts that differ from the sum over the sessions."""
+    """Return a correction for each count that differs from the sum over the sessions."""
     return [
         Correction(
             agent_id=a.agent_id,
@@ -289,8 +303,8 @@ DAY_S: Final = 86400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManagerRecord:
-    """A Manager of a zone by the database. `silent_s`: since its last sign of life. `is_live`: a process holds the lock
-    of its instance id, with or without a sign of life.
+    """The record of a Manager of a zone. `silent_s` is the time since its last heartbeat. `is_live` is True if a
+    process holds the lock of its instance id, with or without a heartbeat.
     """
 
     manager_id: str
@@ -310,8 +324,9 @@ class Removal:
 
 
 def departed(records: Sequence[ManagerRecord], keep_days: float) -> list[Removal]:
-    """The records of a zone to remove: silent for longer than `keep_days` (0 = never), without a process. One enabled
-    record always stays: the one with the latest sign of life.
+    """Return the records of a zone to remove: without a process, and silent for longer than `keep_days` (0 = never).
+
+    At least one enabled record stays: if all would be removed, the enabled record with the latest heartbeat.
     """
     if keep_days <= 0:
         return []

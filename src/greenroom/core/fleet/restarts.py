@@ -1,4 +1,4 @@
-"""When a dead process is started again, and when one that is alive but does not work is ended."""
+"""The rules by which a process that ended is started again, and a live process that does not work is restarted."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Final
 
 WINDOW_S: Final = 60.0
-"""Older exits are forgotten."""
+"""Exits that are older than this do not count."""
 
 FIRST_PAUSE_S: Final = 0.25
 MAX_PAUSE_S: Final = 10.0
 
 STRIKES: Final = 3
-"""Answers 500 in a row until a Manager is restarted."""
+"""The number of answers 500 in a row after which a Manager is restarted."""
 SILENT_S: Final = 120.0
-"""Without any answer for this long a process is restarted; a frozen Manager has lost its lease long before."""
+"""A process without any answer for this long is restarted. A frozen Manager has lost the leadership long before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ class Restart:
 
 
 def next_start(name: str, how: str, exits_s: Sequence[float], now_s: float) -> Restart:
-    """The start after an exit: at once the first time, then after pauses that double up to ten seconds.
+    """Return the start after an exit: at once after the first exit, then after pauses that double up to ten seconds.
 
-    There is no last attempt: a process that comes back late is better than one that never does. `exits_s` are the times
-    of its exits, this one included, on the clock of `now_s`; `how` is e.g. "was killed by SIGKILL".
+    The number of attempts is not limited. `exits_s` are the times of the exits of the process, including this one, on
+    the clock of `now_s`; `how` is, for example, "was killed by SIGKILL".
     """
     recent = sum(1 for at in exits_s if now_s - at <= WINDOW_S)
     pause_s = 0.0 if recent <= 1 else min(MAX_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(recent - 2, 16))
@@ -46,11 +46,11 @@ HEALTHY_S: Final = 60.0
 
 
 def crash_loop(starts_s: Sequence[float], last_error: str) -> str:
-    """Why a process counts as crash-looping, as a sentence; empty if it does not.
+    """Return the reason why a process counts as crash-looping, as a sentence; empty if it does not.
 
-    It does after `CRASH_STARTS` starts within `CRASH_WINDOW_S` with less than `HEALTHY_S` between two of them.
-    `starts_s` are the times of its starts in their order, the present one last; `last_error` ended the process before,
-    empty: not known.
+    A process counts as crash-looping after `CRASH_STARTS` starts within `CRASH_WINDOW_S`, each less than `HEALTHY_S`
+    after the start before it. `starts_s` are the times of its starts in their order, the present start last.
+    `last_error` is the error that ended the process before; empty if it is not known.
     """
     number = 1
     for earlier, later in zip(reversed(starts_s[:-1]), reversed(starts_s), strict=False):
@@ -64,13 +64,15 @@ def crash_loop(starts_s: Sequence[float], last_error: str) -> str:
 
 
 def named(name: str, crash_loop: str) -> str:
-    """The sentence of `crash_loop` with `name` as its subject."""
+    """Return the sentence of `crash_loop` with `name` as its subject."""
     return f"{name}{crash_loop.removeprefix('It')}"
 
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """The evidence against a live process: its answers 500 in a row, or since when it has not answered at all."""
+    """The failed health checks of a live process: the number of answers 500 in a row, or the time since which it has
+    not answered.
+    """
 
     strikes: int = 0
     silent_since_s: float | None = None
@@ -81,15 +83,16 @@ UNSUSPECTED: Final = Suspicion()
 
 @dataclass(frozen=True, slots=True)
 class HealthVerdict:
-    """The result of a health check: the evidence so far, and a reason if the process is to be restarted."""
+    """The result of a health check: the failures so far, and a reason if the process must be restarted."""
 
     suspicion: Suspicion
     restart: str | None = None
 
 
 def judge_silence(name: str, before: Suspicion, status: int | None, now_s: float) -> HealthVerdict:
-    """Restart the api or an Agent after `SILENT_S` without any answer; any answer shows that it works. `before` is from
-    its last verdict; `status` is the HTTP status of the health check, None = no answer.
+    """Restart the api or an Agent after `SILENT_S` without any answer; any answer shows that it works.
+
+    `before` is the suspicion of the last verdict. `status` is the HTTP status of the health check; None = no answer.
     """
     if status is not None:
         return HealthVerdict(UNSUSPECTED)
@@ -101,8 +104,9 @@ def judge_manager(
 ) -> HealthVerdict:
     """Restart a Manager at its third answer 500 in a row, or after `SILENT_S` without an answer.
 
-    Never for 503 (disabled), nor while the database may be the cause. A frozen Manager does no harm, because its lease
-    ends by itself; a disabled one may be silent forever. `enabled` None = the database could not be asked.
+    A Manager is not restarted for an answer 503 (disabled), nor while the database may be the cause. A frozen Manager
+    does no harm, because its leadership expires; a disabled Manager may be silent without a limit. `enabled` is None
+    if the database could not be read.
     """
     if enabled is None:
         return HealthVerdict(UNSUSPECTED)

@@ -1,1 +1,1 @@
-"""Machines that are ordered and given back by themselves: what is lacking, and what becomes of an order."""
+"""Machines that are ordered and released automatically: demand, plans, and the states of orders."""

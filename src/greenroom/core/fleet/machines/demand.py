@@ -1,8 +1,9 @@
-"""Demand for machines: who waits counts in one zone alone; and hints of an administrator about the day.
+"""Demand for machines: the zone in which a waiting user counts, and the schedules of administrators.
 
-A launch asks one zone after the other, and where none has room its user waits in each of them. If each ordered one
-for them, all but one would be paid for nothing. So they count in the first zone they tried where a machine that is
-there to come has room for them beside those who have waited longer. Every zone finds the same from the same rows.
+A launch tries one zone after another. If no zone has room, its user waits in each of them. If each zone ordered a
+machine for this user, all but one would be useless. Therefore the user counts only in the first of these zones where a
+machine that may still come has room for the user and for the users who have waited longer. Every zone computes the same
+result from the same rows.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from greenroom.core.launch.placement import PlacementAgent, PlacementRequest, pl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingUser:
-    """A user who waits for a workspace. `zone_ids`: where the launch was refused, in the order it tried them."""
+    """A user who waits for a workspace. `zone_ids` has the zones that refused the launch, in the order in which it
+    tried them.
+    """
 
     user_id: str
     image_id: str
@@ -30,7 +33,7 @@ class WaitingUser:
 
 
 def take_room(hosts: list[PlacementAgent], request: PlacementRequest) -> bool:
-    """Put a session on the fullest of the hosts that has room; False = none has."""
+    """Reserve a session on the fullest host that has room; return False if no host has room."""
     taken = place(hosts, request, "Most Load").candidates
     if not taken:
         return False
@@ -40,8 +43,10 @@ def take_room(hosts: list[PlacementAgent], request: PlacementRequest) -> bool:
 
 
 def counted(people: Iterable[WaitingUser], supply: Mapping[str, Sequence[PlacementAgent]]) -> dict[WaitingUser, str]:
-    """The zone in which each of them counts. `supply`: zone → the empty machines that may still come there, for each
-    zone with an enabled pool. Who fits nowhere counts in the first of these, which says what is lacking.
+    """Return the id of the zone in which each user counts.
+
+    `supply` maps each zone with an enabled pool to the empty machines that may still come there. A user for whom no
+    zone has room counts in the first of these zones that the launch tried, and its report names the lack.
     """
     rooms = {zone_id: list(machines) for zone_id, machines in supply.items()}
     found: dict[WaitingUser, str] = {}
@@ -63,8 +68,10 @@ FORM: Final = "Mon-Fri 08:00-18:00 Europe/Berlin machines=3 cores=16 memory=3200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hint:
-    """Days are 0 (Monday) to 6; minutes are those of the day in `timezone`. `end` at or before `begin` is on the next
-    day.
+    """An entry of a schedule: the machines and the standby capacity for a time of the week.
+
+    Days are 0 (Monday) to 6. `begin` and `end` are minutes of the day in `timezone`; an `end` at or before `begin` is
+    on the next day.
     """
 
     days: tuple[int, ...]
@@ -84,16 +91,16 @@ class Hint:
 
 
 def hints_on(hints: Iterable[Hint], now: datetime, lead_s: float) -> list[Hint]:
-    """Those that hold now, or by the time a machine ordered now is there."""
+    """Return the hints that apply now or in `lead_s` seconds, when a machine that is ordered now is ready."""
     soon = now + timedelta(seconds=lead_s)
     return [hint for hint in hints if hint.is_on(now) or hint.is_on(soon)]
 
 
 def parse_hint(line: str) -> Hint:
-    """A hint as people write it, like `FORM`.
+    """Parse a line of a schedule, like `FORM`.
 
     Raises:
-        Invalid: it is none.
+        Invalid: the line is not valid.
     """
     found = _LINE.fullmatch(line.strip())
     if found is None:
@@ -138,7 +145,7 @@ def _minute(text: str) -> int:
 
 
 def shown_hint(hint: Hint) -> str:
-    """The line that `parse_hint` reads."""
+    """Return the line that `parse_hint` parses to this hint."""
     wanted = {"machines": hint.min_machines, "cores": round(hint.standby_cores), "memory": hint.standby_memory}
     numbers = " ".join(f"{name}={number}" for name, number in wanted.items() if number) or "machines=0"
     days = ",".join(DAYS[day] for day in hint.days)

@@ -1,8 +1,8 @@
-"""Pools of machines and their orders as the plan sees them, and the actions of a plan.
+"""Machine pools and their orders, as the plan reads them, and the actions of a plan.
 
-A machine pool says which machines may be ordered in a zone, from which provider, and how many. An order is a row from
-before the machine is asked for until the provider no longer shows it; the machine's Agent joins with the one-time token
-of its order.
+A machine pool defines the machines that may be ordered in a zone: their provider, their size and their maximum number.
+The row of an order is inserted before the machine is requested, and ends when the provider no longer lists the machine.
+The Agent of the machine joins with the one-time token of its order.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from greenroom.core.launch.placement import PlacementAgent, PlacementRequest
 
 
 class OrderState(StrEnum):
-    """Where an order is; `EDGES` says what may follow."""
+    """The state of an order; `EDGES` has the transitions."""
 
     ORDERED = "ordered"
-    """The row is there; the provider may have been asked, and has not confirmed."""
+    """The row exists. The machine may have been requested; the provider has not confirmed it."""
     CREATED = "created"
-    """The provider has made the machine; its Agent does not serve yet."""
+    """The provider has created the machine; its Agent does not serve yet."""
     JOINED = "joined"
     """Its Agent has joined, and has reported that it serves."""
     DRAINING = "draining"
-    """It gets no new sessions and is given back when the last one has ended."""
+    """It gets no new sessions and is released when the last session has ended."""
     RELEASING = "releasing"
-    """The provider is asked to end the machine until it shows it no more."""
+    """The provider is requested to end the machine, until it no longer lists the machine."""
     ENDED = "ended"
 
 
@@ -41,13 +41,13 @@ EDGES: Final[dict[OrderState, frozenset[OrderState]]] = {
     OrderState.RELEASING: frozenset({OrderState.ENDED}),
     OrderState.ENDED: frozenset({OrderState.RELEASING}),
 }
-"""State → those that may follow. An ended order is released again where the provider shows its machine after all."""
+"""State → the states that may follow. An ended order is released again if the provider lists its machine later."""
 COMING: Final = frozenset({OrderState.ORDERED, OrderState.CREATED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachinePoolLimits:
-    """The fields of a machine pool that its plan obeys. Cores are those of the host; memory is bytes."""
+    """The fields of a machine pool that limit its plan. Cores are cores of the host; memory is in bytes."""
 
     cores: float
     memory: int
@@ -55,30 +55,32 @@ class MachinePoolLimits:
     max_machines: int = 1
     standby_cores: float = 0.0
     standby_memory: int = 0
-    """Room of the zone that is to be free at any time; cores as sessions reserve them."""
+    """Capacity of the zone that must always be free; cores as sessions reserve them."""
     idle_s: float = 900.0
-    """A machine has to be surplus for this long before it drains."""
+    """The time for which a machine must be surplus before it drains."""
     order_deadline_s: float = 900.0
-    """The Agent of an ordered machine has to register within this time."""
+    """The time within which the Agent of an ordered machine must register."""
     schedule: tuple[Hint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachinePoolFailures:
-    """What a pool remembers of failures: of orders in a row, and of calls of its provider in a row."""
+    """The failures of a pool: consecutive failures of orders, and consecutive failed calls of its provider."""
 
     failures: int = 0
     next_try: datetime | None = None
-    """Nothing is ordered before."""
+    """No machine is ordered before this time."""
     call_failures: int = 0
     next_call: datetime | None = None
-    """The provider is not called before."""
+    """The provider is not called before this time."""
     last_error: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachinePool:
-    """A machine pool with what it remembers of failures. `closed`: disabled or deleted, all its machines go."""
+    """A machine pool with its failures. `closed` is True if the pool is disabled or deleted; its machines are then
+    drained and released.
+    """
 
     machine_pool_id: str
     name: str
@@ -89,8 +91,9 @@ class MachinePool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineOrder:
-    """An order that has not ended. `agent` is the Agent that registered with its token, pending until it serves;
-    `agent_sessions` are all sessions on it that are not deleted, `live_sessions` those of users among them.
+    """An order that has not ended. `agent` is the Agent that registered with its token; its status is pending until it
+    serves. `agent_sessions` is the number of sessions on it that are not deleted; `live_sessions` is the number of
+    those that belong to users.
     """
 
     machine_order_id: str
@@ -99,29 +102,30 @@ class MachineOrder:
     ordered: datetime
     deadline: datetime
     changed: datetime
-    """When it came into its state."""
+    """The time at which it entered its state."""
     asked: datetime | None = None
-    """When the provider was asked to create the machine."""
+    """The time at which the provider was requested to create the machine; None = not yet."""
     ref: str | None = None
     """The provider's name of the machine."""
     agent: PlacementAgent | None = None
     agent_sessions: int = 0
     live_sessions: int = 0
     other_agent: str = ""
-    """The host name of another Agent that was joined on its machine, besides or after its own; empty = none is known.
+    """The host name of another Agent that joined on its machine, in addition to or after its own Agent; empty = none is
+    known.
     """
     surplus_since: datetime | None = None
     next_end: datetime | None = None
-    """The provider failed to end its machine, and is not asked to before."""
+    """The provider failed to end its machine, and is not requested again before this time."""
     doubted: datetime | None = None
-    """Since when the secrets of its pool are others than those with which it was asked for; None = they are the same,
-    or the provider has shown its machine since.
+    """The time since which the secrets of its pool differ from those with which the machine was requested; None = they
+    are the same, or the provider has listed the machine since that time.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A machine of this installation and pool that a provider shows."""
+    """A machine of this installation and pool that a provider lists."""
 
     ref: str
     machine_order_id: str
@@ -129,7 +133,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class ListedMachines:
-    """What a provider showed, asked at `at`."""
+    """The machines that a provider listed. `at` is the time of the request."""
 
     at: datetime
     machines: tuple[Machine, ...]
@@ -137,7 +141,9 @@ class ListedMachines:
 
 @dataclass(frozen=True, slots=True)
 class UnmetDemand:
-    """So many sessions of one kind that find no room in the zone, and why: "2 people wait for Desktop"."""
+    """A number of sessions of one kind for which the zone has no room. `why` is the cause of the demand, for example "2
+    people wait for Desktop".
+    """
 
     request: PlacementRequest
     number: int
@@ -146,26 +152,28 @@ class UnmetDemand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneSnapshot:
-    """Everything a plan depends on; `listings` are by pool, of those whose provider was asked just now."""
+    """The input of a plan. `listings` has the machines by the id of their pool, for each pool whose provider was called
+    just now.
+    """
 
     now: datetime
     zone_name: str
     overcommit: float
     agents: tuple[PlacementAgent, ...]
-    """All of the zone, also on hand-made hosts."""
+    """All Agents of the zone, including those on machines of no pool."""
     wants: tuple[UnmetDemand, ...]
     pools: tuple[MachinePool, ...]
     orders: tuple[MachineOrder, ...]
     listings: Mapping[str, ListedMachines] = field(default_factory=dict[str, ListedMachines])
     quiet: bool = False
-    """Nothing is concluded from the silence of an Agent."""
+    """The silence of an Agent has no effect."""
     elsewhere: tuple[str, ...] = ()
-    """Sentences about users who wait here as well and count in another zone."""
+    """Sentences about users who also wait in this zone and count in another zone."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlaceOrder:
-    """Write an order; the provider is asked after the commit."""
+    """Insert the row of an order. The provider is called after the commit."""
 
     machine_pool_id: str
     reason: str
@@ -173,7 +181,7 @@ class PlaceOrder:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Ask the provider to create the machine of an order."""
+    """Request the machine of an order from the provider."""
 
     machine_order_id: str
     machine_pool_id: str
@@ -181,8 +189,11 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class OrderTransition:
-    """An order changes its state; `ref`: the machine it was found to have; `failed`: it counts as a failure.
-    `agent_id`: the Agent that was known; another that has registered since keeps the order as it is.
+    """Change the state of an order.
+
+    `ref` is the machine that the provider lists for it. `failed` is True if the transition counts as a failure of the
+    pool. `agent_id` is the Agent that the plan has read; if another Agent has registered since, the order does not
+    change.
     """
 
     machine_order_id: str
@@ -195,7 +206,7 @@ class OrderTransition:
 
 @dataclass(frozen=True, slots=True)
 class EndMachine:
-    """Ask the provider to end a machine."""
+    """Request the end of a machine from the provider."""
 
     machine_order_id: str
     machine_pool_id: str
@@ -204,8 +215,8 @@ class EndMachine:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The provider shows a machine without an open order, or a second one of an order: released again if its order has
-    ended, left as it is otherwise.
+    """The provider lists a machine without an open order, or a second machine of an order. If its order has ended, the
+    order is released again; otherwise the machine does not change.
     """
 
     machine_order_id: str
@@ -216,7 +227,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Surplus:
-    """Remember since when a machine is not needed; None = it is needed."""
+    """Store the time since which a machine is not needed; None = it is needed."""
 
     machine_order_id: str
     since: datetime | None
@@ -227,7 +238,7 @@ Action = PlaceOrder | Ask | OrderTransition | EndMachine | Found | Surplus
 
 @dataclass(frozen=True, slots=True)
 class PoolReport:
-    """What a plan says of one pool, as a sentence; `is_lacking`: something is lacking that it cannot give now."""
+    """The result of a plan for one pool, as sentences. `is_lacking` is True if the pool cannot meet its demand now."""
 
     machine_pool_id: str
     sentence: str
@@ -236,7 +247,7 @@ class PoolReport:
 
 @dataclass(frozen=True, slots=True)
 class MachinePlan:
-    """The actions in the order in which they are applied, and a sentence for each pool."""
+    """The actions in the order in which they are applied, and a report for each pool."""
 
     actions: tuple[Action, ...]
     reports: tuple[PoolReport, ...]

@@ -1,8 +1,9 @@
-"""What becomes of an order by itself: joined, overdue, gone, released, ended.
+"""The automatic transitions of an order: joined, overdue, gone, released, ended.
 
-A machine may come late: the provider was asked, and answered nothing. So an order without a known machine stays
-`releasing` for a while, and a machine that is shown then is ended. What has a session is never released. Of several
-machines with the name of one order none is ended while an Agent is on one of them: which one is not known.
+A machine may come late if the provider did not answer the request. Therefore an order without a known machine stays
+`releasing` for some time, and a machine that is listed in that time is ended. A machine with a session is never
+released. If several machines have the name of one order, none of them is ended while an Agent is on one of them,
+because the machine of the Agent is not known.
 """
 
 from __future__ import annotations
@@ -30,19 +31,24 @@ from greenroom.core.rate_limits import Backoff
 
 BACKOFF: Final = Backoff(first_s=15.0, max_s=900.0)
 UNCONFIRMED_S: Final = 180.0
-"""A machine that was asked for, not confirmed and is not shown after this time is given up."""
+"""The time after which a requested machine that is neither confirmed nor listed is released."""
 LATE_S: Final = 900.0
-"""A machine that was asked for may still appear for this long."""
+"""The time for which a requested machine may still appear."""
 GONE_S: Final = 180.0
-"""A machine that is not shown for the first time may just not be shown yet."""
+"""The time after which a created machine that the provider does not list is released; new machines may be listed late.
+"""
 
 SERVES_S: Final = 180.0
-"""An Agent that has registered serves so long after the order's deadline, or it is given up with its machine."""
+"""The time after the deadline of the order within which a registered Agent must serve. Otherwise its machine is
+released.
+"""
 DOUBTED_S: Final = 7 * 86400.0
-"""With other secrets a provider may show another account: for so long a machine that it does not show may be there."""
+"""The time for which a machine may exist although it is not listed, after the secrets of its pool were changed: a
+provider may list another account with them.
+"""
 
 MAX_RETRY_AFTER_S: Final = 3600.0
-"""A provider that wants a longer pause is asked again after this time."""
+"""The maximum pause that a provider can request."""
 
 Said = tuple[OrderState, str, bool]
 """The next state, the reason, and whether it is a failure."""
@@ -51,7 +57,7 @@ Said = tuple[OrderState, str, bool]
 def follow(
     order: MachineOrder, pool: MachinePool, listing: ListedMachines | None, now: datetime, *, quiet: bool
 ) -> list[Action]:
-    """The actions that an order needs by itself."""
+    """Return the actions for an order that depend only on the order and its machine, not on the demand."""
     shown = [m for m in listing.machines if m.machine_order_id == order.machine_order_id] if listing else []
     if order.state is OrderState.RELEASING:
         return _released(order, pool, listing, now, shown=shown)
@@ -71,7 +77,9 @@ def follow(
 
 
 def _twins(order: MachineOrder, pool: MachinePool, machines: Sequence[Machine], now: datetime) -> list[Action]:
-    """Others with the name of the order's machine: a second one may come where the answer to the first was lost."""
+    """Return the actions for further machines with the name of the order. A second machine may be created if the answer
+    to the first request was lost.
+    """
     if order.state in COMING and order.agent is None:
         return _ends(order, pool, machines, now)
     why = "another machine has its name as well, and on which of them the Agent runs is not known"
@@ -79,7 +87,7 @@ def _twins(order: MachineOrder, pool: MachinePool, machines: Sequence[Machine], 
 
 
 def _ends(order: MachineOrder, pool: MachinePool, machines: Sequence[Machine], now: datetime) -> list[Action]:
-    """Ask for the end of machines of an order, unless that has just failed."""
+    """Return the requests to end machines of an order; none before `next_end`, after a failed request."""
     if order.next_end is not None and now < order.next_end:
         return []
     return [EndMachine(order.machine_order_id, pool.machine_pool_id, machine.ref) for machine in machines]
@@ -120,7 +128,10 @@ def _of_coming(
 
 
 def _overdue(order: MachineOrder, pool: MachinePool, now: datetime, *, quiet: bool) -> str | None:
-    """Why it comes no more. To register is the first thing that a machine does; the rest of its start may fail."""
+    """Return the reason why the order is overdue; None if it is not.
+
+    A machine registers first; the rest of its start may still fail.
+    """
     within_s = pool.limits.order_deadline_s
     if order.agent is None:
         return f"no Agent joined within {within_s:.0f} s" if now >= order.deadline else None
@@ -153,7 +164,7 @@ def _of_joined(order: MachineOrder, *, absent: bool, quiet: bool) -> Said | None
 def _released(
     order: MachineOrder, pool: MachinePool, listing: ListedMachines | None, now: datetime, *, shown: Sequence[Machine]
 ) -> list[Action]:
-    """End it, and then its order; only a listing from after it was released says that it is gone."""
+    """End the machine, and then its order. The machine is gone if a listing from after its release does not have it."""
     if shown:
         return [] if order.agent_sessions > 0 or order.other_agent else _ends(order, pool, shown, now)
     if order.doubted is not None and not _is_older(order.doubted, DOUBTED_S, now):
@@ -172,7 +183,7 @@ def _is_older(at: datetime, than_s: float, now: datetime) -> bool:
 
 
 def strays(pool: MachinePool, orders: Sequence[MachineOrder], listing: ListedMachines | None) -> list[Action]:
-    """Machines of this pool that no open order asked for."""
+    """Return the listed machines of this pool that belong to no open order."""
     known = {order.machine_order_id for order in orders}
     machines = listing.machines if listing else ()
     return [
@@ -190,23 +201,27 @@ def strays(pool: MachinePool, orders: Sequence[MachineOrder], listing: ListedMac
 def after_orders(
     memory: MachinePoolFailures, failed: Sequence[str], *, joined: bool, now: datetime
 ) -> MachinePoolFailures:
-    """What a pool remembers after orders that failed, each with its reason, or after one whose Agent serves."""
+    """Return the failures of a pool after orders ended in failure or joined. `failed` has the reason of each failure;
+    `joined` is True if the Agent of an order serves.
+    """
     if failed:
-        number = memory.failures + 1  # those ordered together fail together
+        number = memory.failures + 1  # orders of one plan fail together and count as one failure
         again = now + timedelta(seconds=BACKOFF.delay_s(number))
         return replace(memory, failures=number, next_try=again, last_error=failed[-1])
     return replace(memory, failures=0, next_try=None) if joined else memory
 
 
 def next_end(failures: int, retry_after_s: float, now: datetime) -> datetime:
-    """When the provider is asked again to end a machine, which it failed to so many times. It holds up no other."""
+    """Return the time of the next request to end a machine, after `failures` failed requests. Requests for other
+    machines do not wait for it.
+    """
     return now + timedelta(seconds=max(BACKOFF.delay_s(failures), min(retry_after_s, MAX_RETRY_AFTER_S)))
 
 
 def after_calls(
     memory: MachinePoolFailures, error: str | None, retry_after_s: float, now: datetime
 ) -> MachinePoolFailures:
-    """What a pool remembers after its provider was called; `error` None = all went well."""
+    """Return the failures of a pool after a call of its provider; `error` None = the call succeeded."""
     if error is None:
         still = memory.last_error if memory.failures else ""
         return replace(memory, call_failures=0, next_call=None, last_error=still)

@@ -1,11 +1,11 @@
-"""Which machines a zone orders, drains, takes back and gives back now, and why.
+"""The plan of the machine pools of a zone: the machines to order, drain, take back and release, each with its reason.
 
-Demand is what finds no room: sessions that pools lack, people who wait, and the standby room and the schedule of each
-pool. Supply is the room of the Agents there are, of machines that are coming, and of machines that are draining, which
-are taken back before any is ordered. Invariants, tested as properties: a machine with a session, or with an Agent that
-was joined besides, is never released or ended; no order makes more than `max_machines`; a disabled pool orders
-nothing; nothing is ordered while a machine of its pool drains for being surplus; plans that are carried out come to
-rest; every order and move has a reason.
+Demand is capacity that the zone lacks: for sessions of pools, for users who wait, and for the standby capacity and the
+schedule of each machine pool. Supply is the capacity of Agents, of machines that are coming, and of draining machines,
+which are taken back before new ones are ordered. Invariants, tested as properties: a machine with a session, or with an
+additional Agent, is never released or ended; orders never exceed `max_machines`; a disabled pool orders nothing;
+nothing is ordered while a machine of its pool drains because it is surplus; repeated plans reach a stable state; every
+order and transition has a reason.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ from greenroom.core.launch.placement import (
 from greenroom.core.text import EXACT, size
 
 MAX_AT_ONCE: Final = 20
-"""Orders of one pool in one plan; the rest follow in the next."""
+"""The maximum number of orders of one pool in one plan; the other orders follow in the next plan."""
 MAX_PACKED: Final = 200
-"""Sessions of one want that are looked at; the rest follow in the next plan."""
+"""The maximum number of sessions of one demand in one plan; the other sessions follow in the next plan."""
 
 
 @dataclass(slots=True)
 class _Zone:
-    """The room there is, while the plan uses it: Agents, coming machines, and new ones."""
+    """The free capacity of a zone while the plan uses it: of Agents, of coming machines, and of new machines."""
 
     hosts: list[PlacementAgent]
     unmet: list[UnmetDemand] = field(default_factory=list[UnmetDemand])
@@ -61,7 +61,7 @@ class _Zone:
         return sum(host.free_cores for host in self.hosts), sum(host.free_memory for host in self.hosts)
 
     def pack(self, want: UnmetDemand) -> UnmetDemand | None:
-        """Put as many as fit into what there is; what is left of the want."""
+        """Reserve capacity for as many sessions of the demand as fit; return the unmet rest, or None."""
         for done in range(min(want.number, MAX_PACKED)):
             if not take_room(self.hosts, want.request):
                 return replace(want, number=want.number - done)
@@ -73,24 +73,24 @@ class _Zone:
 
 @dataclass(slots=True)
 class _Pool:
-    """A pool while it is planned."""
+    """The state of a machine pool while the plan is computed."""
 
     pool: MachinePool
     limits: MachinePoolLimits
-    """With the schedule applied."""
+    """The limits of the pool with the schedule applied."""
     size: PlacementAgent
-    """An empty machine of it."""
+    """An empty machine of the pool, with the size that is assumed for it."""
     orders: list[MachineOrder]
     actions: list[Action] = field(default_factory=list[Action])
     placed: int = 0
     taken_back: set[str] = field(default_factory=set[str])
     notes: list[str] = field(default_factory=list[str])
     failed: bool = False
-    """An order of it failed in this plan; its back-off begins with it."""
+    """True if an order of the pool failed in this plan; its backoff then begins."""
 
     @property
     def existing(self) -> int:
-        """Machines there are or may be: each costs until it is gone."""
+        """The number of machines that exist or may exist. Each machine costs money until it is gone."""
         return len(self.orders) + self.placed
 
     @property
@@ -104,7 +104,7 @@ class _Pool:
 
 
 def plan(snapshot: ZoneSnapshot) -> MachinePlan:
-    """Bring the machine pools of one zone towards what is lacking there."""
+    """Return the actions that bring the machine pools of a zone closer to its demand."""
     followed: list[Action] = []
     pools: list[_Pool] = []
     for pool in sorted(snapshot.pools, key=lambda pool: (pool.name, pool.machine_pool_id)):
@@ -146,8 +146,10 @@ def _made(snapshot: ZoneSnapshot, pool: MachinePool, orders: list[MachineOrder])
 
 
 def _size(snapshot: ZoneSnapshot, pool: MachinePool, orders: Sequence[MachineOrder]) -> PlacementAgent:
-    """What a machine is counted for: as it is declared, and no more than those offer that have joined. A kernel keeps
-    some memory, and a session that fits the declared size alone would have machines ordered forever.
+    """Return the assumed size of a machine: the declared size, and at most the size that the joined machines offer.
+
+    The kernel of a machine keeps some memory. Without this limit, a session that fits only the declared size would
+    cause orders without end.
     """
     there = [order.agent for order in orders if order.agent and order.agent.cores > 0 and order.agent.memory > 0]
     return PlacementAgent(
@@ -160,7 +162,9 @@ def _size(snapshot: ZoneSnapshot, pool: MachinePool, orders: Sequence[MachineOrd
 
 
 def _room(snapshot: ZoneSnapshot, pools: Sequence[_Pool]) -> _Zone:
-    """Agents that serve, and machines that are coming; those of pools that are closed go."""
+    """Return the capacity of Agents that serve and of coming machines, without draining machines and machines of closed
+    pools.
+    """
     going = {
         order.agent.agent_id
         for pool in pools
@@ -183,7 +187,7 @@ def _close(pool: _Pool) -> None:
             pool.actions.append(OrderTransition(order.machine_order_id, OrderState.DRAINING, why))
 
 
-# More ----------------------------------------------------------------------------------------------------------------
+# Growth --------------------------------------------------------------------------------------------------------------
 
 
 def _grow(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
@@ -212,12 +216,12 @@ def _grow(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
 
 
 def _unfit(pool: _Pool, request: PlacementRequest) -> str | None:
-    """Why an empty machine of the pool could not hold such a session; None = it could."""
+    """Return the reason why an empty machine of the pool has no room for such a session; None if it has."""
     return next((rejection.reason for rejection in place((pool.size,), request, "Least Load").rejected), None)
 
 
 def _standby(pool: _Pool, zone: _Zone) -> str:
-    """Why one more machine is wanted for the room that is to be free; empty = enough is."""
+    """Return the reason why the standby capacity needs one more machine; empty if it needs none."""
     limits, (cores, memory) = pool.limits, zone.free
     if cores + TOLERANCE < limits.standby_cores:
         return f"{shown_cores(limits.standby_cores)} cores are to be free, and {shown_cores(cores)} are"
@@ -227,7 +231,7 @@ def _standby(pool: _Pool, zone: _Zone) -> str:
 
 
 def _add(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone, why: str) -> bool:
-    """One more machine: one that is draining, or else a new one; False = there may be none."""
+    """Add a machine: take back a draining machine, or else order a new one. Return False if neither is permitted."""
     for order in pool.orders:
         agent = order.agent
         usable = order.state is OrderState.DRAINING and order.machine_order_id not in pool.taken_back
@@ -254,12 +258,12 @@ def _add(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone, why: str) -> bool:
     return True
 
 
-# Fewer ---------------------------------------------------------------------------------------------------------------
+# Reduction -----------------------------------------------------------------------------------------------------------
 
 
 def _shrink(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
-    """Drain machines that were surplus for long: those with the fewest sessions first, and what is surplus already
-    before others, so that the same ones stay chosen.
+    """Drain machines that were surplus for `idle_s`. The machines with the fewest sessions come first, and of those the
+    machines that are already surplus, so that the choice is stable.
     """
     joined = [
         order
@@ -277,8 +281,8 @@ def _shrink(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
 
 
 def _is_surplus(order: MachineOrder, pool: _Pool, zone: _Zone) -> bool:
-    """Whether the others have room for all that is reserved on it, and for the standby; if so it is not counted any
-    more.
+    """True if the other machines have room for all sessions of this machine and for the standby capacity. The capacity
+    of the machine is then removed from the zone.
     """
     here = next((host for host in zone.hosts if order.agent and host.agent_id == order.agent.agent_id), None)
     if here is None:
@@ -295,7 +299,7 @@ def _is_surplus(order: MachineOrder, pool: _Pool, zone: _Zone) -> bool:
 
 
 def _spread(hosts: list[PlacementAgent], gone: PlacementAgent) -> None:
-    """Reserve on the others what is reserved on one that goes."""
+    """Reserve the reserved capacity of a machine that leaves on the other hosts."""
     cores, memory = gone.cores_allocated, gone.memory_allocated
     for i, host in enumerate(hosts):
         some_cores, some_memory = min(cores, host.free_cores), min(memory, host.free_memory)
@@ -319,7 +323,7 @@ def _note_surplus(now: datetime, order: MachineOrder, pool: _Pool, *, is_surplus
         pool.actions.append(OrderTransition(order.machine_order_id, OrderState.DRAINING, why))
 
 
-# What is said of it ---------------------------------------------------------------------------------------------------
+# Reports -------------------------------------------------------------------------------------------------------------
 
 
 def _report(pool: _Pool, zone: _Zone, elsewhere: Sequence[str]) -> PoolReport:

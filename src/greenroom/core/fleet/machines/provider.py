@@ -1,6 +1,7 @@
-"""What a provider of machines is given: options, names of machines, and what a new machine runs at its start.
+"""The input of a provider of machines: options, secrets, names of machines, and the script that a new machine runs at
+its start.
 
-A provider of another package has `ProviderRules` of its own (docs/howto/machines.md).
+A provider of another package defines its own `ProviderRules` (docs/howto/machines.md).
 """
 
 from __future__ import annotations
@@ -27,25 +28,27 @@ MAX_REF: Final = 200
 MAX_SAID: Final = 300
 _NAME: Final = re.compile(r"gr-([0-9a-f]{8})-([0-9a-f]{8})-([0-9a-f]{32})")
 SHORTEST_SECRET: Final = 4
-"""Shorter values are not masked: they would be found in every sentence."""
+"""Shorter values are not masked, because they would match in many sentences."""
 SHORTEST_LINE: Final = 8
-"""Shorter lines of a secret are not masked alone."""
+"""Shorter lines of a secret are not masked separately."""
 _ESCAPES: Final = re.compile(r'(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))+')
-"""Characters as JSON writes them."""
+"""Characters that are escaped as in JSON."""
 
 
 def machine_name(installation_id: str, machine_pool_id: str, machine_order_id: str) -> str:
-    """At most 53 letters, digits and dashes, which every provider takes as the name of a machine."""
+    """Return the name of a machine: at most 53 letters, digits and dashes, which every provider accepts."""
     return name_prefix(installation_id, machine_pool_id) + uuid.UUID(machine_order_id).hex
 
 
 def name_prefix(installation_id: str, machine_pool_id: str) -> str:
-    """With what the names of a pool's machines begin."""
+    """Return the prefix of the names of the machines of a pool."""
     return f"gr-{installation_id[:8]}-{machine_pool_id[:8]}-"
 
 
 def ours(installation_id: str, machine_pool_id: str, shown: Iterable[tuple[str, str]]) -> tuple[Machine, ...]:
-    """The machines of this pool among (ref, name) of all that a provider shows; others' are not looked at."""
+    """Return the machines of this pool. `shown` has the pair (ref, name) of each machine that the provider lists;
+    machines with other names and machines with unusable refs are ignored.
+    """
     found: list[Machine] = []
     for ref, name in shown:
         match = _NAME.fullmatch(name)
@@ -55,12 +58,12 @@ def ours(installation_id: str, machine_pool_id: str, shown: Iterable[tuple[str, 
 
 
 def is_usable_ref(ref: str) -> bool:
-    """Whether the provider's name of a machine can be stored, and be given back to it as it was."""
+    """True if the provider's name of a machine can be stored and sent back to the provider unchanged."""
     return 0 < len(ref) <= MAX_REF and ref.isprintable()
 
 
 def said(text: str, secrets: Collection[str] = ()) -> str:
-    """What a provider said, in one line, without the secrets it was given, and shortened."""
+    """Return the output of a provider as one shortened line, with the secrets that it received masked."""
     hidden = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
     hidden |= {line for secret in secrets for line in map(str.strip, secret.splitlines()) if len(line) >= SHORTEST_LINE}
     text = _without(hidden, text)
@@ -82,34 +85,38 @@ Options = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderRules:
-    """What one provider has to be given."""
+    """The rules for the options and secrets of a provider."""
 
     texts: tuple[str, ...] = ()
-    """Options that it needs, each a text."""
+    """The names of the options that it needs, each a text."""
     place: tuple[str, ...] = ()
-    """Options that say where requests, and with them secrets, go."""
+    """The names of the options that define the destination of requests, and with them of secrets."""
     joins: bool = True
-    """Its machines exist, and have to reach the deployment."""
+    """True if its machines exist and must reach the deployment; False for simulated machines."""
     has_own_options: bool = False
-    """What it makes of other options is not known: any may name a region, a project or an account."""
+    """True if it has other options with an unknown meaning: each may name a region, a project or an account."""
     problem: Callable[[Options, Sequence[AllowedHost]], str | None] = lambda _options, _trusted: None
-    """Why it cannot work with options that have the texts, as a sentence. The second argument: `options_problem`."""
+    """Returns the reason why it cannot work with options that have the texts, as a sentence; None if it can. The second
+    argument is `trusted` of `options_problem`.
+    """
     secrets_problem: Callable[[Mapping[str, str]], str | None] = lambda _secrets: None
-    """Why it cannot work with these secrets, as a sentence."""
+    """Returns the reason why it cannot work with these secrets, as a sentence; None if it can."""
 
 
 MAX_TEXT: Final = 1000
 TOKEN: Final = "token"  # noqa: S105 -- its name
 """The secret that the provider webhook sends as a header."""
 APPROVERS: Final = ("agents_create", "agents_modify")
-"""Permissions of a user who approves a pool: its machines join as Agents, and are enabled as they join."""
+"""The permissions that a user needs to approve a pool, because its machines join as Agents and are enabled as they
+join.
+"""
 
 
 def is_vouched_for(
     before: Mapping[str, Any], after: Mapping[str, Any], *, has_new_secrets: bool, by_approver: bool
 ) -> bool:
-    """Whether an approved pool stays approved after a change: the same hosts join at the same addresses, or the change
-    is by a user who approves pools. `before` and `after` have the settings of the pool by name.
+    """True if an approved pool stays approved after a change: the settings that decide which hosts join do not change,
+    or the user who changes the pool may approve pools. `before` and `after` have the settings of the pool by name.
     """
     deciding = ("provider", "options", "join_url", "edge_url")
     return by_approver or not (has_new_secrets or any(before[name] != after[name] for name in deciding))
@@ -118,8 +125,9 @@ def is_vouched_for(
 def options_problem(
     provider: str, rules: ProviderRules, options: Options, trusted: Sequence[AllowedHost] = ()
 ) -> str | None:
-    """Why a provider cannot work with these options, as a sentence; None = it can, as far as can be seen. `trusted` are
-    the hosts of the setting `webhook_hosts`.
+    """Return the reason why a provider cannot work with these options, as a sentence; None if no reason is found.
+
+    `trusted` has the hosts of the setting `webhook_hosts`.
     """
     for name in rules.texts:
         value = options.get(name)
@@ -146,12 +154,12 @@ def _token_problem(secrets: Mapping[str, str]) -> str | None:
 
 
 def is_same_place(rules: ProviderRules, options: Options, other: Options) -> bool:
-    """Whether one provider's requests, and with them secrets, go to the same program, address or cloud."""
+    """True if the requests of a provider, and with them its secrets, have the same destination with both options."""
     return all(options.get(name) == other.get(name) for name in rules.place)
 
 
 def shows_same_machines(rules: ProviderRules, options: Options, other: Options) -> bool:
-    """Whether one provider shows the same machines, as far as options say."""
+    """True if a provider lists the same machines with both options, as far as the options show."""
     if rules.has_own_options and options != other:
         return False
     return is_same_place(rules, options, other)
@@ -165,7 +173,9 @@ SIMULATED: Final = ProviderRules(joins=False)
 
 
 DEFAULT_EDGE_URL: Final = "https://{address}:8443"
-"""`{address}` is the machine's first address, `{hostname}` its name."""
+"""The default address of the edge gateway of a machine. `{address}` is the first IP address of the machine, and
+`{hostname}` is its host name.
+"""
 
 _SCRIPT: Final = Template("""#!/bin/sh
 # Greenroom: machine $name joins zone $zone. The token is for this machine alone, once.
@@ -201,9 +211,11 @@ systemctl enable --now greenroom-agent greenroom-gateway
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Joining:
-    """How a machine joins. `ca_sha256`: fingerprint of the authority of the deployment's certificate; empty = public.
+    """The values with which a machine joins.
 
-    `public_url` is where people open the console, `join_url` where the machine reaches the same deployment.
+    `ca_sha256` is the fingerprint of the authority that issued the certificate of the deployment; empty = a public
+    authority. `public_url` is the address at which users open the console; `join_url` is the address at which the
+    machine reaches the same deployment.
     """
 
     name: str
@@ -216,7 +228,9 @@ class Joining:
 
 
 def user_data(joining: Joining) -> str:
-    """A shell script, for cloud-init, or what else the image runs at its first start; Greenroom is installed in it."""
+    """Return the shell script that joins a machine. The image runs it at its first start, for example with cloud-init;
+    Greenroom is installed in the image.
+    """
     edge = joining.edge_url.replace("{address}", "$address").replace("{hostname}", "$hostname")
     return _SCRIPT.substitute(
         name=joining.name,
@@ -230,9 +244,9 @@ def user_data(joining: Joining) -> str:
 
 
 def address_problem(url: str, *, this_host: bool = False) -> str | None:
-    """Why no machine could join at this address, as a sentence; None = it could, as far as can be seen.
+    """Return the reason why no machine could join at this address, as a sentence; None if no reason is found.
 
-    `this_host`: machines may be on the api's own host.
+    `this_host` is True if machines may run on the host of the api.
     """
     try:
         parts = urlsplit(url)
@@ -257,7 +271,7 @@ def _is_this_host(host: str) -> bool:
 
 
 def edge_problem(template: str) -> str | None:
-    """Why this cannot be the address of the machines' edge gateways, as a sentence; None = it can."""
+    """Return the reason why this cannot be the address of the edge gateways, as a sentence; None if it can."""
     filled = template.replace("{address}", "192.0.2.1").replace("{hostname}", "host-1")
     problem = address_problem(filled)
     has_port = problem is None and urlsplit(filled).port is not None
@@ -270,4 +284,4 @@ def edge_problem(template: str) -> str | None:
 
 
 _PLAIN_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:/{}[]")
-"""Characters of an address: it stands between quotes in a script."""
+"""The characters that an address may contain, because a script has it between quotes."""
