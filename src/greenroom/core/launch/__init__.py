@@ -1,1 +1,1 @@
-"""How a launch finds a session: the plan over zones, placement, room, and what follows a failure."""
+"""The search of a launch for a session: the plan over zones, placement, eviction, and the actions after a failure."""

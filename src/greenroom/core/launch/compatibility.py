@@ -1,7 +1,7 @@
-"""Which launches a staged session cannot serve, as a table of rules (docs/reference/staging.md).
+"""The launches that a staged session cannot serve, as a table of rules (docs/reference/staging.md).
 
-A staged container exists before its user is known, so all that is applied at creation excludes it. All violations
-are found, not only the first; each names the setting and the group that sets it.
+A staged container exists before its user is known. Therefore it cannot serve a launch with a setting that applies when
+a container is created. All violations are found, not only the first; each names the setting and the group that sets it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ ALL_AT_CREATION: Final = "when a container is created, so a staged session canno
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchFacts:
-    """What applies to one user, image and launch, after merging.
+    """The merged settings of a user, an image and a launch.
 
     `settings` come from `core.access.group_settings.resolve`. `persistent_profile_mode` is Enabled, Disabled, Reset, or
-    None = Enabled. `image_volume_mappings`: host path → options. `assign`: the image's command, which can take a
-    `kasm_url` at hand-over. `language` and `timezone` are preferences of user or group, not of a browser.
-    `has_ssh_keys` is True where the user is not known. `filters_disabled`: the image is never filtered, even if a group
-    has a policy.
+    None = Enabled. `image_volume_mappings` maps host paths to options. `assign` is the command of the image, which can
+    receive a `kasm_url` at hand-over. `language` and `timezone` are preferences of the user or a group, not of a
+    browser. `has_ssh_keys` is True if the user is not known. `filters_disabled` is True if the image is never filtered,
+    even if a group has a policy.
     """
 
     settings: Mapping[str, Resolved] = field(default_factory=lambda: resolve(()))
@@ -62,7 +62,9 @@ class LaunchFacts:
         return self.profile_is_applied() or any(is_writable(mapping) for mapping in mappings)
 
     def missing_profile(self) -> str | None:
-        """That the launch goes without the workspace's persistent profile, as a sentence; None = it does not."""
+        """Return a sentence if the launch does not use the persistent profile of the workspace because of a setting;
+        None otherwise.
+        """
         if self.profile_is_applied() or not self.persistent_profile_path or self.persistent_profile_mode == "Disabled":
             return None
         groups = ", ".join(self.settings["allow_persistent_profile"].groups)
@@ -74,15 +76,17 @@ class LaunchFacts:
 
 
 def profile_is_allowed(setting: Resolved, path: str | None) -> bool:
-    """Whether `allow_persistent_profile` lets a user have a profile at this path. Homes that the installation keeps are
-    a choice of the workspace, which a group can forbid; folders of hosts a group has to allow.
+    """True if `allow_persistent_profile` permits a profile of a user at this path. Homes that the installation keeps
+    are permitted unless a group forbids them; folders of hosts are permitted only if a group allows them.
     """
     return bool(setting.value) or (path == KEPT and not setting.groups)
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """Why a staged session cannot serve; `setting` is its public name, `group` where it was set."""
+    """The reason why a staged session cannot serve a launch. `setting` is the public name of the setting; `group` names
+    the groups that set it.
+    """
 
     code: str
     setting: str
@@ -92,7 +96,7 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`check` returns the obstacle as the end of a sentence, or None."""
+    """A rule of the table. `check` returns the obstacle as the end of a sentence, or None."""
 
     code: str
     setting: str
@@ -100,7 +104,7 @@ class Rule:
 
 
 def violations(facts: LaunchFacts, staged_permissions: Mapping[str, bool]) -> tuple[Violation, ...]:
-    """All reasons why a staged session with `staged_permissions` cannot serve this launch, in table order."""
+    """Return all reasons why a staged session with `staged_permissions` cannot serve this launch, in table order."""
     found: list[Violation] = []
     for rule in RULES:
         sentence = rule.check(facts, staged_permissions)
@@ -112,8 +116,8 @@ def violations(facts: LaunchFacts, staged_permissions: Mapping[str, bool]) -> tu
 
 
 def unused_profile(friendly_name: str, path: str | None, users: Iterable[LaunchFacts]) -> str | None:
-    """Why no user can use the persistent profile of a workspace; None = some can, or there is none. `users` are
-    plain launches of it, one for each set of groups of those who may use it.
+    """Return the reason why no user can use the persistent profile of a workspace; None if a user can, or there is no
+    profile. `users` are plain launches of the workspace, one for each set of groups of the users who may use it.
     """
     if not path or not all(facts.missing_profile() for facts in users):
         return None
@@ -125,7 +129,9 @@ def unused_profile(friendly_name: str, path: str | None, users: Iterable[LaunchF
 
 
 def _groups(rule: Rule, facts: LaunchFacts, staged_permissions: Mapping[str, bool]) -> Sequence[str]:
-    """The groups that set it; none = a default, the workspace, the user or the request."""
+    """Return the groups that set the setting of the rule; none = it comes from a default, the workspace, the user or
+    the request.
+    """
     names: Sequence[str] = [rule.setting]
     if rule.code == "permissions":
         names = differing(permissions_of(facts.settings), staged_permissions)
@@ -135,7 +141,7 @@ def _groups(rule: Rule, facts: LaunchFacts, staged_permissions: Mapping[str, boo
 
 
 def differing(effective: Mapping[str, bool], staged_permissions: Mapping[str, bool]) -> Sequence[str]:
-    """The permissions that differ between a user and the staged sessions; they must match exactly."""
+    """Return the permissions that differ between a user and the staged sessions. They must match exactly."""
     return [name for name in STAGED_PERMISSIONS if bool(effective.get(name)) != bool(staged_permissions.get(name))]
 
 
@@ -153,7 +159,7 @@ def _image_volume_mapping(facts: LaunchFacts, staged: Mapping[str, bool]) -> str
 
 
 def _flag(name: str, sentence: str) -> Callable[[LaunchFacts, Mapping[str, bool]], str | None]:
-    """A rule for a boolean, JSON or policy setting: violated when true or not empty."""
+    """Return the check of a boolean, JSON or policy setting, which is violated if the setting is true or not empty."""
     return lambda facts, _: sentence if facts.value(name) else None
 
 
@@ -185,7 +191,7 @@ def _word(value: object) -> str:
 
 
 def _preference(what: str, of: Callable[[LaunchFacts], str | None]) -> Callable[..., str | None]:
-    """A rule for the user's own language or time zone, unless their groups prefer a staged session."""
+    """Return the check of the preferred language or time zone of a user, unless the groups prefer a staged session."""
 
     def check(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
         del staged

@@ -1,8 +1,8 @@
-"""Which staged sessions yield to a session on demand when the zone is full.
+"""The staged sessions that yield to a session on demand when the zone is full.
 
-Only sessions that are not usable yet yield: Desired is an administrator's reservation. Early replacements go first,
-then the newest. Invariants, tested as properties: the launch fits afterwards; without any one of the evicted it would
-not; all are on one Agent, which lacks nothing but room.
+Only sessions that are not usable yet yield, because Desired is a reservation of an administrator. Early replacements
+yield first, then the newest sessions. Invariants, tested as properties: the launch fits after the eviction; it would
+not fit if any evicted session stayed; all evicted sessions are on one Agent, which lacks only room.
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ from greenroom.core.events import ChangeEvent, session_events
 from greenroom.core.launch.placement import Placement, PlacementAgent, PlacementRequest, Rejection, place
 
 WAITING_S: Final = 15.0
-"""After a refusal the user is taken to wait this long, and the zone's pools leave free room alone."""
+"""The time after a refusal for which a user counts as waiting. The pools of the zone then do not use free room."""
 MAX_WAITING_S: Final = 60.0
-"""A user who tries again and again holds up the pools no longer than this: the session may never fit."""
+"""The maximum time for which a user who tries repeatedly delays the pools, because the session may never fit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unready:
-    """A staged session that is not usable yet; it reserves `cores` (of the Agent's offer) and `memory` (bytes)."""
+    """A staged session that is not usable yet. It reserves `cores` (offered cores of its Agent) and `memory` (bytes).
+
+    `is_replacement` is True if it replaces a session that still exists.
+    """
 
     session_id: str
     staging_config_id: str
@@ -32,19 +35,18 @@ class Unready:
     memory: int
     created: datetime
     is_replacement: bool = False
-    """It is to replace one that still exists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """An Agent for a new session, and the sessions that yield to it there; mostly none."""
+    """An Agent for a new session, and the staged sessions that yield to it there; mostly none."""
 
     agent: PlacementAgent
     yielding: tuple[Unready, ...] = ()
 
 
 def events_of(yielding: Iterable[Unready]) -> set[ChangeEvent]:
-    """That these staged sessions make room."""
+    """Return the change events for staged sessions that yield."""
     events: set[ChangeEvent] = set()
     for gone in yielding:
         events |= session_events(gone.session_id, agent_id=gone.agent_id, staging_config_id=gone.staging_config_id)
@@ -52,7 +54,7 @@ def events_of(yielding: Iterable[Unready]) -> set[ChangeEvent]:
 
 
 def lacks_only_room(rejected: Sequence[Rejection], request: PlacementRequest) -> tuple[PlacementAgent, ...]:
-    """The Agents that would take the session if they were empty."""
+    """Return the Agents that could run the session if they were empty."""
     full = [rejection.agent for rejection in rejected if rejection.code == "no_capacity"]
     return tuple(
         agent for agent in full if _fits(_emptied(agent, agent.cores_allocated, agent.memory_allocated), request)
@@ -60,7 +62,9 @@ def lacks_only_room(rejected: Sequence[Rejection], request: PlacementRequest) ->
 
 
 def rooms(placement: Placement, request: PlacementRequest, unready: Sequence[Unready]) -> list[Room]:
-    """Where a user's new session can go, in the order to try; sessions yield only if no Agent has room."""
+    """Return the Agents for the new session of a user, in the order to try. Staged sessions yield only if no Agent has
+    room.
+    """
     if placement.candidates:
         return [Room(agent) for agent in placement.candidates]
     room = make_room(placement.rejected, request, unready)
@@ -68,7 +72,7 @@ def rooms(placement: Placement, request: PlacementRequest, unready: Sequence[Unr
 
 
 def make_room(rejected: Sequence[Rejection], request: PlacementRequest, unready: Sequence[Unready]) -> Room | None:
-    """Where the fewest have to yield; None where even all of them would not make enough room."""
+    """Return the Agent on which the fewest sessions must yield; None if all of them would not make enough room."""
     rooms = [
         Room(agent, yielding)
         for agent in lacks_only_room(rejected, request)
@@ -88,7 +92,7 @@ def _yielding(
         chosen.append(session)
     if not _fits_without(agent, chosen, request):
         return None
-    for session in reversed(newest_first):  # some may stay if a later one was larger
+    for session in reversed(newest_first):  # a chosen session may stay if a session chosen later is larger
         others = [u for u in chosen if u is not session]
         if session in chosen and _fits_without(agent, others, request):
             chosen = others
@@ -110,7 +114,9 @@ def _fits(agent: PlacementAgent, request: PlacementRequest) -> bool:
 
 
 def room_reason(room: Room, zone_name: str, instead: str = "") -> str:
-    """Why the new session is where it is, as a sentence; `instead` is inserted where it replaces another one."""
+    """Return the placement of a new session with its reason, as a sentence. `instead` is inserted if the session
+    replaces another session.
+    """
     placed = f"A new session was placed on {room.agent.hostname} in zone {zone_name}{instead}"
     if not room.yielding:
         return f"{placed}."
@@ -121,10 +127,10 @@ def room_reason(room: Room, zone_name: str, instead: str = "") -> str:
 
 
 def people_wait(number: int) -> str:
-    """That so many users wait, as the beginning of a sentence."""
+    """Return the beginning of a sentence about this number of waiting users."""
     return "1 person waits" if number == 1 else f"{number} people wait"
 
 
 def people_waiting(number: int, zone_name: str) -> str | None:
-    """That users wait for room, as the beginning of a sentence; None if no user does."""
+    """Return the beginning of a sentence about users who wait for room; None if no user waits."""
     return f"{people_wait(number)} for room in zone {zone_name}" if number else None

@@ -1,13 +1,13 @@
-"""What a launch would give, from the plan it would follow, and what it gave; how many may wait for their turn.
+"""The forecast of a launch from its plan, the outcome of a launch for each pool, and the limit of waiting launches.
 
-Users see of each workspace what to expect: a session at once, after some seconds, or not now and why. It follows
-`core.launch.plan.plan_launch`, so that a launch keeps what the launcher promises. Only administrators see the names of
-machines; the sentences here are for everybody.
+For each workspace the launcher shows the expected result of a launch: a session at once, a session after some seconds,
+or the reason why none is possible now. The forecast uses `core.launch.plan.plan_launch`, so that it agrees with the
+launch. The sentences here are for all users; only administrators see the names of machines.
 
-`db.pool.history` decides the same in SQL.
+`db.pool.history` computes the outcome of each pool in SQL.
 
-A launch that would wait longer is refused at once, with its place in the queue and when to come again. Without a limit
-all who wait would share what there is, and no user would be served in time.
+A launch that would wait too long is refused at once, with its position in the queue and the time after which to try
+again. Without a limit, all waiting launches would share the capacity, and no user would be served in time.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ from greenroom.core.workspace.spec_builder import ImageFacts, config_hash_of
 
 @dataclass(frozen=True, slots=True)
 class SimulatedLaunch:
-    """`attempt` would assign a session of the config, unless its `misses` prevent it. `earlier` are staged attempts
-    before it that can serve: where one of their pools has a session, the launch ends there.
+    """The part of a launch that concerns one staging config. `attempt` would assign a session of the config, unless its
+    `misses` prevent it. `earlier` are the staged attempts before it that can serve: if one of their pools has a
+    session, the launch ends there.
     """
 
     attempt: LaunchAttempt
@@ -47,8 +48,8 @@ class SimulatedLaunch:
 
 
 def simulate_launch(attempts: Sequence[LaunchAttempt], staging_config_id: str, zone_id: str) -> SimulatedLaunch:
-    """What a plan of `core.launch.plan.plan_launch` means for one config of a zone. A zone that the launch does not
-    search, or that the workspace excludes, has one attempt without a pool.
+    """Return the part of a plan of `core.launch.plan.plan_launch` that concerns one staging config of a zone. A zone
+    that the launch does not search, or that the workspace excludes, has one attempt without a pool.
     """
     staged = [attempt for attempt in attempts if attempt.staged]
     own = [a for a in staged if a.pool is not None and a.pool.staging_config_id == staging_config_id]
@@ -60,14 +61,14 @@ def simulate_launch(attempts: Sequence[LaunchAttempt], staging_config_id: str, z
 def first_serving(
     attempts: Sequence[LaunchAttempt], has_session: Callable[[LaunchAttempt], bool]
 ) -> LaunchAttempt | None:
-    """The staged attempt at which a launch ends; None if it comes to a launch on demand."""
+    """Return the staged attempt at which a launch ends; None if a session is created on demand."""
     return next((a for a in attempts if a.staged and not a.misses and has_session(a)), None)
 
 
 START_S: Final = 10.0
-"""Expected where no start was measured yet."""
+"""The expected time of a start if none was measured yet."""
 HAND_OVER_S: Final = 1.0
-"""Expected where no hand-over was measured yet."""
+"""The expected time of a hand-over if none was measured yet."""
 
 NOT_NOW: Final[dict[str, str]] = {
     "no_capacity": "All machines are full at the moment. Try again in a few minutes, or end a session you do not need.",
@@ -81,20 +82,20 @@ NOT_NOW: Final[dict[str, str]] = {
     "restricted": "The machines it is restricted to cannot run it at the moment. Ask an administrator.",
     "zone_not_searched": "No machine is available for it here. Ask an administrator.",
 }
-"""Code of a miss, or `too_large` → what a user reads when no launch is possible now, and what to do."""
+"""Code of a miss, or `too_large` → the sentences for a user if no launch is possible now, with the remedy."""
 _SHOWN_FIRST: Final = (
     "no_capacity", "no_disk", "agent_disabled", "agent_missing", "image_unavailable", "too_large",
     "adds_no_secrets", "restricted", "zone_not_searched",
 )  # fmt: skip
-"""The first that applies is shown: the one most likely to pass by itself."""
+"""The first code that applies is shown. The codes are in the order of their probability to end without an action."""
 LIMIT_REACHED: Final = "You have as many sessions as you may have. End one first."
 NOTHING_FITS: Final = "No machine is available for it at the moment. Try again later, or ask an administrator."
 
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
-    """`ready`: a staged session would be handed over. `expected_s` is None where nothing can be launched now; then
-    `reason` says why, and is empty otherwise.
+    """The forecast of a launch. `ready` is True if a staged session would be handed over. `expected_s` is None if no
+    launch is possible now; `reason` is then the reason, and empty otherwise.
     """
 
     ready: bool
@@ -112,11 +113,11 @@ class MeasuredStarts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supply:
-    """What the installation could give at one moment.
+    """The zones, pools and Agents of the installation at one time, for forecasts.
 
-    `zones` are ordered by creation; `claimable` counts by staging config and config hash. `pools` and `measured` are by
-    image id; `agents` and `unready` (staged sessions that yield to launches) by zone id. `agents` lack the state of
-    images, which `image_states` adds: image name → Agent id → fields of AgentView.
+    `zones` are in the order of their creation. `claimable` is the number of claimable sessions by staging config and
+    config hash. `pools` and `measured` are by image id; `agents` and `unready` (staged sessions that yield to launches)
+    are by zone id. `agents` lack the state of images, which is in `image_states`.
     """
 
     zones: tuple[LaunchZone, ...] = ()
@@ -126,13 +127,13 @@ class Supply:
     image_states: Mapping[str, Mapping[str, ImageReadiness]] = field(
         default_factory=dict[str, Mapping[str, ImageReadiness]]
     )
-    """Name of the image → id of the Agent → what it said."""
+    """Name of the image → id of the Agent → the state of the image there."""
     unready: Mapping[str, Sequence[Unready]] = field(default_factory=dict[str, Sequence[Unready]])
     measured: Mapping[str, MeasuredStarts] = field(default_factory=dict[str, MeasuredStarts])
 
 
 def prospect(image: ImageFacts, attempts: Sequence[LaunchAttempt], supply: Supply) -> Prospect:
-    """What a launch with these `attempts` gives a user below their session limit."""
+    """Return the forecast of a launch with these `attempts`, for a user below the session limit."""
     measured = supply.measured.get(image.image_id, MeasuredStarts())
     if first_serving(attempts, lambda attempt: _has_session(attempt, image, supply)) is not None:
         return Prospect(True, HAND_OVER_S if measured.hand_over_s is None else measured.hand_over_s)
@@ -151,13 +152,13 @@ def prospect(image: ImageFacts, attempts: Sequence[LaunchAttempt], supply: Suppl
 
 
 def not_now(misses: Iterable[Miss]) -> str:
-    """The sentence for a user, from everything that prevents a launch on demand."""
+    """Return the sentences for a user, from all misses that prevent a launch on demand."""
     found = {miss.code if miss.waiting_helps or miss.code != "no_capacity" else "too_large" for miss in misses}
     return next((NOT_NOW[code] for code in ("image_disabled", *_SHOWN_FIRST) if code in found), NOTHING_FITS)
 
 
 def refusal(image: ImageFacts, trace: Sequence[TraceStep], on_demand: Iterable[Miss], launch_id: str) -> Refused:
-    """The error of a launch that no attempt served; `on_demand` is all that prevented one on demand."""
+    """Return the error of a launch that no attempt served. `on_demand` are the misses of the attempts on demand."""
     if not image.enabled:
         return Refused(f"Workspace {image.friendly_name} is disabled; an administrator can enable it.")
     return NoResources(no_resources_reason(trace), for_user=not_now(on_demand), launch_id=launch_id)
@@ -180,7 +181,7 @@ Result = Literal["hit", "miss", "served_elsewhere", "other_permissions"]
 
 @dataclass(frozen=True, slots=True)
 class PoolOutcome:
-    """For one config: `codes` say why it was passed over, each once."""
+    """The outcome of a launch for one staging config. `codes` has the reasons why it was skipped, each once."""
 
     staging_config_id: str
     zone_name: str
@@ -189,10 +190,11 @@ class PoolOutcome:
 
 
 def outcomes(trace: Sequence[TraceStep]) -> list[PoolOutcome]:
-    """One for each config that a launch considered, in their order; `trace` is complete.
+    """Return an outcome for each staging config that a launch considered, in their order. `trace` must be complete.
 
-    A *hit* was served by the config, a *miss* got no staged session at all. A config with other permissions than the
-    user's has no miss where a config with the user's permissions was considered.
+    A launch is a *hit* of the config that served it, and a *miss* of a config if it got no staged session. A config
+    whose permissions differ from those of the user has no miss if a config with the permissions of the user was
+    considered.
     """
     last = trace[-1] if trace and trace[-1].used else None
     found: dict[str, tuple[str, tuple[str, ...]]] = {}
@@ -220,30 +222,36 @@ def _result(staging_config_id: str, last: TraceStep | None, *, other: bool) -> R
 
 
 AT_ONCE: Final = 8
-"""Launches that are served side by side: half of the api's connections, so that other requests have some, too."""
+"""The number of launches that are served in parallel: half of the connections of the api, so that other requests also
+have connections.
+"""
 MOST_S: Final = 10.0
 FEWEST: Final = 100
-"""As many may wait however slow the last launches were: they say little of the next ones."""
+"""The number of launches that may always wait, even if the last launches were slow: the next launches may be faster."""
 WEIGHT: Final = 0.05
-"""Of one launch in the smoothed time."""
+"""The weight of one launch in the smoothed time."""
 
 
 class LaunchPace:
-    """How long launches keep their turn at present."""
+    """The time that launches take at present, as a moving average."""
 
     def __init__(self) -> None:
         self._each_s = 0.0
 
     def served(self, taken_s: float) -> None:
-        """A launch kept its turn this long."""
+        """Add the time that a launch took."""
         self._each_s += WEIGHT * (taken_s - self._each_s)
 
     def wait_s(self, waiting: int) -> float:
-        """How long a launch waits that comes now, if `waiting` wait already."""
+        """Return the time in seconds that a new launch waits if `waiting` launches already wait."""
         return (waiting + 1) * self._each_s / AT_ONCE
 
     def admit(self, waiting: int) -> None:
-        """Raises Busy: too many wait already."""
+        """Check that a new launch may wait.
+
+        Raises:
+            Busy: too many launches already wait.
+        """
         wait_s = self.wait_s(waiting)
         if waiting < FEWEST or wait_s <= MOST_S:
             return
@@ -258,7 +266,7 @@ class LaunchPace:
 
 
 def refused_step(error: Busy) -> TraceStep:
-    """The only line in the trace of a launch that got no turn."""
+    """Return the only step in the trace of a launch that was refused before its turn."""
     return TraceStep(
         order=1, step="turn", zone_name="", candidate=None, used=False, code=error.code, reason=error.message
     )

@@ -1,7 +1,7 @@
-"""In which of several zones a launch begins, by the round trips that the user's browser measured (ADR 69).
+"""The choice of the zone in which a launch begins, by the round trips that the browser of the user measured (ADR 69).
 
-A zone is compared only where its streams go straight to it. Streams that pass the gateway the user came to
-(`proxy_connections`) take the way to that gateway first: a zone beyond it is never nearer than the gateway's own.
+A zone is compared only if browsers reach its streams directly. Streams with `proxy_connections` pass through the
+gateway that the user addressed, so another zone is never nearer than the zone of that gateway.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ NearestZone = Literal["off", "suggest", "on"]
 """The group setting `nearest_zone`."""
 
 NEARER_BY_MS: Final = 5.0
-"""A zone counts as nearer if its round trip is shorter by this much: less is within what one measurement differs from
-the next."""
+"""A zone counts as nearer if its round trip is shorter by at least this time. Smaller differences are within the
+variation of the measurement.
+"""
 
 MAX_ADDRESSES: Final = 3
-"""Addresses of one zone that a browser measures; the Agents of a zone are near each other."""
+"""The maximum number of addresses of one zone that a browser measures. The Agents of a zone are near each other."""
 
 MAX_ZONES: Final = 50
 MAX_ROUND_TRIP_MS: Final = 60_000.0
@@ -30,8 +31,9 @@ MAX_ROUND_TRIP_MS: Final = 60_000.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundTripTarget:
-    """Where a browser measures its round trip to a zone: origins, or an empty text for the gateway it came to.
-    `current`: a launch begins in this zone if no other is nearer."""
+    """The addresses at which a browser measures its round trip to a zone: origins, or an empty text for the gateway
+    that it addressed. `current` is True if a launch begins in this zone unless another zone is nearer.
+    """
 
     zone_id: str
     zone_name: str
@@ -41,7 +43,9 @@ class RoundTripTarget:
 
 @dataclass(frozen=True, slots=True)
 class Nearest:
-    """The zone that is nearer to the user's browser than the current one, and by how much, as a part of a sentence."""
+    """A zone that is nearer to the browser of the user than the current zone. `zone` is a part of a sentence with its
+    name and the round trips of both.
+    """
 
     zone_id: str
     zone: str
@@ -50,11 +54,11 @@ class Nearest:
 def round_trip_targets(
     zones: Sequence[LaunchZone], current_zone_id: str, edge_urls: Mapping[str, Sequence[str]], request_host: str
 ) -> tuple[RoundTripTarget, ...]:
-    """The zones that a launch could begin in, the current one first; none if there is no choice.
+    """Return the zones in which a launch could begin, the current zone first; none if there is no choice.
 
     Args:
-        edge_urls: zone id → the addresses of its Agents' edge gateways
-        request_host: host, and port if there is one, that the user's browser addressed
+        edge_urls: zone id → the addresses of the edge gateways of its Agents
+        request_host: the host, and the port if there is one, that the browser of the user addressed
     """
     here = _zone(zones, current_zone_id)
     others = [
@@ -73,7 +77,9 @@ def round_trip_targets(
 def nearest_zone(
     zones: Sequence[LaunchZone], current_zone_id: str, image: ImageFacts, round_trips_ms: Mapping[str, float]
 ) -> Nearest | None:
-    """The zone with the shortest round trip, if a launch may begin there and it is nearer than the current one."""
+    """Return the zone with the shortest round trip in which a launch may begin; None if the current zone is not
+    farther away by at least `NEARER_BY_MS`.
+    """
     here = _zone(zones, current_zone_id)
     now_ms = round_trips_ms.get(current_zone_id)
     if now_ms is None or image.only_zone_id is not None:
@@ -93,7 +99,9 @@ def nearest_zone(
 
 
 def _may_begin_in(zone: LaunchZone, here: LaunchZone) -> bool:
-    """Only zones that look in others are begun in, so that no launch fails because it began nearer to the user."""
+    """True if a launch may begin in the zone instead of `here`. Both zones must search other zones, so that no launch
+    fails because it began nearer to the user.
+    """
     return here.search_alternate_zones and zone.search_alternate_zones and not zone.proxy.proxy_connections
 
 

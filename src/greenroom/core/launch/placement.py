@@ -1,6 +1,6 @@
-"""Which Agent a new session goes to: ordered candidates, and for every other Agent the reason it was rejected.
+"""The placement of a new session: Agents as candidates in order, and the reason for each rejected Agent.
 
-The statement that inserts the session row makes the reservation, so a candidate may still turn out to be full. With CPU
+The statement that inserts the session row makes the reservation, so a candidate may be full when it is used. With CPU
 Shares an Agent offers each of its cores several times (`overcommit`). A core of a quota reserves a whole core of the
 host, which is `overcommit` cores of the offer.
 """
@@ -22,12 +22,12 @@ Strategy = Literal["Least Load", "Most Load", "Least Kasms", "Most Kasms"]
 ImageState = Literal["present", "pulling", "absent", "failed", "unknown"]
 
 TOLERANCE: Final = 1e-6
-"""Slack when sums of fractional cores are compared; the SQL of the reservation uses the same."""
+"""The tolerance when sums of fractional cores are compared; the SQL of the reservation uses the same value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageReadiness:
-    """The state of an image on an Agent: fields of `PlacementAgent`."""
+    """The state of an image on an Agent. The fields are those of `PlacementAgent`."""
 
     agent_id: str
     image_state: ImageState
@@ -38,9 +38,10 @@ class ImageReadiness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacementAgent:
-    """An Agent as placement sees it. Cores are offered cores (overcommit and overrides applied), memory is bytes.
+    """The values of an Agent that placement needs. Cores are offered cores (with overcommit and overrides applied);
+    memory is in bytes.
 
-    `overcommit` is how often each core of the host is in the offer; 1 where an administrator sets the offer. `cpu_used`
+    `overcommit` is the number of offered cores per core of the host; 1 if an administrator sets the offer. `cpu_used`
     and `memory_used` are fractions of the host at its last check-in; None = not reported.
     """
 
@@ -56,35 +57,35 @@ class PlacementAgent:
     memory_allocated: int = 0
     sessions: int = 0
     set_aside: int = 0
-    """Quarantined ones among them: they keep their reservation until they are deleted."""
+    """The number of quarantined sessions among them, which keep their reservation until they are deleted."""
     cpu_used: float | None = None
     memory_used: float | None = None
     disk_free_bytes: int | None = None
-    """Of its host, at its last check-in; None = not reported."""
+    """Free disk of its host at its last check-in; None = not reported."""
     disk_kept_bytes: int = 0
     disk_free_inodes: float | None = None
-    """Part of all inodes of that disk; None = not reported."""
+    """Fraction of all inodes of that disk; None = not reported."""
     runtime_classes: tuple[str, ...] = ()
-    """The runtimes that a workspace may ask for on its host, besides Docker's default one."""
+    """The runtimes that a workspace may request on its host, in addition to the default runtime of Docker."""
     adds_secrets: bool = False
-    """Its web filters add secrets to requests."""
+    """True if its web filters can add secrets to requests."""
     runtime_error: str = ""
-    """Why its host's container runtime does not answer, as a sentence."""
+    """The reason why the container runtime of its host does not answer, as a sentence; empty if it does."""
     crash_loop: str = ""
-    """Why the Agent counts as crash-looping, as a sentence; empty if it does not."""
+    """The reason why the Agent counts as crash-looping, as a sentence; empty if it does not."""
     image_state: ImageState = "present"
     image_error: str = ""
     image_progress: int = 0
     image_changed: datetime | None = None
-    """When its host got another image under the same name; None = it never did."""
+    """The time at which its host got another image with the same name; None = never."""
     edge_url: str = ""
-    """Of its edge gateway; empty without one."""
+    """The address of its edge gateway; empty if it has none."""
     silent: bool = False
-    """Silent for longer than the check-in interval: it may be gone."""
+    """True if it has been silent for longer than the check-in interval. It may be gone."""
 
     @property
     def failure(self) -> str:
-        """Why sessions do not start there now, as a clause; empty if they do."""
+        """The reason why sessions do not start there now, as a clause; empty if they do."""
         if self.crash_loop:
             return named(self.hostname, self.crash_loop).rstrip(".")
         return f"{self.hostname} can start nothing: {self.runtime_error.rstrip('.')}" if self.runtime_error else ""
@@ -99,17 +100,18 @@ class PlacementAgent:
 
     @property
     def load(self) -> float:
-        """0 to 1: the mean of what is reserved and what is used, each the larger fraction of CPU and memory.
+        """The load, 0 to 1: the mean of the reserved and the used fraction, each the larger one of CPU and memory.
 
-        Use shows how busy a host is, but is seconds old: in a burst of launches it does not change. Reservations are
-        exact at every moment, but say nothing of what runs there. Where nothing was measured, they stand for both.
+        The use shows the real load of a host, but it is seconds old and does not change in a burst of launches.
+        Reservations are exact at any time, but do not show the real load. If no use was measured, the load is the
+        reserved fraction.
         """
         reserved = max(_fraction(self.cores_allocated, self.cores), _fraction(self.memory_allocated, self.memory))
         measured = [min(1.0, used) for used in (self.cpu_used, self.memory_used) if used is not None]
         return (reserved + max(measured, default=reserved)) / 2
 
     def with_image(self, said: ImageReadiness | None) -> PlacementAgent:
-        """The same Agent with its state of an image; None = not reported."""
+        """Return the Agent with this state of an image; unchanged if the state was not reported (None)."""
         if said is None:
             return self
         return replace(
@@ -138,7 +140,7 @@ class PlacementAgent:
 
 
 def serves(agent: PlacementAgent) -> bool:
-    """Whether an Agent is running and takes new sessions."""
+    """True if the Agent is running and accepts new sessions."""
     return agent.status == "running" and agent.enabled and not agent.draining
 
 
@@ -152,8 +154,8 @@ HOME_THERE: Final = "the user's home folder of this workspace is kept on"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacementRequest:
-    """What is to be placed: cores, memory in bytes, the image, and the only Agent allowed, if any. `runtime_class`:
-    empty = Docker's default runtime.
+    """The requirements of a session for its Agent: cores, memory in bytes, the image, and the only permitted Agent, if
+    any. An empty `runtime_class` is the default runtime of Docker.
     """
 
     image: str
@@ -162,18 +164,20 @@ class PlacementRequest:
     cpu_mode: CpuMode = "Shares"
     only_agent_id: str | None = None
     only_why: str = RESTRICTED
-    """Why no other Agent is, as the beginning of a sentence that ends with the allowed one."""
+    """The reason why no other Agent is permitted, as the beginning of a sentence that ends with the permitted Agent."""
     runtime_class: str = ""
     with_secrets: bool = False
-    """Its web filter is to add secrets to requests."""
+    """True if its web filter must add secrets to requests."""
 
     def reserved_cores(self, agent: PlacementAgent) -> float:
-        """Cores of the Agent's offer that the session reserves; the SQL of the reservation computes the same."""
+        """Return the offered cores of the Agent that the session reserves; the SQL of the reservation computes the
+        same value.
+        """
         return self.cores * agent.overcommit if self.cpu_mode == "Quotas" else self.cores
 
 
 def session_of(image: ImageFacts) -> PlacementRequest:
-    """What a session of this workspace needs."""
+    """Return the requirements of a session of this workspace."""
     return PlacementRequest(
         image=image.name,
         cores=image.cores,
@@ -186,8 +190,9 @@ def session_of(image: ImageFacts) -> PlacementRequest:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why one Agent cannot take the session; `code` is one of docs/reference/staging.md, `reason` a sentence with the
-    numbers. `waiting_helps` False: it could not hold the session even if it were empty.
+    """The reason why an Agent cannot run the session. `code` is listed in docs/reference/staging.md; `reason` is a
+    sentence with the numbers, without a full stop. `waiting_helps` is False if the Agent has no room for the session
+    even if it is empty.
     """
 
     agent: PlacementAgent
@@ -197,13 +202,13 @@ class Rejection:
 
     @property
     def will_pass(self) -> bool:
-        """Whether only the image is missing, and the Agent is going to pull it."""
+        """True if only the image is missing and the Agent pulls it or will pull it."""
         return self.code == "image_unavailable" and self.agent.image_state in ("absent", "pulling")
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Candidates in the order to try, and all other Agents with the reason."""
+    """The candidates in the order to try, and all other Agents with the reasons."""
 
     candidates: tuple[PlacementAgent, ...]
     rejected: tuple[Rejection, ...]
@@ -215,11 +220,11 @@ ORDER: Final[dict[Strategy, Callable[[PlacementAgent], tuple[float, str]]]] = {
     "Least Kasms": lambda agent: (agent.sessions, agent.agent_id),
     "Most Kasms": lambda agent: (-agent.sessions, agent.agent_id),
 }
-"""Load Balance Strategy → sort key; ties go by id, so that equal snapshots give equal plans."""
+"""Load Balance Strategy → sort key. Equal Agents are sorted by id, so that equal snapshots give equal plans."""
 
 
 def place(agents: Sequence[PlacementAgent], request: PlacementRequest, strategy: Strategy) -> Placement:
-    """Divide the Agents of a zone into ordered candidates, silent ones last, and rejected ones."""
+    """Divide the Agents of a zone into candidates in order, with silent Agents last, and rejected Agents."""
     only = next((agent.hostname for agent in agents if agent.agent_id == request.only_agent_id), None)
     verdicts = [(agent, _rejection(agent, request, only)) for agent in agents]
     able = (agent for agent, rejection in verdicts if rejection is None)
@@ -229,7 +234,9 @@ def place(agents: Sequence[PlacementAgent], request: PlacementRequest, strategy:
 
 
 def _rejection(agent: PlacementAgent, request: PlacementRequest, only: str | None) -> Rejection | None:
-    """Why the Agent cannot take it; `only` is the hostname of the only Agent allowed, if that is in the zone."""
+    """Return the reason why the Agent cannot run the session. `only` is the host name of the only permitted Agent, if
+    that Agent is in the zone.
+    """
     if request.only_agent_id not in (None, agent.agent_id):
         allowed = f"Agent {only}" if only else "an Agent that is not in this zone"
         return Rejection(agent, "restricted", f"{agent.hostname}: {request.only_why} {allowed}")
@@ -302,7 +309,7 @@ def _no_image(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, st
 
 
 def _why_not(agent: PlacementAgent, image: str) -> str:
-    """The daemon's message, without repeating the name of the image."""
+    """Return the message of the daemon without the name of the image."""
     words = agent.image_error.removeprefix(f"The image {image} could not be fetched: ").rstrip(".")
     return words or "no reason was given"
 
@@ -326,7 +333,9 @@ def _quarantined(agent: PlacementAgent) -> str:
 
 
 def _too_few_cores(agent: PlacementAgent, request: PlacementRequest) -> str:
-    """For a quota in whole cores, as in the workspace, not in cores of the offer."""
+    """Return the sentence about cores. For a quota the numbers are cores of the host, as in the workspace, not offered
+    cores.
+    """
     times, purpose = (agent.overcommit, " for a quota") if request.cpu_mode == "Quotas" else (1.0, "")
     free, offered = shown_cores(agent.free_cores / times), shown_cores(agent.cores / times)
     return f"{agent.hostname} has {free} of {offered} cores free{purpose}, {shown_cores(request.cores)} are needed"
@@ -354,5 +363,5 @@ _CHECKS: Final = (
 
 
 def shown_cores(cores: float) -> str:
-    """Cores as text, with two decimals at most."""
+    """Return cores as text, with at most two decimals."""
     return f"{round(cores, 2):g}"

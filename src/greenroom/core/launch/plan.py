@@ -1,8 +1,8 @@
-"""The order in which a launch is tried over zones, and the trace of every step (docs/explanation/a-launch.md).
+"""The order of the attempts of a launch over zones, and the trace of every step (docs/explanation/a-launch.md).
 
-staged here → staged elsewhere → on demand here → on demand elsewhere; "elsewhere" only if Search Alternate Zones is on
-in the current zone, by zone name, without zones that the workspace excludes. Hopeless attempts carry the reason; the
-caller tries the others one after the other until one succeeds.
+staged here → staged elsewhere → on demand here → on demand elsewhere. The zones "elsewhere" are tried by name, only if
+Search Alternate Zones is on in the current zone, and without zones that the workspace excludes. Attempts that cannot
+succeed have the reasons; the caller tries the other attempts one after another until one succeeds.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
 Step = Literal["turn", "staged_here", "staged_elsewhere", "on_demand_here", "on_demand_elsewhere"]
-"""`turn`: the launch got none (`core.launch.forecast`)."""
+"""`turn`: the launch was refused before its turn (`core.launch.forecast`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchZone:
-    """A zone as a launch sees it."""
+    """The values of a zone that a launch needs."""
 
     facts: ZoneFacts
     zone_key: int = 0
@@ -30,7 +30,7 @@ class LaunchZone:
     load_balancing_strategy: Strategy = "Least Load"
     proxy: ProxyFacts = field(default_factory=ProxyFacts)
     former_names: tuple[str, ...] = ()
-    """Former names, which a gateway may still use."""
+    """Former names of the zone, which a gateway may still use."""
 
     @property
     def zone_id(self) -> str:
@@ -43,7 +43,7 @@ class LaunchZone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedPool:
-    """A staging config of the wanted image: the candidate of a staged step."""
+    """A staging config of the launched image: the candidate of a staged step."""
 
     staging_config_id: str
     zone_id: str
@@ -53,8 +53,8 @@ class StagedPool:
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """Why a step was passed over; `code` is one of docs/reference/staging.md, `setting` and `group` are those of a
-    violation. `waiting_helps` False: not even an empty Agent could hold the session, or there is no Agent.
+    """The reason why a step was skipped. `code` is listed in docs/reference/staging.md; `setting` and `group` are those
+    of a violation. `waiting_helps` is False if not even an empty Agent has room for the session, or there is no Agent.
     """
 
     code: str
@@ -67,7 +67,7 @@ class Miss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchAttempt:
-    """One step in one zone; with `misses` it is not tried."""
+    """A step in a zone. An attempt with `misses` is not tried."""
 
     order: int
     step: Step
@@ -77,13 +77,13 @@ class LaunchAttempt:
 
     @property
     def staged(self) -> bool:
-        """Whether a staged session is to be claimed, rather than a new one created."""
+        """True if the attempt claims a staged session; False if it creates a new session."""
         return self.step.startswith("staged")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceStep:
-    """One line of GET /sessions/{id}/placement. `candidate` is the staging config or the Agent considered."""
+    """An entry of GET /sessions/{id}/placement. `candidate` is the staging config or the Agent that was considered."""
 
     order: int
     step: Step
@@ -102,7 +102,7 @@ def plan_launch(
     pools: Sequence[StagedPool],
     facts: LaunchFacts,
 ) -> tuple[LaunchAttempt, ...]:
-    """All attempts of a launch in their order, numbered from 1."""
+    """Return all attempts of a launch in their order, numbered from 1."""
     return ordered_attempts(
         zones,
         current_zone_id,
@@ -119,7 +119,9 @@ def ordered_attempts(
     pools: Sequence[StagedPool],
     in_the_way: Callable[[StagedPool], Sequence[Miss]],
 ) -> tuple[LaunchAttempt, ...]:
-    """The documented order over zones and pools; `in_the_way` says why a pool that is not paused cannot serve."""
+    """Return the attempts over zones and pools in the documented order. `in_the_way` returns the reasons why a pool
+    that is not paused cannot serve.
+    """
     here, elsewhere = ordered_zones(zones, current_zone_id)
     only_zone = next((zone.zone_name for zone in zones if zone.zone_id == image.only_zone_id), None)
     attempts: list[LaunchAttempt] = []
@@ -135,7 +137,7 @@ def ordered_attempts(
             none = Miss("pool_empty", f"No staging config for {image.friendly_name} in zone {zone.zone_name}.")
             add(step, zone, None, barred or [none])
             continue
-        # Those that can serve first: an administrator reads the trace from the top.
+        # Pools that can serve come first, because administrators read the trace from the top.
         misses = {pool.staging_config_id: _paused(pool) or in_the_way(pool) for pool in of_zone}
         for pool in sorted(of_zone, key=lambda p: (len(misses[p.staging_config_id]), p.staging_config_id)):
             add(step, zone, pool, misses[pool.staging_config_id])
@@ -150,18 +152,18 @@ def ordered_attempts(
 
 
 def ordered_zones(zones: Sequence[LaunchZone], current_zone_id: str) -> tuple[LaunchZone, tuple[LaunchZone, ...]]:
-    """The current zone, and the others by name."""
+    """Return the current zone, and the other zones by name."""
     here = next(zone for zone in zones if zone.zone_id == current_zone_id)
     return here, tuple(sorted((z for z in zones if z is not here), key=lambda z: z.zone_name))
 
 
 def missed_steps(attempt: LaunchAttempt, misses: Sequence[Miss]) -> list[TraceStep]:
-    """The trace of an attempt that gave nothing: one line per reason."""
+    """Return the trace of an attempt that gave no session: one step per reason."""
     return [_line(attempt, miss) for miss in misses]
 
 
 def success_step(attempt: LaunchAttempt, candidate: str, reason: str) -> TraceStep:
-    """The last line of a trace: what the user got."""
+    """Return the last step of a trace: the session that the user got."""
     return TraceStep(
         order=attempt.order,
         step=attempt.step,
@@ -174,7 +176,9 @@ def success_step(attempt: LaunchAttempt, candidate: str, reason: str) -> TraceSt
 
 
 def placement_misses(zone: LaunchZone, placement: Placement, agent: str = "Agent") -> list[Miss]:
-    """Why none of a zone's Agents took the session; `agent` is what it would need one more of."""
+    """Return the reasons why no Agent of a zone can run the session. `agent` names the kind of Agent that the zone
+    lacks.
+    """
     misses = [
         Miss(r.code, f"{r.reason}.", candidate=r.agent.hostname, waiting_helps=r.waiting_helps)
         for r in placement.rejected
@@ -185,7 +189,7 @@ def placement_misses(zone: LaunchZone, placement: Placement, agent: str = "Agent
 
 
 def room_taken(hostnames: Sequence[str]) -> Miss:
-    """The Agents had room when they were read, but not when the session was inserted."""
+    """Return the miss for Agents that had room when they were read, but not when the session was inserted."""
     return Miss("no_capacity", f"The room on {', '.join(hostnames)} was taken by other launches at the same moment.")
 
 
@@ -199,15 +203,15 @@ ADVICE: Final[dict[str, str]] = {
     "adds_no_secrets": "Let an Agent with Docker have room: those in Kubernetes cannot add secrets to requests.",
     "restricted": "Change what the workspace is restricted to, or see to that Agent or zone.",
 }
-"""Code of a miss → what an administrator can do about it."""
+"""Code of a miss → the remedy for an administrator."""
 
 MAX_NAMED: Final = 5
-"""Reasons of a zone in one sentence; the trace has all of them."""
+"""The maximum number of reasons of a zone in one sentence; the trace has all reasons."""
 
 
 def no_resources_reason(trace: Sequence[TraceStep]) -> str:
-    """Why a launch got nothing, as sentences for an administrator, with what to do. A zone without Agents counts for
-    the advice only if no Agent of another zone has a reason.
+    """Return the reason why a launch got no session, as sentences for an administrator, with the remedies. A zone
+    without Agents counts for the remedies only if no Agent of another zone has a reason.
     """
     lines = _not_on_demand(trace)
     of_agents = [line for line in lines if line.candidate is not None]
@@ -217,8 +221,8 @@ def no_resources_reason(trace: Sequence[TraceStep]) -> str:
 
 
 def outcome_reason(trace: Sequence[TraceStep]) -> str:
-    """What a list says of a launch: how it was served, or why it got nothing, the current zone first. A reason of the
-    pools counts only if no session on demand was tried.
+    """Return the outcome of a launch for a list: the origin of its session, or the reasons why it got none, the current
+    zone first. A reason of the pools counts only if no session on demand was tried.
     """
     lines = _not_on_demand(trace)
     if trace and not trace[-1].used and lines:
@@ -239,7 +243,9 @@ def _by_zone(lines: Sequence[TraceStep]) -> str:
 
 
 def _details_once(reason: str, given: set[str]) -> str:
-    """A reason, without its details (of a daemon, after a colon) if they are in `given`; adds them otherwise."""
+    """Return a reason. If its details (the message of a daemon, after a colon) are in `given`, they are left out;
+    otherwise they are added to `given`.
+    """
     fact, colon, details = reason.partition(": ")
     if colon and details in given:
         return f"{fact} for the same reason"
@@ -259,7 +265,7 @@ def _first(reasons: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolContents:
-    """What is in a pool, counted without locks: why a claim found nothing, or whether it would find a session."""
+    """The sessions of a pool by state, counted without locks, to explain or simulate a claim."""
 
     claimable: int = 0
     on_missing_agents: int = 0
@@ -277,7 +283,7 @@ class PoolContents:
 
 
 def pool_miss(contents: PoolContents, image: ImageFacts, zone: LaunchZone) -> Miss:
-    """Why a claim found nothing, most informative reason first."""
+    """Return the reason why a claim found no session: the most informative reason that applies."""
     where = f"of {image.friendly_name} in zone {zone.zone_name}"
     if not contents.image_enabled:
         return Miss("image_disabled", f"Workspace {image.friendly_name} is disabled.")

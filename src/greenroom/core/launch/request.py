@@ -1,4 +1,4 @@
-"""The request of a launch, what was read for it, and all decisions before its first attempt."""
+"""The request of a launch, the data that is read for it, and all decisions before its first attempt."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from greenroom.core.workspace.spec_builder import ImageFacts, LaunchExtras, on_d
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchRequest:
-    """What was requested. Ids are uuids as text.
+    """The request of a launch. Ids are UUIDs as text.
 
-    `zone_id` counts if the user may choose (`allow_zone_selection`); `gateway_zone` is the name of the zone whose
-    gateway was addressed (header X-Greenroom-Zone), `request_host` the Host header, which the gateway serves. A
-    `network_id` only excludes staged sessions: the caller must not choose the container's network (`host`,
-    `container:…`, a network without our rules).
+    `zone_id` counts only if the user may choose the zone (`allow_zone_selection`). `gateway_zone` is the name of the
+    zone whose gateway was addressed (header X-Greenroom-Zone). `request_host` is the Host header, which the gateway
+    serves. A `network_id` only excludes staged sessions: the caller must not choose the network of the container
+    (`host`, `container:…`, a network without the rules of Greenroom).
     """
 
     user_id: str
@@ -45,16 +45,17 @@ class LaunchRequest:
     persistent_profile_mode: str | None = None
     idempotency_key: str | None = None
     round_trips_ms: dict[str, float] = field(default_factory=dict[str, float])
-    """Zone id → what the user's browser measured."""
+    """Zone id → the round trip that the browser of the user measured."""
     lease: NewLease | None = None
-    """None = its user's settings say how long it lives."""
+    """None = the settings of its user define how long it lives."""
     filter_policy: str | None = None
-    """Takes the place of the web filter in force, and allows no more than that; None = the one in force."""
+    """The web filter policy that replaces the policy in force, and allows no more than it; None = the policy in force.
+    """
     with_secrets: bool = False
-    """That web filter adds secrets to requests."""
+    """True if that web filter adds secrets to requests."""
 
     def body(self) -> str:
-        """What must be equal if the idempotency key is equal."""
+        """Return the part of the request that must be equal if the idempotency key is equal, as JSON."""
         same = asdict(replace(self, request_host="", gateway_zone=None, round_trips_ms={}, lease=None))
         del same["lease"]
         if (lease := self.lease) is not None:
@@ -64,14 +65,14 @@ class LaunchRequest:
 
 
 def is_repeated(first: str | None, again: str | None) -> bool:
-    """Whether two bodies ask for the same. A field that one of them does not know, as another version wrote it, is
-    empty there: a request that is repeated across an update, in either direction, is the same one.
+    """True if two bodies are the same request. A missing field counts as empty, because another version may have
+    written the body. A request that is repeated across an update, in either direction, is therefore the same request.
     """
     return first == again or (first is not None and again is not None and _chosen(first) == _chosen(again))
 
 
 def _chosen(body: str) -> dict[str, object]:
-    """What it asks for that is not the default, which is something empty for every field."""
+    """Return the fields of a body that are not empty; the default of every field is an empty value."""
     try:
         sent = json.loads(body)
     except ValueError:
@@ -81,12 +82,13 @@ def _chosen(body: str) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchingUser:
-    """The rules for all launches of a user. `num_sessions` are the desktops, or for a
-    lease the leases, that count towards their limit."""
+    """The values of a user that apply to all launches. `num_sessions` is the number of desktops, or for a lease of
+    leases, that count toward the limit of the user.
+    """
 
     username: str
     username_reused: bool
-    """Another user had this name before."""
+    """True if another user had this name before."""
     disabled: bool
     locked: bool
     preferred_language: str | None
@@ -98,7 +100,7 @@ class LaunchingUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepeatedLaunch:
-    """An earlier request with the same idempotency key: its session, and what was asked for."""
+    """An earlier request with the same idempotency key: its session and its body."""
 
     session_id: str
     body: str | None
@@ -106,19 +108,19 @@ class RepeatedLaunch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchSnapshot(LaunchingUser):
-    """Everything a launch depends on except the Agents, which only a launch on demand needs."""
+    """The input of a launch, except the Agents, which only a launch on demand needs."""
 
     image: ImageFacts | None
-    """None = there is no such workspace."""
+    """None = the workspace does not exist."""
     image_allowed: bool
     zones: list[LaunchZone]
-    """In the order in which they were made."""
+    """The zones in the order of their creation."""
     pools: list[StagedPool]
     ssh_public_key: str | None
     ssh_private_key_encrypted: bytes | None
     repeated: RepeatedLaunch | None
     home_agent_id: str | None = None
-    """The Agent that keeps the user's home of this workspace; None = none does."""
+    """The Agent that keeps the home of the user for this workspace; None = no Agent."""
 
 
 class RepeatedRequest(Exception):  # noqa: N818 -- an outcome, not an error: the winner's session is the answer
@@ -131,7 +133,7 @@ class RepeatedRequest(Exception):  # noqa: N818 -- an outcome, not an error: the
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """One launch: `wanted` is sought in the order of the `attempts`, which begin in `current_zone_id`."""
+    """A launch. The session `wanted` is searched in the order of the `attempts`, which begin in `current_zone_id`."""
 
     request: LaunchRequest
     launch_id: str
@@ -144,11 +146,11 @@ class Launch:
 
 
 NO_LIMIT: Final = 1_000_000
-"""Of sessions of one user."""
+"""The maximum number of sessions of a user without a limit."""
 
 
 def launch_facts(user: LaunchingUser, image: ImageFacts, request: LaunchRequest | None = None) -> LaunchFacts:
-    """What is in force for the user of a workspace; without a request for any plain launch."""
+    """Return the settings in force for the user of a workspace; without a request, those of a plain launch."""
     return LaunchFacts(
         settings=resolve(user.groups),
         persistent_profile_path=image.persistent_profile_path,
@@ -169,18 +171,18 @@ def launch_facts(user: LaunchingUser, image: ImageFacts, request: LaunchRequest 
 def planned(
     request: LaunchRequest, snapshot: LaunchSnapshot, *, launch_id: str, decrypt: Callable[[bytes], str]
 ) -> Launch:
-    """The launch with its attempts in order, and the session to find.
+    """Plan a launch: its attempts in order, and the session to search.
 
     Raises:
-        RepeatedRequest: an earlier request with the same idempotency key made a session.
-        IdempotencyMismatch: it was a different request.
-        NotFound: there is no such workspace.
-        Forbidden: the user is disabled, or may not use the workspace.
+        RepeatedRequest: an earlier request with the same idempotency key created a session.
+        IdempotencyMismatch: a different request had the same idempotency key.
+        NotFound: the workspace does not exist.
+        Forbidden: the user is disabled or locked, or may not use the workspace.
         SessionLimit, LeaseLimit: `max_kasms_per_user`, or for a lease `max_leases_per_user`, is reached.
-        Invalid: there is no such zone, the workspace takes no variables, there is no profile to enable or reset, the
-            lease is longer than the user's sessions may live, or a command of the workspace would be root's beside a
-            folder that the session can write to.
-        NoResources: there is no zone at all.
+        Invalid: the zone does not exist, the workspace accepts no variables, there is no profile to enable or reset,
+            the lease is longer than the sessions of the user may live, or a command of the workspace would run as root
+            next to a folder to which the session can write.
+        NoResources: there is no zone.
     """
     if (repeated := snapshot.repeated) is not None:
         raise (
@@ -241,7 +243,7 @@ def planned(
 
 
 def _with_least_record(lease: NewLease | None, facts: LaunchFacts) -> NewLease | None:
-    """The lease, with what its user's groups record of every lease at least."""
+    """Return the lease, recorded at least as the groups of its user require for every lease."""
     if lease is None:
         return None
     least = facts.value("record_leases")
@@ -254,7 +256,9 @@ def _with_least_record(lease: NewLease | None, facts: LaunchFacts) -> NewLease |
 
 
 def _placed_with_home(request: PlacementRequest, home_agent_id: str | None, facts: LaunchFacts) -> PlacementRequest:
-    """Where the user's home is: anywhere else they would find an empty one. A workspace's own restriction holds."""
+    """Restrict the session to the Agent with the home of the user, because other Agents have no home of this user. A
+    restriction of the workspace has priority.
+    """
     is_kept = facts.persistent_profile_path == KEPT and facts.profile_is_applied()
     if not is_kept or home_agent_id is None or request.only_agent_id is not None:
         return request
@@ -276,11 +280,12 @@ def _allowed_image(request: LaunchRequest, snapshot: LaunchSnapshot) -> ImageFac
 
 
 def current_zone_id(zones: Sequence[LaunchZone], request: LaunchRequest, *, may_choose: bool) -> str:
-    """The zone in which a launch begins (docs/explanation/a-launch.md); `zones` in order of creation.
+    """Return the id of the zone in which a launch begins (docs/explanation/a-launch.md). `zones` are in the order of
+    their creation.
 
     Raises:
         Invalid: the requested zone does not exist.
-        NoResources: there is no zone at all.
+        NoResources: there is no zone.
     """
     if not zones:
         raise NoResources("There is no zone yet; add a Manager first.")
@@ -295,12 +300,14 @@ def current_zone_id(zones: Sequence[LaunchZone], request: LaunchRequest, *, may_
 def _begins_in(
     zones: Sequence[LaunchZone], request: LaunchRequest, image: ImageFacts, facts: LaunchFacts
 ) -> tuple[str, str]:
-    """The zone in which the launch begins; and a sentence for the trace, if another one was nearer to the user."""
+    """Return the id of the zone in which the launch begins, and a sentence for the trace if another zone is nearer to
+    the user than the zone of the gateway.
+    """
     may_choose, mode = bool(facts.value("allow_zone_selection")), facts.value("nearest_zone")
     begins_in = current_zone_id(zones, request, may_choose=may_choose)
     unchosen = current_zone_id(zones, request, may_choose=False)
     is_chosen = bool(request.zone_id and may_choose)
-    counts = not is_chosen if mode == "on" else may_choose  # a suggestion is made to those who may choose
+    counts = not is_chosen if mode == "on" else may_choose  # only users who may choose get a suggestion
     nearest = nearest_zone(zones, unchosen, image, request.round_trips_ms) if mode != "off" and counts else None
     if nearest is None:
         return begins_in, ""

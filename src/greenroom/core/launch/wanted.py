@@ -1,11 +1,13 @@
-"""The session that is sought for a user, where a new one can go, and what follows when it fails while they wait.
+"""The session that a launch or a replacement searches for a user, and the attempts after a session of a waiting user
+failed.
 
-After a failed *hand-over* the launch is planned again from its beginning, because a pool may have filled meanwhile;
-after `MAX_TRIED` of them a session is created for the user, which needs no hand-over, so that a wrong `assign` locks
-no user out. After a failed *start* another Agent of the zone tries, then other zones, then it fails with all causes; an
-Agent that went missing may return until the deadline. A start that was only too slow begins again after a pause and on
-another machine, because hosts are mostly late when many sessions start there together. A user who was being handed a
-staged session has no setting that excludes staging, so any pool with the same permissions can serve.
+After a failed *hand-over* the launch is planned again from its beginning, because a pool may have filled meanwhile.
+After `MAX_TRIED` failed hand-overs, a new session is created for the user. It needs no hand-over, so that a wrong
+`assign` excludes no user. After a failed *start* the session is tried on another Agent of the zone and then in other
+zones; then it fails with all causes. An Agent that went missing may return until the deadline. A start that was only
+too slow begins again after a pause and on another machine, because hosts are mostly late when many sessions start there
+together. A launch that claimed a staged session has no setting that excludes staging, so any pool with the same
+permissions can serve it again.
 
 A launch (`core.launch.request`) and a replacement (`sessions.replace`) search in the same way and differ only in these
 values.
@@ -37,22 +39,26 @@ from greenroom.core.workspace.session_spec import Exec, SessionSpec
 from greenroom.core.workspace.spec_builder import ImageFacts
 
 MAX_TRIED: Final = 4
-"""Staged sessions tried for one launch."""
+"""The maximum number of staged sessions that are tried for one launch."""
 MAX_STARTS: Final = 3
 MAX_STARTS_IN_A_ZONE: Final = 2
-"""Of `MAX_STARTS`: what fails on two Agents of a zone is not the Agent's fault; another zone may work."""
+"""The maximum number of starts in one zone. A session that fails on two Agents of a zone does not fail because of the
+Agent; another zone may work.
+"""
 
 
 SLOW_BACKOFF_S: Final = 5.0
-"""Pause before a start that was too slow is tried again; doubles each time, ± half."""
+"""The pause before a start that was too slow is tried again. It doubles each time and is spread by ± 50 %."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedSession:
-    """A failed session with a user who waits. `tried` and `starts` count the launch's sessions, this one included.
+    """A failed session of a user who waits.
 
-    `starts` are those made for the user: zone id → number. `causes` are the sentences of earlier failed starts, each
-    with its Agent. `permissions` are the session's. `slow`: it took too long, and is not known to be broken.
+    `tried` and `starts` count the sessions of the launch, including this one. `starts` maps the id of a zone to the
+    number of sessions that were created for the user there. `causes` are the sentences of earlier failed starts, each
+    with its Agent. `permissions` are those of the session. `slow` is True if the session took too long and is not known
+    to be broken.
     """
 
     handover: bool
@@ -66,13 +72,15 @@ class FailedSession:
 
     @property
     def is_final(self) -> bool:
-        """Whether no attempt is left. A session without a launch (`tried` 0) has none: nothing would count it."""
+        """True if no attempt is left. A session without a launch (`tried` 0) has no attempts, because nothing would
+        count them.
+        """
         return self.tried == 0 or (not self.handover and sum(self.starts.values()) >= MAX_STARTS)
 
 
 def backoff_s(failed: FailedSession, session_id: str) -> float:
-    """Pause between the failure and the next attempt: 0 unless a start was too slow. Sessions that failed together are
-    spread by their ids.
+    """Return the pause between the failure and the next attempt in seconds: 0 unless a start was too slow. The pauses
+    of sessions that failed together are spread by their ids.
     """
     if failed.handover or not failed.slow or failed.is_final:
         return 0.0
@@ -87,7 +95,7 @@ def plan_successor(
     image: ImageFacts,
     pools: Sequence[StagedPool],
 ) -> tuple[LaunchAttempt, ...]:
-    """What to try, one after the other, as for a new launch; empty = it failed for good."""
+    """Return the attempts for the replacement in their order, as for a new launch; empty = it failed finally."""
     if failed.is_final:
         return ()
     attempts = ordered_attempts(zones, current_zone_id, image, pools, lambda pool: _blocking_reasons(pool, failed))
@@ -113,8 +121,8 @@ def _not_again(attempt: LaunchAttempt, failed: FailedSession) -> LaunchAttempt:
 
 
 def with_known_host(attempts: Sequence[LaunchAttempt], zone_id: str, request_host: str) -> tuple[LaunchAttempt, ...]:
-    """The attempts, with those passed over that would create a session in a zone, other than `zone_id`, that needs the
-    launch's host where it is unknown (empty).
+    """Return the attempts. If `request_host` is not known (empty), attempts that would create a session in a zone that
+    needs it are marked as missed, except in the zone `zone_id`.
     """
     return tuple(
         attempt
@@ -132,7 +140,7 @@ def _if_host_is_not_needed(attempt: LaunchAttempt) -> LaunchAttempt:
 
 
 def without(placement: Placement, agent_ids: frozenset[str]) -> Placement:
-    """The placement without the Agents on which the session did not start."""
+    """Return the placement without the Agents on which the session did not start."""
     return Placement(
         tuple(agent for agent in placement.candidates if agent.agent_id not in agent_ids),
         tuple(rejection for rejection in placement.rejected if rejection.agent.agent_id not in agent_ids),
@@ -140,35 +148,36 @@ def without(placement: Placement, agent_ids: frozenset[str]) -> Placement:
 
 
 def others_first(placement: Placement, agent_id: str | None) -> Placement:
-    """The placement with this Agent last, because the hand-over failed there."""
+    """Return the placement with this Agent as the last candidate, because the hand-over failed there."""
     return replace(placement, candidates=tuple(sorted(placement.candidates, key=lambda a: a.agent_id == agent_id)))
 
 
 def went_silent(silent_s: float) -> str:
-    """Why a start failed when its Agent went missing; `silent_s` is since its last check-in."""
+    """Return the reason for a failed start whose Agent went missing. `silent_s` is the time since its last check-in."""
     return f"its Agent has not reported for {silent_s:.0f} s"
 
 
 def failure(failed: FailedSession, session_id: str) -> str:
-    """What became of the session and why, for trace and log; a sentence without its full stop."""
+    """Return the failure of the session with its cause, for trace and log, as a sentence without its full stop."""
     what = "was quarantined" if failed.handover else f"could not start on {failed.agent_name or 'its Agent'}"
     return f"Session {session_id} {what}: {failed.cause.rstrip('.')}"
 
 
 def failure_line(failed: FailedSession, session_id: str, last: TraceStep) -> TraceStep:
-    """The trace line that says that the last one, which was used, failed."""
+    """Return the last step of the trace, which was used, as a failed step."""
     code = "hand_over_failed" if failed.handover else "start_failed"
     return replace(last, used=False, code=code, reason=f"{failure(failed, session_id)}.")
 
 
 def continued(trace: Sequence[TraceStep], last: TraceStep) -> list[TraceStep]:
-    """The steps of a search, numbered on from the launch's trace."""
+    """Return the steps of a search, with numbers that continue the trace of the launch."""
     return [replace(step, order=last.order + step.order) for step in trace]
 
 
 def final_error(failed: FailedSession, trace: Sequence[TraceStep]) -> str:
-    """What users and administrators read of a session that could not be started at all. `trace` is that of the last
-    search, empty if there was none because no attempt was left.
+    """Return the error that users and administrators read for a session that could not be started.
+
+    `trace` is the trace of the last search; empty if there was no search, because no attempt was left.
     """
     cause = failed.cause.rstrip(".")
     why = "; ".join(dict.fromkeys(step.reason.rstrip(".") for step in trace if step.code != "start_failed"))
@@ -187,7 +196,9 @@ def _before(causes: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionUser:
-    """The user of a session, staged or new, and what it has from the launch. `clocks` begin with it."""
+    """The user of a session, staged or new, and the values that the session has from the launch. `clocks` begin when
+    the user gets the session.
+    """
 
     user_id: str
     launch_id: str | None
@@ -197,58 +208,68 @@ class SessionUser:
     idempotency_key: str | None = None
     idempotency_body: str | None = None
     lease: NewLease | None = None
-    """Written in the transaction that gives them the session."""
+    """Inserted in the transaction that gives the session to the user."""
 
 
 class SpecMaker(Protocol):
-    """Makes the specification of one session, once its id and its credential are known."""
+    """Builds the specification of a session when its id and its credential are known."""
 
     def __call__(self, *, session_id: str, credential: str) -> SessionSpec:
-        """May raise a GreenroomError."""
+        """Return the specification.
+
+        Raises:
+            GreenroomError: it cannot be built.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ZoneRooms:
-    """Where a new session can go in a zone, in the order to try, and why the other Agents cannot take it."""
+    """The Agents of a zone with room for a new session, in the order to try, and the reasons of the other Agents."""
 
     rooms: Sequence[Room]
     misses: Sequence[Miss]
     room_helps: bool
-    """Without room: one of the Agents could take it if it were empty, so pools are to leave free room alone."""
+    """True if an Agent could run the session if it were empty. If there is no room, pools then do not use room that
+    becomes free.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedSession:
-    """The session that a user is to get, staged or new."""
+    """The session that a user will get, staged or new."""
 
     user: SessionUser
     image: ImageFacts
     permissions: Mapping[str, bool]
     assign: Exec
-    """What hands a staged one over; `argv` is empty where the workspace has no such command."""
+    """The command that hands over a staged session; `argv` is empty if the workspace has no such command."""
     request: PlacementRequest
-    """What a new one needs of an Agent."""
+    """The requirements of a new session for its Agent."""
     spec_in: Callable[[LaunchZone], SpecMaker]
-    """The specification of a new one in a zone."""
+    """Returns the builder of the specification of a new session in a zone."""
     last_agent_id: str | None = None
     never_on: frozenset[str] = frozenset()
     another_agent: str = "Agent"
-    """What a zone without a possible Agent lacks."""
+    """The name of the Agent that a zone lacks, for the reason of a zone without a possible Agent."""
     instead: str = ""
-    """Inserted into the sentence that says where the session is from, as is `remark` after it."""
+    """A text that is inserted into the sentence about the origin of the session; `remark` is appended to it."""
     remark: str = ""
     keeps_room: bool = False
-    """Without room, the user waits and asks again: pools leave free room alone, and machines are ordered."""
+    """True if a user waits and tries again when there is no room. Pools then do not use room that becomes free, and
+    machines are ordered.
+    """
 
     def reason_of(self, reason: str) -> str:
-        """How the user came to the session, as a sentence for trace and log."""
+        """Return the origin of the session of the user, as a sentence for trace and log."""
         return f"{reason} {self.remark}".rstrip()
 
     def rooms_in(
         self, zone: LaunchZone, agents: Sequence[PlacementAgent], unready: Sequence[Unready] = ()
     ) -> ZoneRooms:
-        """`unready` are the zone's staged sessions that yield if no Agent has room."""
+        """Return the room for the session in a zone. `unready` are the staged sessions of the zone that yield if no
+        Agent has room.
+        """
         placed = place(agents, self.request, zone.load_balancing_strategy)
         placement = others_first(without(placed, self.never_on), self.last_agent_id)
         return ZoneRooms(

@@ -45,8 +45,8 @@ def take_room(hosts: list[PlacementAgent], request: PlacementRequest) -> bool:
 def counted(people: Iterable[WaitingUser], supply: Mapping[str, Sequence[PlacementAgent]]) -> dict[WaitingUser, str]:
     """Return the id of the zone in which each user counts.
 
-    `supply` maps each zone with an enabled pool to the empty machines that may still come there. A user for whom no
-    zone has room counts in the first of these zones that the launch tried, and its report names the lack.
+    `supply` maps each zone with an enabled pool to the empty machines that may still come there. If none of these zones
+    has room for a user, the user counts in the first of them that the launch tried, and its report names the lack.
     """
     rooms = {zone_id: list(machines) for zone_id, machines in supply.items()}
     found: dict[WaitingUser, str] = {}
