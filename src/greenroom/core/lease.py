@@ -1,12 +1,13 @@
-"""Leases: how long one may last, who controls its session, and how many desktops and leases there may be at a time.
+"""Leases: their duration, the control of their sessions, and the limits for the numbers of desktops and leases.
 
-Each change of hands is a term, and terms only grow. The session's page lets the input of the present term alone pass,
-and obeys no order of an earlier one. A person has control for a time that they renew while they are there; afterwards
-it is the program's again, whether someone notices or not.
+Each change of control begins a new term, and terms only grow. The page of the session accepts only input of the present
+term, and refuses commands of earlier terms. A person has control for a time, which they renew while they are present.
+After that time the program has control again, even before the change is stored.
 
-A desktop that a person opens counts towards `max_kasms_per_user` of its user. A lease counts towards
-`max_leases_per_user` of its user and, where an API key made it, also towards `max_leases` of that key. Neither kind
-counts towards the limit of the other, and a key only narrows.
+A desktop that a person opens counts toward `max_kasms_per_user` of its user. A lease counts toward
+`max_leases_per_user` of its user and, if it was created with an API key, also toward `max_leases` of that key. Desktops
+and leases do not count toward the limit of the other kind. The limit of a key applies in addition to the limit of its
+user.
 """
 
 from __future__ import annotations
@@ -24,14 +25,16 @@ from greenroom.core.recording.described import Mode
 Holder = Literal["program", "person"]
 
 USER: Final = "user"
-"""The `viewer` that the session's own user is; others are called by the id with which they joined."""
+"""The `viewer` of the user of the session. The `viewer` of other users is the id with which they joined."""
 PROGRAM: Final = "program"
-"""How the gateway calls the program's connections to the session's page."""
+"""The name that the gateway sends for the connections of the program to the page of the session."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
-    """A term: `viewer` names the connections whose input passes, empty = the program's. `name` is the person's."""
+    """A term of control. `viewer` names the connections whose input is accepted; empty = those of the program. `name`
+    is the name of the person.
+    """
 
     term: int = 0
     viewer: str = ""
@@ -45,7 +48,9 @@ class Control:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """Someone who asks for control. `owns`: the session is theirs, so they may take it from another person."""
+    """A person who requests control. `owns` is True if they are the user of the session, who may take control from
+    another person.
+    """
 
     viewer: str
     name: str
@@ -53,16 +58,16 @@ class Person:
 
 
 def in_force(control: Control, now: datetime) -> Control:
-    """What holds now: after its time a person's term is the program's."""
+    """Return the control that applies now. After the time of a person, the program has control."""
     is_over = control.until is not None and control.until <= now
     return replace(control, viewer="", name="", until=None) if is_over else control
 
 
 def taken(control: Control, now: datetime, person: Person, away_s: float, term: int | None = None) -> Control:
-    """The control after a person took it, or renewed what they have. With `term` they only renew that one.
+    """Return the control after a person took it or renewed their own term. With `term`, they can only renew that term.
 
     Raises:
-        Held: another person has it; or it changed hands since that term.
+        Held: another person has control, or control has changed since that term.
     """
     held = in_force(control, now)
     is_theirs = held.viewer == person.viewer
@@ -79,10 +84,10 @@ def taken(control: Control, now: datetime, person: Person, away_s: float, term: 
 
 
 def handed_back(control: Control, now: datetime, person: Person, term: int | None = None) -> Control:
-    """The control after a person gave it to the program, which may have it already.
+    """Return the control after a person returned it to the program; unchanged if the program already has it.
 
     Raises:
-        Held: another person has it; or it changed hands since `term`.
+        Held: another person has control, or control has changed since `term`.
     """
     held = in_force(control, now)
     if not held.viewer:
@@ -95,13 +100,13 @@ def handed_back(control: Control, now: datetime, person: Person, term: int | Non
 
 
 def expired(control: Control, now: datetime) -> Control:
-    """The control after it is written down that a person's time is over; the same while it is not."""
+    """Return the control to store after the time of a person has ended; unchanged if it has not ended."""
     return Control(term=control.term + 1) if in_force(control, now) != control else control
 
 
 def withdrawn(control: Control, term: int) -> Control:
-    """The control after it is written down that a person may not control the session any more; the same where it has
-    changed hands since that term.
+    """Return the control to store after a person lost the permission to control the session; unchanged if control has
+    changed since that term.
     """
     return Control(term=term + 1) if control.term == term and control.viewer else control
 
@@ -110,7 +115,7 @@ CHANGED: Final = "Control of this desktop has changed hands since; take over aga
 
 
 def held_from(name: str) -> str:
-    """What a program reads while a person has control."""
+    """Return the sentence for a program while the person `name` has control."""
     return f"{name} has control of this desktop: wait until they hand it back, and look at the screen again then."
 
 
@@ -119,10 +124,11 @@ Tags = list[str] | dict[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewLease:
-    """Who is to hold a session, for how long, and what is recorded of it.
+    """A lease to create: its holder, its duration, and its recording.
 
-    `lease_id` is a new uuid, `holder` the caller as log rows name them, `key_id` their API key, whose `max_lease_s` and
-    end (`not_after`) the lease keeps; `reservation_id` is what the lease counted as until now (`db.lease.leases`).
+    `lease_id` is a new UUID. `holder` is the name of the caller in log rows. `key_id` is the API key of the caller;
+    `max_lease_s` and `not_after` are the maximum duration and the end of that key, which the lease keeps.
+    `reservation_id` is the reservation as which the lease counted until now (`db.lease.leases`).
     """
 
     lease_id: str
@@ -135,15 +141,15 @@ class NewLease:
     record: Mode = "none"
     record_text: bool = False
     record_required: bool = False
-    """A group of the user requires the pictures."""
+    """True if a group of the user requires pictures in the recording."""
     must_record: bool = False
-    """A group of the user requires a recording."""
+    """True if a group of the user requires a recording."""
     reservation_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseLimits:
-    """How long a lease may last: `max_lease_s` from now, until `not_after`, and `max_days` from `created`."""
+    """The limits for the end of a lease: `max_lease_s` from now, `not_after`, and `max_days` from `created`."""
 
     created: datetime
     max_days: int
@@ -151,7 +157,11 @@ class LeaseLimits:
     not_after: datetime | None = None
 
     def require(self, seconds: float, now: datetime) -> None:
-        """Raises Invalid: the lease may not last so many seconds more; the sentence names the limit."""
+        """Check that the lease may last this number of seconds from now.
+
+        Raises:
+            Invalid: it may not; the message names the limit.
+        """
         if self.max_lease_s is not None and seconds > self.max_lease_s:
             raise Invalid(f"Leases of this API key may last {self.max_lease_s} s (max_lease_s), not {seconds:g} s.")
         ends = now + timedelta(seconds=seconds)
@@ -167,16 +177,18 @@ class LeaseLimits:
 
 
 FREED_BY: Final = frozenset({Topic.LEASE, Topic.SETTINGS, Topic.USERS})
-"""Topics of the events that can end the refusal of a lease: a lease ends, a limit or the groups of the user change."""
+"""Topics of the events that can end the refusal of a lease: the end of a lease, and a change of a limit or of the
+groups of the user.
+"""
 
 
 def most_of_user(settings: Mapping[str, Resolved], *, leased: bool) -> int:
-    """How many leases, or desktops, a user may have at a time."""
+    """Return the maximum number of leases, or of desktops, that a user may have at the same time."""
     return int(settings["max_leases_per_user" if leased else "max_kasms_per_user"].value)
 
 
 def user_limit_reached(most: int, *, leased: bool) -> SessionLimit | LeaseLimit:
-    """The refusal for a user who has `most` leases, or desktops."""
+    """Return the refusal for a user who has the maximum number `most` of leases, or of desktops."""
     if leased:
         verb = "lease is" if most == 1 else "leases are"
         return LeaseLimit(f"{most} {verb} allowed for this user (max_leases_per_user); release one first.")
@@ -185,7 +197,7 @@ def user_limit_reached(most: int, *, leased: bool) -> SessionLimit | LeaseLimit:
 
 
 def key_limit_reached(max_leases: int) -> LeaseLimit:
-    """The refusal for an API key that holds `max_leases`."""
+    """Return the refusal for an API key that has `max_leases` leases."""
     noun = "lease" if max_leases == 1 else "leases"
     return LeaseLimit(f"This API key may hold {max_leases} {noun} at a time (max_leases); release one first.")
 
@@ -198,10 +210,10 @@ def refusal(
     of_key: int = 0,
     max_leases: int | None = None,
 ) -> SessionLimit | LeaseLimit | None:
-    """Why the user gets no further lease, or desktop; None = they may have one.
+    """Return the refusal of a further lease, or desktop, of a user; None if it is permitted.
 
-    `of_user` is how many of this kind the user has, `of_key` how many leases the API key of the request holds, and
-    `max_leases` that key's limit (None = without one, or no key).
+    `of_user` is the number of leases, or desktops, of the user. `of_key` is the number of leases of the API key of the
+    request, and `max_leases` is the limit of that key (None = it has no limit, or there is no key).
     """
     if of_user >= (most := most_of_user(settings, leased=leased)):
         return user_limit_reached(most, leased=leased)

@@ -1,1 +1,1 @@
-"""Pools of staged sessions: what each needs now, and why one is short."""
+"""Pools of staged sessions: their plans and the reasons for shortfalls."""

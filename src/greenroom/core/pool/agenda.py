@@ -1,10 +1,10 @@
-"""Which pools the Primary looks at now: those of which something was said, and those for which a time has come.
+"""The pools that the Primary must plan now: pools with an announced change, and pools that are due at a known time.
 
-A pool at rest has nothing to do until one of its own times, if nothing changes: what else a plan depends on is
-announced. What was not announced, or not received, is found every `LOOK_S` by comparing what the rows of each pool add
-up to.
+A pool at rest has nothing to do until its next time, because all other changes are announced. Every `LOOK_S` the
+checksums of the rows of all pools are compared, to find changes that were not announced or whose announcements were
+lost.
 
-What is placed on an Agent that has no room any more is not inserted, so that an old view costs a repetition at most.
+A session that is placed on an Agent without room is not inserted, so that an outdated view costs at most a repetition.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ KNOWN_S: Final = 1.0
 
 
 class KnownAgents:
-    """By image, since Agents differ in what they have of it; times are seconds of one clock, which the caller knows."""
+    """The Agents of a zone by image, because the state of an image differs between Agents. Times are seconds of one
+    clock, which the caller chooses.
+    """
 
     def __init__(self) -> None:
         self._of: dict[str, tuple[float, tuple[PlacementAgent, ...]]] = {}
 
     def of(self, image_id: str, now_s: float) -> tuple[PlacementAgent, ...] | None:
-        """None = they are to be read."""
+        """Return the Agents for an image; None if they must be read."""
         read_s, agents = self._of.get(image_id, (float("-inf"), ()))
         return agents if now_s < read_s + KNOWN_S else None
 
@@ -37,7 +39,7 @@ class KnownAgents:
         self._of[image_id] = now_s, agents
 
     def created(self, image: ImageFacts, creates: Iterable[Create]) -> None:
-        """Sessions were inserted; until the Agents are read again they have that much less room."""
+        """Reserve the room of inserted sessions on the Agents, until the Agents are read again."""
         if (known := self._of.get(image.image_id)) is None:
             return
         request, number = session_of(image), Counter(create.agent_id for create in creates)
@@ -45,7 +47,7 @@ class KnownAgents:
         self._of[image.image_id] = read_s, tuple(_with(agent, number[agent.agent_id], request) for agent in agents)
 
     def forget(self) -> None:
-        """Something was said of Agents, or one had no room."""
+        """Remove all Agents, after a change of Agents was announced or an Agent had no room."""
         self._of.clear()
 
 
@@ -57,20 +59,22 @@ def _with(agent: PlacementAgent, number: int, request: PlacementRequest) -> Plac
 
 LOOK_S: Final = 30.0
 LOOKED_AT: Final = 100
-"""Pools that are looked at in one round, so that none takes long: those first that have waited longest."""
+"""The maximum number of pools that are read in one round, so that no round takes long. The pools that have waited
+longest come first.
+"""
 PLANNED: Final = 20
-"""Of these, pools of which something is written; the others wait for the next round."""
+"""The maximum number of these pools for which rows are written; the other pools wait for the next round."""
 WAITING_LOOKED_AT: Final = 25
-"""The same of pools that are not at rest, and for which there was nothing to do at the last look."""
+"""The same limit as `LOOKED_AT`, for pools that are not at rest and had nothing to do in their last plan."""
 
 SETTLED: Final[frozenset[ShortfallCode]] = frozenset({"paused", "image-disabled", "zone-request-host"})
-"""Shortfalls that last until config, workspace or zone are changed. Others wait for what Agents report of themselves,
-which is not announced: such a pool is looked at in every round, or in turn with others like it if there are many.
+"""Shortfalls that last until config, workspace or zone are changed. Other shortfalls depend on reports of Agents, which
+are not announced: such a pool is planned in every round, or in turn with similar pools if there are many.
 """
 
 
 def settled_until(snapshot: PoolSnapshot, made: PoolPlan) -> datetime | None:
-    """Until when the plan of a pool stays as it is while nothing changes; None = it is not at rest."""
+    """Return the time until which the plan of a pool stays valid if nothing changes; None if it is not at rest."""
     is_short = made.shortfall is not None and made.shortfall.code not in SETTLED
     if made.actions or is_short or any(session.status in COMING for session in snapshot.sessions):
         return None
@@ -84,13 +88,13 @@ def settled_until(snapshot: PoolSnapshot, made: PoolPlan) -> datetime | None:
 
 
 class Agenda:
-    """When each pool of a zone is looked at next; times are seconds of one clock, which only the caller knows."""
+    """The next planning time of each pool of a zone. Times are seconds of one clock, which the caller chooses."""
 
     def __init__(self) -> None:
         self._term: int | None = None
         self._listed_s = float("-inf")
         self._next_s: dict[str, float] = {}
-        """Pool → its next own time; in the past: it is due."""
+        """Id of the config → the next time of its pool; a pool with a time in the past is due."""
         self._looked_s: dict[str, float] = {}
         self._sums: dict[str, int] = {}
         self._waiting: set[str] = set()
@@ -100,14 +104,14 @@ class Agenda:
         self.agents = KnownAgents()
 
     def said(self, config_id: str) -> None:
-        """Something of this pool changed."""
+        """Record an announced change of this pool. The pool is then due."""
         self._said += 1
         self._said_of[config_id] = self._said
         self._next_s[config_id] = float("-inf")
         self._waiting.discard(config_id)
 
     def said_of_all(self) -> None:
-        """Something changed that any plan may depend on, or announcements were lost."""
+        """Record a change on which all plans may depend, or the loss of announcements. All pools are then due."""
         self._said += 1
         self._said_of_all = self._said
         self._next_s = dict.fromkeys(self._next_s, float("-inf"))
@@ -117,22 +121,22 @@ class Agenda:
 
     @property
     def version(self) -> int:
-        """Grows with all that is said; for `planned`, taken before the rows are read."""
+        """A number that grows with each announcement. The caller reads it before the rows, for `planned`."""
         return self._said
 
     def begin(self, term: int) -> None:
-        """What an earlier term knew counts for nothing."""
+        """Begin a term of leadership. In a new term all pools are due."""
         if term != self._term:
             self._term = term
             self.said_of_all()
 
     def wants_list(self, now_s: float) -> bool:
-        """Whether it is time to find out which pools there are."""
+        """True if the list of pools must be read again."""
         return now_s >= self._listed_s + LOOK_S
 
     def listed(self, sums: Mapping[str, int], now_s: float) -> None:
-        """These are all pools of the zone, the most urgent first, each with what its rows add up to. One that is new is
-        due, and so is one with other rows than in the list before.
+        """Store the list of all pools of the zone, the most urgent first, each with the checksum of its rows. A new
+        pool is due, and so is a pool whose checksum has changed.
         """
         self._listed_s = now_s
         same = {config_id for config_id, number in sums.items() if self._sums.get(config_id) == number}
@@ -144,7 +148,7 @@ class Agenda:
                 del known[config_id]
 
     def due(self, now_s: float) -> list[str]:
-        """The pools to look at now, in this order."""
+        """Return the ids of the configs to plan now, in this order."""
         due = [config_id for config_id, next_s in self._next_s.items() if next_s <= now_s]
         due.sort(key=lambda config_id: self._looked_s.get(config_id, float("-inf")))
         waiting = [config_id for config_id in due if config_id in self._waiting]
@@ -152,12 +156,14 @@ class Agenda:
         return [*others[:LOOKED_AT], *waiting[:WAITING_LOOKED_AT]]
 
     def looked(self, config_id: str, now_s: float) -> None:
-        """Its turn has come: a pool that cannot be planned does not keep the others waiting."""
+        """Record the turn of a pool, so that a pool that cannot be planned does not delay the others."""
         self._looked_s[config_id] = now_s
 
     def planned(self, config_id: str, *, version: int, now_s: float, rest_s: float | None, waits: bool = False) -> None:
-        """A pool was looked at, after what `version` counts; it is at rest for `rest_s`, None = it is not at rest.
-        `waits`: there was nothing to do nevertheless.
+        """Record the plan of a pool.
+
+        `version` is the `version` of the agenda before the rows were read. The pool is at rest for `rest_s` seconds;
+        None = it is not at rest. `waits` is True if it is not at rest and its plan had no actions.
         """
         self.looked(config_id, now_s)
         is_old = version < max(self._said_of.get(config_id, 0), self._said_of_all)
@@ -168,6 +174,6 @@ class Agenda:
             self._waiting.discard(config_id)
 
     def gone(self, config_id: str) -> None:
-        """The zone has no such pool."""
+        """Remove a pool that the zone no longer has."""
         self._next_s.pop(config_id, None)
         self._waiting.discard(config_id)

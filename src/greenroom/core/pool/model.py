@@ -1,7 +1,8 @@
-"""A pool of staged sessions as its plan sees it, and the actions of a plan; `core.pool.plan` makes the plan.
+"""The input of the plan of a pool of staged sessions, and the actions of a plan. `core.pool.plan` computes the plan.
 
-A session *counts* when it is or will be claimable: current, not expired, on an enabled Agent that is running. *Retire*
-takes a claimable session out of the pool, unless it was claimed meanwhile; *destroy* ends one that was not claimable.
+A session *counts* if it is or will be claimable: current, not expired, on an enabled Agent that is running. *Retire*
+removes a claimable session from the pool, unless it was claimed meanwhile. *Destroy* ends a session that is not
+claimable.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from greenroom.core.session.states import SessionStatus
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
 COMING: Final = frozenset({SessionStatus.REQUESTED, SessionStatus.STARTING})
-"""Statuses of a session that is on its way to be claimable."""
+"""The statuses of a session that is not claimable yet and will be."""
 
 RECYCLED: Final = "the workspace was changed or the pool recycled after it was created"
 IMAGE_CHANGED: Final = "its host got another image under the same name after it was created"
@@ -25,7 +26,7 @@ IMAGE_CHANGED: Final = "its host got another image under the same name after it 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broken:
-    """A session that stopped working while it was staged: when it was created, when it broke, and how."""
+    """A session that stopped working while it was staged: when it was created, when it broke, and the error."""
 
     created: datetime
     broke: datetime
@@ -35,7 +36,7 @@ class Broken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigFields:
-    """The fields of a config that can be changed; zone and image are fixed. `expiration` is hours."""
+    """The fields of a config that can be changed; zone and image are fixed. `expiration` is in hours."""
 
     num_sessions: int
     expiration: float
@@ -51,13 +52,13 @@ class ConfigFields:
 
     @property
     def permissions(self) -> dict[str, bool]:
-        """The permissions a user must have exactly to get one of its sessions."""
+        """The permissions of its sessions. A user must have exactly these permissions to get one."""
         return {name: getattr(self, name) for name in STAGED_PERMISSIONS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolConfig(ConfigFields):
-    """A staging config with what it remembers of failures."""
+    """A staging config with its recent failures."""
 
     staging_config_id: str
     deleted: bool = False
@@ -66,16 +67,16 @@ class PoolConfig(ConfigFields):
     last_error: str | None = None
     next_try: datetime | None = None
     last_success: datetime | None = None
-    """Creation of the newest session that ever became usable."""
+    """The creation time of the newest session that became usable."""
     recycled: datetime | None = None
-    """Sessions created before this are replaced one by one."""
+    """Sessions that were created before this time are replaced one by one."""
     broken: tuple[Broken, ...] = ()
-    """Sessions of the present workspace, config and zone that broke lately."""
+    """Sessions of the current version of workspace, config and zone that broke recently."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PooledSession:
-    """A session of the config without a user, and not yet on its way out."""
+    """A session of the config that has no user and is not ending."""
 
     session_id: str
     agent_id: str
@@ -84,21 +85,21 @@ class PooledSession:
     created: datetime
     expires: datetime
     started: datetime | None = None
-    """When it became usable; None = not yet."""
+    """The time at which it became usable; None = not yet."""
     replaces: str | None = None
-    """The session that it was started to replace."""
+    """The id of the session that it replaces."""
     config_hash: str = ""
     error: str | None = None
     was_usable: bool = False
-    """It was claimable once; if it is `failed`, its start did not fail."""
+    """True if it was claimable before. If it is `failed`, its start did not fail."""
     cores: float = 0.0
     memory: int = 0
-    """Its reservation in bytes: that of its workspace when it was created."""
+    """Its reservation in bytes. Like `cores`, it is that of its workspace at the creation of the session."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PoolSnapshot:
-    """Everything a plan depends on; `agents` are those of the zone with the state of the config's image."""
+    """The input of a plan. `agents` are the Agents of the zone, with the state of the image of the config."""
 
     now: datetime
     config: PoolConfig
@@ -108,22 +109,22 @@ class PoolSnapshot:
     sessions: tuple[PooledSession, ...]
     agents: tuple[PlacementAgent, ...]
     leaving: int = 0
-    """Sessions of the config without a user that are on their way out, and still use resources."""
+    """The number of sessions of the config without a user that are ending and still use resources."""
     failed_on: frozenset[str] = frozenset()
-    """Agents on which a start of this workspace, config and zone failed lately: they are tried last."""
+    """The ids of Agents on which a start of this workspace, config and zone failed recently. They are tried last."""
     people_waiting: str | None = None
-    """"2 people wait for room in zone eu"; nothing is created meanwhile."""
+    """For example "2 people wait for room in zone eu"; nothing is created meanwhile. None = no user waits."""
 
     @cached_property
     def _serves(self) -> dict[str, bool]:
-        """Agent → whether it serves."""
+        """Agent id → True if the Agent serves."""
         return {agent.agent_id: serves(agent) for agent in self.agents}
 
     def serves(self, session: PooledSession) -> bool:
         return self._serves.get(session.agent_id, False)
 
     def is_in_zone(self, session: PooledSession) -> bool:
-        """Whether its Agent is one of the zone, running or not; an Agent may be moved to another zone."""
+        """True if its Agent belongs to the zone, running or not. An Agent may be moved to another zone."""
         return session.agent_id in self._serves
 
     def expired(self, session: PooledSession) -> bool:
@@ -131,11 +132,11 @@ class PoolSnapshot:
 
     @cached_property
     def _image_changed(self) -> dict[str, datetime]:
-        """Agent → when it got another image under the same name."""
+        """Agent id → the time at which it got another image with the same name."""
         return {agent.agent_id: agent.image_changed for agent in self.agents if agent.image_changed is not None}
 
     def outdated(self, session: PooledSession) -> str | None:
-        """Why a new session would differ from this one, as a clause; None = it would not."""
+        """Return the reason why a new session would differ from this session, as a clause; None if it would not."""
         if self.config.recycled is not None and session.created < self.config.recycled:
             return RECYCLED
         changed = self._image_changed.get(session.agent_id)
@@ -152,7 +153,7 @@ class PoolSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Insert a session on this Agent; `replaces` names the session that it replaces once it is claimable."""
+    """Insert a session on this Agent. `replaces` is the id of the session that it replaces when it is claimable."""
 
     agent_id: str
     reason: str
@@ -161,7 +162,7 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Retire:
-    """Take a claimable session out of the pool and end it, unless it was claimed meanwhile."""
+    """Remove a claimable session from the pool and end it, unless it was claimed meanwhile."""
 
     session_id: str
     reason: str
@@ -194,7 +195,7 @@ ShortfallCode = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """Why the pool is below Desired."""
+    """The reason why the pool is below Desired."""
 
     code: ShortfallCode
     reason: str
@@ -202,7 +203,7 @@ class Shortfall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolPlan:
-    """The actions in the order in which they are to be applied, and what the config remembers afterwards."""
+    """The actions in the order in which they must be applied, the shortfall, and the failures to store."""
 
     actions: tuple[Action, ...]
     shortfall: Shortfall | None
@@ -216,5 +217,7 @@ class PoolPlan:
 
 
 def config_title(friendly_name: str, zone_name: str, staging_config_id: str) -> str:
-    """The name of a config in the log; workspace and zone alone may name several, with different permissions."""
+    """Return the name of a config in the log. It has the id, because a zone may have several configs of a workspace,
+    with different permissions.
+    """
     return f"{friendly_name} in zone {zone_name} (config {staging_config_id[:8]})"

@@ -1,9 +1,9 @@
-"""What a pool of staged sessions needs now: sessions to create, to retire or to destroy, and why it is short.
+"""The plan of a pool of staged sessions: the sessions to create, retire or destroy, and the shortfall.
 
-The Primary calls `plan(snapshot)` in the transaction that holds the config's row, with sessions counted after the lock
-(docs/explanation/protocols.md §3), and writes the actions in the same transaction. Invariants, tested as properties:
-after a plan at most Desired sessions count, plus one in rotation; no user's session is touched; no session gets two
-actions; repeated planning converges; a pool that is short always says why.
+The Primary calls `plan(snapshot)` in the transaction that locks the row of the config, with sessions counted after the
+lock (docs/explanation/protocols.md §3), and writes the actions in the same transaction. Invariants, tested as
+properties: after a plan at most Desired sessions count, plus one in rotation; sessions of users are not changed; no
+session gets two actions; repeated planning converges; a pool below Desired always has a shortfall.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ from greenroom.core.pool.shortfalls import PoolFailures
 from greenroom.core.session.states import SessionStatus
 
 MAX_CREATES: Final = 32
-"""Sessions inserted by one plan, so that its transaction stays short; the rest follow in the next round."""
+"""The maximum number of sessions that one plan inserts, so that its transaction stays short. The other sessions follow
+in the next round.
+"""
 
 
 @dataclass(slots=True)
@@ -44,7 +46,7 @@ class _Work:
 
 
 def plan(snapshot: PoolSnapshot) -> PoolPlan:
-    """Bring one pool towards Desired."""
+    """Return the actions that bring a pool closer to Desired."""
     work = _Work()
     failures = _remember_failures(snapshot, work)
     backing_off = shortfalls.longer_backoff(failures, shortfalls.after_breaks(snapshot.config.broken, snapshot.now))
@@ -111,12 +113,14 @@ def _end_unfit(snapshot: PoolSnapshot, wanted: int, inhibited: Shortfall | None,
 
 
 def _extra(counted: Sequence[PooledSession], wanted: int) -> int:
-    """One more place while a replacement is starting, unless the pool has to shrink anyway."""
+    """Return 1 if a replacement is starting, unless the pool must shrink anyway; 0 otherwise."""
     return int(rotation.in_rotation(counted) is not None and len(counted) <= wanted + 1)
 
 
 def _shrink(counted: Sequence[PooledSession], places: int, work: _Work) -> None:
-    """Replaced ones go first, then those not yet usable, the newest first; then the oldest."""
+    """End the sessions beyond `places`: first replaced sessions, then sessions that are not usable yet, the newest
+    first, then the oldest.
+    """
     excess = max(0, len(counted) - places)
     replaced = rotation.replaced(counted)[:excess]
     for session in replaced:
@@ -128,7 +132,7 @@ def _shrink(counted: Sequence[PooledSession], places: int, work: _Work) -> None:
 
 
 def _end_left_behind(snapshot: PoolSnapshot, left: Sequence[PooledSession], wanted: int, work: _Work) -> None:
-    """Sessions on a disabled or draining Agent go once the pool is full without them."""
+    """End the sessions on disabled or draining Agents when the pool is full without them."""
     if sum(s.claimable for s in left) < wanted:
         return
     leaving = {a.agent_id: a for a in snapshot.agents if a.status == "running" and not serves(a)}
@@ -139,7 +143,9 @@ def _end_left_behind(snapshot: PoolSnapshot, left: Sequence[PooledSession], want
 
 
 def _end_drained(snapshot: PoolSnapshot, work: _Work) -> None:
-    """A draining Agent has to become empty: what cannot be replaced elsewhere ends too, as it cannot be claimed."""
+    """End the sessions on draining Agents that cannot be replaced elsewhere. A draining Agent must become empty, and
+    its sessions cannot be claimed.
+    """
     waits = work.rejected is None or any(rejection.will_pass for rejection in work.rejected)
     if not snapshot.config.paused and (waits or snapshot.leaving > 0 or work.ended):
         return
@@ -154,7 +160,7 @@ def _end_drained(snapshot: PoolSnapshot, work: _Work) -> None:
 def _allowed(snapshot: PoolSnapshot, left: Sequence[PooledSession], missing: int, failures: PoolFailures) -> int:
     if snapshot.config.paused or snapshot.people_waiting is not None or failures.waits(snapshot.now):
         return 0
-    if failures.number:  # one trial at a time until a start succeeds
+    if failures.number:  # one attempt at a time until a start succeeds
         return 0 if any(s.status in COMING for s in left) else min(missing, 1)
     return min(missing, MAX_CREATES)
 
@@ -176,13 +182,14 @@ def _fill(snapshot: PoolSnapshot, allowed: int, missing: int, work: _Work) -> No
 
 
 def _rotate(snapshot: PoolSnapshot, left: Sequence[PooledSession], work: _Work) -> None:
-    """Start the replacement of one session, if one is due and the pool is as full as it can be.
+    """Start the replacement of one session, if one is due and the pool is as full as possible.
 
-    Without room for one more, an expiring session stays until its expiry. A session that is to be recycled ends first
-    if all others are there, since nothing else would ever replace it, but only if its replacement fits in its place. If
-    the workspace has outgrown that, its old sessions stay until they expire.
+    If there is no room for the replacement, an expiring session stays until it expires. An outdated session then ends
+    before its replacement starts, because it would otherwise never be replaced, but only if all other sessions are
+    claimable and the replacement fits in its place. If the workspace has become too large for that, its old sessions
+    stay until they expire.
     """
-    # The replacement before may be on its way without its original: that was claimed, and this one is the refill.
+    # An earlier replacement may be starting although its original was claimed; it then refills the pool.
     is_coming = any(session.status in COMING and session.replaces for session in snapshot.sessions)
     found = None if is_coming else rotation.next_to_replace(snapshot, left)
     if found is None:
@@ -205,7 +212,7 @@ def _rotate(snapshot: PoolSnapshot, left: Sequence[PooledSession], work: _Work) 
 
 
 def _fits_instead(snapshot: PoolSnapshot, old: PooledSession) -> bool:
-    """Whether a new session has room once this one is gone, and not before."""
+    """True if a new session has room on the Agent of this session after this session has ended."""
     request = session_of(snapshot.image)
     left = replace(request, cores=old.cores, memory=old.memory)
     agents = [agent.without(left) for agent in snapshot.agents if agent.agent_id == old.agent_id]

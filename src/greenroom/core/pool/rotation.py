@@ -1,9 +1,9 @@
-"""Make before break: which staged session is to be replaced now, while it can still be claimed.
+"""The rotation of staged sessions: a session is replaced while it can still be claimed.
 
-One session of a pool is in rotation at a time: its replacement starts beside it (column `replaces`), and the old one
-ends once that is claimable. Sessions created together expire together, but are replaced one after the other. So in the
-order of expiry the k-th needs k starts before it expires, and the first start is due at
-`min over k of (expires_k - margin - k * time of one replacement)`.
+One session of a pool is in rotation at a time. Its replacement starts while the old session still exists (column
+`replaces`), and the old session ends when the replacement is claimable. Sessions that were created together expire
+together, but are replaced one after another. Therefore the k-th session in the order of expiry needs k starts before it
+expires, and the first start is due at `min over k of (expires_k - margin - k * time of one replacement)`.
 """
 
 from __future__ import annotations
@@ -18,32 +18,34 @@ from greenroom.core.pool.model import PooledSession, PoolSnapshot
 from greenroom.core.workspace.definition import Definition
 
 SLACK: Final = 2.0
-"""How much slower than before the next starts may be: a host that starts many sessions is busy."""
+"""The factor by which the next starts may be slower than the starts so far, because a host that starts many sessions is
+busy.
+"""
 BETWEEN_S: Final = 2.0
-"""Added to each start: the previous session has to end, and the Primary has to notice."""
+"""The time that is added to each start, in which the previous session ends and the Primary reads its end."""
 MARGIN_S: Final = 10.0
-"""A replacement should be ready this long before its session expires, in case the host becomes busy."""
+"""The time for which a replacement must be ready before its session expires, in case the host becomes busy."""
 
 UNKNOWN_START_S: Final = 30.0
 
 MAX_LEAD: Final = 0.5
-"""Part of its lifetime that a session keeps, however slowly the others start."""
+"""The maximum fraction of its lifetime by which a session is replaced early, even if starts are slow."""
 
 
 def in_rotation(counted: Sequence[PooledSession]) -> PooledSession | None:
-    """The replacement that is starting, while the session it replaces still exists."""
+    """Return the replacement that is starting while its original still exists; None if there is none."""
     there = {session.session_id for session in counted}
     return next((s for s in counted if not s.claimable and s.replaces in there), None)
 
 
 def replaced(counted: Sequence[PooledSession]) -> list[PooledSession]:
-    """Sessions whose replacement is claimable."""
+    """Return the sessions whose replacement is claimable."""
     by = {session.replaces for session in counted if session.claimable}
     return [session for session in counted if session.session_id in by]
 
 
 def next_to_replace(snapshot: PoolSnapshot, counted: Sequence[PooledSession]) -> tuple[PooledSession, str] | None:
-    """The session to replace now, and why, as a sentence; None = none is due."""
+    """Return the session to replace now, with the reason as a clause; None if no session is due."""
     usable = sorted((s for s in counted if s.claimable), key=_by_expiry)
     if usable and due_at(usable, start_time_s(usable)) <= snapshot.now:
         return usable[0], f"it expires at {usable[0].expires:%H:%M:%S} UTC"
@@ -51,14 +53,15 @@ def next_to_replace(snapshot: PoolSnapshot, counted: Sequence[PooledSession]) ->
 
 
 def outdated(snapshot: PoolSnapshot, counted: Sequence[PooledSession]) -> list[tuple[PooledSession, str]]:
-    """The claimable sessions that are outdated, in the order of their replacement, and why."""
+    """Return the claimable sessions that are outdated, in the order of their replacement, each with the reason."""
     usable = sorted((s for s in counted if s.claimable), key=_by_expiry)
     return [(session, why) for session in usable if (why := snapshot.outdated(session)) is not None]
 
 
 def due_at(sessions: Sequence[PooledSession], start_s: float) -> datetime:
-    """When the first replacement has to start so that each is ready before its session expires. `sessions` are
-    claimable ones in the order of expiry, at least one; `start_s` is the time of a start so far.
+    """Return the time at which the first replacement must start, so that each replacement is ready before its session
+    expires. `sessions` are the claimable sessions in the order of expiry, at least one; `start_s` is the time of a
+    start so far.
     """
     margin, one = timedelta(seconds=MARGIN_S), timedelta(seconds=SLACK * start_s + BETWEEN_S)
     return min(
@@ -68,16 +71,18 @@ def due_at(sessions: Sequence[PooledSession], start_s: float) -> datetime:
 
 
 def start_time_s(sessions: Sequence[PooledSession]) -> float:
-    """Seconds from creation to usable: the 95th percentile of the pool's present sessions."""
+    """Return the 95th percentile of the start times of the present sessions of the pool: the seconds from the creation
+    of a session until it is usable.
+    """
     times = sorted((s.started - s.created).total_seconds() for s in sessions if s.started is not None)
     return times[int(0.95 * (len(times) - 1) + 0.5)] if times else UNKNOWN_START_S
 
 
 def expiration_problem(expiration_h: float, num_sessions: int, start_s: float | None) -> str | None:
-    """Why a pool cannot be kept full with this expiration (hours), as two sentences; None = it can.
+    """Return the reason why a pool cannot stay full with this expiration (in hours), as two sentences; None if it can.
 
-    Its sessions are replaced one after the other in the second part of their lives, as in `due_at`. `num_sessions` is
-    Desired; `start_s` None = not known yet.
+    The sessions are replaced one after another in the second half of their lifetime, as in `due_at`. `num_sessions` is
+    Desired. `start_s` None = not known yet.
     """
     one_s = UNKNOWN_START_S if start_s is None else start_s
     needed_s = (MARGIN_S + num_sessions * (SLACK * one_s + BETWEEN_S)) / MAX_LEAD
@@ -100,10 +105,10 @@ def _by_expiry(session: PooledSession) -> tuple[datetime, datetime, str]:
 
 
 class Rollover(IntEnum):
-    """What a change of a workspace does to its staged sessions; of two changes the greater counts.
+    """The effect of a change of a workspace on its staged sessions. Of several changes, the greatest effect counts.
 
-    KEEP: no container depends on it. REPLACE: a staged session is outdated, but can be claimed until it is replaced.
-    END: it must not be claimed any more.
+    KEEP: no container depends on the change. REPLACE: a staged session is outdated, but can be claimed until it is
+    replaced. END: a staged session must not be claimed any more.
     """
 
     KEEP = 0
@@ -116,7 +121,7 @@ FIELDS: Final[Mapping[str, Rollover]] = {
     "cores": Rollover.REPLACE,
     "memory": Rollover.REPLACE,
     "memory_limit": Rollover.REPLACE,
-    "volume_mappings": Rollover.REPLACE,  # as long as all that were there stay as they were
+    "volume_mappings": Rollover.REPLACE,  # if all earlier mappings stay unchanged
     "disk_limit_bytes": Rollover.END,
     "cpu_allocation_method": Rollover.END,
     "port": Rollover.END,
@@ -126,7 +131,7 @@ FIELDS: Final[Mapping[str, Rollover]] = {
     "ready_path": Rollover.END,
     "port_map": Rollover.END,
     "run_config": Rollover.END,
-    "exec_config": Rollover.END,  # its `assign` is run in what is staged
+    "exec_config": Rollover.END,  # its `assign` runs in staged sessions
     "restrict_to_zone": Rollover.END,
     "zone_id": Rollover.END,
     "restrict_to_server": Rollover.END,
@@ -134,13 +139,14 @@ FIELDS: Final[Mapping[str, Rollover]] = {
     "filter_policy_id": Rollover.END,
     "filter_policy_force_disabled": Rollover.END,
 }
-"""A field that is not listed is in no container. A change that takes something from users, or decides how a container
-is confined or reached, ends sessions; one that only makes the next ones better, larger or newer replaces them.
+"""Field of a workspace → the effect of its change. No container depends on a field that is not listed. A change that
+removes something from users, or that concerns the isolation or the address of a container, ends sessions. A change that
+only makes later sessions better, larger or newer replaces them.
 """
 
 
 def rollover(before: Definition, after: Definition) -> Rollover:
-    """What a change of a workspace does to its staged sessions."""
+    """Return the effect of a change of a workspace on its staged sessions."""
     changed = [effect for name, effect in FIELDS.items() if getattr(before, name) != getattr(after, name)]
     if any(after.volume_mappings.get(path) != how for path, how in before.volume_mappings.items()):
         changed.append(Rollover.END)

@@ -1,7 +1,7 @@
-"""Why a pool is below Desired, each cause as one sentence with the numbers; and what it does after failures.
+"""The reasons why a pool is below Desired, each as one sentence with the numbers, and the backoff after failures.
 
-Failed starts are forgotten after a successful one. Sessions that start well and stop working soon afterwards are
-counted separately, and forgotten after a quiet time.
+A successful start resets the number of failed starts. Sessions that start and soon stop working are counted separately;
+their number is reset after some time without such a failure.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
 BACKOFF: Final = Backoff(first_s=2.0, max_s=300.0)
 BREAKS_COUNT_S: Final = 600.0
-"""Older breaks are forgotten; longer than the longest pause, or a pool could escape its back-off."""
+"""Older breaks do not count. The time is longer than the longest pause, otherwise a pool could avoid its backoff."""
 AVOIDED_S: Final = 600.0
-"""After a failed start other Agents are preferred for this long."""
+"""The time after a failed start for which other Agents are preferred."""
 
 
 @dataclass(frozen=True, slots=True)
 class PoolFailures:
-    """What a config remembers of failures: the number in a row, the last error, when to try again. `breaks`: they are
-    of sessions that were usable, not of starts.
+    """The failures of a config: the number of consecutive failures, the last error, and the time of the next attempt.
+    `breaks` is True if they are failures of sessions that were usable, not of starts.
     """
 
     number: int
@@ -41,15 +41,17 @@ class PoolFailures:
 
 @dataclass(frozen=True, slots=True)
 class AgentChoice:
-    """The Agent a pool tries next, and, as the end of a sentence, the Agent it replaces."""
+    """The Agent that a pool tries next. `instead` is the end of a sentence that names the Agent it is preferred to."""
 
     agent: PlacementAgent
     instead: str = ""
 
 
 def chosen(candidates: Sequence[PlacementAgent], failed_on: frozenset[str]) -> AgentChoice:
-    """The first candidate without a recent failure; the first of all if every one has some. An image may fail on one
-    Agent only; that Agent then has the least load and would be chosen again and again.
+    """Return the first candidate without a recent failure, or the first candidate if all have failures.
+
+    An image may fail on one Agent only. Without this rule that Agent would be chosen repeatedly, because it has the
+    least load.
     """
     first = next((agent for agent in candidates if agent.agent_id not in failed_on), candidates[0])
     if first is candidates[0]:
@@ -58,8 +60,10 @@ def chosen(candidates: Sequence[PlacementAgent], failed_on: frozenset[str]) -> A
 
 
 def after(config: PoolConfig, failed: Sequence[PooledSession], now: datetime) -> PoolFailures:
-    """What the config remembers after these failed sessions, or a later successful one. Sessions created together fail
-    together: that is one failure. A later one counts if it was a new attempt.
+    """Return the failures of the config after these failed sessions, or after a later successful start.
+
+    Sessions that were created together count as one failure. A failed session counts if it was created at or after
+    `next_try`, as a new attempt.
     """
     if any(config.next_try is None or session.created >= config.next_try for session in failed):
         number = config.failures + 1
@@ -72,11 +76,11 @@ def after(config: PoolConfig, failed: Sequence[PooledSession], now: datetime) ->
 
 
 def after_breaks(broken: Sequence[Broken], now: datetime) -> PoolFailures:
-    """How often sessions broke that were created because one had broken before.
+    """Return the failures of sessions that broke after they were created to replace a broken session.
 
-    The first break has no consequence: the session is replaced at once. The same applies to all that were created
-    before it and break later or together with it, e.g. after a restart of their host. From the second one on there is a
-    pause.
+    The first break causes no pause: the session is replaced at once. The same applies to all sessions that were created
+    before that break and break later or at the same time, for example after a restart of their host. From the second
+    break on there is a pause.
     """
     number, last = 0, None
     for session in sorted(broken, key=lambda session: session.broke):
@@ -89,14 +93,14 @@ def after_breaks(broken: Sequence[Broken], now: datetime) -> PoolFailures:
 
 
 def longer_backoff(starts: PoolFailures, breaks: PoolFailures) -> PoolFailures:
-    """The one that makes the pool wait longer."""
+    """Return the failures with the later next attempt."""
     if not (starts.number and breaks.number):
         return starts if starts.number else breaks
     return max(starts, breaks, key=lambda failures: (failures.next_try is not None, failures.next_try))
 
 
 def emptied(zone: ZoneFacts, workspaces: Sequence[str]) -> str | None:
-    """What a zone's addresses mean for the pools of these workspaces; None = they can be filled."""
+    """Return a warning if the addresses of a zone prevent the pools of these workspaces; None if they do not."""
     settings = zone.needs_request_host()
     if not settings or not workspaces:
         return None
@@ -108,7 +112,7 @@ def emptied(zone: ZoneFacts, workspaces: Sequence[str]) -> str | None:
 
 
 def barrier(image: ImageFacts, zone: ZoneFacts) -> Shortfall | None:
-    """Why no session of this workspace can be staged in this zone."""
+    """Return the reason why no session of this workspace can be staged in this zone; None if one can."""
     if settings := zone.needs_request_host():
         return Shortfall(
             "zone-request-host",
@@ -130,7 +134,7 @@ def _contain(settings: Sequence[str]) -> str:
 
 
 def paused(num_sessions: int, missing: int) -> Shortfall:
-    """A paused config keeps its sessions and starts none."""
+    """Return the shortfall of a paused config, which keeps its sessions and starts none."""
     return Shortfall(
         "paused",
         f"{missing} of {num_sessions} not staged: the config is paused, so it assigns no session and creates none.",
@@ -138,8 +142,10 @@ def paused(num_sessions: int, missing: int) -> Shortfall:
 
 
 def unplaced(snapshot: PoolSnapshot, missing: int, rejected: Sequence[Rejection], *, leaving: int) -> Shortfall:
-    """Why a session could not be placed: the code of what would have to change for it to fit. While as many sessions of
-    the pool are ending, nothing has to change: the next ones get their room.
+    """Return the shortfall of a pool whose sessions could not be placed.
+
+    The code names the condition that must change. If at least `missing` sessions of the pool are ending (`leaving`), no
+    change is necessary, because the next sessions get their room.
     """
     desired, zone = snapshot.config.num_sessions, snapshot.zone.zone_name
     start = f"{missing} of {desired} not staged:"
@@ -164,7 +170,9 @@ def unplaced(snapshot: PoolSnapshot, missing: int, rejected: Sequence[Rejection]
 
 
 def people_first(snapshot: PoolSnapshot, people_waiting: str, missing: int) -> Shortfall:
-    """Users wait and go first: for room, or where there is room, for a start."""
+    """Return the shortfall of a pool that waits because launches of users have priority: for room, or if there is room,
+    for a start.
+    """
     has_room = place(snapshot.agents, session_of(snapshot.image), snapshot.strategy).candidates
     return Shortfall(
         "starting" if has_room else "no-capacity",
@@ -173,7 +181,7 @@ def people_first(snapshot: PoolSnapshot, people_waiting: str, missing: int) -> S
 
 
 def failing(snapshot: PoolSnapshot, short: int, failures: PoolFailures) -> Shortfall:
-    """Sessions failed lately: the number, the last error, and when the next one is tried."""
+    """Return the shortfall after recent failures: their number, the last error, and the time of the next attempt."""
     waits = failures.next_try is not None and snapshot.now < failures.next_try
     when = f"next try at {failures.next_try:%H:%M:%S} UTC" if waits and failures.next_try else "trying again now"
     noun, verb = ("session", "broke") if failures.breaks else ("start", "failed")
@@ -186,8 +194,9 @@ def failing(snapshot: PoolSnapshot, short: int, failures: PoolFailures) -> Short
 
 
 def failing_agents(snapshot: PoolSnapshot, counted: Sequence[PooledSession], short: int) -> Shortfall | None:
-    """Sessions do not start on Agents that are crash-looping or whose container runtime ended after they were placed;
-    None = there are none."""
+    """Return the shortfall of sessions that were placed on Agents that are now crash-looping or whose container runtime
+    does not answer; None if there are none.
+    """
     hosts = {session.agent_id for session in counted if session.status in COMING}
     why = "; ".join(agent.failure for agent in snapshot.agents if agent.agent_id in hosts and agent.failure)
     if not why:
@@ -196,7 +205,7 @@ def failing_agents(snapshot: PoolSnapshot, counted: Sequence[PooledSession], sho
 
 
 def starting(num_sessions: int, missing: int, coming: int) -> Shortfall:
-    """All that is missing is on its way, or begins as soon as that is there."""
+    """Return the shortfall of a pool whose missing sessions are starting or start next."""
     if 0 < coming < missing:
         how = f"{coming} of them {'is' if coming == 1 else 'are'} starting"
     else:
@@ -205,7 +214,7 @@ def starting(num_sessions: int, missing: int, coming: int) -> Shortfall:
 
 
 def unattended(num_sessions: int, missing: int) -> Shortfall:
-    """No Manager runs that could fill the pool."""
+    """Return the shortfall of a pool in a zone in which no Manager runs."""
     return Shortfall(
         "no-running-manager",
         f"{missing} of {num_sessions} not staged: no Manager of the zone is running, so the pool is not filled.",
@@ -213,7 +222,7 @@ def unattended(num_sessions: int, missing: int) -> Shortfall:
 
 
 _JUDGED_NOW: Final = frozenset({"zone-request-host", "image-disabled", "no-running-manager", "paused"})
-"""Codes that are computed anew for each reader; a stored one that does not apply now is over."""
+"""Codes that are computed for each reader. A stored shortfall with such a code that does not apply now has ended."""
 
 
 def shown_shortfall(
@@ -226,15 +235,15 @@ def shown_shortfall(
     coming: int,
     has_manager: bool,
 ) -> Shortfall | None:
-    """What a reader sees now, between the Primary's rounds.
+    """Return the shortfall for a reader between the rounds of the Primary.
 
     Args:
-        stored: what the Primary stored last.
+        stored: the shortfall that the Primary stored last.
         barred: the present result of `barrier`, which applies even if no Manager runs.
         num_sessions: Desired.
-        current: claimable sessions now.
-        coming: sessions on their way now.
-        has_manager: whether a Manager of the zone runs.
+        current: the present number of claimable sessions.
+        coming: the present number of sessions that are requested or starting.
+        has_manager: True if a Manager of the zone runs.
     """
     missing = num_sessions - current
     if missing <= 0:
