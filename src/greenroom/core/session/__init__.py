@@ -1,1 +1,1 @@
-"""What a session is made of, its states, and the decisions about it while it lives."""
+"""The states of a session, and the decisions about it: starts, deadlines, authorization, streams and shares."""

@@ -1,20 +1,20 @@
-"""How long a session may stay in a transitional status, the two clocks of a user's session, and what the Primary does.
+"""The deadlines of transitional statuses, the two clocks of a session of a user, and the actions of the Primary.
 
-Each of `states.TRANSITIONAL` has a deadline: that of its row (`sessions.deadline`), or the one here from the last
-change of status or, for sessions that wait for their Agent, from its return. Slow is not broken: there is more time in
-proportion to the reported lateness (`core.fleet.liveness`), up to `MAX_S`. A first start has its time from its last
-step on, but not while it waits for its turn on its Agent, which is no failure; none that has painted ends at a deadline
-while its Agent is running. A stop or pause that does not complete
-is taken back, because the container still holds a user's work. Invariants, tested as properties: only these statuses
-are acted on, every action is an edge of `ALLOWED` or a repetition, nothing is done while it is quiet or before the
-deadline.
+Each status in `states.TRANSITIONAL` has a deadline: the deadline of its row (`sessions.deadline`), or the time in
+`DEADLINE_S` after the last change of status. A session that waits for its Agent has a deadline after the return of the
+Agent. Late hosts get more time: the time grows with the reported lateness (`core.fleet.liveness`), up to `MAX_S`. The
+time of a first start begins again with each step. It does not run while the start waits for its turn on its Agent. A
+start that has painted its first frame has no deadline while its Agent is running. A stop or pause that does not
+complete is revoked, because the container still has the work of a user. Invariants, tested as properties: actions
+concern only these statuses; every action is a transition of `ALLOWED` or a repetition; there are no actions in the
+quiet period or before the deadline.
 
-**Keepalive**: no user viewed the session for `keepalive_expiration`; then `keepalive_expiration_action` is done. It
-starts at the assignment, at every keepalive and at a resume, and stands still while the session is stopped or paused.
-**Time limit**: the smaller `session_time_limit` of group and workspace, 0 = none. It starts at the assignment, is
-extended by nothing, and always ends in deletion. A leased session has one clock, its deadline: a time limit that the
-lease's holder alone extends, and a keepalive that is over at the same moment. Invariants, tested as properties: nothing
-is done while it is quiet or before a clock is over; every action is an edge of `states.ALLOWED`.
+**Keepalive**: when no user has viewed the session for `keepalive_expiration`, `keepalive_expiration_action` is applied.
+The clock starts at the assignment, at every keepalive and at a resume, and does not run while the session is stopped or
+paused. **Time limit**: the smaller `session_time_limit` of group and workspace, 0 = none. It starts at the assignment,
+cannot be extended, and always ends in deletion. A leased session has only one deadline: a time limit that only the
+holder of the lease extends, and a keepalive that ends at the same time. Invariants, tested as properties: there are no
+actions in the quiet period or before the end of a clock; every action is a transition of `states.ALLOWED`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DEADLINE_S: Final[dict[SessionStatus, float]] = {
     _S.PAUSING: 30.0,
     _S.DELETING: 60.0,
 }
-"""Seconds in a transitional status; of `assigning` until the Agent acknowledged that it received it."""
+"""The maximum seconds in a transitional status; for `assigning`, until the Agent acknowledged the hand-over."""
 
 ACTS: Final[dict[SessionStatus, str]] = {
     _S.REQUESTED: "`failed`; it is started on another Agent",
@@ -49,27 +49,30 @@ ACTS: Final[dict[SessionStatus, str]] = {
     _S.PAUSING: "the pause is taken back: it is to run on",
     _S.DELETING: "its Agent is instructed again",
 }
-"""What is done then, for the documentation."""
+"""Status → the action after its deadline, for the documentation."""
 
 RETURN_S: Final = 120.0
-"""Seconds after the return of its Agent until a session that waited for it must have the status it was to have."""
+"""The seconds after the return of its Agent within which a session that waited for it must reach its desired status."""
 
 HANDOVER_SLACK_S: Final = 1.0
-"""Added to the deadline of `assigned`: the Agent itself waits all of it for the command before it answers."""
+"""The time that is added to the deadline of `assigned`, because the Agent waits for the command during the whole
+deadline before it answers.
+"""
 
 MAX_S: Final = 600.0
-"""The longest time in one status, or from a start's turn on its Agent, however late everything is and however far it
-is; also the longest wait for this turn."""
+"""The maximum time in one status, or of a start from its turn on its Agent, for any lateness and any progress. It is
+also the maximum wait for this turn.
+"""
 
 FRESH_S: Final = 7.0
-"""How long a reported lateness counts: a little longer than a check-in is held."""
+"""The time for which a reported lateness is valid, which is slightly longer than a check-in is held."""
 
 ActionKind = Literal["fail", "set_aside", "take_back", "delete_again"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """A session in a transitional status, or with an Agent that is back. Times are the database's."""
+    """A session in a transitional status, or with an Agent that has returned. Times are those of the database."""
 
     session_id: str
     status: SessionStatus
@@ -80,24 +83,24 @@ class Waiting:
     agent_name: str = ""
     probe_error: str = ""
     stepped: datetime | None = None
-    """The last step of a first start."""
+    """The time of the last step of a first start."""
     queued: bool = False
-    """A first start that waits for its turn, on a running Agent."""
+    """True for a first start that waits for its turn on a running Agent."""
     admitted: datetime | None = None
-    """When a first start that had to wait had its turn."""
+    """The time at which a first start that waited got its turn."""
     painted: bool = False
-    """A first start that has shown a picture, on a running Agent."""
+    """True for a first start that has painted its first frame on a running Agent."""
     lateness: Lateness = ON_TIME
-    """As its Agent last reported it."""
+    """The lateness that its Agent last reported."""
     silent_s: float = 0.0
-    """Since its Agent last checked in."""
+    """The time since the last check-in of its Agent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overdue:
-    """What to do about one session, and why, as a sentence.
+    """The action for an overdue session, with the reason as a clause.
 
-    `fail` → `failed`; `set_aside` → `failed`, kept for inspection; `take_back` → `starting`, it is to run again;
+    `fail` → `failed`; `set_aside` → `failed` and quarantined; `take_back` → `starting`, because it must run again;
     `delete_again` → sent to the Agent again, with a new generation.
     """
 
@@ -106,12 +109,14 @@ class Overdue:
     kind: ActionKind
     reason: str
     slow: bool = False
-    """It took too long on a host that was late, and is not known to be broken."""
+    """True if it took too long on a host that was late, and is not known to be broken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Who checks the deadlines: how long a hand-over may go without being acknowledged, and how late they are."""
+    """The values of the Manager that checks the deadlines: the maximum time until the acknowledgment of a hand-over,
+    and its lateness.
+    """
 
     received_s: float = DEADLINE_S[_S.ASSIGNING]
     lateness: Lateness = ON_TIME
@@ -121,7 +126,7 @@ ON_TIME_WATCH: Final = Watch()
 
 
 def due(waiting: Waiting, watch: Watch = ON_TIME_WATCH) -> datetime | None:
-    """When the session's time in its status is over; None while no deadline ends it."""
+    """Return the time at which the session is overdue in its status; None if it has no deadline."""
     if waiting.painted:
         return None
     limit_s = watch.received_s if waiting.status is _S.ASSIGNING else DEADLINE_S.get(waiting.status, RETURN_S)
@@ -136,7 +141,7 @@ def due(waiting: Waiting, watch: Watch = ON_TIME_WATCH) -> datetime | None:
 
 
 def _lateness(waiting: Waiting, watch: Watch) -> tuple[Lateness, str]:
-    """The lateness that counts, and the name of the host or process that is late."""
+    """Return the larger lateness, of the Agent or of this Manager, and the name of the process that reported it."""
     reported = waiting.lateness if waiting.silent_s <= FRESH_S else ON_TIME
     if times(watch.lateness) > times(reported):
         return watch.lateness, "this Manager"
@@ -148,7 +153,7 @@ def _waits(waiting: Waiting) -> bool:
 
 
 def plan(sessions: Iterable[Waiting], now: datetime, *, quiet: bool, watch: Watch = ON_TIME_WATCH) -> list[Overdue]:
-    """The actions for all overdue sessions; none while `quiet`."""
+    """Return the actions for all overdue sessions; none in the quiet period (`quiet`)."""
     if quiet:
         return []
     return [_action(s, now, watch) for s in sessions if _waits(s) and (end := due(s, watch)) and end <= now]
@@ -191,13 +196,15 @@ def _overdue(waiting: Waiting, kind: ActionKind, reason: str) -> Overdue:
 ExpiryAction = Literal["delete", "stop", "pause"]
 
 SAME_MOMENT: Final = timedelta(seconds=1)
-"""Clocks this close together are over at once: nothing is stopped or paused just before it is deleted."""
+"""Clocks that end within this time count as ending together, so that no session is stopped or paused just before it is
+deleted.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clocks:
-    """How long a session lives by the settings of its owner; stored in its row (`sessions.expiry`). `keepalive_s` > 0;
-    `time_limit_s` 0 = none. The `…_from` name the sources of the values, for sentences.
+    """The clocks of a session from the settings of its owner, stored in its row (`sessions.expiry`). `keepalive_s` is
+    above 0; `time_limit_s` 0 = none. The fields `…_from` name the sources of the values, for sentences.
     """
 
     keepalive_s: float
@@ -210,12 +217,14 @@ class Clocks:
 
     @property
     def first_s(self) -> float:
-        """Seconds from the assignment until the first clock is over."""
+        """The seconds from the assignment until the first clock ends."""
         return min(self.keepalive_s, self.time_limit_s) if self.time_limit_s > 0 else self.keepalive_s
 
 
 def clocks_of(settings: Mapping[str, Resolved], image_limit_s: float | None, image_name: str) -> Clocks:
-    """The clocks for a user with these settings; `image_limit_s` of the workspace: None or 0 = none."""
+    """Return the clocks for a user with these settings. `image_limit_s` is the time limit of the workspace; None or 0 =
+    none.
+    """
     of_group = settings["session_time_limit"]
     limits: list[tuple[float, str]] = [
         (float(of_group.value), of_group.trace),
@@ -233,10 +242,10 @@ def clocks_of(settings: Mapping[str, Resolved], image_limit_s: float | None, ima
 
 
 def lease_clocks(seconds: float, allowed: Clocks) -> Clocks:
-    """The clocks of a session that is leased for so long by a user with the clocks `allowed`.
+    """Return the clocks of a session that is leased for `seconds` by a user with the clocks `allowed`.
 
     Raises:
-        Invalid: the time limit of their sessions is shorter; names where it comes from.
+        Invalid: the time limit of their sessions is shorter; the message names its source.
     """
     if 0 < allowed.time_limit_s < seconds:
         raise Invalid(f"A lease cannot last {seconds:g} s here: {allowed.time_limit_from}.")
@@ -245,7 +254,7 @@ def lease_clocks(seconds: float, allowed: Clocks) -> Clocks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionLifetime:
-    """A user's session with the times at which its clocks are over (None = never), by the database's clock."""
+    """A session of a user with the times at which its clocks end (None = never), by the clock of the database."""
 
     session_id: str
     status: SessionStatus
@@ -253,12 +262,12 @@ class SessionLifetime:
     time_limit_ends: datetime | None
     clocks: Clocks
     pauses: bool
-    """Its Agent can stop and pause sessions."""
+    """True if its Agent can stop and pause sessions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expiry:
-    """What happens to a session when its next clock is over, and why, as a sentence."""
+    """The action for a session when its next clock ends, with the reason as a sentence."""
 
     session_id: str
     status: SessionStatus
@@ -269,7 +278,7 @@ class Expiry:
 
 
 def next_expiry(session: SessionLifetime) -> Expiry | None:
-    """What will happen to the session by itself, and when; None = nothing."""
+    """Return the next automatic action for the session, with its time; None = nothing."""
     limit, expires = session.time_limit_ends, session.expires
     if session.status not in COUNTS_FOR_USER:
         return None
@@ -287,14 +296,16 @@ def next_expiry(session: SessionLifetime) -> Expiry | None:
 
 
 def plan_expiry(sessions: Iterable[SessionLifetime], now: datetime, *, quiet: bool) -> list[Expiry]:
-    """What is to be done now; nothing while `quiet`, because a keepalive may have been lost."""
+    """Return the actions that are due now; none while `quiet`, because a keepalive may have been lost."""
     if quiet:
         return []
     return [expiry for session in sessions if (expiry := _due(session, now)) is not None]
 
 
 def _due(session: SessionLifetime, now: datetime) -> Expiry | None:
-    """The clock that is over. Only running sessions can be stopped or paused; until then the time limit runs on."""
+    """Return the action of a clock that has ended. Only running sessions can be stopped or paused. The time limit
+    applies to all sessions.
+    """
     expiry, limit = next_expiry(session), session.time_limit_ends
     if expiry is None or expiry.at > now:
         return None

@@ -1,8 +1,8 @@
-"""What an installation made and no longer needs: things that no row accounts for (`greenroom doctor --repair`).
+"""Leftovers: things that an installation created and that belong to no row (`greenroom doctor --repair`).
 
-Things are read before the rows: a row is written before anything is made for it, so that what has no row then has none
-any more. A session's container belongs to it by the very rule by which a Manager judges what its Agents do not know
-(`observations.verdicts`); this is for what no Agent asks about, because its own is gone.
+Things are read before the rows. A row is inserted before anything is created for it, so that a thing without a row has
+no owner any more. A container belongs to a session by the same rule with which a Manager judges the unknown containers
+of its Agents (`observations.verdicts`). This module is for things that no Agent reports, because their Agent is gone.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from greenroom.core.session.observations import verdicts
 from greenroom.core.workspace.homes import HomeId
 
 GRACE_S: Final = 60.0
-"""What is younger is left alone: its owner may be at work on it."""
+"""Younger things are not removed, because their owner may still create them."""
 MAX_AT_ONCE: Final = 1000
-"""Things that one request may ask about."""
+"""The maximum number of things in one request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thing:
-    """Something with the labels of this installation. `kind` is its kind in one or two words, `ref` the id by which it
-    is removed, which no later thing gets."""
+    """A thing with the labels of this installation, such as a container or a folder. `kind` is its kind in one or two
+    words. `ref` is the id by which it is removed; no later thing gets the same id.
+    """
 
     kind: str
     name: str
@@ -31,9 +32,9 @@ class Thing:
     age_s: float
     agent_id: str = ""
     session_id: str = ""
-    """Of what is made for one session."""
+    """The session for which it was created; empty = it belongs to no session."""
     home: HomeId | None = None
-    """Of what keeps the files of a user."""
+    """The home whose files it contains; None = it contains no home."""
 
     @property
     def named(self) -> str:
@@ -42,19 +43,21 @@ class Thing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownRows:
-    """The rows that things may belong to, read after the things."""
+    """The rows to which things may belong, read after the things."""
 
     sessions: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Session → its Agent, of all that are not deleted."""
+    """Session id → id of its Agent, for all sessions that are not deleted."""
     agents: frozenset[str] = frozenset()
     homes: frozenset[HomeId] = frozenset()
-    """Those that an Agent keeps."""
+    """The homes that an Agent keeps."""
     users: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
-    """A thing without an owner, and why it is one; if `removed` is false, why it stays all the same."""
+    """A thing without an owner, with the reason. If `removed` is False, it is not removed, and the reason includes the
+    cause.
+    """
 
     thing: Thing
     removed: bool
@@ -62,17 +65,19 @@ class Leftover:
 
 
 def plan(things: Iterable[Thing], known: KnownRows) -> list[Leftover]:
-    """The things without an owner, in the order in which they can be removed. What has an owner is not among them."""
+    """Return the things without an owner, in the order in which they can be removed."""
     return in_order(leftover for thing in things if (leftover := _judged(thing, known)) is not None)
 
 
 def in_order(found: Iterable[Leftover]) -> list[Leftover]:
-    """As they can be removed; those that stay come last."""
+    """Return the leftovers in the order in which they can be removed; things that are not removed come last."""
     return sorted(found, key=lambda one: (not one.removed, _turn(one.thing), one.thing.name))
 
 
 def _turn(thing: Thing) -> int:
-    """Sessions first: they are on networks, and have claims."""
+    """Return the position of a thing in the order. Things of sessions come first, because they use networks and volume
+    claims.
+    """
     return 0 if thing.session_id else 1
 
 

@@ -1,13 +1,14 @@
-"""From what an Agent saw of a session to the next status of its row (docs/explanation/protocols.md §2).
+"""The next status of a session row after an observation of its Agent (docs/explanation/protocols.md §2).
 
-The Manager that commits an observation changes the row in the same transaction, without the lease. The guards
-(`sources`, generation, assignment) are repeated in the SQL, because the row may have changed in between. Invariants,
+The Manager that commits an observation changes the row in the same transaction. It needs no leadership for that. The
+SQL repeats the guards (`sources`, generation, assignment), because the row may have changed meanwhile. Invariants,
 tested as properties:
 
-- only edges of `states.ALLOWED` are taken;
-- an observation of another generation than the row's changes nothing;
-- deciding again after a move changes nothing further;
-- an observation that is not newer than the one applied changes nothing, so that duplicates and reordering are harmless.
+- only transitions of `states.ALLOWED` occur;
+- an observation changes nothing if its generation is not that of the row;
+- the same decision after the transition changes nothing more;
+- an observation that is not newer than the last applied one changes nothing, so that duplicates and reordering are
+  harmless.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _S = SessionStatus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRow:
-    """The part of a session's row that decides on its next status."""
+    """The columns of a session row on which its next status depends."""
 
     session_id: str
     status: SessionStatus
@@ -34,17 +35,18 @@ class SessionRow:
     generation: int
     assignment_id: str | None = None
     claimable: bool = False
-    """It is staged, usable and unassigned."""
+    """True if it is staged, usable and has no user."""
     set_aside: bool = False
-    """It is quarantined."""
+    """True if it is quarantined."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedFacts:
-    """What the Agent saw of a session. `error` says why it is `failed`; `handover` is its report on an assignment.
+    """The observation of a session by its Agent. `error` is the reason why it is `failed`; `handover` is the state of
+    its hand-over.
 
-    `broken`: it runs, but failed so many probes in a row that it counts; `probe_error` is the result of the last one. A
-    session may also be not `usable` because a restarted Agent has not probed it yet.
+    `broken` is True if it runs, but several probes in a row failed; `probe_error` is the result of the last probe. A
+    session can also be not `usable` because a restarted Agent has not probed it yet.
     """
 
     session_id: str
@@ -59,33 +61,33 @@ class ObservedFacts:
     handover: HandoverState | None = None
     handover_error: str = ""
     handover_slow: bool = False
-    """It failed because something took too long, and is not known to be broken."""
+    """True if the hand-over failed because it took too long, and the session is not known to be broken."""
     has_container: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusTransition:
-    """A change of status, the statuses from which it may be made, and its reason as a sentence."""
+    """A change of status, the statuses that it may follow (`sources`), and its reason as a clause."""
 
     session_id: str
     to: SessionStatus
     sources: frozenset[SessionStatus]
     reason: str
     set_aside: bool = False
-    """The hand-over failed: the session is quarantined."""
+    """True if the session is quarantined, because its hand-over failed."""
     slow: bool = False
-    """It failed only because it took too long."""
+    """True if it failed only because it took too long."""
     leaves_pool: bool = False
-    """It was claimable, and no user gets it any more."""
+    """True if it was claimable and leaves its pool because it failed."""
 
 
 def is_newer(incarnation: int, seq: int, applied_incarnation: int, applied_seq: int) -> bool:
-    """Whether a message is newer than the last one applied: by incarnation, then by sequence number."""
+    """True if a message is newer than the last applied message, by incarnation and then by sequence number."""
     return (incarnation, seq) > (applied_incarnation, applied_seq)
 
 
 def decide(row: SessionRow, seen: ObservedFacts) -> StatusTransition | None:
-    """The move this observation asks for, or None."""
+    """Return the transition of the row after this observation, or None."""
     if seen.generation != row.generation:
         return None
     if row.set_aside and row.status is _S.FAILED and not seen.has_container:
@@ -95,7 +97,7 @@ def decide(row: SessionRow, seen: ObservedFacts) -> StatusTransition | None:
     if move is None or row.status not in move.sources:
         return None
     if move.to is _S.FAILED and row.status is _S.ASSIGNING:
-        # In any case, the user is waiting: quarantine this session and give the user the next one.
+        # The user waits in any case, so the session is quarantined and the user gets another session.
         return replace(move, sources=frozenset({_S.ASSIGNING}), set_aside=True)
     if move.to is _S.FAILED and row.status is _S.RUNNING and row.claimable:
         return replace(move, sources=frozenset({_S.RUNNING}), leaves_pool=True)
@@ -180,12 +182,13 @@ def verdicts(
     asked_for_s: Mapping[str, float],
     grace_s: float,
 ) -> dict[str, Verdict]:
-    """What to do with containers that no desired session accounts for; none before their grace period is over.
+    """Return the verdicts on containers without a desired session; there is no `destroy` before the end of their grace
+    period.
 
     Args:
-        unknown: session ids of the containers.
-        living: those with a row of this Agent that is not deleted, read after the question.
-        asked_for_s: how long ago the Agent first asked about each.
+        unknown: the session ids of the containers.
+        living: the session ids with a row of this Agent that is not deleted, read after the Agent sent the ids.
+        asked_for_s: the time in seconds since the Agent first sent each id.
         grace_s: the grace period.
     """
     found: dict[str, Verdict] = {}

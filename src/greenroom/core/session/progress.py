@@ -1,7 +1,8 @@
-"""From the recorded steps to what a connecting screen shows: percent, a sentence, and the list of steps.
+"""The content of the connecting screen from the recorded steps: percent, a sentence, and the list of steps.
 
-A step counts when its row exists (`session_steps`). The percentages are the part of a typical start that is over with
-each step. Only the wait in the queue of a machine is estimated, from the first frames that were painted there lately.
+A step is done when its row exists (`session_steps`). The percentages are the part of a typical start that is complete
+after each step. Only the wait in the queue of a machine is estimated, from the first frames that were painted there
+recently.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from greenroom.core.session.states import NOT_YET_RUNNING, OPERATIONAL, SessionS
 
 @dataclass(frozen=True, slots=True)
 class StepKind:
-    """A named step: its title, the percent reached with it, and what is being waited for after it. One that is not
-    `always` made is shown only when it was."""
+    """A kind of step: its title, the percent that it reaches, and the sentence for the wait after it. `always` is False
+    if the step is shown only after it was recorded.
+    """
 
     name: str
     title: str
@@ -61,7 +63,7 @@ _MESSAGES: Final[dict[SessionStatus, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class ShownStep:
-    """A line of the connecting screen; `at` is seconds since the epoch, None = not yet."""
+    """A line of the connecting screen. `at` is in seconds since the epoch; None = not yet."""
 
     name: str
     title: str
@@ -70,7 +72,9 @@ class ShownStep:
 
 @dataclass(frozen=True, slots=True)
 class StartProgress:
-    """`percent` is 0-100; `operational_status` is the word of the public interface."""
+    """The content of the connecting screen. `percent` is 0 to 100; `operational_status` is that of the public
+    interface.
+    """
 
     operational_status: str
     percent: int
@@ -79,12 +83,14 @@ class StartProgress:
 
 
 PACE_S: Final = 30.0
-"""What was painted in this time says how fast a queue moves."""
+"""The time over which the painted first frames are counted, to estimate the speed of a queue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
-    """Users' starts before one that waits for its turn on a machine, and first frames there in the last `PACE_S`."""
+    """The position of a start that waits for its turn on a machine: the number of starts of users before it, and the
+    number of first frames that were painted there in the last `PACE_S`.
+    """
 
     before: int
     painted: int
@@ -105,11 +111,11 @@ def progress(
     error: str = "",
     queue: Queue | None = None,
 ) -> StartProgress:
-    """What to show for a session.
+    """Return the content of the connecting screen of a session.
 
-    `recorded`: name → time of the rows of `session_steps`. `staged`: only the steps of the hand-over are shown. `error`
-    is why it failed, as the Agent and the container report it; empty for users who are not administrators. `queue`: it
-    waits for its turn.
+    `recorded` maps the names of the rows of `session_steps` to their times. `staged` is True if only the steps of the
+    hand-over are shown. `error` is the reason of a failure, as Agent and container report it; empty for users who are
+    not administrators. `queue` is the position of a session that waits for its turn.
     """
     kinds = STAGED if staged else ON_DEMAND
     shown = (kind for kind in kinds if kind.always or kind.name in recorded)
@@ -119,7 +125,7 @@ def progress(
         percent = 100 if status in (SessionStatus.RUNNING, SessionStatus.UNREACHABLE, SessionStatus.LOST) else percent
         message = _MESSAGES.get(status, message)
     elif percent == 100:
-        # `ready` may be of an earlier start; the bar must not show 100 before the present one is done.
+        # `ready` may belong to an earlier start; the bar must not show 100 before the present start is complete.
         percent, message = 50, "Starting again"
     if status is SessionStatus.FAILED:
         what = "stopped working" if "ready" in recorded else "could not be started"
@@ -130,7 +136,9 @@ def progress(
 
 
 def failure(recorded: Mapping[str, float]) -> str:
-    """What a user reads about a failed session, from how far it had come; the cause is for administrators."""
+    """Return the sentences for the user of a failed session, by the last step that it reached. Only administrators see
+    the cause.
+    """
     if "ready" in recorded:
         return "The session stopped working and cannot be opened any more. Start the workspace again. " + _ASK
     if "started" in recorded:
@@ -147,12 +155,13 @@ def _reached(kinds: tuple[StepKind, ...], recorded: Mapping[str, float]) -> tupl
 
 
 REASON_AFTER_S: Final = 5.0
-"""Most starts are over before."""
+"""The age from which the reason is shown; most starts end before."""
 
 
 def starting_reason(status: SessionStatus, seen: str, age_s: float, limit_s: float) -> str | None:
-    """Why a session is not usable yet, as its Agent has `seen` it, with the seconds in its status and their limit; None
-    while there is nothing to say."""
+    """Return the reason why a session is not usable yet, with the seconds in its status and their limit; None if there
+    is no reason to show. `seen` is the last observation of its Agent.
+    """
     if status not in NOT_YET_RUNNING or not seen or age_s < REASON_AFTER_S:
         return None
     return f"{seen.rstrip('.')} ({age_s:.0f} s of {limit_s:.0f} s)."

@@ -1,8 +1,8 @@
-"""Shares of a session: who may give others access, who may join, and what they may do then.
+"""Shares of a session: the rules for sharing and joining, and the access of viewers.
 
-A *share* is what was given: to a named user, to all users with its link, to guests (people without an account), or to
-an administrator who helps. Who joins by a share is a *viewer* with a token of their own. What a viewer may do is the
-access of their share at that moment, and the Agent and the session's page enforce it.
+A *share* gives access to a session: to a named user, to all users with its link, to guests (people without an account),
+or to an administrator who helps. A person who joins with a share is a *viewer* and gets a separate token. A viewer has
+the present access of their share, which the Agent and the page of the session enforce.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from greenroom.core.session.states import OVER, SessionStatus
 from greenroom.core.session.streams import OPEN, Access
 
 Audience = Literal["user", "users", "guests", "assistant"]
-"""A named user; users who have the link; people without an account who have the link; an administrator who helps."""
+"""A named user; users with the link; people without an account who have the link; an administrator who helps."""
 
 SHAREABLE: Final = frozenset(SessionStatus) - OVER
 MAX_SHARES: Final = 50
-"""Of one session at a time."""
+"""The maximum number of shares of one session at the same time."""
 MAX_VIEWERS: Final = 100
-"""Who joined by one share."""
+"""The maximum number of viewers of one share."""
 UNKNOWN_LINK: Final = "This link opens nothing: it is wrong, or the session is not shared any more."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShareWish:
-    """What the owner of a session asks for; `seconds` None = as long as is allowed."""
+    """The share that the owner of a session requests. `seconds` None = the maximum duration."""
 
     access: Access
     audience: Audience
@@ -38,7 +38,7 @@ class ShareWish:
 
 
 def may_share(settings: Mapping[str, Resolved]) -> str | None:
-    """Why an owner with these settings may share nothing, as a sentence; None = they may."""
+    """Return the reason why an owner with these settings may share no session, as a sentence; None if they may."""
     allowed = settings["allow_kasm_sharing"]
     return None if allowed.value else f"Sessions may not be shared: {allowed.trace}."
 
@@ -46,10 +46,10 @@ def may_share(settings: Mapping[str, Resolved]) -> str | None:
 def refusal_to_share(
     wish: ShareWish, settings: Mapping[str, Resolved], *, status: SessionStatus, keeps_view_only: bool | None
 ) -> str | None:
-    """Why the owner may not share so, as a sentence; None = they may.
+    """Return the reason why the owner may not create this share, as a sentence; None if they may.
 
-    `settings` are the owner's. `keeps_view_only`: whether the session's page keeps those who may only watch from
-    typing; None = not known yet.
+    `settings` are those of the owner. `keeps_view_only` is True if the page of the session refuses input of viewers who
+    may only watch; None = not known yet.
     """
     most_s = int(settings["max_share_seconds"].value)
     reasons = (
@@ -85,10 +85,10 @@ def reason_to_end(
     permissions: Collection[str],
     silence_allowed: bool,
 ) -> str | None:
-    """Why a share that is open may not go on, as a sentence; None = it may.
+    """Return the reason why an existing share must end, as a sentence; None if it may continue.
 
-    `settings` are those of the session's user, `permissions` those of the administrator who helps. How long it lasts
-    was decided when it was made.
+    `settings` are those of the user of the session; `permissions` are those of the administrator who helps. The
+    duration of the share is not checked again, because it was checked at its creation.
     """
     if audience != "assistant":
         wish = ShareWish(access=access, audience=audience)
@@ -106,21 +106,21 @@ NO_VIEW_ONLY: Final = (
 
 
 def share_ends(wish: ShareWish, settings: Mapping[str, Resolved], now: datetime) -> datetime | None:
-    """When the share is over by itself; None = with the session."""
+    """Return the time at which the share ends automatically; None if it ends with the session."""
     seconds = wish.seconds or int(settings["max_share_seconds"].value)
     return now + timedelta(seconds=seconds) if seconds else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShareFacts:
-    """A share at the moment when someone wants to join, or to open the stream again."""
+    """A share at the time when a viewer joins or opens the stream again."""
 
     access: Access
     audience: Audience
     user_id: str | None
-    """The user it names."""
+    """The id of the named user; None = the share names no user."""
     is_over: bool
-    """It was ended, or its time is over."""
+    """True if it was ended, or its time is over."""
     status: SessionStatus
     owner_id: str | None
     owner_enabled: bool
@@ -129,7 +129,7 @@ class ShareFacts:
 
 
 def refusal_to_join(share: ShareFacts, user_id: str | None) -> str | None:
-    """Why this user (None = a guest) may not join, as a sentence; None = they may."""
+    """Return the reason why this user (None = a guest) may not join, as a sentence; None if they may."""
     reasons = (
         (share.is_over or share.owner_id is None or not share.owner_enabled, UNKNOWN_LINK),
         (share.user_id is not None and share.user_id != user_id, UNKNOWN_LINK),
@@ -141,7 +141,7 @@ def refusal_to_join(share: ShareFacts, user_id: str | None) -> str | None:
 
 
 def needs_log_in(audience: Audience) -> bool:
-    """Whether only users may join, not guests."""
+    """True if only users may join, not guests."""
     return audience != "guests"
 
 
@@ -152,7 +152,7 @@ def _refusal_now(share: ShareFacts) -> str | None:
 
 
 def refusal_of_viewer(share: ShareFacts, *, user_enabled: bool, viewer_ended: bool) -> str | None:
-    """Why someone who has joined may not open the stream (any more), as a sentence; None = they may."""
+    """Return the reason why a viewer who has joined may not open the stream now, as a sentence; None if they may."""
     reasons = (
         (
             share.is_over or viewer_ended or share.owner_id is None or not share.owner_enabled,
@@ -165,13 +165,15 @@ def refusal_of_viewer(share: ShareFacts, *, user_enabled: bool, viewer_ended: bo
 
 
 def refusal_of_silence(*, allowed: bool) -> str | None:
-    """Why an administrator may not watch unannounced, as a sentence; None = they may."""
+    """Return the reason why an administrator may not watch without an announcement, as a sentence; None if they may."""
     return None if allowed else "No user is watched without knowing: the setting `allow_silent_assist` is off."
 
 
 def keeps_view_only(status: SessionStatus, steps: Mapping[str, float]) -> bool | None:
-    """Whether the session's page keeps viewers from typing; None = not known yet. Ours does, and of ours alone it is
-    known when the first frame was painted. The Agent asks the page itself before it lets anyone in.
+    """True if the page of the session refuses input of viewers who may only watch; None = not known yet.
+
+    The page of Greenroom does. Only this page reports its first frame (`painted`), so that a running session without
+    this step has another page. The Agent also checks the page before it admits a viewer.
     """
     if "painted" in steps:
         return True
@@ -179,10 +181,10 @@ def keeps_view_only(status: SessionStatus, steps: Mapping[str, float]) -> bool |
 
 
 def announcement(name: str, audience: Audience, access: Access) -> str:
-    """What the others read of a viewer."""
+    """Return the announcement of a viewer for the other viewers."""
     return f"{viewer_name(name, audience)} {'controls' if access == 'control' else 'is watching'}"
 
 
 def viewer_name(name: str, audience: Audience) -> str:
-    """The name of a viewer with what they are; guests choose theirs themselves."""
+    """Return the name of a viewer, marked if it is a guest, who chooses the name, or an administrator who helps."""
     return name + {"guests": " (guest)", "assistant": " (administrator)"}.get(audience, "")

@@ -1,25 +1,27 @@
-"""Which container is changed next, users' first; and which starts begin: as many side by side as the cores carry.
+"""The order of container changes on an Agent, users first, and the number of session starts that run in parallel.
 
-A host starts containers fastest a few at a time, so an Agent has a number of *slots*; a few extra ones are reserved for
-users, who do not wait for the starts of a pool. The rules, each of them a property test:
+A host changes containers fastest if it changes only a few at the same time. Therefore an Agent has a number of *slots*.
+A few additional slots are reserved for users, who do not wait for starts of pools. The rules, each of them a property
+test:
 
-- Among those that wait, a more urgent one begins first; of equal urgency, the one that waited longest.
-- Nothing that has begun is aborted.
-- Refills never take more than the ordinary slots; users may take the reserved ones as well.
-- No slot stays free while something that may take it waits.
+- Of the waiting changes, the most urgent begins first; of equal urgency, the change that waited longest.
+- A change that has begun is not aborted.
+- Refills of pools take at most the ordinary slots; users may also take the reserved slots.
+- No slot stays free while a change that may take it waits.
 
-What a start costs is its first frame, not its container, so a start keeps its place until the frame is painted. Starts
-of a pool also get less of the CPU until then. The rules, each of them a property test:
+The cost of a start is its first frame, not its container. Therefore a start has a *place* (a start slot) until its
+first frame is painted. Starts of pools also get a smaller share of the CPU until then. The rules, each of them a
+property test:
 
-- A user's start begins before those of pools that wait, and of users' the one that waited longest. Of those of pools
-  it is one of the workspace that holds fewest places: a workspace that does not start must not hold up the others.
-- At most `width` starts of users hold a place. Those of pools take none of them away.
-- While a user waits for a place, no start of a pool begins. While users wait for first frames only, those of pools hold
-  half the places that are left at most, and one at least: a pool that got nothing would make the next user wait too.
+- Starts of users begin before starts of pools, in the order in which they waited. Of the starts of pools, a start of
+  the workspace with the fewest places begins first, so that a workspace that does not start does not delay the others.
+- At most `width` starts of users have a place. Starts of pools do not reduce this number.
+- While a user waits for a place, no start of a pool begins. While users wait only for first frames, starts of pools
+  have at most half of the remaining places, and at least one, because an empty pool would make the next user wait.
 - No place stays free while a start that may take it waits.
 
-Those of pools also wait for a moment after a staged session went to its user: its first picture, or the first answers
-to its program, need the CPU that the start of a container would take.
+Starts of pools also wait for a short time after a hand-over of a staged session: the first frame for its user, or the
+first answers to its program, need the CPU that the start of a container would use.
 """
 
 from __future__ import annotations
@@ -35,19 +37,19 @@ from greenroom.core.session.reconcile import ActionKind
 
 
 class Urgency(IntEnum):
-    """Which change of a container goes first; the lower, the sooner."""
+    """The urgency of a change of a container. Changes with a lower value begin first."""
 
     PERSON = 0
     """A user waits for it."""
     ROOM = 1
-    """It frees room, or finds out why something failed."""
+    """It frees room, or reads the cause of a failure."""
     REFILL = 2
-    """A pool wants it, and no user waits yet."""
+    """It belongs to a pool, and no user waits for it yet."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Turn:
-    """A change that waits for a slot; `number` grows with each. They sort in the order in which they begin."""
+    """A change that waits for a slot. `number` grows with each change. Turns sort in the order in which they begin."""
 
     urgency: Urgency
     number: int
@@ -55,13 +57,15 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class SlotCount:
-    """How many containers are changed at once: `ordinary` by all, `for_people` more for users only."""
+    """The number of containers that are changed in parallel: `ordinary` slots for all changes, and `for_people` more
+    slots for users only.
+    """
 
     ordinary: int
     for_people: int = 0
 
     def open_to(self, urgency: Urgency) -> int:
-        """The slots this urgency may take, those in use included."""
+        """Return the number of slots that changes of this urgency may take, including the slots in use."""
         return self.ordinary + (self.for_people if urgency is Urgency.PERSON else 0)
 
 
@@ -69,38 +73,39 @@ _GIVES_ROOM = frozenset({ActionKind.STOP, ActionKind.PAUSE, ActionKind.REMOVE, A
 
 
 def urgency_of(kind: ActionKind, *, has_user: bool) -> Urgency:
-    """How urgent a change is; `has_user` False = the session is staged."""
+    """Return the urgency of a change. `has_user` is False for a staged session."""
     if kind in _GIVES_ROOM:
         return Urgency.ROOM
     return Urgency.PERSON if has_user else Urgency.REFILL
 
 
 def next_turns(waiting: Iterable[Turn], in_use: int, slots: SlotCount) -> list[Turn]:
-    """Those that begin now, in their order, while `in_use` slots are taken."""
+    """Return the turns that begin now, in their order. `in_use` is the number of slots in use."""
     begun: list[Turn] = []
     for turn in sorted(waiting):
         if in_use + len(begun) >= slots.open_to(turn.urgency):
-            break  # nothing later in the order may take more than this one
+            break  # later turns may not take more slots than this turn
         begun.append(turn)
     return begun
 
 
 IDLE_QUEUE: Final = 0.75
-"""With fewer tasks for each core than this, cores are idle: what holds the places needs none of them."""
+"""With fewer tasks per core than this, cores are idle: the starts that have places do not need them."""
 CROWD: Final = 3.0
-"""Tasks for each core beyond the first, from which on another start makes all of them later."""
+"""The number of tasks per core beyond the first from which another start delays all starts."""
 MOST_FOR_A_CORE: Final = 4
-"""Places, on a host whose starts use hardly any CPU."""
+"""The maximum number of places per core, on a host whose starts use hardly any CPU."""
 AFTER_HANDOVER_S: Final = 0.25
-"""The moment after a hand-over in which no start of a pool begins."""
+"""The time after a hand-over in which no start of a pool begins."""
 FOR_HANDOVERS_S: Final = 1.0
-"""One start of a pool waits no longer for hand-overs, however many follow one another."""
+"""The maximum time for which one start of a pool waits for hand-overs, even if there are many in a row."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Start:
-    """A start that waits or has begun; they sort in the order in which they begin. `beside`: for one of a pool, the
-    places that its workspace holds; `number` grows with each start."""
+    """A start that waits or has begun. Starts sort in the order in which they begin. For a start of a pool, `beside` is
+    the number of places that its workspace has. `number` grows with each start.
+    """
 
     urgency: Urgency
     beside: int
@@ -108,7 +113,7 @@ class Start:
 
 
 def next_starts(waiting: Collection[Start], begun: Collection[Start], width: int) -> list[Start]:
-    """Those that begin now, in their order, while the starts `begun` have no first frame yet."""
+    """Return the starts that begin now, in their order. `begun` are the starts that have no first frame yet."""
     users, refills = _of_users(waiting), sorted(set(waiting) - set(_of_users(waiting)))
     users_begun = len(_of_users(begun))
     starting = sorted(users)[: max(0, width - users_begun)]
@@ -124,17 +129,19 @@ def _of_users(starts: Collection[Start]) -> list[Start]:
 
 
 def begins_after_s(waits_since_s: float, handover_s: float) -> float:
-    """When a start of a pool may begin that waits since then, if the last hand-over was at `handover_s`."""
+    """Return the time at which a start of a pool may begin that waits since `waits_since_s`. `handover_s` is the time
+    of the last hand-over.
+    """
     return max(waits_since_s, min(handover_s + AFTER_HANDOVER_S, waits_since_s + FOR_HANDOVERS_S))
 
 
 def usual_width(cores: float) -> int:
-    """As many as the host has cores, and one whose container is being made meanwhile."""
+    """Return the usual number of places: one per core of the host, and one for a container that is being created."""
     return math.ceil(cores) + 1
 
 
 class Load(Enum):
-    """How much of what runs sessions is used."""
+    """The use of the cores that run sessions."""
 
     IDLE = "idle"
     USED = "used"
@@ -142,22 +149,24 @@ class Load(Enum):
 
 
 def load_of(host: Lateness) -> Load:
-    """Where sessions share the cores of the Agent's own host, which are measured."""
+    """Return the load if sessions run on the host of the Agent, whose cores are measured."""
     if crowd(host) > CROWD:
         return Load.CROWDED
     return Load.IDLE if host.queue < IDLE_QUEUE else Load.USED
 
 
 def load_elsewhere(late: int) -> Load:
-    """Where sessions run on other machines, whose cores are not seen: by the starts that were `late` since the last
-    look, those without a first frame when their place was given to the next."""
+    """Return the load if sessions run on other machines, whose cores are not measured. `late` is the number of starts
+    since the last call that lost their place without a first frame.
+    """
     return Load.CROWDED if late else Load.IDLE
 
 
 def next_width(width: int, cores: float, load: Load, *, short: bool) -> int:
-    """The number of places a second later; `short`: starts wait, and all places are taken.
+    """Return the number of places for the next second. `short` is True if starts wait and all places are taken.
 
-    Measured, not reckoned: one place more while cores are idle although starts wait, one less while the tasks crowd.
+    The number follows the measured load: one less place if the cores are crowded, one more place if cores are idle
+    although starts wait. If no start waits for a place, the number moves one step toward the usual number.
     """
     usual = usual_width(cores)
     if load is Load.CROWDED:

@@ -1,8 +1,8 @@
-"""The states of a session, the only edges between them, and the commands stop, pause, resume.
+"""The statuses of a session, the permitted transitions, and the commands stop, pause, resume.
 
-`ALLOWED` is the single source of SQL guards (`status = ANY(sources_of(target))`), the diagram in the documentation and
-invariant I11 of `greenroom doctor` (docs/reference/doctor.md). A command sets a desired state, which the Agent makes
-so: repeating it is a success; one that cannot be obeyed is refused with a sentence and changes nothing.
+`ALLOWED` is the only source of the SQL guards (`status = ANY(sources_of(target))`), the diagram in the documentation
+and invariant I11 of `greenroom doctor` (docs/reference/doctor.md). A command sets a desired state, which the Agent
+applies. A repeated command succeeds. A command that cannot be applied is refused with a sentence and changes nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from greenroom.shared.states import OVER, SessionStatus
 
 
 class Want(StrEnum):
-    """What the Agent must do with a session's container."""
+    """The desired state of the container of a session."""
 
     RUNNING = "running"
     STOPPED = "stopped"
@@ -24,7 +24,7 @@ class Want(StrEnum):
 
 
 class ObservedState(StrEnum):
-    """What the Agent sees of a session's container."""
+    """The state of the container of a session, as its Agent observes it."""
 
     CREATING = "creating"
     RUNNING = "running"
@@ -51,18 +51,18 @@ ALLOWED: Final[dict[SessionStatus, frozenset[SessionStatus]]] = {
     _S.UNREACHABLE: frozenset({_S.RUNNING, _S.DELETING, _S.FAILED}),
     _S.LOST: frozenset({_S.STARTING, _S.RUNNING, _S.STOPPED, _S.PAUSED, _S.DELETING, _S.FAILED}),
 }
-"""status → the statuses that may follow it. `deleted` is final."""
+"""Status → the statuses that may follow it. `deleted` is final."""
 
 TRANSITIONAL: Final[frozenset[SessionStatus]] = frozenset(
     {_S.REQUESTED, _S.STARTING, _S.ASSIGNING, _S.STOPPING, _S.PAUSING, _S.DELETING}
 )
-"""Statuses no session may be stuck in: each has a deadline after which the Primary acts."""
+"""The statuses that must end: each has a deadline after which the Primary acts."""
 
 RETURNING: Final[frozenset[SessionStatus]] = frozenset({_S.UNREACHABLE, _S.LOST})
-"""Statuses that wait for an Agent to return; after that they have a deadline too."""
+"""The statuses that wait for an Agent to return. After its return they also have a deadline."""
 
 NOT_YET_RUNNING: Final[frozenset[SessionStatus]] = frozenset({_S.REQUESTED, _S.STARTING, _S.ASSIGNING})
-"""Statuses of a session that will run if nothing fails."""
+"""The statuses of a session that will run if nothing fails."""
 
 WANTED_IN: Final[dict[SessionStatus, frozenset[Want]]] = {
     **dict.fromkeys((_S.REQUESTED, _S.STARTING, _S.ASSIGNING, _S.RUNNING, _S.UNREACHABLE), frozenset({Want.RUNNING})),
@@ -72,16 +72,16 @@ WANTED_IN: Final[dict[SessionStatus, frozenset[Want]]] = {
     _S.LOST: frozenset({Want.RUNNING, Want.STOPPED, Want.PAUSED}),
     _S.FAILED: frozenset(Want),
 }
-"""status → what the Agent may be instructed meanwhile (an invariant of `greenroom doctor`)."""
+"""Status → the permitted desired states (an invariant of `greenroom doctor`)."""
 
 COUNTS_FOR_USER: Final[frozenset[SessionStatus]] = frozenset(_S) - OVER
-"""Statuses that count towards `max_kasms_per_user` or, for a lease, `max_leases_per_user`."""
+"""The statuses that count toward `max_kasms_per_user` or, for a lease, `max_leases_per_user`."""
 
 RESTING: Final[frozenset[SessionStatus]] = frozenset({_S.STOPPING, _S.STOPPED, _S.PAUSING, _S.PAUSED})
-"""Statuses of a session that is stopped or paused, or about to be."""
+"""The statuses of a session that is stopped or paused, or will be."""
 
 KEPT_ALIVE: Final[frozenset[SessionStatus]] = COUNTS_FOR_USER - RESTING
-"""Statuses in which the keepalive clock of a user's session runs."""
+"""The statuses in which the keepalive clock of a session of a user runs."""
 
 OPERATIONAL: Final[dict[SessionStatus, str]] = {
     **{status: str(status) for status in _S},
@@ -90,16 +90,16 @@ OPERATIONAL: Final[dict[SessionStatus, str]] = {
     _S.UNREACHABLE: "running",
     _S.LOST: "running",
 }
-"""status → `operational_status` of the public interface (docs/explanation/sessions.md)."""
+"""Status → `operational_status` of the public interface (docs/explanation/sessions.md)."""
 
 
 def sources_of(target: SessionStatus) -> frozenset[SessionStatus]:
-    """All statuses from which `target` may be entered; the guard of every SQL status change."""
+    """Return all statuses that `target` may follow. They are the guard of every SQL status change."""
     return frozenset(status for status, following in ALLOWED.items() if target in following)
 
 
 def diagram() -> str:
-    """The table as a Mermaid state diagram, one edge a line."""
+    """Return `ALLOWED` as a Mermaid state diagram, with one transition per line."""
     edges = (f"    {before} --> {after}" for before in _S for after in _S if after in ALLOWED[before])
     return "\n".join(["stateDiagram-v2", "    [*] --> requested", *edges, "    deleted --> [*]"])
 
@@ -109,10 +109,11 @@ LifecycleCommand = Literal["stop", "pause", "resume"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
-    """What a command does to a session.
+    """The effect of a command on a session.
 
-    `want` is what its Agent must do, `through` the status until that is reported, `sources` the statuses in which it is
-    obeyed, `settled` those in which nothing is left to do. `done` is the session's state afterwards, for sentences.
+    `want` is the desired state for its Agent. `through` is the status until that state is reported. `sources` are the
+    statuses in which the command has an effect; in the statuses `settled` nothing is left to do. `done` is the state of
+    the session afterwards, for sentences.
     """
 
     want: Want
@@ -148,12 +149,12 @@ TRANSITIONS: Final[dict[LifecycleCommand, Transition]] = {
 
 
 PAUSES: Final[frozenset[LifecycleCommand]] = frozenset({"stop", "pause"})
-"""Not every runtime can do them."""
+"""The commands that some runtimes do not support."""
 
 
 def refusal(command: LifecycleCommand, status: SessionStatus, *, has_user: bool, pauses: bool = True) -> str | None:
-    """Why the command cannot be obeyed now, as a sentence; None = it can, or nothing is left to do. `pauses`: its Agent
-    can stop and pause sessions.
+    """Return the reason why the command is refused now, as a sentence; None if it is permitted, or nothing is left to
+    do. `pauses` is True if the Agent of the session can stop and pause sessions.
     """
     transition = TRANSITIONS[command]
     if not has_user:
@@ -169,7 +170,7 @@ def refusal(command: LifecycleCommand, status: SessionStatus, *, has_user: bool,
 
 
 def possible(status: SessionStatus, *, has_user: bool, pauses: bool = True) -> tuple[LifecycleCommand, ...]:
-    """The commands that would change something now."""
+    """Return the commands that would change the session now."""
     return tuple(
         name
         for name, transition in TRANSITIONS.items()

@@ -1,7 +1,8 @@
-"""Who views a stream, when they have left, and what the server of the stream measured.
+"""The viewers of streams, the ends of their visits, and the measurements of the stream server.
 
-A viewer uses one connection after another, because pages reconnect: a *visit* lasts until none of them has existed for
-a while. If none of its connections was ever seen, its end is not known. Times are of `time.monotonic()`.
+A viewer uses several connections one after another, because pages reconnect. A *visit* lasts until no connection of the
+viewer has existed for `AWAY_S`. If none of its connections was ever found, the end of a visit is not known. Times are
+those of `time.monotonic()`.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ from typing import Annotated, Any, Final, NamedTuple
 from msgspec import Meta, Struct
 
 AWAY_S: Final = 30.0
-"""A viewer who returns within this never left."""
+"""The time without a connection after which a visit ends."""
 MAX_VISITS: Final = 10_000
-"""At a time; the end of further ones is not known."""
+"""The maximum number of visits at the same time; the ends of further visits are not known."""
 
 
 class Connection(NamedTuple):
-    """The viewer's end of a connection to a gateway, as the gateway names it; `gateway` is empty for the one beside
-    this Agent."""
+    """The viewer's end of a connection to a gateway, as the gateway reports it. `gateway` is the id of the gateway;
+    empty = the gateway on the host of this Agent.
+    """
 
     address: str
     port: int
@@ -29,7 +31,9 @@ class Connection(NamedTuple):
 
 @dataclass(slots=True)
 class Visit:
-    """`client` is the origin, for display; `seen_s` when a connection of the visit was last seen."""
+    """A visit of a viewer. `client` is the origin of the viewer, for display. `seen_s` is the time at which a
+    connection of the visit was last found; None = never.
+    """
 
     session_id: str
     user_id: str
@@ -40,12 +44,12 @@ class Visit:
 
     @property
     def lasted_s(self) -> float:
-        """Seconds, as far as it was seen."""
+        """The duration of the visit in seconds, until its connections were last found."""
         return (self.seen_s or self.since_s) - self.since_s
 
 
 class Visits:
-    """All visits, by any key that identifies a viewer."""
+    """All visits, by a key that identifies the viewer."""
 
     def __init__(self) -> None:
         self._visits: dict[Hashable, Visit] = {}
@@ -59,13 +63,13 @@ class Visits:
         return bool(self._visits)
 
     def opened(self, viewer: Hashable, visit: Visit, connection: Connection) -> None:
-        """`viewer` opened a stream through `connection`: their visit continues, or `visit` begins."""
+        """Record that `viewer` opened a stream through `connection`. Their visit continues, or `visit` begins."""
         if viewer in self._visits or len(self._visits) < MAX_VISITS:
             self._visits.setdefault(viewer, visit).connections.add(connection)
 
     def looked(self, there: Set[Connection], gone: Set[Connection], now_s: float) -> list[Visit]:
-        """The visits that have ended; they are forgotten. `there` are the connections that were found, `gone` those
-        that were looked for and not found.
+        """Remove the visits that have ended and return those that were seen. `there` are the connections that were
+        found; `gone` are the connections that no longer exist.
         """
         ended = list[Visit]()
         for viewer, visit in list(self._visits.items()):
@@ -85,7 +89,7 @@ Number = int | float
 
 
 class FrameStage(Struct):
-    """A part of the work on a frame; `time` in milliseconds."""
+    """A stage of the work on a frame. `time` is in milliseconds."""
 
     process_name: str
     time: Number = 0
@@ -95,7 +99,7 @@ class FrameStage(Struct):
 
 
 class FrameClient(Struct):
-    """What one viewer had of it; times in milliseconds."""
+    """The values of a frame for one viewer. Times are in milliseconds."""
 
     client: str
     client_time: Number = 0
@@ -104,7 +108,7 @@ class FrameClient(Struct):
 
 
 class Frame(Struct):
-    """The frame: its size, how much of it had changed (in hundredths), and how long the server took."""
+    """A frame: its size in pixels, the changed part in percent, and the time of the server in milliseconds."""
 
     resx: Number
     resy: Number
@@ -113,7 +117,7 @@ class Frame(Struct):
 
 
 class FrameStats(Struct):
-    """As KasmVNC's server answers `get_frame_stats`."""
+    """The answer of the KasmVNC server to `get_frame_stats`."""
 
     frame: Frame
     server_side: list[FrameStage] = []
@@ -121,11 +125,13 @@ class FrameStats(Struct):
 
 
 BottleneckStats = dict[str, dict[str, Annotated[list[Number], Meta(min_length=4, max_length=4)]]]
-"""Its `get_bottleneck_stats`: user → viewer → the processor now and on average, the network too; 0 to 10."""
+"""The answer of the KasmVNC server to `get_bottleneck_stats`: user → viewer → CPU now, CPU on average, network now and
+network on average, each 0 to 10.
+"""
 
 
 def published_frame(measured: FrameStats) -> dict[str, Any]:
-    """The answer to `get_kasm_frame_stats`."""
+    """Return the answer to `get_kasm_frame_stats` of the published interface."""
     parts = {part.process_name.lower(): part for part in measured.server_side}
     frame = measured.frame
     encoding = _part(parts, "encoding_total")
