@@ -1,1 +1,1 @@
-"""What api and Managers both do to sessions: place, claim, replace. The roles decide when, and notify."""
+"""Operations on sessions that the api and Managers share: place, claim, replace. The roles call them and notify."""

@@ -1,4 +1,4 @@
-"""Launches: the attempts of a plan (`core.launch.plan`) are tried until one gives a session, and it is written down."""
+"""Launches: the attempts of a plan (`core.launch.plan`) are tried until one gives a session; the result is stored."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def new_session(
     staged: StagedAs | None = None,
     term: int | None = None,
 ) -> NewSession:
-    """A session for a user or a pool, as `NewSession` has it.
+    """Build a session for a user or a pool, with a new id and a new credential.
 
     Raises:
         GreenroomError: from `make_spec`.
@@ -86,25 +86,26 @@ def _encrypted(secrets: Secrets, files: Sequence[SessionFile]) -> bytes | None:
 log = structlog.get_logger(__name__)
 
 PLACEMENT_ROUNDS: Final = 3
-"""How often the Agents are read again when others take the room in between."""
+"""The maximum number of times that the Agents are read if other launches take the room meanwhile."""
 
 
 class Writer(Protocol):
-    """Writes a session of a user with everything that belongs to it, in one transaction."""
+    """Writes a session of a user with all rows that belong to it, in one transaction."""
 
     async def claim(self, claim: PoolClaim, zone_id: str, steps: Sequence[TraceStep]) -> ClaimedSession | PoolContents:
-        """Give the user a staged session; `steps` is the whole trace. Otherwise what is in the pool."""
+        """Give the user a staged session, or return the contents of the pool. `steps` is the whole trace."""
         ...
 
     async def insert(self, new: NewSession, room: Room, steps: Sequence[TraceStep]) -> bool:
-        """Insert the user's session; False where the room is taken by now."""
+        """Insert the session of the user; return False if the room was taken meanwhile. `steps` is the whole trace."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedSession:
-    """A session that a user got, committed. `reason` is the sentence for trace and log, `steps` the whole trace,
-    `yielding` are staged sessions that made room. `edge_url` is of its Agent's edge gateway; empty without one.
+    """A committed session that a user got. `reason` is the sentence for trace and log, and `steps` is the whole trace.
+    `yielding` are the staged sessions that made room. `edge_url` is the address of the edge gateway of its Agent; empty
+    if it has none.
     """
 
     session_id: str
@@ -126,7 +127,7 @@ class PlacedSession:
         )
 
     def log_yielding(self, logs: LogWriter, user: str) -> None:
-        """A row for each staged session that made room for `user`, named with why they get a session."""
+        """Log a row for each staged session that made room. `user` names the user and the reason for their session."""
         for gone in self.yielding:
             logs.write(
                 LogCode.STAGED_SESSION_ENDED,
@@ -138,12 +139,12 @@ class PlacedSession:
 
 
 Misses = Sequence[Miss]
-"""Why an attempt gave no session."""
+"""The reasons why an attempt gave no session."""
 
 
 @dataclass(frozen=True, slots=True)
 class PassedOver:
-    """An attempt that gave nothing, and why."""
+    """An attempt that gave no session, with the reasons."""
 
     attempt: LaunchAttempt
     misses: Misses
@@ -151,14 +152,14 @@ class PassedOver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """A search for a user's session; its results so far remain after an error."""
+    """A search for a session of a user. Its results are kept after an error."""
 
     db: Database
     secrets: Secrets
     wanted: WantedSession
     writer: Writer
     survives: tuple[type[GreenroomError], ...] = ()
-    """Errors of an attempt after which the next one is tried."""
+    """The errors of an attempt after which the next attempt is tried."""
     passed: list[PassedOver] = field(default_factory=list[PassedOver])
 
     @property
@@ -167,7 +168,7 @@ class Search:
 
     @property
     def on_demand_misses(self) -> list[Miss]:
-        """All that prevented a session on demand."""
+        """The misses of the attempts on demand."""
         return [miss for one in self.passed if not one.attempt.staged for miss in one.misses]
 
     async def run(self, attempts: Sequence[LaunchAttempt]) -> PlacedSession | None:
@@ -186,7 +187,7 @@ class Search:
             return (Miss(error.code, error.message),)
 
     async def _claim(self, attempt: LaunchAttempt, pool: StagedPool) -> PlacedSession | Misses:
-        """Claim a staged session for the user, or say why there is none."""
+        """Claim a staged session for the user, or return the reasons why there is none."""
         wanted, zone = self.wanted, attempt.zone
         assignment = _assignment(wanted.assign)
         claim = PoolClaim(
@@ -212,7 +213,7 @@ class Search:
         )
 
     async def _place(self, attempt: LaunchAttempt) -> PlacedSession | Misses:
-        """Create a session in the attempt's zone, or say why no Agent takes it."""
+        """Create a session in the zone of the attempt, or return the reasons why no Agent can run it."""
         wanted, zone, taken = self.wanted, attempt.zone, list[str]()
         for _ in range(PLACEMENT_ROUNDS):
             found = await self._rooms(zone)
@@ -253,7 +254,7 @@ class Search:
         return (room_taken(taken),)
 
     async def _rooms(self, zone: LaunchZone) -> ZoneRooms:
-        """Staged sessions are read only where no Agent has room without them."""
+        """Return the room in a zone. The staged sessions that yield are read only if no Agent has free room."""
         agents = await read_agents(self.db, zone.zone_id, self.wanted.request.image)
         free = self.wanted.rooms_in(zone, agents)
         return free if free.rooms else self.wanted.rooms_in(zone, agents, await read_unready(self.db, zone.zone_id))
@@ -271,10 +272,10 @@ def _assignment(assign: Exec) -> Assignment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchWriter:
-    """A `Writer` for one launch that began at `begin_s` (perf_counter).
+    """A `Writer` for a launch that began at `begin_s` (perf_counter).
 
-    `claim` and `insert` raise SessionLimit or LeaseLimit (the user's limit is reached), RepeatedRequest (the
-    idempotency key was used by another request meanwhile) and IdempotencyMismatch (it was used for a different one).
+    `claim` and `insert` raise SessionLimit or LeaseLimit (the limit of the user is reached), RepeatedRequest (another
+    request used the idempotency key meanwhile) and IdempotencyMismatch (a different request used it).
     """
 
     db: Database
@@ -295,7 +296,11 @@ class LaunchWriter:
         return claimed
 
     async def insert(self, new: NewSession, room: Room, steps: Sequence[TraceStep]) -> bool:
-        """Raises ProfileInUse, too: another session has the user's profile of this workspace as its home."""
+        """Insert the session, as `Writer.insert`.
+
+        Raises:
+            ProfileInUse: another session uses the profile of the user for this workspace as its home.
+        """
         await stop("launch.before_insert")
         placed = await insert_for_user(
             self.db,
@@ -309,7 +314,7 @@ class LaunchWriter:
         return placed
 
     async def record_failure(self, steps: Sequence[TraceStep]) -> None:
-        """Nothing could serve it."""
+        """Store a launch that no attempt served."""
         failed = FailedLaunch(
             launch_id=self.launch.launch_id,
             user_id=self.launch.request.user_id,

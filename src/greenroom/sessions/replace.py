@@ -1,7 +1,7 @@
-"""Replace a failed session by another one, in one transaction under the lease of the failed one's zone.
+"""The replacement of a failed session, in one transaction that the leadership of its zone guards.
 
-A staged session is claimed, or a new one is created, in any zone the launch may use. A Primary that inserts into
-another zone does what the api does for every launch: reservation and row in one statement (ADR 24).
+A staged session is claimed, or a new session is created, in any zone that the launch may use. A Primary that inserts a
+session into another zone makes the reservation and the row in one statement, as the api does for every launch (ADR 24).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class NoLongerWaitingError(Exception):
 
 
 def failed_of(old: SessionToReplace) -> FailedSession:
-    """The failed session as the core sees it."""
+    """Return the failed session for the planner in the core."""
     unstated = "no reason was given" if old.status is SessionStatus.FAILED else went_silent(old.silent_s)
     return FailedSession(
         handover=old.set_aside_reason is not None,
@@ -56,13 +56,13 @@ def failed_of(old: SessionToReplace) -> FailedSession:
 
 
 def further_steps(old: SessionToReplace, failed: FailedSession, trace: Sequence[TraceStep]) -> list[TraceStep]:
-    """The further lines of the launch's trace: that the last one failed, and what was tried then."""
+    """Return the next steps of the trace of the launch: the failure of its last step, and the steps of the search."""
     last = old.last_step or _last_line(old)
     return [failure_line(failed, old.session_id, last), *continued(trace, last)]
 
 
 def _last_line(old: SessionToReplace) -> TraceStep:
-    """A substitute for the last line of the launch's trace, where the ledger does not have it any more."""
+    """Return a substitute for the last step of the trace of the launch, if the ledger no longer has it."""
     staged = old.staging_config_id is not None
     return TraceStep(
         order=old.tried,
@@ -76,8 +76,10 @@ def _last_line(old: SessionToReplace) -> TraceStep:
 
 
 def wanted_instead(old: SessionToReplace, failed: FailedSession, image: ImageFacts, secrets: Secrets) -> WantedSession:
-    """What the user of a failed session is to get: after a hand-over what the launch would have created, because a user
-    with a staged session has no other settings; after a start the same again, on another Agent.
+    """Return the session to search for the user of a failed session.
+
+    After a failed hand-over it is the session that the launch would have created, because a user with a staged session
+    has no settings that exclude staging. After a failed start it is the same session on another Agent.
     """
     common = WantedSession(
         user=old.user,
@@ -111,13 +113,13 @@ def wanted_instead(old: SessionToReplace, failed: FailedSession, image: ImageFac
 
 
 def _agent_with_home(old: SessionToReplace) -> str | None:
-    """The Agent of a session with a kept home, which is on no other; None = it has none."""
+    """Return the Agent of a session with a home, because the home is on this Agent only; None if it has no home."""
     mounts: list[dict[str, Any]] = old.spec.get("mounts", [])
     return old.agent_id if any(home_of(str(mount.get("source", ""))) for mount in mounts) else None
 
 
 def _assign_of(old: SessionToReplace) -> Exec:
-    """What was to hand the failed session over; variables stay sealed."""
+    """Return the command of the hand-over of the failed session. Variables stay encrypted."""
     stored = msgspec.convert({"assignment_id": "", **(old.assignment or {})}, Assignment)
     return Exec(argv=tuple(stored.argv), user=stored.user, environment=stored.env, workdir=stored.workdir)
 
@@ -136,10 +138,10 @@ def _spec_of_launch(old: SessionToReplace, image: ImageFacts, zone: LaunchZone) 
 
 
 def _spec_of_start(old: SessionToReplace, secrets: Secrets, zone: LaunchZone) -> SpecMaker:
-    """The specification of the failed session, in its new zone; variables stay sealed.
+    """Return the builder of the specification: that of the failed session, in its new zone. Variables stay encrypted.
 
     Raises:
-        Invalid: it cannot be read by this version, or with this key.
+        Invalid: the specification cannot be read by this version, or with this key.
     """
     try:
         sealed: dict[str, Any] = {
@@ -158,8 +160,8 @@ def _spec_of_start(old: SessionToReplace, secrets: Secrets, zone: LaunchZone) ->
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplacementWriter:
-    """A `Writer` that replaces `old`, which loses its user. Its methods raise LeaseLost (the term is over; nothing was
-    written) and NoLongerWaitingError (there is nothing to replace any more).
+    """A `Writer` that replaces the session `old`, which loses its user. Its methods raise LeaseLost (the term has ended
+    and nothing was written) and NoLongerWaitingError (there is no session to replace any more).
     """
 
     db: Database
@@ -168,7 +170,7 @@ class ReplacementWriter:
     failed: FailedSession
 
     async def claim(self, claim: PoolClaim, zone_id: str, steps: Sequence[TraceStep]) -> ClaimedSession | PoolContents:
-        """The old row is locked before, and the claim never waits."""
+        """Claim a staged session as the replacement. The old row is locked first, and the claim never waits."""
         async with guarded(self.db, self.fence) as connection:
             await lock_user(connection, self.old.user_id)
             async with connection.transaction() as undone:
@@ -189,7 +191,11 @@ class ReplacementWriter:
         )
 
     async def insert(self, new: NewSession, room: Room, steps: Sequence[TraceStep]) -> bool:
-        """The capacity is reserved before the old row is touched; ProfileInUse: their profile is open elsewhere."""
+        """Insert a new session as the replacement. Its capacity is reserved before the old row changes.
+
+        Raises:
+            ProfileInUse: another session uses the profile of the user.
+        """
         if new.zone_id == self.old.zone_id:
             new = replace(new, term=self.fence.term)
         yielding = [session.session_id for session in room.yielding]
@@ -197,7 +203,7 @@ class ReplacementWriter:
             await lock_user(connection, self.old.user_id)
             if yielding:
                 await self._lock(connection, yielding)
-            # The limit was checked at the launch. A session that waits for its successor counts: the total is the same.
+            # The limit was checked at the launch. The failed session counts until then, so the total does not change.
             if not await insert_in_room(connection, new, max_sessions=NO_LIMIT, yielding=yielding):
                 return False
             old = await self._detach_user(connection)
@@ -208,13 +214,17 @@ class ReplacementWriter:
             return True
 
     async def _lock(self, connection: Connection, yielding: Sequence[str]) -> None:
-        """Where others yield, hold their rows and that of the failed session by id, after those of their capacity."""
+        """Lock the rows of the sessions that yield and of the failed session by id, after those of their capacity."""
         ids = [self.old.session_id, *yielding]
         await lock_sessions_capacity(connection, ids)
         await lock_sessions(connection, ids)
 
     async def _detach_user(self, connection: Connection) -> SessionToReplace:
-        """The failed session without its user: quarantined after a hand-over, destroyed after a start."""
+        """Remove the user from the failed session: quarantine it after a hand-over, destroy it after a start.
+
+        Raises:
+            NoLongerWaitingError: there is no session to replace any more.
+        """
         session_id, failed = self.old.session_id, self.failed
         if failed.handover:
             old = await replacement.quarantine(connection, session_id)

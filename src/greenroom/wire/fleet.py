@@ -1,11 +1,11 @@
-"""Messages about the fleet: between a web gateway and the api, and how one Agent gets an image from another.
+"""Messages about the fleet: between a web gateway and the api, and for the transfer of images between Agents.
 
-The gateway sends `Authorization: Bearer <credential>`. `greenroom.gateway.site` decides how the answer becomes nginx's
-configuration.
+The gateway sends `Authorization: Bearer <credential>`. `greenroom.gateway.site` turns the answer into the configuration
+of nginx.
 
-POST /manager_api/v1/image-sources    of the Agent that lacks images: who has them, with a ticket for each
-GET  https://<edge>/agent_image/<route>    at the edge gateway of the one that has it, with the ticket as bearer
-POST /manager_api/v1/image-ticket     of that Agent, for every ticket: does it count, and for which image?
+POST /manager_api/v1/image-sources    from the Agent that lacks images; returns the Agents that have them, with tickets
+GET  https://<edge>/agent_image/<route>    at the edge gateway of the Agent that has it, with the ticket as bearer
+POST /manager_api/v1/image-ticket     from that Agent, for every ticket; returns the image for which it is valid
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from greenroom.wire.parts import Moment
 
 
 class EdgeGateway(Message, frozen=True, kw_only=True):
-    """The edge gateway beside an Agent: `route` names the Agent in addresses of streams, `url` is `https://host:port`.
-    `direct`: browsers go there themselves (a zone without Proxy Connections and without a host in Proxy Hostname).
+    """The edge gateway on the host of an Agent. `route` names the Agent in addresses of streams; `url` is
+    `https://host:port`. `direct` is True if browsers connect to it directly (in a zone without Proxy Connections and
+    without a host in Proxy Hostname).
     """
 
     route: str
@@ -29,15 +30,16 @@ class EdgeGateway(Message, frozen=True, kw_only=True):
 
 
 class DirectZone(Message, frozen=True, kw_only=True):
-    """Proxy Hostname and Proxy Port of a zone without Proxy Connections."""
+    """The Proxy Hostname and the Proxy Port of a zone without Proxy Connections."""
 
     hostname: str
     port: int
 
 
 class Fleet(Message, frozen=True, kw_only=True):
-    """Every Agent with an edge gateway, and where browsers reach streams without the web gateway. `authority` is the
-    certificate (PEM) that the edge gateways' certificates are verified against; empty while there is none.
+    """All Agents with an edge gateway, and the addresses at which browsers reach streams without the web gateway.
+    `authority` is the certificate (PEM) with which the certificates of the edge gateways are verified; empty if there
+    is none yet.
     """
 
     v: int = VERSION
@@ -47,7 +49,7 @@ class Fleet(Message, frozen=True, kw_only=True):
 
 
 class ManagerRequest(Message, frozen=True, kw_only=True):
-    """A request for a Manager that the gateway's nginx answered itself; `at` is seconds since the epoch."""
+    """A request for a Manager that nginx of the gateway answered itself. `at` is in seconds since the epoch."""
 
     at: Moment
     manager: str
@@ -59,7 +61,9 @@ class ManagerRequest(Message, frozen=True, kw_only=True):
 
 
 class ManagerRequests(Message, frozen=True, kw_only=True):
-    """The gateway's report to `/api/internal/manager-requests`; `dropped` did not fit."""
+    """The report of the gateway to `/api/internal/manager-requests`. `dropped` is the number of requests that did not
+    fit.
+    """
 
     v: int = VERSION
     requests: list[ManagerRequest]
@@ -67,7 +71,7 @@ class ManagerRequests(Message, frozen=True, kw_only=True):
 
 
 class MissingImages(Message, frozen=True, kw_only=True):
-    """An Agent lacks these images."""
+    """The images that an Agent lacks."""
 
     v: int = VERSION
     agent_id: str
@@ -76,8 +80,9 @@ class MissingImages(Message, frozen=True, kw_only=True):
 
 
 class ImageSource(Message, frozen=True, kw_only=True):
-    """An Agent that may be asked for an image: `url` is that of its edge gateway. What it gives has to be the image
-    with the id `digest`; `size_bytes` is about what comes."""
+    """An Agent from which an image may be requested. `url` is that of its edge gateway. The received image must have
+    the id `digest`; `size_bytes` is its approximate size.
+    """
 
     hostname: str
     route: str
@@ -88,8 +93,9 @@ class ImageSource(Message, frozen=True, kw_only=True):
 
 
 class ImageSources(Message, frozen=True, kw_only=True):
-    """Name of an image → who has it, the best one first. `authority` is the certificate (PEM) that the edge gateways'
-    certificates are verified against."""
+    """The sources of each image by its name, the best source first. `authority` is the certificate (PEM) with which the
+    certificates of the edge gateways are verified.
+    """
 
     v: int = VERSION
     authority: str = ""
@@ -97,7 +103,7 @@ class ImageSources(Message, frozen=True, kw_only=True):
 
 
 class TicketShown(Message, frozen=True, kw_only=True):
-    """An Agent was shown a ticket."""
+    """A ticket that an Agent received with a request for an image."""
 
     v: int = VERSION
     agent_id: str
@@ -106,7 +112,9 @@ class TicketShown(Message, frozen=True, kw_only=True):
 
 
 class TicketCounts(Message, frozen=True, kw_only=True):
-    """It counts, now and for this image; `hostname` is where it goes."""
+    """The answer for a valid ticket: the image for which it is valid now. `hostname` is the host name of the receiving
+    Agent.
+    """
 
     v: int = VERSION
     name: str
@@ -115,7 +123,9 @@ class TicketCounts(Message, frozen=True, kw_only=True):
 
 
 class Ticket(Message, frozen=True, kw_only=True):
-    """What a ticket says, which only Managers can read: `giver` may give `taker` this image (ids of Agents)."""
+    """The content of a ticket, which only Managers can read: the Agent `giver` may send this image to the Agent `taker`
+    (ids of Agents).
+    """
 
     giver: str
     taker: str

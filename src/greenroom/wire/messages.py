@@ -1,11 +1,11 @@
-"""Version 1 of the check-in and of the Agent's question about a viewer (docs/explanation/protocols.md §2).
+"""Version 1 of the messages of the check-in and of the request about a viewer (docs/explanation/protocols.md §2).
 
-All messages are JSON. Times are seconds unless a name says otherwise; ids are uuids as text with dashes.
+All messages are JSON. Times are in seconds unless the name has another unit; ids are UUIDs as text with dashes.
 Routes, all POST: `/manager_api/v1/register` (Register → Registered), `/manager_api/v1/check-in` (CheckIn → Answer),
 `/manager_api/v1/edge-certificate` (EdgeRequest → EdgeCertificate), served by a Manager without the prefix as `/v1/…`;
-`/api/internal/stream` (Stream → StreamVerdict) at the api. All but the first carry the Agent's credential as
+`/api/internal/stream` (Stream → StreamVerdict) at the api. All but the first have the credential of the Agent as
 `Authorization: Bearer <agent_id>.<credential>`. Refusals of a Manager are `{"code", "message"}`: 401 unknown or
-revoked credential or join token, 409 the identity is used by another process, 422 a malformed message, 503 ask
+revoked credential or join token, 409 the identity is used by another process, 422 a malformed message, 503 try
 another Manager.
 """
 
@@ -29,59 +29,59 @@ VERSION: Final = 1
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Base of all messages; unknown fields are ignored so that newer peers can add some."""
+    """The base class of all messages. Unknown fields are ignored, so that newer versions can add fields."""
 
 
 class ReportedCapacity(Message, frozen=True, kw_only=True):
-    """What the host offers to sessions, before the administrator's overrides."""
+    """The capacity that the host offers to sessions, before the overrides of administrators."""
 
     cores: float
     memory_bytes: int
 
 
 class Usage(Message, frozen=True, kw_only=True):
-    """The host's present use: load as a fraction of its cores, memory in bytes; and what else it has for sessions."""
+    """The present use of the host (load as a fraction of its cores, memory in bytes), and its features for sessions."""
 
     cpu: float = 0.0
     memory_bytes: int = 0
     disk_free_bytes: int | None = None
-    """Where its containers and this Agent write; None = not reported."""
+    """Free bytes of the disk to which its containers and this Agent write; None = not reported."""
     disk_free_inodes: float | None = None
-    """Part of all inodes there, 0 to 1; None = not reported, or there is no fixed number of them."""
+    """Fraction of all inodes there, 0 to 1; None = not reported, or the file system has no fixed number of inodes."""
     disk_kept_bytes: int = 0
-    """With less than this it takes no new session."""
+    """The host accepts no new session if it has less free disk than this."""
     runtime_classes: tuple[str, ...] = ()
-    """The runtimes that a workspace may ask for, besides Docker's default one."""
+    """The runtimes that a workspace may request, in addition to the default runtime of Docker."""
     simulated: bool = False
-    """Its sessions have no containers."""
+    """True if its sessions have no containers."""
     pauses: bool = True
-    """Its sessions can be stopped and paused, and go on later."""
+    """True if its sessions can be stopped, paused and resumed."""
     brokers: bool = False
-    """Its web filters can add secrets to requests."""
+    """True if its web filters can add secrets to requests."""
     keeps_log_ins: bool = False
-    """Its machines get images at any time, with log-ins at registries that it keeps for them: it has all passwords."""
+    """True if it stores the registry log-ins of its machines, which pull images at any time. It gets all passwords."""
 
 
 class ImageReport(Message, frozen=True, kw_only=True):
-    """One image as the Agent sees it; `how` it is on its way here and `progress`, 0-100, while it is `pulling`."""
+    """The state of an image on the Agent. `how` (the kind of transfer) and `progress` (0 to 100) apply to `pulling`."""
 
     name: str
     state: Literal["present", "pulling", "absent", "failed"]
     how: Way = ""
     reason: str = ""
-    """Why it comes this way, as a sentence."""
+    """The reason for this kind of transfer, as a sentence."""
     digest: str = ""
     size_bytes: int = 0
-    """On this host's disk, or what there is to copy; 0 = not known."""
+    """The size on the disk of this host, or of the data to copy; 0 = not known."""
     progress: int = 0
     error: str = ""
-    """Why it could not be fetched, or refreshed while it is `present`."""
+    """The reason why it could not be pulled, or refreshed if it is `present`."""
     refreshed: float = 0.0
-    """The newest `DesiredImage.refresh` that was carried out."""
+    """The newest `DesiredImage.refresh` that was completed."""
 
 
 class Register(Message, frozen=True, kw_only=True):
-    """An Agent registers, with a join token the first time, with its credential afterwards."""
+    """The registration of an Agent, with a join token the first time, and with its credential afterwards."""
 
     v: int = VERSION
     machine_id: str
@@ -92,21 +92,21 @@ class Register(Message, frozen=True, kw_only=True):
     route: str | None = None
     edge_url: str = ""
     """`https://host:port` of the edge gateway on this host, as web gateways and browsers reach it
-    (core.fleet.addresses); empty on one machine, where the web gateway is also the edge.
+    (core.fleet.addresses); empty on one machine, where the web gateway is also the edge gateway.
     """
     place: str = ""
-    """Digest of the machine's start and the Agent's folder: distinguishes a process from one with a copied identity."""
+    """Digest of the last start of the machine and of the folder of the Agent, to detect a copied identity."""
 
 
 class ManagerAddress(Message, frozen=True, kw_only=True):
-    """A Manager of the zone, to be tried in the order given (Primary first); `/manager_api/v1/…` follows its `url`."""
+    """A Manager of the zone, at `url` + `/manager_api/v1/…`. Agents try the list in its order (Primary first)."""
 
     instance_id: str
     url: str
 
 
 class Registered(Message, frozen=True, kw_only=True):
-    """The identity of the Agent; `credential` only where a new one was issued. Not `enabled` = it waits."""
+    """The identity of the Agent. `credential` is set if a new one was issued. An Agent waits until it is `enabled`."""
 
     v: int = VERSION
     agent_id: str
@@ -120,7 +120,7 @@ class Registered(Message, frozen=True, kw_only=True):
 
 
 class EdgeRequest(Message, frozen=True, kw_only=True):
-    """An Agent asks for the certificate of the edge gateway beside it; of `csr` (PEM) only the key counts."""
+    """A request for the certificate of the edge gateway of the Agent. Only the key of `csr` (PEM) is used."""
 
     v: int = VERSION
     agent_id: str
@@ -129,7 +129,7 @@ class EdgeRequest(Message, frozen=True, kw_only=True):
 
 
 class EdgeCertificate(Message, frozen=True, kw_only=True):
-    """The edge gateway's certificate (PEM) for `core.fleet.addresses.edge_name`, signed by the fleet's `authority`."""
+    """The certificate (PEM) of the edge gateway for `core.fleet.addresses.edge_name`, signed by `authority` (PEM)."""
 
     v: int = VERSION
     certificate: str
@@ -137,8 +137,8 @@ class EdgeCertificate(Message, frozen=True, kw_only=True):
 
 
 class AssignmentReport(Message, frozen=True, kw_only=True):
-    """How far the hand-over is: `received` after the probe, then `assigned` or `failed`. `slow`: it failed because
-    something took too long, and is not known to be broken."""
+    """The state of a hand-over: `received` after the probe, then `assigned` or `failed`. `slow` is True if it failed
+    because it took too long, and the session is not known to be broken."""
 
     assignment_id: str
     state: Literal["received", "assigned", "failed"]
@@ -148,27 +148,27 @@ class AssignmentReport(Message, frozen=True, kw_only=True):
 
 
 class CommandReport(Message, frozen=True, kw_only=True):
-    """Result of a command; `unknown` when the Agent died before it. Of a screenshot: `picture` is the JPEG, or `output`
-    says why none could be taken."""
+    """The result of a command; `unknown` if the Agent ended before the result. For a screenshot, `picture` is the JPEG,
+    or `output` is the reason for the failure."""
 
     command_id: str
     state: Literal["started", "done", "unknown"]
     exit_code: int | None = None
     output: str = ""
     output_complete: bool = True
-    """False: more could have come after the time limit."""
+    """False if there may be more output after the time limit."""
     picture: bytes = b""
 
 
 class Step(Message, frozen=True, kw_only=True):
-    """A step of a start that happened, for the connecting screen; `at` is seconds since the epoch."""
+    """A completed step of a start, for the connecting screen. `at` is in seconds since the epoch."""
 
     name: str
     at: Moment
 
 
 class Observed(Message, frozen=True, kw_only=True):
-    """One session as the Agent sees it."""
+    """The state of a session, as the Agent observes it."""
 
     session_id: str
     generation: int
@@ -176,22 +176,22 @@ class Observed(Message, frozen=True, kw_only=True):
     container_id: str | None = None
     spec_hash: str | None = None
     address: str | None = None
-    """host:port at which the Agent's host reaches the session's page."""
+    """host:port at which the host of the Agent reaches the page of the session."""
     usable: bool = False
     broken: bool = False
-    """It runs, but several probes in a row failed; `probe_error` is the result of the last one."""
+    """True if it runs, but several probes in a row failed. `probe_error` is the result of the last probe."""
     probe_error: str = ""
     exit_code: int | None = None
     log_tail: str = ""
     error: str = ""
-    """Why `failed`, as a sentence."""
+    """The reason why it is `failed`, as a sentence."""
     assignment: AssignmentReport | None = None
     commands: list[CommandReport] = []
     steps: list[Step] = []
 
 
 class LogLine(Message, frozen=True, kw_only=True):
-    """A log row of the Agent for Diagnostics."""
+    """A log row of the Agent, for Diagnostics."""
 
     at: Moment
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -203,11 +203,11 @@ class LogLine(Message, frozen=True, kw_only=True):
 
 
 class CheckIn(Message, frozen=True, kw_only=True):
-    """What the Agent saw and which instructions it has.
+    """The report of an Agent, with the digest of its instructions.
 
-    `have_digest` is `digest()` over the desired list it holds; `full` asks for the whole list; `seq` grows by one with
-    every message of an incarnation; `hold_s` is how long the answer may be held back while there is no news. `unknown`
-    names containers of this installation that no desired session accounts for.
+    `have_digest` is `digest()` of the desired list that it has; `full` requests the whole list; `seq` grows by one with
+    every message of an incarnation; `hold_s` is the maximum time for which the answer is held without news. `unknown`
+    names containers of this installation that belong to no desired session.
     """
 
     v: int = VERSION
@@ -220,29 +220,29 @@ class CheckIn(Message, frozen=True, kw_only=True):
     term_seen: int
     have_digest: str
     have_filter_policies: str | None = None
-    """The last `Answer.filter_policies_digest`, empty before; None = an Agent without web filter."""
+    """The last `Answer.filter_policies_digest`, empty before the first; None = an Agent without a web filter."""
     full: bool = False
     takes_changes: bool = False
-    """`Answer.changes` is understood; else the answer has the whole list."""
+    """True if the Agent supports `Answer.changes`; otherwise the answer has the whole list."""
     inventory_complete: bool = False
     capacity: ReportedCapacity
     usage: Usage = Usage()
     lateness: Lateness = ON_TIME
-    """How late the Agent and its host are, so that it is waited for longer."""
+    """The lateness of the Agent and its host, by which the Primary extends deadlines."""
     runtime_error: str = ""
-    """Why the container runtime does not answer, as a sentence; nothing is offered meanwhile. Empty when it does."""
+    """The reason why the container runtime does not answer, as a sentence (no capacity is offered then); else empty."""
     crash_loop: str = ""
-    """Why the Agent counts as crash-looping, as a sentence; empty if it does not."""
+    """The reason why the Agent counts as crash-looping, as a sentence; empty if it does not."""
     images: list[ImageReport] | None = None
     homes: list[HomeReport] | None = None
-    """All that are there; None = as reported before, or none are kept here."""
+    """All homes of the Agent; None = unchanged since the last report, or the Agent keeps no homes."""
     sessions: list[Observed] = []
     unknown: list[str] = []
     logs: list[LogLine] = []
 
 
 class Assignment(Message, frozen=True, kw_only=True):
-    """The hand-over of a staged session to a user; `argv` empty when the image has no `assign` command."""
+    """The hand-over of a staged session to a user. `argv` is empty if the image has no `assign` command."""
 
     assignment_id: str
     argv: list[str] = []
@@ -253,12 +253,12 @@ class Assignment(Message, frozen=True, kw_only=True):
 
 
 class Authorised(Message, frozen=True, kw_only=True):
-    """Who may view the session; a higher `epoch` revokes everything before.
+    """The viewers that may open the session. A higher `epoch` revokes all earlier permissions.
 
-    `idle_disconnect_s` is how long a viewer may give no input before being disconnected, 0 = no limit; `max_upload_mb`
-    how much one request may upload, 0 = no limit. `program` and `api` are the SHA-256 (hex) of the tokens of program
-    and api for its lease, empty = none. `permitted` are the switches it was made with, of those that DevTools need;
-    `must_record`: its user's groups require a recording of the lease.
+    `idle_disconnect_s` is the time without input after which a viewer is disconnected, 0 = no limit; `max_upload_mb` is
+    the maximum upload of one request, 0 = no limit. `program` and `api` are the SHA-256 (hex) of the tokens of program
+    and api for its lease, empty = none. `permitted` are the switches with which it was created, of those that DevTools
+    need. `must_record` is True if the groups of its user require a recording of the lease.
     """
 
     user_id: str
@@ -266,24 +266,24 @@ class Authorised(Message, frozen=True, kw_only=True):
     idle_disconnect_s: float = 0.0
     max_upload_mb: int = 0
     guests: dict[str, Access] = {}
-    """Who was let in besides: viewer id → what they may do. One who is not in it (any more) is cut off."""
+    """The other viewers: viewer id → access. A viewer who is not listed is disconnected."""
     program: str = ""
     program_epoch: int | None = None
-    """As `epoch`, for programs with the lease's token; None = the session has no lease."""
+    """The `epoch` for programs with the token of the lease; None = the session has no lease."""
     api: str = ""
     permitted: list[str] = []
     must_record: bool = False
 
 
 class ScreenshotSize(Message, frozen=True, kw_only=True):
-    """Maximum size of a picture, in pixels."""
+    """The maximum size of a screenshot, in pixels."""
 
     width: int
     height: int
 
 
 class SessionCommand(Message, frozen=True, kw_only=True):
-    """Run `argv` once inside the session's container, or take a `screenshot` of at most this size."""
+    """A command: run `argv` once in the container of the session, or take a `screenshot` of at most this size."""
 
     command_id: str
     session_id: str
@@ -297,7 +297,7 @@ class SessionCommand(Message, frozen=True, kw_only=True):
 
 
 class Desired(Message, frozen=True, kw_only=True):
-    """One session as it should be; `spec` is a `core.workspace.session_spec.SessionSpec`, None if it is to be gone."""
+    """The desired state of a session. `spec` is a `core.workspace.session_spec.SessionSpec`; None = `want: absent`."""
 
     session_id: str
     generation: int
@@ -306,37 +306,37 @@ class Desired(Message, frozen=True, kw_only=True):
     assignment: Assignment | None = None
     authorised: Authorised | None = None
     secrets: tuple[Brokered, ...] = ()
-    """What its web filter adds to requests; the session itself never has them."""
+    """The secrets that its web filter adds to requests; the session itself never gets them."""
     has_run: bool = False
-    """Its container was running once: if it is gone, what was in it is lost, and no other one is created."""
+    """True if its container has run. If the container is gone, its content is lost, and no other one is created."""
 
 
 class DesiredChanges(Message, frozen=True, kw_only=True):
-    """What changed in a desired list since the one with digest `since`; an Agent that holds another ignores it."""
+    """The changes of a desired list since the list with digest `since`. An Agent with another list ignores them."""
 
     since: str
     changed: list[Desired]
     left: list[str]
-    """Session ids."""
+    """The ids of the sessions that left the list."""
 
 
 class DesiredImage(Message, frozen=True, kw_only=True):
-    """An image the Agent should hold."""
+    """An image that the Agent must have."""
 
     name: str
     registry: str = ""
     user: str = ""
     password: str = ""
     password_withheld: bool = False
-    """The registry has a password, which is sent once the Manager knows that it is needed here."""
+    """True if the registry has a password that is not sent yet. It is sent when the Agent needs it."""
     pull_policy: PullPolicy = "missing"
     refresh: float = 0.0
-    """Seconds since 1970 of a request to ask the registry again; 0 = none that this Agent has not carried out."""
+    """The time of a request to pull the image again, in seconds since 1970; 0 = no such request is open."""
 
 
 class Answer(Message, frozen=True, kw_only=True):
-    """The Manager's reply. `desired` is a whole list, `changes` what differs from the one the Agent said it holds. Both
-    are None for "no news" and when not `fresh`."""
+    """The answer of the Manager. `desired` is a whole list; `changes` has the changes since the list that the Agent
+    reported. Both are None if there is no news, and if the answer is not `fresh`."""
 
     v: int = VERSION
     db_epoch: str
@@ -350,12 +350,12 @@ class Answer(Message, frozen=True, kw_only=True):
     changes: DesiredChanges | None = None
     images: list[DesiredImage] | None = None
     filter_policies: list[FilterPolicy] | None = None
-    """All web filter policies, where the Agent holds others."""
+    """All web filter policies, if the Agent has other policies."""
     filter_policies_digest: str = ""
-    """Of these policies; the Agent repeats it in its check-ins."""
+    """The digest of these policies, which the Agent repeats in its check-ins."""
     commands: list[SessionCommand] = []
     homes_to_remove: list[HomeRemoval] = []
-    """All of them, in every answer that is `fresh`."""
+    """All homes to remove, in every answer that is `fresh`."""
     verdicts: dict[str, Literal["destroy", "keep"]] = {}
     managers: list[ManagerAddress] = []
     hold_s: float = 5.0
@@ -363,18 +363,18 @@ class Answer(Message, frozen=True, kw_only=True):
 
 
 class Stream(Message, frozen=True, kw_only=True):
-    """May this viewer open the session's stream?"""
+    """A request for the permission of a viewer to open the stream of a session."""
 
     session_id: str
     token: str
     username: str = ""
     origin: str = ""
     knows_api: bool = False
-    """The Agent distinguishes the api from a program; an older Agent gets `program` for both."""
+    """True if the Agent distinguishes the api from a program. An older Agent gets `program` for both."""
 
 
 class StreamVerdict(Message, frozen=True, kw_only=True):
-    """The api's answer; `reason` is a sentence for the log and the viewer when refused."""
+    """The answer of the api. `reason` is the reason of a refusal, a sentence for the log and the viewer."""
 
     allow: bool
     user_id: str = ""
@@ -382,18 +382,18 @@ class StreamVerdict(Message, frozen=True, kw_only=True):
     viewer_ttl_s: float = 600.0
     reason: str = ""
     session_id: str = ""
-    """The session that replaced the one asked about (docs/explanation/a-launch.md), if another one did."""
+    """The id of the replacement of the session (docs/explanation/a-launch.md), if it was replaced."""
     path: str = ""
-    """Where that session's stream is, with a slash at its end, if another Agent behind the same gateway runs it."""
+    """The path of the stream of that session, ending with a slash, if another Agent behind the same gateway runs it."""
     viewer_id: str = ""
-    """Of a viewer by a share (core.session.sharing); empty for its user."""
+    """The id of a viewer with a share (core.session.sharing); empty for the user of the session."""
     access: AnyAccess = "view"
-    """`program` or `api` with their tokens for the session's lease; else of a viewer with an id: its user controls."""
+    """`program` or `api` for their tokens of the lease; otherwise the access of a viewer with an id."""
     leased: bool = False
-    """A program has it: one controls at a time (core.lease)."""
+    """True if the session is leased, so that only one party has control at a time (core.lease)."""
 
 
 def digest(generations: Mapping[str, int]) -> str:
-    """Digest over (session_id, generation) pairs, independent of order; equal digests mean equal desired lists."""
+    """Return the digest of (session_id, generation) pairs in any order. Equal digests mean equal desired lists."""
     text = ",".join(f"{session_id}:{generation}" for session_id, generation in sorted(generations.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""Parts of messages: times, and kept home folders (core.workspace.homes)."""
+"""Parts of messages: times, and home folders (core.workspace.homes)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from typing import Annotated
 import msgspec
 
 Moment = Annotated[float, msgspec.Meta(ge=0, le=253_402_300_799)]
-"""Seconds since the epoch, before the year 10000: a message with another time is refused, no calendar has it."""
+"""Seconds since the epoch, before the year 10000. A message with another time is refused, because Python dates cannot
+represent it.
+"""
 
 
 class HomeReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A home folder that the Agent keeps, or with a `removal_id` what that removal moved away.
-    `size_bytes` None = not measured, `problem` says why, or why it is not removed yet.
+    """A home folder that the Agent keeps, or with a `removal_id` a folder that this removal has moved.
+
+    `size_bytes` None = not measured. `problem` is the reason why it is not measured or not removed yet.
     """
 
     user_id: str
@@ -25,7 +28,7 @@ class HomeReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class HomeRemoval(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A home folder the Agent should remove; repeated until it reports that the home is gone."""
+    """A home folder that the Agent must remove. It is sent again until the Agent reports that the home is gone."""
 
     user_id: str
     image_id: str

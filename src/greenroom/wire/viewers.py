@@ -1,11 +1,11 @@
-"""What an Agent says of viewers: to gateways on other hosts, and to the api of those who are in shared sessions.
+"""Messages of an Agent about viewers: to gateways on other hosts, and to the api for shared sessions.
 
-Gateways get it by POST `/listen` and `/check` of the Agent's stream address, with the stream secret; the api with the
-Agent's credential, as in `wire.messages`.
+Gateways request them with POST `/listen` and `/check` at the stream address of the Agent, with the stream secret. The
+Agent sends them to the api with its credential, as in `wire.messages`.
 
-An admission is sent to the gateway before nginx passes the viewer on, and the gateway keeps it until the Agent says
-that the session is gone. So each revocation can be found by comparing what a gateway has with who may view now, at any
-time later, by any Agent process with this identity.
+An admission is sent to the gateway before nginx connects the viewer, and the gateway keeps it until the Agent reports
+that the session is gone. Therefore any process of the Agent can find each revocation at any later time: it compares the
+admissions of the gateway with the present permissions.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from greenroom.wire.messages import VERSION, Message
 
 SECRET_HEADER: Final = "X-Greenroom-Stream-Secret"  # noqa: S105 -- a name
 GATEWAY_HEADER: Final = "X-Greenroom-Gateway"
-"""Which gateway asks; nginx sends both with every question about a stream."""
+"""The header with the id of the gateway. nginx sends both headers with every request about a stream."""
 LISTEN_PATH: Final = "/listen"
 CHECK_PATH: Final = "/check"
 READY_PATH: Final = "/__ready"
 
 
 class Admission(Message, frozen=True, kw_only=True):
-    """A viewer who is let in at this gateway. `addresses` are host:port of the session's page and of what is
-    beside it; `client` is the viewer's connection, of a guest always, of the session's user for websockets. `database`
-    as in `core.session.streams.Grant`."""
+    """The admission of a viewer at this gateway. `addresses` are host:port of the page of the session and of its other
+    services. `client` is the connection of the viewer: always for a guest, and for the user of the session only for
+    websockets. `database` is that of `core.session.streams.Grant`.
+    """
 
     session_id: str
     user_id: str
@@ -36,14 +37,15 @@ class Admission(Message, frozen=True, kw_only=True):
     viewer_id: str = ""
     access: Access = "control"
     program: bool = False
-    """It came with the token of the session's lease."""
+    """True if the viewer is a program with the token of the lease of the session."""
     addresses: tuple[str, ...] = ()
     client: Connection | None = None
 
 
 class Listen(Message, frozen=True, kw_only=True):
-    """The gateway has kept everything up to number `noted` of the Agent's process `process`; the answer is held for
-    `hold_s` while there is no news."""
+    """A request for news. The gateway has stored everything up to number `noted` of the process `process` of the Agent.
+    The answer is held for `hold_s` while there is no news.
+    """
 
     v: int = VERSION
     gateway_id: str
@@ -53,8 +55,9 @@ class Listen(Message, frozen=True, kw_only=True):
 
 
 class News(Message, frozen=True, kw_only=True):
-    """`acting`: this process does the Agent's work, and its word on who may view counts; others stand by. `replicas`
-    are the stream addresses of all processes. `changed`: sessions whose permitted viewers changed, to be checked now.
+    """News of an Agent process for a gateway. `acting` is True if the process acts for the Agent; only its checks of
+    viewers are valid, and the other processes are on standby. `replicas` are the stream addresses of all processes.
+    `changed` are the sessions whose permitted viewers changed, which the gateway must check now.
     """
 
     v: int = VERSION
@@ -63,25 +66,26 @@ class News(Message, frozen=True, kw_only=True):
     acting: bool
     replicas: tuple[str, ...] = ()
     number: int = 0
-    """Of the last of these news."""
+    """The number of the last of these news."""
     admitted: tuple[Admission, ...] = ()
     changed: tuple[str, ...] = ()
 
 
 class Check(Message, frozen=True, kw_only=True):
-    """What the gateway has; `present` are the positions of admissions whose connection exists."""
+    """The admissions that a gateway has. `present` are the positions of the admissions whose connection exists."""
 
     v: int = VERSION
     gateway_id: str
     admissions: tuple[Admission, ...] = ()
     present: tuple[int, ...] = ()
     whole: bool = True
-    """These are all it has of this Agent."""
+    """True if these are all admissions that the gateway has of this Agent."""
 
 
 class Checked(Message, frozen=True, kw_only=True):
-    """Positions of the admissions that do not hold any more; of those in `gone` the session itself is gone. While the
-    Agent's process does not act (yet), it says nothing of any."""
+    """The positions of the admissions that are no longer permitted (`revoked`), and of those whose session is gone
+    (`gone`). Both are empty while the process does not act for the Agent.
+    """
 
     v: int = VERSION
     acting: bool = False
@@ -90,14 +94,16 @@ class Checked(Message, frozen=True, kw_only=True):
 
 
 class Watcher(Message, frozen=True, kw_only=True):
-    """Someone with an open stream of a session that is shared with them; `client` is from where, for people."""
+    """A viewer with an open stream of a session that is shared with them. `client` is the origin of the viewer, for
+    display.
+    """
 
     viewer_id: str
     client: str
 
 
 class Watched(Message, frozen=True, kw_only=True):
-    """The Agent's report to `/api/internal/viewers`: everyone who is in a session besides its user."""
+    """The report of the Agent to `/api/internal/viewers`: all viewers of a session other than its user."""
 
     v: int = VERSION
     session_id: str

@@ -1,7 +1,7 @@
 """The authorization table: each act on a session, the kinds of caller that may do it, and the conditions.
 
-Every entry point asks `decide`: the routes of sessions and leases, the published interface, and the Agent for each
-request to a stream. An act that is not in `TABLE` cannot be asked for. A refusal is a sentence for the caller.
+Every entry point calls `decide`: the routes of sessions and leases, the published interface, and the Agent for each
+request to a stream. An act that is not in `TABLE` cannot be requested. A refusal is a sentence for the caller.
 """
 
 from __future__ import annotations
@@ -17,43 +17,43 @@ from greenroom.core.lease import held_from
 
 
 class Kind(StrEnum):
-    """What a caller is to one session."""
+    """The kind of a caller, in relation to one session."""
 
     USER = "user"
     """The user of the session, by log-in or connect token."""
     PROGRAM = "program"
-    """The token of the session's lease."""
+    """A program with the token of the lease of the session."""
     HOLDER = "holder"
-    """The API key that made the lease."""
+    """The API key that created the lease."""
     FOR_USERS = "for-users"
     """An API key with `users_auth_session`, which acts in the name of users through `/api/public`."""
     API = "api"
-    """The api at the session's page, after it decided about its own caller."""
+    """The api at the page of the session, after it has checked its own caller."""
     GUEST_VIEW = "guest-view"
-    """A viewer by a share to watch."""
+    """A viewer with a share that permits only watching."""
     GUEST_CONTROL = "guest-control"
-    """A viewer by a share that gives control."""
+    """A viewer with a share that permits control."""
     OTHER = "other"
-    """Another user or API key; permissions decide."""
+    """Another user or API key, whose permissions decide."""
 
 
 class Act(StrEnum):
-    """What can be done to a session."""
+    """An act on a session."""
 
     SEE = "see"
-    """Read its row, its lease, its progress, its shares and who controls it."""
+    """Read its row, its lease, its progress, its shares and its control."""
     OPEN = "open"
     """Get the address and the token of its stream."""
     WATCH = "watch"
     """Receive its stream, and read the files of its page."""
     TYPE = "type"
-    """Send anything else to its page: keys, clipboard, uploads."""
+    """Send other requests to its page: keys, clipboard, uploads."""
     SCREENSHOT = "screenshot"
     INPUT = "input"
-    """Actions on the screen, which also return what they see."""
+    """Actions on the screen, which also return screenshots."""
     TREE = "tree"
     EXEC = "exec"
-    """Commands as the session's user, through the session's page."""
+    """Commands as the account of the session, through the page of the session."""
     READ_FILES = "read-files"
     WRITE_FILES = "write-files"
     COMMAND = "command"
@@ -61,20 +61,20 @@ class Act(StrEnum):
     COMMAND_AS = "command-as"
     """Commands through the Agent as another account of the container."""
     COMMAND_OF_WORKSPACE = "command-of-workspace"
-    """The command that the workspace has for opening an address."""
+    """The command of the workspace that opens an address."""
     OUTPUT_OF_WORKSPACE = "output-of-workspace"
     """Read the output of that command."""
     DESK = "desk"
-    """The folder `desk/` of its page, by which the api does the acts above."""
+    """The folder `desk/` of its page, with which the api performs the acts above."""
     DEVTOOLS = "cdp"
     WEBDRIVER = "webdriver"
     STREAM_AS_PROGRAM = "stream-as-program"
-    """Its page and stream by the token of the lease."""
+    """Its page and stream with the token of the lease."""
     CONTROL = "control"
-    """Take control from the program, or hand it back."""
+    """Take control from the program, or return it."""
     SHARE = "share"
     UNSHARE = "unshare"
-    """End shares, put viewers out, take control back from viewers."""
+    """End shares, remove viewers, take control back from viewers."""
     SHARE_BY_NAME = "share-by-name"
     """Session permissions of the published interface."""
     ASSIST = "assist"
@@ -84,7 +84,7 @@ class Act(StrEnum):
     RESUME = "resume"
     DELETE = "delete"
     DESTROY_FOR_USERS = "destroy-for-users"
-    """`destroy_kasm` of the published interface, which knows no setting for it."""
+    """`destroy_kasm` of the published interface, to which no group setting applies."""
     FORCE_DELETE = "force_delete"
     EXTEND = "extend"
     """Move the deadline of its lease."""
@@ -99,29 +99,29 @@ class ActConditions:
     """The conditions of one act."""
 
     kinds: frozenset[Kind]
-    """They may do it without further permissions."""
+    """The kinds of callers who may perform the act without further permissions."""
     others: tuple[str, ...] = ()
-    """All the permissions that callers need who are not of `kinds`; empty = they may not."""
+    """All permissions that callers of other kinds need; empty = they may not perform the act."""
     needs: tuple[str, ...] = ()
-    """Switches that the session must have been made with, all of them."""
+    """The switches with which the session must have been created, all of them."""
     needs_one: tuple[str, ...] = ()
     """At least one of these switches."""
     lifted_by: str = ""
     """A permission that replaces `needs`."""
     user_setting: str = ""
-    """A group setting that the session's user needs; callers with `others` do not."""
+    """A group setting that must be on for the user of the session; callers with `others` do not need it."""
     watch_setting: str = ""
-    """A group setting of the session's user that lets others do it."""
+    """A group setting of the user of the session that permits the act to others."""
     while_held: bool = True
-    """False: the program may not while a person has control. The session's page itself refuses `INPUT`, DevTools and
-    WebDriver then, because it also ends what is under way.
+    """False if the program may not perform the act while a person has control. The page of the session itself refuses
+    `INPUT`, DevTools and WebDriver then, because it also ends acts that are in progress.
     """
     past_recording: bool = False
-    """It leaves no row in a recording, so it is refused where the user's groups require one."""
+    """True if the act has no row in a recording. It is then refused if the groups of the user require a recording."""
     noted: Literal["never", "of others", "always"] = "never"
-    """Whether the log has a row of it. `of others`: of callers that are not the user and not a program of the user."""
+    """The callers whose act is logged. `of others`: callers that are neither the user nor a program of the user."""
     shown: bool = False
-    """The user sees that others did it (`last_screenshot_at`)."""
+    """True if the user sees that others performed the act (`last_screenshot_at`)."""
 
 
 _HOLDERS: Final = frozenset({Kind.USER, Kind.PROGRAM, Kind.HOLDER})
@@ -130,7 +130,7 @@ _GUESTS: Final = frozenset({Kind.GUEST_VIEW, Kind.GUEST_CONTROL})
 _LOOKS: Final = "sessions_screenshot"
 _MODIFY: Final = "sessions_modify"
 _TRANSFER: Final = ("allow_kasm_uploads", "allow_kasm_downloads")
-"""What a command can do, and a program by DevTools: it carries data both ways."""
+"""The switches for commands and DevTools, which can transfer data in both directions."""
 
 TABLE: Final[Mapping[Act, ActConditions]] = {
     Act.SEE: ActConditions(kinds=_HOLDERS | _FOR_USERS, others=("sessions_view",)),
@@ -201,7 +201,7 @@ TABLE: Final[Mapping[Act, ActConditions]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionCaller:
-    """A caller. `owns`: the session's user is the caller, or made the caller's API key."""
+    """A caller. `owns` is True if the user of the session is the caller, or created the API key of the caller."""
 
     kind: Kind
     permissions: Collection[str] = ()
@@ -210,11 +210,12 @@ class SessionCaller:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFacts:
-    """The facts of a session that the table compares.
+    """The facts of a session on which the conditions depend.
 
-    `permitted` are the switches that its container was made with, `settings` the group settings in force for its user
-    (`needs_settings` says whether an act compares them), `user` the name of its user, empty for a staged session.
-    `held_by` is the person who has control, empty = the program. `must_record`: the user's groups require a recording.
+    `permitted` are the switches with which its container was created. `settings` are the group settings in force for
+    its user; they are read only if `needs_settings` is True. `user` is the name of its user, empty for a staged
+    session. `held_by` is the person who has control; empty = the program. `must_record` is True if the groups of the
+    user require a recording.
     """
 
     permitted: Mapping[str, bool] = field(default_factory=dict[str, bool])
@@ -229,8 +230,9 @@ Refused = Literal["", "hidden", "forbidden", "held"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The answer. `refused` is empty = allowed; `hidden`: the caller may not know that the session exists. `missing`
-    are the permissions that would help. `noted` and `shown` as in `ActConditions`, for this caller.
+    """The result of `decide`. An empty `refused` means permitted; `hidden` means that the caller must not learn that
+    the session exists. `missing` are the permissions that would permit the act. `noted` and `shown` are those of
+    `ActConditions`, for this caller.
     """
 
     refused: Refused = ""
@@ -248,13 +250,13 @@ NOT_ALLOWED: Final = "This is not allowed here."
 
 
 def needs_settings(act: Act, asking: SessionCaller) -> bool:
-    """Whether `decide` compares `SessionFacts.settings` for this act of this caller."""
+    """True if `decide` reads `SessionFacts.settings` for this act of this caller."""
     row = TABLE[act]
     return bool(row.user_setting or (row.watch_setting and watches(asking)))
 
 
 def decide(act: Act, asking: SessionCaller, facts: SessionFacts) -> Verdict:
-    """Whether this caller may do this to this session now."""
+    """Return the verdict on this act of this caller on this session."""
     row = TABLE[act]
     has_others = bool(row.others) and allows(asking.permissions, row.others)
     if not (asking.kind in row.kinds or has_others):
@@ -273,7 +275,7 @@ def decide(act: Act, asking: SessionCaller, facts: SessionFacts) -> Verdict:
 
 
 def watches(asking: SessionCaller) -> bool:
-    """Whether what this caller does is done by someone else than the session's user and their programs."""
+    """True if the caller is neither the user of the session nor a program of this user."""
     return asking.kind in {Kind.OTHER, Kind.FOR_USERS} and not asking.owns
 
 

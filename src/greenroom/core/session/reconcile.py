@@ -1,16 +1,16 @@
-"""What an Agent does next: from what is wanted, what exists and what it remembers to actions with reasons.
+"""The plan of an Agent: the actions, with reasons, from the desired list, the containers and the journal.
 
 The Agent is level-triggered (docs/explanation/protocols.md §2): every round compares the whole desired list with the
-whole inventory, and a round that finds the host as desired plans nothing. The rules, each of them a property test:
+whole inventory. If the host is in the desired state, the plan is empty. The rules, each of them a property test:
 
-- Nothing is planned before a fresh, term-valid desired list arrived after the start.
-- Absence commands nothing: a container that no list names is reported, and removed only by a verdict for its id.
+- Nothing is planned before a fresh desired list of a valid term arrived after the start.
+- A container that no list names is reported, and removed only by a verdict for its id.
 - A container is destroyed only by `want: absent` or a verdict `destroy`.
-- Per session the higher generation wins; a session that left the list keeps its generation as a mark, so that a late
-answer cannot bring it back; an answer of a lower term is ignored.
-- What exited by itself, could not be started or vanished is reported `failed` and never started again.
-- Hand-overs and commands that were begun once are never begun again.
-- A container gets its full share of the CPU as soon as its start gives way to no other any more.
+- For each session the higher generation wins. A session that left the list keeps its generation as a mark, so that a
+  late answer cannot restore it. An answer of a lower term is ignored.
+- A container that exited by itself, could not be started or is gone is reported `failed` and never started again.
+- Hand-overs and commands that began once never begin again.
+- A container gets its full share of the CPU when its start no longer gives way to other starts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from greenroom.core.session.states import ObservedState, Want
 
 
 class ContainerState(StrEnum):
-    """The runtime's state of a container. `created` = it exists and was never started."""
+    """The state of a container in the runtime. `created`: it exists and was never started."""
 
     CREATED = "created"
     RUNNING = "running"
@@ -33,7 +33,7 @@ class ContainerState(StrEnum):
 
 
 class ActionKind(StrEnum):
-    """What can be done about one session."""
+    """An action for one session."""
 
     CREATE = "create"
     START = "start"
@@ -42,7 +42,7 @@ class ActionKind(StrEnum):
     UNPAUSE = "unpause"
     REMOVE = "remove"
     EXAMINE = "examine"
-    """Record why a container ended by itself: exit code and last log lines."""
+    """Record the exit code and the last log lines of a container that ended by itself."""
     FULL_SHARE = "full_share"
     RUN_ASSIGNMENT = "run_assignment"
     RUN_COMMAND = "run_command"
@@ -53,8 +53,8 @@ class ActionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """One session of the desired list. `spec_hash` is None where no container may be created (`want: absent`);
-    `has_run`: by its row its container was running once."""
+    """A session of the desired list. `spec_hash` is None if no container may be created (`want: absent`). `has_run` is
+    True if, by its row, its container has run."""
 
     session_id: str
     generation: int
@@ -66,9 +66,9 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenContainer:
-    """One container of this Agent as the runtime shows it. `address` is host:port of the session's page, `services` has
-    those of what it serves beside it, by name. `ended` is the runtime's sentence for why it is exited; empty = its
-    first process ended.
+    """A container of this Agent, as the runtime reports it. `address` is host:port of the page of the session;
+    `services` has the addresses of its other services, by name. `ended` is the sentence of the runtime about its end;
+    empty = its first process ended.
     """
 
     session_id: str
@@ -83,10 +83,10 @@ class SeenContainer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalFacts:
-    """What the Agent remembers of a session across its own restarts.
+    """The facts of a session that the Agent keeps across its restarts.
 
-    `ran`: its container was running once. `stopped`: it was stopped on request. `failure`: the sentence with which it
-    was reported `failed`; a failure is final for the container. `gives_way`: it was made with a small share of the CPU.
+    `ran`: its container has run. `stopped`: it was stopped on request. `failure`: the sentence with which it was
+    reported `failed`, which is final for the container. `gives_way`: it was created with a small share of the CPU.
     """
 
     ran: bool = False
@@ -97,7 +97,7 @@ class JournalFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandOrder:
-    """A command to run once in a session's container."""
+    """A command to run once in the container of a session."""
 
     command_id: str
     session_id: str
@@ -105,7 +105,7 @@ class CommandOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundSnapshot:
-    """The input of a round. `list_is_valid`: a fresh, term-valid desired list arrived since the start."""
+    """The input of a round. `list_is_valid`: a fresh desired list of a valid term arrived since the start."""
 
     list_is_valid: bool
     wanted: Mapping[str, Wanted] = field(default_factory=dict[str, Wanted])
@@ -117,12 +117,12 @@ class RoundSnapshot:
     condemned: frozenset[str] = frozenset()
     """Session ids with the verdict `destroy`."""
     giving_way: frozenset[str] = frozenset()
-    """Staged sessions whose start is to give way to those of users."""
+    """Staged sessions whose starts give way to those of users."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """One thing to do, and why, as a sentence. `target_id` is the assignment or command, if there is one."""
+    """An action with its reason as a clause. `target_id` is the assignment or command, if there is one."""
 
     kind: ActionKind
     session_id: str
@@ -134,7 +134,7 @@ NOTHING_KNOWN: Final = JournalFacts()
 
 
 def plan(snapshot: RoundSnapshot) -> list[Action]:
-    """The actions that bring the host nearer to the desired list; at most one changes each container."""
+    """Return the actions that bring the host closer to the desired list; at most one changes each container."""
     if not snapshot.list_is_valid:
         return []
     actions: list[Action] = []
@@ -176,7 +176,7 @@ _STEPS: Final = {
     (Want.PAUSED, ContainerState.CREATED): ActionKind.START,
     (Want.PAUSED, ContainerState.EXITED): ActionKind.START,
 }
-"""(want, state of the container) → the next step towards it; a container is `exited` here only by order."""
+"""(want, state of the container) → the next step. A container is `exited` here only if it was stopped on request."""
 
 
 def _share(wanted: Wanted, seen: SeenContainer | None, known: JournalFacts, giving_way: frozenset[str]) -> list[Action]:
@@ -200,7 +200,7 @@ def _without_container(wanted: Wanted, known: JournalFacts) -> list[Action]:
 
 
 def _ran(wanted: Wanted, known: JournalFacts) -> bool:
-    """The row also counts: it may come from a backup made before the session was deleted and its Agent forgot it."""
+    """True if the container has run. The journal does not suffice: the row may be from a backup before its deletion."""
     return known.ran or wanted.has_run
 
 
@@ -212,7 +212,7 @@ def _assignment(wanted: Wanted, seen: SeenContainer | None, known: JournalFacts,
 
 
 def can_be_handed_over(wanted: Wanted, seen: SeenContainer | None, known: JournalFacts) -> bool:
-    """Whether the session was given to a user, and runs; it may have been handed over before."""
+    """True if the session was assigned to a user and runs. It may have been handed over before."""
     is_given = wanted.assignment_id is not None and wanted.want is Want.RUNNING
     return is_given and _is_running(seen) and not known.failure
 
@@ -252,7 +252,7 @@ def _command(order: CommandOrder, snapshot: RoundSnapshot) -> list[Action]:
 
 
 def _command_refusal(wanted: Wanted, snapshot: RoundSnapshot) -> str:
-    """Why the command can never run here; empty while it can or may soon."""
+    """Return the reason why the command can never run here; empty if it can run now or later."""
     if wanted.want is not Want.RUNNING:
         return f"the session is to be {wanted.want}; commands run only in running sessions"
     known = snapshot.known.get(wanted.session_id, NOTHING_KNOWN)
@@ -271,8 +271,8 @@ def _do(kind: ActionKind, wanted: Wanted, reason: str, target_id: str | None = N
 def observe(
     wanted: Wanted, seen: SeenContainer | None, known: JournalFacts, *, being_created: bool = False
 ) -> tuple[ObservedState, str]:
-    """The state to report for a session and, if it is `failed`, the sentence that says why. While its container is
-    `being_created` it is not absent, even if it is no longer wanted: it will exist in a moment.
+    """Return the state to report for a session and, if it is `failed`, the reason as a sentence. While its container is
+    `being_created` it is not absent, even if it is no longer wanted, because it will exist soon.
     """
     if wanted.want is Want.ABSENT:
         without = ObservedState.CREATING if being_created else ObservedState.ABSENT
@@ -289,8 +289,8 @@ def observe(
 
 
 def is_unexplained(wanted: Wanted, seen: SeenContainer | None, known: JournalFacts) -> bool:
-    """Whether the container ended by itself and was not examined yet. It is reported only after its last lines are
-    read, because the Manager does not ask a second time.
+    """True if the container ended by itself and was not examined yet. It is reported only after its last log lines are
+    read, because the Manager does not request them later.
     """
     if seen is None or seen.state is not ContainerState.EXITED or wanted.want in (Want.STOPPED, Want.ABSENT):
         return False
@@ -306,7 +306,7 @@ _OBSERVED: Final = {
 
 
 def unasked_exit(exit_code: int | None, *, out_of_memory: bool = False) -> str:
-    """The sentence for a container that ended without an order."""
+    """Return the sentence for a container that ended by itself."""
     if out_of_memory:
         return f"The container ran out of memory and ended with exit code {exit_code}; raise the workspace's memory."
     return f"The container ended by itself with exit code {exit_code}."
@@ -330,12 +330,12 @@ class Generational(Protocol):
 
     @property
     def session_id(self) -> str:
-        """Id of the session."""
+        """The id of the session."""
         ...
 
     @property
     def generation(self) -> int:
-        """Grows with every change of the session's row."""
+        """A number that grows with every new instruction for the session."""
         ...
 
 
@@ -343,7 +343,7 @@ Entry = TypeVar("Entry", bound=Generational)
 
 
 def is_news(term: int, term_seen: int, fresh: bool) -> bool:
-    """Whether an answer may change anything: read recently from the database, and with no lower term than was seen."""
+    """True if an answer may have an effect: recently read from the database, and not of a lower term than was seen."""
     return fresh and term >= term_seen
 
 
@@ -352,14 +352,14 @@ NO_ENTRIES: Final[Mapping[str, Any]] = {}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListDifference:
-    """What changed between two desired lists: entries that are new or of another generation, and those that left."""
+    """The difference of two desired lists: entries that are new or have another generation, and entries that left."""
 
     changed: frozenset[str]
     left: frozenset[str]
 
 
 def difference(before: Mapping[str, int], now: Mapping[str, int]) -> ListDifference:
-    """Of two lists of session id → generation."""
+    """Return the difference of two lists of session id → generation."""
     return ListDifference(
         changed=frozenset(session_id for session_id, _ in now.items() - before.items()),
         left=frozenset(before.keys() - now.keys()),
@@ -367,8 +367,8 @@ def difference(before: Mapping[str, int], now: Mapping[str, int]) -> ListDiffere
 
 
 def updated(known: Mapping[str, int], read: Collection[str], found: Mapping[str, int]) -> Mapping[str, int]:
-    """A list of session id → generation after these sessions were `read`: `found` are those that are in it; the same
-    object where nothing changed."""
+    """Return a list of session id → generation after the sessions `read` were read again. `found` has those that are in
+    the list. If nothing changed, the same object is returned."""
     if all(known.get(session_id) == found.get(session_id) for session_id in {*read, *found}):
         return known
     return {**{k: g for k, g in known.items() if k not in read}, **found}
@@ -381,11 +381,11 @@ def merge(
     *,
     kept: Mapping[str, Entry] = NO_ENTRIES,
 ) -> tuple[dict[str, Entry], dict[str, int]]:
-    """The desired list after `news` arrived, and the highest generation ever received for each session.
+    """Return the desired list after `news` arrived, and the highest generation received for each session.
 
-    An entry of `news` with a lower generation is not taken: the one held stays, and a session that had left the list
+    An entry of `news` with a lower generation is ignored: the present entry stays, and a session that left the list
     does not return. Sessions that neither `news` nor `kept` names leave the list (their containers stay); nothing is
-    `kept` when `news` is a whole list.
+    `kept` if `news` is a whole list.
     """
     merged = dict(kept)
     marks_after = dict(marks)

@@ -1,7 +1,8 @@
-"""The address of a session's stream, `https://host/<proxy_path>/<route>/<session_id>/…`, and who may open it.
+"""The address of the stream of a session, `https://host/<proxy_path>/<route>/<session_id>/…`, and its access rules.
 
-Both must agree: the api, which knows users and tokens (`refusal_by_api`), and the Agent, which knows what runs and its
-instructions (`refusal_by_agent`). Refusals are sentences, shown to the viewer and written to the log.
+Both the api, which knows users and tokens (`refusal_by_api`), and the Agent, which knows its containers and its
+instructions (`refusal_by_agent`), must permit the access. Refusals are sentences, which are shown to the viewer and
+logged.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from greenroom.core.workspace.spec_builder import REQUEST_HOST, host_name
 
 _UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 LEASE_TOKEN: Final = rf"{_UUID}\.[A-Za-z0-9_-]{{43}}"
-"""What the token of a lease looks like: its id and a signature."""
+"""The pattern of the token of a lease: its id and a signature."""
 _ADDRESS: Final = re.compile(
     rf"(?P<prefix>/[A-Za-z0-9][A-Za-z0-9_-]*/(?P<route>[0-9a-f]{{8}})/(?P<session_id>{_UUID})/)"
     rf"(?:lease/(?P<lease>{LEASE_TOKEN})/)?(?P<rest>[^?#]*)(?:\?(?P<query>[^#]*))?",
@@ -32,24 +33,27 @@ _BEARER: Final = re.compile(rf"bearer +(?P<token>{LEASE_TOKEN})", re.ASCII | re.
 RESERVED_PATHS: Final = frozenset(
     {"api", "manager_api", "health", "assets", "gateway_status", "round_trip", "session", "admin"}
 )
-"""First segments with a meaning of their own at the gateway, which cannot be a Proxy Path."""
+"""First segments of paths with a special meaning at the gateway, which cannot be a Proxy Path."""
 
 VIEWER_COOKIE: Final = "greenroom_viewer"
-"""Holds the connect token, on the session's path; set by the Agent, never passed on to a container."""
+"""The cookie with the connect token, on the path of the session. The Agent sets it and never passes it to a container.
+"""
 VIEWER_TTL_S: Final = 600.0
-"""How long an Agent may let a viewer return while no Manager can report a revocation."""
+"""The time for which an Agent may let a viewer return while no Manager can report a revocation."""
 
 OPEN: Final = frozenset({SessionStatus.RUNNING, SessionStatus.UNREACHABLE, SessionStatus.LOST})
-"""Statuses in which the desktop may be seen. The last two are how others see it; the Agent that asks is running."""
+"""The statuses in which the desktop may be viewed. A session can be unreachable or lost in the database while its Agent
+runs and asks for a viewer.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyFacts:
-    """How browsers reach the streams of a zone, or of one Agent in it.
+    """The way in which browsers reach the streams of a zone, or of one Agent in it.
 
-    With `proxy_connections` at the web gateway. Otherwise at `proxy_hostname` and `proxy_port`; if that names no host
-    (`$request_host$`), at the Agent's own edge gateway if it has one (`edge_url`), or else at the host of the request.
-    In all cases below `proxy_path`.
+    With `proxy_connections`, browsers use the web gateway. Otherwise they use `proxy_hostname` and `proxy_port`. If
+    that names no host (`$request_host$`), they use the edge gateway of the Agent (`edge_url`), or the host of the
+    request if the Agent has none. All streams are below `proxy_path`.
     """
 
     proxy_connections: bool = True
@@ -63,11 +67,13 @@ class ProxyFacts:
         return not self.proxy_connections and self.proxy_hostname == REQUEST_HOST
 
     def path_of(self, agent_id: str, session_id: str) -> str:
-        """The path of a session's stream, without a slash at its end."""
+        """Return the path of the stream of a session, without a slash at its end."""
         return f"/{self.proxy_path}/{agent_id[:8]}/{session_id}"
 
     def direct_origin(self, request_host: str) -> str | None:
-        """Where streams are without Proxy Connections, for a user who came to `request_host`; None with them."""
+        """Return the origin of streams without Proxy Connections, for a user who addressed `request_host`; None with
+        Proxy Connections.
+        """
         if self.proxy_connections:
             return None
         if self.at_edges and (edge := edge_origin(self.edge_url)):
@@ -77,7 +83,7 @@ class ProxyFacts:
 
 
 def edge_origin(edge_url: str) -> str | None:
-    """The origin of the edge gateway at `edge_url`; None if it is empty or not an address."""
+    """Return the origin of the edge gateway at `edge_url`; None if it is empty or not an address."""
     try:
         return edge_address(edge_url).origin if edge_url else None
     except Invalid:
@@ -85,15 +91,15 @@ def edge_origin(edge_url: str) -> str | None:
 
 
 def direct_origins(zones: Iterable[ProxyFacts], served_hosts: Sequence[str]) -> list[str]:
-    """Every origin at which browsers reach streams without the web gateway: what its console may frame, too."""
+    """Return every origin at which browsers reach streams without the web gateway. The console may frame them."""
     found = (zone.direct_origin(host) for zone in zones for host in served_hosts)
     return sorted({origin for origin in found if origin is not None})
 
 
 @dataclass(frozen=True, slots=True)
 class StreamAddress:
-    """A stream's address, from the raw text of the request. `prefix` is the path of the session itself and ends with a
-    slash; `rest` and `query` are still encoded. `lease` is the token of a lease that stood between, empty without one.
+    """The address of a stream, from the raw text of the request. `prefix` is the path of the session and ends with a
+    slash; `rest` and `query` are still encoded. `lease` is the token of a lease between them, empty if there is none.
     """
 
     prefix: str
@@ -119,7 +125,7 @@ def _pairs(query: str) -> list[tuple[str, str, str]]:
 
 
 def parse_address(uri: str) -> StreamAddress | None:
-    """The stream that a raw request address (path and query) names, or None."""
+    """Return the stream that a raw request address (path and query) names, or None."""
     found = _ADDRESS.fullmatch(uri)
     if found is None:
         return None
@@ -129,24 +135,23 @@ def parse_address(uri: str) -> StreamAddress | None:
 
 
 def lease_token_in(authorization: str) -> str:
-    """The token of a lease in an `Authorization` header; empty if it is none."""
+    """Return the token of a lease in an `Authorization` header; empty if there is none."""
     found = _BEARER.fullmatch(authorization.strip())
     return found["token"] if found else ""
 
 
 Access = Literal["view", "control"]
-"""What a viewer may do: watch only, or type and use the pointer, too."""
+"""The access of a viewer: watch only, or also send input."""
 
 AnyAccess = Literal["view", "control", "program", "api"]
-"""The same; or that of a program, which came with the token of a lease, or of the api, which came with its own."""
+"""The access of a viewer, of a program with the token of a lease, or of the api with its separate token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """A viewer may see a session: of which user, as of which `epoch` of the session's authorization, or of its lease's
-    for a program. `viewer_id` is
-    empty for that user and their programs; others were let in by a share (core.session.sharing), with this access.
-    `database` is the one whose list permitted it, empty if that was not kept.
+    """The permission of a viewer to see a session of `user_id`. `epoch` is that of the authorization of the session, or
+    for a program that of its lease. `viewer_id` is empty for that user and their programs; other viewers have `access`
+    by a share (core.session.sharing). `database` is the database whose list permitted it; empty if that is not stored.
     """
 
     user_id: str
@@ -158,8 +163,8 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permitted:
-    """Who may see a session now, as this `database` says: its user, as of `epoch`, and `guests`: viewer id → what they
-    may do. `program_epoch` is that of the session's lease; None = it has none.
+    """The viewers who may see a session now, from the list of this `database`: its user, as of `epoch`, and `guests`,
+    viewer id → access. `program_epoch` is the epoch of the lease of the session; None = it has no lease.
     """
 
     user_id: str
@@ -170,9 +175,11 @@ class Permitted:
 
 
 def still_holds(grant: Grant, permitted: Permitted | None) -> bool:
-    """Whether an earlier grant is covered by who may see the session now. A higher epoch revokes all before; a guest
-    is revoked alone, also by another access. A grant may be ahead of the list, by which its database is known; one of
-    another database must be of the same epoch: what a backup counts again would never reach it.
+    """True if an earlier grant is still permitted.
+
+    A higher epoch revokes all earlier grants. A guest is revoked separately, also by a change of the access. A grant of
+    the same database may have a higher epoch than the list, which may be older. A grant of another database must have
+    the same epoch, because a database that was restored from a backup may never reach its epoch.
     """
     if permitted is None or grant.user_id != permitted.user_id:
         return False
@@ -188,11 +195,12 @@ def still_holds(grant: Grant, permitted: Permitted | None) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamFacts:
-    """The api's facts about a session and the user whose token is shown.
+    """The facts of the api about a session and the viewer who sent a token.
 
-    `username_shown` is the name sent with the token, or empty. `token_is_valid`: it is the connect token of this
-    session, or of one that it replaced, for its user and epoch, a session token of its user, or a token of its lease.
-    `is_program`: it is the last, and its holder may wait at the Agent for the end of the hand-over.
+    `username_shown` is the name that was sent with the token, or empty. `token_is_valid` is True if the token is the
+    connect token of this session, or of a session that it replaced, for its user and epoch, a session token of its
+    user, or a token of its lease. `is_program` is True for a token of the lease, with which a program may wait at the
+    Agent for the end of the hand-over.
     """
 
     status: SessionStatus
@@ -205,7 +213,7 @@ class StreamFacts:
 
 
 def refusal_by_api(facts: StreamFacts) -> str | None:
-    """Why the viewer may not see the session, as a sentence; None = allowed."""
+    """Return the reason why the viewer may not see the session, as a sentence; None if they may."""
     is_open = facts.status in OPEN or (facts.is_program and facts.status is SessionStatus.ASSIGNING)
     is_another = facts.username_shown and facts.username_shown.lower() != (facts.username or "").lower()
     reasons = (
@@ -223,7 +231,7 @@ def refusal_by_api(facts: StreamFacts) -> str | None:
 def refusal_by_agent(
     *, session_id: str, permitted: Permitted | None, handed_over: bool, address: str | None
 ) -> str | None:
-    """Why no user may see the session here and now, as a sentence; None = its user may."""
+    """Return the reason why no user may see the session on this Agent now, as a sentence; None if its user may."""
     if permitted is None:
         return f"Session {session_id} was not handed to a user."
     if not handed_over:
@@ -234,12 +242,14 @@ def refusal_by_agent(
 
 
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
-"""Methods whose requests need not declare the length of a body, because they have none."""
+"""Methods whose requests need not declare the length of a body, because they have no body."""
 
 
 def refusal_of_upload(*, method: str, length_bytes: int | None, max_mb: int) -> str | None:
-    """Why a request uploads too much into its session, as a sentence; None = it may pass. `length_bytes` is the
-    declared length of the body, None = not declared. `max_mb` is `max_upload_mb` of the session's user, 0 = no limit.
+    """Return the reason why an upload is too large for a session, as a sentence; None if it is permitted.
+
+    `length_bytes` is the declared length of the body; None = not declared. `max_mb` is `max_upload_mb` of the user of
+    the session; 0 = no limit.
     """
     if not max_mb or (method in _WITHOUT_BODY if length_bytes is None else length_bytes <= max_mb * 1_000_000):
         return None
@@ -251,7 +261,7 @@ WATCHES_ONLY: Final = "You may only watch this session."
 
 
 PROGRAM_FOLDERS: Final[Mapping[str, Act]] = {str(act): act for act in (Act.DESK, Act.DEVTOOLS, Act.WEBDRIVER)}
-"""Folders of a session's page that no viewer opens."""
+"""The folders of the page of a session that viewers cannot open, with their acts."""
 PROGRAMS_ONLY: Final = "This address is for programs: it needs the token of the session's lease."
 API_ONLY: Final = (
     "This address is for the api alone. Use the actions, screenshots, commands and files of the lease, below"
@@ -268,8 +278,8 @@ TOKEN_OF_LEASE: Final = frozenset[AnyAccess]({"program", "api"})
 
 
 def act_of_request(access: AnyAccess, method: str, rest: str, *, is_page: bool) -> Act:
-    """The act that a request to a session's stream is; `rest` is the path below the session's, `is_page` whether the
-    session's page answers it, and nothing that its image serves beside the page.
+    """Return the act of a request to the stream of a session. `rest` is the path below that of the session. `is_page`
+    is True if the page of the session answers the request, and not another service of its image.
     """
     if is_page and (act := PROGRAM_FOLDERS.get(as_found(rest).partition("/")[0])):
         return act
@@ -279,7 +289,9 @@ def act_of_request(access: AnyAccess, method: str, rest: str, *, is_page: bool) 
 
 
 def refusal_of_request(access: AnyAccess, act: Act, facts: SessionFacts) -> str | None:
-    """Why a viewer may not make a request, as a sentence; None = it may pass. `facts` are those of the session."""
+    """Return the reason why a viewer may not make a request, as a sentence; None if they may. `facts` are those of the
+    session.
+    """
     verdict = decide(act, SessionCaller(kind=_KINDS[access]), facts)
     if not verdict.refused:
         return None
@@ -290,8 +302,8 @@ def refusal_of_request(access: AnyAccess, act: Act, facts: SessionFacts) -> str 
 
 
 def as_found(rest: str) -> str:
-    """A path below a session's as a container may find it: it decodes an address once, and many read several slashes as
-    one. (Dot segments do not pass the gateway.)
+    """Return a path below that of a session as a container may read it: decoded once, and with several slashes as one
+    slash. (The gateway refuses dot segments.)
     """
     return re.sub("/+", "/", unquote(rest)).removeprefix("/")
 
@@ -300,8 +312,8 @@ _NOT_IN_TEXTS: Final = str.maketrans({'"': "'", "\\": "/", "<": "(", ">": ")", "
 
 
 def printable(sentence: str) -> str:
-    """The sentence in a form that is safe in a header, in a JSON string and in a page: printable ASCII without quotes,
-    backslashes and the special characters of HTML.
+    """Return the sentence in a form that is safe in a header, in a JSON string and in a page: at most 300 characters of
+    printable ASCII, without double quotes, backslashes and the special characters of HTML.
     """
     text = sentence.encode("ascii", "replace").decode().translate(_NOT_IN_TEXTS)
     return "".join(c for c in text if " " <= c <= "~")[:300]
@@ -309,8 +321,9 @@ def printable(sentence: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """host:port `address` and the folder there, without a slash at its end. `strip` is the beginning of the path that
-    named the service, and is not passed on. `elsewhere`: the page serves only this path at the gateway.
+    """The target of a request in a container. `address` is host:port; `base` is the folder there, without a slash at
+    its end. `strip` is the beginning of the path that names the service and is not passed on. `elsewhere` is the only
+    path at the gateway under which the page works, if the request has another path.
     """
 
     address: str
@@ -320,7 +333,7 @@ class Target:
 
 
 def target_of(asked: StreamAddress, spec: SessionSpec, page: str, services: Mapping[str, str]) -> Target:
-    """The target of a request; `page` and `services` (by name) are the addresses, host:port, of the container.
+    """Return the target of a request. `page` and `services` (by name) are the addresses of the container, host:port.
 
     Raises:
         Forbidden: the session may not use this service, or does not serve it now.
@@ -339,5 +352,5 @@ def target_of(asked: StreamAddress, spec: SessionSpec, page: str, services: Mapp
 
 
 def _begins(rest: str, folder: str) -> bool:
-    """Whether a container may find what begins with `folder` there."""
+    """True if a container may read the path as a path that begins with `folder`."""
     return as_found(rest).startswith(folder)
