@@ -37,7 +37,7 @@ from greenroom.wire.messages import Assignment
 
 
 class NoLongerWaitingError(Exception):
-    """The failed session was deleted meanwhile, or replaced by another Primary, or its Agent returned."""
+    """Raised if the failed session was deleted or replaced by another Primary meanwhile, or its Agent returned."""
 
 
 def failed_of(old: SessionToReplace) -> FailedSession:

@@ -331,7 +331,7 @@ class DesiredImage(Message, frozen=True, kw_only=True):
     """True if the registry has a password that is not sent yet. It is sent when the Agent needs it."""
     pull_policy: PullPolicy = "missing"
     refresh: float = 0.0
-    """The time of a request to pull the image again, in seconds since 1970; 0 = no such request is open."""
+    """The time of a request to check the registry again, in seconds since 1970; 0 = no such request is open."""
 
 
 class Answer(Message, frozen=True, kw_only=True):
@@ -388,7 +388,7 @@ class StreamVerdict(Message, frozen=True, kw_only=True):
     viewer_id: str = ""
     """The id of a viewer with a share (core.session.sharing); empty for the user of the session."""
     access: AnyAccess = "view"
-    """`program` or `api` for their tokens of the lease; otherwise the access of a viewer with an id."""
+    """`program` or `api` for tokens of the lease; otherwise that of a viewer with an id. The user has control."""
     leased: bool = False
     """True if the session is leased, so that only one party has control at a time (core.lease)."""
 

@@ -131,7 +131,7 @@ def unattended(zone_name: str, others: int, running_others: int) -> str | None:
 
 
 UNATTENDED_S: Final = 15.0
-"""After this much silence an Agent without a Manager is no longer shown as running."""
+"""The time since its last check-in after which an Agent without a Manager is no longer shown as running."""
 
 
 def shown_status(
@@ -189,7 +189,7 @@ class AgentReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentMove:
-    """A change of an Agent's status, with its reason as a sentence."""
+    """A change of the status of an Agent, with its reason as a clause."""
 
     agent_id: str
     before: AgentStatus

@@ -42,7 +42,7 @@ def next_start(name: str, how: str, exits_s: Sequence[float], now_s: float) -> R
 CRASH_WINDOW_S: Final = 300.0
 CRASH_STARTS: Final = 3
 HEALTHY_S: Final = 60.0
-"""A process that ran for this long is not crash-looping."""
+"""The time after which a running process is not crash-looping."""
 
 
 def crash_loop(starts_s: Sequence[float], last_error: str) -> str:

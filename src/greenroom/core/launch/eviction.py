@@ -39,7 +39,7 @@ class Unready:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """An Agent for a new session, and the staged sessions that yield to it there; mostly none."""
+    """An Agent for a new session, and the staged sessions that yield to it there; usually none."""
 
     agent: PlacementAgent
     yielding: tuple[Unready, ...] = ()

@@ -105,7 +105,7 @@ class Prospect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredStarts:
-    """Medians of the latest starts and hand-overs of a workspace in seconds; None = none measured yet."""
+    """The medians of the latest starts and hand-overs of a workspace in seconds; None = none was measured yet."""
 
     start_s: float | None = None
     hand_over_s: float | None = None

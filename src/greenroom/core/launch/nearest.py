@@ -77,8 +77,8 @@ def round_trip_targets(
 def nearest_zone(
     zones: Sequence[LaunchZone], current_zone_id: str, image: ImageFacts, round_trips_ms: Mapping[str, float]
 ) -> Nearest | None:
-    """Return the zone with the shortest round trip in which a launch may begin; None if the current zone is not
-    farther away by at least `NEARER_BY_MS`.
+    """Return the zone with the shortest round trip in which a launch may begin, if it is nearer than the current zone
+    by at least `NEARER_BY_MS`; None otherwise.
     """
     here = _zone(zones, current_zone_id)
     now_ms = round_trips_ms.get(current_zone_id)

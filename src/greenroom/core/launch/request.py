@@ -47,7 +47,7 @@ class LaunchRequest:
     round_trips_ms: dict[str, float] = field(default_factory=dict[str, float])
     """Zone id → the round trip that the browser of the user measured."""
     lease: NewLease | None = None
-    """None = the settings of its user define how long it lives."""
+    """None = the settings of the user define the lifetime of the session."""
     filter_policy: str | None = None
     """The web filter policy that replaces the policy in force, and allows no more than it; None = the policy in force.
     """
@@ -82,8 +82,8 @@ def _chosen(body: str) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchingUser:
-    """The values of a user that apply to all launches. `num_sessions` is the number of desktops, or for a lease of
-    leases, that count toward the limit of the user.
+    """The values of a user that apply to all launches. `num_sessions` is the number of desktops, or of leases if the
+    launch is for a lease, that count toward the limit of the user.
     """
 
     username: str
@@ -124,7 +124,7 @@ class LaunchSnapshot(LaunchingUser):
 
 
 class RepeatedRequest(Exception):  # noqa: N818 -- an outcome, not an error: the winner's session is the answer
-    """Another request with the same idempotency key was first; `session_id` is its session."""
+    """Raised if another request with the same idempotency key came first; `session_id` is its session."""
 
     def __init__(self, session_id: str) -> None:
         super().__init__(session_id)

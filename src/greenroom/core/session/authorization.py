@@ -20,13 +20,13 @@ class Kind(StrEnum):
     """The kind of a caller, in relation to one session."""
 
     USER = "user"
-    """The user of the session, by log-in or connect token."""
+    """The user of the session, with a log-in or a connect token."""
     PROGRAM = "program"
     """A program with the token of the lease of the session."""
     HOLDER = "holder"
     """The API key that created the lease."""
     FOR_USERS = "for-users"
-    """An API key with `users_auth_session`, which acts in the name of users through `/api/public`."""
+    """An API key with `users_auth_session`, which acts for users through `/api/public`."""
     API = "api"
     """The api at the page of the session, after it has checked its own caller."""
     GUEST_VIEW = "guest-view"
@@ -96,7 +96,7 @@ class Act(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActConditions:
-    """The conditions of one act."""
+    """The conditions of an act."""
 
     kinds: frozenset[Kind]
     """The kinds of callers who may perform the act without further permissions."""

@@ -178,8 +178,8 @@ def still_holds(grant: Grant, permitted: Permitted | None) -> bool:
     """True if an earlier grant is still permitted.
 
     A higher epoch revokes all earlier grants. A guest is revoked separately, also by a change of the access. A grant of
-    the same database may have a higher epoch than the list, which may be older. A grant of another database must have
-    the same epoch, because a database that was restored from a backup may never reach its epoch.
+    the same or an unknown database may have a higher epoch than the list, which may be older. A grant of another
+    database must have the same epoch: a database that was restored from a backup may never reach a higher one.
     """
     if permitted is None or grant.user_id != permitted.user_id:
         return False

@@ -25,7 +25,7 @@ class OrderState(StrEnum):
     CREATED = "created"
     """The provider has created the machine; its Agent does not serve yet."""
     JOINED = "joined"
-    """Its Agent has joined, and has reported that it serves."""
+    """Its Agent has joined and serves."""
     DRAINING = "draining"
     """It gets no new sessions and is released when the last session has ended."""
     RELEASING = "releasing"
@@ -106,7 +106,7 @@ class MachineOrder:
     asked: datetime | None = None
     """The time at which the provider was requested to create the machine; None = not yet."""
     ref: str | None = None
-    """The provider's name of the machine."""
+    """The name of the machine at the provider; None = not known."""
     agent: PlacementAgent | None = None
     agent_sessions: int = 0
     live_sessions: int = 0

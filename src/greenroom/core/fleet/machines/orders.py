@@ -51,7 +51,7 @@ MAX_RETRY_AFTER_S: Final = 3600.0
 """The maximum pause that a provider can request."""
 
 Said = tuple[OrderState, str, bool]
-"""The next state, the reason, and whether it is a failure."""
+"""The next state, the reason, and True if it is a failure."""
 
 
 def follow(

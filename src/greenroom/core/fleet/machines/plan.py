@@ -299,7 +299,7 @@ def _is_surplus(order: MachineOrder, pool: _Pool, zone: _Zone) -> bool:
 
 
 def _spread(hosts: list[PlacementAgent], gone: PlacementAgent) -> None:
-    """Reserve the reserved capacity of a machine that leaves on the other hosts."""
+    """Reserve on the other hosts the capacity that is reserved on a machine that leaves."""
     cores, memory = gone.cores_allocated, gone.memory_allocated
     for i, host in enumerate(hosts):
         some_cores, some_memory = min(cores, host.free_cores), min(memory, host.free_memory)

@@ -105,7 +105,7 @@ class ProviderRules:
 
 MAX_TEXT: Final = 1000
 TOKEN: Final = "token"  # noqa: S105 -- its name
-"""The secret that the provider webhook sends as a header."""
+"""The name of the secret that the provider `webhook` sends as a header."""
 APPROVERS: Final = ("agents_create", "agents_modify")
 """The permissions that a user needs to approve a pool, because its machines join as Agents and are enabled as they
 join.
