@@ -164,6 +164,7 @@ class Search:
 
     @property
     def trace(self) -> list[TraceStep]:
+        """The steps of the attempts so far."""
         return [step for one in self.passed for step in missed_steps(one.attempt, one.misses)]
 
     @property
@@ -172,6 +173,7 @@ class Search:
         return [miss for one in self.passed if not one.attempt.staged for miss in one.misses]
 
     async def run(self, attempts: Sequence[LaunchAttempt]) -> PlacedSession | None:
+        """Try the attempts in their order; return the first session, or None."""
         for attempt in attempts:
             found = attempt.misses or await self._try(attempt)
             if isinstance(found, PlacedSession):

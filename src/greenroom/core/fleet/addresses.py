@@ -156,17 +156,19 @@ class EdgeAddress:
 
     @property
     def upstream(self) -> str:
+        """The address for nginx, host:port."""
         return f"{self.host}:{self.port}"
 
     @property
     def origin(self) -> str:
+        """The origin for browsers, without the port 443."""
         return f"https://{self.host}" + (f":{self.port}" if self.port != HTTPS_PORT else "")
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeClaim:
-    """The address that an Agent reports for its edge gateway; empty = it has none. `requested` is a reported address
-    that waits for a confirmation.
+    """The address of the edge gateway of an Agent. `in_use` is empty if it has none. `requested` is a reported address
+    that waits for a confirmation; an empty text reports that the gateway is gone, and None = nothing waits.
 
     An attacker who took over a host has the credential of its Agent, but no join token. An address sent with a token is
     used at once, because an administrator created the token. A different address sent with the credential waits until

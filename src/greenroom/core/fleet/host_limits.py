@@ -38,6 +38,7 @@ class HostLimit:
 
     @property
     def wanted(self) -> int:
+        """The value that is enough for `SESSIONS` sessions."""
         return self.kept + self.per_session * SESSIONS
 
     def room(self, value: int) -> int:

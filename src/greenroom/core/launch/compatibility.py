@@ -48,9 +48,11 @@ class LaunchFacts:
         return self.settings[name].value
 
     def may_have_profile(self) -> bool:
+        """True if the settings permit the persistent profile of the workspace."""
         return profile_is_allowed(self.settings["allow_persistent_profile"], self.persistent_profile_path)
 
     def profile_is_applied(self) -> bool:
+        """True if the session gets the persistent profile of the workspace."""
         return (
             bool(self.persistent_profile_path)
             and self.may_have_profile()
@@ -58,6 +60,7 @@ class LaunchFacts:
         )
 
     def writes_to_the_host(self) -> bool:
+        """True if the session can write to a folder of its host: a persistent profile or a writable volume."""
         mappings = (self.image_volume_mappings, self.value("volume_mapping"))
         return self.profile_is_applied() or any(is_writable(mapping) for mapping in mappings)
 

@@ -123,6 +123,7 @@ class PlacementAgent:
         )
 
     def with_one_more(self, request: PlacementRequest) -> PlacementAgent:
+        """Return the Agent with a further session."""
         return replace(
             self,
             cores_allocated=self.cores_allocated + request.reserved_cores(self),
@@ -131,6 +132,7 @@ class PlacementAgent:
         )
 
     def without(self, session: PlacementRequest) -> PlacementAgent:
+        """Return the Agent without one of its sessions."""
         return replace(
             self,
             cores_allocated=self.cores_allocated - session.reserved_cores(self),

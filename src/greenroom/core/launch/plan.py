@@ -279,6 +279,7 @@ class PoolContents:
 
     @property
     def serves(self) -> bool:
+        """True if a claim would find a session now."""
         return self.claimable > 0 and self.image_enabled and not (self.paused or self.deleted)
 
 

@@ -5,8 +5,8 @@ After a failed *hand-over* the launch is planned again from its beginning, becau
 After `MAX_TRIED` failed hand-overs, a new session is created for the user. It needs no hand-over, so that a wrong
 `assign` excludes no user. After a failed *start* the session is tried on another Agent of the zone and then in other
 zones; then it fails with all causes. An Agent that went missing may return until the deadline. A start that was only
-too slow begins again after a pause and on another machine, because hosts are mostly late when many sessions start there
-together. A launch that claimed a staged session has no setting that excludes staging, so any pool with the same
+too slow begins again after a pause and on another machine, because hosts are usually late when many sessions start
+there together. A launch that claimed a staged session has no setting that excludes staging, so any pool with the same
 permissions can serve it again.
 
 A launch (`core.launch.request`) and a replacement (`sessions.replace`) search in the same way and differ only in these
@@ -208,7 +208,7 @@ class SessionUser:
     idempotency_key: str | None = None
     idempotency_body: str | None = None
     lease: NewLease | None = None
-    """Inserted in the transaction that gives the session to the user."""
+    """The lease, which is inserted in the transaction that gives the session to the user; None = no lease."""
 
 
 class SpecMaker(Protocol):
@@ -230,8 +230,8 @@ class ZoneRooms:
     rooms: Sequence[Room]
     misses: Sequence[Miss]
     room_helps: bool
-    """True if an Agent could run the session if it were empty. If there is no room, pools then do not use room that
-    becomes free.
+    """True if an Agent without sessions would have room for the session. If there is no room, pools then do not use
+    room that becomes free.
     """
 
 

@@ -143,6 +143,7 @@ class PoolSnapshot:
         return IMAGE_CHANGED if changed is not None and session.created < changed else None
 
     def counts(self, session: PooledSession) -> bool:
+        """True if the session counts: it is or will be claimable."""
         return (
             (session.claimable or session.status in COMING)
             and session.config_hash == self.config.config_hash

@@ -41,7 +41,7 @@ class PoolFailures:
 
 @dataclass(frozen=True, slots=True)
 class AgentChoice:
-    """The Agent that a pool tries next. `instead` is the end of a sentence that names the Agent it is preferred to."""
+    """The Agent that a pool tries next. `instead` is the end of a sentence that names the Agent that was avoided."""
 
     agent: PlacementAgent
     instead: str = ""

@@ -85,11 +85,11 @@ class Waiting:
     stepped: datetime | None = None
     """The time of the last step of a first start."""
     queued: bool = False
-    """True for a first start that waits for its turn on a running Agent."""
+    """True if it is a first start that waits for its turn on a running Agent."""
     admitted: datetime | None = None
     """The time at which a first start that waited got its turn."""
     painted: bool = False
-    """True for a first start that has painted its first frame on a running Agent."""
+    """True if it is a first start that has painted its first frame on a running Agent."""
     lateness: Lateness = ON_TIME
     """The lateness that its Agent last reported."""
     silent_s: float = 0.0
@@ -303,8 +303,8 @@ def plan_expiry(sessions: Iterable[SessionLifetime], now: datetime, *, quiet: bo
 
 
 def _due(session: SessionLifetime, now: datetime) -> Expiry | None:
-    """Return the action of a clock that has ended. Only running sessions can be stopped or paused. The time limit
-    applies to all sessions.
+    """Return the action of a clock that has ended; None if no clock has ended. Only running sessions can be stopped or
+    paused: for other sessions only the time limit applies then.
     """
     expiry, limit = next_expiry(session), session.time_limit_ends
     if expiry is None or expiry.at > now:

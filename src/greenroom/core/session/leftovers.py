@@ -38,6 +38,7 @@ class Thing:
 
     @property
     def named(self) -> str:
+        """The kind and the name, for sentences."""
         return f"{self.kind} {self.name}"
 
 

@@ -1,6 +1,6 @@
 """The address of the stream of a session, `https://host/<proxy_path>/<route>/<session_id>/…`, and its access rules.
 
-Both the api, which knows users and tokens (`refusal_by_api`), and the Agent, which knows its containers and its
+Both the api, which has the users and tokens (`refusal_by_api`), and the Agent, which has the containers and its
 instructions (`refusal_by_agent`), must permit the access. Refusals are sentences, which are shown to the viewer and
 logged.
 """
@@ -43,7 +43,7 @@ VIEWER_TTL_S: Final = 600.0
 
 OPEN: Final = frozenset({SessionStatus.RUNNING, SessionStatus.UNREACHABLE, SessionStatus.LOST})
 """The statuses in which the desktop may be viewed. A session can be unreachable or lost in the database while its Agent
-runs and asks for a viewer.
+runs and requests the permission of a viewer.
 """
 
 
@@ -64,6 +64,7 @@ class ProxyFacts:
 
     @property
     def at_edges(self) -> bool:
+        """True if browsers use the edge gateways of the Agents."""
         return not self.proxy_connections and self.proxy_hostname == REQUEST_HOST
 
     def path_of(self, agent_id: str, session_id: str) -> str:
@@ -111,11 +112,13 @@ class StreamAddress:
 
     @property
     def token(self) -> str:
+        """The value of the parameter `token`; empty if there is none."""
         values = [value for name, _, value in _pairs(self.query) if name == "token"]
         return unquote_plus(values[0]) if values else ""
 
     @property
     def without_token(self) -> str:
+        """The path and the query without the parameter `token` and without the token of a lease."""
         query = "&".join(name + equals + value for name, equals, value in _pairs(self.query) if name != "token")
         return f"{self.prefix}{self.rest}{'?' if query else ''}{query}"
 

@@ -60,6 +60,7 @@ class Visits:
 
     @property
     def any(self) -> bool:
+        """True if there is a visit."""
         return bool(self._visits)
 
     def opened(self, viewer: Hashable, visit: Visit, connection: Connection) -> None:
