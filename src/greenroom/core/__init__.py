@@ -1,1 +1,1 @@
-"""What is true and what should happen: frozen dataclasses and pure functions. No I/O, no clock, no randomness."""
+"""Decisions and rules: frozen dataclasses and pure functions. No I/O, no clock, no randomness."""

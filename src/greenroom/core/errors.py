@@ -159,7 +159,7 @@ class StartAgain(GreenroomError):
 
 
 def found(row: T | None, what: str, name: str) -> T:
-    """What was looked for by this name or id.
+    """Return the row that a lookup by name or id found.
 
     Raises:
         NotFound: there is none.
@@ -170,14 +170,15 @@ def found(row: T | None, what: str, name: str) -> T:
 
 
 def single_errors(error: BaseException) -> list[BaseException]:
-    """The errors in a group and in the groups inside it; the error itself where it is no group."""
+    """Return the errors in a group and its nested groups; the error itself if it is no group."""
     members = cast("tuple[BaseException, ...]", getattr(error, "exceptions", ()))
     return [single for member in members for single in single_errors(member)] or [error]
 
 
 def reason_of(error: BaseException) -> str:
-    """The reason of an error as a sentence: the message of a `GreenroomError`, the type and first line of any other
-    error, and the different reasons in a group."""
+    """Return the reason of an error as a sentence: the message of a `GreenroomError`, the type and first line of any
+    other error, and the distinct reasons in a group.
+    """
     if isinstance(error, GreenroomError):
         return error.message
     if (singles := single_errors(error)) != [error]:

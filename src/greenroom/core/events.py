@@ -1,4 +1,4 @@
-"""Events say that something changed, never how: the receiver reads it again.
+"""Events: each reports that an object changed, without the new state, which the receiver reads again.
 
 The text of an event, in a PostgreSQL notification, is `topic:id`, or `agent:id:session_id`.
 """
@@ -14,7 +14,7 @@ from greenroom.core.access.permissions import USER
 
 
 class Topic(StrEnum):
-    """What changed; `TOPICS` says what the id is and who listens."""
+    """The kind of object that changed. `TOPICS` has the kind of the id and the receivers."""
 
     SESSION = "session"
     AGENT = "agent"
@@ -35,14 +35,14 @@ class Topic(StrEnum):
 
 
 MAX_RECENT: Final = 256
-"""Events that each api remembers."""
+"""The number of events that each api remembers."""
 
 
 class Wakes(Enum):
     """A part of a Manager that an event wakes."""
 
     AGENT = auto()
-    """The held check-in of the Agent with this id, which reads the session that is named, or all of the Agent's."""
+    """The waiting check-in of the Agent with this id. It reads the named session, or all sessions of the Agent."""
     AGENTS = auto()
     POOL = auto()
     """The plan of the pool with this id."""
@@ -56,14 +56,15 @@ class Wakes(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TopicRule:
-    """A line of `TOPICS`."""
+    """An entry of `TOPICS`."""
 
     id_is: str
     seen_with: str
-    """The permission that subscribers of `/events` need; the user of a session also sees its events and those of its
-    lease."""
+    """The permission that subscribers of `/events` need. The user of a session also receives its events and those of
+    its lease.
+    """
     wakes: frozenset[Wakes] = frozenset()
-    """In the Managers of the zone that the id names, or in all."""
+    """In the Managers of the zone that the id names, or in all Managers."""
 
 
 TOPICS: Final = {
@@ -88,19 +89,19 @@ TOPICS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ChangeEvent:
-    """Something changed; `id` is empty where the whole topic is meant."""
+    """A change; `id` is empty if it concerns the whole topic."""
 
     topic: Topic
     id: str = ""
     session_id: str = ""
-    """Of an Agent: nothing but this session of it changed."""
+    """For an Agent: only this session of the Agent changed."""
 
     def __str__(self) -> str:
         return f"{self.topic}:{self.id}" + (f":{self.session_id}" if self.session_id else "")
 
     @classmethod
     def parse(cls, text: str) -> ChangeEvent | None:
-        """The event of this text; None for a topic of another version."""
+        """Return the event of this text; None for a topic of another version."""
         topic, _, subject = text.partition(":")
         subject, _, session_id = subject.partition(":")
         try:
@@ -123,17 +124,17 @@ class ChangeEvent:
 
     @classmethod
     def zone(cls, zone_key: int) -> ChangeEvent:
-        """The Primary of a zone has something to do."""
+        """The Primary of a zone has work to do."""
         return cls(Topic.ZONE, str(zone_key))
 
     @classmethod
     def primary(cls, zone_key: int) -> ChangeEvent:
-        """Another Manager became Primary of a zone, or none is."""
+        """Another Manager became Primary of a zone, or the zone has no Primary."""
         return cls(Topic.PRIMARY, str(zone_key))
 
     @classmethod
     def lease(cls, lease_id: str | UUID) -> ChangeEvent:
-        """The lease of a session began, moved to another session or deadline, or ended."""
+        """The lease of a session began, got another session or deadline, or ended."""
         return cls(Topic.LEASE, str(lease_id))
 
 
@@ -144,7 +145,7 @@ def session_events(
     staging_config_id: str | UUID | None = None,
     zone_key: int | None = None,
 ) -> set[ChangeEvent]:
-    """The events of a changed session: its own, and those of its Agent, pool and zone as far as they are given."""
+    """Return the events of a changed session: its own, and those of its Agent, pool and zone if they are passed."""
     events = {ChangeEvent.session(session_id)}
     if agent_id is not None:
         events.add(ChangeEvent.agent(agent_id, session_id))

@@ -1,4 +1,4 @@
-"""The settings of the installation: one value for everybody, which an administrator can change at run time."""
+"""The settings of the installation. Each has one value for all users, which an administrator can change at run time."""
 
 from __future__ import annotations
 
@@ -157,11 +157,11 @@ INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
         ),
     )
 }
-"""name → setting, in the order in which they are shown."""
+"""Name → setting, in display order."""
 
 
 def installation_of(stored: SettingValues) -> Installation:
-    """The values in force; a stored value that is no longer allowed counts as absent."""
+    """Return the values in force. A stored value that is no longer allowed counts as absent."""
     found = Installation()
     for name in INSTALLATION_SETTINGS.keys() & stored.keys():
         with suppress(Invalid):
@@ -170,7 +170,7 @@ def installation_of(stored: SettingValues) -> Installation:
 
 
 def validated_installation(name: str, value: object) -> Any:
-    """`value` as it is stored for the setting `name`; hosts may also be a list.
+    """Return `value` as it is stored for the setting `name`; hosts may also be a list.
 
     Raises:
         Invalid: there is no such setting, or the value is not allowed.

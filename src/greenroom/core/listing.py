@@ -1,7 +1,7 @@
 """The order and the filter of a long list.
 
-As in the console's filter, every word must occur somewhere in a row; `zone:eu` searches only the columns with a name
-that begins with `zone`, or for the whole word if there is none.
+As in the console's filter, every word must occur somewhere in a row. `zone:eu` searches only the first column whose
+name begins with `zone`, or for the whole word if there is none.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MAX_WORDS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class SortOrder:
-    """By a column of the list, ascending or descending."""
+    """The order by a column of the list, ascending or descending."""
 
     column: str
     descending: bool
@@ -28,14 +28,14 @@ class SortOrder:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word that every row must have: in `column`, None = in any."""
+    """A word that every row must contain, in `column` or, if that is None, in any column."""
 
     text: str
     column: str | None = None
 
 
 def order_of(text: str, columns: Collection[str]) -> SortOrder:
-    """The order by a column; `-` before its name = descending.
+    """Return the order by a column; `-` before its name = descending.
 
     Raises:
         Invalid: the list has no such column.
@@ -47,10 +47,10 @@ def order_of(text: str, columns: Collection[str]) -> SortOrder:
 
 
 def words_of(text: str, columns: Collection[str]) -> list[Word]:
-    """The words of a filter, in lower case.
+    """Return the words of a filter, in lower case.
 
     Raises:
-        Invalid: there are more than `MAX_WORDS`, or one has a character that no text has.
+        Invalid: there are more than `MAX_WORDS`, or the text has a zero character.
     """
     words = text.lower().split()
     if len(words) > MAX_WORDS or "\0" in text:

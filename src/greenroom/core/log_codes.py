@@ -14,7 +14,7 @@ Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 LEVELS: Final[tuple[Level, ...]] = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 LogDetails = dict[str, Any]
-"""JSON beside the sentence of a row: `who`, `before` and `after` of a change, otherwise what programs may need."""
+"""JSON with the sentence of a row: `who`, `before` and `after` of a change, otherwise data for programs."""
 
 INFO: Final = "INFO"
 WARNING: Final = "WARNING"
@@ -23,7 +23,7 @@ SECURITY: Final = "security"
 
 
 class LogCode(StrEnum):
-    """Code, default level of its rows, when it is written, and whether it is a security event."""
+    """Code, default level, the event that it records, and whether it is a security event."""
 
     level: Level
     meaning: str
@@ -385,16 +385,16 @@ class LogCode(StrEnum):
 
 
 SESSION_IS: Final = {status: LogCode(f"session-{status}") for status in SessionStatus}
-"""The code of a row that says that a session has this status now."""
+"""The code of the row that reports that a session has reached this status."""
 
 SECURITY_CODES: Final = frozenset(code for code in LogCode if code.is_security)
 
 
 def is_security_event(component: str, code: str, details: LogDetails) -> bool:
-    """Whether a log row is evidence: log-ins, refusals, access to others' sessions, changes.
+    """True if a log row is evidence: log-ins, refusals, access to others' sessions, changes.
 
-    Such rows are kept by age and by a number per code, so that one who causes many rows of a kind pushes out only the
+    Such rows are kept by age and up to a number per code, so that a source of many rows of one kind displaces only the
     oldest of that kind (`greenroom.db.diagnostics.retention`). Changes by administrators are recognized by
-    `details.who`, which only the api may write, not an Agent.
+    `details.who`, which only the api can write, not an Agent.
     """
     return code in SECURITY_CODES or (component == "api" and "who" in details)

@@ -1,4 +1,4 @@
-"""What may be shown of secrets and variables: their names, not their values.
+"""Masking of secrets and variables: their names are shown, their values are not.
 
 Variables of workspaces, groups and launches are the fields named `environment`, at any depth, of JSON values.
 """
@@ -23,16 +23,16 @@ SECRETS: Final = frozenset(
         "token",
     }
 )
-"""Names of fields, at any depth, that are never shown with their values."""
+"""Names of fields, at any depth, whose values are never shown."""
 
 ENVIRONMENT: Final = "environment"
-"""Fields of this name, at any depth, hold variables: the names are shown, the values are not."""
+"""Fields of this name, at any depth, contain variables: the names are shown, the values are not."""
 
 MASK: Final = "(secret)"
 
 
 def masked(name: str, value: object) -> Any:
-    """`value` of the field `name` as it may be shown. None is shown as it is."""
+    """Return `value` of the field `name` with secrets masked. None is not masked."""
     if value is None:
         return None
     if name in SECRETS:
@@ -48,15 +48,16 @@ def masked(name: str, value: object) -> Any:
 
 
 def difference(before: LogDetails, after: LogDetails) -> tuple[LogDetails, LogDetails]:
-    """The changed fields with old and new values, masked; only fields of `after` count. Objects are compared inside:
-    `{"settings": {"idle_disconnect": 30}}` differs at `settings.idle_disconnect`. A value that one side lacks is None.
+    """Return the changed fields with old and new values, masked. Only fields of `after` count. Objects are compared
+    field by field: `{"settings": {"idle_disconnect": 30}}` differs at `settings.idle_disconnect`. A value that is
+    absent on one side is None.
     """
     changes = [change for name in after for change in _changes(name, name, before.get(name), after[name])]
     return {path: old for path, old, _ in changes}, {path: new for path, _, new in changes}
 
 
 def _changes(path: str, name: str, before: object, after: object) -> Iterator[tuple[str, Any, Any]]:
-    """(path, old, new) of all differences below the field `name`."""
+    """Yield (path, old, new) of all differences below the field `name`."""
     if before == after:
         return
     if isinstance(before, Mapping) and isinstance(after, Mapping):
@@ -73,10 +74,10 @@ Change = Callable[[str, str | None], str]
 
 
 def with_variables(value: object, change: Change, other: object = None, *, name: str = "") -> Any:
-    """`value` of the field `name`, with `change` applied to the value of every variable.
+    """Return `value` of the field `name`, with `change` applied to the value of every variable.
 
     `other` is another version of the object, from which `change` gets the other value of each variable. The variables
-    of the field `environment` are its entries; all else stays as it is.
+    of the field `environment` are its entries; all else is unchanged.
     """
     if isinstance(value, list):
         return [with_variables(part, change) for part in cast("list[object]", value)]
@@ -90,10 +91,11 @@ def with_variables(value: object, change: Change, other: object = None, *, name:
 
 
 def sealed(given: object, stored: object, seal: Callable[[str], str], *, name: str = "") -> Any:
-    """The given value as it is stored: each variable sealed; one that is given masked keeps its stored value.
+    """Return the value as it is stored: each variable is sealed; a variable that is passed masked keeps its stored
+    value.
 
     Raises:
-        Invalid: a masked variable has no value yet.
+        Invalid: a masked variable has no stored value.
     """
 
     def change(text: str, before: str | None) -> str:
@@ -107,7 +109,7 @@ def sealed(given: object, stored: object, seal: Callable[[str], str], *, name: s
 
 
 def shown(stored: object, opened: Callable[[str], str], *, plain: bool) -> Any:
-    """The stored value as it is shown: variables with their values if `plain`, else only their names."""
+    """Return the stored value for display: variables with their values if `plain`, otherwise only with their names."""
     return with_variables(stored, lambda text, _: opened(text) if plain else MASK)
 
 

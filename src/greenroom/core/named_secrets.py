@@ -1,13 +1,13 @@
-"""Named secrets that the web filter of a lease adds to requests: to which hosts, in which header, who may use them.
+"""Named secrets that the web filter of a lease adds to requests: their hosts, headers and permitted users.
 
-And how a session believes that web filter.
+This module also has the files that make a session trust that web filter.
 
-A host is an exact name, or `.example.com` for each host directly below example.com, as a certificate's `*.example.com`
-means it. Requests count only by https at port 443. Squid's configuration (`agent/web_filter/templates`) agrees with
-`goes_to`.
+A host is an exact name, or `.example.com` for each host directly below example.com, like `*.example.com` in a
+certificate. Only requests by https at port 443 count. The configuration of Squid (`agent/web_filter/templates`) agrees
+with `goes_to`.
 
-The filter opens connections to the hosts of the secrets, so programs see its certificate there. Its authority is for
-this session alone. Programs read it from one of these files, or Chromium from its policies.
+The filter intercepts connections to the hosts of the secrets, so programs see its certificate there. Its authority is
+for this session only. Programs read the authority from one of these files, Chromium from its policies.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 
 PLACE: Final = "{secret}"
-"""What stands for the secret in a template."""
+"""The placeholder of the secret in a template."""
 MAX_HOSTS: Final = 20
 MAX_SECRETS: Final = 20
-"""Of one lease."""
+"""Maximum number of secrets of one lease."""
 MAX_HEADER: Final = 1800
-"""Characters of a header's value as Squid's configuration has it; Squid reads no longer one."""
+"""Maximum characters of a header's value in the configuration of Squid; Squid reads no longer value."""
 
 _HEADER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _CONNECTION: Final = frozenset(
@@ -46,17 +46,17 @@ _CONNECTION: Final = frozenset(
         *("te", "trailer", "transfer-encoding", "upgrade", "via"),
     ]
 )
-"""Headers that say how a message is carried: they are the filter's."""
+"""Headers of the connection, which the filter controls."""
 _SQUIDS: Final = frozenset({"all", "other"})
-"""What Squid takes for more than one header."""
+"""Names that Squid interprets as more than one header."""
 _NOT_FOR_SECRETS: Final = frozenset({"accept-encoding", "cookie", "max-forwards", "range", "referer"})
-"""Headers that sites log, store or send on, or that change how the answer comes."""
+"""Headers that sites log, store or forward, or that change the form of the response."""
 _PRINTABLE: Final = re.compile(r"[ -~]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brokered:
-    """A secret as the filter of a lease has it: requests to `hosts` get this `header`, in place of their own."""
+    """A secret in the filter of a lease: requests to `hosts` get this `header` in place of their own."""
 
     name: str
     hosts: tuple[str, ...]
@@ -66,7 +66,7 @@ class Brokered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretUsers:
-    """Who may use a secret: its owner, and these users, groups and API keys."""
+    """The permitted users of a secret: its owner, and these users, groups and API keys."""
 
     owner_id: str | None = None
     users: tuple[str, ...] = ()
@@ -74,20 +74,20 @@ class SecretUsers:
     keys: tuple[str, ...] = ()
 
     def include(self, *, user_id: str | None, key_id: str | None, groups: Collection[str]) -> bool:
-        """Whether a caller is one of them: a user or an API key's owner, that key, or one of their groups."""
+        """True if a caller is permitted: a user or an API key's owner, that key, or one of their groups."""
         if user_id is not None and user_id in (self.owner_id, *self.users):
             return True
         return key_id in self.keys or not set(groups).isdisjoint(self.groups)
 
 
-# What may be written --------------------------------------------------------------------------------------------------
+# Validation -----------------------------------------------------------------------------------------------------------
 
 
 def host(text: str) -> str:
-    """A host of a secret as it is stored.
+    """Return a host of a secret as it is stored.
 
     Raises:
-        Invalid: it is none; the sentence says what to write instead.
+        Invalid: it is no host; the sentence has the correct form.
     """
     name = text.strip()
     if "*" in name:
@@ -110,14 +110,14 @@ def host(text: str) -> str:
 
 @cache
 def _public_suffixes() -> PublicSuffixList:
-    """The list that comes with the package, with the suffixes that companies registered, like github.io."""
+    """Return the list of the package, including the suffixes that companies registered, such as github.io."""
     from publicsuffixlist import PublicSuffixList  # noqa: PLC0415 -- only the api checks hosts
 
     return PublicSuffixList()
 
 
 def hosts(texts: Sequence[str]) -> tuple[str, ...]:
-    """The hosts of a secret as they are stored: unique and sorted.
+    """Return the hosts of a secret as they are stored: unique and sorted.
 
     Raises:
         Invalid: one is no host, or there are none or too many.
@@ -128,10 +128,10 @@ def hosts(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def header(text: str) -> str:
-    """The name of a header that a secret may be in.
+    """Return the name of a header that may contain a secret.
 
     Raises:
-        Invalid: it is none; the sentence says why.
+        Invalid: it cannot; the sentence has the reason.
     """
     if not _HEADER.fullmatch(text):
         raise Invalid(f"{_shown(text)} is not the name of a header; write one like Authorization or x-api-key.")
@@ -146,10 +146,10 @@ def header(text: str) -> str:
 
 
 def template(text: str) -> str:
-    """What the header has, with `{secret}` in the place of the secret.
+    """Return a template of a header's value, with `{secret}` in the place of the secret.
 
     Raises:
-        Invalid: the place is missing or there are several, or the text cannot be in a header.
+        Invalid: there is no place for the secret or more than one, or the text cannot be in a header.
     """
     if text.count(PLACE) != 1:
         raise Invalid(f"A template has {PLACE} once, in the place of the secret, like Bearer {PLACE}.")
@@ -158,10 +158,10 @@ def template(text: str) -> str:
 
 
 def header_value(template_text: str, secret: str) -> str:
-    """The header's value: the template with the secret in its place.
+    """Return the value of the header: the template with the secret in its place.
 
     Raises:
-        Invalid: the secret cannot be in a header. The sentence does not have it.
+        Invalid: the secret cannot be in a header. The sentence does not contain the secret.
     """
     if not secret or secret != secret.strip():
         raise Invalid("The value is empty, or has a space or an end of line at one of its ends; leave that out.")
@@ -178,7 +178,7 @@ def _require_printable(text: str, what: str) -> None:
 
 
 def quoted(value: str) -> str:
-    """A header's value as Squid's configuration has it."""
+    """Return the value of a header in the syntax of Squid's configuration."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{escaped}"'
 
@@ -195,17 +195,17 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= 80 else text[:77] + "…")
 
 
-# Where it goes --------------------------------------------------------------------------------------------------------
+# Hosts of secrets -----------------------------------------------------------------------------------------------------
 
 
 def goes_to(secret_hosts: Iterable[str], name: str) -> bool:
-    """Whether requests to the host with this name, by https at port 443, get the secret."""
+    """True if requests to the host with this name, by https at port 443, get the secret."""
     lower = name.lower()
     return any(lower == one or (one.startswith(".") and lower.partition(".")[2] == one[1:]) for one in secret_hosts)
 
 
 def names_of_certificate(secrets: Iterable[Brokered]) -> list[str]:
-    """The names that a filter's own certificate has, for hosts whose connections it opens."""
+    """Return the names in a filter's certificate, for the hosts whose connections it intercepts."""
     return sorted({f"*{one}" if one.startswith(".") else one for secret in secrets for one in secret.hosts})
 
 
@@ -214,10 +214,10 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def require_distinct(secrets: Sequence[Brokered]) -> None:
-    """Refuse secrets of which a request would get two in the same header.
+    """Refuse secrets of which two would be in the same header of one request.
 
     Raises:
-        Invalid: names both.
+        Invalid: with the names of both.
     """
     for one, other in combinations(secrets, 2):
         same = one.header.lower() == other.header.lower()
@@ -226,10 +226,10 @@ def require_distinct(secrets: Sequence[Brokered]) -> None:
 
 
 def require_reached(policy: FilterPolicy, name: str, secret_hosts: Iterable[str]) -> None:
-    """Refuse a secret for hosts that a lease does not reach.
+    """Refuse a secret for hosts that a lease cannot reach.
 
     Raises:
-        Invalid: names the first such host.
+        Invalid: with the first such host.
     """
     for one in secret_hosts:
         if decision(policy, one.removeprefix(".")).action == "deny":
@@ -238,9 +238,9 @@ def require_reached(policy: FilterPolicy, name: str, secret_hosts: Iterable[str]
 
 AUTHORITY: Final = "/etc/greenroom/filter-authority.pem"
 BUNDLE: Final = "/etc/greenroom/ca-certificates.crt"
-"""The authorities that the image believes, and this one."""
+"""The authorities that the image trusts, and that of the filter."""
 BUNDLES: Final = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
-"""Where images keep theirs: Debian, Ubuntu, Alpine, Arch; Fedora, RHEL."""
+"""The bundles of images: Debian, Ubuntu, Alpine, Arch; Fedora, RHEL."""
 BROWSER_POLICIES: Final = (
     "/etc/chromium/policies/managed/greenroom-filter.json",
     "/etc/opt/chrome/policies/managed/greenroom-filter.json",
@@ -252,11 +252,13 @@ VARIABLES: Final = {
     ),
     "NODE_EXTRA_CA_CERTS": AUTHORITY,
 }
-"""Names of the files, for programs that look there; OpenSSL, curl, Python's requests, git, Node.js."""
+"""Variables with the paths of the files, for programs that read them: OpenSSL, curl, Python's requests, git,
+Node.js.
+"""
 
 
 def files(certificate: str, bundles: Mapping[str, str]) -> tuple[SessionFile, ...]:
-    """What is put into the container of such a session; `bundles` are those of its image, by their paths."""
+    """Return the files for the container of such a session. `bundles` are those of its image, by their paths."""
     believed = {path: f"{content.rstrip()}\n{certificate}" for path, content in bundles.items()}
     first = next(iter(believed.values()), certificate)
     der = base64.b64encode(ssl.PEM_cert_to_DER_cert(certificate)).decode()

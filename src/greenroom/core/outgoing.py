@@ -1,6 +1,7 @@
-"""Where the installation's own requests may go: messages of webhooks, and lists of workspaces with their pictures.
+"""Rules for the targets of the installation's own requests: messages of webhooks, and lists of workspaces with their
+pictures.
 
-Who may make webhooks must not reach through them what only this host's network reaches.
+Users who may create webhooks must not use them to reach hosts that only the network of this host can reach.
 
 A publisher can redirect a list at any time, so each address is checked, not only that of the list.
 """
@@ -30,15 +31,16 @@ _SPECIAL: Final = tuple(
         *("2620:4f:8000::/48", "3fff::/20", "5f00::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"),
     )
 )
-"""The special-purpose address registries of IANA (RFC 6890), multicast, and deprecated ranges. Python 3.11 calls some
-of them global."""
+"""The special-purpose address registries of IANA (RFC 6890), multicast, and deprecated ranges. Python 3.11 reports some
+of them as global.
+"""
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 """Addresses of IPv4 hosts behind a translator, in their last 32 bits."""
 _PORTS: Final = {"https": 443, "http": 80}
 
 
 def trusted_hosts(setting: str) -> tuple[AllowedHost, ...]:
-    """The hosts of the setting `webhook_hosts`.
+    """Return the hosts of the setting `webhook_hosts`.
 
     Raises:
         Invalid: an entry is no host.
@@ -51,14 +53,14 @@ def trusted_hosts(setting: str) -> tuple[AllowedHost, ...]:
 
 
 def is_trusted(url: str, trusted: Sequence[AllowedHost]) -> bool:
-    """Whether the setting names the host of this address, and its port if it names one."""
+    """True if the setting names the host of this address, and its port if the entry has one."""
     parts = urlsplit(url)
     host = _host(parts)
     return any(entry.host == host and entry.port in (None, _port(parts)) for entry in trusted)
 
 
 def url_problem(url: str, trusted: Sequence[AllowedHost]) -> str | None:
-    """Why no webhook can have this address, as a sentence; None = it can."""
+    """The reason why no webhook can have this address, as a sentence; None if one can."""
     if len(url) > MAX_URL:
         return f"The address of a webhook has at most {MAX_URL} characters."
     if problem := web_address_problem(url):
@@ -72,8 +74,9 @@ def url_problem(url: str, trusted: Sequence[AllowedHost]) -> str | None:
 
 
 def address_problem(address: Address) -> str | None:
-    """Why nothing is sent to this address of a host that the setting does not name, as the end of a sentence; None = it
-    may be."""
+    """The reason why nothing is sent to this address of a host that the setting does not name, as the end of a
+    sentence; None if it is allowed.
+    """
     if is_of_internet(address):
         return None
     real = within(address)
@@ -82,13 +85,13 @@ def address_problem(address: Address) -> str | None:
 
 
 def is_of_internet(address: Address) -> bool:
-    """Whether an address, or the IPv4 address that it stands for, is one of the public internet."""
+    """True if an address, or the IPv4 address that it contains, is part of the public internet."""
     real = within(address)
     return real.is_global and not any(real.version == net.version and real in net for net in _SPECIAL)
 
 
 def within(address: Address) -> Address:
-    """The IPv4 address that an IPv6 address stands for, or the address itself."""
+    """Return the IPv4 address that an IPv6 address contains, or the address itself."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address in _NAT64:
@@ -107,7 +110,7 @@ def _port(parts: SplitResult) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """Where lists may be besides the internet."""
+    """The networks that lists may come from in addition to the internet."""
 
     this_host: bool = False
     private_networks: bool = False
@@ -118,12 +121,12 @@ _PRIVATE: Final = tuple(
     ipaddress.ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
 )
 _METADATA: Final = ipaddress.ip_address("fd00:ec2::254")
-"""Gives credentials of the machine; the metadata services of other clouds are at link-local or shared addresses."""
+"""Returns credentials of the machine. The metadata services of other clouds have link-local or shared addresses."""
 
 
 def refusal(address: Address, reach: Reach, *, is_own: bool) -> str | None:
-    """Why an address is not asked, as the end of a sentence; None = it may be. `is_own`: an interface of this host has
-    it.
+    """The reason why no request is sent to an address, as the end of a sentence; None if it is allowed. `is_own`: an
+    interface of this host has the address.
     """
     real = within(address)
     if real.is_multicast or real.is_link_local:

@@ -1,7 +1,6 @@
-"""How often something may be done, the pause after a failure, and when events that anyone can cause are logged.
+"""Rate limits, pauses after failures, and limits for log rows of events that anyone can cause.
 
-Wrong passwords count by account and address, by address alone, and by account alone. Requests get some turns at once,
-then a steady rate.
+Wrong passwords count by account and address, by address, and by account. Requests have a burst and a steady rate.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ class Backoff:
     max_s: float
 
     def delay_s(self, failures: int, spread: float = 1.0) -> float:
-        """The pause after so many failures in a row; 0 after none. `spread`, 0 to 1, is random where many must not come
-        back together: from half of the pause to all of it.
+        """Return the pause after this number of failures in a row; 0 after none. `spread`, 0 to 1, is random if many
+        callers must not return at the same time: the pause is between its half and its full length.
         """
         if failures <= 0:
             return 0.0
@@ -33,21 +32,21 @@ class Backoff:
 MAX_SOURCES: Final = 10_000
 
 TURNS_FROM: Final = 20
-"""Failures of one account from all sources within the window, from which on attempts at it take turns."""
+"""The number of failures of one account from all sources within the window at which sources begin to take turns."""
 FIRST_PAUSE_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class FailedAttempt:
-    """A failed attempt at an account within the window: its source, and how long ago it was."""
+    """A failed attempt at an account within the window: its source and its age."""
 
     source: str
     age_s: float
 
 
 def pause_s(failures: int) -> float:
-    """Seconds between two turns of sources with so many failures each, at an account that is being guessed. It doubles
-    with each failure, so that all sources together get no more than 24 turns a minute for long.
+    """The seconds between two turns of sources with this number of failures each, at an account under attack. The pause
+    doubles with each failure, so that all sources together never exceed 24 turns a minute for long.
     """
     return FIRST_PAUSE_S * 2.0 ** min(failures, 10)
 
@@ -55,16 +54,17 @@ def pause_s(failures: int) -> float:
 def account_wait_s(
     failures: Sequence[FailedAttempt], source: str, *, most: int, window_s: float, is_known: bool = False
 ) -> float:
-    """Seconds until a source may try an account again; 0 = now.
+    """Return the seconds until a source may try an account again; 0 = now.
 
-    A source that failed `most` times within the window waits until the oldest of these failures leaves it. Beyond
-    `TURNS_FROM` failures of all sources it also takes turns with those that have failed as often: an attacker with a
-    few addresses soon competes only with themselves, and a user at an address without failures does not wait for them.
+    A source that failed `most` times within the window waits until the oldest of these failures leaves it. From
+    `TURNS_FROM` failures of all sources on, it also takes turns with the sources that have failed as often: an attacker
+    with a few addresses soon competes only with themselves, and a user at an address without failures does not wait for
+    them.
 
     Args:
         failures: at this account within the window, of all sources.
         most: failures of one source within the window.
-        is_known: the source is known to be the user's own, so the failures of others do not count.
+        is_known: the source is known to belong to the user, so the failures of others do not count.
     """
     ages_s: dict[str, list[float]] = {}
     for failure in sorted(failures, key=lambda failure: failure.age_s):
@@ -79,13 +79,13 @@ def account_wait_s(
 
 
 class AddressFailures:
-    """Failures of each address: some at once, afterwards the same number spread over each window (a leaky bucket)."""
+    """The failures of each address: a burst at once, then the same number spread over each window (a leaky bucket)."""
 
     def __init__(self) -> None:
         self._paid_off: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     def wait_s(self, what: str, source: str, now_s: float, *, most: int, window_s: float) -> float:
-        """Seconds until the address may try `what` again; 0 = now."""
+        """Return the seconds until the address may try `what` again; 0 = now."""
         debt_s = self._paid_off.get((what, source), now_s) - now_s
         return max(0.0, debt_s - window_s + window_s / most)
 
@@ -97,8 +97,8 @@ class AddressFailures:
 
 
 class Pace:
-    """Allows `at_once` times from the start or after a quiet time, beyond that one time in `every_s` seconds. In any
-    span of t seconds it allows at most `at_once` + t / `every_s` times. Times are of one clock.
+    """A limit of `at_once` times from the start or after a pause, then one time in `every_s` seconds. In any span of t
+    seconds, it allows at most `at_once` + t / `every_s` times. All times must be of the same clock.
     """
 
     def __init__(self, at_once: int, every_s: float) -> None:
@@ -108,7 +108,7 @@ class Pace:
         self._seen_s: float | None = None
 
     def allows(self, now_s: float) -> bool:
-        """Whether it may be done now; if so it counts as done."""
+        """True if the action is allowed now; it then counts as done."""
         passed_s = 0.0 if self._seen_s is None else now_s - self._seen_s
         self._seen_s = now_s
         self._left = min(float(self._at_once), self._left + passed_s / self._every_s)
@@ -123,7 +123,9 @@ MAX_NAMES: Final = 10
 
 
 def source_of(address: str) -> str:
-    """The source that attempts from `address` count for; of IPv6 the /64 network, which belongs to one customer."""
+    """Return the source to which attempts from `address` count; of IPv6 the /64 network, which belongs to one
+    customer.
+    """
     try:
         parsed = ip_address(address)
     except ValueError:
@@ -137,7 +139,7 @@ def source_of(address: str) -> str:
 
 @dataclass(slots=True)
 class Repeated:
-    """What happened again since it was logged."""
+    """The repetitions of an event since it was last logged."""
 
     since_s: float
     count: int = 0
@@ -149,8 +151,9 @@ Kind = TypeVar("Kind", bound=Hashable)
 
 
 class Repeats(Generic[Kind]):
-    """The first event of a kind is logged at once, more of the same kind as their number, once in `every_s`. Beyond
-    `MAX_REMEMBERED` kinds at a time there is one number for all. Times are of `time.monotonic()`.
+    """Log rows for repeated events. The first event of a kind is logged at once, further events of the kind as a count,
+    once in `every_s`. Above `MAX_REMEMBERED` kinds at a time, one count includes all others. Times are of
+    `time.monotonic()`.
     """
 
     def __init__(self, every_s: float) -> None:
@@ -158,8 +161,8 @@ class Repeats(Generic[Kind]):
         self._seen: OrderedDict[Kind | None, Repeated] = OrderedDict()
 
     def is_first(self, kind: Kind, now_s: float, message: str, name: str = "") -> bool:
-        """Whether this event is to be logged now; otherwise it is counted. `message` is what would be logged, `name`
-        who it concerns, where that differs within a kind.
+        """True if this event must be logged now; otherwise it is counted. `message` is the text of the log row, `name`
+        the object that it concerns, if that differs within a kind.
         """
         key = kind if kind in self._seen or len(self._seen) < MAX_REMEMBERED else None
         is_first = key is not None and key not in self._seen
@@ -172,7 +175,7 @@ class Repeats(Generic[Kind]):
         return is_first
 
     def due(self, now_s: float) -> list[tuple[Kind | None, Repeated]]:
-        """The numbers to log now, each with its kind; None = all kinds that are not counted separately."""
+        """Return the counts to log now, each with its kind; None = all kinds that are not counted separately."""
         ended = [(key, seen) for key, seen in self._seen.items() if now_s - seen.since_s >= self._every_s]
         for key, seen in ended:
             del self._seen[key]

@@ -1,6 +1,6 @@
-"""Texts: names that can be kept, sentences about what is wrong, texts of strangers inside our own, and sizes.
+"""Texts: stored names, sentences about errors, texts from outside within messages of Greenroom, and sizes.
 
-Errors of the validation library become the rest of a sentence that begins with the name of the field, without a full
+Errors of the validation library become the end of a sentence that begins with the name of the field, without a full
 stop.
 """
 
@@ -14,21 +14,21 @@ from typing import Any, Final, cast
 from greenroom.core.errors import GreenroomError
 
 MAX_NAME: Final = 255
-"""Characters of a name."""
+"""Maximum characters of a name."""
 
 _REFUSED: Final = frozenset(("Cc", "Cf", "Zl", "Zp"))
 _BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
-"""Characters that show nothing, of categories that usually show something."""
+"""Invisible characters whose categories are usually visible."""
 _JOINERS: Final = frozenset("\u200c\u200d")
-"""ZWNJ and ZWJ: Persian, the languages of India and emoji need them between two characters."""
+"""ZWNJ and ZWJ. Persian, the languages of India and emoji need them between two characters."""
 
 
 def normal_line(text: str) -> str:
-    """One line of text as it is stored: in Unicode's form NFC, without white space around it. May be empty.
+    """Return one line of text as it is stored: in Unicode form NFC, without white space around it. It may be empty.
 
     Raises:
-        ValueError: it has a line break, a control character, or a character that is invisible or changes the direction
-            of writing. The message completes a sentence that begins with the name of the field.
+        ValueError: the text has a line break, a control character, or a character that is invisible or changes the
+            direction of writing. The message completes a sentence that begins with the name of the field.
     """
     line = unicodedata.normalize("NFC", text).strip()
     for at, character in enumerate(line):
@@ -38,10 +38,10 @@ def normal_line(text: str) -> str:
 
 
 def normal_name(text: str) -> str:
-    """A name as it is stored: a `normal_line` of 1 to `MAX_NAME` characters.
+    """Return a name as it is stored: a `normal_line` of 1 to `MAX_NAME` characters.
 
     Raises:
-        ValueError: as of `normal_line`, or nothing is left of it, or it is too long.
+        ValueError: as for `normal_line`, or the name is empty or too long.
     """
     name = normal_line(text)
     if not name:
@@ -52,8 +52,8 @@ def normal_name(text: str) -> str:
 
 
 def normal_password(password: str) -> str:
-    """The form of a password that is hashed (NFKC, NIST SP 800-63B): keyboards and systems write one character in
-    several ways.
+    """Return the form of a password that is hashed (NFKC, NIST SP 800-63B). Keyboards and systems encode the same
+    character in different ways.
     """
     return unicodedata.normalize("NFKC", password)
 
@@ -63,7 +63,7 @@ def _is_refused(character: str) -> bool:
 
 
 def _joins(line: str, at: int) -> bool:
-    """Whether the character at `at` is a joiner between two characters of scripts other than ASCII."""
+    """True if the character at `at` is a joiner between two characters of scripts other than ASCII."""
     return line[at] in _JOINERS and 0 < at < len(line) - 1 and _is_joined(line[at - 1]) and _is_joined(line[at + 1])
 
 
@@ -86,20 +86,20 @@ _BREAKING = frozenset(("Cc", "Cf", "Zl", "Zp"))
 
 
 LONGEST: Final = 1000
-"""Characters of an error that people are shown."""
+"""Maximum characters of an error for users."""
 _END: Final = 200
 
 
 def shortened(text: str) -> str:
-    """`text` with at most `LONGEST` characters: its beginning and its end."""
+    """Return `text` with at most `LONGEST` characters: its beginning and its end."""
     if len(text) <= LONGEST:
         return text
     return f"{text[: LONGEST - _END - 3].rstrip()} … {text[-_END:].lstrip()}"
 
 
 def summary(error: BaseException) -> str:
-    """What an error says, for people: of ours its message, of the operating system the reason and the file, and of
-    many at once (shutil.Error) the first.
+    """Return the message of an error for users: of a `GreenroomError` its message, of an error of the operating system
+    the reason and the file, and of several errors (shutil.Error) the first.
     """
     if isinstance(error, GreenroomError):
         return error.message
@@ -155,15 +155,15 @@ WORDS: Final = {
     "model_type": _AN_OBJECT,
     "model_attributes_type": _AN_OBJECT,
 }
-"""Type of error → words; in braces values of its context."""
+"""Type of error → words. Braces contain values of its context."""
 
 
 PydanticError = Mapping[str, Any]
-"""What Pydantic says of one value: `type`, `msg`, `ctx`."""
+"""An error of Pydantic about one value: `type`, `msg`, `ctx`."""
 
 
 def in_words(verdict: PydanticError) -> str:
-    """One error in words; our own validators' messages, and types not listed, as they are."""
+    """Return an error in words. Messages of Greenroom's validators, and of types that are not listed, are unchanged."""
     words = WORDS.get(verdict["type"])
     if words is None:
         return str(verdict["msg"]).removeprefix("Value error, ").removesuffix(".")
@@ -171,8 +171,8 @@ def in_words(verdict: PydanticError) -> str:
 
 
 def place_of(verdict: PydanticError, sent: object) -> tuple[str, ...]:
-    """Where in `sent` this error is. Pydantic's place also names the kinds that a value could have been of; they lead
-    nowhere in what was sent, and are left out.
+    """Return the path of the value in `sent` that has this error. Pydantic's location also names the types that a value
+    could have; they do not occur in `sent` and are left out.
     """
     place: list[str] = []
     parts = cast("Sequence[str | int]", verdict["loc"])
@@ -192,7 +192,7 @@ def place_of(verdict: PydanticError, sent: object) -> tuple[str, ...]:
 
 
 def in_sentences(problems: Iterable[tuple[Sequence[str], str]]) -> str:
-    """Errors as one text: what is wrong at the same place is said together."""
+    """Return errors as one text; the problems of one place are joined."""
     by_place: dict[str, list[str]] = {}
     for place, words in problems:
         by_place.setdefault(".".join(place), []).append(words)
@@ -205,11 +205,11 @@ def _quoted(value: object) -> object:
 
 UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 EXACT: Final = 3
-"""Digits for sizes that a sentence compares: two different sizes must not read the same."""
+"""Digits for sizes that a sentence compares: two different sizes must not look the same."""
 
 
 def size(count: float, digits: int = 1) -> str:
-    """Bytes with the largest unit that fits, with so many digits behind the point at most: `512 MB`, `1.5 GB`."""
+    """Return bytes with the largest unit that fits and at most `digits` decimal places: `512 MB`, `1.5 GB`."""
     step = min(len(UNITS) - 1, (len(str(abs(int(count)))) - 1) // 3)
     return f"{count / 1000**step:.{digits}f}".rstrip("0").rstrip(".") + f" {UNITS[step]}" if step else f"{count:.0f} B"
 
@@ -232,11 +232,11 @@ _CAUSES: Final = (
     (r"starting up|shutting down|recovery", "The database is starting or stopping; try again in a moment"),
     (r"too many connections|connection slots", "The database has no connection left; raise its max_connections"),
 )
-"""Pattern of the driver's text → cause and what to do, the most specific first."""
+"""Pattern of the driver's text → cause and solution, the most specific pattern first."""
 
 
 def cause(said: str) -> str:
-    """One sentence: the cause, with what the driver `said` in brackets."""
+    """Return one sentence: the cause, followed by the message of the driver in parentheses."""
     line = " ".join(said.split()).rstrip(".")
     for pattern, sentence in _CAUSES:
         if re.search(pattern, line, re.IGNORECASE):

@@ -1,12 +1,13 @@
-"""Web filter policies: which hosts a session may reach, and why; the addresses that none may reach; and their Squid.
+"""Web filter policies: the hosts that a session may reach, with reasons; the addresses that no session may reach; and
+data for the configuration of Squid.
 
-A domain includes everything below it. Of all listed domains a host belongs to, the longest one decides, so a policy may
-deny `example.com` and allow `docs.example.com`. A host in no list, an IP address included, gets the default action.
-Squid's configuration (`agent/web_filter/templates`) agrees with `decision`.
+A domain includes all names below it. Of all listed domains that include a host, the longest one decides, so a policy
+may deny `example.com` and allow `docs.example.com`. A host in no list, such as an IP address, gets the default action.
+The configuration of Squid (`agent/web_filter/templates`) agrees with `decision`.
 
-Rules are sorted by depth, deepest first, because the first match decides: so Squid agrees with
-`core.web_filter.decision`. A name is resolved only after a list or the default action has allowed it, or names
-alone could carry data out; then it is still refused if any of its addresses is private.
+Rules are sorted by depth, deepest first, because in Squid the first match decides. A name is resolved only after a list
+or the default action has allowed it, because names alone could carry data out. It is then still refused if any of its
+addresses is private.
 """
 
 from __future__ import annotations
@@ -45,13 +46,13 @@ PRIVATE_IPV6: Final = (
     "fec0::/10",
     "ff00::/8",
 )
-"""The same of IPv6, and the forms that carry an IPv4 address inside (NAT64, 6to4)."""
+"""The same ranges of IPv6, and the forms that contain an IPv4 address (NAT64, 6to4)."""
 
 _NETWORKS: Final = tuple(ipaddress.ip_network(network) for network in (*PRIVATE, *PRIVATE_IPV6))
 
 
 def is_private(address: str) -> bool:
-    """Whether an IP address is one of these; an IPv4 address inside an IPv6 one counts as itself.
+    """True if an IP address is in one of these ranges. An IPv4 address inside an IPv6 address counts as itself.
 
     Raises:
         ValueError: it is not an IP address.
@@ -66,7 +67,9 @@ Action = Literal["allow", "deny"]
 
 WEB_PORTS: Final = (80, 443)
 FREE_PORTS_FROM: Final = 1024
-"""Where the default action is `allow`, ports from here on are decided like web ports; others (mail, ssh) never are."""
+"""With the default action `allow`, ports from here on are treated like web ports. All other ports (mail, ssh) are
+closed.
+"""
 
 MAX_DOMAINS: Final = 10_000
 MAX_DOMAIN_CHARACTERS: Final = 253
@@ -77,7 +80,7 @@ _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterPolicy:
-    """The domains have the form of `domain`, and none is in both lists."""
+    """A web filter policy. The domains have the form of `domain`, and none is in both lists."""
 
     filter_policy_id: str
     name: str
@@ -88,15 +91,15 @@ class FilterPolicy:
 
 @dataclass(frozen=True, slots=True)
 class HostDecision:
-    """What a policy says about a host, and why, as a sentence."""
+    """The decision of a policy about a host, with the reason as a sentence."""
 
     action: Action
     reason: str
 
 
 def decision(policy: FilterPolicy, host: str, port: int = 443) -> HostDecision:
-    """Whether a session under `policy` may open `host` (a name or an IP address) at `port`. A name that is allowed here
-    is still refused when it resolves to a private address.
+    """Decide if a session under `policy` may open `host` (a name or an IP address) at `port`. A name that is allowed
+    here is still refused if it resolves to a private address.
     """
     if problem := port_problem(policy, port):
         return HostDecision("deny", problem)
@@ -111,7 +114,7 @@ def decision(policy: FilterPolicy, host: str, port: int = 443) -> HostDecision:
 
 
 def port_problem(policy: FilterPolicy, port: int) -> str:
-    """Why a port may not be used for any host, as a sentence; empty when the host decides."""
+    """The reason why a port may not be used for any host, as a sentence; empty if the host decides."""
     if port in WEB_PORTS:
         return ""
     if port < FREE_PORTS_FROM:
@@ -126,7 +129,7 @@ def _verb(policy: FilterPolicy) -> str:
 
 
 def _itself_and_parents(host: str) -> Iterator[str]:
-    """`a.b.c`, `b.c`, `c`: the longest first."""
+    """Yield `a.b.c`, `b.c`, `c`: the longest first."""
     labels = host.split(".")
     for position in range(len(labels)):
         yield ".".join(labels[position:])
@@ -140,18 +143,19 @@ def _address(host: str) -> str | None:
 
 
 def depth(name: str) -> int:
-    """The number of labels of a domain; of two domains that a host belongs to, the deeper one decides."""
+    """Return the number of labels of a domain. Of two domains that include a host, the deeper one decides."""
     return name.count(".") + 1
 
 
-# What an administrator may write -----------------------------------------------------------------------------------
+# Input of administrators ----------------------------------------------------------------------------------------------
 
 
 def domain(text: str) -> str:
-    """A domain as it is stored: lower case, without the final dot, other alphabets in their ASCII form (IDNA 2008).
+    """Return a domain as it is stored: lower case, without the final dot, other alphabets in their ASCII form (IDNA
+    2008).
 
     Raises:
-        Invalid: it is not a domain; the sentence says what to write instead.
+        Invalid: it is not a domain; the sentence has the correct form.
     """
     name = text.strip().rstrip(".")
     if any(character in name for character in "/:@"):
@@ -179,7 +183,7 @@ def _quoted(text: str) -> str:
 
 
 def domains(texts: Sequence[str]) -> tuple[str, ...]:
-    """A list of domains as it is stored: unique and sorted.
+    """Return a list of domains as it is stored: unique and sorted.
 
     Raises:
         Invalid: one of them is not a domain, or there are too many.
@@ -193,16 +197,16 @@ def require_disjoint(allow: Sequence[str], deny: Sequence[str]) -> None:
     """Refuse contradictory lists.
 
     Raises:
-        Invalid: a domain is in both.
+        Invalid: a domain is in both lists.
     """
     if both := sorted(set(allow) & set(deny)):
         raise Invalid(f"{', '.join(both[:5])} cannot be both allowed and denied; take it out of one of the lists.")
 
 
 def narrowed(in_force: FilterPolicy | None, allow: Sequence[str]) -> FilterPolicy:
-    """The policy of a session that may reach these domains alone, and of what is below them no more than the policy in
-    force allows. It is never the policy in force, which may allow more later. The same domains of the same policy give
-    the same policy, also its id and name.
+    """Return the policy of a session that may reach only these domains, and of the names below them no more than the
+    policy in force allows. It is never the policy in force itself, which may allow more later. The same domains and the
+    same policy in force always result in the same policy, with the same id and name.
 
     Raises:
         Invalid: one of them is not a domain, or the policy in force denies it.
@@ -223,14 +227,18 @@ def narrowed(in_force: FilterPolicy | None, allow: Sequence[str]) -> FilterPolic
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Narrowing:
-    """The domains that a lease wants, of what the policy `narrows` allows; None = no policy is in force."""
+    """The domains that a lease requests, out of those that the policy `narrows` allows; None = no policy is
+    in force.
+    """
 
     wanted: tuple[str, ...]
     narrows: str | None
 
 
 def lists_of(in_force: FilterPolicy | None, wanted: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What the policy of a lease allows and denies that wants these domains, of what the policy in force allows now."""
+    """Return the domains that the policy of a lease for `wanted` allows and denies, under the current policy
+    in force.
+    """
     if in_force is None:
         return tuple(wanted), ()
     return tuple(name for name in wanted if decision(in_force, name).action == "allow"), in_force.deny
@@ -241,12 +249,14 @@ _NAME_CHARACTERS: Final = 80
 
 
 def policy_in_force(image_policy: str | None, group_policy: str | None, *, force_disabled: bool) -> str | None:
-    """The policy of a session: that of the groups, else the workspace's; none where the workspace disables filters."""
+    """Return the policy of a session: that of the groups, else that of the workspace; None if the workspace disables
+    filters.
+    """
     return None if force_disabled else group_policy or image_policy
 
 
 def name_servers(texts: Iterable[str]) -> list[str]:
-    """All addresses in texts of the form of resolv.conf, each once, without those that need an interface."""
+    """Return all addresses in texts of the form of resolv.conf, each once, without those that need an interface."""
     found: dict[str, None] = {}
     for line in "\n".join(texts).splitlines():
         words = line.split()
@@ -260,16 +270,19 @@ def name_servers(texts: Iterable[str]) -> list[str]:
 
 
 PORT: Final = 13128
-"""Where Squid listens, on the address of the policy's network; the host's own Squid may have the usual port."""
+"""The port of Squid, on the address of the policy's network; the host's own Squid may have the usual port."""
 CLOSED_PORT: Final = 13129
-"""Where it listens as well if the network of its sessions is another's work: who reaches it there is not kept from
-anything, so that a session can find out before it begins."""
+"""A second port of Squid, open if another program enforces the network of the sessions. A session that can reach it is
+not isolated, so that a session can check this before it begins.
+"""
 LOCAL: Final = "localhost,127.0.0.1,::1"
-"""What programs in a session reach without the filter: the session itself."""
+"""The hosts that programs in a session reach without the filter: the session itself."""
 
 
 def proxy_variables(address: str) -> dict[str, str]:
-    """By what programs know of the filter at this address. They are only a convenience: nothing else can be reached."""
+    """Return the variables that configure programs for the filter at this address. They are only a convenience: no
+    other host can be reached.
+    """
     proxy = f"http://{f'[{address}]' if ':' in address else address}:{PORT}"
     variables = {"http_proxy": proxy, "https_proxy": proxy, "no_proxy": LOCAL}
     return variables | {name.upper(): value for name, value in variables.items()}
@@ -285,7 +298,7 @@ class Level:
 
 
 def levels(policy: FilterPolicy) -> list[Level]:
-    """The lists of a policy, deepest names first."""
+    """Return the lists of a policy, deepest names first."""
     return [
         Level(
             depth=level,
@@ -297,13 +310,13 @@ def levels(policy: FilterPolicy) -> list[Level]:
 
 
 def open_ports(policy: FilterPolicy) -> list[str]:
-    """The allowed ports in Squid's notation."""
+    """Return the allowed ports in Squid's notation."""
     return [*map(str, WEB_PORTS), *([f"{FREE_PORTS_FROM}-65535"] if policy.default_action == "allow" else [])]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Denial:
-    """A refused request; `at` is seconds since the epoch, `source` the address of the session."""
+    """A refused request. `at` is seconds since the epoch, `source` the address of the session."""
 
     at: float
     source: str
@@ -313,7 +326,9 @@ class Denial:
 
 
 def parse_denial(line: str) -> Denial | None:
-    """A line of the log of refused requests; None for anything else (a page that answered 403 itself)."""
+    """Parse a line of the log of refused requests; None for any other line (such as a page that itself responded with
+    403).
+    """
     words = line.split()
     if len(words) != 6 or not words[2].startswith("TCP_DENIED") or not words[0].isdigit():
         return None

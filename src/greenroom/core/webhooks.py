@@ -1,10 +1,10 @@
-"""What webhooks are sent: the events and their messages; how one is signed, what an answer means, when it is repeated.
+"""The events and messages of webhooks: their signatures, the meaning of responses, and the times of repetitions.
 
-The signature is that of Standard Webhooks: HMAC-SHA256 of `id.timestamp.body`, with which receivers know that a message
-is ours, unchanged and new.
+The signature is that of Standard Webhooks: HMAC-SHA256 of `id.timestamp.body`, with which receivers verify that a
+message is from this installation, unchanged and new.
 
-Triggers of the database write the events, in the transaction of what happened (ADR 81); the dataclasses here are what
-they write. docs/reference/webhooks.md has the same table; a test compares.
+Triggers of the database write the events, in the transaction of the change (ADR 81). The dataclasses here have the same
+fields. docs/reference/webhooks.md has the same table; a test compares them.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ SECRET_PREFIX: Final = "whsec_"  # noqa: S105 -- what a secret begins with
 SECRET_BYTES: Final = 32
 BACKOFF: Final = Backoff(first_s=5.0, max_s=6 * 3600.0)
 MOST_ATTEMPTS: Final = 16
-"""The last is about a day after the first."""
+"""The last attempt is about a day after the first."""
 MAX_ASKED_S: Final = 3600.0
-"""The longest pause that an answer may ask for."""
+"""The longest pause that a response may request."""
 GONE: Final = 410
-"""The receiver wants no more of it."""
+"""The receiver requests no further messages."""
 
 
 class DeliveryState(StrEnum):
-    """Of one message to one webhook."""
+    """The state of one message to one webhook."""
 
     WAITING = "waiting"
     DELIVERED = "delivered"
@@ -41,12 +41,12 @@ class DeliveryState(StrEnum):
 
 
 def secret_text(random: bytes) -> str:
-    """A secret as it is shown."""
+    """Return a secret for display."""
     return SECRET_PREFIX + base64.b64encode(random).decode()
 
 
 def signed_headers(secret: str, delivery_id: str, at_s: int, body: bytes) -> dict[str, str]:
-    """The headers of an attempt at `at_s`, seconds since 1970."""
+    """Return the headers of an attempt at `at_s`, seconds since 1970."""
     key = base64.b64decode(secret.removeprefix(SECRET_PREFIX))
     mac = hmac.digest(key, f"{delivery_id}.{at_s}.".encode() + body, "sha256")
     return {
@@ -59,8 +59,8 @@ def signed_headers(secret: str, delivery_id: str, at_s: int, body: bytes) -> dic
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryAttempt:
-    """How an attempt went: `status` None = there was no answer, and `error` says why; `answer` is how it begins.
-    `asked_s` is the pause that it asked for.
+    """The result of an attempt. `status` None = there was no response, and `error` is the reason; `answer` is the
+    beginning of the response. `asked_s` is the pause that it requested.
     """
 
     status: int | None = None
@@ -71,21 +71,24 @@ class DeliveryAttempt:
 
     @property
     def words(self) -> str:
-        """What came of it, as the end of a sentence."""
+        """The result, as the end of a sentence."""
         return self.error or f"the answer was {self.status}"
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryVerdict:
-    """What becomes of a delivery: `again_s` is when it is tried again, None = it is not."""
+    """The state of a delivery after an attempt. `again_s` is the pause before the next attempt, None = there
+    is none.
+    """
 
     state: DeliveryState
     again_s: float | None = None
 
 
 def verdict(attempt: DeliveryAttempt, attempts: int, *, once: bool, spread: float) -> DeliveryVerdict:
-    """What becomes of a delivery after so many attempts, this one included. `once`: one is all it gets; `spread` as in
-    `Backoff`."""
+    """Return the state of a delivery after `attempts` attempts, this one included. `once`: there is only one attempt.
+    `spread` is that of `Backoff`.
+    """
     if attempt.status is not None and 200 <= attempt.status < 300:
         return DeliveryVerdict(DeliveryState.DELIVERED)
     if once or attempts >= MOST_ATTEMPTS or attempt.status == GONE:
@@ -96,13 +99,14 @@ def verdict(attempt: DeliveryAttempt, attempts: int, *, once: bool, spread: floa
 
 
 VERSION: Final = 1
-"""Of the messages. Fields may be added within a version; receivers ignore those that they do not know."""
+"""The version of the messages. Fields may be added within a version; receivers ignore unknown fields."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookSubject:
-    """What all sessions and launches say: whose, of which workspace and where. A name is null where its object is gone,
-    a user where there is none."""
+    """The common fields of all sessions and launches: user, workspace and zone. A name is null if its object no longer
+    exists, a user if there is none.
+    """
 
     user_id: str | None
     username: str | None
@@ -114,7 +118,7 @@ class WebhookSubject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionData(WebhookSubject):
-    """A session. `reason`: why it failed or ended; `staging_config_id`: of the pool that it came from."""
+    """A session. `reason`: why it failed or ended; `staging_config_id`: the pool that it came from."""
 
     session_id: str
     staging_config_id: str | None
@@ -137,7 +141,7 @@ class LaunchData(WebhookSubject):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseData(WebhookSubject):
-    """A lease. `expires` is its deadline, `tags` are as they were given."""
+    """A lease. `expires` is its deadline; `tags` are those of the request."""
 
     lease_id: str
     session_id: str
@@ -149,7 +153,7 @@ class LeaseData(WebhookSubject):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolData:
-    """A pool. `shortfall_code` and `reason` say why it is short."""
+    """A pool. `shortfall_code` and `reason` are the reason why it is short."""
 
     staging_config_id: str
     image_id: str
@@ -163,16 +167,16 @@ class PoolData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestData:
-    """A message that an administrator sent to try a webhook."""
+    """A message that an administrator sent to test a webhook."""
 
-    __test__ = False  # pytest does not take it for a test
+    __test__ = False  # keeps pytest from collecting it
 
     webhook_id: str
     name: str
 
 
 class WebhookEvent(StrEnum):
-    """The type of a message, when it is sent, and what its `data` is."""
+    """The type of a message, the event that it reports, and the type of its `data`."""
 
     meaning: str
     data: type[Any]
@@ -209,11 +213,11 @@ class WebhookEvent(StrEnum):
 
 
 CHOSEN: Final = tuple(event for event in WebhookEvent if event is not WebhookEvent.TEST)
-"""Events that a webhook may be sent."""
+"""Events that can be selected for a webhook."""
 
 
 class WebhookMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of a delivery; `id` and `timestamp` are the same however often it is delivered."""
+    """The body of a delivery; `id` and `timestamp` are the same in every attempt."""
 
     type: str
     version: int = VERSION
@@ -223,5 +227,5 @@ class WebhookMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def body_of(event: str, delivery_id: str, at: datetime, data: Mapping[str, Any]) -> bytes:
-    """What is sent."""
+    """Return the body of a delivery."""
     return msgspec.json.encode(WebhookMessage(type=event, id=delivery_id, timestamp=at, data=data))

@@ -1,1 +1,1 @@
-"""Who may do what: accounts, permissions, the settings of groups."""
+"""Access control: accounts, permissions, and the settings of groups."""

@@ -1,8 +1,8 @@
 """Rules for user names, preferred languages and passwords.
 
-A password is judged by its length, without composition rules (ASVS 6.2), and refused if it is easy to guess. That is a
-rule instead of a list: common words or the account's name with look-alike letters, digits and signs around them; a
-repeated piece; a row of the keyboard or of the alphabet.
+A password is checked for its length, without composition rules (ASVS 6.2), and refused if it is easy to guess. No list
+of passwords is used. A password is easy to guess if it consists of common words or parts of the user name with
+look-alike letters, digits and signs around them, of a repeated piece, or of a row of the keyboard or of the alphabet.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import Final
 from greenroom.core.text import normal_password
 
 ADMIN: Final = "admin@greenroom.local"
-"""Username of the first administrator."""
+"""User name of the first administrator."""
 MAX_USERNAME: Final = 255
 
 
 def username_problem(username: str, *, what: str = "user name") -> str | None:
-    """Why this user name cannot be used, as a sentence; None = it can. A name becomes part of folder names ({username}
-    in volume mappings), so it must not lead out of one. `what` is the word for the name.
+    """The reason why this user name cannot be used, as a sentence; None if it can be. A name becomes part of folder
+    names ({username} in volume mappings), so it must not lead out of its folder. `what` is the noun for the name in the
+    sentence.
     """
     if not username.strip() or len(username) > MAX_USERNAME:
         return f"The {what} must have 1 to {MAX_USERNAME} characters."
@@ -48,15 +49,15 @@ _LANGUAGE: Final = re.compile(
     r"(?:(?:-[0-9A-Za-z]{1,8}){1,10}|\.[Uu][Tt][Ff]-?8)?"
 )
 MAX_LANGUAGE: Final = 80
-"""Characters of a language tag, with all of its extensions."""
+"""Maximum characters of a language tag, with all of its extensions."""
 
 
 def normal_language(text: str) -> str:
-    """A preferred language as it is stored: `de`, `de-DE`, `es-419` or `zh-Hant-TW`. It is made from a locale
-    (`DE_de`, `de_DE.UTF-8`) or any tag of BCP 47 that a browser sends, without its variants and extensions.
+    """Return a preferred language as it is stored: `de`, `de-DE`, `es-419` or `zh-Hant-TW`. `text` is a locale
+    (`DE_de`, `de_DE.UTF-8`) or any tag of BCP 47 that a browser sends. Variants and extensions are dropped.
 
     Raises:
-        ValueError: it is no tag, or its two letters are no language of ISO 639-1.
+        ValueError: `text` is no tag, or its two letters are no language of ISO 639-1.
     """
     found = _LANGUAGE.fullmatch(text) if len(text) <= MAX_LANGUAGE else None
     if found is None or (len(found[1]) == 2 and found[1].lower() not in LANGUAGES):
@@ -67,7 +68,7 @@ def normal_language(text: str) -> str:
 
 MAX_PASSWORD: Final = 256
 MIN_NAME_CHARACTERS: Final = 4
-"""Parts of the user name of at least this length must not be in the password."""
+"""Parts of the user name with at least this length must not occur in the password."""
 
 _USUAL: Final = (
     "abc access account adm admin administrator adobe amanda andrea andrew angel apple arsenal asdf asdfgh ashley "
@@ -99,8 +100,8 @@ _ROWS: Final = (
 
 
 def password_problem(password: str, username: str, *, shortest: int) -> str | None:
-    """Why this password (plain text) cannot be used by `username`, as a sentence; None = it can. `shortest` is the
-    setting `min_password_length`. The form that is hashed is judged.
+    """The reason why `username` cannot use this password (plain text), as a sentence; None if they can. `shortest` is
+    the setting `min_password_length`. The check applies to the normalized form, which is also the form that is hashed.
     """
     password = normal_password(password)
     if len(password) < shortest:
@@ -124,7 +125,7 @@ def _is_guessed_first(lowered: str) -> bool:
     if _is_repeated(lowered) or (lowered.isascii() and len(set(lowered)) <= 4):
         return True
     plain = "".join(c for c in lowered if c.isalnum())
-    if 2 * len(plain) < len(lowered):  # it is signs that have to be guessed
+    if 2 * len(plain) < len(lowered):  # an attacker would have to guess the signs
         return False
     core = lowered.strip("0123456789!$")
     spelled = [_letters(text) for text in (lowered, core.translate(_LOOK_ALIKES), plain.translate(_LOOK_ALIKES))]
@@ -137,12 +138,12 @@ def _letters(text: str) -> str:
 
 
 def _is_repeated(text: str) -> bool:
-    """Whether it is one piece of at most four characters, repeated."""
+    """True if the text is a piece of at most four characters, repeated."""
     return any(text == (text[:size] * len(text))[: len(text)] for size in range(1, 5))
 
 
 def _is_of_words(letters: str) -> bool:
-    """Whether it consists of one to three words that attackers try first."""
+    """True if the letters consist of one to three of the words that attackers try first."""
     reached = [{0}]
     for _ in range(3):
         reached.append(

@@ -1,8 +1,8 @@
-"""The settings of groups: which exist, their values, and what applies to a user.
+"""The settings of groups: their definitions, their values, and the values in force for a user.
 
-For most settings the group with the lowest priority *number* that has a value wins ("Administrators" is
-1). Mappings (`volume_mapping`, `run_config`) are merged over all groups, and the lower number wins for each key; the
-variables of `environment`, the paths of `tmpfs` and the places in the container are such keys, too.
+For most settings, the value of the group with the lowest priority *number* applies ("Administrators" has 1). Mappings
+(`volume_mapping`, `run_config`) are merged over all groups; for each key, the lower number applies. The variables of
+`environment`, the paths of `tmpfs` and the mount points in the container are also such keys.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ STAGED_PERMISSIONS: Final[tuple[LiteralString, ...]] = (
     "allow_kasm_gamepad",
     "allow_kasm_webcam",
 )
-"""The permissions that are part of a container from its creation; a staged session must match them exactly."""
+"""The permissions that are part of a container from its creation. A staged session must match them exactly."""
 
 SettingValues = Mapping[str, Any]
-"""Name of a setting → its value, of the kind that `SETTINGS` says; as JSON in the database."""
+"""Name of a setting → its value, of the kind in `SETTINGS`; JSON in the database."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
     """A setting that a group can have.
 
-    `unit` is shown beside the value; `minimum` is for int and float, `choices` for choice. `excludes_staging`: the
-    value must be in a container from its creation, so no staged session can be used. `looseness` orders values by how
-    much they permit; users who may change only their own groups cannot make one looser (access.permissions).
-    `kept_with_session`: the value at the launch stays with the session, for its Agent and its viewers.
+    `unit` is shown after the value. `minimum` is for int and float, `choices` for choice. `excludes_staging`: the value
+    must be in a container from its creation, so no staged session can be used. `looseness` orders values by how much
+    they permit; users who may change only their own groups cannot make a value looser (access.permissions).
+    `kept_with_session`: the value at the launch is stored with the session, for its Agent and its viewers.
     """
 
     name: str
@@ -59,7 +59,7 @@ def _no_limit_at_0(value: float) -> float:
 
 
 _KEEPALIVE_ACTIONS: Final = ("delete", "stop", "pause")
-"""In the order of how little they keep."""
+"""In ascending order of the state that they preserve."""
 
 
 def _permission(name: str, what: str) -> Setting:
@@ -67,7 +67,7 @@ def _permission(name: str, what: str) -> Setting:
 
 
 def _by_image(variable: str) -> str:
-    """The description of a permission that only the image's own programs can enforce."""
+    """Return the description of a permission that only the image's own programs can enforce."""
     return f"sets {variable} in the container, which images with such a service obey; the Greenroom desktop has none"
 
 
@@ -279,12 +279,12 @@ _ALL: Final = (
 )
 
 SETTINGS: Final[dict[str, Setting]] = {setting.name: setting for setting in _ALL}
-"""name → setting, in the order in which they are shown."""
+"""Name → setting, in display order."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupSettings:
-    """A group that a user is in, with the settings it has values for."""
+    """A group of a user, with the settings that have a value in it."""
 
     group_id: str
     name: str
@@ -294,10 +294,10 @@ class GroupSettings:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The value in force for a user. `groups`: where it comes from, lowest priority number first.
+    """The value in force for a user. `groups`: the sources of the value, lowest priority number first.
 
-    `trace` is a sentence part, e.g. "`idle_disconnect` = 20 from group Students, priority 5"; of a mapping it has the
-    keys only, because the values may be secrets.
+    `trace` is part of a sentence, such as "`idle_disconnect` = 20 from group Students, priority 5". For a mapping, it
+    has only the keys, because the values may be secrets.
     """
 
     name: str
@@ -307,7 +307,7 @@ class Resolved:
 
 
 def resolve(memberships: Sequence[GroupSettings]) -> dict[str, Resolved]:
-    """The settings that apply to a user in these groups, in any order."""
+    """Return the settings that apply to a user in these groups, in any order."""
     ranked = sorted(memberships, key=_rank)
     return {setting.name: _resolved(setting, ranked) for setting in _ALL}
 
@@ -318,10 +318,10 @@ def _rank(group: GroupSettings) -> tuple[int, str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """What applies to members of a group that has no value of its own.
+    """The value that applies to members of a group that has no value of its own.
 
-    `value` is that of a member of no other group, `group` is its source (None = the default). `outranked_by` are groups
-    with a value and a higher rank: for their members this group's value does not count.
+    `value` applies to a member of no other group; `group` is its source (None = the default). `outranked_by` are groups
+    with a value and a higher rank: for their members, the value of this group does not count.
     """
 
     name: str
@@ -331,8 +331,8 @@ class Inherited:
 
 
 def inherited(group: GroupSettings, others: Sequence[GroupSettings], everybody: str) -> list[Inherited]:
-    """What `group` inherits for each setting that is not a mapping (mappings are merged over all groups). `others` are
-    all groups; whether `group` is among them makes no difference. `everybody` is the id of All Users.
+    """Return the inherited value of `group` for each setting that is not a mapping (mappings are merged over all
+    groups). `others` are all groups, with or without `group`. `everybody` is the id of All Users.
     """
     resolved = resolve([each for each in others if each.group_id == everybody != group.group_id])
     before = [each for each in sorted(others, key=_rank) if _rank(each) < _rank(group)]
@@ -349,7 +349,7 @@ def inherited(group: GroupSettings, others: Sequence[GroupSettings], everybody: 
 
 
 def permissions_of(resolved: Mapping[str, Resolved]) -> dict[str, bool]:
-    """The permissions of `STAGED_PERMISSIONS` as booleans."""
+    """Return the permissions of `STAGED_PERMISSIONS` as booleans."""
     return {name: bool(resolved[name].value) for name in STAGED_PERMISSIONS}
 
 
@@ -358,13 +358,15 @@ ClientSettings = Mapping[str, bool | int | float]
 
 
 def client_settings_of(resolved: Mapping[str, Resolved]) -> ClientSettings:
-    """What a session keeps of its user's settings at the launch."""
+    """Return the user's settings that a session stores at its launch."""
     kept = {name: resolved[name].value for name, setting in SETTINGS.items() if setting.kept_with_session}
     return kept | {"keepalive_interval": keepalive_interval_s(resolved)}
 
 
 def keepalive_interval_s(resolved: Mapping[str, Resolved]) -> float:
-    """How often a viewer reports its presence: one report may be lost before the session counts as unused."""
+    """The seconds between two presence reports of a viewer. One report can be lost before the session counts
+    as unused.
+    """
     return min(float(resolved["keepalive_interval"].value), float(resolved["keepalive_expiration"].value) / 2)
 
 
@@ -386,7 +388,7 @@ def _resolved(setting: Setting, ranked: Sequence[GroupSettings]) -> Resolved:
 
 
 def shown(value: object) -> str:
-    """A value as sentences show it: true/false for booleans, no trailing `.0`, of a mapping its keys."""
+    """Return a value for sentences: true/false for booleans, no trailing `.0`, only the keys of a mapping."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict):

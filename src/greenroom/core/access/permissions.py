@@ -1,8 +1,8 @@
-"""What a user or an API key may do: codes, their meanings, and the one rule that compares them.
+"""The permissions of users and API keys: codes, their meanings, and the rule that compares them.
 
-A caller needs all codes that a route names; `global_admin` includes every other code. Users who may change only groups
-they are in (`groups_modify_ifmember`) may restrict the members, never permit more: after their change no guarded
-setting of any member is looser than before, whichever group decided it.
+A caller needs all codes that a route names. `global_admin` includes every other code. Users who may change only their
+own groups (`groups_modify_ifmember`) may restrict the members, but never permit more: after their change, no guarded
+setting of any member is looser than before, even if a different group then decides it.
 """
 
 from __future__ import annotations
@@ -89,44 +89,44 @@ PERMISSIONS: Final[dict[str, str]] = {
     "settings_modify": "Change the settings of the installation",
     "system_view": "See logs and Manager requests (Diagnostics)",
 }
-"""Code → what it allows, as shown in the console."""
+"""Code → what it allows, as the console shows it."""
 
 
 def allows(granted: Iterable[str], required: Iterable[str]) -> bool:
-    """Whether the codes `granted` include all codes of `required`."""
+    """True if the codes `granted` include all codes of `required`."""
     having = frozenset(granted)
     return GLOBAL_ADMIN in having or having.issuperset(required)
 
 
 def expanded(granted: Iterable[str]) -> frozenset[str]:
-    """All codes that `granted` implies, without unknown codes."""
+    """Return all codes that `granted` implies, without unknown codes."""
     having = frozenset(granted)
     return frozenset(PERMISSIONS) if GLOBAL_ADMIN in having else having & PERMISSIONS.keys()
 
 
 def read_only(granted: Iterable[str]) -> frozenset[str]:
-    """The codes a read-only API key keeps: those that end in `_view`."""
+    """Return the codes that a read-only API key has: those that end in `_view`."""
     return frozenset(code for code in expanded(granted) if code.endswith("_view"))
 
 
 def bounded(granted: Iterable[str], owner: Iterable[str]) -> frozenset[str]:
-    """The codes an API key keeps: never more than its owner has."""
+    """Return the codes that an API key has in effect: never more than its owner has."""
     return expanded(granted) & expanded(owner)
 
 
 def unknown(codes: Iterable[str]) -> list[str]:
-    """Those of `codes` that do not exist, sorted."""
+    """Return the codes that do not exist, sorted."""
     return sorted(set(codes) - PERMISSIONS.keys())
 
 
 def beyond(granted: Iterable[str], given: Iterable[str]) -> list[str]:
-    """The codes of `given` that `granted` lacks, sorted: no user may give others more than they have."""
+    """Return the codes of `given` that `granted` lacks, sorted. No user may give others more codes than they have."""
     return sorted(expanded(given) - expanded(granted))
 
 
 def above(granted: Iterable[str], other: Iterable[str]) -> list[str]:
-    """The codes that `other` has and `granted` lacks, sorted; empty = a user with `granted` may change that user.
-    `user` does not count: everybody has it, and it administers nothing.
+    """Return the codes that `other` has and `granted` lacks, sorted. If there are none, a user with `granted` may
+    change that user. `user` does not count: everyone has it, and it includes no administration.
     """
     return [code for code in beyond(granted, other) if code != USER]
 
@@ -141,13 +141,13 @@ def refusal_of_change(
     *,
     priority: int,
 ) -> str | None:
-    """Why users with `groups_modify_ifmember` may not make this change, as a sentence; None = they may.
+    """The reason why users with `groups_modify_ifmember` may not make this change, as a sentence; None if they may.
 
     Args:
-        group: as it is.
-        changed: settings with their new values; None removes one.
+        group: the group before the change.
+        changed: settings with their new values; None removes a setting.
         members: the groups of each member, this group included.
-        priority: of the group afterwards.
+        priority: the priority of the group after the change.
     """
     if priority != group.priority:
         return f"The priority of {group.name} decides which rules it overrides, so it is not for its members to change."
@@ -162,8 +162,8 @@ def refusal_of_change(
 
 
 def refusal_of_leaving(group_id: str, groups: Sequence[GroupSettings]) -> str | None:
-    """Why they may not remove a user, or themselves, from the group, as a sentence; None = they may. `groups` are all
-    groups of that user.
+    """The reason why such users may not remove a user, or themselves, from the group, as a sentence; None if they may.
+    `groups` are all groups of the removed user.
     """
     return _lifted(groups, [one for one in groups if one.group_id != group_id])
 

@@ -1,4 +1,4 @@
-"""Which values a setting may have, and the sentence that refuses any other."""
+"""Validation of the values of settings, with a sentence that refuses any other value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from greenroom.core.workspace.volumes import VolumeMappings, mappings_problem
 
 
 def validated(name: str, value: object) -> Any:
-    """`value` as it is stored for setting `name`.
+    """Return `value` as it is stored for the setting `name`.
 
     Raises:
         Invalid: there is no such setting, or the value has the wrong type or range.
@@ -25,7 +25,7 @@ def validated(name: str, value: object) -> Any:
 
 
 def checked(setting: Setting, value: object) -> Any:
-    """`value` as it is stored for `setting`.
+    """Return `value` as it is stored for `setting`.
 
     Raises:
         Invalid: the value has the wrong type or range.
@@ -45,7 +45,7 @@ def _number(setting: Setting, value: object) -> bool:
 
 _CENTURY_S: Final = 100 * 365 * 86_400
 _UPPER_BOUNDS: Final = {"s": _CENTURY_S, "min": _CENTURY_S // 60, "days": _CENTURY_S // 86_400}
-"""A century: every calendar still has a date that far from now."""
+"""100 years: a date that far in the future is still valid in every calendar."""
 
 
 def _upper_bound(setting: Setting) -> int:
@@ -61,7 +61,7 @@ _USABLE: Final[dict[str, Callable[[RunConfig | VolumeMappings], object]]] = {
     "run_config": run_config.validated_of_group,
     "volume_mapping": _volumes,
 }
-"""Settings that must be usable by a container; each check raises Invalid with the reason."""
+"""Settings that a container must be able to use. Each check raises Invalid with the reason."""
 
 
 def _mapping(_setting: Setting, value: object) -> bool:

@@ -1,1 +1,1 @@
-"""What a program does to a desktop."""
+"""The actions that programs perform on desktops."""

@@ -1,4 +1,6 @@
-"""What a program may do to a desktop, in any dialect. `dialects` reads actions, `plan` makes steps of them."""
+"""The actions that a program can perform on a desktop, in any dialect. `dialects` parses actions; `plan` converts them
+into steps.
+"""
 
 from __future__ import annotations
 
@@ -13,24 +15,24 @@ from greenroom.core.errors import Invalid
 
 MOST_ACTIONS: Final = 100
 MOST_SECONDS: Final = 30.0
-"""One wait, or one key that is held."""
+"""The maximum for one wait, or for one key that is held down."""
 MOST_SECONDS_TOGETHER: Final = 60.0
 MOST_TEXT_BYTES: Final = 1_000_000
 MOST_NOTCHES: Final = 100
 MOST_PIXELS: Final = 1_000_000
-"""A coordinate this far from the screen is no coordinate."""
+"""A larger coordinate is rejected as invalid."""
 MOST_REF: Final = 60
-"""Characters of a reference to an element."""
+"""Maximum characters of a reference to an element."""
 MOST_ADDRESS: Final = 8000
-"""Characters of a web address."""
+"""Maximum characters of a web address."""
 Coordinate = Annotated[int, Meta(ge=-MOST_PIXELS, le=MOST_PIXELS)]
 
 
 def checked_text(text: str) -> str:
-    """The text, if it can be written as UTF-8 within the limit.
+    """Return the text if it can be encoded as UTF-8 within the limit.
 
     Raises:
-        Invalid: it cannot.
+        Invalid: it cannot be encoded, or is too long.
     """
     try:
         size = len(text.encode())
@@ -42,10 +44,10 @@ def checked_text(text: str) -> str:
 
 
 def web_address(url: str) -> str:
-    """The address, if it is one of the web.
+    """Return the address if it is a web address.
 
     Raises:
-        Invalid: it is not, or is too long.
+        Invalid: it is no web address, or is too long.
     """
     try:
         parts = urlsplit(checked_text(url))
@@ -60,7 +62,7 @@ def web_address(url: str) -> str:
 
 
 class Button(IntFlag):
-    """Buttons of the pointer, as RFB numbers them."""
+    """Buttons of the pointer, with the numbers of RFB."""
 
     NONE = 0
     LEFT = 1
@@ -74,7 +76,7 @@ class Button(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A place on the screen; `field` is where the client wrote it."""
+    """A place on the screen; `field` is the field of the client's action that contains it."""
 
     x: int
     y: int
@@ -83,7 +85,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Bring the pointer somewhere; a button that is held stays held."""
+    """Move the pointer; a button that is held down stays down."""
 
     at: Point
     keys: tuple[int, ...] = ()
@@ -91,7 +93,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Click:
-    """Click so often, with keys held; without a place where the pointer is."""
+    """Click `times` times with keys held down; without `at`, at the current position of the pointer."""
 
     button: Button
     at: Point | None = None
@@ -101,7 +103,9 @@ class Click:
 
 @dataclass(frozen=True, slots=True)
 class Drag:
-    """Press the left button at the first point, let go of it at the last; with one point from where the pointer is."""
+    """Press the left button at the first point and release it at the last. With one point, start at the position of the
+    pointer.
+    """
 
     path: tuple[Point, ...]
     keys: tuple[int, ...] = ()
@@ -109,7 +113,7 @@ class Drag:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Press the left button, or let go of it."""
+    """Press or release the left button."""
 
     down: bool
     at: Point | None = None
@@ -117,7 +121,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Scroll:
-    """Turn the wheel by notches: right and down are positive."""
+    """Turn the wheel by notches; right and down are positive."""
 
     across: int
     down: int
@@ -127,7 +131,7 @@ class Scroll:
 
 @dataclass(frozen=True, slots=True)
 class Press:
-    """Press chords, one after another, each held for so long and then let go of."""
+    """Press chords in sequence. Each is held for `seconds` and then released."""
 
     chords: tuple[tuple[int, ...], ...]
     seconds: float = 0
@@ -135,7 +139,7 @@ class Press:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Type text, after a click there."""
+    """Type text, after a click at `at` if there is one."""
 
     text: str
     at: Point | None = None
@@ -143,40 +147,40 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Focus:
-    """Give an element of the screen the keyboard."""
+    """Give the keyboard focus to an element of the screen."""
 
     ref: str
 
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """Do nothing for so long."""
+    """Wait for `seconds`."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A picture of the screen, or of the part between two corners."""
+    """Take a picture of the screen, or of the part between two corners."""
 
     region: tuple[Point, Point] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class WhereIs:
-    """Where the pointer is."""
+    """Return the position of the pointer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Put text on the clipboard."""
+    """Copy text to the clipboard."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Paste:
-    """What text the clipboard has."""
+    """Return the text of the clipboard."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The actions of the computer-use tool as published: computer_20241022, computer_20250124 (from `left_mouse_down` to
-`triple_click`) and computer_20251124 (`zoom`), known by their field `action`; beside them clipboard,
-open_address and focus.
+`triple_click`) and computer_20251124 (`zoom`). They are recognized by their field `action`. Greenroom adds the actions
+of the clipboard, open_address and focus.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Notches = Annotated[int, Meta(ge=0, le=MOST_NOTCHES)]
 
 
 def point(pair: Pair, field: str = "coordinate") -> Point:
-    """The point that a field gives as [x, y]."""
+    """Return the point that a field contains as [x, y]."""
     return Point(pair[0], pair[1], field)
 
 
@@ -57,7 +57,7 @@ class _HoldKey(_Verb, frozen=True, tag="hold_key"):
 
 
 class _Type(_Verb, frozen=True, tag="type"):
-    """`coordinate`, where it clicks first, is our own."""
+    """`coordinate`, a click before typing, is an extension of Greenroom."""
 
     text: str
     coordinate: Pair | None = None
@@ -115,7 +115,7 @@ class _TripleClick(_Click, frozen=True, tag="triple_click"):
 
 
 class _LeftClickDrag(_Verb, frozen=True, tag="left_click_drag"):
-    """computer_20241022 has no `start_coordinate`: it drags from where the pointer is."""
+    """computer_20241022 has no `start_coordinate`: the drag starts at the position of the pointer."""
 
     coordinate: Pair
     start_coordinate: Pair | None = None
@@ -172,7 +172,7 @@ class _CursorPosition(_Verb, frozen=True, tag="cursor_position"):
 
 
 class _Zoom(_Verb, frozen=True, tag="zoom"):
-    """`region` is [x1, y1, x2, y2]; the answer has all of its pixels."""
+    """`region` is [x1, y1, x2, y2]; the picture is not scaled down."""
 
     region: tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 

@@ -1,5 +1,5 @@
-"""Reads actions as clients send them. An item with `action` is one of the computer-use tool (`computer`), an item with
-`type` one of the Responses API (`responses_api`).
+"""Parses actions as clients send them. An item with `action` is an action of the computer-use tool (`computer`); an
+item with `type` is an action of the Responses API (`responses_api`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from greenroom.core.actions.actions import (
 from greenroom.core.errors import Invalid
 
 FOCUS: Final = "focus"
-"""The one action that needs the element itself, and not its place."""
+"""The only action that needs the element itself instead of its place."""
 _AT: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     field: {
         str(info.tag): names
@@ -36,29 +36,29 @@ _AT: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         ("type", responses_api.Verb, ("x", "y")),
     )
 }
-"""By the field that names it: each action that has a place, and its fields for that."""
+"""By the field that names the action: each action that has a place, and its fields for the place."""
 
 Place = tuple[int, int] | str
-"""Where an element is, or a sentence that says why not."""
+"""The place of an element, or a sentence with the reason why it has none."""
 
 
 def refs_of(items: Sequence[object]) -> list[str]:
-    """The elements whose places the actions need, each once."""
+    """Return the elements whose places the actions need, each once."""
     found = [ref for item in items if (ref := _ref_of(item)) is not None]
     return list(dict.fromkeys(ref for ref in found if isinstance(ref, str)))
 
 
 def located(items: Sequence[object], places: Mapping[str, Place]) -> list[object]:
-    """The actions with places instead of elements.
+    """Return the actions with places instead of elements.
 
     Raises:
-        Invalid: an element is not there, or its action has no place; the sentence names the action.
+        Invalid: an element does not exist, or its action has no place; the sentence names the action.
     """
     return [_located(item, places, f"actions[{index}].ref") for index, item in enumerate(items)]
 
 
 def _ref_of(item: object) -> object:
-    """What an action has as its element; None where it needs no place of one."""
+    """The reference of the element in an action; None if the action does not need its place."""
     if not isinstance(item, Mapping):
         return None
     fields = cast("Mapping[Any, Any]", item)
@@ -84,13 +84,13 @@ def _located(item: object, places: Mapping[str, Place], where: str) -> object:
 
 
 _WRITTEN: Final = ("text", "keys", "key", "url", "ref")
-"""Fields that are read further than their type; no action has two of them."""
+"""Fields whose content is checked in addition to their type; no action has two of them."""
 _ELEMENTS: Final = frozenset(("selector", "xpath", "element"))
-"""Fields that name an element of a page."""
+"""Fields that name an element of a web page."""
 MOST_SHOWN: Final = 200
-"""Characters of a reason, which may repeat names that the client made up."""
+"""Maximum characters of a reason, which can contain arbitrary names from the client."""
 DEEPEST: Final = 2
-"""Levels of lists and objects in which an action has numbers: those of a drag's path."""
+"""Levels of lists and objects in which an action has numbers: those of the path of a drag."""
 VERBS: Final[dict[str, tuple[str, ...]]] = {
     field: tuple(str(info.tag) for kind in union.__args__ if (info := kind.__struct_config__))
     for field, union in (("action", computer.Verb), ("type", responses_api.Verb))
@@ -99,10 +99,10 @@ VERBS: Final[dict[str, tuple[str, ...]]] = {
 
 
 def parse(items: Sequence[object]) -> list[Action]:
-    """The actions of a batch.
+    """Return the actions of a batch.
 
     Raises:
-        Invalid: an item is not an action, or the batch asks for too much; the sentence names the item.
+        Invalid: an item is no action, or the batch exceeds a limit; the sentence names the item.
     """
     if len(items) > MOST_ACTIONS:
         raise Invalid(f"actions: there are {len(items)}; at most {MOST_ACTIONS} are taken at once.")
@@ -119,7 +119,7 @@ def parse(items: Sequence[object]) -> list[Action]:
 def _read(item: object, where: str) -> Action:
     if not isinstance(item, Mapping):
         raise Invalid(f'{where}: this is no action; one looks like {{"action": "left_click", "coordinate": [x, y]}}.')
-    # Clients send null for what they leave out.
+    # Clients send null for fields that they omit.
     fields = {name: _whole(value) for name, value in cast("Mapping[Any, Any]", item).items() if value is not None}
     for name in _ELEMENTS & fields.keys():
         raise Invalid(f"{where}.{name}: elements of a page are reached by DevTools, at `urls.cdp` of the lease.")
@@ -147,7 +147,7 @@ def _read(item: object, where: str) -> Action:
 
 
 def _whole(value: Any, depth: int = DEEPEST) -> Any:
-    """The value with whole numbers as integers: clients whose language has one type of numbers write 5.0."""
+    """Return the value with whole numbers as integers. Clients whose language has only one type of numbers send 5.0."""
     match value:
         case float() if value.is_integer():
             return int(value)

@@ -1,4 +1,4 @@
-"""Names of keys, as xdotool has them, and their X11 keysyms (keysymdef.h of the X protocol headers)."""
+"""Names of keys, as xdotool defines them, and their X11 keysyms (keysymdef.h of the X protocol headers)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Final
 from greenroom.core.errors import Invalid
 
 MOST_KEYS: Final = 8
-"""So many keys are held at once."""
+"""Maximum number of keys that are held down at once."""
 MOST_CHORDS: Final = 100
-"""So many chords follow each other in one action."""
+"""Maximum number of chords in one action."""
 
 _BLOCKS: Final = {
     0x20: "space exclam quotedbl numbersign dollar percent ampersand apostrophe parenleft parenright asterisk plus "
@@ -90,7 +90,7 @@ ALIASES: Final = {
     "contextmenu": "Menu",
     "printscreen": "Print",
 }
-"""Other names in use, in lower case."""
+"""Other common names, in lower case."""
 
 
 def _folded(name: str) -> str:
@@ -104,7 +104,7 @@ _FOLDED: Final = {
 
 
 def keysym_of(name: str) -> int:
-    """The keysym of a key: a single character, `U20AC`, or a name in which case and underscores do not count.
+    """Return the keysym of a key: a single character, `U20AC`, or a name. Case and underscores in names do not count.
 
     Raises:
         Invalid: there is no such key; the sentence has the nearest names.
@@ -124,13 +124,15 @@ def keysym_of(name: str) -> int:
 
 
 def keysym_of_character(character: str) -> int:
-    """Latin-1 is its own keysym; the rest of Unicode has a range by rule."""
+    """Return the keysym of a character. Latin-1 characters are their own keysyms; the rest of Unicode has a range by
+    rule.
+    """
     code = ord(character)
     return code if 0x20 <= code <= 0x7E or 0xA0 <= code <= 0xFF else 0x01000000 + code
 
 
 def chord_of(text: str) -> tuple[int, ...]:
-    """The keys of `ctrl+s`, in the order in which they are pressed; the last may be `+` itself.
+    """Return the keys of `ctrl+s`, in the order in which they are pressed; the last may be `+` itself.
 
     Raises:
         Invalid: it is empty, names an unknown key, or has more than 8 keys.
@@ -147,10 +149,10 @@ def chord_of(text: str) -> tuple[int, ...]:
 
 
 def chords_of(text: str) -> tuple[tuple[int, ...], ...]:
-    """The chords of a text, one after another: `ctrl+a Delete`. In `ctrl + a` the spaces do not count.
+    """Return the chords of a text, in order: `ctrl+a Delete`. The spaces in `ctrl + a` do not count.
 
     Raises:
-        Invalid: as `chord_of`, or there are more than 100 chords.
+        Invalid: as for `chord_of`, or there are more than 100 chords.
     """
     parts = re.sub(r"(?<=\S) +\+ +(?=\S)", "+", text).split()
     if len(parts) > MOST_CHORDS:

@@ -1,4 +1,4 @@
-"""Makes steps of actions: each action becomes the list of steps that the desktop does for it."""
+"""Converts each action into the list of steps that the desktop performs for it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ class _Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 
 
 class Pointer(_Step, frozen=True, tag="pointer"):
-    """Hold just these buttons (mask of RFB: 1 left, 2 middle, 4 right, 8 to 64 wheel), at x, y or where it is."""
+    """Hold exactly these buttons (mask of RFB: 1 left, 2 middle, 4 right, 8 to 64 wheel) at x, y or the current
+    position.
+    """
 
     buttons: int
     x: int | None = None
@@ -44,32 +46,32 @@ class Pointer(_Step, frozen=True, tag="pointer"):
 
 
 class Key(_Step, frozen=True, tag="key"):
-    """Press or let go of a key."""
+    """Press or release a key."""
 
     keysym: int
     down: bool
 
 
 class Type(_Step, frozen=True, tag="type"):
-    """Write text, any of Unicode."""
+    """Type text with any Unicode characters."""
 
     text: str
 
 
 class FocusElement(_Step, frozen=True, tag="focus"):
-    """Give an element of the accessibility tree the keyboard."""
+    """Give the keyboard focus to an element of the accessibility tree."""
 
     ref: str
 
 
 class WaitStep(_Step, frozen=True, tag="wait"):
-    """Do nothing for so long."""
+    """Wait for `seconds`."""
 
     seconds: float
 
 
 class Clipboard(_Step, frozen=True, tag="clipboard"):
-    """Put text on the clipboard."""
+    """Copy text to the clipboard."""
 
     text: str
 
@@ -81,7 +83,7 @@ class OpenAddress(_Step, frozen=True, tag="open"):
 
 
 class Screenshot(_Step, frozen=True, tag="screenshot"):
-    """Picture of the screen or of `region` (x1, y1, x2, y2), scaled where a size is given."""
+    """Take a picture of the screen or of `region` (x1, y1, x2, y2), scaled if a size is passed."""
 
     region: tuple[int, int, int, int] | None = None
     width: int | None = None
@@ -90,11 +92,11 @@ class Screenshot(_Step, frozen=True, tag="screenshot"):
 
 
 class CursorPosition(_Step, frozen=True, tag="cursor_position"):
-    """Say where the pointer is."""
+    """Return the position of the pointer."""
 
 
 class ReadClipboard(_Step, frozen=True, tag="read_clipboard"):
-    """Say what text the clipboard has."""
+    """Return the text of the clipboard."""
 
 
 Step = (
@@ -112,12 +114,14 @@ Step = (
 
 
 PAUSE_S: Final = 0.02
-"""Between pressing a button, moving and letting go: programs see a drag only where there is motion in between."""
+"""The pause between pressing a button, moving and releasing it. Programs detect a drag only if there is motion in
+between.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Pixels of a screen, or of the picture of it that a client works with."""
+    """Pixels of a screen, or of the picture of the screen that a client uses."""
 
     width: int
     height: int
@@ -130,10 +134,10 @@ def plan(
     display: Size | None = None,
     held: Button = Button.NONE,
 ) -> list[list[Step]]:
-    """The steps of each action. With `display` all coordinates are those of a screen of that size.
+    """Return the steps of each action. With `display`, all coordinates are those of a screen of that size.
 
-    The left button stays held from `left_mouse_down` to `left_mouse_up`, also where these come with different
-    requests: `held` is what an earlier one left held. All else that an action presses it lets go of.
+    The left button stays down from `left_mouse_down` to `left_mouse_up`, even across requests: `held` is the button
+    that an earlier request left down. Each action releases all other buttons and keys that it presses.
 
     Raises:
         Invalid: a coordinate is outside the screen; the sentence names the action.
@@ -143,7 +147,7 @@ def plan(
 
 
 def shown_at(x: int, y: int, screen: Size, display: Size) -> tuple[int, int]:
-    """Where a client that works with `display` sees a point of the screen."""
+    """Convert a point of the screen to the coordinates of a client that uses `display`."""
     return x * display.width // screen.width, y * display.height // screen.height
 
 
@@ -219,7 +223,7 @@ class _Planner:
         return Pointer(int(self.held), *place)
 
     def _clicks(self, button: Button, times: int) -> list[Step]:
-        self.held &= ~button  # a click ends with its button up, also where it was held before
+        self.held &= ~button  # a click ends with its button up, even if it was down before
         return [Pointer(int(mask), *self.pointer) for _ in range(times) for mask in (self.held | button, self.held)]
 
     def _drag(self, path: list[tuple[int, int]]) -> Iterator[Step]:

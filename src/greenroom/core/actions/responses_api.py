@@ -1,4 +1,4 @@
-"""`ComputerAction` of the Responses API, known by its field `type`: click, double_click, drag, keypress, move,
+"""`ComputerAction` of the Responses API, recognized by its field `type`: click, double_click, drag, keypress, move,
 screenshot, scroll, type, wait; and of hosted browsers goto, navigate, press.
 """
 
@@ -13,9 +13,9 @@ from greenroom.core.actions.actions import MOST_NOTCHES, Action, Button, Coordin
 from greenroom.core.actions.keys import MOST_KEYS, chord_of, keysym_of
 
 PIXELS_A_NOTCH: Final = 100
-"""What a page scrolls when the wheel turns by one notch; this dialect counts in pixels."""
+"""The pixels that a page scrolls for one notch of the wheel; this dialect counts in pixels."""
 WAIT_S: Final = 2.0
-"""`wait` of this dialect does not say how long."""
+"""`wait` of this dialect has no duration."""
 
 _BUTTONS: Final = {
     "left": Button.LEFT,
@@ -24,13 +24,13 @@ _BUTTONS: Final = {
     "middle": Button.MIDDLE,
 }
 _KEYS: Final = {"back": "XF86Back", "forward": "XF86Forward"}
-"""Buttons that RFB has no place for; keys mean the same to browsers and file managers."""
+"""Buttons that RFB does not have. Browsers and file managers treat these keys in the same way."""
 Keys = Annotated[list[str], Meta(max_length=MOST_KEYS)]
 Pixels = Annotated[int, Meta(ge=-MOST_NOTCHES * PIXELS_A_NOTCH, le=MOST_NOTCHES * PIXELS_A_NOTCH)]
 
 
 def _held(keys: list[str]) -> tuple[int, ...]:
-    # Clients of this dialect write CTRL, C for what is ctrl+c elsewhere, not ctrl+shift+c.
+    # Clients of this dialect send CTRL, C for ctrl+c, not for ctrl+shift+c.
     together = len(keys) > 1
     return tuple(dict.fromkeys(keysym_of(key.lower() if together and len(key) == 1 else key) for key in keys))
 

@@ -1,1 +1,1 @@
-"""What the catalogue offers: recipes of workspaces."""
+"""The catalogue: recipes of workspaces."""

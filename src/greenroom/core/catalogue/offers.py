@@ -1,9 +1,11 @@
-"""What the catalogue offers in one form: our recipes, each an image and a workspace, and the lists that others publish.
+"""The entries of the catalogue in one form: the recipes of Greenroom, each an image and a workspace, and lists that
+others publish.
 
-It is the table of a `recipe.toml` (docs/reference/recipes.md). Reading files and building images is greenroom.recipes'.
+The form is the table of a `recipe.toml` (docs/reference/recipes.md). `greenroom.recipes` reads the files and builds the
+images.
 
-An entry of ours has the name of its recipe, one of another list that list's name before it: `firefox`, `acme/firefox`.
-So none can take another's place.
+An entry of Greenroom has the name of its recipe. An entry of another list has the name of that list in front:
+`firefox`, `acme/firefox`. So no list can replace an entry of another.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from greenroom.core.workspace.run_config import RunConfig
 from greenroom.core.workspace.session_spec import Protocol
 
 Kind = Literal["desktop", "application", "page"]
-"""A whole desktop; one application that fills the screen; or a program that serves a page of its own."""
+"""A whole desktop; one application that fills the screen; or a program that serves a page itself."""
 
 Sentence = Annotated[str, Meta(pattern=r"^[A-Z].*\.$", max_length=300)]
 Label = Annotated[str, Meta(min_length=1, max_length=60)]
@@ -37,8 +39,8 @@ NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,29}")
 
 
 class Application(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The program of a workspace. `window_title` is a regular expression that is found in the title of its window. One
-    of kind page serves HTTP on the socket /tmp/.greenroom/program.sock.
+    """The program of a workspace. `window_title` is a regular expression that matches the title of its window. A
+    program of kind page serves HTTP on the socket /tmp/.greenroom/program.sock.
     """
 
     command: Annotated[str, Meta(min_length=1)]
@@ -46,11 +48,11 @@ class Application(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Defaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a workspace made from the recipe begins with; its administrator may change all of it."""
+    """The default fields of a workspace from the recipe; its administrator may change all of them."""
 
     cores: Annotated[float, Meta(gt=0, le=64)] = 2.0
     memory_mb: Annotated[int, Meta(ge=64, le=65536)] = 2048
-    """MiB, reserved and at most."""
+    """MiB; the reservation and the limit."""
     port: Annotated[int, Meta(ge=1, le=65535)] = 6901
     protocol: Protocol = "https"
     auth_user: str = "kasm_user"
@@ -63,7 +65,7 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the catalogue offers under `name`, the name of its folder."""
+    """A recipe of the catalogue; `name` is the name of its folder."""
 
     name: str
     friendly_name: Label
@@ -72,17 +74,17 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     categories: Annotated[list[Label], Meta(min_length=1, max_length=5)]
     kind: Kind
     packages: list[Package] = []
-    """Of Debian, installed over those that all recipes share."""
+    """Packages of Debian, in addition to those of all recipes."""
     workspace: Defaults = Defaults()
     application: Application | None = None
 
     @property
     def _desk(self) -> dict[str, Any]:
-        """Every image with a screen has a desk; what is a page only has its own program."""
+        """Every image with a screen has a desk. An image of kind page has only its own program."""
         return {} if self.kind == "page" else {"desk": "desk"}
 
     def definition(self, image: str, image_src: str = "") -> Definition:
-        """The workspace made from it, of this image and with its picture at `image_src`."""
+        """Return the workspace from this recipe, with this image and the picture at `image_src`."""
         return Definition(
             name=image,
             friendly_name=self.friendly_name,
@@ -105,10 +107,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def parse(name: str, table: Mapping[str, Any]) -> Recipe:
-    """The recipe in a table of TOML.
+    """Return the recipe in a table of TOML.
 
     Raises:
-        Invalid: the sentence names the recipe, the field and what is wrong with it.
+        Invalid: the sentence has the recipe, the field and the problem.
     """
     if not NAME.fullmatch(name):
         raise Invalid(f"The recipe {name!r} needs a name of small letters, digits and dashes, at most 30.")
@@ -148,8 +150,9 @@ def _invalid(name: str, field: str, problem: str) -> Invalid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offered:
-    """An entry. `workspace` has the fields of the workspace made from it, `source` is the list it is in, empty = ours;
-    `size_bytes` is what that list says. `picture_url` is where its list has its picture, empty = none, or it is ours.
+    """An entry. `workspace` has the fields of the workspace from it, `source` is its list, empty = Greenroom's own;
+    `size_bytes` is the size in that list. `picture_url` is the address of its picture in the list; empty = none, or an
+    entry of Greenroom.
     """
 
     name: str
@@ -176,14 +179,14 @@ class Offered:
 
 
 def of_recipe(recipe: Recipe, image: str, picture: str) -> Offered:
-    """The entry of a recipe, whose image and picture have these addresses."""
+    """Return the entry of a recipe, with these addresses of its image and picture."""
     made = recipe.definition(image, picture)
     names = [field.name for field in fields(made) if field.name != "docker_token_encrypted"]
     return Offered(name=recipe.name, workspace={name: getattr(made, name) for name in names})
 
 
 def of_list(source: str, listed: Listed) -> Offered:
-    """The entry of another list."""
+    """Return an entry of another list."""
     given: dict[str, Any] = {
         "name": listed.image,
         "friendly_name": listed.friendly_name,
@@ -206,8 +209,8 @@ def of_list(source: str, listed: Listed) -> Offered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownWorkspace:
-    """A workspace with what is known of its image. `catalogue_name` is the entry it was made from, `catalogue_image`
-    that entry's image then; `start_s` the median of its latest starts.
+    """A workspace with the known facts of its image. `catalogue_name` is the entry from which it was created,
+    `catalogue_image` the image of that entry at that time; `start_s` is the median of its latest starts.
     """
 
     image_id: str
@@ -219,7 +222,7 @@ class KnownWorkspace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogueOffer:
-    """An entry as it is shown: `added` is the workspace made from it."""
+    """An entry for display. `added` is the workspace that was created from it."""
 
     offered: Offered
     added: KnownWorkspace | None
@@ -232,8 +235,8 @@ class CatalogueOffer:
 
 
 def update_of(offered: Offered, port_map: Mapping[str, Any]) -> dict[str, Any]:
-    """What an update changes in the workspace: its image and, where its `port_map` does not say it yet, what this has
-    for programs. Workspaces are older than desks.
+    """Return the changes of an update to the workspace: its image, and the services for programs that are missing in
+    its `port_map`. Some workspaces were created before images had desks.
     """
     has: Mapping[str, Any] = offered.workspace.get("port_map", {})
     missing = {name: has[name] for name in PROGRAMS if name in has and name not in port_map}
@@ -243,8 +246,8 @@ def update_of(offered: Offered, port_map: Mapping[str, Any]) -> dict[str, Any]:
 def entries(
     offered: Iterable[Offered], known: Collection[KnownWorkspace], sizes: Mapping[str, int]
 ) -> list[CatalogueOffer]:
-    """The catalogue, ours first, then by friendly name. `sizes`: image → bytes on an Agent that has it. What was not
-    measured of its own workspace is taken from another one of the same image.
+    """Return the catalogue: entries of Greenroom first, then by friendly name. `sizes`: image → bytes on an Agent that
+    has it. If the workspace of an entry has no measurements, those of another workspace with the same image are used.
     """
     added = {each.catalogue_name: each for each in known if each.catalogue_name is not None}
     measured = {each.name: each.start_s for each in known if each.start_s is not None}
@@ -264,7 +267,7 @@ def entries(
 
 
 def free_name(wanted: str, taken: Collection[str]) -> str:
-    """`wanted`, with a number behind it if a workspace has that name already."""
+    """Return `wanted`, with a number after it if a workspace already has that name."""
     number = 1
     name = wanted
     while name in taken:

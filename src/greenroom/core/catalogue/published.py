@@ -1,7 +1,8 @@
-"""A list of workspaces as registries of others publish it (`schema 1.1`): what can be used here, and why not the rest.
+"""Lists of workspaces in the format of other registries (`schema 1.1`): the usable entries, and the reasons why others
+are not usable.
 
-A list comes from a stranger. An entry that cannot be used is left out with a sentence, and never keeps the others from
-being seen; what is no list at all is an error. Unknown fields are ignored.
+The publisher of a list is not trusted. An unusable entry is left out with a sentence, and never prevents the display of
+the others; content that is no list is an error. Unknown fields are ignored.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ SCHEMA: Final = "1.1"
 MAX_LIST_BYTES: Final = 4 << 20
 MAX_ENTRIES: Final = 500
 MAX_LEFT_OUT: Final = 50
-"""Sentences about what was left out."""
+"""Maximum number of sentences about left-out entries."""
 MAX_NAME: Final = 255
 MAX_TEXT: Final = 4096
 MAX_CATEGORIES: Final = 20
 SMALLEST_BYTES: Final = 6 << 20
-"""Less memory than this is meant in MB."""
+"""A smaller amount of memory counts as MB."""
 MAX_CORES: Final = 4096.0
 MAX_BYTES: Final = 1 << 59
 
@@ -34,7 +35,7 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 
 
 class _Version(msgspec.Struct):
-    """An image, and the version of the publisher's own product that it is for."""
+    """An image, with the version of the publisher's product that it is for."""
 
     version: str | None = None
     image: str | None = None
@@ -42,7 +43,7 @@ class _Version(msgspec.Struct):
 
 
 class _Row(msgspec.Struct):
-    """A workspace as it is published."""
+    """A workspace in its published form."""
 
     friendly_name: str
     name: str | None = None
@@ -58,7 +59,7 @@ class _Row(msgspec.Struct):
 
 
 class _List(msgspec.Struct):
-    """As it is published; a row that is wrong is left out alone."""
+    """The published form of a list. An invalid row is left out without the others."""
 
     workspaces: list[msgspec.Raw]
 
@@ -83,20 +84,22 @@ class Listed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedList:
-    """What can be used of a list; `left_out` are sentences about the rest."""
+    """The usable entries of a list; `left_out` are sentences about the others."""
 
     entries: tuple[Listed, ...]
     left_out: tuple[str, ...] = ()
 
 
 def list_address(url: str) -> str:
-    """Where the list of a registry is: `url` itself if it names a JSON file, else at the place for this schema."""
+    """Return the address of the list of a registry: `url` itself if it names a JSON file, else the path for this
+    schema.
+    """
     path = url.partition("?")[0]
     return url if path.endswith(".json") else f"{path.rstrip('/')}/{SCHEMA}/list.json"
 
 
 def read_list(content: bytes, address: str) -> PublishedList:
-    """The workspaces of a list that was found at `address`.
+    """Return the workspaces of a list that was found at `address`.
 
     Raises:
         Invalid: it is no list of workspaces.
@@ -125,7 +128,11 @@ def read_list(content: bytes, address: str) -> PublishedList:
 
 
 def _entry(row: msgspec.Raw, number: int, address: str) -> Listed:
-    """Raises Invalid: it cannot be used."""
+    """Return an entry of the list.
+
+    Raises:
+        Invalid: the row is not usable.
+    """
     try:
         given = msgspec.json.decode(row, type=_Row)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -166,12 +173,16 @@ def _checked(given: _Row, friendly_name: str, address: str) -> Listed:
 
 
 def _order(version: _Version) -> tuple[int, ...]:
-    """The newest version is the greatest."""
+    """Return a key that sorts the newest version last."""
     return tuple(int(part) for part in re.findall(r"\d{1,9}", version.version or ""))
 
 
 def _name(given: str | None, friendly_name: str) -> str:
-    """Raises Invalid: there is nothing of which one could be made."""
+    """Return the name of an entry.
+
+    Raises:
+        Invalid: there is no name, and none can be derived.
+    """
     if given and _NAME.fullmatch(given):
         return given
     made = re.sub(r"[^a-z0-9]+", "-", friendly_name.lower()).strip("-")[:128]
@@ -181,19 +192,19 @@ def _name(given: str | None, friendly_name: str) -> str:
 
 
 def _text(given: str | None) -> str:
-    """What of a text is kept; PostgreSQL stores no NUL."""
+    """Return the stored part of a text. PostgreSQL stores no NUL."""
     return (given or "").replace("\0", "")[:MAX_TEXT]
 
 
 def _bytes(given: float | None) -> int | None:
-    """A size in MB or bytes as bytes; None for what says nothing."""
+    """Return a size in MB or bytes as bytes; None if there is none."""
     if given is None or not given > 0:
         return None
     return int(min(given * 1_000_000 if given < SMALLEST_BYTES else given, MAX_BYTES))
 
 
 def _picture(source: str, address: str) -> str:
-    """Its absolute address: a bare name lies in the folder `icons` beside the list."""
+    """Return the absolute address of a picture. A bare name is in the folder `icons` next to the list."""
     try:
         found = urljoin(address, source if "/" in source else f"icons/{source}") if source else ""
     except ValueError:
@@ -202,6 +213,10 @@ def _picture(source: str, address: str) -> str:
 
 
 def _usable(config: dict[str, Any], check: Any) -> dict[str, Any]:
-    """Raises Invalid: a session could not be run with it."""
+    """Return the config.
+
+    Raises:
+        Invalid: no session can run with it.
+    """
     check(config)
     return config

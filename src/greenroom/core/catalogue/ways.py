@@ -1,11 +1,13 @@
-"""How an Agent gets an image: from a registry, built from its recipe, or copied from another Agent, and from which.
+"""The ways in which an Agent gets an image: from a registry, by a build from its recipe, or as a copy from another
+Agent.
 
-Agents that built an image for themselves may have different ones under its name. One of them is copied: the one that
-most Agents have, so that a single host cannot bring its own among the others.
+Agents that each built an image may have different images under its name. The image that most Agents have is copied, so
+that a single host cannot spread its own image.
 
-An image whose name or workspace names a registry comes from there, as its administrator said. Any other is of this
-installation: a copy is the same bytes and costs no host its CPU, so it is preferred to a second build. What cannot be
-built here, and what nothing else has, is asked of Docker's default registry.
+An image whose name or workspace names a registry comes from that registry, as its administrator requested. Any other
+image is local to this installation. A copy has the same bytes and uses no CPU for a build, so it is preferred to a
+second build. An image that cannot be built here, and that no other Agent has, is requested from Docker's default
+registry.
 """
 
 from __future__ import annotations
@@ -19,14 +21,16 @@ from greenroom.core.text import size
 from greenroom.core.workspace.definition import DEFAULT_REGISTRY, registry_of
 
 MOST_SOURCES: Final = 3
-"""So many are tried before the next way is."""
+"""The number of sources that are tried before the next way."""
 COPIES: Final = 2
-"""Of an image are on the disk while it arrives: the archive, and what is made of it."""
+"""Copies of an image on the disk while it arrives: the archive and the image itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageProgress:
-    """How far an Agent is with an image; `how` it is on its way and `progress`, 0-100, while it is `pulling`."""
+    """The progress of an image on an Agent. `how` is the way by which it arrives; `progress`, 0-100, applies while it
+    is `pulling`.
+    """
 
     state: Literal["present", "pulling", "absent", "failed"]
     how: Way
@@ -38,7 +42,7 @@ class ImageProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """An Agent that has an image; `digest` is the image's own id, `edge_url` where the Agent is reached."""
+    """An Agent that has an image. `digest` is the image's own id, `edge_url` the address of the Agent."""
 
     agent_id: str
     hostname: str
@@ -49,7 +53,7 @@ class Holder:
 
 
 def sources(holders: Iterable[Holder]) -> list[Holder]:
-    """Those to copy from, all of the same image, the least busy one first."""
+    """Return the Agents to copy from, all with the same image, the least busy one first."""
     known = sorted(holders, key=lambda one: (one.sessions, one.agent_id))
     counted = Counter(one.digest for one in known)
     most = min(counted, key=lambda digest: (-counted[digest], digest), default="")
@@ -57,8 +61,8 @@ def sources(holders: Iterable[Holder]) -> list[Holder]:
 
 
 def room_problem(name: str, size_bytes: int, free_bytes: int | None, kept_bytes: int) -> str:
-    """Why the image cannot be copied to a host with so much free disk, as a sentence; empty = it can, or the room is
-    not known. `kept_bytes` stay free for sessions.
+    """The reason why the image cannot be copied to a host with this much free disk, as a sentence; empty if it can be,
+    or if the free disk is not known. `kept_bytes` stay free for sessions.
     """
     needed = COPIES * size_bytes + kept_bytes
     if free_bytes is None or free_bytes >= needed:
@@ -70,20 +74,20 @@ def room_problem(name: str, size_bytes: int, free_bytes: int | None, kept_bytes:
 
 
 Way = Literal["", "pulling", "building", "copying"]
-"""How an image is on its way; empty = it is not."""
+"""The way by which an image is arriving; empty = it is not arriving."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A way to get an image, and why it is that one, as a sentence."""
+    """A way to get an image, with the reason for it as a sentence."""
 
     way: Way
     reason: str
 
 
 def ways(name: str, docker_registry: str, *, elsewhere: bool, buildable: bool) -> tuple[Choice, ...]:
-    """The ways to get the image, the best one first; at least one. `elsewhere`: another Agent can give it; `buildable`:
-    this Agent knows its recipe, and its host can build.
+    """Return the ways to get the image, the best one first; at least one. `elsewhere`: another Agent can provide it;
+    `buildable`: this Agent knows its recipe, and its host can build.
     """
     if names_registry(name, docker_registry):
         return (Choice("pulling", "The image or its workspace names a registry, so it comes from there."),)
@@ -98,10 +102,12 @@ def ways(name: str, docker_registry: str, *, elsewhere: bool, buildable: bool) -
 
 
 def choice(choices: tuple[Choice, ...], failures: int) -> Choice:
-    """The one to try after so many failures in a row: each in turn, so that a closed way does not hide another."""
+    """Return the way to try after this number of failures in a row. The ways alternate, so that a way that fails does
+    not block the others.
+    """
     return choices[failures % len(choices)]
 
 
 def names_registry(name: str, docker_registry: str) -> bool:
-    """Whether the workspace says which registry its image comes from."""
+    """True if the workspace names the registry of its image."""
     return bool(docker_registry) or registry_of(name) != DEFAULT_REGISTRY or name.startswith(f"{DEFAULT_REGISTRY}/")

@@ -1,5 +1,5 @@
-"""What is kept of an action: what it was, where, and how long its text was. Passwords are typed like any other text, so
-what is typed, copied or part of an address is kept only where the lease asked for it.
+"""The record of an action: its kind, its place, and the length of its text. Users type passwords like any other text,
+so text that is typed, copied or part of an address is recorded only if the lease requested it.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from greenroom.core.actions.actions import (
 from greenroom.core.actions.keys import KEYSYMS
 
 Mode = Literal["none", "actions", "pictures"]
-"""What is recorded of a lease."""
+"""The data of a lease that is recorded."""
 MODES: Final[tuple[Mode, ...]] = ("none", "actions", "pictures")
-"""In the order of how much is kept."""
+"""In ascending order of the amount of recorded data."""
 MOST_TEXT: Final = 2000
-"""Characters of a text that are kept."""
+"""Maximum characters of a recorded text."""
 MOST_CHORDS: Final = 20
-"""Chords that a sentence names."""
+"""Maximum number of chords in a sentence."""
 HIDDEN: Final = "•"
-"""In the place of a character."""
+"""The replacement of a hidden character."""
 _NAMES: Final = {keysym: name for name, keysym in reversed(KEYSYMS.items())}
 _SHORT: Final = {"Control": "ctrl", "Alt": "alt", "Shift": "shift", "Super": "super", "Meta": "meta", "Hyper": "hyper"}
 _SHIFTS: Final = frozenset({KEYSYMS["Shift_L"], KEYSYMS["Shift_R"], KEYSYMS["ISO_Level3_Shift"]})
@@ -51,7 +51,9 @@ _TIMES: Final = {1: "click", 2: "double click", 3: "triple click"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Described:
-    """An action: its kind, a sentence, and where on the screen. `changes`: the screen may look different afterwards."""
+    """An action: its kind, a sentence, and its place on the screen. `changes`: the screen may look different
+    afterwards.
+    """
 
     what: str
     said: str
@@ -61,12 +63,12 @@ class Described:
 
 
 def stronger(one: Mode, other: Mode) -> Mode:
-    """The one that keeps more."""
+    """Return the mode that records more."""
     return one if MODES.index(one) > MODES.index(other) else other
 
 
 def described(action: Action, *, keep_text: bool) -> Described:
-    """What is kept of an action."""
+    """Return the record of an action."""
     match action:
         case Click(button, at, times, keys):
             name = f"{_BUTTONS.get(button, 'Other')} {_TIMES.get(times, f'click, {times} times')}"
@@ -131,7 +133,7 @@ def _pressed(chords: Sequence[tuple[int, ...]], seconds: float, *, keep_text: bo
 
 
 def _chord(chord: tuple[int, ...], *, keep_text: bool) -> str:
-    """The names of keys; a character that would be typed is hidden, a shortcut such as ctrl+s is none."""
+    """Return the names of keys. A character that would be typed is hidden; a shortcut such as ctrl+s is not."""
     types = all(keysym in _SHIFTS or _is_character(keysym) for keysym in chord)
     return "+".join(HIDDEN if types and not keep_text and _is_character(key) else _key(key) for key in chord)
 
@@ -170,7 +172,7 @@ def _kept(text: str, *, keep_text: bool) -> dict[str, Any]:
 
 
 def _address(url: str, *, keep_text: bool) -> str:
-    """Of an address only the host: the rest may be a secret."""
+    """Return only the host of an address, because the rest may be a secret."""
     if keep_text:
         return url[:MOST_TEXT]
     parts = urlsplit(url)
@@ -180,7 +182,7 @@ def _address(url: str, *, keep_text: bool) -> str:
 
 
 def said_of_error(sentence: str, *, keep_text: bool) -> str:
-    """A reason as it is kept: what it quotes may be what was typed."""
+    """Return a reason as it is recorded. Its quotations are hidden, because they may repeat typed text."""
     if keep_text:
         return sentence[:MOST_TEXT]
     for quote in "'\"":

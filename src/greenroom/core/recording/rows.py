@@ -1,7 +1,8 @@
-"""Makes rows of a recording of the requests of a program, one for each action, command or file; and how much is kept.
+"""Creates the rows of a recording from the requests of a program, one for each action, command or file, and limits the
+amount of recorded data.
 
-A recording is *required* if a group of its user requires pictures. A part of the store is reserved for these.
-Pictures that holders of leases only wished share the rest, and those of one user have a limit.
+A recording is *required* if a group of its user requires pictures. A part of the store is reserved for these. Pictures
+that only the holders of leases requested share the rest, with a limit for each user.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _SIZE_ENDS: Final = 24
 
 
 def picture_of(data: bytes) -> Picture | None:
-    """A picture as it comes from a session; None = this is no PNG."""
+    """Return a picture from the data of a session; None if it is no PNG."""
     if not data.startswith(_PNG) or len(data) < _SIZE_ENDS:
         return None
     width, height = struct.unpack(">II", data[16:_SIZE_ENDS])
@@ -49,8 +50,8 @@ def picture_of(data: bytes) -> Picture | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedAct:
-    """What a program did at a time. `said` is a sentence, `who` asked for it: empty = who had the lease's token.
-    `code` and `error` say why it was not done.
+    """An act of a program at a time. `said` is a sentence, `who` the requester: empty = the holder of the lease's
+    token. `code` and `error` are the reason why it failed.
     """
 
     began: datetime
@@ -65,7 +66,7 @@ class RecordedAct:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingRow(RecordedAct):
-    """A row to be written; `left_out` says why it has no picture although one belongs to it."""
+    """A row to write. `left_out` is the reason why its picture is missing."""
 
     picture: Picture | None = None
     left_out: str | None = None
@@ -73,7 +74,7 @@ class RecordingRow(RecordedAct):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedRequest:
-    """A request: when, who made it, how long it took, and why it was refused."""
+    """A request: its time, its author, its duration, and the reason if it was refused."""
 
     began: datetime
     duration_ms: float
@@ -85,7 +86,7 @@ class RecordedRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionOutcome:
-    """What became of one action."""
+    """The outcome of one action."""
 
     done: bool
     error: str | None = None
@@ -96,8 +97,8 @@ class ActionOutcome:
 def rows_of_actions(
     asked: RecordedRequest, items: Sequence[object], outcomes: Sequence[ActionOutcome], screen: tuple[int, int] | None
 ) -> list[RecordingRow]:
-    """A row for each action that was begun, or one that says why none was. `screen` is the one whose coordinates the
-    actions have.
+    """Return a row for each action that was begun, or one row with the reason why none was. `screen` is the screen to
+    which the coordinates of the actions refer.
     """
     try:
         kinds = [described(action, keep_text=asked.keep_text) for action in _read(items)]
@@ -109,7 +110,7 @@ def rows_of_actions(
     began = asked.began
     for kind, outcome in zip(kinds, outcomes, strict=False):
         took_ms = asked.duration_ms / len(outcomes)
-        if outcome.ms is not None:  # the session says so, and may say anything
+        if outcome.ms is not None:  # from the session, so it may be any number
             took_ms = min(max(outcome.ms, 0.0), asked.duration_ms)
         where = {"at": list(kind.at), "screen": list(screen)} if kind.at is not None and screen is not None else {}
         rows.append(_row(replace(asked, began=began, duration_ms=took_ms), kind, outcome, where))
@@ -120,7 +121,7 @@ def rows_of_actions(
 
 
 def _read(items: Sequence[object]) -> list[Action]:
-    """The actions; those at an element are read as if it were at the corner of the screen."""
+    """Parse the actions. Those at an element are parsed with the corner of the screen as their place."""
     refs = dialects.refs_of(items)
     return dialects.parse(dialects.located(items, dict.fromkeys(refs, (0, 0))) if refs else items)
 
@@ -141,7 +142,7 @@ def _row(asked: RecordedRequest, kind: Described, outcome: ActionOutcome, where:
 
 
 def _refused(asked: RecordedRequest, kinds: Sequence[Described]) -> RecordingRow:
-    """None of the actions was done, or it is not known how many."""
+    """None of the actions was performed, or the number of performed actions is not known."""
     one = kinds[0] if len(kinds) == 1 else None
     said = one.said if one else f"{len(kinds)} actions."
     return RecordingRow(
@@ -157,7 +158,7 @@ def _refused(asked: RecordedRequest, kinds: Sequence[Described]) -> RecordingRow
 
 
 def changes_screen(items: Sequence[object]) -> bool:
-    """Whether the screen may look different after these actions."""
+    """True if the screen may look different after these actions."""
     try:
         return any(described(action, keep_text=False).changes for action in _read(items))
     except Invalid:
@@ -167,7 +168,9 @@ def changes_screen(items: Sequence[object]) -> bool:
 def row_of_command(
     asked: RecordedRequest, command: Sequence[str], environment: Sequence[str], exit_code: int | None
 ) -> RecordingRow:
-    """A command: its program, and with the text kept all of it; of its variables the names."""
+    """Return the row of a command: its program, or with `keep_text` the whole command; of its variables only
+    the names.
+    """
     program, *arguments = command
     number = f"{len(arguments)} argument{'' if len(arguments) == 1 else 's'}"
     shown = shlex.join(command)[:MOST_TEXT] if asked.keep_text else f"{program} with {number}"
@@ -193,23 +196,23 @@ FILE_VERBS: Final = {"read": "Reads", "write": "Writes", "delete": "Deletes"}
 
 
 def row_of_file(asked: RecordedRequest, verb: str, path: str) -> RecordingRow:
-    """A file or folder that was read, written or deleted; its path is below the home folder."""
+    """Return the row of a file or folder that was read, written or deleted. Its path is below the home folder."""
     return _plain(asked, f"file-{verb}", f"{FILE_VERBS[verb]} {path[:MOST_TEXT] or 'the home folder'}.")
 
 
 def row_of_screenshot(asked: RecordedRequest, picture: Picture | None) -> RecordingRow:
-    """The program looked at the screen."""
+    """Return the row of a screenshot by the program."""
     row = _plain(asked, "screenshot", "Takes a screenshot.")
     return replace(row, picture=picture)
 
 
 def row_of_elements(asked: RecordedRequest) -> RecordingRow:
-    """The program read the accessibility tree."""
+    """Return the row of a read of the accessibility tree."""
     return _plain(asked, "elements", "Reads the elements of the screen.")
 
 
 def row_of_gap(began: datetime, number: int, reason: str) -> RecordingRow:
-    """So many rows are missing here."""
+    """Return the row that replaces this number of missing rows."""
     words = "One action is" if number == 1 else f"{number} actions are"
     return RecordingRow(
         began=began, duration_ms=0, what="gap", said=f"{words} missing here: {reason}.", details={"missing": number}
@@ -233,11 +236,11 @@ def _error_of(asked: RecordedRequest) -> str | None:
 
 
 MOST_ROWS: Final = 100_000
-"""Of one lease."""
+"""Maximum number of rows of one lease."""
 MOST_PICTURE_BYTES: Final = 2 << 20
-"""Of one picture."""
+"""Maximum size of one picture."""
 WIDEST: Final = 1280
-"""Pixels of a picture that is taken for the recording; wider screens are scaled."""
+"""Maximum width in pixels of a picture for the recording; pictures of wider screens are scaled."""
 HELD: Final = "a person had control of the desktop; pictures of what they do are not kept"
 TOO_LARGE: Final = f"it has more than {MOST_PICTURE_BYTES >> 20} MB"
 FULL: Final = "the pictures of this recording have {limit} MB, as many as `recording_max_mb` allows"
@@ -252,8 +255,9 @@ USER_FULL: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingSpace:
-    """What a recording and all of them have, and what they may have (megabytes). `wished_bytes` are of all recordings
-    that are not `required`, `user_bytes` those of the same user; `reserved_percent` of the store is not for them.
+    """The used and the maximum space (megabytes) of a recording and of all recordings. `wished_bytes` are those of all
+    recordings that are not `required`, `user_bytes` those of the same user; these recordings cannot use
+    `reserved_percent` of the store.
     """
 
     rows: int
@@ -271,14 +275,14 @@ class RecordingSpace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
-    """The rows to keep; `rows_left_out` came after the last one."""
+    """The rows to keep. `rows_left_out` is the number of rows after the last one."""
 
     rows: list[RecordingRow]
     rows_left_out: int
     picture_bytes: int
     required: bool = True
     full: str | None = None
-    """Which limit of several recordings left a picture out, as a sentence."""
+    """The limit of several recordings because of which a picture was left out, as a sentence."""
 
     @property
     def pictures(self) -> int:
@@ -290,7 +294,7 @@ class Fitted:
 
 
 def fitted(rows: Sequence[RecordingRow], room: RecordingSpace) -> Fitted:
-    """The rows that fit, in their order, each with its picture or with the reason why that was left out."""
+    """Return the rows that fit, in their order, each with its picture or with the reason why it was left out."""
     kept: list[RecordingRow] = []
     used, full = 0, None
     for row in rows[: max(MOST_ROWS - room.rows, 0)]:

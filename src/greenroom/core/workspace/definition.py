@@ -1,11 +1,12 @@
-"""What must be true of a workspace as a whole before it is stored, and what it begins with; single fields are checked
-by their own modules.
+"""Rules that a workspace must satisfy as a whole before it is stored, and its default fields. The modules of single
+fields check these.
 
-Its maker is known by a part of its name: `kasmweb/chrome`, `lscr.io/linuxserver/webtop`, `r.example/a/kasmweb/gimp`.
+The maker of an image is recognized by a part of its name: `kasmweb/chrome`, `lscr.io/linuxserver/webtop`,
+`r.example/a/kasmweb/gimp`.
 
-A tag can move: its registry then has another image under the same name. The pull policy of a workspace says how often
-an Agent asks. An administrator can request a refresh at any time. A name with a digest never changes, and an image that
-the Agent builds from a recipe comes from no registry; neither is refreshed.
+A tag can move: its registry then has another image under the same name. The pull policy of a workspace defines how
+often an Agent checks this. An administrator can request a refresh at any time. A name with a digest never changes, and
+an image that the Agent builds from a recipe comes from no registry; neither is refreshed.
 """
 
 from __future__ import annotations
@@ -70,8 +71,8 @@ FAMILIES: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 def with_defaults(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The given fields of a new workspace of the image `name`, and those that images of its maker need besides. Of
-    `run_config` each option, and of its variables each one, may be given.
+    """Return the fields of a new workspace of the image `name`: `given`, and the additional fields that images of its
+    maker need. `given` can override single options of `run_config` and single variables.
     """
     maker = next((part for part in name.split("/")[:-1] if part in FAMILIES), None)
     if maker is None:
@@ -84,25 +85,25 @@ def with_defaults(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 PullPolicy = Literal["missing", "daily", "always"]
-"""missing: an image that is present is never asked for; always: it is asked for every 15 minutes."""
+"""missing: an image that is present is never requested again; always: the registry is asked every 15 minutes."""
 
 EVERY_S: Final[dict[PullPolicy, float]] = {"daily": 86_400.0, "always": 900.0}
 BACKOFF: Final = Backoff(first_s=60.0, max_s=3600.0)
-"""Pause after a refresh that failed."""
+"""The pause after a refresh that failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """What an Agent did to refresh one image. Times are seconds of the Agent's monotonic clock."""
+    """The state of the refreshes of one image by an Agent. Times are seconds of the Agent's monotonic clock."""
 
     done: float | None = None
-    """When the registry was last asked successfully; None = not since the Agent started."""
+    """The time of the last successful request to the registry; None if there was none since the Agent started."""
     request: float = 0.0
-    """The newest request that was carried out, in seconds since 1970."""
+    """The newest request for a refresh that was completed, in seconds since 1970."""
     failures: int = 0
     failed: float = 0.0
     error: str = ""
-    """Why the last attempt failed, as a sentence; empty when it did not."""
+    """The reason why the last attempt failed, as a sentence; empty if it succeeded."""
 
     def succeeded(self, now: float, request: float) -> Refresh:
         return Refresh(done=now, request=max(request, self.request))
@@ -111,7 +112,7 @@ class Refresh:
         return replace(self, failures=self.failures + 1, failed=now, error=error)
 
     def due(self, policy: PullPolicy, request: float) -> float | None:
-        """When the registry is to be asked; -inf = now, None = not at all."""
+        """The time of the next request to the registry; -inf = now, None = never."""
         every_s = EVERY_S.get(policy)
         if request > self.request or (every_s is not None and self.done is None):
             due = float("-inf")
@@ -123,7 +124,7 @@ class Refresh:
 
 
 def can_change(name: str, *, has_recipe: bool) -> bool:
-    """Whether a registry can have another image under this name than before."""
+    """True if the image that a registry has under this name can change."""
     return "@" not in name and not has_recipe
 
 
@@ -131,20 +132,20 @@ _HOST: Final = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])
 _PART: Final = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _TAG: Final = r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
 REFERENCE: Final = re.compile(f"(?:(?=localhost/|[^/]*[.:]){_HOST}/)?{_PART}(?:/{_PART})*{_TAG}")
-"""Reference of an image: [registry/]name[:tag][@digest]; a registry has a dot or a port."""
+"""The pattern of a reference to an image: [registry/]name[:tag][@digest]; a registry has a dot or a port."""
 
 DEFAULT_REGISTRY: Final = "docker.io"
-"""The registry of an image whose name has none."""
+"""The registry of an image without a registry in its name."""
 DOCKER_HUB: Final = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 
 
 MAX_REPOSITORY: Final = 255
-"""Characters of the name of an image with its registry, without tag and digest."""
+"""Maximum characters of the name of an image with its registry, without tag and digest."""
 HEX_ID: Final = re.compile("[0-9a-f]{64}")
 
 
 def reference_problem(name: str) -> str | None:
-    """Why Docker refuses this reference of an image, as a sentence; None if it does not."""
+    """The reason why Docker refuses this reference to an image, as a sentence; None if it accepts it."""
     if not REFERENCE.fullmatch(name):
         return "An image is written like [registry/]name[:tag], in lower case: greenroom/desktop:xfce."
     repository, colon, tag = name.partition("@")[0].rpartition(":")
@@ -165,7 +166,7 @@ def reference_problem(name: str) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
-    """The settings of a workspace. Memory and disk are bytes, the time limit is seconds."""
+    """The settings of a workspace. Memory and disk are in bytes, the time limit in seconds."""
 
     name: str
     friendly_name: str
@@ -209,7 +210,7 @@ def check(workspace: Definition) -> None:
     """Refuse a workspace with contradictory fields.
 
     Raises:
-        Invalid: with what is wrong and what to do.
+        Invalid: with the problem and its solution.
     """
     if workspace.restrict_to_zone and workspace.zone_id is None:
         raise Invalid("restrict_to_zone needs zone_id, the zone it is restricted to.")
@@ -231,15 +232,16 @@ def check(workspace: Definition) -> None:
 
 
 def registry_of(name: str) -> str:
-    """The registry an image comes from, as host[:port]."""
+    """Return the registry of an image, as host[:port]."""
     first, slash, _ = name.partition("/")
     named = bool(slash) and ("." in first or ":" in first or first == "localhost")
     return first.lower() if named else DEFAULT_REGISTRY
 
 
 def token_problem(before: str, after: str) -> str | None:
-    """Why a stored token may not be kept when the image `before` becomes `after`, as a sentence; None = it may. An
-    administrator who changes a workspace cannot see its token, and must not be able to send it to their own registry.
+    """The reason why a stored token may not be kept when the image `before` becomes `after`, as a sentence; None if it
+    may be. An administrator who changes a workspace cannot see its token, and must not be able to send it to their own
+    registry.
     """
     old, new = registry_of(before), registry_of(after)
     if old == new or {old, new} <= DOCKER_HUB:
@@ -251,8 +253,9 @@ def token_problem(before: str, after: str) -> str | None:
 
 
 def registry_problem(name: str, docker_registry: str) -> str | None:
-    """Why the credentials of `docker_registry` would be sent to another one, as a sentence; None = they would not. A
-    daemon sends them to the registry in the image's name, even if others are given.
+    """The reason why the credentials of `docker_registry` would be sent to another registry, as a sentence; None if
+    they would not be. A daemon sends the credentials to the registry in the image's name, even if another registry is
+    passed.
     """
     if not docker_registry:
         return None

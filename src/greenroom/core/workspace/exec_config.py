@@ -1,11 +1,13 @@
 """The `exec_config` of workspaces: commands that run inside a session's container, and their users.
 
-`first_launch` runs once, before the session counts as usable; `go` when a running session is given a new address;
-`assign` when a staged session is handed to a user. No command passes through a shell of ours or is privileged.
+`first_launch` runs once, before the session counts as usable; `go` when a running session gets another address;
+`assign` when a staged session is assigned to a user. Greenroom passes no command through a shell, and none is
+privileged.
 
-Where a folder is mounted writable, the container and every command in it run as a user who is not root. There is no
-user namespace, so root in the container is the host's root to a mounted folder, even without capabilities: it can
-read what only root may read there, and leave a file with the set-user-id bit that makes any user who runs it root.
+If a folder is mounted writable, the container and every command in it run as a user other than root. There is no user
+namespace, so root in the container has the rights of the host's root on a mounted folder, even without capabilities: it
+can read files there that only root may read, and leave a file with the set-user-id bit that makes any user who runs it
+root.
 """
 
 from __future__ import annotations
@@ -19,19 +21,20 @@ from greenroom.core.workspace.run_config import environment_problem
 from greenroom.core.workspace.session_spec import Exec
 
 ExecConfig = dict[str, Any]
-"""JSON of an administrator: commands that `validated` allows, or a part of one."""
+"""JSON from an administrator: commands that `validated` allows, or a part of a command."""
 
 COMMANDS: Final = ("first_launch", "go", "assign")
 KEYS: Final = ("cmd", "environment", "user", "workdir")
 OF_ASSIGN: Final = "only_with_address"
-"""Of `assign` alone: true = it has nothing to do where the launch has no address."""
+"""Key of `assign` only: if true, the command does nothing for a launch without an address."""
 
 
 def validated(config: ExecConfig) -> ExecConfig:
-    """The config, checked that every command can run: `{"go": {"cmd", "user"?, "environment"?, "workdir"?}}`.
+    """Return the config after a check that every command can run: `{"go": {"cmd", "user"?, "environment"?,
+    "workdir"?}}`.
 
     Raises:
-        Invalid: a command is unknown or cannot be used; the sentence names it and why.
+        Invalid: a command is unknown or cannot be used; the sentence has its name and the reason.
     """
     for name in config:
         if name not in COMMANDS:
@@ -51,10 +54,10 @@ def validated(config: ExecConfig) -> ExecConfig:
 
 
 def command_of(config: ExecConfig, name: str) -> Exec | None:
-    """The command `first_launch`, `go` or `assign` of a workspace, or None.
+    """Return the command `first_launch`, `go` or `assign` of a workspace, or None.
 
     Raises:
-        Invalid: it has one that cannot be run.
+        Invalid: the command cannot be run.
     """
     if not config.get(name):
         return None
@@ -74,10 +77,10 @@ def command_of(config: ExecConfig, name: str) -> Exec | None:
 
 
 def assign_of(config: ExecConfig, kasm_url: str | None) -> Exec | None:
-    """The command `assign` for a launch with this address, or None.
+    """Return the command `assign` for a launch with this address, or None.
 
     Raises:
-        Invalid: as `command_of`.
+        Invalid: as for `command_of`.
     """
     command = command_of(config, "assign")
     return command if kasm_url or not (command and config["assign"].get(OF_ASSIGN)) else None
@@ -116,16 +119,16 @@ def _object(value: object, title: str) -> ExecConfig:
 
 
 def spells_root(user: str) -> bool:
-    """Whether a user of a container, `name or number[:group]`, is root by its spelling; empty = the image decides."""
+    """True if a user of a container, `name or number[:group]`, is root by its spelling; empty = the image decides."""
     name = user.partition(":")[0].strip()
     return name == "root" or re.fullmatch("[+-]?0+", name) is not None
 
 
 def is_root(user: str, passwd: str) -> bool:
-    """Whether a user is root in a container with this /etc/passwd; empty = the default, which is root.
+    """True if a user is root in a container with this /etc/passwd; empty = the default, which is root.
 
-    As Docker resolves it, or more strictly: a line counts if its name is the user's, even where that is a number, and a
-    line with a missing or unreadable number means root.
+    The rules are those of Docker, or stricter: a line counts if its name is that of the user, even if that is a number,
+    and a line with a missing or unreadable number means root.
     """
     name = user.partition(":")[0].strip()
     if not name or spells_root(user):
@@ -134,7 +137,7 @@ def is_root(user: str, passwd: str) -> bool:
 
 
 def root_problem(user: str, who: str) -> str:
-    """The sentence that refuses root; `who` would run as it, e.g. "The command go"."""
+    """Return the sentence that refuses root. `who` is the command that would run as root, such as "The command go"."""
     named = f"root ({user})" if user and user != "root" else "root"
     return (
         f"{who} would run as {named} beside a folder of the host that is mounted writable, where root is the host's"
@@ -143,12 +146,12 @@ def root_problem(user: str, who: str) -> str:
 
 
 def commands_problem(exec_config: ExecConfig) -> str | None:
-    """Why these commands are not allowed beside a writable folder, as a sentence; None = they are."""
+    """The reason why these commands are not allowed with a writable folder, as a sentence; None if they are."""
     for name in COMMANDS:
         try:
             command = command_of(exec_config, name)
         except Invalid:
-            continue  # said by who checks the command itself
+            continue  # the check of the command itself reports it
         if command is not None and command.user is not None and spells_root(command.user):
             return root_problem(command.user, f"The command {name}")
     return None

@@ -1,7 +1,7 @@
-"""Home folders that are kept: one for each user and workspace on an Agent, in a place that the installation chose.
+"""Home folders that persist: one for each user and workspace on an Agent, in a place that the installation chooses.
 
-A workspace asks for them with `KEPT` as its persistent profile path. Its sessions' specifications then name a home by
-ids alone (`source`), which only the runtime knows to find; nothing that people type is part of it.
+A workspace requests them with `KEPT` as its persistent profile path. The specifications of its sessions then name a
+home only by ids (`source`), which only the runtime can resolve. No input of users is part of it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 KEPT: Final = "{homes}"
-"""The persistent profile path of a workspace whose homes are kept by the installation."""
+"""The persistent profile path of a workspace whose homes the installation keeps."""
 _UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _SOURCE: Final = re.compile(rf"/\{{homes\}}/({_UUID})\.({_UUID})")
 _NAME: Final = re.compile(rf"({_UUID})\.({_UUID})")
@@ -21,14 +21,14 @@ _MOVED_AWAY: Final = re.compile(rf"({_UUID})\.({_UUID})\.({_UUID})")
 
 @dataclass(frozen=True, slots=True, order=True)
 class HomeId:
-    """Whose home of which workspace; on one Agent there is one."""
+    """The user and the workspace of a home. An Agent has one home for each pair."""
 
     user_id: str
     image_id: str
 
     @property
     def name(self) -> str:
-        """As the name of a folder or a volume."""
+        """The name of the folder or volume."""
         return f"{self.user_id}.{self.image_id}"
 
     @property
@@ -38,37 +38,37 @@ class HomeId:
 
 
 def home_of(source: str) -> HomeId | None:
-    """The home that a mount's source names; None = it is a folder that an administrator named."""
+    """Return the home that the source of a mount names; None for a folder that an administrator named."""
     found = _SOURCE.fullmatch(source)
     return HomeId(found[1], found[2]) if found else None
 
 
 def named(name: str) -> HomeId | None:
-    """The home with this `HomeId.name`; None = nothing of ours has it."""
+    """Return the home with this `HomeId.name`; None if it is no name of a home."""
     found = _NAME.fullmatch(name)
     return HomeId(found[1], found[2]) if found else None
 
 
 def name_away(home: HomeId, removal_id: str) -> str:
-    """The name of what a removal moved away, from which no session gets a home any more."""
+    """Return the name of a home that a removal moved away. No session can use it any more."""
     return f"{home.name}.{removal_id}"
 
 
 def moved_away(name: str) -> tuple[HomeId, str] | None:
-    """The home and the removal of a `name_away`; None = nothing of ours has this name."""
+    """Return the home and the removal of a `name_away`; None if it is no such name."""
     found = _MOVED_AWAY.fullmatch(name)
     return (HomeId(found[1], found[2]), found[3]) if found else None
 
 
 EVERY_S: Final = 900.0
-"""How often the home of a running session is measured."""
+"""The seconds between two measurements of the home of a running session."""
 UNUSED_EVERY_S: Final = 86_400.0
-"""How often one is that nothing uses, for the case that a program of the host wrote to it."""
+"""The seconds between two measurements of an unused home, in case a program of the host writes to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HomeMeasurement:
-    """When a home was last looked at, and whether something has used it since. Times are seconds of one clock."""
+    """The time of the last measurement of a home, and whether it was used since. Times are seconds of one clock."""
 
     at_s: float
     used_since: bool = False
@@ -77,8 +77,8 @@ class HomeMeasurement:
 def next_to_measure(
     homes: Collection[HomeId], in_use: Collection[HomeId], measured: Mapping[HomeId, HomeMeasurement], now_s: float
 ) -> HomeId | None:
-    """The home to measure now: one that never was, then the one whose figure is the most overdue; None = all are fresh
-    enough. A home is measured once soon after its last session, and hardly ever while nothing uses it.
+    """Return the home to measure now: first a home that was never measured, then the most overdue; None if no
+    measurement is due. A home is measured once soon after its last session ends, and rarely while it is unused.
     """
     due: list[tuple[float, HomeId]] = []
     for home in homes:
@@ -96,7 +96,7 @@ MOST_SHOWN: Final = 3
 
 
 def in_use_problem(sessions: Sequence[str]) -> str | None:
-    """Why a home cannot be deleted now that these sessions have, as a sentence; None = it can be."""
+    """The reason why a home cannot be deleted while these sessions use it, as a sentence; None if it can be."""
     if not sessions:
         return None
     shown = ", ".join(sessions[:MOST_SHOWN]) + (", …" if len(sessions) > MOST_SHOWN else "")
@@ -108,12 +108,12 @@ HomeState = Literal["kept", "in_use", "deleting"]
 
 
 def state_of(sessions: Sequence[str], removal_id: str | None) -> HomeState:
-    """What becomes of a home, in one word."""
+    """Return the state of a home."""
     return "deleting" if removal_id else "in_use" if sessions else "kept"
 
 
 def remark(state: HomeState, *, is_moved_away: bool, is_reached: bool, problem: str) -> str:
-    """What people should know of a home, as a sentence; empty = nothing. `is_reached`: its Agent answers."""
+    """The remark about a home for users, as a sentence; empty if there is none. `is_reached`: its Agent answers."""
     if state != "deleting":
         return problem
     if not is_reached:
@@ -124,5 +124,5 @@ def remark(state: HomeState, *, is_moved_away: bool, is_reached: bool, problem: 
 
 
 def loss(username: str, workspace: str) -> str:
-    """What deleting a home loses, as a sentence."""
+    """The data that is lost with a home, as a sentence."""
     return f"All files that {username} kept in the home folder of {workspace} are deleted for good."

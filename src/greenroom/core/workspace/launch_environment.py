@@ -1,9 +1,9 @@
 """The variables of a launch: those that a user may set in the container of a session.
 
-A user may set variables of the user's own task, such as `TASK_ID` and `API_BASE`. A variable that a program of the
-image reads can make that program run other code, and the image may start as root. An administrator sets such a variable
-in the `run_config` of the workspace. The names of task variables are free, so the rule is a table of the names that
-programs read. The Agent adds the variables that the image sets, where it knows them.
+A user may set variables of their own task, such as `TASK_ID` and `API_BASE`. A variable that a program of the image
+reads can make that program run other code, and the image may start as root. An administrator sets such a variable in
+the `run_config` of the workspace. Names of task variables are arbitrary, so the rule is a table of the names that
+programs read. The Agent adds the variables that the image sets, if it knows them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 from greenroom.core.workspace.run_config import OUR_PREFIX, Variables, environment_problem
 
 PREFERENCES: Final = frozenset({"LANG", "LANGUAGE", "LC_ALL", "TZ"})
-"""Users may choose these also where the image sets them."""
+"""Users may choose these even if the image sets them."""
 
 RESERVED: Final = {
     "Greenroom and its images": "GREENROOM_* KIOSK_* VNC_* NO_VNC_* MAX_FRAME_RATE",
@@ -64,7 +64,9 @@ RESERVED: Final = {
         " *_DRIVERS_PATH *_SEARCH_PATH *_OPTS *_JAVA_OPTIONS *_RC"
     ),
 }
-"""Names that launches may not set, by their readers. `*` stands for any characters; case does not count."""
+"""Names that launches may not set, by the programs that read them. `*` stands for any characters; case does
+not count.
+"""
 
 _RESERVED: Final = re.compile(
     "|".join(name.replace("*", ".*") for names in RESERVED.values() for name in names.split()), re.IGNORECASE
@@ -72,7 +74,7 @@ _RESERVED: Final = re.compile(
 
 
 def launch_problem(environment: Variables) -> str | None:
-    """Why a launch may not set these variables, as a sentence; None = it may."""
+    """The reason why a launch may not set these variables, as a sentence; None if it may."""
     if problem := environment_problem(environment):
         return problem
     for name in environment:
@@ -87,9 +89,9 @@ def launch_problem(environment: Variables) -> str | None:
 def chosen_problem(
     environment: Mapping[str, str], *, of_workspace: Collection[str], of_image: Collection[str] = ()
 ) -> str | None:
-    """Why no container is made with the variables that its user chose, as a sentence; None = it is. `environment` is
-    that of the specification; variables of the workspace take the place of the user's. `of_image` are the names of
-    those that the image sets itself: they decide what it shows.
+    """The reason why no container is created with the variables that its user chose, as a sentence; None if one is.
+    `environment` is that of the specification; variables of the workspace replace those of the user. `of_image` are the
+    names of the variables that the image itself sets: they decide which variables it displays.
     """
     chosen = {name: environment[name] for name in chosen_by_users(environment) if name not in of_workspace}
     if problem := launch_problem(chosen):
@@ -99,7 +101,7 @@ def chosen_problem(
 
 
 def chosen_by_users(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """The variables of a session's specification that its user chose, by the request or by preferences. All that
-    Greenroom sets itself begins with `OUR_PREFIX`, and no one else may set those.
+    """Return the variables of a session's specification that its user chose, in the request or in the preferences. All
+    variables that Greenroom sets begin with `OUR_PREFIX`, which no user may set.
     """
     return tuple(sorted(name for name in environment if not name.startswith(OUR_PREFIX)))

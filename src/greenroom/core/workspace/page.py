@@ -1,9 +1,10 @@
-"""Where a container serves its page and what is beside it: the fields of a workspace for images of others.
+"""The address of the page that a container serves, and its other services: the fields of a workspace for images of
+other makers.
 
-Tokens stand for what only a session knows, in `page_path`, `start_page` and in the environment and command of the
-`run_config`: `{path}` is the path of its address at the gateway without slashes around it, `{session_id}` its id,
-`{password}` the password of its page, `{transfers}` what of `upload,download` is permitted, else `none`, and each
-permission by its name is `true` or `false`.
+Tokens stand for values that exist only for a session. They are allowed in `page_path`, `start_page` and in the
+environment and command of the `run_config`: `{path}` is the path of the session's address at the gateway without
+slashes around it, `{session_id}` its id, `{password}` the password of its page, `{transfers}` the permitted part of
+`upload,download`, or `none`, and the name of each permission stands for `true` or `false`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ SERVICES: Final[Mapping[str, str]] = {
     "gamepad": "allow_kasm_gamepad",
     "webcam": "allow_kasm_webcam",
 }
-"""What an image may serve beside its desktop → the permission that opens it."""
+"""Service that an image can have in addition to its desktop → the permission that it needs."""
 
 OWN_FOLDERS: Final[Mapping[str, str]] = {
     "audio": "sound",
@@ -32,14 +33,16 @@ OWN_FOLDERS: Final[Mapping[str, str]] = {
     "uploads": "files",
     "downloads": "files",
 }
-"""Where the page of an image with a desk, one of Greenroom's own, has them; it asks for the permission itself."""
+"""Service → its folder on the page of Greenroom's own images, which have a desk. The desk checks the
+permission itself.
+"""
 
 PROGRAMS: Final = ("desk", "cdp", "webdriver")
-"""What an image may serve to programs, in folders of its page with these names: `PROGRAM_FOLDERS`."""
+"""Services for programs, in folders of the page with these names: `PROGRAM_FOLDERS`."""
 
 PortMap = dict[str, Any]
-"""JSON of an administrator: name of a service → its port in the container, or what its addresses of the page begin
-with, as `validated_ports` allows. The path of a port at the gateway is the service's name.
+"""JSON from an administrator: name of a service → its port in the container, or the beginning of its addresses on the
+page, as `validated_ports` allows. The path of a port at the gateway is the name of the service.
 """
 
 OWN_PATH: Final = "/{path}/"
@@ -52,7 +55,7 @@ _RELATIVE: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/?{}-]*", re.ASCII)
 
 
 def page_path_problem(path: str) -> str | None:
-    """Why this cannot be where a container serves its page, as a sentence; None = it can."""
+    """The reason why a container cannot serve its page at this path, as a sentence; None if it can."""
     is_folder = _FOLDER.fullmatch(path) and not _has_dots(path) and len(path) <= MAX_LENGTH
     if path == OWN_PATH or is_folder:
         return None
@@ -60,7 +63,7 @@ def page_path_problem(path: str) -> str | None:
 
 
 def relative_problem(name: str, address: str) -> str | None:
-    """Why `start_page` or `ready_path` (its `name`) cannot be used, as a sentence; None = it can."""
+    """The reason why `start_page` or `ready_path` (its `name`) cannot be used, as a sentence; None if it can be."""
     path, _, query = address.partition("?")
     names = {part.partition("=")[0] for part in query.split("&")}
     is_relative = not (address.startswith("/") or ":" in path.partition("/")[0] or "//" in path or _has_dots(path))
@@ -74,11 +77,11 @@ def _has_dots(path: str) -> bool:
 
 
 def validated_ports(ports: PortMap) -> PortMap:
-    """The port map, checked.
+    """Return the port map after a check.
 
     Raises:
-        Invalid: a service is unknown, what it has is neither a port nor the beginning of addresses, or two have the
-            same port.
+        Invalid: a service is unknown, its value is neither a port nor the beginning of addresses, or two services have
+            the same port.
     """
     for name, where in ports.items():
         if name in PROGRAMS:
@@ -99,7 +102,7 @@ def validated_ports(ports: PortMap) -> PortMap:
 
 
 def services_of(ports: PortMap, permissions: Mapping[str, bool]) -> tuple[Service, ...]:
-    """The services of a container made with these permissions."""
+    """Return the services of a container that is created with these permissions."""
     ours = tuple(
         replace(_service(name, ports[name]), allowed=bool(permissions.get(permission)))
         for name, permission in SERVICES.items()
@@ -113,7 +116,7 @@ def _service(name: str, where: int | str) -> Service:
 
 
 def folders_of(services: Iterable[Service], permissions: Mapping[str, Any]) -> dict[str, str]:
-    """Name of each service that a session may use → where it is, below the path of the session."""
+    """Return the name of each service that a session may use → its folder, below the path of the session."""
     found = tuple(services)
     has_desk = any(one.name == PROGRAMS[0] for one in found)
     own = OWN_FOLDERS.items() if has_desk else ()
@@ -122,13 +125,15 @@ def folders_of(services: Iterable[Service], permissions: Mapping[str, Any]) -> d
 
 
 Values = Mapping[str, str]
-"""Name of a token, without its braces → what it stands for."""
+"""Name of a token, without its braces → its value."""
 
 _TOKEN: Final = re.compile(r"\{([a-z_]+)\}")
 
 
 def values(*, path: str, session_id: str, permissions: Mapping[str, bool], password: str = "") -> Values:
-    """What the tokens stand for; `path` may have slashes around it. Without a password its token stays as it is."""
+    """Return the values of the tokens; `path` may have slashes around it. Without a password, its token is not
+    replaced.
+    """
     known = {"path": path.strip("/"), "session_id": session_id, **({"password": password} if password else {})}
     transfers = [what for what in ("upload", "download") if permissions.get(f"allow_kasm_{what}s")]
     known["transfers"] = ",".join(transfers) or "none"
@@ -136,21 +141,22 @@ def values(*, path: str, session_id: str, permissions: Mapping[str, bool], passw
 
 
 def filled(text: str, known: Values) -> str:
-    """The text with its tokens replaced, in one pass; what is no token stays as it is."""
+    """Return the text with its tokens replaced, in one pass. Unknown tokens are not replaced."""
     return _TOKEN.sub(lambda found: known.get(found[1], found[0]), text)
 
 
 def filled_spec(spec: StoredSpec, known: Values) -> StoredSpec:
-    """A specification whose variables are readable, with the tokens of its workspace replaced. Those that the session's
-    user chose (`spec["environment"]`) have none: they must not learn the password of the page.
+    """Return a specification whose variables are readable, with the tokens of its workspace replaced. Tokens in
+    variables from the session's user (`spec["environment"]`) are not replaced: such variables must not get the password
+    of the page.
     """
     made = {**spec, "run_config": _filled_in(spec.get("run_config", {}), known, ("environment", "command"))}
     return _filled_in(made, known, ("page_path",))
 
 
 def _filled_in(table: Any, known: Values, names: Iterable[str]) -> Any:
-    """The JSON `table` with tokens replaced in the texts of these fields, and in those of lists and objects there."""
-    if not isinstance(table, dict):  # of a row that another program wrote
+    """Return the JSON `table` with tokens replaced in the texts of these fields, including nested lists and objects."""
+    if not isinstance(table, dict):  # in a row that another program wrote
         return table
     fields = cast("dict[str, Any]", table)
     return {name: _filled_text(value, known) if name in names else value for name, value in fields.items()}

@@ -1,7 +1,8 @@
-"""The `run_config` of workspaces and groups: which container options may be chosen.
+"""The `run_config` of workspaces and groups: the container options that they may set.
 
-An allow-list, because permission to edit a workspace or a group must not give control of the host: nothing in it
-weakens the isolation of sessions. It is checked where it is saved and again where a container is created.
+The options are an allow-list, because permission to edit a workspace or a group must not give control of the host: no
+option weakens the isolation of sessions. The list is checked when a config is saved and again when a container is
+created.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from typing import Any, Final, cast
 from greenroom.core.errors import Invalid
 
 RunConfig = dict[str, Any]
-"""JSON of an administrator: options of Docker that `validated` allows."""
+"""JSON from an administrator: options of Docker that `validated` allows."""
 Variables = Mapping[str, Any]
-"""JSON of an administrator or of a user who launches: name → value, a text if `environment_problem` finds nothing."""
+"""JSON from an administrator or a launching user: name → value, a text if `environment_problem` returns None."""
 
 CAPABILITIES: Final = frozenset(
     {"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETPCAP", "SETUID"}
 )
-"""What an image may get back by `cap_add`: capabilities of programs that start as root and change account."""
+"""The capabilities that `cap_add` may restore: those of programs that start as root and change their account."""
 
 SHM_BYTES: Final = 512 << 20
-"""Of a session whose run config gives no size."""
+"""The size for a session whose run config has none."""
 SHM_MAX_BYTES: Final = 64 << 30
-"""More than any session needs; it counts towards the container's memory limit anyway."""
+"""The maximum. No session needs more, and the size counts towards the container's memory limit."""
 
 OURS: Final = ("VNC_PW", "VNC_VIEW_ONLY_PW")
 OUR_PREFIX: Final = "KASM_"
@@ -56,11 +57,11 @@ _REASONS: Final[dict[str, tuple[str, ...]]] = {
     "Greenroom knows its containers by name and labels": ("labels", "name"),
 }
 _REFUSED: Final = {name: reason for reason, names in _REASONS.items() for name in names}
-"""Well-known options → why they are refused."""
+"""Well-known options → the reason why they are refused."""
 
 
 def validated(config: RunConfig, *, of: str = "The run config") -> RunConfig:
-    """The options as they are used: sizes in bytes, variables as text.
+    """Return the options in their normal form: sizes in bytes, variables as text.
 
     hostname, working_dir: text · user: name or number, not root · command: list of texts · environment: {name: text} ·
     shm_size: bytes or like "512m" · dns: list of IP addresses · tmpfs: {path: options} · cap_add: some of CAPABILITIES
@@ -68,12 +69,13 @@ def validated(config: RunConfig, *, of: str = "The run config") -> RunConfig:
     of a label: text} and tolerations: list of objects, both of nodes of Kubernetes and without effect elsewhere.
 
     Raises:
-        Invalid: an option is unknown, refused or unusable; the sentence begins with `of` and names it and why.
+        Invalid: an option is unknown, refused or unusable; the sentence begins with `of` and has the name of the option
+            and the reason.
     """
     made: RunConfig = {}
     for name, value in config.items():
         if name in _REFUSED and not value:
-            continue  # it asks for nothing: "privileged": false
+            continue  # an empty value has no effect: "privileged": false
         if name not in _CHECKS:
             known = _REFUSED.get(name)
             raise Invalid(
@@ -87,11 +89,11 @@ def validated(config: RunConfig, *, of: str = "The run config") -> RunConfig:
 
 
 def check_of_workspace(config: RunConfig) -> None:
-    """Refuse what `validated` refuses, and empty values of options that are refused: they are slips, where `false`
-    says that the option is not wanted.
+    """Refuse a config that `validated` refuses, and empty values of refused options, which are mistakes. `false` and
+    null are allowed: they say that the option is off.
 
     Raises:
-        Invalid: as `validated`.
+        Invalid: as for `validated`.
     """
     for name, value in config.items():
         if name in _REFUSED and not value and value is not False and value is not None:
@@ -100,10 +102,11 @@ def check_of_workspace(config: RunConfig) -> None:
 
 
 def validated_of_group(config: RunConfig) -> RunConfig:
-    """As `validated`, without the runtime, because only a workspace may decide on which hosts a session can be.
+    """Return the options like `validated`, but without the runtime, because only a workspace may decide which hosts a
+    session can use.
 
     Raises:
-        Invalid: as `validated`, or the group chooses the runtime.
+        Invalid: as for `validated`, or the group sets the runtime.
     """
     if config.get("runtime"):
         raise Invalid("The run config of a group may not set `runtime`: workspaces do, which are placed by it.")
@@ -111,7 +114,7 @@ def validated_of_group(config: RunConfig) -> RunConfig:
 
 
 def merged(*configs: RunConfig) -> RunConfig:
-    """One run config of several: a later one wins; `environment` and `tmpfs` are merged by entry."""
+    """Merge run configs; a later config has precedence. `environment` and `tmpfs` are merged by entry."""
     made: RunConfig = {}
     for config in configs:
         for name, value in config.items():
@@ -122,23 +125,23 @@ def merged(*configs: RunConfig) -> RunConfig:
 
 
 def environment_problem(environment: Variables) -> str | None:
-    """Why these variables cannot be set in a container, as a sentence; None = they can."""
+    """The reason why these variables cannot be set in a container, as a sentence; None if they can be."""
     for name, value in environment.items():
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             return f"{name!r} is not a name of a variable."
         if name in OURS or name.startswith(OUR_PREFIX):
             return f"{name} is set by Greenroom: it carries the session's credential, user or permissions."
-        is_finite = not isinstance(value, float) or math.isfinite(value)  # JSON of the database has no NaN
+        is_finite = not isinstance(value, float) or math.isfinite(value)  # JSON in the database has no NaN
         if isinstance(value, (dict, list)) or value is None or not is_finite or "\0" in str(value):
             return f"the value of {name} must be a text."
     return None
 
 
 def size_in_bytes(size: object) -> int:
-    """`512m`, `1g`, `64k` or a number of bytes.
+    """Return the bytes of `512m`, `1g`, `64k` or a number of bytes.
 
     Raises:
-        Invalid: it is none of these.
+        Invalid: the size has another form, or is 0.
     """
     text = "" if isinstance(size, bool) else str(size).strip().lower().removesuffix("b")
     factor = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}.get(text[-1:], 1)
@@ -161,7 +164,7 @@ _USER: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]*|[0-9]{1,10})(:[A-Za-z0-9_.
 
 
 def _user(value: object) -> str:
-    """Never root: in a container root is the host's root wherever a folder of the host is mounted writable."""
+    """Refuse root: root in a container is root of the host wherever a folder of the host is mounted writable."""
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not isinstance(text, str) or not _USER.fullmatch(text):
         raise Invalid("it must be the name or number of a user, or user:group.")
@@ -221,16 +224,16 @@ _TMPFS_OPTION: Final = re.compile(
 
 
 TMPFS_SIZE: Final = "512m"
-"""Of a tmpfs that gives no size. It is memory, and counts towards the session's."""
+"""The size of a tmpfs that has none. It is memory, and counts towards the session's memory."""
 
 _SYSTEM: Final = frozenset(
     {"proc", "sys", "dev", "etc", "usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "boot"}
 )
-"""Folders of the root that hold programs, their settings, or what the kernel shows."""
+"""Folders of the root that contain programs, their settings, or files of the kernel."""
 
 
 def _tmpfs(value: object) -> dict[str, str]:
-    """Always with a size, and without set-user-id programs and devices."""
+    """Return each tmpfs with a size, and without set-user-id programs and devices."""
     if not isinstance(value, dict):
         raise Invalid('it must be an object, path → options, like {"/scratch": "size=64m"}.')
     made: dict[str, str] = {}

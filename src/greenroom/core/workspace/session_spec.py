@@ -1,7 +1,7 @@
 """The specification of a session's container.
 
-These values travel in the check-in (wire), are stored as JSON in the session row (db) and are executed by a runtime.
-Units: cores are CPU cores (fractions allowed), memory is bytes, times are seconds.
+A check-in contains it (wire), the session row stores it as JSON (db), and a runtime executes it. Units: cores are CPU
+cores (fractions allowed), memory is in bytes, times are in seconds.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ Protocol = Literal["https", "http"]
 ProfileMode = Literal["Enabled", "Reset"]
 
 PROXY_PATH: Final = "desktop"
-"""The first part of the paths of streams, where a zone has no other."""
+"""The first part of the paths of streams, unless a zone has another."""
 
 LATER: Final = {"later": True}
-"""Metadata of a field that the first release did not have: it counts only where it is not its default."""
+"""Metadata of a field that the first release did not have. The field counts only if it differs from its default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """One folder of the host inside the container. A missing one is made for `uid` and `gid`, unless it is `required`
-    to exist. `profile`: it is the user's persistent profile; with Reset it is emptied before the container is created.
+    """A folder of the host inside the container. A missing folder is created for `uid` and `gid`, unless `required`.
+    `profile`: the folder is the user's persistent profile; with Reset, it is emptied before the container is created.
     """
 
     source: str
@@ -41,7 +41,7 @@ class Mount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exec:
-    """A command inside a session's container. `argv` is never passed through a shell of ours."""
+    """A command inside a session's container. Greenroom never passes `argv` through a shell."""
 
     argv: tuple[str, ...]
     user: str | None = None
@@ -49,18 +49,19 @@ class Exec:
     workdir: str | None = None
     deadline_s: float = 60.0
     output_within_s: float = 0.2
-    """How long to wait, after its end, for output while that is still open: a child may keep it open forever, and a
-    late runtime may have more.
+    """The maximum wait for output after the end of the command, while the output is still open. A child process may
+    hold it open forever, and a slow runtime may deliver more output.
     """
     once: str = field(default="", metadata=LATER)
-    """An id of the command if it may be run only once in the container's life: a runtime that can keep a mark in the
-    container refuses it the second time."""
+    """An id of the command if it may run only once in the life of the container. A runtime that can store a mark in the
+    container refuses the second run.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFile:
-    """A file put into a container before it starts, e.g. a key. It and its folder belong to `uid` and `gid`. `path` is
-    absolute, `mode` and `folder_mode` are those of chmod. The content is a secret: never in a log.
+    """A file that is put into a container before it starts, such as a key. It and its folder belong to `uid` and `gid`.
+    `path` is absolute; `mode` and `folder_mode` are modes of chmod. The content is a secret and must never be logged.
     """
 
     path: str
@@ -73,8 +74,8 @@ class SessionFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """What an image serves beside its desktop: on a `port` of its own, or at all addresses of its page that begin with
-    `folder`. Not `allowed` = refused to the session's viewers.
+    """A service of an image in addition to its desktop: on a separate `port`, or at all addresses of its page that
+    begin with `folder`. If it is not `allowed`, the session's viewers cannot use it.
     """
 
     name: str
@@ -84,16 +85,16 @@ class Service:
 
 
 StoredSpec = dict[str, Any]
-"""A `SessionSpec` as JSON, perhaps of another version; from a session row without the secrets."""
+"""A `SessionSpec` as JSON, possibly of another version. From a session row it has no secrets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSpec:
-    """Everything a runtime needs to create a session; fixed when the session row is inserted.
+    """All data that a runtime needs to create a session; fixed when the session row is inserted.
 
-    `credential` is the random password of this container alone (environment VNC_PW); the Agent knows it, the user never
-    does. `allow_origin` is the list of `host` or `host:port` whose pages may open the stream, `upstream_auth` the
-    `host[:port]` the Agent asks about unknown viewers.
+    `credential` is the random password of this container only (environment VNC_PW). The Agent has it, the user never
+    gets it. `allow_origin` lists each `host` or `host:port` whose pages may open the stream; `upstream_auth` is the
+    `host[:port]` at which the Agent checks unknown viewers.
     """
 
     image: str
@@ -102,7 +103,7 @@ class SessionSpec:
     environment: dict[str, str] = field(default_factory=dict[str, str])
     cores: float = 0.1
     memory_bytes: int = 1 << 30
-    """Limit of the container; the reservation is on the session row."""
+    """The limit of the container. The reservation is in the session row."""
     cpu_mode: CpuMode = "Shares"
     port: int = 6901
     protocol: Protocol = "https"
@@ -115,29 +116,29 @@ class SessionSpec:
     allow_origin: tuple[str, ...] = ()
     upstream_auth: str = ""
     disk_limit_bytes: int = field(default=0, metadata=LATER)
-    """For what it writes outside mounted folders; 0 = no limit."""
+    """The limit for data outside mounted folders; 0 = no limit."""
     files: tuple[SessionFile, ...] = field(default=(), metadata=LATER)
-    """Secrets of the session's user inside the container; in the session row they are encrypted, beside `spec`."""
+    """Secrets of the session's user inside the container. In the session row they are encrypted, outside of `spec`."""
     proxy_path: str = field(default=PROXY_PATH, metadata=LATER)
-    """The zone's when the session was made: the first part of its path at the gateway."""
+    """The proxy path of the zone when the session was created: the first part of the session's path at the gateway."""
     page_path: str = field(default="/", metadata=LATER)
-    """The folder of the page in the container, with a slash at both ends; of a stored one perhaps a token."""
+    """The folder of the page in the container, with a slash at both ends. A stored folder may contain a token."""
     ready_path: str = field(default="", metadata=LATER)
-    """Below `page_path`, what has to answer before the session is usable; empty = the page."""
+    """The path below `page_path` that must respond before the session is usable; empty = the page."""
     services: tuple[Service, ...] = field(default=(), metadata=LATER)
 
     def hash(self) -> str:
-        """16 hex digits that change with any field; stored as label of the container (`spec_hash`)."""
+        """Return 16 hex digits that change with any field; stored as label of the container (`spec_hash`)."""
         return hashlib.sha256(json.dumps(self.parts(), sort_keys=True).encode()).hexdigest()[:16]
 
     def parts(self) -> StoredSpec:
-        """All fields as JSON; later fields only where they are used. So a container made before a field existed still
-        has the hash of the same specification.
+        """Return all fields as JSON; later fields only if they are used. A container from before a field existed
+        therefore has the hash of the same specification.
         """
         return _plain(self)
 
     def stored(self) -> StoredSpec:
-        """The fields as they are in a session row: without secrets, which have encrypted columns."""
+        """Return the fields as in a session row: without secrets, which have encrypted columns."""
         return {name: value for name, value in self.parts().items() if name not in SECRET}
 
 

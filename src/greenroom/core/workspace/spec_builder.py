@@ -1,6 +1,6 @@
-"""From workspace, zone, permissions, launch and user to the specification of a container and its files.
+"""Builds the specification of a container and its files from workspace, zone, permissions, launch and user.
 
-Ids and the credential are arguments. `config_hash_of` leaves out what differs from session to session, so that staged
+Ids and the credential are arguments. `config_hash_of` omits the values that differ between sessions, so that staged
 sessions of one config with the same hash are interchangeable (column `config_hash`). A user's SSH keys are files of the
 home folder (group setting `inject_ssh_keys`).
 """
@@ -34,12 +34,14 @@ TOGGLES: Final[dict[str, tuple[str, str]]] = {
     "allow_kasm_clipboard_down": ("KASM_SVC_SEND_CUT_TEXT", "-SendCutText "),
     "allow_kasm_clipboard_up": ("KASM_SVC_ACCEPT_CUT_TEXT", "-AcceptCutText "),
 }
-"""Permission → (variable of the session image, prefix): the clipboard ones are put on the VNC server's command line."""
+"""Permission → (variable of the session image, prefix). Those of the clipboard are put on the command line of the VNC
+server.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
-    """The part of a workspace that its containers depend on. Cores and memory (bytes) are the reservation."""
+    """The part of a workspace on which its containers depend. Cores and memory (bytes) are the reservation."""
 
     image_id: str
     name: str
@@ -66,13 +68,13 @@ class ImageFacts:
     only_zone_id: str | None = None
     only_agent_id: str | None = None
     session_time_limit: int | None = None
-    """Seconds from the assignment until a session is deleted in any case; None or 0 = none."""
+    """Seconds from the assignment until a session is deleted in any case; None or 0 = no limit."""
     revision: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneFacts:
-    """The part of a zone that sessions depend on."""
+    """The part of a zone on which sessions depend."""
 
     zone_id: str
     zone_name: str
@@ -81,7 +83,9 @@ class ZoneFacts:
     proxy_path: str = PROXY_PATH
 
     def needs_request_host(self) -> tuple[str, ...]:
-        """Titles of the settings that name the host of a request, and so cannot serve staged sessions."""
+        """Return the titles of the settings that contain the host of a request and therefore cannot serve staged
+        sessions.
+        """
         values = (
             ("Allow Origin Domain", self.allow_origin_domain),
             ("Upstream Auth Address", self.upstream_auth_address),
@@ -91,16 +95,16 @@ class ZoneFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchExtras:
-    """What a launch has and a staged session lacks: the user, the request, settings applied at creation.
+    """The part of a launch that a staged session lacks: the user, the request, settings applied at creation.
 
-    `request_host` is `host[:port]` of the launching request, already checked to be served by the gateway. `profile`
-    says how the workspace's persistent profile is mounted as home, None = not at all.
+    `request_host` is the `host[:port]` of the launching request; the gateway is known to serve it. `profile` is the
+    mode of the workspace's persistent profile as home, None = no profile is mounted.
     """
 
     request_host: str
     username: str
     username_reused: bool = False
-    """Another user had this name before, whose folders keep it."""
+    """Another user had this name before, and still owns the folders of that name."""
     user_id: str
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     kasm_url: str = ""
@@ -118,7 +122,7 @@ class LaunchExtras:
 def staged_spec(
     image: ImageFacts, zone: ZoneFacts, permissions: Mapping[str, bool], *, session_id: str, credential: str
 ) -> SessionSpec:
-    """The container of a session that has no user yet."""
+    """Return the container of a session that has no user yet."""
     return SessionSpec(
         image=image.name,
         image_id=image.image_id,
@@ -153,7 +157,7 @@ def on_demand_spec(
     session_id: str,
     credential: str,
 ) -> SessionSpec:
-    """The container of a session made for one user, with all of that user's settings applied."""
+    """Return the container of a session for one user, with all settings of that user applied."""
     base = staged_spec(image, zone, permissions, session_id=session_id, credential=credential)
     tokens = {"image_id": image.image_id, "user_id": extras.user_id, "username": _folder_of(extras)}
     path, mode = image.persistent_profile_path, extras.profile
@@ -170,10 +174,12 @@ def on_demand_spec(
 
 
 def in_zone(spec: SessionSpec, zone: ZoneFacts, request_host: str) -> SessionSpec:
-    """The specification of a session for this zone: who may frame its pages, which api its Agent asks, and its path."""
+    """Return the specification of a session for this zone: the hosts that may frame its pages, the api that its Agent
+    asks, and its path.
+    """
     return replace(
         spec,
-        # Any port: a session's frame comes from another port than the console.
+        # Any port is allowed: the frame of a session has another port than the console.
         allow_origin=host_list(zone.allow_origin_domain.replace(REQUEST_HOST, host_name(request_host))),
         upstream_auth=zone.upstream_auth_address.replace(REQUEST_HOST, request_host),
         proxy_path=zone.proxy_path,
@@ -181,7 +187,7 @@ def in_zone(spec: SessionSpec, zone: ZoneFacts, request_host: str) -> SessionSpe
 
 
 def reissued(spec: SessionSpec, *, old_id: str, session_id: str, credential: str) -> SessionSpec:
-    """The specification for another session in its place, with the old id replaced."""
+    """Return the specification for another session in its place, with the old id replaced."""
     environment = {name: session_id if value == old_id else value for name, value in spec.environment.items()}
     return replace(spec, environment=environment, credential=credential)
 
@@ -191,9 +197,9 @@ def _filter_policy(image: ImageFacts, of_groups: str | None) -> str | None:
 
 
 def config_hash_of(image: ImageFacts, zone: ZoneFacts, permissions: Mapping[str, bool]) -> str:
-    """16 hex digits over everything that a staged session must have to be claimed.
+    """Return 16 hex digits over all properties that a staged session must match to be claimed.
 
-    Changes that may wait for a replacement are left out; they are in `staging_configs.recycled`, the others in the
+    Changes that can wait for a replacement are left out. Those are in `staging_configs.recycled`, the others in the
     revision of the workspace (`core.pool.rotation`).
     """
     spec = staged_spec(image, zone, permissions, session_id="", credential="")
@@ -201,34 +207,35 @@ def config_hash_of(image: ImageFacts, zone: ZoneFacts, permissions: Mapping[str,
     if image.page_path != OWN_PATH:  # the container does not know its path
         strict = replace(strict, proxy_path=PROXY_PATH)
     parts: list[object] = [strict.parts(), dict(image.exec_config), image.revision]
-    if image.only_agent_id is not None:  # those on other Agents are to go
+    if image.only_agent_id is not None:  # sessions on other Agents must be replaced
         parts.append(image.only_agent_id)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def permissions_of(environment: Mapping[str, str]) -> dict[str, bool]:
-    """The permissions in the variables of a container, as `toggles` made them."""
+    """Return the permissions in the variables of a container from `toggles`."""
     return {name: environment.get(variable, "").endswith("1") for name, (variable, _) in TOGGLES.items()}
 
 
 def toggles(permissions: Mapping[str, bool]) -> dict[str, str]:
-    """The variables by which permissions reach the container."""
+    """Return the variables that pass permissions to the container."""
     return {variable: f"{prefix}{1 if permissions.get(name) else 0}" for name, (variable, prefix) in TOGGLES.items()}
 
 
 def host_list(text: str) -> tuple[str, ...]:
-    """A comma list of `host` or `host:port` as a tuple, in lower case."""
+    """Return a comma list of `host` or `host:port` as a tuple, in lower case."""
     return tuple(part.strip().lower() for part in text.split(",") if part.strip())
 
 
 def host_name(host: str) -> str:
-    """`host[:port]` without the port; IPv6 addresses keep their brackets."""
+    """Return `host[:port]` without the port; IPv6 addresses keep their brackets."""
     return re.sub(r":\d+$", "", host)
 
 
 def locale_of(language: str) -> str:
-    """The locale of a language as programs know it: `de` → `de_DE.UTF-8`, `pt-BR` → `pt_BR.UTF-8`. A region that is no
-    country, as in `es-419`, counts as the country where most people use the language; so does none.
+    """Return the locale of a language in the form that programs use: `de` → `de_DE.UTF-8`, `pt-BR` → `pt_BR.UTF-8`.
+    Without a region, or with a region that is no country, as in `es-419`, the country where most people use the
+    language is used.
     """
     parts = language.split("-")
     country = parts[-1] if len(parts) > 1 and re.fullmatch("[A-Z]{2}", parts[-1]) else None
@@ -246,7 +253,7 @@ _LIKELY: Final = {
     "yue": "yue_HK",
     "zh-Hant": "zh_TW",
 }
-"""Locales that the Python library does not know by these languages alone."""
+"""Locales that the Python library does not derive from these languages alone."""
 
 
 def _folder_of(extras: LaunchExtras) -> str:
@@ -280,8 +287,8 @@ _KINDS: Final = {
 
 
 def ssh_files(public_key: str | None, private_key: str | None) -> tuple[SessionFile, ...]:
-    """`id_*`, `id_*.pub` and `authorized_keys`, as far as there are keys; only the owner may read them. The private key
-    may be used without the public one: ssh finds its kind by its content, not by its file's name.
+    """Return `id_*`, `id_*.pub` and `authorized_keys`, as far as there are keys; only the owner may read the private
+    key. The private key can be used without the public key: ssh detects its kind by its content, not by its file name.
     """
     files: list[SessionFile] = []
     public = public_key.strip() if public_key else ""
@@ -300,5 +307,5 @@ def _kind(public_key: str) -> str:
 
 
 def _text(key: str) -> str:
-    """With exactly one line end and Unix line ends: ssh refuses anything else."""
+    """Return the key with exactly one line end and Unix line ends: ssh refuses anything else."""
     return key.replace("\r\n", "\n").strip() + "\n"

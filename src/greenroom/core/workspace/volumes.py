@@ -1,9 +1,9 @@
 """Folders of the host in containers: volume mappings of workspaces and groups, and persistent profiles.
 
-Permission to write a mapping must not give control of the host: an Agent mounts only from folders that its host's
-administrator named, and from one of its own; never the container daemon's socket, the system's configuration, this
-product's data, or a folder that holds one of them. Where a folder is mounted writable nothing in the container runs as
-root (`core.workspace.exec_config`).
+Permission to write a mapping must not give control of the host. An Agent mounts only folders below those that its
+host's administrator named, and below its own volumes folder. It never mounts the socket of the container daemon, the
+configuration of the system, data of Greenroom, or a folder that contains one of them. If a folder is mounted writable,
+no process in the container runs as root (`core.workspace.exec_config`).
 """
 
 from __future__ import annotations
@@ -26,10 +26,12 @@ TOKENS: Final = (*USER_TOKENS, "{image_id}")
 """Placeholders in a path for the launching user (`{username}` as one folder name) and for the workspace."""
 
 VolumeMappings = dict[str, Any]
-"""JSON of an administrator: folder of the host → how Docker mounts it, as `mappings_problem` allows it; or a part."""
+"""JSON from an administrator: folder of the host → its mount options, as `mappings_problem` allows them; or a part of
+it.
+"""
 
 OWNER: Final = 1000
-"""User and group of session images: the owner of new folders where a mapping names no other."""
+"""User and group of session images. New folders belong to them unless a mapping names others."""
 
 FORBIDDEN: Final = (
     "/bin",
@@ -63,18 +65,18 @@ FORBIDDEN: Final = (
 )
 
 OWN: Final = "/var/lib/greenroom/volumes"
-"""Folders of a default instance that may be mounted, although everything around them is forbidden."""
+"""Folders of a default instance that may be mounted, although the folders around them are forbidden."""
 
 _USERS: Final = frozenset({"/etc", "/etc/passwd", "/etc/group"})
-"""Places in a container that define its users: with a folder of the host there, a session could name root anew."""
+"""Places in a container that define its users. With a folder of the host there, a session could define another root."""
 
 _OPTIONS: Final = ("bind", "gid", "mode", "required", "skip_check", "uid")
 _MAX_NAME: Final = 200
 
 
 def source_problem(source: str, private: Iterable[str] = (), own: str = OWN) -> str | None:
-    """Why this path of the host may not be mounted, as a sentence; None = it may. `private` are further folders that
-    are as forbidden as `FORBIDDEN`, `own` is the exception among them. Tokens should be replaced before.
+    """The reason why this path of the host may not be mounted, as a sentence; None if it may be. `private` are further
+    forbidden folders, in addition to `FORBIDDEN`; `own` is the exception among them. Replace tokens first.
     """
     if not source.startswith("/") or ".." in source.split("/") or re.search(r"[\0-\x1f\x7f]", source):
         return f"{source!r} must be an absolute path without `..`."
@@ -94,15 +96,15 @@ def source_problem(source: str, private: Iterable[str] = (), own: str = OWN) -> 
 
 
 def is_within(path: str, folder: str) -> bool:
-    """Whether a normalized absolute path is a folder, or lies in it."""
+    """True if a normalized absolute path is the folder itself, or lies in it."""
     return f"{path}/".startswith(f"{folder.rstrip('/')}/")
 
 
 def mappings_problem(mappings: VolumeMappings) -> str | None:
-    """What is wrong with volume mappings, as a sentence, or None.
+    """The problem with volume mappings, as a sentence, or None.
 
     `{path of the host: {"bind": path in the container, "mode": "rw" or "ro", "uid", "gid": owner of a new folder,
-    "required": it must exist, "skip_check": nothing is made, like required}}`.
+    "required": it must exist, "skip_check": it is not created, like required}}`.
     """
     places: dict[str, str] = {}
     for source, value in mappings.items():
@@ -120,12 +122,12 @@ def mappings_problem(mappings: VolumeMappings) -> str | None:
 
 
 def is_writable(mappings: VolumeMappings) -> bool:
-    """Whether one of these volume mappings lets a session write to a folder of the host."""
+    """True if one of these volume mappings lets a session write to a folder of the host."""
     return any(options.get("mode") != "ro" for options in mappings.values())
 
 
 def profile_problem(path: str) -> str | None:
-    """What is wrong with the path of a persistent profile, as a sentence, or None."""
+    """The problem with the path of a persistent profile, as a sentence, or None."""
     if path == KEPT:
         return None
     if KEPT in path:
@@ -171,7 +173,9 @@ def _options_problem(source: str, options: VolumeMappings) -> str | None:
 
 
 def merged(*mappings: VolumeMappings) -> VolumeMappings:
-    """One volume mapping of several; a later one wins where two have the same folder of the host, or the same place."""
+    """Merge volume mappings. A later mapping has precedence if two have the same folder of the host, or the
+    same place.
+    """
     made: VolumeMappings = {}
     for mapping in mappings:
         taken = {place for options in mapping.values() if (place := _place(options))}
@@ -181,13 +185,13 @@ def merged(*mappings: VolumeMappings) -> VolumeMappings:
 
 
 def _place(options: object) -> str | None:
-    """Its place in the container; None = the entry has none, for which `mounts` refuses it."""
+    """Return the place of an entry in the container; None if it has none, in which case `mounts` refuses it."""
     bind = cast("VolumeMappings", options).get("bind") if isinstance(options, dict) else None
     return _normal(bind) if isinstance(bind, str) else None
 
 
 def mounts(mappings: VolumeMappings, tokens: Mapping[str, str]) -> tuple[Mount, ...]:
-    """Folders of the host inside the container; mappings with a user's token that is not in `tokens` are left out.
+    """Return the mounts of a container. Mappings with a user's token that is not in `tokens` are left out.
 
     Raises:
         Invalid: an entry has no place in the container.
@@ -213,8 +217,9 @@ def mounts(mappings: VolumeMappings, tokens: Mapping[str, str]) -> tuple[Mount, 
 
 
 def profile_mount(path: str, tokens: Mapping[str, str], mode: ProfileMode) -> Mount:
-    """The persistent profile as the home folder: that of the user and the workspace where the path is `homes.KEPT`. A
-    path without a placeholder for the user gets the user's id as its last folder: no two users share a home.
+    """Return the persistent profile as a mount of the home folder; if the path is `homes.KEPT`, that of the user and
+    the workspace. A path without a placeholder for the user gets the user's id as its last folder, so that no two users
+    share a home.
     """
     if path == KEPT:
         return Mount(source=HomeId(tokens["user_id"], tokens["image_id"]).source, target=HOME, profile=mode)
@@ -223,8 +228,8 @@ def profile_mount(path: str, tokens: Mapping[str, str], mode: ProfileMode) -> Mo
 
 
 def unwritable_home(path: str | None, user: object) -> str | None:
-    """Why sessions cannot write the persistent profile at `path`, as a warning; None = they can, or it is not known.
-    `user` is that of the run config: the uid of a name is known to the image alone.
+    """The reason why sessions cannot write the persistent profile at `path`, as a warning; None if they can, or if that
+    is not known. `user` is from the run config: only the image knows the uid of a user name.
     """
     uid = str(user or OWNER).partition(":")[0]
     if not path or not uid.isdecimal() or int(uid) == OWNER:
@@ -237,17 +242,17 @@ def unwritable_home(path: str | None, user: object) -> str | None:
 
 
 def laid_over(*layers: Iterable[Mount]) -> tuple[Mount, ...]:
-    """All mounts; a later layer wins where two have the same place in the container."""
+    """Return all mounts; a later layer has precedence if two have the same place in the container."""
     places = {mount.target: mount for layer in layers for mount in layer}
     return tuple(places[target] for target in sorted(places))
 
 
 def folder_name(username: str, user_id: str = "") -> str:
-    """A user's name as one folder name: it cannot lead out of the folder, and different names stay different.
+    """Return a user's name as one folder name: it cannot lead out of the folder, and different names stay different.
 
-    A harmless name is itself. Any other is shortened, has its characters replaced and ends with a digest, and so does a
-    harmless name that seems to end with one. `user_id` is given where another user had the name before: it becomes part
-    of the digest, so that the folder is another one.
+    A harmless name is unchanged. Any other name is shortened, has its characters replaced and ends with a digest; so
+    does a harmless name that seems to end with a digest. Pass `user_id` if another user had the name before: it becomes
+    part of the digest, so that the folder differs.
     """
     safe = re.sub(r"[^A-Za-z0-9._@-]", "_", username).lstrip(".")[:_MAX_NAME] or "_"
     if safe == username and not user_id and not re.search(r"-[0-9a-f]{16}$", username):
@@ -261,5 +266,5 @@ def _normal(path: str) -> str:
 
 
 def _replaced(path: str, tokens: Mapping[str, str]) -> str:
-    """In one pass, so that a value that looks like a token is not replaced again."""
+    """Replace all tokens in one pass, so that a value that looks like a token is not replaced again."""
     return re.sub(r"\{(\w+)\}", lambda found: tokens.get(found[1], found[0]), path)
