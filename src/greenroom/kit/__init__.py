@@ -1,1 +1,1 @@
-"""What the roles share: process settings, logging, metrics, health, HTTP clients, stop points."""
+"""The common parts of the roles: process settings, logging, metrics, health, HTTP clients, stop points."""

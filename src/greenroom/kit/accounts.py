@@ -1,4 +1,4 @@
-"""The system accounts that processes of this machine run as."""
+"""The system accounts of the processes of this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LOCK: Final = Path("/run/greenroom-accounts.lock")
 
 
 def system_account(name: str) -> pwd.struct_passwd:
-    """The account `name`, created without home, shell and password when it does not exist.
+    """Return the account `name`, which is created without home, shell and password if it does not exist.
 
     Raises:
         SetupError: it could not be created.
@@ -23,7 +23,7 @@ def system_account(name: str) -> pwd.struct_passwd:
         return pwd.getpwnam(name)
     except KeyError:
         pass
-    # Of two useradd at once for one name, both may succeed, and the second gives the account another number.
+    # Two simultaneous useradd calls for one name may both succeed; the second then changes the number of the account.
     with _LOCK.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
@@ -40,5 +40,5 @@ def _create(name: str) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
         raise SetupError(f"The system account {name} could not be made: useradd cannot be run ({error}).") from error
-    if done.returncode not in {0, 9}:  # 9: an administrator made it meanwhile
+    if done.returncode not in {0, 9}:  # 9: an administrator created it in the meantime
         raise SetupError(f"The system account {name} could not be made: {done.stderr.strip()}")

@@ -1,6 +1,6 @@
-"""X.509: an authority, the certificates it signs for servers, and the fingerprint by which new hosts know it.
+"""X.509: an authority, the certificates that it signs for servers, and the fingerprint with which new hosts verify it.
 
-Keys are on the curve P-256. Everything is PEM text; times are arguments.
+Keys are on the curve P-256. All data is PEM text; times are arguments.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from greenroom.core.errors import Invalid, SetupError
 
 AUTHORITY_DAYS: Final = 3650
 BACKDATED: Final = timedelta(hours=1)
-"""Certificates are valid from this long before they are made: clocks of machines differ."""
+"""The time before its creation from which a certificate is valid, because clocks of machines differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Authority:
     key: str = field(repr=False)
 
     def sign(self, public_key: ec.EllipticCurvePublicKey, hosts: Sequence[str], days: int, now: datetime) -> str:
-        """A server's certificate for host names and IP addresses, followed by the authority's own.
+        """Return a server certificate for host names and IP addresses, followed by the certificate of the authority.
 
         Raises:
             SetupError: the authority's key or certificate cannot be read.
@@ -59,9 +59,9 @@ class Authority:
 
 
 def new_authority(name: str, now: datetime, *, domain: str | None = None) -> Authority:
-    """A new authority for ten years.
+    """Return a new authority that is valid for ten years.
 
-    With `domain` it may sign only for names inside that domain, and for no addresses.
+    With `domain`, it may sign only for names inside that domain, and for no addresses.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -81,26 +81,26 @@ def _names_below(domain: str) -> x509.NameConstraints:
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
-    """A new private key."""
+    """Return a new private key."""
     return ec.generate_private_key(ec.SECP256R1())
 
 
 def key_text(key: ec.EllipticCurvePrivateKey) -> str:
-    """A private key as PEM."""
+    """Return a private key as PEM."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ).decode()
 
 
 def request_for(key: ec.EllipticCurvePrivateKey, name: str) -> str:
-    """A request to sign this key; the authority decides for which names."""
+    """Return a request to sign this key. The authority decides which names it signs."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
     return request.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def requested_key(request: str) -> ec.EllipticCurvePublicKey:
-    """The key that a request asks to sign; the sender has proved that they have its private half.
+    """Return the key in a signing request. The signature proves that the sender has the private key.
 
     Raises:
         Invalid: it is not such a request.
@@ -117,7 +117,7 @@ def requested_key(request: str) -> ec.EllipticCurvePublicKey:
 
 
 def general_name(host: str) -> x509.GeneralName:
-    """A host name, or an IP address (IPv6 also in brackets), as certificates write it."""
+    """Return a host name, or an IP address (IPv6 also in brackets), in the form of certificates."""
     try:
         return x509.IPAddress(ipaddress.ip_address(host.removeprefix("[").removesuffix("]")))
     except ValueError:
@@ -125,23 +125,23 @@ def general_name(host: str) -> x509.GeneralName:
 
 
 def names_in(certificate: str) -> list[x509.GeneralName]:
-    """The names in the first certificate."""
+    """Return the names in the first certificate."""
     extensions = x509.load_pem_x509_certificate(certificate.encode()).extensions
     return list(extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
 
 
 def validity(certificate: str) -> tuple[datetime, datetime]:
-    """From when until when the first certificate is valid.
+    """Return the beginning and the end of the validity of the first certificate.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no certificate.
     """
     parsed = x509.load_pem_x509_certificate(certificate.encode())
     return parsed.not_valid_before_utc, parsed.not_valid_after_utc
 
 
 def is_pair(certificate: str, key: str) -> bool:
-    """Whether the key is that of the first certificate.
+    """True if the key is that of the first certificate.
 
     Raises:
         ValueError: one of them cannot be read.
@@ -153,20 +153,20 @@ def is_pair(certificate: str, key: str) -> bool:
 
 
 def fingerprint(certificate: str) -> str:
-    """SHA-256 of the first certificate (DER), 64 hex digits: what `openssl x509 -fingerprint -sha256` prints.
+    """Return the SHA-256 of the first certificate (DER), 64 hex digits, like `openssl x509 -fingerprint -sha256`.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no certificate.
     """
     der = x509.load_pem_x509_certificate(certificate.encode()).public_bytes(serialization.Encoding.DER)
     return hashlib.sha256(der).hexdigest()
 
 
 def first_certificate(text: str) -> str:
-    """The first certificate in a PEM text, alone: the one of `fingerprint`.
+    """Return the first certificate in a PEM text without the others, as in `fingerprint`.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no certificate.
     """
     return _pem(x509.load_pem_x509_certificate(text.encode()))
 

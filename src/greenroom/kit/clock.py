@@ -1,7 +1,7 @@
-"""The clock of beliefs and intervals, and how late this process and its host are (`core.fleet.liveness`).
+"""The clock of belief and of intervals, and the lateness of this process and its host (`core.fleet.liveness`).
 
-The process's own delay is how much later than asked for a short sleep ends. For the host: the run queue, sampled with
-each of these sleeps, and how much of the time anything waited for a core (PSI), where the kernel counts it.
+The lateness of the process is the delay after which a short sleep ends. For the host, it is the run queue, sampled with
+each of these sleeps, and the share of the time in which any task waited for a core (PSI), if the kernel counts it.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from greenroom.core.fleet.liveness import ON_TIME, Lateness
 
 
 def boottime_s() -> float:
-    """Seconds since the machine was started, sleep included (CLOCK_BOOTTIME)."""
+    """Return the seconds since the machine was started, including sleep (CLOCK_BOOTTIME)."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 TICK_S: Final = 0.25
 MEMORY_S: Final = 2.0
-"""Decay time: samples of this age count a third as much as new ones."""
+"""The decay time: samples of this age have about a third of the weight of new samples."""
 PROC: Final = Path("/proc")
 
 
 class LatenessMeter:
-    """On time until `run` begins. `now_s` is the time in seconds, which only grows; `cores` are the host's; `proc` None
-    = only the own delay is measured.
+    """Measures lateness; on time until `run` begins. `now_s` returns the time in seconds and never decreases; `cores`
+    are those of the host; `proc` None = only the lateness of this process is measured.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class LatenessMeter:
         self._waiting = 1.0
 
     def now(self) -> Lateness:
-        """The present lateness; a tick that is overdue this very moment already counts."""
+        """Return the current lateness. A tick that is already overdue counts."""
         if math.isinf(self._due_s):
             return ON_TIME
         own_s = max(self._own_s, self._now_s() - self._due_s)
@@ -62,7 +62,7 @@ class LatenessMeter:
         self._due_s = self._now_s() + TICK_S
 
     def tick(self) -> None:
-        """Sample once. The files are in memory: reading them takes some microseconds."""
+        """Take one sample. The files are in memory: reading them takes a few microseconds."""
         now_s = self._now_s()
         late_s = max(0.0, now_s - self._due_s)
         weight = 1.0 - math.exp(-(TICK_S + late_s) / MEMORY_S)
@@ -73,7 +73,9 @@ class LatenessMeter:
         self.begin()
 
     def _look_at_pressure(self, pressure: Path, now_s: float) -> None:
-        """The kernel updates the count every 2 s: the share is that of the time between two updates."""
+        """Update the share of the time in which a task waited. The kernel updates its count every 2 s, so the share
+        refers to the time between two updates.
+        """
         try:
             stalled_s = int(_text(pressure).partition("total=")[2].split()[0]) / 1e6
         except (OSError, ValueError, IndexError):
@@ -86,7 +88,7 @@ class LatenessMeter:
 
 
 def _run_queue(loadavg: Path) -> float:
-    """Tasks that want a core, without this one; none where the kernel does not report it."""
+    """Return the number of tasks that need a core, without this one; 0 if the kernel does not report it."""
     try:
         return max(0.0, float(_text(loadavg).split()[3].partition("/")[0]) - 1.0)
     except (OSError, ValueError, IndexError):
@@ -94,7 +96,7 @@ def _run_queue(loadavg: Path) -> float:
 
 
 def _text(file: Path) -> str:
-    """Of a short file, at a third of what `read_text` costs: it is read four times a second."""
+    """Return the text of a short file, at a third of the cost of `read_text`: it is read four times a second."""
     descriptor = os.open(file, os.O_RDONLY)
     try:
         return os.read(descriptor, 4096).decode()

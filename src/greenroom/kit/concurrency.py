@@ -1,4 +1,4 @@
-"""Waiting with a time limit; one reading for all who ask at once; fair turns; loops that keep running.
+"""Waits with a time limit; one read for all simultaneous callers; fair turns; loops that keep running.
 
 Each loop wraps the work of one item (an image, a session, a row) in `one_item`, and writes the reason of a failure to
 the status of that item. The roles start their loops with `kept`.
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 async def wait_for(event: asyncio.Event, timeout_s: float | None) -> bool:
-    """Wait until the event is set, at most `timeout_s` (None: forever); False = it is not."""
+    """Wait until the event is set, at most `timeout_s` (None: without limit); False = it is not set."""
     try:
         async with asyncio.timeout(timeout_s):
             return await event.wait()
@@ -43,10 +43,10 @@ async def wait_for(event: asyncio.Event, timeout_s: float | None) -> bool:
 
 
 class Coalesced(Generic[T]):
-    """Callers who ask while a reading is under way share the next one, which begins after all of them asked.
+    """Callers that call while a read is running share the next read, which begins after all of their calls.
 
-    So the number of readings does not grow with the number of callers, and no caller gets an outdated result. An error
-    of `read` is raised for all who share it.
+    The number of reads therefore does not grow with the number of callers, and no caller gets an outdated result. An
+    error of `read` is raised for all callers that share it.
     """
 
     def __init__(self, read: Callable[[], Awaitable[T]]) -> None:
@@ -55,7 +55,7 @@ class Coalesced(Generic[T]):
         self._next: asyncio.Task[T] | None = None
 
     async def get(self) -> T:
-        """The result of a reading that begins now or later."""
+        """Return the result of a read that begins now or later."""
         if self._next is None:
             self._next = asyncio.create_task(self._after(self._running))
         return await asyncio.shield(self._next)
@@ -68,14 +68,14 @@ class Coalesced(Generic[T]):
 
 
 class CoalescedEach(Generic[T]):
-    """`Coalesced` for each name, which takes no memory while it is not asked for."""
+    """`Coalesced` for each name. A name without callers takes no memory."""
 
     def __init__(self, read: Callable[[str], Awaitable[T]]) -> None:
         self._read = read
         self._of = WeakValueDictionary[str, Coalesced[T]]()
 
     async def get(self, name: str) -> T:
-        """The result of a reading of `name` that begins now or later."""
+        """Return the result of a read of `name` that begins now or later."""
         one = self._of.get(name)
         if one is None:
             one = self._of[name] = Coalesced(partial(self._read, name))
@@ -83,7 +83,7 @@ class CoalescedEach(Generic[T]):
 
 
 class SharedReading(Generic[T]):
-    """One reading for all who ask for the same within `kept_s`; an error is raised for all of them."""
+    """One read for all callers with the same name within `kept_s`. An error is raised for all of them."""
 
     def __init__(self, kept_s: float) -> None:
         self._kept_s = kept_s
@@ -98,9 +98,9 @@ class SharedReading(Generic[T]):
 
 
 class Turns:
-    """At most `at_once` have their turn. Sources are served in a circle, so that one with thousands of requests delays
-    another's by one of its own, not by all. `admit` raises where no more can wait, given how many do: in all, and of
-    the source.
+    """A limit of `at_once` concurrent turns. Sources are served in rotation, so that a source with thousands of
+    requests delays another source by only one of its requests, not by all. `admit` gets the number of waiting callers,
+    in total and of the source, and raises if no more may wait.
     """
 
     def __init__(self, at_once: int, admit: Callable[[int, int], None]) -> None:
@@ -110,7 +110,7 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, source: str) -> AsyncGenerator[None]:
-        """Wait for a turn, and have it for as long as the context lasts; raises what `admit` raises."""
+        """Wait for a turn, and hold it for the duration of the context. Raises the errors of `admit`."""
         await self._begin(source)
         try:
             yield
@@ -128,7 +128,7 @@ class Turns:
             await mine
         except asyncio.CancelledError:
             if mine.done() and not mine.cancelled():
-                self._end()  # the turn came and is not used
+                self._end()  # the turn came, but is not used
             raise
 
     def _end(self) -> None:
@@ -148,15 +148,15 @@ log = structlog.get_logger(__name__)
 Loop = Callable[[], Coroutine[Any, Any, None]]
 
 BACKOFF: Final = Backoff(first_s=1.0, max_s=15.0)
-"""Pause before a loop that failed is started again."""
+"""The pause before a loop that failed is started again."""
 STEADY_S: Final = 60.0
-"""A loop that ran for this long is counted as one that works."""
+"""A loop that ran for this long counts as working."""
 MOST_FAILURES: Final = 5
-"""After this many failures in a row the process ends, because a new process may do better."""
+"""After this number of failures in a row the process ends, because a new process may succeed."""
 
 
 class LoopEndedError(RuntimeError):
-    """A loop of the role failed repeatedly, or found that its process has to end."""
+    """A loop of the role failed repeatedly, or requires the end of its process."""
 
 
 ENDS_PROCESS: Final = (SetupError, StartAgain, LoopEndedError)
@@ -164,7 +164,7 @@ ENDS_PROCESS: Final = (SetupError, StartAgain, LoopEndedError)
 
 @contextmanager
 def one_item(kind: str, name: str = "") -> Generator[None]:
-    """Do the work of one item. Its error is always a `GreenroomError`, so that the caller can show the reason.
+    """Do the work of one item. Its error is always a `GreenroomError`, so that the caller can report the reason.
 
     Raises:
         GreenroomError: the error of the item; `Unexpected`, with the original error as its cause, for errors of other
@@ -182,10 +182,10 @@ def one_item(kind: str, name: str = "") -> Generator[None]:
 
 @contextmanager
 def logged_item(kind: str, name: str) -> Generator[None]:
-    """Do the work of one item without a status: its error is logged, and the other items are done.
+    """Do the work of one item without a status: its error is logged, and the other items continue.
 
     Raises:
-        Unavailable: the database is away, which concerns all items.
+        Unavailable: the database is unavailable, which affects all items.
     """
     try:
         with one_item(kind, name):
@@ -201,10 +201,10 @@ def _ignore(_sentence: str) -> None:
 
 
 async def kept(name: str, loop: Loop, on_failure: Callable[[str], None] = _ignore) -> Never:
-    """Run a loop, and start it again after a pause when it fails; `on_failure` gets the sentence for the log row.
+    """Run a loop, and start it again after a pause if it fails. `on_failure` gets the sentence for the log row.
 
     Raises:
-        LoopEndedError: it failed `MOST_FAILURES` times in a row, or its process has to end; the error is chained.
+        LoopEndedError: it failed `MOST_FAILURES` times in a row, or its process must end; the error is chained.
     """
     failures = 0
     while True:

@@ -1,5 +1,5 @@
 """The settings of a process, one class for each role: `GREENROOM_*` environment variables, then the TOML file named by
-GREENROOM_CONFIG. `greenroom.kit.environment` reads them. Plug-ins have classes of their own.
+GREENROOM_CONFIG. `greenroom.kit.environment` reads them. Plug-ins have separate classes.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ CODE: Final = Path(__file__).parents[1]
 
 
 def _verified(urls: str) -> str:
-    """Refuse addresses that would not be verified, because tokens and credentials are sent there. Traffic to a loopback
-    address does not leave this machine and may be plain.
+    """Refuse addresses without TLS verification, because tokens and credentials are sent there. Traffic to a loopback
+    address does not leave this machine and may be unencrypted.
     """
     given = [url.strip() for url in urls.split(",") if url.strip()]
     if wrong := [url for url in given if not url.startswith("https://") and not _is_plain_and_local(url)]:
@@ -59,7 +59,7 @@ def _known_adapters(names: str) -> str:
 
 
 def listed(names: str) -> list[str]:
-    """The parts of a comma list."""
+    """Return the parts of a comma list."""
     return [name.strip() for name in names.split(",") if name.strip()]
 
 
@@ -72,7 +72,7 @@ LogLevel = Annotated[
 
 
 class FromEnvironment(BaseSettings):
-    """Settings that are read from the environment and the TOML file: a role's, or a plug-in's (kit.plugins)."""
+    """Settings that are read from the environment and the TOML file: those of a role, or of a plug-in (kit.plugins)."""
 
     model_config = SettingsConfigDict(env_prefix="GREENROOM_", extra="ignore", frozen=True)
 
@@ -85,7 +85,7 @@ class FromEnvironment(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then environment, then the TOML file."""
+        """Return the sources in order: arguments, environment, TOML file."""
         del dotenv_settings, file_secret_settings
         file = os.environ.get("GREENROOM_CONFIG")
         toml = (TomlConfigSettingsSource(settings_cls, Path(file)),) if file else ()
@@ -96,14 +96,14 @@ class ProcessConfig(FromEnvironment):
     """The settings of every role."""
 
     process_name: str = "greenroom"
-    """Name of this process under its supervisor, e.g. manager-1; names its stop socket and its log lines."""
+    """The name of this process under its supervisor, such as manager-1; used for its stop socket and its log lines."""
     log_level: LogLevel = "INFO"
     stop_dir: Path | None = None
-    """Tests only: folder of the stop sockets (greenroom.kit.stops)."""
+    """For tests only: the folder of the stop sockets (greenroom.kit.stops)."""
 
 
 class DatabaseConfig(ProcessConfig):
-    """Roles with a database."""
+    """The settings of roles with a database."""
 
     database_url: str
     secret_key_file: Path
@@ -111,38 +111,39 @@ class DatabaseConfig(ProcessConfig):
 
 
 class ApiConfig(DatabaseConfig):
-    """The api."""
+    """The settings of the api."""
 
     api_dir: Path | None = None
-    """Folder that keeps the times of its starts, which show whether it is crash-looping; none = they are not kept."""
+    """The folder with the times of its starts, which show if it is crash-looping; None = they are not recorded."""
     api_host: str = "127.0.0.1"
     api_port: Port = 8080
     public_url: str = "https://127.0.0.1:8443"
     stream_url: str = "https://127.0.0.1:8445"
     served_hosts: str = "127.0.0.1,localhost"
-    """Comma list of host names the gateway serves; another Host header is answered 421."""
+    """Comma list of the host names that the gateway serves; a request with another Host header gets 421."""
     ca_file: Path | None = None
-    """Certificate of the authority of the gateways, which join commands name by its fingerprint; None = public."""
+    """The certificate of the authority of the gateways, whose fingerprint join commands contain; None = public."""
     sdk_adapters: Annotated[str, AfterValidator(_known_adapters)] = ""
-    """Comma list of the SDKs of hosted browser services whose calls are answered below `/adapters`; empty = none."""
+    """Comma list of the SDKs of hosted browser services whose calls are served below `/adapters`; empty = none."""
     sdk_workspace: str = "Chromium"
     """Friendly name or image_id of the workspace that they lease."""
     gateway_address: str = ""
     """`host[:port]` at which this api reaches the web gateway, to act in leased sessions; empty = the Upstream Auth
-    Address of each session's zone."""
+    Address of each session's zone.
+    """
 
 
 class ManagerConfig(DatabaseConfig):
-    """A Manager."""
+    """The settings of a Manager."""
 
     manager_host: str = "127.0.0.1"
     manager_port: Port = 8181
     manager_dir: Path
-    """Folder that survives the container; holds `instance_id`."""
+    """A folder that survives the container; contains `instance_id`."""
     zone: str = "default"
     sentinel_file: Path = Path("/tmp/kasm_manager_draining")  # noqa: S108 -- see docs/reference/managers.md
     gateway_url: HttpsUrls = ""
-    """Address under which Agents reach this Manager, e.g. https://127.0.0.1:8446."""
+    """The address at which Agents reach this Manager, such as https://127.0.0.1:8446."""
     lease_ttl_s: float = Field(default=6.0, gt=0)
     lease_renew_s: float = Field(default=2.0, gt=0)
     lease_margin_s: float = Field(default=1.0, gt=0)
@@ -156,12 +157,12 @@ class ManagerConfig(DatabaseConfig):
     handover_assigned_s: float = Field(default=3.0, gt=0)
     cpu_overcommit: float = Field(default=16.0, gt=0)
     verdict_grace_s: float = Field(default=10.0, gt=0)
-    """How long a container without a session is left alone after its Agent first asked about it."""
+    """The seconds for which a container without a session is not removed after its Agent first reported it."""
     ended_keep_days: float = Field(default=7.0, gt=0)
 
 
 class AgentStreamAddress(NamedTuple):
-    """Where an Agent answers gateways on other hosts, which have to show `secret`; the host without brackets."""
+    """The address at which an Agent accepts gateways on other hosts, with their `secret`; the host without brackets."""
 
     host: str
     port: int
@@ -172,10 +173,10 @@ SECRET_CHARACTERS: Final = 32
 
 
 def read_stream_secret(file: Path) -> str:
-    """The secret that an Agent shares with gateways on other hosts.
+    """Return the secret that an Agent shares with gateways on other hosts.
 
     Raises:
-        SetupError: the file cannot be read, or holds no good one.
+        SetupError: the file cannot be read, or contains no valid secret.
     """
     try:
         secret = file.read_text().strip()
@@ -190,55 +191,61 @@ def read_stream_secret(file: Path) -> str:
 
 
 class AgentConfig(ProcessConfig):
-    """An Agent."""
+    """The settings of an Agent."""
 
     agent_host: str = "127.0.0.1"
     agent_port: Port = 4444
     agent_dir: Path
-    """Identity and journal of this Agent."""
+    """The folder with the identity and the journal of this Agent."""
     manager_urls: HttpsUrls = ""
-    """Comma list of gateway addresses of Managers, used until the first answer names them."""
+    """Comma list of gateway addresses of Managers, used until the first response contains them."""
     ca_file: Path | None = None
-    """Authority of the certificates of Managers' gateways and of the Upstream Auth Address; none = the system's."""
+    """The authority of Managers' gateways and of the Upstream Auth Address; None = that of the system."""
     gateway_address: str = ""
-    """`host[:port]` at which this Agent asks about viewers; empty = the Upstream Auth Address of the session's zone."""
+    """`host[:port]` at which this Agent checks viewers; empty = the Upstream Auth Address of the session's zone."""
     join_token_file: Path | None = None
     edge_url: str = ""
-    """`https://host:port` of the edge gateway beside it, as web gateways and browsers reach it; empty = none."""
+    """`https://host:port` of the edge gateway of this Agent, as web gateways and browsers reach it; empty = none."""
     edge_dir: Path | None = None
-    """Files for that gateway (edge.key, edge.pem, agent_id), default `edge` in agent_dir."""
+    """The files for that gateway (edge.key, edge.pem, agent_id), by default `edge` in agent_dir."""
     runtime: str = "docker"
-    """Name of an installed runtime (kit.plugins), which may have settings of its own."""
+    """The name of an installed runtime (kit.plugins), which may have separate settings."""
     share: float = Field(default=1.0, gt=0, le=1)
-    """Fraction of the host this Agent offers; `up` divides a host among several Agents."""
+    """The fraction of the host that this Agent offers; `up` divides a host among several Agents."""
     probe_interval_s: float = Field(default=10.0, gt=0)
     web_filter_dir: Path | None = None
-    """Files of the web filters, default `web-filter` in agent_dir; the account greenroom-filter has to reach it."""
+    """The files of the web filters, by default `web-filter` in agent_dir; the account greenroom-filter needs access to
+    it.
+    """
     web_filter_resolvers: str = ""
-    """Comma list of IP addresses: the name servers that web filters ask; empty = those of /etc/resolv.conf."""
+    """Comma list of IP addresses: the name servers that web filters use; empty = those of /etc/resolv.conf."""
     disk_kept_bytes: int = Field(default=5_000_000_000, ge=0)
-    """With less disk free than this the host takes no new session; 0 = it always does."""
+    """With less free disk than this, the host takes no new session; 0 = no limit."""
     runtime_classes: str = ""
-    """Comma list: runtimes of this host's Docker, besides its default one, that workspaces may ask for."""
+    """Comma list: the runtimes of this host's Docker, besides its default runtime, that workspaces may request."""
     gateways_listen: str = ""
-    """IP:port at which gateways on other hosts ask about streams; needs `stream_secret_file`. Empty = nowhere."""
+    """IP:port at which gateways on other hosts request streams; needs `stream_secret_file`. Empty = none."""
     gateways_address: str = ""
-    """IP:port at which gateways reach `gateways_listen`, where that is every address of the host."""
+    """IP:port at which gateways reach `gateways_listen`, if that is every address of the host."""
     stream_secret_file: Path | None = None
-    """What those gateways have to show."""
+    """The secret that those gateways must present."""
     agent_group: str = ""
-    """Name of the processes that are this Agent together, where its runtime offers that; empty = it is alone."""
+    """The name of the processes that form this Agent together, if its runtime supports that; empty = a single
+    process.
+    """
     session_connections: int = Field(default=4096, ge=0, le=1_000_000)
-    """Connections a session may have open at the same time; 0 = no limit."""
+    """The maximum number of simultaneous connections of a session; 0 = no limit."""
     volume_folders: str = ""
     """Comma list: only folders in these and in `own_volumes()` are mounted into sessions."""
     homes_folder: Path | None = None
-    """Kept home folders of users, default `homes` in agent_dir; on a disk of this host, for this Agent alone."""
+    """The homes of users that are kept, by default `homes` in agent_dir; on a disk of this host, for this
+    Agent only.
+    """
     instance_data: Path | None = None
-    """DATA of `greenroom up`; of it only folders in `volumes` are mounted into sessions."""
+    """DATA of `greenroom up`. Of its folders, only those in `volumes` are mounted into sessions."""
 
     def filter_resolvers(self) -> tuple[str, ...]:
-        """`web_filter_resolvers` as addresses.
+        """Return `web_filter_resolvers` as addresses.
 
         Raises:
             SetupError: one of them is not an IP address.
@@ -250,10 +257,10 @@ class AgentConfig(ProcessConfig):
             raise SetupError(f"Settings that cannot be used: GREENROOM_WEB_FILTER_RESOLVERS: {error}") from error
 
     def stream_address(self) -> AgentStreamAddress | None:
-        """Where gateways on other hosts ask, and what they have to show; None = nowhere.
+        """Return the address for gateways on other hosts, with its secret; None = there is none.
 
         Raises:
-            SetupError: the address is none, or would be open to everyone.
+            SetupError: the address is not valid, or would be open without a secret.
         """
         if not self.gateways_listen:
             return None
@@ -281,43 +288,46 @@ class AgentConfig(ProcessConfig):
         return [folder.strip() for folder in self.volume_folders.split(",") if folder.strip()]
 
     def own_volumes(self) -> str:
-        """The folder of the instance, or else of this Agent, with folders for sessions."""
+        """Return the folder of the instance, or else of this Agent, that contains folders for sessions."""
         return str((self.instance_data or self.agent_dir).resolve() / "volumes")
 
     def kept_homes(self) -> Path:
         return (self.homes_folder or self.agent_dir / "homes").resolve()
 
     def private_folders(self) -> list[str]:
-        """Folders of this Agent and its instance, and the code they run: who can write there has their rights."""
+        """Return the folders of this Agent and its instance, and of the code that they run. A user who can write there
+        gets their rights.
+        """
         code = (Path(sys.prefix), Path(sys.base_prefix), *map(Path, greenroom.__path__))
         own = (self.agent_dir, self.instance_data)
         return sorted({str(folder.resolve()) for folder in (*own, *code) if folder is not None})
 
 
 class GatewayManager(BaseModel, frozen=True, extra="forbid"):
-    """A Manager beside a gateway, in `gateway_managers`."""
+    """A Manager of a gateway, in `gateway_managers`."""
 
     name: str = "manager"
     """Its instance id, for Diagnostics; taken from `instance_id_file` as soon as that exists."""
     instance_id_file: Path | None = None
     zone: str = ""
-    """Name of its zone: requests to `/api/` through its listener count as coming to that zone."""
+    """The name of its zone. Requests to `/api/` through its listener count as requests to that zone."""
     upstream: str = "127.0.0.1:8181"
     sentinel_file: Path = Path("/tmp/kasm_manager_draining")  # noqa: S108 -- see docs/reference/managers.md
     listen: str = ""
-    """IP:port of its separate listener, several with commas; the first Manager may have none and is then served on the
-    main port alone."""
+    """IP:port of its separate listener, several with commas. The first Manager may have none; only the main port then
+    serves it.
+    """
 
 
 class GatewayAgent(BaseModel, frozen=True, extra="forbid"):
-    """An Agent on the gateway's host, in `gateway_agents`."""
+    """An Agent on the host of the gateway, in `gateway_agents`."""
 
     agent_id: str
     upstream: str = "127.0.0.1:4444"
 
 
 class GatewayCertificate(BaseModel, frozen=True, extra="forbid"):
-    """A certificate the administrator brought for one host name, in `named_certificate`."""
+    """A certificate of the administrator for one host name, in `named_certificate`."""
 
     host: str
     certificate: Path
@@ -325,53 +335,55 @@ class GatewayCertificate(BaseModel, frozen=True, extra="forbid"):
 
 
 class GatewayConfig(ProcessConfig):
-    """With `gateway_file` a gateway serves what others write there; without, it keeps its plan itself
-    (greenroom.gateway.site) from the settings below and from what the api, or the Agent beside it, reports.
+    """The settings of a gateway. With `gateway_file`, a gateway serves the plan that others write there. Without it,
+    the gateway keeps its plan itself (greenroom.gateway.site) from the settings below and from the reports of the api,
+    or of the Agent next to it.
     """
 
     gateway_file: Path | None = None
     """JSON of greenroom.gateway.plan.GatewayPlan."""
     gateway_dir: Path
-    """Prefix of nginx: configuration, pid and temporary files."""
+    """The prefix of nginx: configuration, pid and temporary files."""
     gateway_metrics_port: int | None = Field(default=None, gt=0, lt=65536)
-    """Where metrics are served on 127.0.0.1; None = nowhere."""
+    """The port of the metrics on 127.0.0.1; None = no metrics."""
     gateway_workers: int = Field(default=0, ge=0, le=1024)
-    """Worker processes of nginx; 0 = one for each core."""
+    """The number of worker processes of nginx; 0 = one for each core."""
     gateway_connections: int = Field(default=0, ge=0)
-    """Connections of each worker, of which a desktop's stream takes two; 0 = as many as it may open files."""
+    """The connections of each worker, of which the stream of a desktop takes two; 0 = as many as it may open files."""
     gateway_profile: Literal["web", "edge"] = "web"
     main_listen: str = "127.0.0.1:8443"
     """IP:port of console, `/api/` and the first Manager (profile `web`); several with commas, all with one port."""
     stream_listen: str = "127.0.0.1:8445"
     """IP:port of the streams; several with commas, all with one port."""
     public_url: str = ""
-    """Origin of the console as browsers see it; an edge gateway needs it, because the console frames its streams."""
+    """The origin of the console in browsers. An edge gateway needs it, because the console frames its streams."""
     stream_url: str = ""
-    """Origin of the streams as browsers see them, where it is not that of the served host and `stream_listen`."""
+    """The origin of the streams in browsers, if it differs from that of the served host and `stream_listen`."""
     served_hosts: str = "127.0.0.1,localhost"
-    """Comma list of host names that are served, beside those of `public_url` and `stream_url`."""
+    """Comma list of served host names, in addition to those of `public_url` and `stream_url`."""
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     named_certificate: GatewayCertificate | None = None
     api_upstream: str = "127.0.0.1:8080"
-    """host:port of the api, on this host or in a network of its own, because the connection is not encrypted."""
+    """host:port of the api, on this host or in a separate network, because the connection is not encrypted."""
     gateway_credential_file: Path | None = None
     console_dir: Path = CODE / "gateway" / "console"
     gateway_managers: tuple[GatewayManager, ...] = ()
     gateway_agents: tuple[GatewayAgent, ...] = ()
-    """Agents on this host, beside that of `edge_dir`."""
+    """Agents on this host, in addition to that of `edge_dir`."""
     stream_agents: str = ""
     """Comma list of host:port: stream addresses of Agents on other hosts whose sessions this gateway reaches itself; a
-    name stands for all its addresses."""
+    name stands for all its addresses.
+    """
     stream_secret_file: Path | None = None
-    """What it shows them."""
+    """The secret that it presents to them."""
     edge_dir: Path | None = None
-    """Folder in which the Agent on this host keeps the files of its gateway: `agent_id`, `edge.pem`, `edge.key`."""
+    """The folder in which the Agent on this host stores files for its gateway: `agent_id`, `edge.pem`, `edge.key`."""
     agent_upstream: str = "127.0.0.1:4444"
     """host:port of that Agent."""
 
     def stream_seeds(self) -> list[str]:
-        """`stream_agents` one by one.
+        """Return the entries of `stream_agents`.
 
         Raises:
             SetupError: one is not host:port.

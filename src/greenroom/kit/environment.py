@@ -1,4 +1,4 @@
-"""Reads the settings of a process and judges their names, so that a misspelled one is not ignored.
+"""Reads the settings of a process and checks their names, so that a misspelled setting is not ignored.
 
 An unknown key in the file of GREENROOM_CONFIG is an error. An unknown `GREENROOM_*` variable is a warning, because the
 environment may have variables for other programs.
@@ -52,17 +52,17 @@ def _variables(keys: Iterable[str]) -> set[str]:
 
 
 def keys() -> set[str]:
-    """The settings of all roles and installed plug-ins, as a file has them."""
+    """Return the names of the settings of all roles and installed plug-ins, in the form of a file."""
     return _keys((*OF_ROLES, *plugins.settings_types()))
 
 
 def known_variables() -> set[str]:
-    """Every `GREENROOM_*` variable that something reads."""
+    """Return every `GREENROOM_*` variable that any program reads."""
     return _variables(keys()) | ELSEWHERE
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
-    """A sentence for each `GREENROOM_*` variable that nothing reads."""
+    """Return a sentence for each `GREENROOM_*` variable that no program reads."""
     names = _others(environment)
     known = known_variables() if names else set[str]()
     unknown = sorted(name for name in names if name not in known)
@@ -70,7 +70,9 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
 
 
 def _others(environment: Mapping[str, str]) -> list[str]:
-    """The `GREENROOM_*` variables that no role reads. Without any, nothing looks for plug-ins, which takes time."""
+    """Return the `GREENROOM_*` variables that no role reads. If there are none, there is no search for plug-ins, which
+    takes time.
+    """
     of_roles = _variables(_keys(OF_ROLES)) | ELSEWHERE
     return [name for name in environment if name.startswith(PREFIX) and name not in of_roles]
 
@@ -81,10 +83,10 @@ def _or_nearest(name: str, known: Iterable[str]) -> str:
 
 
 def begin(kind: type[Config]) -> Config:
-    """Read the settings of one role, set up its log, and warn there of variables that nothing reads.
+    """Read the settings of one role, set up its log, and log a warning for variables that no program reads.
 
     Raises:
-        SetupError: as `load`.
+        SetupError: as for `load`.
     """
     config = load(kind)
     refuse_unusable(())
@@ -95,11 +97,12 @@ def begin(kind: type[Config]) -> Config:
 
 
 def load(kind: type[Settings], **given: object) -> Settings:
-    """Read the settings of one role or plug-in; those `given` are not read. The file may have settings of others too.
+    """Read the settings of one role or plug-in; those in `given` are not read. The file may also have settings of
+    others.
 
     Raises:
-        SetupError: a setting is missing or cannot be used, or the file has an unknown one, and the sentence names each;
-            or the file cannot be read.
+        SetupError: a setting is missing or cannot be used, or the file has an unknown setting, and the sentence names
+            each; or the file cannot be read.
     """
     file = os.environ.get("GREENROOM_CONFIG")
     with _readable(file):
@@ -112,10 +115,10 @@ def load(kind: type[Settings], **given: object) -> Settings:
 
 
 def refuse_unusable(roles: Iterable[type[FromEnvironment]] = OF_ROLES) -> None:
-    """Refuse values that no role or plug-in could use. A setting that is missing is no fault of a command.
+    """Refuse values that no role or plug-in could use. A missing setting is no error of a command.
 
     Raises:
-        SetupError: names each, or the file cannot be read.
+        SetupError: with the names of the settings, or the file cannot be read.
     """
     file = os.environ.get("GREENROOM_CONFIG")
     with _readable(file):
@@ -152,7 +155,7 @@ def _content(file: str | None) -> dict[str, Any]:
 
 
 def _has_roles_keys_alone(file: str | None) -> bool:
-    """As with variables, nothing looks for plug-ins then."""
+    """True if the file has only keys of roles. As for variables, there is then no search for plug-ins."""
     return _content(file).keys() <= _keys(OF_ROLES)
 
 

@@ -1,4 +1,4 @@
-"""The limits of this host, read from /proc and /sys, and raising those that can be raised."""
+"""The limits of this host, from /proc and /sys, and functions that raise those that can be raised."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SYSCTL_FILE: Final = Path("/etc/sysctl.d/60-greenroom.conf")
 BRIDGE_PORTS: Final = 1023
 """Fixed in the kernel (BR_MAX_PORTS)."""
 _MASK: Final = 7
-"""Column of /proc/net/route."""
+"""The column of /proc/net/route."""
 _SESSIONS_BRIDGE: Final = re.compile("gr-[0-9a-f]{8}")
 _PIDS_FILES: Final = (
     "fs/cgroup/pids/docker/pids.max",
@@ -24,17 +24,19 @@ _PIDS_FILES: Final = (
     "fs/cgroup/system.slice/docker.service/pids.max",
     "fs/cgroup/system.slice/pids.max",
 )
-"""Of version 1 and 2 of control groups, with and without systemd."""
+"""Files of versions 1 and 2 of control groups, with and without systemd."""
 _PROCESSES: Final = {
     "nofile of dockerd": ("dockerd", "Max open files"),
     "nofile of containerd": ("containerd", "Max open files"),
     "nproc of dockerd": ("dockerd", "Max processes"),
 }
-"""Limit → the process that has it, and its line in /proc/<pid>/limits. Containers inherit that of processes."""
+"""Limit → the process that has it, and its line in /proc/<pid>/limits. Containers inherit the limits of processes."""
 
 
 def read(proc: Path = PROC, sys: Path = SYS) -> dict[str, int]:
-    """Limit (`core.fleet.host_limits.LIMITS`) → its value; unreadable and unlimited ones are left out."""
+    """Return the values of the limits (`core.fleet.host_limits.LIMITS`) by name; unreadable and unlimited ones are left
+    out.
+    """
     values = {limit.name: _number(proc / "sys" / limit.name.replace(".", "/")) for limit in LIMITS if limit.sysctl}
     values["ports in net.ipv4.ip_local_port_range"] = _ports(proc / "sys/net/ipv4/ip_local_port_range")
     values["ports of a bridge"] = BRIDGE_PORTS
@@ -47,7 +49,7 @@ def read(proc: Path = PROC, sys: Path = SYS) -> dict[str, int]:
 
 
 def free_memory(proc: Path = PROC) -> int:
-    """Bytes of memory and swap that programs can still have."""
+    """Return the bytes of memory and swap that are available to programs."""
     lines = (line.split() for line in (proc / "meminfo").read_text().splitlines())
     return sum(int(words[1]) * 1024 for words in lines if words[0] in {"MemAvailable:", "SwapFree:"})
 
@@ -55,7 +57,7 @@ def free_memory(proc: Path = PROC) -> int:
 def _number(file: Path) -> int | None:
     try:
         return int(file.read_text().split()[0])
-    except (OSError, ValueError, IndexError):  # not on this host, or `max`: no bound
+    except (OSError, ValueError, IndexError):  # not on this host, or `max`: no limit
         return None
 
 
@@ -68,7 +70,9 @@ def _ports(file: Path) -> int | None:
 
 
 def _addresses(routes: Path) -> Iterator[int]:
-    """Addresses of each sessions' network on this host, without its own two and the bridge's."""
+    """Yield the number of addresses of each sessions' network on this host, without its own two and that of
+    the bridge.
+    """
     try:
         lines = routes.read_text().splitlines()[1:]
     except OSError:
@@ -84,22 +88,22 @@ def _of_processes(proc: Path, name: str, line: str) -> Iterator[int]:
             if comm.read_text().strip() != name or not _is_of_host(comm.parent):
                 continue
             limits = (comm.parent / "limits").read_text()
-        except OSError:  # it has ended, or may not be looked at
+        except OSError:  # it has ended, or is not readable
             continue
-        for found in limits.splitlines():  # none, if it ended and no process has waited for it
+        for found in limits.splitlines():  # no lines, if it ended and no process has waited for it
             if found.startswith(line) and (soft := found[len(line) :].split()[0]) != "unlimited":
                 yield int(soft)
 
 
 def _is_of_host(process: Path) -> bool:
-    """Whether it has only one pid, ours: a process in a container may use any name."""
+    """True if the process has only one pid, that of this host: a process in a container may use any name."""
     status = (process / "status").read_text()
     return any(len(found.split()) == 2 for found in status.splitlines() if found.startswith("NSpid:"))
 
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """A kernel setting that was to be raised; `problem` is why it was not, empty when it was."""
+    """A kernel setting that had to be raised. `problem` is the reason why it was not, empty if it was."""
 
     name: str
     before: int
@@ -117,10 +121,10 @@ class Raised:
 
 
 def raise_limits(proc: Path = PROC, sysctl_file: Path = SYSCTL_FILE) -> list[Raised]:
-    """Raise what is too low, at once and, through `sysctl_file`, for every start of the host.
+    """Raise limits that are too low, immediately and, through `sysctl_file`, at every start of the host.
 
     Raises:
-        OSError: the limits were raised, and the file could not be written.
+        OSError: the limits were raised, but the file could not be written.
     """
     before = read(proc)
     tried = [_raise(proc, name, before[name], wanted) for name, wanted in to_raise(before).items()]
@@ -138,7 +142,9 @@ def _raise(proc: Path, name: str, before: int, wanted: int) -> Raised:
 
 
 def _keep(file: Path, raised: Mapping[str, int]) -> None:
-    """Add to what earlier calls raised. With `-` a setting whose module is not loaded yet is no error at the start."""
+    """Add to the settings that earlier calls raised. With `-`, a setting whose module is not loaded yet is no error at
+    start.
+    """
     lines = file.read_text().splitlines() if file.exists() else []
     kept = (line.removeprefix("-").partition("=") for line in lines if line.startswith("-"))
     settings = {name.strip(): value.strip() for name, _, value in kept}

@@ -1,7 +1,7 @@
 """The log of a process, on stderr.
 
-It is one JSON object a line under a supervisor, colored text on a terminal. Libraries' `logging` and Python's warnings
-are written the same way: nothing else writes a line.
+Under a supervisor, it is one JSON object per line; on a terminal, colored text. `logging` of libraries and Python's
+warnings are written in the same way: nothing else writes a line.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def configure(level: str, process_name: str) -> None:
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", output)),  # it needs `write` and `flush` alone
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", output)),  # it needs only `write` and `flush`
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(process=process_name)
@@ -44,9 +44,9 @@ def configure(level: str, process_name: str) -> None:
 
 
 def for_commands(process_name: str) -> None:
-    """Write no log, because a command says itself what is wrong; with GREENROOM_LOG_LEVEL=DEBUG write everything.
+    """Disable the log, because a command reports problems itself; with GREENROOM_LOG_LEVEL=DEBUG, enable the whole log.
 
-    What imports structlog later calls this again.
+    Code that imports structlog later calls this again.
     """
     if os.environ.get("GREENROOM_LOG_LEVEL", "").upper() == "DEBUG":
         configure("DEBUG", process_name)
@@ -69,7 +69,9 @@ def _silence() -> None:
 
 
 class LogStream:
-    """A stream that loses lines while it cannot be written; the next line that can be says so."""
+    """A stream that loses lines while it cannot be written. The next line that can be written is followed by a report
+    of the gap.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -115,5 +117,5 @@ def _route_libraries(output: LogStream, level: int, shared: list[Processor], ren
 
 
 def _on_one_line(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Some libraries write several lines; the first is the message."""
+    """Return the event on one line. Some libraries write several lines; the first is the message."""
     return {**event, "event": " ".join(str(event.get("event", "")).split())}

@@ -1,7 +1,7 @@
 """Prometheus metrics of one process. Names are `greenroom_<role>_<what>[_<unit>][_total]`; docs/reference/metrics.md.
 
-Labels have few values, known in advance or limited by what administrators make (zones, workspaces); never a session, a
-user or an address.
+Labels have few values, which are known in advance or limited by the objects of administrators (zones, workspaces). They
+never contain a session, a user or an address.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from prometheus_client.registry import Collector
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 PATH: Final = "/metrics"
 
-disable_created_metrics()  # a second series for each counter, without use
+disable_created_metrics()  # it would be a second, unused series for each counter
 
 Value = Callable[[], float]
 Values = Callable[[], Mapping[str, float]]
 
 
 class RoleMetrics:
-    """The registry of one process with the metrics of every role; a role adds its own."""
+    """The registry of one process with the metrics of every role. Each role adds further metrics."""
 
     def __init__(self, role: str) -> None:
         self._prefix = f"greenroom_{role}_"
@@ -39,31 +39,31 @@ class RoleMetrics:
         ProcessCollector(namespace=f"greenroom_{role}", registry=self.registry)
 
     def counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
-        """A count that is kept here; its name gets `_total`."""
+        """Return a counter that this registry keeps; its name gets `_total`."""
         return Counter(self._prefix + name, text, labels, registry=self.registry)
 
     def histogram(self, name: str, text: str, labels: Sequence[str] = (), *, buckets: Sequence[float]) -> Histogram:
-        """Durations; `name` ends in `_seconds`."""
+        """Return a histogram of durations; `name` ends in `_seconds`."""
         return Histogram(self._prefix + name, text, labels, buckets=buckets, registry=self.registry)
 
     def gauge(self, name: str, text: str, value: Value) -> None:
-        """A value that is read at each scrape."""
+        """Add a value that is read at each scrape."""
         Gauge(self._prefix + name, text, registry=self.registry).set_function(value)
 
     def counted(self, name: str, text: str, value: Value) -> None:
-        """A count that another part keeps; its name gets `_total`."""
+        """Add a count that another part keeps; its name gets `_total`."""
         self.registry.register(_Counted(self._prefix + name, text, None, lambda: {"": value()}))
 
     def counted_by(self, name: str, text: str, label: str, values: Values) -> None:
         self.registry.register(_Counted(self._prefix + name, text, label, values))
 
     def text(self) -> bytes:
-        """The page, of type `CONTENT_TYPE`."""
+        """Return the page, of type `CONTENT_TYPE`."""
         return generate_latest(self.registry)
 
 
 class _Counted(Collector):
-    """A counter with a value that another part keeps."""
+    """A counter whose value another part keeps."""
 
     def __init__(self, name: str, text: str, label: str | None, values: Values) -> None:
         self._name = name
@@ -72,7 +72,7 @@ class _Counted(Collector):
         self._values = values
 
     def describe(self) -> Iterable[Metric]:
-        """The name only, without reading values."""
+        """Return only the name, without reading values."""
         return [CounterMetricFamily(self._name, self._text, labels=[self._label] if self._label else None)]
 
     def collect(self) -> Iterable[Metric]:

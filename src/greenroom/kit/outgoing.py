@@ -1,5 +1,5 @@
-"""Requests to hosts that administrators or publishers name: bounded in size, and to the very address that was checked.
-The name of a host is looked up once, so that a name that changes its address meanwhile leads nowhere else.
+"""Requests to hosts that administrators or publishers name: limited in size, and sent to the same address that was
+checked. The name of a host is resolved only once, so that a name whose address changes in the meantime has no effect.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class TooLongError(Exception):
-    """An answer has more bytes than are wanted."""
+    """A response has more bytes than the limit."""
 
 
 async def checked_address(url: httpx.URL, problem: Callable[[Address], str | None]) -> Address:
-    """The address of the URL's host to connect to; `problem` says why one may not be asked, as the end of a sentence.
+    """Return the address of the URL's host to connect to. `problem` returns the reason why an address may not be used,
+    as the end of a sentence.
 
     Raises:
-        Invalid: there is none, or one of them may not be asked.
+        Invalid: there is no address, or one of them may not be used.
     """
     port = url.port or (443 if url.scheme == "https" else 80)
     try:
@@ -41,11 +42,10 @@ async def checked_address(url: httpx.URL, problem: Callable[[Address], str | Non
 
 
 async def webhook_address(url: str, trusted: Sequence[AllowedHost]) -> Address:
-    """The address to connect to for a request that goes to `url`; `trusted` are the hosts of the setting
-    `webhook_hosts`.
+    """Return the address to connect to for a request to `url`; `trusted` are the hosts of the setting `webhook_hosts`.
 
     Raises:
-        Invalid: it may not go there.
+        Invalid: the request is not allowed.
     """
     if problem := url_problem(url, trusted):
         raise Invalid(problem)
@@ -53,7 +53,7 @@ async def webhook_address(url: str, trusted: Sequence[AllowedHost]) -> Address:
 
 
 def _anything(_: Address) -> None:
-    """The setting names the host."""
+    """Allow any address, because the setting names the host."""
 
 
 def pinned(
@@ -65,7 +65,7 @@ def pinned(
     headers: Mapping[str, str],
     content: bytes | None = None,
 ) -> httpx.Request:
-    """A request that connects to `address`; the host of the URL is asked for, and named by its certificate."""
+    """Return a request that connects to `address`. It requests the host of the URL, which the certificate must name."""
     return client.build_request(
         method,
         url.copy_with(host=str(address)),
@@ -76,7 +76,7 @@ def pinned(
 
 
 async def beginning(answer: httpx.Response, most_bytes: int) -> bytes:
-    """The first bytes of an answer's body; the rest is not read."""
+    """Return the first bytes of the body of a response; the rest is not read."""
     body = bytearray()
     async for part in answer.aiter_raw():
         body += part
@@ -86,7 +86,7 @@ async def beginning(answer: httpx.Response, most_bytes: int) -> bytes:
 
 
 async def whole(answer: httpx.Response, most_bytes: int) -> bytes:
-    """An answer's body.
+    """Return the body of a response.
 
     Raises:
         TooLongError: it has more bytes.

@@ -1,4 +1,6 @@
-"""Passwords: argon2id with OWASP's parameters (19 MiB, 2 passes), off the event loop, a few at a time."""
+"""Passwords: argon2id with OWASP's parameters (19 MiB, 2 passes), off the event loop, with a limit for concurrent
+checks.
+"""
 
 from __future__ import annotations
 
@@ -20,27 +22,33 @@ _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 CONCURRENT: Final = 2
 MAX_WAITING: Final = 2000
 MAX_OF_ONE: Final = 500
-"""Checks that wait, in all and of one source: a lecture hall that logs in at nine has one address."""
+"""The maximum number of waiting checks, in total and of one source. All users of a lecture hall may log in at once from
+one address.
+"""
 
 
 RETRY_S: Final = 5
 
 
 def admit(waiting: int, of_source: int) -> None:
-    """Raises TooManyRequests: too many checks wait already."""
+    """Refuse a check if too many are waiting.
+
+    Raises:
+        TooManyRequests: too many checks are waiting.
+    """
     if waiting >= MAX_WAITING or of_source >= MAX_OF_ONE:
         raise TooManyRequests("Too many log-ins are under way; try again in a moment.", retry_after_s=RETRY_S)
 
 
 def hash_password(password: str) -> str:
-    """The stored form of a password; takes some 20 ms of CPU."""
+    """Return the stored form of a password; takes about 20 ms of CPU."""
     return _HASHER.hash(normal_password(password))
 
 
 @dataclass(frozen=True, slots=True)
 class PasswordVerdict:
-    """Whether a shown password is right, and then whether its stored form should be replaced: it has older parameters,
-    or is a hash of the password before normalization.
+    """The result of a password check: `right` if the password is correct, `outdated` if its stored form must then be
+    replaced because it has older parameters, or is a hash of the password before normalization.
     """
 
     right: bool
@@ -49,7 +57,7 @@ class PasswordVerdict:
 
 class Passwords:
     """Verifies and hashes passwords in threads, at most `CONCURRENT` at once. Sources take turns (`Turns`), so that a
-    flood of log-ins from one address starves no user at another.
+    flood of log-ins from one address does not block users at other addresses.
     """
 
     def __init__(self) -> None:
@@ -57,10 +65,10 @@ class Passwords:
         self._unknown = hash_password(secrets.token_urlsafe(16))
 
     async def hash(self, password: str, *, source: str = "") -> str:
-        """The stored form of a password.
+        """Return the stored form of a password.
 
         Raises:
-            TooManyRequests: too many wait already.
+            TooManyRequests: too many checks are waiting.
         """
         async with self._turns.turn(source):
             return await asyncio.to_thread(hash_password, password)
@@ -68,12 +76,12 @@ class Passwords:
     async def verify(
         self, stored: str | None, password: str, *, source: str = "", admit: Callable[[], object] = lambda: None
     ) -> PasswordVerdict:
-        """Whether the password matches; takes the same time where `stored` is None (no such user).
+        """Check if the password matches. The check takes the same time if `stored` is None (no such user).
 
-        `admit` is called when the turn has come; its error ends the check.
+        `admit` is called at the beginning of the turn; its error ends the check.
 
         Raises:
-            TooManyRequests: too many wait already.
+            TooManyRequests: too many checks are waiting.
         """
         async with self._turns.turn(source):
             admit()

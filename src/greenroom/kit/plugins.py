@@ -1,7 +1,7 @@
 """Finds the parts of Greenroom that installed distributions offer, by the entry points in their metadata.
 
-To look for entry points reads the metadata of every installed distribution, which takes 15 to 30 ms. Only code that
-needs a plug-in looks.
+A search for entry points reads the metadata of every installed distribution, which takes 15 to 30 ms. Only code that
+needs a plug-in searches.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 RUNTIMES: Final = "greenroom.runtimes"
 MACHINE_PROVIDERS: Final = "greenroom.machine_providers"
 INTERFACES: Final = "greenroom.interfaces"
-"""Routers that the api serves besides its own."""
+"""Routers that the api serves in addition to its own."""
 SDK_ADAPTERS: Final = "greenroom.sdk_adapters"
 """Routers that the api serves if its settings name them."""
 COMMANDS: Final = "greenroom.commands"
@@ -36,14 +36,14 @@ SEPARATE: Final = {
     (MACHINE_PROVIDERS, "libcloud"): "greenroom-machines",
     (COMMANDS, "mcp"): "greenroom-interfaces",
 }
-"""(group, name) of each plug-in of Greenroom that the package greenroom does not offer → the package that does."""
+"""(group, name) of each plug-in of Greenroom that is not in the package greenroom → its package."""
 
 S = TypeVar("S", bound="FromEnvironment")
 
 
 class Plugin(Generic[S]):
-    """A part with a name and settings of its own. Its module is also imported to read the names of its settings, so the
-    module imports no library that only the part needs.
+    """A part with a name and separate settings. Its module is also imported to read the names of its settings, so the
+    module must not import libraries that only the part needs.
     """
 
     settings_type: ClassVar[type[FromEnvironment]]
@@ -54,15 +54,15 @@ class Plugin(Generic[S]):
 
 
 def names(group: str) -> list[str]:
-    """The names of the installed plug-ins of a group."""
+    """Return the names of the installed plug-ins of a group."""
     return sorted(_found(group))
 
 
 def find(group: str, name: str) -> type[Plugin[Any]] | None:
-    """The plug-in of this name; None = no installed distribution offers it.
+    """Return the plug-in of this name; None = no installed distribution offers it.
 
     Raises:
-        SetupError: its module cannot be imported, or has something else under its name.
+        SetupError: its module cannot be imported, or the object of that name is no plug-in.
     """
     if (found := load(group, name)) is None:
         return None
@@ -72,7 +72,7 @@ def find(group: str, name: str) -> type[Plugin[Any]] | None:
 
 
 def remedy(group: str, name: str) -> str | None:
-    """The sentence that says which package offers a plug-in; None = it is installed, or no package is known."""
+    """Return the sentence with the package that offers a plug-in; None = it is installed, or no package is known."""
     package = SEPARATE.get((group, name))
     if package is None or name in _found(group):
         return None
@@ -80,10 +80,10 @@ def remedy(group: str, name: str) -> str | None:
 
 
 def load(group: str, name: str) -> object | None:
-    """The object behind an entry point; None = no installed distribution has it.
+    """Return the object of an entry point; None = no installed distribution has it.
 
     Raises:
-        SetupError: its module cannot be imported, or does not have it.
+        SetupError: its module cannot be imported, or does not contain it.
     """
     try:
         return _found(group)[name].load() if name in _found(group) else None
@@ -92,7 +92,7 @@ def load(group: str, name: str) -> object | None:
 
 
 def function(command: str) -> Callable[..., Coroutine[Any, Any, None]]:
-    """The function that does the work of a command.
+    """Return the function that does the work of a command.
 
     Raises:
         SetupError: no installed distribution offers it.
@@ -109,23 +109,23 @@ def _offer(group: str, name: str) -> str:
 
 
 def settings_types() -> list[type[FromEnvironment]]:
-    """The settings of all installed plug-ins.
+    """Return the settings of all installed plug-ins.
 
     Raises:
-        SetupError: as `find`.
+        SetupError: as for `find`.
     """
     plugins = [find(group, name) for group in WITH_SETTINGS for name in names(group)]
     return [plugin.settings_type for plugin in plugins if plugin is not None]
 
 
 def distributions() -> list[str]:
-    """The distributions that offer plug-ins, as packages are named in requirements."""
+    """Return the distributions that offer plug-ins, with their names in the form of requirements."""
     entries = [entry for group in GROUPS for entry in _found(group).values()]
     return sorted({re.sub(r"[-_.]+", "-", entry.dist.name).lower() for entry in entries if entry.dist})
 
 
 def forget() -> None:
-    """Look again: another distribution was installed meanwhile."""
+    """Clear the cache after the installation of another distribution."""
     _found.cache_clear()
 
 

@@ -1,4 +1,4 @@
-"""Processes of this machine, and signals to those that may have ended meanwhile."""
+"""Processes of this machine, and signals to processes that may have ended in the meantime."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _LOOK_AGAIN_S: Final = 0.05
 
 
 def become_subreaper() -> None:
-    """From now on orphaned descendants become children of this process.
+    """Make orphaned descendants children of this process from now on.
 
     Raises:
-        SetupError: the kernel refuses (none in use does).
+        SetupError: the kernel refuses it (no kernel in use does).
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
@@ -32,7 +32,7 @@ def become_subreaper() -> None:
 
 
 def go_first(nice: int) -> bool:
-    """Get more of the processor than others, with all that is started from here; False = this account may not."""
+    """Get a higher priority for this process and all processes that it starts; False = this account may not."""
     try:
         os.setpriority(os.PRIO_PROCESS, 0, nice)
     except PermissionError:
@@ -42,8 +42,8 @@ def go_first(nice: int) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessInfo:
-    """A process as it was seen. `name` is its program without the path; `parent` may have adopted it; `is_zombie`: it
-    ended and no process waited for it.
+    """A process at the time of a read. `name` is its program without the path; `parent` may have adopted it;
+    `is_zombie`: it has ended, but no process has waited for it.
     """
 
     pid: int
@@ -53,12 +53,12 @@ class ProcessInfo:
 
 
 def processes() -> list[ProcessInfo]:
-    """All processes of this machine that can be seen."""
+    """Return all visible processes of this machine."""
     return [seen for pid in psutil.pids() if (seen := _look(pid)) is not None]
 
 
 def children(pid: int | None = None, without: Collection[int] = ()) -> list[ProcessInfo]:
-    """The children of a process, or of this one, adopted ones and zombies included."""
+    """Return the children of a process, or of this process, including adopted children and zombies."""
     found = [int(child) for thread in _threads(pid or os.getpid()) for child in _words(thread / "children")]
     return [seen for child in found if child not in without and (seen := _look(child)) is not None]
 
@@ -71,7 +71,7 @@ def _threads(pid: int) -> list[Path]:
 
 
 def _words(file: Path) -> list[str]:
-    """None of a process or thread that has ended."""
+    """Return the words of a file in /proc; none for a process or thread that has ended."""
     try:
         return file.read_text().split()
     except (FileNotFoundError, ProcessLookupError):
@@ -88,13 +88,13 @@ def _look(pid: int) -> ProcessInfo | None:
 
 
 def is_running(pid: int) -> bool:
-    """Whether the process exists and has not ended."""
+    """True if the process exists and has not ended."""
     return started_ticks(pid) is not None
 
 
 def started_ticks(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot; None when there is none or it has ended. Distinguishes a
-    reused pid also after a restart of this process; psutil's `create_time` moves with the wall clock.
+    """Return the start of a process in clock ticks since boot; None if there is none or it has ended. The value
+    distinguishes a reused pid even after a restart of this process; psutil's `create_time` moves with the wall clock.
     """
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
@@ -105,7 +105,9 @@ def started_ticks(pid: int) -> int | None:
 
 
 def folder_of(pid: int) -> Path | None:
-    """Its working folder; None where there is no such process, it has ended, or it is not readable."""
+    """Return the working folder of a process; None if there is no such process, it has ended, or its folder is not
+    readable.
+    """
     try:
         return Path(folder) if (folder := psutil.Process(pid).cwd()) else None
     except psutil.Error:
@@ -113,7 +115,9 @@ def folder_of(pid: int) -> Path | None:
 
 
 def environment_of(pid: int) -> dict[str, str]:
-    """The environment it was started with; empty where there is no such process or it is not readable."""
+    """Return the initial environment of a process; empty if there is no such process or its environment is not
+    readable.
+    """
     try:
         return psutil.Process(pid).environ()
     except psutil.Error:
@@ -121,7 +125,7 @@ def environment_of(pid: int) -> dict[str, str]:
 
 
 def title_of(pid: int) -> str:
-    """Its command line, or the title it set; empty where there is no such process."""
+    """Return the command line of a process, or the title that it set; empty if there is no such process."""
     try:
         return " ".join(psutil.Process(pid).cmdline())
     except psutil.Error:
@@ -129,7 +133,7 @@ def title_of(pid: int) -> str:
 
 
 def listens(pid: int, address: str, port: int) -> bool:
-    """Whether this process itself listens on a TCP port of an IPv4 address."""
+    """True if this process itself listens on a TCP port of an IPv4 address."""
     try:
         sockets = psutil.Process(pid).net_connections("tcp4")
     except psutil.Error:
@@ -146,7 +150,7 @@ def send(pid: int, number: signal.Signals) -> None:
 
 
 def reap() -> dict[int, int]:
-    """Collect every ended child: pid → wait status."""
+    """Collect every ended child, as pid → wait status."""
     ended: dict[int, int] = {}
     while True:
         try:
@@ -159,7 +163,7 @@ def reap() -> dict[int, int]:
 
 
 async def end_all(find: Callable[[], Sequence[ProcessInfo]], within_s: float) -> None:
-    """End what `find` finds: SIGTERM at once, SIGKILL for the rest after `within_s`; waits for both.
+    """End the processes that `find` returns: SIGTERM at once, SIGKILL after `within_s` for the rest; wait after both.
 
     Raises:
         SetupError: some do not end.

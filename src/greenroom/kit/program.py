@@ -1,4 +1,4 @@
-"""How a program starts and ends: the roles, with nothing loaded but what they use; its version; its last sentence."""
+"""The start and the end of a program: a role with only the modules that it uses; the version; the last sentence."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 FAILED: Final = 1
 INTERRUPTED: Final = 130
-"""As shells have it: 128 and the number of SIGINT."""
+"""128 and the number of SIGINT, as in shells."""
 
 
 def failed(error: Exception) -> NoReturn:
-    """End with what the error says."""
+    """End the process with the message of the error."""
     _end(f"greenroom: {shortened(one_line(summary(error)))}", FAILED)
 
 
 def stopped() -> NoReturn:
-    """End after Ctrl-C."""
+    """End the process after Ctrl-C."""
     _end("Stopped.", INTERRUPTED)
 
 
@@ -37,7 +37,7 @@ def _end(sentence: str, code: int) -> NoReturn:
 
 
 def leave_out(*names: str) -> None:
-    """Let every import of these modules fail, unless they are imported already."""
+    """Make every import of these modules fail, unless they are already imported."""
     for name in names:
         sys.modules.setdefault(name, None)  # pyright: ignore[reportArgumentType] -- None makes an import fail
 
@@ -46,14 +46,15 @@ ROLES: Final = ("api", "manager", "agent", "gateway")
 
 
 def load(role: str) -> Callable[[], Coroutine[Any, Any, None]]:
-    """`greenroom.<role>.main.main`. structlog and httpx would load rich (10 MiB) for terminals, and do without it;
-    httpcore would look for sniffio, which is not installed, on the disk with every request."""
+    """Return `greenroom.<role>.main.main`. structlog and httpx would load rich (10 MiB) for terminals, and work without
+    it; httpcore would search the disk for sniffio, which is not installed, at every request.
+    """
     leave_out("rich", "sniffio")
     return importlib.import_module(f"greenroom.{role}.main").main
 
 
 def run(role: str) -> None:
-    """Run a role until it ends; a Greenroom error is one sentence on stderr and exit code 1."""
+    """Run a role until it ends. A Greenroom error results in one sentence on stderr and exit code 1."""
     import asyncio  # noqa: PLC0415 -- the command line reads the names of the roles, and has no use for it
 
     try:
@@ -66,13 +67,17 @@ def run(role: str) -> None:
 
 
 def raise_open_files() -> None:
-    """As many as this account may have: a Manager has a connection of each Agent, and the usual limit is 1,024."""
+    """Raise the limit of open files to the maximum of this account. A Manager has a connection of each Agent, and the
+    usual limit is 1,024.
+    """
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _loop(role: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The faster loop where requests are many: users' at the api, Agents' at a Manager (ADR 25)."""
+    """Return the faster event loop for roles with many requests: the api with those of users, a Manager with those of
+    Agents (ADR 25).
+    """
     if role not in {"api", "manager"}:
         return None
     import uvloop  # noqa: PLC0415 -- by these alone
@@ -82,7 +87,7 @@ def _loop(role: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 @cache
 def version() -> str:
-    """The installed version of Greenroom."""
+    """Return the installed version of Greenroom."""
     from importlib import metadata  # noqa: PLC0415 -- it reads the metadata of packages
 
     return metadata.version("greenroom")

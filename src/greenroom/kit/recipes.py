@@ -1,7 +1,7 @@
-"""The recipes of the catalogue and what makes their images. They are in the package greenroom-desktop.
+"""The recipes of the catalogue and the builder of their images. They are in the package greenroom-desktop.
 
-It offers a `RecipeSource` under the name `desktop` in the group `greenroom.recipes` of its entry points. Where it is
-not installed the catalogue has no recipes, and Agents build no images.
+The package offers a `RecipeSource` under the name `desktop` in the group `greenroom.recipes` of its entry points. If it
+is not installed, the catalogue has no recipes, and Agents build no images.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NAME: Final = "desktop"
 REPOSITORY: Final = "greenroom/"
-"""How the names of images of recipes begin."""
+"""The prefix of the names of images of recipes."""
 NOT_INSTALLED: Final = (
     "The recipes of the catalogue are in the package greenroom-desktop, which is not installed:"
     " pip install greenroom-desktop."
@@ -26,14 +26,14 @@ NOT_INSTALLED: Final = (
 
 
 class Builder(Protocol):
-    """Makes images on a host: of a file tree, and of the instructions in a build context."""
+    """Builds images on a host: from a file tree, and from the instructions in a build context."""
 
     async def labels(self, image: str) -> dict[str, str] | None:
-        """Those of an image; None = it is not here."""
+        """Return the labels of an image; None = it is not on this host."""
         ...
 
     async def tree(self, files: AsyncIterator[bytes]) -> str:
-        """Make an image of a file system, a tar; its id.
+        """Build an image from a tar of a file system, and return its id.
 
         Raises:
             BuildError: it is refused.
@@ -41,32 +41,32 @@ class Builder(Protocol):
         ...
 
     def instructions(self, context: bytes, reference: str, arguments: Mapping[str, str]) -> AsyncIterator[str]:
-        """Make an image of a context with its Dockerfile, a tar; what the commands write, by line.
+        """Build an image from a tar of a context with its Dockerfile, and yield the output of the commands by line.
 
         Raises:
-            BuildError: an instruction failed; in its message what is said of that.
+            BuildError: an instruction failed; the message contains its output.
         """
         ...
 
     async def name(self, image: str, reference: str) -> None:
-        """Give an image one more name."""
+        """Give an image an additional name."""
         ...
 
 
 class RecipeSource(ABC):
-    """Recipes of workspaces, and what makes their images."""
+    """Recipes of workspaces, and the build of their images."""
 
     @abstractmethod
     def recipes(self) -> Sequence[Recipe]:
-        """All recipes, by their names."""
+        """Return all recipes, ordered by name."""
 
     @abstractmethod
     def reference(self, recipe: Recipe) -> str:
-        """The image made from the recipe as it is now."""
+        """Return the image of the recipe in its current form."""
 
     @abstractmethod
     def picture(self, name: str) -> bytes:
-        """The artwork of a recipe, an SVG.
+        """Return the artwork of a recipe, an SVG.
 
         Raises:
             NotFound: there is no such recipe.
@@ -74,19 +74,19 @@ class RecipeSource(ABC):
 
     @abstractmethod
     def build(self, reference: str, builder: Builder) -> AsyncIterator[int]:
-        """Make the image of a recipe where it is not made; the progress in percent.
+        """Build the image of a recipe if it does not exist, and yield the progress in percent.
 
         Raises:
-            BuildError: why it could not be made.
+            BuildError: with the reason.
         """
 
     def has(self, reference: str) -> bool:
-        """Whether this version makes the image of this name."""
+        """True if this version builds the image of this name."""
         return any(self.reference(recipe) == reference for recipe in self.recipes())
 
 
 def installed() -> RecipeSource | None:
-    """The recipes of this installation; None = `NOT_INSTALLED`.
+    """Return the recipes of this installation; None = `NOT_INSTALLED`.
 
     Raises:
         SetupError: the package cannot be used.

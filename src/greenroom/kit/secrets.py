@@ -1,7 +1,7 @@
-"""The installation's key: connect tokens (HMAC), encrypted columns (Fernet) and sealed texts (AES-SIV).
+"""The key of the installation: connect tokens (HMAC), encrypted columns (Fernet) and sealed texts (AES-SIV).
 
-One file outside the database holds 32 random bytes; a key for each purpose is derived from it (HKDF), so none can be
-used for another. Random secrets of 256 bits are stored as SHA-256 only.
+One file outside the database contains 32 random bytes. A key for each purpose is derived from it (HKDF), so no key can
+be used for another purpose. Random secrets of 256 bits are stored only as SHA-256.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from greenroom.core.errors import SetupError
 
 SEALED: Final = "sealed:v1:"
 REMEMBERED: Final = 2048
-"""Decrypted texts that are cached: an Agent's whole list with the credentials of all its sessions is sent often."""
+"""The number of cached decrypted texts: an Agent often gets its whole list with the credentials of all its sessions."""
 
 
 class Secrets:
-    """Encrypts, decrypts and makes tokens with the installation's key."""
+    """Encrypts, decrypts and creates tokens with the installation's key."""
 
     def __init__(self, key: bytes) -> None:
         if len(key) != 32:
@@ -56,7 +56,7 @@ class Secrets:
         """Read the key.
 
         Raises:
-            SetupError: the file cannot be read or holds no key.
+            SetupError: the file cannot be read, or contains no key.
         """
         try:
             return cls(base64.b64decode(path.read_bytes(), validate=False))
@@ -67,8 +67,8 @@ class Secrets:
 
     @staticmethod
     def create_file(path: Path) -> None:
-        """Write a new random key, readable by its owner alone; an existing file is kept. The file appears whole: half a
-        key after a full disk or a kill would be refused forever.
+        """Write a new random key that only its owner can read; an existing file is not changed. The file appears as a
+        whole: half a key after a full disk or a kill would be refused forever.
         """
         if path.exists():
             return
@@ -79,17 +79,17 @@ class Secrets:
                 file.write(base64.b64encode(secrets.token_bytes(32)) + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
-            with contextlib.suppress(FileExistsError):  # another process was first: its key holds
+            with contextlib.suppress(FileExistsError):  # another process was first: its key applies
                 os.link(part, path)
         finally:
             part.unlink()
 
     def encrypt(self, text: str) -> bytes:
-        """Ciphertext for a `…_encrypted` column."""
+        """Return the ciphertext for a `…_encrypted` column."""
         return self._fernet.encrypt(text.encode())
 
     def decrypt(self, ciphertext: bytes) -> str:
-        """The text of a `…_encrypted` column.
+        """Return the text of a `…_encrypted` column.
 
         Raises:
             SetupError: it was written with another key.
@@ -100,13 +100,13 @@ class Secrets:
             raise SetupError("A stored secret was written with another key; restore the installation's key.") from error
 
     def seal(self, text: str) -> str:
-        """An encrypted text that shows only whether it equals another one: the same text gives the same result. So a
-        value that is stored inside JSON can be compared without being read.
+        """Return an encrypted text that reveals only if it equals another one: the same text has the same result. A
+        value that is stored inside JSON can therefore be compared without decryption.
         """
         return SEALED + base64.urlsafe_b64encode(self._siv.encrypt(text.encode() or b"\0", None)).decode()
 
     def opened(self, text: str) -> str:
-        """The text that was sealed; an unsealed one, from rows of older versions, as it is.
+        """Return the text that was sealed. An unsealed text, from a row of an older version, is returned unchanged.
 
         Raises:
             SetupError: it was sealed with another key.
@@ -122,90 +122,106 @@ class Secrets:
         return "" if plain == "\0" else plain
 
     def connect_token(self, session_id: str, user_id: str, epoch: int) -> str:
-        """The token that opens a session's stream: the same in every reply, revoked by raising `epoch`."""
+        """Return the token that opens the stream of a session. It is the same in every response; a higher `epoch`
+        revokes it.
+        """
         text = f"{session_id}|{user_id}|{epoch}".encode()
         return base64.urlsafe_b64encode(hmac.digest(self._token_key, text, "sha256")).decode().rstrip("=")
 
     def is_connect_token(self, token: str, session_id: str, user_id: str, epoch: int) -> bool:
-        """Whether `token` is the connect token for these, compared in constant time."""
+        """True if `token` is the connect token for these arguments; compared in constant time."""
         return hmac.compare_digest(token.encode(), self.connect_token(session_id, user_id, epoch).encode())
 
     def machine_token(self, machine_order_id: str) -> str:
-        """The join token of an ordered machine: the same whenever its user data is made, and never stored."""
+        """Return the join token of an ordered machine. It is the same each time its user data is created, and is never
+        stored.
+        """
         mac = hmac.digest(self._machine_key, machine_order_id.encode(), "sha256")
         return base64.urlsafe_b64encode(mac).decode().rstrip("=")
 
     def share_token(self, share_id: str, session_id: str) -> str:
-        """The secret part of a share's link."""
+        """Return the secret part of a share's link."""
         text = f"{share_id}|{session_id}".encode()
         return base64.urlsafe_b64encode(hmac.digest(self._share_key, text, "sha256")).decode().rstrip("=")
 
     def is_share_token(self, token: str, share_id: str, session_id: str) -> bool:
-        """Compared in constant time."""
+        """True if `token` is the token of this share; compared in constant time."""
         return hmac.compare_digest(token.encode(), self.share_token(share_id, session_id).encode())
 
     def viewer_token(self, viewer_id: str) -> str:
-        """The token that opens a stream for someone who joined by a share: their id and its signature."""
+        """Return the token that opens a stream for a viewer who joined by a share: their id and its signature."""
         mac = hmac.digest(self._viewer_key, viewer_id.encode(), "sha256")
         return f"{viewer_id}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
 
     def viewer_of(self, token: str) -> str | None:
-        """The id in a viewer's token; None if it is no such token, or its signature is not ours."""
+        """Return the id in a viewer token; None if it is no viewer token, or if its signature is not from this
+        installation.
+        """
         viewer_id, dot, _ = token.partition(".")
         is_ours = hmac.compare_digest(token.encode(), self.viewer_token(viewer_id).encode())
         return viewer_id if dot and is_ours else None
 
     def lease_token(self, lease_id: str, epoch: int) -> str:
-        """The token of a lease: its id and a signature, revoked by raising `epoch` like its session's connect token."""
+        """Return the token of a lease: its id and a signature. Like the connect token of its session, a higher `epoch`
+        revokes it.
+        """
         mac = hmac.digest(self._lease_key, f"{lease_id}|{epoch}".encode(), "sha256")
         return f"{lease_id}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
 
     def is_lease_token(self, token: str, lease_id: str, epoch: int) -> bool:
-        """Compared in constant time."""
+        """True if `token` is the token of this lease and epoch; compared in constant time."""
         return hmac.compare_digest(token.encode(), self.lease_token(lease_id, epoch).encode())
 
     def desk_token(self, lease_id: str, epoch: int) -> str:
-        """The api's own token for the page of a leased session, in the form of the lease's; no program gets it."""
+        """Return the api's own token for the page of a leased session, in the form of a lease token; no program gets
+        it.
+        """
         mac = hmac.digest(self._desk_key, f"{lease_id}|{epoch}".encode(), "sha256")
         return f"{lease_id}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
 
     def is_desk_token(self, token: str, lease_id: str, epoch: int) -> bool:
-        """Whether it is the api's own token for this lease and epoch."""
+        """True if `token` is the api's own token for this lease and epoch; compared in constant time."""
         return hmac.compare_digest(token.encode(), self.desk_token(lease_id, epoch).encode())
 
     def session_token(self, login_id: str) -> str:
-        """The token of a log-in that a program began: its id and its signature."""
+        """Return the token of a log-in that a program began: its id and its signature."""
         mac = hmac.digest(self._session_token_key, login_id.encode(), "sha256")
         return f"{login_id}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
 
     def login_of(self, token: str) -> str | None:
-        """The log-in's id in a session token; None if it is no such token, or its signature is not ours."""
+        """Return the id of the log-in in a session token; None if it is no session token, or if its signature is not
+        from this installation.
+        """
         login_id, dot, _ = token.partition(".")
         is_ours = hmac.compare_digest(token.encode(), self.session_token(login_id).encode())
         return login_id if dot and is_ours else None
 
     def device_signature(self, device: str, expires_s: int, user_id: str, password_hash: str) -> str:
-        """Proof that a user logged in on a device: valid until `expires_s`, for the present password."""
+        """Return the proof that a user logged in on a device: valid until `expires_s`, for the current password."""
         text = "|".join((device, str(expires_s), user_id, password_hash)).encode()
         return base64.urlsafe_b64encode(hmac.digest(self._device_key, text, "sha256")).decode().rstrip("=")
 
     def ticket(self, text: bytes) -> str:
-        """A ticket that says this, readable here alone; it has the time of its making."""
+        """Return a ticket with this text, which only this installation can read. The ticket contains the time of its
+        creation.
+        """
         return self._tickets.encrypt(text).decode()
 
     def ticket_says(self, ticket: str, valid_s: int) -> bytes | None:
-        """What a ticket says; None if it is none of ours, or was made longer ago than this."""
+        """Return the text of a ticket; None if it is not from this installation, or is older than `valid_s`."""
         try:
             return self._tickets.decrypt(ticket, ttl=valid_s)
         except InvalidToken:
             return None
 
     def gateway_credential(self) -> str:
-        """The installation's own gateways show it to the api; `up` writes it to the plan's `credential_file`."""
+        """Return the credential that the installation's own gateways present to the api. `up` writes it to the
+        `credential_file` of the plan.
+        """
         return base64.urlsafe_b64encode(self._gateway_key).decode().rstrip("=")
 
     def is_gateway_credential(self, credential: str) -> bool:
-        """Compared in constant time."""
+        """True if it is the gateway credential; compared in constant time."""
         return hmac.compare_digest(credential.encode(), self.gateway_credential().encode())
 
 
@@ -214,10 +230,10 @@ def _derived(key: bytes, purpose: bytes, length: int = 32) -> bytes:
 
 
 def new_secret() -> str:
-    """256 random bits as text."""
+    """Return 256 random bits as text."""
     return secrets.token_urlsafe(32)
 
 
 def hashed(secret: str) -> bytes:
-    """The stored form of a random secret."""
+    """Return the stored form of a random secret."""
     return hashlib.sha256(secret.encode()).digest()

@@ -1,8 +1,8 @@
-"""Run an ASGI application together with the loops of a role, until SIGTERM or until one of them fails.
+"""Runs an ASGI application together with the loops of a role, until SIGTERM or until one of them fails.
 
-A loop that ends or raises ends the process with exit code 1: the supervisor starts it again, and a half-dead role is
-worse than a dead one. On SIGTERM `on_stop` is called at once, requests in flight are finished (at most `GRACE_S`), then
-the loops are cancelled and may clean up.
+A loop that fails repeatedly ends the process with exit code 1, so that the supervisor starts it again: a role that
+works only in part is worse than a stopped role. On SIGTERM, `on_stop` is called at once, requests in flight are
+finished (at most `GRACE_S`), then the loops are cancelled and may clean up.
 """
 
 from __future__ import annotations
@@ -28,23 +28,25 @@ log = structlog.get_logger(__name__)
 
 GRACE_S: Final = 5
 COLLECTED_AFTER: Final = (50_000, 20, 100)
-"""Objects more than before, and collections of the younger ones, until the garbage collector looks: with its usual 700
-it would look at all held requests again and again, which is a third of what they cost. Cycles are rare here.
+"""The thresholds of the garbage collector: the number of new objects, and the numbers of collections of the younger
+generations. With the default of 700, it would examine all waiting requests again and again, which is a third of their
+cost. Cycles are rare here.
 """
 QUEUED: Final = 4096
-"""Connections that wait to be accepted: after a Manager has died all its Agents come to another one at once."""
+"""The backlog of connections to accept. After a Manager has died, all its Agents connect to another Manager at once."""
 FREED_WITHIN_S: Final = 2.0
-"""The ports of a process that was just killed are free again within this, its helpers' copies too."""
+"""The ports of a process that was just killed, and of the copies in its helpers, are free again within this time."""
 TRY_AGAIN_S: Final = 0.05
 DATE_S: Final = 1.0
-"""Resolution of the header Date."""
+"""The resolution of the header Date."""
 
 __all__ = ["Loop", "LoopEndedError", "collect_rarely", "serve", "serve_beside"]
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers, which raise the signal again before the loops could clean up, and
-    without its look ten times a second whether it is to end."""
+    """uvicorn without its signal handlers, which raise the signal again before the loops could clean up, and without
+    its check, ten times a second, if it must end.
+    """
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -59,15 +61,15 @@ class _Server(uvicorn.Server):
         yield
 
     async def main_loop(self) -> None:
-        while not await self.on_tick(0):  # 0: it sets the date of the answers
+        while not await self.on_tick(0):  # 0: it sets the date of the responses
             with suppress(TimeoutError):
                 async with asyncio.timeout(DATE_S):
                     await self._ending.wait()
 
 
 def collect_rarely() -> None:
-    """Take present objects to live as long as the process: the garbage collector ignores them. Otherwise it would stop
-    requests for a tenth of a second now and then.
+    """Exclude all current objects from garbage collection, because they live as long as the process. Otherwise the
+    garbage collector would occasionally stop requests for a tenth of a second.
     """
     gc.collect()
     gc.freeze()
@@ -86,12 +88,12 @@ async def serve(
 ) -> None:
     """Serve `app` on host:port, and keep `loops` (name, coroutine function) running.
 
-    `on_stop` is called at SIGTERM or SIGINT, before requests in flight are waited for, `on_listening` with the socket
-    before the first request is answered, `on_failure` with a sentence for each failure of a loop.
+    `on_stop` is called at SIGTERM or SIGINT, before the wait for requests in flight; `on_listening` with the socket
+    before the first request is served; `on_failure` with a sentence for each failure of a loop.
 
     Raises:
         LoopEndedError: a loop failed repeatedly; its exception is chained.
-        SetupError: the address cannot be listened on.
+        SetupError: the process cannot listen on the address.
     """
     collect_rarely()
     listening = await _listen(host, port)
@@ -120,22 +122,23 @@ async def serve_beside(app: ASGIApp, host: str, port: int) -> None:
     """Serve `app` on host:port until cancelled, in a process that handles its signals itself.
 
     Raises:
-        SetupError: the address cannot be listened on.
+        SetupError: the process cannot listen on the address.
     """
     listening = await _listen(host, port)
     await _Server(_configured(app)).serve(sockets=[listening])
 
 
 def _configured(app: ASGIApp, **options: Any) -> uvicorn.Config:
-    """No role serves websockets itself, so that their library is never imported."""
+    """Return the configuration of uvicorn. No role serves websockets itself, so their library is never imported."""
     return uvicorn.Config(
         _Settled(app), log_config=None, access_log=False, server_header=False, ws="none", lifespan="off", **options
     )
 
 
 class _Settled:
-    """Logs what an application raises after its whole answer, and keeps the connection: Starlette raises every error
-    again that it answered with 500, and uvicorn would close the connection over which nginx sends the next request.
+    """Logs errors that an application raises after its whole response, and keeps the connection open. Starlette raises
+    every error again after a response with 500, and uvicorn would then close the connection over which nginx sends the
+    next request.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -161,7 +164,7 @@ async def _listen(host: str, port: int) -> socket.socket:
     """Listen on host:port; a port in use is tried again for `FREED_WITHIN_S`.
 
     Raises:
-        SetupError: it cannot be listened on.
+        SetupError: the process cannot listen on it.
     """
     end_s = None
     while True:
@@ -182,8 +185,8 @@ async def _listen(host: str, port: int) -> socket.socket:
 
 def _bound(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio turns Nagle's algorithm off only for sockets that say they are TCP; with it the body of an answer waits
-    # until its head is acknowledged, which the other side delays by 40 ms
+    # asyncio turns Nagle's algorithm off only for sockets with an explicit TCP protocol. With it, the body of a
+    # response waits until its head is acknowledged, which the other side delays by 40 ms.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -1,4 +1,4 @@
-"""SSH keys of users: read, checked, made, brought into one form."""
+"""SSH keys of users: parsed, checked, created, and converted into one form."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ _FIRST_WORDS: Final = ("ssh-ed25519 ", "ecdsa-sha2-", "ssh-rsa ")
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """Both in the form of OpenSSH: the public key one line, the private one a PEM text."""
+    """A key pair in the form of OpenSSH: the public key is one line, the private key a PEM text."""
 
     public: str
     private: str = field(repr=False)
 
 
 def new_pair(comment: str) -> KeyPair:
-    """A new Ed25519 pair; the comment stands at the end of the public key."""
+    """Return a new Ed25519 pair with the comment at the end of the public key."""
     return _pair(Ed25519PrivateKey.generate(), comment)
 
 
 def public_key(text: str) -> str:
-    """A public key in one form: `kind base64 comment`.
+    """Return a public key in one form: `kind base64 comment`.
 
     Raises:
-        Invalid: it is not a public key, more than one, or of a kind that is too weak.
+        Invalid: it is not a public key, more than one key, or of a kind that is too weak.
     """
     line = text.strip()
     if len(line) > MAX_KEY_CHARACTERS or not line.isprintable():
@@ -64,7 +64,7 @@ def public_key(text: str) -> str:
 
 
 def pair_of(private: str, comment: str = "") -> KeyPair:
-    """The pair of a private key.
+    """Return the pair of a private key.
 
     Raises:
         Invalid: it is not a private key, has a passphrase, or is of a kind that is too weak.
@@ -88,7 +88,7 @@ def pair_of(private: str, comment: str = "") -> KeyPair:
 
 
 def same_key(one: str, other: str) -> bool:
-    """Whether two public keys differ at most in their comments."""
+    """True if two public keys differ at most in their comments."""
     return one.split()[:2] == other.split()[:2]
 
 

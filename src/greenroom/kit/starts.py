@@ -1,5 +1,6 @@
-"""The starts of a process, in a file of its folder: the process and `greenroom status` read there whether it is
-crash-looping, and why."""
+"""The starts of a process, in a file of its folder. The process and `greenroom status` read there if it is
+crash-looping, and the reason.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +19,16 @@ from greenroom.core.fleet.restarts import HEALTHY_S, crash_loop
 log = structlog.get_logger(__name__)
 
 MOST: Final = 20
-"""Starts that are kept."""
+"""The number of starts that are kept."""
 
 
 class _Starts(msgspec.Struct):
     at_s: list[float] = []
     """Seconds since 1970."""
     error: str = ""
-    """It ended the last process; empty while that runs, or if it was killed."""
+    """The error that ended the last process; empty while the process runs, or if it was killed."""
     error_before: str = ""
-    """It ended the process before the last one."""
+    """The error that ended the process before the last one."""
 
     @property
     def crash_loop(self) -> str:
@@ -35,8 +36,9 @@ class _Starts(msgspec.Struct):
 
 
 class StartLog:
-    """The starts of the processes that used `folder` one after the other; without a folder nothing is known of them. A
-    file that cannot be read or written is logged, and counts as empty."""
+    """The starts of the processes that used `folder` one after the other; without a folder, no starts are recorded. A
+    file that cannot be read or written is logged, and counts as empty.
+    """
 
     def __init__(self, folder: Path | None) -> None:
         self._file = folder / "starts.json" if folder is not None else None
@@ -45,18 +47,21 @@ class StartLog:
 
     @property
     def crash_loop(self) -> str:
-        """Why this process counts as crash-looping, as a sentence; empty if it does not, or has run long enough."""
+        """The reason why this process counts as crash-looping, as a sentence; empty if it does not, or has run long
+        enough.
+        """
         return "" if time.monotonic() - self._begun_s >= HEALTHY_S else self._loop
 
     def read_crash_loop(self) -> str:
-        """Why the processes that use the folder count as crash-looping, as another process reads it; empty if they do
-        not, or the last start is long ago."""
+        """Return the reason why the processes that use the folder count as crash-looping, as another process reads it;
+        empty if they do not, or if the last start is long ago.
+        """
         starts = self._read()
         return starts.crash_loop if starts.at_s and time.time() - starts.at_s[-1] < HEALTHY_S else ""
 
     @contextmanager
     def noted(self) -> Generator[None]:
-        """Note the start, and the error that ends the block. After an end without an error the file is deleted."""
+        """Record the start, and the error that ends the block. After an end without an error, the file is deleted."""
         starts = self._read()
         starts = _Starts([*starts.at_s, time.time()][-MOST:], error_before=starts.error)
         self._loop = starts.crash_loop

@@ -1,13 +1,13 @@
 """Named places where a test can hold a process, to kill or freeze it exactly there.
 
-`await stop("checkin.before_commit")` does nothing in production. When GREENROOM_STOP_DIR is set, each process serves
-`<dir>/<process_name>.sock`, one command a line, one reply a line:
+`await stop("checkin.before_commit")` has no effect in production. If GREENROOM_STOP_DIR is set, each process serves
+`<dir>/<process_name>.sock`, one command per line, one reply per line:
 
     arm NAME      hold the next caller of NAME            → ok
     wait NAME     reply when a caller is held at NAME     → reached
-    release NAME  let it go and disarm                    → ok
+    release NAME  let it continue and disarm              → ok
 
-Stops that must be armed before a process starts are listed, a line each, in `<dir>/<process_name>.armed`. An unknown
+Stops that must be armed before a process starts are listed, one per line, in `<dir>/<process_name>.armed`. An unknown
 name is an error, so that a test cannot wait for a place that does not exist.
 """
 
@@ -71,12 +71,12 @@ async def stop(name: str) -> None:
 
 
 def hold(name: str) -> Callable[[], Awaitable[None]] | None:
-    """The stop as a callable for code below the roles; None in production, so that nothing is awaited there."""
+    """Return the stop as a callable for code below the roles; None in production, so that nothing is awaited there."""
     return None if _stops is None else lambda: stop(name)
 
 
 async def serve(folder: Path | None, process_name: str) -> None:
-    """Serve the stop socket of this process; does nothing without a folder. Ends with the process."""
+    """Serve the stop socket of this process until it ends; has no effect without a folder."""
     global _stops  # noqa: PLW0603 -- one per process by nature, and absent in production
     if folder is None:
         return

@@ -1,9 +1,9 @@
-"""Established TCP connections of this host: finds them in the kernel's table, and ends those to a session's page.
+"""Established TCP connections of this host: finds them in the table of the kernel, and ends those to a session's page.
 
 `ss -K` aborts sockets if the kernel was built with INET_DIAG_DESTROY and this process has CAP_NET_ADMIN; this is tried
-once at start. Elsewhere the connections of other processes of this host are shut down through copies of their sockets:
-a process that may trace another one can copy its socket (`pidfd_getfd`, Linux 5.6), and `shutdown` on the copy ends the
-connection for both sides. The session's container stays on its network.
+once at start. Elsewhere, the connections of other processes of this host are shut down through copies of their sockets:
+a process that may trace another process can copy its socket (`pidfd_getfd`, Linux 5.6), and `shutdown` on the copy ends
+the connection for both sides. The session's container stays on its network.
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ _MAPPED: Final = bytes(10) + b"\xff\xff"
 
 
 def spelled(address: bytes, port: int) -> str:
-    """An address and port in the table's notation."""
+    """Return an address and port in the notation of the table."""
     words = (address[at : at + 4] for at in range(0, len(address), 4))
     return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words) + f":{port:04X}"
 
 
 def established(table: str) -> Iterable[tuple[str, str]]:
-    """(remote end, inode) of every established connection, from the text of a table."""
+    """Return (remote end, inode) of every established connection, from the text of a table."""
     rows = (line.split() for line in table.splitlines()[1:])
     return ((row[2], row[9]) for row in rows if row[3] == _ESTABLISHED)
 
 
 def connected(wanted: Set[Connection]) -> frozenset[Connection]:
-    """Those of the connections that are established here now."""
+    """Return the connections that are currently established on this host."""
     remote = {end for table in tables() for end, _ in established(table)}
     return frozenset(connection for connection in wanted if not remote.isdisjoint(spellings(connection)))
 
 
 def tables() -> list[str]:
-    """The texts of the tables for IPv4 and IPv6."""
+    """Return the texts of the tables for IPv4 and IPv6."""
     return [table.read_text() for table in _TABLES if table.exists()]
 
 
 def spellings(connection: Connection) -> set[str]:
-    """How the tables may write a remote end."""
+    """Return the possible notations of a remote end in the tables."""
     address = ipaddress.ip_address(connection.address)
     if isinstance(address, ipaddress.IPv6Address):
         return {spelled(address.packed, connection.port)}
@@ -63,22 +63,22 @@ def spellings(connection: Connection) -> set[str]:
 
 
 _PIDFD_GETFD: Final = 438
-"""Number of the system call, the same on every architecture; Python has no function for it."""
+"""The number of the system call, the same on every architecture; Python has no function for it."""
 _CLOSED_MEANWHILE: Final = {errno.ESRCH, errno.EBADF, errno.ENOTCONN, errno.ENOTSOCK}
 
 
 def shut_down(remote: Connection) -> int:
-    """End every TCP connection of this host to this remote end, in any process; returns their number.
+    """End every TCP connection of this host to this remote end, in any process, and return their number.
 
     Raises:
-        OSError: the kernel lacks the call, or this process may not see or trace one that holds such a connection.
+        OSError: the kernel lacks the call, or this process cannot see or trace a process with such a connection.
     """
     wanted = connections_to(remote)
     ended = 0
     for pid, descriptor in _holders(remote) if wanted else ():
         try:
             with _copy(pid, descriptor) as connection:
-                if _is(remote, connection.getpeername()):  # it may be another file's by now
+                if _is(remote, connection.getpeername()):  # it may be another file in the meantime
                     connection.shutdown(socket.SHUT_RDWR)
                     ended += 1
         except OSError as error:
@@ -90,20 +90,22 @@ def shut_down(remote: Connection) -> int:
 
 
 def connections_to(remote: Connection) -> frozenset[str]:
-    """Inodes of the established connections of this host to this remote end."""
+    """Return the inodes of the established connections of this host to this remote end."""
     wanted = spellings(remote)
     return frozenset(inode for table in tables() for end, inode in established(table) if end in wanted)
 
 
 def _holders(remote: Connection) -> Iterator[tuple[int, int]]:
-    """(pid, descriptor) of each visible process with a connection to this remote end."""
+    """Yield (pid, descriptor) of each visible process with a connection to this remote end."""
     for connection in psutil.net_connections("tcp"):
         if connection.raddr and connection.pid is not None and _is(remote, tuple(connection.raddr)):
             yield connection.pid, connection.fd
 
 
 def _is(remote: Connection, end: tuple[Any, ...]) -> bool:
-    """Whether a socket's other end is this one; IPv6 sockets name those of IPv4 in a way of their own."""
+    """True if the other end of a socket is this remote end. IPv6 sockets have a separate notation for IPv4
+    addresses.
+    """
     return Connection(str(end[0]).removeprefix("::ffff:"), int(end[1])) == remote
 
 
@@ -117,7 +119,7 @@ def _copy(pid: int, descriptor: int) -> socket.socket:
             raise OSError(number, os.strerror(number))
         try:
             return socket.socket(fileno=copied)
-        except OSError:  # it is no socket any more
+        except OSError:  # it is no longer a socket
             os.close(copied)
             raise
     finally:
@@ -127,7 +129,9 @@ def _copy(pid: int, descriptor: int) -> socket.socket:
 log = structlog.get_logger(__name__)
 
 REPEAT_S: Final = (0.0, 0.5, 1.5)
-"""Cut at once, and again: a request that was let in just before may open its connection just after."""
+"""The pauses before each cut. A request that was admitted just before the first cut may open its connection
+after it.
+"""
 PROBE_S: Final = 2.0
 
 
@@ -139,7 +143,7 @@ class StreamTerminator:
         self._cuts: set[asyncio.Task[None]] = set()
 
     async def probe(self) -> None:
-        """Find out whether `ss -K` works here, on a connection of our own."""
+        """Find out if `ss -K` works here, on a connection of this process."""
         self.kernel_can = shutil.which("ss") is not None and await _can_destroy()
         if not self.kernel_can:
             log.warning("ss -K does not work here; the streams of a revoked viewer are shut down in nginx")

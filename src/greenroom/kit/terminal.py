@@ -1,4 +1,4 @@
-"""What commands print for people. No role imports it: rich is 10 MiB."""
+"""The console of commands. No role imports this module: rich takes 10 MiB."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Final
 from rich.console import Console
 
 WIDE: Final = 400
-"""Columns where the output is no terminal: nothing is cut off, so that it can be searched."""
+"""Columns if the output is no terminal. No text is cut off, so that the output can be searched."""
 
 
 def console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
-    """A console without colors of its own; with `soft_wrap` it breaks no line, so that each can be copied."""
+    """Return a console that does not highlight values. With `soft_wrap`, it breaks no line, so that each line can be
+    copied.
+    """
     on_terminal = Console(stderr=stderr, highlight=False, soft_wrap=soft_wrap)
     if on_terminal.is_terminal:
         return on_terminal
