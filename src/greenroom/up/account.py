@@ -1,4 +1,4 @@
-"""The system accounts of the services when root starts `up`: no account can read the files of another."""
+"""The system accounts of the services if root starts `up`. No account can read the files of another."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Final
 from greenroom.kit.accounts import system_account
 
 SERVICE_ACCOUNT: Final = "greenroom"
-"""Runs api and Managers; reads the installation's key and logs in to the database."""
+"""Runs api and Managers. Reads the installation's key and logs in to the database."""
 GATEWAY_ACCOUNT: Final = "greenroom-gateway"
-"""Runs the gateway and its nginx, which take requests from the network; reads its own certificate and credential."""
+"""Runs the gateway and its nginx, which accept requests from the network. Reads its own certificate and credential."""
 DATABASE_ACCOUNT: Final = "greenroom-database"
-"""Runs PostgreSQL; no other account may touch its files and access rules."""
+"""Runs PostgreSQL. No other account can access its files and access rules."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A system account that processes run as; `user` None is the caller's own."""
+    """A system account of processes; `user` None is the account of the caller."""
 
     user: str | None
 
@@ -35,13 +35,13 @@ class Account:
 
     @property
     def switches(self) -> bool:
-        """Whether a process has to change from root to this account."""
+        """True if a process must change from root to this account."""
         return os.getuid() == 0 and self.user is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """The accounts that the services of an instance run as."""
+    """The accounts of the services of an instance."""
 
     services: Account
     gateway: Account
@@ -53,16 +53,17 @@ class Accounts:
 
 
 def service_accounts() -> Accounts:
-    """The accounts of the services, made when they do not exist; the caller's own unless the caller is root.
+    """Return the accounts of the services, which are created if they do not exist; the caller's account if the caller
+    is not root.
 
     Raises:
-        SetupError: an account could not be made.
+        SetupError: an account could not be created.
     """
     return Accounts(*(_account(name) for name in (SERVICE_ACCOUNT, GATEWAY_ACCOUNT, DATABASE_ACCOUNT)))
 
 
 def service_account() -> Account:
-    """The account of api and Managers."""
+    """Return the account of api and Managers."""
     return _account(SERVICE_ACCOUNT)
 
 
@@ -74,7 +75,9 @@ def _account(name: str) -> Account:
 
 
 def blocked_folder(account: Account, path: Path) -> Path | None:
-    """The first folder on `path`, itself included, whose mode bits stop the account; a missing one does not count."""
+    """Return the first folder on `path`, itself included, whose mode bits block the account. A missing folder does not
+    count.
+    """
     for folder in [*reversed(path.parents), path]:
         try:
             status = folder.stat()
@@ -86,7 +89,7 @@ def blocked_folder(account: Account, path: Path) -> Path | None:
 
 
 def can_read(account: Account, path: Path) -> bool:
-    """Whether the account can reach `path` and read it (a folder: also list and traverse it)."""
+    """True if the account can reach `path` and read it (a folder: also list and traverse it)."""
     if blocked_folder(account, path) is not None:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Checks before anything is made, so that a start that cannot work leaves nothing behind."""
+"""Checks before any file is created, so that a start that cannot succeed leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -29,23 +29,24 @@ PROGRAMS: Final = {"nginx": "nginx-light", "setpriv": "util-linux"}
 """Program → its Debian package."""
 
 _UNUSABLE: Final = re.compile(r"""["$'\\`:,]""")
-"""nginx has no form for `$`; programs of PostgreSQL pass paths to a shell in double quotes; commas and colons separate
-the entries of a database's hosts and of PYTHONPATH."""
+"""nginx cannot escape `$`; programs of PostgreSQL pass paths to a shell in double quotes; commas and colons separate
+the entries of a database's hosts and of PYTHONPATH.
+"""
 
 DESKTOP_IMAGE: Final = "greenroom/desktop:xfce"
-"""Image of the workspace `Desktop`; GREENROOM_DESKTOP_IMAGE overrides it for a new instance."""
+"""The image of the workspace `Desktop`; GREENROOM_DESKTOP_IMAGE overrides it for a new instance."""
 
 
 def desktop_image() -> str:
-    """The image of the first workspace."""
+    """Return the image of the first workspace."""
     return os.environ.get("GREENROOM_DESKTOP_IMAGE", DESKTOP_IMAGE)
 
 
 async def check_machine(layout: Layout, settings: Settings) -> None:
-    """Check everything an instance needs of this machine.
+    """Check all requirements of an instance on this machine.
 
     Raises:
-        SetupError: with what is missing and what to do.
+        SetupError: with the missing requirement and its solution.
     """
     check_programs()
     check_port(settings.port)
@@ -62,7 +63,7 @@ async def check_machine(layout: Layout, settings: Settings) -> None:
 
 
 def check_path(data: Path) -> None:
-    """Refuse a path with a character that cannot be quoted for a program that has to read it."""
+    """Refuse a path with a character that cannot be quoted for a program that must read the path."""
     wrong = {character for character in str(data) if _UNUSABLE.match(character) or not character.isprintable()}
     if wrong:
         raise SetupError(
@@ -73,7 +74,7 @@ def check_path(data: Path) -> None:
 
 
 async def _check_new(layout: Layout, database_url: str | None) -> None:
-    """Refuse to make a new key for a database that was written with another."""
+    """Refuse to create a new key for a database that was written with another key."""
     if database_url is None:
         if (layout.postgres / "data").exists():
             raise key_is_missing(layout.keys, f"restore {layout.data} from a backup.")
@@ -106,7 +107,7 @@ async def opened(dsn: str) -> AsyncGenerator[Database]:
 
 
 def key_is_missing(folder: Path, what_to_do: str) -> SetupError:
-    """The error for a missing installation key: a new one could not decrypt what is in the database."""
+    """Return the error for a missing installation key: a new key could not decrypt the data in the database."""
     return SetupError(f"This database has an installation already, and its key is not in {folder}: {what_to_do}")
 
 
@@ -121,14 +122,14 @@ def check_programs() -> None:
 DATABASE_BYTES: Final = 120_000_000
 """A new cluster with its first write-ahead log."""
 MEMORY_BYTES: Final = 300_000_000
-"""What the processes of an instance with one zone use, without any session."""
+"""The memory of the processes of an instance with one zone, without sessions."""
 
 
 def check_space(layout: Layout, settings: Settings, accounts: Accounts) -> None:
-    """Refuse to start where a file or a process would soon be refused.
+    """Refuse to start if there would soon be too little space for a file or a process.
 
     Raises:
-        SetupError: names what is needed and what is free.
+        SetupError: with the required and the free space.
     """
     database = 0 if settings.database_url is not None or layout.postgres.exists() else DATABASE_BYTES
     folder = next(each for each in (layout.data, *layout.data.parents) if each.exists())
@@ -139,7 +140,7 @@ def check_space(layout: Layout, settings: Settings, accounts: Accounts) -> None:
 
 
 def check_port(port: int) -> None:
-    """Refuse a main port that cannot be listened on."""
+    """Refuse a main port on which this process cannot listen."""
     error = why_not_listenable(port)
     if isinstance(error, PermissionError):
         raise SetupError(f"Port {port} needs root; give a --port from 1024 upwards.") from error

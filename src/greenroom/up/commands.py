@@ -1,4 +1,4 @@
-"""The commands `greenroom up`, `down` and `status` as processes: what they print, fork and wait for."""
+"""The commands `greenroom up`, `down` and `status` as processes: their output, forks and waits."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ from greenroom.up.supervisor import State
 
 DOWN_WITHIN_S: Final = 120.0
 DOCKERD_NOTE: Final = Path("/run/greenroom-dockerd.pid")
-"""Written by script/up when it had to start a Docker daemon."""
+"""The file that script/up writes if it had to start a Docker daemon."""
 
 
 def up(data: Path, options: Options, *, detach: bool, as_json: bool) -> None:
-    """Start an instance; returns when it has ended or, if detached, when it serves.
+    """Start an instance. Return after it has ended or, if detached, as soon as it serves.
 
     Raises:
-        SetupError: it cannot be started as asked.
+        SetupError: it cannot be started as requested.
     """
     os.umask(0o022)
     layout = Layout(data)
@@ -72,15 +72,15 @@ def up(data: Path, options: Options, *, detach: bool, as_json: bool) -> None:
 def _become_up(
     layout: Layout, options: Options, progress: Progress, *, events: int | None = None, as_json: bool = False
 ) -> NoReturn:
-    """Lay out DATA and become the process `up`, which gets the signals to end that come after that.
+    """Lay out DATA and become the process `up`, which gets all later signals to end.
 
     Raises:
-        SetupError: it cannot be started as asked.
+        SetupError: it cannot be started as requested.
         KeyboardInterrupt: a signal to end.
     """
     log.for_commands("up")
     for number in instance.ENDING:
-        signal.signal(number, _interrupt)  # asyncio's own handler of Ctrl-C would let a long copy end first
+        signal.signal(number, _interrupt)  # asyncio's own handler of Ctrl-C would let a long copy finish first
     signal.pthread_sigmask(signal.SIG_UNBLOCK, instance.ENDING)
     site, held = asyncio.run(prepared(layout, options, progress))
     signal.pthread_sigmask(signal.SIG_BLOCK, instance.ENDING)
@@ -91,7 +91,7 @@ def _become_up(
 
 
 def _in_background(layout: Layout, options: Options) -> Description:
-    """Fork the background process; show its steps until it serves, and return the object of `--json`."""
+    """Fork the background process. Display its steps until it serves, and return the object of `--json`."""
     read_end, write_end = os.pipe()
     signal.pthread_sigmask(signal.SIG_BLOCK, instance.ENDING)
     pid = os.fork()
@@ -110,8 +110,7 @@ def _in_background(layout: Layout, options: Options) -> Description:
 
 @contextmanager
 def _forward_interrupt_to(pid: int) -> Generator[None]:
-    """Pass a signal to end, which may be blocked until now, on to the starting background process, and wait for its
-    end."""
+    """Forward signals to end, which may be blocked before, to the starting background process, and wait for its end."""
     for number in instance.ENDING:
         signal.signal(number, _interrupt)
     try:
@@ -130,7 +129,7 @@ def _interrupt(*_: object) -> NoReturn:
 
 
 def _stay(layout: Layout, options: Options, write_end: int) -> NoReturn:
-    """The background process."""
+    """Run the background process."""
     events = Events(os.fdopen(write_end, "w"))
     try:
         os.setsid()
@@ -154,13 +153,13 @@ def _redirect_output(file: Path) -> None:
 
 
 def down(data: Path, *, as_json: bool = False) -> None:
-    """Stop an instance, or clean up after one whose `up` was killed.
+    """Stop an instance, or clean up after an instance whose `up` was killed.
 
-    With `as_json` the last line on stdout is an object: `data`, `stopped` (False: nothing ran), and `docker_pid` of the
-    Docker daemon that `script/up` started and that keeps running, or null.
+    With `as_json`, the last line on stdout is an object: `data`, `stopped` (False: nothing was running), and
+    `docker_pid` of the Docker daemon that `script/up` started and that keeps running, or null.
 
     Raises:
-        SetupError: there is none, or it does not end.
+        SetupError: there is no instance, or it does not end.
     """
     layout = Layout(data)
     check_folder(layout)
@@ -208,7 +207,7 @@ def _stop_running(layout: Layout, pid: int, progress: Progress) -> None:
 
 
 def status(layout: Layout, *, as_json: bool) -> None:
-    """Show the state of each part of a running instance; exit code 1 when a part does not work."""
+    """Print the state of each part of a running instance; exit code 1 if a part does not work."""
     log.for_commands("status")
     found = asyncio.run(read_status(layout))
     if as_json:
@@ -234,8 +233,8 @@ def _show_status(found: Status) -> None:
 
 
 def doctor(data: Path, *, as_json: bool) -> None:
-    """Check the invariants; exit code 1 when one is broken, or the database cannot be used. Warnings go to
-    stderr and do not change the exit code.
+    """Check the invariants; exit code 1 if one is broken, or the database cannot be used. Warnings go to stderr and do
+    not change the exit code.
 
     Raises:
         SetupError: the instance does not run, or is of an older version than this program.
@@ -255,8 +254,9 @@ def doctor(data: Path, *, as_json: bool) -> None:
 
 
 def _show_findings(findings: list[Finding], good: GoodFor | None) -> None:
-    """Print the version, a line for each invariant with what breaks it or why it was skipped, and the capacity of the
-    host."""
+    """Print the version, a line for each invariant with its violations or the reason why it was skipped, and the
+    capacity of the host.
+    """
     out = console(soft_wrap=True)
     out.print(f"greenroom {version()}")
     for finding in findings:
@@ -269,7 +269,9 @@ def _show_findings(findings: list[Finding], good: GoodFor | None) -> None:
 
 
 async def _doctor(layout: Layout) -> tuple[str, list[Finding], list[str], GoodFor | None]:
-    """Why the database cannot be used, findings, warnings, and how many sessions the host can run."""
+    """Return the reason why the database cannot be used, the findings, the warnings, and the number of sessions that
+    the host can run.
+    """
     site = site_of(layout)
     if (problem := await database_answers(site.dsn)) is not None:
         failure = cause(problem)
@@ -288,11 +290,11 @@ async def _doctor(layout: Layout) -> tuple[str, list[Finding], list[str], GoodFo
 
 
 def migrate(data: Path, database_url: str | None, *, only_pre: bool = False) -> tuple[list[str], list[str]]:
-    """Migrate a database to this version, with `only_pre` only as far as the previous version still works with it;
-    returns the names of the files that were applied, and of those that were not.
+    """Migrate a database to this version, with `only_pre` only as far as the previous version can still use it. Return
+    the names of the files that were applied, and of those that were not.
 
     Raises:
-        SetupError: it is newer than this program, or cannot be reached.
+        SetupError: the database is newer than this program, or cannot be reached.
     """
     log.for_commands("migrate")
     if database_url is not None:
@@ -308,12 +310,12 @@ async def _migrate_instance(layout: Layout, *, only_pre: bool) -> tuple[list[str
     check_folder(layout)
     if running_pid(layout) is not None:
         return await _migrate(site_of(layout).dsn, only_pre=only_pre)
-    async with instance.database_of(layout, on_stderr()):  # not in use: everything was applied
+    async with instance.database_of(layout, on_stderr()):  # not in use: all migrations were applied
         return [], []
 
 
 def reset_password(data: Path, username: str) -> str:
-    """Give a user a new random password and end their log-ins; needs no running server.
+    """Set a new random password for a user and end their log-ins. No running server is needed.
 
     Raises:
         SetupError: there is no instance.

@@ -1,13 +1,13 @@
 """The folder of a deployment in containers, by default `/opt/kasm/current` of each host; and Secrets on Kubernetes.
 
 `installation/` belongs to root and must be backed up with the database: the installation's key, the password of the
-database's owner, the certificate authority, the first credentials. `secrets/<role>/` has copies of what that role
-needs, owned by its account and mounted only in its container; no secret is in an environment or an image. A host that
-joins another host's database gets an `installation/` made there (`add_host`), without the authority's key and with the
-password of the service role only.
+database's owner, the certificate authority, the first credentials. `secrets/<role>/` has copies of the files that the
+role needs, owned by its account and mounted only in its container. No secret is in an environment or an image. A host
+that joins the database of another host gets an `installation/` from that host (`add_host`), without the authority's key
+and with the password of the service role only.
 
-The folder is that of a deployment in containers (`up.deployment`): keys are made once and must be backed up. The Secret
-of a role has what its folder in `secrets/` has, and no more.
+On Kubernetes, the folder is the same: keys are created once and must be backed up. The Secret of a role has the files
+of the role's folder in `secrets/`, and a few further files (`secrets_of`).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ MANAGERS: Final = ("manager", "manager_2")
 
 LOCAL_HOSTS: Final = ("127.0.0.1", "localhost")
 DATABASE_HOSTS: Final = ("kasm_db", *LOCAL_HOSTS)
-"""Names under which the database is reached on its own host."""
+"""The names of the database on its own host."""
 
 GIVEN: Final = ("given.pem", "given.key")
 """The administrator's own certificate and key, in `installation/`."""
@@ -58,7 +58,7 @@ MADE_BY: Final = "greenroom setup"
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """The folder of one host, /opt/kasm/current: `services` is the account of api, Manager and gateway."""
+    """The folder of one host, /opt/kasm/current. `services` is the account of api, Manager and gateway."""
 
     folder: Path
     services: Account = SERVICES
@@ -69,12 +69,12 @@ class Deployment:
         return self.folder / "installation"
 
     def secrets_of(self, role: str) -> Path:
-        """Mounted at /run/secrets/greenroom in the container of this role."""
+        """Return the folder that is mounted at /run/secrets/greenroom in the container of this role."""
         return self.folder / "secrets" / role
 
     @property
     def has_database(self) -> bool:
-        """Whether the database and the authority are on this host; otherwise it joined those of another."""
+        """True if the database and the authority are on this host; otherwise it uses those of another host."""
         return not (self.installation / "server.key").exists() or self.authority[1].exists()
 
     @property
@@ -95,12 +95,12 @@ class Deployment:
         return (self.folder / "agent/identity.json").exists()
 
     def lay_out(self, hosts: Sequence[str], now: datetime) -> None:
-        """Make what is missing, renew certificates that expire soon, and give each role its copies.
+        """Create missing files, renew certificates that expire soon, and give each role its copies.
 
-        `hosts`: names and addresses of this host, beside the local ones.
+        `hosts`: names and addresses of this host, in addition to the local ones.
 
         Raises:
-            SetupError: a file is missing that cannot be made again.
+            SetupError: a file is missing that cannot be created again.
         """
         for name in ("installation", "secrets", "agent", "homes"):
             own(self.folder / name, 0o700)
@@ -119,7 +119,7 @@ class Deployment:
         self._hand_out()
 
     def _name_agent(self) -> None:
-        """Copy the Agent's id for the gateway beside it: streams are addressed by it."""
+        """Copy the Agent's id for its gateway: addresses of streams contain it."""
         write_once(self.folder / "agent/agent_id", f"{uuid.uuid4()}\n")
         write_text(self.folder / "edge/agent_id", _read(self.folder / "agent/agent_id"), 0o600, self.services)
 
@@ -142,7 +142,9 @@ class Deployment:
             write_text(self.join_token, new_secret() + "\n", 0o600)
 
     def _token_is_old(self, now: datetime) -> bool:
-        """Replaced only shortly before it expires: an Agent may be joining with it now."""
+        """True if the token must be replaced. It is replaced only after half of its life, because an Agent may be
+        joining with it.
+        """
         if not self.join_token.exists():
             return True
         made = datetime.fromtimestamp(self.join_token.stat().st_mtime, UTC)
@@ -170,20 +172,24 @@ class Deployment:
         write_text(self.folder / "ca.pem", common["ca.pem"], 0o644)
 
     def _service_password(self) -> str:
-        """Password of api and Managers in the database; the owner's cannot be derived from it. It is derived from the
-        owner's, because hosts added before there were two roles have that one."""
+        """Return the password of api and Managers in the database. The password of the owner cannot be derived from it.
+        It is derived from that of the owner, because hosts from before there were two roles have only that password.
+        """
         given = self.installation / SERVICE_FILE
         return _read(given) if given.exists() else service_password(_read(self.installation / "database.password"))
 
     def _take_back_owner(self, role: str) -> None:
-        """Remove the owner's password that earlier versions gave to roles; not at the first `setup` after the update,
-        because containers that still run use it."""
+        """Remove the owner's password that earlier versions gave to roles, but not at the first `setup` after the
+        update, because containers that still run use it.
+        """
         folder = self.secrets_of(role)
         if (folder / "service.pgpass").exists():
             (folder / "pgpass").unlink(missing_ok=True)
 
     def _given_authorities(self) -> str:
-        """The authorities that may have signed the administrator's certificate, for Agents that use the host's name."""
+        """Return the authorities that may have signed the administrator's certificate, for Agents that use the host's
+        name.
+        """
         given = self.installation / GIVEN[0]
         return _read(given) + _read(SYSTEM_AUTHORITIES) if given.exists() else ""
 
@@ -197,8 +203,9 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstHost:
-    """What the database records about the first host: `hosts` are its names for browsers, beside the local ones; `port`
-    is the console's, as Agents reach it."""
+    """The data of the first host in the database. `hosts` are its names for browsers, in addition to the local ones;
+    `port` is that of the console, as Agents reach it.
+    """
 
     zone: str
     hosts: Sequence[str]
@@ -208,8 +215,8 @@ class FirstHost:
 
 
 async def fill(deployment: Deployment, dsn: str, host: FirstHost) -> list[str]:
-    """Migrate the database, give a new one its first data and zone, and let the Agent of this host join; returns the
-    names of the applied migrations.
+    """Migrate the database, insert the first data and zone into a new one, and let the Agent of this host join. Return
+    the names of the applied migrations.
 
     Raises:
         SetupError: the database cannot be reached, or is of a newer version.
@@ -224,8 +231,8 @@ async def fill(deployment: Deployment, dsn: str, host: FirstHost) -> list[str]:
 
 async def begin(folder: Path, dsn: str, host: FirstHost) -> list[str]:
     """Begin an installation whose roles are separate processes: `installation.key`, the gateways' credential and the
-    first credentials in `folder`, each readable by its owner only, and the database's first data. What exists is kept.
-    Returns the names of the applied migrations.
+    first credentials in `folder`, each readable only by its owner, and the database's first data. Existing files and
+    data are kept. Return the names of the applied migrations.
 
     Raises:
         SetupError: the folder cannot be written, the database is of a newer version, or belongs to an installation
@@ -271,12 +278,13 @@ async def _let_agent_join(deployment: Deployment, db: Database, zone: str) -> No
 
 
 async def add_host(deployment: Deployment, dsn: str, name: str, zone: str, now: datetime) -> Path:
-    """Make the `installation/` of a further host that joins this database; returns its folder, to be copied there.
+    """Create the `installation/` of a further host that joins this database. Return its folder, which must be copied
+    there.
 
     `name` (host name or address) is for its certificate; its Agent may join `zone` within JOIN_HOURS.
 
     Raises:
-        SetupError: this host has no authority, or the name is none.
+        SetupError: this host has no authority, or the name is not valid.
         NotFound: there is no such zone.
     """
     here = deployment.installation
@@ -299,7 +307,7 @@ async def add_host(deployment: Deployment, dsn: str, name: str, zone: str, now: 
 
 
 def service_password(owners: str) -> str:
-    """The password of SERVICE_ROLE, derived from that of the owner of the tables."""
+    """Return the password of SERVICE_ROLE, derived from that of the owner of the tables."""
     return hmac.new(owners.encode(), SERVICE_ROLE.encode(), hashlib.sha256).hexdigest()
 
 
@@ -316,23 +324,23 @@ def _read(file: Path) -> str:
 
 ROLES: Final = ("setup", "api", "manager", "proxy", "agent", "db")
 DATABASE_AUTHORITY: Final = "database-ca.pem"
-"""Who signed the certificates of a database elsewhere; an administrator puts it beside the installation's keys."""
+"""The authority of an external database. An administrator puts it into the folder of the installation's keys."""
 CALLER: Final = Account(None)
 """The files belong to the account that runs the command: the roles get copies of them from the cluster."""
 
 
 def deployment_in(folder: Path) -> Deployment:
-    """The folder's deployment, its files the caller's."""
+    """Return the deployment in the folder; its files belong to the caller."""
     return Deployment(folder, services=CALLER, database=CALLER)
 
 
 def secrets_of(deployment: Deployment, namespace: str, hosts: Sequence[str], now: datetime) -> dict[str, Any]:
-    """Make what is missing in the folder, renew certificates that expire soon; returns a List of Secrets.
+    """Create missing files in the folder, renew certificates that expire soon, and return a List of Secrets.
 
-    `hosts`: names and addresses under which people reach the gateway.
+    `hosts`: names and addresses at which people reach the gateway.
 
     Raises:
-        SetupError: the folder cannot be used, or a file is missing that cannot be made again.
+        SetupError: the folder cannot be used, or a file is missing that cannot be created again.
     """
     inside = [name for role in ("proxy", "db") for name in (f"kasm-{role}", f"kasm-{role}.{namespace}.svc")]
     try:

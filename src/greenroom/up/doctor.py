@@ -1,6 +1,6 @@
-"""`greenroom doctor`: the invariants of a live system, in the database, in Docker and beside the Managers.
+"""`greenroom doctor`: the invariants of a live system, in the database, in Docker and at the Managers.
 
-With `--repair` what is left over in Docker or the namespace is listed and, if asked, removed.
+With `--repair`, leftovers in Docker or the namespace are listed and, with `--yes`, removed.
 """
 
 from __future__ import annotations
@@ -43,28 +43,30 @@ from greenroom.up.progress import on_stderr
 from greenroom.up.site import Site, site_of
 
 SETTLE_S: Final = 3.0
-"""Only what is still broken after this is reported; the rest was in flight."""
+"""Only violations that still exist after this time are reported; others were in flight."""
 LATELY_S: Final = 600.0
 """Older failures of tasks do not count: tasks are tried again at least every 30 s."""
 KEYS_WARNED_S: Final = 30 * 86400.0
-"""Keys of administrators are warned of this long before they expire."""
+"""The time before the expiry of administrators' keys from which there is a warning."""
 FULL_WARNED_S: Final = 2 * 3600.0
-"""The log has a row once an hour while pictures of recordings are left out."""
+"""While pictures of recordings are left out, the log gets a row once an hour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One invariant; `broken` has a sentence for each thing that breaks it."""
+    """An invariant. `broken` has a sentence for each violation."""
 
     code: str
     holds: str
     broken: tuple[str, ...]
     skipped: str = ""
-    """Why it could not be checked; empty when it was."""
+    """The reason why it could not be checked; empty if it was."""
 
 
 async def examine(db: Database, site: Site) -> list[Finding]:
-    """Every invariant in order; outside the database only for the Agents and Managers of this machine."""
+    """Return the result of every invariant, in order. Outside the database, only the Agents and Managers of this
+    machine are checked.
+    """
     findings = [await _twice(i.code, i.holds, lambda i=i: broken(db, i)) for i in INVARIANTS]
     installation, folders = await installation_id(db), [agent.folder for agent in site.agents]
 
@@ -84,15 +86,15 @@ async def examine(db: Database, site: Site) -> list[Finding]:
 
 
 def without_database(reason: str) -> list[Finding]:
-    """Every invariant, skipped: each is about rows."""
+    """Return every invariant as skipped, because each concerns rows."""
     known = {i.code: i.holds for i in INVARIANTS} | CONTAINER_INVARIANTS | OTHER_INVARIANTS
     found = [Finding(code=code, holds=holds, broken=(), skipped=reason) for code, holds in known.items()]
     return sorted(found, key=lambda finding: int(finding.code[1:]))
 
 
 async def warnings(db: Database) -> list[str]:
-    """Problems that break no invariant: tasks that fail on a Primary, keys of administrators that expire soon, pictures
-    of recordings that are left out.
+    """Return problems that break no invariant: tasks that fail on a Primary, keys of administrators that expire soon,
+    pictures of recordings that are left out.
     """
     failed = [
         f"{task.times} times in the last {LATELY_S / 60:g} minutes a task of the Primary of zone {task.zone_name}"
@@ -111,8 +113,8 @@ async def warnings(db: Database) -> list[str]:
 
 
 async def runtime_warnings(db: Database | None, site: Site) -> list[str]:
-    """Problems with what runs the sessions, which break no invariant: Docker and its disk, or the cluster. None: the
-    database, which has what Agents report of their disk, cannot be used.
+    """Return problems with the runtime of the sessions, which break no invariant: Docker and its disk, or the cluster.
+    `db` None: the database, which has the reports of Agents about their disks, cannot be used.
     """
     runtime = find_runtime(site.settings.runtime)
     try:
@@ -127,7 +129,7 @@ async def runtime_warnings(db: Database | None, site: Site) -> list[str]:
 
 
 async def room(db: Database, site: Site) -> GoodFor:
-    """How many sessions this host can run."""
+    """Return the number of sessions that this host can run."""
     if elsewhere := find_runtime(site.settings.runtime).sessions_elsewhere:
         return GoodFor(f"Sessions are {elsewhere} and take nothing of this host.")
     return good_for(host_limits.read(), await sessions_that_fit(db, site.agent_ids))
@@ -146,8 +148,9 @@ HAS_CONTAINER: Final = frozenset({SessionStatus.RUNNING, SessionStatus.STOPPED, 
 
 
 def compare(sessions: Mapping[str, str], containers: Sequence[str]) -> dict[str, list[str]]:
-    """Compare rows with containers: code of the invariant → sentences. `sessions` is session id → status of all that
-    are not deleted, `containers` the session id on each container's label."""
+    """Compare rows with containers, and return code of the invariant → sentences. `sessions` is session id → status of
+    all sessions that are not deleted, `containers` the session id on the label of each container.
+    """
     several = [session for session, count in Counter(containers).items() if count > 1]
     strangers = sorted(set(containers) - set(sessions))
     missing = [s for s, status in sessions.items() if status in HAS_CONTAINER and s not in containers]
@@ -159,7 +162,7 @@ def compare(sessions: Mapping[str, str], containers: Sequence[str]) -> dict[str,
 
 
 async def _sentinels(db: Database, site: Site) -> list[str]:
-    """The Managers of this machine whose sentinel file contradicts their flag."""
+    """Return the Managers of this machine whose sentinel file contradicts their flag."""
     enabled = {manager.instance_id: manager.enabled for manager in await list_managers(db)}
     wrong = [m for m in site.managers if enabled.get(m.instance_id) is m.sentinel_file.exists()]
     return [
@@ -170,7 +173,7 @@ async def _sentinels(db: Database, site: Site) -> list[str]:
 
 
 async def api_loops(site: Site) -> list[str]:
-    """The api of this machine, if it is crash-looping; the file of its starts needs no database."""
+    """Return the api of this machine, if it is crash-looping; the file of its starts needs no database."""
     crash_loop = StartLog(site.layout.api).read_crash_loop()
     return [named("The api", crash_loop)] if crash_loop else []
 
@@ -189,7 +192,7 @@ async def _twice(code: str, holds: str, look: Callable[[], Awaitable[list[str]]]
 
 @asynccontextmanager
 async def database_to_check(layout: Layout) -> AsyncGenerator[tuple[Database, Site]]:
-    """The database of a running instance.
+    """Yield the database of a running instance.
 
     Raises:
         SetupError: it is of an older version than this program, or behind a pooler.
@@ -210,7 +213,7 @@ Became = Literal["removed", "would be removed", "left", "not removed"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepairOutcome:
-    """What became of a leftover, and why, as a sentence."""
+    """The outcome for a leftover, and its reason as a sentence."""
 
     thing: str
     became: Became
@@ -218,17 +221,17 @@ class RepairOutcome:
 
 
 async def leftovers(db: Database, things: Things) -> list[Leftover]:
-    """What belongs to nothing; without the database or the runtime nothing is concluded.
+    """Return the things that belong to nothing. Without the database or the runtime, there is no result.
 
     Raises:
-        GreenroomError: one of them does not answer.
+        GreenroomError: one of them does not respond.
     """
     found = await things.list()
     return plan(found, await read_known(db, found))
 
 
 async def repaired(things: Things, found: Sequence[Leftover], *, removes: bool) -> list[RepairOutcome]:
-    """Remove what may be removed, one after the other; one that fails holds up no other."""
+    """Remove leftovers that may be removed, one after the other. A failure does not stop the others."""
     outcomes: list[RepairOutcome] = []
     for leftover in found:
         became: Became = "would be removed" if leftover.removed else "left"
@@ -244,10 +247,10 @@ async def repaired(things: Things, found: Sequence[Leftover], *, removes: bool) 
 
 
 def show_repair(data: Path, *, removes: bool, as_json: bool) -> None:
-    """List what is left over, or remove it; exit code 1 if something that can be removed is still there.
+    """List leftovers, or remove them; exit code 1 if one that can be removed still exists.
 
     Raises:
-        SetupError: the instance does not run, or nothing can be decided.
+        SetupError: the instance does not run, or there is no result.
     """
     log.for_commands("doctor")
     outcomes = asyncio.run(_repair(running_layout(data), removes=removes))
@@ -255,7 +258,9 @@ def show_repair(data: Path, *, removes: bool, as_json: bool) -> None:
 
 
 def show(outcomes: Sequence[RepairOutcome], remove: str, *, as_json: bool) -> None:
-    """Print what became of each; `remove` is the command that removes it. Exit code 1 as in `show_repair`."""
+    """Print the outcome of each leftover; `remove` is the command that removes them. The exit code is that of
+    `show_repair`.
+    """
     if as_json:
         shown = [{"thing": one.thing, "became": one.became, "reason": one.reason} for one in outcomes]
         print(json.dumps(shown))  # noqa: T201 -- the command's result

@@ -1,4 +1,4 @@
-"""What an instance needs once in its database: first data, zones, join tokens; and its credentials.
+"""The data that an instance needs once in its database: first data, zones, join tokens; and its credentials.
 
 `DATA/credentials.json` has the one-time password and the API key of a new instance.
 """
@@ -29,8 +29,9 @@ from greenroom.up.site import Site
 
 
 async def ensure_first_data(db: Database, file: Path, image: str, *, reachable: bool) -> None:
-    """Insert the first data of a new installation; `file` gets its password and API key before that. A database with
-    data (an external one, used before) keeps it, and the file is not written."""
+    """Insert the first data of a new installation. `file` gets its password and API key before that. A database with
+    data (an external database that was used before) is not changed, and the file is not written.
+    """
     fresh = not read_json(file)
     stored = prepare_credentials(file)
     made = await installation.ensure_first_data(
@@ -46,7 +47,7 @@ async def ensure_first_data(db: Database, file: Path, image: str, *, reachable: 
 
 
 def prepare_credentials(file: Path) -> dict[str, str]:
-    """The password and API key of `file`, for a database that has no data yet; made where there are none."""
+    """Return the password and API key of `file`, for a database without data; they are created if there are none."""
     stored = read_json(file)
     if not stored:
         stored = {"api_key": new_key_id(), "api_key_secret": new_secret(), "admin_password": secrets.token_urlsafe(12)}
@@ -55,13 +56,13 @@ def prepare_credentials(file: Path) -> dict[str, str]:
 
 
 def new_key_id() -> str:
-    """The public half of an API key: 12 letters and digits."""
+    """Return the public half of an API key: 12 letters and digits."""
     return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(12))
 
 
 @dataclass(frozen=True, slots=True)
 class FirstCredentials:
-    """What `up` made for its administrator; None where the file with it was removed."""
+    """The credentials that `up` created for its administrator; None if their file was removed."""
 
     admin: AdminLogin
     api_key: str | None
@@ -69,15 +70,16 @@ class FirstCredentials:
 
 
 async def read_credentials(db: Database, layout: Layout) -> FirstCredentials:
-    """The password counts as long as it is the one-time one."""
+    """Return the credentials. The password counts as long as it is the one-time password."""
     stored = read_json(layout.credentials)
     password = stored.get("admin_password") if await password_is_one_time(db, ADMIN) else None
     return FirstCredentials(AdminLogin(ADMIN, password), stored.get("api_key"), stored.get("api_key_secret"))
 
 
 async def ensure_rows(db: Database, site: Site) -> None:
-    """Insert zones, and a join token for each Agent that the database does not know or that lost its credential; write
-    the installation's id to a file."""
+    """Insert zones, and a join token for each Agent that is not in the database or that lost its credential. Write the
+    installation's id to a file.
+    """
     settings = site.settings
     write_text(site.layout.installation_id, await installation_id(db) + "\n", 0o644)
     origins = ",".join(dict.fromkeys(["127.0.0.1", "localhost", *settings.named_hosts]))

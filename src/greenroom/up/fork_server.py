@@ -1,9 +1,10 @@
-"""The process from which `up` forks its roles: all that they use is imported once, and shared by all of them.
+"""The process from which `up` forks its roles. All modules that the roles use are imported once, and all roles share
+them.
 
-The first one is forked from `up` itself, before that has read anything (`beside`); what takes its place after its end
-is `python -m greenroom.up.fork_server`, with a socket to `up` as stdin. Each message comes with two descriptors: an
-order, and the log that gets the output. The answer is the pid of a new child of `up`, which alone reads the order:
-neither this process nor a role that is forked later has ever known it. There are no threads and no event loop here.
+The first fork server is forked from `up` itself, before `up` has read any data (`beside`). Its replacement after its
+end is `python -m greenroom.up.fork_server`, with a socket to `up` as stdin. Each message comes with two descriptors: an
+order, and the log for the output. The response is the pid of a new child of `up`. Only this child reads the order: it
+is never known to this process, or to a role that is forked later. There are no threads and no event loop here.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _USED_LATER: Final = (
     *("concurrent.futures.thread", "encodings.idna", "uvloop"),
     *("httpcore", "uvicorn.lifespan.on", "uvicorn.protocols.http.auto"),
 )
-"""Modules that roles import only when they run."""
+"""Modules that roles import only while they run."""
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
@@ -43,7 +44,9 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 class ForkRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a forked process becomes. `argv` is what `ps` shows; `account` (uid, gid) None = it keeps this one's."""
+    """The properties of a forked process. `argv` is the command line in `ps`; `account` is (uid, gid), None = that of
+    the fork server.
+    """
 
     role: str
     argv: tuple[str, ...]
@@ -56,22 +59,23 @@ class ForkRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class ForkServer:
-    """A fork server that runs: its pid, and `up`'s end of the socket to it."""
+    """A running fork server: its pid, and the end of its socket in `up`."""
 
     pid: int
     channel: socket.socket
 
 
 def main() -> None:
-    """Fork for `up` until it ends; in a forked process: run its role."""
+    """Fork for `up` until it ends. In a forked process, run its role."""
     up = os.getppid()
     _import_all()
     _serve(socket.socket(fileno=os.dup(0)), up)
 
 
 def beside() -> ForkServer:
-    """Import all that roles run, and fork a fork server from this process, which is `up`; it has no threads, and knows
-    nothing that a role must not know. The garbage collector is off afterwards."""
+    """Import all modules of the roles, and fork a fork server from this process, which is `up`. It has no threads yet,
+    and no data that must be hidden from roles. The garbage collector is off afterwards.
+    """
     _import_all()
     up = os.getpid()
     channel, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -90,7 +94,9 @@ def beside() -> ForkServer:
 
 
 def _import_all() -> None:
-    """What is frozen is never written to by the garbage collector, and stays shared."""
+    """Import the modules and freeze their objects. The garbage collector never writes to frozen objects, so their
+    memory stays shared.
+    """
     gc.disable()
     for role in program.ROLES:
         program.load(role)
@@ -100,7 +106,7 @@ def _import_all() -> None:
 
 
 def _serve(channel: socket.socket, up: int) -> None:
-    """Returns in a role that has ended."""
+    """Fork for `up`; return in a role that has ended."""
     order, log = _next(channel)
     role = _become(order, log, up)
     gc.enable()
@@ -108,10 +114,10 @@ def _serve(channel: socket.socket, up: int) -> None:
 
 
 def _next(channel: socket.socket) -> tuple[int, int]:
-    """The descriptors of a message, in the process that was forked for it.
+    """Return the descriptors of a message, in the process that was forked for it.
 
     Raises:
-        SystemExit: `up` has ended, or listens no more.
+        SystemExit: `up` has ended, or has closed the socket.
     """
     while True:
         message, descriptors, _, _ = socket.recv_fds(channel, _MAX_BYTES, 2)
@@ -125,7 +131,9 @@ def _next(channel: socket.socket) -> tuple[int, int]:
 
 
 def _fork(channel: socket.socket) -> bool:
-    """Fork a process that becomes a child of `up`, the subreaper, because its parent ends at once; True in it."""
+    """Fork a process that becomes a child of `up`, the subreaper, because its parent ends at once. Return
+    True in it.
+    """
     waiting, going = os.pipe()
     between = os.fork()
     if between != 0:
@@ -136,16 +144,16 @@ def _fork(channel: socket.socket) -> bool:
     if os.fork() != 0:
         os._exit(0)
     os.close(going)
-    os.read(waiting, 1)  # ends when its parent has been waited for
+    os.read(waiting, 1)  # ends after its parent has been waited for
     try:
         channel.send(str(os.getpid()).encode())
-    except ConnectionError:  # `up` ended meanwhile, and the role with it
+    except ConnectionError:  # `up` ended in the meantime, and the role with it
         os._exit(0)
     return True
 
 
 def _become(order_descriptor: int, log: int, up: int) -> str:
-    """Become what the order says; the role to run."""
+    """Take the properties in the order, and return the role to run."""
     with os.fdopen(os.dup(order_descriptor), "rb") as file:
         order = msgspec.json.decode(file.read(), type=ForkRequest)
     os.setsid()
@@ -165,10 +173,10 @@ def _become(order_descriptor: int, log: int, up: int) -> str:
 
 
 def _end_with(up: int, death_signal: str) -> None:
-    """Get this signal when `up` ends.
+    """Request this signal for the end of `up`.
 
     Raises:
-        SystemExit: it has ended.
+        SystemExit: `up` has already ended.
     """
     _checked(_libc.prctl(_PR_SET_PDEATHSIG, signal.Signals[f"SIG{death_signal}"].value, 0, 0, 0))
     if os.getppid() != up:
@@ -176,8 +184,9 @@ def _end_with(up: int, death_signal: str) -> None:
 
 
 def _change_account(uid: int, gid: int, capabilities: list[int]) -> None:
-    """Change from root to another account for good, with these capabilities and no other; programs it starts have them
-    too."""
+    """Change from root to another account permanently, with only these capabilities, which also apply to programs that
+    it starts.
+    """
     os.setgroups([])
     os.setresgid(gid, gid, gid)
     _checked(_libc.prctl(_PR_SET_KEEPCAPS, 1 if capabilities else 0, 0, 0, 0))
@@ -188,11 +197,11 @@ def _change_account(uid: int, gid: int, capabilities: list[int]) -> None:
         _checked(_libc.capset(header, (ctypes.c_uint32 * 6)(these, these, these, 0, 0, 0)))
         for one in capabilities:
             _checked(_libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, one, 0, 0))
-    _checked(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0))  # as after an exec: its files in /proc are the account's
+    _checked(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0))  # as after an exec: its files in /proc belong to the account
 
 
 def _show(argv: tuple[str, ...]) -> None:
-    """Write the command line that `ps` shows over this process's own, as far as there is room."""
+    """Write the command line for `ps` over that of this process, as far as there is space."""
     fields = Path("/proc/self/stat").read_text(errors="replace").rpartition(")")[2].split()
     begin, end = int(fields[45]), int(fields[46])
     text = b"\0".join(word.encode() for word in argv)[: end - begin - 1]

@@ -1,4 +1,4 @@
-"""`up`'s end of its fork server (`up.fork_server`): asks for roles, one after the other."""
+"""The connection from `up` to its fork server (`up.fork_server`), which requests roles one after the other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ _MAX_BYTES: Final = 16
 
 
 class Forks:
-    """Forked processes are children of this one. A fork server that ends is asked again once it was started again."""
+    """Requests forked processes, which are children of this process. If the fork server ends, the request is repeated
+    after it was started again.
+    """
 
     def __init__(self) -> None:
         self._channel: socket.socket | None = None
@@ -25,31 +27,31 @@ class Forks:
 
     @property
     def is_under_way(self) -> bool:
-        """Whether this process may have a child that it does not know yet."""
+        """True if this process may have a child that is not known yet."""
         return self._turn.locked()
 
     def connect(self) -> socket.socket:
-        """The stdin of a fork server that is about to be started."""
+        """Return the stdin of a fork server that is about to be started."""
         channel, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.adopt(channel)
         return other
 
     def adopt(self, channel: socket.socket) -> None:
-        """Ask the fork server at the other end."""
+        """Use the fork server at the other end of the socket."""
         self.close()
         self._channel = channel
         self._channel.setblocking(False)
         self._connected.set()
 
     def close(self) -> None:
-        """The fork server ends."""
+        """End the fork server."""
         self._connected.clear()
         if self._channel is not None:
             self._channel.close()
             self._channel = None
 
     async def fork(self, command: ProcessCommand, role: str) -> int:
-        """The pid of a new process that runs the role; waits for a fork server if need be."""
+        """Return the pid of a new process that runs the role; wait for a fork server if necessary."""
         async with self._turn:
             while True:
                 await self._connected.wait()
@@ -59,7 +61,11 @@ class Forks:
                     self.close()
 
     async def _ask(self, command: ProcessCommand, role: str) -> int:
-        """Raises ConnectionError: the fork server has ended."""
+        """Send the request and return the pid.
+
+        Raises:
+            ConnectionError: the fork server has ended.
+        """
         if self._channel is None:
             raise ConnectionError
         order = os.memfd_create("order")
@@ -70,7 +76,7 @@ class Forks:
                 socket.send_fds(self._channel, [b"fork"], [order, log.fileno()])
             answer = await asyncio.get_running_loop().sock_recv(self._channel, _MAX_BYTES)
         except BaseException:
-            self.close()  # or its answer would be taken for that to the next order
+            self.close()  # otherwise its response would count for the next order
             raise
         finally:
             os.close(order)

@@ -1,7 +1,7 @@
-"""What the command line leaves to the process `up`, which it becomes once DATA is laid out.
+"""The data that the command line passes to the process `up`, which it becomes as soon as DATA is laid out.
 
-`up` begins anew (`up.main`) because it shares the memory of what it imports with the roles: with as little as they
-have, and without the caller's environment, which it reads only where no role can.
+`up` starts from the beginning (`up.main`) because it shares the memory of its imports with the roles. It has only the
+variables that roles have, without the caller's environment, which it reads only in a place that no role can reach.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ log = structlog.get_logger(__name__)
 
 
 class Handed(msgspec.Struct, frozen=True, kw_only=True):
-    """`environment` is the caller's. `held`: descriptors to keep open until the end, of the lock on DATA and reserved
-    ports. `events`: the pipe to the process that waits until this one serves; None = it shows that itself, `as_json` or
-    in words.
+    """Data for `up`. `environment` is that of the caller. `held`: descriptors to keep open until the end, of the lock
+    on DATA and of reserved ports. `events`: the pipe to the process that waits until this process serves; None = this
+    process prints that itself, as JSON if `as_json`.
     """
 
     data: str
@@ -44,7 +44,7 @@ class Handed(msgspec.Struct, frozen=True, kw_only=True):
     as_json: bool
 
     def become_up(self, site: Site) -> NoReturn:
-        """Replace this process by `up`, with the same pid, and with the signals that are blocked now."""
+        """Replace this process by `up`, with the same pid and the same blocked signals."""
         descriptor = os.memfd_create("handed")
         os.write(descriptor, msgspec.json.encode(self))
         os.lseek(descriptor, 0, os.SEEK_SET)
@@ -67,7 +67,7 @@ class Handed(msgspec.Struct, frozen=True, kw_only=True):
         return self.held if self.events is None else (*self.held, self.events)
 
     def run(self, server: ForkServer, *, goes_first: bool) -> None:
-        """Be `up`, with a fork server that was forked from this process."""
+        """Run `up`, with a fork server that was forked from this process."""
         os.environ.clear()
         os.environ.update(self.environment)
         time.tzset()
@@ -76,7 +76,7 @@ class Handed(msgspec.Struct, frozen=True, kw_only=True):
             log.info("the roles get no more of the processor than sessions do", reason="only root may have that")
         if self.events is not None:
             self._run_in_background(server, Events(os.fdopen(self.events, "w")))
-        sys.modules.pop("rich", None)  # roles do without it; who looks at a terminal does not
+        sys.modules.pop("rich", None)  # roles work without it; the display on a terminal needs it
         try:
             ended_by = self._run(server, on_stderr(), lambda found: show_ready(found, as_json=self.as_json))
         except (GreenroomError, OSError) as error:

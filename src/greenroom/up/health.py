@@ -1,4 +1,4 @@
-"""Whether each part of the instance works, asked from outside as its users would."""
+"""Health checks of each part of the instance, from outside, as its users access it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TIMEOUT_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """One part; `detail` says what is wrong or what the part reports."""
+    """The health of a part; `detail` is its problem or its report."""
 
     name: str
     role: str
@@ -41,14 +41,14 @@ class Health:
 
 @asynccontextmanager
 async def client(ca_file: Path) -> AsyncGenerator[httpx.AsyncClient]:
-    """A client for the instance's own addresses: it trusts only the instance's authority and uses no proxy."""
+    """Yield a client for the instance's own addresses. It trusts only the instance's authority and uses no proxy."""
     context = ssl.create_default_context(cafile=str(ca_file))
     async with httpx.AsyncClient(verify=context, timeout=TIMEOUT_S, trust_env=False) as http:
         yield http
 
 
 async def status_of(http: httpx.AsyncClient, url: str) -> tuple[int | None, str]:
-    """(HTTP status, beginning of the body), or (None, why there was no answer)."""
+    """Return (HTTP status, beginning of the body), or (None, the reason why there was no response)."""
     try:
         answer = await http.get(url)
     except httpx.HTTPError as error:
@@ -57,7 +57,7 @@ async def status_of(http: httpx.AsyncClient, url: str) -> tuple[int | None, str]
 
 
 async def database_answers(dsn: str) -> str | None:
-    """None when the database answers, else why not."""
+    """Return None if the database responds, else the reason why it does not."""
     try:
         async with await PatientConnection.connect(dsn, connect_timeout=2, autocommit=True) as connection:
             connection.answer_s = TIMEOUT_S
@@ -68,12 +68,12 @@ async def database_answers(dsn: str) -> str | None:
 
 
 def database(problem: str | None) -> Health:
-    """The health of the database; `problem` is the answer of `database_answers`."""
+    """Return the health of the database; `problem` is the result of `database_answers`."""
     return Health(name="postgres", role="postgres", ok=problem is None, detail=cause(problem) if problem else "answers")
 
 
 async def check_all(http: httpx.AsyncClient, db: Database, site: Site) -> list[Health]:
-    """The health of every part, in start order. A disabled Manager is healthy."""
+    """Return the health of every part, in start order. A disabled Manager is healthy."""
     problem = await database_answers(db.dsn)
     answers = [database(problem)]
     offices = await _offices(db) if problem is None else {}
@@ -88,7 +88,7 @@ async def check_all(http: httpx.AsyncClient, db: Database, site: Site) -> list[H
 
 
 async def _offices(db: Database) -> dict[str, str]:
-    """Instance id of each Primary → its zone; empty when the database does not answer."""
+    """Return instance id of each Primary → its zone and term; empty if the database does not respond."""
     try:
         managers = await list_managers(db)
     except Unavailable as error:
@@ -98,7 +98,9 @@ async def _offices(db: Database) -> dict[str, str]:
 
 
 async def _gateway(http: httpx.AsyncClient, site: Site) -> Health:
-    """Whether it serves every Manager's listener; the detail is of the first that it does not serve."""
+    """Return the health of the gateway: it must serve the listener of every Manager. The detail is that of the first
+    failure.
+    """
     probes = (probe(http, "gateway", "gateway", f"{manager.gateway_url}/health") for manager in site.managers)
     answers = await asyncio.gather(*probes)
     failed = [f"for {m.name}: {a.detail}" for m, a in zip(site.managers, answers, strict=True) if not a.ok]
@@ -106,7 +108,7 @@ async def _gateway(http: httpx.AsyncClient, site: Site) -> Health:
 
 
 async def probe(http: httpx.AsyncClient, name: str, role: str, url: str, office: str = "") -> Health:
-    """The health of a part that answers at `url`; `office` is added to its detail when it works."""
+    """Return the health of the part at `url`. `office` is added to its detail if it works."""
     status, text = await status_of(http, url)
     if status == 200:
         failing = _said(text).failing_tasks
@@ -119,7 +121,7 @@ async def probe(http: httpx.AsyncClient, name: str, role: str, url: str, office:
 
 
 class _Said(msgspec.Struct):
-    """The body of a part's answer, or of a problem from its gateway."""
+    """The body of the response of a part, or of a problem from its gateway."""
 
     status: str | int = ""
     detail: str = ""
@@ -136,12 +138,12 @@ def _said(text: str) -> _Said:
 
 
 def _says_disabled(text: str) -> bool:
-    """Whether this is the answer of a Manager that an administrator disabled (docs/reference/managers.md)."""
+    """True if this is the response of a Manager that an administrator disabled (docs/reference/managers.md)."""
     return _said(text).status == "disabled"
 
 
 def says_frozen(text: str) -> bool:
-    """Whether the stand-in answered for a frozen Manager (`manager.stand_in`)."""
+    """True if the stand-in responded for a frozen Manager (`manager.stand_in`)."""
     return _said(text).frozen
 
 
@@ -153,7 +155,9 @@ def _words(text: str) -> str:
 
 
 async def _agents(db: Database, site: Site, problem: str | None) -> list[Health]:
-    """Whether each Agent was promoted or waits for an administrator; unknown while the database has a `problem`."""
+    """Return the state of each Agent: promoted, or waiting for an administrator; unknown while the database has a
+    `problem`.
+    """
     states: dict[str, ListedAgent] = {}
     unknown = problem or "not registered"
     if problem is None:
@@ -165,7 +169,7 @@ async def _agents(db: Database, site: Site, problem: str | None) -> list[Health]
 
 
 def at_the_manager(name: str, agent: ListedAgent | None, unknown: str = "not registered") -> Health:
-    """The state of an Agent at its Manager; None = nothing to report, for the reason `unknown`."""
+    """Return the state of an Agent at its Manager; `agent` None = nothing to report, for the reason `unknown`."""
     title = f"{name} at the Manager"
     if agent is None:
         return Health(name=title, role="agent", ok=False, detail=unknown)

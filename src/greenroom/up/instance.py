@@ -1,4 +1,4 @@
-"""An instance from its start to its end: what the background process of `greenroom up` does."""
+"""An instance from its start to its end: the work of the background process of `greenroom up`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ log = structlog.get_logger(__name__)
 
 
 def ready_within_s() -> float:
-    """Time limit of a start; set it higher on a slow machine."""
+    """Return the time limit of a start. Increase it on a slow machine."""
     given = os.environ.get("GREENROOM_READY_WITHIN_S", "90")
     try:
         return float(given)
@@ -49,10 +49,10 @@ def ready_within_s() -> float:
 
 
 LOOK_S: Final = 0.2
-"""Interval at which a starting part is asked."""
+"""The interval of the checks of a starting part."""
 
 HOPELESS_STARTS: Final = 6
-"""A part started this often before the instance was ever ready is given up."""
+"""A part with this number of starts before the instance was ever ready is given up."""
 
 
 ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -64,11 +64,11 @@ async def run(
 ) -> signal.Signals | None:
     """Start the instance and keep it running until one of `ENDING`, which is returned; then end it with its sessions.
 
-    The signals may have been blocked until now. `server` was forked from this process; `on_ready` is called with the
-    object of `--json` once everything serves.
+    The signals may be blocked before the call. `server` was forked from this process. `on_ready` is called with the
+    object of `--json` as soon as all parts serve.
 
     Raises:
-        SetupError: it cannot be started.
+        SetupError: the instance cannot be started.
     """
     if came := signal.sigpending() & set(ENDING):
         return signal.Signals(min(came))
@@ -94,14 +94,14 @@ async def run(
             on_ready(await instance.describe())
             await stopped
             instance.ends_sessions = True
-        else:  # what fails now was interrupted, too
+        else:  # an error from here on was also interrupted
             starting.cancel()
             await asyncio.wait([starting])
     return ended_by[0]
 
 
 class Instance:
-    """A running instance; without a `server` only its database."""
+    """A running instance; without a `server`, only its database."""
 
     def __init__(self, site: Site, progress: Progress, server: ForkServer | None = None) -> None:
         self.site = site
@@ -109,16 +109,16 @@ class Instance:
         self.db = Database(site.dsn, application_name="greenroom up", max_size=2)
         self.supervisor = Supervisor(site.layout.state)
         self.ends_sessions = False
-        """Whether `end` ends the sessions too; a start that failed leaves existing ones for the next start."""
+        """True if `end` also ends the sessions. A failed start leaves existing sessions for the next start."""
         self._has_rows = False
         self._progress = progress
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Start everything and return when it serves.
+        """Start all parts and return as soon as they serve.
 
         Raises:
-            SetupError: a part does not come up.
+            SetupError: a part does not start.
         """
         become_subreaper()
         if self._server is not None:
@@ -156,7 +156,9 @@ class Instance:
         await self.db.open()
 
     async def start_database(self) -> None:
-        """Start the embedded PostgreSQL, created if need be; nothing with an external database."""
+        """Start the embedded PostgreSQL and create it if necessary. With an external database, there is nothing to
+        start.
+        """
         if self.site.settings.database_url is not None:
             return
         cluster = self.site.cluster
@@ -178,7 +180,7 @@ class Instance:
         self.supervisor.run(roles.gateway(self.site))
 
     def _start_agents(self) -> None:
-        """Agents start last, because one that finds no Manager waits before it retries."""
+        """Start the Agents. They start last, because an Agent that finds no Manager waits before it retries."""
         for agent in self.site.agents:
             self.supervisor.run(roles.agent(self.site, agent))
 
@@ -197,10 +199,11 @@ class Instance:
         await self._wait_while(failing)
 
     async def _wait_while(self, failing: Callable[[], Awaitable[list[health.Health]]]) -> None:
-        """Ask until no part fails any more.
+        """Repeat the check until no part fails any more.
 
         Raises:
-            SetupError: a part has not become ready in time, or is given up; with its last problem and line of log.
+            SetupError: a part was not ready in time, or is given up; with its last problem and the last line of its
+                log.
         """
         end = asyncio.get_running_loop().time() + ready_within_s()
         while failed := await failing():
@@ -211,12 +214,16 @@ class Instance:
             await asyncio.sleep(LOOK_S)
 
     def _end_of_log(self, name: str) -> str:
-        """The last line of the log of the part with whose name `name` begins."""
+        """Return the last line of the log of the part that is named by the first word of `name`."""
         log_file = self.site.layout.log(name.split(maxsplit=1)[0])
         return f"Its log {log_file} ends with: {last_line(log_file)}"
 
     def _refuse_hopeless(self) -> None:
-        """Raises SetupError: a part cannot be started, or has ended too often."""
+        """Refuse parts that cannot become ready.
+
+        Raises:
+            SetupError: a part cannot be started, or has ended too often.
+        """
         if (failed := self.supervisor.failed_task()) is not None:
             name, error = failed
             raise SetupError(f"{name} cannot be started: {summary(error)}") from error
@@ -258,13 +265,13 @@ class Instance:
                 log.error("not everything could be removed", reason=left)
         await self.db.close()
         await self.supervisor.stop()
-        if left:  # the next `down` sees that there is something to clean up
+        if left:  # the next `down` must clean up
             State(phase="ended", left=left).write(self.site.layout.state)
         else:
             self.site.layout.state.unlink(missing_ok=True)
 
     async def _has_no_session(self) -> bool:
-        """Whether a start that failed may remove the network."""
+        """True if a failed start may remove the network."""
         try:
             return self._has_rows and not await live_sessions(self.db, self.site.agent_ids)
         except Unavailable as error:
@@ -274,7 +281,7 @@ class Instance:
 
 @asynccontextmanager
 async def database_of(layout: Layout, progress: Progress) -> AsyncGenerator[tuple[Database, Site]]:
-    """The instance's database, started for the duration of the block when the instance does not run.
+    """Yield the database of the instance, which is started for the duration of the block if the instance does not run.
 
     Raises:
         SetupError: there is no instance, or its database does not start.
@@ -300,7 +307,7 @@ async def database_of(layout: Layout, progress: Progress) -> AsyncGenerator[tupl
 
 
 async def clean_up(layout: Layout, progress: Progress) -> None:
-    """End and remove what an instance left whose `up` was killed: processes, sessions, containers, networks.
+    """End and remove the remains of an instance whose `up` was killed: processes, sessions, containers, networks.
 
     Raises:
         SetupError: an `up` is running here, or something cannot be ended.
@@ -317,11 +324,11 @@ async def clean_up(layout: Layout, progress: Progress) -> None:
 async def end_sessions(db: Database, site: Site) -> None:
     """End every session of the instance's Agents, which have stopped: the rows first, then their containers.
 
-    Without its database the containers are removed all the same; the next `up` corrects the rows. An instance without
-    an installation id never had an Agent, so nothing of it exists.
+    If the database is unavailable, the containers are still removed; the next `up` corrects the rows. An instance
+    without an installation id never had an Agent, so there is nothing to remove.
 
     Raises:
-        SetupError: the runtime does not answer or refuses; says what is left, and how it is removed.
+        SetupError: the runtime does not respond or refuses; with the remains and the command that removes them.
     """
     layout = site.layout
     if not layout.installation_id.exists():
@@ -346,8 +353,9 @@ async def end_sessions(db: Database, site: Site) -> None:
 
 
 async def clear_after_crash(cluster: PostgresCluster) -> None:
-    """Before a postmaster starts: end the one a crash left, and remove its pid file. DATA is locked, so no other server
-    uses this folder; the pid in a stale file may belong to another process by now."""
+    """Prepare the start of a postmaster: end a postmaster that remained after a crash, and remove its pid file. DATA is
+    locked, so no other server uses this folder; the pid in a stale file may belong to another process by now.
+    """
 
     def left() -> list[ProcessInfo]:
         servers = [seen for seen in processes() if seen.name == "postgres" and not seen.is_zombie]
@@ -358,7 +366,7 @@ async def clear_after_crash(cluster: PostgresCluster) -> None:
 
 
 def last_line(file: Path) -> str:
-    """The last non-empty line of a log."""
+    """Return the last non-empty line of a log."""
     try:
         lines = [line for line in file.read_text(errors="replace").splitlines() if line.strip()]
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The files in DATA, their owners, and the lock that keeps a second instance away."""
+"""The files in DATA, their owners, and the lock that excludes a second instance."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from greenroom.core.errors import SetupError
 from greenroom.up.account import Account, Accounts, blocked_folder
 
 FORMAT: Final = 1
-"""Version of the layout; a folder with another version is refused."""
+"""The version of the layout. A folder with another version is refused."""
 
 SOCKET_PATH_BYTES: Final = 107
-"""Longest path of a unix socket on Linux."""
+"""The longest path of a unix socket on Linux."""
 
 
 class _Below:
@@ -32,31 +32,32 @@ class _Below:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The paths of one instance.
+    """The paths of an instance.
 
     DATA is 0711 and its subfolders 0700 of the account that uses them. Other accounts traverse three of them: `tmp`
-    (0755), because nginx and people look for the sentinel there, and for the database's socket, where the server checks
-    the peer's account; `web-filter`, for the account of the filters; `runtime`, for the accounts of the services.
+    (0755), because nginx and people look for the sentinel there, and for the socket of the database, where the server
+    checks the account of the peer; `web-filter`, for the account of the filters; `runtime`, for the accounts of the
+    services.
     """
 
     data: Path
 
     lock = _Below("lock")
-    """Held (flock) by the running `up`; contains its pid."""
+    """Locked (flock) by the running `up`; contains its pid."""
     instance = _Below("instance.json")
-    """The settings of the last start; a folder with this file is an instance."""
+    """The settings of the last start. A folder with this file is an instance."""
     ports = _Below("ports.json")
     """Name of a listener → port."""
     credentials = _Below("credentials.json")
     """API key, its secret and the one-time password, 0600."""
     ca_file = _Below("ca.pem")
-    """Certificate of the instance's own certificate authority, readable by all."""
+    """The certificate of the instance's own certificate authority, readable by all."""
     installation_id = _Below("installation_id")
-    """The value of its containers' label; also in the database."""
+    """The value of the label of its containers; also in the database."""
     state = _Below("run/state.json")
-    """The supervisor's state."""
+    """The state of the supervisor."""
     tls = _Below("tls")
-    """The authority's key, readable by the caller only."""
+    """The key of the authority, readable only by the caller."""
     keys = _Below("keys")
     """The installation's key, for api and Managers."""
     key_file = _Below("keys/installation.key")
@@ -65,46 +66,46 @@ class Layout:
     sockets = _Below("tmp/postgres")
     api = _Below("api")
     gateway = _Below("gateway")
-    """Prefix of nginx, its plan and certificates."""
+    """The prefix of nginx, its plan and certificates."""
     gateway_credential = _Below("gateway/credential")
     logs = _Below("logs")
     runtime = _Below("runtime")
-    """Copies of programs that the service accounts cannot read where they are installed."""
+    """Copies of programs that the service accounts cannot read in their installed location."""
 
     @property
     def certificate(self) -> tuple[Path, Path]:
-        """The gateway's certificate and key."""
+        """The certificate and key of the gateway."""
         return self.gateway / "server.pem", self.gateway / "server.key"
 
     @property
     def given_certificate(self) -> tuple[Path, Path]:
-        """Copies of the certificate and key that the administrator brought for the host name."""
+        """Copies of the administrator's certificate and key for the host name."""
         return self.gateway / "given.pem", self.gateway / "given.key"
 
     def manager(self, name: str) -> Path:
-        """A Manager's permanent folder: its instance id."""
+        """Return the permanent folder of a Manager, with its instance id."""
         return self.data / "manager" / name
 
     def agent(self, name: str) -> Path:
-        """Identity and journal of one Agent."""
+        """Return the folder with the identity and journal of an Agent."""
         return self.data / "agent" / name
 
     def web_filter(self, name: str) -> Path:
-        """Files of the web filters of one Agent; their account reads them."""
+        """Return the folder with the files of the web filters of an Agent; their account reads them."""
         return self.data / "web-filter" / name
 
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
 
     def sentinel(self, instance_id: str) -> Path:
-        """While this file exists, the gateway answers 503 for that Manager."""
+        """Return the path of the sentinel. While this file exists, the gateway responds with 503 for that Manager."""
         return self.data / "tmp" / "manager" / instance_id / "kasm_manager_draining"
 
     def make(self) -> None:
-        """Make DATA itself, empty.
+        """Create DATA itself, empty.
 
         Raises:
-            SetupError: DATA cannot be made here by this account.
+            SetupError: this account cannot create DATA here.
         """
         try:
             self.data.mkdir(parents=True, exist_ok=True)
@@ -114,7 +115,7 @@ class Layout:
             ) from error
 
     def create(self, accounts: Accounts) -> None:
-        """Make the folders in DATA; modes and owners of existing ones are corrected."""
+        """Create the folders in DATA, and correct modes and owners of existing folders."""
         self.make()
         self.data.chmod(0o711)
         for folder in (self.keys, self.api, self.data / "manager"):
@@ -133,7 +134,7 @@ class Layout:
 
 
 def own(folder: Path, mode: int, account: Account | None = None) -> None:
-    """Make one folder with this mode, owned by the caller or `account`."""
+    """Create one folder with this mode, owned by the caller or `account`."""
     folder.mkdir(exist_ok=True)
     if account is not None:
         os.chown(folder, account.uid, account.gid)
@@ -141,14 +142,14 @@ def own(folder: Path, mode: int, account: Account | None = None) -> None:
 
 
 def hand_over(folder: Path, account: Account) -> None:
-    """Give everything in a folder to the account: another version gave it to another one."""
+    """Give everything in a folder to the account, because another version gave it to a different account."""
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
             os.lchown(Path(parent, name), account.uid, account.gid)
 
 
 def write_text(path: Path, text: str, mode: int, account: Account | None = None) -> None:
-    """Replace a small file atomically, so that no reader or crash sees half of it."""
+    """Replace a small file atomically, so that no reader or crash can observe half of it."""
     part = path.with_name(f".{path.name}.part")
     part.unlink(missing_ok=True)
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -163,21 +164,21 @@ def write_text(path: Path, text: str, mode: int, account: Account | None = None)
 
 
 def write_once(path: Path, text: str, account: Account | None = None) -> None:
-    """`write_text` of a secret or an id, unless there is one."""
+    """Write a secret or an id with `write_text`, unless the file exists."""
     if not path.exists():
         write_text(path, text, 0o600, account)
 
 
 def write_json(path: Path, value: Any, mode: int, account: Account | None = None) -> None:
-    """`write_text` of a value as JSON."""
+    """Write a value as JSON with `write_text`."""
     write_text(path, json.dumps(value, indent=2) + "\n", mode, account)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a file; empty when there is no file.
+    """Return the object in a file; empty if there is no file.
 
     Raises:
-        SetupError: the file cannot be read or holds something else.
+        SetupError: the file cannot be read, or is no JSON object.
     """
     try:
         value = json.loads(path.read_text())
@@ -193,10 +194,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def check_folder(layout: Layout) -> None:
-    """Refuse a folder that is no instance, or one of another version. Changes nothing.
+    """Refuse a folder that is no instance, or an instance of another version, without any change.
 
     Raises:
-        SetupError: with what is wrong and what to do.
+        SetupError: with the problem and its solution.
     """
     data = layout.data
     try:
@@ -221,7 +222,7 @@ def check_folder(layout: Layout) -> None:
 
 
 def check_reachable(layout: Layout, accounts: Accounts) -> None:
-    """Refuse a DATA that an account cannot reach; modes of parent folders are never changed.
+    """Refuse a DATA that an account cannot reach. Modes of parent folders are never changed.
 
     Raises:
         SetupError: with the name of the folder that blocks.
@@ -239,27 +240,27 @@ def check_reachable(layout: Layout, accounts: Accounts) -> None:
 
 
 ATTEMPTS: Final = 20
-"""Attempts to lock a DATA that failed starts of other processes remove meanwhile."""
+"""The number of attempts to lock a DATA that failed starts of other processes remove at the same time."""
 
 
 class DataLock:
-    """The lock on DATA, held until the process ends."""
+    """The lock on DATA, which is released at the end of the process."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
 
     @classmethod
     def take(cls, layout: Layout) -> Self:
-        """Lock DATA, which is made if it is missing.
+        """Lock DATA, which is created if it is missing.
 
         Raises:
-            SetupError: another process holds the lock, or DATA cannot be made by this account.
+            SetupError: another process holds the lock, or this account cannot create DATA.
         """
         for _ in range(ATTEMPTS):
             layout.make()
             try:
                 descriptor = os.open(layout.lock, os.O_RDWR | os.O_CREAT, 0o600)
-            except FileNotFoundError:  # DATA was removed meanwhile
+            except FileNotFoundError:  # DATA was removed in the meantime
                 continue
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -282,7 +283,7 @@ class DataLock:
 
 
 def _is_at(path: Path, descriptor: int) -> bool:
-    """Whether the open file is still the one at this path."""
+    """True if the open file is still the file at this path."""
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:
@@ -297,7 +298,7 @@ def _another(layout: Layout, pid: object) -> SetupError:
 
 
 def running_pid(layout: Layout) -> int | None:
-    """The pid of the process that holds the lock on DATA, or None."""
+    """Return the pid of the process that holds the lock on DATA, or None."""
     try:
         descriptor = os.open(layout.lock, os.O_RDONLY)
     except FileNotFoundError:
@@ -312,7 +313,11 @@ def running_pid(layout: Layout) -> int | None:
 
 
 def running_layout(data: Path) -> Layout:
-    """Raises SetupError: no instance is running there."""
+    """Return the layout of a running instance.
+
+    Raises:
+        SetupError: no instance is running there.
+    """
     layout = Layout(data)
     check_folder(layout)
     if running_pid(layout) is None:

@@ -1,6 +1,6 @@
-"""The process `up`: `python -m greenroom.up.main DESCRIPTOR` of what the command line handed over (`up.handed`).
+"""The process `up`: `python -m greenroom.up.main DESCRIPTOR`, with the data from the command line (`up.handed`).
 
-It imports what all roles run, forks the fork server, which shares that memory, and only then reads what it was handed.
+It imports the modules of all roles, forks the fork server, which shares that memory, and only then reads the data.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from greenroom.kit.processes import go_first
 from greenroom.up import fork_server
 
 NICE: Final = -5
-"""Three times the share of a desktop, which shows nothing while what serves it waits for the processor (ADR 34)."""
+"""Three times the share of a desktop. A desktop shows no change while the processes that serve it wait for the
+processor (ADR 34).
+"""
 
 
 def main() -> None:
-    """Run until SIGTERM, or until the instance cannot be started; exit code 1 then."""
+    """Run until SIGTERM; exit code 1 if the instance cannot be started."""
     goes_first = go_first(NICE)
     server = fork_server.beside()
     gc.enable()

@@ -1,6 +1,6 @@
 """The settings of an instance: options of the command line, completed by those of its last start.
 
-Ports are the usual ones if free, else the next free ones, and are kept over restarts.
+Ports are the usual ones if they are free, else the next free ones. They do not change at restarts.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ USUAL_MAIN: Final = 8443
 
 
 def wanted(managers: Iterable[str], agents: Iterable[str]) -> dict[str, int]:
-    """Name of each listener but the main one → its preferred port."""
+    """Return name of each listener, except the main listener → its preferred port."""
     ports = dict(USUAL)
     for number, name in enumerate(managers):
         ports[name] = USUAL_MANAGER + number
@@ -40,11 +40,11 @@ def wanted(managers: Iterable[str], agents: Iterable[str]) -> dict[str, int]:
 def choose(
     wanted: Mapping[str, int], remembered: Mapping[str, int], main: int, is_free: Callable[[int], bool]
 ) -> dict[str, int]:
-    """A port for each name: the `remembered` one if it is free, else the `wanted` one, else the next free one above;
-    never `main`, the console's. Unknown names in `remembered` are ignored.
+    """Return a port for each name: the `remembered` port if it is free, else the `wanted` port, else the next higher
+    free port, but never `main`, the port of the console. Unknown names in `remembered` are ignored.
 
     Raises:
-        SetupError: no free port is left above the wanted one.
+        SetupError: there is no free port above the wanted one.
     """
     chosen: dict[str, int] = {}
 
@@ -63,14 +63,16 @@ def choose(
 
 
 class Reservations:
-    """Ports this process has reserved, so that two instances that start at once do not choose the same. A reservation
-    is an abstract unix socket: the kernel gives its name to one process and frees it with the process."""
+    """Ports that this process has reserved, so that two instances that start at the same time do not choose the same
+    port. A reservation is an abstract unix socket: the kernel gives its name to one process and releases it with the
+    process.
+    """
 
     def __init__(self) -> None:
         self._held: dict[int, socket.socket] = {}
 
     def take(self, port: int) -> bool:
-        """Reserve a TCP port if it is neither in use nor reserved; returns whether it is reserved now."""
+        """Reserve a TCP port if it is neither in use nor reserved. Return True if it is reserved now."""
         if port in self._held:
             return True
         if why_not_listenable(port):
@@ -85,12 +87,14 @@ class Reservations:
         return True
 
     def left(self) -> tuple[int, ...]:
-        """The descriptors that keep the reservations; the process that has them decides how long."""
+        """Return the descriptors of the reservations, which last until the process that has them closes them
+        or ends.
+        """
         return tuple(name.detach() for name in self._held.values())
 
 
 def why_not_listenable(port: int) -> OSError | None:
-    """Why no listener can be opened on this port of all addresses now; None = it can."""
+    """The reason why no listener can be opened on this port of all addresses now; None if one can be."""
     try:
         _listen("0.0.0.0", port)
         if has_ipv6():
@@ -101,7 +105,7 @@ def why_not_listenable(port: int) -> OSError | None:
 
 
 def has_ipv6() -> bool:
-    """Whether this machine has IPv6: its loopback address can be listened on."""
+    """True if this machine has IPv6: a process can listen on its loopback address."""
     try:
         _listen("::1", 0)
     except OSError:
@@ -126,7 +130,7 @@ MAX_MANAGERS: Final = 9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The options of the command line; None = not given."""
+    """The options of the command line; None = not set."""
 
     port: int | None = None
     managers: int | None = None
@@ -140,29 +144,29 @@ class Options:
 
 
 def runtime_name() -> str:
-    """The runtime of the Agents: the setting that `up` passes to them."""
+    """Return the runtime of the Agents, the setting that `up` passes to them."""
     return os.environ.get("GREENROOM_RUNTIME", "docker")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The settings of an instance, kept in instance.json so that a later `up` needs no options."""
+    """The settings of an instance. They are stored in instance.json, so that a later `up` needs no options."""
 
     port: int = USUAL_MAIN
     managers: int = 1
     zones: tuple[str, ...] = ("default",)
-    """The first is the zone of the main port."""
+    """The first zone is that of the main port."""
     database_url: str | None = None
     """None = the embedded PostgreSQL."""
     hostname: str | None = None
     public_url: str | None = None
-    """Origin of the console behind a reverse proxy; None = `url`."""
+    """The origin of the console behind a reverse proxy; None = `url`."""
     further_hosts: tuple[str, ...] = ()
-    """Names that are served beside those of `url` and `public_url`."""
+    """Served names in addition to those of `url` and `public_url`."""
     tls_cert: str | None = None
     tls_key: str | None = None
     runtime: str = field(default_factory=runtime_name)
-    """Recorded at its start for programs that inspect the instance from outside."""
+    """Recorded at the start for programs that inspect the instance from outside."""
 
     @property
     def url(self) -> str:
@@ -173,13 +177,15 @@ class Settings:
         return self.hostname or "127.0.0.1"
 
     def listener(self, port: int, *, ipv6: bool) -> str:
-        """The addresses of a listener for people, with commas: all of the machine only if a host name was given."""
+        """Return the addresses of a listener for people, with commas: all of the machine only if there is a
+        host name.
+        """
         hosts = ("0.0.0.0", "[::]") if self.hostname else ("127.0.0.1", "[::1]")
         return ",".join(f"{host}:{port}" for host in (hosts if ipv6 else hosts[:1]))
 
     @property
     def console_url(self) -> str:
-        """Where people open the console."""
+        """The address of the console for people."""
         return self.public_url or self.url
 
     @property
@@ -188,7 +194,7 @@ class Settings:
 
     @property
     def named_hosts(self) -> list[str]:
-        """The names that the options give."""
+        """The names in the options."""
         return list(dict.fromkeys([self.host, self.console_host, *self.further_hosts]))
 
     @property
@@ -210,8 +216,8 @@ class Settings:
 
 
 def settle(options: Options, stored: dict[str, Any]) -> Settings:
-    """The settings: an option that was given, else that of the last start (`stored`, empty for a new instance), else
-    the default.
+    """Return the settings: the option of the command line, else that of the last start (`stored`, empty for a new
+    instance), else the default.
 
     Raises:
         SetupError: a value cannot be used.
@@ -229,7 +235,7 @@ def settle(options: Options, stored: dict[str, Any]) -> Settings:
 
 
 def stored_settings(layout: Layout) -> Settings:
-    """The settings of an instance that was started before."""
+    """Return the settings of an instance that was started before."""
     return settle(Options(), read_json(layout.instance))
 
 
@@ -273,14 +279,16 @@ def _problem(settings: Settings) -> str | None:
 
 
 def _is_host(name: str) -> bool:
-    """A host name, an IPv4 address, or an IPv6 address in brackets."""
+    """True if this is a host name, an IPv4 address, or an IPv6 address in brackets."""
     if name.startswith("["):
         return host_problem(name, with_port=False) is None and "%" not in name
     return _HOST_NAME.match(name) is not None
 
 
 def default_data() -> Path:
-    """The folder of the state without --data: $GREENROOM_DATA, else /var/lib/greenroom or ~/.local/share/greenroom."""
+    """Return the folder of the state without --data: $GREENROOM_DATA, else /var/lib/greenroom or
+    ~/.local/share/greenroom.
+    """
     if given := os.environ.get("GREENROOM_DATA"):
         return Path(given)
     return Path("/var/lib/greenroom") if os.getuid() == 0 else Path.home() / ".local/share/greenroom"

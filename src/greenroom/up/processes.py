@@ -1,7 +1,8 @@
-"""Child processes of `up`: started or forked under an account, ended with `up`, watched by pidfd; and the orphans.
+"""Child processes of `up`: started or forked under an account, ended with `up`, watched by pidfd; and orphans.
 
-`up` is the child subreaper of all it starts: a process that loses its parent becomes its child, and `Orphans` handles
-it. While `up` supervises, only `start` and `Forks` may make a child; any other would be taken for an orphan.
+`up` is the child subreaper of all processes that it starts: a process that loses its parent becomes its child, and
+`Orphans` handles it. While `up` supervises, only `start` and `Forks` may create a child; any other child would count as
+an orphan.
 """
 
 from __future__ import annotations
@@ -36,10 +37,11 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessCommand:
-    """How to start one process.
+    """The start of one process.
 
     `environment` is its whole environment; output is appended to `log`; the kernel sends `death_signal` (a name) when
-    `up` dies; `capabilities` are what it may do beyond its account, e.g. net_bind_service; `stdin` is given away.
+    `up` ends; `capabilities` are its rights in addition to those of its account, such as net_bind_service; `stdin` is
+    closed after the start.
     """
 
     argv: tuple[str, ...]
@@ -52,7 +54,7 @@ class ProcessCommand:
     stdin: socket.socket | None = None
 
     def wrapped(self) -> list[str]:
-        """The command line behind setpriv, which changes the account, sets the death signal, and execs."""
+        """Return the command line with setpriv, which changes the account, sets the death signal, and runs exec."""
         options = [f"--pdeathsig={self.death_signal}"]
         if self.account.switches:
             options += [f"--reuid={self.account.uid}", f"--regid={self.account.gid}", "--clear-groups"]
@@ -65,14 +67,15 @@ class ProcessCommand:
 @dataclass(slots=True)
 class ChildProcess:
     """A running child. `ended` completes with its exit code (negative: the signal that killed it); `descriptor` is its
-    pidfd until then."""
+    pidfd until then.
+    """
 
     pid: int
     ended: asyncio.Future[int]
     descriptor: int
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal, unless it has ended."""
+        """Send a signal, unless the process has ended."""
         if not self.ended.done():
             signal.pidfd_send_signal(self.descriptor, number)
 
@@ -81,7 +84,7 @@ _owned: Final[set[int]] = set()
 
 
 def start(command: ProcessCommand) -> ChildProcess:
-    """Start a child in its own session. Only for the main thread: the death signal follows the thread."""
+    """Start a child in a separate session. Call it only in the main thread: the death signal follows the thread."""
     with command.log.open("ab") as output, command.stdin or nullcontext():
         popen = subprocess.Popen(
             command.wrapped(),
@@ -96,7 +99,7 @@ def start(command: ProcessCommand) -> ChildProcess:
 
 
 def watched(pid: int, wait: Callable[[], int] | None = None) -> ChildProcess:
-    """A child that was just made; `wait` collects its exit code."""
+    """Return a child that was just created; `wait` collects its exit code."""
     _owned.add(pid)
     loop = asyncio.get_running_loop()
     process = ChildProcess(pid, loop.create_future(), os.pidfd_open(pid))
@@ -114,14 +117,14 @@ def watched(pid: int, wait: Callable[[], int] | None = None) -> ChildProcess:
 
 
 def describe_exit(code: int) -> str:
-    """How a process ended, for a sentence that begins with its name."""
+    """Return the end of a process, for a sentence that begins with its name."""
     if code < 0:
         return f"was killed by {signal.Signals(-code).name}"
     return f"ended with exit code {code}"
 
 
 def orphan_policy(name: str) -> tuple[signal.Signals | None, str]:
-    """The signal that ends an orphan of this name (None: leave it alone), and the reason."""
+    """Return the signal that ends an orphan of this name (None: no signal), and the reason."""
     if name == "nginx":
         return None, "it goes on serving until the gateway's next nginx serves; the gateway retires it then"
     if name == "squid":
@@ -138,7 +141,7 @@ class Orphans:
         self._signalled: set[tuple[int, int | None]] = set()
 
     def retire(self) -> None:
-        """Signal each new orphan to end by its policy, and reap those that ended."""
+        """Send each new orphan the signal of its policy, and reap those that ended."""
         for seen in _orphans():
             known = seen.pid, started_ticks(seen.pid)
             if seen.is_zombie:
@@ -151,7 +154,7 @@ class Orphans:
                     send(seen.pid, number)
 
     async def end(self, within_s: float) -> None:
-        """End all that are left: SIGTERM, then SIGKILL after `within_s`."""
+        """End all remaining orphans: SIGTERM, then SIGKILL after `within_s`."""
         await end_all(lambda: [orphan for orphan in _orphans() if not orphan.is_zombie], within_s)
         for orphan in _orphans():
             _reap(orphan.pid)
@@ -169,11 +172,13 @@ def _reap(pid: int) -> None:
 
 
 MARK: Final = "GREENROOM_INSTANCE_DATA"
-"""Environment variable that marks the processes of an instance, to find them after its `up` was killed."""
+"""The environment variable that marks the processes of an instance, to find them after its `up` was killed."""
 
 
 def leftovers(data: Path) -> list[ProcessInfo]:
-    """Running processes of an instance: with its mark, or PostgreSQL or nginx working inside DATA."""
+    """Return the running processes of an instance: those with its mark, and PostgreSQL or nginx, that work
+    inside DATA.
+    """
     inside = [
         seen
         for seen in processes()

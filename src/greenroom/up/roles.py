@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 _OURS_ALONE: Final = frozenset(
     ("GREENROOM_URL", "GREENROOM_KEY", "GREENROOM_SECRET", "GREENROOM_DATA", "GREENROOM_DATABASE_URL")
 )
-"""Settings of the command line, not of a role; only roles that use the database get its address."""
+"""Settings of the command line, not of a role. Only roles that use the database get its address."""
 
 _HANDED_ON: Final = frozenset(
     (
@@ -33,16 +33,16 @@ _HANDED_ON: Final = frozenset(
         *("ALL_PROXY", "FTP_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"),
     )
 )
-"""Variables of the caller that roles get, proxies also in lower case; others may be the caller's secrets."""
+"""Variables of the caller that roles get, those of proxies also in lower case. Others may be secrets of the caller."""
 
 _PREFIXES: Final = ("GREENROOM_", "LC_")
 
 CALLER: Final = Account(None)
-"""The account that started `up`: the Agent needs Docker."""
+"""The account that started `up`. The Agent runs as this account, because it needs Docker."""
 
 
 def postgres(site: Site, before_start: Callable[[], Awaitable[None]]) -> Part:
-    """The database server."""
+    """Return the database server."""
     return Part(
         name="postgres",
         role="postgres",
@@ -60,7 +60,7 @@ def postgres(site: Site, before_start: Callable[[], Awaitable[None]]) -> Part:
 
 
 def fork_server(site: Site, forks: Forks) -> Part:
-    """The process that forks the roles."""
+    """Return the process that forks the roles."""
     return Part(
         name=FORK_SERVER,
         role=FORK_SERVER,
@@ -77,7 +77,7 @@ def fork_server(site: Site, forks: Forks) -> Part:
 
 
 def api(site: Site) -> Part:
-    """The api."""
+    """Return the api."""
     return _role(
         site,
         "api",
@@ -94,7 +94,7 @@ def api(site: Site) -> Part:
 
 
 def manager(site: Site, manager: ManagerSite) -> Part:
-    """One Manager."""
+    """Return a Manager."""
     folder = site.layout.manager(manager.name)
     return _role(
         site,
@@ -113,7 +113,7 @@ def manager(site: Site, manager: ManagerSite) -> Part:
 
 
 def agent(site: Site, agent: AgentSite) -> Part:
-    """One Agent; several on one machine share it."""
+    """Return an Agent; several Agents on one machine share it."""
     urls = [manager.gateway_url for manager in site.managers_of(agent.zone)]
     return _role(
         site,
@@ -134,7 +134,7 @@ def agent(site: Site, agent: AgentSite) -> Part:
 
 
 def gateway(site: Site) -> Part:
-    """The gateway and its nginx; the main port serves the first Manager's zone."""
+    """Return the gateway and its nginx. The main port serves the zone of the first Manager."""
     needs_root = min(site.settings.port, site.ports["stream"]) < 1024
     return _role(
         site,
@@ -223,7 +223,7 @@ def _role(
 
 
 def environment_of_all(site: Site) -> dict[str, str]:
-    """What any process of the instance may know: without the settings, which may be secrets."""
+    """Return the environment that any process of the instance may have: without the settings, which may be secrets."""
     settings = inherited(os.environ, None, runs_containers=False)
     return (
         {name: value for name, value in settings.items() if not name.startswith("GREENROOM_")}
@@ -233,8 +233,10 @@ def environment_of_all(site: Site) -> dict[str, str]:
 
 
 def inherited(caller: Mapping[str, str], home: Path | None, *, runs_containers: bool) -> dict[str, str]:
-    """The part of the `caller`'s environment that a role gets: its settings, and what programs need to run. `home`: the
-    role's, if it runs as another account. `runs_containers`: it uses Docker with the caller's settings."""
+    """Return the part of the caller's environment that a role gets: its settings, and the variables that programs need.
+    `home`: that of the role, if it runs as another account. `runs_containers`: the role uses Docker with the caller's
+    settings.
+    """
     kept = {
         name: value
         for name, value in caller.items()

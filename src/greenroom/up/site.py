@@ -1,5 +1,6 @@
-"""The one description of an instance: its folder, settings, accounts and programs, and each part with its id, ports and
-files. It is laid out on disk before anything starts, and every command reads it."""
+"""The description of an instance: its folder, settings, accounts and programs, and each part with its id, ports and
+files. It is laid out on disk before any part starts, and every command reads it.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +46,9 @@ LEFTOVERS_WITHIN_S: Final = 8.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManagerSite:
-    """One Manager; `gateway_port` is that of its own listener of the gateway, on which its sentinel is checked."""
+    """A Manager. `gateway_port` is the port of its separate listener of the gateway, on which its sentinel is
+    checked.
+    """
 
     name: str
     zone: str
@@ -65,7 +68,7 @@ class ManagerSite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSite:
-    """One Agent; `folder` has its identity and journal."""
+    """An Agent. `folder` contains its identity and journal."""
 
     name: str
     zone: str
@@ -80,7 +83,7 @@ class AgentSite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """An instance whose Managers and Agents have their ids and ports; `ports` is the port of each listener by name."""
+    """An instance whose Managers and Agents have their ids and ports. `ports` has the port of each listener by name."""
 
     layout: Layout
     settings: Settings
@@ -92,7 +95,7 @@ class Site:
 
     @classmethod
     def of(cls, layout: Layout, settings: Settings, accounts: Accounts, programs: Programs) -> Self:
-        """Read the ids and ports from DATA."""
+        """Return the site with the ids and ports from DATA."""
         ports = read_json(layout.ports)
         ids = {name: _id_of_manager(layout, name) for name, _ in settings.manager_names}
         return cls(
@@ -151,34 +154,35 @@ class Site:
 
     @property
     def cluster(self) -> PostgresCluster:
-        """The embedded PostgreSQL; it listens only on a unix socket, so its port is just part of a file name."""
+        """The embedded PostgreSQL. It listens only on a unix socket, so its port is only part of a file name."""
         layout, accounts = self.layout, self.accounts
         install = self.programs.postgres
         return PostgresCluster(install, layout.postgres, 5432, accounts.database, layout.sockets, accounts.services)
 
     @property
     def dsn(self) -> str:
-        """The database as its owner."""
+        """The connection string of the database for its owner."""
         return self.settings.database_url or self.cluster.dsn
 
     @property
     def service_dsn(self) -> str:
-        """The database as api and Managers see it."""
+        """The connection string of the database for api and Managers."""
         return self.settings.database_url or self.cluster.service_dsn
 
     @property
     def given_certificate(self) -> tuple[Path, Path] | None:
-        """Copies of the certificate and key that the administrator brought for the host name."""
+        """Copies of the administrator's certificate and key for the host name."""
         return self.layout.given_certificate if self.settings.tls_cert is not None else None
 
 
 async def prepared(layout: Layout, options: Options, progress: Progress) -> tuple[Site, tuple[int, ...]]:
-    """Check the machine, lock DATA and lay out all files; the descriptors hold the lock and the reserved ports.
+    """Check the machine, lock DATA and lay out all files. The returned descriptors hold the lock and the reserved
+    ports.
 
     Only the end of the process releases them: `greenroom down` waits for it.
 
     Raises:
-        SetupError: it cannot be started as asked; a new DATA is left as it was found.
+        SetupError: the instance cannot be started as requested; a new DATA is left unchanged.
     """
     checks.check_path(layout.data)
     check_folder(layout)
@@ -206,8 +210,8 @@ async def prepared(layout: Layout, options: Options, progress: Progress) -> tupl
 
 @contextmanager
 def locked(layout: Layout) -> Generator[DataLock]:
-    """Lock DATA before anything is made in it. A new DATA that the block could not finish is removed, with the parents
-    that were made for it.
+    """Lock DATA before any file is created in it. If the block fails, a new DATA is removed, with the parent folders
+    that were created for it.
 
     Raises:
         SetupError: another process holds the lock.
@@ -225,8 +229,9 @@ def locked(layout: Layout) -> Generator[DataLock]:
 
 
 def _remove(layout: Layout, made: Iterable[Path]) -> None:
-    """Remove what is in DATA, the lock last, and those of the folders that are empty then: another process may have
-    begun to use them."""
+    """Remove the content of DATA, the lock last, and those of the folders that are empty afterwards: another process
+    may have begun to use them.
+    """
     for entry in layout.data.iterdir():
         if entry != layout.lock:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
@@ -240,8 +245,9 @@ def _remove(layout: Layout, made: Iterable[Path]) -> None:
 
 
 def _lay_out(layout: Layout, settings: Settings, accounts: Accounts, reservations: Reservations) -> None:
-    """Make ids of Managers and Agents, sentinel folders, the installation's key, ports and certificates; what exists is
-    kept."""
+    """Create ids of Managers and Agents, sentinel folders, the installation's key, ports and certificates. Existing
+    ones are kept.
+    """
     account = accounts.services
     for name, _ in settings.manager_names:
         folder = layout.manager(name)
@@ -269,10 +275,11 @@ def _id_of_manager(layout: Layout, name: str) -> str:
 
 @asynccontextmanager
 async def stopped(layout: Layout) -> AsyncGenerator[Site]:
-    """The site of a stopped instance, locked for the duration of the block; its remains are ended.
+    """Yield the site of a stopped instance, locked for the duration of the block, after its remaining processes are
+    ended.
 
     Raises:
-        SetupError: it runs.
+        SetupError: the instance is running.
     """
     lock = DataLock.take(layout)
     try:
@@ -284,5 +291,5 @@ async def stopped(layout: Layout) -> AsyncGenerator[Site]:
 
 
 def site_of(layout: Layout) -> Site:
-    """The site of an instance that was started before; changes nothing."""
+    """Return the site of an instance that was started before, without any change."""
     return Site.of(layout, stored_settings(layout), service_accounts(), current(layout.runtime))

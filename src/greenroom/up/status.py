@@ -1,4 +1,4 @@
-"""Describes an instance as it is now, part by part, for those who use it and for `--json`."""
+"""The current state of an instance, part by part, for its users and for `--json`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROLES: Final = ("up", "postgres", "api", "manager", "agent", "gateway", "nginx")
 
 
 async def describe(db: Database, site: Site) -> Description:
-    """The instance as its database and its state file have it."""
+    """Return the description of the instance from its database and its state file."""
     managers = await manager_ids(db, [manager.instance_id for manager in site.managers])
     zones = await zones_named(db, [agent.zone for agent in site.agents])
 
@@ -81,8 +81,9 @@ def pids_by_role(layout: Layout) -> dict[str, list[int]]:
 
 
 def nginx_below(parents: Sequence[int]) -> list[int]:
-    """Pids of nginx: its masters, the newest first, then all workers. `parents` are the gateway and `up`: both adopt
-    the nginx that a killed master or gateway leaves."""
+    """Return the pids of nginx: its masters, the newest first, then all workers. `parents` are the gateway and `up`:
+    both adopt the nginx processes of a killed master or gateway.
+    """
     below = [pid for parent in parents for pid in _nginx_of(parent)]
     masters = sorted(filter(is_nginx_master, below), key=lambda pid: started_ticks(pid) or 0, reverse=True)
     return [*masters, *(pid for pid in below if pid not in masters), *(w for m in masters for w in _nginx_of(m))]
@@ -93,14 +94,15 @@ def _nginx_of(parent: int) -> list[int]:
 
 
 def is_nginx_master(pid: int) -> bool:
-    """Whether this nginx is a master, by its process title."""
+    """True if this nginx is a master, by its process title."""
     return title_of(pid).startswith("nginx: master")
 
 
 @dataclass(frozen=True, slots=True)
 class PartStatus:
-    """A part: whether it works, its process, the port it listens on, and why it counts as crash-looping, as a sentence
-    (empty: it does not)."""
+    """The status of a part: its health, its process, its port, and the reason why it counts as crash-looping, as a
+    sentence (empty: it does not).
+    """
 
     check: Health
     state: PartState
@@ -113,7 +115,7 @@ class PartStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """An instance and its parts; it is not `described` while the database is away."""
+    """An instance and its parts. `described` is None while the database is unavailable."""
 
     url: str
     pids: dict[str, list[int]]
@@ -122,13 +124,13 @@ class Status:
     described: Description | None
 
     def as_json(self) -> dict[str, object]:
-        """The object of `up --json`, as far as it is known, with `phase` and `parts`."""
+        """Return the object of `up --json`, as far as it is known, with `phase` and `parts`."""
         shown = asdict(self.described) if self.described else {"url": self.url, "pids": self.pids}
         return {**shown, "version": version(), "phase": self.phase, "parts": [part.as_json() for part in self.parts]}
 
 
 async def read_status(layout: Layout) -> Status:
-    """What works now, also while the database is away."""
+    """Return the current status, even if the database is unavailable."""
     site, described = site_of(layout), None
     async with AsyncExitStack() as stack:
         db = Database(site.dsn, application_name="greenroom status", max_size=2)

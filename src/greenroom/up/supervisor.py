@@ -1,7 +1,7 @@
 """Keeps the parts of an instance running: starts and restarts them, and ends them in order.
 
-Its state is written to `DATA/run/state.json` at every change, for `greenroom status`. When the disk is full it is
-written once there is room; the parts are kept running meanwhile.
+At every change, it writes its state to `DATA/run/state.json`, for `greenroom status`. If the disk is full, it writes
+the state as soon as there is space, and keeps the parts running in the meantime.
 """
 
 from __future__ import annotations
@@ -26,23 +26,25 @@ from greenroom.up.processes import ChildProcess, Orphans, ProcessCommand, descri
 log = structlog.get_logger(__name__)
 
 WATCH_S: Final = 2.0
-"""Interval of the search for orphans; a part's end starts one at once."""
+"""The interval of the search for orphans. The end of a part starts a search at once."""
 
 KILL_AFTER_S: Final = 10.0
-"""A part asked to end is killed after this."""
+"""The time after which a part that was requested to end is killed."""
 
 FORK_SERVER: Final = "fork-server"
 FORKED_WITHIN_S: Final = 60.0
-"""A fork server that needs longer is frozen; one that was just started has a second of work before it answers."""
+"""A fork server that needs longer counts as frozen. After its start, it needs about a second before its first
+response.
+"""
 
 
 @dataclass(slots=True, kw_only=True)
 class Part:
-    """One process of the instance.
+    """A process of the instance.
 
-    `name` is unique, e.g. manager-default-1. `command` is made anew at every start, because the environment may change.
-    `before_start` is called before every start, e.g. to clean up after a killed postmaster. `is_forked`: by the fork
-    server, which has imported what it runs.
+    `name` is unique, such as manager-default-1. `command` is created again at every start, because the environment may
+    change. `before_start` is called before every start, for example to clean up after a killed postmaster. `is_forked`:
+    the fork server, which has imported its modules, starts it.
     """
 
     name: str
@@ -74,8 +76,10 @@ class PartState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """The content of state.json; without the file nothing runs. `up`: pid of the background process, None = it has
-    ended. `phase`: starting, ready, stopping or ended. `left`: what could not be removed at the end, as a sentence."""
+    """The content of state.json; without the file, no part runs. `up`: pid of the background process, None = it has
+    ended. `phase`: starting, ready, stopping or ended. `left`: remains that could not be removed at the end, as a
+    sentence.
+    """
 
     up: int | None = None
     phase: str = ""
@@ -84,7 +88,11 @@ class State:
 
     @classmethod
     def read(cls, file: Path) -> State:
-        """Raises SetupError: it cannot be read."""
+        """Read the state.
+
+        Raises:
+            SetupError: it cannot be read.
+        """
         return msgspec.convert(read_json(file), cls)
 
     def write(self, file: Path) -> None:
@@ -105,7 +113,7 @@ class Supervisor:
         self._is_unwritten = False
 
     def run(self, part: Part) -> None:
-        """Keep a part running; one with a process is started only when that has ended."""
+        """Keep a part running. If it already has a process, it is started only after the end of that process."""
         self.parts.append(part)
         self._tasks.append(asyncio.create_task(self._keep(part), name=part.name))
 
@@ -118,20 +126,20 @@ class Supervisor:
             await asyncio.sleep(WATCH_S)
 
     def restart(self, part: Part, reason: str) -> None:
-        """Kill a part that lives but does not work; it is restarted like any other that died."""
+        """Kill a part that runs but does not work. It is restarted like any other part that ended."""
         log.warning("part restarted", part=part.name, reason=reason)
         if part.process is not None:
             part.process.send(signal.SIGKILL)
 
     def failed_task(self) -> tuple[str, BaseException] | None:
-        """The name of a part that could not be started and its exception, if there is one."""
+        """Return the name and the exception of a part that could not be started, or None."""
         for task in self._tasks:
             if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                 return task.get_name(), error
         return None
 
     async def stop(self, *, keep: frozenset[str] = frozenset()) -> None:
-        """End the parts in reverse start order, except those of the roles `keep`, for a later call."""
+        """End the parts in reverse start order, except those of the roles `keep`, which a later call ends."""
         self._stopping = True
         self.set_phase("stopping")
         for part, task in reversed(list(zip(self.parts, self._tasks, strict=True))):
@@ -195,7 +203,7 @@ class Supervisor:
         await asyncio.sleep(restart.pause_s)
 
     def set_phase(self, phase: str) -> None:
-        """`phase` is starting, ready or stopping."""
+        """Set the phase: starting, ready or stopping."""
         self.phase = phase
         self._write_state()
 

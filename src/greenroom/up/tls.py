@@ -1,4 +1,4 @@
-"""The instance's own certificate authority and the gateway's certificate."""
+"""The instance's own certificate authority and the certificate of the gateway."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from greenroom.up.options import Settings
 
 SERVER_DAYS: Final = 397
 RENEW_DAYS: Final = 30
-"""A certificate with less left is renewed at the next `up`."""
+"""A certificate that is valid for fewer days is renewed at the next `up`."""
 
 
 def ensure_authority(layout: Layout) -> None:
-    """Make the authority once; the caller keeps its key, `ca_file` is its certificate."""
+    """Create the authority once. The caller owns its key; `ca_file` is its certificate."""
     key_file = layout.tls / "ca.key"
     if key_file.exists() and layout.ca_file.exists():
         return
@@ -38,7 +38,7 @@ def ensure_authority(layout: Layout) -> None:
 
 
 def ensure_certificates(layout: Layout, settings: Settings, account: Account, now: datetime) -> None:
-    """Renew the instance's certificate when it expires soon; copy the administrator's when it was replaced.
+    """Renew the instance's certificate if it expires soon; copy the administrator's certificate if it was replaced.
 
     Raises:
         SetupError: a file cannot be read, or certificate and key do not belong together.
@@ -49,9 +49,10 @@ def ensure_certificates(layout: Layout, settings: Settings, account: Account, no
 
 
 def ensure_certificate(layout: Layout, account: Account, hosts: Sequence[str], now: datetime) -> tuple[Path, Path]:
-    """The gateway's certificate (with the authority's) and key, renewed when they expire soon or `hosts` changed.
+    """Return the gateway's certificate (with that of the authority) and key, renewed if they expire soon or `hosts`
+    changed.
 
-    `account` owns the key: nginx runs as it.
+    `account` owns the key: nginx runs as this account.
 
     Raises:
         SetupError: the authority's key cannot be used.
@@ -63,9 +64,10 @@ def ensure_certificate(layout: Layout, account: Account, hosts: Sequence[str], n
 def ensure_pair(
     authority: tuple[Path, Path], name: Path, hosts: Sequence[str], now: datetime, account: Account | None = None
 ) -> tuple[Path, Path]:
-    """`name`.pem (with the authority's certificate) and `name`.key, renewed when they expire soon or `hosts` changed.
+    """Return `name`.pem (with the authority's certificate) and `name`.key, renewed if they expire soon or `hosts`
+    changed.
 
-    `authority`: files of its certificate and key. Duplicate `hosts` count once. `account` owns the files, if not the
+    `authority`: files of its certificate and key. Duplicate `hosts` count once. `account` owns the files; None: the
     caller.
 
     Raises:
@@ -86,7 +88,8 @@ def ensure_pair(
 
 
 def copy_given(layout: Layout, account: Account, certificate: Path, key: Path) -> tuple[Path, Path]:
-    """Copy the administrator's certificate and key to where the gateway can read them, unless they are there already.
+    """Copy the administrator's certificate and key to a place where the gateway can read them, unless the copies are
+    current.
 
     Raises:
         SetupError: they cannot be read, or do not belong together.
@@ -103,7 +106,7 @@ def check_pair(certificate: Path, key: Path) -> None:
     """Refuse a certificate and a key that do not belong together.
 
     Raises:
-        SetupError: with what is wrong.
+        SetupError: with the problem.
     """
     try:
         belong_together = is_pair(certificate.read_text(), key.read_text())

@@ -1,7 +1,7 @@
 """Upkeep of a running instance: processes that do not work, certificates, log files.
 
-A live process that does not work is restarted: frozen for good, or a Manager that hangs. The gateway follows each
-change of its certificates. Diagnostics has its own rows and its own limit beside the log files.
+A running process that does not work is restarted: a process that is frozen permanently, or a Manager that hangs. The
+gateway follows each change of its certificates. Diagnostics has separate rows and a separate limit from the log files.
 """
 
 from __future__ import annotations
@@ -32,15 +32,16 @@ from greenroom.up.supervisor import Part
 log = structlog.get_logger(__name__)
 
 WATCH_S: Final = 10.0
-"""Interval of health checks where only a long silence counts (`core.fleet.restarts.judge_silence`)."""
+"""The interval of health checks if only a long silence counts (`core.fleet.restarts.judge_silence`)."""
 MANAGER_WATCH_S: Final = 2.0
 
 Restart = Callable[[Part, str], None]
 
 
 class PartWatch:
-    """Watches one process that is never silent for long: the api, an Agent. `restart` ends it, with the reason, and it
-    is started again; `db` gets a log row."""
+    """Watches one process that is never silent for long: the api or an Agent. `restart` ends it, with the reason, and
+    it is started again; `db` gets a log row.
+    """
 
     every_s = WATCH_S
 
@@ -66,7 +67,7 @@ class PartWatch:
             await self._end(LogCode.PART_RESTARTED, verdict.restart, None)
 
     async def _status(self, http: httpx.AsyncClient) -> int | None:
-        if self._part.pid != self._pid:  # a new process, which is not to blame for the one before
+        if self._part.pid != self._pid:  # a new process, not responsible for the previous one
             self._pid, self._suspicion = self._part.pid, UNSUSPECTED
         status, text = await health.status_of(http, self._url)
         return None if health.says_frozen(text) else status
@@ -87,7 +88,7 @@ class _Record:
 
 
 class ManagerWatch(PartWatch):
-    """Watches one Manager, which may be disabled (as `db` says), and answers 500 when it hangs."""
+    """Watches one Manager, which may be disabled (in `db`), and which responds with 500 if it hangs."""
 
     every_s = MANAGER_WATCH_S
 
@@ -106,7 +107,9 @@ class ManagerWatch(PartWatch):
             await self._end(LogCode.MANAGER_RESTARTED, verdict.restart, record.zone_name)
 
     async def _record(self) -> _Record | None:
-        """None when the database cannot be asked; a deleted Manager counts as enabled."""
+        """Return the record of the Manager; None if the database cannot be read. A deleted Manager counts as
+        enabled.
+        """
         try:
             managers = await list_managers(self._db)
         except (GreenroomError, psycopg.Error) as error:
@@ -146,9 +149,10 @@ async def keep_small(folder: Path) -> None:
 
 
 def cut_large(folder: Path, largest_bytes: int) -> list[Path]:
-    """Move a log of more than `largest_bytes` to `<name>.log.1`, replacing that; returns the logs that were cut.
+    """Move a log of more than `largest_bytes` to `<name>.log.1`, which is replaced; return the logs that were cut.
 
-    The writers append, so they continue at the emptied file's beginning; a line written at this moment may be lost.
+    The writers append, so they continue at the beginning of the emptied file. A line that is written at the same time
+    may be lost.
     """
     large = [file for file in folder.glob("*.log") if file.stat().st_size > largest_bytes]
     for file in large:
