@@ -1,4 +1,4 @@
-"""`/api/v1` for the command line: `greenroom.client`, with errors as commands say them."""
+"""`/api/v1` for the command line: `greenroom.client`, with the errors of commands."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from greenroom.core.errors import GreenroomError
 __all__ = ["PAGE_ROWS", "PREFIX", "TIMEOUT_S", "ApiError", "Client", "Row"]
 
 RETRIES: Final = Retries(attempts=4, first_wait_s=0.2)
-"""A person waits for it: without a server 1.4 s."""
+"""A person waits for the result: without a server, 1.4 s."""
 
 
 class ApiError(GreenroomError):
@@ -26,10 +26,10 @@ class ApiError(GreenroomError):
 
 
 class Client(Greenroom):
-    """A connection to one deployment, used as a context manager; tests pass their own `transport`.
+    """A connection to one deployment, used as a context manager; tests pass a `transport`.
 
-    Paths are those under /api/v1, and a query parameter that is None is left out. Each request raises ApiError when the
-    server does not answer 2xx.
+    Paths are those under /api/v1. A query parameter that is None is left out. Each request raises ApiError if the
+    status is not 2xx.
     """
 
     def __init__(self, server: Server, transport: httpx.BaseTransport | None = None) -> None:
@@ -39,7 +39,9 @@ class Client(Greenroom):
         super().__init__(*where, retries=RETRIES, tls=server.tls, trust_env=trusts, transport=transport)
 
     def concurrent(self) -> httpx.AsyncClient:
-        """For requests whose answers are measured: as many connections as are needed, paths as they are, no retries."""
+        """Return a client for requests whose response times are measured: as many connections as necessary, full paths,
+        no retries.
+        """
         server = self.server
         options = connection_options(
             server.url, server.key, server.secret, tls=server.tls, trust_env=not server.is_local
@@ -62,10 +64,10 @@ class Client(Greenroom):
         return self.request("DELETE", path, query=query)
 
     def changes(self, topic: str) -> Iterator[None]:
-        """Yields at once and whenever something of `topic` may have changed; ends with the stream of events.
+        """Yield at once and whenever an object of `topic` may have changed; end with the stream of events.
 
         Raises:
-            ApiError: the server gives no events, or the connection was lost.
+            ApiError: the server sends no events, or the connection was lost.
         """
         with self._said(), self.listen() as lines:
             for line in lines:
@@ -73,13 +75,19 @@ class Client(Greenroom):
                     yield
 
     def answered(self, send: Send) -> httpx.Response:
-        """The answer to a request. Raises ApiError: it is none of success."""
+        """Return the response to a request.
+
+        Raises:
+            ApiError: the response is no success.
+        """
         with self._said():
             return super().answered(send)
 
     @contextmanager
     def _said(self) -> Generator[None]:
-        """Errors become ApiError, with the stable code of a refusal, and what to do here where nothing answers."""
+        """Convert errors into ApiError, with the stable code of a refusal, or with a hint if the server does not
+        respond.
+        """
         try:
             yield
         except ApiError:
@@ -102,7 +110,7 @@ class Client(Greenroom):
 
 
 def _concerns(line: str, topic: str) -> bool:
-    """Whether a line of the stream is a reason to look: an event, a sign of life, or missed events."""
+    """True if a line of the stream requires a new read: an event, a keep-alive, or missed events."""
     if line.startswith("data:"):
         return json.loads(line.removeprefix("data:")).get("topic", topic) == topic
     return line.startswith(":")

@@ -1,8 +1,8 @@
-"""Options made from the fields of a request, and the request made from the given options.
+"""Options from the fields of a request, and the request from the passed options.
 
-`--enabled/--no-enabled` for a boolean; a name or id for a reference; the option of a list can be repeated, once and
-empty it empties the list; the option of an object takes `NAME=VALUE` (repeated) or a JSON object; `null` for a nullable
-field; `-` reads a secret from stdin. What was not given is not sent.
+`--enabled/--no-enabled` for a boolean; a name or id for a reference; the option of a list can be repeated, and a single
+empty value empties the list; the option of an object takes `NAME=VALUE` (repeated) or a JSON object; `null` for a
+nullable field; `-` reads a secret from stdin. Fields without an option in the call are not sent.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from greenroom.cli.client import Client
 
 NULL: Final = object()
-"""`null` was given: set the field to null. None = the option was not given."""
+"""The value of an option `null`: set the field to null. None = the option was not passed."""
 
 Read = Callable[[Any, "Client"], Any]
 
@@ -46,7 +46,7 @@ class FieldOption:
 
 
 def body_of(options: Sequence[FieldOption], given: Mapping[str, Any], client: Client) -> Row:
-    """The request, with the fields that were given."""
+    """Return the request, with the fields that were passed."""
     read = {option.field: (option.read, given.get(option.field)) for option in options}
     return {
         name: None if value is NULL else reader(value, client)
@@ -56,30 +56,32 @@ def body_of(options: Sequence[FieldOption], given: Mapping[str, Any], client: Cl
 
 
 def argument(name: str, metavar: str, text: str) -> inspect.Parameter:
-    """The positional parameter of a command."""
+    """Return the positional parameter of a command."""
     annotation = Annotated[str, typer.Argument(metavar=metavar, help=text, show_default=False)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
 
 
 SECRETS: Final = frozenset({"docker_token"})
-"""Secret fields that the api takes as plain text."""
+"""Secret fields that the api accepts as plain text."""
 FILES: Final = frozenset({"ssh_public_key", "ssh_private_key"})
 """Fields whose option takes the path of a file; `-` = stdin."""
 VALUES: Final = frozenset({"value"})
-"""Secret fields whose option takes the path of a file, and never the secret: others on the machine see arguments."""
+"""Secret fields whose option takes the path of a file, and never the secret: other users of the machine can read
+arguments.
+"""
 DURATIONS: Final = {"expiration": "h", "hours": "h", "session_time_limit": "s", "deadline_s": "s"} | dict.fromkeys(
     ("idle_s", "order_deadline_s"), "s"
 )
 """Fields with a duration, and its unit."""
 AHEAD: Final = frozenset({"expires"})
-"""Times in the future: a duration given for one counts from now; for all others it means that long ago."""
+"""Times in the future. A duration for such a field counts from now; for all others it is in the past."""
 SINGULAR: Final = {"groups": "group", "permissions": "permission", "categories": "category", "events": "event"} | {
     "hosts": "host",
     "users": "user",
 }
 """Field → its repeated option, named in the singular."""
 RENAMED: Final = {"url": "address"}
-"""Field → its option, where that of the deployment has its name."""
+"""Field → its option, if the option with its name is that of the deployment."""
 
 
 class SecretText(str):
@@ -90,7 +92,9 @@ class SecretText(str):
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """How an option is parsed: its type for typer or a parser instead, its metavar, and what its help says of that."""
+    """The parsing of an option: its type for typer or a parser instead, its metavar, and the part of its help about
+    them.
+    """
 
     annotation: Any
     read: Read
@@ -100,7 +104,7 @@ class _Kind:
 
 
 def fields_of(model: str) -> list[Field]:
-    """The fields of a model of the api, `MODULE:NAME`."""
+    """Return the fields of a model of the api, `MODULE:NAME`."""
     from pydantic import AwareDatetime, SecretStr  # noqa: PLC0415 -- slow to import, and lists do without it
 
     from greenroom.core.access.group_settings import SETTINGS  # noqa: PLC0415 -- the same
@@ -115,8 +119,9 @@ def fields_of(model: str) -> list[Field]:
 
 
 def options_of(fields: Iterable[Field], *, with_null: bool = True) -> list[FieldOption]:
-    """An option for every field, the required ones first. `with_null`: a nullable field accepts `null`; False where
-    that equals giving nothing."""
+    """Return an option for every field, the required ones first. `with_null`: a nullable field accepts `null`; False if
+    that equals no value.
+    """
     ordered = sorted(fields, key=lambda field: (not field.is_required, field.name not in REFERENCES))
     return [_option(field, with_null=with_null) for field in ordered]
 
@@ -204,7 +209,7 @@ def _secret_or_file(name: str, kind: Any) -> _Kind:
 
 
 def _measured(name: str, kind: Any) -> _Kind:
-    """For times, durations and numbers; other values are passed unchanged."""
+    """Return the kind of times, durations and numbers; other values are not converted."""
     if kind is UUID:
         return _Kind(str, _as_given, metavar="UUID")
     if kind is datetime:
@@ -235,7 +240,11 @@ def _as_given(given: Any, client: Client) -> Any:
 
 
 def _text_of(path: str) -> str:
-    """Raises typer.BadParameter: it cannot be read as text."""
+    """Return the text of a file, or of stdin.
+
+    Raises:
+        typer.BadParameter: it cannot be read as text.
+    """
     try:
         return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -243,17 +252,20 @@ def _text_of(path: str) -> str:
 
 
 def _secret(name: str, given: str) -> str:
-    """A secret that must not be in the list of processes: `-` prompts for it, without a terminal it reads a line."""
+    """Return a secret that must not be in the list of processes: `-` prompts for it; without a terminal, it reads a
+    line.
+    """
     if given != "-":
         return given
     return getpass(f"{name}: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
 
 
 def _value(name: str, given: str) -> str:
-    """A secret from a file, or as `_secret` has it.
+    """Return a secret from a file, or for `-` as `_secret` does.
 
     Raises:
-        typer.BadParameter: there is no such file; the sentence does not repeat what may be the secret itself.
+        typer.BadParameter: there is no such file; the sentence does not repeat the argument, which may be the secret
+            itself.
     """
     if given == "-":
         return _secret(name, given)

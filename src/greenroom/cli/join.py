@@ -1,7 +1,7 @@
-"""`greenroom join`: make this host part of a deployment, as an Agent's host or with a web gateway.
+"""`greenroom join`: makes this host part of a deployment, as the host of an Agent or of a web gateway.
 
-The fingerprint in the join command identifies the deployment's authority, so the token is sent to no other server.
-Everything is written to one folder; nothing is started.
+The fingerprint in the join command identifies the deployment's authority, so the token is sent to no other server. All
+files are written to one folder; no process is started.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ from greenroom.wire.messages import Register, Registered
 TOKEN_VARIABLE: Final = "GREENROOM_JOIN_TOKEN"  # noqa: S105 -- a name
 FOLDERS: Final = {"agent": Path("/var/lib/greenroom-agent"), "gateway": Path("/var/lib/greenroom-gateway")}
 EDGE_FOLDER: Final = "greenroom-edge"
-"""Beside the Agent's folder and not in it: the gateway has its own account, which may not read the Agent's folder."""
+"""Next to the Agent's folder and not in it: the gateway has a separate account, which may not read the
+Agent's folder.
+"""
 TIMEOUT_S: Final = 15.0
 
 _CA_HELP: Final = "Fingerprint (SHA-256) of the authority of the deployment's certificates."
@@ -105,7 +107,11 @@ class DeploymentToJoin:
     tls: ssl.SSLContext = field(repr=False)
 
     def post(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
-        """Raises SetupError: the api cannot be reached, is not who it should be, or refuses; the sentence says why."""
+        """Send a request and return its response.
+
+        Raises:
+            SetupError: the api cannot be reached, is another server, or refuses; the sentence has the reason.
+        """
         try:
             with _client(self.tls) as client:
                 answer = client.post(f"{self.url}/api/v1{path}", json=body)
@@ -130,7 +136,7 @@ class _JoinResult:
 
 
 def _token(file: Path | None) -> str:
-    """The token, from the file, from stdin, or as passed by `begin_again_without`.
+    """Return the token, from the file, from stdin, or from `begin_again_without`.
 
     Raises:
         SetupError: there is none.
@@ -149,7 +155,7 @@ def _token(file: Path | None) -> str:
 
 
 def reach(url: str, ca_sha256: str | None, ca_file: Path | None) -> DeploymentToJoin:
-    """The deployment at an address, with the authority that must have signed its certificate.
+    """Return the deployment at an address, with the authority that must have signed its certificate.
 
     Raises:
         SetupError: the address or the authority cannot be used.
@@ -166,24 +172,24 @@ def reach(url: str, ca_sha256: str | None, ca_file: Path | None) -> DeploymentTo
 
 
 def _fetched(url: str, ca_sha256: str) -> str:
-    """The authority's certificate as the deployment shows it, accepted only with the right fingerprint.
+    """Return the authority's certificate from the deployment. It is accepted only with the correct fingerprint.
 
     Raises:
-        SetupError: it cannot be fetched, or is another one.
+        SetupError: it cannot be fetched, or is another certificate.
     """
     unverified = ssl.create_default_context()
     unverified.check_hostname = False
-    unverified.verify_mode = ssl.CERT_NONE  # no secret is sent, and the answer is compared with the fingerprint
+    unverified.verify_mode = ssl.CERT_NONE  # no secret is sent, and the response is compared with the fingerprint
     try:
         with _client(unverified) as client:
             answer = client.get(f"{url}/api/v1/authority")
     except httpx.HTTPError as error:
         raise SetupError(f"{url} cannot be reached: {str(error) or type(error).__name__}.") from error
     if not answer.is_success:
-        # the status alone: the sender is not verified yet, and its text would appear in root's terminal
+        # only the status: the sender is not verified yet, and its text would appear in root's terminal
         raise SetupError(f"{url} does not show the certificate of its authority; it answers {answer.status_code}.")
     try:
-        authority = first_certificate(answer.text)  # the fingerprint is of one; no other is trusted with it
+        authority = first_certificate(answer.text)  # the fingerprint is that of one certificate; trust no other
     except ValueError as error:
         raise SetupError(f"{url} shows something else than a certificate as its authority.") from error
     found = fingerprint(authority)
@@ -258,7 +264,11 @@ async def _join_agent(
 
 
 def _known_id(agent_id: str) -> str:
-    """Raises SetupError: it is no id."""
+    """Return the id in its normal form.
+
+    Raises:
+        SetupError: it is no id.
+    """
     try:
         return str(uuid.UUID(agent_id))
     except ValueError as error:
@@ -266,7 +276,11 @@ def _known_id(agent_id: str) -> str:
 
 
 async def _register(identity: AgentIdentity, link: ManagerClient, token: str, edge_url: str) -> Registered:
-    """Raises SetupError: no Manager of the zone admits this Agent."""
+    """Register this Agent.
+
+    Raises:
+        SetupError: no Manager of the zone admits it.
+    """
     message = Register(
         machine_id=identity.machine_id,
         hostname=identity.hostname,
@@ -285,7 +299,11 @@ async def _register(identity: AgentIdentity, link: ManagerClient, token: str, ed
 
 
 def _check_managers(url: str, zone_name: str, urls: list[str]) -> None:
-    """Raises SetupError: no Manager is there, or only one for programs of its own host."""
+    """Refuse a zone whose Managers this host cannot reach.
+
+    Raises:
+        SetupError: there is no Manager, or only Managers for programs of their own host.
+    """
     if not urls:
         raise SetupError(f"Zone {zone_name} has no enabled Manager with an address; start one there first.")
     ours = {"127.0.0.1", "localhost", "::1"}
@@ -297,7 +315,7 @@ def _check_managers(url: str, zone_name: str, urls: list[str]) -> None:
 
 
 def _write_agent(home: Path, deployment: DeploymentToJoin, settings: Mapping[str, str]) -> Path:
-    """Write `agent.toml` and the authority's certificate; returns the file of settings.
+    """Write `agent.toml` and the authority's certificate; return the file of settings.
 
     Raises:
         SetupError: the folder cannot be written.
@@ -335,7 +353,9 @@ def _join_gateway(deployment: DeploymentToJoin, token: str, home: Path) -> _Join
 
 
 def _gateway_id(home: Path) -> str:
-    """The id in the folder, made if there is none; kept, so that the same token admits the same gateway again."""
+    """Return the id in the folder, which is created if there is none. It is kept, so that the same token admits the
+    same gateway again.
+    """
     file = home / "gateway_id"
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -350,7 +370,7 @@ def _gateway_id(home: Path) -> str:
 
 
 def _write_settings(home: Path, name: str, values: Mapping[str, str], files: Mapping[str, str]) -> Path:
-    """Write a TOML file of strings and other files beside it, readable by the folder's owner only; returns the TOML
+    """Write a TOML file of strings and other files next to it, readable only by the folder's owner; return the TOML
     file.
 
     Raises:
@@ -368,5 +388,7 @@ def _write_settings(home: Path, name: str, values: Mapping[str, str], files: Map
 
 
 def _owner_of(home: Path) -> os.stat_result | None:
-    """The files' owner, if this account can set it: a gateway's folder may belong to its account already."""
+    """Return the owner for the files, if this account can set it: a gateway's folder may already belong to
+    its account.
+    """
     return home.stat() if os.getuid() == 0 else None

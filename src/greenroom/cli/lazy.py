@@ -1,6 +1,6 @@
 """Commands that are imported when they are used, and their `--help`: plain text in which no name is cut.
 
-A group knows only the name and the text of each of its commands, which is all that its own `--help` shows.
+A group has only the name and the text of each of its commands, which is all that its own `--help` displays.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ def _write(panels: dict[str, list[tuple[str, str]]], formatter: Any) -> None:
 
 
 WIDEST: Final = 100
-"""Columns of a help text at most."""
+"""Maximum columns of a help text."""
 
 
 def imported(where: str) -> Any:
-    """What `MODULE:NAME` names."""
+    """Return the object with the path `MODULE:NAME`."""
     module, _, name = where.partition(":")
     found = getattr(import_module(module), name)
     log.for_commands("greenroom")  # a module may be the first that imports structlog
@@ -74,16 +74,16 @@ class Later(TitledCommand):
 
 
 class LazyGroup(TitledGroup):
-    """A group that makes a command when it is used."""
+    """A group that creates a command when it is used."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Returns the name, the command and the remaining words."""
+        """Return the name, the command and the remaining words."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, command.make() if isinstance(command, Later) else command, rest
 
 
 def application(text: str | None = None, group: type[TitledGroup] = TitledGroup) -> typer.Typer:
-    """A typer application that shows its help when no command is named."""
+    """Return a typer application that prints its help if no command is named."""
     return typer.Typer(
         cls=group,
         help=text,
@@ -96,20 +96,20 @@ def application(text: str | None = None, group: type[TitledGroup] = TitledGroup)
 
 
 def group_of(name: str, text: str, commands: Iterable[Later]) -> LazyGroup:
-    """A group of these commands that shows its help when none is named."""
+    """Return a group of these commands that prints its help if none is named."""
     found: dict[str, Any] = {command.name or "": command for command in commands}
     return LazyGroup(name=name, help=text, no_args_is_help=True, rich_markup_mode=None, commands=found)
 
 
 def command_of(name: str, function: Callable[..., None]) -> TitledCommand:
-    """The command that calls a function with typer's signature."""
+    """Return the command that calls a function with typer's signature."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command(name, cls=TitledCommand)(function)
     return cast("TitledCommand", typer.main.get_command(app))
 
 
 def made(name: str, found: object) -> Any:
-    """The command of a function, or the group of a typer application."""
+    """Return the command of a function, or the group of a typer application."""
     if not isinstance(found, typer.Typer):
         return command_of(name, cast("Callable[..., None]", found))
     group = typer.main.get_command(found)
@@ -118,12 +118,12 @@ def made(name: str, found: object) -> Any:
 
 
 def text_of(function: Callable[..., None]) -> str:
-    """The help of a function's command."""
+    """Return the help of a function's command."""
     return inspect.getdoc(function) or ""
 
 
 def walk(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:
-    """Every command and group below `group`, made, with its full name; a group comes before its commands."""
+    """Yield every command and group below `group`, created, with its full name; a group comes before its commands."""
     for name, stub in group.commands.items():
         command = stub.make() if isinstance(stub, Later) else stub
         yield f"{above}{name}", command

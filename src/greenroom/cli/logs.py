@@ -1,4 +1,4 @@
-"""What happened: `logs list|tail`, `events` as they happen, and the `recording` of what was done with a lease."""
+"""Log rows, events and recordings: `logs list|tail`, `events`, and the `recording` of a lease."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from greenroom.core.events import MAX_RECENT, Topic
 
 POLL_S: Final = 1.0
 LATE_S: Final = 10.0
-"""Rows are written by several processes; one may appear this much later than a newer one."""
+"""Several processes write rows. A row may appear this much later than a newer row."""
 
 _COLOURS: Final = {"ERROR": "red", "WARNING": "yellow", "DEBUG": "dim"}
 _COLUMNS: Final = columns(
@@ -67,12 +67,12 @@ def logs_tail(call: Call, *, lines: Lines = 20, follow: Follow = True) -> None:
 
 
 def newest(client: Client, query: Row, lines: int) -> list[Row]:
-    """The newest rows, oldest of them first."""
+    """Return the newest rows, the oldest of them first."""
     return client.rows("/logs", query, lines)[::-1]
 
 
 def follow_rows(client: Client, query: Row, lines: int) -> Iterator[Row]:
-    """The newest rows, then new ones without end, each once; also one that appears after a newer one."""
+    """Yield the newest rows, then new ones without end, each once, even a row that appears after a newer row."""
     window = newest(client, query, PAGE_ROWS)
     yield from window[-lines:]
     before = window[0]["log_id"] if window else 0
@@ -83,7 +83,7 @@ def follow_rows(client: Client, query: Row, lines: int) -> Iterator[Row]:
 
 
 def _changes(client: Client) -> Iterator[None]:
-    """When to look for new rows: on the server's events, or every `POLL_S` without them."""
+    """Yield when new rows may exist: at the server's events, or every `POLL_S` without them."""
     while True:
         with suppress(ApiError):  # if the server is gone, the next request for rows raises its error
             yield from client.changes("logs")
@@ -92,7 +92,7 @@ def _changes(client: Client) -> Iterator[None]:
 
 
 def _since(query: Row, window: list[Row]) -> Row:
-    """From when to ask again: a little before the newest row, never before the caller's limit."""
+    """Return the start time of the next request: shortly before the newest row, never before the caller's limit."""
     if not window:
         return {}
     late = datetime.fromisoformat(window[-1]["time"]) - timedelta(seconds=LATE_S)
@@ -111,7 +111,7 @@ def _show(call: Call, row: Row) -> None:
 
 
 class _Reconnections(logging.Handler):
-    """Writes to the present stderr when the client library connects to the events again."""
+    """Writes to the current stderr when the client library connects to the events again."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(printable(f"greenroom: {record.getMessage()}"), file=sys.stderr)  # noqa: T201

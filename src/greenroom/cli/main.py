@@ -24,7 +24,7 @@ class Program:
     text: str
 
     def make(self, name: str) -> Any:
-        """The command, imported now."""
+        """Return the command, which is imported now."""
         return made(name, imported(f"greenroom.cli.{self.where}"))
 
 
@@ -35,7 +35,7 @@ class RoleProgram:
     text: str
 
     def make(self, name: str) -> Any:
-        """The command that runs it."""
+        """Return the command that runs it."""
 
         def run() -> None:
             program.run(name)
@@ -46,13 +46,13 @@ class RoleProgram:
 
 @dataclass(frozen=True, slots=True)
 class Nouns:
-    """A noun with its text; `modules` of `greenroom.cli` add verbs to those of its entry in the table of nouns."""
+    """A noun with its text. `modules` of `greenroom.cli` add verbs to those of its entry in the table of nouns."""
 
     text: str
     modules: tuple[str, ...] = ()
 
     def make(self, name: str) -> Any:
-        """The group of its verbs, imported now."""
+        """Return the group of its verbs, which is imported now."""
         return imported("greenroom.cli.verbs:group")(
             name, self.text, *(f"greenroom.cli.{module}" for module in self.modules)
         )
@@ -136,7 +136,7 @@ PANELS: Final[dict[str, dict[str, Program | Nouns | RoleProgram]]] = {
 
 
 class _Everything(LazyGroup):
-    """The program: the commands of all panels."""
+    """The program, with the commands of all panels."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
@@ -165,14 +165,14 @@ def everywhere(
 
 
 _OF_COMMANDS: Final = frozenset({"GREENROOM_URL", "GREENROOM_KEY", "GREENROOM_SECRET", "GREENROOM_DATA"})
-"""Variables that need no look at the settings of the roles, which takes time to load."""
+"""Variables that need no check of the settings of the roles, which take time to load."""
 
 
 def _judge(environment: Mapping[str, str]) -> None:
-    """Warn of `GREENROOM_*` variables that nothing reads.
+    """Warn about `GREENROOM_*` variables that no program reads.
 
     Raises:
-        SetupError: one has a value that cannot be used.
+        SetupError: a variable has a value that cannot be used.
     """
     if not any(name.startswith("GREENROOM_") and name not in _OF_COMMANDS for name in environment):
         return
@@ -185,7 +185,7 @@ def _judge(environment: Mapping[str, str]) -> None:
 
 
 def main() -> None:
-    """Entry point; an error is one sentence on stderr and exit code 1.
+    """Run the program; an error is one sentence on stderr and exit code 1.
 
     Raises:
         KeyboardInterrupt: Ctrl-C, of which typer only keeps the exit code.

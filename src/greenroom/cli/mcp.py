@@ -1,4 +1,4 @@
-"""`greenroom mcp`: the Model Context Protocol on standard input and output, with the answers of `/mcp`."""
+"""`greenroom mcp`: the Model Context Protocol on standard input and output, with the responses of `/mcp`."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def mcp(call: Call, *, user: User = None) -> None:
 
     Its tools lease desktops and use them with the API key. It ends with its input.
     """
-    call.client.get("/permissions")  # an address or a key that is wrong is one sentence now
+    call.client.get("/permissions")  # reports a wrong address or key in one sentence
     user_id = None if user is None else find_id(call.client, NOUNS["users"], user)
-    # Imports that no other command spends time on; the protocol's library takes a second.
+    # These imports are needed only here; the library of the protocol takes a second.
     import asyncio  # noqa: PLC0415
 
     forward = plugins.function("mcp")

@@ -1,6 +1,6 @@
-"""Names and ids: what a person types becomes an id, and bare ids in output become names.
+"""Names and ids: names in the input become ids, and ids without names in the output become names.
 
-A person types the id itself or the name. An answer that has the name beside the id is left as it is.
+The input may be the id itself or the name. A response that already has the name is not changed.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ BARE: Final = {
     "web_filter_policy": "filter-policies",
     "server_id": "agents",
 }
-"""Field of an answer, or setting, with an id and no name beside it → its noun."""
+"""Field of a response, or setting, with an id but without a name → its noun."""
 
 
 def with_names(client: Client, row: Row) -> Row:
-    """`row` with names in place of ids; an id without a name, or that this key may not look up, stays."""
+    """Return `row` with names in place of ids. An id without a name, or that this key may not look up, is not
+    changed.
+    """
     return {name: _with_name(client, name, value) for name, value in row.items()}
 
 
@@ -42,7 +44,7 @@ def _with_name(client: Client, field: str, value: Any) -> Any:
 def _names(client: Client, noun: Noun) -> dict[str, str]:
     try:
         rows = client.rows(noun.path)
-    except ApiError:  # a key may be allowed to see one thing and not another
+    except ApiError:  # a key may be allowed to see one noun and not another
         return {}
     return {row[noun.key]: row[noun.name or noun.key] for row in rows}
 
@@ -52,7 +54,7 @@ def _is_id(value: Any) -> bool:
 
 
 def find_id(client: Client, noun: Noun, given: str) -> str:
-    """The id of the `noun` that `given` names.
+    """Return the id of the `noun` with the name or id `given`.
 
     Raises:
         ApiError: there is none, or several have that name.
@@ -74,7 +76,7 @@ def find_id(client: Client, noun: Noun, given: str) -> str:
 
 
 def named(rows: list[Row], noun: Noun, given: str) -> list[Row]:
-    """The rows with this id or name; a name that differs in case counts only when none matches exactly."""
+    """Return the rows with this id or name. A name that differs in case counts only if no name matches exactly."""
     exact = [row for row in rows if given in (row[noun.key], row[noun.name or noun.key])]
     return exact or [row for row in rows if str(row[noun.name or noun.key]).casefold() == given.casefold()]
 

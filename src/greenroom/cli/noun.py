@@ -1,4 +1,4 @@
-"""What the command line knows of one noun; `nouns` has the table of all."""
+"""The description of one noun of the command line; `nouns` has the table of all nouns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from greenroom.cli.output import Column, Parts, Row
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a body or a query parameter of a list, with the type of its value where that is not null."""
+    """A field of a body or a query parameter of a list, with the type of its value if that is not null."""
 
     name: str
     kind: Any = str
@@ -21,7 +21,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class ChangeVerb:
-    """A verb that sets some fields of one thing to fixed values."""
+    """A verb that sets some fields of one object to fixed values."""
 
     verb: str
     body: Row
@@ -30,14 +30,14 @@ class ChangeVerb:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noun:
-    """One noun.
+    """A noun.
 
     `what` is its singular, `many` its plural. `key` is the field with the id. `name` is the field with the name,
-    `called` the users' word for it; `found_by_server`: the server accepts that name itself; `search`: the query
+    `called` the word of users for it; `found_by_server`: the server accepts that name itself; `search`: the query
     parameter that narrows a long list to a name. Fields in `without` have no option, because they cannot be changed or
-    no command needs them. `changes` are further verbs. `force` says what `delete --force` does; None = no such option.
-    `parts` are shown as tables by `get`. `filters` are the query parameters of the list. `create` and `update` are
-    models of the api, `MODULE:NAME`, which are imported when the options of their verb are made.
+    no command needs them. `changes` are further verbs. `force` is the help of `delete --force`; None = no such option.
+    `parts` are displayed as tables by `get`. `filters` are the query parameters of the list. `create` and `update` are
+    models of the api, `MODULE:NAME`, which are imported when the options of their verb are created.
     """
 
     noun: str

@@ -1,6 +1,7 @@
-"""The nouns of the command line: their place in `/api/v1`, their name, the columns of a list and what can be set.
+"""The nouns of the command line: their paths in `/api/v1`, their names, the columns of a list and the fields that can
+be set.
 
-`greenroom.cli.verbs` makes the verbs from this table, and `greenroom.cli.fields` makes the options of `create` and
+`greenroom.cli.verbs` creates the verbs from this table. `greenroom.cli.fields` creates the options of `create` and
 `update` from the bodies of the api, so that no field can be missing here.
 """
 
@@ -40,7 +41,7 @@ def _permissions(config: Row) -> str:
 
 
 def _user_of_session(session: Row) -> str:
-    """The user, or that the session waits in a pool for one."""
+    """Return the user, or a note that the session waits in a pool for a user."""
     waits = session["staging_config_id"] and not session["user_id"]
     return session["username"] or ("(staged)" if waits else "-")
 
@@ -292,4 +293,4 @@ REFERENCES: Final = {
     "groups": "groups",
     "users": "users",
 }
-"""Field with the id of another noun → that noun; its option also takes a name."""
+"""Field with the id of another noun → that noun. Its option also takes a name."""

@@ -1,6 +1,6 @@
-"""What commands print: one line of JSON, or tables. Results go to stdout, all else to stderr.
+"""The output of commands: one line of JSON, or tables. Results go to stdout, all else to stderr.
 
-rich is imported where something is laid out, since it takes longer than all else here.
+rich is imported only for layouts, because its import takes longer than the rest of this module.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ GAP: Final = 2
 _ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIME: Final = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""Characters that would act on the terminal; names and messages may come from untrusted users."""
+"""Characters that would control the terminal; names and messages may come from untrusted users."""
 _BYTES: Final = frozenset(
     {"memory", "memory_limit", "memory_allocated", "memory_override", "memory_reported", "memory_used"}
 )
@@ -57,15 +57,16 @@ _STEPS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a list: its title (as in the console) and the field or function of its value. `wide`: it is shown
-    with --wide only."""
+    """A column of a list: its title (as in the console) and the field or function of its value. `wide`: it is displayed
+    only with --wide.
+    """
 
     title: str
     value: str | Callable[[Row], Any]
     wide: bool = False
 
     def of(self, row: Row) -> Any:
-        """None if the deployment's version does not know the field."""
+        """Return the value; None if the version of the deployment does not have the field."""
         return row.get(self.value) if isinstance(self.value, str) else self.value(row)
 
     @property
@@ -102,12 +103,13 @@ TITLES: Final = {
     "uses_left": "Left",
     "zone_name": "Zone",
 }
-"""Field → its title, if that is not made of its words."""
+"""Field → its title, if that does not consist of its words."""
 
 
 def columns(*parts: str | Column, wide: str = "") -> tuple[Column, ...]:
-    """Columns of a list: names of fields separated by spaces, and columns with another title or value; `wide` names the
-    fields that are shown with --wide only."""
+    """Return the columns of a list: names of fields separated by spaces, and columns with another title or value.
+    `wide` has the fields that are displayed only with --wide.
+    """
     shown = [
         column
         for part in parts
@@ -127,8 +129,9 @@ Parts = Sequence[tuple[str, Sequence[Column]]]
 
 @dataclass(kw_only=True)
 class Printer:
-    """Where one command prints: results to `out`, progress and warnings to `err`. `wide`: lists have all columns and
-    whole values."""
+    """The output of one command: results go to `out`, progress and warnings to `err`. `wide`: lists have all columns
+    and full values.
+    """
 
     as_json: bool
     wide: bool = False
@@ -142,7 +145,7 @@ class Printer:
         return _console(stderr=True)
 
     def printed(self, answer: Any) -> bool:
-        """Print an answer as JSON where that is asked for."""
+        """Print a response as JSON if that is requested, and return True if it was printed."""
         if self.as_json:
             self.json(answer)
         return self.as_json
@@ -152,7 +155,9 @@ class Printer:
         self.out.print(styled(printable(text), style))
 
     def rows(self, rows: Sequence[Row], columns: Sequence[Column], nothing: str, *, whole: bool = False) -> None:
-        """Print a list; `nothing` in place of an empty table. `whole`: long values are folded instead of shortened."""
+        """Print a list, with `nothing` in place of an empty table. `whole`: long values are folded instead of
+        shortened.
+        """
         if self.printed(rows):
             return
         if rows:
@@ -224,15 +229,16 @@ def _console(*, stderr: bool) -> Console:
 
 
 def styled(text: str, style: Any = "") -> Text:
-    """A text with its color."""
+    """Return a text with its color."""
     from rich.text import Text  # noqa: PLC0415 -- as the docstring of this module says
 
     return Text(text, style=style)
 
 
 def _widths(titles: Sequence[str], cells: Sequence[Sequence[Text]], room: int | None) -> list[int]:
-    """The width of each column of a table in `room` (None = any). The widest columns become narrower, but never the
-    first column, which other commands take as an argument, nor an id, nor a word of a title."""
+    """Return the width of each column of a table in `room` (None = any). The widest columns become narrower, but never
+    the first column, which other commands take as an argument, nor an id, nor a word of a title.
+    """
     of_values = [max(text.cell_len for text in column) for column in zip(*cells, strict=True)]
     widths = [max(len(title), width) for title, width in zip(titles, of_values, strict=True)]
     if room is None or sum(widths) + GAP * (len(widths) - 1) <= room:
@@ -255,7 +261,7 @@ def _one_line(text: Text) -> Text:
 
 
 def cell(value: Any, field: str, now: datetime, *, full: bool = False) -> Text:
-    """A value for people; `full` also gives the absolute time."""
+    """Return a value for people; `full` adds the absolute time."""
     text = printable(_text(value, field, now, full=full))
     style = next((colour for colour, words in _COLOURS.items() if text in words), "")
     return styled(text, style)
@@ -276,7 +282,7 @@ def _text(value: Any, field: str, now: datetime, *, full: bool) -> str:
 
 
 def _time(text: str) -> datetime | None:
-    """None for a string that only begins like a time."""
+    """Return the time, or None for a string that only begins like a time."""
     if not _TIME.match(text):
         return None
     try:
@@ -295,7 +301,7 @@ def _number(value: float, field: str) -> str:
 
 
 def _compound(value: Any, *, full: bool) -> str:
-    """Names with commas between them; objects without names as JSON, with `full` one line per entry."""
+    """Return names with commas between them; objects without names as JSON, with `full` one line per entry."""
     if full and isinstance(value, dict):
         entries = cast("Row", value).items()
         return "\n".join(f"{name}: {part if isinstance(part, str) else json.dumps(part)}" for name, part in entries)
@@ -305,12 +311,12 @@ def _compound(value: Any, *, full: bool) -> str:
 
 
 def printable(text: str) -> str:
-    """A text without characters that would act on the terminal."""
+    """Return a text without characters that would control the terminal."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def relative(time: datetime, now: datetime) -> str:
-    """`3 min ago`, `in 2 h`: the past is rounded down, the future up; `now` within a second."""
+    """Return `3 min ago` or `in 2 h`: the past is rounded down, the future up; `now` within a second."""
     seconds = (now - time).total_seconds()
     for length, unit in _STEPS:
         if abs(seconds) >= length:
@@ -319,14 +325,14 @@ def relative(time: datetime, now: datetime) -> str:
 
 
 def absolute(time: datetime) -> str:
-    """`2026-11-20 08:56:54` in this machine's time zone, or in UTC if that would leave the calendar."""
+    """Return `2026-11-20 08:56:54` in this machine's time zone, or in UTC if that would leave the calendar."""
     try:
         time = time.astimezone()
-    except OverflowError:  # the last hours of 9999, which some write for "never"
+    except OverflowError:  # the last hours of 9999, which some programs use for "never"
         return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     return time.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def milliseconds(count: float) -> str:
-    """A short time: `11.4 ms`, `2.3 s`."""
+    """Return a short time: `11.4 ms`, `2.3 s`."""
     return f"{count:.3g} ms" if count < 999.5 else f"{count / 1000:.1f} s"

@@ -1,4 +1,4 @@
-"""When users arrive on a morning, what became of each, and what would be short, as sentences with numbers."""
+"""The arrivals of users on a morning, the outcome of each visit, and the shortages, as sentences with numbers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from greenroom.core.text import size
 
 
 def arrivals(users: int, within_s: float, seed: int) -> list[float]:
-    """Seconds from the beginning at which each user clicks, in order: most of them in the middle of `within_s`."""
+    """Return the seconds from the beginning at which each user clicks, in order: most of them in the middle of
+    `within_s`.
+    """
     drawn = Random(seed)  # noqa: S311 -- repeatable, not secret
     return sorted(drawn.triangular(0, within_s, within_s / 2) for _ in range(users))
 
 
 def staged_needed(clicks_s: Sequence[float], refill_s: float) -> int:
-    """The smallest pool with which every launch is staged, where each place is filled again `refill_s` after its claim.
+    """Return the size of the smallest pool with which every launch is staged, if each place is filled again `refill_s`
+    after its claim.
 
     That is the largest number of clicks within any `refill_s`.
     """
@@ -29,14 +32,14 @@ def staged_needed(clicks_s: Sequence[float], refill_s: float) -> int:
 
 
 def peak_per_s(times_s: Sequence[float], window_s: float) -> float:
-    """The highest rate over any `window_s`."""
+    """Return the highest rate over any `window_s`."""
     times = sorted(times_s)
     most = max((bisect_right(times, time + window_s) - place for place, time in enumerate(times)), default=0)
     return most / window_s
 
 
 def percentile(values: Sequence[float], rank: float) -> float | None:
-    """The smallest value that at least `rank` % of them do not exceed; None without values."""
+    """Return the smallest value that at least `rank` % of the values do not exceed; None without values."""
     if not values:
         return None
     return sorted(values)[max(0, ceil(len(values) * rank / 100) - 1)]
@@ -45,14 +48,14 @@ def percentile(values: Sequence[float], rank: float) -> float | None:
 REPLY_WITHIN_S: Final = 1.0
 """A user who waits longer than this for the first reply clicks again."""
 PEAK_PARTS: Final = 20
-"""The peak is the busiest of so many parts of the morning, of a second at least."""
+"""The peak is the busiest of this number of parts of the morning, of a second at least."""
 
 Outcome = Literal["staged", "on_demand", "refused", "late"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Morning:
-    """What is rehearsed. `zone_id` None = where the address leads."""
+    """The parameters of a rehearsal. `zone_id` None = the zone of the address."""
 
     users: int
     within_s: float
@@ -65,12 +68,12 @@ class Morning:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupplyAtStart:
-    """What the Agents and pools had before the first user came; memory in bytes."""
+    """The capacity of Agents and pools before the first user came; memory in bytes."""
 
     desired: int
-    """Sessions that the staging configs of the workspace keep."""
+    """The sessions that the staging configs of the workspace keep."""
     staged: int
-    """Of these, claimable or on their way."""
+    """Of these, the sessions that are claimable or starting."""
     cores: float
     cores_free: float
     memory: int
@@ -81,7 +84,9 @@ class SupplyAtStart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RehearsedVisit:
-    """One user: seconds of the click since the beginning, and from the click to the reply and to a usable session."""
+    """The visit of one user: seconds of the click since the beginning, and from the click to the reply and to a usable
+    session.
+    """
 
     clicked_s: float
     reply_s: float
@@ -90,12 +95,12 @@ class RehearsedVisit:
     session_id: str | None = None
     code: str = ""
     sentence: str = ""
-    """Why it was refused, as the api says it."""
+    """The reason of a refusal, in the sentence of the api."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
-    """How many launches had a reason; `sentence` is that of the first one."""
+    """A reason with the number of its launches; `sentence` is that of the first launch."""
 
     code: str
     sentence: str
@@ -104,7 +109,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What a rehearsal found; a time is None where no user had one."""
+    """The result of a rehearsal. A time is None if no user had one."""
 
     users: int
     within_s: float
@@ -131,7 +136,7 @@ class Result:
 
     @property
     def passed(self) -> bool:
-        """Whether every user had a usable session in time."""
+        """True if every user had a usable session in time."""
         return self.staged + self.on_demand == self.users
 
 
@@ -143,7 +148,9 @@ def result_of(
     not_staged: list[Reason],
     refill_s: float | None,
 ) -> Result:
-    """`not_staged`: why launches on demand got no staged session; `refill_s`: the longest start of a session."""
+    """Return the result. `not_staged`: the reasons why launches on demand got no staged session; `refill_s`: the
+    longest start of a session.
+    """
     outcomes = Counter(visit.outcome for visit in visits)
     served = [(visit.clicked_s, visit.usable_s) for visit in visits if visit.usable_s is not None]
     usable_s = [usable for _, usable in served]
@@ -185,7 +192,7 @@ def result_of(
 
 
 def counted(visits: Sequence[RehearsedVisit]) -> list[Reason]:
-    """Their codes, the most frequent first, each with the first sentence."""
+    """Return the codes of the visits, the most frequent first, each with the first sentence."""
     by_code: dict[str, list[RehearsedVisit]] = {}
     for visit in visits:
         by_code.setdefault(visit.code, []).append(visit)
@@ -215,7 +222,7 @@ def _pool(
 
 
 def _room(morning: Morning, supply: SupplyAtStart, needed: int | None) -> list[str]:
-    """For all users at once, beside the pool that serves them."""
+    """Return the shortages for all users at once, in addition to the pool that serves them."""
     pool = max(needed or 0, supply.desired)
     sessions = morning.users + pool - supply.staged
     beside = f"{morning.users} users and {pool} staged sessions"

@@ -1,6 +1,6 @@
-"""`greenroom rehearse`: a morning against a live system, before the users come; says what would be short.
+"""`greenroom rehearse`: simulates a morning on a live system, before the users come, and reports shortages.
 
-What it makes is its own, and is deleted.
+The users and sessions of the rehearsal are separate, and are deleted at the end.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from greenroom.core.errors import GreenroomError
 from greenroom.db.access.users import ALL_USERS
 
 LOOK_S: Final = 0.1
-"""Between two looks at the sessions that users wait for: one request however many wait."""
+"""The interval between two checks of the sessions that users wait for, up to `IDS_A_REQUEST` in one request."""
 IDS_A_REQUEST: Final = 100
 
 
 class RehearsedUsers:
-    """The users of a morning, with one key for all of them. `came` is called when a user has come to an end."""
+    """The users of a morning, with one key for all of them. `came` is called at the end of each visit."""
 
     def __init__(self, http: httpx.AsyncClient, morning: Morning, came: Callable[[RehearsedVisit], None]) -> None:
         self._http = http
@@ -42,7 +42,7 @@ class RehearsedUsers:
         self._waiting: dict[str, asyncio.Event] = {}
 
     async def come(self, user_ids: Sequence[str], clicks_s: Sequence[float]) -> list[RehearsedVisit]:
-        """What became of each; a user who has no usable session in time is "late"."""
+        """Return the visit of each user; a user who has no usable session in time is "late"."""
         begin = time.monotonic()
         async with asyncio.TaskGroup() as group:
             looking = group.create_task(self._look())
@@ -102,12 +102,12 @@ class RehearsedUsers:
     async def _look_at(self, session_ids: list[str]) -> None:
         rows = {row["session_id"]: row for row in await self._rows("/sessions", session_ids)}
         for session_id in session_ids:
-            row = rows.get(session_id) or await self._rows(f"/sessions/{session_id}")  # another took its place
+            row = rows.get(session_id) or await self._rows(f"/sessions/{session_id}")  # another session took its place
             if row and row["status"] == "running" and session_id in self._waiting:
                 self._waiting[session_id].set()
 
     async def _rows(self, path: str, session_ids: Sequence[str] = ()) -> Any:
-        """Nothing where the api does not answer: the next look asks again."""
+        """Return the rows; none if the api does not respond, because the next check asks again."""
         try:
             answer = await self._http.get(PREFIX + path, params={"session_id": session_ids})
         except httpx.HTTPError:
@@ -121,7 +121,7 @@ def _refused(clicked_s: float, click: float, code: str, sentence: str) -> Rehear
 
 
 def _problem(answer: httpx.Response) -> tuple[str, str]:
-    """Code and sentence of a refusal; nginx has only a status."""
+    """Return the code and sentence of a refusal; a refusal of nginx has only a status."""
     try:
         problem = answer.json()
         return problem["code"], problem["detail"]
@@ -130,7 +130,7 @@ def _problem(answer: httpx.Response) -> tuple[str, str]:
 
 
 ENDED_WITHIN_S: Final = 60.0
-"""In which the Agents have to remove the sessions of the rehearsal."""
+"""The time within which the Agents must remove the sessions of the rehearsal."""
 PAUSE_S: Final = 0.5
 
 
@@ -146,11 +146,11 @@ def _rehearsed(
     say: Callable[[str], None],
     warn: Callable[[str], None],
 ) -> Result:
-    """Run the morning and delete what was made for it; `warn` names what could not be deleted.
+    """Run the morning and delete the objects that were created for it; `warn` gets those that could not be deleted.
 
     Raises:
-        RehearsalError: an Agent has real containers, and these are not wanted; or no Agent could take a session.
-        ApiError: the server refuses, or does not answer.
+        RehearsalError: an Agent has real containers, which are not allowed; or no Agent could take a session.
+        ApiError: the server refuses, or does not respond.
     """
     agents = [agent for agent in client.rows("/agents") if agent["enabled"] and not agent["draining"]]
     _require_harmless(agents, real_containers=real_containers)
@@ -183,7 +183,7 @@ def _require_harmless(agents: Sequence[Row], *, real_containers: bool) -> None:
 
 
 def supply_of(client: Client, morning: Morning, agents: Sequence[Row]) -> SupplyAtStart:
-    """What those of `agents` have that run, in the zone of the morning or in all of them."""
+    """Return the capacity of the running Agents among `agents`, in the zone of the morning or in all zones."""
     image = client.get(f"/images/{morning.image_id}")
     running = [agent for agent in agents if agent["status"] == "running" and _in_zone(agent, morning)]
     pools = [
@@ -224,7 +224,9 @@ async def _run(
 
 
 def _misses(client: Client, visits: Sequence[RehearsedVisit]) -> Iterator[RehearsedVisit]:
-    """Each launch on demand with the reason why it got no staged session; an empty pool is before any other."""
+    """Yield each launch on demand with the reason why it got no staged session; an empty pool has precedence over other
+    reasons.
+    """
     for visit in visits:
         if visit.outcome == "on_demand":
             steps = client.get(f"/sessions/{visit.session_id}/placement")["steps"]
@@ -248,7 +250,9 @@ def _start_s(session: Row) -> float:
 def _users(
     client: Client, morning: Morning, say: Callable[[str], None], warn: Callable[[str], None]
 ) -> Generator[list[str]]:
-    """The users, in a group that may use the workspace; deleted again, also if they were made only in part."""
+    """Yield the users, in a group that may use the workspace. They are deleted at the end, even if only a part was
+    created.
+    """
     name = f"rehearsal-{secrets.token_hex(3)}"
     try:
         yield _make(client, morning, name, say)
@@ -270,7 +274,7 @@ def _make(client: Client, morning: Morning, name: str, say: Callable[[str], None
 
 
 def delete(client: Client, name: str) -> Iterator[str]:
-    """Delete what there is of that name; a sentence for each thing that is left."""
+    """Delete all objects of that name, and yield a sentence for each that remains."""
     try:
         groups = [group for group in client.rows("/groups") if group["name"] == name]
         users = [user for user in client.rows("/users", {"q": name}) if user["username"].startswith(f"{name}-")]

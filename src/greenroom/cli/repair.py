@@ -1,7 +1,7 @@
 """`greenroom doctor --repair` for a deployment elsewhere.
 
-Its interface says which of the things found in this machine's Docker, or in a namespace, belong to nothing. Those are
-removed with the rights of who runs the command, and nothing that was not found here.
+Its interface reports which of the things in this machine's Docker, or in a namespace, belong to nothing. These are
+removed with the rights of the user who runs the command. Things that were not found here are never removed.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from greenroom.up.doctor import RepairOutcome, repaired, show
 
 
 def repair_elsewhere(client: Client, *, removes: bool, as_json: bool) -> None:
-    """List what is left over, or remove it; exit code 1 if something that can be removed is still there.
+    """List leftovers, or remove them; exit code 1 if one that can be removed still exists.
 
-    Where sessions run say the settings of an Agent in the environment: GREENROOM_RUNTIME and what belongs to it.
+    The settings of an Agent in the environment define the runtime of the sessions: GREENROOM_RUNTIME and its settings.
 
     Raises:
         SetupError: those settings cannot be used.
-        GreenroomError: the deployment, Docker or the cluster does not answer.
+        GreenroomError: the deployment, Docker or the cluster does not respond.
     """
     log.for_commands("doctor")
     installation: str = client.get("/diagnostics/installation")["installation_id"]
@@ -44,10 +44,10 @@ async def _repair(client: Client, installation: str, *, removes: bool) -> list[R
 
 
 def judged(client: Client, things: list[Thing]) -> list[Leftover]:
-    """What of these belongs to nothing, as the deployment says.
+    """Return the things that belong to nothing, by the response of the deployment.
 
     Raises:
-        SetupError: it names something else.
+        SetupError: the response names another thing.
     """
     by_ref = {thing.ref: thing for thing in things}
     parts = [things[first : first + MAX_AT_ONCE] for first in range(0, len(things), MAX_AT_ONCE)]

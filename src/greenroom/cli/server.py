@@ -1,8 +1,8 @@
-"""The deployment that the command line uses: named by options or environment, else the local instance.
+"""The deployment that the command line uses: that of the options or the environment, else the local instance.
 
-A certificate is checked against the system's authorities, `--ca-file` and the authority of the local instance. An
-address of this machine whose authority is not known is identified by the owner of its listening socket instead: only
-root, the caller and the gateway's account are trusted, so another user's program on that port never sees the key.
+A certificate is verified with the system's authorities, `--ca-file` and the authority of the local instance. An address
+of this machine with an unknown authority is verified by the owner of its listening socket instead: only root, the
+caller and the gateway's account are trusted, so that a program of another user on that port never gets the key.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from greenroom.up.layout import Layout, read_json
 from greenroom.up.options import default_data, stored_settings
 
 LISTENING: Final = "0A"
-"""State of a listening socket in /proc/net/tcp."""
+"""The state of a listening socket in /proc/net/tcp."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +36,16 @@ class Server:
     secret: str = field(repr=False)
     tls: ssl.SSLContext = field(repr=False)
     is_local: bool
-    """Whether it is this machine's instance, found in its folder."""
+    """True if it is the instance of this machine, found in its folder."""
 
 
 def find_server(
     *, url: str | None, key: str | None, secret: str | None, ca_file: Path | None, data: Path | None
 ) -> Server:
-    """The deployment that options (or their environment variables) name, else the instance in `data`.
+    """Return the deployment of the options (or their environment variables), else the instance in `data`.
 
     Raises:
-        typer.BadParameter: an option is missing, cannot be used, or there is no local instance.
+        typer.BadParameter: an option is missing or cannot be used, or there is no local instance.
         SetupError: a file of the local instance cannot be read.
     """
     if (key is None) != (secret is None) or (url is not None and key is None):
@@ -117,12 +117,12 @@ def _gateway_uid() -> set[int]:
 
 
 def owners_of_port(port: int) -> set[int]:
-    """Uids of the listening sockets of a TCP port of this machine."""
+    """Return the uids of the listening sockets of a TCP port of this machine."""
     return {uid for listening, uid in _sockets() if listening == port}
 
 
 def _sockets() -> Iterator[tuple[int, int]]:
-    """(port, uid) of every listening TCP socket."""
+    """Yield (port, uid) of every listening TCP socket."""
     for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
         if table.exists():
             for line in table.read_text().splitlines()[1:]:

@@ -29,7 +29,7 @@ _COMMAND: Final = body_options("greenroom.api.session.schemas:CommandCreate", {"
 
 POLL_S: Final = 0.25
 OVER: Final = frozenset({"failed", "deleting", "deleted", "stopping", "stopped"})
-"""Statuses from which a starting session does not come to run."""
+"""Statuses from which a starting session can no longer become running."""
 
 Argv = Annotated[
     list[str],
@@ -73,7 +73,7 @@ def launch(call: Call, *, image: Image, wait: Wait = False, within: Within = 300
 
 
 def _other_zone(client: Client, session_id: str, asked: str | None) -> str | None:
-    """A warning if the session is not in the requested zone, else None."""
+    """Return a warning if the session is not in the requested zone, else None."""
     if asked is None:
         return None
     session = client.get(f"/sessions/{session_id}")
@@ -162,10 +162,10 @@ def screenshot(
 
 
 def wait_until_running(client: Client, output: Printer, session_id: str, within_s: float) -> Row:
-    """Show each step when the server has recorded it; returns the session once it runs.
+    """Display each step as soon as the server has recorded it. Return the session after it runs.
 
     Raises:
-        ApiError: it failed, was ended, or does not run in time; the sentence says which.
+        ApiError: it failed, was ended, or does not run in time; the sentence has the reason.
     """
     end_s = time.monotonic() + within_s
     shown = 0
@@ -187,7 +187,7 @@ def wait_until_running(client: Client, output: Printer, session_id: str, within_
 
 
 def _taken(steps: list[Row]) -> Iterator[Text]:
-    """A line for each step that happened, with the time since the one before."""
+    """Yield a line for each step that happened, with the time since the previous step."""
     before: datetime | None = None
     for step in steps:
         if step["at"] is None:

@@ -1,4 +1,4 @@
-"""`settings list|get|update`, and `webhooks deliveries|replay|test|renew-secret`: what webhooks were sent."""
+"""`settings list|get|update`, and `webhooks deliveries|replay|test|renew-secret` for sent messages of webhooks."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _show(call: Call, settings: list[Row]) -> None:
 
 
 _OUTCOME: Final = 60
-"""Characters of an answer in the list."""
+"""Characters of a response in the list."""
 
 
 def _outcome(delivery: Row) -> str | None:

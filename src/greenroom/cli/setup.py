@@ -1,4 +1,6 @@
-"""`greenroom setup`: what a deployment needs once; in containers also at each update, run by its compose file."""
+"""`greenroom setup`: the one-time setup of a deployment; in containers, its compose file also runs it at each
+update.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Numbers, durations and times as people type them, read the same by every option.
+"""Numbers, durations and times in the form of people's input, which every option parses in the same way.
 
-Secrets given as options are removed from the command line, which every user of this machine can read.
+Secrets that are passed as options are removed from the command line, which every user of this machine can read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from greenroom.core.access.group_settings import Setting
 
 UNITS_S: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "days": 86_400, "w": 604_800}
-"""Unit of time → seconds: of the command line and of settings."""
+"""Unit of time → seconds, for the command line and for settings."""
 _WORDS: Final = {"s": "seconds", "min": "minutes", "h": "hours", "days": "days"}
 _PART: Final = r"[0-9]+(?:\.[0-9]+)?"
 _PARTS: Final = re.compile(rf"({_PART})\s*({'|'.join(sorted(UNITS_S, key=len, reverse=True))})")
@@ -30,10 +30,10 @@ _DURATION: Final = re.compile(rf"(?:{_PARTS.pattern}\s*)+")
 
 
 def number(text: str) -> float:
-    """A finite number; `NaN` and `inf` are refused, since JSON lacks them.
+    """Return a finite number; `NaN` and `inf` are refused, because JSON lacks them.
 
     Raises:
-        typer.BadParameter: it is none.
+        typer.BadParameter: it is no number.
     """
     try:
         found = float(text)
@@ -45,18 +45,19 @@ def number(text: str) -> float:
 
 
 def with_unit_s(text: str) -> float | None:
-    """Seconds of a duration such as `90s`, `10m`, `2h`, `1d` or `1h30m`; None = it is none."""
+    """Return the seconds of a duration such as `90s`, `10m`, `2h`, `1d` or `1h30m`; None = it is no duration."""
     if not _DURATION.fullmatch(text.strip()):
         return None
     return sum(float(count) * UNITS_S[unit] for count, unit in _PARTS.findall(text))
 
 
 def duration(unit: str, *, whole: bool = False) -> Callable[[str | float], float]:
-    """A parser of durations that returns them in `unit` (of `UNITS_S`), which is also the unit of a bare number.
-    `whole`: only whole numbers are allowed, and returned as int."""
+    """Return a parser of durations that returns them in `unit` (of `UNITS_S`), which is also the unit of a number
+    without unit. `whole`: only whole numbers are allowed, and returned as int.
+    """
 
     def parse(given: str | float) -> float:
-        text = str(given)  # typer has the default of an option parsed, too
+        text = str(given)  # typer also parses the default of an option
         seconds = with_unit_s(text)
         if seconds is None and not re.fullmatch(_PART, text.strip()):
             raise typer.BadParameter(
@@ -73,8 +74,9 @@ def duration(unit: str, *, whole: bool = False) -> Callable[[str | float], float
 
 
 def moment(*, ahead: bool) -> Callable[[str], str]:
-    """A parser of times that returns ISO 8601 with an offset. A time without an offset is in the time zone of this
-    machine. A duration means that long ago, with `ahead` from now on."""
+    """Return a parser of times that returns ISO 8601 with an offset. A time without an offset is in the time zone of
+    this machine. A duration is relative to now: in the past, or with `ahead` in the future.
+    """
     example = "30d (from now)" if ahead else "10m (ago)"
 
     def parse(text: str) -> str:
@@ -91,12 +93,13 @@ def moment(*, ahead: bool) -> Callable[[str], str]:
 
 
 def items_of(given: list[str]) -> list[str]:
-    """The items of a repeated option; one that is empty only says that the list is."""
+    """Return the items of a repeated option. An empty item only states that the list is empty."""
     return [item for item in given if item]
 
 
 def assignments(given: list[str], *, as_texts: bool = False, settings: Mapping[str, Setting] | None = None) -> Row:
-    """An object from `NAME=VALUE` and JSON objects; a VALUE that is not JSON is a string, with `as_texts` every VALUE.
+    """Return an object from `NAME=VALUE` and JSON objects. A VALUE that is not JSON is a string, with `as_texts` every
+    VALUE.
 
     `settings`: the allowed NAMEs; a duration among them also accepts a unit.
 
@@ -132,7 +135,7 @@ def _json(text: str) -> Any:
 
 
 def _strict_json(text: str) -> Any:
-    """JSON by the standard, without the `NaN`, `Infinity` and `1e999` that Python reads but cannot send."""
+    """Return JSON by the standard, without the `NaN`, `Infinity` and `1e999` that Python parses but cannot send."""
 
     def finite(literal: str) -> float:
         if not isfinite(value := float(literal)):
@@ -143,7 +146,9 @@ def _strict_json(text: str) -> Any:
 
 
 def begin_again_without(option: str, variable: str, secret: str) -> NoReturn:
-    """Replace this process by one that has the secret in the environment `variable` instead of on its command line."""
+    """Replace this process by a process that has the secret in the environment `variable` instead of on its command
+    line.
+    """
     sys.stdout.flush()
     arguments = [sys.executable, "-P", "-m", "greenroom", *without(option, sys.argv[1:])]
     # -P: no package of this name from the current folder
@@ -151,7 +156,7 @@ def begin_again_without(option: str, variable: str, secret: str) -> NoReturn:
 
 
 def without(option: str, words: Sequence[str]) -> list[str]:
-    """The words of a command line without this option and its value."""
+    """Return the words of a command line without this option and its value."""
     kept: list[str] = []
     rest = iter(words)
     for word in rest:

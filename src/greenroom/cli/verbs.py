@@ -1,4 +1,4 @@
-"""How a function becomes a command, and the verbs of every noun, made from its entry in the table of nouns."""
+"""Converts functions into commands, and creates the verbs of every noun from its entry in the table of nouns."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ _PANEL: Final = "Deployment"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One call of a command: the deployment, the output, and what was typed: `named` for the thing of `noun` (None: no
-    thing), `fields` for the `options`."""
+    """One call of a command: the deployment, the output, and the input: `named` for the object of `noun` (None: no
+    object), `fields` for the `options`.
+    """
 
     client: Client
     output: Printer
@@ -39,23 +40,27 @@ class Call:
 
     @property
     def path(self) -> str:
-        """Raises ApiError: there is none of this name or id."""
+        """The path of the object.
+
+        Raises:
+            ApiError: there is none of this name or id.
+        """
         assert self.noun is not None, "a verb of nothing"  # noqa: S101 -- only verbs `of_one` ask for it
         return f"{self.noun.path}/{find_id(self.client, self.noun, self.named)}"
 
     def body(self) -> Row:
-        """The given fields, as the api takes them."""
+        """Return the passed fields in the form of the api."""
         return body_of(self.options, self.fields, self.client)
 
     def one(self, row: Row, parts: Parts = ()) -> None:
-        """Print one thing; for people with names in place of ids, and its `parts` as tables."""
+        """Print one object, for people with names in place of ids and its `parts` as tables."""
         self.output.one(row if self.output.as_json else with_names(self.client, row), parts)
 
     def change(self, part: str = "") -> None:
-        """Change the thing, or the `part` at that path below it, and print its new state.
+        """Change the object, or the `part` at that path below it, and print its new state.
 
         Raises:
-            typer.BadParameter: nothing was given.
+            typer.BadParameter: no field was passed.
             ApiError: the server refuses.
         """
         body = self.body()
@@ -76,7 +81,7 @@ CaFile = Annotated[
 
 
 def connect(server: Server) -> Client:
-    """The client of a command."""
+    """Return the client of a command."""
     return Client(server)
 
 
@@ -98,7 +103,7 @@ def common_options(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     wide: Annotated[bool, typer.Option("--wide", help="Show all columns and whole values of lists.")] = False,
 ) -> None:
-    """The options every command has."""
+    """The options of every command."""
 
 
 _COMMON: Final = inspect.signature(common_options, eval_str=True).parameters
@@ -106,30 +111,30 @@ _COMMON: Final = inspect.signature(common_options, eval_str=True).parameters
 
 Run = Callable[..., None]
 Options = Callable[[], Sequence[FieldOption]]
-"""Options of a verb, which are made when it is used."""
+"""The options of a verb, which are created when it is used."""
 Limit = Annotated[int | None, typer.Option(min=1, help="Rows at most.", show_default=False)]
 
 _VERBS: Final[defaultdict[str, dict[str, Later]]] = defaultdict(dict)
-"""Noun → the verbs that functions were made."""
+"""Noun → the verbs from functions."""
 
 
 def no_options() -> Sequence[FieldOption]:
-    """For a verb without fields."""
+    """Return no options, for a verb without fields."""
     return ()
 
 
 def body_options(model: str, without: Set[str] = frozenset(), *, with_null: bool = True) -> Options:
-    """An option for each field of a model of the api, `MODULE:NAME`, except those `without`."""
+    """Return an option for each field of a model of the api, `MODULE:NAME`, except those `without`."""
     return lambda: options_of((f for f in fields_of(model) if f.name not in without), with_null=with_null)
 
 
 def query_options(*fields: Field) -> Options:
-    """An option for each query parameter."""
+    """Return an option for each query parameter."""
     return lambda: options_of(fields, with_null=False)
 
 
 def group(name: str, text: str, *modules: str) -> LazyGroup:
-    """The group of a noun: the verbs of its entry in the table, then those of functions in these modules."""
+    """Return the group of a noun: the verbs of its entry in the table, then those of functions in these modules."""
     for module in modules:
         importlib.import_module(module)
     generic = [] if name not in NOUNS else _generic(NOUNS[name])
@@ -138,8 +143,9 @@ def group(name: str, text: str, *modules: str) -> LazyGroup:
 
 
 def verb(noun: str, name: str = "", *, options: Options = no_options, of_one: bool = True) -> Callable[[Run], Run]:
-    """Make a function that takes a `Call` the command `greenroom NOUN NAME`; the default name is the function's.
-    `options` are made from fields, and `Call.body` has their values; `of_one`: its first argument names one thing."""
+    """Make a function that takes a `Call` the command `greenroom NOUN NAME`; the default name is that of the function.
+    `options` are created from fields, and `Call.body` has their values. `of_one`: its first argument names one object.
+    """
 
     def add(function: Run) -> Run:
         called = name or function.__name__.replace("_", "-")
@@ -151,12 +157,14 @@ def verb(noun: str, name: str = "", *, options: Options = no_options, of_one: bo
 
 
 def plain_verb(noun: str, name: str, function: Run) -> None:
-    """Make a function with typer's signature, which asks no deployment, the command `greenroom NOUN NAME`."""
+    """Make a function with typer's signature, which uses no deployment, the command `greenroom NOUN NAME`."""
     _VERBS[noun][name] = Later(name, text_of(function), partial(command_of, name, function))
 
 
 def command(function: Run, noun: Noun | None = None, options: Sequence[FieldOption] = ()) -> Run:
-    """`function` with typer's signature: the thing, its options, its own parameters, and those of every command."""
+    """Return `function` with typer's signature: the object, its options, its own parameters, and those of every
+    command.
+    """
     identity = [] if noun is None else [argument("given_id", "ID", f"The {noun.what}, {noun.by}.")]
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
 
@@ -187,7 +195,7 @@ def _later(name: str, text: str, function: Run, noun: Noun | None = None, option
 
 
 def _generic(noun: Noun) -> list[Later]:
-    """The verbs that the entry of a noun has."""
+    """Return the verbs from the entry of a noun."""
     a_noun = f"{'an' if noun.what.startswith('A') else 'a'} {noun.what}"
 
     def rows(call: Call, *, limit: Limit = None) -> None:
@@ -223,7 +231,7 @@ def _generic(noun: Noun) -> list[Later]:
 
 
 def _of_new(noun: Noun, where: str) -> list[FieldOption]:
-    """The name of the new thing is an argument."""
+    """Return the options of `create`. The name of the new object is an argument."""
     fields = [f for f in fields_of(where) if f.name != noun.name and (f.is_required or f.name not in noun.without)]
     options = options_of(fields, with_null=False)
     if noun.name is None:

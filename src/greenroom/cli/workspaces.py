@@ -88,10 +88,11 @@ def _done(call: Call, image: Row, wait: bool, within_s: float) -> None:
 
 
 def wait_until_there(client: Client, output: Printer, image_id: str, within_s: float) -> Row:
-    """Show how far each Agent is with the image of a workspace; returns the workspace once an Agent has it.
+    """Display the progress of each Agent with the image of a workspace. Return the workspace as soon as an Agent has
+    the image.
 
     Raises:
-        ApiError: no Agent could get it, or none has it in time; the sentence says why.
+        ApiError: no Agent could get it, or none has it in time; the sentence has the reason.
     """
     end_s = time.monotonic() + within_s
     said: dict[str, str] = {}
@@ -227,6 +228,6 @@ def delete(call: Call, *, wait: WaitForFiles = False, within: FilesWithin = 600.
 
 
 def _remark(call: Call, home: Row) -> str | None:
-    """What is said of it while it is there; None = it is gone."""
+    """Return the remark about a home while it exists; None = it is gone."""
     there = call.client.rows("/homes", {"user_id": home["user_id"], "image_id": home["image_id"]}, None)
     return next((one["remark"] for one in there if one["home_id"] == home["home_id"]), None)
