@@ -1,12 +1,14 @@
-"""A gateway's conversation with Agents that are not on its host, and the viewers that they let in, kept in a file.
+"""The connections of a gateway to Agents on other hosts, and the viewers that these Agents admitted, stored in a file.
 
-An admission is kept before nginx passes the viewer on, and until the Agent says that its session is gone; one of a
-single connection until that connection is gone. What an Agent calls revoked is cut, every time it is found again: a
-gateway that was away, or drains, or whose parent was restarted, carries it out when it is back.
+An admission is stored before nginx passes the viewer on, and kept until the Agent reports that its session is gone; the
+admission of a single connection is kept until that connection is gone. The connections of viewers that an Agent reports
+as revoked are cut, each time they are found again: a gateway that was unavailable, or drains, or whose parent was
+restarted, cuts them after it is back.
 
-The administrator names addresses (`GREENROOM_STREAM_AGENTS`); a name stands for all addresses it has, and each process
-names those of the others. Each is asked, also while nginx drains: for news it holds the request. What it says of
-viewers is kept (`greenroom.gateway.agents`) before the next request says so.
+The administrator configures addresses (`GREENROOM_STREAM_AGENTS`). A name stands for all its addresses, and each
+process reports those of the others. The gateway sends requests to each address, even while nginx drains; the Agent
+delays its response until it has news. The gateway stores the viewers in a response before its next request confirms
+them.
 """
 
 from __future__ import annotations
@@ -34,20 +36,20 @@ log = structlog.get_logger(__name__)
 
 FILE: Final = "admissions.json"
 NEW_S: Final = 10.0
-"""A connection that was let in so short a time ago may not be open yet."""
+"""A connection that was admitted within this time may not be open yet."""
 CUT_S: Final = 3.0
-"""A cut is over by then."""
+"""The time after which a cut is complete."""
 
 
 class _Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """The file: who this gateway is, and who was let in, by Agent."""
+    """The file: the id of this gateway, and the admissions by Agent."""
 
     gateway_id: str
     agents: dict[str, list[Admission]]
 
 
 class Admissions:
-    """`look` returns which of these connections exist on this host.
+    """The admissions of Agents on other hosts. `look` returns those of the passed connections that exist on this host.
 
     Raises:
         OSError: the folder cannot be used.
@@ -69,7 +71,7 @@ class Admissions:
         now_s = clock()
         self._agents = {agent_id: dict.fromkeys(admissions, now_s) for agent_id, admissions in stored.agents.items()}
         self._cut: dict[Admission, float] = {}
-        """What was cut, and when."""
+        """Admissions whose connections were cut, with the time."""
         self._save()
 
     def _stored(self) -> _Stored:
@@ -89,10 +91,10 @@ class Admissions:
         return list(self._agents)
 
     def add(self, agent_id: str, admissions: Iterable[Admission]) -> None:
-        """Keep these; they are on disk when this returns.
+        """Store these admissions; they are on disk when this method returns.
 
         Raises:
-            OSError: they are not.
+            OSError: they could not be stored.
         """
         known, now_s = self._agents.setdefault(agent_id, {}), self._clock()
         if new := [admission for admission in admissions if admission not in known]:
@@ -100,19 +102,21 @@ class Admissions:
             self._save()
 
     def of(self, agent_id: str, sessions: Set[str] | None = None) -> list[Admission]:
-        """Those at this Agent, of these sessions; None = of all."""
+        """Return the admissions of this Agent and these sessions; None = of all sessions."""
         known = self._agents.get(agent_id, {})
         return [admission for admission in known if sessions is None or admission.session_id in sessions]
 
     async def present(self, admissions: Sequence[Admission]) -> list[int]:
-        """The positions of those whose connection exists."""
+        """Return the positions of the admissions whose connection exists."""
         wanted = frozenset(_bare(one.client) for one in admissions if one.client is not None)
         there = await asyncio.to_thread(self._look, wanted) if wanted else wanted
         return [n for n, one in enumerate(admissions) if one.client is not None and _bare(one.client) in there]
 
     def revoked(self, agent_id: str, admissions: Iterable[Admission]) -> None:
-        """End what these viewers have open: of a guest the connection, of the session's user all to the session. Those
-        found a second time are forgotten: that the first cut is over was awaited, and others may be there by now."""
+        """Cut the connections of these viewers: the connection of a guest, or all connections to the session of its
+        user. Admissions that are reported again after CUT_S are forgotten: the first cut is complete by then, and other
+        viewers may have connected.
+        """
         now_s, again = self._clock(), list[Admission]()
         for admission in admissions:
             since_s = self._cut.setdefault(admission, now_s)
@@ -154,7 +158,7 @@ class Admissions:
 
 
 def _bare(connection: Connection) -> Connection:
-    """As the kernel of this host knows it."""
+    """Return the connection as the kernel of this host identifies it."""
     return connection._replace(gateway="")
 
 
@@ -162,11 +166,11 @@ LOOK_S: Final = 1.0
 HOLD_S: Final = 4.0
 ANSWER_S: Final = 3.0
 CHECK_S: Final = 5.0
-"""Everything is compared this often; what an Agent names at once."""
+"""The interval of the complete comparison. Sessions that an Agent names are compared at once."""
 UNNAMED_S: Final = 30.0
-"""An address that is not named any more is asked for this long."""
+"""Requests to an address continue for this long after it was last named."""
 ANSWERED_S: Final = 10.0
-"""An address that answered within this serves streams; without any such the last ones do."""
+"""An address that responded within this time serves streams. If there is none, the last such addresses are used."""
 NAME_TIMEOUT_S: Final = 2.0
 
 Answer = TypeVar("Answer", bound=Message)
@@ -174,7 +178,7 @@ Answer = TypeVar("Answer", bound=Message)
 
 @dataclass(slots=True)
 class _Link:
-    """The conversation with one address. `number` is that of the last news that are kept here."""
+    """The connection to one address. `number` is that of the last news that are stored here."""
 
     address: str
     named_s: float
@@ -189,14 +193,14 @@ class _Link:
 
 @dataclass(frozen=True, slots=True)
 class ServingAgent:
-    """An Agent and the addresses of its processes (host:port), the acting one first."""
+    """An Agent and the addresses of its processes (host:port), the acting process first."""
 
     agent_id: str
     addresses: tuple[str, ...]
 
 
 class AgentLinks:
-    """Follows the Agents behind the addresses `seeds` (host:port); `run` does so forever."""
+    """Follows the Agents at the addresses `seeds` (host:port); `run` does so forever."""
 
     def __init__(self, seeds: Sequence[str], secret: str, admissions: Admissions) -> None:
         self._seeds = tuple(seeds)
@@ -207,8 +211,9 @@ class AgentLinks:
         self._last: dict[str, ServingAgent] = {}
 
     def serving(self) -> list[ServingAgent]:
-        """Every Agent that answered, by its id; each with the addresses that answer now, or else those of
-        before."""
+        """Return every Agent that has responded, ordered by id, each with the addresses that currently respond, or else
+        with its last addresses.
+        """
         now_s = time.monotonic()
         found: dict[str, list[tuple[bool, str]]] = {}
         for link in self._links.values():
@@ -232,7 +237,7 @@ class AgentLinks:
                         link.task.cancel()
 
     async def _follow(self, client: httpx.AsyncClient) -> None:
-        """Begin a conversation with every address that is named, and end it where none was for a while."""
+        """Connect to every address that is named, and disconnect from addresses that were not named for a while."""
         now_s = time.monotonic()
         named = {address for link in self._links.values() if link.news for address in link.news.replicas}
         for address in {*await self._addresses(), *named}:
@@ -278,7 +283,7 @@ class AgentLinks:
             link.checked_s = float("-inf")
 
     async def _check(self, client: httpx.AsyncClient, link: _Link) -> None:
-        """Compare what changed, or everything when it is due."""
+        """Compare the changed sessions, or all sessions if that is due."""
         news = link.news
         if news is None or not news.acting:
             return
@@ -315,7 +320,7 @@ class AgentLinks:
 
 
 async def _addresses_of(seed: str) -> list[str]:
-    """All addresses of host:port; none while the name is not found."""
+    """Return all addresses of host:port; none while the name is not found."""
     host, _, port = seed.rpartition(":")
     try:
         async with asyncio.timeout(NAME_TIMEOUT_S):

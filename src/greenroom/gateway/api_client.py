@@ -1,8 +1,8 @@
-"""The gateway's requests to the api beside it: plain HTTP with its credential.
+"""The gateway's requests to its api: plain HTTP with its credential.
 
-Manager requests that nginx answered itself (503 while draining, 502 while a Manager is away) are reported for
-Diagnostics. nginx writes each as a datagram to the parent's socket; they are sent in batches. At most `MAX_QUEUED`
-wait; more are dropped and counted. The Agents' own requests never depend on this.
+Manager requests to which nginx responded itself (503 while draining, 502 while a Manager is unavailable) are reported
+for Diagnostics. nginx writes each as a datagram to the parent's socket; they are sent in batches. At most `MAX_QUEUED`
+requests wait; further requests are dropped and counted. The Agents' own requests never depend on this.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # no certificates: the
 
 
 def api_client() -> httpx.AsyncClient:
-    """A client for the api; the caller closes it."""
+    """Return a client for the api; the caller closes it."""
     return httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False, verify=_NO_TLS)
 
 
 def bearer(credential_file: str) -> dict[str, str]:
-    """The Authorization header; the file is read each time, so that a new credential is used at once.
+    """Return the Authorization header. The file is read each time, so that a new credential is used at once.
 
     Raises:
         SetupError: the file cannot be read.
@@ -51,7 +51,7 @@ FLUSH_S: Final = 1.0
 
 
 def parse_line(datagram: bytes) -> ManagerRequest | None:
-    """The request in one syslog datagram of nginx (`<190>Nov 20 08:10:14 greenroom: {…}`), or None."""
+    """Return the request in one syslog datagram of nginx (`<190>Nov 20 08:10:14 greenroom: {…}`), or None."""
     start = datagram.find(b"{")
     if start < 0:
         return None
@@ -72,15 +72,15 @@ def parse_line(datagram: bytes) -> ManagerRequest | None:
 
 
 class RequestReporter:
-    """Receives nginx's lines and passes them to the api."""
+    """Receives nginx's lines and sends them to the api."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._queue: list[ManagerRequest] = []
         self.dropped = 0
-        """Requests that were lost and not reported to the api yet."""
+        """The lost requests that were not reported to the api yet."""
         self.lost = 0
-        """Requests that were lost since the start."""
+        """The lost requests since the start."""
         self._api = ""
         self._host = ""
         self._credential_file = ""
@@ -89,7 +89,7 @@ class RequestReporter:
         self._api, self._host, self._credential_file = plan.api, plan.served_hosts[0], plan.credential_file
 
     def add(self, request: ManagerRequest) -> None:
-        """Queue a request; it is dropped and counted when the queue is full."""
+        """Queue a request. It is dropped and counted if the queue is full."""
         if len(self._queue) >= MAX_QUEUED:
             self.dropped += 1
             self.lost += 1

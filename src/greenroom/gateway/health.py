@@ -1,4 +1,4 @@
-"""Whether nginx answers, which certificate is about to end, and the metrics of a gateway."""
+"""Health checks of nginx, warnings about certificates that expire, and the metrics of a gateway."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ MAX_BYTES: Final = 65536
 
 
 async def failure(plan: GatewayPlan) -> str | None:
-    """Ask nginx over TLS on its first listener; None when it answers 200, else the error. The certificate is not
-    verified: this is our own process on our own loopback."""
+    """Send nginx a request over TLS on its first listener. Return None if the status is 200, else the error. The
+    certificate is not verified: the process and its loopback address belong to this gateway.
+    """
     path = STATUS_PATH if plan.profile == "web" else "/health"
     try:
         status, _ = _parsed(await _asked(plan, path))
@@ -43,7 +44,7 @@ async def failure(plan: GatewayPlan) -> str | None:
 
 
 async def status_page(plan: GatewayPlan) -> str:
-    """The status page of nginx (profile `web`); empty when it does not answer."""
+    """Return the status page of nginx (profile `web`); empty if nginx does not respond."""
     try:
         status, body = _parsed(await _asked(plan, STATUS_PATH))
     except (OSError, TimeoutError) as error:
@@ -87,13 +88,15 @@ def _parsed(answer: str) -> tuple[str, str]:
 
 
 DAYS_LEFT: Final = 29
-"""One less than with which `greenroom` renews those it made: a warning means that nothing renews this one."""
+"""One less than the number with which `greenroom` renews its own certificates: a warning means that no process renews
+this certificate.
+"""
 LOOK_S: Final = 6 * 3600.0
 FIRST_LOOK_S: Final = 1.0
 
 
 def warning(file: Path, text: str, now: datetime) -> str | None:
-    """What to say of this certificate (PEM); None = it is valid for long."""
+    """Return the warning about this certificate (PEM); None = it is valid for long."""
     try:
         until = validity(text)[1]
     except ValueError as error:
@@ -106,7 +109,7 @@ def warning(file: Path, text: str, now: datetime) -> str | None:
 
 
 async def watch(plan: Callable[[], GatewayPlan | None]) -> None:
-    """Warn of the certificates that are served, at the start and every six hours; Agents renew those of edges."""
+    """Warn about served certificates that expire, at the start and every six hours. Agents renew those of edges."""
     while True:
         served = plan()
         if served is not None and served.profile == "web":
@@ -132,7 +135,9 @@ _STUB: Final = re.compile(
 
 
 class GatewayMetrics(RoleMetrics):
-    """`nginx` returns the pid of the nginx that serves, or None; `plan` what it serves."""
+    """The metrics of a gateway. `nginx` returns the pid of the nginx that serves, or None; `plan` returns the served
+    plan.
+    """
 
     def __init__(
         self, *, nginx: Callable[[], int | None], plan: Callable[[], GatewayPlan | None], reporter: RequestReporter
@@ -152,7 +157,7 @@ class GatewayMetrics(RoleMetrics):
         return Starlette(routes=[Route(PATH, page)])
 
     async def _of_nginx(self) -> bytes:
-        """nginx's own figures; nothing if it does not answer, or has no such page (profile `edge`)."""
+        """Return nginx's own figures; nothing if nginx does not respond, or has no such page (profile `edge`)."""
         plan = self._plan()
         found = _STUB.search(await status_page(plan)) if plan is not None and plan.profile == "web" else None
         if found is None:

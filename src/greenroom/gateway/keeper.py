@@ -1,8 +1,8 @@
-"""Keeps a gateway's `plan.json` up to date where no supervisor writes it.
+"""Keeps the `plan.json` of a gateway up to date if no supervisor writes it.
 
-Every LOOK_S it checks files with ids, addresses of host names, and for profile `web` what the api says of the fleet;
-its last answer is kept on disk, so that the gateway starts while the api is away. `greenroom.gateway.main` follows the
-changed file.
+Every LOOK_S it checks files with ids, addresses of host names, and for profile `web` the api's report of the fleet. The
+last report is stored on disk, so that the gateway starts while the api is unavailable. `greenroom.gateway.main` follows
+the changed file.
 """
 
 from __future__ import annotations
@@ -45,15 +45,16 @@ NAMES_S: Final = 5.0
 NAME_TIMEOUT_S: Final = 2.0
 CHANGES_AT_ONCE: Final = 10
 CHANGE_EVERY_S: Final = 5.0
-"""Each change starts an nginx, and an Agent can change its edge's address at will: after a burst, changes are followed
-no faster than this."""
+"""Each change starts an nginx, and an Agent can change the address of its edge at any time. After a burst, changes are
+followed no faster than this.
+"""
 SAY_AGAIN_S: Final = 60.0
-"""The same warning is logged no more often."""
+"""The minimum interval between two logs of the same warning."""
 
 
 class PlanKeeper:
-    """Writes `plan.json` of one gateway into its `folder` (absolute). `links` knows the Agents elsewhere whose sessions
-    it reaches.
+    """Writes the `plan.json` of one gateway into its `folder` (absolute). `links` has the Agents on other hosts whose
+    sessions it reaches.
 
     Raises:
         SetupError: a setting is missing.
@@ -68,7 +69,7 @@ class PlanKeeper:
         self._fleet_file = folder / "fleet.json"
         self._fleet = Fleet()
         self._facts: SiteFacts | None = None
-        """What the plan of `_text` was made of."""
+        """The facts from which the plan in `_text` was built."""
         self._text = b""
         self._addresses: dict[str, str | None] = {}
         self._names_at = 0.0
@@ -76,10 +77,11 @@ class PlanKeeper:
         self._said: dict[str, float] = {}
 
     async def first(self) -> None:
-        """Write the first plan, from what is known without the api; an edge waits until its Agent is registered.
+        """Write the first plan, from the facts that are known without the api. An edge waits until its Agent is
+        registered.
 
         Raises:
-            SetupError: what is known makes no plan, or it cannot be written.
+            SetupError: the facts result in no plan, or it cannot be written.
         """
         self._fleet = self._stored_fleet()
         while self._config.gateway_profile == "edge" and (missing := self._missing()):
@@ -102,13 +104,13 @@ class PlanKeeper:
                     self._say("plan", f"the gateway keeps its plan: {error}")
 
     def _missing(self) -> str | None:
-        """The first of the Agent's files that is missing or not readable for this account."""
+        """Return the first of the Agent's files that is missing or not readable for this account."""
         folder = self._config.edge_dir
         files = [folder / name for name in EDGE_FILES] if folder is not None else []
         return next((str(file) for file in files if not os.access(file, os.R_OK)), None)
 
     async def _ask(self, client: httpx.AsyncClient) -> None:
-        """Ask the api for the fleet; while it does not answer, its last answer is used."""
+        """Request the fleet from the api. While the api does not respond, its last response is used."""
         try:
             reply = await client.get(
                 f"http://{self._config.api_upstream}/api/internal/gateway",
@@ -167,8 +169,9 @@ class PlanKeeper:
             self._say("pace", "what the gateway serves changes very often; the newest change is served in some seconds")
 
     async def _look_up(self) -> None:
-        """Find the address of every host name: of new ones now, of all every NAMES_S. A name that is not found any more
-        keeps its address."""
+        """Find the address of every host name: of new names now, of all names every NAMES_S. A name that is no longer
+        found keeps its address.
+        """
         hosts = host_names(self._config, self._fleet)
         is_due = time.monotonic() - self._names_at >= NAMES_S
         asked = [host for host in hosts if is_due or host not in self._addresses]
@@ -191,7 +194,7 @@ class PlanKeeper:
         return known if known in addresses else addresses[0]
 
     def _say(self, what: str, sentence: str) -> None:
-        """Log a warning, the same no more often than every SAY_AGAIN_S."""
+        """Log a warning, the same warning no more often than every SAY_AGAIN_S."""
         now = time.monotonic()
         if now - self._said.get(what, -SAY_AGAIN_S) >= SAY_AGAIN_S:
             self._said[what] = now

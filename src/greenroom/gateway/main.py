@@ -1,13 +1,14 @@
-"""The gateway: the parent of nginx. It turns the plan file into nginx's configuration and keeps one nginx serving it.
+"""The gateway: the parent of nginx. It converts the plan file into nginx's configuration and keeps one nginx serving
+it.
 
-The listening sockets belong to this process and are inherited, so no port is free for a moment when nginx is killed or
-replaced. A changed plan or renewed certificate takes effect within `2 * LOOK_S`: a new nginx starts beside the old one,
-which gets QUIT once the new one serves. An unusable plan is logged, and the old one stays.
+The listening sockets belong to this process and are inherited, so no port is ever free when nginx is killed or
+replaced. A changed plan or renewed certificate takes effect within `2 * LOOK_S`: a new nginx starts next to the old
+nginx, which gets QUIT as soon as the new one serves. An unusable plan is logged, and the old nginx stays.
 
 kill -9 of nginx's master: its workers become children of this process (a child subreaper), a new master starts on the
-same sockets, and the workers get QUIT: open desktops go on. kill -9 of this process: its nginx serves on; the next
-gateway on the same folder listens beside it (SO_REUSEPORT) and retires it once it serves itself. SIGTERM, SIGINT: every
-nginx of this folder ends at once, open desktops are cut; exit code 0. SIGQUIT: nginx drains.
+same sockets, and the workers get QUIT: open desktops continue. kill -9 of this process: its nginx continues to serve;
+the next gateway on the same folder listens next to it (SO_REUSEPORT) and retires it as soon as it serves itself.
+SIGTERM, SIGINT: every nginx of this folder ends at once, open desktops are cut; exit code 0. SIGQUIT: nginx drains.
 """
 
 from __future__ import annotations
@@ -49,18 +50,19 @@ log = structlog.get_logger(__name__)
 
 LOOPBACK: Final = "127.0.0.1"
 LOOK_S: Final = 0.5
-"""Interval at which the plan file and the certificates are checked."""
+"""The interval of the checks of the plan file and the certificates."""
 PROBE_S: Final = 2.0
 PROBES_FAILED: Final = 3
 RESTART_PAUSE_S: Final = 1.0
 TRY_AGAIN_S: Final = 30.0
-"""After a change could not be served: the disk may have room by then, or the port be free."""
+"""The pause after a change could not be served: the disk may have space by then, or the port be free."""
 END_S: Final = 5.0
 
 
 class Gateway:
-    """Keeps nginx serving the plan in a file; `folder` is absolute, nginx's prefix, and this account's. `workers` and
-    `connections` as for `nginx_conf`."""
+    """Keeps nginx serving the plan in a file. `folder` is absolute, nginx's prefix, and belongs to this account.
+    `workers` and `connections` are those of `nginx_conf`.
+    """
 
     def __init__(self, plan_file: Path, folder: Path, *, workers: int = 0, connections: int = 0) -> None:
         self._plan_file = plan_file
@@ -84,14 +86,14 @@ class Gateway:
 
     @property
     def plan(self) -> GatewayPlan | None:
-        """What is served."""
+        """The plan that is served."""
         return self._plan
 
     async def run(self) -> None:
         """Serve until SIGTERM, SIGINT or SIGQUIT.
 
         Raises:
-            SetupError: the first plan cannot be served; the sentence says why.
+            SetupError: the first plan cannot be served; the sentence has the reason.
         """
         become_subreaper()
         loop = asyncio.get_running_loop()
@@ -122,10 +124,10 @@ class Gateway:
                 self._retire_superseded()
 
     async def _follow_plan(self) -> None:
-        """Serve what the plan file and the certificates say, if they changed.
+        """Serve the plan file and the certificates if they changed.
 
-        Certificate and key are two files: a change is followed once both are unchanged for a round. One that cannot be
-        served is retried after TRY_AGAIN_S.
+        Certificate and key are two files: a change is followed after both are unchanged for a round. A change that
+        cannot be served is retried after TRY_AGAIN_S.
         """
         seen, self._seen = self._seen, self._identities()
         is_due = self._refused_at is not None and time.monotonic() - self._refused_at >= TRY_AGAIN_S
@@ -156,7 +158,7 @@ class Gateway:
         return tuple(_identity(path) for path in (self._plan_file, *(self._plan.files if self._plan else ())))
 
     def _adopt(self, plan: GatewayPlan) -> None:
-        """Make `plan` the one that the next nginx serves.
+        """Make `plan` the plan that the next nginx serves.
 
         Raises:
             SetupError: it cannot be served; nothing was changed.
@@ -176,7 +178,7 @@ class Gateway:
         self.reporter.serve(plan)
 
     async def _start(self) -> None:
-        """Start an nginx on our sockets; once it serves, retire the one before."""
+        """Start an nginx on the sockets of this process. As soon as it serves, retire the previous nginx."""
         self._starts += 1
         self._unanswered = 0
         candidate = Nginx(self._folder, self._starts % 2)
@@ -200,7 +202,7 @@ class Gateway:
         self._retired &= {process.pid for process in nginx_processes(self._folder)}
 
     async def probe(self) -> None:
-        """Replace an nginx that does not answer PROBES_FAILED times in a row."""
+        """Replace an nginx that does not respond PROBES_FAILED times in a row."""
         while True:
             await asyncio.sleep(PROBE_S)
             problem = await health.failure(self._plan) if self._plan and self._nginx else None
@@ -214,7 +216,7 @@ class Gateway:
         self._wake.set()
 
     async def _stop_all(self, number: signal.Signals) -> None:
-        """End every nginx of this folder: at once (TERM, then KILL after END_S) or when its desktops are closed."""
+        """End every nginx of this folder: at once (TERM, then KILL after END_S) or after its desktops are closed."""
         self._listeners.close()
         gently = number == signal.SIGQUIT
         for process in nginx_processes(self._folder):
@@ -231,11 +233,11 @@ class Gateway:
 
 
 def check_sentinels(plan: GatewayPlan) -> None:
-    """Make sure nginx's workers, which run as this account, can look at every sentinel file: if they cannot, the test
-    fails *open* and a disabled Manager keeps getting requests.
+    """Check that nginx's workers, which run as this account, can access every sentinel file. If they cannot, the file
+    test fails *open*, and a disabled Manager keeps getting requests.
 
     Raises:
-        SetupError: a folder is missing or closed to the workers; the sentence names it.
+        SetupError: a folder is missing or not accessible to the workers; the sentence names it.
     """
     for manager in plan.managers:
         folder = Path(manager.sentinel_file).parent
@@ -247,13 +249,13 @@ def check_sentinels(plan: GatewayPlan) -> None:
 
 
 def _max_files() -> int:
-    """Open files per worker: the account's limit, at most 65536."""
+    """Return the open files per worker: the limit of the account, at most 65536."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return 65536 if hard == resource.RLIM_INFINITY else min(65536, hard)
 
 
 Identities = tuple[tuple[int, int, int] | None, ...]
-"""Identity of the plan file and the files it names, to notice a change of their content."""
+"""The identities of the plan file and of the files that it names, to detect a change of their content."""
 
 
 def _identity(path: Path) -> tuple[int, int, int] | None:
@@ -265,11 +267,11 @@ def _identity(path: Path) -> tuple[int, int, int] | None:
 
 
 def _folder(path: Path) -> Path:
-    """The gateway's folder, made if missing; absolute, because nginx's configuration has it and its processes are found
-    by it.
+    """Return the gateway's folder, which is created if it is missing. It is absolute, because nginx's configuration
+    contains it and its processes are identified by it.
 
     Raises:
-        SetupError: it cannot be made.
+        SetupError: it cannot be created.
     """
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -279,7 +281,7 @@ def _folder(path: Path) -> Path:
 
 
 async def _links(config: kit_config.GatewayConfig, folder: Path) -> AgentLinks | None:
-    """The conversation with Agents on other hosts; None where there are none.
+    """Return the connections to Agents on other hosts; None if there are none.
 
     Raises:
         SetupError: their addresses or the secret cannot be used.

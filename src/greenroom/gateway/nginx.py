@@ -1,18 +1,20 @@
-"""One nginx: the text of its configuration (`templates/`), its check and start on inherited sockets, lines and remains.
+"""One nginx: the text of its configuration (`templates/`), its check and start on inherited sockets, its log lines, and
+remaining processes.
 
-Decided per request, without reload: whether a Manager is draining (a file test; `open_file_cache` must stay off), and
-whether a stream may pass (`auth_request` to the Agent). The path passed on is always taken from `$request_uri`, the raw
-text of the request: a capture of a location is decoded and would let a client write headers of its own.
+Two decisions are made per request, without a reload: whether a Manager is draining (a file test; `open_file_cache` must
+stay off), and whether a stream may pass (`auth_request` to the Agent). The forwarded path is always taken from
+`$request_uri`, the raw text of the request: a capture of a location is decoded, so a client could write headers with
+it.
 
-nginx takes over the open sockets named in its environment, `NGINX="3;4;"`, so the death of its master frees no port and
-loses no waiting connection: the next master gets the same sockets, even while an old worker lives. All have
-SO_REUSEPORT, so that a new parent can listen while the nginx of a killed one still does. All are non-blocking, which
-nginx does not set on inherited sockets: of two workers woken for one connection, the later would block in `accept`,
+nginx takes over the open sockets that its environment names, `NGINX="3;4;"`, so the death of its master frees no port
+and loses no waiting connection: the next master gets the same sockets, even while an old worker runs. All sockets have
+SO_REUSEPORT, so that a new parent can listen while the nginx of a killed parent still does. All are non-blocking, which
+nginx does not set on inherited sockets: of two workers that wake for one connection, the later would block in `accept`,
 with all its connections, until another client connects.
 
-The nginx processes of one gateway are found by their working folder, with any parent. kill -9 of nginx's
-master leaves workers that keep serving; kill -9 of the gateway's parent leaves the whole nginx. Both are kept until a
-successor serves, then sent QUIT: they stop listening, finish open desktops, and exit.
+The nginx processes of one gateway are identified by their working folder, with any parent. kill -9 of nginx's master
+leaves workers that keep serving; kill -9 of the gateway's parent leaves the whole nginx. Both are kept until a
+successor serves, then they get QUIT: they stop listening, finish open desktops, and exit.
 """
 
 from __future__ import annotations
@@ -40,28 +42,28 @@ from greenroom.kit.processes import ProcessInfo, folder_of, is_running, processe
 from greenroom.kit.templates import templates
 
 STATUS_PATH: Final = "/gateway_status"
-"""nginx's own counters on the main listener, for 127.0.0.1 and ::1 only."""
+"""nginx's own counters on the main listener, only for 127.0.0.1 and ::1."""
 
 REQUESTS_SOCKET: Final = "requests.sock"
-"""Datagram socket of the parent: Manager requests that nginx answered itself."""
+"""The datagram socket of the parent, for Manager requests to which nginx responded itself."""
 
 TEMPORARY: Final = "tmp"
-"""Bodies that nginx keeps on disk."""
+"""Bodies that nginx stores on disk."""
 
 DRAINING_RETRY_S: Final = 30
 """`Retry-After` of a draining Manager (docs/reference/managers.md)."""
 
 RETRY_S: Final = 5
-"""Reload interval of the page that says that something is away."""
+"""The reload interval of the page that reports an unavailable part."""
 
 PAGE_IDLE: Final = "5m"
-"""A page silent for this long is given up; the viewer gets an error."""
+"""A page that is silent for this long is given up; the viewer gets an error."""
 
 OWN_HEADERS: Final = ("Upstream", "Authorization", "Reason", "User", "Zone")
-"""X-Greenroom-… headers with a meaning between our own parts."""
+"""X-Greenroom-… headers between the parts of Greenroom."""
 
-# Informs the console at once (docs/reference/session-page.md), which would otherwise reload a silent page. Sent to any
-# parent: it is no secret, and `frame-ancestors` limits the parents.
+# Informs the console at once (docs/reference/session-page.md), which would otherwise reload a silent page. It is sent
+# to any parent: it is no secret, and `frame-ancestors` limits the parents.
 _NOTIFY: Final = (
     "if(parent!==window)parent.postMessage"
     '({greenroom:1,type:"state",state:"refused",reason:document.querySelector("p").textContent},"*")'
@@ -70,11 +72,11 @@ _NOTIFY_HASH: Final = base64.b64encode(hashlib.sha256(_NOTIFY.encode()).digest()
 
 
 COPY_RATE: Final = "40m"
-"""Bytes a second of an image that another Agent copies: a third of what a network of 1 Gbit/s carries."""
+"""The bytes per second for an image that another Agent copies: a third of the capacity of a network of 1 Gbit/s."""
 
 
 def _quoted(path: str) -> str:
-    """A path as one word; `parse_plan` refuses double quotes, dollars and backslashes."""
+    """Return a path as one word; `parse_plan` refuses double quotes, dollars and backslashes."""
     return f'"{path}"'
 
 
@@ -82,9 +84,10 @@ _TEMPLATES: Final = templates("greenroom.gateway")
 
 
 def nginx_conf(plan: GatewayPlan, folder: str, *, max_files: int = 8192, workers: int = 0, connections: int = 0) -> str:
-    """The whole configuration for a plan that `parse_plan` accepted. `folder` is absolute and nginx's prefix;
-    `max_files` and `connections` (0 = as many as files) are per worker, and a desktop's websocket takes two of each;
-    `workers` 0 = one for each core."""
+    """Return the whole configuration for a plan that `parse_plan` accepted. `folder` is absolute and nginx's prefix;
+    `max_files` and `connections` (0 = as many as files) are per worker, and the websocket of a desktop takes two of
+    each; `workers` 0 = one for each core.
+    """
     return _TEMPLATES.get_template("nginx.conf.j2").render(
         plan=plan,
         addresses=addresses,
@@ -94,7 +97,7 @@ def nginx_conf(plan: GatewayPlan, folder: str, *, max_files: int = 8192, workers
         max_files=max_files,
         workers=workers or "auto",
         connections=min(connections or max_files, max_files),
-        # $host is one of served_hosts here: all others reach the default server
+        # $host is one of served_hosts here: all other hosts reach the default server
         stream_origin=plan.stream_url or f"https://$host:{port_of(plan.stream_listen)}",
         misdirected=not_served(plan.origin),
         further_hosts=[host for host in plan.served_hosts if host not in (*LOCAL_HOSTS, origin_host(plan.public_url))],
@@ -126,13 +129,13 @@ class Listeners:
         self._sockets: dict[str, socket.socket] = {}
 
     def ensure(self, addresses: Iterable[str], *, beside_orphan: bool) -> bool:
-        """Open what is missing of `addresses` and close all others; returns whether anything changed.
+        """Open the missing sockets of `addresses` and close all others. Return True if a socket was opened or closed.
 
-        `beside_orphan`: share with the nginx of an earlier parent, which may still listen here. Otherwise an address in
-        use is refused.
+        `beside_orphan`: share addresses with the nginx of an earlier parent, which may still listen here. Otherwise an
+        address in use is refused.
 
         Raises:
-            SetupError: an address cannot be listened on; nothing was changed.
+            SetupError: this process cannot listen on an address; nothing was changed.
         """
         wanted = set(addresses)
         opened: dict[str, socket.socket] = {}
@@ -180,7 +183,7 @@ def _listen(address: str, *, shared: bool) -> socket.socket:
 
 
 def _try_alone(family: socket.AddressFamily, host: str, port: int) -> None:
-    """Fail if any process listens here, even one with SO_REUSEPORT."""
+    """Fail if any process listens here, even a process with SO_REUSEPORT."""
     _bound(family, host, port, reuse_port=False).close()
 
 
@@ -210,11 +213,11 @@ _LEVEL: Final = re.compile(r"\[(notice|warn)\]")
 
 
 def install_configuration(folder: Path, text: str) -> None:
-    """Make `text` the content of `folder/nginx.conf`, if nginx accepts it; a running nginx does not notice.
+    """Make `text` the content of `folder/nginx.conf` if nginx accepts it. A running nginx is not affected.
 
     Raises:
         SetupError: nginx is not installed or refuses the configuration (the sentence quotes it), or the file cannot be
-            written or checked, e.g. because the disk is full.
+            written or checked, for example because the disk is full.
     """
     candidate = folder / "nginx.conf.new"
     try:
@@ -231,7 +234,7 @@ def install_configuration(folder: Path, text: str) -> None:
 
 
 def _refusal(folder: Path, candidate: Path) -> str | None:
-    """nginx's error about a configuration; None = it accepts it."""
+    """Return nginx's error about a configuration; None = nginx accepts it."""
     try:
         done = subprocess.run(
             [*_command(folder, candidate, "nginx-test.pid"), "-t", "-q"],
@@ -247,8 +250,9 @@ def _refusal(folder: Path, candidate: Path) -> str | None:
 
 
 class Nginx:
-    """A master process with its workers, serving `folder/nginx.conf` as it was at the start. `folder` is its prefix and
-    working folder; `number` distinguishes the pid files of two that run side by side."""
+    """A master process with its workers, which serves `folder/nginx.conf` in its content at the start. `folder` is its
+    prefix and working folder; `number` distinguishes the pid files of two that run at the same time.
+    """
 
     def __init__(self, folder: Path, number: int) -> None:
         self._folder = folder
@@ -257,11 +261,11 @@ class Nginx:
 
     @property
     def pid(self) -> int:
-        """Of the master; -1 before `start`."""
+        """The pid of the master; -1 before `start`."""
         return self._process.pid if self._process else -1
 
     async def start(self, listeners: Listeners) -> bool:
-        """Start the master and wait until it serves; False when it ended or is not ready after START_S."""
+        """Start the master and wait until it serves. Return False if it ended or is not ready after START_S."""
         try:
             self._pid_file.unlink(missing_ok=True)
             self._process = subprocess.Popen(  # noqa: ASYNC220 -- returns at once; asyncio's own would reap our orphans
@@ -288,7 +292,7 @@ class Nginx:
         return False
 
     def _is_serving(self) -> bool:
-        """nginx writes its pid file once it has taken over its sockets."""
+        """Return True if nginx has taken over its sockets: it then writes its pid file."""
         return self._pid_file.exists() and self._pid_file.read_text().strip() == str(self.pid)
 
 
@@ -297,7 +301,7 @@ def _command(folder: Path, configuration: Path, pid_file: str) -> list[str]:
 
 
 def redacted(line: str) -> str:
-    """A log line of nginx without tokens of connections and leases."""
+    """Return a log line of nginx without tokens of connections and leases."""
     return _SECRET.sub(r"\1\2***", line)
 
 
@@ -309,12 +313,14 @@ def _relay(stream: IO[bytes]) -> None:
 
 
 def nginx_processes(folder: Path) -> list[ProcessInfo]:
-    """All live nginx processes whose working folder is `folder` (zombies have none)."""
+    """Return all running nginx processes whose working folder is `folder` (zombies have none)."""
     return [one for one in processes() if one.name == "nginx" and folder_of(one.pid) == folder]
 
 
 def superseded(found: list[ProcessInfo], master: int | None) -> list[int]:
-    """Which of those `found` to retire now that `master` serves: neither it nor its workers, and no worker of a master
-    that is retired too (that master signals its workers itself, and would restart those that end before)."""
+    """Return the pids of the processes in `found` to retire after `master` serves: neither `master` nor its workers,
+    and no worker of a master that is retired too (that master signals its workers itself, and would restart workers
+    that end before it).
+    """
     pids = {process.pid for process in found}
     return [p.pid for p in found if master not in (p.pid, p.parent) and p.parent not in pids]

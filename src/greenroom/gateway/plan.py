@@ -1,6 +1,6 @@
-"""What a gateway serves: the JSON file that its supervisor writes and the parent of nginx turns into configuration.
+"""The plan of a gateway: the JSON file that its supervisor writes and the parent of nginx converts into configuration.
 
-Everything in it comes from the administrator, yet each value is checked, because it becomes text of nginx's
+All its values come from the administrator. Each value is still checked, because it becomes text of nginx's
 configuration: a value with a quote or a semicolon must never get there.
 """
 
@@ -25,15 +25,15 @@ _ORIGIN: Final = re.compile(r"https://([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(:\d{1,5
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of the parts of a plan: an unknown field is an error that names it."""
+    """The base of the parts of a plan: an unknown field is an error with the name of the field."""
 
 
 class ManagerListener(_Part, frozen=True, kw_only=True):
-    """One Manager behind a listener of its own; the first of a plan is also served on the main port.
+    """A Manager with a separate listener. The first Manager of a plan is also served on the main port.
 
-    `listen`: empty for a first Manager that is served on the main port alone.
-    `sentinel_file`: while it exists, `/health` and `/manager_api/` of this Manager are 503 (absolute path).
-    `zone`: name of the Manager's zone; requests to `/api/` through this listener count as coming to that zone.
+    `listen`: empty for a first Manager that only the main port serves. `sentinel_file`: while it exists, `/health` and
+    `/manager_api/` of this Manager return 503 (absolute path). `zone`: the name of the Manager's zone; requests to
+    `/api/` through this listener count as requests to that zone.
     """
 
     name: str
@@ -44,8 +44,10 @@ class ManagerListener(_Part, frozen=True, kw_only=True):
 
 
 class AgentUpstream(_Part, frozen=True, kw_only=True):
-    """An Agent whose containers this gateway reaches: streams with its route are authorised by it and passed to them.
-    `others` are asked where the first does not answer: other processes with the Agent's identity."""
+    """An Agent whose containers this gateway reaches: it authorizes the streams with its route, which are then passed
+    to its containers. `others` are other processes with the Agent's identity; they get requests if the first does not
+    respond.
+    """
 
     route: str
     upstream: str
@@ -53,8 +55,9 @@ class AgentUpstream(_Part, frozen=True, kw_only=True):
 
 
 class Edge(_Part, frozen=True, kw_only=True):
-    """The edge gateway of an Agent on another host (Proxy Connections): streams of `route` are passed on to it.
-    `upstream` is the host:port of its stream listener; its certificate is verified for `name` against `ca_file`."""
+    """The edge gateway of an Agent on another host (Proxy Connections), which gets the streams of `route`. `upstream`
+    is the host:port of its stream listener; its certificate is verified for `name` against `ca_file`.
+    """
 
     route: str
     upstream: str
@@ -63,8 +66,9 @@ class Edge(_Part, frozen=True, kw_only=True):
 
 
 class NamedCertificate(_Part, frozen=True, kw_only=True):
-    """A certificate for one host name, shown to clients that ask for it by that name. The administrator's, for
-    browsers; or that of the Agent on this host, for web gateways of other hosts."""
+    """A certificate for one host name, presented to clients that request that name: the administrator's certificate,
+    for browsers; or that of the Agent on this host, for web gateways of other hosts.
+    """
 
     host: str
     certificate: str
@@ -72,19 +76,17 @@ class NamedCertificate(_Part, frozen=True, kw_only=True):
 
 
 class GatewayPlan(_Part, frozen=True, kw_only=True):
-    """All a gateway serves. Addresses are host:port, paths are absolute. A listener is one address with a literal IP
-    address, or several with commas and the same port.
+    """All that a gateway serves. Addresses are host:port, paths are absolute. A listener is one address with a literal
+    IP address, or several with commas and the same port.
 
     `profile`: `web` = console, `/api/`, Managers and streams; `edge` = streams only (no `main_listen`, `api`, …).
-    `served_hosts`: the host names (without port) that are served; requests for any other are answered 421.
-    `public_url`, `stream_url`: origins as browsers see them, where they differ from served host + listener's port.
-    `direct_origins`: where the streams of zones without Proxy Connections are; the console may frame them and measure
-    the way to them, and the
-    stream listener answers to their host names.
-    `stream_secrets_file`: what Agents elsewhere have to be shown, lines of nginx `route "secret";`; with
-    `gateway_id`.
-    `credential_file`: the gateway's credential at the api (kit.secrets `gateway_credential`); without one, requests
-    that nginx refused itself are only counted.
+    `served_hosts`: the served host names (without port); requests for any other host get 421.
+    `public_url`, `stream_url`: origins in browsers, if they differ from served host + port of the listener.
+    `direct_origins`: the origins of the streams of zones without Proxy Connections. The console may frame them and
+    measure the latency to them, and the stream listener serves their host names.
+    `stream_secrets_file`: the secrets for Agents on other hosts, lines of nginx `route "secret";`; with `gateway_id`.
+    `credential_file`: the gateway's credential at the api (kit.secrets `gateway_credential`); without it, requests that
+    nginx refused itself are only counted.
     """
 
     profile: Literal["web", "edge"] = "web"
@@ -108,7 +110,7 @@ class GatewayPlan(_Part, frozen=True, kw_only=True):
 
     @property
     def listeners(self) -> list[str]:
-        """Every address nginx listens on, main first."""
+        """Every address on which nginx listens, main first."""
         managers = (address for manager in self.managers for address in addresses(manager.listen))
         return [*self.browser_listeners, *managers]
 
@@ -124,7 +126,7 @@ class GatewayPlan(_Part, frozen=True, kw_only=True):
 
     @property
     def stream_hosts(self) -> list[str]:
-        """Host names of the stream listener: the served ones, those of `stream_url` and of `direct_origins`."""
+        """The host names of the stream listener: the served ones, those of `stream_url` and of `direct_origins`."""
         urls = [*([self.stream_url] if self.stream_url else []), *self.direct_origins]
         own = [origin_host(url) for url in urls]
         return list(dict.fromkeys([*self.served_hosts, *own]))
@@ -139,7 +141,7 @@ class GatewayPlan(_Part, frozen=True, kw_only=True):
 
     @property
     def origin(self) -> str:
-        """The address that is named to who asks for another one."""
+        """The address that clients with another host name are referred to."""
         return (self.main_origins or [*self.stream_origins, ""])[0]
 
     @property
@@ -152,22 +154,22 @@ class GatewayPlan(_Part, frozen=True, kw_only=True):
 
 
 def in_policies(origins: Iterable[str]) -> list[str]:
-    """The origins that can stand in a Content Security Policy, which has no form for IPv6 addresses."""
+    """Return the origins that can be part of a Content Security Policy, which has no syntax for IPv6 addresses."""
     return [origin for origin in origins if not origin.startswith("https://[")]
 
 
 def addresses(listener: str) -> list[str]:
-    """The addresses of a listener; none of an empty one."""
+    """Return the addresses of a listener; none for an empty listener."""
     return [address.strip() for address in listener.split(",")] if listener else []
 
 
 def port_of(listener: str) -> int:
-    """The port of host:port, or of all addresses of a listener."""
+    """Return the port of host:port, or of all addresses of a listener."""
     return int(listener.rpartition(":")[2])
 
 
 def read_plan(path: Path) -> GatewayPlan:
-    """The plan in a file.
+    """Return the plan in a file.
 
     Raises:
         SetupError: the file cannot be read or is no plan; the sentence names every problem.
@@ -181,7 +183,7 @@ def read_plan(path: Path) -> GatewayPlan:
 
 
 def parse_plan(text: bytes) -> GatewayPlan:
-    """The plan in JSON.
+    """Return the plan in JSON.
 
     Raises:
         SetupError: it is no plan; the sentence names every problem.
@@ -219,7 +221,7 @@ def _path_problems(plan: GatewayPlan) -> Iterator[str]:
         paths["stream_secrets_file"] = plan.stream_secrets_file
     paths |= {f"managers[{m.name}].sentinel_file": m.sentinel_file for m in plan.managers}
     paths |= {f"edges[{e.route}].ca_file": e.ca_file for e in plan.edges}
-    if set(plan.stream_secrets_file) & set("*?["):  # it is included
+    if set(plan.stream_secrets_file) & set("*?["):  # nginx includes it, so it must be no pattern
         yield f"stream_secrets_file must be a path without * ? and [ (it is {plan.stream_secrets_file!r})"
     for name, path in paths.items():
         if not (_PATH.fullmatch(path) and path.isprintable()):

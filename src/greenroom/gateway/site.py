@@ -1,6 +1,6 @@
-"""From the settings of a gateway that keeps its own plan, and what it found out, to a GatewayPlan. Pure.
+"""Builds a GatewayPlan from the settings of a gateway that keeps its own plan, and from the facts that it found. Pure.
 
-An edge without a usable or known address is left out; the rest is served.
+An edge without a usable or known address is left out; all others are served.
 """
 
 from __future__ import annotations
@@ -19,32 +19,33 @@ from greenroom.kit.config import GatewayConfig, GatewayManager
 from greenroom.wire.fleet import EdgeGateway, Fleet
 
 SECRETS_FILE: Final = "stream-secrets.conf"
-"""In the gateway's folder: what nginx shows Agents elsewhere."""
+"""In the gateway's folder: the secrets that nginx presents to Agents on other hosts."""
 AUTHORITY_FILE: Final = "fleet-authority.pem"
 """In the gateway's folder: verifies certificates of edge gateways."""
 EDGE_FILES: Final = ("agent_id", "edge.pem", "edge.key")
-"""What the Agent keeps in `edge_dir` for the gateway beside it."""
+"""The files in `edge_dir` that the Agent keeps for its gateway."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteFacts:
-    """What a gateway found out: the api's last `fleet`, the `texts` of existing files with ids, the `addresses` (IP) of
-    resolved host names, and whether the Agent of `edge_dir` keeps a certificate there."""
+    """The facts that a gateway found: the last `fleet` of the api, the `texts` of existing files with ids, the
+    `addresses` (IP) of resolved host names, and whether the Agent of `edge_dir` keeps a certificate there.
+    """
 
     fleet: Fleet = field(default_factory=Fleet)
     texts: Mapping[Path, str] = field(default_factory=dict[Path, str])
     addresses: Mapping[str, str] = field(default_factory=dict[str, str])
     has_edge: bool = False
     serving: tuple[ServingAgent, ...] = ()
-    """Agents elsewhere whose sessions this gateway reaches."""
+    """Agents on other hosts whose sessions this gateway reaches."""
     gateway_id: str = ""
 
 
 def plan_of(config: GatewayConfig, facts: SiteFacts, folder: Path) -> GatewayPlan:
-    """The plan of the gateway, for settings that `check_settings` accepted; `folder` is absolute.
+    """Return the plan of the gateway, for settings that `check_settings` accepted; `folder` is absolute.
 
     Raises:
-        SetupError: the Agent of an edge gateway has no certificate yet, or its file with the id holds none.
+        SetupError: the Agent of an edge gateway has no certificate yet, or its file with the id contains no valid id.
     """
     own = _own_edge(config, facts)
     return (
@@ -55,10 +56,10 @@ def plan_of(config: GatewayConfig, facts: SiteFacts, folder: Path) -> GatewayPla
 
 
 def check_settings(config: GatewayConfig) -> None:
-    """Refuse settings that make no plan.
+    """Refuse settings that result in no plan.
 
     Raises:
-        SetupError: with every setting that is missing.
+        SetupError: with every missing setting.
     """
     edge = config.gateway_profile == "edge"
     missing = [
@@ -79,13 +80,13 @@ def check_settings(config: GatewayConfig) -> None:
 
 
 def id_files(config: GatewayConfig) -> list[Path]:
-    """Files whose content goes into the plan."""
+    """Return the files whose content is part of the plan."""
     named = [manager.instance_id_file for manager in config.gateway_managers if manager.instance_id_file is not None]
     return [*named, *([config.edge_dir / "agent_id"] if config.edge_dir is not None else [])]
 
 
 def host_names(config: GatewayConfig, fleet: Fleet) -> list[str]:
-    """Host names of all upstreams, IP addresses among them."""
+    """Return the host names of all upstreams, including IP addresses."""
     parts = (*config.gateway_managers, *config.gateway_agents)
     ours = [config.api_upstream, config.agent_upstream, *(part.upstream for part in parts)]
     theirs = [upstream for edge in fleet.edges if (upstream := _upstream(edge)) is not None]
@@ -101,10 +102,10 @@ class _OwnEdge:
 
 
 def _own_edge(config: GatewayConfig, facts: SiteFacts) -> _OwnEdge | None:
-    """None without `edge_dir`, or until its Agent has an id.
+    """Return the edge of this host; None without `edge_dir`, or until its Agent has an id.
 
     Raises:
-        SetupError: that is none.
+        SetupError: the id is not valid.
     """
     folder = config.edge_dir
     agent_id = facts.texts.get(folder / "agent_id") if folder is not None else None
@@ -151,7 +152,9 @@ def _web_plan(config: GatewayConfig, facts: SiteFacts, folder: Path, own: _OwnEd
 
 
 def _edge_plan(config: GatewayConfig, facts: SiteFacts, folder: Path, own: _OwnEdge | None) -> GatewayPlan:
-    """Browsers see the administrator's certificate, if any; web gateways see that of the fleet's authority."""
+    """Return the plan of an edge gateway. Browsers get the administrator's certificate, if there is one; web gateways
+    get that of the fleet's authority.
+    """
     if own is None or own.certificate is None:
         raise SetupError(f"There is no certificate in {config.edge_dir} yet; the Agent gets it when it has registered.")
     return GatewayPlan(
@@ -170,7 +173,9 @@ def _edge_plan(config: GatewayConfig, facts: SiteFacts, folder: Path, own: _OwnE
 
 
 def _elsewhere(facts: SiteFacts, taken: Iterable[str]) -> list[AgentUpstream]:
-    """The Agents on other hosts whose sessions this gateway reaches, the first of each route that is not `taken`."""
+    """Return the Agents on other hosts whose sessions this gateway reaches, the first of each route that is not
+    `taken`.
+    """
     found = {_route(one.agent_id): one.addresses for one in reversed(facts.serving)}
     return [
         AgentUpstream(route=route, upstream=addresses[0], others=list(addresses[1:]))
@@ -180,7 +185,7 @@ def _elsewhere(facts: SiteFacts, taken: Iterable[str]) -> list[AgentUpstream]:
 
 
 def secret_lines(facts: SiteFacts, secret: str) -> str:
-    """What nginx shows the Agents elsewhere, by their routes."""
+    """Return the secret that nginx presents to each Agent on another host, by route."""
     return "".join(f'{agent.route} "{secret}";\n' for agent in _elsewhere(facts, ()))
 
 
@@ -209,7 +214,7 @@ def _manager(manager: GatewayManager, facts: SiteFacts) -> ManagerListener:
 
 
 def _edges(facts: SiteFacts, taken: Iterable[str], folder: Path) -> list[Edge]:
-    """The usable edges, the first of each route that is not `taken`; none without an authority."""
+    """Return the usable edges, the first of each route that is not `taken`; none without an authority."""
     found: dict[str, Edge] = {}
     for edge in facts.fleet.edges if facts.fleet.authority else ():
         upstream = _upstream(edge)
@@ -235,7 +240,7 @@ def _direct_origins(fleet: Fleet, hosts: list[str]) -> list[str]:
 
 
 def _upstream(edge: EdgeGateway) -> str | None:
-    """host:port of an edge gateway; None if its Agent reported an unusable address."""
+    """Return host:port of an edge gateway; None if its Agent reported an unusable address."""
     try:
         edge_name(edge.route)
         return edge_address(edge.url).upstream
