@@ -19,7 +19,7 @@ class CommandSettings(FromEnvironment):
 
 
 class CommandPlugin(ProviderPlugin[CommandSettings]):
-    """A program of the administrator's."""
+    """The provider `command`: a program of the administrator."""
 
     settings_type = CommandSettings
     rules = options.COMMAND
@@ -32,7 +32,7 @@ class CommandPlugin(ProviderPlugin[CommandSettings]):
 
 
 class WebhookPlugin(ProviderPlugin[FromEnvironment]):
-    """An address of the administrator's."""
+    """The provider `webhook`: an address of the administrator."""
 
     settings_type = FromEnvironment
     rules = options.WEBHOOK
@@ -44,7 +44,9 @@ class WebhookPlugin(ProviderPlugin[FromEnvironment]):
 
 
 class SimulatedCloudPlugin(ProviderPlugin[FromEnvironment]):
-    """Machines that exist in this process alone; those of a pool stay when its settings change."""
+    """The provider `simulated`: machines that exist only in this process. Those of a pool stay if its
+    settings change.
+    """
 
     settings_type = FromEnvironment
     rules = options.SIMULATED

@@ -1,8 +1,8 @@
-"""Provider `command`: a program of the administrator's, one run for each request, JSON in on stdin and out on stdout.
+"""Provider `command`: a program of the administrator, run once for each request, with JSON on stdin and stdout.
 
-The Manager runs it with its own rights. So the program lies in a folder that the Manager's own settings name
-(`GREENROOM_MACHINE_COMMANDS`), which the API cannot change; the environment is fixed, because variables like BASH_ENV
-and LD_PRELOAD run code; secrets are in the JSON alone.
+The Manager runs the program with its own rights. Therefore the program must be in a folder that the Manager's own
+settings name (`GREENROOM_MACHINE_COMMANDS`), which the API cannot change. The environment is fixed, because variables
+like BASH_ENV and LD_PRELOAD run code. Secrets are only in the JSON.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from greenroom.machine_providers.exchange import (
 ENVIRONMENT: Final = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 MAX_STDERR_BYTES: Final = 20_000
 END_S: Final = 5.0
-"""How long the end of a killed program is waited for: one that waits for a disk that is gone takes longer."""
+"""The maximum wait for the end of a killed program. A program that waits for a lost disk takes longer."""
 
 
 class CommandProvider:
-    """Runs `options["program"]`; `folders` are those in which it may lie."""
+    """Runs `options["program"]`, which must be in one of `folders`."""
 
     def __init__(self, options: Mapping[str, Any], secrets: Mapping[str, str], folders: Sequence[Path]) -> None:
         self._options = options
@@ -79,13 +79,13 @@ class CommandProvider:
 
 
 async def _talk(process: asyncio.subprocess.Process, request: bytes) -> tuple[bytes, bytes]:
-    """Give it the request, and read what it says until it ends; a flood is cut."""
+    """Send the request to the program, and read its output until it ends. The output is limited."""
     stdin, stdout, stderr = process.stdin, process.stdout, process.stderr
     if stdin is None or stdout is None or stderr is None:
         raise AssertionError("its streams are pipes")
 
     async def give() -> None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it need not read what it does not want
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it need not read the request
             stdin.write(request)
             await stdin.drain()
         stdin.close()
@@ -99,8 +99,8 @@ async def _talk(process: asyncio.subprocess.Process, request: bytes) -> tuple[by
 
 
 async def _end(process: asyncio.subprocess.Process, transport: asyncio.SubprocessTransport) -> None:
-    """End it with what it started in its group. What left the group may hold its streams: they are closed, because it
-    counts as ended only when they are.
+    """End the program with the processes of its group. Processes that left the group may hold its streams. These are
+    closed, because the program counts as ended only after they are.
     """
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -113,7 +113,7 @@ async def _end(process: asyncio.subprocess.Process, transport: asyncio.Subproces
 
 
 async def _read(stream: asyncio.StreamReader, most: int) -> bytes:
-    """The first `most` bytes, for an answer, and what comes after is read and dropped."""
+    """Return the first `most` bytes of the stream. Further bytes are read and dropped."""
     kept = bytearray()
     while part := await stream.read(65536):
         kept += part[: most - len(kept)]
@@ -121,10 +121,10 @@ async def _read(stream: asyncio.StreamReader, most: int) -> bytes:
 
 
 def runnable(program: str, folders: Sequence[Path]) -> str:
-    """The program, if the Manager may run it.
+    """Return the program if the Manager may run it.
 
     Raises:
-        ProviderError: it may not, and the sentence says why.
+        ProviderError: it may not; the sentence has the reason.
     """
     if not folders:
         raise ProviderError(

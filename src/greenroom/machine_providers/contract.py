@@ -1,8 +1,8 @@
-"""What a provider of machines can do: show them, create one, end one.
+"""The interface of a provider of machines: list machines, create a machine, end a machine.
 
-A provider knows nothing of orders but the name of the machine. It shows all machines it has, or those whose names begin
-with `prefix`; which of them are this pool's is decided by their names (`core.fleet.machines.provider`), so a machine of
-others is never touched.
+Of an order, a provider gets only the name of the machine. It lists all its machines, or those whose names begin with
+`prefix`. Their names decide which of them belong to this pool (`core.fleet.machines.provider`), so a machine of others
+is never changed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ProviderError(GreenroomError):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A machine as its provider shows it: the provider's name of it, and ours."""
+    """A machine in the list of its provider: the provider's reference to it, and its name in Greenroom."""
 
     ref: str
     name: str
@@ -35,8 +35,8 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewMachine:
-    """A machine to be created. Cores are those of the host, memory is bytes. `user_data` is run at its first start;
-    `join` has the same in parts, for programs that start an Agent otherwise.
+    """A machine to be created. Cores are those of the host, memory is in bytes. `user_data` is run at its first start;
+    `join` has the same data in parts, for programs that start an Agent in another way.
     """
 
     name: str
@@ -48,7 +48,7 @@ class NewMachine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinParts:
-    """How the machine joins."""
+    """The data with which the machine joins."""
 
     url: str
     token: str = field(repr=False)
@@ -58,20 +58,20 @@ class JoinParts:
 
 
 class Provider(Protocol):
-    """Calls raise ProviderError; their caller limits their time."""
+    """A provider of machines. Calls raise ProviderError; their caller limits their time."""
 
     async def list(self, prefix: str) -> Sequence[Shown]:
-        """All machines whose names begin with `prefix`, those being created as well and none that has ended; others
-        may be among them.
+        """Return all machines whose names begin with `prefix`, including those that are being created, but none that
+        has ended. The result may include other machines.
         """
         ...
 
     async def create(self, machine: NewMachine) -> str:
-        """Begin to create a machine; returns the provider's name of it. Asked again for a machine there is, it makes
-        no second one, if the provider knows it by its name.
+        """Begin to create a machine, and return the provider's reference to it. A repeated call for an existing machine
+        creates no second machine, if the provider can identify it by its name.
         """
         ...
 
     async def end(self, ref: str, name: str) -> None:
-        """Begin to end a machine; one that is gone is none to complain about."""
+        """Begin to end a machine. A machine that no longer exists is no error."""
         ...

@@ -1,7 +1,7 @@
-"""The JSON that programs and addresses of an administrator's own get and give back.
+"""The JSON between Greenroom and the programs and addresses of an administrator.
 
-A request is {"action": "list" | "create" | "end", …}; the answer {"machines": […]}, {"ref": "…"} or {}, or
-{"error": "a sentence", "retry_after_s": 30}.
+A request is {"action": "list" | "create" | "end", …}; the response {"machines": […]}, {"ref": "…"} or {}, or {"error":
+"a sentence", "retry_after_s": 30}.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _Machine(msgspec.Struct, frozen=True):
 
 
 class ProviderAnswer(msgspec.Struct, frozen=True):
-    """What any action is answered with; fields that are not known are ignored."""
+    """The response to any action; unknown fields are ignored."""
 
     machines: list[_Machine] | None = None
     ref: str | None = None
@@ -33,7 +33,7 @@ class ProviderAnswer(msgspec.Struct, frozen=True):
 
 
 class Request(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is asked."""
+    """The request for an action."""
 
     action: Literal["list", "create", "end"]
     options: Mapping[str, Any]
@@ -48,12 +48,12 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def hidden(self) -> list[str]:
-        """What no sentence about it may show."""
+        """The values that no sentence about the request may contain."""
         return [*self.secrets.values(), *([self.join.token] if self.join else [])]
 
 
 def creation(machine: NewMachine, options: Mapping[str, Any], secrets: Mapping[str, str]) -> Request:
-    """The request for a new machine."""
+    """Return the request for a new machine."""
     return Request(
         action="create",
         options=options,
@@ -67,10 +67,10 @@ def creation(machine: NewMachine, options: Mapping[str, Any], secrets: Mapping[s
 
 
 def answer_of(content: bytes, who: str, hidden: Collection[str]) -> ProviderAnswer:
-    """The answer, if it is none of an error.
+    """Return the response, if it is not an error.
 
     Raises:
-        ProviderError: it is not an answer, or says that the request failed.
+        ProviderError: it is no response, or reports that the request failed.
     """
     try:
         answer = msgspec.json.decode(content or b"{}", type=ProviderAnswer)
@@ -83,10 +83,10 @@ def answer_of(content: bytes, who: str, hidden: Collection[str]) -> ProviderAnsw
 
 
 def shown(answer: ProviderAnswer, who: str) -> list[Shown]:
-    """The machines of an answer.
+    """Return the machines of a response.
 
     Raises:
-        ProviderError: there is no list, or too long a one: nothing may be concluded from it.
+        ProviderError: there is no list, or it is too long, so that no conclusion is possible.
     """
     if answer.machines is None:
         raise ProviderError(f"{who} answered without a list of machines.")
@@ -96,10 +96,10 @@ def shown(answer: ProviderAnswer, who: str) -> list[Shown]:
 
 
 def created_ref(answer: ProviderAnswer, who: str) -> str:
-    """The provider's name of the new machine.
+    """Return the provider's reference to the new machine.
 
     Raises:
-        ProviderError: there is none that can be used; the machine may be there.
+        ProviderError: there is no usable reference; the machine may exist.
     """
     if answer.ref is None or not is_usable_ref(answer.ref):
         raise ProviderError(f"{who} gave no name (ref) of the new machine.")

@@ -1,7 +1,7 @@
-"""What an installed provider of machines offers: what a pool has to give it, and the provider of a pool.
+"""The plug-ins of providers of machines: the rules for the options of a pool, and the provider of a pool.
 
 A distribution names its subclass of `ProviderPlugin` as an entry point of the group `greenroom.machine_providers`. The
-api asks for its rules, a Manager for its providers.
+api uses its rules, a Manager its providers.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ S = TypeVar("S", bound=FromEnvironment)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolContext:
-    """What the provider of a machine pool is made with, beside its own settings."""
+    """The data with which the provider of a machine pool is created, in addition to its own settings."""
 
     machine_pool_id: str
     options: Mapping[str, Any]
     secrets: Mapping[str, str] = field(repr=False)
     call_s: float
-    """Limit of one call."""
+    """The time limit of one call."""
     trusted: tuple[AllowedHost, ...] = ()
     """The hosts of the setting `webhook_hosts`."""
 
 
 class ProviderPlugin(plugins.Plugin[S], ABC):
-    """One kind of provider, with its settings. Its methods import what they need: other processes do without it."""
+    """A kind of provider, with its settings. Its methods import their libraries, which other processes do not need."""
 
     rules: ClassVar[ProviderRules]
 
     @abstractmethod
     def provider(self, pool: PoolContext) -> Provider:
-        """The provider of a pool.
+        """Return the provider of a pool.
 
         Raises:
             SetupError: the settings cannot be used.
@@ -49,7 +49,7 @@ class ProviderPlugin(plugins.Plugin[S], ABC):
 
 
 def find_provider(name: str) -> type[ProviderPlugin[Any]]:
-    """The provider of this name.
+    """Return the provider of this name.
 
     Raises:
         Invalid: there is no such provider.

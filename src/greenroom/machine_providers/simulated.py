@@ -1,5 +1,5 @@
-"""Provider `simulated`: machines that exist in this process alone, and join nothing. It shows what a machine pool would
-order before a cloud is paid; tests play the rest with it.
+"""Provider `simulated`: machines that exist only in this process, and join no zone. It previews the orders of a machine
+pool before a cloud charges for them. Tests simulate the joins.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from greenroom.machine_providers.contract import NewMachine, ProviderError, Show
 
 @dataclass(slots=True)
 class SimulatedCloud:
-    """What there is, by the provider's name of it. `before` is called before each action with its name, and may raise.
+    """The machines, by the provider's reference. `before` is called before each action with its name, and may raise.
 
-    `created` and `ended` count what was done in all; `on_create` and `on_end` are called afterwards.
+    `created` and `ended` are the total numbers; `on_create` and `on_end` are called afterwards.
     """
 
     machines: dict[str, Shown] = field(default_factory=dict[str, Shown])

@@ -1,7 +1,7 @@
-"""Provider `webhook`: an address of the administrator's that takes the same JSON as a program does.
+"""Provider `webhook`: an address of the administrator that accepts the same JSON as a program.
 
-The secret `token` goes along as `Authorization: Bearer`, the others in the JSON. Redirects are not followed: they would
-carry secrets elsewhere. It goes where webhooks of events may go.
+The secret `token` is sent as `Authorization: Bearer`, the others in the JSON. Redirects are not followed: they would
+carry secrets to other hosts. The rules for its addresses are those of webhooks of events.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class WebhookProvider:
 
 
 def _retry_after_s(text: str) -> float:
-    """The pause that an answer asks for, as seconds or as a date; 0 = none."""
+    """Return the pause that a response requests, as seconds or as a date; 0 = none."""
     if text.isdecimal():
         return float(text[:9])
     try:
