@@ -169,7 +169,7 @@ class Printer:
         """Print one object with all its fields; those in `parts` as tables below the others."""
         if self.printed(row):
             return
-        from rich.table import Table  # noqa: PLC0415 -- as the docstring of this module says
+        from rich.table import Table  # noqa: PLC0415 -- see the docstring of this module
 
         now = datetime.now(UTC)
         table = Table(box=None, show_header=False, pad_edge=False)
@@ -188,7 +188,7 @@ class Printer:
 
     def _print_table(self, rows: Sequence[Row], columns: Sequence[Column], *, whole: bool) -> None:
         """Print a table that fits the terminal, or `LIST_WIDTH`."""
-        from rich import box  # noqa: PLC0415 -- as the docstring of this module says
+        from rich import box  # noqa: PLC0415 -- see the docstring of this module
         from rich.table import Table  # noqa: PLC0415 -- the same
 
         now = datetime.now(UTC)
@@ -223,14 +223,14 @@ class Printer:
 
 
 def _console(*, stderr: bool) -> Console:
-    from greenroom.kit.terminal import console  # noqa: PLC0415 -- as the docstring of this module says
+    from greenroom.kit.terminal import console  # noqa: PLC0415 -- see the docstring of this module
 
     return console(stderr=stderr)
 
 
 def styled(text: str, style: Any = "") -> Text:
     """Return a text with its color."""
-    from rich.text import Text  # noqa: PLC0415 -- as the docstring of this module says
+    from rich.text import Text  # noqa: PLC0415 -- see the docstring of this module
 
     return Text(text, style=style)
 

@@ -192,7 +192,7 @@ def result_of(
 
 
 def counted(visits: Sequence[RehearsedVisit]) -> list[Reason]:
-    """Return the codes of the visits, the most frequent first, each with the first sentence."""
+    """Return the reasons of the visits by code, the most frequent first, each with its first sentence."""
     by_code: dict[str, list[RehearsedVisit]] = {}
     for visit in visits:
         by_code.setdefault(visit.code, []).append(visit)

@@ -44,7 +44,7 @@ async def _repair(client: Client, installation: str, *, removes: bool) -> list[R
 
 
 def judged(client: Client, things: list[Thing]) -> list[Leftover]:
-    """Return the things that belong to nothing, by the response of the deployment.
+    """Return the leftovers among these things, by the response of the deployment.
 
     Raises:
         SetupError: the response names another thing.

@@ -45,7 +45,7 @@ class Call:
         Raises:
             ApiError: there is none of this name or id.
         """
-        assert self.noun is not None, "a verb of nothing"  # noqa: S101 -- only verbs `of_one` ask for it
+        assert self.noun is not None, "a verb of nothing"  # noqa: S101 -- only verbs `of_one` use it
         return f"{self.noun.path}/{find_id(self.client, self.noun, self.named)}"
 
     def body(self) -> Row:

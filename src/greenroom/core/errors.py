@@ -1,4 +1,4 @@
-"""The tree of errors. Each class has a stable `code`; its docstring is the default message, and says what to do.
+"""The tree of errors. Each class has a stable `code`; its docstring is the default message, with the solution.
 
 GreenroomError                       500  internal
 ├── Unauthenticated                  401  unauthenticated

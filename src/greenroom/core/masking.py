@@ -1,4 +1,4 @@
-"""Masking of secrets and variables: their names are shown, their values are not.
+"""Masking of secrets and variables: their names are visible, their values are not.
 
 Variables of workspaces, groups and launches are the fields named `environment`, at any depth, of JSON values.
 """
@@ -23,10 +23,10 @@ SECRETS: Final = frozenset(
         "token",
     }
 )
-"""Names of fields, at any depth, whose values are never shown."""
+"""Names of fields, at any depth, whose values are always masked."""
 
 ENVIRONMENT: Final = "environment"
-"""Fields of this name, at any depth, contain variables: the names are shown, the values are not."""
+"""Fields of this name, at any depth, contain variables: their names are visible, their values are masked."""
 
 MASK: Final = "(secret)"
 

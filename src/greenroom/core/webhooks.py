@@ -21,7 +21,7 @@ import msgspec
 
 from greenroom.core.rate_limits import Backoff
 
-SECRET_PREFIX: Final = "whsec_"  # noqa: S105 -- what a secret begins with
+SECRET_PREFIX: Final = "whsec_"  # noqa: S105 -- the prefix of a secret
 SECRET_BYTES: Final = 32
 BACKOFF: Final = Backoff(first_s=5.0, max_s=6 * 3600.0)
 MOST_ATTEMPTS: Final = 16

@@ -1,9 +1,9 @@
 """The connections of a gateway to Agents on other hosts, and the viewers that these Agents admitted, stored in a file.
 
-An admission is stored before nginx passes the viewer on, and kept until the Agent reports that its session is gone; the
-admission of a single connection is kept until that connection is gone. The connections of viewers that an Agent reports
-as revoked are cut, each time they are found again: a gateway that was unavailable, or drains, or whose parent was
-restarted, cuts them after it is back.
+An admission is stored before nginx passes the viewer on. It is removed after the Agent reports that its session is
+gone; the admission of a single connection is removed after that connection is gone. The connections of viewers that an
+Agent reports as revoked are cut, each time they are found again: a gateway that was unavailable, or drains, or whose
+parent was restarted, cuts them after it is back.
 
 The administrator configures addresses (`GREENROOM_STREAM_AGENTS`). A name stands for all its addresses, and each
 process reports those of the others. The gateway sends requests to each address, even while nginx drains; the Agent

@@ -157,7 +157,7 @@ class GatewayMetrics(RoleMetrics):
         return Starlette(routes=[Route(PATH, page)])
 
     async def _of_nginx(self) -> bytes:
-        """Return nginx's own figures; nothing if nginx does not respond, or has no such page (profile `edge`)."""
+        """Return nginx's own figures; empty if nginx does not respond, or has no such page (profile `edge`)."""
         plan = self._plan()
         found = _STUB.search(await status_page(plan)) if plan is not None and plan.profile == "web" else None
         if found is None:

@@ -268,7 +268,7 @@ class Nginx:
         """Start the master and wait until it serves. Return False if it ended or is not ready after START_S."""
         try:
             self._pid_file.unlink(missing_ok=True)
-            self._process = subprocess.Popen(  # noqa: ASYNC220 -- returns at once; asyncio's own would reap our orphans
+            self._process = subprocess.Popen(  # noqa: ASYNC220 -- returns at once; that of asyncio would reap orphans
                 _command(self._folder, self._folder / "nginx.conf", self._pid_file.name),
                 cwd=self._folder,
                 env=listeners.environment,

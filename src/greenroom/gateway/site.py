@@ -1,4 +1,4 @@
-"""Builds a GatewayPlan from the settings of a gateway that keeps its own plan, and from the facts that it found. Pure.
+"""Builds a GatewayPlan from the settings of a gateway without a plan file, and from the facts that it found. Pure.
 
 An edge without a usable or known address is left out; all others are served.
 """
@@ -23,13 +23,13 @@ SECRETS_FILE: Final = "stream-secrets.conf"
 AUTHORITY_FILE: Final = "fleet-authority.pem"
 """In the gateway's folder: verifies certificates of edge gateways."""
 EDGE_FILES: Final = ("agent_id", "edge.pem", "edge.key")
-"""The files in `edge_dir` that the Agent keeps for its gateway."""
+"""The files in `edge_dir` that the Agent writes for its gateway."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteFacts:
-    """The facts that a gateway found: the last `fleet` of the api, the `texts` of existing files with ids, the
-    `addresses` (IP) of resolved host names, and whether the Agent of `edge_dir` keeps a certificate there.
+    """The facts that a gateway found: the last `fleet` of the api, the `texts` of existing files with ids, and the
+    `addresses` (IP) of resolved host names. `has_edge`: the Agent of `edge_dir` has written a certificate there.
     """
 
     fleet: Fleet = field(default_factory=Fleet)

@@ -212,7 +212,7 @@ async def kept(name: str, loop: Loop, on_failure: Callable[[str], None] = _ignor
         try:
             await loop()
             failure: Exception = Unexpected("It returned.")
-        except Exception as error:  # noqa: BLE001 -- any error of a loop is shown, and the loop started again
+        except Exception as error:  # noqa: BLE001 -- any error of a loop is logged, and the loop restarted
             failure = error
         reason = reason_of(failure)
         failures = 1 if time.monotonic() - begun_s >= STEADY_S else failures + 1

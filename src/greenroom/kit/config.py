@@ -222,9 +222,9 @@ class AgentConfig(ProcessConfig):
     disk_kept_bytes: int = Field(default=5_000_000_000, ge=0)
     """With less free disk than this, the host takes no new session; 0 = no limit."""
     runtime_classes: str = ""
-    """Comma list: the runtimes of this host's Docker, besides its default runtime, that workspaces may request."""
+    """Comma list: the runtimes of this host's Docker, other than its default runtime, that workspaces may request."""
     gateways_listen: str = ""
-    """IP:port at which gateways on other hosts request streams; needs `stream_secret_file`. Empty = none."""
+    """IP:port at which this Agent serves gateways on other hosts; needs `stream_secret_file`. Empty = none."""
     gateways_address: str = ""
     """IP:port at which gateways reach `gateways_listen`, if that is every address of the host."""
     stream_secret_file: Path | None = None
@@ -238,9 +238,7 @@ class AgentConfig(ProcessConfig):
     volume_folders: str = ""
     """Comma list: only folders in these and in `own_volumes()` are mounted into sessions."""
     homes_folder: Path | None = None
-    """The homes of users that are kept, by default `homes` in agent_dir; on a disk of this host, for this
-    Agent only.
-    """
+    """The homes of users, by default `homes` in agent_dir; on a disk of this host, for this Agent only."""
     instance_data: Path | None = None
     """DATA of `greenroom up`. Of its folders, only those in `volumes` are mounted into sessions."""
 

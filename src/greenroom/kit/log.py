@@ -1,7 +1,7 @@
 """The log of a process, on stderr.
 
 Under a supervisor, it is one JSON object per line; on a terminal, colored text. `logging` of libraries and Python's
-warnings are written in the same way: nothing else writes a line.
+warnings are written in the same way, so all lines have this form.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class RoleMetrics:
         ProcessCollector(namespace=f"greenroom_{role}", registry=self.registry)
 
     def counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
-        """Return a counter that this registry keeps; its name gets `_total`."""
+        """Return a counter of this registry; its name gets `_total`."""
         return Counter(self._prefix + name, text, labels, registry=self.registry)
 
     def histogram(self, name: str, text: str, labels: Sequence[str] = (), *, buckets: Sequence[float]) -> Histogram:
@@ -51,7 +51,7 @@ class RoleMetrics:
         Gauge(self._prefix + name, text, registry=self.registry).set_function(value)
 
     def counted(self, name: str, text: str, value: Value) -> None:
-        """Add a count that another part keeps; its name gets `_total`."""
+        """Add a count whose value another part provides; its name gets `_total`."""
         self.registry.register(_Counted(self._prefix + name, text, None, lambda: {"": value()}))
 
     def counted_by(self, name: str, text: str, label: str, values: Values) -> None:
@@ -63,7 +63,7 @@ class RoleMetrics:
 
 
 class _Counted(Collector):
-    """A counter whose value another part keeps."""
+    """A counter whose value another part provides."""
 
     def __init__(self, name: str, text: str, label: str | None, values: Values) -> None:
         self._name = name

@@ -133,7 +133,7 @@ def title_of(pid: int) -> str:
 
 
 def listens(pid: int, address: str, port: int) -> bool:
-    """True if this process itself listens on a TCP port of an IPv4 address."""
+    """True if the process itself, not a child of it, listens on a TCP port of an IPv4 address."""
     try:
         sockets = psutil.Process(pid).net_connections("tcp4")
     except psutil.Error:

@@ -55,7 +55,7 @@ def load(role: str) -> Callable[[], Coroutine[Any, Any, None]]:
 
 def run(role: str) -> None:
     """Run a role until it ends. A Greenroom error results in one sentence on stderr and exit code 1."""
-    import asyncio  # noqa: PLC0415 -- the command line reads the names of the roles, and has no use for it
+    import asyncio  # noqa: PLC0415 -- the command line imports this module for the names of the roles
 
     try:
         main = load(role)
@@ -80,7 +80,7 @@ def _loop(role: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
     """
     if role not in {"api", "manager"}:
         return None
-    import uvloop  # noqa: PLC0415 -- by these alone
+    import uvloop  # noqa: PLC0415 -- no other role uses it
 
     return uvloop.new_event_loop
 

@@ -19,7 +19,7 @@ from greenroom.core.fleet.restarts import HEALTHY_S, crash_loop
 log = structlog.get_logger(__name__)
 
 MOST: Final = 20
-"""The number of starts that are kept."""
+"""The number of starts that the file contains."""
 
 
 class _Starts(msgspec.Struct):

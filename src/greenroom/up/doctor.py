@@ -162,7 +162,7 @@ def compare(sessions: Mapping[str, str], containers: Sequence[str]) -> dict[str,
 
 
 async def _sentinels(db: Database, site: Site) -> list[str]:
-    """Return the Managers of this machine whose sentinel file contradicts their flag."""
+    """Return a sentence for each Manager of this machine whose sentinel file contradicts its flag."""
     enabled = {manager.instance_id: manager.enabled for manager in await list_managers(db)}
     wrong = [m for m in site.managers if enabled.get(m.instance_id) is m.sentinel_file.exists()]
     return [
@@ -173,7 +173,7 @@ async def _sentinels(db: Database, site: Site) -> list[str]:
 
 
 async def api_loops(site: Site) -> list[str]:
-    """Return the api of this machine, if it is crash-looping; the file of its starts needs no database."""
+    """Return a sentence if the api of this machine is crash-looping; the file of its starts needs no database."""
     crash_loop = StartLog(site.layout.api).read_crash_loop()
     return [named("The api", crash_loop)] if crash_loop else []
 
@@ -221,7 +221,8 @@ class RepairOutcome:
 
 
 async def leftovers(db: Database, things: Things) -> list[Leftover]:
-    """Return the things that belong to nothing. Without the database or the runtime, there is no result.
+    """Return the leftovers, which belong to no session or Agent. Without the database or the runtime, there is no
+    result.
 
     Raises:
         GreenroomError: one of them does not respond.

@@ -70,7 +70,7 @@ class FirstCredentials:
 
 
 async def read_credentials(db: Database, layout: Layout) -> FirstCredentials:
-    """Return the credentials. The password counts as long as it is the one-time password."""
+    """Return the credentials. The password is None after its user has replaced it."""
     stored = read_json(layout.credentials)
     password = stored.get("admin_password") if await password_is_one_time(db, ADMIN) else None
     return FirstCredentials(AdminLogin(ADMIN, password), stored.get("api_key"), stored.get("api_key_secret"))

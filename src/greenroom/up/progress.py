@@ -187,7 +187,7 @@ def on_stderr() -> Progress:
     """Return the display that fits stderr."""
     if not sys.stderr.isatty():
         return Lines(sys.stderr)
-    from rich.console import Console  # noqa: PLC0415 -- 10 MiB, which `up` in the background does without
+    from rich.console import Console  # noqa: PLC0415 -- 10 MiB, which the background process does not need
 
     return Spinner(Console(stderr=True))
 

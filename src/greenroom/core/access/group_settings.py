@@ -36,9 +36,9 @@ SettingValues = Mapping[str, Any]
 class Setting:
     """A setting that a group can have.
 
-    `unit` is shown after the value. `minimum` is for int and float, `choices` for choice. `excludes_staging`: the value
-    must be in a container from its creation, so no staged session can be used. `looseness` orders values by how much
-    they permit; users who may change only their own groups cannot make a value looser (access.permissions).
+    `unit` is displayed after the value. `minimum` is for int and float, `choices` for choice. `excludes_staging`: the
+    value must be in a container from its creation, so no staged session can be used. `looseness` orders values by how
+    much they permit; users who may change only their own groups cannot set a looser value (access.permissions).
     `kept_with_session`: the value at the launch is stored with the session, for its Agent and its viewers.
     """
 

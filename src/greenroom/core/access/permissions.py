@@ -89,7 +89,7 @@ PERMISSIONS: Final[dict[str, str]] = {
     "settings_modify": "Change the settings of the installation",
     "system_view": "See logs and Manager requests (Diagnostics)",
 }
-"""Code → what it allows, as the console shows it."""
+"""Code → the actions that it allows, as the console displays it."""
 
 
 def allows(granted: Iterable[str], required: Iterable[str]) -> bool:

@@ -39,7 +39,7 @@ _AT: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
 """By the field that names the action: each action that has a place, and its fields for the place."""
 
 Place = tuple[int, int] | str
-"""The place of an element, or a sentence with the reason why it has none."""
+"""The place of an element, or a sentence with the reason why there is none."""
 
 
 def refs_of(items: Sequence[object]) -> list[str]:

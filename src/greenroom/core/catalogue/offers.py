@@ -80,7 +80,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def _desk(self) -> dict[str, Any]:
-        """Every image with a screen has a desk. An image of kind page has only its own program."""
+        """The entry of the desk in the port map. Every image with a screen has a desk; an image of kind page has only
+        its own program.
+        """
         return {} if self.kind == "page" else {"desk": "desk"}
 
     def definition(self, image: str, image_src: str = "") -> Definition:
@@ -209,7 +211,7 @@ def of_list(source: str, listed: Listed) -> Offered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownWorkspace:
-    """A workspace with the known facts of its image. `catalogue_name` is the entry from which it was created,
+    """A workspace and the facts about its image. `catalogue_name` is the entry from which it was created,
     `catalogue_image` the image of that entry at that time; `start_s` is the median of its latest starts.
     """
 

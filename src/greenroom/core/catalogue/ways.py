@@ -87,7 +87,7 @@ class Choice:
 
 def ways(name: str, docker_registry: str, *, elsewhere: bool, buildable: bool) -> tuple[Choice, ...]:
     """Return the ways to get the image, the best one first; at least one. `elsewhere`: another Agent can provide it;
-    `buildable`: this Agent knows its recipe, and its host can build.
+    `buildable`: this Agent has its recipe, and its host can build.
     """
     if names_registry(name, docker_registry):
         return (Choice("pulling", "The image or its workspace names a registry, so it comes from there."),)

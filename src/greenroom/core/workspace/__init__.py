@@ -1,1 +1,1 @@
-"""Workspaces: their options, and the specification of a container that follows."""
+"""Workspaces: their options, and the specification of the containers of their sessions."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 KEPT: Final = "{homes}"
-"""The persistent profile path of a workspace whose homes the installation keeps."""
+"""The persistent profile path of a workspace whose homes the installation stores."""
 _UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _SOURCE: Final = re.compile(rf"/\{{homes\}}/({_UUID})\.({_UUID})")
 _NAME: Final = re.compile(rf"({_UUID})\.({_UUID})")
@@ -113,7 +113,7 @@ def state_of(sessions: Sequence[str], removal_id: str | None) -> HomeState:
 
 
 def remark(state: HomeState, *, is_moved_away: bool, is_reached: bool, problem: str) -> str:
-    """The remark about a home for users, as a sentence; empty if there is none. `is_reached`: its Agent answers."""
+    """The remark about a home for users, as a sentence; empty if there is none. `is_reached`: its Agent responds."""
     if state != "deleting":
         return problem
     if not is_reached:

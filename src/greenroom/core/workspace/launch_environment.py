@@ -1,9 +1,9 @@
 """The variables of a launch: those that a user may set in the container of a session.
 
-A user may set variables of their own task, such as `TASK_ID` and `API_BASE`. A variable that a program of the image
-reads can make that program run other code, and the image may start as root. An administrator sets such a variable in
-the `run_config` of the workspace. Names of task variables are arbitrary, so the rule is a table of the names that
-programs read. The Agent adds the variables that the image sets, if it knows them.
+A user may set variables of their task, such as `TASK_ID` and `API_BASE`. A variable that a program of the image reads
+can make that program run other code, and the image may start as root. An administrator sets such a variable in the
+`run_config` of the workspace. Names of task variables are arbitrary, so the rule is a table of the names that programs
+read. The Agent adds the variables that the image sets, if they are known.
 """
 
 from __future__ import annotations

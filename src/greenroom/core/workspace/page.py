@@ -46,7 +46,7 @@ page, as `validated_ports` allows. The path of a port at the gateway is the name
 """
 
 OWN_PATH: Final = "/{path}/"
-"""The `page_path` of a page that knows its path at the gateway."""
+"""The `page_path` of a page that is configured with its path at the gateway."""
 
 MAX_LENGTH: Final = 500
 _FOLDER: Final = re.compile(r"/(?:[A-Za-z0-9._~-]+/)*")

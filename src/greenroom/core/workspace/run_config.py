@@ -90,7 +90,7 @@ def validated(config: RunConfig, *, of: str = "The run config") -> RunConfig:
 
 def check_of_workspace(config: RunConfig) -> None:
     """Refuse a config that `validated` refuses, and empty values of refused options, which are mistakes. `false` and
-    null are allowed: they say that the option is off.
+    null are allowed: they turn the option off.
 
     Raises:
         Invalid: as for `validated`.

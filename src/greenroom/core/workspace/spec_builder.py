@@ -97,8 +97,8 @@ class ZoneFacts:
 class LaunchExtras:
     """The part of a launch that a staged session lacks: the user, the request, settings applied at creation.
 
-    `request_host` is the `host[:port]` of the launching request; the gateway is known to serve it. `profile` is the
-    mode of the workspace's persistent profile as home, None = no profile is mounted.
+    `request_host` is the `host[:port]` of the launching request; an earlier check ensures that the gateway serves it.
+    `profile` is the mode of the workspace's persistent profile as home, None = no profile is mounted.
     """
 
     request_host: str
@@ -175,7 +175,7 @@ def on_demand_spec(
 
 def in_zone(spec: SessionSpec, zone: ZoneFacts, request_host: str) -> SessionSpec:
     """Return the specification of a session for this zone: the hosts that may frame its pages, the api that its Agent
-    asks, and its path.
+    uses, and its path.
     """
     return replace(
         spec,
@@ -204,7 +204,7 @@ def config_hash_of(image: ImageFacts, zone: ZoneFacts, permissions: Mapping[str,
     """
     spec = staged_spec(image, zone, permissions, session_id="", credential="")
     strict = replace(spec, image="", cores=0.0, memory_bytes=0, mounts=())
-    if image.page_path != OWN_PATH:  # the container does not know its path
+    if image.page_path != OWN_PATH:  # the path is not part of the container
         strict = replace(strict, proxy_path=PROXY_PATH)
     parts: list[object] = [strict.parts(), dict(image.exec_config), image.revision]
     if image.only_agent_id is not None:  # sessions on other Agents must be replaced

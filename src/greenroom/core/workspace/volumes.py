@@ -229,7 +229,7 @@ def profile_mount(path: str, tokens: Mapping[str, str], mode: ProfileMode) -> Mo
 
 def unwritable_home(path: str | None, user: object) -> str | None:
     """The reason why sessions cannot write the persistent profile at `path`, as a warning; None if they can, or if that
-    is not known. `user` is from the run config: only the image knows the uid of a user name.
+    cannot be decided. `user` is from the run config: only the image defines the uid of a user name.
     """
     uid = str(user or OWNER).partition(":")[0]
     if not path or not uid.isdecimal() or int(uid) == OWNER:
