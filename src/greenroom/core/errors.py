@@ -1,4 +1,4 @@
-"""The tree of errors. Each class has a stable `code`; its docstring is the default message, with the solution.
+"""The tree of errors. Each class has a stable `code`; its docstring is the default message and contains the remedy.
 
 GreenroomError                       500  internal
 ├── Unauthenticated                  401  unauthenticated

@@ -72,9 +72,9 @@ def _is_joined(character: str) -> bool:
 
 
 def one_line(text: str) -> str:
-    r"""`text` without characters that would break or reverse the line it stands in.
+    r"""Return `text` without characters that would break or reverse its line.
 
-    Control characters, line and paragraph separators, and the invisible ones that reverse the direction of writing
+    Control characters, line and paragraph separators, and invisible characters that reverse the direction of writing
     become escapes like `\u202e`.
     """
     if text.isprintable():

@@ -272,8 +272,8 @@ def name_servers(texts: Iterable[str]) -> list[str]:
 PORT: Final = 13128
 """The port of Squid, on the address of the policy's network; the host's own Squid may have the usual port."""
 CLOSED_PORT: Final = 13129
-"""A second port of Squid, open if another program enforces the rules of the sessions' network. No rule blocks it for a
-session that can reach it, so a session can check its isolation before it begins.
+"""A second port of Squid, open if another program enforces the rules of the sessions' network. These rules do not
+restrict a session that can reach this port, so a session can check its isolation before it begins.
 """
 LOCAL: Final = "localhost,127.0.0.1,::1"
 """The hosts that programs in a session reach without the filter: the session itself."""

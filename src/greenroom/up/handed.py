@@ -1,7 +1,7 @@
 """The data that the command line passes to the process `up`, which it becomes as soon as DATA is laid out.
 
-`up` starts from the beginning (`up.main`) because it shares the memory of its imports with the roles. It has only the
-variables that roles have, without the caller's environment, which it reads only in a place that no role can reach.
+`up` starts as a new program (`up.main`) because it shares the memory of its imports with the roles. At first it has
+only the variables that roles have. It reads the caller's environment only after it has forked the fork server.
 """
 
 from __future__ import annotations

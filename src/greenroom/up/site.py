@@ -182,7 +182,7 @@ async def prepared(layout: Layout, options: Options, progress: Progress) -> tupl
     Only the end of the process releases them: `greenroom down` waits for it.
 
     Raises:
-        SetupError: the instance cannot be started as requested; a new DATA is left unchanged.
+        SetupError: the instance cannot be started as requested; the files of a new DATA are removed.
     """
     checks.check_path(layout.data)
     check_folder(layout)

@@ -24,7 +24,7 @@ from greenroom.up.options import Settings
 
 SERVER_DAYS: Final = 397
 RENEW_DAYS: Final = 30
-"""A certificate that is valid for fewer days is renewed at the next `up`."""
+"""A certificate that is valid for fewer days is renewed."""
 
 
 def ensure_authority(layout: Layout) -> None:

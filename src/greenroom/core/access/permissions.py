@@ -115,7 +115,7 @@ def bounded(granted: Iterable[str], owner: Iterable[str]) -> frozenset[str]:
 
 
 def unknown(codes: Iterable[str]) -> list[str]:
-    """Return the codes that do not exist, sorted."""
+    """Return the elements of `codes` that do not exist, sorted."""
     return sorted(set(codes) - PERMISSIONS.keys())
 
 

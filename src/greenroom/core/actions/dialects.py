@@ -58,7 +58,7 @@ def located(items: Sequence[object], places: Mapping[str, Place]) -> list[object
 
 
 def _ref_of(item: object) -> object:
-    """The reference of the element in an action; None if the action does not need its place."""
+    """Return the reference of the element in an action; None if the action does not need its place."""
     if not isinstance(item, Mapping):
         return None
     fields = cast("Mapping[Any, Any]", item)

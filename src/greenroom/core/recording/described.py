@@ -32,7 +32,7 @@ from greenroom.core.actions.actions import (
 from greenroom.core.actions.keys import KEYSYMS
 
 Mode = Literal["none", "actions", "pictures"]
-"""The data of a lease that is recorded."""
+"""The extent of the recording of a lease."""
 MODES: Final[tuple[Mode, ...]] = ("none", "actions", "pictures")
 """In ascending order of the amount of recorded data."""
 MOST_TEXT: Final = 2000

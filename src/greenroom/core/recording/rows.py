@@ -142,7 +142,7 @@ def _row(asked: RecordedRequest, kind: Described, outcome: ActionOutcome, where:
 
 
 def _refused(asked: RecordedRequest, kinds: Sequence[Described]) -> RecordingRow:
-    """None of the actions was performed, or the number of performed actions is not known."""
+    """Return the row of a request without performed actions, or with an unknown number of them."""
     one = kinds[0] if len(kinds) == 1 else None
     said = one.said if one else f"{len(kinds)} actions."
     return RecordingRow(

@@ -287,8 +287,8 @@ _KINDS: Final = {
 
 
 def ssh_files(public_key: str | None, private_key: str | None) -> tuple[SessionFile, ...]:
-    """Return `id_*`, `id_*.pub` and `authorized_keys`, as far as there are keys; only the owner may read the private
-    key. The private key can be used without the public key: ssh detects its kind by its content, not by its file name.
+    """Return `id_*`, `id_*.pub` and `authorized_keys`, as far as there are keys, in a folder that only the owner can
+    read. The private key can be used without the public key: ssh detects its kind by its content, not by its file name.
     """
     files: list[SessionFile] = []
     public = public_key.strip() if public_key else ""
