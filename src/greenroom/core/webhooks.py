@@ -71,7 +71,7 @@ class DeliveryAttempt:
 
     @property
     def words(self) -> str:
-        """The result, as the end of a sentence."""
+        """The result of the attempt, as the end of a sentence."""
         return self.error or f"the answer was {self.status}"
 
 

@@ -1,9 +1,9 @@
 """The gateway: the parent of nginx. It converts the plan file into nginx's configuration and keeps one nginx serving
 it.
 
-The listening sockets belong to this process and are inherited, so no port is ever free when nginx is killed or
-replaced. A changed plan or renewed certificate takes effect within `2 * LOOK_S`: a new nginx starts next to the old
-nginx, which gets QUIT as soon as the new one serves. An unusable plan is logged, and the old nginx stays.
+The listening sockets belong to this process and are inherited, so no port becomes free, even for a moment, when nginx
+is killed or replaced. A changed plan or renewed certificate takes effect within `2 * LOOK_S`: a new nginx starts next
+to the old nginx, which gets QUIT as soon as the new one serves. An unusable plan is logged, and the old nginx stays.
 
 kill -9 of nginx's master: its workers become children of this process (a child subreaper), a new master starts on the
 same sockets, and the workers get QUIT: open desktops continue. kill -9 of this process: its nginx continues to serve;
