@@ -1,1 +1,1 @@
-"""What people, programs and gateways ask."""
+"""The api role: the HTTP interface for users, programs and gateways."""

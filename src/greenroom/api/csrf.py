@@ -1,8 +1,8 @@
-"""Whether another site's page may have made this request in the viewer's browser.
+"""Protection against requests of other sites' pages in the browser of a viewer.
 
-Ports share cookies and count as one site, so SameSite alone does not keep the page in a session's container from using
-the api as its viewer. `Sec-Fetch-Site` must be `same-origin` or `none`; without that header,
-Origin or Referer must name the requested host.
+Cookies do not depend on the port, and all ports count as one site. So SameSite alone does not prevent the page in a
+session's container from using the api as its viewer. `Sec-Fetch-Site` must be `same-origin` or `none`; without that
+header, Origin or Referer must name the requested host.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def cross_site_reason(method: str, headers: Mapping[str, str], *, has_cookie: bool) -> str | None:
-    """Why the request is refused, as a sentence; None = it is not cross-site.
+    """Return the reason why the request is refused, as a sentence; None = it is not cross-site.
 
-    Safe methods pass: they change nothing. Names in `headers` are lower-case. Without the log-in cookie (`has_cookie`)
-    only `Sec-Fetch-Site` counts: programs without a browser send neither.
+    Safe methods pass, because they change nothing. Names in `headers` are lower-case. Without the log-in cookie
+    (`has_cookie`), only `Sec-Fetch-Site` counts, because programs other than browsers do not send these headers.
     """
     if method in SAFE_METHODS:
         return None
@@ -34,7 +34,8 @@ def cross_site_reason(method: str, headers: Mapping[str, str], *, has_cookie: bo
 
 
 def foreign_origin_reason(headers: Mapping[str, str]) -> str | None:
-    """Why a request is refused whose Origin, or else Referer, is another than the requested host; None = it is not."""
+    """Return the reason for a refusal if Origin, or else Referer, names another host than the requested one; else
+    None."""
     source = headers.get("origin") or headers.get("referer")
     if source is None or _host_of(source) == headers.get("host", "").lower():
         return None

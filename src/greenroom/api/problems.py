@@ -30,13 +30,13 @@ from greenroom.core.text import PydanticError, in_sentences, in_words, place_of
 log = structlog.get_logger(__name__)
 
 CLIENT_GONE: Final = 499
-"""As in nginx: the client closed the connection. No client reads it; it is counted."""
+"""The status when the client closed the connection, as in nginx. No client reads it; it is counted."""
 OWN_PREFIXES: Final = ("/api/v1/", "/api/internal/")
 """Everything else below `/api/` has the published shape: `/api/public/`, and calls of clients that omit it."""
 
 
 OpenApi = dict[str, Any]
-"""JSON in the words of OpenAPI 3.1."""
+"""JSON in the vocabulary of OpenAPI 3.1."""
 
 _DECLARED: Final = {
     401: "No valid credential came with the request.",
@@ -56,7 +56,7 @@ PROBLEMS: Final[dict[int | str, OpenApi]] = {
     }
     for status, sentence in _DECLARED.items()
 }
-"""What every route may answer instead, for the OpenAPI document."""
+"""The error answers of every route, for the OpenAPI document."""
 Problem = dict[str, Any]
 """A document of `PROBLEM_SCHEMA`."""
 PROBLEM_SCHEMA: Final[OpenApi] = {
@@ -73,20 +73,22 @@ PROBLEM_SCHEMA: Final[OpenApi] = {
 
 
 def is_published(path: str) -> bool:
-    """Whether this address is of the published interface."""
+    """True if this path belongs to the published interface."""
     return path.startswith("/api/") and not path.startswith(OWN_PREFIXES)
 
 
 class _Json(JSONResponse):
-    """JSON of sentences that repeat input: a lone surrogate becomes a question mark."""
+    """JSON of sentences that repeat input. A lone surrogate becomes a question mark."""
 
     def render(self, content: Any) -> bytes:
         return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def error_response(path: str, error: GreenroomError, *, browser: bool = False) -> JSONResponse:
-    """The answer to a request for `path` that failed with `error`. A browser is not sent `WWW-Authenticate`: it would
-    prompt for name and password."""
+    """Return the answer to a request for `path` that failed with `error`.
+
+    Browsers get no `WWW-Authenticate`, because it would cause a prompt for name and password.
+    """
     headers: dict[str, str] = {}
     if isinstance(error, TooManyRequests):
         headers["Retry-After"] = str(error.details.get("retry_after_s", 1))
@@ -100,7 +102,8 @@ def error_response(path: str, error: GreenroomError, *, browser: bool = False) -
 
 
 def problem(error: GreenroomError) -> Problem:
-    """The problem document; `code` is stable, `detail` is the sentence for the user, details are added."""
+    """Return the problem document: a stable `code`, the sentence for the user as `detail`, and the details of the
+    error."""
     document: Problem = jsonable_encoder(error.details)
     return document | {
         "type": f"urn:greenroom:problem:{error.code}",
@@ -112,8 +115,11 @@ def problem(error: GreenroomError) -> Problem:
 
 
 def _public_status(error: GreenroomError) -> int:
-    """A refused operation is 200 there (docs/reference/published-api.md), in contrast to missing authentication and
-    failures of the server."""
+    """Return the HTTP status in the published interface.
+
+    A refused operation is 200 there (docs/reference/published-api.md). Missing authentication and failures of the
+    server have other statuses.
+    """
     if isinstance(error, Forbidden):
         return 403 if error.details else 200  # details name the missing permission, or that the request was cross-site
     refused = 400 <= error.http_status < 500 and not isinstance(error, (Unauthenticated, TooManyRequests))
@@ -121,7 +127,7 @@ def _public_status(error: GreenroomError) -> int:
 
 
 def invalid_request(error: RequestValidationError) -> Invalid:
-    """An error that names every invalid field without its value (it may be a password)."""
+    """Return an error that names every invalid field without its value, which may be a password."""
     found = [(_place(e, error.body), in_words(e), str(e["type"])) for e in error.errors()]
     errors = [{"loc": place, "msg": words, "type": kind} for place, words, kind in found]
     if errors and errors[0]["type"] == "json_invalid":
@@ -141,14 +147,14 @@ def _place(verdict: PydanticError, body: object) -> list[str]:
 
 
 def install(app: FastAPI) -> None:
-    """Turn every error of `app` into an answer of the right shape."""
+    """Register handlers that turn every error of `app` into an answer of the right shape."""
     for kind in (GreenroomError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, _answer)
     app.add_exception_handler(ClientDisconnect, _client_left)
 
 
 async def _client_left(request: Request, _error: Exception) -> Response:
-    """The client disconnected before the request was read: nothing is wrong here."""
+    """Answer a client that disconnected before its request was read. This is not an error of the server."""
     log.info("the client went away while its request was read", path=request.url.path)
     return Response(status_code=CLIENT_GONE)
 
@@ -159,9 +165,9 @@ async def _answer(request: Request, error: Exception) -> JSONResponse:
         return _routing_response(request, error)
     if isinstance(error, RequestValidationError):
         return error_response(path, invalid_request(error))
-    if not isinstance(error, GreenroomError):  # raised again, and logged, by what serves the api
+    if not isinstance(error, GreenroomError):  # the server of the api logs it, because it is raised again
         return error_response(path, GreenroomError())
-    if error.http_status >= 500 and not isinstance(error, Busy):  # the log of launches has those
+    if error.http_status >= 500 and not isinstance(error, Busy):  # these are in the log of launches
         log.warning("request failed", path=path, code=error.code, reason=error.message)
     if isinstance(error, Forbidden) and "required" in error.details and request.method not in SAFE_METHODS:
         request.app.state.refusals.forbidden(request, error.message)

@@ -1,1 +1,1 @@
-"""Users, groups, log-ins and API keys: routes, published calls, and the rules that both follow."""
+"""Users, groups, log-ins and API keys: routes, and the rules that both HTTP interfaces follow."""

@@ -1,7 +1,7 @@
-"""What both HTTP interfaces do with users: create, change, delete, log out; each on behalf of a caller.
+"""Changes of users for both HTTP interfaces: create, change, delete, log out. Each is on behalf of a caller.
 
-Users and administrators change attributes, launches read them. An anonymous user is made for one launch without a user:
-a member of All Users, without a log-in, deleted after their last session.
+Users and administrators change attributes; launches read them. An anonymous user is created for one launch without a
+user: a member of All Users, without a log-in, deleted after their last session.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from greenroom.kit.ssh_keys import new_pair, pair_of, public_key, same_key
 async def create_user(
     db: Database, logs: LogWriter, passwords: Passwords, caller: Caller, body: UserCreate
 ) -> users.User:
-    """Create a user in All Users and in the groups given.
+    """Create a user in All Users and in the groups of the request.
 
     Raises:
         Forbidden: the caller may not add members to one of the groups.
@@ -67,7 +67,7 @@ async def create_user(
 async def change_user(
     db: Database, logs: LogWriter, passwords: Passwords, caller: Caller, user_id: str, *, body: UserPatch
 ) -> users.User:
-    """Change fields, password and groups of a user; returns the user afterwards.
+    """Change fields, password and groups of a user; return the user afterwards.
 
     Raises:
         NotFound: there is no such user.
@@ -105,7 +105,7 @@ async def change_user(
 
 
 async def delete_user(db: Database, logs: LogWriter, caller: Caller, user_id: str, *, force: bool) -> None:
-    """Delete a user, disable the API keys they made, and end the leases of these keys.
+    """Delete a user, disable the API keys of the user, and end the leases of these keys.
 
     Raises:
         NotFound: there is no such user.
@@ -134,7 +134,7 @@ async def delete_user(db: Database, logs: LogWriter, caller: Caller, user_id: st
 
 
 async def log_out(db: Database, logs: LogWriter, caller: Caller, user_id: str) -> None:
-    """End all log-ins of a user and cut their streams; their sessions go on.
+    """End all log-ins of a user and cut their streams; their sessions continue.
 
     Raises:
         NotFound: there is no such user.
@@ -150,7 +150,7 @@ async def log_out(db: Database, logs: LogWriter, caller: Caller, user_id: str) -
 
 
 async def end_login_of(db: Database, logs: LogWriter, caller: Caller, user_id: str, login_id: str) -> None:
-    """`end_login`, by an administrator.
+    """Call `end_login` for an administrator.
 
     Raises:
         NotFound: there is no such user or log-in.
@@ -163,7 +163,7 @@ async def end_login_of(db: Database, logs: LogWriter, caller: Caller, user_id: s
 
 
 async def end_login(db: Database, user_id: str, login_id: str) -> credentials.ListedLogin:
-    """End one log-in of a user, and cut all their streams (a stream does not know its log-in); returns the ended
+    """End one log-in of a user, and return it. All streams of the user are cut, because a stream is not linked to a
     log-in.
 
     Raises:
@@ -178,14 +178,14 @@ async def end_login(db: Database, user_id: str, login_id: str) -> credentials.Li
 
 
 def _visible(user: users.User) -> LogDetails:
-    """A user as the log shows changes of users."""
+    """Return a user as the log records changes of users."""
     hidden = {"password_hash", "password_once", "auth_epoch", "num_sessions", "permissions", "last_session", "created"}
     values = {name: value for name, value in asdict(user).items() if name not in hidden}
     return values | {"groups": [group.name for group in user.groups]}
 
 
 async def _revoke_if(connection: Connection, before: users.User, after: users.User) -> set[ChangeEvent]:
-    """Revoke what was granted when the change takes access away; returns the events to notify."""
+    """Revoke the access of a user if the change bars them or replaces their password; return the events to notify."""
     barred = (after.disabled and not before.disabled) or (after.locked and not before.locked)
     if not barred and after.password_hash == before.password_hash:
         return set()
@@ -207,9 +207,10 @@ BATCH: Final = 100
 
 
 async def anonymous_user(db: Database, key_id: str | None, idempotency_key: str | None) -> tuple[str, bool]:
-    """The user of a launch without a user, and whether this call created it.
+    """Return the user of a launch without a user, and True if this call created it.
 
-    A repeated request with its `Idempotency-Key` finds the user it created before, and so that user's session.
+    A repeated request with its `Idempotency-Key` finds the user that it created before, and so the session of that
+    user.
 
     Raises:
         Refused: a regular user has that name, and could log in to the session.
@@ -268,8 +269,9 @@ async def change_attributes(
     body: AttributesPatch,
     client_fields: Mapping[str, object] | None = None,
 ) -> Attributes:
-    """Change preferences and SSH keys of a user, and what clients of the published interface keep with them; returns
-    all afterwards.
+    """Change preferences and SSH keys of a user, and the `client_fields` of clients of the published interface.
+
+    Return all attributes afterwards.
 
     Raises:
         NotFound: there is no such user.
@@ -294,7 +296,7 @@ async def change_attributes(
 
 
 async def generate_ssh_key(db: Database, logs: LogWriter, secrets: Secrets, caller: Caller, user_id: str) -> Attributes:
-    """Replace the user's SSH keys by a new pair.
+    """Replace the SSH keys of the user with a new pair.
 
     Raises:
         NotFound: there is no such user.
@@ -307,7 +309,7 @@ async def generate_ssh_key(db: Database, logs: LogWriter, secrets: Secrets, call
 
 
 async def default_image_of(db: Database, user_id: str) -> str:
-    """The workspace of a launch that names none: the user's own choice, else that of their groups.
+    """Return the workspace of a launch that names none: the choice of the user, else that of their groups.
 
     Raises:
         Invalid: neither exists.
@@ -327,7 +329,7 @@ async def default_image_of(db: Database, user_id: str) -> str:
 
 
 def _visible_attributes(values: Attributes) -> LogDetails:
-    """Attributes as the log shows changes of them; of the private key only that it changed."""
+    """Return attributes as the log records their changes. The log masks the private key."""
     key = values.ssh_private_key_encrypted
     return {
         "ssh_public_key": values.ssh_public_key,
@@ -344,7 +346,8 @@ _KEYS: Final = frozenset({"ssh_public_key", "ssh_private_key"})
 
 
 def _with_keys(after: Attributes, body: AttributesPatch, secrets: Secrets, *, comment: str) -> Attributes:
-    """With the keys of a request. They are a pair: a request with the private key determines both."""
+    """Return the attributes with the keys of a request. They are a pair: a request with the private key determines
+    both."""
     keys, secret = body.model_fields_set & _KEYS, body.ssh_private_key
     public = public_key(body.ssh_public_key) if body.ssh_public_key else None
     if secret is not None and secret.get_secret_value():

@@ -1,4 +1,4 @@
-"""API keys for programs: create, change, revoke, each on behalf of a caller, who passes on nothing that they lack."""
+"""API keys for programs: create, change, revoke. A caller cannot give a key more permissions than they have."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from greenroom.kit.secrets import hashed, new_secret
 
 KEY_LENGTH: Final = 12
 OVER: Final = "the API key of its lease is deleted, disabled or expired"
-"""Why the session of a lease ends."""
+"""The reason with which the session of a lease ends."""
 _ALPHABET: Final = string.ascii_letters + string.digits
 
 
 async def get_key(db: Database, key_id: str) -> ApiKey:
-    """One API key.
+    """Return one API key.
 
     Raises:
         NotFound: there is none.
@@ -43,7 +43,7 @@ async def get_key(db: Database, key_id: str) -> ApiKey:
 
 
 async def create_key(db: Database, logs: LogWriter, caller: Caller, body: KeyCreate) -> tuple[ApiKey, str]:
-    """A new API key, and its secret.
+    """Create an API key; return it and its secret.
 
     Raises:
         Forbidden: it would have more permissions than the caller or its user, or outlive the caller's own key; or it is
@@ -81,11 +81,12 @@ async def create_key(db: Database, logs: LogWriter, caller: Caller, body: KeyCre
 async def update_key(
     db: Database, logs: LogWriter, caller: Caller, key_id: str, body: KeyPatch, *, end_leases: bool
 ) -> ApiKey:
-    """Change an API key. Its leases get its new limits; with `end_leases` they end if it is valid no more.
+    """Change an API key. Its leases get its new limits; with `end_leases` they end if the key is no longer valid.
 
     Raises:
         NotFound: there is none.
-        Forbidden: it is more than disabled, and has permissions that the caller lacks or outlives the caller's own key.
+        Forbidden: the change does more than disable the key, and the key has permissions that the caller lacks or
+            outlives the caller's own key.
     """
     async with db.transaction() as connection:
         before = await credentials.lock_key(connection, key_id.replace("\0", ""))
@@ -117,8 +118,10 @@ async def delete_key(db: Database, logs: LogWriter, caller: Caller, key_id: str,
 
 
 async def _require_for_other(db: Database, caller: Caller, user_id: str, permissions: list[str]) -> None:
-    """Refuse a key for another user that the caller, or that user, may not have. A key acts as its user, so it takes
-    what it takes to set their password."""
+    """Refuse a key for another user that the caller, or that user, may not have.
+
+    A key acts as its user, so its creation needs the same rights as a change of their password.
+    """
     caller.require("users_modify")
     user = await users.get_user(db, user_id)
     caller.require_not_above(user.permissions)
@@ -127,7 +130,7 @@ async def _require_for_other(db: Database, caller: Caller, user_id: str, permiss
 
 
 async def _report(db: Database, logs: LogWriter, ended: list[DeletedSession]) -> None:
-    """The events and the log rows of sessions whose API key is over."""
+    """Send the events and write the log rows of sessions whose API key is over."""
     for session in ended:
         await db.notify(*session_events(session.session_id, agent_id=session.agent_id))
         logs.write(
@@ -138,7 +141,7 @@ async def _report(db: Database, logs: LogWriter, ended: list[DeletedSession]) ->
 
 
 def _require_to_outlive(caller: Caller, expires: datetime | None) -> None:
-    """Refuse to let an expiring key make one that lives longer."""
+    """Refuse to let an expiring key create one that lives longer."""
     if caller.expires is not None and (expires is None or expires > caller.expires):
         raise Forbidden(f"The API key you use ends at {caller.expires:%Y-%m-%d %H:%M} UTC; give an earlier time.")
 
@@ -156,7 +159,7 @@ EndLeases = Annotated[bool, Query(description="whether the leases that it holds 
 
 @router.get("/api-keys", dependencies=[requires("devapi_view")])
 async def list_api_keys(db: Db, page: Paging) -> list[KeyView]:
-    """All API keys, without their secrets."""
+    """List all API keys, without their secrets."""
     found = await credentials.list_keys(db, after=page.after_row(OLDEST_FIRST), limit=page.limit)
     return [KeyView.model_validate(key) for key in page.rows(found, OLDEST_FIRST)]
 
@@ -165,11 +168,11 @@ async def list_api_keys(db: Db, page: Paging) -> list[KeyView]:
 async def create_api_key(
     body: KeyCreate, db: Db, logs: Logs, caller: Annotated[Caller, requires("devapi_create")]
 ) -> KeyCreated:
-    """Create an API key. The answer shows its secret; it is never shown again.
+    """Create an API key. The answer contains its secret, which is never returned again.
 
-    The key belongs to the user `user_id`, by default to the caller. It may never do more than they may, and nothing
-    while they are disabled or locked. A key for another user needs `users_modify`, and `users_modify_admin` if that
-    user has permissions that the caller lacks.
+    The key belongs to the user `user_id`, by default to the caller. Its permissions never exceed those of that user,
+    and it is not valid while the user is disabled or locked. A key for another user needs `users_modify`, and
+    `users_modify_admin` if that user has permissions that the caller lacks.
     """
     key, secret = await create_key(db, logs, caller, body)
     return KeyCreated.of(key, api_key=key.key_id, api_key_secret=secret)
@@ -177,7 +180,7 @@ async def create_api_key(
 
 @router.get("/api-keys/{key_id}", dependencies=[requires("devapi_view")])
 async def get_api_key(key_id: str, db: Db) -> KeyView:
-    """One API key, without its secret."""
+    """Return one API key, without its secret."""
     return KeyView.model_validate(await get_key(db, key_id))
 
 
@@ -190,9 +193,9 @@ async def update_api_key(
     caller: Annotated[Caller, requires("devapi_modify")],
     end_leases: EndLeases = True,
 ) -> KeyView:
-    """Change an API key; any change but disabling it requires all of its permissions.
+    """Change an API key. Every change except disabling requires all of its permissions.
 
-    A key that is disabled ends its leases, and a key that expires.
+    By default, the leases of a key end when it is disabled or expires.
     """
     key = await update_key(db, logs, caller, key_id, body, end_leases=end_leases)
     return KeyView.model_validate(key)

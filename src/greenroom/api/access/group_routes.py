@@ -1,4 +1,4 @@
-"""Groups, and which settings and permissions exist."""
+"""Groups, and the lists of settings and permissions."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from greenroom.kit.secrets import Secrets
 router = APIRouter(tags=["groups"])
 
 CHANGES: Final = requires_one_of("groups_modify", "groups_modify_ifmember")
-"""Who may change a group; `groups` decides which ones."""
+"""The permissions to change a group; `groups` decides for each group."""
 
 
 class GroupView(View, row=Group):
-    """A group; `images` are the ids of the workspaces its members may use."""
+    """A group; `images` are the ids of the workspaces that its members may use."""
 
     group_id: UUID
     images: list[UUID]
@@ -40,13 +40,13 @@ class GroupView(View, row=Group):
 
 @router.get("/permissions", dependencies=[requires()])
 async def list_permissions() -> list[PermissionView]:
-    """All permissions that exist."""
+    """List all permissions."""
     return [PermissionView(code=code, description=text) for code, text in PERMISSIONS.items()]
 
 
 @router.get("/group-settings", dependencies=[requires()])
 async def list_group_settings() -> list[SettingView]:
-    """All settings a group can have."""
+    """List all settings of groups."""
     return [SettingView.model_validate(setting) for setting in SETTINGS.values()]
 
 
@@ -57,7 +57,7 @@ async def list_groups(
     secrets: SecretsDep,
     caller: Annotated[Caller, requires_one_of("groups_view", "groups_view_ifmember")],
 ) -> list[GroupView]:
-    """Groups by priority, lowest number first: all with `groups_view`, otherwise those one is a member of."""
+    """List groups by priority, lowest number first: all with `groups_view`, otherwise those of the caller."""
     after = page.after_row(BY_PRIORITY)
     found = await group_rules.visible_groups(db, caller, after=after, limit=page.limit)
     return [_view(group, secrets, caller) for group in page.rows(found, BY_PRIORITY)]
@@ -71,7 +71,7 @@ async def create_group(
     secrets: SecretsDep,
     caller: Annotated[Caller, requires("groups_create")],
 ) -> GroupView:
-    """Create a group; no user gives it more than they have themselves."""
+    """Create a group, with no more permissions than the caller has."""
     group = await group_rules.create(db, logs, caller, body, secrets=secrets)
     return _view(group, secrets, caller)
 
@@ -83,7 +83,7 @@ async def get_group(
     secrets: SecretsDep,
     caller: Annotated[Caller, requires_one_of("groups_view", "groups_view_ifmember")],
 ) -> GroupView:
-    """One group."""
+    """Return one group."""
     return _view(await group_rules.visible_group(db, caller, str(group_id)), secrets, caller)
 
 
@@ -91,7 +91,7 @@ async def get_group(
 async def get_inherited_settings(
     group_id: UUID, db: Db, caller: Annotated[Caller, requires_one_of("groups_view", "groups_view_ifmember")]
 ) -> list[InheritedSettingView]:
-    """What holds for the members of a group where it has no value of its own; without mappings, which are merged."""
+    """Return the values that the group inherits for settings, without mappings, which are merged over all groups."""
     group = groups.settings_of(await group_rules.visible_group(db, caller, str(group_id)))
     others = [groups.settings_of(each) for each in (await group_rules.visible_groups(db, caller)).rows]
     return [InheritedSettingView.model_validate(each) for each in inherited(group, others, users.ALL_USERS)]
@@ -106,9 +106,9 @@ async def update_group(
     secrets: SecretsDep,
     caller: Annotated[Caller, CHANGES],
 ) -> GroupView:
-    """Change a group; in `settings` only the names given change, null removes one.
+    """Change a group. `settings` changes only the names that it contains; null removes one.
 
-    A variable whose value is given as `(secret)` keeps the one it has.
+    A variable with the value `(secret)` keeps its present value.
     """
     group = await group_rules.update(db, logs, caller, str(group_id), body, secrets=secrets)
     return _view(group, secrets, caller)
@@ -118,13 +118,13 @@ async def update_group(
 async def delete_group(
     group_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("groups_delete")]
 ) -> None:
-    """Delete a group; the two system groups stay."""
+    """Delete a group; the two system groups cannot be deleted."""
     await group_rules.delete(db, logs, caller, str(group_id))
 
 
 @router.put("/groups/{group_id}/users/{user_id}", status_code=204)
 async def add_group_user(group_id: UUID, user_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, CHANGES]) -> None:
-    """Make a user a member; no user gives them more than they have themselves."""
+    """Add a user to a group, which must not have more permissions than the caller."""
     await group_rules.add_user(db, logs, caller, str(group_id), str(user_id))
 
 
@@ -132,7 +132,7 @@ async def add_group_user(group_id: UUID, user_id: UUID, db: Db, logs: Logs, call
 async def remove_group_user(
     group_id: UUID, user_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, CHANGES]
 ) -> None:
-    """End a membership; everybody stays in All Users."""
+    """End a membership. The membership in All Users cannot end."""
     await group_rules.remove_user(db, logs, caller, str(group_id), str(user_id))
 
 
@@ -148,7 +148,7 @@ async def add_group_image(
 async def remove_group_image(
     group_id: UUID, image_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, CHANGES]
 ) -> None:
-    """Let the members no longer use a workspace through this group."""
+    """Stop letting the members use a workspace through this group."""
     await group_rules.remove_image(db, logs, caller, str(group_id), str(image_id))
 
 

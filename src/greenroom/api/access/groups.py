@@ -1,4 +1,4 @@
-"""Groups for both HTTP interfaces: which a caller sees and changes, which users they may add, which settings fit."""
+"""Groups for both HTTP interfaces: visibility and changes for a caller, members, workspaces and settings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from greenroom.kit.secrets import Secrets
 async def visible_groups(
     db: Database, caller: Caller, *, after: Position | None = None, limit: int | None = None
 ) -> ListPage[Group]:
-    """The groups the caller sees, by priority: all with `groups_view`, otherwise their own."""
+    """Return the groups that the caller sees, by priority: all with `groups_view`, otherwise their own."""
     if caller.may("groups_view"):
         return await groups.list_groups(db, after=after, limit=limit)
     if caller.user_id is None:
@@ -38,7 +38,7 @@ async def visible_groups(
 
 
 async def visible_group(db: Database, caller: Caller, group_id: str) -> Group:
-    """One group that the caller sees.
+    """Return one group that the caller sees.
 
     Raises:
         NotFound: there is none with this id, or the caller may not see it.
@@ -49,8 +49,11 @@ async def visible_group(db: Database, caller: Caller, group_id: str) -> Group:
 
 
 def as_seen(group: Group, secrets: Secrets, caller: Caller) -> Group:
-    """A group as this caller may see it: values of variables only for callers who may set them, and run settings of a
-    group not for callers who see it just because everybody is in it."""
+    """Return a group as this caller may see it.
+
+    Only callers who may set variables see their values. Callers who see All Users only as members do not see its run
+    settings.
+    """
     settings = shown(group.settings, secrets.opened, plain=caller.may("groups_modify"))
     if group.group_id == ALL_USERS and not caller.may("groups_view"):
         settings.pop("run_config", None)
@@ -58,11 +61,12 @@ def as_seen(group: Group, secrets: Secrets, caller: Caller) -> Group:
 
 
 async def changeable_group(db: Database, caller: Caller, group_id: str) -> Group:
-    """One group that the caller may change: its fields, settings, workspaces and members.
+    """Return one group that the caller may change: its fields, settings, workspaces and members.
 
     Raises:
         NotFound: there is none with this id.
-        Forbidden: the caller may change only groups they are a member of, or the group is above them.
+        Forbidden: the caller may change only groups they are a member of, or the group has more permissions than they
+            have.
     """
     group = await groups.get_group(db, group_id)
     if not caller.may("groups_modify"):
@@ -80,7 +84,7 @@ def require_not_above(caller: Caller, group: Group) -> None:
     """Refuse system groups, and groups with more permissions than the caller, without `groups_modify_system`.
 
     Raises:
-        Forbidden: names the permission.
+        Forbidden: the error contains the permission.
     """
     if group.is_system or above(caller.permissions, group.permissions):
         caller.require("groups_modify_system")
@@ -89,10 +93,10 @@ def require_not_above(caller: Caller, group: Group) -> None:
 async def require_change(
     connection: Connection, caller: Caller, group: Group, *, priority: int, settings: SettingValues
 ) -> None:
-    """Refuse to let a user lift rules through their own groups (`core.access.permissions`); the group is locked.
+    """Refuse to let a user lift rules through their own groups (`core.access.permissions`). The group must be locked.
 
     Raises:
-        Forbidden: names the rule; lifting it needs `groups_modify`.
+        Forbidden: the error contains the rule; to lift it needs `groups_modify`.
     """
     if caller.may("groups_modify"):
         return
@@ -104,7 +108,7 @@ async def require_leaving(db: Database, caller: Caller, group_id: str, user_id: 
     """Refuse to end a membership that keeps a rule in force, without `groups_modify`.
 
     Raises:
-        Forbidden: names the rule.
+        Forbidden: the error contains the rule.
     """
     if not caller.may("groups_modify"):
         _refuse(refusal_of_leaving(group_id, await groups.memberships_of(db, user_id)))
@@ -115,7 +119,7 @@ def require_for_member(caller: Caller, user: User) -> None:
     permissions.
 
     Raises:
-        Forbidden: names the permission.
+        Forbidden: the error contains the permission.
     """
     if not caller.may("users_view") or above(caller.permissions, user.permissions):
         caller.require("groups_modify")
@@ -125,7 +129,7 @@ async def require_for_image(db: Database, caller: Caller, image_id: str) -> None
     """Refuse to give the caller's own groups a workspace that the caller may not use.
 
     Raises:
-        Forbidden: names the permission.
+        Forbidden: the error contains the permission.
     """
     if caller.owner_id is None or not await images.is_of_user(db, image_id, caller.owner_id):
         caller.require("groups_modify")
@@ -144,11 +148,14 @@ async def require_memberships(
     removed: Collection[str] = (),
     user: User | None = None,
 ) -> None:
-    """Refuse to let the caller make a user a member of `added`, or end memberships of `removed`; None = a new user.
+    """Refuse memberships in `added`, or the end of those in `removed`, that the caller may not change.
+
+    `user` is None for a new user.
 
     Raises:
         Invalid: one of the groups does not exist.
-        Forbidden: the caller may not change one of them, or it gives more than they have, or keeps a rule in force.
+        Forbidden: the caller may not change one of them; or it has more permissions than they have, or it keeps a rule
+            in force.
     """
     if not added and not removed:
         return
@@ -167,12 +174,12 @@ async def require_memberships(
 
 
 def require_for_settings(caller: Caller, names: Collection[str]) -> None:
-    """Refuse settings of how containers are made to callers who may not change all groups.
+    """Refuse settings about the creation of containers to callers who may not change all groups.
 
     These settings name folders of hosts and accounts in containers, so they affect users outside the group.
 
     Raises:
-        Forbidden: names the permission.
+        Forbidden: the error contains the permission.
     """
     if any(name in SETTINGS and SETTINGS[name].kind == "mapping" for name in names):
         caller.require("groups_modify")
@@ -181,10 +188,10 @@ def require_for_settings(caller: Caller, names: Collection[str]) -> None:
 async def stored_settings(
     db: Database, secrets: Secrets, changes: SettingValues, before: SettingValues | None = None
 ) -> SettingValues:
-    """Changed settings of a group as they are stored, given the present ones; None = the setting is removed.
+    """Return changed settings of a group as they are stored; `before` are the present ones. None removes a setting.
 
     Raises:
-        Invalid: there is no such setting, or the value is not allowed or names nothing that exists.
+        Invalid: the setting does not exist, or its value is not allowed or names something that does not exist.
     """
     stored = {name: None if value is None else validated(name, value) for name, value in changes.items()}
     if named := stored.get("default_image"):
@@ -193,7 +200,7 @@ async def stored_settings(
 
 
 async def _image_id(db: Database, named: str) -> str:
-    """The id of the workspace with this id or friendly name."""
+    """Return the id of the workspace with this id or friendly name."""
     found = await images.find_image(db, named)
     if found is None:
         raise Invalid(f"`default_image` must be the id or friendly name of a workspace; there is none {named}.")
@@ -229,8 +236,10 @@ async def create(db: Database, logs: LogWriter, caller: Caller, body: GroupCreat
 async def update(
     db: Database, logs: LogWriter, caller: Caller, group_id: str, body: GroupPatch, *, secrets: Secrets
 ) -> Group:
-    """Change a group; in `settings` only the given names change, null removes one. A variable with the value `(secret)`
-    keeps its present value."""
+    """Change a group. `settings` changes only the names that it contains; null removes one.
+
+    A variable with the value `(secret)` keeps its present value.
+    """
     seen = await changeable_group(db, caller, group_id)
     changes = body.sent()
     given = changes.pop("settings", {})
@@ -255,7 +264,7 @@ async def update(
 
 
 async def delete(db: Database, logs: LogWriter, caller: Caller, group_id: str) -> None:
-    """Delete a group; the two system groups stay."""
+    """Delete a group; the two system groups cannot be deleted."""
     group = await groups.get_group(db, group_id)
     require_not_above(caller, group)
     async with change_of_rights(db, logs) as connection:
@@ -266,7 +275,7 @@ async def delete(db: Database, logs: LogWriter, caller: Caller, group_id: str) -
 
 
 async def add_user(db: Database, logs: LogWriter, caller: Caller, group_id: str, user_id: str) -> None:
-    """Make a user a member, which gives them no more than the caller has."""
+    """Add a user to a group, which must not have more permissions than the caller."""
     group = await changeable_group(db, caller, group_id)
     user = await users.get_user(db, user_id)
     caller.require_to_have(group.permissions)
@@ -280,7 +289,7 @@ async def add_user(db: Database, logs: LogWriter, caller: Caller, group_id: str,
 
 
 async def remove_user(db: Database, logs: LogWriter, caller: Caller, group_id: str, user_id: str) -> None:
-    """End a membership; all users stay in All Users."""
+    """End a membership. The membership in All Users cannot end."""
     group = await changeable_group(db, caller, group_id)
     user = await users.get_user(db, user_id)
     await require_leaving(db, caller, group.group_id, user.user_id)

@@ -1,10 +1,11 @@
-"""Wrong passwords, links, keys and tokens are counted by address, and refused after too many (`core.rate_limits`).
+"""Limits on wrong passwords, links, keys and tokens: they are counted by address, and refused after too many.
 
-A password or link waits for its turn before it is compared (`admit`, `failed`). A key or token is compared first, and
-only a wrong one is counted and refused (`wrong`), so that one broken program blocks no other program at its address.
+The rules are in `core.rate_limits`. A password or link is admitted before it is compared (`admit`, `failed`). A key or
+token is compared first, and only a wrong one is counted and refused (`wrong`), so that one broken program does not
+block other programs at its address.
 
-Each api process counts for itself; counts by account are in the database (`greenroom.db.access.credentials`). A device
-on which a user has logged in is recognized by a signed cookie. The cookie grants no access: with it an attempt is
+Each api process counts separately; counts by account are in the database (`greenroom.db.access.credentials`). A device
+on which a user has logged in is recognized by a signed cookie. The cookie grants no access. An attempt with it is
 counted for the device instead of its address, so that attempts from elsewhere cannot lock the user out
 (`core.rate_limits.account_wait_s`). It is valid for one user, for 90 days, and for one password. A browser keeps the
 cookie of the user who logged in last.
@@ -31,11 +32,11 @@ from greenroom.kit.secrets import Secrets, new_secret
 
 Guessed = Literal["password", "link", "key"]
 KEY_ATTEMPTS: Final = 10
-"""Factor for keys and tokens: they cannot be guessed, but a program with an expired one retries again and again."""
+"""The factor for keys and tokens: they cannot be guessed, but a program with an expired one retries again and again."""
 
 
 class Guesses:
-    """The counts by address; one per process."""
+    """The counts by address; one instance per process."""
 
     def __init__(self, snapshot: Snapshot, refusals: RefusalLog, metrics: RequestMetrics) -> None:
         self._snapshot = snapshot
@@ -44,10 +45,10 @@ class Guesses:
         self._failures = AddressFailures()
 
     def admit(self, request: Request, what: Guessed, claimed_name: str) -> None:
-        """Let the request's address try unless it has failed too often; `claimed_name` is for the log.
+        """Admit an attempt of the request's address unless it has failed too often; `claimed_name` is for the log.
 
         Raises:
-            TooManyRequests: says how long to wait.
+            TooManyRequests: the error contains the time to wait.
         """
         source = source_of(client_address(request))
         wait_s = self._failures.wait_s(what, source, time.monotonic(), **self._limits(what))
@@ -67,7 +68,7 @@ class Guesses:
         self.failed(request, "key")
 
     def refuse(self, request: Request, by: Literal["account", "address"], claimed_name: str, wait_s: float) -> NoReturn:
-        """Raises TooManyRequests: always."""
+        """Refuse the request. Raises TooManyRequests: always."""
         seconds = math.ceil(wait_s)
         self._metrics.throttled.labels(by).inc()
         self._refusals.throttled(request, claimed_name)
@@ -85,7 +86,7 @@ _EXPIRES: Final = re.compile(r"[0-9]{1,12}")
 
 
 def remember_device(response: Response, secrets: Secrets, user: User) -> None:
-    """Give the browser of an authenticated user a new cookie; it stays when they log out."""
+    """Give the browser of an authenticated user a new device cookie, which remains after they log out."""
     device, expires_s = new_secret(), int(time.time()) + LIFETIME_S
     signature = secrets.device_signature(device, expires_s, user.user_id, user.password_hash or "")
     response.set_cookie(
@@ -100,7 +101,7 @@ def remember_device(response: Response, secrets: Secrets, user: User) -> None:
 
 
 def known_device(request: Request, secrets: Secrets, user: User | None) -> str | None:
-    """The request's device, if this user logged in on it with their present password."""
+    """Return the device of the request, if this user logged in on it with their present password; else None."""
     device, _, rest = request.cookies.get(DEVICE_COOKIE, "").partition(".")
     expires, _, signature = rest.partition(".")
     if user is None or user.password_hash is None or not _EXPIRES.fullmatch(expires):

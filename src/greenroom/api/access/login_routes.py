@@ -1,4 +1,4 @@
-"""Log in, log out, and what users may know and change about themselves."""
+"""Log-in, log-out, and the information and changes of users about themselves."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def login(
     guesses: WrongGuesses,
     snapshot: SettingsSnapshot,
 ) -> Me:
-    """Log in with name and password; the answer sets the cookie, and one by which the device is known.
+    """Log in with name and password. The answer sets the log-in cookie, and a cookie that identifies the device.
 
     401 for a wrong name or password, 429 with Retry-After after too many of them.
     """
@@ -75,7 +75,7 @@ async def login_by_link(
     guesses: WrongGuesses,
     snapshot: SettingsSnapshot,
 ) -> Me:
-    """Log in once with the token of a link that a program got for the user (`get_login`).
+    """Log in once with the token of a link that a program requested for the user (`get_login`).
 
     401 for a token that is not valid, 429 with Retry-After after too many of them.
     """
@@ -96,7 +96,7 @@ class _Shown:
     username: str
     password: str
     device: str | None
-    """The known device of the account's user; None = not known."""
+    """The known device of the user of the account; None = not known."""
 
     @property
     def address(self) -> str:
@@ -104,7 +104,7 @@ class _Shown:
 
     @property
     def source(self) -> str:
-        """What the attempt is counted for: a known device counts separately from its address."""
+        """The source under which the attempt is counted. A known device counts separately from its address."""
         return f"device {self.device}" if self.device else self.address
 
     @property
@@ -113,10 +113,10 @@ class _Shown:
 
 
 async def _begin_attempt(db: Database, guesses: Guesses, snapshot: Snapshot, shown: _Shown) -> None:
-    """Count an attempt to show a password, if its address and its account may try now.
+    """Count an attempt with a password, if its address and its account may try now.
 
     Raises:
-        TooManyRequests: says how long to wait.
+        TooManyRequests: the error contains the time to wait.
     """
     settings = snapshot.installation
     _admit(guesses, shown)
@@ -138,7 +138,7 @@ def _admit(guesses: Guesses, shown: _Shown) -> None:
 
 
 async def _judged(passwords: PasswordHashes, guesses: Guesses, shown: _Shown, stored: str | None) -> PasswordVerdict:
-    """Whether the password is right; takes the same time if there is no such user. A wrong one is counted."""
+    """Return the verdict on the password. It takes the same time if the user does not exist. Count a wrong password."""
     verdict = await passwords.verify(
         stored,
         shown.password,
@@ -178,7 +178,7 @@ async def _logged_in(
     user: users.User,
     snapshot: Snapshot,
 ) -> Me:
-    """A new log-in of an authenticated user; `user` is the row at that time.
+    """Start the log-in of an authenticated user; `user` is the row at the time of authentication.
 
     Raises:
         Forbidden: the user is disabled or locked.
@@ -198,7 +198,7 @@ async def _logged_in(
 
 
 async def _start(request: Request, response: Response, db: Database, user: users.User, lifetime_s: int) -> None:
-    """Start a log-in with a new token; the browser's previous one ends."""
+    """Start a log-in with a new token; the previous log-in of the browser ends."""
     token = new_secret()
     stored = await credentials.insert_login(
         db,
@@ -221,7 +221,7 @@ async def _start(request: Request, response: Response, db: Database, user: users
 async def logout(
     response: Response, db: Db, logs: Logs, caller: Annotated[Caller, requires(with_one_time_password=True)]
 ) -> None:
-    """End this log-in; the user's open streams are cut within seconds, their sessions go on."""
+    """End this log-in; the user's open streams are cut within seconds, their sessions continue."""
     user_id = caller.own_user_id()
     async with db.transaction() as connection:
         await users.lock_user(connection, user_id)
@@ -236,13 +236,13 @@ async def logout(
 async def get_me(
     db: Db, snapshot: SettingsSnapshot, caller: Annotated[Caller, requires(with_one_time_password=True)]
 ) -> Me:
-    """Who is logged in, what they may do, and which settings hold for them."""
+    """Return the user who is logged in, their permissions, and the settings in force for them."""
     return await _me(db, caller.own_user_id(), snapshot)
 
 
 @router.get("/me/logins")
 async def list_own_logins(db: Db, snapshot: SettingsSnapshot, caller: Annotated[Caller, requires()]) -> list[LoginView]:
-    """Where one is logged in at the console, the last used first."""
+    """List the log-ins of the caller at the console, the last used first."""
     rows = await credentials.list_logins(
         db, caller.own_user_id(), snapshot.installation.session_idle_s, current=caller.token_hash
     )
@@ -251,7 +251,7 @@ async def list_own_logins(db: Db, snapshot: SettingsSnapshot, caller: Annotated[
 
 @router.delete("/me/logins/{login_id}", status_code=204)
 async def end_own_login(login_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires()]) -> None:
-    """End one of the own log-ins, and cut the open streams; the sessions go on."""
+    """End one log-in of the caller, and cut the open streams; the sessions continue."""
     ended = await end_login(db, caller.own_user_id(), str(login_id))
     logs.write(
         LogCode.LOGOUT,
@@ -274,7 +274,7 @@ async def change_own_password(
     snapshot: SettingsSnapshot,
     caller: Annotated[Caller, requires(with_one_time_password=True)],
 ) -> None:
-    """Change the own password; all other log-ins of the user end. Wrong ones count as failed log-ins."""
+    """Change the password of the caller; all other log-ins end. Wrong present passwords count as failed log-ins."""
     user = await users.get_user(db, caller.own_user_id())
     device = known_device(request, secrets, user)
     shown = _Shown(request, user.username, body.password.get_secret_value(), device)
@@ -307,7 +307,7 @@ async def change_own_password(
 async def _me(db: Database, user_id: str, snapshot: Snapshot) -> Me:
     user = await users.get_user(db, user_id)
     resolved = resolve(await groups.memberships_of(db, user_id))
-    # How containers are made is for administrators: it names folders of hosts and may hold secrets.
+    # Settings about the creation of containers are for administrators: they name folders of hosts and may hold secrets.
     shown = {name: setting for name, setting in resolved.items() if SETTINGS[name].kind != "mapping"}
     return Me(
         user=UserView.model_validate(user),

@@ -1,4 +1,4 @@
-"""Log-in, users, groups and API keys."""
+"""The bodies of log-ins, users, groups and API keys."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ Priority = Annotated[int, Field(ge=1, le=1_000_000, description="the lowest numb
 
 
 class LoginBody(Body):
-    """Name and password of a person."""
+    """The name and password of a user."""
 
     username: Annotated[str, Field(max_length=255)]
     password: Secret
@@ -73,14 +73,14 @@ class LinkBody(Body):
 
 
 class PasswordBody(Body):
-    """A person changes the own password."""
+    """A user's change of their own password."""
 
     password: Annotated[Secret, Field(description="the present one")]
     new_password: Secret
 
 
 class MembershipView(View):
-    """A group a user is in."""
+    """A group that a user is a member of."""
 
     group_id: UUID
     name: str
@@ -108,7 +108,7 @@ class UserView(View):
 
 
 class UserCreate(Body):
-    """A new user; without a password no one can log in as them."""
+    """A new user; without a password, no one can log in as this user."""
 
     username: Username
     password: Secret | None = None
@@ -123,7 +123,7 @@ class UserCreate(Body):
 
 
 class UserPatch(Body):
-    """Changes of a user; omitted fields stay. `groups` is the whole list (All Users is always in it)."""
+    """Changes of a user; omitted fields keep their values. `groups` is the whole list (All Users is always in it)."""
 
     username: Username = ""
     password: Secret = SecretStr("")
@@ -138,7 +138,7 @@ class UserPatch(Body):
 
 
 class AttributesView(View):
-    """What a person prefers, and their SSH keys; the private one is never shown."""
+    """The preferences and the SSH keys of a user; the private key is never returned."""
 
     user_id: UUID
     ssh_public_key: str | None
@@ -150,7 +150,7 @@ class AttributesView(View):
 
 
 class AttributesPatch(Body):
-    """Changes of attributes; omitted fields stay, null clears one."""
+    """Changes of attributes; omitted fields keep their values, null clears one."""
 
     ssh_public_key: Annotated[
         Text | None, Field(description="one line as in id_*.pub; null removes the private key, too")
@@ -166,7 +166,7 @@ class AttributesPatch(Body):
 
 
 class Me(View):
-    """Who is logged in, what they may do and which settings hold for them."""
+    """The user who is logged in, their permissions, and the settings in force for them."""
 
     user: UserView
     password_change_required: Annotated[
@@ -178,7 +178,7 @@ class Me(View):
 
 
 class GroupPatch(Body):
-    """Changes of a group; omitted fields stay, a setting set to null is removed."""
+    """Changes of a group; omitted fields keep their values, a setting set to null is removed."""
 
     name: Name = ""
     description: Text = ""
@@ -194,14 +194,14 @@ class GroupCreate(GroupPatch):
 
 
 class SettingView(View, row=Setting, without={"looseness", "kept_with_session"}):
-    """A setting that exists: of groups, or of the installation (then with its value)."""
+    """The definition of a setting of groups or of the installation."""
 
     kind: str
     choices: list[str]
 
 
 class EffectiveSettingView(SettingView):
-    """A group setting as it holds for one user; `groups` are those it came from, none where it is the default."""
+    """A group setting in force for one user; `groups` are its source, empty for the default."""
 
     value: Any
     groups: list[str]
@@ -209,7 +209,7 @@ class EffectiveSettingView(SettingView):
 
 
 class InheritedSettingView(View):
-    """What holds for members of a group who are in no further one, where the group has no value of its own."""
+    """The value that a group inherits for a setting. Members in no further group get it if the group sets none."""
 
     name: str
     value: Any
@@ -227,14 +227,14 @@ class InstallationSettingView(SettingView):
 
 
 class PermissionView(View):
-    """A permission that exists."""
+    """The definition of a permission."""
 
     code: str
     description: str
 
 
 class KeyView(View):
-    """An API key; its secret is stored nowhere."""
+    """An API key; only a hash of its secret is stored."""
 
     key_id: str
     name: str
@@ -252,7 +252,7 @@ class KeyView(View):
 
 
 class KeyCreated(KeyView):
-    """A new API key with its secret, shown this one time."""
+    """A new API key with its secret, which is returned only once."""
 
     api_key: str
     api_key_secret: str
@@ -267,7 +267,7 @@ MaxLease = Annotated[
 
 
 class KeyCreate(Body):
-    """A new API key; no user gives it more than they have themselves."""
+    """A new API key, with no more permissions than the caller has."""
 
     name: Name
     user_id: Annotated[UUID | None, Field(description="the user that it belongs to; null = the caller")] = None
@@ -279,7 +279,7 @@ class KeyCreate(Body):
 
 
 class KeyPatch(Body):
-    """Changes of an API key; omitted fields stay."""
+    """Changes of an API key; omitted fields keep their values."""
 
     name: Name = ""
     permissions: Permissions = []

@@ -1,8 +1,8 @@
-"""Session tokens: log-ins that programs begin, prolong and end for users.
+"""Session tokens: log-ins that programs begin, extend and end for users.
 
-A token is the value of the console's cookie, and opens the streams of the user's sessions as `session_token` of the
-published interface does. It is made of the log-in's id and a signature: so those of a user can be listed again,
-although only their hash is stored. Log-ins of browsers have random values and are never listed here.
+A token is the value of the console's cookie. It opens the streams of the user's sessions as `session_token` of the
+published interface does. It consists of the id of the log-in and a signature, so the tokens of a user can be listed
+although only their hashes are stored. Log-ins of browsers have random values and are never listed here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from greenroom.kit.secrets import Secrets, hashed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionToken:
-    """A token with its user; it ends at `ends` if it is not used until then."""
+    """A token with its user. It ends at `ends` if it is not used until then."""
 
     token: str
     login_id: str
@@ -45,7 +45,7 @@ async def create(
     Raises:
         NotFound: there is no such user.
         Forbidden: the user has more permissions than the caller.
-        Refused: they may not log in.
+        Refused: the user may not log in.
     """
     login_id, settings = str(uuid.uuid4()), snapshot.installation
     token = secrets.session_token(login_id)
@@ -73,10 +73,10 @@ async def create(
 
 
 async def find(db: Database, secrets: Secrets, snapshot: Snapshot, caller: Caller, token: str) -> SessionToken:
-    """A token that is valid.
+    """Return a valid token.
 
     Raises:
-        NotFound: there is no such token, or it has ended.
+        NotFound: the token does not exist, or it has ended.
         Forbidden: its user has more permissions than the caller.
     """
     login = await _login_of(db, secrets, token, snapshot.installation.session_idle_s)
@@ -89,7 +89,7 @@ async def find(db: Database, secrets: Secrets, snapshot: Snapshot, caller: Calle
 async def of_user(
     db: Database, secrets: Secrets, snapshot: Snapshot, caller: Caller, user_id: str
 ) -> list[SessionToken]:
-    """The valid tokens of a user, oldest first.
+    """Return the valid tokens of a user, oldest first.
 
     Raises:
         NotFound: there is no such user.
@@ -103,19 +103,19 @@ async def of_user(
 
 
 async def prolong(db: Database, secrets: Secrets, snapshot: Snapshot, caller: Caller, token: str) -> SessionToken:
-    """Let a token last as long as a new one; it stays the same. Raises as `find`."""
+    """Extend a token to the lifetime of a new one, without a change of its value. Raises the same errors as `find`."""
     found = await find(db, secrets, snapshot, caller, token)
     await stored.prolong_login(db, found.login_id, snapshot.installation.session_lifetime_s)
     return await find(db, secrets, snapshot, caller, token)
 
 
 async def end(db: Database, logs: LogWriter, caller: Caller, token: SessionToken) -> None:
-    """End a token, and cut all streams of its user; their sessions go on."""
+    """End a token, and cut all streams of its user; their sessions continue."""
     await end_login_of(db, logs, caller, token.user_id, token.login_id)
 
 
 async def opens_sessions_of(db: Database, secrets: Secrets, token: str, user_id: str | None, idle_s: float) -> bool:
-    """Whether it is a valid session token of this user; it is used by that."""
+    """True if this is a valid session token of this user. Records the use of the token."""
     login = await _login_of(db, secrets, token, idle_s) if user_id is not None else None
     if login is None or login.user_id != user_id:
         return False

@@ -1,4 +1,5 @@
-"""Users, for administrators; and what users prefer (language, time zone, workspace, theme), and their SSH keys."""
+"""Users, for administrators; and the preferences of users (language, time zone, workspace, theme) and their SSH
+keys."""
 
 from __future__ import annotations
 
@@ -51,7 +52,7 @@ async def list_users(
     sort: Sorting = str(BY_NAME),
     count: Counting = False,
 ) -> list[UserView]:
-    """Users, by name unless another order is asked for."""
+    """List users, by name unless the request sets another order."""
     wanted = UserFilter(group_id=group_id, words=words_of(q, USERS.columns))
     if count:
         page.count(await users.count_users(db, wanted))
@@ -68,13 +69,13 @@ async def create_user(
     passwords: PasswordHashes,
     caller: Annotated[Caller, requires("users_create")],
 ) -> UserView:
-    """Create a user, who is in All Users and in the groups given, which the caller must be allowed to change."""
+    """Create a user in All Users and in the groups of the request, which the caller must be allowed to change."""
     return UserView.model_validate(await accounts.create_user(db, logs, passwords, caller, body))
 
 
 @router.get("/users/{user_id}", dependencies=[requires("users_view")])
 async def get_user(user_id: UUID, db: Db) -> UserView:
-    """One user."""
+    """Return one user."""
     return UserView.model_validate(await users.get_user(db, str(user_id)))
 
 
@@ -87,7 +88,7 @@ async def update_user(
     passwords: PasswordHashes,
     caller: Annotated[Caller, requires("users_modify")],
 ) -> UserView:
-    """Change a user. A new password, disabling and locking end their log-ins and cut their streams."""
+    """Change a user. A new password, disabling and locking end all log-ins of the user and cut their streams."""
     return UserView.model_validate(await accounts.change_user(db, logs, passwords, caller, str(user_id), body=body))
 
 
@@ -95,9 +96,9 @@ async def update_user(
 async def get_user_settings(
     user_id: UUID, db: Db, secrets: SecretsDep, caller: Annotated[Caller, requires("users_view")]
 ) -> list[EffectiveSettingView]:
-    """The group settings as they hold for a user, each with the group it came from.
+    """Return the group settings in force for a user, each with its source.
 
-    The values of variables are for those who may change groups.
+    The values of variables are only for callers who may change groups.
     """
     user = await users.get_user(db, str(user_id))
     resolved = resolve(await memberships_of(db, user.user_id))
@@ -117,13 +118,13 @@ async def delete_user(
     caller: Annotated[Caller, requires("users_delete")],
     force: Annotated[bool, Query(description="destroy their sessions, too")] = False,
 ) -> None:
-    """Delete a user; 409 while they have sessions, unless `force`. API keys they made are disabled."""
+    """Delete a user; 409 while they have sessions, unless `force` is set. The API keys of the user are disabled."""
     await accounts.delete_user(db, logs, caller, str(user_id), force=force)
 
 
 @router.get("/users/{user_id}/logins", dependencies=[requires("users_view")])
 async def list_user_logins(user_id: UUID, db: Db, snapshot: SettingsSnapshot) -> list[LoginView]:
-    """Where a user is logged in at the console, the last used first."""
+    """List the log-ins of a user at the console, the last used first."""
     user = await users.get_user(db, str(user_id))
     rows = await credentials.list_logins(db, user.user_id, snapshot.installation.session_idle_s)
     return [LoginView.model_validate(row) for row in rows]
@@ -131,7 +132,7 @@ async def list_user_logins(user_id: UUID, db: Db, snapshot: SettingsSnapshot) ->
 
 @router.delete("/users/{user_id}/logins", status_code=204)
 async def log_user_out(user_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("users_modify")]) -> None:
-    """End all log-ins of a user and cut their streams; their sessions go on."""
+    """End all log-ins of a user and cut their streams; their sessions continue."""
     await accounts.log_out(db, logs, caller, str(user_id))
 
 
@@ -139,7 +140,7 @@ async def log_user_out(user_id: UUID, db: Db, logs: Logs, caller: Annotated[Call
 async def end_user_login(
     user_id: UUID, login_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("users_modify")]
 ) -> None:
-    """End one log-in of a user, and cut their streams; their sessions go on."""
+    """End one log-in of a user, and cut their streams; their sessions continue."""
     await accounts.end_login_of(db, logs, caller, str(user_id), str(login_id))
 
 
@@ -148,7 +149,7 @@ attribute_router = APIRouter(tags=["attributes"])
 
 @attribute_router.get("/me/attributes")
 async def get_own_attributes(db: Db, caller: Annotated[Caller, requires(USER)]) -> AttributesView:
-    """The own preferences and public SSH key."""
+    """Return the preferences and the public SSH key of the caller."""
     return AttributesView.model_validate(await attributes.get_attributes(db, caller.own_user_id()))
 
 
@@ -156,7 +157,7 @@ async def get_own_attributes(db: Db, caller: Annotated[Caller, requires(USER)]) 
 async def update_own_attributes(
     body: AttributesPatch, db: Db, logs: Logs, secrets: SecretsDep, caller: Annotated[Caller, requires(USER)]
 ) -> AttributesView:
-    """Change the own preferences and SSH keys; sessions that are launched from now on follow."""
+    """Change the preferences and the SSH keys of the caller, for sessions that are launched from now on."""
     changed = await change_attributes(db, logs, secrets, caller, caller.own_user_id(), body=body)
     return AttributesView.model_validate(changed)
 
@@ -165,13 +166,13 @@ async def update_own_attributes(
 async def generate_own_ssh_key(
     db: Db, logs: Logs, secrets: SecretsDep, caller: Annotated[Caller, requires(USER)]
 ) -> AttributesView:
-    """Make a new pair of SSH keys in place of the present one; the answer has the public one."""
+    """Replace the SSH keys of the caller with a new pair. The answer contains the public key."""
     return AttributesView.model_validate(await generate_ssh_key(db, logs, secrets, caller, caller.own_user_id()))
 
 
 @attribute_router.get("/users/{user_id}/attributes", dependencies=[requires("users_view")])
 async def get_user_attributes(user_id: UUID, db: Db) -> AttributesView:
-    """A user's preferences and public SSH key."""
+    """Return the preferences and the public SSH key of a user."""
     user = await users.get_user(db, str(user_id))
     return AttributesView.model_validate(await attributes.get_attributes(db, user.user_id))
 
@@ -185,7 +186,7 @@ async def update_user_attributes(
     secrets: SecretsDep,
     caller: Annotated[Caller, requires("users_modify")],
 ) -> AttributesView:
-    """Change a user's preferences and SSH keys; sessions launched from now on follow."""
+    """Change the preferences and the SSH keys of a user, for sessions that are launched from now on."""
     return AttributesView.model_validate(await change_attributes(db, logs, secrets, caller, str(user_id), body=body))
 
 
@@ -197,5 +198,5 @@ async def generate_user_ssh_key(
     secrets: SecretsDep,
     caller: Annotated[Caller, requires("users_modify")],
 ) -> AttributesView:
-    """Make a new pair of SSH keys for a user in place of the present one; the answer has the public one."""
+    """Replace the SSH keys of a user with a new pair. The answer contains the public key."""
     return AttributesView.model_validate(await generate_ssh_key(db, logs, secrets, caller, str(user_id)))

@@ -1,1 +1,1 @@
-"""The catalogue: its entries, the lists of others, pictures."""
+"""The catalogue: its entries, imported lists and pictures."""

@@ -1,1 +1,1 @@
-"""The desk of a lease: what a program does to its session, and what it sees of it."""
+"""The desk of a lease: the actions of a program on its session, and their results."""

@@ -1,4 +1,5 @@
-"""Puts the recorded examples, the messages of webhooks, and the credentials of operations into the OpenAPI document."""
+"""Additions to the OpenAPI document: the recorded examples, the messages of webhooks, and the credentials of
+operations."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ _CONVERTER: Final = re.compile(r":\w+}")
 
 
 def add_credentials(document: Json, routes: Iterable[RouteAccess]) -> None:
-    """Add the schemes, and to each operation those that open it; none to an operation that needs no credential."""
+    """Add the schemes, and to each operation its credentials. An operation without credentials gets an empty list."""
     document["components"]["securitySchemes"] = SCHEMES
     taken = {(route.method.lower(), _CONVERTER.sub("}", route.path)): route.declared for route in routes}
     for path, operations in document["paths"].items():
@@ -61,19 +62,19 @@ _SENT_WITH: Final = {
 
 @cache
 def recorded() -> dict[str, Json]:
-    """The example of each operation, by its id."""
+    """Return the example of each operation, by its id."""
     files = sorted(OPERATIONS.glob("*.json"))
     return {name: example for file in files for name, example in json.loads(file.read_bytes()).items()}
 
 
 @cache
 def messages() -> dict[str, Json]:
-    """A message of each event, by its type."""
+    """Return a message of each event, by its type."""
     return json.loads(WEBHOOKS.read_bytes())
 
 
 def add_examples(document: Json) -> None:
-    """Show the example of each operation, and the messages of webhooks."""
+    """Add the example of each operation, and the messages of webhooks."""
     for operations in document["paths"].values():
         for method, operation in operations.items():
             example = recorded().get(operation["operationId"]) if method in METHODS else None
@@ -94,7 +95,7 @@ def _show(operation: Json, example: Json) -> None:
 
 
 def _answer(operation: Json, example: Json, name: str) -> None:
-    """Only what is text can be shown."""
+    """Add an example of an answer. Answers that are not text have no example."""
     media_type = _PROBLEM if name == "problem" else example.get("media_type", "application/json")
     answer = operation["responses"].get(str(example["status"]))
     if answer is None or "reply" not in example:

@@ -1,1 +1,1 @@
-"""Leases: sessions for programs, with a deadline and a token of their own."""
+"""Leases: sessions for programs, each with a deadline and a separate token."""

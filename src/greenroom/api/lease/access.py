@@ -1,4 +1,4 @@
-"""Authenticates callers of routes about one lease, and asks the authorization table about them."""
+"""Authentication and authorization of the callers of routes about one lease."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ FOR_OTHERS: Final = "leases_create_for_others"
 
 @dataclass(frozen=True, slots=True)
 class HeldLease:
-    """A lease on which a caller may do what the route declares; `caller` None = the program, by the lease's token."""
+    """A lease on which the caller may do the declared act. `caller` is None for the program with the lease token."""
 
     lease: LeaseRow
     caller: Caller | None
 
 
 class HoldsLease(Declared):
-    """Gives the lease of the path to the callers who may do `act` on its session, and logs what the table wants logged.
+    """Return the lease of the path to callers who may do `act` on its session; log the access if the table requires it.
 
-    A program shows the lease's token (`Authorization: Bearer`).
+    A program sends the lease token (`Authorization: Bearer`).
     """
 
     credentials = ("apiKey", "logIn", "leaseToken")
@@ -50,10 +50,11 @@ class HoldsLease(Declared):
         """Authenticate and authorize.
 
         Raises:
-            Unauthenticated: no valid credential came, or a token that is not this lease's or whose lease is over.
-            Forbidden: a permission is missing, or the session or its user's groups do not allow it.
-            errors.Held: a person has control, and the program may not do this meanwhile.
-            NotFound: there is no such lease, or the caller may not see it.
+            Unauthenticated: there is no valid credential, or the token belongs to another lease or to a lease that is
+                over.
+            Forbidden: a permission is missing, or the session or its user's groups do not allow the act.
+            errors.Held: a person has control, and the act is not allowed to the program meanwhile.
+            NotFound: the lease does not exist, or the caller may not see it.
         """
         db: Database = request.app.state.db
         (act,) = self.acts
@@ -74,7 +75,7 @@ class HoldsLease(Declared):
 
 
 class ControlsLease(Requires):
-    """Gives the caller who asks for control of the lease of the path; `control.person_of` decides."""
+    """Return the caller of a request to control the lease of the path; `control.person_of` authorizes it."""
 
     acts = (Act.CONTROL,)
 
@@ -83,22 +84,22 @@ class ControlsLease(Requires):
 
 
 def controls_lease() -> Any:
-    """Dependency of the route that changes control; gives the `Caller`."""
+    """Return the dependency of the route that changes control; its value is the `Caller`."""
     return Depends(ControlsLease())
 
 
 def bearer_token(request: Request) -> str | None:
-    """The token in `Authorization: Bearer`; None = the caller shows something else, or nothing."""
+    """Return the token in `Authorization: Bearer`; None if the request has no such header."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
 
 
 async def lease_of_token(request: Request, token: str) -> LeaseRow:
-    """The lease that a token opens; its id is in it.
+    """Return the lease of a token, which contains the id of the lease.
 
     Raises:
-        Unauthenticated: it opens none.
-        TooManyRequests: the same, after too many wrong tokens from that address.
+        Unauthenticated: the token is not valid.
+        TooManyRequests: the token is not valid, and too many wrong tokens came from that address.
     """
     return await _by_token(request, token.partition(".")[0], token)
 
@@ -116,10 +117,10 @@ async def _by_token(request: Request, lease_id: str, token: str) -> LeaseRow:
 
 
 def is_holder(caller: Caller, lease: LeaseRow) -> bool:
-    """Whether the lease was made with this API key, or its session is this user's."""
+    """True if the API key of the caller created the lease, or its session belongs to the caller."""
     return kind_of(caller, lease.user_id, lease.key_id) is not Kind.OTHER
 
 
 def holds_lease(act: Act) -> Any:
-    """Dependency of a route that does `act` on the session of one lease (`HoldsLease`); gives `HeldLease`."""
+    """Return the dependency of a route that does `act` on the session of one lease; its value is a `HeldLease`."""
     return Depends(HoldsLease(act))

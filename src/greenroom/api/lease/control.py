@@ -1,8 +1,8 @@
-"""Who controls a leased session: a person takes over from the program, stays, and hands back.
+"""Control of a leased session: a person takes over from the program, keeps control, and hands it back.
 
-The row says who should have control; the session's page lets input pass by it. So a change is a row first and then an
-order to the page, signed with the session's password, which no program knows. A page that cannot be reached gets no one
-else: the program has control again, by a later term.
+The database row states the desired holder of control; the page in the session admits input accordingly. Each change
+first writes the row and then sends an order to the page, signed with the session's password, which no program has. If
+the page cannot be reached, control returns to the program, with a later term.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 
 SIGNATURE: Final = "X-Greenroom-Signature"
 ORDER_TIMEOUT_S: Final = 5.0
-"""Less than the shortest time of a person's control: no order comes later than what follows it."""
+"""Less than the shortest time of a person's control, so that no order arrives after a later one."""
 JOIN_FIRST: Final = (
     "Join the session first, by a share that gives control or with Assist; who only watches cannot take over."
 )
@@ -70,10 +70,10 @@ ControlsDep = Annotated[Controls, Depends(_controls)]
 
 
 async def person_of(db: Database, caller: Caller, lease: LeaseRow) -> Person:
-    """Who asks, as the session's page knows them.
+    """Return the caller as the person that the page in the session identifies.
 
     Raises:
-        Forbidden: they are neither its user nor in it with control.
+        Forbidden: the caller is neither the user of the session nor a viewer with control.
     """
     kind = kind_of(caller, lease.user_id, lease.key_id)
     viewer_id = USER
@@ -86,11 +86,11 @@ async def person_of(db: Database, caller: Caller, lease: LeaseRow) -> Person:
 
 
 async def take(parts: Controls, lease: LeaseRow, person: Person, term: int | None) -> ControlView:
-    """Give a person control, or with the term they have, let them keep it.
+    """Give control to a person. With their current `term`, extend the control that they have.
 
     Raises:
-        Held: another person has it, or it changed hands since `term`.
-        WrongState, Unavailable: the session has no page that could see to it, or that does not answer.
+        Held: another person has control, or it changed hands since `term`.
+        WrongState, Unavailable: the session has no page that supports control, or the page does not answer.
     """
     desk = await parts.desks.of(lease)
 
@@ -110,11 +110,11 @@ async def take(parts: Controls, lease: LeaseRow, person: Person, term: int | Non
 
 
 async def hand_back(parts: Controls, lease: LeaseRow, person: Person, term: int | None) -> ControlView:
-    """Give control to the program; doing so again is a success.
+    """Give control to the program. A repeated call succeeds.
 
     Raises:
-        Held: another person has it, or it changed hands since `term`.
-        Unavailable: the page does not answer; it gives control to the program by itself within `away_s`.
+        Held: another person has control, or it changed hands since `term`.
+        Unavailable: the page does not answer; it returns control to the program itself within `away_s`.
     """
     said = f"{person.name} handed back"
     changed = await controls.change_control(
@@ -160,7 +160,7 @@ async def _announce(parts: Controls, lease: LeaseRow, changed: Changed, said: st
 
 
 async def view(parts: Controls, lease: LeaseRow, *, wait_s: float = 0) -> ControlView:
-    """The control of a lease; waits at most so long until it is the program's."""
+    """Return the control of a lease; wait at most `wait_s` until the program has control."""
 
     def is_held(found: Control) -> bool:
         return found.holder == "person"
@@ -183,19 +183,19 @@ async def view(parts: Controls, lease: LeaseRow, *, wait_s: float = 0) -> Contro
 
 
 LOOK_S: Final = 5.0
-"""At the latest; an event of a session says when to look sooner."""
+"""The longest time between two checks. An event of a session causes an earlier check."""
 COLLECTED_S: Final = 0.1
-"""After an event: those that follow, of all sessions, are looked at together, as each look is a query. A control that
-is over reaches its page so much later."""
+"""The delay of a check after an event. Events of all sessions in this time are handled together, because each check is
+a query. The page of a control that is over gets its order later by this time."""
 
 
 async def end_control(parts: Controls) -> None:
-    """Give back to programs, forever, what people control who are away or may not control it any more.
+    """Run forever, and return control to the program when a person is away or may no longer control the session.
 
-    Any number of processes may do so at once.
+    Any number of processes may run this at the same time.
     """
     with parts.hub.subscription() as subscriber:
-        while True:  # also while the process stops, which cancels it: that it ends would be an error
+        while True:  # also while the process stops, which cancels this task: its end would count as an error
             happened = await subscriber.take(LOOK_S)
             if happened and not any(event is RESYNC or event.topic is Topic.SESSION for event in happened):
                 continue
@@ -218,7 +218,7 @@ async def _try_end(parts: Controls, one: Over) -> None:
 
 
 async def _end(parts: Controls, one: Over) -> None:
-    """Write it down, and say it to the page, which knows by itself only how long a person was away."""
+    """Record the change and order it at the page, which itself detects only the absence of the person."""
 
     def decide(control: Control, now: datetime) -> Control:
         return expired(control, now) if one.may else withdrawn(control, one.term)
@@ -231,5 +231,5 @@ async def _end(parts: Controls, one: Over) -> None:
     await _announce(parts, lease, changed, said, LogCode.CONTROL_HANDED_BACK)
     try:
         await _order(parts, await parts.desks.of(lease), lease, changed.after)
-    except GreenroomError as error:  # the page gives it back when the time of the person is over
+    except GreenroomError as error:  # the page returns control itself when the person's time is over
         log.info("a page was not asked to give control back", session_id=one.session_id, reason=error.message)

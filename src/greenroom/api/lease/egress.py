@@ -1,4 +1,4 @@
-"""What the session of a lease reaches, and which secrets its web filter adds to requests."""
+"""The egress of a leased session, and the secrets that its web filter adds to requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from greenroom.db.workspace.images import get_image
 
 @dataclass(frozen=True, slots=True)
 class LeaseSubject:
-    """Whose session it is, of which workspace; the same `idempotency_key` means the same lease."""
+    """The user and the workspace of a session. The same `idempotency_key` means the same lease."""
 
     user_id: str
     image_id: str
@@ -32,17 +32,18 @@ class LeaseSubject:
 
 @dataclass(frozen=True, slots=True)
 class SessionEgress:
-    """The `filter_policy` of a session, None = the one in force; and the secrets it adds, by name."""
+    """The `filter_policy` of a session, None = the policy in force; and the names of the secrets that it adds."""
 
     filter_policy: str | None = None
     secrets: tuple[str, ...] = ()
 
 
 async def chosen(keeping: Keeping, caller: Caller, place: LeaseSubject, options: LeaseOptions) -> SessionEgress:
-    """What a lease asks for.
+    """Return the egress that a lease requests.
 
     Raises:
-        Invalid: it would reach more than the web filter in force allows, or have a secret that it may not.
+        Invalid: it would reach more than the web filter in force allows, or it would use a secret without the right to
+            it.
     """
     if options.egress is None:
         if options.secrets:
@@ -90,7 +91,7 @@ async def _with_secrets(
 
 
 def say_granted(logs: LogWriter, caller: Caller, lease: LeaseRow, reach: SessionEgress) -> None:
-    """A log row for the secrets of a lease."""
+    """Write a log row about the secrets of a lease, if it has any."""
     if not reach.secrets:
         return
     logs.write(

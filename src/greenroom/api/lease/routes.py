@@ -1,4 +1,4 @@
-"""Leases: a warm session for a program, with a deadline and a token that opens it alone."""
+"""Leases: a session for a program, with a deadline and a token for this session only."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ async def create_lease(
     caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", FOR_OTHERS)],
     idempotency_key: Annotated[str | None, Header(max_length=MAX_IDEMPOTENCY_KEY)] = None,
 ) -> LeaseGranted:
-    """Lease a session: a staged one where there is one, by the order and with the trace of every launch.
+    """Lease a session. A staged session is used if one can be claimed. The launch is recorded like every other launch.
 
-    At its deadline it is deleted, even if its holder still uses it. The same `Idempotency-Key` gives the same lease.
+    The session is deleted at its deadline, even if it is still in use. A repeated request with the same
+    `Idempotency-Key` returns the same lease.
     """
     zone = request.headers.get("x-greenroom-zone") or None
     return await service.create(leasing, caller, body, gateway_zone=zone, idempotency_key=idempotency_key or None)
@@ -49,7 +50,7 @@ async def list_leases(
     tag: Annotated[str | None, Query(max_length=201, description="a word, or name=word")] = None,
     ended: Annotated[bool, Query(description="also those whose session was deleted in the last days")] = False,
 ) -> list[LeaseView]:
-    """Leases, newest first: all with `sessions_view`, otherwise those that the caller holds."""
+    """List leases, newest first: all leases with `sessions_view`, otherwise those that the caller holds."""
     wanted = LeaseFilter(tag=tag, ended=ended)
     if not caller.may("sessions_view"):
         wanted = LeaseFilter(tag=tag, ended=ended, user_id=caller.user_id, key_id=caller.key_id)
@@ -59,7 +60,7 @@ async def list_leases(
 
 @router.get("/leases/{lease_id}")
 async def get_lease(held: Annotated[HeldLease, holds_lease(Act.SEE)]) -> LeaseView:
-    """One lease, also one that is over, as long as its session is remembered."""
+    """Return one lease. A lease that is over remains readable as long as the record of its session exists."""
     return LeaseView.model_validate(held.lease)
 
 
@@ -67,7 +68,7 @@ async def get_lease(held: Annotated[HeldLease, holds_lease(Act.SEE)]) -> LeaseVi
 async def extend_lease(
     body: LeaseExtension, leasing: LeasingDep, held: Annotated[HeldLease, holds_lease(Act.EXTEND)]
 ) -> LeaseView:
-    """Move the deadline to so many seconds from now, which may also be earlier than it was."""
+    """Set the deadline to a number of seconds from now. It may be earlier than before."""
     await service.extend(leasing, held.lease, body.seconds)
     return LeaseView.model_validate(await leases.get_lease(leasing.db, held.lease.lease_id))
 
@@ -78,7 +79,7 @@ async def get_control(
     held: Annotated[HeldLease, holds_lease(Act.SEE)],
     wait_s: Annotated[float, Query(ge=0, le=60, description="wait so long until no person has control")] = 0,
 ) -> ControlView:
-    """Who controls the session, the program or a person, and how that changed."""
+    """Return the control of a session: the holder, which is the program or a person, and the changes."""
     return await control.view(parts, held.lease, wait_s=wait_s)
 
 
@@ -89,9 +90,9 @@ async def change_control(
     parts: ControlsDep,
     caller: Annotated[Caller, controls_lease()],
 ) -> ControlView:
-    """Take control over from the program, keep it, or hand it back; for those who may type in the session.
+    """Take control from the program, keep it, or hand it back. The caller must be allowed to type in the session.
 
-    While a person has control nothing that the program does to the screen passes: its calls answer 409 `held`.
+    While a person has control, the program cannot act on the screen: its calls return 409 `held`.
     """
     lease = await leases.get_lease(parts.db, str(lease_id))
     person = await control.person_of(parts.db, caller, lease)
@@ -102,6 +103,6 @@ async def change_control(
 async def release_lease(
     leasing: LeasingDep, recorder: RecorderDep, held: Annotated[HeldLease, holds_lease(Act.RELEASE)]
 ) -> None:
-    """End the lease: its session is destroyed and goes to no one else. Doing so again is a success."""
+    """End the lease: its session is destroyed and never reused. A repeated request succeeds."""
     await recorder.written(held.lease.lease_id)
     await service.release(leasing, held.lease)

@@ -1,4 +1,4 @@
-"""The bodies of leases."""
+"""The bodies of the lease routes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Tags = Annotated[
 
 
 class Egress(Body):
-    """The only domains that a session may reach, each with everything below it."""
+    """The only domains that a session may reach, including their subdomains."""
 
     allow: Annotated[list[Word], Field(min_length=1, max_length=100)]
 
 
 class LeaseOptions(Body):
-    """What a launch may be asked for; the fields mean what they do when a session is launched."""
+    """Options of the launch, with the same meaning as for other launches of sessions."""
 
     zone_id: Annotated[UUID | None, Field(description="counts where the user may choose (allow_zone_selection)")] = None
     environment: Environment = {}
@@ -82,7 +82,7 @@ class LeaseExtension(Body):
 
 
 class LeaseView(View):
-    """A lease, and how its session is."""
+    """A lease, and the status of its session."""
 
     lease_id: UUID
     session_id: UUID
@@ -105,7 +105,7 @@ class LeaseView(View):
 
 
 class ControlOrder(Body):
-    """Who shall have control from now on."""
+    """The new holder of control."""
 
     holder: Annotated[Holder, Field(description="person = the caller, program = hand back")]
     term: Annotated[
@@ -115,11 +115,11 @@ class ControlOrder(Body):
 
 
 class ControlByToken(ConnectBody, ControlOrder):
-    """The same by a connect address."""
+    """The new holder of control, from a caller with a connect address."""
 
 
 class ControlChangeView(View):
-    """Control changed hands."""
+    """One change of control."""
 
     term: int
     holder: Holder
@@ -128,7 +128,7 @@ class ControlChangeView(View):
 
 
 class ControlView(View):
-    """Who controls a leased session."""
+    """The control of a leased session."""
 
     lease_id: UUID
     session_id: UUID
@@ -141,7 +141,7 @@ class ControlView(View):
 
 
 class LeaseUrls(View):
-    """Where the session is; null = not offered."""
+    """The addresses of the session; null = not offered."""
 
     page: Annotated[str, Field(description="the page of the session, for a person")]
     websocket: Annotated[str | None, Field(description="its stream (RFB); null while it has no Agent")]
@@ -152,7 +152,7 @@ class LeaseUrls(View):
 
 
 class LeaseGranted(LeaseView):
-    """A new lease, with what opens it."""
+    """A new lease, with its token and addresses."""
 
     token: Annotated[str, Field(description="Authorization: Bearer, for this lease alone, until it is over")]
     urls: LeaseUrls

@@ -1,5 +1,6 @@
-"""Makes, extends and releases leases. A lease is a launch like any other; its deadline takes the place of its user's
-clocks.
+"""Creation, extension and release of leases.
+
+A lease is a launch like any other. Its deadline replaces the clocks of its user.
 """
 
 from __future__ import annotations
@@ -54,19 +55,19 @@ from greenroom.db.workspace.images import find_image, names_of_images
 from greenroom.kit.secrets import Secrets
 
 NAMED: Final = 30
-"""Workspaces that a refusal names."""
+"""The number of workspaces that a refusal names."""
 BY_TOKEN: Final = (Act.DEVTOOLS, Act.WEBDRIVER, Act.STREAM_AS_PROGRAM)
-"""The acts that the token of a lease may do at the gateway; the first two have the names of their services."""
+"""The acts that the token of a lease permits at the gateway. The first two have the names of their services."""
 MCP_PATH: Final = "/mcp"
 PAUSE_S: Final = 0.2
-"""Between two looks of a lease that waits for others to end, also when many end."""
+"""The pause between two checks of a lease that waits for others to end. It limits the checks when many leases end."""
 LOOK_S: Final = 2.0
-"""It looks again after this time, also when no lease ends: events of other processes may be missed."""
+"""The longest time between two checks, because events of other processes may be lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leasing:
-    """The parts that making and ending a lease needs."""
+    """The parts that the creation and the end of a lease need."""
 
     db: Database
     launcher: Launcher
@@ -96,13 +97,13 @@ LeasingDep = Annotated[Leasing, Depends(_leasing)]
 async def create(
     leasing: Leasing, caller: Caller, body: LeaseCreate, *, gateway_zone: str | None, idempotency_key: str | None
 ) -> LeaseGranted:
-    """Lease a session; the same idempotency key gives the same lease. `gateway_zone` as in `LaunchRequest`.
+    """Lease a session; the same idempotency key returns the same lease. For `gateway_zone` see `LaunchRequest`.
 
     Raises:
-        Invalid, Forbidden, NotFound, NoResources, Busy: as a launch is refused (`Launcher.launch`); the
-            lease would last longer than its user's sessions, or leases of the caller's API key, may live; it would
-            reach, or use secrets, as it may not.
-        LeaseLimit: the user, or the caller's API key, has as many leases as they may, for all of `wait_s`.
+        Invalid, Forbidden, NotFound, NoResources, Busy: the launch is refused (`Launcher.launch`); the lease would last
+            longer than sessions of its user or leases of the caller's API key may; or its egress or its secrets are not
+            allowed.
+        LeaseLimit: the user, or the caller's API key, holds the maximum of leases for all of `wait_s`.
         IdempotencyMismatch: another API key, or another request, used the idempotency key for this user.
     """
     user_id = service.launching_user(caller, await _user_named(leasing.db, caller, body.user_id), FOR_OTHERS)
@@ -151,10 +152,10 @@ async def create(
 
 
 async def _user_named(db: Database, caller: Caller, named: str | None) -> UUID | None:
-    """The id of the user with this id or name.
+    """Return the id of the user with this id or name.
 
     Raises:
-        Forbidden: it is a name, and the caller may not lease for others; so no name says whether there is such a user.
+        Forbidden: it is a name, and the caller may not lease for others. So a caller cannot find out which names exist.
         NotFound: there is no user with this name.
     """
     if named is None:
@@ -180,10 +181,10 @@ async def _no_workspace(db: Database, named: str, user_id: str) -> NotFound:
 
 
 async def _require_valid_key(leasing: Leasing, key_id: str, session: Session) -> None:
-    """End a lease whose API key was deleted, disabled or expired during the launch, when the key's leases had ended.
+    """End the new lease if its API key became invalid during the launch, after the leases of the key were ended.
 
     Raises:
-        Unauthenticated: the key is not valid any more.
+        Unauthenticated: the key is no longer valid.
     """
     key = await find_key(leasing.db, key_id)
     if key is None or not key.valid:
@@ -194,7 +195,7 @@ async def _require_valid_key(leasing: Leasing, key_id: str, session: Session) ->
 async def _launch_in_time(
     leasing: Leasing, caller: Caller, request: LaunchRequest, body: LeaseCreate, reach: SessionEgress
 ) -> tuple[LeaseRow, Session]:
-    """`_launch`. While a limit of leases is reached, wait for `wait_s` until there is room under it, and try again.
+    """Launch as `_launch` does. While a limit of leases is reached, wait up to `wait_s` and try again.
 
     Raises:
         LeaseLimit: the limit was reached all the time.
@@ -220,7 +221,7 @@ async def _launch_in_time(
 
 
 async def _refusal(db: Database, caller: Caller, request: LaunchRequest) -> GreenroomError | None:
-    """Why a limit of leases refuses the request now, by one query; None = it may be tried."""
+    """Return the error with which a limit of leases refuses the request now, by one query; None = it may be tried."""
     held = await leases.read_held(db, caller.key_id, user_id=request.user_id, idempotency_key=request.idempotency_key)
     if held.repeated:
         return None
@@ -230,7 +231,8 @@ async def _refusal(db: Database, caller: Caller, request: LaunchRequest) -> Gree
 
 
 async def until_freed(subscriber: Subscriber, end_s: float) -> None:
-    """Wait for an event that can free a limit of leases; until `end_s` (monotonic), or the process is to stop."""
+    """Wait for an event that can free a limit of leases, at most until `end_s` (monotonic) or until the process
+    stops."""
     while not subscriber.closed and (left_s := end_s - time.monotonic()) > 0:
         if any(event is RESYNC or event.topic in FREED_BY for event in await subscriber.take(left_s)):
             return
@@ -239,7 +241,7 @@ async def until_freed(subscriber: Subscriber, end_s: float) -> None:
 async def _launch(
     leasing: Leasing, caller: Caller, request: LaunchRequest, body: LeaseCreate, reach: SessionEgress
 ) -> tuple[LeaseRow, Session]:
-    """Launch the session with its lease; for a repeated request the first one's."""
+    """Launch the session with its lease. For a repeated request, return those of the first request."""
     reservation_id = None
     if caller.key_id and caller.max_leases is not None:
         reservation_id = await leases.reserve(
@@ -275,10 +277,10 @@ async def _launch(
 
 
 async def _first(leasing: Leasing, caller: Caller, session_id: str) -> tuple[LeaseRow, Session]:
-    """The lease that the first of equal requests made, for those who hold it.
+    """Return the lease of the first of several equal requests, if the caller holds it.
 
     Raises:
-        IdempotencyMismatch: the caller does not.
+        IdempotencyMismatch: the caller does not hold it.
     """
     session = await views.get_session(leasing.db, session_id)
     lease = await leases.find_lease_of(leasing.db, session.session_id)
@@ -288,7 +290,7 @@ async def _first(leasing: Leasing, caller: Caller, session_id: str) -> tuple[Lea
 
 
 async def granted_to(leasing: Leasing, caller: Caller, lease_ids: Iterable[UUID]) -> dict[UUID, LeaseGranted]:
-    """Those of the leases that the caller holds, with their tokens and addresses; read by two queries."""
+    """Return the leases that the caller holds, with their tokens and addresses, by id. Takes two queries."""
     found = await leases.get_leases(leasing.db, list(map(str, lease_ids)))
     held = {lease.session_id: lease for lease in found if is_holder(caller, lease)}
     if not held:
@@ -300,7 +302,7 @@ async def granted_to(leasing: Leasing, caller: Caller, lease_ids: Iterable[UUID]
 
 
 def _granted(leasing: Leasing, lease: LeaseRow, session: Session) -> LeaseGranted:
-    """A lease with its token and addresses, for its holder."""
+    """Return a lease with its token and addresses, for its holder."""
     stream, token = stream_url_of(session, leasing.streams), token_of(session, leasing.secrets)
     of_lease = leasing.secrets.lease_token(lease.lease_id, lease.auth_epoch)
     by_token = f"{stream}lease/{of_lease}/" if stream else ""
@@ -312,7 +314,7 @@ def _granted(leasing: Leasing, lease: LeaseRow, session: Session) -> LeaseGrante
     driven = {one.name: by_token + one.folder for one in session.services if one.name in open_to_it}
     live = f"{leasing.streams.page_origin}/watch/{lease.lease_id}"
     page = leasing.streams.page_origin + connect_url(session.session_id, str(session.user_id), token)
-    # The connect token makes its bearer the session's user, past the recording that their groups require.
+    # The connect token makes its bearer the user of the session, and so avoids the recording that their groups require.
     page = live if lease.must_record and lease.key_id is not None else page
     return LeaseGranted(
         **LeaseView.model_validate(lease).model_dump(),
@@ -329,11 +331,11 @@ def _granted(leasing: Leasing, lease: LeaseRow, session: Session) -> LeaseGrante
 
 
 async def extend(leasing: Leasing, lease: LeaseRow, seconds: int) -> None:
-    """Move the deadline to so long from now.
+    """Set the deadline to `seconds` from now.
 
     Raises:
-        Invalid: its user's sessions, leases of its API key, or any lease may not last so long.
-        WrongState: it is over.
+        Invalid: the user's sessions, the leases of the API key, or leases in general may not last so long.
+        WrongState: the lease is over.
     """
     limits = LeaseLimits(
         created=lease.created,
@@ -355,6 +357,6 @@ async def extend(leasing: Leasing, lease: LeaseRow, seconds: int) -> None:
 
 
 async def release(leasing: Leasing, lease: LeaseRow) -> None:
-    """End a lease and its session, which is destroyed; doing so again is a success."""
+    """End a lease and destroy its session. A repeated call succeeds."""
     session = await views.get_session(leasing.db, lease.session_id)
     await service.destroy(leasing.db, leasing.logs, session, "its lease was released")

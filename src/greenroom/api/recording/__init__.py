@@ -1,1 +1,1 @@
-"""Recordings: what programs did on the desktops that they had leased."""
+"""Recordings of the actions of programs on leased desktops."""

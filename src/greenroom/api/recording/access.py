@@ -1,6 +1,8 @@
-"""Who may see a recording: the user whose session it was, the API key that held the lease, and callers with
-`recordings_view`. The lease's token opens none: a recording also has what people did, and untrusted programs
-have the token.
+"""Access to recordings.
+
+A recording is for the user of the session, the API key that held the lease, and callers with `recordings_view`. The
+token of the lease is not sufficient: a recording also contains the actions of people, and untrusted programs have the
+token.
 """
 
 from __future__ import annotations
@@ -23,11 +25,11 @@ from greenroom.db.recordings import LeaseRecording, get_recording
 
 VIEW: Final = "recordings_view"
 VIEWED_S: Final = 600.0
-"""Looking at another's recording is logged once in this time, not for every picture."""
+"""A caller's access to another user's recording is logged once in this time, not for each picture."""
 
 
 class SeesRecording(Declared):
-    """Gives the recording of the path to those who may see it, and logs who looks at another's."""
+    """Return the recording of the path to callers who may see it, and log the access to recordings of others."""
 
     acts = (Act.SEE_RECORDING,)
 
@@ -40,8 +42,8 @@ class SeesRecording(Declared):
         """Authenticate and authorize.
 
         Raises:
-            Unauthenticated: no valid credential came; a lease's token is none here.
-            NotFound: there is no such recording, or the caller may not see it.
+            Unauthenticated: there is no valid credential; the token of a lease is not one here.
+            NotFound: the recording does not exist, or the caller may not see it.
         """
         caller = await self._requires(request)
         recording = await get_recording(request.app.state.db, str(lease_id))
@@ -55,19 +57,19 @@ class SeesRecording(Declared):
 
 
 def is_own(caller: Caller, recording: LeaseRecording) -> bool:
-    """Whether the lease was held by this API key, or its session was this user's."""
+    """True if this API key held the lease, or its session belonged to this user."""
     return kind_of(caller, recording.user_id, recording.key_id) is not Kind.OTHER
 
 
 class Viewed:
-    """Log rows of those who look at others' recordings; one per process."""
+    """Log rows about access to recordings of others; one instance per process."""
 
     def __init__(self, logs: LogWriter) -> None:
         self._logs = logs
         self._looked: dict[tuple[str, str], float] = {}
 
     def note(self, caller: Caller, recording: LeaseRecording) -> None:
-        """Write a row, unless there was one a short time ago."""
+        """Write a row, unless the last one is less than `VIEWED_S` old."""
         now_s, who = time.monotonic(), (caller.name, recording.lease_id)
         if now_s - self._looked.get(who, float("-inf")) < VIEWED_S:
             return
@@ -77,7 +79,7 @@ class Viewed:
 
 
 def write(logs: LogWriter, code: LogCode, words: str, recording: LeaseRecording) -> None:
-    """A row about another's recording, stored before it is shown."""
+    """Write a row about another user's recording. It is stored before the answer."""
     logs.write(
         code,
         f"{words} the recording of lease {recording.lease_id} of {recording.username or recording.holder}",
@@ -90,5 +92,5 @@ def write(logs: LogWriter, code: LogCode, words: str, recording: LeaseRecording)
 
 
 def sees_recording() -> Any:
-    """Dependency of a route about one recording (`SeesRecording`); gives the `LeaseRecording`."""
+    """Return the dependency of a route about one recording; its value is a `LeaseRecording`."""
     return Depends(SeesRecording())

@@ -1,4 +1,4 @@
-"""What is noted of each kind of request of a program: the routes of a desk do their work within these."""
+"""The recording of each kind of request of a program. The desk routes run their work inside these functions."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ _TAIL_BYTES: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class Noting:
-    """Keeps what becomes of one request."""
+    """Records the outcome of one request."""
 
     recorder: Recorder
     desks: Desks
     request: Request
 
     async def actions(self, lease: LeaseRow, body: ActionsCreate, work: Awaitable[ActionsDone]) -> ActionsDone:
-        """Actions; the picture of the last one is that of the answer, or taken after it."""
+        """Record actions. The picture of the last one is that of the answer, or is taken afterwards."""
         with self.recorder.noting(lease, self.request) as note:
             acted: list[ActionsDone] = []
             note.make = lambda asked: self._rows_of_actions(lease, asked, body, acted)
@@ -77,7 +77,7 @@ class Noting:
         return rows
 
     async def screenshot(self, lease: LeaseRow, work: Awaitable[bytes]) -> bytes:
-        """The program looks; what it saw is the picture."""
+        """Record a screenshot; the screenshot is the picture of the row."""
         with self.recorder.noting(lease, self.request) as note:
             seen: list[bytes] = []
             note.make = lambda asked: [row_of_screenshot(asked, picture_of(seen[0]) if seen else None)]
@@ -88,7 +88,7 @@ class Noting:
             return data
 
     async def command(self, lease: LeaseRow, body: ExecCreate, work: Awaitable[ExecDone]) -> ExecDone:
-        """A command, until its end."""
+        """Record a command, at its end."""
         with self.recorder.noting(lease, self.request) as note:
             ended: list[ExecDone] = []
             note.make = lambda asked: [_row_of_command(asked, body, ended[0].exit_code if ended else None)]
@@ -99,7 +99,7 @@ class Noting:
     def stream(
         self, lease: LeaseRow, body: ExecCreate, running: AbstractAsyncContextManager[T], tail: Tail
     ) -> AbstractAsyncContextManager[T]:
-        """A command whose output is handed on; `tail` keeps how it ended."""
+        """Record a command whose output is streamed; `tail` provides its exit code."""
 
         def make(asked: RecordedRequest) -> list[RecordingRow]:
             return [_row_of_command(asked, body, tail.exit_code)]
@@ -109,17 +109,17 @@ class Noting:
     def read(
         self, lease: LeaseRow, path: str, opened: AbstractAsyncContextManager[T]
     ) -> AbstractAsyncContextManager[T]:
-        """A file or folder that is handed on."""
+        """Record the download of a file or the listing of a folder."""
         return self.recorder.around(lease, self.request, lambda asked: [row_of_file(asked, "read", path)], opened)
 
     async def file(self, lease: LeaseRow, verb: str, path: str, work: Awaitable[T]) -> T:
-        """A file is written or deleted."""
+        """Record that a file is written or deleted."""
         with self.recorder.noting(lease, self.request) as note:
             note.make = lambda asked: [row_of_file(asked, verb, path)]
             return await work
 
     async def elements(self, lease: LeaseRow, work: Awaitable[T]) -> T:
-        """The tree is read."""
+        """Record that the element tree is read."""
         with self.recorder.noting(lease, self.request) as note:
             note.make = lambda asked: [row_of_elements(asked)]
             return await work
@@ -127,12 +127,12 @@ class Noting:
 
 @dataclass(slots=True)
 class Tail:
-    """The last line of a command's output, which says how it ended."""
+    """The last line of a command's output, which contains its exit code."""
 
     kept: bytes = field(default=b"", repr=False)
 
     async def of(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """The same pieces."""
+        """Yield the same pieces, and keep the end of them."""
         async for piece in pieces:
             self.kept = (self.kept + piece)[-_TAIL_BYTES:]
             yield piece

@@ -1,8 +1,9 @@
-"""Keeps what programs do on leased desktops, behind the answers to their requests.
+"""The recorder: it stores the actions of programs on leased desktops, after the answers to their requests.
 
-Each lease has a lane: its requests are described, given a picture and written in the order in which they ended, by one
-task that ends with the last of them. A program waits for that only when it releases its lease, and not for long. What
-comes faster than it can be kept is left out, counted and said: first pictures, then rows.
+Each lease has a lane. One task per lane describes its requests, adds pictures and writes rows in the order in which the
+requests ended; it ends with the last of them. A program waits for this only when it releases its lease, and only for a
+short time. If more arrives than can be stored, pictures are left out first, then rows. The recording states their
+number.
 """
 
 from __future__ import annotations
@@ -45,22 +46,22 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 MOST_WAITING: Final = 1000
-"""Requests of one lease that wait to be written."""
+"""The maximum number of requests of one lease that wait to be written."""
 MOST_WAITING_BYTES: Final = 64 << 20
-"""Pictures of all leases that wait in this process."""
+"""The maximum size of the pictures of all leases that wait in this process."""
 AT_ONCE: Final = 100
 PICTURE_S: Final = 5.0
 AGAIN_S: Final = 1.0
-"""After this the database is asked again when it was away."""
+"""The time until the next attempt while the database is unreachable."""
 GIVE_UP_S: Final = 600.0
-"""So long it may be away before what waits for it is left out."""
+"""The longest outage of the database before the waiting rows are left out."""
 CLOSE_S: Final = 3.0
 WRITTEN_S: Final = 2.0
-"""So long the release of a lease waits for what its program did just before."""
+"""The longest time that the release of a lease waits for the recording of the latest requests."""
 ALL_BYTES_S: Final = 5.0
-"""How long the size of all recordings counts as known."""
+"""The age after which the size of all recordings is read again."""
 FULL_SAID_S: Final = 3600.0
-"""A log row says at most once in this time that pictures are left out."""
+"""A log row reports at most once in this time that pictures are left out."""
 GONE: Final = "The client went away before the answer."
 HURRY: Final = "the program went on before it could be taken"
 CROWDED: Final = "too many pictures waited to be written"
@@ -74,8 +75,10 @@ def _nothing(_: RecordedRequest) -> list[RecordingRow]:
 
 @dataclass(slots=True)
 class Note:
-    """What is to be kept of a request: `make` makes rows of it, later. `look`: a picture belongs to it, which is taken
-    if the last row has none. `size_bytes` are those of the pictures in it.
+    """The pending record of a request.
+
+    `make` creates its rows later. `look`: a picture belongs to it, which is taken if the last row has none.
+    `size_bytes` is the size of the pictures in it.
     """
 
     make: Callable[[RecordedRequest], list[RecordingRow]] = _nothing
@@ -97,14 +100,14 @@ class _Lane:
     under_way: int = 0
     waiting: list[Note] = field(default_factory=list[Note])
     missing: int = 0
-    """Requests after those that wait, for which there was no place."""
+    """The number of requests after the waiting ones that found no place."""
     missing_since: datetime | None = None
     task: asyncio.Task[None] | None = None
 
 
 @dataclass(slots=True)
 class Counts:
-    """What this process has kept and left out."""
+    """The numbers of rows and pictures that this process has stored and left out."""
 
     rows: int = 0
     rows_left_out: int = 0
@@ -113,7 +116,7 @@ class Counts:
 
 
 class Recorder:
-    """Writes recordings; one per process."""
+    """Writes recordings; one instance per process."""
 
     def __init__(self, db: Database, desks: Callable[[], Desks], snapshot: Snapshot, logs: LogWriter) -> None:
         self._db = db
@@ -129,7 +132,7 @@ class Recorder:
 
     @contextmanager
     def noting(self, lease: LeaseRow, request: Request) -> Generator[Note]:
-        """Keep what becomes of a request of this lease, if it is recorded; errors go through."""
+        """Record the outcome of a request of this lease, if the lease is recorded. Errors are raised again."""
         note = Note()
         if lease.record == "none":
             yield note
@@ -172,25 +175,25 @@ class Recorder:
         *,
         look: bool = False,
     ) -> AsyncGenerator[T]:
-        """`inner`, of which is kept what `make` makes when it ends."""
+        """Enter `inner`, and record the rows that `make` returns at its end."""
         with self.noting(lease, request) as note:
             note.make, note.look = make, look
             async with inner as opened:
                 yield opened
 
     async def settled(self) -> None:
-        """Returns when all that was noted is written."""
+        """Wait until all pending records are written."""
         while tasks := [lane.task for lane in self._lanes.values() if lane.task is not None]:
             await asyncio.gather(*tasks)
 
     async def written(self, lease_id: str) -> None:
-        """Returns when what this process noted of one lease is written, or after a short time."""
+        """Wait until the pending records of one lease in this process are written, or for at most `WRITTEN_S`."""
         lane = self._lanes.get(lease_id)
         if lane is not None and lane.task is not None:
             await asyncio.wait([lane.task], timeout=WRITTEN_S)
 
     async def close(self) -> None:
-        """Write what waits, for a short time."""
+        """Write the pending records, for at most `CLOSE_S`."""
         tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
         if not tasks:
             return
@@ -230,14 +233,14 @@ class Recorder:
             log.exception("a part of a recording was lost", lease_id=lane.lease.lease_id)
             lost, lane.waiting = [*notes, *lane.waiting], []
             self._waiting_bytes -= sum(note.size_bytes for note in lost)
-            lane.missing += len(lost)  # the row that says so is written with the next one
+            lane.missing += len(lost)  # the row that reports this is written with the next one
         finally:
             lane.task = None
             if not (lane.under_way or lane.missing):
                 self._lanes.pop(lane.lease.lease_id, None)
 
     async def _rows(self, lane: _Lane, notes: list[Note]) -> list[RecordingRow]:
-        """The rows of requests, the last one with a picture taken now, where one belongs to it."""
+        """Return the rows of requests. If a picture belongs to the last one, it is taken now."""
         rows: list[RecordingRow] = []
         for note in notes:
             made = note.rows()
@@ -253,14 +256,15 @@ class Recorder:
         except GreenroomError as error:
             return replace(row, left_out=f"{NO_PNG}: {error.message}")
         if lane.waiting:
-            return replace(row, left_out=HURRY)  # it shows what the program did afterwards
+            return replace(row, left_out=HURRY)  # it shows later actions of the program
         return replace(row, picture=picture, left_out=None if picture else NO_PNG)
 
     async def _picture(self, lease: LeaseRow) -> Picture | None:
-        """The screen as it is now; scaled if it is large, but else as programs see it, which costs the session least.
+        """Return the present screen. A large screen is scaled; otherwise it has the size that programs get, which costs
+        least.
 
         Raises:
-            GreenroomError: the session gave none.
+            GreenroomError: the session returned no picture.
         """
         desks = self._desks()
         desk = await desks.of(lease)
@@ -270,10 +274,10 @@ class Recorder:
         return picture_of((await desk.request("GET", "screenshot", params=params, timeout_s=PICTURE_S)).content)
 
     async def _write(self, lane: _Lane, rows: list[RecordingRow]) -> None:
-        """Write rows, also when the database is away for a while.
+        """Write rows. Try again while the database is unreachable for a short time.
 
         Raises:
-            Unavailable: it is away for too long.
+            Unavailable: the database is unreachable for longer than `GIVE_UP_S`.
         """
         end_s = time.monotonic() + GIVE_UP_S
         while rows:

@@ -1,4 +1,4 @@
-"""Recordings of leases: what programs did, with pictures of their screens, also as a ZIP and when the lease is over."""
+"""Recordings of leases: the actions of programs, with pictures of their screens. Also as a ZIP, and after the lease."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class RecordedPicture(View):
 
 
 class RecordedRowView(View, row=StoredRecordingRow):
-    """What was done at a time."""
+    """One recorded action."""
 
     what: Annotated[str, Field(description="click, type, exec, file-write, control, ended, …")]
     said: Annotated[str, Field(description="the same as a sentence")]
@@ -77,11 +77,11 @@ class RecordedRowView(View, row=StoredRecordingRow):
 
 ROWS_AT_ONCE: Final = 500
 MADE: Final = (1980, 1, 1, 0, 0, 0)
-"""The time of all files in it: the same recording is the same ZIP."""
+"""The time of all files in the ZIP, so that the same recording results in the same ZIP."""
 
 
 class _Made(RawIOBase):
-    """What a ZIP has so far and was not yet taken; it cannot be gone back in."""
+    """The bytes of a ZIP that are not yet sent. It is not seekable."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class _Made(RawIOBase):
 
 
 async def exported(db: Database, recording: LeaseRecording) -> AsyncIterator[bytes]:
-    """The ZIP, in pieces. A picture that is deleted meanwhile is not in it."""
+    """Yield the ZIP in pieces. A picture that is deleted meanwhile is left out."""
     made = _Made()
     with zipfile.ZipFile(made, "w") as archive:
         archive.writestr(_file("recording.json"), view_of(recording).model_dump_json(indent=2) + "\n")
@@ -137,12 +137,12 @@ def _file(name: str) -> zipfile.ZipInfo:
 
 
 def view_of(recording: LeaseRecording) -> RecordingView:
-    """As it is answered."""
+    """Return the view of a recording."""
     return RecordingView.model_validate(recording)
 
 
 def row_view(row: StoredRecordingRow) -> RecordedRowView:
-    """As it is answered."""
+    """Return the view of a row."""
     width, height = row.picture or (0, 0)
     return RecordedRowView.of(row, picture={"width": width, "height": height} if row.picture else None)
 
@@ -161,7 +161,7 @@ async def list_recordings(
     caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", FOR_OTHERS, VIEW)],
     session_id: Annotated[UUID | None, Query(description="only the recording of this session's lease")] = None,
 ) -> list[RecordingView]:
-    """Recordings, newest first: all with `recordings_view`, otherwise those of the caller's own leases."""
+    """List recordings, newest first: all with `recordings_view`, otherwise those of the caller's own leases."""
     is_all = caller.may(VIEW)
     wanted = RecordingFilter(
         user_id=None if is_all else caller.user_id,
@@ -174,13 +174,13 @@ async def list_recordings(
 
 @router.get("/leases/{lease_id}/recording")
 async def get_recording(recording: Seen) -> RecordingView:
-    """The recording of a lease, also of one that is over."""
+    """Return the recording of a lease, also of one that is over."""
     return view_of(recording)
 
 
 @router.get("/leases/{lease_id}/recording/rows")
 async def list_recorded_rows(db: Db, page: Paging, recording: Seen) -> list[RecordedRowView]:
-    """What was done, in its order."""
+    """List the recorded actions, in their order."""
     after = page.after_row(BY_NUMBER)
     rows = await recordings.read_rows(
         db, recording.lease_id, after=_number(after) if after else 0, limit=page.limit + 1
@@ -202,7 +202,7 @@ def _number(after: Position) -> int:
 async def get_recorded_picture(
     number: Annotated[int, Path(ge=1, le=2**31 - 1, description="of the row")], db: Db, recording: Seen
 ) -> Response:
-    """The picture of a row."""
+    """Return the picture of a row."""
     data = await recordings.read_picture(db, recording.lease_id, number)
     return Response(data, media_type="image/png", headers={"Cache-Control": "private, max-age=3600, immutable"})
 
@@ -218,7 +218,7 @@ async def export_recording(
     recording: Seen,
     caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", FOR_OTHERS, VIEW)],
 ) -> StreamingResponse:
-    """All of it: `recording.json`, `rows.jsonl` with one row a line, and `pictures/000012.png`."""
+    """Return the whole recording: `recording.json`, `rows.jsonl` with one row per line, and `pictures/000012.png`."""
     if not is_own(caller, recording):
         write(logs, LogCode.RECORDING_EXPORTED, f"{caller.name} exports", recording)
     name = f'attachment; filename="recording-{recording.lease_id}.zip"'

@@ -1,1 +1,1 @@
-"""Named secrets that web filters add to requests, so that no session has them."""
+"""Named secrets that web filters add to requests. The sessions do not receive them."""

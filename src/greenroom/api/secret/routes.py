@@ -1,4 +1,4 @@
-"""Secrets that web filters add to requests of leased sessions, which never have them."""
+"""Secrets that web filters add to requests of leased sessions. The sessions do not receive them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KeepingDep = Annotated[Keeping, Depends(_keeping)]
 async def list_secrets(
     db: Db, page: Paging, caller: Annotated[Caller, requires_one_of(USER, "secrets_view")]
 ) -> list[SecretView]:
-    """By name: all with `secrets_view`, otherwise the caller's own."""
+    """List secrets by name: all secrets with `secrets_view`, otherwise those of the caller."""
     owner_id = None if caller.may("secrets_view") else service.owner_of(caller)
     found = await named_secrets.list_secrets(
         db, owner_id=owner_id, after=page.after_row(named_secrets.BY_NAME), limit=page.limit
@@ -42,7 +42,8 @@ async def list_secrets(
 async def create_secret(
     body: SecretCreate, keeping: KeepingDep, caller: Annotated[Caller, requires_one_of(USER, "secrets_create")]
 ) -> SecretView:
-    """Keep a secret. Its value is encrypted and never shown; others may use it if one with `secrets_create` says so."""
+    """Store a secret. The value is encrypted and never returned. To let others use it, the caller needs
+    `secrets_create`."""
     return SecretView.model_validate(await service.create_secret(keeping, caller, body))
 
 
@@ -50,7 +51,7 @@ async def create_secret(
 async def get_secret(
     secret_id: UUID, db: Db, caller: Annotated[Caller, requires_one_of(USER, "secrets_view")]
 ) -> SecretView:
-    """One secret, without its value."""
+    """Return one secret, without its value."""
     return SecretView.model_validate(await service.seen(db, caller, str(secret_id), "secrets_view"))
 
 
@@ -61,7 +62,7 @@ async def update_secret(
     keeping: KeepingDep,
     caller: Annotated[Caller, requires_one_of(USER, "secrets_modify")],
 ) -> SecretView:
-    """Change a secret; what is left out stays. The filters of running leases have the change within seconds.
+    """Change a secret; omitted fields keep their values. The filters of running leases apply the change within seconds.
 
     A change of `hosts`, `header` or `template` needs `value`, too. An API key needs `secrets_modify`, also for its
     owner's secrets.
@@ -73,7 +74,7 @@ async def update_secret(
 async def delete_secret(
     secret_id: UUID, keeping: KeepingDep, caller: Annotated[Caller, requires_one_of(USER, "secrets_delete")]
 ) -> None:
-    """Delete a secret; the filters of running leases are without it within seconds.
+    """Delete a secret. The filters of running leases remove it within seconds.
 
     An API key needs `secrets_delete`, also for its owner's secrets.
     """

@@ -1,4 +1,4 @@
-"""The bodies of secrets. A value comes in and never goes out."""
+"""The bodies of secrets. Requests contain values; answers never do."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ class SecretCreate(Body):
 
 
 class SecretPatch(Body):
-    """Changes of a secret; what is left out stays. A change of hosts, header or template needs the value, too."""
+    """Changes of a secret; omitted fields keep their values. A change of hosts, header or template needs the value,
+    too."""
 
     name: SecretName = ""
     hosts: Hosts = []

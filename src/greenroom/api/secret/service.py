@@ -1,4 +1,5 @@
-"""Keeps named secrets, and gives them to the filters of leases. No answer and no log row has a value."""
+"""Storage of named secrets, and their assignment to the filters of leases. No answer and no log row contains a
+value."""
 
 from __future__ import annotations
 
@@ -27,15 +28,15 @@ from greenroom.db.workspace import filter_policies
 from greenroom.kit.secrets import Secrets
 
 MOST_SECRETS: Final = 200
-"""Of one owner."""
+"""The maximum number of secrets of one owner."""
 _SENT_BY: Final = ("hosts", "header", "template")
-"""What decides where a value is sent, and how."""
+"""The fields that determine where and how a value is sent."""
 _OWN_POLICY: Final = uuid.UUID("6d0f7a0e-0b86-4f0b-9d0a-3f6f6a1d7f52")
 
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """The parts that keeping secrets needs."""
+    """The parts that the storage of secrets needs."""
 
     db: Database
     logs: LogWriter
@@ -43,15 +44,15 @@ class Keeping:
 
 
 def owner_of(caller: Caller) -> str | None:
-    """The user whose secrets a caller keeps: an API key those of the user who made it."""
+    """Return the user whose secrets the caller manages. For an API key it is the user that the key belongs to."""
     return caller.user_id or caller.owner_id
 
 
 async def seen(db: Database, caller: Caller, secret_id: str, code: str) -> StoredSecret:
-    """A secret of the caller's own, or any with the permission.
+    """Return a secret of the caller, or any secret if the caller has the permission `code`.
 
     Raises:
-        NotFound: there is none, or it is not the caller's to see.
+        NotFound: the secret does not exist, or the caller may not see it.
     """
     secret = await secrets.get_secret(db, secret_id)
     if not caller.may(code) and (secret.owner_id is None or secret.owner_id != owner_of(caller)):
@@ -60,13 +61,13 @@ async def seen(db: Database, caller: Caller, secret_id: str, code: str) -> Store
 
 
 async def create_secret(keeping: Keeping, caller: Caller, body: SecretCreate) -> StoredSecret:
-    """A new secret of the caller's.
+    """Create a secret of the caller.
 
     Raises:
-        Invalid: it cannot be in that header, or go to those hosts.
-        Forbidden: it is for others too, and the caller may not say so.
+        Invalid: the value cannot be in that header or be sent to those hosts.
+        Forbidden: others may use it, and the caller lacks the permission to allow that.
         Duplicate: the name exists.
-        Refused: they have `MOST_SECRETS`.
+        Refused: the owner has `MOST_SECRETS`.
     """
     fields = await _checked(keeping.db, body.model_dump(exclude={"value"}))
     _require_to_share(caller, "secrets_create", fields, ([], [], []))
@@ -85,10 +86,10 @@ async def create_secret(keeping: Keeping, caller: Caller, body: SecretCreate) ->
 
 
 async def update_secret(keeping: Keeping, caller: Caller, secret_id: str, body: SecretPatch) -> StoredSecret:
-    """Change a secret, also in the filters that have it.
+    """Change a secret, also in the filters that contain it.
 
     Raises:
-        NotFound: there is none, or it is not the caller's.
+        NotFound: the secret does not exist, or the caller may not see it.
         Invalid, Forbidden, Duplicate: as for a new one. Also Invalid: the stored value would be sent elsewhere. Also
             Forbidden: the caller is an API key without `secrets_modify`.
     """
@@ -117,10 +118,10 @@ async def update_secret(keeping: Keeping, caller: Caller, secret_id: str, body: 
 
 
 async def delete_secret(keeping: Keeping, caller: Caller, secret_id: str) -> None:
-    """Delete a secret, also in the filters that have it.
+    """Delete a secret, also in the filters that contain it.
 
     Raises:
-        NotFound: there is none, or it is not the caller's.
+        NotFound: the secret does not exist, or the caller may not see it.
         Forbidden: the caller is an API key without `secrets_delete`.
     """
     secret = await seen(keeping.db, caller, secret_id, "secrets_delete")
@@ -135,7 +136,7 @@ def _audited(secret: StoredSecret) -> LogDetails:
 
 
 def _require_to_change(caller: Caller, code: str) -> None:
-    """An API key uses its owner's secrets, and changes them only with the permission `code`."""
+    """Refuse an API key without the permission `code`: it may use the secrets of its owner, but not change them."""
     if caller.kind == "key":
         caller.require(code)
 
@@ -146,7 +147,7 @@ def _require_to_share(caller: Caller, code: str, fields: SecretFields, before: t
 
 
 async def _checked(db: Database, values: Json) -> SecretFields:
-    """Raises Invalid: one of the fields is not what it has to be."""
+    """Return the validated fields. Raises Invalid: one of the fields is not valid."""
     checked: Json = {
         "hosts": list(named_secrets.hosts(values["hosts"])),
         "header": named_secrets.header(values["header"]),
@@ -163,11 +164,11 @@ async def _checked(db: Database, values: Json) -> SecretFields:
 
 
 async def of_lease(keeping: Keeping, caller: Caller, names: Sequence[str]) -> list[StoredSecret]:
-    """The secrets that a caller's lease asks for.
+    """Return the secrets that the lease of a caller requests.
 
     Raises:
-        Invalid: there is none of that name that the caller may use, or several of other owners; or two would be in one
-            header.
+        Invalid: no secret of that name exists that the caller may use, or several of other owners do; or two of them
+            would be in one header.
     """
     wanted = sorted(set(names))
     found = await secrets.named_secrets(keeping.db, wanted)
@@ -197,10 +198,11 @@ async def own_policy(
     user_id: str,
     idempotency_key: str | None,
 ) -> FilterPolicy:
-    """A policy like this one for one lease alone, whose filter has the secrets; the same for a repeated request.
+    """Store a copy of the policy for one lease, with the secrets in its filter. A repeated request returns the same
+    copy.
 
     Raises:
-        Invalid: a secret goes to a host that the policy denies, or was deleted meanwhile.
+        Invalid: a secret is for a host that the policy denies, or it was deleted meanwhile.
     """
     for secret in granted:
         named_secrets.require_reached(policy, secret.name, secret.hosts)

@@ -1,4 +1,4 @@
-"""Asks the authorization table for the routes: what the caller is to a session, and the facts that count."""
+"""The authorization table for the routes: the relation of the caller to a session, and the relevant facts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 
 NOTED_S: Final = 600.0
-"""What a caller does in another user's session is logged once in this time, not for every request."""
+"""An act of a caller in another user's session is logged once in this time, not for each request."""
 MAX_NOTED: Final = 10_000
 _ENTERED: Final = {
     Act.TREE: "reads the elements on the screen of",
@@ -38,7 +38,7 @@ _ENTERED: Final = {
 
 
 class Subject(Protocol):
-    """A session, or a lease with what the table compares of its session."""
+    """A session, or a lease with the facts of its session that the table needs."""
 
     @property
     def session_id(self) -> str: ...
@@ -53,7 +53,8 @@ class Subject(Protocol):
 
 
 class ActsOnSession(Requires):
-    """Requires what the table can ask of any caller for these acts; `session_for` decides about the session."""
+    """Requires a permission that could allow one of these acts to any caller; `session_for` decides about the
+    session."""
 
     def __init__(self, *acts: Act) -> None:
         rows = [TABLE[act] for act in acts]
@@ -63,40 +64,40 @@ class ActsOnSession(Requires):
 
 
 def acts(*acts: Act) -> Any:
-    """Dependency of a route about one session, which does one of these acts; gives the `Caller`."""
+    """Return the dependency of a route about one session that does one of these acts; its value is the `Caller`."""
     return Depends(ActsOnSession(*acts))
 
 
 def declared_acts(declared: Declared | None) -> tuple[Act, ...]:
-    """The acts that a route declares; empty = none."""
+    """Return the acts that a route declares; empty = none."""
     return getattr(declared, "acts", ())
 
 
 def kind_of(caller: Caller, user_id: str | None, key_id: str | None = None) -> Kind:
-    """What a caller is to a session of `user_id`, and to its lease, which the API key `key_id` made."""
+    """Return the relation of a caller to a session of `user_id`, whose lease the API key `key_id` created."""
     if caller.key_id is not None:
         return Kind.HOLDER if caller.key_id == key_id else Kind.OTHER
     return Kind.USER if caller.user_id is not None and caller.user_id == user_id else Kind.OTHER
 
 
 def asking_of(caller: Caller, user_id: str | None, kind: Kind) -> SessionCaller:
-    """The caller as the table compares it."""
+    """Return the caller in the form that the table compares."""
     owns = caller.owner_id is not None and caller.owner_id == user_id
     return SessionCaller(kind=kind, permissions=caller.permissions, owns=owns)
 
 
 async def settings_of(db: Database, user_id: str | None) -> dict[str, Resolved]:
-    """The settings in force for a user; for no user what they are by default."""
+    """Return the settings in force for a user; without a user, the defaults."""
     return resolve(await memberships_of(db, user_id) if user_id else [])
 
 
 async def authorized(db: Database, act: Act, asking: SessionCaller, subject: Subject, *, held_by: str = "") -> Verdict:
-    """What the table answers for an act that is allowed.
+    """Return the verdict of the table on an act that is allowed.
 
     Raises:
-        NotFound: the caller may not know that there is this session.
+        NotFound: the caller may not see that the session exists.
         Held: a person has control.
-        Forbidden: it is not allowed; the sentence says why.
+        Forbidden: it is not allowed; the sentence contains the reason.
     """
     facts = SessionFacts(
         permitted=subject.permissions,
@@ -121,14 +122,14 @@ def _refusal(verdict: Verdict, subject: Subject) -> GreenroomError:
 
 
 class Notes:
-    """Log rows of what callers do in sessions of others; one per process."""
+    """Log rows about acts of callers in sessions of others; one instance per process."""
 
     def __init__(self, logs: LogWriter) -> None:
         self._logs = logs
         self._noted: dict[tuple[str, str, Act], float] = {}
 
     def note(self, caller: Caller, act: Act, subject: Subject) -> None:
-        """Write a row, unless there was one a short time ago."""
+        """Write a row, unless the last one is less than `NOTED_S` old."""
         now_s, what = time.monotonic(), (caller.name, subject.session_id, act)
         if now_s - self._noted.get(what, float("-inf")) < NOTED_S:
             return

@@ -1,7 +1,8 @@
-"""What users order of a session: stop, pause, resume, delete; commands and screenshots, done once inside it.
+"""Orders of users for a session: stop, pause, resume, delete, commands and screenshots.
 
-The Agent gets both through the check-in. A session's screen is captured at most once a second, however many clients
-ask: they share the screenshot. It stays in the database until the next one is requested, or housekeeping deletes it.
+The Agent gets them through the check-in. A session's screen is captured at most once per second, regardless of the
+number of clients: they share the screenshot. It stays in the database until the next one is requested, or housekeeping
+deletes it.
 """
 
 from __future__ import annotations
@@ -45,10 +46,10 @@ _DELETABLE: Final = sources_of(SessionStatus.DELETING)
 
 
 class CommandView(View, row=CommandState, without={"picture"}):
-    """What became of a command; `state` unknown = the Agent was restarted while it ran.
+    """The result of a command; `state` unknown = the Agent was restarted while it ran.
 
-    Not `output_complete`: the output was still open some seconds after the command had ended, because a child of it
-    has it, or Docker was too late with it; or the command still runs.
+    Not `output_complete`: the output was still open some seconds after the command had ended, because a child process
+    has it, or because Docker delivered it too late; or the command still runs.
     """
 
     command_id: UUID
@@ -59,14 +60,14 @@ class CommandView(View, row=CommandState, without={"picture"}):
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What a caller may do with the sessions they see, for the buttons of a page."""
+    """The actions that a caller may take on the sessions they see, for the buttons of a page."""
 
     caller: Caller
     settings: Mapping[str, Resolved] = field(default_factory=dict[str, Resolved])
-    """In force for the caller."""
+    """The settings in force for the caller."""
 
     def actions(self, session: Session) -> list[Action]:
-        """The actions that the caller may take now and that would change something."""
+        """Return the actions that the caller may take now and that would change something."""
         status, has_user = session.status, session.user_id is not None
         can: list[Action] = [*possible(status, has_user=has_user, pauses=session.pauses)]
         if status in _DELETABLE:
@@ -81,19 +82,19 @@ class Rights:
 
 
 async def rights_of(db: Database, caller: Caller) -> Rights:
-    """The rights of a caller."""
+    """Return the rights of a caller."""
     return Rights(caller, await settings_of(db, caller.user_id))
 
 
 async def order(
     db: Database, logs: LogWriter, caller: Caller, session: Session, command: LifecycleCommand
 ) -> SessionStatus:
-    """Record that the session is to be stopped, paused or resumed; repeating it is a success. Returns its status now.
+    """Record that the session must stop, pause or resume; return its status now. A repeated call succeeds.
 
-    The authorization table was asked before.
+    The caller must be authorized already.
 
     Raises:
-        WrongState: the session is in a status in which it cannot be done; the sentence says in which it can.
+        WrongState: the status of the session does not permit it; the sentence contains the statuses that do.
     """
     session_id, status = session.session_id, session.status
     if reason := refusal(command, status, has_user=session.user_id is not None, pauses=session.pauses):
@@ -121,7 +122,7 @@ async def order(
 
 
 async def _overtaken(db: Database, session_id: str, command: LifecycleCommand) -> SessionStatus:
-    """The session changed between reading and writing."""
+    """Return the status of a session that changed between reading and writing, if the order is no longer needed."""
     status = (await views.get_session(db, session_id)).status
     if status in TRANSITIONS[command].settled:
         return status
@@ -129,7 +130,7 @@ async def _overtaken(db: Database, session_id: str, command: LifecycleCommand) -
 
 
 async def clocks_now(db: Database, session: Session) -> Clocks:
-    """The clocks of a user's session, by the present settings; a lease's stay as they are."""
+    """Return the clocks of a user's session, by the present settings. Those of a lease do not change."""
     if session.clocks.leased:
         return session.clocks
     settings = await settings_of(db, session.user_id)
@@ -137,8 +138,7 @@ async def clocks_now(db: Database, session: Session) -> Clocks:
 
 
 async def keep_alive(db: Database, session: Session) -> datetime:
-    """A user looks at the session: its keepalive clock restarts; nothing prolongs its time limit. Returns when it
-    expires now.
+    """Restart the keepalive clock of a session that a user watches; return its new deadline. Its time limit stays.
 
     Raises:
         WrongState: it has no user, is stopped or paused, or is being deleted.
@@ -152,22 +152,25 @@ async def keep_alive(db: Database, session: Session) -> datetime:
 
 
 def expiry_of(session: Session) -> Expiry | None:
-    """What will happen to a session by itself, and when; for one without a user its pool decides."""
+    """Return the next automatic action on a session, with its time. None for a session without a user: its pool
+    decides."""
     return None if session.user_id is None else next_expiry(session)
 
 
 async def end_by_force(db: Database, logs: LogWriter, session: Session, reason: str) -> None:
-    """End a session's row now, in any status and without its Agent; repeating it is a success. Its reservation is
-    released at once. An Agent that still has the container gets a verdict to destroy it."""
+    """End the row of a session now, in any status and without its Agent. A repeated call succeeds.
+
+    Its reservation is released at once. An Agent that still has the container gets a verdict to destroy it.
+    """
     session_id, agent_id = session.session_id, session.agent_id
-    if session.superseded_by is None:  # otherwise it has failed already, and what took its place lives on
+    if session.superseded_by is None:  # otherwise it has failed already, and its replacement continues
         async with db.transaction() as connection:
             deleted = await request_delete(connection, session_id, reason)
         session_id, agent_id = deleted.session_id, deleted.agent_id
-    async with db.transaction() as connection:  # a second one: the capacity is locked before the session
+    async with db.transaction() as connection:  # a second one, because the capacity is locked before the session
         ended = await end_sessions(connection, [session_id], reason)
     if not ended:
-        return  # it was over already
+        return  # it had already ended
     config_id, zone_key = session.staging_config_id, session.zone_key
     await db.notify(*session_events(session_id, agent_id=agent_id, staging_config_id=config_id, zone_key=zone_key))
     logs.write(
@@ -183,17 +186,17 @@ async def end_by_force(db: Database, logs: LogWriter, session: Session, reason: 
 
 
 SLACK_S: Final = 10.0
-"""Added to a command's deadline for the transport to the Agent and back."""
+"""Added to the deadline of a command for the transport to the Agent and back."""
 POLL_S: Final = 0.1
 
 
 def act_of(command: CommandCreate) -> Act:
-    """The act that a command is."""
+    """Return the act that corresponds to a command."""
     return Act.COMMAND if command.user is None else Act.COMMAND_AS
 
 
 def sealed_command(command: CommandCreate, secrets: Secrets) -> CommandCreate:
-    """The command with encrypted variables; the Manager decrypts them for the Agent."""
+    """Return the command with encrypted variables. The Manager decrypts them for the Agent."""
     environment = {name: secrets.seal(value) for name, value in command.environment.items()}
     return command.model_copy(update={"environment": environment})
 
@@ -201,13 +204,14 @@ def sealed_command(command: CommandCreate, secrets: Secrets) -> CommandCreate:
 async def order_command(
     db: Database, logs: LogWriter, caller: Caller, session: Session, command: CommandCreate, *, remark: str = ""
 ) -> str:
-    """Order a command; returns its id. It runs at most once, and only while its result is waited for.
+    """Order a command; return its id. It runs at most once, and only while a caller waits for its result.
 
-    The variables of `command` are encrypted. The log names the program and the account, never arguments or variables;
-    `remark` stands there instead of the account.
+    The variables of `command` are encrypted. The log contains the program and the account, but no arguments and no
+    variables. `remark` replaces the account in the log.
 
     Raises:
-        WrongState: the session is not running, or staged: a staged one must reach its user without traces of others.
+        WrongState: the session is not running, or it is staged: a staged one must reach its user without traces of
+            others.
         TooManyRequests: too many commands in it have no result yet.
     """
     session_id, command_id = session.session_id, str(uuid.uuid4())
@@ -246,7 +250,7 @@ def _refusal(session: Session) -> WrongState | TooManyRequests:
 
 
 async def result_of(db: Database, command_id: str, deadline_s: float) -> CommandView:
-    """Wait for the end of a command, at most `deadline_s` and `SLACK_S`.
+    """Wait for the end of a command, at most `deadline_s` plus `SLACK_S`.
 
     Raises:
         Unavailable: no result came in time; the command may still run.
@@ -263,11 +267,11 @@ async def result_of(db: Database, command_id: str, deadline_s: float) -> Command
 DEADLINE_S: Final = 10.0
 PICTURE_POLL_S: Final = 0.05
 MAX_SIZES: Final = 4
-"""Sizes in which screenshots of one session are waited for at the same time."""
+"""The maximum number of sizes in which screenshots of one session are requested at the same time."""
 
 
 class _Size(NamedTuple):
-    """A requested size, and its waiters."""
+    """A requested size of a screenshot."""
 
     session_id: str
     width: int
@@ -275,7 +279,7 @@ class _Size(NamedTuple):
 
 
 class Screenshots:
-    """Takes screenshots; one per process."""
+    """Takes screenshots; one instance per process."""
 
     def __init__(self, db: Database, notes: Notes) -> None:
         self._db = db
@@ -283,15 +287,15 @@ class Screenshots:
         self._waits: dict[_Size, asyncio.Task[bytes]] = {}
 
     async def take(self, caller: Caller, session: Session, verdict: Verdict, width: int, height: int) -> bytes:
-        """The screen of a session as a JPEG that fits into width x height pixels. `verdict` allowed it.
+        """Return the screen of a session as a JPEG that fits into width x height pixels. `verdict` allowed it.
 
-        Equal requests at one time share one wait.
+        Equal requests at the same time share one screenshot.
 
         Raises:
             WrongState: the session is not running.
-            NoScreenshot: its Agent could not take a screenshot; the sentence says why.
+            NoScreenshot: its Agent could not take a screenshot; the sentence contains the reason.
             Unavailable: its Agent sent nothing in time.
-            TooManyRequests: screenshots of this session are waited for in `MAX_SIZES` other sizes.
+            TooManyRequests: screenshots of this session are pending in `MAX_SIZES` other sizes.
         """
         if verdict.noted:
             self._notes.note(caller, Act.SCREENSHOT, session)
@@ -309,7 +313,7 @@ class Screenshots:
     def _waited(self, size: _Size, ended: asyncio.Task[bytes]) -> None:
         del self._waits[size]
         if not ended.cancelled():
-            ended.exception()  # everybody who asked may have left meanwhile
+            ended.exception()  # all callers may have left meanwhile
 
     async def _wait(self, size: _Size) -> bytes:
         end_s = time.monotonic() + DEADLINE_S
@@ -338,7 +342,7 @@ class Screenshots:
             raise WrongState(f"The session is {status}; a screenshot can be taken while it is running.")
 
     async def _picture(self, ordered: Ordered, end_s: float) -> bytes | None:
-        """Wait for an ordered screenshot; None when it has another size, or became outdated meanwhile."""
+        """Wait for an ordered screenshot; None if it has another size, or became outdated meanwhile."""
         while ordered.fits and time.monotonic() < end_s:
             result = await commands.read_command(self._db, ordered.command_id)
             if result is None:

@@ -1,4 +1,4 @@
-"""Sessions: launch, list, follow, keep alive, stop, pause, resume, destroy. Users see and act on their own."""
+"""Sessions: launch, list, follow, keep alive, stop, pause, resume, destroy. Users see and control their own."""
 
 from __future__ import annotations
 
@@ -102,7 +102,8 @@ async def list_sessions(
     sort: Sorting = str(NEWEST_FIRST),
     count: Counting = False,
 ) -> list[SessionView]:
-    """Sessions, newest first unless another order is asked for: all with `sessions_view`, otherwise the own ones."""
+    """List sessions, newest first unless the request sets another order: all with `sessions_view`, else those of the
+    caller."""
     wanted = filters
     if not caller.may("sessions_view"):
         caller.require(USER)
@@ -117,7 +118,7 @@ async def list_sessions(
 async def list_own_sessions(
     db: Db, page: Paging, streams: Streams, caller: Annotated[Caller, requires(USER)]
 ) -> list[SessionView]:
-    """The own sessions, newest first."""
+    """List the sessions of the caller, newest first."""
     return await _listed(db, page, streams, await rights_of(db, caller), SessionFilter(user_id=caller.own_user_id()))
 
 
@@ -143,9 +144,9 @@ async def launch_session(
     caller: Annotated[Caller, requires_own_or("users_auth_session")],
     idempotency_key: Annotated[str | None, Header(max_length=MAX_IDEMPOTENCY_KEY)] = None,
 ) -> Launched:
-    """Launch a workspace, without `image_id` the default one; the answer never waits for a container.
+    """Launch a workspace, without `image_id` the default one. The answer does not wait for a container.
 
-    The same `Idempotency-Key` gives the same session; 409 `no-resources` says what is missing where.
+    The same `Idempotency-Key` returns the same session. 409 `no-resources` lists the missing resources by place.
     """
     user_id = service.launching_user(caller, body.user_id)
     image_id = str(body.image_id) if body.image_id else await default_image_of(db, user_id)
@@ -187,7 +188,7 @@ async def get_session(
     caller: Annotated[Caller, acts(Act.SEE)],
     follow: Follow = True,
 ) -> SessionView:
-    """One session, or the one that took its place."""
+    """Return one session, or its replacement."""
     session = await service.session_for(db, caller, str(session_id), Act.SEE, follow=follow)
     return _view(session, streams, await rights_of(db, caller))
 
@@ -201,10 +202,10 @@ async def delete_session(
     force: Annotated[bool, Query(description="end its row now, even if its Agent does not answer")] = False,
     follow: Follow = True,
 ) -> SessionState:
-    """Destroy a session, or the one that took its place; doing so again is a success.
+    """Destroy a session, or its replacement. A repeated request succeeds.
 
-    With `force` its row ends at once and its reservation is given back, in any status; the container is
-    removed when its Agent next reports it. That takes `sessions_delete`, or `allow_kasm_force_delete` of one's groups.
+    With `force`, its row ends at once and its reservation is released, in any status; the container is removed when its
+    Agent next reports it. That needs `sessions_delete`, or `allow_kasm_force_delete` of the caller's groups.
     """
     act = Act.FORCE_DELETE if force else Act.DELETE
     session = await service.session_for(db, caller, str(session_id), act, follow=follow)
@@ -227,7 +228,8 @@ async def get_connection(
     secrets: SecretsDep,
     caller: Annotated[Caller, acts(Act.SEE)],
 ) -> ConnectionView:
-    """How far the session is; once it is running, where its stream is (for its user, or a program acting for them)."""
+    """Return the progress of the session. Once it runs, its user, or a program for them, also gets the stream
+    address."""
     session = await service.session_for(db, caller, str(session_id), Act.SEE)
     in_name = caller.kind == "key" and caller.may("users_auth_session")
     kind = Kind.FOR_USERS if in_name else kind_of(caller, session.user_id)
@@ -239,7 +241,7 @@ async def get_connection(
 
 @router.get("/sessions/{session_id}/placement")
 async def get_placement(session_id: UUID, db: Db, caller: Annotated[Caller, acts(Act.SEE)]) -> PlacementView:
-    """How the session came about: every step of its launch and why others were passed over."""
+    """Return the placement of the session: every step of its launch, with the reasons against other candidates."""
     session = await service.session_for(db, caller, str(session_id), Act.SEE)
     launch = await launch_of_session(db, session.session_id)
     if launch is None:
@@ -252,7 +254,7 @@ async def get_placement(session_id: UUID, db: Db, caller: Annotated[Caller, acts
 async def keep_session_alive(
     session_id: UUID, db: Db, caller: Annotated[Caller, acts(Act.KEEP_ALIVE)]
 ) -> KeepaliveView:
-    """A user looks at the session: it lives on for `keepalive_expiration` from now."""
+    """Extend the life of the session, which a user watches, to `keepalive_expiration` from now."""
     session = await service.session_for(db, caller, str(session_id), Act.KEEP_ALIVE)
     return KeepaliveView(usage_reached=False, expires=await keep_alive(db, session))
 
@@ -283,10 +285,10 @@ async def order_lifecycle(
     logs: Logs,
     caller: Annotated[Caller, acts(Act.STOP, Act.PAUSE, Act.RESUME)],
 ) -> SessionState:
-    """Stop, pause or resume a session; the Agent makes it so. Ordering it again is a success.
+    """Stop, pause or resume a session; the Agent carries out the order. A repeated request succeeds.
 
-    Own sessions may be stopped and paused where the user's groups allow it (`allow_kasm_stop`, `allow_kasm_pause`), and
-    always be resumed; those of everybody with `sessions_modify`.
+    Users may stop and pause their own sessions if their groups allow it (`allow_kasm_stop`, `allow_kasm_pause`), and
+    always resume them. Sessions of others need `sessions_modify`.
     """
     session = await session_for(db, caller, str(session_id), Act(body.command))
     status = await orders.order(db, logs, caller, session, body.command)
@@ -311,8 +313,8 @@ async def run_command(
 ) -> CommandView:
     """Run a command in a running session, at most once, and wait for its result.
 
-    Of a long output the end is kept, and its first line says so. At its deadline a command is left alone, with
-    `exit_code` null.
+    Only the end of a long output is kept, which its first line states. After its deadline, a command continues to run,
+    and `exit_code` is null.
     """
     session = await service.session_for(db, caller, str(session_id), act_of(body))
     command_id = await order_command(db, logs, caller, session, sealed_command(body, secrets))
@@ -332,22 +334,23 @@ async def get_screenshot(
     width: Across = 300,
     height: Across = 300,
 ) -> Response:
-    """The screen of a running session as a JPEG that fits into width x height; the same one for a second."""
+    """Return the screen of a running session as a JPEG that fits into width x height. It is refreshed once per
+    second."""
     session, verdict = await service.judged(db, caller, str(session_id), Act.SCREENSHOT)
     return Response(await camera.take(caller, session, verdict, width, height), media_type="image/jpeg")
 
 
 WAIT_S: Final = 10.0
-"""How long the end of `go` is waited for; a program that stays in the foreground runs on."""
+"""The time for which `go` waits for the end of the command. A program in the foreground continues to run."""
 
 
 @command_router.post("/sessions/{session_id}/go")
 async def go(
     session_id: UUID, body: Go, db: Db, logs: Logs, caller: Annotated[Caller, acts(Act.COMMAND_OF_WORKSPACE)]
 ) -> CommandView:
-    """Open an address in a running session, with the command that its workspace has for that.
+    """Open an address in a running session, with the `go` command of its workspace.
 
-    `KASM_URL` of the command is the address. `exit_code` null: the command still runs after 10 s, and goes on.
+    The command gets the address as `KASM_URL`. `exit_code` null: the command still runs after 10 s, and continues.
     """
     session = await service.session_for(db, caller, str(session_id), Act.COMMAND_OF_WORKSPACE)
     image = await images.get_image(db, session.image_id)

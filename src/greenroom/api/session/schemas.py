@@ -1,4 +1,4 @@
-"""The bodies of sessions, of launches, and of what the launcher and the page of a connect address ask."""
+"""The bodies of sessions, of launches, of the launcher, and of the page of a connect address."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Argument = Annotated[Text, Field(max_length=65536)]
 
 
 def web_address(text: str) -> str:
-    """A validator: an address that a session may open, or nothing."""
+    """Validate an address that a session may open; empty = none."""
     if text and (problem := web_address_problem(text)):
         raise ValueError(problem)
     return text
@@ -45,7 +45,7 @@ Record = Annotated[Mode, Field(description="what is kept of what the program of 
 
 
 class SessionView(View):
-    """A session; a staged one has no user yet. Memory is bytes."""
+    """A session; a staged one has no user yet. Memory is in bytes."""
 
     session_id: UUID
     user_id: UUID | None
@@ -105,7 +105,7 @@ class SessionView(View):
 
 
 class SessionCreate(Body):
-    """A launch. Without `user_id` it is for the person who asks."""
+    """A launch. Without `user_id` it is for the caller."""
 
     image_id: Annotated[
         UUID | None, Field(description="null = the default workspace of the user, else of their groups")
@@ -128,7 +128,7 @@ class SessionCreate(Body):
 
 
 class Launched(View):
-    """The session a launch gave; it may still be starting (`GET /sessions/{id}/connection`)."""
+    """The session of a launch; it may still be starting (`GET /sessions/{id}/connection`)."""
 
     session_id: UUID
     user_id: UUID
@@ -143,16 +143,16 @@ class Launched(View):
 
 
 class LifecycleOrder(Body):
-    """What is to become of a session.
+    """A lifecycle order for a session.
 
-    Stopped, its disk stays and its programs end; paused, they are frozen in memory; resumed, it runs again.
+    stop: its programs end, and its disk remains. pause: its programs are frozen in memory. resume: it runs again.
     """
 
     command: Literal["stop", "pause", "resume"]
 
 
 class SessionState(View):
-    """Where a session stands after an order."""
+    """The status of a session after an order."""
 
     session_id: UUID
     status: str
@@ -168,7 +168,7 @@ class StepView(View):
 
 
 class ConnectionView(View):
-    """How far a session is, and where its stream is once it may be opened."""
+    """The progress of a session, and the address of its stream once it may be opened."""
 
     session_id: UUID
     lease_id: LeaseId
@@ -185,7 +185,7 @@ class ConnectionView(View):
 
 
 class PlacementStep(View, row=TraceStep):
-    """One step of a launch; several of them have the same order when there were several reasons."""
+    """One step of a launch. Steps with the same order are several reasons for one decision."""
 
     step: Literal["turn", "staged_here", "staged_elsewhere", "on_demand_here", "on_demand_elsewhere"]
     candidate: Annotated[str | None, Field(description="staging config or Agent that was considered")]
@@ -193,7 +193,7 @@ class PlacementStep(View, row=TraceStep):
 
 
 class PlacementView(View):
-    """How a session came about."""
+    """The placement of a session."""
 
     outcome: Literal["staged", "on_demand", "failed"]
     steps: list[PlacementStep]
@@ -202,7 +202,7 @@ class PlacementView(View):
 
 
 class CommandCreate(Body):
-    """A command in a session; never passed through a shell of ours."""
+    """A command in a session. Greenroom does not pass it through a shell."""
 
     command: Annotated[list[Argument], Field(min_length=1, max_length=1000)]
     user: Annotated[Text | None, Field(description="another user of the container; needs sessions_modify")] = None
@@ -218,21 +218,21 @@ class Go(Body):
 
 
 class KeepaliveView(View):
-    """The session's life was prolonged."""
+    """The result of a keepalive."""
 
     usage_reached: bool
     expires: datetime
 
 
 class ZoneChoice(View):
-    """A zone one may launch in."""
+    """A zone in which the user may launch."""
 
     zone_id: UUID
     zone_name: str
 
 
 class RoundTripTargetView(View):
-    """Where a browser measures its round trip to a zone: `GET <address>/round_trip`."""
+    """The addresses at which a browser measures its round trip to a zone: `GET <address>/round_trip`."""
 
     zone_id: UUID
     zone_name: str
@@ -241,7 +241,7 @@ class RoundTripTargetView(View):
 
 
 class NearestView(View):
-    """How a launch begins in the zone nearest to the user."""
+    """The selection of the zone nearest to the user for a launch."""
 
     mode: NearestZone
     nearer_by_ms: Annotated[float, Field(description="a zone counts as nearer if its round trip is this much shorter")]
@@ -249,7 +249,7 @@ class NearestView(View):
 
 
 class LaunchOptions(View):
-    """What the person may choose when launching; empty lists where nothing may be chosen."""
+    """The choices of the user for a launch; empty lists if there is no choice."""
 
     zones: Annotated[list[ZoneChoice], Field(description="none unless `allow_zone_selection`")]
     images_with_profile: Annotated[

@@ -1,4 +1,4 @@
-"""What both HTTP interfaces do with a session: find it for a caller, show its progress and its stream, destroy it."""
+"""Sessions for both HTTP interfaces: read one for a caller, show its progress and its stream, destroy it."""
 
 from __future__ import annotations
 
@@ -36,9 +36,10 @@ from greenroom.kit.stops import stop
 async def judged(
     db: Database, caller: Caller, session_id: str, act: Act, *, follow: bool = True
 ) -> tuple[Session, Verdict]:
-    """A session, and what the authorization table says of this act of the caller on it.
+    """Return a session, and the verdict of the authorization table on this act of the caller.
 
-    It is the replacement, if there is one; without `follow` the replaced one itself, which has no user any more.
+    If the session was replaced, the replacement is returned. Without `follow` it is the replaced session, which has no
+    user any more.
 
     Raises:
         NotFound: there is none with this id, or the caller may not see it.
@@ -50,15 +51,15 @@ async def judged(
 
 
 async def session_for(db: Database, caller: Caller, session_id: str, act: Act, *, follow: bool = True) -> Session:
-    """A session on which the caller may do this. Raises as `judged`."""
+    """Return a session on which the caller may do this. Raises the same errors as `judged`."""
     return (await judged(db, caller, session_id, act, follow=follow))[0]
 
 
 def launching_user(caller: Caller, user_id: UUID | None, *for_others: str) -> str:
-    """The user of the session that a caller asks for: the one they name, or else the caller, for an API key its owner.
+    """Return the user for a launch: `user_id`, or else the caller, for an API key its owner.
 
     Raises:
-        Invalid: no user was named, and the API key has no owner.
+        Invalid: `user_id` is None, and the API key has no owner.
         Forbidden: it is another user, and the caller has neither `users_auth_session` nor a code of `for_others`.
     """
     launching = str(user_id) if user_id else caller.owner_id
@@ -72,19 +73,22 @@ def launching_user(caller: Caller, user_id: UUID | None, *for_others: str) -> st
 
 
 def may_know_causes(caller: Caller) -> bool:
-    """Whether the caller may read why a session failed: the cause names machines, registries and their answers."""
+    """True if the caller may read the cause of a failure, which contains names of machines and messages of
+    registries."""
     return caller.may("sessions_view")
 
 
 async def queue_of(db: Database, session: Session) -> Queue | None:
-    """The queue in which a session waits for its turn on its Agent; None if it does not."""
+    """Return the queue in which a session waits for a start slot of its Agent; None if it does not wait."""
     waits = session.status == SessionStatus.STARTING and "queued" in session.steps and "admitted" not in session.steps
     return await views.read_queue(db, session.session_id) if waits else None
 
 
 def progress_of(session: Session, *, causes: bool, queue: Queue | None = None) -> StartProgress:
-    """The progress of a session. An assigned session of a pool shows the steps of its hand-over. With `causes` a
-    failure is described in the words of Agent and container (`may_know_causes`)."""
+    """Return the progress of a session. An assigned session of a pool has the steps of its hand-over.
+
+    With `causes`, a failure contains the messages of the Agent and the container (`may_know_causes`).
+    """
     staged = session.staging_config_id is not None and session.user_id is not None
     error = (session.error or session.set_aside_reason or "no reason was given") if causes else ""
     shown = progress(session.status, session.steps, staged=staged, error=error, queue=queue)
@@ -96,7 +100,7 @@ def progress_of(session: Session, *, causes: bool, queue: Queue | None = None) -
 
 
 async def destroy(db: Database, logs: LogWriter, session: Session, reason: str) -> None:
-    """Record that the session is to end; its Agent removes the container. Repeating it is a success."""
+    """Record that the session must end; its Agent removes the container. A repeated call succeeds."""
     async with db.transaction() as connection:
         deleted = await sessions.request_delete(connection, session.session_id, reason)
     await stop("destroy.after_commit")
@@ -120,11 +124,11 @@ async def destroy(db: Database, logs: LogWriter, session: Session, reason: str) 
 
 
 async def destroy_quarantined(db: Database, logs: LogWriter, session: Session, reason: str) -> None:
-    """Record that a quarantined session must end; its replacement lives on."""
+    """Record that a quarantined session must end; its replacement continues."""
     session_id = session.session_id
     async with db.transaction() as connection:
         if not await replacement.destroy_quarantined(connection, session_id, reason):
-            return  # it is on its way out already
+            return  # it already ends
     await db.notify(*session_events(session_id, agent_id=session.agent_id, zone_key=session.zone_key))
     logs.write(
         LogCode.SESSION_DELETE_REQUESTED,
@@ -137,14 +141,17 @@ async def destroy_quarantined(db: Database, logs: LogWriter, session: Session, r
 
 @dataclass(frozen=True, slots=True)
 class StreamUrls:
-    """Addresses of streams as seen by one request; `request_host` is its `host[:port]`, a served one."""
+    """Addresses of streams for one request. `request_host` is its `host[:port]`, which this deployment serves."""
 
     config: ApiConfig
     request_host: str
 
     def of(self, proxy: ProxyFacts, agent_id: str | None, session_id: str) -> str | None:
-        """The stream's address, with a trailing slash; None while the session has no Agent. Through the web gateway
-        that is its stream origin, without Proxy Connections the zone's Proxy Hostname and Port."""
+        """Return the address of the stream, with a trailing slash; None while the session has no Agent.
+
+        It is below the stream origin of the web gateway; without Proxy Connections, below the Proxy Hostname and Port
+        of the zone.
+        """
         if agent_id is None:
             return None
         origin = proxy.direct_origin(self.request_host) or stream_origin(
@@ -154,11 +161,12 @@ class StreamUrls:
 
     @property
     def page_origin(self) -> str:
-        """Where the console is, as the caller came to it."""
+        """The origin of the console, as the caller addressed it."""
         return f"https://{self.request_host}" if self.request_host else self.config.public_url
 
     def host_and_port(self, proxy: ProxyFacts) -> tuple[str | None, int]:
-        """Where programs find the stream's path: the deployment itself, or without Proxy Connections the zone's own."""
+        """Return the host and port of the stream for programs: of the deployment, or without Proxy Connections of the
+        zone."""
         url = urlsplit(proxy.direct_origin(self.request_host) or self.config.public_url)
         return url.hostname, url.port or 443
 
@@ -171,22 +179,22 @@ Streams = Annotated[StreamUrls, Depends(_stream_urls)]
 
 
 def connect_url(session_id: str, user_id: str, token: str) -> str:
-    """Address of a session in the console, relative to the deployment."""
+    """Return the address of a session in the console, relative to the deployment."""
     return f"/#/connect/kasm/{session_id}/{user_id}/{token}"
 
 
 def stream_url_of(session: Session, streams: StreamUrls) -> str | None:
-    """The stream's address of a session; None while it has no Agent."""
+    """Return the address of the stream of a session; None while it has no Agent."""
     return streams.of(session.proxy, session.agent_id, session.session_id)
 
 
 def token_of(session: Session, secrets: Secrets) -> str:
-    """The token that opens the session's stream."""
+    """Return the token that opens the stream of the session."""
     return secrets.connect_token(session.session_id, str(session.user_id), session.auth_epoch)
 
 
 def opens(secrets: Secrets, token: str, session: StreamSession) -> bool:
-    """Whether it is the connect token of this session, or of one that this session replaced."""
+    """True if this is the connect token of this session, or of a session that it replaced."""
     user_id = session.user_id
     return user_id is not None and any(
         secrets.is_connect_token(token, member, user_id, session.auth_epoch) for member in session.family
@@ -194,7 +202,7 @@ def opens(secrets: Secrets, token: str, session: StreamSession) -> bool:
 
 
 def access_by_lease(secrets: Secrets, token: str, session: StreamSession) -> Literal["program", "api"] | None:
-    """Whose token it is, of a program or of the api, for the lease that holds this session; None = it is neither."""
+    """Return the owner of a token of the lease of this session: a program or the api; None = it is not such a token."""
     if session.lease_id is None or session.lease_epoch is None:
         return None
     if secrets.is_lease_token(token, session.lease_id, session.lease_epoch):
@@ -203,7 +211,8 @@ def access_by_lease(secrets: Secrets, token: str, session: StreamSession) -> Lit
 
 
 def frame_url(session: Session, url: str, token: str) -> str:
-    """What the console opens: the start page of the workspace, with the token that lets a viewer in."""
+    """Return the address that the console opens: the start page of the workspace, with the token that admits a
+    viewer."""
     known = values(path=urlsplit(url).path, session_id=session.session_id, permissions=session.permissions)
     start = filled(session.start_page, known)
     return f"{url}{start}{'&' if '?' in start else '?'}token={token}"
@@ -218,8 +227,10 @@ def connection_of(
     causes: bool = False,
     queue: Queue | None = None,
 ) -> ConnectionView:
-    """The state of a session; with the stream's address once it runs, if `may_open`. `causes` and `queue` as in
-    `service.progress_of`."""
+    """Return the state of a session. If `may_open`, it contains the address of the stream once the session runs.
+
+    For `causes` and `queue` see `service.progress_of`.
+    """
     shown = progress_of(session, causes=causes, queue=queue)
     url = stream_url_of(session, streams)
     is_open = session.status == SessionStatus.RUNNING and session.user_id is not None and may_open
@@ -230,6 +241,6 @@ def connection_of(
         operational_message=shown.message,
         steps=shown.steps,
         frame_url=frame_url(session, url, token_of(session, secrets)) if is_open and url else None,
-        own_page="painted" in session.steps,  # only our own pages' frames are read
+        own_page="painted" in session.steps,  # the console reads only frames of our own pages
         websocket_path=f"{urlsplit(url).path}websockify" if is_open and url else None,
     )

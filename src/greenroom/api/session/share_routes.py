@@ -1,4 +1,4 @@
-"""Sharing of sessions: shares of one's own, joining by a link, who is in, and the help of an administrator."""
+"""Sharing of sessions: the shares of a user, joining by a link, viewers, and the help of an administrator."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ router = APIRouter(tags=["sharing"])
 ShareId = Annotated[str, Path(), Shaped(r"[0-9a-f]{8}", "eight of the characters 0-9 and a-f")]
 MAX_CANDIDATES: Final = 20
 OWN = acts(Act.SHARE)
-"""One's own session, or a program that acts for users."""
+"""The user of the session, or a program that acts for users."""
 SEEN = acts(Act.SEE)
 
 
@@ -66,7 +66,7 @@ def _sees_silent(caller: Caller) -> bool:
 
 
 class ViewerView(View, row=ViewerRow, without={"session_id", "silent", "present"}):
-    """Someone who is in a session besides its user."""
+    """A viewer of a session other than its user."""
 
     viewer_id: UUID
     user_id: Annotated[UUID | None, Field(description="null = a guest")]
@@ -77,7 +77,7 @@ class ViewerView(View, row=ViewerRow, without={"session_id", "silent", "present"
 
 @router.get("/sessions/{session_id}/sharing")
 async def get_sharing(session_id: UUID, db: Db, caller: Annotated[Caller, SEEN]) -> SharingView:
-    """What the user of a session may share, by the settings of their groups."""
+    """Return the ways in which the user of a session may share it, by the settings of their groups."""
     session = await session_for(db, caller, str(session_id), Act.SEE)
     settings = await settings_of(db, session.user_id)
     reason = may_share(settings)
@@ -99,8 +99,10 @@ async def create_share(
     snapshot: SettingsSnapshot,
     caller: Annotated[Caller, OWN],
 ) -> ShareView:
-    """Share a session: to watch or to control, with a user, with users who have the link, or with guests. A named user
-    is one of the `share-candidates`; others are as unknown as users who do not exist.
+    """Share a session: to watch or to control, with a user, with users who have the link, or with guests.
+
+    A user named by `username` must be one of the `share-candidates`. Others get the same answer as users who do not
+    exist.
     """
     session = await session_for(sharing.db, caller, str(session_id), Act.SHARE)
     user = await _named(sharing.db, body, session, everybody=_finds_everybody(caller, snapshot))
@@ -114,7 +116,8 @@ def _finds_everybody(caller: Caller, snapshot: Snapshot) -> bool:
 
 
 async def _named(db: Database, body: ShareCreate, session: Session, *, everybody: bool) -> User | None:
-    """Raises Invalid, NotFound: more than one kind of people was named, or a user who is no candidate."""
+    """Return the user named in the body. Raises Invalid, NotFound: several kinds of people, or a user who is no
+    candidate."""
     if sum((body.user_id is not None, body.username is not None, body.guest)) > 1:
         raise Invalid("A share is for one user, or for guests; give user_id, username or guest, and only one of them.")
     if body.user_id is None and body.username is None:
@@ -139,7 +142,7 @@ async def _named(db: Database, body: ShareCreate, session: Session, *, everybody
 async def list_shares(
     session_id: UUID, db: Db, secrets: SecretsDep, caller: Annotated[Caller, SEEN]
 ) -> list[ShareView]:
-    """The shares of a session that are not over, oldest first."""
+    """List the shares of a session that are not over, oldest first."""
     session = await session_for(db, caller, str(session_id), Act.SEE)
     found = await shares.list_shares(db, session.session_id, silent=_sees_silent(caller))
     return [_for(caller, session, share, secrets) for share in found]
@@ -149,14 +152,14 @@ async def list_shares(
 async def get_share(
     session_id: UUID, share_id: ShareId, db: Db, secrets: SecretsDep, caller: Annotated[Caller, SEEN]
 ) -> ShareView:
-    """One share of a session."""
+    """Return one share of a session."""
     session = await session_for(db, caller, str(session_id), Act.SEE)
     return _for(caller, session, await _share_of(db, caller, session, share_id), secrets)
 
 
 @router.delete("/sessions/{session_id}/shares", status_code=204)
 async def end_shares(session_id: UUID, sharing: SharingDep, caller: Annotated[Caller, acts(Act.UNSHARE)]) -> None:
-    """End all shares of a session; everyone who is in by them is cut off at once."""
+    """End all shares of a session. The streams of all viewers who joined by them end at once."""
     session = await session_for(sharing.db, caller, str(session_id), Act.UNSHARE)
     await share_service.end(sharing, caller, session)
 
@@ -168,7 +171,7 @@ async def end_share(
     sharing: SharingDep,
     caller: Annotated[Caller, acts(Act.UNSHARE)],
 ) -> None:
-    """End one share; who is in by it is cut off at once, no one else."""
+    """End one share. The streams of all viewers who joined by it end at once."""
     session = await session_for(sharing.db, caller, str(session_id), Act.UNSHARE)
     await _share_of(sharing.db, caller, session, share_id)
     await share_service.end(sharing, caller, session, share_id)
@@ -178,14 +181,14 @@ async def end_share(
 async def take_control_back(
     session_id: UUID, sharing: SharingDep, caller: Annotated[Caller, acts(Act.UNSHARE)]
 ) -> None:
-    """All others in the session may only watch from now on."""
+    """Limit all other viewers of the session to watching."""
     session = await session_for(sharing.db, caller, str(session_id), Act.UNSHARE)
     await share_service.take_control_back(sharing, caller, session)
 
 
 @router.get("/sessions/{session_id}/viewers")
 async def list_viewers(session_id: UUID, db: Db, caller: Annotated[Caller, SEEN]) -> list[ViewerView]:
-    """Who is in a session besides its user, in the order of their coming."""
+    """List the viewers of a session other than its user, in the order in which they joined."""
     session = await session_for(db, caller, str(session_id), Act.SEE)
     found = await viewers.list_present(db, session.session_id, silent=_sees_silent(caller))
     return [
@@ -201,7 +204,7 @@ async def put_viewer_out(
     sharing: SharingDep,
     caller: Annotated[Caller, acts(Act.UNSHARE)],
 ) -> None:
-    """Put one viewer out; by a link that goes on they could join again."""
+    """Disconnect one viewer. They can join again by a link that is still valid."""
     session = await session_for(sharing.db, caller, str(session_id), Act.UNSHARE)
     await share_service.put_out(sharing, caller, session, str(viewer_id))
 
@@ -214,8 +217,10 @@ async def list_candidates(
     caller: Annotated[Caller, OWN],
     q: Annotated[str, Query(min_length=1, max_length=255, description="part of a name")],
 ) -> list[CandidateView]:
-    """Users to share the session with by name: of groups that its user is in besides All Users. Of all
-    users with `users_view`, and where the setting `share_outside_groups` is on.
+    """List the users whom the caller can name in a share.
+
+    They are the members of the groups of the session's user, except All Users. With `users_view`, or with the setting
+    `share_outside_groups`, they are all users.
     """
     session = await session_for(db, caller, str(session_id), Act.SHARE)
     found = await viewers.find_candidates(
@@ -237,7 +242,7 @@ async def assist(
     snapshot: SettingsSnapshot,
     caller: Annotated[Caller, acts(Act.ASSIST)],
 ) -> JoinedView:
-    """Join a user's session to help; they see it, unless `silent`, for which there is a permission and a setting."""
+    """Join the session of a user to help. The user sees it, unless `silent`, which needs a permission and a setting."""
     session = await session_for(sharing.db, caller, str(session_id), Act.ASSIST)
     allowed = snapshot.installation.allow_silent_assist
     return await share_service.assist(
@@ -249,7 +254,7 @@ async def assist(
 async def list_shared_with_me(
     db: Db, secrets: SecretsDep, caller: Annotated[Caller, requires(USER)]
 ) -> list[SharedWithMe]:
-    """The sessions that others share with the one who asks, by name."""
+    """List the sessions that others share with the caller by name."""
     found = await shares.list_shares_with(db, caller.own_user_id())
     return [SharedWithMe.of(share, connect_url=share_service.link_of(share, secrets)) for share in found]
 
@@ -261,7 +266,7 @@ _BY_LINK = public_route("the secret of the share's link is checked here")
 async def read_invitation(
     share_id: ShareId, body: ShareLinkBody, request: Request, sharing: SharingDep
 ) -> InvitationView:
-    """Whose session a link leads to, for anyone who has it."""
+    """Return the session that a link leads to, to anyone with the link."""
     share = await _by_link(request, sharing, share_id, body)
     user = await _logged_in(request)
     needs = needs_log_in(share.audience) and user is None
@@ -274,7 +279,7 @@ async def read_invitation(
 
 @router.post("/shares/{share_id}/viewers", status_code=201, dependencies=[_BY_LINK])
 async def join(share_id: ShareId, body: JoinBody, request: Request, sharing: SharingDep) -> JoinedView:
-    """Join by a link: as the user who is logged in, or as a guest where the link is for guests."""
+    """Join by a link: as the user who is logged in, or as a guest if the link is for guests."""
     share = await _by_link(request, sharing, share_id, body)
     user = await _logged_in(request)
     if user is None and needs_log_in(share.audience):
@@ -289,7 +294,7 @@ async def join(share_id: ShareId, body: JoinBody, request: Request, sharing: Sha
 async def come_back(
     share_id: ShareId, body: ReturnBody, request: Request, sharing: SharingDep, guesses: WrongGuesses
 ) -> JoinedView:
-    """Open the session again for someone who joined before, by the `session_token` they got then."""
+    """Open the session again for a viewer who joined before, by the `session_token` from then."""
     try:
         return await share_service.back(sharing, share_id, body.session_token.get_secret_value())
     except NotFound:
@@ -298,7 +303,8 @@ async def come_back(
 
 
 async def _by_link(request: Request, sharing: Sharing, share_id: str, body: ShareLinkBody) -> Share:
-    """Raises NotFound, TooManyRequests: the link opens nothing, or too many of that address did."""
+    """Return the share of a link. Raises NotFound, TooManyRequests: the link is wrong, or too many from that address
+    were."""
     guesses: Guesses = request.app.state.guesses
     guesses.admit(request, "link", f"by the link of share {share_id}")
     try:
@@ -310,7 +316,7 @@ async def _by_link(request: Request, sharing: Sharing, share_id: str, body: Shar
 
 
 async def _logged_in(request: Request) -> Caller | None:
-    """The user whose cookie came with the request; None = a guest."""
+    """Return the user of the log-in cookie of the request; None = a guest."""
     token = request.cookies.get(COOKIE)
     try:
         return await login_caller(request, hashed(token)) if token else None
@@ -326,7 +332,7 @@ async def _share_of(db: Database, caller: Caller, session: Session, share_id: st
 
 
 def _for(caller: Caller, session: Session, share: Share, secrets: Secrets) -> ShareView:
-    """The share; its link only for those who may give it away."""
+    """Return the share. Only callers who may share the session get its link."""
     view = share_service.share_view(share, secrets)
     verdict = decide(Act.SHARE, asking_of(caller, session.user_id, kind_of(caller, session.user_id)), SessionFacts())
     return view if not verdict.refused else view.model_copy(update={"connect_url": ""})

@@ -1,4 +1,4 @@
-"""The bodies of shares: what is given, who joins, and what those who join get."""
+"""The bodies of shares: the share, its viewers, and the access that they get."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ MAX_SECONDS = 366 * 86400
 
 
 class ShareCreate(Body):
-    """A new share: with `user_id` or `username` for that user, with `guest` for people without an account who have the
-    link, otherwise for users who have the link.
+    """A new share.
+
+    With `user_id` or `username` it is for that user, with `guest` for people without an account who have the link,
+    otherwise for users who have the link.
     """
 
     access: Annotated[Access, Field(description="view = watch only, control = type and use the pointer, too")]
@@ -52,7 +54,7 @@ class ShareView(View):
 
 
 class SharingView(View):
-    """What the owner of a session may share, for the form."""
+    """The ways in which the owner of a session may share it."""
 
     allowed: bool
     reason: Annotated[str | None, Field(description="why nothing may be shared, as a sentence")]
@@ -72,13 +74,13 @@ class CandidateView(View):
 
 
 class ShareLinkBody(Body):
-    """The secret part of a share's link."""
+    """The secret part of the link of a share."""
 
     token: Annotated[Secret, Field(description="what follows # in the link")]
 
 
 class InvitationView(View):
-    """Whose session a link leads to, before one joins."""
+    """The session that a link leads to, before the caller joins."""
 
     share_id: str
     owner: str
@@ -97,19 +99,20 @@ def _guest_name(name: str) -> str:
 
 
 class JoinBody(ShareLinkBody):
-    """Join by a link; `name` is what the others read of a guest, with `(guest)` after it."""
+    """A request to join by a link. `name` is the name of a guest for the other viewers, who see it with `(guest)` after
+    it."""
 
     name: Annotated[Text, StringConstraints(strip_whitespace=True, max_length=60), AfterValidator(_guest_name)] = ""
 
 
 class ReturnBody(Body):
-    """Someone who joined comes back."""
+    """The return of a viewer who joined before."""
 
     session_token: Annotated[Secret, Field(description="what they got when they joined")]
 
 
 class JoinedView(View):
-    """What opens the session for someone who joined."""
+    """The access of a viewer to the session."""
 
     viewer_id: UUID
     share_id: str
@@ -127,7 +130,7 @@ class JoinedView(View):
 
 
 class SharedWithMe(View):
-    """A session that another user shares with the one who asks, by name."""
+    """A session that another user shares with the caller by name."""
 
     share_id: str
     session_id: UUID
@@ -139,7 +142,7 @@ class SharedWithMe(View):
 
 
 class AssistOrder(Body):
-    """An administrator joins to help; `silent` = the session's user does not see it."""
+    """A request of an administrator to join and help; `silent` = the user of the session does not see it."""
 
     access: Access = "view"
     silent: bool = False

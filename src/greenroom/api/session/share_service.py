@@ -1,4 +1,5 @@
-"""Sharing a session for both HTTP interfaces: give, join, end, take control back, help. Each is a row of the log."""
+"""Sharing of sessions for both HTTP interfaces: create, join, end, take control back, help. Each action is a log
+row."""
 
 from __future__ import annotations
 
@@ -42,12 +43,12 @@ from greenroom.db.session.views import Session
 from greenroom.kit.secrets import Secrets
 
 ASSIST_S: Final = 8 * 3600
-"""After this an administrator who helps has to join again."""
+"""The time after which an administrator who helps has to join again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """Who joins; `user_id` None = without an account."""
+    """A person who joins; `user_id` None = without an account."""
 
     name: str
     user_id: str | None = None
@@ -55,7 +56,7 @@ class Guest:
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """The parts that sharing needs, of one request."""
+    """The parts that sharing needs, for one request."""
 
     db: Database
     logs: LogWriter
@@ -71,23 +72,23 @@ SharingDep = Annotated[Sharing, Depends(_sharing)]
 
 
 def link_of(share: Share, secrets: Secrets) -> str:
-    """The address by which one joins, relative to the deployment. The secret follows #, which browsers send nowhere."""
+    """Return the address to join by, relative to the deployment. The secret follows #, so browsers do not send it."""
     return f"/join/{share.share_id}#{secrets.share_token(share.share_id, share.session_id)}"
 
 
 def share_view(share: Share, secrets: Secrets) -> ShareView:
-    """A share as its owner sees it."""
+    """Return a share as its owner sees it."""
     return ShareView.of(share, connect_url=link_of(share, secrets))
 
 
 async def create(
     sharing: Sharing, caller: Caller, session: Session, wish: ShareWish, user: User | None = None
 ) -> Share:
-    """Share a session with `user`, or with those who get the link.
+    """Share a session with `user`, or with people who have the link.
 
     Raises:
         Forbidden: the settings of the session's user do not allow it.
-        Refused: the session cannot be shared so, or there are too many shares.
+        Refused: the session cannot be shared in this way, or there are too many shares.
     """
     settings = await settings_of(sharing.db, session.user_id)
     known = keeps_view_only(session.status, session.steps)
@@ -136,7 +137,7 @@ async def _stored(sharing: Sharing, caller: Caller, session: Session, new: NewSh
 
 
 async def existing(db: Database, session_id: str, share_id: str) -> Share:
-    """The share of this session that is not over.
+    """Return a share of this session that is not over.
 
     Raises:
         NotFound: there is none with this id.
@@ -148,7 +149,7 @@ async def existing(db: Database, session_id: str, share_id: str) -> Share:
 
 
 async def end(sharing: Sharing, caller: Caller, session: Session, share_id: str | None = None) -> None:
-    """End one share of a session or all; who is in by it is cut off at once, no one else."""
+    """End one share of a session, or all. The streams of the viewers who joined by them end at once."""
     async with sharing.db.transaction() as connection:
         events = await shares.instruct_agent(connection, session.session_id)
         ended = await shares.end_shares(connection, session.session_id, share_id)
@@ -164,10 +165,10 @@ async def end(sharing: Sharing, caller: Caller, session: Session, share_id: str 
 
 
 async def put_out(sharing: Sharing, caller: Caller, session: Session, viewer_id: str) -> None:
-    """Put one viewer out; the share goes on.
+    """Disconnect one viewer; the share remains valid.
 
     Raises:
-        NotFound: no one with this id is in the session.
+        NotFound: no viewer with this id is in the session.
     """
     async with sharing.db.transaction() as connection:
         events = await shares.instruct_agent(connection, session.session_id)
@@ -179,7 +180,7 @@ async def put_out(sharing: Sharing, caller: Caller, session: Session, viewer_id:
 
 
 async def take_control_back(sharing: Sharing, caller: Caller, session: Session) -> None:
-    """All others may only watch from now on; where the page cannot keep them from typing, they are put out."""
+    """Limit all other viewers to watching. They are disconnected if the page cannot prevent them from typing."""
     async with sharing.db.transaction() as connection:
         events = await shares.instruct_agent(connection, session.session_id)
         changed = await shares.let_all_watch(connection, session.session_id)
@@ -193,7 +194,7 @@ async def take_control_back(sharing: Sharing, caller: Caller, session: Session) 
 
 
 async def by_link(db: Database, secrets: Secrets, share_id: str, token: str) -> Share:
-    """The share that a link leads to.
+    """Return the share of a link.
 
     Raises:
         NotFound: one sentence for every reason, so that no one finds out which shares exist.
@@ -206,10 +207,10 @@ async def by_link(db: Database, secrets: Secrets, share_id: str, token: str) -> 
 
 
 async def join(sharing: Sharing, share: Share, guest: Guest) -> JoinedView:
-    """Let someone in by a share; a user who joins again is the same viewer.
+    """Admit a person by a share. A user who joins again is the same viewer.
 
     Raises:
-        Forbidden: they may not, and why.
+        Forbidden: they may not join; the error contains the reason.
     """
     if reason := refusal_to_join(share.facts, guest.user_id):
         raise Forbidden(reason)
@@ -232,10 +233,10 @@ async def join(sharing: Sharing, share: Share, guest: Guest) -> JoinedView:
 
 
 async def back(sharing: Sharing, share_id: str, token: str) -> JoinedView:
-    """What opens the session for someone who joined before, by their own token.
+    """Return the access to the session of a viewer who joined before, by their token.
 
     Raises:
-        NotFound: the token is none of this share, or they may not come back.
+        NotFound: the token does not belong to this share, or the viewer may not return.
     """
     viewer_id = sharing.secrets.viewer_of(token)
     joined = await viewers.find_joined(sharing.db, viewer_id) if viewer_id else None
@@ -266,11 +267,11 @@ async def _joined(sharing: Sharing, share: Share, viewer_id: str, name: str) -> 
 async def assist(
     sharing: Sharing, caller: Caller, session: Session, access: Access, *, silent: bool, silence_allowed: bool
 ) -> JoinedView:
-    """An administrator joins a user's session to help.
+    """Admit an administrator to a user's session to help.
 
     Raises:
-        Forbidden: silent, and they or this installation may not.
-        Refused: it has no user, or it is their own.
+        Forbidden: the session is the administrator's own; or `silent` is not permitted to them or in this installation.
+        Refused: the session has no user.
     """
     user_id = caller.own_user_id()
     if silent:
@@ -307,7 +308,7 @@ async def assist(
 async def report_present(
     db: Database, logs: LogWriter, agent_id: str, session_id: str, clients: dict[str, str]
 ) -> None:
-    """Store who is in a session, by its Agent: viewer id → from where. Its user is notified by an event."""
+    """Store the viewers of a session as its Agent reports them: viewer id → address. An event notifies its user."""
     async with db.transaction() as connection:
         came, left = await viewers.write_present(connection, agent_id, session_id, clients)
     if not came and not left:
@@ -331,7 +332,7 @@ def _log_viewer(logs: LogWriter, code: LogCode, viewer: ViewerRow, what: str) ->
 
 
 def _log(logs: LogWriter, code: LogCode, message: str, caller: Caller, session: Session) -> None:
-    """A row that is stored before the answer: sharing gives access."""
+    """Write a row that is stored before the answer, because sharing gives access."""
     logs.write(
         code,
         message,

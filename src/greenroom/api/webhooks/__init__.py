@@ -1,1 +1,1 @@
-"""Webhooks: made by administrators, and their messages delivered."""
+"""Webhooks: their routes, and the delivery of their messages."""

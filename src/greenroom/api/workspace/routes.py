@@ -1,4 +1,5 @@
-"""Images, the administrator's Workspaces; web filter policies: which sites sessions may open; and kept home folders."""
+"""Images (the "Workspaces" of the console), web filter policies, which limit the sites of sessions, and home
+folders."""
 
 from __future__ import annotations
 
@@ -44,9 +45,9 @@ router = APIRouter(tags=["images"])
 async def list_images(
     db: Db, page: Paging, secrets: SecretsDep, caller: Annotated[Caller, requires("images_view")]
 ) -> list[ImageView]:
-    """All workspaces by friendly name (what a user may launch: `GET /me/images`).
+    """List all workspaces by friendly name. For the workspaces that a user may launch see `GET /me/images`.
 
-    The values of variables are for those who may change workspaces; others see `(secret)`.
+    The values of variables are only for callers who may change workspaces; others get `(secret)`.
     """
     found = await images.list_images(db, after=page.after_row(images.BY_NAME), limit=page.limit)
     shown = page.rows(found, images.BY_NAME)
@@ -73,7 +74,7 @@ async def create_image(
 async def get_image(
     image_id: UUID, db: Db, secrets: SecretsDep, caller: Annotated[Caller, requires("images_view")]
 ) -> ImageView:
-    """One workspace."""
+    """Return one workspace."""
     return await view(db, secrets, caller, await images.get_image(db, str(image_id)))
 
 
@@ -86,9 +87,9 @@ async def update_image(
     secrets: SecretsDep,
     caller: Annotated[Caller, requires("images_modify")],
 ) -> ImageView:
-    """Change a workspace. Running sessions stay as they are; staged ones are replaced where the change is in them.
+    """Change a workspace. Running sessions are not affected; staged sessions are replaced if the change affects them.
 
-    A variable whose value is given as `(secret)` keeps the one it has.
+    A variable with the value `(secret)` keeps its present value.
     """
     image = await service.update_image(db, logs, caller, str(image_id), body, secrets=secrets)
     return await view(db, secrets, caller, image)
@@ -98,9 +99,9 @@ async def update_image(
 async def refresh_image(
     image_id: UUID, db: Db, logs: Logs, secrets: SecretsDep, caller: Annotated[Caller, requires("images_modify")]
 ) -> ImageView:
-    """Let all Agents ask the registry for the image again.
+    """Let all Agents request the image from the registry again.
 
-    Staged sessions of an older image are replaced one by one.
+    Staged sessions of an older image are replaced one at a time.
     """
     return await view(db, secrets, caller, await service.refresh_image(db, logs, caller, str(image_id)))
 
@@ -116,7 +117,7 @@ async def delete_image(
 async def view(
     db: Database, secrets: Secrets, caller: Caller, image: WorkspaceRow, *, of_agents: bool = True
 ) -> ImageView:
-    """A workspace as it is answered to this caller; `of_agents` as in `service.with_warnings`."""
+    """Return a workspace as this caller may see it. For `of_agents` see `service.with_warnings`."""
     seen = await service.with_warnings(db, image, of_agents=of_agents)
     return ImageView.model_validate(service.as_seen(seen, secrets, caller))
 
@@ -128,7 +129,7 @@ Host = Annotated[str, Query(min_length=1, max_length=255, description="a host na
 
 @filter_policy_router.get("/filter-policies", dependencies=[requires("webfilters_view")])
 async def list_filter_policies(db: Db, page: Paging) -> list[FilterPolicyView]:
-    """All policies by name."""
+    """List all policies by name."""
     order = filter_policies.BY_NAME
     found = await filter_policies.list_filter_policies(db, after=page.after_row(order), limit=page.limit)
     return [FilterPolicyView.model_validate(policy) for policy in page.rows(found, order)]
@@ -138,19 +139,19 @@ async def list_filter_policies(db: Db, page: Paging) -> list[FilterPolicyView]:
 async def create_filter_policy(
     body: FilterPolicyCreate, db: Db, logs: Logs, caller: Annotated[Caller, requires("webfilters_create")]
 ) -> FilterPolicyView:
-    """Create a policy; it filters nothing until a workspace or a group uses it."""
+    """Create a policy. It filters nothing until a workspace or a group uses it."""
     return FilterPolicyView.model_validate(await service.create_filter_policy(db, logs, caller, body))
 
 
 @filter_policy_router.get("/filter-policies/{filter_policy_id}", dependencies=[requires("webfilters_view")])
 async def get_filter_policy(filter_policy_id: UUID, db: Db) -> FilterPolicyView:
-    """One policy."""
+    """Return one policy."""
     return FilterPolicyView.model_validate(await filter_policies.get_filter_policy(db, str(filter_policy_id)))
 
 
 @filter_policy_router.get("/filter-policies/{filter_policy_id}/decision", dependencies=[requires("webfilters_view")])
 async def explain_filter_policy(filter_policy_id: UUID, db: Db, host: Host, port: Port = 443) -> FilterDecisionView:
-    """Whether the policy lets sessions open a host, and why; nothing is opened."""
+    """Return the decision of the policy about a host, with its reason. The host is not contacted."""
     policy = await filter_policies.get_filter_policy(db, str(filter_policy_id))
     verdict = decision(policy.policy, host, port)
     return FilterDecisionView(host=host, port=port, action=verdict.action, reason=verdict.reason)
@@ -164,7 +165,7 @@ async def update_filter_policy(
     logs: Logs,
     caller: Annotated[Caller, requires("webfilters_modify")],
 ) -> FilterPolicyView:
-    """Change a policy; within seconds it holds for running sessions, too."""
+    """Change a policy. Within seconds, the change also applies to running sessions."""
     policy = await service.update_filter_policy(db, logs, caller, str(filter_policy_id), body)
     return FilterPolicyView.model_validate(policy)
 
@@ -223,7 +224,7 @@ def _view(home: Home, caller: Caller) -> HomeView:
 
 
 def _seen_by(caller: Caller, which: HomeFilter) -> HomeFilter:
-    """Callers without the permission see their own."""
+    """Limit the filter to the own folders of callers without the permission."""
     if caller.may(VIEW):
         return which
     own = caller.own_user_id()
@@ -244,7 +245,7 @@ async def list_homes(
     sort: Sorting = "user",
     count: Counting = False,
 ) -> list[HomeView]:
-    """The home folders that are kept; those of everybody with `homes_view`, else one's own."""
+    """List the home folders: those of all users with `homes_view`, otherwise those of the caller."""
     given = HomeFilter(
         user_id=str(user_id) if user_id else None,
         image_id=str(image_id) if image_id else None,
@@ -259,7 +260,7 @@ async def list_homes(
 
 @home_router.get("/homes/{home_id}")
 async def get_home(home_id: UUID, db: Db, caller: Annotated[Caller, requires_own_or(VIEW)]) -> HomeView:
-    """One home folder."""
+    """Return one home folder."""
     return _view(await _home(db, caller, home_id, VIEW), caller)
 
 
@@ -267,9 +268,9 @@ async def get_home(home_id: UUID, db: Db, caller: Annotated[Caller, requires_own
 async def delete_home(
     home_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires_own_or(DELETE)]
 ) -> HomeView:
-    """Delete a home folder with all its files (`loss`); users may delete their own. 409 while a session has it.
+    """Delete a home folder with all its files (`loss`). Users may delete their own. 409 while a session has it.
 
-    The Agent does it as soon as it can, also after a restart; the folder is in the list until its files are gone.
+    The Agent deletes the files as soon as it can, also after a restart. Until then, the folder stays in the list.
     """
     home = await _home(db, caller, home_id, DELETE)
     await homes.request_removal(db, home.home_id)
@@ -281,7 +282,7 @@ async def delete_home(
 
 
 async def _home(db: Database, caller: Caller, home_id: UUID, permission: str) -> Home:
-    """Raises NotFound: there is none that this caller may see."""
+    """Return a home folder. Raises NotFound: it does not exist, or the caller may not see it."""
     home = await homes.get_home(db, str(home_id))
     is_own = caller.user_id is not None and home.user_id == caller.user_id
     if not (is_own or caller.may(permission)):

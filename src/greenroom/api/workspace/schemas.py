@@ -1,4 +1,4 @@
-"""The bodies of images (the console's "Workspaces") and of web filter policies."""
+"""The bodies of images (the "Workspaces" of the console) and of web filter policies."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class LauncherImage(View):
 
 
 class ImageProgressView(View, row=ImageProgress):
-    """How far an Agent is with an image."""
+    """The progress of an Agent with an image."""
 
     how: Annotated[Way, Field(description="how it comes while it is `pulling`: from a registry, built here, or copied")]
     reason: Annotated[str, Field(description="why it comes that way, as a sentence; empty when it does not")]
@@ -46,7 +46,7 @@ class ImageProgressView(View, row=ImageProgress):
 
 
 class ImageOnAgent(ImageProgressView):
-    """How far one Agent is with the image of a workspace."""
+    """The progress of one Agent with the image of a workspace."""
 
     agent_id: UUID
     hostname: str
@@ -55,7 +55,7 @@ class ImageOnAgent(ImageProgressView):
 
 
 class ImageView(View):
-    """A workspace, as its administrator sees it; the registry's token is never shown."""
+    """A workspace, for its administrator; the token of the registry is never returned."""
 
     image_id: UUID
     name: str
@@ -104,7 +104,7 @@ class ImageView(View):
 
 
 def _checked(check: Callable[[Json], Any]) -> AfterValidator:
-    """Let a check of `core` refuse a field, with its own sentence."""
+    """Validate a field with a check of `core`; the error contains the sentence of the check."""
 
     def refuse(value: Json) -> Json:
         try:
@@ -152,7 +152,7 @@ ProfilePath = Annotated[Text | None, AfterValidator(_profile_path)]
 
 
 def _refused(problem: Callable[[str], str | None]) -> AfterValidator:
-    """Let a check of `core` refuse a text, with its own sentence."""
+    """Validate a text with a check of `core`; the error contains the sentence of the check."""
 
     def refuse(text: str) -> str:
         if sentence := problem(text):
@@ -184,16 +184,16 @@ PortMap = Annotated[
 ]
 Cores = Annotated[float, Field(gt=0, le=4096, allow_inf_nan=False, description="CPU cores reserved")]
 Bytes = Annotated[int, Field(ge=6 << 20, lt=1 << 60)]
-"""Memory of a container; Docker refuses less than 6 MiB."""
+"""Memory of a container. Docker refuses less than 6 MiB."""
 DiskLimit = Annotated[int, Field(ge=100 << 20, lt=1 << 60)]
-"""An idle desktop writes some 10 MiB."""
+"""An idle desktop writes about 10 MiB."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 Categories = Annotated[list[Name], Field(max_length=20, description="those on the launcher that it is in")]
 TimeLimit = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
 class ImageFields(Body):
-    """What can be set of a workspace besides its names."""
+    """The fields of a workspace, except its names."""
 
     description: Text = ""
     notes: Annotated[Text, Field(description="for administrators; users do not see them")] = ""
@@ -245,7 +245,7 @@ class ImageFields(Body):
 
 
 class ImagePatch(ImageFields):
-    """Changes of a workspace; omitted fields stay."""
+    """Changes of a workspace; omitted fields keep their values."""
 
     name: Reference = ""
     friendly_name: FriendlyName = ""
@@ -278,7 +278,7 @@ Domains = Annotated[
 
 
 class FilterPolicyView(View):
-    """A web filter policy, with how many workspaces, groups and sessions use it."""
+    """A web filter policy, with the numbers of workspaces, groups and sessions that use it."""
 
     filter_policy_id: UUID
     name: str
@@ -293,7 +293,7 @@ class FilterPolicyView(View):
 
 
 class FilterPolicyFields(Body):
-    """What can be set of a policy besides its name. Of several domains that a host belongs to the longest decides."""
+    """The fields of a policy, except its name. If a host belongs to several domains, the longest decides."""
 
     description: Text = ""
     default_action: Annotated[Action, Field(description="what happens to hosts that no list names")] = "deny"
@@ -302,7 +302,7 @@ class FilterPolicyFields(Body):
 
 
 class FilterPolicyPatch(FilterPolicyFields):
-    """Changes of a policy; omitted fields stay. They hold for running sessions, too."""
+    """Changes of a policy; omitted fields keep their values. The changes also apply to running sessions."""
 
     name: Name = ""
 
@@ -314,7 +314,7 @@ class FilterPolicyCreate(FilterPolicyFields):
 
 
 class FilterDecisionView(View):
-    """What a policy says about a host; names that resolve to private addresses are refused in any case."""
+    """The decision of a policy about a host. Names that resolve to private addresses are refused in any case."""
 
     host: str
     port: int

@@ -1,4 +1,4 @@
-"""Workspaces and web filter policies for both HTTP interfaces; each change on behalf of a caller."""
+"""Workspaces and web filter policies for both HTTP interfaces. Each change is on behalf of a caller."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _WITH_VARIABLES: Final = ("run_config", "exec_config", "volume_mappings")
 
 
 def as_seen(image: WorkspaceRow, secrets: Secrets, caller: Caller) -> WorkspaceRow:
-    """A workspace as this caller may see it: the values of variables only for callers who may change it."""
+    """Return a workspace as this caller may see it. Only callers who may change it see the values of variables."""
     plain = caller.may("images_modify")
     return replace(
         image, **{name: shown(getattr(image, name), secrets.opened, plain=plain) for name in _WITH_VARIABLES}
@@ -45,7 +45,8 @@ def as_seen(image: WorkspaceRow, secrets: Secrets, caller: Caller) -> WorkspaceR
 
 
 async def with_warnings(db: Database, image: WorkspaceRow, *, of_agents: bool = True) -> WorkspaceRow:
-    """The workspace with warnings about settings without effect; `of_agents`: compare it with all Agents, too."""
+    """Return the workspace with warnings about settings without effect. `of_agents`: also compare it with all
+    Agents."""
     doubts = [await _too_large(db, image) if of_agents else None]
     if path := image.persistent_profile_path:
         users = await plain_launches(db, image.facts)
@@ -55,7 +56,7 @@ async def with_warnings(db: Database, image: WorkspaceRow, *, of_agents: bool = 
 
 
 async def _too_large(db: Database, image: WorkspaceRow) -> str | None:
-    """Why no Agent can hold a session of the workspace; None: one can, or there is no Agent to compare with."""
+    """Return the reason why no Agent can hold a session of the workspace; None if one can, or if there is no Agent."""
     offers = await images.offers_for(db, image.image_id)
     if not offers or any(one.cores >= image.cores and one.memory >= image.memory for one in offers):
         return None
@@ -77,9 +78,10 @@ async def create_image(
     origin: str | None = None,
     client_fields: Mapping[str, object] | None = None,
 ) -> WorkspaceRow:
-    """Create a workspace; without `groups` it is for `default_groups`. Fields that are not given are as images of its
-    maker need them (`core.workspace.definition`). `origin` is its entry of the catalogue, `client_fields` what a client
-    of the published interface keeps with it.
+    """Create a workspace; without `groups` it is for `default_groups`.
+
+    Missing fields get the values that images of this maker need (`core.workspace.definition`). `origin` is its entry of
+    the catalogue. `client_fields` are fields that a client of the published interface stores with it.
 
     Raises:
         Invalid: its fields contradict each other, or name something that does not exist.
@@ -103,7 +105,7 @@ async def create_image(
 
 
 def default_groups(*, for_all_users: bool) -> list[str]:
-    """The groups of a new workspace that names none."""
+    """Return the groups of a new workspace that names none."""
     return [ALL_USERS] if for_all_users else []
 
 
@@ -118,8 +120,9 @@ async def update_image(
     origin: str | None = None,
     client_fields: Mapping[str, object] | None = None,
 ) -> WorkspaceRow:
-    """Change a workspace. Running sessions stay as they are; staged ones are replaced if the change affects them.
-    `origin` is the entry of the catalogue whose image it gets, `client_fields` as in `create_image`.
+    """Change a workspace. Running sessions are not affected; staged sessions are replaced if the change affects them.
+
+    `origin` is the entry of the catalogue that provides its image. For `client_fields` see `create_image`.
 
     Raises:
         NotFound: there is none with this id.
@@ -156,11 +159,11 @@ async def update_image(
 
 
 async def refresh_image(db: Database, logs: LogWriter, caller: Caller, image_id: str) -> WorkspaceRow:
-    """Let all Agents ask the registry for the image of a workspace again.
+    """Let all Agents request the image of a workspace from the registry again.
 
     Raises:
         NotFound: there is no workspace with this id.
-        Refused: the workspace is disabled, or its image can be no other one.
+        Refused: the workspace is disabled, or its image is named by a digest.
     """
     image = await images.get_image(db, image_id)
     if not image.enabled:
@@ -197,7 +200,8 @@ async def _require_agent(db: Database, agent_id: object) -> None:
 
 
 def _definition(sent: Json, secrets: Secrets, stored: Definition | None = None) -> Definition:
-    """A new workspace, or `stored` with the sent fields: the registry's token and variables encrypted, ids as text."""
+    """Return a new workspace, or `stored` with the sent fields: the registry token and variables encrypted, ids as
+    text."""
     fields: Json = sealed(sent, None if stored is None else values_of(Definition, stored), secrets.seal)
     for name in _IDS:
         if fields.get(name) is not None:
@@ -215,7 +219,7 @@ def _visible(image: WorkspaceRow) -> LogDetails:
 
 
 async def create_filter_policy(db: Database, logs: LogWriter, caller: Caller, body: FilterPolicyCreate) -> StoredPolicy:
-    """Create a policy; it filters nothing until a workspace or a group uses it.
+    """Create a policy. It filters nothing until a workspace or a group uses it.
 
     Raises:
         Invalid: a domain is in both lists.
@@ -232,7 +236,7 @@ async def create_filter_policy(db: Database, logs: LogWriter, caller: Caller, bo
 async def update_filter_policy(
     db: Database, logs: LogWriter, caller: Caller, policy_id: str, body: FilterPolicyPatch
 ) -> StoredPolicy:
-    """Change a policy; within seconds it also applies to running sessions.
+    """Change a policy. Within seconds, the change also applies to running sessions.
 
     Raises:
         NotFound: there is none with this id.
