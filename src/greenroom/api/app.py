@@ -1,6 +1,6 @@
-"""The api as an application: all routes, where each is served, their permissions, and the shape of errors.
+"""The api as an application: all routes with their prefixes, their permissions, and the format of errors.
 
-Other distributions add interfaces for programs of other kinds (`INTERFACES`), each as a router.
+Other distributions add interfaces for other kinds of programs (`INTERFACES`), each as a router.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ TIMEOUT_S: Final = 2.0
 
 @health_router.get(HEALTH_PATH, dependencies=[public_route("probes have no credential")], include_in_schema=False)
 async def healthcheck(db: Db) -> Response:
-    """Whether the api can do its work."""
+    """Answer 200 if the api is operational, else 503 with the reason."""
     reason = await degraded_because(db)
     if reason is None:
         return Response('{"ok": true}', media_type="application/json")  # the published 12 bytes
@@ -73,7 +73,7 @@ async def healthcheck(db: Db) -> Response:
 
 
 async def degraded_because(db: Database) -> str | None:
-    """What is missing, as a sentence; None when all is well."""
+    """Return the reason why the api is not operational, as a sentence; None if it is."""
     try:
         async with asyncio.timeout(TIMEOUT_S):
             await db.fetch_one("SELECT 1 AS one")
@@ -126,7 +126,7 @@ ROUTERS: Final[tuple[tuple[APIRouter, str], ...]] = (
 
 
 def _all_routes() -> APIRouter:
-    """Raises AssertionError: a route does not say who may use it."""
+    """Return a router with all routes. Raises AssertionError: a route does not declare its requirements."""
     made = APIRouter(redirect_slashes=False, generate_unique_id_function=_operation_id, responses=problems.PROBLEMS)
     made.include_router(health_router)
     made.include_router(metrics_router)
@@ -139,10 +139,10 @@ def _all_routes() -> APIRouter:
 
 
 def _router(group: str, name: str) -> APIRouter:
-    """The router that an installed distribution offers.
+    """Return the router of an installed distribution.
 
     Raises:
-        SetupError: it offers something else.
+        SetupError: the entry point is not a router.
     """
     router = plugins.load(group, name)
     if not isinstance(router, APIRouter):
@@ -155,13 +155,14 @@ def _operation_id(route: APIRoute) -> str:
 
 
 _ROUTES: Final = _all_routes()
-"""Put together when this is imported: `greenroom up` does that once, and an api that is started again has them."""
+"""Created at import: `greenroom up` imports this module once, so a restarted api already has the routes."""
 
 
 def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWriter) -> FastAPI:
-    """The application with its parts in `app.state`: config, db, secrets, logs, hub, snapshot, passwords, metrics,
-    launcher, screenshots, desks, offers, keys, recorder, recordings_viewed,
-    courier.
+    """Return the application, with its parts in `app.state`.
+
+    The parts are config, db, secrets, logs, refusals, join_attempts, hub, snapshot, passwords, metrics, guesses,
+    launcher, notes, screenshots, desks, offers, keys, recorder, recordings_viewed and courier.
     """
     app = _Documented(
         title="Greenroom",
@@ -209,7 +210,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
 
 
 class _Documented(FastAPI):
-    """The OpenAPI document includes the shape of problems, an example of each operation, and the credentials."""
+    """Adds the format of problems, an example of each operation, and the credentials to the OpenAPI document."""
 
     def openapi(self) -> problems.OpenApi:
         if self.openapi_schema is None:

@@ -1,4 +1,4 @@
-"""What all bodies have in common."""
+"""Common types and base classes of all bodies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from greenroom.core.errors import Invalid
 from greenroom.core.text import MAX_NAME, in_sentences, in_words, normal_line, normal_name, place_of
 
 Json = dict[str, Any]
-"""A JSON object of a client: as it was sent, or as it was stored once it was checked."""
+"""A JSON object of a client: as it was sent, or as it is stored after validation."""
 Fields = TypeVar("Fields", bound=BaseModel)
 
 
@@ -37,7 +37,7 @@ class Shaped:
         return AfterValidator(self._checked).__get_pydantic_core_schema__(source, handler)
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> Json:
-        """The schema shows the pattern."""
+        """Return the schema with the pattern."""
         return {**handler(schema), "pattern": f"^{self.pattern}$"}
 
     def _checked(self, text: str) -> str:
@@ -84,32 +84,32 @@ def _encodable(secret: SecretStr) -> SecretStr:
 Name = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_NAME), AfterValidator(_storable), AfterValidator(normal_name)
 ]
-"""A name that people type or choose, as it is stored."""
+"""A name that people type or choose, in its stored form."""
 Text = Annotated[str, StringConstraints(max_length=4096), AfterValidator(_storable)]
-"""A string, may be empty."""
+"""A string, which may be empty."""
 Line = Annotated[Text, AfterValidator(normal_line)]
-"""One line of text as it is stored, may be empty."""
+"""One line of text in its stored form, which may be empty."""
 Secret = Annotated[SecretStr, AfterValidator(_encodable)]
-"""A string that is neither logged nor shown."""
+"""A string that is neither logged nor returned."""
 JsonObject = Annotated[Json, AfterValidator(_storable_json)]
 """Any JSON object that PostgreSQL can store."""
 
 
 class Body(BaseModel):
-    """A request: unknown fields are refused. In a PATCH only the fields that were sent count (`sent`)."""
+    """A request. Unknown fields are refused. In a PATCH only the sent fields count (`sent`)."""
 
     model_config = ConfigDict(extra="forbid")
 
     def sent(self) -> Json:
-        """The checked fields of the request, including those set to null."""
+        """Return the validated fields of the request, including those set to null."""
         return {name: getattr(self, name) for name in self.model_fields_set}
 
 
 class View(BaseModel):
-    """An answer, made from a row or dataclass; fields without a place in it are left out.
+    """An answer, created from a row or dataclass. Attributes without a field of the view are left out.
 
-    `class UserView(View, row=UserRow)` has the fields of that dataclass, but for those `without` which it is, and
-    declares what is shown in another way.
+    `class UserView(View, row=UserRow)` has the fields of that dataclass except those in `without`, and declares the
+    fields that are returned with another type.
     """
 
     model_config = ConfigDict(from_attributes=True, extra="ignore")
@@ -125,15 +125,15 @@ class View(BaseModel):
 
     @classmethod
     def of(cls, row: object, **reckoned: object) -> Self:
-        """Filled from the attributes of `row`, but for those fields that are `reckoned` or have another name there."""
+        """Return a view with the attributes of `row`, except fields in `reckoned`, which are computed or renamed."""
         return cls.model_validate({n: getattr(row, n) for n in cls.model_fields if n not in reckoned} | reckoned)
 
 
 def validated(kind: type[Fields], values: Json) -> Fields:
-    """The values as a body of `/api/v1`, by the same rules.
+    """Return the values as a body of `/api/v1`, by the same rules.
 
     Raises:
-        Invalid: names every invalid field.
+        Invalid: the error contains every invalid field.
     """
     try:
         return kind.model_validate(values)

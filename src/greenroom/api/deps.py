@@ -1,7 +1,7 @@
-"""The parts that `create_app` put into `app.state`, as annotated types for routes.
+"""The parts that `create_app` stored in `app.state`, as annotated types for routes.
 
-These dependencies are coroutine functions although they never wait: FastAPI runs any other callable in a thread, and
-under load each such detour costs a request more than its statements do.
+These dependencies are coroutine functions although they never wait. FastAPI runs any other callable in a thread, and
+under load each thread call costs a request more than its statements do.
 """
 
 from __future__ import annotations

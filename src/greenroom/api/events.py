@@ -1,18 +1,18 @@
-"""What happened, sent to each subscriber: one LISTEN per process, a bounded queue per subscriber; waits for changes.
+"""Change events for subscribers: one LISTEN per process, and a bounded queue per subscriber; and waits for changes.
 
-An event says only *what changed* (`topic`, `id`); the console then fetches it anew. So equal waiting events are one,
-and a slow subscriber loses no information: its queue is emptied and it gets `resync`, "fetch everything again". All
-subscribers get it when LISTEN was interrupted. As server-sent events:
+An event contains only the changed object (`topic`, `id`); the console then fetches it again. So equal waiting events
+are merged, and a slow subscriber loses no information: its queue is emptied and it gets `resync`, "fetch everything
+again". All subscribers get it after an interruption of LISTEN. As server-sent events:
 
     id: 7
-    data: {"topic": "session", "id": "…", "at": "…"}    something changed: fetch it anew
-    event: resync / data: {}                        events were missed: fetch everything anew
-    : (a comment every 15 s)                        the connection lives
+    data: {"topic": "session", "id": "…", "at": "…"}    something changed: fetch it again
+    event: resync / data: {}                        events were missed: fetch everything again
+    : (a comment every 15 s)                        the connection works
 
-Before the first comment, `: connected`, come the last events of this process, as many as were asked for.
+The last events of this process, as many as requested, come before the first comment, `: connected`.
 
-Topics: those of `core.events.TOPICS`. Subscribers get only events they may see, checked per event; a connection whose
-log-in ended is closed.
+The topics are those of `core.events.TOPICS`. Subscribers get only events that they may see, which is checked per event.
+A connection is closed after the end of its log-in.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from greenroom.db.session.views import is_of_user
 
 MAX_WAITING: Final = 256
 MAX_SUBSCRIPTIONS: Final = 20
-"""Per user or API key."""
+"""The maximum per user or API key."""
 
 
 class Resync(Enum):
-    """Replaces events that were missed."""
+    """The replacement for missed events."""
 
     RESYNC = "resync"
 
@@ -49,7 +49,7 @@ RESYNC: Final = Resync.RESYNC
 
 
 class Subscriber:
-    """The queue of one listener; a queue over `MAX_WAITING` becomes one `RESYNC`."""
+    """The queue of one subscriber. A queue over `MAX_WAITING` becomes one `RESYNC`."""
 
     def __init__(self) -> None:
         self._waiting: dict[ChangeEvent | Resync, None] = {}
@@ -71,7 +71,7 @@ class Subscriber:
         self._wake.set()
 
     async def take(self, timeout_s: float) -> list[ChangeEvent | Resync]:
-        """All waiting events, oldest first; empty when none came within `timeout_s`."""
+        """Return all waiting events, oldest first; empty if none came within `timeout_s`."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._wake.wait()
@@ -113,23 +113,23 @@ class Hub:
             del self._subscribers[subscriber]
 
     def publish(self, event: ChangeEvent) -> None:
-        """Send to all; returns at once (callback of `greenroom.db.notifications.Listener`)."""
+        """Send an event to all subscribers; return at once (callback of `greenroom.db.notifications.Listener`)."""
         self._recent.append((event, datetime.now(UTC)))
         for subscriber in self._subscribers:
             subscriber.put(event)
 
     def recent(self, most: int) -> list[tuple[ChangeEvent, datetime]]:
-        """The last events, oldest first."""
+        """Return the last `most` events, oldest first."""
         return list(self._recent)[-most:] if most else []
 
     def close(self) -> None:
-        """End all subscriptions and those that follow, so that the process can stop."""
+        """End all present and future subscriptions, so that the process can stop."""
         self._closed = True
         for subscriber in self._subscribers:
             subscriber.close()
 
     def resync(self) -> None:
-        """Send `RESYNC` to all: events may have been missed."""
+        """Send `RESYNC` to all subscribers, because events may have been missed."""
         for subscriber in self._subscribers:
             subscriber.put(RESYNC)
 
@@ -138,7 +138,7 @@ HEARTBEAT_S: Final = 15.0
 
 
 async def past(db: Database, caller: Caller, recent: Sequence[tuple[ChangeEvent, datetime]]) -> AsyncGenerator[str]:
-    """The frames of events that were before, as far as the caller may see them."""
+    """Yield the frames of earlier events that the caller may see."""
     for number, (event, at) in enumerate(recent, 1):
         if await _sees(db, caller, event):
             yield _frame(number, event, at)
@@ -147,7 +147,7 @@ async def past(db: Database, caller: Caller, recent: Sequence[tuple[ChangeEvent,
 async def feed(
     db: Database, subscriber: Subscriber, caller: Caller, again: Callable[[], Awaitable[Caller]]
 ) -> AsyncGenerator[str]:
-    """The frames for one subscriber; it ends when the caller's log-in has ended."""
+    """Yield the frames for one subscriber, until the log-in of the caller has ended."""
     number = 0
     checked = asyncio.get_running_loop().time()
     yield ": connected\n\n"
@@ -191,7 +191,7 @@ async def _sees(db: Database, caller: Caller, event: ChangeEvent | Resync) -> bo
 
 
 class HasStatus(Protocol):
-    """A session, or what is shown of it."""
+    """A session, or a view of it."""
 
     @property
     def session_id(self) -> str: ...
@@ -208,7 +208,7 @@ T = TypeVar("T")
 async def while_so(
     hub: Hub, session_id: str, is_so: Callable[[T], bool], look: Callable[[], Awaitable[T]], within_s: float
 ) -> T:
-    """What `look` finds of the session once it `is_so` no more, or after `within_s`, or when the process is to stop."""
+    """Return the result of `look` once `is_so` is false for it, after `within_s`, or when the process stops."""
     loop = asyncio.get_running_loop()
     end_s = loop.time() + within_s
     with hub.subscription() as subscriber:
@@ -221,7 +221,7 @@ async def while_so(
 
 
 async def while_in(hub: Hub, statuses: Set[SessionStatus], look: Callable[[], Awaitable[S]], within_s: float) -> S:
-    """What `look` finds once its status is none of these, or after `within_s`, or when the process is to stop."""
+    """Return the result of `look` once its status is none of these, after `within_s`, or when the process stops."""
     first = await look()
     if first.status not in statuses:
         return first

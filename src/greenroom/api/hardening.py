@@ -1,6 +1,6 @@
-"""Rules for every request before it reaches a route: served host, size of the body, origin, headers.
+"""Checks of every request before it reaches a route: served host, size of the body, origin; and headers of answers.
 
-Plain ASGI, so that streams (server-sent events) pass through unbuffered.
+This is plain ASGI, so that streams (server-sent events) pass through unbuffered.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_BODY_BYTES: Final = 1 << 20
 HEALTH_PATH: Final = "/api/__healthcheck"
 METRICS_PATH: Final = "/metrics"
 ANY_HOST: Final = frozenset({HEALTH_PATH, METRICS_PATH})
-"""Paths for programs beside the api, which use its local name."""
+"""Paths for programs on the same host, which use the local name of the api."""
 _FILE: Final = re.compile(r"/api/v1/leases/[0-9a-f-]{36}/files/")
 _HOST: Final = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?", re.ASCII)
 
@@ -34,11 +34,11 @@ HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""Sent with every answer that does not override them."""
+"""Headers of every answer that does not override them."""
 
 
 class Hardening:
-    """ASGI middleware; hosts other than `served_hosts` (names without port) get 421, except for `ANY_HOST`."""
+    """ASGI middleware. Hosts other than `served_hosts` (names without port) get 421, except for `ANY_HOST`."""
 
     def __init__(self, app: ASGIApp, *, served_hosts: frozenset[str], public_url: str) -> None:
         self._app = app
@@ -78,12 +78,12 @@ class Hardening:
 
 
 def _is_file(method: str, path: str) -> bool:
-    """Whether the body is a file for a session, which is handed on while it comes and limited there."""
+    """True if the body is a file for a session. It is passed on while it arrives, and the session limits its size."""
     return method == "PUT" and _FILE.match(path) is not None
 
 
 class _Limited:
-    """Counts the bytes of a request's body: a chunked one announces no length."""
+    """Counts the bytes of a request's body, because a chunked body has no announced length."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -98,9 +98,9 @@ class _Limited:
 
 
 def host_name(host: str) -> str:
-    """The name in a Host header, lower case, without port; `[::1]:8443` gives `::1`.
+    """Return the name in a Host header, lower case, without port; `[::1]:8443` gives `::1`.
 
-    Empty for anything but `name` or `name:port`: what follows the name goes into addresses (`$request_host$`), so
+    Empty for anything but `name` or `name:port`. The part after the name is used in addresses (`$request_host$`), so
     `served.example:x@elsewhere.example` must not pass as `served.example`.
     """
     found = _HOST.fullmatch(host)
@@ -108,5 +108,5 @@ def host_name(host: str) -> str:
 
 
 def served(names: str) -> frozenset[str]:
-    """The setting `served_hosts`, separated by commas, as a set."""
+    """Return the setting `served_hosts`, separated by commas, as a set."""
     return frozenset(found for name in names.split(",") if (found := host_name(name.strip())))

@@ -1,6 +1,6 @@
-"""The settings of the installation: in memory, read again when they changed and every `RELOAD_S`; and housekeeping.
+"""The settings of the installation, in memory, read again after changes and every `RELOAD_S`; and housekeeping.
 
-While a zone has no running Manager, no Primary can record that its pools are short.
+While a zone has no running Manager, no Primary can record the shortfalls of its pools, so the api records them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RELOAD_S: Final = 30.0
 
 
 class Snapshot:
-    """`installation` has the present values; the defaults until the first read."""
+    """The present settings, in `installation`; the defaults until the first read."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -44,11 +44,11 @@ class Snapshot:
         self._changed.set()
 
     async def reload(self) -> None:
-        """Raises Unavailable: the database is away."""
+        """Read the settings again. Raises Unavailable: the database is unreachable."""
         self.installation = installation_of(await stored_settings(self._db))
 
     async def run(self) -> None:
-        """Keep the values current, forever; without a database the last ones stay."""
+        """Keep the values current, forever. While the database is unreachable, the last values stay."""
         while True:
             self._changed.clear()
             try:
@@ -67,7 +67,7 @@ async def change_settings(db: Database, logs: LogWriter, caller: Caller, snapsho
     """Set each name to its value; None restores the default.
 
     Raises:
-        Invalid: there is no such setting, or a value is not allowed.
+        Invalid: the setting does not exist, or a value is not allowed.
     """
     changes = {
         name: None if value is None and name in INSTALLATION_SETTINGS else validated_installation(name, value)
@@ -85,7 +85,7 @@ PRUNE_INTERVAL_S: Final = 300.0
 
 
 async def housekeeping(db: Database, snapshot: Snapshot, logs: LogWriter) -> None:
-    """Clean up every `INTERVAL_S`, forever; any number of processes may do so at once."""
+    """Clean up every `PRUNE_INTERVAL_S`, forever. Any number of processes may do this at the same time."""
     while True:
         await asyncio.sleep(PRUNE_INTERVAL_S)
         settings = snapshot.installation
@@ -102,11 +102,11 @@ async def housekeeping(db: Database, snapshot: Snapshot, logs: LogWriter) -> Non
 
 UNATTENDED_INTERVAL_S: Final = 5.0
 START_DELAY_S: Final = 15.0
-"""Before the first look, so that Managers that start together with this process have reported."""
+"""The delay of the first check, so that Managers that start together with this process have reported."""
 
 
 async def watch_unattended_pools(db: Database, logs: LogWriter) -> None:
-    """Look every `INTERVAL_S`, forever; any number of processes may do so at once."""
+    """Check every `UNATTENDED_INTERVAL_S`, forever. Any number of processes may do this at the same time."""
     await asyncio.sleep(START_DELAY_S)
     while True:
         try:
@@ -118,7 +118,8 @@ async def watch_unattended_pools(db: Database, logs: LogWriter) -> None:
 
 
 async def note_unattended_pools(db: Database, logs: LogWriter) -> None:
-    """Record and log, once, each pool that is short because its zone has no Manager; the next Primary clears that.
+    """Record and log, once, each pool that is short because its zone has no Manager. The next Primary clears the
+    record.
 
     Raises:
         Unavailable: the database cannot be reached.

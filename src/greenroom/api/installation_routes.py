@@ -1,6 +1,6 @@
-"""Routes about the installation as a whole: its settings, what happens in it, and the OpenAPI document.
+"""Routes about the installation as a whole: its settings, its events, and the OpenAPI document.
 
-The document describes the interface and holds no data, so everybody may read it.
+The document describes the interface and contains no data, so anyone may read it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ router = APIRouter(tags=["settings"])
 
 @router.get("/settings", dependencies=[requires("settings_view")])
 async def list_settings(snapshot: SettingsSnapshot) -> list[InstallationSettingView]:
-    """All settings with their values."""
+    """List all settings with their values."""
     return _views(snapshot.installation)
 
 
@@ -39,7 +39,7 @@ async def update_settings(
     snapshot: SettingsSnapshot,
     caller: Annotated[Caller, requires("settings_modify")],
 ) -> list[InstallationSettingView]:
-    """Set each name to its value; null brings the default back."""
+    """Set each name to its value; null restores the default."""
     await installation.change_settings(db, logs, caller, snapshot, body)
     return _views(snapshot.installation)
 
@@ -58,7 +58,7 @@ document_router = APIRouter()
     "/openapi.json", dependencies=[public_route("the description of the interface")], include_in_schema=False
 )
 async def openapi(request: Request) -> OpenApi:
-    """OpenAPI 3.1 of `/api/v1`."""
+    """Return the OpenAPI 3.1 document of `/api/v1`."""
     return request.app.openapi()
 
 
@@ -73,7 +73,7 @@ async def events(
     caller: Annotated[Caller, requires(USER)],
     last: Annotated[int, Query(ge=0, le=MAX_RECENT, description="begin with so many of the last ones")] = 0,
 ) -> StreamingResponse:
-    """What changed, as it happens (text/event-stream); 429 to who follows it twenty times already."""
+    """Stream change events (text/event-stream); 429 for a caller with twenty open streams."""
     who = caller.user_id or caller.key_id or ""
     hub.admit(who)
     reconnected = "last-event-id" in request.headers

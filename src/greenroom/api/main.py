@@ -1,4 +1,4 @@
-"""The process `greenroom api`: its parts and its loops. It starts and stays up while the database is away."""
+"""The process `greenroom api`: its parts and its loops. It starts and runs while the database is unreachable."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def main() -> None:
         SetupError: the settings or the installation's key cannot be used.
         SetupError: the address cannot be listened on.
         SetupError: a pooler is in front of the database.
-        LoopEndedError: the same, of a database that was away at first.
+        LoopEndedError: as before, for a database that was unreachable at first.
     """
     config = environment.begin(kit_config.ApiConfig)
     await stops.serve(config.stop_dir, config.process_name)
@@ -84,8 +84,9 @@ async def _run(config: kit_config.ApiConfig, starts: StartLog) -> None:
 
 
 def events_listener(config: kit_config.ApiConfig, hub: Hub, snapshot: Snapshot, courier: Courier) -> Listener:
-    """The LISTEN of this process: every event goes to the hub, changed settings are read again, messages of webhooks
-    are delivered.
+    """Return the LISTEN of this process.
+
+    Every event goes to the hub. Changed settings are read again, and messages of webhooks are delivered.
     """
 
     def received(event: ChangeEvent) -> None:

@@ -15,7 +15,7 @@ from greenroom.kit.secrets import Secrets
 
 
 def document() -> OpenApi:
-    """The document that the api serves at `/api/v1/openapi.json`."""
+    """Return the document that the api serves at `/api/v1/openapi.json`."""
     config = ApiConfig(database_url="", secret_key_file=Path())
     db = Database("", application_name="greenroom openapi")
     return create_app(config, db, Secrets(bytes(32)), LogWriter(db, "api")).openapi()

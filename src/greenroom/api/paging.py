@@ -1,6 +1,6 @@
-"""Lists in pages: `?limit=&cursor=`, and a `Link` header that names the next page (RFC 8288).
+"""Lists in pages: `?limit=&cursor=`, and a `Link` header with the next page (RFC 8288).
 
-Long lists are also ordered (`?sort=`), filtered (`?q=`) and counted (`?count=`) by the server.
+The server can also order (`?sort=`), filter (`?q=`) and count (`?count=`) long lists.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Page:
-    """The requested page. `after` is the key of the last row of the page before; None = the first page."""
+    """The requested page. `after` is the key of the last row of the previous page; None = the first page."""
 
     def __init__(self, request: Request, response: Response, limit: int, cursor: str | None) -> None:
         self.limit = limit
@@ -32,7 +32,7 @@ class Page:
         self._response = response
 
     def after_texts(self, count: int) -> list[str | None]:
-        """The key as `count` strings, all None on the first page.
+        """Return the key as `count` strings, all None on the first page.
 
         Raises:
             Invalid: the cursor belongs to another list.
@@ -44,7 +44,7 @@ class Page:
         return cast("list[str | None]", self.after)
 
     def after_row(self, order: SortOrder) -> Position | None:
-        """The end of the page before, in a list with an order of the client's choice; None on the first page.
+        """Return the end of the previous page, in a list whose order the client chooses; None on the first page.
 
         Raises:
             Invalid: the cursor belongs to another list or order.
@@ -57,18 +57,19 @@ class Page:
         return Position(value, key)
 
     def count(self, total: Total) -> None:
-        """Set the number of rows on all pages, `10000+` = at least so many."""
+        """Set the number of rows on all pages. `10000+` is a lower bound."""
         self._response.headers["X-Total-Count"] = str(total)
 
     def _cut(self, rows: Sequence[T], key: Callable[[T], Sequence[str | int]]) -> list[T]:
-        """The first `limit` of rows that were read with `limit + 1`; names the next page if there are more."""
+        """Return the first `limit` of rows that were read with `limit + 1`; add the next page to the header if there
+        are more."""
         page = list(rows[: self.limit])
         if len(rows) > self.limit:
             self._goes_on(key(page[-1]))
         return page
 
     def rows(self, part: ListPage[T], order: SortOrder) -> list[T]:
-        """The rows of a list that was read with `limit`; names the next page if it goes on."""
+        """Return the rows of a list that was read with `limit`; add the next page to the header if there are more."""
         if part.end is not None:
             self._goes_on([str(order), part.end.value, part.end.key])
         return part.rows
@@ -78,8 +79,10 @@ class Page:
         self._response.headers["Link"] = f'<{address.path}?{address.query}>; rel="next"'
 
     def slice(self, rows: Sequence[T], key: Callable[[T], Sequence[str]]) -> list[T]:
-        """The page of a list that was read whole, since it is as short as that of an installation's zones, Managers or
-        gateways: ordered by `key`, which is unique.
+        """Return the page of a list that was read as a whole.
+
+        This is for short lists, such as the zones, Managers or gateways of an installation. They are ordered by `key`,
+        which is unique.
         """
         after = self.after_texts(len(key(rows[0]))) if rows and self.after else None
         ordered = sorted(rows, key=lambda row: list(key(row)))

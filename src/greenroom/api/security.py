@@ -1,8 +1,9 @@
-"""Authentication and permissions of routes: a person with the console's cookie, or a program with an API key.
+"""Authentication and permissions of routes: a user with the console's cookie, or a program with an API key.
 
-Every route declares what it needs, or it is not served: `requires(…)` = all of these permissions; `requires_one_of(…)`
-= at least one, the route checks for which objects; `requires_own_or(…)` = for the caller's own session or any;
-`public_route(…)` = no credential. Cross-site requests were refused before (`greenroom.api.hardening`).
+Every route declares its requirements; otherwise it is not served. `requires(…)` = all of these permissions;
+`requires_one_of(…)` = at least one, and the route checks the object; `requires_own_or(…)` = the caller's own session,
+or any with the permission; `public_route(…)` = no credential. Cross-site requests are refused earlier
+(`greenroom.api.hardening`).
 
     @router.get("/zones")
     async def list_zones(db: Db, caller: Annotated[Caller, requires("zones_view")]) -> list[Zone]: …
@@ -32,7 +33,7 @@ from greenroom.kit.secrets import hashed
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The caller: a person has `user_id` and `username`, a program has `key_id`."""
+    """The caller. A user has `user_id` and `username`, a program has `key_id`."""
 
     kind: Literal["user", "key"]
     permissions: frozenset[str]
@@ -41,13 +42,13 @@ class Caller:
     key_id: str | None = None
     token_hash: bytes | None = None
     owner_id: str | None = None
-    """The responsible user: the caller, or the user who made the API key; None = the installation's own key."""
+    """The responsible user: the caller, or the user of the API key; None = the installation's first key."""
     expires: datetime | None = None
     max_leases: int | None = None
-    """Whether the API key has a limit of leases; as of when it was shown."""
+    """The limit of leases of the API key at the time of authentication; None = no limit."""
     max_lease_s: int | None = None
     must_change_password: bool = False
-    """They logged in with a one-time password, and must change it first (setting `require_password_change`)."""
+    """True if they logged in with a one-time password, and must change it first (setting `require_password_change`)."""
 
     @property
     def name(self) -> str:
@@ -57,13 +58,13 @@ class Caller:
         return allows(self.permissions, codes)
 
     def require(self, *codes: str) -> None:
-        """Raises Forbidden: names the missing permissions."""
+        """Raises Forbidden: a permission is missing. The error contains the missing ones."""
         if not self.may(*codes):
             missing = [code for code in codes if code not in self.permissions]
             raise Forbidden(f"This needs the permission {', '.join(missing)}.", required=list(codes))
 
     def require_one_of(self, *codes: str) -> None:
-        """Raises Forbidden: the caller has none of these permissions; names them."""
+        """Raises Forbidden: the caller has none of these permissions. The error contains them."""
         if codes and not any(self.may(code) for code in codes):
             raise Forbidden(f"This needs one of the permissions {', '.join(codes)}.", required=list(codes))
 
@@ -71,31 +72,31 @@ class Caller:
         """Refuse to change a user with `permissions` that the caller lacks, except with `users_modify_admin`.
 
         Raises:
-            Forbidden: names the missing permission.
+            Forbidden: the error contains the missing permission.
         """
         if above(self.permissions, permissions):
             self.require("users_modify_admin")
 
     def require_to_have(self, codes: Iterable[str]) -> None:
-        """Refuse to pass on permissions that the caller lacks. Raises Forbidden: names them."""
+        """Refuse to grant permissions that the caller lacks. Raises Forbidden: the error contains them."""
         if missing := beyond(self.permissions, codes):
             names = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
             raise Forbidden(f"You cannot give permissions that you do not have: {names}.", required=missing)
 
     def own_user_id(self) -> str:
-        """Raises Forbidden: an API key is not a user."""
+        """Return the id of the calling user. Raises Forbidden: the caller is an API key."""
         if self.user_id is None:
             raise Forbidden("An API key has no account of its own; log in as a user.")
         return self.user_id
 
 
 class Declared:
-    """A dependency that declares who may use a route; `codes` None = everybody, without a credential."""
+    """A dependency that declares the requirements of a route; `codes` None = no credential needed."""
 
     codes: tuple[str, ...] | None = None
     one_of: tuple[str, ...] = ()
     credentials: tuple[str, ...] = ("apiKey", "logIn")
-    """The schemes of the OpenAPI document, each of which opens the route."""
+    """The security schemes of the OpenAPI document, each of which is sufficient."""
 
 
 class Requires(Declared):
@@ -110,7 +111,7 @@ class Requires(Declared):
         """Authenticate and authorize the caller.
 
         Raises:
-            Unauthenticated: no valid credential came with the request.
+            Unauthenticated: the request has no valid credential.
             Forbidden: a permission is missing, or the one-time password must be changed first.
         """
         request.state.caller = caller = await authenticated(request)
@@ -122,7 +123,7 @@ class Requires(Declared):
 
 
 class Open(Declared):
-    """Marks a route that needs no credential, or checks one of its own (named in `why`)."""
+    """Marks a route that needs no credential, or checks a separate one (named in `why`)."""
 
     credentials = ()
 
@@ -130,40 +131,42 @@ class Open(Declared):
         self.why = why
 
     async def __call__(self) -> None:
-        """Let everybody pass."""
+        """Allow every request."""
 
 
 def requires(*codes: str, with_one_time_password: bool = False) -> Any:
-    """Dependency of a route: a valid credential and all of `codes`; gives the `Caller`. `with_one_time_password`: also
-    before a one-time password was changed."""
+    """Return the dependency of a route that needs a valid credential and all of `codes`; its value is the `Caller`.
+
+    `with_one_time_password`: also before a one-time password is changed.
+    """
     return Depends(Requires(*codes, with_one_time_password=with_one_time_password))
 
 
 def requires_one_of(*codes: str) -> Any:
-    """Dependency of a route: a valid credential and at least one of `codes`; gives the `Caller`."""
+    """Return the dependency of a route that needs a valid credential and at least one of `codes`."""
     return Depends(Requires(one_of=codes))
 
 
 def requires_own_or(code: str) -> Any:
-    """Dependency of a route about a session: the caller's own (with `user`), or any with `code`."""
+    """Return the dependency of a route about a session: the caller's own (with `user`), or any with `code`."""
     return requires_one_of(USER, code)
 
 
 def public_route(why: str) -> Any:
-    """Dependency of a route that checks no credential here, with the reason."""
+    """Return the dependency of a route that checks no credential here, with the reason."""
     return Depends(Open(why))
 
 
 def client_address(request: Request) -> str:
-    """The client's address; the gateway, on loopback, is trusted to report it (uvicorn)."""
+    """Return the address of the client, as the gateway on loopback reports it to uvicorn."""
     return request.client.host if request.client else "an unknown address"
 
 
 async def authenticated(request: Request) -> Caller:
-    """The caller, by API key or by cookie.
+    """Return the caller, by API key or by cookie.
 
     Raises:
-        Unauthenticated: neither came, or it is not valid (any more).
+        Unauthenticated: there is no credential, or it is not valid.
     """
     authorization = request.headers.get("authorization", "")
     if authorization:
@@ -176,10 +179,10 @@ async def authenticated(request: Request) -> Caller:
 
 
 async def login_caller(request: Request, token_hash: bytes) -> Caller:
-    """The user whose log-in has this hash.
+    """Return the user whose log-in has this hash.
 
     Raises:
-        Unauthenticated: it has ended.
+        Unauthenticated: the log-in has ended.
     """
     db: Database = request.app.state.db
     settings = request.app.state.snapshot.installation
@@ -200,11 +203,11 @@ async def login_caller(request: Request, token_hash: bytes) -> Caller:
 
 
 async def key_caller(request: Request, key_id: str, secret: str) -> Caller:
-    """The program with this API key. Its permissions are those of the key that its user has at present.
+    """Return the program with this API key. Its permissions are those of the key that its user has at present.
 
     Raises:
-        Unauthenticated: there is no such key, the secret is wrong, or the key is disabled or expired.
-        TooManyRequests: the same, after too many wrong ones from that address; the right one is never refused.
+        Unauthenticated: the key does not exist, the secret is wrong, or the key is disabled or expired.
+        TooManyRequests: the same, after too many wrong ones from that address; a valid key is never refused.
     """
     db: Database = request.app.state.db
     keys: CoalescedEach[ApiKey | None] = request.app.state.keys
@@ -235,7 +238,7 @@ async def key_caller(request: Request, key_id: str, secret: str) -> Caller:
 
 
 def basic_credentials(authorization: str) -> tuple[str, str]:
-    """Name and password of an HTTP Basic header.
+    """Return the name and the password of an HTTP Basic header.
 
     Raises:
         Unauthenticated: the header has another scheme or cannot be parsed.
@@ -262,7 +265,7 @@ class RouteAccess:
 
 
 def access_of(app: FastAPI | APIRouter) -> Iterator[RouteAccess]:
-    """All routes of `app` with their declarations."""
+    """Yield all routes of `app` with their declarations."""
     for context in iter_route_contexts(app.routes):
         declared = _declared(getattr(context, "dependant", None))
         for method in sorted(context.methods or ()):

@@ -1,4 +1,5 @@
-"""The lists of others: added and removed by administrators, read when they are added and once an hour."""
+"""The imported catalogues: lists of other publishers. They are read when an administrator adds them, and once an
+hour."""
 
 from __future__ import annotations
 
@@ -31,10 +32,10 @@ LOOK_EVERY_S: Final = 60.0
 async def add_catalogue(
     db: Database, logs: LogWriter, caller: Caller, body: CatalogueCreate, *, reach: Reach
 ) -> Catalogue:
-    """Add a list and read it. One that cannot be read is not added.
+    """Add a list and read it. A list that cannot be read is not added.
 
     Raises:
-        Invalid: it cannot be read, or is no list.
+        Invalid: it cannot be read, or it is not a list.
         Duplicate: the name or the address exists.
     """
     address = list_address(body.list_url)
@@ -50,7 +51,7 @@ async def add_catalogue(
 
 
 async def read_again(db: Database, catalogue_id: str, *, reach: Reach) -> Catalogue:
-    """Read a list now; a failure is in the answer, and what was read before stays.
+    """Read a list now. A failure is in the returned row, and the previous entries stay.
 
     Raises:
         NotFound: there is none with this id.
@@ -61,7 +62,7 @@ async def read_again(db: Database, catalogue_id: str, *, reach: Reach) -> Catalo
 
 
 async def delete_catalogue(db: Database, logs: LogWriter, caller: Caller, catalogue_id: str) -> None:
-    """Forget a list; workspaces made from it stay.
+    """Delete a list; workspaces created from it stay.
 
     Raises:
         NotFound: there is none with this id.
@@ -75,7 +76,7 @@ async def delete_catalogue(db: Database, logs: LogWriter, caller: Caller, catalo
 
 
 async def keep_read(db: Database, snapshot: Snapshot) -> None:
-    """Read each list once an hour, forever; of several apis each reads what none has read for that long."""
+    """Read each list once an hour, forever. Several apis share the work: each reads the lists that are due."""
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
         try:
@@ -86,10 +87,10 @@ async def keep_read(db: Database, snapshot: Snapshot) -> None:
 
 
 async def read_due(db: Database, snapshot: Snapshot) -> None:
-    """Read those that were not looked at for an hour.
+    """Read the lists that are due.
 
     Raises:
-        Unavailable: the database is away.
+        Unavailable: the database is unreachable.
     """
     for catalogue in await catalogue_rows.due(db, READ_EVERY_S):
         with logged_item("catalog", catalogue.name):
@@ -112,10 +113,10 @@ async def _refresh(db: Database, catalogue: Catalogue, *, reach: Reach) -> None:
 
 
 async def _read(address: str, etag: str, *, reach: Reach) -> tuple[PublishedList, str] | None:
-    """The list and its etag; None = as it was.
+    """Return the list and its etag; None = unchanged.
 
     Raises:
-        Invalid: it cannot be read, or is no list.
+        Invalid: it cannot be read, or it is not a list.
     """
     from greenroom.api.catalogue import reading  # noqa: PLC0415 -- 20 MB, and few installations read lists
 

@@ -1,5 +1,7 @@
-"""Reads lists and pictures that others publish, for administrators: bounded in size, time and redirects, and never from
-this host itself unless the installation's settings allow it.
+"""Downloads of lists and pictures of other publishers, for administrators.
+
+Size, time and redirects are limited. Addresses of this host are refused unless the settings of the installation allow
+them.
 """
 
 from __future__ import annotations
@@ -17,23 +19,23 @@ from greenroom.core.outgoing import INTERNET, Reach, refusal
 from greenroom.kit.outgoing import Address, TooLongError, checked_address, pinned, whole
 
 TIMEOUT_S: Final = 10.0
-"""For a whole reading, redirects included."""
+"""The limit for a whole download, including redirects."""
 MAX_REDIRECTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogueAnswer:
-    """`content` is None where nothing changed since `etag`."""
+    """An answer; `content` is None if nothing changed since `etag`."""
 
     content: bytes | None
     etag: str
 
 
 async def read(url: str, *, most_bytes: int, etag: str = "", reach: Reach = INTERNET) -> CatalogueAnswer:
-    """The content of an address, as far as `reach` allows.
+    """Return the content of an address that `reach` allows.
 
     Raises:
-        Invalid: it cannot be read; the sentence says why, and nothing of what was answered.
+        Invalid: it cannot be read; the sentence contains the reason, and nothing of the answer.
     """
     try:
         async with asyncio.timeout(TIMEOUT_S):
@@ -74,10 +76,10 @@ async def _body(answer: httpx.Response, url: httpx.URL, most_bytes: int) -> byte
 
 
 async def _checked(url: httpx.URL, *, reach: Reach) -> Address:
-    """The address to connect to.
+    """Return the address to connect to.
 
     Raises:
-        Invalid: it is none that may be asked.
+        Invalid: it is not allowed.
     """
     if url.scheme not in {"http", "https"} or not url.host or url.userinfo:
         raise Invalid(f"{url} is no address of a list: it begins with https:// or http://, and has no user name.")
@@ -89,7 +91,7 @@ def _refusal(address: Address, *, reach: Reach) -> str | None:
 
 
 def _is_own(address: Address) -> bool:
-    """Whether an interface of this host has the address: only such can be bound."""
+    """True if an interface of this host has the address. Only such addresses can be bound."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:

@@ -1,4 +1,4 @@
-"""The catalogue: what one click adds; the lists of others; pictures of workspaces."""
+"""The catalogue: its entries, imported lists, and pictures of workspaces."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from greenroom.db.catalogue import Catalogue
 router = APIRouter(tags=["catalogue"])
 
 Viewer = Annotated[Caller, requires_one_of(USER, "images_view")]
-"""Who sees pictures: on the launcher, or among the workspaces."""
+"""A caller who may see pictures: on the launcher, or among the workspaces."""
 
 PICTURE_HEADERS: Final = {
     "Cache-Control": "private, max-age=300",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'",
 }
-"""A drawing that is opened by itself can run nothing and load nothing."""
+"""A drawing that is opened directly can run nothing and load nothing."""
 _PICTURES: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"image/svg+xml": {}, "image/webp": {}}, "description": "the picture"}
 }
@@ -48,7 +48,7 @@ _UPLOAD: Final = {
 
 
 class CatalogueView(View, row=Catalogue, without={"etag"}):
-    """A list of workspaces that others publish."""
+    """A list of workspaces of another publisher."""
 
     catalogue_id: UUID
     entries: Annotated[int, Field(description="how many workspaces it offers")]
@@ -59,7 +59,7 @@ class CatalogueView(View, row=Catalogue, without={"etag"}):
 
 @router.get("/catalogue", dependencies=[requires("images_view")])
 async def list_catalogue(db: Db) -> list[CatalogueEntryView]:
-    """All entries, ours first, then by friendly name: what can be added, and what was."""
+    """List all entries, those of Greenroom first, then by friendly name, with the workspaces created from them."""
     return [service.shown(entry) for entry in await service.catalogue(db)]
 
 
@@ -73,10 +73,10 @@ async def add_from_catalogue(
     snapshot: SettingsSnapshot,
     caller: Annotated[Caller, requires("images_create")],
 ) -> ImageView:
-    """Add the workspace of an entry; Agents then get its image by themselves. Asked again it changes nothing.
+    """Add the workspace of an entry; Agents then fetch its image. A repeated request changes nothing.
 
-    With `update` the workspace that was added gets the entry's present image (needs `images_modify`): staged sessions
-    are replaced one by one, running ones stay.
+    With `update`, the workspace of the entry gets the present image of the entry (needs `images_modify`): staged
+    sessions are replaced one at a time, running sessions are not affected.
     """
     adding = Adding(db, logs, secrets, caller)
     if body.update:
@@ -90,7 +90,7 @@ async def add_from_catalogue(
 
 @router.get("/catalogue/{name:path}/picture", response_class=Response, responses=_PICTURES)
 async def get_catalogue_picture(name: str, db: Db, snapshot: SettingsSnapshot, caller: Viewer) -> Response:
-    """The picture of an entry; those of other lists are for who may see workspaces."""
+    """Return the picture of an entry. Pictures of imported lists are for callers who may see workspaces."""
     if "/" in name:
         caller.require("images_view")
     picture = await service.picture_of(db, name, reach=snapshot.installation.catalogue_reach)
@@ -99,7 +99,7 @@ async def get_catalogue_picture(name: str, db: Db, snapshot: SettingsSnapshot, c
 
 @router.get("/images/{image_id}/picture", response_class=Response, responses=_PICTURES, tags=["images"])
 async def get_picture(image_id: UUID, db: Db, caller: Viewer) -> Response:
-    """The picture that was uploaded for a workspace, for who may use or see it."""
+    """Return the uploaded picture of a workspace, for callers who may use or see the workspace."""
     picture = await service.workspace_picture(db, caller, str(image_id))
     return Response(picture.content, media_type=picture.media_type, headers=PICTURE_HEADERS)
 
@@ -113,7 +113,8 @@ async def upload_picture(
     secrets: SecretsDep,
     caller: Annotated[Caller, requires("images_modify")],
 ) -> ImageView:
-    """Give a workspace a picture: PNG, JPEG or WebP of at most 1 MB, which is made anew and at most 512 pixels wide."""
+    """Set the picture of a workspace: PNG, JPEG or WebP of at most 1 MB. It is converted to at most 512 pixels per
+    side."""
     picture = await made_picture(await request.body())
     image = await service.change_picture(db, logs, caller, str(image_id), picture)
     return await view(db, secrets, caller, image)
@@ -123,7 +124,7 @@ async def upload_picture(
 async def remove_picture(
     image_id: UUID, db: Db, logs: Logs, secrets: SecretsDep, caller: Annotated[Caller, requires("images_modify")]
 ) -> ImageView:
-    """Take the uploaded picture away; one that was added from the catalogue has that entry's again."""
+    """Remove the uploaded picture. A workspace from the catalogue gets the picture of its entry again."""
     image = await service.change_picture(db, logs, caller, str(image_id), None)
     return await view(db, secrets, caller, image)
 
@@ -133,7 +134,7 @@ list_router = APIRouter(tags=["catalogue"])
 
 @list_router.get("/catalogues", dependencies=[requires("catalogues_view")])
 async def list_catalogues(db: Db, page: Paging) -> list[CatalogueView]:
-    """Lists of other registries by name."""
+    """List the imported lists by name."""
     found = await catalogue.list_catalogues(db, after=page.after_row(catalogue.BY_NAME), limit=page.limit)
     return [CatalogueView.model_validate(each) for each in page.rows(found, catalogue.BY_NAME)]
 
@@ -146,7 +147,7 @@ async def create_catalogue(
     snapshot: SettingsSnapshot,
     caller: Annotated[Caller, requires("catalogues_create")],
 ) -> CatalogueView:
-    """Add a list in the form that workspace registries publish (schema 1.1); one that cannot be read is refused."""
+    """Add a list in the format of workspace registries (schema 1.1). A list that cannot be read is refused."""
     reach = snapshot.installation.catalogue_reach
     made = await catalogue_lists.add_catalogue(db, logs, caller, body, reach=reach)
     return CatalogueView.model_validate(made)
@@ -154,13 +155,13 @@ async def create_catalogue(
 
 @list_router.get("/catalogues/{catalogue_id}", dependencies=[requires("catalogues_view")])
 async def get_catalogue(catalogue_id: UUID, db: Db) -> CatalogueView:
-    """One list."""
+    """Return one list."""
     return CatalogueView.model_validate(await catalogue.get_catalogue(db, str(catalogue_id)))
 
 
 @list_router.post("/catalogues/{catalogue_id}/read", dependencies=[requires("catalogues_create")])
 async def read_catalogue(catalogue_id: UUID, db: Db, snapshot: SettingsSnapshot) -> CatalogueView:
-    """Read it again now; `error` says why it could not be read, and what was read before stays."""
+    """Read a list again now. `error` is the reason for a failure, and then the previous entries stay."""
     reach = snapshot.installation.catalogue_reach
     return CatalogueView.model_validate(await catalogue_lists.read_again(db, str(catalogue_id), reach=reach))
 
@@ -169,5 +170,5 @@ async def read_catalogue(catalogue_id: UUID, db: Db, snapshot: SettingsSnapshot)
 async def delete_catalogue(
     catalogue_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("catalogues_delete")]
 ) -> None:
-    """Forget a list; workspaces that were added from it stay."""
+    """Delete a list; workspaces that were added from it stay."""
     await catalogue_lists.delete_catalogue(db, logs, caller, str(catalogue_id))

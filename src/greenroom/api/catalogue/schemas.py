@@ -1,4 +1,4 @@
-"""The bodies of the catalogue and of the lists it has from others."""
+"""The bodies of the catalogue and of its imported lists."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from greenroom.api.bodies import Body, Shaped, View
 
 
 class CatalogueEntryView(View):
-    """A workspace that one click adds."""
+    """An entry of the catalogue."""
 
     name: Annotated[str, Field(description="`firefox`; of another list `source/name`")]
     friendly_name: str
@@ -30,7 +30,7 @@ class CatalogueEntryView(View):
 
 
 class CatalogueAdd(Body):
-    """How to add an entry."""
+    """The options for adding an entry."""
 
     groups: Annotated[
         list[UUID], Field(description="whose members may use it; without, All Users (add_images_to_default_group)")

@@ -1,4 +1,4 @@
-"""The catalogue for the api: its entries with what is known of them here; adding and updating a workspace; pictures."""
+"""The catalogue for the api: its entries with their state here, the creation and update of workspaces, and pictures."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ from greenroom.kit.secrets import Secrets
 
 MAX_UPLOAD_BYTES: Final = 1_000_000
 MAX_PIXELS: Final = 24_000_000
-"""Of an uploaded picture; 100 MB while it is made smaller."""
+"""The maximum of an uploaded picture; it takes 100 MB of memory while it is reduced."""
 SIDE_PIXELS: Final = 512
-"""A larger one is made smaller; the console shows at most half of that."""
+"""The size to which larger pictures are reduced; the console displays at most half of it."""
 FORMATS: Final = ("PNG", "JPEG", "WEBP")
 
 
 async def made_picture(upload: bytes) -> CataloguePicture:
-    """What is stored of an uploaded picture.
+    """Return the stored form of an uploaded picture.
 
     Raises:
         TooLarge: it has too many bytes or pixels.
-        Invalid: it is no picture, or of another format.
+        Invalid: it is not a picture, or has another format.
     """
     if len(upload) > MAX_UPLOAD_BYTES:
         raise TooLarge(f"A picture may have at most 1 MB; this one has {len(upload) / 1_000_000:.1f} MB.")
@@ -77,38 +77,38 @@ def _made(upload: bytes) -> CataloguePicture:
 log = structlog.get_logger(__name__)
 
 KEPT_PICTURES: Final = 256
-"""Of other lists, made anew: some 20 kB each."""
+"""The number of converted pictures of imported lists in memory, about 20 kB each."""
 _kept: dict[str, CataloguePicture] = {}
-"""Address → picture, those read last."""
+"""Address → picture, the latest ones."""
 
 
 def picture_address(name: str) -> str:
-    """Where the picture of an entry is served."""
+    """Return the address of the picture of an entry."""
     return f"/api/v1/catalogue/{name}/picture"
 
 
 def own_offers() -> list[Offered]:
-    """Our recipes; none where the package that has them is not installed."""
+    """Return the recipes of Greenroom; none if their package is not installed."""
     if (known := recipes.installed()) is None:
         return []
     return [of_recipe(one, known.reference(one), picture_address(one.name)) for one in known.recipes()]
 
 
 async def all_offers(db: Database) -> list[Offered]:
-    """Our recipes, and the lists of others as they were last read."""
+    """Return the recipes of Greenroom, and the entries of the imported lists from their last reading."""
     theirs = await catalogue_rows.read_entries(db)
     return own_offers() + [of_list(source, listed) for source, listed in theirs]
 
 
 async def catalogue(db: Database) -> list[CatalogueOffer]:
-    """All entries with what is known of them here."""
+    """Return all entries with their state in this installation."""
     offered = await all_offers(db)
     known = await catalogue_rows.read_known(db, [one.image for one in offered])
     return entries(offered, known, await catalogue_rows.read_sizes(db))
 
 
 def shown(entry: CatalogueOffer) -> CatalogueEntryView:
-    """An entry as it is answered."""
+    """Return the view of an entry."""
     offered = entry.offered
     return CatalogueEntryView.of(
         offered,
@@ -122,7 +122,7 @@ def shown(entry: CatalogueOffer) -> CatalogueEntryView:
 
 
 async def find_offer(db: Database, name: str) -> Offered:
-    """Raises NotFound: the catalogue has no such entry."""
+    """Return an entry. Raises NotFound: the catalogue has no such entry."""
     for offered in await all_offers(db):
         if offered.name == name:
             return offered
@@ -137,7 +137,7 @@ def _missing(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Adding:
-    """Who adds, and with what."""
+    """The caller who adds an entry, and the parts that this needs."""
 
     db: Database
     logs: LogWriter
@@ -147,13 +147,14 @@ class Adding:
     async def add(
         self, name: str, groups: Sequence[UUID] | None, default_groups: Sequence[str], *, reach: Reach
     ) -> WorkspaceRow:
-        """The workspace made from an entry, for `groups`, or for `default_groups` where none are named. One that was
-        made before is given as it is.
+        """Return the workspace of an entry, created for `groups`, or for `default_groups` if they are None.
+
+        A workspace that was created before is returned unchanged.
 
         Raises:
             NotFound: the catalogue has no such entry.
-            Refused: it was added before, and `groups` are named.
-            Invalid: a workspace cannot be made from it, or a group does not exist.
+            Refused: it was added before, and `groups` differ from its groups.
+            Invalid: a workspace cannot be created from it, or a group does not exist.
         """
         offered = await find_offer(self.db, name)
         if (image_id := await catalogue_rows.find_added(self.db, name)) is not None:
@@ -184,7 +185,7 @@ class Adding:
         return await self._with_picture(image, offered, reach=reach)
 
     async def _with_picture(self, image: WorkspaceRow, offered: Offered, *, reach: Reach) -> WorkspaceRow:
-        """With the picture of its list kept here, if it has one that can be had."""
+        """Return the workspace with a copy of the picture of its list, if there is one and it can be read."""
         if not offered.picture_url:
             return image
         try:
@@ -199,12 +200,13 @@ class Adding:
         return await images.get_image(self.db, image.image_id)
 
     async def update(self, name: str) -> WorkspaceRow:
-        """Give the workspace made from an entry the entry's present image; staged sessions are replaced one by one, or
-        end where the image has for programs what they were not made with.
+        """Give the workspace of an entry the present image of the entry.
+
+        Staged sessions are replaced one at a time. They end if the image provides services for programs that they lack.
 
         Raises:
             NotFound: the catalogue has no such entry.
-            Refused: no workspace was made from it.
+            Refused: no workspace was created from it.
         """
         offered = await find_offer(self.db, name)
         image_id = await catalogue_rows.find_added(self.db, name)
@@ -218,15 +220,16 @@ class Adding:
 
 
 def uploaded_address(image_id: str, picture: CataloguePicture) -> str:
-    """Where an uploaded picture is served; another one has another address, so that no browser shows an old one."""
+    """Return the address of an uploaded picture. Each picture has another address, so browsers do not use an old
+    one."""
     return f"/api/v1/images/{image_id}/picture?v={hashlib.sha256(picture.content).hexdigest()[:12]}"
 
 
 async def picture_of(db: Database, name: str, *, reach: Reach) -> CataloguePicture:
-    """The picture of an entry.
+    """Return the picture of an entry.
 
     Raises:
-        NotFound: there is no such entry, or it has none that can be had.
+        NotFound: there is no such entry, or its picture is missing or cannot be read.
     """
     if "/" not in name:
         if (known := recipes.installed()) is None:
@@ -242,10 +245,10 @@ async def picture_of(db: Database, name: str, *, reach: Reach) -> CataloguePictu
 
 
 async def _picture_at(url: str, *, reach: Reach) -> CataloguePicture:
-    """The picture at an address of another host, made anew.
+    """Return the converted picture at an address of another host.
 
     Raises:
-        Invalid: it cannot be read, or is no picture.
+        Invalid: it cannot be read, or it is not a picture.
         TooLarge: it has too many bytes or pixels.
     """
     from greenroom.api.catalogue import reading  # noqa: PLC0415 -- 20 MB, and few installations read lists
@@ -260,7 +263,7 @@ async def _picture_at(url: str, *, reach: Reach) -> CataloguePicture:
 
 
 async def workspace_picture(db: Database, caller: Caller, image_id: str) -> CataloguePicture:
-    """The picture that was uploaded for a workspace.
+    """Return the uploaded picture of a workspace.
 
     Raises:
         NotFound: it has none, or the caller may neither use nor see it.
@@ -273,7 +276,7 @@ async def workspace_picture(db: Database, caller: Caller, image_id: str) -> Cata
 async def change_picture(
     db: Database, logs: LogWriter, caller: Caller, image_id: str, picture: CataloguePicture | None
 ) -> WorkspaceRow:
-    """Give a workspace a picture, or with None take the uploaded one away.
+    """Set the picture of a workspace, or with None remove the uploaded one.
 
     Raises:
         NotFound: there is no such workspace.

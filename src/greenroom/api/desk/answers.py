@@ -1,4 +1,4 @@
-"""Reads what a session's page answers, which can be anything, and keeps what was last seen of screens."""
+"""Decoding of the answers of a session's page, which can contain anything; and the last known states of screens."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _MOST_PASSED_ON: Final = 1 << 53
 
 
 def decoded(content: bytes, kind: type[T]) -> T:
-    """An answer in JSON to a request that changes nothing, or that may be repeated.
+    """Return an answer in JSON to a request that changes nothing, or that may be repeated.
 
     Raises:
-        Unavailable: it is something else.
+        Unavailable: it is not valid.
     """
     try:
         if issubclass(kind, BaseModel):
@@ -37,10 +37,10 @@ def decoded(content: bytes, kind: type[T]) -> T:
 
 
 def decoded_end(content: bytes, kind: type[T]) -> T:
-    """The same, of a request that was to do something.
+    """Return an answer in JSON to a request that changes something.
 
     Raises:
-        Interrupted: it is something else.
+        Interrupted: it is not valid.
     """
     try:
         return decoded(content, kind)
@@ -49,15 +49,15 @@ def decoded_end(content: bytes, kind: type[T]) -> T:
 
 
 def unreadable_end() -> Interrupted:
-    """The error for such an answer."""
+    """Return the error for an answer that is not valid."""
     return Interrupted(f"{UNREADABLE} {NOT_KNOWN}")
 
 
 def picture(content: bytes) -> bytes:
-    """A PNG.
+    """Return a PNG.
 
     Raises:
-        Unavailable: it is none.
+        Unavailable: it is not a PNG.
     """
     if not content.startswith(_PNG):
         raise Unavailable(UNREADABLE)
@@ -65,7 +65,7 @@ def picture(content: bytes) -> bytes:
 
 
 def plain_fields(content: bytes) -> dict[str, Any]:
-    """The fields of an object that are text, or numbers that any client can read. None, where it cannot be read."""
+    """Return the fields of an object that are text, or numbers that any client can read. Empty if it is not valid."""
     try:
         said = msgspec.json.decode(content, type=dict[str, Any])
     except (ValueError, RecursionError):
@@ -86,7 +86,7 @@ _Place = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
 class ScreenState(msgspec.Struct, frozen=True):
-    """The screen of a session when steps are planned; `held` are the buttons, as RFB has them."""
+    """The screen of a session for the planning of steps; `held` are the pressed buttons, as in RFB."""
 
     width: _Pixels
     height: _Pixels
@@ -99,7 +99,7 @@ class ScreenState(msgspec.Struct, frozen=True):
 
 
 class ScreenStateCache:
-    """The last state of each session, of those that were used last."""
+    """The last state of each session, for the `MOST` latest sessions."""
 
     def __init__(self) -> None:
         self._states: OrderedDict[str, ScreenState] = OrderedDict()

@@ -1,4 +1,4 @@
-"""Commands and files in the session of a lease: by its page, as the user of the session."""
+"""Commands and files in the session of a lease, through its page, as the user of the session."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class Relay(StreamingResponse):
-    """An answer whose source is closed with it, also when its client goes away or has gone before it began."""
+    """A streamed answer that closes its source at its end, even if its client disconnects before or during it."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Relay(StreamingResponse):
 
 
 async def opened(request: Request, wanted: AbstractAsyncContextManager[T]) -> tuple[T, AsyncExitStack]:
-    """What `wanted` gives, and what closes it, as long as the client of `request` waits for it."""
+    """Return the value of `wanted`, and the stack that closes it, as long as the client of `request` waits for it."""
     stack = AsyncExitStack()
     try:
         return await while_asked(request, stack.enter_async_context(wanted)), stack
@@ -62,10 +62,10 @@ async def opened(request: Request, wanted: AbstractAsyncContextManager[T]) -> tu
 FILES_PATH: Final = "files"
 FILES_SILENT_S: Final = 60.0
 PIECE_BYTES: Final = 1 << 18
-"""Files are handed on in pieces of this size: TLS would make sixteen times as many, each with a cost of its own."""
+"""The size of the pieces in which files are streamed. TLS would create sixteen times as many, each with a cost."""
 MOST_LISTING_BYTES: Final = 4 << 20
 UNTOUCHED: Final = frozenset({304, 416})
-"""Statuses of a file that are handed on as they are, with 200 and 206."""
+"""Statuses of a file that are passed on unchanged, in addition to 200 and 206."""
 _ASKED: Final = ("range", "if-range", "if-none-match")
 _SAID: Final = ("content-length", "content-range", "etag", "accept-ranges")
 _TAR: Final = "application/x-tar"
@@ -73,7 +73,7 @@ _TAR: Final = "application/x-tar"
 
 @dataclass(frozen=True, slots=True)
 class PathRequest:
-    """What is asked of a path."""
+    """A request for a path."""
 
     path: str
     listed: bool = False
@@ -82,7 +82,7 @@ class PathRequest:
 
     @property
     def params(self) -> dict[str, str]:
-        """Raises Invalid: it is more than one thing."""
+        """The query parameters. Raises Invalid: more than one kind of answer is requested."""
         flags = {"list": self.listed, "tar": self.tar, "watch": self.watch}
         chosen = [name for name, is_set in flags.items() if is_set]
         if len(chosen) > 1:
@@ -94,14 +94,14 @@ class PathRequest:
 async def read(
     desks: Desks, lease: LeaseRow, wanted: PathRequest, headers: Mapping[str, str]
 ) -> AsyncGenerator[httpx.Response]:
-    """The page's answer, to be read while it comes.
+    """Yield the answer of the page, to be read while it arrives.
 
     Raises:
         Invalid: the path leads out of the home folder.
         NotFound: there is no such file or folder.
-        Forbidden: the session was made without downloads.
-        WrongState: what is asked for is not to be had of a file, or of a folder; as `Desks.of`.
-        TooManyRequests, Unavailable: as `LeaseDesk.stream`.
+        Forbidden: the session was created without downloads.
+        WrongState: the kind of answer does not exist for a file, or for a folder; also as for `Desks.of`.
+        TooManyRequests, Unavailable: as for `LeaseDesk.stream`.
     """
     params = wanted.params
     desk = await desks.of(lease)
@@ -118,7 +118,11 @@ async def read(
 
 
 async def file_handed_on(answer: httpx.Response, source: AsyncExitStack, *, is_watch: bool) -> Response:
-    """The answer for the client. The type that a container gives a file is not repeated: no browser may run it here."""
+    """Return the answer for the client.
+
+    The media type that a container gives a file is not passed on, so that no browser runs the file in the origin of the
+    api.
+    """
     if "content-disposition" not in answer.headers and not is_watch and answer.status_code == 200:
         async with source:
             listing = decoded(await whole(answer, MOST_LISTING_BYTES), Listing)
@@ -137,13 +141,13 @@ async def file_handed_on(answer: httpx.Response, source: AsyncExitStack, *, is_w
 
 
 async def write(desks: Desks, lease: LeaseRow, path: str, request: Request, *, tar: bool) -> Written:
-    """Hand the body of a request on to a file, or unpack it into a folder. Nothing is half done.
+    """Write the body of a request to a file, or unpack it into a folder. An incomplete body changes nothing.
 
     Raises:
-        Invalid: the path leads out of the home folder; what comes is no tar.
-        Forbidden: the session was made without uploads.
-        TooLarge: its user may not upload so much.
-        WrongState: a folder is in its place, or a file in that of a folder; as `Desks.of`.
+        Invalid: the path leads out of the home folder; or the body is not a tar.
+        Forbidden: the session was created without uploads.
+        TooLarge: the body exceeds the upload limit of the session's user.
+        WrongState: a folder is at the place of the file, or a file at that of a folder; also as for `Desks.of`.
         Refused: the disk is full.
     """
     desk = await desks.of(lease)
@@ -160,9 +164,9 @@ async def delete(desks: Desks, lease: LeaseRow, path: str, *, recursive: bool) -
     """Delete a file or folder.
 
     Raises:
-        NotFound: there is none.
+        NotFound: it does not exist.
         WrongState: the folder is not empty.
-        Invalid, Forbidden: as `write`.
+        Invalid, Forbidden: as for `write`.
     """
     desk = await desks.of(lease)
     await desk.request("DELETE", FILES_PATH, params={"path": path} | ({"recursive": ""} if recursive else {}))
@@ -170,17 +174,17 @@ async def delete(desks: Desks, lease: LeaseRow, path: str, *, recursive: bool) -
 
 EXEC_PATH: Final = "exec"
 AGAIN_S: Final = 0.2
-"""A command that waits for others to end is tried again after this."""
+"""The time until the next attempt of a command that waits for others to end."""
 EXEC_SILENT_S: Final = 30.0
-"""The page sends a sign of life three times in this time."""
+"""The page sends a keepalive three times in this time."""
 MOST_OUTPUT_BYTES: Final = 4 << 20
-"""Of both outputs together, in an answer that comes when the command has ended."""
+"""The maximum size of both outputs together, in an answer that is sent after the command has ended."""
 MOST_LINE_BYTES: Final = 1 << 20
 BROKEN_OFF: Final = "The session broke the connection off; the command was ended."
 
 
 class Said(msgspec.Struct):
-    """A line of the page: a piece of output, a sign of life, or how the command ended."""
+    """A line of the page: a piece of output, a keepalive, or the result of the command."""
 
     stdout: str = ""
     stderr: str = ""
@@ -198,11 +202,11 @@ class Running:
     answer: httpx.Response
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Its output as it comes: lines of JSON (`Said`).
+        """Yield its output while it arrives: lines of JSON (`Said`).
 
         Raises:
-            WrongState: the lease came to its end meanwhile.
-            Interrupted: the session broke the connection off.
+            WrongState: the lease ended meanwhile.
+            Interrupted: the session closed the connection.
         """
         try:
             async for piece in self.answer.aiter_bytes():
@@ -214,12 +218,12 @@ class Running:
 
 @asynccontextmanager
 async def running(desks: Desks, logs: LogWriter, held: HeldLease, command: ExecCreate) -> AsyncGenerator[Running]:
-    """A command while it runs; it is ended with this.
+    """Run a command as long as the context lasts; yield it.
 
     Raises:
-        Forbidden: the session was made without uploads or downloads.
-        Invalid: there is no such program or folder.
-        WrongState, TooManyRequests, Unavailable, Interrupted: as `Desks.of` and `LeaseDesk.stream`.
+        Forbidden: the session was created without uploads or downloads.
+        Invalid: the program or the folder does not exist.
+        WrongState, TooManyRequests, Unavailable, Interrupted: as for `Desks.of` and `LeaseDesk.stream`.
     """
     lease, caller = held.lease, held.caller
     desk = await desks.of(lease)
@@ -241,7 +245,7 @@ async def running(desks: Desks, logs: LogWriter, held: HeldLease, command: ExecC
 
 
 async def begun(stack: AsyncExitStack, desk: LeaseDesk, content: bytes, wait_s: float) -> httpx.Response:
-    """The answer of a command that begins within `wait_s`, once fewer others run in the session.
+    """Start a command within `wait_s`, once fewer others run in the session, and return its answer.
 
     Raises:
         TooManyRequests: too many ran all the time.
@@ -260,7 +264,7 @@ async def begun(stack: AsyncExitStack, desk: LeaseDesk, content: bytes, wait_s: 
 
 @dataclass
 class CommandOutput:
-    """What a command writes, up to `MOST_OUTPUT_BYTES`, and how it ended."""
+    """The output of a command, up to `MOST_OUTPUT_BYTES`, and its result."""
 
     stdout: bytearray = field(default_factory=bytearray)
     stderr: bytearray = field(default_factory=bytearray)
@@ -269,7 +273,7 @@ class CommandOutput:
     error: str | None = BROKEN_OFF
 
     def add(self, said: Said) -> None:
-        """Take what a line says."""
+        """Add the content of a line."""
         self._keep(self.stdout, said.stdout.encode() + _binary(said.stdout_base64))
         self._keep(self.stderr, said.stderr.encode() + _binary(said.stderr_base64))
         if said.exit_code is not msgspec.UNSET:
@@ -296,17 +300,17 @@ class CommandOutput:
 def _binary(text: str) -> bytes:
     try:
         return base64.b64decode(text)
-    except ValueError:  # no page of ours
+    except ValueError:  # not sent by our page
         return b""
 
 
 def _text(data: bytearray) -> str:
-    """What there is to read in it: of binary data nothing."""
+    """Return the readable text; empty for binary data."""
     return "" if b"\0" in data else data.decode(errors="replace")
 
 
 def _unless_text(data: bytearray, *, cut: bool) -> str | None:
-    """The data in base64; None for a text, also where a character at the end of it was cut in two."""
+    """Return the data in base64; None for a text, even if a character at its end was cut in two."""
     try:
         data.decode()
         is_text = b"\0" not in data
@@ -316,7 +320,7 @@ def _unless_text(data: bytearray, *, cut: bool) -> str | None:
 
 
 async def ended(desks: Desks, logs: LogWriter, held: HeldLease, command: ExecCreate) -> ExecDone:
-    """What a command wrote, once it has ended. Raises as `running`."""
+    """Run a command, and return its output and result after it has ended. Raises the same errors as `running`."""
     output = CommandOutput()
     try:
         async with running(desks, logs, held, command) as begun:
@@ -350,7 +354,7 @@ async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 async def lines_handed_on(begun: Running) -> AsyncIterator[bytes]:
-    """The lines of a command as they come; the last one says how it ended, also when the connection was broken off."""
+    """Yield the output lines of a command; the last one contains its result, even if the connection was interrupted."""
     try:
         async for piece in begun.pieces():
             yield piece

@@ -1,4 +1,4 @@
-"""What a program does on the desktop that it has leased and inside its session, and what it sees there."""
+"""The actions of programs on leased desktops and inside their sessions: screen, commands, files, elements."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ async def act(
     noting: NotingDep,
     held: Annotated[HeldLease, holds_lease(Act.INPUT)],
 ) -> Response:
-    """Do these actions on the desktop, in their order until one fails; `results` has one entry for each.
+    """Do these actions on the desktop, in order until one fails; `results` has one entry for each.
 
-    Where one can never be done, outside the screen or unknown, none is. A client that goes away ends the rest, and what
-    it pressed is let go of.
+    If an action can never be done, because it is unknown or outside the screen, none is done. If the client
+    disconnects, the remaining actions are cancelled, and pressed keys and buttons are released.
     """
     display = Size(body.display.width, body.display.height) if body.display else None
     work = service.act(desks, held.lease, body.actions, screenshot=body.screenshot, display=display)
     acted = await noting.actions(held.lease, body, while_asked(request, work))
-    # not through the model: a picture would be copied some times
+    # not through the model, which would copy a picture several times
     return Response(msgspec.json.encode(acted), media_type="application/json")
 
 
@@ -60,7 +60,7 @@ async def get_desk_screenshot(
     height: Side = None,
     cursor: Annotated[bool, Query(description="with the pointer")] = True,
 ) -> Response:
-    """The screen of the leased session, or a part of it, as a PNG."""
+    """Return the screen of the leased session, or a part of it, as a PNG."""
     corners = tuple(int(part) for part in region.split(",")) if region else None
     where = (corners[0], corners[1], corners[2], corners[3]) if corners else None
     work = service.screenshot(desks, held.lease, region=where, width=width, height=height, cursor=cursor)
@@ -89,9 +89,9 @@ async def run(
 ) -> ExecDone | StreamingResponse:
     """Run a command as the user of the session, in the environment of its desktop, and wait for its end.
 
-    With `stream` the answer are lines of JSON: `{"stdout": "…"}` and `{"stderr": "…"}` as they come, `{"stdout_base64":
-    "…"}` for what is no UTF-8, `{}` as a sign of life, and last `{"exit_code": 0}`, with `error_message` where that is
-    null. A client that goes away ends the command, with all that it started.
+    With `stream`, the answer consists of lines of JSON: `{"stdout": "…"}` and `{"stderr": "…"}` as the command writes,
+    `{"stdout_base64": "…"}` for output that is not UTF-8, `{}` as a keepalive, and finally `{"exit_code": 0}`, with
+    `error_message` if that is null. If the client disconnects, the command and all its processes are ended.
     """
     if not body.stream:
         return await noting.command(held.lease, body, while_asked(request, inside.ended(desks, logs, held, body)))
@@ -123,10 +123,10 @@ async def get_file(
     tar: Annotated[Flag, Query(description="a folder as a tar")] = None,
     watch: Annotated[Flag, Query(description="server-sent events of what changes below a folder")] = None,
 ) -> Response:
-    """A file, or a part of it (`Range`), or what lies in a folder. The path is below the home folder.
+    """Return a file, a part of it (`Range`), or the listing of a folder. The path is below the home folder.
 
-    Server-sent events of `watch` are `created`, `written` (complete), `deleted` with `{"path", "is_folder"}`, and
-    `overflow`: more happened than could be noticed, so list again.
+    The server-sent events of `watch` are `created`, `written` (complete), `deleted` with `{"path", "is_folder"}`, and
+    `overflow`: events were lost, so list again.
     """
     wanted = inside.PathRequest(path, listed=listed is not None, tar=tar is not None, watch=watch is not None)
     reading = noting.read(held.lease, path, inside.read(desks, held.lease, wanted, request.headers))
@@ -138,7 +138,7 @@ async def get_file(
 async def list_home(
     request: Request, desks: DesksDep, noting: NotingDep, held: Annotated[HeldLease, holds_lease(Act.READ_FILES)]
 ) -> Response:
-    """What lies in the home folder."""
+    """List the home folder."""
     answer, source = await opened(
         request, noting.read(held.lease, "", inside.read(desks, held.lease, inside.PathRequest(""), {}))
     )
@@ -158,8 +158,9 @@ async def put_file(
     held: Annotated[HeldLease, holds_lease(Act.WRITE_FILES)],
     tar: Annotated[Flag, Query(description="unpack what comes into this folder")] = None,
 ) -> Written:
-    """Write a file, with the folders above it; a file of this name is replaced once the new one is whole. A path with a
-    slash at its end is a folder.
+    """Write a file, and create the folders above it.
+
+    An existing file is replaced once the new one is complete. A path with a slash at its end is a folder.
     """
     return await noting.file(
         held.lease, "write", path, inside.write(desks, held.lease, path, request, tar=tar is not None)
@@ -191,9 +192,9 @@ async def get_tree(
     most: Annotated[int, Query(alias="max", ge=1, le=1000, description="elements")] = 1000,
     everything: Annotated[Flag, Query(alias="all", description="also what is not shown")] = None,
 ) -> Response:
-    """What the programs on the screen say of their windows, buttons and texts, each with a reference for actions.
+    """Return the windows, buttons and texts of the programs on the screen, each with a reference for actions.
 
-    Programs that use GTK 3 say it; pages of browsers are reached by DevTools.
+    Programs that use GTK 3 provide them; for pages of browsers use DevTools.
     """
     params: dict[str, Any] = {"ref": ref, "depth": depth, "max": most, "all": None if everything is None else ""}
     given = {name: value for name, value in params.items() if value is not None}

@@ -12,7 +12,7 @@ from greenroom.api.session.schemas import Argument, Environment
 
 
 class ExecCreate(Body):
-    """A command in the session of a lease; no shell is between."""
+    """A command in the session of a lease. It is run without a shell."""
 
     command: Annotated[
         list[Argument],
@@ -32,7 +32,7 @@ class ExecCreate(Body):
 
 
 class ExecDone(View):
-    """How a command ended."""
+    """The result of a command."""
 
     exit_code: Annotated[int | None, Field(description="128 and its number after a signal; null = see `error`")]
     stdout: Annotated[str, Field(description="what is no UTF-8 is replaced; of binary data nothing")]
@@ -59,7 +59,7 @@ class FolderView(View):
 
 
 class Listing(View):
-    """What lies in a folder."""
+    """The content of a folder."""
 
     path: Annotated[str, Field(description="below the home folder")]
     files: list[FileView]
@@ -68,13 +68,13 @@ class Listing(View):
 
 
 class Written(View):
-    """A file or folder that was made."""
+    """A file or folder that was written."""
 
     path: Annotated[str, Field(description="below the home folder")]
 
 
 class Element(View):
-    """What a program says of a part of its window."""
+    """A part of a program's window, as the program describes it."""
 
     ref: Annotated[str, Field(description="names it in actions, as long as it is there")]
     role: Annotated[str, Field(description="such as push button, text, menu item")]
@@ -94,14 +94,14 @@ class Tree(View):
 
 
 class Display(Body):
-    """The size in which a client sees the screen: its coordinates and screenshots are of it."""
+    """The size in which a client sees the screen. Its coordinates and screenshots refer to it."""
 
     width: Annotated[int, Field(ge=16, le=8192)]
     height: Annotated[int, Field(ge=16, le=8192)]
 
 
 class ActionsCreate(Body):
-    """What to do on the desktop, in this order."""
+    """Actions on the desktop, in this order."""
 
     actions: Annotated[
         list[dict[str, Any]],
@@ -115,7 +115,7 @@ class ActionsCreate(Body):
 
 @dataclass(slots=True, kw_only=True)
 class ActionResult:
-    """What became of one action."""
+    """The result of one action."""
 
     __pydantic_config__ = ConfigDict(json_schema_serialization_defaults_required=True)
 
@@ -130,7 +130,7 @@ class ActionResult:
 
 @dataclass(slots=True, kw_only=True)
 class ActionsDone:
-    """What became of all of them."""
+    """The results of all actions of a request."""
 
     __pydantic_config__ = ConfigDict(json_schema_serialization_defaults_required=True)
 

@@ -1,4 +1,4 @@
-"""Carries out actions of programs on the desk of a lease, and looks at it."""
+"""Actions and screenshots of programs on the desk of a lease."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from greenroom.core.errors import Invalid
 from greenroom.db.lease.leases import LeaseRow
 
 SLACK_S: Final = 20.0
-"""Besides what steps take: the wait for other requests of the same lease, and the picture."""
+"""Added to the time of the steps, for the wait for other requests of the same lease, and for the picture."""
 TYPED_PER_S: Final = 10_000
-"""Characters, at least."""
+"""The number of characters typed per second, at least."""
 FOREIGN_PER_S: Final = 240
-"""Those that are not ASCII: to each of them a key may have to be given first."""
+"""The same for characters that are not ASCII: each of them may first need a key on the keyboard."""
 OPENED_S: Final = 10.0
-"""So long the session waits for the program that is given an address."""
+"""The time for which the session waits for the program that opens an address."""
 MOST_S: Final = 100.0
-"""Gateways wait 120 s for an answer."""
+"""Less than 120 s, for which gateways wait for an answer."""
 TRIES: Final = 3
 _CHANGED: Final = 409
 
 
 @dataclass(slots=True, kw_only=True)
 class _Done(ActionsDone):
-    """The answer of the session's page; its screen is so now."""
+    """The answer of the session's page, with the state of its screen afterwards."""
 
     state: ScreenState
 
 
 class _Places(msgspec.Struct):
-    """Where elements are on the screen: x, y, width, height; or a sentence."""
+    """The places of elements on the screen: x, y, width, height; or a sentence."""
 
     places: dict[str, tuple[int, int, int, int] | str]
 
 
 class _Changed(msgspec.Struct):
-    """The screen is another than the steps were planned for; nothing was done."""
+    """The answer if the screen differs from the one that the steps were planned for. Nothing was done."""
 
     state: ScreenState
 
@@ -59,12 +59,11 @@ async def act(
     screenshot: bool = False,
     display: Size | None = None,
 ) -> ActionsDone:
-    """Do these actions, JSON as clients send it, one after the other until one fails. Cancelled, it lets go of all that
-    it pressed.
+    """Do these actions, JSON as clients send it, in order until one fails. If cancelled, all pressed keys are released.
 
     Raises:
-        Invalid: one cannot be done; none was.
-        WrongState, Unavailable, Interrupted: as `Desks.of` and `LeaseDesk.request`.
+        Invalid: an action cannot be done; none was done.
+        WrongState, Unavailable, Interrupted: as for `Desks.of` and `LeaseDesk.request`.
     """
     needed = dialects.refs_of(actions)
     read = [] if needed else dialects.parse(actions)
@@ -86,7 +85,7 @@ async def act(
 async def _located(
     desks: Desks, desk: LeaseDesk, actions: Sequence[object], refs: list[str], display: Size | None
 ) -> list[object]:
-    """The actions with the places of elements, as the client sees the screen."""
+    """Return the actions with the places of elements, in the coordinates of the client."""
     answer = await desk.request("POST", "tree", json={"refs": refs})
     places = decoded(answer.content, _Places).places
     state = desks.seen.get(desk.session_id) or await _state(desk)
@@ -106,7 +105,7 @@ def _middle(place: tuple[int, int, int, int]) -> tuple[int, int]:
 async def _carried_out(
     desks: Desks, desk: LeaseDesk, actions: list[Action], *, screenshot: bool, display: Size | None
 ) -> _Done:
-    """Plan for the screen as it was last seen, and again where it has changed."""
+    """Plan the actions for the last known state of the screen, and again if it has changed."""
     state = desks.seen.get(desk.session_id)
     for attempt in range(TRIES):
         is_fresh = state is None or attempt > 0
@@ -135,7 +134,7 @@ async def _carried_out(
 
 
 def _read(content: bytes, actions: int) -> _Done:
-    """Raises Interrupted: it is no answer to so many actions."""
+    """Return the decoded answer. Raises Interrupted: it does not fit the number of actions."""
     done = decoded_end(content, _Done)
     if not min(actions, 1) <= len(done.results) <= actions:
         raise unreadable_end()
@@ -151,10 +150,10 @@ def _wish(display: Size | None) -> dict[str, int]:
 
 
 def _seconds_of(planned: list[list[action_plan.Step]]) -> float:
-    """How long all of it may take.
+    """Return the longest time that all steps may take.
 
     Raises:
-        Invalid: longer than can be waited for.
+        Invalid: it is longer than `MOST_S`.
     """
     seconds = sum(_seconds(step) for one in planned for step in one)
     if seconds > MOST_S:
@@ -187,11 +186,11 @@ async def screenshot(
     height: int | None = None,
     cursor: bool = True,
 ) -> bytes:
-    """The screen, or the part between two corners, as PNG; with one of width and height it keeps its shape.
+    """Return the screen, or the part between two corners, as PNG. With only one of width and height it keeps its shape.
 
     Raises:
         Invalid: the region is not on the screen.
-        WrongState, Unavailable: as `Desks.of` and `LeaseDesk.request`.
+        WrongState, Unavailable: as for `Desks.of` and `LeaseDesk.request`.
     """
     desk = await desks.of(lease)
     asked = {

@@ -1,5 +1,7 @@
-"""Reaches the folder `desk/` of a leased session's page, through the gateway and with a token that only the api has. So
-the Agent decides about each request, and the token ends with the lease.
+"""Requests to the folder `desk/` of a leased session's page.
+
+They go through the gateway, with a token that only the api has. So the Agent decides about each request, and the token
+ends with the lease.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ FOLDER: Final = "desk"
 CONNECT_S: Final = 5.0
 TIMEOUT_S: Final = 30.0
 RUNS_WITHIN_S: Final = 10.0
-"""So long a session that does not run yet is waited for."""
+"""The time for which a request waits for a session that does not run yet."""
 MOST_CONNECTIONS: Final = 500
 _ERRORS: Final[dict[int, type[GreenroomError]]] = {
     400: Invalid,
@@ -69,17 +71,17 @@ NO_DESK: Final = (
 )
 UNKNOWN_END: Final = "The session broke the connection off: it is not known how much was done. Take a screenshot."
 MOST_ANSWER_BYTES: Final = 128 << 20
-"""A hundred large pictures."""
+"""Enough for a hundred large pictures."""
 MOST_REFUSAL_BYTES: Final = 1 << 16
 _SAFE: Final = ("GET", "HEAD")
-"""Methods of requests that do nothing."""
+"""Methods of requests that change nothing."""
 _NOT_BEGUN: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 _OF_A_PROBLEM: Final = frozenset({"error_message", "detail", "status", "title", "type", "code", "retry_after_s"})
 _Content = bytes | AsyncIterable[bytes] | None
 
 
 class Desks:
-    """The desks of all leases; one per process."""
+    """The desks of all leases; one instance per process."""
 
     def __init__(self, db: Database, hub: Hub, secrets: Secrets, config: ApiConfig) -> None:
         self._db = db
@@ -90,15 +92,15 @@ class Desks:
         self.seen = ScreenStateCache()
 
     async def close(self) -> None:
-        """End its connections."""
+        """Close the connections."""
         if self._http is not None:
             await self._http.aclose()
 
     async def of(self, lease: LeaseRow) -> LeaseDesk:
-        """The desk of a lease; a session that does not run yet is waited for.
+        """Return the desk of a lease; wait for a session that does not run yet.
 
         Raises:
-            WrongState: the lease is over, its session does not run, or is of a workspace without a desk.
+            WrongState: the lease is over, its session does not run, or its workspace has no desk.
             Unavailable: no gateway is known for it.
         """
         look = lambda: leased_session(self._db, lease.lease_id)  # noqa: E731
@@ -112,7 +114,7 @@ class Desks:
         return LeaseDesk(self._client(), session.session_id, address, token, host=host, look=look)
 
     async def page_of(self, session_id: str, token: str) -> LeaseDesk:
-        """The whole page of a session, for who shows its connect token.
+        """Return the whole page of a session, for a caller with its connect token.
 
         Raises:
             Unavailable: no gateway is known for it.
@@ -122,17 +124,18 @@ class Desks:
         return LeaseDesk(self._client(), session_id, address, token, by_cookie=True, host=host)
 
     def _client(self) -> httpx.AsyncClient:
-        """Made when it is first needed: reading the authorities takes some milliseconds."""
+        """Return the HTTP client. It is created on first use, because loading the authorities takes some
+        milliseconds."""
         if self._http is None:
             limits = httpx.Limits(max_connections=MOST_CONNECTIONS, max_keepalive_connections=50, keepalive_expiry=30)
             context = _trust(self._config.ca_file)
-            plain = {"Accept-Encoding": "identity"}  # so that what is counted is what there is to keep
+            plain = {"Accept-Encoding": "identity"}  # so that the counted bytes are the bytes that must be stored
             self._http = httpx.AsyncClient(verify=context, limits=limits, headers=plain, trust_env=False)
         return self._http
 
 
 def _trust(ca_file: Path | None) -> ssl.SSLContext:
-    """The authorities of this machine and that of the deployment.
+    """Return the authorities of this machine and that of the deployment.
 
     Raises:
         SetupError: the file cannot be used.
@@ -147,7 +150,7 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
 
 
 def _require_open(session: LeasedSession) -> None:
-    """Raises WrongState: nothing can be done in this session."""
+    """Raises WrongState: this session accepts no actions."""
     _require_not_over(session)
     if session.status not in OPEN:
         raise WrongState(f"The session of this lease is {session.status}; actions need one that is running.")
@@ -162,7 +165,7 @@ def _require_not_over(session: LeasedSession) -> None:
 
 
 def _page_address(session: LeasedSession, config: ApiConfig) -> str:
-    """The address of a session's page, with a slash at its end.
+    """Return the address of a session's page, with a slash at its end.
 
     Raises:
         Unavailable: no Agent has the session.
@@ -175,8 +178,10 @@ def _page_address(session: LeasedSession, config: ApiConfig) -> str:
 
 
 def asked_as(session: LeasedSession, config: ApiConfig) -> str:
-    """The deployment's own name, where this api has another address for its web gateway: an edge gateway behind it
-    serves no other name."""
+    """Return the name of the deployment if this api uses another address for its web gateway; else an empty text.
+
+    An edge gateway behind the web gateway serves no other name.
+    """
     if not config.gateway_address or session.proxy.direct_origin(config.gateway_address) is not None:
         return ""
     return urlsplit(config.public_url).netloc
@@ -184,8 +189,9 @@ def asked_as(session: LeasedSession, config: ApiConfig) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LeaseDesk:
-    """The desk of one lease, as it can be reached now; made by `Desks.of` for one request. `look` finds its session as
-    it is meanwhile; None = it is reached without a lease.
+    """The desk of one lease, with its present address. `Desks.of` creates it for one request.
+
+    `look` reads the present row of its session; None = it is reached without a lease.
     """
 
     http: httpx.AsyncClient
@@ -194,12 +200,12 @@ class LeaseDesk:
     token: str
     by_cookie: bool = False
     host: str = ""
-    """The name under which the gateway at `address` is asked, if that is another one than the address has."""
+    """The name that requests to the gateway at `address` carry, if it differs from the address."""
     look: Callable[[], Awaitable[LeasedSession]] | None = None
 
     @property
     def _credential(self) -> dict[str, str]:
-        """A lease's token comes as programs show it, a connect token as viewers do."""
+        """The credential: the token of a lease as a program sends it, or a connect token as a viewer sends it."""
         if self.by_cookie:
             return {"Cookie": f"session_token={self.token}"}
         return {"Authorization": f"Bearer {self.token}"}
@@ -220,11 +226,12 @@ class LeaseDesk:
         timeout_s: float = TIMEOUT_S,
         accepted: frozenset[int] = frozenset(),
     ) -> httpx.Response:
-        """The whole answer to a request for `path` below `desk/`. Statuses of `accepted` are no errors.
+        """Return the whole answer to a request for `path` below `desk/`. Statuses of `accepted` are not errors.
 
         Raises:
-            GreenroomError: it was refused, by its status: WrongState, NotFound, TooLarge, Invalid, TooManyRequests.
-            WrongState: the lease came to its end meanwhile.
+            GreenroomError: the request was refused; the class depends on the status: WrongState, NotFound, TooLarge,
+                Invalid, TooManyRequests.
+            WrongState: the lease ended meanwhile.
             Unavailable: the gateway or the session does not answer, and nothing was begun.
             Interrupted: it is not known how much was done.
         """
@@ -249,8 +256,9 @@ class LeaseDesk:
         timeout_s: float | None = TIMEOUT_S,
         accepted: frozenset[int] = frozenset(),
     ) -> AsyncGenerator[httpx.Response]:
-        """The same, to read while it comes (`aiter_raw`); `content` may be sent while it is made. `timeout_s` is for
-        each wait for more of it; None = without limit.
+        """Yield the answer to a request, to be read while it arrives (`aiter_raw`).
+
+        `content` may be sent while it is created. `timeout_s` applies to each wait for more data; None = without limit.
         """
         request = self.http.build_request(
             method,
@@ -276,7 +284,7 @@ class LeaseDesk:
             raise self._broken_off(method, error) from error
 
     async def require_lease(self) -> None:
-        """Asked when something was broken off. Raises WrongState: the lease is over, which is why."""
+        """Raise WrongState if the lease is over; called after an interrupted request, to report this reason."""
         if self.look is not None:
             with suppress(NotFound, Unavailable):
                 _require_not_over(await self.look())
@@ -305,10 +313,10 @@ class LeaseDesk:
 
 
 async def whole(answer: httpx.Response, most_bytes: int) -> bytes:
-    """All of an answer, which a container made: it may have no end.
+    """Return the whole answer. A container may send one without an end.
 
     Raises:
-        Unavailable: it is longer than any that is right.
+        Unavailable: it is longer than `most_bytes`.
     """
     try:
         return await outgoing.whole(answer, most_bytes)
@@ -317,7 +325,7 @@ async def whole(answer: httpx.Response, most_bytes: int) -> bytes:
 
 
 def _refusal(answer: httpx.Response, content: bytes) -> GreenroomError:
-    """What a refusal of the gateway, the Agent or the session's page means here."""
+    """Return the error for a refusal of the gateway, the Agent or the session's page."""
     status = answer.status_code
     said = answers.plain_fields(content)
     sentence = str(said.get("error_message") or said.get("detail") or "")
@@ -334,10 +342,10 @@ def _refusal(answer: httpx.Response, content: bytes) -> GreenroomError:
 
 
 async def while_asked(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Do this as long as the client of `request`, whose body was read, waits for it.
+    """Run `work` as long as the client of `request` waits for it. The body of the request must have been read.
 
     Raises:
-        ClientDisconnect: it went away; the work was cancelled.
+        ClientDisconnect: the client disconnected; the work was cancelled.
     """
     task = asyncio.create_task(work)
     gone = asyncio.create_task(_gone(request))

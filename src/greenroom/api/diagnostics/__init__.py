@@ -1,1 +1,1 @@
-"""Diagnostics: logs, and the requests Managers answered."""
+"""Diagnostics: logs, requests that Managers answered, metrics and leftovers."""

@@ -1,6 +1,6 @@
 """The audit: every change by an administrator is a log row with the values before and after.
 
-Refused attempts are logged too: a missing permission for a change, a wrong secret of an API key.
+Refused attempts are also logged: a missing permission for a change, a wrong secret of an API key.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from greenroom.core.rate_limits import Repeats, source_of
 from greenroom.db.diagnostics.logs import LogWriter
 
 REPEAT_S: Final = 60.0
-"""The same refusal of the same caller is logged once in this time, then as a count."""
+"""An equal refusal of the same caller is logged once in this time, then as a count."""
 
 _NOUNS: Final = {
     "agent": "Agent",
@@ -30,7 +30,7 @@ _NOUNS: Final = {
     "api-key": "API key",
     "manager": "Manager",
 }
-"""Things whose names are not in lower case."""
+"""Nouns that are not in lower case."""
 
 
 def audit(
@@ -45,8 +45,8 @@ def audit(
 ) -> None:
     """Log a change: "admin@greenroom.local changed zone eu: proxy_port 443 → 8443".
 
-    `code` is `<thing>-created`, `-changed` or `-deleted`. `before` has the old values (or the whole of what was
-    deleted), `after` the new ones; only differences are logged, and secrets are named, never shown.
+    `code` is `<thing>-created`, `-changed` or `-deleted`. `before` has the old values (for a deletion, all of them),
+    `after` the new ones. Only differences are logged. Secrets are named without their values.
     """
     slug, _, verb = code.rpartition("-")
     noun = _NOUNS.get(slug) or slug.replace("-", " ")
@@ -72,7 +72,7 @@ def audit(
 
 
 class AuditBeforeAnswer:
-    """ASGI middleware: a change's log row is stored before the answer, in case this process ends right then."""
+    """ASGI middleware that stores the log row of a change before the answer is sent, in case this process ends then."""
 
     def __init__(self, app: ASGIApp, *, logs: LogWriter) -> None:
         self._app = app
@@ -89,7 +89,7 @@ class AuditBeforeAnswer:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """Refusals with equal code, subject and caller count as the same."""
+    """A kind of refusals: refusals with equal code, subject and caller count as the same."""
 
     code: LogCode
     what: str
@@ -123,7 +123,7 @@ class RefusalLog:
                 self._logs.write(kind.code, message, user_id=kind.user_id, username=kind.username, details=details)
 
     def forbidden(self, request: Request, reason: str) -> None:
-        """The caller requested a change without permission."""
+        """Log that the caller requested a change without permission."""
         caller: Caller = request.state.caller
         path = request.scope["route"].path  # the route's template: ids would make every attempt a new kind
         message = f"{caller.name} from {client_address(request)} may not {request.method} {request.url.path}: {reason}"
@@ -131,7 +131,7 @@ class RefusalLog:
         self._write(_Kind(LogCode.PERMISSION_DENIED, what, caller.name, caller.user_id, caller.username), message)
 
     def wrong_key(self, request: Request, key_id: str) -> None:
-        """An existing API key was used with a wrong secret, or after its end."""
+        """Log that an existing API key was used with a wrong secret, or after its end."""
         client_ip = client_address(request)
         message = f"The API key {key_id} was refused to {client_ip}: wrong secret, disabled or expired"
         self._write(_Kind(LogCode.API_KEY_REFUSED, key_id, client_ip), message)
@@ -142,25 +142,25 @@ class RefusalLog:
         self._write(_Kind(LogCode.LOGIN_FAILED, "password", source_of(client_ip)), message, username)
 
     def wrong_link(self, request: Request) -> None:
-        """A link that logs no user in (any more) was used."""
+        """Log that a link that is not valid was used for a log-in."""
         client_ip = client_address(request)
         message = f"A log-in by link from {client_ip} failed"
         self._write(_Kind(LogCode.LOGIN_FAILED, "link", source_of(client_ip)), message)
 
     def throttled(self, request: Request, what: str) -> None:
-        """A client continues after too many wrong passwords, links or keys; `what` it tries."""
+        """Log that a client continues after too many wrong passwords, links or keys; `what` describes its attempt."""
         client_ip = client_address(request)
         message = f"Too many failed attempts: {what} from {client_ip}"
         self._write(_Kind(LogCode.LOGIN_THROTTLED, "throttled", source_of(client_ip)), message, what)
 
     def wrong_address(self, request: Request, session_id: str) -> None:
-        """A connect address that opens nothing (any more) was used."""
+        """Log that a connect address that is not valid was used."""
         client_ip = client_address(request)
         message = f"A connect address was refused to {client_ip}, for session {session_id}"
         self._write(_Kind(LogCode.STREAM_REFUSED, "connect address", client_ip), message)
 
     def wrong_share(self, request: Request, share_id: str) -> None:
-        """The link of a share was used that opens nothing (any more)."""
+        """Log that a link of a share that is not valid was used."""
         client_ip = client_address(request)
         message = f"A link to a shared session was refused to {client_ip}, share {share_id}"
         self._write(_Kind(LogCode.STREAM_REFUSED, "share link", client_ip), message)

@@ -1,4 +1,4 @@
-"""Prometheus metrics of an api process: its own, and what the database says of the whole deployment."""
+"""Prometheus metrics of an api process, and figures of the whole deployment from the database."""
 
 from __future__ import annotations
 
@@ -74,8 +74,11 @@ class RequestMetrics(RoleMetrics):
         )
 
     def launched(self, outcome: str, trace: Sequence[TraceStep], workspace: str, seconds: float) -> None:
-        """A launch ended as `staged`, `on_demand` or `failed`. Each code of its trace counts once. Of a config, misses
-        by code count only launches that got no staged session at all."""
+        """Count a launch that ended as `staged`, `on_demand` or `failed`.
+
+        Each code of its trace counts once. The misses of a config by code include only launches that got no staged
+        session at all.
+        """
         self.launches.labels(outcome).inc()
         self.launch_seconds.labels(outcome).observe(seconds)
         for code in {step.code for step in trace if step.code}:
@@ -87,7 +90,7 @@ class RequestMetrics(RoleMetrics):
                 self.staging_misses.labels(*of, code).inc()
 
     async def page(self, db: Database) -> bytes:
-        """The whole page; without the database only this process's own metrics."""
+        """Return the whole page; without the database, only the metrics of this process and `database_up`."""
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 figures = await read_figures(db)
@@ -98,7 +101,10 @@ class RequestMetrics(RoleMetrics):
 
 
 def _text_of(figures: Sequence[Figure]) -> bytes:
-    """As Prometheus reads it; its client library takes several times as long for the figures of a thousand pools."""
+    """Return the figures in the format of Prometheus.
+
+    Its client library takes several times as long for the figures of a thousand pools.
+    """
     families: dict[str, list[str]] = {}
     for figure in figures:
         name = f"greenroom_api_{figure.name}"
@@ -147,7 +153,8 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 
 
 def _template(scope: Scope) -> str:
-    """The path of the route that served a request, its parameters as `{name}`; `none` without a route."""
+    """Return the path template of the route that served a request, with parameters as `{name}`; `none` without a
+    route."""
     own: str | None = getattr(scope.get("route"), "path_format", None)  # without the prefix it is served under
     if own is None:
         return "none"
@@ -164,11 +171,11 @@ ApiMetrics = Annotated[RequestMetrics, Depends(_metrics)]
 
 @router.get(METRICS_PATH, dependencies=[public_route("only on the api's own address")], include_in_schema=False)
 async def local_metrics(request: Request, metrics: ApiMetrics) -> Response:
-    """For a Prometheus that reaches the api itself; the gateway does not pass this path on."""
+    """Return the metrics to a Prometheus that reaches the api directly; the gateway does not serve this path."""
     return Response(await metrics.page(request.app.state.db), media_type=CONTENT_TYPE)
 
 
 @router.get("/api/v1/metrics", dependencies=[requires("system_view")], tags=["diagnostics"], response_class=Response)
 async def get_metrics(request: Request, metrics: ApiMetrics) -> Response:
-    """Metrics of this api process and of the whole deployment, as Prometheus reads them."""
+    """Return the metrics of this api process and of the whole deployment, in the format of Prometheus."""
     return Response(await metrics.page(request.app.state.db), media_type=CONTENT_TYPE)

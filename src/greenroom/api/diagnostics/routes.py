@@ -1,4 +1,4 @@
-"""Diagnostics: logs, the requests Managers answered, and what of things found in a runtime is left over."""
+"""Diagnostics: logs, requests that Managers answered, and leftovers in a runtime."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class LogView(View, row=StoredLogRow):
 
 
 class ManagerRequestView(View, row=StoredRequestRow):
-    """A request of an Agent as a Manager answered it; those with 2xx are counted per Agent and minute."""
+    """A request of an Agent, with the answer of a Manager; those with 2xx are counted per Agent and minute."""
 
     agent_id: UUID | None
     count: Annotated[int, Field(description="requests in this row")]
@@ -55,20 +55,20 @@ class VersionView(View):
 
 
 class InstallationView(View):
-    """Which installation answers; what it made in Docker or Kubernetes has its id as a label."""
+    """The identity of the installation. Its objects in Docker or Kubernetes have the id as a label."""
 
     installation_id: UUID
 
 
 class HomeOfThing(Body):
-    """Whose files of which workspace something keeps."""
+    """The user and the workspace of stored files."""
 
     user_id: Text
     image_id: Text
 
 
 class FoundThing(Body):
-    """Something with the label of this installation that was found where its sessions run."""
+    """An object with the label of this installation that was found in a runtime."""
 
     kind: Annotated[Text, Field(description="its kind in one or two words: container, Pod, claim …")]
     name: Text
@@ -84,13 +84,13 @@ class FoundThing(Body):
 
 
 class FoundThings(Body):
-    """Things that were found, before this was asked."""
+    """Objects that were found before the request was sent."""
 
     things: Annotated[list[FoundThing], Field(max_length=MAX_AT_ONCE)]
 
 
 class LeftoverView(View):
-    """A thing that belongs to nothing."""
+    """An object that belongs to no session, home folder or Agent."""
 
     kind: str
     name: str
@@ -100,7 +100,7 @@ class LeftoverView(View):
 
 
 class LeftoversView(View):
-    """In the order in which they can be removed."""
+    """The leftovers, in an order in which they can be removed."""
 
     leftovers: list[LeftoverView]
 
@@ -126,7 +126,7 @@ async def list_logs(
     session_id: UUID | None = None,
     staging_config_id: UUID | None = None,
 ) -> list[LogView]:
-    """Log rows, newest first; docs/reference/logs.md has the codes."""
+    """List log rows, newest first; docs/reference/logs.md has the codes."""
     wanted = LogFilter(
         level=level,
         component=component,
@@ -154,7 +154,7 @@ async def list_manager_requests(
     since: Since = None,
     until: Until = None,
 ) -> list[ManagerRequestView]:
-    """Requests of Agents to Managers, newest first: each that was not 2xx; 2xx counted per Agent and minute."""
+    """List requests of Agents to Managers, newest first: each that was not 2xx; 2xx counted per Agent and minute."""
     wanted = RequestFilter(
         status=status,
         refused=refused,
@@ -169,20 +169,23 @@ async def list_manager_requests(
 
 @router.get("/version", dependencies=[requires()])
 async def get_version() -> VersionView:
-    """The version of the api that answers."""
+    """Return the version of the api that answers."""
     return VersionView(version=version())
 
 
 @router.get("/diagnostics/installation", dependencies=[requires("system_view")])
 async def get_installation(db: Db) -> InstallationView:
-    """Which installation this is."""
+    """Return the identity of this installation."""
     return InstallationView(installation_id=UUID(await installation_id(db)))
 
 
 @router.post("/diagnostics/leftovers", dependencies=[requires("system_view")])
 async def find_leftovers(body: FoundThings, db: Db) -> LeftoversView:
-    """Which of the things that were found with the label of this installation belong to nothing. Nothing is changed.
-    `greenroom doctor --repair` asks this of a deployment elsewhere."""
+    """Return the objects that belong to nothing, among those found with the label of this installation. Nothing is
+    changed.
+
+    `greenroom doctor --repair` sends this request to a deployment elsewhere.
+    """
     things = [found.thing() for found in body.things]
     found = plan(things, await read_known(db, things))
     return LeftoversView(

@@ -1,6 +1,6 @@
-"""Routes for our own parts: Agents ask about viewers of streams; gateways about the fleet, and report refused requests.
+"""Routes for other roles: Agents authorize and report viewers of streams; gateways read the fleet and report requests.
 
-Each has its own credential. The gateway passes only the Agents' question in from outside.
+Each role has a separate credential. Of these routes, the gateway serves only those of Agents to the outside.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Body = TypeVar("Body", bound=Message)
 async def may_view(
     request: Request, db: Db, secrets: SecretsDep, logs: Logs, metrics: ApiMetrics, snapshot: SettingsSnapshot
 ) -> Response:
-    """May this viewer open the session's stream? Asked by the Agent that runs it."""
+    """Decide if a viewer may open the stream of a session. The Agent that runs the session sends the request."""
     agent_id = await _asking_agent(request, db)
     question = await _decoded(request, Stream)
     session = await find_stream_session(db, _uuid(question.session_id))
@@ -85,7 +85,7 @@ async def may_view(
 
 @router.post("/viewers", dependencies=[public_route("the Agent's credential is checked here")])
 async def report_viewers(request: Request, db: Db, logs: Logs) -> Response:
-    """Who is in a shared session now, reported by the Agent that runs it whenever that changes."""
+    """Record the viewers of a shared session. The Agent that runs the session reports each change."""
     agent_id = await _asking_agent(request, db)
     report = await _decoded(request, Watched)
     clients = {_uuid(watcher.viewer_id): watcher.client[:200] for watcher in report.watchers[:MAX_REPORTED]}
@@ -95,7 +95,7 @@ async def report_viewers(request: Request, db: Db, logs: Logs) -> Response:
 
 @router.post("/manager-requests", dependencies=[public_route("the gateway's credential is checked here")])
 async def report_manager_requests(request: Request, db: Db, secrets: SecretsDep, logs: Logs) -> Response:
-    """Requests for Managers that a gateway answered itself; recorded for Diagnostics."""
+    """Record requests for Managers that a gateway answered itself, for Diagnostics."""
     await _check_gateway(request, db, secrets)
     report = await _decoded(request, ManagerRequests)
     await add_gateway_requests(
@@ -120,7 +120,7 @@ async def report_manager_requests(request: Request, db: Db, secrets: SecretsDep,
 
 @router.get("/gateway", dependencies=[public_route("the gateway's credential is checked here")])
 async def read_fleet(request: Request, db: Db, secrets: SecretsDep) -> Response:
-    """What a web gateway serves that changes while it runs."""
+    """Return the part of a web gateway's configuration that changes while it runs."""
     await _check_gateway(request, db, secrets)
     ways = await read_ways(db)
     direct = {(way.proxy_hostname, way.proxy_port) for way in ways if not way.proxy_connections}
@@ -138,7 +138,9 @@ async def read_fleet(request: Request, db: Db, secrets: SecretsDep) -> Response:
 
 
 async def _check_gateway(request: Request, db: Database, secrets: Secrets) -> None:
-    """Refuse a caller that is no gateway of this installation: with its key's credential, or with one of its own.
+    """Refuse a caller that is not a gateway of this installation.
+
+    A gateway has either the credential of the installation's key, or a separate one.
 
     Raises:
         Unauthenticated: the credential is not valid.
@@ -156,7 +158,7 @@ async def _check_gateway(request: Request, db: Database, secrets: Secrets) -> No
 
 
 async def _asking_agent(request: Request, db: Database) -> str:
-    """The Agent whose credential came with the request.
+    """Return the Agent of the credential in the request.
 
     Raises:
         Unauthenticated: it is not valid.
@@ -184,7 +186,7 @@ def _facts(question: Stream, session: StreamSession, *, token_is_valid: bool, is
 
 @dataclass(frozen=True, slots=True)
 class _Viewer:
-    """A viewer by a share; `reason` why they may not see it (any more), None = they may."""
+    """A viewer by a share; `reason` is the reason for a refusal, None = they are admitted."""
 
     viewer_id: str
     access: Access
@@ -192,7 +194,7 @@ class _Viewer:
 
 
 async def _viewer(db: Database, secrets: Secrets, question: Stream, session: StreamSession) -> _Viewer | None:
-    """Whose token it is; None if it is not that of someone who joined by a share."""
+    """Return the viewer of a token; None if the token is not that of a viewer by a share."""
     viewer_id = secrets.viewer_of(question.token)
     if viewer_id is None:
         return None

@@ -1,6 +1,6 @@
-"""How hosts join: tokens, made and revoked on behalf of a caller, and what newcomers with one ask and get.
+"""Enrolment of hosts: join tokens, created and revoked on behalf of a caller, and the requests of new hosts.
 
-The host asks which authority to trust, and uses a join token to join as an Agent or as a web gateway.
+A new host requests the authority that it must trust, and joins as an Agent or as a web gateway with a join token.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _SHOWN_OF_TOKEN: Final = ("role", "zone_name", "uses_left", "expires", "agent_ho
 
 
 async def find_join_token(db: Database, join_token_id: str) -> enrolment.JoinTokenRow:
-    """One join token, without the token itself.
+    """Return one join token, without the token itself.
 
     Raises:
         NotFound: there is none.
@@ -58,7 +58,7 @@ async def find_join_token(db: Database, join_token_id: str) -> enrolment.JoinTok
 async def make_join_token(
     db: Database, logs: LogWriter, caller: Caller, body: JoinTokenCreate, *, config: ApiConfig
 ) -> JoinToken:
-    """Make a join token and the command for it; a token that enables Agents needs `agents_modify`."""
+    """Create a join token and its join command. A token that enables Agents needs `agents_modify`."""
     if body.agent_id and body.role != "agent":
         raise Invalid("A token with an agent_id lets that Agent join again; its role is agent.")
     if body.enable_agent:
@@ -87,7 +87,7 @@ async def make_join_token(
 
 
 async def end_join_token(db: Database, logs: LogWriter, caller: Caller, join_token_id: str) -> None:
-    """Make a join token worthless."""
+    """Revoke a join token."""
     row = await find_join_token(db, join_token_id)
     await enrolment.revoke_join_token(db, join_token_id)
     purpose = f"for role {row.role} in zone {row.zone_name}"
@@ -99,9 +99,9 @@ def _of_token(row: enrolment.JoinTokenRow) -> LogDetails:
 
 
 def _join_command(config: ApiConfig, role: str, token: str, agent_id: str | None) -> str:
-    """The command to run as root on the new host.
+    """Return the command to run as root on the new host.
 
-    It has the authority's fingerprint if the gateways' certificate is not publicly trusted.
+    It contains the fingerprint of the authority if the certificate of the gateways is not publicly trusted.
     """
     words = ["greenroom", "join", config.public_url, "--token", token]
     if role != "agent":
@@ -114,7 +114,7 @@ def _join_command(config: ApiConfig, role: str, token: str, agent_id: str | None
 
 
 def authority(file: Path) -> str:
-    """The certificate (PEM) of the authority that verifies the gateways' certificates.
+    """Return the certificate (PEM) of the authority that verifies the certificates of the gateways.
 
     Raises:
         NotFound: it cannot be read.
@@ -126,7 +126,7 @@ def authority(file: Path) -> str:
 
 
 class JoinAttempt:
-    """A request to join. A refusal is logged for administrators; of a flood only the beginning.
+    """A request to join. Refusals are logged for administrators, at a limited rate.
 
     `count_wrong` counts a wrong token; it raises TooManyRequests after too many (`access.guesses`).
     """
@@ -154,7 +154,7 @@ class JoinAttempt:
 
 
 async def place_of_agent(db: Database, body: JoinAgent, attempt: JoinAttempt, *, config: ApiConfig) -> JoinPlace:
-    """Where an Agent with this join token registers.
+    """Return the place where an Agent with this join token registers.
 
     Raises:
         Unauthenticated: the token does not admit it.
@@ -169,7 +169,7 @@ async def place_of_agent(db: Database, body: JoinAgent, attempt: JoinAttempt, *,
 
 
 async def admit_gateway(db: Database, body: JoinGateway, attempt: JoinAttempt, *, config: ApiConfig) -> JoinedGateway:
-    """Admit a web gateway; its credential is not kept.
+    """Admit a web gateway. Only a hash of its credential is stored.
 
     Raises:
         Unauthenticated: the token does not admit it.
@@ -193,7 +193,7 @@ token_router = APIRouter(tags=["agents"])
 
 
 class JoinTokenView(View, row=JoinTokenRow):
-    """A join token; the token itself is shown once, when it is made."""
+    """A join token. The token itself is returned only once, at its creation."""
 
     join_token_id: UUID
     zone_id: UUID
@@ -202,7 +202,7 @@ class JoinTokenView(View, row=JoinTokenRow):
 
 
 class JoinToken(JoinTokenView):
-    """A new join token, shown this one time."""
+    """A new join token, returned only once."""
 
     token: str
     uses: int
@@ -211,7 +211,8 @@ class JoinToken(JoinTokenView):
 
 @token_router.get("/join-tokens", dependencies=[requires("agents_view")])
 async def list_join_tokens(db: Db, page: Paging) -> list[JoinTokenView]:
-    """All join tokens by zone, oldest first, also those that ended lately. The tokens themselves are not kept."""
+    """List all join tokens by zone, oldest first, also those that ended recently. The tokens themselves are not
+    stored."""
     order = enrolment.BY_PLACE
     found = await enrolment.list_join_tokens(db, after=page.after_row(order), limit=page.limit)
     return [JoinTokenView.model_validate(row) for row in page.rows(found, order)]
@@ -221,17 +222,18 @@ async def list_join_tokens(db: Db, page: Paging) -> list[JoinTokenView]:
 async def create_join_token(
     body: JoinTokenCreate, db: Db, logs: Logs, config: Config, caller: Annotated[Caller, requires("agents_create")]
 ) -> JoinToken:
-    """Make a token with which newcomers join a zone, and the command for it; the token is shown this one time.
+    """Create a token with which hosts join a zone, and its join command. The token is returned only once.
 
-    With `agent_id` it is for that Agent alone, which lost its credential or whose credential was revoked. With
-    `enable_agent` Agents that join with it are enabled at once, which otherwise takes a user with `agents_modify`.
+    With `agent_id`, it is only for that Agent, which lost its credential or whose credential was revoked. With
+    `enable_agent`, Agents that join with it are enabled at once; otherwise a user with `agents_modify` must enable
+    them.
     """
     return await make_join_token(db, logs, caller, body, config=config)
 
 
 @token_router.get("/join-tokens/{join_token_id}", dependencies=[requires("agents_view")])
 async def get_join_token(join_token_id: UUID, db: Db) -> JoinTokenView:
-    """One join token, without the token itself."""
+    """Return one join token, without the token itself."""
     return JoinTokenView.model_validate(await find_join_token(db, str(join_token_id)))
 
 
@@ -239,7 +241,7 @@ async def get_join_token(join_token_id: UUID, db: Db) -> JoinTokenView:
 async def revoke_join_token(
     join_token_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("agents_create")]
 ) -> None:
-    """Make a join token worthless. Who joined with it stays."""
+    """Revoke a join token. Hosts that joined with it stay."""
     await end_join_token(db, logs, caller, str(join_token_id))
 
 
@@ -261,9 +263,9 @@ JoinAttemptDep = Annotated[JoinAttempt, Depends(_join_attempt)]
     responses={200: {"content": {"application/x-pem-file": {}}, "description": "the certificate"}},
 )
 async def get_authority(config: Config) -> Response:
-    """Certificate (PEM) of the authority of the gateways' certificates; 404 where every system knows it.
+    """Return the certificate (PEM) of the authority of the gateways; 404 if it is publicly trusted.
 
-    A newcomer compares its fingerprint with that of the join command before it trusts it.
+    A new host compares its fingerprint with that in the join command before it trusts the certificate.
     """
     if config.ca_file is None:
         raise NotFound("The gateways' certificate is of an authority that every system knows.")
@@ -272,11 +274,11 @@ async def get_authority(config: Config) -> Response:
 
 @router.post("/join/agent", dependencies=[public_route("the join token is checked here")])
 async def join_agent(body: JoinAgent, db: Db, config: Config, attempt: JoinAttemptDep) -> JoinPlace:
-    """Where an Agent with this join token registers. The token is not used up by asking."""
+    """Return the place where an Agent with this join token registers. The request does not use up the token."""
     return await place_of_agent(db, body, attempt, config=config)
 
 
 @router.post("/join/gateway", dependencies=[public_route("the join token is checked here")])
 async def join_gateway(body: JoinGateway, db: Db, config: Config, attempt: JoinAttemptDep) -> JoinedGateway:
-    """Admit a web gateway on a host of its own; its credential is shown this one time."""
+    """Admit a web gateway on a separate host. Its credential is returned only once."""
     return await admit_gateway(db, body, attempt, config=config)

@@ -1,4 +1,4 @@
-"""Machine pools on behalf of a caller, the preview of their plan, and the ledger of orders."""
+"""Machine pools, the preview of their plan, and the ledger of orders. Each change is on behalf of a caller."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _VERBS: Final = {
 
 
 def view(row: MachinePoolRow) -> MachinePoolView:
-    """A pool as it is shown, without its secrets."""
+    """Return the view of a pool, without its secrets."""
     return MachinePoolView.of(
         row, secret_names=sorted(row.secrets), schedule=[shown_hint(hint) for hint in row.schedule]
     )
@@ -76,7 +76,7 @@ async def create_pool(
     config: ApiConfig,
     installation: Installation,
 ) -> MachinePoolRow:
-    """Raises Invalid, Duplicate, NotFound: it cannot be made like this."""
+    """Create a pool. Raises Invalid, Duplicate, NotFound: it cannot be created with these values."""
     zone = await zones.get_zone(db, str(body.zone_id))
     given = body.model_dump(exclude={"zone_id"})
     made = _checked(_fields(given, None, secrets, config), None, installation)
@@ -103,8 +103,8 @@ async def update_pool(
     """Change a pool.
 
     Raises:
-        Refused: its provider would go elsewhere while it has machines there, or it is being deleted.
-        Invalid: it cannot be like this.
+        Refused: its provider or account would change while it has machines there, or it is being deleted.
+        Invalid: its values are not allowed.
         Forbidden: it is approved by a caller who may not add Agents.
     """
     found = await machine_pools.find_pool(db, name)
@@ -132,7 +132,7 @@ async def update_pool(
 
 
 def _approved_by(caller: Caller, sent: dict[str, Any], before: MachinePoolRow, after: PoolFields) -> str:
-    """Raises Forbidden: the caller may not approve pools."""
+    """Return the name of the approver after a change. Raises Forbidden: the caller may not approve pools."""
     if sent.get("approved"):
         caller.require(*APPROVERS)
         return caller.name
@@ -156,7 +156,7 @@ def _why_kept(pool: MachinePoolRow, *, moved: bool) -> str:
 
 
 async def delete_pool(db: Database, logs: LogWriter, caller: Caller, name: str) -> None:
-    """It orders nothing any more, and goes when its last machine is gone."""
+    """Mark a pool as deleted. It orders nothing any more, and is removed with its last machine."""
     row = await machine_pools.find_pool(db, name)
     async with db.transaction() as connection:
         await machine_pools.mark_deleted(connection, row.machine_pool_id)
@@ -165,7 +165,7 @@ async def delete_pool(db: Database, logs: LogWriter, caller: Caller, name: str) 
 
 
 async def preview(db: Database, name: str) -> MachinePreview:
-    """What the plan would do now; nothing is done, and the provider is not asked."""
+    """Return the actions of the plan now. Nothing is done, and the provider is not called."""
     row = await machine_pools.find_pool(db, name)
     async with db.connection() as connection:
         pools = await machine_pools.pools_of_zone(connection, row.zone_id)
@@ -192,7 +192,8 @@ async def preview(db: Database, name: str) -> MachinePreview:
 
 
 def _move(move: OrderTransition, order: MachineOrder) -> list[PlannedAction]:
-    """What happens by itself, like a machine that has just joined, is no decision."""
+    """Return a transition as a planned action. Transitions without a decision, as of a machine that just joined, are
+    left out."""
     if move.to not in _VERBS or (move.to is OrderState.JOINED and order.state is not OrderState.DRAINING):
         return []
     machine = order.agent.hostname if order.agent else order.ref or order.machine_order_id
@@ -218,7 +219,10 @@ def _fields(given: dict[str, Any], before: MachinePoolRow | None, secrets: Secre
 
 
 def _checked(made: PoolFields, before: MachinePoolRow | None, installation: Installation) -> PoolFields:
-    """Raises Invalid: no machine could come of it. Options that stay are taken: `webhook_hosts` may have changed."""
+    """Return the valid fields. Raises Invalid: they cannot result in a machine.
+
+    Unchanged options are not checked again, because `webhook_hosts` may have changed.
+    """
     rules, trusted = find_provider(made.provider).rules, trusted_hosts(installation.webhook_hosts)
     this_host = installation.machines_on_this_host or not rules.joins
     stays = before is not None and (before.provider, before.options) == (made.provider, made.options)
@@ -235,7 +239,7 @@ def _checked(made: PoolFields, before: MachinePoolRow | None, installation: Inst
 
 
 def _audited(row: MachinePoolRow) -> LogDetails:
-    """Without secrets, sealed ones included."""
+    """Return the logged values, without secrets, even encrypted ones."""
     shown = view(row).model_dump(mode="json", exclude={"joined", "coming", "draining", "releasing", "listed"})
     return {name: value for name, value in shown.items() if name not in ("last_error", "next_try", "next_call")}
 
@@ -244,7 +248,7 @@ router = APIRouter(tags=["machines"])
 
 
 class MachineOrderView(View, row=MachineOrderRow):
-    """An order of a machine, from before it was asked for until the provider shows it no more."""
+    """An order of a machine, from before its request until the provider no longer lists it."""
 
     machine_order_id: UUID
     machine_pool_id: UUID | None
@@ -258,7 +262,7 @@ class MachineOrderView(View, row=MachineOrderRow):
 
 @router.get("/machine-pools", dependencies=[requires("machines_view")])
 async def list_machine_pools(db: Db, page: Paging) -> list[MachinePoolView]:
-    """All by zone and name; deleted ones as long as they have machines."""
+    """List the machine pools by zone and name. Deleted ones are included while they have machines."""
     order = machine_pools.BY_PLACE
     found = await machine_pools.list_pools(db, after=page.after_row(order), limit=page.limit)
     return [view(row) for row in page.rows(found, order)]
@@ -274,9 +278,9 @@ async def create_machine_pool(
     snapshot: SettingsSnapshot,
     caller: Annotated[Caller, requires("machines_create")],
 ) -> MachinePoolView:
-    """Create a machine pool; it orders nothing before it is enabled.
+    """Create a machine pool. It orders nothing until it is enabled.
 
-    Its machines join as pending Agents unless the caller has `agents_create` and `agents_modify`, or someone with these
+    Its machines join as pending Agents unless the caller has `agents_create` and `agents_modify`, or a user with these
     permissions approves the pool.
     """
     installation = snapshot.installation
@@ -286,13 +290,14 @@ async def create_machine_pool(
 
 @router.get("/machine-pools/{machine_pool_id}", dependencies=[requires("machines_view")])
 async def get_machine_pool(machine_pool_id: str, db: Db) -> MachinePoolView:
-    """One machine pool, by its id or name."""
+    """Return one machine pool, by its id or name."""
     return view(await machine_pools.find_pool(db, machine_pool_id))
 
 
 @router.get("/machine-pools/{machine_pool_id}/preview", dependencies=[requires("machines_view")])
 async def preview_machine_pool(machine_pool_id: str, db: Db) -> MachinePreview:
-    """What would be ordered, taken back, drained and released now if it were enabled, and why; nothing is done."""
+    """Return the orders, returns to use, drains and releases of the plan now, if the pool were enabled. Nothing is
+    done."""
     return await preview(db, machine_pool_id)
 
 
@@ -307,9 +312,9 @@ async def update_machine_pool(
     snapshot: SettingsSnapshot,
     caller: Annotated[Caller, requires("machines_modify")],
 ) -> MachinePoolView:
-    """Change, enable or disable a machine pool; 409 where its provider would go elsewhere while it has machines.
+    """Change, enable or disable a machine pool; 409 if its provider would change while it has machines.
 
-    Another program, address, driver or account needs the secrets anew. A change of `provider`, `options`, `secrets`,
+    Another program, address, driver or account needs the secrets again. A change of `provider`, `options`, `secrets`,
     `join_url` or `edge_url` withdraws the approval of the pool, unless the caller has `agents_create` and
     `agents_modify`.
     """
@@ -324,7 +329,8 @@ async def update_machine_pool(
 async def delete_machine_pool(
     machine_pool_id: str, db: Db, logs: Logs, caller: Annotated[Caller, requires("machines_delete")]
 ) -> None:
-    """Delete a machine pool: its machines go when their last session has ended, and it goes with the last one."""
+    """Delete a machine pool. Its machines are released after their last session; the pool is removed with the last
+    one."""
     await delete_pool(db, logs, caller, machine_pool_id)
 
 
@@ -335,7 +341,7 @@ async def list_machine_orders(
     machine_pool_id: Annotated[UUID | None, Query(description="of this machine pool alone")] = None,
     is_open: Annotated[bool | None, Query(alias="open", description="those whose machine is, or may be, there")] = None,
 ) -> list[MachineOrderView]:
-    """The ledger of orders, newest first, each with its reasons; ended ones are kept for 90 days."""
+    """List the ledger of orders, newest first, each with its reasons. Ended orders are kept for 90 days."""
     order = machine_orders.BY_TIME
     found = await machine_orders.list_orders(
         db,
@@ -349,5 +355,5 @@ async def list_machine_orders(
 
 @router.get("/machine-orders/{machine_order_id}", dependencies=[requires("machines_view")])
 async def get_machine_order(machine_order_id: UUID, db: Db) -> MachineOrderView:
-    """One order."""
+    """Return one order."""
     return MachineOrderView.model_validate(await machine_orders.get_order(db, str(machine_order_id)))

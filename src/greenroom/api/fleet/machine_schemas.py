@@ -1,4 +1,4 @@
-"""The bodies of machine pools, of orders of machines, and of the preview of their plan."""
+"""The bodies of machine pools, of machine orders, and of the preview of their plan."""
 
 from __future__ import annotations
 
@@ -77,7 +77,8 @@ class MachinePoolFields(Body):
 
 
 class MachinePoolPatch(MachinePoolFields):
-    """Changes of a machine pool; omitted fields stay. While it has machines, its provider stays the same."""
+    """Changes of a machine pool; omitted fields keep their values. While it has machines, its provider cannot
+    change."""
 
     approved: Annotated[
         bool,
@@ -86,9 +87,8 @@ class MachinePoolPatch(MachinePoolFields):
 
 
 class MachinePoolCreate(MachinePoolFields):
-    """A new machine pool. It orders nothing before it is enabled. A caller with `agents_create` and `agents_modify`
-    approves it with that.
-    """
+    """A new machine pool. It orders nothing until it is enabled. It is approved if the caller has `agents_create` and
+    `agents_modify`."""
 
     name: PoolName = Field(...)
     zone_id: UUID
@@ -135,7 +135,7 @@ class MachinePoolView(View):
 
 
 class PlannedAction(View):
-    """Something the plan would do now, and why."""
+    """An action that the plan would take now, with its reason."""
 
     action: Literal["order", "take back", "drain", "release"]
     machine: Annotated[str | None, Field(description="hostname or order; null for a new machine")]
@@ -143,7 +143,7 @@ class PlannedAction(View):
 
 
 class MachinePreview(View):
-    """What would be ordered, taken back, drained and released now if the pool were enabled; nothing is done."""
+    """The orders, returns to use, drains and releases of the plan now, if the pool were enabled. Nothing is done."""
 
     sentence: str
     actions: list[PlannedAction]

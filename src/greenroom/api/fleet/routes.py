@@ -1,4 +1,4 @@
-"""Zones, Managers, Agents, and web gateways on hosts of their own: see, change, enable, disable, drain, delete."""
+"""Zones, Managers, Agents, and web gateways on separate hosts: list, change, enable, disable, drain, delete."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ agent_router = APIRouter(tags=["agents"])
 
 
 class GatewayView(View, row=GatewayRow):
-    """A web gateway on a host of its own."""
+    """A web gateway on a separate host."""
 
     gateway_id: UUID
     zone_id: UUID
@@ -38,7 +38,7 @@ class GatewayView(View, row=GatewayRow):
 
 @agent_router.get("/agents", dependencies=[requires("agents_view")])
 async def list_agents(db: Db, page: Paging) -> list[AgentView]:
-    """All Agents by zone."""
+    """List all Agents by zone."""
     order = views.BY_PLACE
     found = await views.list_agents(db, after=page.after_row(order), limit=page.limit)
     return [AgentView.model_validate(agent) for agent in page.rows(found, order)]
@@ -46,7 +46,7 @@ async def list_agents(db: Db, page: Paging) -> list[AgentView]:
 
 @agent_router.get("/agents/{agent_id}", dependencies=[requires("agents_view")])
 async def get_agent(agent_id: str, db: Db) -> AgentView:
-    """One Agent, by its id, the first 8 digits of it, or its hostname."""
+    """Return one Agent, by its id, the first 8 digits of its id, or its hostname."""
     return AgentView.model_validate(await service.find_agent(db, agent_id))
 
 
@@ -54,8 +54,10 @@ async def get_agent(agent_id: str, db: Db) -> AgentView:
 async def update_agent(
     agent_id: str, body: AgentPatch, db: Db, logs: Logs, caller: Annotated[Caller, requires("agents_modify")]
 ) -> AgentView:
-    """Enable, disable, drain, say what the Agent offers, or where its edge gateway is. Disabled or draining: no new
-    sessions. `edge_url` is the address that waits, which is used from then on, or the one in use, which declines it.
+    """Enable, disable or drain an Agent, or change its capacity or the address of its edge gateway.
+
+    A disabled or draining Agent gets no new sessions. `edge_url` is the waiting address, which is used from now on, or
+    the address in use, which declines the waiting one.
     """
     return AgentView.model_validate(await service.update_agent(db, logs, caller, agent_id, body))
 
@@ -64,7 +66,7 @@ async def update_agent(
 async def revoke_credential(
     agent_id: str, db: Db, logs: Logs, caller: Annotated[Caller, requires("agents_modify")]
 ) -> None:
-    """Make an Agent's credential worthless: it is refused from its next message on, until it joins again."""
+    """Revoke the credential of an Agent. Its messages are refused until it joins again."""
     await service.revoke_credential(db, logs, caller, agent_id)
 
 
@@ -76,7 +78,7 @@ async def delete_agent(
     caller: Annotated[Caller, requires("agents_delete")],
     force: Annotated[bool, Query(description="end the sessions of an Agent that is gone for good")] = False,
 ) -> None:
-    """Delete an Agent; 409 while it has sessions, unless it is gone and `force` is given."""
+    """Delete an Agent; 409 while it has sessions, unless it is gone and `force` is set."""
     await service.delete_agent(db, logs, caller, agent_id, force=force)
 
 
@@ -85,14 +87,14 @@ manager_router = APIRouter(tags=["managers"])
 
 @manager_router.get("/managers", dependencies=[requires("managers_view")])
 async def list_managers(db: Db, page: Paging) -> list[ManagerView]:
-    """All Managers by zone and instance id."""
+    """List all Managers by zone and instance id."""
     rows = page.slice(await managers.list_managers(db), lambda manager: [manager.zone_name, manager.instance_id])
     return [ManagerView.model_validate(row) for row in rows]
 
 
 @manager_router.get("/managers/{manager_id}", dependencies=[requires("managers_view")])
 async def get_manager(manager_id: str, db: Db) -> ManagerView:
-    """One Manager, by its id or instance id."""
+    """Return one Manager, by its id or instance id."""
     return ManagerView.model_validate(await service.find_manager(db, manager_id))
 
 
@@ -104,7 +106,7 @@ async def update_manager(
     logs: Logs,
     caller: Annotated[Caller, requires("managers_modify")],
 ) -> ManagerChanged:
-    """Enable or disable a Manager; 409 `last-enabled-manager` if its zone would be left without an enabled one."""
+    """Enable or disable a Manager; 409 `last-enabled-manager` if its zone would have no enabled one."""
     return await service.update_manager(db, logs, caller, manager_id, body)
 
 
@@ -116,7 +118,10 @@ async def delete_manager(
     caller: Annotated[Caller, requires("managers_delete")],
     force: Annotated[bool, Query(description="although it runs and registers again, as a new record")] = False,
 ) -> None:
-    """Delete the record of a Manager; 409 `manager-running` while it runs, `last-enabled-manager` as above."""
+    """Delete the record of a Manager.
+
+    409 `manager-running` while it runs, `last-enabled-manager` if its zone would have no enabled one.
+    """
     await service.delete_manager(db, logs, caller, manager_id, force=force)
 
 
@@ -125,7 +130,7 @@ zone_router = APIRouter(tags=["zones"])
 
 @zone_router.get("/zones", dependencies=[requires("zones_view")])
 async def list_zones(db: Db, page: Paging) -> list[ZoneView]:
-    """All zones by name."""
+    """List all zones by name."""
     rows = page.slice(await zones.list_zones(db), lambda zone: [zone.zone_name])
     return [ZoneView.model_validate(zone) for zone in rows]
 
@@ -134,15 +139,16 @@ async def list_zones(db: Db, page: Paging) -> list[ZoneView]:
 async def create_zone(
     body: ZoneCreate, db: Db, logs: Logs, config: Config, caller: Annotated[Caller, requires("zones_create")]
 ) -> ZoneView:
-    """Create a zone; Managers and Agents join it on their own. A host that the installation does not know needs
-    `settings_modify`, too.
+    """Create a zone. Managers and Agents join it separately.
+
+    A host that the installation does not know needs `settings_modify`, too.
     """
     return ZoneView.model_validate(await service.create_zone(db, logs, caller, body, config=config))
 
 
 @zone_router.get("/zones/{zone_id}", dependencies=[requires("zones_view")])
 async def get_zone(zone_id: UUID, db: Db) -> ZoneView:
-    """One zone."""
+    """Return one zone."""
     return ZoneView.model_validate(await zones.get_zone(db, str(zone_id)))
 
 
@@ -155,8 +161,9 @@ async def update_zone(
     config: Config,
     caller: Annotated[Caller, requires("zones_modify")],
 ) -> ZoneChanged:
-    """Change a zone; sessions keep the Allow Origin Domain and Upstream Auth Address they were created with. A host
-    that the installation does not know needs `settings_modify`, too.
+    """Change a zone. Sessions keep the Allow Origin Domain and Upstream Auth Address from their creation.
+
+    A host that the installation does not know needs `settings_modify`, too.
     """
     return await service.update_zone(db, logs, caller, str(zone_id), body, config=config)
 
@@ -172,7 +179,8 @@ gateway_router = APIRouter(tags=["gateways"])
 
 @gateway_router.get("/gateways", dependencies=[requires("agents_view")])
 async def list_gateways(db: Db, page: Paging) -> list[GatewayView]:
-    """Web gateways that joined with a token; those beside an api use the installation's key and are not listed."""
+    """List the web gateways that joined with a token. Those on the host of an api use the installation's key and are
+    not listed."""
     rows = page.slice(
         await enrolment.list_gateways(db), lambda row: [row.zone_name, str(row.registered), row.gateway_id]
     )
@@ -181,7 +189,7 @@ async def list_gateways(db: Db, page: Paging) -> list[GatewayView]:
 
 @gateway_router.get("/gateways/{gateway_id}", dependencies=[requires("agents_view")])
 async def get_gateway(gateway_id: UUID, db: Db) -> GatewayView:
-    """One gateway."""
+    """Return one gateway."""
     return GatewayView.model_validate(await service.get_gateway(db, str(gateway_id)))
 
 
@@ -189,5 +197,5 @@ async def get_gateway(gateway_id: UUID, db: Db) -> GatewayView:
 async def delete_gateway(
     gateway_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("agents_delete")]
 ) -> None:
-    """Remove a gateway: its credential is refused from its next question on. What it serves it serves until then."""
+    """Remove a gateway, and revoke its credential. It serves the last known state until its next request is refused."""
     await service.delete_gateway(db, logs, caller, str(gateway_id))

@@ -1,4 +1,5 @@
-"""The bodies of zones, Managers, Agents and gateways, and of joining: tokens, what a newcomer asks and gets."""
+"""The bodies of zones, Managers, Agents and gateways, and of joining: tokens, and the requests and answers of new
+hosts."""
 
 from __future__ import annotations
 
@@ -86,7 +87,7 @@ class ZoneChanged(ZoneView):
 
 
 class ZonePatch(Body):
-    """Changes of a zone; omitted fields stay."""
+    """Changes of a zone; omitted fields keep their values."""
 
     zone_name: ZoneName = ""
     allow_origin_domain: Annotated[Addresses, Field(description="comma list of host or host:port")] = "$request_host$"
@@ -115,7 +116,7 @@ CrashLooping = Annotated[bool, Field(description="it started three times or more
 
 
 class ManagerView(View):
-    """A Manager, as the page Managers shows it."""
+    """A Manager, as on the page Managers."""
 
     manager_id: UUID
     instance_id: str
@@ -135,13 +136,13 @@ class ManagerView(View):
 
 
 class ManagerPatch(Body):
-    """Enable or disable a Manager."""
+    """A request to enable or disable a Manager."""
 
     enabled: bool
 
 
 class ManagerChanged(ManagerView):
-    """A Manager after a change, with a warning if nothing coordinates its zone now."""
+    """A Manager after a change, with a warning if no Manager coordinates its zone now."""
 
     warning: str | None = None
 
@@ -155,7 +156,7 @@ class AgentImage(ImageProgressView):
 
 
 class AgentRefused(View):
-    """A host with an Agent's identity was refused."""
+    """The refusal of a host with the identity of an Agent."""
 
     reason: str
     at: datetime
@@ -163,7 +164,7 @@ class AgentRefused(View):
 
 
 class AgentView(View):
-    """An Agent. Cores and memory (bytes) are what it offers, allocated what is reserved on it."""
+    """An Agent. Cores and memory (bytes) are its capacity; the allocated ones are reserved by sessions."""
 
     agent_id: UUID
     hostname: str
@@ -208,9 +209,10 @@ class AgentView(View):
 
 
 class AgentPatch(Body):
-    """Changes of an Agent; an override of null or 0 counts what the host has.
+    """Changes of an Agent. An override of null or 0 means the capacity of the host.
 
-    It may be lower than what is reserved: sessions that run go on, new ones wait until there is room again.
+    An override may be lower than the reserved amount: running sessions continue, and new ones wait until there is room
+    again.
     """
 
     enabled: Annotated[bool, Field(description="it may get sessions")] = True
@@ -234,7 +236,7 @@ HostName = Annotated[str, StringConstraints(max_length=255), Shaped(r"[ -~]*", "
 
 
 class JoinTokenCreate(Body):
-    """A token with which newcomers of one role join one zone."""
+    """A token with which hosts of one role join one zone."""
 
     zone_id: UUID
     role: Annotated[Role, Field(description="what joins: an Agent, or a web gateway on a host of its own")] = "agent"
@@ -247,7 +249,7 @@ class JoinTokenCreate(Body):
 
 
 class JoinAgent(Body):
-    """An Agent that is about to join asks where; nothing is used up."""
+    """A request of an Agent, before it joins, for the place where it registers. It does not use up the token."""
 
     token: TokenText
     hostname: HostName = ""
@@ -255,7 +257,7 @@ class JoinAgent(Body):
 
 
 class JoinPlace(View):
-    """Where the Agent registers: addresses of Managers' gateways, those that run first."""
+    """The place where the Agent registers: addresses of the gateways of Managers, running ones first."""
 
     zone_id: UUID
     zone_name: str
@@ -264,7 +266,7 @@ class JoinPlace(View):
 
 
 class JoinGateway(Body):
-    """A web gateway joins with the id it made for itself."""
+    """A request of a web gateway to join, with the id that it generated."""
 
     token: TokenText
     hostname: HostName = ""
@@ -272,7 +274,7 @@ class JoinGateway(Body):
 
 
 class JoinedGateway(View):
-    """The gateway's credential, shown this one time."""
+    """The credential of the gateway, returned only once."""
 
     gateway_id: UUID
     credential: str

@@ -1,4 +1,4 @@
-"""Agents, Managers, zones and gateways by name, and their changes, each on behalf of a caller."""
+"""Agents, Managers, zones and gateways by name, and their changes. Each change is on behalf of a caller."""
 
 from __future__ import annotations
 
@@ -35,12 +35,13 @@ from greenroom.kit.config import ApiConfig
 
 _OVERRIDES: Final = ("cores_override", "memory_override")
 _ADDRESSES: Final = ("proxy_hostname", "upstream_auth_address", "allow_origin_domain")
-"""Fields of a zone that say where viewers' tokens and Agents' credentials go, and whose pages open streams."""
+"""The fields of a zone that are destinations of viewers' tokens and Agents' credentials, or origins that open
+streams."""
 _SHOWN: Final = ("enabled", "draining", *_OVERRIDES, "edge_url", "edge_url_requested")
 
 
 async def find_agent(db: Database, name: str) -> views.AgentRow:
-    """An Agent by its id, the first 8 digits of it, or its hostname.
+    """Return an Agent by its id, the first 8 digits of its id, or its hostname.
 
     Raises:
         NotFound: there is none, or several have this hostname.
@@ -54,7 +55,7 @@ async def find_agent(db: Database, name: str) -> views.AgentRow:
 
 
 async def update_agent(db: Database, logs: LogWriter, caller: Caller, name: str, body: AgentPatch) -> views.AgentRow:
-    """Change an Agent. An override of null becomes 0; `edge_url` decides which address is in use."""
+    """Change an Agent. An override of null becomes 0; `edge_url` selects the address to use."""
     before = await find_agent(db, name)
     changes = body.sent()
     if (edge_url := changes.pop("edge_url", None)) is not None:
@@ -68,14 +69,14 @@ async def update_agent(db: Database, logs: LogWriter, caller: Caller, name: str,
 
 
 async def revoke_credential(db: Database, logs: LogWriter, caller: Caller, name: str) -> None:
-    """Make an Agent's credential worthless."""
+    """Revoke the credential of an Agent."""
     agent = await find_agent(db, name)
     await agents.revoke_credential(db, agent.agent_id)
     audit(logs, caller, LogCode.AGENT_CREDENTIAL_DELETED, f"of {agent.hostname}", zone_name=agent.zone_name)
 
 
 async def delete_agent(db: Database, logs: LogWriter, caller: Caller, name: str, *, force: bool) -> None:
-    """Delete an Agent; its sessions only with `force`, if it is gone."""
+    """Delete an Agent. If it has sessions, that needs `force`, and the Agent must be gone."""
     agent = await find_agent(db, name)
     await agents.delete_agent(db, agent.agent_id, force=force)
     zone = agent.zone_name
@@ -83,7 +84,7 @@ async def delete_agent(db: Database, logs: LogWriter, caller: Caller, name: str,
 
 
 async def find_manager(db: Database, name: str) -> managers.ListedManager:
-    """A Manager by its id or instance id.
+    """Return a Manager by its id or instance id.
 
     Raises:
         NotFound: there is none.
@@ -96,7 +97,7 @@ async def find_manager(db: Database, name: str) -> managers.ListedManager:
 async def update_manager(
     db: Database, logs: LogWriter, caller: Caller, name: str, body: ManagerPatch
 ) -> ManagerChanged:
-    """Enable or disable a Manager; with a warning if nothing coordinates its zone then."""
+    """Enable or disable a Manager. The answer has a warning if no Manager coordinates its zone afterwards."""
     before = await find_manager(db, name)
     change = await managers.set_enabled(db, before.manager_id, body.enabled)
     await db.notify(ChangeEvent(Topic.MANAGERS))
@@ -108,7 +109,7 @@ async def update_manager(
 
 
 async def delete_manager(db: Database, logs: LogWriter, caller: Caller, name: str, *, force: bool) -> None:
-    """Delete the record of a Manager; one that runs only with `force`."""
+    """Delete the record of a Manager. A running one needs `force`."""
     manager = await find_manager(db, name)
     await managers.delete_manager(db, manager.manager_id, force=force)
     await db.notify(ChangeEvent(Topic.MANAGERS))
@@ -140,7 +141,7 @@ async def create_zone(
 async def update_zone(
     db: Database, logs: LogWriter, caller: Caller, zone_id: str, body: ZonePatch, *, config: ApiConfig
 ) -> ZoneChanged:
-    """Change a zone; with a warning if nothing can be staged there then.
+    """Change a zone. The answer has a warning if nothing can be staged there afterwards.
 
     Raises:
         Forbidden: it names a host that the installation does not know, and the caller may not change its settings.
@@ -160,10 +161,11 @@ async def update_zone(
 async def _has_foreign_host(
     db: Database, caller: Caller, given: Mapping[str, Any], before: Mapping[str, Any], config: ApiConfig
 ) -> bool:
-    """Whether fields of a zone name a host that is new to the installation: connect tokens and credentials go there.
+    """True if fields of a zone name a host that is new to the installation. It would get connect tokens and
+    credentials.
 
     Raises:
-        Forbidden: they do, and the caller may not change the settings of the installation.
+        Forbidden: there is such a host, and the caller may not change the settings of the installation.
     """
     urls = [config.public_url, config.stream_url, *(way.edge_url for way in await read_ways(db))]
     known = [REQUEST_HOST, config.served_hosts, config.gateway_address, *(urlsplit(url).netloc for url in urls)]
@@ -180,7 +182,7 @@ async def _has_foreign_host(
 
 
 async def delete_zone(db: Database, logs: LogWriter, caller: Caller, zone_id: str) -> None:
-    """Delete a zone that nothing belongs to."""
+    """Delete a zone without Managers, Agents, sessions and staging configs."""
     zone = await zones.get_zone(db, zone_id)
     async with db.transaction() as connection:
         await zones.delete_zone(connection, zone)
@@ -189,7 +191,7 @@ async def delete_zone(db: Database, logs: LogWriter, caller: Caller, zone_id: st
 
 
 async def get_gateway(db: Database, gateway_id: str) -> enrolment.GatewayRow:
-    """One web gateway that joined with a token.
+    """Return one web gateway that joined with a token.
 
     Raises:
         NotFound: there is none.
@@ -201,7 +203,7 @@ async def get_gateway(db: Database, gateway_id: str) -> enrolment.GatewayRow:
 
 
 async def delete_gateway(db: Database, logs: LogWriter, caller: Caller, gateway_id: str) -> None:
-    """Remove a gateway; its credential is worthless from then on."""
+    """Remove a gateway, and revoke its credential."""
     gateway = await get_gateway(db, gateway_id)
     await enrolment.delete_gateway(db, gateway_id)
     zone = gateway.zone_name

@@ -1,1 +1,1 @@
-"""Launching: the launcher's routes, the service, the plan, and its log."""
+"""Launches: the routes of the launcher, the service, forecasts and the log."""

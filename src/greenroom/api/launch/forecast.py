@@ -1,4 +1,4 @@
-"""Simulated launches: the launcher's workspaces for one user; a plain launch for all users of a workspace."""
+"""Simulated launches: the workspaces of one user on the launcher; a plain launch for all users of a workspace."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from greenroom.kit.concurrency import Coalesced
 async def own_workspaces(
     db: Database, offers: Coalesced[WorkspaceSupply], user_id: str, gateway_zone: str | None
 ) -> list[LauncherImage]:
-    """The workspaces of the user's groups by name; a launch would begin in the zone `gateway_zone`."""
+    """Return the workspaces of the user's groups by name. A launch would begin in the zone `gateway_zone`."""
     user = await read_launcher(db, user_id)
     offer = await offers.get()
     allowed = set(user.image_ids)
@@ -40,7 +40,7 @@ async def own_workspaces(
 
 
 async def targets_of(db: Database, offers: Coalesced[WorkspaceSupply], asked: Request) -> tuple[RoundTripTarget, ...]:
-    """Where the browser of a user measures the way to each zone."""
+    """Return the addresses at which the browser of a user measures its round trip to each zone."""
     zones = (await offers.get()).supply.zones
     if len(zones) < 2:
         return ()
@@ -84,14 +84,14 @@ def _shown(workspace: Workspace, found: Prospect) -> LauncherImage:
 
 @dataclass(frozen=True, slots=True)
 class SimilarUsers:
-    """Users with the same groups: their number, and what is in force for them."""
+    """Users with the same groups: their number, and the facts in force for them."""
 
     number: int
     facts: LaunchFacts
 
 
 async def plain_launches(db: Database, image: ImageFacts) -> list[SimilarUsers]:
-    """The users who may use the workspace and log in, by their sets of groups."""
+    """Return the users who may use the workspace and log in, by their sets of groups."""
     by_id = {group.group_id: group for group in (await groups.list_groups(db)).rows}
     found: list[SimilarUsers] = []
     for row in await configs.group_sets_of_image(db, image.image_id):

@@ -1,8 +1,8 @@
 """The log of launches: a row for each that succeeded, missed a pool or was refused.
 
-A shortage is one row, not one for each launch; the ledger of launches has them all. The first refused launch of a
-workspace is logged at once and in full. Further ones for the same reasons are counted and logged as one row at the end
-of the window; as long as there are any, another window begins.
+A shortage is one row, not one for each launch; the ledger has all launches. The first refused launch of a workspace is
+logged at once and in full. Further ones for the same reasons are counted and logged as one row at the end of the
+window. If there were any, another window begins.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ WINDOW_S: Final = 60.0
 
 Key = tuple[str, ...]
 Later = Callable[[float, Callable[[], None]], object]
-"""Calls a function after some seconds."""
+"""A function that calls another function after some seconds."""
 
 
 def call_later(delay_s: float, function: Callable[[], None]) -> object:
-    """The event loop's timer."""
+    """Call a function with the timer of the event loop."""
     return asyncio.get_running_loop().call_later(delay_s, function)
 
 
 @dataclass(slots=True)
 class _Window:
-    """What one window collected; `last` is the last message."""
+    """The refusals in one window; `last` is the last message."""
 
     title: str
     count: int = 0
@@ -50,7 +50,7 @@ class Shortages:
         self._open: dict[Key, _Window] = {}
 
     def refused(self, key: Key, title: str, message: str, *, user_id: str, username: str, launch_id: str) -> None:
-        """A launch was refused. `key` identifies a shortage: the workspace and the codes of the reasons."""
+        """Record a refused launch. `key` identifies a shortage: the workspace and the codes of the reasons."""
         if (window := self._open.get(key)) is not None:
             window.count += 1
             window.last = message
@@ -80,7 +80,7 @@ class Shortages:
 
 
 class RepeatedRowFilter:
-    """Limits repeated rows: a program that launches in vain must not drive other rows out of the log."""
+    """Limits repeated rows, so that a program with many failed launches does not displace other rows of the log."""
 
     def __init__(self, window_s: float = WINDOW_S, later: Later = call_later) -> None:
         self._window_s = window_s
@@ -88,7 +88,7 @@ class RepeatedRowFilter:
         self._logged: set[tuple[str | None, ...]] = set()
 
     def is_new(self, *key: str | None) -> bool:
-        """Whether the key was not logged within the window; it counts as logged from now on."""
+        """True if the key was not logged within the window. It counts as logged from now on."""
         if key in self._logged:
             return False
         self._logged.add(key)
@@ -97,7 +97,7 @@ class RepeatedRowFilter:
 
 
 class LaunchLog:
-    """Writes the rows. For failed launches, the same row about the same user is written once a minute."""
+    """Writes the log rows of launches. For failed ones, the same row about the same user is written once a minute."""
 
     def __init__(self, logs: LogWriter) -> None:
         self._logs = logs
@@ -105,7 +105,8 @@ class LaunchLog:
         self._repeats = RepeatedRowFilter()
 
     def succeeded(self, launch: Launch, got: PlacedSession, passed: Sequence[PassedOver]) -> None:
-        """A session was assigned or created; each skipped pool has a row, so that every cold start is explained."""
+        """Log that a session was assigned or created. Each skipped pool has a row, which explains the start on
+        demand."""
         attempt = got.attempt
         self._passed_over(launch, passed, got.session_id)
         self._logs.write(
@@ -120,7 +121,7 @@ class LaunchLog:
         got.log_yielding(self._logs, f"{launch.username}, who launched {launch.image.friendly_name} on demand")
 
     def failed(self, launch: Launch, error: Refused, search: Search) -> None:
-        """No attempt succeeded."""
+        """Log that no attempt succeeded."""
         self._passed_over(launch, search.passed)
         name = launch.image.friendly_name
         self._shortages.refused(
@@ -133,14 +134,15 @@ class LaunchLog:
         )
 
     def got_no_turn(self, request: LaunchRequest, error: Busy, launch_id: str) -> None:
-        """More launches came than can be served. Nothing was read yet, so that their users have no names."""
+        """Log a launch that was refused because of too many others. Nothing was read yet, so the name of the user is
+        unknown."""
         key, message = (error.code,), f"A launch was refused: {error.message}"
         self._shortages.refused(
             key, "any workspace", message, user_id=request.user_id, username="", launch_id=launch_id
         )
 
     def refused(self, launch: Launch, error: Refused, passed: Sequence[PassedOver]) -> None:
-        """It was refused although a session was available."""
+        """Log a launch that was refused although a session was available."""
         self._passed_over(launch, passed)
         if not self._repeats.is_new(launch.request.user_id, launch.image.image_id, error.code):
             return
@@ -153,7 +155,7 @@ class LaunchLog:
         )
 
     def _passed_over(self, launch: Launch, passed: Sequence[PassedOver], session_id: str | None = None) -> None:
-        """A row for each reason why staging configs did not serve, about the session the user got instead, if any."""
+        """Log each reason why staging configs did not serve, with the session that the user got instead, if any."""
         for attempt, misses in ((before.attempt, before.misses) for before in passed):
             if attempt.pool is None:
                 continue

@@ -1,4 +1,4 @@
-"""The launcher's choices, the page of a connect address (which needs no log-in), and the ledger of launches."""
+"""The choices of the launcher, the page of a connect address (which needs no log-in), and the ledger of launches."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _BY_TOKEN = public_route("the session's token is the credential, as it is for th
 
 
 class LaunchView(View, row=RecordedLaunch):
-    """One launch of the ledger; `session_id` is null when it gave nothing."""
+    """One launch of the ledger; `session_id` is null if it got no session."""
 
     launch_id: UUID
     session_id: UUID | None
@@ -64,7 +64,8 @@ class LaunchView(View, row=RecordedLaunch):
 async def list_own_images(
     request: Request, db: Db, offers: Offers, caller: Annotated[Caller, requires(USER)]
 ) -> list[LauncherImage]:
-    """The workspaces this user may launch, with what comes of a launch now: at once, after some seconds, or not."""
+    """List the workspaces that this user may launch, with the forecast of a launch now: at once, after some seconds, or
+    not."""
     return await own_workspaces(db, offers, caller.own_user_id(), request.headers.get("x-greenroom-zone") or None)
 
 
@@ -72,7 +73,8 @@ async def list_own_images(
 async def get_launch_options(
     request: Request, db: Db, offers: Offers, caller: Annotated[Caller, requires(USER)]
 ) -> LaunchOptions:
-    """What this user may choose when launching a workspace, and how the browser finds the zone nearest to it."""
+    """Return the choices of this user for a launch, and the addresses at which the browser measures the nearest
+    zone."""
     settings = resolve(await memberships_of(db, caller.own_user_id()))
     mode = settings["nearest_zone"].value
     targets = () if mode == "off" else await targets_of(db, offers, request)
@@ -91,14 +93,14 @@ async def get_launch_options(
 
 @router.post("/connect", dependencies=[_BY_TOKEN])
 async def connect(body: ConnectBody, request: Request, db: Db, streams: Streams, secrets: SecretsDep) -> ConnectionView:
-    """How far a session is, and its stream, for anyone with its connect address; it gives nothing else."""
+    """Return the progress of a session, and its stream, to anyone with its connect address. It grants nothing else."""
     session = await _session_of(db, secrets, request, body)
     return connection_of(session, streams, secrets, may_open=True, queue=await service.queue_of(db, session))
 
 
 @router.post("/connect/keepalives", dependencies=[_BY_TOKEN])
 async def keep_alive_by_token(body: ConnectBody, request: Request, db: Db, secrets: SecretsDep) -> KeepaliveView:
-    """A user looks at the session by its connect address."""
+    """Extend the life of the session, which a user watches, by its connect address."""
     session = await _session_of(db, secrets, request, body)
     return KeepaliveView(usage_reached=False, expires=await keep_alive(db, session))
 
@@ -107,7 +109,7 @@ async def keep_alive_by_token(body: ConnectBody, request: Request, db: Db, secre
 async def change_control_by_token(
     body: ControlByToken, request: Request, parts: ControlsDep, secrets: SecretsDep
 ) -> ControlView:
-    """Take control of a leased session over from its program, keep it, or hand it back, by its connect address."""
+    """Take control of a leased session from its program, keep it, or hand it back, by its connect address."""
     session = await _session_of(parts.db, secrets, request, body)
     lease = found(await find_lease_of(parts.db, session.session_id), "lease of session", session.session_id)
     person = Person(viewer=USER_HERE, name=session.username or "The user", owns=True)
@@ -115,7 +117,7 @@ async def change_control_by_token(
 
 
 async def _session_of(db: Database, secrets: Secrets, request: Request, body: ConnectBody) -> Session:
-    """The session, or its replacement, if the token opens it and its user may be served.
+    """Return the session, or its replacement, if the token opens it and its user is enabled.
 
     Raises:
         NotFound: one sentence for every reason, so that the caller cannot find out which sessions exist.
@@ -142,7 +144,7 @@ async def list_launches(
     sort: Sorting = str(NEWEST_FIRST),
     count: Counting = False,
 ) -> list[LaunchView]:
-    """Launches with all their steps, newest first unless another order is asked for."""
+    """List launches with all their steps, newest first unless the request sets another order."""
     words = words_of(q, LAUNCHES.columns)
     wanted = LaunchFilter(outcome=outcome, user_id=user_id, image_id=image_id, words=words)
     if count:
@@ -155,7 +157,7 @@ async def list_launches(
 
 @router.get("/launches/{launch_id}", dependencies=[requires("sessions_view")])
 async def get_launch(launch_id: UUID, db: Db) -> LaunchView:
-    """One launch; a refused one names itself in its problem document (`launch_id`)."""
+    """Return one launch. The problem document of a refused launch contains its `launch_id`."""
     row = await ledger.get_launch(db, launch_id)
     if row is None:
         raise NotFound(f"There is no launch {launch_id}; the ledger does not keep them for ever.")

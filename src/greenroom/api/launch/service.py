@@ -1,7 +1,7 @@
-"""Launches a session in its turn: one snapshot, one plan, then its attempts in turn until one gives a session.
+"""Launches of sessions: one snapshot and one plan, whose attempts are made in order until one results in a session.
 
-The reply never waits for a container: it names the claimed or inserted row, and the Agent does the rest. Every launch
-leaves a trace in the ledger, every violated setting a WARNING in the log.
+The answer does not wait for a container: it contains the claimed or inserted row, and the Agent does the rest. Every
+launch leaves a trace in the ledger, and every violated setting a WARNING in the log.
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ MOST_UNWRITTEN: Final = 10_000
 
 
 class LaunchQueue:
-    """The turns of one api. Users take turns, so that one with many launches delays another's by one of its own.
+    """The queue of launches of one api. Users take turns, so that many launches of one user delay another user by only
+    one.
 
-    Refused launches go to the ledger together: a statement each would be paid by those that are served.
+    Refused launches are written to the ledger together, because a statement for each would slow down the others.
     """
 
     def __init__(self, db: Database, log: LaunchLog, metrics: RequestMetrics) -> None:
@@ -52,7 +53,7 @@ class LaunchQueue:
 
     @asynccontextmanager
     async def turn(self, request: LaunchRequest) -> AsyncGenerator[None]:
-        """Wait for the turn of a launch, and have it for as long as the context lasts.
+        """Wait for the turn of a launch, and hold it as long as the context lasts.
 
         Raises:
             Busy: too many wait already; the launch is in the ledger.
@@ -90,8 +91,10 @@ __all__ = ["LaunchRequest", "LaunchResult", "Launcher"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchResult:
-    """The session a user got: `token` opens its stream at `proxy.path_of(agent_id, session_id)`. `staged`: it came from
-    a pool."""
+    """The session of a launch: `token` opens its stream at `proxy.path_of(agent_id, session_id)`.
+
+    `staged`: it came from a pool.
+    """
 
     session_id: str
     user_id: str
@@ -102,7 +105,7 @@ class LaunchResult:
     agent_id: str | None
     proxy: ProxyFacts
     repeated: bool = False
-    """It is the session of an earlier request with the same idempotency key."""
+    """True if it is the session of an earlier request with the same idempotency key."""
 
 
 class Launcher:
@@ -116,7 +119,8 @@ class Launcher:
         self._admission = LaunchQueue(db, self._log, self._metrics)
 
     async def launch_for(self, caller: Caller, request: LaunchRequest) -> LaunchResult:
-        """`launch`, but only callers who may see the Agents read in a refusal what is missing where."""
+        """Call `launch`. For callers who may not see Agents, a refusal does not contain the missing resources of
+        machines."""
         try:
             return await self.launch(request)
         except NoResources as error:
@@ -133,9 +137,9 @@ class Launcher:
             Forbidden: the user is disabled, or may not use the workspace.
             SessionLimit, LeaseLimit: `max_kasms_per_user`, or for a lease `max_leases_per_user`, is reached.
             IdempotencyMismatch: the key was used for a different request.
-            NoResources: nothing could serve it; the message says what is missing where.
+            NoResources: nothing could serve it; the message lists the missing resources by place.
             ProfileInUse: another session has the user's profile of this workspace as its home.
-            Busy: more launches wait for their turn than can be served soon; it says when to come again.
+            Busy: too many launches wait for their turn; the error contains the time to wait.
         """
         begin_s = time.perf_counter()
         request = self._sealed(request)
@@ -153,7 +157,7 @@ class Launcher:
             return await self._result_of(first.session_id, request.user_id)
 
     def _sealed(self, request: LaunchRequest) -> LaunchRequest:
-        """The request with encrypted variables; the Manager decrypts them for the Agent."""
+        """Return the request with encrypted variables. The Manager decrypts them for the Agent."""
         if problem := launch_problem(request.environment):
             raise Invalid(f"The environment of the request cannot be used: {problem}")
         environment = {name: self._secrets.seal(value) for name, value in request.environment.items()}

@@ -1,1 +1,1 @@
-"""Staging configs: routes, published calls, and their service."""
+"""Staging configs: routes and their service."""

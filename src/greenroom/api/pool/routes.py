@@ -1,4 +1,4 @@
-"""Staging configs: pools of sessions that run before any user asks for them."""
+"""Staging configs: pools of sessions that run before a user requests them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ router = APIRouter(tags=["staging"])
 
 @router.get("/staging-configs", dependencies=[requires("staging_view")])
 async def list_staging_configs(db: Db, page: Paging) -> list[StagingConfigView]:
-    """All configs by zone and workspace; `shortfall` says why a pool is below Desired."""
+    """List all configs by zone and workspace; `shortfall` is the reason for a pool below Desired Sessions."""
     found = await list_configs(db, after=page.after_row(BY_PLACE), limit=page.limit)
     return await service.shown(db, page.rows(found, BY_PLACE))
 
@@ -36,13 +36,13 @@ async def list_staging_configs(db: Db, page: Paging) -> list[StagingConfigView]:
 async def create_staging_config(
     body: StagingCreate, db: Db, logs: Logs, caller: Annotated[Caller, requires("staging_create")]
 ) -> StagingSaved:
-    """Create a config; the Primary of its zone begins to fill the pool at once."""
+    """Create a config. The Primary of its zone begins to fill the pool at once."""
     return await service.create(db, logs, caller, body)
 
 
 @router.get("/staging-configs/{staging_config_id}", dependencies=[requires("staging_view")])
 async def get_staging_config(staging_config_id: UUID, db: Db) -> StagingConfigView:
-    """One config."""
+    """Return one config."""
     return await service.view(db, str(staging_config_id))
 
 
@@ -54,7 +54,7 @@ async def update_staging_config(
     logs: Logs,
     caller: Annotated[Caller, requires("staging_modify")],
 ) -> StagingSaved:
-    """Change a config: fewer sessions end the excess, other permissions replace all of them."""
+    """Change a config. A lower number ends the surplus sessions; other permissions replace all sessions."""
     return await service.update(db, logs, caller, str(staging_config_id), body)
 
 
@@ -62,7 +62,7 @@ async def update_staging_config(
 async def delete_staging_config(
     staging_config_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("staging_delete")]
 ) -> None:
-    """Delete a config and its sessions without a user; assigned ones live on."""
+    """Delete a config and its sessions without a user; assigned sessions continue."""
     await service.delete(db, logs, caller, str(staging_config_id))
 
 
@@ -70,7 +70,7 @@ async def delete_staging_config(
 async def recycle_staging_config(
     staging_config_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("staging_modify")]
 ) -> StagingConfigView:
-    """Replace all staged sessions of the config, and try again at once after failed starts."""
+    """Replace all staged sessions of the config. After failed starts, the next start is tried at once."""
     return await service.recycle(db, logs, caller, str(staging_config_id))
 
 
@@ -81,7 +81,7 @@ async def explain_staging_config(
     user: Annotated[Name, Query(description="id or name of the user")],
     zone: Annotated[Name | None, Query(description="id or name of the zone where the launch begins")] = None,
 ) -> ExplainView:
-    """Would this user get a session of this config now, and if not, why? Nothing is launched."""
+    """Forecast a launch of a user: does it get a session of this config now? If not, return the reasons."""
     return await service.explain(db, str(staging_config_id), user, zone)
 
 
@@ -92,5 +92,5 @@ async def get_staging_history(
     caller: Annotated[Caller, requires("staging_view")],
     limit: Annotated[int, Query(ge=1, le=100, description="how many of the newest misses")] = 20,
 ) -> StagingHistoryView:
-    """Hits and misses of a config over an hour, a day and a week, and the reason and user of each miss."""
+    """Return hits and misses of a config over an hour, a day and a week, and the reason and user of each miss."""
     return await service.history(db, str(staging_config_id), limit=limit, with_users=caller.may("sessions_view"))

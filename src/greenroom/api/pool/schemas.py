@@ -1,4 +1,4 @@
-"""Staging configs."""
+"""The bodies of staging configs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Hours = Annotated[float, Field(gt=0, le=87_600, allow_inf_nan=False, description
 
 
 class ShortfallView(View):
-    """Why fewer sessions are staged than desired."""
+    """The reason why fewer sessions are staged than desired."""
 
     code: str
     reason: str
 
 
 class StagingConfigView(View):
-    """A staging config with how full its pool is."""
+    """A staging config, with the state of its pool."""
 
     staging_config_id: UUID
     zone_id: UUID
@@ -53,13 +53,13 @@ class StagingConfigView(View):
 
 
 class StagingSaved(StagingConfigView):
-    """A config as it was saved; `matching_users` would get its sessions, the warning also says what is in their way."""
+    """A config after a change. `matching_users` could get its sessions; the warning includes the obstacles to that."""
 
     matching_users: int
 
 
 class StagingFields(Body):
-    """What can be set of a config."""
+    """The fields of a config."""
 
     num_sessions: Number = 0
     expiration: Hours = 1.0
@@ -75,14 +75,14 @@ class StagingFields(Body):
 
 
 class StagingPatch(StagingFields):
-    """Changes of a config; omitted fields stay. Zone and image are those it was made with."""
+    """Changes of a config; omitted fields keep their values. Zone and image cannot change."""
 
     zone_id: Annotated[UUID | None, Field(description="cannot be changed; may be repeated")] = None
     image_id: Annotated[UUID | None, Field(description="cannot be changed; may be repeated")] = None
 
 
 class StagingCreate(StagingFields):
-    """A new config; permissions that are left out take the effective values of group All Users."""
+    """A new config. Omitted permissions get the values in force for the group All Users."""
 
     zone_id: UUID = Field(...)
     image_id: UUID = Field(...)
@@ -91,7 +91,7 @@ class StagingCreate(StagingFields):
 
 
 class ExplainReason(View):
-    """One thing that keeps a user from getting a staged session; `group` is where the `setting` comes from."""
+    """One reason why a user would not get a staged session; `group` is the source of the `setting`."""
 
     code: str
     setting: str | None
@@ -100,7 +100,7 @@ class ExplainReason(View):
 
 
 class ExplainView(View):
-    """Would this user get a session of this config now? Nothing is launched."""
+    """The forecast for a launch of a user with regard to a config. Nothing is launched."""
 
     staging_config_id: UUID
     user_id: UUID
@@ -113,7 +113,8 @@ class ExplainView(View):
 
 
 class Window(View):
-    """Launches that considered a config within the last hours; `hit_rate` is hits of hits and misses, null without."""
+    """Launches that considered a config within the last hours. `hit_rate` is hits / (hits + misses), null without
+    any."""
 
     hours: int
     hits: Annotated[int, Field(description="served by this config")]
@@ -131,7 +132,7 @@ class HourView(View):
 
 
 class MissReason(View):
-    """Why a config was passed over; `setting` only where a setting of the user or workspace is the reason."""
+    """The reason why a config was passed over; `setting` only if a setting of the user or workspace is the reason."""
 
     code: str
     setting: str | None
@@ -139,14 +140,14 @@ class MissReason(View):
 
 
 class ReasonView(MissReason):
-    """One cause of misses, how many launches met it, and the newest sentence."""
+    """One cause of misses, the number of launches with it, and the latest sentence."""
 
     launches: int
     last: datetime
 
 
 class MissView(View):
-    """A launch that considered the config and got no staged session; who it was needs `sessions_view`."""
+    """A launch that considered the config and got no staged session. Its user is included only with `sessions_view`."""
 
     launch_id: UUID
     time: datetime
@@ -158,7 +159,7 @@ class MissView(View):
 
 
 class StagingHistoryView(View):
-    """What became of the launches that considered a config."""
+    """The results of the launches that considered a config."""
 
     staging_config_id: UUID
     windows: list[Window]

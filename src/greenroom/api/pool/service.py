@@ -1,6 +1,6 @@
 """Staging configs for both HTTP interfaces: changes, matching users, warnings, history, explanations.
 
-`explain` plans a user's launch as it would be, without any attempt.
+`explain` plans a launch of a user without attempting it.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ from greenroom.db.session import sessions
 from greenroom.db.workspace import images
 
 HAND_OVER_FAILED: Final = "A session was assigned and quarantined: its hand-over failed."
-"""For callers who may not see sessions."""
+"""The reason for callers who may not see sessions."""
 
 
 async def _default_permissions(db: Database) -> dict[str, bool]:
-    """Values of omitted permissions of a config: the effective values of group All Users."""
+    """Return the values of omitted permissions of a config: those in force for the group All Users."""
     return permissions_of(resolve(await groups.settings_of_group(db, ALL_USERS)))
 
 
@@ -70,15 +70,17 @@ async def _check_parts(db: Database, zone_id: str, image_id: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """Users who may use a config's workspace and have exactly its permissions. `others` are the settings that still
-    keep all of them from its sessions; () if one user can get them."""
+    """Users who may use the workspace of a config and have exactly its permissions.
+
+    `others` are the settings that still exclude all of them from its sessions; () if one user can get them.
+    """
 
     number: int
     others: tuple[Violation, ...]
 
 
 async def _matches(db: Database, config: StagingConfig) -> Matches:
-    """The users who would get sessions of a config, by the present settings of all groups."""
+    """Return the users who would get sessions of a config, by the present settings of all groups."""
     number, others, served = 0, dict[str, Violation](), False
     for users in await plain_launches(db, config.image):
         if differing(permissions_of(users.facts.settings), config.permissions):
@@ -91,7 +93,7 @@ async def _matches(db: Database, config: StagingConfig) -> Matches:
 
 
 async def _with_warning(db: Database, config: StagingConfig) -> StagingSaved:
-    """The answer to saving: the config, the number of matching users, and what makes it useless."""
+    """Return a saved config with the number of matching users and a warning about obstacles to its use."""
     found = await _matches(db, config)
     barred = barrier(config.image, config.zone)
     (view,) = await shown(db, [config])
@@ -114,7 +116,7 @@ def _about_matches(found: Matches, image: ImageFacts) -> list[str]:
 
 
 async def shown(db: Database, configs: Sequence[StagingConfig]) -> list[StagingConfigView]:
-    """Configs for a reader, with the hits and misses of a day."""
+    """Return configs with their hits and misses in the last 24 hours."""
     counts = await db_history.totals(db, [config.staging_config_id for config in configs], hours=24)
     return [
         StagingConfigView.model_validate(
@@ -127,7 +129,7 @@ async def shown(db: Database, configs: Sequence[StagingConfig]) -> list[StagingC
 
 
 async def view(db: Database, staging_config_id: str) -> StagingConfigView:
-    """One config.
+    """Return one config.
 
     Raises:
         NotFound: there is none with this id.
@@ -137,7 +139,7 @@ async def view(db: Database, staging_config_id: str) -> StagingConfigView:
 
 
 async def create(db: Database, logs: LogWriter, caller: Caller, body: StagingCreate) -> StagingSaved:
-    """Create a config; the Primary of its zone begins to fill the pool at once."""
+    """Create a config. The Primary of its zone begins to fill the pool at once."""
     zone_id, image_id = str(body.zone_id), str(body.image_id)
     left_out = {k: v for k, v in (await _default_permissions(db)).items() if k not in body.model_fields_set}
     fields = ConfigFields(**values_of(ConfigFields, body) | left_out)
@@ -152,7 +154,7 @@ async def create(db: Database, logs: LogWriter, caller: Caller, body: StagingCre
 async def update(
     db: Database, logs: LogWriter, caller: Caller, staging_config_id: str, body: StagingPatch
 ) -> StagingSaved:
-    """Change a config: fewer sessions end the excess, other permissions replace all of them."""
+    """Change a config. A lower number ends the surplus sessions; other permissions replace all sessions."""
     sent = body.sent()
     async with db.transaction() as connection:
         before = await db_configs.lock_config(connection, staging_config_id)
@@ -167,7 +169,7 @@ async def update(
 
 
 async def delete(db: Database, logs: LogWriter, caller: Caller, staging_config_id: str) -> None:
-    """Delete a config and its sessions without a user; assigned ones live on."""
+    """Delete a config and its sessions without a user; assigned sessions continue."""
     config = await db_configs.get_config(db, staging_config_id)
     async with db.transaction() as connection:
         await db_configs.lock_config(connection, staging_config_id)
@@ -178,7 +180,7 @@ async def delete(db: Database, logs: LogWriter, caller: Caller, staging_config_i
 
 
 async def recycle(db: Database, logs: LogWriter, caller: Caller, staging_config_id: str) -> StagingConfigView:
-    """Replace all staged sessions of the config, and try again at once after failed starts."""
+    """Replace all staged sessions of the config. After failed starts, the next start is tried at once."""
     async with db.transaction() as connection:
         await db_configs.lock_config(connection, staging_config_id)
         await db_configs.recycle_config(connection, staging_config_id)
@@ -199,7 +201,7 @@ def _events(config: StagingConfig) -> list[ChangeEvent]:
 
 
 async def history(db: Database, staging_config_id: str, *, limit: int, with_users: bool) -> StagingHistoryView:
-    """Hits and misses of a config; users only if the reader may see sessions.
+    """Return hits and misses of a config; users only if `with_users` is true.
 
     Raises:
         NotFound: there is none with this id.
@@ -222,22 +224,22 @@ Reason = TypeVar("Reason", bound=PoolMissReason)
 
 
 def _without_output(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
-    """The output of `assign` may name its user."""
+    """Remove the output of `assign`, which may contain the name of its user."""
     return tuple(replace(r, reason=HAND_OVER_FAILED) if r.code == "hand_over_failed" else r for r in reasons)
 
 
 def title(config: StagingConfig) -> str:
-    """The config's name in the log."""
+    """Return the name of the config in the log."""
     return config_title(config.image_friendly_name, config.zone_name, config.staging_config_id)
 
 
 async def explain(db: Database, staging_config_id: str, user: str, zone: str | None = None) -> ExplainView:
-    """Would a plain launch of this user, begun in `zone`, get a session of this config now?
+    """Return the forecast for a plain launch of this user that begins in `zone` now, with regard to this config.
 
-    User and zone are ids or names; zone None = the config's own.
+    User and zone are ids or names; zone None = the zone of the config.
 
     Raises:
-        NotFound: there is no such config, user or zone.
+        NotFound: the config, user or zone does not exist.
     """
     config = await db_configs.get_config(db, staging_config_id)
     user_id = await _user_id(db, user)
@@ -265,7 +267,7 @@ async def explain(db: Database, staging_config_id: str, user: str, zone: str | N
 
 
 def _about_user(snapshot: LaunchSnapshot, image: ImageFacts, max_sessions: int) -> list[Miss]:
-    """What refuses the user's launches altogether."""
+    """Return the reasons that exclude all launches of the user."""
     username, misses = snapshot.username, list[Miss]()
     if snapshot.disabled or snapshot.locked:
         misses.append(Miss("restricted", f"{username} is disabled or locked."))
@@ -281,7 +283,7 @@ def _served_before(zone: LaunchZone) -> Miss:
 
 
 async def _pool_miss(db: Database, user_id: str, attempt: LaunchAttempt, image: ImageFacts) -> Miss | None:
-    """Why a claim on the attempt's pool would fail now; None = it would succeed."""
+    """Return the reason why a claim on the pool of the attempt would fail now; None = it would succeed."""
     if attempt.pool is None:
         raise AssertionError("only attempts with a pool are asked about")
     contents = await read_contents(

@@ -1,7 +1,7 @@
-"""Delivers messages: each webhook's few at a time, so that one that answers slowly keeps no other waiting.
+"""Delivery of messages: a few at a time per webhook, so that a slow one does not delay others.
 
-All apis do so. Who takes a message has it for a time (`db.webhooks.take`); if that process dies, another
-takes it. So a message may come twice, with the same id, but not be lost.
+All apis deliver. A process takes a message for a limited time (`db.webhooks.take`); if the process ends, another one
+takes it. So a message may arrive twice, with the same id, but is not lost.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 AT_ONCE: Final = 8
-"""Messages to one webhook that are under way in one process."""
+"""The maximum number of messages to one webhook in progress in one process."""
 LOOK_S: Final = 30.0
-"""How often is looked without a notification."""
+"""The interval of checks without a notification."""
 LEAST_WAIT_S: Final = 0.05
 BOUND_S: Final = 60.0
-"""How often is looked whether too many messages wait."""
+"""The interval of checks for too many waiting messages."""
 MOST_WAITING: Final = 5000
-"""Messages that wait for one webhook."""
+"""The maximum number of messages that wait for one webhook."""
 
 
 class Courier:
@@ -54,14 +54,14 @@ class Courier:
         self._serving: dict[str, asyncio.Task[None]] = {}
         self._bounded_s = time.monotonic()
         self.outcomes: Counter[str] = Counter({str(state): 0 for state in DeliveryState})
-        """How many attempts left their message in which state; `waiting` = it is tried again."""
+        """The number of attempts by the resulting state of the message; `waiting` = it is tried again."""
 
     def wake(self) -> None:
-        """Messages may be due."""
+        """Check for due messages now."""
         self._woken.set()
 
     async def run(self) -> None:
-        """Forever; while the database is away it waits."""
+        """Run forever; wait while the database is unreachable."""
         try:
             while True:
                 self._woken.clear()
@@ -82,10 +82,10 @@ class Courier:
             await asyncio.gather(*self._serving.values(), return_exceptions=True)
 
     async def look(self) -> float:
-        """Begin to serve the webhooks with due messages; returns after how long to look again.
+        """Begin to serve the webhooks with due messages; return the time in seconds until the next check.
 
         Raises:
-            Unavailable: the database is away.
+            Unavailable: the database is unreachable.
         """
         if time.monotonic() - self._bounded_s > BOUND_S:
             self._bounded_s = time.monotonic()
@@ -93,7 +93,7 @@ class Courier:
         wait_s = LOOK_S
         for webhook in await webhooks.due_webhooks(self._db):
             if webhook.webhook_id in self._serving:
-                continue  # that looks again when it is done
+                continue  # the serving task checks again at its end
             if webhook.in_s > 0:
                 wait_s = min(wait_s, webhook.in_s)
                 continue
@@ -101,15 +101,15 @@ class Courier:
         return max(wait_s, LEAST_WAIT_S)
 
     async def settled(self) -> None:
-        """Returns when no webhook is served."""
+        """Wait until no webhook is being served."""
         await asyncio.gather(*self._serving.values())
 
     async def send_test(self, webhook: Webhook) -> str:
-        """Deliver a message that tries a webhook, once; returns its id.
+        """Deliver a test message to a webhook, once; return its id.
 
         Raises:
-            NotFound: the webhook is gone.
-            Unavailable: the database is away.
+            NotFound: the webhook was deleted.
+            Unavailable: the database is unreachable.
         """
         data: dict[str, Any] = {"webhook_id": webhook.webhook_id, "name": webhook.name}
         taken = await webhooks.insert_taken(self._db, webhook.webhook_id, WebhookEvent.TEST, data)
@@ -139,7 +139,7 @@ class Courier:
             del self._serving[webhook_id]
 
     async def _try_deliver(self, sender: Sender, taken: TakenDelivery) -> None:
-        """A message whose attempt cannot be noted is taken again later."""
+        """Deliver a message. If the attempt cannot be recorded, the message is taken again later."""
         with logged_item("message", taken.delivery_id):
             await self._deliver(sender, taken)
 

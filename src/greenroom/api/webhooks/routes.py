@@ -1,4 +1,4 @@
-"""Webhooks: addresses to which messages of events are sent, and what became of each."""
+"""Webhooks: addresses to which messages about events are sent, and the results of the deliveries."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ from greenroom.db.webhooks import Delivery, Webhook, WebhookFields
 from greenroom.kit.secrets import Secrets
 
 MOST_WEBHOOKS: Final = 100
-"""Each event is written for each of them that wants it."""
+"""Each event is written once for each webhook that subscribes to it."""
 
 
 async def make_webhook(
     db: Database, logs: LogWriter, secrets: Secrets, caller: Caller, *, body: WebhookCreate, installation: Installation
 ) -> tuple[Webhook, str]:
-    """A new webhook, and its secret.
+    """Create a webhook; return it and its secret.
 
     Raises:
-        Invalid: nothing may be sent to its address.
+        Invalid: its address is not allowed.
         Duplicate: the name exists.
         Refused: there are `MOST_WEBHOOKS`.
     """
@@ -68,7 +68,7 @@ async def change_webhook(
 
     Raises:
         NotFound: there is none with this id.
-        Invalid: nothing may be sent to its address.
+        Invalid: its address is not allowed.
         Duplicate: the name exists.
     """
     async with db.transaction() as connection:
@@ -81,7 +81,7 @@ async def change_webhook(
 
 
 async def renew_secret(db: Database, logs: LogWriter, secrets: Secrets, caller: Caller, webhook_id: str) -> str:
-    """Another secret; messages are signed with it from now on.
+    """Replace the secret, and return the new one. Messages are signed with it from now on.
 
     Raises:
         NotFound: there is none with this id.
@@ -102,7 +102,7 @@ async def renew_secret(db: Database, logs: LogWriter, secrets: Secrets, caller: 
 
 
 async def remove_webhook(db: Database, logs: LogWriter, caller: Caller, webhook_id: str) -> None:
-    """Raises NotFound: there is none with this id."""
+    """Delete a webhook. Raises NotFound: there is none with this id."""
     async with db.transaction() as connection:
         webhook = await webhooks.lock_webhook(connection, webhook_id)
         await webhooks.delete_webhook(connection, webhook_id)
@@ -110,7 +110,7 @@ async def remove_webhook(db: Database, logs: LogWriter, caller: Caller, webhook_
 
 
 async def replay(db: Database, webhook: Webhook, delivery_id: str) -> Delivery:
-    """Have a message delivered again, with all attempts; doing so while it waits changes nothing.
+    """Have a message delivered again, with all attempts. While it waits, this changes nothing.
 
     Raises:
         NotFound: the webhook has none with this id.
@@ -123,7 +123,7 @@ async def replay(db: Database, webhook: Webhook, delivery_id: str) -> Delivery:
 
 
 async def replay_given_up(db: Database, webhook: Webhook) -> int:
-    """Have all messages delivered again that were given up; returns how many. Those that tried the webhook are over.
+    """Have all messages that were given up delivered again, except test messages; return their number.
 
     Raises:
         WrongState: the webhook is disabled.
@@ -133,13 +133,13 @@ async def replay_given_up(db: Database, webhook: Webhook) -> int:
 
 
 def _require_enabled(webhook: Webhook) -> None:
-    """Raises WrongState: nothing would be delivered."""
+    """Raises WrongState: the webhook is disabled, so nothing would be delivered."""
     if not webhook.enabled:
         raise WrongState(f"Webhook {webhook.name} is disabled; enable it first.")
 
 
 def delivery_view(delivery: Delivery) -> DeliveryView:
-    """As it is shown."""
+    """Return the view of a delivery."""
     return DeliveryView.of(delivery, due=delivery.due if delivery.state is DeliveryState.WAITING else None)
 
 
@@ -163,7 +163,7 @@ router = APIRouter(tags=["webhooks"])
 
 
 class DeliveryView(View, row=Delivery, without={"webhook_id"}):
-    """A message to a webhook, and what came of its last attempt."""
+    """A message to a webhook, and the result of its last attempt."""
 
     delivery_id: Annotated[UUID, Field(description="the `webhook-id` of its requests")]
     at: Annotated[datetime, Field(description="when it happened")]
@@ -176,7 +176,7 @@ class DeliveryView(View, row=Delivery, without={"webhook_id"}):
 
 @router.get("/webhooks", dependencies=[requires("webhooks_view")])
 async def list_webhooks(db: Db, page: Paging) -> list[WebhookView]:
-    """All by name."""
+    """List all webhooks by name."""
     found = await webhooks.list_webhooks(db, after=page.after_row(webhooks.BY_NAME), limit=page.limit)
     return [WebhookView.model_validate(each) for each in page.rows(found, webhooks.BY_NAME)]
 
@@ -190,14 +190,14 @@ async def create_webhook(
     snapshot: SettingsSnapshot,
     caller: Annotated[Caller, requires("webhooks_create")],
 ) -> WebhookMade:
-    """Create a webhook; its secret is shown this once."""
+    """Create a webhook. Its secret is returned only once."""
     made, secret = await make_webhook(db, logs, secrets, caller, body=body, installation=snapshot.installation)
     return WebhookMade.of(made, secret=secret)
 
 
 @router.get("/webhooks/{webhook_id}", dependencies=[requires("webhooks_view")])
 async def get_webhook(webhook_id: UUID, db: Db) -> WebhookView:
-    """One webhook."""
+    """Return one webhook."""
     return WebhookView.model_validate(await webhooks.get_webhook(db, str(webhook_id)))
 
 
@@ -210,7 +210,7 @@ async def update_webhook(
     snapshot: SettingsSnapshot,
     caller: Annotated[Caller, requires("webhooks_modify")],
 ) -> WebhookView:
-    """Change a webhook; what is left out stays. What waits goes to its new address."""
+    """Change a webhook; omitted fields keep their values. Waiting messages are sent to its new address."""
     changed = await change_webhook(db, logs, caller, str(webhook_id), body=body, installation=snapshot.installation)
     return WebhookView.model_validate(changed)
 
@@ -219,7 +219,7 @@ async def update_webhook(
 async def delete_webhook(
     webhook_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("webhooks_delete")]
 ) -> None:
-    """Delete a webhook, with what it was sent and what waits for it."""
+    """Delete a webhook, with its sent and waiting messages."""
     await remove_webhook(db, logs, caller, str(webhook_id))
 
 
@@ -231,13 +231,13 @@ async def renew_webhook_secret(
     secrets: SecretsDep,
     caller: Annotated[Caller, requires("webhooks_modify")],
 ) -> WebhookSecret:
-    """Make another secret, which is shown this once: all further requests are signed with it."""
+    """Replace the secret of a webhook. It is returned only once, and signs all further requests."""
     return WebhookSecret(secret=await renew_secret(db, logs, secrets, caller, str(webhook_id)))
 
 
 @router.post("/webhooks/{webhook_id}/test", dependencies=[requires("webhooks_modify")])
 async def test_webhook(webhook_id: UUID, db: Db, courier: Deliveries) -> DeliveryView:
-    """Send a message of type `webhook.test` now, also to a disabled webhook, and say what came of it."""
+    """Send a message of type `webhook.test` now, also to a disabled webhook, and return the result."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
     delivery_id = await courier.send_test(webhook)
     return delivery_view(await webhooks.get_delivery(db, webhook.webhook_id, delivery_id))
@@ -250,7 +250,7 @@ async def list_webhook_deliveries(
     page: Paging,
     state: Annotated[DeliveryState | None, Query(description="only those in this state")] = None,
 ) -> list[DeliveryView]:
-    """What a webhook was sent, newest first: of the last 7 days, 10,000 at most."""
+    """List the messages to a webhook, newest first: those of the last 7 days, at most 10,000."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
     order = webhooks.NEWEST_FIRST
     found = await webhooks.list_deliveries(db, webhook.webhook_id, state, after=page.after_row(order), limit=page.limit)
@@ -263,7 +263,7 @@ async def list_webhook_deliveries(
     dependencies=[requires("webhooks_modify")],
 )
 async def replay_webhook_delivery(webhook_id: UUID, delivery_id: UUID, db: Db, courier: Deliveries) -> DeliveryView:
-    """Deliver a message again, with all attempts and the same id; while it waits this changes nothing."""
+    """Deliver a message again, with all attempts and the same id. While it waits, this changes nothing."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
     again = await replay(db, webhook, str(delivery_id))
     courier.wake()
@@ -272,7 +272,7 @@ async def replay_webhook_delivery(webhook_id: UUID, delivery_id: UUID, db: Db, c
 
 @router.post("/webhooks/{webhook_id}/replay", status_code=202, dependencies=[requires("webhooks_modify")])
 async def replay_webhook(webhook_id: UUID, db: Db, courier: Deliveries) -> Replayed:
-    """Deliver all messages again that were given up, each with all attempts and the same id."""
+    """Deliver all messages that were given up again, each with all attempts and the same id."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
     number = await replay_given_up(db, webhook)
     courier.wake()

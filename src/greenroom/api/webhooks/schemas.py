@@ -29,7 +29,7 @@ class WebhookCreate(Body):
 
 
 class WebhookPatch(Body):
-    """Changes of a webhook; what is left out stays."""
+    """Changes of a webhook; omitted fields keep their values."""
 
     name: WebhookName = ""
     url: Url = ""
@@ -51,7 +51,7 @@ class WebhookView(View):
 
 
 class WebhookSecret(View):
-    """What the messages of a webhook are signed with; shown this once."""
+    """The secret that signs the messages of a webhook; it is returned only once."""
 
     secret: Annotated[str, Field(description="whsec_…, as Standard Webhooks has it")]
 
@@ -61,6 +61,6 @@ class WebhookMade(WebhookView, WebhookSecret):
 
 
 class Replayed(View):
-    """Messages that are delivered again."""
+    """The number of messages that are delivered again."""
 
     replayed: Annotated[int, Field(description="how many")]

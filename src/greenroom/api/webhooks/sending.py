@@ -1,4 +1,5 @@
-"""One request of a webhook: to an address that is allowed, without redirects, bounded in time and in what is read."""
+"""One request of a webhook: to an allowed address, without redirects, limited in time and in the bytes that are
+read."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from greenroom.db.diagnostics.batches import storable
 from greenroom.kit.outgoing import beginning, pinned, webhook_address
 
 TIMEOUT_S: Final = 10.0
-"""For all of an attempt; a delivery is taken for longer (`db.webhooks.TAKEN_S`)."""
+"""The limit for a whole attempt. A delivery is taken for longer (`db.webhooks.TAKEN_S`)."""
 MAX_ANSWER_BYTES: Final = 1000
 
 
@@ -29,8 +30,10 @@ def _tls() -> ssl.SSLContext:
 
 
 class Sender:
-    """Posts messages to one webhook, over connections that are kept while it does. `trusted` are the hosts of the
-    setting `webhook_hosts`."""
+    """Posts messages to one webhook, over connections that stay open until it is closed.
+
+    `trusted` are the hosts of the setting `webhook_hosts`.
+    """
 
     def __init__(self, trusted: Sequence[AllowedHost]) -> None:
         self._trusted = trusted
@@ -45,7 +48,7 @@ class Sender:
         await self._http.aclose()
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> DeliveryAttempt:
-        """What came of one request."""
+        """Post a message; return the result of the request."""
         begin_s = time.perf_counter()
 
         def failed(error: str) -> DeliveryAttempt:
