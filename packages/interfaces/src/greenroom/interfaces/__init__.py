@@ -1,1 +1,1 @@
-"""Interfaces of the api for programs of other kinds, each found by its entry point."""
+"""Interfaces of the api for other kinds of programs, each found by its entry point."""

@@ -1,4 +1,4 @@
-"""A server on standard input and output that asks `/mcp` of a deployment for every answer."""
+"""A server on standard input and output that forwards requests to `/mcp` of a deployment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mcp.server.lowlevel import Server as McpServer
 from mcp.server.stdio import stdio_server
 
 TIMEOUT: Final = httpx2.Timeout(30, read=180)
-"""A lease may take a minute, a command in it two."""
+"""A lease may take one minute, a command in it two."""
 
 _Context = ServerRequestContext[Any, Any]
 _Page = types.PaginatedRequestParams | None
@@ -24,8 +24,10 @@ _Page = types.PaginatedRequestParams | None
 async def forward(
     url: str, auth: tuple[str, str], tls: ssl.SSLContext, user_id: str | None, *, through_proxy: bool
 ) -> None:
-    """Serve until standard input ends. `user_id` is whose sessions are leased where the client names no user;
-    `through_proxy`: a proxy that the environment names is used.
+    """Serve until standard input ends.
+
+    `user_id` is the user of new leases for which the client names no user. `through_proxy`: use a proxy of the
+    environment.
     """
     options: dict[str, Any] = {"verify": tls, "trust_env": through_proxy, "timeout": TIMEOUT}
     async with (

@@ -1,4 +1,5 @@
-"""`POST /mcp`: who may use it, and streamable HTTP without sessions, so that any api process may answer any request."""
+"""`POST /mcp`: its authentication, and streamable HTTP without sessions, so that any api process can answer a
+request."""
 
 from __future__ import annotations
 
@@ -19,13 +20,13 @@ from greenroom.core.errors import Forbidden
 
 @dataclass(frozen=True, slots=True)
 class McpCaller:
-    """The caller. `lease_id` is that of the token that was shown; None = an API key was."""
+    """The caller. `lease_id` is the lease of their token; None = they have an API key."""
 
     lease_id: str | None
 
 
 class ShowsKeyOrToken(Declared):
-    """Requires a credential that no browser adds by itself; what it permits is checked by the route of each tool."""
+    """Requires a credential that browsers do not add automatically. The route of each tool checks the permissions."""
 
     codes = ()
 
@@ -33,8 +34,8 @@ class ShowsKeyOrToken(Declared):
         """Authenticate the caller.
 
         Raises:
-            Forbidden: a page of another site asks, as it could after DNS rebinding.
-            Unauthenticated: no valid API key or token of a lease came.
+            Forbidden: the request comes from a page of another site, as is possible after DNS rebinding.
+            Unauthenticated: there is no valid API key and no valid token of a lease.
         """
         if reason := foreign_origin_reason(request.headers):
             raise Forbidden(reason, reason="cross-site")
@@ -47,7 +48,7 @@ class ShowsKeyOrToken(Declared):
 
 
 def shows_key_or_token() -> Any:
-    """Dependency of `/mcp`; gives the `McpCaller`."""
+    """Return the dependency of `/mcp`; its value is the `McpCaller`."""
     return Depends(ShowsKeyOrToken())
 
 
@@ -56,7 +57,8 @@ router = APIRouter(include_in_schema=False)
 
 @router.post(MCP_PATH)
 async def mcp(request: Request, asker: Annotated[McpCaller, shows_key_or_token()]) -> Response:
-    """One message of a client. The protocol's library is imported by the first: it takes a second, and 20 MB."""
-    await request.body()  # within its limit, before anything is begun
+    """Answer one message of a client. The first one imports the library of the protocol, which takes a second and 20
+    MB."""
+    await request.body()  # within its limit, before any work begins
     server = await asyncio.to_thread(importlib.import_module, "greenroom.interfaces.mcp.server")
     return server.Exchange(request, asker)

@@ -1,6 +1,6 @@
-"""The protocol's server, in the words of its library; imported when `/mcp` is used first.
+"""The server of the protocol, as its library defines it; imported at the first use of `/mcp`.
 
-Each request is answered by a server and a transport of its own: nothing is kept between two of them.
+Each request has a separate server and transport. No state remains between two requests.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from greenroom.interfaces.mcp.tools import LEASES, screen_of, tools_for
 
 log = structlog.get_logger(__name__)
 logging.getLogger("mcp").setLevel(logging.CRITICAL)
-"""The library logs parts of clients' messages, which may hold secrets; what goes wrong here is logged below."""
+"""The library logs parts of clients' messages, which may contain secrets. This module logs failures itself."""
 
 INSTRUCTIONS: Final = (
     "Greenroom gives desktops, browsers and applications for a time. Call `lease` with the name of a workspace, then"
@@ -44,7 +44,7 @@ VERSION: Final = version("greenroom")
 _SCREEN: Final = re.compile(re.escape(SCREEN).replace(r"\{lease_id\}", r"([0-9a-fA-F-]{36})"), re.ASCII)
 PNG: Final = "image/png"
 CACHED: Final = CacheHint(ttl_ms=300_000)
-"""Tools change with the version of the server."""
+"""Tools change only with the version of the server."""
 
 Context = ServerRequestContext[Any, Any]
 Page = types.PaginatedRequestParams | None
@@ -77,7 +77,7 @@ async def answered(server: Server[Any], body: bytes, scope: Scope, receive: Rece
 
 
 class _Offer:
-    """What one caller is offered."""
+    """The tools and resources of one caller."""
 
     def __init__(self, request: Request, asker: McpCaller) -> None:
         self._request = request
@@ -138,7 +138,8 @@ class _Offer:
         return types.ReadResourceResult(contents=[blob])
 
     async def _read(self, asked: ToolRequest, uri: str) -> httpx.Response:
-        """Raises MCPError: it was refused, with the sentence of the refusal."""
+        """Return the answer of a route. Raises MCPError: it was refused; the error contains the sentence of the
+        refusal."""
         answer = await answer_to(self._request, asked)
         if _is_problem(answer):
             raise _no_resource(uri, answer.json()["detail"])
@@ -146,7 +147,7 @@ class _Offer:
 
 
 def _logged(handler: Callable[[Context, P], Awaitable[T]]) -> Callable[[Context, P], Awaitable[T]]:
-    """A handler whose failure is logged, and is answered without what it was."""
+    """Return a handler that logs failures, and answers them without their details."""
 
     async def handled(context: Context, params: P) -> T:
         try:

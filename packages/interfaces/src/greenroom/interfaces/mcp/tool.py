@@ -1,4 +1,4 @@
-"""What a tool is: a request to `/api/v1`, made within the api, and what of its answer is shown."""
+"""The definition of a tool: a request to `/api/v1`, sent within the api, and the conversion of its answer."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _under_way: Final[set[asyncio.Task[httpx.Response]]] = set()
 
 
 async def answer_to(request: Request, asked: ToolRequest) -> httpx.Response:
-    """The whole answer that a client with the credential of `request` would get.
+    """Return the whole answer that a client with the credential of `request` would get.
 
-    Who is cancelled meanwhile is to the route a client that goes away: it ends what it began as it does for any other.
-    A cancellation would also cut off what it does for that.
+    If the caller is cancelled, the route sees a disconnected client, and cleans up as for any other. A cancellation of
+    the route itself would interrupt that clean-up.
     """
     gone = asyncio.Event()
     task = asyncio.create_task(_answer(request, asked, gone))
@@ -86,7 +86,7 @@ LEASE_ID: Final = "lease_id"
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What a caller is shown: a sentence or JSON, the same as an object, and pictures (PNG in base64)."""
+    """The result for a caller: a sentence or JSON, the same as an object, and pictures (PNG in base64)."""
 
     text: str = ""
     structured: Json | None = None
@@ -95,7 +95,7 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
-    """One tool. `arguments` is the JSON Schema of an object; tools `of_lease` have `lease_id` beside it."""
+    """One tool. `arguments` is the JSON Schema of an object; tools `of_lease` also have `lease_id`."""
 
     name: str
     title: str
@@ -104,13 +104,13 @@ class Tool:
     shown: Callable[[httpx.Response], ToolResult]
     arguments: Mapping[str, Any] = field(default_factory=lambda: {"properties": {}})
     answers: Mapping[str, Any] | None = None
-    """The JSON Schema of `ToolResult.structured`; None = a call shows no object."""
+    """The JSON Schema of `ToolResult.structured`; None = the result has no object."""
     of_lease: bool = True
     reads: bool = False
     destroys: bool = False
 
     def schema(self, *, by_token: bool) -> Json:
-        """The JSON Schema of all arguments. With a lease's own token `lease_id` may be left out."""
+        """Return the JSON Schema of all arguments. With the token of a lease, `lease_id` is optional."""
         properties: Json = dict(self.arguments["properties"])
         required = list(self.arguments.get("required", ()))
         if self.of_lease:
@@ -122,10 +122,10 @@ class Tool:
         return schema | rest
 
     def asked(self, given: Json, own_lease_id: str | None) -> ToolRequest:
-        """The request of a call. `own_lease_id` is the lease of the caller's token.
+        """Return the request of a call. `own_lease_id` is the lease of the caller's token.
 
         Raises:
-            Invalid: an argument has no meaning here, or is missing.
+            Invalid: an argument is unknown, or missing.
         """
         schema = self.schema(by_token=own_lease_id is not None)
         known = schema["properties"]
@@ -140,7 +140,7 @@ class Tool:
 
 
 def _lease_id(given: object) -> str:
-    """Only an id becomes part of an address."""
+    """Return a valid id, because only ids may become part of an address."""
     try:
         return str(UUID(cast("str", given)))
     except (ValueError, AttributeError, TypeError) as error:
@@ -148,7 +148,7 @@ def _lease_id(given: object) -> str:
 
 
 def schema_of(body: type[object], **defaults: object) -> Json:
-    """The schema of a route's body or answer, with some other defaults."""
+    """Return the schema of a route's body or answer, with the passed defaults."""
     schema = TypeAdapter(body).json_schema()
     for name, value in defaults.items():
         schema["properties"][name] |= {"default": value}
@@ -156,10 +156,10 @@ def schema_of(body: type[object], **defaults: object) -> Json:
 
 
 def as_json(answer: httpx.Response) -> ToolResult:
-    """The JSON object of a route."""
+    """Return the JSON object of a route."""
     return ToolResult(answer.text, answer.json())
 
 
 def as_base64(content: bytes) -> str:
-    """Bytes as JSON has them."""
+    """Return bytes in base64."""
     return base64.b64encode(content).decode()

@@ -1,4 +1,4 @@
-"""The tools, in the order in which they are listed, with those for what is inside a session."""
+"""The tools, in the order in which they are listed, including those for commands, files and elements."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _PATH: Final = {"type": "string", "description": "below the home folder"}
 
 
 def _file(lease_id: str, path: object) -> str:
-    """The address of a file. Dots are written so that they stay part of a name: the route says what they mean."""
+    """Return the address of a file. Dots are escaped, so that they stay part of a name; the route interprets them."""
     if not isinstance(path, str):
         raise Invalid("`path` is the path of a file, below the home folder.")
     parts = (quote(part, safe="").replace(".", "%2E") for part in path.split("/"))
@@ -63,7 +63,7 @@ def _read(lease_id: str, given: Json) -> ToolRequest:
 
 
 def _content(answer: httpx.Response) -> ToolResult:
-    """A part of a file as text where it is UTF-8, and where the next one begins; or a folder's listing."""
+    """Return a part of a file, as text if it is UTF-8, with the offset of the next part; or the listing of a folder."""
     if answer.headers.get("content-type", "").startswith("application/json"):
         return as_json(answer)
     place, _, whole = answer.headers.get("content-range", "bytes 0-").removeprefix("bytes ").partition("/")
@@ -104,7 +104,7 @@ def _elements(lease_id: str, given: Json) -> ToolRequest:
 
 def _exec_arguments() -> Json:
     schema = schema_of(ExecCreate)
-    del schema["properties"]["stream"]  # a tool answers once
+    del schema["properties"]["stream"]  # a tool has only one answer
     return schema
 
 
@@ -192,9 +192,9 @@ INSIDE_TOOLS: Final = (
 
 
 WAIT_S: Final = 60
-"""A leased desktop is answered when it runs, or after this."""
+"""The time for which the tool waits until a leased desktop runs."""
 LISTED: Final = 100
-"""Leases in a list."""
+"""The number of leases in a list."""
 
 
 class _Leases(View):
@@ -211,7 +211,7 @@ def _released(_: httpx.Response) -> ToolResult:
 
 
 def screen_of(lease_id: str, query: Json | None = None) -> ToolRequest:
-    """The request for the screen of a lease."""
+    """Return the request for the screen of a lease."""
     return ToolRequest(method="GET", path=f"/leases/{lease_id}/screenshot", query=query)
 
 
@@ -220,7 +220,7 @@ def _picture(answer: httpx.Response) -> ToolResult:
 
 
 def _done(answer: httpx.Response) -> ToolResult:
-    """What became of actions; their pictures as pictures, in the order in which they were taken."""
+    """Return the result of actions, with their pictures in the order in which they were taken."""
     said = answer.json()
     parts = [*said["results"], said]
     pictures = tuple(png for part in parts if (png := part.pop("screenshot", None)))
@@ -231,7 +231,7 @@ def _done(answer: httpx.Response) -> ToolResult:
 
 
 def _actions() -> Json:
-    """The schema of the body of actions, with the fields that one may have."""
+    """Return the schema of the body of actions, with all fields that an action may have."""
     schema = schema_of(ActionsCreate)
     known: dict[str, Json] = {}
     for verb in msgspec.json.schema_components([computer.Verb])[1].values():
@@ -246,8 +246,10 @@ def _actions() -> Json:
 
 
 def _plain(schema: Json) -> Json:
-    """A field without null, which is left out instead, and lists by one schema of their items: some models' interfaces
-    take no more."""
+    """Return a field without null, which is omitted instead, and with one schema for the items of a list.
+
+    The interfaces of some models support no more.
+    """
     chosen: Json = next(one for one in schema.get("anyOf", [schema]) if one.get("type") != "null")
     places = chosen.get("prefixItems")
     kept = {name: value for name, value in chosen.items() if name != "prefixItems"}
@@ -345,5 +347,5 @@ TOOLS: Final = (
 
 
 def tools_for(own_lease_id: str | None) -> dict[str, Tool]:
-    """The tools of a caller by name: the token of a lease is for that lease alone."""
+    """Return the tools of a caller by name. The token of a lease is only for the tools of that lease."""
     return {tool.name: tool for tool in TOOLS if tool.of_lease or own_lease_id is None}

@@ -1,1 +1,1 @@
-"""What the calls of the published interface have in common."""
+"""The published interface: the calls that existing clients use."""

@@ -1,7 +1,7 @@
-"""Published calls about things that Greenroom does not have: their lists are empty, and the rest is refused with words.
+"""Published calls about things that Greenroom does not have. Their lists are empty, and other calls are refused.
 
-Programs ask for all of it, servers or casts among others, to show what there is. An empty list is true; a change is
-refused, because nothing of it would ever have an effect.
+Programs request all lists, such as servers or casts, to display them; an empty list is correct. A change is refused
+with a reason, because it would never have an effect.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from greenroom.interfaces.public.calls import Answer, CallBody, requires_key
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Absent:
-    """A kind of thing: `lists` has the key of each list, by the call that asks for it."""
+    """A kind of thing that does not exist here; `lists` maps the name of a call to the key of its list."""
 
     why: str
     view: str
@@ -100,13 +100,13 @@ SEES_SESSIONS: Final = requires_key("sessions_view")
 
 @router.post("/get_session_recordings", dependencies=[SEES_SESSIONS])
 async def get_session_recordings() -> Answer:
-    """The videos of a session: none. Recordings of leases are others (docs/reference/recordings.md)."""
+    """Return the videos of a session: none. Recordings of leases are separate (docs/reference/recordings.md)."""
     return {"session_recordings": []}
 
 
 @router.post("/get_sessions_recordings")
 async def get_sessions_recordings(call: Annotated[CallBody, SEES_SESSIONS]) -> Answer:
-    """The videos of several sessions: none of each."""
+    """Return the videos of several sessions: none for each."""
     asked: object = call.body.get("target_kasm_ids") or []
     if not isinstance(asked, list):
         raise Invalid("target_kasm_ids must be a list of ids.")

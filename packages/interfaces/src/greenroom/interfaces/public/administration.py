@@ -1,4 +1,4 @@
-"""Staging configs, lists of other registries, and figures in the published shape; the rules are those of `/api/v1`."""
+"""Staging configs, imported lists, and figures in the published shape. The rules are those of `/api/v1`."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ TARGET: Final = "target_staging_config"
 
 @router.post("/get_staging_configs", dependencies=[requires_key("staging_view")])
 async def get_staging_configs(db: Db) -> Answer:
-    """All staging configs."""
+    """List all staging configs."""
     found = (await list_configs(db)).rows
     return {"staging_configs": [_shape_config(view) for view in await service.shown(db, found)]}
 
 
 @router.post("/get_staging_config")
 async def get_staging_config(db: Db, call: Annotated[CallBody, requires_key("staging_view")]) -> Answer:
-    """One staging config."""
+    """Return one staging config."""
     return {"staging_config": _shape_config(await service.view(db, _id(call)))}
 
 
@@ -46,7 +46,7 @@ async def get_staging_config(db: Db, call: Annotated[CallBody, requires_key("sta
 async def create_staging_config(
     db: Db, logs: Logs, call: Annotated[CallBody, requires_key("staging_create")]
 ) -> Answer:
-    """Create a staging config; permissions that are left out take the values of All Users."""
+    """Create a staging config. Omitted permissions get the values of All Users."""
     body = validated(StagingCreate, _fields(call))
     return {"staging_config": _shape_config(await service.create(db, logs, call.caller, body))}
 
@@ -55,7 +55,7 @@ async def create_staging_config(
 async def update_staging_config(
     db: Db, logs: Logs, call: Annotated[CallBody, requires_key("staging_modify")]
 ) -> Answer:
-    """Change a staging config; what is left out or null stays."""
+    """Change a staging config. Omitted and null fields keep their values."""
     body = validated(StagingPatch, _fields(call))
     return {"staging_config": _shape_config(await service.update(db, logs, call.caller, _id(call), body))}
 
@@ -70,7 +70,7 @@ async def delete_staging_config(
 
 
 def _fields(call: CallBody) -> Json:
-    """What is given of a config; its number may be written as a text, as published clients do."""
+    """Return the sent fields of a config. The number of sessions may be written as a text, as published clients do."""
     part = call.part(TARGET)
     given = part.given(*FIELDS)
     return given | {"num_sessions": part.number("num_sessions")} if "num_sessions" in given else given
@@ -90,7 +90,7 @@ def _shape_config(config: StagingConfigView) -> Answer:
 
 @router.post("/get_registries", dependencies=[requires_key("catalogues_view")])
 async def get_registries(db: Db) -> Answer:
-    """The lists of workspaces that others publish."""
+    """List the imported lists of workspaces."""
     return {"registries": [_shape_registry(each) for each in (await catalogue_rows.list_catalogues(db)).rows]}
 
 
@@ -98,7 +98,7 @@ async def get_registries(db: Db) -> Answer:
 async def create_registry(
     db: Db, logs: Logs, snapshot: SettingsSnapshot, call: Annotated[CallBody, requires_key("catalogues_create")]
 ) -> Answer:
-    """Add such a list and read it; its `name` is that of its host unless one is given."""
+    """Add a list of workspaces and read it. Without `name`, its name is that of its host."""
     address = call.text("registry")
     if call.text("channel"):
         raise Invalid("A list of workspaces has no channels here: leave channel out, or give the address of its list.")
@@ -110,13 +110,13 @@ async def create_registry(
 
 @router.post("/delete_registry")
 async def delete_registry(db: Db, logs: Logs, call: Annotated[CallBody, requires_key("catalogues_delete")]) -> Answer:
-    """Forget a list; workspaces that were added from it stay."""
+    """Delete a list; workspaces that were added from it stay."""
     await catalogue_lists.delete_catalogue(db, logs, call.caller, call.id("registry_id"))
     return {}
 
 
 def _name_of(address: str) -> str:
-    """The host of an address, in the letters that a name may have; empty if it has none."""
+    """Return the host of an address, in the letters that a name may have; empty if it has none."""
     try:
         host = urlsplit(address).hostname or ""
     except ValueError:
@@ -143,13 +143,13 @@ MAX_DELTA_S: Final = 10 * 366 * DAY_S
 
 @router.post("/get_report")
 async def get_report(db: Db, call: Annotated[CallBody, requires_key("system_view")]) -> Answer:
-    """One figure: `name`, of the last `delta` seconds (a day if left out)."""
+    """Return one figure: `name`, of the last `delta` seconds (by default one day)."""
     return {"data": await read_report(db, call.text("name"), _delta_s(call))}
 
 
 @router.post("/system_info", dependencies=[requires_key("system_view")])
 async def system_info(db: Db) -> Answer:
-    """The version, and what the installation has."""
+    """Return the version, and the numbers and the capacity of the parts of the installation."""
     agents = (await views.list_agents(db)).rows
     return {
         "current_time": now(),

@@ -1,4 +1,4 @@
-"""The published interface: a call's body, who makes it, ids as clients write them; and rows in its shape."""
+"""The published interface: the body and the caller of a call, ids as clients write them, and rows in its shape."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from greenroom.db.fleet.zones import Zone
 from greenroom.db.workspace.images import WorkspaceRow
 
 Answer = dict[str, Any]
-"""JSON in the shape of the published interface (docs/reference/published-api.md), not that of our rows."""
+"""JSON in the shape of the published interface (docs/reference/published-api.md), which differs from database rows."""
 
 
 MAX_KEPT: Final = 4096
@@ -34,10 +34,10 @@ class CallBody:
         self.headers = headers
 
     def part(self, name: str) -> CallBody:
-        """The object `name` of the body; the body itself if there is none: some clients send the fields without it.
+        """Return the object `name` of the body, or the body itself: some clients send the fields without the object.
 
         Raises:
-            Invalid: it is something else than an object.
+            Invalid: it is not an object.
         """
         value = self.body.get(name)
         if value is None:
@@ -50,7 +50,7 @@ class CallBody:
         return {name: self.body[name] for name in names if self.body.get(name) is not None}
 
     def text(self, name: str) -> str:
-        """A string, empty if missing or null. Raises Invalid: it is something else."""
+        """Return a string, empty if missing or null. Raises Invalid: it is not a string."""
         value = self.body.get(name)
         if value is None:
             return ""
@@ -59,7 +59,7 @@ class CallBody:
         return value
 
     def flag(self, name: str) -> bool:
-        """A boolean, false if missing; older clients send "true" or 1. Raises Invalid: it is something else."""
+        """Return a boolean, false if missing; older clients send "true" or 1. Raises Invalid: it is not a boolean."""
         value = self.body.get(name)
         if value in (None, False, 0, "", "false", "False"):
             return False
@@ -68,7 +68,7 @@ class CallBody:
         raise Invalid(f"{name} must be true or false.")
 
     def kept(self, defaults: Json) -> Json:
-        """The given ones of the fields that are only kept for clients, each of the type of its default.
+        """Return the sent ones of the fields that are only stored for clients, each of the type of its default.
 
         Raises:
             Invalid: one has another type.
@@ -83,7 +83,8 @@ class CallBody:
         return self.text(name)[:MAX_KEPT]
 
     def number(self, name: str) -> int:
-        """A whole number, not negative, which may be written as a text. Raises Invalid: it is something else."""
+        """Return a non-negative whole number, which may be written as a text. Raises Invalid: it is not such a
+        number."""
         value = self.body.get(name)
         digits = value.strip() if isinstance(value, str) else value
         if isinstance(digits, str) and digits.isascii() and digits.isdecimal() and len(digits) < 16:
@@ -93,13 +94,14 @@ class CallBody:
         raise Invalid(f"{name} must be a whole number that is not negative.")
 
     def refuse_others(self, fixed: Json, why: str) -> None:
-        """Raises Invalid: a field that can have one value alone is given another; what is empty is none."""
+        """Raises Invalid: a field that supports only one value has another. Empty values are ignored."""
         for name, value in self.given(*fixed).items():
             if value != fixed[name] and value not in ("", "{}", "[]", "0", "False", "false", 0, {}, []):
                 raise Invalid(f"{name} cannot be {json.dumps(value)[:60]}: {why}; leave it out.")
 
     def optional_id(self, name: str) -> str | None:
-        """An id with dashes, sent with or without them; None if missing, null or empty. Raises Invalid: it is no id."""
+        """Return an id with dashes, sent with or without them; None if missing, null or empty. Raises Invalid: it is
+        not an id."""
         value = self.body.get(name)
         if value is None or value == "":
             return None
@@ -109,7 +111,7 @@ class CallBody:
             raise Invalid(f"{name} is not an id.") from error
 
     def id(self, name: str) -> str:
-        """Raises Invalid: it is missing or no id."""
+        """Return an id as `optional_id` does. Raises Invalid: it is missing or not an id."""
         value = self.optional_id(name)
         if value is None:
             raise Invalid(f"{name} is missing.")
@@ -117,7 +119,7 @@ class CallBody:
 
 
 class RequiresKey(Declared):
-    """Reads the body, authenticates the API key in it (or in the header) and requires permissions of it."""
+    """Reads the body, authenticates its API key, or that in the header, and requires permissions of the key."""
 
     def __init__(self, *codes: str, one_of: tuple[str, ...] = ()) -> None:
         self.codes = codes
@@ -127,7 +129,7 @@ class RequiresKey(Declared):
         """Authenticate and authorize the call.
 
         Raises:
-            Unauthenticated: no valid key came with it.
+            Unauthenticated: it has no valid key.
             Forbidden: a permission is missing.
             Invalid: the body is not a JSON object.
         """
@@ -148,12 +150,12 @@ class RequiresKey(Declared):
 
 
 def requires_key(*codes: str) -> Any:
-    """Dependency of a published route: a key with all of `codes`; gives the `CallBody`."""
+    """Return the dependency of a published route that needs a key with all of `codes`; its value is the `CallBody`."""
     return Depends(RequiresKey(*codes))
 
 
 def requires_key_one_of(*codes: str) -> Any:
-    """Dependency of a published route: a key with at least one of `codes`; gives the `CallBody`."""
+    """Return the dependency of a published route that needs a key with at least one of `codes`."""
     return Depends(RequiresKey(one_of=codes))
 
 
@@ -172,7 +174,7 @@ def _object(raw: bytes) -> Json:
 
 KEPT_WITH_A_USER: Final[Answer] = {"auto_login_kasm": False, "show_tips": False, "toggle_control_panel": False}
 KEPT_WITH_AN_IMAGE: Final[Answer] = {"x_res": 800, "y_res": 600, "uncompressed_size_mb": 0, "hash": None}
-"""What clients keep here and only they use, with what it is until then."""
+"""Fields that are stored only for clients, with their defaults."""
 NOT_OFFERED: Final[Answer] = {
     "gpu_count": 0,
     "require_gpu": None,
@@ -183,26 +185,26 @@ NOT_OFFERED: Final[Answer] = {
     "persistent_profile_config": {},
     "launch_config": {},
 }
-"""Fields of a workspace that clients expect and that can have no other value."""
+"""Fields of a workspace that clients expect and that support no other value."""
 
 
 def hex_id(value: object) -> str | None:
-    """An image or group id as 32 hex digits; null stays null."""
+    """Return an image or group id as 32 hex digits; None stays None."""
     return None if value is None else uuid.UUID(str(value)).hex
 
 
 def date(value: datetime | None) -> str | None:
-    """`YYYY-MM-DD HH:MM:SS.ffffff` in UTC."""
+    """Return a time as `YYYY-MM-DD HH:MM:SS.ffffff` in UTC."""
     return None if value is None else value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
 def now() -> str:
-    """`current_time` of an answer."""
+    """Return the `current_time` of an answer."""
     return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
 def user_shape(user: User, kasms: Iterable[Answer] = ()) -> Answer:
-    """A user with their sessions."""
+    """Return a user with their sessions."""
     return {
         "user_id": user.user_id,
         "username": user.username,
@@ -225,7 +227,7 @@ def user_shape(user: User, kasms: Iterable[Answer] = ()) -> Answer:
 
 
 def attributes_shape(attributes: Attributes) -> Answer:
-    """A user's attributes; of the last three only clients know what they mean."""
+    """Return the attributes of a user. The last three have a meaning only for clients."""
     return {
         "user_attributes_id": attributes.user_id,
         "user_id": attributes.user_id,
@@ -240,7 +242,7 @@ def attributes_shape(attributes: Attributes) -> Answer:
 
 
 def image_shape(image: WorkspaceRow) -> Answer:
-    """A workspace, without the registry's token."""
+    """Return a workspace, without the token of the registry."""
     return {
         "image_id": hex_id(image.image_id),
         "name": image.name,
@@ -280,7 +282,7 @@ def image_shape(image: WorkspaceRow) -> Answer:
 
 
 def zone_shape(zone: Zone, *, brief: bool = False) -> Answer:
-    """A zone; `brief` = only id and name."""
+    """Return a zone; `brief` = only id and name."""
     names = {"zone_id": zone.zone_id, "zone_name": zone.zone_name}
     if brief:
         return names

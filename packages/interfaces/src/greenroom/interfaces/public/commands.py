@@ -37,23 +37,23 @@ T = TypeVar("T")
 
 NOT_MEASURED: Final = "{} stats are not available: the server of this session's desktop does not measure them."
 NO_VIEWER: Final = "Error retrieving {} stats with status code ({})"
-"""Word for word what clients look for: no one watches the stream."""
+"""The exact text that clients search for: no one watches the stream."""
 _AWAY: Final = frozenset({502, 503})
 _ELSE: Final = frozenset({400, 401, 403, 404, 405, 500, 501})
 
 
 async def frame_stats(desks: Desks, secrets: Secrets, session: Session, client: str) -> dict[str, Any]:
-    """One frame, measured now, in the published shape.
+    """Return the figures of one frame, measured now, in the published shape.
 
     Raises:
-        Refused: no one watches, or nothing is measured there.
+        Refused: no one watches, or the page does not measure frames.
         Unavailable: the gateway does not answer.
     """
     return published_frame(await _measured(desks, secrets, session, "frame", FrameStats, client=client))
 
 
 async def bottleneck_stats(desks: Desks, secrets: Secrets, session: Session) -> BottleneckStats:
-    """What holds each viewer up. Raises: as above."""
+    """Return the bottleneck of each viewer. Raises the same errors as `frame_stats`."""
     return await _measured(desks, secrets, session, "bottleneck", BottleneckStats)
 
 
@@ -80,8 +80,9 @@ MAX_PIXELS: Final = 1920
 async def exec_command_kasm(
     db: Db, streams: Streams, secrets: SecretsDep, logs: Logs, call: Annotated[CallBody, FOR_USERS]
 ) -> Answer:
-    """Run a command in a session; the answer does not wait for it, and nothing of its output comes back. A privileged
-    one runs as root in the container, with no right that the container does not have.
+    """Run a command in a session. The answer neither waits for it nor contains its output.
+
+    A privileged command runs as root in the container, without rights that the container does not have.
     """
     exec_config = call.part("exec_config")
     remark = AS_ROOT if exec_config.flag("privileged") or call.flag("privileged") else ""
@@ -94,7 +95,7 @@ async def exec_command_kasm(
 
 @router.post("/get_kasm_screenshot")
 async def get_kasm_screenshot(db: Db, camera: ScreenshotsDep, call: Annotated[CallBody, FOR_USERS]) -> Response:
-    """The screen of a session as image/jpeg that fits into width x height; a failure is JSON."""
+    """Return the screen of a session as image/jpeg that fits into width x height; a failure is JSON."""
     session, verdict = await judged_of(db, call, Act.SCREENSHOT)
     picture = await camera.take(call.caller, session, verdict, _pixels(call, "width"), _pixels(call, "height"))
     return Response(picture, media_type="image/jpeg")
@@ -104,8 +105,9 @@ async def get_kasm_screenshot(db: Db, camera: ScreenshotsDep, call: Annotated[Ca
 async def get_kasm_frame_stats(
     db: Db, desks: DesksDep, secrets: SecretsDep, call: Annotated[CallBody, FOR_USERS]
 ) -> Answer:
-    """A frame of a stream that is watched, measured now: its size, how long the server took, and of viewers how
-    long a message takes there and back. `client` is `auto` (who came first), `all`, `none`, or one of them.
+    """Measure a frame of a watched stream: its size, the time of the server, and the round trip of each viewer.
+
+    `client` is `auto` (the first viewer), `all`, `none`, or one of the viewers.
     """
     session = await _running(db, call)
     return await frame_stats(desks, secrets, session, call.text("client") or "auto")
@@ -115,16 +117,16 @@ async def get_kasm_frame_stats(
 async def get_kasm_bottleneck_stats(
     db: Db, desks: DesksDep, secrets: SecretsDep, call: Annotated[CallBody, FOR_USERS]
 ) -> Answer:
-    """What holds up each viewer of a stream, from 0 to 10 (nothing): the processor now and on average, the network now
-    and on average.
-    """
+    """Return the bottleneck of each viewer of a stream, from 0 to 10 (none): processor and network, now and on
+    average."""
     return dict(await bottleneck_stats(desks, secrets, await _running(db, call)))
 
 
 @router.post("/join_kasm")
 async def join_kasm(sharing: SharingDep, secrets: SecretsDep, call: Annotated[CallBody, FOR_USERS]) -> Answer:
-    """Join a shared session as a user, to watch; some clients call its id `shared_id`. The session's own user gets the
-    address and the token of the session, and `view_only_token` is null.
+    """Join a shared session as a user, to watch; some clients call its id `shared_id`.
+
+    The user of the session gets the address and the token of the session, and `view_only_token` is null.
     """
     share_id = call.text("share_id") or call.text("shared_id")
     user = await get_user(sharing.db, call.id("user_id"))
@@ -151,12 +153,12 @@ async def join_kasm(sharing: SharingDep, secrets: SecretsDep, call: Annotated[Ca
 
 @router.post("/get_rdp_client_connection_info", dependencies=[FOR_USERS])
 async def get_rdp_client_connection_info() -> Answer:
-    """Refused: no session has RDP."""
+    """Refuse the call: no session has RDP."""
     raise Refused("This session has no RDP connection: all workspaces are containers.")
 
 
 def _command(call: CallBody, exec_config: CallBody, *, root: bool) -> CommandCreate:
-    """The command by the rules of /api/v1. Its string is split once as a shell would; no shell runs it.
+    """Return the command, validated by the rules of /api/v1. The string is split as a shell would; no shell runs it.
 
     Raises:
         Invalid: it is missing, or cannot be split.
@@ -178,7 +180,7 @@ def _command(call: CallBody, exec_config: CallBody, *, root: bool) -> CommandCre
 
 
 async def _running(db: Database, call: CallBody) -> Session:
-    """The session of a call. Raises Refused: it shows nothing now."""
+    """Return the session of a call. Raises Refused: it is not running."""
     session = await session_of(db, call, Act.SEE)
     if session.status is not SessionStatus.RUNNING:
         raise Refused(f"The session is {OPERATIONAL[session.status]}; only a running one has stats.")
@@ -207,8 +209,10 @@ CHANGES: Final = requires_key("sessions_modify")
 
 @permission_router.post("/set_session_permissions")
 async def set_session_permissions(sharing: SharingDep, call: Annotated[CallBody, CHANGES]) -> Answer:
-    """Let users join a session by its `share_id`, to watch or to control. `access` beside the list is for entries
-    without one, and alone for every user who may join already.
+    """Let users join a session by its `share_id`, to watch or to control.
+
+    `access` next to the list is the default for its entries; without a list it applies to every user who may join
+    already.
     """
     target = call.part(TARGET)
     session = await session_of(sharing.db, target, Act.SHARE_BY_NAME)
@@ -225,13 +229,13 @@ async def set_session_permissions(sharing: SharingDep, call: Annotated[CallBody,
 
 @permission_router.post("/get_session_permissions")
 async def get_session_permissions(sharing: SharingDep, call: Annotated[CallBody, SEES]) -> Answer:
-    """The users who may join a session, and how."""
+    """List the users who may join a session, with their access."""
     return await _answer(sharing, await session_of(sharing.db, call.part(TARGET), Act.SEE))
 
 
 @permission_router.post("/delete_session_permissions")
 async def delete_session_permissions(sharing: SharingDep, call: Annotated[CallBody, CHANGES]) -> Answer:
-    """Take `user_ids` the right to join; who is in by it is cut off at once."""
+    """Withdraw the right of `user_ids` to join. The streams of those who joined by it end at once."""
     target = call.part(TARGET)
     session = await session_of(sharing.db, target, Act.SHARE_BY_NAME)
     asked: object = target.body.get("user_ids")
@@ -246,7 +250,7 @@ async def delete_session_permissions(sharing: SharingDep, call: Annotated[CallBo
 
 @permission_router.post("/delete_all_session_permissions")
 async def delete_all_session_permissions(sharing: SharingDep, call: Annotated[CallBody, CHANGES]) -> Answer:
-    """Take all named users the right to join; the session's link stays as it is."""
+    """Withdraw the right of all named users to join; the link of the session does not change."""
     session = await session_of(sharing.db, call.part(TARGET), Act.SHARE_BY_NAME)
     for share in await _named(sharing, session):
         await share_service.end(sharing, call.caller, session, share.share_id)
@@ -254,7 +258,7 @@ async def delete_all_session_permissions(sharing: SharingDep, call: Annotated[Ca
 
 
 async def _named(sharing: Sharing, session: Session) -> list[Share]:
-    """The shares with named users."""
+    """Return the shares with named users."""
     found = await shares.list_shares(sharing.db, session.session_id, silent=False)
     return [share for share in found if share.audience == "user"]
 
@@ -275,10 +279,10 @@ async def _answer(sharing: Sharing, session: Session) -> Answer:
 
 
 def _wanted(target: CallBody, present: list[str]) -> dict[str, Access]:
-    """user_id → access.
+    """Return user_id → access.
 
     Raises:
-        Invalid: an entry names no user, or an access that does not exist.
+        Invalid: an entry has no user, or an access that does not exist.
     """
     usual, entries = target.text("access"), target.body.get("session_permissions")
     if entries is None:

@@ -1,7 +1,7 @@
-"""The OpenAPI document of the published interface, made of its routes and of recorded calls.
+"""The OpenAPI document of the published interface, generated from its routes and from recorded calls.
 
-`examples.json` has calls in an order in which each works, as a program made them one after the other:
-`{"call", "request", "reply"}`, without the key. A test makes them again and compares the replies.
+`examples.json` contains calls in an order in which each succeeds, as a program sent them one after the other: `{"call",
+"request", "reply"}`, without the key. A test repeats them and compares the replies.
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/openapi.json", dependencies=[public_route("the description of the interface")])
 async def published_document(request: Request) -> Answer:
-    """OpenAPI 3.1 of `/api/public`."""
+    """Return the OpenAPI 3.1 document of `/api/public`."""
     return document(request.app)
 
 
 @cache
 def recorded() -> list[Answer]:
-    """The recorded calls, in their order."""
+    """Return the recorded calls, in their order."""
     return json.loads(EXAMPLES.read_bytes())
 
 
 def document(app: FastAPI) -> Answer:
-    """OpenAPI 3.1 of the calls below `/api/public`."""
+    """Return the OpenAPI 3.1 document of the calls below `/api/public`."""
     paths = {
         path: {"post": _operation(path.removeprefix(PREFIX), getattr(context, "description", "") or "")}
         for context in iter_route_contexts(app.routes)

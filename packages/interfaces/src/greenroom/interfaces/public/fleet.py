@@ -1,4 +1,4 @@
-"""Zones, Agents and Managers in the published shape; the rules are those of `/api/v1`."""
+"""Zones, Agents and Managers in the published shape. The rules are those of `/api/v1`."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ ZONE_FIELDS: Final = tuple(ZonePatch.model_fields)
 AGENT_FIELDS: Final = tuple(AgentPatch.model_fields)
 _ZONE_FIXED: Final = {"auto_scaling_enabled": False, "prioritize_static_agents": True}
 _AGENT_FIXED: Final = {"gpus_override": 0, "auto_prune_images": "Off"}
-"""What clients expect to find and cannot change here."""
+"""Fields that clients expect and cannot change here."""
 
 
 @router.post("/get_zones")
 async def get_zones(db: Db, call: Annotated[CallBody, requires_key("zones_view")]) -> Answer:
-    """All zones; with `brief` only their ids and names."""
+    """List all zones; with `brief` only their ids and names."""
     brief = call.flag("brief")
     return {"zones": [zone_shape(zone, brief=brief) for zone in await zones.list_zones(db)]}
 
@@ -38,7 +38,7 @@ async def get_zones(db: Db, call: Annotated[CallBody, requires_key("zones_view")
 async def create_zone(
     db: Db, logs: Logs, config: Config, call: Annotated[CallBody, requires_key("zones_create")]
 ) -> Answer:
-    """Create a zone; Managers and Agents join it on their own."""
+    """Create a zone. Managers and Agents join it separately."""
     body = validated(ZoneCreate, _zone_fields(call.part(ZONE)))
     return {"zone": zone_shape(await service.create_zone(db, logs, call.caller, body, config=config))}
 
@@ -47,7 +47,7 @@ async def create_zone(
 async def update_zone(
     db: Db, logs: Logs, config: Config, call: Annotated[CallBody, requires_key("zones_modify")]
 ) -> Answer:
-    """Change a zone; what is left out or null stays."""
+    """Change a zone. Omitted and null fields keep their values."""
     zone_id = call.part(ZONE).id("zone_id")
     body = validated(ZonePatch, _zone_fields(call.part(ZONE)))
     await service.update_zone(db, logs, call.caller, zone_id, body, config=config)
@@ -56,32 +56,32 @@ async def update_zone(
 
 @router.post("/delete_zone")
 async def delete_zone(db: Db, logs: Logs, call: Annotated[CallBody, requires_key("zones_delete")]) -> Answer:
-    """Delete a zone that nothing belongs to."""
+    """Delete a zone without Managers, Agents, sessions and staging configs."""
     await service.delete_zone(db, logs, call.caller, call.part(ZONE).id("zone_id"))
     return {}
 
 
 @router.post("/get_agents", dependencies=[requires_key("agents_view")])
 async def get_agents(db: Db) -> Answer:
-    """All Agents."""
+    """List all Agents."""
     return {"agents": [_agent_shape(agent) for agent in (await views.list_agents(db)).rows]}
 
 
 @router.post("/get_agent")
 async def get_agent(db: Db, call: Annotated[CallBody, requires_key("agents_view")]) -> Answer:
-    """One Agent."""
+    """Return one Agent."""
     return {"agent": _agent_shape(await service.find_agent(db, call.part(AGENT).id("agent_id")))}
 
 
 @router.post("/get_agent_report", dependencies=[requires_key("agents_view")])
 async def get_agent_report(db: Db) -> Answer:
-    """How each Agent is, and what of its host is in use."""
+    """Return the status of each Agent, and the usage of its host."""
     return {"agent_report": [_report_shape(agent) for agent in (await views.list_agents(db)).rows]}
 
 
 @router.post("/update_agent")
 async def update_agent(db: Db, logs: Logs, call: Annotated[CallBody, requires_key("agents_modify")]) -> Answer:
-    """Enable or disable an Agent, or say what it offers; an override of 0 counts what the host has."""
+    """Enable or disable an Agent, or change its capacity. An override of 0 means the capacity of the host."""
     target = call.part(AGENT)
     target.refuse_others(_AGENT_FIXED, "an Agent has no GPUs and prunes no images")
     body = validated(AgentPatch, target.given(*AGENT_FIELDS))
@@ -90,7 +90,7 @@ async def update_agent(db: Db, logs: Logs, call: Annotated[CallBody, requires_ke
 
 @router.post("/delete_agent")
 async def delete_agent(db: Db, logs: Logs, call: Annotated[CallBody, requires_key("agents_delete")]) -> Answer:
-    """Delete an Agent; refused while it has sessions, unless it is gone and `force` is given."""
+    """Delete an Agent; refused while it has sessions, unless it is gone and `force` is set."""
     agent_id = call.part(AGENT).id("agent_id")
     await service.delete_agent(db, logs, call.caller, agent_id, force=call.flag("force"))
     return {}
@@ -98,7 +98,7 @@ async def delete_agent(db: Db, logs: Logs, call: Annotated[CallBody, requires_ke
 
 @router.post("/get_managers", dependencies=[requires_key("managers_view")])
 async def get_managers(db: Db) -> Answer:
-    """All Managers."""
+    """List all Managers."""
     return {"managers": [_manager_shape(manager) for manager in await managers.list_managers(db)]}
 
 
@@ -113,7 +113,7 @@ async def update_manager(db: Db, logs: Logs, call: Annotated[CallBody, requires_
 
 
 def _zone_fields(target: CallBody) -> Answer:
-    """As in `/api/v1`; the strategy also as `load_strategy`, and written `most_kasms`."""
+    """Return the fields as in `/api/v1`. The strategy may also be `load_strategy`, and be written as `most_kasms`."""
     target.refuse_others(_ZONE_FIXED, "machines are ordered by machine pools (/api/v1/machine-pools)")
     fields = target.given(*ZONE_FIELDS)
     if strategy := target.text("load_balancing_strategy") or target.text("load_strategy"):
@@ -147,7 +147,8 @@ def _agent_shape(agent: AgentRow) -> Answer:
 
 
 def _report_shape(agent: AgentRow) -> Answer:
-    """The free memory is what the host has and does not use; null before the first check-in."""
+    """Return the report of an Agent. The free memory is that of the host minus the used one; null before the first
+    check-in."""
     used = agent.memory_used
     return {
         "name": agent.hostname,
@@ -166,7 +167,7 @@ def _report_shape(agent: AgentRow) -> Answer:
 
 
 def _manager_shape(manager: ListedManager) -> Answer:
-    """As in `/api/v1`, with dates as they are here."""
+    """Return a Manager as in `/api/v1`, with dates in the published format."""
     view = ManagerView.model_validate(manager)
     return view.model_dump(mode="json") | {
         "manager_hostname": view.hostname,

@@ -1,9 +1,9 @@
 """The published interface, in the shape that existing clients use (docs/reference/published-api.md).
 
-`/api/public/<name>` is always POST and JSON, with any Content-Type; the API key is in the body or in HTTP Basic;
-unknown keys are ignored; ids with and without dashes are accepted. A wrong key is 401, a missing permission 403, a
-refused operation HTTP 200, each with `{"error_message": …}`; success never has that key. `/api/admin/<name>` is the
-same call.
+`/api/public/<name>` is always POST and JSON, with any Content-Type. The API key is in the body or in HTTP Basic.
+Unknown keys are ignored, and ids with and without dashes are accepted. A wrong key is 401, a missing permission 403,
+and a refused operation HTTP 200, each with `{"error_message": …}`, which answers of successful calls never contain.
+`/api/admin/<name>` is the same call.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     fleet.router,
     absent.router,
 )
-"""Served below each of `PREFIXES`."""
+"""Included below each of `PREFIXES`."""
 PREFIXES: Final = ("/api/public", "/api/admin")
-"""Clients call administrators' names below either."""
+"""Clients use either prefix for calls of administrators."""
 
 
 def _all_routes() -> APIRouter:

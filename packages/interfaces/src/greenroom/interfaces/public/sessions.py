@@ -38,8 +38,9 @@ from greenroom.interfaces.public.calls import Answer, CallBody, date, hex_id, no
 
 
 async def shared(sharing: Sharing, call: CallBody, session_id: str) -> tuple[str | None, str | None]:
-    """The id of the share that the session was launched with, or None and the reason why its user may not share. A
-    repeated request gets the share that it made before.
+    """Return the id of the share of a launched session, or None and the reason why its user may not share it.
+
+    A repeated request gets the share that it created before.
     """
     session = await views.get_session(sharing.db, session_id)
     if session.share_id is not None:
@@ -52,7 +53,7 @@ async def shared(sharing: Sharing, call: CallBody, session_id: str) -> tuple[str
 
 
 async def share_for_users(sharing: Sharing, share_id: str, user: User) -> Share:
-    """The share that this user asks to join.
+    """Return the share that this user wants to join.
 
     Raises:
         NotFound: there is no such share for users, or it is over.
@@ -67,7 +68,7 @@ async def share_for_users(sharing: Sharing, share_id: str, user: User) -> Share:
 
 
 async def joined(sharing: Sharing, share: Share, user: User) -> JoinedView:
-    """Let a user in by a share. A user with a share by name gets the access of that share.
+    """Admit a user by a share. A user with a share by name gets the access of that share.
 
     Raises:
         Forbidden: this user may not join.
@@ -84,11 +85,11 @@ _NEVER_ON: Final = (
     "kasm_audio_default_on",
     "lock_sharing_video_mode",
 )
-"""Client settings that clients expect and that are not offered."""
+"""Client settings that clients expect and that Greenroom does not offer."""
 
 
 def kasm_shape(session: Session, streams: StreamUrls, token: str | None = None) -> Answer:
-    """A session as clients expect it; `token` only for those that may open the stream."""
+    """Return a session in the published shape; `token` only for callers who may open the stream."""
     host, port = streams.host_and_port(session.proxy)
     kasm_id, agent_id = session.session_id, session.agent_id
     path = session.proxy.path_of(agent_id or "", kasm_id).removeprefix("/")
@@ -140,14 +141,14 @@ def kasm_shape(session: Session, streams: StreamUrls, token: str | None = None) 
 
 
 def _port_map(session: Session, port: int, path: str) -> Answer:
-    """Where programs find the stream, and what of the image's services the session may use."""
+    """Return the places where programs find the stream, and the services of the image that the session may use."""
     folders = folders_of(session.services, session.client_settings)
     paths = {"vnc": path, **{name: f"{path}/{folder}" for name, folder in folders.items()}}
     return {name: {"port": port, "path": where} for name, where in paths.items()}
 
 
 async def kasms(db: Database, streams: StreamUrls, wanted: SessionFilter, *, deleting: bool = False) -> list[Answer]:
-    """The sessions that match, each with the `server` it runs on; `deleting`: also those that are being deleted."""
+    """List the sessions that match, each with its `server`; `deleting`: also those that are being deleted."""
     shapes: list[Answer] = []
     for session in (await views.list_sessions(db, wanted)).rows:
         if session.status is SessionStatus.DELETING and not deleting:
@@ -164,7 +165,7 @@ async def kasms(db: Database, streams: StreamUrls, wanted: SessionFilter, *, del
 
 
 async def kasms_of_users(db: Database, streams: StreamUrls, user_id: str | None = None) -> dict[str, list[Answer]]:
-    """user_id → sessions, of all users or of one."""
+    """Return user_id → sessions, of all users or of one."""
     found: dict[str, list[Answer]] = defaultdict(list)
     for kasm in await kasms(db, streams, SessionFilter(user_id=user_id, staged=False)):
         found[kasm["user_id"]].append(kasm)
@@ -187,9 +188,11 @@ FOR_USERS = requires_key("users_auth_session", USER)
 
 @router.post("/request_kasm")
 async def request_kasm(sharing: SharingDep, launcher: LauncherDep, call: Annotated[CallBody, FOR_USERS]) -> Answer:
-    """Launch a session; without `user_id` for a new anonymous user, without `image_id` the user's default one. With
-    `enable_sharing` others may join it to watch, by its `share_id`. Where the user may not share, the session starts,
-    `share_id` is null, and `warning` gives the reason.
+    """Launch a session; without `user_id` for a new anonymous user, without `image_id` from the user's default
+    workspace.
+
+    With `enable_sharing`, others may join it to watch, by its `share_id`. If the user may not share it, the session
+    starts, `share_id` is null, and `warning` contains the reason.
     """
     call.refuse_others(_NOT_OFFERED, "every session is a container on an Agent, without RDP or egress gateways")
     db = sharing.db
@@ -225,8 +228,10 @@ async def request_kasm(sharing: SharingDep, launcher: LauncherDep, call: Annotat
 async def get_kasm_status(
     db: Db, hub: EventHub, streams: Streams, secrets: SecretsDep, call: Annotated[CallBody, FOR_USERS]
 ) -> Answer:
-    """Where a session stands; what failed is a refusal with its reason. A hand-over under way is waited for, a second
-    at most, unless `skip_agent_check`: who asks every few seconds finds a staged session running at the first call.
+    """Return the state of a session. A failed session is a refusal with its reason.
+
+    The call waits for a running hand-over, at most a second, unless `skip_agent_check` is set. So a client that polls
+    every few seconds finds a staged session running at the first call.
     """
     session = await session_of(db, call, Act.OPEN)
     if session.status is SessionStatus.ASSIGNING and not call.flag("skip_agent_check"):
@@ -253,8 +258,9 @@ async def get_kasm_status(
 
 @router.post("/get_kasms")
 async def get_kasms(db: Db, streams: Streams, call: Annotated[CallBody, requires_key("sessions_view")]) -> Answer:
-    """The sessions of all users, or of the user `user_id`. `include_staged` adds staged sessions, which have no user;
-    `include_deleting` adds sessions that are being deleted.
+    """List the sessions of all users, or of the user `user_id`.
+
+    `include_staged` adds staged sessions, which have no user; `include_deleting` adds sessions that are being deleted.
     """
     staged = None if call.flag("include_staged") else False
     wanted = SessionFilter(user_id=call.optional_id("user_id"), staged=staged)
@@ -264,7 +270,7 @@ async def get_kasms(db: Db, streams: Streams, call: Annotated[CallBody, requires
 
 @router.post("/get_user_kasms")
 async def get_user_kasms(db: Db, streams: Streams, call: Annotated[CallBody, FOR_USERS]) -> Answer:
-    """The sessions of one user; `include_deleting` adds sessions that are being deleted."""
+    """List the sessions of one user; `include_deleting` adds sessions that are being deleted."""
     wanted = SessionFilter(user_id=call.id("user_id"))
     found = await kasms(db, streams, wanted, deleting=call.flag("include_deleting"))
     return {"current_time": now(), "kasms": found}
@@ -272,7 +278,7 @@ async def get_user_kasms(db: Db, streams: Streams, call: Annotated[CallBody, FOR
 
 @router.post("/destroy_kasm")
 async def destroy_kasm(db: Db, logs: Logs, call: Annotated[CallBody, FOR_USERS]) -> Answer:
-    """Record that a session is to go; done when get_kasm_status is refused."""
+    """Record that a session must end. It has ended when get_kasm_status is refused."""
     await service.destroy(
         db, logs, await session_of(db, call, Act.DESTROY_FOR_USERS), f"destroyed by {call.caller.name}"
     )
@@ -281,7 +287,7 @@ async def destroy_kasm(db: Db, logs: Logs, call: Annotated[CallBody, FOR_USERS])
 
 @router.post("/keepalive")
 async def keepalive(db: Db, call: Annotated[CallBody, FOR_USERS]) -> Answer:
-    """A user looks at the session: it lives on for `keepalive_expiration` from now."""
+    """Extend the life of the session, which a user watches, to `keepalive_expiration` from now."""
     await keep_alive(db, await session_of(db, call, Act.KEEP_ALIVE))
     return {"usage_reached": False}
 
@@ -310,10 +316,10 @@ def _idempotency_key(call: CallBody) -> str | None:
 
 
 def _wanted(call: CallBody, image_id: str) -> SessionCreate:
-    """What the container or its `assign` gets, by the rules of /api/v1.
+    """Return the fields for the container or its `assign`, validated by the rules of /api/v1.
 
-    A name with `=` in it would be another variable there, a too long string would keep `assign` from running, and an
-    unknown mode must not become the default: it would mount a profile, or not reset it.
+    A name with `=` in it would be another variable there, and a too long string would prevent `assign` from running. An
+    unknown mode must not become the default, which would mount a profile, or not reset it.
     """
     given = call.given("environment").get("environment", {})
     if not isinstance(given, dict):
@@ -331,15 +337,16 @@ def _wanted(call: CallBody, image_id: str) -> SessionCreate:
 
 
 async def session_of(db: Database, call: CallBody, act: Act) -> Session:
-    """The session `kasm_id` of user `user_id`, on which the caller may do this. Raises as `judged_of`."""
+    """Return the session `kasm_id` of user `user_id` if the caller may do this. Raises the same errors as
+    `judged_of`."""
     return (await judged_of(db, call, act))[0]
 
 
 async def judged_of(db: Database, call: CallBody, act: Act) -> tuple[Session, Verdict]:
-    """The session `kasm_id` of user `user_id`, and what the authorization table says of this act on it.
+    """Return the session `kasm_id` of user `user_id`, and the verdict of the authorization table on this act.
 
     Raises:
-        NotFound: there is none, it was deleted, or it is another user's.
+        NotFound: it does not exist, it was deleted, or it belongs to another user.
         Forbidden: the caller may not do this.
     """
     kasm_id, user_id = call.id("kasm_id"), call.optional_id("user_id")
@@ -356,13 +363,13 @@ lifecycle_router = APIRouter(include_in_schema=False)
 
 @lifecycle_router.post("/stop_kasm")
 async def stop_kasm(db: Db, logs: Logs, call: Annotated[CallBody, FOR_USERS]) -> Answer:
-    """Stop a session: its programs end, its disk stays; where its owner's groups allow it."""
+    """Stop a session: its programs end, and its disk remains. Its owner's groups must allow it."""
     return await _give_order(db, logs, call, "stop")
 
 
 @lifecycle_router.post("/pause_kasm")
 async def pause_kasm(db: Db, logs: Logs, call: Annotated[CallBody, FOR_USERS]) -> Answer:
-    """Pause a session: its programs are frozen in memory; where its owner's groups allow it."""
+    """Pause a session: its programs are frozen in memory. Its owner's groups must allow it."""
     return await _give_order(db, logs, call, "pause")
 
 

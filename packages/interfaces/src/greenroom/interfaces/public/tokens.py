@@ -36,7 +36,7 @@ Parts = Annotated[_Parts, Depends(_parts)]
 
 @router.post("/create_session_token")
 async def create_session_token(parts: Parts, logs: Logs, call: Annotated[CallBody, FOR_USERS]) -> Answer:
-    """Begin a log-in of a user."""
+    """Begin a log-in of a user, and return its token."""
     user_id = call.part("target_user").id("user_id")
     made = await session_tokens.create(parts.db, parts.secrets, parts.snapshot, call.caller, user_id, logs=logs)
     return {"session_token": _shape(made)}
@@ -44,19 +44,19 @@ async def create_session_token(parts: Parts, logs: Logs, call: Annotated[CallBod
 
 @router.post("/get_session_token")
 async def get_session_token(parts: Parts, call: Annotated[CallBody, FOR_USERS]) -> Answer:
-    """One token, as long as it is valid."""
+    """Return one token, as long as it is valid."""
     return {"session_token": _shape(await _found(parts, call))}
 
 
 @router.post("/get_session_tokens")
 async def get_session_tokens(parts: Parts, call: Annotated[CallBody, FOR_USERS]) -> Answer:
-    """The valid tokens of a user that programs made, oldest first; log-ins of browsers are not among them."""
+    """List the valid tokens of a user that programs created, oldest first. Log-ins of browsers are not included."""
     return {"session_tokens": [_shape(token) for token in await _of_user(parts, call)]}
 
 
 @router.post("/update_session_token")
 async def update_session_token(parts: Parts, call: Annotated[CallBody, FOR_USERS]) -> Answer:
-    """Let a token last as long as a new one."""
+    """Extend a token to the lifetime of a new one."""
     token = _sent(call)
     prolonged = await session_tokens.prolong(parts.db, parts.secrets, parts.snapshot, call.caller, token)
     return {"session_token": _shape(prolonged)}
@@ -64,14 +64,14 @@ async def update_session_token(parts: Parts, call: Annotated[CallBody, FOR_USERS
 
 @router.post("/delete_session_token")
 async def delete_session_token(parts: Parts, logs: Logs, call: Annotated[CallBody, FOR_USERS]) -> Answer:
-    """End a token, and cut the streams of its user; their sessions go on."""
+    """End a token, and cut the streams of its user; their sessions continue."""
     await session_tokens.end(parts.db, logs, call.caller, await _found(parts, call))
     return {}
 
 
 @router.post("/delete_session_tokens")
 async def delete_session_tokens(parts: Parts, logs: Logs, call: Annotated[CallBody, FOR_USERS]) -> Answer:
-    """End all tokens of a user that programs made; `logout_user` ends those of browsers, too."""
+    """End all tokens of a user that programs created; `logout_user` also ends log-ins of browsers."""
     for token in await _of_user(parts, call):
         await session_tokens.end(parts.db, logs, call.caller, token)
     return {}
@@ -91,7 +91,7 @@ def _sent(call: CallBody) -> str:
 
 
 def _shape(token: SessionToken) -> Answer:
-    """There is no JWT: the token itself is the credential."""
+    """Return a token in the published shape. There is no JWT: the token itself is the credential."""
     return {
         "session_token": token.token,
         "session_token_date": date(token.created),

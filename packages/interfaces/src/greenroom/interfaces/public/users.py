@@ -1,4 +1,4 @@
-"""Users and groups in the published shape, with members, workspaces and settings; the rules are those of `/api/v1`."""
+"""Users and groups in the published shape, with members, workspaces and settings. The rules are those of `/api/v1`."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def create_user(
 
 @user_router.post("/get_user")
 async def get_user(db: Db, streams: Streams, call: Annotated[CallBody, requires_key("users_view")]) -> Answer:
-    """One user, by id or name, with their sessions."""
+    """Return one user, by id or name, with their sessions."""
     user = await _target(db, call)
     kasms = await kasms_of_users(db, streams, user.user_id)
     return {"user": user_shape(user, kasms.get(user.user_id, []))}
@@ -72,7 +72,7 @@ async def get_user(db: Db, streams: Streams, call: Annotated[CallBody, requires_
 
 @user_router.post("/get_users", dependencies=[requires_key("users_view")])
 async def get_users(db: Db, streams: Streams) -> Answer:
-    """All users with their sessions."""
+    """List all users with their sessions."""
     kasms = await kasms_of_users(db, streams)
     return {"users": [user_shape(user, kasms.get(user.user_id, [])) for user in (await users.list_users(db)).rows]}
 
@@ -81,7 +81,7 @@ async def get_users(db: Db, streams: Streams) -> Answer:
 async def update_user(
     db: Db, logs: Logs, passwords: PasswordHashes, call: Annotated[CallBody, requires_key("users_modify")]
 ) -> Answer:
-    """Change a user; what is null stays, and so does the password where an empty one is sent."""
+    """Change a user. Null fields keep their values, and so does the password if it is empty."""
     target = call.part("target_user")
     target.refuse_others(_OF_GROUPS, WORKSPACES_OF_GROUPS)
     sent = target.given(*USER_FIELDS)
@@ -95,7 +95,7 @@ async def update_user(
 async def delete_user(
     db: Db, logs: Logs, call: Annotated[CallBody, requires_key("users_delete", "users_modify")]
 ) -> Answer:
-    """Delete a user; refused while they have sessions, unless `force`."""
+    """Delete a user; refused while they have sessions, unless `force` is set."""
     user_id = call.part("target_user").id("user_id")
     await remove(db, logs, call.caller, user_id, force=call.flag("force"))
     return {}
@@ -103,7 +103,7 @@ async def delete_user(
 
 @user_router.post("/logout_user")
 async def logout_user(db: Db, logs: Logs, call: Annotated[CallBody, requires_key("users_auth_session")]) -> Answer:
-    """End all log-ins of a user and cut their streams; their sessions go on."""
+    """End all log-ins of a user and cut their streams; their sessions continue."""
     await log_out(db, logs, call.caller, (await _target(db, call)).user_id)
     return {}
 
@@ -112,7 +112,7 @@ async def logout_user(db: Db, logs: Logs, call: Annotated[CallBody, requires_key
 async def get_login(
     db: Db, logs: Logs, config: Config, call: Annotated[CallBody, requires_key("users_auth_session")]
 ) -> Answer:
-    """An address that logs the user in at the console, once and soon."""
+    """Return an address that logs the user in at the console. It is valid once, for five minutes."""
     user = await _target(db, call)
     call.caller.require_not_above(user.permissions)
     if user.disabled or user.locked or user.anonymous:
@@ -131,7 +131,7 @@ async def get_login(
 @user_router.post("/get_user_attributes")
 @user_router.post("/get_attributes")
 async def get_user_attributes(db: Db, call: Annotated[CallBody, requires_key("users_view")]) -> Answer:
-    """What a user prefers."""
+    """Return the preferences of a user."""
     user = await _target(db, call)
     return {"user_attributes": attributes_shape(await get_attributes(db, user.user_id))}
 
@@ -141,7 +141,7 @@ async def get_user_attributes(db: Db, call: Annotated[CallBody, requires_key("us
 async def update_user_attributes(
     db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[CallBody, requires_key("users_modify")]
 ) -> Answer:
-    """Change what a user prefers; what is null stays, an empty text clears it."""
+    """Change the preferences of a user. Null fields keep their values; an empty text clears one."""
     target = call.part("target_user_attributes")
     user_id = target.optional_id("user_id") or call.id("user_id")
     sent = {name: None if value == "" else value for name, value in target.given(*ATTRIBUTES).items()}
@@ -175,13 +175,13 @@ CHANGES: Final = requires_key_one_of("groups_modify", "groups_modify_ifmember")
 
 @group_router.post("/get_groups", dependencies=[SEES])
 async def get_groups(db: Db) -> Answer:
-    """All groups."""
+    """List all groups."""
     return {"groups": [_shape(group) for group in (await groups.list_groups(db)).rows]}
 
 
 @group_router.post("/get_group")
 async def get_group(db: Db, call: Annotated[CallBody, SEES]) -> Answer:
-    """One group."""
+    """Return one group."""
     return {"group": _shape(await groups.get_group(db, _group_id(call)))}
 
 
@@ -196,7 +196,7 @@ async def create_group(
 
 @group_router.post("/update_group")
 async def update_group(db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[CallBody, CHANGES]) -> Answer:
-    """Change a group; what is left out or null stays."""
+    """Change a group. Omitted and null fields keep their values."""
     body = validated(GroupPatch, call.part("target_group").given(*GROUP_FIELDS))
     return {"group": _shape(await group_rules.update(db, logs, call.caller, _group_id(call), body, secrets=secrets))}
 
@@ -210,7 +210,7 @@ async def delete_group(db: Db, logs: Logs, call: Annotated[CallBody, requires_ke
 
 @group_router.post("/get_users_group")
 async def get_users_group(db: Db, call: Annotated[CallBody, requires_key("groups_view", "users_view")]) -> Answer:
-    """The members of a group."""
+    """List the members of a group."""
     group = await groups.get_group(db, _group_id(call))
     members = await users.list_users(db, users.UserFilter(group_id=group.group_id))
     return {"users": [user_shape(user) for user in members.rows]}
@@ -218,7 +218,7 @@ async def get_users_group(db: Db, call: Annotated[CallBody, requires_key("groups
 
 @group_router.post("/add_user_group")
 async def add_user_group(db: Db, logs: Logs, call: Annotated[CallBody, CHANGES]) -> Answer:
-    """Make a user a member."""
+    """Add a user to a group."""
     await group_rules.add_user(db, logs, call.caller, _group_id(call), _user_id(call))
     return {}
 
@@ -232,7 +232,7 @@ async def remove_user_group(db: Db, logs: Logs, call: Annotated[CallBody, CHANGE
 
 @group_router.post("/get_images_group")
 async def get_images_group(db: Db, secrets: SecretsDep, call: Annotated[CallBody, SEES]) -> Answer:
-    """The workspaces that members of a group may use."""
+    """List the workspaces that members of a group may use."""
     group = await groups.get_group(db, _group_id(call))
     found = [image for image in (await images.list_images(db)).rows if image.image_id in group.images]
     shown = [image_shape(as_seen(image, secrets, call.caller)) for image in found]
@@ -248,14 +248,14 @@ async def add_images_group(db: Db, logs: Logs, call: Annotated[CallBody, CHANGES
 
 @group_router.post("/remove_images_group")
 async def remove_images_group(db: Db, logs: Logs, call: Annotated[CallBody, CHANGES]) -> Answer:
-    """Let the members of a group no longer use a workspace through it."""
+    """Stop letting the members of a group use a workspace through it."""
     await group_rules.remove_image(db, logs, call.caller, _group_id(call), _image_id(call))
     return {}
 
 
 @group_router.post("/get_settings_group")
 async def get_settings_group(db: Db, secrets: SecretsDep, call: Annotated[CallBody, SEES]) -> Answer:
-    """The settings a group has values for."""
+    """List the settings that have a value in a group."""
     group = group_rules.as_seen(await groups.get_group(db, _group_id(call)), secrets, call.caller)
     return {"settings": [_setting_shape(SETTINGS[name], group) for name in group.settings if name in SETTINGS]}
 
@@ -263,7 +263,7 @@ async def get_settings_group(db: Db, secrets: SecretsDep, call: Annotated[CallBo
 @group_router.post("/add_settings_group")
 @group_router.post("/set_settings_group")
 async def set_settings_group(db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[CallBody, CHANGES]) -> Answer:
-    """Give a group a value for a setting; values may be written as texts, as older clients do."""
+    """Set a setting of a group. Values may be texts, as older clients send them."""
     group_id, setting, target = _group_id(call), _setting(call), call.part("target_setting")
     if target.body.get("value") is None:
         raise Invalid(f"The value of {setting.name} is missing; remove_settings_group takes a setting from a group.")
@@ -281,7 +281,7 @@ async def remove_settings_group(db: Db, logs: Logs, secrets: SecretsDep, call: A
 
 
 def _in_group(group: Group, image: Answer) -> Answer:
-    """What an image has as one of a group; the id is made of both."""
+    """Return the fields of a workspace as part of a group. Their id is derived from both ids."""
     both = uuid.uuid5(uuid.UUID(group.group_id), str(image["image_id"]))
     return {
         "group_image_id": str(both),
@@ -327,7 +327,7 @@ def _image_id(call: CallBody) -> str:
 
 
 def _setting(call: CallBody) -> Setting:
-    """The setting of `target_setting`, by its name.
+    """Return the setting of `target_setting`, by its name.
 
     Raises:
         Invalid: there is none of this name.
@@ -340,7 +340,7 @@ def _setting(call: CallBody) -> Setting:
 
 
 def _value(setting: Setting, given: object) -> object:
-    """The value, parsed if it was sent as a string of its type: "True", "20", "{}"."""
+    """Return the value, parsed if it was sent as a string of its type: "True", "20", "{}"."""
     if not isinstance(given, str) or setting.kind in ("string", "choice"):
         return given
     text = given.lower() if setting.kind == "bool" else given

@@ -1,6 +1,6 @@
-"""Workspaces in the published shape; the rules are those of `/api/v1/images`.
+"""Workspaces in the published shape. The rules are those of `/api/v1/images`.
 
-Clients send the JSON fields as texts or as objects, ids with or without dashes, and keys that mean nothing here.
+Clients send the JSON fields as texts or as objects, ids with or without dashes, and keys without a meaning here.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ FIELDS: Final = ("name", "friendly_name", *(name for name in ImageFields.model_f
 
 @router.post("/get_images")
 async def get_images(db: Db, secrets: SecretsDep, call: Annotated[CallBody, requires_key("images_view")]) -> Answer:
-    """All workspaces."""
+    """List all workspaces."""
     found = (await images.list_images(db)).rows
     return {"images": [image_shape(service.as_seen(image, secrets, call.caller)) for image in found]}
 
 
 @router.post("/get_image")
 async def get_image(db: Db, secrets: SecretsDep, call: Annotated[CallBody, requires_key("images_view")]) -> Answer:
-    """One workspace."""
+    """Return one workspace."""
     return _answer(await images.get_image(db, _id(call)), secrets, call)
 
 
@@ -58,7 +58,7 @@ async def create_image(
     snapshot: SettingsSnapshot,
     call: Annotated[CallBody, requires_key("images_create")],
 ) -> Answer:
-    """Create a workspace, for All Users unless the installation's setting says otherwise."""
+    """Create a workspace, for All Users unless the setting of the installation excludes that."""
     target = call.part(TARGET)
     body, kept = validated(ImageCreate, _fields(target)), target.kept(KEPT_WITH_AN_IMAGE)
     groups = service.default_groups(for_all_users=snapshot.installation.add_images_to_default_group)
@@ -72,7 +72,7 @@ async def create_image(
 async def update_image(
     db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[CallBody, requires_key("images_modify")]
 ) -> Answer:
-    """Change a workspace; what is left out or null stays, an empty text removes what may be missing."""
+    """Change a workspace. Omitted and null fields keep their values; an empty text removes an optional value."""
     image_id, target = _id(call), call.part(TARGET)
     body, kept = validated(ImagePatch, _fields(target)), target.kept(KEPT_WITH_AN_IMAGE)
     image = await service.update_image(db, logs, call.caller, image_id, body, secrets=secrets, client_fields=kept)
@@ -95,10 +95,11 @@ def _id(call: CallBody) -> str:
 
 
 def _fields(target: CallBody) -> Json:
-    """The given fields of a workspace, as in `/api/v1`.
+    """Return the sent fields of a workspace, as in `/api/v1`.
 
     Raises:
-        Invalid: a JSON field is not JSON, an id is invalid, or it is to have what Greenroom has no part for.
+        Invalid: a JSON field is not JSON, an id is invalid, or the fields request a feature that Greenroom does not
+            have.
     """
     target.refuse_others(NOT_OFFERED, "a workspace has no GPUs, networks, storage or forms of its own")
     target.refuse_others({"image_type": "Container"}, "every workspace is a container")
@@ -113,7 +114,7 @@ def _fields(target: CallBody) -> Json:
 
 
 def _parsed(name: str, text: str) -> Any:
-    """The value of a JSON string; an empty string is the empty value. Categories may be a text with commas."""
+    """Return the value of a JSON string; an empty string is the empty value. Categories may be a text with commas."""
     if not text.strip():
         return [] if name == "categories" else {}
     if name == "categories" and not text.lstrip().startswith("["):

@@ -1,4 +1,4 @@
-"""The common part of all adapters: a call's API key, its requests to `/api/v1`, refusals, mouse and keyboard."""
+"""The common part of all adapters: the API key of a call, its requests to `/api/v1`, refusals, mouse and keyboard."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from greenroom.interfaces.mcp.tool import ToolRequest, answer_to
 DEFAULT_S: Final = 600
 LEAST_S: Final = 60
 START_S: Final = 60
-"""How long a call waits for the session of a new lease."""
+"""The time for which a call waits for the session of a new lease."""
 MOST_LISTED: Final = 100
 GONE: Final = OVER | {SessionStatus.LOST}
 _REPEATABLE: Final = frozenset({429, 503})
@@ -51,8 +51,9 @@ class _RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Browser:
-    """A lease as an adapter shows it. The addresses are empty for a caller that does not hold the lease, and after its
-    end.
+    """A lease in an adapter.
+
+    The addresses are empty for a caller that does not hold the lease, and after its end.
     """
 
     lease: LeaseView
@@ -71,7 +72,7 @@ class Browser:
 
     @property
     def seconds(self) -> int:
-        """From the creation to the deadline."""
+        """The time from the creation to the deadline."""
         lease = self.lease
         return round((lease.expires - lease.created).total_seconds()) if lease.expires else 0
 
@@ -90,7 +91,8 @@ class SdkCall:
     leasing: Leasing
 
     async def ask(self, asked: ToolRequest) -> httpx.Response:
-        """The successful answer of a route of `/api/v1` to this caller; a refusal becomes the answer of the call."""
+        """Send a request to a route of `/api/v1`; return its successful answer. A refusal becomes the answer of the
+        call."""
         answer = await answer_to(
             self.request, replace(asked, headers={**asked.headers, "authorization": self.authorization})
         )
@@ -129,13 +131,13 @@ class SdkCall:
         )
 
     async def browser(self, lease_id: str) -> Browser:
-        """Raises NotFound: there is no such lease, or the caller may not see it."""
+        """Return a lease. Raises NotFound: it does not exist, or the caller may not see it."""
         answer = await self.ask(ToolRequest(method="GET", path=lease_path(lease_id)))
         (browser,) = await self._browsers_of([LeaseView.model_validate_json(answer.content)])
         return browser
 
     async def browsers(self, *, ended: bool = False, limit: int = MOST_LISTED) -> list[Browser]:
-        """The newest leases that the caller may see."""
+        """Return the newest leases that the caller may see."""
         asked = ToolRequest(method="GET", path="/leases", query={"limit": limit, "ended": ended})
         return await self._browsers_of([LeaseView.model_validate(one) for one in (await self.ask(asked)).json()])
 
@@ -143,7 +145,7 @@ class SdkCall:
         await self.ask(ToolRequest(method="DELETE", path=lease_path(lease_id)))
 
     async def act(self, lease_id: str, *actions: Json, screenshot: bool = False) -> Json:
-        """The outcome of actions: `results`, and `screenshot` in base64.
+        """Do actions; return `results`, and `screenshot` in base64.
 
         Raises:
             WrongState: an action was not done.
@@ -172,8 +174,8 @@ class AdapterKey(Declared):
         """Authenticate the caller.
 
         Raises:
-            Forbidden: a page of another site asks.
-            Unauthenticated: no valid API key came.
+            Forbidden: the request comes from a page of another site.
+            Unauthenticated: there is no valid API key.
         """
         if reason := foreign_origin_reason(request.headers):
             raise Forbidden(reason, reason="cross-site")
@@ -199,7 +201,8 @@ Asks = Annotated[SdkCall, Depends(_asking)]
 
 
 class AdapterRoute(APIRoute):
-    """A route whose refusals have the fields that the SDKs show, and are repeated only where that can help."""
+    """A route whose refusals have the fields that the SDKs display. SDKs repeat only requests for which that is
+    useful."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -218,7 +221,7 @@ class AdapterRoute(APIRoute):
 
 
 def adapter(prefix: str, header: str) -> APIRouter:
-    """The router of an adapter, whose calls have the API key in this header."""
+    """Return the router of an adapter, whose calls have the API key in this header."""
     return APIRouter(
         prefix=f"/adapters/{prefix}",
         route_class=AdapterRoute,
@@ -237,7 +240,7 @@ def refuse_the_rest(router: APIRouter) -> None:
 
 
 def without_counterpart(what: str, remedy: str = "") -> NotSupportedError:
-    """The refusal of a call, or of a part of it."""
+    """Return the refusal of a call, or of a part of it."""
     return NotSupportedError(f"Greenroom has no counterpart of {what}{remedy}.")
 
 
@@ -248,7 +251,7 @@ class Given(BaseModel):
 
 
 def refuse(given: BaseModel, *names: str) -> None:
-    """Raises NotSupportedError: one of these fields asks for something."""
+    """Raises NotSupportedError: one of these fields is set."""
     fields = given.model_extra or {}
     asked = [name for name in names if fields.get(name)]
     if asked:
@@ -256,7 +259,7 @@ def refuse(given: BaseModel, *names: str) -> None:
 
 
 def lease_path(lease_id: str | UUID) -> str:
-    """The path of a lease below `/api/v1`. Raises NotFound: this is not the id of a lease."""
+    """Return the path of a lease below `/api/v1`. Raises NotFound: this is not the id of a lease."""
     try:
         return f"/leases/{UUID(str(lease_id))}"
     except ValueError as error:
@@ -277,7 +280,7 @@ _PHASES: Final = {"down": "left_mouse_down", "up": "left_mouse_up"}
 
 
 class Gesture(BaseModel):
-    """The fields of all calls about mouse and keyboard; each call has some of them."""
+    """The fields of all calls about mouse and keyboard; each call uses some of them."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -305,7 +308,7 @@ class Gesture(BaseModel):
 
     @property
     def held(self) -> Json:
-        """The field `text` with the keys that are held, or nothing."""
+        """The field `text` with the keys that are pressed meanwhile, or nothing."""
         return {"text": "+".join(self.hold_keys)} if self.hold_keys else {}
 
     def click(self) -> list[Json]:
@@ -355,7 +358,7 @@ class Gesture(BaseModel):
         return [{"type": "scroll", "x": x, "y": y, "scroll_x": self.delta_x, "scroll_y": self.delta_y, **keys}]
 
     def press(self, *, seconds: float) -> list[Json]:
-        """Press all keys together with those that are held."""
+        """Press all keys together with `hold_keys`."""
         text = "+".join([*self.hold_keys, *self.keys])
         return [
             {"action": "hold_key", "text": text, "duration": seconds} if seconds else {"action": "key", "text": text}

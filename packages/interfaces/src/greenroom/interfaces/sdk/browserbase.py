@@ -35,13 +35,13 @@ class BrowserbaseRequest(Given):
 
 
 class Release(BaseModel):
-    """The only change of a session."""
+    """The only supported change of a session."""
 
     status: Literal["REQUEST_RELEASE"]
 
 
 def shown(browser: Browser) -> Json:
-    """A session as the SDK reads it."""
+    """Return a session in the format of the SDK."""
     lease = browser.lease
     return {
         "id": str(lease.lease_id),
@@ -81,14 +81,14 @@ async def create(asks: Asks, body: BrowserbaseRequest) -> Json:
 
 @router.get("/v1/sessions")
 async def list_sessions(asks: Asks, status: str | None = None) -> list[Json]:
-    """The newest leases that the caller may see."""
+    """List the newest leases that the caller may see."""
     found = map(shown, await asks.browsers(ended=status not in ("PENDING", "RUNNING")))
     return [one for one in found if status in (None, one["status"])]
 
 
 @router.get("/v1/sessions/{session_id}")
 async def retrieve(asks: Asks, session_id: str) -> Json:
-    """One session."""
+    """Return one session."""
     return shown(await asks.browser(session_id))
 
 
@@ -101,21 +101,21 @@ async def update(asks: Asks, session_id: str, _: Release) -> Json:
 
 @router.get("/v1/sessions/{session_id}/debug")
 async def debug(asks: Asks, session_id: str) -> Json:
-    """Where a person watches; the pages are known to DevTools alone."""
+    """Return the address at which a person watches. There are no pages in the answer; only DevTools provide them."""
     browser = await asks.browser(session_id)
     return {"debuggerUrl": browser.live, "debuggerFullscreenUrl": browser.live, "pages": [], "wsUrl": browser.cdp}
 
 
 @router.get("/v1/sessions/{session_id}/logs")
 async def logs(asks: Asks, session_id: str) -> list[Json]:
-    """An empty list."""
+    """Return an empty list."""
     await asks.browser(session_id)
     return []
 
 
 @router.get("/v1/sessions/{session_id}/recording")
 async def recording(asks: Asks, session_id: str) -> list[Json]:
-    """An empty list."""
+    """Return an empty list."""
     await asks.browser(session_id)
     return []
 

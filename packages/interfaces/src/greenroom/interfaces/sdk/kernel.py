@@ -57,7 +57,7 @@ class KernelCommand(Given):
 
 
 class BatchStep(Given):
-    """An item of `batch`; the field with the name `type` has its fields."""
+    """An item of `batch`. The field with the name in `type` contains the fields of the action."""
 
     type: str
 
@@ -69,7 +69,7 @@ class Batch(BaseModel):
 
 
 def shown(browser: Browser) -> Json:
-    """A browser as the SDK reads it."""
+    """Return a browser in the format of the SDK."""
     lease = browser.lease
     return {
         "session_id": str(lease.lease_id),
@@ -101,7 +101,7 @@ async def list_browsers(
     limit: Annotated[int, Query(ge=1, le=asking.MOST_LISTED)] = 20,
     offset: Annotated[int, Query(ge=0)] = 0,
 ) -> JSONResponse:
-    """The newest leases that the caller may see."""
+    """List the newest leases that the caller may see."""
     if offset:
         raise asking.NotSupportedError(f"Greenroom lists the newest {asking.MOST_LISTED} browsers; leave offset out.")
     ended = include_deleted or status in ("deleted", "all")
@@ -113,7 +113,7 @@ async def list_browsers(
 
 @router.get("/browsers/{browser_id}")
 async def retrieve(asks: Asks, browser_id: str) -> Json:
-    """One browser."""
+    """Return one browser."""
     return shown(await asks.browser(browser_id))
 
 
@@ -124,7 +124,7 @@ async def delete(asks: Asks, browser_id: str) -> None:
 
 
 def _presses(given: Gesture) -> list[Json]:
-    """Each item of `keys` is pressed after the one before it."""
+    """Return the actions that press each item of `keys` after the previous one."""
     each = (given.model_copy(update={"keys": [keys]}) for keys in given.keys)
     return [action for one in each for action in one.press(seconds=given.duration / 1000)]
 
@@ -154,7 +154,7 @@ async def batch(asks: Asks, browser_id: str, body: Batch) -> None:
 
 @router.post("/browsers/{browser_id}/computer/screenshot")
 async def screenshot(asks: Asks, browser_id: str, body: ScreenshotBody) -> Response:
-    """The screen, or the part `region` of it, as PNG."""
+    """Return the screen, or the part `region` of it, as PNG."""
     part = body.region
     query = {"region": f"{part.x},{part.y},{part.x + part.width},{part.y + part.height}"} if part else None
     picture = await asks.ask(ToolRequest(method="GET", path=f"{asking.lease_path(browser_id)}/screenshot", query=query))
@@ -163,14 +163,14 @@ async def screenshot(asks: Asks, browser_id: str, body: ScreenshotBody) -> Respo
 
 @router.post("/browsers/{browser_id}/computer/get_mouse_position")
 async def mouse_position(asks: Asks, browser_id: str) -> Json:
-    """Where the pointer is."""
+    """Return the position of the pointer."""
     (result,) = (await asks.act(browser_id, {"action": "cursor_position"}))["results"]
     return {"x": result["coordinate"][0], "y": result["coordinate"][1]}
 
 
 @router.post("/browsers/{browser_id}/computer/clipboard/read")
 async def read_clipboard(asks: Asks, browser_id: str) -> Json:
-    """The text on the clipboard."""
+    """Return the text on the clipboard."""
     (result,) = (await asks.act(browser_id, {"action": "get_clipboard"}))["results"]
     return {"text": result["text"] or ""}
 
@@ -217,7 +217,7 @@ async def execute(asks: Asks, browser_id: str, body: KernelCommand) -> Json:
 
 @router.get("/browsers/{browser_id}/replays")
 async def replays(asks: Asks, browser_id: str) -> list[Json]:
-    """An empty list."""
+    """Return an empty list."""
     await asks.browser(browser_id)
     return []
 

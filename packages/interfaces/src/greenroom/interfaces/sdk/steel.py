@@ -19,7 +19,7 @@ WITHOUT_COUNTERPART: Final = (
     "persistProfile", "sessionContext", "userAgent", "caCertificates", "optimizeBandwidth", "deviceConfig",
 )  # fmt: skip
 SCREEN: Final = {"width": 1280, "height": 800}
-"""Of a session that no window has changed yet."""
+"""The size of a screen that no window has changed yet."""
 
 
 class SteelRequest(Given):
@@ -29,14 +29,14 @@ class SteelRequest(Given):
 
 
 class SteelAction(Gesture):
-    """One action, and whether the answer has the screen after it."""
+    """One action. `screenshot`: the answer includes the screen afterwards."""
 
     action: str
     screenshot: bool = False
 
 
 def shown(browser: Browser) -> Json:
-    """A session as the SDK reads it."""
+    """Return a session in the format of the SDK."""
     lease = browser.lease
     is_failed = lease.status in (SessionStatus.FAILED, SessionStatus.LOST)
     end = lease.ended or lease.expires or lease.created
@@ -72,7 +72,7 @@ async def list_sessions(
     limit: Annotated[int, Query(ge=1, le=asking.MOST_LISTED)] = asking.MOST_LISTED,
     after: Annotated[str, Query(alias="cursorId")] = "",
 ) -> Json:
-    """The newest leases that the caller may see. The SDK asks for those after the last one until there is none."""
+    """List the newest leases that the caller may see. The SDK requests pages by the last id until one is empty."""
     found = map(shown, await asks.browsers(ended=status != "live"))
     sessions = [one for one in found if status in (None, one["status"])]
     ids = [one["id"] for one in sessions]
@@ -91,7 +91,7 @@ async def release_all(asks: Asks) -> Json:
 
 @router.get("/v1/sessions/{session_id}")
 async def retrieve(asks: Asks, session_id: str) -> Json:
-    """One session."""
+    """Return one session."""
     return shown(await asks.browser(session_id))
 
 
@@ -104,7 +104,7 @@ async def release(asks: Asks, session_id: str) -> Json:
 
 @router.get("/v1/sessions/{session_id}/live-details")
 async def live_details(asks: Asks, session_id: str) -> Json:
-    """Where a person watches; the pages are known to DevTools alone."""
+    """Return the address at which a person watches. There are no pages in the answer; only DevTools provide them."""
     browser = await asks.browser(session_id)
     viewer = {"sessionViewerUrl": browser.live, "sessionViewerFullscreenUrl": browser.live}
     return {"pages": [], **viewer, "wsUrl": browser.cdp}
@@ -112,7 +112,7 @@ async def live_details(asks: Asks, session_id: str) -> Json:
 
 @router.get("/v1/sessions/{session_id}/events")
 async def events(asks: Asks, session_id: str) -> list[Json]:
-    """An empty list."""
+    """Return an empty list."""
     await asks.browser(session_id)
     return []
 
@@ -132,7 +132,7 @@ _ACTIONS: Final[dict[str, Callable[[SteelAction], list[Json]]]] = {
 
 @router.post("/v1/sessions/{session_id}/computer")
 async def computer(asks: Asks, session_id: str, body: SteelAction) -> Json:
-    """Do one action; with `screenshot` the answer has the screen after it."""
+    """Do one action; with `screenshot` the answer includes the screen afterwards."""
     if (actions := _ACTIONS.get(body.action)) is None or (body.action == "type_text" and body.hold_keys):
         raise asking.without_counterpart(f"the action {body.action!r} with these fields")
     with_picture = body.screenshot or body.action == "take_screenshot"
