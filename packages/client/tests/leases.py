@@ -1,4 +1,4 @@
-"""A lease, as the client has it."""
+"""A lease, as the client decodes it."""
 
 from __future__ import annotations
 

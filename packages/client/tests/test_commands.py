@@ -1,4 +1,4 @@
-"""The request of a command: what the sync and the async client send, and how long they wait for the answer."""
+"""The request of a command in both clients, and the time for which they wait for the answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DONE = {"exit_code": 0, "stdout": "", "stderr": ""}
 
 
 class Sent:
-    """Answers each command at once and keeps the body of the last one."""
+    """Answers each command at once and stores the body of the last one."""
 
     def __init__(self) -> None:
         self.body: dict[str, Any] = {}

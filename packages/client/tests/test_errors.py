@@ -1,4 +1,4 @@
-"""The errors that the client raises, and what it logs."""
+"""The errors that the client raises, and its log messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLAIN = "<html><center>The plain HTTP request was sent to HTTPS port</center></h
 
 
 def client(*answers: httpx.Response) -> Greenroom:
-    """A client of a server that gives these answers in turn."""
+    """Return a client of a server that returns these answers in order."""
     remaining = iter(answers)
     transport = httpx.MockTransport(lambda _: next(remaining))
     retries = Retries(attempts=len(answers), first_wait_s=0.0)

@@ -1,4 +1,4 @@
-"""Events of a deployment: how their lines are read, and a lost connection that is opened again, but not for ever."""
+"""Events of a deployment: the decoding of their lines, and a limited number of reconnects after a lost connection."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AT_ONCE = Retries(attempts=3, first_wait_s=0.0)
 
 
 class Stream(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A text, and then the end of the connection, which is an error where it is `cut`."""
+    """A text, followed by the end of the connection, which is an error if `cut` is set."""
 
     def __init__(self, text: str, *, cut: bool) -> None:
         self._text, self._cut = text, cut
@@ -35,7 +35,7 @@ class Stream(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 
 def server(*texts: str, asked: list[httpx.Request], cut: bool = True) -> httpx.MockTransport:
-    """Each connection gets the next text, the last text all others, too."""
+    """Return a server: each connection gets the next text, and further connections the last one."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         asked.append(request)

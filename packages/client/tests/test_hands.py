@@ -1,4 +1,4 @@
-"""What the methods of a leased desk send, and what its answers become, in both clients."""
+"""The requests of the methods of a leased desk, and the decoding of their answers, in both clients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from greenroom.client import desk as desk_of
 
 
 class Api(httpx.MockTransport):
-    """Answers that an action was done, or was not, and notes what was sent."""
+    """Answers that an action was done, or was not, and records the requests."""
 
     def __init__(self, **result: Any) -> None:
         super().__init__(self._answer)

@@ -1,4 +1,4 @@
-"""What the client sends for a lease."""
+"""The request of the client for a lease."""
 
 from __future__ import annotations
 

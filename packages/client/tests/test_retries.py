@@ -1,4 +1,4 @@
-"""When the client sends a request again."""
+"""The retries of the client."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@
         with greenroom.lease("Chromium", seconds=600) as desk:
             print(desk.urls.page)
 
-`AsyncGreenroom` is the same with `async with` and `await`. What the server refuses is raised as the error of its code
-(`NoResources`, `LeaseLimit`, …), all below `GreenroomError`. The library logs to the logger `greenroom.client` of
+`AsyncGreenroom` is the same with `async with` and `await`. Refusals of the server are raised as the errors of their
+codes (`NoResources`, `LeaseLimit`, …), all below `GreenroomError`. The library logs to the logger `greenroom.client` of
 `logging`, and writes to neither stdout nor stderr.
 """
 
@@ -71,7 +71,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:
-    """The classes for asyncio, which a program without it does not import."""
+    """Return a class for asyncio. A program without asyncio does not import these classes."""
     if name not in {"AsyncDesk", "AsyncGreenroom"}:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from greenroom.client import asynchronous  # noqa: PLC0415

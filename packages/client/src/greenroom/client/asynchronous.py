@@ -42,12 +42,13 @@ log = logging.getLogger(__name__)
 
 HOSTS: Final = '["api.example.com"]'
 NOTICED_S: Final = 1.0
-"""A user who waits so long for a request to be repeated wants to know why."""
+"""A wait of this length is logged as a warning, because a user may notice it."""
 
 
 class AsyncGreenroom:
-    """A deployment, used with an API key; a context manager. `ca_file` has the authority of its certificate where that
-    is not one of the system's. A `transport` of one's own takes the place of the network.
+    """A deployment, used with an API key; a context manager.
+
+    `ca_file` is the authority of its certificate if the system does not have it. A `transport` replaces the network.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class AsyncGreenroom:
         await self.close()
 
     async def close(self) -> None:
-        """End its connections."""
+        """Close the connections."""
         await self._http.aclose()
 
     async def request(
@@ -87,17 +88,17 @@ class AsyncGreenroom:
         *,
         timeout_s: float = TIMEOUT_S,
     ) -> Any:
-        """The JSON that a route of `/api/v1` answers; `path` is from there on, such as `/sessions`.
+        """Return the JSON answer of a route of `/api/v1`; `path` is below that, such as `/sessions`.
 
         Raises:
-            GreenroomError: the server refused it, or does not answer.
+            GreenroomError: the server refused the request, or does not answer.
         """
         return json_of(await self.answered(Send(method, PREFIX + path, body, query or {}, timeout_s=timeout_s)))
 
     async def rows(
         self, path: str, query: Mapping[str, Any] | None = None, limit: int | None = None
     ) -> list[dict[str, Any]]:
-        """All rows of a list, or the first `limit`, page by page. Raises as `request`."""
+        """Return all rows of a list, or the first `limit`, page by page. Raises the same errors as `request`."""
         size = PAGE_ROWS if limit is None else min(limit, PAGE_ROWS)
         send = Send("GET", PREFIX + path, query=dict(query or {}) | {"limit": (query or {}).get("limit", size)})
         found: list[dict[str, Any]] = []
@@ -109,19 +110,19 @@ class AsyncGreenroom:
             send = Send("GET", answer.links["next"]["url"])
 
     async def download(self, path: str, query: Mapping[str, Any] | None = None) -> bytes:
-        """What a route of `/api/v1` answers, such as a picture. Raises as `request`."""
+        """Return the answer of a route of `/api/v1`, such as a picture. Raises the same errors as `request`."""
         return (await self.answered(Send("GET", PREFIX + path, query=query or {}))).content
 
     async def ask(self, kind: type[T], method: str, path: str, body: object = None, **options: Any) -> T:
-        """The answer of a route of `/api/v1`, as a type of this library. Raises as `request`."""
+        """Return the answer of a route of `/api/v1`, as a type of this library. Raises the same errors as `request`."""
         answer = await self.answered(Send(method, PREFIX + path, body, **options))
         return msgspec.json.decode(answer.content, type=kind)
 
     async def events(self, last: int = 0) -> AsyncGenerator[Event]:
-        """What changes, as it happens, without end; the last ones first. A lost connection is opened again.
+        """Yield change events, without end; first the `last` events of the past. A lost connection is opened again.
 
         Raises:
-            GreenroomError: the server refused it, or does not answer; no connection lasts (`Interrupted`).
+            GreenroomError: the server refused the request, or does not answer; no connection lasts (`Interrupted`).
         """
         lines, reconnects, again = EventReader(), Reconnects(self.retries), False
         while True:
@@ -138,7 +139,8 @@ class AsyncGreenroom:
             again = True
 
     async def recent_events(self, most: int = 100) -> list[Event]:
-        """The last events, oldest first; the server remembers some hundreds. Raises as `request`."""
+        """Return the last events, oldest first; the server stores some hundreds. Raises the same errors as
+        `request`."""
         lines, found = EventReader(), list[Event]()
         async with self.listen(most) as said:
             async for line in said:
@@ -150,7 +152,8 @@ class AsyncGreenroom:
 
     @asynccontextmanager
     async def listen(self, last: int = 0, *, again: bool = False) -> AsyncGenerator[AsyncIterator[str]]:
-        """The lines of one connection to the events, as the server sends them. Raises as `events`."""
+        """Yield the lines of one connection to the events, as the server sends them. Raises the same errors as
+        `events`."""
         async with self.streamed(listening(last, again=again), interrupted) as answer:
             yield answer.aiter_lines()
 
@@ -169,9 +172,10 @@ class AsyncGreenroom:
         ready_within_s: float = 120.0,
         wait_s: float = 0.0,
     ) -> AsyncDesk:
-        """Lease a workspace, by its name or id, and wait until its session runs. The lease ends with the `with` block,
-        by `release`, or at its deadline. While a limit is reached it waits up to `wait_s` (at most 60) for others to
-        end.
+        """Lease a workspace, by its name or id, and wait until its session runs.
+
+        The lease ends with the `with` block, by `release`, or at its deadline. While a limit is reached, the call waits
+        up to `wait_s` (at most 60) for other leases to end.
 
         Raises:
             GreenroomError: there is none now (`NoResources`), the user or the API key has too many (`LeaseLimit`), …
@@ -201,11 +205,11 @@ class AsyncGreenroom:
         return desk
 
     async def leases(self, tag: str | None = None) -> list[Lease]:
-        """The leases that the caller may see, newest first; `tag` is a word, or `name=word`."""
+        """Return the leases that the caller may see, newest first; `tag` is a word, or `name=word`."""
         return msgspec.convert(await self.rows("/leases", given(tag=tag)), type=list[Lease])
 
     async def secrets(self) -> list[Secret]:
-        """The secrets that the caller may see, by name, without their values."""
+        """Return the secrets that the caller may see, by name, without their values."""
         return msgspec.convert(await self.rows("/secrets"), type=list[Secret])
 
     async def create_secret(
@@ -218,10 +222,10 @@ class AsyncGreenroom:
         template: str | None = None,
         description: str | None = None,
     ) -> Secret:
-        """Keep a secret that web filters add to requests to `hosts`, as `Authorization: Bearer …` if nothing is said.
+        """Store a secret that web filters add to requests to `hosts`, by default as `Authorization: Bearer …`.
 
         Raises:
-            GreenroomError: there is one of this name (`Duplicate`), it cannot be in a header (`Invalid`), …
+            GreenroomError: the name exists (`Duplicate`), the value cannot be in a header (`Invalid`), …
         """
         hosts = words(hosts, "hosts", HOSTS)
         fields = given(name=name, hosts=hosts, value=value, header=header, template=template, description=description)
@@ -237,33 +241,33 @@ class AsyncGreenroom:
         template: str | None = None,
         description: str | None = None,
     ) -> Secret:
-        """Replace the value or other fields of a secret; running leases have the change within seconds."""
+        """Replace the value or other fields of a secret. Running leases apply the change within seconds."""
         hosts = None if hosts is None else words(hosts, "hosts", HOSTS)
         fields = given(value=value, hosts=hosts, header=header, template=template, description=description)
         return await self.ask(Secret, "PATCH", f"/secrets/{secret_id}", fields)
 
     async def delete_secret(self, secret_id: str) -> None:
-        """Delete a secret, also for running leases; doing so again is a success."""
+        """Delete a secret, also for running leases. A repeated call succeeds."""
         await self._delete(f"/secrets/{secret_id}")
 
     async def recordings(self, session_id: str | None = None) -> list[Recording]:
-        """The recordings that the caller may see, newest first; also of leases that are over."""
+        """Return the recordings that the caller may see, newest first; also of leases that are over."""
         return msgspec.convert(await self.rows("/recordings", given(session_id=session_id)), type=list[Recording])
 
     async def recording(self, lease_id: str) -> Recording:
-        """The recording of a lease. Raises NotFound: it has none."""
+        """Return the recording of a lease. Raises NotFound: it has none."""
         return await self.ask(Recording, "GET", f"/leases/{lease_id}/recording")
 
     async def recorded_rows(self, lease_id: str) -> list[RecordedRow]:
-        """What was done with a lease, in its order."""
+        """Return the recorded actions of a lease, in their order."""
         return msgspec.convert(await self.rows(f"/leases/{lease_id}/recording/rows"), type=list[RecordedRow])
 
     async def recorded_picture(self, lease_id: str, number: int) -> bytes:
-        """The picture of a row, a PNG."""
+        """Return the picture of a row, a PNG."""
         return await self.download(f"/leases/{lease_id}/recording/pictures/{number}")
 
     async def export_recording(self, lease_id: str, file: Path | str) -> None:
-        """Write a recording to a file, a ZIP; what it had before is replaced once the new one is whole."""
+        """Write a recording to a ZIP file. An existing file is replaced once the new one is complete."""
         send = Send("GET", f"{PREFIX}/leases/{lease_id}/recording/export", is_streamed=True)
         answer = await self.answered(send)
         try:
@@ -276,7 +280,7 @@ class AsyncGreenroom:
             await answer.aclose()
 
     async def delete_recording(self, lease_id: str) -> None:
-        """Delete the recording of a lease that is over; doing so again is a success."""
+        """Delete the recording of a lease that is over. A repeated call succeeds."""
         await self._delete(f"/leases/{lease_id}/recording")
 
     async def _delete(self, path: str) -> None:
@@ -287,7 +291,7 @@ class AsyncGreenroom:
 
     @asynccontextmanager
     async def streamed(self, send: Send, lost: Callable[[Exception], Interrupted]) -> AsyncGenerator[httpx.Response]:
-        """The answer to a request, to be read while it comes; `lost` is the error of a connection that breaks off."""
+        """Yield the answer to a request, to be read while it arrives; `lost` creates the error of a lost connection."""
         answer = await self.answered(send)
         try:
             yield answer
@@ -297,10 +301,10 @@ class AsyncGreenroom:
             await answer.aclose()
 
     async def answered(self, send: Send) -> httpx.Response:
-        """The answer to a request, which is sent again where `retries` allows it.
+        """Return the answer to a request, which is sent again if `retries` allows it.
 
         Raises:
-            GreenroomError: the server refused it, by the code of its problem; or does not answer (`Unreachable`).
+            GreenroomError: the server refused it, by the code of its problem; or it does not answer (`Unreachable`).
         """
         waited_s, attempt = 0.0, 1
         while True:

@@ -1,4 +1,4 @@
-"""What is asked of a leased session, and what its answers say: for both clients."""
+"""The requests to a leased session, and the decoding of its answers, for both clients."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from greenroom.shared.errors import Interrupted, NotFound, Unavailable, WrongSta
 from greenroom.shared.states import OVER, SessionStatus
 
 Action = Mapping[str, Any]
-"""One action, as docs/reference/actions.md has it."""
+"""One action, in the format of docs/reference/actions.md."""
 Button = Literal["left", "right", "middle"]
 Direction = Literal["up", "down", "left", "right"]
 ACTIONS_S: Final = 130.0
 """Longer than any list of actions takes."""
 TRANSFER_S: Final = 300.0
-"""Limit of each wait while a file is carried."""
+"""The limit of each wait during the transfer of a file."""
 SLACK_S: Final = 30.0
-"""A command that ends at its time limit is answered within this."""
+"""The longest time between the time limit of a command and its answer."""
 DEFAULT_WAIT_S: Final = 10.0
-"""How long a command without `wait_s` waits (`api.desk.schemas`)."""
+"""The time for which a command without `wait_s` waits (`api.desk.schemas`)."""
 FIRST_LOOK_S: Final = 0.02
 LAST_LOOK_S: Final = 1.0
 _CLICKS: Final = {("left", 1): "left_click", ("left", 2): "double_click", ("left", 3): "triple_click"}
@@ -44,7 +44,7 @@ def lease_body(
     wait_s: float,
     **others: Any,
 ) -> dict[str, Any]:
-    """The body of `POST /api/v1/leases`."""
+    """Return the body of `POST /api/v1/leases`."""
     if egress is not None and egress != "none":
         egress_option: Any = {"allow": words(egress, "egress", '["example.com"]')}
     else:
@@ -61,18 +61,18 @@ def lease_body(
 
 
 class LeaseWait:
-    """When to look again whether the session of a new lease runs."""
+    """The times at which to check that the session of a new lease runs."""
 
     def __init__(self, lease: Lease, within_s: float) -> None:
         self._lease, self._within_s = lease, within_s
         self._end_s, self._wait_s = time.monotonic() + within_s, FIRST_LOOK_S
 
     def next_s(self, status: str) -> float | None:
-        """How long to wait with this status before the next look; None = it runs.
+        """Return the time to wait with this status before the next check; None = it runs.
 
         Raises:
-            WrongState: it never will.
-            Unavailable: it does not in time.
+            WrongState: it will never run.
+            Unavailable: it does not run in time.
         """
         if status == SessionStatus.RUNNING:
             return None
@@ -86,10 +86,10 @@ class LeaseWait:
 
 
 def at(x: int | None, y: int | None, ref: str | None) -> dict[str, Any]:
-    """Where an action is done: at x and y, at an element, or where the pointer is.
+    """Return the place of an action: at x and y, at an element, or at the pointer.
 
     Raises:
-        ValueError: it is more than one of these, or one of x and y alone.
+        ValueError: it is more than one of these, or only one of x and y.
     """
     if (x is None) != (y is None) or (x is not None and ref is not None):
         raise ValueError("An action is done at x and y, or at the ref of an element.")
@@ -99,7 +99,7 @@ def at(x: int | None, y: int | None, ref: str | None) -> dict[str, Any]:
 
 
 def click(where: Mapping[str, Any], button: Button, times: int, keys: str | None) -> Action:
-    """Raises ValueError: no such click is known."""
+    """Return a click as an action. Raises ValueError: there is no such click."""
     action = _CLICKS.get((button, times)) or (f"{button}_click" if times == 1 else "")
     if not action:
         raise ValueError("Clicks are single ones of any button, double or triple ones of the left one.")
@@ -107,8 +107,11 @@ def click(where: Mapping[str, Any], button: Button, times: int, keys: str | None
 
 
 def answered_within_s(timeout_s: float, wait_s: float | None, *, is_streamed: bool) -> float:
-    """A streamed command is answered when it begins, another one when it has ended. `wait_s` None: it waits to begin as
-    long as the server has it."""
+    """Return the longest time until the answer to a command.
+
+    A streamed command is answered when it begins, another one when it has ended. `wait_s` None: the default of the
+    server.
+    """
     return SLACK_S + (DEFAULT_WAIT_S if wait_s is None else wait_s) + (0 if is_streamed else timeout_s)
 
 
@@ -121,7 +124,7 @@ def command(
     is_streamed: bool = False,
     **options: Any,
 ) -> Send:
-    """The request that runs a command. Raises TypeError: it is one text."""
+    """Return the request that runs a command. Raises TypeError: it is one text."""
     return Send(
         method="POST",
         path=f"{PREFIX}/leases/{lease_id}/exec",
@@ -146,7 +149,7 @@ class _Line(msgspec.Struct):
 
 
 def output_of(line: str) -> Output | None:
-    """What a line of a command's output says; None where that is only that the command runs."""
+    """Return the content of a line of a command's output; None for a keepalive."""
     said = msgspec.json.decode(line or "{}", type=_Line)
     if said == _Line():
         return None
@@ -160,25 +163,25 @@ def output_of(line: str) -> Output | None:
 
 
 def cut_short(_: Exception | None = None) -> Interrupted:
-    """The connection ended before the command did."""
+    """Return the error for a connection that ended before the command did."""
     return Interrupted("The connection was broken off; the command was ended.")
 
 
 def file(lease_id: str, method: str, path: str, *flags: str, **options: Any) -> Send:
-    """A request for a path, with these names in its query."""
+    """Return a request for a path, with these names in its query."""
     quoted = path.replace(".", "%2E") if path in {".", ".."} else quote(path, safe="")
     address = f"{PREFIX}/leases/{lease_id}/files/{quoted}"
     return Send(method=method, path=address, query=dict.fromkeys(flags, "true"), **options)
 
 
 class ChangeReader:
-    """Reads server-sent events of changes line by line."""
+    """Decodes server-sent events of changes line by line."""
 
     def __init__(self) -> None:
         self._kind = ""
 
     def take(self, line: str) -> Change | None:
-        """The event that this line completes."""
+        """Return the event that this line completes."""
         name, _, text = line.partition(": ")
         if name == "event":
             self._kind = text
@@ -190,13 +193,13 @@ class ChangeReader:
 
 
 def found(tree: Sequence[Mapping[str, Any]], role: str | None, name: str | None) -> list[Element]:
-    """The elements with this role and name, in the order of the tree."""
+    """Return the elements with this role and name, in the order of the tree."""
     every = _all(msgspec.convert(tree, list[Element]))
     return [one for one in every if role in (None, one.role) and name in (None, one.name)]
 
 
 def first(elements: Sequence[Element], role: str | None, name: str | None) -> Element:
-    """The first of those with this role and name.
+    """Return the first of the elements with this role and name.
 
     Raises:
         NotFound: there is none.

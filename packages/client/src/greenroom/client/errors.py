@@ -1,4 +1,4 @@
-"""Answers that are no success, as the errors of their codes."""
+"""The errors of answers without success, by their codes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _BY_STATUS: Final = {kind.http_status: kind for kind in (*_KINDS, TooManyRequest
     504: Unavailable,
 }
 _NEEDS_TLS: Final = "plain HTTP request was sent to HTTPS port"
-"""nginx says so with status 400."""
+"""A part of the message of nginx with status 400."""
 _HINTS: Final = {
     "CERTIFICATE_VERIFY_FAILED": " Give the certificate of its authority as ca_file.",
     "WRONG_VERSION_NUMBER": " This port may be served without TLS; check whether the address begins with http://.",
@@ -51,8 +51,10 @@ _HINTS: Final = {
 
 
 def error_of(outcome: httpx.Response | httpx.HTTPError) -> GreenroomError:
-    """The error of a request without success: a problem document has code and sentence; of any other answer there is
-    the status. `details` has what else the document says, and its code, which a newer server may have made.
+    """Return the error of a request without success.
+
+    A problem document has a code and a sentence. For any other answer, only the status is known. `details` contains the
+    other members of the document and its code, which may be one of a newer server.
     """
     if isinstance(outcome, httpx.HTTPError):
         return _unreachable(outcome)
@@ -79,6 +81,6 @@ def _unreachable(error: httpx.HTTPError) -> Unreachable:
 
 
 def no_json(answer: httpx.Response) -> Unreachable:
-    """What answers there is something else."""
+    """Return the error for an answer that is not JSON."""
     sentence = f"{answer.url} answered with something else than JSON; is it a Greenroom deployment?"
     return Unreachable(sentence)

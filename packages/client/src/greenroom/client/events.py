@@ -1,4 +1,4 @@
-"""The live events of a deployment: what their lines say, and when a lost connection is opened again."""
+"""The live events of a deployment: the decoding of their lines, and reconnects after a lost connection."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ log = logging.getLogger(__name__)
 
 RESYNC: Final = "resync"
 SILENCE_S: Final = 45.0
-"""The server gives a sign of life every 15 s."""
+"""More than the 15 s between two keepalives of the server."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """Something changed: `topic` says what, `id` which one; empty = any of them. The topic `resync`: events may have
-    been missed, so look at everything anew.
+    """A change: `topic` is the kind of the object, `id` its id; empty = any of them.
+
+    The topic `resync`: events may have been missed, so read everything again.
     """
 
     topic: str
@@ -29,7 +30,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def listening(last: int, *, again: bool) -> Send:
-    """The request for events; `again`: what happened since the last connection may be missing."""
+    """Return the request for events; `again`: events since the last connection may be missing."""
     headers = {"Last-Event-ID": "0"} if again else dict[str, str]()
     query = {"last": last} if last and not again else dict[str, int]()
     return Send(
@@ -38,13 +39,13 @@ def listening(last: int, *, again: bool) -> Send:
 
 
 class EventReader:
-    """Reads events line by line."""
+    """Decodes events line by line."""
 
     def __init__(self) -> None:
         self._kind = ""
 
     def take(self, line: str) -> Event | None:
-        """The event that this line completes."""
+        """Return the event that this line completes."""
         name, _, text = line.partition(": ")
         if not line:
             self._kind = ""
@@ -56,7 +57,7 @@ class EventReader:
 
 
 class Reconnects:
-    """Counts connections in a row that were lost before anything came over them."""
+    """Counts connections in a row that were lost before anything arrived over them."""
 
     def __init__(self, retries: Retries) -> None:
         self._retries = retries
@@ -66,10 +67,10 @@ class Reconnects:
         self._lost = 0
 
     def lost(self, error: Interrupted | None) -> float:
-        """A connection ended, by itself or by an error; returns the time to wait before the next.
+        """Count a connection that ended, with or without an error; return the time to wait before the next.
 
         Raises:
-            Interrupted: too many did.
+            Interrupted: there were too many.
         """
         self._lost += 1
         reason = error.message if error else "The server ended the connection to the events."
@@ -81,5 +82,5 @@ class Reconnects:
 
 
 def interrupted(error: Exception) -> Interrupted:
-    """A connection was lost."""
+    """Return the error for a lost connection."""
     return Interrupted(f"The connection to the events was lost: {str(error) or type(error).__name__}.")

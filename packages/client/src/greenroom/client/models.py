@@ -1,4 +1,4 @@
-"""What `/api/v1` answers, as far as programs need it. Fields that a later version adds are left out."""
+"""The answers of `/api/v1` that programs need. Fields that a later version adds are left out."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import msgspec
 
 Tags = list[str] | dict[str, str]
 Mode = Literal["none", "actions", "pictures"]
-"""What is kept of what is done with a lease."""
+"""The content of the recording of a lease."""
 Egress = Sequence[str] | Literal["none"]
-"""The domains that a leased session may reach, with everything below them."""
+"""The domains that a leased session may reach, including their subdomains."""
 
 
 class LeaseUrls(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a leased session is; None = not offered."""
+    """The addresses of a leased session; None = not offered."""
 
     page: str
     websocket: str | None = None
@@ -27,8 +27,10 @@ class LeaseUrls(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """How a command ended. `exit_code` None: it did not end by itself, `error` says why. What is no text is in
-    `stdout_base64`, `stderr_base64`.
+    """The result of a command.
+
+    `exit_code` None: it was ended, and `error` is the reason. Output that is not text is in `stdout_base64`,
+    `stderr_base64`.
     """
 
     exit_code: int | None
@@ -41,7 +43,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
-    """What a command wrote since the last one of these; the last one says how it ended, as `Command` does."""
+    """The output of a command since the previous item; the last item contains the result, as `Command` does."""
 
     stdout: bytes = b""
     stderr: bytes = b""
@@ -66,7 +68,7 @@ class Folder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
-    """What lies in a folder; `left_out` are entries beyond those that are listed."""
+    """The content of a folder; `left_out` is the number of entries beyond the listed ones."""
 
     path: str
     files: list[File]
@@ -75,8 +77,9 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Element(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of a program's window, as the program describes it. `ref` names it in actions as long as it is there;
-    `place` is x, y, width, height on the screen.
+    """A part of a program's window, as the program describes it.
+
+    `ref` identifies it in actions as long as it exists; `place` is x, y, width, height on the screen.
     """
 
     ref: str
@@ -90,7 +93,7 @@ class Element(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """Something changed below a folder: `kind` is `created`, `written`, `deleted`, `overflow` or `error`."""
+    """A change below a folder: `kind` is `created`, `written`, `deleted`, `overflow` or `error`."""
 
     kind: str
     path: str
@@ -99,7 +102,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
-    """A lease; `token` and `urls` are known of one's own new lease alone."""
+    """A lease; only the answer to a new lease contains `token` and `urls`."""
 
     lease_id: str
     session_id: str
@@ -121,7 +124,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Secret(msgspec.Struct, frozen=True, kw_only=True):
-    """A secret that web filters add to requests to its hosts, without its value; `num_leases` have it now."""
+    """A secret that web filters add to requests to its hosts, without its value. `num_leases` use it now."""
 
     secret_id: str
     name: str
@@ -140,7 +143,7 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ActionResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one action; `screenshot` is a PNG."""
+    """The result of one action; `screenshot` is a PNG."""
 
     action: str
     done: bool
@@ -152,14 +155,14 @@ class ActionResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Acted(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a list of actions; `screenshot` is a PNG, where it was asked for."""
+    """The results of a list of actions; `screenshot` is a PNG, if requested."""
 
     results: list[ActionResult]
     screenshot: bytes | None = None
 
 
 class Recording(msgspec.Struct, frozen=True, kw_only=True):
-    """The recording of a lease; `ended` None: it is not over."""
+    """The recording of a lease; `ended` None: the lease is not over."""
 
     lease_id: str
     session_id: str
@@ -180,14 +183,15 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PictureSize(msgspec.Struct, frozen=True, kw_only=True):
-    """Pixels of a picture."""
+    """The size of a picture, in pixels."""
 
     width: int
     height: int
 
 
 class RecordedRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What was done at a time; `said` is a sentence, `code` None: it was done. `who` is empty for the lease's token."""
+    """One recorded action; `said` is a sentence, `code` None: it was done. `who` is empty for the token of the
+    lease."""
 
     number: int
     began: datetime

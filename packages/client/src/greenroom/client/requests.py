@@ -1,4 +1,4 @@
-"""Requests to a deployment, when they are sent again, and what is made of their answers: for both clients."""
+"""Requests to a deployment, their retries, and the decoding of their answers, for both clients."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Send:
     timeout_s: float = TIMEOUT_S
     content: bytes | None = None
     is_streamed: bool = False
-    """The answer is read by the one who asked; one that is no success is read already."""
+    """The caller reads the answer. An answer without success is already read."""
 
     @property
     def options(self) -> dict[str, Any]:
-        """What httpx's `build_request` takes."""
+        """The arguments of httpx's `build_request`."""
         return {
             "method": self.method,
             "url": self.path,
@@ -59,27 +59,27 @@ def connection_options(
     *,
     trust_env: bool = True,
 ) -> dict[str, Any]:
-    """What httpx's clients take. `trust_env`: proxies of the environment are used."""
+    """Return the arguments of httpx's clients. `trust_env`: use proxies of the environment."""
     verify = tls or ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     options: dict[str, Any] = {"base_url": url.rstrip("/"), "auth": (key, secret), "verify": verify}
     return options | {"trust_env": trust_env, "timeout": TIMEOUT_S}
 
 
 def given(**fields: Any) -> dict[str, Any]:
-    """The fields that are not None."""
+    """Return the fields that are not None."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
 def words(texts: Sequence[str], what: str, example: str) -> list[str]:
-    """Raises TypeError: a text was given in place of a list of texts; it would be split into letters."""
+    """Return a list of texts. Raises TypeError: `texts` is one text, which would be split into letters."""
     if isinstance(texts, str | bytes):
         raise TypeError(f"{what} must be a list of texts, such as {example}, not one text.")
     return list(texts)
 
 
 def json_of(answer: httpx.Response) -> Any:
-    """The JSON of an answer; None where there is none. Raises Unreachable: it is something else, so no Greenroom
-    answers there."""
+    """Return the JSON of an answer; None if it is empty. Raises Unreachable: it is not JSON, so it is not from
+    Greenroom."""
     if not answer.content:
         return None
     try:
@@ -90,13 +90,13 @@ def json_of(answer: httpx.Response) -> Any:
 
 @contextmanager
 def whole_file(file: Path | str) -> Generator[IO[bytes]]:
-    """A file that is in its place when all of it was written, and not before."""
+    """Yield a file that replaces `file` once all of it is written, and not before."""
     target = Path(file)
     with NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as written:
         try:
             yield written
         except BaseException:
-            written.close()  # Windows deletes no open file
+            written.close()  # Windows does not delete open files
             Path(written.name).unlink()
             raise
     Path(written.name).replace(target)
@@ -108,14 +108,15 @@ _PASSING: Final = frozenset({502, 503, 504})
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """A request is sent at most `attempts` times; all waits for it together take at most `limit_s`."""
+    """The limits of retries: a request is sent at most `attempts` times, and its waits take at most `limit_s` in
+    total."""
 
     attempts: int = 5
     limit_s: float = 60.0
     first_wait_s: float = 0.2
 
     def wait_s(self, attempt: int, waited_s: float, outcome: httpx.Response | httpx.HTTPError) -> float | None:
-        """How long to wait after attempt number `attempt` (from 1) before the next; None = that was the last."""
+        """Return the time to wait after attempt number `attempt` (from 1) before the next; None = that was the last."""
         if attempt >= self.attempts or not _may_repeat(outcome):
             return None
         asked_s = _asked_s(outcome)
@@ -124,7 +125,7 @@ class Retries:
 
 
 def _may_repeat(outcome: httpx.Response | httpx.HTTPError) -> bool:
-    """A request that was not begun may be sent again, any other one if doing it twice is as doing it once."""
+    """True if a request may be sent again: it was not begun, or it can be repeated without a further effect."""
     if isinstance(outcome, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
         return "CERTIFICATE_VERIFY_FAILED" not in str(outcome)
     repeatable = _is_repeatable(outcome.request)
@@ -139,7 +140,7 @@ def _is_repeatable(request: httpx.Request) -> bool:
 
 
 def _asked_s(outcome: httpx.Response | httpx.HTTPError) -> float | None:
-    """What `Retry-After` says: seconds, or a date."""
+    """Return the value of `Retry-After` in seconds; the header has seconds or a date."""
     if not isinstance(outcome, httpx.Response) or not (text := outcome.headers.get("Retry-After", "")):
         return None
     if text.isdigit():

@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 
 
 class Desk:
-    """A leased session; a context manager that releases it. What the server refuses is raised as `GreenroomError`
-    (`Invalid`: outside the screen, …), and as `ActionFailed` what could not be done on the screen.
+    """A leased session; a context manager that releases it.
+
+    Refusals of the server are raised as `GreenroomError` (`Invalid`: outside the screen, …), actions that failed on the
+    screen as `ActionFailed`.
     """
 
     def __init__(self, greenroom: Greenroom, lease: Lease) -> None:
@@ -52,23 +54,24 @@ class Desk:
 
     @property
     def urls(self) -> LeaseUrls:
-        """Raises TypeError: the lease was not made here."""
+        """The addresses of the session. Raises TypeError: the lease is not the answer to its creation."""
         if self.lease.urls is None:
             raise TypeError("Only the answer to a new lease has its addresses.")
         return self.lease.urls
 
     def extend(self, seconds: int) -> None:
-        """Move the deadline to so many seconds from now."""
+        """Set the deadline to `seconds` from now."""
         now = self._greenroom.ask(Lease, "PATCH", self._path, {"seconds": seconds})
         self.lease = msgspec.structs.replace(now, token=self.lease.token, urls=self.lease.urls)
 
     def release(self) -> None:
-        """End the lease: the session is destroyed. Doing so again is a success."""
+        """End the lease: the session is destroyed. A repeated call succeeds."""
         self._greenroom.request("DELETE", self._path)
 
     def act(self, *actions: Action, screenshot: bool = False, display: tuple[int, int] | None = None) -> Acted:
-        """Do these actions, as docs/reference/actions.md has them, until one fails; `display` is the size in which
-        the program sees the screen.
+        """Do these actions, in the format of docs/reference/actions.md, until one fails.
+
+        `display` is the size in which the program sees the screen.
         """
         body: dict[str, Any] = {"actions": actions, "screenshot": screenshot}
         if display is not None:
@@ -83,7 +86,7 @@ class Desk:
         height: int | None = None,
         cursor: bool = True,
     ) -> bytes:
-        """The screen, or the part between two corners, as PNG."""
+        """Return the screen, or the part between two corners, as PNG."""
         query = {"width": width, "height": height, "cursor": None if cursor else "false"}
         corners = ",".join(map(str, region)) if region else None
         return self._greenroom.download(f"{self._path}/screenshot", {"region": corners, **query})
@@ -98,15 +101,15 @@ class Desk:
         keys: str | None = None,
         ref: str | None = None,
     ) -> None:
-        """Click at x, y, at an element (`find`) or where the pointer is, with keys such as `ctrl` held."""
+        """Click at x, y, at an element (`find`) or at the pointer, with keys such as `ctrl` pressed."""
         self._do(desk.click(desk.at(x, y, ref), button, times, keys))
 
     def move(self, x: int | None = None, y: int | None = None, *, ref: str | None = None) -> None:
-        """Bring the pointer there."""
+        """Move the pointer to x, y, or to an element."""
         self._do({"action": "mouse_move", **desk.at(x, y, ref)})
 
     def drag(self, start: tuple[int, int], end: tuple[int, int], *, keys: str | None = None) -> None:
-        """Drag with the left button."""
+        """Drag with the left button, with keys such as `ctrl` pressed."""
         path = {"start_coordinate": start, "coordinate": end}
         self._do({"action": "left_click_drag", **path, **given(text=keys or None)})
 
@@ -119,20 +122,20 @@ class Desk:
         *,
         ref: str | None = None,
     ) -> None:
-        """Turn the wheel, at x, y, at an element or where the pointer is."""
+        """Turn the wheel, at x, y, at an element or at the pointer."""
         turn = {"action": "scroll", "scroll_direction": direction, "scroll_amount": notches}
         self._do({**turn, **desk.at(x, y, ref)})
 
     def type(self, text: str, *, ref: str | None = None) -> None:
-        """Type text, any of Unicode; into an element after a click at it."""
+        """Type text, with any Unicode characters; into an element after a click at it."""
         self._do({"action": "type", "text": text, **desk.at(None, None, ref)})
 
     def focus(self, ref: str) -> None:
-        """Give an element the keyboard without a click."""
+        """Give an element the keyboard focus without a click."""
         self._do({"action": "focus", "ref": ref})
 
     def key(self, keys: str, *, seconds: float = 0) -> None:
-        """Press keys: `Return`, `ctrl+s`, `ctrl+a Delete`; with `seconds` hold them so long."""
+        """Press keys: `Return`, `ctrl+s`, `ctrl+a Delete`; with `seconds`, hold them for this time."""
         held = {"action": "hold_key", "duration": seconds} if seconds else {"action": "key"}
         self._do({**held, "text": keys})
 
@@ -145,7 +148,7 @@ class Desk:
         self._do({"action": "set_clipboard", "text": text})
 
     def clipboard(self) -> str:
-        """The text on the clipboard."""
+        """Return the text on the clipboard."""
         result = self._do({"action": "get_clipboard"})
         return result.text or ""
 
@@ -165,8 +168,10 @@ class Desk:
         timeout_s: float = 60.0,
         wait_s: float | None = None,
     ) -> Command:
-        """Run a command in the session and wait for its end. `timeout_s` counts from its beginning. While too many
-        commands run in the session, it waits up to `wait_s` to begin (0 to 60; None = 10; 0 = fail at once).
+        """Run a command in the session and wait for its end.
+
+        `timeout_s` counts from its beginning. While too many commands run in the session, it waits up to `wait_s` to
+        begin (0 to 60; None = 10; 0 = fail at once).
 
         Raises:
             GreenroomError: it cannot be run (`Invalid`), may not be (`Forbidden`), too many run (`TooManyRequests`), …
@@ -186,11 +191,13 @@ class Desk:
         timeout_s: float = 3600.0,
         wait_s: float | None = None,
     ) -> Generator[Output]:
-        """The output of a command as it comes; the last one says how it ended. Closing this ends the command.
-        `timeout_s` and `wait_s` as in `exec`.
+        """Yield the output of a command while it arrives; the last item contains the result. Closing this ends the
+        command.
+
+        For `timeout_s` and `wait_s` see `exec`.
 
         Raises:
-            GreenroomError: as `exec`; the connection was broken off (`Interrupted`).
+            GreenroomError: as for `exec`; the connection was lost (`Interrupted`).
         """
         options: dict[str, Any] = {"timeout_s": timeout_s, "wait_s": wait_s, "env": env}
         options |= {"workdir": workdir, "input": input}
@@ -204,12 +211,12 @@ class Desk:
     def tree(
         self, ref: str | None = None, *, depth: int | None = None, everything: bool = False
     ) -> list[dict[str, Any]]:
-        """What programs say of the elements of their windows; `ref` = only those below this one."""
+        """Return the elements of the windows on the screen; `ref` = only those below this one."""
         query = {"ref": ref, "depth": depth, "all": "true" if everything else None}
         return (self._greenroom.request("GET", f"{self._path}/tree", query=query))["elements"]
 
     def find(self, role: str | None = None, name: str | None = None, *, below: str | None = None) -> Element:
-        """The first element with this role and name, of all or of those below one (`ref`).
+        """Return the first element with this role and name, of all or of those below one (`ref`).
 
         Raises:
             NotFound: there is none.
@@ -217,32 +224,32 @@ class Desk:
         return desk.first(self.find_all(role, name, below=below), role, name)
 
     def find_all(self, role: str | None = None, name: str | None = None, *, below: str | None = None) -> list[Element]:
-        """All elements with this role and name."""
+        """Return all elements with this role and name."""
         return desk.found(self.tree(below), role, name)
 
 
 class Files:
-    """Files of a session; paths are below its home folder."""
+    """The files of a session. Paths are below its home folder."""
 
     def __init__(self, greenroom: Greenroom, lease_id: str) -> None:
         self._greenroom = greenroom
         self._lease_id = lease_id
 
     def read(self, path: str) -> bytes:
-        """A file. Raises GreenroomError: there is none (`NotFound`), …"""
+        """Return the content of a file. Raises GreenroomError: it does not exist (`NotFound`), …"""
         return self._content(path)
 
     def write(self, path: str, content: bytes | str) -> str:
-        """Write a file, with the folders above it; returns its path."""
+        """Write a file, and create the folders above it; return its path."""
         return self._written(path, content)
 
     def list(self, path: str = "") -> Listing:
-        """What lies in a folder."""
+        """List a folder."""
         answer = self._greenroom.answered(desk.file(self._lease_id, "GET", path, "list"))
         return msgspec.json.decode(answer.content, type=Listing)
 
     def make_folder(self, path: str) -> str:
-        """Make a folder, with those above it; returns its path."""
+        """Create a folder, with those above it; return its path."""
         return self._written(f"{path.rstrip('/')}/", b"")
 
     def delete(self, path: str, *, recursive: bool = False) -> None:
@@ -251,15 +258,15 @@ class Files:
         self._greenroom.answered(desk.file(self._lease_id, "DELETE", path, *flags))
 
     def read_tar(self, path: str) -> bytes:
-        """A folder as a tar."""
+        """Return a folder as a tar."""
         return self._content(path, "tar")
 
     def write_tar(self, path: str, content: bytes) -> str:
-        """Unpack a tar into a folder; returns its path."""
+        """Unpack a tar into a folder; return its path."""
         return self._written(path, content, "tar")
 
     def watch(self, path: str = "") -> Generator[Change]:
-        """What changes below a folder, as it happens, without end."""
+        """Yield the changes below a folder, without end."""
         events = desk.ChangeReader()
         send = desk.file(self._lease_id, "GET", path, "watch", is_streamed=True)
         return _said(self._greenroom, send, events.take)

@@ -1,1 +1,1 @@
-"""What the server and the client library share: the errors of answers, and the statuses of sessions."""
+"""The part that the server and the client library share: the errors of answers, and the statuses of sessions."""

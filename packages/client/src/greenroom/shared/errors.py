@@ -1,6 +1,6 @@
-"""The errors of answers. Each class has a stable `code`; its docstring is the default message, and says what to do.
+"""The errors of answers. Each class has a stable `code`. Its docstring is the default message, and contains a remedy.
 
-The server has more errors, all below `GreenroomError`: `greenroom.core.errors`, with the tree of all.
+The server has more errors, all below `GreenroomError`; the tree of all is in `greenroom.core.errors`.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class IdempotencyMismatch(Refused):
 class NoResources(Refused):
     """No resources are available to create the requested session; try again later or contact an administrator.
 
-    `for_user` says the same to users who may not know the installation's machines.
+    `for_user` is the message for users who may not see the machines of the installation.
     """
 
     code = "no-resources"
@@ -99,7 +99,7 @@ class NoResources(Refused):
         self.for_user = for_user or NO_RESOURCES
 
     def without_machines(self) -> NoResources:
-        """The same refusal with `for_user` as its message."""
+        """Return the same refusal with `for_user` as its message."""
         refusal = NoResources(self.for_user)
         refusal.details = self.details
         return refusal
@@ -208,5 +208,5 @@ class MisdirectedHost(GreenroomError):
 
 
 def whole(text: str) -> str:
-    """The text with a question mark in place of each half of a surrogate pair, which JSON cannot carry."""
+    """Return the text with a question mark in place of each half of a surrogate pair, which JSON cannot encode."""
     return text.encode(errors="replace").decode()

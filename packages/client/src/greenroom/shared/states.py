@@ -7,7 +7,7 @@ from typing import Final
 
 
 class SessionStatus(str, Enum):
-    """The status of a session row, the words used everywhere."""
+    """The status of a session row, in the words of all interfaces."""
 
     REQUESTED = "requested"
     STARTING = "starting"
@@ -23,8 +23,8 @@ class SessionStatus(str, Enum):
     UNREACHABLE = "unreachable"
     LOST = "lost"
 
-    __str__ = str.__str__  # as StrEnum has it, which Python 3.10 does not have
+    __str__ = str.__str__  # as in StrEnum, which Python 3.10 does not have
 
 
 OVER: Final = frozenset({SessionStatus.DELETING, SessionStatus.DELETED, SessionStatus.FAILED})
-"""Statuses of a session that is not used any more."""
+"""Statuses of a session that is no longer used."""
