@@ -34,8 +34,10 @@ def cross_site_reason(method: str, headers: Mapping[str, str], *, has_cookie: bo
 
 
 def foreign_origin_reason(headers: Mapping[str, str]) -> str | None:
-    """Return the reason for a refusal if Origin, or else Referer, names another host than the requested one; else
-    None."""
+    """Return the reason for a refusal if Origin, or else Referer, names another host than the requested one.
+
+    None = it names the same host, or both headers are missing.
+    """
     source = headers.get("origin") or headers.get("referer")
     if source is None or _host_of(source) == headers.get("host", "").lower():
         return None

@@ -1,4 +1,4 @@
-"""Change events for subscribers: one LISTEN per process, and a bounded queue per subscriber; and waits for changes.
+"""Change events: one LISTEN per process, a bounded queue per subscriber, and functions that wait for a change.
 
 An event contains only the changed object (`topic`, `id`); the console then fetches it again. So equal waiting events
 are merged, and a slow subscriber loses no information: its queue is emptied and it gets `resync`, "fetch everything
@@ -91,7 +91,7 @@ class Hub:
         self._recent = deque[tuple[ChangeEvent, datetime]](maxlen=MAX_RECENT)
 
     def admit(self, who: str) -> None:
-        """Raises TooManyRequests: `who` has `MAX_SUBSCRIPTIONS`."""
+        """Admit another subscription. Raises TooManyRequests: `who` has `MAX_SUBSCRIPTIONS`."""
         if sum(subscriber == who for subscriber in self._subscribers.values()) >= MAX_SUBSCRIPTIONS:
             raise TooManyRequests(
                 f"You follow events {MAX_SUBSCRIPTIONS} times already; close other windows of the console first."

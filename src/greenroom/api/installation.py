@@ -118,8 +118,9 @@ async def watch_unattended_pools(db: Database, logs: LogWriter) -> None:
 
 
 async def note_unattended_pools(db: Database, logs: LogWriter) -> None:
-    """Record and log, once, each pool that is short because its zone has no Manager. The next Primary clears the
-    record.
+    """Record and log, once, each pool that is short because its zone has no Manager.
+
+    The next Primary clears the record.
 
     Raises:
         Unavailable: the database cannot be reached.

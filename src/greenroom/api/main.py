@@ -32,7 +32,7 @@ async def main() -> None:
         SetupError: the settings or the installation's key cannot be used.
         SetupError: the address cannot be listened on.
         SetupError: a pooler is in front of the database.
-        LoopEndedError: as before, for a database that was unreachable at first.
+        LoopEndedError: there is a pooler, but the database was unreachable at the start.
     """
     config = environment.begin(kit_config.ApiConfig)
     await stops.serve(config.stop_dir, config.process_name)
@@ -84,7 +84,7 @@ async def _run(config: kit_config.ApiConfig, starts: StartLog) -> None:
 
 
 def events_listener(config: kit_config.ApiConfig, hub: Hub, snapshot: Snapshot, courier: Courier) -> Listener:
-    """Return the LISTEN of this process.
+    """Return the listener of this process.
 
     Every event goes to the hub. Changed settings are read again, and messages of webhooks are delivered.
     """

@@ -61,15 +61,20 @@ class Page:
         self._response.headers["X-Total-Count"] = str(total)
 
     def _cut(self, rows: Sequence[T], key: Callable[[T], Sequence[str | int]]) -> list[T]:
-        """Return the first `limit` of rows that were read with `limit + 1`; add the next page to the header if there
-        are more."""
+        """Return the first `limit` of rows that were read with `limit + 1`.
+
+        If there are more, the header gets the address of the next page.
+        """
         page = list(rows[: self.limit])
         if len(rows) > self.limit:
             self._goes_on(key(page[-1]))
         return page
 
     def rows(self, part: ListPage[T], order: SortOrder) -> list[T]:
-        """Return the rows of a list that was read with `limit`; add the next page to the header if there are more."""
+        """Return the rows of a list that was read with `limit`.
+
+        If there are more, the header gets the address of the next page.
+        """
         if part.end is not None:
             self._goes_on([str(order), part.end.value, part.end.key])
         return part.rows

@@ -102,8 +102,7 @@ def error_response(path: str, error: GreenroomError, *, browser: bool = False) -
 
 
 def problem(error: GreenroomError) -> Problem:
-    """Return the problem document: a stable `code`, the sentence for the user as `detail`, and the details of the
-    error."""
+    """Return the problem document: a stable `code`, the sentence for the user as `detail`, and further details."""
     document: Problem = jsonable_encoder(error.details)
     return document | {
         "type": f"urn:greenroom:problem:{error.code}",

@@ -58,13 +58,13 @@ class Caller:
         return allows(self.permissions, codes)
 
     def require(self, *codes: str) -> None:
-        """Raises Forbidden: a permission is missing. The error contains the missing ones."""
+        """Require all of these permissions. Raises Forbidden: the error contains the missing ones."""
         if not self.may(*codes):
             missing = [code for code in codes if code not in self.permissions]
             raise Forbidden(f"This needs the permission {', '.join(missing)}.", required=list(codes))
 
     def require_one_of(self, *codes: str) -> None:
-        """Raises Forbidden: the caller has none of these permissions. The error contains them."""
+        """Require at least one of these permissions. Raises Forbidden: the error contains them."""
         if codes and not any(self.may(code) for code in codes):
             raise Forbidden(f"This needs one of the permissions {', '.join(codes)}.", required=list(codes))
 

@@ -163,8 +163,9 @@ async def end_login_of(db: Database, logs: LogWriter, caller: Caller, user_id: s
 
 
 async def end_login(db: Database, user_id: str, login_id: str) -> credentials.ListedLogin:
-    """End one log-in of a user, and return it. All streams of the user are cut, because a stream is not linked to a
-    log-in.
+    """End one log-in of a user, and return it.
+
+    All streams of the user are cut, because a stream is not linked to a log-in.
 
     Raises:
         NotFound: there is no such user or log-in.
@@ -346,8 +347,10 @@ _KEYS: Final = frozenset({"ssh_public_key", "ssh_private_key"})
 
 
 def _with_keys(after: Attributes, body: AttributesPatch, secrets: Secrets, *, comment: str) -> Attributes:
-    """Return the attributes with the keys of a request. They are a pair: a request with the private key determines
-    both."""
+    """Return the attributes with the keys of a request.
+
+    They are a pair: a request with the private key determines both.
+    """
     keys, secret = body.model_fields_set & _KEYS, body.ssh_private_key
     public = public_key(body.ssh_public_key) if body.ssh_public_key else None
     if secret is not None and secret.get_secret_value():

@@ -29,7 +29,7 @@ from greenroom.kit.secrets import hashed, new_secret
 
 KEY_LENGTH: Final = 12
 OVER: Final = "the API key of its lease is deleted, disabled or expired"
-"""The reason with which the session of a lease ends."""
+"""The reason for the end of the session of a lease."""
 _ALPHABET: Final = string.ascii_letters + string.digits
 
 

@@ -29,7 +29,7 @@ from greenroom.kit.secrets import Secrets
 async def visible_groups(
     db: Database, caller: Caller, *, after: Position | None = None, limit: int | None = None
 ) -> ListPage[Group]:
-    """Return the groups that the caller sees, by priority: all with `groups_view`, otherwise their own."""
+    """Return the groups that the caller may see, by priority: all with `groups_view`, otherwise their own."""
     if caller.may("groups_view"):
         return await groups.list_groups(db, after=after, limit=limit)
     if caller.user_id is None:
@@ -38,7 +38,7 @@ async def visible_groups(
 
 
 async def visible_group(db: Database, caller: Caller, group_id: str) -> Group:
-    """Return one group that the caller sees.
+    """Return one group that the caller may see.
 
     Raises:
         NotFound: there is none with this id, or the caller may not see it.
@@ -65,8 +65,8 @@ async def changeable_group(db: Database, caller: Caller, group_id: str) -> Group
 
     Raises:
         NotFound: there is none with this id.
-        Forbidden: the caller may change only groups they are a member of, or the group has more permissions than they
-            have.
+        Forbidden: the caller may change only groups they are a member of; or it is a system group, or has more
+            permissions than they have.
     """
     group = await groups.get_group(db, group_id)
     if not caller.may("groups_modify"):
@@ -115,8 +115,7 @@ async def require_leaving(db: Database, caller: Caller, group_id: str, user_id: 
 
 
 def require_for_member(caller: Caller, user: User) -> None:
-    """Refuse to add a user to the caller's groups if the caller may not see that user, or the user has more
-    permissions.
+    """Refuse to add a user to the caller's groups who has more permissions, or who is not visible to the caller.
 
     Raises:
         Forbidden: the error contains the permission.

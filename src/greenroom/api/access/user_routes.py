@@ -1,5 +1,7 @@
-"""Users, for administrators; and the preferences of users (language, time zone, workspace, theme) and their SSH
-keys."""
+"""Users, for administrators; and the preferences and SSH keys of users.
+
+Preferences are the language, time zone, workspace and theme.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""The imported catalogues: lists of other publishers. They are read when an administrator adds them, and once an
-hour."""
+"""The imported catalogues: lists of other publishers.
+
+They are read when an administrator adds them, and once an hour.
+"""
 
 from __future__ import annotations
 

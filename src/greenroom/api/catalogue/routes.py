@@ -113,8 +113,10 @@ async def upload_picture(
     secrets: SecretsDep,
     caller: Annotated[Caller, requires("images_modify")],
 ) -> ImageView:
-    """Set the picture of a workspace: PNG, JPEG or WebP of at most 1 MB. It is converted to at most 512 pixels per
-    side."""
+    """Set the picture of a workspace: PNG, JPEG or WebP of at most 1 MB.
+
+    It is converted to at most 512 pixels per side.
+    """
     picture = await made_picture(await request.body())
     image = await service.change_picture(db, logs, caller, str(image_id), picture)
     return await view(db, secrets, caller, image)

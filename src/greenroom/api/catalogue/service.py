@@ -79,7 +79,7 @@ log = structlog.get_logger(__name__)
 KEPT_PICTURES: Final = 256
 """The number of converted pictures of imported lists in memory, about 20 kB each."""
 _kept: dict[str, CataloguePicture] = {}
-"""Address → picture, the latest ones."""
+"""Address → picture, those that were read last."""
 
 
 def picture_address(name: str) -> str:
@@ -220,8 +220,10 @@ class Adding:
 
 
 def uploaded_address(image_id: str, picture: CataloguePicture) -> str:
-    """Return the address of an uploaded picture. Each picture has another address, so browsers do not use an old
-    one."""
+    """Return the address of an uploaded picture.
+
+    The address changes with the picture, so browsers do not display an old one.
+    """
     return f"/api/v1/images/{image_id}/picture?v={hashlib.sha256(picture.content).hexdigest()[:12]}"
 
 

@@ -23,7 +23,7 @@ SLACK_S: Final = 20.0
 TYPED_PER_S: Final = 10_000
 """The number of characters typed per second, at least."""
 FOREIGN_PER_S: Final = 240
-"""The same for characters that are not ASCII: each of them may first need a key on the keyboard."""
+"""The same for characters that are not ASCII: each of them may first have to be assigned to a key."""
 OPENED_S: Final = 10.0
 """The time for which the session waits for the program that opens an address."""
 MOST_S: Final = 100.0
@@ -59,7 +59,9 @@ async def act(
     screenshot: bool = False,
     display: Size | None = None,
 ) -> ActionsDone:
-    """Do these actions, JSON as clients send it, in order until one fails. If cancelled, all pressed keys are released.
+    """Do these actions, JSON as clients send it, in order until one fails.
+
+    If the call is cancelled, all pressed keys and buttons are released.
 
     Raises:
         Invalid: an action cannot be done; none was done.

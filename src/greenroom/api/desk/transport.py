@@ -124,8 +124,10 @@ class Desks:
         return LeaseDesk(self._client(), session_id, address, token, by_cookie=True, host=host)
 
     def _client(self) -> httpx.AsyncClient:
-        """Return the HTTP client. It is created on first use, because loading the authorities takes some
-        milliseconds."""
+        """Return the HTTP client.
+
+        It is created on first use, because loading the authorities takes some milliseconds.
+        """
         if self._http is None:
             limits = httpx.Limits(max_connections=MOST_CONNECTIONS, max_keepalive_connections=50, keepalive_expiry=30)
             context = _trust(self._config.ca_file)
@@ -150,7 +152,7 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
 
 
 def _require_open(session: LeasedSession) -> None:
-    """Raises WrongState: this session accepts no actions."""
+    """Require a session that accepts actions. Raises WrongState: it does not."""
     _require_not_over(session)
     if session.status not in OPEN:
         raise WrongState(f"The session of this lease is {session.status}; actions need one that is running.")
@@ -159,7 +161,7 @@ def _require_open(session: LeasedSession) -> None:
 
 
 def _require_not_over(session: LeasedSession) -> None:
-    """Raises WrongState: the lease is over."""
+    """Require a lease that is not over. Raises WrongState: it is."""
     if session.status in OVER:
         raise WrongState(f"The lease is over: its session is {session.status}.")
 
@@ -200,7 +202,7 @@ class LeaseDesk:
     token: str
     by_cookie: bool = False
     host: str = ""
-    """The name that requests to the gateway at `address` carry, if it differs from the address."""
+    """The `Host` of requests to the gateway at `address`; empty = that of the address."""
     look: Callable[[], Awaitable[LeasedSession]] | None = None
 
     @property

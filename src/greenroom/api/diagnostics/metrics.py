@@ -103,7 +103,7 @@ class RequestMetrics(RoleMetrics):
 def _text_of(figures: Sequence[Figure]) -> bytes:
     """Return the figures in the format of Prometheus.
 
-    Its client library takes several times as long for the figures of a thousand pools.
+    The client library of Prometheus takes several times as long for the figures of a thousand pools.
     """
     families: dict[str, list[str]] = {}
     for figure in figures:
@@ -153,8 +153,7 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 
 
 def _template(scope: Scope) -> str:
-    """Return the path template of the route that served a request, with parameters as `{name}`; `none` without a
-    route."""
+    """Return the path template of the route of a request, such as `/zones/{zone_id}`; `none` without a route."""
     own: str | None = getattr(scope.get("route"), "path_format", None)  # without the prefix it is served under
     if own is None:
         return "none"

@@ -90,7 +90,7 @@ class FoundThings(Body):
 
 
 class LeftoverView(View):
-    """An object that belongs to no session, home folder or Agent."""
+    """An object without an owner in this installation."""
 
     kind: str
     name: str
@@ -181,8 +181,7 @@ async def get_installation(db: Db) -> InstallationView:
 
 @router.post("/diagnostics/leftovers", dependencies=[requires("system_view")])
 async def find_leftovers(body: FoundThings, db: Db) -> LeftoversView:
-    """Return the objects that belong to nothing, among those found with the label of this installation. Nothing is
-    changed.
+    """Return the leftovers among objects that were found with the label of this installation. Nothing is changed.
 
     `greenroom doctor --repair` sends this request to a deployment elsewhere.
     """

@@ -1,5 +1,4 @@
-"""Additions to the OpenAPI document: the recorded examples, the messages of webhooks, and the credentials of
-operations."""
+"""Additions to the OpenAPI document: recorded examples, messages of webhooks, and credentials of operations."""
 
 from __future__ import annotations
 

@@ -186,7 +186,7 @@ def _facts(question: Stream, session: StreamSession, *, token_is_valid: bool, is
 
 @dataclass(frozen=True, slots=True)
 class _Viewer:
-    """A viewer by a share; `reason` is the reason for a refusal, None = they are admitted."""
+    """A viewer by a share; `reason` is that of a refusal, None = they are admitted."""
 
     viewer_id: str
     access: Access

@@ -211,8 +211,10 @@ class JoinToken(JoinTokenView):
 
 @token_router.get("/join-tokens", dependencies=[requires("agents_view")])
 async def list_join_tokens(db: Db, page: Paging) -> list[JoinTokenView]:
-    """List all join tokens by zone, oldest first, also those that ended recently. The tokens themselves are not
-    stored."""
+    """List all join tokens by zone, oldest first, also those that ended recently.
+
+    The tokens themselves are not stored.
+    """
     order = enrolment.BY_PLACE
     found = await enrolment.list_join_tokens(db, after=page.after_row(order), limit=page.limit)
     return [JoinTokenView.model_validate(row) for row in page.rows(found, order)]

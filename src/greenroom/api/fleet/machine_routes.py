@@ -156,7 +156,7 @@ def _why_kept(pool: MachinePoolRow, *, moved: bool) -> str:
 
 
 async def delete_pool(db: Database, logs: LogWriter, caller: Caller, name: str) -> None:
-    """Mark a pool as deleted. It orders nothing any more, and is removed with its last machine."""
+    """Mark a pool as deleted. It orders no more machines, and is removed with its last machine."""
     row = await machine_pools.find_pool(db, name)
     async with db.transaction() as connection:
         await machine_pools.mark_deleted(connection, row.machine_pool_id)
@@ -192,8 +192,10 @@ async def preview(db: Database, name: str) -> MachinePreview:
 
 
 def _move(move: OrderTransition, order: MachineOrder) -> list[PlannedAction]:
-    """Return a transition as a planned action. Transitions without a decision, as of a machine that just joined, are
-    left out."""
+    """Return a transition as a planned action.
+
+    Transitions without a decision, as of a machine that just joined, are left out.
+    """
     if move.to not in _VERBS or (move.to is OrderState.JOINED and order.state is not OrderState.DRAINING):
         return []
     machine = order.agent.hostname if order.agent else order.ref or order.machine_order_id
@@ -296,8 +298,10 @@ async def get_machine_pool(machine_pool_id: str, db: Db) -> MachinePoolView:
 
 @router.get("/machine-pools/{machine_pool_id}/preview", dependencies=[requires("machines_view")])
 async def preview_machine_pool(machine_pool_id: str, db: Db) -> MachinePreview:
-    """Return the orders, returns to use, drains and releases of the plan now, if the pool were enabled. Nothing is
-    done."""
+    """Return the orders, returns to use, drains and releases of the plan now, if the pool were enabled.
+
+    Nothing is done.
+    """
     return await preview(db, machine_pool_id)
 
 
@@ -329,8 +333,10 @@ async def update_machine_pool(
 async def delete_machine_pool(
     machine_pool_id: str, db: Db, logs: Logs, caller: Annotated[Caller, requires("machines_delete")]
 ) -> None:
-    """Delete a machine pool. Its machines are released after their last session; the pool is removed with the last
-    one."""
+    """Delete a machine pool.
+
+    Its machines are released after their last session; the pool is removed with the last one.
+    """
     await delete_pool(db, logs, caller, machine_pool_id)
 
 

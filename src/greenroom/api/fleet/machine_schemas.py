@@ -77,8 +77,10 @@ class MachinePoolFields(Body):
 
 
 class MachinePoolPatch(MachinePoolFields):
-    """Changes of a machine pool; omitted fields keep their values. While it has machines, its provider cannot
-    change."""
+    """Changes of a machine pool; omitted fields keep their values.
+
+    While it has machines, its provider cannot change.
+    """
 
     approved: Annotated[
         bool,
@@ -87,8 +89,10 @@ class MachinePoolPatch(MachinePoolFields):
 
 
 class MachinePoolCreate(MachinePoolFields):
-    """A new machine pool. It orders nothing until it is enabled. It is approved if the caller has `agents_create` and
-    `agents_modify`."""
+    """A new machine pool.
+
+    It orders nothing until it is enabled. It is approved if the caller has `agents_create` and `agents_modify`.
+    """
 
     name: PoolName = Field(...)
     zone_id: UUID

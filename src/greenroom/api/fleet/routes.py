@@ -179,8 +179,10 @@ gateway_router = APIRouter(tags=["gateways"])
 
 @gateway_router.get("/gateways", dependencies=[requires("agents_view")])
 async def list_gateways(db: Db, page: Paging) -> list[GatewayView]:
-    """List the web gateways that joined with a token. Those on the host of an api use the installation's key and are
-    not listed."""
+    """List the web gateways that joined with a token.
+
+    Those on the host of an api use the installation's key and are not listed.
+    """
     rows = page.slice(
         await enrolment.list_gateways(db), lambda row: [row.zone_name, str(row.registered), row.gateway_id]
     )

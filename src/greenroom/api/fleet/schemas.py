@@ -1,5 +1,4 @@
-"""The bodies of zones, Managers, Agents and gateways, and of joining: tokens, and the requests and answers of new
-hosts."""
+"""The bodies of zones, Managers, Agents and gateways, and of joining: tokens, requests and answers."""
 
 from __future__ import annotations
 

@@ -35,8 +35,7 @@ from greenroom.kit.config import ApiConfig
 
 _OVERRIDES: Final = ("cores_override", "memory_override")
 _ADDRESSES: Final = ("proxy_hostname", "upstream_auth_address", "allow_origin_domain")
-"""The fields of a zone that are destinations of viewers' tokens and Agents' credentials, or origins that open
-streams."""
+"""The fields of a zone that receive viewers' tokens and Agents' credentials, or whose pages may open streams."""
 _SHOWN: Final = ("enabled", "draining", *_OVERRIDES, "edge_url", "edge_url_requested")
 
 
@@ -161,8 +160,9 @@ async def update_zone(
 async def _has_foreign_host(
     db: Database, caller: Caller, given: Mapping[str, Any], before: Mapping[str, Any], config: ApiConfig
 ) -> bool:
-    """True if fields of a zone name a host that is new to the installation. It would get connect tokens and
-    credentials.
+    """True if fields of a zone name a host that is new to the installation.
+
+    It would get connect tokens and credentials.
 
     Raises:
         Forbidden: there is such a host, and the caller may not change the settings of the installation.

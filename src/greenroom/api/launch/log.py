@@ -105,8 +105,10 @@ class LaunchLog:
         self._repeats = RepeatedRowFilter()
 
     def succeeded(self, launch: Launch, got: PlacedSession, passed: Sequence[PassedOver]) -> None:
-        """Log that a session was assigned or created. Each skipped pool has a row, which explains the start on
-        demand."""
+        """Log that a session was assigned or created.
+
+        Each skipped pool has a row, which explains the start on demand.
+        """
         attempt = got.attempt
         self._passed_over(launch, passed, got.session_id)
         self._logs.write(
@@ -134,8 +136,10 @@ class LaunchLog:
         )
 
     def got_no_turn(self, request: LaunchRequest, error: Busy, launch_id: str) -> None:
-        """Log a launch that was refused because of too many others. Nothing was read yet, so the name of the user is
-        unknown."""
+        """Log a launch that was refused because of too many others.
+
+        Nothing was read yet, so the name of the user is unknown.
+        """
         key, message = (error.code,), f"A launch was refused: {error.message}"
         self._shortages.refused(
             key, "any workspace", message, user_id=request.user_id, username="", launch_id=launch_id

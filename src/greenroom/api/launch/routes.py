@@ -64,8 +64,10 @@ class LaunchView(View, row=RecordedLaunch):
 async def list_own_images(
     request: Request, db: Db, offers: Offers, caller: Annotated[Caller, requires(USER)]
 ) -> list[LauncherImage]:
-    """List the workspaces that this user may launch, with the forecast of a launch now: at once, after some seconds, or
-    not."""
+    """List the workspaces that this user may launch.
+
+    Each has a forecast of a launch now: at once, after some seconds, or not possible.
+    """
     return await own_workspaces(db, offers, caller.own_user_id(), request.headers.get("x-greenroom-zone") or None)
 
 
@@ -73,8 +75,7 @@ async def list_own_images(
 async def get_launch_options(
     request: Request, db: Db, offers: Offers, caller: Annotated[Caller, requires(USER)]
 ) -> LaunchOptions:
-    """Return the choices of this user for a launch, and the addresses at which the browser measures the nearest
-    zone."""
+    """Return the choices of this user for a launch, and the addresses for the measurement of the nearest zone."""
     settings = resolve(await memberships_of(db, caller.own_user_id()))
     mode = settings["nearest_zone"].value
     targets = () if mode == "off" else await targets_of(db, offers, request)

@@ -35,8 +35,9 @@ MOST_UNWRITTEN: Final = 10_000
 
 
 class LaunchQueue:
-    """The queue of launches of one api. Users take turns, so that many launches of one user delay another user by only
-    one.
+    """The queue of launches of one api.
+
+    Users take turns, so that many launches of one user delay another user by only one.
 
     Refused launches are written to the ledger together, because a statement for each would slow down the others.
     """
@@ -119,8 +120,10 @@ class Launcher:
         self._admission = LaunchQueue(db, self._log, self._metrics)
 
     async def launch_for(self, caller: Caller, request: LaunchRequest) -> LaunchResult:
-        """Call `launch`. For callers who may not see Agents, a refusal does not contain the missing resources of
-        machines."""
+        """Call `launch`.
+
+        For callers who may not see Agents, a refusal does not contain the missing resources of machines.
+        """
         try:
             return await self.launch(request)
         except NoResources as error:

@@ -33,9 +33,9 @@ class HeldLease:
 
 
 class HoldsLease(Declared):
-    """Return the lease of the path to callers who may do `act` on its session; log the access if the table requires it.
+    """A dependency that returns the lease of the path, for callers who may do `act` on its session.
 
-    A program sends the lease token (`Authorization: Bearer`).
+    It logs the access if the table requires that. A program sends the lease token (`Authorization: Bearer`).
     """
 
     credentials = ("apiKey", "logIn", "leaseToken")
@@ -75,7 +75,7 @@ class HoldsLease(Declared):
 
 
 class ControlsLease(Requires):
-    """Return the caller of a request to control the lease of the path; `control.person_of` authorizes it."""
+    """A dependency that returns the caller of a request to control the lease; `control.person_of` authorizes it."""
 
     acts = (Act.CONTROL,)
 

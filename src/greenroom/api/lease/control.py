@@ -185,8 +185,10 @@ async def view(parts: Controls, lease: LeaseRow, *, wait_s: float = 0) -> Contro
 LOOK_S: Final = 5.0
 """The longest time between two checks. An event of a session causes an earlier check."""
 COLLECTED_S: Final = 0.1
-"""The delay of a check after an event. Events of all sessions in this time are handled together, because each check is
-a query. The page of a control that is over gets its order later by this time."""
+"""The delay of a check after an event, and of the order to the page.
+
+Events of all sessions in this time are handled together, because each check is a query.
+"""
 
 
 async def end_control(parts: Controls) -> None:
@@ -218,7 +220,7 @@ async def _try_end(parts: Controls, one: Over) -> None:
 
 
 async def _end(parts: Controls, one: Over) -> None:
-    """Record the change and order it at the page, which itself detects only the absence of the person."""
+    """Record the change and send it to the page, which itself detects only the absence of the person."""
 
     def decide(control: Control, now: datetime) -> Control:
         return expired(control, now) if one.may else withdrawn(control, one.term)

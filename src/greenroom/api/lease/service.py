@@ -231,8 +231,7 @@ async def _refusal(db: Database, caller: Caller, request: LaunchRequest) -> Gree
 
 
 async def until_freed(subscriber: Subscriber, end_s: float) -> None:
-    """Wait for an event that can free a limit of leases, at most until `end_s` (monotonic) or until the process
-    stops."""
+    """Wait for an event that can free a limit of leases, until `end_s` (monotonic) or the stop of the process."""
     while not subscriber.closed and (left_s := end_s - time.monotonic()) > 0:
         if any(event is RESYNC or event.topic in FREED_BY for event in await subscriber.take(left_s)):
             return

@@ -81,7 +81,10 @@ async def explain_staging_config(
     user: Annotated[Name, Query(description="id or name of the user")],
     zone: Annotated[Name | None, Query(description="id or name of the zone where the launch begins")] = None,
 ) -> ExplainView:
-    """Forecast a launch of a user: does it get a session of this config now? If not, return the reasons."""
+    """Return the forecast of a launch of this user: a session of this config, or the reasons against it.
+
+    Nothing is launched.
+    """
     return await service.explain(db, str(staging_config_id), user, zone)
 
 

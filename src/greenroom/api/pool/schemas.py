@@ -113,8 +113,10 @@ class ExplainView(View):
 
 
 class Window(View):
-    """Launches that considered a config within the last hours. `hit_rate` is hits / (hits + misses), null without
-    any."""
+    """Launches that considered a config within the last hours.
+
+    `hit_rate` is hits / (hits + misses), null without any.
+    """
 
     hours: int
     hits: Annotated[int, Field(description="served by this config")]

@@ -60,7 +60,7 @@ async def _default_permissions(db: Database) -> dict[str, bool]:
 
 
 async def _check_parts(db: Database, zone_id: str, image_id: str) -> None:
-    """Raises Invalid: the zone or workspace does not exist."""
+    """Check the zone and the workspace. Raises Invalid: one of them does not exist."""
     try:
         await zones.get_zone(db, zone_id)
         await images.get_image(db, image_id)

@@ -29,7 +29,10 @@ VIEWED_S: Final = 600.0
 
 
 class SeesRecording(Declared):
-    """Return the recording of the path to callers who may see it, and log the access to recordings of others."""
+    """A dependency that returns the recording of the path, for callers who may see it.
+
+    It logs access to recordings of others.
+    """
 
     acts = (Act.SEE_RECORDING,)
 

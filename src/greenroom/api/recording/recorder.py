@@ -61,7 +61,7 @@ WRITTEN_S: Final = 2.0
 ALL_BYTES_S: Final = 5.0
 """The age after which the size of all recordings is read again."""
 FULL_SAID_S: Final = 3600.0
-"""A log row reports at most once in this time that pictures are left out."""
+"""The shortest time between two log rows about pictures that are left out."""
 GONE: Final = "The client went away before the answer."
 HURRY: Final = "the program went on before it could be taken"
 CROWDED: Final = "too many pictures waited to be written"
@@ -100,7 +100,7 @@ class _Lane:
     under_way: int = 0
     waiting: list[Note] = field(default_factory=list[Note])
     missing: int = 0
-    """The number of requests after the waiting ones that found no place."""
+    """The number of requests after the waiting ones that were left out."""
     missing_since: datetime | None = None
     task: asyncio.Task[None] | None = None
 
@@ -260,8 +260,9 @@ class Recorder:
         return replace(row, picture=picture, left_out=None if picture else NO_PNG)
 
     async def _picture(self, lease: LeaseRow) -> Picture | None:
-        """Return the present screen. A large screen is scaled; otherwise it has the size that programs get, which costs
-        least.
+        """Return the present screen.
+
+        A large screen is scaled; otherwise it has the size that programs get, which costs least.
 
         Raises:
             GreenroomError: the session returned no picture.

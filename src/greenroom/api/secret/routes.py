@@ -42,8 +42,10 @@ async def list_secrets(
 async def create_secret(
     body: SecretCreate, keeping: KeepingDep, caller: Annotated[Caller, requires_one_of(USER, "secrets_create")]
 ) -> SecretView:
-    """Store a secret. The value is encrypted and never returned. To let others use it, the caller needs
-    `secrets_create`."""
+    """Store a secret.
+
+    The value is encrypted and never returned. To let others use it, the caller needs `secrets_create`.
+    """
     return SecretView.model_validate(await service.create_secret(keeping, caller, body))
 
 

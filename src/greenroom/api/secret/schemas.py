@@ -43,8 +43,10 @@ class SecretCreate(Body):
 
 
 class SecretPatch(Body):
-    """Changes of a secret; omitted fields keep their values. A change of hosts, header or template needs the value,
-    too."""
+    """Changes of a secret; omitted fields keep their values.
+
+    A change of hosts, header or template needs the value, too.
+    """
 
     name: SecretName = ""
     hosts: Hosts = []

@@ -1,5 +1,7 @@
-"""Storage of named secrets, and their assignment to the filters of leases. No answer and no log row contains a
-value."""
+"""Storage of named secrets, and their assignment to the filters of leases.
+
+No answer and no log row contains a value.
+"""
 
 from __future__ import annotations
 
@@ -198,8 +200,9 @@ async def own_policy(
     user_id: str,
     idempotency_key: str | None,
 ) -> FilterPolicy:
-    """Store a copy of the policy for one lease, with the secrets in its filter. A repeated request returns the same
-    copy.
+    """Store a copy of the policy for one lease, with the secrets in its filter.
+
+    A repeated request returns the same copy.
 
     Raises:
         Invalid: a secret is for a host that the policy denies, or it was deleted meanwhile.

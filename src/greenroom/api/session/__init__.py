@@ -1,1 +1,1 @@
-"""Sessions: routes, published calls, and their services."""
+"""Sessions and their shares: routes, bodies and services."""

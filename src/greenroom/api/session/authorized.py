@@ -53,8 +53,7 @@ class Subject(Protocol):
 
 
 class ActsOnSession(Requires):
-    """Requires a permission that could allow one of these acts to any caller; `session_for` decides about the
-    session."""
+    """Requires a permission that can allow one of these acts to a caller; `session_for` checks the session."""
 
     def __init__(self, *acts: Act) -> None:
         rows = [TABLE[act] for act in acts]

@@ -152,8 +152,10 @@ async def keep_alive(db: Database, session: Session) -> datetime:
 
 
 def expiry_of(session: Session) -> Expiry | None:
-    """Return the next automatic action on a session, with its time. None for a session without a user: its pool
-    decides."""
+    """Return the next automatic action on a session, with its time.
+
+    None for a session without a user: its pool decides.
+    """
     return None if session.user_id is None else next_expiry(session)
 
 

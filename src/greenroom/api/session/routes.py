@@ -102,8 +102,10 @@ async def list_sessions(
     sort: Sorting = str(NEWEST_FIRST),
     count: Counting = False,
 ) -> list[SessionView]:
-    """List sessions, newest first unless the request sets another order: all with `sessions_view`, else those of the
-    caller."""
+    """List sessions: all with `sessions_view`, otherwise those of the caller.
+
+    They are sorted newest first unless the request sets another order.
+    """
     wanted = filters
     if not caller.may("sessions_view"):
         caller.require(USER)
@@ -228,8 +230,10 @@ async def get_connection(
     secrets: SecretsDep,
     caller: Annotated[Caller, acts(Act.SEE)],
 ) -> ConnectionView:
-    """Return the progress of the session. Once it runs, its user, or a program for them, also gets the stream
-    address."""
+    """Return the progress of the session.
+
+    Once it runs, its user, or a program for them, also gets the stream address.
+    """
     session = await service.session_for(db, caller, str(session_id), Act.SEE)
     in_name = caller.kind == "key" and caller.may("users_auth_session")
     kind = Kind.FOR_USERS if in_name else kind_of(caller, session.user_id)
@@ -334,8 +338,10 @@ async def get_screenshot(
     width: Across = 300,
     height: Across = 300,
 ) -> Response:
-    """Return the screen of a running session as a JPEG that fits into width x height. It is refreshed once per
-    second."""
+    """Return the screen of a running session as a JPEG that fits into width x height.
+
+    It is refreshed once per second.
+    """
     session, verdict = await service.judged(db, caller, str(session_id), Act.SCREENSHOT)
     return Response(await camera.take(caller, session, verdict, width, height), media_type="image/jpeg")
 

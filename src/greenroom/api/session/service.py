@@ -73,8 +73,10 @@ def launching_user(caller: Caller, user_id: UUID | None, *for_others: str) -> st
 
 
 def may_know_causes(caller: Caller) -> bool:
-    """True if the caller may read the cause of a failure, which contains names of machines and messages of
-    registries."""
+    """True if the caller may read the cause of a failure.
+
+    It contains names of machines and registries, and messages of registries.
+    """
     return caller.may("sessions_view")
 
 
@@ -165,8 +167,10 @@ class StreamUrls:
         return f"https://{self.request_host}" if self.request_host else self.config.public_url
 
     def host_and_port(self, proxy: ProxyFacts) -> tuple[str | None, int]:
-        """Return the host and port of the stream for programs: of the deployment, or without Proxy Connections of the
-        zone."""
+        """Return the host and port of streams for programs.
+
+        They are those of the deployment, or of a zone without Proxy Connections.
+        """
         url = urlsplit(proxy.direct_origin(self.request_host) or self.config.public_url)
         return url.hostname, url.port or 443
 
@@ -211,8 +215,7 @@ def access_by_lease(secrets: Secrets, token: str, session: StreamSession) -> Lit
 
 
 def frame_url(session: Session, url: str, token: str) -> str:
-    """Return the address that the console opens: the start page of the workspace, with the token that admits a
-    viewer."""
+    """Return the address that the console opens: the start page of the workspace, with the token of the viewer."""
     known = values(path=urlsplit(url).path, session_id=session.session_id, permissions=session.permissions)
     start = filled(session.start_page, known)
     return f"{url}{start}{'&' if '?' in start else '?'}token={token}"

@@ -116,8 +116,10 @@ def _finds_everybody(caller: Caller, snapshot: Snapshot) -> bool:
 
 
 async def _named(db: Database, body: ShareCreate, session: Session, *, everybody: bool) -> User | None:
-    """Return the user named in the body. Raises Invalid, NotFound: several kinds of people, or a user who is no
-    candidate."""
+    """Return the user named in the body.
+
+    Raises Invalid, NotFound: several kinds of people, or a user who is no candidate.
+    """
     if sum((body.user_id is not None, body.username is not None, body.guest)) > 1:
         raise Invalid("A share is for one user, or for guests; give user_id, username or guest, and only one of them.")
     if body.user_id is None and body.username is None:
@@ -303,8 +305,10 @@ async def come_back(
 
 
 async def _by_link(request: Request, sharing: Sharing, share_id: str, body: ShareLinkBody) -> Share:
-    """Return the share of a link. Raises NotFound, TooManyRequests: the link is wrong, or too many from that address
-    were."""
+    """Return the share of a link.
+
+    Raises NotFound, TooManyRequests: the link is wrong, or too many from that address were.
+    """
     guesses: Guesses = request.app.state.guesses
     guesses.admit(request, "link", f"by the link of share {share_id}")
     try:

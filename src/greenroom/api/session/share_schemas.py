@@ -99,8 +99,10 @@ def _guest_name(name: str) -> str:
 
 
 class JoinBody(ShareLinkBody):
-    """A request to join by a link. `name` is the name of a guest for the other viewers, who see it with `(guest)` after
-    it."""
+    """A request to join by a link.
+
+    `name` is the name of a guest for the other viewers, who see it with `(guest)` after it.
+    """
 
     name: Annotated[Text, StringConstraints(strip_whitespace=True, max_length=60), AfterValidator(_guest_name)] = ""
 

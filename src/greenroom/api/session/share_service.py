@@ -1,5 +1,7 @@
-"""Sharing of sessions for both HTTP interfaces: create, join, end, take control back, help. Each action is a log
-row."""
+"""Sharing of sessions for both HTTP interfaces: create, join, end, take control back, help.
+
+Each action is a log row.
+"""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ async def replay_given_up(db: Database, webhook: Webhook) -> int:
 
 
 def _require_enabled(webhook: Webhook) -> None:
-    """Raises WrongState: the webhook is disabled, so nothing would be delivered."""
+    """Require an enabled webhook. Raises WrongState: it is disabled, so nothing would be delivered."""
     if not webhook.enabled:
         raise WrongState(f"Webhook {webhook.name} is disabled; enable it first.")
 

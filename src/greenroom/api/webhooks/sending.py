@@ -1,5 +1,4 @@
-"""One request of a webhook: to an allowed address, without redirects, limited in time and in the bytes that are
-read."""
+"""One request of a webhook: to an allowed address, without redirects, with limits of time and size."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Workspaces and web filter policies: routes, published calls and bodies."""
+"""Workspaces, web filter policies and home folders: routes, bodies and the service."""

@@ -1,5 +1,4 @@
-"""Images (the "Workspaces" of the console), web filter policies, which limit the sites of sessions, and home
-folders."""
+"""Images (the "Workspaces" of the console), web filter policies for the sites of sessions, and home folders."""
 
 from __future__ import annotations
 
@@ -224,7 +223,10 @@ def _view(home: Home, caller: Caller) -> HomeView:
 
 
 def _seen_by(caller: Caller, which: HomeFilter) -> HomeFilter:
-    """Limit the filter to the own folders of callers without the permission."""
+    """Return the filter, limited to the folders of the caller without `homes_view`.
+
+    Raises Forbidden: it names another user.
+    """
     if caller.may(VIEW):
         return which
     own = caller.own_user_id()

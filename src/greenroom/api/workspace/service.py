@@ -45,8 +45,10 @@ def as_seen(image: WorkspaceRow, secrets: Secrets, caller: Caller) -> WorkspaceR
 
 
 async def with_warnings(db: Database, image: WorkspaceRow, *, of_agents: bool = True) -> WorkspaceRow:
-    """Return the workspace with warnings about settings without effect. `of_agents`: also compare it with all
-    Agents."""
+    """Return the workspace with warnings about settings without effect.
+
+    `of_agents`: also compare it with all Agents.
+    """
     doubts = [await _too_large(db, image) if of_agents else None]
     if path := image.persistent_profile_path:
         users = await plain_launches(db, image.facts)
@@ -200,8 +202,10 @@ async def _require_agent(db: Database, agent_id: object) -> None:
 
 
 def _definition(sent: Json, secrets: Secrets, stored: Definition | None = None) -> Definition:
-    """Return a new workspace, or `stored` with the sent fields: the registry token and variables encrypted, ids as
-    text."""
+    """Return a new workspace, or `stored` with the sent fields.
+
+    The registry token and variables are encrypted, and ids are texts.
+    """
     fields: Json = sealed(sent, None if stored is None else values_of(Definition, stored), secrets.seal)
     for name in _IDS:
         if fields.get(name) is not None:

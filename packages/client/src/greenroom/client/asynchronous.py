@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 HOSTS: Final = '["api.example.com"]'
 NOTICED_S: Final = 1.0
-"""A wait of this length is logged as a warning, because a user may notice it."""
+"""Waits from this length on are logged as warnings, because a user may notice them."""
 
 
 class AsyncGreenroom:
@@ -139,8 +139,10 @@ class AsyncGreenroom:
             again = True
 
     async def recent_events(self, most: int = 100) -> list[Event]:
-        """Return the last events, oldest first; the server stores some hundreds. Raises the same errors as
-        `request`."""
+        """Return the last events, oldest first; the server stores some hundreds.
+
+        Raises the same errors as `request`.
+        """
         lines, found = EventReader(), list[Event]()
         async with self.listen(most) as said:
             async for line in said:
@@ -152,8 +154,10 @@ class AsyncGreenroom:
 
     @asynccontextmanager
     async def listen(self, last: int = 0, *, again: bool = False) -> AsyncGenerator[AsyncIterator[str]]:
-        """Yield the lines of one connection to the events, as the server sends them. Raises the same errors as
-        `events`."""
+        """Yield the lines of one connection to the events, as the server sends them.
+
+        Raises the same errors as `events`.
+        """
         async with self.streamed(listening(last, again=again), interrupted) as answer:
             yield answer.aiter_lines()
 

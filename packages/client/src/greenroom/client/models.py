@@ -190,8 +190,10 @@ class PictureSize(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordedRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One recorded action; `said` is a sentence, `code` None: it was done. `who` is empty for the token of the
-    lease."""
+    """One recorded action; `said` is a sentence, `code` None: it was done.
+
+    `who` is empty for the token of the lease.
+    """
 
     number: int
     began: datetime

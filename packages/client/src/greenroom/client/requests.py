@@ -78,8 +78,10 @@ def words(texts: Sequence[str], what: str, example: str) -> list[str]:
 
 
 def json_of(answer: httpx.Response) -> Any:
-    """Return the JSON of an answer; None if it is empty. Raises Unreachable: it is not JSON, so it is not from
-    Greenroom."""
+    """Return the JSON of an answer; None if it is empty.
+
+    Raises Unreachable: it is not JSON, so it is not from Greenroom.
+    """
     if not answer.content:
         return None
     try:
@@ -108,8 +110,10 @@ _PASSING: Final = frozenset({502, 503, 504})
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """The limits of retries: a request is sent at most `attempts` times, and its waits take at most `limit_s` in
-    total."""
+    """The limits of retries.
+
+    A request is sent at most `attempts` times, and its waits take at most `limit_s` in total.
+    """
 
     attempts: int = 5
     limit_s: float = 60.0

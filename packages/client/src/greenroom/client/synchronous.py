@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 HOSTS: Final = '["api.example.com"]'
 NOTICED_S: Final = 1.0
-"""A wait of this length is logged as a warning, because a user may notice it."""
+"""Waits from this length on are logged as warnings, because a user may notice them."""
 
 
 class Greenroom:
@@ -138,8 +138,10 @@ class Greenroom:
             again = True
 
     def recent_events(self, most: int = 100) -> list[Event]:
-        """Return the last events, oldest first; the server stores some hundreds. Raises the same errors as
-        `request`."""
+        """Return the last events, oldest first; the server stores some hundreds.
+
+        Raises the same errors as `request`.
+        """
         lines, found = EventReader(), list[Event]()
         with self.listen(most) as said:
             for line in said:
@@ -151,8 +153,10 @@ class Greenroom:
 
     @contextmanager
     def listen(self, last: int = 0, *, again: bool = False) -> Generator[Iterator[str]]:
-        """Yield the lines of one connection to the events, as the server sends them. Raises the same errors as
-        `events`."""
+        """Yield the lines of one connection to the events, as the server sends them.
+
+        Raises the same errors as `events`.
+        """
         with self.streamed(listening(last, again=again), interrupted) as answer:
             yield answer.iter_lines()
 

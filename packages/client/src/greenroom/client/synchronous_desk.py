@@ -54,7 +54,7 @@ class Desk:
 
     @property
     def urls(self) -> LeaseUrls:
-        """The addresses of the session. Raises TypeError: the lease is not the answer to its creation."""
+        """The addresses of the session. Raises TypeError: they are unknown, because another call created the lease."""
         if self.lease.urls is None:
             raise TypeError("Only the answer to a new lease has its addresses.")
         return self.lease.urls
@@ -191,8 +191,9 @@ class Desk:
         timeout_s: float = 3600.0,
         wait_s: float | None = None,
     ) -> Generator[Output]:
-        """Yield the output of a command while it arrives; the last item contains the result. Closing this ends the
-        command.
+        """Yield the output of a command while it arrives; the last item contains the result.
+
+        Closing this ends the command.
 
         For `timeout_s` and `wait_s` see `exec`.
 

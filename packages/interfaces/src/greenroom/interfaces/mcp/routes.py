@@ -1,5 +1,7 @@
-"""`POST /mcp`: its authentication, and streamable HTTP without sessions, so that any api process can answer a
-request."""
+"""`POST /mcp`: authentication, and streamable HTTP.
+
+There are no protocol sessions, so any api process can answer any request.
+"""
 
 from __future__ import annotations
 
@@ -57,8 +59,10 @@ router = APIRouter(include_in_schema=False)
 
 @router.post(MCP_PATH)
 async def mcp(request: Request, asker: Annotated[McpCaller, shows_key_or_token()]) -> Response:
-    """Answer one message of a client. The first one imports the library of the protocol, which takes a second and 20
-    MB."""
+    """Answer one message of a client.
+
+    The first one imports the library of the protocol, which takes a second and 20 MB.
+    """
     await request.body()  # within its limit, before any work begins
     server = await asyncio.to_thread(importlib.import_module, "greenroom.interfaces.mcp.server")
     return server.Exchange(request, asker)

@@ -138,8 +138,10 @@ class _Offer:
         return types.ReadResourceResult(contents=[blob])
 
     async def _read(self, asked: ToolRequest, uri: str) -> httpx.Response:
-        """Return the answer of a route. Raises MCPError: it was refused; the error contains the sentence of the
-        refusal."""
+        """Return the answer of a route.
+
+        Raises MCPError: it was refused; the error contains the sentence of the refusal.
+        """
         answer = await answer_to(self._request, asked)
         if _is_problem(answer):
             raise _no_resource(uri, answer.json()["detail"])

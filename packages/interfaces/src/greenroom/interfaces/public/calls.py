@@ -83,8 +83,10 @@ class CallBody:
         return self.text(name)[:MAX_KEPT]
 
     def number(self, name: str) -> int:
-        """Return a non-negative whole number, which may be written as a text. Raises Invalid: it is not such a
-        number."""
+        """Return a non-negative whole number, which may be written as a text.
+
+        Raises Invalid: it is not such a number.
+        """
         value = self.body.get(name)
         digits = value.strip() if isinstance(value, str) else value
         if isinstance(digits, str) and digits.isascii() and digits.isdecimal() and len(digits) < 16:
@@ -94,14 +96,19 @@ class CallBody:
         raise Invalid(f"{name} must be a whole number that is not negative.")
 
     def refuse_others(self, fixed: Json, why: str) -> None:
-        """Raises Invalid: a field that supports only one value has another. Empty values are ignored."""
+        """Refuse other values of fields that support only one; empty values are ignored.
+
+        Raises Invalid: a field has another.
+        """
         for name, value in self.given(*fixed).items():
             if value != fixed[name] and value not in ("", "{}", "[]", "0", "False", "false", 0, {}, []):
                 raise Invalid(f"{name} cannot be {json.dumps(value)[:60]}: {why}; leave it out.")
 
     def optional_id(self, name: str) -> str | None:
-        """Return an id with dashes, sent with or without them; None if missing, null or empty. Raises Invalid: it is
-        not an id."""
+        """Return an id with dashes, sent with or without them; None if missing, null or empty.
+
+        Raises Invalid: it is not an id.
+        """
         value = self.body.get(name)
         if value is None or value == "":
             return None

@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 NOT_MEASURED: Final = "{} stats are not available: the server of this session's desktop does not measure them."
 NO_VIEWER: Final = "Error retrieving {} stats with status code ({})"
-"""The exact text that clients search for: no one watches the stream."""
+"""The exact text by which clients recognize that no one watches the stream."""
 _AWAY: Final = frozenset({502, 503})
 _ELSE: Final = frozenset({400, 401, 403, 404, 405, 500, 501})
 
@@ -117,8 +117,10 @@ async def get_kasm_frame_stats(
 async def get_kasm_bottleneck_stats(
     db: Db, desks: DesksDep, secrets: SecretsDep, call: Annotated[CallBody, FOR_USERS]
 ) -> Answer:
-    """Return the bottleneck of each viewer of a stream, from 0 to 10 (none): processor and network, now and on
-    average."""
+    """Return the bottleneck of each viewer of a stream: processor and network, now and on average.
+
+    The figures range from 0 to 10 (no bottleneck).
+    """
     return dict(await bottleneck_stats(desks, secrets, await _running(db, call)))
 
 

@@ -147,8 +147,10 @@ def _agent_shape(agent: AgentRow) -> Answer:
 
 
 def _report_shape(agent: AgentRow) -> Answer:
-    """Return the report of an Agent. The free memory is that of the host minus the used one; null before the first
-    check-in."""
+    """Return the report of an Agent.
+
+    The free memory is that of the host minus the used one; null before the first check-in.
+    """
     used = agent.memory_used
     return {
         "name": agent.hostname,

@@ -188,11 +188,11 @@ FOR_USERS = requires_key("users_auth_session", USER)
 
 @router.post("/request_kasm")
 async def request_kasm(sharing: SharingDep, launcher: LauncherDep, call: Annotated[CallBody, FOR_USERS]) -> Answer:
-    """Launch a session; without `user_id` for a new anonymous user, without `image_id` from the user's default
-    workspace.
+    """Launch a session.
 
-    With `enable_sharing`, others may join it to watch, by its `share_id`. If the user may not share it, the session
-    starts, `share_id` is null, and `warning` contains the reason.
+    Without `user_id` it is for a new anonymous user, without `image_id` from the user's default workspace. With
+    `enable_sharing`, others may join it to watch, by its `share_id`. If the user may not share it, the session starts,
+    `share_id` is null, and `warning` contains the reason.
     """
     call.refuse_others(_NOT_OFFERED, "every session is a container on an Agent, without RDP or egress gateways")
     db = sharing.db
@@ -337,8 +337,10 @@ def _wanted(call: CallBody, image_id: str) -> SessionCreate:
 
 
 async def session_of(db: Database, call: CallBody, act: Act) -> Session:
-    """Return the session `kasm_id` of user `user_id` if the caller may do this. Raises the same errors as
-    `judged_of`."""
+    """Return the session `kasm_id` of user `user_id` if the caller may do this.
+
+    Raises the same errors as `judged_of`.
+    """
     return (await judged_of(db, call, act))[0]
 
 

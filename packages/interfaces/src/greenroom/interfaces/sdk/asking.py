@@ -91,8 +91,10 @@ class SdkCall:
     leasing: Leasing
 
     async def ask(self, asked: ToolRequest) -> httpx.Response:
-        """Send a request to a route of `/api/v1`; return its successful answer. A refusal becomes the answer of the
-        call."""
+        """Send a request to a route of `/api/v1`; return its successful answer.
+
+        A refusal becomes the answer of the call.
+        """
         answer = await answer_to(
             self.request, replace(asked, headers={**asked.headers, "authorization": self.authorization})
         )
@@ -201,8 +203,10 @@ Asks = Annotated[SdkCall, Depends(_asking)]
 
 
 class AdapterRoute(APIRoute):
-    """A route whose refusals have the fields that the SDKs display. SDKs repeat only requests for which that is
-    useful."""
+    """A route whose refusals have the fields that the SDKs display.
+
+    SDKs repeat only requests for which that is useful.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -251,7 +255,7 @@ class Given(BaseModel):
 
 
 def refuse(given: BaseModel, *names: str) -> None:
-    """Raises NotSupportedError: one of these fields is set."""
+    """Refuse these fields. Raises NotSupportedError: one of them is set."""
     fields = given.model_extra or {}
     asked = [name for name in names if fields.get(name)]
     if asked:

@@ -19,7 +19,7 @@ WITHOUT_COUNTERPART: Final = (
     "persistProfile", "sessionContext", "userAgent", "caCertificates", "optimizeBandwidth", "deviceConfig",
 )  # fmt: skip
 SCREEN: Final = {"width": 1280, "height": 800}
-"""The size of a screen that no window has changed yet."""
+"""The size of the screen until the window of a viewer changes it."""
 
 
 class SteelRequest(Given):
