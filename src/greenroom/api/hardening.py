@@ -98,7 +98,7 @@ class _Limited:
 
 
 def host_name(host: str) -> str:
-    """Return the name in a Host header, lower case, without port; `[::1]:8443` gives `::1`.
+    """Return the name in a Host header, lower case, without port; `[::1]:8443` results in `::1`.
 
     Empty for anything but `name` or `name:port`. The part after the name is used in addresses (`$request_host$`), so
     `served.example:x@elsewhere.example` must not pass as `served.example`.

@@ -42,7 +42,7 @@ class Caller:
     key_id: str | None = None
     token_hash: bytes | None = None
     owner_id: str | None = None
-    """The responsible user: the caller, or the user of the API key; None = the installation's first key."""
+    """The responsible user: the caller, or the user of the API key; None = the installation's own key."""
     expires: datetime | None = None
     max_leases: int | None = None
     """The limit of leases of the API key at the time of authentication; None = no limit."""

@@ -141,7 +141,7 @@ async def file_handed_on(answer: httpx.Response, source: AsyncExitStack, *, is_w
 
 
 async def write(desks: Desks, lease: LeaseRow, path: str, request: Request, *, tar: bool) -> Written:
-    """Write the body of a request to a file, or unpack it into a folder. An incomplete body changes nothing.
+    """Write the body of a request to a file, or unpack it into a folder. It is done completely or not at all.
 
     Raises:
         Invalid: the path leads out of the home folder; or the body is not a tar.

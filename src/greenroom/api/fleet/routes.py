@@ -141,7 +141,7 @@ async def create_zone(
 ) -> ZoneView:
     """Create a zone. Managers and Agents join it separately.
 
-    A host that the installation does not know needs `settings_modify`, too.
+    A host that is unknown to the installation needs `settings_modify`, too.
     """
     return ZoneView.model_validate(await service.create_zone(db, logs, caller, body, config=config))
 
@@ -163,7 +163,7 @@ async def update_zone(
 ) -> ZoneChanged:
     """Change a zone. Sessions keep the Allow Origin Domain and Upstream Auth Address from their creation.
 
-    A host that the installation does not know needs `settings_modify`, too.
+    A host that is unknown to the installation needs `settings_modify`, too.
     """
     return await service.update_zone(db, logs, caller, str(zone_id), body, config=config)
 

@@ -122,7 +122,7 @@ async def create_zone(
     """Create a zone.
 
     Raises:
-        Forbidden: it names a host that the installation does not know, and the caller may not change its settings.
+        Forbidden: it names a host that is unknown to the installation, and the caller may not change its settings.
     """
     is_foreign = await _has_foreign_host(db, caller, body.model_dump(), {}, config)
     async with db.transaction() as connection:
@@ -143,7 +143,7 @@ async def update_zone(
     """Change a zone. The answer has a warning if nothing can be staged there afterwards.
 
     Raises:
-        Forbidden: it names a host that the installation does not know, and the caller may not change its settings.
+        Forbidden: it names a host that is unknown to the installation, and the caller may not change its settings.
     """
     async with db.transaction() as connection:
         before = await zones.lock_zone(connection, zone_id)

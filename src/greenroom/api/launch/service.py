@@ -37,7 +37,7 @@ MOST_UNWRITTEN: Final = 10_000
 class LaunchQueue:
     """The queue of launches of one api.
 
-    Users take turns, so that many launches of one user delay another user by only one.
+    Users take turns, so that many launches of one user delay another user by only one launch.
 
     Refused launches are written to the ledger together, because a statement for each would slow down the others.
     """

@@ -1,4 +1,4 @@
-"""The authorization table for the routes: the relation of the caller to a session, and the relevant facts."""
+"""Authorization of the routes by the authorization table: relations of callers to sessions, and the facts."""
 
 from __future__ import annotations
 

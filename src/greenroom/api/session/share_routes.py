@@ -219,7 +219,7 @@ async def list_candidates(
     caller: Annotated[Caller, OWN],
     q: Annotated[str, Query(min_length=1, max_length=255, description="part of a name")],
 ) -> list[CandidateView]:
-    """List the users whom the caller can name in a share.
+    """List the users that the caller can name in a share.
 
     They are the members of the groups of the session's user, except All Users. With `users_view`, or with the setting
     `share_outside_groups`, they are all users.

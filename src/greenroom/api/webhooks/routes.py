@@ -110,7 +110,7 @@ async def remove_webhook(db: Database, logs: LogWriter, caller: Caller, webhook_
 
 
 async def replay(db: Database, webhook: Webhook, delivery_id: str) -> Delivery:
-    """Have a message delivered again, with all attempts. While it waits, this changes nothing.
+    """Schedule a message again, with all attempts. While it waits, this changes nothing.
 
     Raises:
         NotFound: the webhook has none with this id.
@@ -123,7 +123,7 @@ async def replay(db: Database, webhook: Webhook, delivery_id: str) -> Delivery:
 
 
 async def replay_given_up(db: Database, webhook: Webhook) -> int:
-    """Have all messages that were given up delivered again, except test messages; return their number.
+    """Schedule again all messages that were given up, except test messages; return their number.
 
     Raises:
         WrongState: the webhook is disabled.
@@ -272,7 +272,7 @@ async def replay_webhook_delivery(webhook_id: UUID, delivery_id: UUID, db: Db, c
 
 @router.post("/webhooks/{webhook_id}/replay", status_code=202, dependencies=[requires("webhooks_modify")])
 async def replay_webhook(webhook_id: UUID, db: Db, courier: Deliveries) -> Replayed:
-    """Deliver all messages that were given up again, each with all attempts and the same id."""
+    """Deliver again all messages that were given up, each with all attempts and the same id."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
     number = await replay_given_up(db, webhook)
     courier.wake()

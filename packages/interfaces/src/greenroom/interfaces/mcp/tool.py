@@ -39,7 +39,7 @@ _under_way: Final[set[asyncio.Task[httpx.Response]]] = set()
 async def answer_to(request: Request, asked: ToolRequest) -> httpx.Response:
     """Return the whole answer that a client with the credential of `request` would get.
 
-    If the caller is cancelled, the route sees a disconnected client, and cleans up as for any other. A cancellation of
+    If the caller is cancelled, the route gets a disconnected client, and cleans up as for any other. A cancellation of
     the route itself would interrupt that clean-up.
     """
     gone = asyncio.Event()
