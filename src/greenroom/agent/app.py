@@ -60,7 +60,7 @@ ROUND_MISSED_S: Final = 30.0
 
 @dataclass(slots=True)
 class AgentHealth:
-    """What the loops of the Agent last achieved; times are of `time.monotonic()`."""
+    """The last successes of the Agent's loops; times are of `time.monotonic()`."""
 
     started: float = field(default_factory=time.monotonic)
     last_round: float | None = None
@@ -71,14 +71,15 @@ class AgentHealth:
     runtime_error: str = ""
     manager_error: str = ""
     crash_loop: Callable[[], str] = lambda: ""
-    """Why this process counts as crash-looping; empty if it does not."""
+    """Returns the reason why this process counts as crash-looping; empty if it does not."""
 
     def note_runtime(self, error: str) -> None:
         self.runtime_error = error
 
     def report(self, now: float) -> tuple[bool, dict[str, Any]]:
-        """Whether the Agent is healthy, and the body of `/__healthcheck`. Unreachable Managers do not make it
-        unhealthy: a restart would not help, and its sessions run on. A stuck reconciler or a silent runtime does."""
+        """Return True if the Agent is healthy, and the body of `/__healthcheck`. Unreachable Managers do not make it
+        unhealthy: a restart would not help, and its sessions keep running. A stuck reconciler or a silent runtime does.
+        """
         silent_s = now - (self.last_round if self.last_round is not None else self.started)
         ok = silent_s <= ROUND_MISSED_S and not self.runtime_error
         body: dict[str, Any] = {
@@ -112,7 +113,7 @@ class WithSecret:
 
 
 def for_gateways(health: AgentHealth, routes: Sequence[BaseRoute]) -> Starlette:
-    """What gateways on other hosts may ask."""
+    """The app for gateways on other hosts."""
     return Starlette(routes=[Route(HEALTH_PATH, _healthcheck(health)), *routes])
 
 

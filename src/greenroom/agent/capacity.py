@@ -1,7 +1,7 @@
-"""What the host offers, uses and allows: read at intervals and reported in every check-in.
+"""The capacity, usage and limits of the host: read at intervals and reported in every check-in.
 
-While the runtime is silent the host offers nothing: a session placed there would wait until its deadline, and the next
-ones too, because a host on which nothing starts is the least loaded.
+While the runtime is silent the host offers nothing. A session placed there would wait until its deadline, and so would
+the next ones, because a host on which nothing starts is the least loaded.
 
 If the host has more sessions than its kernel limits allow, that is reported with the limit. Exceeding most limits ends
 nothing (without inotify instances a desktop starts and paints, but programs that watch files fail), so the limits are
@@ -39,7 +39,8 @@ NOTHING: Final = ReportedCapacity(cores=0.0, memory_bytes=0)
 
 
 def offered(cores: float, memory_bytes: int) -> ReportedCapacity:
-    """What an Agent's share of a host offers: all its cores, and its memory less a reserve for the host."""
+    """The capacity that an Agent's share of a host offers: all its cores, and its memory minus a reserve for
+    the host."""
     reserve = min(int(memory_bytes * RESERVE_FRACTION), MAX_RESERVE_BYTES)
     return ReportedCapacity(cores=round(cores, 3), memory_bytes=memory_bytes - reserve)
 
@@ -73,7 +74,7 @@ class CapacityMeter:
         """Why nothing is offered, as a sentence; empty while the runtime answers or is only late."""
         self.capacity = NOTHING
         self.elsewhere = False
-        """Whether it is of other machines than this host."""
+        """True if the capacity is of other machines than this host."""
         self.usage = Usage()
 
     async def read(self) -> None:

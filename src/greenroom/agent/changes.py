@@ -56,7 +56,7 @@ class ContainerChanges:
         }
 
     def __contains__(self, kind: ActionKind) -> bool:
-        """Whether the action is a change of a container."""
+        """Return True if the action is a change of a container."""
         return kind in self._changes
 
     async def make(self, action: Action) -> None:

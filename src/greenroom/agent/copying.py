@@ -141,7 +141,7 @@ def _refusal(status: int, sentence: str) -> Response:
 
 SOURCES_PATH: Final = "/manager_api/v1/image-sources"
 KNOWN_S: Final = 20.0
-"""How long an answer about sources is used; a ticket counts much longer."""
+"""The time for which an answer about sources is used; a ticket is valid much longer."""
 TIMEOUT: Final = httpx.Timeout(300.0, connect=5.0)
 """The other daemon writes an image to its disk before the first byte comes."""
 LOOK_S: Final = 0.5
@@ -177,7 +177,7 @@ class Copies:
         self._until = 0.0
 
     def elsewhere(self, name: str) -> bool:
-        """Whether another Agent can give this image, by the last answer of a Manager."""
+        """Return True if another Agent has this image, by the last answer of a Manager."""
         return bool(self._sources.get(name))
 
     def size_bytes(self, name: str) -> int:

@@ -38,7 +38,7 @@ MOST: Final = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Figures:
-    """What is known of a home; times are seconds since the epoch."""
+    """The known facts of a home; times are seconds since the epoch."""
 
     size_bytes: int | None = None
     measured: float | None = None

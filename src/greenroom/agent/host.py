@@ -61,10 +61,10 @@ READY_WITHIN_S = 5.0
 
 
 def shared_by(config: AgentConfig) -> Shared:
-    """What the processes of the group have in common.
+    """The shared records of the processes of the group.
 
     Raises:
-        SetupError: its runtime offers nothing like that, or the name cannot be used.
+        SetupError: its runtime has no shared records, or the name cannot be used.
     """
     return find_runtime(config.runtime).shared(config.agent_group, config.agent_dir)
 

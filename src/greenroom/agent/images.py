@@ -44,11 +44,11 @@ class Fetcher:
         return ways(image.name, image.registry, elsewhere=elsewhere, buildable=buildable)
 
     def has_recipe(self, image: DesiredImage) -> bool:
-        """Whether this Agent's version builds the image, so that no registry has it."""
+        """Return True if this Agent's version builds the image, so that no registry has it."""
         return not names_registry(image.name, image.registry) and _has_recipe(image.name)
 
     def size_bytes(self, image: DesiredImage, way: Way) -> int:
-        """How much there is to fetch; 0 = not known."""
+        """The number of bytes to fetch; 0 = not known."""
         return self._copies.size_bytes(image.name) if way == "copying" and self._copies is not None else 0
 
     def fetch(self, image: DesiredImage, way: Way) -> AsyncIterator[int]:
@@ -89,7 +89,7 @@ def credentials_of(image: DesiredImage) -> Credentials | None:
 
 
 def _has_recipe(name: str) -> bool:
-    """Whether this version of the Agent has the recipe of this image."""
+    """Return True if this version of the Agent has the recipe of this image."""
     known = recipes.installed()
     return known is not None and known.has(name)
 

@@ -87,7 +87,7 @@ class Agent:
 
     @property
     def is_complete(self) -> bool:
-        """Whether it has its desired list."""
+        """True if it has its desired list."""
         return self.sessions.desired.is_known
 
     async def prepare(self) -> None:

@@ -39,8 +39,7 @@ LOOKED_WITHIN_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaGroup:
-    """What an Agent that acts for a group of processes gets: it shares its records there, and acts while `fence`
-    raises nothing."""
+    """The shared records of an Agent that acts for a group of processes; it acts while `fence` raises nothing."""
 
     place: str
     name: str
@@ -51,7 +50,7 @@ class ReplicaGroup:
     edge: SharedRecord
     address: str
     copied: Callable[[], None]
-    """What others need was written anew."""
+    """Called after the copy for the other processes was written."""
     listed: Callable[[], None]
     """The desired list is known: this process answers gateways now, and not as one that stands by."""
 
@@ -117,7 +116,7 @@ class Replica:
         await asyncio.Event().wait()  # until the process ends
 
     async def _until_stopped(self, work: Coroutine[Any, Any, object]) -> bool:
-        """Whether the process is to end before the work did."""
+        """Return True if the process must end before the work is done."""
         task, stop = asyncio.ensure_future(work), asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait([task, stop], return_when=asyncio.FIRST_COMPLETED)
@@ -233,10 +232,10 @@ class _Named(msgspec.Struct):
 
 
 def own_address(settings: AgentConfig) -> str:
-    """Where gateways reach this process; empty where they do not.
+    """The address at which gateways reach this process; empty without one.
 
     Raises:
-        SetupError: it is not said.
+        SetupError: the address is not configured.
     """
     if settings.gateways_address or not settings.gateways_listen:
         host, colon, port = settings.gateways_address.rpartition(":")

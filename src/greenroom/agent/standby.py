@@ -241,7 +241,7 @@ class CopiedSessions:
 
 
 class Standby:
-    """What this process knows while another acts."""
+    """The state of this process while another process acts."""
 
     def __init__(self, settings: AgentConfig, shared: Shared, election: Election, address: str) -> None:
         self._settings = settings

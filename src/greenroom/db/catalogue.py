@@ -81,7 +81,7 @@ async def delete_catalogue(connection: Connection, catalogue_id: str) -> None:
 
 
 async def store_read(db: Database, catalogue_id: str, read: PublishedList, etag: str) -> None:
-    """What a reading found."""
+    """Store the result of a reading."""
     await db.write(
         "UPDATE catalogues SET entries = %s, left_out = %s, etag = %s, error = '', looked = clock_timestamp()"
         " WHERE catalogue_id = %s",

@@ -1,9 +1,9 @@
-"""How a connection to PostgreSQL is opened, and how it ends when the server says nothing more.
+"""Opening of connections to PostgreSQL, and their end when the server stops answering.
 
-The servers that a connection string names, and the addresses of one name, are tried side by side, and the first that
-takes writes is used: a frozen one holds up nothing. A server that is frozen or cut off still has a kernel that accepts
-what is sent, so that only a limit of our own ends a wait (`PatientConnection.answer_s`); the connection is cut then,
-since a clean end would wait as well.
+The servers that a connection string names, and the addresses of one name, are tried in parallel, and the first that
+accepts writes is used, so that a frozen server delays nothing. The kernel of a server that is frozen or cut off may
+still accept data, so only a limit of our own ends a wait (`PatientConnection.answer_s`). The connection is cut then,
+since a clean close would wait as well.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class PatientConnection(psycopg.AsyncConnection[Row]):
 
 
 _READ_ONLY: Final = (b"in_hot_standby", b"default_transaction_read_only")
-"""What PostgreSQL says with the greeting; a question would cost another round trip."""
+"""The parameters that PostgreSQL reports with its greeting; a query would cost another round trip."""
 
 
 class PooledConnection(PatientConnection[Row]):

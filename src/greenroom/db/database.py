@@ -127,7 +127,7 @@ def unverified_hosts(dsn: str) -> list[str]:
 
 
 def has_password(dsn: str) -> bool:
-    """Whether a connection string has a password; False for one that cannot be read."""
+    """Return True if a connection string has a password; False for one that cannot be parsed."""
     try:
         return bool(conninfo_to_dict(dsn).get("password"))
     except psycopg.ProgrammingError:
@@ -162,7 +162,7 @@ T = TypeVar("T")
 
 READ_ATTEMPTS: Final = 3
 TRIED_FOR_S: Final = 2.0
-"""How long one attempt of the pool looks for a server that takes writes."""
+"""The time for which one attempt of the pool searches for a server that accepts writes."""
 AWAY: Final = (
     PoolTimeout,
     psycopg.OperationalError,

@@ -197,7 +197,7 @@ async def end_sessions_of(db: Database, agent_ids: Sequence[str], reason: str) -
 
 
 async def password_is_one_time(db: Database, username: str) -> bool:
-    """Whether the user still has the password the installation was made with."""
+    """Return True if the user still has the password with which the installation was created."""
     row = await db.fetch_one("SELECT password_once FROM users WHERE lower(username) = lower(%s)", (username,))
     return row is not None and bool(row["password_once"])
 
@@ -223,7 +223,7 @@ DESKTOP: Final = "Desktop"
 
 
 async def has_first_data(db: Database) -> bool:
-    """Whether the first data exist; the database may be empty, or of any version."""
+    """Return True if the first data exist; the database may be empty, or of any version."""
     tables = await db.fetch_one("SELECT to_regclass('groups') IS NOT NULL AS there")
     if tables is None or not tables["there"]:
         return False

@@ -65,7 +65,7 @@ class ListPage(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """How many rows there are, or, with `more`, that there are at least so many."""
+    """The number of rows, or, with `more`, a lower bound of it."""
 
     number: int
     more: bool
@@ -99,7 +99,7 @@ class Conditions:
 
     @property
     def found(self) -> LiteralString:
-        """Whether a row has all the words."""
+        """The condition that a row has all the words."""
         return " AND ".join(f"({word})" for word in self.words) or "true"
 
 
@@ -163,7 +163,7 @@ class ListDefinition:
         return ListPage(rows_as(kind, [row for row in page if row["found"]]), end)
 
     async def count(self, db: Database, conditions: Conditions, by: LiteralString) -> Total:
-        """How many rows match, of those that come first by a column."""
+        """Count the rows that match, among the first rows by a column."""
         most = MOST_COUNTED_WITH_WORDS if conditions.words else MOST_COUNTED
         looked_at: LiteralString = " UNION ALL ".join(
             f"(SELECT {conditions.found} AS found {self.source} WHERE {where}"

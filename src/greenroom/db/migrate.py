@@ -71,7 +71,7 @@ class Migration:
 
     @property
     def is_pre(self) -> bool:
-        """Whether the previous version goes on with it."""
+        """True if the previous version can continue to run with it."""
         return "_pre_" in self.name
 
     @property

@@ -17,7 +17,7 @@ from greenroom.db.rows import assigned, columns_of, inserted, values_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretFields:
-    """What is chosen of a secret, but for its value. `users`, `groups` and `keys` may use it besides its owner."""
+    """The chosen fields of a secret, except its value. `users`, `groups` and `keys` may use it besides its owner."""
 
     name: str
     description: str
@@ -99,7 +99,7 @@ async def lock_secret(connection: Connection, secret_id: str) -> tuple[StoredSec
 
 
 async def number_of(connection: Connection, owner_id: str | None) -> int:
-    """How many an owner has."""
+    """The number of secrets of an owner."""
     cursor = await connection.execute(
         "SELECT count(*) AS number FROM secrets WHERE owner_id IS NOT DISTINCT FROM %s::uuid", (owner_id,)
     )
@@ -107,7 +107,7 @@ async def number_of(connection: Connection, owner_id: str | None) -> int:
 
 
 async def unknown_users(db: Database, fields: SecretFields) -> list[str]:
-    """Those who are to use a secret and do not exist, in words."""
+    """The users, groups and keys of `fields` that do not exist, as text."""
     rows = await db.fetch(
         "SELECT 'user ' || given AS who FROM unnest(%(users)s::uuid[]) given"
         "  WHERE given NOT IN (SELECT user_id FROM users)"
@@ -169,11 +169,11 @@ async def give_to_filter(db: Database, filter_policy_id: str, secret_ids: Sequen
 
 
 ADDS_SECRETS: Final[LiteralString] = "(a.usage = '{}' OR coalesce((a.usage ->> 'brokers')::boolean, false))"
-"""Whether the web filters of Agent `a` add secrets to requests, unless it has not reported anything yet."""
+"""The condition that the web filters of Agent `a` add secrets to requests, or that it has not reported anything yet."""
 
 
 async def can_be_added(db: Database, zone_id: str | None) -> bool:
-    """Whether an Agent of this zone, or of any, adds secrets to requests."""
+    """Return True if an Agent of this zone, or of any, adds secrets to requests."""
     row = await db.fetch_one(
         "SELECT coalesce(bool_or(" + ADDS_SECRETS + "), true) AS can FROM agents a"
         " WHERE enabled AND (%(zone_id)s::uuid IS NULL OR zone_id = %(zone_id)s::uuid)",

@@ -22,7 +22,7 @@ ListenConnection = PatientConnection[tuple[object, ...]]
 
 RECONNECT_S: Final = 0.5
 ASK_S: Final = 12.0
-"""How often the server is asked whether it still is there: one that is frozen ends no connection."""
+"""The interval of requests that check the server: a frozen server ends no connection."""
 _ANSWER_S: Final = 5.0 + ANSWER_S
 """`prepare` may wait 5 s for a lock (`db.fleet.managers.hold_instance`)."""
 

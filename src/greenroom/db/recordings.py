@@ -54,8 +54,8 @@ class StoredRecordingRow(RecordedAct):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Used:
-    """How much a recording has already, while its row is locked; `user_bytes` have those of its user that are not
-    `required`.
+    """The size of a recording, while its row is locked; `user_bytes` is the size of those recordings of its user that
+    are not `required`.
     """
 
     rows: int
@@ -66,7 +66,7 @@ class Used:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """How much the pictures of all recordings have, and those of recordings that no group requires."""
+    """The size of the pictures of all recordings, and of recordings that no group requires."""
 
     all_bytes: int = 0
     wished_bytes: int = 0
@@ -90,7 +90,7 @@ _ROW: Final[LiteralString] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingFilter:
-    """Which recordings a list shows; None = any."""
+    """The filter of a list of recordings; None = any."""
 
     user_id: str | None = None
     key_id: str | None = None
@@ -135,7 +135,7 @@ async def read_picture(db: Database, lease_id: str, number: int) -> bytes:
 
 
 async def read_stored(db: Database) -> Stored:
-    """How much all pictures have."""
+    """The size of all pictures."""
     row = await db.fetch_one_as(
         Stored,
         "SELECT coalesce(sum(picture_bytes), 0)::bigint AS all_bytes,"

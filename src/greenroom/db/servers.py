@@ -112,7 +112,9 @@ class Refusals:
         return max(0.0, last.again_at_s - time.monotonic()) if last else 0.0
 
     def why(self, servers: Iterable[str]) -> str:
-        """What those of them that refuse the login said last, at any address of their names; empty if none does."""
+        """The last messages of those of the servers that refuse the login, at any address of their names; empty if none
+        does.
+        """
         return "; ".join(
             last.sentence
             for server in servers

@@ -18,7 +18,7 @@ from greenroom.db.rows import assigned, columns_of, inserted, values_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookFields:
-    """What is chosen of a webhook."""
+    """The chosen fields of a webhook."""
 
     name: str
     url: str

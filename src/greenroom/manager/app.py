@@ -89,7 +89,7 @@ class ForAgents:
 
 
 class ManagerProcess(Protocol):
-    """What the routes need of the process; `for_agents` is None until it is registered."""
+    """The parts of the process that the routes need; `for_agents` is None until it is registered."""
 
     metrics: ManagerMetrics
 

@@ -76,7 +76,7 @@ class Guardian:
         )
 
     def context(self) -> PrimaryContext | None:
-        """What the Primary's tasks get, for work between two rounds; None while not Primary."""
+        """The context of the Primary's tasks, for work between two rounds; None while not Primary."""
         fence = self._lease.fence()
         return None if fence is None or self._context is None else replace(self._context, fence=fence)
 

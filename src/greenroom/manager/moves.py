@@ -125,8 +125,8 @@ def announce(moved: Sequence[Decision], news: RoundEvents, zone_key: int) -> Non
 
 
 def _pool_event(decision: Decision) -> ChangeEvent | None:
-    """What is said of the session's pool: nothing of a user's session, nor of a start. Of one that is usable only pages
-    need to know: a pool that waits for a session is planned in each round.
+    """The event about the session's pool: none for a user's session or for a start. If a session becomes usable only
+    pages are notified: a pool that waits for a session is planned in each round.
     """
     session, move = decision.session, decision.move
     pool_id = session.staging_config_id

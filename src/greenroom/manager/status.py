@@ -1,4 +1,4 @@
-"""What a Manager knows of itself, the waiters for a change of it, and its metrics for Prometheus."""
+"""The status of a Manager, the waiters for a change of it, and its metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from greenroom.kit.metrics import RoleMetrics
 from greenroom.kit.secrets import Secrets
 
 FIRST_ROUND_WAIT_S: Final = 0.1
-"""How long Agents wait at most for a new Primary's first round."""
+"""The maximum time Agents wait for a new Primary's first round."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,17 +54,19 @@ class ManagerStatus:
 
     @property
     def starting(self) -> bool:
-        """Whether it has not read its flag yet, within the time that a hanging guardian is given."""
+        """True if it has not read its flag yet, within the time limit of a hanging guardian."""
         return self.enabled is None and self.age_s <= self.unhealthy_after_s
 
     @property
     def healthy(self) -> bool:
-        """Whether the guardian did its round lately, or goes on with it; the first one has the same time."""
+        """True if the guardian finished a round recently, or its round still progresses; the first round has the same
+        time.
+        """
         return self.enabled is not None and self._idle_s <= self.unhealthy_after_s
 
     @property
     def hangs(self) -> bool:
-        """Whether this process itself does not work: no recent round, although the database answered meanwhile.
+        """True if this process itself does not work: no recent round, although the database answered meanwhile.
 
         While the database is away Agents get answers that change nothing, so that they do not switch Managers
         (docs/explanation/protocols.md §2).
@@ -139,7 +141,7 @@ class Wakers:
                 del self._held[agent_id]
 
     def said(self, agent_id: str) -> int:
-        """How often something was said that concerns this Agent, whether a poll was held or not."""
+        """The number of notifications that concern this Agent, with or without a held poll."""
         return self._said_of_all + self._said.get(agent_id, 0)
 
     def wake(self, agent_id: str, session_id: str = "") -> None:
@@ -158,11 +160,11 @@ class Wakers:
                 self._named[agent_id] = {ANY: self._number}
 
     def only_named(self, agent_id: str) -> bool:
-        """Whether nothing but sessions was named since the Agent's list was read."""
+        """Return True if nothing but sessions was named since the Agent's list was read."""
         return ANY not in self._named.get(agent_id, {ANY: 0})
 
     def unread(self, agent_id: str) -> Unread:
-        """What a reading that begins now has to read; from now on names are kept for the Agent."""
+        """The sessions that a reading that begins now must read; from now on names are stored for the Agent."""
         named = self._named.setdefault(agent_id, {})
         return Unread(frozenset[str]() if ANY in named else frozenset(named), self._number)
 

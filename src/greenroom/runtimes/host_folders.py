@@ -41,11 +41,11 @@ _FOLDER: Final = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class HostFolders:
-    """What may be mounted on this host. All methods block; a network file system may stall them.
+    """The folders that may be mounted on this host. All methods block; a network file system may stall them.
 
-    Only what lies in `allowed` or in `own` is mounted, and nothing of `private` or `core.workspace.volumes.FORBIDDEN`.
-    `own` has what sessions keep, and is made when first needed. Kept `homes` are mounted as such alone: nothing that
-    an administrator writes names their folders.
+    Only folders in `allowed` or in `own` are mounted, and none of `private` or `core.workspace.volumes.FORBIDDEN`.
+    `own` contains the data that sessions keep, and is created when first needed. Kept `homes` are mounted only as such:
+    nothing that an administrator writes names their folders.
     """
 
     def __init__(
@@ -130,10 +130,11 @@ class HostFolders:
 
 
 def mounted(pid: int, target: str) -> Identity | None:
-    """What is at `target` inside the container whose first process is `pid`; None = that process has ended.
+    """The identity of the folder at `target` inside the container whose first process is `pid`; None = that process has
+    ended.
 
     Raises:
-        StartError: it cannot be looked at.
+        StartError: it cannot be read.
     """
     try:
         root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

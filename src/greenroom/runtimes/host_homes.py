@@ -110,7 +110,7 @@ class HostHomes:
             raise HomeError(f"{problem}: {error.strerror}.") from error
 
     async def _ran(self, argv: tuple[str, ...], within_s: float | None = None) -> tuple[bytes, str]:
-        """What a program wrote, and its last words on stderr."""
+        """Run a program; return its output and the end of its stderr."""
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
             *argv, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe, env={**os.environ, "LC_ALL": "C"}

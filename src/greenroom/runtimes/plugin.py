@@ -1,4 +1,4 @@
-"""What an installed runtime offers Greenroom: its sessions, and what `up`, `doctor` and `join` ask about it.
+"""The interface of an installed runtime: its sessions, and the checks of `up`, `doctor` and `join`.
 
 A distribution names its subclass of `RuntimePlugin` as an entry point of the group `greenroom.runtimes`. The page
 docs/howto/write-a-runtime.md explains it.
@@ -25,7 +25,7 @@ S = TypeVar("S", bound=FromEnvironment)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What a runtime is made with, beside its own settings."""
+    """The arguments with which a runtime is created, in addition to its own settings."""
 
     installation_id: str
     """Containers of other installations are left alone."""
@@ -36,7 +36,7 @@ class Context:
     share: float = 1.0
     """Fraction of the host's cores and memory that this Agent offers, above 0 and at most 1."""
     folders: HostFolders | None = None
-    """What of the host may be mounted; None = only what is in `core.workspace.volumes.OWN`."""
+    """The folders of the host that may be mounted; None = only those in `core.workspace.volumes.OWN`."""
     connections_max: int = 0
     """Limit of open connections per session; 0 = any number."""
     runtime_classes: tuple[str, ...] = ()
@@ -47,7 +47,9 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceFacts:
-    """What `greenroom doctor` knows of an instance and its host. `database` is the folder of its own database."""
+    """The facts that `greenroom doctor` has about an instance and its host. `database` is the folder of its own
+    database.
+    """
 
     disk: FreeDisk
     database: Path | None
@@ -60,9 +62,9 @@ class RuntimePlugin(Plugin[S], ABC):
     title: str
     """The program that runs sessions, for sentences: `When Docker answers again, …`."""
     checked: str
-    """What `warnings` looks at, for sentences: `The cluster could not be checked`."""
+    """The subject of `warnings`, for sentences: `The cluster could not be checked`."""
     sessions_elsewhere: str = ""
-    """What sessions are where they take nothing of this host; empty = they take its cores and memory."""
+    """The name of sessions that use nothing of this host; empty = they use its cores and memory."""
     preloaded: tuple[str, ...] = ()
     """Modules that `up` imports once, for all its Agents."""
 
@@ -75,7 +77,7 @@ class RuntimePlugin(Plugin[S], ABC):
         """
 
     def shared(self, group: str, folder: Path) -> Shared:
-        """What the processes of the Agent `group` have in common; call its `open()` before everything else.
+        """The shared records of the processes of the Agent `group`; call its `open()` before everything else.
 
         Raises:
             SetupError: this runtime offers nothing for several processes, or the group's name cannot be used.
@@ -110,10 +112,10 @@ class RuntimePlugin(Plugin[S], ABC):
         """
 
     async def warnings(self, instance: InstanceFacts) -> list[str]:
-        """What some sessions will lack, a sentence each.
+        """Return a sentence for each thing that some sessions will lack.
 
         Raises:
-            GreenroomError: it cannot be checked; the sentence says why.
+            GreenroomError: it cannot be checked, with the reason.
         """
         del instance
         return []

@@ -122,7 +122,9 @@ class Prober:
         return ProbeResult(usable=False, painted=False, error="Nothing has been painted on the screen yet.")
 
     async def _is_still_painted(self, address: str, spec: SessionSpec, *, keep: bool) -> bool:
-        """What the connection of the last look shows; False as well if it is over or does not answer at once."""
+        """Return True if the connection of the last look shows a painted screen; False also if it is closed or does not
+        answer at once.
+        """
         opened = self._kept.pop(address, None)
         if opened is None:
             return False
@@ -237,8 +239,9 @@ def _authorization(spec: SessionSpec) -> dict[str, str]:
 
 
 def _reason(error: Exception) -> str:
-    """What the system says of a connection; otherwise the beginning of the error's text, which may quote a whole page,
-    or its type if it has none."""
+    """The system's message about a connection; otherwise the beginning of the error's text, which may quote a whole
+    page, or its type if it has none.
+    """
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:

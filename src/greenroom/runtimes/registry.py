@@ -1,4 +1,4 @@
-"""Which runtime a host uses, by name (GREENROOM_RUNTIME): one of those that installed distributions offer."""
+"""The runtime of a host, by name (GREENROOM_RUNTIME): one of those that installed distributions offer."""
 
 from __future__ import annotations
 

@@ -84,7 +84,8 @@ class Screen:
         await self._send(struct.pack(">BxHii", 2, 2, RAW, CURSOR))
 
     async def is_painted(self) -> bool:
-        """Whether a strip down the screen, or one across it, has more than one color. May be asked again."""
+        """Return True if a vertical or a horizontal strip of the screen has more than one color. May be called
+        again."""
         self._left = MAX_BYTES
         down = (self.width // 3, 0, 1, self.height)
         across = (0, self.height // 3, self.width, 1)

@@ -1,4 +1,4 @@
-"""What simulated Agents with one identity have in common: files of a folder."""
+"""The shared records of simulated Agents with one identity: files of a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a simulated host behaves, and how images are made on it."""
+"""The behavior of a simulated host, and the builder of its images."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from greenroom.runtimes.contract import BuildError, Image
 
 
 class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the simulated host behaves. Times are seconds, images are names."""
+    """The behavior of the simulated host. Times are seconds, images are names."""
 
     address: str = "127.0.0.1:9"
-    """Where the page of each session is; usually nothing is there."""
+    """The address of each session's page; usually nothing listens there."""
     create_s: float = 0.0
     start_s: float = 0.0
     paint_s: float = 0.0

@@ -57,7 +57,7 @@ REFUSED_BACKOFF: Final = Backoff(first_s=1.0, max_s=60.0)
 
 
 class Host(Protocol):
-    """What the check-in reports of the host; asked for every message."""
+    """The source of the host's part of a check-in; it is read for every message."""
 
     async def ready(self) -> None:
         """Wait, a few seconds at most, for the first look at the host."""
@@ -68,7 +68,7 @@ class Host(Protocol):
     def usage(self) -> Usage: ...
 
     def lateness(self) -> Lateness:
-        """How late this process and the host are."""
+        """The lateness of this process and of the host."""
         ...
 
     def runtime_error(self) -> str:
@@ -334,7 +334,7 @@ class CheckInLoop:
         await asyncio.sleep(wait_s)
 
     async def _is_reread(self) -> bool:
-        """Whether another process of this Agent stored another credential."""
+        """Return True if another process of this Agent stored another credential."""
         try:
             content = await self._stored() if self._stored is not None else None
         except Unavailable as unavailable:

@@ -40,7 +40,7 @@ MAX_BYTES: Final = 65536
 
 
 def is_due(certificate: str, key: str, names: list[str], now: datetime) -> bool:
-    """Whether this certificate (PEM; empty = none) must be replaced, for this key and these names."""
+    """Return True if this certificate (PEM; empty = none) must be replaced, for this key and these names."""
     try:
         since, until = validity(certificate)
         fits = is_pair(certificate, key) and names_in(certificate) == [general_name(name) for name in names]

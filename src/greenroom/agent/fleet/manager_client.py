@@ -50,7 +50,7 @@ class _Bar:
     failed_at: float
     term: int
     answers: bool = False
-    """Whether it only lacks the database, and can be used where no other Manager can."""
+    """True if it lacks only the database, and can be used when no other Manager can."""
 
 
 class ManagerFailover:
@@ -101,7 +101,9 @@ class ManagerFailover:
         return bar is not None and now < bar.until
 
     def may_hold_s(self, url: str, now: float) -> float:
-        """How long `url` may hold an answer: until a preferred one may be tried again; 0 right after a failure."""
+        """The time for which `url` may hold an answer: until a preferred Manager may be tried again; 0 right after a
+        failure.
+        """
         bar = self._bars.get(url)
         if bar is not None and not bar.answers:
             return 0.0
@@ -162,7 +164,7 @@ log = structlog.get_logger(__name__)
 CONNECT_S: Final = 2.0
 MIN_HOLD_S: Final = 0.1
 ANSWER_S: Final = 3.0
-"""How long an answer may take beyond the time it is held on purpose."""
+"""The time an answer may take beyond the time for which the Manager holds it."""
 
 NOTICED_WHEN_DEAD: Final = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),

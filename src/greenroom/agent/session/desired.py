@@ -1,4 +1,4 @@
-"""What the Manager wants of this Agent: the desired list, its generations, and the specifications in it."""
+"""The desired state of this Agent: the desired list, its generations, and the specifications in it."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class DesiredSessions:
         self.condemned: frozenset[str] = frozenset()
         """Sessions that are not in it and whose containers are to be destroyed."""
         self.is_known = False
-        """Whether a whole list came since the start."""
+        """True if a whole list arrived since the start."""
         self.database = ""
         """Of which it is (`db_epoch`)."""
         self.changed = Signal[ListChange]()
@@ -167,7 +167,7 @@ class DesiredSessions:
         return self._specs.get(session_id)
 
     def has_user(self, session_id: str) -> bool:
-        """Whether it is a user's, not a staged one."""
+        """Return True if it is a user's session, not a staged one."""
         desired = self.entries.get(session_id)
         return desired is not None and desired.authorised is not None
 

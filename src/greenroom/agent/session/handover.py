@@ -89,13 +89,13 @@ class Handovers:
             commit.set()
 
     def _is_still_wanted(self, record: HandoverRecord) -> bool:
-        """Whether the user still waits for this session, by the answer of a Manager that has `received`."""
+        """Return True if the user still waits for this session, by the answer of a Manager that has `received`."""
         desired = self._sessions.desired.get(record.session_id)
         wanted = desired.assignment if desired is not None and desired.want == "running" else None
         return wanted is not None and wanted.assignment_id == record.assignment_id
 
     async def _is_committed(self, commit: asyncio.Event) -> bool:
-        """Whether a Manager has committed `received`, perhaps after an earlier attempt gave up."""
+        """Return True if a Manager has committed `received`, perhaps after an earlier attempt gave up."""
         try:
             await self._time_limits.wait_for(commit.wait(), COMMITTED_WITHIN_S)
         except TimeoutError:

@@ -1,8 +1,8 @@
-"""What an Agent must not forget when it is killed: one append-only file, one JSON record a line.
+"""The memory of an Agent that must survive a kill: one append-only file, one JSON record per line.
 
 Commands and hand-overs run at most once (docs/explanation/protocols.md §2): their `started` record is on disk (fsync)
-before they run, and one that is `started` without a result after a restart is `unknown`. Also kept: the highest term
-seen, and of each session whether it ran, was stopped on order, or failed. A line torn by a crash is cut off.
+before they run, and one that is `started` without a result after a restart is `unknown`. The journal also keeps the
+highest term seen, and for each session if it ran, was stopped on order, or failed. A line torn by a crash is cut off.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ class Term(JournalRecord, frozen=True, kw_only=True, tag="term"):
 
 
 class SessionRecord(JournalRecord, frozen=True, kw_only=True, tag="session"):
-    """What is remembered of a session (`core.session.reconcile.JournalFacts`) and the details of its failure.
-    `first_launch` is the state of that command: it runs once in a container's life."""
+    """The facts of a session (`core.session.reconcile.JournalFacts`) and the details of its failure. `first_launch` is
+    the state of that command: it runs once in a container's life.
+    """
 
     session_id: str
     ran: bool = False

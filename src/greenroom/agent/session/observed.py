@@ -1,4 +1,4 @@
-"""What exists of sessions on this host: containers, probes, the steps of starts, and the journal's facts."""
+"""The state of sessions on this host: containers, probes, the steps of starts, and the journal's facts."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class ObservedSessions:
         self._page_numbers = count()
         self._hindrances: dict[str, str] = {}
         self.is_complete = False
-        """Whether a whole inventory was taken since the start."""
+        """True if a whole inventory was taken since the start."""
         self.changed = Signal[str]()
         """The report of this session may have changed."""
         self.container_changed = Signal[str]()
@@ -187,7 +187,7 @@ class ObservedSessions:
             self.changed.emit(session_id)
 
     def is_painted(self, session_id: str) -> bool:
-        """Whether it has since its container was started."""
+        """Return True if it has painted since its container was started."""
         return session_id in self._painted
 
     def _forget_page(self, session_id: str) -> None:

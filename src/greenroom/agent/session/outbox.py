@@ -1,9 +1,10 @@
-"""What the Manager has not received yet: the newest observation of each session, log rows, and results of orders.
+"""Reports that the Manager has not received yet: the newest observation of each session, log rows, and results of
+orders.
 
 Every message carries all unacknowledged observations, so the next one that is committed covers a lost one
-(docs/explanation/protocols.md §2). Log rows travel in one message and come back when it failed. A command runs at most
-once: its result is in the journal until the Manager has it. A screenshot can be taken twice: it stays in memory only,
-and after a restart of the Agent it is ordered and taken again.
+(docs/explanation/protocols.md §2). Log rows are sent in one message and return to the queue if it failed. A command
+runs at most once: its result is in the journal until the Manager has it. A screenshot can be taken twice: it stays in
+memory only, and after a restart of the Agent it is ordered and taken again.
 """
 
 from __future__ import annotations
@@ -164,7 +165,7 @@ class Outbox:
 
 
 def _is_step_of_start(before: Observed | None, now: Observed) -> bool:
-    """Whether a session only came nearer to being usable; a staged one is of use to no user until then."""
+    """Return True if a session only progressed towards being usable. A staged session is of no use until then."""
     was_usable = before is not None and before.usable
     return now.state in {"creating", "running"} and not (was_usable or now.usable or now.broken or now.commands)
 

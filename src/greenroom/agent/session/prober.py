@@ -102,7 +102,7 @@ PARALLEL: Final = SlotCount(ordinary=8, for_people=4)
 FAILURES_THAT_COUNT: Final = 2
 """Failed probes in a row after which a session is not usable any more."""
 BROKEN_AFTER_S: Final = 1.0
-"""How long they must have failed before it counts as broken."""
+"""The time for which probes must have failed before the session counts as broken."""
 PROBES_VALID: Final = 3
 """Intervals for which a probe counts; after that the Agent itself was held up, and must look again."""
 LOG_EVERY_S: Final = 30.0

@@ -105,11 +105,11 @@ class Sessions:
 
     @property
     def is_known(self) -> bool:
-        """Whether a whole list and a whole inventory came since the start."""
+        """True if a whole list and a whole inventory arrived since the start."""
         return self.desired.is_known and self.observed.is_complete
 
     def snapshot(self, only: AbstractSet[str] | None = None, giving_way: frozenset[str] = frozenset()) -> RoundSnapshot:
-        """What a round plans on, of `only` these sessions or of all."""
+        """The input of a round's plan, of `only` these sessions or of all."""
         memory = self._journal.memory
         wanted = {k: self.desired.wanted(entry) for k, entry in _of(self.desired.entries, only).items()}
         handovers = {one.assignment_id: memory.handovers.get(one.assignment_id or "") for one in wanted.values()}

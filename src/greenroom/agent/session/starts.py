@@ -55,8 +55,9 @@ class _Start:
 
 
 class Starts:
-    """Who may start now. `cores` are those for sessions, of this host or of others (`elsewhere`); all users are on one
-    event loop."""
+    """The limit of simultaneous starts. `cores` are those for sessions, of this host or of others (`elsewhere`); all
+    callers are on one event loop.
+    """
 
     def __init__(
         self,

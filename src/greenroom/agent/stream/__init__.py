@@ -1,1 +1,1 @@
-"""Who may open a session's stream, and the end of open streams."""
+"""Authorization of viewers of a session's stream, and the end of open streams."""

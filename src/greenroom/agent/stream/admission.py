@@ -102,7 +102,7 @@ class ViewOnlyPages:
         await self._http.aclose()
 
     async def keeps(self, url: str, authorization: str) -> bool:
-        """Whether the page at `url` drops what watchers send.
+        """Return True if the page at `url` drops the input of watchers.
 
         Raises:
             Unavailable: it does not answer.

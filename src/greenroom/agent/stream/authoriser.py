@@ -112,7 +112,7 @@ class Pages(Protocol):
     """Asks pages of sessions (agent.stream.admission)."""
 
     async def keeps(self, url: str, authorization: str) -> bool:
-        """Whether the page drops what those send who may only watch. Raises Unavailable: it does not answer."""
+        """Return True if the page drops the input of watchers. Raises Unavailable: it does not answer."""
         ...
 
 

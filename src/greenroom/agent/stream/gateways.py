@@ -52,7 +52,7 @@ class Named(Protocol):
 
 @dataclass(slots=True)
 class _Gateway:
-    """What is known of one gateway: the numbered news that it has not kept yet, and what it has kept."""
+    """The state of one gateway: the numbered news that it has not confirmed yet, and the admissions that it keeps."""
 
     asked_s: float
     number: int = 0
@@ -164,7 +164,8 @@ class Gateways:
             gateway.news.set()
 
     def connected(self, wanted: Set[Connection]) -> frozenset[Connection]:
-        """Which of these connections exist: here by the kernel's table, elsewhere as the gateways say."""
+        """Return those of the connections that exist: here by the kernel's table, elsewhere by the gateways'
+        reports."""
         now_s = self._clock()
         here = connected(frozenset(one for one in wanted if not one.gateway))
         elsewhere = (one for one in wanted if one.gateway)

@@ -1,4 +1,4 @@
-"""What nginx asks of the Agent about a stream, read from the headers of its question, and how it is refused."""
+"""nginx's request to the Agent about a stream, read from its headers, and the refusal of it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def client_in(headers: Headers) -> StreamOrigin:
 
 
 def idle_disconnect_s(session: SessionSnapshot, viewer: Viewer) -> float:
-    """How long a viewer may give no input, 0 = no limit; it is expected of those who may type, and are no programs."""
+    """The time a viewer may give no input, 0 = no limit. It applies to viewers who may type and are not programs."""
     return session.authorised.idle_disconnect_s if session.authorised and viewer.access == "control" else 0.0
 
 
@@ -99,7 +99,7 @@ def _facts(session: SessionSnapshot) -> SessionFacts:
 
 
 def permitted_by(session: SessionSnapshot | None) -> Permitted | None:
-    """Who may see the session, by the desired list."""
+    """The users who may see the session, by the desired list."""
     if session is None or (authorised := session.authorised) is None:
         return None
     return Permitted(

@@ -1,9 +1,9 @@
-"""What the Agent knows of viewed desktops, kept on disk, so that viewers may return after its restart.
+"""The Agent's facts about viewed desktops, kept on disk, so that viewers may return after its restart.
 
-A restarted Agent knows nothing until a Manager sent it a whole list; known viewers (agent.stream.viewers) would be
-locked out until then. So of each session with permitted viewers the facts for its authorisation are kept, and when a
-Manager last confirmed it. The first list replaces them and revokes what it does not confirm. They serve no other
-purpose: no container is touched before there is a list.
+A restarted Agent has no desired list until a Manager sent it a whole one; known viewers (agent.stream.viewers) would be
+locked out until then. So for each session with permitted viewers the facts for its authorization are kept, and the time
+at which a Manager last confirmed it. The first list replaces them and revokes all that it does not confirm. They serve
+no other purpose: no container is changed before there is a list.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class CachedSession(msgspec.Struct, frozen=True, kw_only=True):
-    """What the answer to nginx is made of; `credential` is that of its container."""
+    """The input of the answer to nginx; `credential` is that of its container."""
 
     session_id: str
     authorised: Authorised

@@ -88,7 +88,7 @@ class Viewer(msgspec.Struct, kw_only=True):
 
     @property
     def controller(self) -> str:
-        """What the page of a leased session calls them (core.lease); empty where it is not leased."""
+        """The name of the viewer in the page of a leased session (core.lease); empty if the session is not leased."""
         if self.is_program:
             return PROGRAM
         return (self.viewer_id or USER) if self.leased else ""

@@ -1,7 +1,7 @@
-"""What one web filter needs to add secrets to requests: an authority, a certificate and the headers.
+"""The parts with which one web filter adds secrets to requests: an authority, a certificate and the headers.
 
-The secrets and the certificate's key are in memory only (/dev/shm), readable by the filter's account alone; the
-authority's key is never read by Squid. All of it goes with the filter.
+The secrets and the certificate's key are in memory only (/dev/shm), readable by the filter's account alone; Squid never
+reads the authority's key. All of them are removed with the filter.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Brokering:
 
     @property
     def in_use(self) -> bool:
-        """Whether a Squid has secrets, perhaps of an earlier process of this Agent."""
+        """True if a Squid has secrets, perhaps of an earlier process of this Agent."""
         return self.headers.exists()
 
     def authority(self) -> Authority:

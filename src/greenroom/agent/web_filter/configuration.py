@@ -24,8 +24,9 @@ _TEMPLATES: Final = templates("greenroom.agent.web_filter")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SquidLocation:
-    """Where one Squid runs: it `listens` at these addresses and ports alone and serves the `subnet` of its network; it
-    may write into `folder`, and its denials to `log`. `resolvers` are name servers; empty = those where it runs."""
+    """The location of one Squid: it `listens` only at these addresses and ports and serves the `subnet` of its network;
+    it may write into `folder`, and its denials to `log`. `resolvers` are name servers; empty = those of its host.
+    """
 
     listens: tuple[str, ...]
     subnet: str
@@ -36,7 +37,7 @@ class SquidLocation:
     headers: str = ""
     """The file of the headers that are added; empty = none are, and no connection is opened."""
     certificate: str = ""
-    """What opened connections are answered with, and its key."""
+    """The certificate for opened connections, and its key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

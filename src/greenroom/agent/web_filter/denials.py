@@ -30,7 +30,7 @@ ROTATED_AT: Final = 8 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DenialRow:
-    """How often a session was refused a host since the last row about both."""
+    """The number of times a session was refused a host since the last row about both."""
 
     session_id: str | None
     sentence: str

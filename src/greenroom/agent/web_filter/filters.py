@@ -168,7 +168,7 @@ class WebFilters:
             raise FilterError(f"The web filter cannot be set up on this host: {reason_of(error)}") from error
 
     def _secrets_of(self, policy_id: str) -> tuple[Brokered, ...]:
-        """What the filter of a policy adds to requests; such a policy has one session."""
+        """The secrets that the filter of a policy adds to requests; such a policy has one session."""
         for session_id, desired in self._sessions.desired.entries.items():
             spec = self._sessions.desired.spec(session_id) if desired.secrets else None
             if spec is not None and spec.filter_policy == policy_id:

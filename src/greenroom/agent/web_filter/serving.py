@@ -1,4 +1,4 @@
-"""Who runs the Squid of a policy: the Agent on its own host, or its runtime, where sessions are elsewhere."""
+"""The processes that run the Squid of a policy: the Agent on its own host, or its runtime if sessions are elsewhere."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ class Serving(Protocol):
 
     @property
     def run(self) -> int | None:
-        """Which run of it this is; None = it does not run."""
+        """The id of its current run; None = it does not run."""
         ...
 
     @property
     def brokers(self) -> bool:
-        """Whether a Squid adds secrets to requests, perhaps since an earlier process."""
+        """True if a Squid adds secrets to requests, perhaps since an earlier process."""
         ...
 
     def authority(self) -> str:
-        """The certificate of who signs what is served in place of the hosts of secrets.
+        """The certificate of the authority that signs the certificates served in place of the hosts of secrets.
 
         Raises:
             FilterError: no secrets can be added here.
@@ -62,7 +62,7 @@ class Serving(Protocol):
         ...
 
     def refused(self) -> list[Denial]:
-        """What it has refused since the last call."""
+        """The denials since the last call."""
         ...
 
     async def stop(self) -> None: ...
@@ -75,8 +75,8 @@ class Serving(Protocol):
 def servers_of(
     runtime: FilterHost, folder: Path, resolvers: tuple[str, ...], on_end: Callable[[], None]
 ) -> HostServers | RuntimeServers:
-    """What fits the runtime. `resolvers` are the filters' name servers, empty = the usual ones; `on_end` is called when
-    a Squid has ended unasked.
+    """The servers for this runtime. `resolvers` are the filters' name servers, empty = the usual ones; `on_end` is
+    called when a Squid ended without a request.
     """
     if isinstance(runtime, FilterRunner):
         return RuntimeServers(runtime, resolvers, on_end)

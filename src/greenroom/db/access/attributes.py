@@ -23,11 +23,11 @@ class Attributes:
     default_image: str | None = None
     theme: str | None = None
     client_fields: dict[str, Any] = field(default_factory=dict[str, Any])
-    """What clients of the published interface keep with the user."""
+    """The data that clients of the published interface store with the user."""
 
     @property
     def has_ssh_private_key(self) -> bool:
-        """Whether there is one; the key itself leaves the process only for the user's sessions."""
+        """True if there is a key. The key itself leaves the process only for the user's sessions."""
         return self.ssh_private_key_encrypted is not None
 
 

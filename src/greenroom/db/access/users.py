@@ -31,7 +31,7 @@ class Membership:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserFields:
-    """What can be changed of a user; `password_hash` (argon2id, None = none) never leaves the process."""
+    """The changeable fields of a user; `password_hash` (argon2id, None = none) never leaves the process."""
 
     username: str
     first_name: str = ""
@@ -100,13 +100,13 @@ USERS: Final = ListDefinition(
 USERNAME_REUSED: Final[LiteralString] = (
     "EXISTS (SELECT 1 FROM former_usernames f WHERE f.username = u.username AND f.user_id <> u.user_id)"
 )
-"""Whether another user had the name of user `u` before."""
+"""True if another user had the name of user `u` before."""
 BY_NAME: Final = SortOrder("username", descending=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserFilter:
-    """Which users a list shows: members of a group (None = all) who match all the `words`."""
+    """The filter of a list of users: members of a group (None = all) who match all the `words`."""
 
     group_id: object = None
     words: Sequence[Word] = ()
@@ -166,7 +166,7 @@ async def list_users(
 
 
 async def count_users(db: Database, wanted: UserFilter) -> Total:
-    """How many users match."""
+    """The number of users that match."""
     return await USERS.count(db, wanted.conditions(), "username")
 
 

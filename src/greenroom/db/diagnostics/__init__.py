@@ -1,1 +1,1 @@
-"""What Diagnostics and metrics show: log rows, requests, figures, invariants; how long rows are kept."""
+"""The data of Diagnostics and metrics: log rows, requests, figures, invariants; the retention of rows."""

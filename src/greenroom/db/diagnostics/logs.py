@@ -57,7 +57,7 @@ class LogRow:
 
 
 class LogFields(TypedDict, total=False):
-    """What a row is about, with the names of `LogRow`."""
+    """The subject of a row, with the names of `LogRow`."""
 
     zone_name: str | None
     session_id: str | None

@@ -115,14 +115,14 @@ NOW: Final[dict[str, LiteralString]] = {
     "current_kasms": f"SELECT count(*) AS data {_LIVE}",
     "current_users": f"SELECT count(DISTINCT user_id) AS data {_LIVE}",
 }
-"""What is so now: sessions that have a user, and those users."""
+"""Current figures: the number of sessions that have a user, and of those users."""
 LOGGED: Final = {
     "created_kasms": LogCode.SESSION_LAUNCHED,
     "destroyed_kasms": LogCode.SESSION_DELETED,
     "successful_logins": LogCode.LOGIN,
     "failed_logins": LogCode.LOGIN_FAILED,
 }
-"""What the log has rows of in a time until now, as far as it reaches back."""
+"""Figures counted from log rows of a period until now, as far as the log reaches back."""
 
 
 async def read_report(db: Database, name: str, within_s: float) -> int:

@@ -23,7 +23,7 @@ DELIVERIES_KEPT: Final = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keep:
-    """How long and how much is kept (`greenroom.core.installation`); `security_rows` is per code."""
+    """The retention of rows (`greenroom.core.installation`); `security_rows` is per code."""
 
     log_rows: int
     log_days: float

@@ -1,4 +1,4 @@
-"""What Diagnostics shows: log rows, the requests Managers answered, and rows for what was found in a runtime."""
+"""The data of Diagnostics: log rows, the requests Managers answered, and rows for things found in a runtime."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPag
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogFilter:
-    """Which log rows; None = any. `level` and above; `q` is searched in the message, ignoring case; from `since` on,
-    before `until`.
+    """A filter of log rows; None = any. `level` and above; `q` is searched in the message, ignoring case; from `since`
+    on, before `until`.
     """
 
     level: str | None = None
@@ -106,7 +106,7 @@ _LEVELS: Final[Mapping[str, LiteralString]] = {
 
 @dataclass(frozen=True, slots=True)
 class FailedTasks:
-    """How often the Primary of a zone could not do something; `time` and `message` are of the last time."""
+    """The number of failures of a zone's Primary; `time` and `message` are of the last failure."""
 
     zone_name: str
     times: int
@@ -142,7 +142,8 @@ async def disk_of(db: Database, agent_ids: list[str]) -> FreeDisk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestFilter:
-    """Which requests; None = any. `refused` True = not answered with 2xx, False = only the others."""
+    """A filter of requests; None = any. `refused` True = not answered with 2xx, False = only those answered
+    with 2xx."""
 
     status: int | None = None
     refused: bool | None = None

@@ -1,4 +1,4 @@
-"""What a Manager reads before it answers a check-in, in SQL; `reports` writes."""
+"""The reads of a Manager before it answers a check-in, in SQL; `reports` writes."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class OrderedRemoval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentState:
-    """What an answer depends on that is the Agent's own."""
+    """The Agent's own part of the input of an answer."""
 
     agent_id: str
     credential_hash: str
@@ -90,7 +90,7 @@ class AgentState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneState:
-    """What an answer depends on that is the same for all Agents of a Manager."""
+    """The part of the input of an answer that is the same for all Agents of a Manager."""
 
     enabled: bool
     """The Manager itself; the zone is its zone."""
@@ -174,10 +174,10 @@ class CheckInReading:
 
 
 async def read_states(db: Database, asked: Mapping[str, Collection[str]], manager_id: str) -> CheckInReading | None:
-    """What the answers for the Agents in `asked` depend on, in one statement; None if the Manager's record is gone. Of
-    each Agent's list these sessions are read; of an Agent without any, all.
+    """Read the input of the answers for the Agents in `asked`, in one statement; None if the Manager's record is gone.
+    Of each Agent's list these sessions are read; of an Agent without any, all.
 
-    Not repeated when the connection was lost: the Agents wait, and the database's absence is an answer too.
+    Not repeated when the connection was lost: the Agents wait, and an unavailable database is an answer too.
 
     Raises:
         Unavailable: the database cannot be reached.
@@ -233,7 +233,7 @@ class DesiredSession:
     auth_epoch: int
     client_settings: ViewerSettings
     guests: dict[str, Access] = field(default_factory=dict[str, Access])
-    """Who was let in besides its user: viewer id → what they may do."""
+    """The viewers who were admitted besides its user: viewer id → their access."""
     secrets: list[FilterSecret] = field(default_factory=list[FilterSecret])
     lease_id: str | None = None
     lease_epoch: int | None = None

@@ -1,4 +1,4 @@
-"""How hosts join, in SQL: join tokens, web gateways on hosts of their own, the fleet's certificate authority.
+"""Enrollment of hosts, in SQL: join tokens, web gateways on separate hosts, the fleet's certificate authority.
 
 Of a token only its hash is stored. A web gateway is admitted with a join token and has a credential. There is one
 authority for the installation; its key is encrypted before it is stored.
@@ -149,7 +149,8 @@ async def count_use(connection: Connection, token_hash: bytes) -> None:
 
 
 async def manager_urls(db: Database, zone_id: str) -> list[str]:
-    """Where new hosts of a zone register: gateways of its enabled Managers, those seen most recently first."""
+    """The URLs at which new hosts of a zone register: gateways of its enabled Managers, the most recently seen
+    first."""
     rows = await db.fetch(
         "SELECT gateway_url FROM managers WHERE zone_id = %s AND enabled AND gateway_url <> ''"
         " ORDER BY last_reported > clock_timestamp() - make_interval(secs => %s) DESC, instance_id",

@@ -29,7 +29,7 @@ from greenroom.db.launch.on_demand import STILL_WAITING, waiting
 from greenroom.db.workspace.images import IMAGE_FACTS
 
 MOST_PEOPLE: Final = 1000
-"""Who waits longest is looked at; the others are later."""
+"""The maximum number of waiting users that are read, those who wait longest first."""
 MOST_MACHINES: Final = 20
 """Of one pool that are counted on at the same time."""
 
@@ -79,8 +79,8 @@ SELECT z.zone_id::text, z.zone_name, p.machine_pool_id::text, p.enabled, p.cores
 async def read_people(
     connection: Connection, zone_id: str, pools: Sequence[MachinePool], overcommit: float
 ) -> tuple[list[UnmetDemand], list[str]]:
-    """What people lack who count in this zone, and a sentence for those who wait here and count elsewhere. `pools` are
-    the zone's, as they are planned.
+    """The unmet demand of the users who count in this zone, and a sentence for those who wait here and count elsewhere.
+    `pools` are the zone's, as they are planned.
     """
     params = {**waiting(zone_id), "most": MOST_PEOPLE}
     people = rows_as(_Person, await (await connection.execute(_PEOPLE, params)).fetchall())
@@ -202,11 +202,11 @@ SELECT clock_timestamp() AS now, zone_name,
     WHERE a.zone_id = z.zone_id AND a.cores_override IS NULL) AS overcommit FROM zones z WHERE zone_id = %(zone_id)s
 """
 DEFAULT_OVERCOMMIT: Final = 16.0
-"""Where no Agent of the zone says."""
+"""The overcommit if no Agent of the zone reports one."""
 
 
 async def has_pools(connection: Connection, zone_id: str) -> bool:
-    """Whether anything is to be done for the zone's machines."""
+    """Return True if the zone has machine pools."""
     cursor = await connection.execute(
         "SELECT EXISTS (SELECT 1 FROM machine_pools WHERE zone_id = %s) AS has_pools", (zone_id,)
     )
@@ -222,7 +222,7 @@ async def read_snapshot(
     overcommit: float | None = None,
     quiet: bool = False,
 ) -> ZoneSnapshot:
-    """What the plan of these pools of one zone depends on. `overcommit` None = as its Agents have it."""
+    """The input of the plan of these pools of one zone. `overcommit` None = as its Agents report it."""
     params = {"zone_id": zone_id, "image": "", "fresh_s": FRESH_AGENT_S}
     now = await returned(await connection.execute(_NOW, params))
     cursor = await connection.execute(AGENTS_OF_ZONE, params)

@@ -47,7 +47,9 @@ class ManagerRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnabledChange:
-    """What `set_enabled` found, and whether it changed the Manager; `others` are other enabled Managers of the zone."""
+    """The findings of `set_enabled`, and True in `changed` if it changed the Manager; `others` are other enabled
+    Managers of the zone.
+    """
 
     instance_id: str
     zone_name: str

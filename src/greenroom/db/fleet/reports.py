@@ -1,8 +1,8 @@
-"""What a Manager commits of Agents' check-ins, in SQL; `checkin` reads.
+"""The writes of a Manager for Agents' check-ins, in SQL; `checkin` reads.
 
-The group commit follows the lock order of docs/explanation/protocols.md §3: agents, then what `end_sessions` locks
-(agent_capacity, sessions), then sessions by id. Observations have a table of their own, so that claims never meet their
-updates; rows that did not change are not written.
+The group commit follows the lock order of docs/explanation/protocols.md §3: agents, then the rows that `end_sessions`
+locks (agent_capacity, sessions), then sessions by id. Observations have a separate table, so that claims never meet
+their updates; rows that did not change are not written.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from greenroom.db.rows import differs, excluded
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentProgress:
-    """What a message says of its Agent as such."""
+    """The part of a message about its Agent itself."""
 
     agent_id: str
     incarnation: int

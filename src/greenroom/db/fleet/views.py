@@ -159,8 +159,9 @@ async def find_agents(db: Database, name: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamWay(ProxyFacts):
-    """How browsers reach the streams of a zone, or of an Agent in it that has an edge gateway; and the authority of the
-    edge gateways' certificates."""
+    """The route of browsers to the streams of a zone, or of an Agent in it that has an edge gateway; and the authority
+    of the edge gateways' certificates.
+    """
 
     zone_id: str
     agent_id: str | None

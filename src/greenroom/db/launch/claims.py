@@ -266,7 +266,7 @@ async def claim_replacement(connection: Connection, wanted: PoolClaim, failed_on
 
 
 async def read_contents(db: Database, *, user_id: str, staging_config_id: str, config_hash: str) -> PoolContents:
-    """What is in a pool now, without locks."""
+    """Read the current contents of a pool, without locks."""
     values = {
         "user_id": user_id,
         "staging_config_id": staging_config_id,
@@ -279,7 +279,7 @@ async def read_contents(db: Database, *, user_id: str, staging_config_id: str, c
 
 
 async def _read_contents(db: Database, values: Mapping[str, Any]) -> tuple[PoolContents, int]:
-    """What is in a pool, and how many sessions of the user count towards their limit."""
+    """Read the contents of a pool, and the number of the user's sessions that count towards their limit."""
     (row,) = await db.fetch(_CONTENTS, values)
     of_user: int = row.pop("of_user")
     return PoolContents(**row), of_user

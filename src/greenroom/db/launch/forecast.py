@@ -1,4 +1,4 @@
-"""What the installation could give to launches at this moment, read once for all who ask."""
+"""The current supply of the installation for launches, read once for all callers."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class WorkspaceSupply:
 
 
 async def read_offer(db: Database) -> WorkspaceSupply:
-    """What could be launched now; the number of statements grows only with the zones."""
+    """Read the current supply for launches; the number of statements grows only with the zones."""
     zones = await db.fetch("SELECT " + LAUNCH_ZONE + " AS zone FROM zones z ORDER BY z.zone_key")
     launch_zones = rows_as(LaunchZone, (row["zone"] for row in zones))
     workspaces = await db.fetch_as(Workspace, _IMAGES, {"starts": MEASURED_STARTS})

@@ -57,7 +57,7 @@ TARGETS: Final[LiteralString] = (
     + STAGED_POOL
     + ") FROM staging_configs c WHERE c.image_id = %(image_id)s AND c.deleted IS NULL), '[]') AS pools"
 )
-"""What is selected of workspace `image_id`: `image`, `zones` in the order in which they were made, and `pools`."""
+"""The selected columns of workspace `image_id`: `image`, `zones` in the order of their creation, and `pools`."""
 
 _SNAPSHOT: Final[LiteralString] = (
     _LAUNCHER
@@ -145,7 +145,7 @@ async def read_launch(
 
 
 async def read_launcher(db: Database, user_id: str) -> UserOfLauncher:
-    """What the launcher shows a user depends on.
+    """Read the input of a user's launcher page.
 
     Raises:
         NotFound: there is no such user.
@@ -240,7 +240,7 @@ NEWEST_FIRST: Final = SortOrder("time", descending=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchFilter:
-    """Which launches a list shows; None = any. `words`: all must match."""
+    """The filter of a list of launches; None = any. `words`: all must match."""
 
     outcome: str | None = None
     user_id: UUID | None = None
@@ -263,7 +263,7 @@ async def list_launches(
 
 
 async def count_launches(db: Database, wanted: LaunchFilter) -> Total:
-    """How many launches match."""
+    """The number of launches that match."""
     return await LAUNCHES.count(db, _list_conditions(wanted), "time")
 
 

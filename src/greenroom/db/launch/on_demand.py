@@ -122,8 +122,8 @@ def waiting(zone_id: str) -> dict[str, Any]:
 
 
 async def count_waiting(connection: Connection, zone_id: str) -> AsyncCursor[DictRow]:
-    """How many users wait for room in this zone: refused lately, not for too long, and not served since. Returns the
-    cursor of one row with the column `number`, so that it can be read together with others.
+    """Count the users who wait for room in this zone: refused recently, not for too long, and not served since. Returns
+    the cursor of one row with the column `number`, so that it can be read together with others.
     """
     return await connection.execute(PEOPLE_WAITING, waiting(zone_id))
 

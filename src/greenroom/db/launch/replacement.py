@@ -83,7 +83,7 @@ class SessionToReplace:
     failed_s: float
     """Since it has its status."""
     current_zone_id: str
-    """Where its launch began."""
+    """The zone in which its launch began."""
     request_host: str
     """Of its launch; empty where it is not known any more."""
     last_step: TraceStep | None

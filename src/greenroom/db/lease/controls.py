@@ -1,4 +1,4 @@
-"""Who controls a leased session, and each time it changed hands, in SQL; `core.lease` decides."""
+"""The control of a leased session, and each change of it, in SQL; `core.lease` decides."""
 
 from __future__ import annotations
 

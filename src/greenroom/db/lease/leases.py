@@ -60,7 +60,7 @@ class LeaseRow:
     status: SessionStatus
     auth_epoch: int
     permissions: dict[str, bool]
-    """What its session's container was made with."""
+    """The permissions with which its session's container was created."""
     held_by: str
     """The person who has control; empty = the program."""
     created: datetime
@@ -92,8 +92,9 @@ NEWEST_FIRST: Final = SortOrder("created", descending=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseFilter:
-    """Which leases a list shows; None = any. `ended`: also those whose session has ended. `tag` is one of its words, or
-    `name=word`."""
+    """The filter of a list of leases; None = any. `ended`: also those whose session has ended. `tag` is one of its
+    words, or `name=word`.
+    """
 
     user_id: str | None = None
     key_id: str | None = None
@@ -131,7 +132,7 @@ async def get_leases(db: Database, lease_ids: Sequence[str]) -> list[LeaseRow]:
 
 
 async def is_lease_of_user(db: Database, lease_id: str, user_id: str) -> bool:
-    """Whether the leased session is this user's."""
+    """Return True if the leased session is this user's."""
     query = "SELECT 1 FROM leases l JOIN sessions s USING (session_id) WHERE l.lease_id::text = %s AND s.user_id = %s"
     return await db.fetch_one(query, (lease_id, user_id)) is not None
 

@@ -271,7 +271,9 @@ async def group_sets_of_image(db: Database, image_id: str) -> list[GroupSet]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolFill:
-    """How full a pool is, and why it is short; `age_s` is that of its oldest claimable session, None = it has none."""
+    """The fill level of a pool, and the reason for its shortfall; `age_s` is that of its oldest claimable session, None
+    = it has none.
+    """
 
     staging_config_id: str
     zone_name: str

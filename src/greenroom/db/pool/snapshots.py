@@ -32,7 +32,7 @@ AgentsByImage = Mapping[str, tuple[PlacementAgent, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolMemory:
-    """What a plan stores for the next one."""
+    """The state that a plan stores for the next one."""
 
     shortfall_code: ShortfallCode | None
     shortfall_reason: str | None

@@ -35,7 +35,7 @@ _KEPT_ALIVE: Final = sorted(map(str, KEPT_ALIVE))
 _REVOCABLE: Final = sorted(map(str, sources_of(SessionStatus.STARTING) - {SessionStatus.REQUESTED}))
 
 PAUSES: Final[LiteralString] = "coalesce((a.usage->>'pauses')::boolean, true) AS pauses"
-"""Whether the session's Agent `a` can stop and pause sessions."""
+"""The column `pauses`: true if the session's Agent `a` can stop and pause sessions."""
 CLOCKS: Final[LiteralString] = (
     "jsonb_build_object('keepalive_s', coalesce(extract(epoch FROM"
     " s.expires - coalesce(s.keepalive, s.assigned, s.created)), 0)) || s.expiry AS clocks"

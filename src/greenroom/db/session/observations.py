@@ -1,7 +1,7 @@
-"""What Agents saw of sessions, and the status changes that follow from it, in SQL.
+"""The observations of sessions by Agents, and the status changes that follow from them, in SQL.
 
-Observations have a table of their own, so that claims never meet their updates; rows that did not change are not
-written. An observation is stored whole: the Primary decides again on what is stored, with the rules of the commit.
+Observations have a separate table, so that claims never meet their updates; rows that did not change are not written.
+An observation is stored whole: the Primary decides again on the stored row, with the rules of the commit.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class StatusChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandoverReport:
-    """How far a hand-over is; after `received` it has `deadline_s` until it is done."""
+    """The state of a hand-over; after `received` it has `deadline_s` until it is done."""
 
     session_id: str
     agent_id: str
@@ -136,7 +136,7 @@ async def read_missed(db: Database, zone_id: str) -> list[tuple[ReportedSession,
 
 _COLUMNS: Final = columns_of(Observation, without={"has_container"})
 _CHANGING: Final = columns_of(Observation, without={"has_container", "session_id", "agent_id", "seq"})
-"""What makes an observation differ from the one before."""
+"""The columns by which an observation differs from the one before."""
 _WRITE: Final[LiteralString] = (
     "INSERT INTO session_observed AS old ("
     + listed(_COLUMNS)

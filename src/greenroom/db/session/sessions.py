@@ -33,10 +33,11 @@ A failed session with a user who waits counts, too: another one will replace it.
 NUMBER_OF_USER: Final[LiteralString] = """(SELECT count(*) FROM sessions one WHERE user_id = %(user_id)s
     AND (status = ANY(%(counting)s) AND status <> 'deleted' OR awaits_successor)
     AND EXISTS (SELECT FROM leases WHERE session_id = one.session_id) = %(leased)s)"""
-"""How many desktops, or leases (`leased`), of user `user_id` count towards their limit; `counting` is COUNTING.
+"""The number of desktops, or leases (`leased`), of user `user_id` that count towards their limit; `counting` is
+COUNTING.
 
 The redundant `deleted` lets a generic plan use the index of sessions that are not deleted. Without it the statement is
-planned anew each time, which takes longer than a claim itself.
+planned again each time, which takes longer than a claim itself.
 """
 _DELETABLE: Final = sorted(map(str, sources_of(SessionStatus.DELETING)))
 _ENDABLE: Final = sorted(map(str, sources_of(SessionStatus.DELETED)))

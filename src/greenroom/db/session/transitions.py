@@ -1,7 +1,8 @@
-"""What every status change of a session writes: one assignment list for `UPDATE sessions SET` per new status.
+"""The columns that every status change of a session writes: one assignment list for `UPDATE sessions SET` per new
+status.
 
-Statements add only their own columns (a reason, a user, clocks) and their guard. Moves that Agents report come in bulk,
-with the status as a value, in `db.session.observations.change_statuses`.
+Statements add only their own columns (a reason, a user, clocks) and their guard. Moves that Agents report are written
+in bulk, with the status as a value, in `db.session.observations.change_statuses`.
 """
 
 from __future__ import annotations

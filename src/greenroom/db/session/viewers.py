@@ -1,4 +1,6 @@
-"""Who joined sessions by shares, who is in them now, and look-ups for an Agent that asks about a viewer, in SQL."""
+"""The viewers who joined sessions by shares, their presence, and look-ups for an Agent's requests about a viewer, in
+SQL.
+"""
 
 from __future__ import annotations
 
@@ -76,8 +78,8 @@ async def end_viewer(connection: Connection, session_id: str, viewer_id: str) ->
 
 
 async def list_present(db: Database, session_id: str, *, silent: bool) -> list[ViewerRow]:
-    """Who is in a session besides its user, in the order of their coming; those its user does not see only with
-    `silent`.
+    """The viewers in a session besides its user, in the order in which they joined; those hidden from its user only
+    with `silent`.
     """
     return await db.fetch_as(
         ViewerRow,
@@ -175,7 +177,7 @@ _COMMON_GROUP: Final = (
 
 
 async def have_common_group(db: Database, owner_id: str, user_id: str, *, all_users: str) -> bool:
-    """Whether two users are in one group besides `all_users`."""
+    """Return True if two users are in one group besides `all_users`."""
     return (
         await db.fetch_one(
             "SELECT FROM users u WHERE u.user_id = %(user)s AND " + _COMMON_GROUP,
@@ -238,7 +240,7 @@ class StreamSession:
 
     @property
     def path(self) -> str | None:
-        """Where its stream is behind the web gateway; None without Proxy Connections."""
+        """The path of its stream behind the web gateway; None without Proxy Connections."""
         if not self.proxy_connections or self.agent_id is None:
             return None
         return ProxyFacts(proxy_path=self.proxy_path).path_of(self.agent_id, self.session_id) + "/"

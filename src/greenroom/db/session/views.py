@@ -52,7 +52,7 @@ class Session(SessionLifetime):
     cores: float
     memory: int
     permissions: dict[str, bool]
-    """What its container was made with."""
+    """The permissions with which its container was created."""
     client_settings: ClientSettings
     kasm_url: str
     persistent_profile_mode: str | None
@@ -61,7 +61,7 @@ class Session(SessionLifetime):
     lease_id: str | None
     """A program has leased it."""
     record: Mode
-    """What is kept of what the program does."""
+    """The recording mode of the program's actions."""
     auth_epoch: int
     claimable: bool
     replaces: str | None
@@ -214,7 +214,7 @@ _ENDED: Final[LiteralString] = "s.status = 'deleted'"
 
 
 async def is_of_user(db: Database, session_id: str, user_id: str) -> bool:
-    """Whether the session is this user's."""
+    """Return True if the session is this user's."""
     row = await db.fetch_one(
         "SELECT 1 FROM sessions WHERE session_id::text = %s AND user_id = %s", (session_id, user_id)
     )
@@ -223,7 +223,7 @@ async def is_of_user(db: Database, session_id: str, user_id: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFilter:
-    """Which sessions a list shows; None = any.
+    """The filter of a list of sessions; None = any.
 
     `status` as it is shown; `staged` True = only without a user, False = only with one; `ended` = also `deleted` and
     superseded ones; `quarantine` = only quarantined ones. `session_ids`: at most these. `words`: all must match.
@@ -242,7 +242,9 @@ class SessionFilter:
 
     @property
     def orders(self) -> list[LiteralString]:
-        """What the list can be ordered by. Ended sessions are many: they are read as they were made."""
+        """The columns by which the list can be ordered. Ended sessions are many: they are read in the order of their
+        creation.
+        """
         return ["created"] if self.ended else SESSIONS.orders
 
 
@@ -260,7 +262,7 @@ async def list_sessions(
 
 
 async def count_sessions(db: Database, wanted: SessionFilter) -> Total:
-    """How many sessions match."""
+    """The number of sessions that match."""
     return await SESSIONS.count(db, _conditions(wanted), "created")
 
 

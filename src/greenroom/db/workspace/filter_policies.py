@@ -16,7 +16,7 @@ from greenroom.db.rows import assigned, columns_of, inserted, selected, values_o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyFields:
-    """What can be set of a policy."""
+    """The fields of a policy that can be set."""
 
     name: str
     description: str

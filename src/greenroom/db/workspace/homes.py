@@ -74,7 +74,7 @@ BY_USER: Final = SortOrder("user", descending=False)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HomeFilter:
-    """Which homes; None = of any."""
+    """A filter of homes; None = any."""
 
     user_id: str | None = None
     image_id: str | None = None
@@ -107,7 +107,7 @@ async def list_homes(
 
 
 async def count_homes(db: Database, which: HomeFilter, words: Sequence[Word] = ()) -> Total:
-    """How many match."""
+    """The number of homes that match."""
     return await HOMES.count(db, _conditions(which, words), "last_used")
 
 
@@ -199,5 +199,6 @@ async def write_homes(connection: Connection, agent_id: str, homes: Sequence[Rep
 
 
 NEW_S: Final = 900.0
-"""How long a row stays after the start of a session although the Agent does not name its home: a report may be older
-than the home."""
+"""The time a row stays after the start of a session although the Agent does not report its home: a report may be older
+than the home.
+"""

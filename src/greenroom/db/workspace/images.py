@@ -45,7 +45,7 @@ class WorkspaceRow(Definition):
     agents: list[ImageOnAgentRow]
     groups: list[str]
     client_fields: dict[str, Any]
-    """What clients of the published interface keep with it."""
+    """The data that clients of the published interface store with it."""
     warnings: tuple[str, ...] = ()
 
 
@@ -120,7 +120,7 @@ async def lock_image(connection: Connection, image_id: str) -> WorkspaceRow:
 
 
 async def is_of_user(db: Database, image_id: str, user_id: str) -> bool:
-    """Whether a group of the user may use the workspace."""
+    """Return True if a group of the user may use the workspace."""
     row = await db.fetch_one(
         "SELECT 1 FROM group_images gi JOIN user_groups ug USING (group_id) WHERE gi.image_id = %s AND ug.user_id = %s",
         (image_id, user_id),
@@ -238,7 +238,7 @@ async def names_of_images(db: Database, user_id: str) -> list[str]:
 
 
 async def users_of_image(db: Database, image_id: str) -> str:
-    """What uses an image, e.g. "2 sessions (ada, staged), 1 staging config (zone eu)"; empty when nothing does."""
+    """The users of an image, e.g. "2 sessions (ada, staged), 1 staging config (zone eu)"; empty if nothing uses it."""
     row = await db.fetch_one(
         "SELECT ARRAY(SELECT coalesce(u.username, 'staged') FROM sessions s LEFT JOIN users u USING (user_id)"
         "   WHERE s.image_id = %(id)s AND s.status <> 'deleted' ORDER BY 1) AS sessions,"
@@ -262,7 +262,7 @@ def _some(names: list[str]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentOffer:
-    """What an Agent offers; memory is bytes."""
+    """The offer of an Agent; memory is in bytes."""
 
     cores: float
     memory: int

@@ -212,7 +212,7 @@ def _instructions(listed: list[DesiredSession], ordered: list[OrderedCommand]) -
 
 
 def filter_policies_differ(message: CheckIn, state: CheckInState) -> bool:
-    """Whether the Agent's web filter policies are outdated; an Agent that reports none is not sent any."""
+    """Return True if the Agent's web filter policies are outdated; an Agent that reports none is not sent any."""
     return message.have_filter_policies not in {None, state.zone.filter_policies_digest}
 
 
@@ -246,7 +246,7 @@ def _desired(session: DesiredSession, agent_id: str, secrets: Secrets) -> Desire
 
 
 def _lease(session: DesiredSession, secrets: Secrets) -> dict[str, Any]:
-    """What the Agent compares of requests by the lease of a session."""
+    """The credentials and permissions of a session's lease with which the Agent compares requests."""
     lease_id, epoch = session.lease_id, session.lease_epoch
     if lease_id is None or epoch is None:
         return {}

@@ -48,7 +48,7 @@ from greenroom.wire.messages import CheckIn, Observed
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What a commit changed."""
+    """The changes of a commit."""
 
     moved: list[Decision]
     shown: set[str]
@@ -285,7 +285,7 @@ class Committer:
 
 
 def progress(message: CheckIn) -> reports.AgentProgress:
-    """What the message says of its Agent as such."""
+    """The part of the message about its Agent itself."""
     return reports.AgentProgress(
         agent_id=message.agent_id,
         incarnation=message.incarnation,
@@ -329,7 +329,9 @@ class Beats:
                 await self._store(waiting[i : i + MOST])
 
     async def _store(self, messages: Sequence[CheckIn]) -> None:
-        """What the database does not take now is tried again; one that it refuses stops no other Agent's."""
+        """Store messages. If the database is unavailable they are queued again. A message that it refuses does not stop
+        those of other Agents.
+        """
         try:
             async with self._db.connection() as connection:
                 await reports.advance(connection, self._me.manager_id, [progress(message) for message in messages])

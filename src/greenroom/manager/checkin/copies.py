@@ -1,7 +1,7 @@
-"""Which Agents an image can be copied from, and whether the ticket for it counts.
+"""The Agents from which an image can be copied, and the validity of tickets for it.
 
-A ticket names the two Agents and the image, and Managers alone can make and read it. It counts for some minutes, and
-only while it could still be made: an Agent that was disabled, or an image that is not wanted any more, ends that.
+A ticket names the two Agents and the image; only Managers can create and read it. It is valid for some minutes, and
+only while it could still be created: it becomes invalid when an Agent is disabled or the image is not wanted any more.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class ImageCopies:
         self._secrets, self._logs = shared.secrets, shared.logs
 
     async def sources(self, message: MissingImages, credential: str) -> ImageSources:
-        """Who has the images that this Agent lacks, with a ticket for each.
+        """The Agents that have the images that this Agent lacks, with a ticket for each.
 
         Raises:
-            Unauthenticated, IdentityConflict: it is not that Agent.
-            Invalid: it asks for more images than any Agent holds.
+            Unauthenticated, IdentityConflict: the caller is not that Agent.
+            Invalid: the request is for more images than any Agent holds.
             Unavailable: the database cannot be reached.
         """
         agent = await known_agent(self._db, self._me, message.agent_id, message.incarnation, credential)
@@ -64,11 +64,11 @@ class ImageCopies:
         )
 
     async def ticket(self, message: TicketShown, credential: str) -> TicketCounts:
-        """Whether a ticket that this Agent was shown counts.
+        """Check the ticket that another Agent presented to this Agent.
 
         Raises:
-            Unauthenticated, IdentityConflict: it is not that Agent.
-            Refused: the ticket does not count.
+            Unauthenticated, IdentityConflict: the caller is not that Agent.
+            Refused: the ticket is not valid.
             Unavailable: the database cannot be reached.
         """
         agent = await known_agent(self._db, self._me, message.agent_id, message.incarnation, credential)

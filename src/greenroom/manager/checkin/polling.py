@@ -36,7 +36,9 @@ log = structlog.get_logger(__name__)
 
 
 MAX_TERMS_AHEAD: Final = 1_000_000
-"""How far an Agent may be ahead after a restore of the database; more is a forgery that would use up the terms."""
+"""The maximum by which an Agent's term may be ahead after a restore of the database; more is a forgery that would use
+up the terms.
+"""
 
 
 class ManagerLeftError(GreenroomError):
@@ -58,7 +60,7 @@ may be the last but two.
 
 @dataclass(slots=True)
 class _SentState:
-    """What this Manager sent to one incarnation of an Agent; losing it costs just one unneeded answer."""
+    """The state that this Manager sent to one incarnation of an Agent; losing it costs just one unneeded answer."""
 
     incarnation: int
     images_digest: str = ""
@@ -76,14 +78,16 @@ class _SentState:
         self.lists = {**dict(list(self.lists.items())[1 - LISTS_KEPT :]), name: generations}
 
     def has_list_with(self, session_id: str, generation: int) -> bool:
-        """Whether the newest list has this session so or newer."""
+        """Return True if the newest list has this session at this generation or a newer one."""
         newest = self.lists[next(reversed(self.lists))] if self.lists else dict[str, int]()
         return newest.get(session_id, -1) >= generation
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What was last read of an Agent: when that was asked for, and what had been said of it until then."""
+    """The last reading of an Agent: the time of its request, and the number of notifications about the Agent until
+    then.
+    """
 
     state: CheckInState
     said: int
@@ -179,8 +183,9 @@ class CheckIns:
             raise Invalid(f"No Manager of this zone ever had term {message.term_seen}.")
 
     def _recent(self, message: CheckIn) -> CheckInState | None:
-        """What was read of this Agent a moment ago, where that is enough: the message is read again once committed; or
-        it is held, nothing was said of the Agent since, and there is no news in it."""
+        """The last reading of this Agent, if it is recent and sufficient: the message is read again once committed; or
+        it is held, there was no notification about the Agent since, and it contains no news.
+        """
         last = self._last.get(message.agent_id)
         if last is None or boottime_s() - last.at_s > RECENT_S:
             return None

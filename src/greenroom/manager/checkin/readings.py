@@ -90,7 +90,7 @@ def _merged(known: _List | None, found: Mapping[str, int], read: Collection[str]
 PAUSE_S: Final = 0.005
 """Between two statements, so that many Agents are many in a statement, not many statements."""
 GATHERED_S: Final = 0.1
-"""How long what no request waits for is gathered."""
+"""The time for which work that no request waits for is gathered."""
 MOST: Final = 500
 """Agents in a statement, which has to end within the time limit of statements on a busy machine too."""
 AT_ONCE: Final = 20

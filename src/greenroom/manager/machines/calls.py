@@ -91,8 +91,8 @@ MAX_TOGETHER: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class ProviderCallOutcome:
-    """How a call went: `error` None = well. `failed`: the order it was about came to nothing, and why. `listing`: what
-    the provider showed, if that was asked and answered.
+    """The outcome of a call. `error`: None = success. `failed`: the reason why its order failed. `listing`: the
+    provider's machines, if the call listed them and succeeded.
     """
 
     machine_pool_id: str
@@ -191,7 +191,7 @@ def _outcome(pool: MachinePoolRow, error: GreenroomError) -> ProviderCallOutcome
 
 
 def new_machine(pool: MachinePoolRow, installation_id: str, machine_order_id: str, secrets: Secrets) -> NewMachine:
-    """What the provider is asked for."""
+    """The machine to request from the provider."""
     name = machine_name(installation_id, pool.machine_pool_id, machine_order_id)
     token = secrets.machine_token(machine_order_id)
     joining = Joining(

@@ -55,7 +55,7 @@ BUSY_LISTING_S: Final = 10.0
 IDLE_LISTING_S: Final = 60.0
 PRUNE_EVERY_S: Final = 3600.0
 WAITED_S: Final = 2.0
-"""How long a round waits for providers; what they say later is for the next, which it begins."""
+"""The time a round waits for providers. Later answers are for the next round, which they start."""
 
 
 class MachineWork:
@@ -152,7 +152,9 @@ class MachineWork:
     async def _list(
         self, ctx: PrimaryContext, calls: Calls, pools: Sequence[MachinePoolRow]
     ) -> dict[str, ListedMachines]:
-        """What providers show that were asked now or earlier; one that still works is asked nothing more."""
+        """The listings of providers that were requested now or earlier; a provider that is still busy gets no new
+        request.
+        """
         busy = self._under_way.pools
         for pool in pools:
             if pool.machine_pool_id not in busy and _is_due(pool):
@@ -187,7 +189,7 @@ class MachineWork:
 
 
 def _is_due(pool: MachinePoolRow) -> bool:
-    """Whether the provider is asked now what it has."""
+    """Return True if the provider's machines must be listed now."""
     if pool.next_call is not None and pool.now < pool.next_call:
         return False
     if pool.listed is None or pool.unasked or (pool.deleted is not None and pool.listed <= pool.deleted):
@@ -291,7 +293,7 @@ async def _end(ctx: PrimaryContext, calls: Calls, pool: MachinePoolRow, action: 
 async def _remember(
     ctx: PrimaryContext, pools: Sequence[MachinePoolRow], outcomes: Sequence[ProviderCallOutcome]
 ) -> None:
-    """What the providers' answers are to their pools; a failure is logged when it is another one than before."""
+    """Store the providers' answers with their pools; a failure is logged if it differs from the last one."""
     by_pool = defaultdict[str, list[ProviderCallOutcome]](list)
     for outcome in outcomes:
         by_pool[outcome.machine_pool_id].append(outcome)

@@ -1,6 +1,6 @@
-"""What the Primary's tasks get each round; each is isolated: its exceptions stop nothing but that task.
+"""The context of the Primary's tasks in each round. Each task is isolated: its exceptions stop only that task.
 
-Every later Primary would meet the same row and end like this Manager; so an exception is logged with its reason, and
+Every later Primary would find the same row and fail like this Manager; so an exception is logged with its reason, and
 the task backs off before it is tried again.
 """
 
@@ -57,7 +57,7 @@ class TaskFailures:
         return (task, "") in self._found
 
     def in_backoff(self, task: str, item: str = "") -> bool:
-        """Whether it failed and is not to be tried again yet."""
+        """Return True if it failed and must not be tried again yet."""
         failure = self._found.get((task, item))
         return failure is not None and boottime_s() < failure.again_at_s
 

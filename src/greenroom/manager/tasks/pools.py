@@ -215,12 +215,13 @@ async def run_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | No
 
 
 def _is_news(config: PlannedConfig, made: PoolPlan) -> bool:
-    """Whether the stored state of a config changes."""
+    """Return True if the stored state of a config changes."""
     return config.memory != _memory(made)
 
 
 def _goes_on(made: PoolPlan) -> bool:
-    """Whether the next plan may find more to do at once; after some creations it must first see their outcome."""
+    """Return True if the next plan may find more to do at once; after some creations it must first read their
+    outcome."""
     return len(made.creates) == MAX_CREATES or len(made.creates) < len(made.actions)
 
 

@@ -34,11 +34,11 @@ class Container(SeenContainer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecResult:
-    """How a command ended. `exit_code` is None when it still ran at its deadline: it runs on, unattended.
+    """The result of a command. `exit_code` is None if it still ran at its deadline: it continues, unattended.
 
     126 or 127 mean that the program was not found or could not be run. `output` is stdout and stderr, shortened by
-    `cut_output`. `output_complete` is false when it was still open at the end: the command runs on, a child of it has
-    its output, or the runtime delivered it too late.
+    `cut_output`. `output_complete` is false if the output was still open at the end: the command still runs, a child of
+    it has its output, or the runtime delivered it too late.
     """
 
     exit_code: int | None

@@ -51,7 +51,7 @@ class BuildError(GreenroomError):
 
 
 class DiskCountError(GreenroomError):
-    """What the session has written could not be counted in time."""
+    """The data that the session has written could not be counted in time."""
 
     code = "disk-not-counted"
 

@@ -32,7 +32,7 @@ class FilterHost(Protocol):
 
     @property
     def filters_packets(self) -> bool:
-        """Whether there are packets to filter, for which the filter needs its own account."""
+        """True if there are packets to filter, for which the filter needs a separate account."""
         ...
 
     async def open_filter_network(
@@ -69,7 +69,7 @@ class FilterRunner(Protocol):
 
     @property
     def filter_folder(self) -> str:
-        """Where a filter finds its files, as their text may name it."""
+        """The folder of a filter's files, by which their text may refer to it."""
         ...
 
     async def run_filter(self, policy_id: str, files: Mapping[str, str]) -> bool:

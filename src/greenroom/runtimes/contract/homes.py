@@ -20,8 +20,9 @@ class KeptHome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HomeSize:
-    """What a home takes on its disk. `changed` is when its newest file was changed, in seconds since the epoch; None =
-    not known."""
+    """The size of a home on its disk. `changed` is the time of the newest change of a file, in seconds since the epoch;
+    None = not known.
+    """
 
     size_bytes: int
     changed: float | None = None
@@ -43,8 +44,8 @@ class Homes(Protocol):
         ...
 
     async def measure(self, home: HomeId) -> HomeSize | None:
-        """What it takes; None = it is not there. Follows no link, takes little of the host, and at most about a
-        minute; then it raises HomeError.
+        """Measure a home; None = it does not exist. Follows no link, uses few resources of the host, and takes at most
+        about a minute; then it raises HomeError.
         """
         ...
 

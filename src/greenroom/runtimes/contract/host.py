@@ -10,7 +10,7 @@ from greenroom.core.fleet.disk import Use
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """What the host offers: cores and memory times this Agent's share; `plugin.Context` explains runtime classes."""
+    """The offer of the host: cores and memory times this Agent's share; `plugin.Context` explains runtime classes."""
 
     cores: float
     memory_bytes: int
@@ -18,14 +18,14 @@ class Capacity:
     simulated: bool = False
     """Its sessions have no containers, so that it may offer what the host does not have."""
     pauses: bool = True
-    """Whether sessions can be stopped and paused here, and go on later."""
+    """True if sessions can be stopped and paused here, and continue later."""
     elsewhere: bool = False
     """They are of other machines: how busy this host is says nothing of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostUsage:
-    """What the host uses now: `cpu` is the load of the last minute as a fraction of its cores (may exceed 1)."""
+    """The current usage of the host: `cpu` is the load of the last minute as a fraction of its cores (may exceed 1)."""
 
     cpu: float
     memory_bytes: int
@@ -48,7 +48,7 @@ class HostDisk(Protocol):
     """Sessions write to a disk of this host, which can become full."""
 
     async def disk_usage(self, session_id: str) -> Use | None:
-        """What it has written outside mounted folders; None = not known, or no container.
+        """The data that a session has written outside mounted folders; None = not known, or no container.
 
         Raises:
             DiskCountError: it is too much to be counted in time.

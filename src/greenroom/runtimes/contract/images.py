@@ -63,7 +63,7 @@ class BuildHost(Protocol):
     """A host that can make images."""
 
     def building(self) -> AbstractAsyncContextManager[Builder]:
-        """What makes them here, for one at a time: of several Agents of a host one has it, the others wait."""
+        """The builder of this host, for one Agent at a time: the other Agents of the host wait."""
         ...
 
 
@@ -98,5 +98,5 @@ class CopyHost(Protocol):
     """A host that images can be copied from and to."""
 
     def archives(self) -> Archives:
-        """What does so."""
+        """The archives of this host's images."""
         ...

@@ -1,4 +1,4 @@
-"""What several Agent processes with one identity have in common, where a runtime offers it."""
+"""The records that several Agent processes with one identity share, if a runtime offers them."""
 
 from __future__ import annotations
 

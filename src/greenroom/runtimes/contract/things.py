@@ -8,7 +8,8 @@ from greenroom.core.session.leftovers import Thing
 
 
 class Things(Protocol):
-    """What has the labels of one installation; nothing else is listed or removed. To list them changes nothing."""
+    """The objects with the labels of one installation; nothing else is listed or removed. Listing them changes
+    nothing."""
 
     async def list(self) -> list[Thing]:
         """All that one session, Agent or user owns; not what the whole installation has in common.

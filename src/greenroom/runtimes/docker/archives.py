@@ -38,13 +38,14 @@ class _Entry(msgspec.Struct, frozen=True):
 
 
 class _Index(msgspec.Struct, frozen=True):
-    """What newer daemons write besides."""
+    """The additional index of newer daemons."""
 
     manifests: list[_Entry] = []
 
 
 def problem(archive: Path, digest: str) -> str:
-    """Why this file is not to be loaded as the image with this id, as the rest of a sentence; empty = it is that."""
+    """The reason not to load this file as the image with this id, as the rest of a sentence; empty = it is that
+    image."""
     try:
         with tarfile.open(archive) as tar:
             if "repositories" in tar.getnames():

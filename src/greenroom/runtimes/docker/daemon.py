@@ -95,7 +95,7 @@ async def delete_all(docker: Any, container_ids: Sequence[str]) -> None:
 
 
 def capacity(info: DockerJson, share: float, runtime_classes: Sequence[str]) -> Capacity:
-    """What the host offers by its answer to `GET /info`; only runtime classes that it has."""
+    """The offer of the host by the daemon's answer to `GET /info`; only runtime classes that the daemon has."""
     return Capacity(
         cores=info["NCPU"] * share,
         memory_bytes=int(info["MemTotal"] * share),

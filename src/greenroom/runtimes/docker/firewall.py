@@ -1,10 +1,11 @@
-"""What sessions can reach: the internet and this host's resolver, but neither private networks nor the host.
+"""The network access of sessions: to the internet and this host's resolver, but neither to private networks nor to the
+host.
 
-Packets from the bridge of the installation's sessions enter its chains: forwarded ones from DOCKER-USER and
-FORWARD, those to the host from INPUT. DOCKER-USER alone is not enough: whenever a network is created, dockerd
-removes the jump to it and inserts it again, and a connection that is opened in between would stay open. Answers to
-connections that the host opened pass, or no session could be viewed. Sessions cannot reach each other because their
-network has `enable_icc=false`, and because the bridge's own addresses are private.
+Packets from the bridge of the installation's sessions enter its chains: forwarded ones from DOCKER-USER and FORWARD,
+those to the host from INPUT. DOCKER-USER alone is not enough: whenever a network is created, dockerd removes the jump
+to it and inserts it again, and a connection that is opened in between would stay open. Answers to connections that the
+host opened pass, or no session could be viewed. Sessions cannot reach each other because their network has
+`enable_icc=false`, and because the bridge's own addresses are private.
 
 From the network of a web filter policy only the filter's port on the host is reachable. The filter itself reaches
 neither this host nor a private network, for any address that a name resolves to at the moment of the connection: only

@@ -51,7 +51,7 @@ async def docker(docker_host: str | None) -> AsyncGenerator[aiodocker.Docker]:
 
 
 async def has_image(client: aiodocker.Docker, reference: str) -> bool:
-    """Whether the daemon has the image."""
+    """Return True if the daemon has the image."""
     try:
         await client.images.inspect(reference)
     except aiodocker.DockerError as error:

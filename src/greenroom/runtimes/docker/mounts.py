@@ -158,7 +158,8 @@ class DockerMounts:
         return others
 
     async def checked(self, found: DockerJson) -> dict[str, Identity]:
-        """What must be at each place in the container `found` (Docker's inspection), read just before its start.
+        """The expected identity at each place in the container `found` (Docker's inspection), read just before its
+        start.
 
         Raises:
             StartError: a folder is gone, or may not be mounted (any more).

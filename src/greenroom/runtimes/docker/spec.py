@@ -207,8 +207,8 @@ def seen_in_inspect(data: DockerJson) -> Container:
 def _addresses(
     ports: Mapping[int, int], labels: Mapping[str, str], settings: DockerJson
 ) -> tuple[str | None, dict[str, str]]:
-    """Where this host reaches the page and the services: at published ports (port in the container → of the host), or
-    under a web filter at the container's own address.
+    """The addresses at which this host reaches the page and the services: at published ports (port in the container →
+    of the host), or under a web filter at the container's own address.
     """
     named = [part.partition("=") for part in labels.get(SERVICES, "").split(",") if part]
     services = {name: int(port) for name, _, port in named}

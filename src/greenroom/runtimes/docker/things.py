@@ -1,6 +1,6 @@
-"""What an installation has in a host's Docker: containers of sessions and the networks of web filters.
+"""The objects of an installation in a host's Docker: containers of sessions and the networks of web filters.
 
-Its own network stays: it is one for all sessions. Volumes and files without a label are never looked at.
+Its own network stays: all sessions share it. Volumes and files without a label are never read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which authorities the image of a container believes."""
+"""The certificate authorities that the image of a container trusts."""
 
 from __future__ import annotations
 

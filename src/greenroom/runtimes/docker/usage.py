@@ -1,7 +1,7 @@
-"""What the host uses, and what sessions write to its disk.
+"""The usage of the host, and the data that sessions write to its disk.
 
-A quota limits that if Docker's storage has quotas; otherwise it is measured, with deleted files that processes of the
-container hold open: they take disk space that `du` does not see.
+A quota limits the data if Docker's storage has quotas; otherwise it is measured, with deleted files that processes of
+the container hold open: they take disk space that `du` does not count.
 """
 
 from __future__ import annotations
@@ -85,13 +85,13 @@ class DockerDisk:
         return await docker.containers.create(config, name=name)
 
     async def used(self, container: Any) -> Use | None:
-        """What the container has written to its own disk; None = not known.
+        """The data that the container has written to its own disk; None = not known.
 
-        If the Agent sees the folder, disk space and files are counted, also deleted files that are still open; Docker
-        only sums up the lengths of existing files.
+        If the Agent can read the folder, disk space and files are counted, also deleted files that are still open;
+        Docker only sums up the lengths of existing files.
 
         Raises:
-            aiodocker.DockerError: it is not there.
+            aiodocker.DockerError: the container does not exist.
             DiskCountError: it is too much to be counted in time.
         """
         facts: DockerJson = await container.show()

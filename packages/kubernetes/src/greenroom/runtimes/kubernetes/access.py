@@ -1,4 +1,4 @@
-"""What the Agent needs of a cluster: a version it knows, a namespace, and verbs in it; and what it may lack."""
+"""The requirements of the Agent in a cluster: a supported version, a namespace, and permissions in it."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def version_problem(version: str) -> str:
 
 
 async def may(cluster: Cluster, verb: str, resource: str, group: str = "", *, in_namespace: bool = True) -> bool:
-    """Whether this Agent's account may do this."""
+    """Return True if this Agent's account has this permission."""
     resource, _, part = resource.partition("/")
     attributes: Json = {"verb": verb, "resource": resource, "group": group}
     if part:
@@ -139,7 +139,9 @@ DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
 
 
 async def lacking(cluster: Cluster, storage_class: str, runtime_classes: Collection[str]) -> list[str]:
-    """What some sessions will lack, a sentence each; nothing is said of what this account may not see."""
+    """Return a sentence for each thing that some sessions will lack. Things that this account may not read are left
+    out.
+    """
     remarks: list[str] = []
     if missing := await _missing(cluster, FILTER_NEEDS):
         remarks.append(

@@ -1,4 +1,4 @@
-"""What a namespace has for sessions: what its quotas leave, or what its nodes have. Pure."""
+"""The capacity of a namespace for sessions: the rest of its quotas, or the capacity of its nodes. Pure."""
 
 from __future__ import annotations
 
@@ -30,26 +30,27 @@ class Amount:
         return Amount(cores=min(self.cores, other.cores), memory_bytes=memory_bytes)
 
     def without(self, other: Amount) -> Amount:
-        """What is left when the other has its own; never less than nothing."""
+        """Return the difference of both amounts, at least zero."""
         memory_bytes = max(0, self.memory_bytes - other.memory_bytes)
         return Amount(cores=max(0.0, self.cores - other.cores), memory_bytes=memory_bytes)
 
 
 ZERO: Final = Amount(cores=0.0, memory_bytes=0)
 ENDLESS: Final = Amount(cores=float("inf"), memory_bytes=1 << 62)
-"""What nothing is known to limit."""
+"""The amount of resources without a known limit."""
 SET_BY_CLUSTER: Final = (
     "node.kubernetes.io/",
     "node.cloudprovider.kubernetes.io/",
     "node-role.kubernetes.io/control-plane",
     "node-role.kubernetes.io/master",
 )
-"""What the keys of taints begin with that the cluster sets itself: of nodes that are cordoned, not ready or short of
-something, and of those that run the cluster. Any other is an administrator's, for Pods that tolerate it."""
+"""Prefixes of the keys of taints that the cluster sets itself: on nodes that are cordoned, not ready or short of a
+resource, and on control-plane nodes. All other taints are set by an administrator, for Pods that tolerate them.
+"""
 
 
 def of_pods(pods: Iterable[Pod]) -> Amount:
-    """What Pods that have not ended hold."""
+    """The sum of the requests of Pods that have not ended."""
     total = ZERO
     for pod in pods:
         if pod.status is not None and pod.status.phase in {"Succeeded", "Failed"}:
@@ -61,8 +62,9 @@ def of_pods(pods: Iterable[Pod]) -> Amount:
 
 
 def left_of_quotas(quotas: Sequence[ResourceQuota], own: Amount) -> Amount:
-    """What sessions may have in all: what is left of the tightest quota and what they hold already; endless where no
-    quota limits it."""
+    """The total for sessions: the rest of the tightest quota plus the amount that sessions use already. It is `ENDLESS`
+    for a resource without a quota.
+    """
     cores, memory = _left(quotas, CORES), _left(quotas, MEMORY)
     return Amount(
         cores=ENDLESS.cores if cores is None else max(0.0, cores) + own.cores,
@@ -82,8 +84,9 @@ def _left(quotas: Sequence[ResourceQuota], names: Sequence[str]) -> float | None
 
 
 def of_nodes(nodes: Iterable[Node]) -> Amount:
-    """What nodes that take Pods have for Pods, also nodes that take only those that tolerate an administrator's taint:
-    workspaces can have tolerations."""
+    """The allocatable amount of ready, schedulable nodes. Nodes with an administrator's taint count, because workspaces
+    can have tolerations.
+    """
     total = ZERO
     for node in nodes:
         conditions = (node.status.conditions if node.status else None) or []
@@ -101,7 +104,7 @@ def _keeps_all_away(taint: Taint) -> bool:
 
 
 def unknown_of(amount: Amount) -> list[str]:
-    """What of it nothing limits, in the words of a quota."""
+    """The resources without a known limit, by their names in a quota."""
     cores = ["requests.cpu"] if amount.cores >= ENDLESS.cores else []
     return cores + (["requests.memory"] if amount.memory_bytes >= ENDLESS.memory_bytes else [])
 

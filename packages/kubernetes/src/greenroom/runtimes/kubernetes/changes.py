@@ -1,4 +1,4 @@
-"""What changes in the namespace, as events of the contract."""
+"""The changes in a namespace, as events of the contract."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 Kind = TypeVar("Kind", Pod, Secret)
 TIMER_LATE_S: Final = 0.1
-"""What looks at the event must find the time over."""
+"""The delay of a timer after its time, so that the receiver of the event finds that the time has passed."""
 SECRETS: Final[dict[str, EventKind]] = {"ADDED": "create", "DELETED": "destroy"}
 
 

@@ -248,8 +248,9 @@ class Cluster:
             return answer.text
 
     async def follow_logs(self, pod: str, container: str, since: str | None) -> AsyncGenerator[tuple[str, str]]:
-        """What a Pod's container writes, each line with its time: from now on, or after `since`, such a time. It ends
-        with the container, and after `WATCHED_FOR_S` without a line; then go on from the time of the last one.
+        """Yield the lines that a Pod's container writes, each with its time: from now on, or after the time `since`.
+        The stream ends with the container, and after `WATCHED_FOR_S` without a line; the caller then continues from the
+        time of the last line.
 
         Raises:
             ContainerMissing: there is no such Pod.
@@ -313,7 +314,7 @@ def _raise_for(answer: httpx2.Response) -> None:
 
 
 def _is_another(answer: httpx2.Response) -> bool:
-    """Whether a precondition failed: the name belongs to a later one."""
+    """Return True if a precondition failed: the name belongs to a later object."""
     return answer.status_code == 409 and b"recondition" in answer.content
 
 

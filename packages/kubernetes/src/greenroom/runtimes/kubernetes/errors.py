@@ -1,4 +1,4 @@
-"""What the API server answers, as sentences, and as the errors of the contract."""
+"""Translation of the API server's errors into sentences and into the errors of the contract."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ def innermost(error: BaseException) -> BaseException:
 
 
 def reason_of(error: Exception) -> str:
-    """What the server says, for use inside a sentence."""
+    """Return the server's message, for use inside a sentence."""
     if isinstance(error, WebSocketDisconnect | WebSocketNetworkError):
         return "the connection was lost"
     return str(error)[:MAX_REASON].strip().rstrip(".") or type(error).__name__
 
 
 def log_in_failed(error: ConfigError) -> str:
-    """The sentence for what the client finds out when it logs in, such as that the file with the token is gone."""
+    """Return a sentence for an error that the client finds when it logs in, for example a missing token file."""
     return f"The log-in at Kubernetes failed: {reason_of(error)}."
 
 

@@ -37,7 +37,8 @@ _LOOK: Final = f'cat "{MARKS}/$1" 2>/dev/null || echo none'
 
 
 def script_of(command: Exec, mark: str, once: bool) -> str:
-    """What the shell runs: quoted, with the variables of the command and without the session's credential."""
+    """Return the shell script of a command: quoted, with the command's variables and without the session's
+    credential."""
     lines = [f"mkdir -p -m 700 {MARKS} || exit {NOT_RUN}"]
     file = f"{MARKS}/{mark}"
     if once:
@@ -101,7 +102,8 @@ async def run_exec(cluster: Cluster, pod: str, command: Exec) -> ExecResult:
 
 
 async def _followed(cluster: Cluster, pod: str, mark: str, end: float) -> str:
-    """How the command goes, once it has ended or its time is over: none, begun, its exit code, or unknown."""
+    """Wait until the command has ended or its time is over. Return its state: none, begun, unknown, or its exit
+    code."""
     loop = asyncio.get_running_loop()
     while True:
         state = await _look(cluster, pod, mark)

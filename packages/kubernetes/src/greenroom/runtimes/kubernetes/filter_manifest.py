@@ -1,8 +1,9 @@
-"""What a web filter is in a namespace: a Squid in a Pod, a Service in front of it, two NetworkPolicies. Pure.
+"""The objects of a web filter in a namespace: a Squid in a Pod, a Service in front of it, and two NetworkPolicies.
+Pure.
 
-The first policy leaves a session under the filter the Service alone, the second leaves Squid public addresses and name
-servers. Whether they have an effect is the cluster's network's affair, and no API says it: so a session's Pod first
-tries an address that must be closed to it, and does not begin where that opens.
+The first policy allows a session under the filter to reach only the Service. The second allows Squid to reach public
+addresses and name servers. The cluster's network decides if policies are enforced, and no API reports it. Therefore a
+session's Pod first tries an address that must be closed to it, and does not start if that address opens.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ from greenroom.runtimes.kubernetes.objects import annotations_of, labels_of, met
 VOLUME: Final = "/run/greenroom-filter"
 FOLDER: Final = f"{VOLUME}/files"
 GIVEN: Final = "/etc/greenroom-filter"
-"""Where its Secret is mounted, which a node may bring up to date a minute late: it is read at the first start alone."""
+"""The mount path of its Secret. A node may update the files up to a minute late, so they are read only at the first
+start.
+"""
 FILES: Final = "files.tar.gz"
 """Key of its Secret, which holds 1 MiB."""
 SQUID: Final = f"""\
@@ -75,7 +78,7 @@ REREAD: Final = "head -c {} | tar -x -z -f - -C / --no-same-owner --no-overwrite
 DNS_LABELS: Final = {"k8s-app": "kube-dns"}
 """Of the name servers of clusters, by whichever program."""
 MEMORY: Final = ("64Mi", "512Mi")
-"""What a Squid is sure to have, and its limit: lists of 10,000 domains take some 100 MiB."""
+"""The memory request and the limit of a Squid. Lists of 10,000 domains take about 100 MiB."""
 
 GOES_AROUND_IT: Final = (
     "The session could go around its web filter: the network of this cluster does not enforce NetworkPolicies, or a"
@@ -93,8 +96,9 @@ until ! opens "$1" {CLOSED_PORT}; do
   sleep 0.5
 done
 """
-"""What a session's Pod does before its container begins; `$1` is the filter's address. A policy may come into force a
-little later than a Pod."""
+"""The script that a session's Pod runs before its container starts; `$1` is the filter's address. A policy may come
+into force a little later than a Pod.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,15 +146,16 @@ class FilterObjects:
         return Secret(metadata=self._about(), type="Opaque")
 
     def service(self, owner: Secret) -> Service:
-        """What sessions know of the filter: its address stays when its Pod is another."""
+        """The Service through which sessions reach the filter. Its address stays the same when its Pod is replaced."""
         ports = [ServicePort(name=f"port-{port}", port=port, protocol="TCP") for port in (PORT, CLOSED_PORT)]
         address = annotations_of(owner).get(ADDRESS)
         spec = ServiceSpec(selector=self.squid_labels, ports=ports, clusterIP=address)
         return Service(metadata=self._about(owner), spec=spec)
 
     def policies(self, owner: Secret, name_servers: Iterable[str]) -> list[NetworkPolicy]:
-        """That of its sessions, and that of its Squid. Squid admits sessions also where they may not go, so that only
-        their own policy keeps them from it."""
+        """The policy of the filter's sessions, and that of its Squid. Squid also admits sessions to addresses that are
+        closed to them, so only the first policy keeps them out.
+        """
         sessions = NetworkPolicySpec(
             podSelector=LabelSelector(matchLabels=self.session_labels),
             policyTypes=["Egress"],
@@ -217,13 +222,14 @@ def packed(files: Mapping[str, str]) -> bytes:
 
 
 def is_of(pod: Pod, wanted: Pod) -> bool:
-    """Whether a Pod was made as it would be made now."""
+    """Return True if a Pod was created from the current template."""
     return annotations_of(pod).get(TEMPLATE_DIGEST) == annotations_of(wanted)[TEMPLATE_DIGEST]
 
 
 def put_behind(pod: Pod, address: str, image: FilterImage) -> Pod:
-    """The Pod of a session, under the filter at this address: programs know of it, no name server is asked, and the
-    session begins once it is shut in."""
+    """Change a session's Pod to use the filter at this address: its programs get proxy variables, it has no other name
+    server, and the session starts only after the check that it cannot go around the filter.
+    """
     spec = pod.spec or PodSpec(containers=[])
     variables = proxy_variables(address)
     (container,) = spec.containers
@@ -305,7 +311,7 @@ def _tcp(*ports: int) -> list[NetworkPolicyPort]:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether what the server has says what is wanted: it may say more, by its defaults."""
+    """Return True if the server's object contains every wanted value; it may contain more, because of defaults."""
     if isinstance(other, dict):
         wanted = cast("dict[str, Any]", other)
         return isinstance(one, dict) and all(same(cast("dict[str, Any]", one).get(key), v) for key, v in wanted.items())

@@ -121,7 +121,7 @@ class PodFilters:
         return True
 
     async def _remove(self, parts: FilterObjects) -> None:
-        """What it leads to first, what it is found by last."""
+        """Delete the Pod and its dependents first, and the Secret by which the filter is found last."""
         for kind, name in (
             (Pod, parts.name),
             (Service, parts.name),

@@ -151,8 +151,9 @@ def _is_leaving(claim: Claim) -> bool:
 
 
 def _waits_for_another_class(found: Claim, wanted: Claim) -> bool:
-    """Whether it never got a volume, and was to have another class. Without the annotation, as older claims are, the
-    class that it has counts."""
+    """Return True if the claim has no volume and another storage class is wanted now. Without the annotation, as on
+    older claims, the class in its spec counts.
+    """
     had = found.spec.storageClassName if found.spec else None
     asked = annotations_of(found).get(CLASS, had or "")
     has_volume = found.spec is not None and bool(found.spec.volumeName)

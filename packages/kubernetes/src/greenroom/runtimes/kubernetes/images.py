@@ -44,10 +44,11 @@ LOG_IN: Final = ".dockerconfigjson"
 GOT: Final = frozenset(
     {"CreateContainerError", "RunContainerError", "CreateContainerConfigError", "ContainerCannotRun"}
 )
-"""What a Pod waits for once its image is there."""
+"""Reasons for which a container waits after its image was pulled."""
 SAID_EVERY_S: Final = 30.0
-"""How often a node that gets an image is asked whether it still does: an image may take it long, and a Pod that cannot
-be made must not keep others waiting."""
+"""The interval at which the state of an image pull on a node is read. A pull may take long, and a Pod that cannot start
+must not delay others.
+"""
 TAINT: Final = "taint"
 """A word of the scheduler, in every version, when a node is left out because of one."""
 EVERYTHING: Final = Toleration(operator="Exists")
@@ -69,7 +70,7 @@ class PulledImages:
         return _image(secret) if secret is not None else None
 
     def _is_named(self, secret: Secret) -> bool:
-        """Whether sessions refer to it by this name."""
+        """Return True if this is the name by which sessions refer to the Secret."""
         return metadata(secret).name == image_name(self._identity, annotations_of(secret).get(IMAGE, ""))
 
     async def get(self, name: str, credentials: Credentials | None) -> AsyncIterator[int]:
@@ -127,8 +128,9 @@ class PulledImages:
         raise PullError(f"The image {name} could not be fetched: the Pod that was to get it is gone.")
 
     async def _go_anywhere(self, pod: Pod) -> None:
-        """Where all nodes have taints that only some sessions tolerate, any may get the image. Not from the beginning:
-        a node that is cordoned, or does not answer, has one too."""
+        """Add a toleration of all taints if every node has a taint, so that any node can pull the image. It is not set
+        from the beginning, because nodes that are cordoned or do not answer have taints too.
+        """
         given = pod.spec.tolerations or [] if pod.spec is not None else []
         if TAINT in unschedulable(pod) and EVERYTHING not in given:
             changes: Json = {"spec": {"tolerations": msgspec.to_builtins([*given, EVERYTHING])}}
@@ -170,7 +172,9 @@ def _image(secret: Secret) -> Image | None:
 
 
 def digest_of(pod: Pod) -> str | None:
-    """What identifies the image's content, once a node has it; empty if the node has it and does not say."""
+    """Return the digest of the image's content, `sha256:unknown` if a node has the image without a known digest, and
+    None if no node has it.
+    """
     for container in status(pod).containerStatuses or []:
         state = container.state
         waiting = state.waiting.reason if state is not None and state.waiting is not None else None

@@ -94,7 +94,7 @@ class LogInProgram(httpx2.Auth):
 
 
 def is_token(text: str) -> bool:
-    """Whether it can be sent as one; else the error would have it in its text."""
+    """Return True if the text can be sent as a token. Otherwise the error of the HTTP client would contain it."""
     return text.isascii() and text.isprintable() and " " not in text
 
 

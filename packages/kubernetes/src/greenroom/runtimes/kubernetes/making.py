@@ -1,6 +1,7 @@
-"""What a node does for a Pod whose container is not there yet: the Pod says no more than that it is being made.
+"""The progress of a node that creates a container. The Pod reports only that its container is being created.
 
-Events say it, if this Agent may list them; they go after an hour, and nothing is concluded without them.
+The details are in events, if this Agent may list them. Events expire after an hour; without them no conclusion is
+drawn.
 """
 
 from __future__ import annotations
@@ -19,24 +20,25 @@ from greenroom.runtimes.kubernetes.objects import metadata, status
 from greenroom.runtimes.kubernetes.seen import node_of, waits_for
 
 MADE_WITHIN_S: Final = DEADLINE_S[SessionStatus.STARTING] - 10.0
-"""How long a node may make a container: a moment less than the Primary waits for the session, which knows no reason."""
+"""The time a node may take to create a container. It ends shortly before the Primary's deadline, which gives no reason.
+"""
 STEPS: Final = frozenset({"Pulling", "Pulled", "Created", "Started"})
-"""What a node does, one after the other, once all volumes are there: what hindered it before is over."""
+"""The steps of a node, in order, after all volumes are attached. They end earlier problems."""
 NO_NODE: Final = "FailedScheduling"
-"""Was so before a node had the Pod."""
+"""The reason of events from before a node was assigned."""
 MAX_SAID: Final = 300
 """Characters of an event that are quoted."""
 LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 
 def is_being_made(pod: Pod) -> bool:
-    """Whether a node has it, and neither runs it nor says why not."""
+    """Return True if a node has the Pod, and neither runs it nor reports a problem."""
     has_node = pod.spec is not None and bool(pod.spec.nodeName)
     return has_node and status(pod).phase == "Pending" and waits_for(pod)[0] in {"", "ContainerCreating"}
 
 
 async def newest_event(cluster: Cluster, pod: Pod) -> Event | None:
-    """What its node, or who attaches its volumes, said of it last; None also if that cannot be asked."""
+    """The newest event of the node, or of the volume attacher, about the Pod; None also if events cannot be read."""
     try:
         return newest_of(await cluster.list_fields(Event, {"involvedObject.uid": metadata(pod).uid or ""}))
     except RuntimeUnavailable:
@@ -62,12 +64,12 @@ def _second(event: Event) -> datetime:
 
 
 def is_pull(event: Event | None) -> bool:
-    """Whether the node is getting an image; it says so once, at the beginning."""
+    """Return True if the node is pulling an image. The event is written once, at the beginning."""
     return event is not None and event.reason == "Pulling"
 
 
 def reason_of(pod: Pod, event: Event | None) -> str:
-    """Why its container is not there yet, for a sentence; empty if the event does not explain it."""
+    """The reason why the container does not exist yet, for a sentence; empty if the event does not explain it."""
     after = f"after {MADE_WITHIN_S:.0f} s"
     if is_pull(event):
         return f"The node {node_of(pod)} is still pulling the image {_image_of(pod)} {after}"

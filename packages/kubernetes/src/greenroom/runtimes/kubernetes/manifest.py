@@ -62,7 +62,7 @@ from greenroom.runtimes.kubernetes.objects import decoded, encoded, metadata
 from greenroom.runtimes.kubernetes.volumes import Volumes
 
 LOST_AFTER_S: Final = 30
-"""How long a Pod stays bound to a node that does not answer; the cluster's own default is five minutes."""
+"""The time a Pod stays bound to a node that does not answer; the cluster's own default is five minutes."""
 GRACE_S: Final = 10
 MIN_CORES: Final = 0.001
 BUILT_IN: Final = frozenset({"NET_BIND_SERVICE"})
@@ -71,7 +71,7 @@ BUILT_IN: Final = frozenset({"NET_BIND_SERVICE"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """What of the cluster sessions may use beside Pods."""
+    """The resources of the cluster that sessions may use in addition to Pods."""
 
     runtime_classes: Collection[str] = ()
     """Names of RuntimeClasses."""
@@ -195,7 +195,7 @@ def pod_of(session_id: str, spec: SessionSpec, identity: ObjectOwner, *, volumes
 
 
 def resources_of(spec: SessionSpec) -> ResourceRequirements:
-    """What a session is sure to have, and its limits."""
+    """Return the resource requests and limits of a session."""
     cores = _cores(spec.cores)
     limits = {"memory": str(spec.memory_bytes)}
     if spec.cpu_mode == "Quotas":

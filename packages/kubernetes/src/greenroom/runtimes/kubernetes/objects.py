@@ -14,22 +14,22 @@ Thing = Pod | Secret | PersistentVolumeClaim | Service | NetworkPolicy
 
 
 def metadata(thing: Thing) -> ObjectMeta:
-    """What the server knows of every object."""
+    """The metadata of an object, empty if it has none."""
     return thing.metadata or ObjectMeta()
 
 
 def status(pod: Pod) -> PodStatus:
-    """What is seen of a Pod; nothing at first."""
+    """The status of a Pod; empty at first."""
     return pod.status or PodStatus()
 
 
 def labels_of(thing: Thing) -> dict[str, str]:
-    """By which it is found."""
+    """The labels of an object."""
     return cast("Any", metadata(thing)).labels or {}
 
 
 def annotations_of(thing: Thing) -> dict[str, str]:
-    """What is noted on it."""
+    """The annotations of an object."""
     return cast("Any", metadata(thing)).annotations or {}
 
 

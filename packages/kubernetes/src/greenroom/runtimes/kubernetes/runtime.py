@@ -241,14 +241,15 @@ class KubernetesRuntime:
         )
 
     async def host_usage(self) -> HostUsage:
-        """What sessions are sure to have: what they really use is not asked of the nodes."""
+        """The requests of sessions; their real use is not read from the nodes."""
         has, own = await self._amounts()
         return HostUsage(cpu=own.cores / has.cores if has.cores else 0.0, memory_bytes=own.memory_bytes)
 
     async def _amounts(self) -> tuple[Amount, Amount]:
-        """What sessions of this Agent may have in all, and what they have.
+        """The total that sessions of this Agent may have, and the amount that they have.
 
-        What a quota says is used has the sessions of other Agents in it; of what nodes have they are taken off here.
+        The used amount of a quota includes the sessions of other Agents. From the capacity of nodes they are subtracted
+        here.
         """
         (quotas, _), (pods, _) = await asyncio.gather(
             self._cluster.list(ResourceQuota), self._cluster.list(Pod, self._identity.selector("session"))

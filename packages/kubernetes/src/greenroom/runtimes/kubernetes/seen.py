@@ -1,7 +1,8 @@
-"""What a session's Secret and Pod say about it. Pure.
+"""The state of a session, read from its Secret and its Pod. Pure.
 
-The Secret is the session; the Pod is its one run. No Pod yet = created, a Pod that runs and has its files = running. A
-Pod that ended, that the cluster took away, or whose node is lost = exited, with the reason as a sentence.
+The Secret is the session; the Pod is its only run. Without a Pod the session is created; with a Pod that runs and has
+its files it is running. If its Pod ended, was evicted by the cluster, or is on a lost node, it has exited, with the
+reason as a sentence.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ from greenroom.runtimes.kubernetes.names import (
 from greenroom.runtimes.kubernetes.objects import annotations_of, data_of, labels_of, metadata, status
 
 SLACK: Final = timedelta(seconds=5)
-"""How late a node that answers may report an end."""
+"""The delay with which a node that answers may report an end."""
 SILENT_FOR: Final = timedelta(seconds=60)
-"""How long a Pod's node may not answer. Kubernetes takes a Pod from it earlier (`LOST_AFTER_S`), except while all nodes
-are silent: then it takes none away, and the Pod would be there for ever."""
+"""The time a Pod's node may be silent. Kubernetes deletes its Pods earlier (`LOST_AFTER_S`), except while all nodes are
+silent: then it deletes none, and the Pod would exist forever.
+"""
 ENDED: Final = frozenset({"Succeeded", "Failed"})
 GONE: Final = (
     "The session's Pod is gone although its deletion was not requested: its node was drained or removed, or it was"
@@ -90,26 +92,27 @@ def _state(secret: Secret, pod: Pod | None, now: datetime) -> tuple[ContainerSta
 
 
 def is_up(pod: Pod) -> bool:
-    """Whether its container runs and it has an address."""
+    """Return True if its container runs and it has an address."""
     container = _container(pod)
     runs = container is not None and container.state is not None and container.state.running is not None
     return runs and bool(status(pod).podIP)
 
 
 def is_ready(pod: Pod) -> bool:
-    """Whether it serves, by its own probe."""
+    """Return True if its readiness probe succeeds and it is not being deleted."""
     said = any(condition.type == "Ready" and condition.status == "True" for condition in _conditions(pod))
     return said and is_up(pod) and metadata(pod).deletionTimestamp is None
 
 
 def run_of(pod: Pod) -> str:
-    """Which run of its container this is; the node starts some again."""
+    """The id of the current run of the Pod's container; a node may restart a container."""
     container = _container(pod)
     return (container.containerID or "") if container is not None else ""
 
 
 def lost_at(pod: Pod) -> datetime | None:
-    """When it counts as lost unless it has ended: its deletion and the time it had for that are over."""
+    """The time at which the Pod counts as lost unless it has ended: after its deletion, its grace period and
+    `SLACK`."""
     deleted = metadata(pod).deletionTimestamp
     return deleted + SLACK if deleted is not None else None
 
@@ -129,14 +132,15 @@ def given_up_at(pod: Pod) -> datetime | None:
 
 
 def is_lost(pod: Pod, now: datetime) -> bool:
-    """Whether it should be gone and is not: its node does not answer any more. The time of deletion that Kubernetes
-    writes has the Pod's time to end in it."""
+    """Return True if it should be gone and is not, because its node does not answer. The deletion timestamp of
+    Kubernetes includes the grace period.
+    """
     at = lost_at(pod)
     return at is not None and now >= at and status(pod).phase not in ENDED
 
 
 def lost_sentence(pod: Pod) -> str:
-    """Why a lost Pod is none any more."""
+    """The reason why a lost Pod no longer exists."""
     return f"The node {node_of(pod)} does not answer any more; what was in the session is lost."
 
 
@@ -172,7 +176,7 @@ def ended_sentence(pod: Pod) -> str:
 
 
 def out_of_memory(pod: Pod) -> bool:
-    """Whether its first process was killed for lack of memory."""
+    """Return True if its first process was killed for lack of memory."""
     container = _container(pod)
     ended = container.state.terminated if container is not None and container.state is not None else None
     return ended is not None and ended.reason == "OOMKilled"
@@ -197,7 +201,7 @@ def waits_for(pod: Pod) -> tuple[str, str, str]:
 
 
 def refused_before_its_start(pod: Pod) -> str:
-    """What the container said that had to succeed before the session; empty if it did."""
+    """The message of an init container that failed; empty if none did."""
     for container in status(pod).initContainerStatuses or []:
         ended = container.state.terminated if container.state is not None else None
         if ended is not None and ended.exitCode:

@@ -48,7 +48,7 @@ from greenroom.runtimes.kubernetes.volumes import profiles_of, volumes_of
 log = structlog.get_logger(__name__)
 
 END_S: Final = 1
-"""What a Pod that is removed has to end."""
+"""The grace period of a Pod that is removed."""
 REMOVED_WITHIN_S: Final = 8.0
 """After that its node does not answer, and it is taken from the list without it."""
 UNPACKED_WITHIN_S: Final = 20.0
@@ -249,10 +249,10 @@ class SessionPods:
             await self._cluster.delete(Pod, name, uid, 0)
 
     async def _end(self, pod: Pod) -> bool:
-        """Whether it has ended, or is gone, once its end was requested.
+        """Request the Pod's end. Return True if it has ended or is gone.
 
-        One with a profile always has time for that, and so its node a say: its container may begin at this very moment.
-        The API server gives no time to a Pod that no node has.
+        A Pod with a profile always has a grace period, so that its node takes part: its container may start at this
+        very moment. The API server gives no grace period to a Pod without a node.
         """
         name, uid = metadata(pod).name or "", metadata(pod).uid or ""
         grace_s = END_S if is_up(pod) or profiles_of(pod) else 0

@@ -10,14 +10,14 @@ from greenroom.kit.config import FromEnvironment
 
 
 class KubernetesSettings(FromEnvironment):
-    """Which cluster and namespace, and what sessions get there."""
+    """The cluster, the namespace, and the defaults of sessions there."""
 
     kube_config: Path | None = None
     """A kubeconfig; none = the service account of the Pod in which this process runs, or else $KUBECONFIG."""
     kube_context: str = ""
     """A context of it; empty = its current one."""
     kube_namespace: str = ""
-    """Where sessions are Pods; empty = the namespace of the context, or of the Agent's Pod."""
+    """The namespace of the sessions' Pods; empty = the namespace of the context, or of the Agent's Pod."""
     kube_storage_class: str = ""
     """Of the claims for profiles; empty = the cluster's default one."""
     kube_home_size: str = Field(default="10Gi", pattern=r"^[1-9][0-9]*(\.[0-9]+)?([KMGTPE]i?)?$")

@@ -1,4 +1,6 @@
-"""What the Agents of a namespace have in common: a Lease, and Secrets, replaced with their `resourceVersion` alone."""
+"""The shared records of the Agents of a namespace: a Lease, and Secrets that are replaced only with their
+`resourceVersion`.
+"""
 
 from __future__ import annotations
 

@@ -26,23 +26,25 @@ from greenroom.runtimes.kubernetes.seen import (
 )
 
 UNSCHEDULABLE_FOR_S: Final = 15.0
-"""How long the scheduler may find no node: one may be freed, or made, in a moment."""
+"""The time for which the scheduler may find no node; a node may be freed or added in a moment."""
 IMAGE_FOR_S: Final = 12.0
-"""How long a node may say that it has no image: it tries again, and the first answer of a registry may be late."""
+"""The time for which a node may report a missing image. The node tries again, and a registry's first answer may be
+late.
+"""
 REFUSED_FOR_S: Final = 5.0
 LOOK_EVERY_S: Final = 1.0
 UNBOUND: Final = "unbound immediate PersistentVolumeClaims"
-"""What the scheduler says of a claim for which there is no volume."""
+"""The scheduler's message for a claim without a volume."""
 
 
 class TimeLimits:
-    """Which reason not to run has lasted for how long. `now` is a monotonic clock."""
+    """The time for which each reason not to run has lasted. `now` is a monotonic clock."""
 
     def __init__(self) -> None:
         self._since: dict[str, float] = {}
 
     def problem(self, pod: Pod, now: float) -> StartError | ImageMissing | None:
-        """Why waiting is over; None = it may still run."""
+        """The error that ends the wait; None = the Pod may still run."""
         reason, said, image = waits_for(pod)
         node = unschedulable(pod) if not (pod.spec and pod.spec.nodeName) else ""
         kinds: list[tuple[str, bool, float, StartError | ImageMissing]] = [
@@ -64,7 +66,7 @@ class TimeLimits:
         return over[0] if over else None
 
     def is_late(self, pod: Pod, now: float) -> bool:
-        """Whether its node takes too long to make its container; the Pod itself does not say why."""
+        """Return True if its node takes too long to create its container; the Pod itself has no reason."""
         return self._lasts("made", MADE_WITHIN_S, now, holds=is_being_made(pod))
 
     def _lasts(self, kind: str, for_s: float, now: float, *, holds: bool) -> bool:
@@ -108,7 +110,7 @@ async def running(cluster: Cluster, name: str) -> Pod:
 
 
 async def ended(cluster: Cluster, name: str, uid: str, within_s: float) -> bool:
-    """Whether this very Pod is gone, or its node says that it has ended, in this time."""
+    """Return True if this very Pod is gone, or its node reports its end, within this time."""
     try:
         async with asyncio.timeout(within_s), aclosing(states(cluster, name)) as seen:
             async for pod in seen:

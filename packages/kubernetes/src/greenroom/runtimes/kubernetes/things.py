@@ -1,7 +1,8 @@
-"""What an installation has in a namespace: Secrets of sessions, web filters and images, Pods, and claims of kept homes.
+"""The objects of an installation in a namespace: Secrets of sessions, web filters and images, Pods, and claims of kept
+homes.
 
-Not among them: a session's Pod and the parts of a filter, which go with their Secret; claims for folders that an
-administrator named, of which no row says whose they are.
+Not included are a session's Pod and the parts of a filter, which are deleted with their Secret, and claims for folders
+that an administrator named, which belong to no row.
 """
 
 from __future__ import annotations

@@ -26,7 +26,9 @@ _CLAIM: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volumes:
-    """What is mounted where; `homes` are the claims that must be there, with the folders they stand for."""
+    """The volumes and mounts of a session. `homes` are the claims that must exist, with the folders that they
+    represent.
+    """
 
     volumes: tuple[Volume, ...] = ()
     mounts: tuple[VolumeMount, ...] = ()

@@ -1,4 +1,5 @@
-"""Which cluster and namespace: from a kubeconfig, or from the service account of the Pod in which this process runs."""
+"""The cluster and the namespace, from a kubeconfig or from the service account of the Pod in which this process
+runs."""
 
 from __future__ import annotations
 
@@ -65,7 +66,7 @@ def _default_file() -> Path | None:
 
 
 def _problem(single: SingleConfig, user: User) -> str:
-    """What cannot be used, after the name of the file; empty = it can."""
+    """The problem of the settings, to follow the name of the file; empty = none."""
     if not _is_address(single.cluster.server):
         return (
             f"names the server {single.cluster.server!r}, which is no address like https://kubernetes.example.org:6443"

@@ -151,7 +151,7 @@ class LibcloudProvider:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Whether the cloud said that it made nothing; everything else may have made a machine."""
+    """Return True if the cloud reports that it created nothing. After any other error a machine may exist."""
     return type(error).__name__ == "InvalidCredsError" or 400 <= _code(error) < 500
 
 

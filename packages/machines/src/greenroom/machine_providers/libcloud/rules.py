@@ -1,4 +1,4 @@
-"""What a pool of the provider `libcloud` has to give, and which clouds it may use. Needs no library."""
+"""The options of a pool of the provider `libcloud`, and the clouds that it may use. Needs no library."""
 
 from __future__ import annotations
 
