@@ -1,1 +1,1 @@
-"""Sessions as Pods of one namespace. `cluster` is the way to the API server; what is pure knows no client."""
+"""Sessions as Pods of one namespace. `cluster` accesses the API server; pure modules do not use the client."""

@@ -20,7 +20,7 @@ OLDEST: Final = (1, 20)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """Verbs for one resource, and what they are for."""
+    """Verbs for one resource, and their purpose."""
 
     resource: str
     verbs: tuple[str, ...]
@@ -65,18 +65,18 @@ FILTER_NEEDS: Final = (
         purpose="the address of a web filter, which stays when its Pod is another",
     ),
 )
-"""Of an Agent whose sessions may be under a web filter."""
+"""Additional needs of an Agent whose sessions may be under a web filter."""
 REASON_NEEDS: Final = (
     Need(resource="events", verbs=("list",), purpose="why a node does not make a session's container"),
 )
-"""Without which sessions start all the same."""
+"""Optional needs, without which sessions still start."""
 
 
 async def check(cluster: Cluster) -> str:
-    """The version of the cluster, which serves this Agent.
+    """Check that the cluster can serve this Agent, and return the cluster's version.
 
     Raises:
-        RuntimeUnavailable: it does not; the sentence says what to do.
+        RuntimeUnavailable: it cannot; the sentence contains the remedy.
     """
     said = await cluster.ask("version")
     version = str(said.get("gitVersion") or "")
@@ -92,7 +92,8 @@ async def check(cluster: Cluster) -> str:
 
 
 async def _require_namespace(cluster: Cluster) -> None:
-    """Lists of a namespace that is not there are empty, and rights in it can be had: only to make something fails."""
+    """Check that the namespace exists with a dry run. Lists of a missing namespace are empty, and permissions in it can
+    be granted: only the creation of an object fails."""
     secret: Json = {"apiVersion": "v1", "kind": "Secret", "metadata": {"generateName": "gr-check-"}}
     try:
         await cluster.ask(f"api/v1/namespaces/{cluster.namespace}/secrets?dryRun=All", secret)
@@ -101,7 +102,7 @@ async def _require_namespace(cluster: Cluster) -> None:
 
 
 def version_problem(version: str) -> str:
-    """Why a cluster of this version cannot be used, as a sentence; empty = it can."""
+    """The reason why a cluster of this version cannot be used, as a sentence; empty = it can."""
     numbers = re.match(r"v?(\d+)\.(\d+)", version)
     if numbers is None:
         return f"The cluster says that its version is {version!r}, which is none of Kubernetes."
@@ -135,7 +136,7 @@ async def _missing(cluster: Cluster, needs: Sequence[Need]) -> list[str]:
 
 
 DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
-"""Annotation of the storage class that claims without one get."""
+"""Annotation of the storage class of claims that name none."""
 
 
 async def lacking(cluster: Cluster, storage_class: str, runtime_classes: Collection[str]) -> list[str]:
@@ -167,8 +168,8 @@ async def lacking(cluster: Cluster, storage_class: str, runtime_classes: Collect
 
 
 def storage_remarks(wanted: str, classes: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """Why homes cannot be made; `classes` are the storage classes with their annotations, `wanted` is empty for the
-    default one."""
+    """The reasons why homes cannot be created; `classes` are the storage classes with their annotations, `wanted` is
+    empty for the default one."""
     names = ", ".join(sorted(classes)) or "none"
     if wanted and wanted not in classes:
         missing = f"The cluster has no storage class {wanted} (GREENROOM_KUBE_STORAGE_CLASS), it has: {names}."
@@ -189,7 +190,8 @@ def _annotations(of: StorageClass) -> dict[str, str]:
 
 
 async def examined(settings: KubernetesSettings, runtime_classes: Collection[str] = ()) -> list[str]:
-    """Look at a cluster as an Agent with these settings would; returns what some sessions will lack.
+    """Check a cluster as an Agent with these settings would; returns a sentence for each thing that some sessions will
+    lack.
 
     Raises:
         SetupError: the settings or the kubeconfig cannot be used.

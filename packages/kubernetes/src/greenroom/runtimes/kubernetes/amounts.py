@@ -110,12 +110,12 @@ def unknown_of(amount: Amount) -> list[str]:
 
 
 def of_mapping(of: object, name: str) -> Mapping[str, object]:
-    """The client leaves the types of mappings open."""
+    """A mapping of an object of the client, which leaves its type open; empty if it has none."""
     return cast("Mapping[str, object] | None", getattr(of, name, None)) or {}
 
 
 def number(quantity: object) -> float:
-    """`500m`, `2Gi`; 0 where there is none."""
+    """The number of a quantity such as `500m` or `2Gi`; 0 for none."""
     if quantity is None:
         return 0.0
     parsed = parse_quantity(str(quantity))

@@ -46,8 +46,9 @@ class Changes:
         self._silent: dict[str, asyncio.TimerHandle] = {}
 
     async def run(self) -> AsyncGenerator[ContainerEvent]:
-        """Deletes Pods of nodes that are silent for too long: that holds also when such a node comes back. It ends when
-        the server no longer has all that happened: what was missed then gives no event.
+        """Yield the events. Also deletes Pods of nodes that are silent for too long; they stay deleted if the node
+        answers again. The generator ends when the server no longer has the changes since the last event: missed changes
+        produce no event.
 
         Raises:
             RuntimeUnavailable: the connection was lost.
@@ -93,7 +94,7 @@ class Changes:
             log.warning("the deletion of a Pod is refused", pod=silent.name, reason=error.message)
 
     async def _watch(self, kind: type[Kind], version: str) -> None:
-        """Until the version from which it would go on is too old."""
+        """Watch until the version from which the watch would continue is too old."""
         try:
             while True:
                 async for change, thing in self._cluster.watch(kind, self._labels, version):

@@ -1,4 +1,4 @@
-"""The API server of one cluster, for one namespace: lightkube's client, with what it lacks."""
+"""The API server of one cluster, for one namespace: lightkube's client, with additions."""
 
 from __future__ import annotations
 
@@ -30,18 +30,20 @@ CALL_TIMEOUT_S: Final = 10.0
 FIELD_MANAGER: Final = "greenroom"
 EXEC_PROTOCOL: Final = "v4.channel.k8s.io"
 WATCHED_FOR_S: Final = 60
-"""The server ends a watch after this time, and it is asked again: a dead connection cannot look like a quiet one."""
+"""The server ends a watch after this time, and the watch is repeated. A dead connection therefore cannot look like a
+quiet one."""
 LATE_S: Final = 10.0
-"""A watch of which nothing came for this much longer is dead."""
+"""A watch that received nothing for this much longer is dead."""
 
 Kind = TypeVar("Kind", bound=NamespacedResource)
 GlobalKind = TypeVar("GlobalKind", bound=GlobalResource)
 Json = dict[str, Any]
-"""JSON in the words of Kubernetes, where the client has no type for it."""
+"""JSON of Kubernetes for which the client has no type."""
 
 
 class Cluster:
-    """Every call raises `RuntimeUnavailable` if the server does not answer, or may not be asked."""
+    """Calls of the API server. Every call raises `RuntimeUnavailable` if the server does not answer, or does not permit
+    it."""
 
     def __init__(
         self,
@@ -49,7 +51,7 @@ class Cluster:
         timeout_s: float = CALL_TIMEOUT_S,
         fence: Callable[[], None] = lambda: None,
     ) -> None:
-        """`fence` is asked before each change: it raises `RuntimeUnavailable` while another process acts.
+        """`fence` is called before each change: it raises `RuntimeUnavailable` while another process acts.
 
         Raises:
             SetupError: the settings or the kubeconfig cannot be used.
@@ -105,7 +107,7 @@ class Cluster:
     # Objects ------------------------------------------------------------------------------------------------------
 
     async def get(self, kind: type[Kind], name: str) -> Kind | None:
-        """None = there is none."""
+        """Return the object with this name, or None."""
         async with translated(asks=True):
             try:
                 return await self._client.get(kind, name)
@@ -115,25 +117,25 @@ class Cluster:
                 raise
 
     async def list(self, kind: type[Kind], labels: Mapping[str, str] | None = None) -> tuple[list[Kind], str]:
-        """All with these labels, and the version from which a watch goes on."""
+        """All objects with these labels, and the version from which a watch continues."""
         async with translated(asks=True):
             listing = self._client.list(kind, labels=dict(labels or {}), chunk_size=500)
             found: list[Kind] = [one async for one in listing]
             return found, str(listing.resourceVersion)
 
     async def list_global(self, kind: type[GlobalKind], labels: Mapping[str, str] | None = None) -> list[GlobalKind]:
-        """All of a kind that is in no namespace."""
+        """All objects of a cluster-wide kind."""
         async with translated(asks=True):
             return [one async for one in self._client.list(kind, labels=dict(labels or {}), chunk_size=500)]
 
     async def list_fields(self, kind: type[Kind], fields: Mapping[str, str]) -> list[Kind]:
-        """All whose fields have these values."""
+        """All objects whose fields have these values."""
         async with translated(asks=True):
             return [one async for one in self._client.list(kind, fields=dict(fields), chunk_size=500)]
 
     async def create(self, thing: Kind) -> Kind:
         """Raises:
-        ContainerConflict: there is one with this name.
+        ContainerConflict: an object with this name exists.
         StartError: the server refuses it.
         """
         self._fence()
@@ -141,28 +143,29 @@ class Cluster:
             return await self._client.create(thing)
 
     async def replace(self, thing: Kind) -> Kind:
-        """Replace what has the `resourceVersion` of `thing`.
+        """Replace the object, if it still has the `resourceVersion` of `thing`.
 
         Raises:
             ContainerConflict: it has changed since it was read.
-            ContainerMissing: it is gone.
+            ContainerMissing: it does not exist any more.
         """
         self._fence()
         async with translated():
             return await self._client.replace(thing)
 
     async def patch(self, kind: type[Kind], name: str, changes: Json) -> Kind:
-        """Merge; null removes a key. With `metadata.resourceVersion` in it as `replace`.
+        """Merge changes into an object; null removes a key. With `metadata.resourceVersion` in it, fails like
+        `replace`.
 
         Raises:
-            ContainerMissing: it is gone.
+            ContainerMissing: it does not exist any more.
         """
         self._fence()
         async with translated():
             return await self._client.patch(kind, name, changes, patch_type=PatchType.MERGE)
 
     async def delete(self, kind: type[Kind], name: str, uid: str | None = None, grace_s: int | None = None) -> bool:
-        """Delete it, with `uid` only that very one; False = it was gone already, or is another.
+        """Delete an object, with `uid` only that very object; False = it was already deleted, or is another object.
 
         Raises:
             StartError: the server refuses it.
@@ -187,8 +190,8 @@ class Cluster:
         version: str | None = None,
         fields: Mapping[str, str] | None = None,
     ) -> AsyncGenerator[tuple[str, Kind]]:
-        """(ADDED, MODIFIED, DELETED or BOOKMARK, object) since this version. It ends after
-        `WATCHED_FOR_S`; then go on from the version of the last object; a bookmark is one with nothing but that.
+        """(ADDED, MODIFIED, DELETED or BOOKMARK, object) since this version. It ends after `WATCHED_FOR_S`; the caller
+        then continues from the version of the last object. A bookmark has only a version.
 
         Raises:
             ApiGone: that version is too old.
@@ -226,7 +229,7 @@ class Cluster:
     # What is no object --------------------------------------------------------------------------------------------
 
     async def ask(self, path: str, body: object = None) -> Json:
-        """The answer to GET, or with a body to POST."""
+        """Return the answer to a GET, or with a body to a POST."""
         async with translated(asks=True):
             method = "GET" if body is None else "POST"
             content = None if body is None else msgspec.json.encode(body)
@@ -236,7 +239,7 @@ class Cluster:
             return msgspec.json.decode(answer.content, type=Json)
 
     async def logs(self, pod: str, lines: int, timeout_s: float, container: str = CONTAINER) -> str:
-        """The end of a Pod's output, which must be asked of one container where the cluster puts others beside it.
+        """The end of a Pod's output. The request names one container, because the cluster may add others to the Pod.
 
         Raises:
             ContainerMissing: there is no such Pod.
@@ -277,10 +280,10 @@ class Cluster:
     async def exec(
         self, pod: str, container: str, argv: Sequence[str], *, stdin: bool = False
     ) -> AsyncGenerator[AsyncWebSocketSession]:
-        """The connection to a command in a Pod. `argv` is in the address, which servers log: no secrets.
+        """Open a connection to a command in a Pod. `argv` is in the URL, which servers log: no secrets.
 
         Raises:
-            httpx2.websockets.WebSocketUpgradeError: the server refuses; the response says why.
+            httpx2.websockets.WebSocketUpgradeError: the server refuses; the response contains the reason.
             httpx2.websockets.WebSocketDisconnect, WebSocketNetworkError: the connection was closed, or lost.
         """
         self._fence()
@@ -296,9 +299,11 @@ class Cluster:
                 yield connection
         except ConfigError as error:
             raise RuntimeUnavailable(log_in_failed(error)) from error
-        except BaseExceptionGroup as group:  # in which the client wraps all that is raised here, even by the caller
+        except BaseExceptionGroup as group:  # the client wraps all errors raised here, also those of the caller
             error = innermost(group)
-            if isinstance(error, LocalProtocolError):  # what was to be sent to one that has closed; its text has that
+            if isinstance(
+                error, LocalProtocolError
+            ):  # a message to a closed connection; the text of the error contains it
                 error = WebSocketNetworkError()
             raise error from None
 
@@ -319,7 +324,7 @@ def _is_another(answer: httpx2.Response) -> bool:
 
 
 def _decoded(change: _Change, kind: type[Kind]) -> Kind:
-    """Of a bookmark only what is known of every object: the rest of it is empty, also what must not be."""
+    """Decode an object. Of a bookmark only the metadata is decoded: the rest is empty, also required fields."""
     if change.type != "BOOKMARK":
         return msgspec.json.decode(change.object, type=kind)
     return kind(metadata=msgspec.json.decode(change.object, type=_Bookmark).metadata)  # pyright: ignore[reportCallIssue]

@@ -30,19 +30,20 @@ SAID: Final[dict[int, str]] = {
 }
 QUOTA: Final = "exceeded quota"
 NO_RIGHT: Final = re.compile(r'User ".*" cannot ')
-"""In a forbidden answer: the account lacks the verb. In any other one it is what was asked for that is refused."""
+"""Matches a forbidden answer if the account lacks the verb. In any other forbidden answer the object itself is
+refused."""
 PASSES: Final = ("because it is being terminated", "status unknown for quota", "not yet ready to handle request")
-"""In a forbidden answer that has nothing to do with what was asked for: it may be another one later."""
+"""Texts of forbidden answers that do not depend on the object; a later attempt may succeed."""
 MAX_REASON: Final = 400
-"""Characters of an answer that are quoted."""
+"""Maximum number of quoted characters of an answer."""
 
 
 class ApiGone(RuntimeUnavailable):
-    """The API server no longer has the version from which a watch was to go on: list again."""
+    """The API server no longer has the version from which a watch would continue: list again."""
 
 
 def code_of(error: httpx2.HTTPStatusError) -> int:
-    """The status of an answer, also of one that came in the middle of a watch, which has no response of its own."""
+    """The status of an answer, also of an error in the middle of a watch, which has no response of its own."""
     if isinstance(error, ApiError):
         status = cast("Status | None", error.status)
         if status is not None and status.code:
@@ -74,8 +75,8 @@ def log_in_failed(error: ConfigError) -> str:
 async def translated(*, asks: bool = False) -> AsyncGenerator[None]:
     """Raise the client's errors as those of the contract.
 
-    `asks`: the call changes nothing, so that a refusal means that the cluster does not serve at present; a forbidden
-    read must not fail a session that runs.
+    `asks`: the call changes nothing, so a refusal means that the cluster does not serve at present; a forbidden read
+    must not fail a running session.
     """
     try:
         yield

@@ -1,8 +1,8 @@
 """Runs a command in a session's Pod.
 
-What is run goes through the standard input, because the address of the request is in the server's log and in `ps`. A
-shell in the container reads it, notes in its shared memory that the command was begun and how it ended, and so a
-connection that was lost, or hangs, does not leave open whether it ran.
+The script is sent through the standard input, because the URL of the request is in the server's log and in `ps`. A
+shell in the container reads it, and records in shared memory that the command began and how it ended. Therefore it is
+known if a command ran, even if its connection is lost or hangs.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from greenroom.runtimes.kubernetes.names import CONTAINER
 
 STDIN, STDOUT, STDERR, ERROR = range(4)
 LOOK_S: Final = 3.0
-"""Limit of the look at how a command goes whose connection was lost."""
+"""Time limit of a look at the state of a command whose connection was lost."""
 LOOK_EVERY_S: Final = 0.5
-MARKS: Final = "/dev/shm/.greenroom"  # noqa: S108 -- in the container, where it is memory of its own
+MARKS: Final = "/dev/shm/.greenroom"  # noqa: S108 -- in the container, with its own memory
 NOT_RUN: Final = 126
 
 _READ: Final = 'eval "$(head -c "$1")"'
-"""`$1` is the number of bytes: this protocol cannot say that the input has ended."""
+"""`$1` is the number of bytes: this protocol cannot signal the end of the input."""
 _LOOK: Final = f'cat "{MARKS}/$1" 2>/dev/null || echo none'
 
 
@@ -73,11 +73,11 @@ class OutputTail:
 
 
 async def run_exec(cluster: Cluster, pod: str, command: Exec) -> ExecResult:
-    """Implements `Containers.exec` for a Pod that runs.
+    """Implements `Containers.exec` for a running Pod.
 
     Raises:
-        StartError: it was not begun.
-        RuntimeUnavailable: it is not known whether it was, or how it goes.
+        StartError: it did not begin.
+        RuntimeUnavailable: it is not known if it began, or its state is not known.
     """
     mark, output = command.once or uuid.uuid4().hex, OutputTail()
     script = script_of(command, mark, bool(command.once))
@@ -162,7 +162,7 @@ async def _ended(connection: AsyncWebSocketSession, output: OutputTail) -> int:
 
 
 def exit_code_of(status: Mapping[str, Any]) -> int:
-    """Of what the server says at the end.
+    """The exit code in the server's final status.
 
     Raises:
         StartError: the command could not be run.

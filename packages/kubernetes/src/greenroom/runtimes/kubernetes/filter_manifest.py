@@ -103,7 +103,7 @@ into force a little later than a Pod.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterImage:
-    """An image with Squid and bash, and the Secrets with which nodes get it."""
+    """An image with Squid and bash, and the Secrets with which nodes pull it."""
 
     name: str
     pull_secrets: tuple[str, ...] = ()
@@ -142,7 +142,7 @@ class FilterObjects:
         return about
 
     def secret(self) -> Secret:
-        """Made first and removed last: with it all the others go."""
+        """The Secret of the filter. It is created first and deleted last, and owns all its other objects."""
         return Secret(metadata=self._about(), type="Opaque")
 
     def service(self, owner: Secret) -> Service:
@@ -210,12 +210,12 @@ class FilterObjects:
 
 
 def digest(thing: object) -> str:
-    """The same for equal things."""
+    """A digest that is equal for equal things."""
     return hashlib.sha256(msgspec.json.encode(thing, order="deterministic")).hexdigest()[:32]
 
 
 def packed(files: Mapping[str, str]) -> bytes:
-    """The files of a filter, to be unpacked at `/`; the same for equal files."""
+    """The files of a filter, to be unpacked at `/`; equal for equal files."""
     return gzip.compress(
         archive([SessionFile(path=f"{FOLDER}/{name}", content=text) for name, text in files.items()]), mtime=0
     )
@@ -256,8 +256,8 @@ def put_behind(pod: Pod, address: str, image: FilterImage) -> Pod:
 
 
 def leaks(policies: Iterable[NetworkPolicy], labels: Mapping[str, str]) -> list[str]:
-    """The names of policies that let Pods with these labels reach something; those of filters are not looked at.
-    Policies only ever add to each other."""
+    """The names of policies that allow Pods with these labels to reach something; policies of filters are not checked.
+    Policies only add permissions."""
     return [
         metadata(policy).name or ""
         for policy in policies

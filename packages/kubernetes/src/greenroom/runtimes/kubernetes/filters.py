@@ -1,4 +1,4 @@
-"""The web filters of an Agent's sessions: made, found and removed."""
+"""Creates, finds and removes the web filters of an Agent's sessions."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ Kind = TypeVar("Kind", Service, NetworkPolicy)
 
 
 class PodFilters:
-    """Of one Agent. Only a network that `open` made tight in this process counts as open."""
+    """The web filters of one Agent. A network is open only after `open` closed its leaks in this process."""
 
     def __init__(self, cluster: Cluster, identity: ObjectOwner, image: str) -> None:
         """`image`: empty = that of the Pod in which this process runs."""
@@ -89,7 +89,8 @@ class PodFilters:
         return network
 
     async def _refuse_leaks(self, parts: FilterObjects) -> None:
-        """Others may make policies later: they are looked for again and again."""
+        """Raise StartError if another policy opens the filter. Policies may be added later, so this check is
+        repeated."""
         policies, _ = await self._cluster.list(NetworkPolicy)
         labels = {**self._identity.of_session(""), POLICY: parts.policy_id}
         if found := leaks(policies, labels):
@@ -99,7 +100,7 @@ class PodFilters:
             )
 
     async def _put(self, kind: type[Kind], wanted: Kind) -> Kind:
-        """Make it, or make it what it should be."""
+        """Create the object, or change it to the wanted state."""
         name = metadata(wanted).name or ""
         found = await self._cluster.get(kind, name)
         if found is None:
@@ -137,7 +138,7 @@ class PodFilters:
         return [self._open.get(policy) or FilterNetwork(policy_id=policy, subnet=ANY) for policy in policies]
 
     async def remove_all(self) -> None:
-        """Those of all Agents of the installation."""
+        """Remove the filters of all Agents of the installation."""
         self._open.clear()
         secrets, _ = await self._cluster.list(Secret, self._identity.selector("filter"))
         for secret in secrets:
@@ -196,10 +197,10 @@ class PodFilters:
         return not served
 
     async def _serves(self, name: str) -> Pod:
-        """It, once it does.
+        """Return its Pod once it is ready.
 
         Raises:
-            StartError: it does not.
+            StartError: it does not become ready.
         """
         limits, end = TimeLimits(), time.monotonic() + READY_WITHIN_S
         async with aclosing(states(self._cluster, name)) as seen:
@@ -265,7 +266,7 @@ class PodFilters:
 
 
 def _can_stay(pod: Pod, wanted: Pod) -> bool:
-    """One that is no more, that waits after failing again and again, or that was made otherwise is replaced. It has no
-    state, so nothing is lost where it goes on unseen on a silent node."""
+    """Return True if a Pod need not be replaced: it has not ended, does not crash repeatedly, and has the current
+    template. A filter has no state, so nothing is lost if an old Pod continues on a silent node."""
     is_leaving = metadata(pod).deletionTimestamp is not None or status(pod).phase in ENDED
     return not is_leaving and waits_for(pod)[0] != CRASHES and is_of(pod, wanted)

@@ -1,10 +1,10 @@
 """Profiles of users as claims, one for each folder that a profile would have on a host, or for each kept home.
 
-A claim is removed in two steps that others see: it is marked with the removal, then deleted; the cluster keeps it as
-long as a Pod has it. A session that wants it meanwhile waits until it is gone, and gets a new one.
+A claim is removed in two visible steps: it is marked with the removal, then deleted; the cluster keeps it as long as a
+Pod uses it. A session that needs it in the meantime waits until it is deleted, and gets a new one.
 
-The class of a claim cannot be changed. One that never got a volume, and was to have another class than the settings
-name now, has nothing in it and may wait for ever: it is replaced.
+The class of a claim cannot be changed. A claim that never got a volume, and that names another class than the settings
+do now, is empty and may wait forever: it is replaced.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ class KubernetesHomes:
     # For sessions -------------------------------------------------------------------------------------------------
 
     async def prepare(self, mounts: Sequence[Mount]) -> None:
-        """Make those that are missing; one that is to be reset is a new one.
+        """Create the missing claims; a claim that must be reset is replaced.
 
         Raises:
-            StartError: the cluster refuses it, or its name belongs to another.
-            RuntimeUnavailable: it is still in use, or could not be made at present.
+            StartError: the cluster refuses it, or its name belongs to another object.
+            RuntimeUnavailable: it is still in use, or could not be created at present.
         """
         for mount in mounts:
             if mount.profile is not None:
@@ -80,7 +80,8 @@ class KubernetesHomes:
         try:
             await self._cluster.create(wanted)
         except ContainerConflict as error:
-            # made by another session of that user meanwhile; or of something else, as of a quota that was just counted
+            # created in the meantime by another session of that user; or another conflict, such as a quota that was
+            # just counted
             if await self._own(wanted) is None:
                 raise RuntimeUnavailable(f"The claim {name} is not made yet. {error.message}") from error
 
@@ -120,7 +121,7 @@ class KubernetesHomes:
         }
 
     async def measure(self, home: HomeId) -> HomeSize | None:
-        """A claim takes what it was given, however little is in it."""
+        """The capacity of the claim, which does not depend on its content."""
         claim = await self._cluster.get(Claim, self._name(home))
         if claim is None:
             return None
@@ -162,7 +163,7 @@ def _waits_for_another_class(found: Claim, wanted: Claim) -> bool:
 
 
 def claim_of(folder: str, identity: ObjectOwner, settings: KubernetesSettings) -> Claim:
-    """The claim for a profile. Its annotation says whose it is; it outlives sessions and this Agent."""
+    """The claim for a profile. Its annotation names the owner; it outlives sessions and this Agent."""
     return Claim(
         metadata=ObjectMeta(
             name=home_name(identity.installation_id, folder),

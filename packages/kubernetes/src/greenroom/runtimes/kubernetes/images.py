@@ -1,8 +1,8 @@
-"""The images of a namespace: each has a Secret with the log-in at its registry, and has been got by a node once.
+"""The images of a namespace: each has a Secret with the log-in at its registry, and has been pulled once by a node.
 
-Nodes get images themselves, whenever a session comes to one that lacks it: so the Secrets follow the log-ins. Here one
-is got ahead by a Pod that does nothing with it, so that a registry's refusal is known before a session waits for it;
-from then on it counts as there.
+Nodes pull images themselves when they need them for a session, so the Secrets must follow the log-ins. An image is
+pulled in advance by a Pod that does not use it, so that a registry's refusal is known before a session waits for it.
+After that the image counts as present.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ SAID_EVERY_S: Final = 30.0
 must not delay others.
 """
 TAINT: Final = "taint"
-"""A word of the scheduler, in every version, when a node is left out because of one."""
+"""A word of the scheduler, in every version, if a node is excluded because of a taint."""
 EVERYTHING: Final = Toleration(operator="Exists")
 
 
 class PulledImages:
-    """Those that this Agent has had got."""
+    """The images that this Agent requested."""
 
     def __init__(self, cluster: Cluster, identity: ObjectOwner) -> None:
         self._cluster = cluster
@@ -81,7 +81,7 @@ class PulledImages:
         try:
             await self._cluster.create(getter_of(name, self._identity))
         except ContainerConflict:
-            pass  # of an earlier attempt, which goes on
+            pass  # of an earlier attempt, which continues
         except StartError as error:
             raise PullError(f"The image {name} could not be fetched: {error.message}") from error
         digest: str | None = None
@@ -103,7 +103,7 @@ class PulledImages:
             await self._cluster.patch(Secret, image_name(self._identity, name), {"data": data_of(wanted)})
 
     async def _got(self, name: str, pod_name: str) -> AsyncGenerator[str | None]:
-        """The digest once a node has it; before that None every now and then, while a node says that it is getting
+        """Yield the digest once a node has the image; before that None at intervals, while a node reports that it pulls
         it."""
         limits, said = TimeLimits(), time.monotonic()
         async with aclosing(states(self._cluster, pod_name)) as seen:
@@ -134,14 +134,14 @@ class PulledImages:
         given = pod.spec.tolerations or [] if pod.spec is not None else []
         if TAINT in unschedulable(pod) and EVERYTHING not in given:
             changes: Json = {"spec": {"tolerations": msgspec.to_builtins([*given, EVERYTHING])}}
-            with suppress(ContainerMissing, StartError):  # what the scheduler says is reported then
+            with suppress(ContainerMissing, StartError):  # the scheduler's message is reported then
                 await self._cluster.patch(Pod, metadata(pod).name or "", changes)
 
     async def keep_log_ins(self, wanted: Collection[str], known: Mapping[str, Credentials | None]) -> None:
-        """As `contract.LogInKeeper`; what was not got yet has its log-in when it is.
+        """Implements `contract.LogInKeeper`; an image without a Secret gets its log-in when it is pulled.
 
-        Those that are not wanted, or have a name of an earlier version, are removed, also while Pods that run name
-        them: a Pod needs them only until its container is made, and is never made a second time.
+        Secrets that are not wanted, or have a name of an earlier version, are deleted, even while running Pods refer to
+        them: a Pod needs them only until its container is created, and no Pod is created twice.
         """
         found, _ = await self._cluster.list(Secret, self._identity.of_agent("image"))
         for secret in found:
@@ -186,7 +186,7 @@ def digest_of(pod: Pod) -> str | None:
 
 
 def log_in_of(name: str, credentials: Credentials | None, identity: ObjectOwner) -> Secret:
-    """The log-in for an image, without one if its registry needs none."""
+    """The Secret with the log-in for an image, empty if its registry needs none."""
     log_ins: Json = {}
     if credentials is not None:
         registry = registry_of(name)
@@ -203,7 +203,7 @@ def log_in_of(name: str, credentials: Credentials | None, identity: ObjectOwner)
 
 
 def getter_of(name: str, identity: ObjectOwner) -> Pod:
-    """A Pod for which a node gets the image; what it runs may fail."""
+    """A Pod that makes a node pull the image; its command may fail."""
     needs = {"cpu": "1m", "memory": "16Mi"}
     container = Container(
         name="image",

@@ -1,7 +1,7 @@
-"""The log-in program that a kubeconfig names (`exec`): run for a token when there is none, or the server refuses it.
+"""The log-in program of a kubeconfig (`exec`): it is run for a token if there is none, or if the server refuses it.
 
-What it does wrong is one sentence, and one that hangs is ended. All of that may pass: the program may be installed, or
-a person log in with it, while the Agent runs.
+An error of the program is reported as one sentence, and a program that hangs is killed. All errors may be temporary:
+the program may be installed, or a person may log in with it, while the Agent runs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ANSWERS_WITHIN_S: Final = 30.0
 
 
 class LogInProgram(httpx2.Auth):
-    """Requests with the token of this program; many that need one at once run it once."""
+    """Authenticates requests with the token of this program; concurrent requests share one run."""
 
     def __init__(self, program: UserExec) -> None:
         self._program = program
@@ -46,7 +46,10 @@ class LogInProgram(httpx2.Auth):
         yield request
 
     async def _other_than(self, refused: str) -> str:
-        """Raises RuntimeUnavailable: the program gives no token in time."""
+        """Return a token other than the refused one.
+
+        Raises RuntimeUnavailable: the program returns no token in time.
+        """
         try:
             async with asyncio.timeout(ANSWERS_WITHIN_S), self._asking:
                 if self._token == refused:
@@ -99,7 +102,7 @@ def is_token(text: str) -> bool:
 
 
 async def _end(process: Process) -> None:
-    """With what it has begun."""
+    """Kill the program and its child processes."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -27,7 +27,7 @@ STEPS: Final = frozenset({"Pulling", "Pulled", "Created", "Started"})
 NO_NODE: Final = "FailedScheduling"
 """The reason of events from before a node was assigned."""
 MAX_SAID: Final = 300
-"""Characters of an event that are quoted."""
+"""Maximum number of quoted characters of an event."""
 LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -46,8 +46,8 @@ async def newest_event(cluster: Cluster, pod: Pod) -> Event | None:
 
 
 def newest_of(events: Sequence[Event]) -> Event | None:
-    """The last warning, or the step after it. Their times are those of seconds; of one second the last counts, because
-    they come in the order in which they were first there."""
+    """The last warning, or the step after it. Events have times in seconds; of several events in one second the last of
+    the list is used, because they are in the order of their first occurrence."""
     found = [event for event in events if event.reason in STEPS or _warns(event)]
     last = max((_second(event) for event in found), default=None)
     return next((event for event in reversed(found) if _second(event) == last), None)

@@ -1,7 +1,7 @@
-"""From a session's specification to its Secret and its Pod. Pure.
+"""Converts a session's specification to its Secret and its Pod. Pure.
 
 The Pod fits the restricted profile of Pod security: no root, no privileges, no capabilities, the default seccomp
-profile. What is secret is in the Secret and never in the Pod, which more people may read.
+profile. Secret values are in the Secret and never in the Pod, which more people may read.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ LOST_AFTER_S: Final = 30
 GRACE_S: Final = 10
 MIN_CORES: Final = 0.001
 BUILT_IN: Final = frozenset({"NET_BIND_SERVICE"})
-"""The one capability that the restricted profile leaves."""
+"""The only capability that the restricted profile allows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,14 +76,14 @@ class Offer:
     runtime_classes: Collection[str] = ()
     """Names of RuntimeClasses."""
     folders: Collection[str] = ()
-    """Folders of the nodes that may be mounted, with what is in them."""
+    """Folders of the nodes that may be mounted, with their subfolders."""
 
 
 def variables_of(spec: SessionSpec) -> dict[str, str]:
     """The variables of a session without its credential.
 
     Raises:
-        StartError: its user chose one that a launch may not set.
+        StartError: its user chose a variable that a launch may not set.
     """
     of_workspace: dict[str, str] = spec.run_config.get("environment") or {}
     if problem := chosen_problem(spec.environment, of_workspace=of_workspace):
@@ -94,7 +94,7 @@ def variables_of(spec: SessionSpec) -> dict[str, str]:
 def secret_of(
     session_id: str, spec: SessionSpec, identity: ObjectOwner, labels: Mapping[str, str] | None = None
 ) -> Secret:
-    """The session's Secret, which is there before its Pod and after it: the session as this namespace knows it."""
+    """The session's Secret, which exists before and after its Pod: it represents the session in this namespace."""
     data = {CREDENTIAL: spec.credential, **{VARIABLE + name: text for name, text in variables_of(spec).items()}}
     return Secret(
         metadata=ObjectMeta(
@@ -128,12 +128,12 @@ def with_pending(files: Sequence[SessionFile]) -> dict[str, str]:
 
 
 def template_of(pod: Pod) -> dict[str, str]:
-    """The entry of the Secret with the Pod that is yet to be made."""
+    """The entry of the Secret with the template of its Pod."""
     return {TEMPLATE: encoded(msgspec.json.encode(pod))}
 
 
 def pod_for(secret: Secret) -> Pod:
-    """The Pod that is to be made for this Secret, to which it belongs."""
+    """Create the Pod of this Secret from its template; the Secret owns it."""
     pod = msgspec.json.decode(decoded(secret, TEMPLATE), type=Pod)
     about, of_secret = metadata(pod), metadata(secret)
     owner = OwnerReference(apiVersion="v1", kind="Secret", name=of_secret.name or "", uid=of_secret.uid or "")
@@ -204,7 +204,7 @@ def resources_of(spec: SessionSpec) -> ResourceRequirements:
         limits["ephemeral-storage"] = str(spec.disk_limit_bytes)
     requests = {"cpu": cores, "memory": str(spec.memory_bytes)}
     if spec.disk_limit_bytes:
-        requests["ephemeral-storage"] = "0"  # a limit, and no part of a node that is kept for it
+        requests["ephemeral-storage"] = "0"  # a limit, and no reserved part of a node
     return ResourceRequirements(requests=requests, limits=limits)
 
 
@@ -221,7 +221,7 @@ def _environment(secret: str, spec: SessionSpec) -> list[EnvVar]:
 
 
 def _allowed(config: RunConfig) -> RunConfig:
-    """The administrator's override, checked again where it is used: other programs can write rows."""
+    """The administrator's override, checked again where it is used, because other programs can write rows."""
     try:
         return run_config.validated(config)
     except Invalid as error:
@@ -239,7 +239,7 @@ def _container_security(options: RunConfig) -> SecurityContext:
 
 
 def locked(added: Sequence[str] = (), *, read_only: bool = False) -> SecurityContext:
-    """Of a container: as the restricted profile of Pods wants it."""
+    """The security context of a container in the restricted profile of Pods."""
     return SecurityContext(
         allowPrivilegeEscalation=False,
         privileged=False,
@@ -249,7 +249,7 @@ def locked(added: Sequence[str] = (), *, read_only: bool = False) -> SecurityCon
 
 
 def unprivileged(user: int = OWNER, group: int = OWNER) -> PodSecurityContext:
-    """Of a Pod: as the restricted profile wants it; claims belong to the group."""
+    """The security context of a Pod in the restricted profile; claims belong to the group."""
     return PodSecurityContext(
         runAsNonRoot=True,
         runAsUser=user,
@@ -281,13 +281,14 @@ def _runtime_class(options: RunConfig, offer: Offer) -> str | None:
 
 
 def _tolerations(options: RunConfig) -> list[Toleration]:
-    """The first that fits a taint counts, so ours of lost nodes are before one of the workspace that tolerates all."""
+    """The tolerations of a Pod. The first match of a taint is used, so ours of lost nodes precede a workspace's that
+    tolerate all."""
     given: list[dict[str, Any]] = options.get("tolerations") or []
     return [*of_lost_nodes(), *(Toleration(**entry) for entry in given)]
 
 
 def of_lost_nodes() -> list[Toleration]:
-    """Those of a Pod that is given up when its node does not answer."""
+    """The tolerations of a Pod that is given up when its node does not answer."""
     return [
         Toleration(
             key=f"node.kubernetes.io/{what}", operator="Exists", effect="NoExecute", tolerationSeconds=LOST_AFTER_S
@@ -302,7 +303,7 @@ def _dns(options: RunConfig) -> dict[str, Any]:
 
 
 def _memory(options: RunConfig, mounted: Collection[str]) -> Volumes:
-    """Shared memory and what the run config keeps in memory; a mounted folder replaces one in memory."""
+    """Shared memory and the in-memory folders of the run config; a mounted folder replaces one in memory."""
     sizes = {"/dev/shm": int(options.get("shm_size") or SHM_BYTES)}  # noqa: S108 -- a place in the container
     tmpfs: dict[str, str] = options.get("tmpfs") or {}
     sizes |= {path: _tmpfs_bytes(given) for path, given in tmpfs.items() if path not in mounted}

@@ -1,4 +1,4 @@
-"""Names, labels and annotations of what sessions are made of in a namespace. Pure."""
+"""Names, labels and annotations of the objects of sessions in a namespace. Pure."""
 
 from __future__ import annotations
 
@@ -13,52 +13,53 @@ CONTAINER: Final = "session"
 FILTER_CONTAINER: Final = "squid"
 """The container of a filter's Pod."""
 PART_OF: Final = "app.kubernetes.io/part-of"
-"""Label of the field: with `greenroom` on all that this product makes."""
+"""Common label: `greenroom` on all objects that this product creates."""
 SESSION_ID: Final = "greenroom.io/session-id"
-"""Label by which programs of others find a session's Pod."""
+"""Label by which other programs find a session's Pod."""
 PART: Final = "greenroom.part"
-"""Label: what an object is: session, home, image, filter."""
+"""Label: the kind of an object: session, home, image, filter."""
 POLICY: Final = "greenroom.io/web-filter"
-"""Label: the web filter policy of a session, or that a filter carries out. Policies of the network that are for other
-sessions alone leave out Pods with this label."""
+"""Label: the web filter policy of a session, or of a filter. NetworkPolicies for other sessions must exclude Pods with
+this label."""
 CREDENTIAL: Final = "credential"
 """Key of the session's Secret."""
 VARIABLE: Final = "variable."
 """Prefix of keys: the variables of the session, whose names are not always valid keys."""
 PENDING_FILES: Final = "pending-files"
-"""Key: files that are yet to be unpacked in the session; removed when that is done."""
+"""Key: files that must still be unpacked in the session; removed after that."""
 TEMPLATE: Final = "pod"
-"""Key: the Pod as it is made at the start."""
+"""Key: the template of the Pod, for the start."""
 RAN: Final = "greenroom.pod"
-"""Annotation of the Secret: uid of the Pod that was made for it. With it and without a Pod the session is lost."""
+"""Annotation of the Secret: uid of the Pod that was created for it. With it and without a Pod the session is lost."""
 FAILED: Final = "greenroom.failed"
-"""Annotation of the Secret: why the session does not start, noted before its Pod is taken away for that."""
+"""Annotation of the Secret: the reason why the session does not start, written before its Pod is deleted for it."""
 LABELS: Final = "greenroom.labels"
-"""Annotation: further labels of the session, as JSON; their values need not be those of Kubernetes."""
+"""Annotation: further labels of the session, as JSON; their values need not be valid in Kubernetes."""
 PAGE_PORT: Final = "greenroom.page-port"
 SERVICES: Final = "greenroom.services"
-"""Annotations of a Pod: the ports of its page and, as `audio=4901,uploads=4902`, of what it serves beside it."""
+"""Annotations of a Pod: the ports of its page and, as `audio=4901,uploads=4902`, of its other services."""
 TEMPLATE_DIGEST: Final = "greenroom.template"
 APPLIED: Final = "greenroom.applied"
-"""Annotations of a filter's Pod: digests of how it was made, and of the files that it has read."""
+"""Annotations of a filter's Pod: digests of its template, and of the files that it has read."""
 ADDRESS: Final = "greenroom.address"
-"""Annotation of a filter's Secret: the address of its Service, which sessions know; it has the same when made anew."""
+"""Annotation of a filter's Secret: the address of its Service, which sessions use; a new Service gets the same
+address."""
 IMAGE: Final = "greenroom.image"
 """Annotation: the name of an image."""
 OWNER: Final = "greenroom.home"
-"""Annotation of a claim: the folder of the profile that it stands for, in which the user is named."""
+"""Annotation of a claim: the folder of the profile that it represents, which contains the user's name."""
 CLASS: Final = "greenroom.storage-class"
-"""Annotation of a claim: the storage class that it was to have; empty = the default one of the cluster."""
+"""Annotation of a claim: the requested storage class; empty = the default one of the cluster."""
 
 HOMES: Final = "greenroom.homes"
 """Annotation of a session's Secret: the folders of its profiles, as JSON."""
 REMOVAL: Final = "greenroom.removal"
-"""Annotation of a claim: the removal that is under way."""
+"""Annotation of a claim: the removal in progress."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectOwner:
-    """Whose objects these are."""
+    """The owner of objects."""
 
     installation_id: str
     agent_id: str
@@ -67,11 +68,11 @@ class ObjectOwner:
         return {PART_OF: "greenroom", INSTALLATION: self.installation_id, AGENT: self.agent_id, PART: part}
 
     def of_agent(self, part: str) -> dict[str, str]:
-        """The labels by which those of this Agent are found."""
+        """The labels that select this Agent's objects of a kind."""
         return {**self.selector(part), AGENT: self.agent_id}
 
     def selector(self, part: str) -> dict[str, str]:
-        """The labels by which all of the installation are found, of every Agent."""
+        """The labels that select the objects of a kind of all Agents of the installation."""
         return {INSTALLATION: self.installation_id, PART: part}
 
     def of_session(self, session_id: str) -> dict[str, str]:
@@ -79,22 +80,23 @@ class ObjectOwner:
 
 
 def object_name(session_id: str) -> str:
-    """Of the Secret and the Pod: made from the session's id, so that a second Pod for it cannot be made."""
+    """The name of the Secret and the Pod, derived from the session's id, so that a second Pod for it cannot be
+    created."""
     return f"gr-{session_id}"
 
 
 def image_name(identity: ObjectOwner, image: str) -> str:
-    """Of the Secret with an Agent's log-in for an image, which is there even if none is needed."""
+    """The name of the Secret with an Agent's log-in for an image, which exists even if no log-in is needed."""
     return f"gr-image-{_digest(f'{identity.installation_id} {identity.agent_id} {image}')}"
 
 
 def filter_name(agent_id: str, policy_id: str) -> str:
-    """Of all that a web filter is made of."""
+    """The name of all objects of a web filter."""
     return f"gr-filter-{_digest(f'{agent_id} {policy_id}')}"
 
 
 def home_name(installation_id: str, folder: str) -> str:
-    """Of the claim for a profile."""
+    """The name of the claim for a profile."""
     return f"{HOME_PREFIX}{_digest(f'{installation_id} {folder}')}"
 
 

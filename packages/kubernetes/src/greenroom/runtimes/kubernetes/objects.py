@@ -1,4 +1,4 @@
-"""Objects of the cluster with types: the client leaves those of its mappings open. Pure."""
+"""Typed access to objects of the cluster: the client leaves the types of its mappings open. Pure."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from greenroom.runtimes.plugin import Context, InstanceFacts, RuntimePlugin
 
 
 class KubernetesPlugin(RuntimePlugin[KubernetesSettings]):
-    """Implements `RuntimePlugin`; lightkube is imported by what uses it."""
+    """Implements `RuntimePlugin`; the modules that use lightkube import it when they are needed."""
 
     settings_type = KubernetesSettings
     title = "the cluster"
@@ -45,7 +45,7 @@ class KubernetesPlugin(RuntimePlugin[KubernetesSettings]):
         return namespace_things(self.settings, installation_id)
 
     async def check(self, first_image: str) -> None:
-        """The nodes get images by themselves."""
+        """Check the cluster. The nodes pull images themselves."""
         from greenroom.runtimes.kubernetes.access import examined  # noqa: PLC0415
 
         del first_image

@@ -1,7 +1,8 @@
 """Sessions as Pods of one namespace.
 
-Of each session there is a Secret, which is made first and removed last, and one Pod; both have its id in their names,
-so that neither can be there twice. Nothing is kept in this process: the API server is asked; its changes are hints.
+Each session has a Secret, which is created first and deleted last, and one Pod. Both have the session's id in their
+names, so neither can exist twice. This process stores no state: it reads from the API server, and the server's changes
+are hints.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ class KubernetesRuntime:
         *,
         gives_way: bool = False,
     ) -> Container:
-        """A Pod's share of the CPU is fixed with it: it gives way to none."""
+        """Create a session. Its Pod has a fixed share of the CPU: `gives_way` has no effect."""
         del gives_way
         return await self._sessions.create(session_id, spec, labels)
 
@@ -161,7 +162,7 @@ class KubernetesRuntime:
         return await run_exec(self._cluster, object_name(session_id), command)
 
     async def logs(self, session_id: str, lines: int = 50) -> str:
-        """Without a node to ask there are none: it is not waited for."""
+        """The session's output; empty if no node can return it. This call does not wait for a node."""
         try:
             secret, pod = await self._sessions.own(session_id)
             seen = seen_of(secret, pod, now())

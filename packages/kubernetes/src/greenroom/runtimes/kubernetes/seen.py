@@ -55,11 +55,11 @@ IMAGE_REASONS: Final = frozenset(
 REFUSED_REASONS: Final = frozenset(
     {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError", "ContainerCannotRun"}
 )
-"""Why a container waits although waiting changes nothing; the node tries again all the same."""
+"""Reasons for a waiting container that will not start by waiting, although the node tries again."""
 
 
 def seen_of(secret: Secret, pod: Pod | None, now: datetime) -> Container:
-    """The session as the contract has it."""
+    """The session as an object of the contract."""
     labels, annotations = labels_of(secret), annotations_of(secret)
     state, exit_code, ended = _state(secret, pod, now)
     address, services = _addresses(pod) if pod is not None and state is ContainerState.RUNNING else (None, NONE)
@@ -118,9 +118,9 @@ def lost_at(pod: Pod) -> datetime | None:
 
 
 def given_up_at(pod: Pod) -> datetime | None:
-    """When its deletion is to be requested, because its node does not answer; None while that answers.
+    """The time at which to request its deletion, because its node does not answer; None while the node answers.
 
-    The cluster then says that the Pod is not ready, over what the node said last: that its container is.
+    The cluster then sets the Pod's condition to not ready, while the node's last report on the container is ready.
     """
     container = _container(pod)
     if metadata(pod).deletionTimestamp is not None or status(pod).phase in ENDED or not (container and container.ready):
@@ -145,19 +145,19 @@ def lost_sentence(pod: Pod) -> str:
 
 
 def node_of(pod: Pod) -> str:
-    """Its name, or words for it."""
+    """The name of its node, or a phrase for it."""
     return (pod.spec.nodeName if pod.spec else None) or "of the session"
 
 
 def exit_code_of(pod: Pod) -> int | None:
-    """Of its first process, once that has ended and its node said so."""
+    """The exit code of its first process, once it has ended and its node reported that."""
     container = _container(pod)
     ended = container.state.terminated if container is not None and container.state is not None else None
     return ended.exitCode if ended is not None else None
 
 
 def ended_sentence(pod: Pod) -> str:
-    """Why it ended, if not by its first process."""
+    """The reason why it ended, if not by its first process."""
     of_pod, container = status(pod), _container(pod)
     ended = container.state.terminated if container is not None and container.state is not None else None
     if refused := refused_before_its_start(pod):
@@ -183,7 +183,7 @@ def out_of_memory(pod: Pod) -> bool:
 
 
 def unschedulable(pod: Pod) -> str:
-    """The scheduler's reason why no node can have it; empty while there is none."""
+    """The scheduler's reason why no node fits; empty while there is none."""
     for condition in _conditions(pod):
         if condition.type == "PodScheduled" and condition.status == "False" and condition.reason == "Unschedulable":
             return _plain(condition.message)
@@ -191,8 +191,8 @@ def unschedulable(pod: Pod) -> str:
 
 
 def waits_for(pod: Pod) -> tuple[str, str, str]:
-    """Reason and message of a container that is not created, for its image, its volumes, its settings; and its image.
-    One that begins before the others is what they wait for."""
+    """Reason and message of a container that is not created, because of its image, its volumes or its settings; and its
+    image. Other containers wait for an init container."""
     for container in [*(status(pod).initContainerStatuses or []), *(status(pod).containerStatuses or [])]:
         waiting = container.state.waiting if container.state is not None else None
         if waiting is not None and waiting.reason != "PodInitializing":
@@ -214,7 +214,7 @@ def _conditions(pod: Pod) -> list[PodCondition]:
 
 
 def _container(pod: Pod) -> ContainerStatus | None:
-    """Ours: the cluster may put others beside it, and lists them in any order."""
+    """The session's or filter's container: the cluster may add others, and lists them in any order."""
     return next((one for one in status(pod).containerStatuses or [] if one.name in OURS), None)
 
 

@@ -1,4 +1,4 @@
-"""The Secrets and Pods of sessions: made, found and removed."""
+"""Creates, finds and removes the Secrets and Pods of sessions."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ log = structlog.get_logger(__name__)
 END_S: Final = 1
 """The grace period of a Pod that is removed."""
 REMOVED_WITHIN_S: Final = 8.0
-"""After that its node does not answer, and it is taken from the list without it."""
+"""The time limit of a removal. After it the node counts as silent, and the Pod is deleted without it."""
 UNPACKED_WITHIN_S: Final = 20.0
 
 
 def now() -> datetime:
-    """By the clock of this host; those of a cluster agree."""
+    """The time by the clock of this host, which agrees with those of the cluster."""
     return datetime.now(UTC)
 
 
 class SessionPods:
-    """Of one namespace; every step may be repeated, by this process or by another."""
+    """The sessions of one namespace; every step may be repeated, by this process or by another."""
 
     def __init__(
         self, cluster: Cluster, identity: ObjectOwner, homes: KubernetesHomes, filters: PodFilters, offer: Offer
@@ -72,7 +72,8 @@ class SessionPods:
         self._offer = offer
 
     async def create(self, session_id: str, spec: SessionSpec, labels: Mapping[str, str] | None) -> Container:
-        """The Secret is made now, the Pod at the start: what is wrong with it is known before there is anything."""
+        """Create the Secret with the template of the Pod, which is created at the start: errors of the Pod are found
+        before any object exists."""
         volumes = volumes_of(spec.mounts, self._identity.installation_id, self._offer.folders)
         pod = pod_of(session_id, spec, self._identity, volumes=volumes, offer=self._offer)
         pod = await self._filters.applied(spec.filter_policy, pod)
@@ -83,7 +84,7 @@ class SessionPods:
         except ContainerConflict:
             secret, there = await self._adopted(session_id, spec)
         if spec.mounts and there is None:
-            await self._homes.prepare(spec.mounts)  # by the Secret a removal sees that they are in use
+            await self._homes.prepare(spec.mounts)  # the Secret shows a removal that they are in use
         return seen_of(secret, there, now())
 
     async def _adopted(self, session_id: str, spec: SessionSpec) -> tuple[Secret, Pod | None]:
@@ -135,7 +136,7 @@ class SessionPods:
         secret, pod = await self.own(session_id)
         seen = seen_of(secret, pod, now())
         if seen.state is not ContainerState.EXITED and FAILED in annotations_of(secret):
-            # its Pod was not taken away after all, and has another try
+            # its Pod was not deleted after all, and gets another attempt
             changes = {"metadata": {"annotations": {FAILED: None}}}
             secret = await self._cluster.patch(Secret, object_name(session_id), changes)
         if seen.state is ContainerState.RUNNING:
@@ -154,9 +155,9 @@ class SessionPods:
         return seen_of(secret, pod, now())
 
     async def _running(self, made: Pod) -> Pod:
-        """The Pod once it runs. One that will not is taken away: it would hold its part of the quota until its session,
-        at which someone may want to look, is deleted. The reason is noted first: who dies after that must not leave a
-        session whose Pod is gone for no reason."""
+        """Return the Pod once it runs. A Pod that will not run is deleted: it would use its part of the quota until its
+        session, which a user may want to inspect, is deleted. The reason is written first, so that a crash after it
+        does not leave a session whose Pod is gone without a reason."""
         name = metadata(made).name or ""
         try:
             return await running(self._cluster, name)
@@ -181,7 +182,7 @@ class SessionPods:
             raise
 
     async def _refuse_profiles_on_silent_nodes(self, wanted: Pod) -> None:
-        """A Pod whose node is silent may still run there, and write."""
+        """Refuse to start the Pod if a Pod on a silent node has the same profile: it may still run there, and write."""
         if not (profiles := profiles_of(wanted)):
             return
         pods, _ = await self._cluster.list(Pod, self._identity.selector("session"))
@@ -195,7 +196,7 @@ class SessionPods:
     # Files --------------------------------------------------------------------------------------------------------
 
     async def put_files(self, session_id: str, files: Sequence[SessionFile]) -> None:
-        """They are in the Secret until they are in the container: who dies in between leaves that to be done."""
+        """Store the files in the Secret until they are in the container: after a crash another process unpacks them."""
         secret, pod = await self.own(session_id)
         changes = {"data": with_pending(pending_files(secret, files))}
         secret = await self._cluster.patch(Secret, object_name(session_id), changes)
@@ -215,7 +216,7 @@ class SessionPods:
             raise RuntimeUnavailable(f"The files could not be put into the session: {reason_of(error)}.") from error
         if exit_code != 0:
             raise StartError(f"The files could not be put into the session: {output.text.strip()[-300:]}.")
-        # of this very version: files that were added meanwhile are not unpacked yet
+        # of this very version: files that were added in the meantime are not unpacked yet
         changes = {"metadata": {"resourceVersion": metadata(secret).resourceVersion}, "data": {PENDING_FILES: None}}
         try:
             return await self._cluster.patch(Secret, name, changes)
@@ -235,9 +236,8 @@ class SessionPods:
         await self._cluster.delete(Secret, object_name(session_id), metadata(secret).uid)
 
     async def _remove_pod(self, pod: Pod) -> None:
-        """One with a profile whose node is silent stays in the list: its entry keeps the profile from being used twice.
-        The cluster removes it when the node answers or is deleted.
-        """
+        """Remove a Pod. One with a profile whose node is silent stays in the list: its entry prevents a second use of
+        the profile. The cluster removes it when the node answers or is deleted."""
         name, uid = metadata(pod).name or "", metadata(pod).uid or ""
         is_silent = is_lost(pod, now())
         if status(pod).phase not in ENDED and not is_silent:
@@ -245,7 +245,7 @@ class SessionPods:
         if is_silent:
             log.warning("the node does not end a Pod", pod=name, stays=bool(profiles_of(pod)))
         if not is_silent or not profiles_of(pod):
-            # the node needs seconds more to take an ended one from the list
+            # the node needs more seconds to remove an ended Pod from the list
             await self._cluster.delete(Pod, name, uid, 0)
 
     async def _end(self, pod: Pod) -> bool:

@@ -13,13 +13,13 @@ class KubernetesSettings(FromEnvironment):
     """The cluster, the namespace, and the defaults of sessions there."""
 
     kube_config: Path | None = None
-    """A kubeconfig; none = the service account of the Pod in which this process runs, or else $KUBECONFIG."""
+    """A kubeconfig; None = the service account of the Pod in which this process runs, or else $KUBECONFIG."""
     kube_context: str = ""
-    """A context of it; empty = its current one."""
+    """A context of the kubeconfig; empty = its current one."""
     kube_namespace: str = ""
     """The namespace of the sessions' Pods; empty = the namespace of the context, or of the Agent's Pod."""
     kube_storage_class: str = ""
-    """Of the claims for profiles; empty = the cluster's default one."""
+    """The storage class of the claims for profiles; empty = the cluster's default one."""
     kube_home_size: str = Field(default="10Gi", pattern=r"^[1-9][0-9]*(\.[0-9]+)?([KMGTPE]i?)?$")
     kube_filter_image: str = ""
     """Image with Squid and bash for web filters; empty = that of the Agent's own Pod."""

@@ -1,4 +1,4 @@
-"""Waits until a session's Pod runs, or says why it will not."""
+"""Waits until a session's Pod runs, or until the reason why it will not is known."""
 
 from __future__ import annotations
 
@@ -84,12 +84,12 @@ def _without_node(said: str) -> str:
 
 
 async def running(cluster: Cluster, name: str) -> Pod:
-    """The Pod once its container runs, or has run and ended.
+    """Return the Pod once its container runs, or has run and ended.
 
     Raises:
         StartError: it cannot be started.
-        ImageMissing: its node does not get its image.
-        ContainerMissing: it went away.
+        ImageMissing: its node cannot pull its image.
+        ContainerMissing: it was deleted.
     """
     limits = TimeLimits()
     async with aclosing(states(cluster, name)) as seen:
@@ -122,7 +122,7 @@ async def ended(cluster: Cluster, name: str, uid: str, within_s: float) -> bool:
 
 
 async def states(cluster: Cluster, name: str) -> AsyncGenerator[Pod | None]:
-    """A Pod now and after each change, and at least every `LOOK_EVERY_S` again; None = it is gone."""
+    """Yield a Pod now and after each change, and at least every `LOOK_EVERY_S` again; None = it does not exist."""
     pod = await cluster.get(Pod, name)
     yield pod
     queue: asyncio.Queue[Pod | Exception | None] = asyncio.Queue()

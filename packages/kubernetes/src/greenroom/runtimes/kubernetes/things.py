@@ -49,7 +49,7 @@ class NamespaceThings:
 
 
 def _things(secrets: list[Secret], pods: list[Pod]) -> Iterator[Thing]:
-    """The Secrets, and the Pods whose Secret is gone."""
+    """The Secrets, and the Pods whose Secret does not exist."""
     of_secrets = {labels_of(secret).get(SESSION) for secret in secrets}
     yield from map(_thing, secrets)
     yield from (_thing(pod) for pod in pods if labels_of(pod).get(SESSION) not in of_secrets)

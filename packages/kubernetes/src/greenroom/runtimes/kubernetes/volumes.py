@@ -38,9 +38,9 @@ class Volumes:
 def volumes_of(mounts: Sequence[Mount], installation_id: str, allowed: Collection[str]) -> Volumes:
     """The volumes of a session's mounts.
 
-    A profile is a claim of its own. `/claims/NAME` is an existing claim, never one of a profile: a mapping could name
-    that of another user. Any other folder is one of the node, below an `allowed` one; only that is mounted as such,
-    and the rest of the path is resolved inside it, so that no link leads out.
+    A profile has its own claim. `/claims/NAME` is an existing claim, never one of a profile: a mapping could name that
+    of another user. Any other folder is one of the node, below an `allowed` folder. Only the allowed folder is mounted
+    as such, and the rest of the path is resolved inside it, so that no link leads out.
 
     Raises:
         StartError: a mount is not allowed; the sentence names it.

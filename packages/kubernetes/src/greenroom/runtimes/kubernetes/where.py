@@ -22,7 +22,7 @@ DEFAULT_FILE: Final = "~/.kube/config"
 
 
 def loaded(where: KubernetesSettings) -> SingleConfig:
-    """The connection that these settings mean, with its namespace.
+    """The connection of these settings, with its namespace.
 
     Raises:
         SetupError: there is none, or the file cannot be used; the sentence names it.
@@ -53,7 +53,7 @@ def loaded(where: KubernetesSettings) -> SingleConfig:
 
 
 def _default_file() -> Path | None:
-    """None = the service account, in a Pod."""
+    """The default kubeconfig; None = the service account, in a Pod."""
     named = [name for name in os.environ.get("KUBECONFIG", "").split(os.pathsep) if name]
     if len(named) > 1:
         raise SetupError(

@@ -1,1 +1,1 @@
-"""The provider `libcloud`: machines of the clouds that Apache Libcloud knows."""
+"""The provider `libcloud`: machines of the clouds that Apache Libcloud supports."""

@@ -1,4 +1,4 @@
-"""The provider `libcloud`, as the api and Managers find it."""
+"""The plugin of the provider `libcloud`, for the api and Managers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class LibcloudSettings(FromEnvironment):
 
 
 class LibcloudPlugin(ProviderPlugin[LibcloudSettings]):
-    """The clouds that Apache Libcloud knows."""
+    """The clouds that Apache Libcloud supports."""
 
     settings_type = LibcloudSettings
     rules = LIBCLOUD

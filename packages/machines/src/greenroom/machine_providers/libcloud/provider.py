@@ -1,8 +1,8 @@
-"""Creates machines with Apache Libcloud, which is imported in a thread: that takes 0.2 s.
+"""Creates machines with Apache Libcloud, which is imported in a thread because the import takes 0.2 s.
 
-Libcloud waits in threads; each pool has a few of its own, so that a cloud that hangs takes none of another's, and each
-of its connections has a time limit. A driver keeps its last answer, so each thread has its own. Images are not listed:
-a cloud has tens of thousands, and only the id is needed.
+Libcloud blocks threads. Each pool has its own few threads, so that a cloud that hangs does not block another pool, and
+each connection has a time limit. A driver stores its last answer, so each thread has its own driver. Images are not
+listed: a cloud has tens of thousands, and only the id is needed.
 """
 
 from __future__ import annotations
@@ -24,15 +24,14 @@ log = structlog.get_logger(__name__)
 
 THREADS: Final = 4
 _USER_DATA: Final = {"digitalocean": "ex_user_data", "dummy": ""}
-"""Driver → how its `create_node` calls the user data; empty = it takes none."""
+"""Driver → the argument of its `create_node` for the user data; empty = it supports none."""
 _GONE: Final = "terminated"
 
 
 class LibcloudProvider:
     """Creates machines with `options`: `driver`, `arguments` of the driver (`region`), `size`, `image`, and `create`,
     further arguments of `create_node`. The secrets are `key` and `secret`. `clouds` are the drivers that may be used,
-    each with arguments that take the place of the pool's.
-    """
+    each with arguments that override the pool's."""
 
     def __init__(
         self,
@@ -124,7 +123,7 @@ class LibcloudProvider:
             ) from error
 
     def _connected(self) -> Any:
-        """Raises ProviderError: there is no such driver, or it takes other arguments."""
+        """Raises ProviderError: there is no such driver, or it does not accept the arguments."""
         if self._name not in self._clouds:
             listed = ", ".join(sorted(self._clouds))
             raise ProviderError(
@@ -156,7 +155,7 @@ def _is_refusal(error: Exception) -> bool:
 
 
 def _code(error: Exception) -> int:
-    """The status of the cloud's answer; 0 = there was none."""
+    """The HTTP status of the cloud's answer; 0 = no answer."""
     code = getattr(error, "code", 0) or getattr(error, "http_code", 0)
     return code if isinstance(code, int) else 0
 

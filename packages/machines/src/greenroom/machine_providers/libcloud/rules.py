@@ -14,14 +14,15 @@ from greenroom.core.fleet.machines.provider import Options, ProviderRules
 
 _OBJECTS: Final = ("arguments", "create")
 ARGUMENTS: Final = frozenset({"datacenter", "location", "project", "region", "subscription_id", "tenant_id"})
-"""Arguments of a driver that a pool may choose. Where a cloud is, and files, are for the Manager's settings."""
+"""Arguments of a driver that a pool may choose. The addresses of clouds, and files, are only in the Manager's
+settings."""
 _PLACES: Final = re.compile(r"(?:.*_)?(?:file|host|path|port|secure|uri|url)", re.DOTALL)
 """Names of arguments that lead to another address or read a file."""
 _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 PUBLIC_CLOUDS: Final[Mapping[str, Mapping[str, Any]]] = {
     name: {} for name in ("azure_arm", "digitalocean", "ec2", "gce", "linode", "scaleway", "upcloud", "vultr")
 }
-"""Drivers whose addresses Apache Libcloud knows, which need no setting; each with its fixed arguments."""
+"""Drivers with public addresses that Apache Libcloud contains, which need no setting; each with its fixed arguments."""
 
 
 def allowed_clouds(setting: str) -> Mapping[str, Mapping[str, Any]]:
@@ -55,4 +56,4 @@ def _problem(options: Options, _: Sequence[AllowedHost]) -> str | None:
 
 
 LIBCLOUD: Final = ProviderRules(texts=("driver", "size", "image"), place=("driver", "arguments"), problem=_problem)
-"""The driver gets its `arguments` alone, so no other option decides which machines it shows."""
+"""Only `driver` and `arguments` decide which machines the driver lists."""
