@@ -1,8 +1,8 @@
-"""The host's side of mounts: folders are checked, made and emptied here, and checked again when they are mounted.
+"""The host's side of mounts: folders are checked, created and emptied here, and checked again when they are mounted.
 
 Every part of a path is opened without following links, so that a link that a session's user left in a folder cannot
-redirect the next mount. A container daemon resolves the path once more by itself: what it mounted is compared with what
-was checked, and a container with a difference does not run.
+redirect the next mount. A container daemon resolves the path again by itself: the mounted folder is compared with the
+checked one, and a container with a difference does not run.
 """
 
 from __future__ import annotations
@@ -67,10 +67,11 @@ class HostFolders:
         return mount if home is None else replace(mount, source=self.homes.place(home))
 
     def prepare(self, mounts: Sequence[Mount], session_id: str) -> None:
-        """Make missing folders, empty those to be reset; may be repeated before the start.
+        """Create missing folders, empty those that must be reset; may be repeated before the start.
 
         Raises:
-            StartError: a folder may not be mounted, does not exist or cannot be made; the sentence says which and why.
+            StartError: a folder may not be mounted, does not exist or cannot be created; the sentence names it and the
+                reason.
         """
         for mount in mounts:
             if (placed := self.placed(mount)) is mount:
@@ -95,7 +96,7 @@ class HostFolders:
         """Write files into a folder, each at its relative path; existing links are replaced, never followed.
 
         Raises:
-            StartError: the folder is not there, is a link, or may not be mounted; or a file cannot be written.
+            StartError: the folder does not exist, is a link, or may not be mounted; or a file cannot be written.
         """
         self._check_mounted(source)
         parent, name = _opened_parent(source, make=False)
@@ -219,8 +220,8 @@ def _exists(parent: int, name: str) -> bool:
 
 
 def _make(parent: int, name: str, mount: Mount) -> None:
-    """Make the folder if it is missing, for its owner. An empty, closed one of ours was left by an interrupted start,
-    or is being made by another one."""
+    """Create the folder if it is missing, for its owner. An empty folder of ours with mode 0700 was left by an
+    interrupted start, or another start is creating it."""
     if not _exists(parent, name):
         with contextlib.suppress(FileExistsError):
             os.mkdir(name, 0o700, dir_fd=parent)
@@ -311,12 +312,12 @@ def _empty_trash(parent: int) -> None:
 def _remove(parent: int, name: str) -> None:
     try:
         shutil.rmtree(name, dir_fd=parent, onerror=_not_removed)
-    except RecursionError:  # users choose how deep they nest their folders, which must not end the Agent
+    except RecursionError:  # users choose the depth of their folders, which must not end the Agent
         log.warning("a profile that was reset is nested too deep to be removed; remove it by hand", path=name)
 
 
 def _not_removed(function: object, path: str, error: tuple[type[BaseException], BaseException, object]) -> None:
-    """The profile is empty all the same; the next reset retries the removal of what remains."""
+    """Log the failed removal of a part. The profile is still empty; the next reset retries the removal of the rest."""
     del function
     if not isinstance(error[1], FileNotFoundError):
         log.warning("a part of a profile that was reset could not be removed", path=path, reason=str(error[1]))

@@ -1,8 +1,8 @@
-"""Kept homes as folders of one folder of the host, which the Agent alone can look into.
+"""Kept homes as folders of one folder of the host, which only the Agent can read.
 
-A home's name is made of two ids, and a session gets its folder mounted, nothing around it. Measuring and removing are
-done by `du` and `rm`, processes of their own with low priority: they follow no link, stay on one file system and do not
-care how deep a user nested folders; one that hangs in a network file system holds nothing else up.
+A home's name consists of two ids, and only its folder is mounted into a session. `du` and `rm` measure and remove
+homes, as separate processes with low priority: they follow no link, stay on one file system and support any depth of
+folders. A process that hangs in a network file system delays nothing else.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from greenroom.runtimes.contract import HomeError, HomeInUseError, HomeSize, Kep
 DEFAULT: Final = "/var/lib/greenroom/homes"
 MEASURED_WITHIN_S: Final = 60.0
 ANSWERED_WITHIN_S: Final = 20.0
-"""For one look at the folder of the homes."""
+"""Time limit of one look at the folder of the homes."""
 LAST_WORDS: Final = 300
 _LOW: Final = ("nice", "-n", "19")
 _AWAY: Final = ".removed"
-"""Folder beside the homes, with what removals moved away."""
+"""Folder next to the homes, for those that removals moved away."""
 
 Result = TypeVar("Result")
 
 
 class HostHomes:
-    """The homes in `folder`, which is made when first needed."""
+    """The homes in `folder`, which is created when first needed."""
 
     def __init__(self, folder: Path | str = DEFAULT) -> None:
         self.folder = str(folder)
@@ -45,19 +45,19 @@ class HostHomes:
         return f"{self.folder}/{home.name}"
 
     def home_at(self, path: str) -> HomeId | None:
-        """The home whose folder this is."""
+        """The home that has this folder."""
         parent, _, name = path.rpartition("/")
         return named(name) if parent == self.folder else None
 
     def make_room(self) -> None:
-        """Make the folder, if it is missing, for the Agent alone: all homes belong to the user of session images, and
+        """Create the folder, if it is missing, for the Agent alone: all homes belong to the user of session images, and
         an account of the host may have its number. Raises OSError."""
         folder = Path(self.folder)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
 
     def make(self, homes: Iterable[HomeId]) -> None:
-        """Make empty ones, as far as they are missing. Raises OSError."""
+        """Create missing homes, empty. Raises OSError."""
         for home in homes:
             Path(self.place(home)).mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -77,7 +77,7 @@ class HostHomes:
         if not await self._looked(partial(os.path.lexists, self.place(home)), "The home folder cannot be looked at"):
             return None
         how = ("du", "--summarize", "--one-file-system", "--block-size=1", "--time", "--time-style=+%s", "--")
-        # Its exit code says little: it is 1 when files vanish while it counts, and there is a sum all the same.
+        # Its exit code is not reliable: it is 1 when files vanish while it counts, and it still prints a sum.
         output, said = await self._ran((*_LOW, *how, self.place(home)), MEASURED_WITHIN_S)
         size, changed, *_ = [*output.split(b"\t", 2), b"", b""]
         if not size.isdigit():
@@ -100,7 +100,7 @@ class HostHomes:
             os.rename(self.place(home), away)  # noqa: PTH104 -- a link would be renamed, not followed
 
     async def _looked(self, work: Callable[[], Result], problem: str) -> Result:
-        """In a thread of its own: a network file system may never answer."""
+        """Run the work in a separate thread: a network file system may never answer."""
         try:
             async with asyncio.timeout(ANSWERED_WITHIN_S):
                 return await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -147,7 +147,7 @@ class HomesOnHost:
 
 
 def _folders(path: str) -> list[str]:
-    """The names of the folders in it, not of links; none if it is missing."""
+    """The names of the folders in it, without links; none if it is missing."""
     with contextlib.suppress(FileNotFoundError), os.scandir(path) as entries:
         return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
     return []

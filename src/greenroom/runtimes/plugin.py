@@ -28,11 +28,11 @@ class Context:
     """The arguments with which a runtime is created, in addition to its own settings."""
 
     installation_id: str
-    """Containers of other installations are left alone."""
+    """Containers of other installations are never changed."""
     agent_id: str
-    """This Agent, written on what it makes."""
+    """The id of this Agent, stored with the objects that it creates."""
     folder: Path
-    """The Agent's: the simulated runtime keeps its state there."""
+    """The Agent's folder, in which the simulated runtime stores its state."""
     share: float = 1.0
     """Fraction of the host's cores and memory that this Agent offers, above 0 and at most 1."""
     folders: HostFolders | None = None
@@ -40,9 +40,9 @@ class Context:
     connections_max: int = 0
     """Limit of open connections per session; 0 = any number."""
     runtime_classes: tuple[str, ...] = ()
-    """Runtimes that sessions may use beside the default one: Docker's, or RuntimeClasses of Kubernetes."""
+    """Runtimes that sessions may use in addition to the default one: Docker's, or RuntimeClasses of Kubernetes."""
     fence: Callable[[], None] = lambda: None
-    """Raises RuntimeUnavailable when this process must change nothing: another process of this Agent acts."""
+    """Raises RuntimeUnavailable while this process must change nothing, because another process of this Agent acts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +57,11 @@ class InstanceFacts:
 
 
 class RuntimePlugin(Plugin[S], ABC):
-    """One kind of runtime, with its settings. Its methods import what they need: other commands do without it."""
+    """One kind of runtime, with its settings. Its methods import the modules they need, so that other commands
+    do not."""
 
     title: str
-    """The program that runs sessions, for sentences: `When Docker answers again, …`."""
+    """The name of the program that runs sessions, for sentences: `When Docker answers again, …`."""
     checked: str
     """The subject of `warnings`, for sentences: `The cluster could not be checked`."""
     sessions_elsewhere: str = ""
@@ -86,10 +87,10 @@ class RuntimePlugin(Plugin[S], ABC):
         raise SetupError(f"With the runtime {self.name} an Agent is one process; leave GREENROOM_AGENT_GROUP empty.")
 
     def things(self, installation_id: str) -> AbstractAsyncContextManager[Things]:
-        """All that an installation has in the runtime, for the duration of the block.
+        """All objects of an installation in the runtime, for the duration of the block.
 
         Raises:
-            SetupError: this runtime has nothing that could be left over, or its settings cannot be used.
+            SetupError: this runtime leaves nothing behind, or its settings cannot be used.
         """
         del installation_id
         raise SetupError(
@@ -97,15 +98,15 @@ class RuntimePlugin(Plugin[S], ABC):
         )
 
     async def check(self, first_image: str) -> None:
-        """Before `up` starts. `first_image` is the image of the first workspace, which is about to be made; empty = it
-        was made before.
+        """Check the runtime before `up` starts. `first_image` is the image of the first workspace, which is about to be
+        created; empty = it exists.
 
         Raises:
-            SetupError: no session could be made.
+            SetupError: no session could be created.
         """
 
     async def check_host(self) -> None:
-        """Before a host joins as an Agent's.
+        """Check the host before it joins as an Agent's.
 
         Raises:
             SetupError: sessions cannot run on this host.
@@ -137,8 +138,8 @@ class RuntimePlugin(Plugin[S], ABC):
         return found
 
     async def remove_all(self, installation_id: str, folder: Path) -> int:
-        """Remove every container of the installation and what containers share; returns the number of containers. The
-        Agent's `folder` has the simulated ones.
+        """Remove every container of the installation and their shared resources; returns the number of containers. The
+        Agent's `folder` has the simulated containers.
 
         Raises:
             GreenroomError: the runtime does not answer or refuses.

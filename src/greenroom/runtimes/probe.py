@@ -1,14 +1,14 @@
-"""Looks at a session's page as a viewer would: is it usable, and what is on its screen?
+"""Probes a session's page as a viewer would: it checks that the page is usable, and reads its screen.
 
-Usable means: the page answered with the session's credential, and the first frame was painted. Frames are
-read through the page's websocket, only of our own image (by its `Server` header); other images have their own dialects
-of RFB, so there the page decides, or the address below it that the workspace names (`ready_path`). Once our page was
+A page is usable if it answered with the session's credential, and the first frame was painted. Frames are read through
+the page's websocket, only of our own image (by its `Server` header). Other images have their own dialects of RFB; there
+the answer of the page decides, or of the path below it that the workspace names (`ready_path`). Once our page was
 usable only its websocket is probed, which the same server answers with the same credential: that halves the CPU of a
-probe. The probe joins as one more viewer and disturbs no other. Where it may keep its connection, the next look is one
-message each way: a hand-over waits for it.
+probe. The probe joins as an additional viewer and disturbs no other. If it may keep its connection, the next look is
+one message in each direction: a hand-over waits for it.
 
-The session's user can put another server in place of the page's: no redirect is followed, because it could lead to what
-only this host can reach, and its answer can do no more than make the page unusable.
+The session's user can replace the page's server. Therefore no redirect is followed, because it could lead to an address
+that only this host can reach, and the server's answer can only make the page unusable.
 """
 
 from __future__ import annotations
@@ -31,23 +31,24 @@ from greenroom.runtimes.screen import RfbError, Screen, jpeg
 
 OWN_PAGE = "greenroom-desktop"
 KEPT_WITHIN_S = 0.3
-"""Without an answer on a kept connection in this time, a new one is opened: the screen may have another size by now."""
+"""The time limit for an answer on a kept connection. After it a new connection is opened: the screen may have another
+size now."""
 MAX_REASON = 300
-"""Characters."""
+"""Characters of a reason."""
 
 
 class Prober:
-    """Probes pages of sessions. One per process, for what is costly to make.
+    """Probes pages of sessions. One per process, because of objects that are expensive to create.
 
-    The container makes the page's certificate, so it is not checked: the address is on this host's loopback, published
-    by the runtime for this container.
+    The container creates the page's certificate, so it is not checked: the address is on this host's loopback,
+    published by the runtime for this container.
     """
 
     def __init__(self) -> None:
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._tls.check_hostname = False
         self._tls.verify_mode = ssl.CERT_NONE
-        # A cookie of one page would be sent to all others: they differ only in their ports, and cookies ignore ports.
+        # Cookies of one page would be sent to all others: they differ only in their ports, and cookies ignore ports.
         no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
         # The time of a whole look is limited, not that of its parts.
         self._http = httpx.AsyncClient(
@@ -56,7 +57,7 @@ class Prober:
         self._ours: dict[str, str] = {}
         """Address → credential, of pages of our own image that were usable at the last look."""
         self._kept: dict[str, _Opened] = {}
-        """Address → its screen, as the last look left it."""
+        """Address → its screen, as of the last look."""
         self._leaving: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
@@ -189,7 +190,7 @@ class Prober:
         return _Opened(spec.credential, connection, screen)
 
     def _leave(self, connection: ClientConnection) -> None:
-        """Close it in its own time: what was seen is known, and a hand-over may wait for it."""
+        """Close it in the background: the result is known, and a hand-over may wait for it."""
         leaving = asyncio.create_task(connection.close())
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
@@ -208,17 +209,17 @@ class _Connection(connect):
     """A websocket that is opened at its address, or not at all."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
-        """Every failed attempt, a redirect too, is final."""
+        """Treat every failed attempt, also a redirect, as final."""
         return exc
 
 
 PERHAPS_HTTPS = " over http; the workspace's Protocol may have to be https"
 WANTS_WEBSOCKET = 426
-"""Status of an address for websockets when it is asked without one."""
+"""Status of a websocket URL for a request without an upgrade."""
 
 
 def _refusal(answer: httpx.Response) -> str | None:
-    """Why the page cannot be used, as a sentence; None when it can."""
+    """The reason why the page cannot be used, as a sentence; None if it can."""
     if answer.status_code == 401:
         return "The session's page refused the session's credential."
     if answer.status_code < 400 or answer.status_code == WANTS_WEBSOCKET:
@@ -228,7 +229,7 @@ def _refusal(answer: httpx.Response) -> str | None:
 
 
 def _silence(error: Exception, spec: SessionSpec) -> str:
-    """Why there was no answer of HTTP, as a sentence; a wrong protocol is named."""
+    """The reason why there was no HTTP answer, as a sentence; it names a wrong protocol."""
     if spec.protocol == "https" and "WRONG_VERSION_NUMBER" in str(error):
         return f"Port {spec.port} of the container answers no https; the workspace's Protocol may have to be http."
     return f"The session's page does not answer on port {spec.port} ({spec.protocol}): {_reason(error)}."

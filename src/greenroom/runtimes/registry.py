@@ -13,7 +13,7 @@ from greenroom.runtimes.plugin import Context, RuntimePlugin
 
 
 def find_runtime(name: str, **settings: object) -> RuntimePlugin[Any]:
-    """The runtime of this name, with its settings; those given here are not read from the environment.
+    """The runtime of this name, with its settings; the passed settings are not read from the environment.
 
     Raises:
         SetupError: there is no such runtime, or its settings cannot be used.
@@ -43,7 +43,7 @@ def open_runtime(name: str, context: Context, **settings: object) -> Runtime:
 
 
 def preloaded() -> Iterator[str]:
-    """The modules that all installed runtimes want to be imported once for several processes."""
+    """The modules of all installed runtimes to import once for several processes."""
     for name in plugins.names(plugins.RUNTIMES):
         plugin = plugins.find(plugins.RUNTIMES, name)
         if plugin is not None and issubclass(plugin, RuntimePlugin):

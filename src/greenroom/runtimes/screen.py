@@ -1,9 +1,8 @@
-"""As much of RFB (RFC 6143) as is needed to see whether something was painted, and to take a screenshot.
+"""The parts of RFB (RFC 6143) that are needed to detect a painted screen, and to take a screenshot.
 
-A thin strip over the whole width or height shows whether something was painted: it crosses panel, window or wallpaper
-and has only some kilobytes. The pointer's picture is requested separately, or the server would paint it into the rest.
-The session's user can put another server in place of ours, so it is not trusted: the number of bytes and messages read
-is bounded.
+A thin strip over the whole width or height is enough to detect painting: it crosses panel, window or wallpaper and has
+only some kilobytes. The pointer's picture is requested separately, because otherwise the server would paint it into the
+rest. The session's user can replace our server, so it is not trusted: the number of bytes and messages read is bounded.
 """
 
 from __future__ import annotations
@@ -25,15 +24,15 @@ BGRX: Final = struct.pack(">BBBBHHHBBBxxx", 32, 24, 0, 1, 255, 255, 255, 16, 8, 
 """Pixels of 4 bytes: blue, green, red, nothing."""
 
 MAX_BYTES: Final = 32 << 20
-"""Of one look; the largest clipboard of our image is 8 MiB."""
+"""Limit of one look; the largest clipboard of our image is 8 MiB."""
 MAX_PIXELS: Final = 4096 * 2304
-"""Of a screen in a screenshot: 36 MiB while it is made."""
+"""Limit of a screenshot: 36 MiB of memory while it is encoded."""
 READ_COST: Final = 1024
-"""Cost of a read besides its bytes: the smallest messages have one byte."""
+"""Cost of a read in addition to its bytes: the smallest messages have one byte."""
 
 
 class RfbError(Exception):
-    """The server does not follow RFB as expected; the text says how."""
+    """The server does not follow RFB as expected; the text contains the deviation."""
 
 
 class Rectangle(NamedTuple):
@@ -63,7 +62,7 @@ class Screen:
         """Shake hands, shared with the session's present viewers.
 
         Raises:
-            RfbError: the server has another version, wants a password, or has pixels of an odd size.
+            RfbError: the server has another version, requires a password, or has pixels of an odd size.
         """
         if not (await self._read(12)).startswith(b"RFB 003."):
             raise RfbError("no RFB greeting")
@@ -120,10 +119,10 @@ class Screen:
         return pixels != pixels[: self._pixel_bytes] * (len(pixels) // self._pixel_bytes)
 
     async def _parts(self, x: int, y: int, width: int, height: int) -> AsyncGenerator[Rectangle]:
-        """Rectangles that hold the pixels of an area.
+        """Yield rectangles with the pixels of an area.
 
-        An update may hold less than requested: while a program paints, Xvnc may answer with just the pointer's picture.
-        That counts as its answer; the missing part has changed, and comes once changes are requested.
+        An update may have less than requested: while a program paints, Xvnc may answer with just the pointer's picture.
+        That counts as its answer; the missing part has changed, and follows once changes are requested.
         """
         missing = width * height
         await self._request(x, y, width, height, changes=False)
@@ -156,7 +155,7 @@ class Screen:
             raise RfbError(f"message {kind} is not known")
 
     async def _rectangle(self) -> Rectangle | None:
-        """None if it is the pointer's picture."""
+        """Read a rectangle; None for the pointer's picture."""
         x, y, width, height, encoding = struct.unpack(">HHHHi", await self._read(12))
         pixels = await self._read(width * height * self._pixel_bytes)
         if encoding == RAW:

@@ -32,7 +32,7 @@ class SharedFolder:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     async def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no resource is open."""
 
     async def read_lease(self) -> tuple[LeaseRecord | None, str | None]:
         kept = await self.read("lease")

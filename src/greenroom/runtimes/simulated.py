@@ -113,7 +113,7 @@ class SimulatedRuntime:
         self._of_spec = {stored.labels[SPEC_HASH]: name for name, stored in self._containers.items()}
 
     async def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no resource is open."""
 
     @property
     def settings(self) -> SimulationSettings:
@@ -127,7 +127,8 @@ class SimulatedRuntime:
         part.replace(self._folder / "settings.json")
 
     def _store(self, session_id: str) -> None:
-        """The last whole line counts. Replacing a file makes the file system write it to the disk at once."""
+        """Append the state as a line; the last whole line is valid. The file system would write a replaced file to the
+        disk at once."""
         with (self._folder / f"containers/{session_id}.json").open("ab") as file:
             file.write(msgspec.json.encode(self._containers[session_id]) + b"\n")
 
@@ -187,7 +188,7 @@ class SimulatedRuntime:
         self._store(session_id)
 
     def gives_way(self, session_id: str) -> bool:
-        """For tests: whether it has a small share of the CPU."""
+        """For tests: return True if it has a small share of the CPU."""
         return self._stored(session_id).gives_way
 
     async def put_files(self, session_id: str, files: Sequence[SessionFile]) -> None:
@@ -272,7 +273,7 @@ class SimulatedRuntime:
     # Inside and around a container --------------------------------------------------------------------------------
 
     async def exec(self, session_id: str, command: Exec) -> ExecResult:
-        """Knows true, false, echo, cat, printenv and sleep; other programs are not found."""
+        """Run a simulated command: true, false, echo, cat, printenv or sleep; other programs are not found."""
         stored = self._stored(session_id)
         if stored.state is not ContainerState.RUNNING:
             raise StartError(f"The command was not run: the session is {stored.state.value}.")
@@ -331,7 +332,7 @@ class SimulatedRuntime:
         return name in self._pulled or name not in self.settings.missing_images
 
     async def images(self) -> list[Image]:
-        """Those that were pulled or used; any other is there as well unless it is `missing`."""
+        """The images that were pulled or used; any other exists as well unless it is `missing`."""
         return [image_of(name) for name in sorted(self._pulled | {c.image for c in self._containers.values()})]
 
     async def image(self, name: str) -> Image | None:
@@ -350,11 +351,11 @@ class SimulatedRuntime:
 
     @asynccontextmanager
     async def building(self) -> AsyncGenerator[Builder]:
-        """Every Agent has a host of its own here."""
+        """The builder of this host. Every simulated Agent has its own host."""
         yield SimulatedBuilder(self.image, self.built, self.settings)
 
     def built(self, name: str) -> None:
-        """It was made here."""
+        """Record that the image was built here."""
         self._pulled.add(name)
 
     async def capacity(self) -> Capacity:
@@ -363,7 +364,7 @@ class SimulatedRuntime:
         return Capacity(cores=cores, memory_bytes=memory_bytes, runtime_classes=self._runtime_classes, simulated=True)
 
     async def disk_usage(self, session_id: str) -> Use | None:
-        """It writes nothing."""
+        """The usage is zero: simulated sessions write nothing."""
         return Use() if session_id in self._containers else None
 
     async def host_usage(self) -> HostUsage:

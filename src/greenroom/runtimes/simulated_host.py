@@ -20,7 +20,7 @@ class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     create_s: float = 0.0
     start_s: float = 0.0
     paint_s: float = 0.0
-    """From the start of a container until its first frame."""
+    """Time from the start of a container until its first frame."""
     pull_s: float = 0.0
     cores: float = 64.0
     memory_bytes: int = 256 << 30
@@ -43,7 +43,7 @@ def image_of(name: str) -> Image:
 
 
 class SimulatedBuilder:
-    """Makes an image in two steps, which take `SimulationSettings.pull_s`."""
+    """Builds an image in two steps, which take `SimulationSettings.pull_s`."""
 
     def __init__(
         self,

@@ -73,23 +73,23 @@ __all__ = [
 class Runtime(Containers, Images, HostCapacity, Protocol):
     """Runs the sessions of one Agent.
 
-    Every call may be repeated: what is already so is success. Any call may raise `RuntimeUnavailable`; a caller that
-    gets it, or is cancelled, knows nothing about the effect and looks again with `inspect` or `list`.
+    Every call may be repeated: a state that already exists is success. Any call may raise `RuntimeUnavailable`; after
+    it, or after a cancellation, the effect is not known and the caller reads the state again with `inspect` or `list`.
     """
 
     async def open(self) -> None:
-        """Connect and prepare what sessions share (their network). Called once before everything else."""
+        """Connect and prepare the resources that sessions share (their network). Called once before everything else."""
         ...
 
     async def close(self) -> None:
-        """Close connections. Sessions run on."""
+        """Close connections. Sessions keep running."""
         ...
 
     async def remove_all(self) -> int:
-        """For `greenroom down`: remove all containers of this installation and what they share (network, firewall
-        rules); returns the number of containers."""
+        """For `greenroom down`: remove all containers of this installation and their shared resources (network,
+        firewall rules); returns the number of containers."""
         ...
 
 
 class HostRuntime(Runtime, HostDisk, FilterHost, BuildHost, HomeHost, Protocol):
-    """A runtime with all that a host can have, as Docker and the simulated one."""
+    """A runtime with all that a host can have, like Docker and the simulated runtime."""

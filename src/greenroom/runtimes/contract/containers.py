@@ -1,4 +1,4 @@
-"""The containers of sessions: made, started, looked into and removed."""
+"""The containers of sessions: their creation, start, inspection and removal."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ INSTALLATION: Final = "greenroom.installation"
 SESSION: Final = "greenroom.session"
 AGENT: Final = "greenroom.agent"
 SPEC_HASH: Final = "greenroom.spec-hash"
-"""Labels of every container, by which it is found again; containers without them are left alone."""
+"""Labels of every container, by which it is found again; containers without them are never changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container(SeenContainer):
-    """One container of this installation. `agent_id` is the Agent that made it; a host may have several.
+    """One container of this installation. `agent_id` is the Agent that created it; a host may have several.
 
     `address` is host:port at which this host reaches the session's page, only while `state` is running; it may change
-    with every start. So are those of `services`, by the names of the specification's services that are allowed.
-    `exit_code` is set while `state` is exited and it is known; `ended` says then why it ended, as a sentence, where
-    that was not its first process. `spec_hash` is `SessionSpec.hash()` at creation.
+    with every start. The same applies to the addresses of `services`, by the names of the allowed services of the
+    specification. `exit_code` is set while `state` is exited and it is known; `ended` is then the reason for the end,
+    as a sentence, if it was not the end of its first process. `spec_hash` is `SessionSpec.hash()` at creation.
     """
 
     agent_id: str
@@ -47,19 +47,19 @@ class ExecResult:
 
     @property
     def last_words(self) -> str:
-        """The end of the output, for the sentence that says how the command ended."""
+        """The end of the output, for the sentence about the end of the command."""
         return self.output.strip()[-MAX_LAST_WORDS:] or "(it wrote nothing)"
 
 
 MAX_LAST_WORDS: Final = 500
 MAX_OUTPUT: Final = 60_000
 MAX_LOGS: Final = 8_000
-"""Characters of `Runtime.logs`: those of many sessions that end at once travel in one check-in."""
+"""Maximum number of characters of `Runtime.logs`: those of many sessions that end at once are sent in one check-in."""
 CUT: Final = "[the beginning of the output was cut off]\n"
 
 
 def cut_output(output: str, most: int = MAX_OUTPUT) -> str:
-    """The last `most` characters of an output; the first line says if something was cut off."""
+    """Return the last `most` characters of an output; the first line states if the beginning was cut off."""
     return output if len(output) <= most else CUT + output[len(CUT) - most :]
 
 
@@ -68,7 +68,7 @@ EventKind = Literal["create", "start", "die", "oom", "pause", "unpause", "destro
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerEvent:
-    """An event of a container of this installation: a hint to look, never the truth itself."""
+    """An event of a container of this installation: only a hint to read the state again."""
 
     session_id: str
     kind: EventKind
@@ -79,9 +79,9 @@ class ContainerEvent:
 class ProbeResult:
     """The result of a probe.
 
-    `usable`: the page answered with the credential and, where frames can be read, something was painted. `painted` is
-    None where frames cannot be read (images whose page is not ours). `error` is a sentence when not usable. `silent`: a
-    timeout, in contrast to, e.g., a refused connection.
+    `usable`: the page answered with the credential and, if frames can be read, something was painted. `painted` is None
+    if frames cannot be read (images whose page is not ours). `error` is a sentence if not usable. `silent`: a timeout,
+    in contrast to, e.g., a refused connection.
     """
 
     usable: bool
@@ -102,26 +102,26 @@ class Containers(Protocol):
         *,
         gives_way: bool = False,
     ) -> Container:
-        """Make the session's container, without starting it; `labels` are added to those of the runtime. With
-        `gives_way` it has a small share of the CPU where others want it too, until `give_full_share`.
+        """Create the session's container without starting it; `labels` are added to those of the runtime. With
+        `gives_way` it has a small share of a busy CPU, until `give_full_share`.
 
-        A session under a web filter policy gets the policy's network, which must be open, and no other.
+        A session under a web filter policy gets only the policy's network, which must be open.
 
         An existing container with this spec's hash and this installation is adopted: returned in its present state,
         with its original labels.
 
         Raises:
-            ContainerConflict: the name is taken by another spec, another installation, or something foreign.
+            ContainerConflict: the name is used by another spec, another installation, or a foreign container.
             ImageMissing: `spec.image` is not on this host; nothing is pulled here.
             StartError: the runtime refuses this specification, or the network of its web filter is not open.
         """
         ...
 
     async def give_full_share(self, session_id: str, spec: SessionSpec) -> None:
-        """Give it the share of the CPU that its specification says.
+        """Give it the share of the CPU in its specification.
 
         Raises:
-            ContainerMissing: it is not there.
+            ContainerMissing: it does not exist.
         """
         ...
 
@@ -145,10 +145,10 @@ class Containers(Protocol):
         ...
 
     async def stop(self, session_id: str, grace_s: float = 10.0) -> None:
-        """Ask it to end, kill it after `grace_s`. Its files stay. A paused one is stopped too.
+        """Request its end, and kill it after `grace_s`. Its files stay. A paused container is stopped too.
 
         Raises:
-            ContainerMissing: it is not there.
+            ContainerMissing: it does not exist.
         """
         ...
 
@@ -156,7 +156,7 @@ class Containers(Protocol):
         """Freeze all its processes; it keeps its memory.
 
         Raises:
-            ContainerMissing: it is not there.
+            ContainerMissing: it does not exist.
             StartError: it is not running.
         """
         ...
@@ -174,7 +174,7 @@ class Containers(Protocol):
         """Kill it and delete it with its anonymous volumes. A missing container is success.
 
         Raises:
-            ContainerConflict: a container with its name exists that is not of this installation; it is left alone.
+            ContainerConflict: a container with its name exists that is not of this installation; it is not removed.
         """
         ...
 
@@ -214,15 +214,16 @@ class Containers(Protocol):
     ) -> ProbeResult:
         """Look at the session's page as a viewer would; never raises, takes at most `timeout_s`.
 
-        `keep`: it may keep its connection for the next look, which then costs little. Not for sessions with a user, who
-        could fill it.
+        `keep`: the probe may keep its connection for the next look, which is then cheap. Not for sessions with a user,
+        who could fill it.
         """
         ...
 
     async def screenshot(self, address: str, spec: SessionSpec, width: int, height: int) -> bytes:
-        """The session's screen as a JPEG that fits into width x height pixels; never enlarged, without the pointer.
+        """Return the session's screen as a JPEG that fits into width x height pixels; never enlarged, without the
+        pointer.
 
-        Takes `PROBE_TIMEOUT_S` plus the time to scale the image; viewers of the session notice nothing.
+        Takes `PROBE_TIMEOUT_S` plus the time to scale the image; viewers of the session are not affected.
 
         Raises:
             ScreenshotError: the page does not answer, or is of an image whose screen cannot be read.

@@ -1,6 +1,6 @@
-"""The errors of a runtime, all below `GreenroomError`, so that their sentence can be shown to users.
+"""The errors of a runtime, all subclasses of `GreenroomError`, so that their sentence can be shown to users.
 
-`RuntimeUnavailable` says nothing about the effect of the call: look again.
+After `RuntimeUnavailable` the effect of the call is not known: read the state again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class ContainerMissing(NotFound):
 
 
 class ContainerConflict(Refused):
-    """A container with the name of this session exists, and Greenroom did not make it for this session."""
+    """A container with the name of this session exists, and Greenroom did not create it for this session."""
 
     code = "container-conflict"
 
@@ -45,7 +45,7 @@ class PullError(GreenroomError):
 
 
 class BuildError(GreenroomError):
-    """The image could not be made."""
+    """The image could not be built."""
 
     code = "build-failed"
 
@@ -63,7 +63,7 @@ class ScreenshotError(GreenroomError):
 
 
 class HomeError(GreenroomError):
-    """A home folder could not be measured, or not removed as a whole."""
+    """A home folder could not be measured, or not removed completely."""
 
     code = "home-failed"
 

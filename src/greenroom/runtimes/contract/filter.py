@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterAccount:
-    """The account of the web filter on this host, and the name servers it asks."""
+    """The account of the web filter on this host, and the name servers that it uses."""
 
     uid: int
     name_servers: tuple[str, ...] = ()
@@ -27,8 +27,8 @@ class FilterNetwork:
 
 @runtime_checkable
 class FilterHost(Protocol):
-    """A host whose sessions can be under a web filter. The Agent runs it at the network's address, which is this
-    host's, unless the runtime is a `FilterRunner`."""
+    """A host whose sessions can be under a web filter. The Agent runs the filter at the network's address, which is
+    this host's, unless the runtime is a `FilterRunner`."""
 
     @property
     def filters_packets(self) -> bool:
@@ -39,7 +39,7 @@ class FilterHost(Protocol):
         self, policy_id: str, account: FilterAccount, *, believed: bool = False
     ) -> FilterNetwork:
         """Create the network of a policy and make sure that it leads only to the filter; repeated calls check again.
-        `believed`: variables of its sessions say where the filter's authority is (core.named_secrets).
+        `believed`: variables of its sessions name the filter's authority (core.named_secrets).
 
         Raises:
             StartError: this host cannot ensure that, with the reason.
@@ -47,8 +47,8 @@ class FilterHost(Protocol):
         ...
 
     async def close_filter_network(self, policy_id: str) -> bool:
-        """Remove it if no container is on it, else False; also the filter of a `FilterRunner`. A missing network is
-        success."""
+        """Remove the network if no container is on it, else return False; also remove the filter of a `FilterRunner`. A
+        missing network is success."""
         ...
 
     async def filter_networks(self) -> list[FilterNetwork]: ...
@@ -56,16 +56,16 @@ class FilterHost(Protocol):
 
 @runtime_checkable
 class TrustStore(Protocol):
-    """A runtime whose sessions can be made to believe the authority of their web filter."""
+    """A runtime whose sessions can be made to trust the authority of their web filter."""
 
     async def bundles(self, session_id: str) -> dict[str, str]:
-        """The files with the authorities that a session's image believes (`core.named_secrets.BUNDLES`), by path."""
+        """The files with the authorities that a session's image trusts (`core.named_secrets.BUNDLES`), by path."""
         ...
 
 
 @runtime_checkable
 class FilterRunner(Protocol):
-    """A runtime that runs the filters, too: its sessions are not on the Agent's host."""
+    """A runtime that also runs the filters, because its sessions are not on the Agent's host."""
 
     @property
     def filter_folder(self) -> str:
@@ -73,9 +73,9 @@ class FilterRunner(Protocol):
         ...
 
     async def run_filter(self, policy_id: str, files: Mapping[str, str]) -> bool:
-        """Return when Squid serves at the address of the policy's network, which must be open, with these files, of
-        which `squid.conf` is its configuration. It reads changed ones without cutting connections. True: it did not
-        serve before.
+        """Return when Squid serves with these files at the address of the policy's network, which must be open.
+        `squid.conf` is its configuration. Squid reads changed files without cutting connections. True: it did not serve
+        before.
 
         Raises:
             StartError: it does not serve, with the reason.

@@ -11,8 +11,8 @@ from greenroom.core.workspace.homes import HomeId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptHome:
-    """A home that is there. With a `removal_id` it was moved away by that removal, which has not ended: no session gets
-    it any more."""
+    """An existing home. With a `removal_id`, that removal has moved it away and has not ended: no session gets it any
+    more."""
 
     home: HomeId
     removal_id: str = ""
@@ -29,18 +29,18 @@ class HomeSize:
 
 
 class Homes(Protocol):
-    """The homes of an Agent's sessions: one whose specification has a mount with `HomeId.source` gets that home, a new
-    and empty one if there is none. It stays when the session's container is removed.
+    """The homes of an Agent's sessions. A session whose specification has a mount with `HomeId.source` gets that home,
+    or a new and empty one if there is none. The home stays when the session's container is removed.
 
-    Any call may raise HomeError: with the reason it could not be done.
+    Any call may raise HomeError, with the reason.
     """
 
     async def list(self) -> list[KeptHome]:
-        """All homes, and what removals have moved away and not removed yet."""
+        """All homes, and those that removals have moved away and not deleted yet."""
         ...
 
     def in_use(self) -> Awaitable[dict[HomeId, str]]:
-        """The homes that containers have, in any state, each with the session."""
+        """The homes that containers use, in any state, each with the session."""
         ...
 
     async def measure(self, home: HomeId) -> HomeSize | None:
@@ -50,13 +50,13 @@ class Homes(Protocol):
         ...
 
     async def remove(self, home: HomeId, removal_id: str) -> None:
-        """Remove it with all its files, and return once they are gone. It is moved away in one step first, so that from
-        then on a session of its user gets a new one, which this leaves alone. May be repeated with the same
-        `removal_id`, also after a restart: it goes on. A missing home is success.
+        """Remove a home with all its files, and return once they are deleted. It is moved away in one step first, so
+        that a later session of its user gets a new home, which is not removed. May be repeated with the same
+        `removal_id`, also after a restart: it continues. A missing home is success.
 
         Raises:
-            HomeInUseError: a container has it; it is as it was.
-            HomeError: something of it could not be removed; what remains is moved away.
+            HomeInUseError: a container uses it; it is unchanged.
+            HomeError: a part of it could not be removed; the rest stays moved away.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The capacity for sessions, and what only a runtime has that runs them on the Agent's own host."""
+"""The capacity for sessions, and the parts of a runtime that runs them on the Agent's own host."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Capacity:
     memory_bytes: int
     runtime_classes: tuple[str, ...] = ()
     simulated: bool = False
-    """Its sessions have no containers, so that it may offer what the host does not have."""
+    """Its sessions have no containers, so it may offer more than the host has."""
     pauses: bool = True
     """True if sessions can be stopped and paused here, and continue later."""
     elsewhere: bool = False
-    """They are of other machines: how busy this host is says nothing of them."""
+    """The resources are of other machines: the load of this host is not theirs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +30,9 @@ class HostUsage:
     cpu: float
     memory_bytes: int
     disk_free_bytes: int | None = None
-    """On the disk of containers and the Agent; None = not known."""
+    """Free bytes on the disk of containers and the Agent; None = not known."""
     disk_free_inodes: float | None = None
-    """There, as a fraction of all inodes; None = not known, or without a fixed number."""
+    """The fraction of free inodes on that disk; None = not known, or without a fixed number."""
 
 
 class HostCapacity(Protocol):
@@ -45,7 +45,7 @@ class HostCapacity(Protocol):
 
 @runtime_checkable
 class HostDisk(Protocol):
-    """Sessions write to a disk of this host, which can become full."""
+    """A runtime whose sessions write to a disk of this host, which can become full."""
 
     async def disk_usage(self, session_id: str) -> Use | None:
         """The data that a session has written outside mounted folders; None = not known, or no container.
@@ -58,7 +58,7 @@ class HostDisk(Protocol):
 
 @runtime_checkable
 class SharedKernel(Protocol):
-    """Sessions are processes of this host's kernel, and share its limits with everything else here."""
+    """A runtime whose sessions are processes of this host's kernel, and share its limits with all other processes."""
 
     def containers_here(self) -> int:
         """Number of containers that share them, of any installation."""

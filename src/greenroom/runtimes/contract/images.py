@@ -29,7 +29,7 @@ class Credentials:
 
 
 class Images(Protocol):
-    """The images that sessions can be made from."""
+    """The images from which sessions can be created."""
 
     async def images(self) -> list[Image]:
         """The images on this host; one entry per name."""
@@ -50,17 +50,17 @@ class Images(Protocol):
 
 @runtime_checkable
 class LogInKeeper(Protocol):
-    """Other machines get images by themselves, whenever a session needs one there, with log-ins kept for them."""
+    """A runtime whose sessions run on other machines, which pull images themselves with stored log-ins."""
 
     async def keep_log_ins(self, wanted: Collection[str], known: Mapping[str, Credentials | None]) -> None:
-        """Make the log-ins of these wanted images the `known` ones, None = without one; of an image that is not wanted
-        any more none is kept."""
+        """Set the log-ins of the wanted images to the `known` ones, None = no log-in; delete those of images that are
+        not wanted any more."""
         ...
 
 
 @runtime_checkable
 class BuildHost(Protocol):
-    """A host that can make images."""
+    """A host that can build images."""
 
     def building(self) -> AbstractAsyncContextManager[Builder]:
         """The builder of this host, for one Agent at a time: the other Agents of the host wait."""
@@ -80,16 +80,16 @@ class Archives(Protocol):
         ...
 
     async def load(self, archive: Path, image: Image) -> None:
-        """Make an image of what `save` gave, and name it. Nothing is made of an archive with another image, or with
-        names in it: they could be those of other images here.
+        """Load an image from an archive of `save`, and name it. An archive with another image, or with names in it, is
+        not loaded: the names could be those of other images here.
 
         Raises:
-            PullError: it is not that image, or cannot be made.
+            PullError: it is not that image, or cannot be loaded.
         """
         ...
 
     async def name(self, image: Image) -> bool:
-        """Give the image its name, if it is here with this id; whether it is."""
+        """Name the image if it is here with this id; returns True if it is."""
         ...
 
 

@@ -21,12 +21,12 @@ class Shared(Protocol):
 
     @property
     def place(self) -> str:
-        """The same for all processes of the group, another for each copy of it; known after `open`."""
+        """An id that is the same for all processes of the group and differs for each copy of it; known after `open`."""
         ...
 
     @property
     def name(self) -> str:
-        """For people."""
+        """The name of this process, for people."""
         ...
 
     async def open(self) -> None: ...
@@ -38,15 +38,15 @@ class Shared(Protocol):
         ...
 
     async def write_lease(self, record: LeaseRecord, version: str | None) -> str:
-        """Replace the record that has `version` (None = make it); the new version.
+        """Replace the record that has `version` (None = create it); returns the new version.
 
         Raises:
-            ContainerConflict: another process was sooner.
+            ContainerConflict: another process replaced it first.
         """
         ...
 
     async def read(self, name: str) -> Kept | None: ...
 
     async def write(self, name: str, content: bytes, version: str | None) -> str:
-        """As `write_lease`, of the record `name`."""
+        """Replace the record `name`, like `write_lease`."""
         ...

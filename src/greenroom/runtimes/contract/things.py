@@ -1,4 +1,4 @@
-"""Everything of an installation in one place, whichever Agent made it: for `greenroom doctor --repair`."""
+"""All objects of an installation, of every Agent: for `greenroom doctor --repair`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Things(Protocol):
     nothing."""
 
     async def list(self) -> list[Thing]:
-        """All that one session, Agent or user owns; not what the whole installation has in common.
+        """List the objects that one session, Agent or user owns, not those that the whole installation shares.
 
         Raises:
             RuntimeUnavailable: the runtime does not answer.
@@ -20,10 +20,10 @@ class Things(Protocol):
         ...
 
     async def remove(self, thing: Thing) -> None:
-        """Remove that very thing; a missing one is success.
+        """Remove that very object; a missing one is success.
 
         Raises:
-            StartError: something else has it.
+            StartError: another object uses it.
             RuntimeUnavailable: the runtime does not answer.
         """
         ...

@@ -1,7 +1,7 @@
-"""Images of a Docker daemon as files: what `docker save` writes, and what of it may be loaded.
+"""Images of a Docker daemon as files: the output of `docker save`, and the check before it may be loaded.
 
-A file that another host gave is looked through before the daemon gets it. Its image has to be the one that was asked
-for, by the digest of what it is made of, which the daemon compares with the layers; and it may name no image.
+A file from another host is checked before the daemon gets it. Its image must be the requested one, by the digest of its
+parts, which the daemon compares with the layers; and it may contain no image names.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def problem(archive: Path, digest: str) -> str:
                 return "it has several images, or names them"
             if any(note in one.annotations for one in index.manifests for note in NAMES):
                 return "it names images"
-            # The id is the digest of the configuration, or of the manifest where containerd keeps the images.
+            # The id is the digest of the configuration, or of the manifest if containerd stores the images.
             made_of = [manifests[0].config, *(f"blobs/{one.digest.replace(':', '/')}" for one in index.manifests)]
             digests = [f"sha256:{hashlib.sha256(_read(tar, name)).hexdigest()}" for name in made_of]
     except (tarfile.TarError, msgspec.MsgspecError, KeyError, ValueError, EOFError) as error:
@@ -83,7 +83,7 @@ class DockerArchives:
         self._docker: Any = docker
 
     async def save(self, digest: str) -> AsyncIterator[bytes]:
-        """The image with this id, without its names: asked for by its id, the daemon writes none.
+        """The image with this id, without its names: for a request by id the daemon writes none.
 
         Raises:
             ImageMissing: it is not here.
@@ -100,10 +100,10 @@ class DockerArchives:
                 raise PullError(f"The image {digest} cannot be read: {plainly(error)}.") from error
 
     async def load(self, archive: Path, image: Image) -> None:
-        """Make an image of what `save` gave, and name it.
+        """Load an image from an archive of `save`, and name it.
 
         Raises:
-            PullError: it is not that image, or the daemon cannot make it.
+            PullError: it is not that image, or the daemon cannot load it.
         """
         if wrong := await asyncio.to_thread(problem, archive, image.digest):
             raise PullError(f"What came as the image {image.name} was not used: {wrong}.")
@@ -121,7 +121,7 @@ class DockerArchives:
             raise PullError(f"The image {image.name} could not be made of its copy: Docker has no image of that id.")
 
     async def name(self, image: Image) -> bool:
-        """Give the image its name, if it is here with this id; whether it is."""
+        """Name the image if it is here with this id; returns True if it is."""
         async with translated(pull=image.name):
             try:
                 await self._docker.images.inspect(image.digest)

@@ -1,4 +1,4 @@
-"""Makes images with a Docker daemon: of a file tree, and of the instructions in a build context."""
+"""Creates images with a Docker daemon: from a file tree, or from the instructions in a build context."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from greenroom.runtimes.docker.daemon import TAR, post
 from greenroom.runtimes.docker.errors import translated
 
 CPU_SHARES: Final = 64
-"""Of a build, where a container without shares has 1024: sessions beside it keep their speed."""
+"""CPU shares of a build; a container without shares has 1024. Sessions on the host keep their speed."""
 ALONE: Final = "\0greenroom-builds"
-"""Name of a socket that one process of this host has at a time; it is free again when that process ends."""
+"""Name of a socket that only one process of this host can bind; it is free again when that process ends."""
 LOOK_AGAIN_S: Final = 1.0
 
 
@@ -34,7 +34,7 @@ async def alone_on_host() -> AsyncGenerator[None]:
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
                     raise
-                await asyncio.sleep(LOOK_AGAIN_S)  # nothing announces it
+                await asyncio.sleep(LOOK_AGAIN_S)  # there is no notification
             else:
                 break
         yield
@@ -47,7 +47,7 @@ class DockerBuilder:
         self._docker: Any = docker
 
     async def labels(self, image: str) -> dict[str, str] | None:
-        """Those of an image; None = it is not here."""
+        """The labels of an image; None = it is not here."""
         async with translated(asks=True):
             try:
                 found = await self._docker.images.inspect(image)
@@ -58,7 +58,7 @@ class DockerBuilder:
         return cast("dict[str, str]", found["Config"].get("Labels") or {})
 
     async def tree(self, files: AsyncIterator[bytes]) -> str:
-        """Make an image of a file system, a tar; its id.
+        """Create an image from a file system as a tar; returns its id.
 
         Raises:
             BuildError: the daemon refuses it.
@@ -71,15 +71,16 @@ class DockerBuilder:
         return made
 
     async def instructions(self, context: bytes, reference: str, arguments: Mapping[str, str]) -> AsyncIterator[str]:
-        """Make an image of a context with its Dockerfile, a tar; what the daemon and the commands write, by line. The
-        commands are on the host's network: rules for sessions, and a host's own, stop what other networks ask for.
+        """Build an image from a context with a Dockerfile, as a tar; yields the output of the daemon and the commands,
+        by line. The commands use the host's network, because rules for sessions and the host's own rules block traffic
+        of other networks.
 
         Raises:
-            BuildError: an instruction failed; in its message what the daemon says of that.
+            BuildError: an instruction failed; the message contains the daemon's message.
         """
         parameters = {"t": reference, "buildargs": json.dumps(dict(arguments)), "networkmode": "host", "forcerm": "1"}
         parameters["cpushares"] = str(CPU_SHARES)
-        rest = ""  # the daemon passes on what a command writes, and a command may write half a line
+        rest = ""  # the daemon forwards a command's output, which may contain half a line
         try:
             async for answer in self._answers("build", parameters, io.BytesIO(context)):
                 *lines, rest = (rest + str(answer.get("stream", ""))).split("\n")
@@ -92,7 +93,7 @@ class DockerBuilder:
     async def _answers(
         self, path: str, parameters: Mapping[str, str], body: io.BytesIO | AsyncIterator[bytes]
     ) -> AsyncIterator[dict[str, Any]]:
-        """aiodocker has no call for the one, and none for the other's network."""
+        """Call the API directly: aiodocker has no call for the import, and none for a build with a network."""
         async with (
             translated(),
             post(self._docker, path, body, headers=TAR, params=parameters, timeout=None) as response,
@@ -104,7 +105,7 @@ class DockerBuilder:
                 yield answer
 
     async def name(self, image: str, reference: str) -> None:
-        """Give an image one more name."""
+        """Add a name to an image."""
         async with translated():
             repository, _, tag = reference.rpartition(":")
             await self._docker.images.tag(image, repo=repository, tag=tag)

@@ -1,4 +1,4 @@
-"""Connection to a host's Docker daemon, and what it offers."""
+"""The connection to a host's Docker daemon, and the daemon's offer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import aiohttp
 from greenroom.runtimes.contract import Capacity, RuntimeUnavailable
 
 DockerJson = dict[str, Any]
-"""JSON in the words of Docker's API: what the daemon answers, and what it is sent."""
+"""JSON of Docker's API, of requests and answers."""
 
 TAR: Final = {"Content-Type": "application/x-tar"}
 """Headers of a request with a tar."""
@@ -24,7 +24,7 @@ REMOVAL_TIMEOUT_S: Final = 20.0
 
 
 def connect(docker_host: str | None) -> aiodocker.Docker:
-    """A client of the daemon at this address; None = as the `docker` command.
+    """A client of the daemon at this address; None = the address that the `docker` command uses.
 
     Raises:
         RuntimeUnavailable: there is none.
@@ -40,8 +40,8 @@ def connect(docker_host: str | None) -> aiodocker.Docker:
 def post(
     docker: Any, path: str, body: Any, *, headers: Mapping[str, str], **options: Any
 ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-    """A POST of Docker's API for which aiodocker has no method; `options` are those of its private `_query`, which is
-    used here alone.
+    """Send a POST of Docker's API for which aiodocker has no method; `options` are those of its private `_query`, which
+    is used only here.
 
     Raises:
         aiodocker.DockerError: Docker refuses.
@@ -61,11 +61,11 @@ async def update(docker: Any, container_id: str, changes: DockerJson) -> None:
 
 
 async def delete(docker: Any, container_id: str) -> None:
-    """Kill and delete a container, and wait until it is gone, also when another removal is under way.
+    """Kill and delete a container, and wait until it is deleted, also if another removal is in progress.
 
     Raises:
         aiodocker.DockerError: Docker refuses.
-        TimeoutError: it is still there after `REMOVAL_TIMEOUT_S`.
+        TimeoutError: it still exists after `REMOVAL_TIMEOUT_S`.
     """
     container = docker.containers.container(container_id)
     async with asyncio.timeout(REMOVAL_TIMEOUT_S):

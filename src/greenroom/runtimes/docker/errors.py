@@ -1,4 +1,4 @@
-"""Docker's errors as those of the contract."""
+"""Conversion of Docker's errors to those of the contract."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ async def translated(image: str = "", pull: str = "", *, asks: bool = False) -> 
 
 
 def plainly(error: Exception, nothing: str = "time ran out") -> str:
-    """The text of an error for use inside a sentence; of a connection error only the innermost reason. `nothing` stands
-    for an error without text."""
+    """The text of an error for use inside a sentence; of a connection error only the innermost reason. `nothing` is
+    used for an error without text."""
     text = error.message if isinstance(error, aiodocker.DockerError) else str(error)
     if isinstance(error, aiodocker.DockerError) and error.status == NO_ANSWER:
         reason = text.rpartition("[")[2].rstrip("] ").lower()

@@ -48,14 +48,14 @@ DOWNLOAD: Final = 0.8
 
 
 def with_registry(name: str) -> str:
-    """The image with its registry, without which no log-in can be given: `docker.io/desk:1` for `desk:1`."""
+    """The name of the image with its registry, which a log-in needs: `docker.io/desk:1` for `desk:1`."""
     is_named = registry_of(name) != DEFAULT_REGISTRY or name.startswith(f"{DEFAULT_REGISTRY}/")
     return name if is_named else f"{DEFAULT_REGISTRY}/{name}"
 
 
 class PullProgress:
-    """Percent of a pull, never falling. Layers count by their bytes, one of unknown size as the mean of the others;
-    those already here do not count."""
+    """The percentage of a pull, never falling. Layers count by their bytes, a layer of unknown size as the mean of the
+    others; layers that are already here do not count."""
 
     def __init__(self) -> None:
         self._done: dict[str, float] = {}

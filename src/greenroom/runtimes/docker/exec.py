@@ -20,7 +20,7 @@ from greenroom.runtimes.docker.spec import CHOSEN
 
 LOOK_EVERY_S: Final = 0.2
 DRAIN_S: Final = 10.0
-"""Longest wait for output after the end of a command if a child of it keeps writing."""
+"""Maximum wait for output after the end of a command if a child of it keeps writing."""
 
 
 class _Output:
@@ -58,7 +58,8 @@ async def collect_output(execution: Any, command: Exec) -> ExecResult:
 
 
 async def _drain(reading: asyncio.Task[None], output: _Output, silent_s: float) -> None:
-    """Read on until the output is closed, or nothing came for `silent_s`: the daemon may deliver it after the end."""
+    """Read until the output is closed, or nothing arrived for `silent_s`: the daemon may deliver output after
+    the end."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_S):
             before = -1
@@ -90,7 +91,7 @@ async def run_exec(docker: Any, found: DockerJson, command: Exec) -> ExecResult:
     Docker's inspection of the container.
 
     Raises:
-        StartError: it is not running, or the command would be root's beside a folder of the host.
+        StartError: it is not running, or the command would run as root in a container with a folder of the host.
     """
     if (status := found["State"]["Status"]) != "running":
         raise StartError(f"The command was not run: the session is {status}.")
@@ -107,7 +108,7 @@ async def run_exec(docker: Any, found: DockerJson, command: Exec) -> ExecResult:
 
 
 def withheld(command: Exec, found: DockerJson, image: DockerJson) -> dict[str, str | None]:
-    """The variables that the session's user chose, for another's command: as in the image, or removed.
+    """The variables that the session's user chose, for a command of another user: as in the image, or removed.
 
     They would make the command run that user's code (BASH_ENV, LD_PRELOAD, …), in most cases as root. `found` and
     `image` are Docker's inspections of the container and its image.
@@ -120,7 +121,7 @@ def withheld(command: Exec, found: DockerJson, image: DockerJson) -> dict[str, s
 
 
 async def variables_of_image(docker: Any, spec: SessionSpec) -> Collection[str]:
-    """Names of the variables that the image sets; none where the session has no variables that they concern."""
+    """Names of the variables that the image sets; none if the session has no variables to which they apply."""
     if PREFERENCES.issuperset(chosen_by_users(spec.environment)):
         return ()
     async with translated(image=spec.image):

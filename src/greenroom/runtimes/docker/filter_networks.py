@@ -1,7 +1,7 @@
-"""The networks of sessions under a web filter: one for each policy of each Agent, without a way out (`--internal`).
+"""The networks of sessions under a web filter: one for each policy of each Agent, without a route out (`--internal`).
 
-From such a network Docker lets sessions reach only this host; the rules (`firewall`) leave of the host only the
-filter's port. Ports are not published on such networks, so a session's page is reached at the container's own address.
+From such a network Docker lets sessions reach only this host; the rules (`firewall`) allow only the filter's port on
+it. Ports are not published on such networks, so a session's page is reached at the container's own address.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def bridge_name(identity: ContainerOwner, policy_id: str) -> str:
 
 
 class FilterNetworks:
-    """The networks of one Agent. Only a network that `open` made tight in this process counts as open."""
+    """The networks of one Agent. A network counts as open only after `open` restricted it in this process."""
 
     def __init__(self, identity: ContainerOwner) -> None:
         self._identity = identity
@@ -80,10 +80,10 @@ class FilterNetworks:
         return [network.seen for network in await _all(docker, f"{AGENT}={self._identity.agent_id}")]
 
     async def remove_all(self, docker: aiodocker.Docker) -> None:
-        """Remove those of all Agents of the installation, and the rules of the filter's account.
+        """Remove the networks of all Agents of the installation, and the rules of the filter's account.
 
         Raises:
-            StartError: containers are still on one, or the rules cannot be removed.
+            StartError: containers are still on a network, or the rules cannot be removed.
         """
         self._open.clear()
         for network in await _all_of(docker, self._identity):
@@ -134,7 +134,7 @@ class FilterNetworks:
 
 
 async def remove_network(docker: aiodocker.Docker, identity: ContainerOwner, network_id: str) -> None:
-    """Remove one of the installation's, of any Agent, with its rules; a missing one is success.
+    """Remove a network of the installation, of any Agent, with its rules; a missing one is success.
 
     Raises:
         StartError: containers are still on it, or its rules cannot be removed.
@@ -159,7 +159,7 @@ async def _all(docker: aiodocker.Docker, *labels: str) -> list[_Network]:
 
 
 async def _remove(docker: aiodocker.Docker, identity: ContainerOwner, network: _Network) -> bool:
-    """Remove it with its rules; False if containers are still on it: both stay."""
+    """Remove a network with its rules; return False and keep both if containers are still on it."""
     if await remove_bridge(docker, network.name):
         return False
     await _take(network_rules(identity, network.bridge, network.seen.address, PORT))
@@ -183,8 +183,8 @@ def _network(entry: DockerJson) -> _Network:
 def behind_filter(
     config: DockerJson, name: str, network: FilterNetwork, page_port: int, *, believed: bool = False
 ) -> DockerJson:
-    """A container's configuration with the policy's network as its only one, and the filter as its proxy, `believed`
-    where it opens connections.
+    """A container's configuration with the policy's network as its only one, and the filter as its proxy. `believed`
+    adds the variables of the filter's authority, if the filter opens connections.
 
     DNS is set to the host's address, where nothing answers: the filter resolves names.
     """

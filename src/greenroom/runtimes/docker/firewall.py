@@ -38,13 +38,13 @@ class FirewallError(Exception):
 
 
 RESOURCE_PROBLEM: Final = 4
-"""Exit code of iptables when it could not do its work, e.g. because another process held the lock too long."""
+"""Exit code of iptables if it could not do its work, e.g. because another process held the lock too long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """Our chains and the jumps into them; `text` is the input of `PROGRAM-restore --noflush` that refills them. A jump
-    is a rule without its verb: its chain, what it matches, and its target."""
+    is a rule without its verb: its chain, its match, and its target."""
 
     program: Literal["iptables", "ip6tables"] = "iptables"
     chains: tuple[str, ...] = ()
@@ -72,12 +72,12 @@ _REJECTED: Final = "icmp-admin-prohibited"
 
 
 def private_chain(identity: ContainerOwner) -> str:
-    """Name of the chain that refuses private networks, and counts nothing: packets pass it twice."""
+    """Name of the chain that refuses private networks. It has no connection limit, because packets pass it twice."""
     return f"GREENROOM-{identity.short}-NET"
 
 
 def jumps(identity: ContainerOwner) -> list[list[str]]:
-    """The rules that lead into the chains: (chain, match …)."""
+    """The jump rules into the chains: (chain, match …)."""
     forward, host = chains(identity)
     return [
         ["DOCKER-USER", "-i", identity.bridge, "-j", forward],
@@ -87,7 +87,7 @@ def jumps(identity: ContainerOwner) -> list[list[str]]:
 
 
 def ruleset(identity: ContainerOwner, resolvers: Iterable[str]) -> str:
-    """Input of `iptables-restore --noflush` that makes or refills the chains at once, and changes nothing else."""
+    """Input of `iptables-restore --noflush` that creates or refills the chains at once, and changes nothing else."""
     forward, host = chains(identity)
     private = private_chain(identity)
     lines = ["*filter", f":{forward} - [0:0]", f":{private} - [0:0]", f":{host} - [0:0]"]
@@ -108,17 +108,17 @@ def ruleset(identity: ContainerOwner, resolvers: Iterable[str]) -> str:
 
 
 def resolvers(texts: Iterable[str]) -> list[str]:
-    """IPv4 addresses in texts like resolv.conf, without loopback ones (the host asks those)."""
+    """IPv4 addresses in texts like resolv.conf, without loopback addresses (only the host uses those)."""
     found = [ipaddress.ip_address(name) for name in name_servers(texts)]
     return [str(address) for address in found if address.version == 4 and not address.is_loopback]
 
 
 async def install(identity: ContainerOwner, connections_max: int = 0) -> str:
     """Set the rules of the sessions' network, or refresh them, with at most `connections_max` open connections per
-    session (0 = any number); returns why this host cannot limit connections, empty if it can.
+    session (0 = any number); returns the reason why this host cannot limit connections, empty if it can.
 
     Raises:
-        FirewallError: it is not possible, with the reason.
+        FirewallError: the rules cannot be set, with the reason.
     """
     not_counted = await _count_connections(identity, connections_max)
     texts = [path.read_text(errors="replace") for path in RESOLV_CONF if path.is_file()]
@@ -156,10 +156,10 @@ def _of_sessions(identity: ContainerOwner, resolvers: list[str]) -> Rules:
 
 
 async def put(rules: Rules) -> None:
-    """Make or refill the chains and the jumps into them; nothing else changes.
+    """Create or refill the chains and the jumps into them; nothing else changes.
 
     Raises:
-        FirewallError: it is not possible, with the reason.
+        FirewallError: the rules cannot be set, with the reason.
     """
     if rules.text:
         await _run([f"{rules.program}-restore", "--noflush", "-w", "5"], rules.text)

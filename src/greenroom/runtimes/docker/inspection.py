@@ -1,6 +1,6 @@
-"""A Docker daemon without a runtime: whether it answers, its images and containers, and the disk that it writes to.
+"""Access to a Docker daemon without a runtime: its availability, its images and containers, and its disk.
 
-`core.fleet.disk` judges what was read of a host.
+`core.fleet.disk` judges the facts read from a host.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from greenroom.core.fleet.disk import DockerHost, FreeDisk
 from greenroom.runtimes.docker.errors import plainly, translated
 
 ANSWERS_WITHIN_S: Final = 15.0
-"""A slow daemon is not a dead one; a frozen one accepts connections and never answers."""
+"""A slow daemon is not a dead one. A frozen daemon accepts connections and never answers."""
 LABEL: Final = "greenroom.installation"
 
 
@@ -77,7 +77,7 @@ def _of(installation_id: str) -> dict[str, list[str]]:
 
 
 async def problem(url: str | None, within_s: float) -> str:
-    """Why no daemon answers at `url` (None = the default socket); empty when one does."""
+    """The reason why no daemon answers at `url` (None = the default socket); empty if one does."""
     client: aiodocker.Docker | None = None
     try:
         client = aiodocker.Docker(url=url)
@@ -98,8 +98,8 @@ _DEVICE: Final = 2
 
 
 async def read_host(docker_host: str | None, database: Path | None, disk: FreeDisk) -> DockerHost:
-    """Docker and the disk of this host, for an instance with the folder of its database perhaps on the same disk;
-    `disk` is what its Agents report.
+    """Read the facts about Docker and the disk of this host, for an instance whose database folder may be on the same
+    disk; `disk` is the free disk space that its Agents report.
 
     Raises:
         GreenroomError: Docker does not answer.

@@ -43,8 +43,8 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 def forbid_set_user_id(pid: int, targets: Sequence[str]) -> str | None:
-    """Make the mounts at `targets` inside the container of process `pid`, and all below them, `nosuid,nodev`; returns
-    why this Agent cannot, in few words; None = done, or that process has ended.
+    """Make the mounts at `targets` inside the container of process `pid`, and all mounts below them, `nosuid,nodev`.
+    Returns the reason why this Agent cannot, in few words; None = done, or that process has ended.
 
     Raises:
         StartError: it has the capabilities, but the call failed.
@@ -68,7 +68,7 @@ def forbid_set_user_id(pid: int, targets: Sequence[str]) -> str | None:
 
 
 class _Work:
-    """The work of the thread; it never returns to this process's namespace, so it does nothing else."""
+    """The work of the thread. The thread never returns to this process's namespace, so it does nothing else."""
 
     def __init__(self, namespace: int, targets: Sequence[str]) -> None:
         self.namespace = namespace
@@ -98,13 +98,13 @@ class _Work:
 log = structlog.get_logger(__name__)
 
 THREADS: Final = 16
-"""Threads that wait for file systems: a network file system may never answer, and blocks its thread."""
+"""The number of threads that wait for file systems: a network file system may never answer, and blocks its thread."""
 
 Result = TypeVar("Result")
 
 
 class DockerMounts:
-    """Mounts of containers; nothing here waits for a file system on the event loop, or in a thread that others need."""
+    """Mounts of containers. No method waits for a file system on the event loop, or in a thread with other work."""
 
     def __init__(self, folders: HostFolders) -> None:
         self._folders = folders
@@ -131,11 +131,11 @@ class DockerMounts:
     async def put_files(self, found: DockerJson, files: Sequence[SessionFile]) -> list[SessionFile]:
         """Write the files that belong into a mounted folder; returns the others.
 
-        The daemon would resolve the folder's path once more, before anything can be compared.
+        The daemon would resolve the folder's path again, before anything can be compared.
 
         Raises:
-            StartError: a folder is mounted read-only, is gone or was exchanged; or nothing is mounted there, and the
-                root of the container is read-only.
+            StartError: a folder is mounted read-only, does not exist or was exchanged; or nothing is mounted there, and
+                the root of the container is read-only.
         """
         places = {bind["Target"]: bind for bind in binds(found)}
         others: list[SessionFile] = []
@@ -171,8 +171,8 @@ class DockerMounts:
         return {place: identities[source] for place, source in places.items()}
 
     async def problem(self, found: DockerJson, expected: Mapping[str, Identity]) -> str | None:
-        """Why the started container must not run on, as a sentence; None = it may. Something other than `expected` was
-        mounted, or a mount cannot be inspected or made `nosuid,nodev`."""
+        """The reason why the started container must be stopped, as a sentence; None = none. Something other than
+        `expected` was mounted, or a mount cannot be inspected or made `nosuid,nodev`."""
         try:
             problem = await self._exchanged(found, expected)
             if problem is None and expected:
@@ -212,13 +212,13 @@ USERS_MAX_BYTES: Final = 1 << 20
 
 
 async def refuse_root(container: DockerContainer, found: DockerJson, user: str | None, who: str) -> None:
-    """Refuse what would run as root in a container that writes to a folder of the host.
+    """Refuse a process that would run as root in a container that writes to a folder of the host.
 
     `found` is Docker's inspection of the container, `user` the user of the process (None = the container's own), `who`
-    what would run, like "The session".
+    the subject of the sentence, like "The session".
 
     Raises:
-        StartError: it would be root's.
+        StartError: the process would run as root.
     """
     if all(bind.get("ReadOnly") for bind in binds(found)):
         return
@@ -228,10 +228,10 @@ async def refuse_root(container: DockerContainer, found: DockerJson, user: str |
 
 
 async def _users(container: DockerContainer) -> str:
-    """The container's users; empty if it has no such file.
+    """The container's users file; empty if it has none.
 
     Raises:
-        StartError: it has one that cannot be read as Docker would.
+        StartError: the file cannot be read in the way Docker would.
     """
     try:
         with await container.get_archive(USERS_FILE) as archive:

@@ -1,8 +1,8 @@
 """The network of an installation's sessions: one bridge, no traffic between containers, firewall rules.
 
-A bridge is also made when Docker has no address range left: Docker has some 30 ranges for networks that name none, and
-each web filter policy in use takes one. Then a small range is chosen here, next to Docker's, that no route of this host
-leads to.
+A bridge is also created when Docker has no address range left: Docker has about 30 ranges for networks that name none,
+and each web filter policy in use takes one. Then a small range outside Docker's ranges is chosen here, to which no
+route of this host leads.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ OPTION: Final = "com.docker.network"
 
 ROUTES: Final = Path("/proc/net/route")
 RESERVE: Final = ipaddress.IPv4Network("172.16.0.0/16")
-"""Ranges are taken from this: private, and before the first of Docker's own (172.17.0.0/16)."""
+"""Ranges are chosen from this network: private, and before the first of Docker's own (172.17.0.0/16)."""
 RESERVE_PREFIX: Final = 24
 """Length of their prefix: room for 253 sessions."""
 
@@ -40,7 +40,7 @@ RESERVE_PREFIX: Final = 24
 async def create_bridge(
     docker: aiodocker.Docker, name: str, bridge: str, labels: Mapping[str, str], **more: Any
 ) -> None:
-    """Make a bridge network without traffic between its containers; `more` are further fields of the request.
+    """Create a bridge network without traffic between its containers; `more` are further fields of the request.
 
     Raises:
         aiodocker.DockerError: Docker refuses.
@@ -68,7 +68,7 @@ async def create_bridge(
 
 
 async def remove_bridge(docker: aiodocker.Docker, name: str) -> list[str]:
-    """Remove a network, if it exists; returns the names of the containers that are on it and keep it.
+    """Remove a network, if it exists; returns the names of the containers on it, which prevent the removal.
 
     Docker counts a network's endpoints separately from its list of them, and can lose count when containers start at
     the same instant (its issue 42119): it then keeps an empty network until the daemon restarts. That is harmless, is
@@ -108,7 +108,7 @@ async def _create_in_reserve(docker: aiodocker.Docker, config: DockerJson) -> bo
         try:
             await docker.networks.create({**config, "IPAM": {"Driver": "default", "Config": [pool]}})
         except aiodocker.DockerError as error:
-            if "overlaps" not in error.message:  # with a network that was made at this moment
+            if "overlaps" not in error.message:  # with a network that was created at this moment
                 raise
         else:
             return True
@@ -116,7 +116,7 @@ async def _create_in_reserve(docker: aiodocker.Docker, config: DockerJson) -> bo
 
 
 def free_subnets(routes: str) -> Iterator[ipaddress.IPv4Network]:
-    """The ranges of `RESERVE` that no entry of `routes` (the text of /proc/net/route) leads to."""
+    """The ranges of `RESERVE` to which no entry of `routes` (the text of /proc/net/route) leads."""
     taken = [network for network in _destinations(routes) if network.prefixlen > 0]
     for subnet in RESERVE.subnets(new_prefix=RESERVE_PREFIX):
         if not any(subnet.overlaps(network) for network in taken):
@@ -140,7 +140,7 @@ def uplink_mtu(routes: Path = ROUTES, interfaces: Path = Path("/sys/class/net"))
 
 
 RULES_EVERY_S: Final = 30.0
-"""Interval at which the rules are set anew: a reloaded firewall, e.g., may have removed them."""
+"""Interval at which the rules are set again, because a reloaded firewall, e.g., may have removed them."""
 
 
 class SessionsNetwork:
@@ -160,7 +160,8 @@ class SessionsNetwork:
         self._leaving = asyncio.Event()
 
     async def ensure(self, docker: aiodocker.Docker) -> None:
-        """Make network and rules if missing, and keep the rules until `leave`. Several Agents may do so at once."""
+        """Create network and rules if missing, and refresh the rules until `leave`. Several Agents may do so at
+        once."""
         await self._make(docker)
         await self._set_rules()
         if self._keeping is None and os.geteuid() == 0:
@@ -179,8 +180,8 @@ class SessionsNetwork:
                 raise
 
     async def require(self, docker: aiodocker.Docker, name: str) -> None:
-        """Before a container is made for the network `name`: remake this network if it is gone. `docker network prune`
-        removes it while no session runs."""
+        """Create this network again if it is missing, before a container is created for the network `name`. `docker
+        network prune` removes it while no session runs."""
         if name == self._identity.network:
             await self._make(docker)
 

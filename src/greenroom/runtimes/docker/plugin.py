@@ -19,11 +19,11 @@ class DockerSettings(FromEnvironment):
     """Settings of this runtime."""
 
     docker_host: str | None = None
-    """Address of the daemon, e.g. unix:///var/run/docker.sock; None = as for the command `docker`."""
+    """Address of the daemon, e.g. unix:///var/run/docker.sock; None = the address that the command `docker` uses."""
 
 
 class DockerPlugin(RuntimePlugin[DockerSettings]):
-    """Implements `RuntimePlugin`; aiodocker is imported by what uses it."""
+    """Implements `RuntimePlugin`; the modules that use aiodocker import it when they are needed."""
 
     settings_type = DockerSettings
     title = "Docker"
@@ -72,7 +72,7 @@ class DockerPlugin(RuntimePlugin[DockerSettings]):
         return warnings(await read_host(self.settings.docker_host, instance.database, instance.disk))
 
     async def session_ids(self, installation_id: str, folders: Sequence[Path]) -> list[str]:
-        """Without a runtime, which would make the network of sessions."""
+        """List the sessions without a runtime, which would create the network of sessions."""
         from greenroom.runtimes.docker.inspection import docker, session_containers  # noqa: PLC0415
 
         async with docker(self.settings.docker_host) as client:

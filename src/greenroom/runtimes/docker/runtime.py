@@ -1,7 +1,7 @@
 """Sessions as containers of a Docker daemon (API 1.41 or newer; Podman's socket, best effort).
 
-A container is named after its session; labels have the session's id, the installation, the Agent and the hash of its
-specification, and one without them is never touched. Sessions of an installation share a bridge network without
+A container is named after its session; labels contain the session's id, the installation, the Agent and the hash of its
+specification. A container without them is never changed. Sessions of an installation share a bridge network without
 traffic between containers (`networks`), those under a web filter one per policy (`filter_networks`).
 """
 

@@ -31,7 +31,7 @@ MAX_OPEN_FILES: Final = 16384
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerOwner:
-    """Whose containers these are. Names on the host are made of the first 8 hex digits of the installation's id."""
+    """The owner of containers. Names on the host contain the first 8 hex digits of the installation's id."""
 
     installation_id: str
     agent_id: str
@@ -42,7 +42,7 @@ class ContainerOwner:
 
     @property
     def network(self) -> str:
-        """The network of all sessions whose specification names no other."""
+        """The network of all sessions whose specification names no other network."""
         return f"greenroom-{self.short}"
 
     @property
@@ -52,7 +52,8 @@ class ContainerOwner:
 
 
 def container_name(session_id: str) -> str:
-    """The name is made from the session's id, so a second container for the same session cannot be made."""
+    """The name of a session's container. It is derived from the session's id, so a second container for the same
+    session cannot be created."""
     return f"gr-{session_id}"
 
 
@@ -66,8 +67,8 @@ def container_config(
     mounts: Sequence[Mount] | None = None,
     of_image: Collection[str] = (),
 ) -> DockerJson:
-    """The body of `POST /containers/create`. `mounts` are those of `spec` with their folders on this host, where it
-    names some by ids. `of_image` are the names of the variables that the image sets.
+    """The body of `POST /containers/create`. `mounts` are those of `spec` with their folders on this host, if it names
+    some by ids. `of_image` are the names of the variables that the image sets.
 
     It drops all capabilities except those of `core.workspace.run_config.CAPABILITIES` that `run_config` adds, forbids
     new privileges, uses the default seccomp profile, limits processes, memory (no swap), CPU and open files, and
@@ -141,12 +142,12 @@ def _network(spec: SessionSpec, identity: ContainerOwner) -> str:
 SHARES_OF_A_CORE: Final = 1024
 MIN_SHARES: Final = 2
 GIVES_WAY: Final = 20
-"""The share of a container that gives way is so many times smaller."""
+"""The factor by which the share of a container that gives way is smaller."""
 
 
 def cpu_shares(spec: SessionSpec) -> int:
-    """Its part of the CPU where others want it too."""
-    cores = 1.0 if spec.cpu_mode == "Quotas" else spec.cores  # as Docker does it without a word
+    """Its CPU shares, which apply when the CPU is busy."""
+    cores = 1.0 if spec.cpu_mode == "Quotas" else spec.cores  # like Docker's default
     return max(MIN_SHARES, round(cores * SHARES_OF_A_CORE))
 
 
@@ -166,7 +167,7 @@ _FIELDS: Final = {"hostname": "Hostname", "user": "User", "working_dir": "Workin
 
 
 def _allowed(config: RunConfig) -> RunConfig:
-    """The administrator's override, checked again where it is used: other programs can write rows."""
+    """The administrator's override, checked again where it is used, because other programs can write rows."""
     try:
         return run_config.validated(config)
     except Invalid as error:
@@ -182,7 +183,7 @@ _STATES: Final = {
 
 
 def seen_in_list(entry: DockerJson) -> Container:
-    """An entry of `GET /containers/json`, which lacks the exit code."""
+    """Convert an entry of `GET /containers/json`, which lacks the exit code."""
     published: list[DockerJson] = entry.get("Ports") or []
     ports = {p["PrivatePort"]: p["PublicPort"] for p in published if p.get("IP") == LOOPBACK and p.get("PublicPort")}
     addresses = _addresses(ports, entry["Labels"], entry.get("NetworkSettings") or {})
@@ -190,7 +191,7 @@ def seen_in_list(entry: DockerJson) -> Container:
 
 
 def seen_in_inspect(data: DockerJson) -> Container:
-    """The answer of `GET /containers/<id>/json`."""
+    """Convert the answer of `GET /containers/<id>/json`."""
     settings = data["NetworkSettings"]
     bindings: dict[str, list[dict[str, str]] | None] = settings.get("Ports") or {}
     ports = {

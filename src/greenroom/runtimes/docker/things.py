@@ -30,7 +30,7 @@ class DockerThings:
     """Implements `contract.Things`."""
 
     def __init__(self, client: aiodocker.Docker, installation_id: str) -> None:
-        self._docker: Any = client  # aiodocker is typed only in part
+        self._docker: Any = client  # aiodocker has only partial types
         self._identity = ContainerOwner(installation_id=installation_id, agent_id="")
 
     async def list(self) -> list[Thing]:
@@ -78,7 +78,7 @@ def _seconds(written: str) -> float:
     """A time as Docker writes it, with up to nine digits after the second."""
     found = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", written)
     if found is None:
-        return time.time()  # taken for new, and left alone
+        return time.time()  # counts as new, and stays
     zone = "+00:00" if found[3] == "Z" else found[3]
     return datetime.fromisoformat(found[1] + zone).astimezone(UTC).timestamp()
 

@@ -15,7 +15,7 @@ MAX_BYTES: Final = 4 << 20
 
 
 async def bundles(container: DockerContainer) -> dict[str, str]:
-    """The files with them, by path; a link is left out, since it leads to one of the others.
+    """The files with the authorities, by path. Links are left out, since they lead to another of the files.
 
     Raises:
         StartError: a file cannot be read.

@@ -46,29 +46,29 @@ HELD_WITHIN_S: Final = 10.0
 
 
 class DockerDisk:
-    """Docker's storage: where it lies, and whether it takes quotas (known after the first request for one)."""
+    """Docker's storage: its folders, and its support of quotas (known after the first request for one)."""
 
     def __init__(self, *folders: Path) -> None:
         self._folders = set(folders)
         self._has_quotas = True
-        """Until it refuses one."""
+        """False after Docker refused a quota."""
         self._looking = ThreadPoolExecutor(1, thread_name_prefix="unlinked")
 
     def lies_in(self, folder: str) -> None:
         self._folders.add(Path(folder))
 
     def free(self) -> tuple[int | None, float | None]:
-        """Bytes and the fraction of inodes left on the fullest of the disks of containers and of this Agent. None =
-        none of them can be read; for inodes also: without a fixed number of them (btrfs)."""
+        """Free bytes and the fraction of free inodes, on the fullest of the disks of containers and of this Agent. None
+        = none of the disks can be read; for inodes also: they have no fixed number of them (btrfs)."""
         disks: list[os.statvfs_result] = []
         for folder in self._folders:
-            with contextlib.suppress(FileNotFoundError, PermissionError):  # the daemon's may not be visible here
+            with contextlib.suppress(FileNotFoundError, PermissionError):  # the daemon's folder may not be visible here
                 disks.append(os.statvfs(folder))
         free_bytes = min((disk.f_bavail * disk.f_frsize for disk in disks), default=None)
         return free_bytes, min((disk.f_favail / disk.f_files for disk in disks if disk.f_files), default=None)
 
     async def create(self, docker: Any, config: DockerJson, name: str, limit_bytes: int) -> Any:
-        """Make a container, with a quota of `limit_bytes` if possible; 0 = none.
+        """Create a container, with a quota of `limit_bytes` if possible; 0 = none.
 
         Raises:
             aiodocker.DockerError: Docker refuses.
@@ -109,7 +109,7 @@ class DockerDisk:
             raise _not_counted(facts["Name"]) from error
 
     async def _held(self, pid: int) -> Use:
-        """In a separate thread: it may touch a file of a network file system that never answers."""
+        """Count deleted files in a separate thread: it may touch a file of a network file system that never answers."""
         try:
             async with asyncio.timeout(HELD_WITHIN_S):
                 return await asyncio.get_running_loop().run_in_executor(self._looking, unlinked, pid)
@@ -119,7 +119,7 @@ class DockerDisk:
 
 
 async def _counted(folder: str) -> Use | None:
-    """None = it is gone."""
+    """Count a folder; None = it does not exist any more."""
     try:
         async with asyncio.timeout(MEASURED_WITHIN_S):
             size_bytes, inodes = await asyncio.gather(_du(folder, "--block-size=1"), _du(folder, "--inodes"))
@@ -139,7 +139,7 @@ async def _du(folder: str, what: str) -> int | None:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    total = output.split(b"\t", 1)[0]  # files may vanish while it counts: it exits with 1, and has a sum all the same
+    total = output.split(b"\t", 1)[0]  # files may vanish while du counts: it then exits with 1, and still prints a sum
     return int(total) if total.isdigit() else None
 
 
@@ -154,7 +154,7 @@ _BLOCK_BYTES: Final = 512
 
 
 def unlinked(pid: int) -> Use:
-    """The space of such files in the container whose first process is `pid`; nothing once that has ended."""
+    """The space of deleted open files in the container whose first process is `pid`; empty after its end."""
     held: dict[int, int] = {}
     with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
         disk = (PROC / str(pid) / "root").stat().st_dev
@@ -176,7 +176,8 @@ def _processes(pid: int) -> list[int]:
 
 
 def _deleted(pid: int) -> Iterator[os.stat_result]:
-    """Found by its links, without asking a file system: a network file system may never answer."""
+    """Yield the deleted open files of a process. They are found by their links, without a request to a file system: a
+    network file system may never answer."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
         for link in (PROC / str(pid) / "fd").iterdir():
             with contextlib.suppress(FileNotFoundError):

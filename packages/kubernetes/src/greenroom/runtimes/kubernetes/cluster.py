@@ -301,9 +301,7 @@ class Cluster:
             raise RuntimeUnavailable(log_in_failed(error)) from error
         except BaseExceptionGroup as group:  # the client wraps all errors raised here, also those of the caller
             error = innermost(group)
-            if isinstance(
-                error, LocalProtocolError
-            ):  # a message to a closed connection; the text of the error contains it
+            if isinstance(error, LocalProtocolError):  # after a close; its text contains the unsent message
                 error = WebSocketNetworkError()
             raise error from None
 

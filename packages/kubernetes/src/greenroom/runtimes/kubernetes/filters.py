@@ -59,7 +59,7 @@ Kind = TypeVar("Kind", Service, NetworkPolicy)
 
 
 class PodFilters:
-    """The web filters of one Agent. A network is open only after `open` closed its leaks in this process."""
+    """The web filters of one Agent. A network counts as open only after `open` restricted it in this process."""
 
     def __init__(self, cluster: Cluster, identity: ObjectOwner, image: str) -> None:
         """`image`: empty = that of the Pod in which this process runs."""
