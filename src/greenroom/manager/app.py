@@ -1,6 +1,6 @@
 """The Manager's HTTP interface: five routes for Agents, health (docs/reference/managers.md), metrics.
 
-It is the hot path: the layers of a Starlette application would be a quarter of what a check-in costs and keeps.
+It is the hot path: the layers of a Starlette application would add a quarter to the CPU time and memory of a check-in.
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ from greenroom.wire.messages import CheckIn, EdgeRequest, Message, Register
 Health = Literal["starting", "running", "disabled", "unhealthy", "stopping"]
 
 RETRY_AFTER_S: Final[dict[Health, int]] = {"starting": 1, "stopping": 1, "disabled": 30}
-"""A Manager that starts or stops, or its replacement, answers in a moment. The 30 s are part of the interface
+"""A Manager that starts or stops, or its replacement, answers soon. The 30 s are part of the interface
 (docs/reference/managers.md): an administrator who disables a Manager rarely enables it sooner."""
 
 
 def health_answer(manager: ManagerStatus) -> Response:
-    """The reply to a health request. A disabled Manager is healthy, unless it hangs."""
+    """The answer to a health request. A disabled Manager is healthy, unless it hangs."""
     if manager.starting:
         return _health_response("starting", manager.enabled)
     if not manager.healthy:
         return _health_response("unhealthy", manager.enabled)
     if not manager.enabled:
         return _health_response("disabled", manager.enabled)
-    # a task that fails is the zone's problem: another Manager would fail too, so no Agent is sent elsewhere
+    # a task that fails is the zone's problem: it would fail on another Manager too, so no Agent is redirected
     return _health_response("running", manager.enabled, manager.guardian.failing_tasks)
 
 
 def elsewhere_answer(manager: ManagerStatus) -> Response:
-    """The reply that sends an Agent to another Manager: why, and when it may come back."""
+    """The answer that redirects an Agent to another Manager, with the reason and the time after which it may return."""
     if manager.stopping or manager.enabled is None:
         return _health_response("stopping" if manager.stopping else "starting", manager.enabled)
     if manager.hangs:
         return health_answer(manager)
-    # A held check-in may learn of the flag before the guardian's next round does.
+    # A held check-in may read the flag before the guardian's next round does.
     return _health_response("disabled", enabled=False)
 
 
@@ -72,7 +72,7 @@ log = structlog.get_logger(__name__)
 
 MAX_BODY_BYTES: Final = 4 << 20
 PREFIX: Final = "/manager_api"
-"""The gateway removes this; request rows show the path as the Agent sent it."""
+"""The gateway removes this prefix; request rows contain the path as the Agent sent it."""
 
 _encoder = msgspec.json.Encoder()
 _Asked = TypeVar("_Asked", bound=Message)
@@ -168,7 +168,7 @@ _FOR_ALL: Final[Mapping[str, Callable[[ManagerProcess], Response]]] = {
 
 
 def _credential(request: Request, agent_id: str) -> str:
-    """Raises Unauthenticated: the credential that came with the message is another Agent's."""
+    """Raises Unauthenticated: the credential of the request is another Agent's."""
     owner, _, credential = request.headers.get("Authorization", "").removeprefix("Bearer ").partition(".")
     if owner != agent_id:
         raise Unauthenticated("The message is not of the Agent whose credential came with it.")
@@ -177,7 +177,8 @@ def _credential(request: Request, agent_id: str) -> str:
 
 
 def _address(request: Request) -> str:
-    """The client's address, as the gateway says (it replaces forged headers), else that of the connection."""
+    """The client's address in the gateway's header (the gateway replaces forged headers), else that of the
+    connection."""
     text = request.headers.get("X-Real-IP") or (request.client.host if request.client else "")
     try:
         return str(ipaddress.ip_address(text))
@@ -224,7 +225,7 @@ def _refusal(error: GreenroomError) -> Response:
 
 
 async def _decoded(request: Request, kind: type[_Asked]) -> _Asked:
-    """Raises Invalid: it is too large, or not such a message."""
+    """Raises Invalid: the body is too large, or not such a message."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -237,7 +238,7 @@ async def _decoded(request: Request, kind: type[_Asked]) -> _Asked:
 
 
 def _agent_id(request: Request) -> str | None:
-    """The id in the message, unchecked if the message was refused; None if it is no id."""
+    """The id in the message, unchecked if the message was refused; None if it is not a valid id."""
     try:
         return str(uuid.UUID(request.state.agent_id))
     except (ValueError, AttributeError, TypeError):

@@ -1,7 +1,7 @@
 """The files of a Manager: its instance id, and the sentinel.
 
-The instance id is in a folder that survives the container, so that restart, update and recreation keep it. While the
-sentinel exists nginx answers for this Manager with 503 and sends it no Agent (docs/reference/managers.md).
+The instance id is in a folder that survives the container, so that restart, update and recreation do not change it.
+While the sentinel exists nginx answers for this Manager with 503 and sends it no Agent (docs/reference/managers.md).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
 def instance_id(folder: Path) -> str:
-    """Read `instance_id` in `folder`; the first time a random one is written.
+    """Read `instance_id` in `folder`; write a random one if it does not exist.
 
     Raises:
-        SetupError: the folder cannot be used, or the file holds something else.
+        SetupError: the folder cannot be used, or the file has other content.
     """
     file = folder / "instance_id"
     try:

@@ -1,7 +1,7 @@
 """The guardian: the Manager's round, once a second and at once on news.
 
-A round sends the heartbeat, makes the sentinel file match the flag in the database and, when enabled and Primary, does
-the zone's time-sensitive work. A disabled Manager skips everything after the sentinel.
+A round sends the heartbeat, makes the sentinel file match the flag in the database and, if the Manager is enabled and
+Primary, does the zone's time-sensitive work. A disabled Manager skips everything after the sentinel.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Guardian:
         self._enabled = shared.me.enabled
         self._finished_at_s: float | None = None
         self._answering_since_s: float | None = None
-        """Since when heartbeats succeed; None while one is under way, or after it failed."""
+        """The time since which heartbeats succeed; None while one is in progress, or after it failed."""
         self._failures = TaskFailures()
         self._context: PrimaryContext | None = None
 
@@ -131,7 +131,7 @@ class Guardian:
         self._shared.takeover.end()
 
     async def _beat(self) -> Beat | None:
-        """The heartbeat; it alone says whether the database can be reached, and when it could again (QUIET)."""
+        """Send the heartbeat. Only the heartbeat determines if the database can be reached, and since when (QUIET)."""
         since_s, self._answering_since_s = self._answering_since_s, None
         round_age_s = _age_s(self._finished_at_s)
         beat = await heartbeat(self._shared.heartbeat_db, self._me.manager_id, round_age_s, self._crash_loop())
@@ -139,7 +139,7 @@ class Guardian:
         return beat
 
     def _follow(self, beat: Beat) -> None:
-        """Apply the flag to everything that depends on it; the sentinel first, so that nginx is never behind.
+        """Apply the flag to all parts that depend on it; the sentinel first, so that nginx is never behind.
 
         Raises:
             SetupError: the sentinel cannot be written; all else was applied.

@@ -1,8 +1,8 @@
-"""Becomes and stays Primary of the zone, and stops at once when the lease is over (docs/explanation/protocols.md §1).
+"""Takes and keeps the leadership of the zone, and stops at once when it is over (docs/explanation/protocols.md §1).
 
-`LeaseKeeper` owns the connection W. The rest of the Manager asks for its belief (`fence()`), which begins with the
-first renewal after a TAKE and ends with any error on W, or at the latest with its trust window. `LeaseWatch` looks at
-the lease from outside and ends the connection of a holder whose lease is over.
+`LeaseKeeper` owns the connection W. The rest of the Manager reads its belief (`fence()`), which begins with the first
+renewal after a TAKE and ends with any error on W, or at the latest with its trust window. `LeaseWatch` reads the
+leadership from outside and ends the connection of a holder whose leadership is over.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from greenroom.kit.stops import stop
 log = structlog.get_logger(__name__)
 
 NOT_NOW_S: Final = 0.05
-"""Pause after a TAKE that did not get the lease."""
+"""Pause after a TAKE that did not get the leadership."""
 REOPEN_S: Final = 0.05
 REOPEN_AFTER_ERROR_S: Final = 0.5
 LOOK_S: Final = 1.0
-"""Interval at which a Manager that hung checks whether it works again."""
+"""Interval at which a Manager that hung checks if it works again."""
 
 
 def timings_of(config: ManagerConfig) -> Timings:
-    """The lease's timings of this process."""
+    """The timings of the leadership in this process."""
     return Timings(
         ttl_s=config.lease_ttl_s,
         renew_s=config.lease_renew_s,
@@ -62,11 +62,10 @@ class _Loss:
 
 
 class LeaseKeeper:
-    """Takes, renews and resigns the lease of one zone; one per process.
+    """Takes, renews and resigns the leadership of one zone; one per process.
 
     `dsn` must be a direct address of the database. `on_taken` (after a TAKE) and `on_elected` (when belief begins) must
-    return at once. `hangs`: this Manager does not work, although the database answers; it leaves the role to others
-    then.
+    return at once. `hangs` returns True if this Manager does not work, although the database answers; it then resigns.
     """
 
     def __init__(
@@ -103,33 +102,33 @@ class LeaseKeeper:
         return boottime_s() - self._taken_at_s
 
     def fence(self) -> Fence | None:
-        """Proof of being Primary for the writes of one round, or None."""
+        """Proof of leadership for the writes of one round, or None."""
         belief = self._belief
         if belief is None or not core_lease.may_act(belief, boottime_s()):
             return None
         return Fence(self._me.zone_key, self._holder, belief.term)
 
     def set_enabled(self, enabled: bool) -> None:
-        """A disabled Manager holds no W."""
+        """Enable or disable the Manager; a disabled Manager has no connection W."""
         if enabled != self._wanted:
             self._wanted = enabled
             self._changed.set()
         self._log_loss()
 
     def request_stop(self) -> None:
-        """Resign at once, for good (SIGTERM)."""
+        """Resign at once, permanently (SIGTERM)."""
         self._stopping = True
         self._changed.set()
 
     def seen(self, term: int) -> None:
-        """An Agent has seen this term; if it is higher than ours, we raise ours (EPOCH)."""
+        """Note a term that an Agent has seen; if it is higher than ours, ours is raised (EPOCH)."""
         if term > self._seen_term:
             self._seen_term = term
             if self._belief is not None and term > self._belief.term:
                 self._changed.set()
 
     async def run(self) -> None:
-        """Hold the lease whenever possible while this Manager is enabled; forever."""
+        """Hold the leadership whenever possible while this Manager is enabled; forever."""
         while True:
             while not self._may_hold():
                 await self._change(LOOK_S)
@@ -143,7 +142,7 @@ class LeaseKeeper:
                 log.info("the lease was lost", reason=error.message)
                 self._note_loss("its lease was ended")
             except (psycopg.Error, OSError) as error:
-                # While PostgreSQL is away this repeats; after a term it is worth an instant attempt.
+                # While PostgreSQL is away this repeats; after a term an instant attempt is useful.
                 pause_s = REOPEN_AFTER_ERROR_S if self._belief is None else REOPEN_S
                 reason = str(error).strip().partition("\n")[0]
                 log.warning("the lease connection failed", reason=reason, was_primary=self._belief is not None)
@@ -179,10 +178,10 @@ class LeaseKeeper:
         term = await connection.take(self._me.manager_id, self._last_term, self._timings.ttl_s)
         if term is None:
             await self._change(NOT_NOW_S)
-        return term or None  # 0: another Manager lives; the caller checks whether this one is still enabled
+        return term or None  # 0: another Manager is alive; the caller checks if this one is still enabled
 
     async def _stay(self, connection: LeaseConnection, term: int) -> None:
-        """Renew until it is over; belief begins with the first renewal."""
+        """Renew until the leadership is over; belief begins with the first renewal."""
         reason: str | None = None
         while True:
             sent_at_s = boottime_s()
@@ -219,7 +218,7 @@ class LeaseKeeper:
         return new_term
 
     def _note_loss(self, failure: str) -> None:
-        """The role was lost without a resignation; logged with the next heartbeat, which may know the reason better."""
+        """Note a loss without a resignation. It is logged with the next heartbeat, which may find a better reason."""
         if self._belief is not None:
             reason = core_lease.loss_reason(self._belief, boottime_s(), failure)
             self._loss = _Loss(term=self._belief.term, reason=reason, time=datetime.now(UTC))
@@ -243,8 +242,8 @@ class LeaseKeeper:
 
 
 class LeaseWatch:
-    """Looks at the lease when it expires by the database's clock, and when woken; ends an expired holder. While
-    heartbeats say that it is renewed, there is no need to look."""
+    """Reads the leadership when it expires by the database's clock, and when woken; ends an expired holder. It need not
+    read while heartbeats report renewals."""
 
     def __init__(self, db: Database, me: ManagerRow) -> None:
         self._db = db
@@ -258,7 +257,7 @@ class LeaseWatch:
         self._wanted = enabled
 
     def wake(self) -> None:
-        """The lease changed, or notifications may have been missed."""
+        """Set the flag; only an enabled Manager evicts."""
         self._due_s = 0.0
         self._woken.set()
 

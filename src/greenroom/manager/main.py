@@ -49,17 +49,17 @@ from greenroom.manager.tasks.rounds import PrimaryRounds, Refill, Retention
 log = structlog.get_logger(__name__)
 
 STATEMENT_TIMEOUT_MS: Final = 500
-"""Of the pool (docs/explanation/protocols.md §1): a Manager frozen inside a guarded transaction must not hold up its
-successor."""
+"""Timeout of statements of the pool (docs/explanation/protocols.md §1): a Manager frozen inside a guarded transaction
+must not delay its successor."""
 HEARTBEAT_TIMEOUT_MS: Final = 5000
-"""Of the heartbeat's own connection: a slow database is not one that is away, and it holds no guard."""
+"""Timeout of the heartbeat's own connection: a slow database is not an absent one, and the heartbeat holds no guard."""
 OWN_CONNECTIONS: Final = 8
-"""For what does not grow with the number of Agents: rounds, refills, group commit, logs."""
+"""Connections for work that does not grow with the number of Agents: rounds, refills, group commit, logs."""
 AGENTS_CONNECTIONS: Final = 4
-"""For what Agents ask; however many they are, they take no connection from the others (ADR 3)."""
+"""Connections for Agents' requests; any number of Agents leaves the other connections free (ADR 3)."""
 REGISTER_AGAIN_S: Final = 1.0
 SPREAD_S: Final = 1.0
-"""Within this all held check-ins look, where nothing is known to be new for any of them."""
+"""The time within which all held check-ins read, if no news is known for any of them."""
 
 
 class Manager:
@@ -127,6 +127,7 @@ class Manager:
             log.warning("the Manager registers as soon as the database answers", reason=error.message)
         except BaseException:
             # Connections that are still being opened may outlive a cancellation, and with them this process: it would
+            # neither serve nor end, for example if the database has no tables yet.
             # neither serve nor end, as where the database has no tables yet.
             await self._close()
             raise
@@ -154,7 +155,7 @@ class Manager:
 
 
 async def register(process: Manager) -> RunningManager:
-    """Find or insert the Manager's record, take the lock of its instance id, and store where it runs.
+    """Find or insert the Manager's record, take the lock of its instance id, and store its address.
 
     Raises:
         SetupError: this Manager must not run.
@@ -266,7 +267,7 @@ class RunningManager:
         self._wakers.wake_all()
 
     def _missed(self) -> None:
-        """Notifications may have been missed: look at everything, though not at all Agents in one moment."""
+        """Read everything again, because notifications may have been missed, though not all Agents at one moment."""
         self._wakers.wake_all(SPREAD_S)
         self._agenda.said_of_all()
         self.guardian.wake()

@@ -54,7 +54,7 @@ async def lock(connection: Connection, decided: Iterable[Decision], others: Iter
 
 
 async def apply_moves(connection: Connection, decided: Sequence[Decision]) -> list[Decision]:
-    """Make the moves whose rows still allow it, and return these; `lock` comes first."""
+    """Make the moves that their rows still allow, and return them; `lock` comes first."""
     moved = await _end(connection, [d for d in decided if d.move.to is SessionStatus.DELETED])
     moved += await _destroy(connection, [d for d in decided if d.move.to is SessionStatus.DELETING])
     others = {d.move.session_id: d for d in decided if d.move.to not in _ENDS}
@@ -68,7 +68,7 @@ async def apply_moves(connection: Connection, decided: Sequence[Decision]) -> li
 
 
 _ENDS: Final = frozenset({SessionStatus.DELETED, SessionStatus.DELETING})
-"""These statuses make the Agent's desired list shorter."""
+"""Statuses that remove a session from the Agent's desired list."""
 
 
 async def _end(connection: Connection, decided: list[Decision]) -> list[Decision]:
@@ -78,7 +78,7 @@ async def _end(connection: Connection, decided: list[Decision]) -> list[Decision
 
 
 async def _destroy(connection: Connection, decided: Iterable[Decision]) -> list[Decision]:
-    """End sessions whose quarantine is pointless: the Agent is instructed, and confirms the removal."""
+    """End sessions whose quarantine has no purpose any more: the Agent is instructed, and confirms the removal."""
     return [d for d in decided if await destroy_quarantined(connection, d.move.session_id, d.move.reason)]
 
 

@@ -18,11 +18,11 @@ from greenroom.manager.status import ManagerStatus
 log = structlog.get_logger(__name__)
 
 _ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8"}
-"""Its whole environment; the Manager's may hold the database's password."""
+"""The whole environment of the stand-in; the Manager's may contain the database's password."""
 
 
 class Pulse:
-    """Keeps a stand-in beside this process. It ends with the process, however that ends."""
+    """Keeps a stand-in next to this process. The stand-in ends with the process, in every case."""
 
     def __init__(self, status: Callable[[], ManagerStatus]) -> None:
         self._status = status
@@ -44,14 +44,14 @@ class Pulse:
         os.close(reading)
 
     async def run(self) -> None:
-        """Beat forever; a stand-in that was killed is replaced."""
+        """Beat forever; a killed stand-in is replaced."""
         while True:
             if self._beats is not None:
                 self._beat(self._beats)
             await asyncio.sleep(stand_in.BEAT_S)
 
     def stop(self) -> None:
-        """The Manager stops: new connections are to be refused, so that clients go elsewhere."""
+        """Stop the beats: new connections are refused, so that clients use another Manager."""
         if self._beats is not None:
             os.close(self._beats)
             self._beats = None

@@ -2,8 +2,8 @@
 
 A frozen process (SIGSTOP, a debugger, a disk that hangs) answers nothing, and its clients wait forever. `manager.pulse`
 starts this file with two descriptors: the socket on which the Manager listens, and the end of a pipe with a byte for
-every second in which its loop runs. The socket is left alone until no byte came for `SILENT_BEATS` seconds; then every
-request is answered 500. The end of the pipe is the end of the Manager and of this.
+every second in which its loop runs. The socket is not used until no byte arrived for `SILENT_BEATS` seconds; then every
+request is answered 500. This program ends when the pipe is closed, which means that the Manager has ended.
 
 Seconds are counted by waiting, not read from a clock: a host that is frozen as a whole makes no process late.
 """
@@ -18,7 +18,7 @@ BEAT_S = 1.0
 SILENT_BEATS = 10
 """Missing beats in a row; with `GREENROOM_UNHEALTHY_AFTER_S` the time a hanging guardian has."""
 TIMEOUT_S = 1.0
-"""Limit of each read and write; clients are answered one after the other."""
+"""Limit of each read and write; clients are answered sequentially."""
 MAX_BYTES = 65536
 
 ENABLED, DISABLED, UNKNOWN = b"1", b"0", b"?"
@@ -27,7 +27,7 @@ _WORDS = {ENABLED: "true", DISABLED: "false", UNKNOWN: "null"}
 
 
 def watch(listening: socket.socket, pulse: int) -> None:
-    """Wait for beats, and answer in the Manager's place while they stay away; returns when the Manager has ended."""
+    """Wait for beats, and answer in place of the Manager while they are missing; returns when the Manager has ended."""
     missing, last = 0, UNKNOWN
     while True:
         frozen = missing >= SILENT_BEATS

@@ -25,22 +25,23 @@ FIRST_ROUND_WAIT_S: Final = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardianStatus:
-    """The guardian's rounds at one moment; the defaults hold until there is a guardian."""
+    """The guardian's rounds at one moment; the defaults apply until there is a guardian."""
 
     enabled: bool | None = None
     """None = not read yet."""
     round_age_s: float | None = None
-    """Since the last finished one; None before the first."""
+    """Time since the last finished round; None before the first."""
     task_age_s: float = math.inf
-    """Since one of the Primary's tasks, or an item of one, ended well, in a round that need not have finished."""
+    """Time since the last success of one of the Primary's tasks, or of an item of one, in a round that need not have
+    finished."""
     database_for_s: float | None = None
-    """For how long heartbeats have succeeded; None while one is under way, or after it failed."""
+    """The time for which heartbeats have succeeded; None while one is in progress, or after it failed."""
     failing_tasks: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManagerStatus:
-    """Registered? Enabled? Healthy? Made by `Manager.status` for one moment."""
+    """The registration, flag and health of a Manager at one moment, created by `Manager.status`."""
 
     age_s: float
     unhealthy_after_s: float
@@ -66,7 +67,7 @@ class ManagerStatus:
 
     @property
     def hangs(self) -> bool:
-        """True if this process itself does not work: no recent round, although the database answered meanwhile.
+        """True if this process itself does not work: no recent round, although the database answered in the meantime.
 
         While the database is away Agents get answers that change nothing, so that they do not switch Managers
         (docs/explanation/protocols.md §2).
@@ -85,7 +86,8 @@ class ManagerStatus:
 
 
 class Takeover:
-    """All Agents of the zone connect to a new Primary at once; its first round precedes their answers."""
+    """The takeover by a new Primary. All Agents of the zone connect to it at once; its first round precedes their
+    answers."""
 
     def __init__(self) -> None:
         self._over = asyncio.Event()
@@ -104,21 +106,21 @@ class Takeover:
 
 
 MOST_NAMED: Final = 500
-"""Sessions of an Agent that are read one by one; if more were named, all are."""
+"""Maximum number of sessions of an Agent that are read individually; if more were named, all are read."""
 ANY: Final = ""
-"""In place of a session: anything of the Agent may have changed."""
+"""In place of a session id: any part of the Agent may have changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """The sessions to be read, empty: all, of what was named `until` this number."""
+    """The sessions to be read (empty = all), of those named `until` this number."""
 
     session_ids: frozenset[str]
     until: int
 
 
 class Wakers:
-    """Held check-ins: each waits on an event that news for its Agent, or for all, sets."""
+    """Held check-ins: each waits on an event that is set by news for its Agent, or for all."""
 
     def __init__(self) -> None:
         self._held: dict[str, set[asyncio.Event]] = {}
@@ -145,14 +147,14 @@ class Wakers:
         return self._said_of_all + self._said.get(agent_id, 0)
 
     def wake(self, agent_id: str, session_id: str = "") -> None:
-        """Something changed: this session, or anything of the Agent."""
+        """Wake the Agent's held polls: this session changed, or any part of the Agent."""
         self._said[agent_id] = self._said.get(agent_id, 0) + 1
         self.name(agent_id, *((session_id,) if session_id else ()))
         for event in self._held.get(agent_id, ()):
             event.set()
 
     def name(self, agent_id: str, *session_ids: str) -> None:
-        """The Agent's next look has to read these sessions, none: all."""
+        """Name sessions for the Agent's next reading, none: all."""
         if (named := self._named.get(agent_id)) is not None:
             self._number += 1
             named |= dict.fromkeys(session_ids or (ANY,), self._number)
@@ -169,12 +171,12 @@ class Wakers:
         return Unread(frozenset[str]() if ANY in named else frozenset(named), self._number)
 
     def was_read(self, agent_id: str, unread: Unread) -> None:
-        """That reading is kept."""
+        """Remove the names of a reading that was stored."""
         named = self._named.get(agent_id, {})
         self._named[agent_id] = {k: number for k, number in named.items() if number > unread.until}
 
     def forget(self, agent_id: str) -> None:
-        """There is no such Agent."""
+        """Remove an Agent that does not exist."""
         self._named.pop(agent_id, None)
 
     def wake_all(self, within_s: float = 0.0) -> None:

@@ -93,7 +93,7 @@ class HostHomes:
             raise HomeError(f"A part of the home folder cannot be removed: {said or 'it is still there'}.")
 
     def _move_away(self, home: HomeId, away: str) -> None:
-        if os.path.lexists(away):  # by this removal, before a restart: what is here now is a newer home
+        if os.path.lexists(away):  # by this removal, before a restart: the present folder is a newer home
             return
         Path(self._away).mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):

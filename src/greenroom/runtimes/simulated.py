@@ -127,8 +127,7 @@ class SimulatedRuntime:
         part.replace(self._folder / "settings.json")
 
     def _store(self, session_id: str) -> None:
-        """Append the state as a line; the last whole line is valid. The file system would write a replaced file to the
-        disk at once."""
+        """Append the state; the last whole line is valid. The file system would sync a replaced file at once."""
         with (self._folder / f"containers/{session_id}.json").open("ab") as file:
             file.write(msgspec.json.encode(self._containers[session_id]) + b"\n")
 

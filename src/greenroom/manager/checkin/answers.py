@@ -1,4 +1,4 @@
-"""Makes an answer to a check-in from one reading of the database."""
+"""Creates the answer to a check-in from one reading of the database."""
 
 from __future__ import annotations
 
@@ -55,7 +55,8 @@ log = structlog.get_logger(__name__)
 
 
 NOT_FRESH_JITTER_S: Final = 1.0
-"""After a failure, Agents that got no news return spread over this, so that the failure adds no load of its own."""
+"""After a failure, Agents that got no news return at random times within this interval, so that the failure adds no
+load."""
 
 
 def managers(zone: ZoneState) -> list[ManagerAddress]:
@@ -90,11 +91,12 @@ ORDERED: Final = frozenset(
         SessionStatus.DELETING,
     }
 )
-"""Statuses in which an instruction has just been given to the Agent, so that its age is that of the status."""
+"""Statuses in which the Agent has just received an instruction, so that the age of the instruction is that of the
+status."""
 
 
 SHARED_S: Final = 1.0
-"""When many Agents come at once, after an election or a change for all, what they get alike is read once a second."""
+"""Lists that many Agents need, after an election or a change for all, are read at most once in this time."""
 
 
 class SharedLists:
@@ -124,7 +126,7 @@ class SharedLists:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instruction:
-    """An instruction in an answer: `key` and, for a session, its generation; `age_s` since it was given."""
+    """An instruction in an answer: `key` and, for a session, its generation; `age_s` is the time since its creation."""
 
     kind: Literal["session", "command"]
     key: str
@@ -156,8 +158,8 @@ async def make(
     images_sent: str,
     held: Mapping[str, int] | None,
 ) -> PreparedAnswer:
-    """The answer for this state: the desired list if the Agent's differs, images and commands if any. Of the list only
-    what changed, if it is known what the Agent `held` when it sent the message.
+    """Create the answer for this state: the desired list if the Agent's differs, images and commands if any. Only the
+    changes of the list, if the Agent's list (`held`) at the time of the message is known.
 
     Raises:
         Unavailable: the database cannot be reached.
@@ -167,7 +169,7 @@ async def make(
     if message.full or state.agent.digest != message.have_digest:
         delta = difference(held, state.agent.generations) if held is not None and not message.full else None
         if delta is not None or state.agent.generations:
-            # Those that seem to have left, too: no session is said to have left that is there.
+            # Sessions that seem to be gone are read too: no existing session is reported as gone.
             listed = await checkin.read_desired(db, message.agent_id, delta.changed | delta.left if delta else None)
         generations = {session.session_id: session.generation for session in listed}
         entries = [_desired(session, message.agent_id, secrets) for session in listed]
@@ -261,7 +263,7 @@ def _lease(session: DesiredSession, secrets: Secrets) -> dict[str, Any]:
 
 
 def _brokered(session: DesiredSession, secrets: Secrets) -> tuple[Brokered, ...]:
-    """Without those that cannot be decrypted: requests go without them."""
+    """The readable secrets; requests are sent without those that cannot be decrypted."""
     readable = list[Brokered]()
     for stored in session.secrets:
         try:
@@ -275,7 +277,7 @@ def _brokered(session: DesiredSession, secrets: Secrets) -> tuple[Brokered, ...]
 
 
 def _assignment(session: DesiredSession, stored: WireJson, secrets: Secrets) -> Assignment | None:
-    """None if its variables cannot be decrypted: as `_spec`."""
+    """The assignment; None if its variables cannot be decrypted, like `_spec`."""
     try:
         with one_item("assignment", session.session_id):
             return msgspec.convert(stored | {"env": _opened(stored.get("env", {}), secrets)}, Assignment)
@@ -289,7 +291,8 @@ def _opened(env: Mapping[str, str], secrets: Secrets) -> dict[str, str]:
 
 
 def _spec(session: DesiredSession, agent_id: str, secrets: Secrets) -> StoredSpec | None:
-    """None if it cannot be read: the Agent reports that for this session, and gets all others."""
+    """The specification; None if it cannot be read: the Agent reports that for this session, and receives all
+    others."""
     if session.spec is None:
         return None
     try:
@@ -340,7 +343,7 @@ def _image(image: RegistryImage, secrets: Secrets) -> DesiredImage:
 
 
 def _command(order: OrderedCommand, secrets: Secrets) -> SessionCommand | None:
-    """None if its variables cannot be decrypted: this command times out, the others do not."""
+    """The command; None if its variables cannot be decrypted: this command times out, the others do not."""
     try:
         with one_item("command", order.command_id):
             return _opened_command(order, _opened(order.env, secrets))

@@ -1,14 +1,15 @@
 """The group commit of Agents' reports (docs/explanation/protocols.md §2): one transaction for all messages of one
 moment.
 
-Observations are stored there and move the sessions concerned; what messages without news say of their Agents is stored
-within `DELAY_S`.
+The commit stores observations and moves the sessions concerned. Messages without news are stored separately within
+`DELAY_S`.
 
-What arrives while a commit runs forms the next group; mere signs of life are no part of it. The newest
+Messages that arrive while a commit runs form the next group; messages without news are not part of it. The newest
 message of an Agent covers its older ones, because every message carries all unacknowledged observations. No message is
 acknowledged before it is committed.
 
-Nothing waits for them, and nothing that is waited for waits for them: each statement is a transaction of its own.
+No caller waits for the storage of messages without news, and it never delays a commit: each statement is a separate
+transaction.
 """
 
 from __future__ import annotations
@@ -52,11 +53,11 @@ class Applied:
 
     moved: list[Decision]
     shown: set[str]
-    """Sessions whose page may show something new besides."""
+    """Further sessions whose page may have changes."""
 
 
 async def apply(connection: Connection, messages: Sequence[CheckIn], config: ManagerConfig) -> Applied:
-    """Apply messages that are newer than everything applied before."""
+    """Apply messages that are newer than all applied ones."""
     observed = {(m.agent_id, o.session_id): (m, o) for m in messages for o in m.sessions}
     if not observed:
         return Applied([], set())
@@ -135,7 +136,7 @@ def _steps_of_starts(known: Iterable[Observed]) -> list[StartStep]:
 
 
 async def _write_commands(connection: Connection, known: Iterable[tuple[CheckIn, Observed]]) -> list[str]:
-    """The sessions whose commands have something new."""
+    """Write the results of commands; returns the sessions whose commands changed."""
     results = [
         CommandResult(
             agent_id=message.agent_id,
@@ -155,7 +156,7 @@ async def _write_commands(connection: Connection, known: Iterable[tuple[CheckIn,
 log = structlog.get_logger(__name__)
 
 MOST: Final = 500
-"""Messages in a commit, whose statements have to end within their time limit on a busy machine too."""
+"""Messages in a commit, whose statements must end within their time limit on a busy machine too."""
 
 
 @dataclass(slots=True)
@@ -166,7 +167,7 @@ class _Pending:
 
 
 class Committer:
-    """Commits messages; `seconds` gets the duration of every commit."""
+    """Commits messages; `seconds` receives the duration of every commit."""
 
     def __init__(
         self, db: Database, me: ManagerRow, config: ManagerConfig, logs: LogWriter, seconds: Histogram
@@ -183,7 +184,7 @@ class Committer:
         """Wait until this message, or a newer one, is committed; `new_capacity`: its offer differs from the stored one.
 
         Raises:
-            Unavailable: the database cannot be reached; the Agent says it again.
+            Unavailable: the database cannot be reached; the Agent repeats the message.
             Invalid: the message has values that the database refuses.
         """
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -263,7 +264,7 @@ class Committer:
         return applied
 
     async def _write_homes(self, messages: Sequence[CheckIn]) -> None:
-        """In transactions of their own, because of the lock order; they are reported again from time to time."""
+        """Write homes in separate transactions, because of the lock order; they are reported again at intervals."""
         for message in messages:
             if message.homes is not None:
                 reported = msgspec.convert(message.homes, list[ReportedHome], from_attributes=True)
@@ -309,7 +310,7 @@ def _resolve(waiter: asyncio.Future[None], error: GreenroomError | None) -> None
 
 
 class Beats:
-    """Those that wait to be stored, the newest of each Agent."""
+    """The messages without news that wait to be stored, the newest of each Agent."""
 
     def __init__(self, db: Database, me: ManagerRow) -> None:
         self._db = db

@@ -34,7 +34,7 @@ MAX_REQUEST_CHARACTERS: Final = 8192
 
 
 class Enrolment:
-    """The Agents' two routes beside the check-in; one per process, after registration of the Manager."""
+    """The Agents' two routes in addition to the check-in; one per process, after registration of the Manager."""
 
     def __init__(self, shared: ManagerContext) -> None:
         self._db, self._me = shared.agents_db, shared.me
@@ -44,12 +44,12 @@ class Enrolment:
     # Registration ---------------------------------------------------------------------------------------------------
 
     async def register(self, message: Register, address: str) -> Registered:
-        """Admit an Agent with a join token, or a known one with its credential; `address` is the client's, as the
-        gateway saw it.
+        """Admit an Agent with a join token, or a known one with its credential; `address` is the client's, from the
+        gateway.
 
         Raises:
-            Unauthenticated, IdentityConflict, Invalid: it is refused; administrators find the reason in the logs and
-                at the Agent.
+            Unauthenticated, IdentityConflict, Invalid: it is refused; administrators find the reason in the logs and at
+                the Agent.
             Unavailable: the database cannot be reached.
         """
         try:
@@ -145,7 +145,7 @@ class Enrolment:
     # Certificates of edge gateways ----------------------------------------------------------------------------------
 
     async def edge_certificate(self, message: EdgeRequest, credential: str) -> EdgeCertificate:
-        """Sign the certificate of the edge gateway beside an Agent, for the Agent's own name alone.
+        """Sign the certificate of the edge gateway of an Agent, only for the Agent's own name.
 
         Raises:
             Unauthenticated: the credential is not the Agent's.
@@ -173,7 +173,7 @@ class Enrolment:
         return EdgeCertificate(certificate=certificate, authority=authority.certificate)
 
     async def _authority(self) -> Authority:
-        """The fleet's authority, made when first needed."""
+        """The fleet's authority, created when first needed."""
         stored = await read_authority(self._db)
         if stored is None:
             new = new_authority("Greenroom fleet authority", datetime.now(UTC), domain=EDGE_DOMAIN)
@@ -199,7 +199,7 @@ async def known_agent(db: Database, me: ManagerRow, agent_id: str, incarnation: 
 
 
 def _checked(message: Register) -> Register:
-    """Raises Invalid: a text cannot be stored and shown; the sentence names the first."""
+    """Raises Invalid: a text cannot be stored and displayed; the sentence names the first."""
     if message.v != VERSION:
         raise Invalid(f"The message has version {message.v}; this Manager has version {VERSION}.")
     for name, text in (("hostname", message.hostname), ("machine_id", message.machine_id), ("place", message.place)):

@@ -29,10 +29,10 @@ JPEG: Final = b"\xff\xd8\xff"
 
 
 def checked(message: CheckIn) -> CheckIn:
-    """The message without what PostgreSQL cannot store.
+    """Return the message without values that PostgreSQL cannot store.
 
     Raises:
-        Invalid: an id is invalid, something is too large, or it has another version.
+        Invalid: an id is invalid, a value is too large, or the message has another version.
     """
     if message.v != VERSION:
         raise Invalid(f"The message has version {message.v}; this Manager has version {VERSION}.")

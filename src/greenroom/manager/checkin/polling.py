@@ -1,8 +1,9 @@
 """The check-in: store Agents' observations, answer with instructions (docs/explanation/protocols.md §2).
 
-An answer is made from one reading of the database right before it is sent; a held poll reads again when something was
-said that concerns its Agent, and always at its end (ADR 3). While the database is away the answer is `fresh: false`,
-changes nothing, and is held as any other. Nothing here needs the lease: launches go on while a zone has no Primary.
+An answer is created from one reading of the database right before it is sent. A held poll reads again after a
+notification that concerns its Agent, and always at its end (ADR 3). While the database is away the answer is `fresh:
+false`, changes nothing, and is held like any other. No code here needs the leadership: launches continue while a zone
+has no Primary.
 """
 
 from __future__ import annotations
@@ -42,20 +43,18 @@ up the terms.
 
 
 class ManagerLeftError(GreenroomError):
-    """This Manager was disabled or is being stopped; ask another one."""
+    """This Manager was disabled or is being stopped; the Agent uses another one."""
 
     code = "manager-disabled"
     http_status = 503
 
 
 RECENT_S: Final = 1.0
-"""A check-in that follows the last one of its Agent within this is held with what was read for that one: half of the
-age that docs/explanation/protocols.md §2 allows for an answer.
-"""
+"""A check-in that follows the last one of its Agent within this time uses the reading of that one: half of the age that
+docs/explanation/protocols.md §2 allows for an answer."""
 LISTS_KEPT: Final = 4
-"""Desired lists remembered of each Agent: its two connections are answered at the same time, so that the list it takes
-may be the last but two.
-"""
+"""Number of desired lists stored for each Agent: its two connections are answered at the same time, so the list that it
+applies may be the last but two."""
 
 
 @dataclass(slots=True)
@@ -70,10 +69,10 @@ class _SentState:
     lists: dict[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
     """Digest → the desired list (session id → generation) with that digest, of the last answers; the newest is last."""
     asked_at_s: dict[str, float] = field(default_factory=dict[str, float])
-    """Unknown containers → when the Agent first asked about each."""
+    """Unknown containers → the time of the Agent's first request about each."""
 
     def remember(self, name: str, generations: Mapping[str, int]) -> None:
-        """The Agent has this list now; `name` is its digest."""
+        """Store the list that the Agent has now; `name` is its digest."""
         self.lists.pop(name, None)
         self.lists = {**dict(list(self.lists.items())[1 - LISTS_KEPT :]), name: generations}
 
@@ -116,7 +115,7 @@ class CheckIns:
         self._sent: dict[str, _SentState] = {}
         self._last: dict[str, _Known] = {}
         self._zone: ZoneState | None = None
-        """The last one that was read; one for all Agents, as long as it is the same."""
+        """The last reading of the zone; one object for all Agents, as long as it is equal."""
         self._looks = Looks(Lists(self._db, self._me.manager_id, self._wakers).read)
         self._shared = answers.SharedLists(self._db, self._secrets)
 
@@ -128,8 +127,8 @@ class CheckIns:
         Raises:
             Unauthenticated: the credential is not the Agent's.
             IdentityConflict: another process has this identity; register again.
-            ManagerLeftError: this Manager was disabled meanwhile.
-            Unavailable: the database is away and this Manager knows nothing of this Agent.
+            ManagerLeftError: this Manager was disabled in the meantime.
+            Unavailable: the database is away and this Manager has no reading of this Agent.
         """
         message = checked(message)
         until_s = boottime_s() + min(message.hold_s, self._config.checkin_hold_s) * _part_of_hold()
@@ -143,7 +142,7 @@ class CheckIns:
                 must_read_again = await self._take(message, state)
             except Unavailable as error:
                 log.warning("observations wait for the database", agent_id=message.agent_id, reason=error.message)
-                answer = await self._answer(message, state)  # not held: the Agent is to report it again soon
+                answer = await self._answer(message, state)  # not held: the Agent must report it again soon
                 return msgspec.structs.replace(answer, jitter_s=answers.NOT_FRESH_JITTER_S)
             if must_read_again:
                 news.clear()
@@ -169,7 +168,7 @@ class CheckIns:
             self._logs.add(row)
 
     def _admit(self, message: CheckIn, credential: str, state: CheckInState) -> None:
-        """Raises unless this Manager serves, and the sender is authentic by this state."""
+        """Raise an error unless this Manager serves Agents, and this state proves the sender's identity."""
         if not self._status().serves_agents:
             raise ManagerLeftError
         agent, zone = state.agent, state.zone
@@ -218,7 +217,7 @@ class CheckIns:
         return state
 
     async def _take(self, message: CheckIn, state: CheckInState) -> bool:
-        """Returns whether this waited for the commit, so that the state must be read again.
+        """Store the message. Return True if this waited for the commit, so that the state must be read again.
 
         Raises:
             Unavailable: it could not be committed.
@@ -228,7 +227,7 @@ class CheckIns:
         reported, agent = message.capacity, state.agent
         new_capacity = (reported.cores, reported.memory_bytes) != (agent.cores_reported, agent.memory_reported)
         reported_before = (agent.recorded_manager_id, agent.recorded_term) == (self._me.manager_id, message.term_seen)
-        comes_again = message.term_seen < state.zone.term  # at once, with the term in its answer
+        comes_again = message.term_seen < state.zone.term  # the Agent repeats it at once, with the term of the answer
         nothing_new = (
             not message.sessions
             and message.images is None
@@ -309,7 +308,7 @@ class CheckIns:
         return answers.with_verdicts(news.answer, verdicts)
 
     def _deliver(self, sent: _SentState, instructions: Iterable[Instruction]) -> None:
-        """Count instructions that the Agent gets for the first time; what other Managers sent it is not known."""
+        """Count instructions that the Agent receives for the first time; those of other Managers are not known."""
         if not sent.lists:
             return
         for one in instructions:
@@ -328,7 +327,7 @@ class CheckIns:
 
 _CREDENTIAL_REFUSED: Final = "The Agent's credential is not valid; it was revoked, or the Agent was deleted."
 _EARLY: Final = 0.2
-"""Part of the hold by which it may end early, so that Agents that were answered together do not come together again."""
+"""Fraction of the hold by which it may end early, so that Agents that were answered together do not return together."""
 
 
 def _part_of_hold() -> float:

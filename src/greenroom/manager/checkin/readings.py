@@ -1,9 +1,9 @@
-"""Reads what check-ins depend on: one statement for all that ask at the same moment (ADR 3), and desired lists.
+"""Reads the input of check-ins: one statement for all requests of the same moment (ADR 3), and desired lists.
 
-Those are the sessions that were named, or all: when anything else was said of the Agent, when nothing was, and every
-`WHOLE_EVERY_S`, because a notification may be lost. A name counts until a reading that began after it is kept.
+A reading of a list covers the named sessions, or all: if a notification named no session, if nothing was named, and
+every `WHOLE_EVERY_S`, because a notification may be lost. A name counts until a reading that began after it is stored.
 
-What is asked for while a reading is under way is read with the next one, so that no answer is older than its question.
+Requests that arrive during a reading are read with the next one, so that no answer is older than its request.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ WHOLE_EVERY_S: Final = 4.0
 
 @dataclass(frozen=True, slots=True)
 class _List:
-    """Session id → generation, and the digest of that; `number` is that of the reading, `whole_at_s` when all sessions
-    were read last."""
+    """Session id → generation, and its digest; `number` is that of the reading, `whole_at_s` the time at which all
+    sessions were last read."""
 
     generations: Mapping[str, int]
     digest: str
@@ -37,7 +37,7 @@ class _List:
 
 
 class Lists:
-    """Those of the Agents that this Manager reads."""
+    """The lists of the Agents that this Manager reads."""
 
     def __init__(self, db: Database, manager_id: str, wakers: Wakers) -> None:
         self._db = db
@@ -55,7 +55,7 @@ class Lists:
         reading = await read_states(self._db, sessions, self._manager_id)
         if reading is None:
             return None
-        if reading.zone.db_epoch != self._db_epoch:  # another database, of which nothing is known
+        if reading.zone.db_epoch != self._db_epoch:  # another database, whose lists are unknown
             self._lists, self._db_epoch = {}, reading.zone.db_epoch
             if any(sessions.values()):
                 return await self.read(agent_ids)
@@ -70,7 +70,8 @@ class Lists:
         return unread if is_recent else replace(unread, session_ids=frozenset())
 
     def _kept(self, agent: AgentState, read: Unread, number: int, now_s: float) -> AgentState:
-        """The Agent with its list; that of a reading that began later stays: it has all that was named by then."""
+        """The Agent with its list. The list of a reading that began later is not replaced: it includes all earlier
+        names."""
         known = self._lists.get(agent.agent_id)
         if known is None or number > known.number:
             known = self._lists[agent.agent_id] = _merged(known, agent.generations, read.session_ids, number, now_s)
@@ -79,7 +80,7 @@ class Lists:
 
 
 def _merged(known: _List | None, found: Mapping[str, int], read: Collection[str], number: int, now_s: float) -> _List:
-    """The list after these sessions of it were `read`; none: all."""
+    """The list after these sessions of it were `read`; empty = all."""
     if known is None:
         return _List(found, digest(found), number, now_s)
     now = updated(known.generations, read or (known.generations.keys() | found.keys()), found)
@@ -92,9 +93,10 @@ PAUSE_S: Final = 0.005
 GATHERED_S: Final = 0.1
 """The time for which work that no request waits for is gathered."""
 MOST: Final = 500
-"""Agents in a statement, which has to end within the time limit of statements on a busy machine too."""
+"""Agents in a statement, which must end within the time limit of statements on a busy machine too."""
 AT_ONCE: Final = 20
-"""Agents that go on in the same moment: each takes a fraction of a millisecond, and an instruction waits meanwhile."""
+"""Agents that continue at the same moment: each takes a fraction of a millisecond, and an instruction waits in the
+meantime."""
 
 
 Read = Callable[[Collection[str]], Awaitable[CheckInReading | None]]
@@ -102,15 +104,15 @@ Read = Callable[[Collection[str]], Awaitable[CheckInReading | None]]
 
 
 class Looks:
-    """The one reader of a Manager. What is asked for in a hurry never waits for what is not."""
+    """The single reader of a Manager. Hurried requests never wait for others."""
 
     def __init__(self, read: Read) -> None:
         self._hurried = _Queue(read, gathered_s=0.0)
         self._unhurried = _Queue(read, gathered_s=GATHERED_S)
 
     async def look(self, agent_id: str, *, hurry: bool = True) -> CheckInReading | None:
-        """A reading that began after this was called and has the Agent, if it exists; None: the Manager's record is
-        gone.
+        """A reading that began after this call and contains the Agent, if it exists; None: the Manager's record does
+        not exist.
 
         Raises:
             Unavailable: the database cannot be reached.
@@ -119,7 +121,8 @@ class Looks:
 
 
 class _Queue:
-    """Agents to be read one statement after the other, with what was asked for within `gathered_s` before it."""
+    """Agents to be read, one statement after another; each statement includes the requests of `gathered_s`
+    before it."""
 
     def __init__(self, read: Read, *, gathered_s: float) -> None:
         self._read = read
@@ -155,6 +158,6 @@ class _Queue:
             return
         for i in range(0, len(answers), AT_ONCE):
             for answer in answers[i : i + AT_ONCE]:
-                if not answer.done():  # its Agent has left
+                if not answer.done():  # else its Agent has left
                     answer.set_result(reading)
             await asyncio.sleep(0)

@@ -1,1 +1,1 @@
-"""Machines that come and go: the Primary's work about machine pools, and the providers it calls."""
+"""Machines of machine pools: the Primary's work about the pools, and the calls of their providers."""

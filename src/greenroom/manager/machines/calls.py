@@ -1,6 +1,7 @@
-"""Calls of providers, each limited in time: its failure is a sentence, its outcome is written under the fence.
+"""Calls of providers, each with a time limit: a failure becomes a sentence, an outcome is written under the fence.
 
-A machine is asked for once. What is not known to have been refused may appear later, and is found by its name.
+A machine is requested once. A machine whose request was not certainly refused may appear later, and is found by its
+name.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ CALL_S: Final = 60.0
 
 
 class Providers:
-    """Keeps the provider of each pool while its settings stay the same: connections and drivers are used again."""
+    """Keeps the provider of each pool while its settings stay the same, so that connections and drivers are reused."""
 
     trusted: tuple[AllowedHost, ...] = ()
     """The hosts of the setting `webhook_hosts`."""
@@ -60,7 +61,7 @@ class Providers:
         return kept[1]
 
     def opened(self, pool: MachinePoolRow) -> dict[str, str]:
-        """The secrets of a pool; never shown.
+        """The secrets of a pool; never displayed.
 
         Raises:
             SetupError: they were sealed with another key.
@@ -86,7 +87,7 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 MAX_TOGETHER: Final = 4
-"""Calls of one pool at a time: a provider that hangs takes no turn of another pool."""
+"""Maximum number of simultaneous calls of one pool: a provider that hangs does not delay another pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ class Calls:
         return ProviderCallOutcome(pool.machine_pool_id, listing=ListedMachines(pool.now, machines))
 
     async def create(self, ctx: PrimaryContext, pool: MachinePoolRow, ask: Ask) -> ProviderCallOutcome:
-        """Ask for a machine, once.
+        """Request a machine, once.
 
         Raises:
             LeaseLost: the term is over.
@@ -153,7 +154,7 @@ class Calls:
         return outcome
 
     async def end(self, pool: MachinePoolRow, action: EndMachine) -> ProviderCallOutcome:
-        """Ask for the end of a machine; that it is gone is seen in a listing."""
+        """Request the end of a machine. Its end is confirmed by a listing."""
         name = machine_name(self._installation_id, pool.machine_pool_id, action.machine_order_id)
         try:
             what = f"end the machine {action.ref}"
@@ -163,7 +164,7 @@ class Calls:
         return ProviderCallOutcome(pool.machine_pool_id)
 
     async def _limited(self, pool: MachinePoolRow, call: Callable[[Provider], Awaitable[T]], what: str) -> T:
-        """Raises GreenroomError: it did not; nothing else, because a round does its work for all pools."""
+        """Raises GreenroomError: the call failed. Nothing else is raised, because a round works for all pools."""
         async with self._turns[pool.machine_pool_id]:
             try:
                 async with asyncio.timeout(self._call_s):
@@ -215,7 +216,7 @@ def new_machine(pool: MachinePoolRow, installation_id: str, machine_order_id: st
 
 
 class UnderWay:
-    """`done` is called when one of them ends."""
+    """Provider calls in progress. `done` is called when a call ends."""
 
     def __init__(self, done: Callable[[], None]) -> None:
         self._done = done
@@ -223,7 +224,7 @@ class UnderWay:
 
     @property
     def pools(self) -> frozenset[str]:
-        """Pools with calls that have not ended, or whose outcome was not taken yet."""
+        """Pools with calls that have not ended, or whose outcome was not read yet."""
         return frozenset(self._tasks.values())
 
     def begin(self, machine_pool_id: str, call: Coroutine[Any, Any, ProviderCallOutcome]) -> None:
@@ -232,10 +233,10 @@ class UnderWay:
         task.add_done_callback(lambda _: self._done())
 
     async def outcomes(self, within_s: float) -> list[ProviderCallOutcome]:
-        """Of calls that have ended, after this time at the latest; each once.
+        """The outcomes of calls that have ended, after this time at the latest; each is returned once.
 
         Raises:
-            ExceptionGroup: errors of the term or the database; the outcomes of others are kept for the next time.
+            ExceptionGroup: errors of the term or the database; the outcomes of others are kept for the next call.
         """
         if not self._tasks:
             return []
@@ -248,7 +249,7 @@ class UnderWay:
         return [task.result() for task in ended]
 
     async def stop(self) -> None:
-        """End all. What a provider was asked for may come all the same, and is found by its name."""
+        """Cancel all calls. A requested machine may still appear, and is found by its name."""
         tasks, self._tasks = self._tasks, {}
         for task in tasks:
             task.cancel()

@@ -1,8 +1,7 @@
-"""The Primary's work about machine pools, beside its rounds: providers take seconds or minutes, and may hang.
+"""The Primary's work about machine pools, outside its rounds: providers take seconds or minutes, and may hang.
 
-A round asks the providers what there is, plans under the lock of the pools, writes the plan, and then does what was
-planned. Every write is fenced; what happens between two of them is found by the next round in the rows and in the
-providers' listings.
+A round lists the providers' machines, plans under the lock of the pools, writes the plan, and then carries it out.
+Every write is fenced. The next round finds changes between two writes in the rows and in the providers' listings.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ log = structlog.get_logger(__name__)
 
 EVERY_S: Final = 5.0
 BUSY_LISTING_S: Final = 10.0
-"""While machines come or go their provider is asked this often."""
+"""Interval of listings while machines are being created or ended."""
 IDLE_LISTING_S: Final = 60.0
 PRUNE_EVERY_S: Final = 3600.0
 WAITED_S: Final = 2.0
@@ -76,18 +75,18 @@ class MachineWork:
         self._woken = asyncio.Event()
         self._under_way = UnderWay(self._woken.set)
         self._of: Fence | None = None
-        """The term whose calls are under way."""
+        """The term whose calls are in progress."""
         self._shown: dict[str, ListedMachines] = {}
         """Listings for the next plan."""
         self._pruned_at_s = boottime_s()
         self._unknown = frozenset[str]()
-        """Machines without an order that were shown last, by the provider's names."""
+        """Machines without an order in the last listings, by the provider's names."""
 
     def wake(self) -> None:
         self._woken.set()
 
     async def run(self) -> None:
-        """Forever; what fails is logged and tried again."""
+        """Run forever; failures are logged and retried."""
         try:
             while True:
                 await wait_for(self._woken, EVERY_S)
@@ -130,10 +129,10 @@ class MachineWork:
             self._pruned_at_s = boottime_s()
             await machine_orders.prune(ctx.db)
         if made.orders:
-            self.wake()  # they are asked for after another look at what there is
+            self.wake()  # they are requested after the next listing
 
     def _log_unknown(self, ctx: PrimaryContext, snapshot: ZoneSnapshot, unknown: Sequence[Found]) -> None:
-        """Those that were not shown before; without a listing nothing is known of them."""
+        """Log new machines without an order; without a listing none are known."""
         has_order = {order.machine_order_id for order in snapshot.orders}
         names = {pool.machine_pool_id: pool.name for pool in snapshot.pools}
         for found in unknown:
@@ -178,7 +177,7 @@ class MachineWork:
             await self._take(ctx, pools)
 
     async def _take(self, ctx: PrimaryContext, pools: Sequence[MachinePoolRow]) -> None:
-        """Write the outcomes of calls that have ended, and keep what was listed."""
+        """Write the outcomes of calls that have ended, and store the listings."""
         had_failed = {pool.machine_pool_id: pool.call_failures > 0 for pool in pools}
         ended = await self._under_way.outcomes(self._waited_s)
         outcomes = [one for one in ended if one.machine_pool_id in had_failed]
@@ -193,7 +192,7 @@ def _is_due(pool: MachinePoolRow) -> bool:
     if pool.next_call is not None and pool.now < pool.next_call:
         return False
     if pool.listed is None or pool.unasked or (pool.deleted is not None and pool.listed <= pool.deleted):
-        return True  # a deleted pool goes with the next look
+        return True  # a deleted pool is removed with the next listing
     pause_s = BUSY_LISTING_S if pool.coming or pool.releasing else IDLE_LISTING_S
     return (pool.now - pool.listed).total_seconds() >= pause_s
 
@@ -252,7 +251,7 @@ async def _write(
         case Surplus():
             await machine_orders.note_surplus(connection, action)
         case _:
-            pass  # what the provider is asked is asked after the commit
+            pass  # providers are called after the commit
     return set()
 
 
@@ -274,9 +273,8 @@ async def _remember_orders(connection: Connection, snapshot: ZoneSnapshot, made:
 
 
 async def _end(ctx: PrimaryContext, calls: Calls, pool: MachinePoolRow, action: EndMachine) -> ProviderCallOutcome:
-    """Ask for the end of a machine. That one cannot be ended, like one that is protected, says nothing of the others:
-    it is the order that is tried again later, and the pool goes on.
-    """
+    """Request the end of a machine. If a machine cannot be ended, for example because it is protected, only its order
+    is retried later, and the pool continues."""
     outcome = await calls.end(pool, action)
     if outcome.error is None:
         return outcome

@@ -1,4 +1,4 @@
-"""The Primary's tasks about Agents: promote, mark missing, lost, dead, bring back; keep their counts right."""
+"""The Primary's tasks about Agents: promote, mark missing, lost or dead, mark running again; correct their counts."""
 
 from __future__ import annotations
 
@@ -88,7 +88,8 @@ def _announce(ctx: PrimaryContext, action: AgentMove, name: str) -> None:
 async def _moved(
     ctx: PrimaryContext, connection: Connection, action: AgentMove, name: str
 ) -> list[ChangedSession] | None:
-    """The sessions that changed with the Agent; None if it does not change, because it has checked in meanwhile."""
+    """The sessions that changed with the Agent; None if it does not change, because it has checked in in the
+    meantime."""
     if action.to == "missing":
         return await db_liveness.mark_missing(connection, action.agent_id, ctx.config.agent_missing_s)
     if not await db_liveness.mark_dead(connection, action.agent_id, ctx.config.agent_dead_s):
@@ -104,7 +105,8 @@ async def _lose(ctx: PrimaryContext, action: SessionsLost) -> None:
 
 
 async def _end_of_dead(ctx: PrimaryContext) -> None:
-    """No Agent will confirm these; if a container returns with its Agent, it gets the verdict destroy."""
+    """End the sessions of dead Agents, which no Agent will confirm. If a container returns with its Agent, it gets the
+    verdict destroy."""
     session_ids = await db_liveness.read_endable_of_dead(ctx.db, ctx.zone_id)
     if not session_ids:
         return
@@ -115,7 +117,7 @@ async def _end_of_dead(ctx: PrimaryContext) -> None:
 
 
 async def run_offers(ctx: PrimaryContext) -> None:
-    """Make Agents' offers follow their reports and administrators' overrides."""
+    """Update Agents' offers from their reports and administrators' overrides."""
     offers = await db_liveness.changed_offers(ctx.db, ctx.zone_id, ctx.config.cpu_overcommit)
     if not offers:
         return
@@ -128,7 +130,7 @@ async def run_offers(ctx: PrimaryContext) -> None:
 
 
 async def run_reconcile(ctx: PrimaryContext) -> None:
-    """Make the reserved counts agree with the sessions; read without lock, corrected under it."""
+    """Correct the reserved counts to match the sessions; read without lock, corrected under it."""
     suspects = corrections(await db_liveness.read_differing(ctx.db, ctx.zone_id))
     if not suspects:
         return

@@ -32,7 +32,7 @@ FIRST_BACKOFF_S: Final = 1.0
 MAX_BACKOFF_S: Final = 30.0
 """Back-off of a task that failed, doubled after each further failure."""
 FORGOTTEN_AFTER_S: Final = 2 * MAX_BACKOFF_S
-"""A failure not repeated for this long is forgotten: its row is gone."""
+"""A failure that is not repeated for this time is dropped: its row does not exist any more."""
 
 
 @dataclass(slots=True)
@@ -47,7 +47,8 @@ class TaskFailures:
     def __init__(self) -> None:
         self._found: dict[tuple[str, str], _TaskFailure] = {}
         self.done_at_s = float("-inf")
-        """When a task, or an item of one, last ended well: a round that goes on is slow, and does not hang."""
+        """The time at which a task, or an item of one, last succeeded: a round with progress is slow, and does not
+        hang."""
 
     @property
     def tasks(self) -> list[str]:
@@ -96,10 +97,10 @@ class Tasks:
 
     @asynccontextmanager
     async def isolated(self, task: str, item: str = "", *, within: Connection | None = None) -> AsyncGenerator[None]:
-        """Log and record what is raised inside; ask `failures.in_backoff` before.
+        """Log and record exceptions of the block; the caller checks `failures.in_backoff` before.
 
-        The Manager's health shows `task`, the log also its `item`. The transaction `within` continues after a failure;
-        only what was written inside is undone.
+        The Manager's health reports `task`, the log also its `item`. The transaction `within` continues after a
+        failure; only the writes of the block are undone.
 
         Raises:
             LeaseLost: the term is over; that ends the round.
@@ -132,7 +133,7 @@ class Tasks:
 
 
 class RoundEvents:
-    """Announces what was done, after its commit: log rows at once, notifications together with `send`."""
+    """Announces changes after their commit: log rows at once, notifications together with `send`."""
 
     def __init__(self, db: Database, logs: LogWriter) -> None:
         self._db = db
@@ -168,9 +169,9 @@ class RoundEvents:
 class PrimaryContext:
     """One round of the Primary of one zone.
 
-    `fence` goes into every write (`db.fleet.leases.guarded`). While `quiet` is true nothing destructive may be
+    `fence` is passed to every write (`db.fleet.leases.guarded`). While `quiet` is true nothing destructive may be
     concluded from silence: not missing, not lost, no deadline passed (QUIET of docs/explanation/protocols.md §1).
-    `tasks` isolates failures. `news` is sent at the end of each task, and at once where a user waits. `agenda` outlives
+    `tasks` isolates failures. `news` is sent at the end of each task, and at once if a user waits. `agenda` outlives
     the round.
     """
 

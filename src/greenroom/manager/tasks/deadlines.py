@@ -1,4 +1,4 @@
-"""The Primary's tasks about sessions past a deadline: none is stuck in a transitional status, none outlives its clock.
+"""The Primary's tasks about sessions past a deadline: none stays in a transitional status, none outlives its clock.
 
 Users' sessions are deleted, stopped or paused when one of their clocks ends. The pool plan handles staged ones.
 """
@@ -51,7 +51,7 @@ async def run_deadlines(ctx: PrimaryContext) -> None:
 
 
 _LEVELS: Final[dict[ActionKind, Level]] = {"delete_again": "WARNING", "take_back": "WARNING"}
-"""Level of the log row of an action, where it is not the usual one of the new status."""
+"""Level of the log row of an action, if it is not the usual level of the new status."""
 
 
 async def _act(connection: Connection, action: Overdue) -> ChangedSession | None:
@@ -73,8 +73,8 @@ def _planned(waiting: Sequence[SessionWithDeadline], ctx: PrimaryContext) -> lis
 
 
 async def run_missed_moves(ctx: PrimaryContext) -> None:
-    """Decide again about sessions that wait for something already reported. This brings `unreachable` and `lost`
-    sessions back with their Agent, and catches what the group commit missed."""
+    """Decide again about sessions whose next step was already reported. This returns `unreachable` and `lost` sessions
+    with their Agent, and covers moves that the group commit missed."""
     decided = moves.decisions(await read_missed(ctx.db, ctx.zone_id))
     if not decided:
         return
@@ -103,7 +103,7 @@ async def run_recovered(ctx: PrimaryContext) -> None:
 
 
 async def run_cleanup(ctx: PrimaryContext) -> None:
-    """Discard failed sessions after a while, and delete the rows of those that ended long ago."""
+    """Discard failed sessions after their retention, and delete the rows of those that ended long ago."""
     kept_s = installation_of(await stored_settings(ctx.db)).failed_session_retention_s
     async with guarded(ctx.db, ctx.fence) as connection:
         cleared = await db_deadlines.clear_failed(connection, ctx.zone_id, kept_s, POOL_FAILED_KEEP_S)

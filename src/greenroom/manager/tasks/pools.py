@@ -1,10 +1,9 @@
 """Keeps every pool of the zone at Desired: lock the config, count in the next statement, plan, write
 (docs/explanation/protocols.md §3).
 
-`core.pool.agenda` says which pools are looked at. A look without locks, with the same few statements for any number of
-pools, finds those that need something. Their plan
-is made anew inside the guarded transaction that locks the config's row, so that two Primaries, or a Primary and an
-administrator, never both act on one count.
+`core.pool.agenda` determines which pools are read. A reading without locks, with the same few statements for any number
+of pools, finds those that need a change. Their plan is created again inside the guarded transaction that locks the
+config's row, so that two Primaries, or a Primary and an administrator, never both act on one count.
 """
 
 from __future__ import annotations
@@ -45,10 +44,10 @@ from greenroom.sessions.launch import new_session
 
 
 def snapshot_of(config: PlannedConfig, rows: PoolRows) -> PoolSnapshot:
-    """One pool from its config and its rows, which `rows` may hold among others.
+    """The snapshot of one pool from its config and its rows; `rows` may contain other pools.
 
     Raises:
-        GreenroomError: no container can be made of the workspace.
+        GreenroomError: no container can be created from the workspace.
     """
     config_id = config.staging_config_id
     image = rows.images.get(config.image_id)
@@ -102,7 +101,7 @@ _LEVELS: Final[dict[str, Level]] = {
 
 
 async def run_due_pools(ctx: PrimaryContext) -> None:
-    """One round: look at the pools that are due. One that cannot be filled does not stop the others.
+    """One round: read the pools that are due. A pool that cannot be filled does not stop the others.
 
     Raises:
         LeaseLost: the term is over; nothing was written afterwards.
@@ -116,7 +115,7 @@ async def run_due_pools(ctx: PrimaryContext) -> None:
 
 
 async def run_pools(ctx: PrimaryContext, due: Sequence[str] | None = None) -> None:
-    """Look at these pools of the zone in their order, None = all, until `PLANNED` of them needed something.
+    """Read these pools of the zone in their order, None = all, until `PLANNED` of them needed a change.
 
     Raises:
         LeaseLost: the term is over; nothing was written afterwards.
@@ -149,7 +148,7 @@ async def run_pools(ctx: PrimaryContext, due: Sequence[str] | None = None) -> No
             if made.actions or _is_news(config, made):
                 planned += 1
                 await run_pool(ctx, staging_config_id)
-        await asyncio.sleep(0)  # many plans in a row are not to keep Agents waiting
+        await asyncio.sleep(0)  # many plans in a row must not delay Agents
 
 
 async def _read_agents(ctx: PrimaryContext, connection: Connection, image_ids: Collection[str]) -> AgentsByImage:
@@ -173,7 +172,7 @@ def _note(ctx: PrimaryContext, snapshot: PoolSnapshot, made: PoolPlan, version: 
 
 
 async def run_named_pools(ctx: PrimaryContext, staging_config_ids: Iterable[str]) -> None:
-    """Plan these pools now, because something about them changed; those of other zones are skipped.
+    """Plan these pools now, because they have changed; those of other zones are skipped.
 
     Raises:
         LeaseLost: the term is over; nothing was written afterwards.
@@ -206,7 +205,7 @@ async def run_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | No
         events |= await _apply(ctx, connection, snapshot, config, made)
         await snapshots.remember_plan(connection, staging_config_id, _memory(made))
         if events or _is_news(config, made):
-            # Pages look again in any case; a pool that is named is planned anew.
+            # Pages read again in any case; a pool that is named is planned again.
             events.add(ChangeEvent.staging(staging_config_id) if _goes_on(made) else ChangeEvent(Topic.STAGING))
     _note(ctx, snapshot, made, version)
     ctx.agenda.agents.created(snapshot.image, made.creates)
@@ -288,7 +287,7 @@ def _log(ctx: PrimaryContext, config: PlannedConfig, snapshot: PoolSnapshot, mad
 
 
 def _log_shortfall(write: Callable[..., None], before: str | None, now: Shortfall | None, title: str) -> None:
-    """One row per change of the cause, not per round; none for sessions that are just starting."""
+    """Write one row per change of the cause, not per round; none for sessions that are just starting."""
     code = now.code if now is not None and now.code != "starting" else None
     was = before if before != "starting" else None
     if now is not None and code is not None and code != was:

@@ -1,7 +1,7 @@
-"""A user whose session fails while they wait gets another one, chosen by `core.launch.wanted`.
+"""Replaces the session of a user that fails while the user waits, as chosen by `core.launch.wanted`.
 
 The launch was answered with the first session; the replacement has the launch's token and idempotency key, and
-`superseded_by` leads everybody to it (docs/explanation/protocols.md §3).
+`superseded_by` leads all readers to it (docs/explanation/protocols.md §3).
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ async def run_successors(ctx: PrimaryContext) -> None:
 
 
 async def run_orphaned_starts(ctx: PrimaryContext) -> None:
-    """Replace starts on Agents that went missing, rather than wait for their deadline.
+    """Replace starts on Agents that are missing, instead of waiting for their deadline.
 
-    A session without a replacement stays as it is: its Agent may be back in time.
+    A session without a replacement is not changed: its Agent may return in time.
 
     Raises:
         LeaseLost: the term is over; nothing was written afterwards.
@@ -70,7 +70,8 @@ async def _run_successor(ctx: PrimaryContext, old: SessionToReplace) -> None:
         secrets=ctx.secrets,
         wanted=wanted_instead(old, failed, targets.image, ctx.secrets),
         writer=ReplacementWriter(db=ctx.db, fence=ctx.fence, old=old, failed=failed),
-        # No container of this workspace can be created any more, or the user has their profile open elsewhere by now;
+        # No container of this workspace can be created any more, or the user has opened their profile elsewhere by now;
+        # other users are waiting, too.
         # other users are waiting, too.
         survives=(Invalid, ProfileInUse),
     )
@@ -99,14 +100,16 @@ async def _keep_few(ctx: PrimaryContext, staging_config_id: str) -> None:
 async def _give_up(
     ctx: PrimaryContext, old: SessionToReplace, failed: FailedSession, trace: Sequence[TraceStep]
 ) -> bool:
-    """A hand-over has its reason already; for a start all causes are given. Returns whether the user still waited."""
+    """Give up the session. A hand-over has a reason already; for a start all causes are stored. Returns True if the
+    user still waited."""
     error = (old.error or failed.cause) if failed.handover else final_error(failed, trace)
     async with guarded(ctx.db, ctx.fence) as connection:
         return await replacement.give_up(connection, old, error, further_steps(old, failed, trace))
 
 
 async def _notify(ctx: PrimaryContext, old: SessionToReplace, found: PlacedSession | None) -> None:
-    """Notify the Agents concerned, the pages, and the Primary whose pool has one session less; the user waits."""
+    """Notify the Agents concerned, the pages, and the Primary whose pool has one session less, at once because the user
+    waits."""
     events = session_events(old.session_id, agent_id=old.agent_id, staging_config_id=old.staging_config_id)
     if found is not None:
         events |= {*found.events, ChangeEvent.zone(found.attempt.zone.zone_key)}

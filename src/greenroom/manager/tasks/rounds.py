@@ -1,12 +1,12 @@
-"""The Primary's round: the zone's time-sensitive tasks, each fenced, one after the other.
+"""The Primary's round: the zone's time-sensitive tasks, each fenced, in sequence.
 
-Refills, and the deletion of outdated rows, run beside it; so do records of Managers that left the zone long ago, if
-the installation's settings say so.
+Refills, and the deletion of outdated rows, run in parallel to it. So does the deletion of records of Managers that left
+the zone long ago, if the installation's settings enable it.
 
-A round first asks whether its tasks would find anything; at rest that is all it asks, and pools have an agenda.
+A round first checks if its tasks would find anything; at rest that is its only query, and pools have an agenda.
 
-Beside the rounds a claimed session is replaced within milliseconds: a pool that is named is planned by itself. Nothing
-depends on that; the next round finds what was missed.
+Outside the rounds a claimed session is replaced within milliseconds: a named pool is planned separately. No correctness
+depends on that; the next round finds missed pools.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Retention:
         self._is_primary = is_primary
 
     async def run(self) -> None:
-        """Forever; failures are logged and retried."""
+        """Run forever; failures are logged and retried."""
         while True:
             await asyncio.sleep(INTERVAL_S)
             if self._is_primary():
@@ -90,10 +90,10 @@ class Retention:
 
 
 async def run_records(ctx: PrimaryContext) -> None:
-    """Remove what `core.fleet.liveness.departed` names; a Manager that came back meanwhile stays.
+    """Remove the records that `core.fleet.liveness.departed` returns; a Manager that returned in the meantime stays.
 
     Raises:
-        LeaseLost: the term ended meanwhile; nothing was written.
+        LeaseLost: the term ended in the meantime; nothing was written.
         Unavailable: the database cannot be reached.
     """
     keep_days = installation_of(await stored_settings(ctx.db)).manager_record_retention_days
@@ -139,11 +139,12 @@ UPKEEP: Final[dict[str, Task]] = {
     "cleanup": run_cleanup,
     "records": run_records,
 }
-"""Of the rounds that also count and clean up; a failed search to replace orphaned starts is not repeated more often."""
+"""Tasks of the rounds that also count and clean up; a failed search to replace orphaned starts is not repeated more
+often."""
 
 
 class PrimaryRounds:
-    """Runs the tasks of a round; keeps only its term, and the time of the last slow ones."""
+    """Runs the tasks of a round; stores only its term, and the time of the last slow tasks."""
 
     def __init__(self) -> None:
         self._upkeep_at_s = float("-inf")
@@ -153,14 +154,14 @@ class PrimaryRounds:
         """One round of all tasks.
 
         Raises:
-            LeaseLost: the term ended meanwhile; nothing was written afterwards.
+            LeaseLost: the term ended in the meantime; nothing was written afterwards.
             Unavailable: the database cannot be reached.
-            GreenroomError: none of the tasks can be done; another Manager may do better.
+            GreenroomError: none of the tasks can be done; another Manager may succeed.
         """
         if ctx.fence.term != self._term:
             await ctx.db.notify(
                 ChangeEvent.primary(ctx.fence.zone_key)
-            )  # Agents that other Managers answer come here now
+            )  # Agents that other Managers answer connect here now
             self._term = ctx.fence.term
         await _run(TASKS if await _is_due(ctx) else {name: TASKS[name] for name in AT_REST}, ctx)
         if boottime_s() - self._upkeep_at_s >= UPKEEP_S:
@@ -171,7 +172,8 @@ class PrimaryRounds:
 
 
 async def _is_due(ctx: PrimaryContext) -> bool:
-    """A task that failed is tried again even if nothing is due: its row may be gone."""
+    """Return True if a task may have work. A failed task is tried again even if nothing is due: its row may be
+    deleted."""
     timings = {"missing_s": ctx.config.agent_missing_s, "cpu_overcommit": ctx.config.cpu_overcommit}
     return bool(ctx.tasks.failures.tasks) or await is_anything_due(ctx.db, ctx.zone_id, **timings)
 
@@ -187,15 +189,15 @@ async def _run(tasks: dict[str, Task], ctx: PrimaryContext) -> None:
 
 
 MAX_S: Final = 10.0
-"""Limit for the pools named together: what hangs is given up, and does not delay those named later."""
+"""Limit for the pools named together: a plan that hangs is given up, and does not delay pools named later."""
 PAUSE_S: Final = 0.1
-"""From the beginning of one refill to that of the next. The first claim is followed at once, those of a burst share a
-plan, and meanwhile the Manager hands their sessions over.
-"""
+"""Time from the beginning of one refill to that of the next. The first claim is followed at once, those of a burst
+share a plan, and in the meantime the Manager hands over their sessions."""
 
 
 class Refill:
-    """Plans named pools beside the rounds, in at most `most_s`; `context` is None while this Manager is not Primary."""
+    """Plans named pools outside the rounds, in at most `most_s`; `context` is None while this Manager is not
+    Primary."""
 
     def __init__(
         self, context: Callable[[], PrimaryContext | None], most_s: float = MAX_S, pause_s: float = PAUSE_S
@@ -211,7 +213,7 @@ class Refill:
         self._woken.set()
 
     async def run(self) -> None:
-        """Plan forever; pools that are named while others are planned come next."""
+        """Plan forever; pools that are named during a plan are next."""
         begun_s = float("-inf")
         while True:
             await self._woken.wait()
