@@ -55,7 +55,7 @@ class AgentMetrics(RoleMetrics):
 
 HEALTH_PATH: Final = "/__healthcheck"
 ROUND_MISSED_S: Final = 30.0
-"""An Agent whose reconciler finishes no round for this long is not healthy; it makes one at least every 5 s."""
+"""An Agent whose reconciler finishes no round for this time is not healthy; a round starts at least every 5 s."""
 
 
 @dataclass(slots=True)
@@ -97,7 +97,7 @@ class AgentHealth:
 
 
 class WithSecret:
-    """Lets only those ask that show the stream secret; whether the Agent is healthy may be asked by anyone."""
+    """Admits only requests with the stream secret; the health of the Agent may be requested without it."""
 
     def __init__(self, app: ASGIApp, secret: str) -> None:
         self._app = app

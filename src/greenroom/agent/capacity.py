@@ -29,12 +29,12 @@ log = structlog.get_logger(__name__)
 
 RESERVE_FRACTION: Final = 0.1
 MAX_RESERVE_BYTES: Final = 1 << 30
-"""The host keeps a tenth of its memory, at most 1 GiB, for itself."""
+"""The host reserves a tenth of its memory, at most 1 GiB."""
 READ_EVERY_S: Final = 5.0
 ANSWERED_WITHIN_S: Final = 10.0
 SILENT_AFTER_S: Final = 30.0
-"""Until then the host keeps its offer: the runtime may be restarting, or slow on a busy host. Half of the time in which
-a session must be taken up."""
+"""Until then the offer of the host stays: the runtime may be restarting, or slow on a busy host. Half of the time
+within which a session must be taken up."""
 NOTHING: Final = ReportedCapacity(cores=0.0, memory_bytes=0)
 
 
@@ -49,7 +49,7 @@ class CapacityMeter:
     """The last reading; nothing is offered before the first one, nor while the runtime is silent.
 
     `log_line` writes a log row (code, message); `disk_kept_bytes` of the disk stay free; `note` is called at every look
-    with why the runtime does not answer, empty when it does.
+    with the reason why the runtime does not answer, empty if it does.
     """
 
     def __init__(
@@ -71,14 +71,14 @@ class CapacityMeter:
         self._is_silent = False
         self._note = note
         self.runtime_error = ""
-        """Why nothing is offered, as a sentence; empty while the runtime answers or is only late."""
+        """The reason why nothing is offered, as a sentence; empty while the runtime answers or is only late."""
         self.capacity = NOTHING
         self.elsewhere = False
         """True if the capacity is of other machines than this host."""
         self.usage = Usage()
 
     async def read(self) -> None:
-        """Raises RuntimeUnavailable: the runtime does not answer."""
+        """Read the capacity and the usage. Raises RuntimeUnavailable: the runtime does not answer."""
         share = await self._runtime.capacity()
         self.capacity, self.elsewhere = offered(share.cores, share.memory_bytes), share.elsewhere
         used = await self._runtime.host_usage()
@@ -137,7 +137,7 @@ Explained = Callable[[str, str], str]
 
 
 def as_it_is(failure: str, log_tail: str = "") -> str:
-    """The failure unchanged, for a host whose limits are unknown."""
+    """Return the failure unchanged, for a host whose limits are unknown."""
     del log_tail
     return failure
 

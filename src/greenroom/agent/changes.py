@@ -1,4 +1,4 @@
-"""Changes of a session's container, and what precedes them: its image, its web filter, its files."""
+"""Changes of a session's container, and their preparation: its image, its web filter, its files."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from greenroom.runtimes.contract import Container, Containers, StartError
 
 LOG_TAIL_LINES: Final = 50
 LOG_PAUSES_S: Final = (0.0, 0.1, 0.4)
-"""Pause before each look for a container's last output, as long as there is none."""
+"""Pauses before each reading of a container's last output, until there is some."""
 STARTS: Final = frozenset({ActionKind.CREATE, ActionKind.START})
 
 
 class ContainerChanges:
-    """Changes containers through the runtime, and notes in `sessions` what became of them."""
+    """Changes containers through the runtime, and stores the results in `sessions`."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class ContainerChanges:
         await self._changes[action.kind](action.session_id)
 
     async def make_ready(self, action: Action) -> None:
-        """Wait for what a start needs, without a slot: its image, its web filter."""
+        """Wait, without a slot, for the requirements of a start: its image, its web filter."""
         spec = self._sessions.desired.spec(action.session_id)
         if spec is None or action.kind not in STARTS:
             return
@@ -122,7 +122,8 @@ class ContainerChanges:
         self._sessions.observed.step(session_id, "started")
 
     async def _put_files(self, session_id: str) -> None:
-        """Put the files before the first start, also into a container that an earlier process of this Agent made."""
+        """Write the files before the first start, also into a container that an earlier process of this Agent
+        created."""
         spec = self._sessions.desired.spec(session_id)
         if spec is None or self._sessions.observed.known(session_id).ran:
             return
@@ -178,7 +179,7 @@ class ContainerChanges:
         self._sessions.observed.remember(session_id, failure=failure, exit_code=exit_code, log_tail=tail)
 
     async def _last_lines(self, session_id: str) -> str:
-        """The container's last output; Docker may report its end a moment before that is in its log."""
+        """The container's last output; Docker may report its end a moment before the output is in its log."""
         tail = ""
         try:
             with one_item("session", session_id):

@@ -1,6 +1,6 @@
 """Concurrent work: one task per key, a few at once with users first; and signals to subscribers.
 
-Two workers never change the same session. `core.session.starts` decides who gets the next slot.
+Two workers never change the same session. `core.session.starts` determines who gets the next slot.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Workers:
         return frozenset(self._tasks)
 
     def start(self, key: str, work: Work) -> bool:
-        """Run `work` unless something with this key still runs; returns whether it was started."""
+        """Run `work` unless work with this key still runs; returns True if it was started."""
         if key in self._tasks:
             return False
         self._tasks[key] = self._group.create_task(self._run(key, work), name=key)
@@ -81,7 +81,7 @@ class Workers:
 
 
 class Slots:
-    """A limited number of slots, given by urgency. All its users are on one event loop."""
+    """A limited number of slots, assigned by urgency. All callers are on one event loop."""
 
     def __init__(self, slots: SlotCount) -> None:
         self._slots = slots

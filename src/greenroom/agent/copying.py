@@ -1,10 +1,10 @@
-"""Copies images between Agents of the zone, as a Manager names them: to this host, and from it to one at a time.
+"""Copies images between Agents of the zone that a Manager names: to this host, and from it to one Agent at a time.
 
-The edge gateway passes on `GET /agent_image/<route>` with a ticket as bearer. A Manager says whether the ticket counts
-and which image it is for; it counts here once. A client without one costs a question a second at most.
+The edge gateway forwards `GET /agent_image/<route>` with a ticket as bearer. A Manager confirms the ticket and its
+image; a ticket is used once. A client without a valid ticket costs at most one request to a Manager per second.
 
-What comes goes into a file without a name on this Agent's disk, so that nothing is left of a copy that ends, however it
-ends. The runtime looks through it before it makes an image of it.
+The received data go into a file without a name on this Agent's disk, so that nothing remains of a copy, in whichever
+way it ends. The runtime checks the file before it loads it as an image.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ log = structlog.get_logger(__name__)
 TICKET_PATH: Final = "/manager_api/v1/image-ticket"
 TICKET: Final = re.compile(r"Bearer ([A-Za-z0-9_=-]{40,2048})")
 USED_S: Final = 600.0
-"""Longer than a ticket counts."""
+"""Longer than a ticket is valid."""
 MOST_S: Final = 3600.0
-"""No copy takes longer."""
+"""Maximum duration of a copy."""
 REFUSED_PAUSE_S: Final = 1.0
 BUSY_RETRY_S: Final = 15
 
 
 class ImageGiver:
-    """`runtime` is that of this host, None while it is not open."""
+    """Serves images of this host. `runtime` returns the runtime, None while it is not open."""
 
     def __init__(self, runtime: Callable[[], object], identity: AgentIdentity, link: ManagerClient) -> None:
         self._runtime = runtime
@@ -91,7 +91,7 @@ class ImageGiver:
             counts = await self._ask(ticket)
         except ManagerRefusedError as error:
             log.warning("an image was not given", reason=error.message)
-            await asyncio.sleep(REFUSED_PAUSE_S)  # one is asked about at a time
+            await asyncio.sleep(REFUSED_PAUSE_S)  # only one ticket is checked at a time
             return _refusal(403, error.message)
         except NoManager as error:
             return _refusal(503, error.message)
@@ -143,10 +143,10 @@ SOURCES_PATH: Final = "/manager_api/v1/image-sources"
 KNOWN_S: Final = 20.0
 """The time for which an answer about sources is used; a ticket is valid much longer."""
 TIMEOUT: Final = httpx.Timeout(300.0, connect=5.0)
-"""The other daemon writes an image to its disk before the first byte comes."""
+"""The other daemon writes an image to its disk before the first byte arrives."""
 LOOK_S: Final = 0.5
 MAX_TIMES: Final = 3
-"""An archive is about as large as its image; one that is so many times as large is none."""
+"""An archive is about as large as its image; a larger multiple than this is refused."""
 MAX_REFUSAL_BYTES: Final = 4096
 
 
@@ -181,11 +181,11 @@ class Copies:
         return bool(self._sources.get(name))
 
     def size_bytes(self, name: str) -> int:
-        """About how much there is to copy; 0 = not known."""
+        """The approximate number of bytes to copy; 0 = not known."""
         return next((source.size_bytes for source in self._sources.get(name, ())), 0)
 
     async def look(self, names: Collection[str]) -> None:
-        """Ask a Manager who has these images; while none answers they are nowhere else."""
+        """Ask a Manager which Agents have these images; if none answers, no Agent counts as having them."""
         asked = frozenset(names)
         now = time.monotonic()
         if not asked or (asked <= self._asked and now < self._until) or self._identity.incarnation == 0:
@@ -209,12 +209,12 @@ class Copies:
         Raises:
             PullError: no source gave it, it is not that image, or there is no room for it.
         """
-        sources, self._until = self._sources.get(name, ()), 0.0  # a ticket counts once
+        sources, self._until = self._sources.get(name, ()), 0.0  # a ticket is used once
         if not sources:
             raise PullError(f"The image {name} could not be copied: no other Agent has it any more.")
         image = Image(name=name, digest=sources[0].digest, size_bytes=sources[0].size_bytes)
         if await self._archives.name(image):
-            return  # it arrived before, and something came between that and its name
+            return  # it arrived before, and was not named because of an interruption
         usage = self._usage()
         if short := room_problem(name, image.size_bytes, usage.disk_free_bytes, usage.disk_kept_bytes):
             raise PullError(short)
@@ -237,7 +237,7 @@ class Copies:
     async def _get(self, image: Image, sources: tuple[ImageSource, ...], arrival: _Arrival) -> None:
         for source in sources:
             try:
-                # Its file is gone with this process, even if that is killed.
+                # The file disappears with this process, even if the process is killed.
                 with tempfile.TemporaryFile(dir=self._folder, prefix="image-") as file:
                     await self._receive(image, source, file, arrival)
                     file.flush()

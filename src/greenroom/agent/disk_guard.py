@@ -1,4 +1,4 @@
-"""Stops sessions that write more to the host's disk than they may, before the disk is full.
+"""Stops sessions that write more to the host's disk than allowed, before the disk is full.
 
 They are measured one by one, once a minute, and at once when the host has lost a GiB or 1 % of its inodes since the
 last look. A long look is followed by a pause four times as long, which bounds the work.
@@ -115,7 +115,7 @@ class DiskGuard:
         )
 
     def _say(self) -> None:
-        """Log when the host stops to take sessions for lack of disk, and when it takes them again."""
+        """Log when the host stops accepting sessions for lack of disk, and when it accepts them again."""
         disk = self._disk()
         words = shortage(self._hostname, disk)
         if bool(words) == self._was_short or disk.free_bytes is None:

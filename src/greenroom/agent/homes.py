@@ -1,8 +1,8 @@
 """The home folders that this Agent keeps: measured one at a time in the background, and removed on order.
 
-Nothing waits for this: a report has what is known. A measurement is followed by a pause four times as long. Orders to
-remove are repeated in every answer of a Manager until they are reported as done; what one has moved away is found after
-a restart and removed without an order.
+No other work waits for this: a report contains the known facts. A measurement is followed by a pause four times as
+long. Orders to remove are repeated in every answer of a Manager until they are reported as done. A home that a removal
+moved away is found after a restart and removed without an order.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY_S: Final = 60.0
 PAUSE_FACTOR: Final = 4.0
 REPORT_EVERY_S: Final = 600.0
-"""A report that changed nothing is repeated after this, and one of new sizes waits `SIZES_WAIT_S`."""
+"""Interval at which an unchanged report is repeated. A report of new sizes waits `SIZES_WAIT_S`."""
 SIZES_WAIT_S: Final = 30.0
 BACKOFF: Final = Backoff(first_s=2.0, max_s=300.0)
-"""Pause before a removal that failed is tried again."""
+"""Pause before a failed removal is tried again."""
 MOST: Final = 10_000
-"""Homes in a report."""
+"""Maximum number of homes in a report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +56,8 @@ class _Attempts:
 
 
 class HomesKeeper:
-    """`on_change` is called when there is something to report at once; `log_line` with what an administrator should
-    know."""
+    """Keeps the homes of a host. `on_change` is called when there is a change to report at once; `log_line` with
+    messages for an administrator."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class HomesKeeper:
         self._measured: dict[HomeId, HomeMeasurement] = {}
         self._wanted: dict[str, HomeId] = {}
         self._done: dict[str, None] = {}
-        """Removals that are done, in their order: a Manager may repeat one whose end it does not know yet."""
+        """Completed removals, in order: a Manager may repeat one whose end it has not received yet."""
         self._attempts: dict[str, _Attempts] = {}
         self._wake = asyncio.Event()
         self._arrived: list[HomeReport] | None = None
@@ -83,10 +83,10 @@ class HomesKeeper:
     # What the check-in asks -------------------------------------------------------------------------------------------
 
     def report(self) -> list[HomeReport] | None:
-        """All homes; None before the first look, or where the Manager has them."""
+        """All homes; None before the first look, or if the Manager has them."""
         begun = self._attempts.keys() | {one.removal_id for one in self._away}
         if self._kept is None or self._removals().keys() - begun:
-            return None  # a home that was not looked for yet must not count as removed because it is not named
+            return None  # a home that was not read yet must not count as removed
         problems = {one: self._attempts[name].problem for name, one in self._wanted.items() if name in self._attempts}
         kept = sorted(self._kept.items(), key=lambda item: item[0])[:MOST]
         reports = [_report(home, known, problems.get(home, known.problem)) for home, known in kept]
@@ -116,7 +116,7 @@ class HomesKeeper:
         self._arrived = None
 
     def want_removed(self, removals: list[HomeRemoval]) -> None:
-        """All homes to remove, as the Manager says in each answer."""
+        """Set all homes to remove, as the Manager lists them in each answer."""
         wanted = {one.removal_id: HomeId(one.user_id, one.image_id) for one in removals}
         if wanted.keys() - self._wanted.keys() - self._done.keys():
             self._wake.set()
@@ -145,7 +145,7 @@ class HomesKeeper:
         return next_to_measure(self._kept or {}, self._in_use, self._measured, time.monotonic())
 
     async def _look(self) -> None:
-        """Raises GreenroomError: the homes, or what uses them, cannot be listed."""
+        """Read the homes. Raises GreenroomError: the homes, or their users, cannot be listed."""
         in_use = frozenset(await self._homes.in_use())
         found = await self._homes.list()
         before = self._kept or {}
@@ -194,7 +194,7 @@ class HomesKeeper:
     # Removals ---------------------------------------------------------------------------------------------------------
 
     def _removals(self) -> Mapping[str, HomeId]:
-        """Those to do: what was ordered, and what an earlier order moved away."""
+        """The removals to do: those that were ordered, and homes that an earlier order moved away."""
         away = {one.removal_id: one.home for one in self._away}
         return {name: home for name, home in {**away, **self._wanted}.items() if name not in self._done}
 

@@ -1,7 +1,7 @@
 """The host's side of the Agent: the runtime and everything that uses it.
 
-The runtime needs the installation's id, known after the first registration and kept in the identity file; a restarted
-Agent looks at its host at once.
+The runtime needs the installation's id, which is known after the first registration and stored in the identity file; a
+restarted Agent reads its host at once.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def shared_by(config: AgentConfig) -> Shared:
 
 
 class HostWork:
-    """Implements `checkin.Host`, and runs what the host has to do. `fence` as in `plugin.Context`."""
+    """Implements `checkin.Host`, and runs the work of the host. `fence` as in `plugin.Context`."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class HostWork:
         self._wanted_policies: list[FilterPolicy] | None = None
         self._meter: CapacityMeter | None = None
         self.loops: dict[str, Loop] = {}
-        """Those of the opened runtime, by their names."""
+        """The loops of the opened runtime, by name."""
         if self._installation_id:
             self._known.set()
 
@@ -172,7 +172,7 @@ class HostWork:
     # The work -----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Open the runtime as soon as the installation is known, and work, forever."""
+        """Open the runtime as soon as the installation is known, and work forever."""
         await self._known.wait()
         runtime = await self._made()
         await self._open(runtime)
@@ -183,7 +183,8 @@ class HostWork:
             await runtime.close()
 
     async def _made(self) -> Runtime:
-        """Its settings may be put right while this process waits, as a kubeconfig that is not there yet."""
+        """Create the runtime. Its settings may be corrected while this process waits, for example a missing
+        kubeconfig."""
         while True:
             try:
                 return open_runtime(self._config.runtime, self._context())
@@ -312,7 +313,7 @@ class HostWork:
         return filters
 
     async def _look_first(self, inventory: Inventory, images: ImageKeeper, meter: CapacityMeter) -> None:
-        """Read what the first check-in should report; the loops retry what fails here."""
+        """Read the host for the first check-in; the loops retry failures."""
         try:
             with one_item("host"):
                 await inventory.take()

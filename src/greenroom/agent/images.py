@@ -1,4 +1,4 @@
-"""The images on this host, and how those it should have get here: pulled, copied from an Agent, or built."""
+"""The images on this host, and the ways in which missing ones arrive: pulled, copied from an Agent, or built."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ STALLED_S: Final[dict[Way, float]] = {"pulling": 300.0, "copying": 300.0, "build
 
 
 class Fetcher:
-    """Gets images for this host: from a registry, by a recipe, or as a copy from another Agent (`copies`, if given)."""
+    """Fetches images for this host: from a registry, by a recipe, or as a copy from another Agent (with `copies`)."""
 
     def __init__(self, runtime: contract.Images, copies: Copies | None = None) -> None:
         self._runtime = runtime
         self._copies = copies
 
     async def look(self, missing: Iterable[DesiredImage]) -> None:
-        """Find out which of these images other Agents have."""
+        """Find the Agents that have these images."""
         if self._copies is not None:
             await self._copies.look([one.name for one in missing if not names_registry(one.name, one.registry)])
 
     def ways(self, image: DesiredImage) -> tuple[Choice, ...]:
-        """Those that are open, the best one first."""
+        """The available ways, the best one first."""
         buildable = isinstance(self._runtime, BuildHost) and _has_recipe(image.name)
         elsewhere = self._copies is not None and self._copies.elsewhere(image.name)
         return ways(image.name, image.registry, elsewhere=elsewhere, buildable=buildable)
@@ -52,11 +52,12 @@ class Fetcher:
         return self._copies.size_bytes(image.name) if way == "copying" and self._copies is not None else 0
 
     def fetch(self, image: DesiredImage, way: Way) -> AsyncIterator[int]:
-        """Get it this way; the progress in percent. It may end without the image being here: look again.
+        """Fetch the image in this way; yields the progress in percent. The image may still be missing at the end: look
+        again.
 
         Raises:
-            PullError: why a registry, or another Agent, did not give it.
-            BuildError: why it could not be made.
+            PullError: the reason why a registry, or another Agent, did not serve it.
+            BuildError: the reason why it could not be built.
         """
         if way == "copying" and self._copies is not None:
             return self._copies.copy(image.name)
@@ -101,11 +102,12 @@ BACKOFF: Final = Backoff(first_s=5.0, max_s=300.0)
 """Pause before an image that could not be fetched is tried again."""
 PULLING: Final[frozenset[Way]] = frozenset({"pulling", "copying"})
 LANES: Final[tuple[frozenset[Way], ...]] = (PULLING, frozenset({"building"}))
-"""Of each lane one image is on its way at a time: a build takes minutes, and holds no registry up."""
+"""Each lane fetches one image at a time: a build takes minutes, and must not delay pulls."""
 
 
 class ImageKeeper:
-    """`on_change` is called when there is something new to report; `copies` gets images from other Agents."""
+    """Keeps the wanted images on this host. `on_change` is called when there is something new to report; `copies`
+    fetches images from other Agents."""
 
     def __init__(
         self,
@@ -185,7 +187,7 @@ class ImageKeeper:
         return max(0.1, min([LOOK_EVERY_S, *due]))
 
     def _missing(self, lane: frozenset[Way]) -> list[tuple[DesiredImage, Choice]]:
-        """The images that are to come in this lane, and how."""
+        """The images to fetch in this lane, each with its way."""
         wanted = [
             (image, choice(self._fetcher.ways(image), self._failures.get(image.name, (0, 0.0))[0]))
             for image in self._to_come()
@@ -200,7 +202,7 @@ class ImageKeeper:
         ]
 
     def _due(self) -> list[DesiredImage]:
-        """The images that are to come, without those that failed a moment ago."""
+        """The images to fetch, without those that failed recently."""
         now = time.monotonic()
         return [image for image in self._to_come() if self._failures.get(image.name, (0, 0.0))[1] <= now]
 
@@ -239,7 +241,8 @@ class ImageKeeper:
                 await self._failed(name, error)
 
     async def _keep_log_ins(self) -> None:
-        """In the lane of pulls, so that none is on its way meanwhile; not before it is known which are wanted."""
+        """Set the log-ins, in the lane of pulls so that no pull runs at the same time, and only once the wanted images
+        are known."""
         if self._has_list and isinstance(self._runtime, LogInKeeper):
             wanted = self._wanted
             known = {name: credentials_of(image) for name, image in wanted.items() if not image.password_withheld}
@@ -250,8 +253,8 @@ class ImageKeeper:
                 log.warning("registry log-ins are not kept", reason=error.message, next_try_s=LOOK_EVERY_S)
 
     async def _also_known_as(self, names: set[str]) -> tuple[dict[str, Image], dict[str, GreenroomError]]:
-        """Those of these names that the runtime knows although it lists them differently (`desk` for `desk:latest`),
-        and those that it refuses to look up.
+        """The images of these names that the runtime has under another name in its list (`desk` for `desk:latest`), and
+        the names that it refuses to look up.
 
         Raises:
             RuntimeUnavailable: the runtime does not answer.
@@ -268,7 +271,7 @@ class ImageKeeper:
         return found, refused
 
     async def _require_runtime(self, error: GreenroomError) -> None:
-        """Raises RuntimeUnavailable: the runtime does not answer at all, so the error says nothing about an image."""
+        """Raises RuntimeUnavailable: the runtime does not answer at all, so the error is not about an image."""
         if isinstance(error, RuntimeUnavailable):
             await self._runtime.images()
 
@@ -289,7 +292,7 @@ class ImageKeeper:
         how = chosen.way
         size_bytes = self._fetcher.size_bytes(image, how)
         coming = ImageReport(name=image.name, state="pulling", how=how, reason=chosen.reason, size_bytes=size_bytes)
-        if image.name not in self._failures:  # a failed image is shown as failed until something arrives
+        if image.name not in self._failures:  # a failed image keeps that state until data arrive
             await self._set(coming)
         try:
             await self._arrive(image, how, coming)
@@ -305,7 +308,7 @@ class ImageKeeper:
             await self._check_fetched(image.name, how)
 
     async def _arrive(self, image: DesiredImage, how: Way, coming: ImageReport) -> None:
-        """Raises GreenroomError: why it did not."""
+        """Fetch an image. Raises GreenroomError: the reason why it did not arrive."""
         stalled_s = STALLED_S[how]
         try:
             async with asyncio.timeout(stalled_s) as limit:
@@ -318,7 +321,7 @@ class ImageKeeper:
             raise PullError(sentence) from error
 
     async def _check_fetched(self, name: str, how: Way) -> None:
-        """A pull that lost its connection looks like a completed one."""
+        """Check that the image is present: a pull that lost its connection looks like a completed one."""
         if self._is_present(name):
             log.info("fetched an image", image=name, how=how)
         elif name in self._wanted:
@@ -326,7 +329,7 @@ class ImageKeeper:
             await self._failed(name, PullError(sentence))
 
     def _to_refresh(self) -> list[tuple[DesiredImage, float]]:
-        """The present images that a registry is to be asked for again, and when on the monotonic clock."""
+        """The present images to request from a registry again, and the times for that on the monotonic clock."""
         found: list[tuple[DesiredImage, float]] = []
         for name, image in self._wanted.items():
             due = self._refreshes.get(name, Refresh()).due(image.pull_policy, image.refresh)
@@ -337,12 +340,12 @@ class ImageKeeper:
     async def _refresh_due(self) -> None:
         for image, due in self._to_refresh():
             if self._wakes[PULLING].is_set():
-                return  # an image of the new list may be missing, and comes first
+                return  # an image of the new list may be missing, and has priority
             if due <= time.monotonic():
                 await self._refresh(image)
 
     async def _refresh(self, image: DesiredImage) -> None:
-        """Ask the registry for the present image; the Agent keeps the one it has when that fails."""
+        """Request the present image from the registry again; if that fails the Agent keeps it unchanged."""
         name, before = image.name, self._refreshes.get(image.name, Refresh())
         try:
             with one_item("image", name):

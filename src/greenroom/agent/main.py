@@ -50,9 +50,9 @@ class Agent:
     streams: StreamAuthoriser
     giver: ImageGiver
     edge: EdgeFiles | None
-    """None without an edge gateway beside it."""
+    """None without an edge gateway on this host."""
     is_alone: bool
-    """No other process is this Agent, and it listens itself."""
+    """True if no other process is this Agent, so that it listens itself."""
 
     @property
     def loops(self) -> list[tuple[str, Loop]]:
@@ -108,11 +108,11 @@ class Agent:
 
 
 def build(settings: config.AgentConfig, group: ReplicaGroup | None = None) -> Agent:
-    """Wire the parts together; `group` is what this process shares with others of the Agent.
+    """Connect the parts; `group` contains the records that this process shares with other processes of the Agent.
 
     Raises:
         SetupError: the folder, the journal or the certificate authority cannot be used.
-        Invalid: the edge address is none.
+        Invalid: the edge address is not valid.
     """
     identity = AgentIdentity.load(settings.agent_dir, *((group.place, group.name) if group else ()))
     identity.share = group.identity.write if group else None

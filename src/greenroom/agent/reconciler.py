@@ -1,9 +1,9 @@
-"""The loop that makes the host look like the desired list (snapshot, plan, apply), and the workers that apply the plan.
+"""The loop that makes the host match the desired list (snapshot, plan, apply), and the workers that apply the plan.
 
-Each session is changed by one worker at a time, a few at once, users first; starts have turns of their own
-(`agent.session.starts`). Every step can be repeated: the next plan continues from what a killed worker left. A refusal
-by the runtime makes the session `failed`, with its sentence and the container's last log lines; a runtime that does not
-answer changes nothing and is asked again after a pause.
+Each session is changed by one worker at a time, a few at once, users first; starts have separate turns
+(`agent.session.starts`). Every step can be repeated: the next plan continues the work of a killed worker. A refusal by
+the runtime makes the session `failed`, with its sentence and the container's last log lines; a runtime that does not
+answer changes nothing and is called again after a pause.
 """
 
 from __future__ import annotations
@@ -41,12 +41,13 @@ log = structlog.get_logger(__name__)
 
 BACKOFF: Final = Backoff(first_s=1.0, max_s=30.0)
 SLOTS: Final = SlotCount(ordinary=2 * (os.cpu_count() or 1), for_people=os.cpu_count() or 1)
-"""Containers that are changed at once, besides those that start: with Docker, twice the cores is fastest."""
+"""Number of containers that are changed at once, besides those that start: with Docker, twice the cores is fastest."""
 CHANGE_WITHIN_S: Final = max(DEADLINE_S.values())
 """A longer change is given up, or it would hold its slot forever; on a quiet host the Primary waits no longer either.
 Each call of the runtime has its own limit, but a network folder, e.g., may never answer."""
 LIGHT: Final = frozenset({ActionKind.EXAMINE, ActionKind.FULL_SHARE})
-"""They cost nothing and are urgent, so they take no slot: only after an examination the Manager learns of a failure."""
+"""Actions without a slot, because they cost nothing and are urgent: the Manager learns of a failure only after an
+examination."""
 REPORTS: Final = {
     ActionKind.REPORT_UNKNOWN: LogCode.AGENT_REPORT_UNKNOWN,
     ActionKind.REPORT_MISMATCH: LogCode.AGENT_REPORT_MISMATCH,
@@ -54,7 +55,7 @@ REPORTS: Final = {
 
 
 class Executor:
-    """Applies plans; at most as many containers are changed at once as there are `slots`."""
+    """Applies plans; at most `slots` containers are changed at once."""
 
     def __init__(
         self,
@@ -88,8 +89,8 @@ class Executor:
         return self._starts.giving_way
 
     def apply(self, actions: list[Action], only: AbstractSet[str] | None = None) -> None:
-        """Begin the actions, planned for `only` these sessions or for all, whose session is free; others are planned
-        again when it is."""
+        """Begin those of the actions, planned for `only` these sessions or for all, whose session is free; others are
+        planned again when it is."""
         self._report([action for action in actions if action.kind in REPORTS], only)
         for action in actions:
             if action.kind not in REPORTS:
@@ -117,7 +118,7 @@ class Executor:
             await self._commands.refuse(target_id, action.reason)
 
     def _report(self, reports: list[Action], only: AbstractSet[str] | None) -> None:
-        """Report what needs no work, once as long as it is unchanged."""
+        """Report findings that need no work, once as long as they are unchanged."""
         for report in reports:
             if report not in self._reported:
                 sentence = f"{report.session_id}: {report.reason}."
@@ -151,7 +152,7 @@ class Executor:
         await asyncio.sleep(BACKOFF.delay_s(self._failed_again(session_id)))
 
     def _failed_again(self, session_id: str) -> int:
-        """Count the failures in a row; sessions that are neither wanted nor there any more are forgotten."""
+        """Count the failures in a row; sessions that are neither wanted nor present any more are dropped."""
         number = self._failures.get(session_id, 0) + 1
         there = {
             k: n
@@ -162,7 +163,7 @@ class Executor:
         return number
 
     def _turn(self, action: Action) -> AbstractAsyncContextManager[bool]:
-        """Wait until the change may be made; False = it need not be made any more."""
+        """Wait until the change may be made; False = it is not needed any more."""
         if action.kind in LIGHT:
             return nullcontext(enter_result=True)
         if action.kind in STARTS:
@@ -182,8 +183,8 @@ class Executor:
 
 
 WHOLE_ROUND_EVERY_S: Final = 5.0
-"""A round plans at once the sessions to which something happened, and at least this often all: nothing depends on being
-noticed."""
+"""Interval of rounds that plan all sessions. A round plans sessions with an event at once, but no correctness depends
+on events."""
 
 
 class Reconciler:
@@ -196,7 +197,7 @@ class Reconciler:
         self._missed: set[str] = set()
 
     def worker_done(self, key: str) -> None:
-        """Plan the session again, and look at what happened to the session while the worker ran."""
+        """Plan the session again, and inspect it if it had an event while the worker ran."""
         if key in self._missed:
             self._missed.discard(key)
             self._inventory.look_at.put_nowait(key)
@@ -217,14 +218,14 @@ class Reconciler:
             self._health.last_round = time.monotonic()
 
     async def look(self, workers: Workers) -> None:
-        """Look at each session with an event, forever; at a busy one afterwards."""
+        """Inspect each session with an event, forever; a busy one afterwards."""
         while True:
             session_id = await self._inventory.look_at.get()
             if not workers.start(session_id, partial(self._inventory.try_look, session_id)):
                 self._missed.add(session_id)
 
     async def take_inventory(self, workers: Workers) -> None:
-        """Take the whole inventory when events were lost, and at intervals, forever."""
+        """Take the whole inventory after events were lost, and at intervals, forever."""
         while True:
             pause_s = WHOLE_EVERY_S
             try:

@@ -1,8 +1,8 @@
 """Several processes of one Agent: one acts, the others stand by and answer gateways in its place when it is away.
 
-They share the identity, the journal, what gateways ask about, and the files of the edge gateway, as records
-(`runtimes.contract.Shared`). A process that takes over adopts the sessions as a restarted Agent does: the shared
-journal says what was begun, and its incarnation makes Managers refuse messages of the one before.
+They share the identity, the journal, the data for gateways, and the files of the edge gateway, as records
+(`runtimes.contract.Shared`). A process that takes over adopts the sessions like a restarted Agent: the shared journal
+contains the work that was begun, and Managers refuse messages of the earlier process because of the new incarnation.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from greenroom.runtimes.contract import RuntimeUnavailable, Shared
 log = structlog.get_logger(__name__)
 
 LOOKED_WITHIN_S: Final = 10.0
-"""A process that has not seen the record for so long is not ready."""
+"""A process that has not read the record for this time is not ready."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +52,10 @@ class ReplicaGroup:
     copied: Callable[[], None]
     """Called after the copy for the other processes was written."""
     listed: Callable[[], None]
-    """The desired list is known: this process answers gateways now, and not as one that stands by."""
+    """Called when the desired list is known: this process now answers gateways as the acting one, not as a standby."""
 
     async def copy(self, content: bytes) -> None:
-        """Keep what others need."""
+        """Store the data that other processes need."""
         await self.shown.write(content)
         self.copied()
 
@@ -95,7 +95,7 @@ class Replica:
         self._stopped = asyncio.Event()
 
     def stop(self) -> None:
-        """The process is to end: another one acts at once."""
+        """Request the end of the process, so that another one acts at once."""
         self._stopping.set()
 
     @property
@@ -163,7 +163,7 @@ class Replica:
             await agent.close()
 
     async def _group(self) -> ReplicaGroup:
-        """Take the shared records over, into the Agent's folder.
+        """Take over the shared records, into the Agent's folder.
 
         Raises:
             RuntimeUnavailable: they cannot be read.

@@ -1,7 +1,7 @@
-"""The election of the one process of an Agent that acts, and a process that stands by and answers in its place.
+"""The election of the acting process of an Agent, and a standby process that answers in its place.
 
-It refuses no one for good: what it does not know may be newer than its copy. Viewers that are new to it are asked about
-at the api, as always.
+A standby refuses no viewer finally, because newer data than its copy may exist. It checks viewers that are new to it at
+the api, like the acting process.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ AGAIN_S: Final = 0.25
 
 
 class Election:
-    """`own` names this process, `address` is where it answers gateways (may be empty)."""
+    """Elects the acting process. `own` names this process, `address` is its address for gateways (may be empty)."""
 
     def __init__(
         self,
@@ -67,9 +67,9 @@ class Election:
         self._belief: Belief | None = None
         self.seen: Seen | None = None
         self.copy = 0
-        """Number of the last copy of what others need; travels with the renewals."""
+        """Number of the last copy of the data for other processes; it is sent with the renewals."""
         self.looked_s: float | None = None
-        """When the record was read or written last."""
+        """The time at which the record was last read or written."""
 
     @property
     def may_act(self) -> bool:
@@ -105,7 +105,7 @@ class Election:
         return wanted.record
 
     async def keep(self) -> str:
-        """Renew the record until that fails for too long, or another has it; returns why."""
+        """Renew the record until that fails for too long, or another process has it; returns the reason."""
         while self._held is not None:
             sent_at_s = self._clock()
             reason = await self._renew(self._held, sent_at_s)
@@ -117,7 +117,7 @@ class Election:
         return "it was given back"
 
     async def _renew(self, held: LeaseRecord, sent_at_s: float) -> str | None:
-        """None = done, else why not."""
+        """Renew the record once. None = done, else the reason why not."""
         try:
             async with asyncio.timeout(self._left_s()):
                 await self._write(renewal(held, self.copy), self._version, sent_at_s)
@@ -148,7 +148,7 @@ class Election:
         return max(0.0, self._belief.trusted_until_s - self._clock()) if self._belief else 0.0
 
     async def give_back(self) -> None:
-        """Stop acting, and let another begin at once."""
+        """Stop acting, and let another process begin at once."""
         held, self._held = self._held, None
         if held is None or not may_act(self._belief, self._clock()):
             return
@@ -159,8 +159,8 @@ class Election:
 
 
 class SharedRecord:
-    """One record of what the processes share, written by the one that acts; another process that took it over makes
-    the writes of an earlier one fail."""
+    """One record that the processes share, written by the acting one. After another process took it over, the writes of
+    an earlier process fail."""
 
     def __init__(self, shared: Shared, name: str, fence: Callable[[], None]) -> None:
         self._shared = shared
@@ -175,7 +175,7 @@ class SharedRecord:
         return kept.content if kept else None
 
     async def take(self) -> bytes | None:
-        """Take the record over; the content, None = there is none yet."""
+        """Take the record over; returns the content, None = there is none yet."""
         while True:
             kept = await self._shared.read(self._name)
             if kept is None:
@@ -190,7 +190,7 @@ class SharedRecord:
             return kept.content
 
     async def write(self, content: bytes) -> None:
-        """Raises RuntimeUnavailable: it was not written, or this process may not act any more."""
+        """Write the record. Raises RuntimeUnavailable: it was not written, or this process may not act any more."""
         self._fence()
         attempted, self._attempted = self._attempted, content
         try:
@@ -209,7 +209,7 @@ NEWER: Final = "The process of the Agent that knows this session does not answer
 
 
 class _Identity(msgspec.Struct):
-    """The shared identity, as `greenroom.agent.fleet.identity` keeps it."""
+    """The shared identity, as stored by `greenroom.agent.fleet.identity`."""
 
     agent_id: str
     credential: str
@@ -311,7 +311,7 @@ class Standby:
         )
 
     def ask_again(self) -> None:
-        """This process acts from now on: gateways do not wait here for what the standby knows."""
+        """End the held requests: this process acts from now on, so gateways must not wait for the standby's answer."""
         if self._authoriser is not None:
             self._authoriser.gateways.ask_again()
 

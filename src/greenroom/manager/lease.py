@@ -253,16 +253,16 @@ class LeaseWatch:
         self._due_s = 0.0
 
     def set_enabled(self, enabled: bool) -> None:
-        """Only an enabled Manager evicts."""
+        """Set the flag; only an enabled Manager evicts."""
         self._wanted = enabled
 
     def wake(self) -> None:
-        """Set the flag; only an enabled Manager evicts."""
+        """Read the leadership now: it changed, or notifications may have been missed."""
         self._due_s = 0.0
         self._woken.set()
 
     def seen(self, remaining_s: float) -> None:
-        """The heartbeat has read until when the lease lasts."""
+        """Schedule the next reading for the expiry that the heartbeat has read."""
         due_s = boottime_s() + _look_in_s(remaining_s)
         if due_s < self._due_s:
             self._woken.set()

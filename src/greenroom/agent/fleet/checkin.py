@@ -1,4 +1,4 @@
-"""The Agent's conversation with the Managers (docs/explanation/protocols.md §2): register, then check in forever.
+"""The Agent's exchange with the Managers (docs/explanation/protocols.md §2): register, then check in forever.
 
 Two loops share one sequence of messages. `poll` keeps a request open that the Manager answers when there is news or
 after `hold_s`; `report` sends new observations over a second connection, which is answered at once. Every message
@@ -50,7 +50,7 @@ STEPS_WAIT_S: Final = 0.5
 """A report costs as much as a claim, and no user waits for one of a staged session that is not usable yet."""
 MAX_QUICK: Final = 3
 QUIET_PAUSE_S: Final = 1.0
-"""After more than `MAX_QUICK` answers in a row that came sooner than this and changed nothing, the Agent pauses."""
+"""After more than `MAX_QUICK` consecutive answers that came sooner than this and changed nothing, the Agent pauses."""
 FORGIVEN_AFTER_S: Final = 60.0
 """Older refusals do not lengthen the pause after the next one."""
 REFUSED_BACKOFF: Final = Backoff(first_s=1.0, max_s=60.0)
@@ -72,15 +72,15 @@ class Host(Protocol):
         ...
 
     def runtime_error(self) -> str:
-        """Why the runtime does not answer; empty when it does."""
+        """The reason why the runtime does not answer; empty if it does."""
         ...
 
     def images(self) -> list[ImageReport] | None:
-        """The images, or None when unchanged since the last report that arrived."""
+        """The images, or None if unchanged since the last report that arrived."""
         ...
 
     def images_reported(self, images: list[ImageReport]) -> None:
-        """This report of the images arrived; a newer one may be on its way."""
+        """Note that this report of the images arrived; a newer one may be in transit."""
         ...
 
     def want_images(self, images: list[DesiredImage]) -> None: ...
@@ -88,19 +88,19 @@ class Host(Protocol):
     def want_filter_policies(self, policies: list[FilterPolicy]) -> None: ...
 
     def homes(self) -> list[HomeReport] | None:
-        """The kept homes, or None when there is nothing new to say of them."""
+        """The kept homes, or None if there is nothing new to report."""
         ...
 
     def homes_reported(self, homes: list[HomeReport]) -> None:
-        """This report of the homes arrived."""
+        """Note that this report of the homes arrived."""
         ...
 
     def want_homes_removed(self, removals: list[HomeRemoval]) -> None:
-        """All homes that are to be removed."""
+        """Set all homes that must be removed."""
         ...
 
     def registered(self, installation_id: str) -> None:
-        """This Agent belongs to this installation; its Manager has no reports yet.
+        """Set the installation of this Agent; its Manager has no reports yet.
 
         Raises:
             StartAgain: it belonged to another installation before.
@@ -161,9 +161,9 @@ class CheckInLoop:
                 await asyncio.sleep(UNSHARED_PAUSE_S)
 
     async def report(self) -> None:
-        """Send observations that no message carried yet as soon as there are some, forever; the steps of a staged
-        session's start within `STEPS_WAIT_S`. What is observed meanwhile, or while a message is under way, travels
-        together in the next one."""
+        """Send new observations as soon as there are some, forever; the steps of a staged session's start within
+        `STEPS_WAIT_S`. Observations that arrive in the meantime, or while a message is in transit, are sent together in
+        the next one."""
         outbox = self._sessions.outbox
         while True:
             await outbox.unsent.wait()
@@ -310,13 +310,13 @@ class CheckInLoop:
         self._seq = 0
         self._credential_refused = False
         self._host.registered(registered.installation_id)
-        # Until then `report` sends nothing: a message before the first reading would say that the host has no cores.
+        # Until then `report` sends nothing: a message before the first reading would report a host without cores.
         await self._host.ready()
         self._registered = True
         log.info("registered", agent_id=registered.agent_id, incarnation=registered.incarnation)
 
     def _join_token(self) -> str | None:
-        """The join token, if there is no credential or it was refused; the file is read anew each time."""
+        """The join token, if there is no credential or it was refused; the file is read again each time."""
         if self._identity.credential and not self._credential_refused:
             return None
         try:

@@ -1,8 +1,9 @@
-"""The files of the edge gateway beside this Agent: its key, its certificate and the Agent's id, kept fresh in a folder.
+"""The files of the edge gateway on this Agent's host: its key, its certificate and the Agent's id, kept fresh in a
+folder.
 
-The key is made once and stays here; the fleet's authority signs it for the Agent's name. The certificate is renewed
-after two thirds of its life, or when the name changed. The files get the folder's owner, so that a gateway with its own
-account can read them. That account could plant links there; the Agent, which is root, follows none.
+The key is created once and stays here; the fleet's authority signs it for the Agent's name. The certificate is renewed
+after two thirds of its life, or when the name changed. The files get the folder's owner, so that a gateway with a
+separate account can read them. That account could create links there; the Agent, which is root, follows none.
 """
 
 from __future__ import annotations
@@ -50,12 +51,12 @@ def is_due(certificate: str, key: str, names: list[str], now: datetime) -> bool:
 
 
 class EdgeFiles:
-    """Keeps the files of one folder (made if missing) fresh; `edge_url` is the gateway's `https://host:port`, as others
-    reach it. `share` keeps them for the gateways beside other processes of this Agent.
+    """Keeps the files of one folder (created if missing) fresh; `edge_url` is the gateway's external
+    `https://host:port`. `share` keeps them for the gateways of other processes of this Agent.
 
     Raises:
         SetupError: the folder cannot be used.
-        Invalid: `edge_url` is none.
+        Invalid: `edge_url` is not such a URL.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class EdgeFiles:
                 await asyncio.sleep(pause_s)
 
     async def refresh(self) -> bool:
-        """Have the certificate signed if it is due; returns whether it was.
+        """Get the certificate signed if it is due; returns True if it was.
 
         Raises:
             NoManager, ManagerRefusedError: it cannot be signed now.

@@ -1,6 +1,6 @@
-"""The Agent's identity: the id it proposes, and the credential it was given for it.
+"""The Agent's identity: the id that it proposes, and the credential that it received for it.
 
-In the Agent's folder: `agent_id` (written by `greenroom up`, or made here), `identity.json` (0600, with the
+The Agent's folder contains `agent_id` (written by `greenroom up`, or here), `identity.json` (0600, with the
 credential), and `lock`, held by a running Agent so that no second one uses the folder.
 """
 
@@ -30,12 +30,12 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentIdentity:
-    """The identity of this Agent; what the Manager decides (credential, incarnation, …) is empty until registered."""
+    """The identity of this Agent; the Manager's values (credential, incarnation, …) are empty until registered."""
 
     def __init__(self, folder: Path, machine_id: str, hostname: str) -> None:
         self._folder = folder
         self.share: Callable[[bytes], Awaitable[None]] | None = None
-        """Keeps what is stored for other processes of this Agent."""
+        """Stores the identity for other processes of this Agent."""
         self.place = ""
         self.machine_id = machine_id
         self.hostname = hostname
@@ -49,8 +49,8 @@ class AgentIdentity:
 
     @classmethod
     def load(cls, folder: Path, place: str = "", name: str = "") -> AgentIdentity:
-        """Lock the folder and read or make the identity in it. Several processes with one identity give the `place`
-        that they have in common, and their `name`.
+        """Lock the folder and read or create the identity in it. Several processes with one identity pass their common
+        `place`, and their `name`.
 
         Raises:
             SetupError: another Agent uses the folder, or it cannot be used.
@@ -108,16 +108,16 @@ class AgentIdentity:
         return f"Bearer {self.agent_id}.{self.credential or ''}"
 
     async def keep_shared(self) -> None:
-        """Return when other processes of this Agent have it; at once where there are none.
+        """Return when other processes of this Agent have it; at once without other processes.
 
         Raises:
-            Unavailable: they do not.
+            Unavailable: they do not have it.
         """
         if self.share is not None:
             await self.share(msgspec.json.encode(self._to_store()))
 
     def reread(self, content: bytes) -> bool:
-        """Take over what another process of this Agent stored; whether its credential is another."""
+        """Load the identity that another process of this Agent stored; returns True if its credential differs."""
         stored = msgspec.json.decode(content, type=_Stored)
         is_other = (stored.agent_id, stored.credential) != (self.agent_id, self.credential)
         self.agent_id, self.credential = stored.agent_id, stored.credential
@@ -134,11 +134,11 @@ class AgentIdentity:
         )
 
     def propose(self, agent_id: str) -> None:
-        """Use the id of this known Agent; the folder keeps its own until the Manager admits the new one (`take`)."""
+        """Use the id of this known Agent; the folder keeps its own id until the Manager admits the new one (`take`)."""
         self.agent_id = agent_id
 
     def take(self, registered: Registered) -> None:
-        """Keep the answer of a registration; the credential is on disk when this returns."""
+        """Store the answer of a registration; the credential is on disk when this returns."""
         self.agent_id = registered.agent_id
         self.credential = registered.credential or self.credential
         self.installation_id = registered.installation_id
@@ -170,9 +170,9 @@ def write_private(
 ) -> None:
     """Replace a file with one that only its owner can read; after a crash it is either the old or the new one.
 
-    The folder may be another account's: anything already there is removed and never written to. The file gets the owner
-    of the path `owner`; None = this account. Without `survives_power_cut` the disk is not waited for: after a power cut
-    there may be no content.
+    The folder may be another account's: an existing file is removed and never written to. The file gets the owner of
+    the path `owner`; None = this account. Without `survives_power_cut` the call does not wait for the disk: after a
+    power cut the file may be empty.
     """
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)

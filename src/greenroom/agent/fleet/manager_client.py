@@ -2,12 +2,12 @@
 
 The choice of the Manager is pure: times are arguments, of `time.monotonic()`, in seconds. The Primary comes first. A
 Manager that answered 503, refused or did not answer backs off: for its `Retry-After`, else for a pause that doubles
-with every failure up to `MAX_PAUSE_S`, or further where the address never answered here, and is long from the start
-after a timeout. The next one is tried at once. While
-all back off, the one that failed longest ago is tried, at once and then every second or two: a Manager may be enabled
-long before its `Retry-After` is over, and an Agent without one gets no instructions. A Manager that became Primary
-since its failure is asked at once (ADR 16). A Manager whose answer was not fresh lost the database, maybe alone: the
-others come before it for a pause, and it goes on being asked and holding answers where none of them works (ADR 16).
+with every failure up to `MAX_PAUSE_S`. The pause grows further if the address never answered here, and is long from the
+start after a timeout. The next Manager is tried at once. While all back off, the one that failed longest ago is tried,
+at once and then every second or two: a Manager may be enabled long before its `Retry-After` is over, and an Agent
+without a Manager gets no instructions. A Manager that became Primary since its failure is tried at once (ADR 16). A
+Manager whose answer was not fresh lost the database, maybe alone: the others are preferred for a pause, and it still
+serves requests and holds answers while none of them works (ADR 16).
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from greenroom.wire.messages import Answer, CheckIn, Message
 MAX_PAUSE_S: Final = 10.0
 BACKOFF: Final = Backoff(first_s=0.25, max_s=MAX_PAUSE_S)
 SILENT_BACKOFF: Final = Backoff(first_s=6.0, max_s=MAX_PAUSE_S)
-"""Half of it plus the time waited is a lease: a frozen Manager is not Primary any more by then."""
+"""Half of it plus the time waited is longer than a leadership: a frozen Manager is not Primary any more by then."""
 ELSEWHERE_BACKOFF: Final = Backoff(first_s=0.25, max_s=300.0)
-"""Of an address that a Manager named and that never answered here: it may hold in another network only, as the name of
-a Service in a cluster."""
+"""Back-off of an address that a Manager named and that never answered here: it may be valid only in another network,
+like the name of a Service in a cluster."""
 LAST_RESORT_S: Final = 2.0
 """Longest pause between two attempts while all Managers back off."""
 
 
 @dataclass(slots=True)
 class _Bar:
-    """The back-off of a Manager: failures in a row, until when, time of the last one, and the term known then."""
+    """The back-off of a Manager: failures in a row, its end, time of the last failure, and the term known then."""
 
     failures: int
     until: float
@@ -66,18 +66,18 @@ class ManagerFailover:
 
     @property
     def urls(self) -> list[str]:
-        """All known addresses: those a Manager named (Primary first), then the configured ones."""
+        """All known addresses: those from a Manager (Primary first), then the configured ones."""
         return list(dict.fromkeys([*self._learned, *self._configured]))
 
     def learn(self, urls: Iterable[str]) -> None:
-        """Take over the addresses that a Manager named; an empty list changes nothing."""
+        """Set the addresses that a Manager named; an empty list changes nothing."""
         learned = [url.rstrip("/") for url in urls if url]
         if learned:
             self._learned = learned
             self._bars = {url: bar for url, bar in self._bars.items() if url in self.urls}
 
     def is_primary(self, url: str, term: int) -> None:
-        """A Manager read in the database that the one at `url` is Primary with this term."""
+        """Note that the Manager at `url` is Primary with this term, as another Manager read in the database."""
         self._term = max(self._term, term)
         bar = self._bars.get(url.rstrip("/"))
         if bar is not None and term > bar.term:
@@ -111,7 +111,7 @@ class ManagerFailover:
         return min((bar.until - now for one in better if (bar := self._bars.get(one))), default=float("inf"))
 
     def wait_s(self, now: float) -> float:
-        """Time until a Manager may be tried again; `MAX_PAUSE_S` when none is known."""
+        """Time until a Manager may be tried again; `MAX_PAUSE_S` if none is known."""
         times = [bar.until if (bar := self._bars.get(url)) else now for url in self.urls]
         return max(0.0, min(*times, self._last_resort_at) - now) if times else MAX_PAUSE_S
 
@@ -127,9 +127,10 @@ class ManagerFailover:
     ) -> float:
         """Record a failure of `url`; returns its back-off.
 
-        Requests that were open at the failure fail with it: they do not count again, and go on to the other Managers.
-        Which these are says `asked_at`, when the request was sent. `spread` is random in 0..1, so that many Agents do
-        not return together. `silent`: it accepted the request and did not answer in time, as a frozen one does.
+        Requests that were open at the failure fail with it: they do not count again, and continue with the other
+        Managers. `asked_at`, the time at which the request was sent, identifies them. `spread` is random in 0..1, so
+        that many Agents do not return together. `silent`: it accepted the request and did not answer in time, like a
+        frozen Manager.
         """
         before = self._bars.get(url)
         if before is not None and before.answers:
@@ -148,7 +149,7 @@ class ManagerFailover:
         return pause
 
     def not_fresh(self, url: str, now: float, spread: float) -> bool:
-        """Record an answer of a Manager that cannot read the database; True when it is left for another now."""
+        """Record an answer of a Manager that cannot read the database; returns True if another is preferred now."""
         before = self._bars.get(url)
         pause = SILENT_BACKOFF.delay_s(1, spread)
         self._bars[url] = _Bar(0, now + pause, now, self._term, answers=True)
@@ -188,15 +189,15 @@ class ManagerRefusedError(GreenroomError):
 
 
 class NoManager(Unavailable):
-    """No Manager of the zone can be reached at the moment."""
+    """No Manager of the zone can be reached at present."""
 
 
 Kind = Literal["unavailable", "silent", "unreachable", "not fresh", "error"]
-"""Why a Manager is left: it answers 503, times out, cannot be connected to, lost the database, anything else."""
+"""The reason to leave a Manager: it answers 503, times out, cannot be reached, lost the database, or another error."""
 
 
 class _AttemptFailedError(Exception):
-    """`kind` is None if another request found the failure."""
+    """An attempt failed. `kind` is None if another request found the failure."""
 
     def __init__(self, reason: str, kind: Kind | None, retry_after_s: float | None = None) -> None:
         super().__init__(reason)
@@ -231,10 +232,10 @@ class ManagerClient:
     async def ask(
         self, path: str, message: Message, answer: type[Answered], *, bearer: str = "", is_new: bool = False
     ) -> Answered:
-        """The first answer of a Manager; each one that fails backs off and the next is asked, none twice.
+        """Return the first answer of a Manager; each one that fails backs off and the next is tried, none twice.
 
         A check-in's answer is held no longer than a preferred Manager backs off. `is_new`: Managers of an older version
-        do not know this path, and refuse it.
+        do not have this path, and refuse it.
 
         Raises:
             ManagerRefusedError: a Manager refused the message (401, 409, 422).
@@ -285,7 +286,7 @@ class ManagerClient:
             log.warning("a Manager cannot read the database; the others are asked first for a while", url=url)
 
     def _give_up(self, url: str, failure: _AttemptFailedError, asked_at: float) -> None:
-        """Back off from the Manager and end the other requests that are open at it, so that they move on at once."""
+        """Back off from the Manager and end the other open requests to it, so that they continue elsewhere at once."""
         now = time.monotonic()
         spread = random.random()  # noqa: S311 -- spreads load, protects nothing
         silent = failure.kind == "silent"
@@ -339,10 +340,10 @@ def _retry_after_s(response: httpx.Response) -> float | None:
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Certificates are always verified: against `ca_file`, or the authorities of the system.
+    """Create a context that verifies certificates against `ca_file`, or the authorities of the system.
 
     Raises:
-        SetupError: the file cannot be read or holds no certificate.
+        SetupError: the file cannot be read or contains no certificate.
     """
     try:
         return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)

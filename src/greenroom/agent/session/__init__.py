@@ -1,1 +1,1 @@
-"""The sessions of this host: what is wanted, what is there, and the work that makes them agree."""
+"""The sessions of this host: their desired and observed state, and the work that makes them match."""

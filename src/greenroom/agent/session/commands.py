@@ -1,6 +1,6 @@
 """Runs commands inside sessions, each at most once (docs/explanation/protocols.md §2), and takes screenshots.
 
-`started` is on disk before the command runs; if the Agent is killed before the result is, the journal reports `unknown`
+`started` is on disk before the command runs. If the Agent is killed before the result is, the journal reports `unknown`
 at the next start and the command never runs again.
 """
 
@@ -21,7 +21,7 @@ from greenroom.runtimes.contract import Containers, RuntimeUnavailable
 from greenroom.wire.messages import CommandReport, ScreenshotSize, SessionCommand
 
 SCREENSHOTS_AT_ONCE: Final = 2
-"""A large screen takes 36 MiB and a core while its screenshot is made."""
+"""A large screen uses 36 MiB and a core while its screenshot is encoded."""
 
 OUTPUT_WITHIN_S: Final = 3.0
 """On a busy host, Docker may deliver a command's output after its end."""
@@ -109,7 +109,7 @@ def _record(command: SessionCommand, state: Literal["started", "done", "unknown"
 
 
 def as_exec(command: SessionCommand) -> Exec:
-    """The command as a runtime takes it."""
+    """Convert the command to the form of a runtime."""
     return Exec(
         argv=tuple(command.argv),
         user=command.user,

@@ -21,7 +21,7 @@ from greenroom.kit.concurrency import one_item
 from greenroom.wire.messages import Answer, Desired, DesiredChanges, digest
 
 MAX_MARKS: Final = 10_000
-"""Generations kept of sessions that left the list, so that a late answer cannot bring them back."""
+"""Number of generations that are kept of sessions that left the list, so that a late answer cannot restore them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class ListChange:
 
     @property
     def assigned(self) -> list[str]:
-        """The sessions that are to be handed over to a user, and were not before."""
+        """The sessions to hand over to a user that were not assigned before."""
         return [d.session_id for d in self.changed if d.assignment is not None and not self._assigned_before(d)]
 
     def _assigned_before(self, desired: Desired) -> bool:
@@ -61,23 +61,23 @@ class ListChange:
 
 
 class DesiredSessions:
-    """The desired list, its generations and specifications; the open `journal` keeps the highest term."""
+    """The desired list, its generations and specifications; the open `journal` stores the highest term."""
 
     def __init__(self, journal: Journal, outbox: Outbox) -> None:
         self._journal = journal
         self._outbox = outbox
         self._marks: dict[str, int] = {}
         self._digest: str | None = None
-        """Of `entries`, once it was asked for."""
+        """The digest of `entries`, once it was computed."""
         self._specs: dict[str, SessionSpec] = {}
         self._hashes: dict[str, str] = {}
         self.entries: Mapping[str, Desired] = {}
         self.condemned: frozenset[str] = frozenset()
-        """Sessions that are not in it and whose containers are to be destroyed."""
+        """Sessions that are not in the list and whose containers must be destroyed."""
         self.is_known = False
         """True if a whole list arrived since the start."""
         self.database = ""
-        """Of which it is (`db_epoch`)."""
+        """The database of the list (`db_epoch`)."""
         self.changed = Signal[ListChange]()
 
     @property
@@ -94,11 +94,11 @@ class DesiredSessions:
 
     @property
     def _counted(self) -> Mapping[str, Desired]:
-        """Of `entries`, what the next answer builds on: nothing before the first list, or of another database."""
+        """The entries on which the next answer builds: none before the first list, or of another database."""
         return self.entries if self.is_known else {}
 
     def accept(self, answer: Answer) -> bool:
-        """Apply an answer; False if it was no news (not fresh, or of an earlier term)."""
+        """Apply an answer; returns False if it is not news (not fresh, or of an earlier term)."""
         if not is_news(answer.term, self.term_seen, answer.fresh):
             return False
         if answer.term > self.term_seen:
@@ -126,14 +126,13 @@ class DesiredSessions:
         self._publish(ListChange(before=before, now=self.entries, is_first=is_first))
 
     def new_database(self) -> None:
-        """The database was restored from a backup, or a standby was promoted: the list does not count any more, the
-        highest term does. Until the next one comes viewers are let in by it; then who is not permitted any more is cut,
-        also who was granted more than the new database knows of.
-        """
+        """Invalidate the list: the database was restored from a backup, or a standby was promoted. The highest term
+        stays valid. Until the next list arrives viewers are admitted by the old one. Then all viewers that it does not
+        permit are cut off, also those who were granted more than the new database contains."""
         self._marks, self.condemned, self.is_known, self._digest = {}, frozenset(), False, None
 
     def new_installation(self, db_epoch: str) -> None:
-        """The Agent belongs to a new installation, whose terms begin anew."""
+        """Join a new installation, whose terms start again at zero."""
         self.new_database()
         before, self.entries = self.entries, dict[str, Desired]()
         self._publish(ListChange(before=before, now=self.entries))

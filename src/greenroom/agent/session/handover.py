@@ -1,9 +1,9 @@
 """The hand-over of a staged session to a user, in two phases (docs/explanation/a-launch.md).
 
 `received`: the page was probed once more and `assign` is about to run. `assigned`: it ended with 0, or still runs at
-its deadline. Anything else is `failed`, and the Manager quarantines the session. `assign` runs at most once: `started`
-is on disk before it does, and a restart in between makes the hand-over `failed`. Nothing else waits for the disk: the
-records outlive the Agent, and a power cut ends the container as well.
+its deadline. Any other result is `failed`, and the Manager quarantines the session. `assign` runs at most once:
+`started` is on disk before it does, and a restart in between makes the hand-over `failed`. Nothing else waits for the
+disk: the records outlive the Agent, and a power cut ends the container as well.
 
 `assign` waits until a Manager has committed `received`: an Agent that was frozen may hold an answer from before the
 session was quarantined, and would run a user's command in a session that the user did not get.
@@ -40,7 +40,7 @@ MIN_LOOKS: Final = 2
 PROBE_PAUSE_S: Final = 0.05
 NO_ANSWER: Final = "The session did not answer its last probe"
 COMMITTED_WITHIN_S: Final = 2.0
-"""Without a Manager's commit in this time the hand-over begins anew, if it is still wanted."""
+"""Without a Manager's commit in this time the hand-over begins again, if it is still wanted."""
 
 
 class Handovers:
@@ -54,7 +54,7 @@ class Handovers:
         self._commits: dict[str, asyncio.Event] = {}
 
     async def run(self, session_id: str) -> None:
-        """Hand the session over as its desired entry says, unless that was begun before."""
+        """Hand the session over according to its desired entry, unless that was begun before."""
         desired = self._sessions.desired.get(session_id)
         if desired is None or desired.assignment is None or self._is_begun(desired.assignment):
             return
@@ -78,12 +78,13 @@ class Handovers:
         return record is not None and record.state != "received"
 
     def _commit_of(self, record: HandoverRecord) -> asyncio.Event:
-        """Set once a Manager has committed `received`; kept as long as the journal keeps the hand-over."""
+        """The event that is set once a Manager has committed `received`; kept as long as the hand-over is in the
+        journal."""
         self._commits = {k: event for k, event in self._commits.items() if k in self._journal.memory.handovers}
         return self._commits.setdefault(record.assignment_id, asyncio.Event())
 
     def acknowledged(self, observed: Observed) -> None:
-        """A Manager has committed this observation, and its answer was applied."""
+        """Process the commit of this observation by a Manager, whose answer was applied."""
         report = observed.assignment
         if report is not None and (commit := self._commits.get(report.assignment_id)) is not None:
             commit.set()
@@ -103,7 +104,8 @@ class Handovers:
         return True
 
     async def _probe(self, session_id: str) -> ProbeResult | None:
-        """None if the page is usable now, else the result of the looks; `error` says how long they took in all."""
+        """Probe the page. Return None if it is usable now, else the result of the looks; `error` contains their total
+        duration."""
         begun, looks = time.monotonic(), 0
         while True:
             seen, spec = self._sessions.observed.container(session_id), self._sessions.desired.spec(session_id)

@@ -1,7 +1,7 @@
-"""The containers on this host: listed whole at the start and at intervals, and inspected one by one on events.
+"""The containers on this host: listed as a whole at the start and at intervals, and inspected individually on events.
 
 Only containers with this installation's and this Agent's labels count (the runtime checks the first). They are adopted:
-they enter the table of sessions as they are.
+they enter the table of sessions in their present state.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WHOLE_EVERY_S: Final = 30.0
 
 
 class Inventory:
-    """Keeps the table of sessions true to the runtime."""
+    """Keeps the table of sessions consistent with the runtime."""
 
     def __init__(self, runtime: Containers, sessions: Sessions, agent_id: str, health: AgentHealth) -> None:
         self._runtime = runtime
@@ -38,10 +38,10 @@ class Inventory:
         self.look_at: asyncio.Queue[str] = asyncio.Queue()
         """Sessions with an event; the reconciler has them inspected."""
         self.outdated = asyncio.Event()
-        """Set when events were lost and the whole inventory has to be taken again."""
+        """Set after events were lost, so that the whole inventory must be taken again."""
 
     def touch(self, session_id: str) -> None:
-        """A worker learned about this session; a whole inventory under way may be older."""
+        """Note that a worker has newer facts about this session; an inventory in progress may be older."""
         self._touched.add(session_id)
 
     def forget(self, session_id: str) -> None:
@@ -57,7 +57,7 @@ class Inventory:
         self._sessions.observed.saw(session_id, container)
 
     async def try_look(self, session_id: str) -> None:
-        """The same; a failure is logged, and the next inventory looks again."""
+        """Call `look`; a failure is logged, and the next inventory looks again."""
         try:
             with one_item("session", session_id):
                 await self.look(session_id)
@@ -65,8 +65,8 @@ class Inventory:
             log.warning("a container cannot be inspected", session_id=session_id, reason=error.message)
 
     async def take(self, busy: frozenset[str] = frozenset()) -> None:
-        """Take the whole inventory; sessions in `busy`, or touched meanwhile, keep their state. The first inventory
-        skips only the touched ones: nothing is known of the others yet.
+        """Take the whole inventory; sessions in `busy`, or touched in the meantime, keep their state. The first
+        inventory skips only the touched ones: the others have no known state yet.
 
         Raises:
             RuntimeUnavailable: the runtime does not answer.

@@ -31,11 +31,11 @@ SHARED_AGAIN_S: Final = 0.5
 
 
 class JournalRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
-    """Base of the records; a later one replaces an earlier one about the same thing."""
+    """Base of the records; a later one replaces an earlier one about the same subject."""
 
 
 class Term(JournalRecord, frozen=True, kw_only=True, tag="term"):
-    """The highest term seen of a Primary, and of which database."""
+    """The highest term seen of a Primary, and its database."""
 
     term: int
     db_epoch: str
@@ -69,7 +69,7 @@ class CommandRecord(JournalRecord, frozen=True, kw_only=True, tag="command"):
 
 class HandoverRecord(JournalRecord, frozen=True, kw_only=True, tag="handover"):
     """A hand-over; `received` = probed, `assign` not begun; `started` = `assign` begun, no result. `slow`: it failed by
-    a timeout; nothing is known to be broken."""
+    a timeout; no defect is known."""
 
     assignment_id: str
     session_id: str
@@ -80,7 +80,7 @@ class HandoverRecord(JournalRecord, frozen=True, kw_only=True, tag="handover"):
 
 
 class Forget(JournalRecord, frozen=True, kw_only=True, tag="forget"):
-    """The session is gone and the Manager knows it."""
+    """The session does not exist any more, and the Manager has that report."""
 
     session_id: str
 
@@ -120,7 +120,7 @@ class JournalState:
         return [*term, *self.sessions.values(), *self.commands.values(), *self.handovers.values()]
 
     def interrupted(self) -> list[AnyRecord]:
-        """Records that settle what was begun before a crash and has no result."""
+        """Records that settle work that was begun before a crash and has no result."""
         commands: list[AnyRecord] = [
             CommandRecord(command_id=c.command_id, session_id=c.session_id, state="unknown")
             for c in self.commands.values()
@@ -169,7 +169,7 @@ class Journal:
     """The open journal; `memory` is its content."""
 
     def __init__(self, path: Path, share: Callable[[bytes], Awaitable[None]] | None = None) -> None:
-        """`share` keeps a copy for other processes of this Agent."""
+        """`share` stores a copy for other processes of this Agent."""
         self._path = path
         self._share = share
         self._changes = 0
@@ -183,7 +183,7 @@ class Journal:
         self.memory = JournalState()
 
     def open(self) -> None:
-        """Read the file, cut off a torn last line, and settle what a crash interrupted.
+        """Read the file, cut off a torn last line, and settle work that a crash interrupted.
 
         Raises:
             SetupError: the journal is damaged in the middle or cannot be opened.
@@ -228,10 +228,10 @@ class Journal:
                 self._synced = target
 
     async def shared(self) -> None:
-        """Return when other processes of this Agent would know all of it; at once where there are none.
+        """Return when other processes of this Agent have all of it; at once without other processes.
 
         Raises:
-            RuntimeUnavailable: they would not: what must run once only must not begin.
+            RuntimeUnavailable: they do not have it: work that must run only once must not begin.
         """
         if self._share is None:
             return

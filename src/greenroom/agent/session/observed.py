@@ -23,7 +23,8 @@ from greenroom.wire.messages import Authorised, Step
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probed:
-    """The result of a probe. `broken`: not the first in a row that found the session unusable; `error` says why."""
+    """The result of a probe. `broken`: it is not the first in a row that found the session unusable; `error` is the
+    reason."""
 
     usable: bool = False
     broken: bool = False
@@ -34,12 +35,12 @@ class Probed:
 
 NOT_PROBED: Final = Probed()
 ALWAYS_S: Final = math.inf
-"""For a probe that counts until the next one."""
+"""Validity of a probe that counts until the next one."""
 
 
 class Probes:
-    """The last probe of each session. After `valid_s` a session is not known to be usable: an Agent that was frozen
-    must not have sessions handed out of which it knows nothing."""
+    """The last probe of each session. After `valid_s` a session does not count as usable: sessions of an Agent that was
+    frozen must not be handed out without a new probe."""
 
     def __init__(self, valid_s: float = ALWAYS_S) -> None:
         self._valid_s = valid_s
@@ -49,7 +50,7 @@ class Probes:
         self._probes[session_id] = Probed(usable=usable, broken=broken, error=error, at_s=boottime_s())
 
     def forget(self, session_id: str) -> None:
-        """Forget the result: the container is another one, does not run, or is gone."""
+        """Drop the result: the container is another one, does not run, or does not exist."""
         self._probes.pop(session_id, None)
 
     def last(self, session_id: str) -> Probed:
@@ -59,11 +60,11 @@ class Probes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSnapshot:
-    """The facts about one session by which the stream authoriser decides.
+    """The facts about one session by which the stream authorizer decides.
 
-    `address` is host:port of the page, None without a running container; `services` those of what is beside it.
-    `handed_over` is false from a claim until the hand-over has succeeded: only then the session's stream opens
-    (docs/explanation/protocols.md §3). `database` is the one that says so.
+    `address` is host:port of the page, None without a running container; `services` are the addresses of its other
+    services. `handed_over` is false from a claim until the hand-over has succeeded: only then the session's stream
+    opens (docs/explanation/protocols.md §3). `database` is the source of that fact.
     """
 
     session_id: str
@@ -79,7 +80,7 @@ class SessionReader(Protocol):
     """The read access of the stream authoriser to the observed sessions."""
 
     def get(self, session_id: str) -> SessionSnapshot | None:
-        """The session, or None if this Agent is not to run it."""
+        """The session, or None if it is not in this Agent's list."""
         ...
 
 
@@ -100,7 +101,7 @@ class ObservedSessions:
         self.is_complete = False
         """True if a whole inventory was taken since the start."""
         self.changed = Signal[str]()
-        """The report of this session may have changed."""
+        """Emitted when the report of this session may have changed."""
         self.container_changed = Signal[str]()
         self.inventory_taken = Signal[None]()
         self.completed = Signal[None]()
@@ -131,7 +132,7 @@ class ObservedSessions:
         self.container_changed.emit(session_id)
 
     def saw_all(self, containers: Iterable[SeenContainer], leave_out: AbstractSet[str] = frozenset()) -> None:
-        """A whole inventory; it may be older than what is known of the sessions in `leave_out`."""
+        """Store a whole inventory; it may be older than the known state of the sessions in `leave_out`."""
         found = {seen.session_id: seen for seen in containers}
         for session_id in (found.keys() | self._containers.keys()) - leave_out:
             self.saw(session_id, found.get(session_id))
@@ -142,7 +143,7 @@ class ObservedSessions:
 
     @contextmanager
     def being_created(self, session_id: str) -> Generator[None]:
-        """Inside the block a container may be created at any moment: the session is not absent."""
+        """Mark the session as being created in the block: a container may appear at any moment, so it is not absent."""
         self._being_created.add(session_id)
         try:
             yield
@@ -154,7 +155,7 @@ class ObservedSessions:
         return session_id in self._being_created
 
     def hindered(self, session_id: str, reason: str) -> None:
-        """A change of the container waits for this `reason`; empty: it does not wait any more."""
+        """Set the `reason` for which a change of the container waits; empty: it does not wait any more."""
         if self.hindrance(session_id) == reason:
             return
         self._hindrances.pop(session_id, None)
@@ -163,11 +164,12 @@ class ObservedSessions:
         self.changed.emit(session_id)
 
     def hindrance(self, session_id: str) -> str:
-        """Why a change of the container waits; empty where none does."""
+        """The reason why a change of the container waits; empty if none does."""
         return self._hindrances.get(session_id, "")
 
     def page(self, session_id: str) -> int:
-        """Number of the session's page: another one since its container was stopped, paused or has another address."""
+        """The number of the session's page; a new one after its container was stopped, paused or got another
+        address."""
         if session_id not in self._pages:
             self._pages[session_id] = next(self._page_numbers)
         return self._pages[session_id]
@@ -181,7 +183,7 @@ class ObservedSessions:
             self.changed.emit(session_id)
 
     def painted(self, session_id: str) -> None:
-        """The page shows something, or answers if what it shows cannot be read."""
+        """Note that the page shows something, or answers if its screen cannot be read."""
         if session_id in self._containers and session_id not in self._painted:
             self._painted.add(session_id)
             self.changed.emit(session_id)
@@ -199,19 +201,19 @@ class ObservedSessions:
         return self._probes.last(session_id)
 
     def step(self, session_id: str, name: str) -> None:
-        """A step of the session's start happened now; only the first time counts."""
+        """Note that a step of the session's start happened now; only the first time counts."""
         steps = self._steps.setdefault(session_id, {})
         if name not in steps:
             steps[name] = time.time()
             self.changed.emit(session_id)
 
     def steps(self, session_id: str) -> list[Step]:
-        """Those that no Manager has committed yet."""
+        """The steps that no Manager has committed yet."""
         committed = self._committed_steps.get(session_id, ())
         return [Step(name=name, at=at) for name, at in self._steps.get(session_id, {}).items() if name not in committed]
 
     def steps_committed(self, session_id: str, steps: Iterable[Step]) -> None:
-        """A Manager has committed these."""
+        """Note that a Manager has committed these steps."""
         if names := {step.name for step in steps}:
             self._committed_steps.setdefault(session_id, set()).update(names)
 
@@ -221,7 +223,7 @@ class ObservedSessions:
         return None if received is None else time.time() - received
 
     def forget(self, session_id: str) -> None:
-        """The session is no longer this Agent's; its container may still be there."""
+        """Drop a session that does not belong to this Agent any more; its container may still exist."""
         self._steps.pop(session_id, None)
         self._committed_steps.pop(session_id, None)
         self._hindrances.pop(session_id, None)

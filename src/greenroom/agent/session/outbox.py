@@ -27,7 +27,7 @@ from greenroom.wire.messages import CommandReport, LogLine, Observed, SessionCom
 log = structlog.get_logger(__name__)
 
 MAX_LOG_LINES: Final = 1000
-"""Log rows kept while no Manager can be reached; older ones are dropped and counted."""
+"""Maximum number of log rows that are kept while no Manager can be reached; older ones are dropped and counted."""
 MAX_SENTENCE_CHARACTERS: Final = 2000
 """Limit of a log sentence: some quote outside text, and all waiting rows must fit into one message."""
 DROPPED: Final = str(LogCode.LOG_ROWS_DROPPED)
@@ -43,14 +43,13 @@ class _Entry:
 
 
 class Outbox:
-    """Observations and log rows on their way. `unsent` is set when there is something no message carried yet,
-    `pressing` when that must not wait for more.
-    """
+    """Observations and log rows to send. `unsent` is set when there is data that no message carried yet, `pressing`
+    when it must not wait for more."""
 
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
         self._waiting: dict[str, _Entry] = {}
-        """Those of `_entries` that are not committed yet: a check-in looks at no others."""
+        """The entries that are not committed yet: a check-in reads only these."""
         self._log_lines: list[LogLine] = []
         self._asked = False
         self.log_lines_dropped = 0
@@ -75,9 +74,9 @@ class Outbox:
         self._waiting.pop(session_id, None)
 
     def unacknowledged(self, seq: int, *, steps: bool = True) -> list[Observed]:
-        """All uncommitted observations; they travel in message `seq`. Without `steps` those stay behind that may wait
-        and that no message carried yet; what one carried is in all later ones, which may be acknowledged in its place.
-        """
+        """All uncommitted observations, for message `seq`. Without `steps`, observations that may wait and that no
+        message carried yet are left out; an observation that one message carried is in all later ones, which may be
+        acknowledged in its place."""
         self._asked = False
         entries = [e for e in self._waiting.values() if steps or not e.may_wait or e.first_seq is not None]
         for entry in entries:
@@ -91,13 +90,13 @@ class Outbox:
         return any(entry.first_seq is not None for entry in self._waiting.values())
 
     def request_report(self) -> None:
-        """Send a message soon: something other than a session changed."""
+        """Request a message soon: a change outside the sessions must be reported."""
         self._asked = True
         self.unsent.set()
         self.pressing.set()
 
     def acknowledge(self, acked_seq: int) -> list[Observed]:
-        """Message `acked_seq` and those before it are committed; returns what became acknowledged."""
+        """Commit message `acked_seq` and those before it; returns the observations that became acknowledged."""
         done = {k: e for k, e in self._waiting.items() if e.first_seq is not None and e.first_seq <= acked_seq}
         acknowledged = [entry.observed for entry in done.values()]
         for session_id, entry in done.items():
@@ -143,8 +142,8 @@ class Outbox:
         self.return_log_lines([])
 
     def take_log_lines(self) -> list[LogLine]:
-        """The log rows to send, and how many were dropped; return them with `return_log_lines` if the message
-        failed."""
+        """The log rows to send, with a row about the number of dropped ones. Return them with `return_log_lines` if the
+        message failed."""
         lines, self._log_lines = self._log_lines, []
         if number := self.log_lines_dropped - self._drops_reported:
             self._drops_reported = self.log_lines_dropped
@@ -155,7 +154,7 @@ class Outbox:
         return lines
 
     def return_log_lines(self, lines: list[LogLine]) -> None:
-        """Log rows whose message failed; beyond `MAX_LOG_LINES` the oldest are dropped and counted."""
+        """Put back log rows whose message failed; beyond `MAX_LOG_LINES` the oldest are dropped and counted."""
         self._drops_reported -= sum(self._notes.pop(line.at, 0) for line in lines if line.code == DROPPED)
         self._log_lines = [*(line for line in lines if line.code != DROPPED), *self._log_lines]
         excess = len(self._log_lines) - MAX_LOG_LINES
@@ -171,16 +170,17 @@ def _is_step_of_start(before: Observed | None, now: Observed) -> bool:
 
 
 AWAITED_S: Final = 10.0
-"""The api waits this long beyond a result's deadline, then gives up. An order not begun by then never is."""
+"""The api waits this long beyond a result's deadline, then gives up. An order that has not begun by then never
+begins."""
 MAX_WAITING_BYTES: Final = 2 << 20
-"""Of all results that wait for a Manager, as encoded: they share a message with all other reports."""
+"""Limit of all results that wait for a Manager, as encoded: they share a message with all other reports."""
 LITTLE: Final = 2000
-"""Characters kept of an output when there is no room for more."""
+"""Number of characters that are kept of an output when there is no room for more."""
 NO_ROOM: Final = "[most of the output was dropped: the Agent has too many results to report]\n"
 
 
 class Orders:
-    """Orders under way and their results. `journal` must be open."""
+    """Orders in progress and their results. `journal` must be open."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -205,7 +205,7 @@ class Orders:
         return tuple(CommandOrder(command_id=c.command_id, session_id=c.session_id) for c in self._commands.values())
 
     def begun(self) -> frozenset[str]:
-        """Ids of those that must not be begun (again)."""
+        """Ids of orders that must not begin (again)."""
         return frozenset(self._journal.memory.commands) | self._taken.keys()
 
     def leave(self, session_id: str) -> None:
@@ -223,11 +223,11 @@ class Orders:
         return pictures + sum(_travelling_bytes(output) for output in outputs) < MAX_WAITING_BYTES
 
     def fitting(self, output: str) -> str:
-        """The output, cut to the room left for it with a note."""
+        """The output, cut to the remaining room with a note."""
         return output if len(output) <= LITTLE or self.has_room() else NO_ROOM + output[-LITTLE:]
 
     def take(self, report: CommandReport) -> None:
-        """A screenshot was taken, or failed; kept until the Manager has it, unless its deadline is over."""
+        """Store a screenshot, or its failure, until the Manager has it, unless its deadline is over."""
         if report.command_id in self._commands:
             self._taken[report.command_id] = report
 
@@ -247,7 +247,7 @@ class Orders:
         return journalled + [self._taken[k] for k in mine if k in self._taken]
 
     def reported(self, session_id: str, report: CommandReport) -> None:
-        """The Manager has committed a report: its result need not be kept."""
+        """Drop the result of a report that the Manager has committed."""
         if report.state == "started":
             return
         self._keep(self._commands.keys() - {report.command_id})

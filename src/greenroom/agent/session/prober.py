@@ -1,4 +1,4 @@
-"""Finds out whether sessions are usable: the page answers, something was painted, and `first_launch` has ended.
+"""Checks if sessions are usable: the page answers, something was painted, and `first_launch` has ended.
 
 The page of a starting session is probed as quickly as the host allows, afterwards every `probe_interval_s`. One failed
 probe of a usable session is repeated before it counts. Time limits grow with the lateness of the Agent and its host
@@ -93,18 +93,18 @@ log = structlog.get_logger(__name__)
 FAST_S: Final = 0.075
 SLOW_S: Final = 1.0
 REST: Final = 3
-"""Pause between looks at a starting session, as a multiple of the last look's duration: where many start at once, looks
-get longer and rarer and leave the host to the starts."""
+"""Pause between looks at a starting session, as a multiple of the last look's duration: if many start at once, looks
+take longer and become rarer, and leave the host to the starts."""
 FAST_FOR_S: Final = 20.0
-"""A session not usable after this time is probed every `SLOW_S` only."""
+"""A session that is not usable after this time is probed only every `SLOW_S`."""
 PARALLEL: Final = SlotCount(ordinary=8, for_people=4)
-"""Probes at a time, so that they do not slow down what they wait for."""
+"""Number of simultaneous probes, limited so that they do not slow down the starts."""
 FAILURES_THAT_COUNT: Final = 2
-"""Failed probes in a row after which a session is not usable any more."""
+"""Number of failed probes in a row after which a session is not usable any more."""
 BROKEN_AFTER_S: Final = 1.0
 """The time for which probes must have failed before the session counts as broken."""
 PROBES_VALID: Final = 3
-"""Intervals for which a probe counts; after that the Agent itself was held up, and must look again."""
+"""Intervals for which a probe counts; after that the Agent itself was delayed, and must probe again."""
 LOG_EVERY_S: Final = 30.0
 """Interval at which the log of a container that does not become usable is read, from `FAST_FOR_S` on."""
 LOG_TAIL_LINES: Final = 50
@@ -112,8 +112,8 @@ STOP_GRACE_S: Final = 1.0
 
 
 def pause_s(age_s: float, took_s: float) -> float:
-    """Seconds until the next look at a session that is not usable: its container runs since `age_s`, and the last look
-    took `took_s` with the wait for its turn."""
+    """Seconds until the next look at a session that is not usable: its container has run for `age_s`, and the last look
+    took `took_s` including the wait for its turn."""
     return min(SLOW_S, max(FAST_S, REST * took_s)) if age_s < FAST_FOR_S else SLOW_S
 
 
@@ -141,7 +141,7 @@ class SessionProber:
         self._slots = Slots(PARALLEL)
 
     def follow(self, running: list[str]) -> None:
-        """Make sure each of these sessions is probed; the probing of others ends by itself."""
+        """Make sure that each of these sessions is probed; the probing of others ends by itself."""
         for session_id in running:
             seen = self._sessions.observed.container(session_id)
             if seen is not None and seen.address is not None and not self._sessions.observed.known(session_id).failure:
@@ -182,13 +182,13 @@ class SessionProber:
             await asyncio.sleep(self._interval_s if result.usable else pause_s(age_s, took_s))
 
     def _reason(self, session_id: str, error: str, age_s: float) -> str:
-        """Why it is not usable; for a long start also what the host's limits have to do with it."""
+        """The reason why it is not usable; for a long start also the effect of the host's limits."""
         if not error or age_s < FAST_FOR_S:
             return error
         return self._explained(error, self._sessions.observed.memory(session_id).log_tail)
 
     async def _keep_log(self, session_id: str) -> None:
-        """Keep the output of a running, unusable container: it explains a missed deadline."""
+        """Store the output of a running, unusable container: it explains a missed deadline."""
         try:
             with one_item("session", session_id):
                 tail = await self._runtime.logs(session_id, LOG_TAIL_LINES)
@@ -203,7 +203,7 @@ class SessionProber:
             self._metrics.start_seconds.observe(since_s)
 
     def _spec(self, session_id: str, page: int) -> SessionSpec | None:
-        """None: the session is not this Agent's any more, or has no page or another one."""
+        """The specification; None: the session is not this Agent's any more, or has no page or another one."""
         seen = self._sessions.observed.container(session_id)
         is_same = seen is not None and seen.state == "running" and self._sessions.observed.page(session_id) == page
         return self._sessions.desired.spec(session_id) if is_same else None
@@ -223,7 +223,7 @@ class SessionProber:
 
     async def _first_launch(self, session_id: str, spec: SessionSpec) -> bool:
         """Run the command of the first start, once in the container's life; False = the session failed. No user gets an
-        unprepared session: anything but an end with 0 within its deadline is a failure."""
+        unprepared session: any result but an end with 0 within its deadline is a failure."""
         done = self._sessions.observed.memory(session_id).first_launch
         if spec.first_launch is None or done == "ended":
             return True
@@ -250,9 +250,9 @@ class SessionProber:
         return False
 
     async def _fail(self, session_id: str, sentence: str, exit_code: int | None = None) -> None:
-        """The session will not be used any more, so its container is stopped; its last output is kept."""
+        """Stop the container of a session that will not be used any more; its last output is stored."""
         if self._sessions.observed.container(session_id) is None:
-            return  # it was deleted meanwhile
+            return  # it was deleted in the meantime
         try:
             with one_item("session", session_id):
                 tail = await self._runtime.logs(session_id, LOG_TAIL_LINES)

@@ -1,7 +1,7 @@
-"""The Agent's sessions: desired and observed side by side, and the reports to the Manager.
+"""The Agent's sessions: their desired and observed state, and the reports to the Manager.
 
-Lists from the Manager go into `desired`, containers and probes into `observed`; the reconciler takes `snapshot()`, the
-check-in the `outbox`, the stream authoriser the protocol `SessionReader`. All run on one event loop; none waits here.
+Lists from the Manager go into `desired`, containers and probes into `observed`; the reconciler uses `snapshot()`, the
+check-in the `outbox`, the stream authorizer the protocol `SessionReader`. All run on one event loop; no method waits.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Due:
-    """The sessions that the next round plans: those something happened to, or all."""
+    """The sessions that the next round plans: those with an event, or all."""
 
     def __init__(self) -> None:
         self.event = asyncio.Event()
@@ -41,7 +41,7 @@ class Due:
         self.event.set()
 
     def take(self) -> frozenset[str] | None:
-        """Those of the round that begins now; None = all."""
+        """Return the sessions of the round that begins now, and clear them; None = all."""
         session_ids = None if self._all else frozenset(self._session_ids)
         self._session_ids, self._all = set(), False
         self.event.clear()
@@ -93,8 +93,8 @@ class Sessions:
         self.due.add(*(desired.session_id for desired in change.changed), *change.left)
 
     def acknowledge(self, acked_seq: int) -> None:
-        """Message `acked_seq` and those before it are committed: results of commands and steps of starts need not be
-        reported any longer."""
+        """Commit message `acked_seq` and those before it: results of commands and steps of starts need no more
+        reports."""
         for observed in self.outbox.acknowledge(acked_seq):
             self.acknowledged.emit(observed)
             self.observed.steps_committed(observed.session_id, observed.steps)
@@ -126,7 +126,7 @@ class Sessions:
         )
 
     def forget_strangers(self) -> None:
-        """Forget sessions that are neither wanted nor there, once both are known."""
+        """Drop sessions that are neither wanted nor present, once both are known."""
         if self.is_known:
             remembered = self._journal.memory.sessions.keys()
             for session_id in remembered - self.desired.entries.keys() - self.observed.containers.keys():
@@ -162,9 +162,10 @@ class Sessions:
     # Reports to the Manager ---------------------------------------------------------------------------------------
 
     def refresh(self, session_id: str) -> None:
-        """Put the present observation into the outbox. Before the first inventory nothing is observed: a container not
-        seen yet is not gone. One that ended is reported with its last lines, one that is about to be handed over with
-        how that goes: a report before it would be under way when a user waits for that one."""
+        """Put the present observation into the outbox. Nothing is observed before the first inventory: a container not
+        seen yet is not absent. A session that ended is reported with its last lines, and one that is about to be handed
+        over with the result of the hand-over: a report before it would be in transit while a user waits for the result.
+        """
         desired = self.desired.get(session_id)
         if desired is None or not self.observed.is_complete:
             return

@@ -1,7 +1,7 @@
 """The places of starts: each is held from a start's turn until its first frame (`core.session.starts`).
 
 A place is also free when its container does not run, is not wanted any more or has failed, and `HELD_S` after its
-container was started: an image that never paints must not hold up the others.
+container was started: an image that never paints must not delay the others.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ from greenroom.core.session.starts import (
 log = structlog.get_logger(__name__)
 
 HELD_S: Final = 10.0
-"""From the start of the container until its first frame, on a quiet host; then the place goes to the next one."""
+"""Maximum time from the start of the container until its first frame, on a quiet host; then the place goes to the next
+start."""
 MAX_HELD_S: Final = 20.0
 LOOK_EVERY_S: Final = 1.0
 
@@ -47,7 +48,7 @@ class _Start:
     turn: asyncio.Future[bool]
     waits_since_s: float
     paints_since_s: float | None = None
-    """None: it waits, or its container is being made."""
+    """None: it waits, or its container is being created."""
 
     def decide(self, *, is_wanted: bool) -> None:
         if not self.turn.done():  # or cancelled at this very moment: it frees its place when it runs
@@ -84,12 +85,13 @@ class Starts:
 
     @property
     def giving_way(self) -> frozenset[str]:
-        """Staged sessions without a first frame: their containers get less of the CPU as long as they are in here."""
+        """Staged sessions without a first frame: their containers get less of the CPU as long as they are in
+        this set."""
         return frozenset(k for k in self._begun if not self._sessions.desired.has_user(k))
 
     @asynccontextmanager
     async def turn(self, session_id: str) -> AsyncGenerator[bool]:
-        """Wait for the session's turn and start it in the block; False = it is not to run any more."""
+        """Wait for the session's turn and start it in the block; False = it must not run any more."""
         turn = asyncio.get_running_loop().create_future()
         start = self._waiting[session_id] = _Start(next(self._numbers), turn, time.monotonic())
         self._begin()
@@ -114,7 +116,7 @@ class Starts:
             self.look()
 
     def look(self) -> None:
-        """Free the places that were held for too long, and measure how many there may be."""
+        """Free the places that were held for too long, and measure the allowed number of places."""
         host, now_s, late = self._lateness(), time.monotonic(), 0
         for session_id, start in list(self._begun.items()):
             since_s, held_s = start.paints_since_s, allowed_s(HELD_S, host, MAX_HELD_S)
@@ -151,7 +153,7 @@ class Starts:
             start.decide(is_wanted=True)
 
     def _ready(self) -> dict[str, _Start]:
-        """Of those that wait, all but starts of pools for which a hand-over leaves no time now; they begin later."""
+        """The waiting starts without those of pools for which a hand-over leaves no time now; they begin later."""
         if self._later is not None:
             self._later.cancel()
         now_s, later_s = time.monotonic(), dict[str, float]()

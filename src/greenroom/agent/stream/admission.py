@@ -1,4 +1,5 @@
-"""Checks before a viewer is admitted: the Upstream Auth Address, and whether the page can keep the viewer from typing.
+"""Checks before a viewer is admitted: the Upstream Auth Address, and the ability of the page to prevent viewers from
+typing.
 
 The page of Greenroom's images returns the header of the request to confirm this. Without it the page counts as unable.
 """
@@ -17,15 +18,16 @@ from greenroom.wire.messages import Message, Stream, StreamVerdict
 from greenroom.wire.viewers import Watched
 
 TIMEOUT_S: Final = 5.0
-"""Enough for an api that stalls for some seconds: the viewer would have to retry."""
+"""Enough for an api that stalls for some seconds: otherwise the viewer would have to retry."""
 PATH: Final = "/api/internal/stream"
 VIEWERS_PATH: Final = "/api/internal/viewers"
 
 
 class UpstreamAuth:
-    """Asks the api, with its certificate verified against `ca_file`; None = the authorities of this machine.
+    """Sends requests to the api, whose certificate is verified against `ca_file`; None = the authorities of this
+    machine.
 
-    `gateway` is the `host[:port]` that is asked in the place of each session's address; empty = that address.
+    `gateway` is the `host[:port]` that is used in place of each session's address; empty = that address.
 
     Raises:
         SetupError: the file cannot be used.
@@ -46,7 +48,7 @@ class UpstreamAuth:
         """The verdict of the api at `address` (host[:port], 443 by default).
 
         Raises:
-            Unavailable: it could not be asked, or its answer is none; the sentence names the address.
+            Unavailable: the request failed, or its answer is not valid; the sentence names the address.
         """
         address = self._gateway or address
         reply = await self._post(address, PATH, bearer, question)
@@ -56,7 +58,7 @@ class UpstreamAuth:
             raise Unavailable(f"The Upstream Auth Address {address} cannot be asked: {error}") from error
 
     async def report(self, address: str, bearer: str, watched: Watched) -> None:
-        """Report to the api who is in a session besides its user.
+        """Report to the api the viewers in a session besides its user.
 
         Raises:
             Unavailable: as for `ask`.
@@ -89,11 +91,11 @@ HEADER: Final = "X-Greenroom-View-Only"
 
 
 class ViewOnlyPages:
-    """Asks pages, and remembers those that do."""
+    """Checks pages, and remembers those that drop the input of watchers."""
 
     def __init__(self) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False  # each container made its certificate itself, on this host's loopback
+        context.check_hostname = False  # each container created its certificate itself, on this host's loopback
         context.verify_mode = ssl.CERT_NONE
         self._http = httpx.AsyncClient(verify=context, timeout=TIMEOUT_S, trust_env=False)
         self._known: set[tuple[str, str]] = set()

@@ -1,19 +1,19 @@
-"""The Agent's answer to nginx: may this request reach a session's page, and where is it?
+"""The Agent's answers to nginx: the permission of a request to a session's page, and the address of the page.
 
 `GET /authorise` is nginx's auth_request before every request to a stream: 200 with `X-Greenroom-Upstream`,
 `X-Greenroom-Base` and `X-Greenroom-Strip` (core.session.streams), `X-Greenroom-Authorization` (the container's own
-credential), and for the session's page `X-Greenroom-Idle-Disconnect-S` (0 = never) and `X-Greenroom-Max-Upload-Mb` (0
-= no limit of the user's), and `X-Greenroom-View-Only` (1 for those who may only watch), `X-Greenroom-Program` (1 for
-programs, which come with the token of the session's lease) and `X-Greenroom-Viewer` (who they are in a leased session:
-`core.lease`), or 401/403 with `X-Greenroom-Reason`, or 503 when the api cannot be asked. An upload over the
-limit of the session's user is 403 with `X-Greenroom-Too-Large`, which nginx turns into 413. `GET /enter` opens a page
-with its token in the address, and moves the token into a cookie on the session's path; if another Agent runs the
-session's replacement, or its page serves another path alone, it redirects there.
+credential), and for the session's page `X-Greenroom-Idle-Disconnect-S` (0 = never), `X-Greenroom-Max-Upload-Mb` (0 = no
+limit of the user's), `X-Greenroom-View-Only` (1 for viewers who may only watch), `X-Greenroom-Program` (1 for programs,
+which use the token of the session's lease) and `X-Greenroom-Viewer` (the viewer's name in a leased session:
+`core.lease`), or 401/403 with `X-Greenroom-Reason`, or 503 if the api does not answer. An upload over the limit of the
+session's user is 403 with `X-Greenroom-Too-Large`, which nginx turns into 413. `GET /enter` opens a page with its token
+in the address, and moves the token into a cookie on the session's path; if another Agent runs the session's
+replacement, or its page serves only another path, it redirects there.
 
-An unknown viewer is checked at the session's Upstream Auth Address; a program is not, whose token a fresh desired list
-has. A known one may return while the session's permitted viewers in a fresh desired list are unchanged, and for
-`viewer_ttl_s` (10 minutes) after the last confirmation by a Manager. A revocation cuts their connections: of the
-session's user all to the session, of a guest those that they opened.
+An unknown viewer is checked at the session's Upstream Auth Address, except a program whose token is in a fresh desired
+list. A known viewer may return while the session's permitted viewers in a fresh desired list are unchanged, and for
+`viewer_ttl_s` (10 minutes) after the last confirmation by a Manager. A revocation of the session's user cuts all
+connections to the session, one of a guest only the guest's own.
 """
 
 from __future__ import annotations
@@ -81,10 +81,10 @@ class Identity(Protocol):
 
 
 class Asker(Protocol):
-    """Asks the api about a viewer (agent.stream.admission)."""
+    """Sends requests about a viewer to the api (agent.stream.admission)."""
 
     async def ask(self, address: str, bearer: str, question: Stream) -> StreamVerdict:
-        """Raises Unavailable: the api could not be asked; the sentence names the address."""
+        """Raises Unavailable: the request failed; the sentence names the address."""
         ...
 
     async def report(self, address: str, bearer: str, watched: Watched) -> None:
@@ -93,7 +93,7 @@ class Asker(Protocol):
 
 
 class MovedError(Forbidden):
-    """The session is at `path`: another Agent runs the one that took its place, or its page serves no other path."""
+    """The session is at `path`: another Agent runs its replacement, or its page serves no other path."""
 
     def __init__(self, path: str) -> None:
         super().__init__("The session is at another address now; ask for its status again.")
@@ -101,7 +101,7 @@ class MovedError(Forbidden):
 
 
 LISTED_WITHIN_S: Final = 3.0
-"""So long guests and programs wait for the desired list that names them: the api's word comes by another way."""
+"""The time guests and programs wait for the desired list that names them: the api's answer takes another route."""
 LEASE_OVER: Final = "This token opens no session here: its lease is over, or of another session."
 NOT_OF_LEASE: Final = (
     "Programs show the token of a lease as `Authorization: Bearer` or behind lease/ in the address, and no other token."
@@ -109,7 +109,7 @@ NOT_OF_LEASE: Final = (
 
 
 class Pages(Protocol):
-    """Asks pages of sessions (agent.stream.admission)."""
+    """Checks pages of sessions (agent.stream.admission)."""
 
     async def keeps(self, url: str, authorization: str) -> bool:
         """Return True if the page drops the input of watchers. Raises Unavailable: it does not answer."""
@@ -120,9 +120,9 @@ class StreamAuthoriser:
     """Answers nginx's requests about streams.
 
     `last_fresh`: time.monotonic() of the last fresh answer of a Manager, which would have brought a revocation.
-    `report` is called with every refusal that an administrator should see, `opened` and `closed`
-    (`greenroom.agent.stream.viewers`) with every stream, `decided` with `allowed` or `refused` for every request.
-    `acting` and `replicas` are what gateways elsewhere are answered (`greenroom.agent.stream.gateways`).
+    `report` is called with every refusal for administrators, `opened` and `closed` (`greenroom.agent.stream.viewers`)
+    with every stream, `decided` with `allowed` or `refused` for every request. `acting` and `replicas` are for answers
+    to gateways elsewhere (`greenroom.agent.stream.gateways`).
     """
 
     def __init__(
@@ -209,7 +209,7 @@ class StreamAuthoriser:
         )
 
     def _sent_on(self, uri: str, moved: MovedError) -> Response:
-        """Redirect to the same page of the session that replaced this one; its token opens that one, too."""
+        """Redirect to the same page of the session's replacement, which its token opens, too."""
         location = moved.path + uri.removeprefix(self._address(uri).prefix)
         return Response(status_code=303, headers={"Location": location, "Cache-Control": "no-store"})
 
@@ -222,18 +222,19 @@ class StreamAuthoriser:
     async def _admit(
         self, address: StreamAddress, shown: list[PresentedToken], origin: str | None, *, websocket: bool
     ) -> tuple[Viewer, SessionSnapshot]:
-        """The viewer and the session whose desktop they get; `origin` is that of the asking page.
+        """The viewer and the session whose desktop they get; `origin` is that of the requesting page.
 
         Raises:
             Forbidden: no user may see it now, or not from this origin.
             Unauthenticated: the viewer may not see it.
-            Unavailable: the viewer's permission could not be checked; no viewer is admitted meanwhile.
+            Unavailable: the viewer's permission could not be checked; no viewer is admitted in the meantime.
         """
         asked = self._sessions.get(address.session_id)
         by_lease = any(one.of_lease for one in shown)
         if asked is None:
             raise (Unauthenticated(LEASE_OVER) if by_lease else Forbidden("This Agent runs no such session."))
-        # programs have no origin, and what a page of another one sends for them is as foreign as without their token
+        # programs have no origin, and requests for them from a page of another origin are as foreign as without the
+        # token
         if reason := refusal_of_origin(origin, asked.spec.allow_origin, websocket=websocket and not by_lease):
             self._report(f"A stream was refused: {reason}", address.session_id)
             raise Forbidden(reason)
@@ -253,14 +254,14 @@ class StreamAuthoriser:
                 return viewer, session
             except (Unauthenticated, Unavailable) as error:
                 refusals.append(error)
-        # no final verdict as long as one of the tokens was not asked about
+        # no final verdict as long as one of the tokens was not checked
         raise next((error for error in refusals if isinstance(error, Unavailable)), refusals[-1])
 
     def _shown_to(self, viewer: Viewer) -> SessionSnapshot:
         """The desktop this viewer gets.
 
         Raises:
-            Forbidden: there is nothing to see now; MovedError where it is known who shows it.
+            Forbidden: there is nothing to see now; MovedError if its present address is known.
         """
         session = self._sessions.get(viewer.shows)
         if session is None and parse_address(viewer.path) is not None:
@@ -283,7 +284,7 @@ class StreamAuthoriser:
             raise Forbidden(NO_VIEW_ONLY)
 
     def _opened(self, viewer: Viewer, client: StreamOrigin, target: Target) -> None:
-        """Raises Forbidden: a guest who could not be cut off alone."""
+        """Raises Forbidden: a guest could not be cut off individually."""
         if not viewer.viewer_id:
             if not (target.strip or viewer.is_program):
                 self.openings.opened(viewer, client)
@@ -293,7 +294,7 @@ class StreamAuthoriser:
             self.company.opened(viewer, client)
 
     async def _viewer(self, asked: SessionSnapshot, shown: PresentedToken, origin: str) -> Viewer:
-        """The viewer with this token, known or asked about; equal questions at one time are asked once."""
+        """The viewer with this token, known or checked now; equal concurrent checks are done once."""
         known = self._viewers.get(asked.session_id, shown.token)
         if known is not None and self._is_trusted(known):
             return known
@@ -366,11 +367,11 @@ class StreamAuthoriser:
             await wait_for(self._relisted, left_s)
 
     def handed_over(self, _session_id: str) -> None:
-        """A program may wait for it."""
+        """Wake programs that wait for the hand-over."""
         self._relisted.set()
 
     def authorised_changed(self, session_id: str) -> None:
-        """The permitted viewers of the session changed: forget and cut those no longer permitted."""
+        """Forget and cut off viewers who are not permitted any more: the permitted viewers of the session changed."""
         self._relisted.set()
         self.gateways.changed(session_id)
         session = self._sessions.get(session_id)
@@ -393,7 +394,7 @@ class StreamAuthoriser:
 
 
 def _target(address: StreamAddress, session: SessionSnapshot) -> Target:
-    """Raises Forbidden: the session may not use it; MovedError: its page serves another path only."""
+    """Raises Forbidden: the session may not use it; MovedError: its page serves only another path."""
     target = target_of(address, session.spec, session.address or "", session.services)
     if target.elsewhere:
         raise MovedError(target.elsewhere)

@@ -1,9 +1,9 @@
-"""Gateways that are not on this Agent's host: what they are sent of viewers, and its comparison with who may view.
+"""Gateways that are not on this Agent's host: the data about viewers that they receive, and the check of their viewers.
 
-Only the host of a gateway can end its connections. So before a viewer is let in through such a gateway, the gateway
-has kept who it is (`admit`), and compares what it has with who may view now: at once when the permitted viewers of a
-session change, and every few seconds (`greenroom.gateway.agents`). Nothing is lost when this process, the gateway
-or the way between them is away for a time: what does not hold is found at the next comparison.
+Only the host of a gateway can end its connections. So before a viewer is admitted through such a gateway, the gateway
+stores the admission (`admit`), and compares its viewers with the permitted ones: at once when the permitted viewers of
+a session change, and every few seconds (`greenroom.gateway.agents`). Nothing is lost when this process, the gateway or
+the network between them is away for a time: the next comparison finds invalid viewers.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from greenroom.wire.messages import Message
 from greenroom.wire.viewers import CHECK_PATH, LISTEN_PATH, Admission, Check, Checked, Listen, News
 
 NOTED_WITHIN_S: Final = 2.0
-"""A gateway that does not keep an admission within this lets no one in."""
+"""A gateway that does not store an admission within this time admits no viewer."""
 NOT_LISTENING: Final = "The gateway does not listen to the Agent of this desktop at the moment; try again."
 GONE_AFTER_S: Final = 60.0
-"""A gateway that did not ask for so long is forgotten; what it has it shows when it is back."""
+"""A gateway without a request for this time is dropped; it reports its viewers when it returns."""
 HOLD_MAX_S: Final = 10.0
 PRESENT_S: Final = 15.0
-"""A connection counts as there for so long after it was let in, or after the gateway last said so."""
+"""The time for which a connection counts as present after it was admitted, or after the gateway's last report of it."""
 
 Body = TypeVar("Body", bound=Message)
 
@@ -61,7 +61,7 @@ class _Gateway:
     kept: set[Admission] = field(default_factory=set[Admission])
     """Admissions without a connection: the gateway keeps each until its session is gone."""
     present: dict[Connection, float] = field(default_factory=dict[Connection, float])
-    """Connection → when it was there last."""
+    """Connection → the time at which it was last present."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
     answered: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -78,9 +78,9 @@ class _Gateway:
 
 
 class Gateways:
-    """The gateways elsewhere that ask this Agent.
+    """The gateways elsewhere that send requests to this Agent.
 
-    `acting` says whether this process does the Agent's work and has its desired list; `replicas` are the stream
+    `acting` returns True if this process does the Agent's work and has its desired list; `replicas` are the stream
     addresses of all processes with this identity.
     """
 
@@ -110,10 +110,10 @@ class Gateways:
     # For the stream authoriser ------------------------------------------------------------------------------------
 
     async def admit(self, viewer: Viewer, session: SessionSnapshot, client: StreamOrigin, *, websocket: bool) -> None:
-        """Have a gateway elsewhere keep who is let in there; the one beside this Agent needs not.
+        """Make a gateway elsewhere store the admission of a viewer; a gateway on this Agent's host does not need it.
 
         Raises:
-            Unavailable: it does not; the viewer must not be let in.
+            Unavailable: it does not store it; the viewer must not be admitted.
         """
         connection = client.connection
         if connection is None or not connection.gateway:
@@ -132,12 +132,12 @@ class Gateways:
         await self._note(connection.gateway, admission)
 
     async def _note(self, gateway_id: str, admission: Admission) -> None:
-        """Return once the gateway keeps this admission.
+        """Return once the gateway has stored this admission.
 
         Raises:
-            Unavailable: it does not; the viewer must not be let in.
+            Unavailable: it has not; the viewer must not be admitted.
         """
-        gateway = self._gateway(gateway_id)  # one that has not asked this process yet does so in a moment
+        gateway = self._gateway(gateway_id)  # a gateway without a request to this process sends one in a moment
         if admission.client is None and admission in gateway.kept:
             return
         gateway.number += 1
@@ -152,12 +152,12 @@ class Gateways:
             raise Unavailable(NOT_LISTENING) from error
 
     def ask_again(self) -> None:
-        """Another process answers for the Agent from now on: what gateways ask is held here no longer."""
+        """End the held requests of gateways: another process answers for the Agent from now on."""
         for gateway in self._gateways.values():
             gateway.news.set()
 
     def changed(self, session_id: str) -> None:
-        """The permitted viewers of the session changed."""
+        """Notify the gateways that the permitted viewers of the session changed."""
         for gateway in self._gateways.values():
             gateway.number += 1
             gateway.changed[session_id] = gateway.number
@@ -201,7 +201,7 @@ class Gateways:
         return _encoded(news)
 
     async def check(self, request: Request) -> Response:
-        """Compare what the gateway has with who may view now."""
+        """Compare the gateway's viewers with the permitted ones."""
         asked = await _decoded(request, Check)
         if asked is None:
             return _unreadable()

@@ -36,25 +36,25 @@ from greenroom.wire.viewers import GATEWAY_HEADER
 
 @dataclass(frozen=True, slots=True)
 class PresentedToken:
-    """A token that came with a request, and the user name beside it. `of_lease`: it came as that of a lease."""
+    """A token of a request, with its user name. `of_lease`: it was sent as the token of a lease."""
 
     token: str
     username: str = ""
     of_lease: bool = False
 
     def question(self, session_id: str, origin: str) -> Stream:
-        """The question to the api whether it opens this session."""
+        """The request to the api to check that the token opens this session."""
         return Stream(session_id=session_id, token=self.token, username=self.username, origin=origin, knows_api=True)
 
 
 def access_in(verdict: StreamVerdict) -> AnyAccess:
-    """The access that the api gives a viewer; the session's user controls it."""
+    """The access that the api grants a viewer; the session's user has control."""
     is_named = verdict.viewer_id or verdict.access in TOKEN_OF_LEASE
     return verdict.access if is_named else "control"
 
 
 def client_in(headers: Headers) -> StreamOrigin:
-    """From where the viewer comes."""
+    """The origin of the viewer."""
     names = ("x-original-client", "x-original-client-port", "x-original-forwarded-for", GATEWAY_HEADER)
     return client_of(*(headers.get(name, "") for name in names))
 
@@ -70,7 +70,7 @@ def max_upload_mb(session: SessionSnapshot) -> int:
 
 
 def check_upload(headers: Headers, session: SessionSnapshot) -> None:
-    """Raises TooLarge: the request exceeds the limit of the session's user; a file in pieces is left to the page."""
+    """Raises TooLarge: the request exceeds the limit of the session's user; the page checks a file in pieces."""
     length = headers.get("x-original-length", "")
     reason = refusal_of_upload(
         method=headers.get("x-original-method", ""),
@@ -114,9 +114,9 @@ def permitted_by(session: SessionSnapshot | None) -> Permitted | None:
 def listed_program(
     session: SessionSnapshot, shown: PresentedToken, fresh_at: float | None, now: float
 ) -> Viewer | None:
-    """The program, or the api, that shows a token of the session's lease in the desired list; None = ask the api.
+    """The program, or the api, with a token of the session's lease in the desired list; None = ask the api.
 
-    `fresh_at`: when a Manager last said that the list is the present one (time.monotonic, like `now`).
+    `fresh_at`: the time at which a Manager last confirmed the list (time.monotonic, like `now`).
     """
     authorised = session.authorised
     if not shown.of_lease or authorised is None or fresh_at is None or now - fresh_at > VIEWER_TTL_S:
@@ -142,7 +142,7 @@ def listed_program(
 
 
 def shown_in(headers: Headers, address: StreamAddress) -> list[PresentedToken]:
-    """The tokens of a request; beside that of a lease no other one counts."""
+    """The tokens of a request; with a token of a lease all others are ignored."""
     if token := address.lease or lease_token_in(headers.get("authorization", "")):
         return [PresentedToken(token, of_lease=True)]
     return [*tokens_in(headers.get("cookie", "")), *([PresentedToken(address.token)] if address.token else [])]

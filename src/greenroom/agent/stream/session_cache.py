@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 FILE: Final = "viewable.json"
 SAVE_EVERY_S: Final = 20.0
-"""The file is written at once when permitted viewers change, and this often for the time of the last answer."""
+"""The file is written at once when permitted viewers change, and at this interval for the time of the last answer."""
 COPY_AGAIN_S: Final = 1.0
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
@@ -52,7 +52,7 @@ class CachedSession(msgspec.Struct, frozen=True, kw_only=True):
     services: tuple[Service, ...] = ()
     address: str | None = None
     addresses: dict[str, str] = {}
-    """Of its page, and by name of what is beside it: for other processes of this Agent."""
+    """Addresses of its page, and of its other services by name: for other processes of this Agent."""
     database: str = ""
 
     @property
@@ -80,7 +80,7 @@ _OF_SPEC: Final = (
 
 
 class _Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """The file. Times are seconds of `time.monotonic()`, which counts from the start of the machine."""
+    """The content of the file. Times are seconds of `time.monotonic()`, which counts from the start of the machine."""
 
     boot_id: str
     last_fresh: float | None
@@ -89,7 +89,7 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionCache:
-    """The table of sessions as the stream authoriser sees it (`observed.SessionReader`)."""
+    """The table of sessions for the stream authorizer (`observed.SessionReader`)."""
 
     def __init__(
         self,
@@ -98,23 +98,24 @@ class SessionCache:
         boot_id: str | None = None,
         share: Callable[[bytes], Awaitable[None]] | None = None,
     ) -> None:
-        """`share` keeps a copy for other processes of this Agent."""
+        """`share` stores a copy for other processes of this Agent."""
         self._sessions = sessions
         self._share = share
         self._copied = b""
         self._file = folder / FILE
         self._boot_id = boot_id or BOOT_ID.read_text().strip()
         self.authorised_changed = Signal[str]()
-        """The permitted viewers of this session changed, or it left the list."""
+        """Emitted when the permitted viewers of this session changed, or it left the list."""
         self._changed = asyncio.Event()
         self._encoded: dict[str, msgspec.Raw] = {}
-        """Of the file: with 700 sessions, making all of them anew for one that changed costs more than its launch."""
+        """Encoded sessions of the file: with 700 sessions, encoding all again after one change costs more than its
+        launch."""
         self._outdated = set[str]()
         sessions.acknowledged.subscribe(self._acknowledged)
         stored, self._kept = self._read()
         self._has_saved = self._file.exists()
         self.last_fresh = stored.last_fresh
-        """When a Manager last confirmed it to an earlier process of this Agent."""
+        """The time at which a Manager last confirmed the list to an earlier process of this Agent."""
 
     def _acknowledged(self, observed: Observed) -> None:
         self._outdated.add(observed.session_id)
@@ -152,10 +153,11 @@ class SessionCache:
         )
 
     def list_changed(self, change: ListChange) -> None:
-        """A new list came. From the first one on only the list counts, and viewers it does not confirm are revoked."""
+        """Process a new list. From the first one on only the list counts, and viewers that it does not confirm are
+        revoked."""
         self._outdated.update(*((desired.session_id for desired in change.changed), change.left))
         revoked = list(change.reauthorised)
-        if change.is_first:  # what a viewer was granted may count otherwise, although the list says the same
+        if change.is_first:  # a grant may have another meaning, although the list is equal
             revoked = list({*revoked, *self._kept, *change.now})
             self._kept = {}
         for session_id in revoked:
@@ -183,7 +185,7 @@ class SessionCache:
         sessions = list(self._encoded.values())
         await self._copy(sessions)
         if not (sessions or self._has_saved):
-            return  # there is no viewer, and the file says no more
+            return  # there is no viewer, and the file contains none
         stored = _Stored(boot_id=self._boot_id, last_fresh=last_fresh, sessions=sessions)
         try:
             await asyncio.to_thread(write_private, self._file, msgspec.json.encode(stored))

@@ -1,10 +1,10 @@
-"""The viewers this Agent let in, kept in a file, so that they may return while Agent, api or database is away.
+"""The viewers this Agent admitted, stored in a file, so that they may return while Agent, api or database is away.
 
-Only the hash of a token is kept. A viewer is forgotten when the session's permitted viewers change. Who opened which
-stream, from where, is logged at intervals for each viewer and address.
+Only the hash of a token is stored. A viewer is dropped when the session's permitted viewers change. The opening of a
+stream, with its viewer and origin, is logged at intervals for each viewer and address.
 
-A guest is there while a connection that they opened exists, or was opened a moment ago. Pages reconnect, so one whose
-connections are all gone has left only some seconds later.
+A guest is present while a connection that they opened exists, or was opened a moment ago. Pages reconnect, so a guest
+without connections counts as gone only some seconds later.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ log = structlog.get_logger(__name__)
 
 FILE: Final = "viewers.json"
 MAX_CONNECTIONS: Final = 50
-"""Of one guest that are remembered; older ones are gone, or are cut off with all of the session."""
+"""Maximum number of remembered connections of one guest; older ones are closed, or are cut off with all of the
+session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,9 @@ class StreamOrigin:
 class Viewer(msgspec.Struct, kw_only=True):
     """One token that was accepted for a session.
 
-    `shows` is the session whose desktop it shows: the session itself, or its replacement. `address` is where its page
-    was last passed to; `path` is the path of its stream if another Agent runs it; `confirmed_at` and `ttl_s` are
-    seconds (time.monotonic, of this boot).
+    `shows` is the session whose desktop it shows: the session itself, or its replacement. `address` is the last
+    upstream address of its page; `path` is the path of its stream if another Agent runs it; `confirmed_at` and `ttl_s`
+    are seconds (time.monotonic, of this boot).
     """
 
     session_id: str
@@ -65,25 +66,25 @@ class Viewer(msgspec.Struct, kw_only=True):
     address: str
     path: str = ""
     database: str = ""
-    """Whose list permitted it (`Grant.database`)."""
+    """The database whose list permitted it (`Grant.database`)."""
     viewer_id: str = ""
-    """Of a guest, to give them the name of the desired list; empty for the session's user and their programs."""
+    """The id of a guest in the desired list; empty for the session's user and their programs."""
     access: AnyAccess = "control"
     leased: bool = False
-    """A program has leased the session."""
+    """True if a program has leased the session."""
     client: str = ""
-    """Of a guest: from where they came last, for people."""
+    """The last origin of a guest, for people."""
     connections: list[Connection] = []
-    """Of a guest: those they opened that may still be there, so that they can be cut off alone."""
+    """The connections of a guest that may still exist, so that they can be cut off individually."""
 
     @property
     def watches(self) -> bool:
-        """They may only watch."""
+        """True if the viewer may only watch."""
         return self.access == "view"
 
     @property
     def is_program(self) -> bool:
-        """They came with a token of the session's lease: the program's or the api's."""
+        """True if the viewer has a token of the session's lease: the program's or the api's."""
         return self.access in TOKEN_OF_LEASE
 
     @property
@@ -110,10 +111,11 @@ def token_hash(token: str) -> str:
 
 
 class Viewers:
-    """The table, written to `folder` after every change of its members, if possible; others do not wait for that.
+    """The table of viewers, written to `folder` after every change of its members, if possible; the change does not
+    wait for it.
 
-    Who is let in waits until it was (`saved`): after a crash of this process a revocation has to find their streams.
-    Nothing waits for the disk: a power cut ends the streams as well.
+    An admission waits until it was written (`saved`): after a crash of this process a revocation must find the viewer's
+    streams. Nothing waits for the disk: a power cut ends the streams as well.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -128,7 +130,7 @@ class Viewers:
     def _stored(self) -> list[Viewer]:
         try:
             return msgspec.json.decode(self._file.read_bytes(), type=list[Viewer])
-        except (FileNotFoundError, msgspec.DecodeError):  # at worst, a viewer is asked about again
+        except (FileNotFoundError, msgspec.DecodeError):  # at worst, a viewer is checked again
             return []
 
     def get(self, session_id: str, token: str) -> Viewer | None:
@@ -161,7 +163,7 @@ class Viewers:
         self._save()
 
     def forget_revoked(self, session_id: str, permitted: Permitted | None) -> list[Viewer]:
-        """Forget and return those who see `session_id` and are not permitted any more."""
+        """Drop and return the viewers who see `session_id` and are not permitted any more."""
         revoked = [v for v in self._viewers.values() if v.shows == session_id and not still_holds(v.grant, permitted)]
         for viewer in revoked:
             del self._viewers[viewer.session_id, viewer.token_hash]
@@ -175,7 +177,7 @@ class Viewers:
             self._saving = asyncio.create_task(self._write(), name="viewers")
 
     async def _write(self) -> None:
-        """A full disk excludes no viewer and, above all, admits none: revoked viewers are disconnected all the same."""
+        """Write the table. A full disk excludes no viewer and admits none: revoked viewers are still disconnected."""
         while self._written < self._changes:
             number = self._changes
             content = msgspec.json.encode(list(self._viewers.values()))
@@ -188,14 +190,14 @@ class Viewers:
             self._wrote = asyncio.Event()
 
     async def saved(self) -> None:
-        """Wait until the file has the changes up to now, not those that others make meanwhile."""
+        """Wait until the file has the changes up to now, without later changes."""
         number = self._changes
         while self._written < number:
             await self._wrote.wait()
 
 
 REPEAT_S: Final = 600.0
-"""A viewer who reopens a session, as pages do that reconnect, is logged once in this time."""
+"""A viewer who reopens a session, as reconnecting pages do, is logged once in this time."""
 MAX_OPENINGS_REMEMBERED: Final = 10_000
 LOOK_S: Final = 5.0
 
@@ -204,7 +206,7 @@ Write = Callable[[str, str, str], None]
 
 
 class Openings:
-    """Logs the opening and the end of visits; `look` returns which of these connections exist."""
+    """Logs the opening and the end of visits; `look` returns those of the connections that exist."""
 
     def __init__(
         self,
@@ -242,7 +244,7 @@ class Openings:
             await self.look()
 
     async def look(self) -> None:
-        """End the visits whose connections are gone."""
+        """End the visits whose connections are closed."""
         wanted = self._visits.connections
         there = await asyncio.to_thread(self._look, wanted)
         for visit in self._visits.looked(there, wanted - there, self._clock()):
@@ -255,11 +257,11 @@ class Openings:
 
 
 def client_of(address: str, port: str, forwarded_for: str, gateway: str = "") -> StreamOrigin:
-    """The viewer's client, by the `address` and `port` that connected to the gateway: the one beside this Agent, or
+    """The viewer's client, by the `address` and `port` that connected to the gateway: the one on this Agent's host, or
     the one elsewhere with the id `gateway`.
 
     `forwarded_for` is the client address that a gateway in front reports, empty without one. A viewer who may connect
-    to the edge gateway could forge it, so the seen address stands beside it.
+    to the edge gateway could forge it, so the connecting address is shown with it.
     """
     try:
         connection = Connection(str(ip_address(address)), int(port), gateway)
@@ -274,14 +276,14 @@ def client_of(address: str, port: str, forwarded_for: str, gateway: str = "") ->
 
 REPORT_LOOK_S: Final = 2.0
 AWAY_S: Final = 6.0
-"""A page tries to come back every five seconds at most."""
+"""A page reconnects at most every five seconds."""
 
 Send = Callable[[Watched], Awaitable[bool]]
-"""Reports to the api; False = the session is not here any more, and no one needs to know. Raises Unavailable."""
+"""Reports to the api; False = the session is not here any more, and no report is needed. Raises Unavailable."""
 
 
 class Company:
-    """Looks after the guests among `viewers`; `look` returns which of these connections exist."""
+    """Tracks the guests among `viewers`; `look` returns those of the connections that exist."""
 
     def __init__(
         self,
@@ -295,19 +297,19 @@ class Company:
         self._clock = clock
         self._look = look
         self._seen: dict[str, float] = {}
-        """viewer_id → when a connection of theirs was there last."""
+        """viewer_id → the time at which a connection of theirs last existed."""
         self._reported: dict[str, tuple[Watcher, ...] | None] = {v.shows: None for v in viewers.guests}
-        """session_id → what the api was sent; None = an earlier process sent it something."""
+        """session_id → the last report to the api; None = an earlier process sent one."""
         self._news = asyncio.Event()
 
     def opened(self, viewer: Viewer, client: StreamOrigin) -> None:
-        """A guest opens a connection."""
+        """Note that a guest opens a connection."""
         self._viewers.came(viewer, client)
         self._seen[viewer.viewer_id] = self._clock()
         self.changed()
 
     def changed(self) -> None:
-        """Someone came, or was put out."""
+        """Note that a viewer joined, or was removed."""
         self._news.set()
 
     async def run(self) -> None:
@@ -317,7 +319,7 @@ class Company:
             await self.look()
 
     async def look(self) -> None:
-        """Find out who is there, and report what changed."""
+        """Read the present guests, and report changes."""
         there = await self._there()
         for session_id in {*there, *self._reported}:
             watchers = tuple(sorted(there.get(session_id, ()), key=lambda one: one.viewer_id))

@@ -49,7 +49,7 @@ SQUID_WITHOUT_TLS: Final = (
 
 
 class Brokering:
-    """The files of one filter: the authority in `folder`, what Squid reads in memory."""
+    """The files of one filter: the authority in `folder`, Squid's files in memory."""
 
     def __init__(self, folder: Path, owner: Owner) -> None:
         self._authority_file = folder / "authority.json"
@@ -70,7 +70,7 @@ class Brokering:
         return self.headers.exists()
 
     def authority(self) -> Authority:
-        """The filter's own, made when it is first asked for."""
+        """The filter's own authority, created when it is first needed."""
         try:
             return msgspec.json.decode(self._authority_file.read_bytes(), type=Authority)
         except FileNotFoundError:
@@ -80,10 +80,10 @@ class Brokering:
         return made
 
     def write(self, secrets: Sequence[Brokered], text: str) -> bool:
-        """Write what differs, `text` being the configuration of the headers; True when something did.
+        """Write files that differ, `text` being the configuration of the headers; returns True if a file changed.
 
         Raises:
-            FilterError: the folder in memory is another's.
+            FilterError: the folder in memory is another account's.
         """
         if not secrets:
             was_in_use = self.in_use
@@ -129,13 +129,13 @@ def _in_memory(folder: Path) -> Path:
 
 
 def forget_secrets(filters: Path) -> None:
-    """Remove what the filters with folders in this one had in memory, once their Agent and they have ended."""
+    """Remove the in-memory files of the filters with folders in this one, once their Agent and they have ended."""
     for folder in filters.glob("*/"):
         shutil.rmtree(_in_memory(folder), ignore_errors=True)
 
 
 def _write(file: Path, content: bytes, *, uid: int) -> None:
-    """Write a file that this account alone may read; it appears whole."""
+    """Write a file that only this account may read; it appears whole."""
     part = file.with_name(f".{file.name}.part")
     part.unlink(missing_ok=True)
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -1,4 +1,4 @@
-"""The files of one Squid: its configuration and the pages it shows for refused addresses."""
+"""The files of one Squid: its configuration and its pages for refused addresses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAGES: Final = {
     "ERR_GREENROOM_PRIVATE": "It leads to a private network or to the host, which no session may reach.",
     "ERR_GREENROOM_PORT": "The address names a port or a kind of connection that is not open.",
 }
-"""Page → the reason shown to the user."""
+"""Page → the reason for the user."""
 
 _TEMPLATES: Final = templates("greenroom.agent.web_filter")
 
@@ -35,7 +35,7 @@ class SquidLocation:
     log: str
     resolvers: tuple[str, ...] = ()
     headers: str = ""
-    """The file of the headers that are added; empty = none are, and no connection is opened."""
+    """The file of the added headers; empty = none are added, and no connection is opened."""
     certificate: str = ""
     """The certificate for opened connections, and its key."""
 

@@ -1,6 +1,6 @@
-"""Refusals of this host's web filters as rows of Diagnostics: few, even when a session causes many.
+"""Refusals of this host's web filters as rows of Diagnostics: few, even if a session causes many.
 
-Each host a session was refused is logged at once; repetitions within `QUIET_S` are only counted, and beyond `MAX_ROWS`
+A refused host is logged at once for each session; repetitions within `QUIET_S` are only counted, and beyond `MAX_ROWS`
 of one look the rest is one row. Paths and queries never leave Squid.
 """
 
@@ -24,7 +24,7 @@ QUIET_S: Final = 60.0
 MAX_ROWS: Final = 20
 MAX_REMEMBERED: Final = 5_000
 MAX_BYTES: Final = 1 << 20
-"""Limit of one look; what a session is refused beyond it is skipped."""
+"""Limit of one look; refusals beyond it are skipped."""
 ROTATED_AT: Final = 8 << 20
 
 
@@ -41,7 +41,7 @@ class DenialLog:
     """Follows the log of one Squid from its present end on.
 
     Squid owns the folder, so its content is not trusted: anything but a regular file reads as empty. `reopen` is called
-    when the file was removed because of its length: Squid has to create it anew.
+    when the file was removed because of its length: Squid must create it again.
     """
 
     def __init__(self, file: Path, reopen: Callable[[], None]) -> None:

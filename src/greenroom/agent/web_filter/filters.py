@@ -1,8 +1,8 @@
 """The web filters of this host: a network and a Squid for each policy that applies to a session here.
 
-Level-triggered: a policy's filter is made before its first session, corrected every round, and removed after its last
-session. If it cannot be made tight, its sessions fail with the reason; none ever starts unfiltered. The last known
-policies are kept on disk, so that they apply while no Manager can be reached.
+Level-triggered: a policy's filter is created before its first session, corrected every round, and removed after its
+last session. If its network cannot be restricted, its sessions fail with the reason; none ever starts unfiltered. The
+last known policies are kept on disk, so that they apply while no Manager can be reached.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ POLICY_WITHIN_S: Final = 10.0
 """A session's policy arrives with the Manager's next answer, if not with the session."""
 BACKOFF: Final = Backoff(first_s=0.5, max_s=30.0)
 STEADY_S: Final = 60.0
-"""A Squid that ran for this long may be restarted at once when it ends."""
+"""A Squid that ran for this time may be restarted at once when it ends."""
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class _Filter:
     in_force: FilterPolicy | None = None
     secrets: tuple[Brokered, ...] = ()
     brokers: bool = False
-    """It has had secrets: its sessions believe its authority."""
+    """True if it has had secrets: its sessions trust its authority."""
     looked: float = 0.0
     failures: int = 0
     started: float = float("-inf")
@@ -71,7 +71,7 @@ class _Filter:
         return runs and same and time.monotonic() - self.looked < RULES_EVERY_S
 
     def started_now(self) -> None:
-        """Count a start: a Squid that ends again and again backs off."""
+        """Count a start: a Squid that ends repeatedly backs off."""
         now = time.monotonic()
         self.starts = 1 if now - self.started > STEADY_S else self.starts + 1
         self.started, self.next_try = now, now + BACKOFF.delay_s(self.starts)
@@ -81,8 +81,8 @@ class _Filter:
 
 
 class WebFilters:
-    """Makes, corrects and removes the filters. The filters' account must be able to reach `folder`; `resolvers` are
-    their name servers, empty = the usual ones. Log rows leave through the outbox of `sessions`."""
+    """Creates, corrects and removes the filters. The filters' account must be able to reach `folder`; `resolvers` are
+    their name servers, empty = the usual ones. Log rows are sent through the outbox of `sessions`."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class WebFilters:
     # What the Manager wants -----------------------------------------------------------------------------------------
 
     def want(self, policies: list[FilterPolicy]) -> None:
-        """Set the present policies; one that is left out stays as it was for its sessions."""
+        """Set the present policies; a policy that is left out is unchanged for its sessions."""
         in_use = {policy_id: policy for policy_id, policy in self._policies.items() if policy_id in self._filters}
         self._policies = in_use | {policy.filter_policy_id: policy for policy in policies}
         self._store()
@@ -134,7 +134,7 @@ class WebFilters:
     # Before a session starts ----------------------------------------------------------------------------------------
 
     async def ready(self, policy_id: str | None) -> None:
-        """Return when a session under this policy may start: its network is tight, and the filter serves.
+        """Return when a session under this policy may start: its network is restricted, and the filter serves.
 
         Raises:
             GreenroomError: it may not, with the reason.
@@ -191,7 +191,7 @@ class WebFilters:
         subject.looked, subject.failures = time.monotonic(), 0
 
     async def trust_of(self, session_id: str, spec: SessionSpec) -> tuple[SessionFile, ...]:
-        """The files by which a session believes its filter, if that adds secrets to requests.
+        """The files by which a session trusts its filter, if the filter adds secrets to requests.
 
         Raises:
             GreenroomError: the filter does not run, or can add none.
@@ -208,7 +208,7 @@ class WebFilters:
     # Round by round -------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Keep the filters right, forever; they outlive the Agent."""
+        """Keep the filters correct, forever; they outlive the Agent."""
         try:
             await self._find()
             while True:
@@ -221,7 +221,7 @@ class WebFilters:
                     subject.serving.leave()
 
     async def _find(self) -> None:
-        """Adopt what an earlier process of this Agent left, including a Squid without its network."""
+        """Adopt the filters of an earlier process of this Agent, including a Squid without its network."""
         for policy_id in self._servers.left():
             self._filters.setdefault(policy_id, _Filter())
         while True:
@@ -272,7 +272,8 @@ class WebFilters:
         self._sessions.outbox.log_line(LogCode.WEB_FILTER_DOWN, sentence)
 
     def _may_write(self, policy_id: str, subject: _Filter) -> bool:
-        """The secrets of a Squid that an earlier process left are not known before the first list."""
+        """Return True if the filter may be written. The secrets of a Squid from an earlier process are not known before
+        the first list."""
         if self._sessions.is_known:
             return True
         if subject.serving is None and policy_id in self._servers.left():
@@ -280,7 +281,7 @@ class WebFilters:
         return subject.serving is None or not subject.serving.brokers
 
     async def _take_away(self, policy_id: str, subject: _Filter) -> None:
-        """The network is removed once no container is on it any more; then the filter."""
+        """Remove the network once no container is on it any more; then the filter."""
         if not await self._runtime.close_filter_network(policy_id):
             return
         if subject.serving is None and policy_id in self._servers.left():

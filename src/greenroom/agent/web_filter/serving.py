@@ -29,7 +29,7 @@ RESOLV_CONF: Final = Path("/etc/resolv.conf")
 CONNECT_AGAIN_S: Final = 2.0
 NO_SECRETS: Final = "The session has secrets, and Agents in Kubernetes cannot add them to requests."
 MAX_REFUSED: Final = 5_000
-"""Refusals between two looks; older ones are dropped."""
+"""Number of refusals between two looks; older ones are dropped."""
 
 
 class Serving(Protocol):
@@ -68,7 +68,7 @@ class Serving(Protocol):
     async def stop(self) -> None: ...
 
     def leave(self) -> None:
-        """Let it go on without this process."""
+        """Leave it running without this process."""
         ...
 
 
@@ -85,7 +85,7 @@ def servers_of(
 
 
 def usual_name_servers() -> tuple[str, ...]:
-    """Those of this host."""
+    """The name servers of this host."""
     return tuple(name_servers([RESOLV_CONF.read_text(errors="replace")]))
 
 
@@ -96,7 +96,7 @@ def filter_owner() -> Owner:
     """The account of the filters, created if missing.
 
     Raises:
-        FilterError: it cannot be made; the Agent has to run as root.
+        FilterError: it cannot be created; the Agent must run as root.
     """
     if os.geteuid() != 0:
         raise FilterError("The session needs the web filter, for which the Agent of this host has to run as root.")
@@ -174,7 +174,7 @@ class HostServing:
 
 
 class RuntimeServers:
-    """The filters of all policies as what the runtime runs."""
+    """The filters of all policies, run by the runtime."""
 
     def __init__(self, runner: FilterRunner, resolvers: tuple[str, ...], on_end: Callable[[], None]) -> None:
         self._runner = runner
@@ -231,7 +231,7 @@ class RuntimeServing:
         )
         files = {"squid.conf": configuration(policy, place), **pages(policy)}
         if await self._runner.run_filter(self._policy_id, files) or self._run is None:
-            self._stop_following()  # one that may have ended: the end of its output comes late
+            self._stop_following()  # it may have ended: the end of its output arrives late
             self._run = next(self._numbers)
             log.info("the web filter runs", policy=policy.name, address=network.address)
         if self._following is None or self._following.done():

@@ -36,7 +36,7 @@ ENDED_WITHIN_S: Final = 3.0
 
 _SEARCHED: Final = "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin"
 _PASSED_ON: Final = ("PATH", "GREENROOM_INSTANCE_DATA", "SSL_CERT_FILE", "SSL_CERT_DIR")
-"""The last two: which authorities it believes of the hosts of secrets."""
+"""The last two: the authorities that it trusts for the hosts of secrets."""
 
 
 class _Running(msgspec.Struct, frozen=True):
@@ -47,8 +47,8 @@ class _Running(msgspec.Struct, frozen=True):
 
 
 class Squid:
-    """The process and files of one policy's Squid. It may read `folder`, made here, and write into `log` inside;
-    `on_end` is called when the process ended unasked."""
+    """The process and files of one policy's Squid. It may read `folder`, created here, and write into `log` inside;
+    `on_end` is called when the process ended without a request."""
 
     def __init__(self, folder: Path, owner: Owner, on_end: Callable[[], None]) -> None:
         self._folder = folder
@@ -76,15 +76,15 @@ class Squid:
         name_servers: tuple[str, ...],
         secrets: Sequence[Brokered] = (),
     ) -> None:
-        """Apply this policy, with secrets that are added: start Squid, or have it reload a changed configuration.
+        """Apply this policy, with secrets to add: start Squid, or make it reload a changed configuration.
 
         Raises:
-            FilterError: Squid is not installed or does not start, with what it said.
+            FilterError: Squid is not installed or does not start, with its message.
         """
         place = SquidLocation(
             listens=(f"{address}:{PORT}",),
             subnet=subnet,
-            pages="../pages",  # seen from the folder it works in: Squid has no quotes for paths
+            pages="../pages",  # relative to its working folder: Squid has no quotes for paths
             folder=".",
             log=self.denials.name,
             resolvers=name_servers,
@@ -121,7 +121,7 @@ class Squid:
     # Files --------------------------------------------------------------------------------------------------------
 
     def _write(self, policy: FilterPolicy, place: SquidLocation, secrets: Sequence[Brokered]) -> bool:
-        """Write what differs; True when something did. Squid itself may write only to `log`."""
+        """Write files that differ; returns True if one changed. Squid itself may write only to `log`."""
         self._own(self._folder, 0o750)
         self._own(self._folder / "pages", 0o750)
         self._own(self._folder / "log", 0o700, uid=self._owner.uid)

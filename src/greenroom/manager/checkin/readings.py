@@ -48,7 +48,7 @@ class Lists:
         self._numbers = count()
 
     async def read(self, agent_ids: Collection[str]) -> CheckInReading | None:
-        """As `read_states`, of each Agent the whole list with its digest; two readings may overlap."""
+        """Like `read_states`, with the whole list of each Agent and its digest; two readings may overlap."""
         number, now_s = next(self._numbers), boottime_s()
         asked = {agent_id: self._unread(agent_id, now_s) for agent_id in agent_ids}
         sessions = {agent_id: unread.session_ids for agent_id, unread in asked.items()}

@@ -1,7 +1,7 @@
 """The Primary's round: the zone's time-sensitive tasks, each fenced, in sequence.
 
-Refills, and the deletion of outdated rows, run in parallel to it. So does the deletion of records of Managers that left
-the zone long ago, if the installation's settings enable it.
+Refills, and the deletion of outdated rows, run in parallel to it. Every few seconds a round also removes the records of
+Managers that left the zone long ago, if the installation's settings enable it.
 
 A round first checks if its tasks would find anything; at rest that is its only query, and pools have an agenda.
 
@@ -129,9 +129,9 @@ TASKS: Final[dict[str, Task]] = {
     "expiry": run_expiry,
     "shares": run_shares,
 }
-"""Of every round in which something is due (`db.session.deadlines`), in this order."""
+"""The tasks of every round in which something is due (`db.session.deadlines`), in this order."""
 AT_REST: Final = ("pools",)
-"""Of every other round."""
+"""The tasks of all other rounds."""
 UPKEEP: Final[dict[str, Task]] = {
     "orphans": run_orphaned_starts,
     "reconcile": run_reconcile,
