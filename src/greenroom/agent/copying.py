@@ -161,7 +161,7 @@ class _Arrival:
 
 
 class Copies:
-    """`folder` is where images arrive; `usage` is the last reading of this host's disk."""
+    """Copies images from other Agents. They arrive in `folder`; `usage` is the last reading of this host's disk."""
 
     def __init__(
         self, archives: Archives, identity: AgentIdentity, link: ManagerClient, folder: Path, usage: Callable[[], Usage]
@@ -204,10 +204,10 @@ class Copies:
         self._asked, self._until = asked, now + KNOWN_S
 
     async def copy(self, name: str) -> AsyncIterator[int]:
-        """Get the image from the first source that gives it; the progress in percent.
+        """Copy the image from the first source that serves it; yields the progress in percent.
 
         Raises:
-            PullError: no source gave it, it is not that image, or there is no room for it.
+            PullError: no source served it, it is not that image, or there is not enough room.
         """
         sources, self._until = self._sources.get(name, ()), 0.0  # a ticket is used once
         if not sources:

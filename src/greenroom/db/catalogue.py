@@ -1,4 +1,5 @@
-"""The catalogue in SQL: lists of workspaces that others publish, what is known of the offered ones, and pictures."""
+"""The catalogue in SQL: lists of workspaces that others publish, the known facts of offered workspaces, and
+pictures."""
 
 from __future__ import annotations
 
@@ -51,7 +52,7 @@ async def list_catalogues(
 
 
 async def get_catalogue(db: Database, catalogue_id: str) -> Catalogue:
-    """Raises NotFound: there is none with this id."""
+    """One catalogue. Raises NotFound: there is none with this id."""
     row = await db.fetch_one_as(Catalogue, f"SELECT {_SELECT} {_FROM} WHERE c.catalogue_id = %s", (catalogue_id,))
     return found(row, "catalogue", catalogue_id)
 
@@ -75,7 +76,7 @@ async def insert_catalogue(connection: Connection, name: str, list_url: str) -> 
 
 
 async def delete_catalogue(connection: Connection, catalogue_id: str) -> None:
-    """Raises NotFound: there is none with this id."""
+    """Delete a catalogue. Raises NotFound: there is none with this id."""
     cursor = await connection.execute("DELETE FROM catalogues WHERE catalogue_id = %s RETURNING 1", (catalogue_id,))
     found(await cursor.fetchone(), "catalogue", catalogue_id)
 
@@ -90,21 +91,21 @@ async def store_read(db: Database, catalogue_id: str, read: PublishedList, etag:
 
 
 async def store_unchanged(db: Database, catalogue_id: str) -> None:
-    """A reading found what was there."""
+    """Store a reading that found no changes."""
     await db.write(
         "UPDATE catalogues SET error = '', looked = clock_timestamp() WHERE catalogue_id = %s", (catalogue_id,)
     )
 
 
 async def store_failure(db: Database, catalogue_id: str, error: str) -> None:
-    """A reading failed; what was read before stays."""
+    """Store the failure of a reading; the earlier entries stay."""
     await db.write(
         "UPDATE catalogues SET error = %s, looked = clock_timestamp() WHERE catalogue_id = %s", (error, catalogue_id)
     )
 
 
 async def due(db: Database, older_than_s: float) -> Sequence[Catalogue]:
-    """Those that were not looked at for so long."""
+    """The catalogues that were not read for this time."""
     return await db.fetch_as(
         Catalogue,
         f"SELECT {_SELECT} {_FROM} WHERE c.looked IS NULL OR c.looked < clock_timestamp() - make_interval(secs => %s)"
@@ -121,12 +122,12 @@ _KNOWN: Final[LiteralString] = (
 
 
 async def read_known(db: Database, images: Sequence[str]) -> list[KnownWorkspace]:
-    """The workspaces made from the catalogue, and those of one of these images."""
+    """The workspaces created from the catalogue, and those of one of these images."""
     return await db.fetch_as(KnownWorkspace, _KNOWN, {"names": list(images), "starts": MEASURED_STARTS})
 
 
 async def read_sizes(db: Database) -> dict[str, int]:
-    """Image → bytes, as an Agent reports it that has it."""
+    """Image → bytes, as reported by an Agent that has it."""
     rows = await db.fetch(
         "SELECT name, max(size_bytes) AS size_bytes FROM agent_images WHERE state = 'present' GROUP BY name"
     )
@@ -134,18 +135,18 @@ async def read_sizes(db: Database) -> dict[str, int]:
 
 
 async def friendly_names(db: Database) -> frozenset[str]:
-    """Those of all workspaces."""
+    """The friendly names of all workspaces."""
     return frozenset(row["friendly_name"] for row in await db.fetch("SELECT friendly_name FROM images"))
 
 
 async def find_added(db: Database, name: str) -> str | None:
-    """The id of the workspace made from this entry."""
+    """The id of the workspace created from this entry."""
     row = await db.fetch_one("SELECT image_id::text FROM images WHERE catalogue_name = %s", (name,))
     return row["image_id"] if row else None
 
 
 async def set_origin(connection: Connection, image_id: str, name: str, image: str) -> None:
-    """Note from which entry the workspace was made, or last updated, and with which image.
+    """Store the entry and the image from which the workspace was created or last updated.
 
     Raises:
         Duplicate: there is a workspace of this entry.
@@ -164,7 +165,7 @@ class CataloguePicture:
 
 
 async def find_picture(db: Database, image_id: str) -> CataloguePicture | None:
-    """The one that was uploaded for a workspace."""
+    """The picture that was uploaded for a workspace."""
     found = await db.fetch_as(
         CataloguePicture, "SELECT media_type, content FROM image_pictures WHERE image_id = %s", (image_id,)
     )
@@ -172,7 +173,7 @@ async def find_picture(db: Database, image_id: str) -> CataloguePicture | None:
 
 
 async def store_picture(connection: Connection, image_id: str, picture: CataloguePicture, address: str) -> None:
-    """Keep it, as the workspace's picture at `address`."""
+    """Store the picture of the workspace, with its `address`."""
     await connection.execute(
         "INSERT INTO image_pictures (image_id, media_type, content) VALUES (%s, %s, %s)"
         " ON CONFLICT (image_id) DO UPDATE SET media_type = excluded.media_type, content = excluded.content",
@@ -182,7 +183,7 @@ async def store_picture(connection: Connection, image_id: str, picture: Catalogu
 
 
 async def remove_picture(connection: Connection, image_id: str) -> None:
-    """Forget it; a workspace that was made from a recipe has the recipe's again."""
+    """Delete the picture; a workspace that was created from a recipe has the recipe's picture again."""
     await connection.execute("DELETE FROM image_pictures WHERE image_id = %s", (image_id,))
     await connection.execute(
         "UPDATE images SET image_src = CASE WHEN catalogue_name NOT LIKE '%%/%%'"

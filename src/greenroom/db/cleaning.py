@@ -1,6 +1,5 @@
-"""Rows that need not be kept any longer are deleted in small batches, so that no request waits for a lock and no
-statement exceeds its time limit.
-"""
+"""Deletion of outdated rows in small batches, so that no request waits for a lock and no statement exceeds its time
+limit."""
 
 from __future__ import annotations
 
@@ -19,9 +18,9 @@ LOCK: Final = 75
 
 
 async def delete_in_batches(db: Database, statement: LiteralString, values: Mapping[str, Any]) -> int:
-    """Repeat a statement, which deletes `%(batch)s` rows at most, until it finds no more; returns their number.
+    """Repeat a statement, which deletes at most `%(batch)s` rows, until it finds no more; returns their number.
 
-    A batch that another process is deleting is left to it.
+    A batch that another process is deleting is skipped.
 
     Raises:
         GivenUp: the database gave the statement up.

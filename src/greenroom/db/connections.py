@@ -37,29 +37,28 @@ NOTICED_WHEN_DEAD: Final[dict[str, Any]] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 3000,
 }
-"""For every connection: one that was cut silently fails within seconds instead of a quarter of an hour. A unix socket
-needs none of it.
-"""
+"""Options of every connection: a connection that was cut silently fails within seconds instead of a quarter of an hour.
+A unix socket needs none of them."""
 ANSWER_S: Final = 3.0
-"""An answer is late when it comes so long after the server itself should have given the statement up."""
+"""Maximum delay of an answer after the time at which the server itself should have given the statement up."""
 NEXT_HOST_S: Final = 0.25
-"""The next server is tried as well when the one before has not answered for so long; at once when it refused."""
+"""The next server is tried as well if the one before has not answered for this time; at once if it refused."""
 AGAIN_S: Final = 0.15
-"""Between two attempts at one server, about; more when it refuses the login (`db.servers`)."""
+"""Approximate pause between two attempts at one server; longer if it refuses the login (`db.servers`)."""
 _WAIT_S: Final = 60.0
-"""psycopg looks up ten times a second to notice Ctrl-C; asyncio needs no such look."""
+"""psycopg wakes ten times a second to notice Ctrl-C; asyncio does not need that."""
 
 
 class StandbyError(psycopg.OperationalError):
-    """The server takes no writes: it is a standby, or read-only."""
+    """The server accepts no writes: it is a standby, or read-only."""
 
 
 class NoPrimaryError(psycopg.OperationalError):
-    """Every server that the connection string names answers, and none takes writes."""
+    """Every server that the connection string names answers, and none accepts writes."""
 
 
 class NoAnswerError(psycopg.OperationalError):
-    """The server did not answer in time, and the connection was cut. What was sent may have been done."""
+    """The server did not answer in time, and the connection was cut. The statement may have been executed."""
 
 
 @contextmanager
@@ -75,28 +74,27 @@ def reraise_lost_cancellation() -> Generator[None]:
 
 
 class PatientConnection(psycopg.AsyncConnection[Row]):
-    """A connection that waits for long, to the first server of its string that takes writes."""
+    """A connection with long waits, to the first server of its string that accepts writes."""
 
     answer_s: float | None = None
-    """Longest wait for one answer; None: none. It does not count while the answer is arriving."""
+    """Longest wait for one answer; None = no limit. It does not count while the answer is arriving."""
     opened_at_s: float = 0.0
-    """By the loop's clock."""
+    """The time of the opening, by the loop's clock."""
 
     @classmethod
     async def connect(cls, conninfo: str = "", **options: Any) -> Self:
         """Try each server once.
 
         Raises:
-            NoPrimaryError: all that it names are standbys.
+            NoPrimaryError: all named servers are standbys.
             psycopg.OperationalError: no server can be reached.
         """
         return await cls._first(conninfo, None, options)
 
     @classmethod
     async def _first(cls, conninfo: str, ends_at_s: float | None, options: dict[str, Any]) -> Self:
-        """The first connection to a server that takes writes. Before `ends_at_s` of the loop's clock each server is
-        tried again and again.
-        """
+        """The first connection to a server that accepts writes. Each server is tried repeatedly until `ends_at_s` of
+        the loop's clock."""
         servers = servers_of(conninfo)
         attempts = _Attempts(cls, servers, ends_at_s, options)
         if len(servers) == 1:
@@ -108,7 +106,7 @@ class PatientConnection(psycopg.AsyncConnection[Row]):
         """Connect to one server.
 
         Raises:
-            StandbyError: it takes no writes.
+            StandbyError: it accepts no writes.
             RefusedError: it refuses the login, or did a moment ago.
             psycopg.OperationalError: it cannot be reached.
         """
@@ -144,9 +142,8 @@ _READ_ONLY: Final = (b"in_hot_standby", b"default_transaction_read_only")
 
 
 class PooledConnection(PatientConnection[Row]):
-    """A connection of a pool: it is tried for again and again, because the pauses of a pool between two attempts are
-    longer than what a promotion should cost.
-    """
+    """A connection of a pool. It is tried repeatedly, because the pauses of a pool between two attempts are longer than
+    a promotion should take."""
 
     @classmethod
     async def connect(
@@ -172,7 +169,7 @@ class PooledConnection(PatientConnection[Row]):
 
 
 class _Attempts:
-    """One search for a server that takes writes."""
+    """One search for a server that accepts writes."""
 
     def __init__(
         self,
@@ -196,7 +193,7 @@ class _Attempts:
         return found
 
     async def side_by_side(self) -> Any:
-        """To the first of several servers that takes writes; other attempts end then."""
+        """Connect to the first of several servers that accepts writes; other attempts end then."""
         tasks = [asyncio.create_task(self._later(number), name="connect") for number in range(len(self._servers))]
         found = None
         try:
@@ -267,7 +264,7 @@ class _Attempts:
 
 
 async def _end(*tasks: asyncio.Task[Any]) -> list[Any]:
-    """Cancel them, and wait; what came of those that were done in that moment."""
+    """Cancel the tasks, and wait; returns the connections of those that were done at that moment."""
     for task in tasks:
         task.cancel()
     ended = await asyncio.gather(*tasks, return_exceptions=True)
@@ -299,9 +296,8 @@ def _name(server: str) -> str:
 
 
 class _Cut:
-    """Cuts a connection that says nothing for a time. A cancellation would not help: the driver would first ask the
-    server to cancel the statement.
-    """
+    """Cuts a connection that is silent for a time. A cancellation would not help: the driver would first ask the server
+    to cancel the statement."""
 
     def __init__(self, connection: PatientConnection[Any], after_s: float) -> None:
         self._connection = connection

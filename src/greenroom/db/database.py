@@ -1,8 +1,8 @@
-"""The pool of connections to PostgreSQL and the four verbs all SQL goes through.
+"""The pool of connections to PostgreSQL and the four methods for all SQL.
 
 Reads are repeated on a lost connection, at most `READ_ATTEMPTS` times; writes are not, because they may have been
-committed: their caller decides. Queries are `LiteralString`, so that the type checker refuses SQL put together at run
-time. Database errors become those of `greenroom.core.errors` (constraint name → error a user can act on).
+committed: their caller decides. Queries are `LiteralString`, so that the type checker refuses SQL that is composed at
+run time. Database errors become those of `greenroom.core.errors` (constraint name → error that a user can act on).
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
         "A staging config for this zone, image and set of permissions exists already; change its number of sessions.",
     ),
 }
-"""Constraint → (error, message; None = the database's own sentence)."""
+"""Constraint → (error, message; None = the database's own message)."""
 
 
 def translate(error: psycopg.Error) -> GreenroomError | None:
@@ -170,19 +170,18 @@ AWAY: Final = (
     pg.ReadOnlySqlTransaction,
     pg.FeatureNotSupported,
 )
-"""Errors that say nothing about the statement: the database is away, this process stood still inside a transaction, the
-server was demoted meanwhile, or a newer version migrated and added a column that a prepared statement of this
-connection does not expect. The driver files the last three under other errors.
-"""
+"""Errors that do not depend on the statement: the database is away, this process stood still inside a transaction, the
+server was demoted in the meantime, or a newer version migrated and added a column that a prepared statement of this
+connection does not expect. The driver classifies the last three as other errors."""
 _GIVEN_UP: Final = (pg.QueryCanceled, pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure)
-"""Errors of the statement alone, although the driver files them under lost connections: the database answers."""
+"""Errors of the statement only, although the driver classifies them as lost connections: the database answers."""
 CHANNEL: Final = "greenroom"
 NOTIFY: Final[LiteralString] = "SELECT count(pg_notify('" + CHANNEL + "', event)) FROM unnest(%(events)s::text[]) event"
 """Statement, or part of one, that notifies of `events` (`texts_of`) with its commit."""
 
 
 def texts_of(events: Iterable[ChangeEvent]) -> list[str]:
-    """`events` of NOTIFY; in order, since notifications of one commit come in theirs."""
+    """The `events` of NOTIFY, sorted, because notifications of one commit arrive in the order of the statement."""
     return sorted({str(event) for event in events})
 
 
@@ -195,8 +194,8 @@ async def returned(cursor: Cursor) -> DictRow:
 
 
 def rows_as(kind: type[T], rows: Iterable[Mapping[str, Any]]) -> list[T]:
-    """Rows as dataclasses of this kind, their enumerations and nested JSON included. A row with a value that does not
-    fit is logged and left out, so that it does not stop the work on the others.
+    """Rows as dataclasses of this kind, their enumerations and nested JSON included. A row with a value of a wrong type
+    is logged and left out, so that it does not stop the work on the others.
 
     Raises:
         msgspec.ValidationError: a row lacks a field of the kind; a defect of the statement.
@@ -212,10 +211,10 @@ def row_as(kind: type[T], row: Mapping[str, Any] | None) -> T | None:
 class Database:
     """A pool of autocommit connections with one application name.
 
-    `dsn` is a libpq connection string; with several hosts the one that takes writes is used. `statement_timeout_ms`
+    `dsn` is a libpq connection string; with several hosts the one that accepts writes is used. `statement_timeout_ms`
     limits one statement, and a pause inside a transaction; a server that has not answered ANSWER_S later is given up.
-    `acquire_timeout_s` limits the wait for a connection. `plans_once`: its statements find their rows by key, so that a
-    plan is good for any values; PostgreSQL would plan one about a list of keys anew each time.
+    `acquire_timeout_s` limits the wait for a connection. `plans_once`: its statements find their rows by key, so that
+    one plan fits all values; PostgreSQL would plan a statement about a list of keys again each time.
     """
 
     def __init__(
@@ -253,7 +252,8 @@ class Database:
             min_size=1,
             max_size=max_size,
             timeout=acquire_timeout_s,
-            # The pool's own pauses are a second and more; an attempt looks often enough, and the next caller begins
+            # The pool's own pauses are a second and more; an attempt is made often enough, and the next caller starts
+            # again if the pool has given up.
             # anew where the pool has given up.
             reconnect_timeout=0.1,
             open=False,
@@ -280,8 +280,8 @@ class Database:
         """A connection in autocommit mode.
 
         Raises:
-            Unavailable: no connection within the pool's timeout, or the connection was lost meanwhile.
-            GivenUp: of these, where the statement was given up although the database answers.
+            Unavailable: no connection within the pool's timeout, or the connection was lost in the meantime.
+            GivenUp: a subclass of it; the statement was given up although the database answers.
             GreenroomError: the domain error of a violated constraint.
         """
         used: PooledConnection[DictRow] | None = None
@@ -305,9 +305,8 @@ class Database:
             raise Unavailable(f"The database cannot be reached at the moment: {why or error}".strip()) from error
 
     async def _replace_others(self, lost: PooledConnection[DictRow]) -> None:
-        """Those that were opened before one was lost have lost their server as well. They are closed without a word:
-        a frozen server would let each caller wait in turn.
-        """
+        """Replace the connections that were opened before a lost one, because they have lost their server as well. They
+        are closed without a message: a frozen server would make each caller wait in turn."""
         if lost.opened_at_s > self._drained_at_s:
             self._drained_at_s = asyncio.get_running_loop().time()
             await self._pool.drain()
@@ -320,28 +319,26 @@ class Database:
 
     @asynccontextmanager
     async def pipelined(self, events: Collection[ChangeEvent] = ()) -> AsyncGenerator[Connection]:
-        """A transaction that waits for no statement but those whose rows are fetched: BEGIN goes out with the first,
-        COMMIT with the last, and after it, in the same round trip, the notifications of the `events` there are by then.
-        An error is raised by the next fetch, or at the end.
-        """
+        """A transaction that waits only for statements whose rows are fetched: BEGIN is sent with the first, COMMIT
+        with the last, and after it, in the same round trip, the notifications of the `events` that exist by then. An
+        error is raised by the next fetch, or at the end."""
         async with self.connection() as connection:
             try:
                 async with connection.pipeline():
-                    # The driver's own transaction block would wait for each of the two.
+                    # The driver's own transaction block would wait for BEGIN and for COMMIT.
                     await connection.execute("BEGIN")
                     yield connection
                     await connection.execute("COMMIT")
                     if events:
                         await connection.execute(NOTIFY, {"events": texts_of(events)})
             except BaseException:
-                with suppress(psycopg.Error):  # the connection is lost, which the first error says
+                with suppress(psycopg.Error):  # the connection is lost, as the first error states
                     await connection.rollback()
                 raise
 
     async def fetch(self, query: LiteralString, params: Params = None, *, retry: bool = True) -> list[DictRow]:
-        """Rows of a statement that changes nothing; repeated when the connection was lost, unless `retry` is False. One
-        that the database gave up is not repeated: it would take as long again.
-        """
+        """Rows of a statement that changes nothing; repeated when the connection was lost, unless `retry` is False. A
+        statement that the database gave up is not repeated: it would take as long again."""
         attempts = READ_ATTEMPTS if retry else 1
         for attempt in range(1, attempts + 1):
             try:

@@ -1,7 +1,7 @@
 """The installation in SQL: its settings, its first data, and the queries of `greenroom up`, `down` and `status`.
 
 A new installation begins with two groups, an administrator, an API key and the workspace `Desktop`.
-`greenroom.core.installation` has the settings.
+`greenroom.core.installation` defines the settings.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ async def installation_id(db: Database) -> str:
 async def ensure_zones(
     db: Database, names: Sequence[str], allow_origin: str, upstream_auth: str, stream_port: int
 ) -> None:
-    """Make the zones that do not exist; rewrite the values of those not edited since `up` wrote them.
+    """Create the zones that do not exist; rewrite the values of those not edited since `up` wrote them.
 
     A renamed zone is found by its former name. `stream_port` becomes Proxy Port, so that a zone works without Proxy
     Connections too.
@@ -85,7 +85,7 @@ JOIN_HOURS: Final = 1
 async def let_join(
     db: Database, token_hash: bytes, zone_name: str, agent_id: str | None = None, *, created_by: str = ""
 ) -> None:
-    """Let one new Agent, enabled at once, join the zone within JOIN_HOURS; if `agent_id` has registered with this
+    """Allow one new Agent, enabled at once, to join the zone within JOIN_HOURS; if `agent_id` has registered with this
     database, that Agent once more, in its own zone.
 
     Raises:
@@ -172,10 +172,9 @@ async def manager_ids(db: Database, instance_ids: Sequence[str]) -> dict[str, st
 
 
 async def end_sessions_of(db: Database, agent_ids: Sequence[str], reason: str) -> int:
-    """End all sessions of these Agents, whose processes are gone and whose containers are removed next; returns how
-    many. From any status to `deleted` through `deleting`, in one transaction, with the lock order of
-    docs/explanation/protocols.md §3.
-    """
+    """End all sessions of these Agents, whose processes have ended and whose containers are removed next; returns their
+    number. From any status to `deleted` through `deleting`, in one transaction, with the lock order of
+    docs/explanation/protocols.md §3."""
     agents = list(agent_ids)
     async with db.transaction() as connection:
         await connection.execute(
@@ -239,9 +238,9 @@ async def ensure_first_data(
     key_secret_hash: bytes,
     reachable: bool = False,
 ) -> bool:
-    """Make the first data unless that was done before; True = made now, with this password and this key.
+    """Create the first data unless they exist; True = created now, with this password and this key.
 
-    All in one transaction, and never a second time: what an administrator deleted stays deleted. The caller stores
+    All in one transaction, and never a second time: data that an administrator deleted stay deleted. The caller stores
     password and secret *before* the call, so that a crash in between loses nothing.
 
     Args:
@@ -250,7 +249,7 @@ async def ensure_first_data(
         admin_password_hash: argon2id of the one-time password (`greenroom.kit.passwords.hash_password`).
         key_id: public half of the API key with every permission.
         key_secret_hash: sha256 of its secret half (`greenroom.kit.secrets.hashed`).
-        reachable: from other machines; then the one-time password has to be changed at the first log-in.
+        reachable: from other machines; then the one-time password must be changed at the first log-in.
     """
     async with db.transaction() as connection:
         await connection.execute("SELECT pg_advisory_xact_lock(76, 0)")
@@ -278,7 +277,7 @@ async def ensure_first_data(
 
 
 async def _groups(connection: Connection) -> str:
-    """Make both system groups; returns the id of Administrators."""
+    """Create both system groups; returns the id of Administrators."""
     await connection.execute(
         "INSERT INTO groups (group_id, name, description, priority, is_system, permissions)"
         " VALUES (%s, 'All Users', 'Everybody', 1000, true, %s)",

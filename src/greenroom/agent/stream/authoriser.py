@@ -233,8 +233,7 @@ class StreamAuthoriser:
         by_lease = any(one.of_lease for one in shown)
         if asked is None:
             raise (Unauthenticated(LEASE_OVER) if by_lease else Forbidden("This Agent runs no such session."))
-        # programs have no origin, and requests for them from a page of another origin are as foreign as without the
-        # token
+        # programs send no origin; a page of another origin that uses their token is refused like one without it
         if reason := refusal_of_origin(origin, asked.spec.allow_origin, websocket=websocket and not by_lease):
             self._report(f"A stream was refused: {reason}", address.session_id)
             raise Forbidden(reason)

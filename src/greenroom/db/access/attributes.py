@@ -1,4 +1,4 @@
-"""Users' preferences and SSH keys: one row per user, made at the first change."""
+"""Users' preferences and SSH keys: one row per user, created at the first change."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from greenroom.db.rows import assigned, columns_of, inserted, values_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attributes:
-    """None = not set. `default_image` is the id of an existing workspace."""
+    """The attributes of a user. None = not set. `default_image` is the id of an existing workspace."""
 
     user_id: str
     ssh_public_key: str | None = None
@@ -40,12 +40,12 @@ _SELECT: Final[LiteralString] = (
 
 
 async def get_attributes(db: Database, user_id: str) -> Attributes:
-    """The attributes of a user; all unset where there is no row (or no such user)."""
+    """The attributes of a user; all unset without a row (or without such a user)."""
     return await db.fetch_one_as(Attributes, _SELECT, {"user_id": user_id}) or Attributes(user_id=user_id)
 
 
 async def lock_attributes(connection: Connection, user_id: str) -> Attributes:
-    """The attributes, after `users.lock_user`: that lock keeps other changes out."""
+    """The attributes, after `users.lock_user`, which prevents other changes."""
     cursor = await connection.execute(_SELECT, {"user_id": user_id})
     return row_as(Attributes, await cursor.fetchone()) or Attributes(user_id=user_id)
 

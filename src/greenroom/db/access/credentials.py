@@ -1,7 +1,7 @@
 """Log-ins at the console (cookies, attempts that count for the rate limit) and API keys.
 
 A key has a public half that names it and a secret half, of which only the hash is stored. It belongs to the user who
-made it (`created_by`): it may do no more than they may, and nothing while they are disabled or locked. Only the
+created it (`created_by`): it may do no more than that user, and nothing while the user is disabled or locked. Only the
 installation's first key belongs to no user.
 """
 
@@ -24,8 +24,7 @@ from greenroom.db.rows import assigned
 @dataclass(frozen=True, slots=True)
 class Login:
     """A valid log-in and its user. `stale`: `last_used` is more than a minute old. `password_once`: the user still has
-    the password the installation was made with.
-    """
+    the password with which the installation was created."""
 
     user_id: str
     username: str
@@ -54,7 +53,7 @@ async def find_login(db: Database, token_hash: bytes, idle_s: float) -> Login | 
 
 @dataclass(frozen=True, slots=True)
 class ListedLogin:
-    """A log-in as its user and administrators see it: without its token. `current`: it is the one that asks."""
+    """A log-in for its user and administrators: without its token. `current`: it is the one of the request."""
 
     login_id: str
     created: datetime
@@ -69,7 +68,7 @@ _VIEW: Final[LiteralString] = "login_id::text, created, last_used, expires, clie
 
 
 async def list_logins(db: Database, user_id: str, idle_s: float, *, current: bytes | None = None) -> list[ListedLogin]:
-    """The log-ins of a user that have not ended, last used first; `current` is the hash of the one that asks."""
+    """The log-ins of a user that have not ended, last used first; `current` is the hash of the request's log-in."""
     rows = await db.fetch(
         "SELECT " + _VIEW + ", token_hash IS NOT DISTINCT FROM %(current)s AS current FROM login_sessions"
         " WHERE user_id = %(user_id)s AND expires > now() AND last_used > now() - make_interval(secs => %(idle_s)s)"
@@ -83,7 +82,7 @@ async def delete_login_by_id(connection: Connection, user_id: str, login_id: str
     """End one log-in of a user and return it.
 
     Raises:
-        NotFound: the user has none with this id.
+        NotFound: the user has no log-in with this id.
     """
     cursor = await connection.execute(
         "DELETE FROM login_sessions WHERE user_id = %s AND login_id = %s RETURNING " + _VIEW + ", false AS current",
@@ -133,8 +132,8 @@ async def insert_login(
 ) -> bool:
     """Store a new log-in, and its time with the user; False = it was refused.
 
-    `password_hash` is what it was when the user authenticated. If the password was changed or the user disabled since
-    then, all their log-ins were ended, so none may be added.
+    `password_hash` is the hash with which the user authenticated. If the password was changed or the user disabled
+    since then, all their log-ins were ended, so none may be added.
     """
     async with db.transaction() as connection:
         user = await connection.execute(
@@ -232,9 +231,8 @@ async def prune_logins(db: Database, window_s: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key without its secret. `owner` made it and has `owner_permissions` at present. `valid`: enabled, not expired,
-    and its owner may log in. `stale`: `last_used` is more than a minute old, or empty.
-    """
+    """A key without its secret. `owner` created it and has `owner_permissions` at present. `valid`: enabled, not
+    expired, and its owner may log in. `stale`: `last_used` is more than a minute old, or empty."""
 
     key_id: str
     secret_hash: bytes
@@ -279,7 +277,7 @@ async def find_key(db: Database, key_id: str) -> ApiKey | None:
 
 
 async def lock_key(connection: Connection, key_id: str) -> ApiKey:
-    """Hold the key's row until commit, against concurrent changes; returns it as it is then.
+    """Lock the key's row until commit, against concurrent changes, and return it.
 
     Raises:
         NotFound: there is no such key.
@@ -339,7 +337,7 @@ _CHANGEABLE: Final = ("name", "permissions", "read_only", "max_leases", "max_lea
 
 
 async def update_key(connection: Connection, key: ApiKey) -> None:
-    """Store what can be changed of `key`, after `lock_key`."""
+    """Store the changeable fields of `key`, after `lock_key`."""
     await connection.execute("UPDATE api_keys SET " + assigned(_CHANGEABLE) + " WHERE key_id = %(key_id)s", asdict(key))
 
 

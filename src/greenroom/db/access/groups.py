@@ -70,16 +70,16 @@ async def get_group(db: Database, group_id: str) -> Group:
     """One group.
 
     Raises:
-        NotFound: there is none with this id.
+        NotFound: there is no group with this id.
     """
     return found(await db.fetch_one_as(Group, _SELECT + " WHERE g.group_id = %s", (group_id,)), "group", group_id)
 
 
 async def lock_group(connection: Connection, group_id: str) -> Group:
-    """Hold the group's row until commit, against concurrent changes; returns it as it is then.
+    """Lock the group's row until commit, against concurrent changes, and return it.
 
     Raises:
-        NotFound: there is none with this id.
+        NotFound: there is no group with this id.
     """
     await connection.execute("SELECT 1 FROM groups WHERE group_id = %s FOR NO KEY UPDATE", (group_id,))
     cursor = await connection.execute(_SELECT + " WHERE g.group_id = %s", (group_id,))
@@ -120,7 +120,7 @@ async def groups_by_id(connection: Connection, group_ids: Iterable[str]) -> dict
 
 
 async def settings_of_group(db: Database, group_id: str) -> list[GroupSettings]:
-    """One group in the same form; empty where there is none with this id."""
+    """One group in the form of `settings_of`; empty if there is no group with this id."""
     found = await db.fetch_as(Group, _SELECT + " WHERE g.group_id = %s", (group_id,))
     return [settings_of(group) for group in found]
 
@@ -172,7 +172,7 @@ async def change_settings(connection: Connection, group_id: str, changes: Settin
 
 
 async def add_image(connection: Connection, group_id: str, image_id: str) -> bool:
-    """Let the members use a workspace; False = they already may.
+    """Allow the members to use a workspace; False = they already may.
 
     Raises:
         Invalid: there is no such group or image.
@@ -184,7 +184,7 @@ async def add_image(connection: Connection, group_id: str, image_id: str) -> boo
 
 
 async def remove_image(connection: Connection, group_id: str, image_id: str) -> bool:
-    """End the members' use of a workspace through this group; False = there was none."""
+    """End the members' use of a workspace through this group; False = they could not use it."""
     cursor = await connection.execute(
         "DELETE FROM group_images WHERE group_id = %s AND image_id = %s", (group_id, image_id)
     )
@@ -192,7 +192,7 @@ async def remove_image(connection: Connection, group_id: str, image_id: str) -> 
 
 
 async def delete_group(connection: Connection, group: Group) -> None:
-    """Delete a group; its members lose what it gave them.
+    """Delete a group; its members lose its permissions and workspaces.
 
     Raises:
         Refused: it is one of the two system groups.

@@ -1,4 +1,4 @@
-"""Log-ins that programs begin for users, in SQL. They are rows beside those of browsers: each ends as they end."""
+"""Log-ins that programs create for users, in SQL. They are rows next to those of browsers, and end in the same way."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def list_token_logins(db: Database, user_id: str, idle_s: float) -> list[T
 async def insert_token_login(
     connection: Connection, login_id: str, token_hash: bytes, user_id: str, *, lifetime_s: float, made_by: str
 ) -> None:
-    """Store a log-in that a program begins, after `users.lock_user`."""
+    """Store a log-in that a program creates, after `users.lock_user`."""
     await connection.execute("UPDATE users SET last_session = now() WHERE user_id = %s", (user_id,))
     await connection.execute(
         "INSERT INTO login_sessions (login_id, token_hash, user_id, expires, user_agent)"
@@ -60,7 +60,7 @@ async def insert_token_login(
 
 
 async def prolong_login(db: Database, login_id: str, lifetime_s: float) -> None:
-    """Let a log-in last as long as a new one."""
+    """Extend a log-in to the lifetime of a new one."""
     await db.write(
         "UPDATE login_sessions SET last_used = now(), expires = now() + make_interval(secs => %s) WHERE login_id = %s",
         (lifetime_s, login_id),

@@ -1,4 +1,4 @@
-"""Users: their rows, groups, and the epoch that revokes what was granted to them."""
+"""Users: their rows, groups, and the epoch that revokes granted access."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ FIELDS: Final = columns_of(UserFields)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User(UserFields):
-    """A user with their groups, and what these permit."""
+    """A user with their groups and permissions."""
 
     user_id: str
     realm: str
     anonymous: bool
-    """Made for one launch without a user; deleted some time after its last session."""
+    """True if the user was created for one launch without a user; deleted some time after its last session."""
     auth_epoch: int
     created: datetime
     last_session: datetime | None
@@ -126,7 +126,7 @@ async def get_user(db: Database, user_id: str) -> User:
     """One user.
 
     Raises:
-        NotFound: there is none with this id.
+        NotFound: there is no user with this id.
     """
     user = await find_user_by_id(db, user_id)
     if user is None:
@@ -140,9 +140,8 @@ async def find_user_by_id(db: Database, user_id: str) -> User | None:
 
 
 async def find_user(db: Database, username: str) -> User | None:
-    """The user with this name, ignoring case and the form of letters. The name as it is written comes first: names
-    from before that comparison may be equal.
-    """
+    """The user with this name, ignoring case and the form of letters. An exact match comes first: names from before
+    that comparison may be equal."""
     return await db.fetch_one_as(
         User,
         _SELECT + " WHERE lower(u.username) = lower(%(name)s)"
@@ -160,7 +159,7 @@ async def list_users(
     after: Position | None = None,
     limit: int | None = None,
 ) -> ListPage[User]:
-    """Users that match, by name unless another order is given; `after` is the last one of the page before."""
+    """Users that match, by name unless another order is passed; `after` is the last one of the page before."""
     conditions = (wanted or UserFilter()).conditions()
     return await USERS.read(db, User, _COLUMNS, conditions, order=order, after=after, limit=limit)
 
@@ -203,10 +202,10 @@ async def anonymous_to_forget(db: Database, retention_s: float, limit: int) -> l
 
 
 async def lock_user(connection: Connection, user_id: str) -> User:
-    """Hold the user's row until commit, against concurrent changes and claims; returns it as it is then.
+    """Lock the user's row until commit, against concurrent changes and claims, and return it.
 
     Raises:
-        NotFound: there is none with this id.
+        NotFound: there is no user with this id.
     """
     await connection.execute("SELECT 1 FROM users WHERE user_id = %s FOR NO KEY UPDATE", (user_id,))
     cursor = await connection.execute(_SELECT + " WHERE u.user_id = %s", (user_id,))
@@ -244,7 +243,7 @@ async def remove_from_group(connection: Connection, user_id: str, group_id: str)
     """End a membership; False = there was none.
 
     Raises:
-        Refused: everybody is in All Users.
+        Refused: all users are in All Users.
     """
     if group_id == ALL_USERS:
         raise Refused("Every user is in the group All Users; this membership cannot be ended.")
@@ -269,7 +268,7 @@ async def set_groups(connection: Connection, user_id: str, group_ids: list[str])
 
 
 async def require_an_administrator(connection: Connection) -> None:
-    """Refuse a change after which no user could administer; call it at the end of the transaction.
+    """Refuse a change after which no user could administer; called at the end of the transaction.
 
     Raises:
         Refused: no user who can log in has `global_admin` any more.
@@ -292,11 +291,11 @@ _BY_KEYS: Final[LiteralString] = (
 
 async def revoke_access(connection: Connection, user_id: str, *, barred: bool = False) -> set[ChangeEvent]:
     """Invalidate all connect tokens and open streams of the user, also those of sessions that others share with them;
-     returns the events to notify after commit. The tokens of leases that API keys hold stay valid, unless the user is
-     `barred`: disabled, locked or deleted. Then the tokens of leases that the user's API keys hold for others end, too.
+    returns the events to notify after commit. The tokens of leases that API keys hold stay valid, unless the user is
+    `barred`: disabled, locked or deleted. Then the tokens of leases that the user's API keys hold for others end, too.
 
-     The epoch of the user's sessions grows, so Agents cut the streams at their next check-in
-    . Lock order: users, then sessions by id.
+    The epoch of the user's sessions grows, so Agents cut the streams at their next check-in. Lock order: users, then
+    sessions by id.
     """
     await connection.execute("UPDATE users SET auth_epoch = auth_epoch + 1 WHERE user_id = %s", (user_id,))
     await connection.execute(
@@ -324,7 +323,7 @@ async def revoke_access(connection: Connection, user_id: str, *, barred: bool = 
 
 
 async def lock_sessions_of(connection: Connection, user_id: str) -> list[str]:
-    """Lock all the user's sessions by id, after `lock_user`; returns those that are not yet on their way out."""
+    """Lock all the user's sessions by id, after `lock_user`; returns those that are not being deleted yet."""
     cursor = await connection.execute(
         "SELECT session_id, status FROM sessions WHERE user_id = %s ORDER BY session_id FOR NO KEY UPDATE",
         (user_id,),
@@ -336,10 +335,10 @@ async def lock_sessions_of(connection: Connection, user_id: str) -> list[str]:
 async def delete_user_row(connection: Connection, user_id: str) -> None:
     """Delete a user who has no live session, after `lock_user`.
 
-    Sessions on their way out lose their user; a claimable one never can, because its status would be `running`.
+    Sessions that are ending lose their user; a claimable one never can, because its status would be `running`.
 
     Raises:
-        NotFound: there is none with this id.
+        NotFound: there is no user with this id.
         Invalid: the user has a live session.
     """
     await lock_sessions_of(connection, user_id)

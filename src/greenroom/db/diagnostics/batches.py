@@ -1,4 +1,4 @@
-"""Rows that are collected and written together; one that the database refuses never holds up the others.
+"""Rows that are collected and written together; a row that the database refuses does not delay the others.
 
 Parts of them come from strangers (a name tried at the log-in, the host name of a refused Agent), so texts are made
 storable first.
@@ -24,11 +24,12 @@ JsonRow = Mapping[str, Any]
 
 MAX_TEXT: Final = 8192
 MOST: Final = 500
-"""Rows in a statement, which has to end within the time limit of statements on a busy machine too."""
+"""Rows in a statement, which must end within the time limit of statements on a busy machine too."""
 
 
 def storable(value: Any) -> Any:
-    """`value`, also inside objects and lists, with texts that PostgreSQL takes: no NUL, no half of a surrogate pair."""
+    """`value`, also inside objects and lists, with texts that PostgreSQL accepts: no NUL, no half of a
+    surrogate pair."""
     if isinstance(value, str):
         return value[:MAX_TEXT].replace("\0", "").encode("utf-8", "replace").decode()
     if isinstance(value, dict):
@@ -39,11 +40,12 @@ def storable(value: Any) -> Any:
 
 
 class WaitingRows(Generic[Row]):
-    """Rows that wait to be written: bounded, kept while the database is away, lost ones counted.
+    """Rows that wait to be written: their number is bounded, they are kept while the database is away, lost ones are
+    counted.
 
-    `statement` writes those in the JSON list `rows`, where `params` makes an object of each: a statement for each would
-    cost several times as much. `what` names the rows, in two words, in the log of this process. Beyond `most`
-    waiting rows the newest is lost.
+    `statement` writes the rows of the JSON list `rows`, and `params` converts each row to an object: a statement for
+    each would cost several times as much. `what` names the rows, in two words, in the log of this process. Beyond
+    `most` waiting rows the newest is lost.
     """
 
     def __init__(
@@ -67,11 +69,11 @@ class WaitingRows(Generic[Row]):
             self._there_are_some.set()
 
     async def come(self) -> None:
-        """Returns as soon as rows wait."""
+        """Wait until there are rows."""
         await self._there_are_some.wait()
 
     async def write(self) -> bool:
-        """Write the waiting rows; True = there were some, and they are written now."""
+        """Write the waiting rows; returns True if there were some and they are written now."""
         is_written = False
         while self._rows:
             rows, self._rows = self._rows[:MOST], self._rows[MOST:]
@@ -95,9 +97,9 @@ class WaitingRows(Generic[Row]):
 
 
 async def insert_rows(db: Database, statement: LiteralString, rows: Sequence[JsonRow]) -> int:
-    """Run `statement` with all `rows`; one that cannot be stored is left out and logged.
+    """Run `statement` with all `rows`; a row that cannot be stored is left out and logged.
 
-    Returns the number left out.
+    Returns the number of rows left out.
 
     Raises:
         Unavailable: the database is away; nothing was written.
@@ -120,7 +122,7 @@ async def _insert_one_by_one(db: Database, statement: LiteralString, rows: Seque
                 async with connection.transaction():
                     await connection.execute(statement, {"rows": Jsonb([row])})
             except psycopg.OperationalError:
-                raise  # says nothing of the row
+                raise  # not an error of the row
             except (psycopg.Error, UnicodeError) as error:
                 log.error("a row cannot be stored; it is left out", reason=str(error))
                 left_out += 1

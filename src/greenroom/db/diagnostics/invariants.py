@@ -1,7 +1,7 @@
 """Invariants of the database of a live system, as queries for violations; and the rows that no role can read.
 
-Each query answers with one sentence per violation, in the column `what`. Something in flight may look wrong for a
-moment: the caller asks twice.
+Each query returns one sentence per violation, in the column `what`. Work in progress may look wrong for a moment: the
+caller queries twice.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ROTATING: Final = (
     "s.replaces IS NOT NULL AND EXISTS (SELECT 1 FROM sessions r WHERE r.session_id = s.replaces"
     " AND r.user_id IS NULL AND NOT r.retired AND r.status IN ('requested', 'starting', 'running'))"
 )
-"""Condition on `sessions s`: it is to replace one that is still in the pool."""
+"""Condition on `sessions s`: it replaces a session that is still in the pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Invariant:
     query: LiteralString
     parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
     problem_of: Callable[[str], str | None] | None = None
-    """Says what is wrong with the column `value` of a row, None: nothing. Without it each row is a violation."""
+    """Returns the defect of the column `value` of a row, None: none. Without it each row is a violation."""
 
 
 INVARIANTS: Final = (
@@ -86,7 +86,7 @@ INVARIANTS: Final = (
         " AS cores, coalesce(sum(memory), 0) AS memory"
         " FROM sessions WHERE agent_id = c.agent_id AND status <> 'deleted') s"
         " WHERE abs(c.cores_allocated - s.cores) > 0.001 OR c.memory_allocated <> s.memory"
-        # an offer may be lowered below what is reserved; only a session that is newer had to fit
+        # an offer may be lowered below the reserved amount; only a session that is newer had to fit
         " OR (c.cores_reported > 0 AND (c.cores_allocated > c.cores + 0.001 OR c.memory_allocated > c.memory)"
         " AND EXISTS (SELECT 1 FROM sessions WHERE agent_id = c.agent_id AND status <> 'deleted'"
         " AND created > c.offer_lowered))",
@@ -94,7 +94,7 @@ INVARIANTS: Final = (
     Invariant(
         "I8",
         "no pool has more sessions than it should, but for one that takes the place of another",
-        # Those on an Agent that is leaving stay until others have replaced them.
+        # Sessions on an Agent that is leaving stay until others have replaced them.
         "SELECT format('staging config %%s has %%s sessions of %%s, %%s of them in place of another',"
         " g.staging_config_id, count(*), g.num_sessions, count(*) FILTER (WHERE " + ROTATING + ")) AS what"
         " FROM staging_configs g JOIN sessions s USING (staging_config_id) JOIN agents a USING (agent_id)"
@@ -121,7 +121,8 @@ INVARIANTS: Final = (
     Invariant(
         "I11",
         "no session is stuck on its way, no instruction is repeated in vain, and an ended session says when",
-        # What waits for an Agent that is away goes on when it returns or is dead. A first start may wait for its turn,
+        # A session that waits for an absent Agent continues when the Agent returns or is dead. A first start may wait
+        # for its turn, then take its time.
         # then take its time.
         "SELECT format('session %%s is %%s since %%s', s.session_id, s.status, s.status_changed) AS what"
         " FROM sessions s LEFT JOIN agents a USING (agent_id)"

@@ -36,7 +36,7 @@ SELECT r.time, r.level, r.component, r.code, r.message, r.zone_name, r.session_i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogRow:
-    """One row of Diagnostics; `message` is the sentence a person reads, `code` is stable.
+    """One row of Diagnostics; `message` is a sentence for people, `code` is stable.
 
     When it is written, names are added that are needed to read it after its objects are deleted: the user of a session,
     the name of a user, workspace and zone of a staging config.
@@ -117,7 +117,7 @@ class LogWriter:
             while True:
                 await self._rows.come()
                 await asyncio.sleep(FLUSH_S)
-                await asyncio.shield(self.flush())  # cancelled half-way, its rows would be lost
+                await asyncio.shield(self.flush())  # cancelled midway, its rows would be lost
         finally:
             await self.flush()
 

@@ -1,4 +1,4 @@
-"""Figures of the whole deployment: for metrics, and those that clients of the published interface ask for by name."""
+"""Figures of the whole deployment: for metrics, and for clients of the published interface, by name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from greenroom.db.webhooks import WaitingMessages, count_waiting
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One value; `name` says what it is, with its unit, `labels` of what."""
+    """One value; `name` describes it, with its unit, `labels` its subject."""
 
     name: str
     text: str
@@ -27,8 +27,8 @@ class Figure:
 
 
 async def read_figures(db: Database) -> list[Figure]:
-    """Sessions, Agents and Managers by status, Primaries, offers of Agents, how full the pools are, and what waits for
-    webhooks.
+    """Sessions, Agents and Managers by status, Primaries, offers of Agents, fill levels of the pools, and messages that
+    wait for webhooks.
 
     Raises:
         Unavailable: the database cannot be reached.
@@ -126,10 +126,10 @@ LOGGED: Final = {
 
 
 async def read_report(db: Database, name: str, within_s: float) -> int:
-    """The figure `name`; those of the log of the last `within_s`.
+    """The figure `name`; those of the log count the last `within_s`.
 
     Raises:
-        Invalid: there is none of this name.
+        Invalid: there is no figure of this name.
     """
     if name in NOW:
         row = await db.fetch_one(NOW[name])

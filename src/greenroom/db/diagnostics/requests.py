@@ -99,7 +99,7 @@ class RequestLog:
                         await self._rows.come()
                 await asyncio.sleep(FLUSH_S)
                 self._reach(datetime.now(UTC).replace(second=0, microsecond=0))
-                await asyncio.shield(self.flush())  # cancelled half-way, its rows would be lost
+                await asyncio.shield(self.flush())  # cancelled midway, its rows would be lost
         finally:
             self._reach(datetime.max.replace(tzinfo=UTC))
             await self.flush()

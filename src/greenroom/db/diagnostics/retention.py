@@ -1,5 +1,5 @@
-"""Rows that are kept for a limited time: Diagnostics, the ledger of launches, results of commands, screenshots, what
-webhooks were sent, recordings of leases."""
+"""Rows that are kept for a limited time: Diagnostics, the ledger of launches, results of commands, screenshots,
+deliveries of webhooks, recordings of leases."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 COMMANDS_KEPT_DAYS: Final = 1
 DELIVERIES_KEPT_DAYS: Final = 7
 DELIVERIES_KEPT: Final = 10_000
-"""Of each webhook; those that wait are bounded in `api.webhooks.courier`."""
+"""Maximum number of deliveries of each webhook; those that wait are bounded in `api.webhooks.courier`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +90,7 @@ BY_AGE: Final[dict[str, LiteralString]] = {
         "DELETE FROM webhook_deliveries WHERE delivery_id = ANY(ARRAY(SELECT delivery_id FROM webhook_deliveries"
         " WHERE at < now() - make_interval(secs => %(delivery_s)s) ORDER BY at LIMIT %(batch)s))"
     ),
-    # Pictures first: what a statement deletes has to be little enough for its time limit.
+    # Pictures first: the rows of one statement must be few enough for its time limit.
     "recording_pictures": (
         "DELETE FROM recording_pictures WHERE ctid = ANY(ARRAY(SELECT p.ctid FROM "
         + _OLD_RECORDINGS
@@ -112,8 +112,8 @@ BY_AGE: Final[dict[str, LiteralString]] = {
     ),
 }
 
-# By the newest id, which is known at once; ids have gaps where a transaction was rolled back, so it may be a few less.
-# Security events are counted by code: those that any client can cause (refusals, log-ins) displace no others.
+# By the newest id, which is known at once; ids have gaps from transactions that were rolled back, so it may be a few
+# less. Security events are counted by code: events that any client can cause (refusals, log-ins) displace no others.
 _BY_NUMBER: Final[dict[str, LiteralString]] = {
     "logs": (
         "DELETE FROM logs WHERE log_id = ANY(ARRAY(SELECT log_id FROM logs WHERE NOT security"
@@ -142,9 +142,9 @@ _BY_NUMBER: Final[dict[str, LiteralString]] = {
 
 
 async def prune(db: Database, keep: Keep) -> dict[str, int]:
-    """Delete what need not be kept any longer: kind → rows deleted.
+    """Delete outdated rows; returns kind → rows deleted.
 
-    Where the database gives a statement up, that kind waits for the next round.
+    If the database gives a statement up, that kind waits for the next round.
 
     Raises:
         Unavailable: the database cannot be reached.

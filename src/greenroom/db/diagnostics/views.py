@@ -81,7 +81,7 @@ async def list_logs(db: Database, wanted: LogFilter, *, after: Position | None, 
 
 
 def _conditions(given: dict[str, object], known: Mapping[str, LiteralString]) -> Conditions:
-    """Only what is asked for is in the statement, so that PostgreSQL sees which index has it."""
+    """The conditions of the filter. Only set fields are in the statement, so that PostgreSQL can choose the index."""
     parts: list[LiteralString] = [condition for name, condition in known.items() if given[name] is not None]
     return Conditions(parts, values=given)
 
@@ -193,7 +193,7 @@ _REFUSED: Final[LiteralString] = "r.status NOT BETWEEN 200 AND 299"
 
 
 async def read_known(db: Database, things: Sequence[Thing]) -> KnownRows:
-    """Everything that has to do with these things; to be read after them.
+    """The rows about these things; to be read after them.
 
     Raises:
         Unavailable: the database cannot be reached.

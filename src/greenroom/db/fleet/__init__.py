@@ -1,1 +1,1 @@
-"""Zones, Managers, Agents and gateways in SQL: who joined, who is alive, who leads."""
+"""Zones, Managers, Agents and gateways in SQL: their registration, liveness and leadership."""

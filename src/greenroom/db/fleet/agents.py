@@ -18,7 +18,8 @@ ALIVE_WITHIN_S: Final = 15.0
 """An Agent that checked in within this time is alive: no other host may use its identity."""
 
 ADMITTED: Final = "(a.enabled OR a.status <> 'pending')"
-"""SQL for an Agent `a` that does not wait for an administrator; one that waits gets no instructions and no streams."""
+"""SQL for an Agent `a` that does not wait for an administrator; an Agent that waits gets no instructions and no
+streams."""
 
 EPOCH: Final = (
     "(SELECT (SELECT system_identifier FROM pg_control_system()) || '.' ||"
@@ -27,9 +28,8 @@ EPOCH: Final = (
     " 'installation'::regclass::oid || '.' || db_epoch FROM installation)"
 )
 """SQL for the installation's db_epoch, which changes with a restore, a fork or a new database
-(docs/explanation/protocols.md §1). A dump that is restored in the same server brings back every row, also that of
-`installation`, but makes the table again: its oid shows that, and that of the database where this was made again.
-"""
+(docs/explanation/protocols.md §1). A dump that is restored in the same server restores every row, also that of
+`installation`, but creates the table again: its oid differs then, and that of the database if it was created again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ async def register(db: Database, newcomer: Newcomer, new_credential_hash: bytes,
     """Admit an Agent to a zone with its next incarnation; `core.fleet.enrolment` decides who is admitted.
 
     With a join token the Agent gets a new credential (`new_credential_hash`); with its credential it keeps it. A new
-    Agent is enabled at once if `enabled`, or if its token says so.
+    Agent is enabled at once if `enabled`, or if its token allows it.
 
     Raises:
         Unauthenticated: the token or the credential is not valid here.
@@ -83,7 +83,7 @@ _KNOWN: Final = (
 
 
 async def _check_route(connection: Connection, agent_id: str) -> None:
-    """The first 8 digits of an id lead to the Agent's streams, so no two Agents may share them."""
+    """Check that no other Agent's id has the same first 8 digits, which lead to the Agent's streams."""
     cursor = await connection.execute(
         "SELECT hostname FROM agents WHERE left(agent_id::text, 8) = left(%s::text, 8)", (agent_id,)
     )
@@ -135,7 +135,7 @@ async def _admit_again(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentEdge:
-    """An Agent and the edge gateway beside it. `has_edge`: by its last registration, whether or not it is confirmed."""
+    """An Agent and its edge gateway. `has_edge`: by its last registration, whether or not it is confirmed."""
 
     agent_id: str
     zone_id: str
@@ -191,7 +191,7 @@ async def update_agent(
 
     An override is the exact offer; without one it is the Agent's cores times `cpu_overcommit`. An Agent that reports
     nothing offers nothing. The Primary applies changes within a round; a new override is also applied here, so that it
-    shows at once.
+    is visible at once.
 
     Raises:
         NotFound: no such Agent.
@@ -226,7 +226,7 @@ async def update_agent(
 
 
 async def revoke_credential(db: Database, agent_id: str) -> None:
-    """Make the Agent's credential worthless; it is refused at its next message.
+    """Invalidate the Agent's credential; the Agent is refused at its next message.
 
     Raises:
         NotFound: no such Agent.

@@ -22,7 +22,7 @@ from greenroom.db.session.commands import AWAITED
 log = structlog.get_logger(__name__)
 
 _ORDERED: Final = "k.state = 'requested' AND " + AWAITED
-"""A row of `session_commands k` that the Agent is to begin."""
+"""A row of `session_commands k` that the Agent must begin."""
 
 _LOGIN_TO_FETCH: Final = (
     "CASE WHEN a.enabled AND (coalesce((a.usage ->> 'keeps_log_ins')::boolean, false) OR NOT EXISTS"
@@ -31,7 +31,7 @@ _LOGIN_TO_FETCH: Final = (
     "   AND coalesce(r.refreshed, '-infinity') >= coalesce(i.refresh_requested, '-infinity')))"
     " THEN i.docker_token_encrypted END"
 )
-"""The registry's password of image `i` for an enabled Agent `a` that has to fetch it, or keeps it for machines that do;
+"""The registry's password of image `i` for an enabled Agent `a` that must fetch it, or stores it for machines that do;
 no other Agent gets one."""
 
 OFFERED: Final = (
@@ -41,12 +41,12 @@ OFFERED: Final = (
 """SQL for an image `i` that an Agent `a` should hold: that of an enabled workspace that may run on it."""
 
 WireJson = dict[str, Any]
-"""JSON with a shape of `wire.messages`: reports and instructions of an Agent, stored as they are."""
+"""JSON in a format of `wire.messages`: reports and instructions of an Agent, stored unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class ZoneManager:
-    """A Manager that Agents of the zone may ask, and its address."""
+    """A Manager to which Agents of the zone may send requests, and its address."""
 
     manager_id: str
     instance_id: str
@@ -55,7 +55,7 @@ class ZoneManager:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderedRemoval:
-    """A home folder that an Agent is to remove."""
+    """A home folder that an Agent must remove."""
 
     user_id: str
     image_id: str
@@ -79,13 +79,13 @@ class AgentState:
     """The Manager that it was last recorded with, at `recorded_term`."""
     recorded_term: int
     generations: Mapping[str, int]
-    """Session id → generation: the desired list, or of a reading of some sessions alone those."""
+    """Session id → generation: the desired list, or in a reading of some sessions only these."""
     digest: str = ""
-    """Of the whole list (`wire.messages.digest`), once it is known."""
+    """The digest of the whole list (`wire.messages.digest`), once it is known."""
     command_ids: frozenset[str]
     images_digest: str
     removals: tuple[OrderedRemoval, ...] = ()
-    """The homes it is to remove."""
+    """The homes that it must remove."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +137,7 @@ _GENERATIONS: Final = "json_object_agg(s.session_id, s.generation)"
 _STATES: Final = (
     "WITH zone AS MATERIALIZED (" + _ZONE + "), offered AS MATERIALIZED (SELECT i.* FROM images i, zone"
     "   WHERE i.enabled AND (NOT i.restrict_to_zone OR i.zone_id = zone.zone_id::uuid)),"
-    # Most images are the same for all Agents and digested once; these few differ from Agent to Agent.
+    # Most images are the same for all Agents and digested once; these few differ between Agents.
     " own AS MATERIALIZED (SELECT * FROM offered WHERE restrict_to_server OR docker_token_encrypted IS NOT NULL),"
     " common AS MATERIALIZED (SELECT string_agg(" + _IMAGE + ")" + _DIGESTED + " AS text"
     "   FROM offered i WHERE NOT (restrict_to_server OR docker_token_encrypted IS NOT NULL)),"
@@ -167,15 +167,15 @@ _agents: Final = msgspec.json.Decoder(list[AgentState])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckInReading:
-    """One look at the database: the zone, and those of the Agents asked for that exist, by their ids."""
+    """One reading of the database: the zone, and the existing ones of the requested Agents, by id."""
 
     zone: ZoneState
     agents: dict[str, AgentState]
 
 
 async def read_states(db: Database, asked: Mapping[str, Collection[str]], manager_id: str) -> CheckInReading | None:
-    """Read the input of the answers for the Agents in `asked`, in one statement; None if the Manager's record is gone.
-    Of each Agent's list these sessions are read; of an Agent without any, all.
+    """Read the input of the answers for the Agents in `asked`, in one statement; None if the Manager's record does not
+    exist. Of each Agent's list these sessions are read; of an Agent without any, all.
 
     Not repeated when the connection was lost: the Agents wait, and an unavailable database is an answer too.
 
@@ -216,7 +216,7 @@ class FilterSecret:
 
 @dataclass(frozen=True, slots=True)
 class DesiredSession:
-    """A session that an Agent is to have; `age_s` is how long ago its status changed."""
+    """A session in an Agent's desired list; `age_s` is the time since its status changed."""
 
     session_id: str
     generation: int
@@ -247,7 +247,7 @@ async def read_desired(db: Database, agent_id: str, only: Iterable[str] | None =
     """The Agent's whole desired list, or `only` these sessions of it. Raises Unavailable: the database is away."""
     rows = await db.fetch(
         "SELECT session_id::text, generation, want, spec, credential_encrypted, files_encrypted,"
-        # No user gets a quarantined session any more: an Agent that returns late runs no `assign` in it.
+        # A quarantined session has no user any more: an Agent that returns late runs no `assign` in it.
         " CASE WHEN user_id IS NOT NULL THEN assignment END AS assignment, user_id::text, auth_epoch, status,"
         " client_settings, extract(epoch FROM clock_timestamp() - status_changed)::double precision AS age_s,"
         " coalesce((SELECT jsonb_object_agg(v.viewer_id, h.access) FROM session_shares h JOIN session_viewers v"
@@ -271,9 +271,8 @@ async def read_desired(db: Database, agent_id: str, only: Iterable[str] | None =
 
 
 def _desired_session(row: DictRow) -> DesiredSession:
-    """JSON in a row that cannot be read leaves its session, on the list, without a specification and viewers: the Agent
-    reports that for this session, and gets all others.
-    """
+    """The session of a row. If JSON in the row cannot be read, the session stays on the list without a specification
+    and viewers: the Agent reports that for this session, and gets all others."""
     try:
         return msgspec.convert(row, DesiredSession)
     except msgspec.ValidationError as error:
@@ -285,9 +284,8 @@ def _desired_session(row: DictRow) -> DesiredSession:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryImage:
-    """An image that an Agent should hold, and the login of its registry. `token` is encrypted, and None where the Agent
-    does not need it; `has_token`: the registry has one.
-    """
+    """An image that an Agent should have, and the login of its registry. `token` is encrypted, and None if the Agent
+    does not need it; `has_token`: the registry has one."""
 
     name: str
     docker_registry: str
@@ -300,9 +298,9 @@ class RegistryImage:
 
 
 async def read_images(db: Database, agent_id: str) -> list[RegistryImage]:
-    """The images an Agent should hold, once each: those of enabled workspaces that may run on it.
+    """The images an Agent should have, once each: those of enabled workspaces that may run on it.
 
-    None while it waits to be enabled.
+    No images while it waits to be enabled.
 
     Raises:
         Unavailable: the database cannot be reached.
@@ -310,7 +308,7 @@ async def read_images(db: Database, agent_id: str) -> list[RegistryImage]:
     rows = await db.fetch(
         "SELECT DISTINCT ON (i.name) i.name, i.docker_registry, i.docker_user, " + _LOGIN_TO_FETCH + " AS token,"
         " i.docker_token_encrypted IS NOT NULL AS has_token,"
-        # Of workspaces with the same image the one that asks most often counts: the values are in that order.
+        # Of workspaces with the same image the most frequent pull policy counts: the values are in that order.
         " min(i.pull_policy) OVER same AS pull_policy,"
         " CASE WHEN max(i.refresh_requested) OVER same > coalesce(r.refreshed, '-infinity')"
         "   THEN extract(epoch FROM max(i.refresh_requested) OVER same)::float8 ELSE 0 END AS refresh"
@@ -339,9 +337,8 @@ async def read_filter_policies(db: Database) -> list[FilterPolicy]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderedCommand:
-    """A command, or screenshot, that an Agent is to begin; `age_s` is how long ago it was ordered. `env`: name →
-    encrypted value. `screenshot` is a `wire.messages.ScreenshotSize`, None = a command.
-    """
+    """A command, or screenshot, that an Agent must begin; `age_s` is the time since its order. `env`: name → encrypted
+    value. `screenshot` is a `wire.messages.ScreenshotSize`, None = a command."""
 
     command_id: str
     session_id: str
@@ -372,7 +369,7 @@ async def read_commands(db: Database, agent_id: str) -> list[OrderedCommand]:
 
 
 async def read_own(db: Database, agent_id: str, session_ids: Sequence[str]) -> dict[str, str | None]:
-    """Those of these sessions that are or were this Agent's, with their users.
+    """The sessions of these that are or were this Agent's, with their users.
 
     Raises:
         Unavailable: the database cannot be reached.
@@ -386,7 +383,7 @@ async def read_own(db: Database, agent_id: str, session_ids: Sequence[str]) -> d
 
 
 async def read_living(db: Database, agent_id: str, session_ids: Sequence[str]) -> frozenset[str]:
-    """Those of these sessions with a row of this Agent that is not deleted.
+    """The sessions of these with a row of this Agent that is not deleted.
 
     Raises:
         Unavailable: the database cannot be reached.

@@ -18,7 +18,7 @@ from greenroom.db.fleet.managers import RUNNING_WITHIN_S
 from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
 
 KEPT_DAYS: Final = 7
-"""An ended token is kept this long, so that a refusal can say why it is not valid."""
+"""Retention of an ended token, so that a refusal can contain the reason why it is not valid."""
 
 
 async def add_join_token(
@@ -33,7 +33,7 @@ async def add_join_token(
     enable_agent: bool = False,
     created_by: str = "",
 ) -> str:
-    """Store a join token: it admits `uses` hosts of a role within `valid_s` into one zone; returns its id.
+    """Store a join token, which admits `uses` hosts of a role within `valid_s` into one zone; returns its id.
 
     With `agent_id` it admits only that known Agent, again. With `enable_agent` a new Agent is enabled at once. Tokens
     that ended long ago are removed.
@@ -58,7 +58,8 @@ async def add_machine_token(
 
 
 async def revoke_token(connection: Connection, token_hash: bytes) -> None:
-    """Make a token worthless from this transaction on: an Agent that is joining with it has joined before, or not."""
+    """Invalidate a token from this transaction on: an Agent that is joining with it has either joined before, or cannot
+    join."""
     await connection.execute(
         "UPDATE join_tokens SET revoked = coalesce(revoked, clock_timestamp()) WHERE token_hash = %s", (token_hash,)
     )
@@ -109,7 +110,7 @@ async def list_join_tokens(
 
 
 async def revoke_join_token(db: Database, join_token_id: str) -> None:
-    """Make a token worthless. Hosts that joined with it stay.
+    """Invalidate a token. Hosts that joined with it stay.
 
     Raises:
         NotFound: no such token.
@@ -131,12 +132,12 @@ _STORED: Final = (
 
 
 async def read_token(db: Database, token_hash: bytes) -> Token | None:
-    """The token, or None if there is no such."""
+    """The token, or None if it does not exist."""
     return await db.fetch_one_as(Token, _STORED, (token_hash,))
 
 
 async def lock_token(connection: Connection, token_hash: bytes) -> Token | None:
-    """The token, locked until this transaction ends; None if there is no such."""
+    """The token, locked until this transaction ends; None if it does not exist."""
     cursor = await connection.execute(_STORED + " FOR NO KEY UPDATE OF t", (token_hash,))
     return row_as(Token, await cursor.fetchone())
 
@@ -176,7 +177,7 @@ async def register_gateway(
 ) -> Token:
     """Admit a web gateway with a join token, which names its zone.
 
-    A gateway that never got the answer shows the token again; that counts as one use.
+    A gateway that never received the answer sends the token again; that counts as one use.
 
     Raises:
         Unauthenticated: the token is not valid for a gateway.
@@ -217,7 +218,7 @@ async def register_gateway(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayRow:
-    """A web gateway on a host of its own."""
+    """A web gateway on a separate host."""
 
     gateway_id: str
     hostname: str
@@ -259,7 +260,7 @@ async def find_asking_gateway(db: Database, gateway_id: str) -> AskingGateway | 
 
 
 async def gateway_seen(db: Database, gateway_id: str) -> None:
-    """Store that the gateway asked something now."""
+    """Store that the gateway sent a request now."""
     await db.write(
         "UPDATE gateways SET last_reported = clock_timestamp() WHERE gateway_id = %(gateway_id)s AND"
         " (last_reported IS NULL OR last_reported < clock_timestamp() - make_interval(secs => %(every_s)s))",
@@ -276,12 +277,12 @@ class StoredAuthority:
 
 
 async def read_authority(db: Database) -> StoredAuthority | None:
-    """The authority, or None while none was needed."""
+    """The authority, or None until one is needed."""
     return await db.fetch_one_as(StoredAuthority, "SELECT certificate, key_encrypted FROM fleet_authority")
 
 
 async def add_authority(db: Database, new: StoredAuthority) -> StoredAuthority:
-    """Store the first authority; returns the one that counts, which may be another process's."""
+    """Store the first authority; returns the valid one, which may be another process's."""
     await db.write(
         "INSERT INTO fleet_authority (certificate, key_encrypted) VALUES (%s, %s) ON CONFLICT DO NOTHING",
         (new.certificate, new.key_encrypted),

@@ -1,7 +1,7 @@
-"""The lease of a zone in SQL (docs/explanation/protocols.md §1).
+"""The leadership of a zone in SQL (docs/explanation/protocols.md §1).
 
 `LeaseConnection` is the connection W: it holds the death-watch lock (71, zone_key), so that PostgreSQL itself notifies
-the followers when this process dies. Everything that looks at a lease from outside uses the pool.
+the followers when this process dies. All other readers of a leadership use the pool.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from greenroom.db.database import CHANNEL, Connection, Database, row_as
 log = structlog.get_logger(__name__)
 
 STATEMENT_TIMEOUT_S: Final = 0.9
-"""For every statement on W except TAKE."""
+"""Timeout of every statement on W except TAKE."""
 
 _OPTIONS: Final = (
     "-c lock_timeout=1s -c statement_timeout=2s -c client_connection_check_interval=300ms"
@@ -53,11 +53,11 @@ class ZoneLease:
 
 @asynccontextmanager
 async def guarded(db: Database, fence: Fence) -> AsyncGenerator[Connection]:
-    """A transaction that only the holder of the term can make.
+    """A transaction that only the holder of the term can commit.
 
-    The lease row is held FOR SHARE until commit, so no other term can begin meanwhile; keep it short, and call nothing
-    outside the database inside (GUARD of docs/explanation/protocols.md §1). A plan that counts locks in one statement
-    and counts in a later one.
+    The lease row is locked FOR SHARE until commit, so no other term can begin in the meantime; keep it short, and call
+    nothing outside the database inside (GUARD of docs/explanation/protocols.md §1). A plan that counts must lock in one
+    statement and count in a later one.
 
     Raises:
         LeaseLost: the term is over; nothing was written.
@@ -68,8 +68,8 @@ async def guarded(db: Database, fence: Fence) -> AsyncGenerator[Connection]:
 
 
 async def lock_lease(connection: Connection, fence: Fence) -> None:
-    """Make the transaction of `connection` one of the term's; `guarded` is for those that lock nothing before the
-    lease and wait for each statement.
+    """Bind the transaction of `connection` to the term; `guarded` is for transactions that lock nothing before the
+    lease row and wait for each statement.
 
     Raises:
         LeaseLost: the term is over.
@@ -95,10 +95,10 @@ class LeaseConnection:
         self._holder = holder
 
     async def take(self, manager_id: str, my_term: int, ttl_s: float) -> int | None:
-        """Wait up to a second for the zone's lock and take the lease; returns its term.
+        """Wait up to a second for the zone's lock and take the leadership; returns its term.
 
-        None = not available now, wait a little. 0 = another Manager is alive; check whether this one is still enabled,
-        and try again. Must not be called while believing: session locks nest.
+        None = not available now, wait a little. 0 = another Manager is alive; check if this one is still enabled, and
+        try again. Must not be called while believing: session locks nest.
 
         Raises:
             psycopg.Error: the connection must be closed.
@@ -110,9 +110,8 @@ class LeaseConnection:
         return None if row is None or row["term"] is None else int(row["term"])
 
     async def settle(self, manager_id: str) -> Predecessor | None:
-        """Once after a TAKE and its first renewal, which must not be delayed: reduce the statement timeout to that of
-        W. Records this Manager as the holder; returns the one before, None if there was none.
-        """
+        """Reduce the statement timeout to that of W, once after a TAKE and its first renewal, which must not be
+        delayed. Records this Manager as the holder; returns the one before, None if there was none."""
         await self._row("SELECT set_config('statement_timeout', '900ms', false)", ())
         row = await self._row(
             "WITH l AS (UPDATE zone_leases SET announced_term = term WHERE zone_key = %s AND holder = %s"
@@ -127,7 +126,7 @@ class LeaseConnection:
         return row_as(Predecessor, row)
 
     async def renew(self, term: int, ttl_s: float) -> bool:
-        """Extend the lease of exactly this term, held by exactly this connection; False = it was lost."""
+        """Extend the leadership of exactly this term, held by exactly this connection; False = it was lost."""
         return await self._changed(
             "UPDATE zone_leases SET expires_at = clock_timestamp() + make_interval(secs => %s),"
             " renewed_at = clock_timestamp() WHERE zone_key = %s AND holder = %s AND term = %s"
@@ -136,7 +135,7 @@ class LeaseConnection:
         )
 
     async def raise_term(self, term: int, new_term: int) -> bool:
-        """Go on with a higher term without a gap; False = the lease was lost."""
+        """Continue with a higher term without a gap; False = the leadership was lost."""
         return await self._changed(
             "UPDATE zone_leases SET term = %s, announced_term = %s WHERE zone_key = %s AND holder = %s AND term = %s"
             " AND backend_pid = pg_backend_pid() AND expires_at > clock_timestamp() RETURNING 1 AS one",
@@ -177,12 +176,12 @@ async def lease_connection(dsn: str, name: str, zone_key: int, holder: str) -> A
     try:
         yield LeaseConnection(connection, zone_key, holder)
     finally:
-        # Not a clean shutdown: on a cut line that would wait. PostgreSQL sees the closed socket just the same.
+        # Not a clean shutdown: on a cut line that would wait. PostgreSQL notices the closed socket as well.
         connection.pgconn.finish()
 
 
 REMAINING: Final[LiteralString] = (
-    # separately: before PostgreSQL 17 nothing can be subtracted from an infinite time
+    # separately: before PostgreSQL 17 it is not possible to subtract from an infinite time
     "(extract(epoch FROM l.expires_at) - extract(epoch FROM clock_timestamp()))::double precision"
 )
 """Seconds until the end of the lease in `zone_leases l`."""
@@ -204,10 +203,11 @@ async def read_lease(db: Database, zone_key: int) -> ZoneLease:
 
 
 async def evict(db: Database, zone_key: int) -> int:
-    """EVICT: end the connection that still holds the lock of a zone after its lease ended; returns how many.
+    """EVICT: end the connection that still holds the lock of a zone after its leadership ended; returns the number of
+    ended connections.
 
-    Never by pid alone: it must still hold the lock. A connection that is not the last holder's is ended
-    only after a second without activity: one that just got the lock is about to take the lease, and its row is not
+    Never by pid alone: it must still hold the lock. A connection that is not the last holder's is ended only after a
+    second without activity: a connection that just got the lock is about to take the leadership, and its row is not
     committed yet.
     """
     rows = await db.write(

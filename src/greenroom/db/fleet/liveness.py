@@ -1,4 +1,4 @@
-"""The Primary's reads and writes of Agents and of sessions that wait for them. All writes inside `guarded`."""
+"""The Primary's reads and writes of Agents and of sessions that wait for them. All writes are inside `guarded`."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ SUSPECTS: Final[LiteralString] = (
 
 
 async def read_agents(db: Database, zone_id: str, missing_s: float) -> list[AgentReport]:
-    """The zone's Agents of which something may be concluded: all but those that run and were not silent so long."""
+    """The zone's Agents with a possible change: all except running ones that were not silent for this time."""
     params = {**LOSABLE, "zone_id": zone_id, "missing_s": missing_s}
     return await db.fetch_as(AgentReport, SUSPECTS + " ORDER BY agent_id", params)
 
 
 async def mark_running(connection: Connection, agents: Mapping[str, str]) -> frozenset[str]:
-    """Mark Agents as running that have the status given for each; those that still had it."""
+    """Mark Agents as running that have the expected status of each; returns those that still had it."""
     await connection.execute(
         "SELECT 1 FROM agents WHERE agent_id = ANY(%s::uuid[]) ORDER BY agent_id FOR NO KEY UPDATE", (list(agents),)
     )
@@ -51,10 +51,10 @@ async def mark_running(connection: Connection, agents: Mapping[str, str]) -> fro
 
 
 async def mark_missing(connection: Connection, agent_id: str, missing_s: float) -> list[ChangedSession] | None:
-    """Mark an Agent missing, if it is still silent; the sessions changed, or None if it reported.
+    """Mark an Agent missing, if it is still silent; returns the sessions changed, or None if it reported.
 
     Its unassigned sessions change with it: `running` ones become `unreachable`, those not yet running are deleted. All
-    get a new generation, so that only new observations can bring one back.
+    get a new generation, so that only new observations can return one to service.
     """
     cursor = await connection.execute(
         "UPDATE agents SET status = 'missing' WHERE agent_id = %s AND status = 'running'"
@@ -175,7 +175,7 @@ _LOCK_CAPACITY: Final[LiteralString] = (
 
 
 async def write_offers(connection: Connection, offers: Sequence[ChangedOffer]) -> None:
-    """Store the offers of Agents; what quotas reserve follows the overcommit."""
+    """Store the offers of Agents; the reservations of quotas follow the overcommit."""
     await connection.execute(_LOCK_CAPACITY, ([offer.agent_id for offer in offers],))
     await connection.execute(
         "UPDATE agent_capacity c SET cores = o.cores, overcommit = o.overcommit, memory = o.memory FROM"
@@ -202,19 +202,19 @@ _DIFFERING: Final[LiteralString] = (
 
 
 async def read_differing(db: Database, zone_id: str) -> list[Allocation]:
-    """Reservations where count and sum differ, if only by rounding; not exact while sessions come and go."""
+    """Reservations whose count and sum differ, if only by rounding; not exact while sessions start and end."""
     return await db.fetch_as(Allocation, _DIFFERING, (zone_id, None, None))
 
 
 async def lock_allocations(connection: Connection, zone_id: str, agent_ids: Sequence[str]) -> list[Allocation]:
-    """The same, exact until the transaction ends: every reservation and release locks these rows first."""
+    """The same reservations, exact until the transaction ends: every reservation and release locks these rows first."""
     await connection.execute(_LOCK_CAPACITY, (list(agent_ids),))
     cursor = await connection.execute(_ALLOCATIONS, (zone_id, list(agent_ids), list(agent_ids)))
     return rows_as(Allocation, await cursor.fetchall())
 
 
 async def correct_allocation(connection: Connection, agent_id: str, cores: float, memory: int) -> None:
-    """Set what is reserved on an Agent."""
+    """Set the reserved amounts of an Agent."""
     await connection.execute(
         "UPDATE agent_capacity SET cores_allocated = %s, memory_allocated = %s WHERE agent_id = %s",
         (cores, memory, agent_id),

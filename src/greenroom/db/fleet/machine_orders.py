@@ -16,7 +16,7 @@ from greenroom.db.fleet.enrolment import add_machine_token, revoke_token
 from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
 
 KEPT_DAYS: Final = 90
-"""Ended orders are kept this long."""
+"""Retention of ended orders."""
 
 _SOURCES: Final = {to: sorted(state for state, follow in EDGES.items() if to in follow) for to in OrderState}
 _TIMES: Final[dict[OrderState, LiteralString]] = {
@@ -31,7 +31,7 @@ _TIMES: Final[dict[OrderState, LiteralString]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineOrderRow:
-    """An order, as administrators see it. `sessions` are those on its machine now."""
+    """An order, for administrators. `sessions` are those on its machine now."""
 
     machine_order_id: str
     machine_pool_id: str | None
@@ -53,8 +53,8 @@ class MachineOrderRow:
 
 
 # Agents that were joined by hand on the machine of order `o`, since it was ordered. Copied disks may have one machine
-# id: an Agent of before is on the host that was copied, one of another order on another machine. One that is dead, and
-# has no session, counts for nothing.
+# id: an Agent from before is on the host that was copied, one of another order on another machine. An Agent that is
+# dead, and has no session, does not count.
 OTHER_AGENTS: Final[LiteralString] = """
   FROM agents b WHERE o.machine_id <> '' AND b.machine_id = o.machine_id AND b.agent_id IS DISTINCT FROM o.agent_id
    AND b.registered > o.ordered AND b.joined_with IS DISTINCT FROM o.token_hash
@@ -92,7 +92,7 @@ async def list_orders(
 
 
 async def get_order(db: Database, machine_order_id: str) -> MachineOrderRow:
-    """Raises NotFound: there is none with this id."""
+    """One order. Raises NotFound: there is none with this id."""
     row = await db.fetch_one_as(
         MachineOrderRow, f"SELECT {_SELECT} {_FROM} WHERE o.machine_order_id = %s", (machine_order_id,)
     )
@@ -138,11 +138,11 @@ async def insert_order(
 
 
 async def move_order(connection: Connection, move: OrderTransition) -> str | None:
-    """Change the state of an order; returns the id of the Agent that changed with it, "" if none did, and None where
-    the order is no longer as it was when the plan was made: nothing was written.
+    """Change the state of an order; returns the id of the Agent that changed with it, "" if none did, and None if the
+    order has changed since the plan: nothing was written.
 
-    What is released is no Agent's machine from then on: its token is worthless, its Agent is removed. One that has a
-    session, that registered at this moment, or that was joined on the machine besides, keeps the order as it is.
+    A released machine is no Agent's machine from then on: its token is invalid, its Agent is removed. If the Agent has
+    a session, registered at this moment, or was additionally joined on the machine by hand, the order does not change.
     """
     cursor = await connection.execute(
         "SELECT o.token_hash, (SELECT a.agent_id::text FROM agents a"
@@ -184,7 +184,7 @@ async def move_order(connection: Connection, move: OrderTransition) -> str | Non
 
 
 async def _take_out(connection: Connection, token_hash: bytes | None, agent_id: str | None, *, is_known: bool) -> bool:
-    """Remove the Agent of a machine that is released, and end its token; False = it has a session, or just came."""
+    """Remove the Agent of a released machine, and end its token; False = it has a session, or just registered."""
     if agent_id is not None and is_known:
         try:
             await remove_agent(connection, agent_id)
@@ -198,7 +198,7 @@ async def _take_out(connection: Connection, token_hash: bytes | None, agent_id: 
 
 
 async def note_asked(connection: Connection, machine_order_id: str) -> bool:
-    """Store that the provider is asked now; False = it was before, or the order is no longer open."""
+    """Store that the provider is called now; False = it was called before, or the order is no longer open."""
     cursor = await connection.execute(
         "UPDATE machine_orders SET asked = clock_timestamp() WHERE machine_order_id = %s AND state = 'ordered'"
         " AND asked IS NULL RETURNING 1",
@@ -208,7 +208,7 @@ async def note_asked(connection: Connection, machine_order_id: str) -> bool:
 
 
 async def note_unconfirmed(connection: Connection, machine_order_id: str, error: str) -> None:
-    """Store why the provider did not confirm a machine that may be there all the same."""
+    """Store the reason why the provider did not confirm a machine that may still exist."""
     await connection.execute(
         "UPDATE machine_orders SET state_reason = %s WHERE machine_order_id = %s AND state = 'ordered'",
         (f"{error} The machine may be there: the next listings show it, or that it is not.", machine_order_id),
@@ -216,7 +216,7 @@ async def note_unconfirmed(connection: Connection, machine_order_id: str, error:
 
 
 async def note_not_ended(connection: Connection, machine_order_id: str, error: str, retry_after_s: float) -> bool:
-    """Store that the provider failed to end the machine of an order; True = the ledger says something new with it."""
+    """Store that the provider failed to end the machine of an order; True = the message in the ledger is new."""
     cursor = await connection.execute(
         "SELECT end_failures + 1 AS failures, clock_timestamp() AS now, starts_with(state_reason, %s) AS is_said"
         " FROM machine_orders WHERE machine_order_id = %s FOR NO KEY UPDATE",
@@ -247,10 +247,10 @@ async def note_surplus(connection: Connection, surplus: Surplus) -> None:
 
 
 async def release_again(connection: Connection, stray: Found) -> bool:
-    """Release once more the machine of an order that has ended; False = there is no such order.
+    """Release the machine of an ended order once more; False = there is no such order.
 
-    Its Agent was removed without a session when it ended, so nothing runs there. Of a machine without any order that is
-    not known: a database that was restored has none of those that were written after its backup.
+    Its Agent was removed without a session when the order ended, so nothing runs there. That is not known of a machine
+    without any order: a restored database has no orders that were written after its backup.
     """
     cursor = await connection.execute(
         "UPDATE machine_orders SET state = 'releasing', state_reason = %(reason)s, ref = %(ref)s, ended = NULL,"

@@ -1,4 +1,4 @@
-"""Machine pools in SQL: what administrators set, and what their Manager remembers."""
+"""Machine pools in SQL: the settings of administrators, and the state of their Manager."""
 
 from __future__ import annotations
 
@@ -92,12 +92,12 @@ _JSON: Final = ("options", "secrets")
 async def list_pools(
     db: Database, *, after: Position | None = None, limit: int | None = None
 ) -> ListPage[MachinePoolRow]:
-    """By zone and name, also deleted ones with machines left."""
+    """Machine pools by zone and name, also deleted ones with machines left."""
     return await _LISTING.read(db, MachinePoolRow, _SELECT, Conditions(), order=BY_PLACE, after=after, limit=limit)
 
 
 async def pools_of_zone(connection: Connection, zone_id: str) -> list[MachinePoolRow]:
-    """All of a zone."""
+    """All machine pools of a zone."""
     cursor = await connection.execute(
         f"SELECT {_SELECT} {_FROM} WHERE p.zone_id = %s ORDER BY p.name, p.machine_pool_id", (zone_id,)
     )
@@ -108,7 +108,7 @@ async def find_pool(db: Database, name: str) -> MachinePoolRow:
     """A pool by its id or name.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is no such pool.
     """
     row = await db.fetch_one_as(
         MachinePoolRow,
@@ -119,10 +119,10 @@ async def find_pool(db: Database, name: str) -> MachinePoolRow:
 
 
 async def lock_pool(connection: Connection, machine_pool_id: str) -> MachinePoolRow:
-    """A pool, its row held until commit: nothing is ordered meanwhile.
+    """Return a pool, its row locked until commit, so that nothing is ordered in the meantime.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is no such pool.
     """
     await connection.execute(
         "SELECT 1 FROM machine_pools WHERE machine_pool_id = %s FOR NO KEY UPDATE", (machine_pool_id,)
@@ -132,7 +132,7 @@ async def lock_pool(connection: Connection, machine_pool_id: str) -> MachinePool
 
 
 async def lock_pools(connection: Connection, zone_id: str) -> None:
-    """Hold the pools of a zone until commit, in the order of their ids."""
+    """Lock the pools of a zone until commit, in the order of their ids."""
     await connection.execute(
         "SELECT 1 FROM machine_pools WHERE zone_id = %s ORDER BY machine_pool_id FOR NO KEY UPDATE", (zone_id,)
     )
@@ -158,7 +158,7 @@ async def insert_pool(connection: Connection, zone_id: str, fields: PoolFields) 
 
 
 SECRETS_IN_USE_S: Final = 60.0
-"""A call that began before secrets were changed is made with those of before; none begins so long after its round."""
+"""A call that began before secrets were changed uses the old ones; no call begins this long after its round."""
 
 
 async def update_pool(
@@ -191,7 +191,7 @@ async def update_pool(
 
 
 async def mark_deleted(connection: Connection, machine_pool_id: str) -> None:
-    """It goes once its machines are gone."""
+    """Mark a pool as deleted; its row is removed once its machines are gone."""
     await connection.execute(
         "UPDATE machine_pools SET deleted = coalesce(deleted, clock_timestamp()), enabled = false,"
         " failures = 0, next_try = NULL, call_failures = 0, next_call = NULL WHERE machine_pool_id = %s",
@@ -200,7 +200,7 @@ async def mark_deleted(connection: Connection, machine_pool_id: str) -> None:
 
 
 async def remember(connection: Connection, machine_pool_id: str, memory: MachinePoolFailures) -> None:
-    """Store what a plan, or a call of the provider, made of its failures."""
+    """Store the failures after a plan, or after a call of the provider."""
     await connection.execute(
         "UPDATE machine_pools SET " + assigned(_MEMORY) + " WHERE machine_pool_id = %(machine_pool_id)s",
         {**values_of(MachinePoolFailures, memory), "machine_pool_id": machine_pool_id},
@@ -222,7 +222,7 @@ async def note_listed(connection: Connection, machine_pool_id: str, listing: Lis
 
 
 async def remove_gone(connection: Connection, zone_id: str) -> list[str]:
-    """Remove deleted pools whose last order has ended and whose provider was asked since; returns their names."""
+    """Remove deleted pools whose last order has ended and whose provider was listed since; returns their names."""
     cursor = await connection.execute(
         "DELETE FROM machine_pools p WHERE p.zone_id = %s AND p.deleted IS NOT NULL"
         " AND (p.listed > p.deleted OR NOT EXISTS (SELECT 1 FROM machine_orders o"

@@ -1,4 +1,4 @@
-"""The input of the plan of a zone's machines: its Agents, what finds no room, who waits, pools and open orders."""
+"""The input of the plan of a zone's machines: its Agents, unmet demand, waiting users, pools and open orders."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from greenroom.db.workspace.images import IMAGE_FACTS
 MOST_PEOPLE: Final = 1000
 """The maximum number of waiting users that are read, those who wait longest first."""
 MOST_MACHINES: Final = 20
-"""Of one pool that are counted on at the same time."""
+"""Maximum number of machines of one pool that are counted on at the same time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class _Supply:
     number: int
 
 
-# A launch asks one zone after the other: the order of its refusals is that in which it tried them.
+# A launch tries one zone after another: the order of its refusals is that of its attempts.
 _PEOPLE: Final[LiteralString] = (
     "SELECT w.user_id::text, w.image_id::text, w.since, w.zone_ids, "
     + IMAGE_FACTS
@@ -63,7 +63,7 @@ _PEOPLE: Final[LiteralString] = (
     + STILL_WAITING
     + " GROUP BY w.user_id, w.image_id) w JOIN images i USING (image_id) ORDER BY w.since, w.user_id LIMIT %(most)s"
 )
-# What has just joined has room for those who ask again within a moment. A provider that fails is not counted on.
+# A machine that has just joined has room for users who try again within a moment. A failing provider is not counted on.
 _SUPPLY: Final[LiteralString] = """
 SELECT z.zone_id::text, z.zone_name, p.machine_pool_id::text, p.enabled, p.cores, p.memory,
        CASE WHEN p.call_failures > 0 THEN 0 WHEN p.next_try > clock_timestamp() THEN o.coming
@@ -141,7 +141,7 @@ def _want(image: ImageFacts, people: Sequence[WaitingUser], zone_id: str, names:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Short:
-    """A staging config that lacks sessions for want of room."""
+    """A staging config that lacks sessions because of missing room."""
 
     staging_config_id: str
     image: ImageFacts
@@ -253,7 +253,8 @@ def _of_config(short: _Short, zone_name: str) -> UnmetDemand:
 
 
 def _order(row: _OpenOrder, agents: Mapping[str, PlacementAgent]) -> MachineOrder:
-    """An Agent that was moved to another zone serves nothing here, and keeps its machine while it has sessions."""
+    """An open order with its Agent. An Agent that was moved to another zone serves nothing here, and keeps its machine
+    while it has sessions."""
     agent = None
     if row.agent_id is not None:
         elsewhere = PlacementAgent(agent_id=row.agent_id, hostname=row.agent_hostname or "", status="in another zone")

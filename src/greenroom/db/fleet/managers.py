@@ -33,7 +33,7 @@ _INSTANCE_LOCK: Final = 72
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManagerRow:
-    """The record of a Manager at its registration, with what it has to know of its zone and the installation."""
+    """The record of a Manager at its registration, with the facts that it needs of its zone and the installation."""
 
     manager_id: str
     manager_key: int
@@ -59,7 +59,8 @@ class EnabledChange:
 
 
 async def adopt(db: Database, instance_id: str, zone_name: str, hostname: str, version: str) -> ManagerRow:
-    """Find the record of this instance id or make it, enabled; an existing one keeps zone, `enabled` and first report.
+    """Find the record of this instance id or create it, enabled; an existing one keeps zone, `enabled` and first
+    report.
 
     Raises:
         SetupError: a new Manager names a zone that does not exist.
@@ -86,7 +87,7 @@ async def adopt(db: Database, instance_id: str, zone_name: str, hostname: str, v
 async def describe(
     db: Database, manager_id: str, hostname: str, version: str, gateway_url: str, *, crash_loop: str
 ) -> None:
-    """Store where this Manager runs, how Agents reach it, and why it counts as crash-looping."""
+    """Store the host of this Manager, its URL for Agents, and the reason why it counts as crash-looping."""
     await db.write(
         "UPDATE managers SET hostname = %s, version = %s, gateway_url = %s, crash_loop = %s,"
         " last_reported = clock_timestamp() WHERE manager_id = %s",
@@ -113,9 +114,9 @@ async def hold_instance(connection: ListenConnection, manager_key: int, instance
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
-    """The result of a heartbeat. `remaining_s` is that of the zone's lease (`db.fleet.leases.ZoneLease`); `seen_term`
-    the highest term that an Agent of the zone has seen; `server_age_s` since the start of PostgreSQL.
-    """
+    """The result of a heartbeat. `remaining_s` is that of the zone's leadership (`db.fleet.leases.ZoneLease`);
+    `seen_term` the highest term that an Agent of the zone has seen; `server_age_s` the time since the start of
+    PostgreSQL."""
 
     enabled: bool
     zone_id: str
@@ -127,8 +128,8 @@ class Beat:
 
 
 async def heartbeat(db: Database, manager_id: str, finished_ago_s: float | None, crash_loop: str = "") -> Beat | None:
-    """Report this Manager alive, when its last finished round ended, and why it counts as crash-looping; None if its
-    record was deleted."""
+    """Report this Manager alive, with the end of its last finished round, and the reason why it counts as
+    crash-looping; None if its record was deleted."""
     rows = await db.write(
         "UPDATE managers m SET last_reported = clock_timestamp(), crash_loop = %s,"
         " last_round = coalesce(clock_timestamp() - make_interval(secs => %s::double precision), last_round)"
@@ -146,7 +147,7 @@ async def set_enabled(db: Database, manager_id: str, enabled: bool) -> EnabledCh
 
     Raises:
         NotFound: no such Manager.
-        LastEnabledManager: the zone would be left without an enabled Manager.
+        LastEnabledManager: the zone would have no enabled Manager.
     """
     async with db.transaction() as connection:
         await lock_zones(connection)
@@ -261,16 +262,16 @@ _IS_LIVE: Final[LiteralString] = (
     " AND p.objid = m.manager_key::oid AND p.granted"
     " AND p.database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
 )
-"""A process holds the lock of this instance id (`hold_instance`)."""
+"""Condition on `managers m`: a process holds the lock of this instance id (`hold_instance`)."""
 
 
 async def delete_manager(db: Database, manager_id: str, *, force: bool = False) -> None:
-    """Remove the record of a Manager, which is Primary no longer; a live one registers again as new.
+    """Remove the record of a Manager, which is not Primary any more; a live one registers again as new.
 
     Raises:
         NotFound: no such Manager.
-        LastEnabledManager: the zone would be left without an enabled Manager.
-        ManagerRuns: its process is alive, and `force` was not given.
+        LastEnabledManager: the zone would have no enabled Manager.
+        ManagerRuns: its process is alive, and `force` was not passed.
     """
     async with db.transaction() as connection:
         cursor = await connection.execute(
@@ -302,10 +303,10 @@ async def read_records(db: Database, zone_id: str) -> list[ManagerRecord]:
 
 
 async def remove_record(connection: Connection, manager_id: str, keep_days: float) -> bool:
-    """Remove a record after `lock_zones`; False = its Manager gave a sign of life or started meanwhile.
+    """Remove a record after `lock_zones`; False = its Manager reported or started in the meantime.
 
     Raises:
-        LastEnabledManager: the zone would be left without an enabled Manager.
+        LastEnabledManager: the zone would have no enabled Manager.
     """
     cursor = await connection.execute(
         "DELETE FROM managers m WHERE m.manager_id = %s AND NOT " + _IS_LIVE + " AND"

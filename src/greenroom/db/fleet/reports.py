@@ -37,8 +37,7 @@ class AgentProgress:
 
 async def advance(connection: Connection, manager_id: str, messages: Sequence[AgentProgress]) -> frozenset[str]:
     """Store the newest message of each Agent, in the order of their ids; returns the Agents whose message is newer than
-    the last applied.
-    """
+    the last applied."""
     cursor = await connection.execute(
         "WITH locked AS MATERIALIZED (SELECT agent_id FROM agents WHERE agent_id = ANY(%(agent_ids)s::uuid[])"
         "  ORDER BY agent_id FOR NO KEY UPDATE)"
@@ -126,7 +125,7 @@ async def write_images(connection: Connection, agent_id: str, images: Sequence[R
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandResult:
-    """The result of a command, or of a screenshot: `picture` is its JPEG, empty where there is none."""
+    """The result of a command, or of a screenshot: `picture` is its JPEG, empty without one."""
 
     agent_id: str
     command_id: str

@@ -46,7 +46,7 @@ class AgentRow:
     zone_id: str
     zone_name: str
     stored_status: AgentStatus
-    """As the Primary stored it; `status` is how it is shown."""
+    """The status stored by the Primary; `status` is the displayed one."""
     enabled: bool
     draining: bool
     manager_id: str | None
@@ -170,7 +170,7 @@ class StreamWay(ProxyFacts):
 
 async def read_ways(db: Database) -> list[StreamWay]:
     """All edge gateways, by their Agent's id, without Agents that wait to be enabled; then the zones without one. One
-    statement, because every web gateway asks each second."""
+    statement, because every web gateway polls each second."""
     return await db.fetch_as(
         StreamWay,
         "SELECT z.zone_id::text, a.agent_id::text, coalesce(a.edge_url, '') AS edge_url, z.proxy_connections,"
@@ -182,11 +182,11 @@ async def read_ways(db: Database) -> list[StreamWay]:
 
 
 async def settle_edge(db: Database, agent_id: str, address: str) -> None:
-    """Confirm an address of an Agent's edge gateway: the one that waits, or the one in use. Nothing waits any more;
+    """Confirm an address of an Agent's edge gateway: the one that waits, or the one in use. No address waits any more;
     `agents:` is notified.
 
     Raises:
-        Refused: the address is neither; the Agent may have sent another one meanwhile.
+        Refused: the address is neither; the Agent may have sent another one in the meantime.
     """
     settled = await db.write(
         "UPDATE agents SET edge_url = %(address)s, edge_url_requested = NULL"
@@ -213,8 +213,7 @@ _HOLDERS: Final = (
 
 
 async def read_holders(db: Database, taker: str, names: Sequence[str]) -> dict[str, list[Holder]]:
-    """Image name → Agents of the zone that have it and can be asked for it, of those images that this Agent should
-    hold.
+    """Image name → Agents of the zone that have it and can serve it, for those images that this Agent should have.
 
     Raises:
         Unavailable: the database cannot be reached.

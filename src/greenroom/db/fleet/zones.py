@@ -48,7 +48,7 @@ class Zone(ZoneSettings):
 
 
 PROXY_JSON: Final = as_json(("proxy_connections", "proxy_hostname", "proxy_path", "proxy_port"), "z")
-"""The row `z` of a zone as JSON that gives `ProxyFacts`, but for an Agent's `edge_url`."""
+"""The row `z` of a zone as JSON for `ProxyFacts`, except an Agent's `edge_url`."""
 LAUNCH_ZONE: Final[LiteralString] = (
     as_json(("zone_key", "search_alternate_zones", "load_balancing_strategy", "former_names"), "z")
     + " || jsonb_build_object('facts', "
@@ -57,12 +57,12 @@ LAUNCH_ZONE: Final[LiteralString] = (
     + PROXY_JSON
     + ")"
 )
-"""The row `z` of a zone as JSON that gives `LaunchZone`."""
+"""The row `z` of a zone as JSON for `LaunchZone`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedZone(Zone):
-    """A zone, and how much belongs to it."""
+    """A zone, and the numbers of its Managers, Agents and sessions."""
 
     num_managers: int
     num_agents: int
@@ -90,7 +90,7 @@ async def get_zone(db: Database, zone_id: str) -> ListedZone:
     """One zone.
 
     Raises:
-        NotFound: there is none with this id.
+        NotFound: there is no zone with this id.
     """
     return found(await db.fetch_one_as(ListedZone, _SELECT + " WHERE z.zone_id = %s", (zone_id,)), "zone", zone_id)
 
@@ -101,7 +101,7 @@ async def lock_zone(connection: Connection, zone_id: str) -> Zone:
     All zones are locked, by id, because taking a former name from a zone changes that zone, too.
 
     Raises:
-        NotFound: there is none with this id.
+        NotFound: there is no zone with this id.
     """
     await lock_zones(connection)
     cursor = await connection.execute(_COLUMNS + " FROM zones z WHERE z.zone_id = %s", (zone_id,))
@@ -126,7 +126,7 @@ async def update_zone(connection: Connection, zone: Zone) -> None:
     """Store all settings of a zone, after `lock_zone`; a renamed one is still found by its former names.
 
     Raises:
-        NotFound: it was deleted meanwhile.
+        NotFound: it was deleted in the meantime.
         Duplicate: the name exists.
         Invalid: a value is not allowed.
     """
@@ -167,7 +167,7 @@ MAX_NAMED: Final = 8
 
 
 async def delete_zone(connection: Connection, zone: Zone) -> None:
-    """Delete a zone that nothing belongs to; its Managers that are gone and its ended sessions go with it.
+    """Delete a zone to which nothing belongs, with its Managers that do not report any more and its ended sessions.
 
     Raises:
         Refused: a Manager that reports, an Agent, a session, a staging config or a workspace belongs to it; the

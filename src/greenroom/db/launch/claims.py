@@ -1,7 +1,7 @@
 """The claim: one staged session of a pool becomes a user's, in one round trip (docs/explanation/protocols.md §3).
 
-`BEGIN; LOCK_USER; CLAIM; COMMIT` go out as one pipeline, with the row of the lease where it is for one. A claim touches
-no capacity: the reservation was made when the session was staged. Its line in the ledger of launches is part of the
+`BEGIN; LOCK_USER; CLAIM; COMMIT` are sent as one pipeline, with the row of the lease if it is for one. A claim changes
+no capacity: the reservation was created when the session was staged. Its line in the ledger of launches is part of the
 statement, so that every claim has a trace.
 """
 
@@ -38,7 +38,7 @@ FRESH_AGENT_S: Final = 7.0
 class PoolClaim:
     """A user's claim on one pool.
 
-    Only sessions with `config_hash` are taken: others were created before a change of workspace, config or zone.
+    Only sessions with `config_hash` are claimed: others were created before a change of workspace, config or zone.
     `assignment` is the JSON of wire.messages.Assignment; the Agent's time to acknowledge is in
     `core.session.deadlines`.
     """
@@ -73,7 +73,7 @@ class PoolClaim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerLine:
-    """The launch of a session as the ledger keeps it, beside the session's row.
+    """The launch of a session in the ledger, which belongs to the session's row.
 
     `steps` is its whole trace, `duration_ms` counts from the request. `current_zone_id` and `request_host` are for the
     search for another session, if this one fails.
@@ -95,7 +95,7 @@ class LedgerLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedSession:
-    """A staged session that has a user now; `edge_url` is where its Agent's edge gateway is, empty without one."""
+    """A staged session that has a user now; `edge_url` is the URL of its Agent's edge gateway, empty without one."""
 
     session_id: str
     agent_id: str
@@ -106,7 +106,7 @@ class ClaimedSession:
 AGENT_SERVES: Final[LiteralString] = "a.enabled AND NOT a.draining AND a.status = 'running'"
 """Condition on `agents a`: staged sessions there can be handed out."""
 COMING: Final[LiteralString] = "s.status IN ('requested', 'starting')"
-"""Condition on the staged `sessions s`: it is on its way to be claimable."""
+"""Condition on the staged `sessions s`: it is starting and not claimable yet."""
 CLAIMABLE: Final[LiteralString] = "s.claimable"
 """Condition on `sessions s`: it is staged and usable, whether expired or not."""
 FREE: Final[LiteralString] = CLAIMABLE + " AND s.expires > clock_timestamp()"
@@ -138,8 +138,7 @@ def _oldest(among: LiteralString) -> LiteralString:
 
 def _claimed(preferred: Sequence[LiteralString], *, only_if: LiteralString = "true") -> LiteralString:
     """The parts `claimed` and `step` of a WITH: one free session of the pool becomes a user's. `preferred` are
-    conditions on `agents a`; a session of an Agent that meets the first is taken first.
-    """
+    conditions on `agents a`; a session of an Agent that meets the first is claimed first."""
     return (
         "claimed AS (UPDATE sessions SET "
         + TO[SessionStatus.ASSIGNING]
@@ -185,7 +184,7 @@ SELECT %(launch_id)s, session_id, %(user_id)s, image_id, zone_id, 'staged', %(st
 CLAIM_REPLACEMENT: Final[LiteralString] = (
     "WITH " + _claimed((_FRESH + " AND " + _OTHER_AGENT, _FRESH, _OTHER_AGENT, "true")) + _CLAIMED + _FROM_CLAIMED
 )
-"""As a launch claims, but preferably from another Agent than the one where the hand-over failed (`agent_id`)."""
+"""The claim of a launch, but preferably from another Agent than the one on which the hand-over failed (`agent_id`)."""
 
 _CONTENTS: Final[LiteralString] = (
     """
@@ -233,11 +232,12 @@ async def claim(
     max_sessions: int,
     after_user_lock: Callable[[], Awaitable[None]] | None = None,
 ) -> ClaimedSession | PoolContents:
-    """Claim one staged session of a pool for a user, in one round trip; or what the pool had, if there was none.
+    """Claim one staged session of a pool for a user, in one round trip; if there was none, return the contents of the
+    pool.
 
     Raises:
         SessionLimit, LeaseLimit: the user has `max_sessions` desktops, or for a lease as many leases, already.
-        RepeatedRequest: the idempotency key was used by another request meanwhile.
+        RepeatedRequest: the idempotency key was used by another request in the meantime.
         IdempotencyMismatch: it was used for a different request.
     """
     values = {**wanted.values(), **ledger.values(), "max_sessions": max_sessions}
@@ -259,8 +259,7 @@ async def claim(
 
 async def claim_replacement(connection: Connection, wanted: PoolClaim, failed_on: str | None) -> ClaimedSession | None:
     """Claim a staged session for the user, other Agents than `failed_on` first; None = there is none. It never waits
-    for a row (SKIP LOCKED), so it may follow the lock on the failed session.
-    """
+    for a row (SKIP LOCKED), so it may follow the lock on the failed session."""
     cursor = await connection.execute(CLAIM_REPLACEMENT, {**wanted.values(), "agent_id": failed_on})
     return row_as(ClaimedSession, await cursor.fetchone())
 
