@@ -1,7 +1,7 @@
-"""Long lists in SQL: filtered and ordered by the server, read page by page from the last row of the page before.
+"""Long lists in SQL: filtered and ordered by the server, read page by page from the last row of the previous page.
 
-What a page reads does not grow with the list (ADR 27): the rows come from an index in the order that was asked for,
-words are looked for in so many of them, and so many are counted.
+The number of rows read for a page does not grow with the list (ADR 27): the rows come from an index in the requested
+order, and the number of rows that are searched for words or counted is limited.
 """
 
 from __future__ import annotations
@@ -21,18 +21,16 @@ _WORDS: Final[tuple[LiteralString, ...]] = ("w1", "w2", "w3", "w4", "w5", "w6", 
 
 
 LOOKED_AT: Final = 5
-"""For each row of a page, words are looked for in so many rows."""
+"""Words are searched in this number of rows for each row of a page."""
 MOST_COUNTED: Final = 10_000
 MOST_COUNTED_WITH_WORDS: Final = 1000
-"""Rows that are looked at to count those with the words."""
+"""Maximum number of rows that are read to count those with the words."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListColumn:
     """A column of a list. `sql` is its value for ordering, never NULL, of type `kind`; `has` is the condition that
     `{word}` occurs there, None = in its value, or nowhere if that is not text. `orders`: the list can be ordered by it.
-
-    What a table of few rows says is best asked as `id IN (SELECT … WHERE …)`: that table is then searched once.
     """
 
     sql: LiteralString
@@ -55,9 +53,8 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class ListPage(Generic[T]):
-    """Rows of a list, and after which position it goes on; None = that was all. Where words are looked for there may be
-    fewer rows than asked for, or none, although it goes on.
-    """
+    """Rows of a list, and the position after which it continues; None = no more rows. A search for words may return
+    fewer rows than requested, or none, although the list continues."""
 
     rows: list[T]
     end: Position | None
@@ -78,13 +75,13 @@ class Total:
 class Conditions:
     """Conditions of a WHERE, and their values.
 
-    `kinds` are conditions of which a row fulfils one at most: those rows are the list, and each kind of them is read by
-    a statement of its own, from an index of its own.
+    `kinds` are mutually exclusive conditions: the list consists of the rows of all kinds, and each kind is read by a
+    separate statement, from a separate index.
     """
 
     parts: list[LiteralString] = field(default_factory=list["LiteralString"])
     words: list[LiteralString] = field(default_factory=list["LiteralString"])
-    """Conditions that no index answers."""
+    """Conditions without an index."""
     values: dict[str, Any] = field(default_factory=dict[str, Any])
     kinds: Sequence[LiteralString] = ("true",)
 
@@ -106,8 +103,7 @@ class Conditions:
 @dataclass(frozen=True, slots=True)
 class ListDefinition:
     """A list: its columns by their displayed names, and the column, of type `key_kind`, that identifies a row. `source`
-    is its table, with others joined LEFT, so that PostgreSQL leaves out those that an order and a filter do not need.
-    """
+    is its table, with LEFT joins, so that PostgreSQL leaves out tables that an order and a filter do not need."""
 
     columns: Mapping[LiteralString, ListColumn]
     key: LiteralString
@@ -131,8 +127,7 @@ class ListDefinition:
         limit: int | None,
     ) -> ListPage[T]:
         """The columns of `select` of the first `limit` rows after `after`. The rows of the page are found first, and
-        all else is read for those alone.
-        """
+        all other columns are read only for them."""
         name, column = self._column(order)
         direction: LiteralString = " DESC" if order.descending else ""
         if after is not None:

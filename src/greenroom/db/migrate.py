@@ -1,10 +1,10 @@
-"""Apply the SQL files of `greenroom/db/migrations`, once each, in the order of their names and with grants.
+"""Applies the SQL files of `greenroom/db/migrations`, once each, in the order of their names and with grants.
 
-A file is named `NNNN_{pre|post}_description.sql`: *pre* runs before the new code, and the previous version goes on with
-it; *post* after every process runs the new one. Those after the last *pre* file are the ones that have to wait
-(`only_pre`). An advisory lock keeps two starts from overlapping (a lock row would outlive kill -9). The owner's role is
-used by migrations alone; the api and the Managers have a role of their own (SERVICE_ROLE), which a database of another
-operator may lack.
+A file is named `NNNN_{pre|post}_description.sql`: *pre* runs before the new code, and the previous version can continue
+to run with it; *post* runs after every process has the new version. Files after the last *pre* file must wait
+(`only_pre`). An advisory lock prevents two starts from overlapping (a lock row would outlive kill -9). Only migrations
+use the owner's role; the api and the Managers have a separate role (SERVICE_ROLE), which another operator's database
+may lack.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ ROLES: Final[tuple[LiteralString, ...]] = ("CREATE ROLE greenroom LOGIN", "CREAT
 
 _HAS_ROLE: Final = "SELECT FROM pg_roles WHERE rolname = 'greenroom_service'"
 
-# Log rows are added and deleted (db.diagnostics.retention), never changed. Which migrations were applied is
-# the owner's.
+# Log rows are added and deleted (db.diagnostics.retention), never changed. Only the owner may change the list of
+# applied migrations.
 _GRANTS: Final[tuple[LiteralString, ...]] = (
     "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO greenroom_service",
     "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO greenroom_service",
@@ -39,9 +39,8 @@ _GRANTS: Final[tuple[LiteralString, ...]] = (
 
 
 async def grant(connection: psycopg.AsyncConnection) -> None:
-    """Give the service role what it needs of all present tables, and no more; nothing where there is no such role.
-    `connection` is the owner's, after migrations were applied.
-    """
+    """Grant the service role the privileges that it needs on all present tables, and no more; nothing if there is no
+    such role. `connection` is the owner's, after migrations were applied."""
     async with connection.transaction():
         if await (await connection.execute(_HAS_ROLE)).fetchone() is None:
             return
@@ -50,7 +49,7 @@ async def grant(connection: psycopg.AsyncConnection) -> None:
 
 
 async def ensure_service_role(dsn: str) -> None:
-    """Make the service role in an older cluster of `up` that has none; its owner was allowed to then."""
+    """Create the service role in an older cluster of `up` that has none; its owner was allowed to do so then."""
     async with await PatientConnection.connect(dsn, autocommit=True) as connection:
         if await (await connection.execute(_HAS_ROLE)).fetchone() is None:
             await connection.execute(ROLES[1])
@@ -87,9 +86,9 @@ def migrations() -> list[Migration]:
 
 
 async def migrate(dsn: str, *, only_pre: bool = False) -> list[str]:
-    """Bring the database up to this version; returns the names of the files that were applied.
+    """Migrate the database to this version; returns the names of the files that were applied.
 
-    With `only_pre` only as far as the previous version goes on with it; a new database gets everything.
+    With `only_pre` only as far as the previous version can continue to run; a new database gets all files.
 
     Raises:
         SetupError: the database is newer than this program, an applied file was changed, or it cannot be reached.
@@ -119,10 +118,10 @@ async def migrate(dsn: str, *, only_pre: bool = False) -> list[str]:
 
 
 async def check(dsn: str) -> list[str]:
-    """The names of the files `migrate` would apply; changes nothing.
+    """The names of the files that `migrate` would apply; changes nothing.
 
     Raises:
-        SetupError: what `migrate` raises.
+        SetupError: as for `migrate`.
     """
     async with await _connect(dsn) as connection:
         rows = await (await connection.execute("SELECT to_regclass('schema_migrations') IS NOT NULL")).fetchall()
@@ -163,7 +162,7 @@ def with_first_schema(known: dict[str, str]) -> dict[str, str]:
 
 
 def before_new_code(pending: list[Migration]) -> list[Migration]:
-    """Those that can be applied while the previous version runs: all but those after the last *pre* file."""
+    """The files that can be applied while the previous version runs: all but those after the last *pre* file."""
     last = max((number for number, file in enumerate(pending) if file.is_pre), default=-1)
     return pending[: last + 1]
 
@@ -172,7 +171,7 @@ def plan(files: list[Migration], known: dict[str, str]) -> list[Migration]:
     """The files still to be applied; `known` is name → checksum of the applied ones.
 
     Raises:
-        SetupError: a file was changed after it was applied, or the database has files this program does not know.
+        SetupError: a file was changed after it was applied, or the database has files that this program does not have.
     """
     if unknown := sorted(set(known) - {f.name for f in files}):
         raise SetupError(

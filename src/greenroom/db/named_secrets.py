@@ -31,7 +31,7 @@ class SecretFields:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSecret(SecretFields):
-    """A secret, without its value; `num_leases` is how many leases that are not over have it."""
+    """A secret, without its value; `num_leases` is the number of its leases that are not over."""
 
     secret_id: str
     owner_id: str | None
@@ -62,7 +62,7 @@ BY_NAME: Final = SortOrder("name", descending=False)
 async def list_secrets(
     db: Database, *, owner_id: str | None, after: Position | None, limit: int
 ) -> ListPage[StoredSecret]:
-    """By name: all, or those of one owner."""
+    """Secrets by name: all, or those of one owner."""
     conditions = Conditions()
     if owner_id is not None:
         conditions.add("x.owner_id = %(owner_id)s::uuid", owner_id=owner_id)
@@ -70,13 +70,13 @@ async def list_secrets(
 
 
 async def get_secret(db: Database, secret_id: str) -> StoredSecret:
-    """Raises NotFound: there is none with this id."""
+    """One secret. Raises NotFound: there is none with this id."""
     row = await db.fetch_one_as(StoredSecret, f"SELECT {_SELECT} {_FROM} WHERE x.secret_id = %s", (secret_id,))
     return found(row, "secret", secret_id)
 
 
 async def named_secrets(db: Database, names: Sequence[str]) -> list[StoredSecret]:
-    """Those with these names, by name."""
+    """The secrets with these names, by name."""
     return await db.fetch_as(
         StoredSecret, f"SELECT {_SELECT} {_FROM} WHERE x.name = ANY(%s) ORDER BY x.name", (list(names),)
     )
@@ -89,7 +89,8 @@ async def groups_of(db: Database, user_id: str) -> list[str]:
 
 
 async def lock_secret(connection: Connection, secret_id: str) -> tuple[StoredSecret, bytes]:
-    """A secret, its row held until commit, with its encrypted value. Raises NotFound: there is none with this id."""
+    """Lock a secret's row until commit; returns it with its encrypted value. Raises NotFound: there is none with this
+    id."""
     cursor = await connection.execute(
         f"SELECT {_SELECT}, x.value_encrypted {_FROM} WHERE x.secret_id = %s FOR NO KEY UPDATE OF x", (secret_id,)
     )
@@ -158,7 +159,8 @@ async def delete_secret(connection: Connection, secret_id: str) -> None:
 
 
 async def give_to_filter(db: Database, filter_policy_id: str, secret_ids: Sequence[str]) -> int:
-    """The filter of this policy has these secrets from its beginning; returns how many there still were."""
+    """Give the filter of this policy these secrets before it starts; returns the number of secrets that still
+    existed."""
     rows = await db.write(
         "INSERT INTO filter_policy_secrets (filter_policy_id, secret_id)"
         " SELECT %s, secret_id FROM secrets WHERE secret_id = ANY(%s::uuid[])"

@@ -1,6 +1,5 @@
-"""Notifications end waiting early: LISTEN for what others committed. Nothing may depend on them: everything is also
-polled.
-"""
+"""Notifications end waiting early: LISTEN for commits of other processes. No correctness may depend on them: all data
+are also polled."""
 
 from __future__ import annotations
 
@@ -55,7 +54,7 @@ class Listener:
         self._connection: ListenConnection | None = None
 
     async def open(self) -> None:
-        """Connect before `run`, so that what `prepare` raises is known by then.
+        """Connect before `run`, so that an error of `prepare` is raised here.
 
         Raises:
             Unavailable: the database cannot be reached.
@@ -66,7 +65,7 @@ class Listener:
             raise Unavailable(f"The database cannot be reached at the moment: {error}".strip()) from error
 
     async def close(self) -> None:
-        """Give up what `open` opened, and the session locks with it."""
+        """Close the connection of `open`, which also releases its session locks."""
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
@@ -90,7 +89,7 @@ class Listener:
             autocommit=True,
             connect_timeout=5,
             application_name=self._name,
-            # The server must notice a client that is gone: this connection may hold a session lock.
+            # The server must detect a lost client: this connection may hold a session lock.
             options="-c tcp_keepalives_idle=2 -c tcp_keepalives_interval=1 -c tcp_user_timeout=3000",
             **NOTICED_WHEN_DEAD,
         )

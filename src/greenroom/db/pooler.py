@@ -22,9 +22,10 @@ AGAIN_S: Final = 5.0
 
 
 async def refuse_pooler(dsn: str) -> None:
-    """Make sure that a connection is one session of PostgreSQL, with the options that were asked for.
+    """Check that a connection is one session of PostgreSQL, with the requested options.
 
-    A second connection holds a transaction meanwhile, so that a pooler cannot answer with the same session by chance.
+    A second connection holds a transaction in the meantime, so that a pooler cannot answer with the same session by
+    chance.
 
     Raises:
         SetupError: there is a pooler in between.
@@ -57,7 +58,7 @@ async def refuse_pooler(dsn: str) -> None:
 
 
 async def refuse_pooler_later(dsn: str) -> None:
-    """Look as soon as a database answers that was away, and then no more; never returns.
+    """Check once as soon as an absent database answers; never returns.
 
     Raises:
         SetupError: there is a pooler in between.

@@ -1,4 +1,4 @@
-"""Recordings of leases: rows of what programs did, and pictures of their screens. They outlive lease and session."""
+"""Recordings of leases: rows of programs' actions, and pictures of their screens. They outlive lease and session."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPag
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseRecording:
-    """The recording of a lease, with what was left out of it."""
+    """The recording of a lease, with the numbers of rows and pictures left out of it."""
 
     lease_id: str
     session_id: str
@@ -45,7 +45,7 @@ class LeaseRecording:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRecordingRow(RecordedAct):
-    """A row as it is read; `picture` is the size of the one it has."""
+    """A stored row; `picture` is the size of its picture."""
 
     number: int
     picture: list[int] | None
@@ -112,13 +112,13 @@ async def list_recordings(
 
 
 async def get_recording(db: Database, lease_id: str) -> LeaseRecording:
-    """Raises NotFound: this lease has none."""
+    """One recording. Raises NotFound: this lease has none."""
     row = await db.fetch_one_as(LeaseRecording, f"SELECT {_SELECT} {_FROM} WHERE r.lease_id = %s", (lease_id,))
     return found(row, "recording of lease", lease_id)
 
 
 async def read_rows(db: Database, lease_id: str, *, after: int, limit: int) -> list[StoredRecordingRow]:
-    """The rows after a number, in their order."""
+    """The rows after a number, in order."""
     return await db.fetch_as(
         StoredRecordingRow,
         f"{_ROW} WHERE w.lease_id = %s AND w.number > %s ORDER BY w.number LIMIT %s",
@@ -145,7 +145,7 @@ async def read_stored(db: Database) -> Stored:
 
 
 async def said_full(db: Database, within_s: float) -> str | None:
-    """The last log row that says that pictures are left out, of this time."""
+    """The last log row of this period about pictures that are left out."""
     row = await db.fetch_one(
         "SELECT message FROM logs WHERE code = %s AND time > now() - make_interval(secs => %s)"
         " ORDER BY time DESC LIMIT 1",
@@ -155,9 +155,9 @@ async def said_full(db: Database, within_s: float) -> str | None:
 
 
 async def append(db: Database, lease_id: str, fit: Callable[[Used], Fitted]) -> Fitted | None:
-    """Write what `fit` makes of a recording as it is; None = there is none (any more).
+    """Append the rows that `fit` returns for the present recording; None = there is no recording (any more).
 
-    Of one recording at a time: two transactions that each waited for the other's would be in each other's way.
+    A transaction writes one recording: two transactions with several recordings could wait for each other.
 
     Raises:
         Unavailable: the database is away; nothing was written.

@@ -1,4 +1,4 @@
-"""Rows of tables: statements from a dataclass whose fields are columns, and rows with a value that does not fit."""
+"""Rows of tables: statements from a dataclass whose fields are columns, and rows with a value of a wrong type."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def assigned(columns: Iterable[LiteralString]) -> LiteralString:
 
 
 def excluded(columns: Iterable[LiteralString]) -> LiteralString:
-    """`a = excluded.a, b = excluded.b`: what ON CONFLICT DO UPDATE takes of the row that was to be inserted."""
+    """`a = excluded.a, b = excluded.b`: the columns that ON CONFLICT DO UPDATE takes from the proposed row."""
     return ", ".join(name + " = excluded." + name for name in columns)
 
 
@@ -71,7 +71,7 @@ _collected: ContextVar[list[str] | None] = ContextVar("collected", default=None)
 
 @contextmanager
 def collected() -> Generator[list[str]]:
-    """The rows that are left out inside, each as its ids and the reason."""
+    """Collect the rows that are left out in the block, each as its ids and the reason."""
     found: list[str] = []
     token = _collected.set(found)
     try:
@@ -81,7 +81,7 @@ def collected() -> Generator[list[str]]:
 
 
 def readable(kind: type[T], row: Mapping[str, Any]) -> T | None:
-    """The row as a dataclass of this kind; None = a value does not fit, and the row is left out.
+    """The row as a dataclass of this kind; None = a value has a wrong type, and the row is left out.
 
     Raises:
         msgspec.ValidationError: the row lacks a field of the kind; a defect of the statement.

@@ -1,4 +1,4 @@
-"""The servers of the database: their addresses, looked up anew for each attempt; and one that refuses the login."""
+"""The servers of the database: their addresses, looked up again for each attempt; and servers that refuse the login."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 from greenroom.core.rate_limits import Backoff
 
 LOOKUP_S: Final = 10.0
-"""Longest wait for one; the resolver asks its second name server after 5 s."""
+"""Longest wait for one look-up; the resolver tries its second name server after 5 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,10 @@ _last: Final[dict[tuple[str, str], _Lookup]] = {}
 
 
 async def addresses_of(server: str) -> list[str]:
-    """The addresses of the name in a connection string of one server; none where it has no name to look up.
+    """The addresses of the name in a connection string of one server; none if it has no name to look up.
 
-    Who asks while a name is being looked up waits for the same answer, so that a slow resolver is not asked by all, and
-    answers a search that began before the last one ended. A thread of its own waits: no other work needs it.
+    Callers during a look-up of the same name share its answer, so that a slow resolver gets one request, and answers a
+    search that began before the last one ended. A separate thread waits, so that no other work is delayed.
 
     Raises:
         psycopg.OperationalError: there are none, or the resolver does not answer in time.
@@ -51,7 +51,7 @@ async def addresses_of(server: str) -> list[str]:
     lookup = _last.get((host, port))
     if lookup is None or not lookup.is_under_way():
         lookup = _last[host, port] = _Lookup()
-        lookup.found.set_running_or_notify_cancel()  # it goes on when one who waits stops
+        lookup.found.set_running_or_notify_cancel()  # it continues when a caller that waits stops
         threading.Thread(target=_look_up, args=(host, port, lookup.found), name="lookup", daemon=True).start()
     try:
         async with asyncio.timeout(LOOKUP_S):
@@ -86,7 +86,7 @@ BACKOFF: Final = Backoff(first_s=1.0, max_s=15.0)
 _REFUSED: Final = re.compile(
     r"FATAL:\s+(.*(?:authentication failed|no pg_hba\.conf entry|is not permitted to log in|does not exist).*)"
 )
-"""libpq has no code for it, only the server's sentence; in another language it is as if the server were away."""
+"""libpq has no code for a refusal, only the server's message; in another language it counts as an absent server."""
 
 
 class RefusedError(psycopg.OperationalError):
@@ -101,13 +101,13 @@ class _Refusal:
 
 
 class Refusals:
-    """Those of one process, by connection string of a single server."""
+    """The refusals of one process, by connection string of a single server."""
 
     def __init__(self) -> None:
         self._last: dict[str, _Refusal] = {}
 
     def due_in_s(self, server: str) -> float:
-        """Until the server may be asked again."""
+        """Time until the server may be tried again."""
         last = self._last.get(server)
         return max(0.0, last.again_at_s - time.monotonic()) if last else 0.0
 
@@ -123,18 +123,18 @@ class Refusals:
         )
 
     def require_due(self, server: str) -> None:
-        """Raises RefusedError: it is too early to ask again."""
+        """Raises RefusedError: it is too early to try again."""
         if self.due_in_s(server) > 0:
             raise RefusedError(self._last[server].sentence)
 
     def failed(self, server: str, name: str, error: psycopg.OperationalError) -> psycopg.OperationalError:
-        """The error to raise for one of an attempt, which is remembered if it is a refusal."""
+        """The error to raise for a failed attempt, which is remembered if it is a refusal."""
         found = _REFUSED.search(str(error))
         if found is None:
             self._last.pop(server, None)
             return error
         last = self._last.get(server)
-        if last and self.due_in_s(server) > 0:  # another attempt that was begun as early has said so
+        if last and self.due_in_s(server) > 0:  # another attempt that began as early has already recorded it
             return RefusedError(last.sentence)
         in_a_row = last.in_a_row + 1 if last else 1
         pause_s = BACKOFF.delay_s(in_a_row)

@@ -1,4 +1,4 @@
-"""Webhooks in SQL: where messages go, about what; and deliveries, each taken by one process at a time."""
+"""Webhooks in SQL: the targets and subjects of messages; and deliveries, each taken by one process at a time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class WebhookFields:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook(WebhookFields):
-    """A webhook, with how many messages wait for it and when one was last delivered."""
+    """A webhook, with the number of messages that wait for it and the time of the last delivery."""
 
     webhook_id: str
     created: datetime
@@ -54,13 +54,13 @@ async def list_webhooks(db: Database, *, after: Position | None, limit: int) -> 
 
 
 async def get_webhook(db: Database, webhook_id: str) -> Webhook:
-    """Raises NotFound: there is none with this id."""
+    """One webhook. Raises NotFound: there is none with this id."""
     row = await db.fetch_one_as(Webhook, f"SELECT {_SELECT} {_FROM} WHERE w.webhook_id = %s", (webhook_id,))
     return found(row, "webhook", webhook_id)
 
 
 async def lock_webhook(connection: Connection, webhook_id: str) -> Webhook:
-    """A webhook, its row held until commit. Raises NotFound: there is none with this id."""
+    """Lock a webhook's row until commit and return it. Raises NotFound: there is none with this id."""
     cursor = await connection.execute(
         f"SELECT {_SELECT} {_FROM} WHERE w.webhook_id = %s FOR NO KEY UPDATE", (webhook_id,)
     )
@@ -70,7 +70,7 @@ async def lock_webhook(connection: Connection, webhook_id: str) -> Webhook:
 async def insert_webhook(
     connection: Connection, fields: WebhookFields, secret_encrypted: bytes, most: int
 ) -> str | None:
-    """Store a webhook; returns its id, None where there are `most`.
+    """Store a webhook; returns its id, None if there are already `most`.
 
     Raises:
         Duplicate: the name exists.
@@ -103,18 +103,20 @@ async def change_secret(connection: Connection, webhook_id: str, secret_encrypte
 
 
 async def delete_webhook(connection: Connection, webhook_id: str) -> None:
-    """It is sent nothing more. A message that is written meanwhile goes with its age (`db.diagnostics.retention`)."""
+    """Delete a webhook and its deliveries. A message that is written at the same time is removed by its age
+    (`db.diagnostics.retention`)."""
     await connection.execute("DELETE FROM webhooks WHERE webhook_id = %s", (webhook_id,))
     await connection.execute("DELETE FROM webhook_deliveries WHERE webhook_id = %s", (webhook_id,))
 
 
 TAKEN_S: Final = 60.0
-"""A delivery that was taken so long ago and has no outcome is taken again: who took it has died."""
+"""A delivery that was taken this long ago and has no outcome is taken again: the process that took it has died."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A message to a webhook, and what came of its last attempt; `due` is when it is tried next, while it waits."""
+    """A message to a webhook, and the result of its last attempt; `due` is the time of its next attempt, while it
+    waits."""
 
     delivery_id: str
     webhook_id: str
@@ -133,7 +135,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakenDelivery:
-    """A message that this process delivers now; `attempts` counts the one that begins."""
+    """A message that this process delivers now; `attempts` includes the present one."""
 
     delivery_id: str
     event: str
@@ -148,7 +150,7 @@ class TakenDelivery:
 
 @dataclass(frozen=True, slots=True)
 class DueWebhook:
-    """An enabled webhook that messages wait for, and in how many seconds the first is due; negative = since then."""
+    """An enabled webhook with waiting messages; `in_s` is the time until the first is due; negative = overdue."""
 
     webhook_id: str
     in_s: float
@@ -156,7 +158,7 @@ class DueWebhook:
 
 @dataclass(frozen=True, slots=True)
 class WaitingMessages:
-    """Messages that wait for enabled webhooks, and how long the oldest of them has been there; 0 = there is none."""
+    """The number of messages that wait for enabled webhooks, and the age of the oldest of them; 0 = there is none."""
 
     number: int
     oldest_s: float
@@ -179,7 +181,7 @@ NEWEST_FIRST: Final = SortOrder("at", descending=True)
 async def list_deliveries(
     db: Database, webhook_id: str, state: str | None, *, after: Position | None, limit: int
 ) -> ListPage[Delivery]:
-    """Those of a webhook, newest first; `state` None = of any."""
+    """The deliveries of a webhook, newest first; `state` None = any."""
     conditions = Conditions()
     conditions.add("d.webhook_id = %(webhook_id)s::uuid", webhook_id=webhook_id)
     if state is not None:
@@ -190,7 +192,7 @@ async def list_deliveries(
 
 
 async def get_delivery(db: Database, webhook_id: str, delivery_id: str) -> Delivery:
-    """Raises NotFound: the webhook has none with this id (any more)."""
+    """One delivery. Raises NotFound: the webhook has none with this id (any more)."""
     row = await db.fetch_one_as(
         Delivery,
         f"SELECT {_SELECT_DELIVERY} {_FROM_DELIVERIES} WHERE d.delivery_id = %s AND d.webhook_id = %s",
@@ -200,7 +202,7 @@ async def get_delivery(db: Database, webhook_id: str, delivery_id: str) -> Deliv
 
 
 async def due_webhooks(db: Database) -> list[DueWebhook]:
-    """Enabled webhooks that messages wait for."""
+    """Enabled webhooks with waiting messages."""
     return await db.fetch_as(
         DueWebhook,
         "SELECT w.webhook_id::text, extract(epoch FROM d.due - clock_timestamp())::double precision AS in_s"
@@ -210,7 +212,7 @@ async def due_webhooks(db: Database) -> list[DueWebhook]:
 
 
 async def count_waiting(db: Database) -> WaitingMessages:
-    """Of all webhooks; what waits for a disabled one is not to be delivered."""
+    """Count the waiting messages of all enabled webhooks; those of a disabled one are not delivered."""
     (row,) = await db.fetch_as(
         WaitingMessages,
         "SELECT count(*) AS number, coalesce(extract(epoch FROM clock_timestamp() - min(d.at)), 0)::double precision"
@@ -221,7 +223,7 @@ async def count_waiting(db: Database) -> WaitingMessages:
 
 
 async def take(db: Database, webhook_id: str, most: int) -> list[TakenDelivery]:
-    """Up to `most` due messages of an enabled webhook, which no other process takes for `TAKEN_S`."""
+    """Take up to `most` due messages of an enabled webhook, which no other process takes for `TAKEN_S`."""
     rows = await db.write(
         "UPDATE webhook_deliveries d SET due = clock_timestamp() + make_interval(secs => %(taken_s)s),"
         " attempts = d.attempts + 1, attempted = clock_timestamp() FROM webhooks w"
@@ -235,7 +237,8 @@ async def take(db: Database, webhook_id: str, most: int) -> list[TakenDelivery]:
 
 
 async def insert_taken(db: Database, webhook_id: str, event: str, data: dict[str, Any]) -> TakenDelivery | None:
-    """A message that the caller delivers at once, also to a disabled webhook; None = there is no such webhook."""
+    """Insert a message that the caller delivers at once, also to a disabled webhook; None = there is no such
+    webhook."""
     rows = await db.write(
         "WITH d AS (INSERT INTO webhook_deliveries (webhook_id, event, data, attempts, attempted, due)"
         "  SELECT webhook_id, %(event)s, %(data)s, 1, clock_timestamp(),"
@@ -247,7 +250,7 @@ async def insert_taken(db: Database, webhook_id: str, event: str, data: dict[str
 
 
 async def note_attempt(db: Database, taken: TakenDelivery, attempt: DeliveryAttempt, became: DeliveryVerdict) -> None:
-    """Store what came of an attempt, unless another process has taken the message since."""
+    """Store the result of an attempt, unless another process has taken the message since."""
     await db.write(
         "UPDATE webhook_deliveries SET state = %(state)s, status = %(status)s, duration_ms = %(duration_ms)s,"
         " answer = %(answer)s, error = %(error)s,"
@@ -268,7 +271,7 @@ async def note_attempt(db: Database, taken: TakenDelivery, attempt: DeliveryAtte
 
 
 async def replay(db: Database, delivery_id: str) -> None:
-    """A message that is over is to be delivered again, with all attempts."""
+    """Deliver a message that is over again, with all attempts."""
     await db.write(
         "UPDATE webhook_deliveries SET state = 'waiting', attempts = 0, due = clock_timestamp()"
         " WHERE delivery_id = %s AND state <> 'waiting'",
@@ -277,8 +280,7 @@ async def replay(db: Database, delivery_id: str) -> None:
 
 
 async def replay_given_up(db: Database, webhook_id: str, never: str) -> int:
-    """All messages of a webhook that were given up are to be delivered again, but for those of the event `never`;
-    returns how many."""
+    """Deliver all given-up messages of a webhook again, except those of the event `never`; returns their number."""
     return len(
         await db.write(
             "UPDATE webhook_deliveries SET state = 'waiting', attempts = 0, due = clock_timestamp()"
@@ -289,8 +291,8 @@ async def replay_given_up(db: Database, webhook_id: str, never: str) -> int:
 
 
 async def give_up_beyond(db: Database, most: int, reason: str) -> list[tuple[str, int]]:
-    """Keep the newest `most` messages that wait for each webhook; returns names of webhooks with how many were given
-    up."""
+    """Keep the newest `most` messages that wait for each webhook; returns names of webhooks with the number of messages
+    that were given up."""
     rows = await db.write(
         "WITH gone AS (UPDATE webhook_deliveries SET state = 'given_up', error = %(reason)s"
         "  WHERE delivery_id = ANY(ARRAY(SELECT d.delivery_id FROM webhooks w, LATERAL (SELECT delivery_id"

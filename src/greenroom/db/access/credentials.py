@@ -167,11 +167,11 @@ async def delete_logins_of(connection: Connection, user_id: str, *, keep: bytes 
 async def begin_attempt(
     db: Database, username: str, source: str, *, attempts: int, window_s: float, is_known: bool = False
 ) -> float | None:
-    """Count an attempt to log in, before the password is checked; None = go on, else the seconds to wait.
+    """Count an attempt to log in, before the password is checked; None = continue, else the seconds to wait.
 
-    The attempt counts as failed until `clear_attempts`, so that concurrent guesses cannot slip through. Waiting times
+    The attempt counts as failed until `clear_attempts`, so that concurrent guesses cannot bypass it. Waiting times
     come from `core.rate_limits.account_wait_s`, the source of an address from `core.rate_limits.source_of`; a known
-    device is a source of its own. `is_known`: the account's user is logged in at this source.
+    device is a separate source. `is_known`: the account's user is logged in at this source.
     """
     async with db.transaction() as connection:
         await connection.execute("SELECT pg_advisory_xact_lock(74, hashtext(username_key(%s)))", (username,))

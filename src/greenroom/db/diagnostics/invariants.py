@@ -40,9 +40,8 @@ ROTATING: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """An invariant that `greenroom doctor` checks. `code` is I1, I2, … and never gets another meaning; `holds` says
-    what must be true; `query` finds violations.
-    """
+    """An invariant that `greenroom doctor` checks. `code` is I1, I2, … and never gets another meaning; `holds` states
+    the invariant; `query` finds violations."""
 
     code: str
     holds: str

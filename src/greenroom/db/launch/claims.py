@@ -115,7 +115,7 @@ CLAIMABLE_NOW: Final[LiteralString] = FREE + " AND a.zone_id = s.zone_id AND " +
 """Condition on `sessions s` and its `agents a`: a claim would find it."""
 CONFIG_SERVES: Final[LiteralString] = """EXISTS (SELECT 1 FROM staging_configs c JOIN images i USING (image_id)
         WHERE c.staging_config_id = %(staging_config_id)s AND NOT c.paused AND c.deleted IS NULL AND i.enabled)"""
-"""Condition without a table: sessions of the config may be handed out. `_CONTENTS` shows which part fails."""
+"""Condition without a table: sessions of the config may be handed out. `_CONTENTS` selects the parts separately."""
 
 
 _FRESH: Final[LiteralString] = "a.last_reported > clock_timestamp() - make_interval(secs => %(fresh_s)s)"

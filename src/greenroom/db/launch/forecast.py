@@ -60,13 +60,13 @@ class Workspace:
     image_src: str
     categories: list[str]
     available: bool
-    """An Agent has the image."""
+    """True if an Agent has the image."""
     measured: MeasuredStarts
 
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceSupply:
-    """The workspaces by id, ordered by name, and what there is for them."""
+    """The workspaces by id, ordered by name, and the supply for them."""
 
     workspaces: dict[str, Workspace]
     supply: Supply
@@ -107,7 +107,7 @@ def _pools(rows: list[DictRow]) -> dict[str, list[StagedPool]]:
 
 
 def _states(rows: list[DictRow]) -> dict[str, dict[str, ImageReadiness]]:
-    """Name of the image → id of the Agent → what that Agent reported of it."""
+    """Name of the image → id of the Agent → that Agent's report of it."""
     states: dict[str, dict[str, ImageReadiness]] = defaultdict(dict)
     for row in rows:
         states[row["name"]] |= {said.agent_id: said for said in rows_as(ImageReadiness, [row])}

@@ -1,6 +1,6 @@
-"""Launches: what a user may choose, the snapshot a launch is planned on, and the ledger with every launch's trace.
+"""Launches: the choices of a user, the snapshot on which a launch is planned, and the ledger with every launch's trace.
 
-The snapshot is read in one round trip. The ledger is shown page by page.
+The snapshot is read in one round trip. The ledger is read page by page.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from greenroom.db.pool.configs import STAGED_POOL
 from greenroom.db.session.sessions import COUNTING, NUMBER_OF_USER
 from greenroom.db.workspace.images import IMAGE_FACTS
 
-# Who launches, with what is in force for them; `counting` and `leased` as in `sessions.NUMBER_OF_USER`.
+# The launching user, with the settings in force for them; `counting` and `leased` as in `sessions.NUMBER_OF_USER`.
 _LAUNCHER: Final[LiteralString] = (
     """
 SELECT
@@ -118,7 +118,7 @@ AGENTS_OF_ZONE: Final = _AGENTS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserOfLauncher(LaunchingUser):
-    """A user who looks at the launcher: `image_ids` are the workspaces of their groups."""
+    """A user of the launcher: `image_ids` are the workspaces of their groups."""
 
     image_ids: list[str]
 
@@ -165,7 +165,7 @@ async def read_agents(db: Database, zone_id: str, image: str) -> list[PlacementA
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedLaunch:
-    """A launch that nothing could serve; successful ones are written with their session."""
+    """A launch that no pool or Agent could serve; successful ones are written with their session."""
 
     launch_id: str
     user_id: str
@@ -184,11 +184,11 @@ SELECT launch_id, user_id, image_id, 'failed', steps, duration_ms
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedLaunch:
-    """A launch of the ledger; what it names may be gone by now."""
+    """A launch of the ledger; the objects that it names may be deleted."""
 
     launch_id: str
     session_id: str | None
-    """None = it gave nothing."""
+    """None = it produced no session."""
     user_id: str | None
     username: str | None
     image_id: str | None
@@ -198,7 +198,8 @@ class RecordedLaunch:
     at: datetime
     duration_ms: float
     waited_ms: float | None
-    """Until the user could use the session or was refused; None = neither yet, or the session is no longer known."""
+    """Time until the user could use the session or was refused; None = neither yet, or the session is no longer
+    known."""
 
     @property
     def reason(self) -> str:
@@ -268,7 +269,7 @@ async def count_launches(db: Database, wanted: LaunchFilter) -> Total:
 
 
 async def get_launch(db: Database, launch_id: UUID) -> RecordedLaunch | None:
-    """One launch; None = the ledger does not have it (any more)."""
+    """One launch; None = it is not in the ledger (any more)."""
     return await db.fetch_one_as(
         RecordedLaunch, f"SELECT {_LISTED} {_LISTED_FROM} WHERE l.launch_id = %s", (launch_id,)
     )

@@ -54,7 +54,7 @@ async def take_room(connection: Connection, agent_id: str, session_ids: Sequence
     ended.
 
     The transaction must hold no session row yet, and must be rolled back after False. All sessions are on `agent_id`;
-    `reason` is a sentence, kept with them.
+    `reason` is a sentence that is stored with them.
     """
     await connection.execute("SELECT 1 FROM agent_capacity WHERE agent_id = %s FOR NO KEY UPDATE", (agent_id,))
     cursor = await connection.execute(
@@ -81,8 +81,8 @@ async def take_room(connection: Connection, agent_id: str, session_ids: Sequence
 async def remember_refused(db: Database, *, zone_id: str, user_id: str, image_id: str, room_helps: bool) -> None:
     """Store that a launch was refused in this zone for lack of room: its user waits for it.
 
-    `room_helps` False: no host of the zone could take the session if it were empty. Then the user waits for a machine,
-    where the zone has a pool that may order one, and for nothing elsewhere.
+    `room_helps` False: no host of the zone could run the session even if it were empty. Then the user waits for a
+    machine if the zone has a pool that may order one, and for nothing otherwise.
     """
     await db.write(
         "INSERT INTO launches_waiting AS w (zone_id, user_id, image_id, room_helps)"
@@ -113,7 +113,7 @@ STILL_WAITING: Final[LiteralString] = (
 PEOPLE_WAITING: Final[LiteralString] = (
     "SELECT count(DISTINCT w.user_id) AS number" + STILL_WAITING + " AND w.zone_id = %(zone_id)s AND w.room_helps"
 )
-"""Counts those who may get room on the zone's hosts."""
+"""Counts the users who may get room on the zone's hosts."""
 
 
 def waiting(zone_id: str) -> dict[str, Any]:
@@ -144,7 +144,7 @@ async def insert_for_user(
 
     Raises:
         SessionLimit, LeaseLimit: the user has `max_sessions` desktops, or for a lease as many leases, already.
-        RepeatedRequest: the idempotency key was used by another request meanwhile.
+        RepeatedRequest: the idempotency key was used by another request in the meantime.
         IdempotencyMismatch: it was used for a different request.
     """
     user = new.user
@@ -171,7 +171,7 @@ async def insert_in_room(
 ) -> bool:
     """Insert a user's session, in the room of the staged ones that are `yielding`; False = nothing was changed.
 
-    The transaction holds the user's row, and session rows by `lock_sessions` only. The yielding sessions are on the
+    The transaction holds the user's row, and session rows only by `lock_sessions`. The yielding sessions are on the
     same Agent and not usable yet.
     """
     if not yielding:
@@ -188,7 +188,7 @@ async def insert_in_room(
 
 
 async def _write_ledger(connection: Connection, new: NewSession, line: LedgerLine, events: set[ChangeEvent]) -> None:
-    """In one statement with what notifies of it."""
+    """Write the line of the ledger, in one statement with its notifications."""
     await connection.execute(
         "INSERT INTO launches (launch_id, session_id, user_id, image_id, zone_id, outcome, steps, duration_ms,"
         " current_zone_id, request_host)"

@@ -1,9 +1,8 @@
-"""Failed sessions that a user waits for, and their replacements (docs/explanation/protocols.md §3,
-`core.launch.wanted`).
+"""Failed sessions with a waiting user, and their replacements (docs/explanation/protocols.md §3, `core.launch.wanted`).
 
 All writes are inside `guarded` of the failed session's zone, also those in another zone (ADR 24). The lock order is
-kept in two ways: another staged session is claimed after the old row was locked, without ever waiting; a new one
-reserves its capacity before the old row is touched.
+kept in two ways: another staged session is claimed after the old row was locked, without ever waiting; a new session
+reserves its capacity before the old row is locked.
 """
 
 from __future__ import annotations
@@ -33,14 +32,13 @@ from greenroom.db.session.transitions import CHANGED_SESSION, DETACH_USER, TO, C
 Outcome = Literal["staged", "on_demand"]
 
 KEPT_PER_CONFIG: Final = 3
-"""Sessions kept for inspection; older ones are destroyed."""
+"""Number of sessions that are kept for inspection; older ones are destroyed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionToReplace:
-    """A failed session with a user who waits, and all that its replacement depends on. `tried` and `starts` (by zone
-    id) count the sessions of its launch as `core.launch.wanted.FailedSession` has them.
-    """
+    """A failed session with a waiting user, and the input of its replacement. `tried` and `starts` (by zone id) count
+    the sessions of its launch like `core.launch.wanted.FailedSession`."""
 
     session_id: str
     status: SessionStatus
@@ -49,7 +47,7 @@ class SessionToReplace:
     username_reused: bool
     agent_id: str | None
     agent_name: str
-    """Empty where the Agent is gone."""
+    """Empty if the Agent does not exist any more."""
     zone_id: str
     zone_name: str
     image_id: str
@@ -64,7 +62,7 @@ class SessionToReplace:
     permissions: dict[str, bool]
     auth_epoch: int
     set_aside_reason: str | None
-    """Why its hand-over failed; None where it could not start."""
+    """The reason why its hand-over failed; None if it could not start."""
     error: str | None
     slow: bool
     cores: float
@@ -85,17 +83,18 @@ class SessionToReplace:
     current_zone_id: str
     """The zone in which its launch began."""
     request_host: str
-    """Of its launch; empty where it is not known any more."""
+    """The host of its launch's request; empty if it is not known any more."""
     last_step: TraceStep | None
     tried: int
     starts: dict[str, int]
     started_on: frozenset[str]
-    """Agents on which the launch's sessions did not start, and those of the same machines where one was slow."""
+    """Agents on which the launch's sessions did not start, and other Agents of the same machines if a session
+    was slow."""
     causes: tuple[str, ...]
 
     @property
     def user(self) -> SessionUser:
-        """Its user, who is also its successor's: the clocks begin anew, the key comes with `supersede`."""
+        """The user of the session and of its successor: the clocks start again, `supersede` moves the key."""
         return SessionUser(
             user_id=self.user_id,
             launch_id=self.launch_id,
@@ -182,7 +181,8 @@ async def read_launch_targets(db: Database, image_id: str) -> LaunchTargets:
 
 
 async def quarantine(connection: Connection, session_id: str) -> SessionToReplace | None:
-    """Take the user off a session whose hand-over failed; the row as it was, None = it changed meanwhile."""
+    """Detach the user from a session whose hand-over failed; returns the row before the change, None = it changed in
+    the meantime."""
     row = await _locked(connection, session_id)
     if row is not None:
         await connection.execute(
@@ -196,10 +196,11 @@ async def quarantine(connection: Connection, session_id: str) -> SessionToReplac
 async def discard_failed_start(
     connection: Connection, session_id: str, cause: str, reason: str
 ) -> SessionToReplace | None:
-    """Take the user off a session that did not start, and end it; the row as it was, None = it changed meanwhile.
+    """Detach the user from a session that did not start, and end it; returns the row before the change, None = it
+    changed in the meantime.
 
-    From here on its Agent, even one that is away, learns nothing about the session except its end. `cause` says why it
-    did not start, and is kept where the row has none; `reason` why it ends.
+    From here on its Agent, even an absent one, receives only the end of the session. `cause` is the reason why it did
+    not start, stored if the row has none; `reason` is the reason of its end.
     """
     row = await _locked(connection, session_id)
     if row is not None:
@@ -228,7 +229,7 @@ async def supersede(
     zone_id: str,
     steps: Sequence[TraceStep],
 ) -> None:
-    """Link the old row, quarantined before, to its successor.
+    """Link the old row, already quarantined, to its successor.
 
     The successor inherits the idempotency key, the launch, and the epoch: revoked tokens stay revoked. The ledger gets
     the outcome of the launch and the further `steps` of its trace.
@@ -249,9 +250,8 @@ async def supersede(
 
 
 async def give_up(connection: Connection, old: SessionToReplace, error: str, steps: Sequence[TraceStep]) -> bool:
-    """There is no successor: the user keeps the failed session with its reason; False = it was deleted meanwhile.
-    `error` is the sentence that the user reads, `steps` are the further lines of the launch's trace.
-    """
+    """Give up the search for a successor: the user keeps the failed session with its reason; False = it was deleted in
+    the meantime. `error` is the sentence for the user, `steps` are the further lines of the launch's trace."""
     cursor = await connection.execute(
         "UPDATE sessions SET gave_up = true, error = %s, set_aside_reason = NULL"
         " WHERE session_id = %s AND awaits_successor RETURNING 1",

@@ -25,7 +25,7 @@ _LAST: Final[LiteralString] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changed:
-    """A change of hands; with equal terms it was a renewal, or nothing changed."""
+    """A change of control; with equal terms it was a renewal, or no change."""
 
     before: Control
     after: Control
@@ -50,9 +50,8 @@ async def read_control(db: Database, lease_id: str) -> Control:
 async def change_control(
     db: Database, lease_id: str, decide: Callable[[Control, datetime], Control], said: str
 ) -> Changed:
-    """Change the control of a lease as `decide` says of the last term and the time; of all who ask at once one by one.
-    What it raises is raised, and nothing was changed.
-    """
+    """Change the control of a lease with `decide`, which gets the last term and the time. Concurrent calls are
+    serialized. An exception of `decide` is raised, and nothing is changed."""
     async with db.transaction() as connection:
         await connection.execute("SELECT 1 FROM leases WHERE lease_id = %s FOR NO KEY UPDATE", (lease_id,))
         cursor = await connection.execute(_LAST, (lease_id,))
@@ -101,7 +100,7 @@ class Over:
 
 
 async def read_over(db: Database) -> list[Over]:
-    """People whose control is over and not yet written down as the program's."""
+    """People whose control is over and not yet stored as the program's."""
     return await db.fetch_as(
         Over,
         "WITH held AS (SELECT lease_id, session_id, term, name, until, until > since AND (viewer = %(user)s OR EXISTS"
@@ -114,9 +113,7 @@ async def read_over(db: Database) -> list[Over]:
 
 
 async def withdraw_from_user(connection: Connection, user_id: str) -> set[ChangeEvent]:
-    """A user's access was revoked, once their sessions are locked: what they control themselves is over. Returns the
-    events.
-    """
+    """End the control of a user whose access was revoked, once their sessions are locked. Returns the events."""
     cursor = await connection.execute(
         "WITH of_user AS (SELECT lease_id, session_id FROM leases JOIN sessions USING (session_id)"
         "  WHERE user_id = %s AND status <> 'deleted' ORDER BY lease_id FOR NO KEY UPDATE OF leases)"

@@ -1,4 +1,5 @@
-"""Leases of sessions: who holds one, until when and how many; where their sessions are. All else is the session's.
+"""Leases of sessions: their holders, deadlines and number, and the location of their sessions. The session has the
+rest.
 
 The deadline is the session's time limit, so that the Primary ends a leased session like any other whose clock is over.
 """
@@ -35,8 +36,8 @@ EXTENDABLE: Final = sorted(map(str, KEPT_ALIVE))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseRow:
-    """A lease with what is shown of its session. `expires` is the deadline, `auth_epoch` that of its token;
-    `max_lease_s` and `not_after` are limits of the API key that made it."""
+    """A lease with the displayed fields of its session. `expires` is the deadline, `auth_epoch` that of its token;
+    `max_lease_s` and `not_after` are limits of the API key that created it."""
 
     lease_id: str
     session_id: str
@@ -50,7 +51,7 @@ class LeaseRow:
     must_record: bool
     """The groups of its user require a recording."""
     secrets: list[str]
-    """Names of those that its web filter adds to requests."""
+    """Names of the secrets that its web filter adds to requests."""
     user_id: str | None
     username: str | None
     image_id: str
@@ -119,13 +120,13 @@ async def list_leases(db: Database, wanted: LeaseFilter, *, after: Position | No
 
 
 async def get_lease(db: Database, lease_id: str) -> LeaseRow:
-    """Raises NotFound: there is none with this id."""
+    """One lease. Raises NotFound: there is none with this id."""
     lease = await db.fetch_one_as(LeaseRow, f"SELECT {_SELECT} {_FROM} WHERE l.lease_id = %s", (lease_id,))
     return found(lease, "lease", lease_id)
 
 
 async def get_leases(db: Database, lease_ids: Sequence[str]) -> list[LeaseRow]:
-    """Those of these leases that there are, in any order."""
+    """The existing leases of these, in any order."""
     return await db.fetch_as(
         LeaseRow, f"SELECT {_SELECT} {_FROM} WHERE l.lease_id = ANY(%s::uuid[])", (list(lease_ids),)
     )
@@ -143,9 +144,8 @@ async def find_lease_of(db: Database, session_id: str) -> LeaseRow | None:
 
 
 async def write_lease(connection: Connection, user: SessionUser) -> None:
-    """Write down who holds the session that the user's launch gave in this transaction, in place of the reservation;
-    nothing where it gave none, or is of no lease. No row is fetched, so that it may be part of a pipeline.
-    """
+    """Store the lease of the session that the user's launch got in this transaction, in place of the reservation;
+    nothing if it got none, or has no lease. No row is fetched, so that it may be part of a pipeline."""
     if (lease := user.lease) is None:
         return
     await connection.execute(
@@ -173,9 +173,8 @@ async def write_lease(connection: Connection, user: SessionUser) -> None:
 
 
 async def extend(db: Database, session_id: str, seconds: float, longest_s: float) -> bool:
-    """Move the deadline of a leased session to so long from now; it may live `longest_s` in all (0 = without limit).
-    False = it would live longer, or is ending.
-    """
+    """Move the deadline of a leased session to `seconds` from now; it may live `longest_s` in all (0 = without limit).
+    False = it would live longer, or is ending."""
     rows = await db.write(
         "UPDATE sessions SET keepalive = lasts.since, expires = lasts.until, time_limit_ends = lasts.until,"
         " expiry = expiry || jsonb_build_object('keepalive_s', lasts.whole_s, 'time_limit_s', lasts.whole_s)"
@@ -190,14 +189,13 @@ async def extend(db: Database, session_id: str, seconds: float, longest_s: float
 
 
 async def move_lease(connection: Connection, old_session_id: str, session_id: str) -> None:
-    """A session took the place of another one, which was leased."""
+    """Move a lease to the session that replaces a leased one."""
     await connection.execute("UPDATE leases SET session_id = %s WHERE session_id = %s", (session_id, old_session_id))
 
 
 async def end_leases_of_key(connection: Connection, key_id: str, reason: str) -> list[DeletedSession]:
-    """End the leases that an API key holds: their tokens open nothing any more, and their sessions end. Returns the
-    sessions, for the events after the commit.
-    """
+    """End the leases that an API key holds: their tokens become invalid, and their sessions end. Returns the sessions,
+    for the events after the commit."""
     cursor = await connection.execute(
         "SELECT session_id::text FROM sessions s WHERE status <> 'deleted' AND session_id IN"
         " (SELECT session_id FROM leases WHERE key_id = %s) ORDER BY s.session_id FOR NO KEY UPDATE",
@@ -220,7 +218,7 @@ async def end_leases_of_owner(connection: Connection, user_id: str, reason: str)
 
 
 async def limit_leases_of_key(connection: Connection, key: ApiKey) -> None:
-    """The leases that an API key holds get its limits as they are now; a deadline after its end moves to its end."""
+    """Apply the present limits of an API key to its leases; a deadline after the key's end moves to its end."""
     await connection.execute(
         "UPDATE sessions s SET expires = LEAST(s.expires, %(until)s::timestamptz), time_limit_ends = %(until)s,"
         " expiry = s.expiry || jsonb_build_object('keepalive_s', lasts.whole_s, 'time_limit_s', lasts.whole_s)"
@@ -239,8 +237,8 @@ async def limit_leases_of_key(connection: Connection, key: ApiKey) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeasedSession:
-    """A session, mostly of a lease. `auth_epoch` is that of the lease's token.
-    `upstream_auth` is the `host[:port]` of a gateway, empty of rows of others."""
+    """A session, usually of a lease. `auth_epoch` is that of the lease's token. `upstream_auth` is the `host[:port]` of
+    a gateway, empty in rows without one."""
 
     session_id: str
     status: SessionStatus
@@ -288,9 +286,8 @@ _OF_KEY: Final[LiteralString] = (
     " EXISTS (SELECT 1 FROM sessions WHERE user_id = %(user_id)s::uuid"
     "   AND idempotency_key = %(idempotency_key)s) AS repeated"
 )
-"""`of_key`: the leases of API key `key_id` and those that it is being given, without the one of this request;
-`repeated`: an earlier request with this `idempotency_key` made a session of the user.
-"""
+"""`of_key`: the number of leases of API key `key_id` and of its reservations, without that of this request; `repeated`:
+an earlier request with this `idempotency_key` created a session of the user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,9 +319,9 @@ async def read_held(db: Database, key_id: str | None, *, user_id: str, idempoten
 
 
 async def reserve(db: Database, key_id: str, *, user_id: str, idempotency_key: str | None) -> str | None:
-    """Count a lease that is about to be made as one of the key's; returns the reservation's id. None: the key has no
-    limit any more, or an earlier request with the same idempotency key made the lease. One that still makes it does not
-    count against its repetition.
+    """Count a lease that is about to be created as one of the key's; returns the reservation's id. None: the key has no
+    limit any more, or an earlier request with the same idempotency key created the lease. A request in progress does
+    not count against its repetition.
 
     Raises:
         LeaseLimit: the key holds `max_leases`.
@@ -354,7 +351,8 @@ async def reserve(db: Database, key_id: str, *, user_id: str, idempotency_key: s
 
 
 async def give_back(db: Database, reservation_id: str) -> None:
-    """The lease was not made. Never fails: a reservation that is left counts for some minutes more."""
+    """Delete the reservation of a lease that was not created. Never fails: a remaining reservation counts for some more
+    minutes."""
     try:
         await db.write("DELETE FROM lease_reservations WHERE reservation_id = %s", (reservation_id,))
     except Unavailable as error:

@@ -1,4 +1,4 @@
-"""Staging configs: their fields, and how full their pools are; `db.pool.snapshots` has the input of plans."""
+"""Staging configs: their fields, and the fill levels of their pools; `db.pool.snapshots` has the input of plans."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STAGED_POOL: Final[LiteralString] = (
     + as_json(STAGED_PERMISSIONS, "c")
     + ")"
 )
-"""The row `c` of a config as JSON that gives `StagedPool`."""
+"""The row `c` of a config as JSON for `StagedPool`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class LockedConfig(ConfigFields):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagingConfig(ConfigFields):
-    """A config with its workspace and zone, and how full its pool is."""
+    """A config with its workspace and zone, and the fill level of its pool."""
 
     staging_config_id: str
     zone_id: str
@@ -59,7 +59,7 @@ class StagingConfig(ConfigFields):
     num_current_sessions: int
     num_starting_sessions: int
     start_s: float | None
-    """95 % of its starts took at most this; None = not known yet."""
+    """The 95th percentile of its start times; None = not known yet."""
     has_manager: bool
     hits_24h: int = 0
     misses_24h: int = 0
@@ -82,7 +82,7 @@ class StagingConfig(ConfigFields):
         return expiration_problem(self.expiration, self.num_sessions, self.start_s)
 
 
-# Current is what a claim would take: those on an Agent that is missing, disabled or elsewhere by now do not count.
+# Current is the number of claimable sessions: those on an Agent that is missing, disabled or moved do not count.
 # Without a running Manager the pool is not filled, even if the last Primary recorded another cause.
 _SELECT: Final[LiteralString] = (
     selected(FIELDS, "c")
@@ -133,7 +133,7 @@ async def get_config(db: Database, staging_config_id: str) -> StagingConfig:
     """One config.
 
     Raises:
-        NotFound: there is none with this id.
+        NotFound: there is no config with this id.
     """
     config = await db.fetch_one_as(
         StagingConfig,
@@ -174,7 +174,7 @@ async def insert_config(connection: Connection, zone_id: str, image_id: str, fie
 
 
 async def lock_config(connection: Connection, staging_config_id: str) -> LockedConfig:
-    """Hold the config's row until commit: count its sessions in a later statement.
+    """Lock the config's row until commit; its sessions must be counted in a later statement.
 
     Raises:
         NotFound: it was deleted.
@@ -193,8 +193,8 @@ async def lock_config(connection: Connection, staging_config_id: str) -> LockedC
 async def update_config(connection: Connection, staging_config_id: str, fields: ConfigFields) -> None:
     """Change a locked config. Earlier failures are cleared, so that it tries again at once.
 
-    Another expiration applies to the present staged sessions, too. One that is too old for it keeps half of the new
-    expiration, time enough to replace such sessions one by one.
+    A changed expiration applies to the present staged sessions, too. A session that is too old for it keeps half of the
+    new expiration, time enough to replace such sessions one by one.
 
     Raises:
         Duplicate: another config has this zone, image and set of permissions.
@@ -229,7 +229,7 @@ async def recycle_config(connection: Connection, staging_config_id: str) -> None
 
 
 async def note_shortfall(db: Database, staging_config_id: str, code: str, reason: str) -> bool:
-    """Store why a pool is short, if the stored cause differs; False = another process did so first."""
+    """Store the reason why a pool is short, if the stored cause differs; False = another process did so first."""
     rows = await db.write(
         "UPDATE staging_configs SET shortfall_code = %(code)s, shortfall_reason = %(reason)s"
         " WHERE staging_config_id = %(staging_config_id)s AND deleted IS NULL"
@@ -240,7 +240,7 @@ async def note_shortfall(db: Database, staging_config_id: str, code: str, reason
 
 
 async def mark_deleted(connection: Connection, staging_config_id: str) -> None:
-    """Delete a locked config; its row stays for the sessions that came from it."""
+    """Delete a locked config; its row stays for the sessions that were created from it."""
     await connection.execute(
         "UPDATE staging_configs SET deleted = clock_timestamp(), shortfall_code = NULL, shortfall_reason = NULL"
         " WHERE staging_config_id = %s",
@@ -257,7 +257,7 @@ class GroupSet:
 
 
 async def group_sets_of_image(db: Database, image_id: str) -> list[GroupSet]:
-    """The distinct sets of groups of those who may use an image and log in."""
+    """The distinct sets of groups of the users who may use an image and log in."""
     return await db.fetch_as(
         GroupSet,
         "SELECT group_ids, count(*) AS number FROM ("
@@ -327,7 +327,7 @@ async def list_fills(db: Database) -> list[PoolFill]:
     for row in pools:
         image, zone = images.get(row["image_id"]), zones.get(row["zone_id"])
         if image is None or zone is None:
-            continue  # it was made while this was read
+            continue  # it was created during this reading
         code: ShortfallCode | None = row["shortfall_code"]
         shortfall = shown_shortfall(
             Shortfall(code, row["shortfall_reason"]) if code else None,

@@ -1,10 +1,10 @@
 """Hits and misses of a staging config, from the ledger of launches.
 
-A *hit* was served by the config. A *miss* considered it and got no staged session at all: its user waited for a new
-container, or got nothing. What another pool served counts as neither, nor does a launch of a user with a better
-matching config. A hand-over that failed is a further step in the ledger and counts as it ended.
+A *hit* was served by the config. A *miss* considered the config and got no staged session at all: its user waited for a
+new container, or got nothing. A launch served by another pool counts as neither, nor does a launch of a user with a
+better matching config. A hand-over that failed is a further step in the ledger and counts with its final outcome.
 
-Whole hours are counted once, when their launches have settled (ADR 27); what is younger is read from the ledger.
+Whole hours are counted once, when their launches have settled (ADR 27); younger launches are read from the ledger.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Final, Literal, LiteralString
 from greenroom.db.database import Database
 
 WINDOWS_HOURS: Final = (1, 24, 168)
-"""Spans for which hits and misses are summed up; the longest is how far back a history goes."""
+"""Periods for which hits and misses are summed up; the longest is the length of a history."""
 SETTLED_HOURS: Final = 1
-"""After so long no launch changes any more: its user has a session, or was given up."""
+"""After this time no launch changes any more: its user has a session, or was given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class PoolHitCounts:
 
     @property
     def hit_rate(self) -> float | None:
-        """Hits of hits and misses; None without any."""
+        """The ratio of hits to hits and misses; None without any."""
         return self.hits / (self.hits + self.misses) if self.hits + self.misses else None
 
 
@@ -58,7 +58,7 @@ class Hour:
 
 @dataclass(frozen=True, slots=True)
 class PoolMissReason:
-    """Why a config was passed over."""
+    """The reason why a config was passed over."""
 
     code: str
     setting: str | None
@@ -67,7 +67,7 @@ class PoolMissReason:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissCause(PoolMissReason):
-    """A cause of misses, how many launches had it, and the newest sentence."""
+    """A cause of misses, the number of launches with it, and the newest sentence."""
 
     launches: int
     last: datetime
@@ -98,9 +98,9 @@ class History:
     recent_misses: tuple[PoolMiss, ...]
 
 
-# The last step says how a launch ended. A config with other permissions than the user's missed nothing where one with
-# the user's was considered. Each launch is unpacked once, no matter how many configs it considered. Before it stand
-# `wanted`, the configs with their images, and `spans`, the times to look at.
+# The last step is the outcome of a launch. A config with other permissions than the user's has no miss if a config with
+# the user's was considered. Each launch is unpacked once, regardless of the number of configs. The statement starts
+# with `wanted`, the configs with their images, and `spans`, the periods to read.
 _CONSIDERED: Final[LiteralString] = """
 looked AS (
 SELECT l.launch_id, l.at, l.user_id, l.session_id, k.*, l.steps->-1 AS last,
@@ -130,7 +130,7 @@ SELECT staging_config_id, staging_config_id::text AS candidate, image_id FROM st
 _WANTED: Final[LiteralString] = "WITH" + _IN_USE + " AND staging_config_id = ANY(%(ids)s::uuid[])), "
 _SINCE: Final[LiteralString] = "now() - make_interval(hours => %(hours)s)"
 
-# The part of an hour with which it begins, and what is younger than the hours that were counted.
+# The part of an hour with which it begins, and launches younger than the counted hours.
 _TOTALS: Final[LiteralString] = (
     _WANTED
     + "edge AS (SELECT date_trunc('hour', " + _SINCE + ") + interval '1 hour' AS whole,"
@@ -157,8 +157,8 @@ _COUNT_AN_HOUR: Final[LiteralString] = (
     " LEFT JOIN considered USING (staging_config_id) GROUP BY 1, 2 ORDER BY 2 ON CONFLICT DO NOTHING RETURNING 1"
 )  # fmt: skip
 
-# A step that was used and is still part of a miss: its hand-over failed, and the next step says how; in ledgers of
-# the version before only that step's reason does.
+# A step that was used and is still part of a miss: its hand-over failed, and the next step contains the reason; in
+# ledgers of the previous version only that step's reason does.
 _MISSES: Final[LiteralString] = """, reasons AS (
 SELECT l.launch_id, l.at, l.user_id, l.session_id, s.number, s.step->>'setting' AS setting,
        CASE WHEN l.is_served THEN 'on_demand' ELSE 'failed' END AS outcome,
@@ -173,13 +173,13 @@ SELECT l.launch_id, l.at, l.user_id, l.session_id, s.number, s.step->>'setting' 
 
 
 async def totals(db: Database, staging_config_ids: Sequence[str], *, hours: int) -> dict[str, Totals]:
-    """Hits and misses of these configs within the last hours, by id; one that is gone has no entry."""
+    """Hits and misses of these configs within the last hours, by id; a deleted config has no entry."""
     rows = await db.fetch_as(Totals, _TOTALS, {"hours": hours, "ids": list(staging_config_ids)})
     return {row.staging_config_id: row for row in rows}
 
 
 async def count_hours(db: Database) -> None:
-    """Count the whole hours that have settled and were not counted yet, one after the other."""
+    """Count the whole hours that have settled and were not counted yet, one after another."""
     while await db.write(_COUNT_AN_HOUR, {"hours": WINDOWS_HOURS[-1], "settled_hours": SETTLED_HOURS}):
         pass
 
@@ -232,7 +232,7 @@ def _rows(select: LiteralString) -> LiteralString:
     return "(SELECT coalesce(jsonb_agg(r), '[]') FROM (" + select + ") AS r)"
 
 
-# The ledger of a week is long where thousands launch, so it is unpacked once for all four.
+# The ledger of a week is long with thousands of launches, so it is unpacked once for all four.
 _HISTORY: Final[LiteralString] = (
     _WANTED
     + "spans AS (SELECT " + _SINCE + " AS since, 'infinity'::timestamptz AS until), "

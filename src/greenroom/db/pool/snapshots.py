@@ -1,7 +1,7 @@
-"""Pools as the Primary plans them: the input of a plan, for one locked config or for all of a zone.
+"""Pools for the Primary's plans: the input of a plan, for one locked config or for all of a zone.
 
-Statements of one reading go out together where the connection is in pipeline mode; their number does not depend on how
-many configs there are.
+Statements of one reading are sent together if the connection is in pipeline mode; their number does not depend on the
+number of configs.
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ _CONFIG: Final[LiteralString] = (
     + " AS memory FROM staging_configs c"
 )
 
-# Those in use, and deleted ones with sessions left.
+# Configs in use, and deleted ones with sessions left.
 _IN_WORK: Final[LiteralString] = """
  WHERE c.zone_id = %(zone_id)s AND (c.deleted IS NULL OR EXISTS (SELECT 1 FROM sessions s
     WHERE s.staging_config_id = c.staging_config_id AND s.user_id IS NULL
       AND s.status NOT IN ('deleting', 'deleted')))
 """
 
-# Rows are compared by the transaction that wrote them; of Agents, which report all the time, what counts.
+# Rows are compared by the transaction that wrote them; of Agents, which report all the time, only the relevant columns.
 _SUMS: Final[LiteralString] = """
 SELECT c.staging_config_id::text, hashtextextended(concat_ws(' ', c.xmin, i.xmin, z.xmin,
          (SELECT bit_xor(hashtextextended(concat_ws(' ', name, xmin), 0)) FROM settings),
@@ -146,11 +146,11 @@ class FailedStart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolRows:
-    """The input of the plans of some configs of one zone, beside the configs themselves.
+    """The input of the plans of some configs of one zone, without the configs themselves.
 
     `images` are by image id; `sessions` (oldest first), `successes` (creation of the newest session that ever became
-    usable), `leaving` (sessions without a user on their way out), `broken` (staged sessions that stopped working
-    lately) and `failed_on` are by config. `agents` are those of the zone with the state of an image, by its id.
+    usable), `leaving` (sessions without a user that are ending), `broken` (staged sessions that stopped working
+    recently) and `failed_on` are by config. `agents` are those of the zone with the state of an image, by its id.
     """
 
     zone: ZoneFacts
@@ -163,13 +163,12 @@ class PoolRows:
     failed_on: Mapping[str, Sequence[FailedStart]]
     agents: AgentsByImage
     people_waiting: int
-    """Users whose launch was just refused in the zone for lack of room."""
+    """Number of users whose launch was just refused in the zone for lack of room."""
 
 
 async def add_up_pools(db: Database, zone_id: str) -> dict[str, int]:
-    """All configs of a zone that may need something, the emptiest first: a number that is another one as soon as a row
-    changes on which the plan of a full pool depends.
-    """
+    """All configs of a zone that may need a change, the emptiest first, each with a number that changes with every row
+    on which the plan of a full pool depends."""
     rows = await db.fetch(_SUMS, {"zone_id": zone_id})
     return {row["staging_config_id"]: row["sum"] for row in rows}
 
@@ -177,7 +176,7 @@ async def add_up_pools(db: Database, zone_id: str) -> dict[str, int]:
 async def look_at_pools(
     connection: Connection, zone_id: str, config_ids: Collection[str] | None
 ) -> list[PlannedConfig]:
-    """These configs of a zone, None = all, as far as they may need something; without locks."""
+    """Those of these configs of a zone, None = all, that may need a change; without locks."""
     among: LiteralString = "" if config_ids is None else " AND c.staging_config_id::text = ANY(%(ids)s)"
     cursor = await connection.execute(
         _CONFIG + _IN_WORK + among + " ORDER BY c.staging_config_id",
@@ -187,7 +186,7 @@ async def look_at_pools(
 
 
 async def lock_pool(connection: Connection, zone_id: str, staging_config_id: str) -> PlannedConfig | None:
-    """First statement of a pool's plan: hold the config's row; None = the zone has no config with this id."""
+    """Lock the config's row, as the first statement of a pool's plan; None = the zone has no config with this id."""
     cursor = await connection.execute(
         _CONFIG + " WHERE c.staging_config_id::text = %s AND c.zone_id = %s FOR NO KEY UPDATE",
         (staging_config_id, zone_id),
@@ -230,7 +229,7 @@ async def read_pools(
 
 
 async def read_agents(connection: Connection, zone_id: str, image_ids: Collection[str]) -> AgentsByImage:
-    """The Agents of a zone with the state of each of these images; without a report it counts as missing."""
+    """The Agents of a zone with the state of each of these images; an image without a report counts as missing."""
     values = {"zone_id": zone_id, "images": list(image_ids), "image": "", "fresh_s": FRESH_AGENT_S}
     agents = await connection.execute(AGENTS_OF_ZONE, values)
     images = await connection.execute(_IMAGES_ON_AGENTS, values)
@@ -253,7 +252,7 @@ def _by(name: str, kind: type[T], rows: Iterable[DictRow]) -> dict[str, list[T]]
 
 
 async def remember_plan(connection: Connection, staging_config_id: str, memory: PoolMemory) -> None:
-    """Store what a plan remembers, if it changed."""
+    """Store the memory of a plan, if it changed."""
     await connection.execute(
         "UPDATE staging_configs SET " + assigned(_MEMORY) + " WHERE staging_config_id = %(staging_config_id)s"
         " AND (" + ", ".join(_MEMORY) + ") IS DISTINCT FROM (%(" + ")s, %(".join(_MEMORY) + ")s)",

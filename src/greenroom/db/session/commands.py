@@ -1,4 +1,4 @@
-"""One-time orders to a session: commands, and screenshots, which are sent the same way."""
+"""One-time orders to a session: commands, and screenshots, which are sent in the same way."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from psycopg.types.json import Jsonb
 from greenroom.db.database import Database
 
 AWAITED: Final = "k.created > clock_timestamp() - make_interval(secs => k.deadline_s + 10)"
-"""On a row of `session_commands k`: a caller may still wait for its result. What was not begun by then never is."""
+"""On a row of `session_commands k`: a caller may still wait for its result. A command that has not begun by then never
+begins."""
 MAX_OPEN: Final = 8
-"""Commands without a result in one session."""
+"""Maximum number of commands without a result in one session."""
 FRESH_S: Final = 1.0
 """A picture this young is returned again, so that a session is captured no more often."""
 MARK_S: Final = 60.0
@@ -31,9 +32,8 @@ async def insert_command(
     workdir: str | None,
     deadline_s: float,
 ) -> str | None:
-    """Order a command in a user's running session; returns the Agent's id. None when the session is not running or has
-    no user, or when `MAX_OPEN` commands in it have no result yet.
-    """
+    """Order a command in a user's running session; returns the Agent's id. None if the session is not running or has no
+    user, or if `MAX_OPEN` commands in it have no result yet."""
     rows = await db.write(
         "INSERT INTO session_commands (command_id, session_id, agent_id, generation, argv, run_as, env, workdir,"
         " deadline_s) SELECT %(command_id)s, session_id, agent_id, generation, %(argv)s, %(run_as)s, %(env)s,"
@@ -67,7 +67,7 @@ class CommandState:
 
 
 async def read_command(db: Database, command_id: str) -> CommandState | None:
-    """A command or screenshot; None when its row is gone."""
+    """A command or screenshot; None if its row does not exist any more."""
     return await db.fetch_one_as(
         CommandState,
         "SELECT state, exit_code, output, output_complete, picture FROM session_commands WHERE command_id = %s",
@@ -89,12 +89,11 @@ class Ordered:
 async def order_screenshot(
     db: Database, *, command_id: str, session_id: str, width: int, height: int, deadline_s: float
 ) -> Ordered | None:
-    """Order a screenshot that fits into width x height pixels, or find a recent one; old ones are deleted. None when
-    the session is not running.
-    """
+    """Order a screenshot that fits into width x height pixels, or find a recent one; old ones are deleted. None if the
+    session is not running."""
     size = Jsonb({"width": width, "height": height})
     async with db.transaction() as connection:
-        # the session before its commands: the same order as where a session is ended
+        # the session before its commands: the same order as at the end of a session
         await connection.execute("SELECT 1 FROM sessions WHERE session_id = %s FOR KEY SHARE", (session_id,))
         await connection.execute(
             "DELETE FROM session_commands WHERE session_id = %s AND screenshot IS NOT NULL"

@@ -1,4 +1,4 @@
-"""Overdue sessions in SQL, for the Primary, and whether a round of it finds anything. All writes inside `guarded`."""
+"""Overdue sessions in SQL, for the Primary, and a check for work of its rounds. All writes are inside `guarded`."""
 
 from __future__ import annotations
 
@@ -53,18 +53,17 @@ class SessionWithDeadline(Waiting):
 
 
 async def read_waiting(db: Database, zone_id: str) -> list[SessionWithDeadline]:
-    """Sessions in transitional statuses, and those with an Agent that is back.
+    """Sessions in transitional statuses, and those with an Agent that has returned.
 
-    With an Agent that is away only first starts and hand-overs, whose users wait, are overdue. Others, also a resume,
-    go on when the Agent returns or is dead.
+    With an absent Agent only first starts and hand-overs, whose users wait, are overdue. Others, also a resume,
+    continue when the Agent returns or is dead.
     """
     return await db.fetch_as(SessionWithDeadline, WAITING, {"zone_id": zone_id, **WAITS})
 
 
 async def lock_waiting(connection: Connection, zone_id: str, session_ids: Sequence[str]) -> list[SessionWithDeadline]:
-    """Those of these sessions that still wait, as they are now, locked by id; rows that others hold wait for the next
-    round.
-    """
+    """Lock by id those of these sessions that still wait, and return their present rows; rows that others hold wait for
+    the next round."""
     cursor = await connection.execute(
         WAITING + " AND s.session_id = ANY(%(ids)s::uuid[]) ORDER BY s.session_id FOR NO KEY UPDATE OF s SKIP LOCKED",
         {"zone_id": zone_id, "ids": list(session_ids), **WAITS},
@@ -74,7 +73,8 @@ async def lock_waiting(connection: Connection, zone_id: str, session_ids: Sequen
 
 @dataclass(frozen=True, slots=True)
 class SessionFailure:
-    """Why a session failed, as a sentence; whether it is kept for inspection, and whether it was only too slow."""
+    """The reason why a session failed, as a sentence; `set_aside` keeps it for inspection, `slow`: it was only too
+    slow."""
 
     reason: str
     set_aside: bool = False
@@ -82,7 +82,7 @@ class SessionFailure:
 
 
 async def fail(connection: Connection, session_id: str, status: str, failure: SessionFailure) -> ChangedSession | None:
-    """Set `failed` with its reason, if the session still has this status; its row."""
+    """Set `failed` with its reason, if the session still has this status; returns its row."""
     cursor = await connection.execute(
         "UPDATE sessions SET " + TO[SessionStatus.FAILED] + ", error = %(reason)s, slow = %(slow)s,"
         " log_tail = coalesce((SELECT nullif(o.log_tail, '') FROM session_observed o"
@@ -102,7 +102,7 @@ _RECOVERED: Final[LiteralString] = (
 
 
 async def read_recovered(db: Database, zone_id: str) -> list[str]:
-    """Ids of sessions that were quarantined because they were slow, and have been seen usable since then."""
+    """Ids of sessions that were quarantined because they were slow, and have been usable since then."""
     return [row["session_id"] for row in await db.fetch(_RECOVERED, (zone_id,))]
 
 
@@ -119,9 +119,8 @@ async def end_recovered(connection: Connection, zone_id: str) -> list[ChangedSes
 
 
 async def delete_again(connection: Connection, session_id: str) -> ChangedSession | None:
-    """Instruct the Agent once more to end a session; its row, or None if it is gone by now. `status_changed` stays: it
-    is since when the session is to end.
-    """
+    """Instruct the Agent again to end a session; returns its row, or None if it has ended. `status_changed` stays: it
+    is the time since which the session must end."""
     cursor = await connection.execute(
         "UPDATE sessions SET generation = generation + 1,"
         " deadline = clock_timestamp() + make_interval(secs => %s)"
@@ -134,10 +133,10 @@ async def delete_again(connection: Connection, session_id: str) -> ChangedSessio
 async def clear_failed(
     connection: Connection, zone_id: str, user_keep_s: float, pool_keep_s: float
 ) -> list[ChangedSession]:
-    """Delete failed sessions once their reason could be read for long enough; returns the changed rows.
+    """Delete failed sessions after their retention; returns the changed rows.
 
-    A user's session goes as soon as the user has a later one of the same workspace, so that repeated launches do not
-    fill the fleet with failed sessions. A pool discards its failed sessions itself; `pool_keep_s` is for those of a
+    A user's session is deleted as soon as the user has a later one of the same workspace, so that repeated launches do
+    not fill the fleet with failed sessions. A pool discards its failed sessions itself; `pool_keep_s` is for those of a
     deleted pool, also the quarantined ones.
     """
     cursor = await connection.execute(
@@ -157,7 +156,7 @@ async def clear_failed(
     return rows_as(ChangedSession, await cursor.fetchall())
 
 
-# now() as in `db.diagnostics.retention`: an index is searched only for a time that stands still.
+# now() as in `db.diagnostics.retention`: an index is searched only for a time that does not change.
 FORGET: Final[LiteralString] = (
     "DELETE FROM sessions WHERE session_id IN (SELECT session_id FROM sessions WHERE status = 'deleted'"
     " AND zone_id = %(zone_id)s AND ended < now() - make_interval(secs => %(keep_days)s * 86400.0)"
@@ -166,7 +165,7 @@ FORGET: Final[LiteralString] = (
 
 
 async def forget_ended(connection: Connection, zone_id: str, keep_days: float) -> int:
-    """Delete rows of sessions that ended long ago, a few hundred at a time; returns how many."""
+    """Delete rows of sessions that ended long ago, a few hundred at a time; returns their number."""
     cursor = await connection.execute(FORGET, {"zone_id": zone_id, "keep_days": keep_days})
     return cursor.rowcount
 

@@ -40,9 +40,9 @@ CLOCKS: Final[LiteralString] = (
     "jsonb_build_object('keepalive_s', coalesce(extract(epoch FROM"
     " s.expires - coalesce(s.keepalive, s.assigned, s.created)), 0)) || s.expiry AS clocks"
 )
-"""The clocks of a row of `sessions s`; a version that did not write them is recognized by when the row expires."""
+"""The clocks of a row of `sessions s`; a row of a version that did not write them is recognized by its expiration."""
 
-# The clocks start anew; the time limit still counts from the assignment.
+# The clocks start again; the time limit still counts from the assignment.
 _START_CLOCKS: Final[LiteralString] = (
     " keepalive = clock_timestamp(), expiry = %(expiry)s,"
     " time_limit_ends = assigned + make_interval(secs => nullif(%(time_limit_s)s::double precision, 0)),"
@@ -61,9 +61,8 @@ def clock_parameters(clocks: Clocks) -> dict[str, Any]:
 
 
 async def keep_alive(db: Database, session_id: str, clocks: Clocks) -> datetime | None:
-    """Restart the keepalive clock of a session; the time limit stays. Returns when it expires now; None when it has no
-    user, is stopped or paused, or is being deleted.
-    """
+    """Restart the keepalive clock of a session; the time limit stays. Returns its new expiration; None if it has no
+    user, is stopped or paused, or is being deleted."""
     rows = await db.write(
         "UPDATE sessions SET"
         + _START_CLOCKS
@@ -76,9 +75,8 @@ async def keep_alive(db: Database, session_id: str, clocks: Clocks) -> datetime 
 async def stop_or_pause(
     connection: Connection, session_id: str, command: LifecycleCommand, reason: str
 ) -> ChangedSession | None:
-    """Stop or pause a user's session; only its time limit runs on. Returns the row, or None when it is in no status
-    from which the command is obeyed.
-    """
+    """Stop or pause a user's session; only its time limit continues. Returns the row, or None if its status does not
+    allow the command."""
     transition = TRANSITIONS[command]
     cursor = await connection.execute(
         "UPDATE sessions SET " + TO[transition.through] + ", expires = time_limit_ends, stopped_reason = %(reason)s"
@@ -93,7 +91,7 @@ async def stop_or_pause(
 
 
 async def resume(connection: Connection, session_id: str, clocks: Clocks) -> ChangedSession | None:
-    """Resume a user's stopped or paused session; its row, or None when it is neither."""
+    """Resume a user's stopped or paused session; returns its row, or None if it is neither."""
     transition = TRANSITIONS["resume"]
     cursor = await connection.execute(
         "UPDATE sessions SET "
@@ -112,9 +110,8 @@ async def resume(connection: Connection, session_id: str, clocks: Clocks) -> Cha
 
 
 async def take_back(connection: Connection, session_id: str, status: str) -> ChangedSession | None:
-    """Take back a stop or pause that did not complete: the session is to run again, its keepalive clock starts anew.
-    Returns the row, or None when it is not in `status` any more.
-    """
+    """Revoke a stop or pause that did not complete: the session must run again, and its keepalive clock starts again.
+    Returns the row, or None if it is not in `status` any more."""
     cursor = await connection.execute(
         "UPDATE sessions SET " + TO[SessionStatus.STARTING] + ","
         " keepalive = clock_timestamp(), expires = LEAST(time_limit_ends, clock_timestamp()"
@@ -124,16 +121,15 @@ async def take_back(connection: Connection, session_id: str, status: str) -> Cha
             "id": session_id,
             "status": status,
             "revocable": _REVOCABLE,
-            "default_s": SETTINGS["keepalive_expiration"].default,  # of rows that an earlier version made
+            "default_s": SETTINGS["keepalive_expiration"].default,  # of rows from an earlier version
         },
     )
     return row_as(ChangedSession, await cursor.fetchone())
 
 
 async def await_return(connection: Connection, agent_ids: Sequence[str]) -> None:
-    """These Agents are back: sessions that waited for them have a deadline, counted from now. Those are the lost and
-    unreachable ones, and those to be stopped, paused or resumed (`db.session.deadlines.read_waiting`).
-    """
+    """Set a deadline from now for sessions that waited for these returned Agents: the lost and unreachable ones, and
+    those that must be stopped, paused or resumed (`db.session.deadlines.read_waiting`)."""
     await connection.execute(
         "UPDATE sessions SET deadline = clock_timestamp() + make_interval(secs => %s)"
         " WHERE session_id IN (SELECT session_id FROM sessions WHERE agent_id = ANY(%s::uuid[]) AND (status = ANY(%s)"
@@ -171,7 +167,8 @@ EXPIRING: Final[LiteralString] = (
 
 async def read_expiring(db: Database, zone_id: str) -> list[ExpiringSession]:
     """Users' sessions of the zone whose `expires` has passed.
-    Those that can be stopped or paused only when they run are left out until they do.
+
+    Sessions that can be stopped or paused only while they run are left out until they do.
     """
     return await db.fetch_as(
         ExpiringSession,
@@ -181,7 +178,8 @@ async def read_expiring(db: Database, zone_id: str) -> list[ExpiringSession]:
 
 
 async def lock_expiring(connection: Connection, zone_id: str, session_ids: Sequence[str]) -> list[ExpiringSession]:
-    """Those of these sessions that are still over, locked by id; rows that others hold wait for the next round."""
+    """Lock by id those of these sessions that are still over, and return them; rows that others hold wait for the next
+    round."""
     cursor = await connection.execute(
         EXPIRING + " AND s.session_id = ANY(%(ids)s::uuid[]) ORDER BY s.session_id FOR NO KEY UPDATE OF s SKIP LOCKED",
         {"zone_id": zone_id, **LIVING, "ids": list(session_ids)},

@@ -86,8 +86,8 @@ class _OfSession(Protocol):
 
 
 _NAMED: Final[LiteralString] = " AND s.session_id = ANY(%s::uuid[])"
-"""For rows of sessions that are joined to a set of JSON: PostgreSQL does not know how small that is, and would read all
-sessions."""
+"""Condition for rows of sessions that are joined to a set of JSON: PostgreSQL cannot estimate the size of the set, and
+would read all sessions."""
 
 
 def _ids(of: Iterable[_OfSession]) -> list[str]:
@@ -101,7 +101,7 @@ _SESSION: Final[LiteralString] = (
 
 
 async def read_reported(connection: Connection, observations: Sequence[Observation]) -> list[ReportedSession]:
-    """The rows of observed sessions, only those that belong to the Agent that saw them."""
+    """The rows of observed sessions, only those that belong to the observing Agent."""
     cursor = await connection.execute(
         "SELECT " + _SESSION + " FROM jsonb_to_recordset(%s) AS p(agent_id uuid, session_id uuid)"
         " JOIN sessions s ON s.session_id = p.session_id AND s.agent_id = p.agent_id" + _NAMED,
@@ -122,9 +122,8 @@ DECIDABLE: Final = {"decidable": [*sorted(TRANSITIONAL), *sorted(RETURNING)]}
 
 
 async def read_missed(db: Database, zone_id: str) -> list[tuple[ReportedSession, Observation]]:
-    """Sessions that wait although their Agent, which is running and has reported everything, may have reported what
-    they wait for.
-    """
+    """Sessions that wait although their Agent, which is running and has reported everything, may have reported the
+    event."""
     found = await db.fetch(MISSED, {"zone_id": zone_id, **DECIDABLE})
     return [
         (session, observation)
@@ -158,8 +157,8 @@ async def write_observations(connection: Connection, observations: Sequence[Obse
 
 
 async def change_statuses(connection: Connection, changes: Sequence[StatusChange]) -> list[str]:
-    """Change the status of sessions, each guarded as in docs/explanation/protocols.md §2; returns the ids of those that
-    were changed."""
+    """Change the status of sessions, each guarded as in docs/explanation/protocols.md §2; returns the ids of the
+    changed ones."""
     if len(changes) > 1:
         await connection.execute(
             "SELECT 1 FROM sessions WHERE session_id = ANY(%s::uuid[]) ORDER BY session_id FOR NO KEY UPDATE",
@@ -187,7 +186,7 @@ async def change_statuses(connection: Connection, changes: Sequence[StatusChange
 
 
 async def write_handovers(connection: Connection, reports: Sequence[HandoverReport]) -> dict[str, str]:
-    """Store how far hand-overs are; `received` begins the second deadline. Returns the new states that changed."""
+    """Store the progress of hand-overs; `received` begins the second deadline. Returns the new states that changed."""
     cursor = await connection.execute(
         "UPDATE sessions s SET assignment_state = r.state, deadline = CASE WHEN s.status = 'assigning'"
         " AND r.state = 'received' THEN clock_timestamp() + make_interval(secs => r.deadline_s) ELSE s.deadline END"

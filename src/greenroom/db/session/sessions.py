@@ -2,9 +2,10 @@
 in `db.launch.claims`.
 
 Lock order: users → staging_configs → agent_capacity (by id) → sessions (by id). Every status change names the statuses
-it may start from (`core.session.states`). A caller that writes here notifies after commit: agent, session and zone.
-Session rows are locked FOR NO KEY UPDATE, never FOR UPDATE: that would conflict with the foreign keys of observations
-and steps, so that a claim skipped a session that an Agent reports, and a batch took locks out of their order.
+from which it may start (`core.session.states`). A caller that writes here notifies after commit: agent, session and
+zone. Session rows are locked FOR NO KEY UPDATE, never FOR UPDATE: that would conflict with the foreign keys of
+observations and steps, so that a claim would skip a session that an Agent reports, and a batch would take locks out of
+order.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ IDEMPOTENCY_CONSTRAINT: Final = "sessions_idempotency_unique"
 COUNTING: Final = sorted(map(str, COUNTS_FOR_USER))
 """Statuses that count towards a user's limit, as the parameter of a statement.
 
-A failed session with a user who waits counts, too: another one will replace it.
+A failed session with a waiting user counts, too: another one will replace it.
 """
 NUMBER_OF_USER: Final[LiteralString] = """(SELECT count(*) FROM sessions one WHERE user_id = %(user_id)s
     AND (status = ANY(%(counting)s) AND status <> 'deleted' OR awaits_successor)
@@ -59,10 +60,10 @@ class StagedAs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewSession:
-    """A session to be inserted on one Agent, of a user or of a pool; `sessions.launch` makes it.
+    """A session to be inserted on one Agent, for a user or a pool; `sessions.launch` creates it.
 
-    `files_encrypted` are the files of `spec` as encrypted JSON (None = none), `memory` (bytes) is what its workspace
-    reserves beside the cores of `spec`, `term` the Primary's term or None when the api inserts.
+    `files_encrypted` are the files of `spec` as encrypted JSON (None = none), `memory` (bytes) is the reservation of
+    its workspace in addition to the cores of `spec`, `term` the Primary's term or None if the api inserts.
     """
 
     session_id: str
@@ -148,12 +149,12 @@ RETURNING session_id
 
 
 async def insert_session(connection: Connection, new: NewSession, *, max_sessions: int | None = None) -> bool:
-    """Reserve and insert in one statement; False when the Agent has no room (any more), or the user's limit is reached.
+    """Reserve and insert in one statement; False if the Agent has no room (any more), or the user's limit is reached.
 
-    For a user's session the transaction holds the user's row (`lock_user`), and `max_sessions` is given.
+    For a user's session the transaction holds the user's row (`lock_user`), and `max_sessions` is passed.
 
     Raises:
-        UniqueViolation: of `sessions_idempotency_unique`; `insert_for_user` makes RepeatedRequest of it.
+        UniqueViolation: of `sessions_idempotency_unique`; `insert_for_user` converts it to RepeatedRequest.
     """
     values = {**new.values(), "counting": COUNTING, "max_sessions": max_sessions}
     cursor = await connection.execute(_RESERVE_AND_INSERT, values)
@@ -161,14 +162,14 @@ async def insert_session(connection: Connection, new: NewSession, *, max_session
 
 
 async def insert_staged(connection: Connection, new: Sequence[NewSession]) -> list[bool]:
-    """`insert_session` for each, in one round trip where the connection is in pipeline mode."""
+    """Call `insert_session` for each, in one round trip if the connection is in pipeline mode."""
     given = {"counting": COUNTING, "max_sessions": None}
     cursors = [await connection.execute(_RESERVE_AND_INSERT, one.values() | given) for one in new]
     return [await cursor.fetchone() is not None for cursor in cursors]
 
 
 async def lock_user(connection: Connection, user_id: str) -> None:
-    """Hold the user's row until commit."""
+    """Lock the user's row until commit."""
     await connection.execute(LOCK_USER, {"user_id": user_id})
 
 
@@ -182,7 +183,7 @@ async def lock_sessions_capacity(connection: Connection, session_ids: Sequence[s
 
 
 async def lock_sessions(connection: Connection, session_ids: Iterable[str]) -> None:
-    """Hold session rows until commit, by id; capacity rows come before them."""
+    """Lock session rows until commit, by id; capacity rows come before them."""
     await connection.execute(
         "SELECT 1 FROM sessions WHERE session_id = ANY(%s::uuid[]) ORDER BY session_id FOR NO KEY UPDATE",
         (sorted(session_ids),),
@@ -213,7 +214,7 @@ async def end_sessions(connection: Connection, session_ids: Sequence[str], reaso
 
     Commands that wait in them end too. Only `deleting` and `failed` sessions are ended, others stay. Lock order of
     docs/explanation/protocols.md §3: the capacity rows by id in the first statement, then the sessions by id; the
-    transaction must hold no session row yet. `reason` is a sentence, kept where the deletion recorded none.
+    transaction must hold no session row yet. `reason` is a sentence, stored if the deletion recorded none.
     """
     await lock_sessions_capacity(connection, session_ids)
     cursor = await connection.execute(
@@ -245,7 +246,7 @@ async def end_sessions(connection: Connection, session_ids: Sequence[str], reaso
 
 @dataclass(frozen=True, slots=True)
 class DeletedSession:
-    """The session that a deletion met; not `changed`: it was on its way out already."""
+    """The session of a deletion; not `changed`: it was ending already."""
 
     session_id: str
     agent_id: str | None
@@ -284,13 +285,13 @@ async def request_delete(connection: Connection, session_id: str, reason: str) -
     found = row_as(DeletedSession, await cursor.fetchone())
     if found is None:
         raise NotFound(f"There is no session {session_id}; it may have been deleted.")
-    if found.superseded_by is not None:  # while the lock was waited for
+    if found.superseded_by is not None:  # during the wait for the lock
         return await request_delete(connection, found.superseded_by, reason)
     return found
 
 
 async def retire(connection: Connection, session_id: str, reason: str) -> bool:
-    """Take one claimable session out of its pool for good; False = it was claimed first."""
+    """Remove one claimable session from its pool permanently; False = it was claimed first."""
     cursor = await connection.execute(
         "UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", retired = true, ended_reason = %(reason)s"
         " WHERE session_id = (SELECT session_id FROM sessions WHERE session_id = %(id)s AND claimable"
@@ -303,9 +304,8 @@ async def retire(connection: Connection, session_id: str, reason: str) -> bool:
 async def begin_end(
     connection: Connection, session_id: str, reason: str, *, only_if: LiteralString = "true"
 ) -> ChangedSession | None:
-    """End one session for which the condition `only_if` holds; its Agent confirms. Its row, or None where the condition
-    does not hold, or the session is on its way out already.
-    """
+    """End one session for which the condition `only_if` holds; its Agent confirms. Returns its row, or None if the
+    condition does not hold, or the session is ending already."""
     cursor = await connection.execute(
         "UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", ended_reason = %(reason)s"
         " WHERE session_id = %(id)s AND status = ANY(%(deletable)s) AND " + only_if + CHANGED_SESSION,
@@ -315,7 +315,8 @@ async def begin_end(
 
 
 async def destroy_unassigned(connection: Connection, session_id: str, reason: str) -> bool:
-    """End one session without a user that is not claimable; False = it is by now, or has a user, or is gone."""
+    """End one session without a user that is not claimable; False = it is claimable now, has a user, or does
+    not exist."""
     only_if = "user_id IS NULL AND NOT claimable AND set_aside_for IS NULL"
     return await begin_end(connection, session_id, reason, only_if=only_if) is not None
 
@@ -334,12 +335,12 @@ async def delete_pool(connection: Connection, staging_config_id: str, reason: st
 
 
 async def set_kasm_url(db: Database, session_id: str, kasm_url: str) -> None:
-    """Store the latest address that a session was given."""
+    """Store the latest address of a session."""
     await db.write("UPDATE sessions SET kasm_url = %s WHERE session_id = %s", (kasm_url, session_id))
 
 
 async def repeated_request(db: Database, error: psycopg.errors.UniqueViolation, user: SessionUser) -> Exception:
-    """The error for a violated constraint: RepeatedRequest with the winner where it was the idempotency key's.
+    """The error for a violated constraint: RepeatedRequest with the winner if it was the idempotency key's.
 
     Raises:
         IdempotencyMismatch: the winner's request was a different one.

@@ -1,7 +1,7 @@
-"""Shares of sessions and who joined by them (`core.session.sharing`), in SQL.
+"""Shares of sessions and their viewers (`core.session.sharing`), in SQL.
 
-All that changes who may see a session raises its generation: its Agent then has the new list of viewers. Lock order:
-the session before its shares. Callers notify after commit.
+Every change of the permitted viewers of a session raises its generation: its Agent then receives the new list of
+viewers. Lock order: the session before its shares. Callers notify after commit.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ async def find_share(db: Database, share_id: str) -> Share | None:
 
 
 async def list_shares(db: Database, session_id: str, *, silent: bool) -> list[Share]:
-    """The shares of a session that are not over, oldest first; those its user does not see only with `silent`."""
+    """The shares of a session that are not over, oldest first; those hidden from its user only with `silent`."""
     return await db.fetch_as(
         Share,
         _SHARE + "h.session_id = %s AND NOT " + OVER + " AND (%s OR NOT h.silent) ORDER BY h.created",
@@ -133,7 +133,7 @@ async def insert_share(connection: Connection, new: NewShare) -> str:
 
 
 async def instruct_agent(connection: Connection, session_id: str) -> set[ChangeEvent]:
-    """Lock a session and have its Agent read anew who may see it; returns the events to notify after commit."""
+    """Lock a session and make its Agent read the permitted viewers again; returns the events to notify after commit."""
     cursor = await connection.execute(
         "UPDATE sessions SET generation = generation + 1 WHERE session_id = %s AND status <> 'deleted'"
         " RETURNING agent_id::text",
@@ -177,7 +177,7 @@ async def end_assistance(connection: Connection, session_id: str, user_id: str) 
 
 
 async def let_all_watch(connection: Connection, session_id: str) -> list[EndedShare]:
-    """Shares that give control give it no more, after `instruct_agent`; returns the changed ones."""
+    """Reduce shares with control to watching, after `instruct_agent`; returns the changed ones."""
     cursor = await connection.execute(
         "UPDATE session_shares SET access = 'view' WHERE session_id = %s AND ended IS NULL AND access = 'control'"
         + _ENDED,
@@ -224,9 +224,8 @@ JOINED: Final[LiteralString] = (
 
 
 async def end_for_user(connection: Connection, user_id: str) -> set[ChangeEvent]:
-    """A user's access was revoked, once those sessions are locked: they leave the sessions of others. Where they may
-    not log in any more, what was shared with them by name, and what they shared, is over, too. Returns the events.
-    """
+    """Remove a user whose access was revoked from the sessions of others, once those sessions are locked. If the user
+    may not log in any more, shares with them by name, and their own shares, end, too. Returns the events."""
     barred: LiteralString = "(SELECT 1 FROM users u WHERE u.user_id = %(user_id)s AND (u.disabled OR u.locked))"
     cursor = await connection.execute(
         "SELECT DISTINCT session_id::text FROM (" + JOINED + ") joined ORDER BY 1", {"user_id": user_id}
@@ -250,7 +249,7 @@ async def end_for_user(connection: Connection, user_id: str) -> set[ChangeEvent]
 
 
 async def move_shares(connection: Connection, old_session_id: str, session_id: str) -> None:
-    """A session took the place of another one: what was shared is that one now."""
+    """Move the shares of a session to its replacement."""
     await connection.execute(
         "UPDATE session_shares SET session_id = %s WHERE session_id = %s", (session_id, old_session_id)
     )
@@ -258,7 +257,7 @@ async def move_shares(connection: Connection, old_session_id: str, session_id: s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Open:
-    """A share that is not over; `groups` are those of the session's user, `permissions` those of who it names."""
+    """A share that is not over; `groups` are those of the session's user, `permissions` those of the named user."""
 
     share_id: str
     session_id: str
@@ -283,7 +282,7 @@ _OPEN: Final[LiteralString] = (
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """A share that ended, and why."""
+    """A share that ended, with the reason."""
 
     share_id: str
     session_id: str

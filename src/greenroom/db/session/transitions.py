@@ -16,7 +16,7 @@ _S = SessionStatus
 
 _CHANGED: Final[LiteralString] = "status_changed = clock_timestamp(), deadline = NULL"
 _INSTRUCT_AGENT: Final[LiteralString] = "generation = generation + 1"
-"""The Agent's desired list has it anew, and observations of the generation before do not count."""
+"""The Agent's desired list contains it again, and observations of the previous generation do not count."""
 _REVOKE_VIEWERS: Final[LiteralString] = "auth_epoch = auth_epoch + 1"
 """Tokens of its stream become invalid, and open streams are cut."""
 
@@ -33,17 +33,17 @@ TO: Final[dict[SessionStatus, LiteralString]] = {
     _S.UNREACHABLE: f"status = 'unreachable', {_CHANGED}, {_INSTRUCT_AGENT}",
     _S.LOST: f"status = 'lost', {_CHANGED}",
 }
-"""New status → the assignments. `claimable` is computed by the database; `retired` is set where it is meant."""
+"""New status → the assignments. `claimable` is computed by the database; `retired` is set separately."""
 
 DETACH_USER: Final[LiteralString] = (
     "set_aside_for = user_id, user_id = NULL, idempotency_key = NULL, idempotency_body = NULL"
 )
-"""The user waits for another session; this one keeps the user's id."""
+"""The user waits for another session; this one stores the user's id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedSession:
-    """A session with a new status, and what else that concerns; `agent_id` None = its Agent has nothing to do."""
+    """A session with a new status, and the other objects concerned; `agent_id` None = its Agent has nothing to do."""
 
     session_id: str
     status: SessionStatus
@@ -55,4 +55,4 @@ class ChangedSession:
 CHANGED_SESSION: Final[LiteralString] = (
     " RETURNING session_id::text, status, agent_id::text, user_id::text, staging_config_id::text"
 )
-"""The end of an `UPDATE sessions` that gives `ChangedSession`."""
+"""The end of an `UPDATE sessions` that returns `ChangedSession`."""

@@ -21,7 +21,7 @@ from greenroom.db.session.shares import OVER, Share
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewerRow:
-    """Someone who joined; `access` is that of their share now."""
+    """A viewer who joined; `access` is the present access of their share."""
 
     viewer_id: str
     share_id: str
@@ -43,9 +43,8 @@ _VIEWER: Final[LiteralString] = (
 
 
 async def insert_viewer(connection: Connection, share: Share, *, viewer_id: str, user_id: str | None, name: str) -> str:
-    """Store someone who joined, after `instruct_agent`; a user who joins by the same share again is the same viewer.
-    Returns their id.
-    """
+    """Store a viewer who joined, after `instruct_agent`; a user who joins by the same share again is the same viewer.
+    Returns their id."""
     cursor = await connection.execute(
         "SELECT viewer_id::text FROM session_viewers WHERE share_id = %s AND user_id = %s AND ended IS NULL",
         (share.share_id, user_id),
@@ -60,7 +59,7 @@ async def insert_viewer(connection: Connection, share: Share, *, viewer_id: str,
 
 
 async def end_viewer(connection: Connection, session_id: str, viewer_id: str) -> ViewerRow:
-    """Put someone out, after `instruct_agent`.
+    """Remove a viewer, after `instruct_agent`.
 
     Raises:
         NotFound: no one with this id is in the session.
@@ -92,14 +91,14 @@ async def list_present(db: Database, session_id: str, *, silent: bool) -> list[V
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinedViewer:
-    """A viewer whose token came with a request."""
+    """A viewer whose token was in a request."""
 
     share_id: str
     name: str
     access: Access
     ended: bool
     user_enabled: bool
-    """Guests always are."""
+    """Always true for guests."""
 
 
 async def find_joined(db: Database, viewer_id: str) -> JoinedViewer | None:
@@ -122,7 +121,7 @@ CONTROLLING: Final[LiteralString] = (
 
 
 async def find_controlling(db: Database, session_id: str, user_id: str) -> str | None:
-    """As which viewer a user controls a session that is not theirs; None = they do not."""
+    """The id of the viewer as which a user controls another user's session; None = they do not control it."""
     row = await db.fetch_one(
         "SELECT v.viewer_id::text"
         + CONTROLLING
@@ -135,7 +134,8 @@ async def find_controlling(db: Database, session_id: str, user_id: str) -> str |
 async def write_present(
     connection: Connection, agent_id: str, session_id: str, clients: Mapping[str, str]
 ) -> tuple[list[ViewerRow], list[ViewerRow]]:
-    """Store who is in a session, as its Agent reports: viewer id → from where. Returns who came and who left."""
+    """Store the viewers in a session, as its Agent reports them: viewer id → origin. Returns those who joined and those
+    who left."""
     of_session = (
         " FROM session_shares h, sessions s WHERE h.share_id = v.share_id AND s.session_id = h.session_id"
         " AND s.session_id = %(session_id)s AND s.agent_id = %(agent_id)s"
@@ -190,9 +190,8 @@ async def have_common_group(db: Database, owner_id: str, user_id: str, *, all_us
 async def find_candidates(
     db: Database, owner_id: str, word: str, *, everybody: bool, all_users: str, limit: int
 ) -> list[Candidate]:
-    """Enabled users whose name has `word` in it: of all, or of those with a group in common with the owner (besides the
-    group `all_users`).
-    """
+    """Enabled users whose name contains `word`: of all, or of those with a group in common with the owner (besides the
+    group `all_users`)."""
     return await db.fetch_as(
         Candidate,
         "SELECT u.user_id::text, u.username, u.first_name, u.last_name FROM users u"
@@ -216,9 +215,9 @@ class AskingAgent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamSession:
-    """The session asked about, after following `superseded_by` to the session that replaced it.
+    """The requested session, after following `superseded_by` to the session that replaced it.
 
-    `asked_agent_id` runs the session asked about, `agent_id` the one found; `family`: ids of this session and of all
+    `asked_agent_id` runs the requested session, `agent_id` the resulting one; `family`: ids of this session and of all
     that it replaced, whose connect tokens stay valid (docs/explanation/protocols.md §3). `lease_id`: the lease that
     holds it, `lease_epoch` that of its token.
     """

@@ -1,4 +1,4 @@
-"""Sessions as they are shown: one, lists by filter and order, page by page, and their number."""
+"""Sessions for display: one, lists by filter and order, page by page, and their number."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPag
 from greenroom.db.session.lifecycle import CLOCKS, PAUSES
 
 STATUS: Final[LiteralString] = "CASE WHEN s.awaits_successor THEN 'starting' ELSE s.status END"
-"""A failed session is shown as starting until it is replaced."""
+"""A failed session is displayed as starting until it is replaced."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session(SessionLifetime):
-    """A session as it is shown; `status` as people read it. `cores` and `memory` (bytes) are its reservation."""
+    """A session for display; `status` is the displayed one. `cores` and `memory` (bytes) are its reservation."""
 
     user_id: str | None
     username: str | None
     staging_config_id: str | None
-    """The config it came from, also once it has a user."""
+    """The config of its pool, also once it has a user."""
     image_id: str
     image_name: str
     image_friendly_name: str
     image_src: str
     start_page: str
-    """Of its workspace, with tokens."""
+    """The start page of its workspace, with tokens."""
     image_time_limit: int | None
-    """Seconds; None or 0 = none."""
+    """Seconds; None or 0 = no limit."""
     zone_id: str
     zone_name: str
     zone_key: int
@@ -66,7 +66,7 @@ class Session(SessionLifetime):
     claimable: bool
     replaces: str | None
     awaits_successor: bool
-    """It failed, and its user gets another one."""
+    """True if it failed, and its user gets another one."""
     superseded_by: str | None
     created: datetime
     started: datetime | None
@@ -77,10 +77,10 @@ class Session(SessionLifetime):
     steps: dict[str, float]
     """Name of a step → when it happened, in seconds since the epoch."""
     seen_error: str
-    """Of its Agent's last look at its page, or at its container."""
+    """The error of its Agent's last look at its page, or at its container."""
     status_age_s: float
     status_limit_s: float | None
-    """Of the row; None = the usual one of its status."""
+    """The limit in the row; None = the usual one of its status."""
     error: str | None
     log_tail: str | None
     exit_code: int | None
@@ -135,7 +135,7 @@ async def get_session(db: Database, session_id: str, *, follow: bool = True) -> 
     """One session, or the one that replaced it (`superseded_by`) unless `follow` is False.
 
     Raises:
-        NotFound: there is none with this id.
+        NotFound: there is no session with this id.
     """
     session = await db.fetch_one_as(
         Session,
@@ -225,7 +225,7 @@ async def is_of_user(db: Database, session_id: str, user_id: str) -> bool:
 class SessionFilter:
     """The filter of a list of sessions; None = any.
 
-    `status` as it is shown; `staged` True = only without a user, False = only with one; `ended` = also `deleted` and
+    `status` as displayed; `staged` True = only without a user, False = only with one; `ended` = also `deleted` and
     superseded ones; `quarantine` = only quarantined ones. `session_ids`: at most these. `words`: all must match.
     """
 

@@ -1,4 +1,4 @@
-"""Web filter policies, and what uses them."""
+"""Web filter policies, and their uses."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class StoredPolicy(PolicyFields):
 
 
 SETTING: Final = "web_filter_policy"
-"""The group setting that holds the id of a policy."""
+"""The group setting that contains the id of a policy."""
 
 _COLUMNS: Final[LiteralString] = (
     selected(FIELDS, "p") + ", p.filter_policy_id::text, p.created,"
@@ -59,19 +59,19 @@ _COLUMNS: Final[LiteralString] = (
     "   AND s.value = to_jsonb(p.filter_policy_id::text)) AS num_groups,"
     " COALESCE(live.number, 0) AS num_sessions"
 )
-# Sessions are counted once for all policies: which one a session has stands in its specification alone.
+# Sessions are counted once for all policies: the policy of a session is only in its specification.
 _FROM: Final[LiteralString] = (
     "FROM filter_policies p LEFT JOIN (SELECT s.spec ->> 'filter_policy' AS policy, count(*) AS number FROM sessions s"
     " WHERE s.status <> 'deleted' GROUP BY 1) live ON live.policy = p.filter_policy_id::text"
 )
 _SELECT: Final[LiteralString] = f"SELECT {_COLUMNS} {_FROM}"
-# Policies of leases come and go by themselves (db.diagnostics.retention).
+# Policies of leases are created and deleted automatically (db.diagnostics.retention).
 _LISTING: Final = ListDefinition({"name": ListColumn("lower(p.name)")}, key="p.filter_policy_id", source=_FROM)
 BY_NAME: Final = SortOrder("name", descending=False)
 
 
 async def list_filter_policies(db: Database, *, after: Position | None, limit: int) -> ListPage[StoredPolicy]:
-    """Policies by name, with how many workspaces, groups and sessions use each; without those of leases."""
+    """Policies by name, with the numbers of workspaces, groups and sessions that use each; without those of leases."""
     conditions = Conditions()
     conditions.add("NOT p.of_leases")
     return await _LISTING.read(db, StoredPolicy, _COLUMNS, conditions, order=BY_NAME, after=after, limit=limit)
@@ -81,7 +81,7 @@ async def get_filter_policy(db: Database, filter_policy_id: str) -> StoredPolicy
     """One policy.
 
     Raises:
-        NotFound: there is none with this id.
+        NotFound: there is no policy with this id.
     """
     policy = await db.fetch_one_as(StoredPolicy, _SELECT + " WHERE p.filter_policy_id = %s", (filter_policy_id,))
     return found(policy, "web filter policy", filter_policy_id)
@@ -101,8 +101,8 @@ async def insert_filter_policy(connection: Connection, fields: PolicyFields) -> 
 
 
 async def keep_policy_of_leases(db: Database, policy: FilterPolicy, narrowing: Narrowing) -> None:
-    """Store a policy that leases share, and keep it for another while; it is deleted some time after its last session.
-    Its lists are those of `narrowing` now.
+    """Store a policy that leases share, or extend its retention; it is deleted some time after its last session. Its
+    lists are the present ones of `narrowing`.
 
     Raises:
         Duplicate: another policy has its name.
@@ -139,7 +139,7 @@ async def lock_filter_policy(connection: Connection, filter_policy_id: str) -> P
     """One policy, locked until the transaction ends.
 
     Raises:
-        NotFound: there is none with this id.
+        NotFound: there is no policy with this id.
     """
     cursor = await connection.execute(
         "SELECT " + ", ".join(FIELDS) + " FROM filter_policies WHERE filter_policy_id = %s FOR UPDATE",
@@ -173,10 +173,10 @@ async def update_filter_policy(connection: Connection, filter_policy_id: str, fi
 
 
 async def delete_filter_policy(connection: Connection, filter_policy_id: str) -> None:
-    """Delete a policy that nothing uses.
+    """Delete an unused policy.
 
     Raises:
-        NotFound: there is none with this id.
+        NotFound: there is no policy with this id.
         Refused: workspaces, groups or sessions use it; the sentence names them.
     """
     policy = await lock_filter_policy(connection, filter_policy_id)
@@ -204,7 +204,7 @@ async def policy_named(connection: Connection, given: str) -> str:
     """The id of the policy with this id or name; it cannot be deleted before the transaction ends.
 
     Raises:
-        Invalid: there is none.
+        Invalid: there is no such policy.
     """
     cursor = await connection.execute(
         "SELECT filter_policy_id::text FROM filter_policies WHERE filter_policy_id::text = lower(%(given)s)"

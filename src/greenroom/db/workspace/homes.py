@@ -1,7 +1,7 @@
-"""The homes that Agents keep: what they report, lists of them, and deletions, in SQL.
+"""The homes that Agents keep: their reports, lists of them, and deletions, in SQL.
 
-A deletion is a wish in the row (`removal_id`), which the Agent gets with every answer until it reports the home gone;
-then the row goes. A transaction that reports homes locks nothing but their rows.
+A deletion is an order in the row (`removal_id`), which the Agent gets with every answer until it does not report the
+home any more; then the row is deleted. A transaction that reports homes locks only their rows.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPag
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Home:
-    """A home on an Agent. `username` and `image_friendly_name` are None when the user or the workspace is gone."""
+    """A home on an Agent. `username` and `image_friendly_name` are None if the user or the workspace does not exist any
+    more."""
 
     home_id: str
     user_id: str
@@ -40,7 +41,7 @@ class Home:
     removal_id: str | None
     moved_away: bool
     sessions: list[str]
-    """Those that have it, in any state."""
+    """The sessions that use it, in any state."""
 
 
 # `/{homes}/` and the names are those of core.workspace.homes.HomeId.
@@ -115,23 +116,23 @@ async def get_home(db: Database, home_id: str) -> Home:
     """One home.
 
     Raises:
-        NotFound: there is none with this id.
+        NotFound: there is no home with this id.
     """
     home = await db.fetch_one_as(Home, f"SELECT {_SELECT} {_FROM} WHERE h.home_id = %s", (home_id,))
     return found(home, "home folder", home_id)
 
 
 async def request_removal(db: Database, home_id: str) -> None:
-    """Have its Agent delete a home; nothing changes where that was asked for already.
+    """Order its Agent to delete a home; nothing changes if that was ordered already.
 
     Raises:
-        NotFound: there is none with this id.
-        HomeInUse: a session has it.
+        NotFound: there is no home with this id.
+        HomeInUse: a session uses it.
     """
     async with db.transaction() as connection:
         cursor = await connection.execute("SELECT agent_id FROM homes WHERE home_id = %s FOR UPDATE", (home_id,))
         agent_id = found(await cursor.fetchone(), "home folder", home_id)["agent_id"]
-        # Read once the row is locked: a session that gets it from now on waits, and is refused.
+        # Read once the row is locked: a session that requests it from now on waits, and is refused.
         cursor = await connection.execute(
             "SELECT " + _SESSIONS + " AS sessions FROM homes h WHERE h.home_id = %s", (home_id,)
         )
@@ -146,7 +147,8 @@ async def request_removal(db: Database, home_id: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedHome:
-    """A home as an Agent sees it; times are seconds since the epoch. With a `removal_id`: what that moved away."""
+    """A home in an Agent's report; times are seconds since the epoch. With a `removal_id`: a home that the removal
+    moved away."""
 
     user_id: str
     image_id: str
@@ -158,9 +160,8 @@ class ReportedHome:
 
 
 async def write_homes(connection: Connection, agent_id: str, homes: Sequence[ReportedHome]) -> None:
-    """Store the whole list of homes that an Agent reports. Rows that it does not name go, but for those of sessions
-    that may not have been begun when it looked.
-    """
+    """Store the whole list of homes that an Agent reports. Rows of other homes are deleted, except those of sessions
+    that may not have begun when the Agent read its homes."""
     values = {"agent_id": agent_id, "homes": Jsonb(list(homes))}
     await connection.execute("SELECT 1 FROM agents WHERE agent_id = %(agent_id)s FOR KEY SHARE", values)
     await connection.execute(

@@ -1,4 +1,4 @@
-"""Images (the administrator's "Workspaces"): what can be launched and how."""
+"""Images (the administrator's "Workspaces"): their definitions, groups and uses."""
 
 from __future__ import annotations
 
@@ -31,9 +31,8 @@ class ImageOnAgentRow(ImageProgress):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkspaceRow(Definition):
-    """A workspace as it is stored, with related facts: `available` = an Agent has its image; `groups` are ids of those
-    whose members may use it; `warnings` name settings without effect, and why.
-    """
+    """A stored workspace, with related facts: `available` = an Agent has its image; `groups` are ids of those whose
+    members may use it; `warnings` name settings without effect, with the reason."""
 
     image_id: str
     image_type: str
@@ -63,7 +62,7 @@ IMAGE_FACTS: Final[LiteralString] = (
     "   THEN (SELECT value #>> '{}' FROM settings WHERE name = 'default_cpu_allocation_method')"
     "   ELSE i.cpu_allocation_method END = 'Quotas' THEN 'Quotas' ELSE 'Shares' END))"
 )
-"""The row `i` of an image as JSON that gives `ImageFacts`."""
+"""The row `i` of an image as JSON for `ImageFacts`."""
 
 _SELECT: Final[LiteralString] = (
     selected(FIELDS, "i") + ", i.image_id::text, i.zone_id::text, i.server_id::text,"
@@ -103,7 +102,7 @@ async def get_image(db: Database, image_id: str) -> WorkspaceRow:
     """One image.
 
     Raises:
-        NotFound: there is none with this id.
+        NotFound: there is no image with this id.
     """
     return found(await db.fetch_one_as(WorkspaceRow, _ONE, (image_id,)), "workspace", image_id)
 
@@ -112,7 +111,7 @@ async def lock_image(connection: Connection, image_id: str) -> WorkspaceRow:
     """One image as in `get_image`, locked until the transaction ends.
 
     Raises:
-        NotFound: there is none with this id.
+        NotFound: there is no image with this id.
     """
     await connection.execute("SELECT 1 FROM images WHERE image_id = %s FOR NO KEY UPDATE", (image_id,))
     cursor = await connection.execute(_ONE, (image_id,))
@@ -143,13 +142,13 @@ async def insert_image(connection: Connection, fields: Definition, group_ids: li
 
 
 async def update_image(connection: Connection, image_id: str, fields: Definition, *, staged: Rollover) -> None:
-    """Store an image, after `lock_image`, and apply `staged` to its staged sessions. Its pools forget failures of the
-    former content, and try again at once.
+    """Store an image, after `lock_image`, and apply `staged` to its staged sessions. Failures of the former content are
+    cleared from its pools, which try again at once.
 
-    The pools' rows are locked before the time is taken: a session inserted meanwhile counts as older.
+    The pools' rows are locked before the time is read: a session inserted in the meantime counts as older.
 
     Raises:
-        NotFound: it was deleted meanwhile.
+        NotFound: it was deleted in the meantime.
         Duplicate: the friendly name exists.
         Invalid: a zone does not exist.
     """
@@ -169,14 +168,14 @@ async def update_image(connection: Connection, image_id: str, fields: Definition
 
 
 async def add_client_fields(connection: Connection, image_id: str, fields: Mapping[str, Any]) -> None:
-    """Keep these values with an image, beside those it has."""
+    """Store these values with an image, in addition to its present ones."""
     await connection.execute(
         "UPDATE images SET client_fields = client_fields || %s WHERE image_id = %s", (Jsonb(dict(fields)), image_id)
     )
 
 
 async def set_groups_of_image(connection: Connection, image_id: str, group_ids: list[str]) -> None:
-    """Let exactly the members of these groups use the image.
+    """Allow exactly the members of these groups to use the image.
 
     Raises:
         Invalid: a group does not exist.
@@ -191,15 +190,15 @@ async def set_groups_of_image(connection: Connection, image_id: str, group_ids: 
 
 
 async def request_refresh(db: Database, image_id: str) -> None:
-    """Let all Agents ask the registry for the image again."""
+    """Make all Agents pull the image from the registry again."""
     await db.write("UPDATE images SET refresh_requested = clock_timestamp() WHERE image_id = %s", (image_id,))
 
 
 async def delete_image(connection: Connection, image_id: str) -> None:
-    """Delete an image that nothing uses; its ended sessions and deleted staging configs go with it.
+    """Delete an unused image; its ended sessions and deleted staging configs are deleted with it.
 
     Raises:
-        NotFound: there is none with this id.
+        NotFound: there is no image with this id.
         Invalid: a session or staging config still uses it.
     """
     await connection.execute("DELETE FROM sessions WHERE image_id = %s AND status = 'deleted'", (image_id,))
