@@ -25,7 +25,7 @@ from greenroom.wire.viewers import SECRET_HEADER
 
 
 class AgentMetrics(RoleMetrics):
-    """One registry per Agent, so that several can live in one process (tests)."""
+    """The metrics of one Agent; each has its own registry, so that several can run in one process (tests)."""
 
     def __init__(self) -> None:
         super().__init__("agent")
@@ -66,8 +66,8 @@ class AgentHealth:
     last_round: float | None = None
     last_answer: float | None = None
     last_fresh: float | None = None
-    """The last answer that was just read from the database, so that it would have brought a revocation; at first that
-    of an earlier process of this Agent."""
+    """The time of the last answer that was just read from the database, so that it would have brought a revocation; at
+    first that of an earlier process of this Agent."""
     runtime_error: str = ""
     manager_error: str = ""
     crash_loop: Callable[[], str] = lambda: ""
@@ -126,7 +126,7 @@ def _healthcheck(health: AgentHealth) -> Callable[[Request], Awaitable[Response]
 
 
 def build(health: AgentHealth, metrics_text: Callable[[], bytes], routes: Sequence[BaseRoute]) -> Starlette:
-    """The application; `routes` are those of the stream authoriser."""
+    """The application; `routes` are those of the stream authorizer."""
 
     async def metrics(_request: Request) -> Response:
         return Response(metrics_text(), media_type=CONTENT_TYPE)

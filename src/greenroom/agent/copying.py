@@ -121,7 +121,7 @@ class ImageGiver:
 
 
 class _Given(StreamingResponse):
-    """`is_over` is called when it was sent, or could not be."""
+    """The response with an image. `is_over` is called when it was sent, or failed."""
 
     def __init__(self, chunks: AsyncIterator[bytes], is_over: Callable[[], None]) -> None:
         super().__init__(chunks, media_type="application/x-tar")

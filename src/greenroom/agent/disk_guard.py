@@ -98,7 +98,7 @@ class DiskGuard:
         return DiskUse(session_id=session_id, used=used, limit_bytes=spec.disk_limit_bytes, uncounted=uncounted)
 
     async def _stop(self, stop: Stop) -> None:
-        """Its container stays for inspection until the session is deleted."""
+        """Stop a session; its container stays for inspection until the session is deleted."""
         self._sessions.observed.remember(stop.session_id, failure=stop.reason)
         self._sessions.outbox.log_line(LogCode.SESSION_DISK_FULL, stop.reason, stop.session_id)
         try:

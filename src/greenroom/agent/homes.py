@@ -48,7 +48,7 @@ class _Figures:
 
 @dataclass(slots=True)
 class _Attempts:
-    """Of a removal that did not succeed yet."""
+    """The attempts of a removal that did not succeed yet."""
 
     number: int = 0
     next_s: float = 0.0
@@ -108,11 +108,11 @@ class HomesKeeper:
         return age_s >= SIZES_WAIT_S or _names(reports) != _names(self._arrived)
 
     def reported(self, reports: list[HomeReport]) -> None:
-        """This report arrived."""
+        """Note that this report arrived."""
         self._arrived, self._arrived_s = reports, time.monotonic()
 
     def start_again(self) -> None:
-        """The Manager has no report yet."""
+        """Report all homes again: the Manager has no report yet."""
         self._arrived = None
 
     def want_removed(self, removals: list[HomeRemoval]) -> None:

@@ -146,7 +146,7 @@ class ImageKeeper:
         self._arrived = reports
 
     def start_again(self) -> None:
-        """The Manager has no report yet."""
+        """Report all images again: the Manager has no report yet."""
         self._arrived = None
 
     async def arrived(self, name: str) -> None:
@@ -211,7 +211,7 @@ class ImageKeeper:
         return report is not None and report.state == "present"
 
     async def look(self) -> None:
-        """Raises RuntimeUnavailable: the runtime does not answer."""
+        """Read the images of the host. Raises RuntimeUnavailable: the runtime does not answer."""
         present = {image.name: image for image in await self._runtime.images()}
         also, unreadable = await self._also_known_as(self._wanted.keys() - present.keys())
         present |= also

@@ -1,4 +1,4 @@
-"""The Agent as a process: wires its parts and runs them."""
+"""The Agent as a process: connects its parts and runs them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Agent:
         ]
 
     def _elsewhere(self) -> list[tuple[str, Loop]]:
-        """The address for gateways on other hosts."""
+        """The loops that serve gateways on other hosts."""
         at = self.settings.stream_address()
         if at is None:
             return []
@@ -78,7 +78,7 @@ class Agent:
         return [("gateways", partial(serving.serve_beside, asked, at.host, at.port))]
 
     def said(self, sentence: str) -> None:
-        """A loop failed."""
+        """Record the failure of a loop."""
         self.sessions.outbox.log_line(LogCode.LOOP_FAILED, sentence)
 
     @property
@@ -193,7 +193,7 @@ def build(settings: config.AgentConfig, group: ReplicaGroup | None = None) -> Ag
 
 
 async def main() -> None:
-    """Run the Agent of this host until it is stopped. Its sessions run on.
+    """Run the Agent of this host until it is stopped. Its sessions keep running.
 
     Raises:
         SetupError: its settings, folder, journal or certificate authority cannot be used.

@@ -61,7 +61,7 @@ class ReplicaGroup:
 
 
 class Acting(Protocol):
-    """The Agent (greenroom.agent.main.Agent)."""
+    """The interface of the Agent (greenroom.agent.main.Agent)."""
 
     @property
     def loops(self) -> list[tuple[str, Loop]]: ...
@@ -80,7 +80,7 @@ Build = Callable[[AgentConfig, ReplicaGroup], Acting]
 
 
 class Replica:
-    """This process."""
+    """This process as one of several of an Agent."""
 
     def __init__(self, settings: AgentConfig, shared: Shared, build: Build) -> None:
         self._settings = settings
@@ -130,7 +130,7 @@ class Replica:
         return True
 
     async def _act(self) -> None:
-        """Be the Agent until another process is, or this one ends."""
+        """Act as the Agent until another process does, or this one ends."""
         keeping = asyncio.create_task(self.election.keep(), name="lease")
         work = asyncio.create_task(self._work(), name="agent")
         stop = asyncio.create_task(self._stopping.wait())
@@ -200,7 +200,7 @@ class Replica:
     # What is asked of this process ----------------------------------------------------------------------------------
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The loopback address."""
+        """The app of the loopback address."""
         asked = self._acting.app if self._acting is not None else self._standby_app()
         await asked(scope, receive, send)
 

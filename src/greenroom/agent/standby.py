@@ -128,7 +128,7 @@ class Election:
         return None
 
     async def _reread(self, held: LeaseRecord) -> str:
-        """After a conflict: a renewal of before may have arrived although its answer did not."""
+        """Read the record after a conflict: an earlier renewal may have arrived although its answer did not."""
         try:
             record, version = await self._shared.read_lease()
         except RuntimeUnavailable as error:

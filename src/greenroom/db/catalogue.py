@@ -22,7 +22,7 @@ from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPag
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """A list as it was last read; `entries` is their number."""
+    """A list as of its last reading; `entries` is their number."""
 
     catalogue_id: str
     name: str
@@ -47,7 +47,7 @@ BY_NAME: Final = SortOrder("name", descending=False)
 async def list_catalogues(
     db: Database, *, after: Position | None = None, limit: int | None = None
 ) -> ListPage[Catalogue]:
-    """All by name."""
+    """All catalogues by name."""
     return await _LISTING.read(db, Catalogue, _SELECT, Conditions(), order=BY_NAME, after=after, limit=limit)
 
 
@@ -158,7 +158,7 @@ async def set_origin(connection: Connection, image_id: str, name: str, image: st
 
 @dataclass(frozen=True, slots=True)
 class CataloguePicture:
-    """As it is served."""
+    """A picture in the form in which it is served."""
 
     media_type: str
     content: bytes

@@ -10,9 +10,8 @@ from greenroom.db.database import Database
 
 BATCH: Final = 1000
 MAX_BATCHES: Final = 300
-"""Of one kind and round; more than a Manager can write between two rounds, because any client can cause rows
-of refused requests.
-"""
+"""Limit for one kind and round; more than a Manager can write between two rounds, because any client can cause rows of
+refused requests."""
 LOCK: Final = 75
 """Advisory lock: one process cleans up at a time."""
 

@@ -186,7 +186,7 @@ class _Attempts:
         self._failed = [asyncio.Event() for _ in servers]
 
     async def alone(self) -> Any:
-        """To the only server."""
+        """Connect to the only server."""
         found = await self._to(0)
         if found is None:
             raise self._why_not()
@@ -233,9 +233,8 @@ class _Attempts:
                 return None
 
     async def _once(self, server: str) -> Any:
-        """One attempt at a server. If its name has several addresses, each of them is a server, for as long as this
-        search lasts; the name stays there for the certificate.
-        """
+        """Try a server once. If its name has several addresses, each of them is a server for the duration of this
+        search; the name stays in the connection string for the certificate."""
         left_s = self._left_s()
         addresses = await addresses_of(server)
         if len(addresses) <= 1:
@@ -272,10 +271,10 @@ async def _end(*tasks: asyncio.Task[Any]) -> list[Any]:
 
 
 def servers_of(conninfo: str) -> list[str]:
-    """A connection string for each server that this one names; without `target_session_attrs`, which are ours.
+    """A connection string for each server of this one; without `target_session_attrs`, which are ours.
 
     Raises:
-        psycopg.ProgrammingError: it is no connection string.
+        psycopg.ProgrammingError: it is not a connection string.
     """
     parts: dict[str, str] = {name: str(value) for name, value in conninfo_to_dict(conninfo).items()}
     parts.pop("target_session_attrs", None)

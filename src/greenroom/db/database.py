@@ -254,7 +254,6 @@ class Database:
             timeout=acquire_timeout_s,
             # The pool's own pauses are a second and more; an attempt is made often enough, and the next caller starts
             # again if the pool has given up.
-            # anew where the pool has given up.
             reconnect_timeout=0.1,
             open=False,
         )

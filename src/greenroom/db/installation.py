@@ -79,7 +79,7 @@ async def ensure_zones(
 
 
 JOIN_HOURS: Final = 1
-"""An Agent that has not joined by then needs another `up` or `setup`."""
+"""Time limit for an Agent to join; after it another `up` or `setup` is needed."""
 
 
 async def let_join(
@@ -121,7 +121,8 @@ WAITING: Final = "waits for an administrator to enable it"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedAgent:
-    """`state` is pending, running, missing, dead or WAITING; `disk` is from the last check-in."""
+    """An Agent in the status of the installation. `state` is pending, running, missing, dead or WAITING; `disk` is from
+    the last check-in."""
 
     hostname: str
     state: str
@@ -129,7 +130,7 @@ class ListedAgent:
 
 
 async def agent_states(db: Database, agent_ids: Sequence[str]) -> dict[str, ListedAgent]:
-    """By agent id, without Agents that have not registered."""
+    """Agents by id, without Agents that have not registered."""
     rows = await db.fetch(
         "SELECT agent_id::text, agent_name(agents) AS hostname,"
         " CASE WHEN status = 'pending' AND NOT enabled THEN %s ELSE status END AS state,"
@@ -293,9 +294,8 @@ async def _groups(connection: Connection) -> str:
 
 
 async def _desktop(connection: Connection, image: str) -> None:
-    """0.1 core and 256 MB reserved, 2 GiB at most, which its web browser needs, for All Users; with the picture of the
-    recipe.
-    """
+    """Insert the workspace `Desktop`: 0.1 core and 256 MB reserved, 2 GiB at most, which its web browser needs, for All
+    Users; with the picture of the recipe."""
     cursor = await connection.execute(
         "INSERT INTO images (name, friendly_name, description, image_src, cores, memory, memory_limit, categories,"
         " port_map) VALUES (%s, %s, 'A Linux desktop', '/api/v1/catalogue/desktop/picture', 0.1, 256000000, %s, %s, %s)"

@@ -17,7 +17,7 @@ from greenroom.db.database import Database, rows_as
 T = TypeVar("T")
 
 _WORDS: Final[tuple[LiteralString, ...]] = ("w1", "w2", "w3", "w4", "w5", "w6", "w7", "w8")
-"""Names of the values of a filter's words, as many as `core.listing.MAX_WORDS`."""
+"""Names of the values of a filter's words; their number is `core.listing.MAX_WORDS`."""
 
 
 LOOKED_AT: Final = 5
@@ -45,7 +45,7 @@ class ListColumn:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The last row of the page before: its value in the column of the order, and its key."""
+    """The last row of the previous page: its value in the column of the order, and its key."""
 
     value: str
     key: str

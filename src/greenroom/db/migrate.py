@@ -58,7 +58,7 @@ async def ensure_service_role(dsn: str) -> None:
 _LOCK = (73, 0)
 
 LAST_OF_THE_FIRST: Final = "0063_pre_observed_reasons.sql"
-"""The last of the files that `0001_pre_schema.sql` replaced; a database that has it has that schema."""
+"""The last of the files that `0001_pre_schema.sql` replaced; a database with this file has that schema."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Named secrets, and which of them the web filters of leases have."""
+"""Named secrets, and their use by the web filters of leases."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ async def update_secret(connection: Connection, secret_id: str, fields: SecretFi
 
 
 async def delete_secret(connection: Connection, secret_id: str) -> None:
-    """Delete it; the Agents of running filters are notified (migration 86)."""
+    """Delete a secret; the Agents of running filters are notified (migration 86)."""
     await connection.execute("DELETE FROM secrets WHERE secret_id = %s", (secret_id,))
 
 

@@ -1,4 +1,4 @@
-"""Poolers in front of PostgreSQL are refused (ADR 67): a statement, a lock and a notification belong to a session."""
+"""Refusal of poolers in front of PostgreSQL (ADR 67): a statement, a lock and a notification belong to a session."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _SAID: Final[dict[tuple[str, str, str], None]] = {}
-"""Rows that could not be read, each logged once."""
+"""Rows that could not be read; each is logged once."""
 MOST_SAID: Final = 1000
 _collected: ContextVar[list[str] | None] = ContextVar("collected", default=None)
 

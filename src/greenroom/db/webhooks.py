@@ -49,7 +49,7 @@ BY_NAME: Final = SortOrder("name", descending=False)
 
 
 async def list_webhooks(db: Database, *, after: Position | None, limit: int) -> ListPage[Webhook]:
-    """All by name."""
+    """All webhooks by name."""
     return await _LISTING.read(db, Webhook, _SELECT, Conditions(), order=BY_NAME, after=after, limit=limit)
 
 
@@ -88,7 +88,7 @@ async def insert_webhook(
 
 
 async def update_webhook(connection: Connection, webhook_id: str, fields: WebhookFields) -> None:
-    """Raises Duplicate: the name exists."""
+    """Change a webhook. Raises Duplicate: the name exists."""
     await connection.execute(
         "UPDATE webhooks SET " + assigned(FIELDS) + " WHERE webhook_id = %(webhook_id)s",
         {**values_of(WebhookFields, fields), "webhook_id": webhook_id},
@@ -96,7 +96,7 @@ async def update_webhook(connection: Connection, webhook_id: str, fields: Webhoo
 
 
 async def change_secret(connection: Connection, webhook_id: str, secret_encrypted: bytes) -> None:
-    """From now on its messages are signed with another secret."""
+    """Replace the secret that signs a webhook's messages."""
     await connection.execute(
         "UPDATE webhooks SET secret_encrypted = %s WHERE webhook_id = %s", (secret_encrypted, webhook_id)
     )

@@ -1,1 +1,1 @@
-"""The Manager of a zone: check-in, guardian, lease."""
+"""The Manager of a zone: check-in, guardian, leadership."""

@@ -80,7 +80,7 @@ _Asked = TypeVar("_Asked", bound=Message)
 
 @dataclass(frozen=True, slots=True)
 class ForAgents:
-    """Answers Agents."""
+    """The services of a registered Manager for Agents."""
 
     enrolment: Enrolment
     check_ins: CheckIns

@@ -28,7 +28,7 @@ from greenroom.manager.tasks.context import PrimaryContext, RoundEvents, TaskFai
 log = structlog.get_logger(__name__)
 
 MIN_PAUSE_S: Final = 0.005
-"""Between two rounds, so that a burst of news is one round."""
+"""Pause between two rounds, so that a burst of news is one round."""
 
 
 class Guardian:

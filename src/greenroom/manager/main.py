@@ -1,4 +1,4 @@
-"""Wires the parts of one Manager and runs them: `greenroom manager`."""
+"""Connects the parts of one Manager and runs them: `greenroom manager`."""
 
 from __future__ import annotations
 
@@ -128,7 +128,6 @@ class Manager:
         except BaseException:
             # Connections that are still being opened may outlive a cancellation, and with them this process: it would
             # neither serve nor end, for example if the database has no tables yet.
-            # neither serve nor end, as where the database has no tables yet.
             await self._close()
             raise
 
@@ -146,7 +145,7 @@ class Manager:
             await db.close()
 
     def stop(self) -> None:
-        """SIGTERM: resign now, end held check-ins, accept no new ones."""
+        """Stop on SIGTERM: resign now, end held check-ins, accept no new ones."""
         self._stopping = True
         self.pulse.stop()
         self.wakers.wake_all()

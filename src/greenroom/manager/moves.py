@@ -101,7 +101,7 @@ def _change(decision: Decision) -> StatusChange:
 
 
 _EXPECTED: Final = frozenset({SessionStatus.STARTING, SessionStatus.RUNNING})
-"""The Primary has nothing to do for sessions that get these statuses."""
+"""Statuses that require no work of the Primary."""
 
 
 def events_of(moved: Sequence[Decision], zone_key: int) -> set[ChangeEvent]:
@@ -119,7 +119,7 @@ def events_of(moved: Sequence[Decision], zone_key: int) -> set[ChangeEvent]:
 
 
 def announce(moved: Sequence[Decision], news: RoundEvents, zone_key: int) -> None:
-    """Log rows and notifications, after the commit."""
+    """Write the log rows and add the notifications, after the commit."""
     log(moved, news)
     news.add(*events_of(moved, zone_key))
 
@@ -136,7 +136,7 @@ def _pool_event(decision: Decision) -> ChangeEvent | None:
 
 
 def log(moved: Iterable[Decision], news: RoundEvents) -> None:
-    """The log rows, after the commit."""
+    """Write the log rows, after the commit."""
     for decision in moved:
         _log(decision, news)
 

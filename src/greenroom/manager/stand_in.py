@@ -16,7 +16,7 @@ import sys
 
 BEAT_S = 1.0
 SILENT_BEATS = 10
-"""Missing beats in a row; with `GREENROOM_UNHEALTHY_AFTER_S` the time a hanging guardian has."""
+"""Missing beats in a row; with `GREENROOM_UNHEALTHY_AFTER_S` the time limit of a hanging guardian."""
 TIMEOUT_S = 1.0
 """Limit of each read and write; clients are answered sequentially."""
 MAX_BYTES = 65536

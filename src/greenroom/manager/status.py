@@ -180,7 +180,7 @@ class Wakers:
         self._named.pop(agent_id, None)
 
     def wake_all(self, within_s: float = 0.0) -> None:
-        """`within_s` spreads the work that is in no hurry."""
+        """Wake all held polls; `within_s` spreads work that is not urgent."""
         self._said_of_all += 1
         for agent_id in self._named:
             self.name(agent_id)

@@ -33,7 +33,7 @@ TRASH: Final = ".greenroom-reset-"
 """Prefix of a profile that was renamed for removal; no folder of a user begins with a dot."""
 
 Identity = tuple[int, int]
-"""Device and inode."""
+"""Device and inode of a folder."""
 
 _OPENAT2: Final = 437
 _RESOLVE_IN_ROOT: Final = 0x10
@@ -81,7 +81,7 @@ class HostFolders:
             _prepare(placed, session_id)
 
     def identities(self, sources: Iterable[str]) -> dict[str, Identity]:
-        """Raises StartError: one is not there, is a link, or may not be mounted."""
+        """The identities of folders. Raises StartError: one does not exist, is a link, or may not be mounted."""
         found: dict[str, Identity] = {}
         for source in sources:
             self._check_mounted(source)
@@ -115,7 +115,7 @@ class HostFolders:
             os.close(folder)
 
     def _check_mounted(self, source: str) -> None:
-        """Of a container that is there: its homes were found by `placed`."""
+        """Check a folder of an existing container: its homes were found by `placed`."""
         if self.homes.home_at(source) is None:
             self._check_place(source)
 
@@ -204,7 +204,8 @@ def _opened(parent: int, name: str, *, make: bool) -> int:
 
 
 def _open(parent: int, name: str) -> int:
-    """Opened for reading, which triggers an automount; with O_PATH if root may not read, as on some network shares."""
+    """Open a folder for reading, which triggers an automount; with O_PATH if root may not read, as on some network
+    shares."""
     try:
         return os.open(name, os.O_RDONLY | _FOLDER, dir_fd=parent)
     except PermissionError:
@@ -273,7 +274,7 @@ def _put(folder: int, path: str, file: SessionFile) -> None:
 
 
 def _own_folder(parent: int, name: str) -> int:
-    """The folder of this name; anything else with the name is removed."""
+    """Open the folder of this name; anything else with the name is removed."""
     try:
         return os.open(name, os.O_RDONLY | _FOLDER, dir_fd=parent)
     except FileNotFoundError:

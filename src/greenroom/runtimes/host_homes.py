@@ -62,7 +62,7 @@ class HostHomes:
             Path(self.place(home)).mkdir(mode=0o700, parents=True, exist_ok=True)
 
     async def listed(self) -> list[KeptHome]:
-        """Raises HomeError: the folder cannot be read."""
+        """List the homes. Raises HomeError: the folder cannot be read."""
         return await self._looked(self._listed, "The home folders cannot be listed")
 
     def _listed(self) -> list[KeptHome]:
@@ -71,7 +71,7 @@ class HostHomes:
         return [*kept, *(KeptHome(home=home, removal_id=removal_id) for home, removal_id in away)]
 
     async def measured(self, home: HomeId) -> HomeSize | None:
-        """As `contract.Homes.measure`."""
+        """Implements `contract.Homes.measure`."""
         if self._hanging is not None and self._hanging.returncode is None:
             raise HomeError("The home folders are not measured: their disk has not answered since the last time.")
         if not await self._looked(partial(os.path.lexists, self.place(home)), "The home folder cannot be looked at"):
@@ -85,7 +85,7 @@ class HostHomes:
         return HomeSize(size_bytes=int(size), changed=float(changed) if changed.isdigit() else None)
 
     async def removed(self, home: HomeId, removal_id: str) -> None:
-        """As `contract.Homes.remove`, of a home that no container has."""
+        """Implements `contract.Homes.remove`, for a home without a container."""
         away = f"{self._away}/{name_away(home, removal_id)}"
         await self._looked(partial(self._move_away, home, away), "The home folder cannot be moved away")
         _, said = await self._ran((*_LOW, "rm", "-rf", "--one-file-system", "--", away))
@@ -129,7 +129,7 @@ class HostHomes:
 
 @dataclass(frozen=True, slots=True)
 class HomesOnHost:
-    """Implements `contract.Homes`; `in_use` is the runtime's own."""
+    """Implements `contract.Homes`; `in_use` is the runtime's own method."""
 
     folder: HostHomes
     in_use: Callable[[], Awaitable[dict[HomeId, str]]]

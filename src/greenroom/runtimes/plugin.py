@@ -71,7 +71,7 @@ class RuntimePlugin(Plugin[S], ABC):
 
     @abstractmethod
     def runtime(self, context: Context) -> Runtime:
-        """A runtime; call its `open()` before everything else.
+        """Create a runtime; call its `open()` before everything else.
 
         Raises:
             SetupError: the settings cannot be used.

@@ -206,7 +206,7 @@ class _Opened:
 
 
 class _Connection(connect):
-    """A websocket that is opened at its address, or not at all."""
+    """A websocket that is opened only at its address, without redirects."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         """Treat every failed attempt, also a redirect, as final."""

@@ -21,7 +21,7 @@ CURSOR: Final = -239
 UPDATE, COLOUR_MAP, BELL, CUT_TEXT = 0, 1, 2, 3
 
 BGRX: Final = struct.pack(">BBBBHHHBBBxxx", 32, 24, 0, 1, 255, 255, 255, 16, 8, 0)
-"""Pixels of 4 bytes: blue, green, red, nothing."""
+"""Pixels of 4 bytes: blue, green, red, unused."""
 
 MAX_BYTES: Final = 32 << 20
 """Limit of one look; the largest clipboard of our image is 8 MiB."""
@@ -46,8 +46,8 @@ class Rectangle(NamedTuple):
 
 
 class Screen:
-    """An RFB connection over anything that sends and receives bytes. `receive` returns the next bytes, in pieces of any
-    size, and raises when the connection has ended."""
+    """An RFB connection over any transport that sends and receives bytes. `receive` returns the next bytes, in pieces
+    of any size, and raises when the connection has ended."""
 
     def __init__(self, send: Callable[[bytes], Awaitable[None]], receive: Callable[[], Awaitable[bytes]]) -> None:
         self._send = send
@@ -138,7 +138,7 @@ class Screen:
         await self._send(struct.pack(">BBHHHH", 3, changes, x, y, width, height))
 
     async def _update(self) -> list[Rectangle]:
-        """Messages other than updates are skipped."""
+        """Read the next update; other messages are skipped."""
         while (kind := (await self._read(1))[0]) != UPDATE:
             await self._pass_over(kind)
         (count,) = struct.unpack(">xH", await self._read(3))
@@ -177,7 +177,7 @@ class Screen:
 
 
 MAX_JPEG_BYTES: Final = 128 << 10
-"""Several travel in one check-in."""
+"""Limit of a JPEG; several are sent in one check-in."""
 QUALITIES: Final = (80, 60, 40, 20)
 """Tried in turn until the JPEG is small enough; then it is scaled down too."""
 

@@ -1,7 +1,7 @@
 """Sessions that exist only in files: for tests, and for Agents of load tests. Same contract, no containers.
 
-In its folder: `containers/`, a file for each, so that sessions survive a restart of the Agent and a change costs the
-same however many there are, and `settings.json` (`SimulationSettings`), read before every call, so that a test can
+In its folder: `containers/`, a file for each, so that sessions survive a restart of the Agent and the cost of a change
+does not depend on their number, and `settings.json` (`SimulationSettings`), read before every call, so that a test can
 change the host's behavior while an Agent runs.
 """
 
@@ -219,7 +219,7 @@ class SimulatedRuntime:
             self.die(session_id, 143)
 
     def die(self, session_id: str, exit_code: int, output: str = "") -> None:
-        """For tests: the container's first process ends."""
+        """For tests: end the container's first process."""
         stored = self._stored(session_id)
         stored.state, stored.exit_code = ContainerState.EXITED, exit_code
         stored.output += output
@@ -309,7 +309,7 @@ class SimulatedRuntime:
     async def probe(
         self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S, *, keep: bool = False
     ) -> ProbeResult:
-        """The session is found by its specification, since all addresses are the same."""
+        """Probe a session, which is found by its specification, since all addresses are the same."""
         del address, timeout_s, keep
         stored = self._containers.get(self._of_spec.get(spec.hash(), ""))
         if stored is None or stored.state is not ContainerState.RUNNING:
@@ -320,7 +320,7 @@ class SimulatedRuntime:
         return ProbeResult(usable=True, painted=True)
 
     async def screenshot(self, address: str, spec: SessionSpec, width: int, height: int) -> bytes:
-        """Every screen is 64 x 48 pixels of one blue."""
+        """A screenshot of 64 x 48 pixels in one blue."""
         if not (seen := await self.probe(address, spec)).usable:
             raise ScreenshotError(seen.error)
         return jpeg(b"\xc0\x40\x20\0" * (64 * 48), (64, 48), (width, height))

@@ -25,16 +25,16 @@ class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     cores: float = 64.0
     memory_bytes: int = 256 << 30
     missing_images: frozenset[str] = frozenset()
-    """Not on this host; can be pulled."""
+    """Images that are not on this host and can be pulled."""
     broken_images: frozenset[str] = frozenset()
-    """Cannot be pulled, and their containers cannot be started."""
+    """Images that cannot be pulled, and whose containers cannot be started."""
     never_paint: frozenset[str] = frozenset({"greenroom/desktop:never-paints"})
 
 
 MEMORY_BYTES: Final = 90 << 20
-"""Of every session."""
+"""Memory usage of every session."""
 SIZE_BYTES: Final = 500_000_000
-"""Of every image."""
+"""Size of every image."""
 
 
 def image_of(name: str) -> Image:

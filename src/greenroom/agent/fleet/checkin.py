@@ -197,7 +197,7 @@ class CheckInLoop:
     # One message --------------------------------------------------------------------------------------------------
 
     async def _check_in(self, hold_s: float) -> tuple[bool, Answer]:
-        """Send one message and apply its answer; True when the answer brought news."""
+        """Send one message and apply its answer; returns True if the answer brought news."""
         message = self._message(hold_s)
         try:
             answer = await self._link.ask(CHECK_IN_PATH, message, Answer, bearer=self._identity.bearer)
@@ -343,7 +343,7 @@ class CheckInLoop:
         return content is not None and self._identity.reread(content)
 
     async def _refused(self, error: ManagerRefusedError) -> None:
-        """A refusal is followed by a new registration, each time after a longer pause."""
+        """Handle a refusal: register again, each time after a longer pause."""
         self._registered = False
         is_first = error.status == 401 and not self._credential_refused
         self._credential_refused = is_first and not await self._is_reread()

@@ -133,7 +133,7 @@ class EdgeFiles:
         return key
 
     def _read(self, name: str) -> str:
-        """The content of the file; empty if it is missing or no regular file."""
+        """The content of the file; empty if it is missing or not a regular file."""
         try:
             descriptor = os.open(self._folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:

@@ -32,7 +32,7 @@ from greenroom.wire.messages import Assignment, Desired, Observed
 log = structlog.get_logger(__name__)
 
 PROBE_FOR_S: Final = 1.5
-"""On a quiet host; the Manager waits 2 s for `received`."""
+"""Time limit of the last probe on a quiet host; the Manager waits 2 s for `received`."""
 LOOK_FOR_S: Final = 1.0
 LAST_LOOK_FOR_S: Final = 0.4
 MIN_LOOKS: Final = 2

@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 RETRY_S: Final = 1.0
 WHOLE_EVERY_S: Final = 30.0
-"""Events may be lost; no change stays unseen for longer than this."""
+"""Interval of whole inventories. Events may be lost; no change stays unnoticed for longer than this."""
 
 
 class Inventory:
@@ -49,7 +49,7 @@ class Inventory:
         self.out_of_memory.discard(session_id)
 
     async def look(self, session_id: str) -> None:
-        """Raises RuntimeUnavailable: the runtime does not answer."""
+        """Inspect a session's container. Raises RuntimeUnavailable: the runtime does not answer."""
         container = await self._runtime.inspect(session_id)
         self.touch(session_id)
         if container is not None and container.agent_id != self._agent_id:

@@ -90,7 +90,7 @@ AnyRecord = Term | SessionRecord | CommandRecord | HandoverRecord | Forget
 
 @dataclass(slots=True)
 class JournalState:
-    """The journal's records folded together."""
+    """The state that results from the journal's records."""
 
     term: Term | None = None
     sessions: dict[str, SessionRecord] = field(default_factory=dict[str, SessionRecord])
@@ -115,7 +115,7 @@ class JournalState:
         self.handovers = {k: v for k, v in self.handovers.items() if v.session_id != session_id}
 
     def records(self) -> list[AnyRecord]:
-        """The fewest records that fold to this memory."""
+        """The minimal records that produce this state."""
         term: list[AnyRecord] = [self.term] if self.term else []
         return [*term, *self.sessions.values(), *self.commands.values(), *self.handovers.values()]
 
@@ -144,7 +144,7 @@ _decoder = msgspec.json.Decoder(AnyRecord)
 
 
 def replay(content: bytes, name: str = "journal") -> tuple[JournalState, int]:
-    """The memory that `content` folds to, and the number of bytes that are whole records.
+    """The state that `content` produces, and the number of bytes that are whole records.
 
     Raises:
         SetupError: a record before the last cannot be read, so that commands might run twice.
@@ -255,7 +255,7 @@ class Journal:
                 await asyncio.sleep(SHARED_AGAIN_S)
 
     def _content(self) -> bytes:
-        """The fewest records."""
+        """The minimal records, encoded."""
         return b"".join(_encoder.encode(record) + b"\n" for record in self.memory.records())
 
     async def keep_small(self) -> None:
@@ -265,8 +265,8 @@ class Journal:
             await self.compact()
 
     async def compact(self) -> None:
-        """Rewrite a large file that is mostly history with the fewest records; a crash leaves the old or the new
-        one."""
+        """Rewrite a large file that is mostly history with the minimal records; a crash leaves the old or the
+        new one."""
         async with self._sync_lock:
             content = self._content()
             if self._written < max(COMPACT_ABOVE_BYTES, 4 * len(content)):

@@ -77,7 +77,7 @@ class SessionSnapshot:
 
 
 class SessionReader(Protocol):
-    """The read access of the stream authoriser to the observed sessions."""
+    """The read access of the stream authorizer to the observed sessions."""
 
     def get(self, session_id: str) -> SessionSnapshot | None:
         """The session, or None if it is not in this Agent's list."""
@@ -177,7 +177,7 @@ class ObservedSessions:
     # Probes and steps ---------------------------------------------------------------------------------------------
 
     def probed(self, session_id: str, usable: bool, error: str = "", *, broken: bool = False) -> None:
-        """A probe ended. `broken`: not the first one in a row that found the page unusable."""
+        """Store the end of a probe. `broken`: not the first one in a row that found the page unusable."""
         if session_id in self._containers:
             self._probes.note(session_id, usable=usable, error=error, broken=broken)
             self.changed.emit(session_id)
@@ -246,11 +246,11 @@ class ObservedSessions:
             self.changed.emit(session_id)
 
     async def shared(self) -> None:
-        """As `Journal.shared`."""
+        """Like `Journal.shared`."""
         await self._journal.shared()
 
     async def remember_durably(self, session_id: str, **changes: object) -> None:
-        """The same, on disk when this returns."""
+        """Like `remember`, on disk when this returns."""
         await self._journal.record(msgspec.structs.replace(self.memory(session_id), **changes))
         self.changed.emit(session_id)
 

@@ -105,7 +105,7 @@ class Outbox:
         return acknowledged
 
     def start_again(self) -> None:
-        """A new incarnation: its Manager has no reports yet."""
+        """Begin a new incarnation: its Manager has no reports yet."""
         for entry in self._entries.values():
             entry.first_seq = None
         self._waiting = dict(self._entries)
@@ -199,7 +199,7 @@ class Orders:
         return self._commands.get(command_id)
 
     def all(self) -> tuple[CommandOrder, ...]:
-        """All orders, as the plan needs them; overdue ones are forgotten."""
+        """All orders, in the form that the plan needs; overdue ones are dropped."""
         now_s = time.monotonic()
         self._keep(k for k in self._commands if self._awaited_until_s[k] > now_s)
         return tuple(CommandOrder(command_id=c.command_id, session_id=c.session_id) for c in self._commands.values())

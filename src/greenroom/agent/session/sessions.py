@@ -59,9 +59,9 @@ class Sessions:
         self.observed = ObservedSessions(journal, probe_valid_s)
         self.due = Due()
         self.acknowledged = Signal[Observed]()
-        """A Manager has committed this observation, and its answer was applied."""
+        """Emitted when a Manager has committed this observation, and its answer was applied."""
         self.handed_over = Signal[str]()
-        """The session's stream opens for its user."""
+        """Emitted when the session's stream opens for its user."""
         self.desired.changed.subscribe(self._list_changed)
         self.observed.changed.subscribe(self.refresh)
         self.observed.completed.subscribe(lambda _: self._refresh_all())
@@ -71,7 +71,7 @@ class Sessions:
     # From the Manager ---------------------------------------------------------------------------------------------
 
     def accept(self, answer: Answer) -> bool:
-        """Apply an answer; False if it was no news (not fresh, or of an earlier term)."""
+        """Apply an answer; returns False if it is not news (not fresh, or of an earlier term)."""
         if not self.desired.accept(answer):
             return False
         self.orders.accept(answer.commands, self.desired.entries)

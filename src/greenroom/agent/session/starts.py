@@ -76,7 +76,7 @@ class Starts:
         self._waiting: dict[str, _Start] = {}
         self._begun: dict[str, _Start] = {}
         self._handover_s = -math.inf
-        """When a staged session of this host went to its user last."""
+        """The time at which a staged session of this host was last handed over to its user."""
         self._later: asyncio.TimerHandle | None = None
         self.width = usual_width(cores())
         sessions.observed.changed.subscribe(self._settle)

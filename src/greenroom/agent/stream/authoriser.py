@@ -64,7 +64,7 @@ from greenroom.wire.viewers import Watched
 MAX_TOKENS: Final = 3
 
 Report = Callable[[str, str], None]
-"""(sentence, session_id): a viewer was refused for a reason an administrator should see."""
+"""(sentence, session_id): a viewer was refused for a reason that concerns administrators."""
 
 
 class Identity(Protocol):
@@ -88,7 +88,7 @@ class Asker(Protocol):
         ...
 
     async def report(self, address: str, bearer: str, watched: Watched) -> None:
-        """Raises Unavailable: as above."""
+        """Raises Unavailable: as for `ask`."""
         ...
 
 

@@ -44,7 +44,7 @@ Body = TypeVar("Body", bound=Message)
 
 
 class Named(Protocol):
-    """The Agent's identity (agent.fleet.identity)."""
+    """The part of the Agent's identity that gateways need (agent.fleet.identity)."""
 
     @property
     def agent_id(self) -> str: ...

@@ -65,7 +65,7 @@ def idle_disconnect_s(session: SessionSnapshot, viewer: Viewer) -> float:
 
 
 def max_upload_mb(session: SessionSnapshot) -> int:
-    """The limit of the session's user; 0 = none."""
+    """The upload limit of the session's user; 0 = none."""
     return session.authorised.max_upload_mb if session.authorised else 0
 
 
@@ -164,7 +164,7 @@ def basic(spec: SessionSpec) -> str:
 
 
 def allowance(viewer: Viewer, session: SessionSnapshot, target: Target) -> Response:
-    """200, and all that nginx needs to pass the request on."""
+    """200, with all headers that nginx needs to forward the request."""
     return Response(
         headers={
             "X-Greenroom-Upstream": f"{session.spec.protocol}://{target.address}",

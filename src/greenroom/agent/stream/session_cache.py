@@ -85,7 +85,7 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
     boot_id: str
     last_fresh: float | None
     sessions: list[msgspec.Raw]
-    """Each a `CachedSession`."""
+    """The `CachedSession`s, each encoded."""
 
 
 class SessionCache:
@@ -137,7 +137,7 @@ class SessionCache:
     # For the stream authoriser ------------------------------------------------------------------------------------
 
     def get(self, session_id: str) -> SessionSnapshot | None:
-        """Before the first list, the session as an earlier process received it."""
+        """The session; before the first list, in the state that an earlier process received."""
         kept = None if self._sessions.desired.is_known else self._kept.get(session_id)
         if kept is None:
             return self._sessions.get(session_id)

@@ -145,7 +145,7 @@ class Viewers:
         self._save()
 
     def keep(self, wanted: Callable[[Viewer], bool]) -> None:
-        """Forget all others; on disk with the next change."""
+        """Drop all viewers that are not `wanted`; on disk with the next change."""
         self._viewers = {key: viewer for key, viewer in self._viewers.items() if wanted(viewer)}
 
     @property
@@ -154,7 +154,7 @@ class Viewers:
         return [viewer for viewer in self._viewers.values() if viewer.viewer_id]
 
     def came(self, viewer: Viewer, client: StreamOrigin) -> None:
-        """A guest opens a connection."""
+        """Store a new connection of a guest."""
         if client.connection in viewer.connections:
             return
         viewer.client = client.name

@@ -87,7 +87,7 @@ class DenialLog:
 
 @dataclass(slots=True)
 class Denials:
-    """Decides which refusals are reported."""
+    """Selects the refusals that are reported."""
 
     _reported: dict[tuple[str, str, int], float] = field(default_factory=dict[tuple[str, str, int], float])
     _waiting: Counter[tuple[str, str, int]] = field(default_factory=Counter[tuple[str, str, int]])

@@ -37,7 +37,7 @@ ROUND_EVERY_S: Final = 1.0
 RULES_EVERY_S: Final = 30.0
 """Interval at which network and firewall rules are checked: other programs of the host may change them."""
 POLICY_WITHIN_S: Final = 10.0
-"""A session's policy arrives with the Manager's next answer, if not with the session."""
+"""Time limit for a session's policy, which arrives with the Manager's next answer, if not with the session."""
 BACKOFF: Final = Backoff(first_s=0.5, max_s=30.0)
 STEADY_S: Final = 60.0
 """A Squid that ran for this time may be restarted at once when it ends."""
@@ -45,7 +45,7 @@ STEADY_S: Final = 60.0
 
 @dataclass(slots=True)
 class _Filter:
-    """The filter of one policy; `lock` is held while it is changed."""
+    """The filter of one policy; `lock` is held during a change."""
 
     denials: Denials = field(default_factory=Denials)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)

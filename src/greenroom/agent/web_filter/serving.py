@@ -54,7 +54,7 @@ class Serving(Protocol):
         ...
 
     async def apply(self, policy: FilterPolicy, network: FilterNetwork, secrets: Sequence[Brokered] = ()) -> None:
-        """Start it, or have it read a changed policy or changed secrets.
+        """Start the Squid, or make it read a changed policy or changed secrets.
 
         Raises:
             GreenroomError: it does not serve, with the reason.
@@ -243,7 +243,7 @@ class RuntimeServing:
         return found
 
     async def stop(self) -> None:
-        """The runtime ends it with its network."""
+        """Do nothing else: the runtime ends the Squid with its network."""
         self.leave()
 
     def leave(self) -> None:

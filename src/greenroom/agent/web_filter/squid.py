@@ -1,7 +1,7 @@
 """One Squid: the web filter of one policy on this host.
 
 It outlives the Agent, so that sessions stay connected while the Agent restarts; the next process adopts it by its pid
-and start time. It runs as its own account, without any capability, from the start.
+and start time. It runs with a separate account, without any capability, from the start.
 """
 
 from __future__ import annotations

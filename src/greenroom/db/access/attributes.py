@@ -51,7 +51,7 @@ async def lock_attributes(connection: Connection, user_id: str) -> Attributes:
 
 
 async def store_attributes(connection: Connection, attributes: Attributes) -> None:
-    """Store all of them, after `users.lock_user`."""
+    """Store all attributes, after `users.lock_user`."""
     await connection.execute(
         "INSERT INTO user_attributes "
         + inserted(_COLUMNS)

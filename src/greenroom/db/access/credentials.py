@@ -152,7 +152,7 @@ async def insert_login(
 
 
 async def delete_login(connection: Connection, token_hash: bytes) -> None:
-    """End one log-in; an unknown one is no error."""
+    """End one log-in; an unknown log-in is not an error."""
     await connection.execute("DELETE FROM login_sessions WHERE token_hash = %s", (token_hash,))
 
 
@@ -201,7 +201,7 @@ async def _logged_in_at(connection: Connection, username: str) -> set[str]:
 
 
 async def clear_attempts(db: Database, username: str, source: str) -> None:
-    """Forget the failures of an account from a source, after a successful log-in."""
+    """Delete the failures of an account from a source, after a successful log-in."""
     await db.write(
         "DELETE FROM login_failures WHERE username_lower = username_key(%s) AND client_ip = %s", (username, source)
     )

@@ -19,7 +19,7 @@ from greenroom.db.workspace.filter_policies import policy_named
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """`images` are the ids of the workspaces its members may use."""
+    """A group. `images` are the ids of the workspaces its members may use."""
 
     group_id: str
     name: str
@@ -102,7 +102,7 @@ async def memberships_of(db: Database, user_id: str) -> list[GroupSettings]:
 
 
 async def memberships_of_members(connection: Connection, group_id: str) -> list[list[GroupSettings]]:
-    """Each distinct set of groups that members of the group are in."""
+    """The distinct sets of groups of the group's members."""
     cursor = await connection.execute(
         "SELECT DISTINCT array_agg(m.group_id::text ORDER BY m.group_id) AS groups FROM user_groups m"
         " WHERE m.user_id IN (SELECT user_id FROM user_groups WHERE group_id = %s) GROUP BY m.user_id",

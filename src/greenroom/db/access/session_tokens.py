@@ -21,7 +21,7 @@ _SELECT: Final[LiteralString] = "SELECT " + _COLUMNS + " FROM login_sessions l, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenLogin:
-    """A valid log-in; `ends` is when it ends if it is not used until then."""
+    """A valid log-in; `ends` is its end if it is not used until then."""
 
     login_id: str
     user_id: str

@@ -23,7 +23,7 @@ ALL_USERS: Final = "68d557ac-4cac-42cc-a9f3-1c7c853de0f3"
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """A group a user is in."""
+    """A group of a user."""
 
     group_id: str
     name: str
@@ -216,7 +216,7 @@ async def lock_user(connection: Connection, user_id: str) -> User:
 
 
 async def update_user(connection: Connection, user: User) -> None:
-    """Store the fields of `user` that can be changed, after `lock_user`.
+    """Store the changeable fields of `user`, after `lock_user`.
 
     Raises:
         Duplicate: the new name exists.

@@ -114,7 +114,8 @@ async def insert_rows(db: Database, statement: LiteralString, rows: Sequence[Jso
 
 
 async def _insert_one_by_one(db: Database, statement: LiteralString, rows: Sequence[JsonRow]) -> int:
-    """In one transaction, so that a loss of the database in between does not leave a part to be written twice."""
+    """Insert rows one by one in one transaction, so that a loss of the database in between does not leave a part to be
+    written twice."""
     left_out = 0
     async with db.transaction() as connection:
         for row in rows:

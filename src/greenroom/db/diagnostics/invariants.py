@@ -122,7 +122,6 @@ INVARIANTS: Final = (
         "no session is stuck on its way, no instruction is repeated in vain, and an ended session says when",
         # A session that waits for an absent Agent continues when the Agent returns or is dead. A first start may wait
         # for its turn, then take its time.
-        # then take its time.
         "SELECT format('session %%s is %%s since %%s', s.session_id, s.status, s.status_changed) AS what"
         " FROM sessions s LEFT JOIN agents a USING (agent_id)"
         " WHERE (a.agent_id IS NULL OR a.status IN ('pending', 'running')"
@@ -272,7 +271,7 @@ INVARIANTS: Final = (
 
 
 async def broken(db: Database, invariant: Invariant) -> list[str]:
-    """The present violations, a sentence each."""
+    """The present violations, one sentence each."""
     rows = await db.fetch(invariant.query, invariant.parameters)
     if (problem_of := invariant.problem_of) is None:
         return [row["what"] for row in rows]
@@ -316,7 +315,7 @@ _READS: Final[Mapping[str, Callable[[Database], Awaitable[object]]]] = {
 
 
 async def unreadable(db: Database) -> list[str]:
-    """Each row that cannot be read, as a sentence with its ids.
+    """The rows that cannot be read, each as a sentence with its ids.
 
     Raises:
         Unavailable: the database cannot be reached.

@@ -80,7 +80,7 @@ class LogWriter:
         self._rows = WaitingRows[LogRow](db, _INSERT, _params, what="log rows", most=MAX_QUEUED)
         self._writing = asyncio.Lock()
         self.pressing = False
-        """A queued row must be stored before its change is reported."""
+        """True while a queued row must be stored before its change is reported."""
         self.counts: dict[str, int] = dict.fromkeys(LEVELS, 0)
 
     @property
@@ -107,7 +107,7 @@ class LogWriter:
         self.add(LogRow(level=level, component=self._component, code=str(code), message=message, **fields))
 
     def add(self, row: LogRow) -> None:
-        """Queue one row; the newest is dropped and counted when the queue is full."""
+        """Queue one row; if the queue is full the newest is dropped and counted."""
         self.counts[row.level] += 1
         self._rows.add(row)
 

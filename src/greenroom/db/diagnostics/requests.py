@@ -20,9 +20,9 @@ from greenroom.db.rows import columns_of, listed
 
 FLUSH_S: Final = 0.5
 MINUTE_LOOK_S: Final = 2.0
-"""Interval at which the end of a minute is noticed while no request is reported."""
+"""Interval at which the end of a minute is detected while no request is reported."""
 MAX_QUEUED: Final = 20_000
-"""At the end of a minute there is a row for each Agent of a Manager."""
+"""Maximum number of queued rows; at the end of a minute there is a row for each Agent of a Manager."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,7 +56,7 @@ class RequestLog:
         self._writing = asyncio.Lock()
         self._minute = datetime.min.replace(tzinfo=UTC)
         self._counted: dict[tuple[str | None, str, str, int], RequestRow] = {}
-        """The 2xx of this minute."""
+        """The 2xx requests of this minute."""
 
     @property
     def dropped(self) -> int:
@@ -116,7 +116,7 @@ def _params(row: RequestRow) -> dict[str, Any]:
 
 
 async def add_gateway_requests(db: Database, requests: Sequence[RequestRow]) -> None:
-    """Store them for Diagnostics. Their `agent_id` is the caller's claim, which is not checked."""
+    """Store requests for Diagnostics. Their `agent_id` is the caller's claim, which is not checked."""
     await db.write(
         "INSERT INTO manager_requests (time, agent_id, manager_instance_id, method, path, status, duration_ms)"
         " SELECT * FROM unnest(%s::timestamptz[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::int[],"

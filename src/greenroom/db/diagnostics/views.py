@@ -37,11 +37,11 @@ class LogFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredLogRow(LogRow):
-    """A log row as it was written."""
+    """A stored log row."""
 
     log_id: int
     staging_config_title: str | None
-    """Workspace and zone of its config then."""
+    """Workspace and zone of its config at that time."""
 
 
 _LOGS: Final = ListDefinition(
@@ -57,7 +57,7 @@ _REQUESTS: Final = ListDefinition(
     source="FROM manager_requests r",
 )
 NEWEST_FIRST: Final = SortOrder("id", descending=True)
-"""Of both lists."""
+"""The order of both lists."""
 
 
 async def list_logs(db: Database, wanted: LogFilter, *, after: Position | None, limit: int) -> ListPage[StoredLogRow]:
@@ -155,7 +155,7 @@ class RequestFilter:
 
 @dataclass(slots=True, kw_only=True)
 class StoredRequestRow(RequestRow):
-    """A request as it was written."""
+    """A stored request."""
 
     request_id: int
 
@@ -189,7 +189,7 @@ _OF_REQUESTS: Final[Mapping[str, LiteralString]] = {
     "until": "r.time < %(until)s",
 }
 _REFUSED: Final[LiteralString] = "r.status NOT BETWEEN 200 AND 299"
-"""As in the index manager_requests_refused."""
+"""The condition of the index manager_requests_refused."""
 
 
 async def read_known(db: Database, things: Sequence[Thing]) -> KnownRows:

@@ -68,7 +68,7 @@ class AgentState:
 
     agent_id: str
     credential_hash: str
-    """In hexadecimal digits."""
+    """The hash in hexadecimal digits."""
     incarnation: int
     seq: int
     complete: bool
@@ -76,7 +76,7 @@ class AgentState:
     cores_reported: float
     memory_reported: int
     recorded_manager_id: str | None
-    """The Manager that it was last recorded with, at `recorded_term`."""
+    """The Manager with which it was last recorded, at `recorded_term`."""
     recorded_term: int
     generations: Mapping[str, int]
     """Session id → generation: the desired list, or in a reading of some sessions only these."""
@@ -93,19 +93,19 @@ class ZoneState:
     """The part of the input of an answer that is the same for all Agents of a Manager."""
 
     enabled: bool
-    """The Manager itself; the zone is its zone."""
+    """True if the Manager itself is enabled; the zone is its zone."""
     zone_id: str
     term: int
     primary_id: str | None
     db_epoch: str
     filter_policies_digest: str
     managers: tuple[ZoneManager, ...]
-    """The enabled ones of the zone, the Primary first."""
+    """The enabled Managers of the zone, the Primary first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckInState:
-    """Everything an answer depends on."""
+    """The input of an answer."""
 
     agent: AgentState
     zone: ZoneState

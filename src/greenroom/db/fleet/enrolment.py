@@ -67,7 +67,7 @@ async def revoke_token(connection: Connection, token_hash: bytes) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinTokenRow:
-    """A join token as administrators see it."""
+    """A join token, for administrators."""
 
     join_token_id: str
     role: Role
@@ -166,7 +166,7 @@ SEEN_EVERY_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class AskingGateway:
-    """A gateway by its id."""
+    """A gateway with its credential, by id."""
 
     gateway_id: str
     credential_hash: bytes
@@ -241,7 +241,7 @@ async def list_gateways(db: Database, gateway_id: str | None = None) -> list[Gat
 
 
 async def delete_gateway(db: Database, gateway_id: str) -> None:
-    """Remove a gateway: its credential is worthless from its next request on.
+    """Remove a gateway: its credential is invalid from its next request on.
 
     Raises:
         NotFound: no such gateway.

@@ -34,7 +34,7 @@ _OPTIONS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """Proof of being Primary, checked by the database at every privileged write."""
+    """Proof of leadership, checked by the database at every privileged write."""
 
     zone_key: int
     holder: str
@@ -43,7 +43,7 @@ class Fence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneLease:
-    """A zone's lease as read from the database. `remaining_s` may be negative or infinite."""
+    """A zone's leadership in the database. `remaining_s` may be negative or infinite."""
 
     term: int
     holder: str | None
@@ -86,8 +86,7 @@ async def lock_lease(connection: Connection, fence: Fence) -> None:
 class LeaseConnection:
     """W: one direct connection, open as long as this Manager is Primary or waits to become it. Any error means that the
     connection must be closed (docs/explanation/protocols.md §1): a session lock survives the error that rolled its
-    statement back.
-    """
+    statement back."""
 
     def __init__(self, connection: psycopg.AsyncConnection[dict[str, Any]], zone_key: int, holder: str) -> None:
         self._connection = connection
@@ -143,7 +142,7 @@ class LeaseConnection:
         )
 
     async def resign(self, term: int) -> bool:
-        """End the lease of this term now and notify the followers."""
+        """End the leadership of this term now and notify the followers."""
         return await self._changed(
             "WITH ended AS (UPDATE zone_leases SET expires_at = '-infinity' WHERE zone_key = %s AND holder = %s"
             " AND term = %s RETURNING 1) SELECT pg_notify(%s, %s) FROM ended",
@@ -184,11 +183,11 @@ REMAINING: Final[LiteralString] = (
     # separately: before PostgreSQL 17 it is not possible to subtract from an infinite time
     "(extract(epoch FROM l.expires_at) - extract(epoch FROM clock_timestamp()))::double precision"
 )
-"""Seconds until the end of the lease in `zone_leases l`."""
+"""Seconds until the end of the leadership in `zone_leases l`."""
 
 
 async def read_lease(db: Database, zone_key: int) -> ZoneLease:
-    """The zone's lease by the database's clock.
+    """The zone's leadership by the database's clock.
 
     Raises:
         Unavailable: the database cannot be reached.

@@ -1,4 +1,4 @@
-"""Orders of machines in SQL: the ledger, and its writes by the Primary. All writes inside `guarded`."""
+"""Orders of machines in SQL: the ledger, and its writes by the Primary. All writes are inside `guarded`."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ async def note_not_ended(connection: Connection, machine_order_id: str, error: s
 
 
 async def note_surplus(connection: Connection, surplus: Surplus) -> None:
-    """Store since when a machine is not needed."""
+    """Store the time since which a machine is not needed."""
     await connection.execute(
         "UPDATE machine_orders SET surplus_since = %s WHERE machine_order_id = %s",
         (surplus.since, surplus.machine_order_id),

@@ -34,7 +34,7 @@ class PoolFields(MachinePoolLimits):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachinePoolRow(PoolFields):
-    """A machine pool; `listed`: when its provider last showed its machines."""
+    """A machine pool; `listed`: the time of its provider's last listing."""
 
     machine_pool_id: str
     zone_id: str
@@ -164,7 +164,7 @@ SECRETS_IN_USE_S: Final = 60.0
 async def update_pool(
     connection: Connection, machine_pool_id: str, fields: PoolFields, *, has_new_secrets: bool = False
 ) -> None:
-    """Store a changed pool, and forget its failures. Tokens of a pool without approval enable no Agent.
+    """Store a changed pool, and clear its failures. Tokens of a pool without approval enable no Agent.
 
     Raises:
         Duplicate: the name exists.
@@ -208,7 +208,7 @@ async def remember(connection: Connection, machine_pool_id: str, memory: Machine
 
 
 async def note_listed(connection: Connection, machine_pool_id: str, listing: ListedMachines) -> None:
-    """Store when the provider showed its machines, and which of them it showed first with the secrets of now."""
+    """Store the time of the provider's listing, and the machines that it listed first with the present secrets."""
     await connection.execute(
         "UPDATE machine_pools SET listed = %s WHERE machine_pool_id = %s", (listing.at, machine_pool_id)
     )

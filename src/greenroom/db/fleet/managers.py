@@ -166,7 +166,7 @@ async def set_enabled(db: Database, manager_id: str, enabled: bool) -> EnabledCh
 
 
 async def lock_zones(connection: Connection) -> None:
-    """Lock all zones by id, as the triggers do, before Managers change: two transactions that do so cannot deadlock."""
+    """Lock all zones by id, like the triggers, before Managers change: two such transactions cannot deadlock."""
     await connection.execute("SELECT 1 FROM zones ORDER BY zone_id FOR NO KEY UPDATE")
 
 
@@ -207,7 +207,7 @@ async def _switch(connection: Connection, found: _WithOthers, enabled: bool) -> 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedManager:
-    """A Manager as administrators see it; `term` is its zone's."""
+    """A Manager, for administrators; `term` is its zone's."""
 
     manager_id: str
     instance_id: str

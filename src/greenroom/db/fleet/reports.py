@@ -90,7 +90,7 @@ async def write_capacity(connection: Connection, reports: Sequence[CapacityRepor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedImage(ImageProgress):
-    """An image as an Agent reports it."""
+    """An image in an Agent's report."""
 
     name: str
     digest: str

@@ -1,4 +1,4 @@
-"""Agents as others see them: administrators, web gateways (core.fleet.addresses), and Agents that lack an image."""
+"""Views of Agents for administrators, web gateways (core.fleet.addresses), and Agents that lack an image."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class RefusedAgent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentRow:
-    """An Agent as administrators see it; memory in bytes, `cpu_used` a fraction of all cores."""
+    """An Agent, for administrators; memory in bytes, `cpu_used` a fraction of all cores."""
 
     agent_id: str
     hostname: str

@@ -30,7 +30,7 @@ class ZoneSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Zone(ZoneSettings):
-    """A zone as it is stored."""
+    """A stored zone."""
 
     zone_id: str
     zone_key: int

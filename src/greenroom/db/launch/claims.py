@@ -29,7 +29,7 @@ from greenroom.db.session.sessions import (
 from greenroom.db.session.transitions import TO
 
 CLAIM_ATTEMPTS: Final = 4
-"""After a false miss there are three more: SKIP LOCKED skips rows that a batch is updating."""
+"""After a false miss there are three further attempts: SKIP LOCKED skips rows that a batch is updating."""
 FRESH_AGENT_S: Final = 7.0
 """Claims and placement prefer Agents seen within this time."""
 
@@ -104,7 +104,7 @@ class ClaimedSession:
 
 
 AGENT_SERVES: Final[LiteralString] = "a.enabled AND NOT a.draining AND a.status = 'running'"
-"""Condition on `agents a`: staged sessions there can be handed out."""
+"""Condition on `agents a`: staged sessions on it can be handed out."""
 COMING: Final[LiteralString] = "s.status IN ('requested', 'starting')"
 """Condition on the staged `sessions s`: it is starting and not claimable yet."""
 CLAIMABLE: Final[LiteralString] = "s.claimable"
@@ -123,7 +123,7 @@ _OTHER_AGENT: Final[LiteralString] = "a.agent_id <> %(agent_id)s"
 
 
 def _oldest(among: LiteralString) -> LiteralString:
-    """One free session of the pool; `among` is a condition on `agents a`, which may be in another zone by now."""
+    """One free session of the pool; `among` is a condition on `agents a`, which may have moved to another zone."""
     return (
         "(SELECT s.session_id FROM sessions s WHERE s.staging_config_id = %(staging_config_id)s AND "
         + FREE

@@ -299,14 +299,14 @@ def _list_conditions(wanted: LaunchFilter) -> Conditions:
 
 @dataclass(frozen=True, slots=True)
 class NamedZone:
-    """A zone one may launch in."""
+    """A zone in which a session may be launched."""
 
     zone_id: str
     zone_name: str
 
 
 async def list_zones(db: Database) -> list[NamedZone]:
-    """Every zone by name."""
+    """All zones by name."""
     return await db.fetch_as(NamedZone, "SELECT zone_id::text, zone_name FROM zones ORDER BY lower(zone_name)")
 
 

@@ -1,8 +1,7 @@
-"""The session of a launch on demand, inserted within the limit of its user; and the room that staged ones leave it.
+"""The session of a launch on demand, inserted within the limit of its user; and the room that staged sessions yield to
+it.
 
-Lock order of docs/explanation/protocols.md §3: agent_capacity, then sessions by id.
-
-Lock order: users → agent_capacity → sessions (by id).
+Lock order of docs/explanation/protocols.md §3: users → agent_capacity → sessions (by id).
 """
 
 from __future__ import annotations

@@ -70,16 +70,16 @@ class SessionToReplace:
     cpu_mode: CpuMode
     spec: StoredSpec
     with_secrets: bool
-    """Its web filter adds secrets to requests."""
+    """True if its web filter adds secrets to requests."""
     credential_encrypted: bytes
     files_encrypted: bytes | None
     clocks: Clocks
     preferred_language: str | None
     preferred_timezone: str | None
     silent_s: float
-    """Since its Agent last checked in."""
+    """Time since its Agent last checked in."""
     failed_s: float
-    """Since it has its status."""
+    """Time since its last status change."""
     current_zone_id: str
     """The zone in which its launch began."""
     request_host: str

@@ -16,7 +16,7 @@ from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.session.viewers import CONTROLLING
 
 MAX_CHANGES: Final = 100
-"""The newest, in the trace of a lease."""
+"""Maximum number of changes in the trace of a lease, the newest ones."""
 _LAST: Final[LiteralString] = (
     "SELECT term, viewer, name, until, clock_timestamp() AS now FROM lease_controls WHERE lease_id = %s"
     " ORDER BY term DESC LIMIT 1"
@@ -73,7 +73,7 @@ async def change_control(
 
 
 async def list_changes(db: Database, lease_id: str) -> list[ControlChange]:
-    """When the control of a lease changed hands, oldest first."""
+    """The changes of control of a lease, oldest first."""
     return await db.fetch_as(
         ControlChange,
         "SELECT * FROM (SELECT term, name, since, said FROM lease_controls WHERE lease_id = %s"

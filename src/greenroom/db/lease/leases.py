@@ -49,7 +49,7 @@ class LeaseRow:
     record: Mode
     record_text: bool
     must_record: bool
-    """The groups of its user require a recording."""
+    """True if the groups of its user require a recording."""
     secrets: list[str]
     """Names of the secrets that its web filter adds to requests."""
     user_id: str | None
@@ -211,7 +211,7 @@ async def end_leases_of_key(connection: Connection, key_id: str, reason: str) ->
 
 
 async def end_leases_of_owner(connection: Connection, user_id: str, reason: str) -> list[DeletedSession]:
-    """`end_leases_of_key` for all API keys of a user."""
+    """Call `end_leases_of_key` for all API keys of a user."""
     cursor = await connection.execute("SELECT key_id FROM api_keys WHERE created_by = %s ORDER BY key_id", (user_id,))
     keys = [row["key_id"] for row in await cursor.fetchall()]
     return [ended for key_id in keys for ended in await end_leases_of_key(connection, key_id, reason)]
@@ -262,14 +262,14 @@ _SELECT_DESK: Final[LiteralString] = (
 
 
 async def leased_session(db: Database, lease_id: str) -> LeasedSession:
-    """Raises NotFound: there is no such lease."""
+    """The session of a lease. Raises NotFound: there is no such lease."""
     return found(
         await db.fetch_one_as(LeasedSession, _SELECT_DESK + " WHERE l.lease_id = %s", (lease_id,)), "lease", lease_id
     )
 
 
 async def session_to_reach(db: Database, session_id: str) -> LeasedSession:
-    """Raises NotFound: there is no such session."""
+    """A session by its id. Raises NotFound: there is no such session."""
     row = await db.fetch_one_as(LeasedSession, _SELECT_DESK + " WHERE s.session_id = %s", (session_id,))
     return found(row, "session", session_id)
 
@@ -292,7 +292,7 @@ an earlier request with this `idempotency_key` created a session of the user."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseCounts:
-    """The facts that decide whether a further lease of a user is refused (`core.lease.refusal`).
+    """The input of the decision about a further lease of a user (`core.lease.refusal`).
 
     `of_user` and `of_key` are the leases that count. `repeated`: the request gets the session of an earlier one.
     """

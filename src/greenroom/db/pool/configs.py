@@ -150,7 +150,7 @@ def _not_found(staging_config_id: str) -> NotFound:
 
 
 async def staged_in_zone(db: Database, zone_id: str) -> list[str]:
-    """Friendly names of the workspaces with sessions to be staged in a zone."""
+    """Friendly names of the workspaces with staged sessions in a zone."""
     rows = await db.fetch(
         "SELECT DISTINCT i.friendly_name FROM staging_configs c JOIN images i USING (image_id)"
         " WHERE c.zone_id = %s AND c.deleted IS NULL AND c.num_sessions > 0 ORDER BY 1",
@@ -163,7 +163,7 @@ async def insert_config(connection: Connection, zone_id: str, image_id: str, fie
     """Store a new config; returns the id.
 
     Raises:
-        Duplicate: one with this zone, image and set of permissions exists.
+        Duplicate: a config with this zone, image and set of permissions exists.
         Invalid: zone or image do not exist.
     """
     cursor = await connection.execute(

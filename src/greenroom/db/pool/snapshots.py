@@ -43,7 +43,7 @@ class PoolMemory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedConfig(ConfigFields):
-    """A config as its plan needs it, at the time `now` of the database."""
+    """A config in the form of its plan, at the time `now` of the database."""
 
     staging_config_id: str
     image_id: str
@@ -197,7 +197,7 @@ async def lock_pool(connection: Connection, zone_id: str, staging_config_id: str
 async def read_pools(
     connection: Connection, zone_id: str, configs: Sequence[PlannedConfig], agents: AgentsByImage
 ) -> PoolRows:
-    """All other input of these configs' plans; sessions are counted in a later statement than the lock's."""
+    """Read all other input of these configs' plans; sessions are counted in a later statement than the lock's."""
     values = {
         "zone_id": zone_id,
         "configs": [config.staging_config_id for config in configs],

@@ -121,7 +121,7 @@ async def order_screenshot(
 
 
 async def mark_screenshot(db: Database, session_id: str) -> None:
-    """Store that another user saw the screen of a user's session just now."""
+    """Store that another user just saw the screen of a user's session."""
     await db.write(
         "UPDATE sessions SET last_screenshot_at = clock_timestamp() WHERE session_id = %s AND user_id IS NOT NULL"
         " AND (last_screenshot_at < clock_timestamp() - make_interval(secs => %s)) IS NOT FALSE",

@@ -47,7 +47,7 @@ WAITING: Final[LiteralString] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionWithDeadline(Waiting):
-    """A session that waits for something at the time `now` of the database."""
+    """A session in a waiting status, at the time `now` of the database."""
 
     now: datetime
 
@@ -177,7 +177,7 @@ IS_DUE: Final[LiteralString] = "SELECT EXISTS (" + ") OR EXISTS (".join(READINGS
 
 
 async def is_anything_due(db: Database, zone_id: str, *, missing_s: float, cpu_overcommit: float) -> bool:
-    """Raises Unavailable: the database cannot be reached."""
+    """Return True if a round of the Primary may have work. Raises Unavailable: the database cannot be reached."""
     params = {"zone_id": zone_id, "missing_s": missing_s, "overcommit": cpu_overcommit}
     row = await db.fetch_one(IS_DUE, {**params, **LOSABLE, **DECIDABLE, **WAITS, **LIVING})
     return row is not None and row["is_due"]

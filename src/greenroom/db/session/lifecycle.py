@@ -28,7 +28,7 @@ from greenroom.db.database import Connection, Database, row_as, rows_as
 from greenroom.db.session.transitions import CHANGED_SESSION, TO, ChangedSession
 
 MAX_AT_ONCE: Final = 100
-"""Sessions per round of expiry; the rest follow in the next one."""
+"""Sessions per round of expiry; the rest are in the next one."""
 
 LIVING: Final = {"living": sorted(map(str, COUNTS_FOR_USER))}
 _KEPT_ALIVE: Final = sorted(map(str, KEPT_ALIVE))

@@ -20,7 +20,7 @@ from greenroom.db.rows import columns_of, differs, excluded, listed, selected
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedSession(SessionRow):
-    """The row of a session that an Agent reports, with everyone a change concerns."""
+    """The row of a session that an Agent reports, with all objects that a change concerns."""
 
     agent_id: str
     assignment_state: str | None

@@ -146,7 +146,7 @@ async def instruct_agent(connection: Connection, session_id: str) -> set[ChangeE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndedShare:
-    """A share that has just been ended or changed."""
+    """A share that was just ended or changed."""
 
     share_id: str
     session_id: str
@@ -168,7 +168,7 @@ async def end_shares(connection: Connection, session_id: str, share_id: str | No
 
 
 async def end_assistance(connection: Connection, session_id: str, user_id: str) -> None:
-    """End the shares by which this administrator helps, after `instruct_agent`."""
+    """End the shares by which this administrator assists, after `instruct_agent`."""
     await connection.execute(
         "UPDATE session_shares SET ended = clock_timestamp() WHERE session_id = %s AND ended IS NULL"
         " AND audience = 'assistant' AND user_id = %s",
@@ -290,9 +290,8 @@ class Withdrawn:
 
 
 async def end_withdrawn(connection: Connection) -> tuple[list[Withdrawn], set[ChangeEvent]]:
-    """End the shares that groups, their members and the installation's settings, as they are in this transaction, do
-    not allow; returns them, and the events to notify after commit. Sessions are locked in the order of their ids.
-    """
+    """End the shares that groups, their members and the installation's settings do not allow in this transaction;
+    returns them, and the events to notify after commit. Sessions are locked in the order of their ids."""
     found = rows_as(_Open, await (await connection.execute(_OPEN)).fetchall())
     groups = await groups_by_id(connection, {group for share in found for group in share.groups}) if found else {}
     ended, events = list[Withdrawn](), set[ChangeEvent]()

@@ -162,7 +162,7 @@ async def write_present(
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A user to share a session with."""
+    """A user with whom a session can be shared."""
 
     user_id: str
     username: str
@@ -207,7 +207,7 @@ async def find_candidates(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskingAgent:
-    """An Agent by its id."""
+    """An Agent with its credential, by id."""
 
     agent_id: str
     credential_hash: bytes

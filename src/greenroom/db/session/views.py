@@ -57,9 +57,9 @@ class Session(SessionLifetime):
     kasm_url: str
     persistent_profile_mode: str | None
     share_id: str | None
-    """A share by link for users, as the published interface has it."""
+    """A share by link for users, for the published interface."""
     lease_id: str | None
-    """A program has leased it."""
+    """The lease of a program."""
     record: Mode
     """The recording mode of the program's actions."""
     auth_epoch: int
@@ -75,7 +75,7 @@ class Session(SessionLifetime):
     last_screenshot_at: datetime | None
     ended: datetime | None
     steps: dict[str, float]
-    """Name of a step → when it happened, in seconds since the epoch."""
+    """Name of a step → its time, in seconds since the epoch."""
     seen_error: str
     """The error of its Agent's last look at its page, or at its container."""
     status_age_s: float
@@ -205,12 +205,12 @@ SESSIONS: Final = ListDefinition(
 NEWEST_FIRST: Final = SortOrder("created", descending=True)
 
 _SHOWN: Final[LiteralString] = "s.status <> 'deleted' AND s.superseded_by IS NULL"
-"""As in the index sessions_shown."""
+"""The condition of the index sessions_shown."""
 _REPLACED: Final[LiteralString] = "s.status <> 'deleted' AND s.superseded_by IS NOT NULL"
 _UNSETTLED: Final[LiteralString] = "s.status NOT IN ('running', 'deleted')"
-"""As in the index sessions_unsettled."""
+"""The condition of the index sessions_unsettled."""
 _ENDED: Final[LiteralString] = "s.status = 'deleted'"
-"""As in the indexes sessions_ended_…"""
+"""The condition of the indexes sessions_ended_…."""
 
 
 async def is_of_user(db: Database, session_id: str, user_id: str) -> bool:

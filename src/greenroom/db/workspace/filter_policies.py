@@ -30,7 +30,7 @@ FIELDS: Final = columns_of(PolicyFields)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredPolicy(PolicyFields):
-    """A policy, and how many workspaces, groups and sessions use it."""
+    """A policy, and the numbers of workspaces, groups and sessions that use it."""
 
     filter_policy_id: str
     num_images: int
@@ -126,7 +126,7 @@ async def keep_policy_of_leases(db: Database, policy: FilterPolicy, narrowing: N
 
 
 async def _narrowed(connection: Connection, filter_policy_id: str) -> FilterPolicy | None:
-    """The policy that one of leases narrows, which cannot change before the transaction ends."""
+    """The policy that a policy of leases narrows; it cannot change before the transaction ends."""
     cursor = await connection.execute(
         "SELECT filter_policy_id::text, name, default_action, allow, deny FROM filter_policies"
         " WHERE filter_policy_id = %s FOR SHARE",

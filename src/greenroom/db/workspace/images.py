@@ -268,7 +268,7 @@ class AgentOffer:
 
 
 async def offers_for(db: Database, image_id: str) -> list[AgentOffer]:
-    """The offers of the Agents on which sessions of a workspace may be, without dead Agents and empty offers."""
+    """The offers of the Agents that may run sessions of a workspace, without dead Agents and empty offers."""
     return await db.fetch_as(
         AgentOffer,
         "SELECT c.cores, c.memory FROM agent_capacity c JOIN agents a USING (agent_id), images i"

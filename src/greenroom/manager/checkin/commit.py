@@ -80,7 +80,7 @@ async def apply(connection: Connection, messages: Sequence[CheckIn], config: Man
 
 
 def observation_of(message: CheckIn, observed: Observed) -> Observation:
-    """One session of a message as the core and the database see it."""
+    """Convert one session of a message to the form of the core and the database."""
     report = observed.assignment
     return Observation(
         session_id=observed.session_id,
@@ -272,7 +272,8 @@ class Committer:
                     await write_homes(connection, message.agent_id, reported)
 
     async def _write_capacity(self, batch: Mapping[str, _Pending]) -> None:
-        """In its own transaction, because of the lock order; a difference is reported again with every message."""
+        """Write capacities in a separate transaction, because of the lock order; a difference is reported again with
+        every message."""
         capacities = [
             reports.CapacityReport(
                 agent_id=agent_id, cores=p.message.capacity.cores, memory_bytes=p.message.capacity.memory_bytes

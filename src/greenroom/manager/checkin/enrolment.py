@@ -28,7 +28,7 @@ from greenroom.manager.status import ManagerContext
 from greenroom.wire.messages import VERSION, EdgeCertificate, EdgeRequest, Register, Registered
 
 EDGE_DAYS: Final = 90
-"""Life of an edge gateway's certificate; its Agent has it renewed after two thirds."""
+"""Lifetime of an edge gateway's certificate; its Agent renews it after two thirds."""
 MAX_NAME_CHARACTERS: Final = 255
 MAX_REQUEST_CHARACTERS: Final = 8192
 

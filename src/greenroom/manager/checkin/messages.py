@@ -23,7 +23,7 @@ MAX_HOMES: Final = 20_000
 MAX_BYTES: Final = 2**62
 MAX_TEXT: Final = 64_000
 MAX_DETAILS: Final = 4_000
-"""Bytes of JSON."""
+"""Maximum bytes of JSON."""
 MAX_PICTURE_BYTES: Final = 256 << 10
 JPEG: Final = b"\xff\xd8\xff"
 
@@ -72,14 +72,14 @@ def _clean_handover(report: AssignmentReport | None) -> AssignmentReport | None:
 
 
 def _clean_result(report: CommandReport) -> CommandReport:
-    """A screenshot must be a JPEG within the size limit."""
+    """Check a result: a screenshot must be a JPEG within the size limit."""
     picture = report.picture if len(report.picture) <= MAX_PICTURE_BYTES else b""
     picture = picture if picture.startswith(JPEG) else b""
     return msgspec.structs.replace(report, output=_text(report.output), picture=picture)
 
 
 def _text(value: str) -> str:
-    """Text from inside a container: without NUL, which PostgreSQL cannot store, and cut to its end."""
+    """Clean text from inside a container: remove NUL, which PostgreSQL cannot store, and keep only its end."""
     return value.replace("\0", "")[-MAX_TEXT:]
 
 

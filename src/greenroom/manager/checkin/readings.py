@@ -89,7 +89,7 @@ def _merged(known: _List | None, found: Mapping[str, int], read: Collection[str]
 
 
 PAUSE_S: Final = 0.005
-"""Between two statements, so that many Agents are many in a statement, not many statements."""
+"""Pause between two statements, so that one statement reads many Agents."""
 GATHERED_S: Final = 0.1
 """The time for which work that no request waits for is gathered."""
 MOST: Final = 500

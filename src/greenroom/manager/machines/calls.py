@@ -52,7 +52,8 @@ class Providers:
         self._made: dict[str, tuple[object, Provider]] = {}
 
     def of(self, pool: MachinePoolRow) -> Provider:
-        """Raises GreenroomError: it is not installed, or its settings or the pool's secrets cannot be used."""
+        """The provider of a pool. Raises GreenroomError: it is not installed, or its settings or the pool's secrets
+        cannot be used."""
         settings = (pool.provider, pool.options, pool.secrets, self.trusted)
         kept = self._made.get(pool.machine_pool_id)
         if kept is None or kept[0] != settings:

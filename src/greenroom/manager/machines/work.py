@@ -256,7 +256,7 @@ async def _write(
 
 
 async def _remember_orders(connection: Connection, snapshot: ZoneSnapshot, made: MachinePlan) -> None:
-    """The back-off of each pool after orders that failed, or machines that serve."""
+    """Store the back-off of each pool after failed orders, or after machines that serve."""
     orders = {order.machine_order_id: order for order in snapshot.orders}
     failed, joined = defaultdict[str, list[str]](list), set[str]()
     for move in made.moves:

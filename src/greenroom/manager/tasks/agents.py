@@ -21,11 +21,11 @@ from greenroom.manager.tasks.context import PrimaryContext
 
 MOST_TOGETHER: Final = 200
 TOGETHER: Final = "several that report"
-"""The item that fails when one of many Agents cannot be marked as running; they are tried one by one then."""
+"""The item that fails if one of many Agents cannot be marked as running; they are tried individually then."""
 
 
 async def run_agents(ctx: PrimaryContext) -> None:
-    """Draw conclusions from the check-ins of Agents, or their absence."""
+    """Apply the conclusions from the check-ins of Agents, or from their absence."""
     agents = await db_liveness.read_agents(ctx.db, ctx.zone_id, ctx.config.agent_missing_s)
     names = {agent.agent_id: agent.hostname or agent.agent_id for agent in agents}
     timings = FleetTimings(

@@ -76,7 +76,7 @@ class TaskFailures:
             log.info("a task of the Primary works again", task=task, item=item)
 
     def clear(self) -> None:
-        """This Manager is no longer Primary; the next one starts without failures."""
+        """Clear all failures: this Manager is no longer Primary, and the next one starts without failures."""
         self._found.clear()
 
 

@@ -56,7 +56,7 @@ def snapshot_of(config: PlannedConfig, rows: PoolRows) -> PoolSnapshot:
     config_hash = config_hash_of(image, rows.zone, config.permissions)
 
     def is_forgiven(failed: datetime) -> bool:
-        """The pool was recycled, or its workspace changed, since."""
+        """Return True if the pool was recycled, or its workspace changed, since this failure."""
         return config.recycled is not None and failed < config.recycled
 
     return PoolSnapshot(

@@ -72,7 +72,6 @@ async def _run_successor(ctx: PrimaryContext, old: SessionToReplace) -> None:
         writer=ReplacementWriter(db=ctx.db, fence=ctx.fence, old=old, failed=failed),
         # No container of this workspace can be created any more, or the user has opened their profile elsewhere by now;
         # other users are waiting, too.
-        # other users are waiting, too.
         survives=(Invalid, ProfileInUse),
     )
     begins_in = old.current_zone_id if old.current_zone_id in {zone.zone_id for zone in targets.zones} else old.zone_id
@@ -90,7 +89,8 @@ async def _run_successor(ctx: PrimaryContext, old: SessionToReplace) -> None:
 
 
 async def _keep_few(ctx: PrimaryContext, staging_config_id: str) -> None:
-    """Called after the replacement's Agent was notified: no user waits for this."""
+    """Destroy old quarantined sessions; called after the replacement's Agent was notified, because no user waits for
+    this."""
     async with guarded(ctx.db, ctx.fence) as connection:
         gone = await replacement.destroy_oldest_quarantined(connection, staging_config_id)
     for one in gone:

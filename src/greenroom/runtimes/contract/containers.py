@@ -130,7 +130,7 @@ class Containers(Protocol):
         written into that folder.
 
         Raises:
-            ContainerMissing: it is not there.
+            ContainerMissing: it does not exist.
             StartError: the runtime could not write them, e.g. into a folder that is mounted read-only.
         """
         ...
@@ -165,7 +165,7 @@ class Containers(Protocol):
         """Resume it.
 
         Raises:
-            ContainerMissing: it is not there.
+            ContainerMissing: it does not exist.
             StartError: it is neither paused nor running.
         """
         ...
@@ -192,7 +192,7 @@ class Containers(Protocol):
         The session's credential is not in the command's environment.
 
         Raises:
-            ContainerMissing: it is not there.
+            ContainerMissing: it does not exist.
             StartError: it is not running.
         """
         ...

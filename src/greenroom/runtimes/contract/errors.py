@@ -15,7 +15,7 @@ class RuntimeUnavailable(Unavailable):
 
 
 class ContainerMissing(NotFound):
-    """There is no container for this session on this host."""
+    """The session has no container on this host."""
 
     code = "container-missing"
 
@@ -57,7 +57,7 @@ class DiskCountError(GreenroomError):
 
 
 class ScreenshotError(GreenroomError):
-    """No picture of the session's screen could be taken."""
+    """A screenshot of the session's screen could not be taken."""
 
     code = "screenshot-failed"
 
@@ -69,6 +69,6 @@ class HomeError(GreenroomError):
 
 
 class HomeInUseError(HomeError):
-    """A container has the home folder."""
+    """A container uses the home folder."""
 
     code = "home-in-use"

@@ -18,7 +18,7 @@ class FilterAccount:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterNetwork:
     """A network without other access, for sessions under one web filter policy. They reach the filter at `address`;
-    `subnet` has the sessions, as Squid writes it. Both are empty if there are no packets to filter."""
+    `subnet` contains the sessions, in Squid's notation. Both are empty if there are no packets to filter."""
 
     policy_id: str
     address: str = ""

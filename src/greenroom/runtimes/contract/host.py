@@ -61,5 +61,5 @@ class SharedKernel(Protocol):
     """A runtime whose sessions are processes of this host's kernel, and share its limits with all other processes."""
 
     def containers_here(self) -> int:
-        """Number of containers that share them, of any installation."""
+        """The number of containers that share these limits, of any installation."""
         ...

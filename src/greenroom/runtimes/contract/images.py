@@ -95,7 +95,7 @@ class Archives(Protocol):
 
 @runtime_checkable
 class CopyHost(Protocol):
-    """A host that images can be copied from and to."""
+    """A host from and to which images can be copied."""
 
     def archives(self) -> Archives:
         """The archives of this host's images."""

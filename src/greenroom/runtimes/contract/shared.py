@@ -10,14 +10,14 @@ from greenroom.core.fleet.lease import LeaseRecord
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A record as it was read; `version` is another after each change."""
+    """A stored record; `version` changes with each write."""
 
     content: bytes
     version: str
 
 
 class Shared(Protocol):
-    """Records of one group of Agent processes. Each call raises `RuntimeUnavailable` if the place does not answer."""
+    """Records of one group of Agent processes. Each call raises `RuntimeUnavailable` if the store does not answer."""
 
     @property
     def place(self) -> str:

@@ -24,7 +24,7 @@ from greenroom.runtimes.docker.errors import plainly, translated
 CHUNK_BYTES: Final = 1 << 18
 MAX_MANIFEST_BYTES: Final = 4 << 20
 NAMES: Final = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
-"""Annotations in which an archive of newer daemons names an image."""
+"""Annotations with the name of an image in an archive of newer daemons."""
 
 
 class _Manifest(msgspec.Struct, frozen=True):
@@ -77,7 +77,7 @@ def _read(tar: tarfile.TarFile, name: str) -> bytes:
 
 
 class DockerArchives:
-    """`contract.Archives` of the daemon that `docker` is connected to."""
+    """`contract.Archives` of the daemon of the connection `docker`."""
 
     def __init__(self, docker: aiodocker.Docker) -> None:
         self._docker: Any = docker

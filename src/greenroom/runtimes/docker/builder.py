@@ -41,7 +41,7 @@ async def alone_on_host() -> AsyncGenerator[None]:
 
 
 class DockerBuilder:
-    """`contract.Builder` of the daemon that `docker` is connected to."""
+    """`contract.Builder` of the daemon of the connection `docker`."""
 
     def __init__(self, docker: aiodocker.Docker) -> None:
         self._docker: Any = docker

@@ -83,8 +83,8 @@ async def delete(docker: Any, container_id: str) -> None:
 
 
 async def delete_all(docker: Any, container_ids: Sequence[str]) -> None:
-    """Delete containers, as many at a time as the daemon is fastest with, so that each has its own time to go however
-    many there are. Raises as `delete`."""
+    """Delete containers, as many at a time as is fastest for the daemon, so that each has its own time limit regardless
+    of their number. Raises the errors of `delete`."""
     turns = asyncio.Semaphore(2 * (os.cpu_count() or 1))
 
     async def in_turn(container_id: str) -> None:

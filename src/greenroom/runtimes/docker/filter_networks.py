@@ -38,7 +38,7 @@ def network_name(identity: ContainerOwner, policy_id: str) -> str:
 
 
 def bridge_name(identity: ContainerOwner, policy_id: str) -> str:
-    """Its interface on the host (at most 15 characters)."""
+    """The name of the network's interface on the host (at most 15 characters)."""
     digest = hashlib.sha256(f"{identity.agent_id}/{policy_id}".encode()).hexdigest()
     return f"gw-{digest[:12]}"
 
@@ -103,7 +103,7 @@ class FilterNetworks:
         return behind_filter(config, name, network, spec.port, believed=believed)
 
     def require_open(self, labels: Mapping[str, str]) -> None:
-        """Raises StartError: the network of the container's policy is not open."""
+        """Check that the network is open. Raises StartError: the network of the container's policy is not open."""
         if policy_id := labels.get(POLICY):
             self._of(policy_id)
 

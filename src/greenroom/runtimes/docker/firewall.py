@@ -63,7 +63,7 @@ def counting_chain(identity: ContainerOwner) -> str:
 
 
 def counting_rule(identity: ContainerOwner, connections_max: int) -> list[str]:
-    """The rule in it; connections are counted for each source address, that is for each session."""
+    """The rule of that chain; connections are counted for each source address, that is for each session."""
     count = ["-m", "connlimit", "--connlimit-above", str(connections_max), "--connlimit-mask", "32"]
     return [counting_chain(identity), *count, "--connlimit-saddr", "-j", "REJECT", "--reject-with", _REJECTED]
 
@@ -229,7 +229,7 @@ REJECT = ("-j", "REJECT")
 
 
 def network_rules(identity: ContainerOwner, bridge: str, address: str, port: int) -> list[Rules]:
-    """For packets from the interface `bridge`, on which the filter listens at `address` and `port`."""
+    """The rules for packets from the interface `bridge`, on which the filter listens at `address` and `port`."""
     chain = f"GREENROOM-{bridge}"
     lines = [
         "*filter",
@@ -254,7 +254,7 @@ def network_rules(identity: ContainerOwner, bridge: str, address: str, port: int
 
 
 def account_rules(identity: ContainerOwner, account: FilterAccount | None = None) -> list[Rules]:
-    """For packets from processes of the filter's account; without an account only for removal."""
+    """The rules for packets from processes of the filter's account; without an account only for removal."""
     chain = f"GREENROOM-{identity.short}-WEB"
     jumps = (("OUTPUT", "-m", "owner", "--uid-owner", str(account.uid), "-j", chain),) if account else ()
     servers = [ipaddress.ip_address(server) for server in account.name_servers] if account else []

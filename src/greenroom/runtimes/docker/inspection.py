@@ -133,7 +133,7 @@ def mount_options(device: int, mounts: Path = MOUNTS) -> frozenset[str]:
 
 
 def _device(folder: Path) -> int | None:
-    """The device a folder is on; None = not readable for this account, or on another host."""
+    """The device of a folder; None = not readable for this account, or on another host."""
     try:
         return folder.stat().st_dev
     except (FileNotFoundError, PermissionError):

@@ -1,7 +1,7 @@
 """Folders of the host in Docker's containers: prepared, compared after the start, restricted.
 
-A running container's folders are made `nosuid,nodev`: Docker does not take these flags for a folder. A separate thread
-enters the container's mount namespace, makes two system calls, and ends there. That needs CAP_SYS_ADMIN and
+A running container's folders are made `nosuid,nodev`: Docker does not support these flags for a folder. A separate
+thread enters the container's mount namespace, makes two system calls, and ends there. That needs CAP_SYS_ADMIN and
 CAP_SYS_CHROOT, which an Agent that is unrestricted root has. A container that writes to a folder of the host runs no
 process as root (`core.workspace.exec_config`).
 """

@@ -34,7 +34,7 @@ ROUTES: Final = Path("/proc/net/route")
 RESERVE: Final = ipaddress.IPv4Network("172.16.0.0/16")
 """Ranges are chosen from this network: private, and before the first of Docker's own (172.17.0.0/16)."""
 RESERVE_PREFIX: Final = 24
-"""Length of their prefix: room for 253 sessions."""
+"""Length of the ranges' prefix: room for 253 sessions."""
 
 
 async def create_bridge(
@@ -144,7 +144,7 @@ RULES_EVERY_S: Final = 30.0
 
 
 class SessionsNetwork:
-    """The network of an installation's sessions and the rules that keep them from private networks and this host.
+    """The network of an installation's sessions and the rules that block access to private networks and this host.
 
     An Agent that is root starts nothing if the rules cannot be set. Any other Agent can never set them (a trial on a
     private machine), and logs that. `connections_max` limits the open connections per session, 0 = any number; if the
@@ -231,7 +231,7 @@ class SessionsNetwork:
                 )
 
     async def remove(self, docker: aiodocker.Docker) -> None:
-        """Raises StartError: containers are on the network; they are named."""
+        """Remove the network and its rules. Raises StartError: containers are on the network; they are named."""
         await self.leave()
         try:
             await firewall.remove(self._identity)

@@ -16,7 +16,7 @@ ANSWERS_WITHIN_S: Final = 15.0
 
 
 class DockerSettings(FromEnvironment):
-    """Settings of this runtime."""
+    """The settings of the runtime `docker`."""
 
     docker_host: str | None = None
     """Address of the daemon, e.g. unix:///var/run/docker.sock; None = the address that the command `docker` uses."""

@@ -130,7 +130,7 @@ class DockerRuntime:
 
     @property
     def _docker(self) -> Any:
-        """aiodocker is typed only in part."""
+        """The client without types: aiodocker has only partial ones."""
         if self._client is None:
             raise RuntimeUnavailable("The runtime is not open.")
         return self._client
@@ -247,7 +247,7 @@ class DockerRuntime:
         """Docker's inspection of the session's container.
 
         Raises:
-            ContainerMissing: there is none.
+            ContainerMissing: the session has none.
             ContainerConflict: it is not of this installation.
         """
         async with translated(asks=True):

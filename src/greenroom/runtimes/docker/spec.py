@@ -1,4 +1,4 @@
-"""From a session's specification to requests of the Docker API. Pure."""
+"""Conversion of a session's specification to requests of the Docker API. Pure."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def _network(entry: DockerJson, now_s: float) -> Thing:
 
 
 def _seconds(written: str) -> float:
-    """A time as Docker writes it, with up to nine digits after the second."""
+    """Parse a time of Docker, with up to nine digits after the second."""
     found = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", written)
     if found is None:
         return time.time()  # counts as new, and stays
@@ -85,7 +85,7 @@ def _seconds(written: str) -> float:
 
 @asynccontextmanager
 async def docker_things(docker_host: str | None, installation_id: str) -> AsyncGenerator[DockerThings]:
-    """Raises RuntimeUnavailable: there is no daemon at this address."""
+    """Open the things of an installation. Raises RuntimeUnavailable: there is no daemon at this address."""
     client = daemon.connect(docker_host)
     try:
         yield DockerThings(client, installation_id)

@@ -129,7 +129,7 @@ async def _counted(folder: str) -> Use | None:
 
 
 async def _du(folder: str, what: str) -> int | None:
-    """A separate process: a folder may have a million files."""
+    """Measure a folder with `du`, in a separate process: a folder may have a million files."""
     argv = ("du", "--summarize", "--one-file-system", what, folder)
     silent = asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE, stderr=silent, stdin=silent)

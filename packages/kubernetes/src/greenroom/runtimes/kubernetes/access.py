@@ -185,7 +185,7 @@ def _name(of: StorageClass) -> str:
 
 
 def _annotations(of: StorageClass) -> dict[str, str]:
-    """The client leaves the types of its mappings open."""
+    """The annotations of a storage class; the client leaves the types of its mappings open."""
     return cast("Any", of.metadata).annotations or {}
 
 

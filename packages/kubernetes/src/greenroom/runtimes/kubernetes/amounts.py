@@ -16,7 +16,7 @@ MEMORY: Final = ("requests.memory", "memory", "limits.memory")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amount:
-    """Cores and bytes."""
+    """An amount of cores and memory."""
 
     cores: float
     memory_bytes: int
@@ -25,7 +25,7 @@ class Amount:
         return Amount(cores=self.cores + other.cores, memory_bytes=self.memory_bytes + other.memory_bytes)
 
     def no_more_than(self, other: Amount) -> Amount:
-        """The smaller of each."""
+        """The minimum of each resource."""
         memory_bytes = min(self.memory_bytes, other.memory_bytes)
         return Amount(cores=min(self.cores, other.cores), memory_bytes=memory_bytes)
 

@@ -93,7 +93,7 @@ class Cluster:
 
     @property
     def _client(self) -> Any:
-        """lightkube is typed only in part."""
+        """The client without types: lightkube has only partial ones."""
         if self._typed is None:
             raise RuntimeUnavailable("The runtime is not open.")
         return self._typed
@@ -333,7 +333,7 @@ class _Bookmark(msgspec.Struct):
 
 
 class _Change(msgspec.Struct):
-    """A line of a watch."""
+    """One line of a watch."""
 
     type: str
     object: msgspec.Raw

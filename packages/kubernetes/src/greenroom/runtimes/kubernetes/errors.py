@@ -53,7 +53,7 @@ def code_of(error: httpx2.HTTPStatusError) -> int:
 
 
 def innermost(error: BaseException) -> BaseException:
-    """The error that is in a group, or in a group in it."""
+    """The first error of a group, or of a group inside it."""
     while isinstance(error, BaseExceptionGroup):
         error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
     return error

@@ -58,7 +58,7 @@ def script_of(command: Exec, mark: str, once: bool) -> str:
 
 
 class OutputTail:
-    """The end of what a command writes."""
+    """The end of a command's output."""
 
     def __init__(self) -> None:
         self._data = bytearray()
@@ -134,10 +134,10 @@ async def run_script(
     container: str = CONTAINER,
     within_s: float | None = None,
 ) -> int:
-    """Have a shell in the container run a script, with `data` on its input; its exit code.
+    """Run a script with a shell in the container, with `data` on its input; returns its exit code.
 
     Raises:
-        StartError: the container or a shell in it is not there.
+        StartError: the container does not exist, or has no shell.
     """
     code = script.encode()
     argv = ["sh", "-c", _READ, "sh", str(len(code))]

@@ -68,7 +68,7 @@ GIVEN: Final = "/etc/greenroom-filter"
 start.
 """
 FILES: Final = "files.tar.gz"
-"""Key of its Secret, which holds 1 MiB."""
+"""Key of the files in the filter's Secret, which can hold 1 MiB."""
 SQUID: Final = f"""\
 PATH=$PATH:/usr/sbin
 [ -e {FOLDER}/squid.conf ] || tar -x -z -f {GIVEN}/{FILES} -C / --no-same-owner --no-overwrite-dir
@@ -178,7 +178,7 @@ class FilterObjects:
         ]
 
     def pod(self, owner: Secret, image: FilterImage, applied: str) -> Pod:
-        """Squid, started again by its node when it ends; it fits the restricted profile."""
+        """The Pod of Squid, which its node restarts when it ends; it fits the restricted profile."""
         mounts = [VolumeMount(name="given", mountPath=GIVEN, readOnly=True), VolumeMount(name="run", mountPath=VOLUME)]
         squid = Container(
             name=FILTER_CONTAINER,

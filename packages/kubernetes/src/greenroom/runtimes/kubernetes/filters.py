@@ -53,7 +53,7 @@ LAST_LINES: Final = 8
 CRASHES: Final = "CrashLoopBackOff"
 FOLLOW_AGAIN_S: Final = 1.0
 ANY: Final = "all"
-"""Any address, as Squid writes it: which Pods reach it is the business of the network's policies."""
+"""Any address, in Squid's notation: the NetworkPolicies determine which Pods reach it."""
 
 Kind = TypeVar("Kind", Service, NetworkPolicy)
 
@@ -162,7 +162,7 @@ class PodFilters:
         return put_behind(pod, self._network(policy_id).address, await self._filter_image())
 
     def require_open(self, secret: Secret) -> None:
-        """Raises StartError: the network of the session's policy is not open."""
+        """Check that the network is open. Raises StartError: the network of the session's policy is not open."""
         if labels_of(secret).get(PART) == "session" and (policy_id := labels_of(secret).get(POLICY)):
             self._network(policy_id)
 

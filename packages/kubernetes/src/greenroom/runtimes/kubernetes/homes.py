@@ -86,7 +86,7 @@ class KubernetesHomes:
                 raise RuntimeUnavailable(f"The claim {name} is not made yet. {error.message}") from error
 
     async def _own(self, wanted: Claim) -> Claim | None:
-        """The claim that is there under this name."""
+        """The existing claim with this name."""
         name, owner = metadata(wanted).name or "", annotations_of(wanted)[OWNER]
         found = await self._cluster.get(Claim, name)
         if found is not None and annotations_of(found).get(OWNER) != owner:

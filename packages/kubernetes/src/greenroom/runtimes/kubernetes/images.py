@@ -74,7 +74,7 @@ class PulledImages:
         return metadata(secret).name == image_name(self._identity, annotations_of(secret).get(IMAGE, ""))
 
     async def get(self, name: str, credentials: Credentials | None) -> AsyncIterator[int]:
-        """Raises PullError: the node's reason."""
+        """Make a node pull the image. Raises PullError: with the node's reason."""
         yield 0
         object_ = image_name(self._identity, name)
         await self._keep(name, credentials)

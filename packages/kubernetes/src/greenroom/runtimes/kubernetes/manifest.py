@@ -117,7 +117,7 @@ def _labels(session_id: str, spec: SessionSpec, identity: ObjectOwner) -> dict[s
 
 
 def pending_files(secret: Secret, files: Sequence[SessionFile] = ()) -> list[SessionFile]:
-    """The files that are yet to be unpacked in the session, with these; a later one replaces one of the same path."""
+    """The files that must still be unpacked in the session, with these; a later one replaces one of the same path."""
     known = msgspec.json.decode(decoded(secret, PENDING_FILES) or b"[]", type=list[SessionFile])
     return list({file.path: file for file in (*known, *files)}.values())
 
@@ -261,7 +261,7 @@ def unprivileged(user: int = OWNER, group: int = OWNER) -> PodSecurityContext:
 
 
 def _user(options: RunConfig) -> tuple[int, int]:
-    """User and group by their numbers: without a number the node cannot see that it is not root."""
+    """User and group by their numbers: without a number the node cannot verify that it is not root."""
     name, _, group = str(options.get("user") or OWNER).partition(":")
     if not name.isdecimal() or not (group or name).isdecimal():
         raise StartError(f"The run config names the user {name}; in a Pod it must be a number, like {OWNER}.")

@@ -34,15 +34,15 @@ def annotations_of(thing: Thing) -> dict[str, str]:
 
 
 def data_of(secret: Secret) -> dict[str, str]:
-    """Key → content in base64."""
+    """The data of a Secret: key → content in base64."""
     return cast("Any", secret).data or {}
 
 
 def encoded(content: bytes) -> str:
-    """As the data of a Secret."""
+    """Encode content for the data of a Secret."""
     return base64.b64encode(content).decode()
 
 
 def decoded(secret: Secret, key: str) -> bytes:
-    """The content of a key; empty if it is not there."""
+    """The content of a key; empty if it is missing."""
     return base64.b64decode(data_of(secret).get(key, ""))

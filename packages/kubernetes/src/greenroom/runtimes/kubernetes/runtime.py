@@ -204,7 +204,7 @@ class KubernetesRuntime:
 
     @property
     def filters_packets(self) -> bool:
-        """Not on this host."""
+        """False: packets are not filtered on this host."""
         return False
 
     @property
@@ -272,7 +272,7 @@ class KubernetesRuntime:
         return labels_of(pod).get(AGENT) == self._identity.agent_id
 
     async def remove_all(self) -> int:
-        """Profiles stay: they are of users, not of sessions."""
+        """Remove all sessions. Profiles stay, because they belong to users."""
         containers = await self.list()
         await asyncio.gather(*(self.remove(container.session_id) for container in containers))
         await self._filters.remove_all()

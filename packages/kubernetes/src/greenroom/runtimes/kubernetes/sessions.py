@@ -103,7 +103,7 @@ class SessionPods:
         return (labels.get(INSTALLATION), labels.get(SESSION)) == (self._identity.installation_id, session_id)
 
     async def both(self, session_id: str) -> tuple[Secret | None, Pod | None]:
-        """The Secret first: a Pod that is found without one is being removed."""
+        """The Secret and the Pod of a session. The Secret is read first: a Pod without a Secret is being removed."""
         name = object_name(session_id)
         secret = await self._cluster.get(Secret, name)
         pod = await self._cluster.get(Pod, name) if secret is not None else None

@@ -1,4 +1,4 @@
-"""The settings of this runtime."""
+"""The settings of the runtime `kubernetes`."""
 
 from __future__ import annotations
 

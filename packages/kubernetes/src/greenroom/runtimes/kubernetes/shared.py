@@ -31,7 +31,7 @@ CONTENT: Final = "content"
 TIMEOUT_S: Final = 1.0
 """A renewal that takes longer has failed."""
 LARGEST: Final = 1_000_000
-"""Bytes of a Secret, which the API server limits to 1 MiB."""
+"""Maximum size of a record in bytes; the API server limits a Secret to 1 MiB."""
 
 
 class NamespaceShared:

@@ -78,9 +78,11 @@ def _thing(found: Object, home: HomeId | None = None) -> Thing:
 
 @asynccontextmanager
 async def namespace_things(where: KubernetesSettings, installation_id: str) -> AsyncGenerator[NamespaceThings]:
-    """Raises:
-    SetupError: the settings or the kubeconfig cannot be used.
-    RuntimeUnavailable: its certificates cannot be read.
+    """Open the things of an installation.
+
+    Raises:
+        SetupError: the settings or the kubeconfig cannot be used.
+        RuntimeUnavailable: its certificates cannot be read.
     """
     cluster = Cluster(where)
     await cluster.open()

@@ -1,4 +1,4 @@
-"""From mounts to volumes of a Pod: claims, and folders of nodes that the administrator allowed. Pure."""
+"""Conversion of mounts to volumes of a Pod: claims, and folders of nodes that the administrator allowed. Pure."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from greenroom.machine_providers.plugin import PoolContext, ProviderPlugin
 
 
 def _usable_clouds(setting: str) -> str:
-    """Raises SetupError: it is not a JSON object of objects."""
+    """Check the setting. Raises SetupError: it is not a JSON object of objects."""
     allowed_clouds(setting)
     return setting
 

@@ -91,7 +91,7 @@ class LibcloudProvider:
         await self._called(destroy)
 
     def _size(self, driver: Any) -> Any:
-        """Raises ProviderError: the cloud has no such size."""
+        """The size of the pool. Raises ProviderError: the cloud has no such size."""
         wanted = str(self._options.get("size", ""))
         sizes = {key: size for size in driver.list_sizes() for key in (str(size.name), str(size.id))}
         if wanted not in sizes:
