@@ -103,7 +103,7 @@ class Slots:
             await begun
             yield True
         finally:
-            if self._waiting.pop(turn, None) is None:  # it had its turn
+            if self._waiting.pop(turn, None) is None:  # its turn came before
                 self._in_use -= 1
                 self._begin()
 

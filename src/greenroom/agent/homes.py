@@ -80,7 +80,7 @@ class HomesKeeper:
         self._arrived: list[HomeReport] | None = None
         self._arrived_s = float("-inf")
 
-    # What the check-in asks -------------------------------------------------------------------------------------------
+    # For the check-in -------------------------------------------------------------------------------------------------
 
     def report(self) -> list[HomeReport] | None:
         """All homes; None before the first look, or if the Manager has them."""

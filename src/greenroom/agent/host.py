@@ -109,7 +109,7 @@ class HostWork:
         if self._installation_id:
             self._known.set()
 
-    # What the check-in asks ---------------------------------------------------------------------------------------
+    # For the check-in ---------------------------------------------------------------------------------------------
 
     async def ready(self) -> None:
         try:

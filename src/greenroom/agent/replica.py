@@ -197,7 +197,7 @@ class Replica:
     def _copied(self) -> None:
         self.election.copy += 1
 
-    # What is asked of this process ----------------------------------------------------------------------------------
+    # Requests to this process ---------------------------------------------------------------------------------------
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The app of the loopback address."""

@@ -228,7 +228,7 @@ class _Attempts:
                 return None
             usual_s = AGAIN_S * random.uniform(0.7, 1.3)  # noqa: S311 -- spreads load
             pause_s = max(usual_s, refusals.due_in_s(self._servers[number]))
-            await asyncio.sleep(min(pause_s, left_s))  # to the end: a pool begins its next search at once
+            await asyncio.sleep(min(pause_s, left_s))  # until the end: a pool begins its next search at once
             if left_s < pause_s:
                 return None
 

@@ -151,7 +151,7 @@ def _is_here(host: str) -> bool:
         return host == "localhost"
 
 
-# Much faster than the standard library's, and rows are full of JSON; dataclasses are written as they are.
+# Much faster than the standard library's, and rows contain much JSON; dataclasses are encoded directly.
 set_json_loads(msgspec.json.decode)
 set_json_dumps(msgspec.json.encode)
 

@@ -76,7 +76,7 @@ def _look_up(host: str, port: str, found: Future[list[str]]) -> None:
     try:
         answers = socket.getaddrinfo(host, port, proto=socket.IPPROTO_TCP, type=socket.SOCK_STREAM)
         found.set_result(list(dict.fromkeys(str(answer[4][0]) for answer in answers)))
-    except BaseException as error:  # noqa: BLE001 -- it is raised where the answer is waited for
+    except BaseException as error:  # noqa: BLE001 -- it is raised in the waiting callers
         found.set_exception(error)
 
 

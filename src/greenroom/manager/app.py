@@ -64,7 +64,7 @@ def _health_response(health: Health, enabled: bool | None, failing_tasks: Sequen
         body |= {"failing_tasks": failing_tasks}
     status = 200 if health == "running" else 500 if health == "unhealthy" else 503
     headers = {"Retry-After": str(RETRY_AFTER_S[health])} if health in RETRY_AFTER_S else {}
-    # spaces as in the documentation and the gateway: scripts compare it
+    # spaces as in the documentation and the gateway, because scripts compare the text
     return Response(json.dumps(body), status, headers, media_type="application/json")
 
 

@@ -35,7 +35,7 @@ class Pulse:
         reading, self._beats = os.pipe()
         os.set_blocking(self._beats, False)
         self._process = subprocess.Popen(
-            # -I -S: no site packages or modules of ours are imported; it is small and starts in milliseconds
+            # -I -S: no site packages or modules of ours are imported; the process is small and starts in milliseconds
             [sys.executable, "-I", "-S", stand_in.__file__, str(listening.fileno()), str(reading)],
             pass_fds=(listening.fileno(), reading),
             env=_ENVIRONMENT,

@@ -232,7 +232,7 @@ def _make(parent: int, name: str, mount: Mount) -> None:
         return
     made = os.open(name, os.O_RDONLY | _FOLDER, dir_fd=parent)
     try:
-        if not os.listdir(made):  # noqa: PTH208 -- by descriptor, as the path may have changed
+        if not os.listdir(made):  # noqa: PTH208 -- by descriptor, because the path may have changed
             os.fchown(made, mount.uid, mount.gid)
     finally:
         os.close(made)
@@ -303,7 +303,7 @@ def _empty_trash(parent: int) -> None:
     """Remove profiles that were renamed for removal, now or by an interrupted start."""
     listing = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=parent)
     try:
-        for name in os.listdir(listing):  # noqa: PTH208 -- by descriptor, as the path may have changed
+        for name in os.listdir(listing):  # noqa: PTH208 -- by descriptor, because the path may have changed
             if name.startswith(TRASH):
                 _remove(parent, name)
     finally:

@@ -121,7 +121,7 @@ class HostHomes:
         except TimeoutError as error:
             raise HomeError(f"The home folder could not be measured within {within_s:g} s: too many files.") from error
         finally:
-            if process.returncode is None:  # not waited for: in a file system that hangs it does not even die
+            if process.returncode is None:  # not waited for: in a file system that hangs even a kill has no effect
                 process.kill()
                 self._hanging = process
         return output, said.decode(errors="replace").strip()[-LAST_WORDS:].rstrip(".")

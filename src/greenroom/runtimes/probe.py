@@ -135,7 +135,7 @@ class Prober:
         try:
             async with asyncio.timeout(KEPT_WITHIN_S):
                 return await self._is_painted(address, opened, keep=keep)
-        except Exception:  # noqa: BLE001 -- a look with a new connection says why
+        except Exception:  # noqa: BLE001 -- a look with a new connection reports it
             return False
 
     async def _is_painted(self, address: str, opened: _Opened, *, keep: bool) -> bool:

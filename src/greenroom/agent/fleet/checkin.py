@@ -325,7 +325,7 @@ class CheckInLoop:
             log.warning("the join token cannot be read", file=str(self._join_token_file), reason=error.strerror)
             return None
 
-    # When it does not work ----------------------------------------------------------------------------------------
+    # Failures -----------------------------------------------------------------------------------------------------
 
     async def _without_manager(self, error: NoManager) -> None:
         self._health.manager_error = error.message

@@ -275,7 +275,7 @@ class ManagerClient:
             raise _AttemptFailedError("another question to it failed meanwhile", None)
         try:
             return task.result()
-        except Exception as error:  # an unusable address fails in many ways, and concerns one Manager only
+        except Exception as error:  # an unusable address fails in many ways, and concerns only one Manager
             raise _AttemptFailedError(f"{type(error).__name__} {error}".strip(), _kind(error)) from error
 
     def _answered(self, url: str, answer: Message) -> None:

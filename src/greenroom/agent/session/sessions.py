@@ -101,7 +101,7 @@ class Sessions:
             for report in observed.commands:
                 self.orders.reported(observed.session_id, report)
 
-    # Both together ------------------------------------------------------------------------------------------------
+    # Desired and observed state -----------------------------------------------------------------------------------
 
     @property
     def is_known(self) -> bool:

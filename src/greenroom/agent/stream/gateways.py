@@ -107,7 +107,7 @@ class Gateways:
             Route(CHECK_PATH, self.check, methods=["POST"]),
         ]
 
-    # For the stream authoriser ------------------------------------------------------------------------------------
+    # For the stream authorizer ------------------------------------------------------------------------------------
 
     async def admit(self, viewer: Viewer, session: SessionSnapshot, client: StreamOrigin, *, websocket: bool) -> None:
         """Make a gateway elsewhere store the admission of a viewer; a gateway on this Agent's host does not need it.

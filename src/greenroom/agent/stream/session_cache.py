@@ -134,7 +134,7 @@ class SessionCache:
             return nothing
         return (stored, {one.session_id: one for one in sessions}) if stored.boot_id == self._boot_id else nothing
 
-    # For the stream authoriser ------------------------------------------------------------------------------------
+    # For the stream authorizer ------------------------------------------------------------------------------------
 
     def get(self, session_id: str) -> SessionSnapshot | None:
         """The session; before the first list, in the state that an earlier process received."""

@@ -100,7 +100,7 @@ class WebFilters:
         self._wake = asyncio.Event()
         self._servers = servers_of(runtime, folder, resolvers, self._wake.set)
 
-    # What the Manager wants -----------------------------------------------------------------------------------------
+    # From the Manager -----------------------------------------------------------------------------------------------
 
     def want(self, policies: list[FilterPolicy]) -> None:
         """Set the present policies; a policy that is left out is unchanged for its sessions."""
@@ -185,7 +185,7 @@ class WebFilters:
             await serving.apply(policy, subject.network, secrets)
             if serving.run != before:
                 subject.started_now()
-                if before is not None:  # a round has found out before the end of its output did
+                if before is not None:  # a round detected the end before the end of its output arrived
                     self._say_ended(policy.filter_policy_id)
         subject.in_force, subject.secrets = policy, secrets
         subject.looked, subject.failures = time.monotonic(), 0
@@ -290,7 +290,7 @@ class WebFilters:
             await subject.serving.stop()
         del self._filters[policy_id]
 
-    # What was refused -----------------------------------------------------------------------------------------------
+    # Denials --------------------------------------------------------------------------------------------------------
 
     def _report_denials(self, session_at: dict[str, str]) -> None:
         for policy_id, subject in self._filters.items():

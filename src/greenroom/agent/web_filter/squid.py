@@ -163,7 +163,8 @@ class Squid:
         program = _program()
         options = [f"--reuid={self._owner.uid}", f"--regid={self._owner.gid}", "--clear-groups", "--no-new-privs"]
         options += ["--inh-caps=-all", "--bounding-set=-all"]
-        # Its shared memory is named after the service: Squids of another account, as the host's own, would have it.
+        # Its shared memory is named after the service: Squids of another account, like the host's own, would use the
+        # same name.
         squid = [program, "-N", "-n", f"greenroom{self._owner.uid}", "-f", str(self._folder / "squid.conf")]
         with errors.open("wb") as output:
             return subprocess.Popen(

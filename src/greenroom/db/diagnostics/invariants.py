@@ -139,7 +139,7 @@ INVARIANTS: Final = (
     Invariant(
         "I12",
         "a launch that was acknowledged has its session",
-        # The rows of ended sessions go with a workspace or zone that is deleted; the ledger stays.
+        # The rows of ended sessions are deleted with their workspace or zone; the ledger stays.
         "SELECT format('launch %%s was answered with session %%s, which is not there', launch_id, session_id) AS what"
         " FROM launches l WHERE outcome <> 'failed' AND session_id IS NOT NULL AND at > now() - interval '6 days'"
         " AND EXISTS (SELECT 1 FROM images i WHERE i.image_id = l.image_id)"

@@ -18,7 +18,8 @@ _IS_LOSABLE: Final[LiteralString] = (
     " user_id IS NOT NULL AND status = ANY(%(losable)s) AND status <> 'deleted'"
     " AND (status <> 'starting' OR started IS NOT NULL)"
 )
-"""A first start that waits for an Agent is tried on another Agent; a resumed session has its disk on its Agent."""
+"""Condition on `sessions`: the session may become lost. A first start that waits for an Agent is tried on another
+Agent; a resumed session has its disk on its Agent."""
 _DELETABLE: Final = sorted(sources_of(SessionStatus.DELETING))
 
 

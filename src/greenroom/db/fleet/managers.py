@@ -201,7 +201,7 @@ async def _switch(connection: Connection, found: _WithOthers, enabled: bool) -> 
             f"{found.instance_id} is the last enabled Manager of zone {found.zone_name}; "
             "enable another Manager of the zone first."
         )
-    # triggers end its lease and notify, as they do for plain SQL
+    # triggers end its leadership and notify, as for plain SQL
     await connection.execute("UPDATE managers SET enabled = %s WHERE instance_id = %s", (enabled, found.instance_id))
 
 

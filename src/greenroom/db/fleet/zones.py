@@ -181,7 +181,7 @@ async def delete_zone(connection: Connection, zone: Zone) -> None:
         named = "; ".join(in_the_way[:MAX_NAMED])
         more = f"; and {len(in_the_way) - MAX_NAMED} more" if len(in_the_way) > MAX_NAMED else ""
         raise Refused(f"Zone {zone.zone_name} is in use: {named}{more}. Remove or move them first.")
-    # the last enabled Manager of a zone stays, unless the zone itself goes
+    # the last enabled Manager of a zone stays, unless the zone itself is deleted
     await connection.execute("UPDATE zones SET had_manager = false WHERE zone_id = %(zone_id)s", zone_id)
     await connection.execute("DELETE FROM managers WHERE zone_id = %(zone_id)s", zone_id)
     await connection.execute("DELETE FROM sessions WHERE zone_id = %(zone_id)s AND status = 'deleted'", zone_id)

@@ -101,7 +101,7 @@ async def remember_refused(db: Database, *, zone_id: str, user_id: str, image_id
     )
 
 
-# From the ledger, which has an index by time: every plan of a pool asks this.
+# From the ledger, which has an index by time: every plan of a pool queries this.
 STILL_WAITING: Final[LiteralString] = (
     " FROM launches_waiting w WHERE w.refused > clock_timestamp() - make_interval(secs => %(waiting_s)s)"
     " AND w.since > clock_timestamp() - make_interval(secs => %(most_waiting_s)s)"

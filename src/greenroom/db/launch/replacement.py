@@ -141,7 +141,7 @@ SELECT s.session_id::text, s.status, s.user_id::text, u.username, """
  WHERE """
 )
 
-# Not yet usable, on an Agent that is missing. One with a profile waits: its home must not be open on two hosts.
+# Not yet usable, on a missing Agent. A session with a profile waits: its home must not be open on two hosts.
 _ORPHANED_START: Final[LiteralString] = (
     "s.status IN ('requested', 'starting') AND s.started IS NULL AND s.user_id IS NOT NULL AND s.profile_path IS NULL"
     " AND a.status = 'missing'"

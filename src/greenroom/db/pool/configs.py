@@ -150,7 +150,7 @@ def _not_found(staging_config_id: str) -> NotFound:
 
 
 async def staged_in_zone(db: Database, zone_id: str) -> list[str]:
-    """Friendly names of the workspaces with staged sessions in a zone."""
+    """Friendly names of the workspaces with a staging config of at least one session in a zone."""
     rows = await db.fetch(
         "SELECT DISTINCT i.friendly_name FROM staging_configs c JOIN images i USING (image_id)"
         " WHERE c.zone_id = %s AND c.deleted IS NULL AND c.num_sessions > 0 ORDER BY 1",

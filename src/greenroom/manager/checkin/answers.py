@@ -329,7 +329,7 @@ def _image(image: RegistryImage, secrets: Secrets) -> DesiredImage:
     try:
         with one_item("registry token", image.name):
             password = secrets.decrypt(image.token) if image.token else ""
-    except GreenroomError as error:  # the registry refuses this image then; all others work
+    except GreenroomError as error:  # the registry then refuses this image; all others work
         log.error("the registry token of an image cannot be read", image=image.name, reason=error.message)
     return DesiredImage(
         name=image.name,

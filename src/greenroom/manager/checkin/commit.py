@@ -246,14 +246,15 @@ class Committer:
         if not any(m.sessions or m.images is not None or m.homes is not None for m in messages):
             async with (
                 self._db.connection() as connection
-            ):  # one statement, as of Agents that come from another Manager
+            ):  # one statement, for example for Agents that come from another Manager
                 await reports.advance(connection, self._me.manager_id, [progress(message) for message in messages])
             return Applied([], set())
         events = set[ChangeEvent]()
         async with self._db.pipelined(events) as connection:
             newer = await reports.advance(connection, self._me.manager_id, [progress(message) for message in messages])
             for message in messages:
-                # Only of a newer message: an older list would stay, because the newer was acknowledged to the Agent.
+                # Only of a newer message: an older list would stay, because the newer one was acknowledged to the
+                # Agent.
                 if message.images is not None and message.agent_id in newer:
                     images = msgspec.convert(message.images, list[reports.ReportedImage], from_attributes=True)
                     await reports.write_images(connection, message.agent_id, images)

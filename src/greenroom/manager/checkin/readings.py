@@ -151,7 +151,7 @@ class _Queue:
     async def _answer(self, agent_ids: Sequence[str], answers: Sequence[asyncio.Future[CheckInReading | None]]) -> None:
         try:
             reading = await self._read(set(agent_ids))
-        except Exception as error:  # noqa: BLE001 -- it is each one's that waits
+        except Exception as error:  # noqa: BLE001 -- every waiting caller gets it
             for answer in answers:
                 if not answer.done():
                     answer.set_exception(error)

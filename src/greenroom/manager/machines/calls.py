@@ -176,7 +176,7 @@ class Calls:
                 raise ProviderError(f"The provider did not {what} within {self._call_s:g} s.") from error
             except (OSError, ExceptionGroup) as error:
                 raise ProviderError(f"The provider did not {what}: {said(str(error)) or 'no reason'}.") from error
-            except Exception as error:  # its words may have secrets
+            except Exception as error:  # its message may contain secrets
                 where = traceback.extract_tb(error.__traceback__)[-1]
                 log.error(
                     "a call of a provider failed unforeseen",

@@ -68,7 +68,7 @@ async def session_containers(client: aiodocker.Docker, installation_id: str) -> 
 
 
 async def _containers(client: aiodocker.Docker, installation_id: str) -> list[Any]:
-    listing = cast("Any", client.containers).list  # aiodocker leaves it untyped
+    listing = cast("Any", client.containers).list  # aiodocker has no type for it
     return await listing(all=True, filters=_of(installation_id))
 
 
@@ -105,7 +105,7 @@ async def read_host(docker_host: str | None, database: Path | None, disk: FreeDi
         GreenroomError: Docker does not answer.
     """
     async with docker(docker_host) as client, translated(asks=True), asyncio.timeout(ANSWERS_WITHIN_S):
-        info: dict[str, Any] = await cast("Any", client.system).info()  # aiodocker leaves it untyped
+        info: dict[str, Any] = await cast("Any", client.system).info()  # aiodocker has no type for it
         version = await client.version()
     storage: dict[str, str] = dict(info["DriverStatus"] or ())
     parts: list[dict[str, Any]] = version.get("Components") or []

@@ -207,7 +207,7 @@ class SessionsNetwork:
             self._not_counted = await firewall.install(self._identity, self._connections_max)
         except (firewall.FirewallError, OSError) as error:
             self._problem = str(error)
-        except Exception as error:  # noqa: BLE001 -- no session starts while there is a problem, and the loop runs on
+        except Exception as error:  # noqa: BLE001 -- no session starts while there is a problem, and the loop continues
             self._problem = reason_of(error)
         else:
             self._problem = ""

@@ -98,7 +98,7 @@ async def _require_namespace(cluster: Cluster) -> None:
     try:
         await cluster.ask(f"api/v1/namespaces/{cluster.namespace}/secrets?dryRun=All", secret)
     except StartError:
-        return  # the quota is used up: it is there
+        return  # the quota is used up: the namespace exists
 
 
 def version_problem(version: str) -> str:

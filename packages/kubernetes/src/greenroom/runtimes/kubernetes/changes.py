@@ -57,7 +57,7 @@ class Changes:
         pods, of_pods = await self._cluster.list(Pod, self._labels)
         for pod in pods:
             self._saw(pod, _session(pod))
-        self._queue = asyncio.Queue()  # what is so already is no event
+        self._queue = asyncio.Queue()  # the present state causes no event
         watching = [
             asyncio.create_task(self._watch(Secret, of_secrets), name="secrets"),
             asyncio.create_task(self._watch(Pod, of_pods), name="pods"),

@@ -226,7 +226,7 @@ class Cluster:
         path = f"{group}/{of.resource.version}/namespaces/{self.namespace}/{of.plural}/{name}"
         return f"{path}/{part}" if part else path
 
-    # What is no object --------------------------------------------------------------------------------------------
+    # Calls without an object --------------------------------------------------------------------------------------
 
     async def ask(self, path: str, body: object = None) -> Json:
         """Return the answer to a GET, or with a body to a POST."""

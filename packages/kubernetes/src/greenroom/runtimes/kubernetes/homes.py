@@ -104,7 +104,7 @@ class KubernetesHomes:
         except TimeoutError as error:
             raise RuntimeUnavailable(f"The claim {name} is still in use; it is made anew when it is gone.") from error
 
-    # For those who look after homes -------------------------------------------------------------------------------
+    # For the management of homes ----------------------------------------------------------------------------------
 
     async def list(self) -> list[KeptHome]:
         found, _ = await self._cluster.list(Claim, self._identity.selector("home"))

@@ -229,7 +229,7 @@ class KubernetesRuntime:
     def filter_output(self, policy_id: str) -> AsyncIterator[str]:
         return self._filters.output(policy_id)
 
-    # What there is ------------------------------------------------------------------------------------------------
+    # Capacity and usage -------------------------------------------------------------------------------------------
 
     async def capacity(self) -> Capacity:
         has, _ = await self._amounts()
