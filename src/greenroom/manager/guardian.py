@@ -131,7 +131,7 @@ class Guardian:
         self._shared.takeover.end()
 
     async def _beat(self) -> Beat | None:
-        """Send the heartbeat. Only the heartbeat determines if the database can be reached, and since when (QUIET)."""
+        """Send the heartbeat. Only this determines whether the database can be reached, and since when (QUIET)."""
         since_s, self._answering_since_s = self._answering_since_s, None
         round_age_s = _age_s(self._finished_at_s)
         beat = await heartbeat(self._shared.heartbeat_db, self._me.manager_id, round_age_s, self._crash_loop())

@@ -39,7 +39,7 @@ NOT_NOW_S: Final = 0.05
 REOPEN_S: Final = 0.05
 REOPEN_AFTER_ERROR_S: Final = 0.5
 LOOK_S: Final = 1.0
-"""Interval at which a Manager that hung checks if it works again."""
+"""Interval at which a Manager that hung checks whether it works again."""
 
 
 def timings_of(config: ManagerConfig) -> Timings:
@@ -178,7 +178,7 @@ class LeaseKeeper:
         term = await connection.take(self._me.manager_id, self._last_term, self._timings.ttl_s)
         if term is None:
             await self._change(NOT_NOW_S)
-        return term or None  # 0: another Manager is alive; the caller checks if this one is still enabled
+        return term or None  # 0: another Manager is alive; the caller checks whether this one is still enabled
 
     async def _stay(self, connection: LeaseConnection, term: int) -> None:
         """Renew until the leadership is over; belief begins with the first renewal."""

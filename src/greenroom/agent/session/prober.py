@@ -1,4 +1,4 @@
-"""Checks if sessions are usable: the page answers, something was painted, and `first_launch` has ended.
+"""Checks whether sessions are usable: the page answers, something was painted, and `first_launch` has ended.
 
 The page of a starting session is probed as quickly as the host allows, afterwards every `probe_interval_s`. One failed
 probe of a usable session is repeated before it counts. Time limits grow with the lateness of the Agent and its host

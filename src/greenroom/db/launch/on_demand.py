@@ -108,7 +108,7 @@ STILL_WAITING: Final[LiteralString] = (
     " AND NOT EXISTS (SELECT 1 FROM launches l WHERE l.user_id = w.user_id AND l.image_id = w.image_id"
     " AND l.outcome <> 'failed' AND l.at >= w.refused AND l.at > now() - make_interval(secs => %(waiting_s)s))"
 )
-"""Users who wait, in any zone; with the parameters of `waiting`."""
+"""Waiting users, in any zone; with the parameters of `waiting`."""
 PEOPLE_WAITING: Final[LiteralString] = (
     "SELECT count(DISTINCT w.user_id) AS number" + STILL_WAITING + " AND w.zone_id = %(zone_id)s AND w.room_helps"
 )

@@ -317,7 +317,7 @@ _IMAGES: Final[LiteralString] = (
 
 
 async def list_fills(db: Database) -> list[PoolFill]:
-    """All pools."""
+    """The fill levels of all pools."""
     pools = await db.fetch(_POOLS)
     images = {image.image_id: image for image in rows_as(ImageFacts, [row["facts"] for row in await db.fetch(_IMAGES)])}
     zone_rows = await db.fetch(_ZONES, {"running_within_s": RUNNING_WITHIN_S})

@@ -228,7 +228,7 @@ SELECT r.launch_id, r.at AS time, r.user_id, u.username, r.session_id, r.outcome
 
 
 def _rows(select: LiteralString) -> LiteralString:
-    """A statement's rows as one JSON array, in their order."""
+    """The rows of a statement as one JSON array, in order."""
     return "(SELECT coalesce(jsonb_agg(r), '[]') FROM (" + select + ") AS r)"
 
 

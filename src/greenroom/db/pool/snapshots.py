@@ -137,7 +137,7 @@ SELECT zone_id::text, zone_name, allow_origin_domain, upstream_auth_address, loa
 
 @dataclass(frozen=True, slots=True)
 class FailedStart:
-    """Starts of one content on one Agent that failed lately, and the creation of the newest of them."""
+    """Recent failed starts of one content on one Agent, and the creation of the newest of them."""
 
     agent_id: str
     config_hash: str

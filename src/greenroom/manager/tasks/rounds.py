@@ -3,7 +3,7 @@
 Refills, and the deletion of outdated rows, run in parallel to it. Every few seconds a round also removes the records of
 Managers that left the zone long ago, if the installation's settings enable it.
 
-A round first checks if its tasks would find anything; at rest that is its only query, and pools have an agenda.
+A round first checks whether its tasks would find anything; at rest that is its only query, and pools have an agenda.
 
 Outside the rounds a claimed session is replaced within milliseconds: a named pool is planned separately. No correctness
 depends on that; the next round finds missed pools.

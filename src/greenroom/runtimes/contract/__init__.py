@@ -1,10 +1,10 @@
 """The contract of every runtime, checked by tests/host/test_runtime_conformance.py.
 
-A runtime handles sessions and specifications; nothing of Docker leaks out of its package. The Agent finds optional
-parts by type: `HostDisk` if sessions write to a disk of this host, `SharedKernel` if they share its limits,
-`FilterHost` if they can be under a web filter, `FilterRunner` if it runs that as well, `TrustStore` if they can be made
-to trust its authority, `BuildHost` if images can be built there, `LogInKeeper` if it keeps log-ins at registries,
-`HomeHost` if it keeps homes.
+A runtime handles sessions and specifications; details of Docker stay inside its package. The Agent finds optional parts
+by type: `HostDisk` if sessions write to a disk of this host, `SharedKernel` if they share its limits, `FilterHost` if
+they can be under a web filter, `FilterRunner` if it runs that as well, `TrustStore` if they can be made to trust its
+authority, `BuildHost` if images can be built there, `LogInKeeper` if it stores log-ins at registries, `HomeHost` if it
+keeps homes.
 """
 
 from __future__ import annotations

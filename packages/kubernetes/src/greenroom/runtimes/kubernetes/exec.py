@@ -2,7 +2,7 @@
 
 The script is sent through the standard input, because the URL of the request is in the server's log and in `ps`. A
 shell in the container reads it, and records in shared memory that the command began and how it ended. Therefore it is
-known if a command ran, even if its connection is lost or hangs.
+known whether a command ran, even if its connection is lost or hangs.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ async def run_exec(cluster: Cluster, pod: str, command: Exec) -> ExecResult:
 
     Raises:
         StartError: it did not begin.
-        RuntimeUnavailable: it is not known if it began, or its state is not known.
+        RuntimeUnavailable: it is not known whether it began, or its state is not known.
     """
     mark, output = command.once or uuid.uuid4().hex, OutputTail()
     script = script_of(command, mark, bool(command.once))

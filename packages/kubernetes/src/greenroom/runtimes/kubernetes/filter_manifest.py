@@ -2,7 +2,7 @@
 Pure.
 
 The first policy allows a session under the filter to reach only the Service. The second allows Squid to reach public
-addresses and name servers. The cluster's network decides if policies are enforced, and no API reports it. Therefore a
+addresses and name servers. The cluster's network may not enforce them, and no API reports that. Therefore a
 session's Pod first tries an address that must be closed to it, and does not start if that address opens.
 """
 
@@ -76,7 +76,7 @@ exec squid -N -n greenroom -f {FOLDER}/squid.conf
 """
 REREAD: Final = "head -c {} | tar -x -z -f - -C / --no-same-owner --no-overwrite-dir && kill -HUP 1"
 DNS_LABELS: Final = {"k8s-app": "kube-dns"}
-"""Of the name servers of clusters, by whichever program."""
+"""Labels of the name servers of clusters, for any program."""
 MEMORY: Final = ("64Mi", "512Mi")
 """The memory request and the limit of a Squid. Lists of 10,000 domains take about 100 MiB."""
 
@@ -153,9 +153,8 @@ class FilterObjects:
         return Service(metadata=self._about(owner), spec=spec)
 
     def policies(self, owner: Secret, name_servers: Iterable[str]) -> list[NetworkPolicy]:
-        """The policy of the filter's sessions, and that of its Squid. Squid also admits sessions to addresses that are
-        closed to them, so only the first policy keeps them out.
-        """
+        """The policy of the filter's sessions, and that of its Squid. The policy of Squid also admits sessions at a
+        port that is closed to them, so that only their own policy blocks it."""
         sessions = NetworkPolicySpec(
             podSelector=LabelSelector(matchLabels=self.session_labels),
             policyTypes=["Egress"],

@@ -70,7 +70,7 @@ class PulledImages:
         return _image(secret) if secret is not None else None
 
     def _is_named(self, secret: Secret) -> bool:
-        """Return True if this is the name by which sessions refer to the Secret."""
+        """Return True if sessions refer to the Secret by its name."""
         return metadata(secret).name == image_name(self._identity, annotations_of(secret).get(IMAGE, ""))
 
     async def get(self, name: str, credentials: Credentials | None) -> AsyncIterator[int]:
@@ -141,7 +141,7 @@ class PulledImages:
         """Implements `contract.LogInKeeper`; an image without a Secret gets its log-in when it is pulled.
 
         Secrets that are not wanted, or have a name of an earlier version, are deleted, even while running Pods refer to
-        them: a Pod needs them only until its container is created, and no Pod is created twice.
+        them: a Pod needs them only until its container is created, which happens only once.
         """
         found, _ = await self._cluster.list(Secret, self._identity.of_agent("image"))
         for secret in found:

@@ -20,8 +20,8 @@ from greenroom.runtimes.kubernetes.objects import metadata, status
 from greenroom.runtimes.kubernetes.seen import node_of, waits_for
 
 MADE_WITHIN_S: Final = DEADLINE_S[SessionStatus.STARTING] - 10.0
-"""The time a node may take to create a container. It ends shortly before the Primary's deadline, which gives no reason.
-"""
+"""The time a node may take to create a container; it ends shortly before the Primary's deadline, which has no
+reason."""
 STEPS: Final = frozenset({"Pulling", "Pulled", "Created", "Started"})
 """The steps of a node, in order, after all volumes are attached. They end earlier problems."""
 NO_NODE: Final = "FailedScheduling"

@@ -28,9 +28,7 @@ from greenroom.runtimes.kubernetes.seen import (
 UNSCHEDULABLE_FOR_S: Final = 15.0
 """The time for which the scheduler may find no node; a node may be freed or added in a moment."""
 IMAGE_FOR_S: Final = 12.0
-"""The time for which a node may report a missing image. The node tries again, and a registry's first answer may be
-late.
-"""
+"""The time for which a node may report a missing image. It tries again, and a registry's first answer may be late."""
 REFUSED_FOR_S: Final = 5.0
 LOOK_EVERY_S: Final = 1.0
 UNBOUND: Final = "unbound immediate PersistentVolumeClaims"
