@@ -94,7 +94,7 @@ class PatientConnection(psycopg.AsyncConnection[Row]):
     @classmethod
     async def _first(cls, conninfo: str, ends_at_s: float | None, options: dict[str, Any]) -> Self:
         """The first connection to a server that accepts writes. Each server is tried repeatedly until `ends_at_s` of
-        the loop's clock."""
+        the loop's clock, None = once."""
         servers = servers_of(conninfo)
         attempts = _Attempts(cls, servers, ends_at_s, options)
         if len(servers) == 1:

@@ -2,7 +2,8 @@
 
 Commands and hand-overs run at most once (docs/explanation/protocols.md §2): their `started` record is on disk (fsync)
 before they run, and one that is `started` without a result after a restart is `unknown`. The journal also keeps the
-highest term seen, and for each session whether it ran, was stopped on order, or failed. A line torn by a crash is cut off.
+highest term seen, and for each session whether it ran, was stopped on order, or failed. A line torn by a crash is cut
+off.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ NOW: Final[dict[str, LiteralString]] = {
     "current_kasms": f"SELECT count(*) AS data {_LIVE}",
     "current_users": f"SELECT count(DISTINCT user_id) AS data {_LIVE}",
 }
-"""Current figures: the number of sessions that have a user, and of those users."""
+"""Current figures: the number of sessions that have a user, and the number of those users."""
 LOGGED: Final = {
     "created_kasms": LogCode.SESSION_LAUNCHED,
     "destroyed_kasms": LogCode.SESSION_DELETED,

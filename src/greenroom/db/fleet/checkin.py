@@ -308,7 +308,7 @@ async def read_images(db: Database, agent_id: str) -> list[RegistryImage]:
     rows = await db.fetch(
         "SELECT DISTINCT ON (i.name) i.name, i.docker_registry, i.docker_user, " + _LOGIN_TO_FETCH + " AS token,"
         " i.docker_token_encrypted IS NOT NULL AS has_token,"
-        # Of workspaces with the same image the most frequent pull policy counts: the values are in that order.
+        # Of workspaces with the same image the policy that pulls most often counts: the values are in that order.
         " min(i.pull_policy) OVER same AS pull_policy,"
         " CASE WHEN max(i.refresh_requested) OVER same > coalesce(r.refreshed, '-infinity')"
         "   THEN extract(epoch FROM max(i.refresh_requested) OVER same)::float8 ELSE 0 END AS refresh"

@@ -96,8 +96,8 @@ class LeaseConnection:
     async def take(self, manager_id: str, my_term: int, ttl_s: float) -> int | None:
         """Wait up to a second for the zone's lock and take the leadership; returns its term.
 
-        None = not available now, wait a little. 0 = another Manager is alive; check whether this one is still enabled, and
-        try again. Must not be called while believing: session locks nest.
+        None = not available now, wait a little. 0 = another Manager is alive; check whether this one is still enabled,
+        and try again. Must not be called while believing: session locks nest.
 
         Raises:
             psycopg.Error: the connection must be closed.

@@ -47,8 +47,8 @@ class ManagerRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnabledChange:
-    """The findings of `set_enabled`, and True in `changed` if it changed the Manager; `others` are other enabled
-    Managers of the zone.
+    """The result of `set_enabled`: `changed` is True if it changed the Manager; `others` are other enabled Managers of
+    the zone.
     """
 
     instance_id: str

@@ -1,8 +1,8 @@
 """The check-in: store Agents' observations, answer with instructions (docs/explanation/protocols.md §2).
 
 An answer is created from one reading of the database right before it is sent. A held poll reads again after a
-notification that concerns its Agent, and always at its end (ADR 3). While the database is away the answer is `fresh:
-false`, changes nothing, and is held like any other. No code here needs the leadership: launches continue while a zone
+notification that concerns its Agent, and always at its end (ADR 3). While the database is away the answer has `fresh`
+false, changes nothing, and is held like any other. No code here needs the leadership: launches continue while a zone
 has no Primary.
 """
 

@@ -88,8 +88,7 @@ def _announce(ctx: PrimaryContext, action: AgentMove, name: str) -> None:
 async def _moved(
     ctx: PrimaryContext, connection: Connection, action: AgentMove, name: str
 ) -> list[ChangedSession] | None:
-    """The sessions that changed with the Agent; None if it does not change, because it has checked in in the
-    meantime."""
+    """The sessions that changed with the Agent; None if it does not change, because it has checked in since."""
     if action.to == "missing":
         return await db_liveness.mark_missing(connection, action.agent_id, ctx.config.agent_missing_s)
     if not await db_liveness.mark_dead(connection, action.agent_id, ctx.config.agent_dead_s):

@@ -97,7 +97,7 @@ until ! opens "$1" {CLOSED_PORT}; do
 done
 """
 """The script that a session's Pod runs before its container starts; `$1` is the filter's address. A policy may come
-into force a little later than a Pod.
+into effect a little later than a Pod.
 """
 
 
