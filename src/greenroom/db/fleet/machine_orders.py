@@ -141,8 +141,8 @@ async def move_order(connection: Connection, move: OrderTransition) -> str | Non
     """Change the state of an order; returns the id of the Agent that changed with it, "" if none did, and None if the
     order has changed since the plan: nothing was written.
 
-    A released machine is no Agent's machine from then on: its token is invalid, its Agent is removed. The order does not
-    change if the Agent has a session or registered at this moment, or if another Agent was joined on the machine by
+    A released machine is no Agent's machine from then on: its token is invalid, its Agent is removed. The order does
+    not change if the Agent has a session or registered at this moment, or if another Agent was joined on the machine by
     hand.
     """
     cursor = await connection.execute(

@@ -162,7 +162,7 @@ async def write_present(
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A user with whom a session can be shared."""
+    """A user who may get a share of a session."""
 
     user_id: str
     username: str
