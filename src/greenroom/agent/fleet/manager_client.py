@@ -189,7 +189,7 @@ class ManagerRefusedError(GreenroomError):
 
 
 class NoManager(Unavailable):
-    """No Manager of the zone can be reached at present."""
+    """No Manager of the zone can be reached at the moment."""
 
 
 Kind = Literal["unavailable", "silent", "unreachable", "not fresh", "error"]

@@ -43,7 +43,7 @@ up the terms.
 
 
 class ManagerLeftError(GreenroomError):
-    """This Manager was disabled or is being stopped; the Agent uses another one."""
+    """This Manager was disabled or is being stopped; ask another one."""
 
     code = "manager-disabled"
     http_status = 503

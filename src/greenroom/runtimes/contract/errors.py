@@ -15,13 +15,13 @@ class RuntimeUnavailable(Unavailable):
 
 
 class ContainerMissing(NotFound):
-    """The session has no container on this host."""
+    """There is no container for this session on this host."""
 
     code = "container-missing"
 
 
 class ContainerConflict(Refused):
-    """A container with the name of this session exists, and Greenroom did not create it for this session."""
+    """A container with the name of this session exists, and Greenroom did not make it for this session."""
 
     code = "container-conflict"
 
@@ -45,30 +45,30 @@ class PullError(GreenroomError):
 
 
 class BuildError(GreenroomError):
-    """The image could not be built."""
+    """The image could not be made."""
 
     code = "build-failed"
 
 
 class DiskCountError(GreenroomError):
-    """The data that the session has written could not be counted in time."""
+    """What the session has written could not be counted in time."""
 
     code = "disk-not-counted"
 
 
 class ScreenshotError(GreenroomError):
-    """A screenshot of the session's screen could not be taken."""
+    """No picture of the session's screen could be taken."""
 
     code = "screenshot-failed"
 
 
 class HomeError(GreenroomError):
-    """A home folder could not be measured, or not removed completely."""
+    """A home folder could not be measured, or not removed as a whole."""
 
     code = "home-failed"
 
 
 class HomeInUseError(HomeError):
-    """A container uses the home folder."""
+    """A container has the home folder."""
 
     code = "home-in-use"

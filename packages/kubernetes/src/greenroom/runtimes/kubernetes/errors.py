@@ -39,7 +39,7 @@ MAX_REASON: Final = 400
 
 
 class ApiGone(RuntimeUnavailable):
-    """The API server no longer has the version from which a watch would continue: list again."""
+    """The API server no longer has the version from which a watch was to go on: list again."""
 
 
 def code_of(error: httpx2.HTTPStatusError) -> int:
