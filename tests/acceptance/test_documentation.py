@@ -29,7 +29,7 @@ USUAL: Final = (
     "web-filter",
     "secrets-for-agents",
     "metrics",
-    "take-a-manager-out",
+    "disable-a-manager",
     "rolling-update",
     "sharing",
 )
@@ -37,7 +37,7 @@ READ: Final = tuple(
     ROOT / "docs" / page
     for page in (
         *(f"howto/{name}.md" for name in USUAL),
-        "howto/machines-without-a-registry.md",
+        "howto/images-without-a-registry.md",
         "howto/catalogue.md",
         "reference/http.md",
         "reference/leases.md",
@@ -210,7 +210,7 @@ def _pool_is_back(reader: Reader) -> None:
 OFFICE: Final = "example/office:2026-11"
 PREPARED: Final[dict[str, Callable[[Reader], object]]] = {
     "one-machine": _pool,
-    "machines-without-a-registry": _office_image,
+    "images-without-a-registry": _office_image,
     "rolling-update": lambda reader: reader.environment.update(
         GREENROOM_DATABASE_URL=reader.instance.found["database_url"]
     ),
@@ -223,7 +223,7 @@ UNDONE: Final[dict[str, Callable[[Reader], object]]] = {
     "stage-sessions": _no_pools,
     "agent-desktop": _no_pools,
     "web-filter": _no_filter,
-    "machines-without-a-registry": lambda _: subprocess.run(["docker", "image", "rm", OFFICE], check=True),
+    "images-without-a-registry": lambda _: subprocess.run(["docker", "image", "rm", OFFICE], check=True),
     "rolling-update": lambda reader: reader.environment.pop("GREENROOM_DATABASE_URL"),
 }
 

@@ -16,7 +16,7 @@ from tests.commands_of_pages import ROOT
 from greenroom.runtimes.simulated import SimulatedRuntime, SimulationSettings
 from greenroom.up.layout import Layout
 
-PAGE = ROOT / "docs/howto/rehearse.md"
+PAGE = ROOT / "docs/howto/load-test.md"
 USERS, POOL = 12, 4
 
 

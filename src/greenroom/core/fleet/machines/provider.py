@@ -1,7 +1,7 @@
 """The input of a provider of machines: options, secrets, names of machines, and the script that a new machine runs at
 its start.
 
-A provider of another package defines its own `ProviderRules` (docs/howto/machines.md).
+A provider of another package defines its own `ProviderRules` (docs/howto/autoscaling.md).
 """
 
 from __future__ import annotations
