@@ -1,4 +1,4 @@
-"""A small cloud of a test's own, asked by a program as docs/howto/autoscaling.md says. Its machines run their user data.
+"""A small cloud for tests, used by a program as docs/howto/autoscaling.md describes. Its machines run their user data.
 
 A machine is a process in namespaces of its own: it has its own name, processes and /var/lib, and ends as a whole.
 Sessions on it are simulated.

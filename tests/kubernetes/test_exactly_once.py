@@ -8,7 +8,7 @@ from tests.acceptance import test_exactly_once as suite
 from tests.kubernetes.on_pods import same
 
 NOT_HERE: Final = {
-    "test_60_users_for_15_staged_sessions_while_each_role_is_killed": "its sessions are simulated",
+    "test_60_users_for_15_staged_sessions_while_each_role_is_killed": "the test uses simulated sessions",
 }
 """Test → why it is not run here."""
 

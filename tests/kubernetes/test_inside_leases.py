@@ -8,7 +8,7 @@ from tests.acceptance import test_inside_leases as suite
 from tests.kubernetes.on_pods import same
 
 NOT_HERE: Final = {
-    "test_a_full_disk_is_one_sentence_and_leaves_nothing": "before Kubernetes 1.22 a volume in memory has no end",
+    "test_a_full_disk_is_one_sentence_and_leaves_nothing": "before Kubernetes 1.22, memory volumes have no size limit",
 }
 """Test → why it is not run here."""
 

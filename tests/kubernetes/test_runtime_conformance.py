@@ -23,9 +23,9 @@ from greenroom.runtimes.contract import (
     StartError,
 )
 
-PODS_DO_NOT_STOP: Final = "a Pod cannot be stopped or paused and go on later"
-NODES_HAVE_IMAGES: Final = "the nodes have the images, and get them when a Pod starts; tested below"
-NO_BUILDS: Final = "the runtime makes no images"
+PODS_DO_NOT_STOP: Final = "a Pod cannot be stopped, paused or resumed"
+NODES_HAVE_IMAGES: Final = "nodes store the images and pull them when a Pod starts; tested below"
+NO_BUILDS: Final = "the runtime builds no images"
 NOT_HERE: Final = {
     "test_stopping_keeps_the_container_and_it_can_start_again": PODS_DO_NOT_STOP,
     "test_pausing_and_going_on": PODS_DO_NOT_STOP,

@@ -43,7 +43,9 @@ def said(rows: list[tuple[str, str, str]]) -> tuple[set[str], dict[str, str]]:
 
 
 def test_the_conformance_suite_is_what_the_table_says():
-    table = [(test.strip("`"), docker, kubernetes) for test, docker, kubernetes in list(rows("The runtime"))[1:]]
+    table = [
+        (test.strip("`"), docker, kubernetes) for test, docker, kubernetes in list(rows("Tests of the runtime"))[1:]
+    ]
     on_both, absent = said(table)
     assert absent == left_out("tests.kubernetes.test_runtime_conformance")
     assert on_both | absent.keys() == names_of("tests.host.test_runtime_conformance")
@@ -52,7 +54,7 @@ def test_the_conformance_suite_is_what_the_table_says():
 
 def test_the_acceptance_tests_on_both_are_what_the_table_says():
     tables = dict[str, list[tuple[str, str, str]]]()
-    for file, test, docker, kubernetes in list(rows("A whole Greenroom"))[1:]:
+    for file, test, docker, kubernetes in list(rows("Tests of a complete deployment"))[1:]:
         tables.setdefault(file.strip("`").removesuffix(".py"), []).append((test.strip("`"), docker, kubernetes))
     assert set(tables) == {file.stem for file in (ROOT / "tests/kubernetes").glob("test_*.py") if is_shared(file)}
     for file, table in tables.items():
@@ -88,7 +90,7 @@ def test_each_test_of_pods_is_named():
 
 
 def test_each_behaviour_has_a_test_on_either_or_says_that_there_is_none():
-    for behaviour, docker, kubernetes in list(rows("What each has tests of its own for"))[1:]:
+    for behaviour, docker, kubernetes in list(rows("Separate tests"))[1:]:
         for cell in (docker, kubernetes):
             assert re.search(r"`[\w/]+\.py::test_\w+`", cell) or cell.startswith(NOT_HERE), behaviour
 
