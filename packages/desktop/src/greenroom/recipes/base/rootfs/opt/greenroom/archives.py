@@ -1,6 +1,5 @@
-"""Folders as archives. A zip file is sent while it is made: nothing of it is stored, and it may be larger than memory and
-disk. A tar is made and unpacked by tar.
-"""
+"""Folders as archives. A zip file is created while it is sent: nothing of it is stored, and it may be larger than
+memory and disk. tar files are created and unpacked by the program tar."""
 
 import asyncio
 import contextlib
@@ -16,33 +15,32 @@ from files import UNFINISHED_PUT, make_folder
 from protocol import CHUNK_BYTES, SECURITY, Chunks, RefusedError, while_read
 
 OLDEST, NEWEST = (1980, 1, 1, 0, 0, 0), (2107, 12, 31, 23, 59, 58)
-"""The times that the format knows."""
+"""The range of times in the zip format."""
 
 
 class Sink:
-    """What zipfile writes to: remembers it until it is taken."""
+    """A write target for zipfile that collects the data until it is taken."""
 
     def __init__(self) -> None:
         self._written = bytearray()
 
     def write(self, data: bytes) -> int:
-        """Keep this."""
+        """Collect `data`."""
         self._written += data
         return len(data)
 
     def flush(self) -> None:
-        """Nothing to be done; zipfile calls it."""
+        """Do nothing; zipfile calls it."""
 
     def taken(self) -> bytes:
-        """What was written since the last time, as a chunk of HTTP."""
+        """The data since the last call, as an HTTP chunk."""
         data, self._written = bytes(self._written), bytearray()
         return b"%x\r\n%s\r\n" % (len(data), data) if data else b""
 
 
 async def send_folder(writer: asyncio.StreamWriter, path: Path, *extra: str) -> None:
-    """Answer with the folder at `path`; a file that cannot be read ends the connection, so that no part is taken for the
-    whole.
-    """
+    """Answer with the folder at `path` as zip. A file that cannot be read closes the connection, so that an
+    incomplete archive is not mistaken for a complete one."""
     lines = ["HTTP/1.1 200 OK", "Transfer-Encoding: chunked", "Content-Type: application/zip", *SECURITY, *extra, "", ""]
     writer.write("\r\n".join(lines).encode())
     sink = Sink()
@@ -59,7 +57,7 @@ async def send_folder(writer: asyncio.StreamWriter, path: Path, *extra: str) -> 
 
 
 def members(path: Path) -> Iterator[tuple[Path, str]]:
-    """The files below a folder and their names in the archive. Links are not followed, and what is hidden is left out."""
+    """The files below a folder and their names in the archive, without links and hidden files."""
     for parent, folders, files in os.walk(path):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
@@ -69,7 +67,7 @@ def members(path: Path) -> Iterator[tuple[Path, str]]:
 
 
 def facts_of(file: Path, name: str) -> zipfile.ZipInfo:
-    """Name and time of a member."""
+    """The name and modification time of a member."""
     modified = time.localtime(file.stat().st_mtime)[:6]
     facts = zipfile.ZipInfo(name, date_time=min(max(modified, OLDEST), NEWEST))
     facts.external_attr = 0o644 << 16
@@ -77,7 +75,7 @@ def facts_of(file: Path, name: str) -> zipfile.ZipInfo:
 
 
 async def send_tar(path: Path, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer with a folder; where not all of it can be read the answer is not ended."""
+    """Answer with a folder as tar. If a part of it cannot be read, the answer is not terminated."""
     pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     command = ("tar", "--create", "--directory", str(path), f"--exclude=./{UNFINISHED_PUT}*", ".")
     process = await asyncio.create_subprocess_exec(*command, stdin=none, stdout=pipe, stderr=none)
@@ -95,11 +93,11 @@ async def send_tar(path: Path, reader: asyncio.StreamReader, writer: asyncio.Str
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        await process.communicate()  # `wait` alone does not return while output that was not read fills the pipe
+        await process.communicate()  # `wait` alone does not return while unread output fills the pipe
 
 
 async def unpack(path: Path, parts: AsyncIterator[bytes]) -> None:
-    """A folder out of a tar: what it has takes the place of what has the same names."""
+    """Unpack a tar into a folder and replace files with the same names."""
     unpacked = Path(tempfile.mkdtemp(dir=path.parent, prefix=UNFINISHED_PUT))
     try:
         unpacked.chmod(0o755)
@@ -113,14 +111,18 @@ async def unpack(path: Path, parts: AsyncIterator[bytes]) -> None:
 
 
 async def run_tar(path: Path, parts: AsyncIterator[bytes]) -> None:
-    """Raises RefusedError: what came is no tar, or there is no room for what is in it."""
+    """Unpack a tar with the program tar.
+
+    Raises:
+        RefusedError: the data is no tar, or there is not enough space.
+    """
     pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     command = ("tar", "--extract", "--directory", str(path), "--no-same-owner", "--delay-directory-restore")
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=none, stderr=pipe, umask=0o022)
     said = asyncio.create_task(last_line(process.stderr))
     try:
         async for data in parts:
-            with contextlib.suppress(ConnectionError):  # tar has seen enough, or has failed
+            with contextlib.suppress(ConnectionError):  # tar has enough, or has failed
                 process.stdin.write(data)
                 await process.stdin.drain()
         process.stdin.close()
@@ -136,7 +138,7 @@ async def run_tar(path: Path, parts: AsyncIterator[bytes]) -> None:
 
 
 async def last_line(pipe: asyncio.StreamReader) -> str:
-    """What tar says of the first thing that failed; the rest is read, so that it can go on."""
+    """tar's message about the first failure. The rest is read, so that tar can continue."""
     first = ""
     while line := await pipe.readline():
         first = first or line.decode(errors="replace").strip().removeprefix("tar: ").rstrip(".")
@@ -144,7 +146,7 @@ async def last_line(pipe: asyncio.StreamReader) -> str:
 
 
 def merge(source: Path, target: Path) -> None:
-    """Move what is in `source` into `target`.
+    """Move the content of `source` into `target`.
 
     Raises:
         RefusedError: a file would take the place of a folder or a folder that of a file; nothing was moved.

@@ -1,4 +1,4 @@
-"""Images on the clipboard, as RFB carries text alone, and changes of the clipboard.
+"""Images on the clipboard, because RFB carries only text, and notifications of its changes.
 
     GET clipboard/         which ways are open
     GET clipboard/image    the picture on the session's clipboard, as PNG; 404 where there is none
@@ -22,13 +22,13 @@ from protocol import CHUNK_BYTES, LAST, BadRequestError, Request, let_go, reply
 from viewers import only_watches, publish
 
 MAX_BYTES = 16 << 20
-"""Of a picture or a text, in either direction."""
+"""The size limit of a picture or a text, in either direction."""
 READ_S = 5
 CONNECT_AGAIN_S = 0.5
 PNG = "image/png"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SELECT_SELECTION_INPUT = 2
-"""Request of XFIXES."""
+"""A request of XFIXES."""
 NEW_OWNER = 1
 GET_SELECTION_OWNER = 23
 TAKEN_WITHIN_S = 5
@@ -37,11 +37,12 @@ XCLIP = ("xclip", "-display", ":1", "-selection", "clipboard", "-target")
 
 
 class ContentError(Exception):
-    """The content of the clipboard cannot be read; the sentence says why."""
+    """The content of the clipboard cannot be read; the message is the reason."""
 
 
 def is_open(variable: str) -> bool:
-    """A switch of the clipboard, in any of the forms in which images have it: 0, false, -SendCutText 0."""
+    """True unless the variable disables this direction of the clipboard, in any form that images use: 0, false,
+    -SendCutText 0."""
     return not os.environ.get(variable, "1").strip().lower().endswith(("0", "false"))
 
 
@@ -67,7 +68,7 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
 
 
 async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, status: str, sentence: str) -> None:
-    """Give the reason for not doing it."""
+    """Refuse a request and send the reason."""
     await let_go(reader)
     protocol.refuse(writer, status, sentence)
 
@@ -83,7 +84,7 @@ async def get(writer: asyncio.StreamWriter) -> None:
 
 
 async def put(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Take a picture of the viewer, and be its owner on the X server until something else is copied."""
+    """Receive a picture from the viewer and own the clipboard with it until something else is copied."""
     length = request.headers.get("content-length", "")
     if not length.isdecimal() or int(length) > MAX_BYTES:
         sentence = f"The picture is too large: up to {MAX_BYTES >> 20} MiB can be on the clipboard."
@@ -112,7 +113,7 @@ async def own(target: str, data: bytes) -> None:
 
 
 async def content(target: str) -> bytes:
-    """All of the clipboard in this form; empty where its owner does not have this form.
+    """The whole clipboard in this format; empty if its owner does not offer the format.
 
     Raises:
         ContentError: the owner does not answer, or the content is larger than `MAX_BYTES`.
@@ -128,11 +129,11 @@ async def content(target: str) -> bytes:
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        await process.communicate()  # `wait` alone does not return while output that was not read fills the pipe
+        await process.communicate()  # `wait` alone does not return while unread output fills the pipe
 
 
 async def whole(output: asyncio.StreamReader) -> bytes:
-    """All that a program writes.
+    """Read all output of a program.
 
     Raises:
         ContentError: it is more than `MAX_BYTES`.
@@ -157,7 +158,7 @@ async def watch() -> None:
 
 
 async def changes() -> AsyncIterator[None]:
-    """Yields whenever a program has put something on the clipboard; ends with the X server."""
+    """Yield whenever a program has put something on the clipboard; end with the X server."""
     display = await x11.connect()
     try:
         clipboard = await display.atom(b"CLIPBOARD")
@@ -178,8 +179,8 @@ async def changes() -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def taken() -> AsyncIterator[None]:
-    """Left when the clipboard has another owner than at the beginning: a program that ends may have its request still on
-    the way to the X server.
+    """Wait at the end until the clipboard has another owner than at the beginning: the request of a program that ends
+    may not have reached the X server yet.
 
     Raises:
         TimeoutError: it had none within `TAKEN_WITHIN_S`.

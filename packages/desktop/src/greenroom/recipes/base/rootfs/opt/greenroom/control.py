@@ -1,16 +1,18 @@
-"""Who controls the session: the program that leased it, or one person at a time; input of no one else passes.
+"""Control of the session: the program that leased it, or one person at a time, gives input; all other input is
+discarded.
 
     PUT desk/control     the api's order: {"term", "viewer", "name", "lasts_s"}, signed with the session's password
     GET desk/control     for programs: {"term", "holder", "name"}
 
-X-Greenroom-Viewer of a request (the gateway sets it, no client can) says whose it is in a leased session: `program`, or one
-of the people. Terms only grow, and an order of an earlier one is refused. A person's term ends by itself after `lasts_s`
-without another order. A session that no program has leased is everyone's who may type there.
+In a leased session the header X-Greenroom-Viewer identifies the sender of a request: `program`, or one of the people.
+The gateway sets it; clients cannot. Terms only grow, and an order with an earlier term is refused. A person's term ends
+`lasts_s` after the last order. In a session that no program has leased, every user with input permission has control.
 
-`Gate` is what passes of RFB. `Fenced` is what passes of the commands that programs send to the browser by websocket (DevTools,
-WebDriver BiDi): what only looks, or belongs to a connection, passes; what acts is answered here with an error, which clients
-raise from that one call and survive. Without it a command that was only late would act after the person has handed back, when the
-program has long given it up. A message that began before passes whole.
+`Gate` filters the RFB input of a viewer. `Fenced` filters the commands that programs send to the browser by websocket
+(DevTools, WebDriver BiDi): commands that only read, or that belong to a connection, pass; commands that act are
+answered here with an error, which clients raise from that one call and survive. Without the filter a delayed command
+would act after the person has handed back control, long after the program's timeout for it. A message that began before
+the change of control passes completely.
 """
 
 import asyncio
@@ -59,7 +61,7 @@ LOOKS = frozenset(
         "browsingContext.captureScreenshot",
     }
 )  # fmt: skip
-"""Methods that pass. Pages that the person opens wait for some of them, where a program asked for that."""
+"""Methods that pass. Pages that the person opens wait for some of them if a program requested that."""
 LIBRARY = re.compile(
     r"\s*\(\(\) => \{\s*const module = \{\};.*"
     r"return (?:new \(module\.exports\.(?:InjectedScript|UtilityScript)\(\)\)\(|module\.exports\.default;)",
@@ -67,17 +69,17 @@ LIBRARY = re.compile(
 )
 DOCUMENT = re.compile(r"\(\) => \{\s*return document;\s*\}\s*(//[^\n]*)?\s*\Z")
 PREPARES = {"Runtime.evaluate": ("expression", LIBRARY), "Runtime.callFunctionOn": ("functionDeclaration", DOCUMENT)}
-"""What Playwright and Puppeteer do once in each page: they put functions there, which do nothing until they are called, and
-ask for the document. A client that was refused this would fail in this page forever: it remembers that. A script that only looks
-like these passes as well; who writes one could have left it in the page before."""
+"""The preparation of each page by Playwright and Puppeteer: they define functions, which do nothing until they are
+called, and request the document. A client that is refused this remembers the refusal and fails in this page forever.
+A script that only resembles these passes as well; its author could have left it in the page earlier."""
 SERVER_ERROR = -32000
 SCRIPTS = frozenset({"Runtime.evaluate", "Runtime.callFunctionOn", "Runtime.awaitPromise"})
-"""Methods that are answered as if the script had raised the error. Another error of theirs is to Playwright a page that is just
-being left: it would try again until its time is over, and say so."""
+"""Methods that are answered as if the script had raised the error. Playwright takes another error of theirs for a
+page that is being left: it would retry until its timeout and report that."""
 
 
 class Control:
-    """The control of one session; `password` signs orders."""
+    """The control of one session; `password` is the key of the signatures of orders."""
 
     def __init__(self, password: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._password = password.encode()
@@ -91,35 +93,35 @@ class Control:
 
     @property
     def term(self) -> int:
-        """The last one that was ordered."""
+        """The term of the last order."""
         return self._ordered[0]
 
     @property
     def leased(self) -> bool:
-        """Whether a program has this session."""
+        """True if a program has leased this session."""
         return self._leased
 
     @property
     def viewer(self) -> str:
-        """Whose input passes: empty = the program's."""
+        """The person whose input passes; empty if it is the program's."""
         return self._ordered[1] if self._clock() < self._ends_s else ""
 
     def who(self, request: Request) -> str:
-        """Whose request it is; empty where the session is not leased, as far as the gateway knows."""
+        """The sender of a request; empty if the session is not leased, according to the gateway."""
         who = request.headers.get("x-greenroom-viewer", "")
         self._leased |= bool(who)
         return who
 
     def passes(self, who: str) -> bool:
-        """Whether input of theirs passes now."""
+        """True if input of this sender passes now."""
         return not self._leased or who == (self.viewer or PROGRAM)
 
     def refusal(self) -> str:
-        """What is said to those whose input does not pass."""
+        """The message for senders whose input does not pass."""
         return HELD.format(self.name) if self.viewer else NOT_YOURS
 
     def order(self, term: int, viewer: str, name: str, lasts_s: float) -> bool:
-        """Obey an order; False = it is of an earlier term, or another one of this."""
+        """Apply an order; False if it has an earlier term, or is a different order of the current term."""
         if term < self.term or (term == self.term and viewer != self._ordered[1]):
             return False
         self._leased = True
@@ -138,7 +140,7 @@ class Control:
             self._notify()
 
     def on_change(self, changed: Callable[[], None]) -> Callable[[], None]:
-        """Call this when control has changed hands; returns what ends that."""
+        """Call `changed` whenever control changes; returns a function that removes the callback."""
         self._changed.add(changed)
         return lambda: self._changed.discard(changed)
 
@@ -170,9 +172,10 @@ class Control:
 
 
 class Gate:
-    """What one viewer sends over RFB, while they have control and while they do not.
+    """The RFB input of one viewer, which passes only while the viewer has control.
 
-    When control goes, what they hold is let go: a key that stays pressed would make capitals of what the next one types.
+    When the viewer loses control, its pressed keys and buttons are released: a key that stays pressed would affect the
+    input of the next holder of control.
     """
 
     def __init__(self, control: Control, who: str, display: asyncio.StreamWriter) -> None:
@@ -187,18 +190,18 @@ class Gate:
 
     @property
     def watches(self) -> bool:
-        """Whether they have no control now."""
+        """True if the viewer has no control now."""
         return not self._control.passes(self._who)
 
     def passed(self, piece: Piece) -> bytes:
-        """What of a piece goes to the X server, which understands it.
+        """The part of a piece that is sent to the X server.
 
         Raises BadRequestError: it cannot be read, so it may be input.
         """
         if not self._control.leased:
             return piece.data
         if piece.kind == HANDSHAKE:
-            # the desktop is shared in any case: without it the X server would disconnect the program
+            # the desktop is always shared: otherwise the X server would disconnect the program
             return piece.data[:-1] + b"\x01" if piece.ends else piece.data
         if piece.begins:
             self._opens = piece.kind in PASSED or self._may(piece.kind)
@@ -211,7 +214,7 @@ class Gate:
         return piece.data + (self._let_go() if piece.ends and self.watches else b"")
 
     def _may(self, kind: int) -> bool:
-        """The size of the screen is the program's: its coordinates are made for it."""
+        """True if this kind passes. Only the program changes the size of the screen: its coordinates depend on it."""
         return not self.watches and (kind != SIZE or self._who == PROGRAM)
 
     def _note(self, piece: Piece) -> None:
@@ -230,7 +233,7 @@ class Gate:
             self._display.write(released)
 
     def _let_go(self) -> bytes:
-        """Key and pointer events that release all that is held."""
+        """Key and pointer events that release all pressed keys and buttons."""
         released = b"".join(self._down.values())
         self._down.clear()
         if self._pointer[1:2] not in (b"", b"\0"):
@@ -240,9 +243,9 @@ class Gate:
 
 
 def acts(command: dict[str, object]) -> bool:
-    """Whether a command does more than look."""
+    """True if a command does more than read."""
     method, params = str(command.get("method", "")), command.get("params")
-    if method == "Page.addScriptToEvaluateOnNewDocument":  # an empty one makes a world of the client's own, as Playwright does
+    if method == "Page.addScriptToEvaluateOnNewDocument":  # an empty script only creates a world of the client
         return not isinstance(params, dict) or bool(params.get("source"))
     if method in PREPARES and isinstance(params, dict):
         (name, script) = PREPARES[method]
@@ -251,7 +254,7 @@ def acts(command: dict[str, object]) -> bool:
 
 
 def refusal(message: bytes, sentence: str, *, is_bidi: bool) -> bytes | None:
-    """The answer to a command that may not be carried out now; None = it passes."""
+    """The answer to a command that must not be executed now; None if it passes."""
     try:
         command = json.loads(message)
     except ValueError:
@@ -276,7 +279,7 @@ def raised(sentence: str) -> dict[str, object]:
 
 
 class Fenced:
-    """One websocket between a program and the browser."""
+    """A websocket between a program and the browser."""
 
     def __init__(self, control: Control, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_bidi: bool) -> None:
         self._control = control
@@ -284,10 +287,10 @@ class Fenced:
         self._writer = writer
         self._is_bidi = is_bidi
         self._whole = asyncio.Lock()
-        """Held while a message to the program is under way: an answer of ours comes before or after it."""
+        """Locked while a message to the program is in transit: an answer from here is sent before or after it."""
 
     async def upgrade(self, lines: Sequence[str], upstream: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
-        """Upgrade with this request, and carry all that follows."""
+        """Send this upgrade request to the browser and carry the websocket."""
         browser, to_browser = upstream
         try:
             # compressed messages could not be read
@@ -304,7 +307,7 @@ class Fenced:
             to_browser.close()
 
     async def carry(self, browser: asyncio.StreamReader, to_browser: asyncio.StreamWriter) -> None:
-        """Carry what both say on open websockets, until one side ends."""
+        """Carry the messages of both sides on an open websocket until one side ends."""
         ways = {asyncio.create_task(self._there(to_browser)), asyncio.create_task(self._back(browser))}
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -316,7 +319,7 @@ class Fenced:
 
     async def _there(self, browser: asyncio.StreamWriter) -> None:
         held = bytearray()
-        """What came of a message that is looked into, as it came; and the same to be read."""
+        """The frames of a message that is inspected, as received; `message` is their unmasked content."""
         message = bytearray()
         looks = False
         while True:
@@ -345,7 +348,7 @@ class Fenced:
                 await asyncio.gather(browser.drain(), self._writer.drain())
 
     def _refusal(self, message: bytes) -> bytes | None:
-        if not self._control.viewer:  # handed back while it came
+        if not self._control.viewer:  # control was handed back while the message arrived
             return None
         return refusal(message, f"held: {self._control.refusal()}", is_bidi=self._is_bidi)
 

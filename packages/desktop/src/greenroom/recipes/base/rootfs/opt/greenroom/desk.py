@@ -1,14 +1,15 @@
-"""The desk: what programs do to the screen of the session, and what they see of it (docs/reference/actions.md).
+"""The desk: actions of programs on the screen of the session, and their view of it (docs/reference/actions.md).
 
     GET  desk/state         {"width", "height", "pointer": [x, y], "held": buttons}
     POST desk/steps         {"actions": [[step, …], …], "expected": state, "screenshot": {"width", "height", "cursor"}}
                             → {"results": [{"done", "ms", "error", "coordinate", "text", "screenshot"}, …], "screenshot", "state"}
     GET  desk/screenshot    PNG; ?region=x1,y1,x2,y2 &width= &height= &cursor=0
-    desk/exec, desk/files, desk/tree: desk_exec.py, desk_files.py, desk_tree.py; desk/control: who controls the session (control.py)
+    desk/exec, desk/files, desk/tree: desk_exec.py, desk_files.py, desk_tree.py; desk/control: control of the session (control.py)
 
-With `expected` nothing is done where the screen is another: 409 with `state`. Of two requests the second waits for the first. A
-program that goes away has held nothing: what its request pressed is let go of. While a person has control steps are 423; when they
-take over, those under way end, and all that programs hold is let go of.
+With `expected`, nothing is done if the state of the screen differs: 409 with `state`. Requests are processed one after
+the other. If a program disconnects, the keys and buttons that its request pressed are released. While a person has
+control, steps are refused with 423; when a person takes over, running steps end, and all keys and buttons that programs
+pressed are released.
 """
 
 import asyncio
@@ -32,13 +33,13 @@ REFUSED = "This address is for programs: it needs the token of the session's lea
 NO_SCREEN = "The X server of this session does not answer; the session may be ending."
 
 LATER = ("exec", "files", "tree")
-"""Modules of desk_… that are read when they are first needed: most sessions never do."""
+"""Modules desk_… that are imported when they are first needed: most sessions never need them."""
 
 Answer = Callable[[Request, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def later(module: str) -> Answer:
-    """The `answer` of a module."""
+    """Return an `answer` that imports the module on its first use."""
 
     async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await importlib.import_module(module).answer(request, reader, writer)
@@ -47,7 +48,7 @@ def later(module: str) -> Answer:
 
 
 class Desk:
-    """The one desk of a session."""
+    """The desk of a session."""
 
     def __init__(self, rfb_socket: str, control: Control) -> None:
         self.control = control
@@ -63,7 +64,7 @@ class Desk:
         control.on_change(self._controlled)
 
     async def answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer a request below desk/; its connection cannot be used for another one."""
+        """Answer a request below desk/; the connection cannot be used for another request."""
         answer = self.folders.get(request.parts[1]) if len(request.parts) > 1 else None
         try:
             if request.headers.get("x-greenroom-program") != "1":
@@ -78,7 +79,7 @@ class Desk:
             refuse(writer, "503 Service Unavailable", NO_SCREEN, "Retry-After: 1")
 
     async def state(self) -> dict[str, Any]:
-        """How the screen is, for who plans steps."""
+        """The state of the screen, for callers that plan steps."""
         (width, height), (x, y, held) = await self.screen.size(), await self.screen.pointer()
         return {"width": width, "height": height, "pointer": [x, y], "held": held}
 
@@ -143,7 +144,7 @@ class Desk:
     async def _do(
         self, actions: list[list[Step]], look: Step | None, expected: dict[str, Any] | None
     ) -> tuple[str, dict[str, Any]]:
-        """Carry all of it out; returns the status and body of the answer."""
+        """Execute a request; returns the status and body of the answer."""
         self._waiting += 1
         try:
             async with self._turn:
@@ -175,7 +176,11 @@ class Desk:
 
 
 def _number(text: str) -> int:
-    """Raises StepError: it is none."""
+    """Parse a number of pixels.
+
+    Raises:
+        StepError: it is none.
+    """
     try:
         return int(text)
     except ValueError as error:

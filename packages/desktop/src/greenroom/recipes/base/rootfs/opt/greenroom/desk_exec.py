@@ -2,11 +2,12 @@
 
     POST desk/exec  {"command": ["ls", "-l"], "env": {}, "workdir": "", "input": "", "timeout_s": 60}
 
-The answer is a line of JSON for each piece of output as it comes, {"stdout": "…"} or {"stderr": "…"}; what is no text in
-UTF-8 is {"stdout_base64": "…"}; {} is a sign of life. The last line is {"exit_code": 0}, 128 and its number after a signal, or
-{"exit_code": null, "error_message": "…"} for a command that was ended because its time was over. A command also ends with the
-connection of its program, with all that it started. What it leaves running when it ends by itself runs on.
-A session made without uploads or downloads has no commands: they carry data both ways.
+The answer is a line of JSON for each piece of output as it arrives, {"stdout": "…"} or {"stderr": "…"}; output that is
+not UTF-8 is {"stdout_base64": "…"}; {} is a sign of life. The last line is {"exit_code": 0}, with 128 plus the number
+after a signal, or {"exit_code": null, "error_message": "…"} for a command that was ended at its timeout. A command also
+ends with the connection of its program, together with all processes that it started. Processes that it leaves running
+when it ends by itself continue. A session created without uploads or downloads has no commands: they carry data both
+ways.
 """
 
 import asyncio
@@ -32,12 +33,12 @@ TIMEOUT_S = 60.0
 PIECE_BYTES = 1 << 15
 SIGN_OF_LIFE_S = 10.0
 LINGER_S = 0.1
-"""So long output is waited for once a command has ended: what it left running may hold its pipes open."""
+"""The time to wait for output after a command has ended: processes that it left running may keep its pipes open."""
 END_S = 2.0
-"""A command that is ended may take so long to do so by itself."""
+"""The time between SIGTERM and SIGKILL."""
 KILLS, KILL_AGAIN_S = 100, 0.02
 MARK = "GREENROOM_EXEC"
-"""The variable by which all that a command started is known, even when it left the command's group."""
+"""The variable that identifies all processes of a command, including those that left its process group."""
 BAD = "400 Bad Request"
 
 running: set[str] = set()
@@ -45,7 +46,7 @@ running: set[str] = set()
 
 @dataclass(frozen=True)
 class Command:
-    """What a program wants run."""
+    """A command that a program requests."""
 
     argv: list[str]
     env: dict[str, str]
@@ -55,7 +56,11 @@ class Command:
 
 
 def parsed(data: bytes) -> Command:
-    """Raises RefusedError: it is no such thing; the sentence names the field."""
+    """Parse a request.
+
+    Raises:
+        RefusedError: it is no such request; the message names the field.
+    """
     try:
         wanted = json.loads(data)
     except ValueError as error:
@@ -82,12 +87,12 @@ def parsed(data: bytes) -> Command:
 
 
 def is_text(value: object) -> bool:
-    """Whether it can be an argument."""
+    """True if the value can be an argument."""
     return isinstance(value, str) and "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
 
 
 def is_variable(name: object) -> bool:
-    """Whether it can be the name of a variable."""
+    """True if the name can be the name of a variable."""
     return is_text(name) and bool(name) and "=" not in str(name)
 
 
@@ -118,14 +123,19 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
 
 
 def require_allowed() -> None:
-    """Raises RefusedError: the session was made without what a command could do."""
+    """Check the permissions of the session.
+
+    Raises:
+        RefusedError: the session was created without uploads or downloads.
+    """
     missing = [name for name, is_on in (("uploads", UPLOADS), ("downloads", DOWNLOADS)) if not is_on]
     if missing:
         raise RefusedError("403 Forbidden", f"No commands are run in a session without {' and '.join(missing)}.")
 
 
 class Process(asyncio.subprocess.SubprocessStreamProtocol):
-    """A command that runs. asyncio's own `wait` waits for what it left running, too, as long as that has its pipes."""
+    """A running command. The `wait` of asyncio also waits for processes that the command left running with its
+    pipes."""
 
     transport: asyncio.SubprocessTransport
 
@@ -134,13 +144,17 @@ class Process(asyncio.subprocess.SubprocessStreamProtocol):
         self.has_ended = asyncio.Event()
 
     def process_exited(self) -> None:
-        """The command itself has ended."""
+        """Note that the command itself has ended."""
         super().process_exited()
         self.has_ended.set()
 
 
 async def start(command: Command, mark: str) -> Process:
-    """Raises RefusedError: there is no such folder or program, or it cannot be run."""
+    """Start a command.
+
+    Raises:
+        RefusedError: there is no such folder or program, or it cannot be run.
+    """
     workdir = Path(os.environ.get("HOME", "/"), command.workdir)
     if not workdir.is_dir():
         raise RefusedError(BAD, f"workdir: there is no folder {command.workdir or workdir}.")
@@ -171,7 +185,7 @@ class Said:
         self.pieces = 0
 
     async def run(self, process: Process, command: Command, mark: str) -> None:
-        """All of the answer."""
+        """Send the whole answer."""
         self.chunks.begin("application/x-ndjson")
         alive = asyncio.create_task(self.sign())
         work = asyncio.create_task(self.carry(process, command.input))
@@ -192,7 +206,7 @@ class Said:
         self.chunks.end()
 
     async def carry(self, process: Process, text: bytes) -> None:
-        """Until the command has ended, and all of its output is sent."""
+        """Carry input and output until the command has ended and all of its output is sent."""
         ways = [asyncio.create_task(self.read(pipe, name)) for name, pipe in (("stdout", process.stdout), ("stderr", process.stderr))]
         fed = asyncio.create_task(feed(process.stdin, text))
         try:
@@ -208,7 +222,7 @@ class Said:
             await asyncio.gather(*ways, fed, return_exceptions=True)
 
     async def read(self, pipe: asyncio.StreamReader, name: str) -> None:
-        """Send what comes out of a pipe; a character is not cut in two."""
+        """Send the output of a pipe; a character is not split."""
         decoder = codecs.getincrementaldecoder("utf-8")()
         while data := await pipe.read(PIECE_BYTES):
             self.pieces += 1
@@ -218,11 +232,11 @@ class Said:
             await self.line({f"{name}_base64": base64.b64encode(rest).decode()})
 
     async def piece(self, name: str, data: bytes, decoder: codecs.IncrementalDecoder) -> None:
-        """Send one piece, as text where it is text."""
+        """Send one piece, as text if it is text."""
         kept = decoder.getstate()[0]
         try:
             text = decoder.decode(data)
-            if "\0" in text:  # binary data, of which JSON would make six times as much
+            if "\0" in text:  # binary data, which JSON escapes would make six times as large
                 raise ValueError
         except ValueError:
             decoder.reset()
@@ -236,14 +250,14 @@ class Said:
         await self.chunks.send(json.dumps(said, ensure_ascii=False).encode() + b"\n")
 
     async def sign(self) -> None:
-        """Signs of life: of two ends that wait one may be gone."""
+        """Send signs of life, so that each end notices when the other is gone."""
         while True:
             await asyncio.sleep(SIGN_OF_LIFE_S)
             await self.line({})
 
 
 async def feed(pipe: asyncio.StreamWriter | None, text: bytes) -> None:
-    """Give a command its input, as far as it reads it."""
+    """Send a command its input, until it stops reading."""
     if pipe is None:
         return
     with contextlib.suppress(ConnectionError):
@@ -253,14 +267,14 @@ async def feed(pipe: asyncio.StreamWriter | None, text: bytes) -> None:
 
 
 async def end(process: Process, mark: str) -> None:
-    """End what has not ended by itself, with all that it started."""
+    """End a command that has not ended by itself, with all processes that it started."""
     pid = process.transport.get_pid()
     if not process.has_ended.is_set():
         for each in started(pid, mark):
             send(each, signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(process.has_ended.wait(), END_S)
-        for _ in range(KILLS):  # what it starts meanwhile is found by the next look
+        for _ in range(KILLS):  # processes that it starts meanwhile are found in the next round
             if not [each for each in started(pid, mark) if send(each, signal.SIGKILL)]:
                 break
             await asyncio.sleep(KILL_AGAIN_S)
@@ -268,7 +282,7 @@ async def end(process: Process, mark: str) -> None:
 
 
 def send(pid: int, number: signal.Signals) -> bool:
-    """Send a process a signal; whether it was there."""
+    """Send a process a signal; False if the process does not exist."""
     try:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):
@@ -277,7 +291,7 @@ def send(pid: int, number: signal.Signals) -> bool:
 
 
 def started(session: int, mark: str) -> Iterator[int]:
-    """The processes that a command started, and it: those in its session of processes, and those with its mark."""
+    """The processes of a command, including itself: those in its process session, and those with its mark."""
     wanted = f"{MARK}={mark}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

@@ -1,24 +1,24 @@
-"""Files of the session for programs: all that lies below the home folder, also what is hidden.
+"""Files of the session for programs: everything below the home folder, including hidden files.
 
-    GET    desk/files?path=PATH            a file, or a part of it (Range); of a folder its listing
+    GET    desk/files?path=PATH            a file, or a part of it (Range); for a folder, its listing
     GET    desk/files?path=PATH&list       the listing of a folder
     GET    desk/files?path=PATH&tar        a folder as tar
-    GET    desk/files?path=PATH&watch      server-sent events of what changes below a folder
-    PUT    desk/files?path=PATH            a file; one of this name is replaced once the new one is whole
-    PUT    desk/files?path=PATH&tar        what is in a tar, into a folder, once it is unpacked
+    GET    desk/files?path=PATH&watch      server-sent events of changes below a folder
+    PUT    desk/files?path=PATH            a file; an existing file is replaced once the new one is complete
+    PUT    desk/files?path=PATH&tar        the content of a tar, into a folder, once it is unpacked
     PUT    desk/files?path=PATH/           a folder
     DELETE desk/files?path=PATH            a file or an empty folder; with &recursive any folder
 
-Folders above a new file are made. Uploads and downloads are allowed or not as for viewers (files.py): what reads is a
-download, what changes is an upload.
+Folders above a new file are created. Uploads and downloads are allowed or refused as for viewers (files.py): reading is
+a download, changing is an upload.
 
-Changes are those of the kernel's inotify:
+Changes come from the kernel's inotify:
 
     event: created | written | deleted
     data: {"path": "Downloads/report.pdf", "is_folder": false}
 
-`written`: the file is complete, because it was closed or got this name. `event: overflow`: more happened than could be
-noticed; list again. A folder that is there `created` is watched from then on, and what is in it already is said, too.
+`written`: the file is complete, because it was closed or was renamed to this name. `event: overflow`: some changes were
+lost; list again. A `created` folder is watched from then on, and its existing content is reported as well.
 """
 
 import asyncio
@@ -69,12 +69,16 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
 
 
 def has_body(request: Request) -> bool:
-    """Whether the head of a request announces a body."""
+    """True if the head of a request announces a body."""
     return request.number("content-length") > 0 or "transfer-encoding" in request.headers
 
 
 def require_allowed(method: str) -> None:
-    """Raises RefusedError: the session was made without what this would be, or there is no such method."""
+    """Check the permissions of the session.
+
+    Raises:
+        RefusedError: the session was created without this direction, or there is no such method.
+    """
     if method in ("GET", "HEAD"):
         if not DOWNLOADS:
             raise RefusedError("403 Forbidden", "Downloads from this session are not allowed.")
@@ -85,12 +89,12 @@ def require_allowed(method: str) -> None:
 
 
 def home() -> Path:
-    """The folder that all paths are below."""
+    """The home folder, which contains all paths."""
     return folder("").resolve()
 
 
 def place(text: str) -> Path:
-    """What a path leads to.
+    """The absolute path of a path in a request.
 
     Raises:
         RefusedError: it leads out of the home folder.
@@ -106,7 +110,7 @@ def place(text: str) -> Path:
 
 
 def shown(path: Path) -> str:
-    """The path as programs have it."""
+    """The path relative to the home folder, as in requests."""
     return str(path.relative_to(home()))
 
 
@@ -124,7 +128,7 @@ async def give(path: Path, request: Request, reader: asyncio.StreamReader, write
     if not path.is_dir():
         kind = "a file" if path.is_file() else "neither a file nor a folder"
         raise RefusedError(CONFLICT, f"{shown(path)} is {kind}.")
-    os.scandir(path).close()  # or a folder that may not be read would be an empty one
+    os.scandir(path).close()  # raises an error for a folder that may not be read, which `listing` would report as empty
     if "watch" in wanted:
         await watch(path, shown(path), reader, writer)
     elif "tar" in wanted:
@@ -138,16 +142,16 @@ async def give(path: Path, request: Request, reader: asyncio.StreamReader, write
 
 
 def is_shown(entry: os.DirEntry[str]) -> bool:
-    """All files and folders that have a name in UTF-8, but what is only on its way."""
+    """True for all files and folders with a name in UTF-8, except unfinished uploads."""
     is_named = not entry.name.startswith(UNFINISHED_PUT) and not any("\ud800" <= c <= "\udfff" for c in entry.name)
     return is_named and (entry.is_dir() or entry.is_file())
 
 
 async def put(text: str, path: Path, request: Request, reader: asyncio.StreamReader) -> None:
-    """Make a file or a folder, or nothing.
+    """Create or replace a file, or create a folder, completely or not at all.
 
     Raises:
-        RefusedError, OSError: it cannot be.
+        RefusedError, OSError: it cannot be created.
     """
     if text.endswith("/") and "tar" not in request.query:
         if has_body(request):
@@ -177,7 +181,7 @@ async def put(text: str, path: Path, request: Request, reader: asyncio.StreamRea
 
 
 async def limited(parts: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
-    """The same, refused where it becomes longer than that."""
+    """Yield the same parts; refuse the request once they exceed the limit."""
     received = 0
     async for data in parts:
         received += len(data)
@@ -187,13 +191,13 @@ async def limited(parts: AsyncIterator[bytes], limit: int) -> AsyncIterator[byte
 
 
 def too_large(limit: int) -> RefusedError:
-    """The refusal of an upload."""
+    """The refusal of an upload over the limit."""
     return RefusedError("413 Content Too Large", f"Up to {limit / 1_000_000:g} MB may be uploaded into this session at a time.")
 
 
 @contextlib.contextmanager
 def made(path: Path) -> Iterator[None]:
-    """The folder `path`, which is gone again with those above it that were made for it when what follows fails."""
+    """The folder `path`; it and the folders created above it are removed again if the block fails."""
     above = [each for each in (path, *path.parents) if not each.exists()]
     nearest = next(each for each in (path, *path.parents) if each.exists())
     if not nearest.is_dir():
@@ -209,7 +213,7 @@ def made(path: Path) -> Iterator[None]:
 
 
 async def store(path: Path, parts: AsyncIterator[bytes]) -> None:
-    """A file, under its name once it is whole; it keeps the mode of the one before it."""
+    """Store a file under its name once it is complete; it keeps the mode of the file that it replaces."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED_PUT)
     try:
         os.fchmod(descriptor, path.stat().st_mode & 0o7777 if path.exists() else 0o644)
@@ -226,7 +230,11 @@ async def store(path: Path, parts: AsyncIterator[bytes]) -> None:
 
 
 def delete(path: Path, *, recursive: bool) -> None:
-    """Raises RefusedError, OSError: it cannot be deleted."""
+    """Delete a file or a folder.
+
+    Raises:
+        RefusedError, OSError: it cannot be deleted.
+    """
     if path == home():
         raise RefusedError(CONFLICT, "The home folder itself cannot be deleted.")
     if not os.path.lexists(path):
@@ -242,7 +250,7 @@ def delete(path: Path, *, recursive: bool) -> None:
 
 
 class Changes:
-    """What happens below `root` from now on, as (kind, path below root, whether it is a folder)."""
+    """The changes below `root` from now on, as (kind, path below root, True for a folder)."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -259,11 +267,11 @@ class Changes:
             raise
 
     def close(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         os.close(self.descriptor)
 
     def add(self, name: str) -> Iterator[tuple[str, str, bool]]:
-        """Watch a folder and those below it; what lies in them.
+        """Watch a folder and its subfolders; yields their existing content.
 
         Raises:
             RefusedError: it is too many folders.
@@ -273,7 +281,7 @@ class Changes:
             code = ctypes.get_errno()
             if code in LIMITS:
                 raise limit_met(code)
-            return  # gone meanwhile, a link, or not to be read
+            return  # removed meanwhile, a link, or not readable
         self.folders[number] = name
         if len(self.folders) > MAX_FOLDERS:
             raise RefusedError("409 Conflict", f"There are more than {MAX_FOLDERS} folders below this one; watch one further down.")
@@ -285,7 +293,7 @@ class Changes:
                     yield from self.add(below)
 
     def read(self) -> Iterator[tuple[str, str, bool]]:
-        """What happened since the last time."""
+        """The changes since the last call."""
         try:
             data = os.read(self.descriptor, 1 << 16)
         except BlockingIOError:
@@ -297,7 +305,7 @@ class Changes:
             yield from self.meant(number, mask, name)
 
     def meant(self, number: int, mask: int, name: str) -> Iterator[tuple[str, str, bool]]:
-        """What one event of the kernel says."""
+        """The changes that one event of the kernel stands for."""
         parent, is_folder = self.folders.get(number), bool(mask & ISDIR)
         if mask & OVERFLOW:
             yield "overflow", "", True
@@ -319,7 +327,7 @@ class Changes:
                 yield ("created" if mask & CREATE else "written"), below, False
 
     def forget(self, name: str) -> None:
-        """Watch a folder no more that may be elsewhere now, nor those below it."""
+        """Stop watching a folder that may have moved, and its subfolders."""
         for number, watched in list(self.folders.items()):
             if watched == name or watched.startswith(f"{name}/"):
                 self.libc.inotify_rm_watch(self.descriptor, number)
@@ -333,7 +341,8 @@ def limit_met(code: int) -> RefusedError:
 
 
 async def watch(path: Path, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Send what changes below the folder that programs know by `name`, until the other end goes, or the folder.
+    """Send the changes below the folder with the path `name` in requests, until the connection ends or the folder is
+    removed.
 
     Raises:
         RefusedError: it cannot be watched.
@@ -351,7 +360,7 @@ async def watch(path: Path, name: str, reader: asyncio.StreamReader, writer: asy
 
 
 async def send(changes: Changes, root: str, writer: asyncio.StreamWriter) -> None:
-    """Send events until the folder itself is gone, or has become too large."""
+    """Send events until the folder itself is removed or has too many subfolders."""
     writer.write("\r\n".join(["HTTP/1.1 200 OK", "Content-Type: text/event-stream", *SECURITY, "", ": ready\n\n"]).encode())
     some = asyncio.Event()
     asyncio.get_running_loop().add_reader(changes.descriptor, some.set)

@@ -1,10 +1,10 @@
-"""The accessibility tree of the session: what its programs say of their windows, for programs that do not look at pictures.
+"""The accessibility tree of the session: the elements of the programs' windows, for programs that do not use pictures.
 
     GET  desk/tree?ref=REF&depth=N&max=N&all   {"elements": [element, …], "left_out": N}
     POST desk/tree  {"refs": [REF, …]}         {"places": {REF: [x, y, width, height] or a sentence, …}}
 
-Programs that draw with GTK 3 offer it on the session's bus (AT_SPI_BUS_ADDRESS), without a registry: so nothing runs for it until
-it is asked for. What draws otherwise is not in it, nor are pages of browsers, which have DevTools.
+Programs that draw with GTK 3 provide it on the session's bus (AT_SPI_BUS_ADDRESS), without a registry: nothing runs for
+it until it is requested. Elements of other toolkits are missing, and so are pages of browsers, which have DevTools.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ STATES = {
     17: "multi-line", 20: "pressed", 22: "selectable", 23: "selected", 32: "indeterminate", 33: "required", 41: "checkable",
     43: "read-only",
 }  # fmt: skip
-"""Those of AT-SPI that say what can be done, or was, by their numbers."""
+"""The AT-SPI states that describe possible or completed actions, by number."""
 ENABLED, SENSITIVE, SHOWING = 8, 24, 25
 NOT_HERE = "There is no element {ref} any more; read the tree again."
 HIDDEN = "Element {ref} is not on the screen now."
@@ -40,24 +40,28 @@ HIDDEN = "Element {ref} is not on the screen now."
 
 @dataclass(frozen=True)
 class Element:
-    """An object of a program: its connection to the bus, and its name there."""
+    """An object of a program: its connection to the bus and its name on it."""
 
     connection: str
     name: str
 
     @property
     def ref(self) -> str:
-        """As programs have it."""
+        """The reference in requests and answers."""
         return f"{self.connection.removeprefix(':')}-{self.name}"
 
     @property
     def path(self) -> str:
-        """As the bus has it."""
+        """The object path on the bus."""
         return FOLDER + self.name
 
 
 def element_of(ref: str) -> Element:
-    """Raises RefusedError: it is no reference."""
+    """Parse a reference.
+
+    Raises:
+        RefusedError: it is no reference.
+    """
     found = re.fullmatch(r"(\d{1,9}\.\d{1,9})-(root|\d{1,20})", ref, re.ASCII)
     if not found:
         raise RefusedError("400 Bad Request", f"ref: {ref[:60]!r} is no reference to an element; the tree has them.")
@@ -66,7 +70,7 @@ def element_of(ref: str) -> Element:
 
 @dataclass
 class Tree:
-    """What is read of the programs' elements, up to so many."""
+    """The elements of programs that are read, up to `most`."""
 
     bus: Bus
     most: int = MOST
@@ -75,7 +79,7 @@ class Tree:
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(32))
 
     async def ask(self, element: Element, interface: str, member: str, signature: str = "", *values: Any) -> Any:
-        """The one value that a method of an element answers."""
+        """Call a method of an element and return its single result."""
         async with self.turns:
             return (await self.bus.call(element.connection, element.path, interface, member, signature, *values))[0]
 
@@ -87,7 +91,7 @@ class Tree:
         return [root for root, children in zip(roots, found, strict=True) if isinstance(children, list) and children]
 
     async def children_of(self, element: Element) -> list[Element]:
-        """What is directly below an element, as far as that is not too much."""
+        """The direct children of an element, at most `MAX_CHILDREN`; the others are counted in `left_out`."""
         (count,) = await self.bus.call(element.connection, element.path, PROPERTIES, "Get", "ss", ACCESSIBLE, "ChildCount")
         if count <= MAX_CHILDREN:
             found = await self.ask(element, ACCESSIBLE, "GetChildren")
@@ -98,16 +102,16 @@ class Tree:
         return [Element(connection, path.rpartition("/")[2]) for connection, path in found if path.startswith(FOLDER)]
 
     async def states_of(self, element: Element) -> set[int]:
-        """The numbers of its states."""
+        """The numbers of an element's states."""
         words = await self.ask(element, ACCESSIBLE, "GetState")
         return {32 * index + bit for index, word in enumerate(words) for bit in range(32) if word >> bit & 1}
 
     async def place_of(self, element: Element) -> list[int]:
-        """Where it is on the screen: x, y, width, height."""
+        """The position on the screen: x, y, width, height."""
         return list(await self.ask(element, COMPONENT, "GetExtents", "u", SCREEN))
 
     async def read(self, element: Element, depth: int) -> dict[str, Any] | None:
-        """An element with those below it; None where it is gone, or not shown."""
+        """An element with its descendants; None if it no longer exists or is not visible."""
         try:
             states = await self.states_of(element)
             if element.name != ROOT and SHOWING not in states and not self.everything:
@@ -126,7 +130,7 @@ class Tree:
         return said
 
     async def facts(self, element: Element, states: set[int]) -> dict[str, Any]:
-        """What is said of one element itself."""
+        """The facts of an element, without its children."""
         known, role, interfaces = await asyncio.gather(
             self.ask(element, PROPERTIES, "GetAll", "s", ACCESSIBLE),
             self.ask(element, ACCESSIBLE, "GetRoleName"),
@@ -173,7 +177,7 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
 
 
 async def elements(tree: Tree, request: Request) -> dict[str, Any]:
-    """The elements that a request asks for."""
+    """The elements that a request selects."""
     ref = request.query.get("ref", "")
     tree.most = number(request, "max", MOST)
     tree.everything = "all" in request.query
@@ -185,7 +189,7 @@ async def elements(tree: Tree, request: Request) -> dict[str, Any]:
 
 
 def number(request: Request, name: str, most: int) -> int:
-    """A number of the query, and without one the largest that it may be."""
+    """A number of the query; without it, the maximum."""
     text = request.query.get(name, str(most))
     if not text.isascii() or not text.isdecimal() or int(text) > most:
         raise RefusedError("400 Bad Request", f"{name}: a number from 0 to {most}.")
@@ -193,7 +197,11 @@ def number(request: Request, name: str, most: int) -> int:
 
 
 def refs_of(data: bytes) -> list[str]:
-    """Raises RefusedError: these are none."""
+    """Parse the references of a request.
+
+    Raises:
+        RefusedError: the body does not contain any.
+    """
     try:
         refs = json.loads(data)["refs"]
     except (ValueError, KeyError, TypeError) as error:
@@ -204,12 +212,12 @@ def refs_of(data: bytes) -> list[str]:
 
 
 async def places(tree: Tree, refs: list[str]) -> dict[str, Any]:
-    """Where elements are now, or why that cannot be said."""
+    """The current positions of elements, or the reason why there is none."""
     return {"places": {ref: await place(tree, element_of(ref)) for ref in refs}}
 
 
 async def place(tree: Tree, element: Element) -> list[int] | str:
-    """Where an element is, or a sentence."""
+    """The position of an element, or the reason why there is none."""
     try:
         if SHOWING in await tree.states_of(element):
             found = await tree.place_of(element)
@@ -221,7 +229,7 @@ async def place(tree: Tree, element: Element) -> list[int] | str:
 
 
 async def focused(ref: str) -> str:
-    """Give an element the keyboard; returns why that was not done, or nothing."""
+    """Give an element the keyboard focus. Returns an empty string, or the reason why that failed."""
     try:
         element, connection = element_of(ref), await bus.connect()
     except (RefusedError, BusError) as error:

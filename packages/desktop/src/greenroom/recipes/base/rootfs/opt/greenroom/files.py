@@ -1,18 +1,18 @@
-"""Files that a viewer puts into the session and takes out of it, where the session was made so.
+"""Files that a viewer uploads into the session and downloads from it, if the session allows that.
 
-    GET files/PATH/           what is allowed, and what lies in that folder of ~/Downloads, or with ?in=Uploads of ~/Uploads
+    GET files/PATH/           the permissions, and the content of that folder of ~/Downloads, or with ?in=Uploads of ~/Uploads
     GET files/PATH/?zip       the folder as a zip file
-    GET files/PATH            a file; with ?open a PDF to be shown instead of stored
-    GET files/?upload=ID      how much of an upload in pieces is there
-    PUT files/PATH            into ~/Uploads, under the next free name; ?upload=ID with a Content-Range: a piece of it
-    DELETE files/?upload=ID   an upload in pieces is not gone on with
+    GET files/PATH            a file; with ?open, a PDF is displayed instead of stored
+    GET files/?upload=ID      the received size of an upload in pieces
+    PUT files/PATH            into ~/Uploads, under the next unused name; ?upload=ID with a Content-Range: a piece of it
+    DELETE files/?upload=ID   cancel an upload in pieces
 
-KASM_SVC_UPLOADS and KASM_SVC_DOWNLOADS say what is allowed: 0 or false = not.
+KASM_SVC_UPLOADS and KASM_SVC_DOWNLOADS set the permissions: 0 or false = not allowed.
 
-An upload comes whole, or in pieces that go on where a cut connection ended. One in pieces has an id that its sender chose, and
-each piece says where it belongs (`Content-Range`). Until the last byte is there it is a hidden file in ~/Uploads; one that got
-no piece for a day is removed. What a piece says is believed as far as it makes nothing larger: it must begin where the file
-ends, and end within the limit.
+An upload arrives whole, or in pieces that continue after a broken connection. An upload in pieces has an id that its
+sender chose, and each piece has its position (`Content-Range`). Until the last byte has arrived it is a hidden file in
+~/Uploads; it is removed a day after its last piece. A piece cannot make the file larger than allowed: it must begin at
+the end of the file, and end within the limit.
 """
 
 import asyncio
@@ -32,20 +32,21 @@ from viewers import allowed, only_watches
 
 ROOTS = ("Downloads", "Uploads")
 LISTED_MAX = 2000
-"""A folder with more shows those that come first."""
+"""The size limit of a listing; the rest of a larger folder is left out."""
 UPLOAD_MAX_BYTES = 16 << 30
 CHUNK_TIMEOUT_S = 60
 NAMES_TRIED = 1000
 FINISHED_KEPT = 1000
 UNFINISHED, UNFINISHED_PUT = ".upload-", ".greenroom-"
-"""How the names of files begin that viewers and programs are still sending."""
+"""The prefixes of unfinished files of viewers and of programs."""
 UNFINISHED_KEPT_S = 24 * 3600
 EXPIRE_EVERY_S = 3600
 
 finished: dict[str, str] = {}
-"""Id → name of uploads in pieces that are complete: the answer to a last piece may be lost, and the piece sent again."""
+"""Id → name of complete uploads in pieces: the answer to a last piece may be lost, and the piece sent again."""
 owners: dict[str, object] = {}
-"""Id → who writes it: of two connections the newer one, since the older was cut where the page could see it."""
+"""Id → the connection that writes the upload: the newer one of two, because the page knows that the older one is
+broken."""
 
 UPLOADS, DOWNLOADS = allowed("KASM_SVC_UPLOADS"), allowed("KASM_SVC_DOWNLOADS")
 
@@ -83,7 +84,7 @@ async def give(names: list[str], request: Request, writer: asyncio.StreamWriter)
     elif path is None or (name and not path.is_file()):
         refuse(writer, "404 Not Found", f"There is no such file in {root if root in ROOTS else ROOTS[0]}.")
     elif name:
-        # a browser shows a PDF itself, where no script of it can reach the page
+        # browsers display a PDF themselves, and its scripts cannot reach the page
         opens = "open" in request.query and name.lower().endswith(".pdf")
         await send_file(writer, request, path, (attachment.replace("attachment", "inline") if opens else attachment) + quote(name))
     elif folders and not path.is_dir():
@@ -98,7 +99,7 @@ async def give(names: list[str], request: Request, writer: asyncio.StreamWriter)
 
 
 def allowances(request: Request) -> dict[str, object]:
-    """What this viewer may do with files."""
+    """The permissions of this viewer for files."""
     may = not only_watches(request)
     limit = max_bytes(request)
     return {"uploads": UPLOADS and may, "downloads": DOWNLOADS and may, "max_upload_bytes": limit}
@@ -110,17 +111,18 @@ def folder(name: str) -> Path:
 
 
 def is_name(name: str) -> bool:
-    """Whether it names a file or folder in a folder, and nothing else."""
+    """True if the name is a valid name of a file or folder inside a folder."""
     return not name.startswith(".") and "/" not in name and name.isprintable() and 0 < len(name.encode()) <= 240
 
 
 def place(root: str, names: list[str]) -> Path | None:
-    """What these names lead to in ~/`root`; None where one of them is no name."""
+    """The path of these names in ~/`root`; None if one of them is not valid."""
     return folder(root).joinpath(*names) if all(is_name(name) for name in names) else None
 
 
 def make_folder(path: Path) -> None:
-    """A folder with those above it, as the programs of the desktop make them: the page's own are for it alone."""
+    """Create a folder and its parents with the mode that programs of the desktop use; the umask of the page is
+    stricter."""
     for each in reversed((path, *path.parents)):
         if not each.is_dir():
             each.mkdir()
@@ -128,9 +130,8 @@ def make_folder(path: Path) -> None:
 
 
 def listing(path: Path, shows: Callable[[os.DirEntry[str]], bool] | None = None) -> dict[str, object]:
-    """What lies in a folder, by name, as far as `shows` says; for viewers unfinished downloads of browsers and hidden files
-    are left out.
-    """
+    """List a folder by name, with the entries that `shows` accepts; by default without hidden files and unfinished
+    downloads of browsers."""
     shows = shows or is_shown
     try:
         entries = sorted((each for each in os.scandir(path) if shows(each)), key=lambda each: each.name.lower())
@@ -148,14 +149,14 @@ def listing(path: Path, shows: Callable[[os.DirEntry[str]], bool] | None = None)
 
 
 def is_shown(entry: os.DirEntry[str]) -> bool:
-    """Whether viewers see it: a file that is complete, or a folder."""
+    """True if viewers see the entry: a folder, or a complete file."""
     if not is_name(entry.name):
         return False
     return entry.is_dir() or (entry.is_file() and not entry.name.endswith((".part", ".crdownload")))
 
 
 class Piece:
-    """The part of an upload that a request brings: its bytes from `begin` on, of `total`; a whole file has no `id`."""
+    """The part of an upload in a request: its bytes from `begin` on, of `total`; a whole file has no `id`."""
 
     def __init__(self, request: Request) -> None:
         length = request.headers.get("content-length", "")
@@ -172,7 +173,7 @@ class Piece:
 
 
 def max_bytes(request: Request) -> int:
-    """The largest file that this viewer may upload."""
+    """The size limit of an upload of this viewer."""
     limit = int(request.number("x-greenroom-max-upload-mb") * 1_000_000)
     return min(limit or UPLOAD_MAX_BYTES, UPLOAD_MAX_BYTES)
 
@@ -180,7 +181,7 @@ def max_bytes(request: Request) -> int:
 async def take(
     names: list[str], request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
-    """Store an upload or a piece of one; a piece that is not the last is answered with what is there now."""
+    """Store an upload or a piece of it; the answer to a piece that is not the last is the size received so far."""
     try:
         target = place("Uploads", names)
         if target is None or not names:
@@ -199,7 +200,7 @@ async def take(
 
 
 def progress(request: Request, writer: asyncio.StreamWriter) -> None:
-    """How much of an upload in pieces is there; with DELETE it is removed, since its user cancelled it."""
+    """Answer with the received size of an upload in pieces; with DELETE, remove it, since its user cancelled it."""
     upload, received = request.query.get("upload", ""), 0
     if is_id(upload):
         path = unfinished(upload)
@@ -212,12 +213,16 @@ def progress(request: Request, writer: asyncio.StreamWriter) -> None:
 
 
 def is_id(text: str) -> bool:
-    """Whether it can be the id of an upload in pieces."""
+    """True if the text can be the id of an upload in pieces."""
     return re.fullmatch(r"[0-9a-f]{32}", text) is not None
 
 
 def check_room(piece: Piece, limit: int) -> None:
-    """Raises RefusedError where the file is too large, or there is no room for the rest of it."""
+    """Check the size of an upload.
+
+    Raises:
+        RefusedError: the file is too large, or there is no space for the rest of it.
+    """
     if piece.total > limit:
         at_most = f"{limit / 1_000_000:g} MB" if limit < UPLOAD_MAX_BYTES else f"{limit >> 30} GiB"
         sentence = f"The file is too large: up to {at_most} may be uploaded into this session at a time."
@@ -231,7 +236,7 @@ def check_room(piece: Piece, limit: int) -> None:
 
 @contextlib.contextmanager
 def storing(path: Path | None) -> Iterator[None]:
-    """Where the disk refuses, what of the upload lies at `path` is removed, and its sender gets the reason."""
+    """Convert an error of the disk into a refusal and remove the incomplete upload at `path`."""
     try:
         yield
     except OSError as error:
@@ -242,7 +247,7 @@ def storing(path: Path | None) -> Iterator[None]:
 
 
 async def store(target: Path, piece: Piece, reader: asyncio.StreamReader) -> str | None:
-    """Read the piece; the name that the file got, below ~/Uploads, or None as long as more of it is to come."""
+    """Read the piece and return the name of the file below ~/Uploads; None if the upload is not complete."""
     if piece.id:
         return await store_piece(target, piece, reader)
     with storing(None):
@@ -254,7 +259,7 @@ async def store(target: Path, piece: Piece, reader: asyncio.StreamReader) -> str
 
 
 async def store_piece(target: Path, piece: Piece, reader: asyncio.StreamReader) -> str | None:
-    """`store` of an upload in pieces; what a cut connection brought stays."""
+    """`store` for an upload in pieces; data received before a broken connection is kept."""
     if piece.id in finished:
         await let_go(reader)
         return finished[piece.id]
@@ -283,7 +288,7 @@ async def store_piece(target: Path, piece: Piece, reader: asyncio.StreamReader) 
 
 
 async def receive(descriptor: int, piece: Piece, reader: asyncio.StreamReader, path: Path | None = None) -> None:
-    """Append what the piece brings."""
+    """Append the bytes of the piece."""
     left, owner = piece.length, owners.get(piece.id)
     while left > 0:
         data = await asyncio.wait_for(reader.read(min(left, CHUNK_BYTES)), CHUNK_TIMEOUT_S)
@@ -296,7 +301,8 @@ async def receive(descriptor: int, piece: Piece, reader: asyncio.StreamReader, p
 
 
 def linked(file: Path, target: Path, root: Path | None = None) -> str:
-    """Give the file its name, or the next one that is free; returns it, below `root` (~/Uploads)."""
+    """Link the file under its name, or the next unused one; returns the name relative to `root` (default:
+    ~/Uploads)."""
     file.chmod(0o644)
     target.parent.mkdir(parents=True, exist_ok=True)
     for number in range(1, NAMES_TRIED):
@@ -310,12 +316,12 @@ def linked(file: Path, target: Path, root: Path | None = None) -> str:
 
 
 def unfinished(upload: str) -> Path:
-    """Where an upload in pieces lies until it is complete."""
+    """The path of an upload in pieces until it is complete."""
     return folder("Uploads") / f"{UNFINISHED}{upload}"
 
 
 async def expire() -> None:
-    """Remove the uploads in pieces that did not go on for a day, for as long as the page is served."""
+    """Remove uploads in pieces that received nothing for a day, as long as the page is served."""
     while True:
         for path in folder("Uploads").glob(f"{UNFINISHED}*"):
             with contextlib.suppress(FileNotFoundError):

@@ -1,12 +1,13 @@
-"""RFB (RFC 6143, and TigerVNC's fences): what viewers send, cut into its messages, and a connection of the page's own.
+"""RFB (RFC 6143, and TigerVNC's fences): messages of viewers, and a separate connection of the page.
 
-KasmVNC's client has a dialect: pointer events of 11 bytes, and messages of its own. Lengths: core/rfb.js (RFB.messages)
-of github.com/kasmtech/noVNC and common/rfb/SMsgReader.cxx of github.com/kasmtech/KasmVNC. The dialect is known at once
-where the encodings name a level of JPEG quality for video, which no other client does (TurboVNC's end at -768), or where
-a message of KasmVNC's own arrives. Otherwise the bytes from the first pointer event on are read in both dialects, and
-nothing of them passes until one reading is excluded. A frame that ends with a standard message is standard.
+KasmVNC's client uses a dialect: pointer events of 11 bytes, and additional messages. Lengths: core/rfb.js
+(RFB.messages) of github.com/kasmtech/noVNC and common/rfb/SMsgReader.cxx of github.com/kasmtech/KasmVNC. The dialect is
+known at once if the encodings contain a level of JPEG quality for video, which no other client sends (TurboVNC's end at
+-768), or if one of KasmVNC's additional messages arrives. Otherwise the bytes from the first pointer event on are
+parsed in both dialects, and none of them passes until one of the two is excluded. A frame that ends with a standard
+message is standard.
 
-The page's own connection (`Input`) asks for no picture; programs type and point on it.
+The connection of the page (`Input`) requests no picture; programs type and point on it.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from typing import NamedTuple
 VERSION_BYTES = 12
 VERSION = b"RFB 003.008\n"
 OLD_VERSION = b"RFB 003.003\n"
-"""The one in which the client chooses no security type."""
+"""The version in which the client chooses no security type."""
 NO_SECURITY, SHARED = b"\x01", b"\x01"
 BELL, CUT_TEXT, CONTINUOUS_UPDATES_END = 2, 3, 150
 FENCE_ENCODING = -312
@@ -25,23 +26,23 @@ REQUEST, BLOCK_BEFORE = 1 << 31, 1
 ANSWERED_WITHIN_S = 5.0
 
 FIXED_BYTES = {0: 20, 3: 10, 4: 8, 5: 6, 150: 10, 250: 4}
-"""Message type → length: pixel format, picture wanted, key, pointer, continuous updates, xvp."""
+"""Message type → length: pixel format, request for a picture, key, pointer, continuous updates, xvp."""
 PIXEL_FORMAT, PICTURE, CONTINUOUS, FENCE = 0, 3, 150, 248
 ENCODINGS, KEY, POINTER, TEXT, KASM_CLIPBOARD, KASM_MOTION, SIZE, SCAN_CODE = 2, 4, 5, 6, 180, 188, 251, 255
 PASSED = (PIXEL_FORMAT, ENCODINGS, PICTURE, CONTINUOUS, FENCE)
-"""Those of viewers who may only watch: they ask for pictures."""
+"""The messages of viewers who may only watch: they request pictures."""
 WHOLE = (ENCODINGS, KEY, POINTER, SCAN_CODE)
-"""Messages that come out in one piece; the longest is 256 KiB."""
+"""Messages that are yielded in one piece; the longest is 256 KiB."""
 
 KASM_VIDEO_QUALITY = frozenset(range(-1023, -1013))
 KASM_POINTER_BYTES = 11
-"""A mask of two bytes, position, and how far a wheel was turned."""
+"""A mask of two bytes, the position, and the two distances of a turned wheel."""
 
 KASM_BYTES = {178: 4, 179: 12, KASM_CLIPBOARD: 2, 185: 1, KASM_MOTION: 10, 189: 8, 190: 4, 191: 4, 252: 5}
-"""As FIXED_BYTES: statistics wanted, of frames, head of a clipboard, still there, relative motion, latency, network, system,
-largest video."""
+"""As FIXED_BYTES: request for statistics, statistics of frames, head of a clipboard, keep-alive, relative motion,
+latency, network, system, largest video."""
 COMPARED_BYTES = 1 << 16
-"""After so many bytes that both dialects allow, the viewer counts as standard."""
+"""The number of bytes, valid in both dialects, after which the viewer counts as standard."""
 
 ZERO, FLAG = range(1), range(2)
 ALLOWED = {
@@ -56,20 +57,21 @@ ALLOWED = {
     SIZE: {1: ZERO, 2: range(64), 4: range(64), 7: ZERO},
     SCAN_CODE: {1: ZERO, 2: ZERO, 3: FLAG},
 }
-"""Message type → position of a byte → its values: padding, flags, bits per pixel, number of encodings, high bytes of a size
-of the screen. Only comparing dialects needs them."""
+"""Message type → position of a byte → its valid values: padding, flags, bits per pixel, number of encodings, high
+bytes of a size of the screen. Used only to compare the dialects."""
 KASM_POINTER_ALLOWED = {1: FLAG, 7: (*range(16), *range(240, 256)), 9: (*range(16), *range(240, 256))}
-"""The same of KasmVNC's pointer event: nine buttons, and a wheel turned by less than 4096."""
+"""The same for KasmVNC's pointer event: nine buttons, and a wheel turned by less than 4096."""
 
 IMPOSSIBLE, PARTIAL, WHOLE_MESSAGES = range(3)
-"""What bytes are in one dialect. The second and third differ in how they end: within a message, or with one."""
+"""The result of parsing bytes in one dialect: invalid, valid with an incomplete message at the end, or whole
+messages."""
 
 HANDSHAKE, UNKNOWN = -1, -2
-"""Kinds of what comes before the first message, and from a message of a kind that is not known here on."""
+"""The kinds of the data before the first message, and of all data from a message of unknown kind on."""
 
 
 class Piece(NamedTuple):
-    """A part of one message; `begins` and `ends` say which."""
+    """A part of one message; `begins` and `ends` are True for the first and the last part."""
 
     kind: int
     data: bytes
@@ -78,7 +80,8 @@ class Piece(NamedTuple):
 
 
 class ClientHalf:
-    """What one viewer sends, with security type None, from the start of their connection; it may arrive in any pieces."""
+    """The messages of one viewer, with security type None, from the start of the connection; data may arrive in any
+    pieces."""
 
     def __init__(self) -> None:
         self._head = bytearray()
@@ -88,23 +91,24 @@ class ClientHalf:
         self._items = 0
         self._is_kasm: bool | None = None
         self._read_bytes = {False: 0, True: 0}
-        """Bytes of the head that are whole messages in the standard and in KasmVNC's dialect, while they are compared."""
+        """The number of bytes of the head that are whole messages in the standard and in KasmVNC's dialect, during
+        the comparison."""
 
     @property
     def is_kasm(self) -> bool:
-        """Whether they have shown to be KasmVNC's client."""
+        """True if the viewer has been identified as KasmVNC's client."""
         return self._is_kasm is True
 
     @property
     def version(self) -> bytes | None:
-        """The one they use; None = not sent yet."""
+        """The protocol version of the viewer; None if it was not received yet."""
         return self._version
 
     def pieces(self, data: bytes) -> Iterator[Piece]:
-        """They sent this frame, anywhere in the stream of messages."""
+        """Add received data, at any position in the stream of messages; yields its pieces."""
         self._head += data
         if self._version is None and len(self._head) >= VERSION_BYTES:
-            # after the version: the security type, and whether the desktop is shared
+            # after the version: the security type, and the flag of a shared desktop
             self._version = bytes(self._head[:VERSION_BYTES])
             self._left = VERSION_BYTES + (1 if self._version == OLD_VERSION else 2)
         while self._head and self._version is not None:
@@ -118,7 +122,7 @@ class ClientHalf:
             yield Piece(self._kind, piece, begins, self._left == 0 and self._items == 0)
 
     def _next(self) -> bool:
-        """Begin a message, or an item of a clipboard; False = more of it is needed."""
+        """Begin a message, or an item of a clipboard; False if more data is needed."""
         if self._items:
             self._left = item_bytes(self._head)
             self._items -= self._left > 0
@@ -144,7 +148,7 @@ class ClientHalf:
         return True
 
     def _compare(self) -> bool:
-        """Find the dialect of the pointer event at the beginning; False = more has to arrive before."""
+        """Determine the dialect of the pointer event at the beginning; False if more data is needed."""
         standard, kasm = self._reading(is_kasm=False), self._reading(is_kasm=True)
         if kasm == IMPOSSIBLE or (standard == WHOLE_MESSAGES and kasm == PARTIAL):
             self._is_kasm = False
@@ -162,7 +166,8 @@ class ClientHalf:
 
 
 def reading(data: memoryview, *, is_kasm: bool) -> tuple[int, int]:
-    """The verdict on messages in this dialect, and how many bytes at their end are an incomplete message."""
+    """Parse messages in this dialect; returns the result and the number of bytes of an incomplete message at the
+    end."""
     while data:
         kind = data[0]
         is_own = kind in KASM_BYTES or kind in KASM_VARIABLE_BYTES
@@ -185,7 +190,7 @@ def reading(data: memoryview, *, is_kasm: bool) -> tuple[int, int]:
 
 
 def clipboard_bytes(data: memoryview) -> int:
-    """The length of KasmVNC's clipboard message; 0 = more of it is needed."""
+    """The length of KasmVNC's clipboard message; 0 if more data is needed."""
     length = KASM_BYTES[KASM_CLIPBOARD]
     for _ in range(data[1]):
         item = data[length:]
@@ -197,7 +202,7 @@ def clipboard_bytes(data: memoryview) -> int:
 
 
 def message_bytes(head: bytes | bytearray | memoryview) -> int | None:
-    """The length of the message that begins with `head`; 0 = more of it is needed, None = a kind not known here."""
+    """The length of the message that begins with `head`; 0 if more data is needed, None for an unknown kind."""
     kind = head[0]
     fixed = FIXED_BYTES.get(kind) or KASM_BYTES.get(kind)
     if fixed:
@@ -210,7 +215,8 @@ def message_bytes(head: bytes | bytearray | memoryview) -> int | None:
 
 
 def item_bytes(head: bytes | bytearray | memoryview) -> int:
-    """The length of what begins with a name, one byte long, and the length of its content; 0 = more of it is needed."""
+    """The length of an item: the length of its name (one byte), the name, the length of its content, the content; 0
+    if more data is needed."""
     content = 1 + head[0]
     return 0 if len(head) < content + 4 else content + 4 + int.from_bytes(head[content : content + 4])
 
@@ -222,7 +228,8 @@ VARIABLE_BYTES = {
     251: (8, lambda head: 8 + 16 * head[6]),
     255: (2, lambda head: 12 if head[1] == 0 else None),
 }
-"""Message type → its head, which says its length: encodings, clipboard (negative = extended), fence, size, QEMU key."""
+"""Message type → the size of the head that contains the length, and the function that returns the length: encodings,
+clipboard (negative = extended), fence, size, QEMU key."""
 
 KASM_VARIABLE_BYTES = {
     181: (3, lambda head: 3 + int.from_bytes(head[1:3], "big")),
@@ -230,15 +237,15 @@ KASM_VARIABLE_BYTES = {
     183: (2, lambda head: (item := item_bytes(head[1:])) and 1 + item),
     184: (2, lambda head: 2 + 4 * head[1]),
 }
-"""As VARIABLE_BYTES: another transport, a socket wanted, bytes for it, video codecs."""
+"""As VARIABLE_BYTES: another transport, request for a socket, data for it, video codecs."""
 
 
 class InputError(OSError):
-    """The X server has ended, or takes no input."""
+    """The X server has ended, or does not accept input."""
 
 
 class Input:
-    """Keys and pointer; `buttons` and `keys` are those that are held."""
+    """Keyboard and pointer; `buttons` and `keys` are those that are pressed."""
 
     def __init__(self, socket: str) -> None:
         self._socket = socket
@@ -250,7 +257,7 @@ class Input:
         self.keys: dict[int, None] = {}
 
     async def open(self) -> None:
-        """Connect where there is no connection.
+        """Connect if there is no connection.
 
         Raises:
             OSError: the X server takes none.
@@ -269,12 +276,12 @@ class Input:
         self._reading = asyncio.create_task(self._read(reader, self._writer), name="X server's input")
 
     def point(self, buttons: int, x: int, y: int) -> None:
-        """The pointer is here, with these buttons held."""
+        """Move the pointer, with these buttons pressed."""
         self.buttons = buttons
         self._send(struct.pack(">BBHH", POINTER, buttons, x, y))
 
     def key(self, keysym: int, *, down: bool) -> None:
-        """A key is pressed, or let go of."""
+        """Press or release a key."""
         if down:
             self.keys[keysym] = None
         else:
@@ -282,7 +289,7 @@ class Input:
         self._send(struct.pack(">BBxxI", KEY, down, keysym))
 
     async def done(self) -> None:
-        """Wait until the X server has done all of it.
+        """Wait until the X server has processed all input.
 
         Raises:
             InputError: it has ended.
@@ -304,7 +311,8 @@ class Input:
         self._writer.write(message)
 
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """What the X server says: without a picture only that fences are passed, and what is of no use here."""
+        """Read the messages of the X server. Without a picture these are answers to fences, and messages that are
+        ignored."""
         try:
             while True:
                 (kind,) = await reader.readexactly(1)
@@ -317,7 +325,7 @@ class Input:
                 elif kind not in (BELL, CONTINUOUS_UPDATES_END):
                     return
         except (OSError, EOFError):
-            pass  # it has ended; the next input opens another connection, or says why not
+            pass  # the X server has ended; the next input opens another connection or raises an error
         finally:
             writer.close()
             for passed in self._passed.values():
@@ -332,7 +340,7 @@ class Input:
 
 
 async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
-    """Begin a connection; returns the size of the screen and the format of its pixels, as the X server says them."""
+    """Perform the handshake; returns the size of the screen and the format of its pixels, as the X server sent them."""
     await reader.readexactly(len(VERSION))
     writer.write(VERSION)
     (number,) = await reader.readexactly(1)

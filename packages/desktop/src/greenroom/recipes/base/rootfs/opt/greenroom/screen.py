@@ -1,9 +1,10 @@
-"""What the X server shows, as PNG, and when programs have drawn what came of input.
+"""PNG pictures of the screen, and the detection of the moment at which programs have drawn their reaction to input.
 
-The X server collects where something was drawn (its extension DAMAGE); only those bands of the last picture are read and
-compressed again. While no picture is asked for it costs nothing. A picture is cut into bands of rows. Each is compressed
-alone, so that all of them together are one stream of zlib (RFC 1950): its parts may end anywhere at a whole byte, and the
-checksum of the whole follows from those of the parts. The pointer's picture (XFIXES) is drawn into the rows.
+The X server collects the areas in which something was drawn (its extension DAMAGE). Only those bands of the last
+picture are read and compressed again. There is no cost while no picture is requested. A picture is divided into bands
+of rows. Each band is compressed separately, so that all bands together form one zlib stream (RFC 1950): its parts may
+end at any whole byte, and the checksum of the stream follows from the checksums of the parts. The picture of the
+pointer (XFIXES) is drawn into the rows.
 """
 
 import asyncio
@@ -21,27 +22,28 @@ NON_EMPTY = 3
 CREATE_REGION, FETCH_REGION, GET_CURSOR_IMAGE = 5, 19, 4
 """Requests of DAMAGE and XFIXES."""
 FIRST_S = 0.03
-"""So long after input the first thing drawn is waited for,"""
+"""The maximum time after input to wait for the first drawing."""
 MOVED_S = 0.02
-"""or so long after the pointer was moved and nothing else was done: what it points at is drawn with the next frame, or never;"""
+"""The same if the pointer was moved and there was no other input: programs draw the effect with the next frame, or
+never."""
 QUIET_S = 0.01
-"""then until nothing is drawn for so long,"""
+"""A picture is taken when nothing was drawn for this time."""
 MOST_S = 0.15
-"""but no longer than this: there are programs that never cease to draw."""
+"""The maximum time after input to wait for drawing to stop: some programs draw continuously."""
 
 HEAD_BYTES = 32
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 LEVEL = 1
 ROWS = 32
-"""Of a band: the pointer or a line of text is in one or two."""
+"""Rows of a band. The pointer or a line of text is in one or two bands."""
 STREAM_BEGIN, STREAM_END = b"\x78\x01", b"\x03\x00"
 ADLER = 65521
 Region = tuple[int, int, int, int]
-"""x1, y1, x2, y2; the second corner is outside."""
+"""x1, y1, x2, y2. The second corner is exclusive."""
 
 
 class Wish(NamedTuple):
-    """Which part of the screen is shown, and how large."""
+    """The requested part of the screen and the size of its picture."""
 
     region: Region
     width: int
@@ -49,13 +51,13 @@ class Wish(NamedTuple):
 
     @property
     def is_scaled(self) -> bool:
-        """Whether it is not pixel by pixel."""
+        """True if one pixel of the picture is not one pixel of the screen."""
         left, top, right, bottom = self.region
         return (self.width, self.height) != (right - left, bottom - top)
 
 
 class Cursor(NamedTuple):
-    """A picture with its place among the pixels of another one; `argb` is premultiplied."""
+    """The picture of the pointer, with its position in the pixels of the screen's picture; `argb` is premultiplied."""
 
     x: int
     y: int
@@ -64,11 +66,11 @@ class Cursor(NamedTuple):
     argb: tuple[int, ...]
 
     def bands(self, rows: int, count: int) -> Iterator[int]:
-        """Numbers of the bands of so many rows that it is in."""
+        """The numbers of the bands that it covers, with `rows` rows in each of `count` bands."""
         return iter(range(max(0, self.y // rows), min(count, -(-(self.y + self.height) // rows))))
 
     def drawn(self, bgrx: bytes, width: int, top: int) -> bytes:
-        """Rows of `width` pixels, from row `top` on, with the pointer in them."""
+        """Return rows of `width` pixels, starting at row `top`, with the pointer drawn into them."""
         pixels = bytearray(bgrx)
         bottom = top + len(bgrx) // (4 * width)
         for y in range(max(self.y, top), min(self.y + self.height, bottom)):
@@ -84,7 +86,7 @@ class Cursor(NamedTuple):
 
 
 def cursor_of(answer: bytes, region: tuple[int, int, int, int], width: int, height: int) -> Cursor | None:
-    """The pointer in a picture of `region` that is so large; None = it has none at the moment."""
+    """The pointer in a picture of `region` with this size; None if there is no pointer at the moment."""
     x, y, own_width, own_height, hot_x, hot_y = struct.unpack_from("<hhHHHH", answer, 8)
     argb = struct.unpack_from(f"<{own_width * own_height}I", answer, HEAD_BYTES)
     if not argb:
@@ -103,7 +105,7 @@ def cursor_of(answer: bytes, region: tuple[int, int, int, int], width: int, heig
 
 
 class Band(NamedTuple):
-    """Some rows, compressed; `adler` and `size` are of what was compressed."""
+    """Compressed rows; `adler` and `size` are the checksum and the size of the uncompressed data."""
 
     data: bytes
     adler: int
@@ -111,7 +113,7 @@ class Band(NamedTuple):
 
 
 def compressed(rgb: bytes, width: int) -> Band:
-    """Rows of RGB, three bytes each pixel."""
+    """Compress rows of RGB with three bytes per pixel."""
     stride = 3 * width
     rows = b"".join(b"\0" + rgb[at : at + stride] for at in range(0, len(rgb), stride))  # 0: no filter
     compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
@@ -120,7 +122,7 @@ def compressed(rgb: bytes, width: int) -> Band:
 
 
 def png_of(width: int, height: int, bands: list[Band]) -> bytes:
-    """The picture that these bands are, from top to bottom."""
+    """The PNG that consists of these bands, from top to bottom."""
     adler = 1
     for one in bands:
         adler = combined(adler, one.adler, one.size)
@@ -130,7 +132,7 @@ def png_of(width: int, height: int, bands: list[Band]) -> bytes:
 
 
 def combined(first: int, second: int, second_size: int) -> int:
-    """The Adler-32 of two pieces, one after the other."""
+    """The Adler-32 of two concatenated pieces, from the Adler-32 of each."""
     sum1, sum2 = first & 0xFFFF, first >> 16
     low = (sum1 + (second & 0xFFFF) - 1) % ADLER
     high = (sum2 + (second >> 16) + second_size * (sum1 - 1)) % ADLER
@@ -138,7 +140,7 @@ def combined(first: int, second: int, second_size: int) -> int:
 
 
 def rgb_of(bgrx: bytes) -> bytearray:
-    """Pixels without their fourth byte, red first."""
+    """Convert BGRX pixels to RGB."""
     rgb = bytearray(len(bgrx) // 4 * 3)
     rgb[0::3], rgb[1::3], rgb[2::3] = bgrx[2::4], bgrx[1::4], bgrx[0::4]
     return rgb
@@ -149,7 +151,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 class View:
-    """A picture of the screen, kept as bands, and which of them are out of date."""
+    """A picture of the screen as bands, with the set of outdated bands."""
 
     def __init__(self, wish: Wish) -> None:
         self.wish = wish
@@ -159,16 +161,16 @@ class View:
         self.stale = set(range(count))
 
     def damaged(self, top: int, bottom: int) -> None:
-        """Something was drawn in these rows of the screen."""
+        """Mark the bands of these rows of the screen as outdated."""
         _, first, _, last = self.wish.region
         scale = self.wish.height / (last - first)
-        more = 1 if self.wish.is_scaled else 0  # a row of a scaled picture is made of neighbours, too
+        more = 1 if self.wish.is_scaled else 0  # a row of a scaled picture also depends on the neighboring rows
         begin, end = (top - first - more) * scale - more, (bottom - first + more) * scale + more
         if begin < self.wish.height and end > 0:
             self.stale.update(range(max(0, int(begin)) // ROWS, -(-min(self.wish.height, int(end + more)) // ROWS)))
 
     def runs(self) -> list[tuple[int, int]]:
-        """Rows that have to be read, as top and bottom of each run."""
+        """The rows that must be read, as top and bottom of each run."""
         found: list[tuple[int, int]] = []
         for index in sorted(self.stale):
             top, bottom = index * ROWS, min((index + 1) * ROWS, self.wish.height)
@@ -178,7 +180,7 @@ class View:
         return found
 
     def read(self, top: int, pixels: bytes) -> None:
-        """These rows are so now, from `top` on."""
+        """Store the current pixels of the rows from `top` on."""
         size = 4 * self.wish.width * ROWS
         for number, at in enumerate(range(0, len(pixels), size)):
             index, raw = top // ROWS + number, pixels[at : at + size]
@@ -187,7 +189,7 @@ class View:
         self.stale.difference_update(range(top // ROWS, top // ROWS + -(-len(pixels) // size)))
 
     def picture(self, cursor: Cursor | None) -> bytes:
-        """The PNG of it, with the pointer at its place."""
+        """The PNG, with the pointer at its position."""
         bands = [self._band(index) for index in range(len(self._bands))]
         if cursor:
             for index in cursor.bands(ROWS, len(bands)):
@@ -197,11 +199,11 @@ class View:
 
     @property
     def is_ready(self) -> bool:
-        """Whether all that was read is compressed."""
+        """True if all bands that were read are compressed."""
         return None not in self._bands
 
     def make_ready(self) -> None:
-        """Compress what was read."""
+        """Compress the bands that were read."""
         for index in range(len(self._bands)):
             self._band(index)
 
@@ -213,7 +215,7 @@ class View:
 
 
 class Screen:
-    """The screen of the session; its connection is made when it is first needed."""
+    """The screen of the session. The connection is opened when it is first needed."""
 
     def __init__(self) -> None:
         self._display: x11.Display | None = None
@@ -223,14 +225,14 @@ class Screen:
         self._view: View | None = None
 
     async def size(self) -> tuple[int, int]:
-        """Width and height in pixels."""
+        """The width and height in pixels."""
         display = await self.display()
         answer = await display.ask(struct.pack("<BxHI", x11.GET_GEOMETRY, 2, display.root))
         width, height = struct.unpack_from("<HH", answer, 16)
         return width, height
 
     async def pointer(self) -> tuple[int, int, int]:
-        """Where the pointer is, and which buttons are held, as RFB has them."""
+        """The position of the pointer and the mask of pressed buttons, as in RFB."""
         display = await self.display()
         answer = await display.ask(struct.pack("<BxHI", x11.QUERY_POINTER, 2, display.root))
         x, y, mask = struct.unpack_from("<hh4xH", answer, 16)
@@ -239,8 +241,9 @@ class Screen:
     async def picture(
         self, region: Region | None, width: int | None, height: int | None, *, cursor: bool, input_s: tuple[float, float] | None = None
     ) -> bytes:
-        """The screen, or a part of it, as PNG of this size; `input_s`: once programs have drawn what came of input at this
-        `time.monotonic`, of which the first thing is waited for so long.
+        """Return the screen, or a part of it, as a PNG of this size. `input_s`: the `time.monotonic` of the last input,
+        and the maximum time to wait for the first drawing after it; the picture is taken once programs have drawn their
+        reaction.
 
         Raises:
             ValueError: the region is not on the screen; the sentence says so.
@@ -256,12 +259,12 @@ class Screen:
             return await asyncio.to_thread(view.picture, drawn)
 
     async def watch(self) -> None:
-        """From now on count what is drawn as what comes of input."""
+        """Start to count drawing as the reaction to the next input."""
         async with self._turn:
             await self._take_damage()
 
     async def _update(self, display: x11.Display, view: View, input_s: tuple[float, float] | None) -> None:
-        """Bring a picture up to date, until nothing more is drawn: rows are made ready while that is waited for."""
+        """Update a picture until nothing more is drawn; rows are compressed during the wait."""
         loop = asyncio.get_running_loop()
         begun_s, first_s = input_s or (0.0, 0.0)
         end_s = begun_s + MOST_S if input_s else 0.0
@@ -279,7 +282,7 @@ class Screen:
                 return
 
     async def display(self) -> x11.Display:
-        """The connection, made where there is none.
+        """Return the connection; open it if there is none.
 
         Raises:
             OSError: there is no X server.
@@ -296,7 +299,7 @@ class Screen:
             return self._display
 
     async def _prepare(self, display: x11.Display) -> None:
-        """Have it collect where something is drawn."""
+        """Create the DAMAGE object and the region that collect the areas in which something is drawn."""
         self._fixes, _ = await display.extension(x11.FIXES, x11.FIXES_VERSION)
         self._damage, first_event = await display.extension(x11.DAMAGE, x11.DAMAGE_VERSION)
         self._render, _ = await display.extension(x11.RENDER, x11.RENDER_VERSION)
@@ -306,7 +309,8 @@ class Screen:
         display.send(struct.pack("<BBHI", self._fixes, CREATE_REGION, 2, self._parts))
 
     async def _take_damage(self) -> bool:
-        """What was drawn since the last time makes bands of the last picture out of date; False = nothing was."""
+        """Mark the bands of the last picture in which something was drawn since the last call as outdated; False if
+        nothing was."""
         display = await self.display()
         self._drawn.clear()
         display.send(struct.pack("<BBHIII", self._damage, SUBTRACT, 4, self._all, 0, self._parts))
@@ -317,7 +321,7 @@ class Screen:
         return len(answer) > x11.MESSAGE_BYTES
 
     async def _read(self, display: x11.Display, view: View) -> None:
-        """Bring a picture up to date."""
+        """Read the outdated rows of a picture."""
         wish = view.wish
         left, first, _, _ = wish.region
         with contextlib.closing(Scaled(display, wish, self._render)) as scaled:
@@ -334,7 +338,7 @@ class Screen:
 
 
 def wished(region: Region | None, width: int | None, height: int | None, screen: tuple[int, int]) -> Wish:
-    """What is shown. With one side given the other one follows from it.
+    """The part of the screen and the size of its picture. If one side is missing, it follows from the other side.
 
     Raises:
         ValueError: it cannot be shown.

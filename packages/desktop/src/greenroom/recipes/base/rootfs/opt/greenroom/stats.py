@@ -1,11 +1,11 @@
-"""How the stream of this session does, measured when it is asked for, and answered as KasmVNC's server answers it.
+"""Statistics of the session's streams, measured on request and answered in the format of KasmVNC's server.
 
-    GET api/get_frame_stats?client=auto   a whole picture is asked of the X server, and timed; of the viewers, how long a
-                                          message takes there and back. `client`: auto (who came first), all, none, or a name
-    GET api/get_bottleneck_stats          of each viewer, from 0 to 10 (not held up): the processor for the X server, and the
-                                          network, each now and since they came
+    GET api/get_frame_stats?client=auto   requests a whole picture from the X server and measures the time; measures the round
+                                          trip to viewers. `client`: auto (the first viewer), all, none, or a name
+    GET api/get_bottleneck_stats          for each viewer, from 0 to 10 (no delay): the processor for the X server, and the
+                                          network, each now and since the viewer connected
 
-Times are whole milliseconds. Without a viewer it is 503, as it is there.
+Times are whole milliseconds. Without a viewer the answer is 503, as from KasmVNC.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ FRAME_STATS, BOTTLENECK_STATS = "get_frame_stats", "get_bottleneck_stats"
 FOLDER = "api"
 LOCK = Path("/tmp/.X1-lock")  # noqa: S108 -- where X servers write their process
 NOW_S = 0.25
-"""What is now is measured for so long."""
+"""The duration of the measurement of current values."""
 PONG_WITHIN_S = 2.0
 PICTURE_WITHIN_S = 10.0
 TIGHT, LAST_RECTANGLE, QUALITY_8 = 7, -224, -24
@@ -33,14 +33,14 @@ BEST = 10.0
 
 
 class Held(NamedTuple):
-    """At a time, how long the X server had waited for the processor, and a viewer for the network, until then."""
+    """The accumulated times at `at` for which the X server waited for the processor, and a viewer for the network."""
 
     at: float
     cpu_s: float
     network_s: float
 
     def since(self, before: "Held") -> tuple[float, float]:
-        """How little it waited meanwhile."""
+        """The scores of processor and network since `before`, from 0 (always waiting) to 10 (never)."""
         elapsed_s = max(self.at - before.at, 1e-6)
         waits = (self.cpu_s - before.cpu_s, self.network_s - before.network_s)
         cpu, network = (round(BEST * (1 - min(1.0, max(0.0, wait_s) / elapsed_s)), 1) for wait_s in waits)
@@ -48,7 +48,7 @@ class Held(NamedTuple):
 
 
 class Stream:
-    """What one viewer is sent, and how long they took to take it; stands for their writer."""
+    """The stream to one viewer, with the time it spent waiting for the network; replaces its writer."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         address = (writer.get_extra_info("peername") or ("",))[0]
@@ -60,11 +60,11 @@ class Stream:
         self.begun = self.held()
 
     def write(self, data: bytes) -> None:
-        """As of a writer."""
+        """Write, as `StreamWriter.write`."""
         self._writer.write(data)
 
     async def drain(self) -> None:
-        """As of a writer."""
+        """Drain, as `StreamWriter.drain`, and add the waiting time."""
         self._waits_since = time.monotonic()
         try:
             await self._writer.drain()
@@ -73,13 +73,13 @@ class Stream:
             self._waits_since = None
 
     def held(self) -> Held:
-        """How it is at this moment."""
+        """The accumulated waiting times now."""
         now = time.monotonic()
         waiting_s = now - self._waits_since if self._waits_since is not None else 0.0
         return Held(now, waited_for_processor_s(), self._waited_s + waiting_s)
 
     async def ping_ms(self) -> int:
-        """How long a message takes there and back; 0 = it did not come back."""
+        """The round-trip time of a message in milliseconds; 0 if no answer arrived."""
         data, begun = os.urandom(8), time.monotonic()
         self._pings[data] = back = asyncio.get_running_loop().create_future()
         self._writer.write(frame(PING, data))
@@ -90,7 +90,7 @@ class Stream:
         return 0
 
     def ponged(self, data: bytes) -> None:
-        """It came back."""
+        """Note that the answer to a ping has arrived."""
         if (back := self._pings.pop(data, None)) and not back.done():
             back.set_result(time.monotonic())
 
@@ -106,7 +106,8 @@ class Stats:
 
     @contextlib.contextmanager
     def of(self, request: Request, writer: asyncio.StreamWriter):
-        """The stream of a viewer, as long as they look. The Agent's own looks do not come through the gateway, and do not count."""
+        """The stream of a viewer while it is connected. Connections of the Agent do not use the gateway and are not
+        counted."""
         stream = Stream(writer)
         if "x-forwarded-prefix" in request.headers:
             self._streams[stream.name] = stream
@@ -123,7 +124,7 @@ class Stats:
         elif not self._streams:
             reply(writer, "503 Service Unavailable", b"")
         else:
-            async with self._measuring:  # a whole picture for each who asks would be work for the X server
+            async with self._measuring:  # a whole picture for each caller would be work for the X server
                 measured = await (self._frame(request) if name == FRAME_STATS else self._bottleneck())
             reply(writer, "200 OK", json.dumps(measured).encode())
 
@@ -162,7 +163,7 @@ class Stats:
 
 
 class Picture(NamedTuple):
-    """A whole picture of the screen, how long it took, and what of it was JPEG."""
+    """A whole picture of the screen, its duration, and its rectangles in JPEG."""
 
     width: int
     height: int
@@ -172,13 +173,13 @@ class Picture(NamedTuple):
 
     @property
     def jpeg(self) -> dict[str, int]:
-        """Of the time, the part that JPEG has of the picture."""
+        """JPEG's share of the picture, and the same share of its time."""
         part = self.jpeg_area / (self.width * self.height)
         return {"time": round(self.ms * part), "count": self.jpegs, "area": self.jpeg_area}
 
 
 async def whole_picture(rfb_socket: str) -> Picture:
-    """Ask the X server for one, as viewers do who want the light picture.
+    """Request a picture from the X server, as viewers with the light picture do.
 
     Raises:
         OSError, EOFError, TimeoutError: it does not answer.
@@ -202,17 +203,17 @@ async def whole_picture(rfb_socket: str) -> Picture:
 
 
 class Discarding:
-    """Takes what a viewer would be sent."""
+    """A writer that discards the data for a viewer."""
 
     def write(self, data: bytes) -> None:
-        """As of a writer."""
+        """Do nothing."""
 
     async def drain(self) -> None:
-        """As of a writer."""
+        """Do nothing."""
 
 
 def waited_for_processor_s() -> float:
-    """How long the X server was ready and did not run, since it began; 0 where that is not known."""
+    """The time that the X server was ready but did not run, since its start; 0 if it is not known."""
     try:
         pid = int(LOCK.read_text())
         return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9

@@ -1,8 +1,8 @@
-"""The steps that actions of programs are made of (greenroom.core.actions.steps), and how each is done on this screen.
+"""The steps of which actions of programs consist (greenroom.core.actions.steps), and their execution on this screen.
 
-The X server gives a character that the keyboard does not have a key itself, but has some twenty keys to give, once. Here
-(`Keymap`) keys of multimedia keyboards are used, and used again for other characters when programs had time to read what was
-typed: they look up what a key means when they read.
+The X server itself assigns a key to a character that is missing on the keyboard, but it has only about twenty unused
+keys and does not reuse them. `Keymap` uses the keys of multimedia keyboards, and reuses them for other characters after
+programs had time to read the typed ones: programs look up the meaning of a key when they read it.
 """
 
 import asyncio
@@ -43,10 +43,10 @@ INPUT = ("pointer", "key", "type", "focus", "open")
 KEYSYMS = {"\n": 0xFF0D, "\t": 0xFF09, "\b": 0xFF08, "\x1b": 0xFF1B, "\x7f": 0xFFFF}
 UNICODE = 0x01000000
 TYPED_AT_ONCE = 32
-"""Characters, after which the X server is waited for."""
+"""The number of characters after which to wait for the X server."""
 OPEN = "/opt/greenroom/open"
 OPENED_WITHIN_S = 10.0
-"""A program that takes longer than that over an address has it: it is the browser itself."""
+"""The time limit of a start. A program that runs longer is the browser itself, which has received the address."""
 TEXT = "UTF8_STRING"
 CHANGE_KEYS, READ_KEYS = 100, 101
 FIRST_KEY, KEYS = 8, 248
@@ -54,19 +54,19 @@ ASCII = range(0x20, 0x7F)
 FUNCTION_KEYS = range(0xFD00, 0x10000)
 MULTIMEDIA = range(0x1008FE00, 0x10090000)
 KEPT = frozenset(0x1008FF00 + number for number in (0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x26, 0x27, 0x29))
-"""Of these those that actions name: sound, and back, forward, refresh."""
+"""The multimedia keys that actions name: sound, and back, forward, refresh."""
 MOST_AT_ONCE = 60
-"""Characters for which there are keys at the same time; there are some eighty of these keys."""
+"""The maximum number of characters that have a key at the same time; there are about eighty of these keys."""
 READ_WITHIN_S = 0.25
-"""So long after a key was typed it gets no other meaning."""
+"""The time for which a key keeps its meaning after it was typed."""
 
 
 class StepError(Exception):
-    """Something that was asked for cannot be done; the sentence says why."""
+    """A step cannot be done; the message is the reason."""
 
 
 def checked(step: Any) -> Step:
-    """The step, if it is one.
+    """Validate a step and return it.
 
     Raises:
         StepError: it is none.
@@ -86,7 +86,7 @@ def checked(step: Any) -> Step:
 
 
 def keysym_of(character: str) -> int:
-    """The key that writes a character: Latin-1 is its own, the rest of Unicode has a range.
+    """The keysym that writes a character: Latin-1 characters are their own keysym, other Unicode has a range.
 
     Raises:
         StepError: there is none.
@@ -100,7 +100,7 @@ def keysym_of(character: str) -> int:
 
 
 class Keymap:
-    """The keys of one X server that were given to characters, those first that were given first."""
+    """The keys of one X server that are assigned to characters, the oldest assignment first."""
 
     def __init__(self) -> None:
         self._free: list[int] | None = None
@@ -108,7 +108,8 @@ class Keymap:
         self._typed_s = 0.0
 
     async def provide(self, display: x11.Display, keysyms: Iterable[int]) -> None:
-        """See that all of these, one of the `parts` of a text, can be typed; what is typed now counts as read after a while."""
+        """Ensure that all of these keysyms, one of the `parts` of a text, can be typed. They count as read
+        `READ_WITHIN_S` after this call."""
         wanted = {keysym for keysym in keysyms if is_special(keysym)}
         if wanted:
             keys = await _read_keys(display)
@@ -127,17 +128,17 @@ class Keymap:
         if len(missing) > len(self._free):
             await asyncio.sleep(max(0.0, self._typed_s + READ_WITHIN_S - time.monotonic()))
         del self._free[: len(missing)]
-        given = dict(zip(chosen, missing, strict=False))  # those without a key are left to the X server
+        given = dict(zip(chosen, missing, strict=False))  # characters without a key are left to the X server
         for code, keysym in given.items():
             self._given.pop(code, None)
             self._given[code] = keysym
         for request in changes(given):
             display.send(request)
-        await _read_keys(display)  # its answer comes when that is done
+        await _read_keys(display)  # its answer comes after the changes
 
 
 def parts(keysyms: list[int]) -> Iterator[list[int]]:
-    """A text cut where there would be too many characters that need a key."""
+    """Split a text so that no part has more than `MOST_AT_ONCE` characters that need a key."""
     begin, special = 0, set[int]()
     for at, keysym in enumerate(keysyms):
         if is_special(keysym) and keysym not in special:
@@ -149,9 +150,8 @@ def parts(keysyms: list[int]) -> Iterator[list[int]]:
 
 
 def changes(given: dict[int, int]) -> Iterator[bytes]:
-    """The requests that give these characters (key → character) to keys, one request for each row of neighboring keys: a
-    window manager reads the whole keyboard again after each request, and the pointer stalls meanwhile.
-    """
+    """The requests that assign these characters (key → character), one request for each row of neighboring keys: a
+    window manager reads the whole keyboard again after each request, and the pointer stalls meanwhile."""
     rows: list[list[int]] = []
     for code in sorted(given):
         if rows and rows[-1][-1] == code - 1:
@@ -164,18 +164,18 @@ def changes(given: dict[int, int]) -> Iterator[bytes]:
 
 
 def is_special(keysym: int) -> bool:
-    """Whether it is a character that not every keyboard has."""
+    """True if it is a character that some keyboards do not have."""
     return not (keysym in ASCII or keysym in FUNCTION_KEYS or keysym in MULTIMEDIA)
 
 
 def is_unused(symbols: tuple[int, ...]) -> bool:
-    """Whether a key with these meanings is one that a session can do without."""
+    """True if a key with these meanings may be reassigned."""
     meanings = {symbol for symbol in symbols if symbol}
     return bool(meanings) and all(symbol in MULTIMEDIA and symbol not in KEPT for symbol in meanings)
 
 
 async def _read_keys(display: x11.Display) -> dict[int, tuple[int, ...]]:
-    """Key → what it means, first without and with Shift."""
+    """Key → its meanings, the first two without and with Shift."""
     answer = await display.ask(struct.pack("<BxHBBxx", READ_KEYS, 2, FIRST_KEY, KEYS))
     width = answer[1]
     symbols = struct.unpack_from(f"<{KEYS * width}I", answer, x11.MESSAGE_BYTES)
@@ -183,7 +183,7 @@ async def _read_keys(display: x11.Display) -> dict[int, tuple[int, ...]]:
 
 
 class Hands:
-    """Does steps, one after the other."""
+    """The executor of steps, one after the other."""
 
     def __init__(self, screen: Screen, keyboard: Input) -> None:
         self._screen = screen
@@ -193,7 +193,8 @@ class Hands:
         self._only_moved = True
 
     async def act(self, steps: list[Step]) -> Result:
-        """Do one action; what it says is in the result, or its error. What it pressed before an error it lets go of."""
+        """Do one action; its output or its error is in the result. After an error the keys and buttons that it
+        pressed are released."""
         begun = time.monotonic()
         buttons, keys = self._input.buttons, set(self._input.keys)
         result: Result = {"done": True}
@@ -206,7 +207,7 @@ class Hands:
         return result | {"ms": round((time.monotonic() - begun) * 1000, 1)}
 
     async def let_go(self, buttons: int, keys: set[int]) -> None:
-        """Let go of all that is held beside these."""
+        """Release all keys and buttons that are pressed, except these."""
         for keysym in reversed([key for key in self._input.keys if key not in keys]):
             self._input.key(keysym, down=False)
         if self._input.buttons & ~buttons:
@@ -216,7 +217,7 @@ class Hands:
     async def look(
         self, region: list[int] | None = None, width: int | None = None, height: int | None = None, *, cursor: bool = True
     ) -> bytes:
-        """The screen as PNG, with what came of the last input on it.
+        """Return the screen as PNG, once programs have drawn their reaction to the last input.
 
         Raises:
             StepError: the region is not on the screen.

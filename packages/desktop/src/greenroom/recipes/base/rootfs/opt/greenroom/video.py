@@ -1,16 +1,17 @@
-"""The video picture of the screen, for viewers who want moving pictures: H.264 beside the RFB of the X server.
+"""The video picture of the screen, for viewers who want moving pictures: H.264 in addition to the RFB of the X server.
 
-    GET stream/        {"video": whether there is one here, "default": which picture a viewer begins with}
-    websocket stream/  binary messages are stripes of the picture; a text message is sent back as it came. The viewer
-                       answers with binary ones: 0 and the number of a frame they painted, 1 and a quality of 0–9
+    GET stream/        {"video": true if it is available, "default": the picture with which a viewer begins}
+    websocket stream/  binary messages are stripes of the picture; a text message is sent back unchanged. The viewer
+                       sends binary messages: 0 and the number of a frame it painted, 1 and a quality of 0–9
 
-It is a picture and nothing else: keys, pointer, clipboard and the screen's size go over RFB, where they are decided. The
-encoder (encoder.py) is started when a viewer comes, serves all of them, and is ended when there has been none for a
-while. It ends with the last RFB viewer, so that a viewer who is disconnected from the session does not go on watching it.
+It contains only the picture: keys, pointer, clipboard and the size of the screen use RFB, where access is decided. The
+encoder (encoder.py) is started when a viewer connects, serves all viewers, and is ended `GRACE_S` after the last
+viewer. It also ends with the last RFB viewer, so that a viewer who is disconnected from the session cannot continue to
+watch it.
 
-`Pace` decides which stripes a viewer is sent, by what they have painted of those before, without I/O and clock. A viewer is
-sent as many frames ahead of what they painted as take no longer on their way than the fastest did. Of frames that come while
-they are not ready they get nothing, and then each row again from a stripe that needs no other.
+`Pace` selects the stripes for a viewer by the frames that the viewer has painted, without I/O and clock. The number of
+frames sent ahead of those painted grows while frames arrive about as fast as the fastest did, and shrinks otherwise. A
+viewer who is not ready misses frames, and then receives each row again from a stripe that does not depend on others.
 """
 
 import asyncio
@@ -27,25 +28,26 @@ from viewers import only_watches
 
 ENCODER = Path("/opt/greenroom/encoder.py")
 HAS_LIBRARY = any(Path("/opt/greenroom/pixelflux").glob(f"pixelflux.{sys.implementation.cache_tag}-*.so"))
-"""An image made over another release may have no library for its Python, and so no video picture."""
+"""True if there is a library for the Python of the image; an image that is built on another release may have none."""
 LOG = Path("/tmp/.greenroom/video.log")
 GRACE_S = 5.0
-"""So long after its last viewer the encoder is ended; starting it takes a tenth of a second."""
+"""The time from the end of the last viewer to the end of the encoder; a start takes a tenth of a second."""
 STARTS_MAX, STARTS_WITHIN_S = 5, 60.0
-"""It is not started more often than that: where it dies at once, viewers stay with the light picture."""
+"""The limit of starts within a time: if the encoder fails at once, viewers stay with the light picture."""
 KEYS_EVERY_S = 1.0
 REST_S = 3.0
-"""Without input and without a change for so long the screen is at rest."""
+"""The time without input and without a change after which the screen is at rest."""
 GOING_AWAY, INTERNAL_ERROR = 1001, 1011
 
 ACK, QUALITY = 0, 1
 WINDOW_FIRST, WINDOW_LEAST, WINDOW_MOST = 6, 2, 20
 LATE_S = 0.15
-"""A frame that takes this much longer than the fastest has waited somewhere on its way."""
+"""A frame that takes this much longer than the fastest was delayed on its way."""
 STUCK_S = 10.0
 
 HEAD = struct.Struct(">BBHH")
-"""Of a stripe: 4, codec and in the last bit whether it needs no other, number of its frame, its upper row."""
+"""The head of a stripe: 4, codec with the flag of an independent stripe in the last bit, number of its frame, its
+upper row."""
 
 
 def frame_of(stripe: bytes) -> int:
@@ -54,7 +56,7 @@ def frame_of(stripe: bytes) -> int:
 
 
 class Pace:
-    """One viewer, from the start of their stream."""
+    """The pace of one viewer, from the start of the stream."""
 
     def __init__(self) -> None:
         self.wants_key = True
@@ -67,11 +69,11 @@ class Pace:
 
     @property
     def is_ready(self) -> bool:
-        """Whether they should be sent another frame."""
+        """True if another frame should be sent."""
         return len(self._on_the_way) < self._window
 
     def takes(self, stripe: bytes, now: float) -> bool:
-        """Whether they are sent this stripe."""
+        """True if this stripe is sent to the viewer."""
         _, kind, frame, row = HEAD.unpack_from(stripe)
         if frame != self._frame:
             self._frame, self._takes_frame = frame, self.is_ready
@@ -88,7 +90,7 @@ class Pace:
         return True
 
     def painted(self, frame: int, now: float) -> None:
-        """They painted a frame, and so have those before it. A number that they were not sent says nothing."""
+        """Note that the viewer painted a frame, and so all frames before it. A number that was not sent is ignored."""
         if all(sent != frame for sent, _ in self._on_the_way):
             return
         sent, at = self._on_the_way.popleft()
@@ -99,12 +101,12 @@ class Pace:
         self._window = max(WINDOW_LEAST, min(WINDOW_MOST, self._window + step))
 
     def is_stuck(self, now: float) -> bool:
-        """Whether nothing of what they were sent arrives any more."""
+        """True if frames that were sent no longer arrive."""
         return bool(self._on_the_way) and now - self._on_the_way[0][1] > STUCK_S
 
 
 class Viewer:
-    """One who watches: where to, what they were sent, and the code with which they are let go."""
+    """A viewer of the stream: its connection, its pace, and the code with which it is disconnected."""
 
     def __init__(self, writer: asyncio.StreamWriter, *, may_choose: bool) -> None:
         self.writer = writer
@@ -113,13 +115,13 @@ class Viewer:
         self.gone: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     def let_go(self, code: int) -> None:
-        """End their stream with this code."""
+        """End the stream with this code."""
         if not self.gone.done():
             self.gone.set_result(code)
 
 
 class Video:
-    """The encoder and all who watch."""
+    """The encoder and its viewers."""
 
     def __init__(self) -> None:
         self.viewers: set[Viewer] = set()
@@ -133,7 +135,7 @@ class Video:
         self._is_at_rest = False
 
     async def answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer a request for stream/; False when the connection cannot be used for another."""
+        """Answer a request for stream/; False if the connection cannot be used for another request."""
         if request.headers.get("upgrade", "").lower() != "websocket":
             begins_with = "video" if os.environ.get("GREENROOM_PICTURE") == "video" else "light"
             reply(writer, "200 OK", json.dumps({"video": HAS_LIBRARY, "default": begins_with}).encode())
@@ -148,17 +150,17 @@ class Video:
         return False
 
     def display_opened(self) -> None:
-        """A viewer is connected to the X server."""
+        """Note that a viewer has connected to the X server."""
         self.displays += 1
 
     def display_closed(self) -> None:
-        """One is no more."""
+        """Note that a viewer has disconnected from the X server."""
         self.displays -= 1
         if self.displays == 0:
             self._let_all_go(GOING_AWAY)
 
     def woken(self) -> None:
-        """There was input, or the screen has changed."""
+        """Note that there was input, or that the screen has changed."""
         self._active = time.monotonic()
         if self._is_at_rest and self._requests:
             self._is_at_rest = False
@@ -182,7 +184,7 @@ class Video:
             self._changed.set()
 
     async def _listen(self, viewer: Viewer, reader: asyncio.StreamReader) -> bytes:
-        """Read what a viewer says until they close; returns the code in it."""
+        """Read the messages of a viewer until it closes the websocket; returns its close code."""
         while True:
             opcode, data = await read_frame(reader)
             if opcode == CLOSE:
@@ -200,7 +202,7 @@ class Video:
                 self._requests.write(b"%d" % data[1])
 
     def _start(self) -> bool:
-        """Have the encoder run; False where it has died too often."""
+        """Start the encoder if it does not run; False if it has failed too often."""
         if self._running is not None and not self._running.done():
             return True
         if self._died_too_often():
@@ -213,7 +215,7 @@ class Video:
         return len(self._started) == STARTS_MAX and time.monotonic() - self._started[0] < STARTS_WITHIN_S
 
     async def _run(self) -> None:
-        """Start the encoder, hand on what it writes, and end it when there are no viewers."""
+        """Start the encoder, forward its output, and end it when there are no viewers."""
         with LOG.open("wb") as log:
             encoder = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-S", "-E", str(ENCODER), os.environ.get("MAX_FRAME_RATE", "60")),
@@ -242,12 +244,12 @@ class Video:
             await encoder.wait()
 
     async def _ask(self, requests: asyncio.StreamWriter) -> None:
-        """Ask for the next frame whenever a viewer is ready for one, until there has been no viewer for a while.
+        """Request the next frame whenever a viewer is ready for one, until there has been no viewer for a while.
 
-        Of several the fastest sets the pace; others leave out frames, and go on with a whole picture.
+        The fastest viewer sets the pace; the others miss frames and continue with a whole picture.
         """
         self._has_turn = False
-        keyed = time.monotonic()  # it begins with a whole picture
+        keyed = time.monotonic()  # the encoder begins with a whole picture
         shows_pointer = self._is_at_rest = False
         self.woken()
         while True:
@@ -276,7 +278,7 @@ class Video:
                     return
 
     async def _hand_on(self, stripes: asyncio.StreamReader) -> None:
-        """From the encoder to those who watch, until it ends."""
+        """Forward the stripes of the encoder to the viewers until the encoder ends."""
         frame_id = -1
         while True:
             try:

@@ -1,14 +1,15 @@
-"""What passes between a viewer and the X server, and since when they have given no input.
+"""The messages between a viewer and the X server, and the time since the viewer's last input.
 
-`Watching` is a viewer who may only watch. Of their messages those pass that ask for pictures; keys, pointer, clipboard and
-the screen's size do not. Of the X server's all pass but the clipboard, which may be a password. For that its messages have
-to be read, so only encodings whose lengths are known here are asked for. What is not known here ends the connection: it
-could be anything.
+`Watching` is a viewer who may only watch. Its requests for pictures pass; keys, pointer, clipboard and the size of the
+screen do not. From the X server everything passes except the clipboard, which may contain a password. To filter it, the
+messages must be parsed, so only encodings whose lengths are known here are requested. An unknown message ends the
+connection, because it could contain anything.
 
-`Idle` is a viewer who gives input. Asking for pictures and answering fences is none; keys, pointer and clipboard are. After a
-message of a kind that is not known everything counts as input, so that no user is ever disconnected by mistake. Of KasmVNC's
-client, pointer events become standard ones and its own messages end here: the X server would end the connection over them.
-Who may not type now, because someone else has control (control.py), is not disconnected for it.
+`Idle` is a viewer who gives input. Keys, pointer and clipboard are input; requests for pictures and answers to fences
+are not. After a message of unknown kind everything counts as input, so that no user is ever disconnected by mistake.
+Pointer events of KasmVNC's client are converted to standard ones, and its other extensions are dropped: the X server
+would end the connection over them. A viewer who cannot give input because someone else has control (control.py) is not
+disconnected as idle.
 """
 
 import asyncio
@@ -47,15 +48,15 @@ READ = frozenset(
     {RAW, COPY, TIGHT, DESKTOP_SIZE, LAST_RECTANGLE, POINTER_SHAPE, NAME, SCREENS, -312, -313}
     | {*range(-32, -22), *range(-256, -246), *range(-512, -411), *range(-768, -762)}
 )
-"""Encodings that are read here, fences and continuous updates, and levels of quality and compression."""
+"""Supported encodings, fences and continuous updates, and levels of quality and compression."""
 FLUSH_BYTES = 1 << 16
 INPUT = (KEY, POINTER, 6, SCAN_CODE, KASM_CLIPBOARD, KASM_MOTION, UNKNOWN)
-"""Key, pointer, clipboard, key with its scan code."""
+"""Key, pointer, clipboard, key with its scan code, KasmVNC's clipboard and relative motion, unknown messages."""
 WHEEL_UP, WHEEL_DOWN, WHEEL_LEFT, WHEEL_RIGHT = 8, 16, 32, 64
 
 
 class Sink(Protocol):
-    """Where the picture goes."""
+    """The destination of the picture."""
 
     def write(self, data: bytes) -> None: ...
 
@@ -63,8 +64,8 @@ class Sink(Protocol):
 
 
 class Watching:
-    """One viewer, from the start of their connection. Of what they were sent, `jpegs` are the rectangles in JPEG, with this
-    many pixels."""
+    """The connection of one viewer, from its start. `jpegs` counts the rectangles sent as JPEG, and `jpeg_area`
+    their pixels."""
 
     def __init__(self, pixel_format: bytes | None = None) -> None:
         self._sent = ClientHalf()
@@ -74,13 +75,13 @@ class Watching:
         self.jpegs = self.jpeg_area = 0
 
     def passed(self, data: bytes) -> bytes:
-        """What of this, which the viewer sent, goes to the X server."""
+        """Filter data that the viewer sent; returns the part for the X server."""
         passed = bytearray()
         for kind, part, _, ends in self._sent.pieces(data):
             if kind == UNKNOWN or self._sent.version != VERSION:
                 raise BadRequestError("what cannot be read is not passed on from a viewer who may only watch")
             if kind == HANDSHAKE:
-                passed += part[:-1] + b"\x01" if ends else part  # the desktop is shared, in any case
+                passed += part[:-1] + b"\x01" if ends else part  # the desktop is always shared
             elif kind in {PIXEL_FORMAT, ENCODINGS}:
                 self._encodings += part
                 if ends:
@@ -121,7 +122,7 @@ class Watching:
             return  # the X server has ended
 
     async def message(self, passing: "Passing") -> int:
-        """Pass one on; returns its kind."""
+        """Pass on one message; returns its kind."""
         (kind,) = await passing.read(1)
         if kind == 3:
             (length,) = struct.unpack(">3xi", await passing.read(7))
@@ -143,7 +144,7 @@ class Watching:
         return kind
 
     async def _rectangle(self, passing: "Passing") -> bool:
-        """Pass one on; False = it was the last."""
+        """Pass on one rectangle; False if it was the last."""
         width, height, encoding = struct.unpack(">4xHHi", await passing.take(12))
         pixel = self._pixel_bytes
         if encoding == RAW:
@@ -187,12 +188,12 @@ class Watching:
 
     @property
     def _is_true_colour(self) -> bool:
-        """Of which Tight sends three bytes."""
+        """True if Tight sends three bytes for each pixel."""
         return self._format is not None and self._format[:2] == b"\x20\x18" and self._format[4:10] == b"\x00\xff" * 3
 
 
 class Passing:
-    """What comes from the X server, on its way to the viewer."""
+    """Data of the X server on its way to the viewer."""
 
     def __init__(self, display: asyncio.StreamReader, writer: Sink) -> None:
         self._display = display
@@ -200,15 +201,15 @@ class Passing:
         self._out = bytearray()
 
     async def read(self, count: int) -> bytes:
-        """Read so many bytes and keep them here."""
+        """Read `count` bytes without passing them on."""
         return await self._display.readexactly(count)
 
     def add(self, data: bytes) -> None:
-        """Pass this on."""
+        """Pass on `data`."""
         self._out += data
 
     async def take(self, count: int) -> bytes:
-        """Pass so many bytes on; returns the first of them, all where they are few."""
+        """Pass on `count` bytes; returns the first of them, or all if they are few."""
         first = b""
         while count > 0:
             data = await self._display.readexactly(min(count, FLUSH_BYTES))
@@ -220,7 +221,7 @@ class Passing:
         return first
 
     async def drop(self, count: int) -> None:
-        """Read so many bytes and forget them."""
+        """Read `count` bytes and discard them."""
         while count > 0:
             count -= len(await self._display.readexactly(min(count, FLUSH_BYTES)))
 
@@ -235,7 +236,7 @@ class Passing:
         return value
 
     async def flush(self) -> None:
-        """Send what was collected."""
+        """Send the collected data."""
         if self._out:
             self._writer.write(frame(BINARY, bytes(self._out)))
             self._out.clear()
@@ -243,7 +244,7 @@ class Passing:
 
 
 class Idle:
-    """One viewer, from the start of their connection."""
+    """The connection of one viewer, from its start."""
 
     def __init__(self, on_input: Callable[[], None] = lambda: None, gate: Gate | None = None) -> None:
         self._on_input = on_input
@@ -253,13 +254,14 @@ class Idle:
 
     @property
     def for_s(self) -> float:
-        """How long they have given no input, while they may."""
+        """The time since the last input, in seconds; 0 while the viewer has no control."""
         if self._gate and self._gate.watches:
             self._last_input = time.monotonic()
         return time.monotonic() - self._last_input
 
     def sent(self, data: bytes) -> bytes:
-        """They sent this, anywhere in the stream of messages; returns what goes to the X server.
+        """Process data that the viewer sent, at any position in the stream of messages; returns the data for the X
+        server.
 
         Raises BadRequestError when KasmVNC's client says something that cannot be read.
         """
@@ -279,7 +281,8 @@ class Idle:
 
 
 def standard_pointer(event: bytes) -> bytes:
-    """The same for a server that knows eight buttons, four of which are a wheel's; a turned wheel is pressed and released."""
+    """Convert the event for a server with eight buttons, four of which are a wheel's; a turned wheel is pressed and
+    released."""
     mask, x, y, right, down = struct.unpack(">xHHHhh", event)
     buttons = mask & 0xFF
     turned = (down < 0, WHEEL_UP), (down > 0, WHEEL_DOWN), (right < 0, WHEEL_LEFT), (right > 0, WHEEL_RIGHT)

@@ -1,6 +1,6 @@
-"""A connection to the session's X server: as much of X11 as the desk and the clipboard need.
+"""A connection to the session's X server: the part of X11 that the desk and the clipboard need.
 
-`Scaled` are smaller and larger pictures of the screen, made by the X server itself (its extension RENDER).
+`Scaled` creates smaller and larger pictures of the screen with the X server's extension RENDER.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ class DisplayError(OSError):
 
 
 class Display:
-    """One connection; `root` is the screen's window. Made by `connect`."""
+    """A connection, created by `connect`; `root` is the window of the screen."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, setup: bytes) -> None:
         self._reader = reader
@@ -44,31 +44,31 @@ class Display:
 
     @property
     def is_open(self) -> bool:
-        """Whether the X server is still there."""
+        """True if the connection to the X server is open."""
         return not self._reading.done()
 
     def on_end(self, handler: Callable[[], None]) -> None:
-        """Call this when the X server has ended."""
+        """Call `handler` when the X server has ended."""
         self._reading.add_done_callback(lambda _: handler())
 
     async def close(self) -> None:
-        """End the connection, and with it all that it made."""
+        """Close the connection and release everything that was created over it."""
         self._reading.cancel()
         await asyncio.gather(self._reading, return_exceptions=True)
         self._writer.close()
 
     def new_id(self) -> int:
-        """A name for something that is made on the server."""
+        """An unused id for a resource on the server."""
         self._ids += 1
         return self._ids
 
     def send(self, request: bytes) -> None:
-        """Send a request without an answer."""
+        """Send a request that has no reply."""
         self._sequence = (self._sequence + 1) & 0xFFFF
         self._writer.write(request)
 
     async def ask(self, request: bytes) -> bytes:
-        """The answer to a request, whole.
+        """Send a request and return its complete reply.
 
         Raises:
             DisplayError: there is none.
@@ -80,13 +80,13 @@ class Display:
         return await answer
 
     async def atom(self, name: bytes) -> int:
-        """The number of a name."""
+        """The number of an atom; it is created if it does not exist."""
         request = struct.pack("<BBHHxx", INTERN_ATOM, 0, 2 + len(padded(name)) // 4, len(name)) + padded(name)
         (number,) = struct.unpack_from("<I", await self.ask(request), 8)
         return number
 
     async def extension(self, name: bytes, version: tuple[int, int]) -> tuple[int, int]:
-        """The number of an extension's requests and of its first event.
+        """The number of an extension's requests and the number of its first event.
 
         Raises:
             DisplayError: the server has none.
@@ -99,7 +99,7 @@ class Display:
         return opcode, first_event
 
     def on_event(self, number: int, handler: Event) -> None:
-        """Call this with each event of this number."""
+        """Call `handler` for each event with this number."""
         self._events[number] = handler
 
     async def _read(self) -> None:
@@ -115,7 +115,7 @@ class Display:
                 elif handler := self._events.get(kind):
                     handler(message)
         except (OSError, EOFError):
-            pass  # it has ended; `is_open` says so
+            pass  # the X server has ended; `is_open` returns False
         finally:
             for waiting in self._waiting.values():
                 if not waiting.done():
@@ -153,13 +153,13 @@ async def connect() -> Display:
 
 
 async def image(display: Display, drawable: int, x: int, y: int, width: int, height: int) -> bytes:
-    """Pixels of a window or pixmap, row by row: blue, green, red and a byte without meaning."""
+    """The pixels of a window or pixmap, row by row: blue, green, red and an unused byte."""
     request = struct.pack("<BBHIhhHHI", GET_IMAGE, ZPIXMAP, 5, drawable, x, y, width, height, ALL_PLANES)
     return (await display.ask(request))[MESSAGE_BYTES:]
 
 
 def padded(text: bytes) -> bytes:
-    """Text as it stands in a request: filled up to whole words."""
+    """Text as in a request: padded to a multiple of 4 bytes."""
     return text + bytes(-len(text) % 4)
 
 
@@ -171,12 +171,12 @@ SUBWINDOWS, INCLUDE_INFERIORS = 1 << 8, 1
 REPEAT, PAD = 1 << 0, 2
 SOURCE = 1
 WHOLE = 1 << 16
-"""1 in numbers with a part behind the point."""
+"""The value 1 as a fixed-point number."""
 SMOOTH = b"bilinear"
 
 
 class Wished(Protocol):
-    """Which part of the screen is shown, and how large."""
+    """The requested part of the screen and the size of its picture."""
 
     region: tuple[int, int, int, int]
     width: int
@@ -184,7 +184,7 @@ class Wished(Protocol):
 
 
 class Scaled:
-    """One picture in the making; `close` it."""
+    """A scaled picture in progress. Call `close` at the end."""
 
     def __init__(self, display: Display, wish: Wished, render: int) -> None:
         self._display = display
@@ -194,7 +194,7 @@ class Scaled:
         self._pixmap = 0
 
     async def rows(self, top: int, bottom: int) -> bytes:
-        """The pixels of these rows of it."""
+        """The pixels of these rows of the picture."""
         if not self._pixmap:
             await self._begin()
         width, count = self._wish.width, bottom - top
@@ -208,7 +208,7 @@ class Scaled:
         return await image(self._display, self._pixmap, 0, top, width, count)
 
     def close(self) -> None:
-        """Give back on the server what it took."""
+        """Release the resources on the server."""
         for request in self._made:
             self._display.send(request)
 
@@ -235,7 +235,7 @@ class Scaled:
 
 
 def screen_format(answer: bytes) -> int:
-    """The format of the screen among those that RENDER knows: 24 bits deep, red at bit 16.
+    """The format of the screen in RENDER: 24 bits deep, red at bit 16.
 
     Raises:
         DisplayError: there is none.
