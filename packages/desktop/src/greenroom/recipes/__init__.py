@@ -1,5 +1,5 @@
-"""The catalogue's recipes and what makes images of them: `shelf` reads them, `build` makes one.
+"""The recipes of the catalogue and the build of their images: `shelf` reads them, `build` builds an image.
 
-base/       what all images share: Debian packages, the session's programs and, built from images/page, its page
-catalogue/  a folder for each recipe: recipe.toml, picture.svg, and where it needs them rootfs/ and install/
+base/       the shared part of all images: Debian packages, the session's programs and, built from images/page, its page
+catalogue/  a folder for each recipe: recipe.toml, picture.svg, and, if the recipe needs them, rootfs/ and install/
 """

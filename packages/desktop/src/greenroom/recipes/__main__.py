@@ -1,4 +1,4 @@
-"""`python -m greenroom.recipes`: `greenroom.recipes.command`, with an answer to Ctrl-C from the first moment."""
+"""`python -m greenroom.recipes`: `greenroom.recipes.command`, which also handles Ctrl-C during its import."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Makes the image of a recipe on this host: the shared base, made of Debian packages, then the recipe's own layer.
+"""Builds the image of a recipe on this host: the shared base from Debian packages, then the layer of the recipe.
 
-The programs of an image are named in a folder: `packages`, a line each, and `excludes`, those of their files that no
-session opens.
+A folder lists the programs of an image: `packages`, one per line, and `excludes`, those of their files that no session
+uses.
 
-An image has the labels `greenroom.recipe`, the digest of all that it is made of, and `greenroom.base`, what it was made
-over; with both as they should be it is left as it is.
+An image has the labels `greenroom.recipe`, the digest of all its inputs, and `greenroom.base`, the image that it is
+built on. An image with the current values of both is not built again.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ NO_BASE: Final = (
 
 
 def suite() -> str:
-    """The release of Debian or Ubuntu whose packages this machine has."""
+    """The release of Debian or Ubuntu whose packages this machine uses."""
     return platform.freedesktop_os_release().get("VERSION_CODENAME", "bookworm")
 
 
 def name_of(repository: str, folder: Path) -> str:
-    """The base of what lies in `folder`, as this machine makes it."""
+    """The name of the base that this machine builds from `folder`."""
     parts = [suite(), *lines(folder / "packages"), "", *lines(folder / "excludes")]
     return f"{repository}:{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()[:16]}"
 
 
 async def make_root(builder: Builder, name: str, folder: Path) -> AsyncGenerator[str]:
-    """Make the base `name_of` a folder; the steps, as mmdebstrap words them.
+    """Build the base `name_of` a folder; yields the steps in the words of mmdebstrap.
 
     Raises:
         BuildError: it cannot be made here, or a step failed.
@@ -61,7 +61,7 @@ async def make_root(builder: Builder, name: str, folder: Path) -> AsyncGenerator
     taking = asyncio.create_task(builder.tree(_pieces(stdout)))
 
     def end_if_not_taken(done: asyncio.Task[str]) -> None:
-        # Its output is not read any more, so that it would not end.
+        # Its output is no longer read, so it would not end.
         if process.returncode is None and (done.cancelled() or done.exception()):
             process.kill()
 
@@ -78,7 +78,7 @@ async def make_root(builder: Builder, name: str, folder: Path) -> AsyncGenerator
         await asyncio.wait([taking])
         if process.returncode is None:
             process.kill()
-        await process.communicate()  # `wait` alone does not return while output that was not read fills the pipe
+        await process.communicate()  # `wait` alone does not return while unread output fills the pipe
     if code:
         raise BuildError(f"The Debian packages could not be put together: {last.rstrip('.')}.")
     await builder.name(image, name)
@@ -99,7 +99,7 @@ async def _command(folder: Path) -> list[str]:
 
 
 async def _apt_options() -> list[str]:
-    """How this machine reaches its sources."""
+    """The options of this machine's apt for access to its sources."""
     process = await asyncio.create_subprocess_exec("apt-config", "dump", stdout=PIPE)
     dump, _ = await process.communicate()
     return [line for line in dump.decode().splitlines() if re.match(r"Acquire::(Check-|https?::|Retries)", line)]
@@ -114,13 +114,13 @@ BASE_REPOSITORY: Final = "greenroom/desktop-base"
 LABEL: Final = "greenroom.recipe"
 BASE_LABEL: Final = "greenroom.base"
 PAGE: Final = BASE / "page"
-"""Built from images/page by script/lib; it comes with the package."""
+"""The session's page. script/lib builds it from images/page; it is part of the package."""
 ENCODER: Final = BASE / "encoder"
-"""The library of the video picture, fetched by script/lib; without it images have the light picture alone."""
+"""The library of the video picture. script/lib downloads it; without it images have only the light picture."""
 OF_BASE: Final = 50
-"""The part of the base in all of a build, percent, where it has to be made."""
+"""The share of the base in the progress of a build that includes it, in percent."""
 STEPS_OF_BASE: Final = 12
-"""Lines that mmdebstrap writes, about."""
+"""The approximate number of lines that mmdebstrap writes."""
 AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 PROXY: Final = ("http_proxy", "https_proxy", "no_proxy")
 START: Final = """#!/bin/bash
@@ -135,23 +135,23 @@ _NOISE: Final = re.compile(r"^ ?--->|^Removing intermediate|^Step |^[+] |^Get:|^
 
 @dataclass(frozen=True, slots=True)
 class BuildProgress:
-    """How far a build is, and what it is at."""
+    """The progress of a build and its current step."""
 
     percent: int
     step: str
 
 
 async def is_made(builder: Builder, image: RecipeImage, base: str = "") -> bool:
-    """Whether this host has the image as it should be."""
+    """True if this host has the current image."""
     labels = await builder.labels(image.reference) or {}
     return labels.get(LABEL) == image.digest and labels.get(BASE_LABEL) == _base(base)
 
 
 async def make(builder: Builder, image: RecipeImage, base: str = "") -> AsyncGenerator[BuildProgress]:
-    """Make the image if it is not made; `base` is an image to start from instead of one of this machine's packages.
+    """Build the image if it is not current; `base` is an image to build on instead of this machine's packages.
 
     Raises:
-        BuildError: it could not be made; the sentence has the line that says why.
+        BuildError: the build failed; the message has the line with the reason.
         RuntimeUnavailable: no Docker daemon answers.
     """
     if await is_made(builder, image, base):
@@ -202,16 +202,16 @@ def _base(chosen: str) -> str:
 
 
 def _context(image: RecipeImage) -> bytes:
-    """A tar with the Dockerfile and all that it copies."""
+    """A tar with the Dockerfile and all files that it copies."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for folder in ("own", "install", "encoder"):  # they are copied, though there may be no such files
+        for folder in ("own", "install", "encoder"):  # the Dockerfile copies them even if there are no such files
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(entry)
         for name, content in _files(image):
             entry = tarfile.TarInfo(name)
-            # Not by the mode of the file, which archives of packages do not keep everywhere.
+            # Not the mode of the file, which some archives of packages do not preserve.
             entry.mode = 0o755 if content.startswith(b"#!") else 0o644
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))

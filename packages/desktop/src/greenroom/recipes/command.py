@@ -1,7 +1,7 @@
-"""`python -m greenroom.recipes NAME…` makes images on this host; images/build and the other scripts call it.
+"""`python -m greenroom.recipes NAME…` builds images on this host; images/build and the other scripts call it.
 
-NAME is a flavour of greenroom/desktop, a recipe, or `catalogue` for all recipes. With `--base REPOSITORY FOLDER` the
-Debian base of that folder is made, and its name is printed. BASE names an image to start from instead.
+NAME is a flavor of greenroom/desktop, a recipe, or `catalogue` for all recipes. `--base REPOSITORY FOLDER` builds the
+Debian base of that folder and prints its name. The variable BASE names an image to build on instead.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from greenroom.runtimes.docker import daemon
 from greenroom.runtimes.docker.builder import DockerBuilder
 
 SAY_EVERY_S: Final = 20.0
-"""Where the output is no terminal."""
+"""The time between two lines if the output is no terminal."""
 
 
 def main(words: list[str]) -> int:
-    """The command's exit code."""
+    """Run the command and return its exit code."""
     try:
         asyncio.run(_run(words))
     except (GreenroomError, RuntimeUnavailable) as error:
@@ -73,7 +73,8 @@ async def _counted(steps: AsyncIterator[str]) -> AsyncIterator[build.BuildProgre
 
 
 async def _show(title: str, steps: AsyncIterator[build.BuildProgress]) -> None:
-    """A line that changes on a terminal, else one now and then; and how long it took, if it took anything."""
+    """Show the progress and the duration: a line that changes on a terminal, otherwise an occasional line. Nothing
+    is shown if there was nothing to do."""
     began = said = time.monotonic()
     is_terminal = sys.stderr.isatty()
     worked = False

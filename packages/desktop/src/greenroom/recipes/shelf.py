@@ -1,7 +1,7 @@
-"""Reads the recipes that come with Greenroom, and names the image of each by all that it is made of.
+"""Reads the recipes that come with Greenroom, and names the image of each by a digest of its inputs.
 
-An image's tag is the beginning of a digest of the shared base and of the recipe's own files, so a changed recipe has a
-new tag, and its image can be made while sessions of the old one run.
+An image's tag is the beginning of a digest of the shared base and of the recipe's files. A changed recipe therefore has
+a new tag, and its image can be built while sessions of the old image run.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ ROOT: Final = Path(__file__).parent
 BASE: Final = ROOT / "base"
 CATALOGUE: Final = ROOT / "catalogue"
 DESKTOP: Final = ROOT / "desktop"
-"""The packages and files that desktops for people have over the base."""
+"""The packages and files that desktops for people add to the base."""
 FLAVOURS: Final = ("xfce", "plain", "openbox", "never-paints")
-"""Of greenroom/desktop: the desktop, and three smaller ones that tests use."""
+"""The flavors of greenroom/desktop: the desktop, and three smaller ones for tests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipeImage:
-    """What an image is made of besides the base. `flavour` says which programs /opt/greenroom/desktop starts; of two
-    `folders` that have the same file the later one counts."""
+    """The inputs of an image in addition to the base. `flavour` selects the programs that /opt/greenroom/desktop
+    starts. If several `folders` have the same file, the last one is used."""
 
     reference: str
     digest: str
@@ -42,7 +42,7 @@ class RecipeImage:
 
 @functools.cache
 def all_recipes() -> tuple[Recipe, ...]:
-    """The recipes by their names.
+    """All recipes, sorted by name.
 
     Raises:
         Invalid: one cannot be used.
@@ -51,7 +51,7 @@ def all_recipes() -> tuple[Recipe, ...]:
 
 
 def find(name: str) -> Recipe:
-    """The recipe of this name.
+    """The recipe with this name.
 
     Raises:
         NotFound: there is none.
@@ -64,17 +64,17 @@ def find(name: str) -> Recipe:
 
 
 def picture(recipe: Recipe) -> bytes:
-    """Its artwork, an SVG."""
+    """The artwork of a recipe, an SVG."""
     return (CATALOGUE / recipe.name / "picture.svg").read_bytes()
 
 
 def reference(recipe: Recipe) -> str:
-    """The image made from the recipe as it is now."""
+    """The reference of the image of the current recipe."""
     return image_of(recipe).reference
 
 
 def image_of(recipe: Recipe) -> RecipeImage:
-    """What its image is made of."""
+    """The inputs of a recipe's image."""
     is_desktop = recipe.kind == "desktop"
     folders = (*((DESKTOP,) if is_desktop else ()), CATALOGUE / recipe.name)
     digest = _digest(BASE, *folders)
@@ -89,7 +89,7 @@ def image_of(recipe: Recipe) -> RecipeImage:
 
 
 def flavour(name: str) -> RecipeImage:
-    """greenroom/desktop:NAME."""
+    """The inputs of the image greenroom/desktop:NAME."""
     reference = f"greenroom/desktop:{name}"
     if name == "xfce":
         digest = _digest(BASE, DESKTOP)
@@ -114,7 +114,7 @@ def _read(folder: Path) -> Recipe:
 
 @functools.cache
 def _digest(*folders: Path) -> str:
-    """Of the names and contents of their files."""
+    """A digest of the names and contents of the folders' files."""
     made = hashlib.sha256()
     for folder in folders:
         for file in files_of(folder):
@@ -124,18 +124,18 @@ def _digest(*folders: Path) -> str:
 
 
 def forget() -> None:
-    """Read the files anew when they are asked for next."""
+    """Clear the caches, so that the files are read again."""
     _digest.cache_clear()
     all_recipes.cache_clear()
 
 
 def files_of(folder: Path) -> list[Path]:
-    """All files below a folder, in an order that is the same everywhere."""
+    """All files below a folder, in an order that is the same on all systems."""
     return sorted(file for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
 
 
 class DesktopRecipes(RecipeSource):
-    """What the package offers to api and Agents."""
+    """The recipes for the api and Agents."""
 
     def recipes(self) -> Sequence[Recipe]:
         return all_recipes()
@@ -155,4 +155,4 @@ class DesktopRecipes(RecipeSource):
 
 
 SOURCE: Final = DesktopRecipes()
-"""What the entry point names."""
+"""The object that the entry point names."""

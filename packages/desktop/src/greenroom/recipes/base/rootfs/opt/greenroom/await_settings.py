@@ -1,6 +1,6 @@
-"""Wait until a program gives the others the settings of the desktop: the owner of the selection _XSETTINGS_S0.
+"""Wait until a program provides the settings of the desktop: until the selection _XSETTINGS_S0 has an owner.
 
-Without one after LIMIT_S the desktop goes on: it may look otherwise, and is there.
+After LIMIT_S without one the desktop continues; it may look different.
 """
 
 import ctypes

@@ -1,17 +1,17 @@
-"""Lets programs drive the browser of the session, Chromium, where the image has what that takes.
+"""Lets programs drive the browser of the session, Chromium, if the image has DevTools and chromedriver.
 
-    GET, PUT cdp/json/…      what Chromium's DevTools answer, with addresses that lead here
+    GET, PUT cdp/json/…      the answers of Chromium's DevTools, with the addresses of this page
     websocket cdp/devtools/… of the browser or of a page; cdp/ is the browser's
-    webdriver/…              W3C WebDriver: chromedriver, started by the first request, for the browser that runs
+    webdriver/…              W3C WebDriver: chromedriver, started by the first request, for the running browser
 
-Both listen on loopback. What a web page in this browser sends to DevTools they refuse by its Origin; here no Origin is passed
-on, because the gateway has let a program in. Chromedriver would obey pages of local servers, so it has a port that browsers
-connect to for no page. While a person has control (control.py), what acts is refused; of WebDriver that is all but GET and the
-end of a session.
+Both listen on loopback. They refuse requests of web pages in this browser by their Origin header. The page does not
+forward an Origin, because the gateway has authorized the program. Chromedriver would accept pages of local servers, so
+it uses a port that browsers do not connect to for any page. While a person has control (control.py), commands that act
+are refused; in WebDriver these are all requests except GET and the end of a session.
 
-A program that leases a session waits for nothing but its own question: the websocket of the browser was opened while the session
-was staged, and has answered once (`Ready`). It is not the first one of this browser either: now and then Chromium closes that at
-once.
+A program that leases a session does not wait for the start of the browser: its websocket was opened while the session
+was staged, and has answered a command (`Ready`). It is not the first websocket of this browser: Chromium sometimes
+closes the first one at once.
 """
 
 import asyncio
@@ -29,15 +29,15 @@ from protocol import TEXT, BadRequestError, Request, accept, carry_both, let_go,
 
 HOST = "127.0.0.1"
 DEVTOOLS = Path("/tmp/.greenroom/devtools")
-"""The port of Chromium's DevTools, in images whose browser has them (/etc/chromium.d)."""
+"""The file with the port of Chromium's DevTools, in images whose browser has them (/etc/chromium.d)."""
 SETUP = Path("/etc/chromium.d/programs")
-"""Is there in images whose browser has DevTools."""
+"""A file that exists in images whose browser has DevTools."""
 MAX_HEAD_BYTES = 1 << 16
 MAX_ANSWER_BYTES = 1 << 24
-"""Of what they answer about themselves."""
+"""The size limit of answers of DevTools and chromedriver about themselves."""
 OPENS_S = 10.0
 AGAIN_S = 1.0
-"""Between two attempts to open it: the browser starts, or was closed by the user."""
+"""The time between two attempts to open it: the browser is starting, or was closed by the user."""
 QUESTION = b'{"id": 1, "method": "Browser.getVersion"}'
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -49,9 +49,10 @@ DRIVER_PORT = 6697
 DRIVER_STARTS_S = 10.0
 DRIVER_LOOK_S = 0.02
 MAX_SESSION_BYTES = 1 << 20
-"""Of the request for a new WebDriver session."""
+"""The size limit of the request for a new WebDriver session."""
 UPLOAD = re.compile(r"session/([^/?]+)/(?:se/)?file/?")
-"""Where Selenium uploads a file for a field of a page; chromedriver knows the address without `se/` alone."""
+"""The path to which Selenium uploads a file for a field of a page; chromedriver supports only the path without
+`se/`."""
 DROPPED = ("authorization", "connection", "host", "origin", "cookie")
 OF_ADDRESSES = "%/:?#[]@!$&'()*+,;=-._~"
 REFUSED = "This address is for programs: it needs the token of the session's lease."
@@ -60,7 +61,7 @@ NO_BROWSER = "The browser of this session does not run at the moment; try again.
 
 
 class Browser:
-    """The browser of this session, and chromedriver once a program wants it."""
+    """The browser of this session, and chromedriver once a program needs it."""
 
     def __init__(self, control: Control) -> None:
         self.control = control
@@ -69,7 +70,7 @@ class Browser:
         self.driver: asyncio.subprocess.Process | None = None
 
     async def answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer a request for an address of FOLDERS; its connection cannot be used for another one."""
+        """Answer a request below FOLDERS; the connection cannot be used for another request."""
         below = request.lines[0].split(" ", 2)[1].removeprefix("/").partition("/")[2]
         is_upgrade = "upgrade" in request.headers
         try:
@@ -91,7 +92,7 @@ class Browser:
     async def drive(
         self, request: Request, below: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Hand a request on to chromedriver."""
+        """Forward a request to chromedriver."""
         async with self.starting:
             if self.driver is None or self.driver.returncode is not None:
                 await self.start_driver()
@@ -111,7 +112,7 @@ class Browser:
     async def connect_devtools(
         self, request: Request, below: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Carry the websocket of a page, or that of the browser, which may be open already."""
+        """Carry the websocket of a page or of the browser, which may already be open."""
         fenced = Fenced(self.control, reader, writer, is_bidi=False)
         if (upstream := await self.ready.take(below)) is not None:
             accept(request, writer)
@@ -121,7 +122,11 @@ class Browser:
         return await fenced.upgrade(lines, await asyncio.open_connection(HOST, port))
 
     async def start_driver(self) -> None:
-        """Raises OSError: the image has no chromedriver, or it does not start."""
+        """Start chromedriver.
+
+        Raises:
+            OSError: the image has no chromedriver, or it does not start.
+        """
         quiet = asyncio.subprocess.DEVNULL
         self.driver = await asyncio.create_subprocess_exec(
             DRIVER, f"--port={DRIVER_PORT}", "--log-level=OFF", stdin=quiet, stdout=quiet, stderr=quiet
@@ -143,7 +148,7 @@ class Browser:
     async def begin_session(
         self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """A new WebDriver session is one of the browser that runs, not of one that chromedriver would start."""
+        """Begin a WebDriver session for the running browser; chromedriver would otherwise start a new one."""
         length = int(request.number("content-length"))
         if not 0 < length <= MAX_SESSION_BYTES:
             return refuse(writer, "413 Content Too Large", "The capabilities need a length, of at most 1 MiB.")
@@ -157,7 +162,7 @@ class Browser:
 
 
 def refusal_to_upload(request: Request) -> tuple[str, str] | None:
-    """Why a file may not be uploaded, as status and sentence; None = it may. The body is a ZIP in base64."""
+    """The status and the message that refuse an upload; None if it is allowed. The body is a ZIP in base64."""
     if not UPLOADS:
         return "403 Forbidden", "Uploads into this session are not allowed."
     if request.number("content-length") * 3 / 4 > max_bytes(request):
@@ -166,7 +171,7 @@ def refusal_to_upload(request: Request) -> tuple[str, str] | None:
 
 
 def changes(request: Request) -> bool:
-    """Whether a request does more than look. (GET json/activate and json/close change tabs.)"""
+    """True if a request does more than read. (GET json/activate and json/close change tabs.)"""
     if request.parts[0] == "webdriver":
         ends_session = request.method == "DELETE" and len(request.parts) == len(("webdriver", "session", "ID"))
         return request.method != "GET" and not ends_session
@@ -186,24 +191,24 @@ def attached(wanted: dict[str, dict[str, object]], address: str) -> dict[str, ob
 
 
 def own_address(request: Request, folder: str) -> str:
-    """Where websockets of a folder are for this client."""
+    """The address of websockets of a folder for this client."""
     host, prefix = (request.headers.get(name, "") for name in ("host", "x-forwarded-prefix"))
     return f"wss://{host}{prefix}/{folder}"
 
 
 async def ask_devtools(request: Request, below: str, writer: asyncio.StreamWriter) -> None:
-    """Answer what DevTools answer, with addresses that lead here."""
+    """Forward a request to DevTools, and answer with the addresses of this page."""
     path, question, query = below.partition("?")
     if not (path.startswith("json") and request.method in ("GET", "PUT", "POST")):
         return refuse(writer, "404 Not Found", "DevTools have json/version, json/list, json/new and devtools/….")
     method = "PUT" if request.method == "POST" else request.method
-    # of the address of a new page nothing may end the line
+    # the address of a new page must not end the request line
     target = f"/{path.rstrip('/')}{question}{quote(query, safe=OF_ADDRESSES)}"
     status, body = await ask(port_of_devtools(), method, target)
     here = own_address(request, "cdp").encode()
     try:
         said = json.loads(body)
-    except ValueError:  # a sentence
+    except ValueError:  # a message
         return reply(writer, status, body, "text/plain")
     for one in said if isinstance(said, list) else [said]:
         if isinstance(one, dict):
@@ -216,19 +221,19 @@ async def ask_devtools(request: Request, below: str, writer: asyncio.StreamWrite
 async def hand_on(
     request: Request, port: int, below: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
-    """Hand a request on to a port, with all that follows on its connection, until one side ends."""
+    """Forward a request to a port, and carry its connection until one side ends."""
     upstream = await asyncio.open_connection(HOST, port)
     await carry_both(head_for(request, port, below), request, reader, writer, upstream)
 
 
 def head_for(request: Request, port: int, below: str) -> list[str]:
-    """The lines of a request that is handed on."""
+    """The lines of a forwarded request."""
     kept = [line for line in request.lines[1:] if line.partition(":")[0].strip().lower() not in DROPPED]
     return [f"{request.method} /{below} HTTP/1.1", f"Host: {HOST}:{port}", *kept]
 
 
 def refuse(writer: asyncio.StreamWriter, status: str, sentence: str, *extra: str) -> None:
-    """Say why not, as WebDriver has it, too."""
+    """Refuse a request, with the fields of WebDriver as well."""
     said = {"error_message": sentence, "value": {"error": "unknown error", "message": sentence, "stacktrace": ""}}
     reply(writer, status, json.dumps(said).encode(), "application/json", "Connection: close", *extra)
 
@@ -250,7 +255,7 @@ async def own_websocket() -> str:
 
 
 async def ask(port: int, method: str, target: str, body: bytes = b"") -> tuple[str, bytes]:
-    """Status line and body of a whole, short answer."""
+    """Send a request and return the status line and the body of its short answer."""
     reader, writer = await asyncio.open_connection(HOST, port, limit=MAX_HEAD_BYTES)
     try:
         lines = [f"{method} {target} HTTP/1.1", f"Host: {HOST}:{port}", "Connection: close"]
@@ -275,7 +280,7 @@ class Ready:
         self._ended: asyncio.Task[bytes] | None = None
 
     async def keep(self) -> None:
-        """Open one, and the next one after it was taken or has ended, as long as the session runs."""
+        """Open a websocket, and another one after it was taken or has ended, as long as the session runs."""
         while SETUP.exists():
             try:
                 async with asyncio.timeout(OPENS_S):
@@ -292,7 +297,7 @@ class Ready:
             await asyncio.sleep(AGAIN_S)
 
     async def take(self, path: str) -> Streams | None:
-        """The open websocket, if it is that of `path` (empty: of the browser); None = there is none."""
+        """Take the open websocket if it is the one of `path` (empty: the browser's); None if there is none."""
         streams, ended = self._streams, self._ended
         if path not in ("", self._path) or streams is None or ended is None or ended.done():
             return None
@@ -303,7 +308,7 @@ class Ready:
 
 
 async def opened(path: str) -> Streams:
-    """A new websocket that has answered one question.
+    """Open a websocket and wait for its answer to a command.
 
     Raises:
         BadRequestError: it was not opened.

@@ -1,7 +1,8 @@
-"""A connection to the session's D-Bus: as much of its protocol as it takes to ask programs for what they show.
+"""A connection to the session's D-Bus: the part of the protocol that is needed to read the elements of programs.
 
-`keep_registry` is the registry of accessible programs: programs that draw with GTK ask for it at their start, and each
-writes warnings into its terminal where nothing answers. It registers nothing, because desk_tree.py asks the bus itself.
+`keep_registry` is the registry of accessible programs. Programs that draw with GTK look for it at their start, and
+write warnings into their terminal if it does not answer. It registers nothing, because desk_tree.py reads the bus
+directly.
 """
 
 import asyncio
@@ -13,11 +14,11 @@ from typing import Any
 CONNECT_S = 2.0
 CALL_S = 1.0
 MAX_BYTES = 1 << 24
-"""Of one message."""
+"""The size limit of a message."""
 CALL, RETURN, ERROR = 1, 2, 3
 PATH, INTERFACE, MEMBER, ERROR_NAME, REPLY_SERIAL, DESTINATION, SENDER, SIGNATURE = 1, 2, 3, 4, 5, 6, 7, 8
 NO_REPLY = 1
-"""Flag of a call."""
+"""A flag of a call."""
 UNKNOWN_METHOD = "org.freedesktop.DBus.Error.UnknownMethod"
 FIXED = {"y": "B", "b": "I", "n": "h", "q": "H", "i": "i", "u": "I", "x": "q", "t": "Q", "d": "d"}
 OWN = "org.freedesktop.DBus"
@@ -35,20 +36,20 @@ class BusError(Exception):
 
 
 class Bus:
-    """One connection; made by `connect`."""
+    """A connection, created by `connect`."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
         self.name = ""
         self.on_call: Callable[[Any], tuple[str, bytes] | None] = lambda member: None
-        """Signature and body of the answer to a method that others call; None = there is no such method."""
+        """Return the signature and body of the answer to a method that others call; None if there is no such method."""
         self._serial = 0
         self._waiting: dict[int, asyncio.Future[list[Any]]] = {}
         self._reading = asyncio.create_task(self._read(), name="D-Bus")
 
     async def close(self) -> None:
-        """End it."""
+        """Close the connection."""
         self._reading.cancel()
         await asyncio.gather(self._reading, return_exceptions=True)
         self._writer.close()
@@ -59,10 +60,10 @@ class Bus:
         self._writer.close()
 
     async def call(self, to: str, path: str, interface: str, member: str, signature: str = "", *values: Any) -> list[Any]:
-        """What a method answers.
+        """Call a method and return its results.
 
         Raises:
-            BusError: it refused, or did not answer in time.
+            BusError: it was refused, or not answered in time.
         """
         self._serial += 1
         serial, answer = self._serial, asyncio.get_running_loop().create_future()
@@ -123,7 +124,11 @@ class Bus:
 
 
 async def connect() -> Bus:
-    """Raises BusError: there is no bus."""
+    """Connect to the session's bus.
+
+    Raises:
+        BusError: there is no bus.
+    """
     address = os.environ.get("DBUS_SESSION_BUS_ADDRESS", "").partition("unix:path=")[2].partition(",")[0]
     try:
         async with asyncio.timeout(CONNECT_S):
@@ -144,7 +149,7 @@ async def connect() -> Bus:
 
 
 def message(serial: int, to: str, path: str, interface: str, member: str, signature: str, values: tuple[Any, ...]) -> bytes:
-    """A call, on the wire. Of values there are texts and integers."""
+    """The bytes of a call. Values are texts and integers."""
     body = Writing()
     for kind, value in zip(signature, values, strict=True):
         body.put(kind, value)
@@ -157,7 +162,7 @@ def message(serial: int, to: str, path: str, interface: str, member: str, signat
 
 
 def answer(serial: int, call: int, to: str, said: tuple[str, bytes] | None) -> bytes:
-    """The answer to a call, on the wire; None = there is no such method."""
+    """The bytes of the answer to a call; `said` is None if there is no such method."""
     fields = Writing(16)
     fields.field(REPLY_SERIAL, "u", call)
     fields.field(DESTINATION, "s", to)
@@ -169,21 +174,21 @@ def answer(serial: int, call: int, to: str, said: tuple[str, bytes] | None) -> b
 
 
 def written(kind: int, serial: int, fields: "Writing", body: bytes) -> bytes:
-    """A message with these fields and this body."""
+    """The bytes of a message with these fields and this body."""
     length = len(fields.data)
     fields.align(8)
     return struct.pack("<BBBBIII", ord("l"), kind, 0, 1, len(body), serial, length) + bytes(fields.data) + body
 
 
 class Writing:
-    """Values on their way into a message, of which `before` bytes come first."""
+    """A writer of values for a part of a message that follows `before` other bytes."""
 
     def __init__(self, before: int = 0) -> None:
         self.data = bytearray()
         self._before = before
 
     def align(self, to: int) -> None:
-        """Fill up."""
+        """Pad to a multiple of `to`."""
         self.data += bytes(-(self._before + len(self.data)) % to)
 
     def put(self, kind: str, value: Any) -> None:
@@ -206,7 +211,7 @@ class Writing:
 
 
 class Reading:
-    """Values out of a message."""
+    """A reader of the values in a message."""
 
     def __init__(self, data: bytes, order: str) -> None:
         self._data = data
@@ -214,11 +219,11 @@ class Reading:
         self.at = 0
 
     def align(self, to: int) -> None:
-        """Leave out what fills up."""
+        """Skip the padding."""
         self.at += -self.at % to
 
     def values(self, signature: str) -> list[Any]:
-        """All values of a signature."""
+        """The values of a signature."""
         return [self.value(kind) for kind in types(signature)]
 
     def value(self, kind: str) -> Any:
@@ -256,7 +261,11 @@ class Reading:
 
 
 def types(signature: str) -> list[str]:
-    """The complete types in a signature. Raises ValueError: it is none."""
+    """The complete types in a signature.
+
+    Raises:
+        ValueError: it is no signature.
+    """
     found, at = [], 0
     while at < len(signature):
         begin = at
@@ -270,7 +279,7 @@ def types(signature: str) -> list[str]:
 
 
 def closed(signature: str, at: int) -> int:
-    """Where the bracket that opens at `at` is closed."""
+    """The index after the bracket that closes the one at `at`."""
     depth = 0
     for index in range(at, len(signature)):
         depth += (signature[index] in "({") - (signature[index] in ")}")
@@ -280,7 +289,7 @@ def closed(signature: str, at: int) -> int:
 
 
 async def keep_registry() -> None:
-    """Answer for the registry until the session ends."""
+    """Answer calls to the registry until the session ends."""
     while True:
         try:
             connection = await connect()
@@ -292,7 +301,7 @@ async def keep_registry() -> None:
 
 
 def registry_answer(connection: Bus, member: Any) -> tuple[str, bytes] | None:
-    """Signature and body of the answer to a call; None = there is no such method."""
+    """The signature and body of the answer to a call; None if there is no such method."""
     if member == "Embed":
         body = Writing()
         body.put("s", connection.name)

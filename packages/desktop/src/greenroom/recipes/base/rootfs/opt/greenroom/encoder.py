@@ -1,14 +1,14 @@
-"""Encodes the screen as H.264: the process behind video.py, there only while there are viewers.
+"""Encodes the screen as H.264: the process behind video.py, which runs only while there are viewers.
 
     encoder.py FRAMES_S     reads requests from standard input, writes stripes of the screen to standard output
 
-Requests, one byte each: `n` the next frame that changes anything may come, `k` a whole picture, a digit 0–9 the quality,
-`+` with the pointer in it (each viewer's browser draws their own, but not those of others), `-` without, `r` it is at
-rest, and need not be looked at so often, `w` it is not.
-A stripe is 4 bytes of length and then that many: the head of pixelflux's stripes and H.264 in Annex B form. It ends with
-its standard input.
+Requests, one byte each: `n` the next frame with a change may be sent, `k` a whole picture, a digit 0–9 the quality,
+`+` with the pointer in the picture (each viewer's browser draws its own pointer, but not those of others), `-` without,
+`r` the screen is at rest and is captured less often, `w` it is not.
+A stripe is 4 bytes of length and then that many bytes: the head of pixelflux's stripes and H.264 in Annex B form. The
+process ends with its standard input.
 
-Nothing is encoded ahead of `n`, and where frames have to wait the rate is lowered: a viewer who reads slowly sees fewer
+Nothing is encoded before `n`. If frames have to wait, the rate is lowered: a viewer that reads slowly gets fewer
 frames, not old ones.
 """
 
@@ -28,13 +28,13 @@ SLOWEST_FRAMES_S = 5.0
 REST_FRAMES_S = 15.0
 LOOK_S = 0.5
 WAITED_MAX_S = 0.2
-"""Waiting more than this in LOOK_S means that frames come faster than they are read."""
+"""A wait of more than this in LOOK_S shows that frames are captured faster than they are read."""
 CRF_WORST, CRF_STEP = 41, 2.4
-"""Of quality 0, and what each step of it improves."""
+"""The CRF of quality 0, and the decrease with each step of quality."""
 
 
 class Encoder:
-    """The screen of DISPLAY, stripe by stripe."""
+    """The screen of DISPLAY, in stripes."""
 
     def __init__(self, frames_s: float) -> None:
         self.most_frames_s = self.frames_s = frames_s
@@ -47,7 +47,7 @@ class Encoder:
         self.capture.start_capture(self.stripe, self.settings)
 
     def stripe(self, stripe: pixelflux.StripeFrame) -> None:
-        """Write a stripe; called by the capture's thread, which so waits for the turn of each frame."""
+        """Write a stripe. The capture's thread calls it and waits here until the next frame may be sent."""
         if len(stripe) == 0:
             return
         if stripe.frame_id != self.frame_id:
@@ -59,7 +59,7 @@ class Encoder:
         os.write(STRIPES, struct.pack(">I", len(stripe)) + bytes(stripe))
 
     def keep_pace(self) -> None:
-        """Change the rate by how long frames have waited."""
+        """Adjust the rate to the time that frames have waited."""
         now = time.monotonic()
         if now - self.looked < LOOK_S:
             return
@@ -71,7 +71,7 @@ class Encoder:
         self.waited_s, self.looked = 0.0, now
 
     def asked(self, request: bytes) -> None:
-        """Do what one byte of standard input asks for."""
+        """Execute the request of one byte of standard input."""
         if request == b"n":
             self.turns.release()
         elif request == b"k":
@@ -87,9 +87,10 @@ class Encoder:
 
 
 def settings(frames_s: float) -> pixelflux.CaptureSettings:
-    """Stripes that change, at constant quality, each again in better quality once it stands still."""
+    """The settings of the capture: only changed stripes, at constant quality, and again in better quality after a
+    change."""
     made = pixelflux.CaptureSettings()
-    made.capture_width = made.capture_height = 64  # until it has seen how large the screen is
+    made.capture_width = made.capture_height = 64  # until pixelflux has determined the size of the screen
     made.auto_adjust_screen_capture_size = True
     made.capture_cursor = False
     made.target_fps = frames_s
@@ -105,7 +106,7 @@ def main() -> None:
     encoder = Encoder(float(sys.argv[1]))
     while request := os.read(0, 1):
         encoder.asked(request)
-    os._exit(0)  # the capture's thread may be waiting for its turn
+    os._exit(0)  # the capture's thread may be waiting for `n`
 
 
 main()

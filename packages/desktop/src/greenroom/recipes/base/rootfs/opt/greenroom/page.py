@@ -1,24 +1,25 @@
-"""The page of a session: HTTPS with basic auth, the files in web/, and a relay from a websocket to the X server.
+"""The page of a session: HTTPS with basic authentication, the files in web/, and a relay from a websocket to the X
+server.
 
-    page.py FOLDER            of the session's sockets; the password is read from file descriptor 3
+    page.py FOLDER            the folder of the session's sockets; the password is read from file descriptor 3
 
 Served on NO_VNC_PORT to VNC_USER (default kasm_user):
-    GET /health      without password: 200 {"ok": true} once the X server accepts connections, else 503
+    GET /health      without password: 200 {"ok": true} if the X server accepts connections, else 503
     GET /…           a file of web/
     /files/…         uploads and downloads (files.py)
     /stream/         the video picture (video.py)
     /clipboard/…     images on the clipboard (clipboard.py)
-    /events          what was copied or printed; PUT /region: the time zone and language of the viewer's browser (viewers.py)
-    api/…            how the stream does (stats.py)
-    cdp/, webdriver/ for programs that drive the browser (browser.py), desk/ for those that use the screen (desk.py)
-    /sound           what programs play, /microphone what they record (sound.py)
-    websocket, any other path: binary messages are the bytes of RFB; a text message is sent back as it came, so that
-                     the other end can measure the round trip of exactly the way its frames take. Header
-                     X-Greenroom-Idle-Disconnect-S: without input for so long it is closed with code 4408; 0 = never
-Header X-Greenroom-View-Only: 1 = the viewer may only watch (watching.py); every page says with the same header that it obeys.
-Of a workspace of kind page all but /health is the program's (`Program`): it serves HTTP on a socket that only it and the page
-use, and needs no password and no certificate of its own, because the page asks for the one and has the other.
-Standard library only; what went wrong with one connection ends that connection and nothing else.
+    /events          notifications of copying and printing; PUT /region: time zone and language of the browser (viewers.py)
+    api/…            statistics of the stream (stats.py)
+    cdp/, webdriver/ for programs that drive the browser (browser.py), desk/ for programs that use the screen (desk.py)
+    /sound           the sound of programs, /microphone the sound that they record (sound.py)
+    websocket, any other path: binary messages are the bytes of RFB; a text message is sent back unchanged, so that
+                     clients can measure the round trip on the same path as their frames. Header
+                     X-Greenroom-Idle-Disconnect-S: close with code 4408 after this time without input; 0 = never
+Header X-Greenroom-View-Only: 1 = the viewer may only watch (watching.py); each answer confirms it with the same header.
+In a workspace of kind page all requests except /health go to the program (`Program`). It serves HTTP on a socket that
+only it and the page use, and needs no password and no certificate: the page requires the password and has the
+certificate. Only the standard library is used. A failure of a connection ends only that connection.
 """
 
 import asyncio
@@ -70,11 +71,11 @@ REQUEST_TIMEOUT_S = 10
 IDLE_TIMEOUT_S = 65
 PROGRAM_FOLDERS = (desk.FOLDER, *browser.FOLDERS)
 IDLE_CLOSED = 4408
-"""Close code of a websocket whose viewer gave no input for too long; what 408 is for a request."""
+"""The close code of a websocket whose viewer gave no input for too long, in analogy to the HTTP status 408."""
 GOOD_BYE_S = 2
-"""So long the viewer's answer to that is waited for."""
+"""The time to wait for the viewer's answer to that."""
 DROPPED = ("authorization", "connection")
-"""Headers that the program of a workspace is not sent."""
+"""Headers that are not sent to the program of a workspace."""
 PR_SET_DUMPABLE = 4
 
 
@@ -85,7 +86,7 @@ class Program:
         self.socket = socket
 
     async def is_there(self) -> bool:
-        """Whether it accepts connections."""
+        """True if it accepts connections."""
         try:
             _, writer = await asyncio.open_unix_connection(self.socket)
         except OSError:
@@ -94,7 +95,7 @@ class Program:
         return True
 
     async def answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Hand one request on, with all that follows on its connection, until one side ends."""
+        """Forward a request and carry its connection until one side ends."""
         try:
             upstream = await asyncio.open_unix_connection(self.socket)
         except OSError:
@@ -105,7 +106,7 @@ class Program:
 
 
 class Page:
-    """All connections of one session's page."""
+    """The page of a session, with all its connections."""
 
     def __init__(self, user: str, password: str, program: Program | None) -> None:
         self.program = program
@@ -127,12 +128,12 @@ class Page:
                 await writer.drain()
                 timeout_s = IDLE_TIMEOUT_S
         except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError, BadRequestError):
-            pass  # this connection has ended; the others go on
+            pass  # this connection has ended; the others continue
         finally:
             writer.close()
 
     async def answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer one request; False when the connection cannot be used for another."""
+        """Answer a request; False if the connection cannot be used for another request."""
         if request.path == "/health":
             ok = await (self.program.is_there() if self.program else display_answers())
             reply(writer, "200 OK" if ok else "503 Service Unavailable", b'{"ok": %s}' % str(ok).lower().encode())
@@ -159,7 +160,7 @@ class Page:
         await (self.desk if request.parts[0] == desk.FOLDER else self.browser).answer(request, reader, writer)
 
     async def answer_viewer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer a request of someone who looks at the screen; as `answer`."""
+        """Answer a request of a viewer of the screen; returns the same as `answer`."""
         who = self.control.who(request)
         if request.headers.get("upgrade", "").lower() == "websocket":
             self.video.display_opened()
@@ -203,7 +204,7 @@ async def send_page(writer: asyncio.StreamWriter, request: Request, control: Con
 
 
 async def display_answers() -> bool:
-    """Whether the X server accepts connections."""
+    """True if the X server accepts connections."""
     try:
         _, writer = await asyncio.open_unix_connection(RFB_SOCKET)
     except OSError:
@@ -236,7 +237,7 @@ async def relay(
         elif not done & {said, painted}:
             painted.cancel()
             writer.write(frame(CLOSE, struct.pack(">H", IDLE_CLOSED) + b"no input"))
-            # Closed at once, what the viewer is just sending would reset the connection, and they would not learn why.
+            # A close at once would reset the connection if the viewer is sending, and the code would be lost.
             await asyncio.wait({said}, timeout=GOOD_BYE_S)
     finally:
         gate.close()
@@ -260,7 +261,7 @@ async def to_display(
     idle: Idle,
     watching: Watching | None,
 ) -> bytes:
-    """Browser → X server, until the viewer closes or answers our close; returns the code in it."""
+    """Browser → X server, until the viewer closes the websocket or answers its close; returns the close code."""
     kind = BINARY
     while True:
         opcode, data = await read_frame(reader)
@@ -271,7 +272,7 @@ async def to_display(
         elif opcode == PONG:
             writer.ponged(data)
         else:
-            kind = opcode or kind  # 0 continues the message before
+            kind = opcode or kind  # 0 continues the previous message
             if kind == TEXT:
                 writer.write(frame(TEXT, data))
             else:
@@ -287,7 +288,7 @@ async def from_display(display: asyncio.StreamReader, writer: stats.Stream) -> N
 
 
 def own_certificate() -> ssl.SSLContext:
-    """TLS with a certificate made now, for this session alone."""
+    """TLS with a new certificate that only this session uses."""
     certificate, key = FOLDER / "certificate.pem", FOLDER / "key.pem"
     make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     names = ["-days", "3650", "-subj", "/CN=session", "-keyout", str(key), "-out", str(certificate)]
@@ -298,7 +299,7 @@ def own_certificate() -> ssl.SSLContext:
 
 
 def hide_memory() -> None:
-    """Hide the memory of this process, which has the password, from other programs of the same user.
+    """Hide the memory of this process, which contains the password, from other programs of the same user.
 
     Raises:
         OSError: the kernel does not hide it.

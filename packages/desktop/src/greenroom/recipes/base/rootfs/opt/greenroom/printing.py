@@ -1,6 +1,7 @@
-"""A printer that makes PDF files in ~/Downloads and has viewers offered them: programs find it as they find CUPS, by
-CUPS_SERVER, a socket of the session. Nothing runs for it but this. It follows as much of the Internet Printing Protocol
-(RFC 8010) as a printer on this host needs.
+"""A printer that creates PDF files in ~/Downloads and offers them to viewers.
+
+Programs find it like CUPS, by CUPS_SERVER, a socket of the session; no other process runs for it. It implements the
+part of the Internet Printing Protocol (RFC 8010) that a local printer needs.
 """
 
 import asyncio
@@ -41,11 +42,11 @@ SIZES = {"iso_a4_210x297mm": ("A4", 595, 842), "na_letter_8.5x11in": ("Letter", 
 
 
 class IncompleteError(Exception):
-    """More of the request is to come."""
+    """The request is not complete yet."""
 
 
 class Operation:
-    """A request without its document: operation, number, attributes (the first value of each), and its length."""
+    """A request without its document: operation, number, attributes (the first value of each), and length."""
 
     def __init__(self, data: bytes | bytearray) -> None:
         if len(data) < 8:
@@ -77,7 +78,7 @@ class Operation:
         return bytes(data[at : at + length])
 
     def text(self, name: str) -> str:
-        """An attribute that is text."""
+        """The value of a text attribute."""
         return self.attributes.get(name, b"").decode("utf-8", "replace")
 
 
@@ -91,7 +92,7 @@ def answered(operation: Operation, status: int, groups: list[tuple[int, list[Att
             label = name
             for each in value if isinstance(value, list) else [value]:
                 data += _encoded(tag, label, each)
-                label = ""  # a further value of the same attribute
+                label = ""  # another value of the same attribute
     data.append(END)
     return bytes(data)
 
@@ -109,14 +110,14 @@ def _encoded(tag: int, name: str, value: Value) -> bytes:
 
 
 class Printer:
-    """The jobs of this session, by number → name."""
+    """The printer and the jobs of this session, by number → name."""
 
     def __init__(self) -> None:
         self._jobs: dict[int, str] = {}
         self._begun = time.monotonic()
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer the requests of one program."""
+        """Answer the requests of a program."""
         try:
             while True:
                 request = Request(await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), REQUEST_S))
@@ -133,7 +134,7 @@ class Printer:
                 writer.write(head.encode() + b"\r\nConnection: keep-alive\r\n\r\n" + body)
                 await writer.drain()
         except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError, BadRequestError):
-            pass  # this program has ended its connection; the others go on
+            pass  # this program has ended its connection; the others continue
         finally:
             writer.close()
 
@@ -151,7 +152,7 @@ class Printer:
             raise BadRequestError("the request is not complete")
         status, groups = await self._done(operation, bytes(data[operation.length :]), body)
         async for _ in body:
-            pass  # what belongs to a refused request
+            pass  # the rest of a refused request
         return answered(operation, status, groups)
 
     async def _done(
@@ -219,7 +220,7 @@ class Printer:
 
 
 def job(number: int) -> list[Attribute]:
-    """A job is done as soon as its document is there."""
+    """The attributes of a job, which is completed as soon as its document is stored."""
     return [
         (URI, "job-uri", f"ipp://localhost/jobs/{number}"),
         (INTEGER, "job-id", number),
@@ -229,7 +230,7 @@ def job(number: int) -> list[Attribute]:
 
 
 async def store(name: str, begin: bytes, rest: AsyncIterator[bytes]) -> int:
-    """Put the document into ~/Downloads, whole or not at all, and have viewers offered it."""
+    """Store the document in ~/Downloads, completely or not at all, and offer it to viewers."""
     try:
         folder("Downloads").mkdir(exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder("Downloads"), prefix=".printed-") as file:
@@ -246,20 +247,20 @@ async def store(name: str, begin: bytes, rest: AsyncIterator[bytes]) -> int:
                 return NOT_A_PDF
             stored = linked(Path(file.name), folder("Downloads") / file_name(name), folder("Downloads"))
     except OSError:
-        return FAILED  # the program shows that it could not be printed
+        return FAILED  # the program reports that printing failed
     publish("printed", name=stored, size_bytes=(folder("Downloads") / stored).stat().st_size)
     return OK
 
 
 def file_name(job_name: str) -> str:
-    """The name of a job as one for its file."""
+    """The name of the file for the name of a job."""
     name = "".join(char if char.isprintable() and char != "/" else " " for char in job_name).strip(" .")[:80].strip()
     name = name.removesuffix(".pdf") or "printed"
     return f"{name}.pdf" if is_name(f"{name}.pdf") else "printed.pdf"
 
 
 def description() -> bytes:
-    """The printer as programs of before IPP want it described (PPD)."""
+    """The description of the printer for programs older than IPP (PPD)."""
     lines = [
         '*PPD-Adobe: "4.3"', '*FormatVersion: "4.3"', '*FileVersion: "1.0"', "*LanguageVersion: English",
         "*LanguageEncoding: ISOLatin1", '*PCFileName: "PDF.PPD"', '*Manufacturer: "Greenroom"', '*Product: "(PDF)"',
@@ -278,7 +279,7 @@ def description() -> bytes:
 
 @contextlib.asynccontextmanager
 async def printer(path: Path) -> AsyncIterator[None]:
-    """Take what programs print, at this socket."""
+    """Accept print jobs at this socket."""
     server = await asyncio.start_unix_server(Printer().connected, path, limit=HEAD_MAX_BYTES)
     os.chmod(path, 0o600)
     async with server:

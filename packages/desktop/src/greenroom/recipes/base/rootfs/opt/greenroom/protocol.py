@@ -1,4 +1,4 @@
-"""HTTP 1.1 and websockets (RFC 6455), as much of them as the session's page needs."""
+"""The part of HTTP 1.1 and of websockets (RFC 6455) that the session's page needs."""
 
 import asyncio
 import base64
@@ -19,7 +19,7 @@ READ_S = 60
 LET_GO_S = 0.5
 PIECE_BYTES = 1 << 16
 LAST = "Connection: close"
-"""A request with a body is the last of its connection."""
+"""The header of answers to requests with a body, which are the last of their connection."""
 SECURITY = (
     "Server: greenroom-desktop",
     "Cache-Control: no-cache",
@@ -34,13 +34,12 @@ class BadRequestError(Exception):
 
 
 class RefusedError(Exception):
-    """Status and sentence for a request that is not carried out."""
+    """The status and the message for a request that is not executed."""
 
 
 class Request:
-    """The head of a request: its lines, method, path without query (`path`; `parts` are what stood between its slashes),
-    query, headers by lower-case name.
-    """
+    """The head of a request: its lines, method, decoded path without query, segments of the path (`parts`), query,
+    and headers by lower-case name."""
 
     def __init__(self, head: bytes) -> None:
         self.lines = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
@@ -60,11 +59,11 @@ class Request:
 
     @property
     def keeps_alive(self) -> bool:
-        """Whether the connection may carry another request; one with a body is the last."""
+        """True if the connection may carry another request; a request with a body is the last."""
         return self.headers.get("connection", "").lower() != "close" and "content-length" not in self.headers
 
     def number(self, header: str) -> float:
-        """The value of a header that is a number; 0 without it, or where it is none."""
+        """The value of a numeric header; 0 if it is missing or no number."""
         try:
             return float(self.headers.get(header, "0"))
         except ValueError:
@@ -72,10 +71,10 @@ class Request:
 
 
 async def body(request: Request, reader: asyncio.StreamReader, at_most: int) -> bytes:
-    """The body of a request, whole.
+    """Return the whole body of a request.
 
     Raises:
-        BadRequestError: it is longer than that, or is not as HTTP has it.
+        BadRequestError: it is longer than `at_most`, or violates HTTP.
     """
     whole = bytearray()
     async for part in sent(request, reader):
@@ -86,10 +85,10 @@ async def body(request: Request, reader: asyncio.StreamReader, at_most: int) -> 
 
 
 async def sent(request: Request, reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    """The body of a request, in parts.
+    """Yield the body of a request in parts.
 
     Raises:
-        BadRequestError: it is not as HTTP has it, or is broken off.
+        BadRequestError: it violates HTTP, or is incomplete.
     """
     if request.headers.get("transfer-encoding", "").lower() != "chunked":
         left = int(request.number("content-length"))
@@ -124,15 +123,14 @@ async def some(reader: asyncio.StreamReader, left: int) -> bytes:
 
 
 def reply(writer: asyncio.StreamWriter, status: str, body: bytes, mime: str = "application/json", *extra: str) -> None:
-    """Write a whole answer."""
+    """Write a complete answer."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", f"Content-Type: {mime}", *SECURITY]
     writer.write("\r\n".join([*lines, *extra, "", ""]).encode() + body)
 
 
 async def send_file(writer: asyncio.StreamWriter, request: Request, path: Path, *extra: str) -> None:
-    """Answer with a file that exists, with an ETag so that asking again moves no bytes, or with the part of it that is asked
-    for: a browser that was cut off in a download goes on there (`Range`, `If-Range`).
-    """
+    """Answer with an existing file. An ETag avoids repeated transfers; a request for a part of the file (`Range`,
+    `If-Range`) resumes an interrupted download."""
     with path.open("rb") as file:
         facts = os.fstat(file.fileno())
         etag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"'
@@ -164,9 +162,8 @@ async def send_file(writer: asyncio.StreamWriter, request: Request, path: Path, 
 
 
 def part_of(request: Request, etag: str, size: int) -> tuple[int, int] | None:
-    """The first byte of the part that is asked for and the one behind it, the first one past `size` where there is no such
-    part; None = the whole file. Several parts at once are answered with the whole.
-    """
+    """The requested part as its first byte and the byte after its end; the first byte is `size` or more if there is
+    no such part. None stands for the whole file, also if several parts are requested."""
     found = re.fullmatch(r"bytes=(\d{0,15})-(\d{0,15})", request.headers.get("range", ""))
     if not found or found[0] == "bytes=-" or request.headers.get("if-range", etag) != etag:
         return None
@@ -179,30 +176,35 @@ def part_of(request: Request, etag: str, size: int) -> tuple[int, int] | None:
 
 
 class Chunks:
-    """Such an answer. One that is not ended is no whole one for its reader."""
+    """An answer in chunks. Without a call of `end` it is incomplete for its reader."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
         self._turn = asyncio.Lock()
 
     def begin(self, mime: str, *extra: str) -> None:
-        """Write its head."""
+        """Write the head."""
         lines = ["HTTP/1.1 200 OK", "Transfer-Encoding: chunked", f"Content-Type: {mime}", "Connection: close"]
         self._writer.write("\r\n".join([*lines, *SECURITY, *extra, "", ""]).encode())
 
     async def send(self, data: bytes) -> None:
-        """Write some of it, once what was written before is on its way. Raises OSError: its reader is gone."""
+        """Write a chunk once earlier chunks are on their way.
+
+        Raises:
+            OSError: the reader is gone.
+        """
         async with self._turn:
             self._writer.write(b"%x\r\n%s\r\n" % (len(data), data))
             await self._writer.drain()
 
     def end(self) -> None:
-        """Write its end."""
+        """Write the end of the answer."""
         self._writer.write(b"0\r\n\r\n")
 
 
 async def while_read(reader: asyncio.StreamReader, work: "asyncio.Task[None]") -> bool:
-    """Let `work` go on as long as the other end is there, which sends nothing more; whether it was done."""
+    """Run `work` until it is done or the other end disconnects; the other end sends nothing more. True if it was
+    done."""
     gone = asyncio.create_task(_until_gone(reader))
     try:
         await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -240,11 +242,11 @@ REFUSED_BY_SYSTEM = {
     errno.ENOSPC: "507 Insufficient Storage",
     errno.EDQUOT: "507 Insufficient Storage",
 }
-"""What the system refuses; all else is a failure of this end."""
+"""Errors of the system that refuse a request; all others are internal errors."""
 
 
 def refused(error: Exception) -> tuple[str, str]:
-    """Status and sentence."""
+    """The status and the message for an error."""
     if isinstance(error, RefusedError):
         return error.args[0], error.args[1]
     if isinstance(error, OSError):
@@ -254,12 +256,13 @@ def refused(error: Exception) -> tuple[str, str]:
 
 
 def refuse(writer: asyncio.StreamWriter, status: str, sentence: str, *extra: str) -> None:
-    """Say why not."""
+    """Refuse a request with this status and message."""
     reply(writer, status, json.dumps({"error_message": sentence}).encode(), "application/json", LAST, *extra)
 
 
 async def let_go(reader: asyncio.StreamReader) -> None:
-    """Read some of what is not wanted: closing before would take the refusal away from its reader."""
+    """Read and discard data for a short time: closing the connection earlier could discard the refusal before it is
+    read."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LET_GO_S):
             while await reader.read(CHUNK_BYTES):
@@ -269,7 +272,8 @@ async def let_go(reader: asyncio.StreamReader) -> None:
 async def refuse_error(
     error: Exception, writer: asyncio.StreamWriter, sender: asyncio.StreamReader | None = None
 ) -> None:
-    """Say why not; to a `sender`, too, who may not have sent all of it yet."""
+    """Refuse a request with the status and the message of an error. A `sender` may not have sent all of the request
+    yet."""
     if isinstance(error, (ConnectionError, EOFError, TimeoutError, BadRequestError)):
         raise error
     if sender:
@@ -283,7 +287,7 @@ CONTINUATION, FIRST_OF_CONTROL, MASKED = 0, 8, 128
 
 
 def accept(request: Request, writer: asyncio.StreamWriter) -> None:
-    """Upgrade the connection of a request that asks for it."""
+    """Accept the upgrade of a request to a websocket."""
     key = request.headers.get("sec-websocket-key", "") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
     answer = base64.b64encode(hashlib.sha1(key.encode(), usedforsecurity=False).digest()).decode()
     lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"]
@@ -294,7 +298,7 @@ def accept(request: Request, writer: asyncio.StreamWriter) -> None:
 
 
 async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    """Opcode and unmasked payload of the next frame of the client."""
+    """The opcode and the unmasked payload of the client's next frame."""
     first, second = await reader.readexactly(2)
     length = second & 127
     if length == 126:
@@ -308,13 +312,13 @@ async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 
 def unmasked(data: bytes, mask: bytes) -> bytes:
-    """The payload of a client's frame."""
+    """Apply a mask to a payload."""
     pattern = (mask * (len(data) // 4 + 1))[: len(data)]
     return (int.from_bytes(data, "big") ^ int.from_bytes(pattern, "big")).to_bytes(len(data), "big")
 
 
 def frame(opcode: int, data: bytes) -> bytes:
-    """A whole, final frame of the server."""
+    """A complete, final frame of the server."""
     length = len(data)
     if length < 126:
         head = struct.pack(">BB", 0x80 | opcode, length)
@@ -326,13 +330,14 @@ def frame(opcode: int, data: bytes) -> bytes:
 
 
 def masked(opcode: int, data: bytes) -> bytes:
-    """A whole, final frame of a client, of less than 126 bytes."""
+    """A complete, final frame of a client, with less than 126 bytes."""
     mask = os.urandom(4)
     return bytes((0x80 | opcode, 0x80 | len(data))) + mask + unmasked(data, mask)
 
 
 async def read_head(reader: asyncio.StreamReader) -> tuple[bytes, bool, int, int]:
-    """The head of the next frame with its mask, if it is the last of its message, its opcode, how many bytes follow."""
+    """Read the head of the next frame. Returns the head with its mask, True for the last frame of a message, the
+    opcode, and the number of bytes that follow."""
     head = await reader.readexactly(2)
     length = head[1] & 127
     if length >= 126:
@@ -345,7 +350,7 @@ async def read_head(reader: asyncio.StreamReader) -> tuple[bytes, bool, int, int
 
 
 async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, length: int) -> None:
-    """Carry so many bytes."""
+    """Copy `length` bytes."""
     while length > 0:
         data = await reader.readexactly(min(length, PIECE_BYTES))
         writer.write(data)
@@ -360,7 +365,7 @@ async def carry_both(
     writer: asyncio.StreamWriter,
     upstream: tuple[asyncio.StreamReader, asyncio.StreamWriter],
 ) -> None:
-    """Begin a request with these lines, and carry all that follows on its connection, until one side ends."""
+    """Send a request with these lines, and carry its connection until one side ends."""
     is_upgrade = "upgrade" in request.headers
     program_reader, program_writer = upstream
     head = [*lines, f"Connection: {'Upgrade' if is_upgrade else 'close'}", "", ""]

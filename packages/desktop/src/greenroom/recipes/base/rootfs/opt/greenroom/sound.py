@@ -1,16 +1,17 @@
-"""Sound of a session: what its programs play goes to those who listen, and what viewers say comes out of its microphone.
+"""Sound of a session: the sound of its programs is sent to viewers, and the sound of viewers comes out of its
+microphone.
 
-    GET sound               what is allowed, and why not
-    websocket sound         each binary message to the viewer is a packet of Opus: 20 ms, 48 kHz, stereo. What is silent
-                            is not sent
+    GET sound               the permissions, with reasons
+    websocket sound         each binary message to the viewer is a packet of Opus: 20 ms, 48 kHz, stereo. Silence is not
+                            sent
     websocket microphone    each binary message of the viewer is a packet of Opus: 20 ms, 48 kHz, one channel
 
-KASM_SVC_AUDIO and KASM_SVC_AUDIO_INPUT say what is allowed: 0 or false = not. A viewer who may only watch has no microphone. An
-encoder runs while a viewer listens, a decoder while one uses the microphone (sound_codec.py).
+KASM_SVC_AUDIO and KASM_SVC_AUDIO_INPUT set the permissions: 0 or false = not allowed. A viewer who may only watch has
+no microphone. An encoder runs while a viewer listens, a decoder while a viewer uses the microphone (sound_codec.py).
 
-PulseAudio is started when a program connects to its socket, and again after it has ended for want of programs (`SoundServer`).
-The socket is there from the start, so that every program finds a sound server; a session in which nothing plays has none
-running. PulseAudio takes the socket over as from an init system (LISTEN_FDS) and leaves it in place.
+PulseAudio is started when a program connects to its socket, and again after it has ended because no program used it
+(`SoundServer`). The socket exists from the start, so that every program finds a sound server; while nothing plays, none
+is running. PulseAudio takes over the socket as from an init system (LISTEN_FDS) and leaves it in place.
 """
 
 import asyncio
@@ -29,9 +30,10 @@ PATHS = ("/sound", "/microphone")
 HERE = Path(__file__).parent
 AUDIO, MICROPHONE = allowed("KASM_SVC_AUDIO"), allowed("KASM_SVC_AUDIO_INPUT")
 PACKET_MAX_BYTES = 1500
-"""A packet of 20 ms has 1275 at most."""
+"""The size limit of a packet; one of 20 ms has at most 1275 bytes."""
 LATE_BYTES = 8192
-"""About half a second of packets that are not sent yet: a viewer so far behind misses some instead of getting all of it late."""
+"""About half a second of unsent packets: a viewer that is further behind misses packets instead of hearing all of
+them late."""
 TALKERS_MAX = 4
 BROKEN = struct.pack(">H", 1011)
 SOCKET = Path(os.environ.get("PULSE_SERVER", "unix:/tmp/.greenroom/pulse/native").removeprefix("unix:"))
@@ -48,7 +50,7 @@ START = 'descriptor=$1; shift; eval "exec 3<&$descriptor"; LISTEN_FDS=1 LISTEN_P
 
 
 def refusal(path: str, request: Request) -> str | None:
-    """Why this viewer may not have it."""
+    """The reason why this viewer may not use the path; None if it is allowed."""
     if path == "/sound":
         return None if AUDIO else "Sound is not allowed for your group."
     if not MICROPHONE:
@@ -59,7 +61,7 @@ def refusal(path: str, request: Request) -> str | None:
 
 
 async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-    """Answer a request for one of PATHS; False when the connection cannot be used for another."""
+    """Answer a request for one of PATHS; False if the connection cannot be used for another request."""
     why_not = refusal(request.path, request)
     if request.headers.get("upgrade", "").lower() != "websocket":
         body = {path[1:]: {"allowed": why is None, "reason": why} for path in PATHS for why in [refusal(path, request)]}
@@ -82,7 +84,7 @@ async def until_closed(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
 
 
 async def packets_of(reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
-    """The binary messages of a viewer, until they close the websocket."""
+    """The binary messages of a viewer, until it closes the websocket."""
     while True:
         opcode, data = await read_frame(reader)
         if opcode == CLOSE:
@@ -95,26 +97,27 @@ async def packets_of(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
 
 
 def helper(way: str, **pipes: int):
-    """A process that knows libpulse and libopus, which would cost memory in this one."""
+    """Start a process that loads libpulse and libopus, which would use memory in this process."""
     return asyncio.create_subprocess_exec(sys.executable, "-S", "-E", str(HERE / "sound_codec.py"), way, **pipes)
 
 
 async def end(process: asyncio.subprocess.Process) -> None:
-    """End a helper, which has nothing to lose."""
+    """Kill a helper; it has no state to save."""
     if process.returncode is None:
         process.kill()
     await process.wait()
 
 
 class Listening:
-    """All who listen, and the one encoder for them."""
+    """The listeners and their shared encoder."""
 
     def __init__(self) -> None:
         self._listeners: set[asyncio.StreamWriter] = set()
         self._encoding: asyncio.Task[None] | None = None
 
     async def listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Send packets until the viewer leaves; when the encoder ends, the page connects again."""
+        """Send packets until the viewer leaves; when the encoder ends, the websocket is closed and the page connects
+        again."""
         self._listeners.add(writer)
         if self._encoding is None or self._encoding.done():
             self._encoding = asyncio.create_task(self._encode())
@@ -147,13 +150,13 @@ class Listening:
 
 
 class Talk:
-    """All who use the microphone; PulseAudio mixes them."""
+    """The viewers that use the microphone; PulseAudio mixes their sound."""
 
     def __init__(self) -> None:
         self.count = 0
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Give packets to a decoder until the viewer leaves."""
+        """Send the packets of a viewer to a decoder until the viewer leaves."""
         self.count += 1
         try:
             process = await helper("decode", stdin=asyncio.subprocess.PIPE)
@@ -182,11 +185,11 @@ _listening, _talk = Listening(), Talk()
 
 
 class SoundServer:
-    """The session's sound server, as long as the page is there."""
+    """The session's sound server, while the page is running."""
 
     async def __aenter__(self) -> None:
         SOCKET.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        SOCKET.unlink(missing_ok=True)  # of an earlier life of this container
+        SOCKET.unlink(missing_ok=True)  # left by an earlier run of this container
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.bind(str(SOCKET))
         self._socket.listen(16)
@@ -222,7 +225,7 @@ class SoundServer:
             loop.remove_reader(self._socket)
 
     def _turn_away(self) -> None:
-        """Programs that wait go on without sound."""
+        """Close waiting connections; their programs continue without sound."""
         with contextlib.suppress(BlockingIOError):
             while True:
                 self._socket.accept()[0].close()

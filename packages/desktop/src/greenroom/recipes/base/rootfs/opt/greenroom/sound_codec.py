@@ -1,10 +1,10 @@
-"""The processes behind sound.py, which know libpulse and libopus; both would cost memory in the page.
+"""The processes behind sound.py, which load libpulse and libopus; in the page they would use memory all the time.
 
-    sound_codec.py encode    writes what the session's programs play to standard output
+    sound_codec.py encode    writes the sound of the session's programs to standard output
     sound_codec.py decode    plays standard input into the session's microphone
 
-Either way packets of Opus, each after its length in two bytes. The stream of `encode` does not keep PulseAudio awake: while
-nothing plays, nothing is computed here or there. Silence is not written.
+Both use packets of Opus, each preceded by its length in two bytes. The stream of `encode` lets PulseAudio suspend:
+while nothing plays, neither process uses the processor. Silence is not written.
 """
 
 import ctypes
@@ -17,16 +17,16 @@ opus = ctypes.CDLL("libopus.so.0")
 
 RATE = 48000
 FRAMES = RATE // 50
-"""Of a packet: 20 ms."""
+"""The number of frames in a packet of 20 ms."""
 SAMPLE_BYTES = 2
 S16_LE = 3
 DEFAULT = 0xFFFFFFFF
 PLAYED_CHANNELS = 2
 PLAYED_BYTES = FRAMES * PLAYED_CHANNELS * SAMPLE_BYTES
-"""Of a packet of what is played; such a packet is 20 ms."""
+"""The size of 20 ms of programs' sound."""
 BITS_PER_S = 96_000
 SILENT_PACKETS = 3
-"""So many are encoded still: the encoder is 6 ms late, and a decoder fades out."""
+"""The number of silent packets that are still encoded: the encoder is 6 ms late, and a decoder fades out."""
 
 AUDIO = 2049
 SET_BITRATE = 4002
@@ -38,10 +38,10 @@ ADJUST_LATENCY, LETS_SUSPEND = 0x2000, 0x8000
 TALK_CHANNELS = 1
 TALK_BYTES = FRAMES * TALK_CHANNELS * SAMPLE_BYTES
 FRAMES_MAX = 5760
-"""A packet may have 120 ms, though those of the page have 20."""
+"""The maximum number of frames in a packet: 120 ms, though packets of the page have 20 ms."""
 PREBUFFER, TARGET = 2 * TALK_BYTES, 3 * TALK_BYTES
 BEHIND_PACKETS = 4
-"""What came in one go after the network stood still is not played late: the newest of it alone is."""
+"""The number of packets that are played of those that arrive together after a network delay: the newest ones."""
 PLAYBACK = 1
 
 StateCallback = CFUNCTYPE(None, c_void_p, c_void_p)
@@ -49,13 +49,13 @@ DataCallback = CFUNCTYPE(None, c_void_p, c_size_t, c_void_p)
 
 
 class SampleSpec(ctypes.Structure):
-    """pa_sample_spec."""
+    """The struct pa_sample_spec."""
 
     _fields_ = (("format", c_int), ("rate", c_uint32), ("channels", c_uint8))
 
 
 class BufferAttr(ctypes.Structure):
-    """pa_buffer_attr, in bytes; DEFAULT = the server's choice."""
+    """The struct pa_buffer_attr, in bytes; DEFAULT is the server's choice."""
 
     _fields_ = tuple((name, c_uint32) for name in ("maxlength", "tlength", "prebuf", "minreq", "fragsize"))
 
@@ -88,13 +88,13 @@ stream_drop = function(pulse, "pa_stream_drop", c_int, c_void_p)
 encoder_create = function(opus, "opus_encoder_create", c_void_p, c_int32, c_int, c_int, POINTER(c_int))
 encode = function(opus, "opus_encode", c_int32, c_void_p, c_char_p, c_int, c_void_p, c_int32)
 encoder_ctl = opus.opus_encoder_ctl
-"""Takes any number of arguments: each is wrapped by its caller."""
+"""A function with a variable number of arguments, which its callers wrap individually."""
 decoder_create = function(opus, "opus_decoder_create", c_void_p, c_int32, c_int, POINTER(c_int))
 decode = function(opus, "opus_decode", c_int, c_void_p, c_char_p, c_int32, c_void_p, c_int, c_int)
 
 
 class Encoder:
-    """From samples to packets."""
+    """An encoder from samples to packets."""
 
     def __init__(self) -> None:
         self._opus = encoder_create(RATE, PLAYED_CHANNELS, AUDIO, byref(c_int()))
@@ -104,7 +104,7 @@ class Encoder:
         self._silent = 0
 
     def take(self, samples: bytes) -> bytes:
-        """The packets that these samples complete."""
+        """Add samples; returns the packets that they complete."""
         self._samples += samples
         made = b""
         while len(self._samples) >= PLAYED_BYTES:
@@ -118,7 +118,7 @@ class Encoder:
 
 
 def encode_sound() -> None:
-    """Write what the session's programs play, until the other end of standard output is closed or PulseAudio ends."""
+    """Write the sound of the session's programs until standard output is closed or PulseAudio ends."""
     encoder, loop = Encoder(), mainloop_new()
     data, length = c_void_p(), c_size_t()
 
@@ -163,7 +163,7 @@ def encode_sound() -> None:
 
 
 def complete(received: bytearray) -> list[bytes]:
-    """Take the complete packets out of what was received."""
+    """Remove the complete packets from the received data and return them."""
     found = []
     while len(received) >= 2 and len(received) >= 2 + (length := int.from_bytes(received[:2], "big")):
         found.append(bytes(received[2 : 2 + length]))
@@ -172,7 +172,7 @@ def complete(received: bytearray) -> list[bytes]:
 
 
 def decode_talk() -> None:
-    """Play packets into the session's microphone, until standard input ends."""
+    """Play packets into the session's microphone until standard input ends."""
     simple = ctypes.CDLL("libpulse-simple.so.0")
     simple_new = function(
         simple, "pa_simple_new", c_void_p, c_char_p, c_char_p, c_int, c_char_p, c_char_p,
