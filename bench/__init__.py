@@ -1,1 +1,1 @@
-"""Figures of Greenroom, each a ratio in one run: `script/bench`."""
+"""Figures of Greenroom; each is a ratio measured in one run: `script/bench`."""

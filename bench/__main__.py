@@ -30,11 +30,11 @@ GROUPS = {
     "scale": ("idle", "restart", "offered", "check_in", "rounds", "growth"),
     "storm": ("offered",),
 }
-"""Names for several figures: how costs grow with an installation, and many launches at once."""
+"""Groups of figures: the growth of costs with an installation, and many launches at once."""
 
 
 def main() -> None:
-    """Entry point of script/bench."""
+    """The entry point of script/bench."""
     asked = sys.argv[1:] or list(ALL)
     names = [name for each in asked for name in GROUPS.get(each, (each,))]
     if unknown := sorted(set(names) - set(ALL)):
@@ -45,7 +45,7 @@ def main() -> None:
         print(f"==> {name}", file=sys.stderr, flush=True)
         try:
             figures += importlib.import_module(f"bench.{name}").run()
-        except Exception:  # noqa: BLE001 -- one figure that cannot be measured must not cost the others
+        except Exception:  # noqa: BLE001 -- a figure that cannot be measured must not prevent the others
             traceback.print_exc()
             failed.append(name)
         except KeyboardInterrupt:

@@ -1,7 +1,7 @@
-"""Agents without a host, thousands in one process: what a fleet costs the Managers of an installation.
+"""Agents without a host, thousands in one process: the cost of a fleet for the Managers of an installation.
 
-Each registers with a join token and checks in for ever as a real Agent does, over a connection of its own that is kept.
-A session that it is to run is usable at once. `python -m bench.agents --help` runs some of them and prints
+Each Agent registers with a join token and checks in continuously like a real Agent, over its own persistent connection.
+A session that it must run is usable at once. `python -m bench.agents --help` runs some of them and prints
 a `Second` as JSON every second; the CPU of that process is the Agents', not the Manager's.
 """
 
@@ -35,12 +35,12 @@ from greenroom.wire.messages import (
 )
 
 PAUSE_S: Final = 0.5
-"""At least, and twice that at most, between two attempts after no Manager answered."""
+"""The minimum time between two attempts after no Manager answered; the maximum is twice as long."""
 SILENT_S: Final = 5.0
-"""An answer that is later than the hold by this counts as lost."""
+"""An answer counts as lost if it is later than the hold by this time."""
 CAPACITY: Final = ReportedCapacity(cores=4, memory_bytes=16 << 30)
 JOINING: Final = 4
-"""So many Agents of a process register at the same time: they all wait for the lock of one join token."""
+"""The number of Agents of a process that register at the same time: they all wait for the lock of one join token."""
 
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _encoder: Final = msgspec.json.Encoder()
@@ -56,32 +56,32 @@ class Received(msgspec.Struct, frozen=True):
 
 
 class Second(msgspec.Struct, kw_only=True):
-    """What happened to the Agents of a process within a second; `cpu_s` is what the process used since its start."""
+    """The events of a process's Agents within a second; `cpu_s` is the CPU time of the process since its start."""
 
     registered: int = 0
-    """Agents that have registered so far."""
+    """The number of Agents that have registered so far."""
     fresh: int = 0
     not_fresh: int = 0
     refused: int = 0
-    """Answers with a status other than 200."""
+    """The number of answers with a status other than 200."""
     lost: int = 0
-    """Messages without an answer."""
+    """The number of messages without an answer."""
     reason: str = ""
-    """Of the last message that was refused or lost."""
+    """The reason for the last refused or lost message."""
     received: list[Received] = []
     cpu_s: float = 0.0
 
 
 class NoAnswerError(Exception):
-    """The connection failed, or nothing came in time."""
+    """The connection failed, or no answer arrived in time."""
 
 
 class RefusedError(Exception):
-    """The Manager answered with another status than 200."""
+    """The Manager answered with a status other than 200."""
 
 
 class ManagerConnection:
-    """One kept connection to the first of `managers` that answers: base URLs, of gateways with `/manager_api`."""
+    """A persistent connection to the first of `managers` that answers: base URLs, of gateways with `/manager_api`."""
 
     def __init__(self, managers: Sequence[str], tls: ssl.SSLContext | None = None) -> None:
         self._managers = [urlsplit(url.rstrip("/")) for url in managers]
@@ -92,7 +92,7 @@ class ManagerConnection:
     async def ask(
         self, path: str, message: Message, kind: type[_Answered], bearer: str = "", hold_s: float = 0.0
     ) -> _Answered:
-        """Send a message and wait for its answer; the next message goes to the next Manager if there is none.
+        """Send a message and return its answer; without an answer, the next message goes to the next Manager.
 
         Raises:
             NoAnswerError: there is none.
@@ -135,9 +135,9 @@ class ManagerConnection:
 
 
 class SimulatedAgent:
-    """One Agent, of the machine `name`; counts what happens to it in `tally`.
+    """A simulated Agent of the machine `name`; counts its events in `tally`.
 
-    `me` is who it is; None = it has to register.
+    `me` is its identity; None if it must register.
     """
 
     def __init__(self, name: str, connection: ManagerConnection, tally: Tally, me: Registered | None = None) -> None:
@@ -151,12 +151,12 @@ class SimulatedAgent:
         self._term_seen = 0
         self._hold_s = 0.0
         self._generations: dict[str, int] | None = None
-        """Of the sessions on its desired list; None before the first one."""
+        """The generations of the sessions on its desired list; None before the first list."""
         self._unreported: dict[str, Observed] = {}
         self._filter_policies = ""
 
     async def run(self, join_token: str, joining: asyncio.Semaphore) -> None:
-        """Register, when `joining` allows it, and check in for ever."""
+        """Register when `joining` allows it, and check in continuously."""
         while True:
             try:
                 if self.me is None:
@@ -233,13 +233,13 @@ class SimulatedAgent:
 
 
 class Tally:
-    """The present second."""
+    """The counters of the current second."""
 
     def __init__(self) -> None:
         self.now = Second()
 
     def next(self, registered: int) -> Second:
-        """The second that ends."""
+        """End the current second and return it."""
         ended, self.now = self.now, Second()
         ended.registered = registered
         ended.cpu_s = time.process_time()
@@ -249,9 +249,9 @@ class Tally:
 async def run(
     number: int, managers: Sequence[str], *, name: str, join_token: str, identities: Path | None, ca_file: Path | None
 ) -> None:
-    """Run so many Agents, `<name>-0` and so on, and print a `Second` each second, until cancelled.
+    """Run `number` Agents, `<name>-0` and so on, and print a `Second` each second, until cancelled.
 
-    `identities` keeps who they are: those who are in that file do not register again.
+    The file `identities` stores their identities: Agents in that file do not register again.
     """
     tls = ssl.create_default_context(cafile=ca_file) if ca_file else None
     tally, joining = Tally(), asyncio.Semaphore(JOINING)
@@ -282,7 +282,7 @@ def _keep(identities: Path, registered: list[Registered]) -> list[Registered]:
 
 
 def main() -> None:
-    """Entry point of `python -m bench.agents`."""
+    """The entry point of `python -m bench.agents`."""
     parser = argparse.ArgumentParser(prog="python -m bench.agents", description="Run simulated Agents.")
     parser.add_argument("--agents", type=int, required=True, help="how many")
     parser.add_argument("--manager", action="append", required=True, help="base URL, e.g. https://HOST/manager_api")

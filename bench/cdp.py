@@ -1,4 +1,4 @@
-"""From `POST /leases` of a staged Chromium to its first answer over DevTools, beside a Chromium on this host."""
+"""From `POST /leases` of a staged Chromium to its first answer over DevTools, compared with a Chromium on this host."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from greenroom.recipes import shelf
 POOL = 2
 SAMPLES = 20
 BUSY_PERCENT = 15.0
-"""Of all processors; less is rest."""
+"""The usage of all processors below which the machine is at rest."""
 LOOK_S = 1.0
 REST_WITHIN_S = 30.0
 P50_MS, P99_MS = 30.0, 105.0
@@ -30,7 +30,7 @@ QUESTION = '{"id": 1, "method": "Browser.getVersion"}'
 
 
 def run() -> list[Figure]:
-    """One lease after the other, each with the pool full and at rest; images/build chromium makes the image before."""
+    """Lease one session after the other, each with a full pool at rest; run images/build chromium first."""
     leased_ms, answered_ms, open_ms = list[float](), list[float](), list[float]()
     with instance() as running, asyncio.Runner() as runner:
         image_id = _workspace(running)
@@ -71,14 +71,14 @@ def run() -> list[Figure]:
 
 
 def _await_rest() -> None:
-    """Wait until the processors are idle: a browser works for seconds after its first frame."""
+    """Wait until the processors are idle: a browser is busy for seconds after its first frame."""
     until_s = time.monotonic() + REST_WITHIN_S
     while psutil.cpu_percent(LOOK_S) > BUSY_PERCENT and time.monotonic() < until_s:
         pass
 
 
 def _workspace(running: Instance) -> str:
-    """A workspace made from the recipe; its id."""
+    """Create a workspace from the recipe; returns its id."""
     recipe = shelf.find("chromium")
     made = recipe.definition(shelf.reference(recipe))
     body = {
@@ -89,10 +89,10 @@ def _workspace(running: Instance) -> str:
 
 
 async def _answered_s(url: str, context: ssl.SSLContext | None = None) -> float:
-    """Connect, ask once, close; when the answer was here, by time.perf_counter(). Chromium takes longer to close.
+    """Connect, send one command, close; returns the time of the answer by time.perf_counter(). Closing takes longer.
 
-    The library's client for threads reads and writes on one TLS connection at once, which Python 3.11 does not protect:
-    one of 30 connections broke.
+    The threaded client of the library reads and writes on one TLS connection at the same time, which Python 3.11 does
+    not protect: one of 30 connections failed.
     """
     async with connect(url, ssl=context, proxy=None, compression=None, close_timeout=0.2) as socket:
         await socket.send(QUESTION)

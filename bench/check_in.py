@@ -1,6 +1,6 @@
-"""What held check-ins cost a Manager: simulated Agents of processes of their own, against one Manager and PostgreSQL.
+"""The cost of held check-ins for a Manager: simulated Agents in separate processes, one Manager and PostgreSQL.
 
-The yardsticks are the goals, by Agent, so that fleets of every size can be compared. `BENCH_AGENTS=300,10000` chooses
+The yardsticks are the goals for each Agent, so that fleets of every size can be compared. `BENCH_AGENTS=300,10000` sets
 the sizes. CPU is that of the Manager's process, or of PostgreSQL's, never that of the Agents.
 """
 
@@ -42,18 +42,18 @@ from greenroom.wire.messages import Registered
 
 SIZES = tuple(int(size) for size in os.environ.get("BENCH_AGENTS", "100,300,1000,3000,10000").split(","))
 TIMINGS = {**DEFAULTS, **LONG_LEASE}
-"""Of a deployment, but for the lease, which a killed Manager loses at once."""
+"""The timings of a deployment, except the lease: leadership of a killed Manager ends at once."""
 SETTLED_S = 2 * CHECK_IN_S
 WINDOW_S = 20.0
 INSTRUCTIONS = 100
 LEAVING = 20
-"""Agents that end without a word."""
+"""The number of Agents that end without notice."""
 MISSING_S = 15.0
 
 
 @dataclass
 class Rig:
-    """What is measured, and the processes that make it work."""
+    """The database and the processes of a measurement."""
 
     db: Database
     server: PostgresServer
@@ -62,7 +62,7 @@ class Rig:
     crowds: list[subprocess.Popen[bytes]] = field(default_factory=list[subprocess.Popen[bytes]])
 
     async def join(self, number: int, name: str) -> subprocess.Popen[bytes]:
-        """Start a process of Agents that are registered; its seconds go to `<name>.jsonl`."""
+        """Start a process with registered Agents; its seconds are written to `<name>.jsonl`."""
         identities = self.folder / f"{name}.identities"
         identities.write_bytes(msgspec.json.Encoder().encode_lines(await _registered(self.db, number, name)))
         managers = [argument for url in self.fleet.urls.values() for argument in ("--manager", url)]
@@ -75,7 +75,7 @@ class Rig:
         return crowd
 
     def seconds(self, name: str) -> list[Second]:
-        """What these Agents have counted so far."""
+        """The seconds that these Agents have counted so far."""
         lines = (self.folder / f"{name}.jsonl").read_bytes().split(b"\n")[:-1]
         return [msgspec.json.decode(line, type=Second) for line in lines]
 
@@ -85,7 +85,7 @@ class Rig:
         return psutil.Process(process.pid)
 
     async def until_recorded(self, number: int, manager: str, timeout_s: float) -> None:
-        """Wait until so many Agents are recorded with this Manager at the present term."""
+        """Wait until `number` Agents are recorded with this Manager in the current term."""
 
         async def look() -> bool:
             row = await self.db.fetch_one(
@@ -98,7 +98,7 @@ class Rig:
         await eventually(look, timeout_s)
 
     async def until_held(self, number: int, timeout_s: float) -> None:
-        """Wait until almost as many check-ins are held at once."""
+        """Wait until almost `number` check-ins are held at the same time."""
 
         async def look() -> bool:
             async with httpx.AsyncClient(timeout=20) as http:
@@ -111,8 +111,8 @@ class Rig:
 
 @asynccontextmanager
 async def rig() -> AsyncIterator[Rig]:
-    """PostgreSQL with one zone and its Primary `one`; `two` is started when it is to take over, so that no Agent that
-    lost an answer goes there before.
+    """PostgreSQL with one zone and its Primary `one`. `two` is started only for the takeover, so that no Agent that
+    lost an answer connects to it earlier.
     """
     folder = _folder()
     async with contextlib.AsyncExitStack() as stack:
@@ -137,7 +137,7 @@ async def rig() -> AsyncIterator[Rig]:
 
 
 async def _registered(db: Database, number: int, name: str) -> list[Registered]:
-    """Enabled Agents of zone `default`, made in one statement: they would wait for each other to register."""
+    """Insert enabled Agents of zone `default` in one statement: individual registrations would wait for each other."""
     credential = new_secret()
     rows = await db.write(
         "INSERT INTO agents (zone_id, hostname, machine_id, place, credential_hash, incarnation)"
@@ -165,7 +165,7 @@ def _end(crowds: list[subprocess.Popen[bytes]]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """Of one fleet; times of instructions in milliseconds."""
+    """The results of a fleet; times of instructions in milliseconds."""
 
     agents: int
     manager_percent: float
@@ -173,7 +173,7 @@ class Measured:
     agents_percent: float
     kib_an_agent: float
     transactions: float
-    """A second."""
+    """Transactions per second."""
     check_ins: float
     not_fresh: int
     refused: int
@@ -185,7 +185,7 @@ class Measured:
 
 
 async def measure(number: int) -> Measured:
-    """Let so many Agents join, be held, be instructed, leave, and lose their Primary."""
+    """Let `number` Agents join, be held, receive instructions, leave, and lose their Primary."""
     async with rig() as made:
         manager, before_bytes = made.manager("one"), made.manager("one").memory_info().rss
         await made.join(number - LEAVING, "staying")
@@ -225,7 +225,7 @@ async def measure(number: int) -> Measured:
 
 
 async def _sessions(made: Rig) -> dict[str, str]:
-    """A session on each of some Agents that stay: session → Agent, all known to their Agents."""
+    """Create a session on some of the Agents that stay: session → Agent, all known to their Agents."""
     rows = await made.db.fetch(
         "SELECT agent_id::text FROM agents WHERE hostname LIKE 'staying-%%' ORDER BY random() LIMIT %s", (INSTRUCTIONS,)
     )
@@ -244,7 +244,7 @@ async def _sessions(made: Rig) -> dict[str, str]:
 
 
 async def _instruct(made: Rig, sessions: dict[str, str]) -> dict[tuple[str, int], float]:
-    """Change each session once, all through the window: (session, generation) → when it was committed."""
+    """Change each session once during the window: (session, generation) → time of the commit."""
     committed: dict[tuple[str, int], float] = {}
     for session_id, agent_id in sessions.items():
         await asyncio.sleep(random.uniform(0, 2 * WINDOW_S / 1.3 / len(sessions)))  # noqa: S311 -- no secret
@@ -257,7 +257,7 @@ async def _instruct(made: Rig, sessions: dict[str, str]) -> dict[tuple[str, int]
 
 
 async def _until_missing(made: Rig, leaving: subprocess.Popen[bytes]) -> float:
-    """How long after an Agent's last report it is known to be missing, at most."""
+    """The maximum time from an Agent's last report until it is recorded as missing, in seconds."""
     leaving.kill()
     silent_s: dict[str, float] = {}
 
@@ -274,7 +274,7 @@ async def _until_missing(made: Rig, leaving: subprocess.Popen[bytes]) -> float:
 
 
 async def _until_taken_over(made: Rig, number: int) -> float:
-    """From the death of the Primary until all Agents are recorded with the next one."""
+    """The time from the death of the Primary until all Agents are recorded with the next one, in seconds."""
     made.fleet.managers["two"].start()
     await answers(f"{made.fleet.urls['two']}/health", 200)
     begun = time.monotonic()
@@ -300,7 +300,7 @@ def _tree_cpu_s(server: PostgresServer) -> float:
 
 
 def run() -> list[Figure]:
-    """Fleets of `SIZES`, one after the other."""
+    """Measure fleets of `SIZES`, one after the other."""
     found: list[Figure] = []
     for number in SIZES:
         measured = asyncio.run(measure(number))
@@ -330,7 +330,7 @@ def _figures(m: Measured) -> list[Figure]:
         share("PostgreSQL beside it", m.postgres_percent),
         *(
             [figure("CPU of the Manager per 1,000", 1000 * m.manager_percent / m.agents, 9, "% of a core", n=1)]
-            if m.agents >= 1000  # below it most is what a Manager costs without Agents
+            if m.agents >= 1000  # in smaller fleets most is the cost of a Manager without Agents
             else []
         ),
         figure("memory of the Manager for each", m.kib_an_agent, 30, "KiB", n=1),

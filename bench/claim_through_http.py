@@ -1,7 +1,8 @@
-"""The launch of a staged session through gateway and HTTP until the reply: beside a bare claim, and by eight at once.
+"""The launch of a staged session through gateway and HTTP until the reply: compared with a bare claim, and by eight
+clients.
 
 The Agent's host is simulated: the reply waits for no container, and real ones would allow few samples. All else is as
-ever: TLS, nginx, the api, PostgreSQL that syncs its disk, a Manager that refills the pool meanwhile.
+in production: TLS, nginx, the api, PostgreSQL with fsync, a Manager that refills the pool in the meantime.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from greenroom.db.launch.claims import ClaimedSession, LedgerLine, claim
 
 POOL = 60
 SAMPLES = 100
-"""Of each kind, with one client."""
+"""The number of samples of each kind, with one client."""
 PAUSE_S = 0.1
-"""Between two samples with one client, in which the pool is refilled."""
+"""The time between two samples with one client, in which the pool is refilled."""
 CLIENTS = 8
 ROUNDS = 10
 EACH = 6
@@ -40,13 +41,13 @@ async def _open(dsn: str) -> Database:
 
 
 async def _bare(db: Database, config: str, config_hash: str, user_id: str) -> float:
-    """Milliseconds of one claim by the product's function, on a connection that has made others before."""
+    """Milliseconds of a claim by the product's function, on a connection that has been used before."""
     start = time.perf_counter()
     wanted = rows.claim(config, rows.session_user(user_id), config_hash=config_hash)
     claimed = await claim(db, wanted, LedgerLine(), max_sessions=100)
     elapsed_ms = (time.perf_counter() - start) * 1000
     assert isinstance(claimed, ClaimedSession), claimed
-    # Without the second it would be refilled later than the others.
+    # Without the second event the pool would be refilled later than after the others.
     await db.notify(ChangeEvent.agent(claimed.agent_id), ChangeEvent.staging(config))
     return elapsed_ms
 
@@ -63,7 +64,8 @@ def _each_launched(image_id: str, line: Line, user_ids: list[str]) -> list[float
 
 
 def run() -> list[Figure]:
-    """One client first, launches and bare claims in turn; then eight, each launching again as soon as it is served."""
+    """Measure one client first, launches and bare claims in turn; then eight clients, each launching again after
+    each reply."""
     with instance(runtime="simulated") as running:
         image_id, config = running.desktop()["image_id"], running.stage(POOL)
         return [_one_client(running, image_id, config), _eight_clients(running, image_id, config)]

@@ -1,6 +1,6 @@
-"""CPU of one call of the command line, in which starting Python and importing modules are most of the cost.
+"""CPU of one call of the command line, most of which is the start of Python and the import of modules.
 
-The smallest of several calls counts: what else runs on the machine only ever adds to the CPU of a process.
+The minimum of several calls counts: other processes on the machine only increase the CPU time of a process.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from bench.table import Figure, spread
 ROUNDS = 9
 GOAL_S = 0.3
 NOWHERE = ("--url", "https://127.0.0.1:1", "--key", "key", "--secret", "secret")
-"""Nothing listens there: a call costs what it costs, without an answer to show."""
+"""Nothing listens at this address: a call has its usual cost, without an answer to print."""
 CALLS = (("--version",), ("--help",), ("zones", "list", *NOWHERE), ("sessions", "list", "--staged", *NOWHERE))
 
 
@@ -26,7 +26,7 @@ def _cpu_s(words: tuple[str, ...]) -> float:
 
 
 def run() -> list[Figure]:
-    """The figures."""
+    """Measure each of `CALLS`."""
     figures: list[Figure] = []
     for words in CALLS:
         samples = [_cpu_s(words) for _ in range(ROUNDS)]

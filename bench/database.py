@@ -40,7 +40,7 @@ def empty_server() -> Generator[PostgresCluster]:
         asyncio.run(migrate(cluster.dsn))
         yield cluster
     finally:
-        process.send_signal(signal.SIGINT)  # clients that are still connected are cut off
+        process.send_signal(signal.SIGINT)  # closes the connections of remaining clients
         process.wait(20)
         shutil.rmtree(folder)
 
@@ -58,6 +58,6 @@ def _wait(dsn: str) -> None:
 
 
 def as_the_api(work: Coroutine[Any, Any, T]) -> T:
-    """Run it on the event loop that the api has."""
+    """Run it on the event loop of the api."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work)

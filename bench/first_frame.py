@@ -1,4 +1,4 @@
-"""Click to first frame: a staged session against one made on demand, same image, through gateway and HTTP."""
+"""Click to first frame: a staged session and one created on demand, with the same image, through gateway and HTTP."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.table import Figure, median, spread
 SAMPLES = 9
 POOL = 3
 REST_S = 0.5
-"""Between the refill of the pool and the next click."""
+"""The time between the refill of the pool and the next click."""
 
 
 def _launch(running: Instance, user_id: str, image_id: str) -> float:
@@ -27,7 +27,7 @@ def _launch(running: Instance, user_id: str, image_id: str) -> float:
 
 
 def run() -> list[Figure]:
-    """On demand first, then staged, in one instance."""
+    """Measure launches on demand first, then staged ones, in one instance."""
     with instance() as running:
         image_id = running.desktop()["image_id"]
         users = running.many_users(2 * SAMPLES)

@@ -1,6 +1,6 @@
-"""What lists and a claim cost while the past of an installation grows from 1,000 to 100,000 ended sessions.
+"""The cost of lists and of a claim while the history of an installation grows from 1,000 to 100,000 ended sessions.
 
-All that belongs to the past grows in step, the live system stays as it is: 100 Agents, 100 pools, 1,000 live sessions.
+All history grows in proportion; the live system does not change: 100 Agents, 100 pools, 1,000 live sessions.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ async def _measured(cluster: PostgresCluster, ended: int) -> tuple[dict[str, flo
 
 
 def run() -> list[Figure]:
-    """One size after the other, each in a database of its own; the smallest is the yardstick."""
+    """Measure one size after the other, each in a separate database; the smallest is the yardstick."""
     figures: list[Figure] = []
     smallest: tuple[dict[str, float], list[float]] | None = None
     for ended in SIZES:

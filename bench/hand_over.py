@@ -16,16 +16,16 @@ from bench.table import Figure, median, spread
 POOL = 3
 SAMPLES = 12
 REST_S = 0.5
-"""Between the refill of the pool and the next launch."""
+"""The time between the refill of the pool and the next launch."""
 OPEN_MS = 30.0
 CREATION_MS = 20.0
 
-# `assigned` is from right before the commit, so that what follows is a little shorter than measured.
+# `assigned` is the time just before the commit, so the following step is slightly shorter than measured.
 _CLAIMS = "SELECT extract(epoch FROM assigned)::double precision FROM sessions WHERE assigned IS NOT NULL ORDER BY 1"
 
 
 def run() -> list[Figure]:
-    """One launch after the other, each with the pool full and at rest; the image has no `assign`."""
+    """Launch one session after the other, each with a full pool at rest; the image has no `assign`."""
     open_ms: list[float] = []
     with instance() as running:
         config, image_id = running.stage(POOL), running.desktop()["image_id"]
@@ -53,7 +53,7 @@ def run() -> list[Figure]:
 
 
 def _creation_ms(running: Instance) -> list[float]:
-    """From each claim until the Agent, by its log, next began to create a container."""
+    """Milliseconds from each claim until the Agent, according to its log, next began to create a container."""
     with psycopg.connect(running.facts["database_url"]) as connection:
         claims = [row[0] for row in connection.execute(_CLAIMS).fetchall()]
     creations = sorted(
@@ -66,5 +66,5 @@ def _creation_ms(running: Instance) -> list[float]:
 
 
 def _object(line: str) -> dict[str, str]:
-    """A line of the log; empty if it is none of ours (a traceback)."""
+    """A line of the log; empty if it is no JSON object (a traceback)."""
     return json.loads(line) if line.startswith("{") else {}

@@ -1,6 +1,6 @@
-"""What `greenroom up` takes while it has nothing to do: two Managers, an Agent on Docker, no session.
+"""The cost of `greenroom up` at rest: two Managers, an Agent on Docker, no session.
 
-Memory is PSS: what processes share counts once. Statements are those that PostgreSQL logs.
+Memory is PSS: shared memory counts once. Statements are those that PostgreSQL logs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PARTS: Final = ("up", "fork-server", "api", "manager", "agent", "gateway", "ngin
 
 
 def run() -> list[Figure]:
-    """With one Manager for the memory, as `greenroom up` has it unless asked for more."""
+    """Measure the memory with one Manager, the default of `greenroom up`, and the rest with two."""
     with instance() as running:
         time.sleep(SETTLES_S)
         memory = {part: sum(map(_pss_mib, pids)) for part, pids in _pids(running).items()}
@@ -51,7 +51,7 @@ def _figure(name: str, taken: dict[str, float], counted: list[str] | tuple[str, 
 
 
 def _pids(running: Instance) -> dict[str, list[int]]:
-    """Part → its processes, with those it has started; nginx is a part of its own."""
+    """Part → its processes with their descendants; nginx is a separate part."""
     state = json.loads((running.data / "run/state.json").read_text())
     found: dict[str, list[int]] = {part: [] for part in PARTS}
     found["up"].append(state["up"])
@@ -71,13 +71,14 @@ def _pss_mib(pid: int) -> float:
 
 
 def _used_s(pids: list[int]) -> float:
-    """By the scheduler's count: that of /proc/PID/stat has a grain of 10 ms."""
+    """CPU seconds by the scheduler's count: that of /proc/PID/stat has a resolution of 10 ms."""
     tasks = [task for pid in pids for task in Path(f"/proc/{pid}/task").iterdir()]
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
 def _statements(running: Instance) -> dict[str, float]:
-    """Of a second, by the first two words of who sends them. PostgreSQL logs them meanwhile."""
+    """Statements per second, by the first two words of the sender's application name. PostgreSQL logs them during
+    the measurement."""
     settings, log = running.data / "postgres/data/postgresql.conf", running.data / "logs/postgres.log"
     server = _pids(running)["postgres"][0]
     before = settings.read_text()

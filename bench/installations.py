@@ -1,4 +1,4 @@
-"""A database that is filled like a large installation, the api on it, and what its requests cost."""
+"""A database with the data of a large installation, the api on it, and the cost of its requests."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from greenroom.up.postgres import PostgresCluster
 
 KEY: Final = ("abcdefghijkl", "the secret half")
 WARM: Final = 6
-"""Times that are not measured: from the sixth on statements are prepared."""
+"""The number of requests that are not measured: statements are prepared after the fifth use."""
 
 
 @dataclass
 class Cost:
-    """Of one request: milliseconds of CPU and of the clock, and what its statements read."""
+    """The cost of a request: milliseconds of CPU and of the clock, and the rows and pages that its statements read."""
 
     cpu_ms: float = 0.0
     ms: list[float] = field(default_factory=list[float])
@@ -80,7 +80,7 @@ def _on_cpu_s(pid: int) -> float:
 
 @asynccontextmanager
 async def installation(cluster: PostgresCluster, crowd: Crowd | None) -> AsyncIterator[Installation]:
-    """The api on a cluster; `crowd` is what it is filled with first, None = it is already."""
+    """Start the api on a cluster; `crowd` is the data to fill it with first, None if it is filled already."""
     if crowd is not None:
         filling = NotingDatabase(cluster.dsn, application_name="bench", statement_timeout_ms=0)
         await filling.open()

@@ -1,4 +1,4 @@
-"""A running instance for the figures: `greenroom up` in a folder of its own, taken down at the end."""
+"""A running instance for the figures: `greenroom up` in a separate folder, removed at the end."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ PORT = int(os.environ.get("BENCH_PORT", "18443"))
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """What `greenroom up --json` said, and a client with the key of every permission."""
+    """The output of `greenroom up --json`, and a client with a key that has every permission."""
 
     facts: dict[str, Any]
     data: Path
     http: httpx.Client
 
     def context(self) -> ssl.SSLContext:
-        """What trusts the instance's certificate."""
+        """A TLS context that trusts the instance's certificate."""
         return ssl.create_default_context(cafile=self.facts["ca_file"])
 
     def get(self, path: str) -> Any:
@@ -52,7 +52,7 @@ class Instance:
         return self.http.post(f"/api/v1{path}", json=body).raise_for_status().json()
 
     def status(self) -> dict[str, Any]:
-        """What `greenroom status --json` says now, with the current process ids."""
+        """The output of `greenroom status --json`, with the current process ids."""
         command = [GREENROOM, "status", "--data", str(self.data), "--json"]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         return json.loads(done.stdout.splitlines()[-1])
@@ -62,7 +62,7 @@ class Instance:
         return next(i for i in self.get("/images") if i["friendly_name"] == "Desktop")
 
     def users(self, count: int) -> list[str]:
-        """Ids of `count` new users."""
+        """Create `count` users; returns their ids."""
         made: list[str] = []
         for _ in range(count):
             name = f"bench-{time.time_ns()}@example.com"
@@ -70,13 +70,13 @@ class Instance:
         return made
 
     def stage(self, count: int, deadline_s: float = 120) -> str:
-        """A staging config of the desktop with `count` sessions, all of them claimable; its id."""
+        """Create a staging config of the desktop, wait until its `count` sessions are claimable, and return its id."""
         config = self.begin_staging(self.desktop()["image_id"], count)
         self.await_current(config, count, deadline_s)
         return config
 
     def begin_staging(self, image_id: str, count: int) -> str:
-        """A staging config of a workspace; its id."""
+        """Create a staging config of a workspace; returns its id."""
         zone_id = self.facts["zones"][0]["zone_id"]
         body = {"zone_id": zone_id, "image_id": image_id, "num_sessions": count, "expiration": 24}
         return self.post("/staging-configs", body)["staging_config_id"]
@@ -86,7 +86,8 @@ class Instance:
         wait(lambda: self.get(f"/staging-configs/{config}")["num_current_sessions"] >= count, deadline_s)
 
     def many_users(self, count: int) -> list[str]:
-        """Ids of `count` new users of the group All Users, who cannot log in; no password has to be hashed for them."""
+        """Create `count` users of the group All Users, who cannot log in, so that no password must be hashed;
+        returns their ids."""
         with psycopg.connect(self.facts["database_url"], autocommit=True) as connection:
             rows = connection.execute(_MAKE_USERS, {"prefix": f"bench-{time.time_ns()}", "count": count}).fetchall()
         return [str(row[0]) for row in rows]
@@ -101,7 +102,7 @@ class Instance:
         return row[0]
 
     def end_assigned(self) -> None:
-        """Delete every session of a user and wait until they are gone."""
+        """Delete the sessions of all users and wait until they are gone."""
         self._end("/sessions?staged=false")
 
     def end_all(self) -> None:
@@ -109,7 +110,7 @@ class Instance:
         self._end("/sessions")
 
     def _end(self, listed: str) -> None:
-        """Page by page: a list has 1,000 sessions at most."""
+        """Delete the listed sessions page by page: a list has at most 1,000 sessions."""
         asked: set[str] = set()
 
         def gone() -> bool:
@@ -123,7 +124,11 @@ class Instance:
 
 
 def wait(ready: Callable[[], bool], deadline_s: float, pause_s: float = 0.02) -> None:
-    """Poll until `ready()`; TimeoutError after the deadline."""
+    """Poll until `ready()` is true.
+
+    Raises:
+        TimeoutError: it was not true at the deadline.
+    """
     end = time.monotonic() + deadline_s
     while not ready():
         if time.monotonic() > end:
@@ -135,7 +140,8 @@ def wait(ready: Callable[[], bool], deadline_s: float, pause_s: float = 0.02) ->
 def instance(
     *options: str, runtime: str = "docker", environment: Mapping[str, str] | None = None
 ) -> Iterator[Instance]:
-    """Start, yield, take down; with `runtime` "simulated" its Agent has no containers, but all else is as ever."""
+    """Start an instance and stop it at the end. With `runtime` "simulated" its Agent has no containers; all else is
+    unchanged."""
     data = Path(tempfile.mkdtemp(prefix="gr-bench-", dir="/tmp"))
     data.chmod(0o755)
     command = [GREENROOM, "up", "--data", str(data / "data"), "--port", str(PORT), "--detach", "--json", *options]

@@ -1,6 +1,6 @@
-"""A client that costs little: what is measured is Greenroom, and both share the cores.
+"""A client with a low cost, because it shares the cores with Greenroom, which is measured.
 
-Even so a request costs the client about a quarter of a millisecond, which is in every figure through HTTP.
+A request still costs the client about a quarter of a millisecond, which is part of every figure through HTTP.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ Found = TypeVar("Found")
 
 
 class Events:
-    """The stream of events, as every page of the console has it open: who waits need not ask often."""
+    """The stream of events, which every page of the console opens: a client that waits rarely has to poll."""
 
     def __init__(self, answer: http.client.HTTPResponse) -> None:
         self._answer = answer
-        self._answer.readline()  # it is connected: from here on nothing is missed
+        self._answer.readline()  # it is connected: no event is missed from here on
 
     def first(self, subject: str, look: Callable[[], Found], deadline_s: float = 120) -> Found:
-        """The first true value of `look()`, called now and whenever something is said of a session or staging config,
-        or of all of a kind.
+        """Return the first true value of `look()`, called now and after each event about `subject`, a session or
+        staging config, or about all objects of a kind.
 
         Raises:
             TimeoutError: there was none in time; noticed 15 s later at most, when the stream shows life.
@@ -49,7 +49,8 @@ class Events:
 
 
 class Line:
-    """One kept connection to the gateway or to `netloc`, with the key of every permission. For one thread at a time."""
+    """A persistent connection to the gateway or to `netloc`, with a key that has every permission. For one thread at
+    a time."""
 
     def __init__(self, instance: Instance, netloc: str = "") -> None:
         url = urlsplit(f"https://{netloc}" if netloc else instance.facts["url"])
@@ -60,7 +61,7 @@ class Line:
         self._connection.connect()
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        """The answer's JSON.
+        """Send a request and return the JSON of the answer.
 
         Raises:
             RuntimeError: Greenroom refused.
@@ -75,19 +76,19 @@ class Line:
         return json.loads(content)
 
     def cookie_of(self, path: str) -> str:
-        """The cookie that a page gets that is opened like a browser's frame."""
+        """The cookie that a page receives when it is opened like a browser's frame."""
         self._connection.request("GET", path, headers={"Sec-Fetch-Dest": "iframe"})
         answer = self._connection.getresponse()
         answer.read()
         return (answer.getheader("set-cookie") or "").split(";")[0]
 
     def events(self) -> Events:
-        """What changes from now on; nothing else may be asked on this line."""
+        """The events from now on; the line cannot be used for other requests."""
         self._connection.request("GET", "/api/v1/events", headers=self._headers)
         return Events(self._connection.getresponse())
 
     def launch(self, image_id: str, user_id: str) -> dict[str, Any]:
-        """A staged session for this user.
+        """Launch a staged session for this user.
 
         Raises:
             RuntimeError: Greenroom refused, or the session is not a staged one.

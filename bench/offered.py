@@ -1,9 +1,9 @@
-"""A morning's launches with an open loop: what each costs all roles together, and how many are served of those offered;
-and as many as a pool has in one moment.
+"""Launches at a fixed rate (an open loop): the CPU cost of a launch in all roles, and the share of launches that are
+served; and as many launches at once as a pool has sessions.
 
-Requests come when they come, whether earlier ones were answered or not. The Agent's host is simulated, since real
-containers would be the limit, and has room for all. The client is a process of its own whose CPU is not counted.
-BENCH_RATES (launches a second, comma) chooses the rates; the last one is more than two cores serve.
+Requests are sent on schedule, whether earlier ones were answered or not. The Agent's host is simulated, since real
+containers would be the limit, and has capacity for all sessions. The client's CPU is not counted.
+BENCH_RATES (launches per second, comma-separated) sets the rates; the last one is more than two cores can serve.
 """
 
 from __future__ import annotations
@@ -28,33 +28,33 @@ from greenroom.up.layout import Layout
 
 RATES = [float(rate) for rate in os.environ.get("BENCH_RATES", "20,60,90,120,150,200").split(",")]
 SECONDS = 8.0
-"""For which each rate is offered."""
+"""The duration of each rate."""
 POOL = 300
 ROUNDS = 3
 SETTLES_S = 2.0
-"""After the last launch, in which the pool is refilled: that is part of its cost."""
+"""The time after the last launch, in which the pool is refilled: that is part of its cost."""
 COST_MS = 8.0
-"""CPU of a launch with hand-over and refill, all roles together, that is the goal."""
+"""The goal for the CPU time of a launch with hand-over and refill, in all roles together."""
 RATE_GOAL = 120.0
 AT_ONCE_GOAL_S = 2.5
-"""From one moment with `POOL` launches until all of them are usable."""
+"""The goal for the time from `POOL` simultaneous launches until all of them are usable."""
 HOST = SimulationSettings(cores=100_000, memory_bytes=1 << 48)
 
 
 @dataclass(slots=True)
 class Offered:
-    """What became of the launches of one rate."""
+    """The results of the launches at one rate."""
 
     rate: float
     elapsed_s: float = 0.0
     latencies_ms: list[float] = field(default_factory=list[float])
     outcomes: Counter[str] = field(default_factory=Counter[str])
     cpu_ms: dict[str, float] = field(default_factory=dict[str, float])
-    """Role → CPU of a launch."""
+    """Role → CPU time per launch."""
 
     @property
     def achieved(self) -> float:
-        """Launches a second that gave a session."""
+        """Launches per second that returned a session."""
         return (self.outcomes["staged"] + self.outcomes["on demand"]) / self.elapsed_s
 
 
@@ -70,7 +70,7 @@ class _Client:
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def launch(self, image_id: str, user_id: str) -> str:
-        """ "staged", "on demand", or the status of a refusal."""
+        """Launch a session; returns "staged", "on demand", or the status of a refusal."""
         connection = self._idle.pop() if self._idle else await self._connect()
         reader, writer = connection
         body = json.dumps({"image_id": image_id, "user_id": user_id}).encode()
@@ -93,11 +93,11 @@ class _Client:
         return await asyncio.open_connection(self._host, self._port, ssl=self._context)
 
     async def prepare(self, count: int) -> None:
-        """Open as many connections."""
+        """Open `count` connections."""
         self._idle += [await self._connect() for _ in range(count)]
 
     def close(self) -> None:
-        """End the connections."""
+        """Close the connections."""
         for _, writer in self._idle:
             writer.close()
 
@@ -125,14 +125,15 @@ async def _offer(running: Instance, rate: float, image_id: str, users: list[str]
 
 
 def cpu_s(running: Instance) -> dict[str, float]:
-    """Role → CPU seconds of its processes so far, with those below them that are no role's: each is counted once."""
+    """Role → CPU seconds of its processes so far, with descendants that belong to no other role: each is counted
+    once."""
     pids: dict[str, list[int]] = running.status()["pids"]
     named = {pid for ids in pids.values() for pid in ids}
     return {role: sum(_of_tree(pid, named, alone=role == "up") for pid in ids) for role, ids in pids.items()}
 
 
 def _of_tree(pid: int, named: set[int], *, alone: bool) -> float:
-    """`alone`: without the processes below it, which are the other roles'."""
+    """CPU seconds of a process; `alone`: without its descendants, which belong to other roles."""
     try:
         process = psutil.Process(pid)
         below = [] if alone else [one for one in process.children(recursive=True) if one.pid not in named]
@@ -175,7 +176,7 @@ def _figures(one: Offered) -> list[Figure]:
 
 
 async def _at_once(running: Instance, image_id: str, users: list[str]) -> tuple[float, Counter[str]]:
-    """Seconds from the moment in which all launch until all are usable, and how they were answered."""
+    """Seconds from the simultaneous launches until all are usable, and the number of each kind of answer."""
     client = _Client(running)
     await client.prepare(len(users))
     begin = time.perf_counter()
@@ -209,7 +210,7 @@ def _all_at_once(running: Instance, image_id: str, config: str) -> Figure:
 
 
 def run() -> list[Figure]:
-    """Each rate in turn, on one instance; a full host would refuse launches."""
+    """Measure each rate in turn, on one instance; a full host would refuse launches."""
     with instance(runtime="simulated") as running:
         host = SimulatedRuntime("", "", folder=Layout(running.data).agent("agent-default"))
         host.configure(HOST)

@@ -1,4 +1,4 @@
-"""Open a session's stream as a browser would, and wait for its first frame (RFB over the websocket)."""
+"""Open a session's stream like a browser, and wait for its first frame (RFB over the websocket)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.line import Events, Line
 
 
 class _Reader:
-    """Bytes of a websocket, independent of its frames."""
+    """The bytes of a websocket, independent of its frames."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
@@ -30,7 +30,7 @@ class _Reader:
 
 
 def stream(url: str, headers: dict[str, str], context: ssl.SSLContext) -> connect:
-    """The websocket of a session at this address."""
+    """Connect to the websocket of a session at this address."""
     return connect(
         url,
         ssl=context,
@@ -44,7 +44,7 @@ def stream(url: str, headers: dict[str, str], context: ssl.SSLContext) -> connec
 
 
 async def first_frame(socket: ClientConnection) -> None:
-    """RFB 3.8 with security None (or none offered), one full update of the screen."""
+    """Receive a full update of the screen over RFB 3.8 with security type None."""
     reader = _Reader(socket)
     await reader.take(12)
     await socket.send(b"RFB 003.008\n")
@@ -61,12 +61,13 @@ async def first_frame(socket: ClientConnection) -> None:
 
 
 def await_open(line: Line, events: Events, session_id: str) -> str:
-    """Wait until the session may be opened, asking again when something is said of it; the address that opens it."""
+    """Wait until the session may be opened, with a request after each event about it; returns the address that opens
+    it."""
     return events.first(session_id, lambda: line.ask("GET", f"/sessions/{session_id}/connection")["frame_url"], 60)
 
 
 def entered(instance: Instance, address: str) -> connect:
-    """Go through the address with a token, as a browser does; the stream behind it."""
+    """Open the address with a token, like a browser; returns the connection to the stream behind it."""
     parts = urlsplit(address)
     line = Line(instance, parts.netloc)
     headers = {"Cookie": line.cookie_of(f"{parts.path}?{parts.query}"), "Origin": instance.facts["url"]}
@@ -74,7 +75,7 @@ def entered(instance: Instance, address: str) -> connect:
 
 
 def open_stream(instance: Instance, line: Line, events: Events, session_id: str) -> None:
-    """Wait until the session may be opened, go through the address with the token, get the first frame."""
+    """Wait until the session may be opened, open the address with the token, and receive the first frame."""
     address = await_open(line, events, session_id)
 
     async def look() -> None:

@@ -1,4 +1,4 @@
-"""The pictures in docs/performance.md: how a cost grows with the size of an installation, drawn by gnuplot."""
+"""The pictures in docs/performance.md: the growth of costs with the size of an installation, drawn by gnuplot."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Final
 
 Curves = Mapping[str, Sequence[tuple[float, float]]]
-"""Name of a curve → (x, y), by x."""
+"""Name of a curve → (x, y), sorted by x."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A picture of some curves; `straight` is a line whose height is its x, such as what was offered."""
+    """A picture of some curves; `straight` is the title of the line y = x, such as the offered rate."""
 
     file: str
     title: str
@@ -22,7 +22,7 @@ class Plot:
     y: str
     curves: tuple[str, ...]
     logarithmic: str = ""
-    """Axes that are: "x", "y" or "xy"."""
+    """The logarithmic axes: "x", "y" or "xy"."""
     straight: str = ""
 
 
@@ -51,7 +51,7 @@ PLOTS: Final = (
 
 
 def draw(curves: Curves, folder: Path) -> list[Path]:
-    """Write a picture for each of `PLOTS` whose curves have all been measured; the pictures that were written."""
+    """Write a picture for each of `PLOTS` whose curves have all been measured; returns the paths."""
     written: list[Path] = []
     for plot in PLOTS:
         if all(name in curves for name in plot.curves):

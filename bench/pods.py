@@ -1,8 +1,8 @@
-"""Sessions as Pods of two nodes: to the first frame beside `kubectl run` of the same image, a claim beside Docker's, a
-refill beside as many `kubectl run`.
+"""Sessions as Pods of two nodes: the first frame and a refill compared with `kubectl run` of the same image, a claim
+compared with Docker's.
 
-KUBERNETES_CLUSTER names a cluster that `script/kubernetes up` has started; else one is made for the run. All of its
-programs, and Greenroom, are on the same two cores.
+KUBERNETES_CLUSTER names a cluster that `script/kubernetes up` has started; without it, one is created for the run. All
+of its programs, and Greenroom, share the same two cores.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ REFILL: Final = 8
 ROUNDS: Final = 3
 REST_S: Final = 1.0
 CORES: Final = 0.1
-"""Of each session: all of the pool have to fit into what two nodes on two cores have."""
+"""The cores of each session: all sessions of the pool must fit on two nodes on two cores."""
 MEMORY: Final = 512 << 20
 QUOTA: Final = {"requests.cpu": "16", "requests.memory": "64Gi"}
 
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """Pods that `kubectl run` makes, with what a session's Pod has, and nothing around them."""
+    """Pods created with `kubectl run`, with the resources of a session's Pod and without Greenroom."""
 
     cluster: Cluster
     namespace: str
 
     async def run(self, name: str) -> str:
-        """host:port of the page, once its container runs."""
+        """Create a Pod; returns host:port of its page once its container is ready."""
         shm = {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": str(512 << 20)}}
         limits = {"cpu": f"{round(CORES * 1000)}m", "memory": str(MEMORY)}
         container: dict[str, Any] = {
@@ -98,20 +98,20 @@ def on_pods(cluster: Cluster) -> Generator[tuple[Instance, str]]:
 
 
 def _has_image(running: Instance) -> bool:
-    """Whether a Pod ahead has shown that the nodes have it; nothing is launched before."""
+    """True if the nodes have the image, as an advance Pod has shown; nothing is launched before."""
     with psycopg.connect(running.facts["database_url"]) as connection:
         return connection.execute("SELECT 1 FROM agent_images WHERE state = 'present'").fetchone() is not None
 
 
 def light(running: Instance) -> Instance:
-    """With a desktop of which many fit on two cores."""
+    """Reduce the resources of the desktop so that many fit on two cores."""
     changes = {"cores": CORES, "memory": MEMORY}
     running.http.patch(f"/api/v1/images/{running.desktop()['image_id']}", json=changes).raise_for_status()
     return running
 
 
 def run() -> list[Figure]:
-    """Docker's claims first, in an instance of its own; then all of the Pods'."""
+    """Measure Docker's claims first, in a separate instance; then the Pods."""
     with running_cluster() as cluster:
         cluster.load_image(IMAGE)
         with instance(environment={"GREENROOM_DESKTOP_IMAGE": IMAGE}) as running:
@@ -149,7 +149,7 @@ def run() -> list[Figure]:
 
 
 def _on_demand(running: Instance, plain: Plain) -> tuple[list[float], list[float]]:
-    """Milliseconds of Greenroom's and of plain Pods, in turn; the first of each is not counted."""
+    """Milliseconds of Greenroom's Pods and of plain Pods, in turn; the first of each is not counted."""
     image_id = running.desktop()["image_id"]
     ours, theirs = list[float](), list[float]()
     for user in running.many_users(SAMPLES + 1):
@@ -187,7 +187,7 @@ class Staged:
 
 
 def _staged(running: Instance) -> Staged:
-    """One launch after the other, each with the pool full and at rest; the first is not counted."""
+    """Launch one session after the other, each with a full pool at rest; the first is not counted."""
     config, image_id = running.stage(POOL), running.desktop()["image_id"]
     found = Staged([], [], [])
     for number, user in enumerate(running.many_users(2 * SAMPLES + 1)):
@@ -212,7 +212,7 @@ def _staged(running: Instance) -> Staged:
 
 
 def _refills(running: Instance, plain: Plain) -> tuple[list[float], list[float]]:
-    """Seconds of rounds of ours and of plain Pods, in turn."""
+    """Seconds of rounds of Greenroom's Pods and of plain Pods, in turn."""
     ours, theirs = list[float](), list[float]()
     config = running.begin_staging(running.desktop()["image_id"], 0)
     for _ in range(ROUNDS):

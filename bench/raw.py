@@ -1,4 +1,4 @@
-"""What Greenroom is measured against: containers started by the docker command, and nothing around them."""
+"""The baseline of measurements: containers started by the docker command, without Greenroom."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from greenroom.runtimes.probe import Prober
 
 SPEC = SessionSpec(image="", image_id="", credential="bench")
 LOOK_S = 0.02
-"""How often the page of a container that starts alone is looked at. Those of several share the cores with the looks, so
-there it is as often as an Agent does."""
+"""The interval of probes of a container that starts alone. Several containers share the cores with the probes, so
+the interval is then that of an Agent."""
 
 
 def names(count: int) -> list[str]:
@@ -27,9 +27,9 @@ def names(count: int) -> list[str]:
 
 
 async def start(name: str, image: str, **environment: str) -> str:
-    """`docker run` with the limits that a session of the workspace Desktop has; host:port of its page.
+    """Run `docker run` with the limits that a session of the workspace Desktop has; returns host:port of its page.
 
-    Its share of the CPU is one of them: beside other work a container with Docker's default has ten times as much.
+    The CPU share is one of the limits: under load a container with Docker's default has ten times as much CPU.
     """
     process = await asyncio.create_subprocess_exec(
         "docker", "run", "-d", "--name", name, "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
@@ -55,14 +55,14 @@ async def painted(prober: Prober, address: str, *, is_alone: bool) -> None:
 
 
 async def seen(address: str) -> None:
-    """Have the first frame sent."""
+    """Receive the first frame."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # the container made it itself
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # the container created the certificate itself
     login = b64encode(f"{SPEC.auth_user}:{SPEC.credential}".encode()).decode()
     async with stream(f"wss://{address}/websockify", {"Authorization": f"Basic {login}"}, context) as socket:
         await first_frame(socket)
 
 
 def remove(containers: list[str]) -> None:
-    """Remove them."""
+    """Remove containers."""
     subprocess.run(["docker", "rm", "-f", "-v", *containers], check=True, stdout=subprocess.DEVNULL)

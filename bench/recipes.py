@@ -1,6 +1,5 @@
-"""Measures each image of the catalogue and takes its picture. `python -m bench.recipes [NAME…]` writes the rows of
-the table in docs/reference/recipes.md and docs/images/recipe-NAME.png; images/build catalogue makes the images before.
-"""
+"""Measure each image of the catalogue and take a screenshot. `python -m bench.recipes [NAME…]` writes the rows of
+the table in docs/reference/recipes.md and docs/images/recipe-NAME.png; run images/build catalogue first."""
 
 from __future__ import annotations
 
@@ -28,7 +27,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "reference/recipes.md"
 STARTS = 3
 SETTLES_S = 20.0
-"""After that an application does no more for its start."""
+"""The time after which an application has completed its start."""
 IDLE_S = 20.0
 WIDTH, HEIGHT = 1280, 800
 CHROMIUM = "/usr/bin/chromium"
@@ -39,14 +38,14 @@ def _docker(*words: str) -> str:
 
 
 def _own_mb(image: str) -> float:
-    """What the image adds to the base that all share."""
+    """The size of the image without the shared base, in MB."""
     base = _docker("image", "inspect", "-f", '{{index .Config.Labels "greenroom.base"}}', image)
     sizes = [int(_docker("image", "inspect", "-f", "{{.Size}}", name)) for name in (image, base)]
     return (sizes[0] - sizes[1]) / 1e6
 
 
 def _start(recipe: Recipe, image: str) -> tuple[str, str]:
-    """Name and address of a container that is run as its workspace says."""
+    """Run a container with the settings of the recipe's workspace; returns its name and address."""
     (name,) = raw.names(1)
     config = recipe.workspace.run_config
     tmpfs = [f"--tmpfs={path}:{options}" for path, options in config.get("tmpfs", {}).items()]
@@ -72,7 +71,7 @@ def _start(recipe: Recipe, image: str) -> tuple[str, str]:
 
 
 def _group(name: str) -> dict[str, Any]:
-    """What Docker says of the container's use."""
+    """Docker's statistics of a container."""
     command = ["curl", "-s", "--unix-socket", "/var/run/docker.sock", f"http://d/containers/{name}/stats?stream=false"]
     return json.loads(subprocess.check_output(command))
 

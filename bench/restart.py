@@ -1,8 +1,8 @@
-"""kill -9 of each role of `greenroom up` until it answers again: on a quiet machine, and beside sixteen processes that
-keep the cores busy, which is when processes die.
+"""kill -9 of each role of `greenroom up` until it answers again: on a quiet machine, and next to sixteen processes that
+keep the cores busy, the usual condition when processes die.
 
-A role that ends twice within a minute is started again after a pause, so there is a minute between two rounds.
-BENCH_SAMPLES chooses how many of each there are.
+A role that ends twice within a minute is restarted after a pause, so there is a minute between two rounds.
+BENCH_SAMPLES sets the number of each.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ GOAL_MS: Final = {"quiet": 300.0, "busy": 1500.0}
 
 
 def run() -> list[Figure]:
-    """Needs no container."""
+    """Measure both states in turn, on a simulated runtime."""
     taken: dict[tuple[str, str], list[float]] = {}
     with instance(runtime="simulated") as running:
         answers = _answers(running)
-        os.setpriority(os.PRIO_PROCESS, 0, -20)  # who looks is not to wait itself
+        os.setpriority(os.PRIO_PROCESS, 0, -20)  # the measuring process must not wait for the cores
         for number in range(2 * SAMPLES):
             state = "busy" if number % 2 else "quiet"
             begun_s = time.monotonic()
@@ -69,7 +69,7 @@ def run() -> list[Figure]:
 
 
 def _killed(running: Instance, role: str, answers: Callable[[], bool]) -> float:
-    """Milliseconds."""
+    """Milliseconds from the kill until the role answers again."""
     before = _pid(running, role)
     begun_s = time.monotonic()
     os.kill(before, signal.SIGKILL)
@@ -85,7 +85,8 @@ def _pid(running: Instance, role: str) -> int:
 
 
 def _answers(running: Instance) -> dict[str, Callable[[], bool]]:
-    """Role → whether a new connection to it is answered with 200; the api through the gateway, as users ask it."""
+    """Role → a function that is true if a new connection to it is answered with 200; the api through the gateway, as
+    for users."""
     ports = json.loads((running.data / "ports.json").read_text())
     manager, agent = running.facts["managers"][0], running.facts["agents"][0]
     context = ssl.create_default_context(cafile=running.facts["ca_file"])
@@ -114,7 +115,7 @@ def _is_ok(connection: http.client.HTTPConnection, path: str) -> bool:
 
 @contextmanager
 def _burning() -> Iterator[None]:
-    """Processes that end by themselves."""
+    """Run processes that keep the cores busy; they end by themselves if they are not stopped."""
     command = [sys.executable, "-c", BURN, str(BURN_S)]
     burners = [subprocess.Popen(command) for _ in range(BURNERS)]
     try:

@@ -1,6 +1,6 @@
-"""A round of the Primary and a claim in a large installation, against a small one.
+"""A round of the Primary and a claim in a large installation, compared with a small one.
 
-At rest there is one round a second, as in a Manager; half a minute of them has everything in it that is done in turn.
+At rest there is one round per second, as in a Manager; half a minute of rounds includes every periodic task.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ AT_REST: Final = {
     pools: replace(ONE_PAGE, pools=pools, images=max(120, pools // 8), staged=5, live=120 + 5 * pools)
     for pools in (10, 100, 1000)
 }
-"""Pools → an installation that has nothing else."""
+"""Number of pools → an installation without any other load."""
 MOST_MS: Final = 200.0
 CLAIMS: Final = 40
 ROUNDS: Final = 15
-"""In the first ten of a term all pools are looked at."""
+"""In the first ten rounds of a term all pools are examined."""
 
 
 async def _at_rest(crowd: Crowd, cluster: PostgresCluster) -> float:
-    """Milliseconds of CPU of Primary and PostgreSQL a second."""
+    """Milliseconds of CPU of Primary and PostgreSQL per second."""
     async with installation(cluster, crowd) as made:
         ctx, rounds = await primary_of(made.db, id_of("zone")), PrimaryRounds()
-        for _ in range(4 + crowd.pools // LOOKED_AT):  # of a new term, in which all pools are looked at
+        for _ in range(4 + crowd.pools // LOOKED_AT):  # rounds of a new term, in which all pools are examined
             await rounds.run(ctx)
         begun_s, begun = made.used_s(), time.monotonic()
         while time.monotonic() < begun + LOOK_S + 2:
@@ -47,7 +47,7 @@ async def _at_rest(crowd: Crowd, cluster: PostgresCluster) -> float:
 
 
 async def _rounds_ms(made: Installation) -> list[float]:
-    """The first round of a term, in which all pools are planned, and some that follow."""
+    """Milliseconds of the first round of a term, in which all pools are planned, and of the following rounds."""
     ctx, rounds, taken = await primary_of(made.db, id_of("zone")), PrimaryRounds(), list[float]()
     for _ in range(ROUNDS):
         begun = time.perf_counter()
@@ -57,7 +57,7 @@ async def _rounds_ms(made: Installation) -> list[float]:
 
 
 async def claims_ms(made: Installation) -> list[float]:
-    """Of sessions of different pools."""
+    """Milliseconds of claims of sessions of different pools."""
     taken: list[float] = []
     for number in range(CLAIMS):
         pool = id_of("pool", number)
@@ -87,7 +87,7 @@ async def _all(small: PostgresCluster, large: PostgresCluster) -> list[Figure]:
 
 
 def run() -> list[Figure]:
-    """The rounds at rest first, each on a cluster of its own."""
+    """Measure the rounds at rest first, each on a separate cluster."""
     at_rest: list[Figure] = []
     for pools, crowd in AT_REST.items():
         with empty_server() as cluster:

@@ -1,8 +1,8 @@
-"""The two pictures of a session beside each other: noVNC's (light) and H.264 (video), in a real browser.
+"""The two pictures of a session compared: noVNC's (light) and H.264 (video), in a real browser.
 
-Each scene runs in a container of its own with a session's limits; chromium is on the same machine and connected to the
-container's page, without a gateway. Frames are changes that chromium shows. CPU is that of the container, memory what
-its processes take (PSS) while a viewer watches.
+Each scene runs in a separate container with a session's limits; chromium is on the same machine and connected to the
+container's page, without a gateway. Frames are changes that chromium displays. CPU is that of the container, memory the
+PSS of its processes while a viewer is connected.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ LOOK: Final = """() => {
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What is measured while something moves."""
+    """The measurements of a moving scene."""
 
     frames_s: float
     kb_s: float
@@ -88,7 +88,7 @@ class Scene:
 
 
 def run() -> list[Figure]:
-    """Every scene with each picture in turn."""
+    """Measure every scene with each picture in turn."""
     with chromium_options() as options:
         return asyncio.run(_run(options))
 
@@ -131,7 +131,7 @@ def _figure(
 
 
 class _Session:
-    """A container whose page chromium shows."""
+    """A container whose page is open in chromium."""
 
     def __init__(self, name: str, page: Page) -> None:
         self.name = name
@@ -155,7 +155,7 @@ class _Session:
         await self.starts("bash", "-c", f"setsid xterm {look} -e bash /tmp/scene >/dev/null 2>&1 &")
 
     async def watched(self) -> Scene:
-        """Look at it for a while."""
+        """Measure the scene for `WATCHED_S`."""
         await asyncio.sleep(SETTLES_S)
         cpu, sent, begun = self._cpu_s(), self._sent_bytes(), time.monotonic()
         changes = await self.page.evaluate(f"changes({WATCHED_S * 1000})")
@@ -164,7 +164,7 @@ class _Session:
         return Scene(changes / took_s, kilobytes / took_s, used_s * 100 / took_s)
 
     def memory_mib(self) -> float:
-        """PSS of all processes."""
+        """The PSS of all processes."""
         listed = subprocess.run(["docker", "top", self.name, "-eo", "pid"], check=True, capture_output=True, text=True)
         total = 0
         for pid in listed.stdout.split()[1:]:
@@ -222,7 +222,7 @@ async def _typing(session: _Session) -> list[float]:
     await asyncio.sleep(SETTLES_S)
     await session.page.mouse.click(400, 400)
     delays: list[float] = []
-    # The place lies in the coloured field.
+    # This position is in the colored field.
     for number in range(KEYS + 3):
         delay = asyncio.ensure_future(session.page.evaluate("delay(400, 296)"))
         await session.page.wait_for_function("window.armed")

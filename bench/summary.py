@@ -1,4 +1,4 @@
-"""How figures are kept: the newest of each in bench/figures.json and docs/performance.md.
+"""The storage of figures: the newest of each in bench/figures.json and docs/performance.md.
 
 Each run also has a file with all its samples in bench/results/, which is not in git.
 """
@@ -26,7 +26,7 @@ END: Final = "<!-- end -->\n"
 
 
 class Run(msgspec.Struct, kw_only=True):
-    """One run of script/bench; `load` is the run queue of the machine at its end."""
+    """A run of script/bench; `load` is the run queue of the machine at its end."""
 
     time: str
     cores: int | None
@@ -36,7 +36,7 @@ class Run(msgspec.Struct, kw_only=True):
 
 
 class Newest(msgspec.Struct, kw_only=True):
-    """A figure, and the time and load of its run."""
+    """A figure, with the time and load of its run."""
 
     run: str
     load: float
@@ -44,7 +44,8 @@ class Newest(msgspec.Struct, kw_only=True):
 
 
 def write(figures: list[Figure], now: datetime) -> Path:
-    """Write the run to bench/results/, and its figures to bench/figures.json and docs/performance.md."""
+    """Write the run to bench/results/, and its figures to bench/figures.json and docs/performance.md; returns the
+    run's file."""
     path = RESULTS / f"{now:%Y-%m-%dT%H%M%SZ}.json"
     scheduling = "normal" if os.sched_getscheduler(0) == os.SCHED_OTHER else "real-time, before all other processes"
     run = Run(
@@ -61,7 +62,7 @@ def write(figures: list[Figure], now: datetime) -> Path:
 
 
 def _merged(figures: list[Figure], run: str, load: float) -> list[Newest]:
-    """The newest figure of each name that has a goal or a place in a picture, without its samples."""
+    """The newest figure of each name that has a goal or a position in a picture, without its samples."""
     before = msgspec.json.decode(FIGURES.read_bytes(), type=list[Newest]) if FIGURES.exists() else []
     found = {each.figure.name: each for each in before}
     for figure in figures:

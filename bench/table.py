@@ -1,4 +1,4 @@
-"""A figure, and how figures are shown."""
+"""A figure, and the table of figures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.table import Table
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Where a figure's product lies on a picture of docs/performance.md (bench/plots.py)."""
+    """The position of a figure's product in a picture of docs/performance.md (bench/plots.py)."""
 
     curve: str
     at: float
@@ -20,11 +20,11 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the table: the product's value beside the yardstick's, measured in the same run.
+    """A line of the table: the product's value and the yardstick's, measured in the same run.
 
-    `ratio` is product / yardstick; for rates more is better, for times less. `goal` bounds it, from below where more is
-    better, else from above; an absolute goal is its own yardstick. Where the distribution matters, all that was
-    measured is kept with it.
+    `ratio` is product / yardstick; for rates more is better, for times less. `goal` bounds it, from below if more is
+    better, otherwise from above; an absolute goal is also the yardstick. If the distribution matters, all samples are
+    stored with the figure.
     """
 
     name: str
@@ -42,19 +42,19 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """Whether the goal is reached; None without one."""
+        """True if the goal is reached; None if there is none."""
         if self.goal is None:
             return None
         return self.ratio >= self.goal if self.more_is_better else self.ratio <= self.goal
 
     @property
     def bound(self) -> str:
-        """The goal as text, e.g. "≤ 8"; empty without one."""
+        """The goal as text, e.g. "≤ 8"; empty if there is none."""
         return "" if self.goal is None else f"{'≥' if self.more_is_better else '≤'} {self.goal:g}"
 
     @property
     def verdict(self) -> str:
-        """The goal and whether it is reached, e.g. "≤ 8 met"; empty without one."""
+        """The goal and the result, e.g. "≤ 8 met"; empty without a goal."""
         return f"{self.bound} {'met' if self.met else 'MISSED'}" if self.bound else ""
 
     @property
@@ -64,18 +64,19 @@ class Figure:
 
 
 def median(values: list[float]) -> float:
-    """The median, the only average quoted here: the machines are shared and noisy."""
+    """The median, the only average in use here, because the machines are shared and noisy."""
     return statistics.median(values)
 
 
 def percentile(values: list[float], percent: float) -> float:
-    """The smallest value that so many percent of all do not exceed; with fewer than 100 values p99 is the largest."""
+    """The smallest value that `percent` percent of the values do not exceed; with fewer than 100 values p99 is the
+    largest."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
 def spread(values: list[float]) -> str:
-    """Smallest, median, 99th percentile and largest."""
+    """The minimum, median, 99th percentile and maximum."""
     numbers = (min(values), median(values), percentile(values, 99), max(values))
     return " / ".join(f"{number:.4g}" for number in numbers)
 

@@ -1,12 +1,13 @@
 """From a fault of the Primary to the first guarded write of the next one, and until all Agents are with it.
 
-Beside each figure: our own lease with the death-watch switched off, as a plain lease works. For that the function TAKE
-is replaced in the figure's own database: no Manager holds the zone's lock, so followers look every 50 ms whether the
-lease has ended, and a holder that died is waited for like one that is frozen.
+Each figure is compared with the same lease without the death-watch, as a plain lease works. For that the function TAKE
+is replaced in the figure's database: no Manager holds the zone's lock, so followers check every 50 ms whether the
+lease has ended, and wait for a dead holder as long as for a frozen one.
 
-What is measured is the commit of the first guarded write under a later term (`pg_xact_commit_timestamp`); a trigger
-sees to it that a Primary has something to write in each round (tests.support.history). All is one machine with one
-clock. BENCH_FAULTS (names, comma) and BENCH_SAMPLES choose a part of it, which takes an hour otherwise.
+The measured event is the commit of the first guarded write under a later term (`pg_xact_commit_timestamp`); a trigger
+ensures that a Primary has something to write in each round (tests.support.history). Everything runs on one machine with
+one clock. BENCH_FAULTS (names, comma-separated) and BENCH_SAMPLES select a part of the runs, which otherwise take an
+hour.
 """
 
 from __future__ import annotations
@@ -47,13 +48,13 @@ END $$"""
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens to the Primary of the moment, and what makes it a good Manager again."""
+    """The action on the current Primary, and the action that makes it a working Manager again."""
 
     name: str
     happens: Callable[[Zone, str], Awaitable[None]]
     ends: Callable[[Zone, str], Awaitable[None]]
     pause_s: float = 0.0
-    """Before the next sample, so that what Agents remember of this one does not count in that one."""
+    """The time before the next sample, so that the memory of Agents about this one does not affect it."""
 
 
 @dataclass(slots=True)
@@ -65,10 +66,10 @@ class Measured:
     agents_ms: list[float] = field(default_factory=list[float])
     agents_after_write_ms: list[float] = field(default_factory=list[float])
     stale: int = 0
-    """Writes of the old Primary that were accepted although the next term had begun."""
+    """The number of writes of the old Primary that were accepted although the next term had begun."""
 
     def last(self) -> str:
-        """The last sample, to be watched."""
+        """The last sample as text, for progress."""
         agents = f", all Agents there after {self.agents_ms[-1]:.0f} ms" if self.agents_ms else ""
         return (
             f"taken after {self.take_ms[-1]:.1f} ms, written after {self.write_ms[-1]:.1f} ms{agents}; "
@@ -77,7 +78,7 @@ class Measured:
 
 
 def run() -> list[Figure]:
-    """All faults, with the death-watch and without."""
+    """Measure all faults, with the death-watch and without."""
     return asyncio.run(_run())
 
 
@@ -98,7 +99,7 @@ async def _run() -> list[Figure]:
 
 
 async def _drop_locks(made: Zone) -> None:
-    """Have every lease connection opened anew, so that no lock is left from before."""
+    """Close every lease connection, so that no earlier lock remains."""
     await made.db.write(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'greenroom lease %'"
     )
@@ -185,7 +186,7 @@ async def _plug(made: Zone, name: str) -> None:
 
 
 FAULTS = (
-    Fault("disable", _disable, _enable, pause_s=31.0),  # Agents stay away from a disabled one for 30 s (Retry-After)
+    Fault("disable", _disable, _enable, pause_s=31.0),  # Agents avoid a disabled Manager for 30 s (Retry-After)
     Fault("SIGTERM", _signal(signal.SIGTERM), _start),
     Fault("kill -9", _signal(signal.SIGKILL), _start),
     Fault("SIGSTOP", _signal(signal.SIGSTOP), _signal(signal.SIGCONT)),

@@ -1,7 +1,7 @@
-"""A zone on hosts of its own: PostgreSQL, three Managers, each behind its gateway and on its cable, eight Agents.
+"""A zone on separate hosts: PostgreSQL, three Managers, each with a gateway and a network cable, eight Agents.
 
-Real processes, as they are deployed, on one machine: hosts are network namespaces (tests.support.islands), Agents
-simulate their containers. Managers and Agents have the default timings.
+The processes are real and deployed as usual, on one machine: hosts are network namespaces (tests.support.islands),
+Agents simulate their containers. Managers and Agents have the default timings.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ SELECT m.instance_id, l.term FROM zone_leases l JOIN managers m USING (manager_i
 
 @dataclass
 class Zone:
-    """What a figure works with. Times are seconds since the epoch, of this machine's one clock."""
+    """The parts of the zone. Times are seconds since the epoch, of this machine's single clock."""
 
     db: Database
     server: PostgresServer
@@ -70,7 +70,7 @@ class Zone:
             gateway.wait(20)
 
     async def at_work(self, agents: int = AGENTS) -> tuple[str, int]:
-        """Wait until all Managers work and so many Agents are with the Primary; its name and its term."""
+        """Wait until all Managers work and `agents` Agents are with the Primary; returns its name and its term."""
 
         async def look() -> tuple[str, int] | None:
             rows = await self.db.fetch(_AT_WORK, (len(MANAGERS), agents, len(MANAGERS)))
@@ -80,7 +80,8 @@ class Zone:
         return found
 
     async def first_write(self, after_term: int) -> tuple[int, float, float]:
-        """Wait for a guarded write under a later term: that term, and when its TAKE and that write were committed."""
+        """Wait for a guarded write under a later term; returns that term and the commit times of its TAKE and of
+        that write."""
 
         async def look() -> tuple[int, float, float] | None:
             rows = await self.db.fetch(
@@ -96,7 +97,7 @@ class Zone:
         return found
 
     async def agents_there(self, term: int) -> float:
-        """Wait until all Agents are recorded with the holder of this term; when that was seen."""
+        """Wait until all Agents are recorded with the holder of this term; returns the time of the observation."""
 
         async def look() -> float | None:
             rows = await self.db.fetch(
@@ -110,13 +111,13 @@ class Zone:
         return found
 
     async def enable(self, name: str, enabled: bool) -> None:
-        """As the api does it."""
+        """Enable or disable a Manager, like the api."""
         manager_id = await find_manager(self.db, name)
         assert manager_id is not None
         await set_enabled(self.db, manager_id, enabled)
 
     async def later_writes(self, name: str, term: int) -> int:
-        """Guarded writes of a Manager that were accepted although a later term had begun by then."""
+        """The number of guarded writes of a Manager that were accepted after a later term had begun."""
         entries = await history.read(self.db)
         begun = next(n for n, entry in enumerate(entries) if entry.term > term)
         return sum(entry.writer == name and entry.manager != name for entry in entries[begun:])
@@ -124,7 +125,7 @@ class Zone:
 
 @asynccontextmanager
 async def zone() -> AsyncIterator[Zone]:
-    """Start all of it, wait until it works, and remove it in the end."""
+    """Start the zone, wait until it works, and remove it at the end."""
     folder = _folder()
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, folder)
@@ -191,7 +192,7 @@ def _managers(made: Zone) -> None:
 
 
 def _gateway(plan: Path, inside: tuple[str, ...]) -> subprocess.Popen[bytes]:
-    """A gateway of the ordinary account that it insists on."""
+    """Start a gateway with the ordinary account that it requires."""
     home = plan.with_suffix("")
     home.mkdir()
     account = service_account()
@@ -226,7 +227,7 @@ async def _agents(made: Zone) -> None:
 
 
 def _certificate(folder: Path, addresses: list[str]) -> None:
-    """cert.pem, its own authority, and key.pem for these addresses."""
+    """Create cert.pem, which is also its authority, and key.pem for these addresses."""
     names = ",".join(f"IP:{address}" for address in addresses)
     subprocess.run(
         [

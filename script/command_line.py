@@ -1,6 +1,6 @@
 """Print the reference of all commands and options as Markdown: `.venv/bin/python script/command_line.py`.
 
-docs/reference/command-line.md is its introduction. The reference is not in git, because the program contains all of it.
+docs/reference/command-line.md introduces it. The reference is not in git, because it is generated from the program.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ COMMON: Final = {
     name: parameter.annotation.__metadata__[0].help
     for name, parameter in inspect.signature(verbs.common_options, eval_str=True).parameters.items()
 }
-"""Option that every verb has → its text."""
+"""Option that every verb has → its help text."""
 VALUES: Final = {
     "str": "TEXT",
     "int": "INTEGER",
@@ -36,7 +36,7 @@ Each command is listed without `--json`, `--wide` and the options that choose a 
 
 
 def document() -> str:
-    """The whole reference."""
+    """The complete reference."""
     parts = [INTRODUCTION]
     for name, command in walk(_root()):
         if hasattr(command, "commands"):
@@ -48,7 +48,7 @@ def document() -> str:
 
 @cache
 def _root() -> Any:
-    """The program as one command."""
+    """The root command of the program."""
     return typer.main.get_command(app)
 
 
@@ -63,7 +63,7 @@ def _section(name: str, heading: str, command: Any) -> str:
 
 
 def _is_common(parameter: Any, command: Any) -> bool:
-    """One of the options described once for all; `greenroom up --data` is another than `zones list --data`."""
+    """True if the option is described once for all verbs; `greenroom up --data` differs from `zones list --data`."""
     is_of_all = COMMON.get(parameter.name) == getattr(parameter, "help", None)
     return is_of_all and any(other.name == "secret" for other in command.params)
 

@@ -1,14 +1,14 @@
-"""Count what is written twice in greenroom: `python script/duplicates.py [--list]`. It fails above `MOST`.
+"""Count duplicate declarations in greenroom: `python script/duplicates.py [--list]`. It fails above `MOST`.
 
-Counted are the public classes whose name another module has too, and twin records: pairs of dataclasses, structs and
-models of different packages that declare mostly the same fields. A view of the HTTP API that takes its fields from a
-row (`View`, `row=`) declares nothing twice. Records of `SEPARATE` are counted separately.
+Counted are the public classes whose name also exists in another module, and twin records: pairs of dataclasses, structs
+and models of different packages that declare mostly the same fields. A view of the HTTP API that takes its fields from
+a row (`View`, `row=`) declares no field twice. Records of `SEPARATE` are counted separately.
 
-Four class names stay in two modules: the client names what it returns as the OpenAPI document does. These twins stay:
+Four class names exist in two modules: the client uses the names of the OpenAPI document. These twins remain:
 - Bodies of requests declare the limits of each field, and which may be omitted; a row has neither.
-- Views of records that also hold secrets or hashes list what they show, so that a new field is never shown by default.
+- Views of records that also contain secrets or hashes list their fields, so that a new field is not visible by default.
 - Views in `schemas.py` are imported by the command line, which must not import the database driver.
-- The plan of nginx is a file of its own format, and `gateway_managers` is a setting of administrators.
+- The plan of nginx is a file with a separate format, and `gateway_managers` is a setting of administrators.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ ROOT: Final = Path(__file__).parents[1]
 FOLDERS: Final = (ROOT / "src/greenroom", *ROOT.glob("packages/*/src/greenroom"))
 """The folders of the package."""
 ROOTFS: Final = "/recipes/base/rootfs/"
-"""Programs of a session, which are no package."""
+"""The programs of a session, which are not part of the package."""
 MOST: Final = {"class names in several modules": 4, "twin records": 19, "separate twin records": 17}
-"""No number may grow; lower these with the numbers."""
+"""No number may grow; lower these limits when the numbers fall."""
 SEPARATE: Final = {
     "client": "It is a distribution of its own, which talks to deployments of other versions.",
     "wire": "Messages keep their fields for peers of other versions; rows change with the database.",
     "agent.session.journal": "An Agent reads what another version of it wrote.",
 }
-"""Package or module → why its records have fields of their own."""
+"""Package or module → the reason why its records have separate fields."""
 LEAST_FIELDS: Final = 5
 LEAST_SHARED: Final = 0.7
-"""Of the fields of the larger record."""
+"""The minimum share of the fields of the larger record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def declared(source: str, module: str) -> Iterator[Declared]:
 
 
 def repeated_names(classes: Iterable[Declared]) -> list[str]:
-    """Names of classes that several modules declare, with the modules."""
+    """The names of classes that several modules declare, with the modules."""
     by_name: dict[str, list[str]] = defaultdict(list)
     for each in classes:
         by_name[each.name].append(each.module)
@@ -76,7 +76,8 @@ def repeated_names(classes: Iterable[Declared]) -> list[str]:
 
 
 def twins(classes: Iterable[Declared], *, separate: bool = False) -> list[str]:
-    """Pairs of records of different packages with mostly the same fields; `separate`: one of them is of `SEPARATE`."""
+    """Pairs of records of different packages with mostly the same fields; `separate`: those with a record of
+    `SEPARATE`."""
     records = [each for each in classes if len(each.fields) >= LEAST_FIELDS]
     return [
         f"{one} and {other}: {len(one.fields & other.fields)} of {max(len(one.fields), len(other.fields))} fields"
@@ -88,7 +89,7 @@ def twins(classes: Iterable[Declared], *, separate: bool = False) -> list[str]:
 
 
 def main() -> None:
-    """Print the numbers, with `--list` also what they count; exit code 1 when one of them grew."""
+    """Print the numbers, with `--list` also the items; exit code 1 if a number has grown."""
     paths = sorted((path, root) for root in FOLDERS for path in root.rglob("*.py") if ROOTFS not in str(path))
     modules = ((path, ".".join(path.relative_to(root).with_suffix("").parts)) for path, root in paths)
     classes = [each for path, module in modules for each in declared(path.read_text(), module)]

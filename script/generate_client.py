@@ -1,7 +1,8 @@
-"""Write the half of the Python client without asyncio, from the half with asyncio: script/generate_client.py [--check].
+"""Generate the half of the Python client without asyncio from the half with asyncio: script/generate_client.py
+[--check].
 
-Each file `asynchronous*.py` of the client gives the file `synchronous*.py` beside it. With --check nothing is written,
-and it fails when a file is not what would be written.
+Each file `asynchronous*.py` of the client produces the file `synchronous*.py` in the same folder. With --check nothing
+is written; the exit code is 1 if a file is not current.
 """
 
 from __future__ import annotations
@@ -31,20 +32,20 @@ NAMES: Final = {
     "asynccontextmanager": "contextmanager",
     "asyncio": "time",
 }
-"""What a name becomes. Of `asyncio` only `sleep` is used, which `time` has too."""
+"""Name → its replacement. Of `asyncio` only `sleep` is used, which `time` has too."""
 PREFIXES: Final = re.compile(r"^Async(?=[A-Z])|^a(?=synchronous)")
-"""Beginnings that names lose: of classes, and of the modules of this half."""
+"""The prefixes that are removed from names: of classes, and of the modules of this half."""
 
 
 def without_asyncio(source: str) -> str:
-    """The same code with neither `async` nor `await`, and with the names of the other half. Comments stay."""
+    """Remove `async` and `await`, and replace the names. Comments do not change."""
     for start, end, text in reversed(list(_edits(source))):
         source = source[:start] + text + source[end:]
     return source
 
 
 def _edits(source: str) -> Iterator[tuple[int, int, str]]:
-    """(start, end, new text) of each token that changes."""
+    """Yield (start, end, new text) of each token that changes."""
     lines = [0, *accumulate(map(len, source.splitlines(keepends=True)))]
     tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
     for token, following in pairwise(tokens):
@@ -58,7 +59,7 @@ def _edits(source: str) -> Iterator[tuple[int, int, str]]:
 
 
 def generated(source: Path) -> str:
-    """The text of the file that `source` gives, its imports sorted and its lines broken as ruff does both."""
+    """The generated text for `source`, with imports sorted and lines formatted by ruff."""
     text = HEADER.format(source=source.name) + without_asyncio(source.read_text())
     for command in (("check", "--select", "I", "--fix"), ("format",)):
         ruff = (str(Path(sys.executable).with_name("ruff")), *command, "--quiet", "--stdin-filename", target_of(source))
@@ -67,12 +68,12 @@ def generated(source: Path) -> str:
 
 
 def target_of(source: Path) -> Path:
-    """The file that `source` gives."""
+    """The path of the file generated from `source`."""
     return source.with_name(source.name.removeprefix("a"))
 
 
 def main(arguments: list[str]) -> int:
-    """Write the files, or with --check name those that are not current."""
+    """Write the files, or with --check print those that are not current."""
     status = 0
     for source in sorted(FOLDER.glob("asynchronous*.py")):
         text, target = generated(source), target_of(source)

@@ -1,7 +1,7 @@
-"""Start the roles of a running instance again whose code changes: script/reload.py DATA.
+"""Restart the roles of a running instance whose code changes: script/reload.py DATA.
 
-Each is asked to end, and `greenroom up` starts it again as it does with every role that ends. Where the accounts of the
-services cannot read the checkout or its Python, they run a copy in DATA, into which what changes is copied.
+Each process gets SIGTERM, and `greenroom up` restarts it like every role that ends. If the accounts of the services
+cannot read the checkout or its Python, they run a copy in DATA, which this script updates.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ FOLDERS: Final = (ROOT / "src/greenroom", *ROOT.glob("packages/*/src/greenroom")
 
 ROLES: Final = frozenset({"api", "manager", "agent", "gateway"})
 ONE_ROLE: Final = {role: frozenset({role}) for role in ROLES} | {"runtimes": frozenset({"agent"})}
-"""What the code of a package runs in; other packages are part of every role."""
+"""The roles that run the code of a package; other packages are part of every role."""
 NOT_RUN: Final = frozenset({"up", "cli", "client"})
 """Packages that no role runs."""
 
 
 def name_of(path: Path) -> Path:
-    """The path of a file of the package, from the package on."""
+    """The path of a file relative to the package."""
     return next(path.relative_to(folder) for folder in FOLDERS if path.is_relative_to(folder))
 
 
@@ -40,7 +40,7 @@ def roles_of(changed: Iterable[Path]) -> frozenset[str]:
 
 
 def copy(data: Path, changed: Iterable[Path]) -> None:
-    """Bring the files of the package into the copy that an instance runs, if it runs one."""
+    """Update the copy of the package that an instance runs, if it runs one."""
     for target in (data / "runtime").glob("*/packages/greenroom"):
         for path in changed:
             there = target / name_of(path)
@@ -52,7 +52,8 @@ def copy(data: Path, changed: Iterable[Path]) -> None:
 
 
 def restart(data: Path, roles: frozenset[str]) -> list[str]:
-    """Ask the processes of these roles to end; their names. One that is between two starts runs the new code anyway."""
+    """Send SIGTERM to the processes of these roles; returns their names. A role that is not running will start with
+    the new code."""
     parts = json.loads((data / "run/state.json").read_text())["parts"]
     asked: list[str] = []
     for part in parts:
@@ -67,12 +68,12 @@ def restart(data: Path, roles: frozenset[str]) -> list[str]:
 
 
 def main(data: Path) -> None:
-    """Restart what changes until Ctrl-C."""
+    """Restart the roles of changed files until Ctrl-C."""
     for changes in watch(*FOLDERS, watch_filter=PythonFilter(extra_extensions=(".sql", ".j2")), raise_interrupt=False):
         changed = sorted(Path(name) for _, name in changes)
         copy(data, changed)
         roles = roles_of(changed)
-        names = restart(data, roles and roles | {"fork-server"})  # it has the code of before
+        names = restart(data, roles and roles | {"fork-server"})  # it has loaded the old code
         what = ", ".join(str(name_of(path)) for path in changed)
         print(f"{what}: {', '.join(names) or 'no role'} started again", flush=True)
 

@@ -1,4 +1,4 @@
-"""Check rules about tests that no other tool knows: `RULES` lists them, and each says what it finds."""
+"""Check rules for tests that other tools do not have: `RULES` lists them, and their docstrings define them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[1]
 LONGEST_NAME: Final = 80
 CHECKOUT: Final = frozenset({"bench", "deploy", "docs", "images", "packages", "script", "src", "tests", "web"})
-"""Folders at the top of the checkout."""
+"""The top-level folders of the checkout."""
 READERS: Final = frozenset({"__file__", "spec_from_file_location", "run_path", "getsource", "getsourcefile"})
-"""What finds or reads a file of the checkout, or the text of code."""
+"""Names that find or read a file of the checkout, or the text of code."""
 SHARED: Final = frozenset({"unit", "support"})
-"""Folders of tests/ of which unit tests may import."""
+"""The folders of tests/ that unit tests may import."""
 PROPERTIES: Final = frozenset({"given", "for_all"})
-"""Decorators of property tests."""
+"""The decorators of property tests."""
 NO_MUTANT: Final = re.compile(r"\s*# No mutant: \S")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -30,7 +30,7 @@ Loop = ast.For | ast.AsyncFor
 
 @dataclass(frozen=True)
 class Module:
-    """A file of tests: its path from the top of the checkout, and its text."""
+    """A file of tests: its path relative to the checkout, and its text."""
 
     path: str
     text: str
@@ -42,7 +42,7 @@ class Module:
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    """What is wrong at a line, and what to do."""
+    """A violation at a line, and its remedy."""
 
     path: str
     line: int
@@ -62,7 +62,7 @@ def _tests(module: Module) -> Iterator[Function]:
 
 
 def _within(*nodes: ast.AST) -> Iterator[ast.AST]:
-    """The nodes and all below them, without the bodies of functions and classes that they define."""
+    """The nodes and their descendants, without the bodies of functions and classes that they define."""
     for node in nodes:
         yield node
         if not isinstance(node, Function | ast.Lambda | ast.ClassDef):
@@ -74,7 +74,7 @@ def _names(*nodes: ast.AST) -> set[str]:
 
 
 def _called(node: ast.AST) -> str:
-    """The last word of the name of what is called; "" = it is no call."""
+    """The last part of the name of the called function; "" if the node is no call."""
     if not isinstance(node, ast.Call):
         return ""
     return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
@@ -84,7 +84,7 @@ def _called(node: ast.AST) -> str:
 
 
 def long_names(module: Module) -> Iterator[Finding]:
-    """A name of a test has at most `LONGEST_NAME` characters."""
+    """The name of a test has at most `LONGEST_NAME` characters."""
     for test in _tests(module):
         if (length := len(test.name)) > LONGEST_NAME:
             problem = f"the name {test.name} has {length} characters"
@@ -95,9 +95,8 @@ def long_names(module: Module) -> Iterator[Finding]:
 
 
 def checkout_in_unit_tests(module: Module) -> Iterator[Finding]:
-    """Unit tests read no files of the checkout and import nothing that does: they find no file by the place of code,
-    load no code by its file, and import of tests/ only `SHARED`.
-    """
+    """Unit tests read no files of the checkout and import no module that does: they do not find a file relative to
+    code, load no code from a file, and import from tests/ only `SHARED`."""
     if not module.path.startswith("tests/unit/"):
         return
     for node in ast.walk(module.tree):
@@ -107,7 +106,7 @@ def checkout_in_unit_tests(module: Module) -> Iterator[Finding]:
 
 
 def _of_the_checkout(node: ast.AST) -> str:
-    """What of the checkout a node uses; "" = nothing."""
+    """The part of the checkout that a node uses; "" if there is none."""
     match node:
         case ast.Name(id=name) | ast.Attribute(attr=name) if name in READERS:
             return name
@@ -132,12 +131,11 @@ def _is_elsewhere(name: str) -> bool:
 
 
 def loops_that_may_judge_nothing(module: Module) -> Iterator[Finding]:
-    """A loop of a test whose assertions may all be left out counts what it judged: an assertion after it uses a name
-    that the loop changes. They may be left out where a pass can end before any of them (they stand below an `if`
-    without an `else` that judges too, or after an `if` with `continue`), and where the loop is over a comprehension
-    with a condition, inline or under a name of the test; an assertion elsewhere about that name will do.
-    Property tests are left out, for their mutants show that they judge.
-    """
+    """A loop of a test that may skip all of its assertions must be counted: an assertion after the loop uses a name
+    that the loop changes. The assertions may be skipped if an iteration can end before any of them (they are below
+    an `if` without an `else` that also asserts, or after an `if` with `continue`), or if the loop iterates over a
+    comprehension with a condition, inline or under a name of the test; then any other assertion about that name
+    suffices. Property tests are exempt, because their mutants prove that they assert."""
     for test in _tests(module):
         if any(_called(one) in PROPERTIES for one in test.decorator_list):
             continue
@@ -159,7 +157,7 @@ def _is_filtered(node: ast.AST) -> bool:
 
 
 def _judges(statements: list[ast.stmt]) -> bool:
-    """Whether each way through the statements comes to an assertion."""
+    """True if every path through the statements reaches an assertion."""
     for one in statements:
         match one:
             case ast.Assert():
@@ -188,7 +186,7 @@ def _leaves(statements: list[ast.stmt]) -> bool:
 
 
 def _changed(loop: Loop) -> set[str]:
-    """The names that the body of a loop assigns or calls a method of."""
+    """The names that the body of a loop assigns, or whose methods it calls."""
     nodes = list(_within(*loop.body))
     targets = [target for one in nodes if isinstance(one, ast.Assign) for target in one.targets]
     targets += [one.target for one in nodes if isinstance(one, ast.AugAssign)]
@@ -197,7 +195,7 @@ def _changed(loop: Loop) -> set[str]:
 
 
 def _asserted(nodes: list[ast.AST], loop: Loop, names: set[str], *, is_after: bool = False) -> bool:
-    """Whether an assertion outside of the loop is about one of the names."""
+    """True if an assertion outside of the loop uses one of the names."""
     inside = set(_within(loop))
     return any(
         isinstance(one, ast.Assert) and one not in inside and names & _names(one.test)
@@ -210,10 +208,9 @@ def _asserted(nodes: list[ast.AST], loop: Loop, names: set[str], *, is_after: bo
 
 
 def properties_without_mutant(module: Module) -> Iterator[Finding]:
-    """A property test of the core has a wrong implementation that it rejects: it is made with `for_all`, or with
-    `holds` and in the same file `catches` of the same property. One with `given` says in a line within or directly
-    above it why it has none: `# No mutant: REASON`.
-    """
+    """A property test of the core has a wrong implementation that it rejects: it uses `for_all`, or `holds` and, in
+    the same file, `catches` of the same property. A test with `given` has a line within or directly above it with
+    the reason why it has none: `# No mutant: REASON`."""
     if not module.path.startswith("tests/unit/core/"):
         return
     remedy = "use for_all, or catches, of tests/unit/properties.py, or say why not: # No mutant: REASON"
@@ -233,12 +230,12 @@ RULES: Final = (long_names, checkout_in_unit_tests, loops_that_may_judge_nothing
 
 
 def findings(module: Module) -> list[Finding]:
-    """What the rules find in a file, in the order of its lines."""
+    """The findings of all rules in a file, in the order of its lines."""
     return sorted(finding for rule in RULES for finding in rule(module))
 
 
 def main() -> None:
-    """Print what is found in tests/; exit code 1 when there is something."""
+    """Print the findings in tests/; exit code 1 if there are any."""
     listed = subprocess.run(
         [
             "git",

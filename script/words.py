@@ -1,4 +1,4 @@
-"""Find retired words in code and pages. `INSTEAD` says what to write, `KEPT` where a word has to stay."""
+"""Find retired words in code and pages. `INSTEAD` has their replacements, `KEPT` the places where a word must stay."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ OLDER: Final = (
     "apart",
     "seldom",
 )
-"""Words of texts that are not rewritten."""
+"""Words in texts that are not rewritten."""
 KEPT: Final = {
     "script/words.py": tuple(INSTEAD),
     "docs/reference/doctor.md": ("rests",),
@@ -76,11 +76,12 @@ KEPT: Final = {
     "tests/support/gateways.py": ("nobody",),
     "web/src/components/AttributesForm.tsx": ("he",),
 }
-"""Path, or the beginning of paths → what may stay there: entries of `INSTEAD`, or single words of one."""
+"""Path, or the beginning of paths → the words that may stay there: entries of `INSTEAD`, or single words of an
+entry."""
 
 
 def retired(text: str, kept: tuple[str, ...] = ()) -> list[tuple[int, str, str]]:
-    """The retired words in `text`: line, word, what to write instead."""
+    """Find the retired words in `text`: line, word, replacement."""
     found: list[tuple[int, str, str]] = []
     for words, instead in INSTEAD.items():
         matches = re.finditer(rf"(?<![A-Za-z0-9])(?:{words})(?![A-Za-z0-9])", text, re.IGNORECASE)
@@ -93,7 +94,7 @@ def retired(text: str, kept: tuple[str, ...] = ()) -> list[tuple[int, str, str]]
 
 
 def main() -> None:
-    """Print each place with a retired word; exit code 1 when there is one."""
+    """Print each occurrence of a retired word; exit code 1 if there is one."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *SEARCHED],
         cwd=ROOT,

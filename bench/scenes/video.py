@@ -1,7 +1,7 @@
-"""Runs in a session: plays a film of 1280x720 at 25 frames a second in a window, with Xlib alone.
+"""Runs in a session: plays a film of 1280x720 at 25 frames per second in a window, with Xlib only.
 
-Its pictures are made before it begins and lie in the X server, so playing costs next to nothing: waves of colour that
-move, with grain, and a bright ball on its way through them. It says "playing" when it begins.
+Its pictures are created before it begins and stored in the X server, so playing costs almost nothing: moving waves of
+color with grain, and a bright ball moving through them. It prints "playing" when it begins.
 """
 
 import ctypes
@@ -28,16 +28,16 @@ x11.XSync(display, 0)
 
 random.seed(1)
 across = [40 * math.sin(x / 90) + 20 * math.sin(x / 23) for x in range(WIDTH * 2)]
-grain = random.randbytes(1 << 20)  # noqa: S311 -- of a picture
+grain = random.randbytes(1 << 20)  # noqa: S311 -- for a picture
 
 
 def colours(phase: float) -> bytes:
-    """256 levels to one channel: a wave, so that each channel moves another way."""
+    """Map 256 levels to one channel: a wave, so that each channel moves differently."""
     return bytes(int(128 + 110 * math.sin(level / 256 * 4 * math.pi + phase)) for level in range(256))
 
 
 def picture(number: int) -> bytearray:
-    """One frame, 4 bytes a pixel."""
+    """A frame, with 4 bytes per pixel."""
     turn = 2 * math.pi * number / FRAMES
     levels = bytearray()
     shift = round(WIDTH * number / FRAMES)
@@ -49,7 +49,7 @@ def picture(number: int) -> bytearray:
     for channel, phase in enumerate((0.0, turn, 2.1 + turn)):
         made[channel::4] = levels.translate(colours(phase))
     noise = grain[: WIDTH * HEIGHT].translate(bytes(level // 16 for level in range(256)))
-    start = random.randrange(1 << 16)  # noqa: S311 -- of a picture
+    start = random.randrange(1 << 16)  # noqa: S311 -- for a picture
     made[1::4] = bytes(map(int.__xor__, made[1::4], noise[start:] + noise[:start]))
     middle_x, middle_y = WIDTH // 2 + int(400 * math.cos(turn)), HEIGHT // 2 + int(200 * math.sin(turn))
     for y in range(-60, 61):
