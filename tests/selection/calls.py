@@ -1,7 +1,7 @@
-"""Record which functions of the checkout a process enters, and which of its other files it opens, while tests run.
+"""Record the functions of the checkout that a process enters, and the other files that it opens, while tests run.
 
 While `script/test --record` runs, every Python process of the checkout's environment imports this module before any
-other code, and is recorded if it inherits `VARIABLE`: roles of an instance are, as the tests themselves.
+other code, and is recorded if it inherits `VARIABLE`: this includes roles of an instance and the tests themselves.
 """
 
 import mmap
@@ -12,16 +12,16 @@ from types import FrameType
 from typing import Any
 
 VARIABLE = "LC_GREENROOM_CALLS"
-"""Names the folder of the recording. An instance hands the variables of the locale (LC_*) to its roles."""
+"""The variable with the folder of the recording. An instance passes the variables of the locale (LC_*) to its roles."""
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + "/"  # noqa: PTH120, PTH100
 FOLDERS = (f"{ROOT}src/greenroom/", f"{ROOT}packages/", f"{ROOT}tests/")
 _OPTIMIZED = 0x1
-"""Flag of the code of functions; the code of modules and classes does not have it."""
+"""A flag of the code of functions; the code of modules and classes does not have it."""
 
 
 class Recording:
-    """Appends `path::function` and `path` of files that are opened to the file in `folder` whose name is the number in
-    `folder`/number. Each is appended once, and once more after the number has changed."""
+    """Appends `path::function` of entered functions and `path` of opened files to the file in `folder` whose name is
+    the number in `folder`/number. Each is appended once, and again after the number has changed."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
@@ -36,14 +36,14 @@ class Recording:
         sys.settrace(self.on_call)
 
     def forget(self) -> None:
-        """What was recorded is recorded again."""
+        """Clear the state, so that everything is recorded again."""
         self.current = self.number[0]
         self.seen = set[int]()
         self.codes = list[object]()
         self.opened = set[str]()
 
     def on_call(self, frame: FrameType, _event: str, _argument: Any) -> None:
-        """A function is entered: what `sys.settrace` calls."""
+        """Record the entry of a function; `sys.settrace` calls this."""
         if self.number[0] != self.current:
             self.forget()
         code = frame.f_code
@@ -54,7 +54,7 @@ class Recording:
                 self._append(f"{code.co_filename}::{code.co_qualname.partition('.<locals>')[0]}")
 
     def on_event(self, event: str, arguments: tuple[object, ...]) -> None:
-        """A file is opened: what `sys.addaudithook` calls."""
+        """Record the opening of a file; `sys.addaudithook` calls this."""
         if event != "open" or not isinstance(arguments[0], str):
             return
         path = os.path.abspath(arguments[0])  # noqa: PTH100
@@ -66,7 +66,7 @@ class Recording:
                 self._append(path)
 
     def _append(self, line: str) -> None:
-        # Not kept open: a role closes what it inherits.
+        # Not left open: a role closes inherited descriptors.
         try:
             descriptor = os.open(f"{self.folder}/{self.current}", os.O_WRONLY | os.O_APPEND)
         except OSError:  # the recording has ended

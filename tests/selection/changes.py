@@ -1,4 +1,4 @@
-"""What a change of the checkout touches: functions, names defined outside functions, other files."""
+"""The functions, names defined outside functions, and other files that a change of the checkout affects."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ TEST_FOLDERS: Final = ("tests/", "packages/client/tests/")
 
 @dataclass
 class Changes:
-    """`functions`: (path, qualified name), of those that the old or the new file has. `names`: (path, name of a class,
-    constant or import at the top of a module). `files`: paths that changed and are no Python; `tests`: test functions
-    that changed or are new, a whole file as its path alone."""
+    """A change. `functions`: (path, qualified name), of those that the old or the new file has. `names`: (path, name
+    of a class, constant or import at the top of a module). `files`: changed paths that are not Python; `tests`:
+    changed or new test functions, or the path of a whole test file."""
 
     functions: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     names: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
@@ -26,12 +26,12 @@ class Changes:
 
 
 def is_test(path: str) -> bool:
-    """Whether this is a test file."""
+    """True if the path is a test file."""
     return path.startswith(TEST_FOLDERS) and Path(path).name.startswith("test_")
 
 
 def changes_since(root: Path, base: str, until: str | None = None) -> Changes:
-    """What differs between the commit `base` and the checkout in `root`, or the commit `until`."""
+    """The differences between the commit `base` and the checkout in `root`, or the commit `until`."""
     found = Changes()
     for path in changed_paths(root, base, until):
         if not path.endswith(".py"):
@@ -39,7 +39,7 @@ def changes_since(root: Path, base: str, until: str | None = None) -> Changes:
             continue
         old, new = _text(root, base, path), _text(root, until, path)
         if is_test(path) and not new:
-            continue  # it is gone
+            continue  # it was removed
         functions, names = differences(old, new)
         if not is_test(path):
             found.functions |= {(path, name) for name in functions}
@@ -52,7 +52,7 @@ def changes_since(root: Path, base: str, until: str | None = None) -> Changes:
 
 
 def changed_paths(root: Path, base: str, until: str | None) -> list[str]:
-    """Paths that differ, files that git does not know yet included; a file that moved counts with both names."""
+    """The paths that differ, including untracked files; a moved file counts with both names."""
     compared = [base] if until is None else [base, until]
     paths = _git(root, "diff", "--name-only", "--no-renames", *compared).splitlines()
     if until is None:
@@ -61,7 +61,7 @@ def changed_paths(root: Path, base: str, until: str | None) -> list[str]:
 
 
 def differences(old: str, new: str) -> tuple[set[str], set[str]]:
-    """Functions (`f`, `Class.method`), and other names at the top of a module, that differ between two texts of it.
+    """The functions (`f`, `Class.method`), and other names at the top of a module, that differ between two texts of it.
 
     Comments, layout and docstrings make no difference. A function inside another belongs to the outer one.
     """
@@ -76,7 +76,7 @@ def differences(old: str, new: str) -> tuple[set[str], set[str]]:
         for name in before.statements.keys() | after.statements.keys()
         if before.statements.get(name) != after.statements.get(name)
     }
-    # A method that is new or gone also changes what users of the class get: it may override an inherited one.
+    # A new or removed method also affects users of the class: it may override an inherited one.
     names |= {name.partition(".")[0] for name in before.functions.keys() ^ after.functions.keys() if "." in name}
     return functions, names
 
@@ -117,7 +117,7 @@ def _append(found: _Parts, name: str, text: str) -> None:
 
 
 def defined_names(node: ast.stmt) -> list[str]:
-    """Names that a statement at the top of a module binds; none for one that only does something."""
+    """The names that a statement at the top of a module binds; empty for a statement that binds none."""
     if isinstance(node, Function | ast.ClassDef):
         return [node.name]
     if isinstance(node, ast.Import | ast.ImportFrom):
@@ -135,7 +135,7 @@ def _dump(node: Function) -> str:
 
 
 def functions_of(module: ast.Module) -> Iterator[tuple[str, Function]]:
-    """Functions and methods of a module with their qualified names, without those inside others."""
+    """The functions and methods of a module with their qualified names, without nested functions."""
     bodies: list[tuple[str, Sequence[ast.stmt]]] = [("", module.body)]
     for prefix, body in bodies:
         for node in body:
@@ -146,7 +146,7 @@ def functions_of(module: ast.Module) -> Iterator[tuple[str, Function]]:
 
 
 def _text(root: Path, commit: str | None, path: str) -> str:
-    """The file at a commit, or in the checkout; empty where it is not."""
+    """The file at a commit, or in the checkout; empty if it does not exist."""
     if commit is None:
         return (root / path).read_text() if (root / path).exists() else ""
     done = subprocess.run(["git", "show", f"{commit}:{path}"], cwd=root, capture_output=True, text=True, check=False)

@@ -1,4 +1,5 @@
-"""What a run of the tests recorded: how long each test file takes, which functions it enters and which files it opens.
+"""The recordings of test runs: the duration of each test file, the functions that it enters and the files that it
+opens.
 
 `durations.json` has the seconds of each test file, `calls.json.gz` the test files of each function. Both are in the
 repository; `script/test --record SUITE...` updates them for the test files that it ran.
@@ -19,12 +20,12 @@ CALLS: Final = FOLDER / "calls.json.gz"
 
 
 def load_durations() -> dict[str, float]:
-    """Seconds of each test file, its path from the checkout as the key; setups and teardowns are included."""
+    """The seconds of each test file, including setups and teardowns; the key is its path in the checkout."""
     return json.loads(DURATIONS.read_text()) if DURATIONS.exists() else {}
 
 
 def save_durations(ran: Mapping[str, float], partial: Set[str], root: Path) -> None:
-    """Replace the seconds of these test files; drop files that are gone. Of `partial` files not all tests ran."""
+    """Replace the seconds of these test files; drop removed files. Of `partial` files only some tests ran."""
     known = load_durations()
     for name, seconds in ran.items():
         known[name] = round(max(seconds, known.get(name, 0.0)) if name in partial else seconds, 1)
@@ -34,14 +35,14 @@ def save_durations(ran: Mapping[str, float], partial: Set[str], root: Path) -> N
 
 @dataclass
 class Calls:
-    """Of each subject, the test files that reach it. A subject is `path::function` or the path of a file."""
+    """Subject → the test files that reach it. A subject is `path::function` or the path of a file."""
 
     tests_of: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
 
     def replace(self, reached: Mapping[str, Iterable[str]], partial: Set[str], root: Path) -> None:
-        """Replace what is known of these test files by the subjects that each `reached`; forget files that are gone.
+        """Replace the subjects of these test files by those that each `reached`; drop removed files.
 
-        Of `partial` files not all tests ran: what they reached is added.
+        Of `partial` files only some tests ran: the subjects that they reached are added.
         """
         for tests in self.tests_of.values():
             tests.difference_update(reached.keys() - partial)
@@ -52,7 +53,7 @@ class Calls:
         self.tests_of = {subject: tests for subject, tests in self.tests_of.items() if tests}
 
     def number_of_subjects(self) -> dict[str, int]:
-        """How many subjects each test file reaches."""
+        """The number of subjects that each test file reaches."""
         found = dict[str, int]()
         for tests in self.tests_of.values():
             for test in tests:
@@ -61,7 +62,7 @@ class Calls:
 
 
 def load_calls() -> Calls:
-    """The recorded calls; none where nothing was recorded yet."""
+    """The recorded calls; empty if nothing was recorded yet."""
     if not CALLS.exists():
         return Calls()
     stored = json.loads(gzip.decompress(CALLS.read_bytes()))
@@ -71,7 +72,7 @@ def load_calls() -> Calls:
 
 
 def save_calls(calls: Calls) -> None:
-    """Write them. Many subjects have the same tests: each group of tests is stored once."""
+    """Store the calls. Many subjects have the same tests: each group of tests is stored once."""
     names = sorted(set[str]().union(*calls.tests_of.values()))
     bits = {name: 1 << number for number, name in enumerate(names)}
     masks = {subject: sum(bits[test] for test in tests) for subject, tests in sorted(calls.tests_of.items())}

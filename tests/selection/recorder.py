@@ -1,4 +1,4 @@
-"""A plugin of pytest that records durations and calls: `script/test --record` loads it."""
+"""A pytest plugin that records durations and calls: `script/test --record` loads it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.selection.record import load_calls, save_calls, save_durations
 
 
 class Recorder:
-    """In each process that runs tests: the number of the recording is that of the test file."""
+    """The recorder in each process that runs tests: the number of the recording is that of the test file."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -40,7 +40,8 @@ class Recorder:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Iterator[None]:
-        """Modules read files when they are imported, and call functions for the parameters of their tests."""
+        """Record the collection of a module: modules read files when they are imported, and call functions for
+        parameters of tests."""
         if isinstance(collector, pytest.Module):
             self._record_for(collector.nodeid)
         return (yield)
@@ -53,12 +54,12 @@ class Recorder:
             record.chmod(0o666)
             with (self.folder / "files").open("a") as files:
                 files.write(f"{self.number} {file}\n")
-            with (self.folder / "number").open("r+b") as number:  # the same file: it is mapped
+            with (self.folder / "number").open("r+b") as number:  # the same file, because it is mapped
                 number.write(struct.pack("Q", self.number))
 
 
 class Collector:
-    """In the process that gathers the results: stores them at the end."""
+    """The collector in the process that receives the results; it stores them at the end."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -83,7 +84,7 @@ class Collector:
 
 
 def reached(folder: Path) -> dict[str, set[str]]:
-    """The subjects that each test file reached, of the recordings of all processes that ran tests."""
+    """The subjects that each test file reached, from the recordings of all processes that ran tests."""
     found = defaultdict[str, set[str]](set)
     for files in folder.glob("*/files"):
         for line in files.read_text().splitlines():

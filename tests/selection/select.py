@@ -23,12 +23,12 @@ ROOT: Final = Path(__file__).parents[2]
 WITHIN_S: Final = 60.0
 CONSOLE: Final = "web/tests"
 UNKNOWN_S: Final = 5.0
-"""Taken for a test file that was never recorded."""
+"""The assumed duration of a test file that was never recorded."""
 
 
 @dataclass(frozen=True)
 class Suite:
-    """`workers` run files side by side; `start_s`: until the first test runs."""
+    """A suite. `workers` run files in parallel; `start_s` is the time until the first test runs."""
 
     workers: int
     start_s: float
@@ -43,12 +43,13 @@ SUITES: Final = {
     "acceptance": Suite(2, 6),
     "browser": Suite(2, 6),
 }
-"""Suites of which tests are chosen; the others have to be named."""
+"""The suites whose tests are chosen; others must be named."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """`targets` for script/test; `candidates` are all test files that can be affected; times in seconds."""
+    """A selection: `targets` for script/test; `candidates` are all test files that can be affected; times in
+    seconds."""
 
     targets: list[str]
     candidates: set[str]
@@ -62,9 +63,9 @@ def select(
     durations: Mapping[str, float],
     within_s: float = WITHIN_S,
 ) -> Selection:
-    """`candidates`: of each changed subject its test files, the closest first.
+    """Select test files. `candidates`: the test files of each changed subject, the closest first.
 
-    Changed tests run in any case; a subject of which no test file fits into the time has its shortest one.
+    Changed tests always run; a subject none of whose test files fits into the time gets its shortest one.
     """
     chosen = {target: _seconds(target, durations) for target in sorted(changes.tests)}
     lists = [[test for test in tests if test not in chosen] for _, tests in sorted(candidates.items())]
@@ -87,7 +88,7 @@ def select(
 
 
 def wall_s(seconds: Mapping[str, float]) -> float:
-    """How long these take: suites one after the other, the files of one side by side."""
+    """The duration of these tests: suites run one after the other, the files of a suite in parallel."""
     of_suite = defaultdict[str, list[float]](list)
     for target, takes_s in seconds.items():
         of_suite[suite_of(target)].append(takes_s)
@@ -99,18 +100,19 @@ def wall_s(seconds: Mapping[str, float]) -> float:
 
 
 def suite_of(target: str) -> str:
-    """The suite of a path below tests/, or below packages/ the name of the package."""
+    """The suite of a path below tests/, or for a path below packages/ the name of the package."""
     return target.split("/")[1]
 
 
 def _seconds(target: str, durations: Mapping[str, float]) -> float:
-    """A test function alone is taken to need a quarter of its file: it starts what the file needs."""
+    """The duration of a target. A single test function is assumed to take a quarter of its file, whose setup it
+    needs."""
     file, _, function = target.partition("::")
     return durations.get(file, UNKNOWN_S) * (0.25 if function else 1)
 
 
 class Finder:
-    """Finds the test files of what changed."""
+    """Finds the test files of changes."""
 
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
@@ -119,7 +121,7 @@ class Finder:
         self.breadth = self.calls.number_of_subjects()
 
     def candidates(self, changes: Changes) -> dict[str, list[str]]:
-        """Of each changed function, name and file its test files, the closest first."""
+        """The test files of each changed function, name and file, the closest first."""
         found = dict[str, set[str]]()
         for path, name in changes.functions:
             found[f"{path}::{name}"] = self._of_function(path, name)
@@ -133,11 +135,12 @@ class Finder:
         }
 
     def _of_function(self, path: str, name: str) -> set[str]:
-        """Those that entered it; where none did, it is new or is never entered, those of its users."""
+        """The test files that entered the function; if there are none, because it is new or never entered, those of
+        its users."""
         return self.calls.tests_of.get(f"{path}::{name}", set[str]()) or self._of_name(path, name.rpartition(".")[2])
 
     def _of_name(self, path: str, name: str) -> set[str]:
-        """Test files that mention it, and those that entered a function which does; else those of the whole module."""
+        """The test files that mention the name or entered a function that does; otherwise those of the whole module."""
         functions, tests = self.sources.users(path, name)
         for user, function in functions:
             tests = tests | self.calls.tests_of.get(f"{user}::{function}", set[str]())
@@ -148,7 +151,8 @@ class Finder:
         return set[str]().union(*(self.calls.tests_of[subject] for subject in entered))
 
     def _of_file(self, path: str) -> set[str]:
-        """Test files that opened it or mention it, and those of modules that mention it or a table that it alters."""
+        """The test files that opened or mention the file, and those of modules that mention it or a table that it
+        alters."""
         found = set(self.calls.tests_of.get(path, ()))
         words = [Path(path).name]
         if path.endswith(".sql") and (ROOT / path).exists():
@@ -170,7 +174,7 @@ class Finder:
         return found
 
     def _distance(self, subject: str, test: str) -> tuple[bool, float]:
-        """Small for a test file that names the changed module, enters few other functions and is short."""
+        """A sort key: small for a test file that names the changed module, enters few other functions and is short."""
         stem = Path(subject.partition(":")[0]).stem
         names_it = stem in Path(test).stem or re.search(rf"\b{re.escape(stem)}\b", self.sources.texts[test]) is not None
         return (not names_it, (self.breadth.get(test, 0) + 50) * (self.durations.get(test, UNKNOWN_S) + 1))
@@ -180,13 +184,13 @@ class Finder:
 
 
 def tables_of(sql: str) -> set[str]:
-    """Names of the tables that statements create, alter or write."""
+    """The names of the tables that statements create, alter or write."""
     pattern = r"\b(?:TABLE(?: IF (?:NOT )?EXISTS)?|INTO|UPDATE|ON|FROM)\s+(?:ONLY\s+)?([a-z][a-z_]{3,})"
     return set(re.findall(pattern, sql))
 
 
 def main() -> None:
-    """Print the targets; what was chosen and why on the error output."""
+    """Print the targets; print a summary on the error output."""
     parser = argparse.ArgumentParser(prog="script/test --changed", description=__doc__)
     parser.add_argument("base", help="the commit that the checkout is compared with")
     parser.add_argument(

@@ -1,8 +1,8 @@
-"""How good the choice of `script/test --changed` is: `python -m tests.selection.trial commits|faults NUMBER`.
+"""Measure the quality of `script/test --changed`: `python -m tests.selection.trial commits|faults NUMBER`.
 
-`commits` chooses for each of the last commits of main, by the recorded durations, and prints how long the tests take.
-`faults` plants faults in this checkout, which must be clean, one after the other; runs the chosen tests; and where none
-fails, of the tests that the fault can affect as many as take ten minutes. A fault that only the latter find was missed.
+`commits` selects tests for each of the last commits of main, by the recorded durations, and prints their duration.
+`faults` plants faults in this checkout, which must be clean, one after the other; runs the chosen tests; and if none
+fails, runs up to ten minutes of the tests that the fault can affect. A fault that only the latter find was missed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ OPPOSITES: dict[type[ast.cmpop], type[ast.cmpop]] = {
 
 
 def commits(number: int) -> None:
-    """Print for each of the last commits what is chosen, then the distribution of the seconds."""
+    """Print the selection for each of the last commits, then the distribution of the durations."""
     finder, seconds = Finder(Sources(ROOT)), list[float]()
     log = subprocess.run(
         ["git", "log", "--first-parent", "--no-merges", f"-{number}", "--format=%h"],
@@ -58,7 +58,7 @@ def commits(number: int) -> None:
 
 
 def faults(number: int, seed: int) -> None:
-    """Plant this many faults and print what became of each."""
+    """Plant `number` faults and print the result of each."""
     chance = random.Random(seed)  # noqa: S311 -- no secret
     results = list[tuple[str, float]]()
     modules = sorted(path for folder in FOLDERS for path in folder.rglob("*.py") if "recipes" not in path.parts)
@@ -85,13 +85,14 @@ def faults(number: int, seed: int) -> None:
 
 
 def passes(within_s: str) -> bool:
-    """Whether the chosen tests pass."""
+    """True if the chosen tests pass."""
     command = ["script/test", "--changed", "HEAD", "--within", within_s, "-x", "-q"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
 
 
 def plant(text: str, chance: random.Random) -> tuple[str, str] | None:
-    """The module with one fault in one of its functions, and where; None where it has no place for one."""
+    """Plant a fault in one of the module's functions; returns the new text and the place, None if there is no place
+    for one."""
     module = ast.parse(text)
     places = [(name, change) for name, node in functions_of(module) for change in _places(node)]
     if not places:
@@ -145,13 +146,13 @@ def _do_nothing(node: ast.Expr) -> str:
 
 
 def say(line: str) -> None:
-    """Print at once."""
+    """Print a line without buffering."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
 def main() -> None:
-    """The command."""
+    """The entry point of the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("trial", choices=["commits", "faults"])
     parser.add_argument("number", type=int)

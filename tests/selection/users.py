@@ -1,4 +1,4 @@
-"""Who uses a name: functions and test files that have the word and import what it is defined in."""
+"""The users of a name: functions and test files that contain the word and import the module that defines it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pathlib import Path
 from tests.selection.changes import Function, defined_names, functions_of, is_test
 
 STEPS = 3
-"""How many names in a row are followed, where one is defined by means of another."""
+"""The number of names that are followed in a row if one is defined by means of another."""
 _WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
 class Module:
-    """Words of each function, words of the statements that define each other name, and what the imports name."""
+    """The words of each function, the words of the statements that define each other name, and the imported names."""
 
     functions: dict[str, frozenset[str]]
     names: dict[str, frozenset[str]]
@@ -26,7 +26,7 @@ class Module:
 
 
 class Sources:
-    """The Python files of a checkout that the product and its tests are made of."""
+    """The Python files of the product and its tests in a checkout."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -34,7 +34,7 @@ class Sources:
 
     @cached_property
     def texts(self) -> dict[str, str]:
-        """Text of each file, its path from the checkout as the key."""
+        """The text of each file; the key is its path in the checkout."""
         folders = ("src/greenroom", "packages", "tests")
         files = [file for folder in folders for file in (self.root / folder).rglob("*.py")]
         return {
@@ -45,7 +45,7 @@ class Sources:
 
     @cached_property
     def tests(self) -> frozenset[str]:
-        """Paths of the test files."""
+        """The paths of the test files."""
         return frozenset(filter(is_test, self.texts))
 
     @cached_property
@@ -57,15 +57,16 @@ class Sources:
         return found
 
     def mentioning(self, text: str) -> list[str]:
-        """Paths of files that have this text, for example the name of a file."""
+        """The paths of files that contain this text, for example the name of a file."""
         words = _WORD.findall(text)
         files = set[str].intersection(*(self._files_of_word.get(word, set[str]()) for word in words)) if words else ()
         return [path for path in files if text in self.texts[path]]
 
     def users(self, path: str, name: str) -> tuple[set[tuple[str, str]], set[str]]:
-        """Functions outside of tests, as (path, qualified name), and test files, that use a name of the file `path`.
+        """The functions outside of tests, as (path, qualified name), and test files, that use a name of the file
+        `path`.
 
-        What is defined at the top of a module by means of the name is followed in turn.
+        Names at the top of a module that are defined by means of the name are followed in turn.
         """
         functions, tests = set[tuple[str, str]](), set[str]()
         known, names = {(path, name)}, [(path, name)]
@@ -84,13 +85,13 @@ class Sources:
         return functions, tests
 
     def _who_may_use(self, path: str, name: str) -> list[str]:
-        """The file itself, and those that have the word and import the module or the name."""
+        """The file itself, and files that contain the word and import the module or the name."""
         module = Path(path).stem if Path(path).stem != "__init__" else Path(path).parent.name
         files = self._files_of_word.get(name, set[str]())
         return [file for file in files if file == path or {module, name} & self.module(file).imports]
 
     def module(self, path: str) -> Module:
-        """What is known of a file."""
+        """The parsed content of a file."""
         if path not in self._modules:
             self._modules[path] = _module(self.texts[path])
         return self._modules[path]

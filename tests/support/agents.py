@@ -1,4 +1,4 @@
-"""An Agent that a test plays, message by message; and the rows it needs."""
+"""An Agent that a test controls message by message, and the rows it needs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from greenroom.kit.secrets import hashed
 from greenroom.wire.messages import Answer, CheckIn, Observed, Register, Registered, ReportedCapacity, digest
 
 TRIES = 20
-"""On a busy machine a statement may take longer than a Manager waits; an Agent says it again."""
+"""The number of attempts: on a busy machine a statement may take longer than a Manager waits, and an Agent repeats
+the message."""
 
 
 class HttpDoor(httpx.AsyncBaseTransport):
-    """The way to a Manager that is a process of its own."""
+    """A transport to a Manager that runs as a separate process."""
 
     def __init__(self, url: str) -> None:
         self._url = httpx.URL(url)
@@ -40,10 +41,10 @@ class HttpDoor(httpx.AsyncBaseTransport):
 
 @dataclass
 class ToldAgent:
-    """Keeps identity, sequence and desired list; does nothing by itself."""
+    """An Agent that stores its identity, sequence number and desired list, and acts only when the test calls it."""
 
     door: httpx.AsyncBaseTransport
-    """The way to its Manager."""
+    """The transport to its Manager."""
     join_token: str | None = None
     agent_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     machine_id: str = "machine-1"
@@ -108,7 +109,7 @@ class ToldAgent:
         return await self.post("/v1/check-in", message)
 
     async def check_in(self, *sessions: Observed, once: bool = False, **fields: Any) -> Answer:
-        """Send it and apply the answer as an Agent does; unless `once`, repeat it as long as it is not committed."""
+        """Send a check-in and apply the answer like an Agent; unless `once`, repeat it until it is committed."""
         message = self.message(*sessions, **fields)
         response = await self._said(message)
         for _ in range(TRIES):
@@ -127,7 +128,8 @@ class ToldAgent:
 
 
 def _is_committed(message: CheckIn, response: httpx.Response) -> bool:
-    """Whether the database had time for it: what was seen is committed, and the answer comes from there."""
+    """True if the observations are committed and the answer comes from the database, that is, the database did not
+    time out."""
     if response.status_code != 200:
         return response.json().get("code") != "unavailable"
     answer = msgspec.json.decode(response.content, type=Answer)
@@ -138,7 +140,7 @@ def _is_committed(message: CheckIn, response: httpx.Response) -> bool:
 
 @asynccontextmanager
 async def checking_in(*agents: ToldAgent) -> AsyncGenerator[None]:
-    """Inside, each Agent checks in ten times a second, with nothing new."""
+    """Let each Agent check in ten times a second, without news, during the block."""
 
     async def report() -> None:
         while True:
@@ -155,7 +157,7 @@ async def checking_in(*agents: ToldAgent) -> AsyncGenerator[None]:
 
 
 async def joined(db: Database, door: httpx.AsyncBaseTransport, **fields: Any) -> ToldAgent:
-    """A registered Agent of zone `default` that has made its first complete check-in."""
+    """Register an Agent of zone `default` and make its first complete check-in."""
     token = await join_token(db)
     agent = ToldAgent(door, token, **fields)
     response = await agent.register()
@@ -172,7 +174,7 @@ async def join_token(db: Database, uses: int = 1, valid_s: float = 600, *, enabl
 
 
 async def session(db: Database, agent: ToldAgent, **columns: Any) -> str:
-    """A session row on this Agent with its reservation; `columns` replace the usual values."""
+    """Insert a session row on this Agent with its reservation; `columns` override the default values."""
     image = await db.write(
         "INSERT INTO images (name, friendly_name) VALUES ('greenroom/test', %s)"
         " ON CONFLICT (friendly_name) DO UPDATE SET name = excluded.name RETURNING image_id::text",
@@ -218,13 +220,13 @@ async def user(db: Database, name: str = "ann") -> str:
 
 
 async def row(db: Database, session_id: str) -> dict[str, Any]:
-    """The session's row."""
+    """The row of a session."""
     (found,) = await db.fetch("SELECT * FROM sessions WHERE session_id = %s", (session_id,))
     return found
 
 
 def seen(session_id: str, state: Any = "running", generation: int = 1, **fields: Any) -> Observed:
-    """An observation."""
+    """An observation of a session."""
     return Observed(session_id=session_id, generation=generation, state=state, **fields)
 
 

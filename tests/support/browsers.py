@@ -1,4 +1,4 @@
-"""Real browsers of workspaces made from the recipe `chromium`, behind a gateway whose api is played."""
+"""Real browsers in workspaces of the recipe `chromium`, behind a gateway with a simulated api."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from greenroom.runtimes.contract import HostRuntime
 
 @dataclass
 class Browsers:
-    """Ann's and Bob's sessions are each leased, and each a container with its browser."""
+    """Ann's and Bob's leased sessions, each a container with a browser."""
 
     world: World
     runtime: HostRuntime
@@ -33,18 +33,18 @@ class Browsers:
         return f"{session_id}.{'a' * 43}"
 
     def url(self, name: str, session_id: str = ANN) -> str:
-        """`urls.cdp` and `urls.webdriver` of a lease."""
+        """The values of `urls.cdp` and `urls.webdriver` of a lease."""
         return f"{self.world.stream}{self.world.path(session_id)}lease/{self.token(session_id)}/{name}"
 
     def bare(self, name: str, session_id: str = ANN) -> str:
-        """The same without the token."""
+        """The same URL without the token."""
         return f"{self.world.stream}{self.world.path(session_id)}{name}"
 
     async def shell(self, script: str, session_id: str = ANN) -> str:
         return (await shell(self.runtime, session_id, script))[1]
 
     async def give_control(self, term: int, person: str = "", session_id: str = ANN) -> None:
-        """To a person or, without one, back to the program of the lease, as the api orders it."""
+        """Give control to a person, or without one back to the program of the lease, with an order like the api's."""
         order = {"term": term, "viewer": "user" if person else "", "name": person, "lasts_s": 60}
         content = json.dumps(order).encode()
         signature = hmac.digest(self.world.spec.credential.encode(), content, "sha256").hex()
@@ -53,7 +53,7 @@ class Browsers:
         assert reply.status_code == 200, reply.text
 
     def release(self, session_id: str) -> None:
-        """End the lease, as its session's Agent learns of it."""
+        """End the lease, in the way in which its session's Agent is informed of it."""
         self.world.api.programs.clear()
         self.world.api.desks.clear()
         self.world.table.raise_epoch(session_id)

@@ -1,7 +1,8 @@
-"""Fills a database with the rows of a large installation within a minute: PostgreSQL makes them itself.
+"""Fills a database with the rows of a large installation within a minute: PostgreSQL generates them.
 
-One zone `crowd` whose Agents stay running and whose pools are full, users with live sessions, and a past of six days:
-ended sessions, the launches of all users' sessions, log rows, requests of Agents. It may be filled once.
+There is one zone `crowd` whose Agents stay running and whose pools are full, users with live sessions, and a history of
+six days: ended sessions, the launches of all users' sessions, log rows, requests of Agents. A database may be filled
+once.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from greenroom.db.pool.history import count_hours
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crowd:
-    """How many there are of each. Of the live sessions `pools` x `staged` are staged, the others have users. A
-    workspace has 8 pools at most, each with other permissions, and is on an eighth of the Agents.
+    """The number of rows of each kind. Of the live sessions `pools` x `staged` are staged, the others have users. A
+    workspace has at most 8 pools, each with different permissions, and is on an eighth of the Agents.
     """
 
     agents: int
@@ -41,7 +42,7 @@ LARGE: Final = Crowd(
 ONE_PAGE: Final = Crowd(
     agents=100, users=120, images=120, pools=120, staged=1, live=240, ended=120, logs=120, requests=120
 )
-"""As few as a first page of each list needs."""
+"""As few rows as a first page of each list needs."""
 
 
 def _id(kind: LiteralString, number: LiteralString) -> LiteralString:
@@ -83,7 +84,7 @@ _ROWS: Final[tuple[LiteralString, ...]] = (
     + ", %(staged)s, 1000, "
     + _VARIANT
     + " FROM generate_series(0, %(pools)s - 1) p",
-    # The ended ones are the oldest rows, as they are in an installation.
+    # The ended ones are the oldest rows, as in an installation.
     "INSERT INTO sessions (session_id, zone_id, image_id, agent_id, user_id, launch_id, staging_config_id, status,"
     " want, spec, credential_encrypted, spec_hash, cores, memory, created, started, assigned, ended, ended_reason)"
     " SELECT " + _id("ended", "n") + ", md5('zone')::uuid, " + _id("image", "n %% %(images)s") + ", "
@@ -134,13 +135,13 @@ _ROWS: Final[tuple[LiteralString, ...]] = (
 
 
 def id_of(kind: str, number: int | None = None) -> str:
-    """The id of the n-th `agent`, `image`, `launch`, `pool`, `user` …, or of the one `zone` or `group`."""
+    """The id of the n-th `agent`, `image`, `launch`, `pool`, `user` …, or of the single `zone` or `group`."""
     text = kind if number is None else f"{kind}{number}"
     return str(UUID(hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()))
 
 
 async def fill(db: Database, crowd: Crowd) -> None:
-    """Insert all of it; statements may take a minute, so `db` has a long time limit."""
+    """Insert all rows; statements may take a minute, so `db` has a long time limit."""
     values = asdict(crowd)
     for statement in _ROWS:
         await db.write(statement, values)

@@ -1,6 +1,6 @@
-"""Runtimes that fail, around one that works: each fails in one mode that was seen in production.
+"""Runtimes that fail, wrapped around a working one: each fails in a way that has occurred in production.
 
-A wrapper has every method of `runtimes.contract.Runtime` and passes on what it does not change.
+A wrapper has every method of `runtimes.contract.Runtime` and forwards the calls that it does not change.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from greenroom.runtimes.contract import Runtime, RuntimeUnavailable
 
 
 class WrappedRuntime:
-    """Passes every call to `runtime`, and counts them in `calls`; a subclass changes `around`."""
+    """A runtime that forwards every call to `runtime` and counts the calls in `calls`; a subclass overrides
+    `around`."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
@@ -40,7 +41,8 @@ class WrappedRuntime:
 
 
 class FailingRuntime(WrappedRuntime):
-    """The method `name` raises `error` at its calls number `at` (from 1), or at every call; nothing is performed."""
+    """A runtime whose method `name` raises `error` at its calls number `at` (from 1), or at every call, without any
+    effect."""
 
     def __init__(
         self, runtime: Runtime, name: str, error: Exception | None = None, at: Collection[int] | None = None
@@ -57,7 +59,7 @@ class FailingRuntime(WrappedRuntime):
 
 
 class ReplyLostRuntime(FailingRuntime):
-    """The method `name` is performed and still raises: the reply was lost."""
+    """A runtime that performs the method `name` and still raises an error: the reply was lost."""
 
     async def around(self, name: str, call: Callable[[], Any]) -> Any:
         result = await call()
@@ -67,7 +69,7 @@ class ReplyLostRuntime(FailingRuntime):
 
 
 class SlowRuntime(WrappedRuntime):
-    """The methods `names` take `delay_s` longer; without names all do."""
+    """A runtime whose methods `names` take `delay_s` longer; without names, all methods."""
 
     def __init__(self, runtime: Runtime, delay_s: float, names: Collection[str] = ()) -> None:
         super().__init__(runtime)
@@ -81,7 +83,8 @@ class SlowRuntime(WrappedRuntime):
 
 
 class HeldRuntime(WrappedRuntime):
-    """The method `name` waits for `release` before it is performed; `reached` is set when a caller waits."""
+    """A runtime whose method `name` waits for `release` before it is performed; `reached` is set when a caller
+    waits."""
 
     def __init__(self, runtime: Runtime, name: str) -> None:
         super().__init__(runtime)

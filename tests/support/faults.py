@@ -1,7 +1,7 @@
 """A faulty line between processes and their PostgreSQL: it can hold requests, hold answers, or be cut.
 
 Connections are distinguished by their application name, so that a test can delay the lease connection of one Manager
-while its others work, or cut its LISTEN for good.
+while its other connections work, or cut its LISTEN permanently.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class _Line:
                 await self._open[way].wait()
                 writer.write(data)
                 await writer.drain()
-        await self._open[way].wait()  # the end of one side is held back like all that it says
+        await self._open[way].wait()  # the end of one side is held like its data
         self.close()
 
 
 class BadLine:
-    """Lines to one database; `dsn` leads through them."""
+    """Lines to a database; `dsn` leads through them."""
 
     def __init__(self, server_socket: str, dsn: str) -> None:
         self.dsn = dsn
@@ -60,7 +60,7 @@ class BadLine:
         return sorted(line.name for line in self._lines)
 
     def hold(self, name: str, way: Direction) -> int:
-        """Hold everything in this direction on the open lines of this name, not on later ones; returns their number."""
+        """Hold all data in this direction on the open lines of this name, not on later ones; returns their number."""
         lines = [line for line in self._lines if line.name == name]
         for line in lines:
             line.hold(way)
@@ -71,7 +71,7 @@ class BadLine:
             line.release()
 
     def cut(self, name: str) -> int:
-        """Close the lines of this name and refuse new ones; returns how many there were."""
+        """Close the lines of this name and refuse new ones; returns their number."""
         self._refused.add(name)
         lines = [line for line in self._lines if line.name == name]
         for line in lines:
@@ -86,7 +86,7 @@ class BadLine:
             line.close()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Relay one client, from its startup packet on."""
+        """Relay a client's connection, starting with its startup packet."""
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             head = await reader.readexactly(4)
             greeting = await reader.readexactly(struct.unpack("!i", head)[0] - 4)
@@ -114,7 +114,7 @@ class BadLine:
 
 
 def _application_name(greeting: bytes) -> str:
-    """From the startup packet: name and value in turn, each ended by a zero byte."""
+    """The application name in a startup packet: alternating names and values, each terminated by a zero byte."""
     fields = greeting[4:].split(b"\0")
     pairs = dict(zip(fields[::2], fields[1::2], strict=False))
     return pairs.get(b"application_name", b"").decode()
@@ -122,9 +122,8 @@ def _application_name(greeting: bytes) -> str:
 
 @asynccontextmanager
 async def bad_line(dsn: str, folder: Path) -> AsyncGenerator[BadLine]:
-    """A line to the database that works until a test breaks it; its socket lies in `folder`, whose path must be short.
-    `dsn` is of a PostgreSQL at a unix socket.
-    """
+    """A line to the database that works until a test breaks it. Its socket is in `folder`, whose path must be short.
+    `dsn` is that of a PostgreSQL on a unix socket."""
     parts = conninfo_to_dict(dsn)
     line = BadLine(f"{parts['host']}/.s.PGSQL.{parts['port']}", make_conninfo(dsn, host=str(folder), port="6433"))
     server = await asyncio.start_unix_server(line.serve, folder / ".s.PGSQL.6433")

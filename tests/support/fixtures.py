@@ -1,6 +1,6 @@
-"""Fixtures of more than one suite: Managers of one zone, and the Manager of an Agent.
+"""Fixtures that several suites use: Managers of a zone, and the Manager of an Agent.
 
-A module with other needs overrides them.
+A module with different needs overrides them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from greenroom.db.database import Database
 
 @pytest.fixture
 async def fleet(db: Database, dsn: str, tmp_path: Path) -> AsyncIterator[Fleet]:
-    """The Managers of zone `default`, none started yet."""
+    """The Managers of zone `default`; none is started yet."""
     await db.write("INSERT INTO zones (zone_name) VALUES ('default')")
     fleet = Fleet(dsn, tmp_path)
     yield fleet
@@ -29,7 +29,7 @@ async def fleet(db: Database, dsn: str, tmp_path: Path) -> AsyncIterator[Fleet]:
 
 @pytest.fixture
 async def door(fleet: Fleet) -> AsyncIterator[httpx.ASGITransport]:
-    """A Manager's side for Agents, in this process."""
+    """The transport for Agents to a Manager in this process."""
     async with manager_here(fleet, verdict_grace_s=1) as transport:
         yield transport
 
@@ -42,12 +42,12 @@ async def agent(db: Database, door: httpx.ASGITransport) -> ToldAgent:
 
 @pytest.fixture
 def world() -> World:
-    """What a Manager wants and receives, as the test says."""
+    """The desired state that scripted Managers send, and the messages that they receive."""
     return World()
 
 
 @pytest.fixture
 async def manager(world: World) -> AsyncIterator[ScriptedManager]:
-    """The Manager of `world`, which an Agent reaches."""
+    """A scripted Manager of `world`."""
     async with manager_of(world) as manager:
         yield manager

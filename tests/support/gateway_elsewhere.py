@@ -1,4 +1,5 @@
-"""A gateway that is not on its Agent's host, with two processes of the Agent: one acts, the other stands by."""
+"""A gateway on another host than its Agent, with two processes of the Agent: one is acting, and the second is on
+standby."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ SECRET = "stream-secret-of-the-tests-0123456789"
 
 @dataclass
 class Process:
-    """A process of the Agent, at its stream address; all have the table of sessions."""
+    """A process of the Agent, at its stream address; all processes share the table of sessions."""
 
     authoriser: StreamAuthoriser
     acting: bool
@@ -57,7 +58,7 @@ class Elsewhere:
         return self.world.folder / "web"
 
     def process(self, *, acting: bool) -> Process:
-        """Another process of the Agent."""
+        """Create another process of the Agent."""
         world, folder = self.world, self.world.folder / f"agent-{len(self.processes)}"
         folder.mkdir()
         made = Process(
@@ -102,7 +103,7 @@ class Elsewhere:
         )
 
     async def status(self) -> int:
-        """Of Ann's page; 0 while the gateway does not answer."""
+        """The status of Ann's page; 0 while the gateway does not answer."""
         url, cookie = f"{self.world.stream}{self.world.path()}", {"Cookie": "greenroom_viewer=token-ann"}
         try:
             return (await self.world.client().get(url, headers=cookie)).status_code
@@ -113,7 +114,7 @@ class Elsewhere:
         return await self.status() == 200
 
     def knows_all(self) -> bool:
-        """Whether one nginx serves, and by a plan that has every process of the Agent."""
+        """True if a single nginx runs, with a configuration that contains every process of the Agent."""
         wanted = {one.served.address for one in self.processes if one.served is not None}
         text = (self.folder / "nginx.conf").read_text() if (self.folder / "nginx.conf").exists() else ""
         running = nginx_processes(self.folder)
@@ -141,7 +142,7 @@ class Elsewhere:
 
 @asynccontextmanager
 async def elsewhere() -> AsyncIterator[Elsewhere]:
-    """One process that acts and one that stands by; the gateway is not started."""
+    """Start an acting process and a standby process; the gateway is not started."""
     made = Elsewhere(await make_world())
     made.folder.mkdir(mode=0o700)
     secret = made.world.folder / "stream-secret"

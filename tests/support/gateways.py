@@ -1,7 +1,7 @@
-"""A real gateway with a real nginx as its own processes; api, Manager, Agent and container are played in the test.
+"""A real gateway with a real nginx as separate processes; api, Manager and container are simulated in the test.
 
-The Agent's part is its real stream authoriser; it asks the played api through nginx, as in a deployment. A module's
-tests share one (`shared_world`), those that break something have their own (`own_world`).
+The Agent's part is its real stream authorizer; it calls the simulated api through nginx, as in a deployment. The tests
+of a module share one world (`shared_world`); tests that break something have a separate one (`own_world`).
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ if sys.argv[1:]:
 greenroom.kit.program.run("gateway")
 """
 STARTED_S = 60.0
-"""A process on a busy machine starts within this."""
+"""The time within which a process starts on a busy machine."""
 
 
 @dataclass
 class World:
-    """Everything around one gateway; `process` is its parent."""
+    """A gateway with its environment; `process` is its parent."""
 
     folder: Path
     plan: dict[str, Any]
@@ -85,7 +85,7 @@ class World:
 
     @property
     def prefix(self) -> Path:
-        """nginx's folder."""
+        """The folder of nginx."""
         return self.folder / "gateway"
 
     def path(self, session_id: str = ANN) -> str:
@@ -109,7 +109,7 @@ class World:
         query: str = "",
         **headers: str,
     ) -> connect:
-        """A websocket client; `token` goes as viewer cookie."""
+        """Open a websocket; `token` is sent as viewer cookie."""
         cookie = {"Cookie": f"greenroom_viewer={token}"} if token else {}
         return connect(
             f"wss{base.removeprefix('https')}{self.path(session_id)}websockify{query}",
@@ -122,11 +122,12 @@ class World:
         )
 
     async def cuts_are_over(self) -> None:
-        """Wait until no stream is cut any more: a cut is repeated, and would end the streams of the next test."""
+        """Wait until no stream is being cut: a cut is repeated, and would end the streams of the next test."""
         await self.cutter.wait()
 
     def reset(self) -> None:
-        """Ann and Bob have a desktop each, no viewer was admitted, nothing was asked, no Manager drains."""
+        """Reset the state: Ann and Bob have a desktop each, no viewer is admitted, no request is recorded, no
+        Manager drains."""
         self.api.tokens.clear()
         self.api.programs.clear()
         self.api.desks.clear()
@@ -147,7 +148,7 @@ class World:
         new.replace(self.folder / "plan.json")
 
     def launch(self) -> subprocess.Popen[bytes]:
-        """Start a gateway's parent."""
+        """Start the parent of a gateway with the plan."""
         self.write_plan()
         return self.launch_with(GREENROOM_GATEWAY_FILE=self.folder / "plan.json", GREENROOM_GATEWAY_DIR=self.prefix)
 
@@ -181,15 +182,16 @@ class World:
             if await value if asyncio.iscoroutine(value) else value:
                 return
             assert time.monotonic() < end, f"not within {within_s} s; the gateway said:\n{self.log()}"
-            await asyncio.sleep(0.05)  # nginx announces nothing
+            await asyncio.sleep(0.05)  # nginx sends no notification
 
     def masters(self) -> list[int]:
-        """Masters of nginx, with any parent; a worker just forked still has its master's title for a moment."""
+        """The master processes of nginx, with any parent; a worker that was just forked still has its master's title
+        for a moment."""
         titled = {one.pid: one.parent for one in nginx_processes(self.prefix) if _title(one.pid) == "master"}
         return [pid for pid, parent in titled.items() if parent not in titled]
 
     async def master(self) -> int:
-        """The one master there is, once there is one."""
+        """Wait until there is exactly one master, and return it."""
         await self.until(lambda: len(self.masters()) == 1)
         return self.masters()[0]
 
@@ -212,7 +214,7 @@ class World:
 
 
 def _title(pid: int) -> str:
-    """The second word of an nginx process's title: master, worker; empty when it ended."""
+    """The second word of an nginx process's title: master, worker; empty if the process has ended."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split()
         return words[1].decode() if len(words) > 1 else ""
@@ -220,7 +222,7 @@ def _title(pid: int) -> str:
 
 
 def account() -> tuple[int, int] | None:
-    """Who the gateway runs as when the tests run as root."""
+    """The account of the gateway if the tests run as root."""
     if os.getuid() != 0:
         return None
     try:
@@ -231,13 +233,13 @@ def account() -> tuple[int, int] | None:
 
 
 def give(folder: Path, owner: tuple[int, int] | None) -> None:
-    """Let the gateway's account have the folder."""
+    """Change the owner of the folder and its content to the gateway's account."""
     for path in (folder, *folder.rglob("*")):
         os.chown(path, *(owner or (-1, -1)))
 
 
 async def make_world() -> World:
-    """All but the gateway itself."""
+    """Create the world without starting the gateway."""
     folder = Path(tempfile.mkdtemp(prefix="gr-gw Räume (1), 部屋-", dir="/tmp"))
     make_certificate(folder)
     for name in ("gateway", "drain0", "drain1", "console/assets"):
@@ -306,7 +308,7 @@ async def make_world() -> World:
 
 @contextlib.asynccontextmanager
 async def served_world() -> AsyncIterator[World]:
-    """Everything with the gateway, for a fixture."""
+    """Create the world and start the gateway, for a fixture."""
     world = await make_world()
     try:
         await world.start()
@@ -316,18 +318,18 @@ async def served_world() -> AsyncIterator[World]:
 
 
 async def said(websocket: ClientConnection) -> dict[str, Any]:
-    """The first message of a played container's websocket."""
+    """The first message of a simulated container's websocket."""
     return json.loads(await websocket.recv())
 
 
 async def answers(websocket: ClientConnection) -> bool:
-    """Whether the websocket still carries messages both ways."""
+    """True if the websocket still carries messages both ways."""
     await websocket.send(b"ping")
     return await asyncio.wait_for(websocket.recv(), 30) == b"ping"
 
 
 async def raw(address: str, head: str, *, body: bytes = b"") -> tuple[int, bytes]:
-    """Send these exact request lines over TLS; status and everything that came back."""
+    """Send these exact request lines over TLS; returns the status and the whole answer."""
     host, _, port = address.removeprefix("https://").rpartition(":")
     tls = ssl.create_default_context()
     tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
@@ -340,7 +342,7 @@ async def raw(address: str, head: str, *, body: bytes = b"") -> tuple[int, bytes
 
 @contextlib.contextmanager
 def the_way_to_cut(world: World, kernel_can: bool) -> Iterator[None]:
-    """Cut as a machine does where `ss -K` works, or where it does not."""
+    """Cut connections as on a machine on which `ss -K` works, or does not work."""
     if kernel_can and not world.cutter.kernel_can:
         pytest.skip("this machine cannot abort connections: no ss, no CAP_NET_ADMIN or no INET_DIAG_DESTROY")
     before, world.cutter.kernel_can = world.cutter.kernel_can, kernel_can

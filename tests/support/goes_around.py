@@ -1,4 +1,4 @@
-"""What a program tries that does not want to go through a web filter; run with `python3 -c` inside a session."""
+"""Attempts of a program to bypass a web filter; run with `python3 -c` inside a session."""
 
 from __future__ import annotations
 
@@ -33,4 +33,4 @@ lines = json.loads(sys.argv[1])
 with concurrent.futures.ThreadPoolExecutor(len(lines)) as tries:
     print(json.dumps(dict(zip(map(str, lines), tries.map(tried, lines)))))
 """
-"""[kind, arguments] in JSON → what became of each."""
+"""A list of [kind, arguments] in JSON → the result of each."""

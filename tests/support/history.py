@@ -1,7 +1,7 @@
-"""What the Primaries of a zone wrote, and whether that was allowed (docs/explanation/protocols.md §1).
+"""The writes of the Primaries of a zone, and a check that they were allowed (docs/explanation/protocols.md §1).
 
 `record` gives the zone an Agent with an offer that is never right: every Primary corrects it in each of its rounds, and
-a trigger undoes the correction and records who made it under which lease. So the table `history` holds guarded writes
+a trigger reverts the correction and records its author and lease. The table `history` thus contains guarded writes
 and every TAKE, ordered by the lock on the lease row. `problems` checks it afterwards.
 """
 
@@ -14,7 +14,7 @@ from typing import Final, Literal
 from greenroom.db.database import Database
 
 PROBE: Final = "history-probe"
-"""Hostname of the Agent with the wrong offer; it is pending forever."""
+"""The hostname of the Agent with the wrong offer; it is pending forever."""
 
 _SCHEMA: Final = """
 CREATE TABLE history (
@@ -57,9 +57,8 @@ INSERT INTO agent_capacity (agent_id, cores_reported) SELECT agent_id, 1 FROM a"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One guarded write, or one TAKE. `writer` is the Manager whose connection did it; `term`, `holder` (uuid of a
-    process) and `manager` are those of the lease at the same instant.
-    """
+    """A guarded write or a TAKE. `writer` is the Manager whose connection executed it; `term`, `holder` (uuid of a
+    process) and `manager` are those of the lease at the same instant."""
 
     kind: Literal["write", "take"]
     writer: str
@@ -69,7 +68,7 @@ class Entry:
 
 
 async def record(db: Database, zone_name: str = "default") -> None:
-    """Record the history of a zone, in a database of a test's own."""
+    """Record the history of a zone, in the database of a single test."""
     await db.write(_SCHEMA)
     await db.write(_AGENT, (zone_name,))
 
@@ -81,7 +80,7 @@ async def read(db: Database) -> list[Entry]:
 
 
 def problems(entries: Iterable[Entry]) -> list[str]:
-    """Violations, as sentences: stale writes, terms out of order, terms of two holders."""
+    """The violations as sentences: stale writes, terms out of order, terms with two holders."""
     found: list[str] = []
     holders: dict[int, str] = {}
     newest = 0

@@ -1,10 +1,10 @@
-"""Hosts of a test's own: network namespaces, each joined by one cable to a switch; cables can be pulled.
+"""Hosts for a test: network namespaces, each connected by one cable to a switch; cables can be unplugged.
 
-    mainland 10.177.0.1 (the switch, and where the database is) ── cable ── one 10.177.0.2
-                                                                └─ cable ── two 10.177.0.3
+    mainland 10.177.0.1 (the switch and the database) ── cable ── one 10.177.0.2
+                                                      └─ cable ── two 10.177.0.3
 
-A pulled cable is silent: no RST, no ICMP; packets are lost, and connections stay open on both sides. Needs root;
-nothing outside the namespaces is touched.
+An unplugged cable is silent: no RST, no ICMP; packets are lost, and connections stay open on both sides. This needs
+root; nothing outside the namespaces is changed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MAINLAND: Final = "10.177.0.1"
 
 
 class Islands:
-    """A switch with hosts around it; `close` removes all of them."""
+    """A switch with hosts connected to it; `close` removes all of them."""
 
     def __init__(self) -> None:
         self._id = f"gr{uuid.uuid4().hex[:6]}"
@@ -34,7 +34,7 @@ class Islands:
         self._switch("link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", space)
         self._switch("link", "set", cable, "master", "br0")
         self._switch("link", "set", cable, "up")
-        # An address of IPv6 that comes a second later is a changed network to Chromium: it drops all its connections.
+        # A later IPv6 address would be a changed network for Chromium, which then drops all its connections.
         _ip("-n", space, "link", "set", "eth0", "addrgenmode", "none")
         _ip("-n", space, "addr", "add", f"{address}/24", "dev", "eth0")
         _ip("-n", space, "link", "set", "eth0", "up")

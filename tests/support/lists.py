@@ -1,4 +1,5 @@
-"""The lists that console and command line offer, as paths of `/api/v1` in an installation filled by `testing.crowd`."""
+"""The lists that console and command line provide, as paths of `/api/v1` in an installation filled by
+`tests.support.crowd`."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from greenroom.db.session.views import SESSIONS
 
 
 def offered(*, of_many: int, of_few: int) -> list[str]:
-    """`of_many` and `of_few` are the rows that are asked for where there are many, and where a condition leaves few."""
+    """The paths of all lists. `of_many` and `of_few` are the limits for lists with many rows, and for those with a
+    condition that few rows meet."""
     limit, since = f"limit={of_many}", "since=2020-01-01T00:00:00Z"
     both = ("logs", "diagnostics/manager-requests")
     return [

@@ -1,4 +1,4 @@
-"""Managers as processes on a fresh database, for the tests of lease, guardian and check-in."""
+"""Managers as processes on an empty database, for the tests of lease, guardian and check-in."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from greenroom.manager.main import Manager
 
 KEY = b"k" * 32
 SECRETS = Secrets(KEY)
-"""Of every installation in these tests."""
+"""The secrets of every installation in these tests."""
 STARTED_S = 60.0
-"""A process on a busy machine has started, or refused to, within this."""
+"""The time within which a process on a busy machine has started or refused to start."""
 SOON_S = 15.0
-"""On a busy machine as well, what is done at once is done within this: half of `LONG_LEASE`."""
+"""The time within which an immediate action is done on a busy machine: half of `LONG_LEASE`."""
 LONG_LEASE = {"lease_ttl_s": "30"}
-"""Of Managers whose lease does not end in a test, so that what comes soon did not wait for that."""
+"""The settings of Managers whose lease does not end during a test, so that an early event cannot be due to its end."""
 FAST = {"GREENROOM_LEASE_TTL_S": "3", "GREENROOM_LEASE_RENEW_S": "0.5", "GREENROOM_LEASE_MARGIN_S": "0.5"}
 
 
 class Fleet:
-    """Managers of zone `default`, by name."""
+    """The Managers of zone `default`, by name."""
 
     def __init__(self, dsn: str, folder: Path) -> None:
         self.dsn = dsn
@@ -45,7 +45,7 @@ class Fleet:
         self.key_file.chmod(0o600)
 
     def make(self, name: str, *prefix: str, **settings: str) -> RoleProcess:
-        """A Manager that is not started yet, run by `prefix`; `settings` are GREENROOM_* in small letters."""
+        """Create a Manager without starting it, run by `prefix`; `settings` are GREENROOM_* in lower case."""
         port = free_port()
         home = self.folder / name
         home.mkdir(exist_ok=True)
@@ -65,7 +65,7 @@ class Fleet:
         return self.managers[name]
 
     async def start(self, name: str, **settings: str) -> RoleProcess:
-        """A running, healthy Manager."""
+        """Start a Manager and wait until it is healthy."""
         manager = self.make(name, **settings)
         manager.start()
         await answers(f"{self.urls[name]}/health", 200)
@@ -76,13 +76,13 @@ class Fleet:
         return self.folder / name / "run" / "kasm_manager_draining"
 
     def close(self) -> None:
-        """End all of them."""
+        """End all Managers."""
         for manager in self.managers.values():
             manager.close()
 
 
 async def lease(db: Database) -> dict[str, Any]:
-    """The lease of zone `default`, with the instance id of who holds it now (None = none)."""
+    """The lease row of zone `default`, with the instance id of the current holder (None if there is none)."""
     (row,) = await db.fetch(
         "SELECT l.term, l.holder::text, l.manager_id::text, l.backend_pid,"
         " CASE WHEN l.expires_at > clock_timestamp() THEN m.instance_id END AS primary"
@@ -108,7 +108,7 @@ async def notifications(db: Database, act: Awaitable[object]) -> set[str]:
 
 
 async def primary_is(db: Database, *names: str, timeout_s: float = SOON_S) -> dict[str, Any]:
-    """Wait until one of these is Primary; the lease."""
+    """Wait until one of these Managers is Primary; returns the lease row."""
 
     async def look() -> dict[str, Any] | None:
         row = await lease(db)
@@ -120,9 +120,9 @@ async def primary_is(db: Database, *names: str, timeout_s: float = SOON_S) -> di
 
 @asynccontextmanager
 async def manager_here(fleet: Fleet, name: str = "one", **settings: Any) -> AsyncGenerator[httpx.ASGITransport]:
-    """A Manager inside the test's own process, for tests that need no process of its own; it answers Agents already.
+    """Run a Manager in the process of the test, for tests that need no separate process; it is ready for Agents.
 
-    Its lease does not end because the machine stood still for a moment.
+    Its lease is too long to end when the machine stalls for a moment.
     """
     home = fleet.folder / name
     home.mkdir(exist_ok=True)
@@ -142,7 +142,7 @@ async def manager_here(fleet: Fleet, name: str = "one", **settings: Any) -> Asyn
     running = asyncio.create_task(manager.run())
 
     async def is_registered() -> bool:
-        """Not at once, where the database took longer than a Manager waits: it tries again by itself."""
+        """True once the Manager has registered; if the database timed out, the Manager retries by itself."""
         return manager.for_agents is not None
 
     try:
@@ -154,7 +154,7 @@ async def manager_here(fleet: Fleet, name: str = "one", **settings: Any) -> Asyn
 
 
 def terminate(dsn: str, application_name: str) -> int:
-    """Cut the connections with this application name; how many there were."""
+    """Terminate the connections with this application name; returns their number."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         rows = connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s"

@@ -1,4 +1,4 @@
-"""Clients of `/mcp`, by the protocol's own library, and what they are answered."""
+"""Clients of `/mcp` from the protocol's official library, and readers of their results."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def mcp_client(
 
 
 def answer_of(result: types.CallToolResult) -> Any:
-    """What a tool that did its work answered: the same as an object and as text."""
+    """The answer of a tool that succeeded; its object and its text must be the same."""
     assert not result.is_error, result.content
     texts = [part.text for part in result.content if isinstance(part, types.TextContent)]
     if result.structured_content is not None and texts and texts[0].startswith("{"):
@@ -42,7 +42,7 @@ def answer_of(result: types.CallToolResult) -> Any:
 
 
 def refusal(result: types.CallToolResult) -> str:
-    """The sentence of a tool that refused, with its code."""
+    """The message of a tool that refused, with its code."""
     assert result.is_error, result.content
     (part,) = result.content
     assert isinstance(part, types.TextContent)

@@ -1,4 +1,4 @@
-"""What the public conformance suite wants to find on a server that it tests: tools, resources and prompts of its own.
+"""The tools, resources and prompts that the public conformance suite expects on a server under test.
 
 They are served by the transport of `/mcp` (`greenroom.interfaces.mcp.server.answered`), which the suite tests.
 """
@@ -207,7 +207,7 @@ def fixture_server() -> Server[Any]:
 
 
 async def fixtures(scope: Scope, receive: Receive, send: Send) -> None:
-    """ASGI application: any address has the server of fixtures."""
+    """An ASGI application that serves the fixtures at any address."""
     body = b""
     while (message := await receive()).get("more_body"):
         body += message["body"]

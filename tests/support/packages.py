@@ -1,4 +1,4 @@
-"""Python packages that offer plug-ins, installed or missing for one test."""
+"""Python packages with plug-ins, installed or missing for a single test."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class Lab(ProviderPlugin[Settings]):
 def installed(
     folder: Path, code: str, *, group: str = plugins.RUNTIMES, entry: str = "greenroom_lab:Lab", in_place: bool = False
 ) -> Iterator[None]:
-    """The package `greenroom-lab`, which offers `lab`; `in_place`: by a file with the path of its source, like this
-    checkout."""
+    """Install the package `greenroom-lab` with the plug-in `lab`; `in_place`: by a file with the path of its source,
+    like this checkout."""
     packages, source = folder / "packages", folder / "source"
     about, home = packages / "greenroom_lab-1.0.dist-info", source if in_place else packages
     about.mkdir(parents=True)
@@ -84,7 +84,7 @@ def installed(
 
 @contextmanager
 def missing(group: str) -> Iterator[None]:
-    """No installed package offers a plug-in of the group."""
+    """Let no installed package provide a plug-in of the group."""
     found = metadata.entry_points
 
     def others(**wanted: str) -> object:

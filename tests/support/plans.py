@@ -1,4 +1,4 @@
-"""How much of a database its statements read, as PostgreSQL counts it."""
+"""The amount of data that statements read from a database, as counted by PostgreSQL."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from greenroom.db.database import Database, Params
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one statement read: rows and index entries of all tables, also those a condition removed, and pages."""
+    """The data that a statement read: rows and index entries of all tables, including those removed by a condition,
+    and pages."""
 
     rows: int
     pages: int
@@ -21,7 +22,7 @@ class Reading:
 
 
 class NotingDatabase(Database):
-    """A database that remembers the statements of `fetch` since `noted` was emptied."""
+    """A database that records the statements of `fetch` since `noted` was emptied."""
 
     noted: list[tuple[LiteralString, Params]]
 
@@ -34,7 +35,7 @@ class NotingDatabase(Database):
         return await super().fetch(query, params, retry=retry)
 
     async def readings(self) -> list[Reading]:
-        """Run the noted statements once more: what each of them reads."""
+        """Run the recorded statements again and return the data that each of them reads."""
         noted, self.noted = self.noted, []
         found = [await reading(self, query, params) for query, params in noted]
         self.noted = []
@@ -42,7 +43,7 @@ class NotingDatabase(Database):
 
 
 async def reading(db: Database, query: LiteralString, params: Params = None) -> Reading:
-    """Run a statement: what it reads."""
+    """Run a statement and return the data that it reads."""
     async with db.connection() as connection:
         cursor = await connection.execute("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + query, params, prepare=False)
         ((document,),) = [row.values() for row in await cursor.fetchall()]

@@ -1,4 +1,4 @@
-"""What stands around a gateway in its tests: api, Manager, container and the Agent's table of sessions, all played."""
+"""The environment of a gateway in its tests: simulated api, Manager, container and table of the Agent's sessions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ANN = "0f6e8a52-0000-4000-8000-00000000000a"
 BOB = "0f6e8a52-0000-4000-8000-00000000000b"
 AGENT_ID = f"{ROUTE}-0000-4000-8000-000000000000"
 PERMITTED = ["allow_kasm_uploads", "allow_kasm_downloads"]
-"""The switches of every session: programs use DevTools."""
+"""The permissions of every session: programs use DevTools."""
 
 
 @dataclass
@@ -86,7 +86,7 @@ async def serve(app: ASGIApp, *, tls: Path | None = None) -> Served:
 
 
 def make_certificate(folder: Path) -> None:
-    """cert.pem (its own authority) and key.pem for 127.0.0.1 and localhost."""
+    """Create cert.pem (which is also its authority) and key.pem for 127.0.0.1 and localhost."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "greenroom test")])
     names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
@@ -112,16 +112,16 @@ def make_certificate(folder: Path) -> None:
 
 @dataclass
 class Api:
-    """The api: answers with what it was asked; `tokens`: (session, token) → user; `reports` of the gateway.
+    """The api, which records requests; `tokens`: (session, token) → user; `reports` are those of the gateway.
 
-    `fleet` is what it sends gateways; None = it answers 503.
+    `fleet` is sent to gateways; None stands for a 503 answer.
     """
 
     tokens: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     programs: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
-    """The same, of tokens of leases."""
+    """The same for the tokens of leases."""
     desks: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
-    """The same, of the api's own tokens for leases, which open `desk/`."""
+    """The same for the api's tokens for leases, which open `desk/`."""
     epoch: int = 1
     questions: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     reports: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -170,7 +170,7 @@ class Api:
 
 
 async def echo(request: Request) -> Response:
-    """Answer with what arrived."""
+    """Answer with the received request."""
     target = request.scope["raw_path"].decode() + (f"?{request.url.query}" if request.url.query else "")
     return JSONResponse(
         {"method": request.method, "target": target, "headers": [[k, v] for k, v in request.headers.items()]},
@@ -184,7 +184,7 @@ async def echo(request: Request) -> Response:
 
 
 async def browser(request: Request) -> Response:
-    """What a browser says of itself; beside an address of the session one that is not."""
+    """The browser's description of itself, with an address of the session and a foreign address."""
     here = f"wss://{request.headers['host']}{request.headers['x-forwarded-prefix']}/cdp/devtools/browser/1"
     return JSONResponse({"webSocketDebuggerUrl": here, "other": "wss://example.org/cdp/", "seen": str(request.headers)})
 
@@ -198,24 +198,24 @@ async def moved(request: Request) -> Response:
 
 
 async def inside(request: Request) -> Response:
-    """Ask the gateway for another place, and for a cookie on the way."""
+    """Request an internal redirect of the gateway, and send a cookie with it."""
     return Response(headers={"X-Accel-Redirect": request.query_params["to"], "Set-Cookie": "__Host-greenroom=stolen"})
 
 
 async def silent(request: Request) -> Response:
-    """Take a question and say nothing as long as a client waits."""
+    """Accept a request and send nothing while the client waits."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
     return Response()
 
 
 async def taken(request: Request) -> Response:
-    """Take an upload, and say how large it was."""
+    """Receive an upload and answer with its size."""
     return JSONResponse({"bytes": sum([len(data) async for data in request.stream()])})
 
 
 async def echo_websocket(websocket: WebSocket) -> None:
-    """A websocket that says what it was asked with, then repeats everything."""
+    """A websocket that first sends the query and headers of its request, and then echoes every message."""
     offered = websocket.scope["subprotocols"]
     await websocket.accept("binary" if "binary" in offered else None)
     headers = [[k.decode(), v.decode()] for k, v in websocket.scope["headers"]]

@@ -1,10 +1,10 @@
-"""Pages of sessions that are played."""
+"""Simulated pages of sessions."""
 
 from __future__ import annotations
 
 
 class Pages:
-    """Says that each page keeps watchers from typing, or that none does."""
+    """Reports for all pages that they prevent watchers from typing, or that they do not."""
 
     keep = True
 

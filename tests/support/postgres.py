@@ -1,4 +1,4 @@
-"""A PostgreSQL of a test's own, that may be stopped at any moment and listen inside a network namespace."""
+"""A PostgreSQL for a single test, which may be stopped at any moment and listen inside a network namespace."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from greenroom.up.postgres import PostgresCluster, copy_binaries
 
 
 class PostgresServer:
-    """One server in a folder of its own, on a unix socket there and, with `address`, on an IP address.
+    """A server in a separate folder, on a unix socket there and, with `address`, on an IP address.
 
     Args:
-        folder: exists and is empty; only the account that runs the server has to reach it.
-        install: PostgreSQL's programs, where the account can read them; None = they are copied.
-        address: anyone who reaches it may connect.
+        folder: exists and is empty; only the account of the server must be able to access it.
+        install: the programs of PostgreSQL, readable for the account; None copies them.
+        address: any client that reaches it may connect.
         options: `name=value` of PostgreSQL's configuration.
         prefix: a program that becomes the server, with its arguments: `nsenter …`.
     """
@@ -55,7 +55,7 @@ class PostgresServer:
         return self.cluster.dsn
 
     async def start(self) -> None:
-        """Start it and wait until it answers.
+        """Start the server and wait until it answers.
 
         Raises:
             TimeoutError: it does not; its output is in `<folder>/log`.
@@ -78,7 +78,7 @@ class PostgresServer:
                     return
 
     def stop(self, number: int = signal.SIGQUIT) -> None:
-        """SIGQUIT is `-m immediate`: as after a crash."""
+        """Stop the server. SIGQUIT is `-m immediate`: as after a crash."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(number)
             self.process.wait(20)

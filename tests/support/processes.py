@@ -1,7 +1,7 @@
-"""Run roles as processes of their own in a test, hold, freeze or kill them; and ports for servers of tests.
+"""Run roles as separate processes in a test, hold, freeze or kill them; and ports for servers of tests.
 
 A stop armed with `arm` (or `arm_before_start`) holds the process at that place; `reached` waits until it is there; then
-the test kills it, freezes it, or releases it.
+the test kills, freezes or releases the process.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ import httpx
 
 
 def arm_before_start(folder: Path, process_name: str, *names: str) -> None:
-    """Have these stops armed when the process starts."""
+    """Arm these stops before the process starts."""
     (folder / f"{process_name}.armed").write_text("\n".join(names))
 
 
 class StopClient:
-    """Commands to one process; each has its own connection, so that a killed process leaves nothing behind. `folder`
-    and `process_name` are GREENROOM_STOP_DIR and GREENROOM_PROCESS_NAME of the process.
-    """
+    """Commands to a process; each has a separate connection, so that a killed process leaves nothing behind.
+    `folder` and `process_name` are GREENROOM_STOP_DIR and GREENROOM_PROCESS_NAME of the process."""
 
     def __init__(self, folder: Path, process_name: str) -> None:
         self._path = folder / f"{process_name}.sock"
@@ -40,7 +39,7 @@ class StopClient:
         """Wait until a caller is held at `name`.
 
         Raises:
-            TimeoutError: none came.
+            TimeoutError: none arrived.
         """
         async with asyncio.timeout(timeout_s):
             await self._ask("wait", name)
@@ -60,7 +59,7 @@ class StopClient:
             raise ConnectionError(f"{self._path}: {verb} {name} was answered {reply!r}")
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Connect, waiting for a process that is just starting."""
+        """Connect, and wait for a process that is just starting."""
         async with asyncio.timeout(60):
             while True:
                 try:
@@ -70,16 +69,15 @@ class StopClient:
 
 
 _BELOW_EPHEMERAL: Final = range(12_000, 32_000)
-"""Linux takes the local ports of connections from 32768 on (ip_local_port_range)."""
+"""Linux assigns the local ports of connections from 32768 on (ip_local_port_range)."""
 
 _given: set[int] = set()
 _random = random.Random()  # noqa: S311 -- test runs side by side are to choose different ones, nothing is protected
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that no process listens on. A port from the kernel may be given out again before its
-    server listens: to the next caller, or to any connection of the machine.
-    """
+    """A TCP port on 127.0.0.1 on which no process listens. A port from the kernel may be assigned again before its
+    server listens: to the next caller, or to any connection of the machine."""
     while True:
         port = _random.choice(_BELOW_EPHEMERAL)
         if port not in _given and _is_free(port):
@@ -98,9 +96,9 @@ def _is_free(port: int) -> bool:
 
 
 class RoleProcess:
-    """One `greenroom <role>` with its environment; its log goes to `<folder>/<name>.log`.
+    """A process `greenroom <role>` with its environment; its log is `<folder>/<name>.log`.
 
-    `environment` is all of its variables beside PATH and those of a test; `prefix` a program that becomes the role,
+    `environment` contains all variables except PATH and those of tests; `prefix` is a program that becomes the role,
     with its arguments: `nsenter …`, `faketime …`.
     """
 
@@ -111,7 +109,7 @@ class RoleProcess:
         self.log_file = folder / f"{name}.log"
         self.stops = StopClient(folder, name)
         self.code = "from greenroom.__main__ import main; main()"
-        """What Python runs from the next start on, for a process of another version."""
+        """The code that Python runs from the next start on, for a process of another version."""
         self._prefix, self._role = prefix, role
         self._environment = {
             "PATH": os.environ["PATH"],
@@ -128,7 +126,7 @@ class RoleProcess:
             self.process = subprocess.Popen(argv, env=self._environment, stdout=output, stderr=output)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """Send a signal, if the process has not ended."""
+        """Send a signal if the process has not ended."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(number)
 
@@ -139,7 +137,7 @@ class RoleProcess:
         self.kill(signal.SIGCONT)
 
     async def ended(self, timeout_s: float = 20.0) -> int:
-        """Wait for its end; the exit code, negative for a signal.
+        """Wait for the end and return the exit code, negative for a signal.
 
         Raises:
             TimeoutError: it did not end.
@@ -165,7 +163,7 @@ async def answers(url: str, status: int, timeout_s: float = 60.0) -> httpx.Respo
     """Wait until a GET of `url` has this status.
 
     Raises:
-        TimeoutError: it never had.
+        TimeoutError: it did not get this status in time.
     """
     async with httpx.AsyncClient() as client, asyncio.timeout(timeout_s):
         while True:

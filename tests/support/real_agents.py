@@ -1,4 +1,4 @@
-"""Agents for tests: as a process, or inside the test so that it can reach into the simulated runtime."""
+"""Agents for tests: as a process, or inside the test, which can then access the simulated runtime."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class AgentProcess(RoleProcess):
 
 @asynccontextmanager
 async def agent_inside(folder: Path, *managers: ScriptedManager, **changes: Any) -> AsyncIterator[Agent]:
-    """An Agent in this process; a loop that failed fails the test."""
+    """An Agent in this process; a failed loop fails the test."""
     settings = AgentConfig(
         **{
             "agent_dir": folder / "agent",
@@ -74,7 +74,7 @@ def simulated(agent: Agent) -> SimulatedRuntime:
 
 
 def behave(folder: Path, **settings: Any) -> None:
-    """How the simulated host of the Agent in `folder` behaves from now on."""
+    """Set the behavior of the simulated host of the Agent in `folder` from now on."""
     values: dict[str, Any] = {
         name: frozenset(value) if isinstance(value, list) else value for name, value in settings.items()
     }

@@ -1,4 +1,4 @@
-"""A container registry of its own for tests: Debian's docker-registry, with a password."""
+"""A container registry for tests: Debian's docker-registry, with a password."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ auth: {{htpasswd: {{realm: tests, path: {folder}/htpasswd}}}}
 
 
 class Registry:
-    """`host` is host:port as it stands in an image's name; `daemon` is the Docker that fills it, or this host's."""
+    """`host` is host:port as in an image's name; `daemon` is the Docker that fills it, by default this host's."""
 
     def __init__(self, folder: Path, address: str, port: int, daemon: str | None = None) -> None:
         self.folder = folder
@@ -51,14 +51,14 @@ class Registry:
             try:
                 urllib.request.urlopen(f"http://{self.host}/v2/", timeout=2)
             except HTTPError:
-                return  # it asks who we are
-            except OSError:  # also a silence of 2 s
+                return  # it requests a login
+            except OSError:  # also no answer within 2 s
                 assert self._process.poll() is None, "docker-registry ended"
                 assert time.monotonic() < end, "docker-registry does not answer"
-                time.sleep(0.05)  # it announces nothing
+                time.sleep(0.05)  # it sends no notification
 
     def push(self, name: str) -> str:
-        """A new image of one file in the registry, and not on this host; returns its whole name."""
+        """Push a new image of one file, and remove it from this host; returns its full name."""
         whole = f"{self.host}/{name}"
         content = uuid.uuid4().bytes
         archive = io.BytesIO()
@@ -70,13 +70,13 @@ class Registry:
         return self._pushed_as(whole)
 
     def push_copy(self, image: str, name: str) -> str:
-        """An image that the host has, in the registry under another name; returns its whole name."""
+        """Push an image of the host under another name; returns its full name."""
         whole = f"{self.host}/{name}"
         self._docker("tag", image, whole)
         return self._pushed_as(whole)
 
     def move_tag(self, repository: str, tag: str, source: str) -> None:
-        """Let `tag` name the image that the tag `source` names; this host does not notice."""
+        """Let `tag` refer to the image of the tag `source`; this host is not informed."""
         login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         kind = "application/vnd.docker.distribution.manifest.v2+json"
 
@@ -104,7 +104,7 @@ class Registry:
         )
 
     def close(self) -> None:
-        """End it, and remove from its host what was pulled from it."""
+        """End the registry, and remove from its host the images that were pulled from it."""
         for name in self._pushed:
             subprocess.run(["docker", *self._daemon, "rmi", "--force", name], check=False, capture_output=True)
         self._process.terminate()
@@ -112,7 +112,7 @@ class Registry:
 
 
 def started(folder: Path, address: str = "127.0.0.1", daemon: str | None = None) -> Registry:
-    """A registry in `folder` on a free port of this machine's `address`; at another one than 127.0.0.1 `daemon` and who
-    else uses it must be set to do without TLS there."""
+    """Start a registry in `folder` on a free port of this machine's `address`. If it is not 127.0.0.1, `daemon` and
+    all other users must be configured to use it without TLS."""
     folder.mkdir(parents=True, exist_ok=True)
     return Registry(folder, address, free_port(), daemon)

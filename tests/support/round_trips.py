@@ -1,4 +1,4 @@
-"""How often a client waits for the database."""
+"""The number of times a client waits for the database."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from greenroom.db.database import Database
 
 @asynccontextmanager
 async def counted(dsn: str) -> AsyncIterator[tuple[Database, list[bytes]]]:
-    """A pool of one connection, and the beginning of each round trip: what was sent after the server did."""
+    """A pool of one connection, and the first bytes of each round trip: data that was sent after the server had
+    sent."""
     folder = re.search(r"host=(\S+)", dsn)
     assert folder is not None
     mine, turns = tempfile.mkdtemp(prefix="gr-proxy-"), list[bytes]()

@@ -1,6 +1,6 @@
 """Builders of rows for tests with a real database: a zone with Agents, an image, users, a filled pool.
 
-Each function inserts what it names and returns its id; all other values do not matter.
+Each function inserts the row in its name and returns its id; all other values are arbitrary.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ async def agent(
     enabled: bool = True,
     image: str = "greenroom/desktop:test",
 ) -> str:
-    """An Agent that has just reported, with room and the image; `cores` are those of the host."""
+    """An Agent that has just reported, with free capacity and the image; `cores` are those of the host."""
     rows = await db.write(
         "INSERT INTO agents (zone_id, hostname, credential_hash, status, enabled, complete, incarnation, last_reported)"
         " VALUES (%s, %s, '', %s, %s, true, 1, clock_timestamp()) RETURNING agent_id::text",
@@ -129,13 +129,13 @@ async def staging_config(
 
 
 async def config_hash(db: Database, staging_config_id: str) -> str:
-    """The `config_hash` of a session with the config's present workspace, zone and permissions."""
+    """The `config_hash` of a session with the config's current workspace, zone and permissions."""
     config = await get_config(db, staging_config_id)
     return config_hash_of(config.image, config.zone, config.permissions)
 
 
 async def lease(db: Database, session_id: str) -> str:
-    """A lease of this session; its id."""
+    """Insert a lease of this session; returns its id."""
     rows = await db.write(
         "INSERT INTO leases (session_id, holder, tags) VALUES (%s, 'ann@x', '[]') RETURNING lease_id::text",
         (session_id,),
@@ -144,7 +144,7 @@ async def lease(db: Database, session_id: str) -> str:
 
 
 def session_user(user_id: str, **changes: Any) -> SessionUser:
-    """A user with a launch of their own, and an hour."""
+    """A user with a separate launch and a keepalive of an hour."""
     return replace(
         SessionUser(user_id=user_id, launch_id=str(uuid.uuid4()), clocks=Clocks(keepalive_s=3600)), **changes
     )

@@ -1,4 +1,4 @@
-"""The hosts on which the conformance suite runs: a way to open runtimes of one installation, and to hurt a session."""
+"""The hosts of the conformance suite: they open runtimes of an installation, and damage sessions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def spec(image: str = OPENBOX, **changes: Any) -> SessionSpec:
 
 
 def build_context(dockerfile: str) -> bytes:
-    """A tar with this Dockerfile and nothing else."""
+    """A tar that contains only this Dockerfile."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         entry = tarfile.TarInfo("Dockerfile")
@@ -48,17 +48,17 @@ def build_context(dockerfile: str) -> bytes:
 
 @dataclass
 class Host:
-    """One host: `kind` of runtime, the folder of its Agent."""
+    """A host: the `kind` of runtime, and the folder of its Agent."""
 
     kind: str
     folder: Path
     installation_id: str = field(default_factory=new_id)
     opened: list[HostRuntime] = field(default_factory=list)
     address: str = "127.0.0.1:"
-    """With what the addresses of its sessions begin."""
+    """The beginning of the addresses of its sessions."""
 
     async def open(self, installation_id: str | None = None, share: float = 1.0, connections: int = 0) -> HostRuntime:
-        """Another runtime on this host, as after a restart of the Agent."""
+        """Open another runtime on this host, as after a restart of the Agent."""
         opened = open_runtime(
             self.kind,
             Context(
@@ -76,23 +76,23 @@ class Host:
         return runtime
 
     async def started(self, runtime: Runtime, **changes: Any) -> tuple[str, SessionSpec, Container]:
-        """A session that runs."""
+        """Create and start a session."""
         session_id, wanted = new_id(), spec(**changes)
         await runtime.create(session_id, wanted)
         return session_id, wanted, await runtime.start(session_id)
 
     async def serve(self, runtime: HostRuntime, network: FilterNetwork) -> None:
-        """Have a web filter serve, where sessions do not start without it."""
+        """Start a web filter if sessions do not start without it."""
 
     async def kill(self, runtime: Runtime, session_id: str) -> None:
-        """Its first process ends by itself, with 143."""
+        """Let the first process of a session end by itself, with 143."""
         if isinstance(runtime, SimulatedRuntime):
             runtime.die(session_id, 143)
         else:
             await runtime.exec(session_id, Exec(argv=("bash", "-c", "kill -TERM 1")))
 
     async def close(self) -> None:
-        """Remove everything that was made."""
+        """Remove everything that was created."""
         for runtime in self.opened:
             await runtime.remove_all()
             await runtime.close()
@@ -100,7 +100,7 @@ class Host:
 
 @contextlib.asynccontextmanager
 async def listening(runtime: Runtime) -> AsyncIterator[Callable[[str, str], Awaitable[ContainerEvent]]]:
-    """Collects events; yields a function that waits for (session_id, kind)."""
+    """Collect events; yields a function that waits for (session_id, kind)."""
     received: list[ContainerEvent] = []
     news = asyncio.Event()
 
@@ -127,7 +127,7 @@ async def listening(runtime: Runtime) -> AsyncIterator[Callable[[str, str], Awai
 
     task = asyncio.create_task(listen())
     try:
-        await eventually(has_received)  # the daemon does not say when it has taken the subscription
+        await eventually(has_received)  # the daemon does not report when the subscription is active
         yield wait_for
     finally:
         task.cancel()
@@ -135,7 +135,7 @@ async def listening(runtime: Runtime) -> AsyncIterator[Callable[[str, str], Awai
 
 
 async def usable(runtime: Runtime, address: str | None, wanted: SessionSpec) -> None:
-    """Return when the page at `address` is usable."""
+    """Wait until the page at `address` is usable."""
     assert address is not None
 
     async def look() -> bool:
@@ -145,11 +145,11 @@ async def usable(runtime: Runtime, address: str | None, wanted: SessionSpec) -> 
 
 
 async def shell(runtime: Runtime, session_id: str, script: str) -> tuple[int | None, str]:
-    """Run a script in a session; its exit code and output."""
+    """Run a script in a session; returns its exit code and output."""
     result = await runtime.exec(session_id, Exec(argv=("bash", "-c", script), deadline_s=10))
     return result.exit_code, result.output.strip()
 
 
 def run(*command: str) -> str:
-    """The output of a program on this host that must succeed."""
+    """Run a program on this host, which must succeed, and return its output."""
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout

@@ -1,7 +1,7 @@
-"""Where tests keep databases: in memory, where the machine has enough of it.
+"""The location of databases of tests: in memory, if the machine has enough of it.
 
-ext4 looks at every inode that was freed in the last seconds before it takes one for a new file. A database is some
-hundreds of files, so that tests which make and drop one each spend most of their time in that search.
+ext4 examines every inode that was freed in the last seconds before it uses one for a new file. A database has several
+hundred files, so tests that create and drop a database each spend most of their time in that search.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _ENOUGH_BYTES = 6 << 30
 
 
 def scratch() -> str:
-    """The folder that such folders are made in; every account can reach it."""
+    """The folder in which temporary folders are created; every account can access it."""
     is_enough = os.path.ismount(_MEMORY) and shutil.disk_usage(_MEMORY).free >= _ENOUGH_BYTES
     return str(_MEMORY) if is_enough else "/tmp"  # noqa: S108
 
 
 def new_folder(prefix: str) -> Path:
-    """A folder that every account can reach; pytest's own are closed to all but its user."""
+    """Create a folder that every account can access; pytest's folders are closed to all but its user."""
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=scratch()))
     folder.chmod(0o755)
     return folder
@@ -33,7 +33,7 @@ def new_folder(prefix: str) -> Path:
 
 @contextmanager
 def passing_folder(prefix: str) -> Generator[Path]:
-    """The same, gone afterwards."""
+    """Create such a folder and remove it at the end."""
     folder = new_folder(prefix)
     try:
         yield folder
@@ -42,15 +42,15 @@ def passing_folder(prefix: str) -> Generator[Path]:
 
 
 def keep_in_memory(folder: Path) -> None:
-    """Mount memory on an empty folder, as far as that may be, and open it to every account. What may not be below /dev,
-    such as the volumes of sessions, can be there."""
+    """Mount memory on an empty folder, if permitted, and open it to every account. It can contain objects that are
+    not allowed below /dev, such as the volumes of sessions."""
     if os.getuid() == 0 and scratch() == str(_MEMORY):
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
     folder.chmod(0o755)
 
 
 def remove_from_memory(folder: Path) -> None:
-    """Remove it with all that is in it."""
+    """Remove the folder with its content."""
     if folder.is_mount():
         subprocess.run(["umount", "--lazy", folder], check=True)
     shutil.rmtree(folder)

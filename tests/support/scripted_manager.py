@@ -1,6 +1,6 @@
 """Scripted Managers, for tests of the Agent.
 
-A `World` is what the database would hold: the desired list, terms, commands, verdicts, and everything the Agent
+A `World` stands for the content of the database: the desired list, terms, commands, verdicts, and everything the Agent
 reported. Any number of `ScriptedManager`s answer from it over real HTTP; each can be made to refuse, to hang, to read
 an old database, or to use a lower term.
 """
@@ -47,7 +47,7 @@ WantText = Literal["running", "stopped", "paused", "absent"]
 
 @dataclass
 class World:
-    """What the Managers of a test answer from, and what they received."""
+    """The state from which the Managers of a test answer, and the messages that they received."""
 
     installation_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     db_epoch: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -65,7 +65,7 @@ class World:
     registrations: list[Register] = field(default_factory=list[Register])
     check_ins: list[CheckIn] = field(default_factory=list[CheckIn])
     observed: dict[str, Observed] = field(default_factory=dict[str, Observed])
-    """What was last seen of each session, with all its steps."""
+    """The last observation of each session, with all its steps."""
     history: list[Observed] = field(default_factory=list[Observed])
     newest_seq: int = 0
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -76,7 +76,7 @@ class World:
             self.changed.notify_all()
 
     async def until(self, what: Callable[[], Any], timeout_s: float = 60.0) -> Any:
-        """Wait until `what()` is true and return it.
+        """Wait until `what()` is true and return its value.
 
         Raises:
             TimeoutError: it never was.
@@ -86,7 +86,7 @@ class World:
         return what()
 
     async def want(self, session_id: str, want: WantText = "running", **changes: Any) -> Desired:
-        """Change (or begin) what is wanted of a session; its generation grows. `changes` are fields of `Desired`."""
+        """Create or change the desired state of a session; its generation grows. `changes` are fields of `Desired`."""
         before = self.desired.get(session_id) or Desired(
             session_id=session_id, generation=0, want="running", spec=asdict(spec())
         )
@@ -124,7 +124,7 @@ class World:
         await self.notify()
 
     def state(self, session_id: str) -> str:
-        """The state the Agent reported last; empty before the first report."""
+        """The state that the Agent reported last; empty before the first report."""
         observed = self.observed.get(session_id)
         return observed.state if observed else ""
 
@@ -154,9 +154,8 @@ def spec(**changes: Any) -> SessionSpec:
 
 
 class ScriptedManager:
-    """One Manager of a world. A test may set `status` (503 comes with `Retry-After`), `fresh`, `term` (instead of the
-    world's), `deaf` (accept questions and never answer) and `change_answer`.
-    """
+    """A Manager of a world. A test may set `status` (503 is sent with `Retry-After`), `fresh`, `term` (instead of
+    the world's), `deaf` (accept requests and never answer) and `change_answer`."""
 
     def __init__(self, world: World, instance_id: str) -> None:
         self.world = world
@@ -173,9 +172,8 @@ class ScriptedManager:
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self, port: int = 0, certificate: tuple[Path, Path] | None = None) -> None:
-        """Listen on 127.0.0.1, and become the last of the world's Managers. `port` 0 = a free one. `certificate`: files
-        of a certificate and its key; None = plain HTTP.
-        """
+        """Listen on 127.0.0.1 and become the last of the world's Managers. `port` 0 selects a free one.
+        `certificate`: files of a certificate and its key; None stands for plain HTTP."""
         listening = socket.socket()
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", port or free_port()))
@@ -203,7 +201,7 @@ class ScriptedManager:
             self._server = self._serving = None
 
     async def refuse(self, status: int) -> None:
-        """From now on answer with this status, held requests too."""
+        """Answer with this status from now on, including held requests."""
         self.status = status
         await self.world.notify()
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of a test's own, which it can stop at any moment."""
+"""A PostgreSQL server for a single test, which the test can stop at any moment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from greenroom.up.postgres import PostgresCluster
 
 
 class Server:
-    """One server over a folder of its own; its files outlive a stop."""
+    """A server with a separate folder; its files remain after a stop."""
 
     def __init__(self, template: PostgresCluster, folder: Path) -> None:
         os.chown(folder, template.account.uid, template.account.gid)
@@ -32,7 +32,7 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start the server and wait until it answers."""
         root = os.getuid() == 0
         self.process = subprocess.Popen(  # noqa: ASYNC220 -- returns at once
             self.cluster.command("fsync=off", "max_connections=100"),
@@ -50,10 +50,10 @@ class Server:
                     await (await psycopg.AsyncConnection.connect(self.cluster.dsn)).close()
                     return
                 except psycopg.OperationalError:
-                    await asyncio.sleep(0.05)  # it announces nothing
+                    await asyncio.sleep(0.05)  # it sends no notification
 
     def stop(self, number: int = signal.SIGQUIT) -> None:
-        """SIGQUIT is `-m immediate`: as after a crash."""
+        """Stop the server. SIGQUIT is `-m immediate`: as after a crash."""
         if self.process is not None:
             self.process.send_signal(number)
             self.process.wait(20)
@@ -61,10 +61,10 @@ class Server:
 
 @contextmanager
 def own_server(template: PostgresCluster) -> Generator[Server]:
-    """A server that was not started yet; it is gone afterwards.
+    """Create a server without starting it; it is removed at the end.
 
     Args:
-        template: whose programs and account it uses.
+        template: the cluster whose programs and account the server uses.
     """
     with passing_folder("gr-pg-own-") as folder:
         server = Server(template, folder)

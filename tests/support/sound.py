@@ -1,4 +1,4 @@
-"""What is played and recorded inside a session by tests of its sound: shell commands for the session."""
+"""Shell commands that play and record sound inside a session, for tests of its sound."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 RATE = 48_000
 ENCODER, DECODER = "[s]ound_codec.py.encode", "[s]ound_codec.py.decode"
-"""As pgrep -f finds them, and not itself."""
+"""Patterns with which pgrep -f finds the processes, and not itself."""
 
 
 def tone(hz: float, seconds: float) -> str:
@@ -21,10 +21,9 @@ def tone(hz: float, seconds: float) -> str:
 
 
 def recorded(seconds: float, device: str = "microphone") -> str:
-    """Record; prints the RMS of full scale and the frequency of the second half. A busy machine may be late with a
-    packet, which leaves a gap. So the RMS is the third quartile of blocks of 20 ms, and the frequency is that of the
-    middle half of the distances between zero crossings.
-    """
+    """Record; prints the RMS of full scale and the frequency of the second half. A busy machine may deliver a packet
+    late, which leaves a gap. Therefore the RMS is the third quartile of blocks of 20 ms, and the frequency is that
+    of the middle half of the distances between zero crossings."""
     measured = (
         "import array, sys;"
         " all = array.array('h', sys.stdin.buffer.read()); later = all[len(all) // 2:];"
@@ -41,7 +40,7 @@ def recorded(seconds: float, device: str = "microphone") -> str:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What `recorded` printed."""
+    """The output of `recorded`."""
 
     rms: float
     hz: float

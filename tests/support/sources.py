@@ -1,4 +1,4 @@
-"""Where the code of Greenroom is in a checkout."""
+"""The location of Greenroom's code in a checkout."""
 
 from __future__ import annotations
 

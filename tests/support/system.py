@@ -1,6 +1,6 @@
-"""One populated system: zones with Agents and Primaries, a workspace, who may launch it, pools, and an api's launcher.
+"""A populated system: zones with Agents and Primaries, a workspace, its users, pools, and an api's launcher.
 
-Nothing runs by itself: a test calls the rounds of the Primaries and says what the Agents make of the rows.
+Nothing runs by itself: a test calls the rounds of the Primaries and simulates the effects of the Agents on the rows.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from greenroom.manager.tasks.context import PrimaryContext, RoundEvents, TaskFai
 from greenroom.manager.tasks.pools import run_pools
 
 WITHOUT_MANAGERS = ("I2", "I10")
-"""Invariants of leases, for which there have to be Managers."""
+"""The invariants of leases, which require Managers."""
 
 
 async def primary_of(db: Database, zone_id: str) -> PrimaryContext:
-    """The lease of the zone for as long as the test lasts, in term 7."""
+    """Take leadership of the zone for the duration of the test, in term 7."""
     holder = str(uuid.uuid4())
     (zone,) = await db.write(
         "UPDATE zone_leases l SET holder = %s, term = 7, expires_at = 'infinity' FROM zones z"
@@ -65,7 +65,7 @@ class System:
     group_id: str
     user_id: str
     config_ids: dict[str, str]
-    """Staging configs of the workspace, by name of the zone."""
+    """The staging configs of the workspace, by name of the zone."""
 
     @classmethod
     async def populate(
@@ -77,15 +77,15 @@ class System:
         desired: int | None = None,
         **group_settings: Any,
     ) -> Self:
-        """`agents` are those of the first zone; each other one, say `us`, has agent-us and addresses of its own.
+        """Populate the database. `agents` are those of the first zone; each other zone, such as `us`, has agent-us.
 
         Args:
-            db: without rows.
-            zones: their names; without any there is `eu`.
+            db: has no rows.
+            zones: their names; by default `eu`. Each has separate addresses.
             agents: their hostnames.
-            cores: of each Agent.
-            desired: sessions of the pool in each zone, none of which exists yet; None = nothing is staged.
-            group_settings: of the group of the user ada.
+            cores: the cores of each Agent.
+            desired: the desired number of sessions of the pool in each zone, none of which exists yet; None: no pools.
+            group_settings: the settings of the group of the user ada.
         """
         image_id = await rows.image(db)
         group_id = await rows.group(db, image_id, **group_settings)
@@ -119,7 +119,7 @@ class System:
 
     @cached_property
     def logs(self) -> LogWriter:
-        """The api's."""
+        """The log writer of the api."""
         return LogWriter(self.db, "api")
 
     @cached_property
@@ -127,7 +127,7 @@ class System:
         return Launcher(self.db, SECRETS, self.logs)
 
     async def user(self, name: str) -> str:
-        """The user of this name in the group; made where there is none."""
+        """The user of this name in the group; created if there is none."""
         found = await self.db.fetch_one("SELECT user_id::text FROM users WHERE username = %s", (name,))
         return found["user_id"] if found else await rows.user(self.db, name, self.group_id)
 
@@ -139,33 +139,33 @@ class System:
         return await self.launcher.launch(self.request(**changes))
 
     async def claim(self, user_id: str, *, max_sessions: int = 99) -> ClaimedSession | None:
-        """Of a session of the first pool as it is today."""
+        """Claim a session of the first pool with its current configuration."""
         config_hash = await rows.config_hash(self.db, self.config_id)
         wanted = rows.claim(self.config_id, rows.session_user(user_id), config_hash=config_hash)
         claimed = await claim(self.db, wanted, LedgerLine(), max_sessions=max_sessions)
         return claimed if isinstance(claimed, ClaimedSession) else None
 
     async def staged(self, number: int = 1, *, agent: str | None = None, **fields: Any) -> list[str]:
-        """Claimable sessions of the first pool, out of nothing; on the first Agent unless another is named."""
+        """Insert claimable sessions of the first pool; on the first Agent unless another is named."""
         agent_id = self.agents[agent] if agent else self.agent_id
         return await rows.staged_sessions(self.db, self.config_id, agent_id, number, **fields)
 
     # What Primaries and Agents do ---------------------------------------------------------------------------------
 
     async def plan(self) -> None:
-        """One round of each Primary over its pools."""
+        """Run a round of each Primary over its pools."""
         for primary in self.primaries.values():
             await run_pools(primary)
 
     async def become_usable(self) -> None:
-        """What the Agents make of new rows."""
+        """Let the Agents start new sessions."""
         await self.db.write(
             "UPDATE sessions SET status = 'running', started = COALESCE(started, clock_timestamp())"
             " WHERE status IN ('requested', 'starting')"
         )
 
     async def agents_do(self) -> None:
-        """What the Agents and their Managers make of all rows: starting ones run, deleting ones are gone."""
+        """Apply the effects of the Agents and their Managers: starting sessions run, deleting ones are deleted."""
         await self.become_usable()
         await self.db.write("UPDATE sessions SET status = 'running' WHERE status = 'assigning'")
         gone = await self.db.fetch("SELECT session_id::text FROM sessions WHERE status = 'deleting'")
@@ -179,7 +179,7 @@ class System:
         return self
 
     async def end(self, *session_ids: str) -> None:
-        """These are over, and their room is free."""
+        """End these sessions and release their reservations."""
         async with self.db.transaction() as connection:
             for session_id in session_ids:
                 await request_delete(connection, session_id, "over")
@@ -189,7 +189,7 @@ class System:
     # What is there ------------------------------------------------------------------------------------------------
 
     async def row(self, session_id: str) -> dict[str, Any]:
-        """Of a session."""
+        """The row of a session."""
         return await self.one("SELECT * FROM sessions WHERE session_id = %s", session_id)
 
     async def one(self, query: LiteralString, *parameters: object) -> dict[str, Any]:
@@ -198,11 +198,11 @@ class System:
         return row
 
     async def sessions(self) -> dict[str, dict[str, Any]]:
-        """All rows, by id."""
+        """All session rows, by id."""
         return {str(row["session_id"]): row for row in await self.db.fetch("SELECT * FROM sessions")}
 
     async def statuses(self, *, pooled: bool = False) -> dict[str, int]:
-        """How many sessions there are of each; `pooled` = of those without a user."""
+        """The number of sessions of each status; `pooled`: only of those without a user."""
         found = await self.db.fetch(
             "SELECT status, count(*) AS number FROM sessions WHERE user_id IS NULL OR NOT %s GROUP BY status", (pooled,)
         )
@@ -212,7 +212,7 @@ class System:
         return await self.one("SELECT * FROM staging_configs WHERE staging_config_id = %s", self.config_id)
 
     async def reserved(self) -> dict[str, tuple[float, int]]:
-        """Cores and memory of each Agent that sessions have, by hostname."""
+        """The reserved cores and memory of each Agent, by hostname."""
         found = await self.db.fetch(
             "SELECT hostname, cores_allocated, memory_allocated FROM agent_capacity JOIN agents USING (agent_id)"
         )
@@ -225,7 +225,7 @@ class System:
         return list(launch.steps)
 
     async def trace(self, session_id: object) -> list[tuple[int, str, str, bool, str | None]]:
-        """(order, step, zone, used, code) of each of them."""
+        """(order, step, zone, used, code) of each step of the trace."""
         return [(s.order, s.step, s.zone_name, s.used, s.code) for s in await self.steps(str(session_id))]
 
     async def log(self, code: str) -> list[dict[str, Any]]:
@@ -234,6 +234,6 @@ class System:
         return await self.db.fetch("SELECT * FROM logs WHERE code = %s ORDER BY log_id", (code,))
 
     async def broken(self) -> dict[str, list[str]]:
-        """What the doctor finds: invariant → sentences."""
+        """The findings of the doctor: invariant → sentences."""
         asked = [invariant for invariant in INVARIANTS if invariant.code not in WITHOUT_MANAGERS]
         return {invariant.code: what for invariant in asked if (what := await broken(self.db, invariant))}

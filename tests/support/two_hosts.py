@@ -1,4 +1,4 @@
-"""A web gateway and an edge gateway of one Agent, each alone; the edge is at 127.0.0.2, as if on another host."""
+"""A web gateway and an edge gateway of an Agent on separate hosts; the edge is at 127.0.0.2."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EDGE_HOST = "127.0.0.2"
 
 @dataclass
 class Hosts:
-    """A web gateway and an edge gateway, with the world around them."""
+    """A web gateway and an edge gateway, with their environment."""
 
     world: World
     authority: Authority
@@ -96,7 +96,7 @@ class Hosts:
         )
 
     def direct_tls(self) -> ssl.SSLContext:
-        """Of a browser that trusts the fleet's authority."""
+        """The TLS context of a browser that trusts the fleet's authority."""
         return ssl.create_default_context(cadata=self.authority.certificate)
 
     def direct(self) -> httpx.AsyncClient:
@@ -113,7 +113,7 @@ class Hosts:
             return False
 
     async def status(self) -> int:
-        """Of Ann's page, through the web gateway; 0 while that does not answer."""
+        """The status of Ann's page through the web gateway; 0 while it does not answer."""
         url, cookie = f"{self.world.stream}{self.world.path()}", {"Cookie": "greenroom_viewer=token-ann"}
         try:
             return (await self.world.client().get(url, headers=cookie)).status_code
@@ -138,7 +138,7 @@ class Hosts:
 
 @asynccontextmanager
 async def two_hosts() -> AsyncIterator[Hosts]:
-    """Everything but the gateways; the Agent of the edge has its files."""
+    """Create the world without the gateways; the files of the edge's Agent exist."""
     hosts = Hosts(await make_world(), new_authority("fleet", datetime.now(UTC)), free_port())
     for folder in ("web", "edge", "edge-files"):
         hosts.folder(folder).mkdir(mode=0o700)

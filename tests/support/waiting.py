@@ -1,4 +1,4 @@
-"""Waiting for what no event announces, because another process or a database does it."""
+"""Waiting for changes without an event, because another process or a database causes them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 
 def timers_set(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds of every timer that this loop sets from now on: each is a time at which the process wakes."""
+    """The seconds of every timer that this loop sets from now on; the process wakes for each of them."""
     loop = asyncio.get_running_loop()
     call_at, timers = loop.call_at, list[float]()
 
@@ -24,7 +24,7 @@ def timers_set(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 async def eventually(condition: Callable[[], Awaitable[Any] | Any], timeout_s: float = 60.0) -> Any:
-    """The first true value of `condition`."""
+    """Wait until `condition` returns a true value, and return it."""
     async with asyncio.timeout(timeout_s):
         while True:
             value = condition()

@@ -1,4 +1,4 @@
-"""One gateway with its world for a module's tests (`world`), or for one test alone (`own_world`)."""
+"""A gateway with its world for the tests of a module (`world`), or for a single test (`own_world`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A test cluster as tests use it: its address, its nodes, and what may happen to them."""
+"""A test cluster for tests: its address, its nodes, and faults of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SCRIPT: Final = ROOT / "script/kubernetes"
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node. What is done to it here is undone by its opposite; `namespace` and `cluster` undo nothing."""
+    """A node. Each fault is undone by the opposite method; `namespace` and `cluster` do not undo faults."""
 
     layout: NodeLayout
 
@@ -38,7 +38,7 @@ class Node:
 
     @property
     def docker_url(self) -> str:
-        """Address of its Docker daemon, for `docker --host`."""
+        """The address of its Docker daemon, for `docker --host`."""
         return f"unix://{self.layout.docker}"
 
     def docker(self, *arguments: str) -> str:
@@ -48,14 +48,14 @@ class Node:
         return done.stdout
 
     def cut_link(self) -> None:
-        """Take the node off the network, its Pods with it."""
+        """Disconnect the node and its Pods from the network."""
         self._link("down")
 
     def mend_link(self) -> None:
         self._link("up")
 
     def kill_kubelet(self) -> None:
-        """Its Pods go on."""
+        """Kill the kubelet; the Pods continue to run."""
         hold(self.layout.cluster, self.layout.kubelet)
 
     def start_kubelet(self) -> None:
@@ -75,7 +75,7 @@ class Cluster:
 
     @property
     def kubeconfig(self) -> Path:
-        """Of an administrator."""
+        """The kubeconfig of an administrator."""
         return self.layout.kubeconfig
 
     @property
@@ -89,14 +89,14 @@ class Cluster:
         return self.layout.host
 
     def node_of(self, name: str) -> Node:
-        """The node with this name, as a Pod's `spec.nodeName` says it."""
+        """The node with this name, as in `spec.nodeName` of a Pod."""
         return next(node for node in self.nodes if node.name == name)
 
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout_s: float = 60.0) -> str:
-        """What kubectl says.
+        """Run kubectl and return its output.
 
         Raises:
-            RuntimeError: it failed; the text is what it said.
+            RuntimeError: it failed; the text is its output.
         """
         argv = [f"{self.layout.folder}/binaries/kubectl", f"--kubeconfig={self.kubeconfig}", *arguments]
         done = subprocess.run(argv, check=False, capture_output=True, text=True, input=stdin, timeout=timeout_s)
@@ -105,7 +105,7 @@ class Cluster:
         return done.stdout
 
     def get(self, *arguments: str) -> Any:
-        """`kubectl get … --output=json`, read."""
+        """Run `kubectl get … --output=json` and return the parsed output."""
         return json.loads(self.kubectl("get", "--output=json", *arguments))
 
     def apply(self, *objects: dict[str, Any], namespace: str) -> None:
@@ -113,15 +113,15 @@ class Cluster:
         self.kubectl("apply", f"--namespace={namespace}", "--filename=-", stdin=manifest)
 
     def load_image(self, *names: str) -> None:
-        """Copy images of this machine's Docker daemon to both nodes; what is there already takes no time."""
+        """Copy images of this machine's Docker daemon to both nodes; images that exist there are skipped."""
         wanted = [_image_id("", name) for name in names]
         missing = [node for node in self.nodes if [_image_id(node.docker_url, name) for name in names] != wanted]
-        for node in missing:  # together they are slower
+        for node in missing:  # copying to both at the same time is slower
             copy = f"set -o pipefail; docker save {' '.join(names)} | docker --host={node.docker_url} load --quiet"
             subprocess.run(["bash", "-ec", copy], check=True, capture_output=True)
 
     def hold(self, program: str) -> None:
-        """Kill a program (`kube-apiserver`, `kube-scheduler`, …) and keep it from starting until `release`."""
+        """Kill a program (`kube-apiserver`, `kube-scheduler`, …) and prevent its start until `release`."""
         hold(self.layout, program)
 
     def release(self, program: str) -> None:
@@ -129,7 +129,7 @@ class Cluster:
 
     @contextmanager
     def frozen(self, program: str) -> Iterator[None]:
-        """Meanwhile a program does nothing: connections to it stay open, and nothing comes over them."""
+        """Freeze a program during the block: connections to it stay open, and nothing arrives over them."""
         pid = int(self.layout.running(program).read_text())
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -139,7 +139,7 @@ class Cluster:
 
     @contextmanager
     def killed(self, program: str) -> Iterator[None]:
-        """Meanwhile a program is not there: it is killed, and connections to it are refused."""
+        """Keep a program killed during the block: connections to it are refused."""
         self.hold(program)
         try:
             yield
@@ -148,7 +148,7 @@ class Cluster:
 
     @contextmanager
     def namespace(self, prefix: str = "t") -> Iterator[str]:
-        """A new namespace of Kubernetes with its account, deleted with all in it."""
+        """A new namespace of Kubernetes with its account, deleted with its content at the end."""
         name = f"{prefix}-{uuid.uuid4().hex[:8]}"
         self.kubectl("create", "namespace", name)
         try:
@@ -159,7 +159,7 @@ class Cluster:
 
     @contextmanager
     def without_policies(self) -> Iterator[None]:
-        """Meanwhile no NetworkPolicy has an effect, as with a network plugin that knows none."""
+        """Disable all NetworkPolicies during the block, as with a network plugin that does not support them."""
         off = self.layout.folder / OFF
         off.touch()
         try:
@@ -174,9 +174,9 @@ class Cluster:
         _until(f"policies are {state}", lambda: all(node.policies.read_text() == state for node in nodes), 10.0)
 
     def publish_services(self, namespace: str) -> None:
-        """Make the names of this namespace's Services known to Pods, as a cluster's DNS does by itself.
+        """Publish the names of this namespace's Services to Pods, as a cluster's DNS does automatically.
 
-        Those without an address of their own get those of the Pods behind them. To be called again when they change.
+        Services without an address get the addresses of their Pods. Must be called again when these change.
         """
         lines: list[str] = []
         for service in self.get("services", f"--namespace={namespace}")["items"]:
@@ -200,13 +200,13 @@ class Cluster:
 
 
 def hold(cluster: Layout, program: str) -> None:
-    """Return when it has ended."""
+    """Hold a program, and return when it has ended."""
     cluster.held(program).touch()
     _until(f"{program} has ended", lambda: not cluster.running(program).exists(), 30.0)
 
 
 def release(cluster: Layout, program: str) -> None:
-    """Return when it runs again; it may not answer yet."""
+    """Release a program, and return when it runs; it may not answer yet."""
     cluster.held(program).unlink()
     _until(f"{program} runs", lambda: cluster.running(program).exists(), 30.0)
 
@@ -227,10 +227,10 @@ def _until(what: str, condition: Callable[[], object], timeout_s: float) -> None
 
 
 def programs_folder() -> Path:
-    """Where the programs of the cluster are.
+    """The folder of the cluster's programs.
 
     Raises:
-        RuntimeError: they are not built; the text says how.
+        RuntimeError: they are not built; the text is an instruction.
     """
     folder = Path(subprocess.run([_SCRIPT, "folder"], check=True, capture_output=True, text=True).stdout.strip())
     if not (folder / "complete").exists():
@@ -240,10 +240,10 @@ def programs_folder() -> Path:
 
 @contextmanager
 def running_cluster() -> Iterator[Cluster]:
-    """A cluster for as long as this lasts; KUBERNETES_CLUSTER names one that `script/kubernetes up` has started.
+    """A cluster for the duration of the block; KUBERNETES_CLUSTER names one that `script/kubernetes up` has started.
 
     Raises:
-        RuntimeError: the programs are not built, or did not start; the text says what to do.
+        RuntimeError: the programs are not built, or did not start; the text is an instruction.
     """
     started = os.environ.get("KUBERNETES_CLUSTER")
     if started is not None:

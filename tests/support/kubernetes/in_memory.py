@@ -1,4 +1,4 @@
-"""A namespace in memory, in place of an API server: objects are kept and merged. For unit tests."""
+"""A namespace in memory instead of an API server: objects are stored and merged. For unit tests."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from greenroom.runtimes.kubernetes.objects import status
 
 
 class Namespace(Cluster):
-    """What of `Cluster` is asked by kinds; nothing acts on the objects. `on_get` is called before each look at one
-    object, as time passes there; lists of `forbidden` kinds are refused."""
+    """The methods of `Cluster` that have a kind as argument; nothing acts on the objects. `on_get` is called before
+    each read of an object, to simulate time; lists of `forbidden` kinds are refused."""
 
     def __init__(self, *objects: Any, forbidden: tuple[type, ...] = ()) -> None:
         self.namespace = "desks"
@@ -31,13 +31,13 @@ class Namespace(Cluster):
             self.put(one)
 
     def put(self, one: Any) -> Any:
-        """Make or replace it; as it is then."""
+        """Create or replace an object and return the stored one."""
         one.metadata.uid = one.metadata.uid or f"uid-of-{one.metadata.name}"
         self.objects[type(one), one.metadata.name] = one
         return one
 
     def names(self, kind: type) -> list[str]:
-        """Of the objects of a kind that are there."""
+        """The names of the objects of a kind."""
         return sorted(name for of, name in self.objects if of is kind)
 
     async def get(self, kind: type[Any], name: str) -> Any:
@@ -76,16 +76,16 @@ class Namespace(Cluster):
         return self.objects.pop((kind, name), None) is not None
 
     async def watch(self, *_: Any, **__: Any) -> AsyncGenerator[tuple[str, Any]]:
-        """It ends at once, so that all is looked at again."""
+        """End at once, so that everything is listed again."""
         for change in ():
             yield change
 
 
 class WithNodes(Namespace):
-    """A namespace with what is done to Pods: `place` does what scheduler and node do to one that is made; one on a node
-    stays when it is deleted until that node says that it ended, unless no time is given to it.
+    """A namespace that simulates nodes: `place` has the effects of scheduler and node on a new Pod. A deleted Pod on a
+    node remains until the node has confirmed its end, unless the grace period is 0.
 
-    `deleted` has the seconds to end of each deletion that was asked for; `conflicts` refuse the next creations.
+    `deleted` has the grace period of each requested deletion; `conflicts` refuse the next creations.
     """
 
     def __init__(self, *, nodes_answer: bool = True, place: Callable[[Pod], None] = lambda _: None) -> None:
@@ -137,7 +137,7 @@ class WithNodes(Namespace):
                 yield change, copy.deepcopy(thing)
 
     def pods(self) -> dict[str, str]:
-        """Name → phase of the Pods that there are."""
+        """Name → phase of the existing Pods."""
         return {name: status(pod).phase or "" for (kind, name), pod in self.objects.items() if kind is Pod}
 
 

@@ -1,4 +1,4 @@
-"""Greenroom itself on the test cluster, installed by a reader of docs/howto/kubernetes.md."""
+"""Greenroom on the test cluster, installed as a reader of docs/howto/kubernetes.md does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.kubernetes.cluster import ROOT, Cluster, Node
 
 NAMESPACE: Final = "greenroom"
 DATABASE_ACCOUNT: Final = 38182
-"""Of the image greenroom/db."""
+"""The account in the image greenroom/db."""
 OLDER: Final = {
     "parts/roles/budgets.yaml": ("policy/v1", "policy/v1beta1"),
     "parts/pods/budget.yaml": ("policy/v1", "policy/v1beta1"),
@@ -30,27 +30,27 @@ OLDER: Final = {
         "desktop_image=greenroom/desktop:openbox",
     ),
 }
-"""File of deploy/kubernetes → what a reader with Kubernetes 1.20 and the light desktop writes in the place of what."""
+"""File of deploy/kubernetes → (text, its replacement) for a reader with Kubernetes 1.20 and the light desktop."""
 DNS: Final = (
     "{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}, podSelector: {matchLabels:"
     " {k8s-app: kube-dns}}}"
 )
-"""Who answers for names; on this cluster it is no Pod."""
+"""The selector of the name server; on this cluster it is no Pod."""
 
 
 def give_address(cluster: Cluster, namespace: str, service: str, address: str) -> None:
-    """What a cloud does for a Service of the type LoadBalancer: this address, which is a node's, leads to it."""
+    """Simulate a cloud's Service of the type LoadBalancer: this address of a node leads to the Service."""
     patch = json.dumps({"spec": {"externalIPs": [address]}})
     cluster.kubectl("patch", "service", service, f"--namespace={namespace}", "--patch", patch)
 
 
 def _on(node: Node) -> dict[str, Any]:
-    """Where the database is, so that tests may lose the other node."""
+    """The node of the database, so that tests may lose the other node."""
     return {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node.name]}]}
 
 
 class Names:
-    """Publishes the names of a namespace's Services whenever the Pods behind one change, until `end`."""
+    """Publishes the names of a namespace's Services whenever their Pods change, until `end`."""
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
         self._cluster = cluster
@@ -76,9 +76,9 @@ class Names:
 
 
 class Installation:
-    """The reader's machine, with a folder of their own, and what they have on the cluster.
+    """The reader's machine, with a separate folder, and the reader's objects on the cluster.
 
-    What a cluster in earnest has besides is given here: names of Services, a volume, and a load balancer, which is
+    It adds the parts that a production cluster has: names of Services, a volume, and a load balancer, which is
     the first node.
     """
 
@@ -91,11 +91,11 @@ class Installation:
 
     @property
     def is_reachable(self) -> bool:
-        """Whether there is a load balancer."""
+        """True if there is a load balancer."""
         return self._names is not None
 
     def prepare(self) -> None:
-        """Check out, and make what the cluster lacks."""
+        """Copy the manifests, and create the parts that the cluster lacks."""
         checkout = self.folder / "deploy/kubernetes"
         shutil.copytree(ROOT / "deploy/kubernetes", checkout)
         name_server = f"{{ipBlock: {{cidr: {self.cluster.host}/32}}}}"
@@ -125,7 +125,7 @@ class Installation:
         self.cluster.apply(volume, namespace="default")
 
     def remove(self) -> None:
-        """What is left after the namespace is deleted, by the reader or here."""
+        """Remove all remaining objects, after or including the namespace."""
         if self.cluster.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found"):
             self.kubectl("delete", "deployments,statefulsets,jobs", "--all")
             self.kubectl("delete", "pods", "--all", "--grace-period=0", "--force")  # a gateway may have twelve hours
@@ -135,14 +135,15 @@ class Installation:
             self._names.end()
 
     def balance_load(self) -> None:
-        """What a cloud does for the gateway's Service, and the names of all Services, from now on."""
+        """Simulate a cloud's load balancer for the gateway's Service, and publish the names of all Services from now
+        on."""
         give_address(self.cluster, NAMESPACE, "kasm-proxy", self.host)
         self._names = Names(self.cluster, NAMESPACE)
 
     # What the reader does -------------------------------------------------------------------------------------------
 
     def type(self, commands: str, timeout_s: float = 400.0) -> str:
-        """What command lines say on a terminal in the reader's folder; each must succeed."""
+        """Run command lines on a terminal in the reader's folder; each must succeed. Returns their output."""
         ours, theirs = pty.openpty()
         argv = ["timeout", str(timeout_s), "bash", "-euo", "pipefail", "-c", commands]
         process = subprocess.Popen(
@@ -150,7 +151,7 @@ class Installation:
         )
         os.close(theirs)
         said = b""
-        with contextlib.suppress(OSError):  # the terminal's end
+        with contextlib.suppress(OSError):  # the end of the terminal
             while chunk := os.read(ours, 4096):
                 said += chunk
         os.close(ours)
@@ -174,20 +175,20 @@ class Installation:
         return found
 
     def kubectl(self, *arguments: str, timeout_s: float = 60.0) -> str:
-        """`kubectl --namespace=greenroom …`."""
+        """Run `kubectl --namespace=greenroom …`."""
         return self.cluster.kubectl(f"--namespace={NAMESPACE}", *arguments, timeout_s=timeout_s)
 
     def pods(self, role: str) -> list[dict[str, Any]]:
-        """The Pods of a role, also those that end."""
+        """The Pods of a role, including those that are ending."""
         label = f"--selector=app.kubernetes.io/name={role}"
         found: list[dict[str, Any]] = self.cluster.get("pods", label, f"--namespace={NAMESPACE}")["items"]
         return found
 
     def state(self) -> str:
-        """What is there and what the roles said last, for the message of a failed test."""
+        """The objects and the last log lines of the roles, for the message of a failed test."""
         said = ["", self.kubectl("get", "pods", "--output=wide")]
         for role in ("kasm-db", "kasm-migrate", "kasm-api", "kasm-manager", "kasm-proxy", "kasm-agent"):
-            with contextlib.suppress(RuntimeError):  # it has not begun
+            with contextlib.suppress(RuntimeError):  # it has not started
                 said.append(self.kubectl("logs", f"--selector=app.kubernetes.io/name={role}", "--tail=15", "--prefix"))
         said.append(self.kubectl("get", "events", "--sort-by=.lastTimestamp", "--field-selector=type=Warning"))
         return "\n".join(said)
@@ -196,7 +197,7 @@ class Installation:
 
     @property
     def url(self) -> str:
-        """Of the console."""
+        """The URL of the console."""
         return f"https://{self.host}:8443"
 
     @property
@@ -210,7 +211,7 @@ class Installation:
         return stored["api_key"], stored["api_key_secret"]
 
     def ca(self) -> ssl.SSLContext:
-        """TLS that trusts the installation's authority alone."""
+        """A TLS context that trusts only the installation's authority."""
         return ssl.create_default_context(cafile=self.folder / "greenroom-keys/ca.pem")
 
     @contextmanager
@@ -220,7 +221,7 @@ class Installation:
             yield client
 
     def answers(self) -> bool:
-        """Whether there is a way to an api that works."""
+        """True if a working api is reachable."""
         try:
             with self.http() as client:
                 return client.get("/api/v1/zones").is_success
@@ -228,7 +229,7 @@ class Installation:
             return False
 
     def call(self, method: str, path: str, **options: Any) -> Any:
-        """One call of /api/v1 that must succeed; its JSON, None without."""
+        """Send a request to /api/v1 that must succeed; returns its JSON, None without content."""
         with self.http() as client:
             answer = client.request(method, f"/api/v1{path}", **options)
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"

@@ -1,4 +1,4 @@
-"""Where things of a test cluster are: its folder, its addresses, its two nodes. Nothing is started or changed here."""
+"""The folders and addresses of a test cluster and its two nodes. This module starts and changes nothing."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ DOMAIN: Final = "cluster.local"
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Of the cluster with this number: several may run on one machine, each with addresses of its own.
+    """The layout of the cluster with this number: several may run on one machine, each with separate addresses.
 
-    The networks are in namespaces of the kernel that belong to the cluster; of the machine's own there is one address.
+    The networks are in kernel namespaces that belong to the cluster; one address is on the machine itself.
     """
 
     number: int
@@ -30,12 +30,12 @@ class Layout:
 
     @property
     def kubeconfig(self) -> Path:
-        """Of an administrator of the cluster."""
+        """The kubeconfig of an administrator of the cluster."""
         return self.folder / "kubeconfig"
 
     @property
     def host(self) -> str:
-        """The machine's address that nodes and Pods reach; the API server listens on it."""
+        """The machine's address for nodes and Pods; the API server listens on it."""
         return f"10.77.{self.number}.1"
 
     @property
@@ -60,7 +60,7 @@ class Layout:
         return tuple(self.node(letter) for letter in NODES)
 
     def running(self, program: str) -> Path:
-        """Holds the pid of a program of the cluster while it runs."""
+        """The file with the pid of a program of the cluster while it runs."""
         return self.folder / "running" / program
 
     def held(self, program: str) -> Path:
@@ -70,7 +70,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class NodeLayout:
-    """One node: a dockerd and a kubelet, which see a network, mounts and processes of their own."""
+    """A node: a dockerd and a kubelet with separate network, mounts and processes."""
 
     cluster: Layout
     letter: str
@@ -107,10 +107,10 @@ class NodeLayout:
 
     @property
     def policies(self) -> Path:
-        """What the program that carries out NetworkPolicies did last: on, off."""
+        """The last state of the program that enforces NetworkPolicies: on, off."""
         return self.cluster.folder / f"policies-{self.letter}"
 
     @property
     def kubelet(self) -> str:
-        """Name of the program, as `Layout.held` takes it."""
+        """The name of the program, as in `Layout.held`."""
         return f"kubelet-{self.letter}"

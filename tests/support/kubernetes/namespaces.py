@@ -1,6 +1,5 @@
-"""The kernel's namespaces of a test cluster: a network that joins the nodes, and for each node a network, mounts and
-processes. They end with the first process in them, and all else in them ends then: nothing has to be cleared away.
-"""
+"""The kernel namespaces of a test cluster: a network that connects the nodes, and for each node a network, mounts
+and processes. They end with their first process, together with everything in them: no cleanup is needed."""
 
 from __future__ import annotations
 
@@ -13,11 +12,11 @@ from pathlib import Path
 from tests.support.kubernetes.layout import Layout, NodeLayout
 
 _INIT = "sleep infinity & wait"
-"""The first process in a node's namespace. As a shell it also waits for processes whose parents have ended."""
+"""The first process in a node's namespace. As a shell it also reaps processes whose parents have ended."""
 
 
 class Namespace:
-    """Namespaces that exist as long as this object's process; it ends with the process that made it."""
+    """Namespaces that exist as long as this object's process; it ends with the process that created it."""
 
     def __init__(self, *kinds: str) -> None:
         own = _link(os.getpid())
@@ -31,11 +30,11 @@ class Namespace:
         self.pid = pid
 
     def command(self, argv: Sequence[str]) -> list[str]:
-        """`argv` within the namespaces, mounts and processes included where it has its own."""
+        """The command that runs `argv` in the namespaces, including mounts and processes if they are separate."""
         return ["setpriv", "--pdeathsig", "KILL", "nsenter", f"--target={self.pid}", "--net", "--mount", "--pid", *argv]
 
     def run(self, *argv: str) -> None:
-        """Run a command of the network, with the mounts of the machine."""
+        """Run a command in the network, with the mounts of the machine."""
         subprocess.run(["nsenter", f"--target={self.pid}", "--net", *argv], check=True, capture_output=True)
 
     def end(self) -> None:
@@ -66,7 +65,8 @@ def _runs(pid: int, program: str) -> bool:
 
 
 def make_hub(cluster: Layout) -> Namespace:
-    """The network between machine and nodes. Its bridge is where no firewall of the machine is asked."""
+    """The network between machine and nodes. Its bridge is in a namespace to which no firewall of the machine
+    applies."""
     hub = Namespace()
     link = cluster.name
     _ip("link", "add", link, "type", "veth", "peer", "name", "machine", "netns", str(hub.pid))
@@ -81,7 +81,8 @@ def make_hub(cluster: Layout) -> Namespace:
 
 
 def make_node(node: NodeLayout, hub: Namespace) -> Namespace:
-    """A node on the hub. /var/log is its own, where the kubelet always writes; what it mounts is seen by no other."""
+    """A node on the hub. It has a separate /var/log, because the kubelet always writes there; its mounts are
+    private."""
     cluster = node.cluster
     namespace = Namespace("--mount", "--mount-proc", "--propagation", "private")
     link = f"node-{node.letter}"

@@ -1,8 +1,8 @@
-"""Carries out the NetworkPolicies of a test cluster on one node, as a network plugin does on each node of a real one.
+"""Enforces the NetworkPolicies of a test cluster on one node, like a network plugin on each node of a real cluster.
 
 `python -m tests.support.kubernetes.network_policies KUBECONFIG NODE STATE`, in the node's network. It follows Pods,
-namespaces and policies, and writes rules for what the node's Pods send and get; what it did last is in the file STATE.
-Ports with names, and IPv6, are not known here.
+namespaces and policies, and writes rules for the traffic of the node's Pods; its last state is in the file STATE.
+Named ports and IPv6 are not supported.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ KINDS: Final = {
     "policies": "/apis/networking.k8s.io/v1/networkpolicies",
 }
 OFF: Final = "policies-off"
-"""A file beside STATE: while it exists no policy is carried out, as on a cluster without such a plugin."""
+"""A file next to STATE: while it exists no policy is enforced, as on a cluster without such a plugin."""
 CHAIN: Final = "GR-POLICIES"
 EVERYONE: Final = "0.0.0.0/0"
 
 
 class Rules:
-    """The rules of a node for what is there. `seen` has the objects of each of `KINDS`."""
+    """The rules of a node for the current objects. `seen` has the objects of each of `KINDS`."""
 
     def __init__(self, seen: dict[str, list[dict[str, Any]]], node: str) -> None:
         self._pods = [pod for pod in seen["pods"] if _has_own_address(pod)]
@@ -41,7 +41,7 @@ class Rules:
         self._node = node
 
     def text(self) -> str:
-        """What iptables-restore reads: a chain for each direction of each Pod of the node that a policy selects."""
+        """The input of iptables-restore: a chain for each direction of each Pod of the node that a policy selects."""
         chains: list[str] = []
         rules = [f"-A {CHAIN} -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN"]
         for pod in self._pods:
@@ -70,7 +70,7 @@ class Rules:
         return same and _matches(policy["spec"].get("podSelector") or {}, _labels(pod))
 
     def _peers(self, policy: dict[str, Any], peers: list[dict[str, Any]] | None) -> Iterator[str]:
-        """Networks; all where the rule names none."""
+        """The networks of the peers; all networks if the rule names none."""
         if not peers:
             yield EVERYONE
         for peer in peers or []:
@@ -120,7 +120,7 @@ def _matches(selector: dict[str, Any], labels: dict[str, str]) -> bool:
 
 
 def _block(block: dict[str, Any]) -> Iterator[str]:
-    """A network without those that are excepted."""
+    """A network without its exceptions."""
     if ":" in block["cidr"]:
         return
     left = [ipaddress.IPv4Network(block["cidr"])]
@@ -135,7 +135,7 @@ def _block(block: dict[str, Any]) -> Iterator[str]:
 
 
 def _ports(ports: list[dict[str, Any]] | None) -> Iterator[str]:
-    """The end of a rule for each; nothing where the rule names none."""
+    """The end of a rule for each port; an empty end if the rule names none."""
     for port in ports or []:
         number = f" --dport {port['port']}" if "port" in port else ""
         yield f" -p {port.get('protocol', 'TCP').lower()}{number}"
@@ -144,7 +144,7 @@ def _ports(ports: list[dict[str, Any]] | None) -> Iterator[str]:
 
 
 class Followed:
-    """The objects of one kind, as they are now."""
+    """The current objects of a kind."""
 
     def __init__(self, client: httpx.Client, path: str, changed: threading.Event) -> None:
         self._client = client
@@ -154,7 +154,7 @@ class Followed:
         threading.Thread(target=self._follow, daemon=True).start()
 
     def objects(self) -> list[dict[str, Any]] | None:
-        """None = not known yet."""
+        """The objects; None if they are not known yet."""
         return None if self._objects is None else list(self._objects.values())
 
     def _follow(self) -> None:
@@ -162,7 +162,7 @@ class Followed:
             try:
                 self._once()
             except (httpx.HTTPError, KeyError, ValueError):
-                time.sleep(0.3)  # the server is away, or no longer has the version
+                time.sleep(0.3)  # the server is unavailable, or no longer has the version
 
     def _once(self) -> None:
         listing = self._client.get(self._path).raise_for_status().json()
@@ -181,7 +181,7 @@ class Followed:
 
 
 def main() -> None:
-    """Forever."""
+    """Enforce policies forever."""
     config, node, state = json.loads(Path(sys.argv[1]).read_text()), sys.argv[2], Path(sys.argv[3])
     cluster = config["clusters"][0]["cluster"]
     context = ssl.create_default_context(cafile=str(Path(sys.argv[1]).with_name("ca.pem")))

@@ -20,15 +20,15 @@ ALL: Final = slice(None)
 def read(
     installation: Installation, section: str, words: Mapping[str, str] = MappingProxyType({}), blocks: slice = ALL
 ) -> list[str]:
-    """Type the commands of a section, or only some `blocks` of it; each must succeed and print what the page shows.
-    `words` are further ones that the reader replaces by their own. What was printed."""
+    """Type the commands of a section, or only some `blocks` of it; each must succeed and print the output on the
+    page. `words` are additional placeholders with the reader's values. Returns the outputs."""
     found = [block for block in BLOCKS if block.section == section][blocks]
     assert found, f"the page has no commands under {section!r} any more"
     return [_typed(installation, block, words) for block in found]
 
 
 def managers(installation: Installation) -> list[dict[str, Any]]:
-    """The records of those that run."""
+    """The records of running Managers."""
     return [one for one in installation.call("GET", "/managers") if one["status"] == "running"]
 
 
@@ -61,4 +61,4 @@ _READER: Final[dict[str, Callable[[Installation], str]]] = {
     "greenroom.example.org": lambda installation: installation.host,
     "PRIMARY": lambda installation: primary(installation)["instance_id"],
 }
-"""What stands for the reader's own on the page."""
+"""Placeholders on the page → the reader's value."""

@@ -1,4 +1,4 @@
-"""The command lines of a test cluster's programs, and the files they read."""
+"""The command lines of a test cluster's programs, and their files."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ USERS: Final = {
     "system:kube-controller-manager": (),
     "system:kube-scheduler": (),
 }
-"""User → groups. Nodes are added to them."""
+"""User → groups. Nodes are added."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A process of the cluster. `node`: runs in that node, else on the machine."""
+    """A process of the cluster. `node`: the node in which it runs; None stands for the machine."""
 
     name: str
     argv: tuple[str, ...]
@@ -36,7 +36,7 @@ class Program:
 
 
 def write_files(cluster: Layout, binaries: Path) -> None:
-    """Certificates, tokens and kubeconfigs."""
+    """Write certificates, tokens and kubeconfigs."""
     folder = cluster.folder
     now = datetime.now(UTC)
     authority, key, signer = new_authority("test cluster", now), new_key(), new_key()
@@ -84,7 +84,7 @@ def _config(cluster: Layout, authority: str, user: str, token: str) -> dict[str,
 
 
 def etcd(cluster: Layout) -> tuple[Program, str]:
-    """etcd and the address of its clients."""
+    """etcd and the address for its clients."""
     address, peers = f"http://127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}"
     argv = ("/usr/bin/etcd", f"--data-dir={cluster.folder}/etcd", f"--listen-client-urls={address}",
             f"--advertise-client-urls={address}", f"--listen-peer-urls={peers}",
@@ -100,7 +100,7 @@ def dockerd(node: NodeLayout) -> Program:
             f"--containerd-namespace={node.name}", f"--containerd-plugins-namespace={node.name}.plugins",
             f"--config-file={folder}/dockerd.json", "--shutdown-timeout=1",
             "--ip-masq=false")  # fmt: skip
-    # Without a file it would take the settings of the machine's own. Tests have a registry without TLS.
+    # Without a file it would use the machine's settings. Tests have a registry without TLS.
     folder.joinpath("dockerd.json").write_text(json.dumps({"insecure-registries": [f"{node.cluster.host}/32"]}))
     return Program(f"dockerd-{node.letter}", argv, node)
 
@@ -128,7 +128,7 @@ def scheduler(cluster: Layout) -> Program:
 
 
 def controller_manager(cluster: Layout) -> Program:
-    """With shorter times than usual, so that a lost node is noticed within a test."""
+    """The controller manager with shorter times than usual, so that a lost node is detected within a test."""
     folder, config = cluster.folder, _kubeconfig(cluster, "system:kube-controller-manager")
     return Program("kube-controller-manager", (
         f"{folder}/binaries/kube-controller-manager", f"--kubeconfig={config}", "--leader-elect=false", "--port=0",
@@ -144,7 +144,7 @@ def kubelet(node: NodeLayout) -> Program:
     return Program(node.kubelet, (
         f"{cluster.folder}/binaries/kubelet", f"--kubeconfig={_kubeconfig(cluster, f'system:node:{node.name}')}",
         f"--hostname-override={node.name}", f"--node-ip={node.address}", "--container-runtime=docker",
-        # without the second it measures no Pod, and evicts none for what it uses
+        # without the second option it measures no Pod, and evicts none for its usage
         f"--docker-endpoint=unix://{node.docker}", f"--docker=unix://{node.docker}",
         f"--container-runtime-endpoint=unix://{folder}/dockershim.sock",
         "--pod-infra-container-image=greenroom/pause:1", f"--root-dir={folder}/kubelet", f"--cert-dir={folder}/pki",
@@ -159,7 +159,8 @@ def kubelet(node: NodeLayout) -> Program:
 
 
 def _kubelet_config(folder: Path) -> Path:
-    """What no option says: how often it reports, so that a lost node is noticed soon and a slow one is not lost."""
+    """The settings without an option: the reporting interval, so that a lost node is detected soon and a slow one is
+    not lost."""
     file = folder / "kubelet.json"
     config = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -176,7 +177,7 @@ def _kubelet_config(folder: Path) -> Path:
 
 
 def proxy(node: NodeLayout) -> Program:
-    """Makes the addresses of Services work in the node."""
+    """kube-proxy, which implements the addresses of Services in the node."""
     cluster = node.cluster
     return Program(f"kube-proxy-{node.letter}", (
         f"{cluster.folder}/binaries/kube-proxy", f"--kubeconfig={cluster.kubeconfig}", "--proxy-mode=iptables",
@@ -187,7 +188,7 @@ def proxy(node: NodeLayout) -> Program:
 
 
 def network_policies(node: NodeLayout) -> Program:
-    """Carries out NetworkPolicies in the node."""
+    """The program that enforces NetworkPolicies in the node."""
     cluster = node.cluster
     return Program(f"network-policies-{node.letter}", (
         "env", f"PYTHONPATH={Path(__file__).parents[3]}", sys.executable, "-m",
@@ -196,7 +197,7 @@ def network_policies(node: NodeLayout) -> Program:
 
 
 def names(cluster: Layout) -> Program:
-    """Answers for the names of Services, from the files in `names/`: no controller of this cluster writes them."""
+    """The name server for Services, with the files in `names/`: no controller of this cluster writes them."""
     return Program("dnsmasq", (
         "/usr/sbin/dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--no-daemon", "--user=root",
         f"--hostsdir={cluster.folder}/names", f"--listen-address={cluster.host}", "--bind-interfaces", "--port=53",

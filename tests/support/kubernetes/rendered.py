@@ -1,4 +1,4 @@
-"""The manifests of deploy/kubernetes as kubectl makes them, and what of them the test cluster is too old for."""
+"""The manifests of deploy/kubernetes as kubectl renders them, adapted to the older test cluster."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tests.support.kubernetes.cluster import programs_folder
 
 
 def rendered(overlay: Path) -> list[dict[str, Any]]:
-    """The objects of a base or an overlay, made by Debian's kubectl."""
+    """The objects of a base or an overlay, rendered by Debian's kubectl."""
     argv = [programs_folder() / "bin/kubectl", "kustomize", overlay]
     text = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
     return [one for one in yaml.safe_load_all(text) if one]
 
 
 def for_this_cluster(objects: list[dict[str, Any]]) -> str:
-    """The same for Kubernetes 1.20, where disruption budgets are `policy/v1beta1` and have the same fields."""
+    """The manifests for Kubernetes 1.20, where disruption budgets are `policy/v1beta1` with the same fields."""
     return yaml.safe_dump_all(
         {**one, "apiVersion": one["apiVersion"].replace("policy/v1", "policy/v1beta1")} for one in objects
     )

@@ -1,9 +1,9 @@
-"""Run a Kubernetes of two nodes until a signal: `python -m tests.support.kubernetes.supervisor BINARIES`.
+"""Run a Kubernetes cluster of two nodes until a signal: `python -m tests.support.kubernetes.supervisor BINARIES`.
 
 When the nodes are ready it writes the number of the cluster to its output. It ends at SIGTERM and SIGINT, and leaves
-nothing behind; if it is killed, the kernel ends all of the cluster's processes with it, and the next one clears its
-files.
-A program that ends is started again, unless its file in `held/` exists.
+nothing behind; if it is killed, the kernel ends all of the cluster's processes with it, and the next supervisor removes
+its files.
+A program that ends is restarted, unless its file in `held/` exists.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from tests.support.kubernetes.namespaces import Namespace, child_of, make_hub, m
 from tests.support.kubernetes.programs import Program
 
 _CLUSTERS: Final = 16
-"""More than this do not run on one machine."""
+"""The maximum number of clusters on a machine."""
 _READY_WITHIN_S: Final = 180.0
 _STARTS_A_MINUTE: Final = 20
 
 
 class EndAsked(Exception):  # noqa: N818 -- it is no error
-    """A signal asked for the end."""
+    """A signal requested the end."""
 
 
 class Supervisor:
-    """The processes of one cluster."""
+    """The processes of a cluster."""
 
     def __init__(self, cluster: Layout) -> None:
         self.cluster = cluster
@@ -46,15 +46,15 @@ class Supervisor:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._started: dict[str, list[float]] = {}
         self.end_asked = False
-        """Set by a signal. Its handler must not raise: within `Popen.poll` that leaves a lock held, and the `wait` at
-        the end would wait for ever."""
+        """Set by a signal. Its handler must not raise: within `Popen.poll` that leaves a lock acquired, and the
+        `wait` at the end would never return."""
 
     def start(self, binaries: Path) -> None:
         """Return when both nodes are ready.
 
         Raises:
-            EndAsked: it is to end.
-            RuntimeError: something did not come up; the text says what, with the end of its log.
+            EndAsked: the end was requested.
+            RuntimeError: a part did not start; the text names it, with the end of its log.
         """
         cluster = self.cluster
         for folder in ("running", "held", "log", *(f"{node.letter}/run" for node in cluster.nodes)):
@@ -76,9 +76,9 @@ class Supervisor:
         for node in cluster.nodes:
             self._until(f"the dockerd of node {node.letter} answers", lambda at=node: at.docker.exists())
             self._load_pause(node.docker)
-            # What comes from other nodes and from the machine reaches the Pods of this one.
+            # Traffic from other nodes and from the machine reaches the Pods of this node.
             self._in_node(node.letter, "iptables", "-P", "FORWARD", "ACCEPT")
-            # Pods see each other's own addresses, what is outside of the cluster sees the node's.
+            # Pods see each other's addresses; hosts outside of the cluster see the node's.
             outside = ("-s", node.pods, "!", "-d", cluster.pods)
             self._in_node(node.letter, "iptables", "-t", "nat", "-A", "POSTROUTING", *outside, "-j", "MASQUERADE")
             self._run(programs.kubelet(node))
@@ -88,13 +88,13 @@ class Supervisor:
         self._until("policies are carried out", lambda: all(node.policies.exists() for node in cluster.nodes))
 
     def tend(self) -> None:
-        """Start what has ended and kill what is held, until `EndAsked`."""
+        """Start ended programs and kill held ones, until `EndAsked`."""
         while True:
             self._look()
             time.sleep(0.05)
 
     def end(self) -> None:
-        """End every process and remove what they have left; none is asked, for nothing of it is kept."""
+        """Kill every process and remove the remaining files; no process needs a graceful end."""
         for namespace in self._nodes.values():
             namespace.end()
         for process in self._running.values():
@@ -146,7 +146,7 @@ class Supervisor:
 
     def _log(self, name: str) -> str:
         text = (self.cluster.folder / "log" / name).read_text(errors="replace")
-        lines = text.partition("\ngoroutine ")[0].splitlines(keepends=True)  # the stacks of a Go program say no more
+        lines = text.partition("\ngoroutine ")[0].splitlines(keepends=True)  # without the stacks of a Go program
         return "".join(lines[-8:])
 
     def _kubectl(self, *arguments: str) -> str | None:
@@ -199,7 +199,7 @@ def clear(cluster: Layout) -> None:
 
 
 def _remove_group(group: Path) -> bool:
-    """Whether it is gone, with those below it."""
+    """True if the group is removed, with those below it."""
     try:
         for below, _, _ in os.walk(group, topdown=False):
             Path(below).rmdir()
@@ -209,7 +209,8 @@ def _remove_group(group: Path) -> bool:
 
 
 def take_number() -> tuple[int, socket.socket]:
-    """The first number of no running cluster. It is taken as long as the socket is open, also if no one closes it."""
+    """The first number without a running cluster. It is taken as long as the socket is open, even if no one closes
+    it."""
     for number in range(_CLUSTERS):
         taken = socket.socket(socket.AF_UNIX)
         try:
@@ -224,7 +225,7 @@ def take_number() -> tuple[int, socket.socket]:
 def main() -> None:
     """Run until a signal."""
 
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # a lock of the program that started this is not held for its life
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # do not keep a lock of the parent program
     number, taken = take_number()
     cluster = Layout(number)
     supervisor = Supervisor(cluster)

@@ -1,4 +1,4 @@
-"""Small images of this machine's own programs with their libraries, for the nodes of a test cluster."""
+"""Small images of this machine's programs with their libraries, for the nodes of a test cluster."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Final
 from tests.support.kubernetes.cluster import Cluster
 
 TOOL: Final = "greenroom/test-tool:1"
-"""busybox, and curl."""
+"""busybox and curl."""
 FILTER: Final = "greenroom/test-filter:1"
-"""Of the image of the roles what a web filter needs."""
+"""The parts of the roles' image that a web filter needs."""
 FILES: Final = {
     TOOL: ("/usr/bin/busybox", "/usr/bin/curl"),
     FILTER: (
@@ -22,7 +22,7 @@ FILES: Final = {
 
 
 def loaded(kubernetes: Cluster, image: str) -> str:
-    """The image, on both nodes."""
+    """Create the image and load it into both nodes."""
     files = " ".join(FILES[image])
     libraries = f"$(for file in {files}; do ldd $file 2>/dev/null | grep -o '/[^ ]*' || :; done | sort -u)"
     make = f"tar --create --dereference --absolute-names {files} {libraries} | docker import - {image}"
