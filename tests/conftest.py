@@ -69,9 +69,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where several processes share the files, those that take longest come first, so that all end at the same time.
+    """Run the longest files first if several processes share the files, so that all processes end at the same time.
 
-    A file that was not recorded is taken to need a second for each of its tests.
+    A file that was not recorded is assumed to take a second for each of its tests.
     """
     if hasattr(config, "workerinput"):
         files = [item.nodeid.partition("::")[0] for item in items]

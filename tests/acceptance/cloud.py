@@ -77,9 +77,8 @@ class CloudMachine:
 
 
 class Cloud:
-    """What is asked with the option `how` "lies" gets machines that never start; with "hangs" it gets no answer when a
-    machine is to be created.
-    """
+    """A simulated cloud. Requests with the option `how` "lies" get machines that never start; those with "hangs" get
+    no answer to the creation of a machine."""
 
     def __init__(self) -> None:
         self.folder = new_folder("gr-acc-")

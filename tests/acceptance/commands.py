@@ -18,7 +18,7 @@ from greenroom.cli.main import main
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a command."""
+    """The result of a command."""
 
     returncode: int
     stdout: str
@@ -42,7 +42,7 @@ def greenroom(instance: Instance, *arguments: str) -> Done:
 
 
 def answered(instance: Instance, *arguments: str) -> Any:
-    """What a command that must succeed prints with --json."""
+    """The output of a command with --json, which must succeed."""
     done = greenroom(instance, *arguments, "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -89,13 +89,14 @@ class ComposeHost:
         return done
 
     def on_terminal(self, commands: str, folder: Path | None = None) -> str:
-        """What command lines say on a terminal of the host, in its deploy/compose; each must succeed."""
+        """Run command lines on a terminal of the host, in its deploy/compose; each must succeed. Returns their
+        output."""
         ours, theirs = pty.openpty()
         argv = [*self._enter(folder or self.folder), "bash", "-euo", "pipefail", "-c", commands]
         process = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs)
         os.close(theirs)
         said = b""
-        with contextlib.suppress(OSError):  # the terminal's end
+        with contextlib.suppress(OSError):  # the end of the terminal
             while chunk := os.read(ours, 4096):
                 said += chunk
         os.close(ours)
@@ -135,17 +136,17 @@ class ComposeHost:
         return self.inspect(container, "{{.State.Health.Status}}")
 
     def restarts(self, container: str) -> int:
-        """How often Docker started it again."""
+        """The number of times Docker has restarted the container."""
         return int(self.inspect(container, "{{.RestartCount}}"))
 
     def logs(self, container: str) -> str:
-        """What a container said last, for the message of a failed test."""
+        """The last log lines of a container, for the message of a failed test."""
         done = self.run("docker", "logs", "--tail", "30", container, check=False)
         return f"\n== {container}\n{done.stdout}{done.stderr}"
 
     @property
     def url(self) -> str:
-        """Of its console."""
+        """The URL of the console."""
         return f"https://{self.machine.address}:8443"
 
     def ca(self) -> ssl.SSLContext:

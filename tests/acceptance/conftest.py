@@ -41,7 +41,8 @@ def new_instance(openbox_image: str) -> Iterator[Instance]:
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
-    """How long each cell of the kill table took until there was a new process, all answered, the work was done."""
+    """Print for each cell of the kill table the time until there was a new process, all roles answered, the work was
+    done."""
     columns = {"process_s": "new process", "back_s": "all answers", "done_s": "work done"}
     reports = [report for key in ("passed", "failed") for report in terminalreporter.stats.get(key, [])]
     rows = {report.nodeid.split("::")[-1]: dict(report.user_properties) for report in reports}

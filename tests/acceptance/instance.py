@@ -39,12 +39,12 @@ T = TypeVar("T")
 
 GREENROOM = (sys.executable, "-m", "greenroom")
 RUN_S = 150.0
-"""How long a command may take at most."""
+"""The time limit of a command."""
 CRASH_LOOPS = {"I27", "I29"}
 """Codes of the invariants that no role is crash-looping."""
 LONGER_LIMITS = {"GREENROOM_HANDOVER_RECEIVED_S": "6", "GREENROOM_HANDOVER_ASSIGNED_S": "12"}
-"""A staged session is replaced that its Agent does not acknowledge in time, or whose `assign` it does not report; and a
-machine that is busy with tests may stand still for longer than the 2 s, and the 1 s beyond `assign`, that it has."""
+"""A staged session is replaced if its Agent does not acknowledge it in time, or does not report its `assign`; a
+machine that is busy with tests may stall for longer than the default limits of 2 s, and of 1 s beyond `assign`."""
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -132,14 +132,14 @@ class Instance:
         return [part["pid"] for part in state["parts"] if part["role"] == role and part["pid"] is not None]
 
     def healthy(self) -> bool:
-        """Whether every part works: what `greenroom status` asks, without the second it takes to start.
+        """True if every part works, by the checks of `greenroom status`, without the second that it takes to start.
 
-        And none that answered is to end soon: an nginx that is still to be replaced drops who comes to it just then.
+        No answering nginx may be about to end: an nginx that must still be replaced drops connections at that moment.
         """
         return self.has_one_nginx() and asyncio.run(self._healthy())
 
     def has_one_nginx(self) -> bool:
-        """Whether one nginx alone takes connections; workers of those before may still finish theirs."""
+        """True if only one nginx accepts connections; workers of earlier ones may still finish their connections."""
         serving = self.pids("nginx")
         others = {process.pid for process in nginx_processes(Layout(self.data).gateway)} - set(serving)
         return bool(serving) and not any(map(takes_connections, others))
@@ -155,7 +155,7 @@ class Instance:
             await db.close()
 
     def broken(self) -> list[str]:
-        """What `greenroom doctor` finds, but crash-looping roles: tests kill them again and again."""
+        """The findings of `greenroom doctor`, except crash-looping roles: tests kill them again and again."""
         return asyncio.run(self._broken())
 
     async def _broken(self) -> list[str]:
@@ -207,14 +207,14 @@ class Instance:
         return subprocess.run(listing, check=True, capture_output=True, text=True).stdout.split()
 
     def label(self) -> str:
-        """What everything in Docker carries that this installation made."""
+        """The label of all Docker objects of this installation."""
         installation = self.sql("SELECT installation_id FROM installation")[0]["installation_id"]
         return f"greenroom.installation={installation}"
 
     # Using ----------------------------------------------------------------------------------------------------------
 
     def call(self, method: str, path: str, **options: Any) -> Any:
-        """One call of /api/v1 that must succeed; its JSON, None without."""
+        """Send a request to /api/v1 that must succeed; returns its JSON, None without content."""
         with self.http() as client:
             try:
                 answer = client.request(method, f"/api/v1{path}", **options)
@@ -241,12 +241,13 @@ class Instance:
         return self.call("GET", f"/sessions/{session_id}")
 
     def has_status(self, session_id: str, status: str) -> bool:
-        """Whether the session's row has this status; asked of the database, which is there when others are not."""
+        """True if the session's row has this status, read from the database, which is available when other roles are
+        not."""
         rows = self.sql("SELECT status FROM sessions WHERE session_id = %s", session_id)
         return bool(rows) and rows[0]["status"] == status
 
     def stage(self, number: int) -> str:
-        """A staging config for `Desktop` in the first zone; its id."""
+        """Create a staging config for `Desktop` in the first zone; returns its id."""
         body = {"zone_id": self.found["zones"][0]["zone_id"], "image_id": self.desktop()}
         return self.call("POST", "/staging-configs", json={**body, "num_sessions": number, "expiration": 8})[
             "staging_config_id"
@@ -263,24 +264,25 @@ class Instance:
         wait_for(lambda: not self.sql(query, config_id), "the pool is empty")
 
     def staged(self, config_id: str) -> int:
-        """How many sessions of a config are claimable."""
+        """The number of claimable sessions of a config."""
         query = "SELECT count(*) FROM sessions WHERE staging_config_id = %s AND claimable"
         return self.sql(query, config_id)[0]["count"]
 
     def sessions_of_user(self, user_id: str) -> list[str]:
-        """Ids of the sessions a user has; one that was superseded is not theirs any more."""
+        """The ids of a user's sessions; a superseded session no longer belongs to the user."""
         query = "SELECT session_id::text FROM sessions WHERE user_id = %s AND status <> 'deleted'"
         return [row["session_id"] for row in self.sql(query, user_id)]
 
     def made_for(self, config_id: str) -> int:
-        """How many sessions were ever made for a config's pool, without those that a user claimed from it."""
+        """The number of sessions that were ever created for a config's pool, without those that a user claimed from
+        it."""
         query = "SELECT count(*) FROM sessions WHERE staging_config_id = %s AND assignment_id IS NULL"
         return self.sql(query, config_id)[0]["count"]
 
     # Hurting --------------------------------------------------------------------------------------------------------
 
     def kill(self, role: str, number: int = 0) -> int:
-        """kill -9 of the first (or another) process of a role; its pid."""
+        """Send kill -9 to the first (or another) process of a role; returns its pid."""
         pid = self.pids(role)[number]
         os.kill(pid, signal.SIGKILL)
         return pid
@@ -350,7 +352,7 @@ def _is_kept(network: str, kept: list[str]) -> bool:
 
 
 def takes_connections(nginx: int) -> bool:
-    """Whether this process of nginx is a worker without a signal to end; it says so in its title."""
+    """True if this process of nginx is a worker without a signal to end, according to its title."""
     try:
         title = Path(f"/proc/{nginx}/cmdline").read_bytes()
     except OSError:

@@ -66,7 +66,7 @@ class Machine:
 
     @property
     def inside(self) -> tuple[str, ...]:
-        """What runs a program on this machine; the program keeps the process id."""
+        """The command prefix that runs a program on this machine; the program keeps the process id."""
         return self._islands.inside(self.name)
 
     # Running --------------------------------------------------------------------------------------------------------

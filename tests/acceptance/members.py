@@ -25,16 +25,16 @@ class Running:
         return self.instance.session(self.session_id)
 
     def facts(self) -> dict[str, Any]:
-        """What Docker says of its container."""
+        """Docker's description of its container."""
         found = run("docker", "inspect", f"gr-{self.session_id}")
         return json.loads(found)[0]
 
     def environment(self) -> dict[str, str]:
-        """The variables its container was made with."""
+        """The variables with which its container was created."""
         return dict(line.split("=", 1) for line in self.facts()["Config"]["Env"])
 
     def shell(self, script: str) -> str:
-        """What a script prints inside it, as the session's user."""
+        """The output of a script inside it, as the session's user."""
         return run("docker", "exec", f"gr-{self.session_id}", "bash", "-c", script).strip()
 
     def delete(self) -> None:
@@ -107,7 +107,7 @@ def workspace(instance: Instance, **fields: Any) -> Iterator[str]:
 
 
 def run(*command: str) -> str:
-    """What a command prints."""
+    """The output of a command."""
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
     return done.stdout

@@ -25,7 +25,7 @@ ONE_PIXEL = struct.pack(">BBHHHH", 3, 0, 0, 0, 1, 1)
 
 
 class Front(Protocol):
-    """Where streams are opened: the console's origin, and TLS that trusts its certificate."""
+    """The console's origin, where streams are opened, and TLS that trusts its certificate."""
 
     @property
     def url(self) -> str: ...
@@ -33,7 +33,7 @@ class Front(Protocol):
 
 
 class Deployment(Front, Protocol):
-    """What sessions are launched in."""
+    """A deployment in which sessions are launched."""
 
     def call(self, method: str, path: str, **options: Any) -> Any: ...
 
@@ -52,7 +52,7 @@ class OpenDesktop:
         loop.run(self._screen.open())
 
     def goes_on(self) -> bool:
-        """Whether a picture comes over this same connection when it is asked for one.
+        """True if a requested picture arrives over this same connection.
 
         Raises:
             TimeoutError: nothing came.
@@ -75,12 +75,12 @@ class OpenDesktop:
         self._loop.run(self._receive())
 
     def is_closed_within(self, seconds: float) -> bool:
-        """Whether the other side closes the stream, although pictures are asked for all the time."""
+        """True if the other side closes the stream, although pictures are requested all the time."""
         end = time.monotonic() + seconds
         try:
             while time.monotonic() < end:
                 self.look()
-                time.sleep(0.1)  # a browser asks no faster than the screen is painted
+                time.sleep(0.1)  # a browser requests pictures no faster than the screen is painted
         except ConnectionClosed:
             return True
         return False
@@ -115,8 +115,8 @@ def open_desktop(instance: Deployment, session_id: str) -> Generator[OpenDesktop
 
 
 def is_streamed(instance: Deployment, session_id: str) -> bool:
-    """Whether the session's stream opens and goes on; it may fail in any way while a gateway takes over another
-    configuration, and for two seconds after a cut, when what was opened meanwhile is cut, too."""
+    """True if the session's stream opens and continues. It may fail in any way while a gateway changes its
+    configuration, and for two seconds after a cut, because streams that were opened in the meantime are cut as well."""
     try:
         with open_desktop(instance, session_id) as desktop:
             return desktop.goes_on()

@@ -130,7 +130,8 @@ class Patroni:
         return text
 
     def _for(self, machine: Machine, text: str) -> str:
-        """What the page shows of db-1 for another machine: but in lists of all, name and address are its own."""
+        """Convert the page's text about db-1 for another machine: name and address are replaced, except in lists of
+        all machines."""
         lines = text.splitlines()
         own = [line if "10.0.0.2" in line else line.replace("db-1", machine.name) for line in lines]
         own = [line if "10.0.0.2" in line else line.replace("10.0.0.1:", f"{machine.address}:") for line in own]
@@ -190,11 +191,11 @@ class Patroni:
         return next((server for server in self.servers if states.get(server.machine.name) == "leader"), None)
 
     def is_whole(self) -> bool:
-        """Whether one is the primary and the other its synchronous standby."""
+        """True if one server is the primary and the second its synchronous standby."""
         return sorted(self.states().values()) == ["leader", "sync_standby"]
 
     def to_one(self, server: Server) -> psycopg.Connection:
-        """A connection to one server, also a standby."""
+        """Connect to a single server, which may be a standby."""
         url = self._url(server.machine.address).replace("target_session_attrs=read-write", "target_session_attrs=any")
         return psycopg.connect(url, autocommit=True, connect_timeout=5)
 

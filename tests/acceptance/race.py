@@ -85,14 +85,14 @@ class SecondApi:
             self._process = subprocess.Popen(self._argv, env=self._environment, stdout=output, stderr=output)
 
     def answers(self) -> bool:
-        """Whether it serves."""
+        """True if it serves."""
         try:
             return httpx.get(f"{self.url}/api/__healthcheck", timeout=2, trust_env=False).is_success
         except httpx.TransportError:
             return False
 
     def kill(self) -> None:
-        """kill -9, and start another one."""
+        """Send kill -9, and start another process."""
         self.close()
         self.start()
 
@@ -201,7 +201,7 @@ def fullest(instance: Instance) -> int:
 
 
 def broken_rows(instance: Instance) -> list[str]:
-    """What breaks an invariant in the database at this moment: the doctor's queries."""
+    """The violations of invariants in the database at this moment: the doctor's queries."""
 
     async def ask() -> list[str]:
         db = Database(instance.found["database_url"], application_name="acceptance", max_size=1)

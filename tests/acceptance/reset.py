@@ -81,7 +81,7 @@ def differences(before: State, after: State) -> list[str]:
 
 
 def state_of(instance: Instance) -> State:
-    """What is compared."""
+    """The state that is compared."""
     tables = {row["relname"] for row in instance.sql(LISTING)} - HISTORY
     rows = dict[str, Any]()
     for table in tables - {*COMPARED_BY_CONTENT}:

@@ -297,7 +297,7 @@ class Deployment:
         return self.sql("SELECT term FROM zone_leases")[0]["term"]
 
     def broken(self) -> list[str]:
-        """What breaks an invariant of the database, but crash-looping roles: tests kill them again and again."""
+        """The violations of the database's invariants, except crash-looping roles: tests kill them again and again."""
         return asyncio.run(self._broken())
 
     async def _broken(self) -> list[str]:

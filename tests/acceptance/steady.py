@@ -131,13 +131,13 @@ _TERM: Final = re.compile(r"^greenroom_manager_primary_term (\S+)$", re.MULTILIN
 
 @dataclass
 class Primaries:
-    """What the Managers of an instance with one zone say."""
+    """The leadership that the Managers of an instance with one zone report."""
 
     instance: Instance
     said: list[Said] = field(default_factory=list[Said])
 
     def look(self) -> None:
-        """Ask each."""
+        """Send a request to each Manager."""
         for manager in self.instance.found["managers"]:
             from_s = time.monotonic()
             try:
@@ -150,9 +150,8 @@ class Primaries:
                 self.said.append(Said(from_s, time.monotonic(), manager["instance_id"], term))
 
     def at_one_time(self) -> list[str]:
-        """Who was Primary although another had been since: its term was older than one that was seen before it
-        was asked, or another's.
-        """
+        """The Managers that were Primary although another one had been Primary since: their term was older than one
+        seen before the request, or that of another Manager."""
         wrong: list[str] = []
         holders: dict[int, str] = {}
         for one in self.said:

@@ -1,4 +1,4 @@
-"""What becomes of people's open desktops and log-ins when an administrator acts on their accounts."""
+"""The effect of an administrator's actions on accounts on the open desktops and log-ins of users."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What bad input gets: one sentence, exit code 1, and nothing half-created.
+"""The reaction to bad input: a single sentence, exit code 1, and nothing half-created.
 
 Each test compares processes, containers and DATA before and after. A new instance has no installation id before its
-database exists, so where DATA is empty afterwards no container can be its own.
+database exists, so if DATA is empty afterwards no container can belong to it.
 """
 
 from __future__ import annotations

@@ -23,12 +23,13 @@ from tests.acceptance.open_desktop import open_desktop
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
 DISABLED_S: Final = 60.0
-"""How long a disabled Manager is to stay healthy for Docker, which needs 20 s to call one unhealthy whose health checks
-fail: three in a row, one every 5 s. Those in the first 30 s of a container do not count."""
+"""The time for which a disabled Manager must stay healthy for Docker, which needs 20 s to report a container with
+failing health checks as unhealthy: three in a row, one every 5 s. Those in the first 30 s of a container do not
+count."""
 CHECK_IN_S: Final = 5.0 + 5.0
-"""One check-in interval, and until it is seen on a machine that is busy."""
+"""A check-in interval, and the time until its effect is visible on a busy machine."""
 SOON_S: Final = 20.0
-"""What takes a second, and the programs that ask for it, on such a machine."""
+"""The time limit on such a machine for actions that take a second, including the programs that check them."""
 
 HEALTHCHECK: Final = "docker exec -it kasm_manager curl -i http://localhost:8181/__healthcheck"
 DOCKER_STATUS: Final = "docker inspect --format='{{.State.Health.Status}}' kasm_manager"

@@ -78,7 +78,7 @@ def manager(host: ComposeHost, name: str) -> dict[str, Any]:
 
 
 def gateway(host: ComposeHost, name: str, path: str) -> int:
-    """What kasm_proxy answers for this Manager."""
+    """The answer of kasm_proxy for this Manager."""
     with host.machine.entered(), httpx.Client(verify=host.ca(), timeout=15, trust_env=False) as client:
         return client.get(f"https://{host.machine.address}:{GATEWAYS[name]}{path}").status_code
 

@@ -60,7 +60,7 @@ def pool(instance: Instance) -> str:
 
 
 def health(instance: Instance) -> list[int]:
-    """What each Manager says of its health."""
+    """The health status of each Manager."""
     urls = [f"http://127.0.0.1:{manager['port']}/__healthcheck" for manager in instance.found["managers"]]
     return [httpx.get(url, timeout=HTTP_S).status_code for url in urls]
 
@@ -70,7 +70,7 @@ def term(instance: Instance) -> int:
 
 
 def has_primary(instance: Instance) -> bool:
-    """Whether a Manager holds the lease since the database was started."""
+    """True if a Manager has taken or renewed leadership since the database was started."""
     held = "SELECT 1 FROM zone_leases WHERE expires_at > clock_timestamp() AND renewed_at > pg_postmaster_start_time()"
     return bool(instance.sql(held))
 

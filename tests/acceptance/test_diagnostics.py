@@ -19,7 +19,7 @@ def workspace(instance: Instance, **fields: Any) -> str:
 
 
 def refused(instance: Instance, image_id: str, user_id: str) -> str:
-    """What the user sees."""
+    """The message that the user sees."""
     with instance.http() as client:
         answer = client.post("/api/v1/sessions", json={"image_id": image_id, "user_id": user_id})
     assert answer.status_code == 409, answer.text

@@ -94,11 +94,11 @@ class Reader:
         assert missing == [], f"{commands}\n{done.stdout}"
 
     def runs(self) -> bool:
-        """Whether the instance is started."""
+        """True if the instance is started."""
         return (self.instance.data / "run/state.json").exists()
 
     def own(self, commands: str) -> str:
-        """The commands with the reader's own in the place of what stands for it on the page."""
+        """The commands with the reader's values instead of the placeholders of the page."""
         return re.sub(
             "|".join(rf"(?<![\w$-]){re.escape(name)}(?![\w-])" for name in STAND_INS),
             lambda found: STAND_INS[found[0]](self.instance),
@@ -142,12 +142,12 @@ STAND_INS: Final[dict[str, Callable[[Instance], str]]] = {
     "manager-eu-1-c48827a3": _manager(0),
     "manager-eu-2-6b65165d": _manager(1),
 }
-"""What stands for the reader's own on a page → what that is here; of several the one that is listed first."""
+"""Placeholder on a page → its value here; if several match, the first one is used."""
 
 
 @pytest.fixture(scope="module")
 def reader(openbox_image: str) -> Iterator[Reader]:
-    """A reader on a machine with an instance of their own, of two Managers, as the pages take for granted."""
+    """A reader on a machine with a separate instance of two Managers, as the pages assume."""
     instance = Instance("--managers", "2", GREENROOM_DESKTOP_IMAGE=openbox_image)
     try:
         instance.up()
@@ -215,9 +215,9 @@ PREPARED: Final[dict[str, Callable[[Reader], object]]] = {
         GREENROOM_DATABASE_URL=reader.instance.found["database_url"]
     ),
 }
-"""What pages begin with that others do not."""
+"""The initial state of pages that need a special one."""
 SEEN_AFTERWARDS: Final[dict[str, Callable[[Reader], object]]] = {"one-machine": _pool_is_back}
-"""What has to be so once a page was followed, beside what it shows."""
+"""The state that must be reached after a page was followed, in addition to its output."""
 UNDONE: Final[dict[str, Callable[[Reader], object]]] = {
     "one-machine": _no_pools,
     "stage-sessions": _no_pools,

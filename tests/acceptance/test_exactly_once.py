@@ -85,7 +85,7 @@ def sessions_of_host(instance: Instance) -> list[str]:
 
 
 def everybody_is_served_exactly_once(stage: Stage, race: Race) -> None:
-    """What has to be so after any race, with any process killed."""
+    """Assert the state that must be reached after any race, with any process killed."""
     instance = stage.instance
     wait_for(instance.healthy, "every part works again", 60)
     assert set(race.answers) == set(race.users)
@@ -114,7 +114,7 @@ def no_staged_session_is_lost_or_given_twice(stage: Stage) -> None:
 
 
 def rows_and_containers_agree(stage: Stage) -> None:
-    """What the doctor compares, for containers of any kind."""
+    """Compare rows and containers like the doctor, for containers of any kind."""
     instance = stage.instance
 
     def agree() -> bool:

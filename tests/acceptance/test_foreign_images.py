@@ -50,7 +50,7 @@ class Viewer:
         return self.http.request(method, httpx.URL(self.base).join(address), headers={"Cookie": self.cookie}, **options)
 
     def echo(self, address: str) -> dict[str, Any]:
-        """Where the websocket at this address ended, if it carries messages both ways; else its status."""
+        """The address at which the websocket ended, if it carries messages both ways; otherwise its status."""
 
         async def talk() -> dict[str, Any]:
             opening = connect(
@@ -210,7 +210,8 @@ def test_a_program_with_a_base_path_is_given_it_by_its_command(instance: Instanc
     ids=["never answers", "answers 500", "wrong port", "https at a plain port", "wrong folder"],
 )
 def test_a_page_that_does_not_come_is_explained(instance: Instance, page_image: str, fields: dict[str, Any], why: str):
-    """What the Agent sees while it starts; after its deadline this is in the reason of the launch (test_deadlines)."""
+    """The reason that the Agent sees during the start; after its deadline it is the reason of the launch
+    (test_deadlines)."""
     with workspace(instance, **{**PAGE, **fields}, name=page_image) as image_id, member_of(instance) as ada:
         session_id = ada.ask(image_id)["session_id"]
 

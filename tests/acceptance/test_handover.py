@@ -45,13 +45,13 @@ class Stage:
         return self.instance.call("POST", "/staging-configs", json=body | fields)["staging_config_id"]
 
     def change(self, exec_config: dict[str, Any]) -> None:
-        """What `assign` is from now on; what was staged before is not handed out any more."""
+        """Change `assign`; sessions staged before are no longer handed out."""
         made = self.instance.sql("SELECT DISTINCT config_hash FROM sessions")
         self.outdated = [row["config_hash"] for row in made]
         self.instance.call("PATCH", f"/images/{self.image_id}", json={"exec_config": exec_config})
 
     def full(self, *zones: str) -> str:
-        """Wait until each of these pools has its session; the id of that of the first."""
+        """Wait until each of these pools has its session; returns the id of the first pool's session."""
         found = [wait_for(lambda zone=zone: self.staged(zone), f"the pool of {zone} is full") for zone in zones]
         return found[0]
 
@@ -65,12 +65,12 @@ class Stage:
         return found[0]["session_id"] if found else None
 
     def behave(self, session_id: str, script: str) -> None:
-        """What `assign` does in this session, after it has written down what it was given."""
+        """Set the behavior of `assign` in this session, after it has recorded its arguments."""
         inside(session_id, f"cat > /var/behaviour <<'END'\n{script}\nEND")
 
     @contextmanager
     def held(self, zone: str, stop: str) -> Generator[None]:
-        """The Agent of a zone is held whenever it comes to this stop (greenroom.kit.stops)."""
+        """Hold the Agent of a zone whenever it reaches this stop (greenroom.kit.stops)."""
         process = f"agent-{zone}"
         self.instance.arm(process, stop)
         try:

@@ -160,7 +160,7 @@ CASES = (
 
 
 def data_of(instance: Instance) -> Path:
-    """Where the host keeps what sessions are given."""
+    """The folder of the host for data that sessions receive."""
     return instance.folder / "incompatible"
 
 
@@ -282,14 +282,14 @@ def group_of(user: Member, settings: dict[str, Any]) -> str:
 
 
 def explained(instance: Instance, config_id: str, user: Member) -> list[dict[str, Any]]:
-    """What keeps a user from a config's sessions; nothing is launched."""
+    """The reasons that prevent a user from getting a config's sessions; nothing is launched."""
     answer = instance.call("GET", f"/staging-configs/{config_id}/explain", params={"user": user.username})
     assert answer["would_get"] == (not answer["reasons"])
     return answer["reasons"]
 
 
 def settings_against(instance: Instance, config_id: str, user: Member) -> list[tuple[str, str, str | None]]:
-    """Code, setting and group of the settings that do; whether the pool has a session just now is left out."""
+    """Code, setting and group of the settings that do; the current state of the pool is left out."""
     reasons = explained(instance, config_id, user)
     return [(reason["code"], reason["setting"], reason["group"]) for reason in reasons if reason["setting"]]
 

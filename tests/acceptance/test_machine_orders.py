@@ -14,15 +14,15 @@ from tests.acceptance.instance import Instance, running_instance, wait_for
 pytestmark = pytest.mark.timeout(300)
 
 COMES_S = 90.0
-"""A machine is ordered, started and joins; some seconds on a machine that has nothing else to do."""
+"""The time until a machine is ordered, started and joins; a few seconds on an idle machine."""
 CALL_S = 60.0
-"""How long a provider may take for an answer."""
+"""The time limit for an answer of a provider."""
 UNCONFIRMED_S = 180.0
-"""After so long a machine that was not confirmed is given up, also by a Manager that did not ask itself."""
+"""The time after which a machine that was not confirmed is given up, also by a Manager that did not request it."""
 
 
 class Ground:
-    """An instance with the zones eu and us, and the cloud its machine pools ask."""
+    """An instance with the zones eu and us, and the cloud of its machine pools."""
 
     def __init__(self, instance: Instance, cloud: Cloud) -> None:
         self.instance = instance

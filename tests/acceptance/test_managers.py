@@ -27,7 +27,7 @@ def managers(openbox_image: str) -> Iterator[Instance]:
 
 
 def described(instance: Instance, name: str) -> dict[str, Any]:
-    """What `up --json` says of a Manager, e.g. eu-1."""
+    """The entry of a Manager in `up --json`, e.g. eu-1."""
     return next(m for m in instance.found["managers"] if m["instance_id"].startswith(f"manager-{name}-"))
 
 

@@ -75,12 +75,12 @@ class House:
         }
 
     def in_use(self) -> bool:
-        """Whether a workspace of it has a session still: its row ends a moment after its container."""
+        """True if one of its workspaces still has a session: its row ends a moment after its container."""
         query = "SELECT 1 FROM sessions WHERE image_id = ANY(%s::uuid[]) AND status <> 'deleted'"
         return bool(self.instance.sql(query, self.images))
 
     def clear(self) -> None:
-        """Nothing of it is left but the workspace `Desktop`."""
+        """Remove everything except the workspace `Desktop`."""
         for session_id in self.sessions:
             self.instance.call("DELETE", f"/sessions/{session_id}")
         for config_id in self.configs:

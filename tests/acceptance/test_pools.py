@@ -67,7 +67,7 @@ class Pool:
 
     @contextmanager
     def watched(self) -> Iterator[list[tuple[int, int]]]:
-        """What the database says many times a second: how many are claimable, how many there are."""
+        """Read the database many times a second: the number of claimable sessions, and the number of all."""
         seen: list[tuple[int, int]] = []
         over = threading.Event()
         query = (

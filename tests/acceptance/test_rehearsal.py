@@ -42,7 +42,7 @@ def rehearse(instance: Instance, *options: str) -> subprocess.CompletedProcess[s
 
 
 def left(instance: Instance) -> list[Any]:
-    """What has the name of a rehearsal, or the sessions of users."""
+    """The objects with the name of a rehearsal, and the sessions of users."""
     return [
         *(user for user in instance.call("GET", "/users") if user["username"].startswith("rehearsal-")),
         *(group for group in instance.call("GET", "/groups") if group["name"].startswith("rehearsal-")),

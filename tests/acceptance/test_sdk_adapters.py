@@ -39,7 +39,7 @@ FOUND: dict[str, dict[str, Any]] = {
         "update": "COMPLETED",
     },
 }
-"""What a call finds; a call that is not listed finds true, or has no answer."""
+"""The result of a call; a call that is not listed returns true, or has no answer."""
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def key_of_user(instance: Instance) -> str:
 
 
 def title_of(cdp: str, ca_file: str) -> str:
-    """What Playwright reads of a page that it opens."""
+    """The title of a page that Playwright opens."""
     os.environ["NODE_EXTRA_CA_CERTS"] = ca_file
     with sync_playwright() as playwright:
         browser = playwright.chromium.connect_over_cdp(cdp)

@@ -66,12 +66,12 @@ def leased(instance: Instance, **options: Any) -> dict[str, Any]:
 
 
 def ask(session_id: str, url: str, *options: str) -> str:
-    """What curl in the session prints of an answer, or of an error."""
+    """The output of curl in the session for an answer, or for an error."""
     return inside(session_id, "curl", "-sS", "-m", "10", *options, url)
 
 
 def in_memory() -> list[Path]:
-    """Where filters have secrets; this host has no other instance with leases that have some."""
+    """The files with secrets of filters; this host has no other instance with leases that have secrets."""
     return list(Path("/dev/shm").glob("greenroom-secrets-*"))  # noqa: S108 -- looked at, not written
 
 

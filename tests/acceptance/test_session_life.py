@@ -26,7 +26,7 @@ COUNT = "nohup sh -c 'while :; do printf . >> /tmp/count; sleep 0.05; done' > /d
 
 
 def state(session_id: str) -> dict[str, Any]:
-    """What Docker says of the state of a session's container; empty if there is none."""
+    """Docker's state of a session's container; empty if there is none."""
     answer = subprocess.run(["docker", "inspect", f"gr-{session_id}"], check=False, capture_output=True, text=True)
     found = json.loads(answer.stdout or "[]")
     return found[0]["State"] if found else {}
@@ -41,7 +41,7 @@ def inside(session_id: str, script: str) -> str:
 
 
 def count(session_id: str) -> int:
-    """Where the counter is; read from outside, so that it can be read while everything is frozen."""
+    """The value of the counter, read from outside, so that it can be read while everything is frozen."""
     argv = ["docker", "cp", f"gr-{session_id}:/tmp/count", "-"]
     packed = subprocess.run(argv, check=True, capture_output=True).stdout
     with tarfile.open(fileobj=io.BytesIO(packed)) as files:

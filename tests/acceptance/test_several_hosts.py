@@ -100,7 +100,7 @@ def claimable(deployment: Deployment, config_id: str) -> list[dict[str, Any]]:
 
 
 def is_settled(deployment: Deployment) -> bool:
-    """Whether each host has the containers of its sessions and no other."""
+    """True if each host has exactly the containers of its sessions."""
     rows = deployment.sql("SELECT session_id::text, agent_id::text, status FROM sessions WHERE status <> 'deleted'")
     if any(row["status"] != "running" for row in rows):
         return False

@@ -42,7 +42,7 @@ def full(instance: Instance, config_id: str, number: int) -> dict[str, str]:
 
 
 def has_a_desktop(instance: Instance, session_id: str) -> bool:
-    """Whether this launch leads to a session that shows its desktop, its own or the one in its place."""
+    """True if this launch leads to a session with a visible desktop: its session, or the replacement."""
     wait_for(lambda: instance.session(session_id)["status"] == "running", f"{session_id} runs", within_s=60)
     with open_desktop(instance, session_id) as desktop:
         return desktop.goes_on()

@@ -37,12 +37,12 @@ def docker(*arguments: str) -> str:
 
 
 def facts(session_id: str) -> dict[str, Any]:
-    """What Docker knows of a session's container."""
+    """Docker's description of a session's container."""
     return json.loads(docker("inspect", f"gr-{session_id}"))[0]
 
 
 def seen_inside(session_id: str, *names: str) -> str:
-    """All of it; the script is not on a command line, where it would find itself."""
+    """All output of the script; it is not on a command line, where it would find itself."""
     command = ["docker", "exec", "-i", f"gr-{session_id}", "bash", "-s"]
     script = SEEN_INSIDE.format("\\|".join(names)) + "; true"
     return subprocess.run(command, check=True, capture_output=True, text=True, input=script).stdout
@@ -179,7 +179,7 @@ def _nothing_on_the_host(instance: Instance, session_id: str, port: str, secrets
 
 
 def content(file: Path) -> bytes:
-    """What is in a file; nothing in one that was replaced or taken away meanwhile."""
+    """The content of a file; empty for a file that was replaced or removed meanwhile."""
     try:
         return file.read_bytes() if file.is_file() else b""
     except FileNotFoundError:

@@ -34,7 +34,7 @@ def busy(desktop_image: str) -> Iterator[Instance]:
 
 @dataclass
 class Figures:
-    """What the rounds showed; seconds from the click to `running`."""
+    """The results of the rounds; seconds from the click to `running`."""
 
     staged_s: list[float] = field(default_factory=list[float])
     on_demand_s: list[float] = field(default_factory=list[float])
@@ -107,7 +107,7 @@ class Storm:
         return ids
 
     def _made(self, step: str, session_ids: list[str]) -> bool:
-        """Whether half of the sessions have come so far."""
+        """True if half of the sessions have reached this step."""
         query = "SELECT count(*) FROM session_steps WHERE name = %s AND session_id = ANY(%s::uuid[])"
         return 2 * self.instance.sql(query, step, session_ids)[0]["count"] >= len(session_ids)
 
@@ -116,7 +116,7 @@ class Storm:
             self.figures.run_queue.append(run_queue())
 
     def _settled(self, session_ids: list[str]) -> bool:
-        """Whether the last session of each launch runs, or has failed for good."""
+        """True if the last session of each launch runs, or has failed permanently."""
         last = self.instance.sql(
             "SELECT l.session_id FROM launches l JOIN sessions s ON s.session_id = l.session_id"
             " WHERE l.launch_id IN (SELECT launch_id FROM sessions WHERE session_id = ANY(%s::uuid[]))"
@@ -147,7 +147,7 @@ class Storm:
         wait_for(lambda: not self.instance.sql(query, self.people), "their sessions have ended", 120)
 
     def quarantined(self) -> list[dict[str, Any]]:
-        """What was taken from a user, or from the pool, because it failed."""
+        """The sessions that were taken from a user, or from the pool, because they failed."""
         return self.instance.sql(
             "SELECT session_id::text, set_aside_reason, error, broke IS NOT NULL AS broke FROM sessions"
             " WHERE image_id = ANY(%s::uuid[]) AND (error IS NOT NULL OR set_aside_for IS NOT NULL)",

@@ -65,13 +65,13 @@ def end(instance: Instance, session_id: str) -> None:
 
 
 def inside(session_id: str, *command: str) -> str:
-    """What a command in the session's container writes."""
+    """The output of a command in the session's container."""
     done = subprocess.run(["docker", "exec", f"gr-{session_id}", *command], check=False, capture_output=True, text=True)
     return done.stdout + done.stderr
 
 
 def fetch(session_id: str, url: str, *options: str) -> str:
-    """`status of the page / status of CONNECT` followed by the body, as curl in the session sees it."""
+    """`status of the page / status of CONNECT` followed by the body, according to curl in the session."""
     return inside(session_id, "curl", "-sk", "-m", "10", "-w", "\n%{http_code}/%{http_connect}", *options, url)
 
 
@@ -185,7 +185,7 @@ def test_programs_cannot_go_around_the_filter(filtering: Instance, internet: Sma
 
 
 def test_without_a_policy_the_same_programs_get_out(filtering: Instance, internet: SmallInternet, desktop: str):
-    """What the test before tries is possible: only the filter is in the way."""
+    """Without the filter the attempts of the previous test succeed."""
     image = f"/images/{filtering.desktop()}"
     policy_id = filtering.call("GET", image)["filter_policy_id"]
     filtering.call("PATCH", image, json={"filter_policy_id": None})

@@ -39,7 +39,7 @@ def profiles(instance: Instance) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def folder(instance: Instance) -> Path:
-    """Where the instance's host keeps what sessions are given."""
+    """The folder of the instance's host for data that sessions receive."""
     folder = instance.folder / "workspaces"
     folder.mkdir()
     return folder

@@ -60,7 +60,7 @@ def steps(instance: Instance, session_id: str) -> list[tuple[str, str, str | Non
 
 
 def frame_of(instance: Instance, session_id: str) -> str:
-    """Where its stream is, once it may be opened."""
+    """The address of its stream, once it may be opened."""
     path = f"/sessions/{session_id}/connection"
     return wait_for(lambda: instance.call("GET", path)["frame_url"], "the stream may be opened")
 
@@ -263,7 +263,7 @@ def staged_in(instance: Instance, zone_id: str, **fields: Any) -> str:
 
 
 def made_before(instance: Instance) -> list[str]:
-    """What staged sessions were made of up to now, as fingerprints."""
+    """The fingerprints of the configurations of all staged sessions so far."""
     return [row["config_hash"] for row in instance.sql("SELECT DISTINCT config_hash FROM sessions")]
 
 

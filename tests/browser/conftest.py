@@ -23,14 +23,14 @@ expect.set_options(timeout=15_000)
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[dict[str, Any]]:
-    """How Playwright starts chromium; see own_machine."""
+    """The options with which Playwright starts chromium; see own_machine."""
     with chromium_options() as options:
         yield options
 
 
 @pytest.fixture(scope="module")
 def browser(chromium: dict[str, Any]) -> Iterator[Browser]:
-    """One chromium for the tests of a file; its event loop leaves no place for one of another file."""
+    """A chromium for the tests of a file; its event loop prevents one of another file."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(**chromium)
         yield browser

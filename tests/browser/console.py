@@ -1,4 +1,4 @@
-"""What a person does at the console, and what the tests look at there."""
+"""The actions of a person at the console, and the checks of the tests there."""
 
 from __future__ import annotations
 
@@ -111,25 +111,24 @@ def inside(session_id: str, *command: str) -> str:
 
 
 def fills(session_id: str, width: int, height: int) -> bool:
-    """Whether the session's screen has this size; it takes that of the window a moment after its first picture."""
+    """True if the session's screen has this size; it is resized to the window a moment after its first picture."""
     return inside(session_id, "xdotool", "getdisplaygeometry").split() == [str(width), str(height)]
 
 
 def is_change(response: Response) -> bool:
-    """Whether it is the server's answer to a change; what the page shows of one may be ahead of it."""
+    """True if this is the server's answer to a change; the page may display a change earlier."""
     return response.request.method == "PATCH"
 
 
 def use_colours(page: Page, scheme: Literal["light", "dark"]) -> None:
-    """Let the browser prefer these colours, and wait until the console has taken them."""
+    """Let the browser prefer these colors, and wait until the console uses them."""
     page.emulate_media(color_scheme=scheme)
     page.locator(f"html[data-mantine-color-scheme={scheme}]").wait_for(state="attached")
 
 
 def violations(page: Page | Frame, *rules: str) -> list[dict[str, Any]]:
-    """What axe finds serious or critical on the page (by these rules alone), without the session's own page; that is a
-    frame to be asked by itself.
-    """
+    """The serious or critical findings of axe on the page (by these rules only), without the session's page, a frame
+    that must be checked separately."""
     if page.evaluate("typeof axe === 'undefined'"):
         page.evaluate(AXE.read_text())  # not as a script of the page: its Content-Security-Policy rightly refuses that
     page.evaluate(AT_REST)

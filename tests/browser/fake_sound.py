@@ -34,7 +34,7 @@ BEEP_HZ = 800.0
 
 
 def with_beeps(chromium: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """How to start a chromium whose microphone takes up, over and over, a beep of 0.3 s and a pause of 0.2 s."""
+    """The options of a chromium whose microphone repeatedly records a beep of 0.3 s and a pause of 0.2 s."""
     file = folder / "beeps.wav"
     beep = array.array("h", [int(20000 * math.sin(2 * math.pi * BEEP_HZ * n / RATE)) for n in range(RATE * 3 // 10)])
     with wave.open(str(file), "wb") as out:

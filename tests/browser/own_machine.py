@@ -32,7 +32,7 @@ SUCCEEDED, REFUSED = 0, 5
 
 @contextmanager
 def chromium_options() -> Iterator[dict[str, Any]]:
-    """How Playwright starts a chromium that is on a machine of its own while the context lasts."""
+    """The options with which Playwright starts a chromium on a separate machine, which exists during the block."""
     network = Network()
     try:
         machine = network.machine("browser")

@@ -1,4 +1,4 @@
-"""What an administrator changes at the console, beside staging: users, groups, keys, settings, sessions."""
+"""Changes by an administrator at the console, except staging: users, groups, keys, settings, sessions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the console shows to a user with few permissions, and what a link leads to that was damaged on its way."""
+"""The console for a user with few permissions, and the target of a damaged link."""
 
 from __future__ import annotations
 

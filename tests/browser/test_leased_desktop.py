@@ -43,7 +43,7 @@ def typed(name: str) -> dict[str, Any]:
 
 
 def is_whole(bar: Locator) -> bool:
-    """Whether none of its words is cut off."""
+    """True if none of its words is cut off."""
     parts = "part => part.scrollWidth <= part.clientWidth && part.scrollHeight <= part.clientHeight + 1"
     return bar.evaluate(f"bar => [...bar.querySelectorAll('p, button, .mantine-Button-label')].every({parts})")
 

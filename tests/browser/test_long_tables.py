@@ -46,7 +46,7 @@ def many(instance: Instance) -> Iterator[None]:
 
 
 class Reads:
-    """What the page asks about sessions."""
+    """The page's requests about sessions."""
 
     def __init__(self, person: Person) -> None:
         self.questions: list[dict[str, list[str]]] = []

@@ -1,4 +1,4 @@
-"""What is composed, and a finger on the screen, as a session receives them."""
+"""Composed characters and touch input, as a session receives them."""
 
 from __future__ import annotations
 

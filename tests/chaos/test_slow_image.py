@@ -78,7 +78,7 @@ def test_a_pool_says_how_far_its_image_is_then_that_it_starts_and_then_nothing(i
     said: list[tuple[str, str]] = []
 
     def is_full() -> bool:
-        """Whether nothing is said any more; what is new is kept."""
+        """True if there is no shortfall; each new shortfall is recorded."""
         shortfall = instance.call("GET", f"/staging-configs/{config_id}")["shortfall"]
         if shortfall and (not said or said[-1] != (shortfall["code"], shortfall["reason"])):
             said.append((shortfall["code"], shortfall["reason"]))

@@ -39,7 +39,7 @@ class Failing(System):
     async def start_fails(
         self, session_id: str, cause: str = "The container ended by itself with exit code 3."
     ) -> None:
-        """What a Manager does when the Agent reports it."""
+        """Simulate a Manager whose Agent reports a failed start."""
         await self.db.write(
             "UPDATE sessions SET status = 'failed', error = %s, log_tail = 'last words' WHERE session_id = %s",
             (cause, session_id),

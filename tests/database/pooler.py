@@ -65,7 +65,7 @@ class Pooler:
 
 
 async def _batch(reader: asyncio.StreamReader) -> bytes:
-    """What a client says until it waits for an answer; empty when it says goodbye."""
+    """The messages of a client until it waits for an answer; empty if it terminates."""
     batch = kind = b""
     while kind not in (b"Q", b"S"):
         kind, body = await _message(reader)

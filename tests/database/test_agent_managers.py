@@ -1,4 +1,4 @@
-"""Which Manager an Agent talks to, against scripted Managers: one that refuses, is silent or lost the database."""
+"""The Manager to which an Agent connects, with scripted Managers: one that refuses, is silent or lost the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Agent does inside running sessions: hand-over, commands, screenshots, the first launch."""
+"""The Agent's work inside running sessions: hand-over, commands, screenshots, the first launch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a Manager asks the database while there is nothing to do."""
+"""The queries of a Manager at rest."""
 
 from __future__ import annotations
 

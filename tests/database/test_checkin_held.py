@@ -22,12 +22,13 @@ from greenroom.manager.main import AGENTS_CONNECTIONS
 
 HOLD_S = 20.0
 END_OF_HOLD_S = 8.0
-"""What is held for `HOLD_S` and answered before this was answered because there were news."""
+"""A check-in held for `HOLD_S` that was answered before this time was answered because of news."""
 
 
 @pytest.fixture
 async def long_holding(fleet: Fleet) -> AsyncIterator[httpx.ASGITransport]:
-    """The side for Agents of a Manager that holds check-ins for long, so that no stall looks like the end of a hold."""
+    """The transport for Agents to a Manager that holds check-ins for long, so that no stall resembles the end of a
+    hold."""
     async with manager_here(fleet, checkin_hold_s=HOLD_S, agent_missing_s=60) as transport:
         yield transport
 

@@ -28,7 +28,7 @@ from greenroom.manager.tasks.replacement import run_successors
 
 @pytest.fixture
 def db_limits() -> dict[str, Any]:
-    """What is held at its commit is held until a time is over, on a busy machine for a while longer."""
+    """The limits of a statement that is held at its commit until a time is over, longer on a busy machine."""
     return {"statement_timeout_ms": 30_000}
 
 

@@ -1,4 +1,4 @@
-"""What the pool makes of a server that ends a transaction, or refuses to be written to."""
+"""The pool's reaction to a server that ends a transaction, or refuses writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the database stores of a deployment in containers, and what further hosts are given."""
+"""The data about a deployment in containers in the database, and the data that additional hosts receive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a Manager reads of an Agent's desired list: the sessions that were named, or all (ADR 3)."""
+"""A Manager's reads of an Agent's desired list: the named sessions, or all (ADR 3)."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ ELSEWHERE = "https://www.bank.example"
 
 
 async def edges(db: Database) -> list[str]:
-    """Where streams are passed on to, and what waits."""
+    """The addresses to which streams are passed on, and the address that waits."""
     (row,) = await db.fetch("SELECT edge_url, edge_url_requested FROM agents")
     used = {way.edge_url for way in await read_ways(db)} | {row["edge_url"]}
     return [*used, row["edge_url_requested"]]

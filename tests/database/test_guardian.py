@@ -34,7 +34,7 @@ async def enable(db: Database, name: str, enabled: bool) -> None:
 
 
 async def asked(fleet: Fleet) -> httpx.Response:
-    """What Manager `one` answers an Agent."""
+    """The answer of Manager `one` to an Agent."""
     async with httpx.AsyncClient() as client:
         return await client.post(fleet.urls["one"] + "/v1/check-in", content=b"{}")
 

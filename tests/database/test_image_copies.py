@@ -1,4 +1,4 @@
-"""Which Agents a Manager names to one that lacks an image, and which tickets count."""
+"""The Agents that a Manager names to one without an image, and the valid tickets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Primary does in every round, and every launch does, reads no whole tables of ended sessions."""
+"""The statements of every round of the Primary, and of every launch, read no whole tables of ended sessions."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ async def test_what_is_too_young_to_be_forgotten_is_not_read(db: Database, state
 
 
 async def plan(db: Database, query: LiteralString, params: Params = None) -> str:
-    """How PostgreSQL would do it if the tables were large."""
+    """The plan of PostgreSQL if the tables were large."""
     async with db.transaction() as connection:
         await connection.execute("SET LOCAL enable_seqscan = off")
         cursor = await connection.execute("EXPLAIN " + query, params)
@@ -113,7 +113,7 @@ async def plan(db: Database, query: LiteralString, params: Params = None) -> str
 
 
 async def kept_plan(db: Database, query: LiteralString, params: Params) -> str:
-    """How PostgreSQL would do it with a plan that is kept for any values, if the tables were large."""
+    """The generic plan of PostgreSQL, for any values, if the tables were large."""
     values: list[Any] = []
 
     def numbered(placeholder: re.Match[str]) -> str:

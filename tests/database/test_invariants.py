@@ -1,4 +1,4 @@
-"""What `greenroom doctor` asks the database: nothing is broken in a healthy one, and each defect is found."""
+"""The queries of `greenroom doctor`: a healthy database has no findings, and each defect is found."""
 
 from __future__ import annotations
 

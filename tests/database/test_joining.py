@@ -1,4 +1,4 @@
-"""Which hosts a join token admits and which it refuses: it must not let a host become an Agent that exists already."""
+"""The hosts that a join token admits or refuses: it must not let a host become an Agent that exists already."""
 
 from __future__ import annotations
 
@@ -90,13 +90,13 @@ async def test_an_agent_of_up_without_credential_rejoins_its_own_zone(door: Door
 
 
 async def refused(db: Database, agent_id: str) -> RefusedAgent | None:
-    """What administrators see at the Agent of the last refusal."""
+    """The last refusal of an Agent, as administrators see it."""
     (listed,) = (await list_agents(db, agent_id)).rows
     return listed.refused
 
 
 async def logged(db: Database, code: str, part: str) -> dict[str, Any]:
-    """The log row with this code that has this part, as soon as it is there."""
+    """The log row with this code that contains this part, as soon as it exists."""
 
     async def find() -> dict[str, Any] | None:
         rows = await db.fetch("SELECT message, details, zone_name FROM logs WHERE code = %s", (code,))

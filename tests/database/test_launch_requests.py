@@ -1,4 +1,4 @@
-"""What a launch is refused for, and what of the request and its user goes along with the session."""
+"""The reasons for refused launches, and the data of the request and its user that is stored with the session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which Agent of its zone a launch goes to: the strategy of the zone, with the figures of the database."""
+"""The Agent of a zone to which a launch is assigned: the strategy of the zone, with the figures of the database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ IMAGE = "greenroom/desktop:test"
 
 class Hosts(System):
     async def host(self) -> str:
-        """Where a new session goes."""
+        """The host of a new session."""
         result = await self.launch()
         return next(hostname for hostname, agent_id in self.agents.items() if agent_id == result.agent_id)
 

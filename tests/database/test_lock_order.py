@@ -244,7 +244,7 @@ async def test_steps_of_a_session_that_others_end(db: Database, act: Callable[..
 
 
 async def test_a_session_whose_agent_just_reports_can_be_claimed(db: Database):
-    """What refers to a session locks its key, which no transaction changes."""
+    """References to a session lock its key, which no transaction changes."""
     first, second, config_id, _ = await pool_of_two(db)
     await db.write("UPDATE sessions SET status = 'starting' WHERE session_id = %s", (second,))
     wanted = rows.claim(config_id, rows.session_user(await rows.user(db, "ada")))

@@ -1,4 +1,4 @@
-"""Who waits for a machine, and in which zone they count."""
+"""The launches that wait for a machine, and the zone in which they count."""
 
 from __future__ import annotations
 

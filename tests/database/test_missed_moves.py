@@ -73,7 +73,7 @@ async def test_a_report_and_the_net_under_it_come_to_the_same(
 
 
 async def outcome(db: Database, session_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What became of a session, and what was logged of it."""
+    """The row of a session, and the log rows about it."""
     (row,) = await db.fetch(
         "SELECT status, error, log_tail, exit_code, set_aside_reason, slow, ended_reason, started IS NULL AS unstarted"
         " FROM sessions WHERE session_id = %s",

@@ -1,4 +1,4 @@
-"""What an Agent is ordered to do in running sessions, and the results: hand-over, commands, screenshots."""
+"""Orders to an Agent in running sessions, and their results: hand-over, commands, screenshots."""
 
 from __future__ import annotations
 

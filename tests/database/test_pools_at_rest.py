@@ -45,7 +45,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 async def after_a_round(stage: System, planned: list[str]) -> int:
-    """How many plans it takes."""
+    """The number of plans in a round."""
     planned.clear()
     await run_due_pools(stage.ctx)
     return len(planned)

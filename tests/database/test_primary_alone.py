@@ -1,7 +1,7 @@
-"""What only the Primary does: a Manager that is not Primary leaves all of it alone, and does it once it is.
+"""The work of the Primary: a Manager that is not Primary does none of it, and does it once it is Primary.
 
-Every kind of work lies there at once: an Agent to promote, one to miss, counts and offers that were changed by plain
-SQL, a pool to fill, a session that expired, one whose deadline passed, one that failed long ago.
+Every kind of work is pending at once: an Agent to promote, one to mark as missing, counts and offers that were changed
+by plain SQL, a pool to fill, a session that expired, one whose deadline passed, one that failed long ago.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ async def end_the_other(db: Database) -> None:
 
 
 async def state(db: Database) -> dict[str, list[dict[str, Any]]]:
-    """What a Primary would change."""
+    """The rows that a Primary would change."""
     return {
         "agents": await db.fetch("SELECT agent_id, status FROM agents ORDER BY agent_id"),
         "capacity": await db.fetch(

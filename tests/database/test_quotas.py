@@ -1,4 +1,4 @@
-"""What sessions with quotas of CPU time reserve of an Agent whose cores are offered several times."""
+"""The reservation of sessions with CPU quotas on an Agent whose cores are overcommitted."""
 
 from __future__ import annotations
 

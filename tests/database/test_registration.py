@@ -1,4 +1,4 @@
-"""Who may register as an Agent: join tokens, identities, credentials."""
+"""The rules for registration as an Agent: join tokens, identities, credentials."""
 
 from __future__ import annotations
 

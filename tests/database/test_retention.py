@@ -1,4 +1,4 @@
-"""What is only kept for a while is deleted, oldest first, and nothing else."""
+"""Data with a retention period is deleted, oldest first, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often those who serve a launch wait for the database: the causes of what a hand-over takes."""
+"""The number of database round trips for a launch: the causes of the duration of a hand-over."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ async def stage(db: Database) -> Failing:
 
 
 async def agents_say(stage: Failing, lateness: Lateness, ago_s: float = 0.0) -> None:
-    """What all Agents said of themselves, and when they last checked in."""
+    """Set the lateness that all Agents reported, and the time of their last check-in."""
     await stage.db.write(
         "UPDATE agents SET lateness = %s, last_reported = clock_timestamp() - make_interval(secs => %s)",
         (Jsonb(asdict(lateness)), ago_s),
@@ -36,7 +36,7 @@ async def agents_say(stage: Failing, lateness: Lateness, ago_s: float = 0.0) -> 
 
 
 async def waited(stage: Failing, session_id: str, seconds: float) -> dict[str, Any]:
-    """What becomes of a session that has been what it is for so long."""
+    """The row of a session after it has had its status for `seconds`."""
     await stage.db.write(
         "UPDATE sessions SET status_changed = clock_timestamp() - make_interval(secs => %s) WHERE session_id = %s",
         (seconds, session_id),

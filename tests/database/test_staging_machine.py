@@ -87,7 +87,7 @@ class World:
         assert self.owner.setdefault(result.session_id, user_id) == user_id, "it was given to another user before"
 
     async def report(self, outcome: str = "well") -> None:
-        """What the Agents that are not silent make of their desired lists; one session meets `outcome`."""
+        """Apply the effects of the Agents that are not silent on their desired lists; one session meets `outcome`."""
         await self.db.write("UPDATE agents SET last_reported = clock_timestamp() WHERE usage = '{}'")
         await self.db.write("UPDATE agents SET status = 'running' WHERE usage = '{}' AND status = 'missing'")
         found = await self.db.fetch(
@@ -189,7 +189,7 @@ class World:
 
 
 def _seen(row: dict[str, Any], outcome: str) -> Observed:
-    """What an Agent sees of a session that meets this outcome."""
+    """An Agent's observation of a session that meets this outcome."""
     session_id, generation = row["session_id"], row["generation"]
     if row["want"] == "absent":
         return Observed(session_id=session_id, generation=generation, state="absent")

@@ -23,7 +23,7 @@ async def stage(db: Database) -> Failing:
 
 
 async def hand_over_fails(stage: Failing, session_id: str) -> dict[str, Any]:
-    """What its user got instead."""
+    """Let a hand-over fail; returns the session that its user got instead."""
     await stage.fails(session_id)
     for primary in stage.primaries.values():
         await run_successors(primary)

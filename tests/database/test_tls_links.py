@@ -42,7 +42,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Kind:
-    """How a certificate is made, and what is said of it; nothing = it is good."""
+    """The properties of a certificate, and the message about it; an empty message if it is good."""
 
     said: str = ""
     authority: Authority = OURS

@@ -1,4 +1,4 @@
-"""What webhooks are sent, by the triggers of the database: by which changes, and what each message says."""
+"""The webhook messages of the database's triggers: the changes that send them, and their content."""
 
 from __future__ import annotations
 

@@ -276,12 +276,12 @@ class Zone:
         await eventually(lambda: self.is_over(session_id))
 
     async def is_over(self, session_id: str) -> bool:
-        """Whether it ended, and its container is gone."""
+        """True if it ended, and its container is gone."""
         row = await self.db.fetch_one("SELECT status FROM sessions WHERE session_id = %s", (session_id,))
         return row is None or row["status"] == "deleted"
 
     async def drain(self, host: Host, draining: bool) -> None:
-        """As an administrator does it."""
+        """Set the drain of an Agent like an administrator."""
         agent_id = host.agent.identity.agent_id
         answer = await self.api.patch(f"/api/v1/agents/{agent_id}", json={"draining": draining})
         assert answer.status_code == 200, answer.text

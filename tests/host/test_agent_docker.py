@@ -55,7 +55,7 @@ async def kill_at(agent: AgentProcess, name: str) -> None:
 
 
 def inspect(session: str) -> dict[str, Any]:
-    """What Docker says of a session's container; empty if there is none."""
+    """Docker's description of a session's container; empty if there is none."""
     answer = subprocess.run(["docker", "inspect", f"gr-{session}"], check=False, capture_output=True, text=True)
     found = json.loads(answer.stdout or "[]")
     return found[0] if found else {}

@@ -38,7 +38,7 @@ async def world(tmp_path: Path, docker_url: str, monkeypatch: pytest.MonkeyPatch
 
 
 def report_on(world: World, name: str) -> ImageReport | None:
-    """What the Agent said last of an image."""
+    """The Agent's last report about an image."""
     reports = next((message.images for message in reversed(world.check_ins) if message.images is not None), [])
     return next((report for report in reports if report.name == name), None)
 

@@ -1,4 +1,4 @@
-"""What `greenroom up` looks at before it begins: whose database it is, and whose data."""
+"""The checks of `greenroom up` before it begins: the owner of the database, and of the data."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ async def connected(desk: Desk, headers: dict[str, str]) -> AsyncIterator[Viewer
 
 
 async def ordered(desk: Desk, term: int, viewer: str = "", *, signed_with: str = "") -> httpx.Response:
-    """What the api does when control changes hands."""
+    """Send an order like the api's when control changes."""
     content = json.dumps({"term": term, "viewer": viewer, "name": "Ada" if viewer else "", "lasts_s": 30}).encode()
     password = (signed_with or desk.spec.credential).encode()
     headers = {"X-Greenroom-Signature": hmac.digest(password, content, hashlib.sha256).hex()}

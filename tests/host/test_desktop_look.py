@@ -51,6 +51,6 @@ def is_finished(picture: Image.Image) -> bool:
 
 
 def alike(one: Image.Image, other: Image.Image) -> bool:
-    """Whether no pixel differs noticeably."""
+    """True if no pixel differs noticeably."""
     difference = ImageChops.difference(one, other).convert("L")
     return difference.point([255 * (level > NOTICEABLE) for level in range(256)]).getbbox() is None

@@ -1,4 +1,4 @@
-"""What real containers write to the disk of their host."""
+"""The writes of real containers to the disk of their host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What real containers reach: the internet, and no private network, no host, no other session."""
+"""The network access of real containers: the internet, but no private network, no host, no other session."""
 
 from __future__ import annotations
 

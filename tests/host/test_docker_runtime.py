@@ -1,4 +1,4 @@
-"""What a session on Docker may and may not do, seen from inside and outside real containers."""
+"""The isolation of a session on Docker, seen from inside and outside real containers."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ async def remote() -> AsyncIterator[Elsewhere]:
 
 
 async def is_cut(websocket: ClientConnection) -> bool:
-    """Whether the stream ends; it does so within seconds."""
+    """True if the stream ends; it does so within seconds."""
     try:
         async with asyncio.timeout(20):
             while True:

@@ -1,4 +1,4 @@
-"""What open desktops and new requests notice when parts of the gateway are killed, replaced or misconfigured."""
+"""The effect on open desktops and new requests when parts of the gateway are killed, replaced or misconfigured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a viewer reads when the gateway refuses them, in a page, a frame, a program and a websocket."""
+"""The text of the gateway's refusal for a viewer, in a page, a frame, a program and a websocket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What clients notice of the gateway's sockets being shared by several nginx and several workers: nothing."""
+"""Several nginx and several workers share the gateway's sockets without any effect on clients."""
 
 from __future__ import annotations
 

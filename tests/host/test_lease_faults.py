@@ -56,12 +56,12 @@ async def one_of_two(fleet: Fleet, db: Database, line: BadLine | None = None, /,
 
 
 async def writes(db: Database, name: str) -> int:
-    """How many guarded writes of this Manager were accepted so far."""
+    """The number of guarded writes of this Manager that were accepted so far."""
     return sum(entry.kind == "write" and entry.writer == name for entry in await history.read(db))
 
 
 async def believes(fleet: Fleet, name: str) -> bool:
-    """Whether this Manager holds itself for Primary."""
+    """True if this Manager considers itself Primary."""
     metrics = (await answers(f"{fleet.urls[name]}/metrics", 200)).text
     return "greenroom_manager_primary 1.0" in metrics.splitlines()
 

@@ -1,4 +1,4 @@
-"""What `greenroom doctor --repair` finds in a real Docker: it removes what belongs to nothing, and nothing else."""
+"""`greenroom doctor --repair` with a real Docker: it removes leftovers, and nothing else."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def repair(db: Database, things: Things, *, removes: bool = False) -> list
 
 
 async def of_agent(host: Host, agent_id: str, *session_ids: str, policy: str | None = None) -> None:
-    """What this Agent would have on the host: containers, and the network of a web filter."""
+    """Create the objects of this Agent on the host: containers, and the network of a web filter."""
     context = Context(installation_id=host.installation_id, agent_id=agent_id, folder=host.folder)
     runtime = open_runtime("docker", context)
     await runtime.open()
@@ -66,7 +66,7 @@ async def of_agent(host: Host, agent_id: str, *session_ids: str, policy: str | N
 
 
 def there(*names: str) -> set[str]:
-    """Which of these containers and networks exist."""
+    """The existing ones of these containers and networks."""
     found = [
         subprocess.run(["docker", kind, "inspect", name], check=False, capture_output=True).returncode == 0
         for name in names

@@ -31,7 +31,7 @@ NEEDS_NO_TOOLS = {
     "server-sse-multiple-streams",
     "sep-2164-resource-not-found",
 }
-"""What the suite tests without tools of its own: the product has to pass it itself."""
+"""The scenarios of the suite that need no special tools: the product itself has to pass them."""
 STATELESS, ASKS = "nothing is kept between two requests, so that any api process answers", "no client is ever asked"
 NOT_OFFERED = {
     "logging-set-level": "no log is sent to clients",
@@ -70,7 +70,7 @@ async def failures(app: ASGIApp, revision: str, folder: Path) -> dict[str, list[
 
 
 def read(folder: Path) -> dict[str, list[str]]:
-    """What the suite wrote into its folder."""
+    """The failures in the suite's output folder."""
     found: dict[str, list[str]] = {}
     for file in folder.glob("**/checks.json"):
         name = file.parent.name.removeprefix("server-").partition("-20")[0]
@@ -96,7 +96,7 @@ async def product(db: Database, dsn: str) -> ASGIApp:
 
 @pytest.mark.parametrize("revision", ["2025-11-25", "2026-07-28"])
 async def test_what_a_revision_requires_is_passed(product: ASGIApp, revision: str, tmp_path: Path):
-    """What needs tools of the suite's own is passed by the same transport with those."""
+    """The scenarios that need tools of the suite are passed by the same transport with those tools."""
     folders = [tmp_path / "product", tmp_path / "fixtures"]
     for folder in folders:
         folder.mkdir()

@@ -1,4 +1,5 @@
-"""What every runtime must do (greenroom.runtimes.contract), on the simulated host and on a real Docker daemon."""
+"""The requirements of every runtime (greenroom.runtimes.contract), on the simulated host and on a real Docker
+daemon."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who uses Greenroom while something happens to it: users who launch one after the other, and one who watches."""
+"""Users of Greenroom during a fault: users who launch one after the other, and one who watches."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def asked(client: httpx.Client, method: str, path: str, body: dict[str, Any] | N
 
 
 def runs(installation: Installation, session_id: str) -> bool:
-    """Whether it runs.
+    """True if it runs.
 
     Raises:
         AssertionError: it never will.
@@ -66,10 +66,10 @@ def runs(installation: Installation, session_id: str) -> bool:
 
 @dataclass
 class Crowd:
-    """What was seen until now."""
+    """The results so far."""
 
     launched_s: list[float] = field(default_factory=list[float])
-    """Of each launch how long it took until the session ran."""
+    """For each launch the time until the session ran."""
     frames: int = 0
     problems: list[str] = field(default_factory=list[str])
     over: threading.Event = field(default_factory=threading.Event)

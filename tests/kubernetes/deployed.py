@@ -1,4 +1,4 @@
-"""What is asked of an installation on the test cluster, and of its Pods."""
+"""Queries about an installation on the test cluster, and about its Pods."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from greenroom.client import Desk, Greenroom
 
 
 def is_available(installation: Installation, workspace: str) -> bool:
-    """Whether an Agent has its image."""
+    """True if an Agent has the image of the workspace."""
     images = installation.call("GET", "/images")
     return any(one["available"] for one in images if one["friendly_name"] == workspace)
 
 
 def is_ready(installation: Installation, pod: str) -> bool:
-    """Whether the Pod runs and is ready; that it runs is asserted."""
+    """True if the Pod is ready; asserts that it runs."""
     said = installation.type(f"kubectl -n greenroom get pod {pod}")
     assert " Running " in said
     return " 1/1 " in said
@@ -50,20 +50,20 @@ def leased(installation: Installation, egress: object = None) -> Iterator[Desk]:
 
 
 def is_full(installation: Installation, config_id: str) -> bool:
-    """Whether its pool is; after the server has been away the cluster takes its nodes for silent, and for a moment
-    leads no user to the gateway."""
+    """True if the config's pool is full. After an outage of the server the cluster considers its nodes silent, and
+    for a moment routes no user to the gateway."""
     with installation.http() as client:
         found = asked(client, "GET", f"/staging-configs/{config_id}")
     return found["num_current_sessions"] == found["num_sessions"]
 
 
 def are(installation: Installation, status: str) -> bool:
-    """Whether all Agents have this status."""
+    """True if all Agents have this status."""
     return all(agent["status"] == status for agent in installation.call("GET", "/agents"))
 
 
 def refusal(installation: Installation) -> str:
-    """The sentence with which a launch is refused."""
+    """The message with which a launch is refused."""
     with installation.http() as client:
         user_id = asked(client, "POST", "/users", {"username": f"r-{secrets.token_hex(5)}@example.org"})["user_id"]
         image_id = next(one["image_id"] for one in asked(client, "GET", "/images") if one["friendly_name"] == "Desktop")
@@ -106,13 +106,13 @@ def launched_on(installation: Installation, node: Node) -> str:
 
 
 def node_answers(installation: Installation, node: Node) -> bool:
-    """Whether the cluster has had a sign of life of it lately."""
+    """True if the cluster has recently received a sign of life of the node."""
     conditions = installation.cluster.get("node", node.name)["status"]["conditions"]
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
 def opens(installation: Installation, session_id: str) -> bool:
-    """Whether a desktop may be opened, by a user who tries again where the console says that a part does not answer."""
+    """True if a desktop may be opened, by a user who retries if the console reports that a part does not answer."""
     with installation.http() as client:
         asked(client, "GET", f"/sessions/{session_id}/connection")
     try:

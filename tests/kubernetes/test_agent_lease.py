@@ -1,4 +1,4 @@
-"""Who acts for the Agents of a namespace, by a real Lease and real Secrets."""
+"""The process that acts for the Agents of a namespace, with a real Lease and real Secrets."""
 
 from __future__ import annotations
 

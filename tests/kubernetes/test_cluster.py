@@ -1,4 +1,4 @@
-"""What the other tests here take for granted: that this is a Kubernetes, and that what they do to it has the effect."""
+"""The assumptions of the other tests here: this is a Kubernetes cluster, and the faults have their effects."""
 
 from __future__ import annotations
 

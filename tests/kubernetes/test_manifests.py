@@ -40,7 +40,7 @@ def test_the_api_server_accepts_an_overlay(kubernetes: Cluster, namespaces: tupl
 
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.name)
 def test_no_pod_asks_for_a_privilege(kubernetes: Cluster, overlay: Path) -> None:
-    """What the profile `restricted` of Kubernetes asks, and a root that cannot be written."""
+    """The requirements of the profile `restricted` of Kubernetes, and a read-only root."""
     for name, spec in pod_specs(rendered(overlay)).items():
         pod = spec["securityContext"]
         assert pod["runAsNonRoot"] is True, name

@@ -1,4 +1,5 @@
-"""What every runtime must do, on Pods: the suite of tests/host, less what Kubernetes does not have."""
+"""The requirements of every runtime, on Pods: the suite of tests/host, without the parts that Kubernetes does not
+have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What a session in a Pod meets: no room, no node, no server, an Agent that is killed. Nothing is doubled or silent."""
+"""Faults of a session in a Pod: no capacity, no node, no server, an Agent that is killed. Nothing is duplicated or
+silent."""
 
 from __future__ import annotations
 

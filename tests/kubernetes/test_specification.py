@@ -1,4 +1,5 @@
-"""What a workspace asks for beyond an image: a runtime class, folders of the node, claims, a registry with a log-in."""
+"""The settings of a workspace beyond the image: a runtime class, folders of the node, claims, a registry with a
+log-in."""
 
 from __future__ import annotations
 

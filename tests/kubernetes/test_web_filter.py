@@ -77,7 +77,7 @@ class Site:
         await self.world.want(session)
 
     async def kubectl(self, *arguments: str) -> str:
-        """What it says; the Agent and its Manager go on meanwhile, in this process."""
+        """Run kubectl; the Agent and its Manager continue to run in this process."""
         return await asyncio.to_thread(self.cluster.kubectl, *arguments, f"--namespace={self.namespace}")
 
     async def names(self, kind: str, *options: str) -> list[str]:
@@ -99,7 +99,7 @@ class Site:
         return (await self.squid())["status"]["containerStatuses"][0]["containerID"]
 
     async def inside(self, session: str, *command: str) -> str:
-        """What a command in the session's container writes."""
+        """The output of a command in the session's container."""
         argv = ["exec", object_name(session), f"--namespace={self.namespace}", "--", *command]
         try:
             return await asyncio.to_thread(self.cluster.kubectl, *argv)

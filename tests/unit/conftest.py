@@ -1,4 +1,4 @@
-"""What every unit test leaves behind: nothing."""
+"""Cleanup after every unit test: nothing remains."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class Simulation:
         self.sessions[made.session_id] = made
 
     def shot(self) -> PoolSnapshot:
-        """What a plan would see now."""
+        """The snapshot for a plan at the current time."""
         last = self.plans[-1] if self.plans else None
         config = replace(
             CONFIG,

@@ -1,4 +1,4 @@
-"""What the Manager ordered to be done once, and how results wait for it."""
+"""Orders of the Manager that are executed once, and results that wait for the Manager."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits for a Manager fits into a message, for any quotation."""
+"""The content that waits for a Manager fits into a message, with any escaping."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from greenroom.core.fleet.addresses import refusal_of_origin
 from greenroom.wire.messages import Answer, Desired, LogLine
 
 MOST_OF_A_MESSAGE = 10 << 20
-"""What a gateway takes (`client_max_body_size`)."""
+"""The size limit of a gateway (`client_max_body_size`)."""
 
 
 def test_log_rows_that_wait_never_outgrow_a_message():

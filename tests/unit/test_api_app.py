@@ -1,4 +1,4 @@
-"""How the api's application is put together."""
+"""The composition of the api's application."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def calls(dependant: Any) -> Iterator[Callable[..., Any]]:
 
 
 def is_coroutine_function(call: Callable[..., Any]) -> bool:
-    """Whether calling it gives a coroutine."""
+    """True if a call returns a coroutine."""
     return inspect.iscoroutinefunction(call) or (
         not inspect.isclass(call) and inspect.iscoroutinefunction(type(call).__call__)
     )

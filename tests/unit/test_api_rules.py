@@ -158,7 +158,7 @@ ODD: list[Any] = [
 
 
 def verdicts(route: APIRoute) -> list[dict[str, Any]]:
-    """What the validation library says of odd values of all parameters and fields of a route."""
+    """The validation library's errors for odd values of all parameters and fields of a route."""
     found = [
         field.validate(odd, {}, loc=("query", field.alias))[1]
         for field in get_flat_params(route.dependant)

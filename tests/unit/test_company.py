@@ -25,7 +25,7 @@ def agent(tmp_path: Path) -> Agent:
 
 
 def admit(agent: Agent, **guests: Access) -> None:
-    """What the desired list says from now on."""
+    """Set the guests of the desired list."""
     agent.table.put(A, authorised=Authorised(user_id="u", epoch=1, idle_disconnect_s=60.0, guests=dict(guests)))
 
 

@@ -1,4 +1,4 @@
-"""What is reported of refused requests: few rows, even when a session causes many."""
+"""Reports about refused requests: few rows, even if a session causes many refusals."""
 
 from __future__ import annotations
 

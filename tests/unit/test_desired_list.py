@@ -1,4 +1,4 @@
-"""What a new desired list changes for those who watch it."""
+"""The changes that a new desired list reports to subscribers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page of a session answers can be anything: a program in the session may have taken its place."""
+"""Answers of a session's page can be anything: a program in the session may have replaced it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Leased(Page):
 
 
 class Ends(httpx.AsyncByteStream):
-    """What comes over a connection until the lease is over."""
+    """The data of a connection that ends with the lease."""
 
     def __init__(self, page: Page, written: bytes, *, neatly: bool) -> None:
         self._page = page
@@ -100,7 +100,7 @@ class Session(Page):
 
 
 class Pieces(httpx.AsyncByteStream):
-    """What comes over a connection."""
+    """The data of a connection."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -122,7 +122,7 @@ def _app() -> FastAPI:
 
 
 async def asked(page: Page, request: tuple[str, str, Any]) -> httpx.Response:
-    """What a client is answered; an error that is none of ours is raised."""
+    """The answer to a client; a foreign error is raised."""
     app = _app()
     app.state.desks = page
     transport = httpx.ASGITransport(app)

@@ -1,4 +1,4 @@
-"""What is read from the clipboard of the session: all of it, or an error (clipboard.py)."""
+"""Reading the clipboard of the session: all of it, or an error (clipboard.py)."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ cuts = st.lists(st.integers(1, 40), max_size=20)
 
 
 class Display:
-    """What reaches the X server beside what viewers send."""
+    """The data that the X server receives in addition to the messages of viewers."""
 
     def __init__(self) -> None:
         self.got = b""

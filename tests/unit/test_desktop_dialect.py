@@ -1,4 +1,4 @@
-"""What the session's page makes of KasmVNC's client for the X server, which does not know its dialect (rfb.py)."""
+"""The conversion of messages of KasmVNC's client for the X server, which does not support its dialect (rfb.py)."""
 
 from __future__ import annotations
 

@@ -256,7 +256,7 @@ async def test_uploads_and_downloads_are_allowed_or_not_as_for_viewers(
 
 
 class Watcher:
-    """What a watcher is sent."""
+    """The events that a watcher receives."""
 
     def __init__(self, answer: httpx.Response) -> None:
         self._lines = answer.aiter_lines()

@@ -1,4 +1,4 @@
-"""Which stripes of the video picture a viewer is sent (the desktop image's video.py)."""
+"""The stripes of the video picture that a viewer receives (the desktop image's video.py)."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ RESTART = ("pkill", "-x")
 
 @pytest.fixture
 def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, ...]]:
-    """What the session ran; it is in UTC and without a language."""
+    """The commands that the session ran; it is in UTC and has no language."""
     ran: list[tuple[str, ...]] = []
 
     async def run(*command: str) -> int:

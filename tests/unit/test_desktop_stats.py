@@ -1,4 +1,4 @@
-"""What the session's page measures of its stream (stats.py), with an X server and viewers that are played."""
+"""The measurements of the session's page about its stream (stats.py), with a simulated X server and viewers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the session's page passes on of a viewer who may only watch, and to them (watching.py)."""
+"""The messages that the session's page passes on from and to a viewer who may only watch (watching.py)."""
 
 from __future__ import annotations
 

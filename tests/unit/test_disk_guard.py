@@ -1,4 +1,4 @@
-"""What the Agent does about sessions that write too much: it stops them, keeps the reason, and says so."""
+"""The Agent's reaction to sessions that write too much: it stops them, stores the reason, and reports it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `greenroom doctor` reads of Docker and of its host's disk."""
+"""The facts that `greenroom doctor` reads about Docker and its host's disk."""
 
 from __future__ import annotations
 

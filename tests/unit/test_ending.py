@@ -1,4 +1,4 @@
-"""How a command ends that is interrupted or refused by the machine."""
+"""The end of a command that is interrupted, or refused by the machine."""
 
 from __future__ import annotations
 

@@ -40,10 +40,10 @@ WITHIN_S = 10.0
 
 
 class LateLog(WrappedRuntime):
-    """What a container wrote is not in its log yet when it is looked at for the first time."""
+    """A runtime whose container log is still empty when it is read for the first time."""
 
     async def around(self, name: str, call: Callable[[], Any]) -> Any:
-        """Nothing instead, the first time."""
+        """Return an empty log the first time."""
         lines = await call()
         return "" if name == "logs" and self.calls["logs"] == 1 else lines
 
@@ -132,13 +132,13 @@ async def opened(folder: Path) -> SimulatedRuntime:
 
 
 def running(sessions: Sessions, session_id: str) -> bool:
-    """Whether its container is known to run."""
+    """True if the container is known to run."""
     seen = sessions.observed.container(session_id)
     return seen is not None and seen.state is ContainerState.RUNNING
 
 
 def reported(sessions: Sessions) -> list[tuple[str, str]]:
-    """State and last lines as the next message has them."""
+    """The states and last lines in the next message."""
     return [(observed.state, observed.log_tail) for observed in sessions.outbox.unacknowledged(1)]
 
 

@@ -52,7 +52,7 @@ def made(folder: Path) -> PlanKeeper:
 
 
 async def api_of(subject: PlanKeeper) -> str:
-    """Where the api is, in the plan that is written now."""
+    """The address of the api in the plan that is written now."""
     await subject._write()
     return json.loads(subject.path.read_text())["api"]
 

@@ -1,4 +1,4 @@
-"""Which nginx is retired, what is reported of its refusals, what its log lines may contain."""
+"""The nginx that is retired, the reports about its refusals, and the permitted content of its log lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a hand-over waits for: `assign` for the disk, nothing else."""
+"""The waits of a hand-over: `assign` waits for the disk, nothing else waits."""
 
 from __future__ import annotations
 

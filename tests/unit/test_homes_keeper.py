@@ -1,4 +1,4 @@
-"""What an Agent does with the homes it keeps: on real folders, with a runtime that says what is in use."""
+"""An Agent's handling of its homes: on real folders, with a runtime that reports those in use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How late this host is, from the clock of a process and the kernel's figures."""
+"""The lateness of this host, from the clock of a process and the kernel's figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a pool of the provider libcloud has to give, and what it may not choose."""
+"""The required options of a pool of the provider libcloud, and those that it must not set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits while a limit is reached, and what a refusal by a limit says of the time to wait."""
+"""Requests that wait while a limit is reached, and the time to wait in the refusal by a limit."""
 
 from __future__ import annotations
 

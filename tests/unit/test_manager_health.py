@@ -1,4 +1,4 @@
-"""What a Manager says of itself, and to Agents it does not answer (docs/reference/managers.md)."""
+"""A Manager's health report, and its answers to Agents that it does not serve (docs/reference/managers.md)."""
 
 from __future__ import annotations
 

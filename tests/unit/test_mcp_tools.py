@@ -21,7 +21,7 @@ def asked(name: str, **given: Any) -> ToolRequest:
 
 
 def content(data: bytes, part: str, status: int = 206) -> tuple[Any, ...]:
-    """What `read_file` shows of a part: encoding, content, where the next one begins."""
+    """The output of `read_file` for a part: encoding, content, offset of the next part."""
     shown = tools_for(None)["read_file"].shown(httpx.Response(status, content=data, headers={"content-range": part}))
     assert shown.structured is not None
     return shown.structured["encoding"], shown.structured["content"], shown.structured["next_offset"]

@@ -1,4 +1,4 @@
-"""How often a session that starts is looked at."""
+"""The interval between probes of a starting session."""
 
 from __future__ import annotations
 

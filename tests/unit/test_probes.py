@@ -1,4 +1,5 @@
-"""What the last probe found counts for a time: an Agent that was frozen knows nothing of its sessions."""
+"""The result of the last probe is valid for a time: an Agent that was frozen does not know the state of its
+sessions."""
 
 from __future__ import annotations
 

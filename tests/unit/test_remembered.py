@@ -1,4 +1,4 @@
-"""What an Agent remembers of desktops that people look at, over its restart."""
+"""The memory of an Agent about viewed desktops, across its restart."""
 
 from __future__ import annotations
 

@@ -30,8 +30,8 @@ LIBRARIES = {
     "agent": EVERYWHERE | CLIENT | {"cryptography"},
     "gateway": EVERYWHERE | CLIENT | {"cryptography"},
 }
-"""What a role may load beside the standard library and what any Python of this machine loads; names that begin with _
-are parts of others."""
+"""The packages that a role may load in addition to the standard library and the packages that every Python of this
+machine loads; names that begin with _ are parts of others."""
 OF_GREENROOM = {
     "api": {"api", "interfaces", "machine_providers", "sessions", "db", "wire", "kit", "core", "shared"},
     "manager": {"machine_providers", "manager", "sessions", "db", "wire", "kit", "core", "shared"},

@@ -1,4 +1,4 @@
-"""Who answers for a Manager that is frozen: the Manager while it beats, the stand-in when it does not."""
+"""The health checks of a frozen Manager: the Manager answers while it beats, the stand-in when it does not."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Manager:
         os.close(reading)
 
     def ask(self) -> tuple[int, dict[str, object]]:
-        """What a health check is answered."""
+        """The answer to a health check."""
         with socket.create_connection(self.listening.getsockname(), timeout=DIED_S) as client:
             client.sendall(b"GET /__healthcheck HTTP/1.1\r\nHost: a\r\n\r\n")
             answer = b"".join(iter(lambda: client.recv(4096), b""))

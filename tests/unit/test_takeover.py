@@ -1,4 +1,4 @@
-"""What waits for a Manager that is just taking over."""
+"""Requests that wait for a Manager that is taking over."""
 
 from __future__ import annotations
 

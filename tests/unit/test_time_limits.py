@@ -1,4 +1,4 @@
-"""How long an Agent waits for a page: as long as its host needs at the moment, and no longer."""
+"""The time for which an Agent waits for a page: as long as its host currently needs, and no longer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a status change of a session writes stands in one table."""
+"""The writes of a status change of a session are defined in a single table."""
 
 from __future__ import annotations
 

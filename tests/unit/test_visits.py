@@ -34,7 +34,7 @@ class Played:
         self.openings.opened(one, StreamOrigin("192.0.2.7", connection))
 
     async def look(self, after_s: float = 0.0) -> list[str]:
-        """What is written now, that much later."""
+        """The rows that are written after `after_s` more seconds."""
         self.now += after_s
         self.closed.clear()
         await self.openings.look()

@@ -44,7 +44,7 @@ def pause(cdp: str) -> None:
 
 
 def refused(status: int, asked: Callable[[], Any]) -> bool:
-    """Whether the service answers with this status."""
+    """True if the service answers with this status."""
     try:
         asked()
     except (kernel.APIStatusError, steel.APIStatusError, browserbase.APIStatusError) as error:

@@ -1,4 +1,4 @@
-"""What administrators change, by both interfaces, in an order in which each change is possible."""
+"""Changes by administrators, over both interfaces, in an order in which each change is possible."""
 
 from __future__ import annotations
 

@@ -19,14 +19,14 @@ SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 
 
 class Client(httpx.AsyncClient):
-    """Everything but `httpx`'s own methods asserts what the answer is."""
+    """A client whose methods, except `httpx`'s own, assert the status of the answer."""
 
     async def read(self, path: str, **params: Any) -> Any:
-        """What a list or a thing is."""
+        """The content of a list or an object."""
         return _content(await self.get(path, params=params or None), 200)
 
     async def only(self, path: str, **params: Any) -> dict[str, Any]:
-        """The one entry of a list."""
+        """The only entry of a list."""
         (entry,) = await self.read(path, **params)
         return entry
 

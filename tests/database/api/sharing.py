@@ -26,7 +26,7 @@ class Shared(Session):
         return await who.make(f"/api/v1/shares/{share['share_id']}/viewers", token=secret_of(share), **body)
 
     async def verdict(self, token: str) -> dict[str, Any]:
-        """What the api answers to the Agent."""
+        """The api's answer to the Agent."""
         answer = await self.anonymous.post(
             "/api/internal/stream", json={"session_id": self.session_id, "token": token}, headers=self.as_agent
         )
@@ -45,12 +45,12 @@ class Shared(Session):
         return {"Authorization": f"Bearer {self.stage.agent_id}.credential"}
 
     async def guests(self) -> dict[str, str]:
-        """Who is to be let in by the Agent: viewer id → what they may do."""
+        """The guests that the Agent must admit: viewer id → their permission."""
         (desired,) = await read_desired(self.db, self.stage.agent_id)
         return dict(desired.guests)
 
     async def in_one_group(self, user_id: str) -> None:
-        """The session's user and another one are members of a group."""
+        """Make the session's user and another one members of a group."""
         group = await self.admin.make("/api/v1/groups", name="Team")
         for member in (self.ada_id, user_id):
             await self.admin.put(f"/api/v1/groups/{group['group_id']}/users/{member}")

@@ -39,11 +39,11 @@ class Stage:
 
     @property
     def logs(self) -> LogWriter:
-        """What the api writes its log with."""
+        """The log writer of the api."""
         return self.app.state.logs
 
     def body(self, **changes: Any) -> dict[str, Any]:
-        """Of a request for a config of two sessions."""
+        """The body of a request for a config of two sessions."""
         return {"zone_id": self.zone_id, "image_id": self.image_id, "num_sessions": 2, "expiration": 0.5, **changes}
 
     async def created(self, **changes: Any) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class Stage:
         return session_id
 
     async def becomes(self, session_id: str, status: str) -> None:
-        """What a Manager does when the Agent reports it."""
+        """Simulate a Manager whose Agent reports this status."""
         await self.db.write(
             "UPDATE sessions SET status = %s, started = coalesce(started, clock_timestamp()) WHERE session_id = %s",
             (status, session_id),

@@ -29,7 +29,7 @@ async def anonymous_id(admin: Client, agent: str) -> str:
 
 
 async def left(db: Database, app: FastAPI, retention_s: float) -> int:
-    """How many anonymous users there are after housekeeping."""
+    """The number of anonymous users after housekeeping."""
     logs: LogWriter = app.state.logs
     await forget_anonymous_users(db, retention_s, logs)
     await logs.flush()

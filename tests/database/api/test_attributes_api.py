@@ -1,4 +1,4 @@
-"""What users prefer, and their SSH keys."""
+"""The preferences of users, and their SSH keys."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ class Scene:
 
 
 def is_refused(answer: httpx.Response) -> bool:
-    """Whether an answer is a refusal of the table, and not of what comes after it."""
+    """True if an answer is a refusal of the table, and not of later checks."""
     if answer.status_code in (401, 403):
         return True
     said = answer.json() if answer.headers.get("content-type", "").startswith("application/problem") else {}

@@ -78,7 +78,7 @@ class Follower(Client):
 async def clients(
     stage: Stage, connect: MakeClient, logged_in: MakeClient, ada: Client, user: Client
 ) -> dict[str, Client]:
-    """Who asks; `visitor` is a browser in which ada logs in later, `program` gets the token of a lease."""
+    """The callers; `visitor` is a browser in which ada logs in later, `program` gets the token of a lease."""
     visitor, elsewhere = await connect(), await connect()
     for client in (visitor, elsewhere):
         client.headers.update(SAME_ORIGIN)

@@ -1,4 +1,4 @@
-"""Who sees and deletes which kept homes, and what they are answered."""
+"""The permissions to list and delete homes, and the answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Agents and gateways ask of the api."""
+"""The requests of Agents and gateways to the api."""
 
 from __future__ import annotations
 

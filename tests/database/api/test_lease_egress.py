@@ -1,4 +1,4 @@
-"""What the session of a lease reaches: a part of what the web filter in force allows, also when that changes."""
+"""The egress of a lease's session: a subset of the web filter in force, also when the filter changes."""
 
 from __future__ import annotations
 

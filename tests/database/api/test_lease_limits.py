@@ -1,4 +1,4 @@
-"""How many leases a user and an API key have at a time, separate from the desktops that people open."""
+"""The number of simultaneous leases of a user and of an API key, separate from the desktops that people open."""
 
 from __future__ import annotations
 

@@ -178,7 +178,7 @@ async def test_messages_that_are_none_are_refused_and_there_is_nothing_to_get(ad
 
 
 async def test_a_client_that_goes_away_is_one_to_the_route_too(app: FastAPI, monkeypatch: pytest.MonkeyPatch):
-    """What the route does to end its work is not cut off."""
+    """The cleanup of the route's work is not interrupted."""
     begun, ended = asyncio.Event(), asyncio.Event()
 
     async def work() -> None:

@@ -1,4 +1,4 @@
-"""Where the installation says so, a one-time password is good for choosing another one, and for nothing else."""
+"""If the installation requires it, a one-time password only permits choosing another one."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ async def test_attributes_are_read_and_changed(anonymous: Client, ada_id: str):
 
 @pytest.fixture
 async def wanted(app: FastAPI, anonymous: Client) -> dict[str, Any]:
-    """What a new config needs, with ids as this interface gives them."""
+    """The fields of a new config, with ids from this interface."""
     (image,) = (await anonymous.published("get_images"))["images"]
     (zone,) = (await anonymous.published("get_zones"))["zones"]
     return {"zone_id": zone["zone_id"], "image_id": image["image_id"], "num_sessions": 2, "expiration": 4.5}

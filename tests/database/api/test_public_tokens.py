@@ -21,7 +21,7 @@ async def token_of(client: Client, user_id: str) -> dict[str, Any]:
 
 
 async def verdict(session: Session, client: Client, token: str) -> dict[str, Any]:
-    """What the api answers to the session's Agent."""
+    """The api's answer to the session's Agent."""
     await session.db.write("UPDATE agents SET credential_hash = %s", (hashed("credential"),))
     agent = {"Authorization": f"Bearer {session.stage.agent_id}.credential"}
     body = {"session_id": session.session_id, "token": token}

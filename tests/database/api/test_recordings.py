@@ -1,4 +1,5 @@
-"""What a program did on a leased desktop is kept, behind its answers, for those who may see it."""
+"""The actions of a program on a leased desktop are recorded without delaying its answers, for users who may see
+them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all resources of /api/v1 have in common, one table: made, shown, changed, listed, deleted, and refused."""
+"""Common behavior of all resources of /api/v1, in one table: created, read, changed, listed, deleted, and refused."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class Resource:
     key: str
     """The field with its id."""
     body: dict[str, Any]
-    """A request for a new one."""
+    """A request for a new object."""
     made: dict[str, Any]
-    """What a new one is beside what was asked for."""
+    """The fields of a new object in addition to those requested."""
     change: dict[str, Any]
     changed: dict[str, Any]
-    """How the fields of `change` are shown afterwards."""
+    """The displayed values of the fields of `change` afterwards."""
     required: tuple[str, ...]
     unique: str | None
-    """The field that no two of them have alike."""
+    """The field that must be unique."""
     invalid: list[tuple[dict[str, Any], str]] = field(default_factory=list[tuple[dict[str, Any], str]])
     """Changes of `body`, and words of the refusal."""
     hidden: tuple[str, ...] = ()
-    """Fields of `body` that are never shown."""
+    """Fields of `body` that are never returned."""
 
 
 def refuses(name: str, *values: Any, words: str = "") -> list[tuple[dict[str, Any], str]]:

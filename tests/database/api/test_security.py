@@ -1,4 +1,4 @@
-"""Who may use which route; requests that come from elsewhere."""
+"""The access to routes, and requests from other origins."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ async def frames(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, str]]:
 
 
 async def until_connected(lines: AsyncIterator[str]) -> AsyncIterator[str]:
-    """What comes before the connection is said to be there: the past."""
+    """The lines before the connection is reported as established: the past events."""
     async for line in lines:
         if line == ": connected":
             return

@@ -27,7 +27,7 @@ async def codes(stage: Stage, config_id: str, user: str = ADA, **query: str) -> 
 
 @dataclass(frozen=True)
 class Situation:
-    """What a launch meets: settings of the user's group, columns of rows, whether a session is staged."""
+    """The conditions of a launch: settings of the user's group, columns of rows, and True if a session is staged."""
 
     codes: list[str]
     settings: dict[str, Any] = field(default_factory=dict[str, Any])

@@ -118,7 +118,7 @@ async def test_a_config_for_other_users_missed_nothing(stage: Stage, with_user: 
 
 
 async def test_every_cold_start_logs_user_config_and_reason(stage: Stage, ada: Client):
-    """What kept each config from serving: paused, empty, out of date, its Agent away, a setting."""
+    """Each reason for which a config did not serve: paused, empty, out of date, its Agent unavailable, a setting."""
     config_id = await stage.config()
     agents = "UPDATE agents SET {} WHERE hostname = 'agent-1'"
     await rows.agent(stage.db, stage.zone_id, hostname="agent-2", image=stage.image_name)

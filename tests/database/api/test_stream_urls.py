@@ -1,4 +1,4 @@
-"""Where a stream is said to be: at the web gateway, or directly; and connect addresses, which need no log-in."""
+"""The address of a stream: at the web gateway, or direct; and connect addresses, which need no log-in."""
 
 from __future__ import annotations
 

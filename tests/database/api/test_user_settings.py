@@ -1,4 +1,4 @@
-"""Which group settings hold for a user, and who may read that."""
+"""The group settings that apply to a user, and the permission to read them."""
 
 from __future__ import annotations
 

@@ -32,13 +32,13 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @pytest.fixture
 async def hooks(admin: Client, app: FastAPI, receiver: Receiver) -> Hooks:
-    """Where a setting allows this host."""
+    """Webhooks of an installation that allows this host."""
     await admin.change("/api/v1/settings", webhook_hosts="127.0.0.1")
     return Hooks(admin, app, receiver)
 
 
 async def emit(db: Database, number: int = 1) -> None:
-    """What a trigger does."""
+    """Send webhooks like a trigger."""
     for _ in range(number):
         await db.fetch("SELECT send_webhooks(%s, '{}')", (EVENT,))
 

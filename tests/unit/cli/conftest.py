@@ -24,7 +24,7 @@ NAMED = {
 
 @dataclass
 class Done:
-    """What became of a command."""
+    """The result of a command."""
 
     code: int
     out: str

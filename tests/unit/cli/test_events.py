@@ -25,7 +25,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def streams(api: Pretended, *texts: str) -> None:
-    """What each connection says until it ends."""
+    """Set the texts that successive connections send until they end."""
     api.answers["GET", "/events"] = [httpx.Response(200, text=text) for text in texts]
 
 

@@ -1,4 +1,4 @@
-"""What people are shown of one thing: names in the place of ids, steps as a table, times with their units."""
+"""The display of a single object for people: names instead of ids, steps as a table, times with units."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How values are shown, and objects read from what is typed."""
+"""The display of values, and the parsing of objects from typed text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What others on the machine must not see among the arguments: it comes from stdin or from files."""
+"""Secrets that must not be visible to others on the machine among the arguments: they are read from stdin or from
+files."""
 
 from __future__ import annotations
 

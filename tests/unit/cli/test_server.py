@@ -1,4 +1,4 @@
-"""Which deployment is asked, with which key, and which identity is trusted."""
+"""The selection of the deployment, of the key, and of the trusted identity."""
 
 from __future__ import annotations
 

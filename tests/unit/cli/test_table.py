@@ -24,13 +24,13 @@ PATHS: dict[str, Any] = API["paths"]
 
 
 def of_path(noun: Noun) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the document says of the list and of one of the things."""
+    """The parts of the document about the list and about a single object."""
     one = next(path for path in PATHS if path.startswith(f"/api/v1{noun.path}/{{") and path.count("/") == 4)
     return PATHS[f"/api/v1{noun.path}"], PATHS[one]
 
 
 def body_of(operation: dict[str, Any]) -> str:
-    """Name of the schema of an operation's body."""
+    """The name of the schema of an operation's body."""
     return operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
 
 

@@ -1,4 +1,4 @@
-"""How the pauses after failures grow."""
+"""The growth of pauses after failures."""
 
 from __future__ import annotations
 

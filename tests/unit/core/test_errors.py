@@ -1,4 +1,4 @@
-"""What a refusal shows a user, and what it shows an administrator."""
+"""The text of a refusal for a user, and for an administrator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people ask of a long list."""
+"""Sorting, filters and pages of a long list."""
 
 from __future__ import annotations
 

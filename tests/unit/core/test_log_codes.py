@@ -1,4 +1,4 @@
-"""Which log rows are evidence."""
+"""The log rows that are evidence."""
 
 from __future__ import annotations
 

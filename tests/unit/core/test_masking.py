@@ -1,4 +1,4 @@
-"""What of a change is shown, and what is only named."""
+"""The parts of a change that are visible, and those that are only named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often something may be done: some times at once, then steadily, and how many failures a source may have."""
+"""Rate limits: a burst, then a steady rate, and a number of failures for each source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of the events that anyone can cause without limit are logged, and which attempts are of one source."""
+"""The logging of events that anyone can cause without limit, and the grouping of attempts by source."""
 
 from __future__ import annotations
 

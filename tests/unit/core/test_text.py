@@ -20,7 +20,7 @@ TYPED = st.text(
 
 
 def keeps_names_plain(normal: Callable[[str], str], typed: str) -> None:
-    """What is accepted can be read on one line, is stored in one form, and is accepted as it is stored."""
+    """An accepted name can be read on one line, is stored in one form, and is accepted in its stored form."""
     try:
         name = normal(typed)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Which addresses a session may open on request."""
+"""The addresses that a session may open on request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of a wrong value, and texts of strangers inside our sentences."""
+"""The messages about wrong values, and foreign texts inside our messages."""
 
 from __future__ import annotations
 

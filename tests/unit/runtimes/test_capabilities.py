@@ -1,4 +1,4 @@
-"""What the Agent asks of a host it finds by type: a runtime without a host fits."""
+"""The capabilities of a host that the Agent finds by type: a runtime without a host is accepted."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class RefusedNetworks:
         raise aiodocker.DockerError(self._status, "network n has active endpoints")
 
     async def show(self) -> dict[str, Any]:
-        """What is on it."""
+        """The containers on the network."""
         return {"Containers": {str(number): {"Name": name} for number, name in enumerate(self._on_it)}}
 
 

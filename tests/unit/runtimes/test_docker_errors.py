@@ -1,4 +1,4 @@
-"""What is made of a Docker daemon that answers with errors of its own: of none in use can that be brought about."""
+"""The handling of errors of a Docker daemon: they cannot be provoked on a daemon that is in use."""
 
 from __future__ import annotations
 

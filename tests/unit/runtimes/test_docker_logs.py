@@ -1,4 +1,4 @@
-"""What a container wrote last, as an Agent passes it on."""
+"""The last lines of a container's log, as an Agent passes them on."""
 
 from __future__ import annotations
 

@@ -21,7 +21,8 @@ addresses = st.ip_addresses(v=4).map(str)
 
 
 def verdict(text: str, chain: str, address: str, port: int) -> str:
-    """What the rules of `chain` say of a new connection, as iptables would read them; it is not one too many."""
+    """The verdict of the rules of `chain` on a new connection, as iptables would evaluate them, without connection
+    limits."""
     for line in text.splitlines():
         words = line.split()
         if words[:2] != ["-A", chain] or "conntrack" in words or counting_chain(IDENTITY) in words:

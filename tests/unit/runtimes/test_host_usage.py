@@ -1,4 +1,4 @@
-"""What the whole host uses, from the files of the kernel."""
+"""The usage of the whole host, from files of the kernel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an Agent finds out of a cluster before it begins: a sentence for each thing that is missing.
+"""The checks of a cluster before an Agent begins: a sentence for each missing part.
 
 The answers are those of an API server of 1.20.
 """

@@ -1,4 +1,4 @@
-"""How much an Agent offers of a namespace: known to the last part, and what other Agents have taken off it."""
+"""The capacity of a namespace that an Agent offers, less the amounts that other Agents have reserved."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ async def test_what_the_server_answers_is_an_error_of_the_contract(
 
 
 async def refused(said: str, meaning: type[GreenroomError]) -> str:
-    """What a change means to which the server answers that it is forbidden."""
+    """The message about a change that the server has answered with 403 Forbidden."""
     request = httpx2.Request("POST", "http://cluster/")
     with pytest.raises(meaning) as raised:
         async with translated():

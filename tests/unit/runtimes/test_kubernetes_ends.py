@@ -1,4 +1,5 @@
-"""How Pods of sessions are taken away: one with a profile never without its node, which may be about to begin it."""
+"""The removal of Pods of sessions: a Pod with a profile is never removed without its node, which may be about to
+start it."""
 
 from __future__ import annotations
 

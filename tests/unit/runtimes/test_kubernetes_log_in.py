@@ -36,7 +36,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 
 def kubeconfig(folder: Path, user: object, server: str = NOWHERE) -> Path:
-    """Which is JSON, and so YAML."""
+    """Write a kubeconfig as JSON, which is also YAML."""
     file = folder / "config"
     context = {"cluster": "c", "user": "u", "namespace": "desks"}
     content = {

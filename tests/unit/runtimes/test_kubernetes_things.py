@@ -1,4 +1,4 @@
-"""What an installation has in a namespace: also what its Agents keep for images."""
+"""The objects of an installation in a namespace, including those that Agents use for images."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Server:
         self.step += 1
 
     def changed(self) -> bytes:
-        """What changed since the last update."""
+        """The changes since the last update."""
         return b""
 
     def update(self, x: int, y: int, width: int, height: int) -> bytes:

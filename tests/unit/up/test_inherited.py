@@ -1,4 +1,4 @@
-"""What roles are given of the environment of who started `greenroom up`."""
+"""The part of the environment of `greenroom up` that roles receive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which ports an instance gets."""
+"""The ports of an instance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of the installed packages is copied for accounts that cannot read them."""
+"""The part of the installed packages that is copied for accounts that cannot read them."""
 
 from __future__ import annotations
 

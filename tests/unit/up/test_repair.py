@@ -1,4 +1,4 @@
-"""What `greenroom doctor --repair` does with what is left over, prints, and ends with."""
+"""The actions, output and exit code of `greenroom doctor --repair` for leftovers."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ NEW: Final = "a longer phrase than before"
 
 
 async def link(scene: Scene) -> None:
-    """What a program gets for a user."""
+    """Create a log-in link for a user, like a program."""
     url = (await scene.clients["admin"].published("get_login", target_user={"user_id": scene.ids["ada_id"]}))["url"]
     scene.ids["link"] = url.rpartition("/")[2]
 

@@ -75,7 +75,7 @@ ANSWERS: Final[dict[str, Any]] = {
     "GET files": LISTING,
     "POST exec": LINES,
 }
-"""What the page of a session answers; to all else nothing."""
+"""The answers of a session's page; all others are empty."""
 
 
 async def desk(scene: Scene) -> None:

@@ -20,13 +20,13 @@ MOST_LINES: Final = 12
 
 @dataclass(frozen=True)
 class Operation:
-    """Where an operation is."""
+    """The address of an operation."""
 
     method: str
     path: str
     tag: str
     names: tuple[str, ...]
-    """Of its path."""
+    """The names of the path's parameters."""
 
 
 def operations_of(document: Json) -> dict[str, Operation]:
@@ -114,7 +114,7 @@ class Play:
         return await client.request(operation.method, path, params=query, headers=step.headers, **content)
 
     def _shown(self, answer: httpx.Response) -> Json:
-        """What is recorded of an answer: JSON whole, the first entries of a list, the first lines of a text."""
+        """The recorded part of an answer: the whole JSON, the first entries of a list, the first lines of a text."""
         media_type = answer.headers.get("content-type", "").partition(";")[0]
         shown: Json = {"status": answer.status_code}
         if not answer.content:

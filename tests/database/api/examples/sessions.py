@@ -14,7 +14,7 @@ SHARING: Final = {"allow_kasm_sharing": True, "allow_shared_control": True, "all
 
 
 async def runs(scene: Scene) -> None:
-    """What a Manager does when the Agent reports that sessions are usable."""
+    """Simulate a Manager whose Agent reports that sessions are usable."""
     await scene.db.write(
         "UPDATE sessions SET status = 'running', started = coalesce(started, clock_timestamp())"
         " WHERE status IN ('requested', 'starting', 'assigning')"

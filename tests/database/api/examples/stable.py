@@ -70,7 +70,7 @@ class Stable:
                 self.learn(part)
 
     def value(self, value: Any, name: str = "") -> Any:
-        """What is recorded."""
+        """The recorded form of a value."""
         if isinstance(value, dict):
             fields = cast("dict[str, Any]", value)
             return {self.text(key): self.value(part, key) for key, part in fields.items()}

@@ -1,4 +1,4 @@
-"""What the calls of the examples are made of."""
+"""The parts of the calls in the examples."""
 
 from __future__ import annotations
 
@@ -29,9 +29,8 @@ Hook = Callable[[Scene], Awaitable[None]]
 
 @dataclass(frozen=True, kw_only=True)
 class Wrong:
-    """How the same call is refused: by another caller, with other ids, with these changes of body or query, or `again`
-    after it was done.
-    """
+    """A refused variant of the same call: by another caller, with other ids, with these changes of body or query, or
+    `again` after it was done."""
 
     by: str = ""
     ids: Json = field(default_factory=dict[str, Any])

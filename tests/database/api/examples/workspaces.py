@@ -24,13 +24,13 @@ async def home(scene: Scene) -> None:
 
 
 async def published_list(url: str, **_: object) -> reading.CatalogueAnswer:
-    """What others publish, in the place of a request to the internet."""
+    """A foreign catalogue, instead of a request to the internet."""
     del url
     return reading.CatalogueAnswer(json.dumps({"name": "Acme", "workspaces": [CHESS]}).encode(), "")
 
 
 async def misses(scene: Scene) -> None:
-    """One launch that the pool served, and one that it could not."""
+    """Launch one session from the pool, and one that the pool cannot serve."""
     config_id = scene.ids["staging_config_id"]
     config_hash = await rows.config_hash(scene.db, config_id)
     await rows.staged_sessions(scene.db, config_id, scene.ids["home_agent_id"], 1, config_hash=config_hash)

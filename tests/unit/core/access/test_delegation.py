@@ -35,7 +35,7 @@ changes = st.tuples(st.integers(0, 3), st.fixed_dictionaries({}, optional={n: st
 
 
 def in_force(groups: list[GroupSettings], name: str) -> Any:
-    """What holds for a member of these groups, looked up the plain way."""
+    """The value of a setting for a member of these groups, by a simple lookup."""
     for group in sorted(groups, key=lambda one: (one.priority, one.name, one.group_id)):
         if name in group.settings:
             return group.settings[name]

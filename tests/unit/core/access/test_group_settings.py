@@ -1,4 +1,4 @@
-"""Which value of a group setting holds for a user."""
+"""The value of a group setting that applies to a user."""
 
 from __future__ import annotations
 

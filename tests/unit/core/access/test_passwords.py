@@ -1,4 +1,4 @@
-"""Which passwords can be used."""
+"""The rules for passwords."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may do what."""
+"""The permissions of users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What clients send becomes actions, or a sentence."""
+"""The conversion of clients' requests to actions, or to an error message."""
 
 from __future__ import annotations
 

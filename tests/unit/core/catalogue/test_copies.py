@@ -1,4 +1,4 @@
-"""Which Agents an image is copied from."""
+"""The Agents from which an image is copied."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recipe may say, and the sentence for what it may not."""
+"""The permitted content of a recipe, and the error messages for other content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an Agent gets an image."""
+"""The ways in which an Agent gets an image."""
 
 from __future__ import annotations
 

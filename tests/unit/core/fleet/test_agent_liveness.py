@@ -1,4 +1,4 @@
-"""What the Primary concludes about Agents; and the correction of counts."""
+"""The Primary's conclusions about Agents, and the correction of counts."""
 
 from __future__ import annotations
 

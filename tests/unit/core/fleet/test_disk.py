@@ -1,4 +1,5 @@
-"""What is written to the disks of hosts: who is stopped for it, and where nothing is placed any more."""
+"""The limits of writes to the disks of hosts: the sessions that are stopped, and the hosts without further
+placement."""
 
 from __future__ import annotations
 

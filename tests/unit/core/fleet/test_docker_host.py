@@ -1,4 +1,4 @@
-"""What `greenroom doctor` warns of in Docker and on its host's disk: a sentence each, and none on a good host."""
+"""The warnings of `greenroom doctor` about Docker and its host's disk: a sentence each, and none on a good host."""
 
 from __future__ import annotations
 

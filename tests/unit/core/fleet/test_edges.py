@@ -1,4 +1,4 @@
-"""Which address of an edge gateway is used, and which waits for an administrator."""
+"""The address of an edge gateway in use, and the address that waits for an administrator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may join, and under which identity."""
+"""The rules for joining, and the identity of the new Agent."""
 
 from __future__ import annotations
 

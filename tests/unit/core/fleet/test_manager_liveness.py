@@ -1,4 +1,4 @@
-"""Which records of Managers may go."""
+"""The records of Managers that may be deleted."""
 
 from __future__ import annotations
 

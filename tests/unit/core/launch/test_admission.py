@@ -1,4 +1,4 @@
-"""How many launches may wait, and how one that may not is refused."""
+"""The number of launches that may wait, and the refusal of others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which staged sessions yield to a launch on demand that finds its zone full."""
+"""The staged sessions that are ended for a launch on demand in a full zone."""
 
 from __future__ import annotations
 

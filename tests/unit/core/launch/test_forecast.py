@@ -1,4 +1,4 @@
-"""What the launcher promises a user follows the plan of the launch itself."""
+"""The launcher's forecast for a user follows the plan of the launch itself."""
 
 from __future__ import annotations
 

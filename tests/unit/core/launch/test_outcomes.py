@@ -1,4 +1,4 @@
-"""What a launch was for each staging config it considered."""
+"""The outcome of a launch for each staging config that it considered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What follows when a session failed while its user waits: the order over zones, and that it comes to an end."""
+"""The replacement of a session that failed while its user waits: the order of zones, and its termination."""
 
 from __future__ import annotations
 

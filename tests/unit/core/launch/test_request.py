@@ -1,4 +1,4 @@
-"""What is decided of a launch before its first attempt, and where in a zone a new session can go."""
+"""The decisions about a launch before its first attempt, and the placement of a new session in a zone."""
 
 from __future__ import annotations
 

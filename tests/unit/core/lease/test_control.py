@@ -115,7 +115,7 @@ steps = st.lists(
 
 
 class Fence:
-    """What the page makes of orders: of an earlier term none, and for the time that they say."""
+    """The page's handling of orders: it ignores those of an earlier term, and ends control after their duration."""
 
     def __init__(self) -> None:
         self.now = Control()

@@ -1,4 +1,4 @@
-"""How long a lease may last."""
+"""The duration of a lease."""
 
 from __future__ import annotations
 

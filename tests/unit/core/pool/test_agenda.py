@@ -1,4 +1,4 @@
-"""Which pools are looked at: none at rest, until something is said of it or a time of its own has come."""
+"""The pools that are planned: none at rest, until an event about the pool or a time of the pool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What plans know of Agents without reading them again."""
+"""The facts about Agents that plans have without another read."""
 
 from __future__ import annotations
 

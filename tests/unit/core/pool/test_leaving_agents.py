@@ -1,4 +1,4 @@
-"""What becomes of staged sessions whose Agent is disabled, drained, missing or moved."""
+"""The staged sessions of an Agent that is disabled, drained, missing or moved."""
 
 from __future__ import annotations
 

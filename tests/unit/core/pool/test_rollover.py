@@ -1,4 +1,4 @@
-"""What a change of a workspace means for the sessions staged of it."""
+"""The effect of a change of a workspace on its staged sessions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is kept of an action, and what is not."""
+"""The parts of an action that are recorded, and those that are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a recording is kept, and what is left out with a reason."""
+"""The parts of a recording that are stored, and those that are left out with a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is left over of an installation: examples, and properties that each catch a mutant."""
+"""The leftovers of an installation: examples, and properties that each catch a mutant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the connecting screen shows: only what was recorded."""
+"""The content of the connecting screen: only recorded steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds for every plan of an Agent, each with a mutant that breaks it (`core.session.reconcile`)."""
+"""The properties of every plan of an Agent, each with a mutant that violates it (`core.session.reconcile`)."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def every_action_has_a_reason(planner: Planner, snapshot: RoundSnapshot) -> None
 
 
 def carry_out(snapshot: RoundSnapshot, action: Action) -> RoundSnapshot:
-    """What a runtime that always succeeds makes of an action."""
+    """The snapshot after an action on a runtime that always succeeds."""
     session_id = action.session_id
     known = snapshot.known.get(session_id, JournalFacts())
     to_state = {

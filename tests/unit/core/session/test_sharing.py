@@ -1,4 +1,4 @@
-"""Who may share a session, who may join, and what they read when they may not."""
+"""The permissions to share and to join a session, and the messages without them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which starts begin on a host, and how many hold a place."""
+"""The starts that begin on a host, and the number of occupied places."""
 
 from __future__ import annotations
 

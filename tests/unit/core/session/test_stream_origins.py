@@ -1,4 +1,4 @@
-"""Where streams are: the origins of zones, of edge gateways and of paths."""
+"""The origins of streams: those of zones, of edge gateways and of paths."""
 
 from __future__ import annotations
 

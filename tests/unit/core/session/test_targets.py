@@ -1,4 +1,4 @@
-"""Where a request for a stream goes in its container."""
+"""The target of a request for a stream in its container."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_page_that_knows_its_path_is_served_there_alone():
 
 
 def of_page(rest: str, **allowed: bool) -> str:
-    """What refuses this address of a page whose file list is at `files…`; empty = nothing."""
+    """The service that refuses this address of a page with its file list at `files…`; empty if none does."""
     services = tuple(Service(name=name, folder="files", allowed=value) for name, value in allowed.items())
     spec = SessionSpec(image="i", image_id="i", credential="c", services=services)
     asked = parse_address(PREFIX + rest)

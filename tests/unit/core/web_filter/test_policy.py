@@ -1,4 +1,4 @@
-"""What web filter policies say about hosts, and what may be written into them."""
+"""The decisions of web filter policies about hosts, and the permitted content of policies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Squid gets of a policy, and what it writes to its log."""
+"""Squid's configuration for a policy, and its log."""
 
 from __future__ import annotations
 

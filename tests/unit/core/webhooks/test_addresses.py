@@ -1,4 +1,4 @@
-"""Where webhooks may go."""
+"""The permitted addresses of webhooks."""
 
 from __future__ import annotations
 

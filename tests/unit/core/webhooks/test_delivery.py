@@ -1,4 +1,4 @@
-"""How a message is signed, and when it is sent again."""
+"""The signature of a message, and its repetition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is root in a container, however it is spelled."""
+"""The root user of a container, in any spelling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a new workspace of an image of a known maker begins with."""
+"""The defaults of a new workspace with an image of a known maker."""
 
 from __future__ import annotations
 

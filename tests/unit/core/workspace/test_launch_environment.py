@@ -1,4 +1,4 @@
-"""What who launches a session may set in it."""
+"""The variables that a launch may set in its session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an image serves its page, what is beside it, and what stands for a session's own values."""
+"""The location of an image's page, its other services, and placeholders for the values of a session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an administrator may choose of a container, and what no one may."""
+"""The container settings that administrators may choose, and those that no one may."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who waits in several zones counts in one."""
+"""A launch that waits in several zones counts in one."""
 
 from __future__ import annotations
 

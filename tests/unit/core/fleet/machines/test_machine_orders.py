@@ -1,4 +1,5 @@
-"""What becomes of an order by itself: asked for, found, overdue, gone, released; and the back-off of its pool."""
+"""The transitions of an order without intervention: requested, found, overdue, gone, released; and the back-off of
+its pool."""
 
 from __future__ import annotations
 

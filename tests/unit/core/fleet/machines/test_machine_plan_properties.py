@@ -1,4 +1,4 @@
-"""What holds of every plan of every zone."""
+"""The properties of every plan of every zone."""
 
 from __future__ import annotations
 
