@@ -1,6 +1,7 @@
-"""A small cloud for tests, used by a program as docs/howto/autoscaling.md describes. Its machines run their user data.
+"""A small cloud for a test, controlled by a program as described in docs/howto/autoscaling.md. Its machines run their user
+data.
 
-A machine is a process in namespaces of its own: it has its own name, processes and /var/lib, and ends as a whole.
+A machine is a process in separate namespaces: it has its own name, processes and /var/lib, and ends as a whole.
 Sessions on it are simulated.
 """
 

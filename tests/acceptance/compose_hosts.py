@@ -1,7 +1,7 @@
-"""Hosts of the deployment in containers: each a machine with a Docker daemon of its own and its own /opt/kasm.
+"""Hosts of the deployment in containers: each a machine with a separate Docker daemon and /opt/kasm.
 
-In its mount namespace everything is where the documentation says: the socket, /var/lib/docker and /opt/kasm. It has a
-checkout of its own, as far as `docker-compose` needs one, with the settings in deploy/compose/.env.
+In its mount namespace everything is at its documented path: the socket, /var/lib/docker and /opt/kasm. It has a
+separate checkout, with the parts that `docker-compose` needs, and the settings in deploy/compose/.env.
 """
 
 from __future__ import annotations

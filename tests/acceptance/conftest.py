@@ -1,4 +1,4 @@
-"""Fixtures of the acceptance tests: one running instance for those that do not end it."""
+"""Fixtures of the acceptance tests: a shared running instance for tests that do not end it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`greenroom up` as processes, for acceptance and browser tests: start, look, hurt, stop."""
+"""`greenroom up` as processes, for acceptance and browser tests: start, inspect, damage, stop."""
 
 from __future__ import annotations
 

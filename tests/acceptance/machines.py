@@ -1,6 +1,6 @@
-"""Machines for tests: hosts on a switch of their own, from which nothing leads outside (tests.support.islands).
+"""Machines for tests: hosts on a separate switch without external connections (tests.support.islands).
 
-They share the disk and the clock of the machine the tests run on. Each may have a Docker daemon of its own.
+They share the disk and the clock of the machine on which the tests run. Each may have a separate Docker daemon.
 """
 
 from __future__ import annotations

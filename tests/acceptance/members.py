@@ -1,4 +1,4 @@
-"""A user with group settings of their own, and their sessions seen from inside and outside the container."""
+"""A user with individual group settings, and the user's sessions seen from inside and outside the container."""
 
 from __future__ import annotations
 

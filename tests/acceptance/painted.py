@@ -1,4 +1,4 @@
-"""A page that shows a painted screen: what stands behind the stream of a session that is only simulated."""
+"""A page with a painted screen: the target of the stream of a simulated session."""
 
 from __future__ import annotations
 

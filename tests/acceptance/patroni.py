@@ -1,6 +1,6 @@
-"""Two PostgreSQL servers under Patroni and three etcds, on machines of a test's own, as the how-to sets them up.
+"""Two PostgreSQL servers under Patroni and three etcds, on separate machines, set up as in the how-to.
 
-`db-1` and `db-2` have all three programs, `web-1` an etcd. Their configuration is that of the page, with other
+`db-1` and `db-2` have all three programs, `web-1` an etcd. Their configuration is that of the page, with different
 addresses, passwords, folders and times.
 """
 

@@ -1,4 +1,4 @@
-"""Many users who launch at once through two api processes, what is killed meanwhile, and what the database saw."""
+"""Many users who launch at once through two api processes, the kills during that, and the resulting rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Return a shared instance to its state before a test file, and check that nothing is left.
+"""Return a shared instance to its state before a test file, and check that nothing remains.
 
 Members that were added to a collection of the API are deleted. Then the rows of each table, the containers and the
 files of the instance are compared with those before the test file.

@@ -1,7 +1,7 @@
-"""A deployment on several machines, every role a real process with a TOML file of its own.
+"""A deployment on several machines, with every role as a real process with a separate TOML file.
 
-`db` has PostgreSQL; `web-1` and `web-2` an api, a Manager and the web gateway before them each; `host-1` and `host-2` a
-Docker daemon, an Agent and its edge gateway each; `people` a browser. Waits of the Managers are short.
+`db` has PostgreSQL; `web-1` and `web-2` each an api, a Manager and their web gateway; `host-1` and `host-2` each a
+Docker daemon, an Agent and its edge gateway; `people` a browser. Waits of the Managers are short.
 """
 
 from __future__ import annotations

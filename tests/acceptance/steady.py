@@ -1,4 +1,4 @@
-"""Launches at a steady rate while something is hurt, and what is seen meanwhile; each in a thread of its own."""
+"""Launches at a steady rate during a fault, and the observations meanwhile; each in a separate thread."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The deployment in containers, as docs/howto/containers.md describes it: two hosts of one zone.
 
 The tests build on each other in this order, because a Manager is disabled for a minute meanwhile. The commands are
-those of the section "Verifying Manager State" of the page about Managers, word for word.
+copied from the section "Verifying Manager State" of the page about Managers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One host with two Managers, as docs/howto/containers.md describes it.
 
-Every command of that page is run word for word. The tests build on each other in this order; at the end the deployment
-is taken away.
+Every command of that page is run unchanged. The tests build on each other in this order; at the end the deployment
+is removed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A whole instance while PostgreSQL is gone for a minute, and when it is restarted as after a crash."""
+"""A whole instance while PostgreSQL is stopped for a minute, and while it restarts as after a crash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs use desktops that they leased: real ones, through the gateway."""
+"""Programs use leased desktops: real ones, through the gateway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why something did not work, found in Diagnostics alone; and a real scrape of every role."""
+"""The reasons for failures, found only with Diagnostics; and a real scrape of every role."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Every command of the documentation, word for word, page by page from top to bottom as a reader types it.
+"""Every command of the documentation, unchanged, page by page from top to bottom, as a reader types it.
 
-What stands in capitals on a page, and the names of Managers there, is the reader's own (`STAND_INS`). The
-page on containers is read by `test_compose_one_host.py`, that on rehearsals by `test_rehearsal.py`.
+Words in capitals on a page, and the names of Managers, are placeholders for the reader's values (`STAND_INS`). The
+page on containers is tested by `test_compose_one_host.py`, that on rehearsals by `test_rehearsal.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Many users race for a few staged sessions through two api processes while each role is killed: exactly once, always.
 
-With simulated containers where the number counts, and with real ones where the way does.
+Containers are simulated where the number of sessions matters, and real where their path matters.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Images of others in a whole instance: their pages, streams, sound and files through the gateway.
+"""Foreign images in a whole instance: their pages, streams, sound and files through the gateway.
 
-Where tests run there is no registry: stand-ins (tests/stand_ins) keep the contracts of images of kasmweb and of
+There is no registry where tests run: stand-ins (tests/stand_ins) implement the contracts of images of kasmweb and of
 linuxserver, and of programs that serve a page.
 """
 

@@ -1,4 +1,4 @@
-"""Every group setting that shapes a container or a stream, seen on a real one."""
+"""Every group setting that affects a container or a stream, tested on a real one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hand-over of staged sessions on real containers: `assign`, and what follows when it fails
+"""The hand-over of staged sessions on real containers: `assign`, and the consequences of its failure
 (docs/explanation/protocols.md §3)."""
 
 from __future__ import annotations

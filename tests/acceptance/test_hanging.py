@@ -1,4 +1,4 @@
-"""A part that lives and does not work."""
+"""A part that runs but does not work."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Each setting that keeps a staged session from serving, on real containers (docs/reference/staging.md).
 
-With the setting the user gets a session on demand in which it is applied, and the violation is said in the log, in the
-trace, by `explain` and in the history of the config. Without it the same user gets the staged one.
+With the setting the user gets a session on demand to which it is applied, and the violation is in the log, in the
+trace, in `explain` and in the history of the config. Without it the same user gets the staged session.
 """
 
 from __future__ import annotations

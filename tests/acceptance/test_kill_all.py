@@ -1,4 +1,4 @@
-"""kill -9 of all roles at once, of `greenroom up` itself, and what is said about it."""
+"""kill -9 of all roles at once, of `greenroom up` itself, and the messages about it."""
 
 from __future__ import annotations
 

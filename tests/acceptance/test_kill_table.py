@@ -1,8 +1,8 @@
 """The kill table: kill -9 of each role while it is idle, and while a session is launched, claimed, staged, destroyed.
 
-What happens is held at named stops (greenroom.kit.stops), so that the kill falls exactly there: the killed role's own
-stop where it has one in that column, else that of another process in the middle of the work. All the while a user
-looks at a desktop, over one connection from the first cell to the last: no role is on its path.
+The work is held at named stops (greenroom.kit.stops), so that the kill happens exactly there: at the killed role's
+stop if it has one in that column, otherwise at that of another process in the middle of the work. During all of it a
+user views a desktop over one connection from the first cell to the last: no role is on its path.
 """
 
 from __future__ import annotations

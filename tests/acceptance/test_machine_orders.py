@@ -1,4 +1,5 @@
-"""Machines that come and go: a program starts real Agents with their user data; one provider lies, another hangs."""
+"""Machines that are ordered and removed: a program starts real Agents with their user data. One provider starts machines
+that never run, another hangs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""An instance whose folder has spaces, letters of several alphabets and signs that programs could misread."""
+"""An instance whose folder name has spaces, letters of several alphabets and characters that programs could
+misinterpret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Refill yields to people, and workspaces that do not start leave other pools alone: on real containers."""
+"""Users have priority over refill, and workspaces that do not start do not affect other pools: on real containers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pool stays at Desired, with real containers: what each change does to it, and what the config says meanwhile."""
+"""The pool stays at Desired, with real containers: the effect of each change on it, and the shortfall of the config."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A rehearsal on an instance with simulated containers finds what is short, and leaves nothing behind."""
+"""A rehearsal on an instance with simulated containers finds the shortages, and leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reset of a shared instance deletes what a test file added, and fails when something is left."""
+"""The reset of a shared instance deletes the additions of a test file, and fails if something remains."""
 
 from __future__ import annotations
 

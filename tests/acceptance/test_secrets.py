@@ -1,4 +1,4 @@
-"""A leased desktop uses secrets that it never has: its web filter puts them in requests to their hosts."""
+"""A leased desktop uses secrets without having them: its web filter adds them to requests to their hosts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The life of a session, seen at its real container: stop, pause, resume, the two clocks, force, the second start."""
+"""The life cycle of a session, observed at its real container: stop, pause, resume, the two clocks, force, the
+second start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several machines: two hosts with sessions, two with Managers, a database elsewhere; and what a cut cable does."""
+"""Several machines: two hosts with sessions, two with Managers, a separate database; and the effect of a cut cable."""
 
 from __future__ import annotations
 

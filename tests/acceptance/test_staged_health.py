@@ -1,4 +1,5 @@
-"""Staged sessions that break, and Agents that go and return, with real containers: what is handed out can be used."""
+"""Staged sessions that break, and Agents that leave and return, with real containers: sessions handed out are
+usable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing of a user is in a staged session, and nothing of one user reaches the next: looked at on the host itself."""
+"""A staged session contains no data of a user, and no data of a user reaches the next one: inspected on the host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nine in the morning, on real desktops: a busy host keeps its pool, and everybody gets a desktop."""
+"""Many launches in the morning, on real desktops: a busy host keeps its pool, and every user gets a desktop."""
 
 from __future__ import annotations
 

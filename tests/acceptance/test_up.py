@@ -1,4 +1,4 @@
-"""`greenroom up` as its users meet it: what it prints, listens on, and leaves behind."""
+"""`greenroom up` from its users' view: its output, its listeners, and its remaining files."""
 
 from __future__ import annotations
 

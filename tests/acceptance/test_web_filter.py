@@ -1,4 +1,5 @@
-"""Web filter policies on real desktops of a whole instance: what opens, what does not, and that nothing goes around."""
+"""Web filter policies on real desktops of a whole instance: permitted and blocked addresses, and attempts to bypass
+them."""
 
 from __future__ import annotations
 

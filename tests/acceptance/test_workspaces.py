@@ -1,4 +1,4 @@
-"""The settings of a workspace in a whole instance, each looked at in the container that it shaped."""
+"""The settings of a workspace in a whole instance, each inspected in the container."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Two zones in one deployment, with real desktops in both: where a launch goes, where its stream is, who may pass."""
+"""Two zones in a deployment, with real desktops in both: the placement of a launch, the address and access of its
+stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fixtures of the browser tests: Debian's chromium, a running instance, people who are logged in."""
+"""Fixtures of the browser tests: Debian's chromium, a running instance, logged-in users."""
 
 from __future__ import annotations
 

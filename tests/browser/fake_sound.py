@@ -1,4 +1,4 @@
-"""A browser without loudspeakers and microphone: what it plays is measured, what it takes up comes from a file."""
+"""A browser without loudspeakers and microphone: its output is measured, and its input comes from a file."""
 
 from __future__ import annotations
 

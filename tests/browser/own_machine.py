@@ -1,8 +1,8 @@
-"""A machine of chromium's own, as people have one.
+"""A separate machine for chromium, as people have one.
 
-Chromium drops all its connections when an address of its machine changes (ERR_NETWORK_CHANGED), and here one does with
-the network of every session that comes or goes. So it runs in a network namespace with nothing but a SOCKS proxy
-(RFC 1928), which leads to the loopback addresses of this machine and nowhere else.
+Chromium drops all its connections when an address of its machine changes (ERR_NETWORK_CHANGED), which happens here with
+the network of every session that starts or ends. Therefore it runs in a network namespace with only a SOCKS proxy
+(RFC 1928) to the loopback addresses of this machine.
 """
 
 from __future__ import annotations

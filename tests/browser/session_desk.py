@@ -1,4 +1,4 @@
-"""A framed session in a real browser, for tests of the session's page alone."""
+"""A framed session in a real browser, for tests of only the session's page."""
 
 from __future__ import annotations
 

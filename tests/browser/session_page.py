@@ -1,4 +1,4 @@
-"""A gateway in small, for tests of the session's page alone: a path prefix, the credential, and a page around it."""
+"""A small gateway for tests of only the session's page: a path prefix, the credential, and an enclosing page."""
 
 from __future__ import annotations
 

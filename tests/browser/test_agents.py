@@ -1,4 +1,4 @@
-"""Docker Agents and Gateways at the console: joining with the command shown there, and what is done to one."""
+"""Docker Agents and Gateways at the console: joining with the command displayed there, and the actions on an Agent."""
 
 from __future__ import annotations
 

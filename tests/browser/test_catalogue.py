@@ -1,4 +1,4 @@
-"""The catalogue in the console: looked through, added, followed until the image is there, updated; pictures."""
+"""The catalogue in the console: browsed, added, followed until the image is available, updated; pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages on which an administrator shapes sessions: workspaces, groups, users, web filters, Agents, logs."""
+"""The pages with which an administrator configures sessions: workspaces, groups, users, web filters, Agents, logs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workspaces of images of others in the console: added by their name, opened in the frame, their clients connected.
+"""Workspaces of foreign images in the console: added by their name, opened in the frame, their clients connected.
 
 The images are stand-ins (tests/stand_ins).
 """

@@ -1,4 +1,4 @@
-"""Keys that browsers keep otherwise are asked for in full screen."""
+"""Keys that browsers normally reserve are captured in full screen."""
 
 from __future__ import annotations
 

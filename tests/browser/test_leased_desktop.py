@@ -1,4 +1,4 @@
-"""A desktop that a program has leased: a person watches it, takes over, types, and hands back."""
+"""A desktop that a program has leased: a person watches it, takes over, types, and hands it back."""
 
 from __future__ import annotations
 

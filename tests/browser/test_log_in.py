@@ -1,4 +1,4 @@
-"""The way in: the form, the wrong password, the way out."""
+"""Log-in and log-out: the form, the wrong password, the end."""
 
 from __future__ import annotations
 

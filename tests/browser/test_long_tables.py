@@ -1,4 +1,4 @@
-"""A list of 10,000 sessions at the console: what of it is read, what of it is in the document, how it is renewed."""
+"""A list of 10,000 sessions at the console: the rows that are read, the rows in the document, and their updates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Machine pools at the console: made, previewed, changed and deleted, and the ledger of orders with its reasons."""
+"""Machine pools at the console: created, previewed, changed and deleted, and the ledger of orders with its reasons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Managers at the console: two per zone, disabled, killed and changed in SQL while pages show them."""
+"""Managers at the console: two per zone, disabled, killed and changed in SQL while pages display them."""
 
 from __future__ import annotations
 

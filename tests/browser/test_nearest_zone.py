@@ -1,5 +1,5 @@
-"""The launcher says which zone is nearer, and the user decides. The second zone is only in what the page reads; what
-the browser measures is the real gateway, at one port as it is, at the other far away."""
+"""The launcher displays the nearer zone, and the user decides. The second zone exists only in the answers that the
+page reads; the browser measures the real gateway, on one port unchanged, on the other with a delay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Every page of the administration: it opens, shows what is there, and axe finds nothing serious, in light and dark."""
+"""Every page of the administration: it opens and displays its objects, and axe finds nothing serious, in light and
+dark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A second window with a part of the desktop of its own, opened from the console's bar."""
+"""A second window with another part of the desktop, opened from the console's bar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secrets at the console: kept without ever being shown, with the leases that use them, and deleted."""
+"""Secrets at the console: stored without ever being displayed, with the leases that use them, and deleted."""
 
 from __future__ import annotations
 

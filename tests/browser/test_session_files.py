@@ -1,4 +1,4 @@
-"""The panel of files in a session's page: dropped, chosen, cut off, gone on with, and taken out, byte for byte."""
+"""The panel of files in a session's page: dropped, chosen, interrupted, resumed, and downloaded, byte for byte."""
 
 from __future__ import annotations
 

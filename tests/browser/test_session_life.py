@@ -1,4 +1,4 @@
-"""Sessions stopped, paused and resumed, launched with choices, opened by a connect address, ended many at once."""
+"""Sessions stopped, paused and resumed, launched with choices, opened by a connect address, ended in bulk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Sound of a desktop session in a real browser: what programs play comes out of it, and its microphone goes in."""
+"""Sound of a desktop session in a real browser: it plays the sound of programs, and its microphone reaches the
+session."""
 
 from __future__ import annotations
 

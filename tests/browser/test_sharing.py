@@ -1,4 +1,4 @@
-"""Company in a session: two people in one desktop, one of them unable to type; links, control by name, and help."""
+"""Sharing a session: two people in one desktop, one of them without input; links, control by name, and help."""
 
 from __future__ import annotations
 

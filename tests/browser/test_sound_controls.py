@@ -1,4 +1,5 @@
-"""Sound and microphone in the bar of a session: on and off, volume, meters, what this browser remembers."""
+"""Sound and microphone in the bar of a session: on and off, volume, meters, and the settings that the browser
+stores."""
 
 from __future__ import annotations
 

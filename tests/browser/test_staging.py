@@ -1,4 +1,4 @@
-"""Session Staging as administrators and a user see it, live and side by side: the list and the form."""
+"""Session Staging from the view of administrators and of a user, live in parallel: the list and the form."""
 
 from __future__ import annotations
 

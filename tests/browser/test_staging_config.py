@@ -1,4 +1,4 @@
-"""The page of a staging config: its pool, which users it served and which not, which it would serve, its log rows."""
+"""The page of a staging config: its pool, the users it served or did not serve, those it would serve, its log rows."""
 
 from __future__ import annotations
 

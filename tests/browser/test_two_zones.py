@@ -1,4 +1,4 @@
-"""Two zones, of which the browser measures which one is nearer: a launch begins there."""
+"""Two zones, of which the browser measures the nearer one: a launch begins there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The video picture of a session beside noVNC's, in a real browser."""
+"""The video picture of a session compared with noVNC's, in a real browser."""
 
 from __future__ import annotations
 

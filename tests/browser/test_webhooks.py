@@ -1,4 +1,4 @@
-"""Webhooks at the console: made with a secret that is shown once, tried, changed, replayed and deleted."""
+"""Webhooks at the console: created with a secret that is displayed once, tested, changed, replayed and deleted."""
 
 from __future__ import annotations
 

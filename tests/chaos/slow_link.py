@@ -1,4 +1,4 @@
-"""A slow link to a server on this machine: what comes from it comes at so many bytes per second."""
+"""A slow link to a server on this machine: its data arrives at a limited number of bytes per second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The primary of two PostgreSQL servers is lost under Patroni, in three ways, while users launch and one looks on."""
+"""The primary of two PostgreSQL servers is lost under Patroni, in three ways, while users launch and one user
+watches."""
 
 from __future__ import annotations
 

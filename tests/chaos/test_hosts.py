@@ -1,6 +1,6 @@
-"""Staged sessions, and one in use, whose host's Docker daemon is started again, with real desktops.
+"""Staged sessions, and one in use, whose host's Docker daemon is restarted, with real desktops.
 
-Every launch meanwhile gets a desktop that works, and in the end the pool has Desired, each row has its container,
+Every launch meanwhile gets a working desktop, and in the end the pool has Desired sessions, each row has its container,
 and no container is without a row.
 """
 

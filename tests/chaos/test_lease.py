@@ -1,8 +1,8 @@
-"""Random faults on the Managers of a zone, one after the other, and what the Primaries wrote meanwhile
+"""Random faults of the Managers of a zone, one after the other, and the writes of the Primaries meanwhile
 (docs/explanation/protocols.md §1).
 
 A run is a seed: `CHAOS_SEED=7 CHAOS_S=600 script/test chaos` repeats one, for longer. Random pauses alone prove little;
-the named places are in tests/database and tests/host. This finds further combinations.
+the tests with named stops are in tests/database and tests/host. This finds additional combinations.
 """
 
 from __future__ import annotations

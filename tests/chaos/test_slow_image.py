@@ -1,4 +1,4 @@
-"""A pool whose image comes slowly: what its config says from the first moment on until the pool is full."""
+"""A pool whose image arrives slowly: the shortfall of its config from the first moment until the pool is full."""
 
 from __future__ import annotations
 

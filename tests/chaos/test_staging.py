@@ -1,6 +1,6 @@
 """Races for staged sessions, one after the other, while roles are killed at random: exactly once, each time.
 
-A run is a seed: `CHAOS_SEED=7 CHAOS_S=600 script/test chaos` repeats the choice of what is killed, for longer.
+A run is a seed: `CHAOS_SEED=7 CHAOS_S=600 script/test chaos` repeats the choice of killed roles, for longer.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Fixtures several modules share: Managers of one zone, and the Manager of an Agent.
+"""Fixtures that several modules use: Managers of a zone, and the Manager of an Agent.
 
-A module with other needs overrides them.
+A module with different needs overrides them.
 """
 
 from __future__ import annotations

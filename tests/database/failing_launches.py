@@ -1,4 +1,4 @@
-"""Launches that fail after they were answered: filled pools, a user who launches, and what their Agents report."""
+"""Launches that fail after they were answered: filled pools, a user who launches, and the reports of their Agents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A full pool on two Agents without its processes: claims and plans are made by the test."""
+"""A full pool on two Agents without its processes: the test makes claims and plans."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Launches with staged sessions that are there out of nothing."""
+"""Launches with staged sessions that the test inserts."""
 
 from __future__ import annotations
 

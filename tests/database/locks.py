@@ -1,4 +1,4 @@
-"""Transactions held right before they are committed, and who waits for a lock."""
+"""Transactions that are held just before their commit, and the transactions that wait for a lock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A transaction pooler in small: every transaction of a client may run in another session of the server."""
+"""A small transaction pooler: every transaction of a client may run in another session of the server."""
 
 from __future__ import annotations
 

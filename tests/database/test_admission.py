@@ -1,4 +1,4 @@
-"""More launches than can be served: those that get a turn are served, and the others are refused at once."""
+"""More launches than can be served: those that are admitted are served, and the others are refused at once."""
 
 from __future__ import annotations
 

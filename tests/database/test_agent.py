@@ -1,4 +1,4 @@
-"""The Agent against scripted Managers, with simulated containers: what it does and what it never does."""
+"""The Agent with scripted Managers and simulated containers: its required and its forbidden actions."""
 
 from __future__ import annotations
 

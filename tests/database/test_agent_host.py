@@ -1,4 +1,4 @@
-"""The Agent when its runtime is slow or away, and its link to Managers over TLS."""
+"""The Agent when its runtime is slow or unavailable, and its link to Managers over TLS."""
 
 from __future__ import annotations
 

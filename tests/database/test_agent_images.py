@@ -1,4 +1,4 @@
-"""The Agent and the images its host lacks: fetched, waited for, tried again."""
+"""The Agent and missing images of its host: downloads, waits, retries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Agent as a process: killed at every one of its stop points, it goes on where it was."""
+"""The Agent as a process: killed at each of its stop points, it continues where it was."""
 
 from __future__ import annotations
 

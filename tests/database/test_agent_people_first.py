@@ -1,4 +1,4 @@
-"""Places of an Agent's starts: a user's session does not wait for those of pools, even if these hang."""
+"""The places of an Agent's starts: a user's session does not wait for those of pools, even if these hang."""
 
 from __future__ import annotations
 

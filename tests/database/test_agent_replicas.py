@@ -1,4 +1,4 @@
-"""Two processes of one Agent, with simulated sessions: one acts, the other takes over and does nothing twice."""
+"""Two processes of an Agent, with simulated sessions: one acts, the second takes over and repeats no action."""
 
 from __future__ import annotations
 

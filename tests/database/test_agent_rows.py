@@ -1,4 +1,4 @@
-"""With its own credential an Agent can neither read nor change what belongs to another."""
+"""With its credential an Agent can neither read nor change data of another Agent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An Agent restarts while neither Manager nor api answers: the viewers it knows may still see its desktops."""
+"""An Agent restarts while neither Manager nor api answers: known viewers may still view its desktops."""
 
 from __future__ import annotations
 

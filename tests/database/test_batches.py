@@ -1,4 +1,4 @@
-"""Rows of Diagnostics hold what strangers said; none of it may keep the rows of others from being written."""
+"""Rows of Diagnostics contain foreign texts; none of them may prevent other rows from being written."""
 
 from __future__ import annotations
 

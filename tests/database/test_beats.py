@@ -1,4 +1,4 @@
-"""Signs of life: check-ins without news, which a Manager stores together within a second."""
+"""Beats: check-ins without news, which a Manager stores together within a second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Staged sessions that stop working, and Agents that go, return or are moved: what is claimable can be used."""
+"""Staged sessions that stop working, and Agents that leave, return or are moved: claimable sessions are usable."""
 
 from __future__ import annotations
 

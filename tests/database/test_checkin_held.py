@@ -1,4 +1,4 @@
-"""Check-ins that a Manager holds until there is something new for the Agent (docs/explanation/protocols.md §2)."""
+"""Check-ins that a Manager holds until it has news for the Agent (docs/explanation/protocols.md §2)."""
 
 from __future__ import annotations
 

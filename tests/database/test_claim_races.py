@@ -1,6 +1,6 @@
-"""A claim races with every other change of a staged session: one of the two gets it, never both, and no deadlock.
+"""A claim races with every other change of a staged session: exactly one of the two gets it, without a deadlock.
 
-Each is held at its commit while the other runs, in both orders, and all are let loose at once.
+Each is held at its commit while the other runs, in both orders, and all are run at the same time.
 """
 
 from __future__ import annotations

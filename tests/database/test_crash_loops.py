@@ -1,4 +1,4 @@
-"""A Manager or api that starts again and again says so in the database, with the error that ended it last."""
+"""A Manager or api that restarts repeatedly records this in the database, with the error of its last end."""
 
 from __future__ import annotations
 

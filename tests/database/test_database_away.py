@@ -1,5 +1,5 @@
-"""Managers while PostgreSQL is restarted and gone (docs/explanation/protocols.md §1), with a database server of
-their own."""
+"""Managers while PostgreSQL is restarted and stopped (docs/explanation/protocols.md §1), with a separate database
+server."""
 
 from __future__ import annotations
 

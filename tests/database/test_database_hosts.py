@@ -1,4 +1,4 @@
-"""A connection string with several servers: the one that takes writes is used, and a frozen one holds up no caller."""
+"""A connection string with several servers: the writable one is used, and a frozen one delays no caller."""
 
 from __future__ import annotations
 

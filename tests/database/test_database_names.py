@@ -1,4 +1,4 @@
-"""A name of the database that has several addresses, or others than before: the server that takes writes is found."""
+"""A database name with several or changed addresses: the writable server is found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Certificates of edge gateways, and what is written when an edge moves."""
+"""Certificates of edge gateways, and the writes when an edge moves."""
 
 from __future__ import annotations
 

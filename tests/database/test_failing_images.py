@@ -1,4 +1,4 @@
-"""Sessions that do not start: on one Agent alone, on all of them, or never finishing; other pools go on."""
+"""Sessions that do not start: only on one Agent, on all of them, or never finishing; other pools continue."""
 
 from __future__ import annotations
 

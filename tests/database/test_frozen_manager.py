@@ -1,4 +1,4 @@
-"""A Manager whose process is frozen still says so on its port, and so does an Agent that is sent there by mistake."""
+"""A Manager whose process is frozen still reports this on its port, also to an Agent that is sent there by mistake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The guardian: sentinel, health and what a disabled Manager does (docs/reference/managers.md)."""
+"""The guardian: sentinel, health and the behavior of a disabled Manager (docs/reference/managers.md)."""
 
 from __future__ import annotations
 

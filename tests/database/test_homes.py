@@ -1,4 +1,4 @@
-"""Rows of kept homes: made with a session, kept up by reports of Agents, deleted once an Agent does not name them."""
+"""Rows of homes: created with a session, updated by reports of Agents, deleted once an Agent does not report them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Launcher on a real database: what a user gets, in which order it was tried, and what was written down."""
+"""The Launcher on a real database: the session that a user gets, the order of attempts, and the recorded rows."""
 
 from __future__ import annotations
 

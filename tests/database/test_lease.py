@@ -1,5 +1,5 @@
-"""The lease of a zone with real Managers on a real PostgreSQL, held still at named places
-(docs/explanation/protocols.md §1)."""
+"""Leadership of a zone with real Managers on a real PostgreSQL, held at named stops (docs/explanation/protocols.md
+§1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The statements of the lease, one by one on a real PostgreSQL: what an old term may still do
+"""The statements of leadership, individually on a real PostgreSQL: the permitted actions of an old term
 (docs/explanation/protocols.md §1)."""
 
 from __future__ import annotations

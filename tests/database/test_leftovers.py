@@ -1,4 +1,4 @@
-"""The rows to which what was found in a runtime may belong."""
+"""The rows to which objects found in a runtime may belong."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Transactions that change the same rows at the same moment take their locks in one order
+"""Transactions that change the same rows at the same time take their locks in one order
 (docs/explanation/protocols.md §3).
 
-In each test one connection holds what the others come to; with any other order PostgreSQL would end one of them.
+In each test one connection holds the rows that the others need; with any other order PostgreSQL would abort one of
+them.
 """
 
 from __future__ import annotations

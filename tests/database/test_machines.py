@@ -1,4 +1,4 @@
-"""Machine pools on a real database: the Primary's work, with the simulated provider and played Agents."""
+"""Machine pools on a real database: the Primary's work, with the simulated provider and simulated Agents."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Machines that are given back or kept, on a real database: those that never serve, on which another Agent was
-joined, that cannot be ended, and that other secrets do not show.
+"""Machines that are returned or kept, on a real database: those that never serve, on which another Agent has
+joined, that cannot be ended, and that other secrets do not list.
 """
 
 from __future__ import annotations

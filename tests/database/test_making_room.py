@@ -1,5 +1,5 @@
-"""People first when capacity is scarce: a launch on demand takes the room of staged sessions that are not usable yet,
-and while a user waits for room, the pools of the zone leave the room that comes free to that user."""
+"""Users first when capacity is scarce: a launch on demand takes the capacity of staged sessions that are not usable
+yet, and while a user waits for capacity, the pools of the zone leave freed capacity to that user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""kill -9 of a Manager at each of its stop points: the next one goes on, and nothing is done twice."""
+"""kill -9 of a Manager at each of its stop points: the next Manager continues, and nothing is done twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The supervisor restarts a Manager, an Agent or the api that answers nothing any more, not for a moment's silence."""
+"""The supervisor restarts a Manager, an Agent or the api that no longer answers, but not after a short silence."""
 
 from __future__ import annotations
 

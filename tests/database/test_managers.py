@@ -1,4 +1,4 @@
-"""The records of Managers: the flag, and that no zone is left without an enabled one, no matter who changes what."""
+"""The records of Managers: the flag, and that no change leaves a zone without an enabled Manager."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Primary's net decides on exactly what the commit of a report decides on."""
+"""The Primary's safety net makes the same decisions as the commit of a report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many launches at once through two api processes fill the room exactly; the others are refused with the reason."""
+"""Many launches at once through two api processes use the capacity exactly; the others are refused with the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One poisoned item of every kind among healthy ones in the loops of an Agent: the healthy ones are served, and the
+"""A poisoned item of every kind among healthy ones in the loops of an Agent: the healthy ones are served, and the
 poisoned one has its reason, for each type of error that the runtime raises."""
 
 from __future__ import annotations

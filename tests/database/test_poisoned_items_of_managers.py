@@ -1,4 +1,4 @@
-"""The loops of a Manager: each is listed here, and an error in the work of one ends neither it nor another."""
+"""The loops of a Manager: each is listed here, and an error in the work of one stops no loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pooler in front of the database is refused wherever the address is looked at, and also if it comes later."""
+"""A pooler in front of the database is refused at every check of the address, also if it is added later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Primary plans the pools of which something was said; at rest it reads none and plans none."""
+"""The Primary plans the pools for which there was an event; at rest it reads none and plans none."""
 
 from __future__ import annotations
 

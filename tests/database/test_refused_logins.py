@@ -1,4 +1,5 @@
-"""A wrong password in the database URL: said in one sentence, tried ever more rarely, taken as soon as it is right."""
+"""A wrong password in the database URL: reported in one sentence, retried at growing intervals, used as soon as it
+is right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The database is restored from a backup while an Agent and its containers run on: both agree again, with a reason."""
+"""The database is restored from a backup while an Agent and its containers continue: both agree again, with a
+reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Agents that report again are marked as running, many together: thousands may return at once."""
+"""Agents that report again are marked as running in batches, because thousands may return at the same time."""
 
 from __future__ import annotations
 

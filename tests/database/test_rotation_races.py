@@ -1,4 +1,4 @@
-"""A session that is replaced before it expires meets a claim, and its replacement does."""
+"""Races of claims with a session that is replaced before it expires, and with its replacement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A page of a list is read from an index: what it reads does not grow with what there is."""
+"""A page of a list is read from an index: the amount of data read does not grow with the tables."""
 
 from __future__ import annotations
 

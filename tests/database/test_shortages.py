@@ -1,4 +1,4 @@
-"""One log row for a shortage, not one for each launch that meets it."""
+"""One log row for a shortage, not one for each affected launch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slow is not broken (ADR 31): what an Agent says of its lateness reaches the deadlines, and what follows from them."""
+"""Slow is not broken (ADR 31): an Agent's reported lateness extends the deadlines, and the consequences."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A pool meets events in any order, and kills in the middle of them: no session is ever given to two users.
+"""A pool receives events in any order, and kills in the middle of them: no session is ever given to two users.
 
-A state machine drives the product's own functions on a real PostgreSQL; the doctor's queries are asked after each step.
-STAGING_MACHINE_EXAMPLES=500 looks longer.
+A state machine drives the product's functions on a real PostgreSQL; the doctor's queries run after each step.
+STAGING_MACHINE_EXAMPLES=500 searches longer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A session failed while its user waits: they get another one (docs/explanation/protocols.md §3,
+"""A session fails while its user waits: the user gets another one (docs/explanation/protocols.md §3,
 `core.launch.wanted`)."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every link between machines verifies its peer: another name, another authority, an expired certificate."""
+"""Every link between machines verifies its peer: a wrong name, an unknown authority, an expired certificate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The Agent's question to the Upstream Auth Address over TLS: verified, in time, and named when it fails."""
+"""The Agent's request to the Upstream Auth Address over TLS: verified, within its time limit, and named when it
+fails."""
 
 from __future__ import annotations
 

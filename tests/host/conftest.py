@@ -1,6 +1,6 @@
-"""Fixtures several modules share: Managers of one zone, the Manager of an Agent, and a Docker host.
+"""Fixtures that several modules use: Managers of a zone, the Manager of an Agent, and a Docker host.
 
-A module with other needs overrides them.
+A module with different needs overrides them.
 """
 
 from __future__ import annotations

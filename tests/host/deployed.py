@@ -1,7 +1,7 @@
 """A zone as it is deployed: Managers as processes behind a real gateway, a real api, Agents inside the test.
 
-Each Manager has a listener of its own at the gateway, with its own sentinel; Agents know these listeners alone. Their
-host is the simulated one, so that a test can count what was done there.
+Each Manager has a separate listener at the gateway, with its own sentinel; Agents know only these listeners. Their
+host is the simulated one, so that a test can count the actions there.
 """
 
 from __future__ import annotations

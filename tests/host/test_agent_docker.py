@@ -1,4 +1,4 @@
-"""The Agent with real containers: start, adopt, hand over, run once, and say what became of them."""
+"""The Agent with real containers: start, adopt, hand over, run once, and report their states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Agent fetches images from a real registry that asks for a password."""
+"""The Agent downloads images from a real registry that requires a password."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real Agents and Managers behind a real gateway: which Manager an Agent talks to; nothing is lost or done twice."""
+"""Real Agents and Managers behind a real gateway: the Manager that an Agent uses; nothing is lost or done twice."""
 
 from __future__ import annotations
 

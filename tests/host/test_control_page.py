@@ -1,4 +1,4 @@
-"""A leased session's page on a real X server: the program's input or a person's, and never both."""
+"""A leased session's page on a real X server: it accepts the program's input or a person's, never both."""
 
 from __future__ import annotations
 

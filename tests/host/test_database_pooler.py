@@ -1,4 +1,4 @@
-"""pgbouncer in front of PostgreSQL: refused with a sentence, however it is configured."""
+"""pgbouncer in front of PostgreSQL: refused with a message in every configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""PostgreSQL on another host, with TLS: the distribution's server, whose certificate the Manager verifies in full."""
+"""PostgreSQL on another host, with TLS: the distribution's server, whose certificate the Manager verifies
+completely."""
 
 from __future__ import annotations
 

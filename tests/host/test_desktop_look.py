@@ -1,4 +1,4 @@
-"""The plain desktop looks the same each time, however its programs race at their start."""
+"""The plain desktop looks the same each time, even if its programs race at their start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files and folders of the host in real containers: whose they are, and where no link leads."""
+"""Files and folders of the host in real containers: their owners, and the destinations that no link reaches."""
 
 from __future__ import annotations
 

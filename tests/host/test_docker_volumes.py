@@ -1,4 +1,5 @@
-"""Folders of the host in real containers: who owns them, what stays, and what no link can lead to."""
+"""Folders of the host in real containers: their owners, the remaining files, and the destinations that no link
+reaches."""
 
 from __future__ import annotations
 

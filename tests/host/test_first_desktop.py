@@ -1,4 +1,4 @@
-"""The image of the workspace `Desktop`: what a person finds in it."""
+"""The image of the workspace `Desktop`: the programs and settings for its user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs drive Chromium through a gateway with the clients they have: Playwright, Puppeteer, Selenium and others."""
+"""Programs drive Chromium through a gateway with existing clients: Playwright, Puppeteer, Selenium and others."""
 
 from __future__ import annotations
 

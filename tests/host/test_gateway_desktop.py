@@ -1,4 +1,4 @@
-"""A real desktop through real nginx: RFB by a program, its page, kill -9 in between, revocation."""
+"""A real desktop through real nginx: RFB by a program, its page, kill -9 during a stream, revocation."""
 
 from __future__ import annotations
 

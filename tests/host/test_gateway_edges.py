@@ -1,6 +1,6 @@
-"""Streams of another host: through the web gateway to the edge gateway beside the Agent, or directly to that.
+"""Streams of another host: through the web gateway to the edge gateway of the Agent, or directly to the edge gateway.
 
-Both gateways run alone and keep their plans themselves; the edge is at 127.0.0.2, as if that were another machine.
+Both gateways run alone and maintain their plans; the edge is at 127.0.0.2, as on another machine.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Streams through a gateway that is not on its Agent's host, and reaches the sessions itself.
+"""Streams through a gateway that is not on its Agent's host, and connects to the sessions directly.
 
-The Agent has two processes with one identity, as in a namespace: one acts, the other stands by.
+The Agent has two processes with one identity, as in a namespace: one acts, the second is on standby.
 """
 
 from __future__ import annotations

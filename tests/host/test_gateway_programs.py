@@ -1,4 +1,4 @@
-"""Programs at the gateway: the token of a lease in the address or as a header, and what of it is passed on."""
+"""Programs at the gateway: the token of a lease in the address or as a header, and the parts that are passed on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages in a folder of their container, and services beside them, through the gateway."""
+"""Pages in a folder of their container, and additional services, through the gateway."""
 
 from __future__ import annotations
 

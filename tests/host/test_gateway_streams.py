@@ -1,4 +1,5 @@
-"""Streams through the gateway: first open, websockets, origins, whose session it is, what a container gets to see."""
+"""Streams through the gateway: first open, websockets, origins, ownership, and the headers that a container
+receives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gateway's web side: hosts, console, api, Managers and their sentinels, what it reports."""
+"""The gateway's web side: hosts, console, api, Managers and their sentinels, and its reports."""
 
 from __future__ import annotations
 

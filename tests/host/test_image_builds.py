@@ -1,4 +1,5 @@
-"""Images made on this host: how far a build is, what is said when it fails, and what is left alone."""
+"""Images built on this host: the progress of a build, the message when it fails, and the images that are not
+rebuilt."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""An image copied from one Agent to another: real Docker, and the real edge gateway in between; Managers are played.
+"""An image copied from one Agent to another: real Docker, and the real edge gateway in between; Managers are simulated.
 
-Both Agents have this machine's one Docker daemon, so the image is taken away from it when the copy has arrived.
+Both Agents use this machine's only Docker daemon, so the image is removed from it when the copy has arrived.
 """
 
 from __future__ import annotations

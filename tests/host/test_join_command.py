@@ -1,4 +1,4 @@
-"""`greenroom join` on a new host, against a deployment behind its gateway: the command as administrators get it."""
+"""`greenroom join` on a new host, with a deployment behind its gateway: the command that administrators receive."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The lease under faults that a process cannot see coming: late answers, cut lines, frozen at named places, wrong
-clocks. What the Primaries wrote is recorded by the database and looked through at the end
+"""Leadership under faults that a process cannot foresee: late answers, cut lines, freezes at named stops, wrong
+clocks. The database records the writes of the Primaries, which are checked at the end
 (docs/explanation/protocols.md §1).
 """
 

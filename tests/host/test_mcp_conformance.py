@@ -1,4 +1,4 @@
-"""The protocol's public conformance suite against `/mcp`, and against the same transport with the suite's own tools."""
+"""The protocol's public conformance suite with `/mcp`, and with the same transport and the suite's tools."""
 
 from __future__ import annotations
 

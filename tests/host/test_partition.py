@@ -1,4 +1,4 @@
-"""A Manager on a host of its own whose cable is pulled: no peer is notified, and all its connections stay open."""
+"""A Manager on a separate host whose cable is unplugged: no peer is notified, and all its connections stay open."""
 
 from __future__ import annotations
 

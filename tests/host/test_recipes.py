@@ -1,8 +1,8 @@
-"""Workspaces made from recipes, each in a real container: their application is on the screen, comes back when it is
+"""Workspaces from recipes, each in a real container: their application is on the screen, restarts when it is
 closed, and opens an address.
 
-`RECIPES` in the environment names the recipes that are tried, `catalogue` all of them; without it a few that are
-quickly made.
+`RECIPES` in the environment names the recipes to test, `catalogue` all of them; by default a few that are
+quickly built.
 """
 
 from __future__ import annotations

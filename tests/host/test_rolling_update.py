@@ -1,4 +1,4 @@
-"""One Manager after the other is disabled, drained, replaced by a newer version and enabled, under a steady load."""
+"""Managers are disabled, drained, replaced by a newer version and enabled, one after the other, under a steady load."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sound of the desktop's page on a real container, by a client that is no browser."""
+"""Sound of the desktop's page on a real container, with a client that is not a browser."""
 
 from __future__ import annotations
 

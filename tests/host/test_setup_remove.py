@@ -1,4 +1,4 @@
-"""`greenroom setup remove` takes away what an Agent made on its host, once that does not run any more."""
+"""`greenroom setup remove` removes the objects of an Agent from its host, once the Agent no longer runs."""
 
 from __future__ import annotations
 

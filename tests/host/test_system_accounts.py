@@ -1,4 +1,4 @@
-"""Accounts of the system that several processes make at once."""
+"""Accounts of the system that several processes create at the same time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The desktop's page and a viewer who may only watch, on a real X server: what they send does not arrive."""
+"""The desktop's page and a viewer who may only watch, on a real X server: the viewer's input is not passed on."""
 
 from __future__ import annotations
 

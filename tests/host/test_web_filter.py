@@ -1,4 +1,4 @@
-"""The web filter of an Agent: Squid agrees with the policy; where it cannot be enforced, sessions fail with words."""
+"""The web filter of an Agent: Squid follows the policy; if it cannot be enforced, sessions fail with a message."""
 
 from __future__ import annotations
 

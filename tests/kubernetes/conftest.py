@@ -1,4 +1,4 @@
-"""A Kubernetes of two nodes for the tests of this folder: one for all of them, and a namespace for each that asks."""
+"""A Kubernetes cluster of two nodes for the tests of this folder, and a namespace for each test that needs one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL beside the test cluster, as a cloud runs one: with TLS, two roles with passwords, and no superuser's."""
+"""A PostgreSQL outside the test cluster, like that of a cloud: with TLS, two roles with passwords, and no superuser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""`greenroom up` whose sessions are Pods of the test cluster, and the acceptance tests that hold there as on Docker."""
+"""`greenroom up` whose sessions are Pods of the test cluster, and the acceptance tests that apply there as on
+Docker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The overlay whose database is elsewhere, as docs/howto/kubernetes.md has it, with two servers, one of them away."""
+"""The overlay for an external database in docs/howto/kubernetes.md, with two servers, one of them unavailable."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Greenroom on Kubernetes as docs/howto/kubernetes.md describes it, every command of the page word for word.
+"""Greenroom on Kubernetes as docs/howto/kubernetes.md describes it, with every command of the page unchanged.
 
-The tests build on each other in the order of the page: it is installed, grows, loses a Manager, is updated, and goes.
+The tests build on each other in the order of the page: it is installed, scaled, loses a Manager, is updated, and
+removed.
 """
 
 from __future__ import annotations

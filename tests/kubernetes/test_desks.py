@@ -1,4 +1,4 @@
-"""Programs use desktops that they leased: tests/acceptance/test_desks.py on Pods."""
+"""Programs use leased desktops: tests/acceptance/test_desks.py on Pods."""
 
 from __future__ import annotations
 

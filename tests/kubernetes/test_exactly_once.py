@@ -1,4 +1,5 @@
-"""Users race while each role is killed: tests/acceptance/test_exactly_once.py on Pods, what of it has real sessions."""
+"""Users race while each role is killed: the tests with real sessions of tests/acceptance/test_exactly_once.py, on
+Pods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""deploy/kubernetes: each overlay is accepted by the API server, asks for no privilege, and names what is there."""
+"""deploy/kubernetes: each overlay is accepted by the API server, requests no privilege, and refers to existing
+objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Web filters of sessions in Pods, by an Agent, on a network that carries policies out; and on one that does not."""
+"""Web filters of sessions in Pods, by an Agent, on a network that enforces policies; and on one that does not."""
 
 from __future__ import annotations
 

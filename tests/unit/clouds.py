@@ -1,5 +1,5 @@
-"""Clouds for tests of the providers of machines: one in a file, one behind an address, Libcloud's own for tests, and
-the simulated one. Each works, hangs, or answers as a test wants.
+"""Clouds for tests of the providers of machines: one in a file, one behind an address, Libcloud's test driver, and
+the simulated one. Each works, hangs, or answers as a test requires.
 """
 
 from __future__ import annotations

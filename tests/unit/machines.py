@@ -1,4 +1,4 @@
-"""A zone with machine pools as their plan sees it, for tests of the plan."""
+"""A zone with machine pools in the form of its plan's input, for tests of the plan."""
 
 from __future__ import annotations
 

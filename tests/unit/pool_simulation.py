@@ -1,4 +1,4 @@
-"""A pool through time: plans are made each second and on every change, starts and removals take their time."""
+"""A simulation of a pool: plans are made each second and after every change, and starts and removals take time."""
 
 from __future__ import annotations
 

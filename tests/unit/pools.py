@@ -1,4 +1,4 @@
-"""A pool as its plan sees it, for tests of the plan."""
+"""A pool in the form of its plan's input, for tests of the plan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mouse and keyboard of the SDKs of hosted browser services: the actions that they become."""
+"""Mouse and keyboard calls of the SDKs of hosted browser services, and the resulting actions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gateways elsewhere that ask an Agent for the first time, or are to ask another process of it."""
+"""Gateways on other hosts that contact an Agent for the first time, or must switch to another process of it."""
 
 from __future__ import annotations
 

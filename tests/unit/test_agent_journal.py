@@ -1,4 +1,4 @@
-"""The journal survives a crash at any byte, and what was begun is never begun again."""
+"""The journal survives a crash at any byte, and an action that was begun is never begun again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Agent's desired list when only what changed arrives, and which sessions its rounds plan."""
+"""The Agent's desired list when only changes arrive, and the sessions that its rounds plan."""
 
 from __future__ import annotations
 

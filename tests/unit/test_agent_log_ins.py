@@ -1,4 +1,5 @@
-"""The log-ins at registries that an Agent keeps for machines elsewhere: as the Manager said last, and none by guess."""
+"""The log-ins at registries that an Agent stores for machines elsewhere: the last ones from the Manager, and no
+guesses."""
 
 from __future__ import annotations
 

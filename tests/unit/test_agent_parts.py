@@ -1,4 +1,4 @@
-"""Small parts of the Agent: the order of Managers, identity, capacity, health, what waits to be reported."""
+"""Small parts of the Agent: the order of Managers, identity, capacity, health, pending reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Guests of sessions at the Agent: what nginx learns, who is reported to be there, and who is cut off."""
+"""Guests of sessions at the Agent: the answers to nginx, the reports about viewers, and disconnections."""
 
 from __future__ import annotations
 

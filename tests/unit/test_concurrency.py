@@ -1,4 +1,4 @@
-"""Shared readings, and turns by source."""
+"""Shared reads, and turns by source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cutting connections: by the kernel where it can, else through copies of the sockets of their processes."""
+"""Cutting connections: by the kernel if possible, otherwise through copies of the sockets of their processes."""
 
 from __future__ import annotations
 

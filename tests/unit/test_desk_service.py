@@ -1,4 +1,4 @@
-"""Actions on the desk of a lease: what is asked of the session's page, and what its answers and its silence mean."""
+"""Actions on the desk of a lease: the requests to the session's page, and the meaning of its answers and timeouts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose input the session's page lets pass in a leased session (control.py), and which commands."""
+"""The input that the session's page accepts in a leased session (control.py), and the commands that it lets pass."""
 
 from __future__ import annotations
 

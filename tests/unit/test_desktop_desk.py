@@ -1,4 +1,4 @@
-"""The desk of the session's page, as far as no X server is needed: pictures, the pointer in them, and steps."""
+"""The desk of the session's page, without an X server: pictures, the pointer in them, and steps."""
 
 from __future__ import annotations
 

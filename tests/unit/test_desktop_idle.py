@@ -1,4 +1,4 @@
-"""Since when a viewer has given no input, derived from the bytes they send (watching.py of the session's page)."""
+"""The time since a viewer's last input, derived from the bytes it sends (watching.py of the session's page)."""
 
 from __future__ import annotations
 

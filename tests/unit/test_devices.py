@@ -1,4 +1,4 @@
-"""A device is known by a signed cookie: for one user, one password and 90 days."""
+"""A device is recognized by a signed cookie: for one user, one password and 90 days."""
 
 from __future__ import annotations
 

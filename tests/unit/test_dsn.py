@@ -1,4 +1,4 @@
-"""A database on another host whose certificate is not verified is warned about."""
+"""A warning about a database on another host whose certificate is not verified."""
 
 from __future__ import annotations
 

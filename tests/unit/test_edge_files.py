@@ -1,4 +1,4 @@
-"""The files an Agent keeps for the edge gateway beside it: when a certificate is renewed, and what stays."""
+"""The files that an Agent stores for its edge gateway: the renewal of a certificate, and the unchanged files."""
 
 from __future__ import annotations
 

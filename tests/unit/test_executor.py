@@ -1,4 +1,4 @@
-"""The Agent's worker on containers, around a runtime that is late with its log or never comes to an end."""
+"""The Agent's worker for containers, with a runtime whose log is late or whose calls never end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A web filter that the runtime runs: what of its output are refusals, and when it has ended."""
+"""A web filter that the runtime runs: the refusals in its output, and the detection of its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A gateway warns of certificates that end soon."""
+"""A gateway warns about certificates that expire soon."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A gateway that keeps its plan itself looks host names up again and again, without hurry."""
+"""A gateway that maintains its plan resolves host names repeatedly, at long intervals."""
 
 from __future__ import annotations
 

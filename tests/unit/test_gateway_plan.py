@@ -1,4 +1,4 @@
-"""The gateway's plan: what is accepted, and that nothing which could become nginx syntax is."""
+"""The gateway's plan: the accepted values, and the refusal of all that could become nginx syntax."""
 
 from __future__ import annotations
 

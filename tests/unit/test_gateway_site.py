@@ -1,4 +1,4 @@
-"""A gateway that keeps its plan itself: settings and what it found out become what it serves."""
+"""A gateway that maintains its plan: the plan from its settings and from discovered facts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checker of histories finds what must not happen, and nothing else."""
+"""The checker of histories finds violations, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The limits of a host: how they are read and raised, and when the Agent names them."""
+"""The limits of a host: reading and raising them, and the Agent's warnings about them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose turn it is when a Manager reads what check-ins depend on (ADR 3)."""
+"""The turns in which a Manager reads the rows that check-ins depend on (ADR 3)."""
 
 from __future__ import annotations
 

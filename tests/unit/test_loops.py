@@ -1,4 +1,4 @@
-"""Loops that keep running, and the errors of single items."""
+"""Loops that continue to run, and errors of single items."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls of providers that are under way: what one of them raises takes nothing of the others."""
+"""Running calls of providers: an error of one does not affect the others."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""One suite for all providers of machines: a program, an address, Libcloud (with its own driver for tests) and the
-simulated one; and what each of them refuses.
+"""A suite for all providers of machines: a program, an address, Libcloud (with its test driver) and the
+simulated one; and the refusals of each.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The order in which an Agent asks the Managers of its zone."""
+"""The order in which an Agent tries the Managers of its zone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tools of the Model Context Protocol: the requests that calls become, and what is shown of their answers."""
+"""The tools of the Model Context Protocol: the requests for calls, and the output for their answers."""
 
 from __future__ import annotations
 

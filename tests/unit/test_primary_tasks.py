@@ -1,4 +1,4 @@
-"""Tasks of a Primary are isolated from each other: what one of them raises stops nothing but that task."""
+"""Tasks of a Primary are isolated from each other: an error of one stops only that task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes of this machine as `kit.processes` sees them, on children of this one."""
+"""Processes of this machine in `kit.processes`, tested with children of this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A rehearsal: when its users come, how many staged sessions serve them, and the sentences on what would be short."""
+"""A rehearsal: the arrival of its users, the number of staged sessions that they need, and the messages about
+shortages."""
 
 from __future__ import annotations
 

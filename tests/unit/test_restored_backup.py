@@ -1,4 +1,4 @@
-"""The Agent's list is of another database than the one by which viewers were let in: a backup was put in place."""
+"""The Agent's list is from another database than the admission of its viewers: a backup was restored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A role as a process: it loads what it uses and no more, and says in one sentence why it cannot run."""
+"""A role as a process: it loads only the modules that it uses, and reports in one sentence why it cannot run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The slots of an Agent for changes of containers: who waits, and who has one."""
+"""The slots of an Agent for changes of containers: the waiting changes, and the running ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SSH keys of accounts: which are taken, in which form they are kept."""
+"""SSH keys of accounts: the accepted keys, and the form in which they are stored."""
 
 from __future__ import annotations
 

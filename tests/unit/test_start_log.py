@@ -1,4 +1,4 @@
-"""A process that starts again and again, and what it knows of that."""
+"""A process that restarts repeatedly, and its record of that."""
 
 from __future__ import annotations
 

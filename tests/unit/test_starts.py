@@ -1,4 +1,4 @@
-"""The places of an Agent's starts: who holds one, until when, and who is next."""
+"""The places of an Agent's starts: their holders, the end of their use, and the next in line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Agent's answers to nginx, with a table of sessions and an api that are played."""
+"""The Agent's answers to nginx, with a simulated table of sessions and a simulated api."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An Agent listens beyond loopback only with a secret that its gateways share."""
+"""An Agent listens beyond loopback only if it shares a secret with its gateways."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs that come with the token of a lease, at the Agent."""
+"""Programs with the token of a lease, at the Agent."""
 
 from __future__ import annotations
 

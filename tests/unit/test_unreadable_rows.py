@@ -1,4 +1,4 @@
-"""Rows of the database whose values do not fit."""
+"""Rows of the database with invalid values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a viewer has left a stream, and how the kernel's table is read for it."""
+"""The detection that a viewer has left a stream, from the kernel's table."""
 
 from __future__ import annotations
 

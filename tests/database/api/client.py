@@ -1,4 +1,4 @@
-"""A caller of the api: what is asked in one line, and what has to be answered with it."""
+"""A caller of the api: a request in one line, with the expected answer."""
 
 from __future__ import annotations
 

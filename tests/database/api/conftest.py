@@ -1,4 +1,4 @@
-"""The api on a real PostgreSQL, without a socket: first data, a client per caller."""
+"""The api on a real PostgreSQL, without a socket: first data, and a client for each caller."""
 
 from __future__ import annotations
 

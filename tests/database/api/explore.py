@@ -1,10 +1,12 @@
 """Call every route of a running api with generated parameters and bodies, as its two OpenAPI documents describe them.
 
-A program of its own: `python -m tests.database.api.explore ADDRESS KEY SECRET` prints the routes it called. Inside
-pytest the library's modules would go through the rewriting of assertions, in the thread that imports them first. Some
-releases of CPython then fail now and then with "AST constructor recursion depth mismatch" (CPython issue 106905).
+This is a separate program: `python -m tests.database.api.explore ADDRESS KEY SECRET` prints the routes it called.
+Inside pytest the library's modules would be processed by the rewriting of assertions, in the thread that imports them
+first. Some releases of CPython then sometimes fail with "AST constructor recursion depth mismatch" (CPython issue
+106905).
 
-It is the same on every run, and calls on after a failure: every route that is not as described is named in the end.
+The calls are the same in every run and continue after a failure: every route that violates its description is reported
+at the end.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A receiver of webhooks: a server on this host that keeps what it was sent, and answers as the test says."""
+"""A receiver of webhooks: a server on this host that stores the received messages, and answers as the test requires."""
 
 from __future__ import annotations
 

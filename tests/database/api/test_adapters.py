@@ -1,4 +1,4 @@
-"""Calls of the SDKs of hosted browser services: what they become, whose leases they see, and how they are refused."""
+"""Calls of the SDKs of hosted browser services: their conversion, the visible leases, and the refusals."""
 
 from __future__ import annotations
 

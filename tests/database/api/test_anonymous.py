@@ -1,4 +1,4 @@
-"""Users made for one launch without a user: marked, without a log-in, gone some time after their last session."""
+"""Users created for a launch without a user: marked, without a log-in, deleted some time after their last session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every administrative change is exactly one log row with who, what, before and after; secrets are in none."""
+"""Every administrative change is exactly one log row with author, object, old and new value; none contains secrets."""
 
 from __future__ import annotations
 

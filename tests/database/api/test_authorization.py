@@ -1,4 +1,4 @@
-"""Every entry point to a session asks the authorization table: routes by callers by switches, compared with `TABLE`."""
+"""Every entry point to a session uses the authorization table: routes by callers by switches, compared with `TABLE`."""
 
 from __future__ import annotations
 

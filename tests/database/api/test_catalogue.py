@@ -1,4 +1,4 @@
-"""The catalogue: what it offers, adding and updating a workspace, pictures."""
+"""The catalogue: its entries, adding and updating a workspace, pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists of other registries: read from a local server, which is asked only where a setting allows it."""
+"""Lists of other registries: read from a local server, and only if a setting allows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Diagnostics: what lists can be narrowed by, and the api's metrics."""
+"""Diagnostics: the filters of lists, and the api's metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Join tokens for administrators, and what a new host asks before it has a credential."""
+"""Join tokens for administrators, and the requests of a new host before it has a credential."""
 
 from __future__ import annotations
 

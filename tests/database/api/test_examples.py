@@ -1,7 +1,7 @@
-"""Every operation of /api/v1 has an example, which is what this api asks and answers.
+"""Every operation of /api/v1 has an example with a request to this api and its answer.
 
-The calls are in `tests/database/api/examples`. `script/examples` makes them and writes down what was answered; here
-they are made again, and what is written has to have the same shape.
+The calls are in `tests/database/api/examples`. `script/examples` runs them and records the answers; here
+they are run again, and the recorded answers must have the same shape.
 """
 
 from __future__ import annotations

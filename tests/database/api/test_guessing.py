@@ -1,4 +1,4 @@
-"""Guessing passwords, links and keys: throttled by address and by account, without locking users out."""
+"""Guessing passwords, links and keys: throttled by address and by account, without locking out users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workspaces over both interfaces: what can be stored, what is refused and why, what uses one."""
+"""Workspaces over both interfaces: the accepted and refused values with reasons, and the users of a workspace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person takes a leased session over and hands it back, through the api; the page obeys by its own code."""
+"""A person takes over a leased session and hands it back, through the api; the page runs its real code."""
 
 from __future__ import annotations
 

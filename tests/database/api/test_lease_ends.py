@@ -1,4 +1,4 @@
-"""When leases of API keys end: with their key, at its limits, with their user; not with a log-out."""
+"""The end of API keys' leases: with their key, at its limits, with their user; not with a log-out."""
 
 from __future__ import annotations
 

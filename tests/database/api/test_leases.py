@@ -1,4 +1,4 @@
-"""Leases: a session with a deadline, for a program; its token opens it alone."""
+"""Leases: a session with a deadline, for a program; its token gives access to this session only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Log in, stay logged in, log out; who is kept out."""
+"""Log in, stay logged in, log out; and the refusals."""
 
 from __future__ import annotations
 

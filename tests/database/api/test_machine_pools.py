@@ -1,4 +1,4 @@
-"""Machine pools over /api/v1: made, changed, disabled, deleted, what their plan would do, and what is refused."""
+"""Machine pools over /api/v1: created, changed, disabled, deleted, the preview of their plan, and the refusals."""
 
 from __future__ import annotations
 

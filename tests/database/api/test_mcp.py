@@ -1,4 +1,4 @@
-"""`/mcp`: the tools of a program with an API key, and with a lease's token; who is refused, and with which sentence."""
+"""`/mcp`: the tools of a program with an API key, and with a lease's token; the refusals and their messages."""
 
 from __future__ import annotations
 

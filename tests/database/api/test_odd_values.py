@@ -1,4 +1,4 @@
-"""With any value in a field, a request succeeds or is refused with what is wrong; none causes an internal error."""
+"""With any value in a field, a request succeeds or is refused with a reason; none causes an internal error."""
 
 from __future__ import annotations
 

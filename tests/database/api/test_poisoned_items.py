@@ -1,4 +1,4 @@
-"""One poisoned item among healthy ones in the loops of the api: the healthy ones are served, for each type of error."""
+"""A poisoned item among healthy ones in the loops of the api: the healthy ones are served, for each type of error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The published interface: shapes that existing clients depend on."""
+"""The published interface: the formats that existing clients depend on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recorded calls of the published interface are answered as they were, and its document has them all."""
+"""The recorded calls of the published interface get the recorded answers, and its document contains all of them."""
 
 from __future__ import annotations
 

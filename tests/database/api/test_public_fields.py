@@ -1,4 +1,4 @@
-"""The published interface loses nothing that it accepts: fields are kept and returned, or refused with a sentence."""
+"""The published interface loses no accepted field: fields are stored and returned, or refused with a message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Groups, attributes, settings and staging configs in the published shape."""
+"""Groups, attributes, settings and staging configs in the published format."""
 
 from __future__ import annotations
 

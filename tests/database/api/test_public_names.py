@@ -1,4 +1,5 @@
-"""The published interface: every name that clients call is answered, also what Greenroom does not have."""
+"""The published interface: every name that clients call is answered, including those that Greenroom does not
+support."""
 
 from __future__ import annotations
 

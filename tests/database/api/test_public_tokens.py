@@ -1,4 +1,4 @@
-"""The published interface: session tokens of users, and who else may join a session."""
+"""The published interface: session tokens of users, and the other viewers who may join a session."""
 
 from __future__ import annotations
 

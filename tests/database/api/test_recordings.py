@@ -1,5 +1,4 @@
-"""The actions of a program on a leased desktop are recorded without delaying its answers, for users who may see
-them."""
+"""The actions of a program on a leased desktop are recorded, after its answers, for users who may see them."""
 
 from __future__ import annotations
 

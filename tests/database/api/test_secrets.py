@@ -1,4 +1,4 @@
-"""Secrets: whose they are, who leases sessions that use them, and how their Agent knows."""
+"""Secrets: their owners, the leases that use them, and their transfer to the Agent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands and screenshots through both interfaces, with an Agent that is played by the test."""
+"""Commands and screenshots through both interfaces, with an Agent that the test simulates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stop, pause, resume and force delete over both interfaces: who may, in which status, and what the row says then."""
+"""Stop, pause, resume and force delete over both interfaces: the permissions, the statuses, and the resulting row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/api/v1/sessions: launch, follow, act; users only on their own."""
+"""/api/v1/sessions: launch, follow, act; users can access only their own sessions."""
 
 from __future__ import annotations
 

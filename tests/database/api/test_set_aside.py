@@ -1,4 +1,4 @@
-"""Only users who may see and destroy all sessions can do so with quarantined ones; the replacement goes on."""
+"""Only users who may see and delete all sessions can do so with quarantined ones; the replacement continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names around shares: users that a user finds to share with, names of guests, and guessed links."""
+"""Names in shares: the users that a user finds to share with, names of guests, and guessed links."""
 
 from __future__ import annotations
 

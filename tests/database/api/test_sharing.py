@@ -1,4 +1,4 @@
-"""Sharing through the api: what is given, who may join, what the Agent learns, and what the log says."""
+"""Sharing through the api: the permissions, the viewers who may join, the Agent's answers, and the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`explain`: the answer a launch would give, for any user, without launching."""
+"""`explain`: the outcome of a launch, for any user, without launching."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Variables are sealed in the database, shown to users who may change them, and sent to the Agent alone."""
+"""Variables are encrypted in the database, returned to users who may change them, and sent only to the Agent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Webhooks: made, signed, delivered once by whichever api comes first, tried again, and given up."""
+"""Webhooks: created, signed, delivered once by the first api that claims them, retried, and given up."""
 
 from __future__ import annotations
 

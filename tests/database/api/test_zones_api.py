@@ -1,4 +1,4 @@
-"""Zones through /api/v1: their life, their names, what keeps one from being deleted."""
+"""Zones through /api/v1: their life cycle, their names, the reasons against a deletion."""
 
 from __future__ import annotations
 

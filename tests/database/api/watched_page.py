@@ -1,5 +1,4 @@
-"""In the place of gateway and container: the page of a session that is watched, as it answers how its stream
-does."""
+"""The page of a watched session, which replaces gateway and container and answers with statistics of its stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A deployment that is only pretended: what it is asked is recorded, what it answers is set by the test."""
+"""A simulated deployment: it records requests, and the test sets its answers."""
 
 from __future__ import annotations
 

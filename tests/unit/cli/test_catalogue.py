@@ -1,4 +1,4 @@
-"""`catalogue`: what can be added, and the way of an image to the Agents."""
+"""`catalogue`: the entries that can be added, and the path of an image to the Agents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what is typed to the request, and from the answer to what is printed."""
+"""Commands: from the typed words to the request, and from the answer to the output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A call of the command line imports what it uses, and nothing of the roles."""
+"""A call of the command line imports only the modules that it uses, and none of the roles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`greenroom events`: the last ones, or with --follow what comes, of some topics."""
+"""`greenroom events`: the latest events of some topics, or with --follow the new ones."""
 
 from __future__ import annotations
 

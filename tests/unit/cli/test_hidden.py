@@ -1,4 +1,4 @@
-"""Secrets that are typed as options do not stay on the command line."""
+"""Secrets that are typed as options are removed from the visible command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`--json` is an option of every command but those that go on running, and of `setup`, which is run once by hand."""
+"""`--json` is an option of every command except those that run continuously, and `setup`, which is run once by hand."""
 
 from __future__ import annotations
 

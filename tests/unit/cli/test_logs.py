@@ -1,4 +1,4 @@
-"""`logs tail` follows the server's events, and asks by itself where there are none."""
+"""`logs tail` follows the server's events, and polls if there are none."""
 
 from __future__ import annotations
 

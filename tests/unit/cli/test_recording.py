@@ -1,4 +1,4 @@
-"""`greenroom recording`: what was done with a lease, as a table, as JSON, or as a file."""
+"""`greenroom recording`: the actions of a lease as a table, as JSON, or as a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rehearse` makes nothing where it would start real containers, and the program does not load what it needs."""
+"""`rehearse` creates nothing if it would start real containers, and other commands do not load its modules."""
 
 from __future__ import annotations
 

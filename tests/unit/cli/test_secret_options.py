@@ -1,4 +1,4 @@
-"""Secrets that must not be visible to others on the machine among the arguments: they are read from stdin or from
+"""Secrets that must not be visible in the arguments to others on the machine: they are read from stdin or from
 files."""
 
 from __future__ import annotations

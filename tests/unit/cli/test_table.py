@@ -1,4 +1,4 @@
-"""The table of nouns against the document of the api: nothing is missing, nothing is invented."""
+"""The table of nouns compared with the document of the api: neither has additional entries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers, lengths of time and times: how they can be typed, and that nothing else gets through."""
+"""The accepted forms of numbers, durations and times, and the refusal of all others."""
 
 from __future__ import annotations
 

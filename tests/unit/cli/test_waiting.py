@@ -1,4 +1,4 @@
-"""`sessions launch --wait` shows the steps of a launch until its session runs, fails or takes too long."""
+"""`sessions launch --wait` displays the steps of a launch until its session runs, fails or exceeds the time limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cause for which a database cannot be used."""
+"""The reason why a database cannot be used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events: their text, what they concern, and with which permission they are seen."""
+"""Events: their text, their subject, and the permission to see them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings of the installation: their defaults, and which values they take."""
+"""The settings of the installation: their defaults and valid values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Variables of workspaces, groups and launches: sealed where they are stored, masked where they are shown."""
+"""Variables of workspaces, groups and launches: encrypted in the database, masked in answers."""
 
 from __future__ import annotations
 

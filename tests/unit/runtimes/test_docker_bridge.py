@@ -1,4 +1,4 @@
-"""Ranges of addresses for networks that Docker has none left for, and networks that Docker does not let go."""
+"""Address ranges for networks when Docker has none left, and networks that Docker does not remove."""
 
 from __future__ import annotations
 

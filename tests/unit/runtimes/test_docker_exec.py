@@ -1,4 +1,4 @@
-"""The environment of commands in a container of whose variables its user chose some."""
+"""The environment of commands in a container with variables that its user chose."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders of the host that never answer: sessions without them go on."""
+"""Folders of the host that never answer: sessions without them continue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sessions' network is there when a container is made for it, no matter who removed it."""
+"""The sessions' network exists when a container is created for it, no matter who removed it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The output of a command that comes later than its end, or never comes to an end."""
+"""The output of a command that arrives after its end, or never ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a specification to what Docker is asked for."""
+"""The request to Docker from a specification."""
 
 from __future__ import annotations
 

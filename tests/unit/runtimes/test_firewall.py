@@ -1,4 +1,4 @@
-"""The rules about what sessions reach."""
+"""The rules for the network access of sessions."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ addresses = st.ip_addresses(v=4).map(str)
 
 
 def verdict(text: str, chain: str, address: str, port: int) -> str:
-    """The verdict of the rules of `chain` on a new connection, as iptables would evaluate them, without connection
-    limits."""
+    """The verdict of the rules of `chain` on a new connection within the connection limit, as iptables would
+    evaluate them."""
     for line in text.splitlines():
         words = line.split()
         if words[:2] != ["-A", chain] or "conntrack" in words or counting_chain(IDENTITY) in words:

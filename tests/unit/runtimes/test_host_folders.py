@@ -1,4 +1,4 @@
-"""Folders of the host that a session's user created as they liked."""
+"""Folders of the host whose content a session's user created freely."""
 
 from __future__ import annotations
 

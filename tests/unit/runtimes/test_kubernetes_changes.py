@@ -1,4 +1,4 @@
-"""The events of a namespace: what is missed while no watch goes on is found by a fresh look, not by an event."""
+"""The events of a namespace: changes that are missed while no watch is active are found by a new list."""
 
 from __future__ import annotations
 

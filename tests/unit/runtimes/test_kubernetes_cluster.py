@@ -1,4 +1,4 @@
-"""The way to a cluster: what a kubeconfig that cannot be used is answered with, and what the server's refusals mean."""
+"""The connection to a cluster: messages about unusable kubeconfigs, and the meaning of the server's refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A command in a Pod whose connection ends otherwise than it should: never more than an error of the contract."""
+"""A command in a Pod whose connection ends unexpectedly raises only errors of the contract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The objects of a web filter in a namespace, and what of others' policies leads around it."""
+"""The objects of a web filter in a namespace, and foreign policies that would bypass it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Profiles as claims: made once, made anew where the class of one that never got a volume was wrong."""
+"""Profiles as claims: created once, and again if the class of a claim without a volume was wrong."""
 
 from __future__ import annotations
 

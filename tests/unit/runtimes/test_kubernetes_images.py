@@ -1,4 +1,4 @@
-"""The Pods that get images ahead, and the Secrets with log-ins: they follow what is wanted."""
+"""The Pods that download images in advance, and the Secrets with log-ins: both follow the desired state."""
 
 from __future__ import annotations
 

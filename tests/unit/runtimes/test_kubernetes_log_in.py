@@ -1,4 +1,4 @@
-"""Log-ins that cannot be used: one sentence each from `up`, `doctor` and the Agent; and log-in programs that can be."""
+"""Unusable log-ins: one sentence each from `up`, `doctor` and the Agent; and supported log-in programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Secret and the Pod of a session: secrets only in the one, the restricted profile in the other."""
+"""The Secret and the Pod of a session: secrets only in the Secret, the restricted profile in the Pod."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Pod that its node has and does not make: after a time the node's own words are why the start failed."""
+"""A Pod that its node has but does not start: after a time the node's message is the reason for the failure."""
 
 from __future__ import annotations
 

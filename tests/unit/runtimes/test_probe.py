@@ -1,4 +1,4 @@
-"""Probing pages, without a container: those that are not ours, and how often ours are asked."""
+"""Probes of pages, without a container: foreign pages, and the interval for pages of Greenroom."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runtimes and other plug-ins are those that installed packages offer by entry points."""
+"""Runtimes and other plug-ins come from the entry points of installed packages."""
 
 from __future__ import annotations
 

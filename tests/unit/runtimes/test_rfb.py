@@ -1,4 +1,4 @@
-"""Reading the screen: whether something was painted."""
+"""Reading the screen: the detection that something was painted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From pixels to a JPEG: its shape, its colours, and that it is never large."""
+"""The JPEG of a screen's pixels: its shape, its colors, and its size limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulated host and the runtimes that misbehave."""
+"""The simulated host and the failing runtimes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fork server of `up` as a process: whose children its roles are, what they know, what becomes of them."""
+"""The fork server of `up` as a process: the parent of its roles, their environment, and their end."""
 
 from __future__ import annotations
 

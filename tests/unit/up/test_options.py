@@ -1,4 +1,4 @@
-"""Options of the command line, and what an instance was started with before."""
+"""Options of the command line, and those of an instance's previous start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small parts of `greenroom up` that decide without starting anything."""
+"""Small parts of `greenroom up` that make decisions without starting anything."""
 
 from __future__ import annotations
 

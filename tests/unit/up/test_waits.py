@@ -1,4 +1,4 @@
-"""A start that waits for a part in vain names the part, its last problem and the last line of its log."""
+"""A start that waits for a part in vain reports the part, its last problem and the last line of its log."""
 
 from __future__ import annotations
 

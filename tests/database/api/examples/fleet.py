@@ -1,4 +1,4 @@
-"""Zones, Managers, Agents, gateways, who joins, and machines that come by themselves."""
+"""Zones, Managers, Agents, gateways, join tokens, and machine pools."""
 
 from __future__ import annotations
 

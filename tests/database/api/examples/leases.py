@@ -1,4 +1,4 @@
-"""Leases, and what a program does with its desktop; the desktop itself is played."""
+"""Leases, and a program's requests to its desktop; the desktop itself is simulated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes the calls of the examples, each with how it is refused."""
+"""Runs the calls of the examples, each with its refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions, launches, sharing, and what the log says afterwards."""
+"""Sessions, launches, sharing, and the resulting log rows."""
 
 from __future__ import annotations
 

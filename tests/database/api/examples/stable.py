@@ -1,4 +1,4 @@
-"""Makes of what was asked and answered what is the same in every run and secret in none."""
+"""Replaces the parts of requests and answers that differ between runs or are secret."""
 
 from __future__ import annotations
 

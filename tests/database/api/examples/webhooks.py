@@ -1,4 +1,4 @@
-"""Webhooks of an address on this host, to which the messages are really sent."""
+"""Webhooks to an address on this host, to which the messages are actually sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People who may change only their own groups lift no rule, for any groups."""
+"""Users who may change only their own groups cannot loosen a rule, for any groups."""
 
 from __future__ import annotations
 

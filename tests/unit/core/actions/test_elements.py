@@ -1,4 +1,4 @@
-"""A reference to an element stands where a coordinate would."""
+"""A reference to an element may replace a coordinate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Actions become steps."""
+"""The conversion of actions to steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The entries of the catalogue: ours and those of other lists, with what is known of them."""
+"""The entries of the catalogue: built-in ones and those of other lists, with the known facts about them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists of workspaces that others publish: what is used of one, and the sentences about the rest."""
+"""Foreign lists of workspaces: the entries that are used, and the messages about the others."""
 
 from __future__ import annotations
 

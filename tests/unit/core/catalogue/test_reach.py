@@ -1,4 +1,4 @@
-"""From where lists of workspaces are read."""
+"""The permitted sources of lists of workspaces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When an Agent asks the registry again for an image that it has."""
+"""The times at which an Agent checks the registry again for an image that it has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Allow Origin Domain: https only, whole hosts, a port only where one is given."""
+"""Allow Origin Domain: only https, whole hosts, and a port only if it is specified."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Of several processes with one identity one acts at a time, even if clocks differ and messages are slow."""
+"""Only one of several processes with the same identity acts at a time, even if clocks differ and messages are slow."""
 
 from __future__ import annotations
 

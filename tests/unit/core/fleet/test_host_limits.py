@@ -1,4 +1,4 @@
-"""The limits of a host: for how many sessions they are enough, and when they are named."""
+"""The limits of a host: the number of sessions that they permit, and the condition for a warning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slow is distinguished from dead: how much longer it is worth waiting, and where the figures come from."""
+"""The distinction between slow and dead: the additional time to wait, and the source of the figures."""
 
 from __future__ import annotations
 

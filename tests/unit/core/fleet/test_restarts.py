@@ -1,4 +1,4 @@
-"""When parts are started again, and when a Manager that lives but does not work is ended."""
+"""The restarts of parts, and the end of a Manager that runs but does not work."""
 
 from __future__ import annotations
 

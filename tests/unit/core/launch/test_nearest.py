@@ -1,4 +1,4 @@
-"""Launches begin in the zone that the user's browser reaches soonest, where they may."""
+"""Launches begin in the permitted zone with the shortest round trip from the user's browser."""
 
 from __future__ import annotations
 

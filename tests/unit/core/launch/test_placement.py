@@ -1,4 +1,4 @@
-"""Placement: who is a candidate, in which order, and why the others are not."""
+"""Placement: the candidates, their order, and the reasons against the others."""
 
 from __future__ import annotations
 

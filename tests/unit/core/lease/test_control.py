@@ -1,4 +1,4 @@
-"""One controller at a time: people ask in any order, terms only grow and the page lets one pass."""
+"""Only one controller at a time: requests may arrive in any order, terms only grow, and the page accepts one sender."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Desktops and leases have separate limits, and the limit of an API key only narrows."""
+"""Desktops and leases have separate limits, and the limit of an API key can only reduce them."""
 
 from __future__ import annotations
 

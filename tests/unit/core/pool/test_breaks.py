@@ -1,4 +1,4 @@
-"""Staged sessions that stop working: replaced at once, and with growing pauses where it happens again and again."""
+"""Staged sessions that stop working: replaced at once, and with growing pauses if that happens repeatedly."""
 
 from __future__ import annotations
 

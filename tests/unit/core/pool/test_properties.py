@@ -1,4 +1,4 @@
-"""The plan of a pool: what must hold of it, as properties that each catch a mutant."""
+"""The plan of a pool: its properties, each of which catches a mutant."""
 
 from __future__ import annotations
 

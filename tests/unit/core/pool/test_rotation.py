@@ -1,4 +1,4 @@
-"""Make before break: when the next replacement starts, and what becomes of a pool through time."""
+"""Make before break: the start of the next replacement, and the state of a pool over time."""
 
 from __future__ import annotations
 

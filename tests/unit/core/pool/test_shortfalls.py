@@ -1,4 +1,4 @@
-"""The sentences of a shortfall, and what a reader sees between two rounds of the Primary."""
+"""The messages about a shortfall, and the state between two rounds of the Primary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of a recording, made of requests and what became of them."""
+"""The rows of a recording, from requests and their results."""
 
 from __future__ import annotations
 

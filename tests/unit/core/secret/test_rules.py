@@ -1,4 +1,4 @@
-"""Secrets that a web filter adds: which hosts and headers are possible, who may use one, and where it goes."""
+"""Secrets that a web filter adds: the possible hosts and headers, the users who may use one, and its destination."""
 
 from __future__ import annotations
 

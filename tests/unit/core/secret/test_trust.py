@@ -1,4 +1,4 @@
-"""The files by which a leased session believes its web filter."""
+"""The files by which a leased session trusts its web filter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The authorization table: who may do what to a session, under which conditions."""
+"""The authorization table: the permitted actions on a session, by role and condition."""
 
 from __future__ import annotations
 

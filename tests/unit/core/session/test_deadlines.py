@@ -1,4 +1,4 @@
-"""Nothing is stuck: deadlines of transitional statuses."""
+"""The deadlines of transitional statuses: no session stays in one forever."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists of wanted sessions that come late, twice or out of order."""
+"""Desired lists that arrive late, twice or out of order."""
 
 from __future__ import annotations
 

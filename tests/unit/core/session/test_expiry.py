@@ -1,4 +1,4 @@
-"""The two clocks of a user's session, and what happens when one is over."""
+"""The two clocks of a user's session, and the effect of their expiry."""
 
 from __future__ import annotations
 

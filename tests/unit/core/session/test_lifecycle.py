@@ -1,4 +1,4 @@
-"""Stop, pause and resume: which statuses obey, and what is said in others."""
+"""Stop, pause and resume: the statuses that permit them, and the messages in others."""
 
 from __future__ import annotations
 

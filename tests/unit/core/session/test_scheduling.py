@@ -1,4 +1,4 @@
-"""People first: whose container is changed next on an Agent."""
+"""Users first: the order in which an Agent changes containers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shape in which the published interface shows what the server of a stream measured."""
+"""The format of a stream server's measurements in the published interface."""
 
 from __future__ import annotations
 

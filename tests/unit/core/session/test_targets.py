@@ -59,7 +59,8 @@ def test_a_page_that_knows_its_path_is_served_there_alone():
 
 
 def of_page(rest: str, **allowed: bool) -> str:
-    """The service that refuses this address of a page with its file list at `files…`; empty if none does."""
+    """The message with which this address of a page with its file list at `files…` is refused; empty if it is
+    allowed."""
     services = tuple(Service(name=name, folder="files", allowed=value) for name, value in allowed.items())
     spec = SessionSpec(image="i", image_id="i", credential="c", services=services)
     asked = parse_address(PREFIX + rest)

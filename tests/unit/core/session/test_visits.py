@@ -1,4 +1,4 @@
-"""When a viewer has left a stream."""
+"""The detection that a viewer has left a stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Homes that the installation keeps: whose they are, and when each is measured."""
+"""Homes that the installation keeps: their owners, and the times of their measurements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From workspace, zone and launch to the container's specification."""
+"""The container's specification from workspace, zone and launch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders of the host that a container may see."""
+"""Folders of the host that a container may access."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Days of a zone with a cloud of its own, played with the plan and the simulated provider, which fails, loses answers,
-makes a machine twice and some that never serve: no user's session ends, machines come and go without thrash, and what
-they cost is near what one who knows the day pays.
+"""Days of a zone with its own cloud, simulated with the plan and the simulated provider, which fails, loses answers,
+creates a machine twice and some that never serve: no user's session ends, machines come and go without thrashing, and
+their cost is close to that of an optimal schedule.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The plan of a zone's machines: what is ordered, taken back, drained, and what is said of it."""
+"""The plan of a zone's machines: orders, cancellations, drains, and the messages about them."""
 
 from __future__ import annotations
 

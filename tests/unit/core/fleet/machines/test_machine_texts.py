@@ -1,4 +1,4 @@
-"""Names of machines, what providers say, the schedule, and what a machine runs when it starts."""
+"""Names of machines, messages of providers, the schedule, and the commands that a machine runs at its start."""
 
 from __future__ import annotations
 
