@@ -1,5 +1,5 @@
-"""Machines that are ordered and removed: a program starts real Agents with their user data. One provider starts machines
-that never run, another hangs."""
+"""Machines that are ordered and removed: a program starts real Agents with their user data. One provider starts
+machines that never run, another hangs."""
 
 from __future__ import annotations
 
