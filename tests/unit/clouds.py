@@ -69,7 +69,7 @@ def machine(number: int) -> NewMachine:
 
 
 def program(folder: Path, more: str = "") -> CommandProvider:
-    """A cloud in a file, asked by a program; `more` is run before it answers."""
+    """A cloud in a file, controlled by a program; `more` is run before it answers."""
     folder.mkdir(exist_ok=True)
     file = folder / "machines"
     file.write_text(PROGRAM.format(python=sys.executable, state=str(folder / "state.json"), more=more))
@@ -118,12 +118,12 @@ def _cloud_of_webhook() -> Answering:
 
 UNNAMED: Final = DummyNodeDriver.create_node
 DUMMY_ALONE: Final = {"dummy": {}}
-"""The setting `machine_clouds` of the Manager."""
+"""The value of the setting `machine_clouds` of the Manager."""
 _NEW_DRIVER: Final = DummyNodeDriver.__init__
 
 
 def _as_a_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Libcloud's driver for tests gives its nodes names of its own, and keeps them to itself; clouds do neither."""
+    """Libcloud's test driver chooses the names of its nodes and does not list them; clouds do neither."""
     nodes: list[Any] = []
 
     def new_driver(driver: Any, creds: str) -> None:
@@ -141,7 +141,7 @@ def _as_a_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def working(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Provider]:
-    """A provider that does what it is asked."""
+    """A working provider."""
     if kind == "command":
         yield program(folder / "working")
     elif kind == "webhook":
@@ -156,7 +156,7 @@ async def working(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> A
 
 @asynccontextmanager
 async def answering(kind: str, folder: Path, content: bytes) -> AsyncIterator[Provider]:
-    """A provider that is answered with this each time."""
+    """A provider that always gets this answer."""
     if kind == "command":
         (folder / "answer").write_bytes(content)
         file = folder / "machines"
@@ -174,7 +174,7 @@ async def answering(kind: str, folder: Path, content: bytes) -> AsyncIterator[Pr
 
 @asynccontextmanager
 async def refusing(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch, words: str) -> AsyncIterator[Provider]:
-    """A provider that makes no machine, and says so."""
+    """A provider that refuses to create a machine."""
 
     def create_node(*_: Any, **__: Any) -> None:
         raise ValueError(words)
@@ -191,7 +191,7 @@ async def refusing(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch, wor
 async def hanging(
     kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[Provider, Callable[[], bool]]]:
-    """A provider that never answers, and whether it was asked."""
+    """A provider that never answers, and a record of its requests."""
     if kind == "command":
         asked = folder / "asked"
         more = f"import time; pathlib.Path({str(asked)!r}).touch(); time.sleep(600)"

@@ -10,7 +10,7 @@ import structlog
 
 @pytest.fixture(autouse=True)
 def log_as_it_was() -> Iterator[None]:
-    """A command that a test runs in its own process sets the log up: later tests would miss rows below its level."""
+    """Reset the log after each test: a command that a test runs in its process changes its level."""
     yield
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()

@@ -15,7 +15,7 @@ Answer = Callable[[Any, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[N
 
 @contextlib.asynccontextmanager
 async def served(answer: Answer) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a page that answers each request so."""
+    """A client of a page that answers each request with this handler."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

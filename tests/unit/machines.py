@@ -33,7 +33,7 @@ def ago(seconds: float) -> datetime:
 
 
 def agent(name: str, *, cores_used: float = 0.0, **changes: Any) -> PlacementAgent:
-    """With 8 cores and 16 GB, of which 2 GB go with each core that is reserved."""
+    """An Agent with 8 cores and 16 GB, of which 2 GB are reserved with each core."""
     made = PlacementAgent(
         agent_id=name,
         hostname=name,
@@ -58,7 +58,7 @@ def order(name: str, state: str = "ordered", **changes: Any) -> MachineOrder:
 
 
 def joined(view: PlacementAgent, *, live: int = 0, state: str = "joined", **changes: Any) -> MachineOrder:
-    """The order of an Agent that has joined, with so many users' sessions."""
+    """The order of an Agent that has joined, with this number of users' sessions."""
     return order(
         f"o-{view.agent_id}",
         state,
@@ -76,7 +76,7 @@ def want(number: int, why: str = "people wait", request: PlacementRequest = DESK
 
 
 def zone(*orders: MachineOrder, **changes: Any) -> ZoneSnapshot:
-    """With the Agents of the orders, one machine pool and an overcommit of 1."""
+    """A zone with the Agents of the orders, one machine pool and an overcommit of 1."""
     made = ZoneSnapshot(
         now=NOW,
         zone_name="eu",

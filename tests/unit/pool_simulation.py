@@ -19,10 +19,8 @@ REMOVAL_S = 0.3
 
 @dataclass
 class Simulation:
-    """One pool on one Agent with room for `room` sessions, each of which takes `start_s()` to start (None = it fails).
-
-    `watch` is called with the number of claimable and of all sessions whenever something changed.
-    """
+    """A pool on an Agent with capacity for `room` sessions, each of which takes `start_s()` to start (None: the
+    start fails). `watch` is called with the number of claimable and of all sessions after every change."""
 
     num_sessions: int
     lifetime_s: float
@@ -39,7 +37,7 @@ class Simulation:
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     def run(self, seconds: float) -> None:
-        """Let so much time pass."""
+        """Let this time pass."""
         end = self.now + timedelta(seconds=seconds)
         while self.now < end:
             self._plan()
@@ -48,7 +46,7 @@ class Simulation:
 
     @property
     def current(self) -> int:
-        """Sessions that can be claimed now."""
+        """The number of claimable sessions."""
         return sum(s.claimable and s.expires > self.now for s in self.sessions.values())
 
     def _next_event(self) -> datetime:

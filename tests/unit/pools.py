@@ -44,7 +44,7 @@ def session(number: int, status: str = "running", **changes: Any) -> PooledSessi
 
 
 def snapshot(*sessions: PooledSession, **changes: Any) -> PoolSnapshot:
-    """With one large Agent and 3 sessions wanted."""
+    """A snapshot with one large Agent and 3 desired sessions."""
     made = PoolSnapshot(
         now=NOW, config=CONFIG, image=IMAGE, zone=ZONE, strategy="Least Load", sessions=sessions, agents=(BIG,)
     )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 Property = Callable[[Callable[..., Any], Any], None]
 
 CATCH = settings(max_examples=2000, deadline=None, database=None, derandomize=True, phases=[Phase.generate])
-"""A mutant is given the same values in every run."""
+"""A mutant gets the same values in every run."""
 
 
 def for_all(
@@ -21,9 +21,8 @@ def for_all(
     mutants: Sequence[Callable[..., Any]],
     **named: st.SearchStrategy[Any],
 ) -> Callable[[Callable[..., None]], Callable[[Any], None]]:
-    """The decorated test, whose argument `subject` is the function to judge, passes for many values of the others, and
-    fails for each of the wrong implementations.
-    """
+    """The decorated test, whose argument `subject` is the function under test, passes for many values of the others,
+    and fails for each of the wrong implementations."""
     assert mutants
 
     def decorated(test: Callable[..., None]) -> Callable[[Any], None]:

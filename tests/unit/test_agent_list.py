@@ -17,7 +17,7 @@ from greenroom.wire.messages import Answer, Desired, DesiredChanges, SessionComm
 
 @pytest.fixture
 def sessions(tmp_path: Path) -> Sessions:
-    """Of an Agent with the sessions a, b and c that has planned its first round."""
+    """The sessions a, b and c of an Agent that has planned its first round."""
     journal = Journal(tmp_path / "journal.jsonl")
     journal.open()
     made = Sessions(journal)

@@ -19,7 +19,7 @@ THERE, WITHHELD = "r.example.org/desk:1", "r.example.org/closed:1"
 
 
 class Elsewhere:
-    """A runtime that has all images, and notes which log-ins it is to keep."""
+    """A runtime that has all images, and records the log-ins that it must store."""
 
     def __init__(self) -> None:
         self.kept: list[tuple[set[str], dict[str, Credentials | None]]] = []

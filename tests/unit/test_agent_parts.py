@@ -239,7 +239,7 @@ def test_only_steps_of_a_staged_start_may_wait(before: Observed | None, now: Obs
 
 
 class Reporting(CheckInLoop):
-    """Sends nothing; what a message would carry is in `sent`."""
+    """An Agent's reporting without sending; the content of a message is in `sent`."""
 
     def __init__(
         self, sessions: Sessions, identity: AgentIdentity | None = None, host: RegisteringHost | None = None

@@ -23,7 +23,7 @@ from greenroom.kit.secrets import Secrets
 
 
 async def test_no_request_takes_a_detour_through_a_thread():
-    """FastAPI runs everything but coroutine functions in a thread: routes and what they depend on."""
+    """FastAPI runs everything except coroutine functions in a thread: routes and their dependencies."""
     config = ApiConfig(database_url="host=nowhere", secret_key_file=Path("unused"))
     db = Database(config.database_url, application_name="test")
     app = create_app(config, db, Secrets(bytes(32)), LogWriter(db, "api"))
@@ -35,7 +35,7 @@ async def test_no_request_takes_a_detour_through_a_thread():
 
 
 def calls(dependant: Any) -> Iterator[Callable[..., Any]]:
-    """The route of a dependant, and all that it depends on."""
+    """The route of a dependant, and all its dependencies."""
     if dependant is None:
         return
     yield dependant.call

@@ -53,7 +53,7 @@ headers = st.fixed_dictionaries(
 
 
 def only_the_own_origin_acts(reason: str | None, sent: dict[str, str]) -> None:
-    """A request that acts with a cookie has shown that the page asking is our own."""
+    """A request that acts with a cookie has proved that it comes from a page of Greenroom."""
     if reason is None:
         own = "https://console.example:8443"
         site = sent.get("sec-fetch-site")

@@ -22,7 +22,7 @@ held = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
 print("connected", flush=True)
 print("ended" if held.recv(1) == b"" else "data", flush=True)
 """
-"""Another process that holds a connection and says when it ends."""
+"""Another process that holds a connection and reports when it ends."""
 WITHIN_S = 20.0
 
 
@@ -57,7 +57,7 @@ async def test_every_connection_to_the_address_is_ended_and_no_other(cutter: Str
 
 
 async def test_of_all_clients_of_one_address_only_the_named_connection_is_cut(cutter: StreamTerminator):
-    """As a guest's: the gateway's end is cut, by the address and port from which the guest came."""
+    """As for a guest: the gateway's end is cut, by the address and port of the guest."""
     server = await asyncio.start_server(lambda _r, _w: None, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     cut, kept = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]

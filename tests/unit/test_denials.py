@@ -106,7 +106,7 @@ def test_a_long_log_is_begun_anew(tmp_path: Path):
 
 
 def test_what_is_no_plain_file_reads_as_empty(tmp_path: Path):
-    """Squid owns the folder: it must neither make the Agent read something else nor hold it up."""
+    """Squid owns the folder: it must neither make the Agent read another file nor block it."""
     secret, file = tmp_path / "secret", tmp_path / "denials.log"
     secret.write_text(LINE)
     log = DenialLog(file, lambda: None)

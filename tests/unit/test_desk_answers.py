@@ -57,11 +57,12 @@ ASKED = {
     "written": ("/files", 503, ("PUT", "/files/a", None)),
     "exec": ("/exec", 409, ("POST", "/exec", {"command": ["true"]})),
 }
-"""By where an answer is read: whose it is, the status that garbage becomes, and the request that leads there."""
+"""By the place where an answer is read: its origin, the status that garbage becomes, and the request that leads
+there."""
 
 
 class Leased(Page):
-    """A page whose command writes so much, and is broken off by the end of the lease."""
+    """A page whose command writes this amount, and is interrupted by the end of the lease."""
 
     def __init__(self, written: bytes, *, neatly: bool = False) -> None:
         super().__init__(lambda _: httpx.Response(200, stream=Ends(self, written, neatly=neatly)))

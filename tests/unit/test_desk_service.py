@@ -37,7 +37,7 @@ CLICK = {"action": "left_click", "coordinate": [640, 400]}
 
 
 class Page:
-    """A session's page with a screen, which remembers what it was asked; `status` is that of its session."""
+    """A session's page with a screen, which records its requests; `status` is that of its session."""
 
     def __init__(self, answer: Answer | None = None) -> None:
         self.screen: dict[str, Any] = dict(SCREEN)
@@ -76,7 +76,7 @@ class Page:
         answer = self._answer(request)
         return httpx.Response(
             answer.status_code, headers=answer.headers, stream=answer.stream
-        )  # not read yet, as of a socket
+        )  # not read yet, as on a socket
 
     def _as_page(self, request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/state"):
@@ -250,7 +250,7 @@ async def test_what_is_broken_off_by_the_end_of_the_lease_says_so(status: Sessio
 
 @pytest.mark.parametrize("status", [200, 500])
 async def test_an_answer_without_end_is_not_kept(status: int, monkeypatch: pytest.MonkeyPatch):
-    """A program in the session may have taken the page's place."""
+    """A program in the session may have replaced the page."""
     monkeypatch.setattr(transport, "MOST_ANSWER_BYTES", 1 << 16)
     sent = 0
 

@@ -13,13 +13,13 @@ import pytest
 from tests.unit.desktop_pages import served
 
 browser: Any = importlib.import_module("browser")
-"""Of the image; `tests/browser` has the same name."""
+"""The module of the image; `tests/browser` has the same name."""
 
 PROGRAM = {"X-Greenroom-Program": "1"}
 
 
 async def said(request: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A chromedriver that answers with the address it was asked for, and with the body."""
+    """A chromedriver that answers with the requested address, and with the body."""
     body = await reader.readexactly(int(request.number("content-length")))
     text = f"{request.path} {body.decode()}".encode()
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(text) + text)

@@ -54,7 +54,7 @@ def test_a_call_is_as_the_specification_has_it():
 
 
 def test_an_answer_of_nested_values_is_read():
-    """An array of (text, path), and a dictionary of variants, as libdbus writes them."""
+    """An array of (text, path), and a dictionary of variants, as written by libdbus."""
     pairs = b"\x24\0\0\0\0\0\0\0" + b"\4\0\0\0:1.5\0\0\0\0" + b"\x14\0\0\0/org/a11y/accessible\0"
     assert Reading(pairs[:4] + pairs[4:], "<").value("a(so)") == [(":1.5", "/org/a11y/accessible")]
     entry = b"\4\0\0\0Name\0\1s\0" + b"\4\0\0\0Save\0"

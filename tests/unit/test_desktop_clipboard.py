@@ -11,7 +11,7 @@ from steps import Hands  # type: ignore[import-not-found]
 
 
 def owned_by(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
-    """Let this Python program stand for xclip."""
+    """Let this Python program replace xclip."""
     monkeypatch.setattr(clipboard, "XCLIP", (sys.executable, "-c", f"import sys, time; {program}"))
 
 

@@ -273,7 +273,7 @@ def plain(data: bytes, *, first: int = 0x81) -> bytes:
 
 
 class Browser:
-    """A server of websockets on the far side; `got` is what reached it."""
+    """A websocket server of the browser; `got` contains the received messages."""
 
     def __init__(self) -> None:
         self.reader: Any = asyncio.StreamReader()

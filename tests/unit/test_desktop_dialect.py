@@ -52,7 +52,7 @@ CUTS = st.lists(st.integers(0, 40), max_size=20)
 STANDARD = st.one_of(INPUT, NO_INPUT).filter(lambda message: message[0] != 5).map(lambda message: (message, message))
 UNANNOUNCED = st.lists(st.one_of(POINTERS, WHEELS, STANDARD), min_size=1, max_size=12)
 LAST = (struct.pack(">BHHHhh", 5, 1, 300, 200, 0, 0) + KEY, struct.pack(">BBHH", 5, 1, 300, 200) + KEY)
-"""After these two messages it is certain in which dialect the messages before are."""
+"""After these two messages the dialect of the earlier messages is certain."""
 
 
 def passed(data: bytes, cuts: list[int]) -> bytes:
@@ -104,7 +104,7 @@ def test_its_statistics_are_no_input_and_its_pointer_is():
 
 
 def is_known_by_its_pointer(said: list[tuple[bytes, bytes]], frames: list[int]) -> None:
-    """`frames`: how many messages are in each."""
+    """`frames`: the number of messages in each frame."""
     messages = [*said, LAST]
     viewer = Idle()
     got = bytearray(viewer.sent(GREETING))

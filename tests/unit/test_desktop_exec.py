@@ -39,7 +39,7 @@ def text_of(said: list[dict[str, Any]], name: str) -> str:
 
 
 def sleeping() -> list[int]:
-    """Processes that `LONG` left."""
+    """The processes that `LONG` left running."""
     found = [int(each.name) for each in Path("/proc").glob("[0-9]*") if is_ours(each)]
     return [pid for pid in found if os.getpgid(pid) != os.getpgid(0)]
 

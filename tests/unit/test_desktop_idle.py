@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 VERSIONS = {b"RFB 003.008\n": b"\x01\x01", b"RFB 003.003\n": b"\x01"}
-"""Version → what else the client says before its first message."""
+"""Version → the client's other bytes before its first message."""
 
 PIXEL_FORMAT = st.sampled_from([8, 16, 32]).map(
     lambda bits: struct.pack(">BxxxBBBBHHHBBBxxx", 0, bits, 24, 0, 1, 255, 255, 255, 16, 8, 0)

@@ -23,7 +23,7 @@ PICTURE = struct.pack(">BxH", 0, 2) + JPEG + FILLED
 
 
 class Viewer:
-    """Their end of the connection; answers to a ping by `answers`."""
+    """The viewer's end of the connection; answers to a ping with `answers`."""
 
     def __init__(self, *, answers: bool = True) -> None:
         self.stream: Any = None
@@ -44,7 +44,7 @@ class Viewer:
 
 @pytest.fixture
 async def stats(tmp_path: Path) -> AsyncIterator[Any]:
-    """Those of a desktop of 64 x 32 pixels."""
+    """The statistics of a desktop of 64 x 32 pixels."""
 
     async def display(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"RFB 003.008\n\x01\x01" + bytes(4) + BEGIN)

@@ -36,7 +36,7 @@ def test_only_what_asks_for_pictures_is_passed_on(wanted: list[bytes], said: lis
 
 
 def test_the_desktop_is_shared_whether_the_viewer_says_so_or_not():
-    """Without it the X server would disconnect the session's user."""
+    """Otherwise the X server would disconnect the session's user."""
     assert passed(GREETING + b"\x00", []) == GREETING + b"\x01"
 
 

@@ -21,7 +21,7 @@ GB = 10**9
 
 @dataclass
 class Host:
-    """The runtime and the sessions of an Agent, as far as the guard sees them."""
+    """The parts of an Agent's runtime and sessions that the guard uses."""
 
     written: dict[str, int]
     limit_bytes: int

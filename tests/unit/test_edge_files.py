@@ -58,7 +58,7 @@ def test_a_stolen_fleet_authority_is_worth_nothing_outside_its_domain():
 
 @dataclass
 class Signer:
-    """In place of the way to a Manager: signs what it is asked to."""
+    """Signs all certificates, instead of a connection to a Manager."""
 
     now: datetime = NOW
     asked: list[EdgeRequest] = field(default_factory=list[EdgeRequest])
@@ -95,7 +95,7 @@ async def test_the_key_is_made_once_and_the_certificate_follows(tmp_path: Path):
 
 
 async def test_links_of_the_gateways_account_lead_the_agent_nowhere(tmp_path: Path):
-    """The folder is that account's, and the Agent is root."""
+    """The folder belongs to that account, and the Agent is root."""
     folder, roots = tmp_path / "edge", tmp_path / "shadow"
     roots.write_text("root's own")
     roots.chmod(0o640)

@@ -36,7 +36,7 @@ from greenroom.wire.messages import Answer, Authorised, Desired
 
 AGENT = "agent-1"
 WITHIN_S = 10.0
-"""Of a test that waits for what would never come without the feature."""
+"""The time limit of a test that would otherwise wait forever without the feature."""
 
 
 class LateLog(WrappedRuntime):
@@ -49,10 +49,10 @@ class LateLog(WrappedRuntime):
 
 
 class HangingStart(WrappedRuntime):
-    """The first start never comes to an end."""
+    """A runtime whose first start never ends."""
 
     async def around(self, name: str, call: Callable[[], Any]) -> Any:
-        """Wait for ever, the first time."""
+        """Wait forever, the first time."""
         if name == "start" and self.calls["start"] == 1:
             await asyncio.Event().wait()
         return await call()
@@ -60,7 +60,7 @@ class HangingStart(WrappedRuntime):
 
 @dataclass
 class Host:
-    """The parts of an Agent around its executor; `ended` has the keys of workers that ended."""
+    """The parts of an Agent that surround its executor; `ended` has the keys of workers that ended."""
 
     sessions: Sessions
     inventory: Inventory
@@ -68,7 +68,7 @@ class Host:
     ended: asyncio.Queue[str]
 
     def work(self) -> None:
-        """Begin what the plan wants now."""
+        """Begin the work of the current plan."""
         self.executor.apply(plan(self.sessions.snapshot(giving_way=self.executor.giving_way)))
 
     async def until_ended(self, session_id: str) -> None:
@@ -89,7 +89,7 @@ async def host(
     has_filters: bool = True,
     user_id: str = "",
 ) -> AsyncGenerator[Host]:
-    """An Agent's host with one slot and one place for starts, whose list says that these sessions are to run."""
+    """An Agent's host with one slot and one place for starts, whose list contains these sessions as running."""
     journal = Journal(folder / "journal")
     journal.open()
     sessions, ended = Sessions(journal), asyncio.Queue[str]()
@@ -186,7 +186,7 @@ async def test_a_start_that_never_ends_gives_its_slot_to_the_others(tmp_path: Pa
         async with asyncio.timeout(WITHIN_S):
             while not any(running(agent.sessions, session_id) for session_id in both):
                 await agent.ended.get()
-                agent.work()  # on a busy machine the other start takes too long as well, and is tried again
+                agent.work()  # on a busy machine the other start may also time out, and is retried
 
 
 async def test_a_refill_gives_way_until_its_first_frame_and_what_has_a_user_never(tmp_path: Path):

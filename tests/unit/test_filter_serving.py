@@ -19,7 +19,7 @@ REFUSED = "1700000000 10.78.1.5 TCP_DENIED CONNECT ads.test 443"
 
 
 class Runner:
-    """A runtime's part; `lines` are written by Squid, None ends it, an error is a lost connection."""
+    """A runtime's part; `lines` are written by Squid, None ends it, an error stands for a lost connection."""
 
     filter_folder = "/run/filter"
 

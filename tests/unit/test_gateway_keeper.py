@@ -23,7 +23,7 @@ Names = dict[str, list[str]]
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> tuple[Names, list[str]]:
-    """The addresses of each host name, to be changed; and which were asked for."""
+    """The addresses of each host name, which may be changed; and the requested names."""
     known: Names = {"api.internal": ["10.0.0.4"]}
     asked: list[str] = []
 

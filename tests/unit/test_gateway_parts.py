@@ -16,7 +16,7 @@ from greenroom.kit.processes import ProcessInfo
 
 
 def nginx(pid: int, parent: int) -> ProcessInfo:
-    """A process of nginx; one whose parent died was left to process 1."""
+    """A process of nginx; if its parent died, its parent is process 1."""
     return ProcessInfo(pid=pid, name="nginx", parent=parent, is_zombie=False)
 
 
@@ -119,7 +119,7 @@ def test_an_address_in_use_is_refused_and_nothing_is_left_open():
 
 def test_an_unwritable_configuration_leaves_the_one_in_force(tmp_path: Path):
     (tmp_path / "nginx.conf").write_text("the old one")
-    (tmp_path / "nginx.conf.new").mkdir()  # cannot be written to, as a full disk cannot
+    (tmp_path / "nginx.conf.new").mkdir()  # cannot be written, like a full disk
     with pytest.raises(SetupError, match="cannot be written and checked"):
         install_configuration(tmp_path, "the new one")
     assert (tmp_path / "nginx.conf").read_text() == "the old one"

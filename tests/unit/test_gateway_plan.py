@@ -50,7 +50,7 @@ EDGE = {
 
 
 def changed(name: str, value: object) -> dict[str, Any]:
-    """PLAN with one field changed; `managers.upstream` means that of the first Manager."""
+    """PLAN with one field changed; `managers.upstream` stands for that of the first Manager."""
     plan = json.loads(json.dumps(PLAN))
     outer, _, inner = name.partition(".")
     if inner:
@@ -310,7 +310,7 @@ SECURITY_HEADERS = {
 
 
 def blocks_with_headers(conf: str) -> list[tuple[str, list[str]]]:
-    """Each server, and each further block with an `add_header`: how it begins, and the headers that it adds."""
+    """Each server, and each further block with an `add_header`: its beginning, and the headers that it adds."""
     bare = re.sub(r"""'[^']*'|"[^"]*"|(?m:(?:^|(?<=\s))\#.*$)""", '""', conf)
     opened: list[tuple[str, list[str]]] = [("", [])]
     found: list[tuple[str, list[str]]] = []

@@ -176,7 +176,7 @@ def test_an_edge_gateway_without_certificate_serves_nothing():
 
 
 def test_a_web_gateway_is_the_edge_of_the_agent_beside_it():
-    """Web gateways of other hosts ask for the Agent's name and are shown its certificate."""
+    """Web gateways of other hosts use the Agent's name and receive its certificate."""
     facts = SiteFacts(texts={EDGE_DIR / "agent_id": AGENT_ID}, has_edge=True)
     plan = plan_of(config(edge_dir=EDGE_DIR), facts, FOLDER)
     assert [a.route for a in plan.agents] == ["1a2b3c4d"]

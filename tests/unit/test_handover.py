@@ -30,22 +30,22 @@ SESSION, AGENT, SPEC = str(uuid.uuid4()), "agent-1", spec()
 
 
 class Disk(Journal):
-    """A journal that records which hand-overs were waited for until they were on the disk."""
+    """A journal that records the hand-overs that waited until they were on the disk."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.waited_for: list[str] = []
 
     async def record(self, record: AnyRecord) -> None:
-        """The same."""
+        """Record it."""
         await super().record(record)
         if isinstance(record, HandoverRecord):
             self.waited_for.append(record.state)
 
 
 class Noting(WrappedRuntime):
-    """Notes what was on the disk when `assign` ran; looks at pages that hang, at first or for ever, or refuse, or while
-    the Agent stands still once."""
+    """A runtime that records the content of the disk when `assign` runs, and probes of pages that hang, at first or
+    forever, or refuse, or while the Agent stalls once."""
 
     disk: Disk
     before_assign: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class Noting(WrappedRuntime):
     looks = 0
 
     async def around(self, name: str, call: Callable[[], Any]) -> Any:
-        """The same."""
+        """Record it."""
         if name == "probe":
             await self._look()
             if self.refuses:
@@ -76,7 +76,7 @@ class Noting(WrappedRuntime):
 
 @dataclass
 class Host:
-    """A session that runs, and is to be handed over."""
+    """A running session that must be handed over."""
 
     disk: Disk
     runtime: Any
@@ -181,7 +181,7 @@ async def test_a_page_that_is_slow_on_a_late_host_is_waited_for(tmp_path: Path, 
         folder = tmp_path / state
         folder.mkdir()
         async with host(folder, [], lateness) as agent:
-            agent.runtime.answers_after_s = 1.5  # three times as long as a look on a quiet host
+            agent.runtime.answers_after_s = 1.5  # three times as long as a probe on a quiet host
             await agent.handovers.run(SESSION)
             (record,) = agent.disk.memory.handovers.values()
             assert record.state == state, record.error

@@ -33,7 +33,7 @@ class HostWithHomes:
         return dict(self.used)
 
     def make(self, home: HomeId) -> Path:
-        """A home with a file, a link to what is not the user's, and folders nested deep."""
+        """A home with a file, a link to a foreign file, and deeply nested folders."""
         place = self.folder / home.name
         (place / "/".join("d" * 1 for _ in range(300))).mkdir(parents=True)
         (place / "file").write_bytes(b"x" * 100_000)

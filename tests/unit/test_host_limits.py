@@ -27,7 +27,7 @@ async def test_the_agent_says_once_that_its_host_has_too_many_sessions():
 
 @pytest.fixture
 def proc(tmp_path: Path) -> Path:
-    """A host's /proc and /sys below one folder, as far as they are read."""
+    """The files of a host's /proc and /sys that are read, below one folder."""
     files = {
         "proc/sys/fs/inotify/max_user_instances": "128",
         "proc/sys/kernel/pid_max": "4194304",
@@ -71,7 +71,7 @@ def test_no_process_in_a_container_or_ended_one_is_taken_for_docker(proc: Path):
         (proc / name / "comm").write_text("dockerd\n")
         (proc / name / "status").write_text(f"NSpid:\t{ids}\n")
     (proc / "51/limits").write_text("Max open files            10   10  files\n")
-    (proc / "52/limits").write_text("")  # no process has waited for its end
+    (proc / "52/limits").write_text("")  # no process has been reaped
     assert read(proc, proc.parent / "sys") == honest
 
 
@@ -81,7 +81,7 @@ def test_limits_are_raised_at_once_and_for_the_next_start_of_the_host(proc: Path
     assert raised.sentence == "fs.inotify.max_user_instances: 128 → 5000."
     assert read(proc)["fs.inotify.max_user_instances"] == 5000
     (proc / "sys/kernel/pid_max").write_text("32768")
-    kept.write_text(kept.read_text().replace(" = ", "="))  # as people write it who change it
+    kept.write_text(kept.read_text().replace(" = ", "="))  # as people write it when they change it
     raise_limits(proc, kept)
     assert kept.read_text().splitlines()[1:] == ["-fs.inotify.max_user_instances = 5000", "-kernel.pid_max = 201000"]
     assert raise_limits(proc, kept) == []
@@ -90,7 +90,7 @@ def test_limits_are_raised_at_once_and_for_the_next_start_of_the_host(proc: Path
 def test_where_they_may_not_be_set_it_says_so_and_keeps_nothing(proc: Path, tmp_path: Path):
     setting = proc / "sys/kernel/pid_max"
     setting.unlink()
-    setting.symlink_to("/proc/sys/kernel/ngroups_max")  # 65536, and read-only for everybody
+    setting.symlink_to("/proc/sys/kernel/ngroups_max")  # 65536, and read-only for everyone
     (proc / "sys/fs/inotify/max_user_instances").write_text("8192")
     (raised,) = raise_limits(proc, tmp_path / "60-greenroom.conf")
     assert raised.sentence.startswith("kernel.pid_max stays at 65536: it may not be set from here (")

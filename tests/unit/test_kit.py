@@ -209,7 +209,7 @@ def test_no_files_or_code_of_the_agent_are_mounted_into_a_container(tmp_path: Pa
 
 
 async def test_a_port_that_is_freed_in_a_moment_is_waited_for():
-    """As that of a process that was killed, whose helper has not gone yet."""
+    """As the port of a killed process whose helper has not ended yet."""
     async with asyncio.TaskGroup() as group:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
@@ -228,7 +228,7 @@ async def test_an_address_another_process_listens_on_is_named(monkeypatch: pytes
 
 
 async def test_the_body_of_an_answer_does_not_wait_for_its_head():
-    """Nagle's algorithm is off for connections that are accepted: with it every answer takes 40 ms longer."""
+    """Nagle's algorithm is off for accepted connections: with it every answer takes 40 ms longer."""
     port = free_port()
     async with asyncio.TaskGroup() as group:
         serving_it = group.create_task(serving.serve_beside(_silent, "127.0.0.1", port))
@@ -263,7 +263,7 @@ def _eventually_connected(port: int) -> None:
 
 
 def _has_no_delay(accepted_from: tuple[str, int]) -> bool:
-    """Of the end of a connection that this process holds and did not begin."""
+    """True for the end of a connection that this process has accepted."""
     for descriptor in Path("/proc/self/fd").iterdir():
         if not descriptor.is_socket():
             continue

@@ -21,7 +21,7 @@ class Host:
         self.meter = LatenessMeter(lambda: self.now_s, cores=2, proc=proc)
 
     def runs(self, for_s: float, *, late_s: float = 0.0, tasks: int = 1, stalled: float = 0.0) -> Lateness:
-        """Each tick comes so late, sees so many tasks, and of the time something waited for this share."""
+        """Each tick is this late and sees this number of tasks; tasks waited for this share of the time."""
         end = self.now_s + for_s
         while self.now_s < end:
             self.now_s += TICK_S + late_s

@@ -15,7 +15,7 @@ from greenroom.core.errors import TooManyRequests
 
 
 class Desk:
-    """Refuses a command so many times because of others that run."""
+    """Refuses a command this number of times because of other running commands."""
 
     def __init__(self, refusals: int) -> None:
         self.refusals = refusals

@@ -16,7 +16,7 @@ READING = cast("CheckInReading", object())
 
 
 class Reader:
-    """Stands in for the statement; it returns once it is `answered`."""
+    """Replaces the statement; it returns once it is `answered`."""
 
     def __init__(self) -> None:
         self.begun: list[list[str]] = []
@@ -61,5 +61,5 @@ async def test_of_many_that_were_read_together_only_some_go_on_at_once(reader: R
         before = len(went_on)
         await asyncio.sleep(0)
         steps.append(len(went_on) - before)
-    assert max(steps) <= 2 * readings.AT_ONCE  # a step of this test may see two of theirs
+    assert max(steps) <= 2 * readings.AT_ONCE  # a step of this test may see two of their reads
     assert len(reader.begun) == 1

@@ -18,7 +18,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch):
 
 
 def _failing(*errors: Exception) -> tuple[Loop, asyncio.Event]:
-    """A loop that raises these one after the other and then works; the event is set when it works."""
+    """A loop that raises these errors one after the other and then works; the event is set when it works."""
     left, works = list(errors), asyncio.Event()
 
     async def loop() -> None:

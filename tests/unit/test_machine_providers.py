@@ -48,7 +48,7 @@ from greenroom.machine_providers.webhook import WebhookProvider
 
 
 async def named(provider: Provider) -> dict[str, str]:
-    """Name → the provider's name of it, of our machines."""
+    """Name → the provider's name, of Greenroom's machines."""
     return {shown.name: shown.ref for shown in await provider.list(PREFIX) if shown.name.startswith(PREFIX)}
 
 
@@ -64,7 +64,7 @@ async def test_a_machine_is_created_shown_by_its_name_and_ended(
         assert await named(provider) == {machine(1).name: first, machine(2).name: second}
         await provider.end(first, machine(1).name)
         assert await named(provider) == {machine(2).name: second}
-        await provider.end(first, machine(1).name)  # one that is gone is no error
+        await provider.end(first, machine(1).name)  # a removed machine is no error
         await provider.end(second, machine(2).name)
         assert await named(provider) == {}
 
@@ -193,7 +193,7 @@ async def test_a_program_that_hangs_is_ended_with_what_it_started(tmp_path: Path
 
 
 async def test_what_a_program_started_and_let_go_keeps_no_call(tmp_path: Path):
-    """It has left the group, so it is not ended, and it holds the streams."""
+    """It has left the group, so it is not ended, and it has the streams open."""
     spy = tmp_path / "pid"
     more = (
         "import subprocess, time\n"
@@ -351,7 +351,7 @@ async def test_a_cloud_that_gives_machines_names_of_its_own_is_refused_and_keeps
 
 
 async def test_machines_that_are_made_at_once_get_no_answers_of_each_other(monkeypatch: pytest.MonkeyPatch):
-    """A driver keeps its last answer, as this one does."""
+    """A driver stores its last answer, like this one."""
     both = threading.Barrier(2, timeout=20)
 
     def create_node(driver: Any, name: str, size: Any, image: Any) -> Any:

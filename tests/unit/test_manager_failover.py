@@ -122,7 +122,7 @@ def test_a_silent_manager_is_skipped_for_a_lease_then_asked_briefly():
 
 
 async def test_frozen_managers_do_not_keep_the_agent_from_the_next_one(monkeypatch: pytest.MonkeyPatch):
-    """However long they are waited for: when the second is given up, the first may be tried again."""
+    """Even with long waits: when the second Manager times out, the first may be tried again."""
     monkeypatch.setattr(manager_client, "ANSWER_S", 0.1)
     monkeypatch.setattr(manager_client, "SILENT_BACKOFF", Backoff(first_s=0.05, max_s=10.0))
     body = msgspec.json.encode(REGISTERED)
@@ -145,7 +145,7 @@ async def test_frozen_managers_do_not_keep_the_agent_from_the_next_one(monkeypat
         async with asyncio.timeout(30):
             answered = await link.ask("/register", Register(machine_id="m", hostname="h"), Registered)
     assert answered.agent_id == REGISTERED.agent_id
-    assert left[:2] == ["silent", "silent"]  # on a busy machine the one that works is late, too
+    assert left[:2] == ["silent", "silent"]  # on a busy machine the working one is late, too
 
 
 @pytest.mark.parametrize("url", ["https://m 1:8443", "https://127.0.0.1:99999", "https://xn--", "m1:8443"])

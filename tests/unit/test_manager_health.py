@@ -14,7 +14,7 @@ from greenroom.manager.status import GuardianStatus, ManagerStatus
 def manager(
     *, registered: bool = True, enabled: bool = True, stopping: bool = False, works: bool = True, database: bool = True
 ) -> ManagerStatus:
-    """A Manager that had a minute for its work; it did it, or not."""
+    """A Manager that had a minute for its work, and did it or not."""
     idle_s = 0.0 if works else 60.0
     there = GuardianStatus(enabled=enabled, round_age_s=idle_s, database_for_s=60.0 if database else None)
     guardian = there if registered else GuardianStatus()
@@ -66,7 +66,7 @@ def test_agents_are_answered_while_it_works_or_the_database_is_away(how: dict[st
 
 @pytest.mark.parametrize(("database_for_s", "hangs"), [(0.0, False), (9.0, False), (11.0, True)])
 def test_after_a_database_outage_a_round_has_time_before_it_hangs(database_for_s: float, hangs: bool):
-    """Otherwise it would send its Agents away, and give the role back, in the moment the database is there again."""
+    """Otherwise it would send its Agents away, and resign, at the moment the database is back."""
     guardian = GuardianStatus(enabled=True, round_age_s=60.0, database_for_s=database_for_s)
     found = ManagerStatus(age_s=99.0, unhealthy_after_s=10.0, guardian=guardian)
     assert not found.healthy

@@ -65,7 +65,7 @@ def context(db: Database, logs: Logs) -> PrimaryContext:
 
 @pytest.fixture
 def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of tasks that were done; the real ones are not."""
+    """The names of tasks that were done; the real tasks are replaced."""
     names: list[str] = []
 
     def task(name: str) -> manager_rounds.Task:
@@ -158,7 +158,7 @@ async def test_a_tasks_work_is_announced_before_the_next_even_if_it_failed(
 async def test_a_primary_that_can_do_nothing_does_not_finish_its_round(
     context: PrimaryContext, done: list[str], monkeypatch: pytest.MonkeyPatch
 ):
-    """It hangs then and gives the role to a Manager that may do better, one of the version before."""
+    """It hangs then and resigns, so that another Manager can try, such as one of the previous version."""
     for name in manager_rounds.TASKS:
         monkeypatch.setitem(manager_rounds.TASKS, name, failing(TypeError("a defect")))
     rounds = PrimaryRounds()

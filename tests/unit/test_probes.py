@@ -11,7 +11,7 @@ from greenroom.agent.session.observed import NOT_PROBED, Probes
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds since the machine's start; the test moves them."""
+    """The seconds since the machine's start; the test changes them."""
     now = [1000.0]
     monkeypatch.setattr(observed, "boottime_s", lambda: now[0])
     return now

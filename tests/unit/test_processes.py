@@ -19,7 +19,7 @@ from greenroom.kit.processes import ProcessInfo
 
 @pytest.fixture
 def child(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that waits to be ended, in a folder of its own."""
+    """A process in a separate folder that waits for its end."""
     with subprocess.Popen(["sleep", "60"], cwd=tmp_path, env={"MARK": "here"}) as started:
         yield started
         started.kill()
@@ -48,7 +48,7 @@ def test_an_ended_process_is_a_zombie_until_waited_for(child: subprocess.Popen[b
     assert zombie.is_zombie
     assert (processes.is_running(child.pid), processes.folder_of(child.pid)) == (False, None)
     child.wait()
-    processes.send(child.pid, signal.SIGTERM)  # is nothing any more, and no error
+    processes.send(child.pid, signal.SIGTERM)  # no longer exists, and causes no error
     assert (_find(child.pid), processes.is_running(child.pid)) == (None, False)
     assert (processes.folder_of(child.pid), processes.environment_of(child.pid)) == (None, {})
     assert (processes.title_of(child.pid), processes.listens(child.pid, "127.0.0.1", 1)) == ("", False)

@@ -26,7 +26,7 @@ from greenroom.cli.rehearsal import (
 
 MORNINGS = st.tuples(st.integers(0, 60), st.floats(0.1, 1e4), st.integers(0, 2**32))
 CLICKS = st.tuples(st.lists(st.integers(0, 40), max_size=25), st.integers(1, 12))
-"""Whole seconds, so that clicks and refills meet at the same moment."""
+"""Whole seconds, so that clicks and refills coincide."""
 
 
 def _is_a_morning(subject: Callable[..., list[float]], given: tuple[int, float, int]) -> None:
@@ -52,7 +52,7 @@ def test_most_users_come_in_the_middle():
 
 
 def _misses(pool: int, clicks_s: Sequence[float], refill_s: float) -> int:
-    """A pool in which each place is filled again `refill_s` after its claim, click by click."""
+    """A pool in which each place is refilled `refill_s` after its claim, click by click."""
     ready_s, misses = [0.0] * pool, 0
     for click in sorted(clicks_s):
         free = next((place for place, at in enumerate(ready_s) if at <= click), None)

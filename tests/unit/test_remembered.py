@@ -40,7 +40,7 @@ def desired(session_id: str = A, user: str | None = "u", **fields: object) -> De
 
 
 class Watched(SessionCache):
-    """Says when it has written its file."""
+    """Reports when its file is written."""
 
     def __init__(self, sessions: Sessions, folder: Path, boot_id: str) -> None:
         super().__init__(sessions, folder, boot_id)
@@ -52,7 +52,7 @@ class Watched(SessionCache):
 
 
 class Process:
-    """The parts of one process of the Agent that count here."""
+    """The relevant parts of a process of the Agent."""
 
     def __init__(self, folder: Path, boot_id: str = "this boot") -> None:
         journal = Journal(folder / "journal.jsonl")
@@ -68,7 +68,7 @@ class Process:
         self.sessions.observed.saw_all([SeenContainer(session_id=A, container_id="c", state=state, address=address)])
 
     async def live(self, *answers: Answer, last_fresh: float = 7.0) -> None:
-        """Receive answers until the file is written; without a list it is not, however long one waits."""
+        """Receive answers until the file is written; without a list it is never written."""
         running = asyncio.create_task(self.remembered.run(lambda: last_fresh))
         for one in answers:
             self.sessions.accept(one)

@@ -32,7 +32,7 @@ class Listed(Agent):
         self.restart()
 
     def lists(self, epoch: int, database: str, generation: int = 1) -> None:
-        """A whole list comes, with the session's epoch as this database has it."""
+        """A complete list arrives, with the session's epoch in this database."""
         if database != self.sessions.desired.database:
             self.sessions.desired.new_database()
         authorised = Authorised(user_id="u", epoch=epoch)
@@ -42,7 +42,7 @@ class Listed(Agent):
         )
 
     async def lets_in(self, epoch: int) -> None:
-        """The viewer with the token comes, who the api says has this epoch."""
+        """The viewer with the token arrives; the api answers with this epoch."""
         self.api.epoch = epoch
         assert await self.status(uri=PATH) == 200
 

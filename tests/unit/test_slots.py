@@ -12,7 +12,7 @@ PERSON, ROOM, REFILL = Urgency.PERSON, Urgency.ROOM, Urgency.REFILL
 
 
 class Crowd:
-    """Tasks that hold a slot until they may go; `begun` are their names in the order in which they began."""
+    """Tasks that hold a slot until they may end; `begun` are their names in the order in which they began."""
 
     def __init__(self, slots: Slots) -> None:
         self.slots = slots
@@ -21,7 +21,7 @@ class Crowd:
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
     async def come(self, name: str, urgency: Urgency) -> None:
-        """One more comes, and waits or begins."""
+        """Another task arrives, and waits or begins."""
         self.may_end[name] = asyncio.Event()
         self.tasks[name] = asyncio.create_task(self._hold(name, urgency))
         await asyncio.sleep(0)
@@ -32,13 +32,13 @@ class Crowd:
             await self.may_end[name].wait()
 
     async def end(self, name: str) -> None:
-        """It gives its slot back, and the next one begins."""
+        """A task releases its slot, and the next one begins."""
         self.may_end[name].set()
         await self.tasks[name]
         await asyncio.sleep(0)
 
     async def cancel(self, name: str) -> None:
-        """It is cancelled, waiting or not."""
+        """A task is cancelled, waiting or not."""
         self.tasks[name].cancel()
         with suppress(asyncio.CancelledError):
             await self.tasks[name]

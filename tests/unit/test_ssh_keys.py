@@ -28,7 +28,7 @@ xkLPFXJg0JMSy8CARHrCkNVL2ySsvGfmG/yHy0LX64coXaCT6xR87TQxOQMnYB/cmE+9Xq
 Bn/FVaQVfZtMMnxQ==
 -----END OPENSSH PRIVATE KEY-----
 """
-"""A key of `ssh-keygen` with a passphrase, of no use to anyone."""
+"""A key of `ssh-keygen` with a passphrase, which is used nowhere."""
 
 ED25519 = ed25519.Ed25519PrivateKey.generate()
 WEAK = rsa.generate_private_key(65537, 1024)  # noqa: S505 -- it is to be refused
@@ -79,7 +79,7 @@ def test_a_public_key_keeps_its_comment(key: object):
         ("x" * 20_000, "too long"),
         ("", "no private key"),
     ],
-    ids=lambda text: text if len(text) < 20 else "key",  # keys are new each time, and each worker collects for itself
+    ids=lambda text: text if len(text) < 20 else "key",  # each worker has other keys, and must have the same ids
 )
 def test_a_private_key_that_would_not_serve_is_refused_in_words(text: str, words: str):
     with pytest.raises(Invalid, match=words) as refused:
@@ -98,7 +98,7 @@ def test_a_private_key_that_would_not_serve_is_refused_in_words(text: str, words
         ("ssh-dss AAAAB3NzaC1kc3MAAACBAA==", "no public key"),
         (f"{line(ED25519)} a\x00b", "one line"),
     ],
-    ids=lambda text: text if len(text) < 20 else "key",  # keys are new each time, and each worker collects for itself
+    ids=lambda text: text if len(text) < 20 else "key",  # each worker has other keys, and must have the same ids
 )
 def test_a_public_key_that_is_none_is_refused_in_words(text: str, words: str):
     with pytest.raises(Invalid, match=words):

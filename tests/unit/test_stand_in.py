@@ -15,7 +15,7 @@ DIED_S = 20.0
 
 
 class Manager:
-    """A socket and a pulse, with the stand-in of the one and the other in a process of its own."""
+    """A socket and a pulse, with their stand-in in a separate process."""
 
     def __init__(self, *, beat_s: float, silent_beats: int) -> None:
         self.listening = socket.create_server(("127.0.0.1", 0))

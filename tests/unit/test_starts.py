@@ -26,12 +26,12 @@ def container(session_id: str, state: ContainerState = ContainerState.RUNNING) -
 
 
 async def others_go_on() -> None:
-    """Give every task that can go on its turn of the loop, once."""
+    """Give every runnable task one turn of the loop."""
     await asyncio.sleep(0)
 
 
 class Host:
-    """A host of one core, on which two starts have a place; `begun` are those that had their turn, in order."""
+    """A host of one core with two places for starts; `begun` are the tasks that had their turn, in order."""
 
     def __init__(self, journal: Journal) -> None:
         self.lateness, self.elsewhere = ON_TIME, False
@@ -65,7 +65,7 @@ class Host:
         await others_go_on()
 
     async def start(self, *session_ids: str, **wanted: str) -> None:
-        """They come, and wait or begin."""
+        """Tasks arrive, and wait or begin."""
         for session_id in session_ids:
             await self.want(session_id, **wanted)
             self.tasks[session_id] = asyncio.create_task(self._start(session_id))

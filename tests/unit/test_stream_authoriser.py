@@ -57,7 +57,7 @@ class Table:
 
 @dataclass
 class Api:
-    """Lets the token `good` of user u in; `away` = does not answer."""
+    """Admits the token `good` of user u; `away`: does not answer."""
 
     away: bool = False
     epoch: int = 1
@@ -66,7 +66,7 @@ class Api:
     leased: bool = False
     asked: list[tuple[str, Stream]] = field(default_factory=list[tuple[str, Stream]])
     guests: dict[str, tuple[str, AnyAccess]] = field(default_factory=dict[str, tuple[str, AnyAccess]])
-    """Token → viewer id, what they may do."""
+    """Token → viewer id and permission."""
     reported_viewers: list[Watched] = field(default_factory=list[Watched])
 
     async def report(self, address: str, bearer: str, watched: Watched) -> None:
@@ -189,7 +189,7 @@ async def test_the_page_learns_how_long_its_viewer_may_be_idle_and_what_they_may
 async def test_an_upload_over_the_limit_of_the_sessions_user_is_refused(
     agent: Agent, length: str, admitted: bool, websocket: bool
 ):
-    """Also where it asks for a websocket: only the answer says whether it becomes one."""
+    """This also holds for a request for a websocket: only the answer decides that it becomes one."""
     agent.table.put(A, authorised=Authorised(user_id="u", epoch=1, max_upload_mb=2))
     reply = await agent.ask(
         cookie="greenroom_viewer=good", origin=OK_ORIGIN, websocket=websocket, method="PUT", length=length

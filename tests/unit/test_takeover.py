@@ -10,7 +10,7 @@ from greenroom.manager import status
 from greenroom.manager.status import Takeover
 
 WITHIN_S = 20.0
-"""Of what comes at once, on a machine that is busy."""
+"""The time limit for immediate results on a busy machine."""
 
 
 async def test_agents_wait_for_the_first_round_of_a_new_primary(monkeypatch: pytest.MonkeyPatch):

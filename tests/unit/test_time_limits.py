@@ -20,7 +20,7 @@ LATE = Lateness(own_s=0.3, queue=50.0)
 
 
 class Held(WrappedRuntime):
-    """Its pages answer once they are let go."""
+    """A runtime whose pages answer once they are released."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(SimulatedRuntime("installation", "agent-1", folder=folder))
@@ -28,7 +28,7 @@ class Held(WrappedRuntime):
         self.ended = 0
 
     async def around(self, name: str, call: Callable[[], Any]) -> Any:
-        """The same."""
+        """Wait for the release."""
         try:
             await self.release.wait()
             return await call()
@@ -48,7 +48,7 @@ async def test_a_host_that_becomes_late_during_a_look_gets_more_time(tmp_path: P
     asked: list[Lateness] = []
 
     def lateness() -> Lateness:
-        """On time when the look begins; when its time seems to be over the page answers at last."""
+        """On time when the probe begins; when its time limit seems to be over the page answers at last."""
         asked.append(LATE if asked else ON_TIME)
         if len(asked) > 1:
             runtime.release.set()

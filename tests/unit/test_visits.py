@@ -14,7 +14,7 @@ FIRST, SECOND = Connection("192.0.2.7", 50001), Connection("192.0.2.7", 50002)
 
 
 class Played:
-    """Openings whose connections and clock are the test's."""
+    """Openings whose connections and clock are controlled by the test."""
 
     def __init__(self) -> None:
         self.now, self.there = 1000.0, set[Connection]()

@@ -32,20 +32,20 @@ class Done:
 
     @property
     def json(self) -> Any:
-        """Its output, which must be one JSON value."""
+        """The output, which must be a single JSON value."""
         return json.loads(self.out)
 
 
 @dataclass
 class Pretended:
-    """Answers by (method, path below /api/v1); a list of answers is given one after the other."""
+    """Answers by (method, path below /api/v1); the answers of a list are used one after the other."""
 
     answers: dict[tuple[str, str], Any] = field(default_factory=dict)
     asked: list[httpx.Request] = field(default_factory=list)
     servers: list[Server] = field(default_factory=list)
 
     def answer(self, request: httpx.Request) -> httpx.Response:
-        """The answer that was set for a request; 404 without one."""
+        """The configured answer to a request; 404 if there is none."""
         self.asked.append(request)
         found = self.answers.get((request.method, request.url.path.removeprefix("/api/v1")))
         if isinstance(found, list) and found and isinstance(found[0], httpx.Response):
@@ -65,13 +65,13 @@ class Pretended:
 
 
 def problem(status: int, code: str, detail: str) -> httpx.Response:
-    """A refusal as the api gives it."""
+    """A refusal in the api's format."""
     return httpx.Response(status, json={"status": status, "code": code, "detail": detail, "title": code})
 
 
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Pretended:
-    """The pretended deployment; commands are pointed at it by environment variables."""
+    """The simulated deployment; environment variables direct commands to it."""
     pretended = Pretended()
 
     def connect(server: Server) -> Client:
@@ -86,7 +86,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Pretended:
 
 @pytest.fixture
 def greenroom(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
-    """`greenroom …` in this process."""
+    """Run `greenroom …` in this process."""
 
     def call(*arguments: str) -> Done:
         monkeypatch.setattr(sys, "argv", ["greenroom", *arguments])

@@ -37,7 +37,7 @@ FOUND = {
     ("GET", f"/groups/{GROUP}"): {"group_id": GROUP},
     ("GET", f"/users/{USER}/settings"): [],
 }
-"""Things with names, as the api lists them."""
+"""Objects with names, in the format of the api's lists."""
 
 REQUESTS: list[tuple[str, str, str, Any]] = [
     ("zones get eu", "GET", f"/zones/{ZONE}", None),

@@ -28,7 +28,7 @@ def test_a_launch_is_shown_in_steps(api: Pretended, greenroom: Greenroom):
 
 @pytest.fixture
 def group(api: Pretended) -> Pretended:
-    """A group with a workspace and a policy, as the api gives it: by their ids."""
+    """A group with a workspace and a policy, in the api's format: by their ids."""
     answer = {"name": "Students", "images": [IMAGE], "settings": {"web_filter_policy": POLICY, "idle_disconnect": 5}}
     api.answers = dict(FOUND) | {
         ("GET", f"/groups/{GROUP}"): answer,

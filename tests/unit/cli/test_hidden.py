@@ -15,7 +15,7 @@ URL = "postgresql://greenroom:canary@db.example.org/greenroom"
 
 
 class Replaced(BaseException):
-    """In place of the process that would go on."""
+    """Raised instead of replacing the process."""
 
 
 @pytest.mark.parametrize("typed", [["--database-url", URL], [f"--database-url={URL}"]])

@@ -20,7 +20,7 @@ def row(number: int) -> dict[str, Any]:
 
 
 class Deployment:
-    """A new row appears with every question for rows; `events` is what the stream of events says."""
+    """A deployment with a new row for every request for rows; `events` is the content of the stream of events."""
 
     def __init__(self, events: httpx.Response) -> None:
         self.events = events

@@ -27,7 +27,7 @@ def test_a_key_comes_from_a_file_or_from_stdin(
     api: Pretended, greenroom: Greenroom, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     api.answers = FOUND | {("PATCH", f"/users/{USER}/attributes"): {}}
-    monkeypatch.chdir(tmp_path)  # a message with a long path is folded anywhere
+    monkeypatch.chdir(tmp_path)  # a message with a long path is wrapped anywhere
     (tmp_path / "id.pub").write_text("ssh-ed25519 AAAA ann\n")
     assert greenroom("users", "set-attributes", "ann", "--ssh-public-key", "id.pub").code == 0
     assert api.last[2] == {"ssh_public_key": "ssh-ed25519 AAAA ann\n"}

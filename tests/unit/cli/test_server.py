@@ -22,14 +22,14 @@ Greenroom = Callable[..., Done]
 
 @pytest.fixture
 def no_server_named(api: Pretended, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No environment variable names a deployment."""
+    """Remove all environment variables that name a deployment."""
     for name in NAMED:
         monkeypatch.delenv(name)
 
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Path:
-    """The folder of a local instance, as far as the command line reads it."""
+    """The folder of a local instance, with the files that the command line reads."""
     (tmp_path / "instance.json").write_text(json.dumps({"format": 1, "port": 7000}))
     (tmp_path / "credentials.json").write_text(json.dumps({"api_key": "local", "api_key_secret": "hidden"}))
     (tmp_path / "tls").mkdir()
@@ -38,7 +38,7 @@ def instance(tmp_path: Path) -> Path:
 
 
 def credentials(api: Pretended) -> str:
-    """Key and secret of the last request."""
+    """The key and the secret of the last request."""
     return base64.b64decode(api.asked[-1].headers["authorization"].removeprefix("Basic ")).decode()
 
 

@@ -35,13 +35,13 @@ def body_of(operation: dict[str, Any]) -> str:
 
 
 def shown_by(operation: dict[str, Any]) -> set[str]:
-    """Fields of what an operation answers."""
+    """The fields of an operation's answer."""
     schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
     return set(API["components"]["schemas"][schema.get("items", schema)["$ref"].rpartition("/")[2]]["properties"])
 
 
 def parameters_of(path: str) -> set[str]:
-    """Query parameters of a list, without those for paging."""
+    """The query parameters of a list, without those for paging."""
     return {p["name"] for p in PATHS[path]["get"]["parameters"]} - {"limit", "cursor", "sort", "count"}
 
 
@@ -103,7 +103,7 @@ FORMATS = {"uuid": "9756cb25-f886-495f-a612-4bb6080e87b9", "date-time": "2026-01
 
 
 def example(schema: dict[str, Any]) -> Any:
-    """A long value of a schema."""
+    """A long value for a schema."""
     if "$ref" in schema:
         schema = API["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     if "anyOf" in schema:

@@ -21,7 +21,7 @@ Greenroom = Callable[..., Done]
 
 
 def taking_numbers() -> dict[str, tuple[Any, str]]:
-    """Every option of every command that takes a number or a length of time: with its command, and how it is typed."""
+    """Every option of every command with a number or a duration: with its command, and its metavar."""
     return {
         f"{name} {option.opts[0]}": (command, option.opts[0])
         for name, command in walk(typer.main.get_command(app))

@@ -18,7 +18,7 @@ SESSION = "88888888-8888-4888-8888-888888888888"
 
 
 def connection(status: str, *steps: str) -> httpx.Response:
-    """`GET /sessions/{id}/connection` with these steps taken, one each second."""
+    """The answers of `GET /sessions/{id}/connection` with these steps, one each second."""
     shown = [{"name": s, "title": s, "at": f"2026-01-01T00:00:0{n}Z"} for n, s in enumerate(steps)]
     body = {
         "status": status,
@@ -31,7 +31,7 @@ def connection(status: str, *steps: str) -> httpx.Response:
 
 @pytest.fixture
 def launching(api: Pretended, monkeypatch: pytest.MonkeyPatch) -> Pretended:
-    """A deployment that launches; its connection answers are set by the test."""
+    """A deployment that launches; the test sets the answers about its connection."""
     monkeypatch.setattr(sessions, "POLL_S", 0.0)
     launched = {"session_id": SESSION, "status": "requested", "connect_url": f"/session/{SESSION}"}
     api.answers = {

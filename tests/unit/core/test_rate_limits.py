@@ -24,7 +24,7 @@ pauses = st.lists(st.floats(min_value=0, max_value=20), max_size=60)
 
 
 def allowed(subject: Any, pauses_s: list[float]) -> list[float]:
-    """Times at which it was allowed, when it is asked for after each of the pauses."""
+    """The times at which it was allowed, with a request after each of the pauses."""
     pace, now, times = subject(AT_ONCE, EVERY_S), 0.0, list[float]()
     for pause in pauses_s:
         now += pause
@@ -42,7 +42,7 @@ def never_more_often(subject: Any, pauses_s: list[float]) -> None:
 
 
 class Hoards(Pace):
-    """After a quiet time it allows any number at once."""
+    """A wrong limit: after a quiet time it allows any number at once."""
 
     def allows(self, now_s: float) -> bool:
         self._at_once = 1000
@@ -50,7 +50,7 @@ class Hoards(Pace):
 
 
 class Stingy(Pace):
-    """One at a time, also after a quiet time."""
+    """A wrong limit: one at a time, also after a quiet time."""
 
     def __init__(self, at_once: int, every_s: float) -> None:
         super().__init__(min(at_once, 1), every_s)
@@ -77,7 +77,7 @@ LIMITS = {"most": 50, "window_s": WINDOW_S}
 
 
 class Forgets(AddressFailures):
-    """It never makes an address wait."""
+    """A wrong limit: it never makes an address wait."""
 
     def wait_s(self, *_: Any, **__: Any) -> float:
         return 0.0
@@ -106,7 +106,7 @@ def test_fifty_at_once_then_one_every_six_seconds_and_no_other_waits():
 
 @dataclass
 class Account:
-    """An account that is being guessed at; attempts are counted as `db.access.credentials` does."""
+    """An account under attack; attempts are counted like in `db.access.credentials`."""
 
     tried: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
 

@@ -19,7 +19,7 @@ STORED = {
 
 
 def opened(text: str) -> str:
-    """As rows of older versions are read: what is not sealed is plain."""
+    """Read values like rows of older versions: unencrypted ones are plain."""
     return text[len(SEALED) :][::-1] if text.startswith(SEALED) else text
 
 

@@ -42,10 +42,8 @@ def test_the_way_to_the_internet_is_in_nobodys_way():
 
 
 class RefusedNetworks:
-    """A Docker daemon that does not remove the network, which Docker 20.10 does now and then after parallel starts.
-
-    That cannot be brought about at will in a real one.
-    """
+    """A Docker daemon that does not remove the network, as Docker 20.10 sometimes does after parallel starts. This
+    cannot be provoked on a real one."""
 
     def __init__(self, status: int, *on_it: str) -> None:
         self.networks = self
@@ -53,11 +51,11 @@ class RefusedNetworks:
         self._on_it = on_it
 
     async def get(self, _name: str) -> RefusedNetworks:
-        """This one."""
+        """Return this network."""
         return self
 
     async def delete(self) -> None:
-        """Refuse."""
+        """Refuse the deletion."""
         raise aiodocker.DockerError(self._status, "network n has active endpoints")
 
     async def show(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ ERROR = b'{"message": "layer store: input/output error"}'
 
 @pytest.fixture
 async def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[DockerRuntime]:
-    """The runtime of a daemon that fails in all it is asked but its version."""
+    """The runtime of a daemon that fails in all requests except that for its version."""
 
     async def answer(request: web.Request) -> web.Response:
         if request.path == "/version":

@@ -14,15 +14,15 @@ OURS = "11111111-0000-4000-8000-000000000000"
 
 
 class Talkative:
-    """A container that wrote lines of 16 KiB, the longest there are in Docker's log."""
+    """A container that wrote lines of 16 KiB, the longest in Docker's log."""
 
     @classmethod
     def of(cls, _session_id: str) -> Talkative:
-        """The same one for every session."""
+        """The same container for every session."""
         return cls()
 
     async def show(self) -> dict[str, Any]:
-        """As far as it is looked at."""
+        """The parts of the description that are used."""
         return {"Config": {"Labels": {INSTALLATION: OURS}}}
 
     async def log(self, *, tail: int, **_streams: bool) -> list[str]:

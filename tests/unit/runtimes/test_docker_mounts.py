@@ -12,7 +12,7 @@ from greenroom.runtimes.host_folders import HostFolders
 
 
 class HangingFolders(HostFolders):
-    """They answer once `answer` is set."""
+    """Folders that answer once `answer` is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class HangingFolders(HostFolders):
 
 
 async def test_folders_that_never_answer_take_no_thread_that_others_need():
-    """Of those are the fsync of the journal, without which no session is handed over."""
+    """These include the fsync of the journal, without which no session is handed over."""
     folders = HangingFolders()
     mounts = DockerMounts(folders)
     hanging = [asyncio.create_task(mounts.prepare((), "session")) for _ in range(4 * THREADS)]

@@ -15,7 +15,7 @@ IDENTITY = ContainerOwner(installation_id="11111111-0000-4000-8000-000000000000"
 
 
 class Networks:
-    """Those of a Docker daemon, of which two cannot have the same bridge; `refuses` to make any."""
+    """The networks of a Docker daemon, of which two cannot have the same bridge; `refuses` makes creations fail."""
 
     def __init__(self, *names: str, refuses: bool = False) -> None:
         self.networks = self
@@ -23,13 +23,13 @@ class Networks:
         self._refuses = refuses
 
     async def list(self, **_filters: object) -> list[dict[str, Any]]:
-        """All there are; others may ask at the same time."""
+        """All networks; others may send requests at the same time."""
         found = [{"Name": name} for name in self.names]
         await asyncio.sleep(0)
         return found
 
     async def create(self, config: dict[str, Any]) -> None:
-        """Make one."""
+        """Create a network."""
         if self._refuses or config["Name"] in self.names:
             raise aiodocker.DockerError(403, "networks have same bridge name")
         self.names.append(config["Name"])

@@ -18,10 +18,8 @@ class Message:
 
 @dataclass
 class Daemon:
-    """A command that has ended, and a daemon that delivers its output in `pieces` (seconds before it, bytes).
-
-    After the last one the output is closed, or stays open where a child of the command has it.
-    """
+    """A command that has ended, and a daemon that delivers its output in `pieces` (seconds before it, bytes). After
+    the last one the output is closed, or stays open if a child of the command has it."""
 
     pieces: list[tuple[float, bytes]]
     is_held: bool = False

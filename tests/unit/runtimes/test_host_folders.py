@@ -22,12 +22,12 @@ DEPTH = sys.getrecursionlimit() + 100
 
 
 def no_problem(*_: object) -> None:
-    """Any folder will do."""
+    """Accept any folder."""
 
 
 @pytest.fixture
 def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A profile with folders in each other, deeper than a function can call itself."""
+    """A profile with nested folders, deeper than the recursion limit."""
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 2 * DEPTH:
         pytest.skip("too few files may be open here")
     monkeypatch.setattr(host_folders, "source_problem", no_problem)  # nothing below /tmp may be mounted

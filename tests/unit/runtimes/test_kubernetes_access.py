@@ -38,7 +38,7 @@ DENIED = 'admission webhook "validation.example.org" denied the request: secrets
 
 
 class Server:
-    """An API server with a namespace, for an account that may do everything but `refused`."""
+    """An API server with a namespace, for an account that has every permission except `refused`."""
 
     def __init__(self, *, version: str = "v1.20.2", refused: tuple[str, ...] = ()) -> None:
         self.version = version

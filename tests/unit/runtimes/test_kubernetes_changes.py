@@ -42,7 +42,7 @@ def about(version: str) -> dict[str, Any]:
 
 
 def silent_pod() -> dict[str, Any]:
-    """Its node said that all is well, and then nothing for years."""
+    """A Pod whose node reported that it is ready, and then nothing for years."""
     container = {"name": "session", "image": "i", "imageID": "i", "ready": True, "restartCount": 0}
     ready = {"type": "Ready", "status": "False", "lastTransitionTime": LONG_AGO}
     seen = {"phase": "Running", "podIP": "10.0.0.5", "conditions": [ready], "containerStatuses": [container]}
@@ -50,7 +50,7 @@ def silent_pod() -> dict[str, Any]:
 
 
 class Server:
-    """An API server whose watches say nothing; that of `kind` says this line, once, when it `goes_on`."""
+    """An API server whose watches send nothing; that of `kind` sends this line, once, when it `goes_on`."""
 
     def __init__(self, *pods: dict[str, Any], kind: str, line: dict[str, Any], code: int = 200) -> None:
         self.pods = pods

@@ -154,7 +154,7 @@ def test_a_cluster_must_have_a_known_version(version: str, problem: str):
 
 
 async def test_the_output_of_a_pod_is_asked_of_our_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Of a Pod with several the server answers none unasked."""
+    """For a Pod with several containers the server answers none without a name."""
     asked: list[str] = []
 
     def answer(request: httpx2.Request) -> httpx2.Response:

@@ -48,7 +48,7 @@ def spec(mounts: tuple[Mount, ...] = ()) -> SessionSpec:
 
 
 def without_image(pod: Pod) -> None:
-    """A node has it, and cannot get its image, or is just about to begin it."""
+    """A Pod on a node that cannot get its image, or is just about to start it."""
     assert pod.spec is not None
     pod.spec.nodeName = "node-1"
     waiting = ContainerState(waiting=ContainerStateWaiting(reason="ErrImagePull", message="not found"))
@@ -62,12 +62,12 @@ def running_container() -> ContainerStatus:
 
 
 def waiting(pod: Pod) -> None:
-    """No node has it."""
+    """A Pod without a node."""
     pod.status = PodStatus(phase="Pending")
 
 
 async def begun(objects: WithNodes, mounts: tuple[Mount, ...]) -> SessionPods:
-    """After the start of a session that fails."""
+    """Begin a session whose start fails."""
     pods = sessions_in(objects)
     await pods.create(SESSION, spec(mounts), None)
     with pytest.raises(ImageMissing, match="cannot get the image desk:1"):
@@ -106,7 +106,7 @@ async def test_a_pod_without_a_profile_is_taken_away_at_once():
 
 @pytest.mark.parametrize("mounts", [(), PROFILE])
 async def test_a_session_that_no_node_has_is_removed_at_once(mounts: tuple[Mount, ...]):
-    """The API server gives no time to a Pod without a node."""
+    """The API server gives no grace period to a Pod without a node."""
     objects = WithNodes(nodes_answer=False)
     pods = sessions_in(objects)
     await pods.create(SESSION, spec(mounts), None)
@@ -120,7 +120,7 @@ async def test_a_session_that_no_node_has_is_removed_at_once(mounts: tuple[Mount
 
 
 async def test_who_dies_after_a_failed_start_leaves_its_reason():
-    """The successor sees a session without its Pod, and knows why."""
+    """The successor sees a session without its Pod, and has the reason."""
     objects = WithNodes(place=without_image)
     await begun(objects, PROFILE)
     (seen,) = await sessions_in(objects).list()

@@ -24,7 +24,7 @@ current-context: here
 """
 POD = "gr-a"
 LARGE = b"x" * (4 << 20)
-"""More than a connection takes whose other end does not read."""
+"""More than the buffers of a connection whose other end does not read."""
 
 Answer = Callable[[ServerConnection], Awaitable[None]]
 
@@ -58,7 +58,7 @@ def says(text: str) -> Answer:
 
 @asynccontextmanager
 async def pod(folder: Path, *answers: Answer) -> AsyncGenerator[Cluster]:
-    """An API server whose connections to a Pod are answered in turn; the last answer is that of all further ones."""
+    """An API server whose connections to a Pod are answered in turn; the last answer is repeated."""
     left = list(answers)
 
     async def handle(connection: ServerConnection) -> None:

@@ -116,7 +116,7 @@ def test_another_image_is_another_pod_and_another_policy_is_not():
 
 
 def test_files_are_packed_the_same_each_time_and_long_lists_are_short():
-    """The Secret holds 1 MiB."""
+    """The size limit of a Secret is 1 MiB."""
     text = "".join(f"acl allow_3 dstdomain -n .{number:x}.host-{number}.example.org\n" for number in range(20_000))
     assert packed({"squid.conf": text}) == packed({"squid.conf": text})
     assert len(packed({"squid.conf": text})) < 400_000 < len(text)

@@ -27,7 +27,7 @@ def settings(storage_class: str) -> KubernetesSettings:
 
 
 async def prepared(objects: WithNodes, storage_class: str, mount: Mount = PROFILE) -> Claim:
-    """The profile's claim, once a session with it was prepared."""
+    """The profile's claim after a session with it was prepared."""
     await KubernetesHomes(objects, ME, settings(storage_class)).prepare([mount])
     ((found,), _) = await objects.list(Claim)
     return found

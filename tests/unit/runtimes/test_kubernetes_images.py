@@ -35,7 +35,7 @@ DIGEST = "sha256:abc"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Looks follow one another at once, so that what happens is a number of looks."""
+    """Reads follow each other at once, so that the duration is a number of reads."""
     monkeypatch.setattr(starting, "LOOK_EVERY_S", 0.0)
     monkeypatch.setattr(module, "SAID_EVERY_S", 0.0)
 
@@ -57,7 +57,7 @@ def event(reason: str, kind: str = "Normal", message: str = "") -> Event:
 
 
 class Node:
-    """Takes the Pod that gets an image, and has the image after `looks` looks at it."""
+    """A node that takes the Pod for an image, and has the image after `looks` reads."""
 
     def __init__(self, namespace: Namespace, looks: int) -> None:
         self.namespace = namespace
@@ -155,7 +155,7 @@ async def test_where_all_nodes_have_taints_any_gets_the_image(
 
 
 async def test_of_the_tolerations_that_it_has_none_is_lost():
-    """A server refuses to take any away."""
+    """A server refuses the removal of a toleration."""
     why = PodCondition(type="PodScheduled", status="False", reason="Unschedulable", message="untolerated taint")
     pod = getter_of(IMAGE_NAME, WHO)
     assert pod.spec is not None

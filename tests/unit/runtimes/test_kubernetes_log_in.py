@@ -131,7 +131,7 @@ async def test_a_kubeconfig_of_several_files_is_one_sentence(tmp_path: Path, mon
 
 @asynccontextmanager
 async def api_server(accepted: str, tokens: list[str]) -> AsyncGenerator[str]:
-    """It has no Pods; `tokens` are those that it was given."""
+    """An API server without Pods; `tokens` are the received ones."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()

@@ -204,7 +204,7 @@ def test_a_lost_pod_has_ended_once_its_time_to_end_is_over():
 
 
 def silent() -> Pod:
-    """Its node said that all is well, and then nothing; the cluster says that it is not ready."""
+    """A Pod whose node reported that it is ready, and then nothing; the cluster reports that the node is not ready."""
     pod = seen_with("Running", State(running=ContainerStateRunning()))
     (container,) = status(pod).containerStatuses or []
     container.ready = True

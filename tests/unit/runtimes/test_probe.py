@@ -21,7 +21,7 @@ SPEC = SessionSpec(image="i", image_id="i", credential="secret", protocol="http"
 
 @asynccontextmanager
 async def page(answer: Callable[[bytes], bytes], heads: list[bytes]) -> AsyncGenerator[str]:
-    """A page at host:port that answers the head of each request; `heads` has what was asked."""
+    """A page at host:port that answers the head of each request; `heads` has the received heads."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         heads.append(await reader.readuntil(b"\r\n\r\n"))
@@ -65,7 +65,7 @@ def moved(location: bytes) -> bytes:
 
 
 def our_page(websocket: bytes) -> Callable[[bytes], bytes]:
-    """A page that says it is ours, and what its websocket answers."""
+    """A page that identifies itself as Greenroom's, with the answer of its websocket."""
     ours = f"HTTP/1.1 200 OK\r\nServer: {OWN_PAGE}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
     return lambda head: websocket if b"websockify" in head else ours
 
@@ -122,7 +122,8 @@ async def test_a_page_that_refuses_is_not_silent_and_one_that_hangs_is():
 
 
 class Desktop(Prober):
-    """A prober of a desktop of ours that is not there; counts how often its page was asked, and its screen opened."""
+    """A prober of a desktop of Greenroom that does not exist; counts the requests to its page, and the openings of
+    its screen."""
 
     painted = True
     silent = False

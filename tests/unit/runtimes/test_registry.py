@@ -50,7 +50,7 @@ def test_a_checkout_without_its_metadata_is_to_be_installed_again(monkeypatch: p
 
 
 def without(group: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package that offers this plug-in is not installed."""
+    """Run without the package that provides this plug-in."""
     found = plugins._found
     others = {entry: found(group)[entry] for entry in plugins.names(group) if entry != name}
     monkeypatch.setattr(plugins, "_found", lambda asked: others if asked == group else found(asked))

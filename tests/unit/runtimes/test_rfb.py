@@ -138,7 +138,7 @@ def test_what_an_update_left_out_is_asked_for_again():
 
 
 class Tiles(Server):
-    """Sends what is asked for in rectangles of `rows` rows, in an order of its own, with the pointer in between."""
+    """Sends the requested area in rectangles of `rows` rows, in its own order, with the pointer in between."""
 
     def __init__(self, picture: list[list[bytes]], rows: int, order: random.Random) -> None:
         super().__init__(picture, piece=97)
@@ -188,7 +188,7 @@ def test_a_rectangle_beside_the_screen_is_refused(place: tuple[int, int, int, in
 
 
 class Hostile(Server):
-    """Shakes hands, claims any size of pixels and of its name, and then sends random data, without end."""
+    """Completes the handshake, claims any size of pixels and of its name, and then sends random data without end."""
 
     def __init__(self, said: bytes, bits: int, name_length: int) -> None:
         super().__init__(blank())

@@ -75,13 +75,13 @@ class Supervised:
         self.process.stdin.close()
 
     def pids(self) -> dict[str, int]:
-        """Of the parts that run."""
+        """The pids of the running parts."""
         file = self.folder / "state.json"
         parts: list[dict[str, Any]] = json.loads(file.read_text())["parts"] if file.exists() else []
         return {part["name"]: part["pid"] for part in parts if part["pid"] is not None}
 
     async def kill(self, name: str) -> None:
-        """kill -9, and wait until another one was started."""
+        """Send kill -9, and wait for the next start."""
         before = self.pids()[name]
         os.kill(before, signal.SIGKILL)
         await eventually(lambda: self.pids().get(name, before) != before)
@@ -154,7 +154,7 @@ def test_another_account_has_the_rights_it_is_given_and_no_other(capabilities: l
 
 
 def known(pid: int) -> set[str]:
-    """Whose secrets are in the memory of a process."""
+    """The names of the secrets in the memory of a process."""
     found: set[str] = set()
     with Path(f"/proc/{pid}/mem").open("rb", 0) as memory:
         for line in Path(f"/proc/{pid}/maps").read_text().splitlines():

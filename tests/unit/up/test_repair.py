@@ -22,7 +22,7 @@ from greenroom.up.layout import Layout
 
 
 class Namespace:
-    """Some things, one of which is held by something."""
+    """Some objects, one of which is in use by another."""
 
     def __init__(self) -> None:
         self.removed: list[str] = []
@@ -104,7 +104,7 @@ def test_nothing_is_removed_by_mistake():
 
 
 class Elsewhere:
-    """A deployment that says of each thing but those of session `living` that it belongs to nothing."""
+    """A deployment that reports that each object, except those of session `living`, belongs to nothing."""
 
     def __init__(self) -> None:
         self.asked: list[int] = []

@@ -320,7 +320,7 @@ def test_steps_reach_another_process_as_events():
 
 
 def test_certificates_are_renewed_while_the_instance_runs(layout: Layout, tmp_path: Path):
-    """Its own one when it expires soon; the administrator's when they replace it."""
+    """The instance's certificate when it expires soon; the administrator's when it is replaced."""
     now = datetime.now(UTC)
     tls.ensure_authority(layout)
     own, own_key = tls.ensure_certificate(layout, MINE, ["rooms.example", "127.0.0.1", "localhost", "[::1]"], now)

@@ -106,7 +106,8 @@ def outermost_keys_alone(groups: list[GroupSettings]) -> dict[str, Any]:
 def merged_by_key(
     resolved: Mapping[str, Resolved], groups: list[GroupSettings], name: str, inside: str | None = None
 ) -> None:
-    """Each key has the value of the lowest number that has the key; `inside` is a key whose value is a mapping."""
+    """Each key has the value from the group with the lowest number that has the key; `inside` is a key whose value
+    is a mapping."""
 
     def part(group: GroupSettings) -> dict[str, Any]:
         value = group.settings.get(name, {})

@@ -82,7 +82,7 @@ def test_a_few_unrelated_words_are_accepted(password: str):
     assert password_problem(password, "someone", shortest=12) is None
 
 
-# Hypothesis tries words of the program, too, such as `service.password`, which is rightly refused.
+# Hypothesis also tries words of the program, such as `service.password`, which is rightly refused.
 UNUSUAL = st.text(min_size=12, max_size=256).filter(
     lambda text: not text.isascii() and len({c for c in text if c.isalpha()}) > 9
 )

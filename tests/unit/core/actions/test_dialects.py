@@ -154,13 +154,13 @@ def test_a_batch_is_bounded(items: list[object], sentence: str) -> None:
         parse(items)
 
 
-TEXT = st.text(st.sampled_from("a+é \n\0\u202e\ud800"), max_size=4)  # JSON can have half of a surrogate pair
+TEXT = st.text(st.sampled_from("a+é \n\0\u202e\ud800"), max_size=4)  # JSON can contain half of a surrogate pair
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXT, inner, max_size=2),
     max_leaves=4,
 )
-NEARLY = (  # values that belong into one field or another
+NEARLY = (  # values that belong to different fields
     st.lists(st.integers(-1, 30), min_size=2, max_size=4)
     | st.lists(st.builds(dict, x=st.integers(-1, 30), y=st.integers(-1, 30)), min_size=1, max_size=3)
     | st.integers(-1, 30)
@@ -181,7 +181,7 @@ BATCHES = st.lists(ITEMS, max_size=2)
 
 
 def reads_or_refuses(read: Callable[[list[object]], list[Action]], items: list[object]) -> None:
-    """Nothing is raised but Invalid, neither by reading nor by planning what was read."""
+    """Neither parsing nor planning raises an error other than Invalid."""
     try:
         with contextlib.suppress(Invalid):
             plan(read(items), Size(20, 20), (0, 0))

@@ -189,7 +189,7 @@ Batch = tuple[list[dict[str, Any]], Size | None]
 
 
 def leaves_nothing_held(planned: Callable[..., list[list[Step]]], batch: Batch) -> None:
-    """After each action no key is down, and no button but the one of left_mouse_down."""
+    """After each action no key is pressed, and no button except that of left_mouse_down."""
     items, display = batch
     try:
         done = planned(*items, display=display)

@@ -142,7 +142,7 @@ def no_agent_dies_without_having_been_missing(subject: Plan, case: Case) -> None
 
 
 def planning_again_comes_to_rest(subject: Plan, case: Case) -> None:
-    """At one moment an Agent takes at most two steps; then there is nothing left to conclude."""
+    """At the same time an Agent takes at most two steps; then there is nothing left to conclude."""
     found, quiet = case
     for _ in range(3):
         actions = subject(found, TIMINGS, quiet=quiet)

@@ -15,8 +15,8 @@ History = list[tuple[str, bool]]
 
 
 def check(reported: Callable[..., EdgeClaim], history: History) -> None:
-    """The address last reported with a token is in use, even after others were reported with the credential; the last
-    waits, unless it is that one."""
+    """The address last reported with a token is used, even after others were reported with the credential; the last
+    of those waits, unless it is the same one."""
     claim = EdgeClaim()
     for address, with_token in history:
         claim = reported(claim, address, with_token=with_token)

@@ -43,7 +43,7 @@ def test_who_takes_the_record_finds_the_one_before_stopped(
     other_drift: float,
     offset_s: float,
 ):
-    """Times of the arguments are true; each process has a clock of its own speed, and they begin anywhere."""
+    """The times of the arguments are true; each process has a clock with its own speed and its own start."""
 
     def here(true_s: float) -> float:
         return true_s * (1 + drift)

@@ -235,7 +235,7 @@ def test_the_address_of_an_edge_gateway():
 
 
 def test_no_agent_chooses_anothers_edge_gateway_name_as_its_address():
-    """The certificate is for the address, too."""
+    """The certificate is also valid for the address."""
     for host in (edge_name("0f6e8a52"), "0F6E8A52.Edge.Greenroom.internal:9443", "edge.greenroom.internal"):
         with pytest.raises(Invalid, match="given and not chosen"):
             edge_address(f"https://{host}")

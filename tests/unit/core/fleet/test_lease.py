@@ -85,7 +85,7 @@ seconds = st.floats(0, 100, allow_nan=False)
 
 @dataclass(frozen=True)
 class Renewal:
-    """A renewal on its way, with all times on one clock: sent, executed by the database, answered, and looked at."""
+    """A renewal in progress, with all times on one clock: sent, executed by the database, answered, and processed."""
 
     sent_s: float
     on_the_way_s: float
@@ -136,7 +136,7 @@ timings = st.builds(
 
 
 def an_allowed_rhythm_survives_one_lost_renewal(problem: Callable[[Timings], str | None], case: Timings) -> None:
-    """After a renewal at 0 the next one is lost and the one after it takes as long as it may: belief still lasts."""
+    """After a renewal at 0 the next one is lost and the one after it takes as long as permitted: belief still lasts."""
     if problem(case) is None:
         assert may_act(renewed(1, 0, case), 2 * case.renew_s + case.statement_timeout_s)
 
@@ -162,7 +162,8 @@ looks = st.tuples(st.floats(-1e6, 1e6) | st.just(float("-inf")) | st.just(float(
 
 
 def looks_in_time(look: Callable[[float, float], float], case: tuple[float, float]) -> None:
-    """Never before the end of a living lease unless it looks again anyway, never more than the jitter after it."""
+    """Never before the end of a valid lease unless there is another check anyway, never more than the jitter after
+    it."""
     remaining_s, jitter = case
     wait_s = look(remaining_s, jitter)
     assert 0 < wait_s <= LOOK_AGAIN_S + EVICT_JITTER_S
@@ -213,7 +214,7 @@ terms = st.tuples(st.integers(0, 100), st.integers(0, 100))
 
 
 def terms_only_grow(raised: Callable[[int, int], int | None], case: tuple[int, int]) -> None:
-    """With what is decided, no Agent has seen a term that is as high as or higher than a raised one."""
+    """With the decided term, no Agent has seen a term that is as high as or higher than a raised one."""
     term, seen = case
     new_term = raised(term, seen)
     assert (new_term is None) == (seen <= term)

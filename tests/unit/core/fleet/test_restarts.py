@@ -37,7 +37,7 @@ def test_further_exits_are_answered_after_doubling_pauses():
     assert "in 0.5 s, exit 3 within 60 s" in next_start("api", "x", [100.0] * 3, 100.0).reason
 
 
-# A part is never given up: its pause is bounded, grows with each exit, and old exits are forgotten.
+# A part is never abandoned: its pause is bounded, grows with each exit, and old exits are forgotten.
 
 exits = st.tuples(st.lists(st.floats(min_value=0, max_value=200), max_size=40), st.floats(min_value=0, max_value=300))
 

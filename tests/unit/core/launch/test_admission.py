@@ -9,7 +9,7 @@ from greenroom.core.launch.forecast import AT_ONCE, FEWEST, MOST_S, LaunchPace, 
 
 
 def pace(each_s: float) -> LaunchPace:
-    """After many launches that took this long."""
+    """The pace after many launches with this duration."""
     made = LaunchPace()
     for _ in range(500):
         made.served(each_s)

@@ -134,7 +134,7 @@ def test_what_is_not_applied_does_not_exclude(launch: LaunchFacts):
 
 
 def in_force(setting: Setting) -> Any:
-    """A value that is not the default."""
+    """A value that differs from the default."""
     values = {"bool": not setting.default, "int": 1, "float": 1.5, "string": "x", "mapping": {"x": {"bind": "/x"}}}
     return setting.choices[-1] if setting.kind == "choice" else values[setting.kind]
 
@@ -199,7 +199,7 @@ PROFILE = "/srv/profiles/{user_id}"
 
 
 def allowed(*values: bool | None) -> LaunchFacts:
-    """A plain launch of a user whose groups say this of persistent profiles; None = nothing."""
+    """A plain launch of a user whose groups have this setting for persistent profiles; None if they have none."""
     groups = [
         GroupSettings(f"g{n}", f"g{n}", n, {} if value is None else {"allow_persistent_profile": value})
         for n, value in enumerate(values)

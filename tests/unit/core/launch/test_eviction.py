@@ -31,7 +31,7 @@ AGENT = PlacementAgent(
 
 
 def unready(number: int, **changes: Any) -> Unready:
-    """Number `number` of the staged sessions on their way, the oldest first, of 1 core."""
+    """Number `number` of the starting staged sessions, the oldest first, of 1 core."""
     made = Unready(
         session_id=f"s{number}",
         staging_config_id="c",
@@ -107,7 +107,7 @@ Maker = Callable[[Sequence[Rejection], PlacementRequest, Sequence[Unready]], Roo
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    """Full Agents, and what is on its way to them."""
+    """Full Agents, and the sessions that are starting on them."""
     agents, sessions = list[PlacementAgent](), list[Unready]()
     for agent_id in draw(st.sampled_from([["a1"], ["a1", "a2"]])):
         own = [

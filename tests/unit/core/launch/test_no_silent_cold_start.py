@@ -60,7 +60,7 @@ pools = st.lists(
 
 
 def simulated(attempts: Sequence[LaunchAttempt], inside: Mapping[str, PoolContents]) -> list[TraceStep]:
-    """The trace of a launch: attempts one after the other, a pool serves if it has a session, an Agent always does."""
+    """The trace of a launch: attempts one after the other; a pool serves if it has a session, an Agent always does."""
     trace: list[TraceStep] = []
     for attempt in attempts:
         if attempt.misses:
@@ -76,7 +76,7 @@ def simulated(attempts: Sequence[LaunchAttempt], inside: Mapping[str, PoolConten
 
 @dataclass(frozen=True)
 class Case:
-    """A launch: the arguments of its plan, and what the pools have inside."""
+    """A launch: the arguments of its plan, and the content of the pools."""
 
     here: str
     alternate: bool

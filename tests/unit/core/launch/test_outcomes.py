@@ -35,7 +35,7 @@ MADE = line("on_demand_here", "agent-1")
             [line("staged_here", "a", "pool_empty"), line("staged_elsewhere", "b")],
             [("a", "served_elsewhere", ("pool_empty",)), ("b", "hit", ())],
         ),
-        # a config for other users: no miss where there is one for this user, with any contents
+        # a config for other users: no miss if there is one for this user, with any content
         (
             [line("staged_here", "a", "pool_empty"), line("staged_here", "b", "permissions"), MADE],
             [("a", "miss", ("pool_empty",)), ("b", "other_permissions", ("permissions",))],

@@ -90,7 +90,7 @@ def test_a_start_goes_on_in_no_pool_and_no_zone_where_it_failed_twice():
 
 @pytest.mark.parametrize("handover", [True, False])
 def test_a_session_of_no_launch_gets_no_successor(handover: bool):
-    """Its tries are those of its launch: nothing would ever bring them to an end."""
+    """Its attempts are those of its launch: without a launch there would be no end."""
     assert plan_successor(failed(handover=handover, tried=0), [EU, US], "id-eu", IMAGE, [pool("eu")]) == ()
 
 
@@ -184,7 +184,8 @@ def test_why_no_other_agent_names_each():
 
 @dataclass(frozen=True)
 class Luck:
-    """Of a launch in which everything fails: whether from a pool, and which attempt gives a session each time."""
+    """The results of a launch in which everything fails: from a pool or not, and the attempt that gives a session
+    each time."""
 
     from_a_pool: bool
     choices: tuple[int, ...]

@@ -127,7 +127,7 @@ class Fence:
 
 
 def one_at_a_time(take: Callable[..., Control], said: list[tuple[Person, str, int | None, float, int]]) -> None:
-    """Orders reach the page in any order; at no time does it let two pass, and terms never repeat for another."""
+    """Orders reach the page in any order; it never accepts two senders at a time, and terms are never reused."""
     row, at, page, under_way = Control(), NOW, Fence(), list[Control]()
     holders: dict[int, str] = {0: ""}
     for person, what, term, wait_s, delivered in said:

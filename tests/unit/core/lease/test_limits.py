@@ -15,7 +15,7 @@ from greenroom.core.errors import LeaseLimit, SessionLimit
 from greenroom.core.lease import refusal
 
 KEYS: Final = ("", "narrow", "wide")
-"""API keys that lease; the first stands for a user without one."""
+"""API keys with leases; the first stands for a user without a key."""
 
 
 def settings_of(**values: int) -> Mapping[str, Resolved]:
@@ -73,7 +73,7 @@ days = st.tuples(
 
 
 def within_all_limits(rule: Callable[..., Exception | None], day: tuple[Any, ...]) -> None:
-    """At any time all limits hold, and a request is refused by no other limit than those of its kind."""
+    """At any time all limits hold, and only the limits of its kind refuse a request."""
     max_desktops, max_leases, of_keys, requests = day
     settings = settings_of(max_kasms_per_user=max_desktops, max_leases_per_user=max_leases)
     books = Books()

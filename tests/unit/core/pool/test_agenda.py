@@ -46,7 +46,7 @@ def test_a_full_pool_is_at_rest_until_a_replacement_is_due_and_a_short_one_is_no
 
 
 def agenda(*config_ids: str, rest_s: float | None = DAY_S) -> Agenda:
-    """Of pools that were looked at, at 0."""
+    """The agenda of pools that were planned at 0."""
     made = Agenda()
     made.begin(7)
     made.listed(dict.fromkeys(config_ids, 1), 0.0)

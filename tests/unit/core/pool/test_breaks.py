@@ -98,7 +98,8 @@ def test_pauses_are_bounded_and_no_longer_than_the_memory(subject: Any, history:
     mutants=[lambda history, now: after_breaks(history[-2:], now)],
 )
 def test_sessions_that_break_soon_pause_their_pool_longer_each_time(subject: Any, times: int, lives_s: float):
-    """Play a pool of one whose sessions all break: each is made when the pause after the one before it is over."""
+    """Simulate a pool of one whose sessions all break: each is created when the pause after the previous one is
+    over."""
     history, pauses, now = list[Broken](), list[float](), NOW
     for _ in range(times):
         broke = now + timedelta(seconds=lives_s)

@@ -26,7 +26,7 @@ def ended(made: PoolPlan) -> list[str]:
 
 
 def leaving(**changes: Any) -> PoolSnapshot:
-    """A pool that is full on an Agent that leaves, beside one with room."""
+    """A full pool on an Agent that leaves, with a second Agent that has capacity."""
     return snapshot(*LEFT, agents=(BIG, other(**changes)))
 
 

@@ -53,7 +53,7 @@ def snapshots(draw: st.DrawFn) -> PoolSnapshot:
         )
         for number in range(number_of)
     ]
-    if number_of > 1 and draw(st.booleans()):  # the newest was made to replace another one
+    if number_of > 1 and draw(st.booleans()):  # the newest was created to replace another one
         sessions[-1] = replace(sessions[-1], replaces=f"s{draw(st.integers(0, number_of))}")
     failures = draw(st.sampled_from([0, 0, 1, 5]))
     config = replace(
@@ -86,7 +86,7 @@ def ended(made: PoolPlan) -> set[str]:
 
 
 def after(shot: PoolSnapshot, made: PoolPlan, number: int = 0) -> PoolSnapshot:
-    """The next round: what was created runs, what was ended is gone, an hour's back-off has passed."""
+    """The next round: created sessions run, ended ones are deleted, an hour's back-off has passed."""
     new = [
         session(
             1000 + 100 * number + i,
@@ -104,7 +104,7 @@ def after(shot: PoolSnapshot, made: PoolPlan, number: int = 0) -> PoolSnapshot:
         for s in shot.sessions
         if s.session_id not in ended(made)
     ]
-    # Sessions of the first snapshot are outside the agents' sums, those made by plans are inside.
+    # Sessions of the first snapshot are not in the Agents' sums, those created by plans are.
     reserved = {i: sum(s.agent_id == i and len(s.session_id) > 3 for s in (*kept, *new)) for i in AGENT_IDS}
     config = replace(
         shot.config,

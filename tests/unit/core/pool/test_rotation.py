@@ -164,7 +164,7 @@ def test_of_a_recycled_pool_without_room_for_one_more_one_goes_first():
 
 @pytest.mark.parametrize("room", [3, 4])
 def test_nothing_is_given_up_for_a_larger_workspace_that_does_not_fit(room: int):
-    """As many cores as the Agent will ever have free are not enough for it, or two would have to go for one."""
+    """All cores that the Agent will ever have free are not enough for it, or two sessions would have to end for one."""
     full = replace(BIG, cores=room, cores_allocated=3)
     shot = snapshot(*born_together(3, expires_in_s=900), config=replace(CONFIG, recycled=NOW), agents=(full,))
     for cores in (room - 0.5, room + 1):
@@ -173,7 +173,7 @@ def test_nothing_is_given_up_for_a_larger_workspace_that_does_not_fit(room: int)
 
 
 def test_without_room_the_session_that_leaves_enough_room_goes():
-    """On the second Agent something else has left a core; `s0` would be next by its expiry."""
+    """On the second Agent another session has left a core free; `s0` would be next by its expiry."""
     agents = (replace(BIG, cores=1, cores_allocated=1), replace(BIG, agent_id="a2", cores=2, cores_allocated=1))
     pool = [session(0), session(1, agent_id="a2")]
     config = replace(CONFIG, num_sessions=2, recycled=NOW)
@@ -213,7 +213,7 @@ def recycles_none(shot: PoolSnapshot) -> PoolPlan:
 
 @for_all(pools, st.floats(1.0, 3.0), subject=plan, mutants=[replaces_none])
 def test_a_pool_never_dips_while_there_is_room_for_one_more(subject: Any, pool: tuple[int, float, int], ease: float):
-    """Born together, expired together, for several lives; however long each start takes up to the longest."""
+    """Created together, expired together, for several lifetimes; with any start times up to the longest."""
     number, longest_s, seed = pool
     pick = random.Random(seed)  # noqa: S311 -- times of a simulation
     simulation = Simulation(
@@ -233,7 +233,7 @@ def test_a_pool_never_dips_while_there_is_room_for_one_more(subject: Any, pool: 
 
 
 def test_a_start_that_suddenly_takes_long_is_no_dip():
-    """Starts of 1.5 s, then one of 14 s: a host may be busy all of a sudden."""
+    """Starts of 1.5 s, then one of 14 s: a host may suddenly be busy."""
     times = iter([1.5, 1.5, 1.5, 14.0])
     simulation = Simulation(3, 7200.0, 4, lambda: next(times, 1.5))
     simulation.run(3)

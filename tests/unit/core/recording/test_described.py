@@ -89,7 +89,7 @@ def test_text_that_is_kept_has_a_limit():
 
 
 SECRET = st.text(st.characters(min_codepoint=0x100, max_codepoint=0x17F), min_size=3, max_size=8)
-"""Letters that no sentence has of its own."""
+"""Letters that appear in no message."""
 TYPED = SECRET.flatmap(
     lambda text: st.sampled_from(
         [

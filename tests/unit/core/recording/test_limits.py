@@ -90,7 +90,7 @@ GIVEN = st.tuples(
 
 
 def fits_and_says(subject: Callable[..., Fitted], given: tuple[list[int | None], int, int, bool]) -> None:
-    """Nothing exceeds its limit, and each row that had a picture has it still, or a reason."""
+    """Nothing exceeds its limit, and each row that had a picture still has it, or a reason."""
     sizes, had, used, held = given
     room = RecordingSpace(rows=had, picture_bytes=used, all_bytes=used, recording_mb=1, all_mb=2, held=held)
     fits = subject([row(size) for size in sizes], room)

@@ -120,7 +120,7 @@ OUTCOMES = st.lists(
 
 
 def follows_time(subject: Callable[..., list[RecordingRow]], outcomes: list[ActionOutcome]) -> None:
-    """Rows are those up to the first failure, one after the other, and none begins before the one before has ended."""
+    """The rows are those up to the first failure, in order, and none begins before the previous one has ended."""
     rows = subject(ASKED, [CLICK] * len(outcomes), outcomes, SCREEN)
     begun = next((index + 1 for index, one in enumerate(outcomes) if not one.done), len(outcomes))
     assert len(rows) == begun

@@ -27,7 +27,7 @@ Merge = Callable[..., tuple[dict[str, Entry], dict[str, int]]]
 
 @st.composite
 def deliveries(draw: st.DrawFn) -> tuple[list[dict[str, int]], list[int]]:
-    """The lists a Manager had one after the other, and an order in which they arrive; the newest arrives last."""
+    """The successive lists of a Manager, and an order in which they arrive; the newest arrives last."""
     lists: list[dict[str, int]] = [{}]
     generation = dict.fromkeys(IDS, 0)
     for _ in range(draw(st.integers(1, 5))):
@@ -117,14 +117,14 @@ def test_what_changed_makes_of_a_list_what_the_whole_one_makes(
     st.sets(st.sampled_from(IDS)),
     subject=updated,
     mutants=[
-        lambda known, _read, found: {**known, **found},  # keeps what left
-        lambda known, read, found: {**{k: g for k, g in known.items() if k not in read}, **found},  # always another
+        lambda known, _read, found: {**known, **found},  # keeps sessions that left
+        lambda known, read, found: {**{k: g for k, g in known.items() if k not in read}, **found},  # always differs
     ],
 )
 def test_reading_the_named_sessions_makes_of_a_list_what_the_whole_one_makes(
     subject: Any, delivery: tuple[list[dict[str, int]], list[int]], more: set[str]
 ):
-    """A session that changed is named; others may be."""
+    """A changed session is named; others may be named."""
     lists, _ = delivery
     known: Mapping[str, int] = lists[0]
     for before, now in pairwise(lists):

@@ -150,7 +150,7 @@ def test_a_staged_session_that_stopped_working_leaves_its_pool(
     ("before", "observed"),
     [
         (row(S.RUNNING), seen(Seeing.RUNNING, broken=True)),  # a user's
-        (row(S.RUNNING, claimable=True), seen(Seeing.RUNNING, usable=False)),  # not looked at yet
+        (row(S.RUNNING, claimable=True), seen(Seeing.RUNNING, usable=False)),  # not probed yet
         (row(S.RUNNING, claimable=True), seen(Seeing.RUNNING, generation=2, broken=True)),
         (row(S.STARTING), seen(Seeing.RUNNING, broken=True)),  # it may still become usable
         (row(S.UNREACHABLE), seen(Seeing.RUNNING, broken=True)),
@@ -291,7 +291,7 @@ Message = tuple[int, int, ObservedFacts]
 
 
 def replay(newer: Newer, start: SessionRow, messages: list[Message]) -> tuple[SessionRow, list[tuple[int, int]]]:
-    """Apply messages in the order of their arrival as the group commit does; what was applied, in its order."""
+    """Apply messages in the order of their arrival, like the group commit; returns the applied ones, in their order."""
     at, applied = (0, 0), list[tuple[int, int]]()
     for incarnation, seq, observed in messages:
         if newer(incarnation, seq, *at):

@@ -38,7 +38,7 @@ Planner = Callable[[RoundSnapshot], list[Action]]
 
 @st.composite
 def snapshots(draw: st.DrawFn) -> RoundSnapshot:
-    """Hosts and lists in any combination, also such as should not occur."""
+    """Hosts and lists in any combination, including some that should not occur."""
     ids = st.sampled_from(IDS)
     return RoundSnapshot(
         list_is_valid=draw(st.booleans() | st.just(True)),
@@ -74,7 +74,7 @@ def nothing_before_a_valid_list(planner: Planner, snapshot: RoundSnapshot) -> No
 
 
 def absence_commands_nothing(planner: Planner, snapshot: RoundSnapshot) -> None:
-    """Of a container that no list names, nothing is done but to report it, unless a verdict says destroy."""
+    """A container that no list names is only reported, unless a verdict is destroy."""
     for action in planner(snapshot):
         if action.session_id not in snapshot.wanted:
             assert action.kind is ActionKind.REPORT_UNKNOWN or action.session_id in snapshot.condemned
@@ -102,7 +102,7 @@ def one_change_per_container(planner: Planner, snapshot: RoundSnapshot) -> None:
 
 
 def each_session_is_planned_by_itself(planner: Planner, snapshot: RoundSnapshot) -> None:
-    """A round for some sessions plans for them what a round for all does."""
+    """A round for some sessions makes the same plans for them as a round for all."""
     some = frozenset(IDS[:2])
     of_some = replace(
         snapshot,
@@ -120,7 +120,7 @@ def begun_once(planner: Planner, snapshot: RoundSnapshot) -> None:
 
 
 def comes_to_rest_as_wanted(planner: Planner, snapshot: RoundSnapshot) -> None:
-    """Carried out on a model host, a few rounds bring every session where it should be, and then nothing is planned."""
+    """Executed on a model host, a few rounds bring every session to its desired state, and then nothing is planned."""
     valid = replace(snapshot, list_is_valid=True)
     for _ in range(4):
         for action in planner(valid):

@@ -151,7 +151,7 @@ def test_without_a_valid_token_or_a_user_nothing_opens(
     refused = subject(replace(FACTS, token_is_valid=valid, status=status, user_id=user)) is not None
     assert refused or (valid and user is not None)
     if not valid and user:
-        # neither does a wrong token learn what state the session is in
+        # neither does a wrong token reveal the state of the session
         assert subject(replace(FACTS, token_is_valid=False, status=status)) == subject(
             replace(FACTS, token_is_valid=False)
         )

@@ -49,7 +49,7 @@ def policy(default_action: Action = "deny", *, allow: tuple[str, ...] = (), deny
 
 @st.composite
 def near_a_listed_domain(draw: st.DrawFn, joint: str) -> tuple[FilterPolicy, str]:
-    """A policy, and a host that ends as one of its domains does, with `joint` before it."""
+    """A policy, and a host that ends with one of its domains, with `joint` before it."""
     subject = draw(policies().filter(lambda each: each.allow or each.deny))
     return subject, draw(LABELS) + joint + draw(st.sampled_from(subject.allow + subject.deny))
 
@@ -152,7 +152,7 @@ def test_ports_beside_those_of_the_web(default_action: Action, port: int, proble
 
 @for_all(st.ip_addresses(), subject=is_private, mutants=[lambda host: host.startswith(("10.", "127.", "192.168."))])
 def test_what_python_calls_not_global_is_mostly_private_here(subject: Any, address: object):
-    """The other way round nothing is missed: loopback, link-local, private networks and multicast."""
+    """Conversely nothing is missed: loopback, link-local, private networks and multicast."""
     text = str(address)
     if any(getattr(address, f"is_{kind}") for kind in ("loopback", "link_local", "multicast", "unspecified")):
         assert subject(text)
@@ -277,7 +277,7 @@ def test_a_lease_keeps_what_the_policy_in_force_denies_below_its_domains():
 
 
 def reaches_no_more(lists: Callable[..., Any], case: tuple[FilterPolicy, list[str], str]) -> None:
-    """Also if the policy allowed more when the lease asked for these domains."""
+    """This also holds if the policy allowed more when the lease requested these domains."""
     in_force, asked, host = case
     allow, deny = lists(in_force, domains(asked))
     own = FilterPolicy(filter_policy_id="own", name="own", allow=allow, deny=deny)

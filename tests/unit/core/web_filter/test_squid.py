@@ -66,7 +66,7 @@ def test_open_ports(default_action: str, ports: str):
 
 
 def test_an_address_is_never_looked_up_backwards():
-    """Or its owner could give it an allowed name."""
+    """Otherwise the owner of the address could give it an allowed name."""
     lines = configuration(policy(allow=("a.test",), deny=("b.a.test",)), PLACE).splitlines()
     assert {line.split()[3] for line in lines if "dstdomain" in line} == {"-n"}
 

@@ -27,7 +27,7 @@ NO_ANSWER = DeliveryAttempt(error="the host cannot be found")
 
 
 def test_a_message_is_signed_as_standard_webhooks_has_it():
-    """The example of its specification."""
+    """The example of the specification."""
     headers = signed_headers(
         "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
         "msg_p5jXN8AQM9LWM0D4loKWxJek",

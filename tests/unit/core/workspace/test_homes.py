@@ -82,7 +82,7 @@ uses = st.dictionaries(st.integers(0, 3), st.lists(st.booleans(), max_size=12), 
 def test_homes_are_measured_while_they_are_used_once_after_it_and_hardly_ever_then(
     subject: Any, used: dict[int, list[bool]]
 ):
-    """A day in steps of a quarter of an hour; in each as many homes are measured as are due."""
+    """A day in steps of a quarter of an hour; in each step all due homes are measured."""
     measured: dict[HomeId, HomeMeasurement] = {}
     times: dict[HomeId, int] = {}
     steps = int(2 * UNUSED_EVERY_S / EVERY_S)

@@ -96,7 +96,7 @@ def test_an_image_of_others_says_where_its_page_is_and_what_is_beside_it():
 
 
 def test_the_path_of_a_zone_matters_to_pages_that_know_it():
-    """Others are not made anew when the Proxy Path of their zone changes."""
+    """Other sessions are not replaced when the Proxy Path of their zone changes."""
     elsewhere, knows = replace(ZONE, proxy_path="eu"), replace(IMAGE, page_path="/{path}/")
     assert config_hash_of(IMAGE, ZONE, OFF) == config_hash_of(IMAGE, elsewhere, OFF)
     assert config_hash_of(knows, ZONE, OFF) != config_hash_of(knows, elsewhere, OFF)

@@ -49,12 +49,13 @@ NOWHERE = JoinParts(url="", token="", ca_sha256="", edge_url="", zone="")
 STEP_S = 60
 DAY_S = 24 * 3600
 PER_MACHINE = 8
-"""Sessions that a machine holds."""
+"""The number of sessions of a machine."""
 
 
 @dataclass(slots=True)
 class Host:
-    """A machine of the cloud: when its Agent registers, whether it serves then, and when each of its sessions ends."""
+    """A machine of the cloud: the time at which its Agent registers, its ability to serve, and the end of each of
+    its sessions."""
 
     ref: str
     order_id: str
@@ -64,7 +65,7 @@ class Host:
 
 
 def done(call: Coroutine[Any, Any, T]) -> T:
-    """The simulated provider waits for nothing."""
+    """The simulated provider has no waits."""
     try:
         call.send(None)
     except StopIteration as ended:
@@ -74,9 +75,8 @@ def done(call: Coroutine[Any, Any, T]) -> T:
 
 @dataclass
 class Day:
-    """A day from midnight. `errors`: of how many calls in a thousand something goes wrong; `broken`: of how many
-    machines in a thousand the Agent registers and never serves.
-    """
+    """A day from midnight. `errors`: the number of failing calls in a thousand; `broken`: the number of machines in
+    a thousand whose Agent registers but never serves."""
 
     seed: int
     peak: float
@@ -104,7 +104,7 @@ class Day:
         self.provider = SimulatedProvider(self.cloud)
 
     def arrivals(self) -> list[tuple[float, float]]:
-        """(when, how long) of the launches: few at night, most in the morning and after lunch, and a class at ten."""
+        """(time, duration) of the launches: few at night, most in the morning and after lunch, and a class at ten."""
         made: list[tuple[float, float]] = []
         for minute in range(24 * 60):
             hour = minute / 60
@@ -127,7 +127,8 @@ class Day:
             raise ProviderError("It fails.", refused=action == "create")
 
     def _boots(self, machine: NewMachine, ref: str) -> None:
-        """Its answer may be lost, it may never start, never serve, or be made twice: one of the two joins then."""
+        """Start a machine. Its answer may be lost; it may never start, never serve, or be created twice: one of the
+        two joins then."""
         order_id = str(uuid.UUID(machine.name[-32:]))
         boot_s = math.inf if self.goes_wrong() else self.boot_s * self.random.uniform(0.6, 1.6)
         refs = [ref]
@@ -164,7 +165,7 @@ class Day:
         )
 
     def agents(self, now_s: float) -> dict[str, PlacementAgent]:
-        """Of machines whose Agent has registered and was not removed."""
+        """The Agents of machines that have registered and were not removed."""
         there = {OrderState.ORDERED, OrderState.CREATED, OrderState.JOINED, OrderState.DRAINING}
         return {
             host.order_id: self.view(host, now_s)
@@ -281,7 +282,7 @@ class Day:
             self.orders[order_id] = replace(self.orders[order_id], next_end=again)
 
     def _launch(self, now_s: float) -> None:
-        """People are placed as the zone's Load Balance Strategy says; who finds no room tries again."""
+        """Place users by the zone's Load Balance Strategy; a user without a place retries."""
         still: list[tuple[float, float]] = []
         for came_s, length_s in self.waiting:
             taken = place(list(self.agents(now_s).values()), DESKTOP, self.strategy).candidates
@@ -298,7 +299,7 @@ class Day:
         return self
 
     def steps(self, arrivals: list[tuple[float, float]], until_s: float = DAY_S) -> Iterator[float]:
-        """Every minute."""
+        """Run a step every minute."""
         coming = arrivals[::-1]
         for now_s in range(0, int(until_s), STEP_S):
             self.now_s = now_s
@@ -315,9 +316,8 @@ class Day:
 
 
 def clairvoyant_s(arrivals: list[tuple[float, float]]) -> float:
-    """Machine seconds of one who knows when each session will end, and puts those together that end together; no user
-    waits, machines start at once, and sessions stay where they are.
-    """
+    """The machine seconds of an optimal schedule, which knows the end of each session and groups sessions with the
+    same end; no user waits, machines start at once, and sessions do not move."""
     open_: list[list[float]] = []
     cost_s = 0.0
     for came_s, length_s in arrivals:
@@ -348,8 +348,8 @@ def test_no_session_ends_and_nothing_thrashes_even_if_the_provider_errs(batch: i
         day = Day(seed, peak=0.4, limits=SMALL, errors=50, broken=50, boot_s=150.0 + seed).play()
         assert day.ended_live == 0, f"seed {seed}"
         assert day.launched > 100, f"seed {seed}"
-        # Each machine is there for long: a day of two waves needs a dozen, and a few more for those that failed. 18
-        # machines and 6 times taken back are the most that was seen.
+        # Each machine exists for long: a day of two waves needs a dozen, and a few more for those that failed. The
+        # observed maximum is 18 machines and 6 cancellations.
         good = [order for order in day.orders.values() if order.ref is not None]
         assert len(good) <= 24, f"seed {seed}: {len(good)} machines in a day"
         assert day.taken_back <= 10, f"seed {seed}: {day.taken_back} times taken back"
@@ -369,7 +369,7 @@ def test_a_disabled_pool_leaves_no_machine_behind_however_late_they_come():
 
 @pytest.mark.parametrize(("strategy", "most"), [("Least Load", 1.3), ("Most Load", 1.25)])
 def test_a_large_day_costs_little_more_than_one_who_knows_it_pays(strategy: Strategy, most: float):
-    """Starts of machines and the room for those who come next included."""
+    """Including starts of machines and the reserve for the next users."""
     day = Day(1, peak=2.0, strategy=strategy, limits=replace(LIMITS, max_machines=200, idle_s=300.0))
     known_s = clairvoyant_s(Day(1, peak=2.0, limits=LIMITS).arrivals())
     day.play()

@@ -24,7 +24,7 @@ def waiting(name: str, *zones: str, since_s: float = 5.0, cores: float = 1.0) ->
 
 
 def machines(number: int) -> list[PlacementAgent]:
-    """Empty ones; each holds 8 sessions of a core."""
+    """Empty machines; each has capacity for 8 sessions of a core."""
     return [agent(f"m{i}") for i in range(number)]
 
 

@@ -45,7 +45,7 @@ def follow(
 
 
 def moved(*arguments: object, **options: object) -> tuple[str, str, bool] | None:
-    """The state that follows, why, and whether that is a failure."""
+    """The next state, its reason, and True if it is a failure."""
     moves = [action for action in follow(*arguments, **options) if isinstance(action, OrderTransition)]  # type: ignore[arg-type]
     return (str(moves[0].to), moves[0].reason, moves[0].failed) if moves else None
 

@@ -120,7 +120,7 @@ def test_no_plan_takes_a_machine_from_a_session_or_has_more_than_are_allowed(sub
     by_id = {one.machine_order_id: one for one in snapshot.orders}
     states = {name: one.state for name, one in by_id.items()}
     moves = {move.machine_order_id: move for move in made.moves}
-    for move in made.moves:  # who was drained by an administrator may be taken back with the same plan
+    for move in made.moves:  # a machine that an administrator drained may be enabled again with the same plan
         one = by_id[move.machine_order_id]
         assert move.reason
         assert move.to in EDGES[states[move.machine_order_id]]
@@ -166,7 +166,7 @@ def _after(one: MachineOrder, made: MachinePlan) -> MachineOrder:
 
 
 def _carried_out(snapshot: ZoneSnapshot, made: MachinePlan, number: int) -> ZoneSnapshot:
-    """The same moment, with what was planned written, and no provider asked."""
+    """The zone at the same moment, with the planned rows written, and without calls of a provider."""
     by_id = {one.machine_order_id: one for one in snapshot.orders}
     placed = [
         order(f"n{number}-{i}", machine_pool_id=one.machine_pool_id, ordered=NOW, changed=NOW)
@@ -182,7 +182,7 @@ def _carried_out(snapshot: ZoneSnapshot, made: MachinePlan, number: int) -> Zone
 
 
 def orders_again(snapshot: ZoneSnapshot) -> MachinePlan:
-    """It counts no machine that comes."""
+    """A wrong plan that does not count machines on their way."""
     return plan(replace(snapshot, orders=tuple(one for one in snapshot.orders if one.state not in COMING)))
 
 
@@ -190,7 +190,7 @@ def orders_again(snapshot: ZoneSnapshot) -> MachinePlan:
 def test_plans_that_are_carried_out_come_to_rest_and_none_orders_twice_for_the_same(
     subject: Any, snapshot: ZoneSnapshot
 ):
-    for number in range(6):  # one registered, drains as its Agent is taken out, is released, and another is ordered
+    for number in range(6):  # one registered, drains because its Agent is disabled, is released, and another is ordered
         made = subject(snapshot)
         snapshot = _carried_out(snapshot, made, number)
         if not made.moves:
