@@ -12,7 +12,7 @@ CHUNK: Final = 1 << 16
 
 
 class SlowLink:
-    """Listens on a port of its own of 127.0.0.1, `host`; what goes to the server is not held up.
+    """Listens on a separate port of 127.0.0.1, `host`; data to the server is not delayed.
 
     Args:
         port: the server's, on 127.0.0.1.
@@ -28,7 +28,7 @@ class SlowLink:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """Cut all connections, and take no new ones."""
+        """Cut all connections, and accept no new ones."""
         for each in (self._listening, *self._connections):
             with contextlib.suppress(OSError):  # the other side closed it
                 each.shutdown(socket.SHUT_RDWR)

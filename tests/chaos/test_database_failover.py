@@ -32,19 +32,19 @@ pytestmark = pytest.mark.timeout(300)
 T = TypeVar("T")
 
 GAP_S = 2.0
-"""The goal: the longest time without a successful launch after a promotion, on a machine that does nothing else."""
+"""The goal: the longest time without a successful launch after a promotion, on an otherwise idle machine."""
 PROMOTED_WITHIN_S = 60.0
-"""`ttl` is 12 s; on a busy machine etcd and Patroni need more for all else."""
+"""`ttl` is 12 s; on a busy machine etcd and Patroni need additional time."""
 GOES_ON_S = 5.0
-"""Launches go on for so long after the promotion before what was lost comes back."""
+"""The time for which launches continue after the promotion before the lost server comes back."""
 LAUNCHES = 10
-"""Before something is hurt."""
+"""The number of launches before a fault."""
 USERS = 2000
 
 
 @dataclass(frozen=True)
 class Stage:
-    """An instance with two Managers, the servers of its database, and a session that a user views all the while."""
+    """An instance with two Managers, the servers of its database, and a session that a user views all the time."""
 
     patroni: Patroni
     instance: Instance
@@ -52,7 +52,7 @@ class Stage:
     stream: OpenDesktop
 
     def wait(self, condition: Callable[[], object], what: str, within_s: float) -> None:
-        """`wait_for`, while the stream goes on."""
+        """`wait_for`, during which the stream must continue."""
         wait_for(lambda: self.stream.goes_on() and condition(), what, within_s)
 
     def whole(self) -> None:
@@ -116,7 +116,7 @@ async def with_database(instance: Instance, ask: Callable[[Database], Awaitable[
 
 @dataclass(frozen=True)
 class Loss:
-    """A way in which a server is lost, and how it comes back."""
+    """A fault of a server, and its end."""
 
     name: str
     hurt: Callable[[Server], None]
@@ -177,7 +177,7 @@ def test_users_go_on_after_the_promotion_and_nothing_is_lost(
 
 
 def there(stage: Stage, launches: Launches) -> set[str]:
-    """Of the sessions that were acknowledged, those whose row is in the database."""
+    """The acknowledged sessions whose row is in the database."""
     ids = [one.session_id for one in launches.acknowledged]
     rows = stage.instance.sql("SELECT session_id::text FROM sessions WHERE session_id = ANY(%s::uuid[])", ids)
     return {row["session_id"] for row in rows}

@@ -30,7 +30,7 @@ def deployed(openbox_image: str) -> Iterator[Deployment]:
 
 
 class Pool:
-    """A staging config for `Desktop`, at first of no session; its sessions go to the host that has fewest."""
+    """A staging config for `Desktop`, at first without sessions; its sessions go to the host with the fewest."""
 
     def __init__(self, deployed: Deployment) -> None:
         self.deployed = deployed
@@ -46,7 +46,7 @@ class Pool:
         self.web.call("PATCH", f"/staging-configs/{self.config_id}", json={"num_sessions": number})
 
     def claimable(self) -> dict[str, str]:
-        """Session id → name of the host of what a launch may claim now."""
+        """Session id → host name of the sessions that a launch may claim now."""
         query = (
             "SELECT s.session_id::text, s.agent_id::text FROM sessions s JOIN agents a USING (agent_id)"
             " WHERE s.staging_config_id = %s AND s.claimable AND a.status = 'running' AND a.enabled AND NOT a.draining"
@@ -57,7 +57,7 @@ class Pool:
         return next(host.name for host in self.deployed.hosts if self.deployed.agent_id(host) == agent_id)
 
     def full(self, number: int, on: set[str]) -> dict[str, str]:
-        """Wait until so many can be claimed, and these hosts have them."""
+        """Wait until this number can be claimed, on these hosts."""
 
         def look() -> dict[str, str] | None:
             found = self.claimable()
@@ -73,12 +73,12 @@ class Pool:
         self.say(f"none of those {what} can be claimed")
 
     def start_clock(self, what: str) -> None:
-        """The failure begins now."""
+        """Start the clock of the failure."""
         self._began = time.monotonic()
         self.say(what)
 
     def say(self, what: str) -> None:
-        """Print when it was, counted from the failure on; shown with a failed test, and by -s."""
+        """Print the time since the failure; displayed with a failed test, and by -s."""
         print(f"{time.monotonic() - self._began:6.1f} s  {what}")  # noqa: T201
 
     def change(self, host: Machine, **fields: Any) -> None:
@@ -94,7 +94,7 @@ class Pool:
         return session["session_id"]
 
     def works(self, session_id: str) -> str:
-        """A launch must lead to a desktop that can be looked at; the name of its host."""
+        """A launch must lead to a usable desktop; returns the name of its host."""
         session = wait_for(lambda: running(self.web, session_id), f"session {session_id} runs", 60)
         with open_desktop(self.web, session_id) as desktop:
             assert desktop.goes_on()
@@ -103,7 +103,8 @@ class Pool:
         return host
 
     def is_sound(self) -> None:
-        """Without the sessions of users each host has the containers of its rows, and no invariant is broken."""
+        """Assert that, without the sessions of users, each host has the containers of its rows, and no invariant is
+        violated."""
         query = "SELECT session_id::text FROM sessions WHERE status <> 'deleted'"
         query += " AND (staging_config_id IS NULL OR user_id IS NOT NULL OR set_aside_for IS NOT NULL)"
         for row in self.deployed.sql(query):
@@ -113,7 +114,7 @@ class Pool:
         assert self.deployed.broken() == []
 
     def close(self) -> None:
-        """Both hosts take sessions again, and nothing runs on them."""
+        """Let both hosts accept sessions again, with nothing running on them."""
         for host in self.deployed.hosts:
             host.put_cable()
             self.change(host, enabled=True)

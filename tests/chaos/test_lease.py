@@ -178,7 +178,7 @@ async def _lease_holder(db: Database) -> str | None:
 
 
 async def _provoke(db: Database) -> None:
-    """Make a Manager that believes that it is Primary write as often as it can."""
+    """Let a Manager that believes that it is Primary write as often as it can."""
     while True:
         await db.notify(ChangeEvent(Topic.ZONE))
         await asyncio.sleep(0.05)

@@ -29,7 +29,7 @@ def instance(openbox_image: str) -> Iterator[Instance]:
 
 @pytest.fixture
 def link(tmp_path: Path) -> Iterator[SlowLink]:
-    """The way to a registry of the test's own."""
+    """The link to a registry of the test."""
     registry = registries.started(tmp_path / "registry")
     link = SlowLink(int(registry.host.rpartition(":")[2]), BYTES_PER_S)
     yield link
@@ -39,7 +39,7 @@ def link(tmp_path: Path) -> Iterator[SlowLink]:
 
 @pytest.fixture
 def image(link: SlowLink, openbox_image: str, tmp_path: Path) -> Iterator[str]:
-    """The light desktop with one more layer that nothing makes smaller; in the registry, and not on this host."""
+    """The light desktop with an additional incompressible layer; in the registry, and not on this host."""
     name = f"{link.host}/desks/slow:1"
     (tmp_path / "layer").write_bytes(os.urandom(LAYER_BYTES))
     docker = Docker(tmp_path / "docker")
@@ -57,7 +57,7 @@ def image(link: SlowLink, openbox_image: str, tmp_path: Path) -> Iterator[str]:
 
 
 class Docker:
-    """`docker …` that keeps its accounts in a folder of the test's own."""
+    """`docker …` that stores its accounts in a folder of the test."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -33,7 +33,7 @@ def stage() -> Iterator[Stage]:
 
 
 def end_all(instance: Instance) -> None:
-    """No user has a session any more."""
+    """End the sessions of all users."""
     query = "SELECT session_id::text FROM sessions WHERE user_id IS NOT NULL AND status <> 'deleted'"
     for row in instance.sql(query):
         instance.call("DELETE", f"/sessions/{row['session_id']}")

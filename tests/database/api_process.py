@@ -13,16 +13,15 @@ import httpx
 from tests.support.processes import free_port
 
 KEY = ("abcdefghijkl", "the secret half")
-"""Key and secret of the program; the test puts the key into the database."""
+"""The key and secret of the program; the test inserts the key into the database."""
 
 
 @asynccontextmanager
 async def api_process(
     key_file: Path, dsn: str, timeout_s: float = 20, **settings: str
 ) -> AsyncGenerator[httpx.AsyncClient]:
-    """One that answers each request within `timeout_s`; in the end SIGTERM ends it, with exit code 0. `settings` are
-    GREENROOM_* in small letters.
-    """
+    """An api that answers each request within `timeout_s`; at the end SIGTERM ends it, with exit code 0. `settings`
+    are GREENROOM_* in lower case."""
     port = free_port()
     environment = os.environ | {
         "GREENROOM_DATABASE_URL": dsn,
@@ -55,6 +54,6 @@ async def _answers(client: httpx.AsyncClient, process: asyncio.subprocess.Proces
         try:
             await client.get("/api/v1/openapi.json")
         except httpx.ConnectError:
-            await asyncio.sleep(0.05)  # it announces nothing
+            await asyncio.sleep(0.05)  # it sends no notification
         else:
             return

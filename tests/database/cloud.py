@@ -39,7 +39,7 @@ FIELDS = PoolFields(
 
 
 class OneProvider(Providers):
-    """The same provider for all pools but those whose names are in `others`."""
+    """The same provider for all pools except those whose names are in `others`."""
 
     def __init__(self, provider: Provider, **others: Provider) -> None:
         self.provider = provider
@@ -72,7 +72,7 @@ class Cloud:
     work: MachineWork = field(init=False)
 
     async def rounds(self, number: int = 1) -> None:
-        """With listings in each, as if some time had passed."""
+        """Run rounds with listings, as if some time had passed."""
         for _ in range(number):
             await self.system.db.write("UPDATE machine_pools SET listed = NULL, next_call = NULL")
             await self.work.round(self.system.ctx)
@@ -84,7 +84,7 @@ class Cloud:
         return sorted(str(order.state) for order in await self.orders())
 
     async def join(self, ref: str, **fields: Any) -> str:
-        """The Agent of a machine joins with its token, reports, and is enabled."""
+        """Let the Agent of a machine join with its token, report, and be enabled."""
         machine, db = self.made[ref], self.system.db
         agent_id = await rows.agent(db, self.system.zone_id, hostname=ref, cores=64.0, memory=16 * GB, **fields)
         token = hashed(machine.join.token)
@@ -93,7 +93,7 @@ class Cloud:
         return agent_id
 
     async def short(self, number: int, *, cores: float = 1.0) -> None:
-        """A staged pool that lacks so many sessions for want of room."""
+        """Insert a staged pool that lacks this number of sessions because of missing capacity."""
         if not await self.system.db.fetch("SELECT 1 FROM staging_configs"):
             await rows.staging_config(self.system.db, self.system.zone_id, self.system.image_id)
         await self.system.db.write(
@@ -102,11 +102,11 @@ class Cloud:
         await self.system.db.write("UPDATE images SET cores = %s, memory = %s", (cores, 2 * GB))
 
     async def at_rest(self) -> None:
-        """Nothing is lacking any more."""
+        """End the shortage."""
         await self.system.db.write("UPDATE staging_configs SET num_sessions = 0, shortfall_code = NULL")
 
     async def later(self, seconds: float) -> None:
-        """So much time has passed for all orders."""
+        """Let this time pass for all orders."""
         await self.system.db.write(
             "UPDATE machine_orders SET ordered = ordered - d, deadline = deadline - d, changed = changed - d,"
             " asked = asked - d, surplus_since = surplus_since - d FROM make_interval(secs => %s) d",

@@ -25,11 +25,11 @@ class Failing(System):
         await self.become_usable()
 
     async def launch(self, **changes: Any) -> LaunchResult:
-        """The same session whenever it is asked for."""
+        """Launch a session; repeated calls return the same one."""
         return await super().launch(idempotency_key="k", **changes)
 
     async def launch_on_demand(self) -> str:
-        """A session made for the user, whose start is under way; its id."""
+        """Launch a starting session on demand for the user; returns its id."""
         await self.db.write("UPDATE staging_configs SET deleted = clock_timestamp()")
         result = await self.launch()
         assert not result.staged
@@ -47,7 +47,7 @@ class Failing(System):
         await run_successors(self.ctx)
 
     async def fails(self, session_id: str) -> None:
-        """Its hand-over; no Primary has looked for another session yet."""
+        """Let the hand-over fail; no Primary has looked for another session yet."""
         await self.db.write(
             "UPDATE sessions SET status = 'failed', error = 'assign ended with 1', set_aside_reason = 'assign ended"
             " with 1' WHERE session_id = %s",
@@ -55,7 +55,7 @@ class Failing(System):
         )
 
     async def successor_of(self, session_id: str) -> dict[str, Any]:
-        """The row that took its place."""
+        """The row of the successor."""
         return await self.row(str((await self.row(session_id))["superseded_by"]))
 
     async def hostname_of(self, session_id: str) -> str:

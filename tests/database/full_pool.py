@@ -18,7 +18,7 @@ STEP = TraceStep(
 
 
 class FullPool(System):
-    """Its sessions can be claimed, even if the configuration changes meanwhile."""
+    """A pool whose sessions remain claimable even if the configuration changes."""
 
     @classmethod
     async def filled(cls, db: Database) -> Self:
@@ -28,7 +28,7 @@ class FullPool(System):
         return made
 
     async def claim(self, user_id: str, *, max_sessions: int = 5) -> ClaimedSession | None:
-        """Of a session like the newest."""
+        """Claim a session like the newest."""
         hashes = await self.db.fetch("SELECT config_hash FROM sessions WHERE claimable ORDER BY created DESC LIMIT 1")
         config_hash = hashes[0]["config_hash"] if hashes else ""
         wanted = rows.claim(self.config_id, rows.session_user(user_id), config_hash=config_hash)

@@ -10,12 +10,12 @@ from tests.support.system import System
 
 class Launches(System):
     async def setting(self, **settings: Any) -> None:
-        """Of a group of the user's that counts before the others."""
+        """Set a setting in a group of the user that has priority over the others."""
         group_id = await rows.group(self.db, name="Students", priority=5, **settings)
         await self.db.write("INSERT INTO user_groups VALUES (%s, %s)", (self.user_id, group_id))
 
     async def pool(self, number: int = 1, *, zone_id: str | None = None, agent_id: str | None = None) -> str:
-        """A staging config with so many claimable sessions; its id."""
+        """Insert a staging config with this number of claimable sessions; returns its id."""
         config_id = await rows.staging_config(self.db, zone_id or self.zone_id, self.image_id)
         of_today = await rows.config_hash(self.db, config_id)
         await rows.staged_sessions(self.db, config_id, agent_id or self.agent_id, number, config_hash=of_today)

@@ -40,10 +40,8 @@ async def waits_or_ends(db: Database, task: asyncio.Task[Any], number: int) -> N
 
 @asynccontextmanager
 async def held_at_commit(db: Database, what: Literal["assigning", "leaving"]) -> AsyncGenerator[None]:
-    """Inside, a transaction that gives a session to a user, or takes one out of its pool, waits when it is committed.
-
-    It has written everything, no other transaction sees it, and its locks are held.
-    """
+    """During the block, a transaction that gives a session to a user, or takes one out of its pool, waits at its
+    commit. It has written everything, no other transaction sees it, and it holds its locks."""
     await db.write(_HOLD + _STATUS[what] + ") EXECUTE FUNCTION held_at_commit()")
     async with db.connection() as holder:
         await holder.execute("SELECT pg_advisory_lock(4711)")
@@ -54,6 +52,6 @@ async def held_at_commit(db: Database, what: Literal["assigning", "leaving"]) ->
 
 
 async def ended(*tasks: asyncio.Task[Any]) -> list[Any]:
-    """The results of what was held, within a few seconds."""
+    """The results of the held transactions, within a few seconds."""
     async with asyncio.timeout(30):
         return list(await asyncio.gather(*tasks))

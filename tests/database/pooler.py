@@ -14,7 +14,7 @@ Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Pooler:
-    """Server sessions are lent for one transaction and given back to a stack."""
+    """A pooler. Server sessions are lent for a transaction and returned to a stack."""
 
     def __init__(self, server_socket: str, user: str, database: str) -> None:
         self._socket = server_socket

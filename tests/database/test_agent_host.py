@@ -21,7 +21,7 @@ from greenroom.up.tls import ensure_authority, ensure_certificate
 
 
 class Away:
-    """Makes calls of the simulated runtime fail while `away` is true."""
+    """Let calls of the simulated runtime fail while `away` is true."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
         self.away = True
@@ -110,7 +110,7 @@ async def test_few_containers_are_changed_at_a_time(
         nonlocal at_once, most
         at_once += 1
         most = max(most, at_once)
-        await asyncio.sleep(0.02)  # others begin meanwhile, unless they wait
+        await asyncio.sleep(0.02)  # others begin in the meantime, unless they wait
         try:
             return await create(*arguments, **options)
         finally:

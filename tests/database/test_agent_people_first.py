@@ -20,11 +20,11 @@ from greenroom.wire.messages import Authorised, DesiredImage
 SLOW = "greenroom/desktop:slow"
 CORES = 2
 MANY = 3 * MOST_FOR_A_CORE * CORES
-"""Sessions of a pool: more than can be started at once, even where cores are idle."""
+"""The sessions of a pool: more than can be started at once, even if cores are idle."""
 
 
 class SlowDocker:
-    """Creating a container of the image `SLOW` takes until `let` is given something for it."""
+    """A runtime in which the creation of a container of the image `SLOW` takes until `let` receives an item."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.let = asyncio.Semaphore(0)
@@ -41,7 +41,7 @@ class SlowDocker:
 
 
 async def refill(world: World, number: int = MANY, image: str = SLOW, **changes: Any) -> list[str]:
-    """A pool wants so many sessions."""
+    """Desire this number of sessions in a pool."""
     sessions = [session_id() for _ in range(number)]
     for session in sessions:
         await world.want(session, spec=msgspec.to_builtins(spec(image=image, **changes)))

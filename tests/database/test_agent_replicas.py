@@ -81,7 +81,7 @@ def pair(tmp_path: Path, manager: ScriptedManager) -> Iterator[Pair]:
 
 
 async def begun(world: World, pair: Pair) -> str:
-    """The first acts and runs a session, the second stands by; the session's id."""
+    """Let the first process act and run a session, with the second on standby; returns the session's id."""
     session = session_id()
     await world.want(session)
     pair.first.start()
@@ -92,7 +92,7 @@ async def begun(world: World, pair: Pair) -> str:
 
 
 async def taken_over(world: World, session: str) -> None:
-    """The successor registered and reported the session."""
+    """True if the successor has registered and reported the session."""
     await world.until(lambda: len(world.registrations) == 2)
     await world.until(lambda: world.check_ins[-1].incarnation == 2 and world.is_usable(session))
 

@@ -23,7 +23,7 @@ JPEG = b"\xff\xd8\xff picture"
 
 @dataclass
 class Two:
-    """Two Agents of one zone; `victim` has a session that is handed over, with a command that waits."""
+    """Two Agents of a zone; `victim` has a session that is handed over, with a waiting command."""
 
     db: Database
     door: httpx.AsyncBaseTransport
@@ -35,7 +35,7 @@ class Two:
     command_id: str
 
     async def rows(self) -> dict[str, Any]:
-        """All that belongs to the victim, but for the time of its last report."""
+        """All rows of the victim, except the time of its last report."""
         values = {"agent_id": self.victim.agent_id, "session_id": self.session_id}
         found = {name: await self.db.fetch(query, values) for name, query in VICTIMS.items()}
         return json.loads(json.dumps(found, default=str))
@@ -84,7 +84,7 @@ async def two(db: Database, dsn: str, tmp_path: Path) -> AsyncIterator[Two]:
 
 
 def everything_about(two: Two) -> Observed:
-    """An observation of the victim's session with every field that names something of it."""
+    """An observation of the victim's session with every field that refers to something of it."""
     return seen(
         two.session_id,
         "running",

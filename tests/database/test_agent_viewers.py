@@ -30,7 +30,7 @@ def world() -> World:
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Served]:
-    """Lets everybody in who has the token `good`."""
+    """Admit every viewer with the token `good`."""
 
     async def stream(request: Request) -> Response:
         question = msgspec.json.decode(await request.body(), type=Stream)

@@ -68,7 +68,7 @@ async def test_hand_over_of_a_session_that_no_longer_answers_fails(
 async def test_assign_does_not_run_for_a_user_who_has_another_session_now(
     world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """A frozen Agent that goes on finds the order in its socket, long after the session was quarantined."""
+    """An Agent that was frozen finds the order in its socket, long after the session was quarantined."""
     session, receive = session_id(), world.receive
 
     def quarantine(message: CheckIn) -> None:

@@ -35,7 +35,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 async def test_a_round_at_rest_is_a_heartbeat_and_one_question(fleet: Fleet, db: Database, asked: list[str]):
     async with manager_here(fleet, guardian_interval_s=0.05):
         await primary_is(db, "one")
-        await eventually(lambda: asked.count(IS_DUE) >= 10)  # its election was announced, and looked at, by then
+        await eventually(lambda: asked.count(IS_DUE) >= 10)  # its election was announced and processed by then
         asked.clear()
         await eventually(lambda: asked.count(IS_DUE) >= 60)
     assert not [query for query in asked if query.startswith(READINGS)]

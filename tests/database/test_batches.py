@@ -64,7 +64,7 @@ async def test_rows_that_wait_are_one_statement(db: Database, monkeypatch: pytes
     written = await db.fetch("SELECT message FROM logs ORDER BY log_id")
     assert [row["message"] for row in written] == [f"row {number}" for number in range(9)]
     statements.clear()
-    monkeypatch.setattr(batches, "MOST", 4)  # so many end within the time limit of a statement
+    monkeypatch.setattr(batches, "MOST", 4)  # this number ends within the time limit of a statement
     for number in range(9):
         logs.write(LogCode.LOGIN, f"row {number}")
     await logs.flush()
@@ -93,7 +93,7 @@ async def test_a_request_of_an_agent_without_a_real_id_delays_no_other(db: Datab
 
 
 class WalkedRows(dict[Any, Any]):
-    """Counts the walks over it."""
+    """Counts its iterations."""
 
     walks = 0
 
@@ -163,7 +163,7 @@ async def test_rows_that_wait_for_the_database_are_written_when_it_is_back(db: D
 
 
 async def test_a_row_that_the_database_refuses_does_not_hold_up_the_others(db: Database):
-    """An error that Greenroom does not know would end the process, and each that meets such a row."""
+    """An error that Greenroom does not handle would end the process, and each that meets such a row."""
     await db.write("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$")
     await db.write(
         "CREATE TRIGGER refuse BEFORE INSERT ON logs FOR EACH ROW WHEN (NEW.code = 'logout') EXECUTE FUNCTION refuse()"

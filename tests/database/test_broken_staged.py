@@ -26,7 +26,7 @@ IMAGE = any_spec().image
 
 
 async def staged(db: Database, agent: ToldAgent, fleet: Fleet, **columns: Any) -> tuple[str, str]:
-    """A claimable session of a pool of one; its id and its config's."""
+    """Insert a claimable session of a pool of one; returns its id and its config's."""
     (zone,) = await db.fetch("SELECT zone_id::text FROM zones WHERE zone_name = 'default'")
     image_id = await rows.image(db)
     config_id = await rows.staging_config(db, zone["zone_id"], image_id, num_sessions=1)
@@ -55,7 +55,7 @@ async def test_a_broken_session_is_unclaimable_from_the_reporting_commit_on(db: 
         made, config_id = await staged(db, agent, fleet)
         await agent.check_in(seen(made, usable=True))
         await agent.check_in(seen(made, usable=False))
-        assert (await row(db, made))["claimable"]  # an Agent that was restarted has not looked yet
+        assert (await row(db, made))["claimable"]  # a restarted Agent has not inspected it yet
         await agent.check_in(seen(made, broken=True, probe_error="The session's page does not answer."))
         assert not await claimed(db, config_id)
 
@@ -71,7 +71,7 @@ async def test_a_broken_session_is_unclaimable_from_the_reporting_commit_on(db: 
 
 
 async def test_a_broken_session_that_was_just_claimed_stays_with_its_user(db: Database, dsn: str, tmp_path: Path):
-    """The hand-over probes it once more, and gives the user another one."""
+    """The hand-over probes it once more, and gives the user another session."""
     fleet = await _fleet(db, dsn, tmp_path)
     await primary_is_elsewhere(db)
     async with manager_here(fleet) as door:
@@ -122,7 +122,7 @@ async def test_a_session_is_claimable_again_once_its_agent_reports_it_anew(db: D
     async with manager_here(fleet, **QUICK) as door:
         agent = await joined(db, door)
         made, config_id = await staged(db, agent, fleet)
-        await db.write("UPDATE staging_configs SET paused = true")  # nothing is made in its place
+        await db.write("UPDATE staging_configs SET paused = true")  # no replacement is created
         await agent.check_in(seen(made, usable=True))
 
         async def is_unreachable() -> bool:
@@ -141,11 +141,11 @@ async def test_a_session_is_claimable_again_once_its_agent_reports_it_anew(db: D
         await agent.check_in(seen(made, generation=generation, broken=True, probe_error="No answer."))
         assert (await row(db, made))["status"] == "unreachable"
         await agent.check_in(seen(made, generation=generation, usable=True))
-        assert (await row(db, made))["claimable"]  # the pool is not made smaller: it wants one
+        assert (await row(db, made))["claimable"]  # the pool is not shrunk: one session is desired
 
 
 async def primary_is_elsewhere(db: Database) -> None:
-    """Another Manager, which is not one of the test, is Primary: the pools are left alone."""
+    """Let a Manager that does not belong to the test be Primary, so that the pools are not planned."""
     await db.write(
         "UPDATE zone_leases SET holder = gen_random_uuid(), manager_id = gen_random_uuid(), term = 41,"
         " expires_at = clock_timestamp() + interval '1 hour', renewed_at = '-infinity'"
@@ -180,7 +180,7 @@ async def test_an_agent_says_that_a_session_is_broken_after_the_second_look(tmp_
 
 
 async def test_a_session_that_stumbles_for_a_moment_is_not_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(prober, "BROKEN_AFTER_S", 60.0)  # a moment, however busy this host is
+    monkeypatch.setattr(prober, "BROKEN_AFTER_S", 60.0)  # a moment, even on a busy host
     world, staged_session = World(), session_id()
     behave(tmp_path)
     async with manager_of(world) as manager, agent_inside(tmp_path, manager, probe_interval_s=0.1) as agent:
@@ -212,7 +212,7 @@ async def test_a_restarted_agent_calls_nothing_broken_before_it_has_looked(tmp_p
 
 
 async def test_a_staged_container_that_is_frozen_goes_on_at_once(tmp_path: Path):
-    """No matter who froze it, it must run."""
+    """It must run, regardless of the cause of the freeze."""
     world, staged_session = World(), session_id()
     behave(tmp_path)
     async with manager_of(world) as manager, agent_inside(tmp_path, manager) as agent:

@@ -121,7 +121,7 @@ async def test_an_older_generation_and_an_older_message_change_nothing(agent: To
 
 
 async def test_a_message_of_another_database_changes_nothing(agent: ToldAgent, db: Database):
-    """The database was restored from a backup: what the Agent says was meant for what is lost."""
+    """The database was restored from a backup: the Agent's message refers to lost data."""
     session_id = await session(db, agent)
     await agent.check_in()
     answer = await agent.check_in(seen(session_id, usable=True), db_epoch="an older one", seq=agent.seq + 1)
@@ -184,14 +184,14 @@ async def test_answers_that_cross_bring_no_whole_list(agent: ToldAgent, db: Data
     await agent.check_in(takes_changes=True)
     for _ in range(3):
         held, taken = agent.desired, list[dict[str, int]]()
-        for _ in range(2):  # its two connections ask before it has taken either answer
+        for _ in range(2):  # its two connections send requests before it has processed either answer
             await session(db, agent)
             agent.desired = dict(held)
             answer = await agent.check_in(takes_changes=True)
             assert answer.desired is None
             assert answer.changes is not None
             taken.append(agent.desired)
-        agent.desired = taken[0]  # it applies the first, and the second changes another list than it has by then
+        agent.desired = taken[0]  # it applies the first answer, and the second changes a list that it no longer has
 
 
 async def test_a_container_without_a_row_is_condemned_only_after_a_grace(agent: ToldAgent, db: Database):
@@ -239,7 +239,7 @@ async def test_a_message_that_cannot_be_stored_is_refused_alone(door: httpx.ASGI
     bad = agents[0].message(seen(ids[0], "creating", exit_code=2**40))
 
     async def is_refused() -> bool:
-        """Not at once, where the database took longer than the Manager waits."""
+        """Not at once if the database took longer than the Manager waits."""
         return (await agents[0].post("/v1/check-in", bad)).status_code == 422
 
     good = zip(agents[1:], ids[1:], strict=True)

@@ -34,7 +34,7 @@ async def long_holding(fleet: Fleet) -> AsyncIterator[httpx.ASGITransport]:
 
 
 async def _held(db: Database, agent: ToldAgent, hold_s: float = HOLD_S) -> asyncio.Task[float]:
-    """A poll that is being held; its result is how long it took."""
+    """Hold a poll; its result is the duration."""
     await eventually(lambda: term_above(db, 0))
     await agent.check_in()  # news of the election would end a hold as well
 
@@ -74,7 +74,8 @@ async def test_without_a_notification_news_come_at_the_end_of_the_hold(
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The Agents of each statement on the Manager's connections for Agents; none where it is no look at them."""
+    """The Agents of each statement on the Manager's connections for Agents; empty if the statement does not read
+    them."""
     real, statements = Database.fetch, list[list[str]]()
 
     async def fetch(self: Database, query: LiteralString, params: Any = None, **options: Any) -> list[Any]:
@@ -87,7 +88,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 
 async def _at_rest(db: Database, *agents: ToldAgent) -> None:
-    """Wait until these Agents have received all there is for them."""
+    """Wait until these Agents have received all news."""
 
     async def all_run() -> bool:
         return not await db.fetch("SELECT 1 FROM agents WHERE status <> 'running'")
@@ -101,7 +102,7 @@ async def _at_rest(db: Database, *agents: ToldAgent) -> None:
 async def test_a_held_check_in_looks_when_it_ends_and_the_next_one_begins_with_that(
     long_holding: httpx.ASGITransport, db: Database, asked: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(polling, "RECENT_S", HOLD_S)  # it comes at once, even if the machine is busy
+    monkeypatch.setattr(polling, "RECENT_S", HOLD_S)  # it arrives at once, even if the machine is busy
     agent = await joined(db, long_holding)
     await _at_rest(db, agent)
     await agent.check_in(hold_s=2.0)

@@ -21,7 +21,7 @@ from greenroom.manager.checkin import commit
 async def test_a_message_no_manager_can_process_stops_no_other(
     door: httpx.ASGITransport, db: Database, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ):
-    """The Agent would take it to the next Manager, and the next."""
+    """The Agent would send it to the next Manager, and the next."""
     agents = [await joined(db, door) for _ in range(3)]
     ids = [await session(db, agent) for agent in agents]
     real = commit.apply

@@ -37,7 +37,7 @@ async def stage(db: Database) -> FullPool:
     return await FullPool.filled(db)
 
 
-# What takes sessions out of a pool: each is prepared, which touches no session, and then done.
+# Actions that take sessions out of a pool: each is prepared, which changes no session, and then executed.
 
 
 async def _nothing(stage: FullPool) -> None:
@@ -71,7 +71,7 @@ async def _mark_missing(stage: FullPool) -> None:
 
 
 async def _disable_an_agent(stage: FullPool) -> None:
-    """Its sessions are replaced on the other one; they go in the next plan."""
+    """Disable an Agent: its sessions are replaced on the other Agent, and end in the next plan."""
     await stage.db.write("UPDATE agents SET enabled = false WHERE agent_id = %s", (stage.agent_id,))
     await stage.plan()
     await stage.become_usable()
@@ -96,13 +96,13 @@ each_ending = pytest.mark.parametrize("ending", ENDINGS)
 
 
 async def _soon(stage: FullPool, ending: str) -> None:
-    """Of an expiry the time is near before the claim begins, which is to begin in time even on a busy host."""
+    """Set the expiry shortly before the claim begins, which must be in time even on a busy host."""
     if ending == "expiry":
         await stage.db.write("UPDATE sessions SET expires = clock_timestamp() + interval '2500 ms'")
 
 
 def given_or_gone(found: dict[str, dict[str, Any]]) -> tuple[set[str], set[str]]:
-    """Sessions that have a user, and those that left the pool; no session is both, or half of it."""
+    """Sessions that have a user, and those that left the pool; no session is in both sets, or partly in one."""
     given = {i for i, row in found.items() if row["user_id"] is not None}
     gone = {i for i, row in found.items() if row["status"] in ("deleting", "unreachable")}
     assert given & gone == set()
@@ -142,7 +142,7 @@ async def test_a_session_that_is_leaving_the_pool_is_given_to_no_user(stage: Ful
         await prepare(stage)
         acting = asyncio.create_task(act(stage))
         await waiting(stage.db, 1)
-        async with asyncio.timeout(30):  # it never waits for what is held
+        async with asyncio.timeout(30):  # it never waits for held transactions
             claimed = await stage.claim(ada)
     await ended(acting)
     given, gone = given_or_gone(await stage.sessions())
@@ -219,7 +219,7 @@ async def test_a_successor_and_a_claim_never_get_the_same_session(stage: FullPoo
 
 
 async def test_who_waits_for_a_successor_has_no_room_for_another_session(stage: FullPool):
-    """With a limit of one, the user would have two as soon as the successor is there."""
+    """With a limit of one, the user would have two once the successor exists."""
     ada = await stage.user("ada")
     await failed_hand_over(stage, ada)
     for launch in (stage.claim(ada, max_sessions=1), _on_demand(stage, ada, 1)):
@@ -231,7 +231,7 @@ async def test_who_waits_for_a_successor_has_no_room_for_another_session(stage: 
 
 
 async def test_a_session_held_for_a_moment_is_no_reason_for_a_cold_start(stage: FullPool):
-    """A claim passes by rows that others hold; one that was refused gives them back at once."""
+    """A claim skips rows that others hold; a refused claim releases them at once."""
     await stage.db.write("UPDATE staging_configs SET num_sessions = 1")
     await stage.plan()
     full, *others = [await stage.user(f"user-{number}") for number in range(5)]

@@ -24,12 +24,12 @@ from greenroom.db.session.sessions import NewSession, insert_staged
 
 
 class Pool(System):
-    """Sessions on an Agent with room for ten."""
+    """Sessions on an Agent with capacity for ten."""
 
     async def ask(
         self, user_id: str, *, max_sessions: int = 5, db: Database | None = None, **user: Any
     ) -> ClaimedSession | PoolContents:
-        """Claim a session, or see what is there instead."""
+        """Claim a session, or return the refusal."""
         wanted = rows.claim(self.config_id, rows.session_user(user_id, **user))
         return await claim(db or self.db, wanted, LedgerLine(), max_sessions=max_sessions)
 
@@ -46,7 +46,7 @@ class Pool(System):
 
 @pytest.fixture
 def db_limits() -> dict[str, Any]:
-    """A hundred at once wait for its eight connections, and on a busy machine that takes a while."""
+    """A hundred requests at once wait for its eight connections, which takes time on a busy machine."""
     return {"acquire_timeout_s": 60, "statement_timeout_ms": 30_000}
 
 
@@ -191,7 +191,7 @@ async def test_a_session_that_would_not_fit_in_memory_is_not_placed(stage: Pool)
 
 
 async def test_ending_gives_back_exactly_what_was_reserved(stage: Pool):
-    """A plain UPDATE … FROM over several sessions of one Agent would give back one of them."""
+    """A plain UPDATE … FROM over several sessions of one Agent would return only one reservation."""
     ids = await stage.staged(3)
     async with stage.db.transaction() as connection:
         assert await sessions.end_sessions(connection, ids, "gone") == []

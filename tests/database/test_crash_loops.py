@@ -19,7 +19,7 @@ SENTENCE = " is crash-looping: it started 3 times within 5 minutes. The last err
 
 
 def _loop(folder: Path) -> None:
-    """Write the starts of a process that ended with errors, so that the next one is crash-looping."""
+    """Insert the starts of a process that ended with errors, so that the next one is crash-looping."""
     folder.mkdir(exist_ok=True)
     starts = {"at_s": [time.time() - 1] * (CRASH_STARTS - 1), "error": "ValueError: bad row."}
     (folder / "starts.json").write_text(json.dumps(starts))

@@ -57,7 +57,7 @@ async def test_over_a_crash_of_postgresql_the_primary_keeps_its_term(server: Ser
 async def test_postgresql_gone_for_long_ends_no_manager_and_no_session(server: Server, own: Database, tmp_path: Path):
     fleet = Fleet(server.cluster.dsn, tmp_path)
     quick = {
-        "agent_missing_s": 5,  # so long the Agent has to come back
+        "agent_missing_s": 5,  # the Agent's time to come back
         "checkin_hold_s": 0.5,
         "session_lost_s": 6,
         "agent_dead_s": 7,
@@ -107,7 +107,7 @@ async def test_a_minute_without_postgresql_ends_no_process(server: Server, own: 
         server.stop()
         for name in fleet.managers:
             await answers(fleet.urls[name] + "/health", 500, timeout_s=30)
-        await asyncio.sleep(45)  # longer than the lease as it is deployed
+        await asyncio.sleep(45)  # longer than the lease in a deployment
         await server.start()
         after = await primary_is(own, "one", "two", "three")
         assert after["term"] == before["term"] + 1
@@ -129,7 +129,7 @@ async def test_a_minute_without_postgresql_ends_no_process(server: Server, own: 
 async def test_a_manager_whose_database_has_no_tables_yet_ends_with_its_connections(
     db: Database, dsn: str, tmp_path: Path
 ):
-    """One that is still being opened outlives a cancellation: the process would neither serve nor end."""
+    """A connection that is still being opened outlives a cancellation: the process would neither serve nor end."""
     await db.write("DROP SCHEMA public CASCADE")
     await db.write("CREATE SCHEMA public")
     before = asyncio.all_tasks()

@@ -29,7 +29,7 @@ STATEMENT_S = 0.5
 
 @pytest.fixture(scope="module")
 def servers(cluster: PostgresCluster) -> Iterator[tuple[Server, Server]]:
-    """Two servers with the same roles, which know nothing of each other."""
+    """Two independent servers with the same roles."""
     with own_server(cluster) as one, own_server(cluster) as two:
         for server in (one, two):
             asyncio.run(server.start())
@@ -38,7 +38,7 @@ def servers(cluster: PostgresCluster) -> Iterator[tuple[Server, Server]]:
 
 @pytest.fixture
 async def pair(servers: tuple[Server, Server]) -> tuple[Server, Server]:
-    """Both take writes."""
+    """Two writable servers."""
     for server in servers:
         await is_standby(server, False)
     return servers
@@ -50,7 +50,7 @@ def both(pair: tuple[Server, Server]) -> str:
 
 
 async def is_standby(server: Server, is_one: bool) -> None:
-    """Make a server read-only for those who connect from now on, or promote it."""
+    """Make a server read-only for new connections, or promote it."""
     options = "-c default_transaction_read_only=off"
     connection = await PatientConnection.to_one(server.cluster.dsn, {"autocommit": True, "options": options})
     async with connection:
@@ -72,7 +72,8 @@ def processes(server: Server) -> list[int]:
 
 @contextmanager
 def frozen(server: Server) -> Iterator[None]:
-    """As on a host that stands still, of which the network knows nothing: nothing is refused, nothing is answered."""
+    """Freeze a server, as on a stalled host that the network does not detect: nothing is refused, nothing is
+    answered."""
     pids = processes(server)
     _signal(pids, signal.SIGSTOP)
     try:
@@ -82,7 +83,7 @@ def frozen(server: Server) -> Iterator[None]:
 
 
 def _signal(pids: list[int], number: signal.Signals) -> None:
-    """PostgreSQL ends some of its processes by itself, such as those of autovacuum."""
+    """PostgreSQL itself ends some of its processes, such as those of autovacuum."""
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, number)

@@ -31,7 +31,7 @@ Resolve = Callable[..., None]
 
 @pytest.fixture(scope="module")
 def servers(cluster: PostgresCluster) -> Iterator[dict[str, PostgresServer]]:
-    """Address → server; they know nothing of each other."""
+    """Address → server; they are independent."""
     with ExitStack() as stack:
         found: dict[str, PostgresServer] = {}
         for address in ADDRESSES:
@@ -44,7 +44,7 @@ def servers(cluster: PostgresCluster) -> Iterator[dict[str, PostgresServer]]:
 
 @pytest.fixture
 def resolve(monkeypatch: pytest.MonkeyPatch) -> Resolve:
-    """Says which addresses names have from now on; `until`: not before this is set."""
+    """Set the addresses of names from now on; `until`: not before this event is set."""
     real = socket.getaddrinfo
 
     def to(*addresses: str, name: str = NAME, until: threading.Event | None = None) -> None:
@@ -65,7 +65,7 @@ def url(server: PostgresServer, host: str = NAME) -> str:
 
 
 async def is_standby(server: PostgresServer, is_one: bool) -> None:
-    """Make a server read-only for those who connect from now on, or promote it."""
+    """Make a server read-only for new connections, or promote it."""
     options = "-c default_transaction_read_only=off"
     async with await PatientConnection.to_one(server.dsn, {"autocommit": True, "options": options}) as connection:
         value = b"on" if is_one else b"off"

@@ -25,12 +25,12 @@ from greenroom.wire.messages import digest
 
 HOLD_S = 20.0
 FEW = 30
-"""Rows that a look at one session may read: the zone's and the Agent's beside it."""
+"""The number of rows that a read for one session may read: those of the zone and the Agent included."""
 
 
 @dataclass
 class Looking:
-    """A Manager's looks at an Agent with 300 sessions, of which nothing was said since they were read."""
+    """A Manager's reads for an Agent with 300 sessions, without events since they were read."""
 
     lists: Lists
     wakers: Wakers
@@ -43,7 +43,7 @@ class Looking:
         await self.db.write("UPDATE sessions SET generation = %s WHERE session_id = %s", values)
 
     async def generations(self) -> dict[str, int]:
-        """As a look finds them; it takes every list with its digest."""
+        """The generations in a read; it takes every list with its digest."""
         reading = await self.lists.read([self.agent.agent_id])
         assert reading is not None
         agent = reading.agents[self.agent.agent_id]
@@ -51,7 +51,7 @@ class Looking:
         return dict(agent.generations)
 
     async def rows(self) -> int:
-        """Read by one look."""
+        """The number of rows that one read reads."""
         self.db.noted = []
         await self.generations()
         return sum(one.rows for one in await self.db.readings())
@@ -194,7 +194,7 @@ async def test_of_another_database_nothing_is_known(looking: Looking):
 
 
 class Noting:
-    """A connection that remembers its statements."""
+    """A connection that records its statements."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

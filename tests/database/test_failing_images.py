@@ -23,7 +23,7 @@ class Hosts:
         self.sound = sound
 
     async def settle(self) -> None:
-        """The Primary's rounds, with as much time between them as a pool may wait."""
+        """Run the Primary's rounds, with the maximum pause of a pool between them."""
         for _ in range(6):
             await self.stage.plan()
             await self.stage.db.write(
@@ -42,7 +42,7 @@ class Hosts:
         return Counter(row["agent_id"] for row in found)
 
     async def failed(self) -> int:
-        """Starts that failed until now."""
+        """The number of failed starts so far."""
         return len(await self.stage.db.fetch("SELECT 1 FROM sessions WHERE error IS NOT NULL"))
 
 

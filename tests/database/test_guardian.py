@@ -21,7 +21,7 @@ from greenroom.db.fleet.managers import ListedManager, adopt, list_managers, set
 
 @pytest.fixture
 async def other(db: Database, fleet: Fleet) -> str:
-    """Another enabled Manager, so that one may be disabled; only its record exists."""
+    """Insert the record of another enabled Manager, so that one may be disabled."""
     return (await adopt(db, "other", "default", "elsewhere", "1")).manager_id
 
 
@@ -86,7 +86,7 @@ async def test_what_it_logs_names_its_zone_as_that_is_called_now(fleet: Fleet, d
 
 
 async def record_writers(db: Database) -> None:
-    """From now on a row of `writers` says who changed which table."""
+    """Record the author of each change of a table in `writers` from now on."""
     await db.write("CREATE TABLE writers (what text, who text)")
     await db.write(
         "CREATE FUNCTION record_writer() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO writers"
@@ -100,7 +100,7 @@ async def record_writers(db: Database) -> None:
 
 
 async def test_a_disabled_manager_writes_its_heartbeat_and_nothing_else(fleet: Fleet, db: Database):
-    """The only other Manager is frozen: there is work, no Manager to do it, and the disabled one leaves it alone."""
+    """The only other Manager is frozen: there is work, no Manager to do it, and the disabled one does not do it."""
     await fleet.start("one")
     await primary_is(db, "one")
     await fleet.start("two")
@@ -262,7 +262,7 @@ async def test_a_guardian_that_misses_its_rounds_is_unhealthy(fleet: Fleet, db: 
 
 
 async def test_a_primary_that_hangs_loses_the_role_and_may_not_write(fleet: Fleet, db: Database):
-    """Its lease connection still works: no closed connection and no expired lease shows that it hangs."""
+    """Its lease connection still works: neither a closed connection nor an expired lease indicates that it hangs."""
     process = await fleet.start("one", unhealthy_after_s="4", **LONG_LEASE)
     term = (await primary_is(db, "one"))["term"]
     await fleet.start("two", **LONG_LEASE)

@@ -47,7 +47,7 @@ async def test_a_launch_makes_the_row_and_reports_keep_it_up(stage: Launches):
     assert (home.size_bytes, home.sessions) == (None, [session_id])
     now = time.time()
     await report(stage, own(stage, size_bytes=4096, measured=now, last_used=now + 10_000))
-    await report(stage)  # of before the home was made
+    await report(stage)  # from before the home was created
     (measured,) = await all_homes(stage)
     assert (measured.home_id, measured.size_bytes) == (home.home_id, 4096)
     assert measured.last_used.timestamp() < now + 5_000, "no home was used in the future"

@@ -34,7 +34,7 @@ async def door(db: Database, dsn: str, tmp_path: Path) -> AsyncIterator[httpx.As
 
 @dataclass(frozen=True)
 class Two:
-    """One Agent that has the image, and one that lacks it."""
+    """An Agent that has the image, and one without it."""
 
     having: ToldAgent
     lacking: ToldAgent

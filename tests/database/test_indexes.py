@@ -48,7 +48,7 @@ async def test_who_waits_for_room_is_counted_without_reading_all_launches(db: Da
 
 
 async def test_a_plan_that_is_kept_counts_the_sessions_of_a_user_by_index(db: Database):
-    """Were it dearer than one for the values at hand, every launch would be planned anew several times."""
+    """If it were more expensive than one for the current values, every launch would be planned again several times."""
     found = await kept_plan(
         db, "SELECT " + NUMBER_OF_USER, {"user_id": UUID(int=1), "counting": COUNTING, "leased": False}
     )
@@ -56,7 +56,7 @@ async def test_a_plan_that_is_kept_counts_the_sessions_of_a_user_by_index(db: Da
 
 
 class Recorder(Database):
-    """In the place of a database that is only read from: the last statement, and no rows."""
+    """Replaces a database that is only read: records the last statement, and returns no rows."""
 
     def __init__(self) -> None:
         self.query: LiteralString = ""

@@ -20,7 +20,7 @@ from greenroom.up.doctor import warnings
 
 @pytest.fixture
 async def stage(db: Database) -> System:
-    """A running session of a user on an Agent that is there."""
+    """A running session of a user on an existing Agent."""
     stage = await System.populate(db, desired=3)
     await stage.staged()
     await db.write(
@@ -108,7 +108,8 @@ async def test_managers_that_plain_sql_could_not_have_made_so_are_found(stage: S
 
 
 async def test_a_pool_may_have_one_more_while_it_is_in_place_of_another(stage: System):
-    """The first replacement stayed beside what it replaced, as the refill of another one; the second is coming."""
+    """The first replacement stayed in addition to the replaced session, as the refill for another one; the second is
+    starting."""
     await stage.db.write("UPDATE sessions SET user_id = NULL, assigned = NULL")
     await stage.db.write("UPDATE staging_configs SET num_sessions = 2")
     (replaced,) = await stage.sessions()

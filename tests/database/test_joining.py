@@ -27,7 +27,7 @@ from greenroom.wire.messages import ImageReport, Usage
 
 Door = httpx.AsyncBaseTransport
 HOLD_S = 25.0
-"""Long enough that what ends a held check-in before its time is not mistaken for the end of its hold."""
+"""Long enough to distinguish an early end of a held check-in from the end of its hold."""
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ async def door(db: Database, dsn: str, tmp_path: Path) -> AsyncIterator[Door]:
 
 
 async def silence(db: Database) -> None:
-    """No Agent has checked in for a day."""
+    """Set the last check-in of all Agents to a day ago."""
     await db.write("UPDATE agents SET last_reported = now() - interval '1 day'")
 
 
@@ -82,7 +82,7 @@ async def test_a_token_made_for_an_agent_lets_it_alone_join_again(door: Door, ag
 
 
 async def test_an_agent_of_up_without_credential_rejoins_its_own_zone(door: Door, agent: ToldAgent, db: Database):
-    await db.write("INSERT INTO zones (zone_name) VALUES ('eu')")  # what `up` calls its zone now
+    await db.write("INSERT INTO zones (zone_name) VALUES ('eu')")  # the current name of `up` for its zone
     await let_join(db, hashed("lost"), "eu", agent.agent_id)
     assert (await ToldAgent(door, "lost", agent_id=agent.agent_id).register()).status_code == 200
     await let_join(db, hashed("new"), "default")
@@ -167,7 +167,7 @@ async def test_a_copy_of_a_live_agent_is_refused_also_on_a_copied_machine(door: 
     assert "a copied identity" in found.reason
     assert found.address == "127.0.0.1"
     await logged(db, "agent-refused", "a copied identity is refused")
-    # the machine is lost, and started again from the copy: it goes on, and the first one is the copy now
+    # the machine is lost, and started again from the copy: the copy continues, and the first one is now the duplicate
     await silence(db)
     assert (await copy.register()).status_code == 200
     await copy.check_in()

@@ -20,14 +20,14 @@ from greenroom.db.fleet.managers import adopt, set_enabled
 
 
 async def two(fleet: Fleet, db: Database, **settings: str) -> None:
-    """Managers `one`, the Primary, with these settings, and `two`, its follower; no lease ends soon but by them."""
+    """Managers `one`, the Primary, with these settings, and `two`, its follower; no other lease ends soon."""
     await fleet.start("one", **(LONG_LEASE | settings))
     await primary_is(db, "one")
     await fleet.start("two", **LONG_LEASE)
 
 
 SHORT_LEASE = {"lease_ttl_s": "6"}
-"""It ends within a test, and not because the machine stood still for a moment."""
+"""It ends during a test, but not because of a stalled machine."""
 
 
 async def manager_id(db: Database, name: str) -> str:
@@ -36,7 +36,7 @@ async def manager_id(db: Database, name: str) -> str:
 
 
 async def drift(db: Database) -> None:
-    """Give the Primary something to correct: an Agent whose counts are wrong."""
+    """Give the Primary something to correct: an Agent with wrong counts."""
     await db.write(
         "INSERT INTO agents (agent_id, zone_id, credential_hash, status, last_reported)"
         " SELECT %s, zone_id, '', 'running', clock_timestamp() FROM zones",
@@ -112,7 +112,7 @@ async def test_on_sigterm_the_primary_resigns_at_once(fleet: Fleet, db: Database
 
 
 async def test_a_frozen_primary_is_replaced_and_cannot_write_when_it_wakes(fleet: Fleet, db: Database):
-    """Frozen between check and write, in other words with a plan already made."""
+    """Frozen between check and write, that is, with a finished plan."""
     await two(fleet, db, **SHORT_LEASE)
     one = fleet.managers["one"]
     await one.stops.arm("primary.after_check")

@@ -52,7 +52,8 @@ async def test_a_renewal_on_another_connection_changes_nothing(db: Database, dsn
 
 
 async def test_a_manager_cut_off_before_its_announcement_took_nothing_over(db: Database, dsn: str, zone: int):
-    """A PostgreSQL that dies cuts connections one by one: a follower may get the lease in it, and say so nowhere."""
+    """A dying PostgreSQL closes connections one by one: a follower may get leadership in the meantime without
+    announcing it."""
     one, other = [await adopt(db, name, "default", "host", "1") for name in ("one", "other")]
     async with lease_connection(dsn, "test", zone, str(uuid.uuid4())) as connection:
         assert await connection.take(one.manager_id, 0, 30) == 1
@@ -83,7 +84,7 @@ async def test_guarded_writes_need_the_living_term(db: Database, dsn: str, zone:
                 async with guarded(db, wrong):
                     pass
         assert await connection.renew(1, 0.1)
-        await asyncio.sleep(0.3)  # so long that the lease is over
+        await asyncio.sleep(0.3)  # longer than the lease
         with pytest.raises(LeaseLost, match="Term 1 is over"):
             async with guarded(db, Fence(zone, holder, 1)):
                 pass
@@ -99,7 +100,7 @@ async def test_a_disabled_manager_cannot_take_the_lease_and_keeps_no_lock(db: Da
 
 
 async def test_waiting_for_a_live_manager_is_no_error(db: Database, dsn: str, zone: int):
-    """Errors that reach a client are written to PostgreSQL's log: one each second from every follower."""
+    """Errors that reach a client are in PostgreSQL's log: one per second for every follower."""
     me = await adopt(db, "me", "default", "host", "1")
     other = await adopt(db, "other", "default", "host", "1")
     async with (
@@ -123,7 +124,7 @@ async def test_only_the_connection_of_a_holder_whose_lease_is_over_is_ended(db: 
         await connection.take(me.manager_id, 0, 30)
         assert await evict(db, zone) == 0
         assert await connection.renew(1, 0.1)
-        await asyncio.sleep(0.3)  # so long that the lease is over
+        await asyncio.sleep(0.3)  # longer than the lease
         assert await evict(db, zone) == 1
         with pytest.raises(psycopg.OperationalError):
             await connection.renew(1, 6)
@@ -131,7 +132,7 @@ async def test_only_the_connection_of_a_holder_whose_lease_is_over_is_ended(db: 
 
 
 async def test_a_connection_that_is_just_taking_the_lease_is_not_ended(db: Database, dsn: str, zone: int):
-    """Everybody evicts at once when a Primary resigns: the Manager with the lock by then must not be hit."""
+    """All followers evict at once when a Primary resigns: the Manager that has the lock by then must not be evicted."""
     me = await adopt(db, "me", "default", "host", "1")
     async with lease_connection(dsn, "test", zone, str(uuid.uuid4())) as connection:
         async with db.transaction() as blocking:

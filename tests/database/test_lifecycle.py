@@ -23,7 +23,7 @@ from greenroom.db.session.sessions import end_sessions, request_delete
 from greenroom.manager.tasks import deadlines
 
 QUICK: dict[str, Any] = {
-    "agent_missing_s": 5,  # an Agent that checks in is not missing, even if the machine stands still for a moment
+    "agent_missing_s": 5,  # an Agent that checks in is not missing, even if the machine stalls for a moment
     "checkin_hold_s": 0.5,
     "session_lost_s": 6,
     "agent_dead_s": 60,
@@ -39,7 +39,7 @@ async def door(fleet: Fleet) -> AsyncIterator[httpx.ASGITransport]:
 
 
 class Stubborn:
-    """An Agent that ignores its orders and goes on reporting `states`; a session not among them is running."""
+    """An Agent that ignores its orders and keeps reporting `states`; a session that is not among them is running."""
 
     def __init__(self, agent: ToldAgent, **states: str) -> None:
         self.agent = agent
@@ -60,7 +60,7 @@ class Stubborn:
                 for session_id, generation in self.agent.desired.items()
             ]
             await self.agent.check_in(*reports)
-            await asyncio.sleep(0.05)  # as an Agent that says it again and again
+            await asyncio.sleep(0.05)  # as for an Agent that repeats its report
 
 
 def is_in(db: Database, session_id: str, *wanted: str) -> Callable[[], Awaitable[dict[str, Any] | None]]:
@@ -72,7 +72,7 @@ def is_in(db: Database, session_id: str, *wanted: str) -> Callable[[], Awaitable
 
 
 async def used(db: Database, agent: ToldAgent, fleet: Fleet, **columns: Any) -> str:
-    """A session that a user has had for an hour, without a clock that runs."""
+    """A session that a user has had for an hour, without running clocks."""
     owner = await user(db, f"u{uuid.uuid4()}")
     fields: dict[str, Any] = {"status": "running", "user_id": owner}
     session_id = await session(db, agent, **(fields | columns))
@@ -86,7 +86,7 @@ async def used(db: Database, agent: ToldAgent, fleet: Fleet, **columns: Any) -> 
 
 
 async def deadline_over(db: Database, agent: ToldAgent) -> None:
-    """The Agent is running, whose return gives its sessions more time, and the time of all of them is over."""
+    """Let the deadlines expire, with the Agent running, whose return extends those of its sessions."""
 
     async def is_running() -> bool:
         return bool(
@@ -98,7 +98,7 @@ async def deadline_over(db: Database, agent: ToldAgent) -> None:
 
 
 async def over(db: Database, session_id: str, clocks: Clocks, *, limit: bool = False) -> None:
-    """The keepalive clock is over, or the time limit."""
+    """Let the keepalive clock, or the time limit, expire."""
     await db.write(
         "UPDATE sessions SET expiry = %s, expires = clock_timestamp(),"
         " time_limit_ends = CASE WHEN %s THEN clock_timestamp() END WHERE session_id = %s",
@@ -171,7 +171,7 @@ async def test_a_session_without_user_has_no_such_clocks(agent: ToldAgent, db: D
     async with Stubborn(agent):
         for each in (session_id, theirs):
             await over(db, each, Clocks(keepalive_s=60))
-        await eventually(is_in(db, theirs, "deleting"))  # before the Primary ends sessions at all, nothing is proven
+        await eventually(is_in(db, theirs, "deleting"))  # before the Primary ends any session, nothing is proved
         before = await rounds(db)
 
         async def another_round() -> bool:
@@ -195,7 +195,7 @@ async def test_an_ignored_stop_or_pause_is_taken_back(db: Database, fleet: Fleet
     async with manager_here(fleet, "two", **QUICK) as door:
         agent.door = door
         async with Stubborn(agent):
-            await deadline_over(db, agent)  # the Manager that began it ended meanwhile; its successor reads the row
+            await deadline_over(db, agent)  # the Manager that began it has ended; its successor reads the row
             found = await eventually(is_in(db, session_id, "running"))
             assert (found["want"], found["stopped_reason"]) == ("running", None)
             assert found["expires"] > found["keepalive"]

@@ -32,7 +32,7 @@ from greenroom.wire.messages import AssignmentReport, CheckIn, Observed, Reporte
 
 
 async def ending_sessions(db: Database, number: int) -> list[str]:
-    """Sessions on their way out, by id."""
+    """Sessions that are being deleted, by id."""
     zone_id = await rows.zone(db)
     agent_id, image_id = await rows.agent(db, zone_id), await rows.image(db)
     config_id = await rows.staging_config(db, zone_id, image_id)
@@ -142,7 +142,7 @@ def said(agent_id: str, *observed: Observed) -> CheckIn:
 
 
 async def test_a_report_of_a_hand_over_and_a_failure_locks_in_order(db: Database, tmp_path: Path):
-    """The one that failed comes first by id, the hand-over is written first."""
+    """The failed session is first by id, the hand-over is written first."""
     first, second, _, agent_id = await pool_of_two(db)
     user_id, assignment_id = await rows.user(db, "ada"), str(uuid.uuid4())
     await db.write("UPDATE sessions SET user_id = %s, assigned = clock_timestamp()", (user_id,))
@@ -194,7 +194,7 @@ async def test_another_expiration_of_sessions_that_an_agent_reports(db: Database
 
 
 async def test_a_session_that_returns_with_its_agent_and_one_that_is_gone(db: Database, tmp_path: Path):
-    """The one that returns comes first by id, the end is written first."""
+    """The returning session is first by id, the end is written first."""
     first, second, _, agent_id = await pool_of_two(db)
     await db.write("UPDATE sessions SET status = 'unreachable' WHERE session_id = %s", (first,))
     await db.write("UPDATE sessions SET status = 'deleting', want = 'absent' WHERE session_id = %s", (second,))

@@ -22,7 +22,7 @@ async def cloud(db: Database) -> Cloud:
 
 
 async def test_people_who_wait_are_the_reason_of_an_order(cloud: Cloud):
-    """Also where the zone has no host at all; its staged pools have nothing to leave to them then."""
+    """This also holds if the zone has no host at all; its staged pools have nothing to leave to them then."""
     system = cloud.system
     with pytest.raises(NoResources):
         await system.launch()

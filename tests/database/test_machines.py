@@ -86,7 +86,7 @@ async def test_a_machine_with_a_session_is_never_released(cloud: Cloud):
         await machine_pools.mark_deleted(connection, cloud.pool_id)
     await cloud.rounds(3)
     assert await cloud.states() == ["draining"]
-    # Even a plan that knew nothing of the session would change nothing.
+    # Even a plan without the session would change nothing.
     (order,) = await cloud.orders()
     async with cloud.system.db.transaction() as connection:
         move = OrderTransition(order.machine_order_id, OrderState.RELEASING, "a plan of before")
@@ -167,7 +167,7 @@ async def _installation(cloud: Cloud) -> str:
 
 
 async def test_no_machine_is_touched_that_no_order_of_this_database_asked_for(cloud: Cloud):
-    """Those of others, and one of ours that is unknown after a restore: a session may run there."""
+    """Foreign machines, and one of this installation that is unknown after a restore: a session may run there."""
     ours, other = await _installation(cloud), str(uuid.uuid4())
     order_id = uuid.uuid4().hex
     machines = {

@@ -29,7 +29,7 @@ async def _pool(cloud: Cloud) -> MachinePoolRow:
 
 
 async def _joined(cloud: Cloud, machine_id: str = "m-1") -> str:
-    """A machine that serves; returns its Agent."""
+    """Let a serving machine join; returns its Agent."""
     await cloud.short(1)
     await cloud.rounds(2)
     agent_id = await cloud.join("sim-1")
@@ -211,7 +211,7 @@ async def _due(cloud: Cloud) -> None:
 
 
 async def _new_secrets(cloud: Cloud) -> None:
-    """As if they were entered some minutes ago, after the machine was asked for."""
+    """Change the secrets as if they were entered some minutes ago, after the machine was requested."""
     pool = await _pool(cloud)
     fields: Any = pool
     async with cloud.system.db.transaction() as connection:
@@ -229,7 +229,7 @@ async def test_a_machine_that_other_secrets_do_not_show_stays_in_the_ledger(clou
     await cloud.system.db.write("UPDATE machine_orders SET releasing = releasing - interval '2 hours'")
     (i25,) = [one for one in INVARIANTS if one.code == "I25"]
     assert ["look in the account of before" in what for what in await broken(cloud.system.db, i25)] == [True]
-    await _new_secrets(cloud)  # the right ones again
+    await _new_secrets(cloud)  # the correct ones again
     cloud.cloud.machines = hidden
     await cloud.rounds(2)
     assert (await cloud.states(), cloud.cloud.machines) == (["ended"], {})

@@ -21,17 +21,17 @@ from greenroom.db.launch.on_demand import read_unready
 from greenroom.manager.tasks.replacement import run_successors
 
 CORES = 4
-"""Of the only Agent; every session reserves one."""
+"""The cores of the only Agent; every session reserves one."""
 
 
 class Scarce(System):
-    """A zone with a pool of `Staged` that wants more than the Agent has room for, and users who launch `Desktop`."""
+    """A zone with a pool of `Staged` that desires more than the Agent can run, and users who launch `Desktop`."""
 
     async def launch_of(self, name: str, **changes: Any) -> LaunchResult:
         return await self.launch(user_id=await self.user(name), **changes)
 
     async def becomes_usable(self, number: int) -> None:
-        """The oldest sessions of the pool are claimable from now on."""
+        """Make the oldest sessions of the pool claimable."""
         await self.db.write(
             "UPDATE sessions SET status = 'running', started = clock_timestamp() WHERE session_id IN (SELECT session_id"
             " FROM sessions WHERE user_id IS NULL AND status = 'requested' ORDER BY created, session_id LIMIT %s)"
@@ -47,7 +47,7 @@ class Scarce(System):
         return row["shortfall_code"], row["shortfall_reason"]
 
     async def pass_time(self, seconds: float) -> None:
-        """All refusals become this much older."""
+        """Make all refusals older by this time."""
         await self.db.write(
             "UPDATE launches_waiting SET refused = refused - make_interval(secs => %s),"
             " since = since - make_interval(secs => %s)",
@@ -166,7 +166,7 @@ async def test_a_launch_that_could_never_fit_keeps_no_pool_waiting(stage: Scarce
 
 
 async def test_sessions_that_become_usable_meanwhile_are_not_evicted(stage: Scarce):
-    """Launches and reports of Agents at the same moment: what was seen usable is never taken."""
+    """Launches and reports of Agents at the same time: a session that was reported as usable is never taken."""
     for _ in range(6):
         await stage.plan()
         names = [f"user-{uuid.uuid4()}" for _ in range(3)]
@@ -194,7 +194,8 @@ LAST = "ffffffff-ffff-4fff-bfff-ffffffffffff"
 
 
 async def failed_start(stage: Scarce) -> str:
-    """A user's session that could not start, beside an Agent that the session `LAST` fills, which is not usable yet."""
+    """A user's session that could not start, with a second Agent that is filled by the session `LAST`, which is not
+    usable yet."""
     other = await rows.agent(stage.db, stage.zone_id, cores=1.0, hostname="agent-2")
     (staged,) = await rows.staged_sessions(stage.db, stage.config_id, other, 1, status="requested")
     await stage.db.write("UPDATE sessions SET session_id = %s WHERE session_id = %s", (LAST, staged))
@@ -206,7 +207,7 @@ async def failed_start(stage: Scarce) -> str:
 
 
 async def test_a_failed_start_takes_the_room_of_a_staged_session_elsewhere(stage: Scarce):
-    """Its user waits no less than one who launches."""
+    """Its user has the same priority as one who launches."""
     first = await failed_start(stage)
     await run_successors(stage.ctx)
     successor, gone = await stage.row(str((await stage.row(first))["superseded_by"])), await stage.row(LAST)

@@ -56,7 +56,7 @@ async def test_a_killed_primarys_successor_does_its_pending_work_once(
     await primary_is(db, "one")
     await fleet.start("two", **LONG_LEASE)
     await one.stops.arm(name)
-    # A pool that is empty, and reservations that are counted wrong
+    # An empty pool, and wrong counts of reservations
     agent_id = await rows.agent(db, zone_id)
     config = await rows.staging_config(db, zone_id, await rows.image(db), num_sessions=2)
     await db.write("UPDATE agent_capacity SET cores_allocated = cores_allocated + 9 WHERE agent_id = %s", (agent_id,))
@@ -99,13 +99,13 @@ async def test_a_report_killed_around_its_group_commit_counts_once(
 
 
 async def _session(db: Database, session_id: str) -> tuple[str, float]:
-    """Its status, and the cores reserved on its Agent."""
+    """The status of the session, and the reserved cores of its Agent."""
     (capacity,) = await db.fetch("SELECT cores_allocated FROM agent_capacity")
     return (await row(db, session_id))["status"], capacity["cores_allocated"]
 
 
 class _Door(httpx.AsyncBaseTransport):
-    """The way to a Manager that is a process."""
+    """The transport to a Manager that runs as a process."""
 
     def __init__(self, url: str) -> None:
         self._url = httpx.URL(url)

@@ -19,7 +19,7 @@ from greenroom.up.upkeep import ManagerWatch, PartWatch
 
 
 class Stage:
-    """One Manager, whose answers and process are those of the test; times are seconds."""
+    """A Manager, whose answers and process are controlled by the test; times are in seconds."""
 
     def __init__(self, db: Database) -> None:
         endpoint = ManagerSite(
@@ -39,12 +39,12 @@ class Stage:
         self._watch = ManagerWatch(endpoint, self.part, lambda _, reason: self.restarted.append(reason), db)
 
     def is_process(self, pid: int) -> None:
-        """The Manager is this process now."""
+        """Let this process be the Manager."""
         process: Any = SimpleNamespace(pid=pid)
         self.part.process = process
 
     async def look(self, *times_s: float) -> None:
-        """Have its health looked at."""
+        """Check its health."""
         async with httpx.AsyncClient() as http:
             for now_s in times_s:
                 await self._watch.look(http, now_s)
@@ -52,7 +52,7 @@ class Stage:
 
 @pytest.fixture
 async def stage(db: Database, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    """Its record is enabled, and it answers nothing."""
+    """A Manager with an enabled record that does not answer."""
     zone_id = await rows.zone(db)
     for name in ("manager-eu-1-4d77061a", "another"):
         await db.write("INSERT INTO managers (instance_id, zone_id) VALUES (%s, %s)", (name, zone_id))

@@ -48,7 +48,7 @@ async def fleet(zones: None, dsn: str, tmp_path: Path) -> AsyncIterator[Fleet]:
 
 
 async def record(db: Database, name: str, zone: str = "default", *, enabled: bool = True) -> str:
-    """The record of a Manager that does not run; its id."""
+    """Insert the record of a Manager that does not run; returns its id."""
     manager_id = (await adopt(db, name, zone, "host", "1")).manager_id
     if not enabled:
         await set_enabled(db, manager_id, enabled=False)
@@ -125,7 +125,7 @@ async def test_zones_emptied_before_the_database_refused_it_get_managers(db: Dat
 async def test_of_two_transactions_that_disable_the_last_two_one_fails(
     db: Database, dsn: str, isolation: LiteralString
 ):
-    """Each has read that the other one is enabled before either changes anything."""
+    """Each has read that the other Manager is enabled before either changes anything."""
     names = ("one", "two")
     for name in names:
         await record(db, name)
@@ -179,7 +179,7 @@ async def test_one_disables_while_another_deletes(db: Database):
 async def test_a_frozen_primary_taken_out_by_plain_sql_is_replaced_at_once(
     fleet: Fleet, db: Database, statement: LiteralString
 ):
-    """Not only after its lease, which is longer than this waits."""
+    """It does not wait for the end of the lease, which is longer than the test's time limit."""
     long = {**LONG_LEASE, "lease_renew_s": "5"}
     one = await fleet.start("one", **long)
     await primary_is(db, "one")
@@ -218,7 +218,7 @@ async def test_the_record_of_a_manager_that_runs_is_deleted_only_by_force(fleet:
     gone, runs = await record(db, "gone"), one.manager_id
     await delete_manager(db, gone)
     await record(db, "other")
-    fleet.managers["one"].freeze()  # it lives all the same
+    fleet.managers["one"].freeze()  # it still runs
     with pytest.raises(ManagerRuns, match="one is running: it would register again a second later as a new record"):
         await delete_manager(db, runs)
     assert await names(db) == {"one", "other"}
@@ -249,7 +249,7 @@ async def test_the_primary_removes_records_of_managers_that_left_long_ago(fleet:
     for name, days in left.items():
         await record(db, name, enabled=name != "off")
         await silent(db, name, days)
-    await record(db, "elsewhere", "us")  # its zone has no Primary, and those of other zones leave it alone
+    await record(db, "elsewhere", "us")  # its zone has no Primary, and those of other zones ignore it
     for name in ("frozen", "elsewhere"):
         await silent(db, name, 31)
     async with db.transaction() as connection:

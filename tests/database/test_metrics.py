@@ -29,7 +29,7 @@ PAGE = Path(__file__).parent.parent.parent / "docs/reference/metrics.md"
 OF_NGINX = {"greenroom_gateway_nginx_connections", "greenroom_gateway_nginx_connections_accepted_total"} | {
     "greenroom_gateway_nginx_requests_total"
 }
-"""Only while nginx answers: tests/acceptance/test_diagnostics.py."""
+"""Metrics that exist only while nginx answers: tests/acceptance/test_diagnostics.py."""
 
 
 def documented() -> dict[str, set[str]]:
@@ -38,7 +38,7 @@ def documented() -> dict[str, set[str]]:
 
 
 def scraped(page: bytes) -> dict[str, Any]:
-    """Name of a family, a counter's with its `_total` → the family; without what every process has."""
+    """Name of a family, for a counter with its `_total` → the family; without those of every process."""
     families = text_string_to_metric_families(page.decode())
     named = {f"{f.name}_total" if f.type == "counter" else f.name: f for f in families}
     return {name: family for name, family in named.items() if "_process_" not in name}
@@ -127,7 +127,7 @@ def test_what_the_gateway_loses_is_counted_for_ever(tmp_path: Path):
     request = ManagerRequest(at=0.0, manager="m", method="POST", path="/", status=503, duration_ms=1.0)
     for _ in range(MAX_QUEUED + 3):
         reporter.add(request)
-    reporter.dropped = 0  # it was said to the api
+    reporter.dropped = 0  # it was sent to the api
     found = scraped(GatewayMetrics(nginx=lambda: None, plan=lambda: None, reporter=reporter).text())
     values = {
         name: found[f"greenroom_gateway_{name}"].samples[0].value for name in ("nginx_up", "request_rows_waiting")

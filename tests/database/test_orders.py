@@ -106,5 +106,5 @@ async def test_output_of_a_hand_over_may_hold_anything(agent: ToldAgent, db: Dat
     report = AssignmentReport(assignment_id=handover, state="failed", exit_code=1, error="binary \0 output")
     await agent.check_in(seen(session_id, "running", usable=True, assignment=report))
     found = await row(db, session_id)
-    said = found["set_aside_reason"] or found["error"]  # the Primary may have given it up already
+    said = found["set_aside_reason"] or found["error"]  # the Primary may already have given it up
     assert (found["status"], said) == ("failed", "its hand-over failed: binary  output")

@@ -26,7 +26,7 @@ async def stage(db: Database) -> Failing:
 
 
 async def orphan(stage: Failing, status: LiteralString = "requested") -> str:
-    """A session for the user, whose Agent no longer reports; its id."""
+    """A session for the user, whose Agent no longer reports; returns its id."""
     session_id = await stage.launch_on_demand()
     await stage.db.write("UPDATE sessions SET status = %s WHERE session_id = %s", (status, session_id))
     await silence(stage, session_id)

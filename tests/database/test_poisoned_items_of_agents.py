@@ -47,7 +47,7 @@ POISONED = {
     "events",
     "capacity",
 }
-"""Methods that raised in each run; of the others the reports are looked at."""
+"""The methods that raised in each run; for the others the reports are checked."""
 
 
 def _kubernetes_error() -> Exception:
@@ -106,11 +106,11 @@ LOOPS = {
     "edge": "one certificate",
     "gateways": "serves HTTP",
 }
-"""Loop → what is poisoned in this test, or why nothing is."""
+"""Loop → the poisoned item of this test, or the reason why there is none."""
 
 
 class Poison:
-    """Makes methods raise `error()` when one of their arguments is poisoned, or for their first call."""
+    """Lets methods raise `error()` when one of their arguments is poisoned, or in their first call."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Callable[[], Exception]) -> None:
         self._monkeypatch = monkeypatch
@@ -142,7 +142,7 @@ class Poison:
 
 
 class Scene:
-    """The items of an Agent, healthy and poisoned, and what was reported of them."""
+    """The items of an Agent, healthy and poisoned, and the reports about them."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -231,7 +231,7 @@ async def test_a_poisoned_item_has_its_reason_and_the_others_are_served(
         await _orders(scene, reason)
         await _handovers(scene)
         await world.until(lambda: world.is_usable(scene.ids["remove"]))
-        await eventually(lambda: poison.called.count("events") > 1)  # the Agent listens again, and inspects what ends
+        await eventually(lambda: poison.called.count("events") > 1)  # it listens again, and inspects ended containers
         for one in ("remove", "good", "probe"):
             await world.want(scene.ids[one], "absent")
         await world.until(lambda: world.state(scene.ids["good"]) == "absent")
@@ -241,7 +241,7 @@ async def test_a_poisoned_item_has_its_reason_and_the_others_are_served(
 
 
 async def _orders(scene: Scene, reason: str) -> None:
-    """Commands and screenshots in a healthy session, of each one that is poisoned."""
+    """Order commands and screenshots in a healthy session, one of each poisoned."""
     good = scene.ids["good"]
     orders = [await scene.world.order(good, *argv) for argv in ((POISON,), ("echo", "hello"))]
     orders += [await scene.world.order(good, screenshot=one) for one in (BAD_SIZE, ScreenshotSize(width=8, height=6))]

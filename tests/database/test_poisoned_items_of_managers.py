@@ -31,7 +31,7 @@ LOOPS = {
     "requests": "the same",
     "lateness": "measures this process",
 }
-"""Loop → its items, and where their errors are tested. A loop that is missing here fails the test."""
+"""Loop → its items, and the tests of their errors. A loop that is missing here fails the test."""
 
 ERRORS: dict[str, Callable[[], Exception]] = {
     "value": lambda: ValueError("bad row"),

@@ -51,7 +51,7 @@ async def test_a_new_config_is_filled_with_complete_rows(stage: System):
     ],
 )
 async def test_an_unusable_workspace_does_not_stop_other_pools(stage: System, defect: LiteralString):
-    for number in range(2):  # one of them comes before the good one or after it
+    for number in range(2):  # one of them is before or after the good one
         broken = await rows.image(stage.db, friendly_name=f"Broken {number}")
         await stage.db.write(defect, (broken,))
         await rows.staging_config(stage.db, stage.zone_id, broken)
@@ -222,7 +222,7 @@ async def test_a_pool_that_needs_nothing_is_not_written(stage: System):
 
 
 async def test_two_plans_at_once_never_exceed_desired(stage: System):
-    """Locking and counting in one statement would give six of three."""
+    """Locking and counting in one statement would result in six instead of three."""
     await asyncio.gather(*(run_pool(stage.ctx, stage.config_id) for _ in range(6)))
     assert await stage.statuses() == {"requested": 3}
 

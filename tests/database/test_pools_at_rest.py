@@ -23,7 +23,7 @@ POOLS = 12
 
 @pytest.fixture
 async def stage(db: Database) -> System:
-    """Full pools, and a Primary that has not looked at them yet."""
+    """Full pools, and a Primary that has not planned them yet."""
     stage = await System.populate(db, desired=1, cores=100)
     for number in range(POOLS - 1):
         image_id = await rows.image(db, friendly_name=f"Workspace {number}")
@@ -33,7 +33,7 @@ async def stage(db: Database) -> System:
 
 @pytest.fixture
 def planned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The pools that were planned, in their order."""
+    """The planned pools, in their order."""
     found: list[str] = []
 
     def noted(snapshot: PoolSnapshot) -> PoolPlan:

@@ -31,11 +31,11 @@ QUICK: dict[str, Any] = {
     "agent_dead_s": 3600,
     "guardian_interval_s": 0.1,
 }
-"""An Agent that checks in is not missing, even if the machine stands still for a moment."""
+"""An Agent that checks in is not missing, even if the machine stalls for a moment."""
 SOON_MISSING: dict[str, Any] = {**QUICK, "agent_missing_s": 2}
 SOON_LOST: dict[str, Any] = {**SOON_MISSING, "session_lost_s": 3}
 SOON_DEAD: dict[str, Any] = {**SOON_LOST, "agent_dead_s": 5}
-"""Each as far as a test goes: what comes after it does not come before the test has looked."""
+"""Each limit is short only up to the tested step: later steps do not happen before the test has finished."""
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ async def fleet(db: Database, dsn: str, tmp_path: Path) -> Fleet:
 
 @pytest.fixture
 def timings() -> dict[str, Any]:
-    """Of the Manager; a test with others says so."""
+    """The timings of the Manager; a test may override them."""
     return QUICK
 
 
@@ -99,7 +99,7 @@ async def test_staged_sessions_of_a_missing_agent_leave_and_return_with_it(agent
     async with checking_in(agent):
         await eventually(agent_is(db, "running"))
         await eventually(status_is(db, coming, "deleting"))
-        assert (await row(db, staged))["status"] == "unreachable"  # what was seen before the silence does not count
+        assert (await row(db, staged))["status"] == "unreachable"  # observations from before the silence do not count
     await agent.check_in(seen(staged, generation=2, usable=True))
     await eventually(status_is(db, staged, "running"))
 
@@ -243,7 +243,7 @@ async def test_a_host_that_reports_nothing_offers_nothing_even_if_overridden(age
 
 
 async def refuse_changes_of(db: Database, session_id: str) -> None:
-    """A row that nothing can be written to: the database raises an error that Greenroom does not know."""
+    """Refuse changes of a row: the database raises an error that Greenroom does not handle."""
     await db.write(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
         " $$ BEGIN RAISE EXCEPTION 'this row is poison'; END $$"

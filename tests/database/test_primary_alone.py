@@ -23,13 +23,13 @@ from tests.support.waiting import eventually
 from greenroom.db.database import Database
 
 BUSY_S = 40.0
-"""A busy machine does all of it within this; statements that time out make it quiet again (QUIET)."""
+"""The time in which a busy machine does all of it; statements that time out delay it again (QUIET)."""
 QUICK: dict[str, Any] = {"agent_missing_s": 4, "checkin_hold_s": 1, "guardian_interval_s": 0.1, "verdict_grace_s": 1}
 
 
 @pytest.fixture
 async def zone_id(db: Database) -> str:
-    """A zone whose lease another Manager holds, which is not one of this test."""
+    """A zone whose lease belongs to another Manager, which is not part of this test."""
     zone_id = await rows.zone(db, "default")
     await db.write(
         "UPDATE zone_leases SET holder = gen_random_uuid(), manager_id = gen_random_uuid(), term = 41,"
@@ -72,7 +72,7 @@ async def state(db: Database) -> dict[str, list[dict[str, Any]]]:
 
 
 async def rounds(db: Database, number: int = 8) -> None:
-    """Wait until the guardian made so many more rounds."""
+    """Wait for this number of additional rounds of the guardian."""
     seen_at: set[Any] = set()
 
     async def made() -> bool:
@@ -102,7 +102,7 @@ async def test_all_of_it_waits_for_the_primary_and_is_done_by_it(
     )
     counted = await joined(db, door)
     await db.write("UPDATE agents SET status = 'running' WHERE agent_id = %s", (counted.agent_id,))
-    await db.write("UPDATE agents SET draining = agent_id <> %s", (host,))  # the pool has one place to go to
+    await db.write("UPDATE agents SET draining = agent_id <> %s", (host,))  # only one Agent is available for the pool
     expired = await session(db, counted, status="running", user_id=await user(db))
     overdue = await session(db, counted, status="starting", user_id=await user(db, "bob"))
     failed = await session(db, counted, status="failed", want="absent")

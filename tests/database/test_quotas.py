@@ -23,25 +23,25 @@ class Quotas(System):
     """An Agent of 2 cores, each offered 16 times."""
 
     async def place(self, cpu_mode: Literal["Shares", "Quotas"], cores: float = 1.0) -> str | None:
-        """The session that was placed, if there was room."""
+        """Place a session if there is capacity; returns it."""
         made = rows.new_session(self.zone_id, self.image_id, self.agent_id)
         new = replace(made, spec=replace(made.spec, cpu_mode=cpu_mode, cores=cores), memory=1_000_000)
         async with self.db.transaction() as connection:
             return new.session_id if await insert_session(connection, new) else None
 
     async def launches(self, number: int, cpu_mode: Literal["Shares", "Quotas"], cores: float = 1.0) -> list[str]:
-        """So many at once; those that were placed."""
+        """Place this number of sessions at once; returns those that were placed."""
         placed = await asyncio.gather(*(self.place(cpu_mode, cores) for _ in range(number)))
         return [session_id for session_id in placed if session_id is not None]
 
     async def override(self, cores: float) -> None:
-        """As an administrator and the next round of the Primary do; 0 = no override."""
+        """Set the override like an administrator, and run the next round of the Primary; 0 removes it."""
         await update_agent(self.db, self.agent_id, cores_override=cores)
         async with self.db.transaction() as connection:
             await write_offers(connection, await changed_offers(self.db, self.zone_id, OVERCOMMIT))
 
     async def counted(self) -> float:
-        """As counted, which must be the sum of the sessions."""
+        """The counted reservation, which must be the sum of the sessions."""
         async with self.db.transaction() as connection:
             (allocation,) = await lock_allocations(connection, self.zone_id, [self.agent_id])
         assert "I5" not in await self.broken()

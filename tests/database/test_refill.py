@@ -44,7 +44,7 @@ async def test_an_assigned_session_is_replaced_before_the_next_round(fleet: Flee
         await db.notify(ChangeEvent.staging(config_id))
         await eventually(lambda: pooled("requested"))
         user_id = await rows.user(db, "ada")
-        for _ in range(3):  # the rounds of an election are over by then
+        for _ in range(3):  # the rounds after an election are over by then
             await db.write("UPDATE sessions SET status = 'running', started = created, user_id = %s", (user_id,))
             await db.notify(ChangeEvent.staging("no-uuid"), ChangeEvent.staging(config_id))
             await eventually(lambda: pooled("requested"))

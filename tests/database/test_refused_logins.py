@@ -27,7 +27,7 @@ ROLE = "app"
 
 @pytest.fixture(scope="module")
 def asking(cluster: PostgresCluster) -> Iterator[Server]:
-    """A server that asks ROLE for a password."""
+    """A server that requires a password for ROLE."""
     with own_server(cluster) as server:
         hba = server.cluster.data / "pg_hba.conf"
         hba.write_text(f"local all {ROLE} scram-sha-256\n{hba.read_text()}")
@@ -40,7 +40,7 @@ def asking(cluster: PostgresCluster) -> Iterator[Server]:
 
 @pytest.fixture
 def url(asking: Server) -> str:
-    """With a password that is wrong."""
+    """The address with a wrong password."""
     change_password(asking, "right")
     return make_conninfo(asking.cluster.dsn, user=ROLE, password="wrong")
 
@@ -83,7 +83,7 @@ async def test_the_right_password_is_taken_although_another_process_was_refused(
         await PatientConnection.connect(url)
     change_password(asking, "wrong")
     with pytest.raises(RefusedError, match="refuses the login"):
-        await PatientConnection.connect(url)  # too early: the server is not asked
+        await PatientConnection.connect(url)  # too early: no attempt is made
 
     async def is_taken() -> bool:
         try:

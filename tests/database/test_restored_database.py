@@ -45,7 +45,7 @@ def run_in_database(cluster: PostgresCluster, dsn: str) -> Callable[..., None]:
 
 
 class Gateway:
-    """The address at which Agents reach the Manager, while there is one."""
+    """The address at which Agents reach the Manager, while it exists."""
 
     def __init__(self, fleet: Fleet) -> None:
         self.url = f"http://127.0.0.1:{free_port()}"
@@ -77,7 +77,7 @@ async def gateway(fleet: Fleet) -> AsyncIterator[Gateway]:
 
 
 class Scene:
-    """A session of a user for each fate, on one Agent."""
+    """A session of a user for each case, on one Agent."""
 
     def __init__(self, db: Database, agent: Agent, folder: Path) -> None:
         self.db = db
@@ -98,7 +98,7 @@ class Scene:
         await self.db.write("SELECT pg_notify('greenroom', '')")
 
     async def is_now(self, fate: str, status: str) -> str:
-        """Wait until the row has this status; its error."""
+        """Wait until the row has this status; returns its error."""
 
         async def look() -> bool:
             return (await row(self.db, self.ids[fate]))["status"] == status

@@ -232,7 +232,7 @@ async def set_installation(db: Database, **values: Any) -> None:
 
 @pytest.fixture
 async def service(dsn: str) -> AsyncIterator[Database]:
-    """The database as api and Managers have it where they have a role of their own."""
+    """The database for api and Managers with a separate role."""
     database = Database(dsn.replace(f"user={OWNER_ROLE}", f"user={SERVICE_ROLE}"), application_name="greenroom test")
     await database.open()
     yield database

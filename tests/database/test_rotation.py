@@ -19,7 +19,7 @@ async def stage(db: Database) -> System:
 
 
 async def oldest_expires_in(stage: System, seconds: float) -> str:
-    """Make the oldest claimable session an hour older, and let it expire so soon; its id."""
+    """Make the oldest claimable session an hour older, and let it expire after this time; returns its id."""
     (found,) = await stage.db.write(
         "UPDATE sessions SET created = created - interval '1 h', started = started - interval '1 h',"
         " expires = clock_timestamp() + make_interval(secs => %s) WHERE session_id ="
@@ -31,7 +31,7 @@ async def oldest_expires_in(stage: System, seconds: float) -> str:
 
 
 async def replaced(stage: System) -> dict[str, str]:
-    """Status of each replacement → the session it replaces."""
+    """Status of each replacement → the replaced session."""
     found = await stage.db.fetch("SELECT status, replaces::text FROM sessions WHERE replaces IS NOT NULL")
     return {row["status"]: row["replaces"] for row in found}
 

@@ -17,8 +17,8 @@ async def stage(db: Database) -> FullPool:
 
 
 async def rotating(stage: FullPool) -> tuple[str, str]:
-    """The pool's oldest session, about to expire, and its replacement, which is usable; the plan has not seen that."""
-    # Starts take 20 s here, and were an hour ago.
+    """The pool's oldest session, about to expire, and its usable replacement, which the plan has not read."""
+    # Starts take 20 s here, and took an hour before.
     await stage.db.write(
         "UPDATE sessions SET created = created - interval '1 h', started = created - interval '1 h' + interval '20 s'"
     )
@@ -85,7 +85,7 @@ async def test_a_replacement_that_became_the_refill_is_the_only_one(stage: FullP
 
 
 async def test_a_users_session_that_is_resumed_is_in_nobodys_place(stage: FullPool):
-    """It was a replacement once; while the next one is under way it can still be started again."""
+    """It was a replacement earlier; while the next one is starting it can still be resumed."""
     old, new = await rotating(stage)
     await stage.plan()
     assert (await stage.sessions())[old]["status"] == "deleting"

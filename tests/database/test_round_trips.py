@@ -21,7 +21,7 @@ from greenroom.manager.tasks.pools import run_pool
 from greenroom.wire.messages import AssignmentReport, CheckIn, ReportedCapacity
 
 WARM = 6
-"""Times after which the driver has prepared all statements."""
+"""The number of executions after which the driver has prepared all statements."""
 
 
 async def test_a_report_of_a_hand_over_is_committed_and_announced_in_five(db: Database):

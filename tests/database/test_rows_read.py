@@ -27,7 +27,7 @@ SOME: Final = Crowd(
     agents=10, users=200, images=40, pools=160, staged=1, live=400, ended=6000, logs=6000, requests=6000
 )
 MOST: Final = 1500
-"""Rows for a page of ten: those of the page, of other tables that are shown with it, and of what lives."""
+"""The maximum number of rows for a page of ten: those of the page, of joined tables, and of live objects."""
 
 
 @pytest.fixture

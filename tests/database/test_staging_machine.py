@@ -33,7 +33,7 @@ from greenroom.wire.messages import AssignmentReport, CheckIn, Observed, Reporte
 
 USERS, LIMIT, CORES_OF_AGENT = 4, 1, 5
 AFTER_A_PLAN = ("I8",)
-"""An administrator may shrink a pool at any time; the next plan has to follow."""
+"""An administrator may shrink a pool at any time; the next plan must follow."""
 BACK_OFF_PASSES = "UPDATE staging_configs SET next_try = clock_timestamp() - interval '1 s' WHERE next_try IS NOT NULL"
 EXAMPLES = int(os.environ.get("STAGING_MACHINE_EXAMPLES", "6"))
 STEPS = 40
@@ -48,7 +48,7 @@ class World:
         """Session → the user it was assigned to."""
 
     async def begin(self) -> None:
-        """Everything anew."""
+        """Recreate everything."""
         self.owner = {}
         await self.db.write("TRUNCATE zones, groups, users, images, launches, logs CASCADE")
         zone_id = await rows.zone(self.db)
@@ -66,12 +66,12 @@ class World:
         await self.report()
 
     async def round(self) -> None:
-        """One of the Primary, and what holds after each plan."""
+        """Run a round of the Primary, and check the invariants that hold after each plan."""
         await self.plan()
         await self.check(AFTER_A_PLAN)
 
     async def plan(self) -> None:
-        self.ctx.agenda.said_of_all()  # in the place of notifications, which no Manager receives here
+        self.ctx.agenda.said_of_all()  # instead of notifications, which no Manager receives here
         await self.rounds.run(self.ctx)
 
     async def launch(self, user: int, key: str) -> None:
@@ -97,13 +97,13 @@ class World:
         )
         for agent_id in sorted({row["agent_id"] for row in found}):
             of_agent = [row for row in found if row["agent_id"] == agent_id]
-            # The newest on each Agent is the unlucky one.
+            # The newest session on each Agent meets the outcome.
             seen = [_seen(row, outcome if row is of_agent[-1] else "well") for row in of_agent]
             async with self.db.transaction() as connection:
                 await apply(connection, [_message(agent_id, seen)], self.ctx.config)
 
     async def silence(self, agent: int) -> None:
-        """An Agent stops reporting, for so long that it is missing."""
+        """An Agent stops reporting until it is missing."""
         await self.db.write(
             "UPDATE agents SET usage = '{\"silent\": true}', last_reported = clock_timestamp() - interval '1 min'"
             " WHERE agent_id = %s",
@@ -129,7 +129,7 @@ class World:
             await configs.recycle_config(connection, self.config_id)
 
     async def check(self, codes: tuple[str, ...] | None = None) -> None:
-        """No invariant is broken; those of `codes`, else all that hold at any instant."""
+        """No invariant is violated: those of `codes`, or by default all that hold at any instant."""
         for one in INVARIANTS:
             if one.code in codes if codes else one.code not in (*WITHOUT_MANAGERS, *AFTER_A_PLAN):
                 assert await broken(self.db, one) == [], f"{one.code}: {one.holds}"
@@ -151,7 +151,7 @@ class World:
         assert {row["session_id"]: row["owner"] for row in found} == self.owner
 
     async def killed(self, act: Callable[[], Coroutine[Any, Any, None]], after: int) -> None:
-        """The process that does it ends somewhere in the middle; its connections with it."""
+        """The process ends somewhere in the middle of this, together with its connections."""
         task = asyncio.create_task(act())
         for _ in range(after):
             await asyncio.sleep(0)  # one step of the loop
@@ -159,7 +159,7 @@ class World:
         await asyncio.gather(task, return_exceptions=True)
 
     async def comes_to_rest(self) -> None:
-        """When nothing hinders it any more the pool is as it should be, and everybody has a session or a reason."""
+        """Without faults the pool reaches its desired state, and every user has a session or a reason."""
         await self.db.write(
             "UPDATE staging_configs SET paused = false, num_sessions = 1, failures = 0, next_try = NULL, deleted = NULL"
         )
@@ -176,7 +176,7 @@ class World:
         for _ in range(12):
             await self.report()
             await self.plan()
-            await self.db.write(BACK_OFF_PASSES)  # of a start that failed before, and is counted only now
+            await self.db.write(BACK_OFF_PASSES)  # from a start that failed before, and is counted only now
         await self.report()
         await self.check()
         await self.check(AFTER_A_PLAN)
@@ -244,7 +244,7 @@ CHANGES = (
 
 
 class Staging(RuleBasedStateMachine):
-    """See the module. `world` and `runner` are set by the test."""
+    """See the module docstring. The test sets `world` and `runner`."""
 
     world: World
     runner: asyncio.Runner
@@ -259,7 +259,7 @@ class Staging(RuleBasedStateMachine):
 
     @rule(user=users, first=keys, second=keys, outcome=bad_outcomes)
     def launch_that_fails_and_another(self, user: int, first: str, second: str, outcome: str) -> None:
-        """The second comes before the Primary has looked after the first."""
+        """The second launch arrives before the Primary has processed the first."""
         self.runner.run(self.world.destroy(user))
         self.runner.run(self.world.launch(user, first))
         self.runner.run(self.world.report(outcome))

@@ -275,7 +275,7 @@ async def test_a_session_whose_specification_cannot_be_read_is_given_up(stage: F
 
 
 async def test_a_session_whose_secrets_cannot_be_read_is_given_up(stage: Failing):
-    """Its user would wait for ever for another one."""
+    """Otherwise its user would wait forever for another one."""
     first = await stage.launch_on_demand()
     await stage.db.write("UPDATE sessions SET credential_encrypted = 'x' WHERE session_id = %s", (first,))
     await stage.start_fails(first)

@@ -29,7 +29,7 @@ REGISTERED = {"agent_id": "a", "incarnation": 1, "installation_id": "i", "db_epo
 
 @dataclass
 class Host:
-    """A host that answers everything, with a certificate of a kind."""
+    """A host that answers every request, with a certificate of a kind."""
 
     served: Served
     received: list[str]
@@ -83,7 +83,7 @@ async def host(kind: Kind, tmp_path: Path) -> AsyncIterator[Host]:
 
 
 async def refused(kind: Kind, host: Host, ask: Callable[[], Awaitable[object]], error: type[GreenroomError]) -> None:
-    """`ask` works with a good certificate; otherwise nothing is sent, and address and cause are named."""
+    """`ask` works with a good certificate; otherwise nothing is sent, and the error contains address and cause."""
     if not kind.said:
         await ask()
         assert host.received
@@ -134,7 +134,7 @@ async def test_a_host_that_knows_no_authority_is_shown_how_to_name_one(tmp_path:
 
 
 async def test_an_interceptor_adds_no_authority_beside_the_fingerprint(tmp_path: Path):
-    """It presents our authority first, which is public, then its own, which issued its certificate."""
+    """It presents the installation's authority first, which is public, then its own, which issued its certificate."""
     received: list[str] = []
 
     async def answer(request: Request) -> Response:

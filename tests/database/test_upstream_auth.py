@@ -28,7 +28,7 @@ ANSWERS = {
 
 async def answer(request: Request) -> Response:
     token = (await request.json())["token"]
-    await asyncio.sleep(DELAYS_S.get(token, 0))  # as an api that is slow
+    await asyncio.sleep(DELAYS_S.get(token, 0))  # like a slow api
     return ANSWERS.get(token, ANSWERS["good"])
 
 

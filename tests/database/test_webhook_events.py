@@ -20,12 +20,12 @@ from greenroom.manager.tasks.replacement import run_successors
 
 @dataclass
 class Sent:
-    """Reads what was written since the last reading."""
+    """Reads the messages written since the last read."""
 
     db: Database
 
     async def all(self) -> list[tuple[str, dict[str, Any]]]:
-        """Event and data, in order; the data is what is documented for the event."""
+        """Event and data, in order; the data is the documented data of the event."""
         rows = await self.db.write("WITH gone AS (DELETE FROM webhook_deliveries RETURNING *) SELECT * FROM gone")
         sent = sorted(rows, key=lambda row: row["at"])
         for row in sent:
@@ -38,7 +38,7 @@ class Sent:
         return [event for event, _ in await self.all()]
 
     async def about(self, event: str) -> dict[str, Any]:
-        """The data of the one message of this event."""
+        """The data of the only message of this event."""
         (data,) = [data for sent, data in await self.all() if sent == event]
         return data
 

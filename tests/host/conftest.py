@@ -20,7 +20,7 @@ __all__ = ["door", "fleet", "manager", "world"]
 
 @pytest.fixture
 async def host(tmp_path: Path) -> AsyncIterator[Host]:
-    """A host with Docker; its containers are gone afterwards."""
+    """A host with Docker; its containers are removed at the end."""
     host = Host("docker", tmp_path)
     yield host
     await host.close()
@@ -28,12 +28,12 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
 
 @pytest.fixture
 async def runtime(host: Host) -> HostRuntime:
-    """The runtime of one Agent on `host`."""
+    """The runtime of an Agent on `host`."""
     return await host.open()
 
 
 @pytest.fixture
 async def docker(docker_url: str) -> AsyncIterator[aiodocker.Docker]:
-    """The daemon's own interface, to look past the runtime."""
+    """The interface of the daemon itself, to bypass the runtime."""
     async with aiodocker.Docker(docker_url) as client:
         yield client

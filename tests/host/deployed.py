@@ -44,7 +44,7 @@ IMAGE = "greenroom/desktop:simulated"
 
 @dataclass
 class Host:
-    """An Agent, and how often each command and each creation came to its simulated host."""
+    """An Agent, and the number of times each command and each creation reached its simulated host."""
 
     agent: Agent
     commands: Counter[str] = field(default_factory=Counter[str])
@@ -80,7 +80,7 @@ class Host:
 
     @contextmanager
     def cut_off(self) -> Generator[None]:
-        """Inside, nothing passes between the Agent and any Manager."""
+        """During the block, no message passes between the Agent and any Manager."""
 
         async def unanswered(*_: Any, **__: Any) -> Any:
             await asyncio.sleep(0.5)  # as a link that answers nothing
@@ -95,7 +95,7 @@ class Host:
 
     @property
     def failed_calls(self) -> float:
-        """Calls that failed for good: no Manager answered, or one refused."""
+        """Calls that failed permanently: no Manager answered, or one refused."""
         return self._failed() - self.failed_before
 
     def _failed(self) -> float:
@@ -118,13 +118,13 @@ class Zone:
     # Managers -----------------------------------------------------------------------------------------------------
 
     async def start_manager(self, name: str) -> None:
-        """Start one that was made, and wait until its gateway serves it."""
+        """Start a created Manager, and wait until its gateway serves it."""
         self.fleet.managers[name].start()
         await answers(f"{self.fleet.urls[name]}/health", 200, STARTED_S)
         await self.world.until(lambda: self._is_served(name))
 
     async def answers_disabled(self, name: str) -> None:
-        """Wait until one that was started while it was disabled is there."""
+        """Wait until a Manager that was started while disabled answers."""
         await answers(f"{self.fleet.urls[name]}/health", 503, STARTED_S)
 
     async def _is_served(self, name: str) -> bool:
@@ -141,13 +141,14 @@ class Zone:
         return str(row["manager_id"])
 
     async def enable(self, name: str, enabled: bool) -> None:
-        """As an administrator does it."""
+        """Enable or disable a Manager like an administrator."""
         body = {"enabled": enabled}
         answer = await self.api.patch(f"/api/v1/managers/{await self.manager_id(name)}", json=body)
         assert answer.status_code == 200, answer.text
 
     async def all_at_work(self) -> None:
-        """Every Manager enabled and running, every Agent at the Primary: where each test begins."""
+        """Wait until every Manager is enabled and running, and every Agent reports to the Primary: the state at the
+        start of each test."""
         for name, manager in self.fleet.managers.items():
             manager.thaw()
             if manager.process is None or manager.process.poll() is not None:
@@ -158,12 +159,12 @@ class Zone:
             host.forget()
 
     async def primary(self) -> RoleProcess:
-        """The process that is Primary now."""
+        """The process that is currently Primary."""
         now = await primary_is(self.db, *self.fleet.managers)
         return self.fleet.managers[now["primary"]]
 
     async def counted(self, name: str, **labels: str) -> float:
-        """A metric, summed over all Managers that run."""
+        """A metric, summed over all running Managers."""
         total = 0.0
         async with httpx.AsyncClient(timeout=20) as client:
             for url in self.fleet.urls.values():
@@ -179,7 +180,7 @@ class Zone:
     # Agents -------------------------------------------------------------------------------------------------------
 
     async def add_agent(self, name: str) -> Host:
-        """One more Agent; it is promoted when this returns."""
+        """Add an Agent; it is promoted when this returns."""
         folder = self.fleet.folder / name
         folder.mkdir()
         (folder / "token").write_text(await join_token(self.db))
@@ -207,13 +208,13 @@ class Zone:
         return host
 
     async def reported(self) -> set[tuple[str | None, int]]:
-        """Of all Agents: which Manager each reports to, and the last term it received."""
+        """For all Agents: the Manager to which it reports, and the last term it received."""
         rows = (await self.api.get("/api/v1/agents")).json()
         names = {m["manager_id"]: m["instance_id"] for m in (await self.api.get("/api/v1/managers")).json()}
         return {(names.get(row["manager_id"]), row["manager_term"]) for row in rows}
 
     async def all_report_to_primary(self, *names: str, timeout_s: float = 40.0) -> dict[str, Any]:
-        """Wait until one of these is Primary and all Agents report to it with its term; the lease."""
+        """Wait until one of these is Primary and all Agents report to it with its term; returns the lease row."""
 
         async def all_there() -> dict[str, Any] | None:
             now = await lease(self.db)
@@ -234,14 +235,14 @@ class Zone:
         return (await self.api.post("/api/v1/users", json=body)).json()["user_id"]
 
     async def launch(self) -> str:
-        """A session of a new user; its id. A refusal fails the test."""
+        """Launch a session of a new user; returns its id. A refusal fails the test."""
         body = {"image_id": self.image_id, "user_id": await self.new_user()}
         answer = await self.api.post("/api/v1/sessions", json=body)
         assert answer.status_code == 202, answer.text
         return answer.json()["session_id"]
 
     async def running(self, session_id: str, timeout_s: float = 40.0) -> dict[str, Any]:
-        """Wait until it is usable; its row."""
+        """Wait until it is usable; returns its row."""
 
         async def look() -> dict[str, Any] | None:
             (row,) = await self.db.fetch("SELECT * FROM sessions WHERE session_id = %s", (session_id,))
@@ -251,7 +252,7 @@ class Zone:
         return await eventually(look, timeout_s)
 
     async def successor(self, session_id: str, timeout_s: float = 40.0) -> str:
-        """Wait until another session takes its place; the id of that one."""
+        """Wait until another session replaces it; returns that session's id."""
 
         async def look() -> str | None:
             (row,) = await self.db.fetch(
@@ -262,7 +263,7 @@ class Zone:
         return await eventually(look, timeout_s)
 
     async def command(self, session_id: str, *argv: str) -> dict[str, Any]:
-        """Run a command through the api; exit code and output."""
+        """Run a command through the api; returns exit code and output."""
         body = {"command": list(argv), "deadline_s": 20}
         answer = await self.api.post(f"/api/v1/sessions/{session_id}/commands", json=body, timeout=40)
         assert answer.status_code == 200, answer.text
@@ -352,7 +353,7 @@ async def deployed_zone(db: Database, *names: str, agents: int = 1) -> AsyncGene
 
 
 def _listener(fleet: Fleet, name: str) -> dict[str, str]:
-    """Make a Manager; what the gateway's plan says of it."""
+    """Create a Manager; returns its entry in the gateway's plan."""
     listen = f"127.0.0.1:{free_port()}"
     fleet.make(name, gateway_url=f"https://{listen}", lease_ttl_s="6")
     folder = fleet.sentinel(name).parent

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.docker
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """Its containers are removed in the end."""
+    """A world whose containers are removed at the end."""
     world = World()
     yield world
     await find_runtime("docker").remove_all(world.installation_id, tmp_path / "cleaner")

@@ -37,7 +37,7 @@ async def zone(shared_zone: Zone) -> Zone:
 
 @pytest.mark.timeout(400)
 async def test_after_each_fault_all_agents_report_to_the_new_primary(zone: Zone, record_property: Record):
-    """Disabled, ended, killed, frozen: and each comes back without taking the role."""
+    """Disabled, ended, killed, frozen: each Manager comes back without taking leadership."""
     session_id = await zone.launch()
     await zone.running(session_id)
     lease = await zone.all_report_to_primary()
@@ -68,7 +68,7 @@ async def test_after_each_fault_all_agents_report_to_the_new_primary(zone: Zone,
 
 @pytest.mark.parametrize("stop", ["checkin.before_answer", "checkin.before_commit", "checkin.after_commit"])
 async def test_a_launch_and_a_command_at_the_end_of_a_manager_happen_once(zone: Zone, stop: str):
-    """The Manager dies with the answer in its hand, or with what the Agent said of it, committed or not."""
+    """The Manager dies with the answer unsent, or with the Agent's report, committed or not."""
     first = await zone.launch()
     await zone.running(first)
     await zone.all_report_to_primary()
@@ -103,7 +103,7 @@ async def test_a_command_result_of_a_dead_manager_reaches_the_next(zone: Zone):
 
 
 async def test_commands_in_a_row_make_no_agent_pause(zone: Zone):
-    """It pauses after several quick answers that brought nothing; a command is something."""
+    """An Agent pauses after several quick answers without news; a command is news."""
     session_id = await zone.launch()
     await zone.running(session_id)
     await zone.all_report_to_primary()
@@ -165,7 +165,7 @@ async def test_a_start_on_a_host_that_is_cut_off_moves_to_another(zone: Zone):
 
 
 async def test_an_enabled_manager_is_found_before_its_retry_after(zone: Zone):
-    """Two are disabled one after the other and enabled again; then the third one goes."""
+    """Two are disabled one after the other and enabled again; then the third one is disabled."""
     await zone.all_report_to_primary()
     for name in ("one", "two"):
         await zone.enable(name, False)

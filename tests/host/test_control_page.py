@@ -30,7 +30,7 @@ USER = {"X-Greenroom-Viewer": "user"}
 
 @asynccontextmanager
 async def connected(desk: Desk, headers: dict[str, str]) -> AsyncIterator[Viewer]:
-    """Someone who uses RFB without regard to what they may."""
+    """A client that uses RFB regardless of its permissions."""
     trust = ssl.create_default_context()
     trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
     word = base64.b64encode(f"{desk.spec.auth_user}:{desk.spec.credential}".encode()).decode()

@@ -27,7 +27,7 @@ from greenroom.kit.certificates import key_text, new_authority, new_key
 from greenroom.up.account import Account, service_account
 
 HOST = "127.93.7.2"
-"""Another host, as far as certificates are concerned."""
+"""Another host, for the purposes of certificates."""
 NAME = "db.example.org"
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @dataclass(frozen=True)
 class Server:
-    """A server that takes TLS alone; `dsn(name)` expects its certificate to be for `name`."""
+    """A server that accepts only TLS; `dsn(name)` expects its certificate to be for `name`."""
 
     ca_file: Path
     wrong_ca_file: Path
@@ -120,7 +120,7 @@ async def test_a_manager_works_with_a_database_that_it_verifies(server: Server, 
 
 
 async def test_a_lease_that_was_taken_away_is_seen_there(server: Server):
-    """Before version 17 PostgreSQL does not count with infinite times."""
+    """Before version 17 PostgreSQL does not calculate with infinite times."""
     await migrate(server.dsn())
     db = Database(server.dsn(), application_name="greenroom test")
     await db.open()

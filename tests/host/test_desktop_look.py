@@ -17,9 +17,9 @@ pytestmark = pytest.mark.docker
 SIZE = (1280, 800)
 CLOCK = (1200, 762, *SIZE)
 POINTER = (632, 392, 664, 424)
-"""In the middle; the X server draws it for who has not moved it, with or without a box around it."""
+"""The middle; the X server draws the pointer there until it is moved, with or without a box around it."""
 NOTICEABLE = 48
-"""Of 255: a difference that is no trace of compression."""
+"""On a scale to 255: a difference that is not a compression artifact."""
 
 
 async def test_desktops_that_start_at_once_look_the_same(host: Host, runtime: HostRuntime, desktop_image: str):
@@ -45,7 +45,7 @@ async def picture(runtime: HostRuntime, address: str, wanted: SessionSpec) -> Im
 
 
 def is_finished(picture: Image.Image) -> bool:
-    """Panel, wallpaper and the icon of the home are there."""
+    """True if panel, wallpaper and the icon of the home are visible."""
     panel, wallpaper, home = (picture.crop(box) for box in ((0, 764, 240, 798), (600, 0, 1200, 700), (40, 25, 100, 92)))
     return all(len(part.getcolors(maxcolors=1 << 20) or []) > 50 for part in (panel, wallpaper, home))
 

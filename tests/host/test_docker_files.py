@@ -50,7 +50,8 @@ async def test_files_go_into_a_mounted_home_and_follow_no_link_in_it(host: Host,
 
 
 async def test_files_are_not_written_elsewhere_when_the_home_is_exchanged(host: Host, runtime: Runtime, tmp_path: Path):
-    """Or a user with the folder above in another session would get their keys added to those of the host's accounts."""
+    """Otherwise a user with the folder above in another session could have their keys added to those of the host's
+    accounts."""
     home, elsewhere = tmp_path / "data/home", tmp_path / "elsewhere"
     for folder in (home, elsewhere):
         folder.mkdir(parents=True)

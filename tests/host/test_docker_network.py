@@ -58,7 +58,7 @@ async def test_sessions_start_after_their_network_was_removed(
 
 @contextmanager
 def internet(address: str) -> Iterator[None]:
-    """A public address, played by a network namespace of this host, with a server on port 80."""
+    """A public address, simulated by a network namespace of this host, with a server on port 80."""
     name = f"gr{os.getpid()}"
     ip = ["ip", "-n", name]
     run("ip", "netns", "add", name)
@@ -83,7 +83,7 @@ def internet(address: str) -> Iterator[None]:
         if server:
             server.kill()
             server.wait()
-        # At once: with its namespace the kernel would take it away in its own time.
+        # At once: otherwise the kernel removes it some time after its namespace.
         subprocess.run(["ip", "link", "del", f"{name}a"], check=False, capture_output=True)
         run("ip", "netns", "del", name)
 
@@ -142,7 +142,7 @@ async def test_a_session_has_so_many_connections_open_and_no_more(host: Host, mo
         assert not await connects(runtime, greedy, "203.0.113.7", 80)
         assert await connects(runtime, other, "203.0.113.7", 80)
 
-        await host.open(connections=5)  # the rules are set anew, and what was counted stays so
+        await host.open(connections=5)  # the rules are set again, and the counters do not change
         assert not await connects(runtime, greedy, "203.0.113.7", 80)
         await host.open(connections=0)  # takes the place of the limit before
         assert run("iptables", "-w", "5", "-S", chain) == f"-N {chain}\n"

@@ -121,7 +121,7 @@ async def test_a_desktop_paints_on_a_root_that_cannot_be_written(host: Host, run
 
 @pytest.fixture
 async def foreign(docker: aiodocker.Docker, openbox_image: str) -> AsyncIterator[str]:
-    """A session id whose container name is taken by something that is not ours."""
+    """A session id whose container name is used by a foreign container."""
     session_id = new_id()
     config: Any = {"Image": openbox_image, "Labels": {"greenroom.session": session_id}}
     container = await docker.containers.create(config, name=container_name(session_id))

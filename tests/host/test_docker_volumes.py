@@ -69,7 +69,7 @@ async def test_a_required_folder_must_be_there(host: Host, runtime: Runtime, tmp
 
 
 async def test_a_link_that_a_sessions_user_left_leads_nowhere(host: Host, runtime: Runtime, tmp_path: Path):
-    """The user of one session owns a folder in which that of the next one lies."""
+    """The user of a session owns a folder that contains the folder of the next session."""
     shared, secret = tmp_path / "shared", tmp_path / "secret"
     secret.mkdir()
     session_id, _, _ = await host.started(runtime, mounts=(Mount(source=str(shared), target="/mnt/shared"),))

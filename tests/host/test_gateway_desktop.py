@@ -50,7 +50,7 @@ async def world(openbox_image: str, tmp_path: Path) -> AsyncIterator[World]:
 
 @asynccontextmanager
 async def desktop(world: World, base: str) -> AsyncIterator[tuple[Screen, ClientConnection]]:
-    """The screen as a program sees it."""
+    """The screen in the form that a program receives."""
     async with world.websocket(base, token="token-ann") as websocket:
 
         async def receive() -> bytes:
@@ -99,7 +99,7 @@ async def test_the_desktop_stays_open_over_kill_9_of_master_and_parent(world: Wo
         world.process.kill()
         world.process.wait()
         assert await screen.is_painted()
-        served_before = world.log().count("nginx serves")  # 2, or 1: it may have been killed before it said so
+        served_before = world.log().count("nginx serves")  # 2, or 1: it may have been killed before it reported
         await world.start()
         await world.until(lambda: world.log().count("nginx serves") > served_before)
         assert await screen.is_painted()
@@ -126,7 +126,7 @@ async def test_revocation_cuts_a_real_desktop_within_five_seconds(world: World, 
 
 
 async def test_the_container_itself_refuses_without_its_credential(world: World):
-    """Only the gateway knows it: a guess at the published port is no way in."""
+    """Only the gateway has the credential: guessing the published port gives no access."""
     session = world.table.get(ANN)
     assert session is not None
     async with httpx.AsyncClient(verify=False, trust_env=False) as client:  # noqa: S501 -- its own certificate

@@ -100,7 +100,7 @@ async def test_an_upload_over_the_limit_is_refused_by_the_agent_of_that_host(hos
 
 
 async def test_a_host_that_was_taken_over_gets_no_api_key_and_sets_no_cookie(hosts: Hosts):
-    """Its edge shows the right certificate, and answers what it likes."""
+    """Its edge presents the right certificate, and answers arbitrarily."""
     world, folder, route = hosts.world, hosts.folder("hostile"), "99999999"
     path = f"/desktop/{route}/{ANN}/"
     cookies = iter(
@@ -128,8 +128,8 @@ async def test_a_host_that_was_taken_over_gets_no_api_key_and_sets_no_cookie(hos
         client, url = world.client(), f"{world.main}{path}"
 
         async def is_known() -> bool:
-            reply = await world.client().post(url)  # nginx may close a kept connection when it reloads
-            return reply.status_code == 405  # by the hostile one, which answers to GET alone
+            reply = await world.client().post(url)  # nginx may close a persistent connection when it reloads
+            return reply.status_code == 405  # by the hostile one, which answers only GET
 
         await world.until(is_known)
         shown = [
@@ -161,7 +161,7 @@ async def test_an_agent_that_moves_or_goes_is_followed_and_streams_go_on(hosts: 
 
 
 async def test_without_proxy_connections_the_edge_is_opened_itself(hosts: Hosts):
-    """Cookies, origins and the frame hold there, too."""
+    """Cookies, origins and the frame work there as well."""
     world, client = hosts.world, hosts.direct()
     edge = EdgeGateway(route=ROUTE, url=hosts.edge_url, direct=True)
     longest = EdgeGateway(route="99999999", url=f"https://{'.'.join(['a' * 62] * 4)}:8443", direct=True)
@@ -258,7 +258,7 @@ async def test_an_edge_waits_for_its_agent_to_register(own_hosts: Hosts):
 
 
 async def test_a_web_gateway_is_the_edge_of_the_agent_beside_it(own_hosts: Hosts):
-    """Asked for the Agent's name it shows the certificate of the fleet, otherwise its own."""
+    """When the Agent's name is requested it presents the certificate of the fleet, otherwise its own."""
     hosts = own_hosts
     world = hosts.world
     hosts.name_agent()

@@ -39,7 +39,7 @@ async def is_cut(websocket: ClientConnection) -> bool:
             while True:
                 await websocket.send(b"ping")
                 await websocket.recv()
-                await asyncio.sleep(0.05)  # nothing announces that no more comes
+                await asyncio.sleep(0.05)  # there is no event for the end
     except ConnectionClosed:
         return True
 
@@ -84,7 +84,7 @@ async def test_who_was_let_in_by_a_standby_is_cut_by_the_one_that_acts(remote: E
     acting, _ = remote.processes
     await acting.stop()
     websocket = await opened(remote)
-    await acting.serve()  # at another port, which the standby names
+    await acting.serve()  # at another port, which the standby reports
     moved = acting.served
     assert moved is not None
     assert await answers(websocket)
@@ -93,7 +93,7 @@ async def test_who_was_let_in_by_a_standby_is_cut_by_the_one_that_acts(remote: E
 
 
 async def test_a_revocation_reaches_a_gateway_that_was_away(remote: Elsewhere):
-    """Its nginx served on without it."""
+    """Its nginx continued to serve without it."""
     world = remote.world
     websocket = await opened(remote)
     await remote.end_gateway(signal.SIGKILL)
@@ -134,4 +134,4 @@ async def test_no_viewer_is_let_in_through_a_gateway_that_does_not_listen(remote
         remote.gateway.send_signal(signal.SIGCONT)
     assert reply.status_code == 503
     assert "does not listen to the Agent" in reply.json()["detail"]
-    await world.until(remote.serves)  # Ann had been let in before
+    await world.until(remote.serves)  # Ann was admitted before

@@ -50,7 +50,7 @@ async def test_killing_the_nginx_master_leaves_desktops_open(world: World):
         await world.until(lambda: world.masters() not in ([], [old]))
         assert await answers(desktop)
         assert await ok(world)
-        # the orphan that carries the desktop stays, the idle one is gone
+        # the orphan with the desktop stays, the idle one ends
         await world.until(lambda: len(set(world.workers()) & set(old_workers)) == 1)
         assert await answers(desktop)
     await world.until(lambda: not set(world.workers()) & set(old_workers))
@@ -98,7 +98,7 @@ async def test_kill_9_of_parent_and_master_leaves_desktops_open_too(world: World
 
 async def test_an_nginx_that_is_frozen_is_replaced(world: World):
     old = await world.master()
-    os.kill(old, signal.SIGSTOP)  # it makes no more workers; those there are may not bear a worker's title yet
+    os.kill(old, signal.SIGSTOP)  # it starts no more workers; existing ones may not have a worker's title yet
     frozen = [process.pid for process in nginx_processes(world.prefix)]
     try:
         for pid in frozen:

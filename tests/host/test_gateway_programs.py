@@ -145,7 +145,7 @@ async def test_a_program_comes_through_the_gateway_of_another_host(hosts: Hosts,
 
 
 async def test_no_log_of_either_gateway_has_the_token(hosts: Hosts, monkeypatch: pytest.MonkeyPatch):
-    """nginx writes whole requests when it cannot reach what it passes them on to."""
+    """nginx logs whole requests when it cannot reach their upstream."""
     world = hosts.world
     world.table.put(ANN, world.spec, "127.0.0.1:1", "user-ann")
     for way in (BY_HEADER, BY_PATH):

@@ -24,7 +24,7 @@ COOKIE = {"Cookie": "greenroom_viewer=token-ann"}
 
 
 def beside(world: World, *services: Service, page_path: str = "/") -> None:
-    """Ann's container serves these beside its page; Bob's plays them."""
+    """Ann's container serves these in addition to its page; Bob's container simulates them."""
     row = world.table.rows[ANN]
     addresses = {one.name: world.served["bob"].address for one in services if one.allowed}
     spec = replace(row.spec, services=services, page_path=page_path)

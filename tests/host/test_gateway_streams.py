@@ -92,7 +92,7 @@ async def test_a_container_cannot_set_headers_that_affect_the_origin(world: Worl
 
 @pytest.mark.parametrize("to", ["/api/v1/users", "/_gr/authorise", "/_gr/enter", "/health"])
 async def test_a_container_does_not_send_the_gateway_to_places_of_its_own(world: World, to: str):
-    """nginx would obey X-Accel-Redirect, internal places included, and let the container's cookie through with it."""
+    """nginx would obey X-Accel-Redirect, including internal locations, and pass on the container's cookie with it."""
     for base in (world.stream, world.main):
         reply = await world.client().get(
             f"{base}{world.path()}inside?to={to}", headers={"Cookie": "greenroom_viewer=token-ann"}
@@ -233,7 +233,7 @@ async def test_the_host_header_does_not_choose_where_the_agent_asks(world: World
         "Cookie: greenroom_viewer=token-ann\nConnection: close",
     )
     assert status == 200
-    assert len(world.api.questions) == 1  # it came to the address in the session's specification
+    assert len(world.api.questions) == 1  # it arrived at the address in the session's specification
 
 
 async def test_an_upstream_auth_address_that_does_not_answer_is_named(own_world: World):

@@ -15,7 +15,7 @@ from tests.support.processes import free_port
 from greenroom.gateway.nginx import Listeners
 
 REQUEST = b"GET /gateway_status HTTP/1.1\r\nHost: 127.0.0.1\r\n%b\r\n"
-"""Answered by nginx itself."""
+"""A request that nginx itself answers."""
 TAKE_OVERS = 6
 CLIENTS = 6
 
@@ -38,7 +38,7 @@ async def connected(world: World) -> tuple[asyncio.StreamReader, asyncio.StreamW
 
 
 async def status(reader: asyncio.StreamReader) -> int:
-    """Of the next answer; its body is read too."""
+    """The status of the next answer; its body is read too."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
     await reader.readexactly(int(head.partition("content-length: ")[2].split("\r")[0]))
     return int(head.split(" ")[1])
@@ -53,7 +53,7 @@ async def test_no_worker_waits_for_a_connection_that_another_one_took(world: Wor
     kept = [await connected(world) for _ in range(6)]  # some at each worker
     rarely_used = world.plan["managers"][1]["listen"]
     for _ in range(120):
-        await asyncio.sleep(0.005)  # idle workers are woken by each of these; one of them comes too late
+        await asyncio.sleep(0.005)  # idle workers are woken by each of these; one of them is too late
         await asyncio.gather(*(asyncio.to_thread(connect_once, rarely_used) for _ in range(4)))
         await asyncio.sleep(0.005)
         for reader, writer in kept:
@@ -76,7 +76,7 @@ async def test_new_connections_do_not_notice_that_a_plan_is_taken_over(world: Wo
     changing, answered = True, 0
 
     async def visit_again_and_again(pause_s: float) -> None:
-        """`pause_s` between the steps, so that a take-over falls into each of them."""
+        """Pause for `pause_s` between the steps, so that a takeover happens during each of them."""
         nonlocal answered
         while changing:
             reader, writer = await connected(world)

@@ -76,8 +76,8 @@ async def test_an_unresponsive_manager_is_502_and_metrics_stay_inside(own_world:
 
 
 async def test_the_request_after_one_that_failed_is_answered(own_world: World):
-    """The api raises an error again that it answered; by then nginx may have sent the next request on the same
-    connection."""
+    """The api raises an error again after it was answered; nginx may then already have sent the next request on the
+    same connection."""
     config = ApiConfig(database_url="host=nowhere", secret_key_file=Path("unused"))
     db = Database(config.database_url, application_name="test")
     api = create_app(config, db, Secrets(bytes(32)), LogWriter(db, "api"))
@@ -120,11 +120,11 @@ async def test_what_nginx_answers_for_a_manager_is_reported_to_the_api(world: Wo
     world.sentinel(1).touch()
     agent_id = "1a2b3c4d-0000-4000-8000-000000000000"
     headers = {"Authorization": f"Bearer {agent_id}.x"}
-    await client.get(f"{world.manager(0)}/manager_api/v1/check-in", headers=headers)  # the Manager's own affair
+    await client.get(f"{world.manager(0)}/manager_api/v1/check-in", headers=headers)  # decided by the Manager
     await client.post(f"{world.manager(1)}/manager_api/v1/check-in", headers=headers)
 
     def of_this_agent() -> list[dict[str, Any]]:
-        """Not what an earlier test had refused: that may come late."""
+        """The reports about this Agent, without late ones of earlier tests."""
         return [report for report in world.api.reports if report.get("agent_id") == agent_id]
 
     await world.until(of_this_agent)
@@ -287,7 +287,7 @@ async def test_a_body_that_is_too_large_is_a_problem_document_elsewhere(world: W
 async def test_old_tls_is_refused(world: World):
     for version in [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1]:
         tls = world.tls()
-        tls.set_ciphers("DEFAULT:@SECLEVEL=0")  # or this client would not even try
+        tls.set_ciphers("DEFAULT:@SECLEVEL=0")  # otherwise this client would not even try
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             tls.minimum_version = tls.maximum_version = version

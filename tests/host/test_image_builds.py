@@ -25,7 +25,7 @@ def builder(docker: aiodocker.Docker) -> DockerBuilder:
 
 @pytest.fixture
 async def reference(docker: aiodocker.Docker) -> AsyncIterator[str]:
-    """The name of an image that is gone afterwards."""
+    """The name of an image that is removed at the end."""
     name = f"greenroom/test:{uuid.uuid4().hex[:12]}"
     yield name
     if await DockerBuilder(docker).labels(name) is not None:

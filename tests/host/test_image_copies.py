@@ -40,7 +40,7 @@ SIZE = 6 << 20
 
 @dataclass
 class Agents:
-    """Both Agents as one Manager knows them: their identity, and their link to it."""
+    """Both Agents from the view of a Manager: their identity, and their link to it."""
 
     hosts: Hosts
     agent_id: str = AGENT_ID
@@ -48,7 +48,7 @@ class Agents:
     bearer: str = "Bearer x"
     having: dict[str, Image] = field(default_factory=dict[str, Image])
     gives: dict[str, str] = field(default_factory=dict[str, str])
-    """Ticket → id of the image that the Agent which has it is to give."""
+    """Ticket → id of the image that the Agent with the image must send."""
 
     async def ask(self, _path: str, message: Message, _answer: Any, **_options: Any) -> Message:
         if isinstance(message, TicketShown):
@@ -97,7 +97,7 @@ async def agents() -> AsyncIterator[Agents]:
 
 @pytest.fixture
 def image() -> Image:
-    """Of a few MB, with a name of its own."""
+    """An image of a few MB with a unique name."""
     name = f"greenroom-copy/{uuid.uuid4().hex[:8]}:1"
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
@@ -119,7 +119,7 @@ def no_images_are_left():
 async def copied(
     agents: Agents, host: DockerArchives, name: str, folder: Path, usage: Usage | None = None
 ) -> list[int]:
-    """Its progress."""
+    """Copy the image; returns the progress."""
     copies = Copies(host, agents, agents, folder, lambda: usage or Usage())  # type: ignore[arg-type]
     await copies.look([name])
     assert copies.elsewhere(name)

@@ -59,7 +59,7 @@ async def uses_left(zone: Zone, token: dict[str, Any]) -> int:
 
 
 async def run(command: str, *more: str, stdin: str = "") -> Done:
-    """The command as it was given, as this checkout's program."""
+    """Run the received command with the program of this checkout."""
     program, *words = shlex.split(command)
     assert program == "greenroom"
     child = await asyncio.create_subprocess_exec(
@@ -148,7 +148,7 @@ async def test_a_host_joins_with_the_command_and_its_agent_works(zone: Zone, tmp
 
 
 def _make_folder(folder: Path) -> None:
-    """As units do."""
+    """Create the folder like systemd units."""
     folder.mkdir(mode=0o700)
     give(folder, account())
 
@@ -162,7 +162,7 @@ def _contents(folder: Path) -> dict[str, bytes]:
 
 
 async def _check_edge(folder: Path, agent_id: str) -> None:
-    """The files beside the Agent make a server that is verified by the Agent's name, and by no other's."""
+    """The files of the Agent form a server that is verified by the Agent's name, and by no other."""
 
     async def are_there() -> bool:
         return (folder / "agent_id").exists()
@@ -182,7 +182,7 @@ async def _check_edge(folder: Path, agent_id: str) -> None:
 
 
 def _handshake(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> str:
-    """Why the client refuses the server; empty = it does not."""
+    """The reason why the client refuses the server; empty if it does not."""
     ours, theirs = socket.socketpair()
 
     def serve() -> None:
@@ -204,7 +204,7 @@ def _handshake(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> str
 
 
 async def _check_revocation(zone: Zone, agent_id: str, agent: RoleProcess, port: int) -> None:
-    """From its next message on it is refused; the reason is in its log, its health and at the administrator's."""
+    """Its next message is refused; the reason is in its log, its health and in the administrator's view."""
     assert (await zone.api.delete(f"/api/v1/agents/{agent_id}/credential")).status_code == 204
 
     async def is_refused() -> bool:
@@ -262,7 +262,7 @@ async def test_an_agent_joins_again_from_its_folder_or_a_new_one(zone: Zone, tmp
 
 
 async def test_an_agent_stays_who_it_is_when_it_is_not_admitted_as_another(zone: Zone, tmp_path: Path):
-    """A mistyped command on a host with an Agent would take its id away, and with it its credential."""
+    """A mistyped command on a host with an Agent would remove its id, and with it its credential."""
     mine, revoked = await new_token(zone), await new_token(zone)
     assert (await run(mine["join_command"], "--dir", str(tmp_path))).code == 0
     await zone.api.delete(f"/api/v1/join-tokens/{revoked['join_token_id']}")
@@ -310,7 +310,7 @@ async def test_a_web_gateway_joins(zone: Zone, tmp_path: Path):
 
 
 async def test_the_token_is_not_seen_in_the_list_of_processes():
-    """The command takes it off its own command line before it does anything."""
+    """The command removes it from its visible command line before it does anything."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"https://127.0.0.1:{silent.getsockname()[1]}"
         child = await asyncio.create_subprocess_exec(

@@ -26,7 +26,7 @@ from greenroom.db.fleet.managers import find_manager, set_enabled
 
 @pytest.fixture
 async def fleet(db: Database, dsn: str, tmp_path: Path) -> AsyncIterator[Fleet]:
-    """Managers of a zone whose history is recorded; at the end nothing in it is wrong."""
+    """The Managers of a zone whose history is recorded; at the end it has no violations."""
     await db.write("INSERT INTO zones (zone_name) VALUES ('default')")
     await history.record(db)
     fleet = Fleet(dsn, tmp_path)
@@ -37,18 +37,16 @@ async def fleet(db: Database, dsn: str, tmp_path: Path) -> AsyncIterator[Fleet]:
 
 @pytest.fixture
 async def line(fleet: Fleet, dsn: str, tmp_path: Path) -> AsyncIterator[BadLine]:
-    """The way of Manager `one` to the database."""
+    """The connection of Manager `one` to the database."""
     (tmp_path / "line").mkdir()
     async with bad_line(dsn, tmp_path / "line") as line:
         yield line
 
 
 async def one_of_two(fleet: Fleet, db: Database, line: BadLine | None = None, /, **settings: str) -> None:
-    """Managers `one`, the Primary, perhaps on a line of its own, and `two`, its follower, whose lease is long.
-
-    That of `one` does not end because the machine stood still for a moment. On a line it is as short as the time within
-    which an answer must come, so that a late one comes after it.
-    """
+    """Managers `one`, the Primary, optionally on a separate line, and `two`, its follower, whose lease is long. The
+    lease of `one` is too long to end because of a stalled machine. On a line it is as short as the time limit of an
+    answer, so that a late answer arrives after it."""
     own = {"database_url": line.dsn, "lease_ttl_s": "3"} if line else {"lease_ttl_s": "6"}
     await fleet.start("one", **(own | settings))
     await primary_is(db, "one")
@@ -74,7 +72,7 @@ def writes_more(db: Database, name: str, than: int) -> Callable[[], Awaitable[bo
 
 
 async def provoke(db: Database, rounds: int = 10) -> None:
-    """Have every Manager do some rounds: what believes that it is Primary tries to write."""
+    """Let every Manager do some rounds: a Manager that believes that it is Primary tries to write."""
     for _ in range(rounds):
         await db.notify(ChangeEvent(Topic.ZONE))
         await asyncio.sleep(0.05)  # one round after the other
@@ -169,7 +167,7 @@ async def test_after_repeated_kills_every_term_has_one_holder(fleet: Fleet, db: 
 
 
 async def test_a_renewal_answered_after_the_lease_does_not_extend_belief(fleet: Fleet, db: Database, line: BadLine):
-    """The database renewed, and says so when another term has begun."""
+    """The database executes the renewal, and its answer arrives when another term has begun."""
     await one_of_two(fleet, db, line)
     assert line.hold("greenroom lease one", "answers") == 1
     assert (await primary_is(db, "two"))["term"] == 2
@@ -198,7 +196,7 @@ async def test_a_lease_connection_that_answers_nothing_is_replaced(fleet: Fleet,
 
 
 async def test_a_primary_with_a_dead_line_is_replaced_after_its_lease(fleet: Fleet, db: Database, line: BadLine):
-    """A partition without RST, as the database and the process see it: all its connections are open and dead."""
+    """A partition without RST, from the view of the database and the process: all its connections are open and dead."""
     await one_of_two(fleet, db, line)
     for name in line.names():
         line.hold(name, "questions")
@@ -216,7 +214,7 @@ async def test_without_listen_everything_happens_at_the_next_tick(fleet: Fleet, 
     await one_of_two(fleet, db, line, **LONG_LEASE)
     assert line.cut("greenroom listen one") == 1
     before = await writes(db, "one")
-    await eventually(writes_more(db, "one", before + 2))  # rounds go on
+    await eventually(writes_more(db, "one", before + 2))  # rounds continue
     await db.write("UPDATE managers SET enabled = false WHERE instance_id = 'one'")
     await primary_is(db, "two")
     await answers(f"{fleet.urls['one']}/health", 503)
@@ -255,13 +253,13 @@ async def test_a_manager_whose_clock_is_an_hour_off_is_like_any_other(fleet: Fle
 
 
 def wrong_clock() -> Path:
-    """The library of the package `faketime`. Its command would stay between the test and the Manager."""
+    """The library of the package `faketime`. Its command would be a process between the test and the Manager."""
     (library,) = Path("/usr/lib").glob("*/faketime/libfaketime.so.1")
     return library
 
 
 async def fleet_with_wrong_clock(fleet: Fleet, offset: str, **settings: str) -> None:
-    """Start `one` with another CLOCK_REALTIME; the clocks that only run are left alone."""
+    """Start `one` with another CLOCK_REALTIME; monotonic clocks do not change."""
     wrong = ("env", f"LD_PRELOAD={wrong_clock()}", f"FAKETIME={offset}", "FAKETIME_DONT_FAKE_MONOTONIC=1")
     one = fleet.make("one", *wrong, **settings)
     one.start()

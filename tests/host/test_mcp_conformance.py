@@ -47,7 +47,7 @@ IN_WHICH_A_SERVER_ASKS = "input-required-result-"
 
 
 def required(revision: str) -> set[str]:
-    """The scenarios that a revision requires of a server that offers what this one does."""
+    """The scenarios that a revision requires of a server with these features."""
     listed = yaml.safe_load((SUITE / f"requirements/{revision}.yaml").read_text())["server"]
     assert {name for name in NOT_OFFERED if revision < "2026"} <= set(listed)
     return {name for name in listed if name not in NOT_OFFERED and not name.startswith(IN_WHICH_A_SERVER_ASKS)}
@@ -81,7 +81,7 @@ def read(folder: Path) -> dict[str, list[str]]:
 
 @pytest.fixture
 async def product(db: Database, dsn: str) -> ASGIApp:
-    """The api; each request has the key of a program, which the suite has no option for."""
+    """The api; each request has the key of a program, for which the suite has no option."""
     await db.write("INSERT INTO zones (zone_name) VALUES ('default')")
     await ensure_first_data(db, image="desktop", admin_password_hash="", key_id=KEY[0], key_secret_hash=hashed(KEY[1]))
     config = ApiConfig(database_url=dsn, secret_key_file=Path("unused"))

@@ -34,7 +34,7 @@ SESSION = r"[0-9a-f-]{36}"
 
 @dataclass(frozen=True)
 class Api:
-    """A real api over TLS with a private authority, one user, and an Agent that has room; its documents are files."""
+    """A real api over TLS with a private authority, a user, and an Agent with capacity; its documents are files."""
 
     url: str
     image_id: str

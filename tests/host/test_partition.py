@@ -42,7 +42,7 @@ async def server(cluster: PostgresCluster, islands: Islands) -> AsyncIterator[Po
 
 @pytest.fixture
 async def own(server: PostgresServer) -> AsyncIterator[Database]:
-    """The database, reached past all cables."""
+    """The database, reached without the cables."""
     db = Database(server.dsn, application_name="greenroom test")
     await db.open()
     await db.write("INSERT INTO zones (zone_name) VALUES ('default')")
@@ -57,7 +57,7 @@ async def fleet(own: Database, islands: Islands, tmp_path: Path) -> AsyncIterato
     fleet = Fleet(f"host={MAINLAND} port=5432 user=greenroom dbname=greenroom", tmp_path)
     for name in ("one", "two"):
         address = islands.add(name)
-        # 6 s: no lease ends because the machine stood still for a moment
+        # 6 s: no lease ends because of a stalled machine
         fleet.make(name, *islands.inside(name), manager_host=address, lease_ttl_s="6").start()
         await eventually(lambda name=name: says(fleet, name, "registered"))
         await primary_is(own, "one")

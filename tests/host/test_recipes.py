@@ -29,7 +29,7 @@ TRIED = [shelf.find(name) for name in recipes()]
 BROWSERS = [recipe for recipe in TRIED if "Browsers" in recipe.categories]
 PROGRAM = {"X-Greenroom-Program": "1", "X-Greenroom-Viewer": "program"}
 FRAME_S = 90.0
-"""An application may take so long to show its first window on a busy machine."""
+"""The time limit for an application's first window on a busy machine."""
 
 
 def each(recipes: list[Recipe]) -> pytest.MarkDecorator:
@@ -63,7 +63,7 @@ class Session:
         await eventually(look, timeout_s=FRAME_S)
 
     async def open_as_program(self, url: str) -> None:
-        """The action `open_address` of who has leased it."""
+        """Run the action `open_address` of the lease's holder."""
         password = (self.spec.auth_user, self.spec.credential)
         async with httpx.AsyncClient(verify=False, trust_env=False, headers=PROGRAM, auth=password) as client:  # noqa: S501 -- its own
             steps = {"actions": [[{"step": "open", "url": url}]]}
@@ -76,7 +76,7 @@ class Session:
 
 
 async def begun(host: Host, runtime: HostRuntime, recipe: Recipe, **environment: str) -> Session:
-    """A session, and its page usable: its first frame is painted."""
+    """A session with a usable page: its first frame is painted."""
     workspace = recipe.definition(shelf.reference(recipe))
     known = values(path="a/b", session_id="s", permissions={})
     of_workspace = {name: filled(text, known) for name, text in workspace.run_config.get("environment", {}).items()}

@@ -41,7 +41,8 @@ app._encoder = Newer()
 from greenroom.cli.main import main
 main()
 """
-"""A Manager of a later version: it says so, and its messages have fields that the others do not know yet."""
+"""A Manager of a later version: it reports that version, and its messages have fields that are unknown to the
+others."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -51,7 +52,7 @@ async def zone(cluster: PostgresCluster) -> AsyncIterator[Zone]:
 
 
 class Load:
-    """Launches a session, runs a command in it and ends it, again and again; keeps what went wrong."""
+    """Launches a session, runs a command in it and ends it, repeatedly; stores the errors."""
 
     def __init__(self, zone: Zone, workers: int = 2) -> None:
         self._zone = zone
@@ -69,7 +70,7 @@ class Load:
         await asyncio.gather(*self._tasks)
 
     async def rounds(self, number: int) -> None:
-        """Wait until it made so many more rounds."""
+        """Wait for this number of additional rounds."""
         before = self.done["rounds"]
 
         async def made() -> bool:
@@ -91,7 +92,7 @@ class Load:
 
 
 async def drain(zone: Zone, name: str) -> None:
-    """Disable it and wait until nothing is routed to it: each Agent it had was answered 503 and reports elsewhere."""
+    """Disable it and wait until nothing is routed to it: each of its Agents was answered 503 and reports elsewhere."""
     manager_id = await zone.manager_id(name)
 
     async def agents() -> set[str]:
@@ -148,7 +149,7 @@ def _left_at_503(host: Host) -> bool:
 
 
 def extended(value: Any) -> Any:
-    """A message as a later version might send it: every object has a field more."""
+    """A message of a later version: every object has an additional field."""
     if isinstance(value, dict):
         parts = cast("dict[str, Any]", value)
         return {key: extended(part) for key, part in parts.items()} | {"of_a_later_version": {"x": [1]}}

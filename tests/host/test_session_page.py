@@ -137,7 +137,7 @@ async def test_a_piece_that_cannot_be_right_is_refused_and_leaves_nothing(
 
 
 async def test_pieces_never_add_up_to_more_than_the_limit(desk: Desk):
-    """Even if each of them says that the whole is within it."""
+    """Even if the headers of each piece claim a total within the limit."""
     limit = {"X-Greenroom-Max-Upload-Mb": "1"}
     async with desk.page() as page:
         address = f"files/a?upload={UPLOAD}"

@@ -62,7 +62,7 @@ class Desk:
         return bool(await self.shell(f"pgrep -f {program}"))
 
     async def sleeps(self, *programs: str) -> None:
-        """Until none of these processes is there."""
+        """Wait until none of these processes exists."""
 
         async def none() -> bool:
             return not any([await self.runs(program) for program in programs])
@@ -92,7 +92,7 @@ async def until_closed(socket: ClientConnection) -> list[str | bytes]:
 
 
 async def talk(socket: ClientConnection, packets: list[bytes]) -> None:
-    """As a browser does: a packet each 20 ms."""
+    """Send packets like a browser: one each 20 ms."""
     begun, loop = asyncio.get_running_loop().time(), asyncio.get_running_loop()
     for number, packet in enumerate(itertools.cycle(packets)):
         await asyncio.sleep(begun + number * 0.02 - loop.time())
@@ -104,13 +104,13 @@ async def test_what_is_played_comes_out_and_goes_in_again(desk: Desk):
     async with desk.socket("sound") as first:
         await desk.shell(f"({tone(1000, 4)}) >/dev/null 2>&1 &")
         packets = await some_packets(first, 100)
-        async with desk.socket("sound") as second:  # another one gets the same
+        async with desk.socket("sound") as second:  # another listener gets the same
             assert (await some_packets(second, 5))[-1] in await some_packets(first, 50)
             assert await desk.shell(f"pgrep -fc {ENCODER}") == "1"
         await some_packets(first, 5)
     await desk.sleeps(ENCODER)
     async with desk.socket("microphone") as talking:
-        for packet in packets:  # faster than it was played: those that cannot be played in time are left out
+        for packet in packets:  # faster than real time: packets that cannot be played in time are left out
             await talking.send(packet)
         assert await desk.runs(DECODER)
     await desk.sleeps(DECODER, "[p]ulseaudio")
@@ -133,7 +133,7 @@ async def test_silence_is_not_sent(desk: Desk):
     async with desk.socket("sound") as listening:
         await desk.shell(tone(1000, 0.2))
         await some_packets(listening, 5)
-        rest = asyncio.create_task(until_closed(listening))  # unread packets would hold up the end of the connection
+        rest = asyncio.create_task(until_closed(listening))  # unread packets would delay the end of the connection
         await desk.shell("head -c 384000 /dev/zero | pacat --playback --rate=48000 --channels=2 --format=s16le")
         await listening.close()
         assert len(await rest) < 50, "of the 2 s of silence that were played"
@@ -150,7 +150,7 @@ async def test_what_is_not_allowed_is_refused_with_a_sentence(desk: Desk):
         "microphone": {"allowed": False, "reason": "The microphone is not allowed for your group."},
     }
     assert "microphone" not in await desk.shell("pactl list short sources"), "programs are not offered a dead one"
-    await desk.shell(tone(1000, 0.1))  # playing goes on as on a machine without a listener
+    await desk.shell(tone(1000, 0.1))  # playing continues as on a machine without a listener
 
 
 async def test_who_only_watches_may_listen_and_not_talk(desk: Desk):

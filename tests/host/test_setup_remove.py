@@ -25,7 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def removed() -> subprocess.CompletedProcess[str]:
-    """The command, in a process of its own as its log is."""
+    """Run the command in a separate process, because its log is separate."""
     return subprocess.run(
         [sys.executable, "-m", "greenroom", "setup", "remove"], capture_output=True, text=True, check=False, timeout=60
     )

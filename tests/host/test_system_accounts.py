@@ -22,7 +22,7 @@ cat "$1"/[1-4] "$1/found"
 
 
 def test_processes_that_make_one_account_at_once_get_the_same(tmp_path: Path):
-    """In a copy of /etc. Of two useradd the second one gave the account another number."""
+    """In a copy of /etc. With two useradd the second one gave the account another number."""
     (tmp_path / "etc").mkdir()
     command = ["unshare", "--mount", "sh", "-ec", AT_ONCE, "sh", str(tmp_path), sys.executable, MAKE]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)

@@ -22,7 +22,7 @@ RETURN = 0xFF0D
 
 
 class Viewer:
-    """A program that uses RFB over the page's websocket, without regard to what it may."""
+    """A program that uses RFB over the page's websocket, regardless of its permissions."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
@@ -55,7 +55,7 @@ class Viewer:
         return width, height
 
     async def picture(self) -> int:
-        """Ask for the whole screen in raw pixels; returns how many bytes of it came."""
+        """Request the whole screen in raw pixels; returns the number of received bytes."""
         await self.send(struct.pack(">BxHi", 2, 1, 0), struct.pack(">BBHHHH", 3, 0, 0, 0, 64, 64))
         assert await self.read(1) == b"\0"
         (number,) = struct.unpack(">xH", await self.read(3))
@@ -110,7 +110,7 @@ async def test_the_clipboard_reaches_a_user_and_no_watcher(desk: Desk):
         await user.picture()
         await watcher.picture()
         await desk.shell("printf secret | DISPLAY=:1 timeout 20 xclip -in -selection clipboard >/dev/null 2>&1 &")
-        while await user.read(1) != b"\x03":  # what was painted meanwhile was asked for by no one
+        while await user.read(1) != b"\x03":  # no one requested the pixels painted in the meantime
             pass
         assert (await user.read(13))[-6:] == b"secret"
         assert await watcher.picture() > 0, "nothing came to them before the picture"

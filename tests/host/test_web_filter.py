@@ -56,7 +56,7 @@ def policies(draw: st.DrawFn) -> FilterPolicy:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """One that the filter's account can reach; pytest's own are closed to it. No Squid of it stays."""
+    """A folder that the filter's account can access; pytest's folders are closed to it. No Squid of it remains."""
     with tempfile.TemporaryDirectory(prefix="gr-filter Räume (1) 部屋-") as folder:
         Path(folder).chmod(0o711)
         yield Path(folder)
@@ -75,7 +75,7 @@ def squids_of(folder: Path) -> list[Path]:
 
 @contextmanager
 def name_server(address: str) -> Iterator[None]:
-    """Answers at once that it has nothing, so that what is allowed fails quickly and in another way."""
+    """Answers at once that there is no such name, so that permitted requests fail quickly and with another error."""
     code = (
         "import socket, sys\n"
         "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.bind((sys.argv[1], 53))\nprint('ready', flush=True)\n"
@@ -99,7 +99,7 @@ def status_of(address: str, method: str, url: str) -> int:
 
 
 def squid_says(address: str, host: str, port: int) -> str:
-    """`deny` where Squid itself refuses a tunnel to `host`; whether it then reaches it is another matter."""
+    """`deny` if Squid itself refuses a tunnel to `host`, regardless of its reachability."""
     with socket.create_connection((address, PORT), timeout=30) as connection:
         connection.sendall(f"CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
         status = connection.recv(4096).split()[1]
@@ -107,14 +107,14 @@ def squid_says(address: str, host: str, port: int) -> str:
 
 
 def unrestricted() -> Owner:
-    """Not the account of the filters: while another test's Agent runs one, this host's firewall lets that account ask
-    no name server but that Agent's, and Squid would wait for an answer until it gives up."""
+    """Not the account of the filters: while another test's Agent runs a filter, this host's firewall permits that
+    account only that Agent's name server, and Squid would wait for an answer until its timeout."""
     account = pwd.getpwnam("daemon")
     return Owner(account.pw_uid, account.pw_gid)
 
 
 HEALTH_CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-"""Of Hypothesis: what they find is no defect."""
+"""Hypothesis' health checks: their findings are no defects."""
 
 
 @pytest.mark.parametrize("method", ["TRACE", "TRACK"])
@@ -125,7 +125,7 @@ async def test_a_method_whose_answer_repeats_the_request_is_refused(open_folder:
     with name_server("127.0.0.118"):
         await squid.apply(policy, address, "127.0.0.0/8", ("127.0.0.118",))
         try:
-            assert status_of(address, "GET", "http://a.test/") == 502  # allowed; there is no such host
+            assert status_of(address, "GET", "http://a.test/") == 502  # allowed; the host does not exist
             assert status_of(address, method, "http://a.test/") == 403
         finally:
             await squid.stop()
@@ -133,7 +133,7 @@ async def test_a_method_whose_answer_repeats_the_request_is_refused(open_folder:
 
 @pytest.mark.timeout(400)
 async def test_squid_decides_as_the_policy_says(open_folder: Path):
-    """The same generated policies and hosts, once through `decision`, once through a real Squid."""
+    """The same generated policies and hosts, tested with `decision` and with a real Squid."""
     address = "127.0.0.117"
     squid = Squid(open_folder / "policy", unrestricted(), lambda: None)
     cases: list[tuple[FilterPolicy, list[tuple[str, int]]]] = []
@@ -152,7 +152,7 @@ async def test_squid_decides_as_the_policy_says(open_folder: Path):
                 await squid.apply(policy, address, "127.0.0.0/8", ("127.0.0.118",))
                 for host, port in hosts:
                     if host == "198.18.255.9" and decision(policy, host, port).action == "allow":
-                        continue  # it would be waited for until the connection times out
+                        continue  # otherwise it would be waited for until the connection times out
                     said = squid_says(address, host, port)
                     assert said == decision(policy, host, port).action, (policy, host, port)
                     judged += 1
@@ -227,7 +227,7 @@ async def test_an_unexpected_end_is_reported(open_folder: Path):
 
 
 def bridge_of(session: str) -> str:
-    """The interface of this host to the network of a session."""
+    """The interface of this host in the network of a session."""
     networks = "{{range $name, $facts := .NetworkSettings.Networks}}{{$name}}{{end}}"
     name = run("docker", "inspect", "--format", networks, container_name(session)).strip()
     option = '{{index .Options "com.docker.network.bridge.name"}}'
@@ -256,7 +256,7 @@ async def manager(world: World) -> AsyncIterator[ScriptedManager]:
 async def failure(
     world: World, manager: ScriptedManager, folder: Path, web_filter: Path, *, filtered: bool = True
 ) -> str:
-    """Why a session, of the world's policy or of none, fails on this Agent."""
+    """The reason why a session, with or without the world's policy, fails on this Agent."""
     session = session_id()
     policy_id = world.filter_policies[0].filter_policy_id if filtered else None
     wanted = wire_spec(image=OPENBOX, filter_policy=policy_id)
@@ -309,7 +309,7 @@ async def test_rules_that_something_else_removes_come_back(
         await world.want(session, spec=msgspec.to_builtins(wanted))
         await world.until(lambda: world.is_usable(session))
         rules = run("iptables", "-w", "5", "-S", "INPUT").splitlines()
-        mine = f"-i {bridge_of(session)} "  # others of this machine have theirs
+        mine = f"-i {bridge_of(session)} "  # other interfaces of this machine have theirs
         jumps = [line.split()[1:] for line in rules if mine in f"{line} "]
         assert jumps
         for jump in jumps:
@@ -341,7 +341,7 @@ async def test_a_squid_whose_network_is_gone_is_ended_by_the_next_process(
 
 
 async def test_policies_are_remembered_while_no_manager_answers(tmp_path: Path):
-    """The simulated host: what is on the disk is what the next process of the Agent goes by."""
+    """With the simulated host, the next process of the Agent uses the files on the disk."""
     policy = FilterPolicy(filter_policy_id=new_id(), name="Strict", allow=("a.test",), default_action="deny")
     host = Host("simulated", tmp_path)
     runtime = await host.open()

@@ -13,7 +13,7 @@ from tests.support.kubernetes.tools import FILTER, loaded
 
 @pytest.fixture(scope="session")
 def kubernetes() -> Iterator[Cluster]:
-    """The cluster. Its nodes are shared: a test that cuts a link or kills a program mends it."""
+    """The cluster. Its nodes are shared: a test that cuts a link or kills a program restores it."""
     with running_cluster() as cluster:
         yield cluster
 
@@ -26,7 +26,7 @@ def filter_image(kubernetes: Cluster) -> str:
 
 @pytest.fixture
 def namespace(kubernetes: Cluster) -> Iterator[str]:
-    """A namespace of its own for one test."""
+    """A separate namespace for a test."""
     with kubernetes.namespace() as name:
         yield name
 

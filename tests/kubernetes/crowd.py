@@ -18,16 +18,16 @@ from tests.acceptance.open_desktop import open_desktop
 from tests.support.kubernetes.installation import Installation
 
 EVERY_S: Final = 3.0
-"""A user comes."""
+"""The time between two users."""
 RUNS_WITHIN_S: Final = 90.0
 FRAME_EVERY_S: Final = 0.25
 ASKED_AGAIN_S: Final = 0.5
 TRANSIENT: Final = frozenset({502, 503, 504})
-"""A part is away; the client asks again."""
+"""A part is unavailable; the client repeats the request."""
 
 
 def new_session(installation: Installation) -> str:
-    """The id of a session of the workspace Desktop, of a new user."""
+    """Launch a session of the workspace Desktop for a new user; returns its id."""
     name = f"u-{uuid.uuid4().hex[:10]}@example.org"
     with installation.http() as client:
         user_id = asked(client, "POST", "/users", {"username": name})["user_id"]
@@ -37,7 +37,8 @@ def new_session(installation: Installation) -> str:
 
 
 def asked(client: httpx.Client, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """The answer. While a part is away a client asks again, with the same key, so that no more comes of it."""
+    """The answer. While a part is unavailable a client repeats the request with the same key, so that there is only
+    one result."""
     headers = {"Idempotency-Key": uuid.uuid4().hex}
     end = time.monotonic() + RUNS_WITHIN_S
     while True:
@@ -75,14 +76,14 @@ class Crowd:
     over: threading.Event = field(default_factory=threading.Event)
 
     def figures(self) -> str:
-        """For who reads what a test prints."""
+        """For readers of a test's output."""
         return (
             f"{len(self.launched_s)}, until they ran {median(self.launched_s or [0]):.1f} s (median),"
             f" {max(self.launched_s, default=0):.1f} s (longest); {self.frames} pictures of the open desktop"
         )
 
     def launch(self, installation: Installation) -> None:
-        """One user after the other, each with one session that ends when it runs."""
+        """Launch for one user after the other; each has a session that ends when it runs."""
         while not self.over.is_set():
             begun = time.monotonic()
             try:
@@ -96,7 +97,7 @@ class Crowd:
             self.over.wait(max(0.0, begun + EVERY_S - time.monotonic()))
 
     def watch(self, installation: Installation, session_id: str) -> None:
-        """Look at one desktop through one connection, all the time."""
+        """View one desktop through one connection, all the time."""
         try:
             with open_desktop(installation, session_id) as desktop:
                 while not self.over.is_set():
@@ -109,7 +110,7 @@ class Crowd:
 
 @contextmanager
 def watched(installation: Installation, session_id: str) -> Generator[Crowd]:
-    """One looks at this session's desktop meanwhile, over one connection that goes on until the end."""
+    """View this session's desktop during the block, over one connection that lasts until the end."""
     crowd = Crowd()
     thread = threading.Thread(target=crowd.watch, args=(installation, session_id))
     thread.start()
@@ -124,7 +125,7 @@ def watched(installation: Installation, session_id: str) -> Generator[Crowd]:
 
 @contextmanager
 def busy(installation: Installation, session_id: str) -> Generator[None]:
-    """Users launch, and one watches this session, from before until after; at the end nothing went wrong."""
+    """Let users launch, and one user view this session, during the block; at the end there must be no errors."""
     crowd = Crowd()
     threads = [
         threading.Thread(target=crowd.launch, args=(installation,)),

@@ -33,7 +33,7 @@ hostssl greenroom greenroom,greenroom_service 0.0.0.0/0 scram-sha-256
 
 
 class DatabaseElsewhere:
-    """Its data are in a folder of PostgreSQL's account; the file `authority` says who signed its certificate."""
+    """Its data are in a folder of PostgreSQL's account; the file `authority` contains the issuer of its certificate."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -65,14 +65,14 @@ class DatabaseElsewhere:
         wait_for(self._answers, "PostgreSQL answers", 60)
 
     def kill(self) -> None:
-        """All of it, at once; what was committed is there when it is started again."""
+        """Kill all of it at once; committed data exists when it is started again."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             wait_for(lambda: not self._answers(), "PostgreSQL has ended", 30)
 
     def make(self, password: str, service_password: str) -> None:
-        """The roles and the database of Greenroom."""
+        """Create the roles and the database of Greenroom."""
         self._sql(f"CREATE ROLE greenroom LOGIN PASSWORD '{password}'")
         self._sql(f"CREATE ROLE greenroom_service LOGIN PASSWORD '{service_password}'")
         self._sql("CREATE DATABASE greenroom OWNER greenroom")

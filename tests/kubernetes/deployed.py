@@ -37,7 +37,7 @@ def restarts(installation: Installation, pod: str) -> int:
 
 @contextmanager
 def leased(installation: Installation, egress: object = None) -> Iterator[Desk]:
-    """The workspace Desktop, leased by a program that comes to the gateway."""
+    """The workspace Desktop, leased by a program that connects to the gateway."""
     key, secret = installation.key
     authority = installation.folder / "greenroom-keys/ca.pem"
     options = {"egress": egress} if egress else None
@@ -81,7 +81,7 @@ def pods_of_sessions(installation: Installation) -> dict[str, str]:
 
 
 def acting_agent(installation: Installation) -> str:
-    """The Pod of the Agent's process that acts: the one whose address the Agents' Lease has."""
+    """The Pod of the Agent's acting process: the one whose address the Agents' Lease has."""
     lease = installation.cluster.get("lease", "greenroom-agent-agent", "--namespace=greenroom")
     address = lease["metadata"]["annotations"]["greenroom.address"].rpartition(":")[0]
     pods = installation.pods("kasm-agent")
@@ -89,7 +89,7 @@ def acting_agent(installation: Installation) -> str:
 
 
 def launched_on(installation: Installation, node: Node) -> str:
-    """A session that runs on this node, of a workspace whose sessions go nowhere else."""
+    """A session that runs on this node, of a workspace that is restricted to it."""
     workspace = {
         "friendly_name": f"Desktop on {node.name} {secrets.token_hex(3)}",
         "name": "greenroom/desktop:openbox",

@@ -15,13 +15,13 @@ from tests.support.kubernetes.cluster import Cluster
 from greenroom.runtimes.contract import SESSION
 
 QUOTA: Final = {"requests.cpu": "16", "requests.memory": "64Gi"}
-"""Of its namespace, more than the nodes have."""
+"""The quota of its namespace, more than the nodes have."""
 
 IMAGE_WITHIN_S: Final = 60.0
 
 
 class InstanceOnPods(Instance):
-    """Its Agent is that of a namespace, in which each session has a Pod where it would have a container."""
+    """An instance whose Agent uses a namespace, in which each session has a Pod instead of a container."""
 
     def __init__(self, cluster: Cluster, namespace: str, **environment: str) -> None:
         settings = {"GREENROOM_RUNTIME": "kubernetes", "GREENROOM_KUBE_CONFIG": str(cluster.kubeconfig)}
@@ -47,7 +47,7 @@ class InstanceOnPods(Instance):
 
 @contextmanager
 def instance_on_pods(cluster: Cluster, **environment: str) -> Iterator[Instance]:
-    """An instance that was started; it is ended and removed in any case, and leaves no Pod."""
+    """A started instance; it is ended and removed in any case, and leaves no Pod."""
     with cluster.namespace("up") as namespace:
         quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "desks"}, "spec": {"hard": QUOTA}}
         cluster.apply(quota, namespace=namespace)
@@ -63,7 +63,8 @@ def instance_on_pods(cluster: Cluster, **environment: str) -> Iterator[Instance]
 
 
 def same(suite: ModuleType, *, without: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Tests and fixtures of a module of tests/acceptance, less those that cannot hold on Pods, with the reason of each.
+    """The tests and fixtures of a module of tests/acceptance, without those that cannot hold on Pods, with the reason
+    for each.
 
     Raises:
         AssertionError: one is left out that there is not.

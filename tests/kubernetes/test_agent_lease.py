@@ -42,7 +42,7 @@ async def test_one_acts_until_it_gives_back_or_does_not_renew(pair: Pair):
     async with asyncio.timeout(TIMINGS.ttl_s):
         assert (await waiting).term == 2
     assert pair[0].place == pair[1].place
-    taken = await asyncio.wait_for(first.acquire(), 30)  # the second one renews no more
+    taken = await asyncio.wait_for(first.acquire(), 30)  # the second one stops renewing
     assert taken.term == 3
     assert not second.may_act
     with pytest.raises(RuntimeUnavailable, match="Another process of this Agent may act"):
@@ -61,7 +61,7 @@ async def test_of_two_first_writers_one_is_refused(pair: Pair):
 
 
 async def test_what_was_taken_over_is_written_by_the_successor_alone(pair: Pair):
-    """By the server's word: also if the one before does not know yet that its time is over."""
+    """According to the server: also if the previous process does not know yet that its time is over."""
     before, after = (SharedRecord(shared, "journal", lambda: None) for shared in pair)
     assert await before.take() is None
     await before.write(b"1")

@@ -18,7 +18,7 @@ from tests.support.kubernetes.page import SOON_S, read
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
 SERVERS: Final = "db-1.example.org:5432,db-2.example.org:5432"
-"""As the page names them."""
+"""The servers as named on the page."""
 
 
 @pytest.fixture

@@ -47,10 +47,10 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(1500)]
 
 HEALTHCHECK: Final = "kubectl -n greenroom exec -it deploy/kasm-manager -- curl -i http://localhost:8181/__healthcheck"
 ROLES: Final = ("kasm-api", "kasm-manager", "kasm-proxy", "kasm-agent")
-"""Those that are Deployments."""
+"""The roles that are Deployments."""
 AWAY_S: Final = 65.0
 RENEWED_WITHIN_S: Final = 180.0
-"""A node brings a Secret up to date in its rounds."""
+"""A node updates a Secret in its rounds."""
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_the_commands_of_an_update_change_nothing_where_nothing_is_new(installat
 
 
 def test_certificates_that_are_made_anew_are_shown_and_no_pod_starts_anew(installation: Installation):
-    """As they are when they end soon: those of before are taken away here."""
+    """As at their expiry: the existing certificates are removed here."""
     before = {pod["metadata"]["uid"] for role in (*ROLES, "kasm-db") for pod in installation.pods(role)}
     shown = certificate(installation)
     for name in ("server", "database"):
@@ -110,7 +110,7 @@ def test_certificates_that_are_made_anew_are_shown_and_no_pod_starts_anew(instal
 
 
 def certificate(installation: Installation) -> str:
-    """That which the gateway shows to users."""
+    """The certificate that the gateway presents to users."""
     return ssl.get_server_certificate((installation.host, 8443))
 
 
@@ -206,7 +206,7 @@ def test_a_node_is_lost_its_user_sees_why_and_the_others_go_on(installation: Ins
     before = pods_of_sessions(installation)[kept]
 
     def said() -> str:
-        """Why the lost session is over; empty while it is not."""
+        """The reason why the lost session is over; empty while it is not."""
         with installation.http() as client:
             found = asked(client, "GET", f"/sessions/{lost}")
         return found["operational_message"] if found["status"] == "failed" else ""
@@ -260,7 +260,7 @@ def test_a_minute_without_the_api_server_doubles_and_loses_nothing(
 
 
 def test_what_is_left_over_is_listed_and_on_request_removed(installation: Installation, session_id: str):
-    """The Secret of a session of an Agent that was deleted, beside those of sessions that run."""
+    """The Secret of a session of a deleted Agent, among those of running sessions."""
     read(installation, "Remove leftovers")
     over = str(uuid.uuid4())
     secret = installation.cluster.get("secret", f"gr-{session_id}", "--namespace=greenroom")
@@ -303,7 +303,7 @@ configMapGenerator:
 
 @pytest.fixture
 def elsewhere(installation: Installation, namespace: str) -> Iterator[str]:
-    """The id of an Agent of `sessions-only`, as on another cluster; its streams come in by the second node."""
+    """The id of an Agent of `sessions-only`, as on another cluster; its streams enter through the second node."""
     cluster, edge = installation.cluster, installation.cluster.nodes[1].address
     (zone,) = installation.call("GET", "/zones")
     body = {"zone_id": zone["zone_id"], "uses": 1, "enable_agent": True}

@@ -11,6 +11,6 @@ from tests.kubernetes.on_pods import same
 NOT_HERE: Final = {
     "test_60_users_for_15_staged_sessions_while_each_role_is_killed": "the test uses simulated sessions",
 }
-"""Test → why it is not run here."""
+"""Test → the reason why it is not run here."""
 
 globals().update(same(suite, without=NOT_HERE))

@@ -10,6 +10,6 @@ from tests.kubernetes.on_pods import same
 NOT_HERE: Final = {
     "test_a_full_disk_is_one_sentence_and_leaves_nothing": "before Kubernetes 1.22, memory volumes have no size limit",
 }
-"""Test → why it is not run here."""
+"""Test → the reason why it is not run here."""
 
 globals().update(same(suite, without=NOT_HERE))

@@ -20,7 +20,7 @@ OVERLAYS = [FOLDER / "base", *sorted((FOLDER / "overlays").iterdir())]
 
 @pytest.fixture(scope="module")
 def namespaces(kubernetes: Cluster) -> Iterator[tuple[str, ...]]:
-    """Those that the overlays name: what is tried in them must find them."""
+    """The namespaces that the overlays name, which must exist for a dry run."""
     names = ("greenroom", "greenroom-sessions")
     namespace = yaml.safe_load((FOLDER / "parts/namespace/namespace.yaml").read_text())
     for name in names:

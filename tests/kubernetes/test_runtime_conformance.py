@@ -39,7 +39,7 @@ NOT_HERE: Final = {
     "test_an_instruction_that_fails_is_an_error_with_what_was_said": NO_BUILDS,
     "test_of_several_who_build_on_a_host_each_waits_for_the_one_before": NO_BUILDS,
 }
-"""Test of the suite → why it does not hold."""
+"""Test of the suite → the reason why it does not apply."""
 
 pytestmark = suite.pytestmark
 _ALL: Final = {name: test for name, test in vars(suite).items() if name.startswith("test_")}
@@ -48,7 +48,7 @@ globals().update({name: test for name, test in _ALL.items() if name not in NOT_H
 
 @pytest.fixture
 def images(openbox_image: str, never_paints_image: str, filter_image: str) -> tuple[str, ...]:
-    """Those of the suite."""
+    """The images of the suite."""
     return openbox_image, never_paints_image, filter_image
 
 

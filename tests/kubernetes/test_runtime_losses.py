@@ -41,7 +41,7 @@ async def ended(runtime: Runtime, session_id: str) -> str:
 
 
 async def died(runtime: Runtime, session_id: str) -> None:
-    """Return at the event that says so."""
+    """Return at the event of its end."""
     async for event in runtime.events():
         if (event.session_id, event.kind) == (session_id, "die"):
             return

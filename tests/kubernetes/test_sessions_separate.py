@@ -30,7 +30,7 @@ def installation(
     try:
         found.prepare()
         read(found, "Install", blocks=slice(0, 1))
-        # As clusters from 1.21 on have it by themselves.
+        # As clusters since 1.21 do automatically.
         kubernetes.kubectl("label", "namespace", "greenroom", "kubernetes.io/metadata.name=greenroom")
         read(found, "Run sessions in a separate namespace", blocks=slice(0, 1))
         read(found, "Install", blocks=slice(2, 3))

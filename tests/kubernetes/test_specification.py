@@ -35,7 +35,7 @@ async def runtime(host: Namespace) -> HostRuntime:
 
 @pytest.fixture
 def runtime_class(kubernetes: Cluster, namespace: str) -> Iterator[str]:
-    """One that the nodes have; it is their ordinary runtime under another name."""
+    """A runtime class of the nodes; it is their default runtime under another name."""
     kubernetes.apply(
         {
             "apiVersion": "node.k8s.io/v1",
@@ -114,7 +114,7 @@ async def test_a_claim_is_mounted_by_its_name(
 
 @pytest.fixture
 def registry(kubernetes: Cluster, tmp_path: Path) -> Iterator[Registry]:
-    """One that both nodes reach, filled by the first."""
+    """A registry that both nodes reach, filled by the first."""
     started = registries.started(tmp_path / "registry", kubernetes.host, kubernetes.nodes[0].docker_url)
     yield started
     for node in kubernetes.nodes:

@@ -11,6 +11,6 @@ BY_DOCKER: Final = "the test damages containers with Docker commands"
 NOT_HERE: Final = {
     "test_what_breaks_in_a_pool_is_replaced_and_launches_get_what_works": BY_DOCKER,
 }
-"""Test → why it is not run here."""
+"""Test → the reason why it is not run here."""
 
 globals().update(same(suite, without=NOT_HERE))

@@ -36,7 +36,7 @@ RULES_EVERY_S: Final = 1.0
 
 @dataclass
 class Site:
-    """An Agent of one namespace and its Manager."""
+    """An Agent of a namespace and its Manager."""
 
     cluster: Cluster
     namespace: str
@@ -54,7 +54,7 @@ class Site:
         await self.agent.enter_async_context(agent_inside(self.folder, self.manager, **settings))
 
     async def begin(self, policy: FilterPolicy | None = STRICT) -> str:
-        """A session that is wanted."""
+        """Desire a session."""
         made = session_id()
         policy_id = policy.filter_policy_id if policy else None
         wanted = wire_spec(image=OPENBOX, memory_bytes=256 << 20, cores=0.1, filter_policy=policy_id)
@@ -72,7 +72,7 @@ class Site:
         await self.world.drop(session)
 
     async def follow(self, policy: FilterPolicy, session: str) -> None:
-        """Change the policy; the answer to a session's change brings it."""
+        """Change the policy; the answer to a session's change contains it."""
         self.world.filter_policies = [policy]
         await self.world.want(session)
 
@@ -95,7 +95,7 @@ class Site:
         return pod
 
     async def run_of_squid(self) -> str:
-        """Another one after each start."""
+        """The id of the run, which changes with each start."""
         return (await self.squid())["status"]["containerStatuses"][0]["containerID"]
 
     async def inside(self, session: str, *command: str) -> str:
@@ -120,7 +120,7 @@ class Site:
 
 @contextmanager
 def reached(internet: SmallInternet, cluster: Cluster) -> Iterator[None]:
-    """From the nodes: a Docker on this machine lets nothing through that it did not make."""
+    """The reachable addresses, tested from the nodes: a Docker on this machine drops the traffic of other bridges."""
     rules = [(way, cluster.layout.name, at, internet.address) for way, at in (("-i", "-d"), ("-o", "-s"))]
     commands = [["FORWARD", *rule, "-j", "ACCEPT"] for rule in rules]
     for command in commands:
@@ -296,7 +296,7 @@ async def test_a_policy_of_others_that_leads_around_the_filter_is_named(site: Si
 
 
 async def test_where_policies_have_no_effect_a_session_fails_and_says_so(site: Site):
-    with site.cluster.without_policies():  # the desktop's filter goes on, for the network's part in it is not seen
+    with site.cluster.without_policies():  # the desktop's filter continues: the network's part is not observed
         session = await site.begin()
         await site.world.until(lambda: site.world.state(session) == "failed")
     assert site.world.observed[session].error == GOES_AROUND_IT

@@ -6,7 +6,7 @@ from greenroom.db.database import Database
 
 
 async def new_agent(db: Database, **fields: object) -> str:
-    """An Agent with 8 cores in every zone; the id of the first."""
+    """Insert an Agent with 8 cores in every zone; returns the id of the first."""
     rows = await db.write(
         "INSERT INTO agents (zone_id, hostname, credential_hash, status) SELECT zone_id, 'host-1', '', %s FROM zones"
         " RETURNING agent_id",

@@ -14,7 +14,7 @@ PASSWORD_HASH = hash_password(PASSWORD)
 USER, ADA, USERS_PASSWORD = "user@greenroom.local", "ada@example.org", "quite ordinary"
 KEY = ("abcdefghijkl", "the secret half")
 KEYS = {"api_key": KEY[0], "api_key_secret": KEY[1]}
-"""The installation's first key, as callers of the published interface name it."""
+"""The installation's first key, in the fields of the published interface."""
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 
 
@@ -31,15 +31,15 @@ class Client(httpx.AsyncClient):
         return entry
 
     async def make(self, path: str, **body: Any) -> dict[str, Any]:
-        """A new thing."""
+        """Create an object."""
         return _content(await self.post(path, json=body), 201)
 
     async def change(self, path: str, **body: Any) -> dict[str, Any]:
-        """A thing after a change."""
+        """Change an object and return it."""
         return _content(await self.patch(path, json=body), 200)
 
     async def launch(self, image_id: str | None = None, **body: Any) -> dict[str, Any]:
-        """A session, as the answer to its launch has it."""
+        """Launch a session and return the answer."""
         asked = body if image_id is None else {"image_id": image_id, **body}
         return _content(await self.post("/api/v1/sessions", json=asked), 202)
 
@@ -53,7 +53,7 @@ class Client(httpx.AsyncClient):
         return found
 
     async def refused(self, status: int, what: str, body: object = None, **params: Any) -> str:
-        """Why `what`, a method and a path, is refused with this status: the code and the sentence."""
+        """The code and the message of the refusal of `what`, a method and a path, with this status."""
         method, _, path = what.partition(" ")
         answer = await self.request(method, path, json=body, params=params or None)
         assert answer.status_code == status, f"{what}: {answer.text}"
@@ -61,19 +61,19 @@ class Client(httpx.AsyncClient):
         return f"{problem['code']}: {problem['detail']}"
 
     async def published(self, name: str, /, **body: Any) -> dict[str, Any]:
-        """The answer of a call of the published interface, with the installation's first key."""
+        """The answer to a call of the published interface with the installation's first key."""
         answer = await self.post(f"/api/public/{name}", json=KEYS | body)
         assert answer.headers["content-type"] == "application/json"
         return _content(answer, 200)
 
     async def published_refusal(self, name: str, /, **body: Any) -> str:
-        """Why a published call is refused."""
+        """The reason for which a published call is refused."""
         answer = await self.published(name, **body)
         assert set(answer) == {"error_message"}, answer
         return answer["error_message"]
 
     async def own_id(self) -> str:
-        """The id of the user who is logged in."""
+        """The id of the logged-in user."""
         return (await self.read("/api/v1/me"))["user"]["user_id"]
 
 

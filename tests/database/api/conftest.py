@@ -50,7 +50,7 @@ async def app(db: Database, dsn: str) -> FastAPI:
 
 @pytest.fixture
 async def connect(app: FastAPI) -> AsyncIterator[MakeClient]:
-    """Makes clients; the address given is the one the api sees."""
+    """Create clients; the passed address is the one that the api sees."""
     async with AsyncExitStack() as stack:
 
         async def make(auth: tuple[str, str] | None = None, address: str = "192.0.2.1") -> Client:
@@ -64,19 +64,19 @@ async def connect(app: FastAPI) -> AsyncIterator[MakeClient]:
 
 @pytest.fixture
 async def anonymous(connect: MakeClient) -> Client:
-    """Without a credential."""
+    """A client without a credential."""
     return await connect()
 
 
 @pytest.fixture
 async def admin(connect: MakeClient) -> Client:
-    """With the installation's first key: every permission."""
+    """A client with the installation's first key: every permission."""
     return await connect(KEY)
 
 
 @pytest.fixture
 def with_key(connect: MakeClient, admin: Client) -> MakeClient:
-    """Makes a client with a new key that has the permissions given."""
+    """Create a client with a new key that has the passed permissions."""
 
     async def make(*permissions: str, **fields: object) -> Client:
         created = await admin.make("/api/v1/api-keys", name="test", permissions=list(permissions), **fields)
@@ -87,7 +87,7 @@ def with_key(connect: MakeClient, admin: Client) -> MakeClient:
 
 @pytest.fixture
 def with_key_of(with_key: MakeClient) -> MakeClient:
-    """Makes a client with a new key of the user who is logged in with a client."""
+    """Create a client with a new key of the user who is logged in with a client."""
 
     async def make(owner: Client, *permissions: str, **fields: object) -> Client:
         return await with_key(*permissions, user_id=await owner.own_id(), **fields)
@@ -97,7 +97,7 @@ def with_key_of(with_key: MakeClient) -> MakeClient:
 
 @pytest.fixture
 def logged_in(connect: MakeClient) -> MakeClient:
-    """Makes a browser in which a user is logged in."""
+    """Create a browser in which a user is logged in."""
 
     async def make(username: str = ADMIN, password: str = PASSWORD) -> Client:
         client = await connect()
@@ -111,7 +111,7 @@ def logged_in(connect: MakeClient) -> MakeClient:
 
 @pytest.fixture
 def with_user(admin: Client, logged_in: MakeClient) -> MakeClient:
-    """Creates an ordinary user and a browser in which they are logged in."""
+    """Create an ordinary user and a browser in which the user is logged in."""
 
     async def make(username: str) -> Client:
         await admin.make("/api/v1/users", username=username, password=USERS_PASSWORD)
@@ -134,7 +134,7 @@ async def ada(with_user: MakeClient) -> Client:
 
 @pytest.fixture
 async def agent(app: FastAPI, db: Database) -> str:
-    """A running Agent with room and the image."""
+    """A running Agent with free capacity and the image."""
     del app
     (row,) = await db.fetch("SELECT z.zone_id::text, i.name FROM zones z, images i")
     return await rows.agent(db, row["zone_id"], hostname="agent-1", image=row["name"])

@@ -33,14 +33,14 @@ NOT_CALLED: Final = {
 }
 """Operations that cannot be called here, with the reason."""
 HEALTH_CHECKS: Final = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-"""Of Hypothesis: what they find is no defect of the api."""
+"""Hypothesis' health checks: their findings are no defects of the api."""
 CHECKS: Final = [not_a_server_error, response_schema_conformance, status_code_conformance, content_type_conformance]
 EXAMPLES: Final = 6
-"""Calls of each operation."""
+"""The number of calls of each operation."""
 
 
 def operations(address: str) -> Iterable[Any]:
-    """Those of both documents that can be called, readers first: what writers change stays out of their way."""
+    """The callable operations of both documents, readers first, so that changes by writers do not affect them."""
     found = [
         result.ok()
         for document in DOCUMENTS
@@ -51,7 +51,7 @@ def operations(address: str) -> Iterable[Any]:
 
 
 def explore(operation: Any, key: tuple[str, str]) -> str | None:
-    """Call one operation with generated parameters; returns what is wrong."""
+    """Call an operation with generated parameters; returns the violations."""
 
     @hypothesis.settings(
         max_examples=EXAMPLES, database=None, deadline=None, derandomize=True, suppress_health_check=HEALTH_CHECKS
@@ -69,7 +69,7 @@ def explore(operation: Any, key: tuple[str, str]) -> str | None:
 
 
 def main(address: str, key: tuple[str, str]) -> int:
-    """Print the operations called; returns 1 if one is not as described."""
+    """Print the called operations; returns 1 if one violates its description."""
     wrong: list[str] = []
     for operation in operations(address):
         sys.stdout.write(f"{operation.label}\n")

@@ -25,7 +25,7 @@ PATH = "/api/v1/webhooks"
 
 @dataclass
 class Receiver:
-    """`requests` are (headers, body); an answer is `status` with `answer`, after `pause_s`."""
+    """A receiver. `requests` are (headers, body); an answer is `status` with `answer`, after `pause_s`."""
 
     status: int = 204
     answer: bytes = b""
@@ -77,7 +77,7 @@ class Hooks:
         return await self.admin.make(PATH, **{"name": "ci", "url": self.receiver.url, "events": list(events)} | fields)
 
     async def delivered(self, courier: Courier | None = None) -> float:
-        """Let an api deliver what is due; returns in how many seconds it looks again."""
+        """Let an api deliver due messages; returns the seconds until its next check."""
         one = courier or self.courier
         await one.look()
         await one.settled()
@@ -88,7 +88,7 @@ class Hooks:
 
 
 def is_signed(secret: str, headers: dict[str, str], body: bytes) -> bool:
-    """As a receiver checks it, by the text of Standard Webhooks."""
+    """Verify a signature like a receiver, by the text of Standard Webhooks."""
     key = base64.b64decode(secret.removeprefix("whsec_"))
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
     expected = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()

@@ -34,7 +34,7 @@ class Shared(Session):
         return {"access": "view"} | answer.json()
 
     async def report(self, **clients: str) -> None:
-        """The Agent says who is in the session: viewer id → from where."""
+        """Let the Agent report the viewers of the session: viewer id → address."""
         watchers = [{"viewer_id": viewer, "client": client} for viewer, client in clients.items()]
         body = {"session_id": self.session_id, "watchers": watchers}
         answer = await self.anonymous.post("/api/internal/viewers", json=body, headers=self.as_agent)

@@ -47,7 +47,7 @@ class Stage:
         return {"zone_id": self.zone_id, "image_id": self.image_id, "num_sessions": 2, "expiration": 0.5, **changes}
 
     async def created(self, **changes: Any) -> dict[str, Any]:
-        """A new config, as the answer has it."""
+        """A new config, as in the answer."""
         return await self.admin.make(PATH, **self.body(**changes))
 
     async def config(self, **changes: Any) -> str:
@@ -55,19 +55,19 @@ class Stage:
         return (await self.created(**changes))["staging_config_id"]
 
     async def staged(self, config_id: str, number: int, agent_id: str | None = None) -> list[str]:
-        """Ids of new claimable sessions of a config, on the zone's Agent unless another is named."""
+        """Insert claimable sessions of a config, on the zone's Agent unless another is named; returns their ids."""
         of_today = await rows.config_hash(self.db, config_id)
         return await rows.staged_sessions(self.db, config_id, agent_id or self.agent_id, number, config_hash=of_today)
 
     async def manager(self) -> None:
-        """Let the zone have a Manager that runs."""
+        """Insert a running Manager of the zone."""
         await self.db.write(
             "INSERT INTO managers (instance_id, zone_id, last_round) VALUES ('m', %s, clock_timestamp())",
             (self.zone_id,),
         )
 
     async def launched(self, client: Client, **body: Any) -> str:
-        """The id of a session that `client` launched and that runs by now."""
+        """Launch a session with `client` and let it run; returns its id."""
         session_id = (await client.launch(self.image_id, **body))["session_id"]
         await self.becomes(session_id, "running")
         return session_id
@@ -84,16 +84,16 @@ class Stage:
         return row
 
     async def log(self, code: str) -> list[dict[str, Any]]:
-        """Its rows, the oldest first."""
+        """The rows of the log, the oldest first."""
         await self.logs.flush()
         return await self.db.fetch("SELECT * FROM logs WHERE code = %s ORDER BY log_id", (code,))
 
     async def everybody(self, **settings: Any) -> None:
-        """Settings of the group of all users."""
+        """Set settings of the group of all users."""
         await self.admin.change(f"/api/v1/groups/{ALL_USERS}", settings=settings)
 
     async def group(self, user: Client, **settings: Any) -> None:
-        """Puts a user into a group of their own, which counts before that of all users."""
+        """Put a user into a new group that has priority over that of all users."""
         group_id = await rows.group(self.db, name="Students", priority=2, **settings)
         await self.db.write("INSERT INTO user_groups VALUES (%s, %s)", (await user.own_id(), group_id))
 
@@ -129,7 +129,7 @@ class Session:
         return await (client or self.ada).read(self.path)
 
     async def published(self, name: str, **body: Any) -> dict[str, Any]:
-        """The answer of a published call that is about it."""
+        """The answer of a published call about the session."""
         return await self.stage.admin.published(name, kasm_id=self.session_id, user_id=self.ada_id, **body)
 
     async def published_refusal(self, name: str, **body: Any) -> str:

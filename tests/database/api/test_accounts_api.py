@@ -62,7 +62,7 @@ async def test_names_that_differ_only_in_the_form_of_their_letters_are_equal(
 
 
 async def test_no_user_falls_between_two_pages(admin: Client):
-    """The database writes some letters differently in lower case than Python, and another one only those of ASCII."""
+    """The database lower-cases some letters differently than Python, and another one only those of ASCII."""
     names = {"Ärzte", "Äsop", "Öre", "ärger", "Zoe", "amy", "İz", "izmir"}
     for name in names:
         await new_user(admin, name)

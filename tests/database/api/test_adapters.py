@@ -44,7 +44,7 @@ async def with_key_of(person: Client, program: Client) -> Client:
 
 
 async def created(stage: Stage, sdk: Client, path: str = BROWSERS, **body: Any) -> httpx.Response:
-    """The answer to a new browser, whose session runs while it is waited for."""
+    """The answer to a new browser, whose session runs during the wait."""
     hub = stage.app.state.hub
     asking = asyncio.create_task(sdk.post(path, json=body))
     await eventually(lambda: hub.is_followed or asking.done())

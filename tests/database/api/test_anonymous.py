@@ -23,7 +23,7 @@ async def request_kasm(admin: Client, **body: Any) -> dict[str, Any]:
 
 @pytest.fixture
 async def anonymous_id(admin: Client, agent: str) -> str:
-    """The user of a session that was launched without one, on an Agent with room, without a workspace named."""
+    """The user of a session that was launched without one, on an Agent with capacity, without a named workspace."""
     await admin.change(f"/api/v1/groups/{ALL_USERS}", settings={"default_image": "Desktop"})
     return (await request_kasm(admin))["user_id"]
 

@@ -20,11 +20,11 @@ from greenroom.interfaces.public.absent import ABSENT
 
 _NOT_ADMINISTRATIVE: Final = re.compile(
     r"/mcp|/api/(internal/.*"
-    # people's own doing, with rows of their own
+    # users' own actions, with separate rows
     r"|v1/(login.*|logout|join/.*|me/.*|sessions.*|leases.*|shares/.*|connect.*"
-    r"|catalogues/.*/read"  # what is published is read again
-    r"|webhooks/.*/(test|replay)"  # what was sent is sent again
-    r"|diagnostics/leftovers)"  # a question about more than fits into an address
+    r"|catalogues/.*/read"  # the published list is read again
+    r"|webhooks/.*/(test|replay)"  # the message is sent again
+    r"|diagnostics/leftovers)"  # a query that is too long for an address
     r"|(public/)?(get_.*|request_kasm|destroy_kasm|keepalive|stop_kasm|pause_kasm|resume_kasm|exec_command_kasm"
     r"|join_kasm|set_session_permissions|delete_(all_)?session_permissions|(create|update)_session_token|system_info)"
     r"|public/(" + "|".join(name for kind in ABSENT for name in (*kind.views, *kind.changes)) + "))"
@@ -41,17 +41,17 @@ def filled(value: Any, ids: dict[str, str]) -> Any:
 
 
 class Changes:
-    """Does the steps and reads the rows they leave."""
+    """Runs the steps and reads the rows they write."""
 
     def __init__(self, client: Client, db: Database, app: FastAPI) -> None:
         self.client, self.db, self.app = client, db, app
         self.ids: dict[str, str] = {}
         self.secrets = {SECRET, PAIR.private.splitlines()[2]}
         self.written = ""
-        """All that was logged until now."""
+        """The time of the last row of the log so far."""
 
     async def rows(self) -> list[dict[str, Any]]:
-        """Rows of changes that were written since the last call."""
+        """The rows of changes that were written since the last call."""
         await self.app.state.logs.flush()
         self.written += str(await self.db.fetch("SELECT logs::text AS row FROM logs"))
         rows = await self.db.fetch(
@@ -89,7 +89,8 @@ class Changes:
 async def changes(
     admin: Client, db: Database, app: FastAPI, logged_in: MakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> Changes:
-    """An installation with two Managers, an Agent and a gateway in the zone `default`; what others publish is empty."""
+    """An installation with two Managers, an Agent and a gateway in the zone `default`; the published lists are
+    empty."""
 
     async def read(url: str, **_: object) -> reading.CatalogueAnswer:
         return reading.CatalogueAnswer(b'{"workspaces": []}', "")
@@ -161,7 +162,8 @@ async def test_every_change_through_the_published_interface_is_one_row(changes: 
 
 
 async def test_no_change_is_missing_here(app: FastAPI):
-    """A new route that changes something gets a step above, or belongs to what is not administrative."""
+    """A new route that changes something needs a step above, or an entry among the routes that are not
+    administrative."""
     tried = {f"{step.method} {step.path}" for step in (*STEPS, *PUBLIC_STEPS)}
     changing = {
         f"{route.method} {path}"

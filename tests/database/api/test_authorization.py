@@ -25,11 +25,11 @@ from greenroom.core.session.streams import PROGRAM_FOLDERS
 from greenroom.interfaces.mcp.tools import TOOLS
 
 AT_THE_GATEWAY: Final = {*PROGRAM_FOLDERS.values(), Act.WATCH, Act.TYPE, Act.STREAM_AS_PROGRAM}
-"""Asked by the Agent: tests/unit/core/session/test_streams.py compares them."""
+"""Acts that the Agent authorizes: tests/unit/core/session/test_streams.py compares them."""
 WITHIN: Final = {Act.OPEN, Act.OUTPUT_OF_WORKSPACE, Act.SHARE_BY_NAME, Act.DESTROY_FOR_USERS}
-"""Asked by the published interface, or within a route of another act."""
+"""Acts of the published interface, or within a route of another act."""
 ENDS: Final = {Act.DELETE, Act.FORCE_DELETE, Act.RELEASE, Act.ASSIST}
-"""Acts that end the session, or need a person: they are only tried where the table refuses them."""
+"""Acts that end the session, or need a person: they are only tried if the table refuses them."""
 BODIES: Final[dict[str, dict[str, Any]]] = {
     "/actions": {"actions": [{"action": "screenshot"}]},
     "/exec": {"command": ["true"]},
@@ -43,7 +43,7 @@ BODIES: Final[dict[str, dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A route by which a session is reached, and one of the acts it declares."""
+    """A route to a session, and one of the acts it declares."""
 
     method: str
     path: str
@@ -84,7 +84,7 @@ def entries(app: FastAPI) -> list[Entry]:
 
 @dataclass(frozen=True)
 class Asker:
-    """A caller of the api, and what the table has to know of it."""
+    """A caller of the api, with the facts that the table uses."""
 
     name: str
     client: Client
@@ -98,7 +98,7 @@ class Asker:
 
 
 class NoDesk:
-    """Stands for `app.state.desks`: a caller that comes here was let in."""
+    """Replaces `app.state.desks`: a caller that reaches it was admitted."""
 
     async def of(self, _lease: object) -> ActionsDone:
         raise Unavailable("The session was reached.")
@@ -108,14 +108,14 @@ class NoDesk:
 
 @dataclass(frozen=True)
 class Scene:
-    """A lease of ada's session, made by an API key; and callers of every kind."""
+    """A lease of ada's session, created by an API key; and callers of every kind."""
 
     stage: Stage
     lease: dict[str, Any]
     askers: list[Asker]
 
     async def set(self, *, switches: bool, settings: bool, held: bool) -> SessionFacts:
-        """Switch all of what the table compares on or off."""
+        """Switch all conditions of the table on or off."""
         rows = TABLE.values()
         permitted = {name: switches for row in rows for name in (*row.needs, *row.needs_one)}
         groups = {name: settings for row in rows for name in (row.user_setting, row.watch_setting) if name}
@@ -265,7 +265,7 @@ async def test_who_looks_at_a_leased_desktop_is_logged_and_shown_to_its_user(sce
 
 
 class RunsCommands:
-    """Stands for `app.state.desks`: every command ends with 0."""
+    """Replaces `app.state.desks`: every command ends with 0."""
 
     async def of(self, _lease: object) -> RunsCommands:
         return self

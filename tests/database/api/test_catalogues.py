@@ -42,7 +42,7 @@ CHROMIUM: dict[str, Any] = {
 
 @dataclass
 class Registry:
-    """A server with a list, its pictures, and what it was asked for."""
+    """A server with a list and its pictures, and a record of its requests."""
 
     url: str = ""
     workspaces: list[Any] = field(default_factory=lambda: [CHROMIUM])

@@ -29,7 +29,8 @@ AT_ONCE = Retries(first_wait_s=0.0)
 
 
 class ThroughLoop(httpx.BaseTransport):
-    """The api, which runs in the loop of the test, for a client in a thread. `lost`: so many answers get lost."""
+    """The api, which runs in the loop of the test, for a client in a thread. `lost`: the number of answers that get
+    lost."""
 
     def __init__(self, app: FastAPI) -> None:
         self._inner = httpx.ASGITransport(app, client=("192.0.2.1", 50000), raise_app_exceptions=False)
@@ -51,7 +52,7 @@ class ThroughLoop(httpx.BaseTransport):
 
 
 class Watched(httpx.ASGITransport):
-    """The api, with the methods of the requests that were answered."""
+    """The api, with the methods of the answered requests."""
 
     def __init__(self, app: FastAPI) -> None:
         super().__init__(app)
@@ -76,7 +77,7 @@ def asynchronous(app: FastAPI, stage: Stage) -> AsyncGreenroom:
 
 
 async def becomes(stage: Stage, status: str) -> None:
-    """The session that is made has this status now."""
+    """Give the only session this status."""
     row = await eventually(lambda: stage.db.fetch_one("SELECT session_id::text FROM sessions"))
     await stage.becomes(row["session_id"], status)
 
@@ -117,7 +118,7 @@ async def test_a_lease_that_is_given_up_is_released(app: FastAPI, stage: Stage, 
     transport = Watched(app)
     asynchronous = AsyncGreenroom(URL, *KEY, retries=AT_ONCE, transport=transport)
     leasing = asyncio.create_task(asynchronous.lease("Desktop", user_id=await ada.own_id()))
-    await eventually(lambda: "GET" in transport.answered)  # it has the lease, and looks whether its session runs
+    await eventually(lambda: "GET" in transport.answered)  # it has the lease, and checks the session's status
     leasing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leasing

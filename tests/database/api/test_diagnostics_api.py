@@ -22,7 +22,7 @@ ID = "00000000-0000-4000-8000-00000000000{}".format
 
 @pytest.fixture
 async def logged(app: FastAPI) -> None:
-    """Four rows, one a minute, the last one at NOW."""
+    """Four rows, one per minute, the last one at NOW."""
     logs: LogWriter = app.state.logs
     fields: list[dict[str, Any]] = [
         {"level": "DEBUG", "component": "agent", "zone_name": "eu", "user_id": ID(1)},
@@ -77,7 +77,7 @@ async def test_pages_of_a_filtered_list(admin: Client, logged: None):
 
 @pytest.fixture
 async def asked(app: FastAPI) -> None:
-    """Four requests of two Agents at two Managers, one a minute, the last one at NOW."""
+    """Four requests of two Agents at two Managers, one per minute, the last one at NOW."""
     db: Database = app.state.db
     answers = [
         (ID(1), "manager-1", 200),

@@ -29,7 +29,7 @@ async def zone_id(admin: Client) -> str:
 
 @pytest.fixture
 def authority(app: FastAPI, tmp_path: Path) -> str:
-    """Certificate of the authority that the api names."""
+    """The certificate of the authority in the api's answer."""
     file = tmp_path / "ca.pem"
     file.write_text(new_authority("test", datetime.now(UTC)).certificate)
     app.state.config = app.state.config.model_copy(update={"ca_file": file})

@@ -154,7 +154,7 @@ async def test_a_member_may_be_given_only_the_own_groups(admin: Client, user: Cl
 
 
 async def test_only_editors_of_all_groups_configure_containers(admin: Client, user: Client, with_key: MakeClient):
-    """Or the user could mount the folder that holds the profiles of all users."""
+    """Otherwise the user could mount the folder with the profiles of all users."""
     ordinary = await id_of(admin, "user@greenroom.local")
     team = await new_group(admin, "Team", "groups_modify_ifmember", members=(ordinary,))
     mapping = {"/srv/profiles": {"bind": "/mnt/profiles"}}
@@ -170,7 +170,7 @@ async def test_only_editors_of_all_groups_configure_containers(admin: Client, us
 
 
 async def test_a_member_given_the_own_groups_lifts_no_rule_of_others(admin: Client, user: Client, boss: str):
-    """The story of a teacher who is held by a group against data loss, and may change the own class."""
+    """A teacher who is restricted by a group against data loss, and may change the teacher's class."""
     teacher = await id_of(admin, "user@greenroom.local")
     codes = ("groups_view_ifmember", "groups_modify_ifmember", "users_view")
     own = await new_group(admin, "Class", *codes, members=(teacher,))
@@ -253,7 +253,7 @@ async def own_key(browser: Client, connect: MakeClient, *permissions: str, **fie
 
 @pytest.fixture
 async def maker(admin: Client, user: Client) -> Client:
-    """An ordinary user who may make keys and see zones; their group is `Makers`."""
+    """An ordinary user with the permissions to create keys and to see zones; the group is `Makers`."""
     ordinary = await id_of(admin, "user@greenroom.local")
     codes = ("devapi_view", "devapi_create", "devapi_modify", "zones_view")
     await new_group(admin, "Makers", *codes, members=(ordinary,))

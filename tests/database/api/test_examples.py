@@ -54,11 +54,11 @@ SHOWN: Final = {
     "127.0.0.1:8443": "desk.example.org",
     "127.0.0.1:8445": "desk.example.org:8445",
 }
-"""Names of a real installation."""
+"""Names of a real installation, which must not be in the examples."""
 
 
 class Follower(Client):
-    """Reads the first frame of a stream without end."""
+    """Reads the first frame of an endless stream."""
 
     async def request(self, method: str, url: Any, **options: Any) -> httpx.Response:
         options.pop("headers", None)
@@ -152,7 +152,7 @@ async def test_every_operation_is_asked_and_answered_as_its_example_shows(scene:
 
 
 def messages_of(play: Play, receiver: Receiver) -> Json:
-    """The first message of each event, in the order of the table; of those that no answer named, if there are any."""
+    """The first message of each event, in the order of the table; preferably one whose ids are in no answer."""
 
     def rank(message: Json) -> tuple[bool, str]:
         return message["id"] in play.stable.texts, message["timestamp"]
@@ -168,7 +168,7 @@ def messages_of(play: Play, receiver: Receiver) -> Json:
 
 
 def record(play: Play, sent: Json) -> None:
-    """Write the files; what differs only in what was measured stays as it is."""
+    """Write the files; if only measurements differ, a file does not change."""
     old, files = recorded(), dict[str, Json]()
     for name, operation in play.operations.items():
         files.setdefault(operation.tag.replace(" ", "-"), {})[name] = kept(old.get(name), play.examples[name])

@@ -28,7 +28,7 @@ async def bob(with_user: MakeClient) -> Client:
 
 @pytest.fixture
 async def ids(db: Database, ada: Client, bob: Client) -> dict[str, str]:
-    """The homes of both."""
+    """The ids of the homes of both users."""
     await db.write(AGENT)
     return {name: (await db.write(HOME, (name,)))[0]["home_id"] for name in ("ada", "bob")}
 

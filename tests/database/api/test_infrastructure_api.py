@@ -128,7 +128,7 @@ async def over_reserved(db: Database) -> list[str]:
 
 
 async def reserve(db: Database, agent_id: str, cores: float) -> None:
-    """A session of this Agent, with its reservation, whether there is room or not."""
+    """A session of this Agent, with its reservation, even without free capacity."""
     await bare_session(db, agent_id=agent_id, cores=cores)
     await db.write(
         "UPDATE agent_capacity SET cores_reported = 8, cores_allocated = cores_allocated + %s,"

@@ -25,7 +25,7 @@ from greenroom.kit.secrets import Secrets, hashed
 
 @dataclass
 class Page:
-    """In the place of the gateway and the container: obeys signed orders; `away` = does not answer."""
+    """Replaces the gateway and the container: executes signed orders; `away`: does not answer."""
 
     password: str = ""
     away: bool = False
@@ -91,7 +91,7 @@ async def leased(stage: Stage, ada: Client) -> Leased:
 
 @asynccontextmanager
 async def ending(leased: Leased) -> AsyncIterator[None]:
-    """The api gives control back that is over."""
+    """Let the api end control that has expired."""
     state = leased.stage.app.state
     parts = service.Controls(leased.stage.db, leased.stage.logs, state.secrets, state.hub, state.desks, 60)
     watching = asyncio.create_task(service.end_control(parts))

@@ -52,7 +52,7 @@ async def test_a_lease_chooses_what_its_session_reaches(stage: Stage, ada: Clien
     policy = str(await session_policy(db, one))
     assert policy.startswith("Leases that reach example.com (")
     assert await session_policy(db, other) == policy
-    assert await stage.admin.read("/api/v1/filter-policies") == []  # they come and go by themselves
+    assert await stage.admin.read("/api/v1/filter-policies") == []  # they are created and removed independently
     assert (await leased(ada, friendly_name))["outcome"] == "staged"
 
 

@@ -21,7 +21,7 @@ async def friendly_name(stage: Stage) -> str:
 
 
 class Held:
-    """A lease of ada's that an API key holds."""
+    """A lease of ada's that belongs to an API key."""
 
     def __init__(self, stage: Stage, program: Client, anonymous: Client, lease: dict[str, Any], key_id: str) -> None:
         self.stage, self.program, self.anonymous, self.lease = stage, program, anonymous, lease
@@ -110,7 +110,7 @@ async def test_the_user_of_a_lease_may_be_named(with_key: MakeClient, ada: Clien
 
 
 async def listed(held: Held) -> tuple[int, int | None]:
-    """The epochs of the session's viewers and of its program, as its Agent gets them."""
+    """The epochs of the session's viewers and of its program, as the Agent receives them."""
     (session,) = await read_desired(held.stage.db, held.stage.agent_id, [held.lease["session_id"]])
     return session.auth_epoch, session.lease_epoch
 

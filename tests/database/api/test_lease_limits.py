@@ -68,7 +68,7 @@ async def test_leases_at_the_same_time_do_not_exceed_the_limit_of_their_user(
 
 
 async def granted(stage: Stage, waiting: asyncio.Task[dict[str, Any]]) -> dict[str, Any]:
-    """The lease for which a request waits, with a session that runs."""
+    """The lease for which a request waits, with a running session."""
     while not waiting.done():
         for row in await stage.db.fetch("SELECT session_id::text FROM sessions WHERE status = 'requested'"):
             await stage.becomes(row["session_id"], "running")

@@ -271,7 +271,7 @@ async def test_a_key_leases_for_its_owner_and_holds_what_it_leased(
     refusal = await (await with_key("users_auth_session")).refused(
         422, f"POST {LEASES}", {"workspace": friendly_name, "seconds": 60}
     )
-    assert "user_id" in refusal  # made by the installation's key, it has no owner
+    assert "user_id" in refusal  # created by the installation's key, it has no owner
     program, other = await with_key("users_auth_session"), await with_key("users_auth_session")
     lease = await leased(program, friendly_name, user_id=await ada.own_id())
     assert [one["lease_id"] for one in await program.read(LEASES)] == [lease["lease_id"]]

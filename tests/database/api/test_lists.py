@@ -24,7 +24,7 @@ PATH = "/api/v1/sessions"
 
 @pytest.fixture
 async def shown(admin: Client, db: Database) -> list[dict[str, Any]]:
-    """Eleven sessions of three users and a pool in two zones, several made in the same moment."""
+    """Eleven sessions of three users and a pool in two zones, several created at the same time."""
     zones = [row["zone_id"] for row in await db.fetch("SELECT zone_id::text FROM zones")]
     zones.append(await rows.zone(db, "west"))
     image = (await db.fetch("SELECT image_id::text, name FROM images"))[0]
@@ -82,7 +82,7 @@ async def stored(admin: Client, db: Database) -> None:
 
 
 async def ids(admin: Client, path: str, key: str, **question: Any) -> list[str]:
-    """Of a list that is read two rows at a time."""
+    """The ids of a list that is read two rows at a time."""
     return [row[key] for row in await admin.pages(path, limit=2, **question)]
 
 

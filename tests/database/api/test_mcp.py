@@ -38,7 +38,7 @@ def basic(key: tuple[str, str]) -> str:
 
 @pytest.fixture
 def follow(app: FastAPI) -> Connect:
-    """Makes clients of the protocol, with the installation's first key unless another credential is given."""
+    """Create clients of the protocol, with the installation's first key unless another credential is passed."""
 
     def connected(authorization: str = basic(KEY), mode: str = "auto") -> AbstractAsyncContextManager[McpClient]:
         return mcp_client(URL, authorization, transport=httpx2.ASGITransport(app), mode=mode)
@@ -48,7 +48,7 @@ def follow(app: FastAPI) -> Connect:
 
 @pytest.fixture
 async def wish(stage: Stage, ada: Client) -> dict[str, Any]:
-    """Arguments of `lease`."""
+    """The arguments of `lease`."""
     name = (await stage.admin.only("/api/v1/images"))["friendly_name"]
     return {"workspace": name, "seconds": 600, "user_id": await ada.own_id(), "wait_s": 0}
 

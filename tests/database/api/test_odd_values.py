@@ -25,8 +25,8 @@ ODD: Final[tuple[Any, ...]] = (
     "",
     "9999-12-31T23:59:59-23:59",
 )
-"""NUL and half of a surrogate pair, which PostgreSQL cannot store; numbers out of every range; a time that is none in
-UTC."""
+"""NUL and half of a surrogate pair, which PostgreSQL cannot store; numbers outside every range; a time without an
+equivalent in UTC."""
 UNTRIED: Final = {
     "/api/v1/sessions/{session_id}/commands",  # would wait for its Agent
     "/api/v1/sessions/{session_id}/go",
@@ -41,7 +41,7 @@ def resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]
 
 
 def bodies(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
-    """(method, path, schema of the body) of every route that takes one."""
+    """(method, path, schema of the body) of every route with a body."""
     return [
         (method, path, resolved(document, operation["requestBody"]["content"]["application/json"]["schema"]))
         for path, operations in document["paths"].items()

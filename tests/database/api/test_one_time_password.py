@@ -11,7 +11,7 @@ from greenroom.db.installation import ensure_first_data, stored_settings
 
 @pytest.fixture
 async def strict(admin: Client) -> None:
-    """The change is required."""
+    """Require the change of the password."""
     await admin.change("/api/v1/settings", require_password_change=True)
 
 

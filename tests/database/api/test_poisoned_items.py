@@ -35,7 +35,7 @@ LOOPS = {
     "webhooks": "messages, raises here",
     "unattended pools": "pools, raises here",
 }
-"""Loop → its items, and where their errors are tested. A loop that is missing here fails the test."""
+"""Loop → its items, and the tests of their errors. A loop that is missing here fails the test."""
 
 ERRORS: dict[str, Callable[[], Exception]] = {
     "value": lambda: ValueError("half a \udce9 pair"),
@@ -47,7 +47,7 @@ ERRORS: dict[str, Callable[[], Exception]] = {
 
 
 class Poison:
-    """Makes a function raise for its first call, and notes how many of its calls succeeded."""
+    """Let a function raise an error in its first call, and count its successful calls."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, error: Callable[[], Exception]) -> None:
         self.calls = 0

@@ -18,11 +18,11 @@ from greenroom.interfaces.public.document import PICTURE, recorded
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}")
 DATE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}")
 OTHERS = {"session_token", "token", "view_only_token", "share_id", "url", "kasm_url", "version"}
-"""Fields that have another text in each installation."""
+"""Fields whose text differs between installations."""
 
 
 class Replay:
-    """Compares replies with recorded ones; remembers what each recorded id is here."""
+    """Compares replies with recorded ones; stores the id here for each recorded id."""
 
     def __init__(self) -> None:
         self.here: dict[str, str] = {}
@@ -67,12 +67,12 @@ class Replay:
 
 
 async def test_recorded_calls_are_answered_as_they_were(anonymous: Client, app: FastAPI, db: Database, agent: str):
-    """Programs were written by these examples; a change here is a change for them."""
+    """Programs were written according to these examples; a change here is a change for them."""
     replay, app.state.desks = Replay(), WatchedPage()
     for one in recorded():
         reply = await anonymous.published(one["call"], **replay.request(one["request"]))
         replay.compare(one["reply"], reply, one["call"])
-        if one["call"] == "request_kasm":  # what its Agent reports
+        if one["call"] == "request_kasm":  # the report of its Agent
             await db.write("UPDATE sessions SET status = 'running', started = now()")
             await db.write(
                 "INSERT INTO session_steps (session_id, name) SELECT session_id, 'painted' FROM sessions"

@@ -36,14 +36,14 @@ def png(number: int, size: int = 100) -> bytes:
 
 @dataclass
 class Page:
-    """In the place of the session's page: does what it is asked, and has a screen that counts its pictures."""
+    """Replaces the session's page: executes requests, and has a screen that counts its pictures."""
 
     session_id: str = ""
     refusal: GreenroomError | None = None
     looked: int = 0
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     shown: asyncio.Event | None = None
-    """Its pictures wait for this."""
+    """Its pictures wait for this event."""
     seen: ScreenStateCache = field(default_factory=ScreenStateCache)
 
     async def of(self, _lease: object) -> Page:

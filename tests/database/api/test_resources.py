@@ -18,7 +18,7 @@ UNKNOWN_ID = str(uuid.UUID(int=1))
 class Resource:
     path: str
     key: str
-    """The field with its id."""
+    """The field with the id."""
     body: dict[str, Any]
     """A request for a new object."""
     made: dict[str, Any]
@@ -36,7 +36,7 @@ class Resource:
 
 
 def refuses(name: str, *values: Any, words: str = "") -> list[tuple[dict[str, Any], str]]:
-    """Values that this field cannot have; the refusal names the field unless it has other `words`."""
+    """Values that this field cannot have; the refusal names the field unless it has different `words`."""
     return [({name: value}, words or name) for value in values]
 
 

@@ -33,7 +33,7 @@ def wish(workspace: str, *names: str, egress: Any = None) -> dict[str, Any]:
 
 
 async def desired(db: Database, lease: dict[str, Any]) -> DesiredSession:
-    """The session as its Agent gets it."""
+    """The session as its Agent receives it."""
     (row,) = await db.fetch("SELECT agent_id::text FROM sessions WHERE session_id = %s", (lease["session_id"],))
     (session,) = await read_desired(db, row["agent_id"], [lease["session_id"]])
     return session

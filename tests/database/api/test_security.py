@@ -101,7 +101,7 @@ async def test_every_code_exists_and_is_needed_somewhere(app: FastAPI):
 
 
 async def test_every_route_is_refused_without_its_code_alone(app: FastAPI, connect: MakeClient, db: Database):
-    """A key with every other code is refused: the code itself is what opens the route."""
+    """A key with every other code is refused: this code gives access to the route."""
     secret_hash, checked = hashed("secret"), 0
     for route in access_of(app):
         if route.declared is None or isinstance(route.declared, Open):
@@ -124,7 +124,7 @@ async def test_every_route_is_refused_without_its_code_alone(app: FastAPI, conne
 
 
 async def test_the_codes_of_a_route_are_enough_for_it(app: FastAPI, connect: MakeClient, db: Database):
-    """With them alone nothing is forbidden; what is asked for is not there, or makes no sense."""
+    """With these codes nothing is forbidden; the requested object does not exist, or the request is invalid."""
     secret_hash, checked = hashed("secret"), 0
     for route in access_of(app):
         codes = (*(route.declared.codes or ()), *route.declared.one_of[:1]) if route.declared else ()
@@ -215,7 +215,7 @@ async def test_a_text_that_cannot_be_stored_is_refused_without_a_defect(admin: C
 
 
 async def test_a_number_outside_json_is_refused_where_any_value_is_taken(admin: Client):
-    """Stored as null it would stand in the way of every launch of the group."""
+    """Stored as null it would break every launch of the group."""
     for number in ("NaN", "1e400"):
         body = f'{{"name": "odd", "settings": {{"run_config": {{"environment": {{"A": {number}}}}}}}}}'
         answer = await admin.post("/api/v1/groups", content=body, headers={"Content-Type": "application/json"})

@@ -27,14 +27,14 @@ from greenroom.kit.secrets import Secrets
 
 @asynccontextmanager
 async def running(folder: Path, dsn: str) -> AsyncIterator[httpx.AsyncClient]:
-    """The process, with a key of the installation of its own."""
+    """The process, with a separate key of the installation."""
     Secrets.create_file(folder / "key")
     async with api_process(folder / "key", dsn) as client:
         yield client
 
 
 async def frames(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, str]]:
-    """The frames of a stream, comments left out."""
+    """The frames of a stream, without comments."""
     frame: dict[str, str] = {}
     async for line in lines:
         if line and not line.startswith(":"):

@@ -25,7 +25,7 @@ JPEG = b"\xff\xd8\xff a picture"
 
 @asynccontextmanager
 async def agent(session: Session, **result: Any) -> AsyncIterator[list[dict[str, Any]]]:
-    """Answers every order with `result`; gives the orders it saw."""
+    """Answer every order with `result`; yields the received orders."""
     orders: list[dict[str, Any]] = []
 
     async def answer() -> None:
@@ -38,7 +38,7 @@ async def agent(session: Session, **result: Any) -> AsyncIterator[list[dict[str,
                     {"picture": None, "output": None, **result},
                 )
             )
-            await asyncio.sleep(0.01)  # as an Agent that is asked again and again
+            await asyncio.sleep(0.01)  # as for an Agent that gets the order again and again
 
     running = asyncio.create_task(answer())
     try:
@@ -62,7 +62,7 @@ def asked_for_pictures(session: Session, monkeypatch: pytest.MonkeyPatch) -> lis
 
 
 async def watched(session: Session) -> Any:
-    """When another user last looked at Ada's screen: the same on both pages that show it."""
+    """The time when another user last viewed Ada's screen: the same on both pages that display it."""
     of_session, of_connection = [
         (await session.ada.read(f"{session.path}{page}"))["last_screenshot_at"] for page in ("", "/connection")
     ]
@@ -264,7 +264,7 @@ async def test_commands_that_have_no_result_do_not_pile_up(session: Session):
 
 
 async def test_no_command_runs_in_a_staged_session(session: Session):
-    """It holds no data of anyone, not even of an administrator, when its user gets it."""
+    """It contains no data of anyone, not even of an administrator, when a user gets it."""
     (row,) = await session.db.fetch("SELECT zone_id, image_id, agent_id FROM sessions")
     config_id = await rows.staging_config(session.db, row["zone_id"], row["image_id"])
     (staged,) = await rows.staged_sessions(session.db, config_id, row["agent_id"], 1)

@@ -11,7 +11,7 @@ from tests.database.api.staging import Stage
 
 @dataclass(frozen=True)
 class Pair:
-    """`aside` was Ada's, `next` has taken its place."""
+    """`aside` was Ada's, `next` has replaced it."""
 
     stage: Stage
     ada: Client
@@ -19,7 +19,7 @@ class Pair:
     next: str
 
     async def statuses(self) -> list[str]:
-        """Of both."""
+        """The statuses of both."""
         return [(await self.stage.row(session_id))["status"] for session_id in (self.aside, self.next)]
 
     async def cores(self) -> float:

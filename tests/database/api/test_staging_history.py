@@ -153,7 +153,7 @@ async def test_every_cold_start_logs_user_config_and_reason(stage: Stage, ada: C
 
 
 async def test_the_ledger_is_read_as_the_process_counts(db: Database):
-    """SQL and `core.launch.forecast` agree on any trace, also on those that a failed hand-over went on with."""
+    """SQL and `core.launch.forecast` agree on any trace, including those that continued after a failed hand-over."""
     zone_id, image_id = await rows.zone(db), await rows.image(db)
     configs = [await rows.staging_config(db, zone_id, image_id)]
     configs.append(await rows.staging_config(db, zone_id, image_id, allow_kasm_audio=True))

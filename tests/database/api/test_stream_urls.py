@@ -21,19 +21,19 @@ async def zone(stage: Stage, **fields: Any) -> None:
 
 
 async def launched(stage: Stage, host: str = HOST) -> dict[str, Any]:
-    """A session that an administrator launched for themselves, as the answer has it."""
+    """A session that an administrator launched, as in the answer."""
     boss = await stage.admin.only("/api/v1/users")
     stage.admin.headers["Host"] = host
     return await stage.admin.launch(stage.image_id, user_id=boss["user_id"])
 
 
 def asked(made: dict[str, Any]) -> dict[str, str]:
-    """Of the published interface about this session."""
+    """The answer of the published interface about this session."""
     return {"kasm_id": made["session_id"], "user_id": made["user_id"]}
 
 
 async def urls(stage: Stage, session_id: str, host: str = HOST) -> set[str]:
-    """As the session, its place in the list, and its connection say."""
+    """The addresses in the session, in the list, and in the connection."""
     stage.admin.headers["Host"] = host
     await stage.becomes(session_id, "running")
     connection = await stage.admin.read(f"/api/v1/sessions/{session_id}/connection")

@@ -20,7 +20,7 @@ TABLES: Final[LiteralString] = "SELECT tablename FROM pg_tables WHERE schemaname
 
 
 async def in_tables(db: Database, text: str) -> list[str]:
-    """The tables a row of which has this text, as a dump of the database would."""
+    """The tables that contain this text, as in a dump of the database."""
     found: list[str] = []
     for row in await db.fetch(TABLES):
         table = sql.Identifier(row["tablename"])

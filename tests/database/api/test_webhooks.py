@@ -162,7 +162,7 @@ async def test_what_a_dead_api_had_taken_is_taken_by_another(hooks: Hooks, db: D
     assert await webhooks.take(db, made["webhook_id"], 8) == []
     await hooks.delivered()
     assert hooks.receiver.requests == []
-    await due_again(db)  # its time is over
+    await due_again(db)  # its time has expired
     await hooks.delivered()
     assert hooks.receiver.messages[0]["id"] == taken.delivery_id
 

@@ -24,7 +24,7 @@ MEASURED: Final[Mapping[str, Any]] = {"get_frame_stats": FRAME, "get_bottleneck_
 
 
 class WatchedPage:
-    """Stands for `app.state.desks`. Without `content` it measures `MEASURED`; `asked` are the requests that came."""
+    """Replaces `app.state.desks`. Without `content` it returns `MEASURED`; `asked` are the received requests."""
 
     def __init__(self, status: int = 200, content: bytes | None = None) -> None:
         self.asked: list[httpx.Request] = []
@@ -32,12 +32,12 @@ class WatchedPage:
         self._content = content
 
     async def page_of(self, session_id: str, token: str) -> LeaseDesk:
-        """As of `Desks`."""
+        """As in `Desks`."""
         http = httpx.AsyncClient(transport=httpx.MockTransport(self._answered))
         return LeaseDesk(http, session_id, f"https://gateway.example/desktop/1/{session_id}/", token, by_cookie=True)
 
     async def close(self) -> None:
-        """As of `Desks`."""
+        """As in `Desks`."""
 
     def _answered(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request)

@@ -30,7 +30,7 @@ async def idle_agent(scene: Scene) -> None:
 
 
 async def authority(scene: Scene) -> None:
-    """The certificate that newcomers are to trust."""
+    """The certificate that new hosts must trust."""
     scene.app.state.config = scene.app.state.config.model_copy(update={"ca_file": scene.ids["ca_file"]})
 
 

@@ -41,7 +41,7 @@ LINES: Final = b'{"stdout": "notes.txt\\n"}\n{"exit_code": 0}\n'
 
 
 class Page:
-    """In the place of the gateway and the container of a leased session: a server on this host."""
+    """A server on this host that replaces the gateway and the container of a leased session."""
 
     def __init__(self) -> None:
         self.seen = ScreenStateCache()
@@ -87,7 +87,7 @@ async def desk(scene: Scene) -> None:
 
 
 async def pictured(scene: Scene) -> None:
-    """Finds the number of a row that has a picture."""
+    """Find the number of a row that has a picture."""
     await scene.app.state.recorder.settled()
     (row,) = await scene.db.fetch("SELECT min(number) AS number FROM recording_pictures")
     scene.ids["number"] = row["number"]

@@ -14,7 +14,7 @@ from tests.database.api.examples.step import Json, Scene, Step, Wrong
 from greenroom.api.examples.document import METHODS
 
 MOST_ENTRIES: Final = 2
-"""Of a list that is shown."""
+"""The number of recorded entries of a list."""
 MOST_LINES: Final = 12
 
 
@@ -30,7 +30,7 @@ class Operation:
 
 
 def operations_of(document: Json) -> dict[str, Operation]:
-    """All of a document, by their ids."""
+    """All operations of a document, by their ids."""
     return {
         operation["operationId"]: Operation(
             method.upper(), path, (operation.get("tags") or ["settings"])[0], tuple(re.findall(r"\{(\w+)\}", path))
@@ -54,7 +54,7 @@ def filled(value: Any, ids: Json) -> Any:
 
 @dataclass
 class Play:
-    """Plays steps; `examples` are what they were, as it is recorded, by operation."""
+    """Runs steps; `examples` are their recordings, by operation."""
 
     scene: Scene
     operations: dict[str, Operation]
@@ -62,7 +62,7 @@ class Play:
     examples: dict[str, Json] = field(default_factory=dict[str, Json])
 
     async def step(self, step: Step) -> None:
-        """Make one call, and the one that is refused."""
+        """Make a call and its refused variant."""
         self.stable.of(step.operation)
         if step.before:
             await step.before(self.scene)
@@ -88,7 +88,7 @@ class Play:
         self.examples[step.operation] = example
 
     def _usual(self, step: Step) -> Wrong:
-        """An id that does not exist, or no log-in."""
+        """The default refused variant: an id that does not exist, or no log-in."""
         names = self.operations[step.operation].names
         unknown = {name: str(uuid.UUID(int=1)) for name in names[-1:] if name.endswith("_id") and name != "share_id"}
         return Wrong(ids=unknown) if unknown else Wrong(by="anonymous")

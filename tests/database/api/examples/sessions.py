@@ -25,7 +25,7 @@ async def runs(scene: Scene) -> None:
 
 
 def agent_answers(**result: Any) -> Any:
-    """An Agent that carries the next order out."""
+    """Simulate an Agent that executes the next order."""
 
     async def hook(scene: Scene) -> None:
         async def answer() -> None:
@@ -55,7 +55,7 @@ async def link(scene: Scene) -> None:
 
 
 async def watches(scene: Scene) -> None:
-    """The Agent says who is in the session."""
+    """Simulate an Agent that reports the viewers of the session."""
     body = {
         "session_id": scene.ids["session_id"],
         "watchers": [{"viewer_id": scene.ids["viewer_id"], "client": "192.0.2.23"}],

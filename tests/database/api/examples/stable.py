@@ -11,11 +11,11 @@ from typing import Any, Final, cast
 from greenroom.db.access.users import ALL_USERS
 
 NOW: Final = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
-"""When everything happens in the examples."""
+"""The time of everything in the examples."""
 LONG: Final = 24
-"""Of a longer list within an answer the end is shown."""
+"""The number of entries above which only the end of a list inside an answer is recorded."""
 FAR_S: Final = 1000 * 86400
-"""Times beyond were chosen."""
+"""Later times were chosen by a caller."""
 NAMESPACE: Final = uuid.UUID("5f0ee97a-6c0b-4f2c-9a0e-6d2a51c0be11")
 KEPT: Final = frozenset({ALL_USERS})
 """Ids that are the same in each installation."""
@@ -37,14 +37,14 @@ SHOWN: Final = {
     "key_id": "q3zjd7wmxk2b",
     "share_id": "4c1d9e70",
 }
-"""Texts that each installation makes anew, and what is shown instead."""
+"""Texts that differ between installations, and their replacements."""
 NUMBER: Final = re.compile(r"\d+(?:\.\d+)?(?:e[+-]\d+)?")
 MEASURED: Final = re.compile(r".*_ms|ms|away_s|age_s|wait_s|hit_rate|pictures|pictures_left_out|picture_bytes|number")
-"""Numbers that depend on how fast the calls follow each other."""
+"""Numbers that depend on the speed of the calls."""
 
 
 class Stable:
-    """Remembers what each id and secret became."""
+    """Stores the replacement of each id and secret."""
 
     def __init__(self) -> None:
         self.texts: dict[str, str] = {}
@@ -52,11 +52,11 @@ class Stable:
         self._of = ""
 
     def of(self, operation: str) -> None:
-        """Ids that are new from here on are named by this operation."""
+        """Name ids that are new from here on after this operation."""
         self._of, self._new = operation, 0
 
     def learn(self, value: Any) -> None:
-        """Find the secrets and names in what was asked or answered."""
+        """Find the secrets and names in a request or an answer."""
         if isinstance(value, dict):
             for name, part in cast("dict[str, Any]", value).items():
                 if isinstance(part, str) and part and name in SECRETS:
@@ -114,7 +114,7 @@ class Stable:
 
 
 def kept(old: Any, new: Any, name: str = "") -> Any:
-    """`new` with what was measured as it is in `old`: a recording changes what has changed and nothing else."""
+    """`new` with the measurements of `old`, so that a recording changes only where the behavior has changed."""
     if isinstance(old, dict) and isinstance(new, dict):
         before = cast("dict[str, Any]", old)
         return {key: kept(before.get(key), part, key) for key, part in cast("dict[str, Any]", new).items()}

@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 @dataclass
 class Scene:
-    """An installation, who asks it, and the ids that were saved: of paths, and for `{name}` in what is sent."""
+    """An installation, its callers, and the saved ids: for paths, and for `{name}` in requests."""
 
     app: FastAPI
     db: Database
@@ -41,17 +41,17 @@ class Wrong:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A call of one operation. Without `wrong` it is refused for an id that does not exist, or without a log-in."""
+    """A call of an operation. Without `wrong` the refused variant has an id that does not exist, or no log-in."""
 
     operation: str
     body: Any = None
     query: Json = field(default_factory=dict[str, Any])
     by: str = "admin"
     saves: tuple[str, ...] = ()
-    """Fields of the answer."""
+    """The fields of the answer whose ids are saved."""
     before: Hook | None = None
     then: Hook | None = None
-    """After the call that is refused."""
+    """Run after the refused call."""
     wrong: Wrong | None = None
     headers: dict[str, str] = field(default_factory=dict[str, str])
 

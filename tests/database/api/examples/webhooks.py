@@ -24,7 +24,7 @@ async def sent_everything(scene: Scene) -> None:
 
 
 async def delivered(scene: Scene) -> None:
-    """All that is due, and the id of one that the webhook `ci` got."""
+    """Deliver all due messages; saves the id of a message to the webhook `ci`."""
     await pool_is_short_and_full_again(scene)
     await sessions_end(scene)
     hooks: Hooks = scene.ids["hooks"]
@@ -37,7 +37,7 @@ async def delivered(scene: Scene) -> None:
 
 
 async def pool_is_short_and_full_again(scene: Scene) -> None:
-    """With a launch in vain meanwhile."""
+    """Make the pool short and full again, with an unsuccessful launch in between."""
     primary = await primary_of(scene.db, scene.ids["home_zone_id"])
     await scene.db.write("UPDATE agents SET enabled = false")
     await run_pools(primary)
@@ -50,7 +50,7 @@ async def pool_is_short_and_full_again(scene: Scene) -> None:
 
 
 async def sessions_end(scene: Scene) -> None:
-    """One fails, and those that were released are gone."""
+    """Let a session fail, and delete the released ones."""
     await scene.db.write(
         "UPDATE sessions SET status = 'failed', error = 'The container ended by itself, with exit code 1.'"
         " WHERE session_id = (SELECT session_id FROM sessions WHERE user_id = %s AND status = 'running' LIMIT 1)",
