@@ -32,11 +32,11 @@ sh "$2/user-data"
 [ "$(cat "$2/started")" = "enable --now greenroom-agent greenroom-gateway" ]
 GREENROOM_CONFIG=/var/lib/greenroom-agent/agent.toml exec greenroom agent
 """
-"""Sessions that are simulated stream nothing: the edge gateway is not started."""
+"""Simulated sessions have no streams: the edge gateway is not started."""
 
 
 class CloudMachine:
-    """A machine that runs, from its creation until `end`."""
+    """A running machine, from its creation until `end`."""
 
     def __init__(self, ref: str, name: str, folder: Path, user_data: str) -> None:
         self.ref = ref
@@ -68,11 +68,11 @@ class CloudMachine:
         return self._process.poll() is None
 
     def log(self) -> str:
-        """The end of what was said on it."""
+        """The end of its log."""
         return (self.folder / "machine.log").read_text(errors="replace")[-3000:]
 
     def end(self) -> None:
-        """As when its power is cut: all its processes end."""
+        """End all its processes, as when its power is cut."""
         self._process.kill()
         self._process.wait(30)
 
@@ -89,7 +89,7 @@ class Cloud:
         self.claimed: dict[str, str] = {}
         """Machines that never started, by ref: their names."""
         self.created: list[str] = []
-        """The name of each machine that was asked for."""
+        """The names of all requested machines."""
         self._closed = threading.Event()
         self._lock = threading.Lock()
         socket = self.folder / "socket"
@@ -142,11 +142,11 @@ class Cloud:
         return ref
 
     def logs(self) -> str:
-        """The end of what each machine said, for the message of a failed test."""
+        """The end of each machine's log, for the message of a failed test."""
         return "".join(f"\n== {machine.ref}\n{machine.log()}" for machine in self.machines.values())
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Remove everything."""
         self._closed.set()
         self._server.shutdown()
         self._server.server_close()
@@ -156,6 +156,6 @@ class Cloud:
 
 
 def write_program(file: Path, text: str) -> None:
-    """A program that its owner alone may change."""
+    """Write a program that only its owner may change."""
     file.write_text(text)
     file.chmod(0o755)

@@ -26,7 +26,8 @@ class Done:
 
 
 def greenroom(instance: Instance, *arguments: str) -> Done:
-    """A command on the local instance, in this process: starting Python for each would be most of the test's time."""
+    """Run a command on the local instance, in this process: starting Python for each would take most of the test's
+    time."""
     out, err, code = io.StringIO(), io.StringIO(), 0
     with (
         patch.dict(os.environ, GREENROOM_DATA=str(instance.data)),

@@ -39,7 +39,7 @@ exec dockerd --cgroup-parent "/$1" --log-level warn
 
 @contextmanager
 def saved(*images: str) -> Generator[Path]:
-    """A file with these images."""
+    """Save these images to a file."""
     with passing_folder("gr-images-") as folder:
         file = folder / "images.tar"
         subprocess.run(["docker", "save", "--output", file, *images], check=True)
@@ -47,7 +47,7 @@ def saved(*images: str) -> Generator[Path]:
 
 
 class ComposeHost:
-    """One host.
+    """A host.
 
     Args:
         machine: a machine without a Docker daemon.
@@ -66,22 +66,22 @@ class ComposeHost:
         }
         self._daemon_pid = 0
         self.current = machine.folder / "kasm/current"
-        """Its /opt/kasm/current, as seen from here."""
+        """Its /opt/kasm/current, as seen from the test's machine."""
 
     def start(self) -> None:
-        """Check out, and start its Docker daemon."""
+        """Create its checkout, and start its Docker daemon."""
         shutil.copytree(COMPOSE, self.folder)
         (self.folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in self._settings.items()))
         self.current.mkdir(parents=True)
         argv = ["unshare", "--mount", "sh", "-c", DAEMON, str(self.machine.folder), self.machine._namespace.name]
         self._daemon_pid = self.machine.start("dockerd", argv, {}).pid
-        # before that it is not yet in a mount namespace of its own, and the socket would be another daemon's
+        # before that it is not yet in its mount namespace, and the socket would belong to another daemon
         program = Path(f"/proc/{self._daemon_pid}/comm")
         wait_for(lambda: program.read_text() == "dockerd\n", "the host's Docker daemon is started")
         wait_for(lambda: self.run("docker", "info", check=False).returncode == 0, "the host's Docker daemon answers")
 
     def run(self, *argv: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
-        """A command on the host, in its deploy/compose."""
+        """Run a command on the host, in its deploy/compose."""
         done = subprocess.run(
             [*self._enter(self.folder), *argv], capture_output=True, text=True, check=False, **options
         )
@@ -112,23 +112,23 @@ class ComposeHost:
         return ["nsenter", *namespaces, "env", f"--chdir={folder}"]
 
     def load(self, images: Path) -> None:
-        """Give its daemon images saved elsewhere."""
+        """Load images that were saved elsewhere into its daemon."""
         with images.open("rb") as file:
             self.run("docker", "load", "--quiet", stdin=file)
 
     def compose(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """`docker-compose …`."""
+        """Run `docker-compose …`."""
         return self.run("docker-compose", *arguments)
 
     def names(self) -> list[str]:
-        """Of its containers, without those that end by themselves."""
+        """The names of its containers, without those that end by themselves."""
         listed = self.run("docker", "ps", "--all", "--format", "{{.Names}}").stdout.split()
         return sorted(name for name in listed if name.startswith("kasm_"))
 
     # Looking --------------------------------------------------------------------------------------------------------
 
     def inspect(self, container: str, template: str) -> str:
-        """`docker inspect --format=…`."""
+        """Run `docker inspect --format=…`."""
         return self.run("docker", "inspect", f"--format={template}", container).stdout.strip()
 
     def health(self, container: str) -> str:
@@ -150,12 +150,12 @@ class ComposeHost:
         return f"https://{self.machine.address}:8443"
 
     def ca(self) -> ssl.SSLContext:
-        """TLS that trusts the installation's authority alone."""
+        """A TLS context that trusts only the installation's authority."""
         return ssl.create_default_context(cafile=self.current / "ca.pem")
 
     @contextmanager
     def http(self) -> Iterator[httpx.Client]:
-        """A client of its gateway, with the first key of the installation where this host has it."""
+        """A client of its gateway, with the first key of the installation if this host has it."""
         file = self.current / "installation/credentials.json"
         stored = json.loads(file.read_text()) if file.exists() else {}
         auth = (stored["api_key"], stored["api_key_secret"]) if stored else None
@@ -164,14 +164,14 @@ class ComposeHost:
             yield client
 
     def call(self, method: str, path: str, **options: Any) -> Any:
-        """One call of /api/v1 that must succeed; its JSON, None without."""
+        """Send a request to /api/v1 that must succeed; returns its JSON, None without content."""
         with self.http() as client:
             answer = client.request(method, f"/api/v1{path}", **options)
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
 
     def session_of(self, username: str) -> dict[str, Any]:
-        """A desktop that runs, of a new user."""
+        """A running desktop of a new user."""
         user = self.call("POST", "/users", json={"username": username})["user_id"]
         image = next(one["image_id"] for one in self.call("GET", "/images") if one["friendly_name"] == "Desktop")
         launched = self.call("POST", "/sessions", json={"image_id": image, "user_id": user})["session_id"]

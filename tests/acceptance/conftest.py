@@ -12,7 +12,7 @@ from tests.acceptance.reset import unchanged
 
 
 def pytest_configure() -> None:
-    """SIGTERM ends the run as Ctrl-C does: instances that were started are ended too."""
+    """Let SIGTERM end the run like Ctrl-C, so that started instances are ended too."""
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
@@ -32,7 +32,7 @@ def instance(shared_instance: Instance) -> Iterator[Instance]:
 
 @pytest.fixture
 def new_instance(openbox_image: str) -> Iterator[Instance]:
-    """An instance of the test's own, not yet started; it is ended and removed in any case."""
+    """A separate instance for a test, not yet started; it is ended and removed in any case."""
     instance = Instance(GREENROOM_DESKTOP_IMAGE=openbox_image)
     try:
         yield instance

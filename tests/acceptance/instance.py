@@ -48,7 +48,7 @@ machine that is busy with tests may stall for longer than the default limits of 
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`greenroom …` to its end, its output captured."""
+    """Run `greenroom …` to its end and capture its output."""
     return subprocess.run(
         [*GREENROOM, *arguments],
         capture_output=True,
@@ -61,7 +61,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 def wait_for(condition: Callable[[], T | None], what: str, within_s: float = 30.0) -> T:
-    """The first true value of `condition`; fails with `what` when it does not come in time."""
+    """Return the first true value of `condition`; fails with `what` if there is none in time."""
     end = time.monotonic() + within_s
     while True:
         value = condition()
@@ -73,7 +73,7 @@ def wait_for(condition: Callable[[], T | None], what: str, within_s: float = 30.
 
 
 class Instance:
-    """One instance with its own DATA and port."""
+    """An instance with separate DATA and port."""
 
     def __init__(self, *options: str, **environment: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="gr-acc-", dir="/tmp"))
@@ -91,7 +91,7 @@ class Instance:
     # Life -----------------------------------------------------------------------------------------------------------
 
     def up(self, *options: str) -> dict[str, Any]:
-        """`greenroom up --detach --json`; the object it prints."""
+        """Run `greenroom up --detach --json`; returns the printed object."""
         where = ("--data", str(self.data), "--port", str(self.port))
         done = run("up", *where, "--detach", "--json", *self.options, *options, **self.environment)
         assert done.returncode == 0, done.stderr + self.logs()
@@ -99,11 +99,11 @@ class Instance:
         return self.found
 
     def down(self) -> subprocess.CompletedProcess[str]:
-        """`greenroom down`."""
+        """Run `greenroom down`."""
         return run("down", "--data", str(self.data), **self.environment)
 
     def remove(self) -> None:
-        """Down, in any state, and its folder removed."""
+        """End the instance in any state, and remove its folder."""
         layout = Layout(self.data)
         if running_pid(layout) is not None or layout.state.exists():
             done = self.down()
@@ -114,20 +114,20 @@ class Instance:
     # Looking --------------------------------------------------------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
-        """`greenroom status --json`, also when a part does not work."""
+        """Run `greenroom status --json`, also when a part does not work."""
         done = run("status", "--json", "--data", str(self.data), **self.environment)
         assert done.stdout, done.stderr
         return json.loads(done.stdout)
 
     def pids(self, role: str) -> list[int]:
-        """Of the processes of this role that run now."""
+        """The pids of the running processes of this role."""
         state = json.loads((self.data / "run/state.json").read_text())
         if role == "up":
             return [state["up"]]
         if role == "nginx":
             master = next(iter(nginx_below(self.pids("gateway"))), None)
             if master is None or not is_nginx_master(master):
-                return []  # after a kill, until the gateway has started its own
+                return []  # after a kill, until the gateway has started a new one
             return [master, *(worker.pid for worker in children(master))]
         return [part["pid"] for part in state["parts"] if part["role"] == role and part["pid"] is not None]
 
@@ -172,7 +172,7 @@ class Instance:
 
     @property
     def url(self) -> str:
-        """Of the console."""
+        """The URL of the console."""
         return self.found["url"]
 
     @contextmanager
@@ -183,11 +183,11 @@ class Instance:
             yield client
 
     def ca(self) -> Any:
-        """TLS that trusts the instance's authority alone."""
+        """A TLS context that trusts only the instance's authority."""
         return ssl.create_default_context(cafile=self.found["ca_file"])
 
     def sql(self, query: str, *params: Any) -> list[dict[str, Any]]:
-        """Rows of a statement in the instance's database."""
+        """The rows of a statement in the instance's database."""
         with psycopg.connect(self.found["database_url"], autocommit=True) as connection:
             cursor = connection.cursor(row_factory=dict_row).execute(query.encode(), params)
             return cursor.fetchall() if cursor.description else []
@@ -201,7 +201,7 @@ class Instance:
         return containers(f"greenroom.session={session_id}")
 
     def sessions_of_containers(self) -> list[str]:
-        """The session id that each container of this installation names."""
+        """The session ids on the labels of this installation's containers."""
         listing = ["docker", "ps", "--all", "--filter", f"label={self.label()}"]
         listing += ["--format", '{{.Label "greenroom.session"}}']
         return subprocess.run(listing, check=True, capture_output=True, text=True).stdout.split()
@@ -232,12 +232,12 @@ class Instance:
         return next(i["image_id"] for i in self.call("GET", "/images") if i["friendly_name"] == "Desktop")
 
     def launch(self, user_id: str, key: str | None = None) -> dict[str, Any]:
-        """Launch `Desktop` for a user; a repeated key gives the session of the first call."""
+        """Launch `Desktop` for a user; a repeated key returns the session of the first call."""
         headers = {"Idempotency-Key": key} if key else {}
         return self.call("POST", "/sessions", json={"image_id": self.desktop(), "user_id": user_id}, headers=headers)
 
     def session(self, session_id: str) -> dict[str, Any]:
-        """One session as /api/v1 shows it."""
+        """A session as in /api/v1."""
         return self.call("GET", f"/sessions/{session_id}")
 
     def has_status(self, session_id: str, status: str) -> bool:
@@ -288,7 +288,7 @@ class Instance:
         return pid
 
     def arm(self, process: str, stop: str) -> None:
-        """Hold `process` (e.g. manager-default-1) when it comes to this stop (greenroom.kit.stops)."""
+        """Hold `process` (e.g. manager-default-1) when it reaches this stop (greenroom.kit.stops)."""
         assert self._converse(process, f"arm {stop}") == "ok"
 
     def wait_at(self, process: str, stop: str, within_s: float = 20) -> None:
@@ -296,7 +296,7 @@ class Instance:
         assert self._converse(process, f"wait {stop}", within_s) == "reached"
 
     def release(self, process: str, stop: str) -> None:
-        """Let it go on."""
+        """Release it."""
         assert self._converse(process, f"release {stop}") == "ok"
 
     def _converse(self, process: str, line: str, within_s: float = 15) -> str:
@@ -309,7 +309,7 @@ class Instance:
 
 @contextmanager
 def running_instance(*options: str, **environment: str) -> Generator[Instance]:
-    """An instance that was started; it is ended and removed in any case."""
+    """A started instance; it is ended and removed in any case."""
     instance = Instance(*options, **environment)
     try:
         instance.up()
@@ -334,11 +334,10 @@ KEPT_BY_DOCKER = "Docker keeps a network that nothing is on"
 
 
 def networks_left(instance: Instance, label: str, said: str) -> list[str]:
-    """Ids of the networks that the instance left behind after `down`, which said `said`.
-
-    Docker 20.10 loses count of what is on a network now and then, and keeps it (`runtimes/docker/networks.py`): one
-    that nothing is on by its own word, and which the product said that it could not remove, was not left behind.
-    """
+    """The ids of the networks that the instance left behind after `down` with the output `said`. Docker 20.10
+    sometimes loses count of the endpoints of a network, and keeps it (`runtimes/docker/networks.py`): a network
+    without endpoints, according to Docker, that the product reported as not removable, does not count as left
+    behind."""
     files = (instance.data / "logs").glob("*.log")
     lines = [*said.splitlines(), *(line for file in files for line in file.read_text(errors="replace").splitlines())]
     kept = [line for line in lines if KEPT_BY_DOCKER in line]
@@ -361,7 +360,7 @@ def takes_connections(nginx: int) -> bool:
 
 
 def processes_of(data: Path) -> list[str]:
-    """Command lines of all processes that work in DATA or name it."""
+    """The command lines of all processes that work in DATA or name it."""
     found: list[str] = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():

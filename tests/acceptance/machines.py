@@ -27,7 +27,7 @@ CGROUPS: Final = Path("/sys/fs/cgroup")
 
 
 class Network:
-    """A switch; `close` ends every machine on it and removes all that was made."""
+    """A switch; `close` ends every machine on it and removes all that was created."""
 
     def __init__(self) -> None:
         self.islands = Islands()
@@ -41,7 +41,7 @@ class Network:
         return machine
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Remove everything."""
         for machine in self.machines:
             machine.lose_power()
         for mount in reversed(mounts_below(self.folder)):
@@ -53,7 +53,7 @@ class Network:
 
 
 class Machine:
-    """One machine; its processes are those in its namespace and those in its cgroup, where its containers are."""
+    """A machine; its processes are those in its namespace and those in its cgroup, which contains its containers."""
 
     def __init__(self, islands: Islands, name: str, folder: Path) -> None:
         self.name = name
@@ -74,7 +74,7 @@ class Machine:
     def start(
         self, name: str, argv: Sequence[str], environment: Mapping[str, str], account: int | None = None
     ) -> subprocess.Popen[bytes]:
-        """A process on this machine; its output goes to `<name>.log` in the machine's folder."""
+        """Start a process on this machine; its output is in `<name>.log` in the machine's folder."""
         with (self.folder / f"{name}.log").open("ab") as output:
             process = subprocess.Popen(
                 [*self.inside, *([] if account is None else setpriv(account)), *argv],
@@ -93,7 +93,7 @@ class Machine:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Be on this machine: what this thread opens and starts meanwhile is there."""
+        """Enter this machine: sockets and processes that this thread opens in the block are there."""
         libc = ctypes.CDLL(None, use_errno=True)
         with Path("/proc/thread-self/ns/net").open() as before, self._namespace.open() as inside:
             try:
@@ -106,7 +106,7 @@ class Machine:
 
     @property
     def docker_url(self) -> str:
-        """Of its own daemon."""
+        """The address of its daemon."""
         return f"unix://{self.folder}/docker.sock"
 
     def start_docker(self, *options: str) -> None:
@@ -122,19 +122,19 @@ class Machine:
         self._dockerd.wait(60)
 
     def docker(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """`docker …` at its daemon."""
+        """Run `docker …` at its daemon."""
         command = ["docker", "--host", self.docker_url, *arguments]
         return subprocess.run(command, check=check, capture_output=True, text=True)
 
     def containers(self) -> list[str]:
-        """The session of each container that runs there, as its label says."""
+        """The session of each container that runs there, according to its label."""
         listing = self.docker("ps", "--filter", "label=greenroom.session", "--format", '{{.Label "greenroom.session"}}')
         return sorted(listing.stdout.split())
 
     # Hurting --------------------------------------------------------------------------------------------------------
 
     def pull_cable(self) -> None:
-        """Cut it off: what is sent in either direction is lost without a word."""
+        """Disconnect it: packets in either direction are lost silently."""
         self._islands.pull(self.name)
 
     def put_cable(self) -> None:
@@ -142,7 +142,7 @@ class Machine:
         self._islands.plug(self.name)
 
     def drop(self, chain: str, other: Machine) -> None:
-        """Lose what goes to (chain OUTPUT) or comes from (INPUT) another machine."""
+        """Drop packets to (chain OUTPUT) or from (INPUT) another machine."""
         self._iptables("--append", chain, other)
 
     def pass_again(self, chain: str, other: Machine) -> None:
@@ -173,7 +173,7 @@ class Machine:
         return sorted({*map(int, listed.stdout.split()), *in_cgroup(name)} - ended())
 
     def remove_cgroups(self) -> None:
-        """Remove the cgroups of its containers, whose processes have ended; some wait to be collected for a moment."""
+        """Remove the cgroups of its containers, whose processes have ended; some are reaped a moment later."""
         name = self._namespace.name
         for top in (CGROUPS / name, *(controller / name for controller in CGROUPS.iterdir())):
             for folder, _, _ in os.walk(top, topdown=False):
@@ -192,7 +192,7 @@ def removed(cgroup: Path) -> bool:
 
 
 def setpriv(account: int) -> list[str]:
-    """The command line before that of a program that runs as an account."""
+    """The command prefix that runs a program as an account."""
     return ["setpriv", f"--reuid={account}", f"--regid={account}", "--clear-groups"]
 
 
@@ -208,7 +208,7 @@ def in_cgroup(name: str) -> set[int]:
 
 
 def ended() -> set[int]:
-    """Processes that have ended and were not collected yet."""
+    """Processes that have ended and were not reaped yet."""
     found: set[int] = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

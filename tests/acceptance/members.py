@@ -15,13 +15,13 @@ from tests.acceptance.instance import Instance, wait_for
 
 @dataclass(frozen=True)
 class Running:
-    """One running session."""
+    """A running session."""
 
     instance: Instance
     session_id: str
 
     def row(self) -> dict[str, Any]:
-        """The session as /api/v1 shows it."""
+        """The session as in /api/v1."""
         return self.instance.session(self.session_id)
 
     def facts(self) -> dict[str, Any]:
@@ -45,7 +45,7 @@ class Running:
 
 @dataclass
 class Member:
-    """One user."""
+    """A user."""
 
     instance: Instance
     user_id: str
@@ -60,12 +60,12 @@ class Member:
         self.instance.call("PUT", f"/groups/{group_id}/users/{self.user_id}")
 
     def ask(self, image_id: str | None = None, **body: Any) -> dict[str, Any]:
-        """Launch a workspace, `Desktop` unless another is named; the answer."""
+        """Launch a workspace, by default `Desktop`; returns the answer."""
         wanted = {"image_id": image_id or self.instance.desktop(), "user_id": self.user_id, **body}
         return self.instance.call("POST", "/sessions", json=wanted)
 
     def launch(self, image_id: str | None = None, **body: Any) -> Running:
-        """The same, and wait until it runs."""
+        """Launch a workspace, and wait until the session runs."""
         session_id = self.ask(image_id, **body)["session_id"]
         wait_for(lambda: self.instance.has_status(session_id, "running"), "the session runs", within_s=60)
         return Running(self.instance, session_id)
@@ -73,7 +73,7 @@ class Member:
 
 @contextmanager
 def member_of(instance: Instance, **settings: Any) -> Iterator[Member]:
-    """A new user whose group has these settings; the user, their groups and their sessions are deleted afterwards."""
+    """A new user whose group has these settings; the user, the groups and the sessions are deleted at the end."""
     username = f"u-{uuid.uuid4().hex[:10]}@example.org"
     user_id = instance.call("POST", "/users", json={"username": username})["user_id"]
     member = Member(instance, user_id, username)
@@ -91,7 +91,7 @@ def member_of(instance: Instance, **settings: Any) -> Iterator[Member]:
 
 @contextmanager
 def workspace(instance: Instance, **fields: Any) -> Iterator[str]:
-    """The id of a new workspace with the instance's desktop; it is gone afterwards."""
+    """The id of a new workspace with the instance's desktop; it is deleted at the end."""
     like = instance.call("GET", f"/images/{instance.desktop()}")
     same = {name: like[name] for name in ("name", "cores", "memory", "memory_limit")}
     body = {**same, "friendly_name": f"w-{uuid.uuid4().hex[:10]}", **fields}

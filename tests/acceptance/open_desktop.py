@@ -21,7 +21,7 @@ from greenroom.runtimes.screen import Screen
 
 FRAME_WITHIN_S = 10.0
 ONE_PIXEL = struct.pack(">BBHHHH", 3, 0, 0, 0, 1, 1)
-"""An RFB message: send this part of the screen."""
+"""An RFB message: request this part of the screen."""
 
 
 class Front(Protocol):
@@ -39,10 +39,10 @@ class Deployment(Front, Protocol):
 
 
 class OpenDesktop:
-    """One established stream of a session.
+    """An established stream of a session.
 
-    Its event loop runs while something is asked of it, in the caller's thread: of two threads in one TLS connection,
-    as in a client that blocks, one loses what the other reads (one handshake in a thousand was never answered).
+    Its event loop runs only during calls, in the caller's thread: of two threads in one TLS connection, as in a
+    blocking client, one loses data that the other reads (one handshake in a thousand was never answered).
     """
 
     def __init__(self, loop: asyncio.Runner, websocket: ClientConnection) -> None:
@@ -65,7 +65,7 @@ class OpenDesktop:
         self._loop.run(self._websocket.send(message))
 
     def look(self) -> None:
-        """Ask for one pixel and wait until something comes; `goes_on` is not to be asked any more.
+        """Request one pixel and wait until data arrives; `goes_on` must not be called afterwards.
 
         Raises:
             TimeoutError: nothing came.
@@ -98,7 +98,7 @@ class OpenDesktop:
 
 
 def entered(instance: Deployment, session_id: str) -> tuple[str, str]:
-    """Enter the session as a browser does, by the address with the token; that address, and the cookie for it."""
+    """Enter the session like a browser, by the address with the token; returns that address, and its cookie."""
     path = f"/sessions/{session_id}/connection"
     address: str = wait_for(lambda: instance.call("GET", path)["frame_url"], "the stream may be opened")
     answer = httpx.get(address, verify=instance.ca(), headers={"Sec-Fetch-Dest": "iframe"}, timeout=15, trust_env=False)
@@ -126,14 +126,14 @@ def is_streamed(instance: Deployment, session_id: str) -> bool:
 
 @contextmanager
 def open_stream(instance: Front, whole: str, cookie: str) -> Generator[OpenDesktop]:
-    """Open the stream at this address with the cookie that entering it gave."""
+    """Open the stream at this address with the cookie from entering it."""
     with open_websocket(instance, whole, cookie) as (loop, websocket):
         yield OpenDesktop(loop, websocket)
 
 
 @contextmanager
 def open_websocket(instance: Front, whole: str, cookie: str) -> Generator[tuple[asyncio.Runner, ClientConnection]]:
-    """The same, any protocol; with the loop in which it lives."""
+    """Open the stream with any protocol; returns it with its event loop."""
     address = urlsplit(whole)
     opening = connect(
         f"wss://{address.netloc}{address.path}websockify",
@@ -143,7 +143,7 @@ def open_websocket(instance: Front, whole: str, cookie: str) -> Generator[tuple[
         additional_headers={"Cookie": cookie},
         max_size=None,
         proxy=None,
-        ping_interval=None,  # between two questions the answer would not be read
+        ping_interval=None,  # between two calls the answer would not be read
     )
     with asyncio.Runner() as loop:
         websocket = loop.run(_opened(opening))

@@ -18,11 +18,11 @@ from greenroom.runtimes.screen import BGRX, RAW, SECURITY_NONE, VERSION
 
 WIDTH, HEIGHT = 64, 48
 ENCODINGS, REQUEST = 2, 3
-"""Messages of RFB that a viewer sends here; both are of a fixed length, as `greenroom.runtimes.screen` sends them."""
+"""The RFB messages of a viewer here; both have a fixed length, as `greenroom.runtimes.screen` sends them."""
 
 
 class PaintedPage:
-    """Serves every viewer the same picture over RFB, in a thread of its own, until `close`."""
+    """Serves every viewer the same picture over RFB, in a separate thread, until `close`."""
 
     def __init__(self, folder: Path) -> None:
         key = new_key()
@@ -73,6 +73,6 @@ async def _show(viewer: ServerConnection) -> None:
 
 
 def _picture(x: int, y: int, width: int, height: int) -> bytes:
-    """One rectangle, of which no two pixels beside each other have the same color."""
+    """A rectangle in which no two neighboring pixels have the same color."""
     pixels = b"".join(struct.pack(">I", number) for number in range(width * height))
     return struct.pack(">BxH", 0, 1) + struct.pack(">HHHHi", x, y, width, height, RAW) + pixels

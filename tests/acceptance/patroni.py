@@ -28,15 +28,15 @@ from greenroom.kit.certificates import key_text, new_authority, new_key
 PAGE: Final = ROOT / "docs/howto/database-failover.md"
 PROGRAMS: Final = max(Path("/usr/lib/postgresql").glob("*/bin"), default=Path("nowhere"))
 TIMES: Final = {"ttl: 20": "ttl: 12", "loop_wait: 5": "loop_wait: 2"}
-"""Patroni's own, shorter than on the page: a test waits for them."""
+"""Patroni's times, shorter than on the page, because a test waits for them."""
 ROLES: Final = ("greenroom", "greenroom_service")
 WHOLE_WITHIN_S: Final = 120.0
 ETCD: Final = {"ETCD_HEARTBEAT_INTERVAL": "300", "ETCD_ELECTION_TIMEOUT": "2000"}
-"""A machine that is busy with tests may stand still for longer than the second that etcd allows by itself."""
+"""A machine that is busy with tests may stall for longer than the second that etcd allows by default."""
 
 
 def shown(section: str) -> str:
-    """The file that the page shows in a section."""
+    """The file that the page contains in a section."""
     text = PAGE.read_text().partition(f"\n## {section}\n")[2]
     found = re.search(r"^```\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert found is not None, f"{PAGE} shows a file in its section {section}"
@@ -59,12 +59,12 @@ class Server:
         self.machine.start("patroni", argv, {}, account=self._account)
 
     def boot(self) -> None:
-        """Start what its init system would, after a loss of power."""
+        """Start the programs of its init system, after a loss of power."""
         self.start_etcd()
         self.start_patroni()
 
     def freeze(self) -> None:
-        """Its programs stand still; its kernel goes on taking what is sent."""
+        """Freeze its programs; its kernel continues to accept data."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -76,7 +76,7 @@ class Server:
                 os.kill(pid, number)
 
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
-        """A command of the page, as PostgreSQL's account."""
+        """Run a command of the page, as PostgreSQL's account."""
         command = command.replace("sudo -u postgres ", "").replace("/var/run/postgresql", str(self.machine.folder))
         command = command.replace("/etc/patroni/", f"{self.machine.folder}/")
         whole = [*self.machine.inside, *setpriv(self._account), "bash", "-euc", command]
@@ -88,7 +88,7 @@ def start_etcd(machine: Machine, settings: dict[str, str]) -> None:
 
 
 class Patroni:
-    """See the module; to be used on a machine of the same network."""
+    """See the module docstring; must be used on a machine of the same network."""
 
     def __init__(self, network: Network) -> None:
         self.folder = network.folder
@@ -144,7 +144,7 @@ class Patroni:
 
     @property
     def url(self) -> str:
-        """The database URL of the page, for one login that may migrate as well."""
+        """The database URL of the page, for one login that may also migrate."""
         hosts = ",".join(server.machine.address for server in self.servers)
         return self._url(hosts)
 
@@ -153,7 +153,7 @@ class Patroni:
         return f"{login}?target_session_attrs=read-write&sslmode=verify-full&sslrootcert={self._ca}"
 
     def start(self) -> None:
-        """Start all in the order of the page, with its commands, and make the database."""
+        """Start all in the order of the page, with its commands, and create the database."""
         etcds_are_well, servers_are_listed, database_is_made = (
             self._mapped(block.commands) for block in blocks_of(PAGE) if block.not_run is None
         )
@@ -175,7 +175,7 @@ class Patroni:
             assert done.returncode == 0, f"{command}: {done.stderr}"
 
     def states(self) -> dict[str, str]:
-        """Name of each server that is known → its role; of one that answers."""
+        """Name of each known server → its role; according to one that answers."""
         for server in self.servers:
             try:
                 url = f"http://{server.machine.address}:8008/cluster"
@@ -186,7 +186,7 @@ class Patroni:
         return {}
 
     def primary(self) -> Server | None:
-        """The server that Patroni says is the leader."""
+        """The leader according to Patroni."""
         states = self.states()
         return next((server for server in self.servers if states.get(server.machine.name) == "leader"), None)
 

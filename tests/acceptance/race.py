@@ -20,16 +20,16 @@ from greenroom.up.layout import Layout
 from greenroom.up.site import site_of
 
 AT_ONCE = 20
-"""Launches under way at any moment."""
+"""The number of launches in progress at any moment."""
 ASKED_AGAIN_S = 0.1
-"""Pause of a client whose request got no answer."""
+"""The pause of a client whose request got no answer."""
 TRANSIENT = frozenset({502, 503, 504})
-"""A part is away; the client asks again."""
+"""A part is unavailable; the client repeats the request."""
 
-# What the database saw, from all writers: who was given which session, and how full each pool was whenever a session
-# came into it, looked at when that was committed.
-# What takes the strongest lock on `sessions` comes first: after a weaker one it would wait for a transaction that has
-# read there and waits to write.
+# The writes of all processes in the database: the user of each session, and the size of each pool whenever a session
+# was added to it, read at the commit.
+# The statement with the strongest lock on `sessions` is first: after a weaker lock it would wait for a transaction that
+# has read the table and waits to write.
 _RECORD = f"""
 DROP TRIGGER IF EXISTS race_filled ON sessions;
 CREATE TABLE IF NOT EXISTS race_assigned (session_id uuid NOT NULL, user_id uuid NOT NULL);
@@ -63,7 +63,7 @@ DROP FUNCTION race_assigned; DROP FUNCTION race_pool; DROP TABLE race_assigned; 
 
 
 class SecondApi:
-    """An api process beside the instance's own, run as that one is, with another port."""
+    """An additional api process, run like that of the instance, with another port."""
 
     def __init__(self, instance: Instance) -> None:
         first = roles.api(site_of(Layout(instance.data))).command()
@@ -80,7 +80,7 @@ class SecondApi:
         self.start()
 
     def start(self) -> None:
-        """Start it, or start it again; returns before it answers."""
+        """Start or restart it; returns before it answers."""
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(self._argv, env=self._environment, stdout=output, stderr=output)
 
@@ -103,10 +103,8 @@ class SecondApi:
 
 
 class Race:
-    """Users who launch `Desktop` at the same moment, each with an Idempotency-Key of their own.
-
-    A client whose answer was lost asks again with the same key, at the other api.
-    """
+    """Users who launch `Desktop` at the same moment, each with a separate Idempotency-Key. A client whose answer was
+    lost repeats the request with the same key, at the other api."""
 
     def __init__(self, instance: Instance, second: SecondApi, number: int) -> None:
         self._instance = instance
@@ -117,11 +115,11 @@ class Race:
         self.answers: dict[str, str] = {}
         """User → the session of the first answer."""
         self.asked = 0
-        """Requests, also those that got no answer."""
+        """The number of requests, including those that got no answer."""
         self._answered = asyncio.Condition()
 
     def run(self, kills: Sequence[Callable[[], object]], within_s: float = 90) -> None:
-        """Let all launch; the kills are spread over the race, by how many were served."""
+        """Let all launch; the kills are spread over the race, by the number of served launches."""
         asyncio.run(self._run(kills, within_s))
 
     async def _run(self, kills: Sequence[Callable[[], object]], within_s: float) -> None:
@@ -169,7 +167,7 @@ class Race:
 
 @contextmanager
 def recorded(instance: Instance) -> Generator[None]:
-    """Write down who is given what and how full the pools are; see `given_twice` and `overfull`."""
+    """Record the assignments and the sizes of the pools; see `given_twice` and `overfull`."""
     instance.sql(_RECORD)
     try:
         yield
@@ -185,18 +183,18 @@ def given_twice(instance: Instance) -> list[str]:
 
 
 def given(instance: Instance) -> set[str]:
-    """Sessions that any user was given."""
+    """Sessions that were given to a user."""
     return {row["session_id"] for row in instance.sql("SELECT session_id::text FROM race_assigned")}
 
 
 def overfull(instance: Instance) -> list[str]:
-    """Moments at which a pool had more than Desired, but for one in rotation."""
+    """The moments at which a pool had more than Desired, except for one in rotation."""
     query = "SELECT DISTINCT wanted, number, rotating FROM race_pool WHERE number > wanted + least(rotating, 1)"
     return [f"{row['number']} of {row['wanted']}, {row['rotating']} rotating" for row in instance.sql(query)]
 
 
 def fullest(instance: Instance) -> int:
-    """The most sessions that a pool had at any moment; 0 = nothing was seen."""
+    """The maximum number of sessions in a pool at any moment; 0 if nothing was recorded."""
     return instance.sql("SELECT coalesce(max(number), 0) AS number FROM race_pool")[0]["number"]
 
 
@@ -217,7 +215,7 @@ def broken_rows(instance: Instance) -> list[str]:
 
 
 def kill_role(instance: Instance, role: str) -> Callable[[], None]:
-    """kill -9 of a role's process, when it is called."""
+    """A function that sends kill -9 to a role's process."""
 
     def kill() -> None:
         for pid in instance.pids(role)[:1]:

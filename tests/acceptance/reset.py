@@ -36,18 +36,19 @@ COUNTED_ROWS: Final = {
     "sessions": "status <> 'deleted'",
     "staging_configs": "deleted IS NULL",
 }
-"""The condition of the rows that count, in tables that keep rows of deleted objects or of policies for leases."""
+"""The condition of the relevant rows, in tables that keep rows of deleted objects or of policies for leases."""
 COMPARED_BY_CONTENT: Final = ("settings", "group_settings", "user_groups", "group_images")
 CHANGING_FOLDERS: Final = ("gateway", "logs", "postgres", "run", "runtime", "tmp")
-"""Folders below DATA that hold no files of sessions or users."""
+"""Folders below DATA without files of sessions or users."""
 AGENT_FILES: Final = ("viewable.json", "viewers.json", "settings.json")
-"""Files that an Agent, or the host of a simulated one, has from some time on and replaces from then on."""
+"""Files that an Agent, or the host of a simulated one, creates at some time and replaces from then on."""
 LISTING: Final = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
 
 
 @dataclass(frozen=True)
 class State:
-    """Of an instance: `rows` of each table, as a number or as texts; containers and networks; paths below DATA."""
+    """The state of an instance: `rows` of each table, as a number or as texts; containers and networks; paths below
+    DATA."""
 
     rows: dict[str, Any]
     docker: set[str]
@@ -56,7 +57,11 @@ class State:
 
 @contextmanager
 def unchanged(instance: Instance, within_s: float = 60) -> Iterator[None]:
-    """Reset the instance at the end of the block. AssertionError with everything that is left after `within_s`."""
+    """Reset the instance at the end of the block.
+
+    Raises:
+        AssertionError: something remains after `within_s`; the message lists everything.
+    """
     before, members = state_of(instance), members_of(instance)
     yield
     end = time.monotonic() + within_s
@@ -119,7 +124,7 @@ def members_of(instance: Instance) -> dict[str, set[str]]:
 
 
 def delete_added(instance: Instance, before: Mapping[str, Set[str]]) -> None:
-    """Ask for the deletion of all members that were not there before; some are refused while others use them."""
+    """Request the deletion of all members that did not exist before; some are refused while others use them."""
     with instance.http() as http:
         for path, members in members_of(instance).items():
             for member in members - before[path]:

@@ -48,7 +48,7 @@ greenroom.kit.program.run("gateway")
 
 
 class Web:
-    """One machine with api, Manager and web gateway, as seen with the first key."""
+    """A machine with api, Manager and web gateway, accessed with the first key."""
 
     def __init__(self, deployment: Deployment, machine: Machine) -> None:
         self.deployment = deployment
@@ -58,22 +58,23 @@ class Web:
 
     @property
     def instance_id(self) -> str:
-        """Of its Manager."""
+        """The instance id of its Manager."""
         return (self.machine.folder / "manager/instance_id").read_text().strip()
 
     def call(self, method: str, path: str, **options: Any) -> Any:
-        """One call of /api/v1 that must succeed; its JSON, None without."""
+        """Send a request to /api/v1 that must succeed; returns its JSON, None without content."""
         answer = self.ask(method, path, **options)
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
 
     def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """One call of /api/v1."""
+        """Send a request to /api/v1."""
         with httpx.Client(verify=self.ca(), auth=self.deployment.key, timeout=15, trust_env=False) as client:
             return client.request(method, f"{self.url}/api/v1{path}", **options)
 
     def ca(self) -> ssl.SSLContext:
-        """Trusts the gateways' authority, and that of the fleet, as a browser would with the administrator's own."""
+        """A TLS context that trusts the gateways' authority and the fleet's, like a browser with the
+        administrator's."""
         context = ssl.create_default_context(cadata=self.deployment.authority.certificate)
         for row in self.deployment.sql("SELECT certificate FROM fleet_authority"):
             context.load_verify_locations(cadata=row["certificate"])
@@ -81,7 +82,7 @@ class Web:
 
 
 class Deployment:
-    """See the module."""
+    """See the module docstring."""
 
     def __init__(self) -> None:
         self.network = Network()
@@ -96,11 +97,11 @@ class Deployment:
 
     @property
     def dsn(self) -> str:
-        """Of the database, over the network."""
+        """The address of the database, over the network."""
         return f"host={self.db.address} port=5432 user=greenroom dbname=greenroom sslmode=disable"
 
     def sql(self, query: str, *params: Any) -> list[dict[str, Any]]:
-        """Rows of a statement in the database."""
+        """The rows of a statement in the database."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             cursor = connection.cursor(row_factory=dict_row).execute(query.encode(), params)
             return cursor.fetchall() if cursor.description else []
@@ -108,7 +109,7 @@ class Deployment:
     # Starting -------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start everything; to be called on `people`."""
+        """Start everything; must be called on `people`."""
         loading = [self._start_docker(host) for host in self.hosts]
         self._start_database()
         self._begin()
@@ -143,7 +144,7 @@ class Deployment:
         cluster = PostgresCluster(install, self.db.folder, 5432, owner)
         cluster.create()
         with (cluster.data / "pg_hba.conf").open("a") as rules:
-            rules.write("host all greenroom samenet trust\n")  # a network that leads nowhere
+            rules.write("host all greenroom samenet trust\n")  # a network without a route
         options = (f"listen_addresses={self.db.address}", "max_connections=100", "fsync=off")
         self.db.start("postgres", cluster.command(*options), {}, account=owner.uid)
         wait_for(self._database_answers, "PostgreSQL answers")
@@ -155,7 +156,7 @@ class Deployment:
             return False
 
     def _begin(self) -> None:
-        """`greenroom setup installation`, on the first web machine."""
+        """Run `greenroom setup installation` on the first web machine."""
         machine = self.webs[0].machine
         hosts = ",".join([machine.address, *(m.address for m in self.network.machines if m is not machine)])
         argv = [sys.executable, "-m", "greenroom", "setup", "installation", "--database-url", self.dsn]
@@ -221,7 +222,7 @@ class Deployment:
         )
 
     def start_agent(self, host: Machine) -> None:
-        """The Agent of a host; its edge gateway's folder belongs to that gateway's account."""
+        """Start the Agent of a host; its edge gateway's folder belongs to that gateway's account."""
         edge = host.folder / "edge-files"
         edge.mkdir(exist_ok=True, mode=0o700)
         os.chown(edge, *self.account)
@@ -240,7 +241,7 @@ class Deployment:
         )
 
     def start_edge(self, host: Machine) -> None:
-        """The edge gateway of a host."""
+        """Start the edge gateway of a host."""
         folder = host.folder / "gateway"
         folder.mkdir(exist_ok=True)
         self._gateway(
@@ -284,16 +285,16 @@ class Deployment:
     # Looking --------------------------------------------------------------------------------------------------------
 
     def managers(self, web: Web | None = None) -> list[dict[str, Any]]:
-        """As the api on a machine shows them, by default the first."""
+        """The Managers according to the api on a machine, by default the first."""
         return (web or self.webs[0]).call("GET", "/managers")
 
     def primary(self, web: Web | None = None) -> Web | None:
-        """The machine whose Manager is Primary, as the api on `web` shows it."""
+        """The machine whose Manager is Primary, according to the api on `web`."""
         primaries = {manager["instance_id"] for manager in self.managers(web) if manager["is_primary"]}
         return next((one for one in self.webs if one.instance_id in primaries), None)
 
     def term(self) -> int:
-        """Of the lease of the zone."""
+        """The term of the zone's lease row."""
         return self.sql("SELECT term FROM zone_leases")[0]["term"]
 
     def broken(self) -> list[str]:
@@ -310,11 +311,11 @@ class Deployment:
             await db.close()
 
     def agent(self, host: Machine) -> dict[str, Any]:
-        """A host's Agent as the api shows it."""
+        """A host's Agent according to the api."""
         return next(a for a in self.webs[0].call("GET", "/agents") if a["agent_id"] == self.agent_id(host))
 
     def agent_id(self, host: Machine) -> str:
-        """Of a host's Agent."""
+        """The id of a host's Agent."""
         return (host.folder / "agent/agent_id").read_text().strip()
 
     def running_hosts(self) -> list[str]:
@@ -330,12 +331,12 @@ class Deployment:
         return "".join(f"\n== {f.parent.name} {f.stem}\n{f.read_text(errors='replace')[-2500:]}" for f in files)
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Remove everything."""
         self.network.close()
 
 
 def running_deployment() -> Iterator[Deployment]:
-    """Everything started, seen from the machine `people`; gone afterwards."""
+    """A started deployment, seen from the machine `people`; removed at the end."""
     deployment = Deployment()
     try:
         with deployment.people.entered():
@@ -349,7 +350,7 @@ def running_deployment() -> Iterator[Deployment]:
 
 
 def write_toml(file: Path, values: Mapping[str, object]) -> Path:
-    """A TOML file, readable by its owner alone, of texts, numbers, paths and lists of tables of texts."""
+    """Write a TOML file, readable only by its owner, with texts, numbers, paths and lists of tables of texts."""
     lines = [f"{name} = {_toml(value)}" for name, value in values.items()]
     file.write_text("\n".join(lines) + "\n")
     file.chmod(0o600)

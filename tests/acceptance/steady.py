@@ -19,13 +19,13 @@ from tests.acceptance.instance import Instance
 
 EVERY_S: Final = 0.2
 ASKED_AGAIN_S: Final = 0.1
-"""Pause of a client whose launch got no session."""
+"""The pause of a client whose launch got no session."""
 ALL_SERVED_S: Final = 60.0
 
 
 @contextmanager
 def beside(work: Callable[[threading.Event], None]) -> Generator[None]:
-    """Do this in a thread meanwhile, which the event ends; afterwards raise what it raised."""
+    """Run this in a thread during the block, until the event is set; then raise its error."""
     ending, failures = threading.Event(), list[BaseException]()
 
     def run() -> None:
@@ -46,7 +46,7 @@ def beside(work: Callable[[threading.Event], None]) -> Generator[None]:
 
 
 def repeated(look: Callable[[], None], every_s: float) -> Callable[[threading.Event], None]:
-    """Work for `beside`: look again and again."""
+    """Work for `beside`: call it repeatedly."""
 
     def work(ending: threading.Event) -> None:
         look()
@@ -65,7 +65,7 @@ class Acknowledged:
 
 
 class Launches:
-    """A launch of `Desktop` every EVERY_S, each by another of `users` and repeated with its key until it is done."""
+    """A launch of `Desktop` every EVERY_S, each by another of `users` and repeated with its key until it succeeds."""
 
     def __init__(self, instance: Instance, users: Iterator[str]) -> None:
         self._instance = instance
@@ -73,10 +73,10 @@ class Launches:
         self._image_id = instance.desktop()
         self.acknowledged: list[Acknowledged] = []
         self.without: Counter[str] = Counter()
-        """Requests that got no session, by what came instead."""
+        """The requests that got no session, by their result."""
 
     def run(self, ending: threading.Event) -> None:
-        """Work for `beside`; in the end everybody has a session."""
+        """Work for `beside`; at the end every user has a session."""
         asyncio.run(self._run(ending))
 
     async def _run(self, ending: threading.Event) -> None:
@@ -118,7 +118,7 @@ class Launches:
 
 @dataclass(frozen=True)
 class Said:
-    """A Manager said of itself, between these moments, that it is Primary with this term."""
+    """A Manager's report, between these moments, that it is Primary with this term."""
 
     from_s: float
     until_s: float
@@ -163,7 +163,7 @@ class Primaries:
 
 @dataclass
 class Promotion:
-    """The moment from which a standby takes writes; `connection` is one to it."""
+    """The moment from which a standby is writable; `connection` is a connection to it."""
 
     connection: psycopg.Connection
     at_s: float | None = None

@@ -25,7 +25,7 @@ def member(instance: Instance) -> Iterator[Member]:
 
 @pytest.fixture
 def running(member: Member) -> Iterator[Running]:
-    """A session of the member's in which no stream was cut."""
+    """A session of the member in which no stream was cut."""
     session = member.launch()
     yield session
     session.delete()

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """An empty place for DATA."""
+    """An empty folder for DATA."""
     folder = new_folder("gr-acc-")
     yield folder
     shutil.rmtree(folder)
@@ -36,7 +36,7 @@ def tree(folder: Path) -> dict[str, tuple[int, int, int]]:
 
 
 def refused(folder: Path, *options: str, **environment: str) -> str:
-    """`greenroom up` on `folder`/data: the one sentence it ends with, after checking that nothing changed."""
+    """Run `greenroom up` on `folder`/data; returns its single sentence, after checking that nothing has changed."""
     before = tree(folder), processes_of(folder / "data")
     done = run("up", "--data", str(folder / "data"), "--detach", "--json", *options, **environment)
     assert done.returncode == 1, done.stderr

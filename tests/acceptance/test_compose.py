@@ -43,7 +43,8 @@ def images(role_images: list[str], openbox_image: str) -> Iterator[Path]:
 
 
 class Deployments:
-    """The host with everything and a second one without a database; whose Manager is disabled, and since when."""
+    """The host with everything and a second one without a database; the host whose Manager is disabled, and since
+    when."""
 
     def __init__(self, first: ComposeHost, second: ComposeHost) -> None:
         self.first = first
@@ -57,7 +58,7 @@ class Deployments:
         return [self.first, self.second]
 
     def call(self, method: str, path: str, **options: Any) -> Any:
-        """One call of /api/v1 that must succeed."""
+        """Send a request to /api/v1 that must succeed."""
         return self.first.call(method, path, **options)
 
     def manager(self, host: ComposeHost) -> dict[str, Any]:
@@ -73,7 +74,7 @@ class Deployments:
 
 @pytest.fixture(scope="module")
 def deployments(images: Path, openbox_image: str) -> Iterator[Deployments]:
-    """Both hosts at work."""
+    """Both hosts in operation."""
     network = Network()
     try:
         one, other = network.machine("first"), network.machine("second")
@@ -109,7 +110,7 @@ def deployments(images: Path, openbox_image: str) -> Iterator[Deployments]:
 
 
 def statuses(deployments: Deployments) -> list[str]:
-    """Of the Agents."""
+    """The statuses of the Agents."""
     return [one["status"] for one in deployments.call("GET", "/agents")]
 
 
@@ -231,14 +232,14 @@ def test_an_enabled_manager_by_the_commands_of_the_page(deployments: Deployments
 
 
 def gateway(host: ComposeHost, path: str) -> tuple[int, str | None]:
-    """Status and Retry-After that kasm_proxy answers."""
+    """Status and Retry-After of kasm_proxy's answer."""
     with host.http() as client:
         answer = client.get(path)
     return answer.status_code, answer.headers.get("Retry-After")
 
 
 def test_a_disabled_manager_by_the_commands_of_the_page(deployments: Deployments):
-    """The Primary, to which the Agents report."""
+    """The disabled Manager is the Primary, to which the Agents report."""
     deployments.disabled, deployments.enabled = wait_for(lambda: primary_first(deployments), "all Agents report to it")
     host = deployments.disabled
     started = host.inspect("kasm_manager", "{{.State.Pid}}"), host.inspect("kasm_proxy", "{{.State.Pid}}")
@@ -260,7 +261,7 @@ def test_a_disabled_manager_by_the_commands_of_the_page(deployments: Deployments
 
 
 def primary_first(deployments: Deployments) -> tuple[ComposeHost, ComposeHost] | None:
-    """The host of the Primary, once all Agents report to that, and the other."""
+    """The host of the Primary, once all Agents report to it, and the other host."""
     first, second = deployments.both
     host, other = (first, second) if deployments.manager(first)["is_primary"] else (second, first)
     mine = deployments.manager(host)

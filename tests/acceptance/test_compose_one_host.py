@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 PAGE: Final = ROOT / "docs/howto/containers.md"
 BLOCKS: Final = [block for block in blocks_of(PAGE) if block.not_run is None]
 LAST: Final = ("Back up and restore", "Uninstall")
-"""Sections whose commands change what is there."""
+"""Sections whose commands change the installation."""
 
 SOON_S: Final = 20.0
 HEALTHCHECK: Final = "docker exec -it kasm_manager curl -i http://localhost:8181/__healthcheck"
@@ -37,7 +37,7 @@ GATEWAYS: Final = {"manager": 8446, "manager_2": 8447}
 
 @pytest.fixture(scope="module")
 def host(role_images: list[str], openbox_image: str) -> Iterator[ComposeHost]:
-    """The host at work, with the line of the page in its .env."""
+    """The host in operation, with the line of the page in its .env."""
     line = next(line.strip() for line in PAGE.read_text().splitlines() if "compose.second-manager.yaml" in line)
     network = Network()
     try:

@@ -17,7 +17,7 @@ from greenroom.up.postgres import PostgresCluster
 
 GONE_S = 60.0
 PRIMARY_WITHIN_S = 15.0
-"""Until a Manager is Primary once the database is back: 2 s, and what a machine takes that stands still meanwhile."""
+"""The time until a Manager is Primary once the database is back: 2 s, plus the stalls of a busy machine."""
 HTTP_S = 15.0
 MISSING_S = 15.0
 ROLES = ("api", "manager", "agent", "gateway", "nginx")
@@ -45,7 +45,7 @@ def instance(server: Server, openbox_image: str) -> Iterator[Instance]:
 
 @pytest.fixture(scope="module")
 def desktop(instance: Instance) -> Iterator[tuple[str, OpenDesktop]]:
-    """The session a user views all the while, and its stream."""
+    """The session that a user views all the time, and its stream."""
     session_id = instance.launch(instance.new_user())["session_id"]
     wait_for(lambda: instance.has_status(session_id, "running"), "the session runs")
     with open_desktop(instance, session_id) as opened:
@@ -75,7 +75,7 @@ def has_primary(instance: Instance) -> bool:
     return bool(instance.sql(held))
 
 
-@pytest.mark.timeout(300)  # a minute of it is the absence itself
+@pytest.mark.timeout(300)  # a minute of it is the outage itself
 def test_a_minute_without_postgresql_ends_no_session_stream_or_process(
     instance: Instance,
     server: Server,
@@ -135,7 +135,7 @@ def test_an_immediate_restart_keeps_term_sessions_and_streams(
     wait_for(lambda: instance.staged(pool) == 2, "the pool is full")
     pids = {role: instance.pids(role) for role in ROLES}
     there, before = set(instance.containers()), term(instance)
-    # However long a busy machine takes for the restart, the lease does not end meanwhile: that would be another term.
+    # Even if a busy machine restarts slowly, the lease must not end meanwhile: that would be another term.
     instance.sql("UPDATE zone_leases SET expires_at = clock_timestamp() + interval '60 s'")
     server.stop(signal.SIGQUIT)
     asyncio.run(server.start())

@@ -19,11 +19,11 @@ from greenroom.kit.secrets import Secrets
 from greenroom.up.layout import Layout
 
 TERMINAL = (400, 300)
-"""A place in the terminal of the light desktop."""
+"""A position in the terminal of the light desktop."""
 BESIDE = (500, 380)
-"""Another, where the pointer is not."""
+"""Another position, without the pointer."""
 CHARACTERS = "Grüße, € Ελλάδα Ёжик 日本語 ✓ → 𐍈 🙂 " + "".join(map(chr, range(0x4E00, 0x4E00 + 120)))
-"""More of them than a keyboard has keys."""
+"""More characters than a keyboard has keys."""
 
 
 def client_of(instance: Instance) -> Greenroom:
@@ -50,7 +50,7 @@ def desk(instance: Instance) -> Iterator[Desk]:
 
 @pytest.fixture
 def http(instance: Instance, desk: Desk) -> Iterator[httpx.Client]:
-    """A client that has the lease's token, below the lease."""
+    """A client with the lease's token, below the lease."""
     base = f"{instance.url}/api/v1/leases/{desk.lease.lease_id}/"
     bearer = {"Authorization": f"Bearer {desk.lease.token}"}
     with httpx.Client(base_url=base, headers=bearer, verify=instance.ca(), timeout=30, trust_env=False) as client:
@@ -59,14 +59,14 @@ def http(instance: Instance, desk: Desk) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def state_url(desk: Desk) -> str:
-    """Address of the pointer and buttons in the session's page, which only the api may read."""
+    """The address of the pointer and button state in the session's page, which only the api may read."""
     websocket = desk.urls.websocket or ""
     return f"https{websocket.removeprefix('wss').partition('/lease/')[0]}/desk/state"
 
 
 @pytest.fixture
 def api_bearer(instance: Instance, desk: Desk) -> dict[str, str]:
-    """The api's own token for the session's page."""
+    """The api's token for the session's page."""
     (row,) = instance.sql("SELECT auth_epoch FROM sessions WHERE session_id = %s", desk.lease.session_id)
     secrets = Secrets.from_file(Layout(instance.data).key_file)
     return {"Authorization": f"Bearer {secrets.desk_token(desk.lease.lease_id, row['auth_epoch'])}"}
@@ -82,12 +82,12 @@ def shell(desk: Desk, command: str) -> None:
 
 
 def said(desk: Desk, path: str) -> str:
-    """The content of a file in the session, nothing while there is none."""
+    """The content of a file in the session; empty while there is none."""
     return desk.exec(["sh", "-c", f"cat {path} 2>/dev/null"]).stdout
 
 
 def still(desk: Desk) -> bytes:
-    """The pixels of the screen once they do not change."""
+    """The pixels of the screen once they no longer change."""
 
     def unchanged() -> bytes | None:
         first, second = (opened(desk.screenshot(cursor=False)).tobytes() for _ in range(2))
@@ -189,7 +189,7 @@ def test_a_client_that_goes_away_holds_nothing(
     with pytest.raises(httpx.ReadTimeout):
         http.post("actions", json={"actions": actions}, timeout=1.0)
     begun = time.monotonic()
-    # another request of this lease has its turn when the one that was left has ended
+    # another request of this lease waits until the abandoned one has ended
     assert desk.act({"action": "cursor_position"}).results[0].coordinate == (1000, 700)
     assert time.monotonic() - begun < 10
     assert http.get(state_url, headers=api_bearer).json()["held"] == 0

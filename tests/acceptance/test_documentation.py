@@ -21,7 +21,7 @@ from tests.commands_of_pages import ROOT, Block, blocks_of, words_of
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
 PASSWORD: Final = "a-pass-phrase-1"
-"""Typed wherever a command asks for one; 16 bytes with its new line, so that reading ahead takes whole ones."""
+"""Typed whenever a command asks for one; 16 bytes with its newline, so that reading ahead takes whole ones."""
 
 USUAL: Final = (
     "users-and-groups",
@@ -51,7 +51,7 @@ READ: Final = tuple(
 
 
 class Reader:
-    """A user with a terminal on the machine of an instance, in a folder of their own."""
+    """A user with a terminal on the machine of an instance, in a separate folder."""
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
@@ -67,13 +67,13 @@ class Reader:
         }
 
     def read(self, page: Path) -> None:
-        """Type each block of a page, once the instance does what the one before asked for."""
+        """Type each block of a page, once the instance has reached the state of the previous block."""
         for block in blocks_of(page):
             if block.not_run is None:
                 self.type(block)
 
     def type(self, block: Block) -> None:
-        """Run the commands of a block; each must succeed, and print what the page shows."""
+        """Run the commands of a block; each must succeed, and print the output on the page."""
         if self.runs():
             wait_for(self.instance.healthy, "the instance works", 60)
         commands = self.own(block.commands)
@@ -115,7 +115,7 @@ def _manager(number: int) -> Callable[[Instance], str]:
 
 
 def _session(instance: Instance) -> str:
-    """The id of a session of any user, which is launched where there is none."""
+    """The id of a session of any user; launched if there is none."""
     running = [s for s in instance.call("GET", "/sessions?status=running") if s["user_id"]]
     if not running:
         launched = instance.launch(instance.new_user())["session_id"]
@@ -161,7 +161,7 @@ def reader(openbox_image: str) -> Iterator[Reader]:
 
 @pytest.fixture
 def page(request: pytest.FixtureRequest, reader: Reader) -> Iterator[Path]:
-    """A page whose commands are to be typed, with what it begins with; what it left behind is undone."""
+    """A page whose commands are typed, with its initial state; its changes are undone."""
     found: Path = request.param
     PREPARED.get(found.stem, lambda _: None)(reader)
     yield found
@@ -169,7 +169,7 @@ def page(request: pytest.FixtureRequest, reader: Reader) -> Iterator[Path]:
 
 
 def _office_image(reader: Reader) -> None:
-    """An empty one of that name."""
+    """Create an empty image with that name."""
     empty = subprocess.run(["tar", "-c", "--files-from", "/dev/null"], check=True, capture_output=True).stdout
     subprocess.run(["docker", "import", "-", OFFICE], input=empty, check=True, capture_output=True)
 
@@ -189,13 +189,13 @@ def _no_filter(reader: Reader) -> None:
 
 
 def _pool(reader: Reader) -> None:
-    """A full one."""
+    """Create a full pool."""
     config_id = reader.instance.stage(1)
     wait_for(lambda: reader.instance.staged(config_id) == 1, "the pool is full", 60)
 
 
 def _pool_is_back(reader: Reader) -> None:
-    """The backup that was put in its place again had a pool and a user, who gets a session of it."""
+    """The restored backup has a pool and a user, who gets a session of it."""
     instance = reader.instance
     (config,) = instance.call("GET", "/staging-configs")
     wait_for(lambda: instance.staged(config["staging_config_id"]) == 1, "the pool is full again", 60)
@@ -235,7 +235,7 @@ def test_every_command_of_a_page_does_what_the_page_says(reader: Reader, page: P
 
 
 def test_a_backup_that_was_put_back_has_the_users_of_then(reader: Reader):
-    """The page on one machine made one and went back to it."""
+    """The page about one machine created a backup and restored it."""
     assert (reader.instance.folder / "backup/instance.json").exists()
     names = [user["username"] for user in reader.instance.call("GET", "/users?q=kept")]
     assert names == ["kept"]

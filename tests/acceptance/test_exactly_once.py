@@ -42,7 +42,7 @@ class Stage:
 
 
 def stage_of(instance: Instance, number: int) -> Iterator[Stage]:
-    """A pool of so many, and a second api; both are gone afterwards."""
+    """A pool of this size, and a second api; both are removed at the end."""
     second = SecondApi(instance)
     config_id = instance.stage(number)
     try:
@@ -59,7 +59,7 @@ def stage_of(instance: Instance, number: int) -> Iterator[Stage]:
 
 
 def simulated_stage() -> Iterator[Stage]:
-    """An instance of its own whose containers exist in files alone; each takes a second to be usable."""
+    """A separate instance whose containers exist only in files; each takes a second to be usable."""
     with running_instance(GREENROOM_RUNTIME="simulated") as instance:
         host = SimulatedRuntime("", "", folder=Layout(instance.data).agent("agent-default"))
         host.configure(SimulationSettings(create_s=0.1, start_s=0.3, paint_s=0.6))
@@ -79,7 +79,7 @@ def real(instance: Instance) -> Iterator[Stage]:
 
 
 def sessions_of_host(instance: Instance) -> list[str]:
-    """The sessions that have a container: of the simulated host, where there is one, else of Docker."""
+    """The sessions that have a container: on the simulated host, if there is one, otherwise in Docker."""
     folder = Layout(instance.data).agent("agent-default")
     return list(stored_containers(folder)) if (folder / "simulated").exists() else instance.sessions_of_containers()
 
@@ -103,7 +103,7 @@ def everybody_is_served_exactly_once(stage: Stage, race: Race) -> None:
 
 
 def no_staged_session_is_lost_or_given_twice(stage: Stage) -> None:
-    """Each of the pool was given to one user, or is still there; and the pool was never overfull."""
+    """Each session of the pool was given to one user, or still exists; and the pool was never overfull."""
     instance = stage.instance
     assert given_twice(instance) == []
     assert overfull(instance) == []

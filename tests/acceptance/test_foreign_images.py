@@ -46,7 +46,7 @@ class Viewer:
         self.page = self.ask(entered.headers["Location"])
 
     def ask(self, address: str, method: str = "GET", **options: Any) -> httpx.Response:
-        """One request of the page; `address` may be relative to the session."""
+        """Send a request of the page; `address` may be relative to the session."""
         return self.http.request(method, httpx.URL(self.base).join(address), headers={"Cookie": self.cookie}, **options)
 
     def echo(self, address: str) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class Viewer:
 
 @contextmanager
 def viewer_of(instance: Instance, image_id: str, **settings: Any) -> Iterator[Viewer]:
-    """A user with these group settings in a session of the workspace, made on demand."""
+    """A user with these group settings in a session of the workspace, created on demand."""
     with member_of(instance, **settings) as ada:
         yield Viewer(ada.launch(image_id))
 

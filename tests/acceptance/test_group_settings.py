@@ -20,9 +20,9 @@ from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 pytestmark = pytest.mark.docker
 
 IDLE_MIN = 0.1
-"""`idle_disconnect`; between two inputs of a viewer a busy machine may stand still for half of it."""
+"""`idle_disconnect`; between two inputs of a viewer a busy machine may stall for half of it."""
 POINTER = struct.pack(">BBHH", 5, 0, 10, 10)
-"""An RFB message: the pointer is here."""
+"""An RFB message: the position of the pointer."""
 
 
 def test_expose_user_environment_vars(instance: Instance):
@@ -122,10 +122,10 @@ def test_the_eight_permissions_inside_the_desktop(instance: Instance, allowed: b
         environment = session.environment()
         for variable in ("AUDIO", "AUDIO_INPUT", "UPLOADS", "DOWNLOADS", "GAMEPAD", "WEBCAM"):
             assert environment[f"KASM_SVC_{variable}"] == ("1" if allowed else "0")
-        # what the X server does with the clipboard
+        # the X server's handling of the clipboard
         for parameter in ("SendCutText", "AcceptCutText"):
             assert session.shell(f"tigervncconfig -display :1 -get {parameter}") == ("1" if allowed else "0")
-        # what the session's page does with files, asked as a browser asks
+        # the page's handling of files, with requests like a browser's
         session.shell("mkdir -p ~/Downloads && echo out >~/Downloads/result.txt")
         with page_of(session) as page:
             uploaded = page.put("files/report.txt", content=b"in\n")
@@ -233,7 +233,7 @@ def test_staged_session_language_and_timezone_preference_override(instance: Inst
 
 
 def assert_idle_viewer_is_disconnected(session: Running) -> None:
-    """Within `IDLE_MIN`; input keeps the viewer, asking for pictures does not."""
+    """Within `IDLE_MIN`; input keeps the viewer connected, requests for pictures do not."""
     with open_desktop(session.instance, session.session_id) as desktop:
         begin = time.monotonic()
         while time.monotonic() - begin < 1.3 * IDLE_MIN * 60:
@@ -255,7 +255,7 @@ def assert_nowhere(instance: Instance, secret: str) -> None:
 
 
 def page_of(session: Running) -> httpx.Client:
-    """A client of the session's page, as a browser that entered it."""
+    """A client of the session's page, like a browser that entered it."""
     address, cookie = entered(session.instance, session.session_id)
     return httpx.Client(
         base_url=re.sub(r"\?.*", "", address),

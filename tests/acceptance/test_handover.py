@@ -31,7 +31,7 @@ EXEC_CONFIG = {
 
 
 class Stage:
-    """An instance with two zones, and pools of one workspace whose `assign` does what a test wants."""
+    """An instance with two zones, and pools of one workspace whose `assign` is controlled by the test."""
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
@@ -79,7 +79,7 @@ class Stage:
             self.instance.release(process, stop)
 
     def not_refilled(self, zone: str) -> AbstractContextManager[None]:
-        """The pool of a zone stays empty once its session is claimed: another takes no longer than `assign` to fail."""
+        """The pool of a zone stays empty once its session is claimed: a replacement would fail as fast as `assign`."""
         return self.held(zone, "agent.before_create")
 
     def launch(self, user_id: str, key: str | None = None, **fields: Any) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class Stage:
         return self.instance.call("POST", "/sessions", json=body, headers=headers)
 
     def handed_over(self, session_id: str) -> dict[str, Any]:
-        """The session, or the one that took its place, once its user may open it."""
+        """The session, or its replacement, once its user may open it."""
         wait_for(lambda: self.instance.session(session_id)["status"] == "running", "it is handed over")
         return self.instance.session(session_id)
 
@@ -97,7 +97,7 @@ class Stage:
         return next(part["pid"] for part in parts if part["name"].startswith(f"agent-{zone}"))
 
     def very(self, session_id: str) -> dict[str, Any]:
-        """The session itself, also when another one took its place."""
+        """The session itself, even if it was replaced."""
         return self.instance.call("GET", f"/sessions/{session_id}?follow=false")
 
     def delete(self, session_id: str) -> None:
@@ -129,7 +129,7 @@ def has_file(session_id: str, path: str) -> Callable[[], bool]:
 
 
 def dies_once_assign_runs(session_id: str) -> None:
-    """See to it that its own user ends the container then: `assign` runs for 3 s only, and a test may come too late."""
+    """Let its user end the container at that moment: `assign` runs for only 3 s, and a test may be too late."""
     script = "until [ -e /var/assigned ]; do sleep 0.02; done; kill 1"
     argv = ["docker", "exec", "--detach", f"gr-{session_id}", "bash", "-c", script]
     subprocess.run(argv, check=True, capture_output=True)

@@ -9,7 +9,7 @@ def test_a_manager_that_hangs_is_started_again(instance: Instance):
     (before,) = instance.pids("manager")
     config = instance.stage(0)
     instance.arm("manager-default-1", "pool.after_count")
-    # The notification names no pool, so that it is the round that finds it, and hangs.
+    # The notification names no pool, so that the round finds it, and hangs.
     instance.sql("UPDATE staging_configs SET num_sessions = 1 WHERE staging_config_id = %s", config)
     instance.sql("SELECT pg_notify('greenroom', 'zones:')")
     instance.wait_at("manager-default-1", "pool.after_count")

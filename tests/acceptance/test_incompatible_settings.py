@@ -24,10 +24,8 @@ POLICY = "Only what we know"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One setting in force. `settings` are those of a group, where `DATA` stands for a folder of the host.
-
-    `applied` asserts that it holds inside the session; `names` is the setting as the log has it.
-    """
+    """A setting in force. `settings` are those of a group, where `DATA` stands for a folder of the host. `applied`
+    asserts that it holds inside the session; `names` is the setting in the log."""
 
     code: str
     names: str
@@ -93,7 +91,7 @@ def address_is_known(session: Running, user: Member) -> None:
 
 
 def nothing_more(session: Running, user: Member) -> None:
-    """The caller does not choose where a container is connected: the network is ours."""
+    """The caller does not choose the network of a container: it is always the sessions' network."""
     del user
     (network,) = session.facts()["NetworkSettings"]["Networks"]
     assert network != "chosen"
@@ -264,7 +262,7 @@ def test_every_violation_is_said_not_only_the_first(instance: Instance, pool: st
 
 @contextmanager
 def staged(instance: Instance, image_id: str) -> Iterator[str]:
-    """A config with one staged session of a workspace; its id."""
+    """A config with one staged session of a workspace; returns its id."""
     body = {"zone_id": instance.found["zones"][0]["zone_id"], "image_id": image_id}
     made = instance.call("POST", "/staging-configs", json={**body, "num_sessions": 1, "expiration": 8})
     config_id: str = made["staging_config_id"]
@@ -276,7 +274,7 @@ def staged(instance: Instance, image_id: str) -> Iterator[str]:
 
 
 def group_of(user: Member, settings: dict[str, Any]) -> str:
-    """Put a user into a new group with these settings; its name."""
+    """Put a user into a new group with these settings; returns its name."""
     user.join(**settings)
     return user.instance.call("GET", f"/groups/{user.groups[-1]}")["name"]
 
@@ -302,7 +300,7 @@ def violations(instance: Instance, user: Member) -> list[dict[str, Any]]:
 def assert_passed_over(
     session: Running, user: Member, config_id: str, *, code: str, setting: str, group: str | None = None
 ) -> None:
-    """The session was made for the user, and why is said wherever an administrator looks."""
+    """The session was created for the user, and every administrator's view has the reason."""
     instance, row = session.instance, session.row()
     assert (row["staging_config_id"], row["username"]) == (None, user.username)
     placement = instance.call("GET", f"/sessions/{session.session_id}/placement")
@@ -329,7 +327,7 @@ def assert_is_staged(user: Member, config_id: str, image_id: str | None = None, 
 
 
 def test_the_containers_of_a_pool_are_those_of_a_plain_launch(instance: Instance, pool: str):
-    """Or "with the setting applied" would say nothing: none of what the cases look for is in a staged container."""
+    """Otherwise "with the setting applied" would prove nothing: a staged container has none of the expected values."""
     wait_for(lambda: instance.staged(pool), "a staged session is free", within_s=60)
     query = "SELECT session_id::text FROM sessions WHERE staging_config_id = %s AND claimable LIMIT 1"
     session = Running(instance, instance.sql(query, pool)[0]["session_id"])

@@ -52,7 +52,7 @@ def desk(instance: Instance) -> Iterator[Desk]:
 
 @pytest.fixture
 def http(instance: Instance, desk: Desk) -> Iterator[httpx.Client]:
-    """A client that has the lease's token, below the lease."""
+    """A client with the lease's token, below the lease."""
     base = f"{instance.url}/api/v1/leases/{desk.lease.lease_id}/"
     bearer = {"Authorization": f"Bearer {desk.lease.token}"}
     with httpx.Client(base_url=base, headers=bearer, verify=instance.ca(), timeout=30, trust_env=False) as client:
@@ -224,7 +224,7 @@ def test_the_elements_of_a_window_are_found_and_used(desk: Desk, http: httpx.Cli
     act = {"actions": [{"action": "type", "ref": editor["ref"], "text": "found"}, {"action": "cursor_position"}]}
     done = http.post("actions", json=act)
     typed = wait_for(lambda: (found := text()) and found["text"] == "found" and found, "the text is what was typed")
-    x, y, width, height = typed["place"]  # where the tree had it first, the window may not have been in its place yet
+    x, y, width, height = typed["place"]  # at the position in the first tree, the window may not have been in place yet
     assert done.json()["results"][1]["coordinate"] == [x + width // 2, y + height // 2]
     desk.click(ref=menu.ref)
     wait_for(lambda: desk.find_all("menu item"), "the menu has opened")

@@ -29,7 +29,7 @@ def desktop(instance: Instance) -> Iterator[Running]:
 
 
 def picture(instance: Instance, session_id: str, **size: int) -> Image.Image:
-    """A screenshot, as an administrator takes it."""
+    """Take a screenshot like an administrator."""
     with instance.http() as client:
         answer = client.get(f"/api/v1/sessions/{session_id}/screenshot", params=size)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg"), answer.text

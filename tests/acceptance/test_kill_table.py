@@ -24,7 +24,7 @@ ROLES = ("api", "manager", "agent", "gateway", "nginx", "postgres")
 API, MANAGER, AGENT = "api", "manager-default-1", "agent-default"
 PROCESS = {"api": API, "manager": MANAGER, "agent": AGENT}
 WAITS_AT = {"launch": API, "claim": API, "destroy": API, "checkin": MANAGER, "pool": MANAGER, "agent": AGENT}
-"""First part of a stop's name → the process that comes to it."""
+"""First part of a stop's name → the process that reaches it."""
 
 TABLE: dict[str, dict[str, tuple[str, ...]]] = {
     "launching": {
@@ -60,9 +60,8 @@ TABLE: dict[str, dict[str, tuple[str, ...]]] = {
         "postgres": ("agent.before_remove",),
     },
 }
-"""Column → role → its cells: the stops where processes are held when it is killed, reached one after the other.
-
-A Manager commits all the time: it is killed at its commit once the Agent is in the middle of the work."""
+"""Column → role → its cells: the stops where processes are held during the kill, reached one after the other. A
+Manager commits all the time: it is killed at its commit once the Agent is in the middle of the work."""
 
 
 def cells(column: str) -> list[tuple[str, str]]:
@@ -72,7 +71,7 @@ def cells(column: str) -> list[tuple[str, str]]:
 
 @dataclass
 class Killing:
-    """Kills roles of an instance and watches them come back; a user looks at a desktop meanwhile."""
+    """Kills roles of an instance and waits for their restart; a user views a desktop meanwhile."""
 
     instance: Instance
     desktop: OpenDesktop
@@ -82,7 +81,7 @@ class Killing:
     began: float = 0.0
 
     def idle(self, role: str) -> None:
-        """Kill a role that has nothing to do, and return when every part works again."""
+        """Kill an idle role, and return when every part works again."""
         self._returned(role, self._kill(role))
 
     def amid(self, act: Callable[[], object], role: str, stops: str) -> None:
@@ -103,14 +102,14 @@ class Killing:
         doing.end()
 
     def let_go(self) -> None:
-        """Let those that are held go on, but for a process that was killed."""
+        """Release the held processes, except a killed one."""
         for process, name in self.held:
             if process != self.killed:
                 self.instance.release(process, name)
         self.held = []
 
     def done(self) -> None:
-        """The work came to its end, and nothing was lost, duplicated or orphaned."""
+        """The work has ended, and nothing was lost, duplicated or orphaned."""
         self.record("done_s", round(time.monotonic() - self.began, 1))
         wait_for(self._containers_are_right, "each session has one container, and no container is without")
         broken = self.instance.broken()
@@ -132,7 +131,7 @@ class Killing:
         self.record("back_s", round(time.monotonic() - self.began, 1))
 
     def _containers_are_right(self) -> bool:
-        """Compared with the rows: a session that is over has none, a running one has one."""
+        """Compared with the rows: an ended session has no container, a running one has one."""
         of_sessions = self.instance.sessions_of_containers()
         rows = self.instance.sql("SELECT session_id::text, status FROM sessions WHERE status <> 'deleted'")
         running = {row["session_id"] for row in rows if row["status"] == "running"}
@@ -141,7 +140,7 @@ class Killing:
 
 
 class Doing:
-    """A call that goes on while roles are killed. Its caller may get an error: what came of it is looked at later."""
+    """A call that continues while roles are killed. Its caller may get an error: the result is checked later."""
 
     def __init__(self, act: Callable[[], object]) -> None:
         self._act = act
@@ -166,7 +165,7 @@ class Doing:
 
 @pytest.fixture(scope="module")
 def desktop(instance: Instance) -> Iterator[OpenDesktop]:
-    """The desktop a user looks at all the while."""
+    """The desktop that a user views all the time."""
     session_id = instance.launch(instance.new_user())["session_id"]
     with open_desktop(instance, session_id) as opened:
         yield opened
@@ -194,7 +193,7 @@ def killing(
 
 
 def processes(instance: Instance) -> dict[str, int]:
-    """Role → how many processes it has."""
+    """Role → the number of its processes."""
     return {role: len(instance.pids(role)) for role in ROLES}
 
 

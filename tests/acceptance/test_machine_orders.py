@@ -70,12 +70,12 @@ class Ground:
             raise AssertionError(f"{error}\n{known}{self.cloud.logs()}{self.instance.logs()}") from error
 
     def looked_again(self, pool: str) -> None:
-        """Return when its provider was asked what it has, and the plan followed from it, once more."""
+        """Return after its provider was listed, and the plan was made from the list, once more."""
         self.instance.sql("UPDATE machine_pools SET listed = NULL WHERE name = %s", pool)
         self.wait(lambda: self.pool(pool)["listed"], f"the provider of {pool} is asked again")
 
     def later(self, pool: str, seconds: float) -> None:
-        """So much time has passed for the orders of a pool."""
+        """Let this time pass for the orders of a pool."""
         self.instance.sql(
             "UPDATE machine_orders SET ordered = ordered - d, deadline = deadline - d, changed = changed - d,"
             " asked = asked - d FROM make_interval(secs => %s) d WHERE pool_name = %s AND state <> 'ended'",
@@ -85,7 +85,7 @@ class Ground:
 
     @contextmanager
     def without_hosts(self) -> Generator[None]:
-        """The zone's own Agents take no sessions meanwhile."""
+        """The zone's Agents accept no sessions during the block."""
         agents = [f"/agents/{agent['agent_id']}" for agent in self.instance.found["agents"]]
         for path in agents:
             self.instance.call("PATCH", path, json={"enabled": False})
@@ -104,7 +104,7 @@ def ground() -> Iterator[Ground]:
         with running_instance("--zones", "eu,us", **settings) as instance:
             instance.call("PATCH", "/settings", json={"machines_on_this_host": True})
             ground = Ground(instance, cloud)
-            # Asked at once, because it keeps its pool waiting for a minute, and no other.
+            # Requested at once, because it blocks only its own pool for a minute.
             ground.new_pool("hangs", "us", "hangs", min_machines=1)
             yield ground
     finally:
@@ -113,7 +113,7 @@ def ground() -> Iterator[Ground]:
 
 @pytest.fixture
 def cloud_pool(ground: Ground) -> Iterator[str]:
-    """A pool of at most two machines in zone eu; in the end nothing is left of it."""
+    """A pool of at most two machines in zone eu; at the end nothing of it remains."""
     name = f"cloud-{time.monotonic_ns()}"
     ground.new_pool(name, "eu", max_machines=2)
     yield name
@@ -123,12 +123,12 @@ def cloud_pool(ground: Ground) -> Iterator[str]:
 
 
 def tried(ground: Ground, user_id: str) -> dict[str, Any] | None:
-    """A session of zone eu, launched by someone who tries again until there is room."""
+    """A session of zone eu, launched by a user who retries until there is capacity."""
     with ground.instance.http() as http:
         answer = http.post("/api/v1/sessions", json={"image_id": ground.instance.desktop(), "user_id": user_id})
     if answer.status_code == 409:
         assert answer.json()["code"] == "no-resources", answer.text
-        time.sleep(0.5)  # as a person, who does not ask ten times in a second
+        time.sleep(0.5)  # like a person, who does not retry ten times in a second
         return None
     assert answer.status_code == 202, answer.text
     return answer.json()
@@ -140,15 +140,13 @@ def test_who_waits_is_served_on_a_machine_that_came_for_them(ground: Ground, clo
         session_id = ground.wait(lambda: tried(ground, user_id), "there is room")["session_id"]
     ground.wait(lambda: instance.has_status(session_id, "running"), "the session runs")
     order = ground.wait(lambda: ground.newest(cloud_pool, "joined", "draining"), "the ledger knows its Agent")
-    assert order["reason"].startswith("1 person waits for Desktop, "), (
-        order
-    )  # in zone us as well: they count here alone
+    assert order["reason"].startswith("1 person waits for Desktop, "), order  # in zone us as well: they count only here
     assert order["reason"].endswith("and there is no room."), order
     assert (order["agent_id"], order["sessions"]) == (instance.session(session_id)["agent_id"], 1)
     (machine,) = ground.cloud.machines.values()
     assert (machine.ref, machine.ref) == (order["ref"], order["hostname"])
 
-    # The hosts have room for it again: the machine is not needed, and keeps its session.
+    # The hosts have capacity again: the machine is not needed, and keeps its session.
     order = ground.wait(lambda: ground.newest(cloud_pool, "draining"), "the machine drains")
     assert order["state_reason"].startswith("the other machines had room for all its sessions for ")
     ground.looked_again(cloud_pool)
@@ -195,7 +193,8 @@ def test_a_machine_that_never_comes_is_given_up_with_a_sentence(ground: Ground):
 
 
 def given_up(order: dict[str, Any]) -> dict[str, Any] | None:
-    """The order once its ledger says why there is no machine; a Manager that ends during the call says it later."""
+    """The order once its ledger has the reason for the missing machine; a Manager that ends during the call writes
+    it later."""
     return order if order["state_reason"] else None
 
 

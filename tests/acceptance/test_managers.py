@@ -16,7 +16,7 @@ from tests.acceptance.instance import Instance, running_instance, wait_for
 
 DISABLED = {"ok": False, "status": "disabled", "enabled": False}
 SOON_S = 10.0
-"""A round of the guardian, a second, on a machine that is busy."""
+"""The time for a round of the guardian, a second, on a busy machine."""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def primary_of(instance: Instance, zone: str) -> str | None:
 
 
 def pid_of(instance: Instance, name: str) -> int:
-    """Of the Manager's process now."""
+    """The current pid of the Manager's process."""
     state = instance.status()
     return next(m["pid"] for m in state["managers"] if m["instance_id"] == described(instance, name)["instance_id"])
 
@@ -74,7 +74,7 @@ def switch_by_sql(instance: Instance, name: str, enabled: bool) -> None:
 
 @contextmanager
 def disabled(instance: Instance, *names: str) -> Generator[None]:
-    """Managers that are out of service for a while."""
+    """Disable Managers for the duration of the block."""
     for name in names:
         switch_by_api(instance, name, enabled=False)
     try:
@@ -90,7 +90,7 @@ def test_each_zone_has_its_managers_and_one_primary(managers: Instance):
     ]
 
     def all_run() -> list[dict[str, Any]] | None:
-        """A Manager is `running` once it has reported a round, which it may not have done when it answers first."""
+        """A Manager is `running` once it has reported a round, which may be after its first answer."""
         rows = managers.call("GET", "/managers")
         return rows if {m["status"] for m in rows} == {"running"} else None
 
@@ -113,7 +113,7 @@ def test_the_primary_is_taken_out_and_back_without_stopping_anything(
     here, pids = described(managers, name), managers.status()["pids"]
     health, agents = f"{here['gateway_url']}/health", f"{here['gateway_url']}/manager_api/v1/check-in"
     direct = f"http://127.0.0.1:{here['port']}/__healthcheck"
-    assert get(managers, agents).status_code == 405  # of the Manager: it is asked by POST
+    assert get(managers, agents).status_code == 405  # of the Manager: it accepts only POST
     switch(managers, name, False)
     wait_for(Path(here["sentinel_file"]).exists, "the sentinel is written", within_s=SOON_S)
     for url in (health, agents, direct):
@@ -139,7 +139,7 @@ def test_the_primary_is_taken_out_and_back_without_stopping_anything(
 
 
 def test_a_killed_manager_finds_its_sentinel_wrong_and_mends_it(managers: Instance):
-    """Left behind by kill -9, or deleted while the Manager was dead; who it is stays the same."""
+    """Left behind by kill -9, or deleted while the Manager was dead; its identity does not change."""
     sentinel = Path(described(managers, "us-2")["sentinel_file"])
     before = shown(managers, "us-2")
     with disabled(managers, "us-2"):
@@ -156,7 +156,7 @@ def test_a_killed_manager_finds_its_sentinel_wrong_and_mends_it(managers: Instan
 
 
 def kill(instance: Instance, name: str, and_then: Callable[[], None]) -> None:
-    """kill -9 of a Manager, and something that happens before the next one starts: it is frozen first."""
+    """Kill a Manager with kill -9 during an action before the next start: it is frozen first."""
     pid = pid_of(instance, name)
     os.kill(pid, signal.SIGSTOP)
     and_then()
@@ -216,7 +216,7 @@ def test_the_record_of_a_running_manager_that_is_deleted_is_made_anew(managers: 
 
 
 def test_an_instance_with_a_disabled_manager_starts_and_is_healthy(managers: Instance):
-    """Not even the first one, which answers on the main port too."""
+    """Not even the first one, which also answers on the main port."""
     before = shown(managers, "eu-1")
     switch_by_api(managers, "eu-1", enabled=False)
     try:

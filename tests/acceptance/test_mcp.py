@@ -29,7 +29,7 @@ def basic(instance: Instance) -> str:
 
 @asynccontextmanager
 async def connected(instance: Instance, way: str, user_id: str) -> AsyncIterator[Client]:
-    """A client by the gateway with a key, or by the command."""
+    """A client through the gateway with a key, or through the command."""
     if way == "gateway":
         async with mcp_client(f"{instance.url}/mcp", basic(instance), tls=instance.ca()) as client:
             yield client
@@ -68,7 +68,7 @@ async def test_a_client_leases_a_desktop_looks_acts_and_releases(instance: Insta
 
 
 async def run_page(instance: Instance, folder: Path, workspace: str) -> tuple[int | None, str]:
-    """Exit code and errors of the program of the how-to, with the key of a new user who may lease for themselves."""
+    """Exit code and errors of the program in the how-to, with the key of a new user who may lease for themselves."""
     page = (Path(__file__).parents[2] / "docs/howto/mcp.md").read_text()
     (program,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     (folder / "program.py").write_text(program.replace('"Desktop"', f'"{workspace}"'))

@@ -20,13 +20,13 @@ pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image"), pyte
 AGENT = "agent-default"
 OPENBOX = "greenroom/desktop:openbox"
 MOST = MOST_FOR_A_CORE * (os.cpu_count() or 1)
-"""Starts at once at most."""
+"""The maximum number of simultaneous starts."""
 RECOVERED_S = 150.0
-"""Within which a pool is full again: the pauses double, so the last one is as long as all before it."""
+"""The time within which a pool is full again: the pauses double, so the last one is as long as all before it."""
 
 
 class House:
-    """Workspaces, pools and launches of one test, gone when it is left."""
+    """Workspaces, pools and launches of one test, removed at the end."""
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
@@ -35,30 +35,30 @@ class House:
         self.sessions: list[str] = []
 
     def workspace(self, name: str = OPENBOX, **fields: Any) -> str:
-        """A workspace for everybody, a tenth of a core each; its id."""
+        """Create a workspace for all users, with a tenth of a core each; returns its id."""
         body = {"name": name, "friendly_name": f"W {uuid.uuid4().hex[:8]}", "cores": 0.1, "memory": 100_000_000}
         self.images.append(self.instance.call("POST", "/images", json=body | fields)["image_id"])
         return self.images[-1]
 
     def stage(self, image_id: str, number: int) -> str:
-        """A pool of it; its id."""
+        """Create a pool of it; returns its id."""
         body = {"zone_id": self.instance.found["zones"][0]["zone_id"], "image_id": image_id}
         config = self.instance.call("POST", "/staging-configs", json={**body, "num_sessions": number, "expiration": 8})
         self.configs.append(config["staging_config_id"])
         return self.configs[-1]
 
     def launch(self, image_id: str) -> str:
-        """A user launches it; the session's id."""
+        """Launch it for a user; returns the session's id."""
         body = {"image_id": image_id, "user_id": self.instance.new_user()}
         self.sessions.append(self.instance.call("POST", "/sessions", json=body)["session_id"])
         return self.sessions[-1]
 
     def runs(self, session_id: str) -> None:
-        """It is usable."""
+        """Wait until it is usable."""
         wait_for(lambda: self.instance.has_status(session_id, "running"), f"{session_id} runs", 60)
 
     def full(self, config_id: str, number: int, within_s: float = 60) -> None:
-        """So many sessions of the pool are claimable."""
+        """Wait until this number of sessions of the pool is claimable."""
         wait_for(lambda: self.instance.staged(config_id) == number, f"{number} are staged", within_s)
 
     def in_pool(self, config_id: str) -> list[str]:
@@ -67,7 +67,7 @@ class House:
         return [row["session_id"] for row in self.instance.sql(query + " AND want = 'running'", config_id)]
 
     def shortfall(self, config_id: str) -> dict[str, str]:
-        """Why a pool is short, as the api says."""
+        """The reason of a pool's shortfall, according to the api."""
         configs = self.instance.call("GET", "/staging-configs")
         return next(c["shortfall"] for c in configs if c["staging_config_id"] == config_id) or {
             "code": "",
@@ -187,7 +187,8 @@ def test_workspaces_that_do_not_start_spoil_no_other_pool_and_recover(
 
 
 def pauses_between_tries(instance: Instance, config_id: str) -> list[float]:
-    """Seconds from each session that was made for a pool to the next one; a pause begins after a start has failed."""
+    """Seconds from each session that was created for a pool to the next one; a pause begins after a start has
+    failed."""
     rows = instance.sql("SELECT created FROM sessions WHERE staging_config_id = %s ORDER BY created", config_id)
     return [(later["created"] - row["created"]).total_seconds() for row, later in pairwise(rows)]
 
@@ -205,7 +206,7 @@ def exiting_image() -> Iterator[str]:
 
 @pytest.fixture
 def vanishing_image() -> Iterator[str]:
-    """An image that can be taken away."""
+    """An image that can be removed."""
     name = new_name()
     tag(OPENBOX, name)
     yield name
@@ -214,7 +215,7 @@ def vanishing_image() -> Iterator[str]:
 
 
 def new_name() -> str:
-    """A name of an image of the test's own."""
+    """A unique name for an image."""
     return f"greenroom/desktop:{uuid.uuid4().hex[:8]}"
 
 

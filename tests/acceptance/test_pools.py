@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(300)
 
 POOL = 2
 ROLLED_S = 90.0
-"""Within which a pool is new; a start takes seconds on a busy machine."""
+"""The time within which a pool is replaced; a start takes seconds on a busy machine."""
 
 
 class Pool:
@@ -35,7 +35,7 @@ class Pool:
         return {row["session_id"] for row in self.instance.sql(query, self.config_id)}
 
     def reserved(self) -> set[tuple[float, bool]]:
-        """The cores of its sessions, and whether each can be claimed."""
+        """The cores of its sessions, with True if a session can be claimed."""
         query = "SELECT cores, claimable FROM sessions WHERE staging_config_id = %s AND user_id IS NULL"
         rows = self.instance.sql(query + " AND status IN ('requested', 'starting', 'running')", self.config_id)
         return {(row["cores"], row["claimable"]) for row in rows}
@@ -45,12 +45,12 @@ class Pool:
         return self.claimable()
 
     def is_new(self, old: set[str], number: int = POOL) -> None:
-        """Wait until none of these is left."""
+        """Wait until none of these remains."""
         wait_for(lambda: not old & self.claimable(), "the old ones are gone", ROLLED_S)
         self.full(number)
 
     def says(self, code: str) -> str:
-        """Wait until the config gives this as its shortfall; the sentence."""
+        """Wait until the config has this shortfall; returns the message."""
 
         def look() -> str | None:
             shortfall = self.instance.call("GET", self.path)["shortfall"]
@@ -102,7 +102,7 @@ def pool(instance: Instance) -> Iterator[Pool]:
 
 @contextmanager
 def changed(instance: Instance, path: str, **fields: Any) -> Iterator[None]:
-    """Change these fields, and back afterwards."""
+    """Change these fields for the duration of the block."""
     noun, _, key = path.strip("/").partition("/")
     (before,) = [found for found in instance.call("GET", f"/{noun}") if key in found.values()]
     instance.call("PATCH", path, json=fields)
@@ -115,7 +115,7 @@ def changed(instance: Instance, path: str, **fields: Any) -> Iterator[None]:
 def test_no_gap_is_seen_when_staged_sessions_expire_or_are_recycled(instance: Instance, pool: Pool):
     old = pool.full()
     with pool.watched() as seen:
-        # Starts took 60 s here: so it is time to replace both, however long that takes on a busy machine.
+        # Starts took 60 s here, so it is time to replace both, even if that takes long on a busy machine.
         instance.sql(
             "UPDATE sessions SET created = created - interval '1 h',"
             " started = created - interval '1 h' + interval '60 s',"

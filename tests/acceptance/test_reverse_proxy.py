@@ -22,11 +22,11 @@ from greenroom.up import tls
 
 PAGE = Path(__file__).parents[2] / "docs/howto/behind-a-reverse-proxy.md"
 PUBLIC = "127.0.0.9"
-"""Stands for the public name and address."""
+"""Replaces the public name and address."""
 
 
 class Proxied:
-    """An instance as it is seen through the proxy at `url`."""
+    """An instance as reached through the proxy at `url`."""
 
     def __init__(self, instance: Instance, url: str) -> None:
         self.url = url
@@ -44,7 +44,7 @@ class Proxied:
 
 
 def of_the_page(language: str, replaced: dict[str, str]) -> str:
-    """The configuration of the page in this language, with other addresses and files."""
+    """The configuration of the page in this language, with different addresses and files."""
     block = re.search(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert block is not None
     text = block[1]
@@ -125,7 +125,7 @@ def _answers(proxied: Proxied) -> bool:
 
 @pytest.fixture(scope="module")
 def port() -> int:
-    """Of the proxy."""
+    """The port of the proxy."""
     return free_port()
 
 

@@ -55,7 +55,7 @@ def adapted(openbox_image: str) -> Iterator[Instance]:
 
 
 def key_of_user(instance: Instance) -> str:
-    """An API key of a new user, in the form in which the SDKs have it."""
+    """An API key of a new user, in the format of the SDKs."""
     body = {"name": "sdk", "permissions": ["user"], "user_id": instance.new_user()}
     key = instance.call("POST", "/api-keys", json=body)
     return f"{key['api_key']}:{key['api_key_secret']}"

@@ -28,7 +28,7 @@ def internet() -> Iterator[SmallInternet]:
 
 @pytest.fixture(scope="module")
 def brokering(openbox_image: str, internet: SmallInternet) -> Iterator[Instance]:
-    """An instance whose filters believe the servers of the small internet."""
+    """An instance whose filters trust the servers of the small internet."""
     with running_instance(
         GREENROOM_DESKTOP_IMAGE=openbox_image,
         GREENROOM_WEB_FILTER_RESOLVERS=internet.address,

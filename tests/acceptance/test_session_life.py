@@ -23,7 +23,7 @@ from tests.support.processes import RoleProcess, free_port
 from greenroom.runtimes.simulated import SimulatedRuntime, SimulationSettings
 
 COUNT = "nohup sh -c 'while :; do printf . >> /tmp/count; sleep 0.05; done' > /dev/null 2>&1 &"
-"""A program whose file grows while it runs: it has as many bytes as were counted."""
+"""A program whose file grows while it runs: its size is the count."""
 
 
 def state(session_id: str) -> dict[str, Any]:
@@ -58,13 +58,13 @@ def user_with(instance: Instance, **settings: Any) -> str:
 
 
 def launched(instance: Instance, user_id: str | None = None) -> str:
-    """A session that was just launched; of a new user if of none in particular."""
+    """Launch a session; for a new user if none is named."""
     body = {"image_id": instance.desktop(), "user_id": user_id or instance.new_user()}
     return instance.call("POST", "/sessions", json=body)["session_id"]
 
 
 def running(instance: Instance, user_id: str | None = None) -> str:
-    """The same, once it runs."""
+    """Launch a session, and wait until it runs."""
     session_id = launched(instance, user_id)
     becomes(instance, session_id, "running")
     return session_id
@@ -202,7 +202,7 @@ def test_force_ends_a_session_at_once_and_its_container_later(instance: Instance
 
 @pytest.fixture
 def ending_image(openbox_image: str) -> Iterator[str]:
-    """The name of an image whose containers say something and end."""
+    """The name of an image whose containers print a line and end."""
     name = f"greenroom/ends:{uuid.uuid4().hex[:10]}"
     container = docker("create", openbox_image)
     docker("commit", "--change", 'ENTRYPOINT ["sh", "-c", "echo cannot open display; exit 3"]', container, name)
@@ -231,8 +231,8 @@ def test_a_container_that_ends_at_once_gives_cause_and_last_lines(instance: Inst
 
 @pytest.fixture
 def second_agent(instance: Instance, tmp_path: Path) -> Iterator[str]:
-    """The id of a second Agent in the zone, on which containers are made slowly and none can be started. It counts as
-    another machine: where a start was too slow, as on a busy host, the next one is made on another."""
+    """The id of a second Agent in the zone, on which containers are created slowly and none can be started. It
+    counts as another machine: if a start was too slow, as on a busy host, the next one is made on another."""
     zone_id = instance.found["zones"][0]["zone_id"]
     token = tmp_path / "token"
     body = {"zone_id": zone_id, "enable_agent": True}
@@ -300,7 +300,7 @@ def test_a_session_whose_agent_hangs_in_create_runs_on_the_other(instance: Insta
     first = instance.launch(instance.new_user())["session_id"]
     becomes(instance, first, "starting")
     instance.call("PATCH", f"/agents/{mine}", json={"enabled": True})
-    # Its last step counts, and more time is given on a busy host; this was long ago for either.
+    # Its last step counts, and a busy host extends the limit; this was long ago for either.
     instance.sql("UPDATE sessions SET deadline = clock_timestamp() - interval '2 h' WHERE session_id = %s", first)
     instance.sql("UPDATE session_steps SET at = at - interval '2 h' WHERE session_id = %s", first)
     second = becomes(instance, first, "running")["session_id"]

@@ -45,8 +45,8 @@ Sessions = dict[str, dict[str, Any]]
 
 
 def on_both_hosts(deployment: Deployment, web: Web) -> Sessions:
-    """A session on each host, by the host's name, while the other takes none: how busy they say they are is one
-    machine's load, looked at at different moments."""
+    """A session on each host, by the host's name, while the other host accepts none: their reported load is that of
+    one machine, measured at different times."""
     found: Sessions = {}
     for host, other in (deployment.hosts, deployment.hosts[::-1]):
         path = f"/agents/{deployment.agent_id(other)}"
@@ -58,7 +58,7 @@ def on_both_hosts(deployment: Deployment, web: Web) -> Sessions:
 
 @pytest.fixture(scope="module")
 def sessions(deployed: Deployment) -> Sessions:
-    """One in use on each host, for as long as the tests go; both web gateways know the way there."""
+    """A session in use on each host, during all tests; both web gateways know the path to it."""
     found = on_both_hosts(deployed, deployed.webs[0])
     for web in deployed.webs:
         for session_id in (session["session_id"] for session in found.values()):
@@ -80,7 +80,7 @@ def pool(deployed: Deployment, sessions: Sessions) -> str:
 
 
 def spread(deployment: Deployment, config_id: str) -> None:
-    """Have one of the two on each host, the less loaded of which gets the next."""
+    """Place one of the two on each host; the less loaded host gets the next session."""
     hosts = set(map(deployment.agent_id, deployment.hosts))
     staged = claimable(deployment, config_id)
     while {row["agent_id"] for row in staged} != hosts:
@@ -111,7 +111,7 @@ def is_settled(deployment: Deployment) -> bool:
 
 @contextmanager
 def cut_off(deployment: Deployment, host: Machine, how: str) -> Iterator[None]:
-    """`host` receives nothing meanwhile, or neither receives nor sends."""
+    """`host` receives nothing during the block, or neither receives nor sends."""
     if how == "cable":
         host.pull_cable()
     else:
@@ -141,7 +141,7 @@ def test_sessions_of_both_hosts_stream_through_both_web_gateways(deployed: Deplo
 
 
 def for_any_name(trusted: ssl.SSLContext) -> ssl.SSLContext:
-    """Trusts the same authorities, and does not look for which name."""
+    """A TLS context that trusts the same authorities, for any name."""
     trusted.check_hostname = False
     return trusted
 
@@ -279,7 +279,7 @@ def test_a_host_that_is_lost_for_good(deployed: Deployment, sessions: Sessions, 
 
 
 def silence_before_change(deployment: Deployment, session_id: str) -> float:
-    """For how many seconds its Agent had not reported when the session became what it is."""
+    """The seconds for which its Agent had not reported at the last change of the session's status."""
     query = "SELECT extract(epoch FROM s.status_changed - a.last_reported)::double precision AS seconds"
     query += " FROM sessions s JOIN agents a USING (agent_id) WHERE s.session_id = %s"
     return deployment.sql(query, session_id)[0]["seconds"]

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(300)
 POOL = 5
 PAGE = "/opt/greenroom/page.py"
 NOTICED_S = 60.0
-"""A page that hangs is looked at every 10 s, twice, and given 5 s each time; on a busy machine."""
+"""A page that hangs is probed every 10 s, twice, with a time limit of 5 s each; on a busy machine."""
 
 
 def docker(*arguments: str) -> str:
@@ -28,7 +28,7 @@ def docker(*arguments: str) -> str:
 
 
 def in_pool(instance: Instance, config_id: str) -> dict[str, str]:
-    """Session id → Agent of what can be claimed now, in the order in which it is."""
+    """Session id → Agent of the claimable sessions, in the order of claims."""
     query = "SELECT session_id::text, agent_id::text FROM sessions WHERE staging_config_id = %s AND claimable"
     query += " ORDER BY created"
     return {row["session_id"]: row["agent_id"] for row in instance.sql(query, config_id)}
@@ -51,7 +51,7 @@ def has_a_desktop(instance: Instance, session_id: str) -> bool:
 
 @pytest.fixture
 def pool(instance: Instance) -> Iterator[str]:
-    """A staging config that is gone afterwards, with the sessions that were launched meanwhile."""
+    """A staging config that is removed at the end, together with the sessions launched meanwhile."""
     config_id = instance.stage(POOL)
     full(instance, config_id, POOL)
     try:
@@ -69,7 +69,7 @@ def test_what_breaks_in_a_pool_is_replaced_and_launches_get_what_works(instance:
     docker("exec", f"gr-{without_screen}", "pkill", "-STOP", "Xtigervnc")
     docker("pause", f"gr-{frozen}")
     docker("kill", f"gr-{killed}")
-    docker("exec", "--detach", f"gr-{without_page}", "pkill", "-KILL", "-f", PAGE)  # what it ends may take it along
+    docker("exec", "--detach", f"gr-{without_page}", "pkill", "-KILL", "-f", PAGE)  # an ended process may end it, too
     assert has_a_desktop(instance, instance.launch(instance.new_user())["session_id"])
 
     def is_out(session_id: str) -> bool:
@@ -94,19 +94,19 @@ def test_what_breaks_in_a_pool_is_replaced_and_launches_get_what_works(instance:
 
 
 def _in_log(instance: Instance) -> dict[str, str]:
-    """Session → what the log says of its breaking."""
+    """Session → the log's message about its break."""
     return {line["session_id"]: line["message"] for line in instance.call("GET", "/logs?code=staged-session-broken")}
 
 
 def _claimed(instance: Instance) -> set[str]:
-    """Sessions that a launch claimed: their hand-over failed, and the launch went on to another one."""
+    """Sessions that a launch claimed: their hand-over failed, and the launch continued with another one."""
     rows = instance.sql("SELECT session_id::text FROM sessions WHERE assigned IS NOT NULL")
     return {row["session_id"] for row in rows}
 
 
 @pytest.fixture
 def second_agent(instance: Instance, tmp_path: Path) -> Iterator[RoleProcess]:
-    """A second Agent in the zone, whose containers exist in a file alone."""
+    """A second Agent in the zone, whose containers exist only in a file."""
     zone = instance.found["zones"][0]
     token = tmp_path / "token"
     body = {"zone_id": zone["zone_id"], "enable_agent": True}
@@ -177,7 +177,7 @@ def test_sessions_of_leaving_agents_are_replaced_before_they_end(instance: Insta
 
 
 def _replaced_before_ended(instance: Instance, config_id: str, before: dict[str, str]) -> None:
-    """None of those `before` was ended while the pool was short of usable ones in their place."""
+    """None of those `before` was ended while the pool had too few usable replacements."""
     ended = instance.sql(
         "SELECT count(*) AS early FROM sessions old WHERE old.session_id = ANY(%s::uuid[]) AND 2 > (SELECT count(*)"
         " FROM sessions s WHERE s.staging_config_id = %s AND s.session_id <> ALL(%s::uuid[])"

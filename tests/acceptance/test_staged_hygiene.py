@@ -54,14 +54,14 @@ def environment(session_id: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Stage:
-    """A pool of one session, of a workspace whose `assign` says who the user is."""
+    """A pool of one session, of a workspace whose `assign` contains the user."""
 
     instance: Instance
     image_id: str
     config_id: str
 
     def staged(self) -> str:
-        """The session that is in the pool now."""
+        """The session that is currently in the pool."""
         query = "SELECT session_id::text FROM sessions WHERE staging_config_id = %s AND claimable"
         found = wait_for(lambda: self.instance.sql(query, self.config_id), "a session is staged", within_s=60)
         return found[0]["session_id"]
@@ -92,7 +92,7 @@ def user_of(stage: Stage) -> Generator[tuple[Member, Running]]:
 
 
 def names_of_people(instance: Instance) -> list[str]:
-    """Names and ids of all users, and what could open something in their name."""
+    """Names and ids of all users, and secrets that give access in their name."""
     users = instance.sql("SELECT username, user_id::text FROM users")
     keys = [instance.found["api_key"], instance.found["api_key_secret"]]
     return [value for row in users for value in row.values()] + keys
@@ -116,7 +116,7 @@ def test_there_is_nothing_of_any_user_in_a_staged_session(stage: Stage):
         "greenroom.session",
         "greenroom.agent",
         "greenroom.spec-hash",
-        "greenroom.base",  # the image's own, as is the next
+        "greenroom.base",  # from the image, like the next
         "greenroom.recipe",
     }
     assert [name for name in found["NetworkSettings"]["Networks"] if not name.startswith("greenroom-")] == []
@@ -125,7 +125,7 @@ def test_there_is_nothing_of_any_user_in_a_staged_session(stage: Stage):
     of_a_user = ("user_id", "assigned", "assignment", "assignment_id", "launch_id", "idempotency_key", "keepalive")
     assert [row[name] for name in of_a_user] == [None] * len(of_a_user)
     assert instance.call("GET", f"/sessions/{session_id}/connection")["frame_url"] is None
-    with instance.http() as client:  # an administrator's, too
+    with instance.http() as client:  # also an administrator's
         assert client.get(f"/desktop/{row['agent_id'].hex[:8]}/{session_id}/").status_code in {401, 403}
     assert (row["files_encrypted"], row["client_settings"], row["kasm_url"]) == (None, {}, "")
 
@@ -135,7 +135,7 @@ def test_nothing_of_a_used_session_reaches_the_next_or_the_host(stage: Stage):
     own_networks = networks(instance.label())
     with user_of(stage) as (member, used):
         expected = f"{member.username} {member.user_id} https://mark-of-ada.example/"
-        # a hand-over does not wait for an `assign` that is slow
+        # a hand-over does not wait for a slow `assign`
         wait_for(lambda: used.shell("cat ~/assigned 2>/dev/null || true") == expected, "`assign` got the user's name")
         used.shell(LEAVE)
         assert MARK in seen_inside(used.session_id, MARK)
@@ -160,7 +160,7 @@ def test_nothing_of_a_used_session_reaches_the_next_or_the_host(stage: Stage):
 
 
 def _nothing_on_the_host(instance: Instance, session_id: str, port: str, secrets: list[str]) -> None:
-    """No container, rule, folder, or file of the Agent that has one of these in it."""
+    """Assert that no container, rule, folder, or file of the Agent contains one of these."""
     assert instance.containers_of(session_id) == []
     command = [_iptables(), "-w", "-S", "-t"]
     tables = ("filter", "nat")

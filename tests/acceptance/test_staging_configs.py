@@ -29,7 +29,7 @@ def staged(instance: Instance, config_id: str) -> list[dict[str, Any]]:
 
 @contextmanager
 def config(instance: Instance, image_id: str, *options: str) -> Iterator[dict[str, Any]]:
-    """A config made on the command line, deleted afterwards if it is still there."""
+    """A config created on the command line, deleted at the end if it still exists."""
     made = answered(
         instance, "staging", "create", "--zone", "default", "--image", image_id, "--expiration", "2", *options
     )
@@ -138,6 +138,6 @@ def test_a_request_host_zone_stages_nothing_until_corrected(
 
 
 def shortfall(instance: Instance, config_id: str, code: str | None = None) -> str:
-    """The sentence of a config's shortfall (with this code); empty = it has none."""
+    """The message of a config's shortfall (with this code); empty if it has none."""
     found = instance.call("GET", f"/staging-configs/{config_id}")["shortfall"]
     return found["reason"] if found and code in (None, found["code"]) else ""

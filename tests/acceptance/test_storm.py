@@ -21,12 +21,12 @@ pytestmark = [pytest.mark.docker, pytest.mark.alone, pytest.mark.timeout(900)]
 POOL = 8
 ON_DEMAND = 12
 DONE_S = 240.0
-"""For a round at most, on a machine that does other things as well; half a minute where it does not."""
+"""The time limit of a round, on a busy machine; half a minute on an idle one."""
 
 
 @pytest.fixture(scope="module")
 def busy(desktop_image: str) -> Iterator[Instance]:
-    """An instance with the product's own deadlines for a hand-over, not with those of other tests."""
+    """An instance with the product's deadlines for a hand-over, not with those of other tests."""
     own = {"GREENROOM_HANDOVER_RECEIVED_S": "2", "GREENROOM_HANDOVER_ASSIGNED_S": "3"}
     with running_instance(GREENROOM_DESKTOP_IMAGE=desktop_image, **own) as instance:
         yield instance
@@ -49,19 +49,19 @@ class Figures:
 
 
 def workspace(instance: Instance) -> str:
-    """The desktop as a workspace for everybody that reserves little: the host is to be busy, not full."""
+    """The desktop as a workspace for all users with a small reservation: the host must be busy, not full."""
     desktop = instance.call("GET", f"/images/{instance.desktop()}")["name"]
     body = {"name": desktop, "friendly_name": f"W {uuid.uuid4().hex[:8]}", "cores": 0.1, "memory": 200_000_000}
     return instance.call("POST", "/images", json=body)["image_id"]
 
 
 def run_queue() -> int:
-    """Tasks that want a core at this moment."""
+    """The number of runnable tasks at this moment."""
     return int(Path("/proc/loadavg").read_text().split()[3].split("/")[0])
 
 
 class Storm:
-    """A pool, and people."""
+    """A pool, and users."""
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
@@ -80,10 +80,8 @@ class Storm:
         return self.instance.call("POST", "/sessions", json=body)["session_id"]
 
     def run(self, come: str) -> tuple[list[str], list[str]]:
-        """One round; the ids that the replies named, of those with a pool and of the others.
-
-        Those with a pool come a second after the others did, or when the others' starts have made the step `come`.
-        """
+        """Run a round; returns the ids in the replies, of the users with a pool and of the others. Users with a pool
+        launch a second after the others, or when the others' starts have reached the step `come`."""
         self.full()
         done = threading.Event()
         watching = threading.Thread(target=self._watch, args=(done,))
@@ -140,7 +138,7 @@ class Storm:
             return desktop.goes_on()
 
     def leave(self) -> None:
-        """Everybody logs out."""
+        """All users log out."""
         query = "SELECT session_id::text FROM sessions WHERE user_id = ANY(%s::uuid[]) AND status <> 'deleted'"
         for row in self.instance.sql(query, self.people):
             self.instance.call("DELETE", f"/sessions/{row['session_id']}")

@@ -131,7 +131,7 @@ def test_the_public_server_reads_no_key_and_cannot_reach_the_database(instance: 
 
 
 def as_account(account: str, expression: str) -> str:
-    """`done`, or what went wrong where a process of the account evaluates this."""
+    """`done`, or the error when a process of the account evaluates this."""
     packages = os.pathsep.join(path for path in sys.path if path)
     uid, gid = pwd.getpwnam(account).pw_uid, pwd.getpwnam(account).pw_gid
     script = (
@@ -144,7 +144,7 @@ def as_account(account: str, expression: str) -> str:
 
 
 def listening(table: str, port: int) -> set[str]:
-    """The addresses in this table of the kernel on which a port is listened on, in its hexadecimal form."""
+    """The addresses in this table of the kernel on which a port is listened on, in hexadecimal form."""
     lines = [line.split() for line in Path("/proc/net", table).read_text().splitlines()[1:]]
     addresses = [columns[1].split(":") for columns in lines if columns[3] == "0A"]
     return {host for host, number in addresses if int(number, 16) == port}
@@ -203,7 +203,7 @@ def running_session(instance: Instance) -> str:
 
 
 def left(instance: Instance, label: str, said: str) -> tuple[list[str], list[str], list[str]]:
-    """Processes, containers and networks that an instance left behind after `down`, which said `said`."""
+    """Processes, containers and networks that an instance left behind after `down` with the output `said`."""
     return processes_of(instance.data), containers(label), networks_left(instance, label, said)
 
 
@@ -238,7 +238,7 @@ def test_down_ends_the_sessions_that_a_killed_up_left(new_instance: Instance):
 
 @pytest.fixture(scope="module")
 def second(openbox_image: str) -> Iterator[Instance]:
-    """Another instance with two zones and four Managers; the last test that has it ends it."""
+    """Another instance with two zones and four Managers; the last test that uses it ends it."""
     with running_instance("--zones", "a,b", "--managers", "2", GREENROOM_DESKTOP_IMAGE=openbox_image) as second:
         yield second
 

@@ -42,7 +42,7 @@ def filtering(openbox_image: str, internet: SmallInternet) -> Iterator[Instance]
 
 @pytest.fixture(scope="module")
 def policy_id(filtering: Instance) -> str:
-    """Of the policy the workspace `Desktop` is under."""
+    """The id of the policy of the workspace `Desktop`."""
     policy_id = filtering.call("POST", "/filter-policies", json=POLICY)["filter_policy_id"]
     filtering.call("PATCH", f"/images/{filtering.desktop()}", json={"filter_policy_id": policy_id})
     return policy_id
@@ -146,7 +146,7 @@ def test_a_blocked_https_address_is_refused_and_written_down(filtering: Instance
 
 
 def test_a_name_that_is_denied_is_never_resolved(internet: SmallInternet, desktop: str):
-    """Or the names themselves would carry data out."""
+    """Otherwise the names themselves would carry data out."""
     fetch(desktop, "http://secret-data.elsewhere.test/")
     fetch(desktop, "https://more-data.elsewhere.test/")
     fetch(desktop, "http://resolved.open.test/")
@@ -202,7 +202,7 @@ def test_without_a_policy_the_same_programs_get_out(filtering: Instance, interne
 def test_the_filter_itself_leads_nowhere_private(
     filtering: Instance, internet: SmallInternet, desktop: str, policy_id: str
 ):
-    """A default of `allow` opens the internet, and neither private networks nor this host nor other kinds of ports."""
+    """A default of `allow` opens the internet, but neither private networks nor this host nor other ports."""
     change(filtering, policy_id, default_action="allow")
     gateway = attached(desktop)["Gateway"]
     try:

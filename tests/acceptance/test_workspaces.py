@@ -22,7 +22,8 @@ HOME = "/home/kasm-user"
 
 @pytest.fixture(scope="module", autouse=True)
 def profiles(instance: Instance) -> Iterator[None]:
-    """Let all users have persistent profiles; afterwards the setting is as before, and `Desktop` the only workspace."""
+    """Let all users have persistent profiles; at the end the setting is restored, and `Desktop` is the only
+    workspace."""
     group = f"/groups/{ALL_USERS}"
     before = instance.call("GET", group)["settings"].get("allow_persistent_profile")
     instance.call("PATCH", group, json={"settings": {"allow_persistent_profile": True}})
@@ -53,7 +54,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 
 
 def workspace(instance: Instance, **fields: Any) -> str:
-    """A workspace of the light desktop for everybody; its id."""
+    """Create a workspace of the light desktop for all users; returns its id."""
     body = {
         "name": "greenroom/desktop:openbox",
         "friendly_name": f"W {uuid.uuid4().hex[:8]}",
@@ -70,7 +71,7 @@ def launch(instance: Instance, image_id: str, user_id: str, **fields: Any) -> st
 
 
 def running(instance: Instance, image_id: str, user_id: str, **fields: Any) -> str:
-    """A session that is usable; its id."""
+    """Launch a session and wait until it is usable; returns its id."""
     session_id = launch(instance, image_id, user_id, **fields)
     wait_for(lambda: instance.has_status(session_id, "running"), f"{instance.session(session_id)} runs", 60)
     return session_id

@@ -32,7 +32,7 @@ def zone_of(instance: Instance, name: str) -> dict[str, Any]:
 
 @contextmanager
 def changed(instance: Instance, path: str, **fields: Any) -> Generator[None]:
-    """Fields of a zone or workspace, changed for a while."""
+    """Change fields of a zone or workspace for the duration of the block."""
     before = {name: value for name, value in instance.call("GET", path).items() if name in fields}
     if (settings := fields.get("settings")) is not None:
         before["settings"] = {name: before["settings"].get(name) for name in settings}
@@ -216,7 +216,7 @@ def test_a_renamed_zone_goes_on_and_its_gateway_counts_as_it(zones: Instance):
 
 
 def its_manager_has_looked(instance: Instance, zone: str) -> None:
-    """Wait until the Manager of a zone has read again what its zone is called; twice, as one reading was under way."""
+    """Wait until the Manager of a zone has read the zone's name again; twice, as one read may have been in progress."""
     (manager,) = (m["manager_id"] for m in instance.found["managers"] if m["zone_name"] == zone)
     for _ in range(2):
         before = instance.call("GET", f"/managers/{manager}")["last_reported"]
@@ -271,7 +271,7 @@ def made_before(instance: Instance) -> list[str]:
 def came_from(
     instance: Instance, pools: dict[str, str], outdated: Sequence[str] = (), **launch: Any
 ) -> list[tuple[str, str, str | None]]:
-    """The steps of a launch that begins when these pools have sessions of today; the last one gave the session."""
+    """The steps of a launch that begins when these pools have current sessions; the last step gave the session."""
     query = "SELECT 1 FROM sessions WHERE staging_config_id = %s AND claimable AND config_hash <> ALL(%s)"
     for name, config in pools.items():
         wait_for(lambda config=config: instance.sql(query, config, list(outdated)), f"the pool of {name} is full", 60)

@@ -67,7 +67,7 @@ def simulated_instance(shared_simulated_instance: Instance) -> Iterator[Instance
 
 @pytest.fixture
 def xfce(instance: Instance, desktop_image: str) -> Iterator[str]:
-    """The name of a workspace with the desktop that people get."""
+    """The name of a workspace with the full desktop."""
     body = {"name": desktop_image, "friendly_name": "Xfce", "cores": 1, "memory": 1_000_000_000}
     image_id = instance.call("POST", "/images", json=body)["image_id"]
     yield body["friendly_name"]
@@ -77,7 +77,7 @@ def xfce(instance: Instance, desktop_image: str) -> Iterator[str]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep in test-results/ what each window showed when a test failed."""
+    """Store a screenshot of each window of a failed test in test-results/."""
     report = yield
     if report.when == "call" and report.failed:
         RESULTS.mkdir(exist_ok=True)
@@ -88,7 +88,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture
 def new_context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Callable[..., BrowserContext]]:
-    """Makes browser profiles of their own, for this test alone."""
+    """Create separate browser profiles, for this test only."""
     contexts = request.node.stash[CONTEXTS] = list[BrowserContext]()
 
     def make(**options: Any) -> BrowserContext:
@@ -113,7 +113,7 @@ def admin(new_context: Callable[..., BrowserContext], instance: Instance) -> Per
 
 @pytest.fixture
 def user(new_context: Callable[..., BrowserContext], instance: Instance) -> Iterator[Person]:
-    """Ada, a new user who is in All Users and nothing else, logged in with a separate browser."""
+    """Ada, a new user who is only in All Users, logged in with a separate browser."""
     with instance.http() as http:
         body = {"username": "ada@example.org", "password": "correct horse battery"}
         made = http.post("/api/v1/users", json=body)

@@ -20,7 +20,7 @@ COLOURS = """() => {
   for (let i = 0; i < data.length; i += 4 * 401) seen.add(data[i] << 16 | data[i + 1] << 8 | data[i + 2]);
   return seen.size;
 }"""
-"""Distinct colours among a sample of the desktop's pixels."""
+"""The distinct colors among a sample of the desktop's pixels."""
 
 
 AT_REST = """async () => {
@@ -29,30 +29,29 @@ AT_REST = """async () => {
     for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
   } while (moves());
 }"""
-"""Until nothing fades or moves any more (but what always does): colours on their way have contrasts of their own. What
-was changed just now begins to within two frames.
-"""
+"""Wait until nothing fades or moves any more (except permanent animations): changing colors have different
+contrasts. A recent change begins within two frames."""
 
 
 @dataclass(frozen=True)
 class Person:
-    """A user who is logged in; `page` is their window."""
+    """A logged-in user; `page` is the user's window."""
 
     page: Page
     url: str
     username: str
 
     def open(self, address: str) -> None:
-        """Go to an address of the console."""
+        """Open an address of the console."""
         goto(self.page, f"{self.url}{address}")
 
     def follow(self, address: str) -> None:
-        """Go to an address of the console as its links do, without loading it anew; what is shown follows."""
+        """Open an address of the console like its links, without reloading it; the content follows."""
         go = "to => { history.pushState(null, '', to); dispatchEvent(new PopStateEvent('popstate')); }"
         self.page.evaluate(go, address)
 
     def launch(self, workspace: str) -> str:
-        """Press a workspace's tile; the id of the session, while its connecting screen is shown."""
+        """Press a workspace's tile; returns the id of the session, while its connecting screen is visible."""
         self.open("/")
         self.page.get_by_test_id(f"launch-{workspace}").click()
         self.page.wait_for_url(re.compile(r"/session/[0-9a-f-]{36}"))
@@ -68,7 +67,7 @@ class Person:
         return frame
 
     def tool(self, name: str) -> None:
-        """Press a button of the session's bar, which waits at the upper edge."""
+        """Press a button of the session's bar, which is at the upper edge."""
         self.page.get_by_role("navigation", name="Session tools").hover()
         self.page.get_by_role("button", name=name, exact=True).click()
 
@@ -77,7 +76,7 @@ class Person:
         return self.page.get_by_label(label).and_(self.page.locator("input"))
 
     def row(self, text: str) -> Locator:
-        """The row of a table that has this text."""
+        """The row of a table that contains this text."""
         return self.page.get_by_role("row").filter(has_text=text)
 
 
@@ -88,7 +87,7 @@ def goto(page: Page, address: str) -> None:
 
 
 def logged_in(context: BrowserContext, url: str, username: str, password: str) -> Person:
-    """Log in without the form: a quarter of its time; the window shows nothing yet."""
+    """Log in without the form, which takes a quarter of the time; the window is still empty."""
     answer = context.request.post(f"{url}/api/v1/login", data={"username": username, "password": password})
     expect(answer).to_be_ok()
     return Person(context.new_page(), url, username)

@@ -19,7 +19,7 @@ LISTEN = """(() => {
     return connect.call(this, target, ...rest);
   };
 })()"""
-"""An analyser at the end of all that the page plays."""
+"""An analyzer at the end of the page's sound output."""
 MEASURE = """() => {
   const { analyser } = window;
   if (!analyser) return { rms: 0, hz: 0 };

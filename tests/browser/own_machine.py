@@ -49,7 +49,7 @@ def chromium_options() -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def _served(listener: socket.socket) -> Iterator[None]:
-    """Answer at a listening socket from a thread, which is on this machine."""
+    """Answer at a listening socket from a thread that is on this machine."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="socks-proxy")
     thread.start()
@@ -100,7 +100,11 @@ async def _name(reader: asyncio.StreamReader) -> str:
 
 
 async def _connect(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Raises OSError, also for what is not a loopback address of this machine."""
+    """Connect to a loopback address of this machine.
+
+    Raises:
+        OSError: it is another address, or the connection failed.
+    """
     if not host.startswith("127."):
         raise ConnectionRefusedError(host)
     return await asyncio.open_connection(host, port)
@@ -111,13 +115,12 @@ def _reply(code: int) -> bytes:
 
 
 async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    """One way, and its end alone: a server that has refused an upload reads on, and what would be closed while the
-    browser still sends would be reset, with the refusal in it.
-    """
+    """Copy data in one direction, and close only this direction: a server that has refused an upload continues to
+    read, and closing the connection while the browser still sends would reset it, with the refusal in it."""
     try:
         while data := await source.read(CHUNK_BYTES):
             target.write(data)
             await target.drain()
         target.write_eof()
-    except OSError:  # reset, or closed meanwhile
+    except OSError:  # reset, or closed in the meantime
         target.close()

@@ -21,10 +21,11 @@ from greenroom.runtimes.docker.runtime import DockerRuntime
 
 SESSION = str(uuid.uuid4())
 LATE = "Got data while disconnected"
-"""noVNC, when the stream ends while it draws one frame and has received the next: it goes on with that one then."""
+"""The message of noVNC when the stream ends while it draws one frame and has received the next: it then continues
+with that frame."""
 
 UPLOADS = "/home/kasm-user/Uploads"
-"""Beside variables of the environment: options of a disk of its own for that folder."""
+"""In addition to variables of the environment: options of a separate disk for that folder."""
 
 
 @dataclass
@@ -57,26 +58,25 @@ class Desk:
         await self.page.evaluate("(message) => window.say(message)", message)
 
     async def awaited(self, script: str, wanted: str) -> str:
-        """The output of `script` in the session when it is `wanted`, or else after a while.
-
-        What it complains of before then does not count: a file that is not there yet, a clipboard that is empty.
-        """
+        """The output of `script` in the session once it is `wanted`, or after a while. Errors before then do not
+        count: a file that does not exist yet, an empty clipboard."""
         is_wanted = f"[ \"$(exec 2>/dev/null; {script})\" = '{wanted}' ]"
         return await self.shell(f"for i in $(seq 50); do {is_wanted} && break; sleep 0.1; done; {script}")
 
     async def eventually(self, script: str, wanted: str) -> None:
-        """Until the output of `script` in the session is `wanted`."""
+        """Wait until the output of `script` in the session is `wanted`."""
         assert await self.awaited(script, wanted) == wanted
 
     async def reopen(self) -> None:
-        """Load the page anew, as a person who comes back."""
+        """Load the page again, like a person who comes back."""
         await self.page.reload()
         self.frame = next(frame for frame in self.page.frames if frame.url == self.gateway.frame_url)
         await self.state("connected")
         await self.received("m.type === 'files'")
 
     async def terminal(self) -> None:
-        """Open a terminal by its keys, which the desktop takes when its first terminal is there; the shell waits."""
+        """Open a terminal by its keys, which work once the first terminal of the desktop is running; the shell
+        waits."""
         await self.eventually("xdotool search --onlyvisible --name kasm-user@ >/dev/null && echo there", "there")
         before = await self.shell("xdotool getactivewindow")
         await self.page.keyboard.press("Control+Alt+t")
@@ -86,7 +86,7 @@ class Desk:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser_of_desks(chromium: dict[str, Any]) -> AsyncIterator[Browser]:
-    """One chromium for the tests of a file; each has a profile of its own."""
+    """A chromium for the tests of a file; each test has a separate profile."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(**chromium)
         yield browser

@@ -16,7 +16,7 @@ from yarl import URL
 from greenroom.core.workspace.session_spec import SessionSpec
 
 OWN_CODES = 4000
-"""Close codes from here on have a meaning of the page's own."""
+"""Close codes from here on are defined by the page."""
 PREFIX = "/desktop/1a2b3c4d/some-session"
 PARENT = """<!doctype html><html lang="en"><title>Parent</title><link rel="icon" href="data:,">
 <style>body{margin:0}iframe{border:0;width:100vw;height:100vh}</style>
@@ -34,14 +34,13 @@ addEventListener('message', (event) => {
 
 @dataclass
 class SmallGateway:
-    """Addresses, and switches: what `status` every request gets while it is not None, how long the viewer of a new
-    stream may give no input, how large an upload may be, and after how many bytes an upload is cut, once, with the
-    `status` from then on.
-    """
+    """Addresses, and switches: the `status` that every request gets while it is not None, the idle limit of the
+    viewer of a new stream, the size limit of an upload, and the number of bytes after which an upload is cut, once,
+    with the `status` from then on."""
 
     frame_url: str = ""
     session_url: str = ""
-    """The container's own page, for which a client needs `headers`: past this gateway and past the page's scripts."""
+    """The container's page, for which a client needs `headers`: it bypasses this gateway and the page's scripts."""
     headers: dict[str, str] = field(default_factory=dict[str, str])
     parent_url: str = ""
     status: int | None = None
@@ -73,13 +72,13 @@ class SmallGateway:
                     raise ConnectionResetError
 
     async def cut(self) -> None:
-        """Cut all streams, as a network does."""
+        """Cut all streams, like a network."""
         for socket in list(self.sockets):
             await socket.close(code=1011)
 
 
 async def given_back(request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
-    """The answer of the session's page, whole or as it comes."""
+    """The answer of the session's page, whole or as it arrives."""
     if answer.content_type != "text/event-stream":
         names = ("Content-Type", "Content-Security-Policy", "Content-Disposition")
         kept = {name: answer.headers[name] for name in names if name in answer.headers}

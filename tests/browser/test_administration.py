@@ -69,7 +69,7 @@ def test_inherited_and_denied_settings_look_different(admin: Person, instance: I
         downloads.get_by_role("radio", name="Inherit (yes)").focus()
         press("ArrowLeft", then="Deny")
         assert set_here() is False
-        page.keyboard.press("ArrowLeft")  # one too many: it stays denied, and nothing is saved
+        page.keyboard.press("ArrowLeft")  # one too many: it remains denied, and nothing is saved
         press("ArrowRight", then="Inherit (yes)")
         assert set_here() is None
         assert saved == [{"settings": {"allow_kasm_downloads": value}} for value in (False, None)]

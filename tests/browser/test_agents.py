@@ -20,12 +20,12 @@ NOTE_WORDS = """button => {
   const note = () => window.words.push(button.innerText);
   new MutationObserver(note).observe(button, { subtree: true, childList: true, characterData: true });
 }"""
-"""Keeps each word that stands on a button from now on: one that stands there for a second alone can be missed."""
+"""Records each label of a button from now on: one that is visible for only a second can be missed."""
 
 
 @pytest.fixture
 def known(instance: Instance) -> Iterator[set[str]]:
-    """Ids of the Agents there were before; others are deleted at the end, and no token stays open."""
+    """Ids of the existing Agents; others are deleted at the end, and no token remains."""
     known = {agent["agent_id"] for agent in instance.call("GET", "/agents")}
     yield known
     for agent in instance.call("GET", "/agents"):
@@ -36,7 +36,7 @@ def known(instance: Instance) -> Iterator[set[str]]:
 
 
 def make_token(person: Person, **fields: str) -> Locator:
-    """Fill the open dialogue and make the token; the dialogue, which has the command now."""
+    """Fill the open dialog and create the token; returns the dialog, which now contains the command."""
     dialogue = person.page.get_by_role("dialog")
     for label, value in fields.items():
         dialogue.get_by_label(label).fill(value)
@@ -48,7 +48,7 @@ def make_token(person: Person, **fields: str) -> Locator:
 
 
 def join(command: str, folder: Path) -> None:
-    """Run the command as it stands in the dialogue, on a host whose sessions are simulated."""
+    """Run the command in the dialog, on a host whose sessions are simulated."""
     words = shlex.split(command)
     assert words[0] == "greenroom"
     done = subprocess.run(

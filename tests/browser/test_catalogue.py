@@ -28,7 +28,7 @@ def image_of(name: str) -> str:
 @pytest.fixture(scope="module")
 def instance(simulated_instance: Instance, openbox_image: str) -> Iterator[Instance]:
     """An instance whose Agent builds every image in some seconds, without a container. The session's page, which is
-    part of each image, was made with that of the desktop."""
+    part of each image, was built with that of the desktop."""
     del openbox_image
     shelf.forget()
     missing = frozenset(map(shelf.reference, shelf.all_recipes()))

@@ -38,7 +38,7 @@ def test_a_desktop_on_demand(user: Person, instance: Instance, xfce: str):
     wait_for(lambda: fills(session_id, 1360, 800), "the desktop has the size of the page")
     assert violations(page) == []
 
-    # Keyboard: a terminal, and a command in it. The window manager takes the keys a moment after the first picture
+    # Keyboard: a terminal, and a command in it. The window manager accepts the keys a moment after the first picture
     def opened() -> bool:
         page.keyboard.press("Control+Alt+t")
         page.wait_for_timeout(2000)
@@ -53,7 +53,7 @@ def test_a_desktop_on_demand(user: Person, instance: Instance, xfce: str):
 
     wait_for(typed, "the file that was typed", within_s=20)
 
-    # Mouse: the pointer is where it was clicked
+    # Mouse: the pointer is at the clicked position
     page.mouse.click(900, 600)
     wait_for(lambda: "x:900 y:600" in inside(session_id, "xdotool", "getmouselocation"), "the pointer has moved")
 
@@ -74,7 +74,7 @@ def test_a_desktop_on_demand(user: Person, instance: Instance, xfce: str):
     page.set_viewport_size({"width": 1500, "height": 900})
     wait_for(lambda: fills(session_id, 1500, 900), "the screen has grown")
 
-    # Leave: the session goes on. Come back: the same desktop. Delete: it is gone
+    # Leave: the session continues. Come back: the same desktop. Delete: it is gone
     user.tool("Leave")
     card = page.locator(f"[data-session='{session_id}']")
     expect(card).to_contain_text("running")
@@ -91,7 +91,7 @@ def test_a_desktop_on_demand(user: Person, instance: Instance, xfce: str):
 
 @contextmanager
 def no_container_yet(instance: Instance) -> Iterator[None]:
-    """The Agent creates no container meanwhile: what is shown until then can be looked at, however long that takes."""
+    """The Agent creates no container during the block, so that the earlier states can be inspected without haste."""
     agent, stop = "agent-default", "agent.before_create"
     instance.arm(agent, stop)
     try:
@@ -103,7 +103,7 @@ def no_container_yet(instance: Instance) -> Iterator[None]:
 @pytest.mark.parametrize("lost", ["**/?token=*", "**/session.js"])
 @pytest.mark.usefixtures("clean")
 def test_a_frame_that_could_not_be_loaded_is_loaded_again(user: Person, lost: str):
-    """On one machine a new container changes the network, and the browser drops what it was loading."""
+    """On one machine a new container changes the network, and the browser drops its loading requests."""
     lose = iter(range(1))
     user.page.route(lost, lambda route: route.abort() if next(lose, None) is not None else route.continue_())
     user.launch("Desktop")
@@ -146,7 +146,7 @@ def test_the_stream_of_another_user_is_not_opened(user: Person, admin: Person):
 
 
 def a_file_goes_in(user: Person, session_id: str) -> None:
-    """Through the panel of files, which is part of the session's own page."""
+    """Through the panel of files, which is part of the session's page."""
     frame = user.desktop()
     user.tool("Files")
     frame.locator("#chooser").set_input_files([{"name": "notes.txt", "mimeType": "text/plain", "buffer": b"mine"}])
@@ -226,8 +226,8 @@ def test_a_desktop_that_is_refused_says_why_at_once_and_stays_so(user: Person):
     reason = page.get_by_role("status").filter(has_text="No token came with the request")
     expect(reason).to_be_visible(timeout=30_000)
     assert violations(page) == []
-    before = len(framed(session_id))  # it may have been loaded again while a container came (its network)
-    page.clock.fast_forward(20_000)  # longer than a frame that says nothing is left alone
+    before = len(framed(session_id))  # it may have been loaded again while a container started (its network)
+    page.clock.fast_forward(20_000)  # longer than the time after which a silent frame is reloaded
     expect(reason).to_be_visible()
     assert len(framed(session_id)) == before
     with page.expect_event("framenavigated"):

@@ -12,7 +12,7 @@ from tests.browser.console import Person, goto
 
 @pytest.fixture
 def desk(user: Person, instance: Instance) -> Iterator[str]:
-    """A group that may see sessions and groups, with the user in it; its id."""
+    """A group that may see sessions and groups, with the user in it; returns its id."""
     (ada,) = (each for each in instance.call("GET", "/users") if each["username"] == user.username)
     body = {"name": "Desk", "priority": 70, "permissions": ["sessions_view", "groups_view"]}
     group_id: str = instance.call("POST", "/groups", json=body)["group_id"]

@@ -44,5 +44,5 @@ def test_images_of_known_makers_need_only_their_name(
         content.wait_for_function("document.title === 'connected'")
         expect(user.page.get_by_text("Opening the desktop")).to_have_count(0)
         content.evaluate("document.title = 'in use'")
-        user.page.wait_for_timeout(4000)  # one that says nothing is loaded again after 2.5 s, if it is ours
+        user.page.wait_for_timeout(4000)  # a silent page is reloaded after 2.5 s if it is Greenroom's
         assert content.title() == "in use"

@@ -10,7 +10,7 @@ from tests.acceptance.instance import Instance
 from tests.browser.console import Person, violations
 
 IDLE_S = 6
-"""Long enough for a desktop to be seen before it is idle, on a machine that is busy."""
+"""Long enough for a desktop to be visible before it is idle, on a busy machine."""
 QUIET_MS = 7000
 """Longer than the interval of the signs of life, which is 5 s here."""
 
@@ -32,7 +32,7 @@ def limited(user: Person, instance: Instance) -> Iterator[Person]:
 
 
 def as_page_of_others(page: Page) -> None:
-    """Make the desktops of this window pages of other images: they send nothing, and the api says so."""
+    """Make the desktops of this window pages of foreign images: they send nothing, and the api reports that."""
 
     def connection(route: Route) -> None:
         answer = route.fetch()
@@ -43,7 +43,7 @@ def as_page_of_others(page: Page) -> None:
 
 
 def signs_of_life(page: Page) -> list[Request]:
-    """Those that are sent from now on."""
+    """The signs of life that are sent from now on."""
     sent: list[Request] = []
     page.on("request", lambda request: sent.append(request) if "keepalive" in request.url else None)
     return sent

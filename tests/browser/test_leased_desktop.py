@@ -19,7 +19,7 @@ HOME = "/home/kasm-user"
 
 
 class Program:
-    """A program with a lease of the user's, and the lease's token alone."""
+    """A program with a lease of the user's, and only the lease's token."""
 
     def __init__(self, instance: Instance, user: Person, **wishes: Any) -> None:
         users = instance.call("GET", "/users", params={"q": user.username})
@@ -88,7 +88,7 @@ def test_a_person_watches_takes_over_types_and_hands_back(instance: Instance, us
 
 @pytest.fixture
 def recorded(instance: Instance, user: Person) -> Program:
-    """A program that has done some things, with pictures of them."""
+    """A program that has performed some actions, with pictures of them."""
     program = Program(instance, user, record="pictures")
     path = f"/leases/{program.lease['lease_id']}/recording"
 

@@ -15,17 +15,19 @@ from greenroom.db.database import CHANNEL
 
 NUMBER = 10_000
 MOST_ROWS = 100
-"""Rows in the document at any time."""
+"""The maximum number of rows in the document at any time."""
 
 MOST_ELEMENTS = 42
-"""Elements of a row: each is made, laid out and painted as the row comes into sight, within a frame."""
+"""The maximum number of elements of a row: each is created, laid out and painted as the row becomes visible, within
+a frame."""
 
 NEEDLE = "needle@example.org"
 
 
 @pytest.fixture(scope="module")
 def many(instance: Instance) -> Iterator[None]:
-    """So many sessions in a zone that no Manager looks after, one of them of NEEDLE, who is the last by every time."""
+    """This number of sessions in a zone without a Manager, one of them of NEEDLE, which is the last in every order
+    by time."""
     zone_id = instance.call("POST", "/zones", json={"zone_name": "faraway"})["zone_id"]
     crowd, needle = (
         instance.call("POST", "/users", json={"username": name})["user_id"] for name in ("crowd@example.org", NEEDLE)
@@ -58,11 +60,11 @@ class Reads:
             self.questions.append(parse_qs(address.query))
 
     def rows(self) -> int:
-        """Rows that were asked for at most."""
+        """The maximum number of requested rows."""
         return sum(int(each.get("limit", ["1000"])[0]) for each in self.questions)
 
     def sessions(self) -> set[str]:
-        """Sessions that were asked for one by one."""
+        """Sessions that were requested individually."""
         return {each for question in self.questions for each in question.get("session_id", [])}
 
 
@@ -78,7 +80,7 @@ def test_of_ten_thousand_rows_those_in_sight_are_read_and_drawn(admin: Person):
     assert violations(page) == []
     assert max(row.locator("*").count() for row in rows.all()[:5]) <= MOST_ELEMENTS
 
-    # What a row has to say beside its words stands in the one tooltip of the page, for the pointer and for the keyboard
+    # Additional information of a row is in the only tooltip of the page, for the pointer and for the keyboard
     hint, session_id = page.get_by_role("tooltip"), rows.first.get_attribute("data-row") or ""
     rows.first.get_by_role("button", name="Copy").hover()
     expect(hint).to_have_text(f"{session_id} (copy)")
@@ -87,10 +89,10 @@ def test_of_ten_thousand_rows_those_in_sight_are_read_and_drawn(admin: Person):
     rows.first.get_by_role("button", name="Copy").focus()
     page.keyboard.press("Tab")
     expect(hint).to_have_text(f"Delete {session_id}")
-    page.locator(":focus").blur()  # the row that has the focus stays in the document
+    page.locator(":focus").blur()  # the row with the focus stays in the document
     expect(hint).to_have_count(0)
 
-    # Scrolled far: more is read as it is needed, and what is out of sight leaves the document
+    # Scrolled far: more is read as it is needed, and rows out of sight leave the document
     reads.questions.clear()
     page.locator("tr[data-row]").first.hover()
     far = page.locator("tr[data-index='1500']")
@@ -104,7 +106,7 @@ def test_of_ten_thousand_rows_those_in_sight_are_read_and_drawn(admin: Person):
     cursors = [question["cursor"][0] for question in reads.questions if "cursor" in question]
     assert len(cursors) == len(set(cursors)) <= 5, "each page is read once"
 
-    # The last of all is found by the server, by order and by word
+    # The last row is found by the server, by order and by word
     page.get_by_role("button", name="Created").click()
     expect(rows.first).to_contain_text(NEEDLE)
     expect(page).to_have_url(re.compile("sort=created"))
@@ -132,7 +134,7 @@ def test_an_event_renews_the_row_it_names_and_reads_no_other(admin: Person, inst
         instance.sql("SELECT pg_notify(%s, %s)", CHANNEL, f"session:{session_id}")
 
     become("running")
-    expect(same).to_have_count(0, timeout=4500)  # the page looks by itself after 5 s
+    expect(same).to_have_count(0, timeout=4500)  # the page polls after 5 s
     become("stopped")
     expect(same).to_contain_text("stopped", timeout=4500)
     expect(page.locator("tr[data-row]").nth(2)).to_have_attribute("data-row", session_id)

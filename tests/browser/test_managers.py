@@ -34,7 +34,7 @@ def admin(new_context: Callable[..., BrowserContext], instance: Instance) -> Per
 
 
 def administrator(new_context: Callable[..., BrowserContext], instance: Instance) -> Person:
-    """A window of the administrator in a browser of its own, on the page Managers, with live changes."""
+    """A window of the administrator in a separate browser, on the page Managers, with live changes."""
     found = instance.found["admin"]
     person = logged_in(new_context(), instance.url, found["username"], found["password"])
     person.open(PAGE)
@@ -43,7 +43,7 @@ def administrator(new_context: Callable[..., BrowserContext], instance: Instance
 
 
 def managers_of(instance: Instance, zone: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The Primary of a zone and the other Manager, as the api shows them."""
+    """The Primary of a zone and the other Manager, according to the api."""
 
     def found() -> tuple[dict[str, Any], dict[str, Any]] | None:
         managers = [each for each in instance.call("GET", "/managers") if each["zone_name"] == zone]
@@ -56,7 +56,8 @@ def managers_of(instance: Instance, zone: str) -> tuple[dict[str, Any], dict[str
 
 
 def agent_of(instance: Instance, manager: dict[str, Any]) -> dict[str, Any]:
-    """The Agent that reports to a Manager, once it does: one that was refused elsewhere comes back after a while."""
+    """The Agent that reports to a Manager, once it does: an Agent that was refused elsewhere comes back after a
+    while."""
 
     def found() -> dict[str, Any] | None:
         return next((a for a in instance.call("GET", "/agents") if a["manager_id"] == manager["manager_id"]), None)
@@ -65,7 +66,7 @@ def agent_of(instance: Instance, manager: dict[str, Any]) -> dict[str, Any]:
 
 
 def row_of(person: Person, manager: dict[str, Any]) -> Locator:
-    """Its row."""
+    """The row of a Manager."""
     return person.row(manager["instance_id"])
 
 
@@ -77,7 +78,7 @@ def press(switch: Locator) -> None:
 
 @contextmanager
 def unchanged(person: Person) -> Generator[None]:
-    """The window is not loaded anew meanwhile."""
+    """The window is not reloaded during the block."""
     person.page.evaluate("window.before = 1")
     yield
     assert person.page.evaluate("window.before") == 1
@@ -204,14 +205,14 @@ def test_that_the_other_manager_does_not_run_is_said_before_and_after(admin: Per
 
 
 def pid_of(instance: Instance, manager: dict[str, Any]) -> int:
-    """Its process now."""
+    """The current pid of its process."""
     pids = {each["instance_id"]: each["pid"] for each in instance.status()["managers"]}
     return pids[manager["instance_id"]]
 
 
 @contextmanager
 def frozen(*pids: int) -> Generator[None]:
-    """Processes that stand still meanwhile; the supervisor among them, so that it starts nothing anew."""
+    """Freeze these processes during the block, including the supervisor, so that it restarts nothing."""
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:

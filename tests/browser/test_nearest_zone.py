@@ -20,7 +20,7 @@ OTHER = "00000000-0000-4000-8000-00000000005a"
 
 @pytest.fixture(scope="module")
 def direct(instance: Instance) -> Iterator[str]:
-    """The address of the streams, which go straight there meanwhile; consoles opened from now on may connect to it."""
+    """The address of the streams, which are direct during the block; consoles opened from now on may connect to it."""
     (zone,) = instance.call("GET", "/zones")
     path, address = f"/zones/{zone['zone_id']}", instance.found["stream_url"]
 
@@ -73,4 +73,4 @@ def test_the_nearer_zone_is_suggested_and_one_switch_launches_there(direct: str,
     assert launched[0]["zone_id"] == OTHER
     round_trips = launched[0]["round_trips_ms"]  # for the trace
     assert round_trips[OTHER] < round_trips[zone["zone_id"]]
-    user.page.unroute_all(behavior="wait")  # the page asks anew for what changes until it is closed
+    user.page.unroute_all(behavior="wait")  # the page polls for changes until it is closed

@@ -47,17 +47,17 @@ OTHERS = {
         "/admin/infrastructure/agents/{agent}?tab=images": "{hostname}",
     },
 }
-"""Pages about one thing, with their headings, by the menu that leads to their list."""
+"""Pages about a single object, with their headings, by the menu that leads to their list."""
 
 PARTS = {menu: places | OTHERS.get(menu, {}) for menu, places in LISTED.items()}
-"""All pages, those about one thing with the list that leads to them."""
+"""All pages; those about a single object with the list that leads to them."""
 
 PAGES = {address: heading for part in PARTS.values() for address, heading in part.items()}
 
 
 @pytest.fixture
 def config(instance: Instance) -> Iterator[str]:
-    """The id of a staging config that wants no session."""
+    """The id of a staging config with Desired 0."""
     config_id = instance.stage(0)
     yield config_id
     instance.unstage(config_id)
@@ -162,7 +162,7 @@ def test_a_change_of_another_user_is_seen_without_reload(admin: Person, instance
         for strategy in ("Most Kasms", "Least Load"):
             changed = http.patch(f"/api/v1/zones/{zone['zone_id']}", json={"load_balancing_strategy": strategy})
             assert changed.status_code == 200, changed.text
-            expect(admin.row(zone["zone_name"])).to_contain_text(strategy, timeout=4500)  # it looks by itself after 5 s
+            expect(admin.row(zone["zone_name"])).to_contain_text(strategy, timeout=4500)  # it polls after 5 s
 
 
 def test_a_zone_is_edited(admin: Person, instance: Instance):

@@ -16,7 +16,7 @@ SHOWS = """async ([x, wanted]) => {
     is = red > 150 && green < 100 ? 'red' : green > 100 && red < 100 ? 'green' : '';
   }
 }"""
-"""Until this place of the canvas has the colour. The time limit of the test is its own."""
+"""Wait until this position of the canvas has the color. It is bounded by the time limit of the test."""
 
 
 MONITORS = """
@@ -35,12 +35,12 @@ for each in found[: number.value]:
 
 
 def monitors(session_id: str) -> list[str]:
-    """Size and place of each monitor that programs in the session see."""
+    """The size and position of each monitor according to programs in the session."""
     return inside(session_id, "python3", "-c", MONITORS).split()
 
 
 def second_of(user: Person) -> tuple[Page, Frame]:
-    """The second window once it shows its part."""
+    """The second window once it displays its part."""
     with user.page.context.expect_page() as opening:
         user.tool("Second screen")
     window = opening.value
@@ -53,7 +53,7 @@ def second_of(user: Person) -> tuple[Page, Frame]:
 
 
 def fills(session_id: str, x: int, colour: str) -> None:
-    """A window of this colour whose left edge is at `x`."""
+    """A window of this color whose left edge is at `x`."""
     look = f"-title {colour} -bg {colour} -fa 'DejaVu Sans Mono' -fs 10 -geometry 60x30+{x}+100"
     inside(session_id, "bash", "-c", f"setsid xterm {look} -e sleep 1000 >/dev/null 2>&1 & sleep 0.2")
 
@@ -74,7 +74,7 @@ def test_a_second_window_is_a_second_monitor_of_the_session(user: Person, xfce: 
         "no dialogue asks about it"
     )
 
-    # Each window shows its own part, in either picture
+    # Each window displays its part, in either picture
     fills(session_id, 200, "red")
     fills(session_id, width + 100, "green")
     first.evaluate(SHOWS, [300, "red"])

@@ -20,7 +20,7 @@ PICTURE = """async (colour) => {
   const [item] = await navigator.clipboard.read();
   return [...new Uint8Array(await (await item.getType('image/png')).arrayBuffer())];
 }"""
-"""Put a picture on the browser's clipboard; the bytes that the browser has then."""
+"""Put a picture on the browser's clipboard; returns the bytes that the browser has then."""
 
 COLOUR = """async () => {
   const [item] = await navigator.clipboard.read();
@@ -33,7 +33,7 @@ COLOUR = """async () => {
 RED_COMES = f"""async () => {{
   while (JSON.stringify(await ({COLOUR})()) !== '[1,1,255,0,0,255]') await new Promise(requestAnimationFrame);
 }}"""
-"""Until the browser's clipboard has a red point; the time limit of the test is its own."""
+"""Wait until the browser's clipboard has a red pixel, within the time limit of the test."""
 
 DATA = "timeout 2 xclip -o -selection clipboard -t image/png 2>/dev/null | sha256sum | cut -d' ' -f1"
 RED = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
@@ -84,7 +84,7 @@ async def test_what_a_program_prints_is_offered_and_saved_byte_for_byte(desk: De
     await desk.shell("xdotool key ctrl+p")
     await desk.eventually(f"{opened} '^Print$' >/dev/null && echo yes", "yes")
     offer = desk.frame.get_by_role("status").get_by_text(".pdf was printed.")
-    for _ in range(10):  # the dialogue asks its printers first
+    for _ in range(10):  # the dialog queries its printers first
         await desk.shell("xdotool key Return")
         await desk.page.wait_for_timeout(500)
         if await offer.is_visible():

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="module")]
 
 
 def random_file(path: Path, size: int) -> str:
-    """A file of this size; its digest."""
+    """Create a file of this size; returns its digest."""
     path.parent.mkdir(parents=True, exist_ok=True)
     data = random.Random(path.name).randbytes(size)  # noqa: S311 -- no secret
     path.write_bytes(data)
@@ -23,7 +23,7 @@ def random_file(path: Path, size: int) -> str:
 
 
 async def drop(desk: Desk, *paths: Path) -> None:
-    """Drop files and folders of this computer on the middle of the screen, as a person does."""
+    """Drop files and folders of this computer on the middle of the screen, like a person."""
     cdp = await desk.page.context.new_cdp_session(desk.page)
     data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
     for kind in ("dragEnter", "dragOver", "drop"):

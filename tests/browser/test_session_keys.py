@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="module")]
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def cdp(desk: Desk) -> CDPSession:
-    """The browser's own way to give input; touches belong to one such session."""
+    """The browser's DevTools session for input; touches belong to one such session."""
     return await desk.page.context.new_cdp_session(desk.page)
 
 
@@ -30,7 +30,8 @@ async def test_composed_text_and_keys_arrive_in_their_order(desk: Desk, cdp: CDP
 
 
 async def test_a_dead_key_and_the_key_after_it_arrive_as_one_letter(desk: Desk, cdp: CDPSession):
-    """As a browser reports them where the machine's layout has dead keys: the first composes, the second ends it."""
+    """As reported by a browser if the machine's layout has dead keys: the first begins a composition, the second
+    ends it."""
     await desk.page.mouse.click(640, 300)
     await desk.terminal()
     await desk.page.keyboard.type("echo a", delay=10)
@@ -53,9 +54,8 @@ async def touch(cdp: CDPSession, kind: str, *points: tuple[int, int]) -> None:
 
 
 async def reporter(desk: Desk) -> None:
-    """A terminal in the middle of the screen that keeps what a program in one reads of pointer and keys: [<0; is the
-    left button, [<2; the right one, [<64; and [<65; are the wheel.
-    """
+    """A terminal in the middle of the screen that records the pointer and key input of its program: [<0; is the left
+    button, [<2; the right one, [<64; and [<65; are the wheel."""
     reads = r"stty raw -echo; printf '\e[?1000h\e[?1006h'; exec cat >>/tmp/reports"
     await desk.shell(f'setsid xterm -title Reports -geometry 120x40+200+100 -e bash -c "{reads}" >/dev/null 2>&1 &')
     await desk.eventually("xdotool getactivewindow getwindowname; ls /tmp/reports", "Reports\n/tmp/reports")

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("clean")
 
 @pytest.fixture
 def allow(instance: Instance) -> Iterator[Callable[..., None]]:
-    """Gives All Users settings for this test."""
+    """Set settings of All Users for this test."""
     given: dict[str, Any] = {}
 
     def patch(settings: dict[str, Any]) -> None:
@@ -98,7 +98,7 @@ def test_what_the_groups_do_not_allow_is_not_offered(user: Person, allow: Callab
     user.tool("Leave")
     card = user.page.locator(f"[data-session='{session_id}']")
     expect(card).to_contain_text(re.compile(r"Ends in \d+m unless used"))
-    # Taken anew each minute, also where none came
+    # Taken again each minute, also if there is none
     expect(card.get_by_role("img", name="Screen of Desktop")).to_be_visible(timeout=75_000)
     for name in ("Stop", "More"):
         expect(card.get_by_role("button", name=name)).to_have_count(0)

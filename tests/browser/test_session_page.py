@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="module")]
 CLIPBOARD_IS = """async (wanted) => {
   while (await navigator.clipboard.readText() !== wanted) await new Promise(requestAnimationFrame);
 }"""
-"""Until the browser's clipboard has this text; the time limit of the test is its own."""
+"""Wait until the browser's clipboard has this text, within the time limit of the test."""
 
 
 async def test_a_person_works_in_it(desk: Desk, tmp_path: Path):

@@ -58,7 +58,7 @@ class Desk:
         await self.received("m.type === 'audio' && m.on && m.connected")
 
     async def comes_out(self, hz: float) -> None:
-        """Wait until a sine of this frequency comes out of the browser as loud as it was played, without gaps."""
+        """Wait until the browser plays a sine of this frequency as loud as it was played, without gaps."""
 
         async def as_played() -> bool:
             out = await self.frame.evaluate(MEASURE)
@@ -110,7 +110,7 @@ async def test_a_sine_played_inside_comes_out_of_the_browser(desk: Desk):
 
     await eventually(is_silent, 10)
 
-    # Off: nothing runs for it in the session any more
+    # Off: no process runs for it in the session any more
     await desk.say({"type": "audio", "on": False, "muted": False, "volume": 1})
     await desk.ends(ENCODER)
     assert desk.complaints == []
@@ -142,7 +142,7 @@ async def test_the_microphone_of_the_browser_arrives_inside(desk: Desk):
 
     await eventually(arrived)
 
-    # Another device, and off: the browser lets go of it, and nothing runs for it in the session
+    # Another device, and off: the browser releases it, and no process runs for it in the session
     await desk.say({"type": "microphone", "device": devices["inputs"][-1]["id"]})
     await desk.received(f"m.type === 'microphone' && m.connected && m.device === '{devices['inputs'][-1]['id']}'")
     await desk.say({"type": "microphone", "on": False})

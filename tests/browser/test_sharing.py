@@ -26,7 +26,7 @@ Contexts = Callable[..., BrowserContext]
 
 @pytest.fixture(autouse=True)
 def allowed(instance: Instance) -> Iterator[None]:
-    """Everybody may share as they like."""
+    """All users may share without restrictions."""
     change(instance, **dict.fromkeys(SETTINGS, True))
     yield
     change(instance, **dict.fromkeys(SETTINGS))
@@ -45,7 +45,7 @@ def change(instance: Instance, **settings: Any) -> None:
 
 
 def opened(user: Person) -> str:
-    """The user's desktop, with a terminal in front; the id of the session."""
+    """The user's desktop, with a terminal in front; returns the id of the session."""
     session_id = user.launch("Desktop")
     user.desktop()
     in_front = ("xdotool", "getactivewindow", "getwindowname")
@@ -54,14 +54,14 @@ def opened(user: Person) -> str:
 
 
 def link(user: Person, instance: Instance, session_id: str, **choices: str) -> str:
-    """Share in the panel; the link of what was shared."""
+    """Share in the panel; returns the link of the share."""
     user.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     user.tool("Share")
     panel = user.page.get_by_role("region", name="Share")
     for label, choice in choices.items():
         if label == "name":
             panel.get_by_label("Username").and_(panel.locator("input")).fill(choice)
-            panel.get_by_role("heading", name="Share").click()  # closes what was suggested
+            panel.get_by_role("heading", name="Share").click()  # closes the suggestions
         elif label == "may":
             panel.get_by_text(choice, exact=True).click()
         else:
@@ -112,7 +112,7 @@ def test_a_guest_watches_cannot_type_and_is_cut_off_alone(user: Person, new_cont
     user.page.mouse.click(300, 500)
     wait_for(lambda: "x:300 y:500" in inside(session_id, "xdotool", "getmouselocation"), "the user's pointer")
     wait_for(lambda: "kasm-user@" in inside(session_id, "xdotool", "getactivewindow", "getwindowname"), "the terminal")
-    # with what a script of the guest's browser could change of the page
+    # with the state that a script of the guest's browser could change in the page
     frame.evaluate("() => { for (const one of document.querySelectorAll('canvas')) one.focus(); }")
     types(guest, "touch ~/by-guest\n")
     assert "x:300 y:500" in inside(session_id, "xdotool", "getmouselocation")
@@ -125,7 +125,7 @@ def test_a_guest_watches_cannot_type_and_is_cut_off_alone(user: Person, new_cont
     wait_for(typed, "what the user typed")
     assert files(session_id) == ["by-user"]
 
-    # Ended: the guest is cut off at once, the user's stream goes on
+    # Ended: the guest is cut off at once, the user's stream continues
     user.page.evaluate(STATES)
     user.tool("Share")
     user.page.get_by_role("button", name="Stop sharing with Guests with the link").click()

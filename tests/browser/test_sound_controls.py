@@ -25,7 +25,7 @@ def browser(chromium: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def without_microphone(user: Person, instance: Instance) -> Iterator[Person]:
-    """Ada, whose group may not use it."""
+    """Ada, whose group may not use the microphone."""
     user_id = instance.sql("SELECT user_id FROM users WHERE username = %s", user.username)[0]["user_id"]
     settings = {"allow_kasm_microphone": False}
     group = instance.call("POST", "/groups", json={"name": "Listeners", "priority": 1, "settings": settings})
@@ -70,7 +70,7 @@ def test_sound_and_microphone_of_a_session(user: Person):
     comes_out(frame, 1000)
     inside(session_id, "pkill", "pacat")
 
-    # The microphone shows that it is on, also in the page while the bar is away
+    # The microphone displays that it is on, also in the page while the bar is hidden
     user.tool("Microphone")
     sign = page.get_by_role("button", name="Microphone on")
     expect(sign).to_be_visible()
@@ -80,7 +80,7 @@ def test_sound_and_microphone_of_a_session(user: Person):
     sign.click()
     expect(sign).to_have_count(0)
 
-    # This browser remembers that the sound is on, and not the microphone
+    # This browser stores that the sound is on, but not the microphone
     page.reload()
     frame = user.desktop()
     page.mouse.click(640, 500)

@@ -40,7 +40,7 @@ def of_new_config(person: Person) -> Locator:
 
 
 def fill_in(form: Locator) -> None:
-    """Two sessions for four hours; the permissions are those of group All Users."""
+    """Fill in two sessions for four hours; the permissions are those of group All Users."""
     expect(form.get_by_label("Deployment Zone")).to_have_value("default")
     form.get_by_label("Desired Sessions").fill("2")
     form.get_by_label("Expiration (Hours)").fill("4")
@@ -49,7 +49,7 @@ def fill_in(form: Locator) -> None:
 
 
 def is_full(window: Person) -> None:
-    """The pool of two has two, as number and as bar, and there is nothing to explain."""
+    """The pool of two has two, as number and as bar, and there is no shortfall."""
     config = window.row("Desktop")
     expect(current(config)).to_have_text("2 / 2", timeout=FILL_MS)
     expect(config.get_by_role("progressbar", name="2 of 2 ready")).to_be_visible()
@@ -73,7 +73,7 @@ new MutationObserver(() => {
     window.firstPicture = [canvas.width, canvas.height];
 }).observe(document, { attributes: true, subtree: true, attributeFilter: ['data-state'] });
 """
-"""Keeps the size of the picture with which a desktop is shown, in its frame."""
+"""Stores the size of the picture with which a desktop is displayed, in its frame."""
 
 
 @pytest.mark.timeout(180)
@@ -95,7 +95,7 @@ def test_a_pool_from_its_config_to_a_user_and_back(
     form.get_by_role("button", name="Submit").click()
     expect(staging.get_by_text(re.compile(r"it serves \d+ users?\."))).to_be_visible()
 
-    # Current reaches Desired before the eyes of both, without a reload
+    # Current reaches Desired live for both, without a reload
     config = admin.row("Desktop")
     for window in (admin, other):
         is_full(window)
@@ -123,7 +123,7 @@ def test_a_pool_from_its_config_to_a_user_and_back(
     assert placement["outcome"] == "staged", placement
     wait_for(lambda: fills(session_id, 1360, 800), "the desktop has the size of the page")
 
-    # The pool fills itself again, before the eyes of both
+    # The pool refills itself, live for both
     for window in (admin, other):
         is_full(window)
     watcher.page.get_by_text("Staged", exact=True).click()
@@ -131,7 +131,7 @@ def test_a_pool_from_its_config_to_a_user_and_back(
     expect(watcher.row(user.username)).to_have_count(0)
     watcher.page.get_by_text("All", exact=True).click()
 
-    # Reducing Desired destroys the excess; the session in use goes on
+    # Reducing Desired deletes the excess; the session in use continues
     config.get_by_role("button", name="Edit Desktop in default").click()
     form.get_by_label("Desired Sessions").fill("1")
     form.get_by_role("button", name="Submit").click()

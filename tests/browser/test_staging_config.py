@@ -35,13 +35,13 @@ def test_hits_and_misses_have_their_reasons_and_lead_to_the_launches(admin: Pers
     wait_for(lambda: instance.has_status(hit, "running"), "it was handed over")
     missed = instance.call("POST", "/sessions", json={**launch, "environment": {"A": "1"}})["session_id"]
 
-    # The list says how many were served
+    # The list has the number of served launches
     admin.open("/admin/staging")
     expect(admin.row("Desktop")).to_contain_text("50 %")
     expect(admin.row("Desktop").locator("[data-tone]")).to_have_attribute("data-tone", "yellow")
     admin.row("Desktop").get_by_role("link", name="50 %").click()
 
-    # The page says why the others were not, and leads to each
+    # The page has the reason why the others were not, and leads to each
     expect(page.get_by_test_id("hit-rate-24")).to_have_text("50 %")
     expect(page.get_by_role("img", name="1 hit and 1 miss")).to_be_visible()
     reason = page.get_by_role("region", name="Reasons of misses").get_by_role("row").filter(has_text="launch_options")
@@ -54,7 +54,7 @@ def test_hits_and_misses_have_their_reasons_and_lead_to_the_launches(admin: Pers
     assert violations(page, "color-contrast") == []
     use_colours(page, "light")
 
-    # One click to the violations, with user, setting and config in columns of their own
+    # One click to the violations, with user, setting and config in separate columns
     page.get_by_role("link", name="Violations in the logs").click()
     violation = page.get_by_role("region", name="Logs").get_by_role("row").filter(has_text=user.username)
     expect(violation).to_have_count(1)
@@ -69,14 +69,14 @@ def test_hits_and_misses_have_their_reasons_and_lead_to_the_launches(admin: Pers
     expect(page.get_by_role("region", name="Logs").get_by_role("row").filter(has_text=user.username)).to_have_count(1)
     admin.open(f"/admin/staging/{config_id}?tab=history")
 
-    # How the launch came about
+    # The steps of the launch
     miss.get_by_role("link", name=missed[:8]).click()
     expect(page.get_by_role("tab", name="How It Came About")).to_have_attribute("aria-selected", "true")
     steps = page.get_by_role("region", name="Placement").get_by_role("row")
     expect(steps.filter(has_text="Staged session in the current zone")).to_contain_text("Options of the launch")
     expect(steps.filter(has_text="New session in the current zone")).to_contain_text("used")
 
-    # The same in the list of launches: what its rows were filtered by is not asked of the steps
+    # The same in the list of launches: filters of its rows do not apply to the steps
     admin.open(f"/admin/diagnostics/launches?q={user.username}")
     admin.row("on demand").get_by_role("button", name="Steps of this launch").click()
     steps = page.get_by_role("dialog").get_by_role("row")
@@ -127,7 +127,7 @@ def test_a_quarantined_session_shows_its_reason_and_can_be_deleted(admin: Person
     expect(quarantined).to_contain_text("assign")
     assert violations(admin.page) == []
 
-    # All quarantined sessions, with the reason; nothing happens to them by itself
+    # All quarantined sessions, with the reason; they do not change by themselves
     admin.open("/admin/sessions?kind=quarantined")
     listed = admin.row(session_id[:8])
     expect(listed).to_contain_text("assign")

@@ -16,7 +16,7 @@ FAR_S = 0.12
 
 @pytest.fixture(scope="module")
 def instance() -> Iterator[Instance]:
-    """The zones here, at the main port, and there, whose streams go straight to it."""
+    """The zones here, at the main port, and there, whose streams are direct."""
     settings = {"nearest_zone": "on", "allow_zone_selection": True}
     with running_instance("--zones", "here,there", GREENROOM_RUNTIME="simulated") as instance:
         there = next(zone for zone in instance.call("GET", "/zones") if zone["zone_name"] == "there")
@@ -37,7 +37,7 @@ def may_be_measured(instance: Instance) -> bool:
 def test_a_launch_begins_in_the_zone_that_the_browser_found_nearer(
     instance: Instance, user: Person, far: str, nearer: str
 ):
-    """The way to one of them is made long; what answers is the gateway of each."""
+    """The path to one of them is delayed; the answers come from the gateway of each."""
 
     def slowly(route: Route) -> None:
         time.sleep(FAR_S)

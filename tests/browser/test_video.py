@@ -24,24 +24,24 @@ SHOWS = """async (wanted) => {
     is = red > 150 && green < 100 ? 'red' : green > 100 && red < 100 ? 'green' : '';
   }
 }"""
-"""Until the middle of the screen has this colour in the browser. The time limit of the test is its own."""
+"""Wait until the middle of the screen has this color in the browser, within the time limit of the test."""
 
 
 async def shows(desk: Desk, colour: str) -> None:
-    """Fill the screen with a colour inside the session, and see it in the browser."""
+    """Fill the screen with a color inside the session, and wait for it in the browser."""
     look = f"-fa 'DejaVu Sans Mono' -fs 10 -geometry 130x45+0+0 -bg {colour}"
     await desk.shell(f"setsid xterm {look} -e sleep 1000 >/dev/null 2>&1 & sleep 0.1")
     await desk.frame.evaluate(SHOWS, colour)
 
 
 async def moves(desk: Desk, geometry: str) -> None:
-    """Let something on the screen change all the time."""
+    """Change something on the screen all the time."""
     await desk.shell(f"setsid xterm -geometry {geometry} -e 'while :; do date +%N; sleep 0.05; done' >/dev/null 2>&1 &")
 
 
 @asynccontextmanager
 async def stream(desk: Desk) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-    """The video without the page: what a program could ask for and say."""
+    """The video without the page: all messages that a program could send."""
     tls = ssl.create_default_context()
     tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
     address = f"{desk.gateway.session_url}stream/"
@@ -85,7 +85,7 @@ async def test_a_viewer_switches_to_video_works_in_it_and_back(desk: Desk):
 
 
 async def stripes(socket: aiohttp.ClientWebSocketResponse, count: int) -> None:
-    """Watch as a page does: take so many stripes, and say which frame was painted."""
+    """Watch like a page: receive this number of stripes, and send the painted frames."""
     async with asyncio.timeout(15):
         while count:
             message = await socket.receive()
@@ -127,7 +127,7 @@ async def test_a_workspace_may_begin_with_video(desk: Desk):
 
 @pytest.mark.parametrize("desk", [{"KASM_SVC_ACCEPT_CUT_TEXT": "0"}], indirect=True)
 async def test_nothing_can_be_put_into_a_session_by_its_video(desk: Desk):
-    """Past the page: words of Selkies' clients and bytes of RFB do nothing, and the video goes on."""
+    """Without the page: messages of Selkies' clients and bytes of RFB have no effect, and the video continues."""
     await to_video(desk)
     place = await desk.shell("xdotool getmouselocation")
     async with stream(desk) as socket:
@@ -138,7 +138,7 @@ async def test_nothing_can_be_put_into_a_session_by_its_video(desk: Desk):
         await socket.send_str("m,600,500,0,0")
         async with asyncio.timeout(10):
             async for message in socket:
-                if message.data == "m,600,500,0,0":  # texts come back as they were sent
+                if message.data == "m,600,500,0,0":  # texts are sent back unchanged
                     break
     assert await desk.shell("xdotool getmouselocation") == place
     assert await desk.shell("timeout 2 xclip -selection clipboard -o 2>/dev/null") != text.decode()

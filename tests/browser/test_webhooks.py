@@ -50,7 +50,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture(scope="module")
 def instance(simulated_instance: Instance) -> Iterator[Instance]:
-    """An instance whose sessions have no containers, and whose messages may go to this host meanwhile."""
+    """An instance whose sessions have no containers, and whose messages may be sent to this host during the test."""
     simulated_instance.call("PATCH", "/settings", json={"webhook_hosts": "127.0.0.1"})
     yield simulated_instance
     simulated_instance.call("PATCH", "/settings", json={"webhook_hosts": None})

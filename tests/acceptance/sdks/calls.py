@@ -27,7 +27,7 @@ def say(line: dict[str, Any]) -> None:
 
 
 def call(name: str, asked: Callable[[], Any], found: Callable[[Any], Any] = bool) -> Any:
-    """Make a call, print what was found in its answer, and return the answer."""
+    """Make a call, print the checked fields of its answer, and return the answer."""
     try:
         answer = asked()
         say({"call": name, "found": found(answer)})
