@@ -162,8 +162,8 @@ class AnyName:
 
 def test_without_proxy_connections_browsers_go_to_the_host_itself(deployed: Deployment, sessions: Sessions):
     web = deployed.webs[0]
-    # The fleet's authority signs names of its own alone. Browsers need a certificate of the administrator's; here the
-    # same one stands for it, for any name.
+    # The fleet's authority signs only its own names. Browsers need a certificate of the administrator; here the same
+    # certificate replaces it, for any name.
     trusting = AnyName(web.url, web)
     zone_path = f"/zones/{web.call('GET', '/zones')[0]['zone_id']}"
     web.call("PATCH", zone_path, json={"proxy_connections": False, "proxy_hostname": "$request_host$"})
