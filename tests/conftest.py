@@ -96,7 +96,7 @@ def cluster() -> Iterator[PostgresCluster]:
     copy_binaries(install)
     cluster = PostgresCluster(install, folder, 5432, account)
     cluster.create()
-    # Tests make databases of their own, and drop them while PostgreSQL may be vacuuming them.
+    # Tests create separate databases, and drop them while PostgreSQL may be vacuuming them.
     cluster.execute_alone("ALTER ROLE greenroom CREATEDB", "GRANT pg_signal_backend TO greenroom")
     server = subprocess.Popen(
         cluster.command("fsync=off", "full_page_writes=off", "max_connections=200"),
@@ -145,7 +145,7 @@ def dsn(cluster: PostgresCluster) -> Iterator[str]:
 
 @pytest.fixture
 def db_limits() -> dict[str, Any]:
-    """Limits of `db` where a module's tests need others than the product's."""
+    """The limits of `db`, for modules whose tests need other limits than the product's."""
     return {}
 
 

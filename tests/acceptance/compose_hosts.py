@@ -51,7 +51,7 @@ class ComposeHost:
 
     Args:
         machine: a machine without a Docker daemon.
-        settings: what its .env has.
+        settings: the content of its .env.
     """
 
     def __init__(self, machine: Machine, **settings: str) -> None:

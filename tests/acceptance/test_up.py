@@ -131,7 +131,7 @@ def test_the_public_server_reads_no_key_and_cannot_reach_the_database(instance: 
 
 
 def as_account(account: str, expression: str) -> str:
-    """`done`, or the error when a process of the account evaluates this."""
+    """Evaluate an expression in a process of the account; returns `done`, or the error."""
     packages = os.pathsep.join(path for path in sys.path if path)
     uid, gid = pwd.getpwnam(account).pw_uid, pwd.getpwnam(account).pw_gid
     script = (

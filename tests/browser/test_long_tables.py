@@ -60,7 +60,7 @@ class Reads:
             self.questions.append(parse_qs(address.query))
 
     def rows(self) -> int:
-        """The maximum number of requested rows."""
+        """The sum of the limits of all requests: no more rows than this were read."""
         return sum(int(each.get("limit", ["1000"])[0]) for each in self.questions)
 
     def sessions(self) -> set[str]:

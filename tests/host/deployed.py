@@ -305,12 +305,12 @@ async def own_database(cluster: PostgresCluster) -> AsyncGenerator[Database]:
 
 @asynccontextmanager
 async def deployed_zone(db: Database, *names: str, agents: int = 1) -> AsyncGenerator[Zone]:
-    """A zone with these Managers and so many Agents; everything works when it is entered.
+    """A zone with these Managers and Agents; everything works when the block begins.
 
     Args:
-        db: of the test; nothing else uses it.
-        names: instance ids of its Managers.
-        agents: number of Agents.
+        db: the database of the test; nothing else uses it.
+        names: the instance ids of its Managers.
+        agents: the number of Agents.
     """
     await db.write(
         "INSERT INTO zones (zone_name, allow_origin_domain, upstream_auth_address)"

@@ -263,7 +263,7 @@ def _eventually_connected(port: int) -> None:
 
 
 def _has_no_delay(accepted_from: tuple[str, int]) -> bool:
-    """True for the end of a connection that this process has accepted."""
+    """True if Nagle's algorithm is off for the end of a connection that this process has accepted."""
     for descriptor in Path("/proc/self/fd").iterdir():
         if not descriptor.is_socket():
             continue

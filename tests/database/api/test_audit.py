@@ -48,7 +48,7 @@ class Changes:
         self.ids: dict[str, str] = {}
         self.secrets = {SECRET, PAIR.private.splitlines()[2]}
         self.written = ""
-        """The time of the last row of the log so far."""
+        """The text of all log rows so far."""
 
     async def rows(self) -> list[dict[str, Any]]:
         """The rows of changes that were written since the last call."""

@@ -196,7 +196,7 @@ async def test_of_two_gateways_with_one_id_at_one_moment_one_joins(admin: Client
     tokens = [hashed((await make(admin, zone_id, role="gateway"))["token"]) for _ in range(2)]
     gateway_id = str(uuid.uuid4())
     async with db.transaction() as connection:
-        # holds both up where they know nothing of each other yet
+        # blocks both before they affect each other
         await connection.execute("SELECT 1 FROM join_tokens FOR UPDATE")
         joining = [
             asyncio.ensure_future(register_gateway(db, gateway_id, "front", token, hashed(f"credential {n}")))

@@ -161,7 +161,7 @@ class Installation:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of the reader's shell."""
+        """The environment of the reader's shell."""
         found = {
             **os.environ,
             "PATH": f"{self.folder}/bin:{os.environ['PATH']}",

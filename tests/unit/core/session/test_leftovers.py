@@ -114,7 +114,7 @@ def _nothing_with_an_owner_is_removed(decide: Plan, case: tuple[list[Thing], Kno
 
 
 def _a_manager_would_say_the_same(decide: Plan, case: tuple[list[Thing], KnownRows]) -> None:
-    """of what is made for a session, of any kind."""
+    """A Manager decides the same about objects of a session, of any kind."""
     things, known = case
     for thing in things:
         if thing.home is not None or not thing.session_id or not thing.agent_id:
