@@ -1,5 +1,5 @@
-"""A small cloud for a test, controlled by a program as described in docs/howto/autoscaling.md. Its machines run their user
-data.
+"""A small cloud for a test, controlled by a program as described in docs/howto/autoscaling.md. Its machines run
+their user data.
 
 A machine is a process in separate namespaces: it has its own name, processes and /var/lib, and ends as a whole.
 Sessions on it are simulated.
