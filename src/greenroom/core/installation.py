@@ -66,93 +66,120 @@ def _switch(name: str, description: str) -> Setting:
 INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
     setting.name: setting
     for setting in (
-        _setting("session_lifetime_s", "s", 60, "A log-in at the console ends after this time in any case"),
-        _setting("session_idle_s", "s", 60, "A log-in ends after this time without an open console; streams go on"),
-        _setting("min_password_length", "characters", 8, "Characters a new password must have at least"),
-        _switch("require_password_change", "Who logs in with a one-time password may do nothing before it is changed"),
-        _setting("max_login_attempts", "attempts", 1, "Wrong passwords per account and address within the window"),
+        _setting("session_lifetime_s", "s", 60, "Maximum duration of a log-in at the console"),
+        _setting("session_idle_s", "s", 60, "Time without an open console after which a log-in ends; streams continue"),
+        _setting("min_password_length", "characters", 8, "Minimum length of a new password"),
+        _switch("require_password_change", "Users with a one-time password must change it before any other request"),
+        _setting(
+            "max_login_attempts",
+            "attempts",
+            1,
+            "Maximum number of wrong passwords per account and address within `login_window_s`",
+        ),
         _setting(
             "max_login_attempts_per_address",
             "attempts",
             1,
-            "Wrong passwords of all accounts from one address within the window, as many links, ten times as many keys"
-            " and tokens",
+            "Maximum number of wrong passwords for all accounts, and of wrong links, from one address within"
+            " `login_window_s`; ten times as many wrong keys and tokens",
         ),
-        _setting("login_window_s", "s", 1, "Length of that window; afterwards the account can be tried again"),
-        _setting("log_retention_rows", "rows", 1000, "Log rows, and as many requests, kept in Diagnostics at most"),
-        _setting("log_retention_days", "days", 1, "Rows of Diagnostics older than this are deleted"),
+        _setting(
+            "login_window_s",
+            "s",
+            1,
+            "Time within which failed log-ins are counted, and after which log-ins are possible again",
+        ),
+        _setting("log_retention_rows", "rows", 1000, "Maximum number of log rows, and of requests, in Diagnostics"),
+        _setting("log_retention_days", "days", 1, "Age at which rows of Diagnostics are deleted"),
         _setting(
             "security_log_retention_rows",
             "rows",
             1000,
-            "Rows of each code of security events (log-ins, refusals, changes) kept at most; no others drive them out",
+            "Maximum number of rows of each code of security events (log-ins, refusals, changes); other rows do not"
+            " count",
         ),
-        _setting("security_log_retention_days", "days", 1, "Rows of security events older than this are deleted"),
-        _setting("launch_retention_days", "days", 1, "How long the ledger says how each launch came about"),
-        _setting("failed_session_retention_s", "s", 60, "How long a user's failed session can be read"),
+        _setting("security_log_retention_days", "days", 1, "Age at which rows of security events are deleted"),
+        _setting("launch_retention_days", "days", 1, "Time for which the ledger keeps launches"),
+        _setting("failed_session_retention_s", "s", 60, "Time for which a failed session of a user remains readable"),
         _setting(
             "manager_record_retention_days",
             "days",
             0,
-            "Records of Managers silent for this long are removed, but for a zone's last enabled one; 0: never",
+            "Time without a report after which the record of a Manager is removed, except the last enabled one of a"
+            " zone; 0 = never",
         ),
-        _switch("add_images_to_default_group", "A new workspace for which no groups are named is for All Users"),
+        _switch("add_images_to_default_group", "New workspaces without groups are for All Users"),
         _setting(
-            "anonymous_user_retention_s", "s", 0, "An anonymous user is deleted this long after their last session"
+            "anonymous_user_retention_s",
+            "s",
+            0,
+            "Time after the last session of an anonymous user at which the user is deleted",
         ),
         _switch(
-            "auto_agent", "A new Agent is enabled at once; off: it waits, unless its join token says that it is enabled"
+            "auto_agent", "New Agents are enabled immediately; off: an administrator or the join token must enable them"
         ),
         Setting(
             name="default_cpu_allocation_method",
             kind="choice",
             default="Shares",
             choices=("Shares", "Quotas"),
-            description="CPU of workspaces that say Inherit: Shares may use what is idle, Quotas are a hard limit",
+            description="CPU allocation of workspaces with Inherit: Shares can use idle cores, Quotas are a hard limit",
         ),
         _switch(
             "allow_silent_assist",
-            "Administrators with `sessions_assist_silent` may join a session without its user seeing it, where the law"
-            " allows that; each time is a row of the log",
+            "Administrators with `sessions_assist_silent` may join a session without an announcement to its user;"
+            " check the applicable law first; each join is logged",
         ),
         _setting(
             "control_away_s",
             "s",
             10,
-            "A leased desktop goes back to its program when the person who took it over has been away for so long",
+            "Time without the person who took over a leased desktop after which control returns to the program",
         ),
-        _setting("max_lease_days", "days", 1, "A lease lasts at most so long in all, however often it is extended"),
+        _setting("max_lease_days", "days", 1, "Maximum total duration of a lease, including all extensions"),
         _setting(
-            "recording_retention_days", "days", 1, "Recordings of leases are deleted so long after the lease was over"
+            "recording_retention_days", "days", 1, "Time after the end of a lease at which its recording is deleted"
         ),
-        _setting("recording_max_mb", "MB", 0, "Pictures of one recording; what programs did is kept without more"),
-        _setting("recordings_max_mb", "MB", 0, "Pictures of all recordings, which are in the database"),
+        _setting(
+            "recording_max_mb",
+            "MB",
+            0,
+            "Maximum total size of the pictures of one recording; further actions are recorded without pictures",
+        ),
+        _setting(
+            "recordings_max_mb",
+            "MB",
+            0,
+            "Maximum total size of the pictures of all recordings, which the database stores",
+        ),
         _setting(
             "recordings_reserved_percent",
             "%",
             0,
-            "Of `recordings_max_mb`, for recordings whose pictures a group requires (`record_leases`)",
+            "Part of `recordings_max_mb` that is reserved for recordings whose pictures a group requires"
+            " (`record_leases`)",
         ),
-        _setting("recordings_user_max_mb", "MB", 0, "Pictures of one user's recordings that no group requires"),
+        _setting(
+            "recordings_user_max_mb",
+            "MB",
+            0,
+            "Maximum total size of the pictures of a user's recordings that no group requires",
+        ),
         _switch(
             "share_outside_groups",
-            "Users find all users to share a session with, not only those of their own groups besides All Users",
+            "Users can share sessions with all users, not only with members of their own groups (except All Users)",
         ),
-        _switch(
-            "catalogues_on_this_host", "Lists of workspaces may also be read from the api's own host (127.0.0.1, ::1)"
-        ),
+        _switch("catalogues_on_this_host", "Lists of workspaces can also be on the host of the api (127.0.0.1, ::1)"),
         _switch(
             "catalogues_on_private_networks",
-            "Lists of workspaces may also be read from private networks, as 10.0.0.0/8 and 192.168.0.0/16",
+            "Lists of workspaces can also be in private networks, such as 10.0.0.0/8 and 192.168.0.0/16",
         ),
-        _switch(
-            "machines_on_this_host", "Ordered machines may join at an address of this host itself (127.0.0.1, ::1)"
-        ),
+        _switch("machines_on_this_host", "Ordered machines can join at an address of this host (127.0.0.1, ::1)"),
         Setting(
             name=WEBHOOK_HOSTS,
             kind="string",
             default="",
-            description="Hosts to which webhooks, also those of machine pools, may also send by http or at private"
+            description="Hosts to which webhooks, including those of machine pools, can send by http or at private"
             " addresses: host or host:port, separated by commas",
         ),
     )

@@ -68,7 +68,7 @@ def _permission(name: str, what: str) -> Setting:
 
 def _by_image(variable: str) -> str:
     """Return the description of a permission that only the image's own programs can enforce."""
-    return f"sets {variable} in the container, which images with such a service obey; the Greenroom desktop has none"
+    return f"sets {variable} in the container, for images with this service; the Greenroom desktop does not have it"
 
 
 def _most(name: str, unit: str, default: int, what: str) -> Setting:
@@ -76,16 +76,16 @@ def _most(name: str, unit: str, default: int, what: str) -> Setting:
 
 
 _ALL: Final = (
-    _permission("allow_kasm_audio", "Listen to what the programs of the session play"),
-    _permission("allow_kasm_uploads", "Upload files into the session, to ~/Uploads"),
-    _permission("allow_kasm_downloads", "Download files from the session, those in ~/Downloads"),
-    _permission("allow_kasm_clipboard_down", "Copy from the session to the own machine"),
-    _permission("allow_kasm_clipboard_up", "Copy from the own machine to the session"),
-    _permission("allow_kasm_microphone", "Use the own microphone in the session"),
+    _permission("allow_kasm_audio", "Play the sound of the session"),
+    _permission("allow_kasm_uploads", "Upload files to ~/Uploads in the session"),
+    _permission("allow_kasm_downloads", "Download files from ~/Downloads in the session"),
+    _permission("allow_kasm_clipboard_down", "Copy from the session to the local computer"),
+    _permission("allow_kasm_clipboard_up", "Copy from the local computer to the session"),
+    _permission("allow_kasm_microphone", "Use the local microphone in the session"),
     _permission("allow_kasm_gamepad", f"Use game controllers in the session: {_by_image('KASM_SVC_GAMEPAD')}"),
     _permission("allow_kasm_webcam", f"Use the camera in the session: {_by_image('KASM_SVC_WEBCAM')}"),
-    _most("max_kasms_per_user", "sessions", 5, "Desktops a user may have open at the same time; leases do not count"),
-    _most("max_leases_per_user", "leases", 100, "Leases a user may have at the same time; desktops do not count"),
+    _most("max_kasms_per_user", "sessions", 5, "Maximum number of desktops of a user; leases do not count"),
+    _most("max_leases_per_user", "leases", 100, "Maximum number of leases of a user; desktops do not count"),
     Setting(
         name="keepalive_expiration",
         kind="int",
@@ -93,7 +93,7 @@ _ALL: Final = (
         minimum=1,
         unit="s",
         looseness=float,
-        description="A session without a viewer for this long meets `keepalive_expiration_action`",
+        description="Time without a viewer after which `keepalive_expiration_action` is applied to a session",
     ),
     Setting(
         name="keepalive_expiration_action",
@@ -101,7 +101,7 @@ _ALL: Final = (
         default="delete",
         choices=_KEEPALIVE_ACTIONS,
         looseness=_KEEPALIVE_ACTIONS.index,
-        description="What becomes of a session without a viewer: it is deleted, stopped (the disk stays) or paused",
+        description="Action after `keepalive_expiration`: delete, stop (the disk remains) or pause the session",
     ),
     Setting(
         name="keepalive_interval",
@@ -109,8 +109,7 @@ _ALL: Final = (
         default=300,
         minimum=5,
         unit="s",
-        description="How often an open window reports that its user is there; never less than twice in a"
-        " `keepalive_expiration`",
+        description="Interval at which an open window reports its viewer; at most half of `keepalive_expiration`",
     ),
     Setting(
         name="session_time_limit",
@@ -119,7 +118,7 @@ _ALL: Final = (
         minimum=0,
         unit="s",
         looseness=_no_limit_at_0,
-        description="Longest life of a session from its assignment; 0 = no limit",
+        description="Maximum lifetime of a session after its assignment to a user; 0 = no limit",
     ),
     Setting(
         name="idle_disconnect",
@@ -129,8 +128,8 @@ _ALL: Final = (
         unit="min",
         looseness=_no_limit_at_0,
         kept_with_session=True,
-        description="A viewer who gives no input for this long is disconnected, the session continues; 0 = never."
-        " The Greenroom desktop counts input; pages of other images are left when their window is out of sight so long",
+        description="Time without input after which a viewer is disconnected; the session continues; 0 = never. For"
+        " third-party images, the time during which the window is hidden counts instead of the time without input",
     ),
     Setting(
         name="max_upload_mb",
@@ -140,34 +139,34 @@ _ALL: Final = (
         unit="MB",
         looseness=_no_limit_at_0,
         kept_with_session=True,
-        description="Largest file that can be uploaded into a session; 0 = no limit",
+        description="Maximum size of a file that is uploaded into a session; 0 = no limit",
     ),
     Setting(name="allow_kasm_delete", kind="bool", default=True, description="Delete own sessions"),
     Setting(
         name="allow_kasm_force_delete",
         kind="bool",
         default=False,
-        description="End own sessions at once in any state, also when their machine does not answer",
+        description="Delete own sessions immediately in any status, even if their Agent does not respond",
     ),
     Setting(
         name="allow_kasm_stop",
         kind="bool",
         default=True,
-        description="Stop own sessions: programs end, the disk stays; its user can always resume it",
+        description="Stop own sessions: programs end, the disk remains; users can always resume their sessions",
     ),
     Setting(
         name="allow_kasm_pause",
         kind="bool",
         default=True,
-        description="Pause own sessions: programs are frozen in memory; its user can always resume it",
+        description="Pause own sessions: programs are frozen in memory; users can always resume their sessions",
     ),
     Setting(
         name="allow_kasm_screenshot",
         kind="bool",
         default=True,
         looseness=float,
-        description="Others, where their permissions allow it, take pictures of the screens of members' sessions; each"
-        " user sees those of their own",
+        description="Other users with the required permissions can take screenshots of members' sessions, read their"
+        " elements and act in them; members always have access to their own sessions",
     ),
     Setting(
         name="allow_kasm_sharing",
@@ -175,21 +174,21 @@ _ALL: Final = (
         default=False,
         looseness=float,
         kept_with_session=True,
-        description="Share own sessions with other users, who may watch",
+        description="Share own sessions with other users, who can watch them",
     ),
     Setting(
         name="allow_guest_links",
         kind="bool",
         default=False,
         looseness=float,
-        description="Share own sessions by a link with people who have no account",
+        description="Share own sessions by a link with guests, who need no account",
     ),
     Setting(
         name="allow_shared_control",
         kind="bool",
         default=False,
         looseness=float,
-        description="Let others type and use the pointer in own sessions: users by name, guests where they may join",
+        description="Let named users, and guests with `allow_guest_links`, use keyboard and pointer in own sessions",
     ),
     Setting(
         name="max_share_seconds",
@@ -198,7 +197,7 @@ _ALL: Final = (
         minimum=0,
         unit="s",
         looseness=_no_limit_at_0,
-        description="Longest time for which a session is shared; 0 = as long as it lives",
+        description="Maximum duration of a share; 0 = until the session ends",
     ),
     Setting(
         name="record_leases",
@@ -206,24 +205,24 @@ _ALL: Final = (
         default="none",
         choices=MODES,
         looseness=lambda mode: -MODES.index(mode),
-        description="What is kept at least of what programs do with members' leases: nothing, actions, also pictures",
+        description="Minimum recording of members' leases: nothing, the actions of programs, or actions and pictures",
     ),
     Setting(
         name="default_image",
         kind="string",
         default="",
-        description="Workspace of a launch that names none, by id or friendly name; a user's own choice comes first",
+        description="Default workspace of launches, by id or friendly name; the default of the user has priority",
     ),
     Setting(
-        name="allow_zone_selection", kind="bool", default=False, looseness=float, description="Choose a launch's zone"
+        name="allow_zone_selection", kind="bool", default=False, looseness=float, description="Set the zone of a launch"
     ),
     Setting(
         name="nearest_zone",
         kind="choice",
         default="off",
         choices=("off", "suggest", "on"),
-        description="Begin launches in the zone nearest to the user's browser, if its streams go straight there: on, or"
-        " suggested to users who may choose the zone",
+        description="Begin launches in the zone nearest to the user's browser, if the zone has no Proxy Connections:"
+        " `on`, or `suggest` it to users with `allow_zone_selection`",
     ),
     Setting(
         name="allow_persistent_profile",
@@ -231,8 +230,8 @@ _ALL: Final = (
         default=False,
         looseness=float,
         kept_with_session=True,
-        description="Keep the home folder between sessions where the workspace has a profile path; a launch with one"
-        " gets no staged session. Homes that the installation keeps need no `true`; `false` forbids them, too",
+        description="Keep the home folder between sessions if the workspace has a profile path; such a launch gets"
+        " no staged session. Homes of the installation do not need `true`; `false` in a group forbids them",
     ),
     Setting(
         name="expose_user_environment_vars",
@@ -246,22 +245,22 @@ _ALL: Final = (
         kind="bool",
         default=False,
         excludes_staging=True,
-        description="Put the user's SSH keys into ~/.ssh of the container",
+        description="Write the user's SSH keys to ~/.ssh in the container",
     ),
     Setting(
         name="run_config",
         kind="mapping",
         default={},
         excludes_staging=True,
-        description="Options of the container as JSON, on top of the workspace's; merged over all groups",
+        description="Options of the container as JSON, in addition to those of the workspace; merged over all groups",
     ),
     Setting(
         name="volume_mapping",
         kind="mapping",
         default={},
         excludes_staging=True,
-        description="Folders of the host inside the container as JSON, besides the workspace's; {username}, {user_id}"
-        " and {image_id} stand for those of the launch; merged over all groups",
+        description="Folders of the host in the container as JSON, in addition to those of the workspace;"
+        " {username}, {user_id} and {image_id} are replaced with the values of the launch; merged over all groups",
     ),
     Setting(
         name="web_filter_policy",
@@ -274,7 +273,7 @@ _ALL: Final = (
         name="staged_session_language_and_timezone_preference_override",
         kind="bool",
         default=False,
-        description="Use a staged session although its language or time zone is not the preferred one",
+        description="Use a staged session even if its language or time zone differs from the user's preference",
     ),
 )
 
