@@ -71,7 +71,7 @@ async def events(
     db: Db,
     hub: EventHub,
     caller: Annotated[Caller, requires(USER)],
-    last: Annotated[int, Query(ge=0, le=MAX_RECENT, description="begin with so many of the last ones")] = 0,
+    last: Annotated[int, Query(ge=0, le=MAX_RECENT, description="number of past events to send first")] = 0,
 ) -> StreamingResponse:
     """Stream change events (text/event-stream); 429 for a caller with twenty open streams."""
     who = caller.user_id or caller.key_id or ""

@@ -98,18 +98,20 @@ class Page:
 async def _page(
     request: Request,
     response: Response,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="rows at most")] = MAX_LIMIT,
-    cursor: Annotated[str | None, Query(description="from the Link header of the page before")] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="maximum number of rows")] = MAX_LIMIT,
+    cursor: Annotated[str | None, Query(description="cursor from the Link header of the previous page")] = None,
 ) -> Page:
     return Page(request, response, limit, cursor)
 
 
 Paging = Annotated[Page, Depends(_page)]
-Search = Annotated[str, Query(alias="q", description="only rows with all these words; `zone:eu` looks in one column")]
-Sorting = Annotated[str, Query(alias="sort", description="a column, with - in front for descending")]
+Search = Annotated[str, Query(alias="q", description="only rows with all these words; `zone:eu` searches one column")]
+Sorting = Annotated[str, Query(alias="sort", description="column; with - in front for descending order")]
 Counting = Annotated[
     bool,
-    Query(alias="count", description="say in X-Total-Count how many rows all pages have; 10000+ = at least so many"),
+    Query(
+        alias="count", description="return the number of rows of all pages in X-Total-Count; 10000+ = at least 10,000"
+    ),
 ]
 
 

@@ -154,7 +154,7 @@ def _visible(key: ApiKey) -> LogDetails:
 router = APIRouter(tags=["api keys"])
 
 
-EndLeases = Annotated[bool, Query(description="whether the leases that it holds end when it is valid no more")]
+EndLeases = Annotated[bool, Query(description="end the leases of the key if it is no longer valid")]
 
 
 @router.get("/api-keys", dependencies=[requires("devapi_view")])

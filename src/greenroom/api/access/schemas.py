@@ -51,12 +51,12 @@ def _timezones() -> frozenset[str]:
 Language = Annotated[str, AfterValidator(normal_language)]
 Timezone = Annotated[str, AfterValidator(_timezone)]
 Theme = Literal["auto", "light", "dark"]
-Username = Annotated[str, AfterValidator(_username), Field(description="the name for logging in")]
+Username = Annotated[str, AfterValidator(_username), Field(description="name for logging in")]
 Time = Annotated[AwareDatetime, AfterValidator(_in_the_calendar)]
-Permissions = Annotated[list[Name], AfterValidator(_permissions), Field(description="codes of permissions")]
-Locked = Annotated[bool, Field(description="may not log in for now")]
-Disabled = Annotated[bool, Field(description="may not log in")]
-Priority = Annotated[int, Field(ge=1, le=1_000_000, description="the lowest number wins")]
+Permissions = Annotated[list[Name], AfterValidator(_permissions), Field(description="permission codes")]
+Locked = Annotated[bool, Field(description="temporarily unable to log in")]
+Disabled = Annotated[bool, Field(description="unable to log in")]
+Priority = Annotated[int, Field(ge=1, le=1_000_000, description="the lowest number has priority")]
 
 
 class LoginBody(Body):
@@ -75,7 +75,7 @@ class LinkBody(Body):
 class PasswordBody(Body):
     """A user's change of their own password."""
 
-    password: Annotated[Secret, Field(description="the present one")]
+    password: Annotated[Secret, Field(description="present password")]
     new_password: Secret
 
 
@@ -100,7 +100,9 @@ class UserView(View):
     password_once: bool
     locked: bool
     disabled: bool
-    anonymous: Annotated[bool, Field(description="made for one launch without a user; leaves after its last session")]
+    anonymous: Annotated[
+        bool, Field(description="created for one launch without a user; deleted some time after its last session")
+    ]
     created: datetime
     last_session: datetime | None
     groups: list[MembershipView]
@@ -119,7 +121,7 @@ class UserCreate(Body):
     notes: Text = ""
     locked: Locked = False
     disabled: Disabled = False
-    groups: Annotated[list[UUID], Field(description="besides All Users")] = []
+    groups: Annotated[list[UUID], Field(description="in addition to All Users")] = []
 
 
 class UserPatch(Body):
@@ -143,26 +145,28 @@ class AttributesView(View):
     user_id: UUID
     ssh_public_key: str | None
     has_ssh_private_key: bool
-    preferred_language: Annotated[str | None, Field(description="e.g. de or de-DE; null = that of the workspace")]
-    preferred_timezone: Annotated[str | None, Field(description="e.g. Europe/Berlin; null = that of the workspace")]
-    default_image: Annotated[UUID | None, Field(description="what a launch without a workspace starts")]
-    theme: Annotated[Theme | None, Field(description="of the console; null = auto")]
+    preferred_language: Annotated[str | None, Field(description="e.g. de or de-DE; null = language of the workspace")]
+    preferred_timezone: Annotated[
+        str | None, Field(description="e.g. Europe/Berlin; null = time zone of the workspace")
+    ]
+    default_image: Annotated[UUID | None, Field(description="workspace of a launch without a workspace")]
+    theme: Annotated[Theme | None, Field(description="theme of the console; null = auto")]
 
 
 class AttributesPatch(Body):
     """Changes of attributes; omitted fields keep their values, null clears one."""
 
     ssh_public_key: Annotated[
-        Text | None, Field(description="one line as in id_*.pub; null removes the private key, too")
+        Text | None, Field(description="one line as in id_*.pub; null also removes the private key")
     ] = None
     ssh_private_key: Annotated[
         Secret | None,
-        Field(description="OpenSSH or PEM without a passphrase; its public key is derived; never shown"),
+        Field(description="OpenSSH or PEM without a passphrase; its public key is derived; never returned"),
     ] = None
     preferred_language: Annotated[Language | None, Field(description="e.g. de or de-DE")] = None
     preferred_timezone: Annotated[Timezone | None, Field(description="e.g. Europe/Berlin")] = None
-    default_image: Annotated[UUID | None, Field(description="what a launch without a workspace starts")] = None
-    theme: Annotated[Theme | None, Field(description="of the console")] = None
+    default_image: Annotated[UUID | None, Field(description="workspace of a launch without a workspace")] = None
+    theme: Annotated[Theme | None, Field(description="theme of the console")] = None
 
 
 class Me(View):
@@ -170,11 +174,11 @@ class Me(View):
 
     user: UserView
     password_change_required: Annotated[
-        bool, Field(description="the password was for one time; nothing else is answered before it is changed")
+        bool, Field(description="the password was a one-time password; other requests are refused until it is changed")
     ]
     permissions: list[str]
     settings: SettingValues
-    setting_sources: Annotated[dict[str, str], Field(description="name → where the value came from, as a sentence")]
+    setting_sources: Annotated[dict[str, str], Field(description="name → source of the value, as a sentence")]
 
 
 class GroupPatch(Body):
@@ -184,7 +188,7 @@ class GroupPatch(Body):
     description: Text = ""
     priority: Priority = 100
     permissions: Permissions = []
-    settings: Annotated[JsonObject, Field(description="settings of its members; null removes one")] = {}
+    settings: Annotated[JsonObject, Field(description="settings of the members; null removes a setting")] = {}
 
 
 class GroupCreate(GroupPatch):
@@ -205,7 +209,7 @@ class EffectiveSettingView(SettingView):
 
     value: Any
     groups: list[str]
-    trace: Annotated[str, Field(description="where the value came from, as a sentence")]
+    trace: Annotated[str, Field(description="source of the value, as a sentence")]
 
 
 class InheritedSettingView(View):
@@ -213,10 +217,13 @@ class InheritedSettingView(View):
 
     name: str
     value: Any
-    group: Annotated[str | None, Field(description="where the value comes from; null = it is the default")]
+    group: Annotated[str | None, Field(description="source of the value; null = the default")]
     outranked_by: Annotated[
         list[str],
-        Field(description="groups with a value that come first: for who is in one of them this group's does not count"),
+        Field(
+            description="groups with a value and a higher priority: for their members, the value of this group has"
+            " no effect"
+        ),
     ]
 
 
@@ -244,8 +251,8 @@ class KeyView(View):
     max_lease_s: int | None
     enabled: bool
     created_by: UUID | None
-    owner: Annotated[str | None, Field(description="the user that it belongs to; it may never do more than they may")]
-    valid: Annotated[bool, Field(description="enabled, not expired, its owner neither disabled nor locked")]
+    owner: Annotated[str | None, Field(description="owner; the key never has more permissions than the owner")]
+    valid: Annotated[bool, Field(description="enabled, not expired, and the owner is neither disabled nor locked")]
     created: datetime
     expires: datetime | None
     last_used: datetime | None
@@ -259,10 +266,11 @@ class KeyCreated(KeyView):
 
 
 MaxLeases = Annotated[
-    int | None, Field(ge=0, le=100_000, description="leases that it may hold at a time; null = as many as its user may")
+    int | None,
+    Field(ge=0, le=100_000, description="maximum number of leases at the same time; null = limit of the owner"),
 ]
 MaxLease = Annotated[
-    int | None, Field(ge=60, le=86400, description="seconds that each of its leases may last; null = without limit")
+    int | None, Field(ge=60, le=86400, description="maximum duration of each lease, seconds; null = no limit")
 ]
 
 
@@ -270,9 +278,9 @@ class KeyCreate(Body):
     """A new API key, with no more permissions than the caller has."""
 
     name: Name
-    user_id: Annotated[UUID | None, Field(description="the user that it belongs to; null = the caller")] = None
+    user_id: Annotated[UUID | None, Field(description="owner; null = the caller")] = None
     permissions: Permissions = []
-    read_only: Annotated[bool, Field(description="may only look")] = False
+    read_only: Annotated[bool, Field(description="only permissions that end in _view")] = False
     max_leases: MaxLeases = None
     max_lease_s: MaxLease = None
     expires: Annotated[Time | None, Field(description="null = never")] = None
@@ -283,8 +291,8 @@ class KeyPatch(Body):
 
     name: Name = ""
     permissions: Permissions = []
-    read_only: Annotated[bool, Field(description="may only look")] = False
+    read_only: Annotated[bool, Field(description="only permissions that end in _view")] = False
     max_leases: MaxLeases = None
     max_lease_s: MaxLease = None
-    enabled: Annotated[bool, Field(description="may be used")] = True
+    enabled: Annotated[bool, Field(description="off: requests with the key are refused")] = True
     expires: Annotated[Time | None, Field(description="null = never")] = None

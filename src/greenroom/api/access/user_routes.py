@@ -42,7 +42,7 @@ class LoginView(View, row=ListedLogin):
     """A log-in at the console."""
 
     login_id: UUID
-    current: Annotated[bool, Field(description="it is the one that asks")]
+    current: Annotated[bool, Field(description="the log-in of this request")]
 
 
 @router.get("/users", dependencies=[requires("users_view")])
@@ -50,7 +50,7 @@ async def list_users(
     db: Db,
     page: Paging,
     q: Search = "",
-    group_id: Annotated[UUID | None, Query(description="members of this group")] = None,
+    group_id: Annotated[UUID | None, Query(description="only members of this group")] = None,
     sort: Sorting = str(BY_NAME),
     count: Counting = False,
 ) -> list[UserView]:
@@ -118,7 +118,7 @@ async def delete_user(
     db: Db,
     logs: Logs,
     caller: Annotated[Caller, requires("users_delete")],
-    force: Annotated[bool, Query(description="destroy their sessions, too")] = False,
+    force: Annotated[bool, Query(description="also destroy the user's sessions")] = False,
 ) -> None:
     """Delete a user; 409 while they have sessions, unless `force` is set. The API keys of the user are disabled."""
     await accounts.delete_user(db, logs, caller, str(user_id), force=force)

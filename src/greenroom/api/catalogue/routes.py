@@ -51,10 +51,12 @@ class CatalogueView(View, row=Catalogue, without={"etag"}):
     """A list of workspaces of another publisher."""
 
     catalogue_id: UUID
-    entries: Annotated[int, Field(description="how many workspaces it offers")]
-    left_out: Annotated[list[str], Field(description="what of it cannot be used, and why")]
-    error: Annotated[str, Field(description="why it could not be read the last time; empty = it could")]
-    looked: Annotated[datetime | None, Field(description="when that was")]
+    entries: Annotated[int, Field(description="number of workspaces in the list")]
+    left_out: Annotated[list[str], Field(description="unusable parts of the list, with reasons")]
+    error: Annotated[
+        str, Field(description="reason why the last attempt to read the list failed; empty = it succeeded")
+    ]
+    looked: Annotated[datetime | None, Field(description="time of the last attempt to read the list")]
 
 
 @router.get("/catalogue", dependencies=[requires("images_view")])

@@ -13,29 +13,33 @@ from greenroom.api.bodies import Body, Shaped, View
 class CatalogueEntryView(View):
     """An entry of the catalogue."""
 
-    name: Annotated[str, Field(description="`firefox`; of another list `source/name`")]
+    name: Annotated[str, Field(description="`firefox`; in an imported list `source/name`")]
     friendly_name: str
     description: str
     categories: list[str]
-    image: Annotated[str, Field(description="the container image that a workspace made now would have")]
-    picture_url: Annotated[str | None, Field(description="on this server; null = it has none")]
-    size_bytes: Annotated[int | None, Field(description="as an Agent reports the image, else as its list says")]
+    image: Annotated[str, Field(description="container image of a workspace that is added now")]
+    picture_url: Annotated[str | None, Field(description="address on this server; null = no picture")]
+    size_bytes: Annotated[int | None, Field(description="size that an Agent reports, otherwise the size in the list")]
     first_frame_ms: Annotated[
-        int | None, Field(description="median of the latest starts here until the first frame; null = not measured yet")
+        int | None,
+        Field(description="median time to the first frame of the latest starts here; null = not measured yet"),
     ]
-    installed: Annotated[bool, Field(description="there is a workspace made from it")]
-    image_id: Annotated[UUID | None, Field(description="of that workspace")]
-    update_available: Annotated[bool, Field(description="the entry has another image since the workspace was made")]
-    source: Annotated[str, Field(description="name of the catalogue it is in; empty = Greenroom's own")]
+    installed: Annotated[bool, Field(description="true = a workspace was added from this entry")]
+    image_id: Annotated[UUID | None, Field(description="id of that workspace")]
+    update_available: Annotated[bool, Field(description="the entry has another image than the workspace")]
+    source: Annotated[str, Field(description="name of the imported list; empty = catalogue of Greenroom")]
 
 
 class CatalogueAdd(Body):
     """The options for adding an entry."""
 
     groups: Annotated[
-        list[UUID], Field(description="whose members may use it; without, All Users (add_images_to_default_group)")
+        list[UUID],
+        Field(description="groups that may use the workspace; omitted = All Users (add_images_to_default_group)"),
     ] = []
-    update: Annotated[bool, Field(description="give the workspace made from it the entry's present image")] = False
+    update: Annotated[
+        bool, Field(description="change the image of the added workspace to the present image of the entry")
+    ] = False
 
 
 class CatalogueCreate(Body):
@@ -45,11 +49,11 @@ class CatalogueCreate(Body):
         str,
         StringConstraints(min_length=1, max_length=63),
         Shaped(r"[a-z0-9][a-z0-9-]*", "small letters, digits and dashes"),
-        Field(description="stands before the names of its entries: `name/entry`"),
+        Field(description="prefix of the names of its entries: `name/entry`"),
     ]
     list_url: Annotated[
         str,
         StringConstraints(min_length=1, max_length=2048),
         Shaped(r"https?://[\x21-\x7e]+", "an address that begins with https:// or http://"),
-        Field(description="of its list.json, or of the registry: then /1.1/list.json is added"),
+        Field(description="address of list.json, or of the registry (/1.1/list.json is appended)"),
     ]

@@ -23,7 +23,7 @@ from greenroom.core.session.authorization import Act
 router = APIRouter(tags=["leases"])
 
 Corners = Annotated[str, Shaped(r"[0-9]{1,5}(,[0-9]{1,5}){3}", "four whole numbers, such as 0,0,640,400")]
-Side = Annotated[int | None, Query(ge=16, le=8192, description="pixels; with one of both the picture keeps its shape")]
+Side = Annotated[int | None, Query(ge=16, le=8192, description="pixels; width or height alone keeps the aspect ratio")]
 
 
 @router.post("/leases/{lease_id}/actions", response_model=ActionsDone)
@@ -55,10 +55,10 @@ async def get_desk_screenshot(
     desks: DesksDep,
     noting: NotingDep,
     held: Annotated[HeldLease, holds_lease(Act.SCREENSHOT)],
-    region: Annotated[Corners | None, Query(description="x1,y1,x2,y2; the second corner is outside")] = None,
+    region: Annotated[Corners | None, Query(description="x1,y1,x2,y2; the second corner is not included")] = None,
     width: Side = None,
     height: Side = None,
-    cursor: Annotated[bool, Query(description="with the pointer")] = True,
+    cursor: Annotated[bool, Query(description="include the pointer")] = True,
 ) -> Response:
     """Return the screen of the leased session, or a part of it, as a PNG."""
     corners = tuple(int(part) for part in region.split(",")) if region else None
@@ -119,9 +119,9 @@ async def get_file(
     desks: DesksDep,
     noting: NotingDep,
     held: Annotated[HeldLease, holds_lease(Act.READ_FILES)],
-    listed: Annotated[Flag, Query(alias="list", description="the listing of a folder, as without")] = None,
-    tar: Annotated[Flag, Query(description="a folder as a tar")] = None,
-    watch: Annotated[Flag, Query(description="server-sent events of what changes below a folder")] = None,
+    listed: Annotated[Flag, Query(alias="list", description="listing of a folder (default for folders)")] = None,
+    tar: Annotated[Flag, Query(description="return the folder as a tar archive")] = None,
+    watch: Annotated[Flag, Query(description="server-sent events of changes below a folder")] = None,
 ) -> Response:
     """Return a file, a part of it (`Range`), or the listing of a folder. The path is below the home folder.
 
@@ -156,7 +156,7 @@ async def put_file(
     desks: DesksDep,
     noting: NotingDep,
     held: Annotated[HeldLease, holds_lease(Act.WRITE_FILES)],
-    tar: Annotated[Flag, Query(description="unpack what comes into this folder")] = None,
+    tar: Annotated[Flag, Query(description="unpack the body, a tar archive, into this folder")] = None,
 ) -> Written:
     """Write a file, and create the folders above it.
 
@@ -174,7 +174,7 @@ async def delete_file(
     desks: DesksDep,
     noting: NotingDep,
     held: Annotated[HeldLease, holds_lease(Act.WRITE_FILES)],
-    recursive: Annotated[Flag, Query(description="also a folder that is not empty")] = None,
+    recursive: Annotated[Flag, Query(description="also delete a folder that is not empty")] = None,
 ) -> None:
     """Delete a file or a folder."""
     work = while_asked(request, inside.delete(desks, held.lease, path, recursive=recursive is not None))
@@ -187,10 +187,10 @@ async def get_tree(
     desks: DesksDep,
     noting: NotingDep,
     held: Annotated[HeldLease, holds_lease(Act.TREE)],
-    ref: Annotated[str | None, Query(max_length=60, description="only what is below this element")] = None,
-    depth: Annotated[int, Query(ge=0, le=60, description="levels below it")] = 60,
-    most: Annotated[int, Query(alias="max", ge=1, le=1000, description="elements")] = 1000,
-    everything: Annotated[Flag, Query(alias="all", description="also what is not shown")] = None,
+    ref: Annotated[str | None, Query(max_length=60, description="only elements below this element")] = None,
+    depth: Annotated[int, Query(ge=0, le=60, description="number of levels")] = 60,
+    most: Annotated[int, Query(alias="max", ge=1, le=1000, description="maximum number of elements")] = 1000,
+    everything: Annotated[Flag, Query(alias="all", description="include elements that are not visible")] = None,
 ) -> Response:
     """Return the windows, buttons and texts of the programs on the screen, each with a reference for actions.
 

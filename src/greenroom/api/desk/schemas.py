@@ -16,31 +16,45 @@ class ExecCreate(Body):
 
     command: Annotated[
         list[Argument],
-        Field(min_length=1, max_length=1000, description="the program and its arguments", examples=[["ls", "-l"]]),
+        Field(min_length=1, max_length=1000, description="program and arguments", examples=[["ls", "-l"]]),
     ]
     env: Environment = {}
-    workdir: Annotated[Text | None, Field(description="absolute, or below the home folder, which it is without")] = None
-    input: Annotated[str | None, Field(description="what the command reads")] = None
+    workdir: Annotated[
+        Text | None, Field(description="absolute, or relative to the home folder, which is the default")
+    ] = None
+    input: Annotated[str | None, Field(description="standard input of the command")] = None
     timeout_s: Annotated[
-        float, Field(gt=0, le=3600, allow_inf_nan=False, description="then it is ended, with all that it started")
+        float,
+        Field(
+            gt=0, le=3600, allow_inf_nan=False, description="time after which the command and its processes are ended"
+        ),
     ] = 60.0
     wait_s: Annotated[
         float,
-        Field(ge=0, le=60, allow_inf_nan=False, description="wait so long while too many run; 0 = fail at once"),
+        Field(
+            ge=0,
+            le=60,
+            allow_inf_nan=False,
+            description="maximum wait while too many commands run; 0 = fail immediately",
+        ),
     ] = 10.0
-    stream: Annotated[bool, Field(description="answer with the output as it comes, as lines of JSON")] = False
+    stream: Annotated[bool, Field(description="return the output as it is written, as lines of JSON")] = False
 
 
 class ExecDone(View):
     """The result of a command."""
 
-    exit_code: Annotated[int | None, Field(description="128 and its number after a signal; null = see `error`")]
-    stdout: Annotated[str, Field(description="what is no UTF-8 is replaced; of binary data nothing")]
+    exit_code: Annotated[
+        int | None, Field(description="128 + number of the signal that ended the command; null = see `error`")
+    ]
+    stdout: Annotated[str, Field(description="bytes that are not UTF-8 are replaced; empty for binary output")]
     stderr: str
-    stdout_base64: Annotated[str | None, Field(description="all of it, where it is no text in UTF-8")] = None
+    stdout_base64: Annotated[str | None, Field(description="complete output in base64, if it is not UTF-8")] = None
     stderr_base64: str | None = None
-    left_out_bytes: Annotated[int, Field(description="of the end of an output that is too long for one answer")] = 0
-    error: Annotated[str | None, Field(description="why it did not end by itself")] = None
+    left_out_bytes: Annotated[
+        int, Field(description="number of bytes that are missing at the end of an output that is too long")
+    ] = 0
+    error: Annotated[str | None, Field(description="reason why the command did not exit normally")] = None
 
 
 class FileView(View):
@@ -61,28 +75,28 @@ class FolderView(View):
 class Listing(View):
     """The content of a folder."""
 
-    path: Annotated[str, Field(description="below the home folder")]
+    path: Annotated[str, Field(description="relative to the home folder")]
     files: list[FileView]
     folders: list[FolderView]
-    left_out: Annotated[int, Field(description="entries beyond the first 2000")]
+    left_out: Annotated[int, Field(description="number of entries beyond the first 2000")]
 
 
 class Written(View):
     """A file or folder that was written."""
 
-    path: Annotated[str, Field(description="below the home folder")]
+    path: Annotated[str, Field(description="relative to the home folder")]
 
 
 class Element(View):
     """A part of a program's window, as the program describes it."""
 
-    ref: Annotated[str, Field(description="names it in actions, as long as it is there")]
-    role: Annotated[str, Field(description="such as push button, text, menu item")]
+    ref: Annotated[str, Field(description="reference for actions, valid as long as the element exists")]
+    role: Annotated[str, Field(description="e.g. push button, text, menu item")]
     name: str
     description: str | None = None
-    states: Annotated[list[str], Field(description="such as focused, checked, disabled")] = []
+    states: Annotated[list[str], Field(description="e.g. focused, checked, disabled")] = []
     place: Annotated[list[int] | None, Field(description="x, y, width, height on the screen")] = None
-    text: Annotated[str | None, Field(description="what is written in it, up to 2000 characters")] = None
+    text: Annotated[str | None, Field(description="content, up to 2000 characters")] = None
     children: list[Element] = []
 
 
@@ -90,7 +104,7 @@ class Tree(View):
     """The elements of the programs on the screen."""
 
     elements: list[Element]
-    left_out: Annotated[int, Field(description="elements beyond `max`")]
+    left_out: Annotated[int, Field(description="number of elements beyond `max`")]
 
 
 class Display(Body):
@@ -109,8 +123,8 @@ class ActionsCreate(Body):
             description="see docs/reference/actions.md", examples=[[{"action": "left_click", "coordinate": [640, 400]}]]
         ),
     ]
-    screenshot: Annotated[bool, Field(description="end with a picture of the screen")] = False
-    display: Annotated[Display | None, Field(description="null = that of the screen itself")] = None
+    screenshot: Annotated[bool, Field(description="include a screenshot after the last action")] = False
+    display: Annotated[Display | None, Field(description="null = size of the screen")] = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -119,13 +133,13 @@ class ActionResult:
 
     __pydantic_config__ = ConfigDict(json_schema_serialization_defaults_required=True)
 
-    action: Annotated[str, Field(description="its name, as it was sent")] = ""
+    action: Annotated[str, Field(description="name, as in the request")] = ""
     done: bool
-    error: Annotated[str | None, Field(description="why it was not done")] = None
-    ms: Annotated[float | None, Field(description="milliseconds that it took in the session")] = None
-    coordinate: Annotated[tuple[int, int] | None, Field(description="where the pointer is (cursor_position)")] = None
-    text: Annotated[str | None, Field(description="what the clipboard has (get_clipboard)")] = None
-    screenshot: Annotated[str | None, Field(description="a PNG in base64 (screenshot, zoom)")] = None
+    error: Annotated[str | None, Field(description="reason for a failure")] = None
+    ms: Annotated[float | None, Field(description="duration in the session, milliseconds")] = None
+    coordinate: Annotated[tuple[int, int] | None, Field(description="position of the pointer (cursor_position)")] = None
+    text: Annotated[str | None, Field(description="content of the clipboard (get_clipboard)")] = None
+    screenshot: Annotated[str | None, Field(description="PNG in base64 (screenshot, zoom)")] = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -135,4 +149,4 @@ class ActionsDone:
     __pydantic_config__ = ConfigDict(json_schema_serialization_defaults_required=True)
 
     results: list[ActionResult]
-    screenshot: Annotated[str | None, Field(description="a PNG in base64, where it was asked for")] = None
+    screenshot: Annotated[str | None, Field(description="PNG in base64, if requested")] = None

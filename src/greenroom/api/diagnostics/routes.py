@@ -37,7 +37,7 @@ class LogView(View, row=StoredLogRow):
     staging_config_id: UUID | None
     staging_config_title: Annotated[
         str | None,
-        Field(description="workspace and zone of the config when the row was written; it may be deleted now"),
+        Field(description="workspace and zone of the config at the time of the row; the config may no longer exist"),
     ]
 
 
@@ -45,7 +45,7 @@ class ManagerRequestView(View, row=StoredRequestRow):
     """A request of an Agent, with the answer of a Manager; those with 2xx are counted per Agent and minute."""
 
     agent_id: UUID | None
-    count: Annotated[int, Field(description="requests in this row")]
+    count: Annotated[int, Field(description="number of requests in this row")]
 
 
 class VersionView(View):
@@ -70,13 +70,13 @@ class HomeOfThing(Body):
 class FoundThing(Body):
     """An object with the label of this installation that was found in a runtime."""
 
-    kind: Annotated[Text, Field(description="its kind in one or two words: container, Pod, claim …")]
+    kind: Annotated[Text, Field(description="kind in one or two words: container, Pod, claim …")]
     name: Text
-    ref: Annotated[Text, Field(description="the id by which it is removed, which no later thing gets")]
+    ref: Annotated[Text, Field(description="id for its removal, which is never reused")]
     age_s: float
-    agent_id: Annotated[Text, Field(description="the Agent that made it; empty: its label is missing")] = ""
-    session_id: Annotated[Text, Field(description="of what is made for one session")] = ""
-    home: Annotated[HomeOfThing | None, Field(description="of what keeps the files of a user")] = None
+    agent_id: Annotated[Text, Field(description="Agent that created it; empty = the label is missing")] = ""
+    session_id: Annotated[Text, Field(description="session for which it was created")] = ""
+    home: Annotated[HomeOfThing | None, Field(description="home folder that it contains")] = None
 
     def thing(self) -> Thing:
         home = HomeId(self.home.user_id, self.home.image_id) if self.home is not None else None
@@ -95,8 +95,10 @@ class LeftoverView(View):
     kind: str
     name: str
     ref: str
-    removed: Annotated[bool, Field(description="whether it may be removed")]
-    reason: Annotated[str, Field(description="why it belongs to nothing; if `removed` is false, also why it stays")]
+    removed: Annotated[bool, Field(description="true = it may be removed")]
+    reason: Annotated[
+        str, Field(description="reason why nothing owns it; if `removed` is false, also the reason to keep it")
+    ]
 
 
 class LeftoversView(View):
@@ -107,7 +109,7 @@ class LeftoversView(View):
 
 router = APIRouter(tags=["diagnostics"])
 
-Since = Annotated[AwareDatetime | None, Query(description="rows of this time or later")]
+Since = Annotated[AwareDatetime | None, Query(description="rows from this time on")]
 Until = Annotated[AwareDatetime | None, Query(description="rows before this time")]
 
 
@@ -115,14 +117,14 @@ Until = Annotated[AwareDatetime | None, Query(description="rows before this time
 async def list_logs(
     db: Db,
     page: Paging,
-    level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None, Query(description="and above")] = None,
+    level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None, Query(description="lowest level")] = None,
     component: Annotated[Text | None, Query(description="api, manager, agent …")] = None,
     code: Text | None = None,
-    q: Annotated[Text | None, Query(description="part of the message")] = None,
+    q: Annotated[Text | None, Query(description="text in the message")] = None,
     since: Since = None,
     until: Until = None,
     zone_name: Annotated[Text | None, Query(description="rows about this zone")] = None,
-    user_id: Annotated[UUID | None, Query(description="what this user did, or what happened to their sessions")] = None,
+    user_id: Annotated[UUID | None, Query(description="actions of this user and events of their sessions")] = None,
     session_id: UUID | None = None,
     staging_config_id: UUID | None = None,
 ) -> list[LogView]:
@@ -148,7 +150,7 @@ async def list_manager_requests(
     db: Db,
     page: Paging,
     status: Annotated[int | None, Query(ge=100, le=599)] = None,
-    refused: Annotated[bool | None, Query(description="not answered with 2xx; false: the others")] = None,
+    refused: Annotated[bool | None, Query(description="true = responses other than 2xx; false = the others")] = None,
     agent_id: UUID | None = None,
     manager_instance_id: Text | None = None,
     since: Since = None,

@@ -197,8 +197,8 @@ class JoinTokenView(View, row=JoinTokenRow):
 
     join_token_id: UUID
     zone_id: UUID
-    agent_id: Annotated[UUID | None, Field(description="the one Agent that it lets join again")]
-    used: Annotated[int, Field(description="how many joined with it")]
+    agent_id: Annotated[UUID | None, Field(description="the only Agent that can join again with it")]
+    used: Annotated[int, Field(description="number of hosts that joined with it")]
 
 
 class JoinToken(JoinTokenView):
@@ -206,7 +206,9 @@ class JoinToken(JoinTokenView):
 
     token: str
     uses: int
-    join_command: Annotated[str, Field(description="to be run as root on the new host, where Greenroom is installed")]
+    join_command: Annotated[
+        str, Field(description="command to run as root on the new host, on which Greenroom is installed")
+    ]
 
 
 @token_router.get("/join-tokens", dependencies=[requires("agents_view")])

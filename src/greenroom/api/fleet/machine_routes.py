@@ -255,10 +255,10 @@ class MachineOrderView(View, row=MachineOrderRow):
     machine_order_id: UUID
     machine_pool_id: UUID | None
     state: Literal["ordered", "created", "joined", "draining", "releasing", "ended"]
-    reason: Annotated[str, Field(description="why it was ordered")]
-    state_reason: Annotated[str, Field(description="why it is in its state")]
-    failed: Annotated[bool, Field(description="its machine did not come")]
-    ref: Annotated[str | None, Field(description="the provider's name of the machine")]
+    reason: Annotated[str, Field(description="reason for the order")]
+    state_reason: Annotated[str, Field(description="reason for the state")]
+    failed: Annotated[bool, Field(description="true = no machine of the order joined")]
+    ref: Annotated[str | None, Field(description="name of the machine at the provider")]
     agent_id: UUID | None
 
 
@@ -344,8 +344,10 @@ async def delete_machine_pool(
 async def list_machine_orders(
     db: Db,
     page: Paging,
-    machine_pool_id: Annotated[UUID | None, Query(description="of this machine pool alone")] = None,
-    is_open: Annotated[bool | None, Query(alias="open", description="those whose machine is, or may be, there")] = None,
+    machine_pool_id: Annotated[UUID | None, Query(description="only orders of this machine pool")] = None,
+    is_open: Annotated[
+        bool | None, Query(alias="open", description="true = only orders whose machine exists or may exist")
+    ] = None,
 ) -> list[MachineOrderView]:
     """List the ledger of orders, newest first, each with its reasons. Ended orders are kept for 90 days."""
     order = machine_orders.BY_TIME

@@ -33,13 +33,13 @@ Provider = Annotated[
     Shaped(r"[a-z][a-z0-9_-]*", "the name of an installed provider"),
 ]
 Line = Annotated[str, StringConstraints(max_length=200), AfterValidator(_line)]
-Cores = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False, description="of the host of one machine")]
-Memory = Annotated[int, Field(gt=0, le=1 << 50, description="of one machine, bytes")]
+Cores = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False, description="cores of one machine")]
+Memory = Annotated[int, Field(gt=0, le=1 << 50, description="memory of one machine, bytes")]
 StandbyCores = Annotated[
     float,
-    Field(ge=0, le=1_000_000, allow_inf_nan=False, description="to be free in the zone, as sessions reserve them"),
+    Field(ge=0, le=1_000_000, allow_inf_nan=False, description="free cores in the zone, as sessions reserve them"),
 ]
-StandbyMemory = Annotated[int, Field(ge=0, le=1 << 50, description="to be free in the zone, bytes")]
+StandbyMemory = Annotated[int, Field(ge=0, le=1 << 50, description="free memory in the zone, bytes")]
 Address = Annotated[str, StringConstraints(max_length=300)]
 
 
@@ -47,32 +47,49 @@ class MachinePoolFields(Body):
     """The settings of a machine pool."""
 
     name: PoolName = ""
-    enabled: Annotated[bool, Field(description="off: its machines go when their last session has ended")] = False
+    enabled: Annotated[bool, Field(description="off: its machines are released after their last session")] = False
     provider: Annotated[Provider, Field(description=PROVIDER)] = "simulated"
-    options: Annotated[JsonObject, Field(description="of the provider: program, url, or driver, size and image")] = {}
+    options: Annotated[
+        JsonObject, Field(description="options of the provider: program, url, or driver, size and image")
+    ] = {}
     secrets: Annotated[
         dict[Text, Text],
-        Field(max_length=20, description="of the provider, all of them; never shown, and bound to where they go"),
+        Field(
+            max_length=20,
+            description="all secrets of the provider; never returned, and bound to the address to which they are sent",
+        ),
     ] = {}
     cores: Cores = 0
     memory: Memory = 0
-    min_machines: Annotated[int, Field(ge=0, le=1000, description="never fewer")] = 0
-    max_machines: Annotated[int, Field(ge=0, le=1000, description="never more, those being released included")] = 1
+    min_machines: Annotated[int, Field(ge=0, le=1000, description="minimum number of machines")] = 0
+    max_machines: Annotated[
+        int, Field(ge=0, le=1000, description="maximum number of machines, including machines that are being released")
+    ] = 1
     standby_cores: StandbyCores = 0
     standby_memory: StandbyMemory = 0
     idle_s: Annotated[
-        float, Field(ge=0, le=86400, allow_inf_nan=False, description="surplus for so long before it drains, seconds")
+        float,
+        Field(
+            ge=0,
+            le=86400,
+            allow_inf_nan=False,
+            description="time for which a machine is unneeded before it drains, seconds",
+        ),
     ] = 900
     order_deadline_s: Annotated[
-        float, Field(ge=60, le=7200, allow_inf_nan=False, description="to join within, seconds")
+        float, Field(ge=60, le=7200, allow_inf_nan=False, description="maximum time until a machine joins, seconds")
     ] = 900
     schedule: Annotated[
         list[Line],
-        Field(max_length=50, description="lines like Mon-Fri 08:00-18:00 Europe/Berlin machines=3 cores=16"),
+        Field(max_length=50, description="lines such as Mon-Fri 08:00-18:00 Europe/Berlin machines=3 cores=16"),
     ] = []
-    join_url: Annotated[Address, Field(description="where machines reach this deployment; empty = its public_url")] = ""
+    join_url: Annotated[Address, Field(description="address of this deployment for machines; empty = public_url")] = ""
     edge_url: Annotated[
-        Address, Field(description="of a machine's edge gateway; {address} and {hostname} are the machine's")
+        Address,
+        Field(
+            description="address of the edge gateway of a machine; {address} and {hostname} are replaced"
+            " with those of the machine"
+        ),
     ] = DEFAULT_EDGE_URL
 
 
@@ -84,7 +101,7 @@ class MachinePoolPatch(MachinePoolFields):
 
     approved: Annotated[
         bool,
-        Field(description="machines that it orders from now on are enabled as they join; needs `agents_create` too"),
+        Field(description="enable the Agents of new orders when they join; needs `agents_create`, too"),
     ] = False
 
 
@@ -109,7 +126,9 @@ class MachinePoolView(View):
     zone_id: UUID
     zone_name: str
     enabled: bool
-    deleted: Annotated[datetime | None, Field(description="it goes when its last machine is gone")]
+    deleted: Annotated[
+        datetime | None, Field(description="time of the deletion; the pool is removed with its last machine")
+    ]
     provider: str
     options: dict[str, Any]
     secret_names: list[str]
@@ -125,16 +144,18 @@ class MachinePoolView(View):
     join_url: str
     edge_url: str
     approved_by: Annotated[
-        str, Field(description="who answers for its machines; empty = an administrator enables each of their Agents")
+        str, Field(description="user who approved the pool; empty = an administrator enables each Agent")
     ]
     joined: int
     coming: int
     draining: int
     releasing: int
-    last_error: Annotated[str, Field(description="the last failure of an order or of the provider; empty = none")]
-    next_try: Annotated[datetime | None, Field(description="nothing is ordered before, after failures")]
-    next_call: Annotated[datetime | None, Field(description="the provider is not called before, after failures")]
-    listed: Annotated[datetime | None, Field(description="when the provider last showed its machines")]
+    last_error: Annotated[str, Field(description="last failure of an order or of the provider; empty = none")]
+    next_try: Annotated[datetime | None, Field(description="earliest time of the next order after failures")]
+    next_call: Annotated[
+        datetime | None, Field(description="earliest time of the next request to the provider after failures")
+    ]
+    listed: Annotated[datetime | None, Field(description="time of the provider's last list of machines")]
     created: datetime
 
 
@@ -142,7 +163,7 @@ class PlannedAction(View):
     """An action that the plan would take now, with its reason."""
 
     action: Literal["order", "take back", "drain", "release"]
-    machine: Annotated[str | None, Field(description="hostname or order; null for a new machine")]
+    machine: Annotated[str | None, Field(description="hostname or order; null = a new machine")]
     reason: str
 
 

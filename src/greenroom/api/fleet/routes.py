@@ -76,7 +76,7 @@ async def delete_agent(
     db: Db,
     logs: Logs,
     caller: Annotated[Caller, requires("agents_delete")],
-    force: Annotated[bool, Query(description="end the sessions of an Agent that is gone for good")] = False,
+    force: Annotated[bool, Query(description="also end the sessions of an Agent that is missing permanently")] = False,
 ) -> None:
     """Delete an Agent; 409 while it has sessions, unless it is gone and `force` is set."""
     await service.delete_agent(db, logs, caller, agent_id, force=force)
@@ -116,7 +116,9 @@ async def delete_manager(
     db: Db,
     logs: Logs,
     caller: Annotated[Caller, requires("managers_delete")],
-    force: Annotated[bool, Query(description="although it runs and registers again, as a new record")] = False,
+    force: Annotated[
+        bool, Query(description="also delete a running Manager; it registers again as a new record")
+    ] = False,
 ) -> None:
     """Delete the record of a Manager.
 

@@ -56,7 +56,8 @@ PathName = Annotated[
     AfterValidator(_free_path),
 ]
 Strategy = Annotated[
-    Literal["Least Load", "Most Load", "Least Kasms", "Most Kasms"], Field(description="how an Agent is chosen")
+    Literal["Least Load", "Most Load", "Least Kasms", "Most Kasms"],
+    Field(description="method by which an Agent is chosen"),
 ]
 
 
@@ -89,20 +90,25 @@ class ZonePatch(Body):
     """Changes of a zone; omitted fields keep their values."""
 
     zone_name: ZoneName = ""
-    allow_origin_domain: Annotated[Addresses, Field(description="comma list of host or host:port")] = "$request_host$"
-    upstream_auth_address: Annotated[Address, Field(description="host[:port], reachable from the Agent's host")] = (
+    allow_origin_domain: Annotated[Addresses, Field(description="host or host:port, separated by commas")] = (
+        "$request_host$"
+    )
+    upstream_auth_address: Annotated[Address, Field(description="host[:port], reachable from the hosts of Agents")] = (
         "$request_host$"
     )
     load_balancing_strategy: Strategy = "Least Load"
-    search_alternate_zones: Annotated[bool, Field(description="look in other zones when this one cannot serve")] = True
+    search_alternate_zones: Annotated[
+        bool, Field(description="search other zones if this zone cannot serve a launch")
+    ] = True
     proxy_connections: Annotated[
-        bool, Field(description="browsers reach streams through the web gateway; off: at Proxy Hostname and Proxy Port")
+        bool,
+        Field(description="on: browsers reach streams through the web gateway; off: at Proxy Hostname and Proxy Port"),
     ] = True
     proxy_hostname: Annotated[
-        Host, Field(description="host of the streams without Proxy Connections, of the same site as the console")
+        Host, Field(description="host of streams without Proxy Connections, of the same site as the console")
     ] = "$request_host$"
     proxy_path: Annotated[PathName, Field(description="first part of the path of streams")] = "desktop"
-    proxy_port: Annotated[Port, Field(description="port of the streams without Proxy Connections")] = 443
+    proxy_port: Annotated[Port, Field(description="port of streams without Proxy Connections")] = 443
 
 
 class ZoneCreate(ZonePatch):
@@ -111,7 +117,7 @@ class ZoneCreate(ZonePatch):
     zone_name: ZoneName = Field(...)
 
 
-CrashLooping = Annotated[bool, Field(description="it started three times or more within five minutes")]
+CrashLooping = Annotated[bool, Field(description="true = it started at least three times within five minutes")]
 
 
 class ManagerView(View):
@@ -128,7 +134,7 @@ class ManagerView(View):
     zone_name: str
     gateway_url: str
     status: Literal["running", "unknown"]
-    status_reason: Annotated[str | None, Field(description="what is wrong with it, as a sentence")]
+    status_reason: Annotated[str | None, Field(description="problem of the Manager, as a sentence")]
     crash_looping: CrashLooping
     is_primary: bool
     term: int
@@ -150,7 +156,7 @@ class AgentImage(ImageProgressView):
     """The image of a workspace on an Agent."""
 
     name: str
-    error: Annotated[str, Field(description="why it could not be fetched, as the daemon reports it")]
+    error: Annotated[str, Field(description="reason of the last failure, as the container daemon reports it")]
     updated: datetime
 
 
@@ -159,7 +165,7 @@ class AgentRefused(View):
 
     reason: str
     at: datetime
-    address: Annotated[str, Field(description="where it came from, as the gateway saw it")]
+    address: Annotated[str, Field(description="client address, as the gateway reports it")]
 
 
 class AgentView(View):
@@ -171,13 +177,13 @@ class AgentView(View):
     zone_name: str
     status: Literal["pending", "running", "missing", "dead"]
     status_reason: Annotated[
-        str | None, Field(description="what is wrong with it, e.g. that Docker does not answer on its host")
+        str | None, Field(description="problem of the Agent, e.g. that Docker does not respond on its host")
     ]
     crash_looping: CrashLooping
     enabled: bool
     draining: bool
     manager_id: UUID | None
-    manager_instance_id: Annotated[str | None, Field(description="of the Manager it reports to")]
+    manager_instance_id: Annotated[str | None, Field(description="instance id of the Manager to which it reports")]
     manager_term: int
     registered: datetime
     last_reported: datetime | None
@@ -187,24 +193,26 @@ class AgentView(View):
     memory_allocated: int
     cores_override: float | None
     memory_override: int | None
-    cores_reported: Annotated[float, Field(description="of the host, before overcommit and override")]
-    memory_reported: Annotated[int, Field(description="of the host, bytes, before the override")]
-    cpu_used: Annotated[float | None, Field(description="load of the host, 1 = all its cores; at its last check-in")]
-    memory_used: Annotated[int | None, Field(description="in use on the host, bytes; at its last check-in")]
+    cores_reported: Annotated[float, Field(description="cores of the host, without overcommit and override")]
+    memory_reported: Annotated[int, Field(description="memory of the host, bytes, without the override")]
+    cpu_used: Annotated[float | None, Field(description="load of the host at the last check-in; 1 = all cores")]
+    memory_used: Annotated[int | None, Field(description="used memory of the host at the last check-in, bytes")]
     simulated: Annotated[
-        bool | None, Field(description="its sessions have no containers; null until its first check-in")
+        bool | None, Field(description="true = its sessions have no containers; null = before its first check-in")
     ]
     sessions: int
-    edge_url: Annotated[str, Field(description="of the edge gateway beside it; empty where there is none")]
+    edge_url: Annotated[str, Field(description="address of its edge gateway; empty = none")]
     edge_url_requested: Annotated[
         str | None,
-        Field(description="another one that it reports, not used until it is confirmed; null where none waits"),
+        Field(description="other address that it reports, not used until it is confirmed; null = none"),
     ]
-    credential_revoked: Annotated[bool, Field(description="it has to join again, with a token made for it")]
+    credential_revoked: Annotated[bool, Field(description="true = it must join again with a token for this Agent")]
     refused: Annotated[
-        AgentRefused | None, Field(description="the last refusal of a host with its id, since it was last admitted")
+        AgentRefused | None, Field(description="last refusal of a host with this id since the last admission")
     ]
-    images: Annotated[list[AgentImage], Field(description="of workspaces; others on the host are not listed")]
+    images: Annotated[
+        list[AgentImage], Field(description="images of workspaces; other images on the host are not listed")
+    ]
 
 
 class AgentPatch(Body):
@@ -214,18 +222,22 @@ class AgentPatch(Body):
     again.
     """
 
-    enabled: Annotated[bool, Field(description="it may get sessions")] = True
-    draining: Annotated[bool, Field(description="no new sessions; the ones it has go on")] = False
+    enabled: Annotated[bool, Field(description="off: no new sessions")] = True
+    draining: Annotated[bool, Field(description="no new sessions; running sessions continue")] = False
     cores_override: Annotated[
         Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)] | None,
-        Field(description="CPU cores it offers; null = those of the host"),
+        Field(description="CPU cores that it offers; null = those of the host"),
     ] = None
     memory_override: Annotated[
         Annotated[int, Field(ge=0, le=1 << 50)] | None,
-        Field(description="memory it offers, bytes; null = that of the host"),
+        Field(description="memory that it offers, bytes; null = that of the host"),
     ] = None
     edge_url: Annotated[
-        str, Field(max_length=300, description="the one that waits, to confirm it, or the one in use, to decline it")
+        str,
+        Field(
+            max_length=300,
+            description="the reported address confirms it; the present address declines the reported one",
+        ),
     ] = ""
 
 
@@ -238,13 +250,15 @@ class JoinTokenCreate(Body):
     """A token with which hosts of one role join one zone."""
 
     zone_id: UUID
-    role: Annotated[Role, Field(description="what joins: an Agent, or a web gateway on a host of its own")] = "agent"
-    uses: Annotated[int, Field(ge=1, le=1000, description="how many may join with it")] = 1
-    hours: Annotated[int, Field(ge=1, le=24, description="valid for")] = 1
-    agent_id: Annotated[UUID | None, Field(description="a known Agent that is to join again, and no other")] = None
-    enable_agent: Annotated[
-        bool, Field(description="new Agents are enabled at once, without an administrator; needs agents_modify, too")
-    ] = False
+    role: Annotated[Role, Field(description="role that joins: an Agent, or a web gateway on a separate host")] = "agent"
+    uses: Annotated[int, Field(ge=1, le=1000, description="number of hosts that can join with it")] = 1
+    hours: Annotated[int, Field(ge=1, le=24, description="validity, hours")] = 1
+    agent_id: Annotated[
+        UUID | None, Field(description="known Agent that joins again; the token is only for this Agent")
+    ] = None
+    enable_agent: Annotated[bool, Field(description="new Agents are enabled immediately; needs agents_modify, too")] = (
+        False
+    )
 
 
 class JoinAgent(Body):
@@ -261,7 +275,7 @@ class JoinPlace(View):
     zone_id: UUID
     zone_name: str
     manager_urls: list[str]
-    public_url: Annotated[str, Field(description="origin of the console, which frames streams")]
+    public_url: Annotated[str, Field(description="origin of the console, which displays streams in frames")]
 
 
 class JoinGateway(Body):

@@ -52,11 +52,11 @@ class LaunchView(View, row=RecordedLaunch):
     user_id: UUID | None
     image_id: UUID | None
     outcome: Literal["staged", "on_demand", "failed"]
-    reason: Annotated[str, Field(description="how it was served, or why it got nothing")]
+    reason: Annotated[str, Field(description="how the launch was served, or the reason why it was not")]
     steps: list[PlacementStep]
-    duration_ms: Annotated[float, Field(description="until the api had decided")]
+    duration_ms: Annotated[float, Field(description="time until the decision of the api")]
     waited_ms: Annotated[
-        float | None, Field(description="until the user could use the session, or was refused; null = not known")
+        float | None, Field(description="time until the user could use the session, or was refused; null = unknown")
     ]
 
 

@@ -47,8 +47,8 @@ async def list_leases(
     db: Db,
     page: Paging,
     caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", FOR_OTHERS, "sessions_view")],
-    tag: Annotated[str | None, Query(max_length=201, description="a word, or name=word")] = None,
-    ended: Annotated[bool, Query(description="also those whose session was deleted in the last days")] = False,
+    tag: Annotated[str | None, Query(max_length=201, description="word, or name=word")] = None,
+    ended: Annotated[bool, Query(description="include leases whose session was deleted in the last days")] = False,
 ) -> list[LeaseView]:
     """List leases, newest first: all leases with `sessions_view`, otherwise those that the caller holds."""
     wanted = LeaseFilter(tag=tag, ended=ended)
@@ -77,7 +77,7 @@ async def extend_lease(
 async def get_control(
     parts: ControlsDep,
     held: Annotated[HeldLease, holds_lease(Act.SEE)],
-    wait_s: Annotated[float, Query(ge=0, le=60, description="wait so long until no person has control")] = 0,
+    wait_s: Annotated[float, Query(ge=0, le=60, description="maximum wait until no person has control")] = 0,
 ) -> ControlView:
     """Return the control of a session: the holder, which is the program or a person, and the changes."""
     return await control.view(parts, held.lease, wait_s=wait_s)

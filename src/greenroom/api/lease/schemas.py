@@ -14,11 +14,11 @@ from greenroom.core.lease import Holder
 from greenroom.core.named_secrets import MAX_SECRETS
 from greenroom.core.recording.described import Mode
 
-Seconds = Annotated[int, Field(ge=60, le=86400, description="how long it lasts, from now")]
+Seconds = Annotated[int, Field(ge=60, le=86400, description="duration from now, seconds")]
 Word = Annotated[Name, Field(max_length=100)]
 Tags = Annotated[
     list[Word] | dict[Word, Annotated[Text, Field(max_length=100)]],
-    Field(max_length=20, description="words to find leases by, plain or with names"),
+    Field(max_length=20, description="words by which leases can be found, with or without names"),
 ]
 
 
@@ -31,46 +31,49 @@ class Egress(Body):
 class LeaseOptions(Body):
     """Options of the launch, with the same meaning as for other launches of sessions."""
 
-    zone_id: Annotated[UUID | None, Field(description="counts where the user may choose (allow_zone_selection)")] = None
+    zone_id: Annotated[UUID | None, Field(description="applies only with allow_zone_selection")] = None
     environment: Environment = {}
-    kasm_url: Annotated[Text, AfterValidator(web_address), Field(description="opened in the session")] = ""
+    kasm_url: Annotated[Text, AfterValidator(web_address), Field(description="address to open in the session")] = ""
     persistent_profile_mode: Annotated[
-        Literal["Enabled", "Disabled", "Reset"] | None, Field(description="what becomes of the user's profile")
+        Literal["Enabled", "Disabled", "Reset"] | None, Field(description="use of the user's persistent profile")
     ] = None
     secrets: Annotated[
         list[Word],
-        Field(max_length=MAX_SECRETS, description="names of secrets that its web filter adds; needs `egress`"),
+        Field(
+            max_length=MAX_SECRETS,
+            description="names of the secrets that the web filter adds to requests; needs `egress`",
+        ),
     ] = []
     egress: Annotated[
         Literal["none"] | Egress | None,
-        Field(description="what the session may reach, no more than its user may; null = as its user"),
+        Field(
+            description="hosts that the session may reach, within the web filter of its user; null = those of the user"
+        ),
     ] = None
 
 
 class LeaseCreate(Body):
     """A lease: a session with a deadline, for a program."""
 
-    workspace: Annotated[Name, Field(description="its friendly name, or its image_id")]
+    workspace: Annotated[Name, Field(description="friendly name or image_id")]
     seconds: Seconds
     user_id: Annotated[
         Name | None,
-        Field(description="whose session it is, by id or user name; null = the caller's, for an API key its owner's"),
+        Field(description="user of the session, by id or user name; null = the caller, or the owner of the API key"),
     ] = None
     options: LeaseOptions | None = None
     tags: Tags | None = None
-    record: Annotated[
-        Mode, Field(description="what is kept of what is done with it; no less than the user's groups say")
-    ] = "none"
+    record: Annotated[Mode, Field(description="recorded data; at least what the groups of the user require")] = "none"
     record_text: Annotated[
         bool,
-        Field(description="also what is typed, copied and opened, and whole commands: passwords, too"),
+        Field(description="also record typed text, clipboard, addresses and complete commands, including passwords"),
     ] = False
     wait_s: Annotated[
         float,
         Field(
             ge=0,
             le=60,
-            description="wait so long until a limit allows it and the session runs",
+            description="maximum wait until limits allow the lease and the session runs",
         ),
     ] = 0
 
@@ -88,18 +91,18 @@ class LeaseView(View):
     session_id: UUID
     user_id: UUID | None
     username: str | None
-    holder: Annotated[str, Field(description="who asked for it")]
+    holder: Annotated[str, Field(description="caller that requested it")]
     image_id: UUID
     image_friendly_name: str
     zone_name: str
-    outcome: Annotated[Literal["staged", "on_demand"], Field(description="where the session came from")]
-    status: Annotated[str, Field(description="of the session")]
+    outcome: Annotated[Literal["staged", "on_demand"], Field(description="staged, or created on demand")]
+    status: Annotated[str, Field(description="status of the session")]
     tags: Tags
-    record: Annotated[Mode, Field(description="what is kept of what is done with it")]
+    record: Annotated[Mode, Field(description="recorded data")]
     record_text: bool
-    secrets: Annotated[list[str], Field(description="names of those that its web filter adds to requests")]
+    secrets: Annotated[list[str], Field(description="names of the secrets that the web filter adds to requests")]
     created: datetime
-    expires: Annotated[datetime | None, Field(description="the deadline: then the session is deleted")]
+    expires: Annotated[datetime | None, Field(description="deadline at which the session is deleted")]
     ended: datetime | None
     ended_reason: str | None
 
@@ -107,10 +110,10 @@ class LeaseView(View):
 class ControlOrder(Body):
     """The new holder of control."""
 
-    holder: Annotated[Holder, Field(description="person = the caller, program = hand back")]
+    holder: Annotated[Holder, Field(description="person = the caller takes control, program = return control")]
     term: Annotated[
         int | None,
-        Field(ge=0, description="only if this is the term still: so a person who has control keeps it"),
+        Field(ge=0, description="change control only if this is still its term, so that no other person loses control"),
     ] = None
 
 
@@ -124,7 +127,7 @@ class ControlChangeView(View):
     term: int
     holder: Holder
     since: datetime
-    said: Annotated[str, Field(description="who did what, as a sentence")]
+    said: Annotated[str, Field(description="the change, as a sentence")]
 
 
 class ControlView(View):
@@ -133,26 +136,33 @@ class ControlView(View):
     lease_id: UUID
     session_id: UUID
     holder: Holder
-    term: Annotated[int, Field(description="grows with each change of hands; an order of an earlier one does nothing")]
-    name: Annotated[str | None, Field(description="of the person who has control")]
-    until: Annotated[datetime | None, Field(description="when it is the program's again, unless they renew it")]
-    away_s: Annotated[float, Field(description="how long a person keeps control without renewing it")]
-    changes: Annotated[list[ControlChangeView], Field(description="the newest 100, oldest first")]
+    term: Annotated[
+        int,
+        Field(description="number that grows with each change of control; orders with a lower number have no effect"),
+    ]
+    name: Annotated[str | None, Field(description="name of the person who has control")]
+    until: Annotated[
+        datetime | None, Field(description="time at which control returns to the program unless the person renews it")
+    ]
+    away_s: Annotated[float, Field(description="time for which a person has control without renewing it")]
+    changes: Annotated[list[ControlChangeView], Field(description="newest 100 changes, oldest first")]
 
 
 class LeaseUrls(View):
     """The addresses of the session; null = not offered."""
 
-    page: Annotated[str, Field(description="the page of the session, for a person")]
-    websocket: Annotated[str | None, Field(description="its stream (RFB); null while it has no Agent")]
-    cdp: Annotated[str | None, Field(description="Chrome DevTools, with the token; null = there are none")] = None
-    webdriver: Annotated[str | None, Field(description="W3C WebDriver, with the token; null as above")] = None
+    page: Annotated[str, Field(description="page of the session, for a person")]
+    websocket: Annotated[str | None, Field(description="stream (RFB); null = the session has no Agent yet")]
+    cdp: Annotated[str | None, Field(description="Chrome DevTools, with the token; null = not available")] = None
+    webdriver: Annotated[str | None, Field(description="W3C WebDriver, with the token; null = not available")] = None
     mcp: Annotated[str | None, Field(description="Model Context Protocol, with the token as Bearer")] = None
-    live: Annotated[str, Field(description="where a person watches, takes over and hands back, with a log-in")]
+    live: Annotated[
+        str, Field(description="page on which a person who is logged in can watch, take control and return it")
+    ]
 
 
 class LeaseGranted(LeaseView):
     """A new lease, with its token and addresses."""
 
-    token: Annotated[str, Field(description="Authorization: Bearer, for this lease alone, until it is over")]
+    token: Annotated[str, Field(description="Authorization: Bearer; valid for this lease until it ends")]
     urls: LeaseUrls

@@ -93,7 +93,7 @@ async def get_staging_history(
     staging_config_id: UUID,
     db: Db,
     caller: Annotated[Caller, requires("staging_view")],
-    limit: Annotated[int, Query(ge=1, le=100, description="how many of the newest misses")] = 20,
+    limit: Annotated[int, Query(ge=1, le=100, description="maximum number of recent misses")] = 20,
 ) -> StagingHistoryView:
     """Return hits and misses of a config over an hour, a day and a week, and the reason and user of each miss."""
     return await service.history(db, str(staging_config_id), limit=limit, with_users=caller.may("sessions_view"))

@@ -30,9 +30,9 @@ class StagingConfigView(View):
     image_id: UUID
     image_friendly_name: str
     num_sessions: int
-    num_current_sessions: Annotated[int, Field(description="without a user, claimable, on an Agent that is there")]
+    num_current_sessions: Annotated[int, Field(description="claimable sessions without a user, on Agents that respond")]
     num_starting_sessions: int
-    expiration: Annotated[float, Field(description="h")]
+    expiration: Annotated[float, Field(description="hours")]
     paused: bool
     allow_kasm_audio: bool
     allow_kasm_uploads: bool
@@ -46,9 +46,11 @@ class StagingConfigView(View):
     failures: Annotated[int, Field(description="failed starts in a row")]
     last_error: str | None
     next_try: datetime | None
-    hits_24h: Annotated[int, Field(description="launches that it served in the last 24 h")]
-    misses_24h: Annotated[int, Field(description="launches that considered it and got no staged session")]
-    warning: Annotated[str | None, Field(description="what keeps it from being of use, or full")]
+    hits_24h: Annotated[int, Field(description="launches that it served in the last 24 hours")]
+    misses_24h: Annotated[
+        int, Field(description="launches in the last 24 hours that considered it and got no staged session")
+    ]
+    warning: Annotated[str | None, Field(description="obstacle to the use of the config, or to a full pool")]
     created: datetime
 
 
@@ -63,7 +65,7 @@ class StagingFields(Body):
 
     num_sessions: Number = 0
     expiration: Hours = 1.0
-    paused: Annotated[bool, Field(description="stage no more sessions and give none away")] = False
+    paused: Annotated[bool, Field(description="stage no more sessions and assign none")] = False
     allow_kasm_audio: bool = False
     allow_kasm_uploads: bool = False
     allow_kasm_downloads: bool = False
@@ -77,8 +79,8 @@ class StagingFields(Body):
 class StagingPatch(StagingFields):
     """Changes of a config; omitted fields keep their values. Zone and image cannot change."""
 
-    zone_id: Annotated[UUID | None, Field(description="cannot be changed; may be repeated")] = None
-    image_id: Annotated[UUID | None, Field(description="cannot be changed; may be repeated")] = None
+    zone_id: Annotated[UUID | None, Field(description="must not change")] = None
+    image_id: Annotated[UUID | None, Field(description="must not change")] = None
 
 
 class StagingCreate(StagingFields):
@@ -105,11 +107,13 @@ class ExplainView(View):
     staging_config_id: UUID
     user_id: UUID
     username: str
-    zone_name: Annotated[str, Field(description="where the launch would begin")]
-    step: Annotated[Literal["staged_here", "staged_elsewhere"], Field(description="which would look at this config")]
+    zone_name: Annotated[str, Field(description="zone in which the launch would begin")]
+    step: Annotated[
+        Literal["staged_here", "staged_elsewhere"], Field(description="step that would consider this config")
+    ]
     would_get: bool
     reasons: list[ExplainReason]
-    notes: Annotated[list[str], Field(description="what hinders no launch, and is not as it seems")]
+    notes: Annotated[list[str], Field(description="remarks that do not prevent the launch")]
 
 
 class Window(View):
@@ -119,9 +123,9 @@ class Window(View):
     """
 
     hours: int
-    hits: Annotated[int, Field(description="served by this config")]
-    misses: Annotated[int, Field(description="got no staged session at all")]
-    served_elsewhere: Annotated[int, Field(description="passed over, and served by another config; no miss")]
+    hits: Annotated[int, Field(description="launches that this config served")]
+    misses: Annotated[int, Field(description="launches that got no staged session")]
+    served_elsewhere: Annotated[int, Field(description="launches that another config served; not counted as misses")]
     hit_rate: float | None
 
 
@@ -165,6 +169,6 @@ class StagingHistoryView(View):
 
     staging_config_id: UUID
     windows: list[Window]
-    reasons: Annotated[list[ReasonView], Field(description="of all misses, most frequent first")]
-    by_hour: Annotated[list[HourView], Field(description="oldest first, hours without launches too")]
+    reasons: Annotated[list[ReasonView], Field(description="reasons of all misses, most frequent first")]
+    by_hour: Annotated[list[HourView], Field(description="oldest first, including hours without launches")]
     recent_misses: Annotated[list[MissView], Field(description="newest first")]

@@ -46,13 +46,17 @@ class RecordingView(View, row=LeaseRecording, without={"key_id", "is_over"}):
     lease_id: UUID
     session_id: UUID
     user_id: UUID | None
-    holder: Annotated[str, Field(description="who asked for the lease")]
-    record: Annotated[Mode, Field(description="what was to be kept")]
-    record_text: Annotated[bool, Field(description="also what was typed, copied and opened, and whole commands")]
-    ended: Annotated[datetime | None, Field(description="when the lease was over; null = it is not")]
-    rows: Annotated[int, Field(description="they are numbered from 1")]
-    rows_left_out: Annotated[int, Field(description="beyond 100,000")]
-    pictures_left_out: Annotated[int, Field(description="each such row says why")]
+    holder: Annotated[str, Field(description="caller that requested the lease")]
+    record: Annotated[Mode, Field(description="recorded data")]
+    record_text: Annotated[
+        bool, Field(description="true = typed text, clipboard, addresses and complete commands are recorded")
+    ]
+    ended: Annotated[datetime | None, Field(description="end of the lease; null = the lease is not over")]
+    rows: Annotated[int, Field(description="number of rows; they are numbered from 1")]
+    rows_left_out: Annotated[int, Field(description="number of rows beyond 100,000")]
+    pictures_left_out: Annotated[
+        int, Field(description="number of rows without their picture; each row contains the reason")
+    ]
 
 
 class RecordedPicture(View):
@@ -66,13 +70,13 @@ class RecordedRowView(View, row=StoredRecordingRow):
     """One recorded action."""
 
     what: Annotated[str, Field(description="click, type, exec, file-write, control, ended, …")]
-    said: Annotated[str, Field(description="the same as a sentence")]
-    who: Annotated[str, Field(description="who asked; empty = the program by the lease's token, or Greenroom")]
-    details: Annotated[dict[str, Any], Field(description="such as `at`, a place on a `screen` of that size")]
-    code: Annotated[str | None, Field(description="why it was not done; null = it was")]
-    error: Annotated[str | None, Field(description="the same as a sentence")]
-    picture: Annotated[RecordedPicture | None, Field(description="the screen afterwards, at `pictures/{number}`")]
-    picture_left_out: Annotated[str | None, Field(description="why there is none, where one belongs to it")]
+    said: Annotated[str, Field(description="the action, as a sentence")]
+    who: Annotated[str, Field(description="caller; empty = the program with the token of the lease, or Greenroom")]
+    details: Annotated[dict[str, Any], Field(description="e.g. `at`, a position on a `screen` of that size")]
+    code: Annotated[str | None, Field(description="code of the failure; null = the action succeeded")]
+    error: Annotated[str | None, Field(description="the failure, as a sentence")]
+    picture: Annotated[RecordedPicture | None, Field(description="screen after the action, at `pictures/{number}`")]
+    picture_left_out: Annotated[str | None, Field(description="reason for a missing picture")]
 
 
 ROWS_AT_ONCE: Final = 500
@@ -159,7 +163,7 @@ async def list_recordings(
     db: Db,
     page: Paging,
     caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", FOR_OTHERS, VIEW)],
-    session_id: Annotated[UUID | None, Query(description="only the recording of this session's lease")] = None,
+    session_id: Annotated[UUID | None, Query(description="only the recording of the lease of this session")] = None,
 ) -> list[RecordingView]:
     """List recordings, newest first: all with `recordings_view`, otherwise those of the caller's own leases."""
     is_all = caller.may(VIEW)
@@ -200,7 +204,7 @@ def _number(after: Position) -> int:
     responses={200: {"content": {"image/png": _BINARY}, "description": "the screen as a PNG"}},
 )
 async def get_recorded_picture(
-    number: Annotated[int, Path(ge=1, le=2**31 - 1, description="of the row")], db: Db, recording: Seen
+    number: Annotated[int, Path(ge=1, le=2**31 - 1, description="number of the row")], db: Db, recording: Seen
 ) -> Response:
     """Return the picture of a row."""
     data = await recordings.read_picture(db, recording.lease_id, number)

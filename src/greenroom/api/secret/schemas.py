@@ -14,18 +14,24 @@ from greenroom.core.named_secrets import MAX_HOSTS, PLACE
 SecretName = Annotated[
     str,
     Shaped(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "letters, digits, dots, - and _, at most 64"),
-    Field(description="what leases ask for it by"),
+    Field(description="name by which leases request it"),
 ]
 Hosts = Annotated[
     list[Name],
-    Field(min_length=1, max_length=MAX_HOSTS, description="api.example.com, or .example.com for all directly below"),
+    Field(
+        min_length=1, max_length=MAX_HOSTS, description="api.example.com, or .example.com for all hosts directly below"
+    ),
 ]
-Header = Annotated[Name, Field(description="where it is put, in place of the program's own")]
-Template = Annotated[Text, Field(description=f"what the header has, {PLACE} in the place of the secret")]
-Value = Annotated[Secret, Field(description="the secret itself; never shown again")]
-Users = Annotated[list[UUID], Field(max_length=1000, description="who may use it besides its owner")]
-Groups = Annotated[list[UUID], Field(max_length=1000, description="whose users may use it")]
-Keys = Annotated[list[Name], Field(max_length=1000, description="API keys that may use it besides its owner's")]
+Header = Annotated[
+    Name, Field(description="header that contains it; a header of this name from the program is replaced")
+]
+Template = Annotated[Text, Field(description=f"value of the header, with {PLACE} in the place of the secret")]
+Value = Annotated[Secret, Field(description="value of the secret; never returned")]
+Users = Annotated[list[UUID], Field(max_length=1000, description="users who may use it, in addition to the owner")]
+Groups = Annotated[list[UUID], Field(max_length=1000, description="groups whose members may use it")]
+Keys = Annotated[
+    list[Name], Field(max_length=1000, description="API keys that may use it, in addition to those of the owner")
+]
 
 
 class SecretCreate(Body):
@@ -50,7 +56,7 @@ class SecretPatch(Body):
 
     name: SecretName = ""
     hosts: Hosts = []
-    value: Annotated[Value | None, Field(description="the value, the same or another; null = as it is")] = None
+    value: Annotated[Value | None, Field(description="present or new value; null = no change")] = None
     header: Header = ""
     template: Template = ""
     description: Text = ""
@@ -71,8 +77,10 @@ class SecretView(View):
     users: list[UUID]
     groups: list[UUID]
     keys: list[str]
-    owner_id: Annotated[UUID | None, Field(description="who made it, and may use it; null = the installation's key")]
-    owner: Annotated[str | None, Field(description="their name")]
+    owner_id: Annotated[
+        UUID | None, Field(description="user who created it and may use it; null = the key of the installation")
+    ]
+    owner: Annotated[str | None, Field(description="name of the owner")]
     created: datetime
     value_changed: datetime
-    num_leases: Annotated[int, Field(description="leases whose filter has it now")]
+    num_leases: Annotated[int, Field(description="number of leases whose web filter has it now")]

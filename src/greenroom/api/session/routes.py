@@ -64,12 +64,14 @@ async def _filters(
     staging_config_id: Annotated[UUID | None, Query()] = None,
     agent_id: Annotated[UUID | None, Query()] = None,
     status: Annotated[SessionStatus | None, Query()] = None,
-    staged: Annotated[bool | None, Query(description="true = without a user, false = with one")] = None,
-    ended: Annotated[bool, Query(description="also those that ended in the last days")] = False,
+    staged: Annotated[
+        bool | None, Query(description="true = sessions without a user; false = sessions with a user")
+    ] = None,
+    ended: Annotated[bool, Query(description="include sessions that ended in the last days")] = False,
     set_aside: Annotated[
-        bool, Query(description="instead the quarantined ones, whose hand-over to a user failed")
+        bool, Query(description="only quarantined sessions, whose hand-over to a user failed")
     ] = False,
-    session_id: Annotated[list[UUID] | None, Query(max_length=MAX_LIMIT, description="at most these")] = None,
+    session_id: Annotated[list[UUID] | None, Query(max_length=MAX_LIMIT, description="only these sessions")] = None,
     q: Search = "",
 ) -> SessionFilter:
     return SessionFilter(
@@ -86,9 +88,7 @@ async def _filters(
     )
 
 
-Follow = Annotated[
-    bool, Query(description="false: the very session, also if another one took its place (a quarantined one)")
-]
+Follow = Annotated[bool, Query(description="false = the session itself, even if another session replaced it")]
 Filters = Annotated[SessionFilter, Depends(_filters)]
 
 
@@ -201,7 +201,7 @@ async def delete_session(
     db: Db,
     logs: Logs,
     caller: Annotated[Caller, acts(Act.DELETE, Act.FORCE_DELETE)],
-    force: Annotated[bool, Query(description="end its row now, even if its Agent does not answer")] = False,
+    force: Annotated[bool, Query(description="end its row immediately, even if its Agent does not respond")] = False,
     follow: Follow = True,
 ) -> SessionState:
     """Destroy a session, or its replacement. A repeated request succeeds.
@@ -303,7 +303,7 @@ command_router = APIRouter(tags=["sessions"])
 
 MAX_PIXELS_ACROSS: Final = 1920
 
-Across = Annotated[int, Query(ge=16, le=MAX_PIXELS_ACROSS, description="pixels; the picture keeps its shape")]
+Across = Annotated[int, Query(ge=16, le=MAX_PIXELS_ACROSS, description="pixels; the aspect ratio stays the same")]
 
 
 @command_router.post("/sessions/{session_id}/commands")

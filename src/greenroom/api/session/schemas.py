@@ -23,7 +23,9 @@ EnvironmentName = Annotated[
         "the name of a variable: 1 to 255 letters, digits and '_', without a digit at its beginning",
     ),
 ]
-Environment = Annotated[dict[EnvironmentName, Text], Field(max_length=100, description="variables in the session")]
+Environment = Annotated[
+    dict[EnvironmentName, Text], Field(max_length=100, description="environment variables of the session")
+]
 Argument = Annotated[Text, Field(max_length=65536)]
 
 
@@ -36,12 +38,12 @@ def web_address(text: str) -> str:
 
 LastScreenshot = Annotated[
     datetime | None,
-    Field(description="when a user other than its own last took a picture of its screen, to a minute; null = never"),
+    Field(description="time of the last screenshot by another user, to the minute; null = never"),
 ]
 
 
-LeaseId = Annotated[UUID | None, Field(description="the lease of a program; null = it is a person's alone")]
-Record = Annotated[Mode, Field(description="what is kept of what the program of its lease does")]
+LeaseId = Annotated[UUID | None, Field(description="lease of a program; null = the session has no lease")]
+Record = Annotated[Mode, Field(description="recorded data of the lease")]
 
 
 class SessionView(View):
@@ -50,80 +52,86 @@ class SessionView(View):
     session_id: UUID
     user_id: UUID | None
     username: str | None
-    staging_config_id: Annotated[UUID | None, Field(description="the config it came from, also after its assignment")]
+    staging_config_id: Annotated[
+        UUID | None, Field(description="staging config that created it, also after its assignment")
+    ]
     lease_id: LeaseId
     image_id: UUID
     image_friendly_name: str
     zone_id: UUID
     zone_name: str
     agent_id: UUID | None
-    hostname: Annotated[str | None, Field(description="of the Agent")]
-    stream_url: Annotated[str | None, Field(description="where its stream is; opened with the session's token")]
+    hostname: Annotated[str | None, Field(description="hostname of the Agent")]
+    stream_url: Annotated[str | None, Field(description="address of the stream, which needs the session token")]
     status: str
-    operational_status: Annotated[str, Field(description="the word of the public interface")]
+    operational_status: Annotated[str, Field(description="status in the published interface")]
     operational_progress: Annotated[int, Field(description="0-100")]
     operational_message: str
     cores: float
     memory: int
-    permissions: Annotated[dict[str, bool], Field(description="what the container was created with")]
+    permissions: Annotated[dict[str, bool], Field(description="permissions with which the container was created")]
     client_settings: dict[str, bool | int | float]
     kasm_url: str
-    persistent_profile_mode: Annotated[str | None, Field(description="how the profile is its home; null = it has none")]
+    persistent_profile_mode: Annotated[
+        str | None, Field(description="use of the persistent profile as home; null = no profile")
+    ]
     created: datetime
-    started: Annotated[datetime | None, Field(description="when it was usable for the first time")]
+    started: Annotated[datetime | None, Field(description="time at which the session became usable first")]
     assigned: datetime | None
     expires: Annotated[
         datetime | None,
-        Field(
-            description="when something happens to it by itself (`expires_action`); of a staged one, when it is over"
-        ),
+        Field(description="time of `expires_action`; for a staged session, time of its end"),
     ]
     expires_action: Annotated[
-        Literal["delete", "stop", "pause"] | None, Field(description="what happens then, unless a user looks at it")
+        Literal["delete", "stop", "pause"] | None,
+        Field(description="action at `expires`, unless a user views the session"),
     ]
-    expires_reason: Annotated[str | None, Field(description="what will be said then, with setting, value and group")]
-    time_limit_ends: Annotated[datetime | None, Field(description="when it is deleted in any case; null = never")]
-    stopped_reason: Annotated[str | None, Field(description="why it was stopped or paused")]
+    expires_reason: Annotated[str | None, Field(description="reason of that action, with setting, value and group")]
+    time_limit_ends: Annotated[datetime | None, Field(description="time of the deletion in any case; null = never")]
+    stopped_reason: Annotated[str | None, Field(description="reason for a stop or pause")]
     actions: Annotated[
         list[Literal["stop", "pause", "resume", "delete", "force_delete"]],
-        Field(description="what the caller may do with it now"),
+        Field(description="actions that the caller may perform now"),
     ]
     keepalive: datetime | None
     last_screenshot_at: LastScreenshot
     ended: datetime | None
     ended_reason: str | None
     status_reason: Annotated[
-        str | None, Field(description="why it still starts, as its Agent sees it; null in the first seconds")
+        str | None,
+        Field(description="reason why it is still starting, as its Agent reports it; null in the first seconds"),
     ]
-    error: Annotated[str | None, Field(description="why it failed, as a sentence")]
+    error: Annotated[str | None, Field(description="reason for a failure, as a sentence")]
     log_tail: str | None
     exit_code: int | None
     set_aside_reason: str | None
-    superseded_by: Annotated[UUID | None, Field(description="the session that took its place when it was quarantined")]
-    claimable: Annotated[bool, Field(description="staged, and a launch may get it as it is")]
-    replaces: Annotated[UUID | None, Field(description="the staged session whose place it takes before that expires")]
+    superseded_by: Annotated[UUID | None, Field(description="session that replaced it when it was quarantined")]
+    claimable: Annotated[bool, Field(description="true = staged, and a launch can claim it")]
+    replaces: Annotated[UUID | None, Field(description="staged session that it replaces before that session expires")]
 
 
 class SessionCreate(Body):
     """A launch. Without `user_id` it is for the caller."""
 
     image_id: Annotated[
-        UUID | None, Field(description="null = the default workspace of the user, else of their groups")
+        UUID | None, Field(description="null = default workspace of the user, otherwise of their groups")
     ] = None
     user_id: Annotated[UUID | None, Field(description="another user; needs users_auth_session")] = None
-    zone_id: Annotated[UUID | None, Field(description="counts where the user may choose (allow_zone_selection)")] = None
+    zone_id: Annotated[UUID | None, Field(description="applies only with allow_zone_selection")] = None
     environment: Environment = {}
-    kasm_url: Annotated[Text, AfterValidator(web_address), Field(description="opened in the session")] = ""
+    kasm_url: Annotated[Text, AfterValidator(web_address), Field(description="address to open in the session")] = ""
     network_id: Annotated[
         Text | None,
-        Field(description="excludes staged sessions; a session is on the installation's network all the same"),
+        Field(description="excludes staged sessions; the session still uses the network of the installation"),
     ] = None
     persistent_profile_mode: Annotated[
-        Literal["Enabled", "Disabled", "Reset"] | None, Field(description="what becomes of the user's profile")
+        Literal["Enabled", "Disabled", "Reset"] | None, Field(description="use of the user's persistent profile")
     ] = None
     round_trips_ms: Annotated[
         dict[UUID, Annotated[float, Field(ge=0, le=MAX_ROUND_TRIP_MS)]],
-        Field(max_length=MAX_ZONES, description="zone → what the browser measured; counts with `nearest_zone`"),
+        Field(
+            max_length=MAX_ZONES, description="zone → round trip that the browser measured; applies with `nearest_zone`"
+        ),
     ] = {}
 
 
@@ -136,9 +144,9 @@ class Launched(View):
     image_id: UUID
     status: str
     operational_status: str
-    staged: Annotated[bool, Field(description="it came from a pool")]
-    session_token: Annotated[str, Field(description="opens the stream; the same until it is revoked")]
-    stream_url: Annotated[str | None, Field(description="where the stream will be once the session is running")]
+    staged: Annotated[bool, Field(description="true = a staged session was claimed")]
+    session_token: Annotated[str, Field(description="opens the stream; stays the same until it is revoked")]
+    stream_url: Annotated[str | None, Field(description="address of the stream once the session is running")]
     connect_url: Annotated[str, Field(description="page of the console, relative to the deployment")]
 
 
@@ -178,17 +186,21 @@ class ConnectionView(View):
     operational_progress: Annotated[int, Field(description="0-100")]
     operational_message: str
     steps: list[StepView]
-    frame_url: Annotated[str | None, Field(description="for a frame; null until the stream may be opened")]
-    own_page: Annotated[bool, Field(description="its page is ours and reports its state; false = of another image")]
+    frame_url: Annotated[str | None, Field(description="address for a frame; null = the stream may not be opened yet")]
+    own_page: Annotated[
+        bool, Field(description="true = page of Greenroom, which reports its state; false = page of another image")
+    ]
     last_screenshot_at: LastScreenshot
-    websocket_path: Annotated[str | None, Field(description="RFB behind our authorisation, at the host of frame_url")]
+    websocket_path: Annotated[
+        str | None, Field(description="RFB with authorization by Greenroom, at the host of frame_url")
+    ]
 
 
 class PlacementStep(View, row=TraceStep):
     """One step of a launch. Steps with the same order are several reasons for one decision."""
 
     step: Literal["turn", "staged_here", "staged_elsewhere", "on_demand_here", "on_demand_elsewhere"]
-    candidate: Annotated[str | None, Field(description="staging config or Agent that was considered")]
+    candidate: Annotated[str | None, Field(description="considered staging config or Agent")]
     setting: str | None = None
 
 
@@ -205,7 +217,7 @@ class CommandCreate(Body):
     """A command in a session. Greenroom does not pass it through a shell."""
 
     command: Annotated[list[Argument], Field(min_length=1, max_length=1000)]
-    user: Annotated[Text | None, Field(description="another user of the container; needs sessions_modify")] = None
+    user: Annotated[Text | None, Field(description="another account of the container; needs sessions_modify")] = None
     environment: Environment = {}
     workdir: Text | None = None
     deadline_s: Annotated[float, Field(gt=0, le=300, allow_inf_nan=False)] = 60.0
@@ -236,24 +248,26 @@ class RoundTripTargetView(View):
 
     zone_id: UUID
     zone_name: str
-    current: Annotated[bool, Field(description="a launch begins here if no other zone is nearer")]
-    addresses: Annotated[list[str], Field(description="an empty text = the gateway that was addressed")]
+    current: Annotated[bool, Field(description="true = a launch begins here if no other zone is nearer")]
+    addresses: Annotated[list[str], Field(description="empty text = the gateway of the request")]
 
 
 class NearestView(View):
     """The selection of the zone nearest to the user for a launch."""
 
     mode: NearestZone
-    nearer_by_ms: Annotated[float, Field(description="a zone counts as nearer if its round trip is this much shorter")]
-    targets: Annotated[list[RoundTripTargetView], Field(description="none where there is no choice")]
+    nearer_by_ms: Annotated[
+        float, Field(description="minimum difference of the round trips by which a zone counts as nearer")
+    ]
+    targets: Annotated[list[RoundTripTargetView], Field(description="empty if there is no choice")]
 
 
 class LaunchOptions(View):
     """The choices of the user for a launch; empty lists if there is no choice."""
 
-    zones: Annotated[list[ZoneChoice], Field(description="none unless `allow_zone_selection`")]
+    zones: Annotated[list[ZoneChoice], Field(description="empty without `allow_zone_selection`")]
     images_with_profile: Annotated[
-        list[UUID], Field(description="workspaces with a persistent profile; none unless `allow_persistent_profile`")
+        list[UUID], Field(description="workspaces with a persistent profile; empty without `allow_persistent_profile`")
     ]
     nearest: NearestView
 
@@ -263,4 +277,4 @@ class ConnectBody(Body):
 
     session_id: UUID
     user_id: UUID
-    session_token: Annotated[Secret, Field(description="opens this session's stream, and nothing else")]
+    session_token: Annotated[Secret, Field(description="opens the stream of this session and nothing else")]

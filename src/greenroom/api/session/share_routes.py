@@ -69,10 +69,10 @@ class ViewerView(View, row=ViewerRow, without={"session_id", "silent", "present"
     """A viewer of a session other than its user."""
 
     viewer_id: UUID
-    user_id: Annotated[UUID | None, Field(description="null = a guest")]
-    announcement: Annotated[str, Field(description="who does what, for the others in the session")]
-    since: Annotated[datetime, Field(description="when their stream was opened")]
-    seen_from: Annotated[str | None, Field(description="the address of their client")]
+    user_id: Annotated[UUID | None, Field(description="null = guest")]
+    announcement: Annotated[str, Field(description="sentence for the other viewers")]
+    since: Annotated[datetime, Field(description="time at which the stream was opened")]
+    seen_from: Annotated[str | None, Field(description="client address")]
 
 
 @router.get("/sessions/{session_id}/sharing")

@@ -24,13 +24,13 @@ class ShareCreate(Body):
     otherwise for users who have the link.
     """
 
-    access: Annotated[Access, Field(description="view = watch only, control = type and use the pointer, too")]
+    access: Annotated[Access, Field(description="view = watch only, control = also use keyboard and pointer")]
     user_id: UUID | None = None
     username: Name | None = None
     guest: bool = False
     seconds: Annotated[
         int | None,
-        Field(ge=1, le=MAX_SECONDS, description="how long; null = as long as `max_share_seconds` allows"),
+        Field(ge=1, le=MAX_SECONDS, description="duration; null = the maximum, `max_share_seconds`"),
     ] = None
 
 
@@ -42,26 +42,30 @@ class ShareView(View):
     access: Access
     audience: Annotated[
         Audience,
-        Field(description="user = the named one, users = with the link, guests = also without an account, assistant"),
+        Field(
+            description="user = the named user, users = users with the link, guests = anyone with the link, assistant"
+        ),
     ]
-    user_id: Annotated[UUID | None, Field(description="the user it names")]
+    user_id: Annotated[UUID | None, Field(description="named user")]
     username: str | None
     connect_url: str
     made_by: str
     created: datetime
-    expires: Annotated[datetime | None, Field(description="null = with the session")]
-    present: Annotated[int, Field(description="how many are in the session by it")]
+    expires: Annotated[datetime | None, Field(description="null = end of the session")]
+    present: Annotated[int, Field(description="number of viewers who joined by it and are connected")]
 
 
 class SharingView(View):
     """The ways in which the owner of a session may share it."""
 
     allowed: bool
-    reason: Annotated[str | None, Field(description="why nothing may be shared, as a sentence")]
-    view: Annotated[bool, Field(description="the session's page keeps those who may only watch from typing")]
+    reason: Annotated[str | None, Field(description="reason why the session cannot be shared, as a sentence")]
+    view: Annotated[
+        bool, Field(description="true = the page of the session refuses input from viewers who may only watch")
+    ]
     control: bool
     guests: bool
-    max_seconds: Annotated[int, Field(description="0 = as long as the session lives")]
+    max_seconds: Annotated[int, Field(description="0 = until the session ends")]
 
 
 class CandidateView(View):
@@ -76,7 +80,7 @@ class CandidateView(View):
 class ShareLinkBody(Body):
     """The secret part of the link of a share."""
 
-    token: Annotated[Secret, Field(description="what follows # in the link")]
+    token: Annotated[Secret, Field(description="part of the link after #")]
 
 
 class InvitationView(View):
@@ -88,8 +92,8 @@ class InvitationView(View):
     access: Access
     audience: Audience
     expires: datetime | None
-    needs_log_in: Annotated[bool, Field(description="the link is for users; log in first")]
-    reason: Annotated[str | None, Field(description="why joining is not possible now, as a sentence")]
+    needs_log_in: Annotated[bool, Field(description="true = the link is for users, who must log in first")]
+    reason: Annotated[str | None, Field(description="reason why joining is not possible now, as a sentence")]
 
 
 def _guest_name(name: str) -> str:
@@ -110,7 +114,7 @@ class JoinBody(ShareLinkBody):
 class ReturnBody(Body):
     """The return of a viewer who joined before."""
 
-    session_token: Annotated[Secret, Field(description="what they got when they joined")]
+    session_token: Annotated[Secret, Field(description="token from the first join")]
 
 
 class JoinedView(View):
@@ -126,9 +130,11 @@ class JoinedView(View):
     name: str
     access: Access
     expires: datetime | None
-    session_token: Annotated[str, Field(description="opens the stream for them alone, until the share ends")]
-    frame_url: Annotated[str | None, Field(description="for a frame; null while the session has no Agent")]
-    websocket_path: Annotated[str | None, Field(description="RFB behind our authorisation, at the host of frame_url")]
+    session_token: Annotated[str, Field(description="opens the stream for this viewer until the share ends")]
+    frame_url: Annotated[str | None, Field(description="address for a frame; null = the session has no Agent yet")]
+    websocket_path: Annotated[
+        str | None, Field(description="RFB with authorization by Greenroom, at the host of frame_url")
+    ]
 
 
 class SharedWithMe(View):

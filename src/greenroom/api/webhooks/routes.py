@@ -165,13 +165,13 @@ router = APIRouter(tags=["webhooks"])
 class DeliveryView(View, row=Delivery, without={"webhook_id"}):
     """A message to a webhook, and the result of its last attempt."""
 
-    delivery_id: Annotated[UUID, Field(description="the `webhook-id` of its requests")]
-    at: Annotated[datetime, Field(description="when it happened")]
-    data: Annotated[dict[str, Any], Field(description="of the message")]
-    due: Annotated[datetime | None, Field(description="of the next attempt; null = there is none")]
-    status: Annotated[int | None, Field(description="of the answer; null = there was none")]
-    answer: Annotated[str, Field(description="its first 1000 bytes")]
-    error: Annotated[str, Field(description="why there was no answer, or why no more attempts are made")]
+    delivery_id: Annotated[UUID, Field(description="`webhook-id` of its requests")]
+    at: Annotated[datetime, Field(description="time of the event")]
+    data: Annotated[dict[str, Any], Field(description="data of the message")]
+    due: Annotated[datetime | None, Field(description="time of the next attempt; null = none")]
+    status: Annotated[int | None, Field(description="status of the last response; null = no response")]
+    answer: Annotated[str, Field(description="first 1000 bytes of the response")]
+    error: Annotated[str, Field(description="reason for a missing response, or for the end of the attempts")]
 
 
 @router.get("/webhooks", dependencies=[requires("webhooks_view")])
@@ -248,7 +248,7 @@ async def list_webhook_deliveries(
     webhook_id: UUID,
     db: Db,
     page: Paging,
-    state: Annotated[DeliveryState | None, Query(description="only those in this state")] = None,
+    state: Annotated[DeliveryState | None, Query(description="only messages in this state")] = None,
 ) -> list[DeliveryView]:
     """List the messages to a webhook, newest first: those of the last 7 days, at most 10,000."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))

@@ -13,10 +13,10 @@ from greenroom.core.outgoing import MAX_URL
 from greenroom.core.webhooks import CHOSEN
 
 WebhookName = Annotated[Name, Field(max_length=100)]
-Url = Annotated[Name, Field(max_length=MAX_URL, description="https://…; where messages are posted to")]
+Url = Annotated[Name, Field(max_length=MAX_URL, description="https://…; address to which messages are sent")]
 EventName = Literal[tuple(map(str, CHOSEN))]  # pyright: ignore[reportInvalidTypeForm] -- the table has them
-Events = Annotated[list[EventName], Field(min_length=1, max_length=100, description="what it is sent")]  # pyright: ignore[reportInvalidTypeForm]
-Enabled = Annotated[bool, Field(description="off: it is sent nothing, and what waits is not delivered")]
+Events = Annotated[list[EventName], Field(min_length=1, max_length=100, description="types of messages")]  # pyright: ignore[reportInvalidTypeForm]
+Enabled = Annotated[bool, Field(description="off: no messages are sent; waiting messages are not delivered")]
 
 
 class WebhookCreate(Body):
@@ -46,14 +46,14 @@ class WebhookView(View):
     events: list[str]
     enabled: bool
     created: datetime
-    waiting: Annotated[int, Field(description="messages that are to be delivered, or tried again")]
+    waiting: Annotated[int, Field(description="number of messages that wait for their first or next attempt")]
     last_delivered: datetime | None
 
 
 class WebhookSecret(View):
     """The secret that signs the messages of a webhook; it is returned only once."""
 
-    secret: Annotated[str, Field(description="whsec_…, as Standard Webhooks has it")]
+    secret: Annotated[str, Field(description="whsec_…, as in Standard Webhooks")]
 
 
 class WebhookMade(WebhookView, WebhookSecret):
@@ -63,4 +63,4 @@ class WebhookMade(WebhookView, WebhookSecret):
 class Replayed(View):
     """The number of messages that are delivered again."""
 
-    replayed: Annotated[int, Field(description="how many")]
+    replayed: Annotated[int, Field(description="number of messages")]

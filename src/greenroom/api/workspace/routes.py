@@ -123,7 +123,7 @@ async def view(
 
 filter_policy_router = APIRouter(tags=["filter-policies"])
 
-Host = Annotated[str, Query(min_length=1, max_length=255, description="a host name or an IP address")]
+Host = Annotated[str, Query(min_length=1, max_length=255, description="host name or IP address")]
 
 
 @filter_policy_router.get("/filter-policies", dependencies=[requires("webfilters_view")])
@@ -191,15 +191,17 @@ class HomeView(View):
     username: Annotated[str | None, Field(description="null = the user was deleted")]
     image_id: UUID
     image_friendly_name: Annotated[str | None, Field(description="null = the workspace was deleted")]
-    agent_id: Annotated[UUID | None, Field(description="where it is; null for those who may not see Agents")]
-    hostname: Annotated[str | None, Field(description="of that Agent; null like it")]
-    size_bytes: Annotated[int | None, Field(description="on the disk, when it was measured; null = not yet")]
+    agent_id: Annotated[UUID | None, Field(description="Agent of the host; null for callers who may not see Agents")]
+    hostname: Annotated[str | None, Field(description="hostname of that Agent; null for the same callers")]
+    size_bytes: Annotated[
+        int | None, Field(description="size on the disk at the last measurement; null = not measured yet")
+    ]
     measured: datetime | None
     last_used: datetime
     state: Annotated[Literal["kept", "in_use", "deleting"], Field(description="in_use: it cannot be deleted now")]
-    remark: Annotated[str, Field(description="what is to be known of that, as a sentence; or empty")]
-    sessions: Annotated[list[UUID], Field(description="that have it, stopped and paused ones, too")]
-    loss: Annotated[str, Field(description="what deleting it loses, as a sentence")]
+    remark: Annotated[str, Field(description="remark about the state, as a sentence; empty = none")]
+    sessions: Annotated[list[UUID], Field(description="sessions that use it, including stopped and paused ones")]
+    loss: Annotated[str, Field(description="data that is lost if it is deleted, as a sentence")]
 
 
 def _view(home: Home, caller: Caller) -> HomeView:
@@ -242,7 +244,7 @@ async def list_homes(
     caller: Annotated[Caller, requires_own_or(VIEW)],
     user_id: UUID | None = None,
     image_id: UUID | None = None,
-    agent_id: Annotated[UUID | None, Query(description="only what this Agent keeps")] = None,
+    agent_id: Annotated[UUID | None, Query(description="only homes on this Agent")] = None,
     q: Search = "",
     sort: Sorting = "user",
     count: Counting = False,

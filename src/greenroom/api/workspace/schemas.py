@@ -28,21 +28,26 @@ class LauncherImage(View):
     description: str
     image_src: str
     categories: list[str]
-    available: Annotated[bool, Field(description="an Agent has the image; otherwise the first start takes longer")]
-    ready: Annotated[bool, Field(description="this user would be given a staged session now: it opens at once")]
+    available: Annotated[bool, Field(description="true = an Agent has the image; false = the first start takes longer")]
+    ready: Annotated[bool, Field(description="true = a staged session is ready for this user")]
     expected_s: Annotated[
-        float | None, Field(description="seconds until it can be used, from the latest starts; null = not possible now")
+        float | None,
+        Field(
+            description="expected seconds until the session is usable, from the latest starts; null = not possible now"
+        ),
     ]
-    reason: Annotated[str, Field(description="why it cannot be launched now, and what to do; empty if it can")]
+    reason: Annotated[
+        str, Field(description="reason why it cannot be launched now, and the solution; empty = it can be launched")
+    ]
 
 
 class ImageProgressView(View, row=ImageProgress):
     """The progress of an Agent with an image."""
 
-    how: Annotated[Way, Field(description="how it comes while it is `pulling`: from a registry, built here, or copied")]
-    reason: Annotated[str, Field(description="why it comes that way, as a sentence; empty when it does not")]
-    progress: Annotated[int, Field(description="0-100 while it is on its way")]
-    size_bytes: Annotated[int, Field(description="on the host's disk, or what there is to copy; 0 = not known")]
+    how: Annotated[Way, Field(description="source while it is `pulling`: from a registry, built here, or copied")]
+    reason: Annotated[str, Field(description="reason for the source, as a sentence; empty = not pulling")]
+    progress: Annotated[int, Field(description="0-100 while it is pulled")]
+    size_bytes: Annotated[int, Field(description="size on the host's disk, or of the data to copy; 0 = unknown")]
 
 
 class ImageOnAgent(ImageProgressView):
@@ -50,8 +55,8 @@ class ImageOnAgent(ImageProgressView):
 
     agent_id: UUID
     hostname: str
-    digest: Annotated[str, Field(description="identifies the image that the Agent has under this name; empty = none")]
-    error: Annotated[str, Field(description="why it could not be fetched or refreshed, as the daemon reports it")]
+    digest: Annotated[str, Field(description="digest of the image that the Agent has under this name; empty = none")]
+    error: Annotated[str, Field(description="reason of the last failure, as the container daemon reports it")]
 
 
 class ImageView(View):
@@ -66,12 +71,12 @@ class ImageView(View):
     image_type: str
     enabled: bool
     hidden: bool
-    available: Annotated[bool, Field(description="an Agent holds the image")]
+    available: Annotated[bool, Field(description="true = an Agent has the image")]
     agents: list[ImageOnAgent]
     cores: float
-    memory: Annotated[int, Field(description="reservation, bytes")]
-    memory_limit: Annotated[int | None, Field(description="bytes; null = memory")]
-    disk_limit_bytes: Annotated[int | None, Field(description="what a session may write; null = any amount")]
+    memory: Annotated[int, Field(description="reserved memory, bytes")]
+    memory_limit: Annotated[int | None, Field(description="bytes; null = `memory`")]
+    disk_limit_bytes: Annotated[int | None, Field(description="maximum disk use of a session; null = no limit")]
     cpu_allocation_method: str
     pull_policy: str
     docker_registry: str
@@ -93,13 +98,15 @@ class ImageView(View):
     zone_name: str | None
     restrict_to_server: bool
     server_id: UUID | None
-    session_time_limit: Annotated[int | None, Field(description="s; null = that of the groups")]
+    session_time_limit: Annotated[int | None, Field(description="seconds; null = limit of the groups")]
     filter_policy_id: UUID | None
     filter_policy_name: str | None
     filter_policy_force_disabled: bool
     allow_launch_variables: bool
     groups: list[UUID]
-    warnings: Annotated[list[str], Field(description="what of it has no effect, and why; nothing is refused for that")]
+    warnings: Annotated[
+        list[str], Field(description="settings without effect, with reasons; they do not prevent the change")
+    ]
     created: datetime
 
 
@@ -133,10 +140,10 @@ def _profile_path(path: str | None) -> str | None:
     return path or None
 
 
-Reference = Annotated[Name, AfterValidator(_reference), Field(description="the container image")]
-FriendlyName = Annotated[Name, Field(description="the name people see")]
+Reference = Annotated[Name, AfterValidator(_reference), Field(description="container image")]
+FriendlyName = Annotated[Name, Field(description="name for users")]
 RunConfig = Annotated[
-    JsonObject, _checked(run_config.check_of_workspace), Field(description="how the container is run")
+    JsonObject, _checked(run_config.check_of_workspace), Field(description="options of the container")
 ]
 ExecConfig = Annotated[
     JsonObject,
@@ -165,30 +172,32 @@ def _refused(problem: Callable[[str], str | None]) -> AfterValidator:
 PagePath = Annotated[
     Text,
     _refused(page.page_path_problem),
-    Field(description="folder of that page in the container; /{path}/ where it has to be its path at the gateway"),
+    Field(description="folder of the page in the container; /{path}/ if it must equal the path at the gateway"),
 ]
 StartPage = Annotated[
     Text,
     _refused(partial(page.relative_problem, "start_page")),
-    Field(description="what people are shown below it, as vnc.html?resize=remote; empty = the folder itself"),
+    Field(
+        description="address of the page below the folder, such as vnc.html?resize=remote; empty = the folder itself"
+    ),
 ]
 ReadyPath = Annotated[
     Text,
     _refused(partial(page.relative_problem, "ready_path")),
-    Field(description="what has to answer below it before a session is usable; empty = the page"),
+    Field(description="address below the folder that must respond before a session is usable; empty = the page"),
 ]
 PortMap = Annotated[
     JsonObject,
     _checked(page.validated_ports),
-    Field(description='what the image serves on further ports, as {"audio": 4901}'),
+    Field(description='services of the image on other ports, such as {"audio": 4901}'),
 ]
-Cores = Annotated[float, Field(gt=0, le=4096, allow_inf_nan=False, description="CPU cores reserved")]
+Cores = Annotated[float, Field(gt=0, le=4096, allow_inf_nan=False, description="reserved CPU cores")]
 Bytes = Annotated[int, Field(ge=6 << 20, lt=1 << 60)]
 """Memory of a container. Docker refuses less than 6 MiB."""
 DiskLimit = Annotated[int, Field(ge=100 << 20, lt=1 << 60)]
 """An idle desktop writes about 10 MiB."""
 Port = Annotated[int, Field(ge=1, le=65535)]
-Categories = Annotated[list[Name], Field(max_length=20, description="those on the launcher that it is in")]
+Categories = Annotated[list[Name], Field(max_length=20, description="categories on the launcher")]
 TimeLimit = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
@@ -196,27 +205,30 @@ class ImageFields(Body):
     """The fields of a workspace, except its names."""
 
     description: Text = ""
-    notes: Annotated[Text, Field(description="for administrators; users do not see them")] = ""
-    image_src: Annotated[Text, Field(description="address of its picture")] = ""
-    enabled: Annotated[bool, Field(description="people may launch it, and Agents fetch its image")] = True
-    hidden: Annotated[bool, Field(description="not on the launcher")] = False
+    notes: Annotated[Text, Field(description="notes for administrators; not visible to users")] = ""
+    image_src: Annotated[Text, Field(description="address of the picture")] = ""
+    enabled: Annotated[bool, Field(description="users can launch it, and Agents fetch its image")] = True
+    hidden: Annotated[bool, Field(description="not listed on the launcher")] = False
     cores: Cores = 2.0
-    memory: Annotated[Bytes, Field(description="memory reserved, bytes")] = 2_768_000_000
-    memory_limit: Annotated[Bytes | None, Field(description="most memory a session gets, bytes; null = memory")] = None
+    memory: Annotated[Bytes, Field(description="reserved memory, bytes")] = 2_768_000_000
+    memory_limit: Annotated[Bytes | None, Field(description="maximum memory of a session, bytes; null = `memory`")] = (
+        None
+    )
     disk_limit_bytes: Annotated[
-        DiskLimit | None, Field(description="most disk a session may write to, bytes; null = any amount")
+        DiskLimit | None, Field(description="maximum disk use of a session, bytes; null = no limit")
     ] = 10_000_000_000
     cpu_allocation_method: Annotated[
         Literal["Inherit", "Shares", "Quotas"], Field(description="shares or quotas of CPU time")
     ] = "Inherit"
     pull_policy: Annotated[
-        PullPolicy, Field(description="when Agents ask the registry for an image that they have: never, daily, always")
+        PullPolicy,
+        Field(description="when Agents request an image that they have from the registry again: never, daily, always"),
     ] = "missing"
-    docker_registry: Annotated[Text, Field(description="where it is pulled from")] = ""
+    docker_registry: Annotated[Text, Field(description="registry of the image")] = ""
     docker_user: Annotated[Text, Field(description="account at the registry")] = ""
-    docker_token: Annotated[Text | None, Field(description="of that account")] = None
-    port: Annotated[Port, Field(description="of the session's page in the container")] = 6901
-    protocol: Annotated[Literal["https", "http"], Field(description="of that page")] = "https"
+    docker_token: Annotated[Text | None, Field(description="token of that account")] = None
+    port: Annotated[Port, Field(description="port of the session's page in the container")] = 6901
+    protocol: Annotated[Literal["https", "http"], Field(description="protocol of that page")] = "https"
     auth_user: Annotated[Text, Field(description="account of that page")] = "kasm_user"
     page_path: PagePath = "/"
     start_page: StartPage = ""
@@ -227,21 +239,22 @@ class ImageFields(Body):
     volume_mappings: VolumeMappings = {}
     categories: Categories = []
     persistent_profile_path: Annotated[
-        ProfilePath, Field(description="folder of the host kept as each user's home; may have {username}, {user_id}")
+        ProfilePath, Field(description="folder of the host for each user's home; may contain {username}, {user_id}")
     ] = None
-    restrict_to_zone: Annotated[bool, Field(description="only in its zone")] = False
+    restrict_to_zone: Annotated[bool, Field(description="only in `zone_id`")] = False
     zone_id: UUID | None = None
-    restrict_to_server: Annotated[bool, Field(description="only on its Agent")] = False
+    restrict_to_server: Annotated[bool, Field(description="only on the Agent `server_id`")] = False
     server_id: UUID | None = None
-    session_time_limit: Annotated[TimeLimit | None, Field(description="seconds; null = that of the groups")] = None
+    session_time_limit: Annotated[TimeLimit | None, Field(description="seconds; null = limit of the groups")] = None
     filter_policy_id: UUID | None = None
     filter_policy_force_disabled: Annotated[
         bool, Field(description="no web filter, even if a group of the user has a policy")
     ] = False
     allow_launch_variables: Annotated[
-        bool, Field(description="a launch may set variables of the container; off where users get one application only")
+        bool,
+        Field(description="launches can set variables of the container; off for workspaces with a single application"),
     ] = True
-    groups: Annotated[list[UUID], Field(description="whose members may use it")] = []
+    groups: Annotated[list[UUID], Field(description="groups whose members may use it")] = []
 
 
 class ImagePatch(ImageFields):
@@ -296,9 +309,9 @@ class FilterPolicyFields(Body):
     """The fields of a policy, except its name. If a host belongs to several domains, the longest decides."""
 
     description: Text = ""
-    default_action: Annotated[Action, Field(description="what happens to hosts that no list names")] = "deny"
-    allow: Annotated[Domains, Field(description="domains that are open, each with everything below it")] = []
-    deny: Annotated[Domains, Field(description="domains that are blocked, each with everything below it")] = []
+    default_action: Annotated[Action, Field(description="action for hosts that no list contains")] = "deny"
+    allow: Annotated[Domains, Field(description="allowed domains, with all their subdomains")] = []
+    deny: Annotated[Domains, Field(description="denied domains, with all their subdomains")] = []
 
 
 class FilterPolicyPatch(FilterPolicyFields):
