@@ -12,7 +12,9 @@ from greenroom.cli.nouns import NOUNS
 from greenroom.cli.output import Column, columns
 from greenroom.cli.verbs import Call, body_options, verb
 
-Login = Annotated[str | None, typer.Option("--login", help="Only this one, by its id.", show_default=False)]
+Login = Annotated[
+    str | None, typer.Option("--login", help="Id of one log-in; without it, all log-ins end.", show_default=False)
+]
 
 _SETTINGS: Final = columns(Column("Setting", "name"), "value unit default excludes_staging trace")
 _LOGINS: Final = columns("login_id client_ip user_agent", Column("Since", "created"), "last_used expires")
@@ -20,13 +22,13 @@ _LOGINS: Final = columns("login_id client_ip user_agent", Column("Since", "creat
 
 @verb("users")
 def logins(call: Call) -> None:
-    """Show where a user is logged in at the console."""
-    call.output.rows(call.client.get(f"{call.path}/logins"), _LOGINS, "The user is logged in nowhere.")
+    """Show the log-ins of a user at the console."""
+    call.output.rows(call.client.get(f"{call.path}/logins"), _LOGINS, "The user is not logged in.")
 
 
 @verb("users")
 def logout(call: Call, *, login: Login = None) -> None:
-    """End a user's log-ins and cut their streams; their sessions go on."""
+    """End the log-ins and streams of a user. Their sessions continue."""
     path = f"{call.path}/logins"
     call.client.delete(f"{path}/{login}" if login else path)
     call.output.done(f"The user {call.named} is logged out.", {"logged_out": True})
@@ -34,33 +36,33 @@ def logout(call: Call, *, login: Login = None) -> None:
 
 @verb("users")
 def attributes(call: Call) -> None:
-    """Show what a user prefers, and their public SSH key."""
+    """Show the preferences and the public SSH key of a user."""
     call.one(call.client.get(f"{call.path}/attributes"))
 
 
 @verb("users", options=body_options("greenroom.api.access.schemas:AttributesPatch"))
 def set_attributes(call: Call) -> None:
-    """Change what a user prefers and their SSH keys; what is not given stays as it is."""
+    """Change the preferences and SSH keys of a user. Omitted options change nothing."""
     call.change("/attributes")
 
 
 @verb("users")
 def ssh_key(call: Call) -> None:
-    """Make a new pair of SSH keys for a user in place of the present one; shows the public one."""
+    """Replace the SSH keys of a user with a new pair, and show the public key."""
     call.one(call.client.post(f"{call.path}/ssh-key", {}))
 
 
 @verb("users")
 def settings(call: Call) -> None:
-    """Show the group settings as they hold for a user, and where each comes from."""
+    """Show the effective group settings of a user, with the origin of each value."""
     call.output.rows(call.client.get(f"{call.path}/settings"), _SETTINGS, "There are no settings.")
 
 
 _MEMBERS: Final = {
-    ("add", "user"): "Make a user a member of a group.",
-    ("remove", "user"): "End a user's membership of a group.",
-    ("add", "image"): "Let the members of a group use a workspace.",
-    ("remove", "image"): "Let the members of a group no longer use a workspace through it.",
+    ("add", "user"): "Add a user to a group.",
+    ("remove", "user"): "Remove a user from a group.",
+    ("add", "image"): "Allow the members of a group to use a workspace.",
+    ("remove", "image"): "Remove a workspace from a group.",
 }
 
 
@@ -91,9 +93,9 @@ def explain(
     call: Call,
     *,
     host: Annotated[str, typer.Option(metavar="HOST", help="A host name or IP address.")],
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Its port.")] = 443,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the host.")] = 443,
 ) -> None:
-    """May sessions under this policy open this host, and why? Nothing is opened."""
+    """Show whether a policy allows a host, and the reason. No connection is opened."""
     found = call.client.get(f"{call.path}/decision", {"host": host, "port": port})
     if call.output.printed(found):
         return

@@ -16,33 +16,37 @@ from greenroom.cli.output import Column, absolute, columns
 from greenroom.cli.values import duration
 from greenroom.cli.verbs import Call, query_options, verb
 
-Zone = Annotated[str, typer.Option(metavar="ZONE", help="The zone they join, by name or id.")]
-Uses = Annotated[int, typer.Option(min=1, help="How many may join with it.")]
-Role = Annotated[Literal["agent", "gateway"], typer.Option(help="What joins.")]
+Zone = Annotated[str, typer.Option(metavar="ZONE", help="The zone of the new hosts, by name or id.")]
+Uses = Annotated[int, typer.Option(min=1, help="Number of hosts that may join with the token.")]
+Role = Annotated[Literal["agent", "gateway"], typer.Option(help="Role of the new hosts.")]
 Hours = Annotated[
     int,
-    typer.Option(parser=duration("h", whole=True), metavar="DURATION", help="How long it is valid, hours; 24 at most."),
+    typer.Option(
+        parser=duration("h", whole=True), metavar="DURATION", help="Validity of the token, in hours; at most 24."
+    ),
 ]
 Again = Annotated[
     str | None,
-    typer.Option("--agent", metavar="AGENT", help="A known Agent that is to join again, alone.", show_default=False),
+    typer.Option(
+        "--agent", metavar="AGENT", help="An existing Agent; only this Agent may join again.", show_default=False
+    ),
 ]
 
 Enable = Annotated[
-    bool, typer.Option("--enable", help="New Agents are enabled at once; otherwise by an administrator.")
+    bool, typer.Option("--enable", help="Enable new Agents immediately; otherwise an administrator must enable them.")
 ]
 
 
 @verb("agents")
 def confirm_edge(call: Call) -> None:
-    """Use the address at which an Agent says that its edge gateway is now, e.g. after it was changed on its host."""
+    """Accept the new edge gateway address that an Agent reports."""
     path, agent = _with_waiting_edge(call)
     call.one(call.client.patch(path, {"edge_url": agent["edge_url_requested"]}))
 
 
 @verb("agents")
 def decline_edge(call: Call) -> None:
-    """Go on with the address of an Agent's edge gateway that is in use; the reported one no longer waits."""
+    """Reject the new edge gateway address that an Agent reports; keep the current address."""
     path, agent = _with_waiting_edge(call)
     call.one(call.client.patch(path, {"edge_url": agent["edge_url"]}))
 
@@ -52,13 +56,13 @@ def _with_waiting_edge(call: Call) -> tuple[str, Row]:
     agent = call.client.get(path)
     if agent["edge_url_requested"] is None:
         in_use = agent["edge_url"] or "none"
-        raise ApiError(f"No edge address of {agent['hostname']} waits to be confirmed; the one in use: {in_use}.")
+        raise ApiError(f"Agent {agent['hostname']} has no edge address to confirm. Its current address is {in_use}.")
     return path, agent
 
 
 @verb("agents")
 def revoke(call: Call) -> None:
-    """Make the credential of an Agent worthless; it is refused until it joins again with a token made for it."""
+    """Revoke the credential of an Agent. The Agent must join again with a token for this Agent."""
     call.client.delete(f"{call.path}/credential", {})
     call.output.done(f"The credential of {call.named} is revoked.", {"revoked": True})
 
@@ -74,9 +78,9 @@ def join_token(
     agent: Again = None,
     enable: Enable = False,
 ) -> None:
-    """Make a token with which new hosts join a zone, and show the command for it, this one time.
+    """Create a join token for new hosts of a zone, and print the join command. The token is shown only once.
 
-    The use of tokens: join-tokens list; join-tokens delete revokes one.
+    `join-tokens list` shows the use of tokens; `join-tokens delete` revokes a token.
     """
     zone_id = find_id(call.client, NOUNS["zones"], zone)
     body: dict[str, object] = {"zone_id": zone_id, "role": role, "uses": uses, "hours": hours}
@@ -88,25 +92,25 @@ def join_token(
     if call.output.printed(made):
         return
     times = "once" if uses == 1 else f"{uses} times"
-    call.output.err.print(f"To be run as root on the new host, {times}, within {hours} h:")
+    call.output.err.print(f"Run this command as root on the new host, {times}, within {hours} h:")
     call.output.out.file.write(made["join_command"] + "\n")
 
 
 @verb("machine-pools")
 def preview(call: Call) -> None:
-    """Show what would be ordered, drained and released now if the pool were enabled, and why; nothing is done."""
+    """Show the machines that the pool would order, drain and release if it were enabled; nothing is changed."""
     found = call.client.get(f"{call.path}/preview")
     if call.output.printed(found):
         return
     call.output.line(found["sentence"])
-    call.output.rows(found["actions"], columns("action machine reason"), "Nothing would be done now.", whole=True)
+    call.output.rows(found["actions"], columns("action machine reason"), "The pool needs no action.", whole=True)
 
 
 REQUEST_FILTERS: Final = (
     Field("status", int, "answered with this status, e.g. 503"),
-    Field("refused", bool, "not answered with 2xx; --no-refused: the others"),
+    Field("refused", bool, "answered with a status other than 2xx; --no-refused: with 2xx"),
     Field("agent_id", UUID),
-    Field("manager_instance_id", str, "answered by this Manager, or by the gateway for it"),
+    Field("manager_instance_id", str, "answered by this Manager, or by its gateway"),
     Field("since", datetime, "from this time on"),
     Field("until", datetime, "before this time"),
 )
@@ -119,11 +123,11 @@ COLUMNS: Final = columns(
     Column("Duration", "duration_ms"),
 )
 
-Limit = Annotated[int, typer.Option(min=1, help="Rows at most, the newest.")]
+Limit = Annotated[int, typer.Option(min=1, help="Maximum number of rows, newest first.")]
 
 
 @verb("managers", options=query_options(*REQUEST_FILTERS), of_one=False)
 def requests(call: Call, *, limit: Limit = 100) -> None:
-    """List how Managers answered Agents, newest first: each answer that was not 2xx, the others counted per minute."""
+    """List the requests of Agents, newest first. Requests answered with 2xx are counted per minute."""
     rows = call.client.rows("/diagnostics/manager-requests", call.body(), limit)
-    call.output.rows(rows, COLUMNS, "There are no such requests.")
+    call.output.rows(rows, COLUMNS, "No requests match.")

@@ -48,13 +48,13 @@ FLEET_NOUNS: Final = (
         name="instance_id",
         called="instance id",
         found_by_server=True,
-        force="Also one that runs: it registers again a second later, as a new record.",
+        force="Delete even a running Manager; it registers again a second later, as a new record.",
         changes=(
-            ChangeVerb("enable", {"enabled": True}, "Let a Manager take part in its zone again."),
+            ChangeVerb("enable", {"enabled": True}, "Enable a Manager."),
             ChangeVerb(
                 "disable",
                 {"enabled": False},
-                "Take a Manager out of service without stopping it; refused for the last enabled one of a zone.",
+                "Take a Manager out of service without stopping it; refused for the last enabled Manager of a zone.",
             ),
         ),
         columns=columns(
@@ -71,18 +71,18 @@ FLEET_NOUNS: Final = (
         called="hostname",
         found_by_server=True,
         update="greenroom.api.fleet.schemas:AgentPatch",
-        force="End the sessions of an Agent that is gone for good.",
+        force="Also end the sessions of an Agent that will not return.",
         changes=(
             ChangeVerb(
                 "enable",
                 {"enabled": True, "draining": False},
-                "Let an Agent take new sessions: a new one that waits for it, a disabled or a draining one.",
+                "Enable a new, disabled or draining Agent for new sessions.",
             ),
-            ChangeVerb("disable", {"enabled": False}, "Give an Agent no new sessions."),
+            ChangeVerb("disable", {"enabled": False}, "Start no new sessions on an Agent."),
             ChangeVerb(
                 "drain",
                 {"draining": True},
-                "Give an Agent no new sessions; those people use go on, staged ones move to other Agents.",
+                "Start no new sessions on an Agent, and move its staged sessions; sessions of users continue.",
             ),
         ),
         columns=columns(
@@ -130,9 +130,15 @@ FLEET_NOUNS: Final = (
         create="greenroom.api.fleet.machine_schemas:MachinePoolCreate",
         update="greenroom.api.fleet.machine_schemas:MachinePoolPatch",
         changes=(
-            ChangeVerb("enable", {"enabled": True}, "Order and give back machines as they are needed."),
-            ChangeVerb("disable", {"enabled": False}, "Order no more; machines go when their last session has ended."),
-            ChangeVerb("approve", {"approved": True}, "Enable the Agents of machines that it orders from now on."),
+            ChangeVerb("enable", {"enabled": True}, "Order and release machines automatically."),
+            ChangeVerb(
+                "disable",
+                {"enabled": False},
+                "Order no more machines; release each machine when its last session has ended.",
+            ),
+            ChangeVerb(
+                "approve", {"approved": True}, "Enable the Agents of all machines that the pool orders from now on."
+            ),
         ),
         columns=columns(
             "name zone_name enabled provider joined coming draining max_machines last_error",
@@ -147,7 +153,7 @@ FLEET_NOUNS: Final = (
         key="machine_order_id",
         filters=(
             Field("machine_pool_id", UUID),
-            Field("open", bool, "those whose machine is, or may be, there; --no-open: the others"),
+            Field("open", bool, "orders whose machine exists or may exist; --no-open: all other orders"),
         ),
         delete=False,
         columns=columns("ordered pool_name state hostname sessions ref reason changed state_reason"),

@@ -26,7 +26,7 @@ Data = Annotated[
     Path | None,
     typer.Option(
         "--data",
-        help="Folder of all its state.",
+        help="Data folder of the instance.",
         readable=False,  # others may be able to traverse it; its content shows which account owns it
         show_default="$GREENROOM_DATA, else /var/lib/greenroom as root, else ~/.local/share/greenroom",
     ),
@@ -37,25 +37,27 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on the
 def up(
     *,
     data: Data = None,
-    port: Annotated[int | None, typer.Option(help="Port of console and api.", show_default="8443")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the console and the api.", show_default="8443")] = None,
     managers: Annotated[int | None, typer.Option(help="Managers per zone.", show_default="1")] = None,
-    zones: Annotated[str | None, typer.Option(help="Names with commas.", show_default="default")] = None,
+    zones: Annotated[str | None, typer.Option(help="Zone names, with commas.", show_default="default")] = None,
     database_url: Annotated[
-        str | None, typer.Option(help="PostgreSQL of your own instead of the embedded; also in GREENROOM_DATABASE_URL.")
+        str | None, typer.Option(help="External PostgreSQL instead of the embedded one; also GREENROOM_DATABASE_URL.")
     ] = None,
-    hostname: Annotated[str | None, typer.Option(help="Listen on all addresses, under this name.")] = None,
+    hostname: Annotated[str | None, typer.Option(help="Listen on all addresses, with this host name.")] = None,
     public_url: Annotated[
         str | None, typer.Option(help="Address of the console behind a reverse proxy, https://NAME[:PORT].")
     ] = None,
     served_hosts: Annotated[
-        str | None, typer.Option(help="Further host names that are served, with commas; '' for none.")
+        str | None, typer.Option(help="Additional host names to serve, separated by commas; '' for none.")
     ] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate for the host name, PEM.")] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="Its key, PEM.")] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Return when it serves; it goes on running.")] = False,
+    tls_key: Annotated[Path | None, typer.Option(help="Key of the certificate, PEM.")] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Run in the background; return when the instance is ready.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run everything on this machine."""
+    """Run a complete deployment on this machine."""
     from greenroom.db.database import has_password  # noqa: PLC0415
     from greenroom.up import commands  # noqa: PLC0415
 
@@ -76,14 +78,14 @@ def up(
 
 
 def down(data: Data = None, as_json: Json = False) -> None:
-    """Stop it, end its sessions, and leave no process, container or network behind."""
+    """Stop the instance, and remove its sessions, processes, containers and networks."""
     from greenroom.up import commands  # noqa: PLC0415
 
     commands.down(_folder(data), as_json=as_json)
 
 
 def status(data: Data = None, as_json: Json = False) -> None:
-    """Show what runs and whether it works."""
+    """Show the parts of the instance and their state."""
     layout = running_layout(_folder(data))
     from greenroom.up import commands  # noqa: PLC0415
 
@@ -94,18 +96,18 @@ def doctor(
     *,
     data: Data = None,
     repair: Annotated[
-        bool, typer.Option("--repair", help="List what is left over and belongs to nothing; without --yes it stays.")
+        bool, typer.Option("--repair", help="List leftovers that belong to no session; remove them with --yes.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="With --repair: remove it.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --repair: remove the leftovers.")] = False,
     url: Url = None,
     key: Key = None,
     secret: KeySecret = None,
     ca_file: CaFile = None,
     as_json: Json = False,
 ) -> None:
-    """Check what must always hold; exit code 1 when something is broken, or left over and not removed.
+    """Check the invariants of the instance; exit code 1 if one is broken or a leftover remains.
 
-    With --repair and --url it looks for what a deployment elsewhere made: in Docker here, or with
+    With --repair and --url the command lists the leftovers of another deployment: in Docker on this machine, or with
     GREENROOM_RUNTIME=kubernetes in the namespace GREENROOM_KUBE_NAMESPACE.
     """
     from greenroom.cli.repair import repair_elsewhere  # noqa: PLC0415
@@ -118,19 +120,23 @@ def doctor(
     elif repair:
         show_repair(_folder(data), removes=yes, as_json=as_json)
     elif yes:
-        raise SetupError("--yes belongs to --repair; without that, greenroom doctor changes nothing.")
+        raise SetupError("--yes requires --repair. Without --repair, greenroom doctor changes nothing.")
     else:
         commands.doctor(_folder(data), as_json=as_json)
 
 
 def migrate(
     data: Data = None,
-    database_url: Annotated[str | None, typer.Option(help="Instead of the instance's database.")] = None,
+    database_url: Annotated[
+        str | None, typer.Option(help="Database to migrate instead of that of the instance.")
+    ] = None,
     *,
-    pre: Annotated[bool, typer.Option("--pre", help="Only as far as the previous version goes on with it.")] = False,
+    pre: Annotated[
+        bool, typer.Option("--pre", help="Apply only the migrations that the previous version supports.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Bring the database up to this version of Greenroom."""
+    """Migrate the database to this version of Greenroom."""
     from greenroom.up import commands  # noqa: PLC0415
 
     url = database_url or os.environ.get(URL_VARIABLE)
@@ -140,13 +146,15 @@ def migrate(
         return
     typer.echo("\n".join(applied) or f"The database is up to date{' for now' if left else ''}.")
     if left:
-        typer.echo("Left until every process runs this version, then run greenroom migrate: " + ", ".join(left))
+        typer.echo(
+            "Run greenroom migrate again after every process runs this version. Pending migrations: " + ", ".join(left)
+        )
 
 
 def reset_password(
     username: Annotated[str, typer.Argument()] = ADMIN, data: Data = None, as_json: Json = False
 ) -> None:
-    """Give a user a new random password and print it; needs no server, only the instance's folder."""
+    """Set a new random password for a user and print it. Needs the data folder, but no running server."""
     from greenroom.up import commands  # noqa: PLC0415
 
     password = commands.reset_password(_folder(data), username)

@@ -79,7 +79,7 @@ def join(
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Join a deployment with a token that one of its administrators made."""
+    """Join this host to a deployment with a join token."""
     if token is not None:
         begin_again_without("--token", TOKEN_VARIABLE, token)
     deployment = reach(url, ca_sha256, ca_file)

@@ -33,34 +33,34 @@ _COLUMNS: Final = columns(
     Column("Time", lambda row: absolute(datetime.fromisoformat(row["time"]))), "level component code message"
 )
 FILTERS: Final = (
-    Field("level", Literal["DEBUG", "INFO", "WARNING", "ERROR"], "this one and above"),
+    Field("level", Literal["DEBUG", "INFO", "WARNING", "ERROR"], "this level and above"),
     Field("component", str, "one of api, manager, agent …"),
     Field("code", str, "for example staging-violation"),
     Field("q", str, "part of the message"),
     Field("since", datetime, "from this time on"),
     Field("until", datetime, "before this time"),
-    Field("zone_name", str, "about this zone"),
-    Field("user_id", UUID, "what this user did, or what happened to their sessions"),
+    Field("zone_name", str, "of this zone"),
+    Field("user_id", UUID, "actions of this user and events of their sessions"),
     Field("session_id", UUID),
     Field("staging_config_id", UUID),
 )
 _OPTIONS: Final = query_options(*FILTERS)
 
-Limit = Annotated[int, typer.Option(min=1, help="Rows at most, the newest.")]
-Lines = Annotated[int, typer.Option("--lines", "-n", min=1, max=1000, help="Rows shown at first.")]
-Follow = Annotated[bool, typer.Option("--follow/--no-follow", "-f", help="Go on with new rows until interrupted.")]
+Limit = Annotated[int, typer.Option(min=1, help="Maximum number of rows, newest first.")]
+Lines = Annotated[int, typer.Option("--lines", "-n", min=1, max=1000, help="Number of existing rows to show first.")]
+Follow = Annotated[bool, typer.Option("--follow/--no-follow", "-f", help="Continue with new rows until interrupted.")]
 
 
 @verb("logs", "list", options=_OPTIONS, of_one=False)
 def logs_list(call: Call, *, limit: Limit = 100) -> None:
     """List log rows, newest first."""
     rows = call.client.rows("/logs", call.body(), limit)
-    call.output.rows(rows, _COLUMNS, "There are no such log rows.", whole=True)
+    call.output.rows(rows, _COLUMNS, "No log rows match.", whole=True)
 
 
 @verb("logs", "tail", options=_OPTIONS, of_one=False)
 def logs_tail(call: Call, *, lines: Lines = 20, follow: Follow = True) -> None:
-    """Show the newest log rows, then every new one as it comes; with --json one object per line."""
+    """Show the newest log rows, then new rows as they arrive; --json prints one object per line."""
     query = call.body()
     for row in follow_rows(call.client, query, lines) if follow else newest(call.client, query, lines):
         _show(call, row)
@@ -123,16 +123,17 @@ Topics = Annotated[
     list[Topic], typer.Option("--topic", "-t", help="Only events of this topic; may be repeated.", show_default=False)
 ]
 EventLines = Annotated[
-    int, typer.Option("--lines", "-n", min=0, max=MAX_RECENT, help="Of the last events, shown at first.")
+    int, typer.Option("--lines", "-n", min=0, max=MAX_RECENT, help="Number of past events to show first.")
 ]
-FollowEvents = Annotated[bool, typer.Option("--follow", "-f", help="Go on with new events until interrupted.")]
+FollowEvents = Annotated[bool, typer.Option("--follow", "-f", help="Continue with new events until interrupted.")]
 
 
 @command
 def events(call: Call, *, topic: Topics = [], lines: EventLines = 20, follow: FollowEvents = False) -> None:  # noqa: B006 -- typer copies it
-    """Show what changed last, and with --follow what changes; with --json one object per line.
+    """Show the latest events; --follow adds new ones; --json prints one object per line.
 
-    An event says what changed, not how. `resync` says that some may be missing, because the connection was lost.
+    An event names the changed object, not the change. `resync` means that events may be missing, because the connection
+    was lost.
     """
     log_of_events.addHandler(_RECONNECTIONS)
     found = call.client.events(lines) if follow else call.client.recent_events(lines)
@@ -151,7 +152,7 @@ def _show_event(call: Call, event: Event) -> None:
 
 Lease = Annotated[str, typer.Argument(metavar="LEASE", help="The id of the lease.", show_default=False)]
 Export = Annotated[
-    Path | None, typer.Option(help="Write all of it with its pictures to this file, a ZIP.", show_default=False)
+    Path | None, typer.Option(help="Write the recording with its pictures to this ZIP file.", show_default=False)
 ]
 
 
@@ -177,11 +178,11 @@ _RECORDED: Final = columns(
 
 @command
 def recording(call: Call, *, lease: Lease, export: Export = None) -> None:
-    """Show what was done with a lease, also when it is over; with --export take it away with its pictures."""
+    """Show the recording of a lease; --export writes it with its pictures to a file."""
     path = f"/leases/{lease}/recording"
     if export is not None:
         call.client.export_recording(lease, export)
-        call.output.err.print(f"The recording is in {export}.")
+        call.output.err.print(f"The recording was written to {export}.")
         return
     rows = call.client.rows(f"{path}/rows")
-    call.output.rows(rows, _RECORDED, "Nothing was done with this lease yet.", whole=True)
+    call.output.rows(rows, _RECORDED, "The recording has no actions yet.", whole=True)

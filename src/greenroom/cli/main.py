@@ -60,67 +60,68 @@ class Nouns:
 
 PANELS: Final[dict[str, dict[str, Program | Nouns | RoleProgram]]] = {
     "This machine": {
-        "up": Program("instance:up", "Run everything on this machine."),
+        "up": Program("instance:up", "Run a complete deployment on this machine."),
         "down": Program(
-            "instance:down", "Stop it, end its sessions, and leave no process, container or network behind."
+            "instance:down", "Stop the instance, and remove its sessions, processes, containers and networks."
         ),
-        "status": Program("instance:status", "Show what runs and whether it works."),
+        "status": Program("instance:status", "Show the parts of the instance and their state."),
         "doctor": Program(
             "instance:doctor",
-            "Check what must always hold; exit code 1 when something is broken, or left over and not removed.",
+            "Check the invariants of the instance; exit code 1 if one is broken or a leftover remains.",
         ),
-        "migrate": Program("instance:migrate", "Bring the database up to this version of Greenroom."),
-        "setup": Program("setup:setup", "Begin a deployment in containers, or on several machines."),
-        "join": Program("join:join", "Join a deployment with a token that one of its administrators made."),
+        "migrate": Program("instance:migrate", "Migrate the database to this version of Greenroom."),
+        "setup": Program("setup:setup", "Set up a deployment in containers or on several machines."),
+        "join": Program("join:join", "Join this host to a deployment with a join token."),
     },
     "Sessions": {
-        "sessions": Nouns("Sessions of users, and staged ones that wait for a user.", ("sessions",)),
+        "sessions": Nouns("Sessions of users, and staged sessions.", ("sessions",)),
         "staging": Nouns("Staging configs: pools of sessions that run before any user asks for them.", ("workspaces",)),
-        "launches": Nouns("The ledger of launches: how each came about, and why some gave nothing."),
+        "launches": Nouns("The ledger of launches: the steps and the outcome of each launch."),
         "recording": Program(
             "logs:recording",
-            "Show what was done with a lease, also when it is over; with --export take it away with its pictures.",
+            "Show the recording of a lease; --export writes it with its pictures to a file.",
         ),
-        "homes": Nouns("Home folders that are kept for users, with size and last use.", ("workspaces",)),
+        "homes": Nouns("Home folders of users, with their size and last use.", ("workspaces",)),
         "rehearse": Program(
             "rehearse:rehearse",
-            "Launch a session for each of many users, as on a morning, and say what would be short; 1 where one got"
-            " none.",
+            "Simulate a busy start of work: launch a session for each of many users and report shortages.",
         ),
     },
     "Workspaces": {
-        "images": Nouns("Workspaces: the images people can launch.", ("workspaces",)),
-        "catalogue": Nouns("The catalogue: workspaces that one command adds.", ("workspaces",)),
-        "catalogues": Nouns("Catalogues of other registries, whose entries stand beside Greenroom's own."),
-        "filter-policies": Nouns("Web filter policies: which sites sessions may open.", ("access",)),
-        "secrets": Nouns("Secrets that web filters add to requests of leased sessions, which never have them."),
+        "images": Nouns("Workspaces: the images that users can launch.", ("workspaces",)),
+        "catalogue": Nouns("The catalogue: workspaces that can be added with one command.", ("workspaces",)),
+        "catalogues": Nouns("Third-party catalogues, in addition to the catalogue of Greenroom."),
+        "filter-policies": Nouns("Web filter policies: the sites that sessions may open.", ("access",)),
+        "secrets": Nouns("Secrets that web filters add to requests of leased sessions; sessions cannot read them."),
     },
     "Fleet": {
         "zones": Nouns("Deployment zones."),
-        "managers": Nouns("Managers: one of a zone is its Primary and coordinates it.", ("fleet",)),
-        "agents": Nouns("Agents: the machines on which sessions run.", ("fleet",)),
-        "gateways": Nouns("Web gateways on hosts of their own, which joined with a token."),
-        "machine-pools": Nouns("Machine pools: machines that are ordered and given back by themselves.", ("fleet",)),
-        "machine-orders": Nouns("The ledger of ordered machines, each with its reasons."),
-        "join-tokens": Nouns("Join tokens: with which new hosts join; deleting one revokes it."),
+        "managers": Nouns(
+            "Managers: the processes that Agents check in to; one of each zone is its Primary.", ("fleet",)
+        ),
+        "agents": Nouns("Agents: the hosts on which sessions run.", ("fleet",)),
+        "gateways": Nouns("Web gateways on separate hosts that joined with a token."),
+        "machine-pools": Nouns("Machine pools: machines that are ordered and released automatically.", ("fleet",)),
+        "machine-orders": Nouns("The ledger of machine orders and their reasons."),
+        "join-tokens": Nouns("Join tokens for new hosts; deleting a token revokes it."),
     },
     "Access and settings": {
-        "users": Nouns("People who log in.", ("access", "instance")),
+        "users": Nouns("Users and their log-ins.", ("access", "instance")),
         "groups": Nouns("Groups: members, permissions and the settings of their sessions.", ("access",)),
         "keys": Nouns("API keys for programs."),
         "settings": Nouns("Settings of the installation.", ("settings",)),
     },
     "Diagnostics and programs": {
-        "logs": Nouns("Log rows of all parts of the deployment.", ("logs",)),
+        "logs": Nouns("Log rows of all roles of the deployment.", ("logs",)),
         "events": Program(
-            "logs:events", "Show what changed last, and with --follow what changes; with --json one object per line."
+            "logs:events", "Show the latest events; --follow adds new ones; --json prints one object per line."
         ),
         "webhooks": Nouns(
-            "Webhooks: addresses to which messages of sessions, pools, launches and leases are sent.", ("settings",)
+            "Webhooks: addresses that receive events of sessions, pools, launches and leases.", ("settings",)
         ),
         "mcp": Program(
             "mcp:mcp",
-            "Follow the Model Context Protocol on standard input and output, for a program that starts this command.",
+            "Run a server for the Model Context Protocol (MCP) on standard input and output.",
         ),
     },
     "Roles of a deployment": {

@@ -15,7 +15,7 @@ User = Annotated[
     str | None,
     typer.Option(
         metavar="USER",
-        help="Whose sessions are leased, by username or id; else the user's who made the API key.",
+        help="User of the leased sessions, by username or id. Default: the owner of the API key.",
         show_default=False,
     ),
 ]
@@ -23,9 +23,9 @@ User = Annotated[
 
 @command
 def mcp(call: Call, *, user: User = None) -> None:
-    """Follow the Model Context Protocol on standard input and output, for a program that starts this command.
+    """Run a server for the Model Context Protocol (MCP) on standard input and output.
 
-    Its tools lease desktops and use them with the API key. It ends with its input.
+    Its tools lease desktops and use them with the API key. The server ends at the end of its input.
     """
     call.client.get("/permissions")  # reports a wrong address or key in one sentence
     user_id = None if user is None else find_id(call.client, NOUNS["users"], user)

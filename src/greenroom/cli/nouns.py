@@ -76,7 +76,7 @@ NOUNS: Final[dict[str, Noun]] = {
             many="home folders",
             key="home_id",
             filters=(
-                Field("q", str, "only rows with all these words; `host:one` looks in one column"),
+                Field("q", str, "only rows that contain all these words; `host:one` searches one column"),
                 Field("user_id", UUID),
                 Field("image_id", UUID),
                 Field("agent_id", UUID),
@@ -101,8 +101,12 @@ NOUNS: Final[dict[str, Noun]] = {
             update="greenroom.api.pool.schemas:StagingPatch",
             without=frozenset({"zone_id", "image_id"}),
             changes=(
-                ChangeVerb("pause", {"paused": True}, "Assign no session of a config, and stage no more of them."),
-                ChangeVerb("resume", {"paused": False}, "Fill the pool of a config again."),
+                ChangeVerb(
+                    "pause",
+                    {"paused": True},
+                    "Pause a config: assign none of its sessions, and stage no more sessions.",
+                ),
+                ChangeVerb("resume", {"paused": False}, "Resume a config: fill its pool again."),
             ),
             columns=columns(
                 "staging_config_id",
@@ -148,15 +152,15 @@ NOUNS: Final[dict[str, Noun]] = {
             many="sessions",
             key="session_id",
             filters=(
-                Field("q", str, "only rows with all these words; `zone:eu` looks in one column"),
+                Field("q", str, "only rows that contain all these words; `zone:eu` searches one column"),
                 Field("user_id", UUID),
                 Field("image_id", UUID),
                 Field("staging_config_id", UUID),
                 Field("agent_id", UUID),
                 Field("status", SessionStatus, "in this status"),
-                Field("staged", bool, "without a user; --no-staged: with one"),
-                Field("ended", bool, "also those that ended in the last days"),
-                Field("set_aside", bool, "instead those whose hand-over to a user failed"),
+                Field("staged", bool, "without a user; --no-staged: with a user"),
+                Field("ended", bool, "include sessions that ended in the last days"),
+                Field("set_aside", bool, "only sessions in quarantine after a failed hand-over"),
             ),
             delete=False,
             columns=columns(
@@ -176,8 +180,8 @@ NOUNS: Final[dict[str, Noun]] = {
             many="launches",
             key="launch_id",
             filters=(
-                Field("q", str, "only rows with all these words"),
-                Field("outcome", Literal["staged", "on_demand", "failed"], "how it ended"),
+                Field("q", str, "only rows that contain all these words"),
+                Field("outcome", Literal["staged", "on_demand", "failed"], "with this outcome"),
                 Field("user_id", UUID),
                 Field("image_id", UUID),
             ),
@@ -199,12 +203,14 @@ NOUNS: Final[dict[str, Noun]] = {
             filters=(Field("q", str, "part of a name"), Field("group_id", UUID)),
             create="greenroom.api.access.schemas:UserCreate",
             update="greenroom.api.access.schemas:UserPatch",
-            force="Destroy the user's sessions, too.",
+            force="Also destroy the sessions of the user.",
             changes=(
-                ChangeVerb("enable", {"disabled": False}, "Let a user log in again."),
-                ChangeVerb("disable", {"disabled": True}, "Keep a user out: their log-ins, streams and API keys end."),
-                ChangeVerb("lock", {"locked": True}, "Keep a user out for now: their log-ins and streams end."),
-                ChangeVerb("unlock", {"locked": False}, "End the locking of a user."),
+                ChangeVerb("enable", {"disabled": False}, "Enable a disabled user."),
+                ChangeVerb(
+                    "disable", {"disabled": True}, "Disable a user, and end their log-ins, streams and API keys."
+                ),
+                ChangeVerb("lock", {"locked": True}, "Lock a user, and end their log-ins and streams."),
+                ChangeVerb("unlock", {"locked": False}, "Unlock a user."),
             ),
             columns=columns(
                 Column("Username", "username"),
@@ -240,8 +246,8 @@ NOUNS: Final[dict[str, Noun]] = {
             create="greenroom.api.access.schemas:KeyCreate",
             update="greenroom.api.access.schemas:KeyPatch",
             changes=(
-                ChangeVerb("enable", {"enabled": True}, "Let an API key be used again."),
-                ChangeVerb("disable", {"enabled": False}, "Let an API key be used no more, without deleting it."),
+                ChangeVerb("enable", {"enabled": True}, "Enable an API key."),
+                ChangeVerb("disable", {"enabled": False}, "Disable an API key without deleting it."),
             ),
             columns=columns(
                 "name",
@@ -260,8 +266,8 @@ NOUNS: Final[dict[str, Noun]] = {
             create="greenroom.api.webhooks.schemas:WebhookCreate",
             update="greenroom.api.webhooks.schemas:WebhookPatch",
             changes=(
-                ChangeVerb("enable", {"enabled": True}, "Send a webhook events again, and those that wait for it."),
-                ChangeVerb("disable", {"enabled": False}, "Send a webhook nothing any more, without deleting it."),
+                ChangeVerb("enable", {"enabled": True}, "Enable a webhook, and send its waiting events."),
+                ChangeVerb("disable", {"enabled": False}, "Disable a webhook without deleting it."),
             ),
             columns=columns("name url enabled events waiting last_delivered"),
         ),

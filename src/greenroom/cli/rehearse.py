@@ -344,9 +344,10 @@ def rehearse(
     seed: Seed = 0,
     real_containers: Real = False,
 ) -> None:
-    """Launch a session for each of many users, as on a morning, and say what would be short; 1 where one got none.
+    """Simulate a busy start of work: launch a session for each of many users and report shortages.
 
-    The users and a group for them are made for the rehearsal, and deleted with their sessions at the end.
+    The command creates the users and a group for the rehearsal, and deletes them with their sessions at the end. The
+    exit code is 1 if a user got no usable session.
     """
     workspace = _workspace(call.client, image)
     morning = Morning(

@@ -33,32 +33,36 @@ OVER: Final = frozenset({"failed", "deleting", "deleted", "stopping", "stopped"}
 
 Argv = Annotated[
     list[str],
-    typer.Argument(metavar="-- COMMAND…", help="The program and its arguments, for no shell.", show_default=False),
+    typer.Argument(metavar="-- COMMAND…", help="The program and its arguments; no shell is used.", show_default=False),
 ]
-File = Annotated[Path, typer.Option("--output", "-o", help="Where the JPEG goes.", dir_okay=False)]
-Across = Annotated[int, typer.Option(min=16, max=1920, help="Pixels; the picture keeps the shape of the screen.")]
+File = Annotated[Path, typer.Option("--output", "-o", help="File for the JPEG.", dir_okay=False)]
+Across = Annotated[
+    int, typer.Option(min=16, max=1920, help="Maximum, in pixels; the picture keeps the aspect ratio of the screen.")
+]
 
 
 Image = Annotated[
     str, typer.Argument(metavar="IMAGE", help="The workspace, by friendly name or id.", show_default=False)
 ]
-Wait = Annotated[bool, typer.Option("--wait", help="Show the steps and return when the session runs.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Show the steps; return when the session is running.")]
 Force = Annotated[
     bool,
-    typer.Option("--force", help="End its row now, even without its Agent; the container goes when it can."),
+    typer.Option(
+        "--force", help="Mark the session as deleted now, even without its Agent; its container is removed later."
+    ),
 ]
 SetAside = Annotated[
-    bool, typer.Option("--set-aside", help="The very one, whose hand-over to a user failed; the other one lives on.")
+    bool, typer.Option("--set-aside", help="Destroy the session in quarantine itself, not its replacement.")
 ]
 Address = Annotated[str, typer.Argument(metavar="URL", help="The address, http:// or https://.", show_default=False)]
 Within = Annotated[
-    float, typer.Option("--within", parser=duration("s"), metavar="DURATION", help="How long to wait at most, seconds.")
+    float, typer.Option("--within", parser=duration("s"), metavar="DURATION", help="Longest wait, in seconds.")
 ]
 
 
 @verb("sessions", options=_NEW, of_one=False)
 def launch(call: Call, *, image: Image, wait: Wait = False, within: Within = 300) -> None:
-    """Launch a workspace; without --user for the first administrator of the local instance."""
+    """Launch a workspace. Without --user, the session of a local instance belongs to its first administrator."""
     body: Row = {"image_id": find_id(call.client, NOUNS["images"], image)}
     body |= call.body()
     if "user_id" not in body and call.client.server.is_local:
@@ -80,16 +84,16 @@ def _other_zone(client: Client, session_id: str, asked: str | None) -> str | Non
     if session["zone_id"] == asked:
         return None
     return (
-        f"The session is in zone {session['zone_name']}, not in the one asked for. A zone counts only for users who may"
-        " choose it (group setting allow_zone_selection), and while it has room; greenroom sessions placement"
-        f" {session_id} says where it was looked for."
+        f"The session is in zone {session['zone_name']}, not in the requested zone. --zone has an effect only for users"
+        " with the group setting allow_zone_selection, and while that zone has capacity. Run greenroom sessions"
+        f" placement {session_id} for the reason."
     )
 
 
 _HELP: Final[dict[LifecycleCommand, str]] = {
-    "stop": "Stop a session: its programs end, its disk stays, and so does its reservation.",
-    "pause": "Pause a session: its programs are frozen in memory, and its reservation stays.",
-    "resume": "Let a stopped or paused session run again, at the same address.",
+    "stop": "Stop a session: its programs end; its disk and its reservation remain.",
+    "pause": "Pause a session: its programs are frozen in memory; its reservation remains.",
+    "resume": "Resume a stopped or paused session at the same address.",
 }
 
 
@@ -110,13 +114,13 @@ for _word in TRANSITIONS:
 def go(call: Call, *, kasm_url: Address) -> None:
     """Open an address in a running session, with the `go` command of its workspace."""
     answer = call.client.post(f"{call.path}/go", {"kasm_url": kasm_url})
-    ended = "it still runs" if answer["exit_code"] is None else f"exit code {answer['exit_code']}"
+    ended = "it is still running" if answer["exit_code"] is None else f"exit code {answer['exit_code']}"
     call.output.done(f"`go` ran in session {call.named}: {ended}.", answer)
 
 
 @verb("sessions")
 def destroy(call: Call, *, force: Force = False, set_aside: SetAside = False) -> None:
-    """Destroy a session with its container; what it holds is lost."""
+    """Destroy a session and its container. The data in the container is lost."""
     query = ({"force": True} if force else {}) | ({"follow": False} if set_aside else {})
     answer = call.client.delete(call.path, query) or {}
     call.output.done(f"The session {call.named} is {answer.get('status', 'deleting')}.", answer)
@@ -124,7 +128,7 @@ def destroy(call: Call, *, force: Force = False, set_aside: SetAside = False) ->
 
 @verb("sessions")
 def placement(call: Call) -> None:
-    """Show how a session came about: every step of its launch, and why others were passed over."""
+    """Show the steps of the launch of a session, with the reason for each candidate that was not used."""
     found = call.client.get(f"{call.path}/placement")
     if call.output.printed(found):
         return
@@ -134,7 +138,7 @@ def placement(call: Call) -> None:
 
 @verb("sessions", "exec", options=_COMMAND)
 def execute(call: Call, *, argv: Argv) -> None:
-    """Run a command in a running session and print what it said; 1 where it did not end well."""
+    """Run a command in a running session and print its output; exit code 1 if the command fails."""
     body: Row = {"command": argv, **call.body()}
     wait_s = TIMEOUT_S + float(body.get("deadline_s", _DEADLINE_S))
     done = call.client.post(f"{call.path}/commands", body, timeout_s=wait_s)
@@ -142,7 +146,7 @@ def execute(call: Call, *, argv: Argv) -> None:
         return
     call.output.out.print(printable(done["output"]), end="", soft_wrap=True, highlight=False, markup=False)
     if done["exit_code"] is None:
-        raise ApiError("The command has not ended; it is left alone." if done["state"] == "done" else "It was cut off.")
+        raise ApiError("The command is still running." if done["state"] == "done" else "The command was interrupted.")
     if done["exit_code"] != 0:
         raise ApiError(f"The command ended with exit code {done['exit_code']}.")
 
@@ -158,7 +162,7 @@ def screenshot(
         output.write_bytes(picture)
     except OSError as error:
         raise SetupError(f"The file {output} cannot be written: {error.strerror}.") from error
-    call.output.done(f"The screen is in {output}.", {"file": str(output)})
+    call.output.done(f"The screenshot was written to {output}.", {"file": str(output)})
 
 
 def wait_until_running(client: Client, output: Printer, session_id: str, within_s: float) -> Row:
@@ -181,7 +185,7 @@ def wait_until_running(client: Client, output: Printer, session_id: str, within_
             if found["status"] in OVER:
                 raise ApiError(message)
             if time.monotonic() > end_s:
-                raise ApiError(f"The session {session_id} does not run after {within_s:g} s: {message}.")
+                raise ApiError(f"The session {session_id} is not running after {within_s:g} s: {message}.")
             status.update(f"{found['operational_progress']} % {message} …")
             time.sleep(POLL_S)
 

@@ -18,7 +18,7 @@ _COLUMNS: Final = columns(Column("Setting", "name"), "value unit default descrip
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the setting.", show_default=False)]
 Changes = Annotated[
-    list[str], typer.Argument(metavar="NAME=VALUE…", help="null brings the default back.", show_default=False)
+    list[str], typer.Argument(metavar="NAME=VALUE…", help="New values; null restores the default.", show_default=False)
 ]
 
 
@@ -39,7 +39,7 @@ def settings_get(call: Call, *, name: Name) -> None:
 
 @verb("settings", "update", of_one=False)
 def settings_update(call: Call, *, changes: Changes) -> None:
-    """Change settings; they hold at once."""
+    """Change settings. Changes take effect immediately."""
     _show(call, call.client.patch("/settings", assignments(changes, settings=INSTALLATION_SETTINGS)))
 
 
@@ -65,36 +65,34 @@ _DELIVERIES: Final = columns(
     "at delivery_id event state attempts", Column("Took", _took), Column("Outcome", _outcome), "due"
 )
 
-Limit = Annotated[int, typer.Option(min=1, help="Rows at most, the newest.")]
-Delivery = Annotated[
-    str | None, typer.Argument(metavar="[DELIVERY]", help="Its id, as in the list.", show_default=False)
-]
-GivenUp = Annotated[bool, typer.Option("--given-up", help="All that were given up, in place of one.")]
+Limit = Annotated[int, typer.Option(min=1, help="Maximum number of rows, newest first.")]
+Delivery = Annotated[str | None, typer.Argument(metavar="[DELIVERY]", help="Id of the delivery.", show_default=False)]
+GivenUp = Annotated[bool, typer.Option("--given-up", help="All deliveries in the state given_up.")]
 
 
 @verb("webhooks", options=query_options(Field("state", DeliveryState, "in this state")))
 def deliveries(call: Call, *, limit: Limit = 100) -> None:
-    """List what a webhook was sent, newest first, and what came of it."""
+    """List the deliveries of a webhook and their outcomes, newest first."""
     rows = call.client.rows(f"{call.path}/deliveries", call.body(), limit)
-    call.output.rows(rows, _DELIVERIES, "The webhook was sent nothing in the last days.")
+    call.output.rows(rows, _DELIVERIES, "The webhook has no deliveries in the last days.")
 
 
 @verb("webhooks")
 def replay(call: Call, *, delivery: Delivery = None, given_up: GivenUp = False) -> None:
-    """Deliver a message again, or all that were given up, with the same ids."""
+    """Send a delivery again with the same ids, or all deliveries in the state given_up."""
     if given_up == (delivery is not None):
-        raise typer.BadParameter("Give the id of one delivery, or --given-up for all that were given up.")
+        raise typer.BadParameter("Specify the id of one delivery, or --given-up.")
     part = "/replay" if delivery is None else f"/deliveries/{delivery}/replay"
     call.one(call.client.post(f"{call.path}{part}"))
 
 
 @verb("webhooks")
 def test(call: Call) -> None:
-    """Send a message that tries a webhook, and show what came of it."""
+    """Send a test message to a webhook, and show the outcome."""
     call.one(call.client.post(f"{call.path}/test"))
 
 
 @verb("webhooks")
 def renew_secret(call: Call) -> None:
-    """Make another secret, shown this once, with which all further messages are signed."""
+    """Create a new signing secret for all further messages. The secret is shown only once."""
     call.one(call.client.post(f"{call.path}/secret"))

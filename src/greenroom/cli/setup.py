@@ -30,7 +30,7 @@ Zone = Annotated[str, typer.Option(help="Name of the zone.")]
 
 FOLDER = Path("/opt/kasm/current")
 
-setup = application("Begin a deployment in containers, or on several machines.")
+setup = application("Set up a deployment in containers or on several machines.")
 
 
 @setup.command(cls=TitledCommand)

@@ -65,18 +65,21 @@ class Call:
         """
         body = self.body()
         if not body:
-            raise typer.BadParameter("There is nothing to change; give at least one option.")
+            raise typer.BadParameter("No change was specified; pass at least one option.")
         self.one(self.client.patch(f"{self.path}{part}", body))
 
 
 Url = Annotated[
-    str | None, typer.Option(envvar="GREENROOM_URL", help="Its address, https://….", rich_help_panel=_PANEL)
+    str | None,
+    typer.Option(envvar="GREENROOM_URL", help="Address of the deployment, https://….", rich_help_panel=_PANEL),
 ]
-Key = Annotated[str | None, typer.Option(envvar="GREENROOM_KEY", help="API key to use there.", rich_help_panel=_PANEL)]
-KeySecret = Annotated[str | None, typer.Option(envvar="GREENROOM_SECRET", help="Its secret.", rich_help_panel=_PANEL)]
+Key = Annotated[str | None, typer.Option(envvar="GREENROOM_KEY", help="API key.", rich_help_panel=_PANEL)]
+KeySecret = Annotated[
+    str | None, typer.Option(envvar="GREENROOM_SECRET", help="Secret of the API key.", rich_help_panel=_PANEL)
+]
 CaFile = Annotated[
     Path | None,
-    typer.Option(envvar="GREENROOM_CA_FILE", help="Certificate of its authority, PEM.", rich_help_panel=_PANEL),
+    typer.Option(envvar="GREENROOM_CA_FILE", help="Certificate of the authority, PEM.", rich_help_panel=_PANEL),
 ]
 
 
@@ -101,7 +104,7 @@ def common_options(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    wide: Annotated[bool, typer.Option("--wide", help="Show all columns and whole values of lists.")] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="Show all columns and complete values in lists.")] = False,
 ) -> None:
     """The options of every command."""
 
@@ -112,7 +115,7 @@ _COMMON: Final = inspect.signature(common_options, eval_str=True).parameters
 Run = Callable[..., None]
 Options = Callable[[], Sequence[FieldOption]]
 """The options of a verb, which are created when it is used."""
-Limit = Annotated[int | None, typer.Option(min=1, help="Rows at most.", show_default=False)]
+Limit = Annotated[int | None, typer.Option(min=1, help="Maximum number of rows.", show_default=False)]
 
 _VERBS: Final[defaultdict[str, dict[str, Later]]] = defaultdict(dict)
 """Noun → the verbs from functions."""
@@ -223,7 +226,7 @@ def _generic(noun: Noun) -> list[Later]:
     if noun.create is not None:
         found.append(_later("create", f"Create {a_noun}.", create, options=partial(_of_new, noun, noun.create)))
     if noun.update is not None:
-        text = f"Change {a_noun}; what is not given stays as it is."
+        text = f"Update {a_noun}. Omitted options change nothing."
         found.append(_later("update", text, update, noun, body_options(noun.update, noun.without)))
     if noun.delete:
         found.append(_later("delete", f"Delete {a_noun}.", delete, noun, partial(_force, noun.force)))

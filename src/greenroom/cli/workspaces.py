@@ -43,15 +43,15 @@ _COLUMNS: Final = columns(
     "description",
 )
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Of the entry, as in the list.", show_default=False)]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the catalogue entry.", show_default=False)]
 Groups = Annotated[
     list[str],
     typer.Option(
-        "--group", metavar="GROUP", help="Whose members may use it, by name or id; without, All Users. Repeatable."
+        "--group", metavar="GROUP", help="Group that may use it, by name or id; may be repeated. Default: All Users."
     ),
 ]
 Wait = Annotated[
-    bool, typer.Option("--wait", help="Show how the image comes to each Agent, and return when the first one has it.")
+    bool, typer.Option("--wait", help="Show the progress on each Agent; return when the first Agent has the image.")
 ]
 Within = Annotated[
     float, typer.Option("--within", parser=duration("s"), metavar="DURATION", help="How long to wait at most, seconds.")
@@ -60,20 +60,20 @@ Within = Annotated[
 
 @verb("catalogue", "list", of_one=False)
 def catalogue_list(call: Call) -> None:
-    """List what can be added, with what was."""
+    """List the entries of the catalogue."""
     call.output.rows(call.client.rows("/catalogue"), _COLUMNS, "The catalogue is empty.")
 
 
 @verb("catalogue", of_one=False)
 def add(call: Call, *, name: Name, group: Groups = [], wait: Wait = False, within: Within = 3600) -> None:  # noqa: B006 -- typer copies it
-    """Add a workspace from the catalogue; Agents then get its image by themselves."""
+    """Add a workspace from the catalogue. Agents then pull its image automatically."""
     groups = [find_id(call.client, NOUNS["groups"], one) for one in group]
     _done(call, call.client.post(_path(name), {"groups": groups} if groups else {}), wait, within)
 
 
 @verb("catalogue", of_one=False)
 def update(call: Call, *, name: Name, wait: Wait = False, within: Within = 3600) -> None:
-    """Give the workspace that was added the entry's present image; running sessions stay, staged ones are replaced."""
+    """Update a workspace to the current image of its entry. Staged sessions are replaced; running sessions continue."""
     _done(call, call.client.post(_path(name), {"update": True}), wait, within)
 
 
@@ -154,13 +154,13 @@ _MISSES: Final = columns("time username outcome launch_id", Column("Reason", _wh
 
 @verb("staging")
 def recycle(call: Call) -> None:
-    """Replace all staged sessions of a config, and try again at once after failed starts."""
+    """Replace all staged sessions of a config, and retry immediately after failed starts."""
     call.one(call.client.post(f"{call.path}/recycle"))
 
 
 @verb("images")
 def refresh(call: Call) -> None:
-    """Let all Agents ask the registry for the image again; staged sessions of an older image are replaced."""
+    """Pull the image again on all Agents. Staged sessions of an older image are replaced."""
     call.one(call.client.post(f"{call.path}/refresh"))
 
 
@@ -172,11 +172,13 @@ def explain(
     zone: Annotated[
         str | None,
         typer.Option(
-            metavar="ZONE", help="Where the launch begins, by name or id; else the config's zone.", show_default=False
+            metavar="ZONE",
+            help="Current zone of the launch, by name or id. Default: the zone of the config.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Would this user get a session of this config now, and if not, why? Nothing is launched."""
+    """Show whether a user would get a session of a config now, and the reasons if not. Nothing is launched."""
     query = {"user": user} | ({"zone": zone} if zone else {})
     found = call.client.get(f"{call.path}/explain", query)
     if call.output.printed(found):
@@ -194,9 +196,9 @@ def explain(
 def history(
     call: Call,
     *,
-    limit: Annotated[int, typer.Option(min=1, max=100, help="How many of the newest misses.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="Maximum number of misses, newest first.")] = 20,
 ) -> None:
-    """How many launches a config served and missed, why it missed them, and whose they were."""
+    """Show the hits and misses of a config, with the reason and the user of each miss."""
     found = call.client.get(f"{call.path}/history", {"limit": limit})
     if call.output.printed(found):
         return
@@ -208,7 +210,7 @@ def history(
         call.output.rows(found["recent_misses"], _MISSES, "", whole=True)
 
 
-WaitForFiles = Annotated[bool, typer.Option("--wait", help="Return when the files are gone.")]
+WaitForFiles = Annotated[bool, typer.Option("--wait", help="Return when the files are deleted.")]
 FilesWithin = Annotated[
     float, typer.Option("--within", parser=duration("s"), metavar="DURATION", help="How long to wait at most, seconds.")
 ]
@@ -216,13 +218,13 @@ FilesWithin = Annotated[
 
 @verb("homes")
 def delete(call: Call, *, wait: WaitForFiles = False, within: FilesWithin = 600.0) -> None:
-    """Delete a home folder with all its files; refused while a session has it."""
+    """Delete a home folder with all its files; refused while a session uses the folder."""
     home = call.client.get(call.path)
     call.client.delete(call.path, {})
     end_s = time.monotonic() + within
     while wait and (remark := _remark(call, home)) is not None:
         if time.monotonic() > end_s:
-            raise ApiError(f"It is not deleted after {within:g} s; it will be. {remark}")
+            raise ApiError(f"The home folder is not deleted yet after {within:g} s; the deletion continues. {remark}")
         time.sleep(POLL_S)
     call.output.done(home["loss"], {"home_id": home["home_id"], "deleted": wait, "loss": home["loss"]})
 

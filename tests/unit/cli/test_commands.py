@@ -387,5 +387,5 @@ def test_a_launch_says_when_the_zone_asked_for_did_not_count(api: Pretended, gre
     (launched,) = (json.loads(asked.content) for asked in api.asked if asked.method == "POST")
     assert launched == {"image_id": IMAGE, "user_id": USER, "zone_id": ZONE}
     assert (done.code, done.json["session_id"]) == (0, SESSION)
-    said = "The session is in zone us, not in the one asked for." in " ".join(done.err.split())
+    said = "The session is in zone us, not in the requested zone." in " ".join(done.err.split())
     assert said is not counted

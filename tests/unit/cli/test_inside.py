@@ -31,8 +31,8 @@ def test_a_command_is_passed_on_word_by_word_and_its_output_printed(greenroom: R
     ("fields", "words"),
     [
         ({"exit_code": 3}, "exit code 3"),
-        ({"exit_code": None}, "left alone"),
-        ({"state": "unknown", "exit_code": None}, "cut off"),
+        ({"exit_code": None}, "still running"),
+        ({"state": "unknown", "exit_code": None}, "was interrupted"),
     ],
 )
 def test_a_command_that_did_not_end_well_is_exit_code_1(

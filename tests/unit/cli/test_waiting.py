@@ -71,7 +71,7 @@ def test_waiting_ends_in_time(launching: Pretended, greenroom: Greenroom, monkey
     clock = iter(range(0, 1000, 100))
     monkeypatch.setattr(sessions.time, "monotonic", lambda: float(next(clock)))
     monkeypatch.setattr(sessions.time, "sleep", lambda _: None)
-    with pytest.raises(sessions.ApiError, match="does not run after 150 s: starting it is"):
+    with pytest.raises(sessions.ApiError, match="is not running after 150 s: starting it is"):
         sessions.wait_until_running(*_client_and_output(launching), SESSION, 150.0)
 
 

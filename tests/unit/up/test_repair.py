@@ -98,7 +98,7 @@ def test_what_is_still_there_and_could_be_removed_is_exit_code_1(
 def test_nothing_is_removed_by_mistake():
     done = CliRunner().invoke(app, ["doctor", "--yes"])
     assert isinstance(done.exception, SetupError)
-    assert "--yes belongs to --repair" in done.exception.message
+    assert "--yes requires --repair" in done.exception.message
     with pytest.raises(SetupError, match="nothing to repair"):
         find_runtime("simulated").things("an-installation")
 
