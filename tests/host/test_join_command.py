@@ -226,7 +226,7 @@ async def test_nothing_is_sent_to_a_deployment_with_another_authority(zone: Zone
     command = token["join_command"].partition(" --ca-sha256 ")[0] + " --ca-sha256 " + "ab" * 32
     done = await run(command, "--dir", str(tmp_path / "agent"))
     assert done.code == 1
-    assert "another program intercepts it. Nothing was sent." in done.err
+    assert "another program intercepts the connection. The token was not sent." in done.err
     assert not (tmp_path / "agent").exists()
     assert await uses_left(zone, token) == 1
     unpinned = token["join_command"].partition(" --ca-sha256 ")[0]
@@ -244,7 +244,7 @@ async def test_the_join_command_says_why_a_token_is_refused(zone: Zone, tmp_path
     assert "The join token was used up: it was for use once." in done.err
     done = await run(token["join_command"], "--dir", str(tmp_path / "one"))
     assert done.code == 1
-    assert "has joined already, as Agent" in done.err
+    assert "has already joined, as Agent" in done.err
 
     async def administrators_see_it() -> bool:
         rows = (await zone.api.get("/api/v1/logs", params={"code": "join-refused"})).json()

@@ -127,7 +127,7 @@ def test_the_pool_says_how_many_would_have_been_enough():
     assert enough.short == [
         (
             "The pool of Desktop: it was empty for 2 launches, although 4 staged sessions are enough; "
-            "greenroom staging list says what it is waiting for."
+            "run greenroom staging list for the reason."
         )
     ]
 

@@ -103,7 +103,7 @@ class Client(Greenroom):
             return error.message
         hint = ""
         if "CERTIFICATE_VERIFY_FAILED" in str(reason):
-            hint = " Give the certificate of its authority with --ca-file."
+            hint = " Pass the certificate of its authority with --ca-file."
         elif self.server.is_local and isinstance(error.__cause__, httpx.ConnectError):
             hint = " Start it with: greenroom up"
         return f"{self.server.url} does not answer: {reason}.{hint}"

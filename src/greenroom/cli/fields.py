@@ -271,7 +271,7 @@ def _value(name: str, given: str) -> str:
         return _secret(name, given)
     if not Path(given).is_file():
         raise typer.BadParameter(
-            f"There is no such file. Others on this machine see arguments, so --{name} is never the secret itself: give"
-            " a file that has it, or - to be asked for it or to send it as a line on stdin."
+            f"The file of --{name} does not exist. Pass a file that contains the secret, or - to enter it or to send it"
+            " as a line on stdin. The option does not accept the secret, because other users can read arguments."
         )
     return _text_of(given).rstrip("\r\n")

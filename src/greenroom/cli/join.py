@@ -51,30 +51,34 @@ def join(
     token_file: Annotated[
         Path | None, typer.Option(help="File with the join token; - reads it from stdin.", show_default=False)
     ] = None,
-    role: Annotated[Literal["agent", "gateway"], typer.Option(help="What this host becomes.")] = "agent",
+    role: Annotated[Literal["agent", "gateway"], typer.Option(help="Role of this host.")] = "agent",
     ca_sha256: Annotated[str | None, typer.Option(help=_CA_HELP, show_default=False)] = None,
-    ca_file: Annotated[Path | None, typer.Option(help="Its certificate, PEM.", show_default=False)] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option(help="Certificate of that authority, PEM.", show_default=False)
+    ] = None,
     folder: Annotated[
         Path | None,
-        typer.Option("--dir", help="Folder to be made, default /var/lib/greenroom-ROLE.", show_default=False),
+        typer.Option(
+            "--dir", help="Folder for the files of this host. Default: /var/lib/greenroom-ROLE.", show_default=False
+        ),
     ] = None,
     agent_id: Annotated[
-        str | None, typer.Option(help="The known Agent that joins again from here.", show_default=False)
+        str | None, typer.Option(help="Id of an existing Agent that joins again.", show_default=False)
     ] = None,
     edge_url: Annotated[
-        str, typer.Option(help="https://HOST:PORT of the edge gateway on this host, as others reach it.")
+        str, typer.Option(help="External address of the edge gateway on this host, https://HOST:PORT.")
     ] = "",
     docker_host: Annotated[
         str | None, typer.Option(envvar="DOCKER_HOST", help="Docker's socket.", show_default=False)
     ] = None,
     runtime: Annotated[
-        str, typer.Option(envvar="GREENROOM_RUNTIME", help="What runs sessions; simulated: nothing does.")
+        str, typer.Option(envvar="GREENROOM_RUNTIME", help="Runtime of the sessions; simulated starts no containers.")
     ] = "docker",
     volume_folders: Annotated[
         str,
         typer.Option(
             envvar="GREENROOM_VOLUME_FOLDERS",
-            help="Folders of this host, with commas, that sessions may be given folders of; none but its own without.",
+            help="Folders of this host from which sessions may mount folders, separated by commas.",
         ),
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -116,14 +120,16 @@ class DeploymentToJoin:
             with _client(self.tls) as client:
                 answer = client.post(f"{self.url}/api/v1{path}", json=body)
         except httpx.HTTPError as error:
-            how = "" if self.authority else " Its own authority counts with --ca-sha256, as in the join command."
-            raise SetupError(f"{self.url} cannot be asked: {str(error) or type(error).__name__}.{how}") from error
+            how = "" if self.authority else " For a private authority, pass --ca-sha256 as in the join command."
+            raise SetupError(f"{self.url} cannot be reached: {str(error) or type(error).__name__}.{how}") from error
         if not answer.is_success:
-            raise SetupError(f"{self.url} refuses: {_reason(answer)}")
+            raise SetupError(f"{self.url} refused the request: {_reason(answer)}")
         try:
             return answer.json()
         except ValueError as error:
-            raise SetupError(f"{self.url} answers with something else than JSON; is it a Greenroom?") from error
+            raise SetupError(
+                f"{self.url} did not return JSON; check that it is the address of a Greenroom deployment."
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +153,7 @@ def _token(file: Path | None) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise SetupError(f"The join token cannot be read from {file}: {error}.") from error
     if not text.strip():
-        raise SetupError("A join token is needed: --token, or --token-file with a file or - for stdin.")
+        raise SetupError("A join token is required; pass --token, or --token-file with a file or - for stdin.")
     return text.strip()
 
 
@@ -162,7 +168,7 @@ def reach(url: str, ca_sha256: str | None, ca_file: Path | None) -> DeploymentTo
     """
     parts = urlsplit(url)
     if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.query:
-        raise SetupError(f"{url!r} is not an address of a deployment; it looks like https://desk.example.org:8443.")
+        raise SetupError(f"{url!r} is not the address of a deployment; use the form https://desk.example.org:8443.")
     address = url.rstrip("/")
     try:
         authority = ca_file.read_text() if ca_file else _fetched(address, ca_sha256) if ca_sha256 else ""
@@ -187,17 +193,17 @@ def _fetched(url: str, ca_sha256: str) -> str:
         raise SetupError(f"{url} cannot be reached: {str(error) or type(error).__name__}.") from error
     if not answer.is_success:
         # only the status: the sender is not verified yet, and its text would appear in root's terminal
-        raise SetupError(f"{url} does not show the certificate of its authority; it answers {answer.status_code}.")
+        raise SetupError(f"{url} did not return the certificate of its authority; the status is {answer.status_code}.")
     try:
         authority = first_certificate(answer.text)  # the fingerprint is that of one certificate; trust no other
     except ValueError as error:
-        raise SetupError(f"{url} shows something else than a certificate as its authority.") from error
+        raise SetupError(f"{url} did not return a certificate as its authority.") from error
     found = fingerprint(authority)
     wanted = ca_sha256.lower().replace(":", "").strip()
     if not hmac.compare_digest(found.encode(), wanted.encode()):
         raise SetupError(
-            f"The authority of {url} has the fingerprint {found}, and the join command says {wanted}: this is another"
-            " deployment, or another program intercepts it. Nothing was sent."
+            f"The authority of {url} has the fingerprint {found}, but the join command has {wanted}. This is another"
+            " deployment, or another program intercepts the connection. The token was not sent."
         )
     return authority
 
@@ -210,7 +216,7 @@ def _reason(answer: httpx.Response) -> str:
     try:
         return str(answer.json()["detail"])
     except (ValueError, KeyError, TypeError):
-        return f"it answers {answer.status_code} {answer.reason_phrase}."
+        return f"the status is {answer.status_code} {answer.reason_phrase}."
 
 
 # An Agent -----------------------------------------------------------------------------------------------------------
@@ -230,8 +236,8 @@ async def _join_agent(
             identity.propose(known)
         elif identity.credential:
             raise SetupError(
-                f"{home} has joined already, as Agent {identity.agent_id}. Give another --dir, or a token made for this"
-                " Agent and --agent-id."
+                f"{home} has already joined, as Agent {identity.agent_id}. Specify another --dir, or --agent-id and a"
+                " token for this Agent."
             )
         body = {"token": token, "hostname": identity.hostname, "agent_id": identity.agent_id}
         place = deployment.post("/join/agent", body)
@@ -250,14 +256,12 @@ async def _join_agent(
         f" deploy/systemd (systemctl enable --now greenroom-agent), or:\n  GREENROOM_CONFIG={file} greenroom agent"
     )
     if not admitted.enabled:
-        sentence += (
-            f"\nIt gets no session before an administrator enables it: greenroom agents enable {identity.agent_id[:8]}."
-        )
+        sentence += f"\nAn administrator must enable the Agent: greenroom agents enable {identity.agent_id[:8]}."
     if edge_dir:
         sentence += (
-            f"\nThe edge gateway beside it finds its certificate in {edge_dir} (edge_dir), a folder that has to be its"
-            " account's before the Agent starts (the unit sees to it, for greenroom), and needs public_url"
-            f" {place['public_url']}."
+            f"\nThe edge gateway on this host reads its certificate from {edge_dir} (edge_dir). Its account must own"
+            " this folder before the Agent starts; the unit sets the owner to greenroom. The edge gateway also needs"
+            f" public_url {place['public_url']}."
         )
     facts = {"agent_id": identity.agent_id, "zone_name": place["zone_name"], "config": str(file)}
     return _JoinResult(sentence, facts | ({"edge_dir": edge_dir} if edge_dir else {}))
@@ -272,7 +276,7 @@ def _known_id(agent_id: str) -> str:
     try:
         return str(uuid.UUID(agent_id))
     except ValueError as error:
-        raise SetupError(f"--agent-id {agent_id} is not the id of an Agent, which is a uuid.") from error
+        raise SetupError(f"--agent-id {agent_id} is not a uuid; pass the id of an Agent.") from error
 
 
 async def _register(identity: AgentIdentity, link: ManagerClient, token: str, edge_url: str) -> Registered:
@@ -305,12 +309,12 @@ def _check_managers(url: str, zone_name: str, urls: list[str]) -> None:
         SetupError: there is no Manager, or only Managers for programs of their own host.
     """
     if not urls:
-        raise SetupError(f"Zone {zone_name} has no enabled Manager with an address; start one there first.")
+        raise SetupError(f"Zone {zone_name} has no enabled Manager with an address; start a Manager there first.")
     ours = {"127.0.0.1", "localhost", "::1"}
     if urlsplit(url).hostname not in ours and all(urlsplit(manager).hostname in ours for manager in urls):
         raise SetupError(
-            f"The Managers of zone {zone_name} are reached on their own host only ({', '.join(urls)}): give them an"
-            " address in GREENROOM_GATEWAY_URL that this host can reach."
+            f"The Managers of zone {zone_name} can be reached only on their own host ({', '.join(urls)}). Set"
+            " GREENROOM_GATEWAY_URL of the Managers to an address that this host can reach."
         )
 
 
@@ -331,7 +335,7 @@ def _write_agent(home: Path, deployment: DeploymentToJoin, settings: Mapping[str
 
 def _join_gateway(deployment: DeploymentToJoin, token: str, home: Path) -> _JoinResult:
     if (home / "credential").exists():
-        raise SetupError(f"{home} has joined already. Give another --dir, or remove the folder to join anew.")
+        raise SetupError(f"{home} has already joined. Specify another --dir, or remove the folder to join again.")
     gateway_id = _gateway_id(home)
     body = {"token": token, "hostname": socket.gethostname(), "gateway_id": gateway_id}
     joined = deployment.post("/join/gateway", body)
@@ -344,10 +348,10 @@ def _join_gateway(deployment: DeploymentToJoin, token: str, home: Path) -> _Join
     }
     file = _write_settings(home, "gateway.toml", values, {"credential": joined["credential"]})
     sentence = (
-        f"This host joined zone {joined['zone_name']} as gateway {gateway_id}. Say in {file} which certificate it shows"
-        " (tls_certificate, tls_key), where it listens (main_listen, stream_listen) and where the api is"
-        f" (api_upstream); then start it with the unit of deploy/systemd, or give {home} to an account of its own and"
-        f" run there:\n  GREENROOM_CONFIG={file} greenroom gateway"
+        f"This host joined zone {joined['zone_name']} as gateway {gateway_id}. Set the certificate (tls_certificate,"
+        " tls_key), the listening addresses (main_listen, stream_listen) and the address of the api (api_upstream) in"
+        f" {file}. Then start the gateway with the unit of deploy/systemd, or make a separate account the owner of"
+        f" {home} and run as this account:\n  GREENROOM_CONFIG={file} greenroom gateway"
     )
     return _JoinResult(sentence, {"gateway_id": gateway_id, "zone_name": joined["zone_name"], "config": str(file)})
 

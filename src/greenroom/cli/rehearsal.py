@@ -216,7 +216,7 @@ def _pool(
         else:
             short.append(
                 f"The pool of {morning.workspace}: it was empty for {_launches(reason.launches, be=False)}, although "
-                f"{supply.desired} staged sessions are enough; greenroom staging list says what it is waiting for."
+                f"{supply.desired} staged sessions are enough; run greenroom staging list for the reason."
             )
     return short
 

@@ -67,7 +67,7 @@ class RehearsedUsers:
         try:
             answer = await self._http.post(f"{PREFIX}/sessions", json=body)
         except httpx.HTTPError as error:
-            return _refused(clicked_s, click, type(error).__name__, f"No reply came: {error!r}.")
+            return _refused(clicked_s, click, type(error).__name__, f"The api did not reply: {error!r}.")
         if not answer.is_success:
             return _refused(clicked_s, click, *_problem(answer))
         reply_s, launched = time.monotonic() - click, answer.json()
@@ -158,7 +158,7 @@ def _rehearsed(
     before = {row["session_id"] for row in client.rows("/sessions", {"image_id": morning.image_id})}
     with _users(client, morning, say, warn) as user_ids:
         visits = asyncio.run(_run(client, morning, user_ids, say))
-        say("Reading what became of the sessions …")
+        say("Reading the outcomes of the sessions …")
         after = client.rows("/sessions", {"image_id": morning.image_id})
         return result_of(
             morning,
@@ -264,9 +264,9 @@ def _users(
 
 def _make(client: Client, morning: Morning, name: str, say: Callable[[str], None]) -> list[str]:
     settings = {"allow_zone_selection": True} if morning.zone_id is not None else {}
-    group = client.post("/groups", {"name": name, "description": "Made by greenroom rehearse", "settings": settings})
+    group = client.post("/groups", {"name": name, "description": "Created by greenroom rehearse", "settings": settings})
     client.put(f"/groups/{group['group_id']}/images/{morning.image_id}")
-    say(f"Making {morning.users} users …")
+    say(f"Creating {morning.users} users …")
     return [
         client.post("/users", {"username": f"{name}-{number:03}", "groups": [group["group_id"]]})["user_id"]
         for number in range(1, morning.users + 1)
@@ -307,29 +307,35 @@ def _not_ended(client: Client, session_ids: set[str]) -> list[str]:
 
 _REASONS: Final = columns("launches code sentence")
 
-Users = Annotated[int, typer.Option(min=1, max=100_000, help="How many come, each for one session.")]
+Users = Annotated[int, typer.Option(min=1, max=100_000, help="Number of users; each launches one session.")]
 Within = Annotated[
     float,
-    typer.Option(parser=duration("s"), metavar="DURATION", help="Within which they come, most in the middle; seconds."),
+    typer.Option(
+        parser=duration("s"), metavar="DURATION", help="Period of the launches, in seconds; most are in the middle."
+    ),
 ]
 UsableWithin = Annotated[
     float,
-    typer.Option(parser=duration("s"), metavar="DURATION", help="How long a user waits for a usable session, seconds."),
+    typer.Option(
+        parser=duration("s"), metavar="DURATION", help="Longest wait of a user for a usable session, in seconds."
+    ),
 ]
 Image = Annotated[
     str | None,
     typer.Option(
         metavar="IMAGE",
-        help="The workspace, by friendly name or id; else the default one of All Users, else the first enabled one.",
+        help="The workspace, by friendly name or id. Default: that of All Users, else the first enabled one.",
         show_default=False,
     ),
 ]
 Zone = Annotated[
     str | None,
-    typer.Option(metavar="ZONE", help="Where the launches begin; else where the address leads.", show_default=False),
+    typer.Option(
+        metavar="ZONE", help="Current zone of the launches. Default: the zone of the address.", show_default=False
+    ),
 ]
-Seed = Annotated[int, typer.Option(help="The same one gives the same arrivals.")]
-Real = Annotated[bool, typer.Option("--real-containers", help="Also where Agents have real containers.")]
+Seed = Annotated[int, typer.Option(help="Seed of the random arrivals; the same seed repeats them.")]
+Real = Annotated[bool, typer.Option("--real-containers", help="Allow Agents with real containers.")]
 
 
 @command

@@ -49,13 +49,13 @@ def find_server(
         SetupError: a file of the local instance cannot be read.
     """
     if (key is None) != (secret is None) or (url is not None and key is None):
-        raise typer.BadParameter("--key and --secret belong together, and --url needs both.")
+        raise typer.BadParameter("--key and --secret require each other, and --url requires both.")
     layout = Layout((data or default_data()).resolve())
     local_url = _local_url(layout)
     if url is None and local_url is None:
         raise typer.BadParameter(
-            f"There is no Greenroom instance in {layout.data}; name a deployment with --url, --key and --secret, "
-            "or give the instance's --data."
+            f"There is no Greenroom instance in {layout.data}; specify a deployment with --url, --key and --secret, "
+            "or the --data of an instance."
         )
     address = _checked(url or local_url or "")
     if key is None or secret is None:

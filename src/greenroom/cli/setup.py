@@ -24,8 +24,8 @@ from greenroom.up.checks import desktop_image
 from greenroom.up.deployment import Deployment, FirstHost, deployment_in, secrets_of
 
 Folder = Annotated[Path, typer.Option(help="Folder of the deployment.")]
-Hosts = Annotated[str, typer.Option(help="Names and addresses of this host, with commas; others use the first.")]
-DatabaseUrl = Annotated[str, typer.Option(envvar="GREENROOM_DATABASE_URL", help="Of the database.")]
+Hosts = Annotated[str, typer.Option(help="Names and addresses of this host, with commas; other hosts use the first.")]
+DatabaseUrl = Annotated[str, typer.Option(envvar="GREENROOM_DATABASE_URL", help="URL of the database.")]
 Zone = Annotated[str, typer.Option(help="Name of the zone.")]
 
 FOLDER = Path("/opt/kasm/current")
@@ -35,7 +35,7 @@ setup = application("Set up a deployment in containers or on several machines.")
 
 @setup.command(cls=TitledCommand)
 def files(folder: Folder = FOLDER, hosts: Hosts = "") -> None:
-    """Make keys, certificates and folders that are missing, and give each role what it needs."""
+    """Create the missing keys, certificates and folders of this host for its roles."""
     log.configure("WARNING", "setup")
     found = Deployment(folder)
     found.lay_out(_listed(hosts), datetime.now(UTC))
@@ -52,7 +52,7 @@ def database(
     port: Annotated[int, typer.Option(help="Of the console.")] = 8443,
     stream_port: Annotated[int, typer.Option(help="Of the streams.")] = 8445,
 ) -> None:
-    """Migrate the database; give a new one its first data, its zone and a token for this host's Agent."""
+    """Migrate the database; create the first data, the zone and a token for the Agent of this host in a new one."""
     log.configure("WARNING", "setup")
     found = Deployment(folder)
     first = FirstHost(
@@ -61,7 +61,7 @@ def database(
     applied = asyncio.run(deployment.fill(found, database_url, first))
     typer.echo("\n".join(applied) or "The database is up to date.")
     if found.credentials.exists():
-        typer.echo(f"The first password of the administrator is in {found.credentials}, for root alone.")
+        typer.echo(f"The first password of the administrator is in {found.credentials}; only root can read it.")
 
 
 @setup.command(cls=TitledCommand)
@@ -69,45 +69,45 @@ def installation(
     *,
     database_url: DatabaseUrl,
     folder: Annotated[Path, typer.Option(help="Folder for keys and first credentials.")] = Path("/etc/greenroom"),
-    hosts: Annotated[str, typer.Option(help="Names people use, with commas; Agents' hosts use the first.")] = "",
+    hosts: Annotated[str, typer.Option(help="Names of the console, with commas; hosts of Agents use the first.")] = "",
     zone: Zone = "default",
     port: Annotated[int, typer.Option(help="Of the console.")] = 443,
     stream_port: Annotated[int, typer.Option(help="Of the streams.")] = 8445,
 ) -> None:
-    """Begin an installation on several machines: its key, the gateways' credential, tables and first data."""
+    """Set up an installation on several machines: key, credential of the gateways, tables and first data."""
     log.configure("WARNING", "setup")
     first = FirstHost(
         zone=zone, hosts=_listed(hosts), port=port, stream_port=stream_port, desktop_image=desktop_image()
     )
     asyncio.run(deployment.begin(folder, database_url, first))
     typer.echo(
-        f"Web machines need installation.key and gateway.credential of {folder}, for the account greenroom alone; the"
-        f" first password of the administrator is in {folder / 'credentials.json'}. Back the key up."
+        f"Copy installation.key and gateway.credential from {folder} to the web hosts, readable only by the account"
+        f" greenroom. The first password of the administrator is in {folder / 'credentials.json'}. Back up the key."
     )
 
 
 @setup.command(cls=TitledCommand)
 def host(
-    name: Annotated[str, typer.Argument(help="Name or address of the further host, as other hosts reach it.")],
+    name: Annotated[str, typer.Argument(help="Name or address at which other hosts reach the additional host.")],
     *,
     database_url: DatabaseUrl,
     folder: Folder = FOLDER,
     zone: Zone = "default",
 ) -> None:
-    """Make what a further host needs to join this installation's database; copy it there as its installation folder."""
+    """Create the installation folder for an additional host that uses the database of this installation."""
     log.configure("WARNING", "setup")
     made = asyncio.run(deployment.add_host(Deployment(folder), database_url, name, zone, datetime.now(UTC)))
-    typer.echo(f"Copy {made} to {name} as {FOLDER}/installation, within the hour if it is to run an Agent.")
+    typer.echo(f"Copy {made} to {name} as {FOLDER}/installation; within one hour if the host must run an Agent.")
 
 
 @setup.command(cls=TitledCommand)
 def kubernetes(
     *,
-    folder: Annotated[Path, typer.Option(help="Folder for keys and certificates, to be kept and backed up.")],
-    hosts: Annotated[str, typer.Option(help="Names and addresses under which people reach it, with commas.")],
+    folder: Annotated[Path, typer.Option(help="Folder for keys and certificates; keep it and back it up.")],
+    hosts: Annotated[str, typer.Option(help="Names and addresses of the console, with commas.")],
     namespace: Annotated[str, typer.Option(help="Namespace of the roles.")] = "greenroom",
 ) -> None:
-    """Print the Secrets of a deployment on Kubernetes, for `kubectl apply -f -`; make in the folder what is missing."""
+    """Print the Secrets of a deployment on Kubernetes, for `kubectl apply -f -`; create missing files in the folder."""
     log.configure("WARNING", "setup")
     made = secrets_of(deployment_in(folder), namespace, _listed(hosts), datetime.now(UTC))
     typer.echo(json.dumps(made))
@@ -115,9 +115,10 @@ def kubernetes(
 
 @setup.command(cls=TitledCommand)
 def limits(
-    *, check: Annotated[bool, typer.Option("--check", help="Change nothing; exit code 1 if one is too low.")] = False
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit code 1 if a limit is too low.")] = False,
 ) -> None:
-    """Raise the limits of this host's kernel to what a thousand sessions take, now and at every start of the host."""
+    """Raise the kernel limits of this host for a thousand sessions, now and at every start of the host."""
     too_low = to_raise(host_limits.read())
     if check:
         for name, wanted in too_low.items():
@@ -136,15 +137,15 @@ def _raise_limits() -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         typer.echo(
-            f"The limits were raised until this host starts anew: {error.filename} cannot be written ({reason})."
+            f"The limits were raised only until this host restarts: {error.filename} cannot be written ({reason})."
         )
 
 
 @setup.command(cls=TitledCommand)
 def remove() -> None:
-    """End the sessions of this host and remove what its Agent made here: containers, networks, firewall rules.
+    """End the sessions of this host, and remove the containers, networks and firewall rules of its Agent.
 
-    With the settings of the Agent, which must not run any more.
+    Pass the settings of the Agent. The Agent must be stopped.
     """
     log.configure("WARNING", "setup")
     settings = load(AgentConfig)
@@ -152,7 +153,7 @@ def remove() -> None:
     runtime = find_runtime(settings.runtime)
     ended = asyncio.run(runtime.remove_all(installation_id, settings.agent_dir)) if installation_id else 0
     sessions = "1 session" if ended == 1 else f"{ended} sessions"
-    typer.echo(f"Removed {sessions} of this host, their network and its firewall rules; all data stay.")
+    typer.echo(f"Removed {sessions} of this host, their network and its firewall rules. All data remains.")
 
 
 def _listed(text: str) -> list[str]:

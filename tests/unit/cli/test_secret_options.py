@@ -51,4 +51,8 @@ def test_the_value_of_a_secret_is_no_argument(
     assert greenroom(*create, "-").code == 0
     assert api.last[2]["value"] == "ghp_2"
     refused = greenroom(*create, "ghp_3")
-    assert (refused.code, "There is no such file." in refused.err, "ghp_3" in refused.err) == (2, True, False)
+    assert (refused.code, "The file of --value does not exist." in refused.err, "ghp_3" in refused.err) == (
+        2,
+        True,
+        False,
+    )

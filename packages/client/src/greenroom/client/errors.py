@@ -45,7 +45,7 @@ _BY_STATUS: Final = {kind.http_status: kind for kind in (*_KINDS, TooManyRequest
 _NEEDS_TLS: Final = "plain HTTP request was sent to HTTPS port"
 """A part of the message of nginx with status 400."""
 _HINTS: Final = {
-    "CERTIFICATE_VERIFY_FAILED": " Give the certificate of its authority as ca_file.",
+    "CERTIFICATE_VERIFY_FAILED": " Pass the certificate of its authority as ca_file.",
     "WRONG_VERSION_NUMBER": " This port may be served without TLS; check whether the address begins with http://.",
 }
 
@@ -82,5 +82,5 @@ def _unreachable(error: httpx.HTTPError) -> Unreachable:
 
 def no_json(answer: httpx.Response) -> Unreachable:
     """Return the error for an answer that is not JSON."""
-    sentence = f"{answer.url} answered with something else than JSON; is it a Greenroom deployment?"
+    sentence = f"{answer.url} did not return JSON; check that it is the address of a Greenroom deployment."
     return Unreachable(sentence)
