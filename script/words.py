@@ -56,6 +56,13 @@ INSTEAD: Final = {
     "spoken for": "reserved",
     "rests": "backs off, is stopped or paused",
 }
+
+
+def _occurrences(words: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![A-Za-z0-9])(?:{words})(?![A-Za-z0-9])", re.IGNORECASE)
+
+
+ANY: Final = _occurrences("|".join(INSTEAD))
 OLDER: Final = (
     "told|tell|tells|telling",
     "hear|hears|heard|unheard",
@@ -83,8 +90,10 @@ entry."""
 def retired(text: str, kept: tuple[str, ...] = ()) -> list[tuple[int, str, str]]:
     """Find the retired words in `text`: line, word, replacement."""
     found: list[tuple[int, str, str]] = []
+    if not ANY.search(text):
+        return found
     for words, instead in INSTEAD.items():
-        matches = re.finditer(rf"(?<![A-Za-z0-9])(?:{words})(?![A-Za-z0-9])", text, re.IGNORECASE)
+        matches = _occurrences(words).finditer(text)
         found += [
             (text.count("\n", 0, match.start()) + 1, match[0], instead)
             for match in matches

@@ -31,7 +31,10 @@ COLOUR = """async () => {
   return [picture.width, picture.height, ...context.getImageData(0, 0, 1, 1).data];
 }"""
 RED_COMES = f"""async () => {{
-  while (JSON.stringify(await ({COLOUR})()) !== '[1,1,255,0,0,255]') await new Promise(requestAnimationFrame);
+  // Chromium raises InvalidStateError if the page writes between read() and getType().
+  const changed = (error) => {{ if (error.name !== "InvalidStateError") throw error; }};
+  while (JSON.stringify(await ({COLOUR})().catch(changed)) !== '[1,1,255,0,0,255]')
+    await new Promise(requestAnimationFrame);
 }}"""
 """Wait until the browser's clipboard has a red pixel, within the time limit of the test."""
 

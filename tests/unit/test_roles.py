@@ -10,6 +10,8 @@ import pytest
 
 from greenroom.kit import program
 
+pytestmark = pytest.mark.program
+
 EVERYWHERE = {
     *("greenroom", "anyio", "click", "idna", "msgspec", "prometheus_client", "pydantic", "pydantic_core"),
     *("pydantic_settings", "starlette", "structlog", "typing_extensions", "typing_inspection", "uvicorn"),

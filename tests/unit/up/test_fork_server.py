@@ -19,6 +19,8 @@ from tests.support.waiting import eventually
 
 from greenroom.kit.processes import is_running, title_of
 
+pytestmark = pytest.mark.program
+
 SUPERVISES = """
 import asyncio, json, os, sys
 from pathlib import Path
