@@ -115,15 +115,17 @@ def test_the_closest_tests_are_chosen_until_the_time_is_used():
     assert chosen.candidates == set(UNIT)
 
 
-def test_each_changed_subject_has_a_test_however_long_it_takes():
-    chosen = select(Changes(), {"a": UNIT[:6], "b": UNIT[6:]}, dict.fromkeys(UNIT, 100.0), within_s=1)
-    assert set(chosen.targets) == {UNIT[0], UNIT[6]}
+def test_the_shortest_test_is_chosen_if_none_fits_and_the_changes_without_a_test_are_counted():
+    durations = dict.fromkeys(UNIT, 100.0) | {UNIT[7]: 90.0}
+    chosen = select(Changes(), {"a": UNIT[:6], "b": UNIT[6:]}, durations, within_s=1)
+    assert (chosen.targets, chosen.missed) == ([UNIT[7]], 1)
 
 
-def test_changed_tests_run_however_long_they_take():
-    changed = "tests/acceptance/test_storm.py"
-    chosen = select(Changes(tests={changed}), {}, {changed: 500.0}, within_s=1)
-    assert chosen.targets == [changed]
+def test_changed_tests_are_chosen_first():
+    changed = "tests/unit/test_changed.py"
+    durations = dict.fromkeys(UNIT, 10.0) | {changed: 20.0}
+    chosen = select(Changes(tests={changed}), {"a": UNIT[:6], "b": UNIT[6:]}, durations, within_s=25)
+    assert set(chosen.targets) == {changed, UNIT[0], UNIT[6]}
 
 
 def test_tables_of_a_migration_are_found():

@@ -310,15 +310,11 @@ _REASONS: Final = columns("launches code sentence")
 Users = Annotated[int, typer.Option(min=1, max=100_000, help="Number of users; each launches one session.")]
 Within = Annotated[
     float,
-    typer.Option(
-        parser=duration("s"), metavar="DURATION", help="Period of the launches, in seconds; most are in the middle."
-    ),
+    typer.Option(parser=duration("s"), metavar="DURATION", help="Period of the launches in seconds."),
 ]
 UsableWithin = Annotated[
     float,
-    typer.Option(
-        parser=duration("s"), metavar="DURATION", help="Longest wait of a user for a usable session, in seconds."
-    ),
+    typer.Option(parser=duration("s"), metavar="DURATION", help="Longest wait for a usable session in seconds."),
 ]
 Image = Annotated[
     str | None,
@@ -330,9 +326,7 @@ Image = Annotated[
 ]
 Zone = Annotated[
     str | None,
-    typer.Option(
-        metavar="ZONE", help="Current zone of the launches. Default: the zone of the address.", show_default=False
-    ),
+    typer.Option(metavar="ZONE", help="Zone of the launches. Default: that of the address.", show_default=False),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the random arrivals; the same seed repeats them.")]
 Real = Annotated[bool, typer.Option("--real-containers", help="Allow Agents with real containers.")]

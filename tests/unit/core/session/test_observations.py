@@ -170,7 +170,7 @@ rows = st.builds(
     generation=st.integers(1, 3),
     assignment_id=st.none() | st.sampled_from(["a", "b"]),
     claimable=st.booleans(),
-)
+).map(lambda one: replace(one, claimable=one.claimable and one.status is S.RUNNING and one.assignment_id is None))
 sightings = st.builds(
     ObservedFacts,
     session_id=st.just("s"),
