@@ -115,7 +115,7 @@ def test_the_closest_tests_are_chosen_until_the_time_is_used():
     assert chosen.candidates == set(UNIT)
 
 
-def test_the_shortest_test_is_chosen_if_none_fits_and_the_changes_without_a_test_are_counted():
+def test_the_shortest_test_is_chosen_if_none_fits_and_others_are_counted():
     durations = dict.fromkeys(UNIT, 100.0) | {UNIT[7]: 90.0}
     chosen = select(Changes(), {"a": UNIT[:6], "b": UNIT[6:]}, durations, within_s=1)
     assert (chosen.targets, chosen.missed) == ([UNIT[7]], 1)
