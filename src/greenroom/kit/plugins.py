@@ -32,6 +32,7 @@ WITH_SETTINGS: Final = (RUNTIMES, MACHINE_PROVIDERS)
 """The groups of subclasses of `Plugin`."""
 GROUPS: Final = (*WITH_SETTINGS, INTERFACES, SDK_ADAPTERS, COMMANDS, RECIPES)
 SEPARATE: Final = {
+    (RUNTIMES, "docker"): "greenroom-docker",
     (RUNTIMES, "kubernetes"): "greenroom-kubernetes",
     (MACHINE_PROVIDERS, "libcloud"): "greenroom-machines",
     (COMMANDS, "mcp"): "greenroom-interfaces",
