@@ -79,7 +79,7 @@ KEPT: Final = {
     "docs/reference/doctor.md": ("rests",),
     "src/greenroom/core/access/accounts.py": ("he", "whatever"),
     "src/greenroom/db/migrations/0001_pre_schema.sql": OLDER,
-    "src/greenroom/up/doctor.py": ("rests",),
+    "packages/cli/src/greenroom/up/doctor.py": ("rests",),
     "tests/support/gateways.py": ("nobody",),
     "web/src/components/AttributesForm.tsx": ("he",),
 }

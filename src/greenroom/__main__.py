@@ -27,8 +27,14 @@ def _run() -> None:
         return
     program.leave_out("httpx._main", "trio", "h2")  # httpx and httpcore import them where they are installed: 0.1 s
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # to look for them, pydantic reads what all packages say
-    from greenroom.cli.main import main as command_line  # noqa: PLC0415 -- a role does without it
-
+    try:
+        from greenroom.cli.main import main as command_line  # noqa: PLC0415 -- a role does not need it
+    except ModuleNotFoundError as error:
+        if error.name != "greenroom.cli":
+            raise
+        sys.exit(
+            "greenroom: the commands are in the package greenroom-cli, which is not installed: pip install greenroom-cli."
+        )
     command_line()
 
 

@@ -67,7 +67,7 @@ def built(project: str, folder: Path) -> Path:
         project,
     )
     subprocess.run(command, check=True, cwd=ROOT)
-    return next(folder.glob("*.whl"))
+    return next(folder.glob(f"{project.replace('packages/', 'greenroom_').replace('.', 'greenroom')}-*.whl"))
 
 
 def dependencies(name: str) -> set[str]:
@@ -88,7 +88,7 @@ def environment(folder: Path, *wheels: Path, name: str) -> Path:
     install = (UV, "pip", "install", "--quiet", "--offline", "--no-deps", "--python", str(folder), *map(str, wheels))
     subprocess.run(install, check=True)
     (packages,) = (folder / "lib").glob("python*/site-packages")
-    for required in dependencies(name) - {"greenroom", "greenroom-client"}:
+    for required in dependencies(name) - {"greenroom", "greenroom-cli", "greenroom-client"}:
         for file in metadata.files(required) or ():
             if file.parts[0] not in {"..", "__pycache__"} and not (link := packages / file.parts[0]).exists():
                 link.symlink_to(Path(str(file.locate())).parents[len(file.parts) - 1] / file.parts[0])
@@ -117,9 +117,9 @@ def test_it_works_without_the_server(wheel: Path, tmp_path: Path):
 
 @pytest.fixture(scope="module")
 def server(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of an environment with greenroom and the client, and no other distribution of Greenroom."""
+    """The Python of an environment with greenroom, its command and the client, and no other distribution of Greenroom."""
     folder = tmp_path_factory.mktemp("server")
-    return environment(folder / "venv", wheel, built(".", folder), name="greenroom")
+    return environment(folder / "venv", wheel, built(".", folder), built("packages/cli", folder), name="greenroom-cli")
 
 
 def test_it_works_beside_the_server(server: Path):
@@ -143,7 +143,9 @@ def test_the_wheel_of_the_desktop_has_all_files_that_images_are_made_of(server: 
     desktop = built("packages/desktop", tmp_path)
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=folder, check=True, capture_output=True, text=True).stdout
     assert set(tracked.split("\0")) - {""} <= set(ZipFile(desktop).namelist())
-    python = environment(tmp_path / "venv", wheel, desktop, next(server.parents[2].glob("*.whl")), name="greenroom")
+    python = environment(
+        tmp_path / "venv", wheel, desktop, next(server.parents[2].glob("greenroom-*.whl")), name="greenroom"
+    )
     done = subprocess.run((python, "-I", "-c", LISTED), capture_output=True, text=True, check=True)
     recipes = sorted(path.name for path in (folder / "greenroom/recipes/catalogue").iterdir())
     assert done.stdout.split() == [*recipes, "True"]

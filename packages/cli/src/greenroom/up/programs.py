@@ -190,7 +190,7 @@ def _packages(names: list[str]) -> list[Path]:
 
 
 def distributions() -> list[str]:
-    """Return Greenroom, the installed distributions that offer plug-ins, and all distributions that these require, with
+    """Return Greenroom with its command, the installed distributions that offer plug-ins, and all distributions that these require, with
     the requested extras.
 
     Raises:
@@ -201,7 +201,7 @@ def distributions() -> list[str]:
     except metadata.PackageNotFoundError as error:
         raise SetupError("The package greenroom is not installed; run script/up.") from error
     found: dict[str, frozenset[str]] = {}
-    waiting = [(name, frozenset[str]()) for name in ("greenroom", *plugins.distributions())]
+    waiting = [(name, frozenset[str]()) for name in ("greenroom", "greenroom-cli", *plugins.distributions())]
     while waiting:
         current, extras = waiting.pop()
         if extras <= found.get(current, frozenset()) and current in found:

@@ -223,7 +223,7 @@ class Printer:
 
 
 def _console(*, stderr: bool) -> Console:
-    from greenroom.kit.terminal import console  # noqa: PLC0415 -- see the docstring of this module
+    from greenroom.up.terminal import console  # noqa: PLC0415 -- see the docstring of this module
 
     return console(stderr=stderr)
 

@@ -29,7 +29,7 @@ from greenroom.kit import log
 from greenroom.kit.passwords import hash_password
 from greenroom.kit.processes import processes
 from greenroom.kit.program import version
-from greenroom.kit.terminal import console
+from greenroom.up.terminal import console
 from greenroom.up import instance
 from greenroom.up.doctor import Finding, database_to_check, examine, room, runtime_warnings, warnings, without_database
 from greenroom.up.handed import Handed

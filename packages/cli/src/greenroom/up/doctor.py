@@ -33,7 +33,7 @@ from greenroom.db.recordings import said_full
 from greenroom.kit import host_limits, log
 from greenroom.kit.config import AgentConfig
 from greenroom.kit.starts import StartLog
-from greenroom.kit.terminal import console
+from greenroom.up.terminal import console
 from greenroom.runtimes.contract import RuntimeUnavailable, Things
 from greenroom.runtimes.plugin import InstanceFacts
 from greenroom.runtimes.registry import find_runtime

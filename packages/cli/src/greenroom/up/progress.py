@@ -210,7 +210,7 @@ def show_ready(found: Description, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(asdict(found)), flush=True)  # noqa: T201 -- the command's result
         return
-    from greenroom.kit.terminal import console  # noqa: PLC0415 -- as in `on_stderr`
+    from greenroom.up.terminal import console  # noqa: PLC0415 -- as in `on_stderr`
 
     out = console(soft_wrap=True)  # half of `greenroom down --data …` would stop another instance
     out.print(f"\n[bold]Greenroom is ready at {found.url}[/bold]")
