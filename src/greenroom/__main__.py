@@ -32,9 +32,8 @@ def _run() -> None:
     except ModuleNotFoundError as error:
         if error.name != "greenroom.cli":
             raise
-        sys.exit(
-            "greenroom: the commands are in the package greenroom-cli, which is not installed: pip install greenroom-cli."
-        )
+        package = "greenroom-cli"
+        sys.exit(f"greenroom: the commands are in the package {package}, which is not installed: pip install {package}")
     command_line()
 
 

@@ -117,7 +117,7 @@ def test_it_works_without_the_server(wheel: Path, tmp_path: Path):
 
 @pytest.fixture(scope="module")
 def server(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of an environment with greenroom, its command and the client, and no other distribution of Greenroom."""
+    """The Python of an environment with greenroom, its command and the client, and nothing else of Greenroom."""
     folder = tmp_path_factory.mktemp("server")
     return environment(folder / "venv", wheel, built(".", folder), built("packages/cli", folder), name="greenroom-cli")
 

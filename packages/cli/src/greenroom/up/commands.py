@@ -29,7 +29,6 @@ from greenroom.kit import log
 from greenroom.kit.passwords import hash_password
 from greenroom.kit.processes import processes
 from greenroom.kit.program import version
-from greenroom.up.terminal import console
 from greenroom.up import instance
 from greenroom.up.doctor import Finding, database_to_check, examine, room, runtime_warnings, warnings, without_database
 from greenroom.up.handed import Handed
@@ -49,6 +48,7 @@ from greenroom.up.progress import (
 from greenroom.up.site import prepared, site_of
 from greenroom.up.status import Status, read_status
 from greenroom.up.supervisor import State
+from greenroom.up.terminal import console
 
 DOWN_WITHIN_S: Final = 120.0
 DOCKERD_NOTE: Final = Path("/run/greenroom-dockerd.pid")

@@ -33,7 +33,6 @@ from greenroom.db.recordings import said_full
 from greenroom.kit import host_limits, log
 from greenroom.kit.config import AgentConfig
 from greenroom.kit.starts import StartLog
-from greenroom.up.terminal import console
 from greenroom.runtimes.contract import RuntimeUnavailable, Things
 from greenroom.runtimes.plugin import InstanceFacts
 from greenroom.runtimes.registry import find_runtime
@@ -41,6 +40,7 @@ from greenroom.up import instance
 from greenroom.up.layout import Layout, running_layout
 from greenroom.up.progress import on_stderr
 from greenroom.up.site import Site, site_of
+from greenroom.up.terminal import console
 
 SETTLE_S: Final = 3.0
 """Only violations that still exist after this time are reported; others were in flight."""

@@ -190,8 +190,8 @@ def _packages(names: list[str]) -> list[Path]:
 
 
 def distributions() -> list[str]:
-    """Return Greenroom with its command, the installed distributions that offer plug-ins, and all distributions that these require, with
-    the requested extras.
+    """Return Greenroom, its command, the installed distributions that offer plug-ins, and all distributions that these
+    require, with the requested extras.
 
     Raises:
         SetupError: Greenroom is not installed.
