@@ -13,7 +13,7 @@ from greenroom.api.deps import DesksDep, Logs
 from greenroom.api.desk import inside, service
 from greenroom.api.desk.answers import decoded
 from greenroom.api.desk.inside import Relay, opened
-from greenroom.api.desk.schemas import ActionsCreate, ActionsDone, ExecCreate, ExecDone, Listing, Tree, Written
+from greenroom.api.desk.schemas import ActionsCreate, ActionsDone, ExecCreate, ExecDone, ListingView, Tree, Written
 from greenroom.api.desk.transport import while_asked, whole
 from greenroom.api.lease.access import HeldLease, holds_lease
 from greenroom.api.recording.noting import NotingDep, Tail
@@ -112,7 +112,7 @@ _FILE_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-@inside_router.get("/leases/{lease_id}/files/{path:path}", response_model=Listing, responses=_FILE_RESPONSES)
+@inside_router.get("/leases/{lease_id}/files/{path:path}", response_model=ListingView, responses=_FILE_RESPONSES)
 async def get_file(
     path: str,
     request: Request,
@@ -134,7 +134,7 @@ async def get_file(
     return await inside.file_handed_on(answer, source, is_watch=wanted.watch)
 
 
-@inside_router.get("/leases/{lease_id}/files", response_model=Listing)
+@inside_router.get("/leases/{lease_id}/files", response_model=ListingView)
 async def list_home(
     request: Request, desks: DesksDep, noting: NotingDep, held: Annotated[HeldLease, holds_lease(Act.READ_FILES)]
 ) -> Response:

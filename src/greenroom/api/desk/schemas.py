@@ -72,7 +72,7 @@ class FolderView(View):
     modified: Annotated[float, Field(allow_inf_nan=False)]
 
 
-class Listing(View):
+class ListingView(View):
     """The content of a folder."""
 
     path: Annotated[str, Field(description="relative to the home folder")]
@@ -87,7 +87,7 @@ class Written(View):
     path: Annotated[str, Field(description="relative to the home folder")]
 
 
-class Element(View):
+class ElementView(View):
     """A part of a program's window, as the program describes it."""
 
     ref: Annotated[str, Field(description="reference for actions, valid as long as the element exists")]
@@ -97,13 +97,13 @@ class Element(View):
     states: Annotated[list[str], Field(description="e.g. focused, checked, disabled")] = []
     place: Annotated[list[int] | None, Field(description="x, y, width, height on the screen")] = None
     text: Annotated[str | None, Field(description="content, up to 2000 characters")] = None
-    children: list[Element] = []
+    children: list[ElementView] = []
 
 
 class Tree(View):
     """The elements of the programs on the screen."""
 
-    elements: list[Element]
+    elements: list[ElementView]
     left_out: Annotated[int, Field(description="number of elements beyond `max`")]
 
 
@@ -128,7 +128,7 @@ class ActionsCreate(Body):
 
 
 @dataclass(slots=True, kw_only=True)
-class ActionResult:
+class ActionResultView:
     """The result of one action."""
 
     __pydantic_config__ = ConfigDict(json_schema_serialization_defaults_required=True)
@@ -148,5 +148,5 @@ class ActionsDone:
 
     __pydantic_config__ = ConfigDict(json_schema_serialization_defaults_required=True)
 
-    results: list[ActionResult]
+    results: list[ActionResultView]
     screenshot: Annotated[str | None, Field(description="PNG in base64, if requested")] = None

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from greenroom.api.desk.answers import ScreenState, decoded, decoded_end, picture, unreadable_end
-from greenroom.api.desk.schemas import ActionResult, ActionsDone
+from greenroom.api.desk.schemas import ActionResultView, ActionsDone
 from greenroom.api.desk.transport import Desks, LeaseDesk
 from greenroom.core.actions import dialects
 from greenroom.core.actions import plan as action_plan
@@ -74,7 +74,7 @@ async def act(
         read = dialects.parse(await _located(desks, desk, actions, needed, display))
     done = await _carried_out(desks, desk, read, screenshot=screenshot, display=display)
     why = f"not done, because actions[{len(done.results) - 1}] failed."
-    rest = [ActionResult(done=False, error=why) for _ in actions[len(done.results) :]]
+    rest = [ActionResultView(done=False, error=why) for _ in actions[len(done.results) :]]
     acted = ActionsDone(results=[*done.results, *rest], screenshot=done.screenshot)
     for item, result in zip(actions, acted.results, strict=True):
         fields = cast("dict[str, Any]", item)

@@ -148,7 +148,7 @@ class ControlView(View):
     changes: Annotated[list[ControlChangeView], Field(description="newest 100 changes, oldest first")]
 
 
-class LeaseUrls(View):
+class LeaseUrlsView(View):
     """The addresses of the session; null = not offered."""
 
     page: Annotated[str, Field(description="page of the session, for a person")]
@@ -165,4 +165,4 @@ class LeaseGranted(LeaseView):
     """A new lease, with its token and addresses."""
 
     token: Annotated[str, Field(description="Authorization: Bearer; valid for this lease until it ends")]
-    urls: LeaseUrls
+    urls: LeaseUrlsView

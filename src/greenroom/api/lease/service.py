@@ -22,7 +22,7 @@ from greenroom.api.launch.service import Launcher, LaunchRequest
 from greenroom.api.lease import egress
 from greenroom.api.lease.access import FOR_OTHERS, is_holder
 from greenroom.api.lease.egress import LeaseSubject, SessionEgress
-from greenroom.api.lease.schemas import LeaseCreate, LeaseGranted, LeaseOptions, LeaseUrls, LeaseView
+from greenroom.api.lease.schemas import LeaseCreate, LeaseGranted, LeaseOptions, LeaseUrlsView, LeaseView
 from greenroom.api.secret.service import Keeping
 from greenroom.api.security import Caller
 from greenroom.api.session import service
@@ -318,7 +318,7 @@ def _granted(leasing: Leasing, lease: LeaseRow, session: Session) -> LeaseGrante
     return LeaseGranted(
         **LeaseView.model_validate(lease).model_dump(),
         token=of_lease,
-        urls=LeaseUrls(
+        urls=LeaseUrlsView(
             page=page,
             websocket=f"wss{by_token.removeprefix('https')}websockify" if Act.STREAM_AS_PROGRAM in open_to_it else None,
             cdp=driven.get("cdp"),

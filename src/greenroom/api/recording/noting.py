@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from greenroom.api.deps import DesksDep
 from greenroom.api.desk.answers import plain_fields
-from greenroom.api.desk.schemas import ActionResult, ActionsCreate, ActionsDone, ExecCreate, ExecDone
+from greenroom.api.desk.schemas import ActionResultView, ActionsCreate, ActionsDone, ExecCreate, ExecDone
 from greenroom.api.desk.transport import Desks
 from greenroom.api.recording.recorder import Note, Recorder
 from greenroom.core.recording.rows import (
@@ -147,7 +147,7 @@ def _row_of_command(asked: RecordedRequest, body: ExecCreate, exit_code: int | N
     return row_of_command(asked, body.command, list(body.env), exit_code)
 
 
-def _outcome(result: ActionResult, *, with_picture: bool) -> ActionOutcome:
+def _outcome(result: ActionResultView, *, with_picture: bool) -> ActionOutcome:
     picture = _picture(result.screenshot) if with_picture else None
     return ActionOutcome(done=result.done, error=result.error, ms=result.ms, picture=picture)
 

@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import fields
 
 from greenroom.api.bodies import Json, View
-from greenroom.api.desk.schemas import ActionsCreate, ActionsDone, ExecCreate, ExecDone, Listing, Tree, Written
+from greenroom.api.desk.schemas import ActionsCreate, ActionsDone, ExecCreate, ExecDone, ListingView, Tree, Written
 from greenroom.api.lease.schemas import LeaseCreate, LeaseExtension, LeaseGranted, LeaseView
 from greenroom.core.actions import computer
 from greenroom.core.actions.dialects import VERBS
@@ -163,7 +163,7 @@ INSIDE_TOOLS: Final = (
         description="The files and folders in a folder.",
         request=_list,
         shown=as_json,
-        answers=schema_of(Listing),
+        answers=schema_of(ListingView),
         arguments={"properties": {"path": {**_PATH, "default": ""}}},
         reads=True,
     ),
