@@ -17,7 +17,8 @@ import psycopg
 import uvloop
 
 from greenroom.db.migrate import migrate
-from greenroom.up.postgres import Account, PostgresCluster, copy_binaries
+from greenroom.up.account import Account
+from greenroom.up.postgres import PostgresCluster, copy_binaries
 
 T = TypeVar("T")
 

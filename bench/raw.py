@@ -11,8 +11,9 @@ from base64 import b64encode
 
 from bench.opened import first_frame, stream
 from greenroom.agent.session.prober import pause_s
+from greenroom.core.workspace.run_config import SHM_BYTES
 from greenroom.core.workspace.session_spec import SessionSpec
-from greenroom.runtimes.docker.spec import MAX_OPEN_FILES, MAX_PIDS, SHM_BYTES
+from greenroom.runtimes.docker.spec import MAX_OPEN_FILES, MAX_PIDS
 from greenroom.runtimes.probe import Prober
 
 SPEC = SessionSpec(image="", image_id="", credential="bench")

@@ -10,6 +10,7 @@ import pytest
 from tests.unit.cli.conftest import Done, Pretended, problem
 
 from greenroom.cli import client
+from greenroom.client import Retries
 
 SESSION = 'data: {"topic": "session", "id": "s", "at": "2026-01-02T03:04:05+00:00"}\n\n'
 LOGS = 'data: {"topic": "logs", "id": ""}\n\n'
@@ -21,7 +22,7 @@ Greenroom = Callable[..., Done]
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "RETRIES", client.Retries(attempts=3, first_wait_s=0.0))
+    monkeypatch.setattr(client, "RETRIES", Retries(attempts=3, first_wait_s=0.0))
 
 
 def streams(api: Pretended, *texts: str) -> None:

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from greenroom.cli.fields import assignments
 from greenroom.cli.output import Column, Printer, cell, relative
+from greenroom.cli.values import assignments
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 JSON = st.recursive(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from tests.unit.cli.conftest import Done, Pretended
 
 from greenroom.cli import sessions
+from greenroom.cli.client import ApiError
+from greenroom.cli.output import Printer
 
 Greenroom = Callable[..., Done]
 
@@ -69,9 +72,9 @@ def test_waiting_for_a_failing_session_is_exit_code_1_with_the_reason(launching:
 def test_waiting_ends_in_time(launching: Pretended, greenroom: Greenroom, monkeypatch: pytest.MonkeyPatch):
     launching.answers["GET", f"/sessions/{SESSION}/connection"] = connection("starting", "Requested")
     clock = iter(range(0, 1000, 100))
-    monkeypatch.setattr(sessions.time, "monotonic", lambda: float(next(clock)))
-    monkeypatch.setattr(sessions.time, "sleep", lambda _: None)
-    with pytest.raises(sessions.ApiError, match="is not running after 150 s: starting it is"):
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    with pytest.raises(ApiError, match="is not running after 150 s: starting it is"):
         sessions.wait_until_running(*_client_and_output(launching), SESSION, 150.0)
 
 
@@ -80,4 +83,4 @@ def _client_and_output(api: Pretended) -> tuple[Any, Any]:
         def get(self, path: str) -> Any:
             return api.answers["GET", path].json()
 
-    return Client(), sessions.Printer(as_json=True)
+    return Client(), Printer(as_json=True)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from greenroom.runtimes.contract import CUT, MAX_LOGS
+from greenroom.runtimes.contract.containers import INSTALLATION
 from greenroom.runtimes.docker.runtime import DockerRuntime
-from greenroom.runtimes.docker.spec import INSTALLATION
 
 OURS = "11111111-0000-4000-8000-000000000000"
 

@@ -12,6 +12,8 @@ import pytest
 from tests.support.waiting import eventually
 
 from greenroom.core.errors import SetupError
+from greenroom.db.connections import PatientConnection
+from greenroom.db.database import Database
 from greenroom.up import health
 from greenroom.up.account import Account
 from greenroom.up.health import Health
@@ -62,7 +64,7 @@ async def test_an_agent_that_its_manager_does_not_know(starting: Instance, monke
         ]
 
     monkeypatch.setattr(health, "check_all", states)
-    starting.db = cast("health.Database", None)
+    starting.db = cast("Database", None)
     starting.site.layout.log("agent-default").write_text("certificate verify failed\n")
     async with httpx.AsyncClient() as http:
         with pytest.raises(
@@ -94,5 +96,5 @@ async def test_an_error_without_text_is_a_reason(monkeypatch: pytest.MonkeyPatch
         await asyncio.sleep(0)
         raise TimeoutError
 
-    monkeypatch.setattr(health.PatientConnection, "connect", silent)
+    monkeypatch.setattr(PatientConnection, "connect", silent)
     assert await health.database_answers("") == "TimeoutError"

@@ -9,9 +9,9 @@ from typing import Any, Final, get_args
 
 from greenroom.core.workspace.definition import DEFAULT_REGISTRY, registry_of
 from greenroom.runtimes.contract import ContainerEvent, EventKind, RuntimeUnavailable
+from greenroom.runtimes.contract.containers import SESSION
 from greenroom.runtimes.docker.daemon import DockerJson
 from greenroom.runtimes.docker.errors import translated
-from greenroom.runtimes.docker.spec import SESSION
 
 EVENTS: Final[dict[str, EventKind]] = {kind: kind for kind in get_args(EventKind)}
 

@@ -16,12 +16,13 @@ from greenroom.core.named_secrets import VARIABLES
 from greenroom.core.web_filter import PORT, proxy_variables
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.runtimes.contract import FilterAccount, FilterNetwork, StartError
+from greenroom.runtimes.contract.containers import AGENT, INSTALLATION
 from greenroom.runtimes.docker import firewall
 from greenroom.runtimes.docker.daemon import DockerJson
 from greenroom.runtimes.docker.errors import NETWORKS_FULL, NO_ADDRESSES
 from greenroom.runtimes.docker.firewall import account_rules, network_rules
 from greenroom.runtimes.docker.networks import OPTION, create_bridge, remove_bridge
-from greenroom.runtimes.docker.spec import AGENT, INSTALLATION, PAGE_PORT, POLICY, ContainerOwner
+from greenroom.runtimes.docker.spec import PAGE_PORT, POLICY, ContainerOwner
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,11 @@ import structlog
 
 from greenroom.core.errors import reason_of
 from greenroom.runtimes.contract import StartError
+from greenroom.runtimes.contract.containers import INSTALLATION
 from greenroom.runtimes.docker import firewall
 from greenroom.runtimes.docker.daemon import DockerJson
 from greenroom.runtimes.docker.errors import NO_ADDRESSES
-from greenroom.runtimes.docker.spec import INSTALLATION, ContainerOwner
+from greenroom.runtimes.docker.spec import ContainerOwner
 
 log = structlog.get_logger(__name__)
 

@@ -43,6 +43,7 @@ from greenroom.runtimes.contract import (
     StartError,
     cut_output,
 )
+from greenroom.runtimes.contract.containers import AGENT, INSTALLATION, SESSION, SPEC_HASH
 from greenroom.runtimes.docker import daemon, trust
 from greenroom.runtimes.docker import usage as docker_usage
 from greenroom.runtimes.docker.archives import DockerArchives
@@ -55,12 +56,8 @@ from greenroom.runtimes.docker.filter_networks import FilterNetworks
 from greenroom.runtimes.docker.mounts import DockerMounts, refuse_root
 from greenroom.runtimes.docker.networks import SessionsNetwork
 from greenroom.runtimes.docker.spec import (
-    AGENT,
     GIVES_WAY,
-    INSTALLATION,
     MIN_SHARES,
-    SESSION,
-    SPEC_HASH,
     ContainerOwner,
     container_config,
     container_name,
