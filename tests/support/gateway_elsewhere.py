@@ -20,6 +20,8 @@ from tests.support.played import ROUTE, Served, Who, serve
 from greenroom.agent.app import AgentHealth, WithSecret, for_gateways
 from greenroom.agent.stream.admission import UpstreamAuth, ViewOnlyPages
 from greenroom.agent.stream.authoriser import StreamAuthoriser
+from greenroom.agent.stream.gateways import Gateways
+from greenroom.agent.stream.viewers import StreamEvents
 from greenroom.gateway.nginx import nginx_processes
 from greenroom.kit.processes import send
 from greenroom.kit.tcp import StreamTerminator
@@ -69,12 +71,14 @@ class Elsewhere:
                 StreamTerminator(),
                 folder,
                 pages=ViewOnlyPages(),
+                gateways=Gateways(
+                    Who(),
+                    world.table,
+                    acting=lambda: made.acting,
+                    replicas=lambda: [one.served.address for one in self.processes if one.served is not None],
+                ),
+                events=StreamEvents(refused=lambda *_: None, opened=lambda *_: None, closed=lambda *_: None),
                 last_fresh=lambda: None,
-                report=lambda _sentence, _session_id: None,
-                opened=lambda *_: None,
-                closed=lambda *_: None,
-                acting=lambda: made.acting,
-                replicas=lambda: [one.served.address for one in self.processes if one.served is not None],
             ),
             acting,
             folder,

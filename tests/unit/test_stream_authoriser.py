@@ -18,6 +18,8 @@ from tests.support.played_pages import Pages
 from greenroom.agent.concurrency import Signal
 from greenroom.agent.session.observed import SessionSnapshot
 from greenroom.agent.stream.authoriser import StreamAuthoriser
+from greenroom.agent.stream.gateways import Gateways
+from greenroom.agent.stream.viewers import StreamEvents
 from greenroom.core.errors import Unavailable
 from greenroom.core.session.streams import AnyAccess
 from greenroom.core.session.viewing import Connection
@@ -129,10 +131,13 @@ class Agent:
             self.cuts,
             self.folder,
             pages=self.pages,
+            gateways=Gateways(Who(), self.table, acting=lambda: True, clock=lambda: self.now),
+            events=StreamEvents(
+                refused=lambda sentence, _session_id: self.reported.append(sentence),
+                opened=lambda sentence, session_id, user_id: self.opened.append((sentence, session_id, user_id)),
+                closed=lambda sentence, session_id, user_id: self.closed.append((sentence, session_id, user_id)),
+            ),
             last_fresh=lambda: self.fresh,
-            report=lambda sentence, _session_id: self.reported.append(sentence),
-            opened=lambda sentence, session_id, user_id: self.opened.append((sentence, session_id, user_id)),
-            closed=lambda sentence, session_id, user_id: self.closed.append((sentence, session_id, user_id)),
             clock=lambda: self.now,
         )
         self.table.authorised_changed.subscribe(authoriser.authorised_changed)

@@ -21,7 +21,9 @@ from greenroom.agent.session.prober import PROBES_VALID
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.stream.admission import UpstreamAuth, ViewOnlyPages
 from greenroom.agent.stream.authoriser import StreamAuthoriser
+from greenroom.agent.stream.gateways import Gateways
 from greenroom.agent.stream.session_cache import SessionCache
+from greenroom.agent.stream.viewers import StreamEvents
 from greenroom.core.log_codes import LogCode
 from greenroom.kit import config, environment, serving, stops
 from greenroom.kit.serving import Loop
@@ -156,13 +158,19 @@ def build(settings: config.AgentConfig, group: ReplicaGroup | None = None) -> Ag
         cutter,
         settings.agent_dir,
         pages=view_only_pages,
+        gateways=Gateways(
+            identity,
+            remembered,
+            acting=lambda: sessions.desired.is_known,
+            replicas=lambda: [group.address] if group and group.address else [],
+        ),
+        events=StreamEvents(
+            refused=lambda sentence, session_id: sessions.outbox.log_line(LogCode.STREAM_REFUSED, sentence, session_id),
+            opened=partial(sessions.outbox.log_line, LogCode.STREAM_OPENED),
+            closed=partial(sessions.outbox.log_line, LogCode.STREAM_CLOSED),
+            decided=lambda outcome: metrics.stream_decisions.labels(outcome).inc(),
+        ),
         last_fresh=lambda: health.last_fresh,
-        report=lambda sentence, session_id: sessions.outbox.log_line(LogCode.STREAM_REFUSED, sentence, session_id),
-        opened=partial(sessions.outbox.log_line, LogCode.STREAM_OPENED),
-        closed=partial(sessions.outbox.log_line, LogCode.STREAM_CLOSED),
-        decided=lambda outcome: metrics.stream_decisions.labels(outcome).inc(),
-        acting=lambda: sessions.desired.is_known,
-        replicas=lambda: [group.address] if group and group.address else [],
     )
     sessions.desired.changed.subscribe(remembered.list_changed)
     if group is not None:

@@ -20,7 +20,9 @@ from greenroom.agent.fleet.identity import write_private
 from greenroom.agent.session.observed import SessionSnapshot
 from greenroom.agent.stream.admission import UpstreamAuth, ViewOnlyPages
 from greenroom.agent.stream.authoriser import StreamAuthoriser
+from greenroom.agent.stream.gateways import Gateways
 from greenroom.agent.stream.session_cache import CachedSession
+from greenroom.agent.stream.viewers import StreamEvents
 from greenroom.core.errors import Unavailable
 from greenroom.core.fleet.lease import (
     LOOK_S,
@@ -302,12 +304,13 @@ class Standby:
             StreamTerminator(),
             folder,
             pages=ViewOnlyPages(),
+            gateways=Gateways(identity, self._copy, acting=lambda: False, replicas=self._replicas),
+            events=StreamEvents(
+                refused=lambda sentence, session_id: log.info(sentence, session_id=session_id),
+                opened=lambda sentence, session_id, _: log.info(sentence, session_id=session_id),
+                closed=lambda sentence, session_id, _: log.info(sentence, session_id=session_id),
+            ),
             last_fresh=lambda: None,
-            report=lambda sentence, session_id: log.info(sentence, session_id=session_id),
-            opened=lambda sentence, session_id, _: log.info(sentence, session_id=session_id),
-            closed=lambda sentence, session_id, _: log.info(sentence, session_id=session_id),
-            acting=lambda: False,
-            replicas=self._replicas,
         )
 
     def ask_again(self) -> None:

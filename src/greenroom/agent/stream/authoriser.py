@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -43,7 +43,7 @@ from greenroom.agent.stream.questions import (
     refusal,
     shown_in,
 )
-from greenroom.agent.stream.viewers import Company, Openings, StreamOrigin, Viewer, Viewers, Write, token_hash
+from greenroom.agent.stream.viewers import Company, Openings, StreamEvents, StreamOrigin, Viewer, Viewers, token_hash
 from greenroom.core.errors import Forbidden, GreenroomError, Unauthenticated, Unavailable
 from greenroom.core.fleet.addresses import refusal_of_origin
 from greenroom.core.session.sharing import NO_VIEW_ONLY
@@ -62,9 +62,6 @@ from greenroom.wire.messages import Stream, StreamVerdict
 from greenroom.wire.viewers import Watched
 
 MAX_TOKENS: Final = 3
-
-Report = Callable[[str, str], None]
-"""(sentence, session_id): a viewer was refused for a reason that concerns administrators."""
 
 
 class Identity(Protocol):
@@ -120,9 +117,6 @@ class StreamAuthoriser:
     """Answers nginx's requests about streams.
 
     `last_fresh`: time.monotonic() of the last fresh answer of a Manager, which would have brought a revocation.
-    `report` is called with every refusal for administrators, `opened` and `closed` (`greenroom.agent.stream.viewers`)
-    with every stream, `decided` with `allowed` or `refused` for every request. `acting` and `replicas` are for answers
-    to gateways elsewhere (`greenroom.agent.stream.gateways`).
     """
 
     def __init__(
@@ -134,13 +128,9 @@ class StreamAuthoriser:
         folder: Path,
         *,
         pages: Pages,
+        gateways: Gateways,
+        events: StreamEvents,
         last_fresh: Callable[[], float | None],
-        report: Report,
-        opened: Write,
-        closed: Write,
-        decided: Callable[[str], None] = lambda outcome: None,
-        acting: Callable[[], bool] = lambda: True,
-        replicas: Callable[[], Iterable[str]] = tuple,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sessions = sessions
@@ -150,12 +140,11 @@ class StreamAuthoriser:
         self._pages = pages
         self._viewers = Viewers(folder)
         self._last_fresh = last_fresh
-        self._report = report
-        self._decided = decided
+        self._events = events
         self._clock = clock
-        self.gateways = Gateways(identity, sessions, acting, replicas, clock)
-        self.openings = Openings(opened, closed, clock, self.gateways.connected)
-        self.company = Company(self._viewers, self._send_watched, clock, self.gateways.connected)
+        self.gateways = gateways
+        self.openings = Openings(events.opened, events.closed, clock, gateways.connected)
+        self.company = Company(self._viewers, self._send_watched, clock, gateways.connected)
         self._relisted = asyncio.Event()
         self._asking: dict[tuple[str, str], asyncio.Task[Viewer]] = {}
 
@@ -180,10 +169,10 @@ class StreamAuthoriser:
             elif viewer.viewer_id and client.connection is not None:
                 self.company.opened(viewer, client)  # an answer may last as long as a stream
         except GreenroomError as error:
-            self._decided("refused")
+            self._events.decided("refused")
             return refusal(error)
         await self._viewers.saved()
-        self._decided("allowed")
+        self._events.decided("allowed")
         return allowance(viewer, session, target)
 
     async def enter(self, request: Request) -> Response:
@@ -195,13 +184,13 @@ class StreamAuthoriser:
             _, session = await self._admit(address, [shown], headers.get("origin"), websocket=False)
             _target(address, session)
         except MovedError as moved:
-            self._decided("moved")
+            self._events.decided("moved")
             return self._sent_on(headers.get("x-original-uri", ""), moved)
         except GreenroomError as error:
-            self._decided("refused")
+            self._events.decided("refused")
             return refusal(error)
         await self._viewers.saved()
-        self._decided("allowed")
+        self._events.decided("allowed")
         cookie = f"{VIEWER_COOKIE}={address.token}; Path={address.prefix}; HttpOnly; Secure; SameSite=Strict"
         return Response(
             status_code=303,
@@ -235,7 +224,7 @@ class StreamAuthoriser:
             raise (Unauthenticated(LEASE_OVER) if by_lease else Forbidden("This Agent runs no such session."))
         # programs send no origin; a page of another origin that uses their token is refused like one without it
         if reason := refusal_of_origin(origin, asked.spec.allow_origin, websocket=websocket and not by_lease):
-            self._report(f"A stream was refused: {reason}", address.session_id)
+            self._events.refused(f"A stream was refused: {reason}", address.session_id)
             raise Forbidden(reason)
         if not shown:
             raise Unauthenticated("No token came with the request; open the session from the console.")
@@ -319,7 +308,7 @@ class StreamAuthoriser:
             question = shown.question(asked.session_id, origin)
             verdict = await self._asker.ask(asked.spec.upstream_auth, self._identity.bearer, question)
         except Unavailable as error:
-            self._report(f"A viewer could not be admitted: {error.message}", asked.session_id)
+            self._events.refused(f"A viewer could not be admitted: {error.message}", asked.session_id)
             raise
         if not verdict.allow:
             raise Unauthenticated(verdict.reason)

@@ -205,6 +205,19 @@ Write = Callable[[str, str, str], None]
 """(sentence, session_id, user_id)."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamEvents:
+    """The functions that record events of streams: `refused(sentence, session_id)` every refusal that concerns
+    administrators, `opened` and `closed` every stream, `decided` the outcome of every request: `allowed`, `moved` or
+    `refused`.
+    """
+
+    refused: Callable[[str, str], None]
+    opened: Write
+    closed: Write
+    decided: Callable[[str], None] = lambda _outcome: None
+
+
 class Openings:
     """Logs the opening and the end of visits; `look` returns those of the connections that exist."""
 
