@@ -72,7 +72,7 @@ def test_an_image_that_does_not_exist(folder: Path):
 def test_a_folder_that_is_not_ours(folder: Path):
     (folder / "data").mkdir()
     (folder / "data/thesis.txt").write_text("chapter one")
-    assert "is not empty and holds no Greenroom instance" in refused(folder, "--port", str(free_port()))
+    assert "is not empty and contains no Greenroom instance" in refused(folder, "--port", str(free_port()))
 
 
 def test_a_folder_of_another_version(folder: Path):
@@ -87,7 +87,7 @@ def test_a_parent_the_account_cannot_pass(folder: Path):
     closed.mkdir(mode=0o700)
     done = run("up", "--data", str(closed / "data"), "--port", str(free_port()), "--detach")
     assert done.returncode == 1
-    assert f"cannot pass through {closed}" in done.stderr
+    assert f"cannot traverse {closed}" in done.stderr
     assert closed.stat().st_mode & 0o777 == 0o700
     assert list(closed.iterdir()) == []
 
@@ -100,8 +100,8 @@ def test_a_parent_the_account_cannot_pass(folder: Path):
         (("--managers", "0"), "--managers 0"),
         (("--port", "70000"), "is not a port"),
         (("--hostname", "https://x"), "is not a host name"),
-        (("--hostname", "a.example", "--tls-cert", "x.pem"), "belong together"),
-        (("--tls-cert", "x.pem", "--tls-key", "x.key"), "give --hostname too"),
+        (("--hostname", "a.example", "--tls-cert", "x.pem"), "require each other"),
+        (("--tls-cert", "x.pem", "--tls-key", "x.key"), "--tls-cert requires --hostname"),
         (("--hostname", "a.example", "--tls-cert", "x.pem", "--tls-key", "x.key"), "cannot be read"),
     ],
 )
@@ -131,7 +131,7 @@ def test_a_database_of_another_postgresql(new_instance: Instance):
     version.write_text("14\n")
     done = run("up", "--data", str(new_instance.data), "--detach", **new_instance.environment)
     assert done.returncode == 1
-    assert "was made by PostgreSQL 14" in done.stderr
+    assert "was created by PostgreSQL 14" in done.stderr
     assert processes_of(new_instance.data) == []
     version.write_text(ours)
     new_instance.up()

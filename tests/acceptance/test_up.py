@@ -285,7 +285,7 @@ def test_down_without_docker_leaves_containers_to_the_next_down(new_instance: In
     skipped = {finding["code"] for finding in json.loads(doctor.stdout) if finding["skipped"]}
     assert (doctor.returncode, skipped) == (0, {"I3", "I6", "I7"}), doctor.stderr
     done = new_instance.down()
-    assert (done.returncode, "what it made in Docker is left" in done.stderr) == (1, True), done.stderr
+    assert (done.returncode, "the objects that they share remain in Docker" in done.stderr) == (1, True), done.stderr
     assert processes_of(new_instance.data) == []
     ended = Layout(new_instance.data).log("postgres").read_text().rstrip().splitlines()[-1]
     assert "database system is shut down" in ended

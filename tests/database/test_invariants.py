@@ -222,7 +222,9 @@ async def test_recent_failures_of_a_primary_are_one_warning_per_zone(db: Databas
         logs.add(failure("eu", f"{minutes} minutes ago", minutes, "primary-task-failed"))
     await logs.flush()
     (sentence,) = await warnings(db)
-    assert sentence.startswith("3 times in the last 10 minutes a task of the Primary of zone eu failed, last at ")
+    assert sentence.startswith(
+        "A task of the Primary of zone eu failed 3 times in the last 10 minutes, most recently at "
+    )
     assert "1 minutes ago" in sentence
 
 
@@ -239,7 +241,7 @@ async def test_an_administrators_key_that_ends_soon_is_warned_of(db: Database):
             (name, name, permission, days),
         )
     (sentence,) = await warnings(db)
-    assert sentence.startswith("The API key soon (soon), which may do everything, ends at ")
+    assert sentence.startswith("The API key soon (soon), which has every permission, expires at ")
 
 
 def failure(zone: str, message: str, minutes: int, code: str) -> LogRow:

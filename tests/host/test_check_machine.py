@@ -29,7 +29,7 @@ async def test_a_new_instance_is_not_begun_on_the_database_of_another(
     layout, settings = Layout(tmp_path / "data"), Settings(port=free_port(), database_url=db.dsn)
     await check_machine(layout, settings)
     await begin(tmp_path / "first", db.dsn, SITE)
-    with pytest.raises(SetupError, match=f"its key is not in {layout.keys}: give the --data with which it was begun"):
+    with pytest.raises(SetupError, match=f"its key is not in {layout.keys}: specify the --data of that installation"):
         await check_machine(layout, settings)
     assert not layout.data.exists()
     layout.keys.mkdir(parents=True)
@@ -46,7 +46,9 @@ async def test_data_of_one_installation_refuses_the_database_of_another(
     layout.installation_id.write_text(await installation_id(db) + "\n")
     await check_machine(layout, settings)
     await db.write("UPDATE installation SET installation_id = gen_random_uuid()")
-    with pytest.raises(SetupError, match=f"this database to {await installation_id(db)}: give the database of this"):
+    with pytest.raises(
+        SetupError, match=f"the database belongs to {await installation_id(db)}; specify the database of this"
+    ):
         await check_machine(layout, settings)
 
 

@@ -151,7 +151,7 @@ def test_a_joined_host_makes_no_authority_and_no_database(deployment: Deployment
 def test_no_other_key_is_made_for_a_database_that_is_there(deployment: Deployment, lost: str):
     (deployment.folder / "db/data").mkdir()
     (deployment.installation / lost).unlink()
-    with pytest.raises(SetupError, match="restore that from a backup"):
+    with pytest.raises(SetupError, match=r"restore .*installation from a backup"):
         deployment.lay_out(["desk.example"], NOW)
     assert not (deployment.installation / lost).exists()
 
@@ -164,6 +164,6 @@ def test_hosts_are_added_where_the_authority_is(deployment: Deployment):
 
 @pytest.mark.parametrize("name", ["", "../second", "a b", ".hidden"])
 def test_no_folder_is_made_for_what_is_no_host_name(deployment: Deployment, name: str):
-    with pytest.raises(SetupError, match="no host name"):
+    with pytest.raises(SetupError, match="not a host name"):
         asyncio.run(add_host(deployment, "", name, "default", NOW))
     assert not (deployment.folder / "hosts").exists()

@@ -96,6 +96,6 @@ async def test_a_start_that_the_disk_refuses_says_so_and_leaves_no_folder(
     monkeypatch.setattr(site, "service_accounts", lambda: None)
     monkeypatch.setattr(Layout, "create", full)
     layout = Layout(tmp_path / "data")
-    with pytest.raises(SetupError, match=r"cannot be laid out in .*data: No space left on device"):
+    with pytest.raises(SetupError, match=r"cannot be created in .*data: No space left on device"):
         await site.prepared(layout, Options(port=free_port()), Lines(io.StringIO()))
     assert not layout.data.exists()

@@ -21,7 +21,7 @@ from greenroom.up import health
         (
             200,
             '{"ok": true, "status": "running", "failing_tasks": ["pools", "expiry"]}',
-            "answers, cannot do pools, expiry",
+            "answers, failing tasks: pools, expiry",
         ),
         (200, "", "answers"),
     ],

@@ -89,7 +89,7 @@ def test_an_empty_or_absent_folder_is_welcome_and_any_other_is_not(tmp_path: Pat
     check_folder(Layout(tmp_path / "absent"))
     check_folder(Layout(tmp_path))
     (tmp_path / "thesis").touch()
-    with pytest.raises(SetupError, match="holds no Greenroom instance"):
+    with pytest.raises(SetupError, match="contains no Greenroom instance"):
         check_folder(Layout(tmp_path))
 
 
@@ -100,7 +100,7 @@ def test_an_unreadable_instance_is_refused_with_the_name_of_its_owner(layout: La
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "read_text", refused)
-    with pytest.raises(SetupError, match=r"instance\.json may not be read by this account; .* with sudo"):
+    with pytest.raises(SetupError, match=r"This account cannot read .*instance\.json; .* with sudo"):
         check_folder(layout)
 
 
@@ -110,11 +110,11 @@ def test_a_forbidden_folder_is_refused_with_the_advice_to_name_another(tmp_path:
 
     monkeypatch.setattr(Path, "mkdir", refused)
     with pytest.raises(
-        SetupError, match=r"data cannot be made by this account \(Permission denied\); give another --data"
+        SetupError, match=r"cannot create the folder .*data \(Permission denied\); specify another --data"
     ):
         Layout(tmp_path / "data").create(Accounts(MINE, MINE, MINE))
     monkeypatch.setattr(Path, "exists", refused)
-    with pytest.raises(SetupError, match=r"data may not be looked at by this account; give another --data"):
+    with pytest.raises(SetupError, match=r"This account cannot access .*data; specify another --data"):
         check_folder(Layout(tmp_path / "data"))
 
 

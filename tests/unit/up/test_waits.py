@@ -51,7 +51,8 @@ async def test_the_database(starting: Instance, monkeypatch: pytest.MonkeyPatch,
     log = starting.site.layout.log("postgres")
     log.write_text("FATAL:  could not create lock file\n")
     with pytest.raises(
-        SetupError, match=rf"^Not ready after 0 s\. postgres: {reason} Its log .*FATAL:  could not create"
+        SetupError,
+        match=rf"^The instance is not ready after 0 s\. postgres: {reason} Its log .*FATAL:  could not create",
     ):
         await starting._wait_for_database()
 
@@ -87,7 +88,7 @@ async def test_a_part_that_ends_again_and_again_is_given_up(starting: Instance):
     starting.supervisor.parts = [
         Part(name="api", role="api", command=lambda: pytest.fail("it runs"), starts=HOPELESS_STARTS, last_exit="ended")
     ]
-    with pytest.raises(SetupError, match=r"^api does not start \(ended\)\. Its log .* ends with: it wrote nothing"):
+    with pytest.raises(SetupError, match=r"^api does not start \(ended\)\. Its log .* ends with: \(no output\)"):
         starting._refuse_hopeless()
 
 

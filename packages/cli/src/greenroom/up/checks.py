@@ -67,8 +67,8 @@ def check_path(data: Path) -> None:
     wrong = {character for character in str(data) if _UNUSABLE.match(character) or not character.isprintable()}
     if wrong:
         raise SetupError(
-            f"The path {one_line(str(data))} cannot be used: programs of the instance would misread"
-            f" {' '.join(map(repr, sorted(wrong)))} in it. Give a --data without quotes, backslashes, dollar signs,"
+            f"The path {one_line(str(data))} cannot be used, because programs of the instance cannot parse"
+            f" {' '.join(map(repr, sorted(wrong)))} in it. Specify a --data without quotes, backslashes, dollar signs,"
             " colons, commas and control characters."
         )
 
@@ -81,7 +81,7 @@ async def _check_new(layout: Layout, database_url: str | None) -> None:
         return
     async with opened(database_url) as db:
         if await has_first_data(db):
-            raise key_is_missing(layout.keys, "give the --data with which it was begun, or restore that from a backup.")
+            raise key_is_missing(layout.keys, "specify the --data of that installation, or restore it from a backup.")
 
 
 async def _check_same(layout: Layout, database_url: str) -> None:
@@ -90,8 +90,8 @@ async def _check_same(layout: Layout, database_url: str) -> None:
     async with opened(database_url) as db:
         if await has_first_data(db) and (other := await installation_id(db)) != own:
             raise SetupError(
-                f"{layout.data} belongs to the installation {own}, and this database to {other}: "
-                "give the database of this installation, or another --data."
+                f"{layout.data} belongs to the installation {own}, but the database belongs to {other}; "
+                "specify the database of this installation, or another --data."
             )
 
 
@@ -108,7 +108,7 @@ async def opened(dsn: str) -> AsyncGenerator[Database]:
 
 def key_is_missing(folder: Path, what_to_do: str) -> SetupError:
     """Return the error for a missing installation key: a new key could not decrypt the data in the database."""
-    return SetupError(f"This database has an installation already, and its key is not in {folder}: {what_to_do}")
+    return SetupError(f"The database already contains an installation, but its key is not in {folder}: {what_to_do}")
 
 
 def check_programs() -> None:
@@ -143,6 +143,8 @@ def check_port(port: int) -> None:
     """Refuse a main port on which this process cannot listen."""
     error = why_not_listenable(port)
     if isinstance(error, PermissionError):
-        raise SetupError(f"Port {port} needs root; give a --port from 1024 upwards.") from error
+        raise SetupError(f"Port {port} requires root; specify a --port of 1024 or higher.") from error
     if error is not None:
-        raise SetupError(f"Port {port} is taken by another program; stop that, or give another --port.") from error
+        raise SetupError(
+            f"Port {port} is taken by another program; stop that program, or specify another --port."
+        ) from error

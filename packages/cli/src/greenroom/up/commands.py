@@ -105,7 +105,7 @@ def _in_background(layout: Layout, options: Options) -> Description:
         return event.found
     os.waitpid(pid, 0)
     said = instance.last_line(layout.log("up"))
-    raise SetupError(event.sentence if event else f"The process in the background ended early; its log says: {said}")
+    raise SetupError(event.sentence if event else f"The background process has ended. Its log ends with: {said}")
 
 
 @contextmanager
@@ -164,7 +164,7 @@ def down(data: Path, *, as_json: bool = False) -> None:
     layout = Layout(data)
     check_folder(layout)
     if not layout.instance.exists():
-        raise SetupError(f"There is no Greenroom instance in {data}; give its --data.")
+        raise SetupError(f"There is no Greenroom instance in {data}; specify the --data of an instance.")
     progress = on_stderr()
     pid = running_pid(layout)
     stopped = pid is not None or layout.state.exists()
@@ -177,7 +177,7 @@ def down(data: Path, *, as_json: bool = False) -> None:
         print(f"Nothing is running on {data}.", file=sys.stderr)  # noqa: T201 -- the command's output
     docker_pid = _started_docker()
     if docker_pid is not None:
-        note = f"The Docker daemon that script/up started (pid {docker_pid}) goes on running."
+        note = f"The Docker daemon that script/up started (pid {docker_pid}) continues to run."
         print(note, file=sys.stderr)  # noqa: T201 -- the command's output
     if as_json:
         print(json.dumps({"data": str(data), "stopped": stopped, "docker_pid": docker_pid}))  # noqa: T201 -- its result
@@ -203,7 +203,9 @@ def _stop_running(layout: Layout, pid: int, progress: Progress) -> None:
     if layout.state.exists():
         if left := State.read(layout.state).left:
             raise SetupError(left)
-        raise SetupError(f"It ended, but not cleanly; see {layout.log('up')}, then run greenroom down again.")
+        raise SetupError(
+            f"The instance has ended without a complete cleanup; see {layout.log('up')}, then run greenroom down again."
+        )
 
 
 def status(layout: Layout, *, as_json: bool) -> None:

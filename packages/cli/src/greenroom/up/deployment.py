@@ -127,9 +127,7 @@ class Deployment:
         here = self.installation
         made_once = (here / "installation.key", here / "database.password")
         if (self.folder / "db/data").exists() and not all(file.exists() for file in made_once):
-            raise SetupError(
-                f"There is a database in {self.folder}/db, but not its {here}; restore that from a backup."
-            )
+            raise SetupError(f"The keys of the database in {self.folder}/db are missing; restore {here} from a backup.")
         Secrets.create_file(here / "installation.key")
         write_once(here / "database.password", secrets.token_urlsafe(32))
         if not self.authority[1].exists():
@@ -244,7 +242,7 @@ async def begin(folder: Path, dsn: str, host: FirstHost) -> list[str]:
         if not key.exists() and await has_first_data(db):
             raise key_is_missing(
                 folder,
-                "copy installation.key and gateway.credential from the machine where it was begun, or from its backup.",
+                "copy installation.key and gateway.credential from the machine that created it, or from its backup.",
             )
         _make_key(key)
         applied = await migrate(dsn)
@@ -289,9 +287,9 @@ async def add_host(deployment: Deployment, dsn: str, name: str, zone: str, now: 
     """
     here = deployment.installation
     if not deployment.authority[1].exists():
-        raise SetupError("Further hosts are added on the host with the database: the authority's key is there.")
+        raise SetupError("This host has no key of the authority; add further hosts on the host with the database.")
     if not name or any(letter in name for letter in "/\\ ") or name.startswith("."):
-        raise SetupError(f"{name!r} is no host name.")
+        raise SetupError(f"{name!r} is not a host name.")
     token = new_secret()
     async with opened(dsn) as db:
         await let_join(db, hashed(token), zone, created_by=MADE_BY)

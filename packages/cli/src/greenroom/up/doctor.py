@@ -97,15 +97,15 @@ async def warnings(db: Database) -> list[str]:
     pictures of recordings that are left out.
     """
     failed = [
-        f"{task.times} times in the last {LATELY_S / 60:g} minutes a task of the Primary of zone {task.zone_name}"
-        f" failed, last at {task.time:%H:%M:%S} UTC. {task.message}"
+        f"A task of the Primary of zone {task.zone_name} failed {task.times} times in the last {LATELY_S / 60:g}"
+        f" minutes, most recently at {task.time:%H:%M:%S} UTC. {task.message}"
         " (greenroom logs list --code primary-task-failed)"
         for task in await failed_tasks(db, LATELY_S)
     ]
     ending = [
-        f"The API key {key.key_id} ({key.name}), which may do everything, ends at {key.expires:%Y-%m-%d %H:%M} UTC."
-        " Log in as an administrator, make another one (Access, API Keys) and give it to the programs"
-        " that use this one; a key cannot make one that outlives it."
+        f"The API key {key.key_id} ({key.name}), which has every permission, expires at"
+        f" {key.expires:%Y-%m-%d %H:%M} UTC. Log in as an administrator, create another key (Access, API"
+        " Keys) and use it in the programs that use this key. A key cannot create a key that expires later than itself."
         for key in await administrators_keys_ending(db, KEYS_WARNED_S)
     ]
     full = await said_full(db, FULL_WARNED_S)
@@ -131,7 +131,7 @@ async def runtime_warnings(db: Database | None, site: Site) -> list[str]:
 async def room(db: Database, site: Site) -> GoodFor:
     """Return the number of sessions that this host can run."""
     if elsewhere := find_runtime(site.settings.runtime).sessions_elsewhere:
-        return GoodFor(f"Sessions are {elsewhere} and take nothing of this host.")
+        return GoodFor(f"Sessions are {elsewhere} and use no resources of this host.")
     return good_for(host_limits.read(), await sessions_that_fit(db, site.agent_ids))
 
 
@@ -156,7 +156,7 @@ def compare(sessions: Mapping[str, str], containers: Sequence[str]) -> dict[str,
     missing = [s for s, status in sessions.items() if status in HAS_CONTAINER and s not in containers]
     return {
         "I3": [f"session {session} has several containers" for session in several],
-        "I6": [f"a container names session {session}, which is over or was never there" for session in strangers],
+        "I6": [f"a container names session {session}, which has ended or never existed" for session in strangers],
         "I7": [f"session {session} is {sessions[session]} without a container" for session in missing],
     }
 
@@ -166,8 +166,8 @@ async def _sentinels(db: Database, site: Site) -> list[str]:
     enabled = {manager.instance_id: manager.enabled for manager in await list_managers(db)}
     wrong = [m for m in site.managers if enabled.get(m.instance_id) is m.sentinel_file.exists()]
     return [
-        f"{m.instance_id} is {'enabled' if enabled[m.instance_id] else 'disabled'}, and its sentinel file"
-        f" {m.sentinel_file} is {'there' if enabled[m.instance_id] else 'missing'}"
+        f"{m.instance_id} is {'enabled' if enabled[m.instance_id] else 'disabled'}, but its sentinel file"
+        f" {m.sentinel_file} {'exists' if enabled[m.instance_id] else 'is missing'}"
         for m in wrong
     ]
 
@@ -278,7 +278,7 @@ def _show_lines(outcomes: Sequence[RepairOutcome], remove: str) -> None:
     if not outcomes:
         out.print("Nothing is left over.")
     elif any(one.became == "would be removed" for one in outcomes):
-        out.print(f"Nothing was changed. To remove it: {remove}", markup=False)
+        out.print(f"Nothing was removed. To remove the leftovers, run: {remove}", markup=False)
 
 
 async def _repair(layout: Layout, *, removes: bool) -> list[RepairOutcome]:

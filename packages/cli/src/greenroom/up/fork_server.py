@@ -210,7 +210,9 @@ def _show(argv: tuple[str, ...]) -> None:
 
 def _checked(result: int) -> None:
     if result != 0:
-        raise SetupError(f"A role cannot be given its account and rights: {os.strerror(ctypes.get_errno())}.")
+        raise SetupError(
+            f"The account and the capabilities of a role cannot be set: {os.strerror(ctypes.get_errno())}."
+        )
 
 
 if __name__ == "__main__":

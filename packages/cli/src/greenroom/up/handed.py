@@ -73,7 +73,9 @@ class Handed(msgspec.Struct, frozen=True, kw_only=True):
         time.tzset()
         configure(os.environ.get("GREENROOM_LOG_LEVEL", "INFO"), "up")
         if not goes_first:
-            log.info("the roles get no more of the processor than sessions do", reason="only root may have that")
+            log.info(
+                "the roles get no more of the processor than sessions do", reason="a higher priority requires root"
+            )
         if self.events is not None:
             self._run_in_background(server, Events(os.fdopen(self.events, "w")))
         sys.modules.pop("rich", None)  # roles work without it; the display on a terminal needs it

@@ -52,7 +52,7 @@ async def status_of(http: httpx.AsyncClient, url: str) -> tuple[int | None, str]
     try:
         answer = await http.get(url)
     except httpx.HTTPError as error:
-        return None, f"no answer: {type(error).__name__} {error}".strip()
+        return None, f"no response: {type(error).__name__} {error}".strip()
     return answer.status_code, answer.text[:300]
 
 
@@ -112,7 +112,7 @@ async def probe(http: httpx.AsyncClient, name: str, role: str, url: str, office:
     status, text = await status_of(http, url)
     if status == 200:
         failing = _said(text).failing_tasks
-        failures = f"cannot do {', '.join(failing)}" if failing else ""
+        failures = f"failing tasks: {', '.join(failing)}" if failing else ""
         return Health(name=name, role=role, ok=True, detail=", ".join(filter(None, ("answers", failures, office))))
     if status == 503 and _says_disabled(text):
         return Health(name=name, role=role, ok=True, detail="disabled by an administrator")

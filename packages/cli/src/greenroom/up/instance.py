@@ -210,7 +210,7 @@ class Instance:
             self._refuse_hopeless()
             if asyncio.get_running_loop().time() > end:
                 what = " ".join(f"{state.name}: {state.detail} {self._end_of_log(state.name)}" for state in failed)
-                raise SetupError(f"Not ready after {ready_within_s():g} s. {what}")
+                raise SetupError(f"The instance is not ready after {ready_within_s():g} s. {what}")
             await asyncio.sleep(LOOK_S)
 
     def _end_of_log(self, name: str) -> str:
@@ -287,7 +287,7 @@ async def database_of(layout: Layout, progress: Progress) -> AsyncGenerator[tupl
         SetupError: there is no instance, or its database does not start.
     """
     if not layout.ports.exists():
-        raise SetupError(f"There is no Greenroom instance in {layout.data}; give its --data.")
+        raise SetupError(f"There is no Greenroom instance in {layout.data}; specify the --data of an instance.")
     if running_pid(layout) is not None:
         site = site_of(layout)
         db = Database(site.dsn, application_name="greenroom", max_size=2)
@@ -312,7 +312,7 @@ async def clean_up(layout: Layout, progress: Progress) -> None:
     Raises:
         SetupError: an `up` is running here, or something cannot be ended.
     """
-    with progress.step("Ending the processes that are left"):
+    with progress.step("Ending the remaining processes"):
         await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
     if layout.ports.exists():
         async with database_of(layout, progress) as (db, site):
@@ -346,8 +346,8 @@ async def end_sessions(db: Database, site: Site) -> None:
             await runtime.remove_all(installation, agent.folder)
     except GreenroomError as error:
         raise SetupError(
-            f"The instance has ended, but what it made in {runtime.title} is left: its sessions, and what they had in"
-            f" common. {error.message} When {runtime.title} answers again, remove them with:"
+            f"The instance has ended, but its sessions and the objects that they share remain in"
+            f" {runtime.title}. {error.message} When {runtime.title} responds again, remove them with:"
             f" greenroom down --data {shlex.quote(str(layout.data))}"
         ) from error
 
@@ -370,5 +370,5 @@ def last_line(file: Path) -> str:
     try:
         lines = [line for line in file.read_text(errors="replace").splitlines() if line.strip()]
     except FileNotFoundError:
-        return "it wrote nothing"
-    return lines[-1][:300] if lines else "it wrote nothing"
+        return "(no output)"
+    return lines[-1][:300] if lines else "(no output)"

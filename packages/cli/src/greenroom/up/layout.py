@@ -111,7 +111,7 @@ class Layout:
             self.data.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SetupError(
-                f"The folder {self.data} cannot be made by this account ({error.strerror}); give another --data."
+                f"This account cannot create the folder {self.data} ({error.strerror}); specify another --data."
             ) from error
 
     def create(self, accounts: Accounts) -> None:
@@ -185,11 +185,11 @@ def read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except PermissionError as error:
-        raise SetupError(f"{path} may not be read by this account; run the command as its owner, with sudo.") from error
+        raise SetupError(f"This account cannot read {path}; run the command as its owner, with sudo.") from error
     except (OSError, ValueError) as error:
         raise SetupError(f"{path} cannot be read ({error}); restore it from a backup.") from error
     if not isinstance(value, dict):
-        raise SetupError(f"{path} does not hold a JSON object; restore it from a backup.")
+        raise SetupError(f"{path} does not contain a JSON object; restore it from a backup.")
     return value  # pyright: ignore[reportUnknownVariableType] -- JSON objects have string keys
 
 
@@ -204,20 +204,20 @@ def check_folder(layout: Layout) -> None:
         if not data.exists():
             return
     except PermissionError as error:
-        raise SetupError(f"{data} may not be looked at by this account; give another --data, or use sudo.") from error
+        raise SetupError(f"This account cannot access {data}; specify another --data, or use sudo.") from error
     if not data.is_dir():
-        raise SetupError(f"{data} is not a folder; give another --data.")
+        raise SetupError(f"{data} is not a folder; specify another --data.")
     if not layout.instance.exists():
         if any(entry.name != "lock" for entry in data.iterdir()):
             if (pid := running_pid(layout)) is not None:
                 raise _another(layout, pid)
-            raise SetupError(f"{data} is not empty and holds no Greenroom instance; give another --data.")
+            raise SetupError(f"{data} is not empty and contains no Greenroom instance; specify another --data.")
         return
     found = read_json(layout.instance).get("format")
     if found != FORMAT:
         raise SetupError(
-            f"{data} belongs to another version of Greenroom (its format is {found}, this one reads {FORMAT}); "
-            "use the version it was made with, or give another --data."
+            f"{data} belongs to another version of Greenroom (format {found}, this version reads {FORMAT}); "
+            "use the version that created it, or specify another --data."
         )
 
 
@@ -231,12 +231,14 @@ def check_reachable(layout: Layout, accounts: Accounts) -> None:
         blocked = blocked_folder(account, layout.data.parent)
         if blocked is not None:
             raise SetupError(
-                f"The account {account.user} cannot pass through {blocked}, a parent of {layout.data}; choose a --data "
-                f"elsewhere, or allow it with: chmod o+x {shlex.quote(str(blocked))}"
+                f"The account {account.user} cannot traverse {blocked}, a parent of {layout.data}; specify a --data "
+                f"elsewhere, or allow access with: chmod o+x {shlex.quote(str(blocked))}"
             )
     socket = layout.sockets / ".s.PGSQL.65535"
     if len(os.fsencode(socket)) > SOCKET_PATH_BYTES:
-        raise SetupError(f"The path {layout.data} is too long for the database's socket; choose a shorter --data.")
+        raise SetupError(
+            f"The path {layout.data} is too long for the socket of the database; specify a shorter --data."
+        )
 
 
 ATTEMPTS: Final = 20
@@ -275,7 +277,7 @@ class DataLock:
                 return cls(descriptor)
             os.close(descriptor)  # a failed start removed its DATA before this process locked the file
         raise SetupError(
-            f"Other processes make and remove {layout.data} again and again; stop them, or give another --data."
+            f"Other processes repeatedly create and remove {layout.data}; stop them, or specify another --data."
         )
 
     def release(self) -> None:

@@ -57,7 +57,9 @@ def choose(
     for name in (name for name in wanted if name not in chosen):
         port = next((port for port in range(wanted[name], 65536) if usable(port)), None)
         if port is None:
-            raise SetupError(f"No free port is left for {name} from {wanted[name]} upwards; stop what uses them.")
+            raise SetupError(
+                f"No free port is left for {name} from {wanted[name]} upwards; stop a program that uses one of them."
+            )
         chosen[name] = port
     return chosen
 
@@ -254,25 +256,25 @@ def _problem(settings: Settings) -> str | None:
     bad_hosts = ", ".join(repr(name) for name in settings.further_hosts if not _is_host(name))
     hostname = settings.hostname or "localhost"
     wrong = {
-        f"--port {settings.port} is not a port; give a number from 1 to 65535.": not 1 <= settings.port <= 65535,
-        f"--managers {settings.managers} is not possible; give a number from 1 to {MAX_MANAGERS}.": not (
+        f"--port {settings.port} is not a port; specify a number from 1 to 65535.": not 1 <= settings.port <= 65535,
+        f"--managers {settings.managers} is out of range; specify a number from 1 to {MAX_MANAGERS}.": not (
             1 <= settings.managers <= MAX_MANAGERS
         ),
-        "--zones needs one or more different names, with commas between them.": (
+        "--zones needs one or more different names, separated by commas.": (
             not all(settings.zones) or len(set(settings.zones)) < max(len(settings.zones), 1)
         ),
         f"--zones: {bad_zones} cannot be the name of a zone; use 1 to 63 letters, digits, '_', '.' and '-'.": bool(
             bad_zones
         ),
-        f"--hostname {hostname!r} is not a host name; give it without https:// and port.": not _HOST_NAME.match(
+        f"--hostname {hostname!r} is not a host name; specify it without https:// and port.": not _HOST_NAME.match(
             hostname
         ),
         f"--public-url {settings.public_url!r} is not an address like https://desk.example.org; the console cannot be"
         " served below a path.": bool(settings.public_url) and not _ORIGIN.match(settings.public_url or ""),
-        f"--served-hosts: {bad_hosts} cannot be a host name; give names without https:// and port,"
+        f"--served-hosts: {bad_hosts} cannot be a host name; specify names without https:// and port,"
         " and IPv6 addresses in brackets.": bool(bad_hosts),
-        "--tls-cert is for a host name; give --hostname too.": settings.tls_cert is not None and not settings.hostname,
-        "--tls-cert and --tls-key belong together; give both or none.": (settings.tls_cert is None)
+        "--tls-cert requires --hostname; specify both.": settings.tls_cert is not None and not settings.hostname,
+        "--tls-cert and --tls-key require each other; specify both or neither.": (settings.tls_cert is None)
         != (settings.tls_key is None),
     }
     return next((sentence for sentence, is_wrong in wrong.items() if is_wrong), None)

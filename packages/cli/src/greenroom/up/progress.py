@@ -215,12 +215,12 @@ def show_ready(found: Description, *, as_json: bool) -> None:
     out = console(soft_wrap=True)  # half of `greenroom down --data …` would stop another instance
     out.print(f"\n[bold]Greenroom is ready at {found.url}[/bold]")
     if found.public_url != found.url:
-        out.print(f"The reverse proxy in front of it serves it at {found.public_url}")
+        out.print(f"The reverse proxy serves it at {found.public_url}")
     admin = found.admin
     if admin.password is not None:
         out.print(f"Log in as {admin.username} with the one-time password [bold]{admin.password}[/bold]")
     else:
-        out.print(f"Log in as {admin.username} (its password was changed).")
+        out.print(f"Log in as {admin.username} (the password was changed).")
     out.print(f"Certificate authority: {found.ca_file}", markup=False)
     out.print(f"Stop it with: {program()} down --data {shlex.quote(found.data)}", markup=False)
 

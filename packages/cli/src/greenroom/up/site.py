@@ -193,7 +193,7 @@ async def prepared(layout: Layout, options: Options, progress: Progress) -> tupl
         with progress.step("Checking this machine"):
             await checks.check_machine(layout, settings)
             if not reservations.take(settings.port):
-                raise SetupError(f"Port {settings.port} is reserved by another instance; give another --port.")
+                raise SetupError(f"Port {settings.port} is reserved by another instance; specify another --port.")
             accounts = service_accounts()
             check_reachable(layout, accounts)
             checks.check_space(layout, settings, accounts)
@@ -204,7 +204,9 @@ async def prepared(layout: Layout, options: Options, progress: Progress) -> tupl
                 programs = prepare(layout.runtime, accounts)
             _lay_out(layout, settings, accounts, reservations)
         except OSError as error:
-            raise SetupError(f"The instance cannot be laid out in {layout.data}: {summary(error)}") from error
+            raise SetupError(
+                f"The files of the instance cannot be created in {layout.data}: {summary(error)}"
+            ) from error
         return Site.of(layout, settings, accounts, programs), (lock.descriptor, *reservations.left())
 
 
