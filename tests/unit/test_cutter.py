@@ -105,7 +105,7 @@ async def test_a_connection_of_another_process_is_shut_down(ports: list[int]):
 async def test_a_connection_whose_holder_cannot_be_seen_is_said(ports: list[int], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(tcp, "_holders", lambda *_: iter(()))
     _, writer = await asyncio.open_connection("127.0.0.1", ports[0])
-    with pytest.raises(PermissionError, match="1 connections are held by processes that cannot be seen"):
+    with pytest.raises(PermissionError, match="1 connections belong to processes that this process cannot see"):
         shut_down(Connection("127.0.0.1", ports[0]))
     writer.close()
 

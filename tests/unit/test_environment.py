@@ -27,9 +27,9 @@ GOOD = "database_url = 'postgresql:///x'\nsecret_key_file = '/k'\nmanager_dir = 
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("zonne = 'lab'", "zonne; the nearest is zone"),
-        ("ZONE = 'lab'", "ZONE; the nearest is zone"),
-        ("GREENROOM_ZONE = 'lab'", "GREENROOM_ZONE; the nearest is zone"),
+        ("zonne = 'lab'", "zonne; the most similar name is zone"),
+        ("ZONE = 'lab'", "ZONE; the most similar name is zone"),
+        ("GREENROOM_ZONE = 'lab'", "GREENROOM_ZONE; the most similar name is zone"),
         ("qqqqq = 1", "qqqqq"),
     ],
 )
@@ -55,7 +55,9 @@ def test_a_log_level_is_one_of_five_in_any_case(file: Path):
 
 def test_a_variable_that_nothing_reads_is_named_with_the_nearest():
     given = {"GREENROOM_ZNOE": "lab", "GREENROOM_ZONE": "lab", "GREENROOM_URL": "x", "HOME": "/"}
-    assert unknown_variables(given) == ["Nothing reads the variable GREENROOM_ZNOE; the nearest is GREENROOM_ZONE."]
+    assert unknown_variables(given) == [
+        "No program reads the variable GREENROOM_ZNOE; the most similar name is GREENROOM_ZONE."
+    ]
 
 
 def _greenroom(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -67,10 +69,13 @@ def _greenroom(*words: str, **variables: str) -> subprocess.CompletedProcess[str
 def test_a_command_warns_of_an_unread_variable_and_refuses_an_unusable_value():
     ended = _greenroom("status", "--help", GREENROOM_ZNOE="lab")
     assert ended.returncode == 0
-    assert ended.stderr == "greenroom: Nothing reads the variable GREENROOM_ZNOE; the nearest is GREENROOM_ZONE.\n"
+    assert (
+        ended.stderr
+        == "greenroom: No program reads the variable GREENROOM_ZNOE; the most similar name is GREENROOM_ZONE.\n"
+    )
     ended = _greenroom("status", GREENROOM_LOG_LEVEL="banana")
     assert ended.returncode == 1
-    assert ended.stderr.startswith("greenroom: Settings that cannot be used: GREENROOM_LOG_LEVEL: must be ")
+    assert ended.stderr.startswith("greenroom: Invalid settings: GREENROOM_LOG_LEVEL: must be ")
     assert ended.stderr.count("\n") == 1
 
 
@@ -82,7 +87,10 @@ def test_a_role_writes_its_warning_into_its_log(tmp_path: Path):
         GREENROOM_DATABASE_URL="postgresql://127.0.0.1:1/none",
         GREENROOM_SECRET_KEY_FILE=str(tmp_path / "none"),
     )
-    assert '"reason": "Nothing reads the variable GREENROOM_ZONNE; the nearest is GREENROOM_ZONE."' in ended.stderr
+    assert (
+        '"reason": "No program reads the variable GREENROOM_ZONNE; the most similar name is GREENROOM_ZONE."'
+        in ended.stderr
+    )
 
 
 def test_the_version_is_one_line():

@@ -93,6 +93,6 @@ def test_where_they_may_not_be_set_it_says_so_and_keeps_nothing(proc: Path, tmp_
     setting.symlink_to("/proc/sys/kernel/ngroups_max")  # 65536, and read-only for everyone
     (proc / "sys/fs/inotify/max_user_instances").write_text("8192")
     (raised,) = raise_limits(proc, tmp_path / "60-greenroom.conf")
-    assert raised.sentence.startswith("kernel.pid_max stays at 65536: it may not be set from here (")
-    assert raised.sentence.endswith("On the host itself, as root: sysctl -w kernel.pid_max=201000")
+    assert raised.sentence.startswith("kernel.pid_max remains 65536, because this process cannot set it (")
+    assert raised.sentence.endswith("Run on the host, as root: sysctl -w kernel.pid_max=201000")
     assert not (tmp_path / "60-greenroom.conf").exists()

@@ -223,7 +223,7 @@ async def test_an_address_another_process_listens_on_is_named(monkeypatch: pytes
     monkeypatch.setattr(serving, "FREED_WITHIN_S", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(SetupError, match=rf"127\.0\.0\.1:{port} cannot be listened on: Address already in use\."):
+        with pytest.raises(SetupError, match=rf"cannot listen on 127\.0\.0\.1:{port}: Address already in use\."):
             await serving.serve(_silent, "127.0.0.1", port)
 
 

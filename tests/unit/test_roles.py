@@ -83,7 +83,7 @@ def test_a_role_that_cannot_run_says_so_in_one_sentence(role: str):
         text=True,
     )
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert done.stderr.startswith("greenroom: Settings that cannot be used: ")
+    assert done.stderr.startswith("greenroom: Invalid settings: ")
     assert r"/nowhere\u001b" in done.stderr
 
 

@@ -74,10 +74,10 @@ def test_a_public_key_keeps_its_comment(key: object):
         (LOCKED, "passphrase"),
         (private(ED25519, PrivateFormat.PKCS8, b"secret"), "passphrase"),
         (private(WEAK, PrivateFormat.OpenSSH), "2048 bits"),
-        (line(ED25519), "no private key"),
-        ("-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n-----END OPENSSH PRIVATE KEY-----", "no private key"),
+        (line(ED25519), "not a private key"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n-----END OPENSSH PRIVATE KEY-----", "not a private key"),
         ("x" * 20_000, "too long"),
-        ("", "no private key"),
+        ("", "not a private key"),
     ],
     ids=lambda text: text if len(text) < 20 else "key",  # each worker has other keys, and must have the same ids
 )
@@ -91,11 +91,11 @@ def test_a_private_key_that_would_not_serve_is_refused_in_words(text: str, words
     ("text", "words"),
     [
         (f"{line(ED25519)}\n{line(ED25519)}", "one line"),
-        (f'command="rm" {line(ED25519)}', "no public key"),
-        ("ssh-ed25519 abc", "no public key"),
+        (f'command="rm" {line(ED25519)}', "not an OpenSSH public key"),
+        ("ssh-ed25519 abc", "not an OpenSSH public key"),
         (private(ED25519, PrivateFormat.OpenSSH), "one line"),
         (line(WEAK), "2048 bits"),
-        ("ssh-dss AAAAB3NzaC1kc3MAAACBAA==", "no public key"),
+        ("ssh-dss AAAAB3NzaC1kc3MAAACBAA==", "not an OpenSSH public key"),
         (f"{line(ED25519)} a\x00b", "one line"),
     ],
     ids=lambda text: text if len(text) < 20 else "key",  # each worker has other keys, and must have the same ids

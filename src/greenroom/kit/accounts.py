@@ -39,6 +39,6 @@ def _create(name: str) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
-        raise SetupError(f"The system account {name} could not be made: useradd cannot be run ({error}).") from error
+        raise SetupError(f"The system account {name} could not be created: useradd cannot be run ({error}).") from error
     if done.returncode not in {0, 9}:  # 9: an administrator created it in the meantime
-        raise SetupError(f"The system account {name} could not be made: {done.stderr.strip()}")
+        raise SetupError(f"The system account {name} could not be created: {done.stderr.strip()}")

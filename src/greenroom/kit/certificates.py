@@ -44,7 +44,7 @@ class Authority:
         except ValueError as error:
             raise SetupError(f"The authority's key cannot be read ({error}); restore it from a backup.") from error
         if not isinstance(signer, ec.EllipticCurvePrivateKey):
-            raise SetupError("The authority's key is of another kind than was made; restore it from a backup.")
+            raise SetupError("The authority's key is not an elliptic-curve key; restore it from a backup.")
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0][:64])])
         certificate = (
             _builder(subject, issuer.subject, public_key, days, now)

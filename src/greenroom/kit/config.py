@@ -53,8 +53,8 @@ def _known_adapters(names: str) -> str:
     wanted = listed(names)
     installed = plugins.names(plugins.SDK_ADAPTERS) if wanted else []
     if unknown := [name for name in wanted if name not in installed]:
-        there = ", ".join(installed) or "none: install the package greenroom-interfaces"
-        raise ValueError(f"there is no adapter {', '.join(unknown)}; there are {there}")
+        there = ", ".join(installed) or "none; install the package greenroom-interfaces"
+        raise ValueError(f"there is no adapter {', '.join(unknown)}; installed adapters: {there}")
     return names
 
 
@@ -185,7 +185,7 @@ def read_stream_secret(file: Path) -> str:
     if len(secret) < SECRET_CHARACTERS or not re.fullmatch(r"[A-Za-z0-9_-]+", secret):
         raise SetupError(
             f"The stream secret {file} must have {SECRET_CHARACTERS} characters or more, of A-Z, a-z, 0-9, _ and -;"
-            " make one with: openssl rand -hex 32"
+            " create one with: openssl rand -hex 32"
         )
     return secret
 
@@ -252,7 +252,7 @@ class AgentConfig(ProcessConfig):
             given = [part.strip() for part in self.web_filter_resolvers.split(",") if part.strip()]
             return tuple(str(ipaddress.ip_address(part)) for part in given)
         except ValueError as error:
-            raise SetupError(f"Settings that cannot be used: GREENROOM_WEB_FILTER_RESOLVERS: {error}") from error
+            raise SetupError(f"Invalid settings: GREENROOM_WEB_FILTER_RESOLVERS: {error}") from error
 
     def stream_address(self) -> AgentStreamAddress | None:
         """Return the address for gateways on other hosts, with its secret; None = there is none.
@@ -274,8 +274,8 @@ class AgentConfig(ProcessConfig):
             ) from error
         if self.stream_secret_file is None:
             raise SetupError(
-                f"Everyone who reaches {self.gateways_listen} could ask for the credentials of sessions; set"
-                " GREENROOM_STREAM_SECRET_FILE, a secret that this Agent and its gateways share."
+                f"GREENROOM_GATEWAYS_LISTEN {self.gateways_listen} requires GREENROOM_STREAM_SECRET_FILE, a secret that"
+                " this Agent and its gateways share. Without it, any client could request the credentials of sessions."
             )
         return AgentStreamAddress(host, number, read_stream_secret(self.stream_secret_file))
 

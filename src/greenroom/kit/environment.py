@@ -66,7 +66,7 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     names = _others(environment)
     known = known_variables() if names else set[str]()
     unknown = sorted(name for name in names if name not in known)
-    return [f"Nothing reads the variable {name}{_or_nearest(name, known)}." for name in unknown]
+    return [f"No program reads the variable {name}{_or_nearest(name, known)}." for name in unknown]
 
 
 def _others(environment: Mapping[str, str]) -> list[str]:
@@ -79,7 +79,7 @@ def _others(environment: Mapping[str, str]) -> list[str]:
 
 def _or_nearest(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, sorted(known), 1)
-    return f"; the nearest is {near[0]}" if near else ""
+    return f"; the most similar name is {near[0]}" if near else ""
 
 
 def begin(kind: type[Config]) -> Config:
@@ -111,7 +111,7 @@ def load(kind: type[Settings], **given: object) -> Settings:
             return kind(**given)
         except ValidationError as error:
             absent = f"; the file {file} of GREENROOM_CONFIG does not exist" if file and not Path(file).exists() else ""
-            raise SetupError(f"Settings that cannot be used: {_problems(error.errors())}{absent}") from error
+            raise SetupError(f"Invalid settings: {_problems(error.errors())}{absent}") from error
 
 
 def refuse_unusable(roles: Iterable[type[FromEnvironment]] = OF_ROLES) -> None:
@@ -125,7 +125,7 @@ def refuse_unusable(roles: Iterable[type[FromEnvironment]] = OF_ROLES) -> None:
         of_plugins = plugins.settings_types() if _others(os.environ) or not _has_roles_keys_alone(file) else []
         found = dict.fromkeys(problem for kind in (*roles, *of_plugins) for problem in _unusable(kind))
     if found:
-        raise SetupError(f"Settings that cannot be used: {'; '.join(found)}")
+        raise SetupError(f"Invalid settings: {'; '.join(found)}")
 
 
 def _unusable(kind: type[FromEnvironment]) -> list[str]:
@@ -141,7 +141,7 @@ def _readable(file: str | None) -> Generator[None]:
     try:
         yield
     except SettingsError as error:
-        raise SetupError(f"Settings that cannot be used: {error}; its value must be JSON") from error
+        raise SetupError(f"Invalid settings: {error}; its value must be JSON") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SetupError(f"The file {file} of GREENROOM_CONFIG cannot be read: {error}") from error
 

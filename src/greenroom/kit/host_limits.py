@@ -115,8 +115,8 @@ class Raised:
         if not self.problem:
             return f"{self.name}: {self.before} → {self.wanted}."
         return (
-            f"{self.name} stays at {self.before}: it may not be set from here ({self.problem})."
-            f" On the host itself, as root: sysctl -w {self.name}={self.wanted}"
+            f"{self.name} remains {self.before}, because this process cannot set it ({self.problem})."
+            f" Run on the host, as root: sysctl -w {self.name}={self.wanted}"
         )
 
 
@@ -151,6 +151,6 @@ def _keep(file: Path, raised: Mapping[str, int]) -> None:
     settings |= {name: str(value) for name, value in raised.items()}
     file.parent.mkdir(parents=True, exist_ok=True)
     header = (
-        "# Written by `greenroom setup limits`: what the sessions of this host take (docs/reference/host-limits.md)."
+        "# Written by `greenroom setup limits`: limits for the sessions of this host (docs/reference/host-limits.md)."
     )
     file.write_text("\n".join([header, *(f"-{name} = {value}" for name, value in settings.items()), ""]))

@@ -37,7 +37,7 @@ async def checked_address(url: httpx.URL, problem: Callable[[Address], str | Non
     addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
     for address in addresses:
         if reason := problem(address):
-            raise Invalid(f"{url.host} is not asked: {reason}.")
+            raise Invalid(f"A request to {url.host} is not allowed: {reason}.")
     return addresses[0]
 
 

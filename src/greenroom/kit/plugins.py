@@ -68,7 +68,7 @@ def find(group: str, name: str) -> type[Plugin[Any]] | None:
     if (found := load(group, name)) is None:
         return None
     if not (isinstance(found, type) and issubclass(found, Plugin)):
-        raise SetupError(f"{_offer(group, name)}, and it is no plug-in.")
+        raise SetupError(f"{_offer(group, name)}, which is not a plug-in.")
     return cast("type[Plugin[Any]]", found)
 
 

@@ -94,4 +94,4 @@ def installed() -> RecipeSource | None:
     found = plugins.load(plugins.RECIPES, NAME)
     if found is None or isinstance(found, RecipeSource):
         return found
-    raise SetupError(f"The recipes of the catalogue cannot be used: {found!r} is no RecipeSource.")
+    raise SetupError(f"The recipes of the catalogue cannot be used: {found!r} is not a RecipeSource.")

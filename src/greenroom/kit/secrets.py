@@ -63,7 +63,7 @@ class Secrets:
         except OSError as error:
             raise SetupError(f"The installation's key {path} cannot be read: {error.strerror}") from error
         except binascii.Error as error:
-            raise SetupError(f"{path} holds no key; restore the file from a backup.") from error
+            raise SetupError(f"{path} contains no key; restore the file from a backup.") from error
 
     @staticmethod
     def create_file(path: Path) -> None:

@@ -174,8 +174,8 @@ async def _listen(host: str, port: int) -> socket.socket:
             now_s = time.monotonic()
             if error.errno != errno.EADDRINUSE or (end_s is not None and now_s >= end_s):
                 raise SetupError(
-                    f"{host}:{port} cannot be listened on: {error.strerror}. Stop what listens there, or choose another"
-                    " port."
+                    f"This process cannot listen on {host}:{port}: {error.strerror}. Stop the program that uses the"
+                    " port, or choose another port."
                 ) from error
             if end_s is None:
                 end_s = now_s + FREED_WITHIN_S

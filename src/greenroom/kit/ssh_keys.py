@@ -49,7 +49,7 @@ def public_key(text: str) -> str:
     line = text.strip()
     if len(line) > MAX_KEY_CHARACTERS or not line.isprintable():
         raise Invalid("ssh_public_key must be one line, as in the file id_….pub.")
-    refusal = Invalid(f"ssh_public_key is no public key of OpenSSH of a kind in use ({KINDS}).")
+    refusal = Invalid(f"ssh_public_key is not an OpenSSH public key of a supported type ({KINDS}).")
     if not line.startswith(_FIRST_WORDS):
         raise refusal
     try:
@@ -71,18 +71,22 @@ def pair_of(private: str, comment: str = "") -> KeyPair:
     """
     text = private.strip().replace("\r\n", "\n") + "\n"
     if len(text) > MAX_KEY_CHARACTERS:
-        raise Invalid("ssh_private_key is too long for a key.")
+        raise Invalid(f"ssh_private_key is too long; a key has at most {MAX_KEY_CHARACTERS} characters.")
     load = load_ssh_private_key if "BEGIN OPENSSH" in text else load_pem_private_key
     try:
         key = load(text.encode(), None)
     except TypeError as error:
-        raise Invalid("ssh_private_key has a passphrase; a session could not use it. Give one without.") from error
+        raise Invalid(
+            "ssh_private_key has a passphrase, so that sessions cannot use it; provide a key without one."
+        ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
         if "password-protected" in str(error):
-            raise Invalid("ssh_private_key has a passphrase; a session could not use it. Give one without.") from error
-        raise Invalid(f"ssh_private_key is no private key of OpenSSH or PEM ({KINDS}).") from error
+            raise Invalid(
+                "ssh_private_key has a passphrase, so that sessions cannot use it; provide a key without one."
+            ) from error
+        raise Invalid(f"ssh_private_key is not a private key in OpenSSH or PEM form ({KINDS}).") from error
     if not isinstance(key, (Ed25519PrivateKey, EllipticCurvePrivateKey, RSAPrivateKey)):
-        raise Invalid(f"ssh_private_key is of a kind that is not in use; take {KINDS}.")
+        raise Invalid(f"ssh_private_key has an unsupported type; use {KINDS}.")
     _check_strength(key.public_key())
     return _pair(key, comment)
 
@@ -94,7 +98,7 @@ def same_key(one: str, other: str) -> bool:
 
 def _check_strength(key: object) -> None:
     if isinstance(key, RSAPublicKey) and key.key_size < MIN_RSA_BITS:
-        raise Invalid(f"An RSA key must have at least {MIN_RSA_BITS} bits, this one has {key.key_size}.")
+        raise Invalid(f"An RSA key must have at least {MIN_RSA_BITS} bits; this key has {key.key_size}.")
 
 
 def _pair(key: Ed25519PrivateKey | EllipticCurvePrivateKey | RSAPrivateKey, comment: str) -> KeyPair:

@@ -85,7 +85,7 @@ def shut_down(remote: Connection) -> int:
             if error.errno not in _CLOSED_MEANWHILE:
                 raise
     if left := wanted & connections_to(remote):
-        raise PermissionError(errno.EPERM, f"{len(left)} connections are held by processes that cannot be seen here")
+        raise PermissionError(errno.EPERM, f"{len(left)} connections belong to processes that this process cannot see")
     return ended
 
 

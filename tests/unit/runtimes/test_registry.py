@@ -21,7 +21,7 @@ from greenroom.runtimes.plugin import Context
 from greenroom.runtimes.registry import find_runtime, open_runtime
 from greenroom.runtimes.simulated import SimulatedRuntime
 
-RACKS = "Settings that cannot be used: GREENROOM_LAB_RACKS: "
+RACKS = "Invalid settings: GREENROOM_LAB_RACKS: "
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_a_value_that_a_runtime_cannot_use_is_refused_by_roles_and_commands(
     [
         ("greenroom_lab:Lab", "import nothing_like_it", "which cannot be loaded: No module named 'nothing_like_it'"),
         ("greenroom_lab:Nothing", RUNTIME, "which cannot be loaded: "),
-        ("greenroom_lab:Settings", RUNTIME, "and it is no plug-in"),
+        ("greenroom_lab:Settings", RUNTIME, "which is not a plug-in"),
     ],
 )
 def test_a_package_with_a_broken_runtime_is_named(tmp_path: Path, entry: str, code: str, reason: str):
