@@ -80,7 +80,7 @@ def main(arguments: list[str]) -> int:
         if target.exists() and target.read_text() == text:
             continue
         if arguments == ["--check"]:
-            print(f"{target.relative_to(ROOT)} is not what {source.name} gives")
+            print(f"{target.relative_to(ROOT)} does not match {source.name}; run script/lint --fix")
             status = 1
         else:
             target.write_text(text)

@@ -75,7 +75,7 @@ def main(data: Path) -> None:
         roles = roles_of(changed)
         names = restart(data, roles and roles | {"fork-server"})  # it has loaded the old code
         what = ", ".join(str(name_of(path)) for path in changed)
-        print(f"{what}: {', '.join(names) or 'no role'} started again", flush=True)
+        print(f"{what}: {', '.join(names) or 'no role'} restarted", flush=True)
 
 
 if __name__ == "__main__":

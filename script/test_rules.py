@@ -88,7 +88,7 @@ def long_names(module: Module) -> Iterator[Finding]:
     for test in _tests(module):
         if (length := len(test.name)) > LONGEST_NAME:
             problem = f"the name {test.name} has {length} characters"
-            yield Finding(module.path, test.lineno, problem, f"say it in {LONGEST_NAME}")
+            yield Finding(module.path, test.lineno, problem, f"shorten it to {LONGEST_NAME}")
 
 
 # Files of the checkout ------------------------------------------------------------------------------------------------
@@ -213,7 +213,7 @@ def properties_without_mutant(module: Module) -> Iterator[Finding]:
     the reason why it has none: `# No mutant: REASON`."""
     if not module.path.startswith("tests/unit/core/"):
         return
-    remedy = "use for_all, or catches, of tests/unit/properties.py, or say why not: # No mutant: REASON"
+    remedy = "use for_all, or catches, of tests/unit/properties.py, or add the reason: # No mutant: REASON"
     lines = module.text.splitlines()
     for function in _functions(module):
         given = [one.lineno for one in function.decorator_list if _called(one) == "given"]

@@ -117,7 +117,7 @@ def main() -> None:
         if not path.is_file():
             continue
         kept = tuple(word for start, words in KEPT.items() if name.startswith(start) for word in words)
-        places += [f"{name}:{line}: {word!r}: say {say}" for line, word, say in retired(path.read_text(), kept)]
+        places += [f"{name}:{line}: {word!r}: use {instead}" for line, word, instead in retired(path.read_text(), kept)]
     print("\n".join(places), end="\n" if places else "")
     sys.exit(1 if places else 0)
 

@@ -36,7 +36,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     build_stand_ins(*(kind for kind, fixture in STAND_INS.items() if fixture in used))
 
     if "role_images" in used and subprocess.run([ROLES_BUILD, "--without-desktop"], check=False).returncode != 0:
-        pytest.exit("the images of the roles could not be built; the reason stands above", returncode=1)
+        pytest.exit("the images of the roles could not be built; see the output above", returncode=1)
 
 
 def recipes() -> list[str]:
@@ -48,7 +48,7 @@ def recipes() -> list[str]:
 def build(*flavours: str) -> None:
     """Build the images of these flavours that are missing or old."""
     if flavours and subprocess.run([ROOT / "images/build", *flavours], check=False).returncode != 0:
-        pytest.exit("the images could not be built; the reason stands above", returncode=1)
+        pytest.exit("the images could not be built; see the output above", returncode=1)
 
 
 def stand_in(kind: str) -> str:

@@ -157,5 +157,5 @@ def test_script_up_without_docker_and_no_way_to_install_it(folder: Path):
         check=False,
     )
     assert done.returncode == 1
-    assert "only Debian and Ubuntu are set up by themselves" in done.stderr
+    assert "packages are installed automatically only on Debian and Ubuntu" in done.stderr
     assert not (folder / "data").exists()

@@ -52,7 +52,7 @@ def test_a_file_that_is_not_current_is_named_and_written_again(
     with (folder / "asynchronous.py").open("a") as file:
         file.write("\n\nasync def later() -> None: ...\n")
     assert generator.main(["--check"]) == 1
-    assert capsys.readouterr().out == "client/synchronous.py is not what asynchronous.py gives\n"
+    assert capsys.readouterr().out == "client/synchronous.py does not match asynchronous.py; run script/lint --fix\n"
     assert generator.main([]) == 0
     assert (folder / "synchronous.py").read_text().endswith("def later() -> None: ...\n")
     assert generator.main(["--check"]) == 0

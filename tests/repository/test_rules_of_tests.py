@@ -13,7 +13,7 @@ def found(body: str, path: str = "tests/unit/test_x.py") -> list[str]:
 
 def test_a_finding_says_where_what_and_what_to_do():
     (one,) = findings(Module("tests/host/test_x.py", f"\ndef test_{'x' * 76}(): ..."))
-    assert str(one) == f"tests/host/test_x.py:2: the name test_{'x' * 76} has 81 characters; say it in 80"
+    assert str(one) == f"tests/host/test_x.py:2: the name test_{'x' * 76} has 81 characters; shorten it to 80"
     assert found(f"def test_{'x' * 75}(): ...") == []
 
 

@@ -54,4 +54,7 @@ def test_what_is_not_ours_stays(checkout: Path, tmp_path: Path, target: str | No
     said = linked(checkout, tmp_path)
     after = link.lstat()
     assert (after.st_ino, after.st_mtime_ns, after.st_size) == (before.st_ino, before.st_mtime_ns, before.st_size)
-    assert f"{link} is another program and stays; the one of this checkout is {checkout}/.venv/bin/greenroom" in said
+    assert (
+        f"{link} is another program and is not replaced; the program of this checkout is {checkout}/.venv/bin/greenroom"
+        in said
+    )

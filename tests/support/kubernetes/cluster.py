@@ -257,7 +257,7 @@ def running_cluster() -> Iterator[Cluster]:
         assert supervisor.stdout is not None
         said = supervisor.stdout.readline()
         if not said:
-            raise RuntimeError("the test cluster did not start; the reason stands above")
+            raise RuntimeError("the test cluster did not start; see the output above")
         yield Cluster(Layout(int(said)))
     finally:
         supervisor.terminate()

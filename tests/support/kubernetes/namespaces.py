@@ -25,7 +25,7 @@ class Namespace:
         end = time.monotonic() + 20
         while (pid := child_of(self._outer.pid)) is None or _link(pid) in {None, own} or not _runs(pid, "bash"):
             if self._outer.poll() is not None or time.monotonic() > end:
-                raise RuntimeError("the namespaces could not be made; this needs root with CAP_SYS_ADMIN")
+                raise RuntimeError("the namespaces could not be created; run as root with CAP_SYS_ADMIN")
             time.sleep(0.01)
         self.pid = pid
 
