@@ -118,15 +118,15 @@ def test_the_pool_says_how_many_would_have_been_enough():
     found = short(visits, SUPPLY, EMPTY)
     assert found.short == [
         (
-            "The pool of Desktop: it was empty for 2 launches. 2 are staged; with 4 every launch would have been "
-            "staged, since a place is filled again within 3.0 s."
+            "The pool of Desktop was empty for 2 launches. It has 2 places; with 4 every launch would have been "
+            "staged, because a place is filled again within 3.0 s."
         )
     ]
     assert found.passed
     enough = short(visits, replace(SUPPLY, desired=4), EMPTY)
     assert enough.short == [
         (
-            "The pool of Desktop: it was empty for 2 launches, although 4 staged sessions are enough; "
+            "The pool of Desktop was empty for 2 launches, although 4 staged sessions are enough; "
             "run greenroom staging list for the reason."
         )
     ]
@@ -135,7 +135,7 @@ def test_the_pool_says_how_many_would_have_been_enough():
 def test_a_setting_that_excludes_staging_is_no_shortage_of_the_pool():
     setting = Reason(code="volume_mapping", sentence="Volume mappings exclude staging.", launches=1)
     assert short([SERVED], SUPPLY, setting).short == [
-        "1 launch was not given a staged session: Volume mappings exclude staging."
+        "1 launch got no staged session: Volume mappings exclude staging."
     ]
 
 
@@ -164,7 +164,7 @@ def test_late_users_and_slow_replies_are_short():
     found = short([SERVED, SERVED, SERVED, late])
     assert found.short == [
         "1 of 4 users had no usable session within 30 s.",
-        "The api: 1 of 100 launches waited 1.4 s or longer for its reply; 1 s is too long.",
+        "The api: 1 of 100 launches waited 1.4 s or longer for the reply; the limit is 1 s.",
     ]
     assert not found.passed
 

@@ -326,7 +326,7 @@ def test_wrong_usage_is_exit_code_2_and_sends_no_request(api: Pretended, greenro
 def test_a_wrong_time_is_answered_with_the_way_to_write_times(greenroom: Greenroom):
     done = greenroom("logs", "list", "--since", "5 moons")
     assert done.code == 2
-    assert "'5 moons' is not a time; write 10m (ago), 2027-01-31" in " ".join(done.err.replace("│", " ").split())
+    assert "'5 moons' is not a time; specify 10m (ago), 2027-01-31" in " ".join(done.err.replace("│", " ").split())
 
 
 def test_a_name_that_several_have_is_refused_with_their_ids(api: Pretended, greenroom: Greenroom):

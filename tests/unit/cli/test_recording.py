@@ -28,7 +28,7 @@ def test_each_row_says_what_was_done_and_what_came_of_it(api: Pretended, greenro
     lines = [line.rstrip() for line in greenroom("recording", "L").out.splitlines()[2:]]
     assert [line.split()[0] for line in lines] == ["1", "2", "3"]
     assert lines[0].split()[-4:] == ["done", "1280", "x", "800"]
-    assert lines[1].split()[-5:] == ["Ann", "has", "control.", "left", "out"]
+    assert lines[1].split()[-4:] == ["Ann", "has", "control.", "omitted"]
     assert lines[2].split()[-2:] == ["failed", "-"]
     assert greenroom("recording", "L", "--json").json == rows
 

@@ -132,5 +132,5 @@ def test_a_deployment_cannot_have_something_removed_that_was_not_found_here():
         def post(self, _path: str, _body: Row) -> Row:
             return {"leftovers": [{"ref": "another", "removed": True, "reason": "it is over"}]}
 
-    with pytest.raises(SetupError, match="names another, which it was not asked about; nothing was removed"):
+    with pytest.raises(SetupError, match="returned another, which was not in the request; nothing was removed"):
         judged(cast("Client", Lying()), [Thing(kind="Pod", name="p", ref="p", age_s=99.0)])

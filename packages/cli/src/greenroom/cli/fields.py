@@ -203,9 +203,9 @@ def _secret_or_file(name: str, kind: Any) -> _Kind:
     if name in FILES:
         return _Kind(str, lambda given, _: _text_of(given), metavar="FILE", how="a file; '-' = stdin")
     if name in VALUES and kind is SecretText:
-        how = "a file; '-' asks for it, or reads a line from stdin"
+        how = "a file; '-' prompts for the value, or reads a line from stdin"
         return _Kind(str, lambda given, _: _value(name, given), metavar="FILE", how=how)
-    return _Kind(str, lambda given, _: _secret(name, given), how="'-' asks for it, or reads it from stdin")
+    return _Kind(str, lambda given, _: _secret(name, given), how="'-' prompts for it, or reads it from stdin")
 
 
 def _measured(name: str, kind: Any) -> _Kind:

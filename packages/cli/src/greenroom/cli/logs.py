@@ -163,14 +163,14 @@ def _outcome(row: Row) -> str:
 def _picture(row: Row) -> str | None:
     if row["picture"] is not None:
         return f"{row['picture']['width']} x {row['picture']['height']}"
-    return row["picture_left_out"] and "left out"
+    return row["picture_left_out"] and "omitted"
 
 
 _RECORDED: Final = columns(
     Column("Number", lambda row: str(row["number"])),
     "began",
     Column("Took", lambda row: milliseconds(row["duration_ms"])),
-    Column("What", lambda row: row["said"]),
+    Column("Action", lambda row: row["said"]),
     Column("Outcome", _outcome),
     Column("Picture", _picture),
 )

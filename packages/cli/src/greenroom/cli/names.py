@@ -64,12 +64,12 @@ def find_id(client: Client, noun: Noun, given: str) -> str:
     if noun.found_by_server:
         return str(client.get(f"{noun.path}/{quote(given, safe='')}")[noun.key])
     if noun.name is None:
-        raise ApiError(f"There is no {noun.what} {given}; it is named by its id, see greenroom {noun.noun} list.")
+        raise ApiError(f"There is no {noun.what} {given}; specify its id, see greenroom {noun.noun} list.")
     query = {noun.search: given} if noun.search else {}
     found = named(client.rows(noun.path, query), noun, given)
     if len(found) > 1:
         ids = ", ".join(str(row[noun.key]) for row in found)
-        raise ApiError(f"{given} is the name of several; name the {noun.what} by its id: {ids}.")
+        raise ApiError(f"Several {noun.many} have the name {given}; specify the id of one: {ids}.")
     if not found:
         raise ApiError(f"There is no {noun.what} {given}; see greenroom {noun.noun} list.")
     return str(found[0][noun.key])

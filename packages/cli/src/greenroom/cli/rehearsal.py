@@ -206,16 +206,16 @@ def _pool(
     short: list[str] = []
     for reason in not_staged:
         if reason.code != "pool_empty":
-            short.append(f"{_launches(reason.launches)} not given a staged session: {reason.sentence}")
+            short.append(f"{_launches(reason.launches, be=False)} got no staged session: {reason.sentence}")
         elif needed is not None and refill_s is not None and needed > supply.desired:
             short.append(
-                f"The pool of {morning.workspace}: it was empty for {_launches(reason.launches, be=False)}. "
-                f"{supply.desired} are staged; with {needed} every launch would have been staged, "
-                f"since a place is filled again within {refill_s:.1f} s."
+                f"The pool of {morning.workspace} was empty for {_launches(reason.launches, be=False)}. "
+                f"It has {supply.desired} places; with {needed} every launch would have been staged, "
+                f"because a place is filled again within {refill_s:.1f} s."
             )
         else:
             short.append(
-                f"The pool of {morning.workspace}: it was empty for {_launches(reason.launches, be=False)}, although "
+                f"The pool of {morning.workspace} was empty for {_launches(reason.launches, be=False)}, although "
                 f"{supply.desired} staged sessions are enough; run greenroom staging list for the reason."
             )
     return short
@@ -225,17 +225,17 @@ def _room(morning: Morning, supply: SupplyAtStart, needed: int | None) -> list[s
     """Return the shortages for all users at once, in addition to the pool that serves them."""
     pool = max(needed or 0, supply.desired)
     sessions = morning.users + pool - supply.staged
-    beside = f"{morning.users} users and {pool} staged sessions"
+    load = f"{morning.users} users and {pool} staged sessions"
     cores, memory = sessions * supply.session_cores, sessions * supply.session_memory
     short: list[str] = []
     if cores > supply.cores_free:
         short.append(
-            f"Cores: {beside} need {cores:g} more than is reserved now; "
+            f"Cores: {load} need {cores:g} more than is reserved now; "
             f"{supply.cores_free:g} of {supply.cores:g} are free."
         )
     if memory > supply.memory_free:
         short.append(
-            f"Memory: {beside} need {size(memory)} more than is reserved now; "
+            f"Memory: {load} need {size(memory)} more than is reserved now; "
             f"{size(supply.memory_free)} of {size(supply.memory)} are free."
         )
     return short
@@ -250,7 +250,7 @@ def _reply(p99_s: float | None) -> list[str]:
     if p99_s is None or p99_s <= REPLY_WITHIN_S:
         return []
     return [
-        f"The api: 1 of 100 launches waited {p99_s:.1f} s or longer for its reply; {REPLY_WITHIN_S:g} s is too long."
+        f"The api: 1 of 100 launches waited {p99_s:.1f} s or longer for the reply; the limit is {REPLY_WITHIN_S:g} s."
     ]
 
 

@@ -47,12 +47,12 @@ def judged(client: Client, things: list[Thing]) -> list[Leftover]:
     """Return the leftovers among these things, by the response of the deployment.
 
     Raises:
-        SetupError: the response names another thing.
+        SetupError: the response contains another thing.
     """
     by_ref = {thing.ref: thing for thing in things}
     parts = [things[first : first + MAX_AT_ONCE] for first in range(0, len(things), MAX_AT_ONCE)]
     answers = [client.post("/diagnostics/leftovers", {"things": msgspec.to_builtins(part)}) for part in parts]
     rows = [row for answer in answers for row in answer["leftovers"]]
     if strange := [row["ref"] for row in rows if row["ref"] not in by_ref]:
-        raise SetupError(f"The deployment names {strange[0]}, which it was not asked about; nothing was removed.")
+        raise SetupError(f"The deployment returned {strange[0]}, which was not in the request; nothing was removed.")
     return in_order(Leftover(thing=by_ref[row["ref"]], removed=row["removed"], reason=row["reason"]) for row in rows)

@@ -61,7 +61,7 @@ def duration(unit: str, *, whole: bool = False) -> Callable[[str | float], float
         seconds = with_unit_s(text)
         if seconds is None and not re.fullmatch(_PART, text.strip()):
             raise typer.BadParameter(
-                f"{text!r} is not a length of time; write a number of {_WORDS[unit]}, or 30s, 10m, 2h, 1d."
+                f"{text!r} is not a duration; specify a number of {_WORDS[unit]}, or 30s, 10m, 2h, 1d."
             )
         count = number(text) if seconds is None else seconds / UNITS_S[unit]
         if not whole:
@@ -86,7 +86,7 @@ def moment(*, ahead: bool) -> Callable[[str], str]:
             return datetime.fromisoformat(text).astimezone().isoformat()
         except (ValueError, OverflowError) as error:
             raise typer.BadParameter(
-                f"{text!r} is not a time; write {example}, 2027-01-31 or 2027-01-31T09:30."
+                f"{text!r} is not a time; specify {example}, 2027-01-31 or 2027-01-31T09:30."
             ) from error
 
     return parse
@@ -139,7 +139,7 @@ def _strict_json(text: str) -> Any:
 
     def finite(literal: str) -> float:
         if not isfinite(value := float(literal)):
-            raise ValueError(f"{literal} is not a number that JSON has")
+            raise ValueError(f"{literal} is not a number in JSON")
         return value
 
     return json.loads(text, parse_float=finite, parse_constant=finite)
