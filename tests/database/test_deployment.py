@@ -13,7 +13,7 @@ from greenroom.db.fleet.enrolment import list_join_tokens, read_token
 from greenroom.db.installation import zones_named
 from greenroom.kit.secrets import hashed
 from greenroom.up.account import Account
-from greenroom.up.deployment import Deployment, FirstHost, add_host, begin, fill
+from greenroom.up.deployment import Deployment, FirstHost, add_host, begin_installation, initialize_database
 
 MINE = Account(None)
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -28,8 +28,8 @@ def deployment(tmp_path: Path) -> Deployment:
 
 
 async def test_a_database_is_filled_once_and_the_agents_token_counts_once(db: Database, deployment: Deployment):
-    await fill(deployment, db.dsn, SITE)
-    await fill(deployment, db.dsn, SITE)
+    await initialize_database(deployment, db.dsn, SITE)
+    await initialize_database(deployment, db.dsn, SITE)
     zone = (await zones_named(db, ["eu"]))["eu"]
     token = await read_token(db, hashed(deployment.join_token.read_text().strip()))
     assert token is not None
@@ -48,12 +48,12 @@ async def test_a_database_is_filled_once_and_the_agents_token_counts_once(db: Da
 
 async def test_an_agent_that_joined_gets_no_further_token(db: Database, deployment: Deployment):
     (deployment.folder / "agent/identity.json").write_text("{}")
-    await fill(deployment, db.dsn, SITE)
+    await initialize_database(deployment, db.dsn, SITE)
     assert (await list_join_tokens(db)).rows == []
 
 
 async def test_a_further_host_is_given_what_it_needs_and_no_authority(db: Database, deployment: Deployment):
-    await fill(deployment, db.dsn, SITE)
+    await initialize_database(deployment, db.dsn, SITE)
     folder = await add_host(deployment, db.dsn, "second.example", "eu", NOW)
     needed = {"installation.key", "service.password", "ca.pem", "server.pem", "server.key", "join_token"}
     assert {file.name for file in folder.iterdir()} == needed
@@ -63,11 +63,11 @@ async def test_a_further_host_is_given_what_it_needs_and_no_authority(db: Databa
 
 async def test_beginning_an_installation_again_keeps_its_secrets(db: Database, tmp_path: Path):
     folder = tmp_path / "etc"
-    await begin(folder, db.dsn, SITE)
+    await begin_installation(folder, db.dsn, SITE)
     before = {file: file.stat() for file in folder.iterdir()}
     assert {file.name for file in before} == {"installation.key", "gateway.credential", "credentials.json"}
     assert {status.st_mode & 0o777 for status in before.values()} == {0o600}
-    await begin(folder, db.dsn, SITE)
+    await begin_installation(folder, db.dsn, SITE)
     assert {file: file.stat().st_ino for file in folder.iterdir()} == {
         file: status.st_ino for file, status in before.items()
     }
@@ -77,19 +77,19 @@ async def test_an_installation_is_not_begun_a_second_time_with_another_key(db: D
     await db.write("DROP SCHEMA public CASCADE")
     await db.write("CREATE SCHEMA public")
     first, second = tmp_path / "first", tmp_path / "second"
-    await begin(first, db.dsn, SITE)
+    await begin_installation(first, db.dsn, SITE)
     with pytest.raises(SetupError, match=f"its key is not in {second}: copy installation.key and gateway.credential"):
-        await begin(second, db.dsn, SITE)
+        await begin_installation(second, db.dsn, SITE)
     assert not second.exists()
     second.mkdir()
     (second / "installation.key").write_bytes((first / "installation.key").read_bytes())
-    await begin(second, db.dsn, SITE)
+    await begin_installation(second, db.dsn, SITE)
     assert (second / "gateway.credential").read_text() == (first / "gateway.credential").read_text()
     assert not (second / "credentials.json").exists(), "the first data were made with those of the first machine"
 
 
 async def test_no_host_is_added_to_a_zone_that_is_not_there(db: Database, deployment: Deployment):
-    await fill(deployment, db.dsn, SITE)
+    await initialize_database(deployment, db.dsn, SITE)
     with pytest.raises(NotFound, match="There is no zone nowhere"):
         await add_host(deployment, db.dsn, "second.example", "nowhere", NOW)
     assert not (deployment.folder / "hosts").exists()

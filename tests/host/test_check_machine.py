@@ -13,7 +13,7 @@ from greenroom.db.database import Database
 from greenroom.db.installation import installation_id
 from greenroom.up.account import Account
 from greenroom.up.checks import check_machine
-from greenroom.up.deployment import FirstHost, begin
+from greenroom.up.deployment import FirstHost, begin_installation
 from greenroom.up.layout import Layout
 from greenroom.up.options import Settings
 
@@ -28,7 +28,7 @@ async def test_a_new_instance_is_not_begun_on_the_database_of_another(
     monkeypatch.setenv("GREENROOM_RUNTIME", "simulated")
     layout, settings = Layout(tmp_path / "data"), Settings(port=free_port(), database_url=db.dsn)
     await check_machine(layout, settings)
-    await begin(tmp_path / "first", db.dsn, SITE)
+    await begin_installation(tmp_path / "first", db.dsn, SITE)
     with pytest.raises(SetupError, match=f"its key is not in {layout.keys}: specify the --data of that installation"):
         await check_machine(layout, settings)
     assert not layout.data.exists()
@@ -42,7 +42,7 @@ async def test_data_of_one_installation_refuses_the_database_of_another(
 ):
     monkeypatch.setenv("GREENROOM_RUNTIME", "simulated")
     layout, settings = Layout(tmp_path / "data"), Settings(port=free_port(), database_url=db.dsn)
-    await begin(layout.keys, db.dsn, SITE)
+    await begin_installation(layout.keys, db.dsn, SITE)
     layout.installation_id.write_text(await installation_id(db) + "\n")
     await check_machine(layout, settings)
     await db.write("UPDATE installation SET installation_id = gen_random_uuid()")

@@ -11,7 +11,7 @@ import yaml
 from greenroom.core.web_filter import PRIVATE
 from greenroom.kit.config import GatewayCertificate
 from greenroom.runtimes.kubernetes.access import FILTER_NEEDS, NEEDS, REASON_NEEDS
-from greenroom.up.deployment import GIVEN
+from greenroom.up.deployment import CUSTOM_CERTIFICATE
 
 FOLDER: Final = Path(__file__).parents[2] / "deploy/kubernetes"
 OBJECTS: Final[list[dict[str, Any]]] = [
@@ -52,7 +52,7 @@ def test_a_certificate_of_ones_own_is_shown_with_the_line_of_the_page():
     page = (FOLDER.parents[1] / "docs/howto/kubernetes.md").read_text()
     (line,) = re.findall(r"^- ('named_certificate=.*')$", page, re.MULTILINE)
     given = GatewayCertificate.model_validate_json(yaml.safe_load(line).partition("=")[2])
-    assert (given.certificate.name, given.key.name) == GIVEN
+    assert (given.certificate.name, given.key.name) == CUSTOM_CERTIFICATE
 
 
 def test_the_page_names_each_verb_of_one_agent():

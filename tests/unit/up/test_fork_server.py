@@ -30,7 +30,7 @@ from greenroom.up.account import Account
 from greenroom.up.processes import ProcessCommand, watched
 from greenroom.up.supervisor import FORK_SERVER, Part, Supervisor
 
-first = fork_server.beside()
+first = fork_server.fork_from_up()
 folder = Path(sys.argv[1])
 
 def command(name, argv, environment, **options):

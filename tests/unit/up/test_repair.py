@@ -17,7 +17,7 @@ from greenroom.core.session.leftovers import MAX_AT_ONCE, Leftover, Thing
 from greenroom.runtimes.contract import StartError
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up import doctor
-from greenroom.up.doctor import RepairOutcome, repaired, show_repair
+from greenroom.up.doctor import RepairOutcome, remove_leftovers, show_repair
 from greenroom.up.layout import Layout
 
 
@@ -42,13 +42,13 @@ def found(name: str, *, removed: bool = True) -> Leftover:
 
 async def test_one_that_cannot_be_removed_holds_up_no_other_and_unasked_nothing_is_done():
     namespace, leftovers = Namespace(), [found("held"), found("free"), found("young", removed=False)]
-    assert [one.became for one in await repaired(namespace, leftovers, removes=False)] == [
+    assert [one.became for one in await remove_leftovers(namespace, leftovers, removes=False)] == [
         "would be removed",
         "would be removed",
         "left",
     ]
     assert namespace.removed == []
-    assert await repaired(namespace, leftovers, removes=True) == [
+    assert await remove_leftovers(namespace, leftovers, removes=True) == [
         RepairOutcome(thing="network held", became="not removed", reason="It has containers"),
         RepairOutcome(thing="network free", became="removed", reason="so it is"),
         RepairOutcome(thing="network young", became="left", reason="so it is"),
@@ -71,7 +71,7 @@ def test_what_is_still_there_and_could_be_removed_is_exit_code_1(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
-    became: doctor.Became | None,
+    became: doctor.RepairResult | None,
     code: int,
     words: str,
 ):

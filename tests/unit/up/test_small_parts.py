@@ -248,7 +248,7 @@ def test_a_docker_daemon_that_is_gone_is_not_said_to_run(
     file = layout.data / "dockerd.pid"
     if note is not None:
         file.write_text(note.format(own=os.getpid()))
-    monkeypatch.setattr(commands, "DOCKERD_NOTE", file)
+    monkeypatch.setattr(commands, "DOCKERD_PID_FILE", file)
     commands.down(layout.data, as_json=True)
     assert json.loads(capsys.readouterr().out)["docker_pid"] is None
 

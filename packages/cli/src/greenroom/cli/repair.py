@@ -18,7 +18,7 @@ from greenroom.kit import log
 from greenroom.kit.config import AgentConfig
 from greenroom.kit.environment import load
 from greenroom.runtimes.registry import find_runtime
-from greenroom.up.doctor import RepairOutcome, repaired, show
+from greenroom.up.doctor import RepairOutcome, remove_leftovers, show_outcomes
 
 
 def repair_elsewhere(client: Client, *, removes: bool, as_json: bool) -> None:
@@ -33,14 +33,14 @@ def repair_elsewhere(client: Client, *, removes: bool, as_json: bool) -> None:
     log.for_commands("doctor")
     installation: str = client.get("/diagnostics/installation")["installation_id"]
     outcomes = asyncio.run(_repair(client, installation, removes=removes))
-    show(outcomes, "greenroom doctor --repair --yes", as_json=as_json)
+    show_outcomes(outcomes, "greenroom doctor --repair --yes", as_json=as_json)
 
 
 async def _repair(client: Client, installation: str, *, removes: bool) -> list[RepairOutcome]:
     runtime = load(AgentConfig, agent_dir=Path()).runtime
     async with find_runtime(runtime).things(installation) as things:
         found = await asyncio.to_thread(judged, client, await things.list())
-        return await repaired(things, found, removes=removes)
+        return await remove_leftovers(things, found, removes=removes)
 
 
 def judged(client: Client, things: list[Thing]) -> list[Leftover]:

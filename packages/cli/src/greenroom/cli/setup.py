@@ -58,7 +58,7 @@ def database(
     first = FirstHost(
         zone=zone, hosts=_listed(hosts), port=port, stream_port=stream_port, desktop_image=desktop_image()
     )
-    applied = asyncio.run(deployment.fill(found, database_url, first))
+    applied = asyncio.run(deployment.initialize_database(found, database_url, first))
     typer.echo("\n".join(applied) or "The database is up to date.")
     if found.credentials.exists():
         typer.echo(f"The first password of the administrator is in {found.credentials}; only root can read it.")
@@ -79,7 +79,7 @@ def installation(
     first = FirstHost(
         zone=zone, hosts=_listed(hosts), port=port, stream_port=stream_port, desktop_image=desktop_image()
     )
-    asyncio.run(deployment.begin(folder, database_url, first))
+    asyncio.run(deployment.begin_installation(folder, database_url, first))
     typer.echo(
         f"Copy installation.key and gateway.credential from {folder} to the web hosts, readable only by the account"
         f" greenroom. The first password of the administrator is in {folder / 'credentials.json'}. Back up the key."

@@ -83,7 +83,7 @@ def blocked_folder(account: Account, path: Path) -> Path | None:
             status = folder.stat()
         except FileNotFoundError:
             return None
-        if stat.S_ISDIR(status.st_mode) and not _may(account, status, stat.S_IXOTH):
+        if stat.S_ISDIR(status.st_mode) and not _has_permission(account, status, stat.S_IXOTH):
             return folder
     return None
 
@@ -93,17 +93,17 @@ def can_read(account: Account, path: Path) -> bool:
     if blocked_folder(account, path) is not None:
         return False
     try:
-        return _may(account, path.stat(), stat.S_IROTH)
+        return _has_permission(account, path.stat(), stat.S_IROTH)
     except FileNotFoundError:
         return False
 
 
-def _may(account: Account, status: os.stat_result, bit_for_others: int) -> bool:
+def _has_permission(account: Account, status: os.stat_result, other_bit: int) -> bool:
     uid = account.uid
     if uid == 0:
         return True
     if uid == status.st_uid:
-        return bool(status.st_mode & (bit_for_others << 6))
+        return bool(status.st_mode & (other_bit << 6))
     if account.gid == status.st_gid:
-        return bool(status.st_mode & (bit_for_others << 3))
-    return bool(status.st_mode & bit_for_others)
+        return bool(status.st_mode & (other_bit << 3))
+    return bool(status.st_mode & other_bit)

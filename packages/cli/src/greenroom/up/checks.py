@@ -77,17 +77,19 @@ async def _check_new(layout: Layout, database_url: str | None) -> None:
     """Refuse to create a new key for a database that was written with another key."""
     if database_url is None:
         if (layout.postgres / "data").exists():
-            raise key_is_missing(layout.keys, f"restore {layout.data} from a backup.")
+            raise missing_key_error(layout.keys, f"restore {layout.data} from a backup.")
         return
-    async with opened(database_url) as db:
+    async with open_database(database_url) as db:
         if await has_first_data(db):
-            raise key_is_missing(layout.keys, "specify the --data of that installation, or restore it from a backup.")
+            raise missing_key_error(
+                layout.keys, "specify the --data of that installation, or restore it from a backup."
+            )
 
 
 async def _check_same(layout: Layout, database_url: str) -> None:
     """Refuse the database of another installation: its secrets are encrypted with another key."""
     own = layout.installation_id.read_text().strip()
-    async with opened(database_url) as db:
+    async with open_database(database_url) as db:
         if await has_first_data(db) and (other := await installation_id(db)) != own:
             raise SetupError(
                 f"{layout.data} belongs to the installation {own}, but the database belongs to {other}; "
@@ -96,7 +98,7 @@ async def _check_same(layout: Layout, database_url: str) -> None:
 
 
 @asynccontextmanager
-async def opened(dsn: str) -> AsyncGenerator[Database]:
+async def open_database(dsn: str) -> AsyncGenerator[Database]:
     """Open a database for the duration of the block."""
     db = Database(dsn, application_name="greenroom setup", max_size=1)
     await db.open()
@@ -106,9 +108,9 @@ async def opened(dsn: str) -> AsyncGenerator[Database]:
         await db.close()
 
 
-def key_is_missing(folder: Path, what_to_do: str) -> SetupError:
+def missing_key_error(folder: Path, remedy: str) -> SetupError:
     """Return the error for a missing installation key: a new key could not decrypt the data in the database."""
-    return SetupError(f"The database already contains an installation, but its key is not in {folder}: {what_to_do}")
+    return SetupError(f"The database already contains an installation, but its key is not in {folder}: {remedy}")
 
 
 def check_programs() -> None:

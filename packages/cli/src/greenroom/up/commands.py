@@ -30,7 +30,15 @@ from greenroom.kit.passwords import hash_password
 from greenroom.kit.processes import processes
 from greenroom.kit.program import version
 from greenroom.up import instance
-from greenroom.up.doctor import Finding, database_to_check, examine, room, runtime_warnings, warnings, without_database
+from greenroom.up.doctor import (
+    Finding,
+    database_to_check,
+    examine,
+    host_capacity,
+    runtime_warnings,
+    warnings,
+    without_database,
+)
 from greenroom.up.handed import Handed
 from greenroom.up.health import database_answers
 from greenroom.up.layout import Layout, check_folder, running_layout, running_pid
@@ -51,7 +59,7 @@ from greenroom.up.supervisor import State
 from greenroom.up.terminal import console
 
 DOWN_WITHIN_S: Final = 120.0
-DOCKERD_NOTE: Final = Path("/run/greenroom-dockerd.pid")
+DOCKERD_PID_FILE: Final = Path("/run/greenroom-dockerd.pid")
 """The file that script/up writes if it had to start a Docker daemon."""
 
 
@@ -64,12 +72,12 @@ def up(data: Path, options: Options, *, detach: bool, as_json: bool) -> None:
     os.umask(0o022)
     layout = Layout(data)
     if detach:
-        show_ready(_in_background(layout, options), as_json=as_json)
+        show_ready(_start_in_background(layout, options), as_json=as_json)
         return
-    _become_up(layout, options, on_stderr(), as_json=as_json)
+    _exec_up(layout, options, on_stderr(), as_json=as_json)
 
 
-def _become_up(
+def _exec_up(
     layout: Layout, options: Options, progress: Progress, *, events: int | None = None, as_json: bool = False
 ) -> NoReturn:
     """Lay out DATA and become the process `up`, which gets all later signals to end.
@@ -90,22 +98,22 @@ def _become_up(
     Handed(data=str(layout.data), environment=environment, held=held, events=events, as_json=as_json).become_up(site)
 
 
-def _in_background(layout: Layout, options: Options) -> Description:
+def _start_in_background(layout: Layout, options: Options) -> Description:
     """Fork the background process. Display its steps until it serves, and return the object of `--json`."""
     read_end, write_end = os.pipe()
     signal.pthread_sigmask(signal.SIG_BLOCK, instance.ENDING)
     pid = os.fork()
     if pid == 0:
         os.close(read_end)
-        _stay(layout, options, write_end)
+        _run_in_background(layout, options, write_end)
     os.close(write_end)
     with os.fdopen(read_end) as source, _forward_interrupt_to(pid):
         event = show_events(source, on_stderr())
     if isinstance(event, Ready):
         return event.found
     os.waitpid(pid, 0)
-    said = instance.last_line(layout.log("up"))
-    raise SetupError(event.sentence if event else f"The background process has ended. Its log ends with: {said}")
+    last_line = instance.last_line(layout.log("up"))
+    raise SetupError(event.sentence if event else f"The background process has ended. Its log ends with: {last_line}")
 
 
 @contextmanager
@@ -128,13 +136,13 @@ def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _stay(layout: Layout, options: Options, write_end: int) -> NoReturn:
+def _run_in_background(layout: Layout, options: Options, write_end: int) -> NoReturn:
     """Run the background process."""
     events = Events(os.fdopen(write_end, "w"))
     try:
         os.setsid()
         _redirect_output(Path(os.devnull))
-        _become_up(layout, options, events, events=write_end)
+        _exec_up(layout, options, events, events=write_end)
     except BaseException as error:
         events.send(Failed(shortened(summary(error))))
         if not isinstance(error, GreenroomError):
@@ -185,7 +193,7 @@ def down(data: Path, *, as_json: bool = False) -> None:
 
 def _started_docker() -> int | None:
     try:
-        pid = int(DOCKERD_NOTE.read_text())
+        pid = int(DOCKERD_PID_FILE.read_text())
     except (FileNotFoundError, ValueError):
         return None
     return pid if any(seen.pid == pid and seen.name == "dockerd" for seen in processes()) else None
@@ -197,8 +205,8 @@ def _stop_running(layout: Layout, pid: int, progress: Progress) -> None:
         end_s = time.monotonic() + DOWN_WITHIN_S
         while running_pid(layout) == pid:
             if time.monotonic() > end_s:
-                said = f"Its log {layout.log('up')} ends with: {instance.last_line(layout.log('up'))}"
-                raise SetupError(f"The instance has not ended after {DOWN_WITHIN_S:g} s. {said}")
+                log_end = f"Its log {layout.log('up')} ends with: {instance.last_line(layout.log('up'))}"
+                raise SetupError(f"The instance has not ended after {DOWN_WITHIN_S:g} s. {log_end}")
             time.sleep(0.1)
     if layout.state.exists():
         if left := State.read(layout.state).left:
@@ -242,20 +250,20 @@ def doctor(data: Path, *, as_json: bool) -> None:
         SetupError: the instance does not run, or is of an older version than this program.
     """
     log.for_commands("doctor")
-    failure, findings, warned, good = asyncio.run(_doctor(running_layout(data)))
-    for sentence in warned:
+    failure, findings, warning_texts, capacity = asyncio.run(_doctor(running_layout(data)))
+    for sentence in warning_texts:
         print(f"Warning: {sentence}", file=sys.stderr)  # noqa: T201
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings]))  # noqa: T201 -- the command's result
     else:
-        _show_findings(findings, good)
+        _show_findings(findings, capacity)
     if failure:
         raise SetupError(failure)
     if any(finding.broken for finding in findings):
         raise SystemExit(1)
 
 
-def _show_findings(findings: list[Finding], good: GoodFor | None) -> None:
+def _show_findings(findings: list[Finding], capacity: GoodFor | None) -> None:
     """Print the version, a line for each invariant with its violations or the reason why it was skipped, and the
     capacity of the host.
     """
@@ -266,8 +274,8 @@ def _show_findings(findings: list[Finding], good: GoodFor | None) -> None:
         out.print("[yellow]skipped[/yellow]" if finding.skipped else state, f"{finding.code:4}", end="")
         details = (finding.skipped,) if finding.skipped else finding.broken
         out.print(finding.holds, *details, sep="\n              ", markup=False)
-    if good is not None and not good.is_short:
-        out.print(good.sentence, markup=False)
+    if capacity is not None and not capacity.is_short:
+        out.print(capacity.sentence, markup=False)
 
 
 async def _doctor(layout: Layout) -> tuple[str, list[Finding], list[str], GoodFor | None]:
@@ -279,16 +287,16 @@ async def _doctor(layout: Layout) -> tuple[str, list[Finding], list[str], GoodFo
         failure = cause(problem)
         return failure, without_database("The database cannot be used."), await runtime_warnings(None, site), None
     async with database_to_check(layout) as (db, site):
-        findings, warned = await examine(db, site), await warnings(db)
-        good = await room(db, site)
+        findings, warning_texts = await examine(db, site), await warnings(db)
+        capacity = await host_capacity(db, site)
         if skipped := [finding for finding in findings if finding.skipped]:
             codes = ", ".join(finding.code for finding in skipped)
-            warned += [f"{codes} and the disk and versions of Docker could not be checked: {skipped[0].skipped}"]
+            warning_texts += [f"{codes} and the disk and versions of Docker could not be checked: {skipped[0].skipped}"]
         else:
-            warned += await runtime_warnings(db, site)
-    if good.is_short:
-        warned = [*warned, good.sentence]
-    return "", findings, warned, good
+            warning_texts += await runtime_warnings(db, site)
+    if capacity.is_short:
+        warning_texts = [*warning_texts, capacity.sentence]
+    return "", findings, warning_texts, capacity
 
 
 def migrate(data: Path, database_url: str | None, *, only_pre: bool = False) -> tuple[list[str], list[str]]:

@@ -31,7 +31,7 @@ from greenroom.db.migrate import OWNER_ROLE, SERVICE_ROLE, migrate
 from greenroom.kit.certificates import new_authority
 from greenroom.kit.secrets import Secrets, hashed, new_secret
 from greenroom.up.account import Account
-from greenroom.up.checks import key_is_missing, opened
+from greenroom.up.checks import missing_key_error, open_database
 from greenroom.up.first_start import ensure_first_data, prepare_credentials
 from greenroom.up.layout import own, write_once, write_text
 from greenroom.up.tls import ensure_pair
@@ -48,12 +48,12 @@ LOCAL_HOSTS: Final = ("127.0.0.1", "localhost")
 DATABASE_HOSTS: Final = ("kasm_db", *LOCAL_HOSTS)
 """The names of the database on its own host."""
 
-GIVEN: Final = ("given.pem", "given.key")
+CUSTOM_CERTIFICATE: Final = ("given.pem", "given.key")
 """The administrator's own certificate and key, in `installation/`."""
 SERVICE_FILE: Final = "service.password"
 """On a further host, in `installation/`: the database password of its api and Manager."""
 SYSTEM_AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
-MADE_BY: Final = "greenroom setup"
+CREATED_BY: Final = "greenroom setup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,20 +113,20 @@ class Deployment:
         own(self.folder / "edge", 0o750, self.services)
         for name in ("volumes", "web-filter"):
             own(self.folder / name, 0o711)
-        self._name_agent()
+        self._write_agent_id()
         if self.has_database:
-            self._make_installation(hosts, now)
-        self._hand_out()
+            self._create_installation(hosts, now)
+        self._write_role_files()
 
-    def _name_agent(self) -> None:
+    def _write_agent_id(self) -> None:
         """Copy the Agent's id for its gateway: addresses of streams contain it."""
         write_once(self.folder / "agent/agent_id", f"{uuid.uuid4()}\n")
         write_text(self.folder / "edge/agent_id", _read(self.folder / "agent/agent_id"), 0o600, self.services)
 
-    def _make_installation(self, hosts: Sequence[str], now: datetime) -> None:
+    def _create_installation(self, hosts: Sequence[str], now: datetime) -> None:
         here = self.installation
-        made_once = (here / "installation.key", here / "database.password")
-        if (self.folder / "db/data").exists() and not all(file.exists() for file in made_once):
+        created_once = (here / "installation.key", here / "database.password")
+        if (self.folder / "db/data").exists() and not all(file.exists() for file in created_once):
             raise SetupError(f"The keys of the database in {self.folder}/db are missing; restore {here} from a backup.")
         Secrets.create_file(here / "installation.key")
         write_once(here / "database.password", secrets.token_urlsafe(32))
@@ -148,35 +148,39 @@ class Deployment:
         made = datetime.fromtimestamp(self.join_token.stat().st_mtime, UTC)
         return now - made > timedelta(hours=JOIN_HOURS) / 2
 
-    def _hand_out(self) -> None:
+    def _write_role_files(self) -> None:
         here = self.installation
         key = here / "installation.key"
         password = self._service_password()
         common = {"installation.key": _read(key), "ca.pem": _read(here / "ca.pem")}
         service = {**common, "service.pgpass": _pgpass(SERVICE_ROLE, password)}
-        names = ("server.pem", "server.key", *(name for name in GIVEN if (here / name).exists()))
+        names = ("server.pem", "server.key", *(name for name in CUSTOM_CERTIFICATE if (here / name).exists()))
         certificates = {name: _read(here / name) for name in names}
         token = {"join_token": _read(self.join_token)} if self.join_token.exists() else {}
         for role in ("api", "manager"):
-            self._take_back_owner(role)
-            self._give(role, self.services, service)
-        self._give("proxy", self.services, {**certificates, "credential": Secrets.from_file(key).gateway_credential()})
-        self._give("agent", ROOT, {"ca.pem": common["ca.pem"] + self._given_authorities(), **token})
+            self._remove_owner_password(role)
+            self._write_files_of(role, self.services, service)
+        self._write_files_of(
+            "proxy", self.services, {**certificates, "credential": Secrets.from_file(key).gateway_credential()}
+        )
+        self._write_files_of("agent", ROOT, {"ca.pem": common["ca.pem"] + self._custom_authorities(), **token})
         if self.has_database:
-            owners = _read(here / "database.password")
-            self._give("setup", ROOT, {**common, "pgpass": _pgpass(OWNER_ROLE, owners)})
+            owner_password = _read(here / "database.password")
+            self._write_files_of("setup", ROOT, {**common, "pgpass": _pgpass(OWNER_ROLE, owner_password)})
             pair = {"server.pem": _read(here / "database.pem"), "server.key": _read(here / "database.key")}
-            self._give("db", self.database, {"password": owners, "service_password": password, **pair})
+            self._write_files_of(
+                "db", self.database, {"password": owner_password, "service_password": password, **pair}
+            )
         write_text(self.folder / "ca.pem", common["ca.pem"], 0o644)
 
     def _service_password(self) -> str:
         """Return the password of api and Managers in the database. The password of the owner cannot be derived from it.
         It is derived from that of the owner, because hosts from before there were two roles have only that password.
         """
-        given = self.installation / SERVICE_FILE
-        return _read(given) if given.exists() else service_password(_read(self.installation / "database.password"))
+        file = self.installation / SERVICE_FILE
+        return _read(file) if file.exists() else service_password(_read(self.installation / "database.password"))
 
-    def _take_back_owner(self, role: str) -> None:
+    def _remove_owner_password(self, role: str) -> None:
         """Remove the owner's password that earlier versions gave to roles, but not at the first `setup` after the
         update, because containers that still run use it.
         """
@@ -184,14 +188,14 @@ class Deployment:
         if (folder / "service.pgpass").exists():
             (folder / "pgpass").unlink(missing_ok=True)
 
-    def _given_authorities(self) -> str:
+    def _custom_authorities(self) -> str:
         """Return the authorities that may have signed the administrator's certificate, for Agents that use the host's
         name.
         """
-        given = self.installation / GIVEN[0]
-        return _read(given) + _read(SYSTEM_AUTHORITIES) if given.exists() else ""
+        certificate = self.installation / CUSTOM_CERTIFICATE[0]
+        return _read(certificate) + _read(SYSTEM_AUTHORITIES) if certificate.exists() else ""
 
-    def _give(self, role: str, account: Account, files: dict[str, str]) -> None:
+    def _write_files_of(self, role: str, account: Account, files: dict[str, str]) -> None:
         folder = self.secrets_of(role)
         own(folder, 0o700, account)
         for name, text in files.items():
@@ -212,7 +216,7 @@ class FirstHost:
     desktop_image: str
 
 
-async def fill(deployment: Deployment, dsn: str, host: FirstHost) -> list[str]:
+async def initialize_database(deployment: Deployment, dsn: str, host: FirstHost) -> list[str]:
     """Migrate the database, insert the first data and zone into a new one, and let the Agent of this host join. Return
     the names of the applied migrations.
 
@@ -220,14 +224,14 @@ async def fill(deployment: Deployment, dsn: str, host: FirstHost) -> list[str]:
         SetupError: the database cannot be reached, or is of a newer version.
     """
     applied = await migrate(dsn)
-    async with opened(dsn) as db:
+    async with open_database(dsn) as db:
         await _fill_new(db, deployment.credentials, host)
         if not deployment.agent_has_joined:
             await _let_agent_join(deployment, db, host.zone)
     return applied
 
 
-async def begin(folder: Path, dsn: str, host: FirstHost) -> list[str]:
+async def begin_installation(folder: Path, dsn: str, host: FirstHost) -> list[str]:
     """Begin an installation whose roles are separate processes: `installation.key`, the gateways' credential and the
     first credentials in `folder`, each readable only by its owner, and the database's first data. Existing files and
     data are kept. Return the names of the applied migrations.
@@ -238,19 +242,19 @@ async def begin(folder: Path, dsn: str, host: FirstHost) -> list[str]:
         Unavailable: the database cannot be reached.
     """
     key = folder / "installation.key"
-    async with opened(dsn) as db:
+    async with open_database(dsn) as db:
         if not key.exists() and await has_first_data(db):
-            raise key_is_missing(
+            raise missing_key_error(
                 folder,
                 "copy installation.key and gateway.credential from the machine that created it, or from its backup.",
             )
-        _make_key(key)
+        _create_key(key)
         applied = await migrate(dsn)
         await _fill_new(db, folder / "credentials.json", host)
     return applied
 
 
-def _make_key(key: Path) -> None:
+def _create_key(key: Path) -> None:
     folder = key.parent
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o711)
@@ -272,7 +276,7 @@ async def _let_agent_join(deployment: Deployment, db: Database, zone: str) -> No
     if await read_token(db, token) is not None:
         return
     agent_id = _read(deployment.folder / "agent/agent_id").strip()
-    await let_join(db, token, zone, agent_id, created_by=MADE_BY)
+    await let_join(db, token, zone, agent_id, created_by=CREATED_BY)
 
 
 async def add_host(deployment: Deployment, dsn: str, name: str, zone: str, now: datetime) -> Path:
@@ -291,8 +295,8 @@ async def add_host(deployment: Deployment, dsn: str, name: str, zone: str, now: 
     if not name or any(letter in name for letter in "/\\ ") or name.startswith("."):
         raise SetupError(f"{name!r} is not a host name.")
     token = new_secret()
-    async with opened(dsn) as db:
-        await let_join(db, hashed(token), zone, created_by=MADE_BY)
+    async with open_database(dsn) as db:
+        await let_join(db, hashed(token), zone, created_by=CREATED_BY)
     own(deployment.folder / "hosts", 0o700)
     folder = deployment.folder / "hosts" / name
     own(folder, 0o700)
@@ -304,9 +308,9 @@ async def add_host(deployment: Deployment, dsn: str, name: str, zone: str, now: 
     return folder
 
 
-def service_password(owners: str) -> str:
+def service_password(owner_password: str) -> str:
     """Return the password of SERVICE_ROLE, derived from that of the owner of the tables."""
-    return hmac.new(owners.encode(), SERVICE_ROLE.encode(), hashlib.sha256).hexdigest()
+    return hmac.new(owner_password.encode(), SERVICE_ROLE.encode(), hashlib.sha256).hexdigest()
 
 
 def _pgpass(role: str, password: str) -> str:

@@ -67,21 +67,21 @@ async def examine(db: Database, site: Site) -> list[Finding]:
     """Return the result of every invariant, in order. Outside the database, only the Agents and Managers of this
     machine are checked.
     """
-    findings = [await _twice(i.code, i.holds, lambda i=i: broken(db, i)) for i in INVARIANTS]
+    findings = [await _checked_twice(i.code, i.holds, lambda i=i: broken(db, i)) for i in INVARIANTS]
     installation, folders = await installation_id(db), [agent.folder for agent in site.agents]
 
-    async def beside_containers() -> dict[str, list[str]]:
-        containers = await find_runtime(site.settings.runtime).session_ids(installation, folders)
-        return compare(await live_sessions(db, site.agent_ids), containers)
+    async def containers() -> dict[str, list[str]]:
+        session_ids = await find_runtime(site.settings.runtime).session_ids(installation, folders)
+        return compare(await live_sessions(db, site.agent_ids), session_ids)
 
     for code, holds in CONTAINER_INVARIANTS.items():
         try:
-            findings.append(await _twice(code, holds, lambda code=code: _part(beside_containers, code)))
+            findings.append(await _checked_twice(code, holds, lambda code=code: _violations_of(containers, code)))
         except (SetupError, RuntimeUnavailable) as error:
             findings.append(Finding(code=code, holds=holds, broken=(), skipped=error.message))
-    findings.append(await _twice(*SENTINELS, lambda: _sentinels(db, site)))
-    findings.append(await _twice(*API_LOOPS, lambda: api_loops(site)))
-    findings.append(await _twice(*READABLE, lambda: unreadable(db)))
+    findings.append(await _checked_twice(*SENTINELS, lambda: _sentinels(db, site)))
+    findings.append(await _checked_twice(*API_LOOPS, lambda: api_loops(site)))
+    findings.append(await _checked_twice(*READABLE, lambda: unreadable(db)))
     return sorted(findings, key=lambda finding: int(finding.code[1:]))
 
 
@@ -128,7 +128,7 @@ async def runtime_warnings(db: Database | None, site: Site) -> list[str]:
         return [f"The {runtime.checked} could not be checked: {error.message}"]
 
 
-async def room(db: Database, site: Site) -> GoodFor:
+async def host_capacity(db: Database, site: Site) -> GoodFor:
     """Return the number of sessions that this host can run."""
     if elsewhere := find_runtime(site.settings.runtime).sessions_elsewhere:
         return GoodFor(f"Sessions are {elsewhere} and use no resources of this host.")
@@ -178,15 +178,15 @@ async def api_loops(site: Site) -> list[str]:
     return [named("The api", crash_loop)] if crash_loop else []
 
 
-async def _part(look: Callable[[], Awaitable[dict[str, list[str]]]], code: str) -> list[str]:
-    return (await look())[code]
+async def _violations_of(check: Callable[[], Awaitable[dict[str, list[str]]]], code: str) -> list[str]:
+    return (await check())[code]
 
 
-async def _twice(code: str, holds: str, look: Callable[[], Awaitable[list[str]]]) -> Finding:
-    found = await look()
+async def _checked_twice(code: str, holds: str, check: Callable[[], Awaitable[list[str]]]) -> Finding:
+    found = await check()
     if found:
         await asyncio.sleep(SETTLE_S)
-        found = [what for what in await look() if what in found]
+        found = [what for what in await check() if what in found]
     return Finding(code=code, holds=holds, broken=tuple(found))
 
 
@@ -208,7 +208,7 @@ async def database_to_check(layout: Layout) -> AsyncGenerator[tuple[Database, Si
         yield opened
 
 
-Became = Literal["removed", "would be removed", "left", "not removed"]
+RepairResult = Literal["removed", "would be removed", "left", "not removed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +216,7 @@ class RepairOutcome:
     """The outcome for a leftover, and its reason as a sentence."""
 
     thing: str
-    became: Became
+    became: RepairResult
     reason: str
 
 
@@ -231,11 +231,11 @@ async def leftovers(db: Database, things: Things) -> list[Leftover]:
     return plan(found, await read_known(db, found))
 
 
-async def repaired(things: Things, found: Sequence[Leftover], *, removes: bool) -> list[RepairOutcome]:
+async def remove_leftovers(things: Things, found: Sequence[Leftover], *, removes: bool) -> list[RepairOutcome]:
     """Remove leftovers that may be removed, one after the other. A failure does not stop the others."""
     outcomes: list[RepairOutcome] = []
     for leftover in found:
-        became: Became = "would be removed" if leftover.removed else "left"
+        became: RepairResult = "would be removed" if leftover.removed else "left"
         reason = leftover.reason
         if leftover.removed and removes:
             try:
@@ -255,10 +255,10 @@ def show_repair(data: Path, *, removes: bool, as_json: bool) -> None:
     """
     log.for_commands("doctor")
     outcomes = asyncio.run(_repair(running_layout(data), removes=removes))
-    show(outcomes, f"greenroom doctor --repair --yes --data {shlex.quote(str(data))}", as_json=as_json)
+    show_outcomes(outcomes, f"greenroom doctor --repair --yes --data {shlex.quote(str(data))}", as_json=as_json)
 
 
-def show(outcomes: Sequence[RepairOutcome], remove: str, *, as_json: bool) -> None:
+def show_outcomes(outcomes: Sequence[RepairOutcome], remove: str, *, as_json: bool) -> None:
     """Print the outcome of each leftover; `remove` is the command that removes them. The exit code is that of
     `show_repair`.
     """
@@ -286,4 +286,4 @@ async def _repair(layout: Layout, *, removes: bool) -> list[RepairOutcome]:
         database_to_check(layout) as (db, site),
         find_runtime(site.settings.runtime).things(await installation_id(db)) as things,
     ):
-        return await repaired(things, await leftovers(db, things), removes=removes)
+        return await remove_leftovers(things, await leftovers(db, things), removes=removes)

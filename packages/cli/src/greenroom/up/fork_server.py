@@ -1,10 +1,11 @@
 """The process from which `up` forks its roles. All modules that the roles use are imported once, and all roles share
 them.
 
-The first fork server is forked from `up` itself, before `up` has read any data (`beside`). Its replacement after its
-end is `python -m greenroom.up.fork_server`, with a socket to `up` as stdin. Each message comes with two descriptors: an
-order, and the log for the output. The response is the pid of a new child of `up`. Only this child reads the order: it
-is never known to this process, or to a role that is forked later. There are no threads and no event loop here.
+The first fork server is forked from `up` itself, before `up` has read any data (`fork_from_up`). Its replacement
+after its end is `python -m greenroom.up.fork_server`, with a socket to `up` as stdin. Each message comes with two
+descriptors: a `ForkRequest`, and the log for the output. The response is the pid of a new child of `up`. Only this
+child reads the request: it is never known to this process, or to a role that is forked later. There are no threads
+and no event loop here.
 """
 
 from __future__ import annotations
@@ -72,23 +73,23 @@ def main() -> None:
     _serve(socket.socket(fileno=os.dup(0)), up)
 
 
-def beside() -> ForkServer:
+def fork_from_up() -> ForkServer:
     """Import all modules of the roles, and fork a fork server from this process, which is `up`. It has no threads yet,
     and no data that must be hidden from roles. The garbage collector is off afterwards.
     """
     _import_all()
     up = os.getpid()
-    channel, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    channel, peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if pid := os.fork():
-        other.close()
+        peer.close()
         return ForkServer(pid, channel)
     os.setsid()
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
-    os.dup2(other.fileno(), 3)
+    os.dup2(peer.fileno(), 3)
     os.closerange(4, os.sysconf("SC_OPEN_MAX"))
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    _show((sys.executable, "-m", "greenroom.up.fork_server"))
-    _end_with(up, "KILL")
+    _set_command_line((sys.executable, "-m", "greenroom.up.fork_server"))
+    _set_death_signal(up, "KILL")
     _serve(socket.socket(fileno=3), up)
     raise SystemExit
 
@@ -107,13 +108,13 @@ def _import_all() -> None:
 
 def _serve(channel: socket.socket, up: int) -> None:
     """Fork for `up`; return in a role that has ended."""
-    order, log = _next(channel)
-    role = _become(order, log, up)
+    request, log = _next_request(channel)
+    role = _apply_request(request, log, up)
     gc.enable()
     program.run(role)
 
 
-def _next(channel: socket.socket) -> tuple[int, int]:
+def _next_request(channel: socket.socket) -> tuple[int, int]:
     """Return the descriptors of a message, in the process that was forked for it.
 
     Raises:
@@ -123,10 +124,10 @@ def _next(channel: socket.socket) -> tuple[int, int]:
         message, descriptors, _, _ = socket.recv_fds(channel, _MAX_BYTES, 2)
         if not message:
             raise SystemExit
-        order, log = descriptors
+        request, log = descriptors
         if _fork(channel):
-            return order, log
-        os.close(order)
+            return request, log
+        os.close(request)
         os.close(log)
 
 
@@ -134,17 +135,17 @@ def _fork(channel: socket.socket) -> bool:
     """Fork a process that becomes a child of `up`, the subreaper, because its parent ends at once. Return
     True in it.
     """
-    waiting, going = os.pipe()
-    between = os.fork()
-    if between != 0:
-        os.close(waiting)
-        os.waitpid(between, 0)
-        os.close(going)
+    read_end, write_end = os.pipe()
+    intermediate = os.fork()
+    if intermediate != 0:
+        os.close(read_end)
+        os.waitpid(intermediate, 0)
+        os.close(write_end)
         return False
     if os.fork() != 0:
         os._exit(0)
-    os.close(going)
-    os.read(waiting, 1)  # ends after its parent has been waited for
+    os.close(write_end)
+    os.read(read_end, 1)  # ends after its parent has been waited for
     try:
         channel.send(str(os.getpid()).encode())
     except ConnectionError:  # `up` ended in the meantime, and the role with it
@@ -152,33 +153,33 @@ def _fork(channel: socket.socket) -> bool:
     return True
 
 
-def _become(order_descriptor: int, log: int, up: int) -> str:
-    """Take the properties in the order, and return the role to run."""
-    with os.fdopen(os.dup(order_descriptor), "rb") as file:
-        order = msgspec.json.decode(file.read(), type=ForkRequest)
+def _apply_request(request_descriptor: int, log: int, up: int) -> str:
+    """Set the properties in the request, and return the role to run."""
+    with os.fdopen(os.dup(request_descriptor), "rb") as file:
+        request = msgspec.json.decode(file.read(), type=ForkRequest)
     os.setsid()
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-    os.chdir(order.folder)
+    os.chdir(request.folder)
     os.environ.clear()
-    os.environ.update(order.environment)
+    os.environ.update(request.environment)
     time.tzset()
-    _show(order.argv)
-    if order.account is not None:
-        _change_account(*order.account, [_CAPABILITIES[name] for name in order.capabilities])
-    _end_with(up, order.death_signal)
-    return order.role
+    _set_command_line(request.argv)
+    if request.account is not None:
+        _change_account(*request.account, [_CAPABILITIES[name] for name in request.capabilities])
+    _set_death_signal(up, request.death_signal)
+    return request.role
 
 
-def _end_with(up: int, death_signal: str) -> None:
+def _set_death_signal(up: int, death_signal: str) -> None:
     """Request this signal for the end of `up`.
 
     Raises:
         SystemExit: `up` has already ended.
     """
-    _checked(_libc.prctl(_PR_SET_PDEATHSIG, signal.Signals[f"SIG{death_signal}"].value, 0, 0, 0))
+    _raise_on_failure(_libc.prctl(_PR_SET_PDEATHSIG, signal.Signals[f"SIG{death_signal}"].value, 0, 0, 0))
     if os.getppid() != up:
         raise SystemExit
 
@@ -189,18 +190,20 @@ def _change_account(uid: int, gid: int, capabilities: list[int]) -> None:
     """
     os.setgroups([])
     os.setresgid(gid, gid, gid)
-    _checked(_libc.prctl(_PR_SET_KEEPCAPS, 1 if capabilities else 0, 0, 0, 0))
+    _raise_on_failure(_libc.prctl(_PR_SET_KEEPCAPS, 1 if capabilities else 0, 0, 0, 0))
     os.setresuid(uid, uid, uid)
     if capabilities:
         these = sum(1 << one for one in capabilities)
         header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
-        _checked(_libc.capset(header, (ctypes.c_uint32 * 6)(these, these, these, 0, 0, 0)))
+        _raise_on_failure(_libc.capset(header, (ctypes.c_uint32 * 6)(these, these, these, 0, 0, 0)))
         for one in capabilities:
-            _checked(_libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, one, 0, 0))
-    _checked(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0))  # as after an exec: its files in /proc belong to the account
+            _raise_on_failure(_libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, one, 0, 0))
+    _raise_on_failure(
+        _libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
+    )  # as after an exec: its files in /proc belong to the account
 
 
-def _show(argv: tuple[str, ...]) -> None:
+def _set_command_line(argv: tuple[str, ...]) -> None:
     """Write the command line for `ps` over that of this process, as far as there is space."""
     fields = Path("/proc/self/stat").read_text(errors="replace").rpartition(")")[2].split()
     begin, end = int(fields[45]), int(fields[46])
@@ -208,7 +211,7 @@ def _show(argv: tuple[str, ...]) -> None:
     ctypes.memmove(begin, text.ljust(end - begin, b"\0"), end - begin)
 
 
-def _checked(result: int) -> None:
+def _raise_on_failure(result: int) -> None:
     if result != 0:
         raise SetupError(
             f"The account and the capabilities of a role cannot be set: {os.strerror(ctypes.get_errno())}."

@@ -15,7 +15,7 @@ from greenroom.up.processes import ProcessCommand
 _MAX_BYTES: Final = 16
 
 
-class Forks:
+class ForkClient:
     """Requests forked processes, which are children of this process. If the fork server ends, the request is repeated
     after it was started again.
     """
@@ -23,18 +23,18 @@ class Forks:
     def __init__(self) -> None:
         self._channel: socket.socket | None = None
         self._connected = asyncio.Event()
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     @property
-    def is_under_way(self) -> bool:
+    def is_forking(self) -> bool:
         """True if this process may have a child that is not known yet."""
-        return self._turn.locked()
+        return self._lock.locked()
 
     def connect(self) -> socket.socket:
         """Return the stdin of a fork server that is about to be started."""
-        channel, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        channel, peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.adopt(channel)
-        return other
+        return peer
 
     def adopt(self, channel: socket.socket) -> None:
         """Use the fork server at the other end of the socket."""
@@ -52,15 +52,15 @@ class Forks:
 
     async def fork(self, command: ProcessCommand, role: str) -> int:
         """Return the pid of a new process that runs the role; wait for a fork server if necessary."""
-        async with self._turn:
+        async with self._lock:
             while True:
                 await self._connected.wait()
                 try:
-                    return await self._ask(command, role)
+                    return await self._request_fork(command, role)
                 except ConnectionError:
                     self.close()
 
-    async def _ask(self, command: ProcessCommand, role: str) -> int:
+    async def _request_fork(self, command: ProcessCommand, role: str) -> int:
         """Send the request and return the pid.
 
         Raises:
@@ -68,24 +68,24 @@ class Forks:
         """
         if self._channel is None:
             raise ConnectionError
-        order = os.memfd_create("order")
+        request = os.memfd_create("fork request")
         try:
-            os.write(order, msgspec.json.encode(_order(command, role)))
-            os.lseek(order, 0, os.SEEK_SET)
+            os.write(request, msgspec.json.encode(_fork_request(command, role)))
+            os.lseek(request, 0, os.SEEK_SET)
             with command.log.open("ab") as log:
-                socket.send_fds(self._channel, [b"fork"], [order, log.fileno()])
-            answer = await asyncio.get_running_loop().sock_recv(self._channel, _MAX_BYTES)
+                socket.send_fds(self._channel, [b"fork"], [request, log.fileno()])
+            response = await asyncio.get_running_loop().sock_recv(self._channel, _MAX_BYTES)
         except BaseException:
-            self.close()  # otherwise its response would count for the next order
+            self.close()  # otherwise its response would count for the next request
             raise
         finally:
-            os.close(order)
-        if not answer:
+            os.close(request)
+        if not response:
             raise ConnectionError
-        return int(answer)
+        return int(response)
 
 
-def _order(command: ProcessCommand, role: str) -> ForkRequest:
+def _fork_request(command: ProcessCommand, role: str) -> ForkRequest:
     account = command.account
     return ForkRequest(
         role=role,

@@ -21,7 +21,7 @@ processor (ADR 34).
 def main() -> None:
     """Run until SIGTERM; exit code 1 if the instance cannot be started."""
     goes_first = go_first(NICE)
-    server = fork_server.beside()
+    server = fork_server.fork_from_up()
     gc.enable()
     from greenroom.up.handed import Handed  # noqa: PLC0415 -- no role needs any of it
 

@@ -1,8 +1,8 @@
 """Child processes of `up`: started or forked under an account, ended with `up`, watched by pidfd; and orphans.
 
 `up` is the child subreaper of all processes that it starts: a process that loses its parent becomes its child, and
-`Orphans` handles it. While `up` supervises, only `start` and `Forks` may create a child; any other child would count as
-an orphan.
+`Orphans` handles it. While `up` supervises, only `start` and `ForkClient` may create a child; any other child would
+count as an orphan.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from greenroom.up.account import Account
-from greenroom.up.forks import Forks
+from greenroom.up.forks import ForkClient
 from greenroom.up.options import has_ipv6
 from greenroom.up.processes import MARK, ProcessCommand
 from greenroom.up.site import AgentSite, ManagerSite, Site
@@ -59,7 +59,7 @@ def postgres(site: Site, before_start: Callable[[], Awaitable[None]]) -> Part:
     )
 
 
-def fork_server(site: Site, forks: Forks) -> Part:
+def fork_server(site: Site, forks: ForkClient) -> Part:
     """Return the process that forks the roles."""
     return Part(
         name=FORK_SERVER,

@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from greenroom.core.fleet.restarts import WINDOW_S, next_start
-from greenroom.up.forks import Forks
+from greenroom.up.forks import ForkClient
 from greenroom.up.layout import read_json, write_json
 from greenroom.up.processes import ChildProcess, Orphans, ProcessCommand, describe_exit, start, watched
 
@@ -105,7 +105,7 @@ class Supervisor:
     def __init__(self, state_file: Path) -> None:
         self.parts: list[Part] = []
         self.phase = "starting"
-        self.forks = Forks()
+        self.forks = ForkClient()
         self._state_file = state_file
         self._orphans = Orphans()
         self._tasks: list[asyncio.Task[None]] = []
@@ -190,7 +190,7 @@ class Supervisor:
         return start(command)
 
     def _retire_orphans(self) -> None:
-        if not self.forks.is_under_way:
+        if not self.forks.is_forking:
             self._orphans.retire()
 
     async def _pause(self, part: Part) -> None:
