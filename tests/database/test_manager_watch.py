@@ -43,11 +43,11 @@ class Stage:
         process: Any = SimpleNamespace(pid=pid)
         self.part.process = process
 
-    async def look(self, *times_s: float) -> None:
+    async def check(self, *times_s: float) -> None:
         """Check its health."""
         async with httpx.AsyncClient() as http:
             for now_s in times_s:
-                await self._watch.look(http, now_s)
+                await self._watch.check(http, now_s)
 
 
 @pytest.fixture
@@ -66,9 +66,9 @@ async def stage(db: Database, monkeypatch: pytest.MonkeyPatch) -> Stage:
 
 
 async def test_a_silent_manager_is_restarted_and_a_log_row_says_why(stage: Stage):
-    await stage.look(0, SILENT_S / 2, SILENT_S - 1)
+    await stage.check(0, SILENT_S / 2, SILENT_S - 1)
     assert stage.restarted == []
-    await stage.look(SILENT_S)
+    await stage.check(SILENT_S)
     assert len(stage.restarted) == 1
     (row,) = await stage.db.fetch(
         "SELECT level, component, zone_name, message FROM logs WHERE code = 'manager-restarted'"
@@ -82,31 +82,31 @@ async def test_a_silent_manager_is_restarted_and_a_log_row_says_why(stage: Stage
 
 async def test_what_is_answered_for_a_frozen_one_is_its_silence(stage: Stage):
     stage.status, stage.text = 500, '{"ok": false, "status": "unhealthy", "enabled": true, "frozen": true}'
-    await stage.look(0, 2, 4, 6, SILENT_S - 1)
+    await stage.check(0, 2, 4, 6, SILENT_S - 1)
     assert stage.restarted == []
-    await stage.look(SILENT_S)
+    await stage.check(SILENT_S)
     assert len(stage.restarted) == 1
 
 
 async def test_a_disabled_one_may_be_silent(stage: Stage):
     await stage.db.write("UPDATE managers SET enabled = false WHERE instance_id <> 'another'")
-    await stage.look(0, SILENT_S, 2 * SILENT_S)
+    await stage.check(0, SILENT_S, 2 * SILENT_S)
     assert stage.restarted == []
 
 
 async def test_another_process_is_not_blamed_for_the_silence_before(stage: Stage):
-    await stage.look(0, SILENT_S - 1)
+    await stage.check(0, SILENT_S - 1)
     stage.is_process(2)
-    await stage.look(SILENT_S)
+    await stage.check(SILENT_S)
     assert stage.restarted == []
-    await stage.look(2 * SILENT_S)
+    await stage.check(2 * SILENT_S)
     assert len(stage.restarted) == 1
 
 
 async def test_while_the_database_is_away_no_part_is_restarted(stage: Stage):
     await stage.db.close()
     stage.status = 500
-    await stage.look(0, 2, 4, 6)
+    await stage.check(0, 2, 4, 6)
     assert stage.restarted == []
 
 
@@ -115,9 +115,9 @@ async def test_an_api_silent_for_two_minutes_is_restarted(stage: Stage):
     async with httpx.AsyncClient() as http:
         for now_s, status in ((0, None), (SILENT_S - 1, 503), (SILENT_S, None), (2 * SILENT_S - 1, None)):
             stage.status = status
-            await watch.look(http, now_s)
+            await watch.check(http, now_s)
         assert stage.restarted == []
-        await watch.look(http, 2 * SILENT_S)
+        await watch.check(http, 2 * SILENT_S)
         assert stage.restarted == ["manager-eu-1 answered no health check for 120 s"]
     (row,) = await stage.db.fetch("SELECT level, component, message FROM logs WHERE code = 'part-restarted'")
     assert tuple(row.values()) == ("WARNING", "up", f"{stage.restarted[0]}; it is started again.")

@@ -81,9 +81,9 @@ async def test_a_process_that_does_not_end_on_request_is_killed():
 def test_who_may_have_more_of_the_processor_has_it_and_no_other_account_fails(uid: int, nice: int):
     asks = f"""
 import os
-from greenroom.kit.processes import go_first
+from greenroom.kit.processes import raise_priority
 os.setuid({uid})
-print(go_first(-5), os.getpriority(os.PRIO_PROCESS, 0))
+print(raise_priority(-5), os.getpriority(os.PRIO_PROCESS, 0))
 """
     done = subprocess.run([sys.executable, "-c", asks], check=True, capture_output=True, text=True)
     assert done.stdout.split() == [str(uid == 0), str(nice)]

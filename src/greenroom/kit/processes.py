@@ -31,7 +31,7 @@ def become_subreaper() -> None:
         raise SetupError(f"This process cannot adopt orphans: {os.strerror(ctypes.get_errno())}")
 
 
-def go_first(nice: int) -> bool:
+def raise_priority(nice: int) -> bool:
     """Get a higher priority for this process and all processes that it starts; False = this account may not."""
     try:
         os.setpriority(os.PRIO_PROCESS, 0, nice)

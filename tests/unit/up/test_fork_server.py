@@ -27,7 +27,7 @@ from pathlib import Path
 from greenroom.kit.processes import become_subreaper
 from greenroom.up import fork_server
 from greenroom.up.account import Account
-from greenroom.up.processes import ProcessCommand, watched
+from greenroom.up.processes import ProcessCommand, watch_child
 from greenroom.up.supervisor import FORK_SERVER, Part, Supervisor
 
 first = fork_server.fork_from_up()
@@ -43,7 +43,7 @@ async def main():
     of_all = {"PATH": os.environ["PATH"]}
     server = (sys.executable, "-m", "greenroom.up.fork_server")
     supervisor.forks.adopt(first.channel)
-    supervisor.run(Part(name=FORK_SERVER, role=FORK_SERVER, process=watched(first.pid), command=lambda: command(
+    supervisor.run(Part(name=FORK_SERVER, role=FORK_SERVER, process=watch_child(first.pid), command=lambda: command(
         FORK_SERVER, server, of_all, death_signal="KILL", stdin=supervisor.forks.connect())))
     for name, own in json.loads(sys.stdin.read()).items():
         supervisor.run(Part(name=name, role="agent", is_forked=True, command=lambda name=name, own=own: command(

@@ -97,5 +97,5 @@ async def test_a_start_that_the_disk_refuses_says_so_and_leaves_no_folder(
     monkeypatch.setattr(Layout, "create", full)
     layout = Layout(tmp_path / "data")
     with pytest.raises(SetupError, match=r"cannot be created in .*data: No space left on device"):
-        await site.prepared(layout, Options(port=free_port()), Lines(io.StringIO()))
+        await site.prepare_instance(layout, Options(port=free_port()), Lines(io.StringIO()))
     assert not layout.data.exists()

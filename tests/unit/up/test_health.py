@@ -44,5 +44,5 @@ async def test_the_health_of_a_part_is_a_sentence(status: int, body: str, said: 
 def test_an_agent_that_is_short_of_disk_is_said_to_take_no_session(free_bytes: int | None, said: str):
     disk = FreeDisk(free_bytes=free_bytes, kept_bytes=5_000_000_000)
     agent = ListedAgent(hostname="vm", state="running", disk=disk)
-    found = health.at_the_manager("agent-default", agent)
+    found = health.health_at_manager("agent-default", agent)
     assert (found.detail, found.ok) == (said, True)

@@ -15,33 +15,33 @@ from greenroom.core.errors import SetupError
 from greenroom.up import checks
 from greenroom.up.account import Account
 from greenroom.up.layout import Layout
-from greenroom.up.options import Options, settle
+from greenroom.up.options import Options, merge_settings
 from greenroom.up.postgres import PostgresCluster
 from greenroom.up.progress import Lines
-from greenroom.up.site import prepared
+from greenroom.up.site import prepare_instance
 
 
 def test_defaults():
-    settings = settle(Options(), {})
+    settings = merge_settings(Options(), {})
     assert (settings.port, settings.managers, settings.zones) == (8443, 1, ("default",))
     assert settings.listener(8443, ipv6=True) == "127.0.0.1:8443,[::1]:8443"
     assert settings.served_hosts == ["127.0.0.1", "localhost", "[::1]"]
 
 
 def test_a_later_up_goes_on_with_what_was_given_before():
-    first = settle(Options(port=9443, zones=("a", "b"), managers=2), {})
-    assert settle(Options(), first.stored()) == first
-    assert settle(Options(managers=1), first.stored()).managers == 1
+    first = merge_settings(Options(port=9443, zones=("a", "b"), managers=2), {})
+    assert merge_settings(Options(), first.stored()) == first
+    assert merge_settings(Options(managers=1), first.stored()).managers == 1
 
 
 def test_a_host_name_opens_all_addresses():
-    settings = settle(Options(hostname="rooms.example.org"), {})
+    settings = merge_settings(Options(hostname="rooms.example.org"), {})
     assert (settings.host, settings.listener(1, ipv6=True)) == ("rooms.example.org", "0.0.0.0:1,[::]:1")
     assert settings.served_hosts == ["rooms.example.org", "127.0.0.1", "localhost", "[::1]"]
 
 
 def test_names_of_the_processes():
-    settings = settle(Options(zones=("a", "b"), managers=2), {})
+    settings = merge_settings(Options(zones=("a", "b"), managers=2), {})
     assert settings.manager_names == [
         ("manager-a-1", "a"),
         ("manager-a-2", "a"),
@@ -54,25 +54,25 @@ def test_names_of_the_processes():
 @pytest.mark.parametrize("name", ["-a", "a b", "ä", "a" * 64, "a/b"])
 def test_a_zone_name_that_cannot_be_used(name: str):
     with pytest.raises(SetupError, match="cannot be the name of a zone"):
-        settle(Options(zones=(name,)), {})
+        merge_settings(Options(zones=(name,)), {})
 
 
 @pytest.mark.parametrize("names", [(), ("",), ("eu", ""), ("eu", "eu")])
 def test_zones_need_different_names(names: tuple[str, ...]):
     with pytest.raises(SetupError, match="--zones needs one or more different names"):
-        settle(Options(zones=names), {})
+        merge_settings(Options(zones=names), {})
 
 
 def test_a_reverse_proxy_and_further_names_are_served():
     options = Options(public_url="https://desk.example.org:444", served_hosts=("desk.lan", "127.0.0.5"))
-    settings = settle(options, {})
+    settings = merge_settings(options, {})
     assert (settings.url, settings.console_url) == ("https://127.0.0.1:8443", "https://desk.example.org:444")
     assert settings.listener(1, ipv6=False) == "127.0.0.1:1"
     assert settings.named_hosts == ["127.0.0.1", "desk.example.org", "desk.lan", "127.0.0.5"]
     assert settings.served_hosts == [*settings.named_hosts, "localhost", "[::1]"]
-    again = settle(Options(), json.loads(json.dumps(settings.stored())))
+    again = merge_settings(Options(), json.loads(json.dumps(settings.stored())))
     assert again == settings
-    without = settle(Options(public_url="", served_hosts=()), settings.stored())
+    without = merge_settings(Options(public_url="", served_hosts=()), settings.stored())
     assert without.served_hosts == ["127.0.0.1", "localhost", "[::1]"]
     assert without.console_url == without.url
 
@@ -88,7 +88,7 @@ def test_a_reverse_proxy_and_further_names_are_served():
 )
 def test_an_address_that_cannot_be_served_is_refused(options: Options, sentence: str):
     with pytest.raises(SetupError, match=re.escape(sentence)):
-        settle(options, {})
+        merge_settings(options, {})
 
 
 @pytest.mark.parametrize("character", list("\"'\\$`:,\n\t\x7f\u202e"))
@@ -106,7 +106,7 @@ def test_a_path_may_have_spaces_and_letters_of_any_language():
 def test_a_start_refuses_such_a_path_before_it_makes_anything(tmp_path: Path):
     data = tmp_path / "a:b"
     with pytest.raises(SetupError, match="cannot parse"):
-        asyncio.run(prepared(Layout(data), Options(), Lines(io.StringIO())))
+        asyncio.run(prepare_instance(Layout(data), Options(), Lines(io.StringIO())))
     assert not data.exists()
 
 
@@ -116,7 +116,7 @@ def test_the_folder_of_the_database_is_quoted_for_the_driver(tmp_path: Path):
 
 
 def test_an_ipv6_address_is_served_in_brackets():
-    assert "[2001:db8::1]" in settle(Options(served_hosts=("[2001:db8::1]",)), {}).served_hosts
+    assert "[2001:db8::1]" in merge_settings(Options(served_hosts=("[2001:db8::1]",)), {}).served_hosts
     for host in ("2001:db8::1", "[2001:db8::1", "[fe80::1%eth0]", "[desk]"):
         with pytest.raises(SetupError, match="IPv6 addresses in brackets"):
-            settle(Options(served_hosts=(host,)), {})
+            merge_settings(Options(served_hosts=(host,)), {})

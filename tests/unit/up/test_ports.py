@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from tests.support.processes import free_port
 
 from greenroom.core.errors import SetupError
-from greenroom.up.options import Reservations, choose, has_ipv6, wanted
+from greenroom.up.options import Reservations, choose_ports, has_ipv6, preferred_ports
 
-NAMES = wanted(["manager-default-1"], ["agent-default"])
+NAMES = preferred_ports(["manager-default-1"], ["agent-default"])
 some_ports = st.sets(st.sampled_from([8080, 8081, 8181, 8182, 8443, 8445, 8446, 8447, 4444, 4445]))
 
 
 def test_the_usual_ports_when_all_are_free():
-    assert choose(NAMES, {}, 8443, lambda port: True) == {
+    assert choose_ports(NAMES, {}, 8443, lambda port: True) == {
         "stream": 8445,
         "api": 8080,
         "gateway-metrics": 8088,
@@ -32,21 +32,21 @@ def test_the_usual_ports_when_all_are_free():
 
 @given(some_ports, st.sampled_from([8443, 8445, 8446, 4444]))
 def test_every_listener_has_a_free_port_of_its_own(taken: set[int], main: int):
-    chosen = choose(NAMES, {}, main, lambda port: port not in taken)
+    chosen = choose_ports(NAMES, {}, main, lambda port: port not in taken)
     assert len(set(chosen.values())) == len(NAMES)
     assert not set(chosen.values()) & (taken | {main})
 
 
 @given(some_ports, some_ports)
 def test_a_restart_keeps_every_port_that_is_still_free(first: set[int], later: set[int]):
-    before = choose(NAMES, {}, 8443, lambda port: port not in first)
-    after = choose(NAMES, before, 8443, lambda port: port not in later)
+    before = choose_ports(NAMES, {}, 8443, lambda port: port not in first)
+    after = choose_ports(NAMES, before, 8443, lambda port: port not in later)
     assert {n for n in NAMES if before[n] not in later} == {n for n in NAMES if before[n] == after[n]}
 
 
 def test_no_port_left_is_a_sentence():
     with pytest.raises(SetupError, match="No free port is left for stream from 8445 upwards"):
-        choose({"stream": 8445}, {}, 8443, lambda port: False)
+        choose_ports({"stream": 8445}, {}, 8443, lambda port: False)
 
 
 def test_two_instances_that_start_at_once_do_not_get_the_same_port():
@@ -55,7 +55,7 @@ def test_two_instances_that_start_at_once_do_not_get_the_same_port():
     assert one.take(port)
     assert one.take(port)
     assert not other.take(port)
-    for descriptor in one.left():
+    for descriptor in one.detach():
         os.close(descriptor)
     assert other.take(port)
 

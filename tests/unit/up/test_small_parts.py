@@ -47,7 +47,7 @@ from greenroom.up.progress import (
 )
 from greenroom.up.status import PartStatus, Status
 from greenroom.up.supervisor import PartState
-from greenroom.up.upkeep import cut_large
+from greenroom.up.upkeep import move_large_logs
 
 MINE = Account(None)
 
@@ -196,7 +196,7 @@ def test_doctor_of_a_later_version_says_that_the_instance_is_older(tmp_path: Pat
     monkeypatch.setattr(commands, "running_layout", Layout)
     for module in (commands, doctor):
         monkeypatch.setattr(module, "site_of", lambda _: SimpleNamespace(dsn=""))
-    monkeypatch.setattr(commands, "database_answers", answers)
+    monkeypatch.setattr(commands, "database_problem", answers)
     monkeypatch.setattr(doctor, "pending_migrations", pending)
     with pytest.raises(SetupError, match=r"older version.*lacks 0042_pre_later\.sql.*greenroom down"):
         commands.doctor(tmp_path, as_json=False)
@@ -300,8 +300,8 @@ def test_a_large_log_is_cut_and_its_writer_goes_on(tmp_path: Path):
     with log.open("a") as writer:
         writer.write("x" * 100)
         writer.flush()
-        assert cut_large(tmp_path, 1000) == []
-        assert cut_large(tmp_path, 99) == [log]
+        assert move_large_logs(tmp_path, 1000) == []
+        assert move_large_logs(tmp_path, 99) == [log]
         writer.write("new")
         writer.flush()
         assert log.read_text() == "new"
@@ -331,7 +331,7 @@ def test_certificates_are_renewed_while_the_instance_runs(layout: Layout, tmp_pa
             shutil.copy(source, target)
 
     bring()
-    given = tls.copy_given(layout, MINE, *brought)
+    given = tls.copy_custom(layout, MINE, *brought)
     settings = Settings(hostname="rooms.example", tls_cert=str(brought[0]), tls_key=str(brought[1]))
     before = own.read_bytes(), given[0].stat().st_mtime_ns
     tls.ensure_certificates(layout, settings, MINE, now)

@@ -17,7 +17,7 @@ from greenroom.db.database import Database
 from greenroom.up import health
 from greenroom.up.account import Account
 from greenroom.up.health import Health
-from greenroom.up.instance import HOPELESS_STARTS, Instance
+from greenroom.up.instance import MAX_STARTS, Instance
 from greenroom.up.layout import Layout
 from greenroom.up.processes import ProcessCommand
 from greenroom.up.site import Site
@@ -47,7 +47,7 @@ async def test_the_database(starting: Instance, monkeypatch: pytest.MonkeyPatch,
     async def answer(_: str) -> str:
         return said
 
-    monkeypatch.setattr(health, "database_answers", answer)
+    monkeypatch.setattr(health, "database_problem", answer)
     log = starting.site.layout.log("postgres")
     log.write_text("FATAL:  could not create lock file\n")
     with pytest.raises(
@@ -81,15 +81,15 @@ async def test_a_part_whose_program_is_missing_is_given_up_at_once(starting: Ins
     starting.supervisor.run(Part(name="api", role="api", command=lambda: command))
     await eventually(starting.supervisor.failed_task)
     with pytest.raises(SetupError, match=r"^api cannot be started: No such file or directory: .*absent"):
-        starting._refuse_hopeless()
+        starting._raise_if_failed()
 
 
 async def test_a_part_that_ends_again_and_again_is_given_up(starting: Instance):
     starting.supervisor.parts = [
-        Part(name="api", role="api", command=lambda: pytest.fail("it runs"), starts=HOPELESS_STARTS, last_exit="ended")
+        Part(name="api", role="api", command=lambda: pytest.fail("it runs"), starts=MAX_STARTS, last_exit="ended")
     ]
     with pytest.raises(SetupError, match=r"^api does not start \(ended\)\. Its log .* ends with: \(no output\)"):
-        starting._refuse_hopeless()
+        starting._raise_if_failed()
 
 
 async def test_an_error_without_text_is_a_reason(monkeypatch: pytest.MonkeyPatch):
@@ -98,4 +98,4 @@ async def test_an_error_without_text_is_a_reason(monkeypatch: pytest.MonkeyPatch
         raise TimeoutError
 
     monkeypatch.setattr(PatientConnection, "connect", silent)
-    assert await health.database_answers("") == "TimeoutError"
+    assert await health.database_problem("") == "TimeoutError"

@@ -21,7 +21,7 @@ from greenroom.kit import host_limits
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up.account import Accounts
 from greenroom.up.layout import Layout
-from greenroom.up.options import Settings, why_not_listenable
+from greenroom.up.options import Settings, listen_error
 from greenroom.up.programs import bytes_to_copy
 from greenroom.up.tls import check_pair
 
@@ -143,7 +143,7 @@ def check_space(layout: Layout, settings: Settings, accounts: Accounts) -> None:
 
 def check_port(port: int) -> None:
     """Refuse a main port on which this process cannot listen."""
-    error = why_not_listenable(port)
+    error = listen_error(port)
     if isinstance(error, PermissionError):
         raise SetupError(f"Port {port} requires root; specify a --port of 1024 or higher.") from error
     if error is not None:

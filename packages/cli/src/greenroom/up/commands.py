@@ -39,8 +39,8 @@ from greenroom.up.doctor import (
     warnings,
     without_database,
 )
-from greenroom.up.handed import Handed
-from greenroom.up.health import database_answers
+from greenroom.up.handed import StartData
+from greenroom.up.health import database_problem
 from greenroom.up.layout import Layout, check_folder, running_layout, running_pid
 from greenroom.up.options import Options
 from greenroom.up.progress import (
@@ -53,7 +53,7 @@ from greenroom.up.progress import (
     show_events,
     show_ready,
 )
-from greenroom.up.site import prepared, site_of
+from greenroom.up.site import prepare_instance, site_of
 from greenroom.up.status import Status, read_status
 from greenroom.up.supervisor import State
 from greenroom.up.terminal import console
@@ -87,21 +87,27 @@ def _exec_up(
         KeyboardInterrupt: a signal to end.
     """
     log.for_commands("up")
-    for number in instance.ENDING:
+    for number in instance.END_SIGNALS:
         signal.signal(number, _interrupt)  # asyncio's own handler of Ctrl-C would let a long copy finish first
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, instance.ENDING)
-    site, held = asyncio.run(prepared(layout, options, progress))
-    signal.pthread_sigmask(signal.SIG_BLOCK, instance.ENDING)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, instance.END_SIGNALS)
+    site, open_descriptors = asyncio.run(prepare_instance(layout, options, progress))
+    signal.pthread_sigmask(signal.SIG_BLOCK, instance.END_SIGNALS)
     if events is not None:
         _redirect_output(layout.log("up"))
     environment = dict(os.environ)
-    Handed(data=str(layout.data), environment=environment, held=held, events=events, as_json=as_json).become_up(site)
+    StartData(
+        data=str(layout.data),
+        environment=environment,
+        open_descriptors=open_descriptors,
+        events=events,
+        as_json=as_json,
+    ).become_up(site)
 
 
 def _start_in_background(layout: Layout, options: Options) -> Description:
     """Fork the background process. Display its steps until it serves, and return the object of `--json`."""
     read_end, write_end = os.pipe()
-    signal.pthread_sigmask(signal.SIG_BLOCK, instance.ENDING)
+    signal.pthread_sigmask(signal.SIG_BLOCK, instance.END_SIGNALS)
     pid = os.fork()
     if pid == 0:
         os.close(read_end)
@@ -119,13 +125,13 @@ def _start_in_background(layout: Layout, options: Options) -> Description:
 @contextmanager
 def _forward_interrupt_to(pid: int) -> Generator[None]:
     """Forward signals to end, which may be blocked before, to the starting background process, and wait for its end."""
-    for number in instance.ENDING:
+    for number in instance.END_SIGNALS:
         signal.signal(number, _interrupt)
     try:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, instance.ENDING)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, instance.END_SIGNALS)
         yield
     except KeyboardInterrupt:
-        for number in instance.ENDING:
+        for number in instance.END_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         os.kill(pid, signal.SIGTERM)
         os.waitpid(pid, 0)
@@ -283,7 +289,7 @@ async def _doctor(layout: Layout) -> tuple[str, list[Finding], list[str], GoodFo
     the host can run.
     """
     site = site_of(layout)
-    if (problem := await database_answers(site.dsn)) is not None:
+    if (problem := await database_problem(site.dsn)) is not None:
         failure = cause(problem)
         return failure, without_database("The database cannot be used."), await runtime_warnings(None, site), None
     async with database_to_check(layout) as (db, site):

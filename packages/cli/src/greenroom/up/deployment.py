@@ -33,7 +33,7 @@ from greenroom.kit.secrets import Secrets, hashed, new_secret
 from greenroom.up.account import Account
 from greenroom.up.checks import missing_key_error, open_database
 from greenroom.up.first_start import ensure_first_data, prepare_credentials
-from greenroom.up.layout import own, write_once, write_text
+from greenroom.up.layout import create_folder, write_once, write_text
 from greenroom.up.tls import ensure_pair
 
 SERVICES: Final = Account("greenroom")
@@ -103,16 +103,16 @@ class Deployment:
             SetupError: a file is missing that cannot be created again.
         """
         for name in ("installation", "secrets", "agent", "homes"):
-            own(self.folder / name, 0o700)
+            create_folder(self.folder / name, 0o700)
         for name, account in (("proxy", self.services), ("db", self.database)):
-            own(self.folder / name, 0o700, account)
-        own(self.folder / "tmp", 0o755)
+            create_folder(self.folder / name, 0o700, account)
+        create_folder(self.folder / "tmp", 0o755)
         for name in MANAGERS:
-            own(self.folder / name, 0o700, self.services)
-            own(self.folder / "tmp" / name, 0o755, self.services)
-        own(self.folder / "edge", 0o750, self.services)
+            create_folder(self.folder / name, 0o700, self.services)
+            create_folder(self.folder / "tmp" / name, 0o755, self.services)
+        create_folder(self.folder / "edge", 0o750, self.services)
         for name in ("volumes", "web-filter"):
-            own(self.folder / name, 0o711)
+            create_folder(self.folder / name, 0o711)
         self._write_agent_id()
         if self.has_database:
             self._create_installation(hosts, now)
@@ -197,7 +197,7 @@ class Deployment:
 
     def _write_files_of(self, role: str, account: Account, files: dict[str, str]) -> None:
         folder = self.secrets_of(role)
-        own(folder, 0o700, account)
+        create_folder(folder, 0o700, account)
         for name, text in files.items():
             if not (folder / name).exists() or (folder / name).read_text() != text:
                 write_text(folder / name, text, 0o600, account)
@@ -297,9 +297,9 @@ async def add_host(deployment: Deployment, dsn: str, name: str, zone: str, now: 
     token = new_secret()
     async with open_database(dsn) as db:
         await let_join(db, hashed(token), zone, created_by=CREATED_BY)
-    own(deployment.folder / "hosts", 0o700)
+    create_folder(deployment.folder / "hosts", 0o700)
     folder = deployment.folder / "hosts" / name
-    own(folder, 0o700)
+    create_folder(folder, 0o700)
     for file in ("installation.key", "ca.pem"):
         write_text(folder / file, _read(here / file), 0o600)
     write_text(folder / SERVICE_FILE, service_password(_read(here / "database.password")), 0o600)

@@ -31,21 +31,21 @@ from greenroom.up.site import Site, site_of
 log = structlog.get_logger(__name__)
 
 
-class Handed(msgspec.Struct, frozen=True, kw_only=True):
-    """Data for `up`. `environment` is that of the caller. `held`: descriptors to keep open until the end, of the lock
+class StartData(msgspec.Struct, frozen=True, kw_only=True):
+    """Data for `up`. `environment` is that of the caller. `open_descriptors` stay open until the end: those of the lock
     on DATA and of reserved ports. `events`: the pipe to the process that waits until this process serves; None = this
     process prints that itself, as JSON if `as_json`.
     """
 
     data: str
     environment: dict[str, str]
-    held: tuple[int, ...]
+    open_descriptors: tuple[int, ...]
     events: int | None
     as_json: bool
 
     def become_up(self, site: Site) -> NoReturn:
         """Replace this process by `up`, with the same pid and the same blocked signals."""
-        descriptor = os.memfd_create("handed")
+        descriptor = os.memfd_create("start data")
         os.write(descriptor, msgspec.json.encode(self))
         os.lseek(descriptor, 0, os.SEEK_SET)
         for one in (descriptor, *self.descriptors):
@@ -57,22 +57,22 @@ class Handed(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def read(cls, descriptor: int) -> Self:
         with os.fdopen(descriptor, "rb") as file:
-            handed = msgspec.json.decode(file.read(), type=cls)
-        for one in handed.descriptors:
+            data = msgspec.json.decode(file.read(), type=cls)
+        for one in data.descriptors:
             os.set_inheritable(one, False)
-        return handed
+        return data
 
     @property
     def descriptors(self) -> tuple[int, ...]:
-        return self.held if self.events is None else (*self.held, self.events)
+        return self.open_descriptors if self.events is None else (*self.open_descriptors, self.events)
 
-    def run(self, server: ForkServer, *, goes_first: bool) -> None:
+    def run(self, server: ForkServer, *, has_priority: bool) -> None:
         """Run `up`, with a fork server that was forked from this process."""
         os.environ.clear()
         os.environ.update(self.environment)
         time.tzset()
         configure(os.environ.get("GREENROOM_LOG_LEVEL", "INFO"), "up")
-        if not goes_first:
+        if not has_priority:
             log.info(
                 "the roles get no more of the processor than sessions do", reason="a higher priority requires root"
             )

@@ -50,13 +50,13 @@ async def client(ca_file: Path) -> AsyncGenerator[httpx.AsyncClient]:
 async def status_of(http: httpx.AsyncClient, url: str) -> tuple[int | None, str]:
     """Return (HTTP status, beginning of the body), or (None, the reason why there was no response)."""
     try:
-        answer = await http.get(url)
+        response = await http.get(url)
     except httpx.HTTPError as error:
         return None, f"no response: {type(error).__name__} {error}".strip()
-    return answer.status_code, answer.text[:300]
+    return response.status_code, response.text[:300]
 
 
-async def database_answers(dsn: str) -> str | None:
+async def database_problem(dsn: str) -> str | None:
     """Return None if the database responds, else the reason why it does not."""
     try:
         async with await PatientConnection.connect(dsn, connect_timeout=2, autocommit=True) as connection:
@@ -68,26 +68,26 @@ async def database_answers(dsn: str) -> str | None:
 
 
 def database(problem: str | None) -> Health:
-    """Return the health of the database; `problem` is the result of `database_answers`."""
+    """Return the health of the database; `problem` is the result of `database_problem`."""
     return Health(name="postgres", role="postgres", ok=problem is None, detail=cause(problem) if problem else "answers")
 
 
 async def check_all(http: httpx.AsyncClient, db: Database, site: Site) -> list[Health]:
     """Return the health of every part, in start order. A disabled Manager is healthy."""
-    problem = await database_answers(db.dsn)
-    answers = [database(problem)]
-    offices = await _offices(db) if problem is None else {}
+    problem = await database_problem(db.dsn)
+    found = [database(problem)]
+    primary_states = await _primary_states(db) if problem is None else {}
     probes = [probe(http, "api", "api", site.api_health_url)]
     probes += [
-        probe(http, manager.name, "manager", manager.health_url, offices.get(manager.instance_id, ""))
+        probe(http, manager.name, "manager", manager.health_url, primary_states.get(manager.instance_id, ""))
         for manager in site.managers
     ]
     probes += [probe(http, agent.name, "agent", agent.health_url) for agent in site.agents]
-    answers += await asyncio.gather(*probes, _gateway(http, site))
-    return answers + await _agents(db, site, problem)
+    found += await asyncio.gather(*probes, _gateway(http, site))
+    return found + await _agents(db, site, problem)
 
 
-async def _offices(db: Database) -> dict[str, str]:
+async def _primary_states(db: Database) -> dict[str, str]:
     """Return instance id of each Primary → its zone and term; empty if the database does not respond."""
     try:
         managers = await list_managers(db)
@@ -102,25 +102,27 @@ async def _gateway(http: httpx.AsyncClient, site: Site) -> Health:
     failure.
     """
     probes = (probe(http, "gateway", "gateway", f"{manager.gateway_url}/health") for manager in site.managers)
-    answers = await asyncio.gather(*probes)
-    failed = [f"for {m.name}: {a.detail}" for m, a in zip(site.managers, answers, strict=True) if not a.ok]
+    found = await asyncio.gather(*probes)
+    failed = [f"for {m.name}: {a.detail}" for m, a in zip(site.managers, found, strict=True) if not a.ok]
     return Health(name="gateway", role="gateway", ok=not failed, detail=failed[0] if failed else "answers")
 
 
-async def probe(http: httpx.AsyncClient, name: str, role: str, url: str, office: str = "") -> Health:
-    """Return the health of the part at `url`. `office` is added to its detail if it works."""
+async def probe(http: httpx.AsyncClient, name: str, role: str, url: str, primary_state: str = "") -> Health:
+    """Return the health of the part at `url`. `primary_state` is added to its detail if it works."""
     status, text = await status_of(http, url)
     if status == 200:
-        failing = _said(text).failing_tasks
+        failing = _parse_body(text).failing_tasks
         failures = f"failing tasks: {', '.join(failing)}" if failing else ""
-        return Health(name=name, role=role, ok=True, detail=", ".join(filter(None, ("answers", failures, office))))
-    if status == 503 and _says_disabled(text):
+        return Health(
+            name=name, role=role, ok=True, detail=", ".join(filter(None, ("answers", failures, primary_state)))
+        )
+    if status == 503 and _is_disabled(text):
         return Health(name=name, role=role, ok=True, detail="disabled by an administrator")
-    detail = text if status is None else f"answers {status}: {_words(text)}"
+    detail = text if status is None else f"answers {status}: {_problem_in(text)}"
     return Health(name=name, role=role, ok=False, detail=detail)
 
 
-class _Said(msgspec.Struct):
+class _HealthBody(msgspec.Struct):
     """The body of the response of a part, or of a problem from its gateway."""
 
     status: str | int = ""
@@ -130,28 +132,28 @@ class _Said(msgspec.Struct):
     frozen: bool = False
 
 
-def _said(text: str) -> _Said:
+def _parse_body(text: str) -> _HealthBody:
     try:
-        return msgspec.json.decode(text, type=_Said)
+        return msgspec.json.decode(text, type=_HealthBody)
     except msgspec.MsgspecError:
-        return _Said(detail=text)
+        return _HealthBody(detail=text)
 
 
-def _says_disabled(text: str) -> bool:
+def _is_disabled(text: str) -> bool:
     """True if this is the response of a Manager that an administrator disabled (docs/reference/managers.md)."""
-    return _said(text).status == "disabled"
+    return _parse_body(text).status == "disabled"
 
 
-def says_frozen(text: str) -> bool:
+def is_frozen(text: str) -> bool:
     """True if the stand-in responded for a frozen Manager (`manager.stand_in`)."""
-    return _said(text).frozen
+    return _parse_body(text).frozen
 
 
-def _words(text: str) -> str:
-    said = _said(text)
-    if said.frozen:
+def _problem_in(text: str) -> str:
+    body = _parse_body(text)
+    if body.frozen:
         return "its process is frozen"
-    return said.detail or said.runtime_error or (said.status if isinstance(said.status, str) else "") or text
+    return body.detail or body.runtime_error or (body.status if isinstance(body.status, str) else "") or text
 
 
 async def _agents(db: Database, site: Site, problem: str | None) -> list[Health]:
@@ -165,10 +167,10 @@ async def _agents(db: Database, site: Site, problem: str | None) -> list[Health]
             states = await agent_states(db, site.agent_ids)
         except Unavailable as error:
             unknown = error.message
-    return [at_the_manager(agent.name, states.get(agent.agent_id), unknown) for agent in site.agents]
+    return [health_at_manager(agent.name, states.get(agent.agent_id), unknown) for agent in site.agents]
 
 
-def at_the_manager(name: str, agent: ListedAgent | None, unknown: str = "not registered") -> Health:
+def health_at_manager(name: str, agent: ListedAgent | None, unknown: str = "not registered") -> Health:
     """Return the state of an Agent at its Manager; `agent` None = nothing to report, for the reason `unknown`."""
     title = f"{name} at the Manager"
     if agent is None:

@@ -29,40 +29,41 @@ from greenroom.up.first_start import ensure_first_data, ensure_rows
 from greenroom.up.fork_server import ForkServer
 from greenroom.up.layout import Layout, running_pid
 from greenroom.up.postgres import PostgresCluster
-from greenroom.up.processes import leftovers, watched
+from greenroom.up.processes import leftovers, watch_child
 from greenroom.up.progress import Description, Progress
-from greenroom.up.site import LEFTOVERS_WITHIN_S, Site, site_of, stopped
+from greenroom.up.site import LEFTOVERS_WITHIN_S, Site, site_of, stopped_site
 from greenroom.up.status import describe
 from greenroom.up.supervisor import State, Supervisor
-from greenroom.up.upkeep import ManagerWatch, PartWatch, keep_certificates, keep_small
+from greenroom.up.upkeep import ManagerWatch, PartWatch, limit_log_sizes, renew_certificates
 
 log = structlog.get_logger(__name__)
 
 
 def ready_within_s() -> float:
     """Return the time limit of a start. Increase it on a slow machine."""
-    given = os.environ.get("GREENROOM_READY_WITHIN_S", "90")
+    text = os.environ.get("GREENROOM_READY_WITHIN_S", "90")
     try:
-        return float(given)
+        return float(text)
     except ValueError as error:
-        raise SetupError(f"GREENROOM_READY_WITHIN_S {given!r} is not a number of seconds.") from error
+        raise SetupError(f"GREENROOM_READY_WITHIN_S {text!r} is not a number of seconds.") from error
 
 
-LOOK_S: Final = 0.2
+CHECK_INTERVAL_S: Final = 0.2
 """The interval of the checks of a starting part."""
 
-HOPELESS_STARTS: Final = 6
+MAX_STARTS: Final = 6
 """A part with this number of starts before the instance was ever ready is given up."""
 
 
-ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+END_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals that end the instance."""
 
 
 async def run(
     site: Site, server: ForkServer, progress: Progress, on_ready: Callable[[Description], None]
 ) -> signal.Signals | None:
-    """Start the instance and keep it running until one of `ENDING`, which is returned; then end it with its sessions.
+    """Start the instance and keep it running until one of `END_SIGNALS`, which is returned; then end it with its
+    sessions.
 
     The signals may be blocked before the call. `server` was forked from this process. `on_ready` is called with the
     object of `--json` as soon as all parts serve.
@@ -70,8 +71,8 @@ async def run(
     Raises:
         SetupError: the instance cannot be started.
     """
-    if came := signal.sigpending() & set(ENDING):
-        return signal.Signals(min(came))
+    if pending := signal.sigpending() & set(END_SIGNALS):
+        return signal.Signals(min(pending))
     ended_by: list[signal.Signals] = []
     stop = asyncio.Event()
 
@@ -80,9 +81,9 @@ async def run(
         stop.set()
 
     loop = asyncio.get_running_loop()
-    for number in ENDING:
+    for number in END_SIGNALS:
         loop.add_signal_handler(number, end, number)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, END_SIGNALS)
     async with AsyncExitStack() as stack:
         instance = Instance(site, progress, server)
         stack.push_async_callback(instance.end)
@@ -124,10 +125,10 @@ class Instance:
         if self._server is not None:
             self.supervisor.forks.adopt(self._server.channel)
             part = roles.fork_server(self.site, self.supervisor.forks)
-            self.supervisor.run(replace(part, process=watched(self._server.pid)))
+            self.supervisor.run(replace(part, process=watch_child(self._server.pid)))
         await self.start_database()
-        self._background(self.supervisor.watch(), "supervisor")
-        self._background(keep_small(self.site.layout.logs), "logs")
+        self._start_task(self.supervisor.watch(), "supervisor")
+        self._start_task(limit_log_sizes(self.site.layout.logs), "logs")
         with self._progress.step("Migrating the database"):
             await migrate(self.site.dsn)
             await self.db.open()
@@ -147,7 +148,7 @@ class Instance:
                 await self._wait_until_healthy(http)
         self.supervisor.set_phase("ready")
         for name, watch in self._watches():
-            self._background(self._look(watch), f"watch {name}")
+            self._start_task(self._run_watch(watch), f"watch {name}")
 
     async def start_alone(self) -> None:
         become_subreaper()
@@ -173,7 +174,7 @@ class Instance:
             await ensure_service_role(self.site.dsn)
 
     def _start_services(self) -> None:
-        self._background(keep_certificates(self.site), "certificates")
+        self._start_task(renew_certificates(self.site), "certificates")
         self.supervisor.run(roles.api(self.site))
         for manager in self.site.managers:
             self.supervisor.run(roles.manager(self.site, manager))
@@ -186,15 +187,15 @@ class Instance:
 
     async def _wait_for_database(self) -> None:
         async def failing() -> list[health.Health]:
-            problem = await health.database_answers(self.site.dsn)
+            problem = await health.database_problem(self.site.dsn)
             return [] if problem is None else [health.database(problem)]
 
         await self._wait_while(failing)
 
-    async def _wait_until_healthy(self, http: httpx.AsyncClient, without: frozenset[str] = frozenset()) -> None:
+    async def _wait_until_healthy(self, http: httpx.AsyncClient, ignored_roles: frozenset[str] = frozenset()) -> None:
         async def failing() -> list[health.Health]:
             states = await health.check_all(http, self.db, self.site)
-            return [state for state in states if not state.ok and state.role not in without]
+            return [state for state in states if not state.ok and state.role not in ignored_roles]
 
         await self._wait_while(failing)
 
@@ -207,18 +208,18 @@ class Instance:
         """
         end = asyncio.get_running_loop().time() + ready_within_s()
         while failed := await failing():
-            self._refuse_hopeless()
+            self._raise_if_failed()
             if asyncio.get_running_loop().time() > end:
                 what = " ".join(f"{state.name}: {state.detail} {self._end_of_log(state.name)}" for state in failed)
                 raise SetupError(f"The instance is not ready after {ready_within_s():g} s. {what}")
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(CHECK_INTERVAL_S)
 
     def _end_of_log(self, name: str) -> str:
         """Return the last line of the log of the part that is named by the first word of `name`."""
         log_file = self.site.layout.log(name.split(maxsplit=1)[0])
         return f"Its log {log_file} ends with: {last_line(log_file)}"
 
-    def _refuse_hopeless(self) -> None:
+    def _raise_if_failed(self) -> None:
         """Refuse parts that cannot become ready.
 
         Raises:
@@ -228,7 +229,7 @@ class Instance:
             name, error = failed
             raise SetupError(f"{name} cannot be started: {summary(error)}") from error
         for part in self.supervisor.parts:
-            if part.starts >= HOPELESS_STARTS:
+            if part.starts >= MAX_STARTS:
                 raise SetupError(f"{part.name} does not start ({part.last_exit}). {self._end_of_log(part.name)}")
 
     def _watches(self) -> Iterator[tuple[str, PartWatch]]:
@@ -239,14 +240,14 @@ class Instance:
         for manager in self.site.managers:
             yield manager.name, ManagerWatch(manager, part_of[manager.name], restart, self.db)
 
-    async def _look(self, watch: PartWatch) -> None:
+    async def _run_watch(self, watch: PartWatch) -> None:
         async with health.client(self.site.layout.ca_file) as http:
             await watch.run(http)
 
     async def describe(self) -> Description:
         return await describe(self.db, self.site)
 
-    def _background(self, work: Any, name: str) -> None:
+    def _start_task(self, work: Any, name: str) -> None:
         self._tasks.append(asyncio.create_task(work, name=name))
 
     async def end(self) -> None:
@@ -254,19 +255,19 @@ class Instance:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with self._progress.step("Stopping the processes"):
-            await self.supervisor.stop(keep=frozenset({"postgres"}))
-        left = ""
+            await self.supervisor.stop(except_roles=frozenset({"postgres"}))
+        remains = ""
         if self.ends_sessions or await self._has_no_session():
             try:
                 with self._progress.step("Ending sessions"):
                     await end_sessions(self.db, self.site)
             except SetupError as error:
-                left = error.message
-                log.error("not everything could be removed", reason=left)
+                remains = error.message
+                log.error("not everything could be removed", reason=remains)
         await self.db.close()
         await self.supervisor.stop()
-        if left:  # the next `down` must clean up
-            State(phase="ended", left=left).write(self.site.layout.state)
+        if remains:  # the next `down` must clean up
+            State(phase="ended", left=remains).write(self.site.layout.state)
         else:
             self.site.layout.state.unlink(missing_ok=True)
 
@@ -297,7 +298,7 @@ async def database_of(layout: Layout, progress: Progress) -> AsyncGenerator[tupl
         finally:
             await db.close()
         return
-    async with stopped(layout) as site:
+    async with stopped_site(layout) as site:
         instance = Instance(site, progress)
         try:
             await instance.start_alone()

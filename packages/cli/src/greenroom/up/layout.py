@@ -20,7 +20,7 @@ SOCKET_PATH_BYTES: Final = 107
 """The longest path of a unix socket on Linux."""
 
 
-class _Below:
+class _PathInData:
     """The path of a file or folder in DATA."""
 
     def __init__(self, path: str) -> None:
@@ -42,34 +42,34 @@ class Layout:
 
     data: Path
 
-    lock = _Below("lock")
+    lock = _PathInData("lock")
     """Locked (flock) by the running `up`; contains its pid."""
-    instance = _Below("instance.json")
+    instance = _PathInData("instance.json")
     """The settings of the last start. A folder with this file is an instance."""
-    ports = _Below("ports.json")
+    ports = _PathInData("ports.json")
     """Name of a listener → port."""
-    credentials = _Below("credentials.json")
+    credentials = _PathInData("credentials.json")
     """API key, its secret and the one-time password, 0600."""
-    ca_file = _Below("ca.pem")
+    ca_file = _PathInData("ca.pem")
     """The certificate of the instance's own certificate authority, readable by all."""
-    installation_id = _Below("installation_id")
+    installation_id = _PathInData("installation_id")
     """The value of the label of its containers; also in the database."""
-    state = _Below("run/state.json")
+    state = _PathInData("run/state.json")
     """The state of the supervisor."""
-    tls = _Below("tls")
+    tls = _PathInData("tls")
     """The key of the authority, readable only by the caller."""
-    keys = _Below("keys")
+    keys = _PathInData("keys")
     """The installation's key, for api and Managers."""
-    key_file = _Below("keys/installation.key")
+    key_file = _PathInData("keys/installation.key")
     """32 random bytes (kit.secrets)."""
-    postgres = _Below("postgres")
-    sockets = _Below("tmp/postgres")
-    api = _Below("api")
-    gateway = _Below("gateway")
+    postgres = _PathInData("postgres")
+    sockets = _PathInData("tmp/postgres")
+    api = _PathInData("api")
+    gateway = _PathInData("gateway")
     """The prefix of nginx, its plan and certificates."""
-    gateway_credential = _Below("gateway/credential")
-    logs = _Below("logs")
-    runtime = _Below("runtime")
+    gateway_credential = _PathInData("gateway/credential")
+    logs = _PathInData("logs")
+    runtime = _PathInData("runtime")
     """Copies of programs that the service accounts cannot read in their installed location."""
 
     @property
@@ -78,7 +78,7 @@ class Layout:
         return self.gateway / "server.pem", self.gateway / "server.key"
 
     @property
-    def given_certificate(self) -> tuple[Path, Path]:
+    def custom_certificate(self) -> tuple[Path, Path]:
         """Copies of the administrator's certificate and key for the host name."""
         return self.gateway / "given.pem", self.gateway / "given.key"
 
@@ -101,7 +101,7 @@ class Layout:
         """Return the path of the sentinel. While this file exists, the gateway responds with 503 for that Manager."""
         return self.data / "tmp" / "manager" / instance_id / "kasm_manager_draining"
 
-    def make(self) -> None:
+    def create_data(self) -> None:
         """Create DATA itself, empty.
 
         Raises:
@@ -116,24 +116,24 @@ class Layout:
 
     def create(self, accounts: Accounts) -> None:
         """Create the folders in DATA, and correct modes and owners of existing folders."""
-        self.make()
+        self.create_data()
         self.data.chmod(0o711)
         for folder in (self.keys, self.api, self.data / "manager"):
-            own(folder, 0o700, accounts.services)
+            create_folder(folder, 0o700, accounts.services)
         for folder, account in ((self.gateway, accounts.gateway), (self.postgres, accounts.database)):
             had_another_owner = folder.exists() and folder.stat().st_uid != account.uid
-            own(folder, 0o700, account)
+            create_folder(folder, 0o700, account)
             if had_another_owner:
-                hand_over(folder, account)
+                change_owner(folder, account)
         for folder in (self.tls, self.logs, self.state.parent, self.data / "agent"):
-            own(folder, 0o700)
-        own(self.data / "web-filter", 0o711)
+            create_folder(folder, 0o700)
+        create_folder(self.data / "web-filter", 0o711)
         for folder in (self.data / "tmp", self.data / "tmp" / "manager"):
-            own(folder, 0o755)
-        own(self.sockets, 0o711, accounts.database)
+            create_folder(folder, 0o755)
+        create_folder(self.sockets, 0o711, accounts.database)
 
 
-def own(folder: Path, mode: int, account: Account | None = None) -> None:
+def create_folder(folder: Path, mode: int, account: Account | None = None) -> None:
     """Create one folder with this mode, owned by the caller or `account`."""
     folder.mkdir(exist_ok=True)
     if account is not None:
@@ -141,7 +141,7 @@ def own(folder: Path, mode: int, account: Account | None = None) -> None:
     folder.chmod(mode)
 
 
-def hand_over(folder: Path, account: Account) -> None:
+def change_owner(folder: Path, account: Account) -> None:
     """Give everything in a folder to the account, because another version gave it to a different account."""
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
@@ -210,7 +210,7 @@ def check_folder(layout: Layout) -> None:
     if not layout.instance.exists():
         if any(entry.name != "lock" for entry in data.iterdir()):
             if (pid := running_pid(layout)) is not None:
-                raise _another(layout, pid)
+                raise _already_running(layout, pid)
             raise SetupError(f"{data} is not empty and contains no Greenroom instance; specify another --data.")
         return
     found = read_json(layout.instance).get("format")
@@ -259,7 +259,7 @@ class DataLock:
             SetupError: another process holds the lock, or this account cannot create DATA.
         """
         for _ in range(ATTEMPTS):
-            layout.make()
+            layout.create_data()
             try:
                 descriptor = os.open(layout.lock, os.O_RDWR | os.O_CREAT, 0o600)
             except FileNotFoundError:  # DATA was removed in the meantime
@@ -269,8 +269,8 @@ class DataLock:
             except BlockingIOError as error:
                 pid = os.read(descriptor, 32).decode().strip()
                 os.close(descriptor)
-                raise _another(layout, pid) from error
-            if _is_at(layout.lock, descriptor):
+                raise _already_running(layout, pid) from error
+            if _is_same_file(layout.lock, descriptor):
                 os.fchmod(descriptor, 0o600)
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -284,7 +284,7 @@ class DataLock:
         os.close(self.descriptor)
 
 
-def _is_at(path: Path, descriptor: int) -> bool:
+def _is_same_file(path: Path, descriptor: int) -> bool:
     """True if the open file is still the file at this path."""
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
@@ -292,7 +292,7 @@ def _is_at(path: Path, descriptor: int) -> bool:
         return False
 
 
-def _another(layout: Layout, pid: object) -> SetupError:
+def _already_running(layout: Layout, pid: object) -> SetupError:
     return SetupError(
         f"Another greenroom (pid {pid or 'unknown'}) is running on {layout.data}; "
         f"stop it with: greenroom down --data {shlex.quote(str(layout.data))}"

@@ -9,7 +9,7 @@ import gc
 import sys
 from typing import Final
 
-from greenroom.kit.processes import go_first
+from greenroom.kit.processes import raise_priority
 from greenroom.up import fork_server
 
 NICE: Final = -5
@@ -20,12 +20,12 @@ processor (ADR 34).
 
 def main() -> None:
     """Run until SIGTERM; exit code 1 if the instance cannot be started."""
-    goes_first = go_first(NICE)
+    has_priority = raise_priority(NICE)
     server = fork_server.fork_from_up()
     gc.enable()
-    from greenroom.up.handed import Handed  # noqa: PLC0415 -- no role needs any of it
+    from greenroom.up.handed import StartData  # noqa: PLC0415 -- no role needs any of it
 
-    Handed.read(int(sys.argv[1])).run(server, goes_first=goes_first)
+    StartData.read(int(sys.argv[1])).run(server, has_priority=has_priority)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ USUAL_AGENT: Final = 4444
 USUAL_MAIN: Final = 8443
 
 
-def wanted(managers: Iterable[str], agents: Iterable[str]) -> dict[str, int]:
+def preferred_ports(managers: Iterable[str], agents: Iterable[str]) -> dict[str, int]:
     """Return name of each listener, except the main listener → its preferred port."""
     ports = dict(USUAL)
     for number, name in enumerate(managers):
@@ -37,28 +37,28 @@ def wanted(managers: Iterable[str], agents: Iterable[str]) -> dict[str, int]:
     return ports
 
 
-def choose(
-    wanted: Mapping[str, int], remembered: Mapping[str, int], main: int, is_free: Callable[[int], bool]
+def choose_ports(
+    preferred: Mapping[str, int], remembered: Mapping[str, int], main: int, is_free: Callable[[int], bool]
 ) -> dict[str, int]:
-    """Return a port for each name: the `remembered` port if it is free, else the `wanted` port, else the next higher
+    """Return a port for each name: the `remembered` port if it is free, else the `preferred` port, else the next higher
     free port, but never `main`, the port of the console. Unknown names in `remembered` are ignored.
 
     Raises:
-        SetupError: there is no free port above the wanted one.
+        SetupError: there is no free port above the preferred port.
     """
     chosen: dict[str, int] = {}
 
     def usable(port: int) -> bool:
         return port != main and port not in chosen.values() and is_free(port)
 
-    for name in wanted:
+    for name in preferred:
         if name in remembered and usable(remembered[name]):
             chosen[name] = remembered[name]
-    for name in (name for name in wanted if name not in chosen):
-        port = next((port for port in range(wanted[name], 65536) if usable(port)), None)
+    for name in (name for name in preferred if name not in chosen):
+        port = next((port for port in range(preferred[name], 65536) if usable(port)), None)
         if port is None:
             raise SetupError(
-                f"No free port is left for {name} from {wanted[name]} upwards; stop a program that uses one of them."
+                f"No free port is left for {name} from {preferred[name]} upwards; stop a program that uses one of them."
             )
         chosen[name] = port
     return chosen
@@ -71,13 +71,13 @@ class Reservations:
     """
 
     def __init__(self) -> None:
-        self._held: dict[int, socket.socket] = {}
+        self._sockets: dict[int, socket.socket] = {}
 
     def take(self, port: int) -> bool:
         """Reserve a TCP port if it is neither in use nor reserved. Return True if it is reserved now."""
-        if port in self._held:
+        if port in self._sockets:
             return True
-        if why_not_listenable(port):
+        if listen_error(port):
             return False
         name = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -85,17 +85,17 @@ class Reservations:
         except OSError:
             name.close()
             return False
-        self._held[port] = name
+        self._sockets[port] = name
         return True
 
-    def left(self) -> tuple[int, ...]:
+    def detach(self) -> tuple[int, ...]:
         """Return the descriptors of the reservations, which last until the process that has them closes them
         or ends.
         """
-        return tuple(name.detach() for name in self._held.values())
+        return tuple(name.detach() for name in self._sockets.values())
 
 
-def why_not_listenable(port: int) -> OSError | None:
+def listen_error(port: int) -> OSError | None:
     """The reason why no listener can be opened on this port of all addresses now; None if one can be."""
     try:
         _listen("0.0.0.0", port)
@@ -217,7 +217,7 @@ class Settings:
         return {"format": FORMAT, "version": version("greenroom"), **asdict(self)}
 
 
-def settle(options: Options, stored: dict[str, Any]) -> Settings:
+def merge_settings(options: Options, stored: dict[str, Any]) -> Settings:
     """Return the settings: the option of the command line, else that of the last start (`stored`, empty for a new
     instance), else the default.
 
@@ -226,7 +226,7 @@ def settle(options: Options, stored: dict[str, Any]) -> Settings:
     """
     known = {field.name for field in fields(Settings)}
     values = {name: value for name, value in stored.items() if name in known}
-    values |= {name: value for name, value in _given(options).items() if value is not None}
+    values |= {name: value for name, value in _passed_values(options).items() if value is not None}
     for name in ("zones", "further_hosts"):
         if name in values:
             values[name] = tuple(values[name])  # JSON has lists
@@ -238,16 +238,16 @@ def settle(options: Options, stored: dict[str, Any]) -> Settings:
 
 def stored_settings(layout: Layout) -> Settings:
     """Return the settings of an instance that was started before."""
-    return settle(Options(), read_json(layout.instance))
+    return merge_settings(Options(), read_json(layout.instance))
 
 
-def _given(options: Options) -> dict[str, Any]:
-    given = asdict(options)
-    given["further_hosts"] = given.pop("served_hosts")
+def _passed_values(options: Options) -> dict[str, Any]:
+    values = asdict(options)
+    values["further_hosts"] = values.pop("served_hosts")
     for name in ("tls_cert", "tls_key"):
-        if given[name] is not None:
-            given[name] = str(Path(given[name]).absolute())
-    return given
+        if values[name] is not None:
+            values[name] = str(Path(values[name]).absolute())
+    return values
 
 
 def _problem(settings: Settings) -> str | None:

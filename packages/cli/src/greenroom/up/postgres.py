@@ -93,11 +93,11 @@ class PostgresCluster:
         """
         if not self.exists():
             return
-        made_by = (self.data / "PG_VERSION").read_text().strip()
+        created_by = (self.data / "PG_VERSION").read_text().strip()
         ours = self._run("postgres", "--version").split()[-1].split(".")[0]
-        if made_by != ours:
+        if created_by != ours:
             raise SetupError(
-                f"The database in {self.data} was created by PostgreSQL {made_by}, but this version uses PostgreSQL"
+                f"The database in {self.data} was created by PostgreSQL {created_by}, but this version uses PostgreSQL"
                 f" {ours}; use the version of Greenroom that created it, or move the data with pg_dump."
             )
 

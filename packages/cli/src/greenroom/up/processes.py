@@ -53,7 +53,7 @@ class ProcessCommand:
     capabilities: tuple[str, ...] = ()
     stdin: socket.socket | None = None
 
-    def wrapped(self) -> list[str]:
+    def with_setpriv(self) -> list[str]:
         """Return the command line with setpriv, which changes the account, sets the death signal, and runs exec."""
         options = [f"--pdeathsig={self.death_signal}"]
         if self.account.switches:
@@ -87,7 +87,7 @@ def start(command: ProcessCommand) -> ChildProcess:
     """Start a child in a separate session. Call it only in the main thread: the death signal follows the thread."""
     with command.log.open("ab") as output, command.stdin or nullcontext():
         popen = subprocess.Popen(
-            command.wrapped(),
+            command.with_setpriv(),
             cwd=command.folder,
             env=dict(command.environment),
             stdin=command.stdin.fileno() if command.stdin is not None else subprocess.DEVNULL,
@@ -95,10 +95,10 @@ def start(command: ProcessCommand) -> ChildProcess:
             stderr=output,
             start_new_session=True,
         )
-    return watched(popen.pid, popen.wait)
+    return watch_child(popen.pid, popen.wait)
 
 
-def watched(pid: int, wait: Callable[[], int] | None = None) -> ChildProcess:
+def watch_child(pid: int, wait: Callable[[], int] | None = None) -> ChildProcess:
     """Return a child that was just created; `wait` collects its exit code."""
     _owned.add(pid)
     loop = asyncio.get_running_loop()

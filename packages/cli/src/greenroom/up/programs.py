@@ -25,7 +25,7 @@ from greenroom.core.errors import SetupError
 from greenroom.kit import plugins
 from greenroom.kit.config import CODE
 from greenroom.up.account import Account, Accounts, can_read
-from greenroom.up.layout import own
+from greenroom.up.layout import create_folder
 from greenroom.up.postgres import wheel_folder
 
 _INTERPRETER_BYTES: Final = 70_000_000
@@ -54,7 +54,7 @@ class Programs:
 def current(runtime: Path) -> Programs:
     """Return the programs with which a running instance was started, without copies."""
     copies = [copy for copy in runtime.iterdir() if copy.suffix != ".part"] if runtime.exists() else []
-    return _copied(copies[0]) if copies else _in_place()
+    return _programs_in(copies[0]) if copies else _in_place()
 
 
 def prepare(runtime: Path, accounts: Accounts) -> Programs:
@@ -63,11 +63,11 @@ def prepare(runtime: Path, accounts: Accounts) -> Programs:
     """
     names = distributions()
     packages = _packages(names)
-    if all(_can_run(account, _needed(packages)) for account in accounts.all):
+    if all(_can_run(account, _required_paths(packages)) for account in accounts.all):
         shutil.rmtree(runtime, ignore_errors=True)
         return _in_place()
     copy = runtime / _stamp(names, packages)
-    own(runtime, 0o755)
+    create_folder(runtime, 0o755)
     for old in runtime.iterdir():
         if old != copy:
             shutil.rmtree(old)
@@ -78,14 +78,14 @@ def prepare(runtime: Path, accounts: Accounts) -> Programs:
         if not all(_can_run(account, (_standard_library(), _interpreter())) for account in accounts.all):
             _copy_interpreter(part / "python")
         part.rename(copy)
-    return _copied(copy)
+    return _programs_in(copy)
 
 
 def bytes_to_copy(runtime: Path, accounts: Accounts) -> int:
     """Return the bytes that `prepare` would write, without those that it would link; 0 if there is nothing to copy."""
     names = distributions()
     packages = _packages(names)
-    if all(_can_run(account, _needed(packages)) for account in accounts.all):
+    if all(_can_run(account, _required_paths(packages)) for account in accounts.all):
         return 0
     if (runtime / _stamp(names, packages)).exists():
         return 0
@@ -106,7 +106,7 @@ def _in_place() -> Programs:
     return Programs(Path(sys.executable), wheel_folder(), CODE / "gateway" / "console")
 
 
-def _needed(packages: Iterable[Path]) -> tuple[Path, ...]:
+def _required_paths(packages: Iterable[Path]) -> tuple[Path, ...]:
     return (Path(sys.executable), _interpreter(), _standard_library(), *packages, wheel_folder())
 
 
@@ -118,7 +118,7 @@ def _standard_library() -> Path:
     return Path(sys.base_prefix) / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def _copied(copy: Path) -> Programs:
+def _programs_in(copy: Path) -> Programs:
     packages = copy / "packages"
     environment = {"PYTHONPATH": str(packages), "PYTHONNOUSERSITE": "1"}
     python = _interpreter()
@@ -134,7 +134,7 @@ def _copy_interpreter(target: Path) -> None:
     shutil.copy2(_interpreter(), target / "bin")
     library = _standard_library()
     ignored = shutil.ignore_patterns(*_NOT_NEEDED)
-    shutil.copytree(library, target / "lib" / library.name, ignore=ignored, copy_function=_place)
+    shutil.copytree(library, target / "lib" / library.name, ignore=ignored, copy_function=_link_or_copy)
     for shared in (Path(sys.base_prefix) / "lib").glob("libpython*.so*"):
         shutil.copy2(shared, target / "lib", follow_symlinks=False)
 
@@ -146,13 +146,13 @@ def _copy_packages(names: list[str], packages: list[Path], target: Path) -> None
     for source, relative in _files(names):
         destination = target / relative
         destination.parent.mkdir(parents=True, exist_ok=True)
-        _place(source, destination)
+        _link_or_copy(source, destination)
     for package in packages:
         shutil.copytree(package, target / package.name, dirs_exist_ok=True)
     compileall.compile_dir(target, quiet=2)
 
 
-def _place(source: str | Path, destination: str | Path) -> None:
+def _link_or_copy(source: str | Path, destination: str | Path) -> None:
     """Create a hard link if that is possible and all accounts can read the file, else a copy that all can read."""
     mode = Path(source).stat().st_mode
     if mode & stat.S_IROTH:

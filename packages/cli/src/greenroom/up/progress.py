@@ -83,7 +83,7 @@ class Description:
     database_url: str
 
 
-SHOWN_FROM_S: Final = 1.0
+SHOW_TIME_FROM_S: Final = 1.0
 """A step that took longer is displayed with its time."""
 
 
@@ -108,7 +108,7 @@ class Lines:
         try:
             yield
         finally:
-            if (took_s := time.monotonic() - began_s) >= SHOWN_FROM_S:
+            if (took_s := time.monotonic() - began_s) >= SHOW_TIME_FROM_S:
                 print(f"{text}: {took_s:.1f} s", file=self._out, flush=True)
 
 
@@ -126,7 +126,7 @@ class Spinner:
                 yield
         finally:
             took_s = time.monotonic() - began_s
-            time_taken = f" [dim]{took_s:.1f} s[/dim]" if took_s >= SHOWN_FROM_S else ""
+            time_taken = f" [dim]{took_s:.1f} s[/dim]" if took_s >= SHOW_TIME_FROM_S else ""
             self._console.print(f"[green]✓[/green] {text}{time_taken}")
 
 
@@ -157,7 +157,7 @@ class Events:
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._deaf = False
+        self._is_closed = False
 
     @contextmanager
     def step(self, text: str) -> Generator[None]:
@@ -169,18 +169,18 @@ class Events:
 
     def send(self, event: Begin | End | Ready | Failed) -> None:
         """Send an event. If the reader has ended without notice, this process gets SIGTERM."""
-        if self._deaf:
+        if self._is_closed:
             return
         try:
             self._out.write(msgspec.json.encode(event).decode() + "\n")
             self._out.flush()
         except BrokenPipeError:
-            self._deaf = True
+            self._is_closed = True
             os.kill(os.getpid(), signal.SIGTERM)
 
     def close(self) -> None:
         """Send no further events: the process that started this process has its result."""
-        self._deaf = True
+        self._is_closed = True
 
 
 def on_stderr() -> Progress:

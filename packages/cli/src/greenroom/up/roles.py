@@ -21,12 +21,12 @@ from greenroom.up.supervisor import FORK_SERVER, Part
 
 log = structlog.get_logger(__name__)
 
-_OURS_ALONE: Final = frozenset(
+_NOT_FOR_ROLES: Final = frozenset(
     ("GREENROOM_URL", "GREENROOM_KEY", "GREENROOM_SECRET", "GREENROOM_DATA", "GREENROOM_DATABASE_URL")
 )
 """Settings of the command line, not of a role. Only roles that use the database get its address."""
 
-_HANDED_ON: Final = frozenset(
+_INHERITED: Final = frozenset(
     (
         *("LANG", "PATH", "SSL_CERT_DIR", "SSL_CERT_FILE", "TMPDIR", "TZ"),
         *("PGPASSFILE", "PGSSLMODE", "PGSSLROOTCERT"),
@@ -35,7 +35,7 @@ _HANDED_ON: Final = frozenset(
 )
 """Variables of the caller that roles get, those of proxies also in lower case. Others may be secrets of the caller."""
 
-_PREFIXES: Final = ("GREENROOM_", "LC_")
+_INHERITED_PREFIXES: Final = ("GREENROOM_", "LC_")
 
 CALLER: Final = Account(None)
 """The account that started `up`. The Agent runs as this account, because it needs Docker."""
@@ -88,7 +88,7 @@ def api(site: Site) -> Part:
             **_addresses(site),
             "GREENROOM_API_DIR": str(site.layout.api),
             "GREENROOM_API_PORT": str(site.ports["api"]),
-            **({} if site.given_certificate else {"GREENROOM_CA_FILE": str(site.layout.ca_file)}),
+            **({} if site.custom_certificate else {"GREENROOM_CA_FILE": str(site.layout.ca_file)}),
         },
     )
 
@@ -178,9 +178,9 @@ def _gateway_settings(site: Site) -> dict[str, str]:
         "GREENROOM_GATEWAY_MANAGERS": json.dumps(managers),
         "GREENROOM_GATEWAY_AGENTS": json.dumps(agents),
     }
-    if site.given_certificate is None:
+    if site.custom_certificate is None:
         return settings
-    certificate, key = site.given_certificate
+    certificate, key = site.custom_certificate
     named = {"host": site.settings.hostname, "certificate": str(certificate), "key": str(key)}
     return settings | {"GREENROOM_NAMED_CERTIFICATE": json.dumps(named)}
 
@@ -237,13 +237,15 @@ def inherited(caller: Mapping[str, str], home: Path | None, *, runs_containers: 
     `home`: that of the role, if it runs as another account. `runs_containers`: the role uses Docker with the caller's
     settings.
     """
-    kept = {
+    variables = {
         name: value
         for name, value in caller.items()
-        if name not in _OURS_ALONE
+        if name not in _NOT_FOR_ROLES
         and (
-            name.upper() in _HANDED_ON or name.startswith(_PREFIXES) or (runs_containers and name.startswith("DOCKER_"))
+            name.upper() in _INHERITED
+            or name.startswith(_INHERITED_PREFIXES)
+            or (runs_containers and name.startswith("DOCKER_"))
         )
     }
     own_home = {"HOME": str(home)} if home is not None else {"HOME": caller["HOME"]} if "HOME" in caller else {}
-    return kept | own_home | {"PATH": f"{caller.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"}
+    return variables | own_home | {"PATH": f"{caller.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"}

@@ -27,13 +27,22 @@ from greenroom.up.layout import (
     Layout,
     check_folder,
     check_reachable,
-    own,
+    create_folder,
     read_json,
     write_json,
     write_once,
     write_text,
 )
-from greenroom.up.options import Options, Reservations, Settings, choose, runtime_name, settle, stored_settings, wanted
+from greenroom.up.options import (
+    Options,
+    Reservations,
+    Settings,
+    choose_ports,
+    merge_settings,
+    preferred_ports,
+    runtime_name,
+    stored_settings,
+)
 from greenroom.up.postgres import PostgresCluster
 from greenroom.up.processes import leftovers
 from greenroom.up.programs import Programs, current, prepare
@@ -170,12 +179,12 @@ class Site:
         return self.settings.database_url or self.cluster.service_dsn
 
     @property
-    def given_certificate(self) -> tuple[Path, Path] | None:
+    def custom_certificate(self) -> tuple[Path, Path] | None:
         """Copies of the administrator's certificate and key for the host name."""
-        return self.layout.given_certificate if self.settings.tls_cert is not None else None
+        return self.layout.custom_certificate if self.settings.tls_cert is not None else None
 
 
-async def prepared(layout: Layout, options: Options, progress: Progress) -> tuple[Site, tuple[int, ...]]:
+async def prepare_instance(layout: Layout, options: Options, progress: Progress) -> tuple[Site, tuple[int, ...]]:
     """Check the machine, lock DATA and lay out all files. The returned descriptors hold the lock and the reserved
     ports.
 
@@ -188,7 +197,7 @@ async def prepared(layout: Layout, options: Options, progress: Progress) -> tupl
     check_folder(layout)
     with locked(layout) as lock:
         reservations = Reservations()
-        settings = settle(options, {**read_json(layout.instance), "runtime": runtime_name()})
+        settings = merge_settings(options, {**read_json(layout.instance), "runtime": runtime_name()})
         await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
         with progress.step("Checking this machine"):
             await checks.check_machine(layout, settings)
@@ -207,7 +216,7 @@ async def prepared(layout: Layout, options: Options, progress: Progress) -> tupl
             raise SetupError(
                 f"The files of the instance cannot be created in {layout.data}: {summary(error)}"
             ) from error
-        return Site.of(layout, settings, accounts, programs), (lock.descriptor, *reservations.left())
+        return Site.of(layout, settings, accounts, programs), (lock.descriptor, *reservations.detach())
 
 
 @contextmanager
@@ -218,19 +227,19 @@ def locked(layout: Layout) -> Generator[DataLock]:
     Raises:
         SetupError: another process holds the lock.
     """
-    made = list(takewhile(lambda folder: not folder.exists(), (layout.data, *layout.data.parents)))
+    created_folders = list(takewhile(lambda folder: not folder.exists(), (layout.data, *layout.data.parents)))
     lock = DataLock.take(layout)
     is_new = not layout.instance.exists()
     try:
         yield lock
     except BaseException:
         if is_new:
-            _remove(layout, made)
+            _remove(layout, created_folders)
         lock.release()
         raise
 
 
-def _remove(layout: Layout, made: Iterable[Path]) -> None:
+def _remove(layout: Layout, created_folders: Iterable[Path]) -> None:
     """Remove the content of DATA, the lock last, and those of the folders that are empty afterwards: another process
     may have begun to use them.
     """
@@ -238,7 +247,7 @@ def _remove(layout: Layout, made: Iterable[Path]) -> None:
         if entry != layout.lock:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     layout.lock.unlink()
-    for folder in made:
+    for folder in created_folders:
         try:
             folder.rmdir()
         except OSError as error:
@@ -253,11 +262,11 @@ def _lay_out(layout: Layout, settings: Settings, accounts: Accounts, reservation
     account = accounts.services
     for name, _ in settings.manager_names:
         folder = layout.manager(name)
-        own(folder, 0o700, account)
+        create_folder(folder, 0o700, account)
         write_once(folder / "instance_id", f"{name}-{uuid.uuid4().hex[:8]}\n", account)
-        own(layout.sentinel(_id_of_manager(layout, name)).parent, 0o755, account)
+        create_folder(layout.sentinel(_id_of_manager(layout, name)).parent, 0o755, account)
     for name, _ in settings.agent_names:
-        own(layout.agent(name), 0o700)
+        create_folder(layout.agent(name), 0o700)
         write_once(layout.agent(name) / "agent_id", f"{uuid.uuid4()}\n")
     if not layout.key_file.exists():
         Secrets.create_file(layout.key_file)
@@ -265,7 +274,7 @@ def _lay_out(layout: Layout, settings: Settings, accounts: Accounts, reservation
     credential = Secrets.from_file(layout.key_file).gateway_credential()
     write_text(layout.gateway_credential, credential, 0o600, accounts.gateway)
     names = [name for name, _ in settings.manager_names], [name for name, _ in settings.agent_names]
-    ports = choose(wanted(*names), read_json(layout.ports), settings.port, reservations.take)
+    ports = choose_ports(preferred_ports(*names), read_json(layout.ports), settings.port, reservations.take)
     write_json(layout.ports, {"main": settings.port, **ports}, 0o644)
     tls.ensure_authority(layout)
     tls.ensure_certificates(layout, settings, accounts.gateway, datetime.now(UTC))
@@ -276,7 +285,7 @@ def _id_of_manager(layout: Layout, name: str) -> str:
 
 
 @asynccontextmanager
-async def stopped(layout: Layout) -> AsyncGenerator[Site]:
+async def stopped_site(layout: Layout) -> AsyncGenerator[Site]:
     """Yield the site of a stopped instance, locked for the duration of the block, after its remaining processes are
     ended.
 

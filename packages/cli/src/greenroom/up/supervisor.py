@@ -21,7 +21,7 @@ import structlog
 from greenroom.core.fleet.restarts import WINDOW_S, next_start
 from greenroom.up.forks import ForkClient
 from greenroom.up.layout import read_json, write_json
-from greenroom.up.processes import ChildProcess, Orphans, ProcessCommand, describe_exit, start, watched
+from greenroom.up.processes import ChildProcess, Orphans, ProcessCommand, describe_exit, start, watch_child
 
 log = structlog.get_logger(__name__)
 
@@ -115,7 +115,7 @@ class Supervisor:
     def run(self, part: Part) -> None:
         """Keep a part running. If it already has a process, it is started only after the end of that process."""
         self.parts.append(part)
-        self._tasks.append(asyncio.create_task(self._keep(part), name=part.name))
+        self._tasks.append(asyncio.create_task(self._supervise(part), name=part.name))
 
     async def watch(self) -> None:
         """Retire orphans, and retry to write the state, until cancelled."""
@@ -138,12 +138,12 @@ class Supervisor:
                 return task.get_name(), error
         return None
 
-    async def stop(self, *, keep: frozenset[str] = frozenset()) -> None:
-        """End the parts in reverse start order, except those of the roles `keep`, which a later call ends."""
+    async def stop(self, *, except_roles: frozenset[str] = frozenset()) -> None:
+        """End the parts in reverse start order, except those of the roles `except_roles`, which a later call ends."""
         self._stopping = True
         self.set_phase("stopping")
         for part, task in reversed(list(zip(self.parts, self._tasks, strict=True))):
-            if part.role in keep or task.done():
+            if part.role in except_roles or task.done():
                 continue
             await self._end(part, task)
         await self._orphans.end(KILL_AFTER_S)
@@ -160,12 +160,12 @@ class Supervisor:
                 part.process.send(signal.SIGKILL)
         await asyncio.wait([task])
 
-    async def _keep(self, part: Part) -> None:
+    async def _supervise(self, part: Part) -> None:
         while True:
             if part.process is None:
                 if part.before_start is not None:
                     await part.before_start()
-                part.process = await self._started(part)
+                part.process = await self._start(part)
             part.starts += 1
             log.info("part started", part=part.name, pid=part.process.pid)
             self._write_state()
@@ -175,14 +175,14 @@ class Supervisor:
             if self._stopping:
                 self._write_state()
                 return
-            await self._pause(part)
+            await self._wait_before_restart(part)
 
-    async def _started(self, part: Part) -> ChildProcess:
+    async def _start(self, part: Part) -> ChildProcess:
         command = part.command()
         while part.is_forked:
             try:
                 async with asyncio.timeout(FORKED_WITHIN_S):
-                    return watched(await self.forks.fork(command, part.role))
+                    return watch_child(await self.forks.fork(command, part.role))
             except TimeoutError:
                 for server in self.parts:
                     if server.role == FORK_SERVER:
@@ -193,7 +193,7 @@ class Supervisor:
         if not self.forks.is_forking:
             self._orphans.retire()
 
-    async def _pause(self, part: Part) -> None:
+    async def _wait_before_restart(self, part: Part) -> None:
         now_s = time.monotonic()
         part.exits_s = [at for at in part.exits_s if now_s - at <= WINDOW_S] + [now_s]
         restart = next_start(part.name, part.last_exit, part.exits_s, now_s)

@@ -45,7 +45,7 @@ def ensure_certificates(layout: Layout, settings: Settings, account: Account, no
     """
     ensure_certificate(layout, account, settings.served_hosts, now)
     if settings.tls_cert is not None and settings.tls_key is not None:
-        copy_given(layout, account, Path(settings.tls_cert), Path(settings.tls_key))
+        copy_custom(layout, account, Path(settings.tls_cert), Path(settings.tls_key))
 
 
 def ensure_certificate(layout: Layout, account: Account, hosts: Sequence[str], now: datetime) -> tuple[Path, Path]:
@@ -87,7 +87,7 @@ def ensure_pair(
     return certificate_file, key_file
 
 
-def copy_given(layout: Layout, account: Account, certificate: Path, key: Path) -> tuple[Path, Path]:
+def copy_custom(layout: Layout, account: Account, certificate: Path, key: Path) -> tuple[Path, Path]:
     """Copy the administrator's certificate and key to a place where the gateway can read them, unless the copies are
     current.
 
@@ -95,7 +95,7 @@ def copy_given(layout: Layout, account: Account, certificate: Path, key: Path) -
         SetupError: they cannot be read, or do not belong together.
     """
     check_pair(certificate, key)
-    copies = layout.given_certificate
+    copies = layout.custom_certificate
     for original, copy, mode in zip((certificate, key), copies, (0o644, 0o600), strict=True):
         if not copy.exists() or copy.read_bytes() != original.read_bytes():
             write_text(copy, original.read_text(), mode, account)

@@ -56,9 +56,9 @@ class PartWatch:
     async def run(self, http: httpx.AsyncClient) -> None:
         while True:
             await asyncio.sleep(self.every_s)
-            await self.look(http, asyncio.get_running_loop().time())
+            await self.check(http, asyncio.get_running_loop().time())
 
-    async def look(self, http: httpx.AsyncClient, now_s: float) -> None:
+    async def check(self, http: httpx.AsyncClient, now_s: float) -> None:
         """Check the health once, and restart the part if it has not worked for long enough."""
         status = await self._status(http)
         verdict = judge_silence(self._part.name, self._suspicion, status, now_s)
@@ -70,7 +70,7 @@ class PartWatch:
         if self._part.pid != self._pid:  # a new process, not responsible for the previous one
             self._pid, self._suspicion = self._part.pid, UNSUSPECTED
         status, text = await health.status_of(http, self._url)
-        return None if health.says_frozen(text) else status
+        return None if health.is_frozen(text) else status
 
     async def _end(self, code: LogCode, reason: str, zone_name: str | None) -> None:
         if self._part.pid != self._pid:
@@ -97,7 +97,7 @@ class ManagerWatch(PartWatch):
         self._manager = manager
         self._db = db
 
-    async def look(self, http: httpx.AsyncClient, now_s: float) -> None:
+    async def check(self, http: httpx.AsyncClient, now_s: float) -> None:
         status = await self._status(http)
         record = await self._record() if status in (500, None) else None
         name, enabled = self._manager.instance_id, record.enabled if record else None
@@ -119,13 +119,13 @@ class ManagerWatch(PartWatch):
         return _Record(found.enabled, found.zone_name) if found else _Record(True, self._manager.zone)
 
 
-CERTIFICATES_LOOK_S: Final = 3600.0
+CERTIFICATE_CHECK_S: Final = 3600.0
 
 
-async def keep_certificates(site: Site) -> None:
+async def renew_certificates(site: Site) -> None:
     """Renew certificates in time, forever."""
     while True:
-        await asyncio.sleep(CERTIFICATES_LOOK_S)
+        await asyncio.sleep(CERTIFICATE_CHECK_S)
         try:
             tls.ensure_certificates(site.layout, site.settings, site.accounts.gateway, datetime.now(UTC))
         except (SetupError, OSError) as error:
@@ -133,22 +133,20 @@ async def keep_certificates(site: Site) -> None:
 
 
 MAX_BYTES: Final = 20 << 20
-LOG_FILES_LOOK_S: Final = 60.0
+LOG_CHECK_S: Final = 60.0
 
 
-async def keep_small(folder: Path) -> None:
+async def limit_log_sizes(folder: Path) -> None:
     """Cut large logs until cancelled."""
     while True:
         try:
-            await asyncio.to_thread(cut_large, folder, MAX_BYTES)
+            await asyncio.to_thread(move_large_logs, folder, MAX_BYTES)
         except OSError as error:
-            log.warning(
-                "a large log could not be cut", folder=str(folder), reason=str(error), next_try_s=LOG_FILES_LOOK_S
-            )
-        await asyncio.sleep(LOG_FILES_LOOK_S)
+            log.warning("a large log could not be cut", folder=str(folder), reason=str(error), next_try_s=LOG_CHECK_S)
+        await asyncio.sleep(LOG_CHECK_S)
 
 
-def cut_large(folder: Path, largest_bytes: int) -> list[Path]:
+def move_large_logs(folder: Path, largest_bytes: int) -> list[Path]:
     """Move a log of more than `largest_bytes` to `<name>.log.1`, which is replaced; return the logs that were cut.
 
     The writers append, so they continue at the beginning of the emptied file. A line that is written at the same time
