@@ -17,7 +17,7 @@ from tests.support.played import Served, serve
 
 from greenroom.agent.fleet.manager_client import ManagerClient, ManagerFailover, NoManager
 from greenroom.agent.stream.admission import UpstreamAuth
-from greenroom.cli.join import DeploymentToJoin, reach
+from greenroom.cli.join import DeploymentToJoin, find_deployment
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable
 from greenroom.kit.certificates import Authority, fingerprint, key_text, new_authority, new_key
 from greenroom.wire.messages import Register, Registered, Stream, StreamVerdict
@@ -114,7 +114,7 @@ async def test_agent_to_the_upstream_auth_address(kind: Kind, host: Host):
 
 async def test_a_new_host_to_the_deployment(kind: Kind, host: Host):
     def ask() -> dict[str, object]:
-        deployment: DeploymentToJoin = reach(f"https://{host.address}", None, host.ca_file)
+        deployment: DeploymentToJoin = find_deployment(f"https://{host.address}", None, host.ca_file)
         return deployment.post("/join/agent", {"token": "secret"})
 
     await refused(kind, host, lambda: asyncio.to_thread(ask), SetupError)
@@ -126,7 +126,7 @@ async def test_a_host_that_knows_no_authority_is_shown_how_to_name_one(tmp_path:
     (tmp_path / "key.pem").write_text(key_text(key))
     served = await serve(Starlette(), tls=tmp_path)
     try:
-        deployment = reach(f"https://{served.address}", None, None)
+        deployment = find_deployment(f"https://{served.address}", None, None)
         with pytest.raises(SetupError, match="For a private authority, pass --ca-sha256"):
             await asyncio.to_thread(deployment.post, "/join/agent", {"token": "secret"})
     finally:
@@ -147,7 +147,7 @@ async def test_an_interceptor_adds_no_authority_beside_the_fingerprint(tmp_path:
     served = await serve(Starlette(routes=[Route("/{rest:path}", answer, methods=["GET", "POST"])]), tls=tmp_path)
     try:
         url = f"https://{served.address}"
-        deployment = await asyncio.to_thread(reach, url, fingerprint(OURS.certificate), None)
+        deployment = await asyncio.to_thread(find_deployment, url, fingerprint(OURS.certificate), None)
         assert deployment.authority == OURS.certificate
         with pytest.raises(SetupError, match="certificate verify failed"):
             await asyncio.to_thread(deployment.post, "/join/agent", {"token": "secret"})
@@ -166,7 +166,7 @@ async def test_words_of_an_unknown_server_do_not_reach_the_terminal(tmp_path: Pa
     served = await serve(Starlette(routes=[Route("/{rest:path}", answer)]), tls=tmp_path)
     try:
         with pytest.raises(SetupError, match="the status is 404") as caught:
-            await asyncio.to_thread(reach, f"https://{served.address}", fingerprint(OURS.certificate), None)
+            await asyncio.to_thread(find_deployment, f"https://{served.address}", fingerprint(OURS.certificate), None)
     finally:
         await served.stop()
     assert "evil" not in caught.value.message

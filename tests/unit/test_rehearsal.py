@@ -17,7 +17,7 @@ from greenroom.cli.rehearsal import (
     Result,
     SupplyAtStart,
     arrivals,
-    counted,
+    count_reasons,
     peak_per_s,
     percentile,
     result_of,
@@ -174,7 +174,7 @@ def test_reasons_are_counted_by_their_code():
         return RehearsedVisit(clicked_s=0, reply_s=0, outcome="refused", code=code, sentence=sentence)
 
     visits = [refused("a", "One."), refused("b", "Two."), refused("b", "Other.")]
-    assert counted(visits) == [
+    assert count_reasons(visits) == [
         Reason(code="b", sentence="Two.", launches=2),
         Reason(code="a", sentence="One.", launches=1),
     ]

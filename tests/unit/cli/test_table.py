@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from greenroom.api.openapi import document
 from greenroom.cli import fleet, logs
 from greenroom.cli.fields import fields_of, options_of
-from greenroom.cli.lazy import imported
+from greenroom.cli.lazy import import_object
 from greenroom.cli.main import app
 from greenroom.cli.noun import Noun
 from greenroom.cli.nouns import NOUNS
@@ -89,7 +89,7 @@ def test_requests_of_agents_have_all_filters_and_fields_of_the_api():
     ],
 )
 def test_every_field_of_a_body_has_an_option(model: str):
-    assert {option.field for option in options_of(fields_of(model))} == set(imported(model).model_fields)
+    assert {option.field for option in options_of(fields_of(model))} == set(import_object(model).model_fields)
 
 
 @pytest.mark.parametrize(("option", "default"), [("--port", "8443"), ("--managers", "1"), ("--zones", "default")])

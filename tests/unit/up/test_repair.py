@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from greenroom.cli.client import Client, Row
 from greenroom.cli.main import app
-from greenroom.cli.repair import judged
+from greenroom.cli.repair import find_leftovers
 from greenroom.core.errors import SetupError
 from greenroom.core.session.leftovers import MAX_AT_ONCE, Leftover, Thing
 from greenroom.runtimes.contract import StartError
@@ -121,7 +121,7 @@ def test_a_deployment_elsewhere_judges_what_was_found_here_part_by_part():
     filters = Thing(kind="Secret", name="filter", ref="f", age_s=99.0)
     living = Thing(kind="Pod", name="living", ref="l", age_s=99.0, session_id="living")
     elsewhere = Elsewhere()
-    found = judged(cast("Client", elsewhere), [filters, *things, living])
+    found = find_leftovers(cast("Client", elsewhere), [filters, *things, living])
     assert elsewhere.asked == [MAX_AT_ONCE, 2]
     assert {one.thing for one in found} == {filters, *things}
     assert found[-1].thing == filters, "what is made for a session goes first"
@@ -133,4 +133,4 @@ def test_a_deployment_cannot_have_something_removed_that_was_not_found_here():
             return {"leftovers": [{"ref": "another", "removed": True, "reason": "it is over"}]}
 
     with pytest.raises(SetupError, match="returned another, which was not in the request; nothing was removed"):
-        judged(cast("Client", Lying()), [Thing(kind="Pod", name="p", ref="p", age_s=99.0)])
+        find_leftovers(cast("Client", Lying()), [Thing(kind="Pod", name="p", ref="p", age_s=99.0)])

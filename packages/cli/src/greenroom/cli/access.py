@@ -31,7 +31,7 @@ def logout(call: Call, *, login: Login = None) -> None:
     """End the log-ins and streams of a user. Their sessions continue."""
     path = f"{call.path}/logins"
     call.client.delete(f"{path}/{login}" if login else path)
-    call.output.done(f"The user {call.named} is logged out.", {"logged_out": True})
+    call.output.done(f"The user {call.target} is logged out.", {"logged_out": True})
 
 
 @verb("users")
@@ -97,6 +97,6 @@ def explain(
 ) -> None:
     """Show whether a policy allows a host, and the reason. No connection is opened."""
     found = call.client.get(f"{call.path}/decision", {"host": host, "port": port})
-    if call.output.printed(found):
+    if call.output.print_if_json(found):
         return
     call.output.line(f"{found['action']}: {found['reason']}")

@@ -22,7 +22,7 @@ RETRIES: Final = Retries(attempts=4, first_wait_s=0.2)
 
 
 class ApiError(GreenroomError):
-    """The server refused the request, or does not answer."""
+    """The server refused the request, or does not respond."""
 
 
 class Client(Greenroom):
@@ -34,9 +34,9 @@ class Client(Greenroom):
 
     def __init__(self, server: Server, transport: httpx.BaseTransport | None = None) -> None:
         self.server = server
-        where = (server.url, server.key, server.secret)
+        address = (server.url, server.key, server.secret)
         trusts = not server.is_local
-        super().__init__(*where, retries=RETRIES, tls=server.tls, trust_env=trusts, transport=transport)
+        super().__init__(*address, retries=RETRIES, tls=server.tls, trust_env=trusts, transport=transport)
 
     def concurrent(self) -> httpx.AsyncClient:
         """Return a client for requests whose response times are measured: as many connections as necessary, full paths,
@@ -69,7 +69,7 @@ class Client(Greenroom):
         Raises:
             ApiError: the server sends no events, or the connection was lost.
         """
-        with self._said(), self.listen() as lines:
+        with self._api_errors(), self.listen() as lines:
             for line in lines:
                 if _concerns(line, topic):
                     yield
@@ -80,11 +80,11 @@ class Client(Greenroom):
         Raises:
             ApiError: the response is no success.
         """
-        with self._said():
+        with self._api_errors():
             return super().answered(send)
 
     @contextmanager
-    def _said(self) -> Generator[None]:
+    def _api_errors(self) -> Generator[None]:
         """Convert errors into ApiError, with the stable code of a refusal, or with a hint if the server does not
         respond.
         """
@@ -93,12 +93,12 @@ class Client(Greenroom):
         except ApiError:
             raise
         except Unreachable as error:
-            raise ApiError(self._away(error)) from error
+            raise ApiError(self._unreachable_message(error)) from error
         except GreenroomError as error:
             code = error.details.get("code")
             raise ApiError(f"{error.message} ({code})" if code else error.message) from error
 
-    def _away(self, error: Unreachable) -> str:
+    def _unreachable_message(self, error: Unreachable) -> str:
         if (reason := error.details.get("reason")) is None:
             return error.message
         hint = ""

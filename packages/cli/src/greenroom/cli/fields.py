@@ -20,7 +20,7 @@ from uuid import UUID
 
 import typer
 
-from greenroom.cli.lazy import imported
+from greenroom.cli.lazy import import_object
 from greenroom.cli.names import find_id
 from greenroom.cli.noun import Field, Noun
 from greenroom.cli.nouns import NOUNS, REFERENCES
@@ -45,9 +45,9 @@ class FieldOption:
     read: Read
 
 
-def body_of(options: Sequence[FieldOption], given: Mapping[str, Any], client: Client) -> Row:
+def body_of(options: Sequence[FieldOption], values: Mapping[str, Any], client: Client) -> Row:
     """Return the request, with the fields that were passed."""
-    read = {option.field: (option.read, given.get(option.field)) for option in options}
+    read = {option.field: (option.read, values.get(option.field)) for option in options}
     return {
         name: None if value is NULL else reader(value, client)
         for name, (reader, value) in read.items()
@@ -100,7 +100,7 @@ class _Kind:
     read: Read
     parser: Callable[[str], Any] | None = None
     metavar: str | None = None
-    how: str = ""
+    note: str = ""
 
 
 def fields_of(model: str) -> list[Field]:
@@ -111,7 +111,7 @@ def fields_of(model: str) -> list[Field]:
 
     own = {AwareDatetime: datetime, SecretStr: SecretText}
     found: list[Field] = []
-    for name, info in imported(model).model_fields.items():
+    for name, info in import_object(model).model_fields.items():
         kind, is_nullable = _unwrapped(info.annotation)
         text = info.description or (SETTINGS[name].description if name in SETTINGS else "")
         found.append(Field(name, own.get(kind, kind), text, info.is_required(), is_nullable))
@@ -128,7 +128,7 @@ def options_of(fields: Iterable[Field], *, with_null: bool = True) -> list[Field
 
 def _option(field: Field, *, with_null: bool) -> FieldOption:
     kind = _kind(field)
-    text = _help(field, kind.how)
+    text = _help(field, kind.note)
     if field.is_nullable and with_null and get_origin(field.kind) is not Literal:
         kind = _Kind(str, kind.read, _or_null(kind), f"{kind.metavar or 'TEXT'}|null")
     option = typer.Option(
@@ -155,8 +155,8 @@ def _names(field: str, *, boolean: bool) -> list[str]:
     return [f"--{short}"] if short == full else [f"--{short}", f"--{full}"]
 
 
-def _help(field: Field, how: str) -> str:
-    text = f"{field.description} ({how})" if field.description and how else field.description or how
+def _help(field: Field, note: str) -> str:
+    text = f"{field.description} ({note})" if field.description and note else field.description or note
     text += "; may be repeated" if text and get_origin(field.kind) in (list, dict) else ""
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
@@ -191,34 +191,34 @@ def _reference(noun: Noun, *, many: bool) -> _Kind:
         return _Kind(
             list[str],
             lambda given, client: [find_id(client, noun, item) for item in items_of(given)],
-            how=f"a {noun.what}, {noun.by}",
+            note=f"a {noun.what}, {noun.by}",
         )
     metavar = noun.what.upper().replace(" ", "_")
     return _Kind(
-        str, lambda given, client: find_id(client, noun, given), metavar=metavar, how=f"the {noun.what}, {noun.by}"
+        str, lambda given, client: find_id(client, noun, given), metavar=metavar, note=f"the {noun.what}, {noun.by}"
     )
 
 
 def _secret_or_file(name: str, kind: Any) -> _Kind:
     if name in FILES:
-        return _Kind(str, lambda given, _: _text_of(given), metavar="FILE", how="a file; '-' = stdin")
+        return _Kind(str, lambda given, _: _text_of(given), metavar="FILE", note="a file; '-' = stdin")
     if name in VALUES and kind is SecretText:
-        how = "a file; '-' prompts for the value, or reads a line from stdin"
-        return _Kind(str, lambda given, _: _value(name, given), metavar="FILE", how=how)
-    return _Kind(str, lambda given, _: _secret(name, given), how="'-' prompts for it, or reads it from stdin")
+        note = "a file; '-' prompts for the value, or reads a line from stdin"
+        return _Kind(str, lambda given, _: _value(name, given), metavar="FILE", note=note)
+    return _Kind(str, lambda given, _: _secret(name, given), note="'-' prompts for it, or reads it from stdin")
 
 
 def _measured(name: str, kind: Any) -> _Kind:
     """Return the kind of times, durations and numbers; other values are not converted."""
     if kind is UUID:
-        return _Kind(str, _as_given, metavar="UUID")
+        return _Kind(str, _unchanged, metavar="UUID")
     if kind is datetime:
-        return _Kind(str, _as_given, moment(ahead=name in AHEAD), "TIME")
+        return _Kind(str, _unchanged, moment(ahead=name in AHEAD), "TIME")
     if name in DURATIONS:
-        return _Kind(kind, _as_given, duration(DURATIONS[name], whole=kind is int), "DURATION")
+        return _Kind(kind, _unchanged, duration(DURATIONS[name], whole=kind is int), "DURATION")
     if kind is float:
-        return _Kind(float, _as_given, number, "NUMBER")
-    return _Kind(kind, _as_given, metavar={int: "INTEGER"}.get(kind))
+        return _Kind(float, _unchanged, number, "NUMBER")
+    return _Kind(kind, _unchanged, metavar={int: "INTEGER"}.get(kind))
 
 
 def _unwrapped(annotation: Any) -> tuple[Any, bool]:
@@ -235,7 +235,7 @@ def _or_null(kind: _Kind) -> Callable[[str], Any]:
     return lambda text: NULL if text == "null" else parse(text)
 
 
-def _as_given(given: Any, client: Client) -> Any:
+def _unchanged(given: Any, client: Client) -> Any:
     return given
 
 

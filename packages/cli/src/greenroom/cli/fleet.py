@@ -64,7 +64,7 @@ def _with_waiting_edge(call: Call) -> tuple[str, Row]:
 def revoke(call: Call) -> None:
     """Revoke the credential of an Agent. The Agent must join again with a token for this Agent."""
     call.client.delete(f"{call.path}/credential", {})
-    call.output.done(f"The credential of {call.named} is revoked.", {"revoked": True})
+    call.output.done(f"The credential of {call.target} is revoked.", {"revoked": True})
 
 
 @verb("agents", of_one=False)
@@ -89,7 +89,7 @@ def join_token(
     if enable:
         body["enable_agent"] = True
     made = call.client.post("/join-tokens", body)
-    if call.output.printed(made):
+    if call.output.print_if_json(made):
         return
     times = "once" if uses == 1 else f"{uses} times"
     call.output.err.print(f"Run this command as root on the new host, {times}, within {hours} h:")
@@ -100,7 +100,7 @@ def join_token(
 def preview(call: Call) -> None:
     """Show the machines that the pool would order, drain and release if it were enabled; nothing is changed."""
     found = call.client.get(f"{call.path}/preview")
-    if call.output.printed(found):
+    if call.output.print_if_json(found):
         return
     call.output.line(found["sentence"])
     call.output.rows(found["actions"], columns("action machine reason"), "The pool needs no action.", whole=True)

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from greenroom.cli.server import find_server
-from greenroom.cli.values import begin_again_without
+from greenroom.cli.values import restart_without
 from greenroom.cli.verbs import CaFile, Key, KeySecret, Url, connect, plain_verb
 from greenroom.core.access.accounts import ADMIN
 from greenroom.core.errors import SetupError
@@ -39,7 +39,7 @@ def up(
     data: Data = None,
     port: Annotated[int | None, typer.Option(help="Port of the console and the api.", show_default="8443")] = None,
     managers: Annotated[int | None, typer.Option(help="Managers per zone.", show_default="1")] = None,
-    zones: Annotated[str | None, typer.Option(help="Zone names, with commas.", show_default="default")] = None,
+    zones: Annotated[str | None, typer.Option(help="Zone names, separated by commas.", show_default="default")] = None,
     database_url: Annotated[
         str | None, typer.Option(help="External PostgreSQL instead of the embedded one; also GREENROOM_DATABASE_URL.")
     ] = None,
@@ -62,7 +62,7 @@ def up(
     from greenroom.up import commands  # noqa: PLC0415
 
     if database_url is not None and has_password(database_url):
-        begin_again_without("--database-url", URL_VARIABLE, database_url)
+        restart_without("--database-url", URL_VARIABLE, database_url)
     options = Options(
         port=port,
         managers=managers,

@@ -26,7 +26,7 @@ import typer
 from greenroom.agent.fleet.checkin import REGISTER_PATH
 from greenroom.agent.fleet.identity import AgentIdentity, write_private
 from greenroom.agent.fleet.manager_client import ManagerClient, ManagerFailover, ManagerRefusedError, NoManager
-from greenroom.cli.values import begin_again_without
+from greenroom.cli.values import restart_without
 from greenroom.core.errors import SetupError
 from greenroom.core.fleet.addresses import edge_address
 from greenroom.kit.certificates import fingerprint, first_certificate
@@ -85,8 +85,8 @@ def join(
 ) -> None:
     """Join this host to a deployment with a join token."""
     if token is not None:
-        begin_again_without("--token", TOKEN_VARIABLE, token)
-    deployment = reach(url, ca_sha256, ca_file)
+        restart_without("--token", TOKEN_VARIABLE, token)
+    deployment = find_deployment(url, ca_sha256, ca_file)
     secret = _token(token_file)
     home = (folder or FOLDERS[role]).absolute()
     if role == "gateway":
@@ -120,8 +120,8 @@ class DeploymentToJoin:
             with _client(self.tls) as client:
                 answer = client.post(f"{self.url}/api/v1{path}", json=body)
         except httpx.HTTPError as error:
-            how = "" if self.authority else " For a private authority, pass --ca-sha256 as in the join command."
-            raise SetupError(f"{self.url} cannot be reached: {str(error) or type(error).__name__}.{how}") from error
+            hint = "" if self.authority else " For a private authority, pass --ca-sha256 as in the join command."
+            raise SetupError(f"{self.url} cannot be reached: {str(error) or type(error).__name__}.{hint}") from error
         if not answer.is_success:
             raise SetupError(f"{self.url} refused the request: {_reason(answer)}")
         try:
@@ -142,14 +142,14 @@ class _JoinResult:
 
 
 def _token(file: Path | None) -> str:
-    """Return the token, from the file, from stdin, or from `begin_again_without`.
+    """Return the token, from the file, from stdin, or from `restart_without`.
 
     Raises:
         SetupError: there is none.
     """
-    handed_over = os.environ.pop(TOKEN_VARIABLE, "")
+    token = os.environ.pop(TOKEN_VARIABLE, "")
     try:
-        text = handed_over if file is None else sys.stdin.read() if str(file) == "-" else file.read_text()
+        text = token if file is None else sys.stdin.read() if str(file) == "-" else file.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise SetupError(f"The join token cannot be read from {file}: {error}.") from error
     if not text.strip():
@@ -160,7 +160,7 @@ def _token(file: Path | None) -> str:
 # The deployment ---------------------------------------------------------------------------------------------------
 
 
-def reach(url: str, ca_sha256: str | None, ca_file: Path | None) -> DeploymentToJoin:
+def find_deployment(url: str, ca_sha256: str | None, ca_file: Path | None) -> DeploymentToJoin:
     """Return the deployment at an address, with the authority that must have signed its certificate.
 
     Raises:
@@ -171,13 +171,13 @@ def reach(url: str, ca_sha256: str | None, ca_file: Path | None) -> DeploymentTo
         raise SetupError(f"{url!r} is not the address of a deployment; use the form https://desk.example.org:8443.")
     address = url.rstrip("/")
     try:
-        authority = ca_file.read_text() if ca_file else _fetched(address, ca_sha256) if ca_sha256 else ""
+        authority = ca_file.read_text() if ca_file else _fetch_authority(address, ca_sha256) if ca_sha256 else ""
         return DeploymentToJoin(address, authority, ssl.create_default_context(cadata=authority or None))
     except (OSError, ValueError) as error:
         raise SetupError(f"The authority of {address} cannot be used: {error}.") from error
 
 
-def _fetched(url: str, ca_sha256: str) -> str:
+def _fetch_authority(url: str, ca_sha256: str) -> str:
     """Return the authority's certificate from the deployment. It is accepted only with the correct fingerprint.
 
     Raises:
@@ -310,8 +310,10 @@ def _check_managers(url: str, zone_name: str, urls: list[str]) -> None:
     """
     if not urls:
         raise SetupError(f"Zone {zone_name} has no enabled Manager with an address; start a Manager there first.")
-    ours = {"127.0.0.1", "localhost", "::1"}
-    if urlsplit(url).hostname not in ours and all(urlsplit(manager).hostname in ours for manager in urls):
+    loopback_hosts = {"127.0.0.1", "localhost", "::1"}
+    if urlsplit(url).hostname not in loopback_hosts and all(
+        urlsplit(manager).hostname in loopback_hosts for manager in urls
+    ):
         raise SetupError(
             f"The Managers of zone {zone_name} can be reached only on their own host ({', '.join(urls)}). Set"
             " GREENROOM_GATEWAY_URL of the Managers to an address that this host can reach."

@@ -57,15 +57,15 @@ WIDEST: Final = 100
 """Maximum columns of a help text."""
 
 
-def imported(where: str) -> Any:
+def import_object(path: str) -> Any:
     """Return the object with the path `MODULE:NAME`."""
-    module, _, name = where.partition(":")
+    module, _, name = path.partition(":")
     found = getattr(import_module(module), name)
     log.for_commands("greenroom")  # a module may be the first that imports structlog
     return found
 
 
-class Later(TitledCommand):
+class LazyCommand(TitledCommand):
     """A command in the help of its group; `make` returns the command itself."""
 
     def __init__(self, name: str, text: str, make: Callable[[], Any], panel: str | None = None) -> None:
@@ -79,7 +79,7 @@ class LazyGroup(TitledGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the name, the command and the remaining words."""
         name, command, rest = super().resolve_command(ctx, args)
-        return name, command.make() if isinstance(command, Later) else command, rest
+        return name, command.make() if isinstance(command, LazyCommand) else command, rest
 
 
 def application(text: str | None = None, group: type[TitledGroup] = TitledGroup) -> typer.Typer:
@@ -95,7 +95,7 @@ def application(text: str | None = None, group: type[TitledGroup] = TitledGroup)
     )
 
 
-def group_of(name: str, text: str, commands: Iterable[Later]) -> LazyGroup:
+def group_of(name: str, text: str, commands: Iterable[LazyCommand]) -> LazyGroup:
     """Return a group of these commands that prints its help if none is named."""
     found: dict[str, Any] = {command.name or "": command for command in commands}
     return LazyGroup(name=name, help=text, no_args_is_help=True, rich_markup_mode=None, commands=found)
@@ -108,7 +108,7 @@ def command_of(name: str, function: Callable[..., None]) -> TitledCommand:
     return cast("TitledCommand", typer.main.get_command(app))
 
 
-def made(name: str, found: object) -> Any:
+def build_command(name: str, found: object) -> Any:
     """Return the command of a function, or the group of a typer application."""
     if not isinstance(found, typer.Typer):
         return command_of(name, cast("Callable[..., None]", found))
@@ -122,10 +122,10 @@ def text_of(function: Callable[..., None]) -> str:
     return inspect.getdoc(function) or ""
 
 
-def walk(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+def walk(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield every command and group below `group`, created, with its full name; a group comes before its commands."""
     for name, stub in group.commands.items():
-        command = stub.make() if isinstance(stub, Later) else stub
-        yield f"{above}{name}", command
+        command = stub.make() if isinstance(stub, LazyCommand) else stub
+        yield f"{prefix}{name}", command
         if hasattr(command, "commands"):
-            yield from walk(command, f"{above}{name} ")
+            yield from walk(command, f"{prefix}{name} ")

@@ -101,7 +101,7 @@ def _since(query: Row, window: list[Row]) -> Row:
 
 
 def _show(call: Call, row: Row) -> None:
-    if call.output.printed(row):
+    if call.output.print_if_json(row):
         return
     line = styled(f"{absolute(datetime.fromisoformat(row['time']))} ", "dim")
     line.append(f"{row['level']:7} ", style=_COLOURS.get(row["level"], "green"))
@@ -143,7 +143,7 @@ def events(call: Call, *, topic: Topics = [], lines: EventLines = 20, follow: Fo
 
 
 def _show_event(call: Call, event: Event) -> None:
-    if call.output.printed(msgspec.to_builtins(event)):
+    if call.output.print_if_json(msgspec.to_builtins(event)):
         return
     line = styled(f"{absolute(event.at) if event.at else '':20}", "dim")
     line.append(f"{event.topic:16}", style="cyan").append(printable(event.id), style="default")

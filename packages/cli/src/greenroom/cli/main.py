@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from greenroom.cli.lazy import Later, LazyGroup, application, imported, made
+from greenroom.cli.lazy import LazyCommand, LazyGroup, application, build_command, import_object
 from greenroom.core.errors import GreenroomError
 from greenroom.kit import log, program
 
@@ -20,12 +20,12 @@ from greenroom.kit import log, program
 class Program:
     """A command, or a typer application of several, with its place `MODULE:NAME` in `greenroom.cli` and its text."""
 
-    where: str
+    path: str
     text: str
 
     def make(self, name: str) -> Any:
         """Return the command, which is imported now."""
-        return made(name, imported(f"greenroom.cli.{self.where}"))
+        return build_command(name, import_object(f"greenroom.cli.{self.path}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class RoleProgram:
             program.run(name)
 
         run.__doc__ = self.text
-        return made(name, run)
+        return build_command(name, run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Nouns:
 
     def make(self, name: str) -> Any:
         """Return the group of its verbs, which is imported now."""
-        return imported("greenroom.cli.verbs:group")(
+        return import_object("greenroom.cli.verbs:group")(
             name, self.text, *(f"greenroom.cli.{module}" for module in self.modules)
         )
 
@@ -136,21 +136,21 @@ PANELS: Final[dict[str, dict[str, Program | Nouns | RoleProgram]]] = {
 """Title of a panel of the help → its commands, in their order."""
 
 
-class _Everything(LazyGroup):
+class _RootGroup(LazyGroup):
     """The program, with the commands of all panels."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         for panel, commands in PANELS.items():
             for name, entry in commands.items():
-                self.add_command(Later(name, entry.text, partial(entry.make, name), panel))
+                self.add_command(LazyCommand(name, entry.text, partial(entry.make, name), panel))
 
 
-app = application(group=_Everything)
+app = application(group=_RootGroup)
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _show_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"greenroom {program.version()}")
         raise typer.Exit
 
@@ -165,17 +165,17 @@ def everywhere(
     """Greenroom: desktops, browsers and applications in containers, streamed to people's browsers."""
 
 
-_OF_COMMANDS: Final = frozenset({"GREENROOM_URL", "GREENROOM_KEY", "GREENROOM_SECRET", "GREENROOM_DATA"})
+_COMMAND_VARIABLES: Final = frozenset({"GREENROOM_URL", "GREENROOM_KEY", "GREENROOM_SECRET", "GREENROOM_DATA"})
 """Variables that need no check of the settings of the roles, which take time to load."""
 
 
-def _judge(environment: Mapping[str, str]) -> None:
+def _check_environment(environment: Mapping[str, str]) -> None:
     """Warn about `GREENROOM_*` variables that no program reads.
 
     Raises:
         SetupError: a variable has a value that cannot be used.
     """
-    if not any(name.startswith("GREENROOM_") and name not in _OF_COMMANDS for name in environment):
+    if not any(name.startswith("GREENROOM_") and name not in _COMMAND_VARIABLES for name in environment):
         return
     from greenroom.cli.output import printable  # noqa: PLC0415 -- see above
     from greenroom.kit.environment import refuse_unusable, unknown_variables  # noqa: PLC0415 -- see above
@@ -193,7 +193,7 @@ def main() -> None:
     """
     log.for_commands("greenroom")
     try:
-        _judge(os.environ)
+        _check_environment(os.environ)
         app()
     except (GreenroomError, OSError) as error:
         program.failed(error)

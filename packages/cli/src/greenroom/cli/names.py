@@ -13,7 +13,7 @@ from greenroom.cli.client import ApiError, Client, Row
 from greenroom.cli.noun import Noun
 from greenroom.cli.nouns import NOUNS
 
-BARE: Final = {
+ID_FIELDS: Final = {
     "images": "images",
     "default_image": "images",
     "web_filter_policy": "filter-policies",
@@ -34,11 +34,11 @@ def _with_name(client: Client, field: str, value: Any) -> Any:
         return with_names(client, cast("Row", value))
     many = isinstance(value, list)
     ids = cast("list[Any]", value) if many else [value]
-    if field not in BARE or not ids or not all(_is_id(part) for part in ids):
+    if field not in ID_FIELDS or not ids or not all(_is_id(part) for part in ids):
         return value
-    names = _names(client, NOUNS[BARE[field]])
-    shown = [names.get(part, part) for part in ids]
-    return shown if many else shown[0]
+    names = _names(client, NOUNS[ID_FIELDS[field]])
+    texts = [names.get(part, part) for part in ids]
+    return texts if many else texts[0]
 
 
 def _names(client: Client, noun: Noun) -> dict[str, str]:
@@ -53,32 +53,32 @@ def _is_id(value: Any) -> bool:
     return isinstance(value, str) and _uuid(value) is not None
 
 
-def find_id(client: Client, noun: Noun, given: str) -> str:
-    """Return the id of the `noun` with the name or id `given`.
+def find_id(client: Client, noun: Noun, name_or_id: str) -> str:
+    """Return the id of the `noun` with the name or id `name_or_id`.
 
     Raises:
         ApiError: there is none, or several have that name.
     """
-    if (uuid := _uuid(given)) is not None:
+    if (uuid := _uuid(name_or_id)) is not None:
         return uuid
     if noun.found_by_server:
-        return str(client.get(f"{noun.path}/{quote(given, safe='')}")[noun.key])
+        return str(client.get(f"{noun.path}/{quote(name_or_id, safe='')}")[noun.key])
     if noun.name is None:
-        raise ApiError(f"There is no {noun.what} {given}; specify its id, see greenroom {noun.noun} list.")
-    query = {noun.search: given} if noun.search else {}
-    found = named(client.rows(noun.path, query), noun, given)
+        raise ApiError(f"There is no {noun.what} {name_or_id}; specify its id, see greenroom {noun.noun} list.")
+    query = {noun.search: name_or_id} if noun.search else {}
+    found = matching_rows(client.rows(noun.path, query), noun, name_or_id)
     if len(found) > 1:
         ids = ", ".join(str(row[noun.key]) for row in found)
-        raise ApiError(f"Several {noun.many} have the name {given}; specify the id of one: {ids}.")
+        raise ApiError(f"Several {noun.many} have the name {name_or_id}; specify the id of one: {ids}.")
     if not found:
-        raise ApiError(f"There is no {noun.what} {given}; see greenroom {noun.noun} list.")
+        raise ApiError(f"There is no {noun.what} {name_or_id}; see greenroom {noun.noun} list.")
     return str(found[0][noun.key])
 
 
-def named(rows: list[Row], noun: Noun, given: str) -> list[Row]:
+def matching_rows(rows: list[Row], noun: Noun, name_or_id: str) -> list[Row]:
     """Return the rows with this id or name. A name that differs in case counts only if no name matches exactly."""
-    exact = [row for row in rows if given in (row[noun.key], row[noun.name or noun.key])]
-    return exact or [row for row in rows if str(row[noun.name or noun.key]).casefold() == given.casefold()]
+    exact = [row for row in rows if name_or_id in (row[noun.key], row[noun.name or noun.key])]
+    return exact or [row for row in rows if str(row[noun.name or noun.key]).casefold() == name_or_id.casefold()]
 
 
 def _uuid(text: str) -> str | None:

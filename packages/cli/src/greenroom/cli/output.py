@@ -144,7 +144,7 @@ class Printer:
     def err(self) -> Console:
         return _console(stderr=True)
 
-    def printed(self, answer: Any) -> bool:
+    def print_if_json(self, answer: Any) -> bool:
         """Print a response as JSON if that is requested, and return True if it was printed."""
         if self.as_json:
             self.json(answer)
@@ -154,20 +154,20 @@ class Printer:
         """Print one line for people."""
         self.out.print(styled(printable(text), style))
 
-    def rows(self, rows: Sequence[Row], columns: Sequence[Column], nothing: str, *, whole: bool = False) -> None:
-        """Print a list, with `nothing` in place of an empty table. `whole`: long values are folded instead of
+    def rows(self, rows: Sequence[Row], columns: Sequence[Column], empty_text: str, *, whole: bool = False) -> None:
+        """Print a list, with `empty_text` in place of an empty table. `whole`: long values are folded instead of
         shortened.
         """
-        if self.printed(rows):
+        if self.print_if_json(rows):
             return
         if rows:
             self._print_table(rows, columns, whole=whole)
         else:
-            self.err.print(nothing)
+            self.err.print(empty_text)
 
     def one(self, row: Row, parts: Parts = ()) -> None:
         """Print one object with all its fields; those in `parts` as tables below the others."""
-        if self.printed(row):
+        if self.print_if_json(row):
             return
         from rich.table import Table  # noqa: PLC0415 -- see the docstring of this module
 
@@ -194,8 +194,8 @@ class Printer:
         now = datetime.now(UTC)
         shown = [column for column in columns if self.wide or not column.wide]
         cells = [[_one_line(cell(column.of(row), column.field, now)) for column in shown] for row in rows]
-        room = self.out.width if self.out.is_terminal else min(self.out.width, LIST_WIDTH)
-        widths = _widths([column.title for column in shown], cells, None if self.wide else room)
+        max_width = self.out.width if self.out.is_terminal else min(self.out.width, LIST_WIDTH)
+        widths = _widths([column.title for column in shown], cells, None if self.wide else max_width)
         table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
         for column, width in zip(shown, widths, strict=True):
             title = "\n".join(textwrap.wrap(column.title, width))
@@ -209,7 +209,7 @@ class Printer:
 
     def done(self, sentence: str, answer: Row) -> None:
         """Print the sentence, or with --json `answer`."""
-        if not self.printed(answer):
+        if not self.print_if_json(answer):
             self.line(sentence)
 
     def json(self, value: Any) -> None:
@@ -235,20 +235,20 @@ def styled(text: str, style: Any = "") -> Text:
     return Text(text, style=style)
 
 
-def _widths(titles: Sequence[str], cells: Sequence[Sequence[Text]], room: int | None) -> list[int]:
-    """Return the width of each column of a table in `room` (None = any). The widest columns become narrower, but never
-    the first column, which other commands take as an argument, nor an id, nor a word of a title.
+def _widths(titles: Sequence[str], cells: Sequence[Sequence[Text]], max_width: int | None) -> list[int]:
+    """Return the width of each column of a table in `max_width` (None = any). The widest columns become narrower, but
+    never the first column, which other commands take as an argument, nor an id, nor a word of a title.
     """
     of_values = [max(text.cell_len for text in column) for column in zip(*cells, strict=True)]
     widths = [max(len(title), width) for title, width in zip(titles, of_values, strict=True)]
-    if room is None or sum(widths) + GAP * (len(widths) - 1) <= room:
+    if max_width is None or sum(widths) + GAP * (len(widths) - 1) <= max_width:
         return widths
     least = [max(map(len, title.split())) for title in titles]
-    widths = [max(low, min(width, room)) for low, width in zip(least, of_values, strict=True)]
+    widths = [max(low, min(width, max_width)) for low, width in zip(least, of_values, strict=True)]
     for number, column in enumerate(zip(*cells, strict=True)):
         if number == 0 or any(_ID.fullmatch(text.plain) for text in column):
             least[number] = widths[number]
-    while sum(widths) + GAP * (len(widths) - 1) > room:
+    while sum(widths) + GAP * (len(widths) - 1) > max_width:
         shrinking = [number for number, width in enumerate(widths) if width > least[number]]
         if not shrinking:
             break

@@ -158,7 +158,7 @@ def result_of(
     clicks_s = [visit.clicked_s for visit in visits]
     needed = None if refill_s is None else staged_needed(clicks_s, refill_s)
     reply_p99_s = percentile([visit.reply_s for visit in visits], 99)
-    refusals = counted([visit for visit in visits if visit.outcome == "refused"])
+    refusals = count_reasons([visit for visit in visits if visit.outcome == "refused"])
     return Result(
         users=morning.users,
         within_s=morning.within_s,
@@ -183,7 +183,7 @@ def result_of(
         not_staged=not_staged,
         short=[
             *_pool(morning, supply, needed, refill_s, not_staged),
-            *_room(morning, supply, needed),
+            *_capacity(morning, supply, needed),
             *(f"{_launches(reason.launches)} refused: {reason.sentence}" for reason in refusals),
             *_late(morning, outcomes["late"]),
             *_reply(reply_p99_s),
@@ -191,7 +191,7 @@ def result_of(
     )
 
 
-def counted(visits: Sequence[RehearsedVisit]) -> list[Reason]:
+def count_reasons(visits: Sequence[RehearsedVisit]) -> list[Reason]:
     """Return the reasons of the visits by code, the most frequent first, each with its first sentence."""
     by_code: dict[str, list[RehearsedVisit]] = {}
     for visit in visits:
@@ -221,7 +221,7 @@ def _pool(
     return short
 
 
-def _room(morning: Morning, supply: SupplyAtStart, needed: int | None) -> list[str]:
+def _capacity(morning: Morning, supply: SupplyAtStart, needed: int | None) -> list[str]:
     """Return the shortages for all users at once, in addition to the pool that serves them."""
     pool = max(needed or 0, supply.desired)
     sessions = morning.users + pool - supply.staged

@@ -21,45 +21,45 @@ from greenroom.cli.client import PREFIX, ApiError, Client, Row
 from greenroom.cli.names import find_id
 from greenroom.cli.nouns import NOUNS
 from greenroom.cli.output import Printer, columns, printable
-from greenroom.cli.rehearsal import Morning, RehearsedVisit, Result, SupplyAtStart, arrivals, counted, result_of
+from greenroom.cli.rehearsal import Morning, RehearsedVisit, Result, SupplyAtStart, arrivals, count_reasons, result_of
 from greenroom.cli.values import duration
 from greenroom.cli.verbs import Call, command
 from greenroom.core.errors import GreenroomError
 from greenroom.db.access.users import ALL_USERS
 
-LOOK_S: Final = 0.1
+POLL_S: Final = 0.1
 """The interval between two checks of the sessions that users wait for, up to `IDS_A_REQUEST` in one request."""
 IDS_A_REQUEST: Final = 100
 
 
 class RehearsedUsers:
-    """The users of a morning, with one key for all of them. `came` is called at the end of each visit."""
+    """The users of a morning, with one key for all of them. `on_visit` is called at the end of each visit."""
 
-    def __init__(self, http: httpx.AsyncClient, morning: Morning, came: Callable[[RehearsedVisit], None]) -> None:
+    def __init__(self, http: httpx.AsyncClient, morning: Morning, on_visit: Callable[[RehearsedVisit], None]) -> None:
         self._http = http
         self._morning = morning
-        self._came = came
+        self._on_visit = on_visit
         self._waiting: dict[str, asyncio.Event] = {}
 
-    async def come(self, user_ids: Sequence[str], clicks_s: Sequence[float]) -> list[RehearsedVisit]:
+    async def run_visits(self, user_ids: Sequence[str], clicks_s: Sequence[float]) -> list[RehearsedVisit]:
         """Return the visit of each user; a user who has no usable session in time is "late"."""
         begin = time.monotonic()
         async with asyncio.TaskGroup() as group:
-            looking = group.create_task(self._look())
+            polling = group.create_task(self._poll())
             visits: list[asyncio.Task[RehearsedVisit]] = []
             for user_id, click_s in zip(user_ids, clicks_s, strict=True):
                 await asyncio.sleep(begin + click_s - time.monotonic())
                 visits.append(group.create_task(self._visit(user_id, time.monotonic() - begin)))
             found = [await visit for visit in visits]
-            looking.cancel()
+            polling.cancel()
         return found
 
     async def _visit(self, user_id: str, clicked_s: float) -> RehearsedVisit:
-        visit = await self._launched(user_id, clicked_s)
-        self._came(visit)
+        visit = await self._launch(user_id, clicked_s)
+        self._on_visit(visit)
         return visit
 
-    async def _launched(self, user_id: str, clicked_s: float) -> RehearsedVisit:
+    async def _launch(self, user_id: str, clicked_s: float) -> RehearsedVisit:
         click = time.monotonic()
         body = {"image_id": self._morning.image_id, "user_id": user_id}
         if self._morning.zone_id is not None:
@@ -92,14 +92,14 @@ class RehearsedUsers:
         finally:
             del self._waiting[session_id]
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
             waiting = list(self._waiting)
             for first in range(0, len(waiting), IDS_A_REQUEST):
-                await self._look_at(waiting[first : first + IDS_A_REQUEST])
+                await self._poll_sessions(waiting[first : first + IDS_A_REQUEST])
 
-    async def _look_at(self, session_ids: list[str]) -> None:
+    async def _poll_sessions(self, session_ids: list[str]) -> None:
         rows = {row["session_id"]: row for row in await self._rows("/sessions", session_ids)}
         for session_id in session_ids:
             row = rows.get(session_id) or await self._rows(f"/sessions/{session_id}")  # another session took its place
@@ -138,12 +138,12 @@ class RehearsalError(GreenroomError):
     """The rehearsal would not be harmless, or there is nothing to rehearse with."""
 
 
-def _rehearsed(
+def _run_rehearsal(
     client: Client,
     morning: Morning,
     *,
     real_containers: bool,
-    say: Callable[[str], None],
+    show_progress: Callable[[str], None],
     warn: Callable[[str], None],
 ) -> Result:
     """Run the morning and delete the objects that were created for it; `warn` gets those that could not be deleted.
@@ -156,15 +156,15 @@ def _rehearsed(
     _require_harmless(agents, real_containers=real_containers)
     supply = supply_of(client, morning, agents)
     before = {row["session_id"] for row in client.rows("/sessions", {"image_id": morning.image_id})}
-    with _users(client, morning, say, warn) as user_ids:
-        visits = asyncio.run(_run(client, morning, user_ids, say))
-        say("Reading the outcomes of the sessions …")
+    with _users(client, morning, show_progress, warn) as user_ids:
+        visits = asyncio.run(_run(client, morning, user_ids, show_progress))
+        show_progress("Reading the outcomes of the sessions …")
         after = client.rows("/sessions", {"image_id": morning.image_id})
         return result_of(
             morning,
             supply,
             visits,
-            not_staged=counted(list(_misses(client, visits))),
+            not_staged=count_reasons(list(_misses(client, visits))),
             refill_s=max(
                 (_start_s(row) for row in after if row["session_id"] not in before and row["started"]), default=None
             ),
@@ -208,19 +208,19 @@ def _in_zone(row: Row, morning: Morning) -> bool:
 
 
 async def _run(
-    client: Client, morning: Morning, user_ids: Sequence[str], say: Callable[[str], None]
+    client: Client, morning: Morning, user_ids: Sequence[str], show_progress: Callable[[str], None]
 ) -> list[RehearsedVisit]:
     served = 0
 
-    def came(visit: RehearsedVisit) -> None:
+    def on_visit(visit: RehearsedVisit) -> None:
         nonlocal served
         served += visit.usable_s is not None
-        say(f"{served} of {morning.users} users have a usable session …")
+        show_progress(f"{served} of {morning.users} users have a usable session …")
 
-    say(f"{morning.users} users come within {morning.within_s:g} s …")
+    show_progress(f"{morning.users} users launch sessions within {morning.within_s:g} s …")
     async with client.concurrent() as http:
         clicks_s = arrivals(morning.users, morning.within_s, morning.seed)
-        return await RehearsedUsers(http, morning, came).come(user_ids, clicks_s)
+        return await RehearsedUsers(http, morning, on_visit).run_visits(user_ids, clicks_s)
 
 
 def _misses(client: Client, visits: Sequence[RehearsedVisit]) -> Iterator[RehearsedVisit]:
@@ -248,25 +248,25 @@ def _start_s(session: Row) -> float:
 
 @contextmanager
 def _users(
-    client: Client, morning: Morning, say: Callable[[str], None], warn: Callable[[str], None]
+    client: Client, morning: Morning, show_progress: Callable[[str], None], warn: Callable[[str], None]
 ) -> Generator[list[str]]:
     """Yield the users, in a group that may use the workspace. They are deleted at the end, even if only a part was
     created.
     """
     name = f"rehearsal-{secrets.token_hex(3)}"
     try:
-        yield _make(client, morning, name, say)
+        yield _create_users(client, morning, name, show_progress)
     finally:
-        say("Deleting the sessions, users and group of the rehearsal …")
-        for left in delete(client, name):
-            warn(left)
+        show_progress("Deleting the sessions, users and group of the rehearsal …")
+        for remains in delete(client, name):
+            warn(remains)
 
 
-def _make(client: Client, morning: Morning, name: str, say: Callable[[str], None]) -> list[str]:
+def _create_users(client: Client, morning: Morning, name: str, show_progress: Callable[[str], None]) -> list[str]:
     settings = {"allow_zone_selection": True} if morning.zone_id is not None else {}
     group = client.post("/groups", {"name": name, "description": "Created by greenroom rehearse", "settings": settings})
     client.put(f"/groups/{group['group_id']}/images/{morning.image_id}")
-    say(f"Creating {morning.users} users …")
+    show_progress(f"Creating {morning.users} users …")
     return [
         client.post("/users", {"username": f"{name}-{number:03}", "groups": [group["group_id"]]})["user_id"]
         for number in range(1, morning.users + 1)
@@ -293,15 +293,15 @@ def delete(client: Client, name: str) -> Iterator[str]:
     try:
         yield from (f"The session {session_id} has not ended yet." for session_id in _not_ended(client, sessions))
     except ApiError as error:
-        yield f"Whether the sessions of {name} have ended is not known: {error.message}"
+        yield f"The end of the sessions of {name} could not be checked: {error.message}"
 
 
 def _not_ended(client: Client, session_ids: set[str]) -> list[str]:
     end = time.monotonic() + ENDED_WITHIN_S
     while True:
-        left = session_ids & {row["session_id"] for row in client.rows("/sessions", {"status": "deleting"})}
-        if not left or time.monotonic() > end:
-            return sorted(left)
+        remains = session_ids & {row["session_id"] for row in client.rows("/sessions", {"status": "deleting"})}
+        if not remains or time.monotonic() > end:
+            return sorted(remains)
         time.sleep(PAUSE_S)
 
 
@@ -360,11 +360,11 @@ def rehearse(
         zone_id=find_id(call.client, NOUNS["zones"], zone) if zone is not None else None,
     )
     with call.output.err.status("") as status:
-        result = _rehearsed(
+        result = _run_rehearsal(
             call.client,
             morning,
             real_containers=real_containers,
-            say=lambda sentence: status.update(printable(sentence)),
+            show_progress=lambda sentence: status.update(printable(sentence)),
             warn=call.output.warn,
         )
     _show(call.output, result)
@@ -372,11 +372,11 @@ def rehearse(
         raise typer.Exit(1)
 
 
-def _workspace(client: Client, named: str | None) -> Row:
-    if named is None:
-        named = client.get(f"/groups/{ALL_USERS}")["settings"].get("default_image")
-    if named:
-        return client.get(f"/images/{find_id(client, NOUNS['images'], named)}")
+def _workspace(client: Client, name_or_id: str | None) -> Row:
+    if name_or_id is None:
+        name_or_id = client.get(f"/groups/{ALL_USERS}")["settings"].get("default_image")
+    if name_or_id:
+        return client.get(f"/images/{find_id(client, NOUNS['images'], name_or_id)}")
     enabled = [image for image in client.rows("/images") if image["enabled"]]
     if not enabled:
         raise ApiError("No workspace is enabled, so there is nothing to launch; see greenroom images list.")
@@ -384,7 +384,7 @@ def _workspace(client: Client, named: str | None) -> Row:
 
 
 def _show(output: Printer, result: Result) -> None:
-    if output.printed(asdict(result)):
+    if output.print_if_json(asdict(result)):
         return
     row = asdict(result)
     refusals, not_staged, short = row.pop("refusals"), row.pop("not_staged"), row.pop("short")

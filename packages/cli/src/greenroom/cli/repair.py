@@ -39,11 +39,11 @@ def repair_elsewhere(client: Client, *, removes: bool, as_json: bool) -> None:
 async def _repair(client: Client, installation: str, *, removes: bool) -> list[RepairOutcome]:
     runtime = load(AgentConfig, agent_dir=Path()).runtime
     async with find_runtime(runtime).things(installation) as things:
-        found = await asyncio.to_thread(judged, client, await things.list())
+        found = await asyncio.to_thread(find_leftovers, client, await things.list())
         return await remove_leftovers(things, found, removes=removes)
 
 
-def judged(client: Client, things: list[Thing]) -> list[Leftover]:
+def find_leftovers(client: Client, things: list[Thing]) -> list[Leftover]:
     """Return the leftovers among these things, by the response of the deployment.
 
     Raises:
@@ -53,6 +53,6 @@ def judged(client: Client, things: list[Thing]) -> list[Leftover]:
     parts = [things[first : first + MAX_AT_ONCE] for first in range(0, len(things), MAX_AT_ONCE)]
     answers = [client.post("/diagnostics/leftovers", {"things": msgspec.to_builtins(part)}) for part in parts]
     rows = [row for answer in answers for row in answer["leftovers"]]
-    if strange := [row["ref"] for row in rows if row["ref"] not in by_ref]:
-        raise SetupError(f"The deployment returned {strange[0]}, which was not in the request; nothing was removed.")
+    if unknown := [row["ref"] for row in rows if row["ref"] not in by_ref]:
+        raise SetupError(f"The deployment returned {unknown[0]}, which was not in the request; nothing was removed.")
     return in_order(Leftover(thing=by_ref[row["ref"]], removed=row["removed"], reason=row["reason"]) for row in rows)

@@ -57,11 +57,11 @@ def find_server(
             f"There is no Greenroom instance in {layout.data}; specify a deployment with --url, --key and --secret, "
             "or the --data of an instance."
         )
-    address = _checked(url or local_url or "")
+    address = _checked_url(url or local_url or "")
     if key is None or secret is None:
         credentials = read_json(layout.credentials)
         key, secret = credentials.get("api_key", ""), credentials.get("api_key_secret", "")
-    is_local = local_url is not None and address == _checked(local_url)
+    is_local = local_url is not None and address == _checked_url(local_url)
     authorities = [ca_file] if ca_file else [layout.ca_file] if is_local else []
     return Server(str(address).rstrip("/"), key or "", secret or "", _tls(address, authorities), is_local)
 
@@ -75,7 +75,7 @@ def _local_url(layout: Layout) -> str | None:
     return stored_settings(layout).url
 
 
-def _checked(text: str) -> httpx.URL:
+def _checked_url(text: str) -> httpx.URL:
     try:
         address = httpx.URL(text)
     except httpx.InvalidURL as error:

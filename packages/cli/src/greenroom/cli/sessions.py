@@ -68,7 +68,7 @@ def launch(call: Call, *, image: Image, wait: Wait = False, within: Within = 300
     if "user_id" not in body and call.client.server.is_local:
         body["user_id"] = find_id(call.client, NOUNS["users"], ADMIN)
     launched = call.client.post("/sessions", body)
-    call.output.warn(_other_zone(call.client, launched["session_id"], body.get("zone_id")))
+    call.output.warn(_zone_warning(call.client, launched["session_id"], body.get("zone_id")))
     launched["connect_url"] = call.client.server.url + launched["connect_url"]
     result = launched
     if wait:
@@ -76,12 +76,12 @@ def launch(call: Call, *, image: Image, wait: Wait = False, within: Within = 300
     call.one(result if call.output.as_json else {name: result[name] for name in launched})
 
 
-def _other_zone(client: Client, session_id: str, asked: str | None) -> str | None:
+def _zone_warning(client: Client, session_id: str, requested_zone: str | None) -> str | None:
     """Return a warning if the session is not in the requested zone, else None."""
-    if asked is None:
+    if requested_zone is None:
         return None
     session = client.get(f"/sessions/{session_id}")
-    if session["zone_id"] == asked:
+    if session["zone_id"] == requested_zone:
         return None
     return (
         f"The session is in zone {session['zone_name']}, not in the requested zone. --zone has an effect only for users"
@@ -97,17 +97,17 @@ _HELP: Final[dict[LifecycleCommand, str]] = {
 }
 
 
-def _add_order(word: LifecycleCommand) -> None:
-    def order(call: Call) -> None:
+def _add_lifecycle_verb(word: LifecycleCommand) -> None:
+    def run(call: Call) -> None:
         answer = call.client.post(f"{call.path}/lifecycle-commands", {"command": word})
-        call.output.done(f"The session {call.named} is {answer.get('status', word)}.", answer)
+        call.output.done(f"The session {call.target} is {answer.get('status', word)}.", answer)
 
-    order.__doc__ = _HELP[word]
-    verb("sessions", word)(order)
+    run.__doc__ = _HELP[word]
+    verb("sessions", word)(run)
 
 
 for _word in TRANSITIONS:
-    _add_order(_word)
+    _add_lifecycle_verb(_word)
 
 
 @verb("sessions")
@@ -115,7 +115,7 @@ def go(call: Call, *, kasm_url: Address) -> None:
     """Open an address in a running session, with the `go` command of its workspace."""
     answer = call.client.post(f"{call.path}/go", {"kasm_url": kasm_url})
     ended = "it is still running" if answer["exit_code"] is None else f"exit code {answer['exit_code']}"
-    call.output.done(f"`go` ran in session {call.named}: {ended}.", answer)
+    call.output.done(f"`go` ran in session {call.target}: {ended}.", answer)
 
 
 @verb("sessions")
@@ -123,14 +123,14 @@ def destroy(call: Call, *, force: Force = False, set_aside: SetAside = False) ->
     """Destroy a session and its container. The data in the container is lost."""
     query = ({"force": True} if force else {}) | ({"follow": False} if set_aside else {})
     answer = call.client.delete(call.path, query) or {}
-    call.output.done(f"The session {call.named} is {answer.get('status', 'deleting')}.", answer)
+    call.output.done(f"The session {call.target} is {answer.get('status', 'deleting')}.", answer)
 
 
 @verb("sessions")
 def placement(call: Call) -> None:
     """Show the steps of the launch of a session, with the reason for each candidate that was not used."""
     found = call.client.get(f"{call.path}/placement")
-    if call.output.printed(found):
+    if call.output.print_if_json(found):
         return
     call.output.line(f"outcome: {found['outcome']}")
     call.output.rows(found["steps"], STEPS, "No steps were recorded.", whole=True)
@@ -142,7 +142,7 @@ def execute(call: Call, *, argv: Argv) -> None:
     body: Row = {"command": argv, **call.body()}
     wait_s = TIMEOUT_S + float(body.get("deadline_s", _DEADLINE_S))
     done = call.client.post(f"{call.path}/commands", body, timeout_s=wait_s)
-    if call.output.printed(done):
+    if call.output.print_if_json(done):
         return
     call.output.out.print(printable(done["output"]), end="", soft_wrap=True, highlight=False, markup=False)
     if done["exit_code"] is None:
@@ -176,7 +176,7 @@ def wait_until_running(client: Client, output: Printer, session_id: str, within_
     with output.err.status("Launching …") as status:
         while True:
             found = client.get(f"/sessions/{session_id}/connection")
-            for line in list(_taken(found["steps"]))[shown:]:
+            for line in list(_step_lines(found["steps"]))[shown:]:
                 output.err.print(line)
                 shown += 1
             message = found["operational_message"]
@@ -190,7 +190,7 @@ def wait_until_running(client: Client, output: Printer, session_id: str, within_
             time.sleep(POLL_S)
 
 
-def _taken(steps: list[Row]) -> Iterator[Text]:
+def _step_lines(steps: list[Row]) -> Iterator[Text]:
     """Yield a line for each step that happened, with the time since the previous step."""
     before: datetime | None = None
     for step in steps:

@@ -92,9 +92,9 @@ def moment(*, ahead: bool) -> Callable[[str], str]:
     return parse
 
 
-def items_of(given: list[str]) -> list[str]:
+def items_of(values: list[str]) -> list[str]:
     """Return the items of a repeated option. An empty item only states that the list is empty."""
-    return [item for item in given if item]
+    return [item for item in values if item]
 
 
 def assignments(given: list[str], *, as_texts: bool = False, settings: Mapping[str, Setting] | None = None) -> Row:
@@ -145,7 +145,7 @@ def _strict_json(text: str) -> Any:
     return json.loads(text, parse_float=finite, parse_constant=finite)
 
 
-def begin_again_without(option: str, variable: str, secret: str) -> NoReturn:
+def restart_without(option: str, variable: str, secret: str) -> NoReturn:
     """Replace this process by a process that has the secret in the environment `variable` instead of on its command
     line.
     """
@@ -157,11 +157,11 @@ def begin_again_without(option: str, variable: str, secret: str) -> NoReturn:
 
 def without(option: str, words: Sequence[str]) -> list[str]:
     """Return the words of a command line without this option and its value."""
-    kept: list[str] = []
+    remaining: list[str] = []
     rest = iter(words)
     for word in rest:
         if word == option:
             next(rest, None)
         elif not word.startswith(f"{option}="):
-            kept.append(word)
-    return kept
+            remaining.append(word)
+    return remaining

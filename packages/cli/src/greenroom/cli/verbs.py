@@ -15,7 +15,7 @@ import typer
 
 from greenroom.cli.client import Client
 from greenroom.cli.fields import FieldOption, argument, body_of, fields_of, options_of
-from greenroom.cli.lazy import Later, LazyGroup, command_of, group_of, text_of
+from greenroom.cli.lazy import LazyCommand, LazyGroup, command_of, group_of, text_of
 from greenroom.cli.names import find_id, with_names
 from greenroom.cli.noun import ChangeVerb, Field, Noun
 from greenroom.cli.nouns import NOUNS
@@ -27,14 +27,14 @@ _PANEL: Final = "Deployment"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One call of a command: the deployment, the output, and the input: `named` for the object of `noun` (None: no
+    """One call of a command: the deployment, the output, and the input: `target` for the object of `noun` (None: no
     object), `fields` for the `options`.
     """
 
     client: Client
     output: Printer
     noun: Noun | None = None
-    named: str = ""
+    target: str = ""
     options: Sequence[FieldOption] = ()
     fields: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
@@ -46,7 +46,7 @@ class Call:
             ApiError: there is none of this name or id.
         """
         assert self.noun is not None, "a verb of nothing"  # noqa: S101 -- only verbs `of_one` use it
-        return f"{self.noun.path}/{find_id(self.client, self.noun, self.named)}"
+        return f"{self.noun.path}/{find_id(self.client, self.noun, self.target)}"
 
     def body(self) -> Row:
         """Return the passed fields in the form of the api."""
@@ -117,7 +117,7 @@ Options = Callable[[], Sequence[FieldOption]]
 """The options of a verb, which are created when it is used."""
 Limit = Annotated[int | None, typer.Option(min=1, help="Maximum number of rows.", show_default=False)]
 
-_VERBS: Final[defaultdict[str, dict[str, Later]]] = defaultdict(dict)
+_VERBS: Final[defaultdict[str, dict[str, LazyCommand]]] = defaultdict(dict)
 """Noun → the verbs from functions."""
 
 
@@ -153,7 +153,7 @@ def verb(noun: str, name: str = "", *, options: Options = no_options, of_one: bo
     def add(function: Run) -> Run:
         called = name or function.__name__.replace("_", "-")
         thing = NOUNS[noun] if of_one else None
-        _VERBS[noun][called] = _later(called, text_of(function), function, thing, options)
+        _VERBS[noun][called] = _lazy_verb(called, text_of(function), function, thing, options)
         return function
 
     return add
@@ -161,7 +161,7 @@ def verb(noun: str, name: str = "", *, options: Options = no_options, of_one: bo
 
 def plain_verb(noun: str, name: str, function: Run) -> None:
     """Make a function with typer's signature, which uses no deployment, the command `greenroom NOUN NAME`."""
-    _VERBS[noun][name] = Later(name, text_of(function), partial(command_of, name, function))
+    _VERBS[noun][name] = LazyCommand(name, text_of(function), partial(command_of, name, function))
 
 
 def command(function: Run, noun: Noun | None = None, options: Sequence[FieldOption] = ()) -> Run:
@@ -172,13 +172,13 @@ def command(function: Run, noun: Noun | None = None, options: Sequence[FieldOpti
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
 
     def run(**given: Any) -> None:
-        where = {name: given.pop(name) for name in _COMMON}
-        output = Printer(as_json=where.pop("as_json"), wide=where.pop("wide"))
-        named = given.pop("given_id", "")
+        server_options = {name: given.pop(name) for name in _COMMON}
+        output = Printer(as_json=server_options.pop("as_json"), wide=server_options.pop("wide"))
+        target = given.pop("given_id", "")
         fields = {option.field: given.pop(option.parameter.name) for option in options}
-        with connect(find_server(**where)) as client:
+        with connect(find_server(**server_options)) as client:
             function(
-                Call(client=client, output=output, noun=noun, named=named, options=options, fields=fields), **given
+                Call(client=client, output=output, noun=noun, target=target, options=options, fields=fields), **given
             )
 
     run.__doc__ = function.__doc__
@@ -188,16 +188,18 @@ def command(function: Run, noun: Noun | None = None, options: Sequence[FieldOpti
     return run
 
 
-def _later(name: str, text: str, function: Run, noun: Noun | None = None, options: Options = no_options) -> Later:
+def _lazy_verb(
+    name: str, text: str, function: Run, noun: Noun | None = None, options: Options = no_options
+) -> LazyCommand:
     def make() -> Any:
         run = command(function, noun, options())
         run.__doc__ = text
         return command_of(name, run)
 
-    return Later(name, text, make)
+    return LazyCommand(name, text, make)
 
 
-def _generic(noun: Noun) -> list[Later]:
+def _generic(noun: Noun) -> list[LazyCommand]:
     """Return the verbs from the entry of a noun."""
     a_noun = f"{'an' if noun.what.startswith('A') else 'a'} {noun.what}"
 
@@ -216,26 +218,28 @@ def _generic(noun: Noun) -> list[Later]:
     def delete(call: Call) -> None:
         path = call.path
         call.client.delete(path, call.body())
-        gone = {noun.key: path.rpartition("/")[2], "deleted": True}
-        call.output.done(f"The {noun.what} {call.named} is deleted.", gone)
+        deleted = {noun.key: path.rpartition("/")[2], "deleted": True}
+        call.output.done(f"The {noun.what} {call.target} is deleted.", deleted)
 
     found = [
-        _later("list", f"List {noun.many}.", rows, options=query_options(*noun.filters)),
-        _later("get", f"Show one {noun.what} with all its fields.", get, noun),
+        _lazy_verb("list", f"List {noun.many}.", rows, options=query_options(*noun.filters)),
+        _lazy_verb("get", f"Show one {noun.what} with all its fields.", get, noun),
     ]
     if noun.create is not None:
-        found.append(_later("create", f"Create {a_noun}.", create, options=partial(_of_new, noun, noun.create)))
+        found.append(
+            _lazy_verb("create", f"Create {a_noun}.", create, options=partial(_create_options, noun, noun.create))
+        )
     if noun.update is not None:
         text = f"Update {a_noun}. Omitted options change nothing."
-        found.append(_later("update", text, update, noun, body_options(noun.update, noun.without)))
+        found.append(_lazy_verb("update", text, update, noun, body_options(noun.update, noun.without)))
     if noun.delete:
-        found.append(_later("delete", f"Delete {a_noun}.", delete, noun, partial(_force, noun.force)))
-    return [*found, *(_later(change.verb, change.help, _changing(change), noun) for change in noun.changes)]
+        found.append(_lazy_verb("delete", f"Delete {a_noun}.", delete, noun, partial(_force, noun.force)))
+    return [*found, *(_lazy_verb(change.verb, change.help, _change_function(change), noun) for change in noun.changes)]
 
 
-def _of_new(noun: Noun, where: str) -> list[FieldOption]:
+def _create_options(noun: Noun, model: str) -> list[FieldOption]:
     """Return the options of `create`. The name of the new object is an argument."""
-    fields = [f for f in fields_of(where) if f.name != noun.name and (f.is_required or f.name not in noun.without)]
+    fields = [f for f in fields_of(model) if f.name != noun.name and (f.is_required or f.name not in noun.without)]
     options = options_of(fields, with_null=False)
     if noun.name is None:
         return options
@@ -251,7 +255,7 @@ def _force(text: str | None) -> list[FieldOption]:
     return [FieldOption("force", parameter, lambda given, _: given or None)]
 
 
-def _changing(change: ChangeVerb) -> Run:
+def _change_function(change: ChangeVerb) -> Run:
     def run(call: Call) -> None:
         call.one(call.client.patch(call.path, change.body))
 

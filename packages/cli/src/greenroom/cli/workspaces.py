@@ -54,7 +54,7 @@ Wait = Annotated[
     bool, typer.Option("--wait", help="Show the progress on each Agent; return when the first Agent has the image.")
 ]
 Within = Annotated[
-    float, typer.Option("--within", parser=duration("s"), metavar="DURATION", help="How long to wait at most, seconds.")
+    float, typer.Option("--within", parser=duration("s"), metavar="DURATION", help="Longest wait, in seconds.")
 ]
 
 
@@ -68,26 +68,26 @@ def catalogue_list(call: Call) -> None:
 def add(call: Call, *, name: Name, group: Groups = [], wait: Wait = False, within: Within = 3600) -> None:  # noqa: B006 -- typer copies it
     """Add a workspace from the catalogue. Agents then pull its image automatically."""
     groups = [find_id(call.client, NOUNS["groups"], one) for one in group]
-    _done(call, call.client.post(_path(name), {"groups": groups} if groups else {}), wait, within)
+    _print_image(call, call.client.post(_path(name), {"groups": groups} if groups else {}), wait, within)
 
 
 @verb("catalogue", of_one=False)
 def update(call: Call, *, name: Name, wait: Wait = False, within: Within = 3600) -> None:
     """Update a workspace to the current image of its entry. Staged sessions are replaced; running sessions continue."""
-    _done(call, call.client.post(_path(name), {"update": True}), wait, within)
+    _print_image(call, call.client.post(_path(name), {"update": True}), wait, within)
 
 
 def _path(name: str) -> str:
     return f"/catalogue/{quote(name)}"
 
 
-def _done(call: Call, image: Row, wait: bool, within_s: float) -> None:
+def _print_image(call: Call, image: Row, wait: bool, within_s: float) -> None:
     if wait:
-        image = wait_until_there(call.client, call.output, image["image_id"], within_s)
+        image = wait_for_image(call.client, call.output, image["image_id"], within_s)
     call.one(image)
 
 
-def wait_until_there(client: Client, output: Printer, image_id: str, within_s: float) -> Row:
+def wait_for_image(client: Client, output: Printer, image_id: str, within_s: float) -> Row:
     """Display the progress of each Agent with the image of a workspace. Return the workspace as soon as an Agent has
     the image.
 
@@ -95,15 +95,15 @@ def wait_until_there(client: Client, output: Printer, image_id: str, within_s: f
         ApiError: no Agent could get it, or none has it in time; the sentence has the reason.
     """
     end_s = time.monotonic() + within_s
-    said: dict[str, str] = {}
+    printed_lines: dict[str, str] = {}
     with output.err.status("Waiting for an Agent …") as status:
         while True:
             image = client.get(f"/images/{image_id}")
             agents: list[Row] = image["agents"]
             for agent in agents:
                 line = _line(agent)
-                if said.get(agent["agent_id"]) != line:
-                    said[agent["agent_id"]] = line
+                if printed_lines.get(agent["agent_id"]) != line:
+                    printed_lines[agent["agent_id"]] = line
                     output.err.print(printable(line), markup=False)
             if image["available"]:
                 return image
@@ -116,9 +116,9 @@ def wait_until_there(client: Client, output: Printer, image_id: str, within_s: f
 
 
 def _line(agent: Row) -> str:
-    how = agent["how"] or agent["state"] if agent["state"] == "pulling" else agent["state"]
-    why = agent["error"] or agent["reason"]
-    return f"{agent['hostname']}: {how}" + (f": {why}" if why else "")
+    state = agent["how"] or agent["state"] if agent["state"] == "pulling" else agent["state"]
+    reason = agent["error"] or agent["reason"]
+    return f"{agent['hostname']}: {state}" + (f": {reason}" if reason else "")
 
 
 def _amount(agent: Row) -> str:
@@ -143,13 +143,13 @@ def _rate(window: Row) -> str | None:
     return None if window["hit_rate"] is None else f"{window['hit_rate']:.0%}"
 
 
-def _why(miss: Row) -> str:
+def _reasons_of(miss: Row) -> str:
     return " ".join(reason["reason"] for reason in miss["reasons"])
 
 
 _WINDOWS: Final = columns(Column("Launches of the", _span), "hits misses served_elsewhere", Column("Hit rate", _rate))
 _CAUSES: Final = columns("code setting launches last reason")
-_MISSES: Final = columns("time username outcome launch_id", Column("Reason", _why))
+_MISSES: Final = columns("time username outcome launch_id", Column("Reason", _reasons_of))
 
 
 @verb("staging")
@@ -181,11 +181,11 @@ def explain(
     """Show whether a user would get a session of a config now, and the reasons if not. Nothing is launched."""
     query = {"user": user} | ({"zone": zone} if zone else {})
     found = call.client.get(f"{call.path}/explain", query)
-    if call.output.printed(found):
+    if call.output.print_if_json(found):
         return
     verdict = "would get" if found["would_get"] else "would not get"
-    whence = f" when the launch begins in zone {found['zone_name']}" if zone else ""
-    call.output.line(f"{found['username']} {verdict} a session of this config now{whence}.")
+    condition = f" when the launch begins in zone {found['zone_name']}" if zone else ""
+    call.output.line(f"{found['username']} {verdict} a session of this config now{condition}.")
     if found["reasons"]:
         call.output.rows(found["reasons"], _REASONS, "", whole=True)
     for note in found["notes"]:
@@ -200,7 +200,7 @@ def history(
 ) -> None:
     """Show the hits and misses of a config, with the reason and the user of each miss."""
     found = call.client.get(f"{call.path}/history", {"limit": limit})
-    if call.output.printed(found):
+    if call.output.print_if_json(found):
         return
     call.output.rows(found["windows"], _WINDOWS, "")
     if found["reasons"]:
@@ -212,7 +212,7 @@ def history(
 
 WaitForFiles = Annotated[bool, typer.Option("--wait", help="Return when the files are deleted.")]
 FilesWithin = Annotated[
-    float, typer.Option("--within", parser=duration("s"), metavar="DURATION", help="How long to wait at most, seconds.")
+    float, typer.Option("--within", parser=duration("s"), metavar="DURATION", help="Longest wait, in seconds.")
 ]
 
 
@@ -231,5 +231,5 @@ def delete(call: Call, *, wait: WaitForFiles = False, within: FilesWithin = 600.
 
 def _remark(call: Call, home: Row) -> str | None:
     """Return the remark about a home while it exists; None = it is gone."""
-    there = call.client.rows("/homes", {"user_id": home["user_id"], "image_id": home["image_id"]}, None)
-    return next((one["remark"] for one in there if one["home_id"] == home["home_id"]), None)
+    homes = call.client.rows("/homes", {"user_id": home["user_id"], "image_id": home["image_id"]}, None)
+    return next((one["remark"] for one in homes if one["home_id"] == home["home_id"]), None)
