@@ -32,8 +32,8 @@ def _verified(urls: str) -> str:
     """Refuse addresses without TLS verification, because tokens and credentials are sent there. Traffic to a loopback
     address does not leave this machine and may be unencrypted.
     """
-    given = [url.strip() for url in urls.split(",") if url.strip()]
-    if wrong := [url for url in given if not url.startswith("https://") and not _is_plain_and_local(url)]:
+    addresses = [url.strip() for url in urls.split(",") if url.strip()]
+    if wrong := [url for url in addresses if not url.startswith("https://") and not _is_plain_and_local(url)]:
         raise ValueError(f"{', '.join(wrong)} must begin with https://")
     return urls
 
@@ -53,8 +53,8 @@ def _known_adapters(names: str) -> str:
     wanted = listed(names)
     installed = plugins.names(plugins.SDK_ADAPTERS) if wanted else []
     if unknown := [name for name in wanted if name not in installed]:
-        there = ", ".join(installed) or "none; install the package greenroom-interfaces"
-        raise ValueError(f"there is no adapter {', '.join(unknown)}; installed adapters: {there}")
+        available = ", ".join(installed) or "none; install the package greenroom-interfaces"
+        raise ValueError(f"there is no adapter {', '.join(unknown)}; installed adapters: {available}")
     return names
 
 

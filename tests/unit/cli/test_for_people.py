@@ -71,8 +71,8 @@ def test_two_pools_that_differ_in_permissions_can_be_distinguished(api: Pretende
 
 @pytest.mark.parametrize("noun", ["staging", "join-tokens", "filter-policies"])
 def test_help_calls_things_by_their_names(greenroom: Greenroom, noun: str):
-    assert f"List {NOUNS[noun].many}." in greenroom(noun, "list", "--help").out
-    assert NOUNS[noun].many != noun
+    assert f"List {NOUNS[noun].plural}." in greenroom(noun, "list", "--help").out
+    assert NOUNS[noun].plural != noun
 
 
 def test_a_list_has_all_columns_and_whole_values_with_wide(api: Pretended, greenroom: Greenroom):

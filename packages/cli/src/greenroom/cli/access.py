@@ -68,7 +68,7 @@ _MEMBERS: Final = {
 
 def _add(word: str, part: str, text: str) -> None:
     noun = NOUNS[f"{part}s"]
-    member = argument("member", part.upper(), f"The {noun.what}, by name or id.")
+    member = argument("member", part.upper(), f"The {noun.singular}, by name or id.")
 
     def change(call: Call) -> None:
         group = call.path
@@ -80,7 +80,7 @@ def _add(word: str, part: str, text: str) -> None:
         call.one(call.client.get(group))
 
     change.__doc__ = text
-    option = FieldOption("member", member, lambda given, client: find_id(client, noun, given))
+    option = FieldOption("member", member, lambda value, client: find_id(client, noun, value))
     verb("groups", f"{word}-{part}", options=lambda: [option])(change)
 
 

@@ -169,7 +169,7 @@ def _kind(field: Field) -> _Kind:
     if name in REFERENCES:
         return _reference(NOUNS[REFERENCES[name]], many=many)
     if many:
-        return _Kind(list[str], lambda given, _: items_of(given))
+        return _Kind(list[str], lambda value, _: items_of(value))
     if name in FILES | SECRETS or kind is SecretText:
         return _secret_or_file(name, kind)
     return _measured(name, kind)
@@ -178,10 +178,10 @@ def _kind(field: Field) -> _Kind:
 def _object(name: str, kind: Any) -> _Kind:
     of_texts = _unwrapped(get_args(kind)[1])[0] is str
 
-    def read(given: list[str], _: Client) -> Row:
+    def read(value: list[str], _: Client) -> Row:
         from greenroom.core.access.group_settings import SETTINGS  # noqa: PLC0415 -- as in `fields_of`
 
-        return assignments(given, as_texts=of_texts, settings=SETTINGS if name == "settings" else None)
+        return assignments(value, as_texts=of_texts, settings=SETTINGS if name == "settings" else None)
 
     return _Kind(list[str], read, metavar="NAME=VALUE")
 
@@ -190,22 +190,22 @@ def _reference(noun: Noun, *, many: bool) -> _Kind:
     if many:
         return _Kind(
             list[str],
-            lambda given, client: [find_id(client, noun, item) for item in items_of(given)],
-            note=f"a {noun.what}, {noun.by}",
+            lambda value, client: [find_id(client, noun, item) for item in items_of(value)],
+            note=f"a {noun.singular}, {noun.by}",
         )
-    metavar = noun.what.upper().replace(" ", "_")
+    metavar = noun.singular.upper().replace(" ", "_")
     return _Kind(
-        str, lambda given, client: find_id(client, noun, given), metavar=metavar, note=f"the {noun.what}, {noun.by}"
+        str, lambda value, client: find_id(client, noun, value), metavar=metavar, note=f"the {noun.singular}, {noun.by}"
     )
 
 
 def _secret_or_file(name: str, kind: Any) -> _Kind:
     if name in FILES:
-        return _Kind(str, lambda given, _: _text_of(given), metavar="FILE", note="a file; '-' = stdin")
+        return _Kind(str, lambda value, _: _text_of(value), metavar="FILE", note="a file; '-' = stdin")
     if name in VALUES and kind is SecretText:
         note = "a file; '-' prompts for the value, or reads a line from stdin"
-        return _Kind(str, lambda given, _: _value(name, given), metavar="FILE", note=note)
-    return _Kind(str, lambda given, _: _secret(name, given), note="'-' prompts for it, or reads it from stdin")
+        return _Kind(str, lambda value, _: _value(name, value), metavar="FILE", note=note)
+    return _Kind(str, lambda value, _: _secret(name, value), note="'-' prompts for it, or reads it from stdin")
 
 
 def _measured(name: str, kind: Any) -> _Kind:
@@ -235,8 +235,8 @@ def _or_null(kind: _Kind) -> Callable[[str], Any]:
     return lambda text: NULL if text == "null" else parse(text)
 
 
-def _unchanged(given: Any, client: Client) -> Any:
-    return given
+def _unchanged(value: Any, client: Client) -> Any:
+    return value
 
 
 def _text_of(path: str) -> str:
@@ -251,27 +251,27 @@ def _text_of(path: str) -> str:
         raise typer.BadParameter(f"The file {path} cannot be read: {error}.") from error
 
 
-def _secret(name: str, given: str) -> str:
+def _secret(name: str, value: str) -> str:
     """Return a secret that must not be in the list of processes: `-` prompts for it; without a terminal, it reads a
     line.
     """
-    if given != "-":
-        return given
+    if value != "-":
+        return value
     return getpass(f"{name}: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
 
 
-def _value(name: str, given: str) -> str:
+def _value(name: str, value: str) -> str:
     """Return a secret from a file, or for `-` as `_secret` does.
 
     Raises:
         typer.BadParameter: there is no such file; the sentence does not repeat the argument, which may be the secret
             itself.
     """
-    if given == "-":
-        return _secret(name, given)
-    if not Path(given).is_file():
+    if value == "-":
+        return _secret(name, value)
+    if not Path(value).is_file():
         raise typer.BadParameter(
             f"The file of --{name} does not exist. Pass a file that contains the secret, or - to enter it or to send it"
             " as a line on stdin. The option does not accept the secret, because other users can read arguments."
         )
-    return _text_of(given).rstrip("\r\n")
+    return _text_of(value).rstrip("\r\n")

@@ -88,12 +88,12 @@ def join_token(
         body["agent_id"] = find_id(call.client, NOUNS["agents"], agent)
     if enable:
         body["enable_agent"] = True
-    made = call.client.post("/join-tokens", body)
-    if call.output.print_if_json(made):
+    token = call.client.post("/join-tokens", body)
+    if call.output.print_if_json(token):
         return
     times = "once" if uses == 1 else f"{uses} times"
     call.output.err.print(f"Run this command as root on the new host, {times}, within {hours} h:")
-    call.output.out.file.write(made["join_command"] + "\n")
+    call.output.out.file.write(token["join_command"] + "\n")
 
 
 @verb("machine-pools")

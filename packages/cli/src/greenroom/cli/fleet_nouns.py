@@ -28,8 +28,8 @@ FLEET_NOUNS: Final = (
     Noun(
         noun="zones",
         path="/zones",
-        what="zone",
-        many="zones",
+        singular="zone",
+        plural="zones",
         key="zone_id",
         name="zone_name",
         create="greenroom.api.fleet.schemas:ZoneCreate",
@@ -42,8 +42,8 @@ FLEET_NOUNS: Final = (
     Noun(
         noun="managers",
         path="/managers",
-        what="Manager",
-        many="Managers",
+        singular="Manager",
+        plural="Managers",
         key="manager_id",
         name="instance_id",
         called="instance id",
@@ -64,8 +64,8 @@ FLEET_NOUNS: Final = (
     Noun(
         noun="agents",
         path="/agents",
-        what="Agent",
-        many="Agents",
+        singular="Agent",
+        plural="Agents",
         key="agent_id",
         name="hostname",
         called="hostname",
@@ -99,8 +99,8 @@ FLEET_NOUNS: Final = (
     Noun(
         noun="join-tokens",
         path="/join-tokens",
-        what="join token",
-        many="join tokens",
+        singular="join token",
+        plural="join tokens",
         key="join_token_id",
         create="greenroom.api.fleet.schemas:JoinTokenCreate",
         columns=columns(
@@ -112,8 +112,8 @@ FLEET_NOUNS: Final = (
     Noun(
         noun="gateways",
         path="/gateways",
-        what="gateway",
-        many="gateways",
+        singular="gateway",
+        plural="gateways",
         key="gateway_id",
         name="hostname",
         called="hostname",
@@ -122,8 +122,8 @@ FLEET_NOUNS: Final = (
     Noun(
         noun="machine-pools",
         path="/machine-pools",
-        what="machine pool",
-        many="machine pools",
+        singular="machine pool",
+        plural="machine pools",
         key="machine_pool_id",
         name="name",
         found_by_server=True,
@@ -148,8 +148,8 @@ FLEET_NOUNS: Final = (
     Noun(
         noun="machine-orders",
         path="/machine-orders",
-        what="machine order",
-        many="machine orders",
+        singular="machine order",
+        plural="machine orders",
         key="machine_order_id",
         filters=(
             Field("machine_pool_id", UUID),

@@ -164,8 +164,8 @@ def reset_password(
 plain_verb("users", "reset-password", reset_password)
 
 
-def _names(given: str | None) -> tuple[str, ...] | None:
-    return None if given is None else tuple(name.strip() for name in given.split(",") if name.strip())
+def _names(names: str | None) -> tuple[str, ...] | None:
+    return None if names is None else tuple(name.strip() for name in names.split(",") if name.strip())
 
 
 def _folder(data: Path | None) -> Path:

@@ -96,8 +96,8 @@ def _since(query: Row, window: list[Row]) -> Row:
     if not window:
         return {}
     late = datetime.fromisoformat(window[-1]["time"]) - timedelta(seconds=LATE_S)
-    asked = query.get("since")
-    return {"since": max(late, datetime.fromisoformat(asked) if asked else late).isoformat()}
+    limit = query.get("since")
+    return {"since": max(late, datetime.fromisoformat(limit) if limit else late).isoformat()}
 
 
 def _show(call: Call, row: Row) -> None:

@@ -139,8 +139,8 @@ PANELS: Final[dict[str, dict[str, Program | Nouns | RoleProgram]]] = {
 class _RootGroup(LazyGroup):
     """The program, with the commands of all panels."""
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         for panel, commands in PANELS.items():
             for name, entry in commands.items():
                 self.add_command(LazyCommand(name, entry.text, partial(entry.make, name), panel))

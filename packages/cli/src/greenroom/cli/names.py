@@ -64,14 +64,14 @@ def find_id(client: Client, noun: Noun, name_or_id: str) -> str:
     if noun.found_by_server:
         return str(client.get(f"{noun.path}/{quote(name_or_id, safe='')}")[noun.key])
     if noun.name is None:
-        raise ApiError(f"There is no {noun.what} {name_or_id}; specify its id, see greenroom {noun.noun} list.")
+        raise ApiError(f"There is no {noun.singular} {name_or_id}; specify its id, see greenroom {noun.noun} list.")
     query = {noun.search: name_or_id} if noun.search else {}
     found = matching_rows(client.rows(noun.path, query), noun, name_or_id)
     if len(found) > 1:
         ids = ", ".join(str(row[noun.key]) for row in found)
-        raise ApiError(f"Several {noun.many} have the name {name_or_id}; specify the id of one: {ids}.")
+        raise ApiError(f"Several {noun.plural} have the name {name_or_id}; specify the id of one: {ids}.")
     if not found:
-        raise ApiError(f"There is no {noun.what} {name_or_id}; see greenroom {noun.noun} list.")
+        raise ApiError(f"There is no {noun.singular} {name_or_id}; see greenroom {noun.noun} list.")
     return str(found[0][noun.key])
 
 

@@ -32,8 +32,8 @@ class ChangeVerb:
 class Noun:
     """A noun.
 
-    `what` is its singular, `many` its plural. `key` is the field with the id. `name` is the field with the name,
-    `called` the word of users for it; `found_by_server`: the server accepts that name itself; `search`: the query
+    `singular` and `plural` are its names in sentences. `key` is the field with the id. `name` is the field with the
+    name, `called` the word of users for it; `found_by_server`: the server accepts that name itself; `search`: the query
     parameter that narrows a long list to a name. Fields in `without` have no option, because they cannot be changed or
     no command needs them. `changes` are further verbs. `force` is the help of `delete --force`; None = no such option.
     `parts` are displayed as tables by `get`. `filters` are the query parameters of the list. `create` and `update` are
@@ -42,8 +42,8 @@ class Noun:
 
     noun: str
     path: str
-    what: str
-    many: str
+    singular: str
+    plural: str
     key: str
     columns: tuple[Column, ...]
     name: str | None = None

@@ -55,8 +55,8 @@ NOUNS: Final[dict[str, Noun]] = {
         Noun(
             noun="images",
             path="/images",
-            what="workspace",
-            many="workspaces",
+            singular="workspace",
+            plural="workspaces",
             key="image_id",
             name="friendly_name",
             called="friendly name",
@@ -72,8 +72,8 @@ NOUNS: Final[dict[str, Noun]] = {
         Noun(
             noun="homes",
             path="/homes",
-            what="home folder",
-            many="home folders",
+            singular="home folder",
+            plural="home folders",
             key="home_id",
             filters=(
                 Field("q", str, "only rows that contain all these words; `host:one` searches one column"),
@@ -94,8 +94,8 @@ NOUNS: Final[dict[str, Noun]] = {
         Noun(
             noun="staging",
             path="/staging-configs",
-            what="staging config",
-            many="staging configs",
+            singular="staging config",
+            plural="staging configs",
             key="staging_config_id",
             create="greenroom.api.pool.schemas:StagingCreate",
             update="greenroom.api.pool.schemas:StagingPatch",
@@ -122,8 +122,8 @@ NOUNS: Final[dict[str, Noun]] = {
         Noun(
             noun="catalogues",
             path="/catalogues",
-            what="catalogue",
-            many="catalogues",
+            singular="catalogue",
+            plural="catalogues",
             key="catalogue_id",
             name="name",
             create="greenroom.api.catalogue.schemas:CatalogueCreate",
@@ -132,8 +132,8 @@ NOUNS: Final[dict[str, Noun]] = {
         Noun(
             noun="filter-policies",
             path="/filter-policies",
-            what="web filter policy",
-            many="web filter policies",
+            singular="web filter policy",
+            plural="web filter policies",
             key="filter_policy_id",
             name="name",
             create="greenroom.api.workspace.schemas:FilterPolicyCreate",
@@ -148,8 +148,8 @@ NOUNS: Final[dict[str, Noun]] = {
         Noun(
             noun="sessions",
             path="/sessions",
-            what="session",
-            many="sessions",
+            singular="session",
+            plural="sessions",
             key="session_id",
             filters=(
                 Field("q", str, "only rows that contain all these words; `zone:eu` searches one column"),
@@ -176,8 +176,8 @@ NOUNS: Final[dict[str, Noun]] = {
         Noun(
             noun="launches",
             path="/launches",
-            what="launch",
-            many="launches",
+            singular="launch",
+            plural="launches",
             key="launch_id",
             filters=(
                 Field("q", str, "only rows that contain all these words"),
@@ -195,8 +195,8 @@ NOUNS: Final[dict[str, Noun]] = {
         Noun(
             noun="users",
             path="/users",
-            what="user",
-            many="users",
+            singular="user",
+            plural="users",
             key="user_id",
             name="username",
             search="q",
@@ -223,8 +223,8 @@ NOUNS: Final[dict[str, Noun]] = {
         Noun(
             noun="groups",
             path="/groups",
-            what="group",
-            many="groups",
+            singular="group",
+            plural="groups",
             key="group_id",
             name="name",
             create="greenroom.api.access.schemas:GroupCreate",
@@ -239,8 +239,8 @@ NOUNS: Final[dict[str, Noun]] = {
         Noun(
             noun="keys",
             path="/api-keys",
-            what="API key",
-            many="API keys",
+            singular="API key",
+            plural="API keys",
             key="key_id",
             name="name",
             create="greenroom.api.access.schemas:KeyCreate",
@@ -259,8 +259,8 @@ NOUNS: Final[dict[str, Noun]] = {
         Noun(
             noun="webhooks",
             path="/webhooks",
-            what="webhook",
-            many="webhooks",
+            singular="webhook",
+            plural="webhooks",
             key="webhook_id",
             name="name",
             create="greenroom.api.webhooks.schemas:WebhookCreate",
@@ -274,8 +274,8 @@ NOUNS: Final[dict[str, Noun]] = {
         Noun(
             noun="secrets",
             path="/secrets",
-            what="secret",
-            many="secrets",
+            singular="secret",
+            plural="secrets",
             key="secret_id",
             name="name",
             create="greenroom.api.secret.schemas:SecretCreate",

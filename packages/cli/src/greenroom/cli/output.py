@@ -110,12 +110,12 @@ def columns(*parts: str | Column, wide: str = "") -> tuple[Column, ...]:
     """Return the columns of a list: names of fields separated by spaces, and columns with another title or value.
     `wide` has the fields that are displayed only with --wide.
     """
-    shown = [
+    listed = [
         column
         for part in parts
         for column in ([part] if isinstance(part, Column) else [Column(_title(field), field) for field in part.split()])
     ]
-    return (*shown, *(Column(_title(field), field, wide=True) for field in wide.split()))
+    return (*listed, *(Column(_title(field), field, wide=True) for field in wide.split()))
 
 
 def _title(field: str) -> str:
@@ -192,12 +192,12 @@ class Printer:
         from rich.table import Table  # noqa: PLC0415 -- the same
 
         now = datetime.now(UTC)
-        shown = [column for column in columns if self.wide or not column.wide]
-        cells = [[_one_line(cell(column.of(row), column.field, now)) for column in shown] for row in rows]
+        visible = [column for column in columns if self.wide or not column.wide]
+        cells = [[_one_line(cell(column.of(row), column.field, now)) for column in visible] for row in rows]
         max_width = self.out.width if self.out.is_terminal else min(self.out.width, LIST_WIDTH)
-        widths = _widths([column.title for column in shown], cells, None if self.wide else max_width)
+        widths = _widths([column.title for column in visible], cells, None if self.wide else max_width)
         table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-        for column, width in zip(shown, widths, strict=True):
+        for column, width in zip(visible, widths, strict=True):
             title = "\n".join(textwrap.wrap(column.title, width))
             table.add_column(title, width=width, no_wrap=not whole, overflow="fold" if whole else "ellipsis")
         for line in cells:

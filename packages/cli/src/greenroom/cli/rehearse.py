@@ -388,8 +388,8 @@ def _show(output: Printer, result: Result) -> None:
         return
     row = asdict(result)
     refusals, not_staged, short = row.pop("refusals"), row.pop("not_staged"), row.pop("short")
-    shown = {name: round(value, 3) if isinstance(value, float) else value for name, value in row.items()}
-    output.one(shown)
+    rounded = {name: round(value, 3) if isinstance(value, float) else value for name, value in row.items()}
+    output.one(rounded)
     for reasons in (refusals, not_staged):
         if reasons:
             output.line()

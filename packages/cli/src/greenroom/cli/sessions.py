@@ -172,13 +172,13 @@ def wait_until_running(client: Client, output: Printer, session_id: str, within_
         ApiError: it failed, was ended, or does not run in time; the sentence has the reason.
     """
     end_s = time.monotonic() + within_s
-    shown = 0
+    printed = 0
     with output.err.status("Launching …") as status:
         while True:
             found = client.get(f"/sessions/{session_id}/connection")
-            for line in list(_step_lines(found["steps"]))[shown:]:
+            for line in list(_step_lines(found["steps"]))[printed:]:
                 output.err.print(line)
-                shown += 1
+                printed += 1
             message = found["operational_message"]
             if found["status"] == "running":
                 return client.get(f"/sessions/{session_id}")

@@ -56,8 +56,8 @@ def duration(unit: str, *, whole: bool = False) -> Callable[[str | float], float
     without unit. `whole`: only whole numbers are allowed, and returned as int.
     """
 
-    def parse(given: str | float) -> float:
-        text = str(given)  # typer also parses the default of an option
+    def parse(value: str | float) -> float:
+        text = str(value)  # typer also parses the default of an option
         seconds = with_unit_s(text)
         if seconds is None and not re.fullmatch(_PART, text.strip()):
             raise typer.BadParameter(
@@ -97,7 +97,7 @@ def items_of(values: list[str]) -> list[str]:
     return [item for item in values if item]
 
 
-def assignments(given: list[str], *, as_texts: bool = False, settings: Mapping[str, Setting] | None = None) -> Row:
+def assignments(items: list[str], *, as_texts: bool = False, settings: Mapping[str, Setting] | None = None) -> Row:
     """Return an object from `NAME=VALUE` and JSON objects. A VALUE that is not JSON is a string, with `as_texts` every
     VALUE.
 
@@ -107,7 +107,7 @@ def assignments(given: list[str], *, as_texts: bool = False, settings: Mapping[s
         typer.BadParameter: one of them is neither.
     """
     values: Row = {}
-    for item in items_of(given):
+    for item in items_of(items):
         if item.lstrip().startswith("{"):
             values |= cast("Row", _json(item))
             continue

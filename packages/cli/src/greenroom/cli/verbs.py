@@ -168,22 +168,23 @@ def command(function: Run, noun: Noun | None = None, options: Sequence[FieldOpti
     """Return `function` with typer's signature: the object, its options, its own parameters, and those of every
     command.
     """
-    identity = [] if noun is None else [argument("given_id", "ID", f"The {noun.what}, {noun.by}.")]
-    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+    identity = [] if noun is None else [argument("given_id", "ID", f"The {noun.singular}, {noun.by}.")]
+    own_parameters = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
 
-    def run(**given: Any) -> None:
-        server_options = {name: given.pop(name) for name in _COMMON}
+    def run(**arguments: Any) -> None:
+        server_options = {name: arguments.pop(name) for name in _COMMON}
         output = Printer(as_json=server_options.pop("as_json"), wide=server_options.pop("wide"))
-        target = given.pop("given_id", "")
-        fields = {option.field: given.pop(option.parameter.name) for option in options}
+        target = arguments.pop("given_id", "")
+        fields = {option.field: arguments.pop(option.parameter.name) for option in options}
         with connect(find_server(**server_options)) as client:
             function(
-                Call(client=client, output=output, noun=noun, target=target, options=options, fields=fields), **given
+                Call(client=client, output=output, noun=noun, target=target, options=options, fields=fields),
+                **arguments,
             )
 
     run.__doc__ = function.__doc__
     run.__annotations__ = {}
-    parameters = [*identity, *(option.parameter for option in options), *own, *_COMMON.values()]
+    parameters = [*identity, *(option.parameter for option in options), *own_parameters, *_COMMON.values()]
     run.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
     return run
 
@@ -201,10 +202,10 @@ def _lazy_verb(
 
 def _generic(noun: Noun) -> list[LazyCommand]:
     """Return the verbs from the entry of a noun."""
-    a_noun = f"{'an' if noun.what.startswith('A') else 'a'} {noun.what}"
+    a_noun = f"{'an' if noun.singular.startswith('A') else 'a'} {noun.singular}"
 
     def rows(call: Call, *, limit: Limit = None) -> None:
-        call.output.rows(call.client.rows(noun.path, call.body(), limit), noun.columns, f"There is no {noun.what}.")
+        call.output.rows(call.client.rows(noun.path, call.body(), limit), noun.columns, f"There is no {noun.singular}.")
 
     def get(call: Call) -> None:
         call.one(call.client.get(call.path), noun.parts)
@@ -219,11 +220,11 @@ def _generic(noun: Noun) -> list[LazyCommand]:
         path = call.path
         call.client.delete(path, call.body())
         deleted = {noun.key: path.rpartition("/")[2], "deleted": True}
-        call.output.done(f"The {noun.what} {call.target} is deleted.", deleted)
+        call.output.done(f"The {noun.singular} {call.target} is deleted.", deleted)
 
     found = [
-        _lazy_verb("list", f"List {noun.many}.", rows, options=query_options(*noun.filters)),
-        _lazy_verb("get", f"Show one {noun.what} with all its fields.", get, noun),
+        _lazy_verb("list", f"List {noun.plural}.", rows, options=query_options(*noun.filters)),
+        _lazy_verb("get", f"Show one {noun.singular} with all its fields.", get, noun),
     ]
     if noun.create is not None:
         found.append(
@@ -243,8 +244,8 @@ def _create_options(noun: Noun, model: str) -> list[FieldOption]:
     options = options_of(fields, with_null=False)
     if noun.name is None:
         return options
-    name = argument(noun.name, noun.name.upper(), f"The name of the new {noun.what}.")
-    return [FieldOption(noun.name, name, lambda given, _: given), *options]
+    name = argument(noun.name, noun.name.upper(), f"The name of the new {noun.singular}.")
+    return [FieldOption(noun.name, name, lambda value, _: value), *options]
 
 
 def _force(text: str | None) -> list[FieldOption]:
@@ -252,7 +253,7 @@ def _force(text: str | None) -> list[FieldOption]:
         return []
     option = Annotated[bool, typer.Option("--force", help=text, show_default=False)]
     parameter = inspect.Parameter("force", inspect.Parameter.KEYWORD_ONLY, annotation=option, default=False)
-    return [FieldOption("force", parameter, lambda given, _: given or None)]
+    return [FieldOption("force", parameter, lambda value, _: value or None)]
 
 
 def _change_function(change: ChangeVerb) -> Run:

@@ -88,11 +88,11 @@ async def _check_new(layout: Layout, database_url: str | None) -> None:
 
 async def _check_same(layout: Layout, database_url: str) -> None:
     """Refuse the database of another installation: its secrets are encrypted with another key."""
-    own = layout.installation_id.read_text().strip()
+    expected = layout.installation_id.read_text().strip()
     async with open_database(database_url) as db:
-        if await has_first_data(db) and (other := await installation_id(db)) != own:
+        if await has_first_data(db) and (other := await installation_id(db)) != expected:
             raise SetupError(
-                f"{layout.data} belongs to the installation {own}, but the database belongs to {other}; "
+                f"{layout.data} belongs to the installation {expected}, but the database belongs to {other}; "
                 "specify the database of this installation, or another --data."
             )
 

@@ -116,7 +116,7 @@ def _start_in_background(layout: Layout, options: Options) -> Description:
     with os.fdopen(read_end) as source, _forward_interrupt_to(pid):
         event = show_events(source, on_stderr())
     if isinstance(event, Ready):
-        return event.found
+        return event.description
     os.waitpid(pid, 0)
     last_line = instance.last_line(layout.log("up"))
     raise SetupError(event.sentence if event else f"The background process has ended. Its log ends with: {last_line}")

@@ -131,9 +131,9 @@ class Deployment:
         Secrets.create_file(here / "installation.key")
         write_once(here / "database.password", secrets.token_urlsafe(32))
         if not self.authority[1].exists():
-            made = new_authority("Greenroom installation authority", now)
-            write_text(self.authority[0], made.certificate, 0o644)
-            write_text(self.authority[1], made.key, 0o600)
+            authority = new_authority("Greenroom installation authority", now)
+            write_text(self.authority[0], authority.certificate, 0o644)
+            write_text(self.authority[1], authority.key, 0o600)
         ensure_pair(self.authority, here / "server", [*hosts, *LOCAL_HOSTS], now)
         ensure_pair(self.authority, here / "database", [*hosts, *DATABASE_HOSTS], now)
         if not self.agent_has_joined and self._token_is_old(now):
@@ -145,8 +145,8 @@ class Deployment:
         """
         if not self.join_token.exists():
             return True
-        made = datetime.fromtimestamp(self.join_token.stat().st_mtime, UTC)
-        return now - made > timedelta(hours=JOIN_HOURS) / 2
+        created = datetime.fromtimestamp(self.join_token.stat().st_mtime, UTC)
+        return now - created > timedelta(hours=JOIN_HOURS) / 2
 
     def _write_role_files(self) -> None:
         here = self.installation

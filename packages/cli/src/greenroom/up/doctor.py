@@ -263,8 +263,8 @@ def show_outcomes(outcomes: Sequence[RepairOutcome], remove: str, *, as_json: bo
     `show_repair`.
     """
     if as_json:
-        shown = [{"thing": one.thing, "became": one.became, "reason": one.reason} for one in outcomes]
-        print(json.dumps(shown))  # noqa: T201 -- the command's result
+        rows = [{"thing": one.thing, "became": one.became, "reason": one.reason} for one in outcomes]
+        print(json.dumps(rows))  # noqa: T201 -- the command's result
     else:
         _show_lines(outcomes, remove)
     if any(one.became in {"would be removed", "not removed"} for one in outcomes):

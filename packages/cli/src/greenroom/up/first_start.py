@@ -34,7 +34,7 @@ async def ensure_first_data(db: Database, file: Path, image: str, *, reachable: 
     """
     fresh = not read_json(file)
     stored = prepare_credentials(file)
-    made = await installation.ensure_first_data(
+    inserted = await installation.ensure_first_data(
         db,
         image=image,
         admin_password_hash=hash_password(stored["admin_password"]),
@@ -42,7 +42,7 @@ async def ensure_first_data(db: Database, file: Path, image: str, *, reachable: 
         key_secret_hash=hashed(stored["api_key_secret"]),
         reachable=reachable,
     )
-    if fresh and not made:
+    if fresh and not inserted:
         await asyncio.to_thread(file.unlink)
 
 

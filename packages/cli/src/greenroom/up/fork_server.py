@@ -193,9 +193,9 @@ def _change_account(uid: int, gid: int, capabilities: list[int]) -> None:
     _raise_on_failure(_libc.prctl(_PR_SET_KEEPCAPS, 1 if capabilities else 0, 0, 0, 0))
     os.setresuid(uid, uid, uid)
     if capabilities:
-        these = sum(1 << one for one in capabilities)
+        bits = sum(1 << one for one in capabilities)
         header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
-        _raise_on_failure(_libc.capset(header, (ctypes.c_uint32 * 6)(these, these, these, 0, 0, 0)))
+        _raise_on_failure(_libc.capset(header, (ctypes.c_uint32 * 6)(bits, bits, bits, 0, 0, 0)))
         for one in capabilities:
             _raise_on_failure(_libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, one, 0, 0))
     _raise_on_failure(

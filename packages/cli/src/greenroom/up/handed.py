@@ -80,15 +80,15 @@ class StartData(msgspec.Struct, frozen=True, kw_only=True):
             self._run_in_background(server, Events(os.fdopen(self.events, "w")))
         sys.modules.pop("rich", None)  # roles work without it; the display on a terminal needs it
         try:
-            ended_by = self._run(server, on_stderr(), lambda found: show_ready(found, as_json=self.as_json))
+            ended_by = self._run(server, on_stderr(), lambda description: show_ready(description, as_json=self.as_json))
         except (GreenroomError, OSError) as error:
             program.failed(error)
         if ended_by == signal.SIGINT:
             program.stopped()
 
     def _run_in_background(self, server: ForkServer, events: Events) -> NoReturn:
-        def ready(found: Description) -> None:
-            events.send(Ready(found))
+        def ready(description: Description) -> None:
+            events.send(Ready(description))
             events.close()
 
         code = 1

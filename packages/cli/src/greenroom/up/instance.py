@@ -210,8 +210,8 @@ class Instance:
         while failed := await failing():
             self._raise_if_failed()
             if asyncio.get_running_loop().time() > end:
-                what = " ".join(f"{state.name}: {state.detail} {self._end_of_log(state.name)}" for state in failed)
-                raise SetupError(f"The instance is not ready after {ready_within_s():g} s. {what}")
+                problems = " ".join(f"{state.name}: {state.detail} {self._end_of_log(state.name)}" for state in failed)
+                raise SetupError(f"The instance is not ready after {ready_within_s():g} s. {problems}")
             await asyncio.sleep(CHECK_INTERVAL_S)
 
     def _end_of_log(self, name: str) -> str:

@@ -94,11 +94,11 @@ class PostgresCluster:
         if not self.exists():
             return
         created_by = (self.data / "PG_VERSION").read_text().strip()
-        ours = self._run("postgres", "--version").split()[-1].split(".")[0]
-        if created_by != ours:
+        current = self._run("postgres", "--version").split()[-1].split(".")[0]
+        if created_by != current:
             raise SetupError(
                 f"The database in {self.data} was created by PostgreSQL {created_by}, but this version uses PostgreSQL"
-                f" {ours}; use the version of Greenroom that created it, or move the data with pg_dump."
+                f" {current}; use the version of Greenroom that created it, or move the data with pg_dump."
             )
 
     def create(self) -> None:

@@ -90,8 +90,8 @@ def bytes_to_copy(runtime: Path, accounts: Accounts) -> int:
     if (runtime / _stamp(names, packages)).exists():
         return 0
     own_files = [file for package in packages for file in package.rglob("*") if file.is_file()]
-    there = next(folder for folder in runtime.parents if folder.exists())
-    is_linked = there.stat().st_dev == packages[0].stat().st_dev
+    existing_parent = next(folder for folder in runtime.parents if folder.exists())
+    is_linked = existing_parent.stat().st_dev == packages[0].stat().st_dev
     return sum(
         file.stat().st_size
         for file in (own_files if is_linked else [*own_files, *(source for source, _ in _files(names))])

@@ -141,9 +141,9 @@ class End(msgspec.Struct, tag=True):
 
 
 class Ready(msgspec.Struct, tag=True):
-    """The instance serves. `found` is the object of `--json`."""
+    """The instance serves. `description` is the object of `--json`."""
 
-    found: Description
+    description: Description
 
 
 class Failed(msgspec.Struct, tag=True):
@@ -205,24 +205,24 @@ def show_events(source: TextIO, progress: Progress) -> Ready | Failed | None:
     return None
 
 
-def show_ready(found: Description, *, as_json: bool) -> None:
+def show_ready(description: Description, *, as_json: bool) -> None:
     """Print the address of the instance and the log-in, or the whole description as JSON."""
     if as_json:
-        print(json.dumps(asdict(found)), flush=True)  # noqa: T201 -- the command's result
+        print(json.dumps(asdict(description)), flush=True)  # noqa: T201 -- the command's result
         return
     from greenroom.up.terminal import console  # noqa: PLC0415 -- as in `on_stderr`
 
     out = console(soft_wrap=True)  # half of `greenroom down --data …` would stop another instance
-    out.print(f"\n[bold]Greenroom is ready at {found.url}[/bold]")
-    if found.public_url != found.url:
-        out.print(f"The reverse proxy serves it at {found.public_url}")
-    admin = found.admin
+    out.print(f"\n[bold]Greenroom is ready at {description.url}[/bold]")
+    if description.public_url != description.url:
+        out.print(f"The reverse proxy serves it at {description.public_url}")
+    admin = description.admin
     if admin.password is not None:
         out.print(f"Log in as {admin.username} with the one-time password [bold]{admin.password}[/bold]")
     else:
         out.print(f"Log in as {admin.username} (the password was changed).")
-    out.print(f"Certificate authority: {found.ca_file}", markup=False)
-    out.print(f"Stop it with: {program()} down --data {shlex.quote(found.data)}", markup=False)
+    out.print(f"Certificate authority: {description.ca_file}", markup=False)
+    out.print(f"Stop it with: {program()} down --data {shlex.quote(description.data)}", markup=False)
 
 
 def program() -> str:

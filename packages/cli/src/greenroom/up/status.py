@@ -125,8 +125,13 @@ class Status:
 
     def as_json(self) -> dict[str, object]:
         """Return the object of `up --json`, as far as it is known, with `phase` and `parts`."""
-        shown = asdict(self.described) if self.described else {"url": self.url, "pids": self.pids}
-        return {**shown, "version": version(), "phase": self.phase, "parts": [part.as_json() for part in self.parts]}
+        description = asdict(self.described) if self.described else {"url": self.url, "pids": self.pids}
+        return {
+            **description,
+            "version": version(),
+            "phase": self.phase,
+            "parts": [part.as_json() for part in self.parts],
+        }
 
 
 async def read_status(layout: Layout) -> Status:
