@@ -96,7 +96,7 @@ def explain(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the host.")] = 443,
 ) -> None:
     """Show whether a policy allows a host, and the reason. No connection is opened."""
-    found = call.client.get(f"{call.path}/decision", {"host": host, "port": port})
-    if call.output.print_if_json(found):
+    response = call.client.get(f"{call.path}/decision", {"host": host, "port": port})
+    if call.output.print_if_json(response):
         return
-    call.output.line(f"{found['action']}: {found['reason']}")
+    call.output.line(f"{response['action']}: {response['reason']}")

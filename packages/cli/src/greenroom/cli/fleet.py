@@ -99,11 +99,11 @@ def join_token(
 @verb("machine-pools")
 def preview(call: Call) -> None:
     """Show the machines that the pool would order, drain and release if it were enabled; nothing is changed."""
-    found = call.client.get(f"{call.path}/preview")
-    if call.output.print_if_json(found):
+    response = call.client.get(f"{call.path}/preview")
+    if call.output.print_if_json(response):
         return
-    call.output.line(found["sentence"])
-    call.output.rows(found["actions"], columns("action machine reason"), "The pool needs no action.", whole=True)
+    call.output.line(response["sentence"])
+    call.output.rows(response["actions"], columns("action machine reason"), "The pool needs no action.", whole=True)
 
 
 REQUEST_FILTERS: Final = (

@@ -129,11 +129,11 @@ def destroy(call: Call, *, force: Force = False, set_aside: SetAside = False) ->
 @verb("sessions")
 def placement(call: Call) -> None:
     """Show the steps of the launch of a session, with the reason for each candidate that was not used."""
-    found = call.client.get(f"{call.path}/placement")
-    if call.output.print_if_json(found):
+    response = call.client.get(f"{call.path}/placement")
+    if call.output.print_if_json(response):
         return
-    call.output.line(f"outcome: {found['outcome']}")
-    call.output.rows(found["steps"], STEPS, "No steps were recorded.", whole=True)
+    call.output.line(f"outcome: {response['outcome']}")
+    call.output.rows(response["steps"], STEPS, "No steps were recorded.", whole=True)
 
 
 @verb("sessions", "exec", options=_COMMAND)
@@ -175,18 +175,18 @@ def wait_until_running(client: Client, output: Printer, session_id: str, within_
     printed = 0
     with output.err.status("Launching …") as status:
         while True:
-            found = client.get(f"/sessions/{session_id}/connection")
-            for line in list(_step_lines(found["steps"]))[printed:]:
+            connection = client.get(f"/sessions/{session_id}/connection")
+            for line in list(_step_lines(connection["steps"]))[printed:]:
                 output.err.print(line)
                 printed += 1
-            message = found["operational_message"]
-            if found["status"] == "running":
+            message = connection["operational_message"]
+            if connection["status"] == "running":
                 return client.get(f"/sessions/{session_id}")
-            if found["status"] in OVER:
+            if connection["status"] in OVER:
                 raise ApiError(message)
             if time.monotonic() > end_s:
                 raise ApiError(f"The session {session_id} is not running after {within_s:g} s: {message}.")
-            status.update(f"{found['operational_progress']} % {message} …")
+            status.update(f"{connection['operational_progress']} % {message} …")
             time.sleep(POLL_S)
 
 

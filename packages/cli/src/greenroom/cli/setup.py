@@ -24,7 +24,9 @@ from greenroom.up.checks import desktop_image
 from greenroom.up.deployment import Deployment, FirstHost, deployment_in, secrets_of
 
 Folder = Annotated[Path, typer.Option(help="Folder of the deployment.")]
-Hosts = Annotated[str, typer.Option(help="Names and addresses of this host, with commas; other hosts use the first.")]
+Hosts = Annotated[
+    str, typer.Option(help="Names and addresses of this host, separated by commas; other hosts use the first.")
+]
 DatabaseUrl = Annotated[str, typer.Option(envvar="GREENROOM_DATABASE_URL", help="URL of the database.")]
 Zone = Annotated[str, typer.Option(help="Name of the zone.")]
 
@@ -37,9 +39,9 @@ setup = application("Set up a deployment in containers or on several machines.")
 def files(folder: Folder = FOLDER, hosts: Hosts = "") -> None:
     """Create the missing keys, certificates and folders of this host for its roles."""
     log.configure("WARNING", "setup")
-    found = Deployment(folder)
-    found.lay_out(_listed(hosts), datetime.now(UTC))
-    typer.echo(f"Files of this host are in {folder}; back up {found.installation}.")
+    host_files = Deployment(folder)
+    host_files.lay_out(_listed(hosts), datetime.now(UTC))
+    typer.echo(f"Files of this host are in {folder}; back up {host_files.installation}.")
 
 
 @setup.command(cls=TitledCommand)
@@ -49,19 +51,19 @@ def database(
     folder: Folder = FOLDER,
     hosts: Hosts = "",
     zone: Zone = "default",
-    port: Annotated[int, typer.Option(help="Of the console.")] = 8443,
-    stream_port: Annotated[int, typer.Option(help="Of the streams.")] = 8445,
+    port: Annotated[int, typer.Option(help="Port of the console.")] = 8443,
+    stream_port: Annotated[int, typer.Option(help="Port of the streams.")] = 8445,
 ) -> None:
     """Migrate the database; create the first data, the zone and a token for the Agent of this host in a new one."""
     log.configure("WARNING", "setup")
-    found = Deployment(folder)
+    host_files = Deployment(folder)
     first = FirstHost(
         zone=zone, hosts=_listed(hosts), port=port, stream_port=stream_port, desktop_image=desktop_image()
     )
-    applied = asyncio.run(deployment.initialize_database(found, database_url, first))
+    applied = asyncio.run(deployment.initialize_database(host_files, database_url, first))
     typer.echo("\n".join(applied) or "The database is up to date.")
-    if found.credentials.exists():
-        typer.echo(f"The first password of the administrator is in {found.credentials}; only root can read it.")
+    if host_files.credentials.exists():
+        typer.echo(f"The first password of the administrator is in {host_files.credentials}; only root can read it.")
 
 
 @setup.command(cls=TitledCommand)
@@ -69,10 +71,12 @@ def installation(
     *,
     database_url: DatabaseUrl,
     folder: Annotated[Path, typer.Option(help="Folder for keys and first credentials.")] = Path("/etc/greenroom"),
-    hosts: Annotated[str, typer.Option(help="Names of the console, with commas; hosts of Agents use the first.")] = "",
+    hosts: Annotated[
+        str, typer.Option(help="Names of the console, separated by commas; Agents use the first name.")
+    ] = "",
     zone: Zone = "default",
-    port: Annotated[int, typer.Option(help="Of the console.")] = 443,
-    stream_port: Annotated[int, typer.Option(help="Of the streams.")] = 8445,
+    port: Annotated[int, typer.Option(help="Port of the console.")] = 443,
+    stream_port: Annotated[int, typer.Option(help="Port of the streams.")] = 8445,
 ) -> None:
     """Set up an installation on several machines: key, credential of the gateways, tables and first data."""
     log.configure("WARNING", "setup")
@@ -96,21 +100,23 @@ def host(
 ) -> None:
     """Create the installation folder for an additional host that uses the database of this installation."""
     log.configure("WARNING", "setup")
-    made = asyncio.run(deployment.add_host(Deployment(folder), database_url, name, zone, datetime.now(UTC)))
-    typer.echo(f"Copy {made} to {name} as {FOLDER}/installation; within one hour if the host must run an Agent.")
+    folder_of_host = asyncio.run(deployment.add_host(Deployment(folder), database_url, name, zone, datetime.now(UTC)))
+    typer.echo(
+        f"Copy {folder_of_host} to {name} as {FOLDER}/installation; within one hour if the host must run an Agent."
+    )
 
 
 @setup.command(cls=TitledCommand)
 def kubernetes(
     *,
     folder: Annotated[Path, typer.Option(help="Folder for keys and certificates; keep it and back it up.")],
-    hosts: Annotated[str, typer.Option(help="Names and addresses of the console, with commas.")],
+    hosts: Annotated[str, typer.Option(help="Names and addresses of the console, separated by commas.")],
     namespace: Annotated[str, typer.Option(help="Namespace of the roles.")] = "greenroom",
 ) -> None:
     """Print the Secrets of a deployment on Kubernetes, for `kubectl apply -f -`; create missing files in the folder."""
     log.configure("WARNING", "setup")
-    made = secrets_of(deployment_in(folder), namespace, _listed(hosts), datetime.now(UTC))
-    typer.echo(json.dumps(made))
+    secrets = secrets_of(deployment_in(folder), namespace, _listed(hosts), datetime.now(UTC))
+    typer.echo(json.dumps(secrets))
 
 
 @setup.command(cls=TitledCommand)

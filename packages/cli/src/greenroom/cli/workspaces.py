@@ -180,15 +180,15 @@ def explain(
 ) -> None:
     """Show whether a user would get a session of a config now, and the reasons if not. Nothing is launched."""
     query = {"user": user} | ({"zone": zone} if zone else {})
-    found = call.client.get(f"{call.path}/explain", query)
-    if call.output.print_if_json(found):
+    response = call.client.get(f"{call.path}/explain", query)
+    if call.output.print_if_json(response):
         return
-    verdict = "would get" if found["would_get"] else "would not get"
-    condition = f" when the launch begins in zone {found['zone_name']}" if zone else ""
-    call.output.line(f"{found['username']} {verdict} a session of this config now{condition}.")
-    if found["reasons"]:
-        call.output.rows(found["reasons"], _REASONS, "", whole=True)
-    for note in found["notes"]:
+    verdict = "would get" if response["would_get"] else "would not get"
+    condition = f" when the launch begins in zone {response['zone_name']}" if zone else ""
+    call.output.line(f"{response['username']} {verdict} a session of this config now{condition}.")
+    if response["reasons"]:
+        call.output.rows(response["reasons"], _REASONS, "", whole=True)
+    for note in response["notes"]:
         call.output.warn(note)
 
 
@@ -199,15 +199,15 @@ def history(
     limit: Annotated[int, typer.Option(min=1, max=100, help="Maximum number of misses, newest first.")] = 20,
 ) -> None:
     """Show the hits and misses of a config, with the reason and the user of each miss."""
-    found = call.client.get(f"{call.path}/history", {"limit": limit})
-    if call.output.print_if_json(found):
+    response = call.client.get(f"{call.path}/history", {"limit": limit})
+    if call.output.print_if_json(response):
         return
-    call.output.rows(found["windows"], _WINDOWS, "")
-    if found["reasons"]:
+    call.output.rows(response["windows"], _WINDOWS, "")
+    if response["reasons"]:
         call.output.line()
-        call.output.rows(found["reasons"], _CAUSES, "", whole=True)
+        call.output.rows(response["reasons"], _CAUSES, "", whole=True)
         call.output.line()
-        call.output.rows(found["recent_misses"], _MISSES, "", whole=True)
+        call.output.rows(response["recent_misses"], _MISSES, "", whole=True)
 
 
 WaitForFiles = Annotated[bool, typer.Option("--wait", help="Return when the files are deleted.")]

@@ -225,25 +225,27 @@ def _stop_running(layout: Layout, pid: int, progress: Progress) -> None:
 def status(layout: Layout, *, as_json: bool) -> None:
     """Print the state of each part of a running instance; exit code 1 if a part does not work."""
     log.for_commands("status")
-    found = asyncio.run(read_status(layout))
+    current_status = asyncio.run(read_status(layout))
     if as_json:
-        print(json.dumps(found.as_json()))  # noqa: T201 -- the command's result
+        print(json.dumps(current_status.as_json()))  # noqa: T201 -- the command's result
     else:
-        _show_status(found)
-    if not all(part.check.ok for part in found.parts):
+        _show_status(current_status)
+    if not all(part.check.ok for part in current_status.parts):
         raise SystemExit(1)
 
 
-def _show_status(found: Status) -> None:
+def _show_status(current_status: Status) -> None:
     table = Table("part", "pid", "port", "starts", "state", box=None, pad_edge=False)
-    for part in found.parts:
+    for part in current_status.parts:
         colour = "green" if part.check.ok else "red"
         cells = (str(cell or "") for cell in (part.check.name, part.state.pid, part.port, part.state.starts))
         table.add_row(*cells, Text(part.check.detail, style=colour))
     out = console()
-    out.print(f"{found.url}  (pid {found.pids['up'][0]}, {found.phase}, version {version()})")
+    out.print(
+        f"{current_status.url}  (pid {current_status.pids['up'][0]}, {current_status.phase}, version {version()})"
+    )
     out.print(table)
-    for part in found.parts:
+    for part in current_status.parts:
         if part.crash_loop:
             out.print(Text(named(part.check.name, part.crash_loop), style="red"))
 

@@ -352,8 +352,8 @@ def secrets_of(deployment: Deployment, namespace: str, hosts: Sequence[str], now
         write_once(deployment.installation / "stream_secret", secrets.token_hex(32))
     except OSError as error:
         raise SetupError(f"The folder {deployment.folder} cannot be used: {error.strerror or error}.") from error
-    given = deployment.installation / DATABASE_AUTHORITY
-    database = {given.name: given.read_bytes()} if given.exists() else {}
+    authority_file = deployment.installation / DATABASE_AUTHORITY
+    database = {authority_file.name: authority_file.read_bytes()} if authority_file.exists() else {}
     streams = {"stream_secret": (deployment.installation / "stream_secret").read_bytes()}
     further = {
         "setup": {
