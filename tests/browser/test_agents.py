@@ -80,7 +80,7 @@ def test_an_agent_joins_by_the_shown_command_and_after_revocation(
 
     page.evaluate("window.before = 1")
     join(command, tmp_path / "agent")
-    expect(dialogue.get_by_role("status").last).to_contain_text("has joined and gets no session before it is enabled")
+    expect(dialogue.get_by_role("status").last).to_contain_text("has joined and gets no session until it is enabled")
     dialogue.get_by_role("button", name="Done").click()
     (new,) = [agent for agent in instance.call("GET", "/agents") if agent["agent_id"] not in known]
     row = admin.row(new["agent_id"][:8])
@@ -94,7 +94,7 @@ def test_an_agent_joins_by_the_shown_command_and_after_revocation(
 
     row.get_by_role("link", name=new["hostname"]).click()
     page.get_by_role("button", name="Revoke Credential").click()
-    expect(page.get_by_role("dialog")).to_contain_text("Its sessions go on")
+    expect(page.get_by_role("dialog")).to_contain_text("Its sessions continue to run")
     page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
     expect(page.get_by_role("status").filter(has_text="Its credential was revoked")).to_be_visible()
     assert violations(page) == []

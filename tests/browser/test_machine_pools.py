@@ -116,7 +116,7 @@ def test_secrets_are_never_shown_and_stay_unless_typed_anew(admin: Person, insta
 
     page.get_by_role("button", name="Edit hook").click()
     expect(dialog.get_by_label("Token")).to_have_value("")
-    expect(dialog).to_contain_text("Stored: token. They stay unless you type new ones")
+    expect(dialog).to_contain_text("Stored: token. To replace them, enter all secrets again")
     dialog.get_by_label("At most").fill("4")
     dialog.get_by_role("button", name="Submit").click()
     expect(dialog).to_have_count(0)

@@ -93,8 +93,8 @@ def test_disabling_the_primary_asks_first_and_shows_in_other_windows(
         press(row_of(admin, primary).get_by_role("switch"))
         question = admin.page.get_by_role("dialog", name=f"Disable Manager {primary['instance_id']}?")
         expect(question).to_contain_text("It is the Primary of zone eu")
-        expect(question).to_contain_text(f"{other['instance_id']} becomes Primary at once")
-        expect(question).to_contain_text("Running sessions go on")
+        expect(question).to_contain_text(f"{other['instance_id']} becomes Primary immediately")
+        expect(question).to_contain_text("Running sessions continue")
         assert violations(admin.page) == []
         admin.page.keyboard.press("Escape")
         expect(question).to_have_count(0)
@@ -156,7 +156,7 @@ def test_deleting_a_manager_that_runs_warns_that_it_comes_back(admin: Person, in
     admin.open(f"{PAGE}/{other['manager_id']}")
     page.get_by_role("button", name="Delete", exact=True).click()
     question = page.get_by_role("dialog")
-    expect(question).to_contain_text("it will come back within seconds as a new Manager")
+    expect(question).to_contain_text("It registers again within seconds as a new, enabled Manager")
     assert violations(page) == []
     question.get_by_role("button", name="Delete").click()
     expect(page.get_by_role("heading", level=1, name="Managers")).to_be_visible()

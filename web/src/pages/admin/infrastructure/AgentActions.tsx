@@ -34,7 +34,7 @@ export function AgentSwitch({ agent, labelled = false }: Props & { labelled?: bo
   );
 }
 
-/** What can be done with an Agent in its row, besides switching it off. */
+/** The actions in the row of an Agent, except the switch. */
 export function AgentActions({ agent }: Props) {
   const allowed = useAllowed();
   const drain = useDrain(agent);
@@ -63,7 +63,7 @@ export function AgentActions({ agent }: Props) {
   );
 }
 
-/** The same on its own page, with what concerns its credential. */
+/** The actions on the page of an Agent, including those for its credential. */
 export function AgentButtons({ agent }: Props) {
   const allowed = useAllowed();
   const drain = useDrain(agent);
@@ -111,12 +111,12 @@ function EditAgent({ agent, trigger }: Props & { trigger: Trigger }) {
   );
 }
 
-/** Whether an Agent has to join again before it is listened to, or may have to. */
+/** Whether Managers refuse the Agent until it joins again, or may refuse it. */
 function isOut(agent: Agent): boolean {
   return agent.credential_revoked || agent.refused !== null || agent.status !== 'running';
 }
 
-/** Says which address of the edge gateway is the right one, after the Agent reported another one. */
+/** Confirms or declines the changed address of the edge gateway that the Agent reported. */
 function SettleEdge({ agent, requested }: Props & { requested: string }) {
   const decline = useAction(
     () => changeAgent(agent.agent_id, { edge_url: agent.edge_url }),
@@ -133,9 +133,9 @@ function SettleEdge({ agent, requested }: Props & { requested: string }) {
         touched={['agents']}
         trigger={(open) => <Button onClick={open}>Confirm Edge Address</Button>}
       >
-        Streams of its sessions go to {requested || 'the web gateway on its host'} from now on, in the place of{' '}
-        {agent.edge_url || 'the web gateway on its host'}. If no one changed that on the host, decline it, disable the
-        Agent and look after the host.
+        Streams of its sessions go to {requested || 'the web gateway on its host'} from now on, instead of{' '}
+        {agent.edge_url || 'the web gateway on its host'}. If no one changed the address on the host, decline it,
+        disable the Agent and check the host.
       </Confirm>
       <Button variant="default" loading={decline.isPending} onClick={() => decline.mutate(undefined)}>
         Decline Edge Address
@@ -163,8 +163,8 @@ function RevokeCredential({ agent, trigger }: Props & { trigger: Trigger }) {
       touched={['agents']}
       trigger={trigger}
     >
-      No Manager listens to it from now on, so it starts and ends no session until it has joined again with a token made
-      for it. Its sessions go on.
+      All Managers refuse this Agent from now on. It starts and ends no session until it joins again with a token for
+      this Agent. Its sessions continue to run.
     </Confirm>
   );
 }
@@ -186,7 +186,7 @@ function DeleteAgent({ agent, trigger, to }: Props & { trigger: Trigger; to?: st
       }
     >
       <Stack gap="sm">
-        For machines that are gone for good: an Agent that still runs has to be stopped first.
+        Delete an Agent only if its machine is permanently gone. Stop the Agent first if it still runs.
         {agent.sessions > 0 && (
           <Checkbox
             label={`End ${counted(agent.sessions, 'session')} it had, too`}

@@ -13,7 +13,7 @@ interface Fields {
   memory: number | '';
 }
 
-/** What an Agent offers to sessions, where that is not what its host has. */
+/** The cores and the memory that an Agent offers to sessions, if they differ from those of its host. */
 export function AgentForm({ agent, onClose }: { agent: Agent; onClose: () => void }) {
   const form = useForm<Fields>({
     initialValues: {
@@ -31,20 +31,20 @@ export function AgentForm({ agent, onClose }: { agent: Agent; onClose: () => voi
       onClose={onClose}
     >
       <Text size="sm">
-        The host has {counted(agent.cores_reported, 'core')} and {bytes(agent.memory_reported)}. Offer more where
-        sessions are mostly idle, or less to keep some for other things. Sessions that run already stay.
+        The host has {counted(agent.cores_reported, 'core')} and {bytes(agent.memory_reported)}. Offer more if sessions
+        are mostly idle, or less to keep resources for other programs. Running sessions are not changed.
       </Text>
       <SimpleGrid cols={{ base: 1, xs: 2 }}>
         <NumberInput
           label="Cores Override"
-          description="Empty = those of the host, each several times"
+          description="Empty = the cores of the host, each offered several times"
           min={0.1}
           decimalScale={2}
           {...form.getInputProps('cores')}
         />
         <NumberInput
           label="Memory Override (MB)"
-          description="Empty = what the host has"
+          description="Empty = the memory of the host"
           min={1}
           {...form.getInputProps('memory')}
         />

@@ -24,7 +24,7 @@ import { SessionsTable } from '../sessions/SessionsTable';
 import { AgentButtons } from './AgentActions';
 import { LATE_S, managerOf, MISSING_S, ReportsTo, statesOf } from './Agents';
 
-/** One Agent: what it offers, which Manager it listens to, its images and sessions, what happened to it. */
+/** One Agent: its resources, its Manager, its images, its sessions and its log rows. */
 export function AgentPage() {
   const { agentId = '' } = useParams();
   const agent = useQuery(agentQuery(agentId));
@@ -139,7 +139,7 @@ function Details({ agent }: { agent: Agent }) {
   );
 }
 
-/** That it is not listened to, or that another host came with its identity, and what to do. */
+/** The notice that Managers refuse the Agent, or that another host used its identity, with the action to take. */
 function Refused({ agent }: { agent: Agent }) {
   const { credential_revoked, refused } = agent;
   if (!credential_revoked && !refused) return null;
@@ -153,7 +153,8 @@ function Refused({ agent }: { agent: Agent }) {
     >
       {credential_revoked && (
         <Text size="sm">
-          No Manager listens to it. Its sessions go on; it joins again with a token made for it (“Join Again”).
+          All Managers refuse this Agent. Its sessions continue to run. Use “Join Again” to create a token with which it
+          joins again.
         </Text>
       )}
       {refused && (
@@ -207,13 +208,13 @@ const IMAGE_COLUMNS: Column<AgentImage>[] = [
   timeColumn('updated', 'Since', (row) => row.updated),
 ];
 
-/** Cores of its share of the host; CPU Shares offer each several times. */
+/** The cores that the Agent offers; with CPU Shares it offers each core several times. */
 function coresOf({ cores: offered, cores_reported: own, cores_override: override }: Agent): string {
   const times = own > 0 && override === null ? offered / own : 1;
   return times === 1 ? cores(own) : `${cores(own)}, each offered ${cores(times)} times`;
 }
 
-/** The images of workspaces on this Agent; others on its host are not listed. */
+/** The workspace images on this Agent, without other images on its host. */
 function Images({ agent }: { agent: Agent }) {
   return (
     <DataTable
@@ -223,8 +224,8 @@ function Images({ agent }: { agent: Agent }) {
       rowKey={(row) => row.name}
       sort="image"
       empty={
-        <EmptyState icon={IconPackage} title="It has said nothing about images yet">
-          An Agent fetches the images of enabled workspaces by itself.
+        <EmptyState icon={IconPackage} title="The Agent has not reported any images yet">
+          An Agent pulls the images of enabled workspaces automatically.
         </EmptyState>
       }
     />

@@ -110,7 +110,7 @@ export function Agents() {
       empty="No Agent has registered yet"
       emptyNote={
         <>
-          “Add Agent” gives you the command that joins a machine with Docker: <Code>greenroom join</Code>.
+          “Add Agent” shows the command that joins a machine with Docker: <Code>greenroom join</Code>.
         </>
       }
       buttons={<AddButton role="agent" />}
@@ -120,7 +120,7 @@ export function Agents() {
   );
 }
 
-/** Its status, and what else is to be known of it at a glance. */
+/** The status of an Agent, with badges for its other properties. */
 export function statesOf(agent: Agent): string[] {
   return [
     agent.status,

@@ -23,22 +23,22 @@ const COLUMNS: Column<Gateway>[] = [
   timeColumn('last', 'Last Reported Time', (row) => row.last_reported, 'never'),
 ];
 
-/** Infrastructure → Gateways: web gateways that joined on hosts of their own. */
+/** Infrastructure → Gateways: web gateways that joined on separate hosts. */
 export function Gateways() {
   return (
     <ResourcePage
-      note="Web gateways on hosts of their own: console, API and streams at further addresses."
+      note="Web gateways on separate hosts. Each serves the console, the API and the streams at another address."
       query={useQuery(gatewaysQuery)}
       columns={COLUMNS}
       rowKey={(gateway) => gateway.gateway_id}
       sort="zone"
       empty="No gateway has joined"
-      emptyNote="The one beside the API is not listed. “Add Gateway” makes a join token for another."
+      emptyNote="The gateway on the host of the API is not listed. “Add Gateway” creates a join token for another gateway."
       buttons={<AddButton role="gateway" />}
       remove={({ gateway_id, hostname }) => (
         <RemoveAction noun="gateway" name={hostname} onConfirm={() => deleteGateway(gateway_id)} touched={['gateways']}>
-          Its credential is refused from its next question on: it learns of no new Agents and Managers, and has to join
-          again.
+          The API refuses the credential of this gateway from its next request. The gateway gets no new Agents and
+          Managers until it joins again.
         </RemoveAction>
       )}
     >

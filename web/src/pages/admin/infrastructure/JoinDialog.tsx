@@ -35,12 +35,12 @@ const NOUNS: Record<Role, string> = { agent: 'Agent', gateway: 'gateway' };
 
 interface Props {
   role: Role;
-  /** An Agent that is known and has to join again; without it the token is for newcomers. */
+  /** A registered Agent that must join again. Without it, the token is for new machines. */
   agent?: Agent;
   onClose: () => void;
 }
 
-/** Make a join token; then the command that uses it, this one time, and who has joined with it. */
+/** Creates a join token, then shows the command that uses it and the machines that joined with it. */
 export function JoinDialog({ role, agent, onClose }: Props) {
   const [token, setToken] = useState<Token | null>(null);
   return (
@@ -84,8 +84,8 @@ function TokenForm({ role, agent, onMade, onClose }: FormProps) {
     >
       <Text size="sm">
         {agent
-          ? 'Its machine gets a new credential with a token that is for this Agent alone. Its sessions go on meanwhile.'
-          : `With a join token ${role === 'agent' ? 'an Agent' : 'a web gateway'} on another machine registers in one zone.`}
+          ? 'The join token is only for this Agent. Its machine gets a new credential. Its sessions continue to run.'
+          : `${role === 'agent' ? 'An Agent' : 'A web gateway'} on another machine uses a join token to register in one zone.`}
       </Text>
       <Select
         label="Zone"
@@ -99,7 +99,7 @@ function TokenForm({ role, agent, onMade, onClose }: FormProps) {
         {!agent && (
           <NumberInput
             label="Uses"
-            description="How many machines may join with it"
+            description="Number of machines that can join with the token"
             min={1}
             max={1000}
             {...form.getInputProps('uses')}
@@ -107,7 +107,7 @@ function TokenForm({ role, agent, onMade, onClose }: FormProps) {
         )}
         <NumberInput
           label="Lifetime (hours)"
-          description="At most a day"
+          description="At most 24 hours"
           min={1}
           max={24}
           {...form.getInputProps('hours')}
@@ -116,7 +116,7 @@ function TokenForm({ role, agent, onMade, onClose }: FormProps) {
       {role === 'agent' && !agent && (
         <Checkbox
           label="Enable at once"
-          description="Otherwise an administrator enables each new Agent: it gets no session, image or registry password before."
+          description="If cleared, a new Agent gets no session, image or registry password until an administrator enables it."
           disabled={!mayEnable}
           {...form.getInputProps('enable_agent', { type: 'checkbox' })}
         />
@@ -125,7 +125,7 @@ function TokenForm({ role, agent, onMade, onClose }: FormProps) {
   );
 }
 
-/** The address in the command is one that only this machine reaches. */
+/** Matches a join command whose address only this machine can reach. */
 const LOOPBACK = /https:\/\/(127\.|localhost|\[::1\])/;
 
 function Command({ token, onClose }: { token: Token; onClose: () => void }) {
@@ -143,8 +143,8 @@ function Command({ token, onClose }: { token: Token; onClose: () => void }) {
       </Code>
       {LOOPBACK.test(join_command) && (
         <Text size="sm">
-          This installation is at an address of its own machine; others reach it once it is started with{' '}
-          <Code className="nowrap">--hostname</Code>.
+          Other machines cannot reach the address in this command. Start this deployment with{' '}
+          <Code className="nowrap">--hostname</Code> and create another token.
         </Text>
       )}
       <Joined token={token} />
@@ -162,7 +162,7 @@ function Command({ token, onClose }: { token: Token; onClose: () => void }) {
   );
 }
 
-/** Who has joined since the token was made, as it happens. */
+/** The machines that joined after the token was created, updated live. */
 function Joined({ token }: { token: Token }) {
   const agents = useQuery({ ...agentsQuery, enabled: token.role === 'agent' });
   const gateways = useQuery({ ...gatewaysQuery, enabled: token.role === 'gateway' });
@@ -192,7 +192,7 @@ function Joined({ token }: { token: Token }) {
               ) : (
                 row.hostname
               )}{' '}
-              has joined{'agent_id' in row && !row.enabled && ' and gets no session before it is enabled'}.
+              has joined{'agent_id' in row && !row.enabled && ' and gets no session until it is enabled'}.
             </Text>
           </Group>
         ))

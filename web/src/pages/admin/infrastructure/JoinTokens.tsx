@@ -35,7 +35,7 @@ const COLUMNS: Column<JoinToken>[] = [
   actionsColumn((row) => <Revoke token={row} />),
 ];
 
-/** The join tokens of a role, also those that ended lately, since a refusal may be about one; nothing while there are none. */
+/** The join tokens of a role, including recently ended ones, which explain refusals. Nothing if there are none. */
 export function JoinTokens({ role }: { role: JoinToken['role'] }) {
   const tokens = useQuery(joinTokensQuery);
   const data = tokens.data?.filter((token) => token.role === role);
@@ -69,7 +69,7 @@ function Revoke({ token }: { token: JoinToken }) {
       touched={['join-tokens']}
       trigger={(open) => <RowButton label={`Revoke the join token for ${purpose}`} icon={IconTrash} onClick={open} />}
     >
-      No host joins with it any more. Those that have joined stay.
+      No host can join with this token any more. Hosts that have joined are not affected.
     </Confirm>
   );
 }

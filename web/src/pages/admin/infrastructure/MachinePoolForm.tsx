@@ -9,7 +9,7 @@ import { changed } from '../../../components/saving';
 import { useZoneChoices } from '../../../components/useZoneChoices';
 import { bodyOf, type Fields, fieldsOf, providersWith, textOf } from './machinePool';
 
-/** Create Machine Pool (`pool` is null), and Edit. A new one orders nothing before it is enabled. */
+/** Create Machine Pool (`pool` is null), and Edit. A new pool orders no machines until it is enabled. */
 export function MachinePoolForm({ pool, onClose }: { pool: MachinePool | null; onClose: () => void }) {
   const { choices: zones, only } = useZoneChoices();
   const form = useForm<Fields>({
@@ -35,13 +35,13 @@ export function MachinePoolForm({ pool, onClose }: { pool: MachinePool | null; o
       <SimpleGrid cols={{ base: 1, xs: 2 }}>
         <TextInput
           label="Name"
-          description="Small letters, digits and dashes"
+          description="Lowercase letters, digits and dashes"
           required
           {...form.getInputProps('name')}
         />
         <Select
           label="Zone"
-          description="Where its machines serve"
+          description="The zone of its machines"
           placeholder="Choose a zone"
           required
           allowDeselect={false}
@@ -54,7 +54,11 @@ export function MachinePoolForm({ pool, onClose }: { pool: MachinePool | null; o
       <ProviderFields form={form} stored={pool?.secret_names ?? []} />
       <Fieldset legend="Each machine">
         <SimpleGrid cols={{ base: 1, xs: 2 }}>
-          <NumberInput label="Cores" description="As its provider sells it" {...form.getInputProps('cores')} />
+          <NumberInput
+            label="Cores"
+            description="The cores of one machine of the provider"
+            {...form.getInputProps('cores')}
+          />
           <NumberInput label="Memory (GB)" description="1 GB is 10⁹ bytes" {...form.getInputProps('memory_gb')} />
           <TextInput
             label="Address of its edge gateway"
@@ -63,39 +67,47 @@ export function MachinePoolForm({ pool, onClose }: { pool: MachinePool | null; o
           />
           <TextInput
             label="Address to join at"
-            description="Empty: this deployment’s own"
+            description="Empty: the address of this deployment"
             {...form.getInputProps('join_url')}
           />
         </SimpleGrid>
       </Fieldset>
       <Fieldset legend="How many">
         <SimpleGrid cols={{ base: 1, xs: 2 }}>
-          <NumberInput label="At least" description="Machines at any time" {...form.getInputProps('min_machines')} />
-          <NumberInput label="At most" description="Those that go included" {...form.getInputProps('max_machines')} />
+          <NumberInput
+            label="At least"
+            description="The number of machines that the pool always keeps"
+            {...form.getInputProps('min_machines')}
+          />
+          <NumberInput
+            label="At most"
+            description="Includes machines that are draining or being released"
+            {...form.getInputProps('max_machines')}
+          />
           <NumberInput
             label="Free cores"
-            description="Kept in the zone, as sessions reserve them"
+            description="Kept free in the zone for reservations"
             {...form.getInputProps('standby_cores')}
           />
           <NumberInput
             label="Free memory (GB)"
-            description="Kept in the zone"
+            description="Kept free in the zone for reservations"
             {...form.getInputProps('standby_memory_gb')}
           />
           <NumberInput
             label="Surplus (minutes)"
-            description="Not needed for so long, it drains"
+            description="A machine that is not needed for this time is drained"
             {...form.getInputProps('idle_min')}
           />
           <NumberInput
             label="Deadline (minutes)"
-            description="It has to join within, or is ended"
+            description="A machine that does not join within this time is released"
             {...form.getInputProps('order_deadline_min')}
           />
         </SimpleGrid>
         <Textarea
           label="Schedule"
-          description="One line each: days, from and to, time zone, and what is to be there"
+          description="One entry per line: days, hours, time zone, and the machines or cores to keep"
           placeholder="Mon-Fri 08:00-18:00 Europe/Berlin machines=3 cores=16"
           autosize
           minRows={2}
@@ -107,17 +119,16 @@ export function MachinePoolForm({ pool, onClose }: { pool: MachinePool | null; o
   );
 }
 
-/** Who makes the machines, and what that one has to be given. */
+/** The provider of the machines, with its options and secrets. */
 function ProviderFields({ form, stored }: { form: UseFormReturnType<Fields>; stored: string[] }) {
   const { provider } = form.getValues();
   const { texts, secrets } = textOf(provider);
-  const note =
-    stored.length > 0 ? `Stored: ${stored.join(', ')}. They stay unless you type new ones, all of them.` : '';
+  const note = stored.length > 0 ? `Stored: ${stored.join(', ')}. To replace them, enter all secrets again.` : '';
   return (
     <Fieldset legend="Provider">
       <Select
         label="Provider"
-        description="Who makes the machines"
+        description="The service that creates the machines"
         data={providersWith(provider).map((value) => ({ value, label: textOf(value).label }))}
         allowDeselect={false}
         {...form.getInputProps('provider')}

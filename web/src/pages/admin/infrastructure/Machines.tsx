@@ -61,14 +61,14 @@ const POOLS: Column<MachinePool>[] = [
   enabledColumn((row) => <Enabled pool={row} />),
 ];
 
-/** Infrastructure → Machines: pools of machines that come and go, what their plan would do now, and the ledger. */
+/** Infrastructure → Machines: machine pools, a preview of their plan, and the machine orders. */
 export function Machines() {
   const orders = useQuery(machineOrdersQuery);
   const allowed = useAllowed();
   const [shown, setShown] = useState<string | null>(null);
   return (
     <ResourcePage
-      note="Machines that are ordered when sessions find no room, and given back when they are not needed. No session ends for it."
+      note="Greenroom orders machines when sessions need more capacity, and releases them when they are not needed. Sessions continue to run."
       caption="Machine pools"
       query={useQuery(machinePoolsQuery)}
       columns={POOLS}
@@ -76,7 +76,7 @@ export function Machines() {
       sort="name"
       minWidth={1000}
       empty="No machine pool"
-      emptyNote="It orders machines for a zone when sessions find no room."
+      emptyNote="A machine pool orders machines for a zone when sessions need more capacity."
       create="Create Machine Pool"
       form={(pool, close) => <MachinePoolForm pool={pool} onClose={close} />}
       editName={(pool) => pool.name}
@@ -94,7 +94,7 @@ export function Machines() {
           onConfirm={() => deleteMachinePool(id)}
           touched={['machine-pools', 'machine-orders']}
         >
-          Its machines go when their last session has ended, and the pool goes with the last of them.
+          Each machine is released when its last session has ended. The pool is deleted with its last machine.
         </RemoveAction>
       )}
     >
@@ -155,7 +155,7 @@ function Enabled({ pool }: { pool: MachinePool }) {
       name={`machine pool ${pool.name}`}
       list="machine-pools"
       disabled={!allowed('machines_modify') || pool.deleted !== null}
-      consequence="It orders nothing any more, and its machines go when their last session has ended."
+      consequence="The pool orders no more machines, and its machines are released when their last session has ended."
       onChange={(enabled) => changeMachinePool(pool.machine_pool_id, { enabled })}
     />
   );
@@ -173,8 +173,8 @@ function Approve({ pool }: { pool: MachinePool }) {
       touched={['machine-pools']}
       trigger={(open) => <RowAction word="Approve" name={pool.name} onClick={open} />}
     >
-      Machines that it orders from now on are enabled as they join, and people’s desktops run there. Check its provider,
-      options and addresses first.
+      From now on, machines of this pool are enabled when they join, and sessions of users run on them. Check its
+      provider, options and addresses first.
     </Confirm>
   );
 }

@@ -18,7 +18,7 @@ import { ManagerSwitch } from './ManagerSwitch';
 
 const LIST = '/admin/infrastructure/managers';
 
-/** One Manager: where it runs, who reports to it, what happened to it, and what it answered Agents. */
+/** One Manager: its host, its Agents, its log rows, and its answers to Agents. */
 export function ManagerPage() {
   const { managerId = '' } = useParams();
   const manager = useQuery(managerQuery(managerId));
@@ -112,7 +112,7 @@ function DeleteManager({ manager }: { manager: Manager }) {
       trigger="Delete"
     >
       {comesBack
-        ? 'It is running: it will come back within seconds as a new Manager, enabled, and what its record says of its past is lost. To take it out of service, disable it instead.'
+        ? 'This Manager is running. It registers again within seconds as a new, enabled Manager, and the data of its record is lost. To take it out of service, disable it instead.'
         : 'Its record is removed. If it is started again, it registers as a new Manager, enabled.'}
     </Confirm>
   );

@@ -8,7 +8,7 @@ import type { Manager } from '../../../api/types';
 import { EnabledSwitch } from '../../../components/EnabledSwitch';
 import { showWarning } from '../../../components/feedback';
 
-/** Enables or disables a Manager; says before what that means for its zone, and after what is not well with it. */
+/** Enables or disables a Manager. Shows the consequence for its zone before, and the warnings of the server after. */
 export function ManagerSwitch({ manager, labelled = false }: { manager: Manager; labelled?: boolean }) {
   const managers = useQuery(managersQuery);
   const allowed = useAllowed();
@@ -31,8 +31,8 @@ async function setEnabled({ manager_id, instance_id }: Manager, enabled: boolean
 }
 
 /**
- * What an administrator should know before disabling it; null where nothing changes for the zone, and for the last enabled one,
- * which the server refuses with what to do instead.
+ * The consequence of disabling a Manager for its zone. Null if there is none, and for the last enabled Manager: the server refuses
+ * to disable that one and explains the alternative.
  */
 function consequenceOf(manager: Manager, all: Manager[]): ReactNode {
   const { instance_id, zone_id, zone_name } = manager;
@@ -43,19 +43,19 @@ function consequenceOf(manager: Manager, all: Manager[]): ReactNode {
     <List size="sm" spacing="xs">
       {running.length > 0 ? (
         <List.Item>
-          It is the Primary of zone {zone_name}. {nameOf(running)} becomes Primary at once, and the Agents of the zone
-          register with it.
+          It is the Primary of zone {zone_name}. {nameOf(running)} becomes Primary immediately, and the Agents of the
+          zone register with it.
         </List.Item>
       ) : (
         <List.Item>
           No other enabled Manager of zone {zone_name} is running ({others.map((each) => each.instance_id).join(', ')}:
-          unknown). Until one runs, no session starts or ends there.
+          unknown). No session of the zone starts or ends until one of them runs.
         </List.Item>
       )}
-      <List.Item>Running sessions go on.</List.Item>
+      <List.Item>Running sessions continue.</List.Item>
       <List.Item>
-        {instance_id} is not stopped: it refuses Agents with 503 until it is enabled again, and does not become Primary
-        by that alone.
+        {instance_id} is not stopped. It answers Agents with 503 until it is enabled again. Enabling it does not make it
+        Primary.
       </List.Item>
     </List>
   );

@@ -79,7 +79,7 @@ export function Managers() {
   const managers = useQuery(managersQuery);
   return (
     <ResourcePage
-      note="They coordinate the Agents; one enabled Manager of each zone is its Primary. A Manager can be disabled for maintenance without stopping it."
+      note="Managers coordinate the Agents. One enabled Manager of each zone is its Primary. To maintain a Manager without stopping it, disable it."
       notice={<Uncoordinated managers={managers.data ?? []} />}
       query={managers}
       columns={COLUMNS}
@@ -96,7 +96,7 @@ export function Managers() {
   );
 }
 
-/** Zones whose enabled Managers are all silent: the one thing on this page that an administrator has to act on. */
+/** The zones in which no enabled Manager runs, with the action to take. */
 function Uncoordinated({ managers }: { managers: Manager[] }) {
   const zones = [...new Set(managers.map(({ zone_name }) => zone_name))].filter((zone) =>
     managers.every(({ zone_name, status }) => zone_name !== zone || status !== 'running'),
@@ -104,8 +104,8 @@ function Uncoordinated({ managers }: { managers: Manager[] }) {
   if (zones.length === 0) return null;
   return (
     <Alert color="red" variant="light" role="status" mb="md" icon={<IconAlertTriangle aria-hidden />}>
-      No enabled Manager of zone {zones.join(', ')} is running: sessions that run go on, none starts or ends. Start one
-      of its Managers, or enable one that runs.
+      No enabled Manager of zone {zones.join(', ')} is running. Running sessions continue, but no session starts or
+      ends. Start one of its Managers, or enable a running one.
     </Alert>
   );
 }

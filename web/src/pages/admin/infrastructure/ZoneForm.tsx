@@ -26,7 +26,7 @@ const NEW: Fields = {
   proxy_port: 443,
 };
 
-/** Edit a zone, or make a new one (`zone` is null). */
+/** Edit a zone, or create one (`zone` is null). */
 export function ZoneForm({ zone, onClose }: { zone: Zone | null; onClose: () => void }) {
   const form = useForm<Fields>({ initialValues: zone ? fieldsOf(zone) : NEW });
   const { allow_origin_domain, upstream_auth_address } = form.getValues();
@@ -49,41 +49,41 @@ export function ZoneForm({ zone, onClose }: { zone: Zone | null; onClose: () => 
       />
       <TextInput
         label="Allow Origin Domain"
-        description="Hosts, separated by commas, whose pages may open a session’s stream"
+        description="Hosts whose pages may open streams of sessions, separated by commas"
         required
         {...form.getInputProps('allow_origin_domain')}
       />
       <TextInput
         label="Upstream Auth Address"
-        description="host[:port] at which the Agents reach this installation’s API, to ask whether a stream may be opened"
+        description="host[:port] of the API, where Agents check whether a stream may be opened"
         required
         {...form.getInputProps('upstream_auth_address')}
       />
       <Text size="xs" c="dimmed">
-        {REQUEST_HOST} stands for the host name with which the person opened this installation.
+        {REQUEST_HOST} stands for the host name in the address that the user opened.
       </Text>
       {dynamic && (
         <Alert color="yellow" variant="light" role="status">
-          With {REQUEST_HOST} no session of this zone can be staged: a staged session has no request to take the host
-          from.
+          With {REQUEST_HOST} no session of this zone can be staged, because a staged session has no request that
+          contains the host name.
         </Alert>
       )}
       <Select
         label="Load Balance Strategy"
-        description="Which Agent gets a new session"
+        description="The Agent that gets a new session"
         data={Object.entries(STRATEGIES).map(([value, label]) => ({ value, label }))}
         allowDeselect={false}
         {...form.getInputProps('load_balancing_strategy')}
       />
       <Switch
         label="Search Alternate Zones"
-        description="Look in other zones when this one cannot serve a launch"
+        description="Search other zones if this zone cannot serve a launch"
         {...form.getInputProps('search_alternate_zones', { type: 'checkbox' })}
       />
       <Fieldset legend="Streams">
         <Switch
           label="Proxy Connections"
-          description="On: browsers reach sessions through this installation’s web gateway. Off: at Proxy Hostname and Proxy Port."
+          description="On: browsers reach sessions through the web gateway of this deployment. Off: at Proxy Hostname and Proxy Port."
           {...form.getInputProps('proxy_connections', { type: 'checkbox' })}
         />
         <SimpleGrid cols={{ base: 1, xs: 3 }} mt="md">
@@ -95,7 +95,7 @@ export function ZoneForm({ zone, onClose }: { zone: Zone | null; onClose: () => 
           />
           <TextInput
             label="Proxy Path"
-            description="Begins each stream’s path"
+            description="Start of the path of each stream"
             required
             {...form.getInputProps('proxy_path')}
           />

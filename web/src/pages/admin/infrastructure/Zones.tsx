@@ -37,20 +37,20 @@ const COLUMNS: Column<Zone>[] = [
 export function Zones() {
   return (
     <ResourcePage
-      note="Each zone has its own Managers and Agents; a session runs in one zone."
+      note="Each zone has its own Managers and Agents. A session runs in one zone."
       query={useQuery(zonesQuery)}
       columns={COLUMNS}
       rowKey={(zone) => zone.zone_id}
       sort="zone"
       minWidth={920}
       empty="No zones"
-      emptyNote="A zone appears with its first Manager."
+      emptyNote="A zone is created when its first Manager starts."
       create="Create Zone"
       form={(zone, close) => <ZoneForm zone={zone} onClose={close} />}
       editName={(zone) => zone.zone_name}
       remove={({ zone_id, zone_name }) => (
         <RemoveAction noun="zone" name={zone_name} onConfirm={() => deleteZone(zone_id)} touched={['zones']}>
-          A zone can be deleted once it has no Managers, Agents, sessions and staging configs.
+          A zone can be deleted if it has no Managers, Agents, sessions and staging configs.
         </RemoveAction>
       )}
     />

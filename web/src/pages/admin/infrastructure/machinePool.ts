@@ -1,4 +1,4 @@
-/** A machine pool as people type it, and as the api takes it. */
+/** The form values of a machine pool and the request of the api. */
 
 import type { MachinePool, Schemas } from '../../../api/types';
 import { jsonText, parsedJson } from '../../../components/json';
@@ -30,16 +30,16 @@ export interface Fields {
 
 interface ProviderText {
   label: string;
-  /** Options that are texts: name → what they are. */
+  /** Text options: name → label. */
   texts: Texts;
-  /** Secrets that it knows: name → what they are. */
+  /** Secrets of the provider: name → label. */
   secrets: Texts;
 }
 
 /** The providers that come with Greenroom. */
 const PROVIDERS: Record<string, ProviderText> = {
   libcloud: {
-    label: 'Libcloud: a cloud that Apache Libcloud knows',
+    label: 'Libcloud: a cloud that Apache Libcloud supports',
     texts: { driver: 'Driver', size: 'Size', image: 'Image' },
     secrets: { key: 'Key', secret: 'Secret' },
   },
@@ -48,16 +48,16 @@ const PROVIDERS: Record<string, ProviderText> = {
     texts: { program: 'Program' },
     secrets: {},
   },
-  webhook: { label: 'Webhook: an address of yours', texts: { url: 'URL' }, secrets: { token: 'Token' } },
-  simulated: { label: 'Simulated: nothing is made, and nothing joins', texts: {}, secrets: {} },
+  webhook: { label: 'Webhook: an address that you operate', texts: { url: 'URL' }, secrets: { token: 'Token' } },
+  simulated: { label: 'Simulated: no machine is created, and none joins', texts: {}, secrets: {} },
 };
 
-/** What is typed for a provider; that of another package has its options and secrets as JSON. */
+/** The fields of a provider. A provider of another package has its options and secrets as JSON. */
 export function textOf(provider: string): ProviderText {
   return PROVIDERS[provider] ?? { label: provider, texts: {}, secrets: {} };
 }
 
-/** The providers to choose from, with that of the pool. */
+/** The providers to choose from, including the provider of the pool. */
 export function providersWith(provider: string): string[] {
   return [...new Set([...Object.keys(PROVIDERS), provider])];
 }
@@ -85,7 +85,7 @@ const NEW: Fields = {
   edge_url: 'https://{address}:8443',
 };
 
-/** What the form starts with; secrets are never shown. */
+/** The initial values of the form; secrets are never shown. */
 export function fieldsOf(pool: MachinePool | null): Fields {
   if (!pool) return NEW;
   const named = textOf(pool.provider).texts;
@@ -112,7 +112,7 @@ export function fieldsOf(pool: MachinePool | null): Fields {
   };
 }
 
-/** The fields as the api takes them; secrets only where some were typed, then all of them. Throws what is no JSON. */
+/** The request for the fields. It has secrets only if some were entered, then all of them. Throws on invalid JSON. */
 export function bodyOf(fields: Fields): Body {
   const { texts: names, secrets: known } = textOf(fields.provider);
   const typed = { ...picked(fields.secrets, known), ...(parsedJson(fields.other_secrets) as Texts) };
@@ -135,7 +135,7 @@ export function bodyOf(fields: Fields): Body {
   };
 }
 
-/** Those of some texts that are named, and not empty. */
+/** The entries of `texts` that are named and not empty. */
 function picked(texts: Texts, names: Texts): Texts {
   return Object.fromEntries(Object.entries(texts).filter(([name, text]) => name in names && text !== ''));
 }

@@ -78,7 +78,7 @@ export function ConfigButtons({ config }: Props) {
   );
 }
 
-/** Which pool, as headings and questions name it. */
+/** The name of a pool in headings and questions. */
 export function nameOf({ image_friendly_name, zone_name }: StagingConfig): string {
   return `${image_friendly_name} in ${zone_name}`;
 }
@@ -111,7 +111,7 @@ function RecycleConfig({ config, trigger }: Props & { trigger: Trigger }) {
       touched={TOUCHED}
       trigger={trigger}
     >
-      {waitingOf(config)} waiting for a user will be replaced by new ones. Sessions in use are left alone.
+      {waitingOf(config)} waiting for a user will be replaced. Sessions in use continue to run.
     </Confirm>
   );
 }
@@ -126,7 +126,7 @@ function DeleteConfig({ config, trigger, to }: Props & { trigger: Trigger; to?: 
       touched={TOUCHED}
       trigger={trigger}
     >
-      {waitingOf(config)} waiting for a user will be destroyed. Sessions in use go on.
+      {waitingOf(config)} waiting for a user will be deleted. Sessions in use continue to run.
     </Confirm>
   );
 }

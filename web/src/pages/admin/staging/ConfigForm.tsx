@@ -74,14 +74,14 @@ export function ConfigForm({ config, onClose }: { config: StagingConfig | null; 
         />
         <NumberInput
           label="Desired Sessions"
-          description="Kept ready at any time"
+          description="The number of sessions to keep ready"
           withAsterisk
           aria-required
           {...form.getInputProps('num_sessions')}
         />
         <NumberInput
           label="Expiration (Hours)"
-          description="Unassigned sessions are renewed after this"
+          description="Unassigned sessions are replaced after this time"
           withAsterisk
           aria-required
           {...form.getInputProps('expiration')}
@@ -104,8 +104,8 @@ function PermissionSwitches({ values, onChange }: SwitchesProps) {
   return (
     <Fieldset legend="Default permissions">
       <Text size="xs" c="dimmed" mb="sm">
-        They are fixed when a container is created: a user gets a staged session only where the user’s own permissions
-        are exactly these.
+        The permissions are fixed when a container is created. A user gets a staged session only if the permissions of
+        the user are exactly these.
       </Text>
       <SimpleGrid cols={{ base: 1, xs: 2 }} spacing="xs">
         {PERMISSION_FIELDS.map((field) => (
@@ -121,13 +121,13 @@ function PermissionSwitches({ values, onChange }: SwitchesProps) {
   );
 }
 
-/** The permissions that were switched in the form; what was not is left to the server. */
+/** The permissions that were changed in the form; the server keeps the others. */
 function chosen(fields: Fields): Partial<Permissions> {
   const pairs = PERMISSION_FIELDS.flatMap((name) => (fields[name] === undefined ? [] : [[name, fields[name]]]));
   return Object.fromEntries(pairs) as Partial<Permissions>;
 }
 
-/** Those of the config; for a new one those of group All Users, which the server takes for what is left out. */
+/** The permissions of the config. For a new config those of group All Users, which are the defaults of the server. */
 function useDefaultPermissions(config: StagingConfig | null): Permissions {
   const groups = useQuery({ ...groupsQuery, enabled: config === null });
   const settings = groups.data?.find((group) => group.name === 'All Users')?.settings;
@@ -135,12 +135,12 @@ function useDefaultPermissions(config: StagingConfig | null): Permissions {
   return Object.fromEntries(PERMISSION_FIELDS.map((field) => [field, source[field] === true])) as Permissions;
 }
 
-/** A number was typed; whether it can be used is for the server to say. */
+/** Checks that a number was entered; the server checks its range. */
 function numberProblem(value: unknown): string | null {
   return typeof value === 'number' && Number.isFinite(value) ? null : 'Enter a number.';
 }
 
-/** Who will get sessions of the pool; what is not well with it the form says itself. */
+/** The number of users that the pool serves; the form shows the warnings itself. */
 function announce({ warning, matching_users: matching }: Schemas['StagingSaved']): void {
   if (!warning) showDone(`The config was saved; it serves ${counted(matching, 'user')}.`);
 }

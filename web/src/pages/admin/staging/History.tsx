@@ -24,7 +24,7 @@ type Cause = StagingHistory['reasons'][number];
 
 const SPANS: Record<number, string> = { 1: 'Last hour', 24: 'Last 24 hours', 168: 'Last 7 days' };
 
-/** Which users the pool served, which it did not, and why. */
+/** The users that the pool served, those that it did not serve, and the reasons. */
 export function History({ configId }: { configId: string }) {
   const { data, error } = useQuery(stagingHistoryQuery(configId));
   const allowed = useAllowed();

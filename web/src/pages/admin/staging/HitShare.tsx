@@ -2,13 +2,13 @@ import { Text } from '@mantine/core';
 import { percent } from '../../../components/format';
 import { textIn, type Tone } from '../../../components/tones';
 
-/** Below these shares of hits a pool is not doing its work, or not all of it. */
+/** Shares of hits below which a pool is shown as failed or as partly working. */
 const TONES: [number, Tone][] = [
   [0.5, 'red'],
   [0.9, 'yellow'],
 ];
 
-/** The share of launches that a pool served, in the colour of how good that is. */
+/** The share of launches that a pool served, colored by its quality. */
 export function HitShare({ rate }: { rate: number }) {
   const tone = TONES.find(([below]) => rate < below)?.[1] ?? 'teal';
   return (

@@ -84,7 +84,7 @@ export function PoolSessions({ configId }: { configId: string }) {
   );
 }
 
-/** Both lists as one. They are fetched one after the other, so one that is just being quarantined may be in both. */
+/** Both lists as one. They are fetched one after the other, so a session that is being quarantined may be in both. */
 function eachOnce(quarantined: Session[], sessions: Session[]): Session[] {
   const ids = new Set(quarantined.map(({ session_id }) => session_id));
   return [...quarantined, ...sessions.filter(({ session_id }) => !ids.has(session_id))];
@@ -95,12 +95,12 @@ function stateOf(session: Session): string {
   return session.claimable ? 'ready' : session.status;
 }
 
-/** When the pool replaces it; a quarantined one stays until others come or a user deletes it. */
+/** The time when the pool replaces the session. A quarantined session stays until newer ones displace it or a user deletes it. */
 function endOf(session: Session): string | null {
   return kindOf(session) === 'staged' ? session.expires : null;
 }
 
-/** Why it was quarantined or failed, or whose place it will take. */
+/** The reason for the quarantine or the failure, or the session that this session will replace. */
 function noteOf({ set_aside_reason, error, replaces, claimable }: Session): string | null {
   const isComing = replaces !== null && !claimable;
   return set_aside_reason ?? error ?? (isComing ? `In rotation: takes the place of ${shortId(replaces)}` : null);

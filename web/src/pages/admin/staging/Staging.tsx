@@ -57,11 +57,11 @@ const COLUMNS: Column<StagingConfig>[] = [
   actionsColumn((row) => <ConfigActions config={row} />),
 ];
 
-/** Sessions → Staging: the pools of sessions that are already running when a user asks for one. */
+/** Sessions → Staging: the staging configs and their pools. */
 export function Staging() {
   return (
     <ResourcePage
-      note="Sessions that are started ahead of time: a user who asks for one is inside at once, and the pool is filled again."
+      note="Staged sessions run before a launch. A user gets one immediately, and the pool starts a replacement."
       caption="Staging Configs"
       query={useQuery(stagingQuery)}
       columns={COLUMNS}
@@ -69,7 +69,7 @@ export function Staging() {
       sort="zone"
       minWidth={980}
       empty="No staging configs yet"
-      emptyNote="Choose a zone and an image, and how many sessions should be waiting."
+      emptyNote="Choose a zone, an image and the number of sessions to keep ready."
       create="Create New Config"
       form={(config, close) => <ConfigForm config={config} onClose={close} />}
     />
@@ -80,7 +80,7 @@ function hitRateOf({ hits_24h: hits, misses_24h: misses }: StagingConfig): numbe
   return hits + misses > 0 ? hits / (hits + misses) : null;
 }
 
-/** The share of launches that the pool served, and how many it did not. */
+/** The share of launches that the pool served, and the number of misses. */
 function HitRate({ config }: { config: StagingConfig }) {
   const rate = hitRateOf(config);
   if (rate === null) return '–';

@@ -24,7 +24,7 @@ const LOG_CODES = {
   'staging-shortfall': 'Shortfalls',
 };
 
-/** One staging config: its pool, which users it served and would serve, what was logged about it. */
+/** One staging config: its pool, the users that it served and would serve, and its log rows. */
 export function StagingConfigPage() {
   const { configId = '' } = useParams();
   const config = useQuery(stagingConfigQuery(configId));

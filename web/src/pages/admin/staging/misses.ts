@@ -1,9 +1,9 @@
-/** Why a pool was passed over, in few words; the sentences come from the server. */
+/** Short reasons why a pool was passed over; the sentences come from the server. */
 const WORDS: Record<string, string> = {
   pool_empty: 'No staged session was free',
   hand_over_failed: 'Its hand-over failed',
   no_capacity: 'Not enough capacity',
-  no_disk: 'Too little disk free',
+  no_disk: 'Not enough free disk space',
   agent_missing: 'Its Agents were missing',
   agent_disabled: 'Its Agents were disabled or draining',
   image_disabled: 'The workspace was disabled',
@@ -12,8 +12,8 @@ const WORDS: Record<string, string> = {
   restricted: 'Its zone was not allowed',
   busy: 'Too many launches at once',
   served_elsewhere: 'Another pool comes first',
-  start_failed: 'It could not be started there',
-  no_request_host: 'Its zone asks for the host of the launch',
+  start_failed: 'The session could not be started there',
+  no_request_host: 'Its zone needs the host name of the launch',
   persistent_profile: 'Persistent profile',
   image_volume_mapping: 'Volume of the workspace, one for each user',
   expose_user_environment_vars: 'Environment variables of the user',
@@ -21,12 +21,12 @@ const WORDS: Record<string, string> = {
   run_config: 'Docker run config of a group',
   volume_mapping: 'Volume of a group',
   web_filter_policy: 'Web filter of a group',
-  permissions: 'Other permissions than the pool',
+  permissions: 'Permissions that differ from those of the pool',
   language_or_timezone: 'Language or time zone of the user',
   launch_options: 'Options of the launch',
 };
 
-/** The code of a step or a miss as people read it; codes of a newer server as they are. */
+/** The text for the code of a step or a miss; an unknown code of a newer server is shown as it is. */
 export function wordsOf(code: string): string {
   return WORDS[code] ?? code.replaceAll('_', ' ');
 }
