@@ -51,7 +51,7 @@ async function takeImageFromSession() {
     // Browsers want a gesture, or the focus: then there is a button for it.
     const address = URL.createObjectURL(image);
     say('A picture was copied in the session.', [
-      { label: 'Copy', act: () => { putOnLocalClipboard(image).catch(() => say('This browser does not take pictures from a page.')); } },
+      { label: 'Copy', act: () => { putOnLocalClipboard(image).catch(() => say('This browser does not accept pictures from a page.')); } },
       { label: 'Save', href: address, download: 'copied.png' },
     ]);
   }

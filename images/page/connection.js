@@ -14,8 +14,8 @@ const SENTENCES = {
   connecting: 'Connecting…',
   connected: 'Connected',
   reconnecting: 'Connection lost. Reconnecting…',
-  refused: 'This session is not open to you any more.',
-  idle: 'You were disconnected because you gave no input for a while. Click or press a key to go on.',
+  refused: 'You no longer have access to this session.',
+  idle: 'You were disconnected because there was no input for some time. Click or press a key to continue.',
 };
 
 const screen = document.getElementById('screen');

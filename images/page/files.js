@@ -46,7 +46,7 @@ function show(answer) {
   const isEmpty = files.length + folders.length === 0;
   element('empty').hidden = !isEmpty && !leftOut;
   element('empty').textContent = isEmpty
-    ? `Nothing is in ${[place.root, ...place.folders].join('/')} yet.`
+    ? `The folder ${[place.root, ...place.folders].join('/')} is empty.`
     : `${leftOut} more are not shown.`;
   element('zip').hidden = isEmpty;
   zipLink(element('zip'), place.folders);
@@ -235,7 +235,7 @@ function words({ state, sentence, sent, file, bytesPerSecond, stored }) {
   if (state === 'done') return `${size(file.size)}, in Uploads/${stored}`;
   if (state === 'failed') return sentence;
   const progress = `${size(sent)} of ${size(file.size)}`;
-  if (state === 'cut') return `${progress}. The connection was lost; it goes on by itself.`;
+  if (state === 'cut') return `${progress}. The connection was lost. The upload continues automatically.`;
   const left = bytesPerSecond > 0 ? ` · ${size(bytesPerSecond)}/s · ${duration((file.size - sent) / bytesPerSecond)} left` : '';
   return progress + left;
 }
@@ -275,7 +275,7 @@ window.addEventListener('drop', async (event) => {
   try {
     add(await given);
   } catch {
-    say('What was dropped cannot be read on this computer.');
+    say('The dropped files cannot be read on this computer.');
   }
 });
 if (window.parent === window) learn();

@@ -11,7 +11,7 @@ const LEVELS_MS = 100;
 const PROBLEMS = {
   NotAllowedError: 'The browser does not let this page use the microphone.',
   NotFoundError: 'This computer has no microphone.',
-  NotReadableError: 'Another program has the microphone.',
+  NotReadableError: 'Another program uses the microphone.',
 };
 const NO_ENCODER = 'This browser cannot send a microphone to a session.';
 const UNPLUGGED = 'The microphone was unplugged.';

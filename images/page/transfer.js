@@ -80,8 +80,8 @@ export class Upload extends EventTarget {
         this.set({ sent: Math.max(at, this.state === 'done' ? this.file.size : 0), ...(this.isOver ? {} : { state: 'sending' }) });
       } catch {
         if (this.isOver) return;
-        if (!await isReadable(this.file)) this.fail(`${this.file.name} has changed or is gone on this computer.`);
-        else if (performance.now() - progressAt > GIVE_UP_MS) this.fail('The session does not answer. Try again to go on where it ended.');
+        if (!await isReadable(this.file)) this.fail(`${this.file.name} was changed or deleted on this computer.`);
+        else if (performance.now() - progressAt > GIVE_UP_MS) this.fail('The session does not answer. Try again to continue the upload.');
         else {
           this.set({ state: 'cut', bytesPerSecond: 0 });
           await new Promise((resolve) => { setTimeout(resolve, wait); });

@@ -13,7 +13,7 @@ const [ACK, QUALITY] = [0, 1];
 const SENTENCES = {
   missing: 'This workspace has no video picture.',
   browser: 'This browser cannot show the video picture.',
-  ended: 'The video picture has ended. You see the light one.',
+  ended: 'The video picture has ended. The light picture is shown.',
 };
 
 const screen = document.getElementById('screen');

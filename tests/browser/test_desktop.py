@@ -200,7 +200,9 @@ def test_logging_out_elsewhere_closes_the_open_desktop(user: Person, instance: I
     other.get_by_role("menuitem", name="Log out").click()
     expect(other.get_by_label("Username")).to_be_visible()
     asked_again = user.page.get_by_label("Username")
-    expect(asked_again.or_(user.page.get_by_text("not open to you any more"))).to_be_visible(timeout=20_000)
+    expect(asked_again.or_(user.page.get_by_text("You no longer have access to this session"))).to_be_visible(
+        timeout=20_000
+    )
     expect(user.page.locator("iframe[data-state=connected]")).to_have_count(0)
 
 

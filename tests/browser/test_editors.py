@@ -111,7 +111,7 @@ def test_an_administrator_sees_the_preferences_and_keys_of_a_user(admin: Person,
     user.field("Language").fill("de-DE")
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Submit").click()
-    expect(page.get_by_text("sessions that are launched from now on")).to_be_visible()
+    expect(page.get_by_text("New sessions use these values")).to_be_visible()
     page.get_by_role("button", name="Generate a pair").click()
     page.get_by_role("dialog").get_by_role("button", name="Generate").click()
     expect(page.get_by_text("ssh-ed25519")).to_be_visible()
@@ -226,7 +226,7 @@ def test_the_code_of_a_row_leads_to_all_of_its_kind(admin: Person, user: Person)
 @pytest.mark.usefixtures("clean")
 def test_a_page_that_is_not_there_any_more_says_so(admin: Person):
     admin.open("/admin/users/00000000-0000-0000-0000-000000000001")
-    expect(admin.page.get_by_text("It is not there any more")).to_be_visible()
+    expect(admin.page.get_by_text("This item no longer exists")).to_be_visible()
 
 
 def test_the_page_of_a_deleted_thing_says_so_and_shows_nothing_of_it(admin: Person, instance: Instance):
@@ -235,7 +235,7 @@ def test_the_page_of_a_deleted_thing_says_so_and_shows_nothing_of_it(admin: Pers
     admin.open(f"/admin{address}")
     expect(admin.page.get_by_role("heading", level=1, name="leaving@example.org")).to_be_visible()
     instance.call("DELETE", address)
-    expect(admin.page.get_by_text("It is not there any more")).to_be_visible()
+    expect(admin.page.get_by_text("This item no longer exists")).to_be_visible()
     expect(admin.page.get_by_text("leaving@example.org")).to_have_count(0)
 
 

@@ -39,10 +39,10 @@ def test_a_list_that_is_refused_is_not_shown_as_empty(user: Person, desk: str):
 
 def test_a_page_of_another_user_says_that_it_may_not_be_seen(user: Person, desk: str):
     user.open("/admin/users/00000000-0000-0000-0000-000000000001")
-    expect(user.page.get_by_text("You may not see this")).to_be_visible()
+    expect(user.page.get_by_text("You are not allowed to view this page")).to_be_visible()
 
 
 def test_a_damaged_connect_address_says_so(instance: Instance, new_context: Callable[..., BrowserContext]):
     page = new_context().new_page()
     goto(page, f"{instance.url}/#/connect/kasm/%E0%A4/x/y")
-    expect(page.get_by_text("This address is not complete")).to_be_visible()
+    expect(page.get_by_text("This address is incomplete")).to_be_visible()

@@ -77,7 +77,7 @@ def test_a_page_without_input_counts_is_left_when_its_window_is_hidden(limited: 
     limited.launch("Desktop")
     page.locator("iframe[data-state=silent]").wait_for(timeout=60_000)
     page.evaluate(OUT_OF_SIGHT)
-    expect(page.get_by_text("out of sight for a while")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("hidden for some time")).to_be_visible(timeout=60_000)
     expect(page.locator("iframe")).to_have_count(0)
     assert violations(page) == []
     sent = signs_of_life(page)

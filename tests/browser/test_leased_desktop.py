@@ -54,7 +54,7 @@ def test_a_person_watches_takes_over_types_and_hands_back(instance: Instance, us
     page.goto(program.lease["urls"]["live"])
     user.desktop()
     expect(bar).to_contain_text("A program is using this desktop.")
-    expect(bar.get_by_text("What the program does is recorded.")).to_be_visible()
+    expect(bar.get_by_text("The actions of the program are recorded.")).to_be_visible()
     in_front = ("xdotool", "getactivewindow", "getwindowname")
     wait_for(lambda: "kasm-user@" in inside(program.session_id, *in_front), "a terminal in front")
     page.locator("iframe").click()

@@ -116,4 +116,4 @@ def test_the_second_window_goes_with_the_first(user: Person):
     user.page.reload()
     wait_for(window.is_closed, "the second window is closed")
     user.open("/second-screen")
-    expect(user.page.get_by_text("opened from the bar of a session")).to_be_visible()
+    expect(user.page.get_by_text("Open a second screen from the bar of a session")).to_be_visible()

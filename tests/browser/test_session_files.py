@@ -103,7 +103,7 @@ async def test_the_same_file_goes_on_after_its_page_closed_and_a_namesake_does_n
     desk.gateway.cut_after_bytes = 12_000_000
     desk.gateway.status_after_cut = 502
     await drop(desk, tmp_path / "large.bin")
-    await desk.frame.get_by_text("The connection was lost; it goes on by itself.").wait_for()
+    await desk.frame.get_by_text("The connection was lost. The upload continues automatically.").wait_for()
     desk.gateway.status = None
     sent = pieces(desk)
     await desk.reopen()
@@ -179,7 +179,7 @@ async def test_downloads_of_files_and_folders_are_byte_for_byte(desk: Desk, tmp_
     await frame.get_by_role("button", name="Folder deep").click()
     await frame.get_by_role("link", name=name).wait_for()
     await frame.get_by_role("button", name="Uploads", exact=True).click()
-    await frame.get_by_text("Nothing is in Uploads yet.").wait_for()
+    await frame.get_by_text("The folder Uploads is empty.").wait_for()
     assert desk.complaints == []
 
 

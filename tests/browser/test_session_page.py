@@ -112,4 +112,4 @@ async def test_a_refused_stream_says_so(desk: Desk):
     desk.gateway.status = 403
     await desk.gateway.cut()
     await desk.state("refused")
-    assert "not open to you" in await desk.frame.locator("#status").inner_text()
+    assert "no longer have access" in await desk.frame.locator("#status").inner_text()

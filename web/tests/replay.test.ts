@@ -39,9 +39,9 @@ describe('the action that is shown', () => {
     expect(whyNoPicture(first, null, pictures)).toBe('There is no picture yet.');
     expect(whyNoPicture(first, null, { record: 'actions' })).toBe('This lease was recorded without pictures.');
     expect(whyNoPicture(third, second, pictures)).toBe(
-      'There is no picture of this action: it was large. What you see is after action 2.',
+      'There is no picture of this action: it was large. The picture shown is from action 2.',
     );
-    expect(whyNoPicture(fourth, second, pictures)).toBe('What you see is after action 2.');
+    expect(whyNoPicture(fourth, second, pictures)).toBe('The picture shown is from action 2.');
   });
 
   it('points at a place of the screen', () => {

@@ -16,7 +16,7 @@ describe('what the server refuses', () => {
   test('is shown at its field, and the sentence points there', () => {
     const error = refused({ name: 'It is taken.' });
     expect(errorsOf(form, error)).toEqual({ name: 'It is taken.' });
-    expect(sentenceOf(form, error)).toBe('The marked fields say what cannot be used.');
+    expect(sentenceOf(form, error)).toBe('Correct the marked fields.');
   });
 
   test('is said above the buttons when the form has no such field', () => {

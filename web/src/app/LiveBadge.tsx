@@ -7,7 +7,7 @@ const LOOKS = {
   reconnecting: {
     colour: 'yellow',
     text: 'Reconnecting',
-    hint: 'What you see may be out of date; it is renewed on reconnecting',
+    hint: 'This page may be out of date. It is updated when the connection is back.',
   },
 };
 

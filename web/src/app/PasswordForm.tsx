@@ -15,7 +15,7 @@ const EMPTY: Passwords = { password: '', new_password: '' };
 
 const save = ({ password, new_password }: Passwords) => changePassword(password, new_password);
 
-/** Change the own password; the person's other log-ins end. */
+/** Change the user's own password, which ends the other log-ins of the user. */
 export function PasswordForm({ onClose }: { onClose: () => void }) {
   const form = useForm({ initialValues: EMPTY });
   return (
@@ -24,7 +24,7 @@ export function PasswordForm({ onClose }: { onClose: () => void }) {
       form={form}
       save={save}
       touched={[]}
-      onSaved={() => showDone('The password was changed; other log-ins of this account have ended.')}
+      onSaved={() => showDone('The password was changed. Other log-ins of this account have ended.')}
       onClose={onClose}
     >
       <Fields form={form} />
@@ -32,7 +32,7 @@ export function PasswordForm({ onClose }: { onClose: () => void }) {
   );
 }
 
-/** After a log-in with a one-time password, at any address: nothing else is answered before. */
+/** The form after a log-in with a one-time password, at any address. The api refuses other requests until then. */
 export function FirstPassword() {
   const form = useForm({ initialValues: EMPTY });
   const leave = () =>
@@ -47,7 +47,7 @@ export function FirstPassword() {
           Choose a password of your own
         </Title>
         <Text c="dimmed" size="sm" ta="center">
-          You logged in with a one-time password. It has to be changed before anything else.
+          You logged in with a one-time password. Change it to continue.
         </Text>
         <Paper withBorder p="xl" radius="lg" shadow="sm" className="surface">
           <FormFrame form={form} save={save} touched={['me']} onCancel={() => void leave()} submit="Change password">

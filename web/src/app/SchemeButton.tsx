@@ -20,7 +20,7 @@ export function SchemeButton() {
   const keep = useAction(
     (next: 'light' | 'dark') => changeOwnAttributes({ theme: next }),
     [],
-    'The choice was not kept',
+    'The choice was not saved',
   );
   const choose = () => {
     const next = dark ? 'light' : 'dark';

@@ -22,7 +22,7 @@ interface Props {
   disabled?: boolean;
 }
 
-/** What a person prefers, and the SSH keys that come into the sessions where the groups say so. */
+/** The preferences of a user, and the SSH keys for sessions of groups that allow them. */
 export function AttributesForm(props: Props) {
   const { attributes, save, touched, disabled = false } = props;
   const form = useForm({
@@ -38,19 +38,19 @@ export function AttributesForm(props: Props) {
         form={form}
         save={(values, before) => save(nullForEmpty(changed(before, values)))}
         touched={touched}
-        onSaved={() => showDone('Saved; sessions that are launched from now on follow.')}
+        onSaved={() => showDone('Saved. New sessions use these values.')}
         repeatable
         readOnly={disabled}
       >
         <Autocomplete
           label="Language"
-          description="Of the programs in sessions, e.g. de or de-DE; empty = that of the workspace"
+          description="The language of programs in sessions, e.g. de or de-DE; empty = the language of the workspace"
           data={LANGUAGES}
           {...form.getInputProps('preferred_language')}
         />
         <Select
           label="Time zone"
-          description="Of the clock in sessions; empty = that of the workspace"
+          description="The time zone of the clock in sessions; empty = the time zone of the workspace"
           searchable
           clearable
           clearButtonProps={{ 'aria-label': 'No time zone' }}
@@ -60,7 +60,7 @@ export function AttributesForm(props: Props) {
         />
         <Select
           label="Default workspace"
-          description="What starts where none is named"
+          description="The workspace of a launch that names none"
           searchable
           clearable
           clearButtonProps={{ 'aria-label': 'No default workspace' }}
@@ -90,7 +90,7 @@ function SshKeys({ attributes, save, generate, touched, disabled = false }: Prop
             <Text size="xs" c="dimmed">
               {hasPrivate
                 ? 'The private key is stored encrypted and never shown.'
-                : 'Without a private key: others can be let in with it, nothing can be reached from a session.'}
+                : 'There is no private key. The public key can admit others, but sessions cannot log in to other hosts with it.'}
             </Text>
           </>
         ) : (
@@ -110,8 +110,8 @@ function SshKeys({ attributes, save, generate, touched, disabled = false }: Prop
             )}
           >
             {present
-              ? 'It takes the place of the present one, with which nothing can be reached from new sessions any more.'
-              : 'The private key stays here, encrypted; the public one is shown.'}
+              ? 'The new pair replaces the present one. New sessions can no longer use the present pair.'
+              : 'The private key is stored encrypted. The public key is shown.'}
           </Confirm>
           {present && (
             <Confirm
@@ -125,7 +125,7 @@ function SshKeys({ attributes, save, generate, touched, disabled = false }: Prop
                 </Button>
               )}
             >
-              Both keys are removed for good; new sessions come without them.
+              Both keys are permanently removed. New sessions have no keys.
             </Confirm>
           )}
         </Group>
@@ -145,7 +145,7 @@ function SshKeys({ attributes, save, generate, touched, disabled = false }: Prop
         >
           <Textarea
             label="Public key"
-            description="One line, as in id_ed25519.pub; not needed beside a private key"
+            description="One line, as in id_ed25519.pub; not needed with a private key"
             autosize
             spellCheck={false}
             {...form.getInputProps('ssh_public_key')}

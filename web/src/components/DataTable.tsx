@@ -192,7 +192,7 @@ export function DataTable<Row>({
         {paged?.onMore && (
           <Text ta="center" py="xs" c="dimmed" size="xs" className="number">
             {filter
-              ? `${counted(rows.length, 'row')} found so far; older ones are looked through.`
+              ? `${counted(rows.length, 'row')} found so far. Searching older rows…`
               : `${rows.length} of ${total ?? '…'} rows are loaded; scroll for more.`}
           </Text>
         )}

@@ -60,7 +60,9 @@ export function DetailsPage<Thing>({ list, query, title, note, actions, tabs }: 
 
 /** Why nothing is shown: it may be there, and not for this person. */
 function titleOf(error: unknown): string {
-  return error instanceof ApiError && error.status === 403 ? 'You may not see this' : 'It is not there any more';
+  return error instanceof ApiError && error.status === 403
+    ? 'You are not allowed to view this page'
+    : 'This item no longer exists';
 }
 
 function TabsInAddress({ tabs }: { tabs: Tab[] }) {

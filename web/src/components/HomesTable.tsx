@@ -85,7 +85,7 @@ export function HomesTable({ of, name }: Props) {
       }
       empty={
         <EmptyState icon={IconHome} title="No home folder is kept">
-          A workspace whose form says “Home folders: kept for each user” keeps one for each user who launches it.
+          A workspace with the option “Home folders: kept for each user” keeps one for each user.
         </EmptyState>
       }
     />
@@ -109,7 +109,7 @@ function Delete({ home }: { home: Home }) {
       )}
     >
       {home.loss}
-      {home.size_bytes !== null && ` They take ${bytes(home.size_bytes)}.`} The next session of this workspace begins
+      {home.size_bytes !== null && ` They take ${bytes(home.size_bytes)}.`} The next session of this workspace starts
       with an empty home folder.
     </Confirm>
   );

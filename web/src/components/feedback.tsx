@@ -10,7 +10,7 @@ const SHARED = {
   closeButtonProps: { 'aria-label': 'Dismiss' },
 };
 
-/** Say that something was refused or failed, and why. */
+/** Show that an action was refused or failed, with the reason. */
 export function showError(title: string, error: unknown): void {
   notifications.show({ ...SHARED, color: 'red', title, message: messageOf(error), autoClose: 10_000 });
 }
@@ -19,12 +19,12 @@ export function showDone(message: string, color = 'teal'): void {
   notifications.show({ ...SHARED, color, message });
 }
 
-/** Say that something was done and what is not well with it; it stays long enough to be read. */
+/** Show that an action was done with a warning. The notice stays long enough to be read. */
 export function showWarning(title: string, message: string): void {
   notifications.show({ ...SHARED, color: 'yellow', title, message, autoClose: 20_000 });
 }
 
-/** Above data that could not be renewed, or in its place when there is none. */
+/** A notice above data that could not be updated, or instead of missing data. */
 export function StaleBanner({ error, hasData }: { error: unknown; hasData: boolean }) {
   if (!error) return null;
   const away = isTemporary(error);
@@ -39,9 +39,9 @@ export function StaleBanner({ error, hasData }: { error: unknown; hasData: boole
       <Text size="sm">
         {away ? '' : `${messageOf(error)} `}
         {hasData
-          ? 'What you see is the last known state; it is renewed by itself.'
+          ? 'This page shows the last known state and is updated automatically.'
           : away
-            ? 'Trying again by itself.'
+            ? 'The page tries again automatically.'
             : ''}
       </Text>
     </Alert>
@@ -53,11 +53,11 @@ interface EmptyProps {
   title: string;
   children?: ReactNode;
   action?: ReactNode;
-  /** It takes the place of the whole page, so its title is the heading. */
+  /** The notice replaces the whole page, so its title is the heading. */
   isPage?: boolean;
 }
 
-/** What a thing is, and how to make the first one. */
+/** An empty list: a description of its items and the way to create the first one. */
 export function EmptyState({ icon: Icon, title, children, action, isPage = false }: EmptyProps) {
   return (
     <Center py={48} px="md">

@@ -27,5 +27,5 @@ export function errorsOf(values: object, error: unknown): Record<string, string>
 export function sentenceOf(values: object, error: unknown): string {
   const refused = error instanceof ApiError ? Object.keys(error.fields).length : 0;
   const marked = Object.keys(errorsOf(values, error)).length;
-  return marked > 0 && marked === refused ? 'The marked fields say what cannot be used.' : messageOf(error);
+  return marked > 0 && marked === refused ? 'Correct the marked fields.' : messageOf(error);
 }

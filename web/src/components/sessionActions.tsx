@@ -13,53 +13,56 @@ import { useAction } from './useAction';
 export interface Look {
   label: string;
   icon: TablerIcon;
-  /** What is lost; without it nothing is, and no confirmation is asked for. */
+  /** The data that the action loses. Without it, the action needs no confirmation. */
   warning?: string;
 }
 
-/** What can be done with a session, in the order in which it is offered; `actions` of a session says what may be. */
+/** All actions of sessions, in the order of the menu. The field `actions` of a session lists the allowed ones. */
 export const ACTIONS: Record<SessionAction, Look> = {
   resume: { label: 'Resume', icon: IconPlayerPlay },
   pause: { label: 'Pause', icon: IconPlayerPause },
   stop: {
     label: 'Stop',
     icon: IconPlayerStop,
-    warning: 'Its programs end, and what they have not saved is lost. Its disk is kept until it is resumed.',
+    warning: 'The programs of the session end and unsaved work is lost. Its disk is kept until the session is resumed.',
   },
   delete: {
     label: 'Delete',
     icon: IconTrash,
-    warning: 'The session ends and everything in it that was not saved elsewhere is lost.',
+    warning: 'The session ends. All its data that is not saved elsewhere is lost.',
   },
   force_delete: {
     label: 'Force Delete',
     icon: IconBomb,
     warning:
-      'The session ends at once for everybody, also when its Agent does not answer. Its container is removed when the Agent is back.',
+      'The session ends immediately for everybody, even if its Agent does not answer. Its container is removed when the Agent is back.',
   },
 };
 
-/** What is known of a session's home folder: how a profile is its home, null = none is. */
+/** The home folder of a session: the mode of its profile, null = none. */
 export type Home = Pick<Session, 'persistent_profile_mode'>;
 
-/** Which of a session's files outlive it. */
+/** The files of a session that are kept after its end. */
 export function keptOf({ persistent_profile_mode: mode }: Home): string {
   return mode ? 'Its home folder is kept for your next session.' : 'None of its files are kept.';
 }
 
-/** An action as the session's own user is offered it: named for what is lost, with what is kept. */
+/** An action as the user of the session sees it, with the files that are lost and kept. */
 export function ownLook(action: SessionAction, session: Home): Look {
   const look = ACTIONS[action];
   const home = session.persistent_profile_mode;
   if (action === 'stop')
-    return { ...look, warning: 'Its programs end: save your work in them first. Its files are kept until you resume.' };
+    return {
+      ...look,
+      warning: 'All programs end. Save your work first. The files are kept until you resume the session.',
+    };
   if (action === 'delete')
     return {
       ...look,
       label: 'End and discard',
       warning: home
-        ? 'The session ends. Your home folder is kept; files outside it and what programs have not saved are lost.'
-        : 'The session ends and all its files are lost, those in the home folder too. Download what you need first, or stop it instead.',
+        ? 'The session ends. Your home folder is kept. Files outside it and unsaved work are lost.'
+        : 'The session ends and all its files are lost, including the home folder. Download the files that you need first, or stop the session instead.',
     };
   return look;
 }

@@ -4,7 +4,7 @@ import { useState } from 'react';
 import { logIn, meQuery } from '../api/auth';
 import { isLoggedOut, messageOf, retryTemporary } from '../api/client';
 
-/** Asked for at any address; afterwards the page of that address is shown. */
+/** The log-in form at any address. After the log-in, the page of the address is shown. */
 export function Login() {
   const [username, setUsername] = useState('');
   const [password, setPassword] = useState('');

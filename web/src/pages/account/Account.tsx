@@ -56,7 +56,7 @@ export function Account() {
           </Section>
           {allowed('devapi_view') && (
             <Section title="API Keys">
-              <Text size="sm">With an API key a program does what you may do, or less.</Text>
+              <Text size="sm">A program with an API key can have all your permissions, or fewer.</Text>
               <Button component={Link} to="/admin/api-keys" variant="default" maw="max-content">
                 To the API keys
               </Button>
@@ -66,7 +66,7 @@ export function Account() {
       </SimpleGrid>
       {homes.data?.length ? (
         <Section title="Home Folders">
-          <Text size="sm">What you keep between sessions, by workspace.</Text>
+          <Text size="sm">The files that are kept between your sessions, by workspace.</Text>
           <HomesTable of={ownHomes} name="homes" />
         </Section>
       ) : null}

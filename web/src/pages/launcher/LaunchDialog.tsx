@@ -51,7 +51,7 @@ export function LaunchDialog({ image, options, nearest, onClose }: Props) {
       {options.zones.length > 1 && (
         <Select
           label="Zone"
-          description="Where the session runs; near you is faster"
+          description="The zone of the session; a near zone is faster"
           allowDeselect={false}
           data={[
             { value: '', label: 'Auto' },
@@ -76,7 +76,7 @@ export function LaunchDialog({ image, options, nearest, onClose }: Props) {
   );
 }
 
-/** Whether there is anything to choose for a workspace. */
+/** Whether a workspace has launch options to choose. */
 export function hasChoices(image: LauncherImage, options: Schemas['LaunchOptions'] | undefined): boolean {
   return !!options && (options.zones.length > 1 || options.images_with_profile.includes(image.image_id));
 }

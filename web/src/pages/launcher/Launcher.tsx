@@ -31,7 +31,7 @@ export function Launcher() {
   return (
     <Stack gap="lg">
       <PageHeader title="Workspaces" actions={<SearchField label="Search workspaces" width={260} of={found} />}>
-        Choose what to work in; it opens in this window.
+        Choose a workspace. It opens in this window.
       </PageHeader>
       <StaleBanner error={images.error ?? sessions.error} hasData={images.data !== undefined} />
       {launch.isError && (
@@ -106,8 +106,8 @@ function Nothing({ search }: { search: string }) {
   return (
     <EmptyState icon={IconApps} title="No workspaces yet">
       {allowed('images_view')
-        ? 'Enable a workspace and give it to a group under Administration.'
-        : 'Ask an administrator to give one of your groups a workspace.'}
+        ? 'Enable a workspace and assign it to a group under Administration.'
+        : 'Ask an administrator to assign a workspace to one of your groups.'}
     </EmptyState>
   );
 }

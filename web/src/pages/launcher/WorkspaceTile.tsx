@@ -79,7 +79,7 @@ function Tile({ image, busy, disabled, onLaunch }: Omit<Props, 'onChoose'>) {
   );
 }
 
-/** How long a start takes, by the latest ones; or that nothing can be started now. */
+/** The expected duration of a start, from the latest ones, or the notice that none is possible now. */
 function Expected({ image }: { image: LauncherImage }) {
   if (image.expected_s === null)
     return (

@@ -54,7 +54,7 @@ export function Recordings() {
   const allowed = useAllowed();
   return (
     <ResourcePage
-      note={`What programs did with leases${allowed('recordings_view') ? ' of everybody' : ' of yours'}.`}
+      note={`Recordings of the actions of programs in ${allowed('recordings_view') ? 'all' : 'your'} leases.`}
       query={useQuery(recordingsQuery())}
       columns={COLUMNS}
       rowKey={(recording) => recording.lease_id}

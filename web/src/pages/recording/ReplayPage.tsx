@@ -40,8 +40,8 @@ export function ReplayPage() {
   if (isGone(error))
     return (
       <EmptyState icon={IconDatabaseOff} title="There is no such recording">
-        {messageOf(error)} Recordings are deleted some time after their lease was over, and a lease that was not to be
-        recorded has none.
+        {messageOf(error)} Recordings are deleted some time after the end of their lease. A lease without recording has
+        none.
       </EmptyState>
     );
   if (!recording) return error ? <StaleBanner error={error} hasData={false} /> : <Skeleton h={480} radius="md" />;
@@ -53,7 +53,7 @@ export function ReplayPage() {
         <Skeleton h={420} radius="md" />
       ) : found.data.length === 0 ? (
         <EmptyState icon={IconMovieOff} title="Nothing was done yet">
-          Each action of the program, each command and file stands here a moment after it was done.
+          Actions of the program, commands and files appear here shortly after they are done.
         </EmptyState>
       ) : (
         <Replay recording={recording} rows={found.data} />
@@ -103,7 +103,7 @@ function Heading({ recording }: { recording: Recording }) {
       }
     >
       Leased by {recording.holder} <TimeAgo time={recording.begun} />
-      {recording.ended ? '' : ', and it goes on'} · {counted(recording.rows, 'action')} ·{' '}
+      {recording.ended ? '' : ', still recording'} · {counted(recording.rows, 'action')} ·{' '}
       {counted(recording.pictures, 'picture')} ({bytes(recording.picture_bytes)})
     </PageHeader>
   );

@@ -21,10 +21,10 @@ export function shownAt(rows: readonly RecordedRow[], place: number): RecordedRo
 /** Why the picture is not that of the action itself; null = it is. */
 export function whyNoPicture(row: RecordedRow, shown: RecordedRow | null, recording: Pick<Recording, 'record'>) {
   if (row === shown) return null;
-  const instead = shown ? ` What you see is after action ${shown.number}.` : '';
+  const instead = shown ? ` The picture shown is from action ${shown.number}.` : '';
   if (row.picture_left_out) return `There is no picture of this action: ${row.picture_left_out}.${instead}`;
   if (recording.record === 'actions') return 'This lease was recorded without pictures.';
-  return shown ? `What you see is after action ${shown.number}.` : 'There is no picture yet.';
+  return shown ? `The picture shown is from action ${shown.number}.` : 'There is no picture yet.';
 }
 
 /** Where a row points, in percent of the picture; null = nowhere. */
@@ -43,18 +43,21 @@ export function sinceOf(row: Pick<RecordedRow, 'began'>, begun: string): string 
   return hours ? `${hours}:${two(minutes)}:${two(seconds)}` : `${minutes}:${two(seconds)}`;
 }
 
-/** What of it is not kept, as sentences. */
+/** The limits of a recording, as sentences. */
 export function limitsOf(recording: Recording, shown: number): string[] {
   const sentences: string[] = [];
   if (recording.record === 'actions') sentences.push('This lease was recorded without pictures.');
-  if (!recording.record_text) sentences.push('What was typed, copied and opened is not kept, only how long it was.');
+  if (!recording.record_text) sentences.push('Typed, copied and opened text is not recorded, only its length.');
   if (recording.pictures_left_out)
     sentences.push(
       `${recording.pictures_left_out} ${recording.pictures_left_out === 1 ? 'picture was' : 'pictures were'} left out;` +
-        ' each such action says why.',
+        ' each of these actions shows the reason.',
     );
   if (recording.rows_left_out)
-    sentences.push(`${recording.rows_left_out} actions are missing at its end: a recording has 100,000 at most.`);
-  if (shown && shown < recording.rows) sentences.push(`The first ${shown} are shown; an export has all.`);
+    sentences.push(
+      `${recording.rows_left_out} actions are missing at the end, because a recording has at most 100,000.`,
+    );
+  if (shown && shown < recording.rows)
+    sentences.push(`The first ${shown} actions are shown. Export the recording to get all.`);
   return sentences;
 }

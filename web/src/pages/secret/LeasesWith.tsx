@@ -38,7 +38,7 @@ export function LeasesWith({ secret, onClose }: { secret: Secret; onClose: () =>
           minWidth={480}
           empty={
             <EmptyState icon={IconRobot} title="None that you may see">
-              The session’s user and administrators see a lease.
+              A lease is visible to the user of its session and to administrators.
             </EmptyState>
           }
         />

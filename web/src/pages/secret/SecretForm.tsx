@@ -10,7 +10,7 @@ interface Props {
   onClose: () => void;
 }
 
-/** Keep a secret, or change one; its value can be replaced and is never shown. */
+/** Create or change a secret. Its value can be replaced and is never shown. */
 export function SecretForm({ secret, onClose }: Props) {
   const form = useForm({
     initialValues: {
@@ -37,7 +37,7 @@ export function SecretForm({ secret, onClose }: Props) {
     >
       <TextInput
         label="Name"
-        description="What leases ask for it by"
+        description="The name with which a lease requests the secret"
         placeholder="github"
         required
         autoComplete="off"
@@ -48,8 +48,8 @@ export function SecretForm({ secret, onClose }: Props) {
         label="Value"
         description={
           secret
-            ? 'Left empty, it stays as it is; needed again for other hosts, another header or template'
-            : 'It is encrypted, and never shown again'
+            ? 'Empty = unchanged. Required if you change the hosts, the header or the template.'
+            : 'Stored encrypted and never shown again'
         }
         required={secret === null}
         autoComplete="off"
@@ -58,7 +58,7 @@ export function SecretForm({ secret, onClose }: Props) {
       />
       <TagsInput
         label="Hosts"
-        description="Requests by https to these have it: api.example.com, or .example.com for all directly below"
+        description="HTTPS requests to these hosts get the secret: api.example.com, or .example.com for all direct subdomains"
         placeholder={form.values.hosts.length > 0 ? '' : 'api.github.com'}
         required
         splitChars={[',', ' ']}
@@ -66,10 +66,15 @@ export function SecretForm({ secret, onClose }: Props) {
         {...form.getInputProps('hosts')}
       />
       <SimpleGrid cols={{ base: 1, xs: 2 }}>
-        <TextInput label="Header" description="Where it is put" required {...form.getInputProps('header')} />
+        <TextInput
+          label="Header"
+          description="The header that carries the secret"
+          required
+          {...form.getInputProps('header')}
+        />
         <TextInput
           label="Template"
-          description="What the header has, {secret} in its place"
+          description="The value of the header, with {secret} for the secret"
           required
           {...form.getInputProps('template')}
         />

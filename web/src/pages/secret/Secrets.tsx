@@ -13,10 +13,10 @@ import type { Column } from '../../components/tableState';
 import { LeasesWith } from './LeasesWith';
 import { SecretForm } from './SecretForm';
 
-/** Hosts that are named in a row. */
+/** The number of hosts in a row. */
 const SHOWN = 3;
 
-/** Keys that the person's leases use without having them; with `secrets_view` those of everybody. */
+/** The secrets for leases of the user; with `secrets_view` those of all users. */
 export function Secrets() {
   const allowed = useAllowed();
   const me = useMe();
@@ -66,14 +66,14 @@ export function Secrets() {
   ];
   return (
     <ResourcePage
-      note="Keys that programs on leased desktops use and never have: the web filter of a lease puts them into requests to their hosts."
+      note="Secrets for requests of programs on leased desktops. The web filter of a lease adds them to requests, so the programs never see them."
       query={useQuery(secretsQuery)}
       columns={columns}
       rowKey={(secret) => secret.secret_id}
       sort="name"
       minWidth={900}
       empty="No secrets yet"
-      emptyNote="A lease that names a secret has it in its requests to the secret’s hosts, and nowhere else."
+      emptyNote="The requests of a lease that names a secret get it only on the hosts of the secret."
       create="Add Secret"
       form={(secret, close) => <SecretForm secret={secret} onClose={close} />}
       editName={(secret) => secret.name}
@@ -82,7 +82,8 @@ export function Secrets() {
       }
       remove={({ secret_id, name, hosts }) => (
         <RemoveAction noun="secret" name={name} onConfirm={() => deleteSecret(secret_id)} touched={['secrets']}>
-          Leases that use it go on without it within seconds: their requests to {hosts[0]} have no key any more.
+          Leases that use this secret continue without it within seconds. Their requests to {hosts[0]} no longer get the
+          secret.
         </RemoveAction>
       )}
     >

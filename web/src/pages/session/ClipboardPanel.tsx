@@ -5,14 +5,16 @@ import { Panel } from './Panel';
 import type { FramePage } from './useFramePage';
 import { settingTitle } from '../../components/titles';
 
-/** Text from this computer to the session and back, where the browser does not do it by itself. */
+/** Copies text between this computer and the session if the browser does not do so automatically. */
 export function ClipboardPanel({ page, onClose }: { page: FramePage; onClose: () => void }) {
   const [text, setText] = useState('');
   const ways = page.clipboardWays;
   const paste = () =>
     navigator.clipboard
       .readText()
-      .then(setText, (error: unknown) => showError('The browser does not give the clipboard to this page', error));
+      .then(setText, (error: unknown) =>
+        showError('The browser does not allow this page to read the clipboard', error),
+      );
   const copy = () =>
     navigator.clipboard.writeText(page.clipboard ?? '').then(
       () => showDone('Copied to this computer'),
@@ -58,14 +60,14 @@ export function ClipboardPanel({ page, onClose }: { page: FramePage; onClose: ()
       </Button>
       {ways && (ways.in || ways.out) && (
         <Text size="xs" c="dimmed">
-          Pictures pass by themselves where the browser allows it.
+          Pictures are copied automatically if the browser allows it.
         </Text>
       )}
     </Panel>
   );
 }
 
-/** That one way is closed, and by which setting. */
+/** The notice that one direction is disabled, with the setting. */
 function Closed({ setting, children }: { setting: string; children: string }) {
   return (
     <Text size="xs" c="dimmed" role="note">

@@ -24,7 +24,7 @@ export function ConnectPage({ hash }: { hash: string }) {
     return <ConnectedSession address={{ session_id, user_id, session_token }} />;
   if (kind === 'join' && session_id && session_token)
     return <Joining shareId={session_id} token="" stored={session_token} />;
-  return <Refused words="This address is not complete. Ask for a new one." />;
+  return <Refused words="This address is incomplete. Ask for a new one." />;
 }
 
 /** What stands between the slashes; nothing where the address was damaged on its way. */

@@ -4,7 +4,7 @@ import { Link } from 'react-router';
 import { messageOf } from '../../api/client';
 import type { Connection, Step } from '../../api/types';
 
-/** The way to the first picture: every line is something the server recorded. */
+/** The progress until the first picture. Each line is a step that the server recorded. */
 export function Connecting({ connection, error }: { connection: Connection | null; error: unknown }) {
   const percent = connection?.operational_progress ?? 0;
   const steps = connection?.steps ?? [];

@@ -29,7 +29,7 @@ interface Props {
   children: ReactNode;
 }
 
-/** The session's tools, full screen, clipboard. Tucked away at the top edge until the pointer or the keyboard comes. */
+/** The bar with the tools of a session. It is hidden at the top edge until the pointer or the keyboard reaches it. */
 export function ControlBar({ page, children }: Props) {
   const { fullscreen, toggle } = useFullscreenDocument();
   const panels = usePanelsOf(page);
@@ -106,7 +106,7 @@ function useBarHeight() {
   }, []);
 }
 
-/** A second window beside this one, for a second monitor. */
+/** Opens a second window for a second monitor. */
 function SecondScreenTool({ second }: { second: SecondScreen }) {
   const { isOpen, toggle } = second;
   return (
@@ -145,10 +145,10 @@ function Quality({ page }: { page: FramePage }) {
 
 const KEYS_STAY = [
   'Some keys stay with this browser',
-  'It does not give keys such as Esc, Alt+Tab or Ctrl+W to a page, in full screen either.',
+  'The browser does not pass keys such as Esc, Alt+Tab or Ctrl+W to a page, not even in full screen.',
 ] as const;
 
-/** In full screen also the keys that the browser or the machine keeps otherwise go to the session, where they can be had. */
+/** In full screen, the session also gets the keys that the browser or the machine reserves, if the browser allows it. */
 function useKeyboardLock(fullscreen: boolean): void {
   useEffect(() => {
     const { keyboard } = navigator as Navigator & {

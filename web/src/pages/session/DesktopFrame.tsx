@@ -37,8 +37,8 @@ const WORDS: Partial<Record<FrameState, string>> = {
   silent: 'Opening the desktop',
   connecting: 'Connecting to the desktop',
 };
-const NOT_LOADED = 'Its page did not load. Check your network; the session goes on.';
-const REFUSED = 'The session is not open to you any more.';
+const NOT_LOADED = 'The page of the session did not load. Check your network. The session is still running.';
+const REFUSED = 'You no longer have access to this session.';
 
 // What a session's page may ask the browser for; whether the session has it is decided by its permissions.
 const FEATURES =
@@ -109,12 +109,12 @@ export function DesktopFrame({
   );
 }
 
-/** In the place of a page that does not see to it itself: the viewer was disconnected, and how they come back. */
+/** The notice that the viewer was disconnected, for pages that do not show it themselves. */
 function Left({ onReturn }: { onReturn: () => void }) {
   return (
     <Cover covers>
       <Text role="status" c="gray.2">
-        You were disconnected because this window was out of sight for a while. The session goes on.
+        You were disconnected because this window was hidden for some time. The session is still running.
       </Text>
       <Button onClick={onReturn}>Go on</Button>
     </Cover>

@@ -29,7 +29,7 @@ export function Ended({ sessionId, connection }: { sessionId: string; connection
     <StageFrame>
       <StageCard
         title={(connection && TITLES[connection.status]) ?? 'There is no such session'}
-        reason={connection ? connection.operational_message : 'It may have ended, or it belongs to another user.'}
+        reason={connection ? connection.operational_message : 'The session has ended, or it belongs to another user.'}
       >
         {failed && (
           <Text size="xs" c="dimmed">

@@ -15,7 +15,7 @@ interface Props {
 const AGAIN_MS = 5000;
 const RENEWALS = 3;
 
-/** Above the desktop that a program has leased: who controls it, the way to take over and to hand back, what is recorded. */
+/** The bar above a leased desktop: the holder of control, the buttons to take over and to hand back, the recording. */
 export function ProgramBar({ page, program: { order, record } }: Props) {
   const control = page.control ?? { holder: 'program', term: 0, name: '' };
   const mine = control.holder === 'you';
@@ -70,7 +70,7 @@ export function ProgramBar({ page, program: { order, record } }: Props) {
   );
 }
 
-/** Who sees the desktop knows what is kept of it. */
+/** The notice that the lease is recorded. */
 function Recorded({ pictures }: { pictures: boolean }) {
   return (
     <Text size="xs" lh={1.25} mt={2} className="program-recorded">
@@ -79,16 +79,16 @@ function Recorded({ pictures }: { pictures: boolean }) {
         {pictures ? 'Recorded, with pictures.' : 'Recorded.'}
       </Text>
       <Text span inherit visibleFrom="sm">
-        What the program does is recorded{pictures ? ', with pictures of the screen' : ''}.
+        The actions of the program are recorded{pictures ? ', with pictures of the screen' : ''}.
       </Text>
     </Text>
   );
 }
 
-/** What is so, and what it means to who reads it. */
+/** The state of control and its effect on the viewer. */
 function wordsOf({ holder, name }: Control, watchesOnly: boolean): [string, string] {
-  if (holder === 'you') return ['You have control.', 'The program waits until you hand back.'];
-  const watching = watchesOnly ? 'You may watch.' : 'You are watching; your keys and pointer do nothing.';
+  if (holder === 'you') return ['You have control.', 'The program waits until you hand control back.'];
+  const watching = watchesOnly ? 'You may watch.' : 'You are watching. Your keyboard and pointer have no effect.';
   if (holder === 'program') return ['A program is using this desktop.', watching];
   return [`${name || 'Someone'} has control.`, `The program waits. ${watching}`];
 }
@@ -101,7 +101,7 @@ function useOrder(order: OrderControl, refused: string, done?: () => void) {
   });
 }
 
-/** Who has control keeps it while the desktop is shown to them; a refused renewal means that it is another's by now. */
+/** Renews control while the desktop is shown. A refused renewal means that another user has control. */
 function useRenewal(order: OrderControl, term: number | null): void {
   const latest = useRef(order);
   latest.current = order;
@@ -125,7 +125,7 @@ function useRenewal(order: OrderControl, term: number | null): void {
   }, [term]);
 }
 
-/** Who goes to another page of the console does not keep the program waiting. */
+/** Hands control back when the user leaves the page, so that the program does not wait. */
 function useHandBackWhenLeft(order: OrderControl, term: number | null): void {
   const latest = useRef({ order, term });
   latest.current = { order, term };

@@ -5,7 +5,7 @@ import { useSessionOrder } from '../../components/sessionActions';
 import { StageFrame } from './Stage';
 import { StageCard } from './StageCard';
 
-/** A session that was stopped or paused: what is kept of it, and the way back. */
+/** A stopped or paused session, with the button that resumes it. */
 export function Resting({ connection, session }: { connection: Connection; session: Session | undefined }) {
   const order = useSessionOrder(connection);
   const paused = connection.status === 'paused';
@@ -17,8 +17,8 @@ export function Resting({ connection, session }: { connection: Connection; sessi
       >
         <Text size="sm" c="dimmed">
           {paused
-            ? 'Its programs are frozen as they were and go on when you resume.'
-            : 'Its programs have ended; all its files are kept and are there when you resume.'}
+            ? 'The programs of the session are frozen. They continue when you resume the session.'
+            : 'The programs of the session have ended. Its files are kept until you resume the session.'}
         </Text>
         <Stack gap="xs">
           <Button onClick={() => order.mutate('resume')} loading={order.isPending}>

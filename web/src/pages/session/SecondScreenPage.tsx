@@ -40,8 +40,8 @@ export function SecondScreenPage() {
     <StageFrame>
       {given && <iframe ref={frame} src={given.url} title="Second screen" allow="fullscreen" />}
       {first === null && (
-        <StageCard title="No session" reason="A second screen is opened from the bar of a session.">
-          <Text size="sm">Close this window, and open it there.</Text>
+        <StageCard title="No session" reason="Open a second screen from the bar of a session.">
+          <Text size="sm">Close this window and open the second screen there.</Text>
         </StageCard>
       )}
     </StageFrame>

@@ -29,13 +29,15 @@ export function WatchPage() {
   if (!lease) return error ? <Refused words={messageOf(error)} /> : <Waiting />;
   if (lease.user_id === me?.user.user_id) return <Navigate to={`/session/${lease.session_id}`} replace />;
   if (!allowed('sessions_assist'))
-    return <Refused words="Its user can watch this session, and administrators who may help (sessions_assist)." />;
+    return (
+      <Refused words="Only the user of this session and administrators with the permission sessions_assist can watch it." />
+    );
   return (
     <StageFrame>
       <StageCard
         title={`A program uses ${lease.image_friendly_name} of ${lease.username ?? 'a user'}`}
-        reason={`You can watch, and take over when you need to. The user sees that you are there, and the log has a row of it.${
-          lease.record === 'none' ? '' : ' What the program does is recorded.'
+        reason={`You can watch, and take control if needed. The user sees that you are connected, and the log records it.${
+          lease.record === 'none' ? '' : ' The actions of the program are recorded.'
         }`}
       >
         <Stack gap="xs">

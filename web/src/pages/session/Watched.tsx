@@ -4,7 +4,7 @@ import { absolute } from '../../components/TimeAgo';
 
 const SHORT = { hour: 'numeric', minute: '2-digit' } as const;
 
-/** That another user took a picture of the screen, and when; until it is closed, or there is a newer one. */
+/** The notice that another user took a picture of the screen, and when. It stays until it is closed or replaced. */
 export function Watched({ at }: { at: string | null }) {
   const [closed, setClosed] = useState<string | null>(null);
   if (!at || at === closed) return null;

@@ -66,7 +66,10 @@ export function useSecondScreen(say: (message: object, transfer?: Transferable[]
     }
     const opened = window.open(ADDRESS, '_blank', `popup,width=${window.innerWidth},height=${window.innerHeight}`);
     if (opened === null) {
-      showWarning('No second screen', 'The browser opened no window. Allow this site to open windows, and try again.');
+      showWarning(
+        'No second screen',
+        'The browser blocked the window. Allow pop-up windows for this site and try again.',
+      );
       return;
     }
     other.current = opened;

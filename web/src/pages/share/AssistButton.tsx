@@ -43,8 +43,8 @@ export function AssistButton({ session }: { session: Session }) {
           />
           <Text size="sm">
             {silent
-              ? 'The user does not see that you are there. The log has a row of it.'
-              : 'The user sees that you are there, and may put you out. The log has a row of it.'}
+              ? 'The user does not see that you are connected. The log records it.'
+              : 'The user sees that you are connected and can remove you. The log records it.'}
           </Text>
           {allowed('sessions_assist_silent') && (
             <Checkbox

@@ -39,7 +39,7 @@ export function Joining({ shareId, token, stored }: Props) {
   if (joined) return <SharedDesktop joined={joined} />;
   if (stored && !back.isError) return <Waiting />;
   if (!token)
-    return <Refused words={back.error ? messageOf(back.error) : 'This address is not complete. Ask for a new one.'} />;
+    return <Refused words={back.error ? messageOf(back.error) : 'This address is incomplete. Ask for a new one.'} />;
   return (
     <Invited
       shareId={shareId}
@@ -83,12 +83,12 @@ function Welcome({ invitation, token, isUser, onJoined }: WelcomeProps) {
     retry: retryTemporary,
     onSuccess: onJoined,
   });
-  const may = invitation.access === 'control' ? 'You can type and use the pointer there, too.' : 'You can watch.';
+  const may = invitation.access === 'control' ? 'You can use the keyboard and the pointer.' : 'You can watch.';
   return (
     <StageFrame>
       <StageCard
         title={`${invitation.owner} shares ${invitation.image_friendly_name}`}
-        reason={`${may} ${invitation.owner} sees that you are there.`}
+        reason={`${may} ${invitation.owner} sees that you are connected.`}
       >
         <form
           onSubmit={(event) => {
@@ -100,7 +100,7 @@ function Welcome({ invitation, token, isUser, onJoined }: WelcomeProps) {
             {!isUser && (
               <TextInput
                 label="Your name"
-                description="The others in the session see it."
+                description="The other viewers of the session see this name."
                 required
                 withAsterisk={false}
                 maxLength={60}

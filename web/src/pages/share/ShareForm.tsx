@@ -42,7 +42,7 @@ export function ShareForm({ sessionId, rules, onShared }: Props) {
     'Not shared',
   );
   const most = rules.max_seconds;
-  const longest = most ? `As long as allowed (${shortDuration(most)})` : 'As long as the session lives';
+  const longest = most ? `As long as allowed (${shortDuration(most)})` : 'Until the session ends';
   return (
     <form
       onSubmit={(event) => {
@@ -105,8 +105,7 @@ export function ShareForm({ sessionId, rules, onShared }: Props) {
           </Button>
         ) : (
           <Text size="sm">
-            This workspace has a page of its own, which keeps no one from typing: it can be shared by name to control,
-            where your group allows it.
+            The page of this workspace has no view-only mode. Share it by name with control, if your group allows it.
           </Text>
         )}
       </Stack>

@@ -98,7 +98,7 @@ function SharedRow({ share }: { share: Share }) {
 }
 
 function ViewerRow({ sessionId, viewer }: { sessionId: string; viewer: Viewer }) {
-  const out = useAction(() => putOut(sessionId, viewer.viewer_id), ['sharing'], 'They were not put out');
+  const out = useAction(() => putOut(sessionId, viewer.viewer_id), ['sharing'], 'The viewer was not removed');
   return (
     <Group component="li" justify="space-between" wrap="nowrap" gap="xs">
       <div style={{ minWidth: 0 }}>
