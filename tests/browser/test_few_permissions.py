@@ -34,7 +34,7 @@ def test_a_list_that_is_refused_is_not_shown_as_empty(user: Person, desk: str):
     expect(user.page.get_by_text("No user is in this group yet")).to_have_count(0)
     user.page.get_by_role("tab", name="Workspaces").click()
     expect(user.page.get_by_text("This could not be loaded")).to_be_visible()
-    expect(user.page.get_by_text("This group gives no workspaces")).to_have_count(0)
+    expect(user.page.get_by_text("This group has no workspaces")).to_have_count(0)
 
 
 def test_a_page_of_another_user_says_that_it_may_not_be_seen(user: Person, desk: str):

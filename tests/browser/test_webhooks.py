@@ -73,21 +73,21 @@ def test_a_webhook_is_made_tried_changed_and_deleted(admin: Person, instance: In
     dialog.get_by_label("Name").fill("ci")
     dialog.get_by_label("Address").fill("http://192.168.1.10/")
     dialog.get_by_role("button", name="Submit").click()
-    expect(dialog.get_by_text("Choose what it is sent")).to_be_visible()
+    expect(dialog.get_by_text("Choose at least one event")).to_be_visible()
     dialog.get_by_role("checkbox", name="launch.failed").check()
     assert violations(page) == []
     dialog.get_by_role("button", name="Submit").click()
     expect(dialog.get_by_role("alert")).to_contain_text("must begin with https://")
     dialog.get_by_label("Address").fill(receiver.url)
     dialog.get_by_role("button", name="Submit").click()
-    expect(dialog.get_by_text("The secret is shown this one time")).to_be_visible()
+    expect(dialog.get_by_text("The secret is shown only once")).to_be_visible()
     first = dialog.locator("pre").inner_text()
     assert first.startswith("whsec_")
     dialog.get_by_role("button", name="Done").click()
     expect(page.get_by_text("whsec_")).to_have_count(0)
 
     page.get_by_role("button", name="Test ci").click()
-    expect(page.get_by_text("ci was sent a message. The answer was 204")).to_be_visible()
+    expect(page.get_by_text("A test message was sent to ci. The answer was 204")).to_be_visible()
     assert receiver.types == ["webhook.test"]
     page.get_by_role("link", name="ci").click()
     expect(admin.row("webhook.test")).to_contain_text("delivered")
@@ -141,7 +141,7 @@ def test_what_was_given_up_is_replayed(admin: Person, instance: Instance, receiv
     expect(page.get_by_text("2 messages will be sent again.")).to_be_visible()
     expect(rows.filter(has_text="The answer was 200")).to_have_count(3)
     page.get_by_text("Given up", exact=True).click()
-    expect(page.get_by_text("No message that fits")).to_be_visible()
+    expect(page.get_by_text("No matching messages")).to_be_visible()
 
 
 def test_who_may_only_look_is_offered_no_change(
@@ -161,6 +161,6 @@ def test_who_may_only_look_is_offered_no_change(
         expect(eve.page.get_by_role("button", name=word)).to_have_count(0)
     expect(eve.page.get_by_role("switch", name="Enabled: webhook ci")).to_be_disabled()
     eve.page.get_by_role("link", name="ci").click()
-    expect(eve.page.get_by_text("Nothing was sent yet")).to_be_visible()
+    expect(eve.page.get_by_text("No messages yet")).to_be_visible()
     for word in ("Send Test", "Edit", "Renew Secret", "Delete"):
         expect(eve.page.get_by_role("button", name=word)).to_have_count(0)

@@ -11,9 +11,9 @@ describe('what came of a message', () => {
 
   test('that waits is why', () => {
     const waiting = { ...SENT, state: 'waiting', status: null, duration_ms: null } as const;
-    expect(outcomeOf({ ...waiting, attempts: 0 }, true)).toBe('It is about to be sent.');
-    expect(outcomeOf({ ...waiting, attempts: 0 }, false)).toBe('It waits, because the webhook is disabled.');
-    expect(outcomeOf(waiting, true)).toBe('It is being sent.');
+    expect(outcomeOf({ ...waiting, attempts: 0 }, true)).toBe('The message will be sent next.');
+    expect(outcomeOf({ ...waiting, attempts: 0 }, false)).toBe('The message waits, because the webhook is disabled.');
+    expect(outcomeOf(waiting, true)).toBe('The message is being sent.');
     expect(outcomeOf({ ...waiting, attempts: 2, status: 500 }, true)).toBe('Attempt 2 failed: the answer was 500.');
     const error = 'ci.example.org has no address.';
     expect(outcomeOf({ ...waiting, error }, true)).toBe('Attempt 1 failed: ci.example.org has no address.');

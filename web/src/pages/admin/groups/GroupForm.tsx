@@ -13,7 +13,7 @@ interface Fields {
   priority: number;
 }
 
-/** Create Group; its page opens when it is there. */
+/** Create Group. Its page opens after the group is created. */
 export function CreateGroup({ onClose }: { onClose: () => void }) {
   const navigate = useNavigate();
   const form = useForm<Fields>({ initialValues: { name: '', description: '', priority: 100 } });
@@ -63,7 +63,7 @@ function FieldsOfGroup({ form, isSystem }: { form: UseFormReturnType<Fields>; is
       <TextInput label="Description" {...form.getInputProps('description')} />
       <NumberInput
         label="Priority"
-        description="Where a user is in several groups, the setting of the group with the lowest number holds"
+        description="If a user is in several groups, the setting of the group with the lowest number applies"
         required
         min={1}
         max={1_000_000}

@@ -25,7 +25,7 @@ import { GroupSettings } from './GroupSettings';
 
 const LIST = { to: '/admin/groups', title: 'Groups' };
 
-/** One group: who is in it, and what it gives them. */
+/** One group: its members, workspaces, permissions and settings. */
 export function GroupPage() {
   const { groupId = '' } = useParams();
   const group = useQuery(groupQuery(groupId));
@@ -104,12 +104,12 @@ function Granted({ group, disabled }: { group: Group; disabled: boolean }) {
       onRemove={(id) => removeGroupImage(group.group_id, id)}
       touched={['groups', 'images']}
       disabled={disabled}
-      empty="This group gives no workspaces. What its members may launch comes from their other groups."
+      empty="This group has no workspaces. Its members can launch the workspaces of their other groups."
     />
   );
 }
 
-/** In the place of a list that has not come: why, if it was refused. */
+/** The placeholder of a list that is loading, or the reason why it was refused. */
 function NotYet({ error }: { error: Error | null }) {
   return error ? <StaleBanner error={error} hasData={false} /> : <Skeleton h={160} maw={760} />;
 }
@@ -128,7 +128,7 @@ function Permissions({ group, disabled }: { group: Group; disabled: boolean }) {
       >
         <PermissionsField
           label={`Members of ${group.name} may`}
-          description="A permission of any of a user’s groups is enough; you can only give what you have yourself"
+          description="A user has the permissions of all groups of the user. You can only grant permissions that you have"
           {...form.getInputProps('permissions')}
         />
       </FormFrame>
@@ -146,9 +146,9 @@ function DeleteGroup({ group }: { group: Group }) {
       touched={['groups', 'users']}
       trigger="Delete Group"
     >
-      {counted(group.num_users, 'user')} {group.num_users === 1 ? 'loses' : 'lose'} what it gives:{' '}
+      {counted(group.num_users, 'user')} {group.num_users === 1 ? 'loses' : 'lose'}{' '}
       {counted(group.images.length, 'workspace')}, {counted(group.permissions.length, 'permission')} and{' '}
-      {counted(Object.keys(group.settings).length, 'setting')}.
+      {counted(Object.keys(group.settings).length, 'setting')} of this group.
     </Confirm>
   );
 }

@@ -8,15 +8,15 @@ import { factsOf, shownValue } from './settingTexts';
 interface Props {
   group: Group;
   setting: Setting;
-  /** What holds without a value of the group; mappings have none, they are merged. */
+  /** The value that applies if the group has none. Mappings have no inherited value, because they are merged. */
   inherited: InheritedSetting | undefined;
   disabled: boolean;
-  /** What holds for the chosen user, and why. */
+  /** The source of the effective value of the chosen user. */
   trace: string | undefined;
   known: string[] | undefined;
 }
 
-/** One setting of a group: its own value, or what it leaves to other groups and the default. */
+/** One setting of a group: its own value or the inherited one. */
 export function GroupSetting({ group, setting, inherited, disabled, trace, known }: Props) {
   const has = setting.name in group.settings;
   const own = has ? group.settings[setting.name] : null;
@@ -57,7 +57,7 @@ export function GroupSetting({ group, setting, inherited, disabled, trace, known
   );
 }
 
-/** Where what is not set here comes from, or for which users what is set here does not count. */
+/** The source of an inherited value, or the groups whose value has priority over this one. */
 function sourceOf(
   { unit }: Setting,
   { value, group, outranked_by }: InheritedSetting,
@@ -65,7 +65,7 @@ function sourceOf(
 ): string | undefined {
   if (!has) return `Inherited: ${shownValue(value, unit)}, ${group ? `from group ${group}` : 'by default'}.`;
   const first = outranked_by.join(', ');
-  return first ? `Does not count for those who are in ${first}, too: what is set there comes first.` : undefined;
+  return first ? `Users who are also in ${first} get the value that is set there.` : undefined;
 }
 
 function Reset({ name, has, disabled, reset }: { name: string; has: boolean; disabled: boolean; reset: () => void }) {

@@ -16,7 +16,7 @@ import type { Group } from '../../../api/types';
 import { useAddressText } from '../../../components/tableState';
 import { GroupSetting } from './GroupSetting';
 
-/** The settings of one group: those it has a value for, and those it leaves to other groups and the default. */
+/** The settings of one group, with its own or the inherited values. */
 export function GroupSettings({ group, disabled }: { group: Group; disabled: boolean }) {
   const settings = useQuery({ ...groupSettingsQuery, refetchInterval: false });
   const inherited = useQuery(inheritedSettingsQuery(group.group_id));
@@ -72,7 +72,7 @@ export function GroupSettings({ group, disabled }: { group: Group; disabled: boo
   );
 }
 
-/** The user whose effective values are shown beside those of the group. */
+/** The user whose effective values are shown next to those of the group. */
 function UserChoice({ userId, onChange }: { userId: string | null; onChange: (id: string | null) => void }) {
   const may = useAllowed()('users_view');
   const users = useQuery({ ...usersQuery, enabled: may });
@@ -94,7 +94,7 @@ function UserChoice({ userId, onChange }: { userId: string | null; onChange: (id
   );
 }
 
-/** Names that exist for settings that name something. */
+/** The existing names for settings whose value is a name. */
 function useKnownNames(): Record<string, string[]> {
   const allowed = useAllowed();
   const policies = useQuery({ ...filterPoliciesQuery, enabled: allowed('webfilters_view') });

@@ -32,7 +32,7 @@ const COLUMNS: Column<Group>[] = [
 export function Groups() {
   return (
     <ResourcePage
-      note="Where a user is in several groups, the setting of the group with the lowest priority number holds."
+      note="If a user is in several groups, the setting of the group with the lowest priority number applies."
       query={useQuery(groupsQuery)}
       columns={COLUMNS}
       rowKey={(group) => group.group_id}

@@ -10,13 +10,13 @@ const KINDS: Record<string, string> = {
   mapping: 'JSON object',
 };
 
-/** Type, unit, least value and default in one line. */
+/** Type, unit, minimum and default in one line. */
 export function factsOf({ kind, unit, minimum, default: value }: Setting): string {
   const type = [KINDS[kind] ?? kind, unit && `in ${unit}`, minimum !== null && `at least ${minimum}`];
   return `Type: ${type.filter(Boolean).join(', ')} · Default: ${shownValue(value, unit)}`;
 }
 
-/** A value as people read it. */
+/** The text of a value. */
 export function shownValue(value: unknown, unit: string): string {
   if (typeof value === 'boolean') return value ? 'yes' : 'no';
   if (value === '') return 'nothing';

@@ -57,7 +57,7 @@ const COLUMNS: Column<EffectiveSetting>[] = [
   },
 ];
 
-/** The group settings as they hold for a user, each with where it came from. */
+/** The effective group settings of a user, each with its source. */
 export function EffectiveSettings({ userId }: { userId: string }) {
   const settings = useQuery(userSettingsQuery(userId));
   return (

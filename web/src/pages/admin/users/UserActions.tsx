@@ -15,11 +15,11 @@ import { useAction } from '../../../components/useAction';
 
 interface Props {
   user: User;
-  /** Where to go when the user is gone. */
+  /** The page to open after the user is deleted. */
   onDeletedTo?: string;
 }
 
-/** What can be done with a user; no user disables or deletes their own account. */
+/** The actions of a user. Users cannot disable or delete their own account. */
 export function UserActions({ user, onDeletedTo }: Props) {
   const me = useMe();
   const allowed = useAllowed();
@@ -59,7 +59,7 @@ export function UserActions({ user, onDeletedTo }: Props) {
 
 interface Of {
   user: User;
-  /** In the row of a table there is room for a sign alone. */
+  /** In a row of a table, a button is an icon without text. */
   inRow: boolean;
 }
 
@@ -101,7 +101,7 @@ function DeleteUser({ user, inRow, to }: Of & { to: string | undefined }) {
       )}
     >
       <Stack gap="sm">
-        The account is removed for good.
+        The account is permanently deleted.
         {user.num_sessions > 0 && (
           <Checkbox
             label={`End ${counted(user.num_sessions, 'session')} of this user, too`}
@@ -122,12 +122,12 @@ function ResetPassword({ user, onClose }: { user: User; onClose: () => void }) {
       form={form}
       save={(values) => changeUser(user.user_id, values)}
       touched={['users']}
-      onSaved={() => showDone('The password was reset; all log-ins of the user have ended.')}
+      onSaved={() => showDone('The password was reset. All log-ins of the user have ended.')}
       onClose={onClose}
     >
       <PasswordInput
         label="New password"
-        description="Give it to the user in a safe way; it can be changed under My account"
+        description="Send it to the user over a secure channel; the user can change it under My account"
         required
         data-autofocus
         autoComplete="new-password"

@@ -32,7 +32,7 @@ const NEW: Fields = {
   groups: [],
 };
 
-/** Create User: its form. */
+/** The form of Create User. */
 export function CreateUser({ onClose }: { onClose: () => void }) {
   const form = useForm<Fields & { password: string }>({ initialValues: { ...NEW, password: '' } });
   return (
@@ -54,7 +54,7 @@ export function CreateUser({ onClose }: { onClose: () => void }) {
   );
 }
 
-/** Everything an administrator can change of a user; `isSelf`: no user locks their own account. */
+/** The fields of a user for administrators. `isSelf`: users cannot lock their own account. */
 export function UserForm({ user, isSelf, disabled }: { user: User; isSelf: boolean; disabled: boolean }) {
   const form = useForm<Fields>({ initialValues: fieldsOf(user) });
   return (
@@ -85,13 +85,13 @@ function States({ form, isSelf }: { form: UseFormReturnType<Fields>; isSelf: boo
     <>
       <Switch
         label="Disabled"
-        description="The account cannot be used: log-ins and streams end at once"
+        description="The account cannot be used. Its log-ins and streams end immediately"
         disabled={isSelf}
         {...form.getInputProps('disabled', { type: 'checkbox' })}
       />
       <Switch
         label="Locked"
-        description="The same, for now. Wrong passwords do not lock an account: they are followed by a pause"
+        description="The same, for a limited time. Wrong passwords do not lock an account, they only delay the next attempt"
         disabled={isSelf}
         {...form.getInputProps('locked', { type: 'checkbox' })}
       />
@@ -105,7 +105,7 @@ function Groups(props: ReturnType<UseFormReturnType<Fields>['getInputProps']>) {
   return (
     <MultiSelect
       label="Groups"
-      description="Besides All Users"
+      description="In addition to All Users"
       data={choices.map((group) => ({ value: group.group_id, label: group.name }))}
       {...props}
     />

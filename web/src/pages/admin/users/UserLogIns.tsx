@@ -7,7 +7,7 @@ import { Confirm } from '../../../components/Confirm';
 import { StaleBanner } from '../../../components/feedback';
 import { LogIns } from '../../../components/LogIns';
 
-/** Where a user is logged in, and how to end it. */
+/** The log-ins of a user, with the buttons that end them. */
 export function UserLogIns({ user, disabled }: { user: User; disabled: boolean }) {
   const logIns = useQuery(userLoginsQuery(user.user_id));
   if (!logIns.data)
@@ -23,7 +23,7 @@ export function UserLogIns({ user, disabled }: { user: User; disabled: boolean }
         />
         <Group justify="space-between">
           <Text size="xs" c="dimmed">
-            Streams are cut with a log-in; sessions go on.
+            The streams of a log-in end with it. Sessions continue to run.
           </Text>
           <Confirm
             title={`Log ${user.username} out everywhere?`}
@@ -36,7 +36,7 @@ export function UserLogIns({ user, disabled }: { user: User; disabled: boolean }
               </Button>
             )}
           >
-            All log-ins end and all open streams of the user are cut; the sessions go on.
+            All log-ins and open streams of the user end. The sessions continue to run.
           </Confirm>
         </Group>
       </Stack>

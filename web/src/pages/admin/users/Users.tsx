@@ -17,7 +17,7 @@ const COLUMNS: Column<User>[] = [
     title: 'Username',
     value: (row) => row.username,
     render: (row) => (
-      <RowLink to={`/admin/users/${row.user_id}`} note={row.anonymous && 'anonymous, leaves with the last session'}>
+      <RowLink to={`/admin/users/${row.user_id}`} note={row.anonymous && 'anonymous, deleted after the last session'}>
         {row.username}
       </RowLink>
     ),
@@ -40,12 +40,12 @@ const COLUMNS: Column<User>[] = [
 
 const rowKey = (row: User) => row.user_id;
 
-/** Who may log in. */
+/** Access → Users. */
 export function Users() {
   const users = usePages({ sort: 'username', pages: userListQuery, count: userCountQuery });
   return (
     <ResourcePage
-      note="Everybody is in group All Users; further groups give permissions and workspaces."
+      note="Every user is in group All Users. Other groups add permissions and workspaces."
       {...users}
       columns={COLUMNS}
       rowKey={rowKey}

@@ -23,7 +23,7 @@ import { useAction } from '../../../components/useAction';
 import { outcomeOf, STATES } from './outcomes';
 import { SideSheet } from '../../../components/Dialog';
 
-/** Rows of a page; older ones are asked for. */
+/** The number of rows of a page. Older rows are loaded on request. */
 const ROWS = 250;
 
 const CHOICES = [
@@ -33,13 +33,13 @@ const CHOICES = [
   { value: 'given_up', label: 'Given up' },
 ];
 
-/** What a webhook was sent, newest first, as the address filters it; one message, or all that were given up, again. */
+/** The deliveries of a webhook, newest first, with the filter of the address and the buttons that replay messages. */
 export function Deliveries({ webhook }: { webhook: Webhook }) {
   const [params, setParams] = useSearchParams();
   const [shown, setShown] = useState<WebhookDelivery | null>(null);
   const change = (name: string, value: string | null) => {
     const after = withParam(name, value ?? '');
-    if (name !== 'cursor') after.delete('cursor'); // another question begins with its newest rows
+    if (name !== 'cursor') after.delete('cursor'); // another filter starts with the newest rows
     setParams(after, { replace: true });
   };
   const state = (Object.keys(STATES) as WebhookDelivery['state'][]).find((each) => each === params.get('state'));
@@ -73,8 +73,8 @@ export function Deliveries({ webhook }: { webhook: Webhook }) {
           </Group>
         }
         empty={
-          <EmptyState icon={IconSend} title={state ? 'No message that fits' : 'Nothing was sent yet'}>
-            Each message of the last 7 days stands here, with what came of it.
+          <EmptyState icon={IconSend} title={state ? 'No matching messages' : 'No messages yet'}>
+            Messages of the last 7 days appear here with their outcome.
           </EmptyState>
         }
       />
@@ -132,7 +132,7 @@ function NextAttempt({ due }: { due: string }) {
 
 function Replay({ webhookId, delivery }: { webhookId: string; delivery: WebhookDelivery }) {
   const { event, delivery_id } = delivery;
-  const replay = useAction(() => replayDelivery(webhookId, delivery_id), ['webhooks'], `${event} is not sent again`);
+  const replay = useAction(() => replayDelivery(webhookId, delivery_id), ['webhooks'], `${event} was not replayed`);
   if (!useAllowed()('webhooks_modify')) return null;
   return <RowAction word="Replay" name={`${event} ${delivery_id}`} onClick={() => replay.mutate(undefined)} />;
 }
@@ -142,7 +142,7 @@ function ReplayAll({ webhook }: { webhook: Webhook }) {
   if (!useAllowed()('webhooks_modify') || !webhook.enabled || !given.data?.rows.length) return null;
   return (
     <Confirm
-      title="Send all again that were given up?"
+      title="Replay all messages that were given up?"
       action="Replay All"
       color="blue"
       onConfirm={async () => {
@@ -156,8 +156,8 @@ function ReplayAll({ webhook }: { webhook: Webhook }) {
         </Button>
       )}
     >
-      Each has its id as before, so a receiver that remembers ids takes none of them twice. Test messages are not sent
-      again.
+      Each message keeps its id, so a receiver that stores the ids processes no message twice. Test messages are not
+      sent again.
     </Confirm>
   );
 }
@@ -168,7 +168,7 @@ interface MessageProps {
   onClose: () => void;
 }
 
-/** Everything about one message: what was sent, and how the answer begins. */
+/** The details of one message, with its data and the start of the answer. */
 function Message({ delivery, enabled, onClose }: MessageProps) {
   return (
     <SideSheet
@@ -192,7 +192,7 @@ function Message({ delivery, enabled, onClose }: MessageProps) {
           ]}
         />
         <Block title="Data" text={JSON.stringify(delivery.data, null, 2)} />
-        {delivery.answer && <Block title="How the answer begins" text={delivery.answer} />}
+        {delivery.answer && <Block title="Start of the answer" text={delivery.answer} />}
       </Stack>
     </SideSheet>
   );

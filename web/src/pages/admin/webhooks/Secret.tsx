@@ -7,13 +7,13 @@ interface Props {
   onClose: () => void;
 }
 
-/** The secret of a webhook, shown this one time. */
+/** The secret of a webhook, shown only once. */
 export function Secret({ name, secret, onClose }: Props) {
   return (
     <Dialog title={<>Secret of {name}</>} onClose={onClose} size="lg" closeOnClickOutside={false}>
       <Stack>
-        <Alert color="yellow" variant="light" role="status" title="The secret is shown this one time">
-          Give it to the receiver, which checks with it that a message is ours, unchanged and new.
+        <Alert color="yellow" variant="light" role="status" title="The secret is shown only once">
+          Copy the secret to the receiver, which uses it to verify the signature of each message.
         </Alert>
         <Code block style={{ overflowWrap: 'anywhere', whiteSpace: 'pre-wrap' }}>
           {secret}

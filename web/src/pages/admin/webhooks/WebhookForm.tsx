@@ -7,13 +7,13 @@ import { changed } from '../../../components/saving';
 import { EVENTS, eventsOf, TOPICS } from './outcomes';
 
 interface Props {
-  /** Null = a new one. */
+  /** Null = a new webhook. */
   webhook: Webhook | null;
   onCreated?: (made: Schemas['WebhookMade']) => void;
   onClose: () => void;
 }
 
-/** Create a webhook, or change one: its name, its address, and what it is sent. */
+/** Create a webhook, or change its name, address and events. */
 export function WebhookForm({ webhook, onCreated, onClose }: Props) {
   const form = useForm({
     initialValues: {
@@ -21,7 +21,7 @@ export function WebhookForm({ webhook, onCreated, onClose }: Props) {
       url: webhook?.url ?? '',
       events: (webhook?.events ?? []) as WebhookEvent[],
     },
-    validate: { events: (events) => (events.length > 0 ? null : 'Choose what it is sent') },
+    validate: { events: (events) => (events.length > 0 ? null : 'Choose at least one event') },
   });
   return (
     <FormDialog
@@ -41,12 +41,17 @@ export function WebhookForm({ webhook, onCreated, onClose }: Props) {
       <TextInput label="Name" required data-autofocus {...form.getInputProps('name')} />
       <TextInput
         label="Address"
-        description="Messages are posted there. https to a host of the internet, or a host of the setting webhook_hosts"
+        description="The URL that receives the messages: https to a host on the internet, or any URL of a host in the setting webhook_hosts"
         placeholder="https://ci.example.org/greenroom"
         required
         {...form.getInputProps('url')}
       />
-      <Checkbox.Group label="Events" description="What it is sent" required {...form.getInputProps('events')}>
+      <Checkbox.Group
+        label="Events"
+        description="The events that are sent to the address"
+        required
+        {...form.getInputProps('events')}
+      >
         <Stack gap="md" mt="xs">
           {TOPICS.map(([title, topic]) => (
             <Stack key={topic} gap={6} role="group" aria-label={title}>

@@ -15,7 +15,7 @@ import { WebhookForm } from './WebhookForm';
 
 const LIST = '/admin/webhooks';
 
-/** One webhook: what it was sent, with what came of it, and what it is. */
+/** One webhook: its deliveries and its details. */
 export function WebhookPage() {
   const { webhookId = '' } = useParams();
   const webhook = useQuery(webhookQuery(webhookId));
@@ -63,7 +63,7 @@ function Details({ webhook }: { webhook: Webhook }) {
         facts={[
           ['Address', <Code key="url">{webhook.url}</Code>],
           ['Events', webhook.events.join(', ')],
-          ['Messages that wait', webhook.waiting],
+          ['Waiting messages', webhook.waiting],
           ['Last delivered', <TimeAgo key="last" time={webhook.last_delivered} none="never" />],
           ['Created', absolute(webhook.created)],
           ['ID', webhook.webhook_id],

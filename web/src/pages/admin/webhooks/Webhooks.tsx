@@ -12,7 +12,7 @@ import { DeleteWebhook, TestButton, WebhookSwitch } from './actions';
 import { Secret } from './Secret';
 import { WebhookForm } from './WebhookForm';
 
-/** Events that are named in a row. */
+/** The number of events in a row. */
 const SHOWN = 3;
 
 const COLUMNS: Column<Webhook>[] = [
@@ -42,19 +42,19 @@ const COLUMNS: Column<Webhook>[] = [
   timeColumn('delivered', 'Last Delivered', (row) => row.last_delivered, 'never'),
 ];
 
-/** System → Webhooks: which servers learn what happens. */
+/** System → Webhooks: the servers that receive events. */
 export function Webhooks() {
   const [made, setMade] = useState<Schemas['WebhookMade'] | null>(null);
   return (
     <ResourcePage
-      note="Servers of yours that are sent what happens: signed, and tried again for a day where one does not answer."
+      note="Greenroom sends signed messages about events to your servers. If a server does not answer, it sends the message again for about one day."
       query={useQuery(webhooksQuery)}
       columns={COLUMNS}
       rowKey={(webhook) => webhook.webhook_id}
       sort="name"
       minWidth={900}
       empty="No webhooks yet"
-      emptyNote="A webhook is an address that is sent a message for each event you choose, such as the end of a lease."
+      emptyNote="A webhook is an address that receives a message for each event that you choose, such as the end of a lease."
       create="Create Webhook"
       form={(webhook, close) => <WebhookForm webhook={webhook} onCreated={setMade} onClose={close} />}
       actions={(webhook) => <TestButton webhook={webhook} inRow />}

@@ -15,7 +15,7 @@ interface Props {
   inRow?: boolean;
 }
 
-/** What waits when it is disabled waits on. */
+/** The switch of a webhook. The waiting messages of a disabled webhook keep waiting. */
 export function WebhookSwitch({ webhook, inRow = false }: Props) {
   const allowed = useAllowed();
   return (
@@ -30,16 +30,16 @@ export function WebhookSwitch({ webhook, inRow = false }: Props) {
   );
 }
 
-/** Sends a message now, and says what came of it. */
+/** Sends a test message immediately and shows its outcome. */
 export function TestButton({ webhook, inRow = false }: Props) {
-  const test = useAction(() => tryWebhook(webhook.webhook_id), ['webhooks'], `${webhook.name} could not be tried`);
+  const test = useAction(() => tryWebhook(webhook.webhook_id), ['webhooks'], `${webhook.name} could not be tested`);
   if (!useAllowed()('webhooks_modify')) return null;
   const run = () =>
     test.mutate(undefined, {
       onSuccess: (delivery) => {
         const said = outcomeOf(delivery, true);
-        if (delivery.state === 'delivered') showDone(`${webhook.name} was sent a message. ${said}`);
-        else showWarning(`${webhook.name} did not take the message`, said);
+        if (delivery.state === 'delivered') showDone(`A test message was sent to ${webhook.name}. ${said}`);
+        else showWarning(`${webhook.name} did not accept the message`, said);
       },
     });
   return inRow ? (
@@ -61,7 +61,8 @@ export function RenewSecret({ webhook, onRenewed }: Props & { onRenewed: (secret
       touched={['webhooks']}
       trigger="Renew Secret"
     >
-      Every message is signed with the new one from now on: the receiver refuses them until it knows it.
+      From now on, every message is signed with the new secret. The receiver refuses messages until it has the new
+      secret.
     </Confirm>
   );
 }
@@ -77,7 +78,7 @@ export function DeleteWebhook({ webhook, to }: Props & { to?: string }) {
       touched={['webhooks']}
       trigger={to ? 'Delete' : (open) => <RowAction word="Delete" name={webhook.name} onClick={open} />}
     >
-      Nothing is sent to {webhook.url} any more, not even what waits, and the list of what it was sent is gone.
+      No more messages are sent to {webhook.url}, including the waiting ones. The list of its deliveries is deleted.
     </Confirm>
   );
 }

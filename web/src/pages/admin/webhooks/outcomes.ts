@@ -1,20 +1,20 @@
-/** What a webhook is sent, and what came of each message, in words. */
+/** Descriptions of the events of webhooks and of the outcomes of their messages. */
 
 import type { WebhookDelivery, WebhookEvent } from '../../../api/types';
 import { counted, milliseconds } from '../../../components/format';
 
-/** Each event that a webhook may be sent: when. */
+/** Each event of webhooks: when it is sent. */
 export const EVENTS: Record<WebhookEvent, string> = {
-  'session.assigned': 'A session is a user’s now: from a pool, or made for them',
-  'session.running': 'A user’s session can be used, for the first time or again',
-  'session.failed': 'A session failed; one of a pool has no user',
-  'session.ended': 'A session that was a user’s is gone',
-  'pool.short': 'A pool has fewer sessions than Desired, and not just because some are starting',
+  'session.assigned': 'A session was assigned to a user, from a pool or as a new session',
+  'session.running': 'A session of a user became usable, for the first time or again',
+  'session.failed': 'A session failed; a staged session has no user',
+  'session.ended': 'A session of a user has ended',
+  'pool.short': 'A pool has fewer sessions than Desired, and not only because some are starting',
   'pool.full': 'A pool that was short is full again',
-  'launch.done': 'A launch gave its user a session',
-  'launch.failed': 'A launch gave nothing, or what it gave failed and nothing could replace it',
-  'lease.granted': 'A program was given a lease',
-  'lease.ended': 'A lease is over: released, past its deadline, or its session failed',
+  'launch.done': 'A launch provided a session',
+  'launch.failed': 'A launch provided no session, or its session failed and could not be replaced',
+  'lease.granted': 'A program got a lease',
+  'lease.ended': 'A lease has ended: it was released, its deadline passed, or its session failed',
 };
 
 /** Groups of the form. */
@@ -29,7 +29,7 @@ export function eventsOf(topic: string): WebhookEvent[] {
   return (Object.keys(EVENTS) as WebhookEvent[]).filter((event) => event.startsWith(topic));
 }
 
-/** States as the page calls them; the words have looks in StatusBadge. */
+/** The names of the states. StatusBadge defines their colors. */
 export const STATES: Record<WebhookDelivery['state'], string> = {
   waiting: 'waiting',
   delivered: 'delivered',
@@ -38,7 +38,7 @@ export const STATES: Record<WebhookDelivery['state'], string> = {
 
 type Outcome = Pick<WebhookDelivery, 'state' | 'attempts' | 'status' | 'error' | 'duration_ms'>;
 
-/** What came of a message so far, as a sentence. `enabled`: whether its webhook is. */
+/** The outcome of a message so far, as a sentence. `enabled`: whether its webhook is enabled. */
 export function outcomeOf(delivery: Outcome, enabled: boolean): string {
   const { state, attempts, status, duration_ms } = delivery;
   if (state === 'delivered') {
@@ -47,16 +47,16 @@ export function outcomeOf(delivery: Outcome, enabled: boolean): string {
   }
   if (state === 'given_up')
     return attempts === 0
-      ? ended(delivery.error || 'It was given up')
+      ? ended(delivery.error || 'The message was given up')
       : `Given up after ${counted(attempts, 'attempt')}: ${ended(reasonOf(delivery))}`;
-  if (!enabled) return 'It waits, because the webhook is disabled.';
-  if (attempts === 0) return 'It is about to be sent.';
+  if (!enabled) return 'The message waits, because the webhook is disabled.';
+  if (attempts === 0) return 'The message will be sent next.';
   return status === null && !delivery.error
-    ? 'It is being sent.'
+    ? 'The message is being sent.'
     : `Attempt ${attempts} failed: ${ended(reasonOf(delivery))}`;
 }
 
-/** Why an attempt failed, as the end of a sentence. */
+/** The reason why an attempt failed, as the end of a sentence. */
 function reasonOf({ error, status }: Outcome): string {
   return error || (status === null ? 'there was no answer' : `the answer was ${status}`);
 }
