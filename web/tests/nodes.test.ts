@@ -9,8 +9,8 @@ describe('labels of nodes', () => {
   });
 
   test('that are none are refused with words', () => {
-    expect(() => labelsOf(['disk'])).toThrow('disk is no label: write name=value, e.g. disk=fast.');
-    expect(() => labelsOf(['=fast'])).toThrow('is no label');
+    expect(() => labelsOf(['disk'])).toThrow('disk is not a label. Enter name=value, e.g. disk=fast.');
+    expect(() => labelsOf(['=fast'])).toThrow('is not a label');
   });
 
   test('are none where something else was typed as JSON', () => {
@@ -36,6 +36,6 @@ describe('tolerated taints', () => {
   });
 
   test.each(['', '=true', 'gpu:Never', 'gpu:'])('%j is none', (text) => {
-    expect(() => tolerationsOf([text])).toThrow('is no taint');
+    expect(() => tolerationsOf([text])).toThrow('is not a taint');
   });
 });

@@ -4,7 +4,7 @@ import { useAllowed } from '../../api/auth';
 import { permissionsQuery } from '../../api/queries';
 import { permissionTitle } from '../../components/titles';
 
-/** Permission codes with what they mean; only those the person has can be given. */
+/** Permission codes with their descriptions. Users can only grant permissions that they have. */
 export function PermissionsField(props: MultiSelectProps) {
   const allowed = useAllowed();
   const known = useQuery({ ...permissionsQuery, refetchInterval: false });

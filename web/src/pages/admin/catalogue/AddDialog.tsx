@@ -8,7 +8,7 @@ import type { CatalogueEntry } from '../../../api/types';
 import { showDone } from '../../../components/feedback';
 import { FormDialog } from '../../../components/Form';
 
-/** Add an entry: who may use it is all there is to choose. */
+/** Adds an entry for the chosen groups. */
 export function AddDialog({ entry, onClose }: { entry: CatalogueEntry; onClose: () => void }) {
   const allowed = useAllowed();
   const groups = useQuery({ ...groupsQuery, enabled: allowed('groups_view') });
@@ -21,13 +21,13 @@ export function AddDialog({ entry, onClose }: { entry: CatalogueEntry; onClose: 
       save={(values) => addFromCatalogue(entry.name, values.groups)}
       touched={['catalogue', 'images', 'groups', 'launcher']}
       repeatable
-      onSaved={({ friendly_name }) => showDone(`${friendly_name} was added; Agents get its image now.`)}
+      onSaved={({ friendly_name }) => showDone(`${friendly_name} was added. Agents get its image now.`)}
       onClose={onClose}
     >
       <Text size="sm">{entry.description}</Text>
       <MultiSelect
         label="Groups"
-        description="Whose members may launch it"
+        description="Their members may launch the workspace"
         placeholder={form.getValues().groups.length === 0 ? 'All Users' : ''}
         searchable
         data={(groups.data ?? []).map(({ group_id, name }) => ({ value: group_id, label: name }))}

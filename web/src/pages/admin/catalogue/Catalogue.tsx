@@ -12,10 +12,10 @@ import { AddDialog } from './AddDialog';
 import { CatalogueCard } from './CatalogueCard';
 import { CatalogueForm, Sources } from './Sources';
 
-/** How often one looks while an image is on its way. */
+/** The interval of updates while an Agent pulls an image. */
 const FOLLOW_MS = 2000;
 
-/** What one click adds: our recipes and the lists of other registries. */
+/** Sessions → Catalogue: the recipes of Greenroom and the lists of other registries. */
 export function Catalogue() {
   const allowed = useAllowed();
   const entries = useQuery(catalogueQuery);
@@ -47,7 +47,7 @@ export function Catalogue() {
           </>
         }
       >
-        Workspaces that one click adds. Agents build or pull their images by themselves.
+        Add a workspace with one click. Agents build or pull its image automatically.
       </PageHeader>
       <StaleBanner error={entries.error ?? images.error} hasData={entries.data !== undefined} />
       <Unreadable sources={sources.data ?? []} />
@@ -64,7 +64,7 @@ export function Catalogue() {
         ))}
       </SimpleGrid>
       {entries.data && found.shown.length === 0 && (
-        <EmptyState icon={IconBuildingStore} title={`Nothing in the catalogue matches “${found.wanted}”`} />
+        <EmptyState icon={IconBuildingStore} title={`No entry of the catalogue matches “${found.wanted}”`} />
       )}
       {sources.data && sources.data.length > 0 && <Sources sources={sources.data} />}
       {chosen && <AddDialog entry={chosen} onClose={() => setChosen(null)} />}
@@ -77,7 +77,7 @@ function Unreadable({ sources }: { sources: { name: string; error: string }[] })
   const failed = sources.filter(({ error }) => error);
   if (failed.length === 0) return null;
   return (
-    <Alert color="yellow" variant="light" title="Not every catalogue could be read">
+    <Alert color="yellow" variant="light" title="Some catalogues could not be read">
       {failed.map(({ name, error }) => (
         <div key={name}>
           {name}: {error}

@@ -12,12 +12,12 @@ import { useAction } from '../../../components/useAction';
 
 interface Props {
   entry: CatalogueEntry;
-  /** The workspace made from it. */
+  /** The workspace that was created from it. */
   image: Image | undefined;
   onAdd: () => void;
 }
 
-/** One entry: what it is, what is known of it here, and adding it. */
+/** One entry of the catalogue, with its state in this deployment and the button that adds it. */
 export function CatalogueCard({ entry, image, onAdd }: Props) {
   return (
     <Paper withBorder className="surface" p="md" radius="md" role="listitem" data-testid={`entry-${entry.name}`}>
@@ -58,7 +58,7 @@ function Facts({ entry: { size_bytes, first_frame_ms } }: { entry: CatalogueEntr
   ].filter(Boolean);
   return (
     <Tooltip
-      label="The size of its image, and the median of its latest starts here"
+      label="The size of the image, and the median of its latest starts here"
       disabled={facts.length === 0}
       openDelay={400}
     >
@@ -69,7 +69,7 @@ function Facts({ entry: { size_bytes, first_frame_ms } }: { entry: CatalogueEntr
   );
 }
 
-/** On which Agents its image is; of those that are not that far, how far they are or why not. */
+/** The Agents that have the image, and the progress or the error of the other Agents. */
 function Arrival({ image: { agents } }: { image: Image }) {
   const having = agents.filter(({ state }) => state === 'present').length;
   if (agents.length > 0 && having === agents.length)
@@ -82,7 +82,7 @@ function Arrival({ image: { agents } }: { image: Image }) {
     <Stack gap={4} aria-live="polite">
       {agents.length === 0 && (
         <Text size="xs" c="dimmed">
-          Waiting for an Agent to look for its image
+          Waiting for an Agent to check the image
         </Text>
       )}
       {agents.map((each) => (
@@ -127,7 +127,7 @@ function Actions({ entry, image, onAdd }: Props) {
         <span />
       )}
       {entry.update_available && allowed('images_modify') && (
-        <Tooltip label="Staged sessions are replaced one by one, running ones stay">
+        <Tooltip label="Staged sessions are replaced one at a time. Sessions in use are not changed">
           <Button
             size="compact-sm"
             variant="light"

@@ -18,7 +18,7 @@ import { useAction } from '../../../components/useAction';
 /** The catalogues of other registries. */
 export function Sources({ sources }: { sources: Catalogue[] }) {
   const allowed = useAllowed();
-  const again = useAction(readCatalogue, ['catalogue', 'catalogues'], 'It was not read');
+  const again = useAction(readCatalogue, ['catalogue', 'catalogues'], 'The catalogue was not read');
   const columns: Column<Catalogue>[] = [
     {
       key: 'name',
@@ -85,7 +85,7 @@ function State({ source: { entries, left_out, error } }: { source: Catalogue }) 
         <details>
           <summary>
             <Text span size="xs" c="dimmed">
-              {counted(left_out.length, 'remark')} on what is left out
+              {counted(left_out.length, 'remark')} on omitted entries
             </Text>
           </summary>
           {left_out.map((sentence, index) => (
@@ -108,7 +108,7 @@ function Remove({ source: { catalogue_id, name } }: { source: Catalogue }) {
       onConfirm={() => deleteCatalogue(catalogue_id)}
       touched={['catalogue', 'catalogues']}
     >
-      Its entries are no longer shown. Workspaces that were added from it stay.
+      The entries of this catalogue are no longer shown. Workspaces that were added from it stay.
     </RemoveAction>
   );
 }
@@ -128,7 +128,7 @@ export function CatalogueForm({ onClose }: { onClose: () => void }) {
     >
       <TextInput
         label="Address"
-        description="Of a workspace registry, or of its list.json (schema 1.1)"
+        description="The URL of a workspace registry, or of its list.json (schema 1.1)"
         placeholder="https://registry.example.com/"
         required
         data-autofocus
@@ -136,7 +136,7 @@ export function CatalogueForm({ onClose }: { onClose: () => void }) {
       />
       <TextInput
         label="Name"
-        description="Small letters, digits and dashes; stands before the names of its entries"
+        description="Lowercase letters, digits and dashes; the prefix of the names of its entries"
         placeholder="example"
         required
         {...form.getInputProps('name')}

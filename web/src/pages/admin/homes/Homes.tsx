@@ -3,13 +3,13 @@ import { PageHeader } from '../../../components/PageHeader';
 
 const ALL = {};
 
-/** Sessions → Home Folders: what is kept for users, and how much it takes. */
+/** Sessions → Home Folders: the kept home folders of users and their sizes. */
 export function Homes() {
   return (
     <>
       <PageHeader title="Home Folders">
-        What users keep between their sessions, in workspaces whose form says so. Each is on the host that ran the first
-        session, and later ones start there.
+        The files that users keep between sessions, for workspaces with kept home folders. Each home folder is on the
+        host of the first session, and later sessions start there.
       </PageHeader>
       <HomesTable of={ALL} />
     </>

@@ -4,13 +4,13 @@ import { showDone } from '../../../components/feedback';
 import { PageHeader } from '../../../components/PageHeader';
 import { WorkspaceForm } from './WorkspaceForm';
 
-/** Add Workspace: its page opens when it is there. */
+/** Add Workspace. Its page opens after the workspace is created. */
 export function CreateWorkspace() {
   const navigate = useNavigate();
   return (
     <>
       <PageHeader title="Add Workspace">
-        A container image with a name, what it needs, and who may launch it.
+        A workspace is a container image with a name, resources and the groups that may launch it.
       </PageHeader>
       <Container size="md" ml={0} px={0}>
         <WorkspaceForm

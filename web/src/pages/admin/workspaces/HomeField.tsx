@@ -7,13 +7,13 @@ type Choice = 'empty' | 'kept' | 'folder';
 const CHOICES: { value: Choice; label: string }[] = [
   { value: 'empty', label: 'Start empty each time' },
   { value: 'kept', label: 'Kept for each user' },
-  { value: 'folder', label: 'In a folder of the hosts that I name' },
+  { value: 'folder', label: 'In a specified folder of the hosts' },
 ];
 
 const SAID: Record<Choice, string> = {
-  empty: 'Nothing is kept: End loses all files of the session.',
-  kept: 'Files in the home folder stay on the host of the user’s first session; End loses what is outside of it.',
-  folder: 'Files in the home folder stay in that folder of the host; End loses what is outside of it.',
+  empty: 'No files are kept. The end of a session deletes all its files.',
+  kept: 'The home folder is kept on the host of the first session of the user. The end of a session deletes the files outside it.',
+  folder: 'The home folder is kept in this folder of the host. The end of a session deletes the files outside it.',
 };
 
 function choiceOf(path: string): Choice {
@@ -21,7 +21,7 @@ function choiceOf(path: string): Choice {
   return path ? 'folder' : 'empty';
 }
 
-/** What becomes of users' home folders: one choice, and a folder only for those who bring one. */
+/** The storage of home folders: one choice, and the path if the choice is a folder of the hosts. */
 export function HomeField({ form }: { form: WorkspaceFields }) {
   const path = form.getValues().persistent_profile_path;
   const [chosen, setChosen] = useState<Choice>(choiceOf(path));
@@ -47,14 +47,14 @@ export function HomeField({ form }: { form: WorkspaceFields }) {
           mt="xs"
           label="Persistent Profile Path"
           required
-          description="With {username} or {user_id}; the same on all hosts, e.g. of a network file system. A group has to allow it."
+          description="A path with {username} or {user_id} and the same files on all hosts, e.g. on a network file system. A group must allow it."
           placeholder="/srv/profiles/{user_id}"
           {...form.getInputProps('persistent_profile_path')}
         />
       )}
       {choice !== 'empty' && (
         <Text size="xs" c="dimmed" mt={4}>
-          Launches with it get no staged session.
+          Launches with a kept home folder get no staged session.
         </Text>
       )}
     </div>

@@ -35,7 +35,7 @@ const COLUMNS: Column<OnAgent>[] = [
   },
   {
     key: 'error',
-    title: 'Why not',
+    title: 'Error',
     value: (row) => row.error,
     width: '55%',
     render: (row) => (
@@ -46,7 +46,7 @@ const COLUMNS: Column<OnAgent>[] = [
   },
 ];
 
-/** Which Agents hold the image of a workspace, and how far the others are with it. */
+/** The Agents that have the image of a workspace, and the progress of the other Agents. */
 export function ImageAgents({ image }: { image: Image }) {
   return (
     <DataTable
@@ -57,9 +57,9 @@ export function ImageAgents({ image }: { image: Image }) {
       sort="agent"
       minWidth={620}
       empty={
-        <EmptyState icon={IconCpu} title="No Agent has said anything about this image yet">
-          Agents get the images of enabled workspaces by themselves. Without a registry, load it on one machine with
-          docker load; the other Agents of the zone copy it.
+        <EmptyState icon={IconCpu} title="No Agent has reported this image yet">
+          Agents pull the images of enabled workspaces automatically. Without a registry, load the image on one host
+          with docker load. The other Agents of the zone copy it.
         </EmptyState>
       }
     />

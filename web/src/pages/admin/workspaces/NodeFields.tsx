@@ -14,7 +14,7 @@ interface ListProps {
   parsed: (texts: readonly string[]) => JsonObject | unknown[];
 }
 
-/** An option of the run config that is a list of short texts; one that is none is refused with words, and not added. */
+/** An option of the run config that is a list of short texts. An invalid text is not added, and its error is shown. */
 function ListOption({ form, label, description, option, texts, parsed }: ListProps) {
   const { config, isUsable, set } = runConfigOf(form);
   const [problem, setProblem] = useState('');
@@ -39,14 +39,14 @@ function ListOption({ form, label, description, option, texts, parsed }: ListPro
   );
 }
 
-/** Where its containers run, and in what. They are options of the run config, where they can be seen as well. */
+/** The nodes and the runtime of the containers. They are options of the run config and are also shown there. */
 export function NodeFields({ form }: { form: WorkspaceFields }) {
   const { config, isUsable, set } = runConfigOf(form);
   return (
     <>
       <TextInput
         label="Runtime Class"
-        description="Another runtime that Agents offer, e.g. runsc; empty = the default one"
+        description="A runtime that the Agents offer, e.g. runsc; empty = the default runtime"
         value={typeof config.runtime === 'string' ? config.runtime : ''}
         onChange={(event) => set('runtime', event.currentTarget.value)}
         disabled={!isUsable}
@@ -54,7 +54,7 @@ export function NodeFields({ form }: { form: WorkspaceFields }) {
       <ListOption
         form={form}
         label="Node Labels"
-        description="Kubernetes: only nodes with all of these, as name=value; press Enter after each"
+        description="Kubernetes: only nodes with all these labels, as name=value; press Enter after each label"
         option="node_selector"
         texts={labelTexts}
         parsed={labelsOf}
@@ -62,7 +62,7 @@ export function NodeFields({ form }: { form: WorkspaceFields }) {
       <ListOption
         form={form}
         label="Tolerated Taints"
-        description="Kubernetes: also nodes with these, as key, key=value or key=value:NoSchedule"
+        description="Kubernetes: also nodes with these taints, as key, key=value or key=value:NoSchedule"
         option="tolerations"
         texts={tolerationTexts}
         parsed={tolerationsOf}

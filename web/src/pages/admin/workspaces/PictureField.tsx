@@ -6,11 +6,11 @@ import { runConfigOf, without } from './runConfig';
 const VARIABLE = 'GREENROOM_PICTURE';
 const LIGHT = 'light';
 const PICTURES = [
-  { value: LIGHT, label: 'Light: still pictures, costs nothing at rest' },
+  { value: LIGHT, label: 'Light: for still pictures, no load while nothing changes' },
   { value: 'video', label: 'Video: for moving pictures' },
 ];
 
-/** The picture that sessions begin with. It is a variable of the run config, where it can be seen as well. */
+/** The initial picture of sessions. It is a variable of the run config and is also shown there. */
 export function PictureField({ form }: { form: WorkspaceFields }) {
   const { config, isUsable, set } = runConfigOf(form);
   const environment = (config.environment ?? {}) as JsonObject;
@@ -22,7 +22,7 @@ export function PictureField({ form }: { form: WorkspaceFields }) {
   return (
     <Select
       label="Picture"
-      description="What a session of our own images begins with; users can switch, and their browser remembers it"
+      description="The initial picture of sessions with images of Greenroom; users can switch, and their browser stores the choice"
       data={PICTURES}
       value={environment[VARIABLE] === 'video' ? 'video' : LIGHT}
       onChange={choose}

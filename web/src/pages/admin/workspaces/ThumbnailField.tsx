@@ -13,7 +13,7 @@ interface Props {
   form: WorkspaceFields;
 }
 
-/** The picture of a workspace: shown, uploaded, taken away. What is uploaded is stored at once, without the form. */
+/** Shows, uploads and removes the picture of a workspace. An uploaded picture is stored immediately, without the form. */
 export function ThumbnailField({ image, form }: Props) {
   const stored = ({ image_src }: Image) => {
     form.setInitialValues({ ...form.getInitialValues(), image_src });
@@ -34,7 +34,7 @@ export function ThumbnailField({ image, form }: Props) {
     <Input.Wrapper
       label="Thumbnail"
       labelElement="div"
-      description="PNG, JPEG or WebP of at most 1 MB; stored when it is chosen"
+      description="PNG, JPEG or WebP of at most 1 MB; stored immediately"
     >
       <Group gap="sm" mt={6}>
         <ImageIcon name={image.friendly_name} src={image.image_src} size={56} />

@@ -15,14 +15,14 @@ import {
 } from './sections';
 
 interface Props {
-  /** Null = a new one. */
+  /** Null = a new workspace. */
   image: Image | null;
   disabled?: boolean;
   onSaved: (saved: Image) => void;
   onCancel?: () => void;
 }
 
-/** Every field of a workspace. What is not changed is not sent. */
+/** All fields of a workspace. Unchanged fields are not sent. */
 export function WorkspaceForm({ image, disabled = false, onSaved, onCancel }: Props) {
   const form = useForm<Fields>({
     initialValues: fieldsOf(image),

@@ -17,7 +17,7 @@ import { WorkspaceForm } from './WorkspaceForm';
 
 const LIST = { to: '/admin/workspaces', title: 'Workspaces' };
 
-/** One workspace: its settings, the Agents that hold it, its sessions. */
+/** One workspace: its settings, the Agents that have its image, and its sessions. */
 export function WorkspacePage() {
   const { imageId = '' } = useParams();
   const image = useQuery(imageQuery(imageId));
@@ -31,7 +31,7 @@ export function WorkspacePage() {
           <WorkspaceForm
             image={data}
             disabled={!allowed('images_modify')}
-            onSaved={() => showDone('The workspace was saved; sessions that run already stay as they are.')}
+            onSaved={() => showDone('The workspace was saved. Running sessions are not changed.')}
           />
         </Container>
       ),
@@ -71,7 +71,7 @@ function RefreshImage({ image }: { image: Image }) {
   const refresh = useAction(
     async () => {
       await refreshImage(image.image_id);
-      showDone('The Agents ask the registry for the image.');
+      showDone('The Agents check the registry for a newer image.');
     },
     ['images'],
     'The image was not refreshed',
@@ -93,7 +93,7 @@ function DeleteWorkspace({ image }: { image: Image }) {
       touched={['images', 'groups', 'launcher']}
       trigger="Delete Workspace"
     >
-      No user can launch it any more. The container image stays on the machines that have it.
+      Users can no longer launch this workspace. The container image stays on the hosts that have it.
     </Confirm>
   );
 }

@@ -16,7 +16,7 @@ import { ImageIcon } from '../../../components/ImageIcon';
 import { RowLink } from '../../../components/RowLink';
 import { PullState } from '../../../components/PullState';
 
-/** The images people can work in. */
+/** Sessions → Workspaces. */
 export function Workspaces() {
   const allowed = useAllowed();
   const columns: Column<Image>[] = [
@@ -59,7 +59,7 @@ export function Workspaces() {
   );
   return (
     <ResourcePage
-      note="The images people can launch. Members of a workspace’s groups see it on the launcher."
+      note="Workspaces are the images that users can launch. The launcher shows a workspace to the members of its groups."
       query={useQuery(imagesQuery)}
       columns={columns}
       rowKey={(image) => image.image_id}
@@ -83,7 +83,7 @@ function Name({ image }: { image: Image }) {
   );
 }
 
-/** On how many of the Agents the image is, and what is going on with it. */
+/** The number of Agents that have the image, and the state on an Agent that pulls it or failed. */
 function Available({ image }: { image: Image }) {
   const having = image.agents.filter(({ state }) => state === 'present').length;
   const other = ['failed', 'pulling'].map((state) => image.agents.find((each) => each.state === state)).find(Boolean);

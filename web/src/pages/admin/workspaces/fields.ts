@@ -8,10 +8,10 @@ type Body = Required<Schemas['ImagePatch']>;
 export const JSON_FIELDS = ['port_map', 'run_config', 'exec_config', 'volume_mappings'] as const;
 type JsonField = (typeof JSON_FIELDS)[number];
 
-/** The persistent profile path that stands for homes which the installation keeps. */
+/** The persistent profile path for homes that Greenroom keeps. */
 export const KEPT_HOMES = '{homes}';
 
-/** Texts and numbers as people type them: memory in MB, JSON as text, nothing as an empty text. */
+/** The values of the form: memory in MB, JSON as text, missing values as empty texts. */
 export type Fields = Omit<
   Body,
   JsonField | 'memory' | 'memory_limit' | 'disk_limit_bytes' | 'docker_token' | Unshown | Nullable
@@ -25,7 +25,7 @@ export type Fields = Omit<
     session_time_limit: number | '';
   };
 
-/** The form over them, as its sections get it. */
+/** The form with these fields. */
 export type WorkspaceFields = UseFormReturnType<Fields>;
 
 type Nullable = 'persistent_profile_path' | 'zone_id' | 'server_id' | 'filter_policy_id';
@@ -74,7 +74,7 @@ const NEW: Fields = {
   groups: [],
 };
 
-/** What the form starts with: sizes are rounded, and stay as they are unless edited; the registry's token is never shown. */
+/** The initial values of the form. Sizes are rounded, but only edited sizes are saved. The token of the registry is never shown. */
 export function fieldsOf(image: Image | null): Fields {
   if (!image) return NEW;
   const same = Object.keys(NEW).filter((name) => name in image) as (keyof Image & keyof Fields)[];
@@ -88,7 +88,7 @@ export function fieldsOf(image: Image | null): Fields {
   };
 }
 
-/** The fields as the api takes them; throws when a JSON field cannot be used. */
+/** The request for the fields. Throws if a JSON field is invalid. */
 export function bodyOf(fields: Fields): Schemas['ImageCreate'] {
   const { memory_mb, memory_limit_mb, disk_limit_gb, docker_token, session_time_limit, ...rest } = fields;
   return {
@@ -109,7 +109,7 @@ export function bodyOf(fields: Fields): Schemas['ImageCreate'] {
   };
 }
 
-/** Checks while typing. */
+/** The checks that run during input. */
 export const CHECKS = Object.fromEntries(JSON_FIELDS.map((name) => [name, jsonProblem])) as Record<
   JsonField,
   typeof jsonProblem

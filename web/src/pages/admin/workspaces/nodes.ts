@@ -1,4 +1,4 @@
-/** Labels and taints of Kubernetes nodes as people type them: `disk=fast`, and `gpu=true:NoSchedule` as of `kubectl taint`. */
+/** Labels and taints of Kubernetes nodes as texts: `disk=fast`, and `gpu=true:NoSchedule` as in `kubectl taint`. */
 
 export interface Toleration {
   key?: string;
@@ -11,24 +11,24 @@ export interface Toleration {
 const ANY = '*';
 const EFFECTS = ['NoSchedule', 'PreferNoSchedule', 'NoExecute'];
 
-/** The labels as texts; anything else than labels gives none. */
+/** The labels as texts; an empty list if `selector` is not an object. */
 export function labelTexts(selector: unknown): string[] {
   const isObject = typeof selector === 'object' && selector !== null && !Array.isArray(selector);
   return isObject ? Object.entries(selector).map(([name, value]) => `${name}=${String(value)}`) : [];
 }
 
-/** The labels that texts stand for; throws a sentence when one is none. */
+/** The labels of texts. Throws an error for the user if a text is not a label. */
 export function labelsOf(texts: readonly string[]): Record<string, string> {
   return Object.fromEntries(
     texts.map((text) => {
       const [name, value] = divided(text, '=');
-      if (!name || value === undefined) throw new Error(`${text} is no label: write name=value, e.g. disk=fast.`);
+      if (!name || value === undefined) throw new Error(`${text} is not a label. Enter name=value, e.g. disk=fast.`);
       return [name, value];
     }),
   );
 }
 
-/** Tolerations as texts; anything else gives none. */
+/** Tolerations as texts; an empty list if `tolerations` is not a list. */
 export function tolerationTexts(tolerations: unknown): string[] {
   return Array.isArray(tolerations) ? (tolerations as Toleration[]).map(textOf) : [];
 }
@@ -39,13 +39,13 @@ function textOf({ key, operator, value, effect }: Toleration): string {
   return effect ? `${taint}:${effect}` : taint;
 }
 
-/** The tolerations that texts stand for; throws a sentence when one is none. */
+/** The tolerations of texts. Throws an error for the user if a text is not a taint. */
 export function tolerationsOf(texts: readonly string[]): Toleration[] {
   return texts.map((text) => {
     const [taint, effect] = divided(text, ':');
     const [key, value] = divided(taint, '=');
     if (!key || (effect !== undefined && !EFFECTS.includes(effect))) {
-      throw new Error(`${text} is no taint: write key, key=value or key=value:NoSchedule (or ${ANY} for all).`);
+      throw new Error(`${text} is not a taint. Enter key, key=value or key=value:NoSchedule (or ${ANY} for all).`);
     }
     return {
       ...(key === ANY ? {} : { key }),
@@ -55,7 +55,7 @@ export function tolerationsOf(texts: readonly string[]): Toleration[] {
   });
 }
 
-/** What is before and behind the first separator; without one there is nothing behind. */
+/** The parts before and after the first separator. Without a separator, the second part is undefined. */
 function divided(text: string, separator: string): [string, string | undefined] {
   const at = text.indexOf(separator);
   return at < 0 ? [text.trim(), undefined] : [text.slice(0, at).trim(), text.slice(at + 1).trim()];

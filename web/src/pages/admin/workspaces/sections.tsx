@@ -53,7 +53,7 @@ export function GeneralFields({ form, image }: Props & { image: Image | null }) 
         <TextInput label="Friendly Name" required data-autofocus {...form.getInputProps('friendly_name')} />
         <TextInput
           label="Thumbnail URL"
-          description="A picture on this server, e.g. /img/terminal.svg"
+          description="The path of a picture on this server, e.g. /img/terminal.svg"
           {...form.getInputProps('image_src')}
         />
       </Columns>
@@ -61,7 +61,7 @@ export function GeneralFields({ form, image }: Props & { image: Image | null }) 
       <Textarea label="Description" autosize minRows={1} {...form.getInputProps('description')} />
       <TagsInput
         label="Categories"
-        description="The launcher sorts workspaces by them; press Enter after each"
+        description="The launcher filters workspaces by category; press Enter after each category"
         data={known}
         {...form.getInputProps('categories')}
       />
@@ -81,13 +81,13 @@ export function ContainerFields({ form }: Props) {
     <Section title="Container">
       <TextInput
         label="Docker Image"
-        description="Name and tag, e.g. greenroom/desktop:xfce. Of kasmweb and linuxserver images the page is set by itself."
+        description="Name and tag, e.g. greenroom/desktop:xfce. The page of kasmweb and linuxserver images is set automatically."
         required
         {...form.getInputProps('name')}
       />
       <Select
         label="Pull Policy"
-        description="When Agents ask the registry for an image that they have: a tag may have moved"
+        description="How often Agents check the registry for a newer image of the tag"
         data={[
           { value: 'missing', label: 'Missing: never' },
           { value: 'daily', label: 'Daily' },
@@ -99,19 +99,19 @@ export function ContainerFields({ form }: Props) {
       <SimpleGrid cols={{ base: 1, sm: 3 }} verticalSpacing="sm">
         <TextInput
           label="Docker Registry"
-          description="Empty = as in the name"
+          description="Empty = the registry in the name"
           autoComplete="off"
           {...form.getInputProps('docker_registry')}
         />
         <TextInput
           label="Registry Username"
-          description="Empty = without log-in"
+          description="Empty = no log-in"
           autoComplete="off"
           {...form.getInputProps('docker_user')}
         />
         <PasswordInput
           label="Registry Password"
-          description="Never shown; empty = as it is"
+          description="Never shown; empty = unchanged"
           autoComplete="new-password"
           visibilityToggleButtonProps={{ 'aria-label': 'Show the password' }}
           {...form.getInputProps('docker_token')}
@@ -136,13 +136,13 @@ export function ContainerFields({ form }: Props) {
         />
         <NumberInput
           label="Memory limit (MB)"
-          description="Empty = what is reserved"
+          description="Empty = the reserved memory"
           min={1}
           {...form.getInputProps('memory_limit_mb')}
         />
         <NumberInput
           label="Disk limit (GB)"
-          description="Most a session may write; empty = any amount"
+          description="The most that a session may write; empty = no limit"
           min={0.2}
           step={1}
           decimalScale={2}
@@ -150,7 +150,7 @@ export function ContainerFields({ form }: Props) {
         />
         <Select
           label="CPU Allocation Method"
-          description="Shares: more when idle; Quotas: never more"
+          description="Shares: more if the host is idle. Quotas: never more"
           data={['Inherit', 'Shares', 'Quotas']}
           allowDeselect={false}
           {...form.getInputProps('cpu_allocation_method')}
@@ -166,7 +166,7 @@ export function PageFields({ form }: Props) {
       <SimpleGrid cols={{ base: 1, sm: 3 }} verticalSpacing="sm">
         <NumberInput
           label="Port"
-          description="Of the web page inside the container"
+          description="The port of the page in the container"
           required
           min={1}
           max={65_535}
@@ -175,36 +175,36 @@ export function PageFields({ form }: Props) {
         />
         <Select
           label="Protocol"
-          description="Of that page"
+          description="The protocol of the page"
           data={['https', 'http']}
           allowDeselect={false}
           {...form.getInputProps('protocol')}
         />
         <TextInput
           label="User of the page"
-          description="For its basic authentication"
+          description="The user name for basic authentication"
           {...form.getInputProps('auth_user')}
         />
         <TextInput
           label="Folder of the page"
-          description="/ or like /vnc/; /{path}/ where it has to know its path here"
+          description="/ or a path such as /vnc/; /{path}/ if the page must know its path in the console"
           required
           {...form.getInputProps('page_path')}
         />
         <TextInput
           label="Start page"
-          description="Opened below it, e.g. lab; empty = the folder itself"
+          description="A path below the folder, e.g. lab; empty = the folder itself"
           {...form.getInputProps('start_page')}
         />
         <TextInput
           label="Ready when this answers"
-          description="Below it, e.g. health; empty = the page"
+          description="A path below the folder, e.g. health; empty = the page"
           {...form.getInputProps('ready_path')}
         />
       </SimpleGrid>
       <JsonField
         label="Port Map"
-        description="Sound, files and devices that the image serves on further ports or at addresses of the page, each behind its permission"
+        description="Sound, files and devices that the image serves on other ports or at paths of the page. Each requires its permission"
         placeholder={'{ "audio": 4901, "uploads": 4902, "downloads": "Downloads" }'}
         {...form.getInputProps('port_map')}
       />
@@ -219,18 +219,18 @@ export function AccessFields({ form }: Props) {
       <Columns>
         <Switch
           label="Enabled"
-          description="Off: no user can launch it, and Agents do not pull it"
+          description="Off: users cannot launch the workspace, and Agents do not pull its image"
           {...form.getInputProps('enabled', { type: 'checkbox' })}
         />
         <Switch
           label="Hide on Dashboard"
-          description="Not on the launcher; programs may still launch it"
+          description="The launcher does not show the workspace; programs can still launch it"
           {...form.getInputProps('hidden', { type: 'checkbox' })}
         />
       </Columns>
       <MultiSelect
         label="Groups"
-        description="Whose members may launch it; a new workspace without any is for All Users"
+        description="Their members may launch the workspace. A new workspace without groups is assigned to All Users"
         searchable
         data={(groups.data ?? []).map(({ group_id, name }) => ({ value: group_id, label: name }))}
         {...form.getInputProps('groups')}
@@ -284,7 +284,7 @@ export function SessionFields({ form }: Props) {
       <Columns>
         <NumberInput
           label="Session Time Limit (s)"
-          description="Longest life of a session; empty = that of the groups, 0 = none. The shorter one holds."
+          description="The maximum duration of a session; empty = the limit of the groups, 0 = no limit. The shorter limit applies."
           min={0}
           allowDecimal={false}
           {...form.getInputProps('session_time_limit')}
@@ -292,7 +292,7 @@ export function SessionFields({ form }: Props) {
         <HomeField form={form} />
         <Select
           label="Web Filter Policy"
-          description="Sites its sessions may open; staged sessions have it, too"
+          description="The sites that sessions may open; also applies to staged sessions"
           placeholder="None: every site"
           searchable
           clearable
@@ -305,13 +305,13 @@ export function SessionFields({ form }: Props) {
         <Switch
           mt="lg"
           label="Disable web filters"
-          description="No filter of a group holds for this workspace either"
+          description="The filters of groups do not apply to this workspace"
           {...form.getInputProps('filter_policy_force_disabled', { type: 'checkbox' })}
         />
         <Switch
           mt="lg"
           label="Allow launch variables"
-          description="Off where users get one application only: variables can start other programs"
+          description="Disable this if users must get one application only, because variables can start other programs"
           {...form.getInputProps('allow_launch_variables', { type: 'checkbox' })}
         />
         <PictureField form={form} />
@@ -325,19 +325,19 @@ export function ConfigFields({ form }: Props) {
     <Section title="Docker configuration (JSON)">
       <JsonField
         label="Docker Run Config Override"
-        description="Options of the container; what would weaken its isolation is refused"
+        description="Options of the container. Options that weaken its isolation are refused"
         placeholder={'{ "hostname": "desk", "environment": { "LANG": "de_DE.UTF-8" } }'}
         {...form.getInputProps('run_config')}
       />
       <JsonField
         label="Docker Exec Config"
-        description="Commands at first_launch, go and assign, each with cmd, and user, environment, workdir as wanted"
+        description="Commands for first_launch, go and assign. Each has cmd, and optionally user, environment and workdir"
         placeholder={'{ "assign": { "cmd": "/opt/welcome.sh" } }'}
         {...form.getInputProps('exec_config')}
       />
       <JsonField
         label="Volume Mappings"
-        description="Folders of the host in the container; {username} and {user_id} stand for the user and exclude staging"
+        description="Folders of the host in the container. {username} and {user_id} are replaced by the values of the user and exclude staging"
         placeholder={'{ "/srv/share": { "bind": "/share", "mode": "ro" } }'}
         {...form.getInputProps('volume_mappings')}
       />
