@@ -15,9 +15,9 @@ import { PoolState } from './staging/PoolState';
 import { isShort } from './staging/short';
 
 /**
- * What is going on, and what is not as it should be, as far as the person may see it.
+ * The state of the deployment and its problems, as far as the user may view them.
  *
- * Every number leads to the list it counts.
+ * Each number links to the list that it counts.
  */
 export function Dashboard() {
   const allowed = useAllowed();
@@ -28,7 +28,7 @@ export function Dashboard() {
   const all = [sessions, configs, managers, agents];
   return (
     <>
-      <PageHeader title="Dashboard">What is running now</PageHeader>
+      <PageHeader title="Dashboard">The current state of the deployment</PageHeader>
       <Stack gap="lg">
         <StaleBanner error={all.find((query) => query.error)?.error} hasData={all.some((query) => query.data)} />
         <SimpleGrid cols={{ base: 1, xs: 2, lg: 4 }}>
@@ -100,7 +100,7 @@ interface Count {
 }
 
 function sessionsInUse(number: string): Count {
-  return { number, note: number !== '0' ? 'of all users' : 'no user is working now' };
+  return { number, note: number !== '0' ? 'of all users' : 'no user has a session' };
 }
 
 function staged(configs: StagingConfig[]): Count {

@@ -22,7 +22,7 @@ const COLUMNS: Column<Schemas['LeaseView']>[] = [
   timeColumn('expires', 'Ends', (row) => row.expires),
 ];
 
-/** Which programs use a secret now. */
+/** The leases that use a secret now. */
 export function LeasesWith({ secret, onClose }: { secret: Secret; onClose: () => void }) {
   const leases = useQuery(leasesWithQuery(secret.name));
   const others = leases.data ? secret.num_leases - leases.data.length : 0;
@@ -37,14 +37,14 @@ export function LeasesWith({ secret, onClose }: { secret: Secret; onClose: () =>
           rowKey={(row) => row.lease_id}
           minWidth={480}
           empty={
-            <EmptyState icon={IconRobot} title="None that you may see">
+            <EmptyState icon={IconRobot} title="No lease that you may see">
               A lease is visible to the user of its session and to administrators.
             </EmptyState>
           }
         />
         {others > 0 && (
           <Text size="sm" c="dimmed">
-            {others} more that you may not see.
+            {others} more that are not visible to you.
           </Text>
         )}
       </Stack>

@@ -5,7 +5,7 @@ import { FormDialog } from '../../components/Form';
 import { changed } from '../../components/saving';
 
 interface Props {
-  /** Null = a new one. */
+  /** Null = a new secret. */
   secret: Secret | null;
   onClose: () => void;
 }
@@ -21,7 +21,7 @@ export function SecretForm({ secret, onClose }: Props) {
       template: secret?.template ?? 'Bearer {secret}',
       description: secret?.description ?? '',
     },
-    validate: { hosts: (hosts) => (hosts.length > 0 ? null : 'Name the hosts it is for') },
+    validate: { hosts: (hosts) => (hosts.length > 0 ? null : 'Enter at least one host') },
   });
   return (
     <FormDialog

@@ -41,7 +41,7 @@ export function Secrets() {
       render: (row) => <Code>{`${row.header}: ${row.template.replace('{secret}', '•••')}`}</Code>,
     },
     ...(allowed('secrets_view')
-      ? [{ key: 'owner', title: 'Owner', value: (row: Secret) => row.owner ?? 'the installation' }]
+      ? [{ key: 'owner', title: 'Owner', value: (row: Secret) => row.owner ?? 'the deployment' }]
       : []),
     {
       key: 'leases',

@@ -23,7 +23,7 @@ const DRAWER_PX = 1000;
 
 const OUTCOMES = ['staged', 'on_demand', 'failed'] as const;
 
-/** Diagnostics → Launches: how each launch was served, also those that gave no session. */
+/** Diagnostics → Launches: all launches, including those without a session. */
 export function Launches() {
   const [params, setParams] = useSearchParams();
   const outcome = OUTCOMES.find((each) => each === params.get('outcome')) ?? null;
@@ -38,7 +38,7 @@ export function Launches() {
   const choose = (next: string) => setParams(withParam('outcome', next === 'all' ? '' : next), { replace: true });
   return (
     <ResourcePage
-      note="How each launch was served, or why it was not, and how long the user waited."
+      note="Each launch with its outcome, the reason and the time that the user waited."
       {...launches}
       columns={columns}
       rowKey={rowKey}
@@ -52,8 +52,8 @@ export function Launches() {
           onChange={choose}
         />
       }
-      empty="No launches that fit"
-      emptyNote="Each launch of a workspace stands here, whether it gave a session or not."
+      empty="No matching launches"
+      emptyNote="All launches of workspaces appear here, including those without a session."
     >
       {shown && (
         <SideSheet

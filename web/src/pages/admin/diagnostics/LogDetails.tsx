@@ -9,7 +9,7 @@ import { SideSheet } from '../../../components/Dialog';
 
 type Values = Record<string, unknown>;
 
-/** Everything a log row has: what it is about, and for changes what was before and after. */
+/** All fields of a log row. A change includes the values before and after. */
 export function LogDetails({ row, onClose }: { row: LogRow; onClose: () => void }) {
   const { before, after, ...rest } = row.details;
   const to = (address: string, text: string) => (
@@ -65,7 +65,7 @@ export function LogDetails({ row, onClose }: { row: LogRow; onClose: () => void 
   );
 }
 
-/** What an administrator changed, field by field. */
+/** The changed fields, with their values before and after. */
 function Changes({ before, after }: { before: Values; after: Values }) {
   const names = [...new Set([...Object.keys(before), ...Object.keys(after)])];
   return (

@@ -17,13 +17,13 @@ interface Props {
   onChange: (name: string, value: string | null) => void;
   live: boolean;
   onLive: (live: boolean) => void;
-  /** Only level and time: the rest is given. */
+  /** Shows only level and time, because the other conditions are fixed. */
   brief: boolean;
-  /** Codes to choose from, each with its word. */
+  /** Codes to choose from, with their labels. */
   codes?: Record<string, string> | undefined;
 }
 
-/** What the server is asked for; the field at the right of the table looks in the rows that came. */
+/** The conditions of the request. The filter at the right of the table searches the loaded rows only. */
 export function LogTools({ filter, span, onChange, live, onLive, brief, codes }: Props) {
   const zones = useQuery({ ...zonesQuery, enabled: useAllowed()('zones_view') });
   return (
@@ -116,7 +116,7 @@ interface GivenProps {
   onRemove: () => void;
 }
 
-/** A condition that came with the address; pressing it takes it away. */
+/** A condition of the address, as a button that removes it. */
 function Given({ label, value, onRemove }: GivenProps) {
   if (!value) return null;
   return (
@@ -133,7 +133,7 @@ interface ConditionProps {
   onChange: Props['onChange'];
 }
 
-/** A text that is asked for when the typing pauses; it follows the address where that was changed elsewhere. */
+/** A text condition. It is requested when the typing pauses, and updated when the address changes. */
 function Condition({ name, label, value, onChange }: ConditionProps) {
   const [text, setText] = useState(value);
   const asked = useRef(value);
@@ -142,7 +142,7 @@ function Condition({ name, label, value, onChange }: ConditionProps) {
     onChange(name, next || null);
   }, TYPING_MS);
   useEffect(() => {
-    if (value === asked.current) return; // the answer to what was typed here
+    if (value === asked.current) return; // the value that was entered here
     asked.current = value;
     setText(value);
   }, [value]);

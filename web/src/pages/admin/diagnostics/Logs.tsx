@@ -5,7 +5,7 @@ import { LogsTable } from './LogsTable';
 export function Logs() {
   return (
     <>
-      <PageHeader title="Logs">What was decided, and why; who changed what.</PageHeader>
+      <PageHeader title="Logs">Decisions with their reasons, and changes of administrators.</PageHeader>
       <LogsTable />
     </>
   );

@@ -20,10 +20,10 @@ import { LogDetails } from './LogDetails';
 import { type LogFilter, sinceOf, useLogFilter } from './logFilter';
 import { LogTools } from './LogTools';
 
-/** Rows of a page; older ones are asked for. */
+/** The number of rows of a page. Older rows are loaded on request. */
 const ROWS = 250;
 
-/** A setting that kept a user from a staged session: its rows have columns of their own. */
+/** The code of a setting that excluded a user from staged sessions. Its rows have separate columns. */
 const VIOLATION = 'staging-violation';
 
 const TIME: Column<LogRow> = timeColumn('time', 'Time', (row) => row.time);
@@ -96,13 +96,13 @@ const OF_VIOLATION: Column<LogRow>[] = [
 ];
 
 interface Props {
-  /** Only those about one thing: of a session, of a user, of a staging config, or whose message has a name. */
+  /** Fixed conditions, e.g. the session or the user of the rows. */
   fixed?: Pick<LogFilter, 'session_id' | 'user_id' | 'staging_config_id' | 'text' | 'zone_name'>;
-  /** Codes to choose from, each with its word: where the rest is given. */
+  /** Codes to choose from, with their labels, if the other conditions are fixed. */
   codes?: Record<string, string>;
 }
 
-/** Log rows, newest first, as the address filters them. */
+/** Log rows, newest first, with the filter of the address. */
 export function LogsTable({ fixed, codes }: Props) {
   const [filter, span, change] = useLogFilter();
   const [live, setLive] = useState(true);
@@ -112,7 +112,7 @@ export function LogsTable({ fixed, codes }: Props) {
   const logs = useQuery({
     ...logsQuery(asked, ROWS),
     placeholderData: (before) => before,
-    // Held: what is on the screen stays, and another filter is still answered.
+    // Without live updates the rows stay, but another filter is still requested.
     enabled: ({ state }) => live || state.data === undefined,
   });
   const kind = filter.code === VIOLATION ? OF_VIOLATION : OF_ALL;
@@ -139,7 +139,7 @@ export function LogsTable({ fixed, codes }: Props) {
           />
         }
         empty={
-          <EmptyState icon={IconNotes} title="Nothing logged that fits">
+          <EmptyState icon={IconNotes} title="No matching log rows">
             Choose a lower level, a longer time, or fewer conditions.
           </EmptyState>
         }
@@ -160,7 +160,7 @@ function detailsOf(onShow: (row: LogRow) => void): Column<LogRow> {
   };
 }
 
-/** What is said, and below it what the row is about besides. */
+/** The message, with the other subjects of the row below it. */
 function Message({ row }: { row: LogRow }) {
   const group = groupOf(row);
   const about = [row.setting && `setting ${row.setting}`, group && `group ${group}`].filter(Boolean).join(', ');

@@ -1,12 +1,12 @@
 import { PageHeader } from '../../../components/PageHeader';
 import { RequestsTable } from './RequestsTable';
 
-/** Diagnostics → Manager Requests: what Agents asked of Managers; all that was refused, the rest counted. */
+/** Diagnostics → Manager Requests: the refused requests of Agents to Managers, and the counts of all others. */
 export function ManagerRequests() {
   return (
     <>
       <PageHeader title="Manager Requests">
-        Every request of an Agent that was not answered with 2xx; the others are counted per Agent and minute.
+        Requests of Agents that were not answered with 2xx. Other requests are counted per Agent and minute.
       </PageHeader>
       <RequestsTable />
     </>

@@ -15,10 +15,10 @@ import { OlderRows } from '../../../components/OlderRows';
 import { withParam } from '../../../components/tableState';
 import { textIn } from '../../../components/tones';
 
-/** Rows of a page; older ones are asked for. */
+/** The number of rows of a page. Older rows are loaded on request. */
 const ROWS = 250;
 
-/** Which answers are shown: their name in the address and on the page, and what is asked of the server. */
+/** The choices of answers: the value in the address, the label and the condition of the request. */
 const ANSWERS: { value: string; label: string; question: RequestQuestion }[] = [
   { value: 'all', label: 'All', question: {} },
   { value: 'refused', label: 'Refused', question: { refused: true } },
@@ -27,16 +27,16 @@ const ANSWERS: { value: string; label: string; question: RequestQuestion }[] = [
 ];
 
 interface Props {
-  /** Only those of one Agent, or at one Manager. */
+  /** Shows only the requests of one Agent or to one Manager. */
   fixed?: Pick<RequestQuestion, 'agent_id' | 'manager_instance_id'>;
 }
 
-/** Requests of Agents as Managers answered them, newest first, as the address filters them. */
+/** Requests of Agents to Managers, newest first, with the filter of the address. */
 export function RequestsTable({ fixed = {} }: Props) {
   const [params, setParams] = useSearchParams();
   const change = (name: string, value: string | null) => {
     const after = withParam(name, value ?? '');
-    if (name !== 'cursor') after.delete('cursor'); // another question begins with its newest rows
+    if (name !== 'cursor') after.delete('cursor'); // another filter starts with the newest rows
     setParams(after, { replace: true });
   };
   const allowed = useAllowed();
@@ -98,8 +98,8 @@ export function RequestsTable({ fixed = {} }: Props) {
           </Group>
         }
         empty={
-          <EmptyState icon={IconListDetails} title="No requests that fit">
-            Each answer that was not 2xx stands here, and the others are counted at the end of each minute.
+          <EmptyState icon={IconListDetails} title="No matching requests">
+            Requests with an answer other than 2xx appear here. The others are counted at the end of each minute.
           </EmptyState>
         }
       />
@@ -110,7 +110,7 @@ export function RequestsTable({ fixed = {} }: Props) {
 
 interface ChoiceProps {
   label: string;
-  /** What stands there when nothing is chosen. */
+  /** The placeholder if nothing is chosen. */
   all: string;
   choices: { value: string; label: string }[];
   value: string | null;
@@ -153,7 +153,7 @@ function columnsOf(agents: Agent[], managers: Manager[]): Column<ManagerRequest>
       },
       render: (row) => {
         const agent = agentOf(row);
-        const name = agent ? nameOf(agent) : (row.agent_id?.slice(0, 8) ?? 'not known');
+        const name = agent ? nameOf(agent) : (row.agent_id?.slice(0, 8) ?? 'unknown');
         return <Known to={agent && `/admin/infrastructure/agents/${agent.agent_id}`}>{name}</Known>;
       },
     },
@@ -202,7 +202,7 @@ function isServed({ status }: ManagerRequest): boolean {
   return status >= 200 && status < 300;
 }
 
-/** A name, leading to its page while there is one. */
+/** A name that links to its page, if the page exists. */
 function Known({ to, children }: { to: string | undefined; children: string }) {
   if (!to)
     return (

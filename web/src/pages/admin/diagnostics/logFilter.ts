@@ -5,7 +5,7 @@ import { withParam } from '../../../components/tableState';
 
 export const LEVELS = ['DEBUG', 'INFO', 'WARNING', 'ERROR'] as const;
 
-/** What rows are asked of the server; each is a parameter of the page's address. */
+/** The conditions of the request. Each is a parameter of the address of the page. */
 export type LogFilter = Omit<LogQuestion, 'since'>;
 
 const TEXTS = [
@@ -19,7 +19,7 @@ const TEXTS = [
   'until',
 ] as const;
 
-/** Time spans people choose from, in minutes. */
+/** The time spans to choose from, in minutes. */
 export const SPANS: Record<string, number> = { '15m': 15, '1h': 60, '24h': 1440, '7d': 10_080 };
 
 /** The filter in the address, and how to change one part of it. */
@@ -38,7 +38,7 @@ export function useLogFilter(): [LogFilter, string, (name: string, value: string
   return [filter, span, change];
 }
 
-/** The time from which rows are shown; to the minute, so that a page on the screen asks the same again. */
+/** The start of the time span, rounded to the minute, so that repeated requests are equal. */
 export function sinceOf(span: string, now: number): string | undefined {
   const minutes = SPANS[span];
   return minutes ? new Date(Math.floor(now / 60_000 - minutes) * 60_000).toISOString() : undefined;

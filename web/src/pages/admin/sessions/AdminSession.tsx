@@ -25,7 +25,7 @@ import { settingTitle } from '../../../components/titles';
 
 const LOG_CODES = { 'staging-violation': 'Violations' };
 
-/** One session as an administrator sees it: facts, how it came about, its screen, a command, its log rows. */
+/** One session for administrators: details, placement, screen, command and log rows. */
 export function AdminSession() {
   const { sessionId = '' } = useParams();
   const session = useQuery(sessionQuery(sessionId, { follow: false }));
@@ -72,7 +72,7 @@ export function AdminSession() {
   );
 }
 
-/** To what a program did in it, where that is recorded and the person may see it. */
+/** The link to the recording of a lease of the session, if the user may view it. */
 function RecordingLink({ sessionId }: { sessionId: string }) {
   const allowed = useAllowed();
   const { data: found } = useQuery({ ...recordingsQuery(sessionId), enabled: allowed('recordings_view') });
@@ -100,7 +100,7 @@ function Details({ session }: { session: Session }) {
             'User',
             session.user_id
               ? to(`/admin/users/${session.user_id}`, session.username ?? session.user_id)
-              : kindOf(session) === 'staged' && 'none yet: it is staged',
+              : kindOf(session) === 'staged' && 'none yet (staged)',
           ],
           ['Workspace', to(`/admin/workspaces/${session.image_id}`, session.image_friendly_name)],
           ['Origin', <Origin key="origin" session={session} />],
@@ -123,7 +123,7 @@ function Details({ session }: { session: Session }) {
           ['Why ended', session.ended_reason],
           ['Why quarantined', session.set_aside_reason],
           [
-            'Its place was taken by',
+            'Replaced by',
             session.superseded_by && to(`/admin/sessions/${session.superseded_by}`, session.superseded_by),
           ],
           ['Error', session.error],
@@ -142,7 +142,7 @@ function Details({ session }: { session: Session }) {
   );
 }
 
-/** Where it came from: a pool, or on demand. */
+/** The origin of a session: a pool, or on demand. */
 function Origin({ session: { staging_config_id: configId } }: { session: Session }) {
   return configId ? (
     <>
@@ -158,7 +158,7 @@ function Screen({ session }: { session: Session }) {
     <Card withBorder className="surface" p="md" maw={900}>
       <Screenshot sessionId={session.session_id} alt={`Screen of ${nameOf(session)}`} width={1280} renewAfter={5} />
       <Text size="xs" c="dimmed" mt="xs">
-        A new picture every 5 seconds while this is open.
+        The picture is updated every 5 seconds while this page is open.
       </Text>
     </Card>
   );

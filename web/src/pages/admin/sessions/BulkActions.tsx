@@ -10,7 +10,7 @@ import { counted } from '../../../components/format';
 import { ownerOf } from './kinds';
 import { ACTIONS, offered } from '../../../components/sessionActions';
 
-/** One action for several sessions; each button says how many of them it fits. */
+/** Actions for several sessions. Each button shows the number of sessions that allow the action. */
 export function BulkActions({ sessions, onDone }: { sessions: Session[]; onDone: () => void }) {
   const [asked, setAsked] = useState<SessionAction | null>(null);
   const fitting = (action: SessionAction) => sessions.filter(({ actions }) => actions.includes(action));
@@ -59,9 +59,9 @@ export function BulkActions({ sessions, onDone }: { sessions: Session[]; onDone:
 }
 
 const MOST_NAMED = 10;
-const refuse = (error: unknown) => showError('Not all was done', error);
+const refuse = (error: unknown) => showError('Not all sessions were changed', error);
 
-/** Each order stands alone: what the server refuses is named at the end, the others are done. */
+/** Sends one request per session. The error at the end names the refused ones; the others are done. */
 function useOrders(onDone: () => void) {
   const queries = useQueryClient();
   return useMutation({
@@ -69,7 +69,9 @@ function useOrders(onDone: () => void) {
       const results = await Promise.allSettled(sessions.map((session) => orderSession(session, action)));
       const refused = results.flatMap((each) => (each.status === 'rejected' ? [messageOf(each.reason)] : []));
       if (refused.length > 0)
-        throw new Error(`${refused.length} of ${counted(sessions.length, 'session')} refused it. ${refused[0] ?? ''}`);
+        throw new Error(
+          `${refused.length} of ${counted(sessions.length, 'session')} refused the action. ${refused[0] ?? ''}`,
+        );
     },
     onSuccess: onDone,
     onSettled: () =>

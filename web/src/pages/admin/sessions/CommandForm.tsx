@@ -5,7 +5,7 @@ import { runCommand } from '../../../api/actions';
 import type { Schemas } from '../../../api/types';
 import { FormFrame } from '../../../components/Form';
 
-/** Run a command in a session's container and see its output; it is logged with who ran it. */
+/** Runs a command in the container of a session and shows its output. The log records the command and its user. */
 export function CommandForm({ sessionId }: { sessionId: string }) {
   const [result, setResult] = useState<Schemas['CommandView'] | null>(null);
   const form = useForm({ initialValues: { command: '', user: '', workdir: '' } });
@@ -27,7 +27,7 @@ export function CommandForm({ sessionId }: { sessionId: string }) {
       >
         <Textarea
           label="Command"
-          description="One argument in each line; no shell takes part, so write sh, -c and the script for one"
+          description="One argument per line. No shell is used; for a script, enter sh, -c and the script"
           placeholder={'ls\n-l\n/home/kasm-user'}
           autosize
           minRows={3}
@@ -38,12 +38,12 @@ export function CommandForm({ sessionId }: { sessionId: string }) {
         <SimpleGrid cols={{ base: 1, xs: 2 }}>
           <TextInput
             label="User"
-            description="Of the container; empty = that of the session"
+            description="A user of the container; empty = the user of the session"
             {...form.getInputProps('user')}
           />
           <TextInput
             label="Working directory"
-            description="Empty = that of the container"
+            description="Empty = the directory of the container"
             {...form.getInputProps('workdir')}
           />
         </SimpleGrid>
@@ -59,6 +59,8 @@ export function CommandForm({ sessionId }: { sessionId: string }) {
 }
 
 function titleOf({ state, exit_code }: Schemas['CommandView']): string {
-  if (state === 'unknown') return 'The Agent was restarted meanwhile: it is unknown what became of the command.';
-  return exit_code === null ? 'It was still running at its deadline.' : `It ended with exit code ${exit_code}.`;
+  if (state === 'unknown') return 'The Agent was restarted. The result of the command is unknown.';
+  return exit_code === null
+    ? 'The command was still running at its deadline.'
+    : `The command ended with exit code ${exit_code}.`;
 }

@@ -4,7 +4,7 @@ import { kindOf } from './kinds';
 
 const VERBS: Record<string, string> = { delete: 'deleted', stop: 'stopped', pause: 'paused' };
 
-/** When something happens to a session by itself, what, and by which rule; a quarantined one stays. */
+/** The time, the action and the rule of the next automatic action. A quarantined session has none. */
 export function Expiry({ session }: { session: Session }) {
   if (kindOf(session) === 'quarantined') return '–';
   const what = session.expires_action && VERBS[session.expires_action];

@@ -24,8 +24,8 @@ const STEPS: Record<PlacementStep['step'], string> = {
 
 const OUTCOMES = {
   staged: 'A staged session was assigned.',
-  on_demand: 'A new session was made on demand.',
-  failed: 'No session could be given.',
+  on_demand: 'A new session was created on demand.',
+  failed: 'No session could be provided.',
 };
 
 const COLUMNS: Column<PlacementStep>[] = [
@@ -75,13 +75,13 @@ function resultOf({ used, code }: PlacementStep): string {
   return used ? 'used' : code ? wordsOf(code) : 'not used';
 }
 
-/** The pool or the Agent that was looked at. */
+/** The pool or the Agent that was considered. */
 function Candidate({ step: { step, candidate } }: { step: PlacementStep }) {
   if (!candidate) return '–';
   return step.startsWith('staged') ? <ConfigLink id={candidate} /> : candidate;
 }
 
-/** How a session came about: what was tried in which order, and why it was passed over. */
+/** The placement of a session: its steps in order, with the reasons why candidates were passed over. */
 export function PlacementTable({ sessionId }: { sessionId: string }) {
   const { data, error } = useQuery(placementQuery(sessionId));
   const allowed = useAllowed();
@@ -91,7 +91,7 @@ export function PlacementTable({ sessionId }: { sessionId: string }) {
       {data && (
         <Text size="sm">
           {OUTCOMES[data.outcome]}
-          {data.duration_ms != null && ` Deciding took ${milliseconds(data.duration_ms)}.`}
+          {data.duration_ms != null && ` The decision took ${milliseconds(data.duration_ms)}.`}
         </Text>
       )}
       <PlacementSteps steps={data?.steps} error={error} />
@@ -116,7 +116,7 @@ export function PlacementSteps({ steps, error = null }: { steps: PlacementStep[]
       columns={COLUMNS}
       rowKey={(row) => String(row.index)}
       minWidth={760}
-      empty={<EmptyState icon={IconRoute} title="Nothing was recorded for this launch" />}
+      empty={<EmptyState icon={IconRoute} title="No steps were recorded for this launch" />}
     />
   );
 }

@@ -4,7 +4,7 @@ import type { Session } from '../../../api/types';
 import { RowButton } from '../../../components/RowButton';
 import { inMenu, useRowMenu } from './SharedRowMenu';
 
-/** What can be done with a session in its row. */
+/** The actions in the row of a session. */
 export function RowActions({ session }: { session: Session }) {
   const me = useMe();
   const menu = useRowMenu();

@@ -5,7 +5,7 @@ import { PageHeader } from '../../../components/PageHeader';
 import { QUESTIONS } from './kinds';
 import { SessionsTable } from './SessionsTable';
 
-/** Sessions of everybody. */
+/** Sessions → Sessions: the sessions of all users. */
 export function Sessions() {
   const inUse = useQuery(sessionCountQuery(QUESTIONS['in use']));
   const staged = useQuery(sessionCountQuery(QUESTIONS.staged));

@@ -57,11 +57,11 @@ const COLUMNS: Column<Session>[] = [
 ];
 
 interface Props {
-  /** Which sessions; without it all. */
+  /** A condition. Without it, all sessions are shown. */
   of?: Pick<SessionQuestion, 'agent_id' | 'user_id' | 'image_id'>;
 }
 
-/** Sessions with what can be done with them; staged ones have no user until they are assigned. */
+/** Sessions with their actions. Staged sessions have no user until they are assigned. */
 export function SessionsTable({ of = {} }: Props) {
   const [params, setParams] = useSearchParams();
   const kind = KINDS.find((each) => each === params.get('kind'));
@@ -109,7 +109,7 @@ function originOf({ staging_config_id }: Session): string {
   return staging_config_id ? 'staged' : 'on demand';
 }
 
-/** Where a session came from; a staged one from a pool with a page of its own. */
+/** The origin of a session. That of a staged session links to its staging config. */
 function Origin({ session }: { session: Session }) {
   const allowed = useAllowed()('staging_view');
   if (!allowed || !session.staging_config_id) return originOf(session);
@@ -120,7 +120,7 @@ function Origin({ session }: { session: Session }) {
   );
 }
 
-/** Its status; of a quarantined one also why. */
+/** The status of a session, with the reason for a quarantine. */
 function Status({ session }: { session: Session }) {
   return (
     <>

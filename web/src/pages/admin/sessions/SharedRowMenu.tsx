@@ -11,7 +11,7 @@ import { type Kind, kindOf, nameOf } from './kinds';
 interface RowMenu {
   /** Open the menu of a session below the button that was pressed. */
   open: (session: Session, button: HTMLElement) => void;
-  /** Do it, or ask first where something is lost. */
+  /** Runs the action, or asks first if the action loses data. */
   take: (session: Session, action: SessionAction) => void;
 }
 
@@ -19,18 +19,18 @@ const RowMenuContext = createContext<RowMenu | null>(null);
 
 export function useRowMenu(): RowMenu {
   const menu = useContext(RowMenuContext);
-  if (!menu) throw new Error('rows of sessions stand within a SharedRowMenu');
+  if (!menu) throw new Error('rows of sessions must be inside a SharedRowMenu');
   return menu;
 }
 
-/** What the menu of a row offers: all that may be done but the deletion, which has a button of its own. */
+/** The menu of a row: all allowed actions except the deletion, which has a separate button. */
 export function inMenu(session: Session): SessionAction[] {
   return offered(session.actions).filter((action) => action !== 'delete');
 }
 
 const TOUCHED = ['sessions', 'connection', 'staging-configs'];
 
-/** One menu and one question for all rows of the tables within: a row has only the buttons that open them. */
+/** One menu and one dialog for all rows of the tables inside. A row only has the buttons that open them. */
 export function SharedRowMenu({ children }: { children: ReactNode }) {
   const [shown, setShown] = useState<{ session: Session; at: DOMRect } | null>(null);
   const [asked, setAsked] = useState<{ session: Session; action: SessionAction } | null>(null);
@@ -48,7 +48,7 @@ export function SharedRowMenu({ children }: { children: ReactNode }) {
     }),
     [mutate],
   );
-  useWindowEvent('scroll', () => setShown(null)); // the row it belongs to moves away
+  useWindowEvent('scroll', () => setShown(null)); // the row of the menu moves
   return (
     <RowMenuContext value={menu}>
       {children}
@@ -57,7 +57,7 @@ export function SharedRowMenu({ children }: { children: ReactNode }) {
         onClose={() => setShown(null)}
         position="bottom-end"
         withinPortal
-        withInitialFocusPlaceholder={false} // a menu has items and nothing else
+        withInitialFocusPlaceholder={false} // a menu may contain only items
       >
         <Menu.Target>
           <button type="button" tabIndex={-1} aria-hidden className="menu-anchor" style={placeOf(shown?.at)} />
@@ -100,11 +100,11 @@ function warningOf(session: Session, action: SessionAction): string | undefined 
   return action === 'delete' ? consequence(session)[kindOf(session)] : ACTIONS[action].warning;
 }
 
-/** What a deletion means. */
+/** The consequence of a deletion. */
 function consequence({ zone_name }: Session): Record<Kind, string> {
   return {
-    'in use': `The session in zone ${zone_name} ends, and everything in it that was not saved elsewhere is lost.`,
-    staged: 'The pool replaces it by a new one.',
-    quarantined: 'Its container is removed, and cannot be looked at any more.',
+    'in use': `The session in zone ${zone_name} ends. All its data that is not saved elsewhere is lost.`,
+    staged: 'The pool replaces it with a new session.',
+    quarantined: 'Its container is removed and can no longer be inspected.',
   };
 }

@@ -1,7 +1,7 @@
 import type { SessionQuestion } from '../../../api/sessionList';
 import type { Session } from '../../../api/types';
 
-/** Of a session: it has a user, waits for one, or was taken from its pool for inspection. */
+/** The kinds of sessions: with a user, staged, or quarantined for inspection. */
 export const KINDS = ['in use', 'staged', 'quarantined'] as const;
 export type Kind = (typeof KINDS)[number];
 
@@ -10,20 +10,20 @@ export function kindOf({ user_id, staging_config_id, set_aside_reason }: Session
   return set_aside_reason ? 'quarantined' : 'staged';
 }
 
-/** How the server is asked for those of a kind. */
+/** The condition of the request for each kind. */
 export const QUESTIONS: Record<Kind, SessionQuestion> = {
   'in use': { staged: false },
   staged: { staged: true },
   quarantined: { set_aside: true },
 };
 
-/** The username, or what a session without a user is. */
+/** The username, or the kind of a session without a user. */
 export function ownerOf(session: Session): string {
   const words: Record<Kind, string> = { 'in use': '–', staged: 'staged, no user yet', quarantined: 'quarantined' };
   return session.username ?? words[kindOf(session)];
 }
 
-/** Whose and which, as sentences name a session. */
+/** The name of a session in sentences. */
 export function nameOf(session: Session): string {
   return session.username
     ? `${session.username}’s ${session.image_friendly_name}`

@@ -11,7 +11,7 @@ import { FormFrame } from '../../../components/Form';
 import { PermissionsField } from '../PermissionsField';
 import { bodyOf, NEW, ownersOf } from './apiKeys';
 
-/** Create API Key: its form, then the secret, shown this one time. */
+/** Create API Key: the form, then the secret, which is shown only once. */
 export function CreateApiKey({ onClose }: { onClose: () => void }) {
   const [created, setCreated] = useState<Schemas['KeyCreated'] | null>(null);
   return (
@@ -38,16 +38,16 @@ function Form({ onCreated, onClose }: FormProps) {
     >
       <TextInput label="Name" required data-autofocus {...form.getInputProps('name')} />
       <Owner {...form.getInputProps('user_id')} />
-      <PermissionsField description="Without any the key may do nothing" {...form.getInputProps('permissions')} />
+      <PermissionsField description="A key without permissions can do nothing" {...form.getInputProps('permissions')} />
       <TextInput
         type="datetime-local"
         label="Expires"
-        description="Empty = never; the key is refused from then on"
+        description="Empty = never. After this time, the key is refused"
         {...form.getInputProps('expires')}
       />
       <Switch
         label="Read only"
-        description="Keeps only the permissions to see"
+        description="Keeps only the permissions that end in _view"
         {...form.getInputProps('read_only', { type: 'checkbox' })}
       />
     </FormFrame>
@@ -64,7 +64,7 @@ function Owner(props: ReturnType<UseFormReturnType<typeof NEW>['getInputProps']>
   return (
     <Select
       label="User"
-      description="The key acts as this user and may never do more than they may"
+      description="The key acts as this user and never has more permissions than the user"
       placeholder={me?.user.username}
       searchable
       clearable
@@ -79,8 +79,8 @@ function Secret({ created, onClose }: { created: Schemas['KeyCreated']; onClose:
   const both = `${created.api_key}:${created.api_key_secret}`;
   return (
     <Stack>
-      <Alert color="yellow" variant="light" role="status" title="The secret is shown this one time">
-        It is stored nowhere; copy it now.
+      <Alert color="yellow" variant="light" role="status" title="The secret is shown only once">
+        Greenroom does not store the secret. Copy it now.
       </Alert>
       <Text size="sm">
         API key <Code>{created.api_key}</Code>

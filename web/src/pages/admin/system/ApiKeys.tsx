@@ -14,7 +14,7 @@ import { textIn } from '../../../components/tones';
 import { CreateApiKey } from './ApiKeyForm';
 import { PermissionTitles } from '../PermissionsField';
 
-/** Keys with which programs use the two HTTP interfaces; secrets are shown once, when a key is made. */
+/** Access → API Keys: keys for programs that use the two HTTP interfaces. */
 export function ApiKeys() {
   const allowed = useAllowed();
   const columns: Column<ApiKey>[] = [
@@ -56,7 +56,7 @@ export function ApiKeys() {
           </Text>
           {row.enabled && !row.valid && (
             <Text size="xs" c={textIn('red')}>
-              refused: expired, or its owner may not log in
+              refused: expired, or the owner cannot log in
             </Text>
           )}
         </>
@@ -68,19 +68,19 @@ export function ApiKeys() {
   ];
   return (
     <ResourcePage
-      note="For programs. The secret of a key is shown when it is made, and never again."
+      note="API keys are for programs. The secret of a key is shown only once, after the key is created."
       query={useQuery(apiKeysQuery)}
       columns={columns}
       rowKey={(key) => key.key_id}
       sort="name"
       minWidth={900}
       empty="No API keys"
-      emptyNote="A key lets a program do what its permissions say."
+      emptyNote="A program with an API key has the permissions of the key."
       create="Create API Key"
       form={(_, close) => <CreateApiKey onClose={close} />}
       remove={({ key_id, name }) => (
         <RemoveAction name={`API key ${name}`} onConfirm={() => deleteApiKey(key_id)} touched={['api-keys']}>
-          Programs that use it are refused from now on.
+          Programs that use this key are refused from now on.
         </RemoveAction>
       )}
     />

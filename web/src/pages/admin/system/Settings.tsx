@@ -8,13 +8,13 @@ import { PageHeader } from '../../../components/PageHeader';
 import { SettingRow } from '../../../components/SettingRow';
 import { factsOf } from '../groups/settingTexts';
 
-/** What holds for the whole installation; a value is saved when its field is left. */
+/** System → Settings: the settings of the deployment. A value is saved when the focus leaves its field. */
 export function Settings() {
   const settings = useQuery(settingsQuery);
   const mayChange = useAllowed()('settings_modify');
   return (
     <>
-      <PageHeader title="Settings">They hold for the whole installation and take effect at once.</PageHeader>
+      <PageHeader title="Settings">Settings apply to the whole deployment and take effect immediately.</PageHeader>
       <Stack gap="sm">
         <StaleBanner error={settings.error} hasData={settings.data !== undefined} />
         {!settings.data && <Skeleton h={240} />}

@@ -13,7 +13,7 @@ interface Fields {
   deny: string;
 }
 
-/** Create a web filter policy (`policy` is null), or edit one; domains stand one in a line. */
+/** Create a web filter policy (`policy` is null), or edit one. Each line of a list is a domain. */
 export function PolicyForm({ policy, onClose }: { policy: FilterPolicy | null; onClose: () => void }) {
   const form = useForm<Fields>({
     initialValues: {
@@ -42,17 +42,17 @@ export function PolicyForm({ policy, onClose }: { policy: FilterPolicy | null; o
       <TextInput label="Description" {...form.getInputProps('description')} />
       <Select
         label="Default action"
-        description="What happens to sites that neither list names"
+        description="The action for sites in neither list"
         allowDeselect={false}
         data={[
-          { value: 'deny', label: 'Deny: only what is allowed below' },
-          { value: 'allow', label: 'Allow: all but what is denied below' },
+          { value: 'deny', label: 'Deny: only the allowed domains can be opened' },
+          { value: 'allow', label: 'Allow: all sites except the denied domains can be opened' },
         ]}
         {...form.getInputProps('default_action')}
       />
       <Textarea
         label="Allowed domains"
-        description="One in a line, each with everything below it; where both lists fit, the longer domain decides"
+        description="One domain per line, including all its subdomains. If both lists match, the longer domain applies"
         placeholder={'wikipedia.org\npython.org'}
         autosize
         minRows={3}

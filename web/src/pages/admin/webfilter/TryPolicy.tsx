@@ -6,7 +6,7 @@ import type { FilterPolicy, Schemas } from '../../../api/types';
 import { FormFrame } from '../../../components/Form';
 import { Dialog } from '../../../components/Dialog';
 
-/** Ask a policy about a site: whether it may be opened, and by which rule. */
+/** Checks whether a policy allows a site, and by which rule. */
 export function TryPolicy({ policy, onClose }: { policy: FilterPolicy; onClose: () => void }) {
   const [verdict, setVerdict] = useState<Schemas['FilterDecisionView'] | null>(null);
   const form = useForm({ initialValues: { host: '', port: 443 } });

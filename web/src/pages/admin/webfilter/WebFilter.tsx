@@ -57,12 +57,12 @@ const COLUMNS: Column<FilterPolicy>[] = [
   },
 ];
 
-/** Web Filter: which sites sessions may open; a policy is given to workspaces and groups. */
+/** Access → Web Filter: policies of workspaces and groups for the sites that sessions may open. */
 export function WebFilter() {
   const [tried, setTried] = useState<FilterPolicy | null>(null);
   return (
     <ResourcePage
-      note="Which sites sessions may open. A policy is given to a workspace, or to a group with the setting web_filter_policy; a change of its domains holds for running sessions at once."
+      note="A policy defines the sites that sessions may open. Assign it to a workspace, or to a group with the setting web_filter_policy. A change of its domains applies to running sessions immediately."
       caption="Web filter policies"
       query={useQuery(filterPoliciesQuery)}
       columns={COLUMNS}
@@ -70,14 +70,14 @@ export function WebFilter() {
       sort="name"
       minWidth={940}
       empty="No policies yet"
-      emptyNote="Without a policy sessions may open every site. Create one, then choose it in a workspace."
+      emptyNote="Without a policy, sessions may open all sites. Create a policy, then choose it in a workspace."
       create="Create Policy"
       form={(policy, close) => <PolicyForm policy={policy} onClose={close} />}
       editName={(policy) => policy.name}
       actions={(policy) => <RowAction word="Try" name={policy.name} onClick={() => setTried(policy)} />}
       remove={({ filter_policy_id: id, name }) => (
         <RemoveAction noun="policy" name={name} onConfirm={() => deleteFilterPolicy(id)} touched={['filter-policies']}>
-          It can be deleted once no workspace and no group uses it.
+          A policy can be deleted only if no workspace and no group uses it.
         </RemoveAction>
       )}
     >
