@@ -225,7 +225,7 @@ def test_a_config_in_a_request_host_zone_is_saved_with_a_warning(admin: Person):
     form = of_new_config(admin)
     form.get_by_role("button", name="Submit").click()
     expect(form).to_have_count(0)
-    expect(admin.page.get_by_role("alert").filter(has_text="It was saved, but")).to_contain_text("$request_host$")
+    expect(admin.page.get_by_role("alert").filter(has_text="Saved with warnings")).to_contain_text("$request_host$")
     shortfall = admin.row("Desktop").get_by_test_id("shortfall")
     expect(shortfall).to_have_attribute("data-code", "zone-request-host", timeout=FILL_MS)
     assert violations(admin.page) == []

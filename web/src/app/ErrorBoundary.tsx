@@ -1,10 +1,10 @@
 import { Button, Center, Code, Stack, Text, Title } from '@mantine/core';
 import { Component, type ReactNode } from 'react';
 
-/** How browsers word it that a module could not be fetched. */
+/** The messages of browsers for a module that could not be loaded. */
 const NOT_FETCHED = /dynamically imported module|importing a module script failed|preload CSS/i;
 
-/** A page that fails never leaves a blank window: the reason is named, and there is a way on. */
+/** Replaces a failed page with the reason and the actions that help. */
 export class ErrorBoundary extends Component<{ children: ReactNode }, { error: Error | null }> {
   override state: { error: Error | null } = { error: null };
 
@@ -19,12 +19,12 @@ export class ErrorBoundary extends Component<{ children: ReactNode }, { error: E
       <Center mih="60vh" p="md">
         <Stack align="center" maw={520}>
           <Title order={1} fz={24}>
-            {isFetch ? 'A part of this page did not load' : 'This page has a defect'}
+            {isFetch ? 'A part of this page did not load' : 'This page has an error'}
           </Title>
           <Text c="dimmed" ta="center">
             {isFetch
               ? 'Your sessions are not affected. Check your network and reload.'
-              : 'Your sessions are not affected. Reloading usually helps.'}
+              : 'Your sessions are not affected. Reload the page.'}
           </Text>
           <Code block>{this.state.error.message}</Code>
           <Button onClick={() => location.reload()}>Reload</Button>

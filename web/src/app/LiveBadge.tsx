@@ -3,7 +3,7 @@ import { useLiveState } from '../api/live';
 
 const LOOKS = {
   connecting: { colour: 'gray', text: 'Connecting', hint: 'Subscribing to changes' },
-  live: { colour: 'teal', text: 'Live', hint: 'This page changes by itself' },
+  live: { colour: 'teal', text: 'Live', hint: 'This page is updated automatically' },
   reconnecting: {
     colour: 'yellow',
     text: 'Reconnecting',
@@ -11,7 +11,7 @@ const LOOKS = {
   },
 };
 
-/** Whether what is on the screen is being kept up to date. */
+/** Shows whether the page is updated live. */
 export function LiveBadge() {
   const look = LOOKS[useLiveState()];
   return (

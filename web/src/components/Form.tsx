@@ -43,7 +43,7 @@ export function FormFrame<Values extends object, Saved>(props: FrameProps<Values
       form.setInitialValues(values);
       form.resetDirty();
       const warnings = warningsOf(saved);
-      if (warnings.length > 0) showWarning('It was saved, but', warnings.join(' '));
+      if (warnings.length > 0) showWarning('Saved with warnings', warnings.join(' '));
       await Promise.all(touched.map((key) => queries.invalidateQueries({ queryKey: [key] })));
       onSaved?.(saved);
     },

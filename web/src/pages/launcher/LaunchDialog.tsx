@@ -16,18 +16,18 @@ interface Props {
 
 const PROFILES = [
   { value: 'Enabled', label: 'Enabled: my files and settings are kept' },
-  { value: 'Disabled', label: 'Disabled: nothing is kept' },
-  { value: 'Reset', label: 'Reset: what was kept is emptied first' },
+  { value: 'Disabled', label: 'Disabled: no files are kept' },
+  { value: 'Reset', label: 'Reset: the kept files are deleted first' },
 ];
 
-/** Launch a workspace with choices of one's own: zone, persistent profile. */
+/** Launches a workspace with a chosen zone and persistent profile. */
 export function LaunchDialog({ image, options, nearest, onClose }: Props) {
   const navigate = useNavigate();
   const form = useForm({ initialValues: { zone: '', profile: 'Enabled' } });
   const hasProfile = options.images_with_profile.includes(image.image_id);
   const { image_id } = image;
   const { zone, profile } = form.getValues();
-  // The same choices are the same launch: submitting them again after a lost answer starts no second session.
+  // The same choices are the same launch. Submitting them again after a lost answer starts no second session.
   const launch = useMemo(
     () =>
       newLaunch(image_id, {

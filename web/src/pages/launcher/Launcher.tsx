@@ -18,7 +18,7 @@ import { RunningSessions } from './RunningSessions';
 import { useNearest } from './useNearest';
 import { WorkspaceTile } from './WorkspaceTile';
 
-/** The workspaces a person may start, with those already running first. */
+/** The workspaces that the user may launch, below the sessions of the user. */
 export function Launcher() {
   const images = useQuery(launcherQuery);
   const sessions = useQuery(mySessionsQuery);
@@ -82,7 +82,7 @@ export function Launcher() {
   );
 }
 
-/** On a phone the tile that was pressed may be far below what is said of it. */
+/** On a phone, the pressed tile may be far below its error. */
 function intoView(element: HTMLElement | null) {
   element?.scrollIntoView({ block: 'center' });
 }

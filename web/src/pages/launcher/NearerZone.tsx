@@ -2,14 +2,14 @@ import { Alert, Switch } from '@mantine/core';
 import { IconMapPin } from '@tabler/icons-react';
 import type { Nearest } from './useNearest';
 
-/** Says that another zone is nearer, where the user may choose it. */
+/** The notice that another zone is nearer, if the user may choose it. */
 export function NearerZone({ nearest: { suggested, accepted, accept } }: { nearest: Nearest }) {
   if (!suggested) return null;
   const { zone, ms, current, currentMs } = suggested;
   return (
     <Alert variant="light" mb="md" icon={<IconMapPin size={18} aria-hidden />} role="status">
-      Zone {zone.zone_name} is nearer to you than zone {current.zone_name}: {Math.round(ms)} ms rather than{' '}
-      {Math.round(currentMs)} ms there and back.
+      Zone {zone.zone_name} is nearer to you than zone {current.zone_name}: {Math.round(ms)} ms instead of{' '}
+      {Math.round(currentMs)} ms round trip.
       <Switch
         mt="xs"
         size="sm"

@@ -13,7 +13,7 @@ import { TimeAgo } from '../../components/TimeAgo';
 
 const THUMBNAIL_S = 60;
 
-/** The user's sessions: go on with one, stop or pause it, or end it. */
+/** The sessions of the user, with buttons to open, stop, pause or end them. */
 export function RunningSessions({ sessions, images }: { sessions: Session[]; images: LauncherImage[] }) {
   return (
     <section aria-label="Your sessions">
@@ -73,7 +73,7 @@ function SessionCard({ session, image }: { session: Session; image: LauncherImag
 
 const VERBS: Record<string, string> = { delete: 'Ends', stop: 'Stops', pause: 'Pauses' };
 
-/** What happens to the session by itself, or why it was stopped or paused. */
+/** The next automatic action for the session, or the reason why it was stopped or paused. */
 function Fate({ session }: { session: Session }) {
   const { expires, expires_action: action, time_limit_ends: limit, stopped_reason: why } = session;
   const left = useClock((now) => shortDuration((Date.parse(expires ?? '') - now) / 1000));
@@ -122,7 +122,7 @@ function Buttons({ session, name }: { session: Session; name: string }) {
   );
 }
 
-/** Resume a stopped or paused session, and go to it. */
+/** Resumes a stopped or paused session and opens it. */
 function ResumeButton({ session, name }: { session: Session; name: string }) {
   const navigate = useNavigate();
   const order = useSessionOrder(session);
@@ -139,7 +139,7 @@ function ResumeButton({ session, name }: { session: Session; name: string }) {
   );
 }
 
-/** Stop it: the first choice for a user who is done for now, since its files are kept. */
+/** Stops the session. The button is first because a stopped session keeps its files. */
 function StopButton({ session, name }: { session: Session; name: string }) {
   const { label, warning } = ownLook('stop', session);
   return (

@@ -10,7 +10,7 @@ interface Props {
   busy: boolean;
   disabled: boolean;
   onLaunch: () => void;
-  /** Launch with choices; undefined where there is nothing to choose. */
+  /** Opens the launch options; undefined if there are none. */
   onChoose: (() => void) | undefined;
 }
 

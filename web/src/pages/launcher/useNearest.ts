@@ -6,17 +6,17 @@ import type { Schemas, Uuid } from '../../api/types';
 
 const AGAIN_MS = 5 * 60_000;
 
-/** What a launch should say of where it begins. */
+/** The zone of a launch. */
 export interface Nearest {
   choices: LaunchChoices;
-  /** The zone to suggest, where the user may choose it. */
+  /** The zone to suggest, if the user may choose it. */
   suggested: Nearer | null;
   accepted: boolean;
   accept: (accepted: boolean) => void;
   labelled: (zoneId: Uuid, name: string) => string;
 }
 
-/** Measures the way to the zones once the launcher is shown, long before the click, and now and then again. */
+/** Measures the round trips to the zones when the launcher opens, and repeats the measurement from time to time. */
 export function useNearest(options: Schemas['LaunchOptions'] | undefined): Nearest {
   const nearest = options?.nearest;
   const targets = nearest?.targets ?? [];

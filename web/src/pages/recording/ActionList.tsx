@@ -46,7 +46,7 @@ interface Props {
   onChoose: (place: number) => void;
 }
 
-/** All actions, the chosen one in view. Of many those near it alone are in the document. */
+/** All actions, scrolled to the chosen one. In a long list, only the visible actions are in the document. */
 export function ActionList({ rows, begun, place, onChoose }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const list = useVirtualizer({

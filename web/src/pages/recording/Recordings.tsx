@@ -49,7 +49,7 @@ const COLUMNS: Column<Recording>[] = [
   },
 ];
 
-/** Recordings of leases: the person's own, and with `recordings_view` those of everybody. */
+/** The recordings of the leases of the user, and with `recordings_view` those of all users. */
 export function Recordings() {
   const allowed = useAllowed();
   return (
@@ -66,7 +66,7 @@ export function Recordings() {
           <Text span ff="monospace" size="sm">
             &quot;record&quot;: &quot;pictures&quot;
           </Text>{' '}
-          is recorded, and all of groups whose setting record_leases says so.
+          is recorded, and so are leases of groups whose setting record_leases enables it.
         </>
       }
     />

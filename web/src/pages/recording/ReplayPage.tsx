@@ -52,7 +52,7 @@ export function ReplayPage() {
       {!found.data ? (
         <Skeleton h={420} radius="md" />
       ) : found.data.length === 0 ? (
-        <EmptyState icon={IconMovieOff} title="Nothing was done yet">
+        <EmptyState icon={IconMovieOff} title="No actions yet">
           Actions of the program, commands and files appear here shortly after they are done.
         </EmptyState>
       ) : (
@@ -205,7 +205,7 @@ function Replay({ recording, rows }: { recording: Recording; rows: RecordedRow[]
   );
 }
 
-/** Errors that the line of time shows. */
+/** The number of errors that the timeline shows. */
 const MARKS = 200;
 
 interface StepProps {
@@ -225,11 +225,11 @@ function Step({ label, disabled, onClick, children }: StepProps) {
   );
 }
 
-/** The arrow keys go from action to action, wherever the focus is but in what has a use for them of its own. */
+/** The arrow keys move between actions, except in elements that use these keys themselves. */
 function useArrows(rows: RecordedRow[], choose: (place: number) => void): void {
   useEffect(() => {
     const pressed = (event: KeyboardEvent) => {
-      const place = placeOf(rows, window.location.hash); // keys may come faster than the page is drawn
+      const place = placeOf(rows, window.location.hash); // keys may arrive faster than the page is rendered
       const wanted: Record<string, number> = {
         ArrowLeft: place - 1,
         ArrowRight: place + 1,

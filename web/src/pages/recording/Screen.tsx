@@ -8,15 +8,15 @@ interface Props {
   leaseId: string;
   /** The action that is shown. */
   row: RecordedRow;
-  /** The one whose picture is shown; null = there is none. */
+  /** The action whose picture is shown; null = none. */
   shown: RecordedRow | null;
-  /** Why it is not that of the action itself. */
+  /** The reason why it is the picture of another action. */
   reason: string | null;
-  /** The next one that has a picture: it is fetched before it is wanted. */
+  /** The next action with a picture, which is loaded in advance. */
   next: RecordedRow | null;
 }
 
-/** The screen after an action, with the place that it was about. */
+/** The screen after an action, with the place of the action. */
 export function Screen({ leaseId, row, shown, reason, next }: Props) {
   const [broken, setBroken] = useState<number | null>(null);
   useEffect(() => {

@@ -1,4 +1,4 @@
-/** Which action of a recording is shown, and with which picture. */
+/** Selects the shown action of a recording and its picture. */
 
 import type { RecordedRow, Recording } from '../../api/recordings';
 
@@ -18,7 +18,7 @@ export function shownAt(rows: readonly RecordedRow[], place: number): RecordedRo
   return null;
 }
 
-/** Why the picture is not that of the action itself; null = it is. */
+/** The reason why the picture is not of the action itself; null = it is. */
 export function whyNoPicture(row: RecordedRow, shown: RecordedRow | null, recording: Pick<Recording, 'record'>) {
   if (row === shown) return null;
   const instead = shown ? ` The picture shown is from action ${shown.number}.` : '';
@@ -27,7 +27,7 @@ export function whyNoPicture(row: RecordedRow, shown: RecordedRow | null, record
   return shown ? `The picture shown is from action ${shown.number}.` : 'There is no picture yet.';
 }
 
-/** Where a row points, in percent of the picture; null = nowhere. */
+/** The position of a row in percent of the picture; null = none. */
 export function pointOf(row: RecordedRow): { left: string; top: string } | null {
   const { at, screen } = row.details as { at?: [number, number]; screen?: [number, number] };
   if (!at || !screen?.[0] || !screen[1]) return null;

@@ -80,5 +80,5 @@ function useEnding(limit: string | null): string | null {
     const seconds = limit ? (Date.parse(limit) - now) / 1000 : Infinity;
     return seconds > ANNOUNCE_S ? undefined : shortDuration(seconds);
   });
-  return left === undefined ? null : `The time of this session is over in ${left}. Save what you need.`;
+  return left === undefined ? null : `This session ends in ${left}. Save your work.`;
 }

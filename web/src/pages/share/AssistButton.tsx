@@ -8,7 +8,7 @@ import { type Access, assist, remembered } from '../../api/sharing';
 import type { Session } from '../../api/types';
 import { useAction } from '../../components/useAction';
 
-/** Join a user's session to help; where the administrator may. */
+/** Joins the session of a user to help, if the administrator may. */
 export function AssistButton({ session }: { session: Session }) {
   const allowed = useAllowed();
   const navigate = useNavigate();

@@ -7,7 +7,7 @@ import { usePanels } from '../session/panels';
 import { Tool } from '../session/Tool';
 import { SharePanel } from './SharePanel';
 
-/** In the bar of one's own session: who is in it, and what is shared. */
+/** The button in the bar of a session that shows its viewers and shares. */
 export function Company({ sessionId }: { sessionId: string }) {
   const panels = usePanels();
   const open = panels.open === 'share';
@@ -36,7 +36,7 @@ export function Company({ sessionId }: { sessionId: string }) {
   );
 }
 
-/** Say who comes, who goes, and who may do something else than before. */
+/** Shows notices when viewers join, leave or get other rights. */
 function useNotices(viewers: Viewer[] | undefined) {
   const before = useRef<Map<string, Viewer> | null>(null);
   useEffect(() => {

@@ -13,7 +13,7 @@ import { StageFrame } from '../session/Stage';
 import { StageCard } from '../session/StageCard';
 import { NEVER_IDLE } from '../session/useOutOfSight';
 
-/** `/join/<share>#<secret>`: someone else's session, for those who got its link. */
+/** `/join/<share>#<secret>`: the shared session of another user, for the recipients of its link. */
 export function JoinPage() {
   const { shareId = '' } = useParams();
   const { hash } = useLocation();
@@ -23,9 +23,9 @@ export function JoinPage() {
 
 interface Props {
   shareId: string;
-  /** The secret of the link; empty for those who come back. */
+  /** The secret of the link; empty for viewers who return. */
   token: string;
-  /** The viewer's own token, where they joined before. */
+  /** The token of the viewer after an earlier join. */
   stored: string | null;
 }
 

@@ -16,7 +16,7 @@ interface Props {
 type Audience = 'users' | 'user' | 'guests';
 const HOURS = [1, 4, 8, 24];
 
-/** With which users or guests, for what, and how long. */
+/** The audience, the access and the duration of a new share. */
 export function ShareForm({ sessionId, rules, onShared }: Props) {
   const [audience, setAudience] = useState<Audience>('users');
   const [access, setAccess] = useState<Access>('view');
@@ -24,7 +24,7 @@ export function ShareForm({ sessionId, rules, onShared }: Props) {
   const [hours, setHours] = useState<string | null>('');
   const [searched] = useDebouncedValue(username.trim(), 200);
   const { data: candidates } = useQuery(candidatesQuery(sessionId, audience === 'user' ? searched : ''));
-  // A link for users gives no control, and some pages keep no viewer from typing.
+  // A link for users gives no control, and some pages have no view-only mode.
   const may: Access[] = [
     ...(rules.view ? (['view'] as const) : []),
     ...(hasControl(audience, rules) ? (['control'] as const) : []),

@@ -16,7 +16,7 @@ interface Props {
   onClose: () => void;
 }
 
-/** What is shared of a session, and who is there. */
+/** The shares and the viewers of a session. */
 export function SharePanel({ sessionId, shares, viewers, onClose }: Props) {
   const { data: rules } = useQuery(sharingQuery(sessionId));
   const back = useAction(() => takeControlBack(sessionId), ['sharing'], 'Control was not taken back');
@@ -125,7 +125,7 @@ function Small({ label, icon: Icon, onClick }: { label: string; icon: typeof Ico
   );
 }
 
-/** Put the link of a share on the clipboard of this computer. */
+/** Copies the link of a share to the clipboard of this computer. */
 function copyLink(share: Share): Promise<void> {
   return navigator.clipboard.writeText(new URL(share.connect_url, location.href).href).then(
     () => showDone('The link was copied'),

@@ -3,7 +3,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Link } from 'react-router';
 import { sharedWithMeQuery } from '../../api/sharing';
 
-/** The sessions that others share with the user by name; nothing where there are none. */
+/** The sessions that other users share with the user by name; nothing if there are none. */
 export function SharedWithMe() {
   const { data } = useQuery(sharedWithMeQuery);
   if (!data?.length) return null;

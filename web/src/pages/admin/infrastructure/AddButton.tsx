@@ -5,7 +5,7 @@ import { useAllowed } from '../../../api/auth';
 import type { JoinToken } from '../../../api/types';
 import { JoinDialog } from './JoinDialog';
 
-/** Add Agent, Add Gateway: opens the way to a join token, for those who may make one. */
+/** Add Agent, Add Gateway: opens the dialog of a join token, for users who may create one. */
 export function AddButton({ role }: { role: JoinToken['role'] }) {
   const [opened, { open, close }] = useDisclosure(false);
   if (!useAllowed()('agents_create')) return null;

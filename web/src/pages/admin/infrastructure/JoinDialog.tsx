@@ -132,7 +132,7 @@ function Command({ token, onClose }: { token: Token; onClose: () => void }) {
   const { join_command } = token;
   return (
     <Stack>
-      <Alert color="yellow" variant="light" role="status" title="The token is shown this one time">
+      <Alert color="yellow" variant="light" role="status" title="The token is shown only once">
         Valid until {absolute(token.expires)}, for {counted(token.uses, NOUNS[token.role])} of zone {token.zone_name}.
       </Alert>
       <Text size="sm">

@@ -62,7 +62,7 @@ export function MachinePoolForm({ pool, onClose }: { pool: MachinePool | null; o
           <NumberInput label="Memory (GB)" description="1 GB is 10⁹ bytes" {...form.getInputProps('memory_gb')} />
           <TextInput
             label="Address of its edge gateway"
-            description="{address}, {hostname}: the machine’s"
+            description="{address} and {hostname} are replaced by those of the machine"
             {...form.getInputProps('edge_url')}
           />
           <TextInput

@@ -72,7 +72,7 @@ function Details({ manager }: { manager: Manager }) {
           ['Term of the zone', manager.term],
           ['Hostname', manager.hostname],
           ['Version', manager.version],
-          ['Gateway URL', manager.gateway_url || 'none: no Agent reaches it'],
+          ['Gateway URL', manager.gateway_url || 'none: no Agent can reach it'],
           ['First reported', absolute(manager.first_reported)],
           [
             'Last reported',
@@ -113,7 +113,7 @@ function DeleteManager({ manager }: { manager: Manager }) {
     >
       {comesBack
         ? 'This Manager is running. It registers again within seconds as a new, enabled Manager, and the data of its record is lost. To take it out of service, disable it instead.'
-        : 'Its record is removed. If it is started again, it registers as a new Manager, enabled.'}
+        : 'The record of this Manager is removed. If the Manager is started again, it registers as a new, enabled Manager.'}
     </Confirm>
   );
 }

@@ -19,7 +19,7 @@ interface Props {
 
 type Trigger = (open: () => void) => ReactNode;
 
-/** What can be done with a pool in its row. */
+/** The actions in the row of a pool. */
 export function ConfigActions({ config }: Props) {
   const allowed = useAllowed();
   const pause = usePause(config);
@@ -53,7 +53,7 @@ export function ConfigActions({ config }: Props) {
   );
 }
 
-/** The same on its own page. */
+/** The actions on the page of a pool. */
 export function ConfigButtons({ config }: Props) {
   const allowed = useAllowed();
   const pause = usePause(config);

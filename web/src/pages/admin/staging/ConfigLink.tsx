@@ -6,7 +6,7 @@ import { stagingQuery } from '../../../api/queries';
 import { shortId } from '../../../components/format';
 import { nameOf } from './ConfigActions';
 
-/** A staging config by its name, leading to its page; once it was deleted by the `title` it had, or by its id. */
+/** The name of a staging config as a link to its page. A deleted config is shown by its former `title` or its id. */
 export function ConfigLink({ id, title }: { id: string; title?: string | null | undefined }) {
   const allowed = useAllowed()('staging_view');
   const configs = useQuery({ ...stagingQuery, enabled: allowed });

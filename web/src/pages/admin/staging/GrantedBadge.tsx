@@ -2,7 +2,7 @@ import { Badge, Stack, Tooltip } from '@mantine/core';
 import { PERMISSION_FIELDS, type StagingConfig } from '../../../api/types';
 import { settingTitle } from '../../../components/titles';
 
-/** How many permissions the sessions of a pool have; which, when it is pointed at. */
+/** The number of permissions of the sessions of a pool, with their names in the tooltip. */
 export function GrantedBadge({ config }: { config: StagingConfig }) {
   const granted = grantedBy(config);
   return (

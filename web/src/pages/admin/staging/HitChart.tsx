@@ -9,7 +9,7 @@ const BAR = 5;
 const HIT = 'var(--mantine-color-teal-6)';
 const MISS = 'var(--mantine-color-red-6)';
 
-/** Launches of each hour: hits from the ground up, misses upon them. */
+/** The launches of each hour as stacked bars: hits at the bottom, misses above. */
 export function HitChart({ byHour }: { byHour: StagingHistory['by_hour'] }) {
   const most = Math.max(1, ...byHour.map(({ hits, misses }) => hits + misses));
   const scale = HEIGHT / most;

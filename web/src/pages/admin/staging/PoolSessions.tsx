@@ -49,7 +49,7 @@ const COLUMNS: Column<Session>[] = [
   actionsColumn((row) => <RowActions session={row} />),
 ];
 
-/** The sessions of a pool without a user: those that wait, and those quarantined for inspection. */
+/** The sessions of a pool without a user: staged sessions, and sessions quarantined for inspection. */
 export function PoolSessions({ configId }: { configId: string }) {
   const sessions = useQuery(poolSessionsQuery(configId, false));
   const quarantined = useQuery(poolSessionsQuery(configId, true));
@@ -103,7 +103,7 @@ function endOf(session: Session): string | null {
 /** The reason for the quarantine or the failure, or the session that this session will replace. */
 function noteOf({ set_aside_reason, error, replaces, claimable }: Session): string | null {
   const isComing = replaces !== null && !claimable;
-  return set_aside_reason ?? error ?? (isComing ? `In rotation: takes the place of ${shortId(replaces)}` : null);
+  return set_aside_reason ?? error ?? (isComing ? `In rotation: replaces ${shortId(replaces)}` : null);
 }
 
 /** Milliseconds from its creation until it was usable. */

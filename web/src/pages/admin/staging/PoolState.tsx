@@ -5,7 +5,7 @@ import { StatusBadge } from '../../../components/StatusBadge';
 import { textIn } from '../../../components/tones';
 import { isCalm } from './short';
 
-/** Current against Desired as a bar that moves, and why they differ. */
+/** A bar with Current and Desired, and the reason why they differ. */
 export function PoolState({ config }: { config: StagingConfig }) {
   const { num_sessions: desired, num_current_sessions: current, num_starting_sessions: starting, shortfall } = config;
   const share = (count: number) => (desired > 0 ? Math.min(100, (count / desired) * 100) : 0);

@@ -17,7 +17,7 @@ import { History } from './History';
 import { PoolSessions } from './PoolSessions';
 import { PoolState } from './PoolState';
 
-/** Codes of log rows about pools, with the words for each. */
+/** Codes of log rows about pools, with their labels. */
 const LOG_CODES = {
   'staging-violation': 'Violations',
   'staging-miss': 'Misses',

@@ -1,6 +1,6 @@
 import type { Schemas, User } from '../../../api/types';
 
-/** The fields of a new API key; without a user it belongs to the user who creates it. */
+/** The fields of a new API key. Without `user_id`, the key belongs to the user who creates it. */
 export const NEW = {
   name: '',
   user_id: null as string | null,
