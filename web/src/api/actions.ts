@@ -1,15 +1,15 @@
-/** What the pages ask to be done. */
+/** The changes that pages request. */
 
 import { client, dataOf, deletionOf } from './client';
 import type { Schemas, SessionAction, Uuid } from './types';
 
-/** A launch with the key that makes its repetition harmless (a lost answer never starts a second session). */
+/** A launch with an idempotency key, so that a repetition after a lost answer starts no second session. */
 export interface Launch extends LaunchChoices {
   imageId: Uuid;
   key: string;
 }
 
-/** What a person may choose at a launch; left out = what holds for them. */
+/** The launch options. A missing option has the default of the user. */
 export type LaunchChoices = Pick<Schemas['SessionCreate'], 'zone_id' | 'persistent_profile_mode' | 'round_trips_ms'>;
 
 export function newLaunch(imageId: Uuid, choices: LaunchChoices = {}): Launch {
@@ -28,19 +28,19 @@ export function keepAliveByToken(body: ConnectAddress) {
   return dataOf(client.POST('/api/v1/connect/keepalives', { body }));
 }
 
-/** With `force` its row ends at once, even if its Agent disagrees; without `follow` the very one, not its successor. */
+/** With `force`, the row ends immediately, even if the Agent does not confirm. Without `follow`, a successor is not deleted instead. */
 export function deleteSession(sessionId: Uuid, { force = false, follow = true } = {}) {
   const params = { path: { session_id: sessionId }, query: { force, follow } };
   return deletionOf(client.DELETE('/api/v1/sessions/{session_id}', { params }));
 }
 
-/** A session as an order names it; a quarantined one is meant itself, not what took its place. */
+/** The session of an action. A quarantined session is never replaced by its successor. */
 export interface Ordered {
   session_id: Uuid;
   superseded_by?: Uuid | null;
 }
 
-/** Stop, pause or resume a session, or end it. */
+/** Stops, pauses, resumes or ends a session. */
 export function orderSession({ session_id, superseded_by }: Ordered, action: SessionAction): Promise<unknown> {
   if (action === 'delete' || action === 'force_delete')
     return deleteSession(session_id, { force: action === 'force_delete', follow: !superseded_by });
@@ -82,7 +82,7 @@ export function changeManager(managerId: Uuid, body: Schemas['ManagerPatch']) {
   return dataOf(client.PATCH('/api/v1/managers/{manager_id}', { params: { path: { manager_id: managerId } }, body }));
 }
 
-/** Forget a Manager that is gone for good; one that runs registers again, and is only deleted with `force`. */
+/** Deletes the record of a Manager. A running Manager registers again, and is deleted only with `force`. */
 export function deleteManager(managerId: Uuid, force: boolean) {
   const params = { path: { manager_id: managerId }, query: { force } };
   return deletionOf(client.DELETE('/api/v1/managers/{manager_id}', { params }));
@@ -108,7 +108,7 @@ export function createImage(body: Schemas['ImageCreate']) {
   return dataOf(client.POST('/api/v1/images', { body }));
 }
 
-/** Let all Agents ask the registry for the image again. */
+/** Requests all Agents to check the registry for a newer image. */
 export function refreshImage(imageId: Uuid) {
   return dataOf(client.POST('/api/v1/images/{image_id}/refresh', { params: { path: { image_id: imageId } } }));
 }
@@ -123,7 +123,7 @@ export function changeImage(imageId: Uuid, body: Schemas['ImagePatch']) {
 
 const PICTURE = '/api/v1/images/{image_id}/picture';
 
-/** Give a workspace a picture: a file as it was chosen. */
+/** Uploads the chosen file as the picture of a workspace. */
 export function uploadPicture(imageId: Uuid, file: File) {
   const params = { path: { image_id: imageId } };
   return dataOf(client.PUT(PICTURE, { params, body: '', bodySerializer: () => file }));
@@ -135,13 +135,13 @@ export function removePicture(imageId: Uuid) {
 
 const ENTRY = '/api/v1/catalogue/{name}';
 
-/** Add the workspace of an entry; without groups it is for All Users. */
+/** Adds the workspace of an entry. Without groups, it is assigned to All Users. */
 export function addFromCatalogue(name: string, groups: Uuid[]) {
   const body = groups.length > 0 ? { groups } : {};
   return dataOf(client.POST(ENTRY, { params: { path: { name } }, body }));
 }
 
-/** Give the workspace that was made from an entry the entry's present image. */
+/** Updates the workspace of an entry to the current image of the entry. */
 export function updateFromCatalogue(name: string) {
   return dataOf(client.POST(ENTRY, { params: { path: { name } }, body: { update: true } }));
 }
@@ -164,7 +164,7 @@ export function deleteCatalogue(catalogueId: Uuid) {
 
 const MACHINE_POOL = '/api/v1/machine-pools/{machine_pool_id}';
 
-/** It orders nothing before it is enabled. */
+/** A new pool orders no machines until it is enabled. */
 export function createMachinePool(body: Schemas['MachinePoolCreate']) {
   return dataOf(client.POST('/api/v1/machine-pools', { body }));
 }
@@ -173,7 +173,7 @@ export function changeMachinePool(poolId: Uuid, body: Schemas['MachinePoolPatch'
   return dataOf(client.PATCH(MACHINE_POOL, { params: { path: { machine_pool_id: poolId } }, body }));
 }
 
-/** It goes with the last of its machines. */
+/** The pool is deleted with its last machine. */
 export function deleteMachinePool(poolId: Uuid) {
   return deletionOf(client.DELETE(MACHINE_POOL, { params: { path: { machine_pool_id: poolId } } }));
 }
@@ -186,7 +186,7 @@ export function changeUser(userId: Uuid, body: Schemas['UserPatch']) {
   return dataOf(client.PATCH('/api/v1/users/{user_id}', { params: { path: { user_id: userId } }, body }));
 }
 
-/** With `force` the user's sessions are ended first. */
+/** With `force`, the sessions of the user are ended first. */
 export function deleteUser(userId: Uuid, force: boolean) {
   return deletionOf(
     client.DELETE('/api/v1/users/{user_id}', { params: { path: { user_id: userId }, query: { force } } }),
@@ -225,12 +225,12 @@ export function removeGroupImage(groupId: Uuid, imageId: Uuid) {
   return deletionOf(client.DELETE(GROUP_IMAGE, { params: { path: { group_id: groupId, image_id: imageId } } }));
 }
 
-/** A setting of null is removed, so that the next group's value or the default holds. */
+/** Null removes a setting, so that the value of the next group or the default applies. */
 export function changeGroupSettings(groupId: Uuid, settings: Record<string, unknown>) {
   return changeGroup(groupId, { settings });
 }
 
-/** A setting of null gets its default back. */
+/** Null resets a setting to its default. */
 export function changeSettings(body: Record<string, unknown>) {
   return dataOf(client.PATCH('/api/v1/settings', { body }));
 }
@@ -279,14 +279,14 @@ export function logUserOut(userId: Uuid) {
   return deletionOf(client.DELETE('/api/v1/users/{user_id}/logins', { params: { path: { user_id: userId } } }));
 }
 
-/** With `force` the sessions of an Agent that is gone for good are ended. */
+/** With `force`, the sessions of a permanently missing Agent are ended. */
 export function deleteAgent(agentId: Uuid, force: boolean) {
   return deletionOf(
     client.DELETE('/api/v1/agents/{agent_id}', { params: { path: { agent_id: agentId }, query: { force } } }),
   );
 }
 
-/** Make an Agent's credential worthless, until it joins again with a token made for it. */
+/** Revokes the credential of an Agent, which must then join again with a token for this Agent. */
 export function revokeCredential(agentId: Uuid) {
   return deletionOf(client.DELETE('/api/v1/agents/{agent_id}/credential', { params: { path: { agent_id: agentId } } }));
 }
@@ -318,13 +318,13 @@ export function deleteFilterPolicy(policyId: Uuid) {
   return deletionOf(client.DELETE(FILTER_POLICY, { params: { path: { filter_policy_id: policyId } } }));
 }
 
-/** What a policy says about a host; nothing is opened. */
+/** The decision of a policy about a host. The host is not contacted. */
 export function askFilterPolicy(policyId: Uuid, host: string, port: number) {
   const params = { path: { filter_policy_id: policyId }, query: { host, port } };
   return dataOf(client.GET('/api/v1/filter-policies/{filter_policy_id}/decision', { params }));
 }
 
-/** Its Agent deletes the home folder as soon as it can; one that is gone already is success. */
+/** Requests the Agent to delete the home folder. A missing home folder is success. */
 export function deleteHome(homeId: Uuid) {
   return deletionOf(client.DELETE('/api/v1/homes/{home_id}', { params: { path: { home_id: homeId } } }));
 }
@@ -349,7 +349,7 @@ export function renewWebhookSecret(webhookId: Uuid) {
   return dataOf(client.POST(`${WEBHOOK}/secret`, { params: { path: { webhook_id: webhookId } } }));
 }
 
-/** Send a message now; the answer says what came of it. */
+/** Sends a message immediately. The answer has its outcome. */
 export function tryWebhook(webhookId: Uuid) {
   return dataOf(client.POST(`${WEBHOOK}/test`, { params: { path: { webhook_id: webhookId } } }));
 }
@@ -359,7 +359,7 @@ export function replayDelivery(webhookId: Uuid, deliveryId: Uuid) {
   return dataOf(client.POST(`${WEBHOOK}/deliveries/{delivery_id}/replay`, { params }));
 }
 
-/** Deliver all again that were given up. */
+/** Sends all messages again that were given up. */
 export function replayWebhook(webhookId: Uuid) {
   return dataOf(client.POST(`${WEBHOOK}/replay`, { params: { path: { webhook_id: webhookId } } }));
 }

@@ -3,7 +3,7 @@ import { createContext, use } from 'react';
 import { client, dataOf, isLoggedOut } from './client';
 import type { Me } from './types';
 
-/** Who is logged in; null = no user. */
+/** The logged-in user; null = none. */
 export const meQuery = queryOptions({
   queryKey: ['me'],
   queryFn: async ({ signal }): Promise<Me | null> => {
@@ -22,7 +22,7 @@ export function logIn(username: string, password: string): Promise<unknown> {
   return dataOf(client.POST('/api/v1/login', { body: { username, password } }));
 }
 
-/** Log in once with the token of a link that a program got for the person. */
+/** Logs in once with the token of a link that a program requested for the user. */
 export function logInByLink(token: string): Promise<unknown> {
   return dataOf(client.POST('/api/v1/login/link', { body: { token } }));
 }
@@ -35,19 +35,19 @@ export function changePassword(password: string, new_password: string): Promise<
   return dataOf(client.POST('/api/v1/me/password', { body: { password, new_password } }));
 }
 
-/** Whether the person has the permission; `global_admin` includes all. Presentation only: the api decides. */
+/** Whether the user has the permission; `global_admin` includes all. Only for the presentation: the api checks permissions. */
 export function allows(me: Me | null | undefined, permission: string): boolean {
   return !!me && (me.permissions.includes('global_admin') || me.permissions.includes(permission));
 }
 
-/** Who is logged in, below the log-in: asked for once, and not by each row of a table. */
+/** The logged-in user for all components below the log-in, so that rows of tables do not subscribe to the query. */
 export const MeContext = createContext<Me | null>(null);
 
 export function useMe(): Me | null {
   return use(MeContext);
 }
 
-/** `allows` for the person who is logged in. */
+/** `allows` for the logged-in user. */
 export function useAllowed(): (permission: string) => boolean {
   const me = useMe();
   return (permission) => allows(me, permission);

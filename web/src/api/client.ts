@@ -1,4 +1,4 @@
-/** The console's way to `/api/v1`: same origin, cookie, typed by the api's own OpenAPI document (`npm run schema`). */
+/** The client of `/api/v1`: same origin, with a cookie, typed by the OpenAPI document of the api (`npm run schema`). */
 
 import createClient from 'openapi-fetch';
 import type { paths } from '../generated/schema';
@@ -7,12 +7,12 @@ export const client = createClient<paths>({ baseUrl: location.origin, credential
 
 export class ApiError extends Error {
   constructor(
-    /** HTTP status; 0 when no answer came. */
+    /** HTTP status; 0 = no answer. */
     readonly status: number,
     /** Stable code of the problem, e.g. `last-enabled-manager`. */
     readonly code: string,
     message: string,
-    /** Field of the request → why its value cannot be used. */
+    /** Field of the request → reason why its value was refused. */
     readonly fields: Record<string, string> = {},
   ) {
     super(message);
@@ -30,7 +30,7 @@ interface Answer<T> {
 /**
  * The data of an answer.
  *
- * Throws ApiError for a problem (RFC 9457) and, with status 0, when no answer came.
+ * Throws ApiError for a problem (RFC 9457) and, with status 0, if there is no answer.
  */
 export async function dataOf<T>(call: Promise<Answer<T>>): Promise<T> {
   let answer: Answer<T>;
@@ -45,10 +45,10 @@ export async function dataOf<T>(call: Promise<Answer<T>>): Promise<T> {
 }
 
 /**
- * The data of the answer to a deletion; undefined when there is nothing to delete any more.
+ * The data of the answer to a deletion; undefined if the object was already deleted.
  *
- * That is no failure: another client was faster, or a first answer was lost on its way and the request was sent again,
- * by us (`retryTemporary`) or by the browser. Throws ApiError as `dataOf` does for everything else.
+ * A missing object is not a failure: another client deleted it, or the first answer was lost and the request was
+ * repeated by `retryTemporary` or by the browser. Other problems throw ApiError as in `dataOf`.
  */
 export async function deletionOf<T>(call: Promise<Answer<T>>): Promise<T | undefined> {
   try {
@@ -59,10 +59,10 @@ export async function deletionOf<T>(call: Promise<Answer<T>>): Promise<T | undef
   }
 }
 
-/** Rows at most of a list that is read whole; more cannot be looked through on a page. */
+/** The maximum number of rows of a list that is read as a whole. */
 const MOST_ROWS = 20_000;
 
-/** A whole list: its first page and those that the answers' `Link` headers name. Throws ApiError. */
+/** A whole list: the first page and the pages in the `Link` headers of the answers. Throws ApiError. */
 export async function allOf<T>(first: Promise<Answer<T[]>>, signal: AbortSignal): Promise<T[]> {
   let response: Response | undefined;
   const rows = await dataOf(first.then((answer) => ({ ...answer, response: (response = answer.response) })));
@@ -78,9 +78,9 @@ export async function allOf<T>(first: Promise<Answer<T[]>>, signal: AbortSignal)
 /** A page of a long list. */
 export interface Page<T> {
   rows: T[];
-  /** Where the next page begins; null = this is the last. */
+  /** The start of the next page; null = this is the last page. */
   next: string | null;
-  /** Rows of all pages, where the request says `count`; `10000+` = at least so many. */
+  /** The number of rows of all pages, if the request has `count`; `10000+` = at least 10000. */
   total: string | null;
 }
 
@@ -96,7 +96,7 @@ export async function pageOf<T>(call: Promise<Answer<T[]>>): Promise<Page<T>> {
   };
 }
 
-/** The first page with rows: of pages without the server only says where to look on. */
+/** The first page with rows. The server may return pages without rows and the start of the next page. */
 export async function firstFound<T>(read: (cursor: string | null) => Promise<Page<T>>): Promise<Page<T>> {
   let page = await read(null);
   while (page.rows.length === 0 && page.next) page = await read(page.next);
@@ -123,7 +123,7 @@ function problemOf(status: number, body: unknown): ApiError {
   return new ApiError(status, typeof code === 'string' ? code : 'internal', sentence, fieldsOf(errors));
 }
 
-/** The `errors` of a problem by field of the body; several of one field in one text. */
+/** The `errors` of a problem by field of the body. Several errors of one field are joined. */
 function fieldsOf(errors: unknown): Record<string, string> {
   const fields: Record<string, string> = {};
   for (const { loc, msg } of (Array.isArray(errors) ? errors : []) as { loc?: string[]; msg?: string }[]) {
@@ -135,27 +135,27 @@ function fieldsOf(errors: unknown): Record<string, string> {
   return fields;
 }
 
-/** Whether the error says "log in (again)". */
+/** Whether the error requires a log-in. */
 export function isLoggedOut(error: unknown): boolean {
   return error instanceof ApiError && error.status === 401;
 }
 
-/** Whether the error says that there is no such thing, or none for this person. */
+/** Whether the object does not exist, or the user may not view it. */
 export function isGone(error: unknown): boolean {
   return error instanceof ApiError && [403, 404].includes(error.status);
 }
 
-/** Whether repeating may help: no answer, or the server is busy or starting. */
+/** Whether a repetition may help: there was no answer, or the server is busy or starting. */
 export function isTemporary(error: unknown): boolean {
   return error instanceof ApiError && (error.status === 0 || error.status >= 502);
 }
 
-/** For requests that may be sent twice: again after a temporary failure, a few times. */
+/** Repeats a request a few times after a temporary failure. For requests that may be sent twice. */
 export function retryTemporary(failures: number, error: unknown): boolean {
   return isTemporary(error) && failures < 2;
 }
 
-/** The sentence to show. */
+/** The message of an error for the user. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

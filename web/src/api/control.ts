@@ -1,4 +1,4 @@
-/** Leased sessions: who controls one, the program or a person. */
+/** The control of leased sessions, which a program or a user has. */
 
 import { queryOptions } from '@tanstack/react-query';
 import { client, dataOf } from './client';
@@ -7,13 +7,13 @@ import type { Schemas, Uuid } from './types';
 type Control = Schemas['ControlView'];
 type Wish = Schemas['ControlOrder'];
 
-/** Take control over, keep it, or hand it back. */
+/** Takes control, renews it or hands it back. */
 export type OrderControl = (wish: Wish) => Promise<Control>;
 
-/** The program that has leased a session, for the people who see it. */
+/** The program that has leased a session. */
 export interface Program {
   order: OrderControl;
-  /** What is kept of what it does. */
+  /** The extent of the recording. */
   record: Recorded;
 }
 
@@ -30,14 +30,14 @@ export function leaseQuery(leaseId: Uuid) {
   });
 }
 
-/** Null where the session is not leased. */
+/** The program of a session; null if the session is not leased. */
 export function programOf(session: Leased | undefined): Program | null {
   if (!session?.lease_id) return null;
   const params = { path: { lease_id: session.lease_id } };
   return { order: (body) => dataOf(client.POST(CONTROL, { params, body })), record: session.record };
 }
 
-/** The same for who has the session's connect address. */
+/** The program of a session that was opened with its connect address. */
 export function programByToken(session: Leased | undefined, address: Schemas['ConnectBody']): Program | null {
   if (!session?.lease_id) return null;
   const order: OrderControl = (wish) =>

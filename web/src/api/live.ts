@@ -1,6 +1,6 @@
 /**
- * Live pages: server-sent events of `/api/v1/events` mark queries as out of date; a reconnect marks all of them. In lists
- * of sessions, which may be long, the sessions they name are renewed one by one.
+ * Live pages: server-sent events of `/api/v1/events` mark queries as out of date, and a reconnect marks all of them. In
+ * lists of sessions, which may be long, only the sessions of the events are updated.
  */
 
 import type { QueryClient } from '@tanstack/react-query';
@@ -9,7 +9,7 @@ import { SessionPatches } from './sessionList';
 
 export type LiveState = 'connecting' | 'live' | 'reconnecting';
 
-/** Topic of an event → first words of the query keys it makes out of date. */
+/** Topic of an event → first parts of the query keys that it marks as out of date. */
 const TOUCHED: Record<string, string[]> = {
   session: ['sessions', 'connection', 'staging-configs', 'agents', 'launcher', 'sharing'],
   staging: ['staging-configs', 'staging-answer', 'sessions', 'launcher'],
@@ -29,12 +29,12 @@ const TOUCHED: Record<string, string[]> = {
   logs: ['logs', 'manager-requests', 'launches', 'staging-history'],
 };
 
-/** Events closer together than this are one refresh. */
+/** Events within this time cause one refresh. */
 const GATHER_MS = 80;
-/** First and later pause before connecting anew. */
+/** The first and the later pause before a reconnect. */
 const RETRY_FIRST_MS = 200;
 const RETRY_MS = 1000;
-/** A gap shorter than this is not worth a word: what was missed is read again on reconnecting. */
+/** A shorter interruption is not shown, because the queries are read again after a reconnect. */
 const GAP_MS = 2500;
 
 let state: LiveState = 'connecting';
@@ -51,7 +51,7 @@ function subscribe(listener: () => void): () => void {
   return () => listeners.delete(listener);
 }
 
-/** Whether the page receives events at the moment. */
+/** Whether the page currently receives events. */
 export function useLiveState(): LiveState {
   return useSyncExternalStore(subscribe, () => state);
 }
@@ -61,7 +61,7 @@ export function useLiveQueries(queries: QueryClient): void {
   useEffect(() => followEvents(queries), [queries]);
 }
 
-/** Mark as out of date what the events say, until the function returned is called. */
+/** Marks queries as out of date after events, until the returned function is called. */
 export function followEvents(queries: QueryClient): () => void {
   const waiting = new Set<string>();
   const sessions = new SessionPatches(queries);
@@ -95,7 +95,7 @@ export function followEvents(queries: QueryClient): () => void {
     source.addEventListener('resync', resync);
     source.onerror = lost;
   };
-  // A stream that the browser cut for want of a network would stay silent for long.
+  // A stream that the browser closed without a network would stay silent for a long time.
   const lost = () => {
     const isFirst = gap === undefined;
     gap ??= setTimeout(() => become('reconnecting'), GAP_MS);

@@ -1,12 +1,12 @@
-/** Long lists: read page by page, as far as the user has scrolled. */
+/** Long lists, which are read page by page while the user scrolls. */
 
 import { infiniteQueryOptions } from '@tanstack/react-query';
 import type { Page } from './client';
 
-/** Rows of the first page, and of those that follow while the user scrolls. */
+/** The number of rows of the first page and of the next ones. */
 const FIRST_ROWS = 100;
 const NEXT_ROWS = 500;
-/** Each loaded page is read again so often, for events that were lost. */
+/** The interval at which each loaded page is read again, in case an event was lost. */
 const LOOK_AGAIN_MS = 5000;
 
 interface Span {
@@ -14,7 +14,7 @@ interface Span {
   cursor?: string;
 }
 
-/** The pages of a list; `read` asks for one of them. */
+/** The pages of a list; `read` requests one of them. */
 export function pagesOf<Row>(
   queryKey: readonly unknown[],
   read: (span: Span, signal: AbortSignal) => Promise<Page<Row>>,

@@ -1,4 +1,4 @@
-/** What the pages read. With actions.ts and auth.ts: every address of `/api/v1` the console uses. */
+/** The queries of the pages. With actions.ts and auth.ts, they are all requests of the console to `/api/v1`. */
 
 import { queryOptions } from '@tanstack/react-query';
 import type { paths } from '../generated/schema';
@@ -44,12 +44,12 @@ export function webhookQuery(webhookId: Uuid) {
   return answerOf(['webhooks', webhookId], (init) => client.GET('/api/v1/webhooks/{webhook_id}', { ...init, params }));
 }
 
-/** Which messages of a webhook are wanted; without a condition all. */
+/** The conditions for messages of a webhook; without a condition, all match. */
 export type DeliveryQuestion = NonNullable<
   paths['/api/v1/webhooks/{webhook_id}/deliveries']['get']['parameters']['query']
 >;
 
-/** What a webhook was sent, newest first: a page, from `cursor` on. */
+/** The messages of a webhook, newest first: a page that starts at `cursor`. */
 export function deliveriesQuery(webhookId: Uuid, query: DeliveryQuestion) {
   const params = { path: { webhook_id: webhookId }, query };
   return queryOptions({
@@ -59,7 +59,7 @@ export function deliveriesQuery(webhookId: Uuid, query: DeliveryQuestion) {
   });
 }
 
-/** Which kept home folders; without a condition those of everybody, or one's own. */
+/** The conditions for kept home folders. Without a condition, those of all users match, or only the own ones. */
 export type HomesQuestion = Pick<
   NonNullable<paths['/api/v1/homes']['get']['parameters']['query']>,
   'user_id' | 'image_id'
@@ -73,7 +73,7 @@ export function homesQuery(query: HomesQuestion) {
   });
 }
 
-/** What the plan of a machine pool would do now. */
+/** The actions that the plan of a machine pool would take now. */
 export function machinePreviewQuery(name: string) {
   const params = { path: { machine_pool_id: name } };
   return answerOf(['machine-preview', name], (init) =>
@@ -91,10 +91,10 @@ export function agentQuery(agentId: Uuid) {
   return answerOf(['agents', agentId], (init) => client.GET('/api/v1/agents/{agent_id}', { ...init, params }));
 }
 
-/** What requests of Agents are wanted; without a condition all. */
+/** The conditions for requests of Agents; without a condition, all match. */
 export type RequestQuestion = NonNullable<paths['/api/v1/diagnostics/manager-requests']['get']['parameters']['query']>;
 
-/** Requests of Agents as Managers answered them, newest first: a page of at most `limit`, from `cursor` on. */
+/** Requests of Agents to Managers, newest first: a page of at most `limit` rows that starts at `cursor`. */
 export function managerRequestsQuery(question: RequestQuestion, limit: number) {
   const query = { ...question, limit };
   return queryOptions({
@@ -103,7 +103,7 @@ export function managerRequestsQuery(question: RequestQuestion, limit: number) {
   });
 }
 
-/** The sessions of a pool without a user: those that wait for one, or the quarantined ones. */
+/** The sessions of a pool without a user: the staged or the quarantined ones. */
 export function poolSessionsQuery(configId: Uuid, quarantined: boolean) {
   const query = { staging_config_id: configId, ...(quarantined ? { set_aside: true } : { staged: true }) };
   return queryOptions({
@@ -121,7 +121,7 @@ export function stagingConfigQuery(configId: Uuid) {
   );
 }
 
-/** What became of the launches that considered a pool. */
+/** The outcomes of the launches that considered a pool. */
 export function stagingHistoryQuery(configId: Uuid) {
   const params = { path: { staging_config_id: configId } };
   return answerOf(['staging-history', configId], (init) =>
@@ -137,13 +137,13 @@ export function stagingAnswerQuery(configId: Uuid, user: string) {
   );
 }
 
-/** The workspaces the person may start. */
+/** The workspaces that the user may launch. */
 export const launcherQuery = listOf('launcher', (init) => client.GET('/api/v1/me/images', init));
 
-/** The person's own sessions. */
+/** The sessions of the user. */
 export const mySessionsQuery = answerOf(['sessions', 'mine'], (init) => client.GET('/api/v1/me/sessions', init));
 
-/** What log rows are wanted: of at least a level, and as many of the other conditions as are given. */
+/** The conditions for log rows: a minimum level and optional other conditions. */
 export interface LogQuestion {
   level: 'DEBUG' | 'INFO' | 'WARNING' | 'ERROR';
   component?: string;
@@ -154,16 +154,16 @@ export interface LogQuestion {
   session_id?: Uuid;
   user_id?: Uuid;
   staging_config_id?: Uuid;
-  /** Rows of this time or later. */
+  /** Only rows at or after this time. */
   since?: string;
-  /** Rows before this time. */
+  /** Only rows before this time. */
   until?: string;
 }
 
-/** So many rows are asked for, and many times as many looked at, where those before had none with the text. */
+/** The number of rows of further requests, after pages without a matching row. The server searches many times as many rows. */
 const FURTHER_ROWS = 1000;
 
-/** Log rows, newest first; with a text those that are found first, however far one has to look. */
+/** Log rows, newest first. With a text, the search continues until rows are found. */
 export function logsQuery({ text, ...question }: LogQuestion, limit: number) {
   const query = { ...question, ...(text ? { q: text } : {}), limit };
   return queryOptions({
@@ -177,7 +177,7 @@ export function logsQuery({ text, ...question }: LogQuestion, limit: number) {
   });
 }
 
-/** A session, or what took its place; without `follow` the very one. */
+/** A session or its successor; without `follow`, never the successor. */
 export function sessionQuery(sessionId: Uuid, { follow = true } = {}) {
   const params = { path: { session_id: sessionId }, query: { follow } };
   return answerOf(['sessions', sessionId, { follow }], (init) =>
@@ -197,7 +197,7 @@ export function groupQuery(groupId: Uuid) {
   return answerOf(['groups', groupId], (init) => client.GET('/api/v1/groups/{group_id}', { ...init, params }));
 }
 
-/** What holds for members of a group where it has no value of its own. */
+/** The values for members of a group for settings that the group does not set. */
 export function inheritedSettingsQuery(groupId: Uuid) {
   const params = { path: { group_id: groupId } };
   return answerOf(['groups', groupId, 'inherited'], (init) =>
@@ -215,7 +215,7 @@ export function imageQuery(imageId: Uuid) {
   return answerOf(['images', imageId], (init) => client.GET('/api/v1/images/{image_id}', { ...init, params }));
 }
 
-/** How a session came about. */
+/** The placement of a session. */
 export function placementQuery(sessionId: Uuid) {
   const params = { path: { session_id: sessionId } };
   return answerOf(['sessions', sessionId, 'placement'], (init) =>
@@ -223,7 +223,7 @@ export function placementQuery(sessionId: Uuid) {
   );
 }
 
-/** The screen of a running session; a picture is asked for when it is shown, not at every event. */
+/** The screen of a running session. A picture is requested when it is shown, not after every event. */
 export function screenshotQuery(sessionId: Uuid, width: number) {
   const params = { path: { session_id: sessionId }, query: { width, height: width } };
   return queryOptions({
@@ -236,7 +236,7 @@ export function screenshotQuery(sessionId: Uuid, width: number) {
   });
 }
 
-/** The state of a session by its connect address; it is asked with POST, so that no log has the token. */
+/** The state of a session by its connect address. It is requested with POST, so that no log contains the token. */
 export function connectQuery(address: Schemas['ConnectBody']) {
   return queryOptions({
     queryKey: ['connection', 'by-token', address.session_id],
@@ -244,7 +244,7 @@ export function connectQuery(address: Schemas['ConnectBody']) {
   });
 }
 
-/** What the person may choose at a launch. */
+/** The launch options of the user. */
 export const launchOptionsQuery = answerOf(['launcher', 'options'], (init) =>
   client.GET('/api/v1/me/launch-options', init),
 );
@@ -271,7 +271,7 @@ export function userLoginsQuery(userId: Uuid) {
   );
 }
 
-/** The group settings as they hold for a user, each with the group it came from. */
+/** The effective group settings of a user, each with its source. */
 export function userSettingsQuery(userId: Uuid) {
   const params = { path: { user_id: userId } };
   return answerOf(['groups', 'effective', userId], (init) =>
@@ -281,7 +281,7 @@ export function userSettingsQuery(userId: Uuid) {
 
 type LaunchQuestion = Pick<NonNullable<paths['/api/v1/launches']['get']['parameters']['query']>, 'outcome' | 'q'>;
 
-/** How launches were served. */
+/** The launches and their outcomes. */
 export function launchListQuery(question: LaunchQuestion & { sort: string }) {
   return pagesOf(['launches', 'list', question], (span, signal) =>
     pageOf(client.GET('/api/v1/launches', { signal, params: { query: { ...question, ...span } } })),
@@ -299,7 +299,7 @@ export function launchCountQuery(question: LaunchQuestion) {
   });
 }
 
-/** Users page by page; `usersQuery` has all of them, for people to choose from. */
+/** Users, page by page. `usersQuery` has all of them, for fields that select a user. */
 export function userListQuery(question: { q?: string; sort: string }) {
   return pagesOf(['users', 'list', question], (span, signal) =>
     pageOf(client.GET('/api/v1/users', { signal, params: { query: { ...question, ...span } } })),

@@ -1,4 +1,4 @@
-/** Recordings of leases: what programs did, with pictures of their screens. */
+/** Recordings of leases: the actions of programs, with pictures of their screens. */
 
 import { keepPreviousData, queryOptions } from '@tanstack/react-query';
 import { allOf, client, dataOf, deletionOf } from './client';
@@ -7,12 +7,12 @@ import type { Schemas, Uuid } from './types';
 export type Recording = Schemas['RecordingView'];
 export type RecordedRow = Schemas['RecordedRowView'];
 
-/** How often a recording that goes on is looked at. */
+/** The interval of updates of an unfinished recording. */
 const RENEW_MS = 3000;
 
 const pathOf = (leaseId: Uuid) => ({ params: { path: { lease_id: leaseId } } });
 
-/** All that the person may see, newest first; of one session, where it is given. */
+/** All recordings that the user may view, newest first, or those of one session. */
 export function recordingsQuery(sessionId?: Uuid) {
   const query = sessionId ? { session_id: sessionId } : {};
   return queryOptions({
@@ -29,7 +29,7 @@ export function recordingQuery(leaseId: Uuid) {
   });
 }
 
-/** The rows of a recording, read again when there are more. */
+/** The rows of a recording, read again if their number has grown. */
 export function recordedRowsQuery({ lease_id: leaseId, rows }: Pick<Recording, 'lease_id' | 'rows'>) {
   return queryOptions({
     queryKey: ['recordings', 'rows', leaseId, rows],
@@ -43,12 +43,12 @@ export function deleteRecording(leaseId: Uuid) {
   return deletionOf(client.DELETE('/api/v1/leases/{lease_id}/recording', pathOf(leaseId)));
 }
 
-/** Where the whole recording is, a ZIP. */
+/** The address of the whole recording as a ZIP file. */
 export function exportAddress(leaseId: Uuid): string {
   return `/api/v1/leases/${leaseId}/recording/export`;
 }
 
-/** Where the picture of a row is. */
+/** The address of the picture of a row. */
 export function pictureAddress(leaseId: Uuid, number: number): string {
   return `/api/v1/leases/${leaseId}/recording/pictures/${number}`;
 }

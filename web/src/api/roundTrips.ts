@@ -1,4 +1,4 @@
-/** How far the gateways of the zones are from this browser, for launches that begin in the nearest one. */
+/** The round-trip times from this browser to the gateways of the zones, for launches in the nearest zone. */
 
 import type { Schemas, Uuid } from './types';
 
@@ -10,7 +10,7 @@ type Target = Schemas['RoundTripTargetView'];
 const TRIPS = 4;
 const LONGEST_MS = 3000;
 
-/** Zone → shortest round trip in ms, of the zones that answer. One after the other, so that none slows another. */
+/** Zone → shortest round trip in ms, for zones that answer. Measured one after the other, so that no request delays another. */
 export async function measureRoundTrips(targets: Target[], signal: AbortSignal): Promise<RoundTrips> {
   const found: RoundTrips = {};
   for (const { zone_id, addresses } of targets) {
@@ -22,7 +22,7 @@ export async function measureRoundTrips(targets: Target[], signal: AbortSignal):
   return found;
 }
 
-/** The first trip opens the connection and does not count. */
+/** The shortest round trip to an address. The first one opens the connection and is not counted. */
 async function roundTrip(address: string, signal: AbortSignal): Promise<number | null> {
   let shortest: number | null = null;
   try {
@@ -33,7 +33,7 @@ async function roundTrip(address: string, signal: AbortSignal): Promise<number |
       if (trip > 0) shortest = Math.min(performance.now() - begin, shortest ?? Infinity);
     }
   } catch {
-    // A zone that this browser cannot reach, or not in time, is one that no launch should begin in.
+    // A zone that this browser cannot reach in time is not suggested for launches.
   }
   return shortest;
 }
@@ -45,7 +45,7 @@ export interface Nearer {
   currentMs: number;
 }
 
-/** The zone that is nearer than the one in which launches begin. */
+/** The zone that is nearer than the current one. */
 export function nearerZone({ targets, nearer_by_ms: by }: Nearest, measured: RoundTrips): Nearer | null {
   const current = targets.find((target) => target.current);
   const currentMs = current && measured[current.zone_id];

@@ -1,4 +1,4 @@
-/** Secrets that web filters add to requests of leased sessions. Values are sent, and never come back. */
+/** Secrets that web filters add to requests of leased sessions. The server never returns their values. */
 
 import { queryOptions } from '@tanstack/react-query';
 import { allOf, client, dataOf, deletionOf } from './client';
@@ -6,18 +6,18 @@ import type { Schemas, Uuid } from './types';
 
 export type Secret = Schemas['SecretView'];
 
-/** Leases come and go by themselves. */
+/** The interval of updates, because leases start and end at any time. */
 const RENEW_MS = 10_000;
 const SECRET = '/api/v1/secrets/{secret_id}';
 
-/** All that the person may see, by name. */
+/** All secrets that the user may view, by name. */
 export const secretsQuery = queryOptions({
   queryKey: ['secrets'],
   queryFn: ({ signal }) => allOf(client.GET('/api/v1/secrets', { signal }), signal),
   refetchInterval: RENEW_MS,
 });
 
-/** The leases with a secret that the person may see, newest first. */
+/** The leases with a secret that the user may view, newest first. */
 export function leasesWithQuery(name: string) {
   return queryOptions({
     queryKey: ['sessions', 'leases', name],

@@ -1,4 +1,4 @@
-/** Lists of sessions: pages from the server, and single rows that events renew. */
+/** Lists of sessions: pages from the server, with rows that are updated after events. */
 
 import { type InfiniteData, type QueryClient, queryOptions } from '@tanstack/react-query';
 import type { paths } from '../generated/schema';
@@ -6,7 +6,7 @@ import { client, type Page, pageOf } from './client';
 import { pagesOf } from './pages';
 import type { Session, Uuid } from './types';
 
-/** Which sessions are wanted, and in which order. */
+/** The conditions and the order of the sessions. */
 export type SessionQuestion = Omit<
   NonNullable<paths['/api/v1/sessions']['get']['parameters']['query']>,
   'limit' | 'cursor' | 'count' | 'session_id'
@@ -14,7 +14,7 @@ export type SessionQuestion = Omit<
 
 type Cell = string | number;
 
-/** What the orders that the server offers go by; it is needed to put a new row in its place. */
+/** The values by which the server orders sessions. They give the position of a new row. */
 const ORDERS: Record<string, (session: Session) => Cell> = {
   user: ({ username }) => username?.toLowerCase() ?? '',
   workspace: ({ image_friendly_name }) => image_friendly_name.toLowerCase(),
@@ -26,7 +26,7 @@ const ORDERS: Record<string, (session: Session) => Cell> = {
   expires: ({ expires }) => (expires ? Date.parse(expires) : Infinity),
 };
 
-/** The key of `sessionListQuery` begins with it; others of sessions begin with `sessions`, and are read anew. */
+/** The first part of the key of `sessionListQuery`. Other keys of sessions start with `sessions`, and are read again. */
 const LIST = 'session-list';
 const read = (query: NonNullable<paths['/api/v1/sessions']['get']['parameters']['query']>, signal?: AbortSignal) =>
   pageOf(client.GET('/api/v1/sessions', { ...(signal ? { signal } : {}), params: { query } }));
@@ -44,22 +44,22 @@ export function sessionCountQuery(question: SessionQuestion) {
   });
 }
 
-/** Ids of sessions in one request; an address must not become too long. */
+/** The maximum number of ids in one request, which limits the length of its address. */
 const MOST_IDS = 100;
 
-/** Keeps the lists that are shown up to date: asks for the sessions that changed, and for nothing else. */
+/** Updates the shown lists. Only the changed sessions are requested. */
 export class SessionPatches {
   private readonly waiting = new Set<Uuid>();
   private running = false;
 
   constructor(private readonly queries: QueryClient) {}
 
-  /** A session changed, came or went. */
+  /** Adds a session that was created, changed or deleted. */
   add(sessionId: Uuid): void {
     this.waiting.add(sessionId);
   }
 
-  /** Renew what was added; while one request is under way the next ones gather. */
+  /** Requests the added sessions. Sessions that are added during a request are sent in the next one. */
   async flush(): Promise<void> {
     if (this.running) return;
     this.running = true;
@@ -81,10 +81,10 @@ export class SessionPatches {
         const question = list.queryKey[1] as SessionQuestion;
         try {
           const { rows } = await read({ ...question, session_id: ids, limit: ids.length });
-          while (list.state.fetchStatus === 'fetching') await list.promise; // it would put back what it began with
+          while (list.state.fetchStatus === 'fetching') await list.promise; // its result would overwrite the changes
           this.queries.setQueryData<Pages>(list.queryKey, (data) => data && patched(data, ids, rows, question.sort));
         } catch {
-          void this.queries.invalidateQueries({ queryKey: list.queryKey }); // it says itself what is wrong
+          void this.queries.invalidateQueries({ queryKey: list.queryKey }); // the query shows the error itself
         }
       }),
     );
@@ -93,7 +93,7 @@ export class SessionPatches {
 
 type Pages = InfiniteData<Page<Session>, string | null>;
 
-/** The list with `rows` in the place of those with `ids`: changed ones where they were, new ones where they belong. */
+/** The list with `rows` instead of those with `ids`. Changed rows keep their position, and new rows are inserted in order. */
 export function patched(data: Pages, ids: Uuid[], rows: Session[], sort = '-created'): Pages {
   const asked = new Set(ids);
   const fresh = new Map(rows.map((row) => [row.session_id, row]));

@@ -1,4 +1,4 @@
-/** Sessions that are shared: what one gives others, and how one joins. */
+/** Sharing of sessions: the shares of a user, and joining a shared session. */
 
 import { queryOptions } from '@tanstack/react-query';
 import { client, dataOf, deletionOf } from './client';
@@ -11,7 +11,7 @@ export type Access = Share['access'];
 
 const SESSION = '/api/v1/sessions/{session_id}';
 
-/** What may be shared of a session. */
+/** The ways in which a session may be shared. */
 export function sharingQuery(sessionId: Uuid) {
   const params = { path: { session_id: sessionId } };
   return queryOptions({
@@ -20,7 +20,7 @@ export function sharingQuery(sessionId: Uuid) {
   });
 }
 
-/** What is shared of it. */
+/** The shares of a session. */
 export function sharesQuery(sessionId: Uuid) {
   const params = { path: { session_id: sessionId } };
   return queryOptions({
@@ -29,7 +29,7 @@ export function sharesQuery(sessionId: Uuid) {
   });
 }
 
-/** Who is in it besides its user. */
+/** The viewers of a session, without its user. */
 export function viewersQuery(sessionId: Uuid) {
   const params = { path: { session_id: sessionId } };
   return queryOptions({
@@ -64,7 +64,7 @@ export function takeControlBack(sessionId: Uuid) {
   return dataOf(client.POST(`${SESSION}/take-control`, { params: { path: { session_id: sessionId } } }));
 }
 
-/** An administrator joins to help. */
+/** Joins the session as an administrator, to help its user. */
 export function assist(sessionId: Uuid, body: Schemas['AssistOrder']) {
   return dataOf(client.POST(`${SESSION}/assist`, { params: { path: { session_id: sessionId } }, body }));
 }
@@ -76,7 +76,7 @@ export const sharedWithMeQuery = queryOptions({
 
 const SHARE = '/api/v1/shares/{share_id}';
 
-/** Whose session a link leads to; for `userId`, or a guest. */
+/** The owner and the workspace of a shared link, for `userId` or a guest. */
 export function invitationQuery(shareId: string, token: string, userId: Uuid | null) {
   const params = { path: { share_id: shareId } };
   return queryOptions({
@@ -89,12 +89,12 @@ export function join(shareId: string, token: string, name: string): Promise<Join
   return dataOf(client.POST(`${SHARE}/viewers`, { params: { path: { share_id: shareId } }, body: { token, name } }));
 }
 
-/** Come back with the token that one got when one joined. */
+/** Returns to a shared session with the token of an earlier join. */
 export function comeBack(shareId: string, session_token: string): Promise<Joined> {
   return dataOf(client.POST(`${SHARE}/return`, { params: { path: { share_id: shareId } }, body: { session_token } }));
 }
 
-/** The token of those who joined in this window, so that it can be loaded again. */
+/** Stores the token of a viewer for this window, so that the page can be reloaded. */
 export const remembered = {
   of: (shareId: string) => sessionStorage.getItem(`joined ${shareId}`),
   keep: ({ share_id, session_token }: Joined) => sessionStorage.setItem(`joined ${share_id}`, session_token),

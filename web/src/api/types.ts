@@ -1,4 +1,4 @@
-/** The nouns of `/api/v1` as the console calls them. Times are ISO 8601, memory is bytes. */
+/** The types of `/api/v1` with the names of the console. Times are ISO 8601, memory is in bytes. */
 
 import type { components } from '../generated/schema';
 

@@ -139,7 +139,7 @@ function ResumeButton({ session, name }: { session: Session; name: string }) {
   );
 }
 
-/** Stops the session. The button is first because a stopped session keeps its files. */
+/** Stops the session, which keeps its files. */
 function StopButton({ session, name }: { session: Session; name: string }) {
   const { label, warning } = ownLook('stop', session);
   return (

@@ -205,7 +205,7 @@ function Replay({ recording, rows }: { recording: Recording; rows: RecordedRow[]
   );
 }
 
-/** The number of errors that the timeline shows. */
+/** The maximum number of errors that the timeline shows. */
 const MARKS = 200;
 
 interface StepProps {
