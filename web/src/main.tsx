@@ -13,7 +13,7 @@ import { ErrorBoundary } from './app/ErrorBoundary';
 import { Hints } from './components/Hints';
 import { cssVariables, theme } from './theme';
 
-// Events say when to look again; the interval is for what changes without one (last reported) and for lost events.
+// Events cause updates. The interval is for changes without events (last reported) and for lost events.
 const LOOK_AGAIN_MS = 5000;
 
 const queries: QueryClient = new QueryClient({
@@ -25,7 +25,7 @@ const queries: QueryClient = new QueryClient({
   defaultOptions: {
     mutations: { networkMode: 'always' },
     queries: {
-      networkMode: 'always', // the server may be this machine, which needs no network
+      networkMode: 'always', // the server may be on this machine and need no network
       refetchInterval: LOOK_AGAIN_MS,
       retry: retryTemporary,
       retryDelay: 500,

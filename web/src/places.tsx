@@ -39,31 +39,31 @@ import { JoinPage } from './pages/share/JoinPage';
 export interface Place {
   path: string;
   page: ComponentType;
-  /** Further addresses, which lead to it. */
+  /** Further addresses of the page. */
   also?: string[];
   /**
-   * What is around the page: nothing, and it needs no log-in; nothing; the header; header and navigation. Without it the
-   * header, and below `/admin` also the navigation.
+   * The frame of the page: none and no log-in, none, the header, or header and navigation. The default is the header, and
+   * header and navigation below `/admin`.
    */
   frame?: 'public' | 'bare' | 'header' | 'admin';
 }
 
-/** A page that a menu leads to. */
+/** A page in a menu. */
 export interface Listed extends Place {
   /** Heading of the page. */
   title: string;
-  /** Words of the link, if they are not the title. */
+  /** The text of the link, if it is not the title. */
   link?: string;
   icon: TablerIcon;
-  /** What its permissions begin with; `<needs>_view` shows the link. Without it everybody has the link. */
+  /** The prefix of its permissions; `<needs>_view` shows the link. Without it, all users see the link. */
   needs?: string;
 }
 
 const IMPORT_AGAIN_MS = 1000;
 
 /**
- * What is loaded when it is shown, and once more if that failed. All of it is one part of the bundle (see
- * vite.config.ts), which people who only use desktops never fetch.
+ * A page that is loaded when it is shown, and once more if loading failed. These pages are one part of the bundle (see
+ * vite.config.ts) that users who only use desktops never load.
  */
 export function lazily<Name extends string>(
   load: () => Promise<Record<Name, ComponentType>>,
@@ -107,8 +107,8 @@ const Workspaces = lazily(() => import('./pages/admin/workspaces/Workspaces'), '
 const Zones = lazily(() => import('./pages/admin/infrastructure/Zones'), 'Zones');
 
 /**
- * The pages by menu: the one of the account, then the sections of the navigation. A page about one thing stands below the
- * list that leads to it.
+ * The pages by menu: the menu of the account, then the sections of the navigation. The page of one item follows its
+ * list.
  */
 const MENUS = {
   Account: [
@@ -202,7 +202,7 @@ export function placesIn(menu: Menu): Listed[] {
   return MENUS[menu].filter(isListed);
 }
 
-/** Whether any page of the administration is open to the person. */
+/** Whether the user may open any page of the administration. */
 export function isAdministrator(me: Me | null | undefined): boolean {
   return PLACES.some((place) => isListed(place) && place.needs && allows(me, `${place.needs}_view`));
 }
@@ -210,14 +210,14 @@ export function isAdministrator(me: Me | null | undefined): boolean {
 /** The place whose page is shown. */
 export const PlaceContext = createContext<Place | Listed | null>(null);
 
-/** The place whose page this is; a menu leads to it. */
+/** The place of a page in a menu. */
 export function usePlace(): Listed {
   const place = use(PlaceContext);
   if (!place || !isListed(place)) throw new Error('No menu leads to this page.');
   return place;
 }
 
-/** What is around a page. */
+/** The frame of a page. */
 export function frameOf({ frame, path }: Place): NonNullable<Place['frame']> {
   return frame ?? (path.startsWith('/admin') ? 'admin' : 'header');
 }

@@ -1,6 +1,6 @@
 import { type CSSVariablesResolver, createTheme } from '@mantine/core';
 
-/** One look for the whole console; shades are chosen so that axe finds no contrast below AA in light and dark. */
+/** The theme of the console. Its shades have a contrast of at least AA in light and dark, which axe checks. */
 export const theme = createTheme({
   primaryColor: 'teal',
   primaryShade: { light: 9, dark: 8 },
@@ -10,18 +10,18 @@ export const theme = createTheme({
   respectReducedMotion: true,
   headings: { fontWeight: '650' },
   components: {
-    // The words of a notice are read, not only seen: its colour is that of the box.
+    // The text of a notice must be readable: only the box has the color.
     Alert: { styles: { title: { color: 'var(--mantine-color-text)' } } },
     Badge: { defaultProps: { tt: 'none', fw: 600 } },
     Tooltip: { defaultProps: { withArrow: true, openDelay: 250 } },
     Modal: { defaultProps: { centered: true, closeButtonProps: { 'aria-label': 'Close' } } },
-    // Their <header> would be a second banner of the page.
+    // A <header> would be a second banner of the page.
     ModalHeader: { defaultProps: { component: 'div' } },
     DrawerHeader: { defaultProps: { component: 'div' } },
-    // What is typed is what is sent: a value that cannot be used is refused at its field, and not exchanged for another.
+    // A typed value is sent unchanged. An invalid value is refused at its field instead of being replaced.
     NumberInput: { defaultProps: { clampBehavior: 'none' } },
     Switch: { defaultProps: { withThumbIndicator: false } },
-    // A list opens by a click, an arrow key or typing. A dialog gives its first field the focus, and an open list would
+    // A list opens on a click, an arrow key or typing. A dialog gives its first field the focus, and an open list would
     // cover the buttons.
     Autocomplete: { defaultProps: { openOnFocus: false } },
     MultiSelect: { defaultProps: { openOnFocus: false } },

@@ -8,7 +8,7 @@ import { showError } from '../components/feedback';
 import { placesIn } from '../places';
 import { PasswordForm } from './PasswordForm';
 
-/** The person's name, with what concerns the own account. */
+/** The menu with the name of the user and the pages of the account. */
 export function AccountMenu({ username }: { username: string }) {
   const queries = useQueryClient();
   const [changing, { open, close }] = useDisclosure(false);

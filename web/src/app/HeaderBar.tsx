@@ -8,7 +8,7 @@ import { Brand } from './Brand';
 import { LiveBadge } from './LiveBadge';
 import { SchemeButton } from './SchemeButton';
 
-/** The bar at the top of every page but the session's. `children` stand before the name. */
+/** The bar at the top of all pages except the session page. `children` are shown before the name. */
 export function HeaderBar({ children }: { children?: ReactNode }) {
   const me = useMe();
   const inAdmin = useLocation().pathname.startsWith('/admin');

@@ -6,7 +6,7 @@ import { changeOwnAttributes } from '../api/actions';
 import { ownAttributesQuery } from '../api/queries';
 import { useAction } from '../components/useAction';
 
-/** Light or dark; the choice is the person's attribute `theme` and holds on every machine. */
+/** Switches between light and dark. The choice is the attribute `theme` of the user and applies on all machines. */
 export function SchemeButton() {
   const { setColorScheme } = useMantineColorScheme();
   const queries = useQueryClient();

@@ -6,20 +6,20 @@ import { useAction } from './useAction';
 export interface Assignable {
   id: string;
   label: string;
-  /** Its own page. */
+  /** The page of the item. */
   to?: string;
 }
 
 interface Props {
-  /** What is assigned, in the plural, e.g. "Members". */
+  /** The plural of the assigned items, e.g. "Members". */
   caption: string;
-  /** The noun of one, e.g. "user". */
+  /** The noun of one item, e.g. "user". */
   noun: string;
   assigned: Assignable[];
-  /** Everything that could be assigned. */
+  /** All items that can be assigned. */
   all: Assignable[];
   onAdd: (id: string) => Promise<unknown>;
-  /** Undefined where nothing can be taken away. */
+  /** Undefined if no item can be removed. */
   onRemove?: ((id: string) => Promise<unknown>) | undefined;
   /** Lists to read again after a change. */
   touched: string[];
@@ -27,7 +27,7 @@ interface Props {
   empty: ReactNode;
 }
 
-/** What belongs to a thing: a list one can add to and take from, each change at once. */
+/** The assigned items: a list in which items are added and removed immediately. */
 export function Assignments({ caption, noun, assigned, all, onAdd, onRemove, touched, disabled, empty }: Props) {
   const [chosen, setChosen] = useState<string | null>(null);
   const add = useAction(onAdd, touched, `The ${noun} was not added`);

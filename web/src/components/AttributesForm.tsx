@@ -13,7 +13,7 @@ const LANGUAGES =
 
 interface Props {
   attributes: Attributes;
-  /** Workspaces the person may start. */
+  /** The workspaces that the user may launch. */
   images: { image_id: string; friendly_name: string }[];
   save: (changes: Schemas['AttributesPatch']) => Promise<unknown>;
   generate: () => Promise<unknown>;
@@ -135,7 +135,7 @@ function SshKeys({ attributes, save, generate, touched, disabled = false }: Prop
           save={(values) => save(withoutEmpty(values))}
           touched={touched}
           onSaved={() => {
-            // A private key does not stay on the page.
+            // The private key is removed from the page.
             form.setInitialValues(NO_KEYS);
             form.reset();
             showDone('The keys were saved.');

@@ -6,11 +6,11 @@ import { useNavigate } from 'react-router';
 import { messageOf, retryTemporary } from '../api/client';
 
 interface QuestionProps {
-  /** Heading of the question, e.g. "Delete this session?". */
+  /** The title of the dialog, e.g. "Delete this session?". */
   title: string;
-  /** What will happen, with names and counts. */
+  /** The consequence, with names and counts. */
   children: ReactNode;
-  /** The word on the button that does it. */
+  /** The label of the button that confirms. */
   action: string;
   onConfirm: () => Promise<unknown>;
   /** Lists to read again afterwards. */
@@ -23,7 +23,7 @@ interface DialogProps extends QuestionProps {
   onClose: () => void;
 }
 
-/** Ask before something that cannot be undone; a refusal stays in the dialogue with its reason. */
+/** A confirmation of an action that cannot be undone. A refusal is shown in the dialog with its reason. */
 export function ConfirmDialog(props: DialogProps) {
   const { opened, onClose, title, children, action, onConfirm, touched = [], color = 'red' } = props;
   const queries = useQueryClient();
@@ -70,13 +70,13 @@ export function ConfirmDialog(props: DialogProps) {
 }
 
 interface Props extends QuestionProps {
-  /** The thing that opens the question: the word on a button, or a thing of its own. */
+  /** The label of the button that opens the dialog, or a function that renders another element. */
   trigger: string | ((open: () => void) => ReactNode);
-  /** Where to go when it was done. */
+  /** The page to open after the action. */
   to?: string | undefined;
 }
 
-/** `ConfirmDialog` with what opens it. */
+/** `ConfirmDialog` with the element that opens it. */
 export function Confirm({ trigger, to, onConfirm, ...question }: Props) {
   const navigate = useNavigate();
   const [opened, { open, close }] = useDisclosure(false);

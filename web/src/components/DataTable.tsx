@@ -30,41 +30,41 @@ import {
 } from './tableState';
 import { useFrozenWidths } from './useFrozenWidths';
 
-/** Of a list that the server orders and filters and that is read page by page: what is not in its rows. */
+/** The state of a list that the server orders and filters, and that is read page by page. */
 export interface Paged {
-  /** What was asked of the server; see `useTableState`. */
+  /** The request to the server; see `useTableState`. */
   state: TableState;
-  /** Rows of all pages; `10000+` = at least so many, undefined = not known yet. */
+  /** The number of rows of all pages; `10000+` = at least 10000, undefined = not known yet. */
   total: string | undefined;
-  /** Asks for the next page; undefined = this is the last. */
+  /** Requests the next page; undefined = this is the last page. */
   onMore: (() => void) | undefined;
 }
 
 export interface TableProps<Row> {
-  /** What the table shows, for users of screen readers. */
+  /** The description of the table, for screen readers. */
   caption: string;
-  /** Of a second, short table of a page: its order has a name of its own in the address, and it has no filter. */
+  /** The name of a second, short table of a page. Its order has a separate parameter in the address, and it has no filter. */
   name?: string;
   query: Pick<UseQueryResult<Row[]>, 'data' | 'error'>;
-  /** The same array each time, so that rows that did not change are not drawn anew. */
+  /** Must be the same array each time, so that unchanged rows do not render again. */
   columns: Column<Row>[];
   rowKey: (row: Row) => string;
-  /** Without it all rows are there, and are ordered and filtered here. */
+  /** Without it, all rows are loaded, and ordered and filtered here. */
   paged?: Paged;
   empty: ReactNode;
   /** Key of the column, with `-` in front for descending. */
   sort?: string;
   minWidth?: number;
-  /** Beside the filter. */
+  /** The content next to the filter. */
   tools?: ReactNode;
-  /** What can be done with several rows at once; with it rows can be selected. */
+  /** The actions for several rows. With it, rows can be selected. */
   bulk?: (rows: Row[], clear: () => void) => ReactNode;
 }
 
 /**
- * The one table of the console: filter, order, skeleton, empty state, stale data; rows are renewed in place.
+ * The table of the console, with filter, order, skeleton, empty state and stale data. Rows are updated in place.
  *
- * It may have any number of rows: of many those near the window alone are in the document.
+ * It may have any number of rows. Of many rows, only those near the window are in the document.
  */
 export function DataTable<Row>({
   caption,
@@ -201,7 +201,7 @@ export function DataTable<Row>({
   );
 }
 
-/** Selects all rows of a list; loads those that are not there yet. */
+/** Selects all rows of a list. Loads the missing rows first. */
 function useSelectAll(loaded: number, onMore: (() => void) | undefined, error: Error | null, selectAll: () => void) {
   const [isLoading, setLoading] = useState(false);
   const latest = useRef(selectAll);
@@ -221,7 +221,7 @@ function useSelectAll(loaded: number, onMore: (() => void) | undefined, error: E
 interface HeadingProps<Row> {
   column: Column<Row>;
   state: TableState;
-  /** Undefined where the widths of the table are frozen: in Chromium this would go before that of the `colgroup`. */
+  /** Undefined if the widths are frozen, because in Chromium it would override the `colgroup`. */
   width: Column<Row>['width'];
 }
 

@@ -14,7 +14,7 @@ export interface Tab {
 }
 
 interface Props<Thing> {
-  /** The list this thing is in. */
+  /** The list that contains the item. */
   list: { to: string; title: string };
   query: Pick<UseQueryResult<Thing>, 'data' | 'error'>;
   title: (thing: Thing) => string;
@@ -23,7 +23,7 @@ interface Props<Thing> {
   tabs: (thing: Thing) => Tab[];
 }
 
-/** One thing with everything about it, in tabs; the open tab is in the address. */
+/** The page of one item, with tabs. The address contains the open tab. */
 export function DetailsPage<Thing>({ list, query, title, note, actions, tabs }: Props<Thing>) {
   const { error } = query;
   const data = isGone(error) ? undefined : query.data; // what is kept of it would look as if it were there
@@ -58,7 +58,7 @@ export function DetailsPage<Thing>({ list, query, title, note, actions, tabs }: 
   );
 }
 
-/** Why nothing is shown: it may be there, and not for this person. */
+/** The reason why the item is not shown. The item may exist, but the user may not view it. */
 function titleOf(error: unknown): string {
   return error instanceof ApiError && error.status === 403
     ? 'You are not allowed to view this page'
@@ -68,7 +68,7 @@ function titleOf(error: unknown): string {
 function TabsInAddress({ tabs }: { tabs: Tab[] }) {
   const [params, setParams] = useSearchParams();
   const open = tabs.find((tab) => tab.key === params.get('tab')) ?? tabs[0];
-  // Filter and order belong to the table of one tab: they go with it.
+  // Filter and order belong to the table of one tab and are removed with it.
   const show = (key: string | null) => key && setParams(key === tabs[0]?.key ? {} : { tab: key }, { replace: true });
   return (
     <Tabs value={open?.key ?? null} onChange={show} keepMounted={false}>

@@ -7,7 +7,7 @@ interface Props extends Pick<ModalProps, 'size' | 'closeOnClickOutside'> {
   children: ReactNode;
 }
 
-/** A dialog that exists only while it is open. The first field has the focus, and the opener has it again afterwards. */
+/** A dialog that exists only while it is open. The first field gets the focus, and the opener gets it back afterwards. */
 export function Dialog({ title, size = 'md', closeOnClickOutside = true, onClose, children }: Props) {
   useReturnFocus();
   return (
@@ -52,12 +52,12 @@ function DialogTitle({ children }: { children: ReactNode }) {
   );
 }
 
-/** Gives the focus back to the element that had it before the component was there. */
+/** Returns the focus to the element that had it before the component was mounted. */
 function useReturnFocus(): void {
   const [opener] = useState(() => document.activeElement);
   useEffect(
     () => () => {
-      // The dialog is still in the document at this moment, with its focus trap.
+      // At this time, the dialog and its focus trap are still in the document.
       setTimeout(() => {
         if (opener instanceof HTMLElement && document.activeElement === document.body)
           opener.focus({ preventScroll: true });

@@ -6,19 +6,19 @@ import { useAction } from './useAction';
 
 interface Props {
   enabled: boolean;
-  /** Name of the thing, e.g. "Manager manager-1". */
+  /** The name of the item, e.g. "Manager manager-1". */
   name: string;
-  /** List that shows it. */
+  /** The list that contains the item. */
   list: string;
   disabled?: boolean;
-  /** What has to be known before it is disabled; without it nothing is asked. */
+  /** The consequence of disabling. Without it, no confirmation is shown. */
   consequence?: ReactNode;
-  /** The name is shown beside it. */
+  /** Shows the label next to the switch. */
   labelled?: boolean;
   onChange: (enabled: boolean) => Promise<unknown>;
 }
 
-/** The toggle of a thing: moves at once, and back when the server refuses. */
+/** The switch of an item. It changes immediately, and back if the server refuses the change. */
 export function EnabledSwitch(props: Props) {
   const { enabled, name, list, disabled = false, consequence, labelled = false, onChange } = props;
   const change = useAction(onChange, [list], `${name} was not changed`);

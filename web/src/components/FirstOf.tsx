@@ -1,6 +1,6 @@
 import { Text } from '@mantine/core';
 
-/** The first of some words, and how many more there are. */
+/** The first words of a list, and the number of the others. */
 export function FirstOf({ words, shown }: { words: string[]; shown: number }) {
   return (
     <Text size="sm" style={{ overflowWrap: 'anywhere' }}>

@@ -8,29 +8,30 @@ import { errorsOf, sentenceOf, warningsOf } from './saving';
 import { Dialog } from './Dialog';
 
 interface FrameProps<Values, Saved> {
-  /** Of `useForm`: its values, and where each refusal of a field is shown. */
+  /** The form of `useForm`, with its values and the errors of its fields. */
   form: UseFormReturnType<Values>;
-  /** `before` is what the form began with, or what was saved last: see `changed`. */
+  /** `before` has the initial or the last saved values: see `changed`. */
   save: (values: Values, before: Values) => Promise<Saved>;
   /** Lists to read again afterwards. */
   touched: string[];
   onSaved?: (saved: Saved) => void;
   onCancel?: () => void;
-  /** The word on the button. */
+  /** The label of the button. */
   submit?: string;
-  /** Nothing can be sent yet. */
+  /** The form cannot be sent yet. */
   incomplete?: boolean;
-  /** Sending it twice does no harm: it is sent again when no answer came. */
+  /** The request may be sent twice. It is repeated if there is no answer. */
   repeatable?: boolean;
-  /** The person may look, and not change. */
+  /** The user may view the values, but not change them. */
   readOnly?: boolean;
   children: ReactNode;
 }
 
 /**
- * The one form of the console: fields, the server's message of a refusal, Cancel and Submit.
+ * The form of the console: fields, the error of the server, Cancel and Submit.
  *
- * Warnings of the server about what was saved are shown wherever the form leads. What the server says about a field is shown at that field, the rest above the buttons; nothing typed is lost.
+ * Warnings of the server are shown as notices, also on the next page. Errors of fields are shown at their fields, other
+ * errors above the buttons. After an error, the form keeps its values.
  */
 export function FormFrame<Values extends object, Saved>(props: FrameProps<Values, Saved>) {
   const { form, save, touched, onSaved, onCancel, submit = 'Submit', incomplete = false, children } = props;
@@ -92,7 +93,7 @@ interface DialogProps<Values, Saved> extends Omit<FrameProps<Values, Saved>, 'on
   onClose: () => void;
 }
 
-/** A form in a dialogue; it closes when it was saved, and not by a stray click while something is typed in it. */
+/** A form in a dialog. The dialog closes after saving. A click outside does not close it if a value was changed. */
 export function FormDialog<Values extends object, Saved>(props: DialogProps<Values, Saved>) {
   const { title, size = 'md', onClose, onSaved, ...frame } = props;
   const done = (saved: Saved) => {

@@ -2,16 +2,16 @@ import { Tooltip } from '@mantine/core';
 import { useEffect, useState } from 'react';
 import { absolute } from './TimeAgo';
 
-/** Before a hint is shown; who passes over something with the pointer sees none. */
+/** The delay before a hint, so that a pointer that only passes over an element shows none. */
 const OPEN_MS = 250;
 
-/** What has a hint: `data-hint` says it; that of a time is the absolute time, which is put into words when it is wanted. */
+/** The elements with a hint: those with `data-hint`, and times, whose hint is the absolute time. It is formatted when it is shown. */
 const HINTED = '[data-hint], time:not([title])';
 
 /**
- * The tooltip of everything on the page that has a hint: one for all, so that a row of a table needs none of its own.
+ * The tooltip for all hints of the page. It is shared, so that rows of tables need no separate tooltips.
  *
- * It is there for the pointer, for touch and for the keyboard; Escape and scrolling close it.
+ * It works with the pointer, touch and the keyboard. Escape and scrolling close it.
  */
 export function Hints() {
   const [shown, setShown] = useState<Shown>(null);
@@ -27,7 +27,7 @@ export function Hints() {
 
 type Shown = { element: HTMLElement; label: string } | null;
 
-/** Say which hint is wanted and which words it has, until the function returned is called. */
+/** Reports the hint to show and its text, until the returned function is called. */
 function followHints(show: (shown: Shown) => void): () => void {
   let current: HTMLElement | null = null;
   let opening: ReturnType<typeof setTimeout> | undefined;

@@ -52,7 +52,7 @@ const FIGURES: Column<Home>[] = [
 ];
 
 interface Props {
-  /** Which homes; without an answer to it those of everybody, or one's own. */
+  /** A condition. Without it, the home folders of all users are shown, or only the own ones. */
   of: HomesQuestion;
   /** Of a table that is not the first of its page. */
   name?: string;

@@ -11,12 +11,12 @@ const LOOKS: Record<Kind, [TablerIcon, string]> = {
 
 interface Props {
   name: string;
-  /** Address of a picture on this server; other addresses are not loaded. */
+  /** The address of a picture on this server. Other addresses are not loaded. */
   src?: string | null | undefined;
   size?: number;
 }
 
-/** The picture of a workspace: its own (that of its recipe, or an uploaded one) if it can be shown, else an icon. */
+/** The picture of a workspace, from its recipe or uploaded, or an icon if it cannot be shown. */
 export function ImageIcon({ name, src, size = 48 }: Props) {
   const [broken, setBroken] = useState<string | null>(null);
   if (src?.startsWith('/') && src !== broken)

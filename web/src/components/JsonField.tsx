@@ -1,6 +1,6 @@
 import { Textarea, type TextareaProps } from '@mantine/core';
 
-/** A field for a JSON object (see json.ts): fixed width, grows with what is in it. */
+/** A field for a JSON object (see json.ts), in a monospaced font. Its height follows its text. */
 export function JsonField({ placeholder = '{}', minRows = 2, ...props }: TextareaProps) {
   return (
     <Textarea

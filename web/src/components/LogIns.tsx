@@ -10,7 +10,7 @@ interface Props {
   disabled?: boolean;
 }
 
-/** Where a user is logged in at the console; each can be ended. */
+/** The log-ins of a user at the console, with buttons to end them. */
 export function LogIns({ logIns, onEnd, touched, disabled = false }: Props) {
   const end = useAction(onEnd, touched, 'The log-in was not ended');
   if (logIns.length === 0)

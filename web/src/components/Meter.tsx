@@ -3,12 +3,12 @@ import { Progress, Stack, Text } from '@mantine/core';
 interface Props {
   used: number;
   total: number;
-  /** How the numbers are written. */
+  /** The format of the numbers. */
   format: (value: number) => string;
   label: string;
 }
 
-/** How much of something is taken. */
+/** A bar that shows the used part of a total. */
 export function Meter({ used, total, format, label }: Props) {
   const percent = total > 0 ? Math.min(100, (used / total) * 100) : 0;
   return (

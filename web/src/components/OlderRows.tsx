@@ -1,12 +1,12 @@
 import { Button, Group } from '@mantine/core';
 
 interface Props {
-  /** Where older rows begin; nothing = there are none. */
+  /** The start of older rows; empty = there are none. */
   next: string | null | undefined;
   onShow: (next: string) => void;
 }
 
-/** Below a table of the newest rows: leads to older ones, while there are any. */
+/** The button below a table of the newest rows that shows older rows, if there are any. */
 export function OlderRows({ next, onShow }: Props) {
   if (!next) return null;
   return (

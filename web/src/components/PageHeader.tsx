@@ -3,12 +3,12 @@ import { type ReactNode, useEffect } from 'react';
 
 interface Props {
   title: string;
-  /** One sentence: what this is, or the counts. */
+  /** One sentence: a description of the page, or the counts. */
   children?: ReactNode;
   actions?: ReactNode;
 }
 
-/** Heading of a page; sets the title of the browser's tab as well. */
+/** The heading of a page. It also sets the title of the browser tab. */
 export function PageHeader({ title, children, actions }: Props) {
   useEffect(() => {
     document.title = `${title} · Greenroom`;

@@ -5,8 +5,8 @@ import { StatusBadge } from './StatusBadge';
 
 type Pull = Pick<Agent['images'][number], 'state' | 'how' | 'reason' | 'progress' | 'size_bytes'>;
 
-/** How far an Agent is with an image: present, absent or failed; while it is on its way, how and why so it comes, and how
- *  much of it is there. */
+/** The state of an image on an Agent: present, absent or failed. During a transfer it shows the source, its reason and the
+ * progress. */
 export function PullState({ pull, label }: { pull: Pull; label: string }) {
   const isComing = pull.state === 'pulling';
   return (

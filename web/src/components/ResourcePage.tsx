@@ -12,35 +12,35 @@ import { RowAction } from './RowAction';
 type Verb = 'create' | 'modify' | 'delete';
 
 interface Props<Row> extends Omit<TableProps<Row>, 'caption' | 'name' | 'empty'> {
-  /** What is listed, in a sentence or two. */
+  /** A description of the list, in one or two sentences. */
   note: ReactNode;
-  /** Of the table, if it is not the title of the page. */
+  /** The caption of the table, if it is not the title of the page. */
   caption?: string;
-  /** Said while there is no row. */
+  /** The title of the empty list. */
   empty: string;
-  /** What a row is, or how the first one comes. */
+  /** The text of the empty list: a description of a row, or the way to create the first one. */
   emptyNote?: ReactNode;
-  /** The word on the button that makes a new thing. */
+  /** The label of the button that creates an item. */
   create?: string;
-  /** The dialog that makes a new thing, or changes one. */
+  /** The dialog that creates or changes an item. */
   form?: (row: Row | null, close: () => void) => ReactNode;
-  /** Name of the thing that the button of a row edits; without it rows have no such button. */
+  /** The name of the item for the Edit button of a row. Without it, rows have no Edit button. */
   editName?: (row: Row) => string;
-  /** The button that removes a row's thing. */
+  /** The button that deletes the item of a row. */
   remove?: (row: Row) => ReactNode;
   /** Other buttons of a row. */
   actions?: (row: Row) => ReactNode;
-  /** Whether the person may; without it, as the permission that is named like the one to see the page. */
+  /** Whether the user may do so. Without it, the permissions with the prefix of the page are checked. */
   may?: (verb: Verb, row: Row | null) => boolean;
   /** Other buttons of the page. */
   buttons?: ReactNode;
-  /** Above the table. */
+  /** The content above the table. */
   notice?: ReactNode;
-  /** Below the table. */
+  /** The content below the table. */
   children?: ReactNode;
 }
 
-/** A page that lists things of one kind: heading, table, and the dialogs that create, change and remove one. */
+/** A page that lists items of one kind: heading, table, and the dialogs that create, change and delete an item. */
 export function ResourcePage<Row>(props: Props<Row>) {
   const { note, caption, empty, emptyNote, create, form, editName, remove, actions, may, buttons, ...others } = props;
   const { notice, columns, children, ...table } = others;

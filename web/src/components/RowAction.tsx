@@ -3,14 +3,14 @@ import type { ReactNode } from 'react';
 import { Confirm } from './Confirm';
 
 interface Props {
-  /** What it does, e.g. Edit. */
+  /** The label, e.g. Edit. */
   word: string;
-  /** Of the thing, for users of screen readers. */
+  /** The name of the item, for screen readers. */
   name: string;
   onClick: () => void;
 }
 
-/** An action of a table's row, in a word. */
+/** An action of a row, as a text button. */
 export function RowAction({ word, name, onClick }: Props) {
   return (
     <Button size="compact-sm" variant="default" onClick={onClick} aria-label={`${word} ${name}`}>
@@ -22,16 +22,16 @@ export function RowAction({ word, name, onClick }: Props) {
 interface RemoveProps {
   word?: string;
   name: string;
-  /** What the thing is, e.g. zone, if its name does not say it. */
+  /** The noun of the item, e.g. zone, if the name does not contain it. */
   noun?: string;
   onConfirm: () => Promise<unknown>;
   /** Lists to read again afterwards. */
   touched: string[];
-  /** What will happen. */
+  /** The consequence. */
   children: ReactNode;
 }
 
-/** The action that removes a row's thing; it asks first. */
+/** The action that deletes the item of a row, with a confirmation. */
 export function RemoveAction({ word = 'Delete', name, noun, children, ...question }: RemoveProps) {
   return (
     <Confirm

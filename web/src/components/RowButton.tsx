@@ -3,10 +3,10 @@ import type { MouseEvent } from 'react';
 import { Link } from 'react-router';
 
 interface Props {
-  /** What it does, with the name of the thing. */
+  /** The action with the name of the item. */
   label: string;
   icon: TablerIcon;
-  /** Address to go to, or what to do. */
+  /** The address to open, or the action. */
   to?: string;
   onClick?: (event: MouseEvent<HTMLElement>) => void;
   disabled?: boolean;
@@ -14,7 +14,7 @@ interface Props {
   menu?: boolean;
 }
 
-/** An action of a table's row. */
+/** An action of a row, as an icon button. */
 export function RowButton({ label, icon: Icon, to, onClick, disabled = false, menu = false }: Props) {
   const look = { className: 'row-button mantine-focus-auto mantine-active', 'aria-label': label, 'data-hint': label };
   const icon = <Icon size={17} aria-hidden />;

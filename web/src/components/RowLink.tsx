@@ -2,7 +2,7 @@ import { Text } from '@mantine/core';
 import type { ReactNode } from 'react';
 import { Link } from 'react-router';
 
-/** The name of a row's thing: leads to its page; `note` stands below in small letters. */
+/** The name of the item of a row, as a link to its page. `note` is shown below in small letters. */
 export function RowLink({ to, children, note }: { to: string; children: ReactNode; note?: ReactNode }) {
   return (
     <div>
@@ -14,7 +14,7 @@ export function RowLink({ to, children, note }: { to: string; children: ReactNod
   );
 }
 
-/** The name of a row's thing that has no page of its own. */
+/** The name of the item of a row, if the item has no page. */
 export function RowName({ children, note }: { children: ReactNode; note?: ReactNode }) {
   return (
     <div>

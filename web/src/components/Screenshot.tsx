@@ -6,16 +6,16 @@ import { screenshotQuery } from '../api/queries';
 
 interface Props {
   sessionId: string;
-  /** What is seen, for users of screen readers. */
+  /** The description of the picture, for screen readers. */
   alt: string;
   width: number;
-  /** Shown while there is no picture; without it the reason is. */
+  /** The content without a picture. Without it, the reason is shown. */
   fallback?: ReactNode;
-  /** Seconds after which a new one is taken while it is on the screen; without it none is. */
+  /** The interval of new pictures in seconds while the picture is visible. Without it, there is only one. */
   renewAfter?: number;
 }
 
-/** What a running session's screen shows. */
+/** A picture of the screen of a running session. */
 export function Screenshot({ sessionId, alt, width, fallback, renewAfter }: Props) {
   const shot = useQuery({
     ...screenshotQuery(sessionId, width),

@@ -5,15 +5,15 @@ import { useRef } from 'react';
 import { useAddressText } from './tableState';
 
 interface Found<Thing> {
-  /** Those that have every word of the search, and the category that was chosen. */
+  /** The items with every word of the search and the chosen category. */
   shown: Thing[];
-  /** What was searched for; empty = nothing. */
+  /** The search text; empty = none. */
   wanted: string;
   search: ReturnType<typeof useAddressText>;
   category: ReturnType<typeof useAddressText>;
 }
 
-/** Searches things by words and by category; both are kept in the address. `textOf`: what is searched of a thing. */
+/** Searches items by words and category. Both are in the address. `textOf`: the searched texts of an item. */
 export function useSearch<Thing extends { categories: string[] }>(
   things: Thing[],
   textOf: (thing: Thing) => string[],
@@ -34,7 +34,7 @@ interface FieldProps {
   of: Found<unknown>;
 }
 
-/** The field for the words; the key `/` leads to it. */
+/** The field for the words. The key `/` focuses it. */
 export function SearchField({ label, width, of }: FieldProps) {
   const [words, setWords] = of.search;
   const field = useRef<HTMLInputElement>(null);
@@ -52,7 +52,7 @@ export function SearchField({ label, width, of }: FieldProps) {
   );
 }
 
-/** The categories of all things to choose one from; nothing where there is no choice. */
+/** The categories of all items to choose from; nothing if there is no choice. */
 export function Categories({ things, of }: { things: { categories: string[] }[]; of: Found<unknown> }) {
   const [chosen, choose] = of.category;
   const all = [...new Set(things.flatMap(({ categories }) => categories))].sort();

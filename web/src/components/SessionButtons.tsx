@@ -10,7 +10,7 @@ interface Props {
   name: string;
 }
 
-/** What may be done with a session, as buttons; what loses something asks first. */
+/** The allowed actions of a session, as buttons. Actions that lose data ask first. */
 export function SessionButtons({ session, name }: Props) {
   const [asked, setAsked] = useState<SessionAction | null>(null);
   const order = useSessionOrder(session);

@@ -8,13 +8,13 @@ import { ACTIONS, type Home, type Look, offered, ownLook, useSessionOrder } from
 
 interface Props {
   session: Ordered & Home & { actions: SessionAction[] };
-  /** Which, e.g. "Desktop". */
+  /** The name of the session, e.g. "Desktop". */
   name: string;
-  /** What stands elsewhere on the page already. */
+  /** The actions that the page shows elsewhere. */
   without?: SessionAction[];
 }
 
-/** What its user may do with a session, as a menu; what loses something asks first. */
+/** The allowed actions of the user of a session, as a menu. Actions that lose data ask first. */
 export function SessionMenu({ session, name, without = [] }: Props) {
   const [asked, setAsked] = useState<SessionAction | null>(null);
   const order = useSessionOrder(session);
@@ -58,16 +58,16 @@ export function SessionMenu({ session, name, without = [] }: Props) {
 
 interface QuestionProps {
   session: Ordered;
-  /** Whose and which, e.g. "ada’s Desktop". */
+  /** The owner and the name, e.g. "ada’s Desktop". */
   name: string;
-  /** What was asked for; null = nothing. */
+  /** The requested action; null = none. */
   action: SessionAction | null;
-  /** How the actions are named; without it as in `ACTIONS`. */
+  /** The labels of the actions; without it those of `ACTIONS`. */
   look?: (action: SessionAction) => Look;
   onClose: () => void;
 }
 
-/** Ask before an action that loses something. */
+/** Asks before an action that loses data. */
 export function OrderQuestion({ session, name, action, look = (each) => ACTIONS[each], onClose }: QuestionProps) {
   const { label, warning } = action ? look(action) : { label: '', warning: '' };
   return (

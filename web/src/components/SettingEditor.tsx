@@ -9,12 +9,12 @@ interface EditorProps {
   setting: Setting;
   value: unknown;
   disabled: boolean;
-  /** Names that can be chosen for a text. */
+  /** The names to choose from for a text. */
   known?: string[] | undefined;
   onSave: (value: unknown) => void;
 }
 
-/** The field that fits the kind of the setting; it saves when it is left. */
+/** The field for the kind of the setting. It saves when the focus leaves it. */
 export function SettingEditor(props: EditorProps) {
   const { setting, value, disabled, onSave } = props;
   const label = { 'aria-label': setting.name, disabled };

@@ -10,33 +10,33 @@ import { settingTitle } from './titles';
 interface Props {
   setting: Setting;
   value: unknown;
-  /** Type and default in words. */
+  /** Type and default as text. */
   facts: string;
-  /** Where the value comes from, or for which users it does not count. */
+  /** The source of the value, or the users for whom it does not apply. */
   source?: string | undefined;
-  /** What holds for the user that was chosen, and why. */
+  /** The source of the effective value of the chosen user. */
   note?: string | undefined;
   badge?: ReactNode;
-  /** Null takes the value away. */
+  /** Null removes the value. */
   save: (value: unknown) => Promise<unknown>;
-  /** List to read again. */
+  /** The list to read again. */
   touched: string;
   disabled: boolean;
-  /** Names that can be chosen for a text. */
+  /** The names to choose from for a text. */
   known?: string[] | undefined;
-  /** A field of its own kind; `underWay` is what is being saved, undefined = nothing is. */
+  /** A custom field. `underWay` is the value that is being saved; undefined = none. */
   editor?: ((save: (value: unknown) => void, underWay: unknown) => ReactNode) | undefined;
-  /** At the end of the row; `reset` takes the value away. */
+  /** The content at the end of the row; `reset` removes the value. */
   beside: (reset: () => void) => ReactNode;
 }
 
-/** One setting: what it means, and the field that saves when it is left; a refusal is shown below it. */
+/** One setting: its description and its field, which saves when the focus leaves it. A refusal is shown below it. */
 export function SettingRow(props: Props) {
   const { setting, value, facts, source, note, badge, save, touched, disabled, known, editor, beside } = props;
   const queries = useQueryClient();
   const change = useMutation({
     mutationFn: save,
-    scope: { id: `${touched} ${setting.name}` }, // one after the other: the last choice is the one that stays
+    scope: { id: `${touched} ${setting.name}` }, // one after the other, so that the last choice is saved last
     retry: retryTemporary,
     onSettled: () => queries.invalidateQueries({ queryKey: [touched] }),
   });

@@ -1,7 +1,7 @@
 import { CopyButton, VisuallyHidden } from '@mantine/core';
 import { shortId } from './format';
 
-/** An id, shortened if it is a uuid; pressing it copies the whole. */
+/** An id, shortened if it is a UUID. Clicking it copies the whole id. */
 export function ShortId({ id }: { id: string }) {
   return (
     <CopyButton value={id}>

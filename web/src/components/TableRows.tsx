@@ -12,13 +12,13 @@ import {
 } from 'react';
 import type { Column } from './tableState';
 
-/** Tables of more rows have only those in the document that are near the window. */
+/** The number of rows above which only those near the window are in the document. */
 export const MOST_WHOLE = 60;
-/** Rows above and below the window that are there already. */
+/** The number of rows in the document above and below the window. */
 const OVERSCAN = 8;
-/** Height of a row until some have been measured. */
+/** The assumed height of a row until rows are measured. */
 const ROW_PX = 54;
-/** So many rows before the end of what is loaded, more are asked for. */
+/** The number of rows before the end of the loaded ones at which more are requested. */
 const AHEAD = 60;
 
 export interface Selection<Row> {
@@ -27,17 +27,17 @@ export interface Selection<Row> {
 }
 
 interface Props<Row> {
-  /** Where the rows stand. */
+  /** The position of the rows. */
   body: RefObject<HTMLTableSectionElement | null>;
   rows: Row[];
   columns: Column<Row>[];
   rowKey: (row: Row) => string;
   selection: Selection<Row> | undefined;
-  /** Asks for more rows; undefined = these are all. */
+  /** Requests more rows; undefined = all rows are loaded. */
   onMore: (() => void) | undefined;
 }
 
-/** The rows of a table. Of long tables those near the window alone, and the one that has the focus. */
+/** The rows of a table. A long table only has the rows near the window and the one with the focus. */
 export function TableRows<Row>({ body, rows, columns, rowKey, selection, onMore }: Props<Row>) {
   const [focused, setFocused] = useState<number | null>(null);
   const whole = rows.length <= MOST_WHOLE;
@@ -96,13 +96,13 @@ export function TableRows<Row>({ body, rows, columns, rowKey, selection, onMore 
 }
 
 interface Place {
-  /** Where the rows begin on the page. */
+  /** The start of the rows on the page. */
   top: number;
-  /** Height of most rows, for those that are not in the document; null until there were some to measure. */
+  /** The height of most rows, for rows that are not in the document; null until rows are measured. */
   rowPx: number | null;
 }
 
-/** Where the rows stand; looked at when the height of the page changes, and not while it is scrolled. */
+/** The position of the rows. It is measured when the height of the page changes, not during scrolling. */
 function usePlace(body: RefObject<HTMLTableSectionElement | null>, wanted: boolean): Place {
   const [place, setPlace] = useState<Place>({ top: 0, rowPx: null });
   useLayoutEffect(() => {
@@ -132,7 +132,7 @@ function commonHeight(body: HTMLTableSectionElement): number | null {
   return common?.[0] ?? null;
 }
 
-/** The height that the browser reports once the row is laid out; to ask for it earlier would lay out the page twice. */
+/** The height of a row as the browser reports it after the layout. An earlier measurement would cause a second layout. */
 function heightSeen(
   element: HTMLElement,
   entry: ResizeObserverEntry | undefined,
@@ -155,7 +155,7 @@ function withFocused(range: Range, focused: number | null): number[] {
   return [...indexes, focused].sort((a, b) => a - b);
 }
 
-/** In the place of rows that are not in the document. */
+/** The placeholder for rows that are not in the document. */
 function Gap({ height, width }: { height: number; width: number }) {
   return (
     <tr aria-hidden>
@@ -174,7 +174,7 @@ interface RowProps<Row> {
   onToggle: ((row: Row) => void) | undefined;
 }
 
-/** One row; it is drawn anew when its data changed, and not when the same was read again. */
+/** One row. It renders again only if its data changed. */
 const TableRow = memo(function TableRow<Row>(props: RowProps<Row>) {
   const { row, name, index, columns, measure, selected, onToggle } = props;
   return (
@@ -216,7 +216,7 @@ function indexOf(event: FocusEvent): number | null {
 const NEXT = { ArrowDown: 'nextElementSibling', ArrowUp: 'previousElementSibling' } as const;
 const REACHABLE = 'a[href], button:not(:disabled), input[type=checkbox]:not(:disabled)';
 
-/** The arrow keys lead from a link or button to the one of the row below or above. */
+/** The arrow keys move from a link or button to the one in the row below or above. */
 function moveByArrow(event: KeyboardEvent) {
   const direction = event.key === 'ArrowDown' || event.key === 'ArrowUp' ? NEXT[event.key] : undefined;
   const cell = (event.target as HTMLElement).closest('td');

@@ -10,7 +10,7 @@ const ON = ['ArrowRight', 'ArrowDown'];
 
 interface Props {
   label: string;
-  /** Null = nothing is said here, and what is inherited holds. */
+  /** Null = no own value: the inherited value applies. */
   value: boolean | null;
   inherited: boolean;
   disabled: boolean;
@@ -18,10 +18,10 @@ interface Props {
 }
 
 /**
- * Deny, inherit or allow; each choice is saved at once.
+ * Deny, inherit or allow. Each choice is saved immediately.
  *
- * "Inherit" stands between the two, so that the arrow keys lead from it to either without passing the other, and they
- * stop at both ends: nothing that is meant to forbid ever allows for a moment.
+ * "Inherit" is in the middle, so that the arrow keys reach both other choices without passing the opposite one. The keys
+ * stop at both ends, so that a change to Deny never saves Allow first.
  */
 export function ThreeWay({ label, value, inherited, disabled, onChange }: Props) {
   const chosen = CHOICES.find((choice) => VALUES[choice] === value) ?? 'inherit';

@@ -19,7 +19,7 @@ export function subscribe(listener: () => void): () => void {
   };
 }
 
-/** The page's time in milliseconds since the epoch. While no component listens, the clock does not tick: it is read now. */
+/** The time in milliseconds since the epoch. Without listeners the clock is stopped, and the current time is returned. */
 export function currentTime(): number {
   if (listeners.size === 0) now = Date.now();
   return now;
@@ -28,7 +28,7 @@ export function currentTime(): number {
 /**
  * The result of `of` for the time in milliseconds since the epoch, computed each second.
  *
- * A component is drawn again only when the result changes: "3m ago" stays as it is for a minute, in each of many rows.
+ * A component renders again only if the result changes: "3m ago" is unchanged for a minute, in each of many rows.
  */
 export function useClock<Shown extends string | number | undefined>(of: (now: number) => Shown): Shown {
   return useSyncExternalStore(subscribe, () => of(currentTime()));
@@ -46,7 +46,7 @@ export function shortDuration(seconds: number): string {
   return whole < DAY_S ? inTwoUnits(whole, HOUR_S, 'h', MINUTE_S, 'm') : inTwoUnits(whole, DAY_S, 'd', HOUR_S, 'h');
 }
 
-/** The second unit as well: nearly two hours are not one. */
+/** Includes the second unit, so that nearly two hours are not shown as one. */
 function inTwoUnits(seconds: number, large: number, largeName: string, small: number, smallName: string): string {
   const rest = Math.floor((seconds % large) / small);
   return `${Math.floor(seconds / large)}${largeName}${rest ? ` ${rest}${smallName}` : ''}`;

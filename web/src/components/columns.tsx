@@ -5,7 +5,7 @@ import { Amount } from './Amount';
 import type { Column } from './tableState';
 import { TimeAgo } from './TimeAgo';
 
-/** A time, relative to now; `none` stands there when there is none. */
+/** A time, relative to now; `none` is the text of a missing time. */
 export function timeColumn<Row>(
   key: string,
   title: string,
@@ -15,17 +15,17 @@ export function timeColumn<Row>(
   return { key, title, value, render: (row) => <TimeAgo time={value(row)} none={none} /> };
 }
 
-/** A number; the digits of the rows stand below one another. */
+/** A number, aligned with those of the other rows. */
 export function numberColumn<Row>(key: string, title: string, value: (row: Row) => number): Column<Row> {
   return { key, title, value, render: (row) => <Amount>{value(row)}</Amount> };
 }
 
-/** The switch that enables a thing. */
+/** The switch that enables the item of a row. */
 export function enabledColumn<Row extends { enabled: boolean }>(render: (row: Row) => ReactNode): Column<Row> {
   return { key: 'enabled', title: 'Enabled', value: (row) => (row.enabled ? 'enabled' : 'disabled'), render };
 }
 
-/** What can be done with a row: the last column. */
+/** The last column, with the actions of a row. */
 export function actionsColumn<Row>(render: (row: Row) => ReactNode): Column<Row> {
   return {
     key: 'actions',

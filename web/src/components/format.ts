@@ -6,22 +6,22 @@ export function bytes(size: number): string {
   return `${trimmed(size / 1000 ** step)} ${UNITS[step] ?? ''}`;
 }
 
-/** At most one digit behind the point. */
+/** At most one decimal place. */
 export function trimmed(value: number): string {
   return value.toFixed(1).replace(/\.0$/, '');
 }
 
-/** At most two digits behind the point: CPU cores are given so. */
+/** At most two decimal places, for CPU cores. */
 export function cores(value: number): string {
   return String(Number(value.toFixed(2)));
 }
 
-/** At most three digits behind the point: hours are given so. */
+/** At most three decimal places, for hours. */
 export function hours(value: number): string {
   return String(Number(value.toFixed(3)));
 }
 
-/** Milliseconds as "12.3 ms"; from one second on as "25.0 s". */
+/** Milliseconds as "12.3 ms", or as "25.0 s" from one second. */
 export function milliseconds(value: number): string {
   return value < 1000 ? `${value.toFixed(1)} ms` : `${(value / 1000).toFixed(1)} s`;
 }
@@ -38,12 +38,12 @@ export function counted(count: number | string, noun: string, plural = `${noun}s
   return `${count} ${String(count) === '1' ? noun : plural}`;
 }
 
-/** "In use", "On demand": words of the interface as a choice is titled. */
+/** The label of a choice for a word of the interface: "In use", "On demand". */
 export function titled(words: string): string {
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
-/** "5 attempts", "1 attempt", "30 s": the unit as it follows this number. */
+/** The unit after this number: "5 attempts", "1 attempt", "30 s". */
 export function unitOf(value: unknown, unit: string): string {
   return value === 1 && unit.length > 1 ? unit.replace(/s$/, '') : unit;
 }
@@ -68,7 +68,7 @@ export function amountIn(value: number, unit: string): string {
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-/** The first part of a uuid, enough to distinguish things in a list; other ids as they are. */
+/** The first part of a UUID, which distinguishes the items of a list. Other ids are unchanged. */
 export function shortId(id: string): string {
   return UUID.test(id) ? id.slice(0, 8) : id;
 }

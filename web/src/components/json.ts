@@ -1,21 +1,21 @@
-/** JSON that people write: an object, or nothing for the empty one. */
+/** JSON in text fields: an object, or an empty text for the empty object. */
 
 export type JsonObject = Record<string, unknown>;
 
-/** The object as people see it in a field; the empty one as an empty field. */
+/** The text of an object in a field; an empty text for the empty object. */
 export function jsonText(value: unknown): string {
   const isEmpty = typeof value === 'object' && value !== null && Object.keys(value).length === 0;
   return value == null || isEmpty ? '' : JSON.stringify(value, null, 2);
 }
 
-/** The object a field stands for; throws what `jsonProblem` finds. */
+/** The object of a field. Throws the error of `jsonProblem`. */
 export function parsedJson(text: string): JsonObject {
   const problem = jsonProblem(text);
   if (problem) throw new Error(problem);
   return text.trim() ? (JSON.parse(text) as JsonObject) : {};
 }
 
-/** Why the text is no JSON object; null = it is one. */
+/** The reason why the text is not a JSON object; null = it is one. */
 export function jsonProblem(text: string): string | null {
   if (!text.trim()) return null;
   try {

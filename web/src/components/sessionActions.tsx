@@ -67,12 +67,12 @@ export function ownLook(action: SessionAction, session: Home): Look {
   return look;
 }
 
-/** Those of `ACTIONS` the caller may take, in order. */
+/** The allowed actions in the order of `ACTIONS`. */
 export function offered(actions: readonly SessionAction[]): SessionAction[] {
   return (Object.keys(ACTIONS) as SessionAction[]).filter((action) => actions.includes(action));
 }
 
-/** Carry out an action; the lists that show sessions are read again. */
+/** Runs an action, then reads the lists of sessions again. */
 export function useSessionOrder(session: Ordered) {
   return useAction(
     (action: SessionAction) => orderSession(session, action),

@@ -3,13 +3,13 @@ import { useDebouncedCallback } from '@mantine/hooks';
 import { useCallback, useRef, useState } from 'react';
 import { useSearchParams } from 'react-router';
 
-/** While the user types, the server is asked and the address is written so long after the last letter. */
+/** The pause after the last letter before the server is requested and the address is changed. */
 export const TYPING_MS = 200;
 
-/** Filter and order of a table, kept in the address so that a reload, a link and "back" keep them. */
+/** Filter and order of a table. They are in the address, so that a reload, a link and "back" keep them. */
 export interface TableState {
   filter: string;
-  /** Column, and whether its greatest come first. */
+  /** The column of the order, and whether it is descending. */
   sort: string | null;
   descending: boolean;
   setFilter: (text: string) => void;
@@ -17,15 +17,15 @@ export interface TableState {
 }
 
 /**
- * A text people type, kept in the address under `name`.
+ * A text of a field that is also in the address under `name`.
  *
- * The field shows the state of the page and never the address, which follows a moment later and would swallow letters.
+ * The field shows the state of the page, because the address is updated later and would lose letters.
  */
 export function useAddressText(name: string): [string, (text: string) => void] {
   const [params, setParams] = useSearchParams();
   const [text, setText] = useState(params.get(name) ?? '');
   const write = useDebouncedCallback(
-    (next: string) => setParams(withParam(name, next), { replace: true }), // draws every link of the page anew
+    (next: string) => setParams(withParam(name, next), { replace: true }), // renders all links of the page again
     TYPING_MS,
   );
   const change = useCallback(
@@ -38,7 +38,7 @@ export function useAddressText(name: string): [string, (text: string) => void] {
   return [text, change];
 }
 
-/** The address as it is now, which the router's own value may lag behind, with one parameter changed. */
+/** The current address, which may be newer than that of the router, with one changed parameter. */
 export function withParam(name: string, value: string): URLSearchParams {
   const after = new URLSearchParams(location.search);
   if (value) after.set(name, value);
@@ -46,7 +46,7 @@ export function withParam(name: string, value: string): URLSearchParams {
   return after;
 }
 
-/** `name` distinguishes the tables of one page; the first has none. */
+/** `name` distinguishes the tables of one page; the first table has none. */
 export function useTableState(initialSort: string | null, name = ''): TableState {
   const [params, setParams] = useSearchParams();
   const written = params.get(`${name}sort`) ?? initialSort;
@@ -58,7 +58,7 @@ export function useTableState(initialSort: string | null, name = ''): TableState
   return { filter, sort, descending, setFilter, toggleSort };
 }
 
-/** Which rows are selected: those on the screen alone; another filter begins anew. */
+/** The selected rows, among the shown ones. Another filter clears the selection. */
 export function useSelection<Row>(rows: Row[], keyOf: (row: Row) => string, filter: string) {
   const [chosen, setChosen] = useState({ filter, keys: new Set<string>() });
   const keys = chosen.filter === filter ? chosen.keys : new Set<string>();
@@ -86,7 +86,7 @@ export function useSelection<Row>(rows: Row[], keyOf: (row: Row) => string, filt
   };
 }
 
-/** What is selected of a list: "3 selected", or "100 of 540 selected" while not all rows are loaded. */
+/** The text of a selection: "3 selected", or "100 of 540 selected" while not all rows are loaded. */
 export function selectedText(selected: number, total: string | undefined, isWhole: boolean): string {
   if (isWhole) return `${selected} selected`;
   return total === undefined ? `${selected} selected; more rows match` : `${selected} of ${total} selected`;
@@ -102,24 +102,24 @@ export function filterHint(columns: Pick<Column<never>, 'key' | 'value'>[]): str
 export type Cell = string | number | boolean | null | undefined;
 
 export interface Column<Row> {
-  /** Short key: names the column in the address and in the filter (`zone:eu`). */
+  /** The name of the column in the address and in the filter (`zone:eu`). */
   key: string;
   title: string;
-  /** The title is there only for users of screen readers. */
+  /** The title is visible to screen readers only. */
   hideTitle?: boolean;
-  /** What the column is sorted and filtered by; without it the column does neither. */
+  /** The value for order and filter. Without it, the column supports neither. */
   value?: (row: Row) => Cell;
-  /** The server cannot order a list as long as this one by it. */
+  /** The server cannot order this list by the column. */
   unordered?: boolean;
-  /** What is shown; without it the value. */
+  /** The shown content; without it the value. */
   render?: (row: Row) => ReactNode;
   align?: 'right';
   width?: number | string;
 }
 
 /**
- * Whether a row passes a filter: every word has to occur somewhere in it; `zone:eu` looks in the column whose key
- * starts with `zone` alone.
+ * Whether a row passes a filter. Every word must occur in the row; `zone:eu` only searches the column whose key starts
+ * with `zone`.
  */
 export function passes(filter: string, cells: Record<string, Cell>): boolean {
   const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
@@ -134,14 +134,14 @@ export function passes(filter: string, cells: Record<string, Cell>): boolean {
   });
 }
 
-/** Order of two cells: numbers by size, the rest as text in the person's language; nothing comes last. */
+/** The order of two cells: numbers by size, others as text in the language of the user, empty cells last. */
 export function compare(a: Cell, b: Cell): number {
   if (a == null || b == null) return a == null ? (b == null ? 0 : 1) : -1;
   if (typeof a === 'number' && typeof b === 'number') return a - b;
   return String(a).localeCompare(String(b), undefined, { numeric: true });
 }
 
-/** The rows that pass the filter, in the order of the sorted column; columns without a value count for neither. */
+/** The rows that pass the filter, in the order of the column. Columns without a value are ignored. */
 export function arranged<Row>(
   data: Row[],
   columns: { key: string; value?: (row: Row) => Cell }[],

@@ -1,6 +1,6 @@
-/** Titles of settings and permissions, made from their names and descriptions on the server. */
+/** Titles of settings and permissions, derived from their names and descriptions on the server. */
 
-/** Written differently in a title than in a name. */
+/** Words with another spelling in titles. */
 const SPELLED: Record<string, string> = { kasms: 'sessions', ssh: 'SSH', cpu: 'CPU', url: 'URL' };
 const UNIT = /_(s|mb|days|rows)$/;
 const PERMISSION = /`?\b(allow_kasm_\w+)`?(?: = (true|false))?/g;
@@ -16,7 +16,7 @@ export function settingTitle(name: string): string {
   return words.map((word, index) => (isPermission || index === 0 ? capital(word) : word)).join(' ');
 }
 
-/** A sentence of the server with titles in the place of the names of permissions. */
+/** A sentence of the server with the titles of permissions instead of their names. */
 export function withTitles(sentence: string): string {
   return sentence.replace(PERMISSION, (_, name: string, value?: string) => {
     const title = settingTitle(name);

@@ -3,7 +3,8 @@ import { retryTemporary } from '../api/client';
 import { showError } from './feedback';
 
 /**
- * Something a row can do, and may do twice: `run`, then the lists named by `touched` are read again. A refusal is shown as "`refused`: why".
+ * An action that may be repeated: `run`, after which the lists in `touched` are read again. A refusal is shown with the
+ * title `refused` and its reason.
  */
 export function useAction<Input, Done>(run: (input: Input) => Promise<Done>, touched: string[], refused: string) {
   const queries = useQueryClient();

@@ -1,9 +1,9 @@
 import { type ReactNode, type RefObject, useLayoutEffect, useState } from 'react';
 
 /**
- * The widths that the columns took by themselves, as a `colgroup`; null while they find them.
+ * The automatic widths of the columns as a `colgroup`; null until they are measured.
  *
- * `columns` names them all. Of a table whose rows come and go while it is scrolled the columns would move with each of them.
+ * `columns` names all columns. Without fixed widths, the columns would move when rows are added or removed during scrolling.
  */
 export function useFrozenWidths(
   body: RefObject<HTMLTableSectionElement | null>,
@@ -12,7 +12,7 @@ export function useFrozenWidths(
 ): ReactNode {
   const [frozen, setFrozen] = useState<{ columns: string; percent: number[] } | null>(null);
   const isFrozen = frozen?.columns === columns;
-  // eslint-disable-next-line react-hooks/exhaustive-deps -- after each drawing, until there are rows to measure
+  // eslint-disable-next-line react-hooks/exhaustive-deps -- after each rendering, until there are rows to measure
   useLayoutEffect(() => {
     const table = body.current?.closest('table');
     if (!freeze || isFrozen || !table || !body.current?.querySelector('[data-row]')) return;

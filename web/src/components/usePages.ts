@@ -13,7 +13,7 @@ import type { Page } from '../api/client';
 import type { Paged } from './DataTable';
 import { TYPING_MS, useTableState } from './tableState';
 
-/** What a table asks of the server: the order, and the words that rows must have. */
+/** The request of a table: the order and the words that rows must contain. */
 interface Asked {
   q?: string;
 }
@@ -27,7 +27,7 @@ interface Questions<Row, PageKey extends QueryKey, CountKey extends QueryKey> {
   count: (question: Asked) => UseQueryOptions<string, DefaultError, string, CountKey>;
 }
 
-/** A list of the server as `DataTable` takes it: ordered and filtered there, and read on while the user scrolls. */
+/** A list for `DataTable`. The server orders and filters it, and more pages are read while the user scrolls. */
 export function usePages<Row, PageKey extends QueryKey, CountKey extends QueryKey>({
   sort,
   pages,

@@ -1,7 +1,7 @@
 import { useQuery } from '@tanstack/react-query';
 import { zonesQuery } from '../api/queries';
 
-/** The zones to choose from; `only` is the one where there is no choice, else empty. */
+/** The zones to choose from. `only` is the zone if there is only one, else empty. */
 export function useZoneChoices() {
   const zones = useQuery(zonesQuery);
   const choices = (zones.data ?? []).map((zone) => ({ value: zone.zone_id, label: zone.zone_name }));

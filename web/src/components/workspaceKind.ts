@@ -1,4 +1,4 @@
-/** What a workspace without a picture is shown as. */
+/** The kind of the icon of a workspace without a picture. */
 export type Kind = 'browser' | 'terminal' | 'desktop';
 
 const WORDS: [RegExp, Kind][] = [
