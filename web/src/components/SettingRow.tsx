@@ -12,7 +12,7 @@ interface Props {
   value: unknown;
   /** Type and default as text. */
   facts: string;
-  /** The source of the value, or the users for whom it does not apply. */
+  /** The source of the value, or the groups whose value has priority. */
   source?: string | undefined;
   /** The source of the effective value of the chosen user. */
   note?: string | undefined;

@@ -13,8 +13,9 @@ import { lookAgainAfter, useKeepalive } from './useKeepalive';
 import { NEVER_IDLE } from './useOutOfSight';
 
 /**
- * Addresses that programs hand to people: `#/connect/kasm/<session>/<user>/<token>` opens one session without a log-in,
- * `#/connect/join/<share>/<user>/<token>` one that is shared with a user, `#/connect/login/<token>` logs in once. They stand behind `#`, which no browser sends to a server.
+ * Addresses that programs give to users: `#/connect/kasm/<session>/<user>/<token>` opens one session without a log-in,
+ * `#/connect/join/<share>/<user>/<token>` a session that is shared with a user, and `#/connect/login/<token>` logs in
+ * once. They follow `#`, so browsers do not send them to a server.
  */
 export function ConnectPage({ hash }: { hash: string }) {
   const [kind, ...parts] = partsOf(hash);
@@ -27,7 +28,7 @@ export function ConnectPage({ hash }: { hash: string }) {
   return <Refused words="This address is incomplete. Ask for a new one." />;
 }
 
-/** What stands between the slashes; nothing where the address was damaged on its way. */
+/** The parts between the slashes; none if the address is damaged. */
 function partsOf(hash: string): string[] {
   try {
     return hash

@@ -20,12 +20,12 @@ import { Tool } from './Tool';
 import type { FramePage } from './useFramePage';
 import type { SecondScreen } from './useSecondScreen';
 
-/** How long the bar stays in full view after the desktop has opened. */
+/** The time for which the bar is fully visible after the desktop has opened. */
 const SHOWN_MS = 6000;
 
 interface Props {
   page: FramePage;
-  /** What the person may do with the session. */
+  /** The tools that the user may use. */
   children: ReactNode;
 }
 
@@ -42,7 +42,7 @@ export function ControlBar({ page, children }: Props) {
     return () => clearTimeout(timer);
   }, []);
   const isStalled = page.silentS !== null;
-  // The panel of files is of the frame, below the bar: the bar makes room for it.
+  // The files panel belongs to the frame below the bar, so the bar makes room for it.
   const isShown = panel === 'files' ? false : fresh || panel !== null || isStalled;
   return (
     <PanelsProvider value={panels}>
@@ -118,7 +118,7 @@ function SecondScreenTool({ second }: { second: SecondScreen }) {
   );
 }
 
-/** State of the stream as a dot, with the measured delay beside it. */
+/** The state of the stream as a dot, with the measured delay next to it. */
 function Quality({ page }: { page: FramePage }) {
   const { colour, label } = qualityOf(page);
   return (

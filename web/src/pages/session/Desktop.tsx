@@ -5,27 +5,27 @@ import { DesktopFrame } from './DesktopFrame';
 import type { IdleRule } from './useOutOfSight';
 
 interface Props {
-  /** Address of the stream; null while it may not be opened anew (one that is open goes on). */
+  /** The address of the stream; null while no new stream may be opened (an open one continues). */
   frameUrl: string | null;
-  /** Whether the page in the frame reports its state; one of another image says nothing and is left alone. */
+  /** Whether the page in the frame reports its state. The page of another image does not, and is not reloaded. */
   ownPage?: boolean;
-  /** Why the session is not open any more; without it a general sentence. */
+  /** The reason why the session is no longer open. Without it, a general sentence is shown. */
   closed?: string;
-  /** What is not as it should be with the session as a whole. */
+  /** A problem of the whole session. */
   note: string | null;
-  /** That has leased the session; null = it is a person's alone. */
+  /** The program that has leased the session; null = not leased. */
   program?: Program | null;
   idle: IdleRule;
-  /** Buttons of the bar besides full screen and clipboard. */
+  /** The buttons of the bar in addition to full screen and clipboard. */
   tools: ReactNode;
 }
 
 /**
  * The desktop of a session.
  *
- * The frame keeps the address it began with, since another one would load it again for nothing; it is loaded again
- * when it says nothing (the browser lost its connections, as it does when the network of its machine changes) and when
- * it was refused and there is a new address.
+ * The frame keeps its first address, because another one would reload it without need. It is reloaded if it sends no
+ * messages (the browser lost its connections, e.g. after a change of network), and if it was refused and there is a new
+ * address.
  */
 export function Desktop({ frameUrl, ownPage = true, closed, note, program = null, idle, tools }: Props) {
   const [shown, setShown] = useState({ url: frameUrl, load: 0 });

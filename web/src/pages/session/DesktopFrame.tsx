@@ -10,29 +10,29 @@ import { type IdleRule, useOutOfSight } from './useOutOfSight';
 
 interface Props {
   url: string;
-  /** How often the frame has been loaded again. */
+  /** The number of reloads of the frame. */
   load: number;
-  /** Whether its page has our protocol. */
+  /** Whether its page supports the protocol. */
   ownPage: boolean;
-  /** Why it is not open any more, where that is known. */
+  /** The reason why the session is no longer open, if known. */
   closed: string | undefined;
-  /** Called when it has loaded and says nothing. */
+  /** Called when the frame is loaded but sends no messages. */
   onSilent: () => void;
-  /** Called when it was refused; null when there is nothing to be done about it but to ask anew. */
+  /** Called when the frame was refused; null if only a new request can help. */
   onRefused: (() => void) | null;
-  /** Called when the person, who was refused, wants to try again. */
+  /** Called when the user tries again after a refusal. */
   onAgain: () => void;
-  /** Of a leased session. */
+  /** The program of a leased session. */
   program: Program | null;
   idle: IdleRule;
   tools: ReactNode;
 }
 
-/** A frame that says nothing is loaded again after this, then after twice that, … */
+/** A frame without messages is reloaded after this time, then after twice this time, … */
 const LOAD_AGAIN_MS = 2500;
 const LOADS = 3;
 
-/** The page in the frame says by itself that it reconnects. */
+/** The texts of states. The page in the frame shows a reconnect itself. */
 const WORDS: Partial<Record<FrameState, string>> = {
   silent: 'Opening the desktop',
   connecting: 'Connecting to the desktop',
@@ -40,11 +40,11 @@ const WORDS: Partial<Record<FrameState, string>> = {
 const NOT_LOADED = 'The page of the session did not load. Check your network. The session is still running.';
 const REFUSED = 'You no longer have access to this session.';
 
-// What a session's page may ask the browser for; whether the session has it is decided by its permissions.
+// The browser features that the page of a session may request. The permissions of the session decide about their use.
 const FEATURES =
   'clipboard-read; clipboard-write; fullscreen; microphone; speaker-selection; camera; gamepad; autoplay; keyboard-map';
 
-/** The frame, filling the page, with our bar above it. */
+/** The frame, which fills the page, with the bar of the console above it. */
 export function DesktopFrame({
   url,
   load,
@@ -121,7 +121,7 @@ function Left({ onReturn }: { onReturn: () => void }) {
   );
 }
 
-/** Whether the condition has held for so long. */
+/** Whether the condition has been true for this time. */
 function useAfter(milliseconds: number, condition: boolean): boolean {
   const [passed, setPassed] = useState(false);
   useEffect(() => {
@@ -133,7 +133,7 @@ function useAfter(milliseconds: number, condition: boolean): boolean {
   return passed;
 }
 
-/** Whether the person has gone into the frame: from then on it is not loaded again under their hands. */
+/** Whether the frame has had the focus. After that it is not reloaded, because the user may work in it. */
 function useFocused(frame: RefObject<HTMLIFrameElement | null>): boolean {
   const [focused, setFocused] = useState(false);
   useEffect(() => {
@@ -144,7 +144,7 @@ function useFocused(frame: RefObject<HTMLIFrameElement | null>): boolean {
   return focused;
 }
 
-/** Over the frame while there is nothing to see in it, or the browser's own page of an address that did not load. */
+/** Covers the frame while it is empty, or shows the error page of the browser. */
 function Veil({ words }: { words: string }) {
   return (
     <Cover covers>
@@ -162,7 +162,7 @@ interface RefusedProps {
   onAgain: () => void;
 }
 
-/** The desktop is not shown, and why; it stays until the user acts. */
+/** The reason why the desktop is not shown. It stays until the user acts. */
 function Refused({ reason, covers, onAgain }: RefusedProps) {
   return (
     <Cover covers={covers}>

@@ -14,7 +14,7 @@ const TITLES: Record<string, string> = {
   deleted: 'The session has ended',
 };
 
-/** A session that cannot be opened: the cause, and the ways on. `connection` is null when there is no such session. */
+/** A session that cannot be opened, with the reason and the next steps. `connection` is null if there is no such session. */
 export function Ended({ sessionId, connection }: { sessionId: string; connection: Connection | null }) {
   const navigate = useNavigate();
   const failed = connection?.status === 'failed';

@@ -3,18 +3,18 @@ import type { ReactNode } from 'react';
 
 interface Props {
   title: string;
-  /** The region's name for users of screen readers, where it is not the title. */
+  /** The name of the region for screen readers, if it is not the title. */
   label?: string;
-  /** The name of the button that closes it. */
+  /** The label of the button that closes the panel. */
   close: string;
   onClose: () => void;
   width?: number;
-  /** Whether the keyboard goes to the button that closes it. */
+  /** Whether the button that closes the panel gets the focus. */
   focusesClose?: boolean;
   children: ReactNode;
 }
 
-/** A panel of the session's bar, over the desktop; in a narrow or low window it takes the room there is. */
+/** A panel of the bar of a session, over the desktop. In a small window it fills the available space. */
 export function Panel({ title, label = title, close, onClose, width = 340, focusesClose = false, children }: Props) {
   return (
     <Paper

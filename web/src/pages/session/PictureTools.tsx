@@ -5,7 +5,7 @@ import type { Picture, Stats } from './usePicture';
 
 const KBIT_OF_MBIT = 1000;
 
-/** Which picture is shown, with one click to the other. */
+/** The button that shows the current picture and switches to the other. */
 export function PictureTool({ picture }: { picture: Picture }) {
   if (!picture.switch) return null;
   const isVideo = picture.wanted === 'video';
@@ -24,7 +24,7 @@ export function PictureTool({ picture }: { picture: Picture }) {
   );
 }
 
-/** Rate and frames of the picture. It changes every second, so it is not read out. */
+/** The rate and the frames of the picture. They change every second, so screen readers do not read them. */
 export function PictureStats({ stats }: { stats: Stats }) {
   return (
     <Text size="xs" c="dimmed" className="number nowrap" aria-hidden>

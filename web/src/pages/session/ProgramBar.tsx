@@ -11,7 +11,7 @@ interface Props {
   program: Program;
 }
 
-/** How long after a renewal that was not answered the next is tried. */
+/** The time between an unanswered renewal and the next attempt. */
 const AGAIN_MS = 5000;
 const RENEWALS = 3;
 

@@ -4,7 +4,7 @@ import { StageFrame } from './Stage';
 import { StageCard } from './StageCard';
 import type { SecondScreenMessage } from './useSecondScreen';
 
-/** The window of a second screen: frames the session's page for it, which gets all it shows from the first window. */
+/** The window of a second screen. It frames a page of the session, which gets its content from the first window. */
 export function SecondScreenPage() {
   const [given, setGiven] = useState<{ url: string; port: MessagePort } | null>(null);
   const frame = useRef<HTMLIFrameElement>(null);

@@ -11,7 +11,7 @@ import { SessionTools } from './SessionTools';
 import { OVER, Stage } from './Stage';
 import { lookAgainAfter, useKeepalive } from './useKeepalive';
 
-/** One of the person's sessions: its way to the first picture, then the desktop, or why there is none. */
+/** A session of the user: the progress of its start, then the desktop, or the reason why there is none. */
 export function SessionPage() {
   const { sessionId = '' } = useParams();
   const connection = useQuery({
@@ -22,12 +22,12 @@ export function SessionPage() {
   const remove = useDelete(sessionId);
   const { data, error } = connection;
   const running = data?.status === 'running';
-  // A viewer who was disconnected for lack of input does not use the session: its clock runs.
+  // A viewer who was disconnected without input does not use the session, so its time until expiry continues.
   const [idle, setIdle] = useState(false);
   const settings = session.data?.client_settings;
   useKeepalive(running && !idle ? () => keepSessionAlive(sessionId) : null, settings);
 
-  // A user who deletes it here is taken to the workspaces, without a message that it was deleted.
+  // After a deletion on this page, the workspaces are shown without a message that the session was deleted.
   const leaving = remove.isPending || remove.isSuccess;
   const gone = isGone(error);
   if (!leaving && (gone || (data && OVER.has(data.status))))

@@ -10,12 +10,12 @@ import { Company } from '../share/Company';
 import { Tool } from './Tool';
 
 interface Props {
-  /** Undefined until it is known what may be done. */
+  /** Undefined until the allowed actions are loaded. */
   session: Session | undefined;
   onDelete: () => Promise<unknown>;
 }
 
-/** Leave, stop, pause, and in a menu what loses files: what the user may do with the session that is open. */
+/** The actions of the open session: leave, stop, pause, and a menu with those that lose files. */
 export function SessionTools({ session, onDelete }: Props) {
   const navigate = useNavigate();
   const [asked, setAsked] = useState<SessionAction | null>(null);

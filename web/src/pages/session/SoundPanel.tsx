@@ -83,7 +83,7 @@ function Volume({ volume, muted, onVolume, onMuted }: VolumeProps) {
   );
 }
 
-/** It moves all the time, so it is a picture and not read out. */
+/** The meter changes constantly, so screen readers do not read it. */
 function LevelMeter({ label, levels, of }: { label: string; levels: LevelStore; of: keyof Levels }) {
   const rms = useLevels(levels)[of];
   const percent = rms > 0 ? Math.max(0, 100 * (1 - (20 * Math.log10(rms)) / FLOOR_DB)) : 0;
@@ -97,7 +97,7 @@ interface DevicesProps {
   onChoose: (device: string) => void;
 }
 
-/** Which device, where there is a choice and the browser names them. */
+/** The choice of the device, if there is more than one and the browser provides their names. */
 function Devices({ label, devices, chosen, onChoose }: DevicesProps) {
   const named = devices.filter((device) => device.label);
   if (named.length < 2) return null;

@@ -11,7 +11,7 @@ import {
 import { Tool } from './Tool';
 import type { Audio, Microphone, Sound } from './useSound';
 
-/** Sound and microphone on and off, with one click each, and the panel with the rest. */
+/** The buttons that switch sound and microphone, and the panel with the other settings. */
 export function SoundTools({ sound, panel, onPanel }: { sound: Sound; panel: boolean; onPanel: () => void }) {
   const { audio, microphone, changeAudio, changeMicrophone } = sound;
   return (
@@ -54,7 +54,7 @@ function labelOfMicrophone({ on, connected, problem }: Microphone): string {
 interface SwitchProps {
   name: string;
   label: string;
-  /** Why it cannot be switched on; it is said instead. */
+  /** The reason why it cannot be switched on, which is shown instead. */
   refused: string | null;
   on: boolean;
   icon: TablerIcon;
@@ -81,7 +81,7 @@ function Switch({ name, label, refused, on, icon: Icon, color = 'teal', onClick 
   );
 }
 
-/** In view also while the bar is tucked away: that the microphone is on, and off with one click. */
+/** The sign of a switched-on microphone, also visible while the bar is hidden. A click switches it off. */
 export function MicrophoneSign({ sound }: { sound: Sound }) {
   if (!sound.microphone.on) return null;
   return (

@@ -7,25 +7,25 @@ import { Desktop } from './Desktop';
 import { type IdleRule, NEVER_IDLE } from './useOutOfSight';
 import { Watched } from './Watched';
 
-/** Statuses of a session that cannot be opened any more. */
+/** The statuses of a session that can no longer be opened. */
 export const OVER = new Set(['failed', 'deleting', 'deleted']);
 
-/** The end of a session's time is announced this long before, in seconds. */
+/** The time of the notice before the end of a session, in seconds. */
 const ANNOUNCE_S = 900;
 
 interface Props {
   connection: Connection | undefined;
   error: unknown;
-  /** That has leased the session; null = it is a person's alone. */
+  /** The program that has leased the session; null = not leased. */
   program?: Program | null;
-  /** When the session ends in any case. */
+  /** The time limit of the session. */
   limit?: string | null;
   idle?: IdleRule;
-  /** Besides full screen and clipboard. */
+  /** The buttons of the bar in addition to full screen and clipboard. */
   tools?: ReactNode;
 }
 
-/** The way to a session's first picture, then its desktop. */
+/** The progress of the start of a session, then its desktop. */
 export function Stage({ connection, error, program = null, limit = null, idle = NEVER_IDLE, tools }: Props) {
   const url = connection?.frame_url ?? null;
   const [opened, setOpened] = useState(false);
@@ -69,12 +69,12 @@ function useTitle(): void {
   }, []);
 }
 
-/** What to say over a desktop that is not simply running. */
+/** The notice above a desktop that is not in the status running. */
 function noteOf(connection: Connection): string | null {
   return connection.status === 'running' ? null : connection.operational_message;
 }
 
-/** That the session's time is nearly over; a user who works in it can still save. */
+/** The notice that the session ends soon, so that its user can save. */
 function useEnding(limit: string | null): string | null {
   const left = useClock((now) => {
     const seconds = limit ? (Date.parse(limit) - now) / 1000 : Infinity;

@@ -3,13 +3,13 @@ import type { ReactNode } from 'react';
 
 interface Props {
   title: string;
-  /** Why it is so. */
+  /** The reason. */
   reason: ReactNode;
-  /** What else there is to say, and the ways on. */
+  /** Further content and the next steps. */
   children: ReactNode;
 }
 
-/** In the place of a desktop that is not shown. */
+/** The card that is shown instead of a desktop. */
 export function StageCard({ title, reason, children }: Props) {
   return (
     <Center h="100%" p="md">

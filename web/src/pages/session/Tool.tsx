@@ -3,14 +3,14 @@ import type { TablerIcon } from '@tabler/icons-react';
 
 interface Props {
   label: string;
-  /** The short name for users of screen readers; without it the label. */
+  /** The short name for screen readers; without it the label. */
   name?: string;
   icon: TablerIcon;
   onClick: () => void;
   expanded?: boolean;
 }
 
-/** A button of a session's bar. */
+/** A button of the bar of a session. */
 export function Tool({ label, name, icon: Icon, onClick, expanded }: Props) {
   return (
     <Tooltip label={label}>

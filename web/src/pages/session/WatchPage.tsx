@@ -10,7 +10,7 @@ import { Refused, Waiting } from '../share/JoinPage';
 import { StageFrame } from './Stage';
 import { StageCard } from './StageCard';
 
-/** `/watch/<lease>`: the desktop that a program has leased, for its user and for those who may help. */
+/** `/watch/<lease>`: a leased desktop, for its user and for administrators who may help. */
 export function WatchPage() {
   const { leaseId = '' } = useParams();
   const navigate = useNavigate();

@@ -26,7 +26,7 @@ export function Watched({ at }: { at: string | null }) {
   );
 }
 
-/** The time of day; of another day its date, too. */
+/** The time of day, with the date if it is not today. */
 function timeOf(time: Date): string {
   const today = time.toDateString() === new Date().toDateString();
   return today ? time.toLocaleTimeString(undefined, SHORT) : absolute(time.toISOString());

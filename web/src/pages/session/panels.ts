@@ -1,9 +1,9 @@
-/** The panels of a session's bar: at most one is open, and one place decides which. */
+/** The panels of the bar of a session. At most one is open. */
 
 import { createContext, useCallback, useContext, useEffect, useState } from 'react';
 import type { FramePage } from './useFramePage';
 
-/** `files` is a panel of the session's own page; the others are of the console. */
+/** `files` is a panel of the page of the session; the others belong to the console. */
 export type PanelName = 'clipboard' | 'files' | 'share' | 'sound';
 
 export interface Panels {
@@ -15,18 +15,18 @@ export interface Panels {
 const PanelsContext = createContext<Panels>({ open: null, toggle: () => undefined, close: () => undefined });
 export const PanelsProvider = PanelsContext.Provider;
 
-/** For tools of the bar that have a panel. */
+/** The panels, for tools of the bar. */
 export function usePanels(): Panels {
   return useContext(PanelsContext);
 }
 
-/** Which panel is open. Opening one closes the others; Escape closes it wherever the focus is in the console. */
+/** The open panel. Opening one closes the others. Escape closes it, regardless of the focus in the console. */
 export function usePanelsOf(page: Pick<FramePage, 'panel' | 'showPanel' | 'focus'>): Panels {
   const { panel, showPanel, focus } = page;
   const [own, setOwn] = useState<PanelName | null>(null);
   const open = panel === 'files' ? 'files' : own;
   useEffect(() => {
-    if (panel === 'files') setOwn(null); // the page opens it by itself when an upload takes time
+    if (panel === 'files') setOwn(null); // the page opens it during a long upload
   }, [panel]);
   const close = useCallback(() => {
     setOwn(null);

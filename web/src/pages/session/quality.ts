@@ -1,6 +1,6 @@
 import type { FramePage } from './useFramePage';
 
-/** The stream's state as a color and in words. A stream without an answer is never shown as good. */
+/** The state of the stream as a color and a text. A stream without an answer is never shown as good. */
 export function qualityOf({ state, silentS }: Pick<FramePage, 'state' | 'silentS'>): { colour: string; label: string } {
   if (silentS !== null) return { colour: 'yellow', label: `No answer for ${silentS} s` };
   if (state === 'silent') return { colour: 'gray', label: 'This session does not report its connection' };

@@ -1,4 +1,4 @@
-/** The conversation with the page inside the frame (docs/reference/session-page.md). */
+/** The messages between the console and the page in the frame (docs/reference/session-page.md). */
 
 import { useComputedColorScheme } from '@mantine/core';
 import { type RefObject, useCallback, useEffect, useState } from 'react';
@@ -7,8 +7,8 @@ import { type ScreensMessage, type SecondScreen, useSecondScreen } from './useSe
 import { type Sound, useSound } from './useSound';
 
 /**
- * `silent` = the page has not answered our hello: it is loading, or it does not have the protocol; `idle` = it was
- * disconnected for want of input, says so itself and goes on at the next key.
+ * `silent` = the page has not answered the greeting: it is loading, or it does not support the protocol; `idle` = it was
+ * disconnected without input, shows this itself and continues at the next key.
  */
 export type FrameState = 'silent' | 'connecting' | 'connected' | 'reconnecting' | 'refused' | 'idle';
 
@@ -30,14 +30,14 @@ interface FrameMessage extends PictureMessage, ScreensMessage {
   term?: number;
 }
 
-/** Who controls a leased session; `name` is that of a person. */
+/** The holder of control of a leased session; `name` is the name of a user. */
 export interface Control {
   holder: 'program' | 'you' | 'person';
   term: number;
   name: string;
 }
 
-/** Which ways the session's clipboard is open. */
+/** The directions in which the clipboard of a session is allowed. */
 export interface ClipboardWays {
   out: boolean;
   in: boolean;
@@ -45,37 +45,37 @@ export interface ClipboardWays {
 
 export interface FramePage {
   state: FrameState;
-  /** Why it was refused, as the gateway reports it; null where it says nothing of that. */
+  /** The reason of a refusal from the gateway; null if there is none. */
   reason: string | null;
-  /** Whether it has sent any message, in any protocol. */
+  /** Whether the page has sent any message, in any protocol. */
   received: boolean;
-  /** Whether the viewer may only watch; decided on the server. */
+  /** Whether the viewer may only watch, as decided by the server. */
   watches: boolean;
-  /** Who controls it, where a program has leased it; null while that is not known. */
+  /** The holder of control of a leased session; null until it is known. */
   control: Control | null;
-  /** Text last copied inside the session. */
+  /** The text that was last copied in the session. */
   clipboard: string | null;
-  /** Which ways it is open; null while that is not known. */
+  /** The allowed directions of the clipboard; null until they are known. */
   clipboardWays: ClipboardWays | null;
-  /** For how many seconds an open stream has not answered; null while it answers. */
+  /** The seconds without an answer of an open stream; null while it answers. */
   silentS: number | null;
-  /** Round trip to the desktop in milliseconds, as the page measured it. */
+  /** The round trip to the desktop in milliseconds, measured by the page. */
   latencyMs: number | null;
-  /** Which of its pictures it shows; null where it does not say. */
+  /** The shown picture; null if the page does not report it. */
   picture: Picture | null;
-  /** A second window with a part of the desktop of its own; null where there can be none. */
+  /** A second window with a separate part of the desktop; null if it is not possible. */
   second: SecondScreen | null;
-  /** Its sound and microphone; null where it does not say. */
+  /** The sound and the microphone; null if the page does not report them. */
   sound: Sound | null;
-  /** Whether files can go into the session or out of it. */
+  /** Whether uploads or downloads are possible. */
   hasFiles: boolean;
-  /** Which of its panels the page shows over the desktop, by name; null = none. */
+  /** The name of the panel that the page shows over the desktop; null = none. */
   panel: string | null;
-  /** Have the page show a panel, or close it. */
+  /** Shows or closes a panel of the page. */
   showPanel: (name: string, open: boolean) => void;
-  /** Put text on the session's clipboard. */
+  /** Sends text to the clipboard of the session. */
   sendClipboard: (text: string) => void;
-  /** Give the keyboard to the desktop. */
+  /** Moves the focus to the desktop. */
   focus: () => void;
 }
 
@@ -84,9 +84,9 @@ const GREETING_MS = 200;
 const GREETINGS = 50;
 
 /**
- * Exchange messages with the page at `url` in `frame`; messages of any other window or origin are ignored.
+ * Exchanges messages with the page at `url` in `frame`. Messages of other windows or origins are ignored.
  *
- * The page says nothing before it was greeted, and may begin to listen some time after the frame has `loaded`.
+ * The page sends no messages before the greeting, and may start to listen some time after the frame has `loaded`.
  */
 export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: string, loaded: boolean): FramePage {
   const [state, setState] = useState<FrameState>('silent');

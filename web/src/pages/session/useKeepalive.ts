@@ -5,16 +5,16 @@ const CONNECTING_LOOK_MS = 500;
 const RUNNING_LOOK_MS = 5000;
 const DEFAULT_INTERVAL_S = 60;
 
-/** Milliseconds after which a session's page asks for its state again. */
+/** The milliseconds after which the page of a session requests its state again. */
 export function lookAgainAfter(connection: Connection | undefined): number {
   return connection?.frame_url ? RUNNING_LOOK_MS : CONNECTING_LOOK_MS;
 }
 
 /**
- * While the page is open the session counts as used: `beat` is called at once and every `keepalive_interval`.
+ * While the page is open, the session counts as used: `beat` is called immediately and every `keepalive_interval`.
  *
- * It is called when the page comes into view, too: browsers slow the clocks of pages that are not seen. A missed beat is
- * made up for by the next, since the interval is at most half of the expiry. Null = the session does not run.
+ * `beat` is also called when the page becomes visible, because browsers slow the timers of hidden pages. One missed call is
+ * harmless, because the interval is at most half of the expiry. Null = the session does not run.
  */
 export function useKeepalive(
   beat: (() => Promise<unknown>) | null,

@@ -1,20 +1,20 @@
 import { useCallback, useEffect, useState } from 'react';
 
-/** What becomes of a viewer who gives no input. */
+/** The rule for viewers without input. */
 export interface IdleRule {
   /** Seconds after which the viewer is disconnected; 0 = never. */
   afterS: number;
-  /** Called with whether the viewer is disconnected for it now. */
+  /** Called when the viewer is disconnected by this rule, and when this ends. */
   onChange: (idle: boolean) => void;
 }
 
 export const NEVER_IDLE: IdleRule = { afterS: 0, onChange: () => undefined };
 
 /**
- * Whether this window was out of sight for `seconds` (0 = never said), until the function is called.
+ * Whether this window was hidden for `seconds` (0 = never), until the returned function is called.
  *
- * All that can be known of a page that is not ours: what is typed into a frame of another origin is hidden from us,
- * but no user types into a window that is not seen.
+ * For pages of other images: input into a frame of another origin cannot be observed, but a hidden window gets no
+ * input.
  */
 export function useOutOfSight(seconds: number): [boolean, () => void] {
   const [out, setOut] = useState(false);

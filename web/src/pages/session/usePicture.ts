@@ -1,8 +1,8 @@
-/** Which of its two pictures a session shows, and what that costs (docs/reference/session-page.md). */
+/** The picture of a session, light or video, and its costs (docs/reference/session-page.md). */
 
 import { useCallback, useEffect, useState } from 'react';
 
-/** noVNC's picture, or H.264 for moving pictures. */
+/** The picture of noVNC, or H.264 for moving pictures. */
 export type PictureKind = 'light' | 'video';
 
 export interface Stats {
@@ -15,7 +15,7 @@ export interface Picture {
   shown: PictureKind;
   wanted: PictureKind;
   stats: Stats | null;
-  /** Show the other one; null where the session or the browser has no other. The browser remembers the choice. */
+  /** Switches to the other picture; null if the session or the browser has no other one. The browser stores the choice. */
   switch: (() => void) | null;
 }
 
@@ -28,7 +28,7 @@ export interface PictureMessage extends Partial<Stats> {
 
 const CHOICE = 'greenroom-picture';
 
-/** `say` sends a message to the session's page; `receive` takes those that come from it. */
+/** `say` sends a message to the page of the session; `receive` handles the messages of the page. */
 export function usePicture(say: (message: object) => void) {
   const [reported, setReported] = useState<Required<Pick<PictureMessage, 'kind' | 'wanted' | 'kinds'>> | null>(null);
   const [stats, setStats] = useState<Stats | null>(null);
@@ -66,7 +66,7 @@ function remembered(): PictureKind | null {
     const kind = localStorage.getItem(CHOICE);
     return kind === 'light' || kind === 'video' ? kind : null;
   } catch {
-    return null; // this browser keeps nothing for pages
+    return null; // this browser stores no data for pages
   }
 }
 
@@ -74,6 +74,6 @@ function remember(kind: PictureKind): void {
   try {
     localStorage.setItem(CHOICE, kind);
   } catch {
-    // It is chosen for this time only.
+    // The choice applies to this page only.
   }
 }

@@ -1,16 +1,16 @@
-/** A second window with a part of the desktop of its own (docs/reference/session-page.md): opened here, filled by the page. */
+/** A second window with a separate part of the desktop (docs/reference/session-page.md). It is opened here, and the page of the session fills it. */
 
 import { useCallback, useEffect, useRef, useState } from 'react';
 import { showWarning } from '../../components/feedback';
 
-/** What the two windows of the console say to each other, at their own origin. */
+/** The messages between the two windows of the console, in the same origin. */
 export interface SecondScreenMessage {
   greenroomScreen: 'ready' | { url: string; port: MessagePort };
 }
 
 export interface SecondScreen {
   isOpen: boolean;
-  /** Open it, or close it. */
+  /** Opens or closes the window. */
   toggle: () => void;
 }
 
@@ -22,7 +22,7 @@ export interface ScreensMessage {
 const LOOK_MS = 500;
 const ADDRESS = '/second-screen';
 
-/** `say` sends a message to the session's page at `url`; `receive` takes those that come from it. */
+/** `say` sends a message to the page of the session at `url`; `receive` handles the messages of the page. */
 export function useSecondScreen(say: (message: object, transfer?: Transferable[]) => void, url: string) {
   const [count, setCount] = useState(0);
   const other = useRef<Window | null>(null);
@@ -46,7 +46,7 @@ export function useSecondScreen(say: (message: object, transfer?: Transferable[]
       other.current?.postMessage({ greenroomScreen: { url: secondOf(url), port: port2 } }, location.origin, [port2]);
     };
     window.addEventListener('message', greeted);
-    // No event says that a window was closed.
+    // There is no event for a closed window.
     const timer = setInterval(() => other.current?.closed && close(), LOOK_MS);
     const leave = () => other.current?.close();
     window.addEventListener('pagehide', leave);
@@ -78,7 +78,7 @@ export function useSecondScreen(say: (message: object, transfer?: Transferable[]
   return { second: count > 0 ? { isOpen, toggle } : null, receive };
 }
 
-/** The page of the second screen beside the session's own. */
+/** The address of the page of the second screen. */
 function secondOf(url: string): string {
   const own = new URL(url, location.href);
   const second = new URL('second.html', own);

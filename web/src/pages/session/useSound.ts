@@ -1,14 +1,14 @@
-/** Sound and microphone of a session's page (docs/reference/session-page.md), and what this browser chose of both. */
+/** Sound and microphone of the page of a session (docs/reference/session-page.md), and the choices that this browser stores. */
 
 import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
 
-/** A device as the browser names it; the label is empty until the microphone was allowed. */
+/** A device of the browser. The label is empty until the user allows the microphone. */
 export interface Device {
   id: string;
   label: string;
 }
 
-/** `reason`: why it is not allowed; `waits`: the browser plays nothing before a click or a key. */
+/** `reason`: why sound is not allowed; `waits`: the browser plays no sound before a click or a key. */
 export interface Audio {
   allowed: boolean;
   reason: string | null;
@@ -20,7 +20,7 @@ export interface Audio {
   device: string;
 }
 
-/** `problem`: why it is off against the user's wish. */
+/** `problem`: why the microphone is off although the user switched it on. */
 export interface Microphone {
   allowed: boolean;
   reason: string | null;
@@ -46,7 +46,7 @@ export interface Sound {
   changeMicrophone: (change: Partial<Pick<Microphone, 'on' | 'device'>>) => void;
 }
 
-/** What this browser keeps. That the microphone was on is not: it is switched on each time. */
+/** The choices that this browser stores. The microphone is off at each start. */
 interface Choice {
   on: boolean;
   volume: number;
@@ -58,7 +58,7 @@ interface Choice {
 const CHOICE = 'greenroom-sound';
 const FIRST: Choice = { on: false, volume: 1, muted: false, speaker: '', microphone: '' };
 
-/** Levels change ten times a second; only the meters are drawn anew. */
+/** The levels change ten times a second. Only the meters render again. */
 export class LevelStore {
   private now: Levels = { audio: 0, microphone: 0 };
   private readonly meters = new Set<() => void>();
@@ -79,7 +79,7 @@ export function useLevels(store: LevelStore): Levels {
   return useSyncExternalStore(store.subscribe, store.get);
 }
 
-/** `say` sends a message to the session's page; `receive` takes those that come from it. */
+/** `say` sends a message to the page of the session; `receive` handles the messages of the page. */
 export function useSound(say: (message: object) => void) {
   const [audio, setAudio] = useState<Audio | null>(null);
   const [microphone, setMicrophone] = useState<Microphone | null>(null);
@@ -133,7 +133,7 @@ function remembered(): Choice {
     const kept: unknown = JSON.parse(localStorage.getItem(CHOICE) ?? '{}');
     return { ...FIRST, ...(kept as Partial<Choice>) };
   } catch {
-    return FIRST; // this browser keeps nothing for pages
+    return FIRST; // this browser stores no data for pages
   }
 }
 
@@ -141,6 +141,6 @@ function remember(choice: Choice): void {
   try {
     localStorage.setItem(CHOICE, JSON.stringify(choice));
   } catch {
-    // It is chosen for this time only.
+    // The choice applies to this page only.
   }
 }

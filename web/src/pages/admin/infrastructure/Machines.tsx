@@ -123,7 +123,7 @@ function countOf(pool: MachinePool): string {
   return words.join(', ') || 'none';
 }
 
-/** What the plan of a pool would do now. */
+/** The actions that the plan of a pool would take now. */
 function Preview({ name }: { name: string }) {
   const { data } = useQuery(machinePreviewQuery(name));
   return (
