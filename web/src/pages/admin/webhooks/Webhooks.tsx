@@ -47,7 +47,7 @@ export function Webhooks() {
   const [made, setMade] = useState<Schemas['WebhookMade'] | null>(null);
   return (
     <ResourcePage
-      note="Greenroom sends signed messages about events to your servers. If a server does not answer, it sends the message again for about one day."
+      note="Greenroom sends signed messages about events to your servers, and repeats a failed message for about one day."
       query={useQuery(webhooksQuery)}
       columns={COLUMNS}
       rowKey={(webhook) => webhook.webhook_id}
