@@ -330,7 +330,7 @@ def networks(label: str) -> list[str]:
     return subprocess.run(listing, check=True, capture_output=True, text=True).stdout.split()
 
 
-KEPT_BY_DOCKER = "Docker keeps a network that nothing is on"
+KEPT_BY_DOCKER = "Docker cannot remove an unused network"
 
 
 def networks_left(instance: Instance, label: str, said: str) -> list[str]:

@@ -204,7 +204,10 @@ def test_a_program_with_a_base_path_is_given_it_by_its_command(instance: Instanc
         ({"run_config": {"command": ["--never"]}}, "The session's page did not answer within"),
         ({"run_config": {"command": ["--broken"]}}, "The session's page answered 500."),
         ({"port": 9090}, "The session's page does not answer on port 9090 (http): "),
-        ({"protocol": "https"}, "Port 8080 of the container answers no https; the workspace's Protocol may have to be"),
+        (
+            {"protocol": "https"},
+            "Port 8080 of the container does not serve https; set the workspace's Protocol to http",
+        ),
         ({"page_path": "/vnc/"}, "The session's page answered 404."),
     ],
     ids=["never answers", "answers 500", "wrong port", "https at a plain port", "wrong folder"],

@@ -270,7 +270,7 @@ async def _pool(cloud: Cloud, name: str) -> MachinePoolRow:
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("nested", "answered something that cannot be read"),
+        ("nested", " cannot be read: "),
         ("unforeseen", "The provider did not show its machines: ZeroDivisionError."),
     ],
 )

@@ -75,7 +75,7 @@ async def test_a_link_that_a_sessions_user_left_leads_nowhere(host: Host, runtim
     session_id, _, _ = await host.started(runtime, mounts=(Mount(source=str(shared), target="/mnt/shared"),))
     await shell(runtime, session_id, f"ln -s {secret} /mnt/shared/leaf; ln -s / /mnt/shared/root")
     await runtime.remove(session_id)
-    sentence = "is a link, or no folder; a mapping must name the folder itself."
+    sentence = "is a link or not a folder; a mapping must name a folder."
     for required in (False, True):
         leaf = Mount(source=f"{shared}/leaf", target="/mnt/x", required=required)
         assert await refused(runtime, leaf) == f"{shared}/leaf {sentence}"
@@ -101,7 +101,7 @@ async def test_a_folder_exchanged_at_the_last_moment_is_not_let_run(
     session_id = new_id()
     await runtime.create(session_id, spec(mounts=(Mount(source=str(folder), target="/mnt/x"),)))
     monkeypatch.setattr(HostFolders, "identities", exchange)
-    with pytest.raises(StartError, match="was exchanged while the session started"):
+    with pytest.raises(StartError, match="was replaced during the start of the session"):
         await runtime.start(session_id)
 
     async def ended() -> bool:
@@ -129,7 +129,7 @@ async def test_what_is_neither_folder_nor_file_is_refused(runtime: Runtime, tmp_
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "daemon.sock"))
         message = await refused(runtime, Mount(source=str(tmp_path / "daemon.sock"), target="/x"))
-    assert message.endswith("is neither a folder nor a file; nothing else is put into a container.")
+    assert message.endswith("is neither a folder nor a file; only folders and files can be mounted.")
 
 
 async def test_the_host_says_which_folders_may_be_mounted(docker_url: str, tmp_path: Path):
@@ -140,7 +140,7 @@ async def test_the_host_says_which_folders_may_be_mounted(docker_url: str, tmp_p
         message = await refused(runtime, Mount(source=f"{tmp_path}/instance/agent", target="/x"))
         assert "belongs to the host itself" in message
         message = await refused(runtime, Mount(source=f"{tmp_path}/srv2", target="/x"))
-        assert f"this host allows folders in {tmp_path}/srv, {tmp_path}/instance, " in message
+        assert f"this host allows only folders below {tmp_path}/srv, {tmp_path}/instance, " in message
         await runtime.create(new_id(), spec(mounts=(Mount(source=f"{tmp_path}/srv/a", target="/x"),)))
         assert owner(tmp_path / "srv" / "a")[0] == 1000
     finally:

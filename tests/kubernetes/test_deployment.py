@@ -216,7 +216,7 @@ def test_a_node_is_lost_its_user_sees_why_and_the_others_go_on(installation: Ins
         wait_for(lambda: not node_answers(installation, lost_node), "the cluster misses it", SOON_S)
         wait_for(lambda: opens(installation, kept), "the other desktop may be opened", SOON_S)
         wait_for(said, "the session on the lost node is over", 240)
-        assert f"The node {lost_node.name} does not answer any more; what was in the session is lost." in said()
+        assert f"The node {lost_node.name} does not answer any more. The unsaved data of the session is lost." in said()
         made = new_session(installation)
         wait_for(lambda: runs(installation, made), "another one is launched", SOON_S)
         wait_for(lambda: is_full(installation, config_id), "the pool is full again", SOON_S)

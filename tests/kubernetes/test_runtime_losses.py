@@ -110,7 +110,7 @@ async def test_a_pod_that_its_node_evicts_is_an_end_with_the_reason(host: Host, 
         async with asyncio.timeout(200):
             await evicted
         await event(session_id, "die")
-    assert "The node took the session away: Usage of EmptyDir volume" in await ended(runtime, session_id)
+    assert "The node evicted the session: Usage of EmptyDir volume" in await ended(runtime, session_id)
 
 
 async def test_a_drained_node_ends_its_session_with_a_sentence(kubernetes: Cluster, host: Host, runtime: Runtime):
@@ -139,7 +139,7 @@ async def test_without_room_the_start_fails_with_the_reason(
     await eventually(is_counted)
     large, small, second = new_id(), new_id(), new_id()
     await runtime.create(large, spec(cores=64.0, memory_bytes=16 << 20))
-    with pytest.raises(StartError, match=r"No node can have the session now: .*Insufficient cpu"):
+    with pytest.raises(StartError, match=r"No node can run the session at present: .*Insufficient cpu"):
         await runtime.start(large)
     assert kubernetes.get("pods", f"--namespace={namespace}")["items"] == [], "it holds its part of the quota"
     assert await runtime.inspect(large), "and is known, with its reason, until it is deleted"

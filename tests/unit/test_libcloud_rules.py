@@ -21,7 +21,7 @@ EC2: dict[str, Any] = {"driver": "ec2", "size": "m6i.2xlarge", "image": "ami-1"}
             ({**EC2, "arguments": {name: "x"}}, f"may not choose the argument {name}")
             for name in ("host", "port", "secure", "path", "ex_force_auth_url", "key_file", "Region")
         ),
-        ({**EC2, "arguments": {"region": "x/../y"}}, "The argument region is a text of letters"),
+        ({**EC2, "arguments": {"region": "x/../y"}}, "The argument region must be a string of letters"),
         *(
             ({**EC2, "create": {name: "x"}}, f"may not have {name}")
             for name in ("host", "image_url", "ex_keyfile_path", "ssh_key_file")

@@ -76,16 +76,16 @@ TOO_MANY = json.dumps({"machines": [{"ref": "r", "name": "n"}] * (MAX_SHOWN + 1)
 @pytest.mark.parametrize(
     ("action", "answer", "words"),
     [
-        ("list", b"<html>", "answered something that cannot be read"),
-        ("list", b"\xff", "answered something that cannot be read"),
-        ("list", b'{"machines": 5}', "answered something that cannot be read"),
-        ("list", b'{"x":' + b"[" * 5000 + b"]" * 5000 + b"}", "answered something that cannot be read"),
+        ("list", b"<html>", " cannot be read: "),
+        ("list", b"\xff", " cannot be read: "),
+        ("list", b'{"machines": 5}', " cannot be read: "),
+        ("list", b'{"x":' + b"[" * 5000 + b"]" * 5000 + b"}", " cannot be read: "),
         ("list", b" " * (MAX_ANSWER_BYTES + 1), "answered more than 4 MB"),
-        ("list", b"{}", "answered without a list of machines"),
-        ("list", TOO_MANY, "shows more than 10000 machines"),
-        ("create", b"", "gave no name (ref) of the new machine"),
-        ("create", b'{"ref": ""}', "gave no name (ref) of the new machine"),
-        ("create", b'{"ref": "a\\nb"}', "gave no name (ref) of the new machine"),
+        ("list", b"{}", "has no list of machines"),
+        ("list", TOO_MANY, "returned more than 10000 machines"),
+        ("create", b"", "returned no reference (ref) of the new machine"),
+        ("create", b'{"ref": ""}', "returned no reference (ref) of the new machine"),
+        ("create", b'{"ref": "a\\nb"}', "returned no reference (ref) of the new machine"),
     ],
     ids=lambda value: value[:30] if isinstance(value, bytes) else None,
 )
@@ -230,7 +230,7 @@ async def test_only_programs_of_the_managers_own_folders_are_run(tmp_path: Path)
     }.items():
         with pytest.raises(ProviderError, match=words):
             await CommandProvider({"program": path}, {}, [allowed]).list(PREFIX)
-    with pytest.raises(ProviderError, match="names no folder"):
+    with pytest.raises(ProviderError, match="GREENROOM_MACHINE_COMMANDS is empty"):
         await CommandProvider({"program": str(allowed / "machines")}, {}, []).list(PREFIX)
     (allowed / "machines").chmod(0o777)
     with pytest.raises(ProviderError, match="can be written by other accounts"):
@@ -339,13 +339,13 @@ async def test_the_answer_of_a_cloud_is_not_shown(tmp_path: Path, monkeypatch: p
     async with refusing("libcloud", tmp_path, monkeypatch, "INTERNAL-PAGE") as provider:
         with pytest.raises(ProviderError) as caught:
             await provider.create(machine(1))
-    assert caught.value.message == "dummy did not do it: ValueError. The log of the Manager has the reason."
+    assert caught.value.message == "The request to dummy failed: ValueError. The log of the Manager has the reason."
 
 
 async def test_a_cloud_that_gives_machines_names_of_its_own_is_refused_and_keeps_none():
     provider = LibcloudProvider(DUMMY, {"key": "0"}, 5.0, DUMMY_ALONE)
     before = await provider.list("")
-    with pytest.raises(ProviderError, match="does not keep the names of machines"):
+    with pytest.raises(ProviderError, match="does not store the names of machines"):
         await provider.create(machine(1))
     assert await provider.list("") == before
 

@@ -71,7 +71,7 @@ class CommandProvider:
             await _end(process, transport)
         if process.returncode != 0:
             last = err.decode(errors="replace").strip().rpartition("\n")[2]
-            words = said(last, request.hidden).rstrip(".") or "it said nothing"
+            words = said(last, request.hidden).rstrip(".") or "it wrote no error message"
             raise ProviderError(f"{program} failed with status {process.returncode}: {words}.")
         if len(out) > MAX_ANSWER_BYTES:
             raise ProviderError(f"{program} answered more than {MAX_ANSWER_BYTES // 1_000_000} MB.")
@@ -128,7 +128,7 @@ def runnable(program: str, folders: Sequence[Path]) -> str:
     """
     if not folders:
         raise ProviderError(
-            "This Manager runs no programs of machine pools: its setting GREENROOM_MACHINE_COMMANDS names no folder.",
+            "This Manager runs no programs of machine pools: its setting GREENROOM_MACHINE_COMMANDS is empty.",
             refused=True,
         )
     path = Path(program)
@@ -140,11 +140,13 @@ def runnable(program: str, folders: Sequence[Path]) -> str:
             listed = ", ".join(map(str, folders))
             raise ProviderError(f"{program} is not in a folder of GREENROOM_MACHINE_COMMANDS ({listed}).", refused=True)
         if not stat.S_ISREG(found.st_mode) or not os.access(real, os.X_OK):
-            raise ProviderError(f"{program} is no program that this Manager's account may run.", refused=True)
+            raise ProviderError(f"{program} is not a program that this Manager's account can execute.", refused=True)
         for what, mode in ((program, found.st_mode), (str(real.parent), real.parent.stat().st_mode)):
             if mode & (stat.S_IWOTH | stat.S_IWGRP):
-                raise ProviderError(f"{what} can be written by other accounts; it is not run.", refused=True)
+                raise ProviderError(
+                    f"{what} can be written by other accounts; remove their write permission.", refused=True
+                )
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no path"
+        reason = getattr(error, "strerror", None) or "it is not a path"
         raise ProviderError(f"The program {said(program)} cannot be found: {reason}.", refused=True) from error
     return str(real)

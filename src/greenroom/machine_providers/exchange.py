@@ -75,7 +75,7 @@ def answer_of(content: bytes, who: str, hidden: Collection[str]) -> ProviderAnsw
     try:
         answer = msgspec.json.decode(content or b"{}", type=ProviderAnswer)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ProviderError(f"{who} answered something that cannot be read: {said(str(error))}.") from error
+        raise ProviderError(f"The answer of {who} cannot be read: {said(str(error))}.") from error
     if answer.error is not None:
         words = said(answer.error, hidden).rstrip(".") or "no reason was given"
         raise ProviderError(f"{who} refused: {words}.", retry_after_s=answer.retry_after_s, refused=True)
@@ -89,9 +89,11 @@ def shown(answer: ProviderAnswer, who: str) -> list[Shown]:
         ProviderError: there is no list, or it is too long, so that no conclusion is possible.
     """
     if answer.machines is None:
-        raise ProviderError(f"{who} answered without a list of machines.")
+        raise ProviderError(f"The answer of {who} has no list of machines.")
     if len(answer.machines) > MAX_SHOWN:
-        raise ProviderError(f"{who} shows more than {MAX_SHOWN} machines; it has to leave out those of others.")
+        raise ProviderError(
+            f"{who} returned more than {MAX_SHOWN} machines; it must return only those of this machine pool."
+        )
     return [Shown(machine.ref, machine.name) for machine in answer.machines]
 
 
@@ -102,5 +104,5 @@ def created_ref(answer: ProviderAnswer, who: str) -> str:
         ProviderError: there is no usable reference; the machine may exist.
     """
     if answer.ref is None or not is_usable_ref(answer.ref):
-        raise ProviderError(f"{who} gave no name (ref) of the new machine.")
+        raise ProviderError(f"{who} returned no reference (ref) of the new machine.")
     return answer.ref

@@ -95,7 +95,7 @@ class WebhookProvider:
             raise ProviderError(f"{self._url} cannot be reached: {why}.", refused=True) from error
         except httpx.HTTPError as error:
             why = said(str(error), hidden) or type(error).__name__
-            raise ProviderError(f"{self._url} did not answer as it should: {why}.") from error
+            raise ProviderError(f"{self._url} did not send a valid answer: {why}.") from error
         if answer.is_success:
             return answer_of(content, self._url, hidden)
         words = said(content.decode(errors="replace"), hidden).rstrip(".")

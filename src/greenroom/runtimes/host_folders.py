@@ -110,7 +110,7 @@ class HostFolders:
             for path, file in files.items():
                 _put(folder, path, file)
         except OSError as error:
-            raise StartError(f"Files of the session's user cannot be put into {source}: {error.strerror}.") from error
+            raise StartError(f"Files of the session's user cannot be copied to {source}: {error.strerror}.") from error
         finally:
             os.close(folder)
 
@@ -125,7 +125,7 @@ class HostFolders:
         named = list(dict.fromkeys((*self.allowed, self.own)))
         if not any(is_within(source, folder) for folder in named):
             raise StartError(
-                f"{source} may not be put into a container: this host allows folders in {', '.join(named)} alone. Its"
+                f"{source} cannot be mounted: this host allows only folders below {', '.join(named)}. Its"
                 " administrator names others in the Agent's setting GREENROOM_VOLUME_FOLDERS."
             )
 
@@ -146,7 +146,7 @@ def mounted(pid: int, target: str) -> Identity | None:
     problem = os.strerror(ctypes.get_errno())
     os.close(root)
     if opened < 0:
-        raise StartError(f"What is mounted at {target} cannot be looked at: {problem}.")
+        raise StartError(f"The mount at {target} cannot be inspected: {problem}.")
     try:
         return _identity(os.fstat(opened))
     finally:
@@ -253,7 +253,7 @@ def _seen(parent: int, name: str, source: str) -> os.stat_result:
     if stat.S_ISLNK(found.st_mode):
         raise _refused(OSError(errno.ELOOP, ""), source)
     if not stat.S_ISREG(found.st_mode):
-        raise StartError(f"{source} is neither a folder nor a file; nothing else is put into a container.")
+        raise StartError(f"{source} is neither a folder nor a file; only folders and files can be mounted.")
     return found
 
 
@@ -314,19 +314,19 @@ def _remove(parent: int, name: str) -> None:
     try:
         shutil.rmtree(name, dir_fd=parent, onerror=_not_removed)
     except RecursionError:  # users choose the depth of their folders, which must not end the Agent
-        log.warning("a profile that was reset is nested too deep to be removed; remove it by hand", path=name)
+        log.warning("a reset profile is nested too deeply; remove it by hand", path=name)
 
 
 def _not_removed(function: object, path: str, error: tuple[type[BaseException], BaseException, object]) -> None:
     """Log the failed removal of a part. The profile is still empty; the next reset retries the removal of the rest."""
     del function
     if not isinstance(error[1], FileNotFoundError):
-        log.warning("a part of a profile that was reset could not be removed", path=path, reason=str(error[1]))
+        log.warning("a part of a reset profile could not be removed", path=path, reason=str(error[1]))
 
 
 def _refused(error: OSError, path: str) -> StartError:
     if error.errno in {errno.ENOTDIR, errno.ELOOP}:
-        return StartError(f"{path} is a link, or no folder; a mapping must name the folder itself.")
+        return StartError(f"{path} is a link or not a folder; a mapping must name a folder.")
     if error.errno == errno.ENOENT:
         return StartError(f"{path} does not exist on this host.")
     return StartError(f"{path} cannot be prepared on this host: {error.strerror}.")

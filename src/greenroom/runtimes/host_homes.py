@@ -73,15 +73,17 @@ class HostHomes:
     async def measured(self, home: HomeId) -> HomeSize | None:
         """Implements `contract.Homes.measure`."""
         if self._hanging is not None and self._hanging.returncode is None:
-            raise HomeError("The home folders are not measured: their disk has not answered since the last time.")
-        if not await self._looked(partial(os.path.lexists, self.place(home)), "The home folder cannot be looked at"):
+            raise HomeError(
+                "The home folders cannot be measured: their disk has not answered since the last measurement."
+            )
+        if not await self._looked(partial(os.path.lexists, self.place(home)), "The home folder cannot be inspected"):
             return None
         how = ("du", "--summarize", "--one-file-system", "--block-size=1", "--time", "--time-style=+%s", "--")
         # Its exit code is not reliable: it is 1 when files vanish while it counts, and it still prints a sum.
         output, said = await self._ran((*_LOW, *how, self.place(home)), MEASURED_WITHIN_S)
         size, changed, *_ = [*output.split(b"\t", 2), b"", b""]
         if not size.isdigit():
-            raise HomeError(f"The home folder could not be measured: {said or 'du said nothing'}.")
+            raise HomeError(f"The home folder could not be measured: {said or 'du returned no size'}.")
         return HomeSize(size_bytes=int(size), changed=float(changed) if changed.isdigit() else None)
 
     async def removed(self, home: HomeId, removal_id: str) -> None:
@@ -89,8 +91,8 @@ class HostHomes:
         away = f"{self._away}/{name_away(home, removal_id)}"
         await self._looked(partial(self._move_away, home, away), "The home folder cannot be moved away")
         _, said = await self._ran((*_LOW, "rm", "-rf", "--one-file-system", "--", away))
-        if await self._looked(partial(os.path.lexists, away), "The home folder cannot be looked at"):
-            raise HomeError(f"A part of the home folder cannot be removed: {said or 'it is still there'}.")
+        if await self._looked(partial(os.path.lexists, away), "The home folder cannot be inspected"):
+            raise HomeError(f"A part of the home folder cannot be removed: {said or 'it still exists'}.")
 
     def _move_away(self, home: HomeId, away: str) -> None:
         if os.path.lexists(away):  # by this removal, before a restart: the present folder is a newer home
@@ -142,7 +144,7 @@ class HomesOnHost:
 
     async def remove(self, home: HomeId, removal_id: str) -> None:
         if session_id := (await self.in_use()).get(home):
-            raise HomeInUseError(f"The container of session {session_id} still has the home folder.")
+            raise HomeInUseError(f"The container of session {session_id} still uses the home folder.")
         await self.folder.removed(home, removal_id)
 
 

@@ -84,7 +84,7 @@ class RuntimePlugin(Plugin[S], ABC):
             SetupError: this runtime offers nothing for several processes, or the group's name cannot be used.
         """
         del group, folder
-        raise SetupError(f"With the runtime {self.name} an Agent is one process; leave GREENROOM_AGENT_GROUP empty.")
+        raise SetupError(f"With the runtime {self.name} an Agent is one process; remove GREENROOM_AGENT_GROUP.")
 
     def things(self, installation_id: str) -> AbstractAsyncContextManager[Things]:
         """All objects of an installation in the runtime, for the duration of the block.

@@ -105,7 +105,7 @@ class Prober:
         except ScreenshotError:
             raise
         except TimeoutError as error:
-            raise ScreenshotError(f"The session's screen did not come within {timeout_s:g} s.") from error
+            raise ScreenshotError(f"The session's page sent no screen within {timeout_s:g} s.") from error
         except Exception as error:  # as in `probe`
             raise ScreenshotError(f"The screen cannot be read: {_reason(error)}.") from error
 
@@ -180,7 +180,7 @@ class Prober:
                 close_timeout=0.2,
             )
         except InvalidStatus as error:
-            raise RfbError(f"the X server is not there yet ({error.response.status_code})") from error
+            raise RfbError(f"the X server is not ready ({error.response.status_code})") from error
         screen = Screen(connection.send, lambda: _bytes(connection))
         try:
             await screen.open()
@@ -213,7 +213,7 @@ class _Connection(connect):
         return exc
 
 
-PERHAPS_HTTPS = " over http; the workspace's Protocol may have to be https"
+PERHAPS_HTTPS = " over http; set the workspace's Protocol to https if it serves https"
 WANTS_WEBSOCKET = 426
 """Status of a websocket URL for a request without an upgrade."""
 
@@ -231,7 +231,10 @@ def _refusal(answer: httpx.Response) -> str | None:
 def _silence(error: Exception, spec: SessionSpec) -> str:
     """The reason why there was no HTTP answer, as a sentence; it names a wrong protocol."""
     if spec.protocol == "https" and "WRONG_VERSION_NUMBER" in str(error):
-        return f"Port {spec.port} of the container answers no https; the workspace's Protocol may have to be http."
+        return (
+            f"Port {spec.port} of the container does not serve https; set the workspace's Protocol to http if it serves"
+            " http."
+        )
     return f"The session's page does not answer on port {spec.port} ({spec.protocol}): {_reason(error)}."
 
 

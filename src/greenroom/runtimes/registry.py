@@ -22,14 +22,14 @@ def find_runtime(name: str, **settings: object) -> RuntimePlugin[Any]:
     installed = plugins.names(plugins.RUNTIMES)
     if not installed:
         raise SetupError(
-            "The metadata of the installed package greenroom name no runtime: they are missing, or older than its code."
+            "The metadata of the installed package greenroom lists no runtime: it is missing, or older than the code."
             " Install it again; in a checkout script/up does."
         )
     if plugin is None:
         unknown = f"There is no runtime {name!r}; GREENROOM_RUNTIME is one of {', '.join(installed)}."
         raise SetupError(plugins.remedy(plugins.RUNTIMES, name) or unknown)
     if not issubclass(plugin, RuntimePlugin):
-        raise SetupError(f"The runtime {name!r} is no RuntimePlugin.")
+        raise SetupError(f"The runtime {name!r} is not a RuntimePlugin.")
     return plugin(name, load(plugin.settings_type, **settings))
 
 

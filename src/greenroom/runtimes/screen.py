@@ -69,7 +69,7 @@ class Screen:
         await self._send(VERSION)
         kinds = await self._read((await self._read(1))[0])
         if SECURITY_NONE not in kinds:
-            raise RfbError("a password is asked for inside RFB")
+            raise RfbError("the RFB server requires a password")
         await self._send(bytes([SECURITY_NONE]))
         if (await self._read(4)) != bytes(4):
             raise RfbError("the connection was refused")
@@ -97,7 +97,7 @@ class Screen:
             RfbError: the screen has more than `MAX_PIXELS`, or the server violates the protocol.
         """
         if not 0 < self.width * self.height <= MAX_PIXELS:
-            raise RfbError(f"a screen of {self.width} x {self.height} pixels is not taken a picture of")
+            raise RfbError(f"a screen of {self.width} x {self.height} pixels is too large for a picture")
         await self._send(struct.pack(">Bxxx", 0) + BGRX)
         self._pixel_bytes = 4
         whole = memoryview(bytearray(self.width * self.height * 4))
@@ -152,7 +152,7 @@ class Screen:
             (count,) = struct.unpack(">xxxH", await self._read(5))
             await self._read(6 * count)
         elif kind != BELL:
-            raise RfbError(f"message {kind} is not known")
+            raise RfbError(f"message {kind} is unknown")
 
     async def _rectangle(self) -> Rectangle | None:
         """Read a rectangle; None for the pointer's picture."""
@@ -161,14 +161,14 @@ class Screen:
         if encoding == RAW:
             return Rectangle(x, y, width, height, pixels)
         if encoding != CURSOR:
-            raise RfbError(f"encoding {encoding} was not asked for")
+            raise RfbError(f"encoding {encoding} was not requested")
         await self._read((width + 7) // 8 * height)
         return None
 
     async def _read(self, length: int) -> bytes:
         self._left -= length + READ_COST
         if self._left < 0:
-            raise RfbError("the server says more than a look is worth")
+            raise RfbError("the server sent too many messages")
         while len(self._buffer) < length:
             self._buffer += await self._receive()
         result = bytes(self._buffer[:length])

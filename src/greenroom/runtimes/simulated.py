@@ -178,7 +178,7 @@ class SimulatedRuntime:
 
     def _adopt(self, session_id: str, spec: SessionSpec) -> Container:
         if self._containers[session_id].labels[SPEC_HASH] != spec.hash():
-            raise ContainerConflict(f"The container of {session_id} was made with another specification.")
+            raise ContainerConflict(f"The container of {session_id} was created from another specification.")
         return self._seen(session_id)
 
     async def give_full_share(self, session_id: str, spec: SessionSpec) -> None:

@@ -75,7 +75,7 @@ async def test_a_change_that_fails_in_the_daemon_is_refused_with_its_reason(fail
 
 @pytest.mark.parametrize(
     ("address", "said"),
-    [("unix:///nowhere/docker.sock", "no such file or directory"), ("tcp://127.0.0.1:9", "nothing listens there")],
+    [("unix:///nowhere/docker.sock", "no such file or directory"), ("tcp://127.0.0.1:9", "connection refused")],
 )
 async def test_an_absent_daemon_is_reported_without_text_of_a_library(address: str, said: str):
     async with aiodocker.Docker(url=address) as client:

@@ -59,7 +59,7 @@ def test_nothing_is_mounted_that_was_not_named(tmp_path: Path):
     with pytest.raises(StartError) as refused:
         HostFolders(own=f"{tmp_path}/volumes").prepare([mount], "s")
     assert refused.value.message == (
-        f"/srv/desks may not be put into a container: this host allows folders in {tmp_path}/volumes alone. Its"
+        f"/srv/desks cannot be mounted: this host allows only folders below {tmp_path}/volumes. Its"
         " administrator names others in the Agent's setting GREENROOM_VOLUME_FOLDERS."
     )
 

@@ -82,7 +82,7 @@ async def checked(folder: Path, monkeypatch: pytest.MonkeyPatch, answers: Callab
         (Server(), status(403, "Forbidden", ENDING), "refuses this at present: secrets"),
         (Server(), status(403, "Forbidden", DENIED), "refuses this at present: admission webhook"),
         (lambda _: status(401, "Unauthorized", "Unauthorized"), None, "does not accept this Agent's log-in"),
-        (lambda _: httpx2.Response(200, text="<html>"), None, "is no API server of Kubernetes"),
+        (lambda _: httpx2.Response(200, text="<html>"), None, "is not an API server of Kubernetes"),
     ],
     ids=["version", "verbs", "namespace", "ending", "webhook", "log-in", "another server"],
 )

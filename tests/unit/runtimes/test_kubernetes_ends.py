@@ -70,7 +70,7 @@ async def begun(objects: WithNodes, mounts: tuple[Mount, ...]) -> SessionPods:
     """Begin a session whose start fails."""
     pods = sessions_in(objects)
     await pods.create(SESSION, spec(mounts), None)
-    with pytest.raises(ImageMissing, match="cannot get the image desk:1"):
+    with pytest.raises(ImageMissing, match="cannot pull the image desk:1"):
         await pods.start(SESSION)
     return pods
 
@@ -125,8 +125,8 @@ async def test_who_dies_after_a_failed_start_leaves_its_reason():
     await begun(objects, PROFILE)
     (seen,) = await sessions_in(objects).list()
     assert seen.state.value == "exited"
-    assert seen.ended.startswith("The node cannot get the image desk:1")
-    with pytest.raises(StartError, match="cannot get the image desk:1"):
+    assert seen.ended.startswith("The node cannot pull the image desk:1")
+    with pytest.raises(StartError, match="cannot pull the image desk:1"):
         await sessions_in(objects).start(SESSION)
 
 

@@ -82,7 +82,7 @@ def command(deadline_s: float) -> Exec:
 @pytest.mark.parametrize("answer", [drops, closes, refuses, writes_text])
 async def test_a_look_at_a_lost_command_that_fails_leaves_open_how_it_goes(tmp_path: Path, answer: Answer):
     async with pod(tmp_path, drops, answer) as cluster:
-        with pytest.raises(RuntimeUnavailable, match="not known how the command goes: the connection was lost"):
+        with pytest.raises(RuntimeUnavailable, match="state of the command is unknown: the connection was lost"):
             await run_exec(cluster, POD, command(0.1))
 
 

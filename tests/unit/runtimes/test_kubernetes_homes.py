@@ -103,7 +103,7 @@ async def test_a_profile_that_is_reset_is_a_new_claim():
 async def test_a_conflict_that_is_none_of_names_is_tried_again():
     objects = WithNodes()
     objects.conflicts = [QUOTA_CHANGED]
-    with pytest.raises(RuntimeUnavailable, match=r"is not made yet\..*resourcequotas"):
+    with pytest.raises(RuntimeUnavailable, match=r"has not been created yet\..*resourcequotas"):
         await prepared(objects, "fast")
     assert annotations_of(await prepared(objects, "fast"))[OWNER] == FOLDER
 

@@ -63,11 +63,11 @@ def prints(answer: object) -> str:
         (
             program(prints({"status": {"clientCertificateData": "c", "clientKeyData": "k"}})),
             RuntimeUnavailable,
-            "The log-in program sh of the kubeconfig gives client certificates, which cannot be used here",
+            "The log-in program sh of the kubeconfig returns a client certificate, which is not supported",
         ),
         (program("echo Please log in"), RuntimeUnavailable, "did not answer with an ExecCredential"),
         (program("echo null"), RuntimeUnavailable, "did not answer with an ExecCredential"),
-        (program(prints({"status": {}})), RuntimeUnavailable, "gave no token"),
+        (program(prints({"status": {}})), RuntimeUnavailable, "returned no token"),
         (program(prints({"status": {"token": "two\nlines"}})), RuntimeUnavailable, "characters that no token has"),
         (program("echo 'your session\nhas ended.' >&2; exit 3"), RuntimeUnavailable, "failed: your session has ended"),
         (program("exit 3"), RuntimeUnavailable, "failed: exit code 3"),
@@ -83,7 +83,7 @@ def prints(answer: object) -> str:
             r"logs in with auth-provider, .* use a log-in program \(exec\)",
         ),
         ({"client-certificate-data": "Yw=="}, SetupError, "a client certificate without its key"),
-        ({"token": "two\nlines"}, SetupError, "a token with characters that no token has"),
+        ({"token": "two\nlines"}, SetupError, "a token with invalid characters"),
         ({"tokenFile": "/no/such/token"}, RuntimeUnavailable, "The log-in at Kubernetes failed: Token file /no/such"),
     ],
 )
@@ -98,7 +98,7 @@ async def test_a_log_in_that_cannot_be_used_is_one_sentence(
 
 @pytest.mark.parametrize("server", ["http://[::1", "127.0.0.1:9", "http://127.0.0.1:99999", "https://"])
 def test_a_server_that_is_no_address_is_named(tmp_path: Path, server: str):
-    with pytest.raises(SetupError, match="which is no address like https://") as raised:
+    with pytest.raises(SetupError, match="which is not an address such as https://") as raised:
         loaded(Where(kube_config=kubeconfig(tmp_path, {}, server)))
     assert repr(server) in raised.value.message
 

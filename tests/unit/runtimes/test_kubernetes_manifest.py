@@ -151,8 +151,8 @@ def test_mounts_are_claims_or_allowed_folders_of_nodes():
         ("/data/teammates", "GREENROOM_VOLUME_FOLDERS"),
         ("/etc/x", "belongs to the host"),
         ("/claims/" + home_name("an-installation", "/profiles/ann"), "profile of a user"),
-        ("/claims/../claims/x", "names no claim"),
-        ("/claims/", "GREENROOM_VOLUME_FOLDERS|names no claim"),
+        ("/claims/../claims/x", "does not name a claim"),
+        ("/claims/", "GREENROOM_VOLUME_FOLDERS|does not name a claim"),
     ],
 )
 def test_a_mount_that_is_not_allowed_is_one_sentence(source: str, why: str):
@@ -231,7 +231,7 @@ def test_a_pod_is_not_given_up_while_its_node_answers():
 @pytest.mark.parametrize(
     ("reason", "message", "of_container", "said"),
     [
-        ("Evicted", "The node was low on resource: memory. ", None, "The node took the session away: The node was low"),
+        ("Evicted", "The node was low on resource: memory. ", None, "The node evicted the session: The node was low"),
         ("NodeShutdown", "Node is shutting down", None, "Kubernetes ended the session (NodeShutdown)"),
         (None, None, "OOMKilled", "ran out of memory"),
         (None, None, "Error", ""),

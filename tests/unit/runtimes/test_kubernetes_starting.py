@@ -64,7 +64,10 @@ def late(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ([MULTI_ATTACH], 'FailedAttachVolume: Multi-Attach error for volume "pvc-1" Volume is in use.'),
         ([MULTI_ATTACH, event("SuccessfulAttachVolume", 3)], "FailedAttachVolume"),
-        ([MULTI_ATTACH, NO_ADDRESS, PULLING], "The node node-1 has not made the container after 110 s: FailedCreate"),
+        (
+            [MULTI_ATTACH, NO_ADDRESS, PULLING],
+            "The node node-1 has not created the container after 110 s: FailedCreate",
+        ),
         ([MULTI_ATTACH, PULLING], "The node node-1 is still pulling the image desk:1 after 110 s."),
     ],
 )

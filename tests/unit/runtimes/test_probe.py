@@ -205,7 +205,10 @@ def status(line: bytes) -> Callable[[bytes], bytes]:
         (b"200 OK", ""),
         (b"302 Found", ""),
         (b"426 Upgrade Required", ""),
-        (b"400 Bad", "The session's page answered 400 over http; the workspace's Protocol may have to be https."),
+        (
+            b"400 Bad",
+            "The session's page answered 400 over http; set the workspace's Protocol to https if it serves https.",
+        ),
         (b"401 No", "The session's page refused the session's credential."),
         (b"502 Bad Gateway", "The session's page answered 502."),
     ],
@@ -243,4 +246,7 @@ async def test_https_at_a_port_without_it_is_named():
         host, port = server.sockets[0].getsockname()
         result = await prober.probe(f"{host}:{port}", replace(SPEC, protocol="https", port=3000))
     await prober.close()
-    assert result.error == "Port 3000 of the container answers no https; the workspace's Protocol may have to be http."
+    assert (
+        result.error
+        == "Port 3000 of the container does not serve https; set the workspace's Protocol to http if it serves http."
+    )

@@ -45,7 +45,7 @@ def test_a_checkout_without_its_metadata_is_to_be_installed_again(monkeypatch: p
         return {}
 
     monkeypatch.setattr(plugins, "_found", none)
-    with pytest.raises(SetupError, match="name no runtime: they are missing, or older than its code"):
+    with pytest.raises(SetupError, match="lists no runtime: it is missing, or older than the code"):
         find_runtime("docker")
 
 
@@ -168,7 +168,7 @@ async def test_a_machine_provider_of_another_package_is_made_with_its_settings(
 ):
     with pytest.raises(Invalid) as refused:
         find_provider("lab")
-    words = "There is no machine provider 'lab'; installed are command, libcloud, simulated, webhook."
+    words = "There is no machine provider 'lab'; installed: command, libcloud, simulated, webhook."
     assert refused.value.message == words
     monkeypatch.setenv("GREENROOM_LAB_RACKS", "2")
     with installed(tmp_path, PROVIDER, group=plugins.MACHINE_PROVIDERS):

@@ -49,21 +49,21 @@ def problem(archive: Path, digest: str) -> str:
     try:
         with tarfile.open(archive) as tar:
             if "repositories" in tar.getnames():
-                return "it names images"
+                return "it contains image names"
             manifests = msgspec.json.decode(_read(tar, "manifest.json"), type=list[_Manifest])
             index = _Index()
             if "index.json" in tar.getnames():
                 index = msgspec.json.decode(_read(tar, "index.json"), type=_Index)
             if len(manifests) != 1 or manifests[0].names:
-                return "it has several images, or names them"
+                return "it contains several images, or image names"
             if any(note in one.annotations for one in index.manifests for note in NAMES):
-                return "it names images"
+                return "it contains image names"
             # The id is the digest of the configuration, or of the manifest if containerd stores the images.
             made_of = [manifests[0].config, *(f"blobs/{one.digest.replace(':', '/')}" for one in index.manifests)]
             digests = [f"sha256:{hashlib.sha256(_read(tar, name)).hexdigest()}" for name in made_of]
     except (tarfile.TarError, msgspec.MsgspecError, KeyError, ValueError, EOFError) as error:
         return f"it cannot be read ({type(error).__name__}: {error})"
-    return "" if digest in digests else "it is another image than the one that was asked for"
+    return "" if digest in digests else "it is not the requested image"
 
 
 def _read(tar: tarfile.TarFile, name: str) -> bytes:
@@ -106,7 +106,7 @@ class DockerArchives:
             PullError: it is not that image, or the daemon cannot load it.
         """
         if wrong := await asyncio.to_thread(problem, archive, image.digest):
-            raise PullError(f"What came as the image {image.name} was not used: {wrong}.")
+            raise PullError(f"The copy of the image {image.name} was rejected: {wrong}.")
         quiet = {"quiet": "1"}
         with archive.open("rb") as file:
             async with (
@@ -116,9 +116,11 @@ class DockerArchives:
                 async for line in response.content:
                     answer = json.loads(line)
                     if "error" in answer:
-                        raise PullError(f"The image {image.name} could not be made of its copy: {answer['error']}.")
+                        raise PullError(f"The copy of the image {image.name} could not be loaded: {answer['error']}.")
         if not await self.name(image):
-            raise PullError(f"The image {image.name} could not be made of its copy: Docker has no image of that id.")
+            raise PullError(
+                f"The copy of the image {image.name} could not be loaded: Docker has no image with that id."
+            )
 
     async def name(self, image: Image) -> bool:
         """Name the image if it is here with this id; returns True if it is."""

@@ -15,7 +15,7 @@ NO_ANSWER = 900
 """Status of aiodocker's own error for a missing connection."""
 NO_ADDRESSES = "IPv4 address pool"
 NETWORKS_FULL = (
-    "Docker has no range of addresses left for one more network; remove unused networks, or give it more with"
+    "Docker has no free address range for another network. Remove unused networks, or add ranges with"
     " default-address-pools in its daemon.json"
 )
 
@@ -35,13 +35,13 @@ async def translated(image: str = "", pull: str = "", *, asks: bool = False) -> 
         raise RuntimeUnavailable(f"The Docker daemon does not answer ({plainly(error)}).") from error
 
 
-def plainly(error: Exception, nothing: str = "time ran out") -> str:
+def plainly(error: Exception, nothing: str = "timeout") -> str:
     """The text of an error for use inside a sentence; of a connection error only the innermost reason. `nothing` is
     used for an error without text."""
     text = error.message if isinstance(error, aiodocker.DockerError) else str(error)
     if isinstance(error, aiodocker.DockerError) and error.status == NO_ANSWER:
         reason = text.rpartition("[")[2].rstrip("] ").lower()
-        return "nothing listens there" if reason.startswith("connect call failed") else reason
+        return "connection refused" if reason.startswith("connect call failed") else reason
     return re.sub(r"^Error response from daemon: ", "", text).strip().rstrip(".") or nothing
 
 

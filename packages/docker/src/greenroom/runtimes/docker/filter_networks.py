@@ -130,7 +130,7 @@ class FilterNetworks:
             raise
         made = await self._find(docker, policy_id)
         if made is None:
-            raise StartError("The network of the web filter vanished while it was made.")
+            raise StartError("The network of the web filter was removed during its creation.")
         return made
 
 
@@ -151,7 +151,7 @@ async def _all_of(docker: aiodocker.Docker, identity: ContainerOwner) -> list[_N
 
 async def _remove_or_say(docker: aiodocker.Docker, identity: ContainerOwner, network: _Network) -> None:
     if not await _remove(docker, identity, network):
-        raise StartError(f"The network {network.name} still has containers; remove those first.")
+        raise StartError(f"The network {network.name} still has containers; remove them first.")
 
 
 async def _all(docker: aiodocker.Docker, *labels: str) -> list[_Network]:

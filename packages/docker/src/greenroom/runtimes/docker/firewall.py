@@ -221,7 +221,7 @@ async def _run(command: list[str], text: str = "") -> str:
     output, error = await process.communicate(text.encode())
     if process.returncode != 0:
         said = error.decode(errors="replace").strip()
-        raise FirewallError(said or f"{command[0]} ended with {process.returncode}", process.returncode)
+        raise FirewallError(said or f"{command[0]} ended with exit code {process.returncode}", process.returncode)
     return output.decode(errors="replace")
 
 

@@ -32,7 +32,7 @@ async def docker(docker_host: str | None) -> AsyncGenerator[aiodocker.Docker]:
         SetupError: no daemon answers.
     """
     where = docker_host or os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-    what_to_do = "start one (script/up does), or point DOCKER_HOST at one"
+    what_to_do = "start one (script/up does), or set DOCKER_HOST"
     try:
         client = aiodocker.Docker(url=docker_host)
     except (AssertionError, ValueError, OSError, aiodocker.DockerError, aiodocker.DockerContextError) as error:
@@ -42,7 +42,7 @@ async def docker(docker_host: str | None) -> AsyncGenerator[aiodocker.Docker]:
             await client.version()
     except (aiohttp.ClientError, OSError, TimeoutError, aiodocker.DockerError) as error:
         await client.close()
-        why = plainly(error, f"it said nothing for {ANSWERS_WITHIN_S:g} s")
+        why = plainly(error, f"it did not answer within {ANSWERS_WITHIN_S:g} s")
         raise SetupError(f"No Docker daemon answers at {where} ({why}); {what_to_do}.") from error
     try:
         yield client
@@ -57,7 +57,7 @@ async def has_image(client: aiodocker.Docker, reference: str) -> bool:
     except aiodocker.DockerError as error:
         if error.status == 404:
             return False
-        raise SetupError(f"Docker could not look for the image {reference}: {error.message}") from error
+        raise SetupError(f"Docker could not inspect the image {reference}: {error.message}") from error
     return True
 
 

@@ -54,7 +54,7 @@ def forbid_set_user_id(pid: int, targets: Sequence[str]) -> str | None:
     except FileNotFoundError:
         return None
     except PermissionError:
-        return "may not look into namespaces"
+        return "cannot open namespaces"
     work = _Work(namespace, targets)
     try:
         thread = threading.Thread(target=work.run, name="mount-flags")
@@ -78,7 +78,7 @@ class _Work:
 
     def run(self) -> None:
         if _libc.unshare(_CLONE_FS) or _libc.setns(self.namespace, _CLONE_NEWNS):
-            self.cannot = f"may not enter its namespace: {os.strerror(ctypes.get_errno())}"
+            self.cannot = f"cannot enter the namespace of the session: {os.strerror(ctypes.get_errno())}"
             return
         attributes = struct.pack("QQQQ", _NOSUID_NODEV, 0, 0, 0)
         for target in self.targets:
@@ -90,9 +90,9 @@ class _Work:
 
     def _note(self, number: int, target: str) -> None:
         if number in {errno.EPERM, errno.ENOSYS}:
-            self.cannot = f"may not change the flags of mounts: {os.strerror(number)}"
+            self.cannot = f"cannot change the flags of mounts: {os.strerror(number)}"
         else:
-            self.failed = f"{target} cannot be made nosuid,nodev in the session: {os.strerror(number)}."
+            self.failed = f"{target} cannot be mounted nosuid,nodev in the session: {os.strerror(number)}."
 
 
 log = structlog.get_logger(__name__)
@@ -145,12 +145,12 @@ class DockerMounts:
             if place is None:
                 others.append(file)
             elif places[place].get("ReadOnly"):
-                raise StartError(f"{file.path} cannot be put into the session: {place} is mounted read-only.")
+                raise StartError(f"{file.path} cannot be copied into the session: {place} is mounted read-only.")
             else:
                 inside[places[place]["Source"]][file.path.removeprefix(f"{place}/")] = file
         if others and found["HostConfig"].get("ReadonlyRootfs"):
             raise StartError(
-                f"{others[0].path} cannot be put into the session: its root is read-only (`read_only` of the run"
+                f"{others[0].path} cannot be copied into the session: its root is read-only (`read_only` of the run"
                 " config), and no folder of the host is mounted there. Give the user a persistent profile."
             )
         for source, own in inside.items():
@@ -192,7 +192,7 @@ class DockerMounts:
         for place, identity in expected.items():
             seen = await self._in_thread(partial(mounted, pid, place)) if pid else None
             if seen is not None and seen != identity:
-                return f"{places[place]} was exchanged while the session started; it was stopped."
+                return f"{places[place]} was replaced during the start of the session; the session was stopped."
         return None
 
 

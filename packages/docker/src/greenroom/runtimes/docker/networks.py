@@ -89,7 +89,7 @@ async def remove_bridge(docker: aiodocker.Docker, name: str) -> list[str]:
         on_it = await _containers_on(docker, name)
         if not on_it:
             log.warning(
-                "Docker keeps a network that nothing is on; it can be removed once the Docker daemon was restarted",
+                "Docker cannot remove an unused network; restart the Docker daemon and remove it",
                 network=name,
                 reason=error.message,
             )
@@ -213,7 +213,7 @@ class SessionsNetwork:
         else:
             self._problem = ""
         if self._problem not in ("", before[0]):
-            log.error("sessions are not kept from private networks and from this host", reason=self._problem)
+            log.error("sessions can reach private networks and this host", reason=self._problem)
         if self._not_counted not in ("", before[1]):
             log.error("the connections of sessions are not limited", reason=self._not_counted)
 
@@ -241,7 +241,7 @@ class SessionsNetwork:
         found = await _find(docker, self._identity)
         if found is not None and (on_it := await remove_bridge(docker, found["Id"])):
             names = ", ".join(on_it)
-            raise StartError(f"The network {found['Name']} still has containers: {names}. Remove those first.")
+            raise StartError(f"The network {found['Name']} still has containers: {names}. Remove them first.")
 
 
 async def _find(docker: aiodocker.Docker, identity: ContainerOwner) -> DockerJson | None:

@@ -63,7 +63,7 @@ class DockerPlugin(RuntimePlugin[DockerSettings]):
 
         if why := await problem(self.settings.docker_host, ANSWERS_WITHIN_S):
             where = self.settings.docker_host or "the default socket"
-            raise SetupError(f"Docker does not answer at {where}: {why}. Sessions run in it; start it first.")
+            raise SetupError(f"Docker does not answer at {where}: {why}. Start Docker first; sessions run in it.")
 
     async def warnings(self, instance: InstanceFacts) -> list[str]:
         from greenroom.core.fleet.disk import warnings  # noqa: PLC0415

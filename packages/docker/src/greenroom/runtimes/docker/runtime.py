@@ -187,9 +187,9 @@ class DockerRuntime:
         labels: dict[str, str] = found["Config"]["Labels"] or {}
         name = container_name(session_id)
         if labels.get(INSTALLATION) != self._identity.installation_id or labels.get(SESSION) != session_id:
-            raise ContainerConflict(f"A container {name} exists that this installation did not make; remove it.")
+            raise ContainerConflict(f"A container {name} of another owner exists; remove it.")
         if labels.get(SPEC_HASH) != spec.hash():
-            raise ContainerConflict(f"The container {name} was made with another specification.")
+            raise ContainerConflict(f"The container {name} was created from another specification.")
         log.info("adopted a container", session_id=session_id, container_id=found["Id"])
         return seen_in_inspect(found)
 

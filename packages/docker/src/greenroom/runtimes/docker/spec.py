@@ -136,7 +136,7 @@ def _network(spec: SessionSpec, identity: ContainerOwner) -> str:
     """The sessions' network, or another one of this installation; the host's own or a foreign one has no rules."""
     if spec.network is None or spec.network.startswith(f"{identity.network}-"):
         return spec.network or identity.network
-    raise StartError(f"A session may not be on the network {spec.network!r}; it is not of this installation.")
+    raise StartError(f"A session cannot join the network {spec.network!r}; it does not belong to this installation.")
 
 
 SHARES_OF_A_CORE: Final = 1024

@@ -81,7 +81,7 @@ class DockerDisk:
                 if "storage-opt" not in error.message and "storage opt" not in error.message:
                     raise
                 self._has_quotas = False
-                log.info("this storage has no quotas; what sessions write is measured", reason=error.message)
+                log.info("this storage has no quotas; the disk use of sessions is measured", reason=error.message)
         return await docker.containers.create(config, name=name)
 
     async def used(self, container: Any) -> Use | None:
@@ -144,7 +144,7 @@ async def _du(folder: str, what: str) -> int | None:
 
 
 def _not_counted(what: str) -> DiskCountError:
-    return DiskCountError(f"What was written to {what} could not be counted within {MEASURED_WITHIN_S:g} s.")
+    return DiskCountError(f"The disk use of {what} could not be measured within {MEASURED_WITHIN_S:g} s.")
 
 
 PROC: Final = Path("/proc")

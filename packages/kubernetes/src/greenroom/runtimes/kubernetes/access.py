@@ -36,38 +36,42 @@ NEEDS: Final = (
     Need(
         resource="pods",
         verbs=("create", "get", "list", "watch", "patch", "delete"),
-        purpose="a session is a Pod, found by its labels",
+        purpose="session Pods, which are found by their labels",
     ),
-    Need(resource="pods/exec", verbs=("create", "get"), purpose="first_launch, go, assign, files of a session"),
-    Need(resource="pods/log", verbs=("get",), purpose="the last lines of a session that ended"),
+    Need(
+        resource="pods/exec",
+        verbs=("create", "get"),
+        purpose="the commands first_launch, go and assign, and the files of a session",
+    ),
+    Need(resource="pods/log", verbs=("get",), purpose="the last log lines of a session that ended"),
     Need(
         resource="secrets",
         verbs=("create", "get", "list", "watch", "patch", "delete"),
-        purpose="the credential and variables of a session, the log-in at a registry",
+        purpose="the credential and the variables of a session, and the registry log-in",
     ),
     Need(
         resource="persistentvolumeclaims",
         verbs=("create", "get", "list", "patch", "delete"),
         purpose="profiles of users",
     ),
-    Need(resource="resourcequotas", verbs=("list",), purpose="what is left for sessions"),
+    Need(resource="resourcequotas", verbs=("list",), purpose="the remaining resources of the namespace"),
 )
 FILTER_NEEDS: Final = (
     Need(
         resource="networkpolicies",
         group="networking.k8s.io",
         verbs=("create", "get", "list", "patch", "delete"),
-        purpose="a session under a web filter reaches the filter alone",
+        purpose="the network restriction of a session under a web filter",
     ),
     Need(
         resource="services",
         verbs=("create", "get", "patch", "delete"),
-        purpose="the address of a web filter, which stays when its Pod is another",
+        purpose="the stable address of a web filter",
     ),
 )
 """Additional needs of an Agent whose sessions may be under a web filter."""
 REASON_NEEDS: Final = (
-    Need(resource="events", verbs=("list",), purpose="why a node does not make a session's container"),
+    Need(resource="events", verbs=("list",), purpose="the reason why a node does not create a session's container"),
 )
 """Optional needs, without which sessions still start."""
 
@@ -84,7 +88,7 @@ async def check(cluster: Cluster) -> str:
         raise RuntimeUnavailable(problem)
     if missing := await _missing(cluster, NEEDS):
         raise RuntimeUnavailable(
-            f"This Agent may not do all it needs in the namespace {cluster.namespace}: {', '.join(missing)}; bind its"
+            f"This Agent lacks permissions in the namespace {cluster.namespace}: {', '.join(missing)}. Bind its service"
             " account to a role with these verbs."
         )
     await _require_namespace(cluster)
@@ -161,8 +165,8 @@ async def lacking(cluster: Cluster, storage_class: str, runtime_classes: Collect
         there = {one.metadata.name for one in await cluster.list_global(RuntimeClass) if one.metadata}
         if absent := sorted(set(runtime_classes) - there):
             remarks.append(
-                f"The cluster has no runtime class {', '.join(absent)} (GREENROOM_RUNTIME_CLASSES): sessions that ask"
-                " for it do not start."
+                f"The cluster has no runtime class {', '.join(absent)} (GREENROOM_RUNTIME_CLASSES). Sessions that"
+                " request it do not start."
             )
     return remarks
 

@@ -23,10 +23,10 @@ FORBIDDEN: Final = 403
 TOO_MANY: Final = 429
 
 SAID: Final[dict[int, str]] = {
-    UNAUTHORISED: "The API server of Kubernetes does not accept this Agent's log-in; renew its kubeconfig or token",
+    UNAUTHORISED: "The API server of Kubernetes does not accept this Agent's log-in; renew its kubeconfig or its token",
     FORBIDDEN: "This Agent may not do this in Kubernetes; give its account the verbs of docs/reference/kubernetes.md",
-    GONE: "The API server of Kubernetes no longer has this version; it is read again",
-    TOO_MANY: "The API server of Kubernetes is asked for too much at present",
+    GONE: "The API server of Kubernetes no longer has this resource version; the list is read again",
+    TOO_MANY: "The API server of Kubernetes limits the requests of this Agent at present",
 }
 QUOTA: Final = "exceeded quota"
 NO_RIGHT: Final = re.compile(r'User ".*" cannot ')
@@ -87,7 +87,9 @@ async def translated(*, asks: bool = False) -> AsyncGenerator[None]:
     except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError, TimeoutError) as error:
         raise RuntimeUnavailable(f"The API server of Kubernetes does not answer ({reason_of(error)}).") from error
     except msgspec.DecodeError as error:
-        raise RuntimeUnavailable(f"What answers is no API server of Kubernetes ({reason_of(error)}).") from error
+        raise RuntimeUnavailable(
+            f"The server that answers is not an API server of Kubernetes ({reason_of(error)})."
+        ) from error
 
 
 def _meaning(error: httpx2.HTTPStatusError, *, asks: bool) -> Exception:

@@ -94,9 +94,9 @@ async def run_exec(cluster: Cluster, pod: str, command: Exec) -> ExecResult:
         lost = reason_of(error)
     state = await _followed(cluster, pod, mark, end)
     if state == "none":
-        raise StartError(f"The command was not begun: {lost}.")
+        raise StartError(f"The command was not started: {lost}.")
     if state == "unknown":
-        raise RuntimeUnavailable(f"It is not known how the command goes: {lost}.")
+        raise RuntimeUnavailable(f"The state of the command is unknown: {lost}.")
     exit_code = None if state == "begun" else int(state)
     return ExecResult(exit_code=exit_code, output=output.text, output_complete=False)
 
@@ -180,7 +180,7 @@ def exit_code_of(status: Mapping[str, Any]) -> int:
 def _refused(error: WebSocketUpgradeError) -> Exception:
     code = error.response.status_code
     if code == NOT_FOUND:
-        return StartError("The command was not run: the session has no Pod that runs.")
+        return StartError("The command was not run: the session has no running Pod.")
     if code >= 500:
         return RuntimeUnavailable(f"The node of the session does not answer (the API server says {code}).")
-    return RuntimeUnavailable(f"Kubernetes did not let the command be run (it answers {code}).")
+    return RuntimeUnavailable(f"Kubernetes refused to run the command (HTTP {code}).")

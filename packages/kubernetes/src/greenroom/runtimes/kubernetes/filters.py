@@ -109,7 +109,7 @@ class PodFilters:
         spec = msgspec.to_builtins(wanted.spec)
         if is_owned and same(msgspec.to_builtins(found.spec), spec):
             return found
-        log.warning("a part of a web filter was changed and is put right", name=name, kind=kind.__name__)
+        log.warning("a changed part of a web filter is restored", name=name, kind=kind.__name__)
         about = {"ownerReferences": msgspec.to_builtins(metadata(wanted).ownerReferences)}
         return await self._cluster.patch(kind, name, {"metadata": about, "spec": spec})
 
@@ -179,7 +179,7 @@ class PodFilters:
         parts, applied = self._of(policy_id), digest(dict(files))
         secret = await self._cluster.get(Secret, parts.name)
         if secret is None:
-            raise RuntimeUnavailable("The Secret of the web filter went away; it is made again.")
+            raise RuntimeUnavailable("The Secret of the web filter was deleted; it is created again.")
         content = packed(files)
         if decoded(secret, FILES) != content:
             secret = await self._cluster.patch(Secret, parts.name, {"data": {FILES: encoded(content)}})
@@ -210,13 +210,13 @@ class PodFilters:
                 if is_ready(pod):
                     return pod
                 if (problem := limits.problem(pod, time.monotonic())) is not None:
-                    raise StartError(f"The web filter has no Pod that runs: {problem.message}")
+                    raise StartError(f"The web filter has no running Pod: {problem.message}")
                 if time.monotonic() > end or waits_for(pod)[0] == CRASHES:
                     break
         said = (
             await self._cluster.logs(name, LAST_LINES, CALL_WITHIN_S, FILTER_CONTAINER)
-        ).strip() or "it says nothing"
-        raise StartError(f"The web filter does not serve: {said}")
+        ).strip() or "it wrote no log"
+        raise StartError(f"The web filter is not ready: {said}")
 
     async def _reread(self, name: str, content: bytes, applied: str) -> None:
         output = OutputTail()
@@ -226,9 +226,11 @@ class PodFilters:
                 container=FILTER_CONTAINER, within_s=CALL_WITHIN_S,
             )  # fmt: skip
         except (HTTPXWSException, httpx2.HTTPError, OSError, TimeoutError) as error:
-            raise RuntimeUnavailable(f"The web filter could not be given its policy: {reason_of(error)}.") from error
+            raise RuntimeUnavailable(
+                f"The policy could not be copied to the web filter: {reason_of(error)}."
+            ) from error
         if exit_code != 0:
-            raise StartError(f"The web filter could not be given its policy: {output.text.strip()[-300:]}.")
+            raise StartError(f"The policy could not be copied to the web filter: {output.text.strip()[-300:]}.")
         await self._cluster.patch(Pod, name, {"metadata": {"annotations": {APPLIED: applied}}})
         log.info("the web filter reads its policy again", pod=name)
 

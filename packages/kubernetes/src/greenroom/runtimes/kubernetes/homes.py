@@ -73,7 +73,7 @@ class KubernetesHomes:
             if not (is_reset or is_in_vain or _is_leaving(found)):
                 return
             if is_in_vain:
-                log.info("a claim without a volume is replaced: its storage class is another one now", claim=name)
+                log.info("a claim without a volume is replaced, because its storage class changed", claim=name)
             if is_reset or is_in_vain:
                 await self._cluster.delete(Claim, name, metadata(found).uid)
             await self._gone(name, metadata(found).uid)
@@ -83,14 +83,14 @@ class KubernetesHomes:
             # created in the meantime by another session of that user; or another conflict, such as a quota that was
             # just counted
             if await self._own(wanted) is None:
-                raise RuntimeUnavailable(f"The claim {name} is not made yet. {error.message}") from error
+                raise RuntimeUnavailable(f"The claim {name} has not been created yet. {error.message}") from error
 
     async def _own(self, wanted: Claim) -> Claim | None:
         """The existing claim with this name."""
         name, owner = metadata(wanted).name or "", annotations_of(wanted)[OWNER]
         found = await self._cluster.get(Claim, name)
         if found is not None and annotations_of(found).get(OWNER) != owner:
-            raise StartError(f"The claim {name} is not that of the profile {owner}; remove or rename it.")
+            raise StartError(f"The claim {name} does not belong to the profile {owner}; delete it.")
         return found
 
     async def _gone(self, name: str, uid: str | None) -> None:
@@ -102,7 +102,9 @@ class KubernetesHomes:
                         return
                     await asyncio.sleep(LOOK_EVERY_S)
         except TimeoutError as error:
-            raise RuntimeUnavailable(f"The claim {name} is still in use; it is made anew when it is gone.") from error
+            raise RuntimeUnavailable(
+                f"The claim {name} is still in use; it is created again after its deletion."
+            ) from error
 
     # For the management of homes ----------------------------------------------------------------------------------
 
@@ -137,7 +139,7 @@ class KubernetesHomes:
             await self._cluster.patch(Claim, name, {"metadata": {"annotations": {REMOVAL: removal_id}}})
             if (session := (await self.in_use()).get(home)) is not None:
                 await self._cluster.patch(Claim, name, {"metadata": {"annotations": {REMOVAL: None}}})
-                raise HomeInUseError(f"The session {session} has this home.")
+                raise HomeInUseError(f"The session {session} uses this home.")
             await self._cluster.delete(Claim, name, metadata(claim).uid)
             await self._gone(name, metadata(claim).uid)
         except (StartError, RuntimeUnavailable) as error:

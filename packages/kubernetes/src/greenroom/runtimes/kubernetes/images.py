@@ -125,7 +125,7 @@ class PulledImages:
                         yield None
                     elif is_late and (why := reason_of(pod, event)):
                         raise PullError(f"The image {name} could not be fetched: {why}.")
-        raise PullError(f"The image {name} could not be fetched: the Pod that was to get it is gone.")
+        raise PullError(f"The image {name} could not be fetched: the Pod that pulls it was deleted.")
 
     async def _go_anywhere(self, pod: Pod) -> None:
         """Add a toleration of all taints if every node has a taint, so that any node can pull the image. It is not set
@@ -152,13 +152,13 @@ class PulledImages:
                 elif image in known:
                     await self._follow(secret, image, known[image])
             except (ContainerMissing, StartError) as error:
-                log.warning("the log-in for an image was not kept", image=image, reason=error.message)
+                log.warning("the registry log-in of an image was not stored", image=image, reason=error.message)
 
     async def _follow(self, secret: Secret, image: str, credentials: Credentials | None) -> None:
         data = data_of(log_in_of(image, credentials, self._identity))
         if data_of(secret) != data:
             await self._cluster.patch(Secret, metadata(secret).name or "", {"data": data})
-            log.info("the log-in for an image is another one now", image=image)
+            log.info("the registry log-in of an image has changed", image=image)
 
     async def remove_all(self) -> None:
         found, _ = await self._cluster.list(Secret, self._identity.selector("image"))

@@ -87,13 +87,13 @@ class LogInProgram(httpx2.Auth):
         if token := (given.token or "").strip():
             if is_token(token):
                 return token
-            raise RuntimeUnavailable(f"{self._named} gave a token with characters that no token has.")
+            raise RuntimeUnavailable(f"{self._named} returned a token with invalid characters.")
         if given.clientCertificateData:
             raise RuntimeUnavailable(
-                f"{self._named} gives client certificates, which cannot be used here; have it give a token, or name a"
-                " user with a token."
+                f"{self._named} returns a client certificate, which is not supported; configure a token, or use a"
+                " user that has a token."
             )
-        raise RuntimeUnavailable(f"{self._named} gave no token.")
+        raise RuntimeUnavailable(f"{self._named} returned no token.")
 
 
 def is_token(text: str) -> bool:

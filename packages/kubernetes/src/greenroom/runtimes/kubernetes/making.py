@@ -75,7 +75,7 @@ def reason_of(pod: Pod, event: Event | None) -> str:
         return f"The node {node_of(pod)} is still pulling the image {_image_of(pod)} {after}"
     if event is not None and _warns(event):
         said = f"{event.reason}: {_short(event.message)}"
-        return f"The node {node_of(pod)} has not made the container {after}: {said}"
+        return f"The node {node_of(pod)} has not created the container {after}: {said}"
     return ""
 
 

@@ -58,7 +58,7 @@ log = structlog.get_logger(__name__)
 
 LOGS_WITHIN_S: Final = 3.0
 NOT_HERE: Final = (
-    "A Pod cannot be stopped or paused and go on later: sessions in Kubernetes run until they are deleted."
+    "A Pod cannot be stopped or paused and continued later. Sessions in Kubernetes run until they are deleted."
 )
 
 
@@ -96,7 +96,7 @@ class KubernetesRuntime:
         version = await check(self._cluster)
         self._sees_nodes = await may(self._cluster, "list", "nodes", in_namespace=False)
         for remark in await lacking(self._cluster, self._storage_class, self._runtime_classes):
-            log.warning("the cluster lacks what some sessions need", reason=remark)
+            log.warning("the cluster does not meet the requirements of some sessions", reason=remark)
         log.info("sessions are Pods", namespace=self._cluster.namespace, server=self._cluster.server, version=version)
 
     async def close(self) -> None:

@@ -38,7 +38,7 @@ silent: then it deletes none, and the Pod would exist forever.
 ENDED: Final = frozenset({"Succeeded", "Failed"})
 GONE: Final = (
     "The session's Pod is gone although its deletion was not requested: its node was drained or removed, or it was"
-    " deleted by hand; what was in it is lost."
+    " deleted by hand. Its unsaved data is lost."
 )
 OURS: Final = frozenset({CONTAINER, FILTER_CONTAINER})
 NONE: Final[Mapping[str, str]] = {}
@@ -141,7 +141,7 @@ def is_lost(pod: Pod, now: datetime) -> bool:
 
 def lost_sentence(pod: Pod) -> str:
     """The reason why a lost Pod no longer exists."""
-    return f"The node {node_of(pod)} does not answer any more; what was in the session is lost."
+    return f"The node {node_of(pod)} does not answer any more. The unsaved data of the session is lost."
 
 
 def node_of(pod: Pod) -> str:
@@ -163,7 +163,7 @@ def ended_sentence(pod: Pod) -> str:
     if refused := refused_before_its_start(pod):
         return f"{refused}."
     if of_pod.reason == "Evicted":
-        return f"The node took the session away: {_plain(of_pod.message)}."
+        return f"The node evicted the session: {_plain(of_pod.message)}."
     if of_pod.reason:
         return f"Kubernetes ended the session ({of_pod.reason}): {_plain(of_pod.message)}."
     if ended is not None and ended.reason == "OOMKilled":

@@ -90,12 +90,12 @@ class SessionPods:
     async def _adopted(self, session_id: str, spec: SessionSpec) -> tuple[Secret, Pod | None]:
         secret, pod = await self.both(session_id)
         if secret is None:
-            raise RuntimeUnavailable("The session's Secret went away while it was made; it is tried again.")
+            raise RuntimeUnavailable("The session's Secret was deleted during the start; the start is repeated.")
         if not self._is_own(secret, session_id):
             name = object_name(session_id)
-            raise ContainerConflict(f"A Secret {name} exists that this installation did not make; remove it.")
+            raise ContainerConflict(f"A Secret {name} of another owner exists; delete it.")
         if labels_of(secret).get(SPEC_HASH) != spec.hash():
-            raise ContainerConflict(f"The Secret {object_name(session_id)} was made with another specification.")
+            raise ContainerConflict(f"The Secret {object_name(session_id)} was created from another specification.")
         return secret, pod
 
     def _is_own(self, thing: Secret | Pod, session_id: str) -> bool:
@@ -178,7 +178,9 @@ class SessionPods:
             if pod is not None and self._is_own(pod, session_id):
                 return pod
             if pod is None:
-                raise RuntimeUnavailable("The session's Pod went away while it was made; it is tried again.") from None
+                raise RuntimeUnavailable(
+                    "The session's Pod was deleted during the start; the start is repeated."
+                ) from None
             raise
 
     async def _refuse_profiles_on_silent_nodes(self, wanted: Pod) -> None:
@@ -213,9 +215,9 @@ class SessionPods:
         try:
             exit_code = await run_script(self._cluster, name, script, output, packed, within_s=UNPACKED_WITHIN_S)
         except (HTTPXWSException, httpx2.HTTPError, OSError, TimeoutError) as error:
-            raise RuntimeUnavailable(f"The files could not be put into the session: {reason_of(error)}.") from error
+            raise RuntimeUnavailable(f"The files could not be copied into the session: {reason_of(error)}.") from error
         if exit_code != 0:
-            raise StartError(f"The files could not be put into the session: {output.text.strip()[-300:]}.")
+            raise StartError(f"The files could not be copied into the session: {output.text.strip()[-300:]}.")
         # of this very version: files that were added in the meantime are not unpacked yet
         changes = {"metadata": {"resourceVersion": metadata(secret).resourceVersion}, "data": {PENDING_FILES: None}}
         try:
@@ -243,7 +245,7 @@ class SessionPods:
         if status(pod).phase not in ENDED and not is_silent:
             is_silent = not await self._end(pod)
         if is_silent:
-            log.warning("the node does not end a Pod", pod=name, stays=bool(profiles_of(pod)))
+            log.warning("the node does not terminate a Pod", pod=name, stays=bool(profiles_of(pod)))
         if not is_silent or not profiles_of(pod):
             # the node needs more seconds to remove an ended Pod from the list
             await self._cluster.delete(Pod, name, uid, 0)

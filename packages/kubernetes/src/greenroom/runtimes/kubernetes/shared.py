@@ -109,7 +109,9 @@ class NamespaceShared:
     async def write(self, name: str, content: bytes, version: str | None) -> str:
         packed = base64.b64encode(zlib.compress(content)).decode()
         if len(packed) > LARGEST:
-            raise RuntimeUnavailable(f"{name} has {len(packed)} bytes, more than a Secret holds; use further zones.")
+            raise RuntimeUnavailable(
+                f"{name} has {len(packed)} bytes, more than a Secret can contain; add another zone."
+            )
         secret = Secret(
             metadata=ObjectMeta(name=self._secret(name), resourceVersion=version), data={CONTENT: packed}, type="Opaque"
         )

@@ -51,7 +51,7 @@ class TimeLimits:
                 "image",
                 reason in IMAGE_REASONS,
                 IMAGE_FOR_S,
-                ImageMissing(f"The node cannot get the image {image}: {reason}: {said}."),
+                ImageMissing(f"The node cannot pull the image {image}: {reason}: {said}."),
             ),
             (
                 "settings",
@@ -75,9 +75,9 @@ class TimeLimits:
 
 
 def _without_node(said: str) -> str:
-    sentence = f"No node can have the session now: {said}."
+    sentence = f"No node can run the session at present: {said}."
     if UNBOUND in said:
-        sentence += " The cluster has not made its home: look at the claim and its storage class."
+        sentence += "The volume of its home does not exist yet: check the claim and its storage class."
     return sentence
 
 
@@ -99,7 +99,7 @@ async def running(cluster: Cluster, name: str) -> Pod:
             if status(pod).phase in ENDED:
                 if (code := exit_code_of(pod)) is not None and not ended_sentence(pod):
                     return pod
-                raise StartError(ended_sentence(pod) or f"The session ended at once with exit code {code}.")
+                raise StartError(ended_sentence(pod) or f"The session ended immediately with exit code {code}.")
             if (problem := limits.problem(pod, time.monotonic())) is not None:
                 raise problem
             if limits.is_late(pod, time.monotonic()) and (why := reason_of(pod, await newest_event(cluster, pod))):

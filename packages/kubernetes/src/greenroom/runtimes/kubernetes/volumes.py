@@ -81,7 +81,7 @@ def _claim(name: str) -> Volume:
 def _named_claim(source: str) -> tuple[Volume, str]:
     name, _, inner = posixpath.normpath(source).removeprefix(CLAIMS).partition("/")
     if ".." in source.split("/") or not _CLAIM.fullmatch(name):
-        raise StartError(f"{source} names no claim; write {CLAIMS}NAME or {CLAIMS}NAME/folder.")
+        raise StartError(f"{source} does not name a claim; write {CLAIMS}NAME or {CLAIMS}NAME/folder.")
     if name.startswith(HOME_PREFIX):
         raise StartError(f"{source} may not be mounted: it is the profile of a user.")
     return _claim(name), inner

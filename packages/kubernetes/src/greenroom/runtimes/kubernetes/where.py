@@ -37,11 +37,11 @@ def loaded(where: KubernetesSettings) -> SingleConfig:
     except OSError as error:
         raise SetupError(f"{name} cannot be read: {error.strerror or error}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SetupError(f"{name} is no kubeconfig: it is not YAML.") from error
+        raise SetupError(f"{name} is not a kubeconfig: it is not YAML.") from error
     except (AttributeError, TypeError, msgspec.ValidationError) as error:
-        raise SetupError(f"{name} is no kubeconfig: it has not the form of one ({error}).") from error
+        raise SetupError(f"{name} is not a kubeconfig: {error}.") from error
     except KeyError as error:
-        raise SetupError(f"{name} is no kubeconfig: it lacks {error}.") from error
+        raise SetupError(f"{name} is not a kubeconfig: {error} is missing.") from error
     if single is None:
         raise SetupError(f"{name} names no current context; set GREENROOM_KUBE_CONTEXT.")
     user = single.user or User()
@@ -68,15 +68,14 @@ def _default_file() -> Path | None:
 def _problem(single: SingleConfig, user: User) -> str:
     """The problem of the settings, to follow the name of the file; empty = none."""
     if not _is_address(single.cluster.server):
-        return (
-            f"names the server {single.cluster.server!r}, which is no address like https://kubernetes.example.org:6443"
-        )
+        return f"names the server {single.cluster.server!r}, which is not an address such as https://kubernetes.example.org:6443"
     if (user.client_cert or user.client_cert_data) and not (user.client_key or user.client_key_data):
         return "has a client certificate without its key"
     if user.token and not is_token(user.token.strip()):
-        return "has a token with characters that no token has"
+        return "has a token with invalid characters"
     if user.exec is not None and user.exec.apiVersion not in VERSIONS:
-        return f"names a log-in program of version {user.exec.apiVersion!r}; known are {', '.join(sorted(VERSIONS))}"
+        supported = ", ".join(sorted(VERSIONS))
+        return f"names a log-in program of version {user.exec.apiVersion!r}; supported versions: {supported}"
     if cast("Any", user).auth_provider and not (user.token or user.token_file or user.exec or user.username):
         return "logs in with auth-provider, which Kubernetes no longer has; use a log-in program (exec) or a token"
     return ""

@@ -75,7 +75,9 @@ class LibcloudProvider:
             made = driver.create_node(**wanted)
             if str(made.name) != machine.name:
                 driver.destroy_node(made)
-                raise ProviderError(f"{self._name} does not keep the names of machines, by which they are known.")
+                raise ProviderError(
+                    f"{self._name} does not store the names of machines, which Greenroom needs to recognize them."
+                )
             return str(made.id)
 
         return await self._called(node, may_be_made=True, hidden=(machine.join.token,))
@@ -113,11 +115,11 @@ class LibcloudProvider:
             raise
         except Exception as error:
             words = said(str(error), (*self._secrets.values(), *hidden))
-            log.warning("a cloud did not do what it was asked", driver=self._name, reason=words)
+            log.warning("a request to a cloud failed", driver=self._name, reason=words)
             code = _code(error)
             raise ProviderError(
-                f"{self._name} did not do it: {type(error).__name__}{f' (HTTP {code})' if code else ''}. The log of the"
-                " Manager has the reason.",
+                f"The request to {self._name} failed: {type(error).__name__}{f' (HTTP {code})' if code else ''}."
+                " The log of the Manager has the reason.",
                 retry_after_s=_retry_after_s(error),
                 refused=not may_be_made or _is_refusal(error),
             ) from error

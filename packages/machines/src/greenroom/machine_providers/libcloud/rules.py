@@ -41,7 +41,7 @@ def allowed_clouds(setting: str) -> Mapping[str, Mapping[str, Any]]:
 
 def _problem(options: Options, _: Sequence[AllowedHost]) -> str | None:
     if wrong := next((name for name in _OBJECTS if not isinstance(options.get(name, {}), Mapping)), None):
-        return f"The option {wrong} is an object of names and values."
+        return f"The option {wrong} must be an object of names and values."
     arguments, create = (options.get(name, {}) for name in _OBJECTS)
     if others := sorted(set(arguments) - ARGUMENTS):
         return (
@@ -51,7 +51,7 @@ def _problem(options: Options, _: Sequence[AllowedHost]) -> str | None:
     if places := sorted(name for name in create if _PLACES.fullmatch(name.lower())):
         return f"The option create may not have {places[0]}, which leads to an address or a file."
     if wrong := next((n for n, v in arguments.items() if not isinstance(v, str) or not _PLAIN.fullmatch(v)), None):
-        return f"The argument {wrong} is a text of letters, digits and ._-."
+        return f"The argument {wrong} must be a string of letters, digits and ._-."
     return None
 
 
