@@ -63,7 +63,7 @@ def _row_error() -> Exception:
 
 ERRORS: dict[str, Callable[[], Exception]] = {
     "refused": lambda: StartError("Docker refused: invalid reference format."),
-    "silent": lambda: RuntimeUnavailable("The Docker daemon does not answer (time ran out)."),
+    "silent": lambda: RuntimeUnavailable("The Docker daemon does not answer (timeout)."),
     "conflict": ContainerConflict,
     "no image": lambda: ImageMissing("The image is not on this host."),
     "Docker 400": lambda: aiodocker.DockerError(400, "invalid reference format"),

@@ -16,7 +16,7 @@ EC2: dict[str, Any] = {"driver": "ec2", "size": "m6i.2xlarge", "image": "ami-1"}
     ("options", "words"),
     [
         ({"driver": "ec2", "size": "m6i.2xlarge"}, "needs the option image"),
-        ({**EC2, "create": []}, "The option create is an object"),
+        ({**EC2, "create": []}, "The option create must be an object"),
         *(
             ({**EC2, "arguments": {name: "x"}}, f"may not choose the argument {name}")
             for name in ("host", "port", "secure", "path", "ex_force_auth_url", "key_file", "Region")

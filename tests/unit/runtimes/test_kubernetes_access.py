@@ -76,7 +76,7 @@ async def checked(folder: Path, monkeypatch: pytest.MonkeyPatch, answers: Callab
         (
             Server(refused=("patch pods", "list secrets")),
             None,
-            "in the namespace desks: patch pods, list secrets; bind its account to a role",
+            "in the namespace desks: patch pods, list secrets. Bind its service account to a role",
         ),
         (Server(), status(404, "NotFound", 'namespaces "desks" not found'), "no such namespace: namespaces"),
         (Server(), status(403, "Forbidden", ENDING), "refuses this at present: secrets"),
@@ -134,7 +134,7 @@ def test_a_storage_class_that_is_missing_is_named(wanted: str, classes: dict[str
 
 def test_a_session_that_waits_for_its_home_says_where_to_look():
     said = f"0/2 nodes are available: 2 pod has {UNBOUND}"
-    assert "look at the claim and its storage class" in _without_node(said)
+    assert "check the claim and its storage class" in _without_node(said)
     assert "claim" not in _without_node("0/2 nodes are available: 2 Insufficient cpu")
 
 

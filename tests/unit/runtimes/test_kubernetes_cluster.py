@@ -38,13 +38,13 @@ def file_with(folder: Path, content: str) -> Path:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ("just words", "form of one"),
-        ("[]", "form of one"),
+        ("just words", "is not a kubeconfig: "),
+        ("[]", "is not a kubeconfig: "),
         ("{clusters: [", "not YAML"),
-        ("current-context: here", "lacks 'clusters'"),
+        ("current-context: here", "'clusters' is missing"),
         (KUBECONFIG.replace("current-context: here", ""), "No current context"),
         (KUBECONFIG.replace("current-context: here", "current-context: there"), "there"),
-        (KUBECONFIG.replace("user: u,", "user: v,"), "lacks 'v'"),
+        (KUBECONFIG.replace("user: u,", "user: v,"), "'v' is missing"),
     ],
 )
 def test_a_kubeconfig_that_cannot_be_used_is_one_sentence(tmp_path: Path, content: str, why: str):

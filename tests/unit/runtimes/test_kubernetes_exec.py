@@ -95,7 +95,7 @@ async def test_a_command_whose_connection_is_lost_is_followed_to_its_end(tmp_pat
 
 async def test_a_command_that_was_lost_before_it_began_was_not_begun(tmp_path: Path):
     async with pod(tmp_path, closes, says("none\n")) as cluster:
-        with pytest.raises(StartError, match="not begun: the connection was lost"):
+        with pytest.raises(StartError, match="not started: the connection was lost"):
             await run_exec(cluster, POD, command(20.0))
 
 

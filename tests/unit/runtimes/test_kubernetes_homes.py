@@ -124,5 +124,5 @@ async def test_a_claim_of_that_name_that_is_anothers_is_left_alone():
     objects, there = WithNodes(), claim("fast")
     annotations_of(there)[OWNER] = "/theirs"
     objects.put(there)
-    with pytest.raises(StartError, match="is not that of the profile"):
+    with pytest.raises(StartError, match="does not belong to the profile"):
         await prepared(objects, "fast")

@@ -68,7 +68,7 @@ def prints(answer: object) -> str:
         (program("echo Please log in"), RuntimeUnavailable, "did not answer with an ExecCredential"),
         (program("echo null"), RuntimeUnavailable, "did not answer with an ExecCredential"),
         (program(prints({"status": {}})), RuntimeUnavailable, "returned no token"),
-        (program(prints({"status": {"token": "two\nlines"}})), RuntimeUnavailable, "characters that no token has"),
+        (program(prints({"status": {"token": "two\nlines"}})), RuntimeUnavailable, "invalid characters"),
         (program("echo 'your session\nhas ended.' >&2; exit 3"), RuntimeUnavailable, "failed: your session has ended"),
         (program("exit 3"), RuntimeUnavailable, "failed: exit code 3"),
         (
