@@ -133,7 +133,7 @@ async def test_foreign_containers_are_left_alone(runtime: Runtime, docker: aiodo
     for call in (runtime.remove, runtime.start, runtime.stop, runtime.pause):
         with pytest.raises(ContainerConflict):
             await call(foreign)
-    with pytest.raises(ContainerConflict, match="did not make"):
+    with pytest.raises(ContainerConflict, match="of another owner exists"):
         await runtime.create(foreign, spec())
     assert await runtime.list() == []
     assert await runtime.inspect(foreign) is None
