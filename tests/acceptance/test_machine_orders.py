@@ -179,7 +179,7 @@ def test_a_pool_that_is_disabled_leaves_no_machine_behind(ground: Ground, cloud_
 def test_a_machine_that_never_comes_is_given_up_with_a_sentence(ground: Ground):
     ground.new_pool("lies", "us", "lies", min_machines=1)
     order = ground.wait(lambda: ground.newest("lies", "created"), "the provider says that it makes one")
-    assert order["state_reason"] == f"the provider makes it, as {order['ref']}"
+    assert order["state_reason"] == f"the provider creates it as {order['ref']}"
     ground.later("lies", 900)
     order = ground.wait(lambda: ground.newest("lies", "releasing"), "it is given up")
     assert (order["state_reason"], order["failed"]) == ("no Agent joined within 900 s", True)

@@ -87,7 +87,7 @@ def test_what_breaks_in_a_pool_is_replaced_and_launches_get_what_works(instance:
     expected = {killed, without_page, hangs, without_screen} - _claimed(instance)
     broken = wait_for(lambda: found if expected <= (found := _in_log(instance)).keys() else None, "the log has them")
     for session_id in {killed, without_page} - _claimed(instance):
-        assert "no user gets it" in broken[session_id]
+        assert "cannot be claimed" in broken[session_id]
     for session_id in {hangs, without_screen} - _claimed(instance):
         assert "stopped working while it was staged" in broken[session_id]
     assert instance.broken() == []

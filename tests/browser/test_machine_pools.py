@@ -76,7 +76,7 @@ def test_a_pool_is_made_previewed_enabled_changed_and_deleted(admin: Person, ins
     order = page.get_by_role("table", name="Orders of machines").get_by_role("row").filter(has_text="sim-")
     expect(order.first).to_contain_text("The number of machines is to be")
     expect(order.first).to_contain_text("created")
-    expect(order.first).to_contain_text("the provider makes it, as sim-")
+    expect(order.first).to_contain_text("the provider creates it as sim-")
     assert violations(page) == []
 
     page.get_by_role("button", name="Edit cloud").click()

@@ -67,7 +67,7 @@ async def test_a_broken_session_is_unclaimable_from_the_reporting_commit_on(db: 
     assert (found["claimable"], found["broke"] is not None) == (False, True)
     assert "stopped working while it was staged: The session's page does not answer." in found["error"]
     assert line["level"] == "ERROR"
-    assert "no user gets it" in line["message"]
+    assert "cannot be claimed" in line["message"]
 
 
 async def test_a_broken_session_that_was_just_claimed_stays_with_its_user(db: Database, dsn: str, tmp_path: Path):

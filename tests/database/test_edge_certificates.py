@@ -89,7 +89,7 @@ async def test_an_address_reported_after_joining_waits_for_an_administrator(door
         assert (await agent.register()).status_code == 200
     assert await edges(db) == [HERE, ELSEWHERE]
     (message,) = await eventually(lambda: warnings(db, "edge-address-requested"))
-    assert f"is at {ELSEWHERE} now; until an administrator confirms that, {HERE} stays in use" in message
+    assert f"requests the address {ELSEWHERE} for its edge gateway; {HERE} stays in use" in message
     assert f"greenroom agents confirm-edge {agent.agent_id}" in message
     assert (await ask_for_certificate(agent, request_for(new_key(), "x"))).status_code == 200, "of its own name alone"
 
@@ -107,7 +107,7 @@ async def test_rejoining_with_a_token_confirms_the_address_of_an_agent(door: Doo
     assert (await agent.register()).status_code == 200
     assert await edges(db) == [ELSEWHERE, None]
     (message,) = await eventually(lambda: warnings(db, "edge-address-changed"))
-    assert f"joined again with a token: its edge gateway is at {ELSEWHERE} now; it was at {HERE}" in message
+    assert f"the address of its edge gateway changed from {HERE} to {ELSEWHERE}" in message
 
 
 async def test_the_authoritys_key_is_stored_encrypted(door: Door, db: Database):

@@ -84,10 +84,11 @@ async def test_an_agent_learns_who_has_its_image_and_the_ticket_counts_for_that_
     counts = msgspec.json.decode(response.content, type=TicketCounts)
     assert (counts.name, counts.digest) == (IMAGE, DIGEST)
     response = await show(two.lacking, source.ticket)
-    assert (response.status_code, response.json()["message"]) == (409, "The ticket for an image is for another Agent.")
+    assert response.status_code == 409
+    assert response.json()["message"] == "The ticket for the image belongs to another Agent."
     response = await show(two.having, source.ticket[:-8] + "AAAAAAA=")
     assert response.status_code == 409
-    assert "no ticket of this installation" in response.json()["message"]
+    assert "The ticket for the image is invalid or has expired" in response.json()["message"]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ async def test_a_ticket_ends_with_what_it_was_made_for(two: Two, db: Database, c
     assert [one for one in await sources(two.lacking) if one.digest == DIGEST] == [], why
     response = await show(two.having, source.ticket)
     assert response.status_code == 409, why
-    assert "not to be copied from this Agent any more" in response.json()["message"]
+    assert "can no longer be copied from this Agent" in response.json()["message"]
 
 
 async def test_only_the_agent_itself_may_ask(two: Two):

@@ -227,7 +227,7 @@ async def test_a_provider_that_hangs_holds_nothing_up(cloud: Cloud):
     await cloud.short(1)
     await work.round(cloud.system.ctx)
     (pool,) = (await machine_pools.list_pools(cloud.system.db)).rows
-    assert pool.last_error == "The provider did not show its machines within 0.05 s."
+    assert pool.last_error == "The provider did not list its machines within 0.05 s."
     assert await cloud.states() == ["ordered"]
 
 
@@ -271,7 +271,7 @@ async def _pool(cloud: Cloud, name: str) -> MachinePoolRow:
     ("kind", "words"),
     [
         ("nested", " cannot be read: "),
-        ("unforeseen", "The provider did not show its machines: ZeroDivisionError."),
+        ("unforeseen", "The provider did not list its machines: ZeroDivisionError."),
     ],
 )
 async def test_a_provider_that_fails_unforeseen_fails_its_own_pool_alone(

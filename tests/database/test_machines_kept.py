@@ -155,8 +155,9 @@ async def test_a_second_machine_with_the_name_of_the_first_is_left_until_both_go
     assert sorted(cloud.cloud.machines) == ["sim-1", "twin"]
     assert [line["message"] for line in await cloud.system.log("machine-unknown")] == [
         (
-            "Machine sim-1 of pool cloud is left as it is: another machine has its name as well, and on which of them"
-            " the Agent runs is not known. It goes with the order, or end at the provider the one without the Agent."
+            "Machine sim-1 of pool cloud is not changed: another machine has its name as well, and on which of them"
+            " the Agent runs is not known. Both end with the order; you can end the machine without the Agent at the"
+            " provider earlier."
         ),
     ]
     await cloud.system.end(session.session_id)

@@ -284,7 +284,7 @@ async def test_a_row_that_cannot_be_written_stops_nothing_but_itself(
         assert "this row is poison" in rows[0]["message"]
         assert (await row(db, poison))["status"] == "requested"
         for one, again_s in zip(await db.fetch(of_tasks), (1, 2, 4, 8, 16, 30), strict=False):
-            assert one["message"].endswith(f"this one is tried again in {again_s} s.")
+            assert one["message"].endswith(f"this task is tried again in {again_s} s.")
         await eventually(agent_is(db, "running"))
         await db.write("DROP TRIGGER refuse ON sessions")
         await eventually(status_is(db, poison, "failed"), 40)

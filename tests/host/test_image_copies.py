@@ -53,7 +53,7 @@ class Agents:
     async def ask(self, _path: str, message: Message, _answer: Any, **_options: Any) -> Message:
         if isinstance(message, TicketShown):
             if message.ticket not in self.gives:
-                raise ManagerRefusedError(409, "The ticket for an image is no ticket of this installation.")
+                raise ManagerRefusedError(409, "The ticket for the image is invalid or has expired.")
             return TicketCounts(name="n", digest=self.gives[message.ticket], hostname="other")
         sources = {name: (self.source(image, image.digest),) for name, image in self.having.items()}
         return ImageSources(authority=self.hosts.authority.certificate, sources=sources)
@@ -160,7 +160,7 @@ async def test_only_a_ticket_opens_and_once(agents: Agents, image: Image):
     assert (await client.get(url)).status_code == 401
     assert (await client.post(url)).status_code == 403
     refused = await client.get(url, headers={"Authorization": f"Bearer {'x' * 64}"})
-    assert (refused.status_code, "no ticket of this" in refused.json()["error_message"]) == (403, True)
+    assert (refused.status_code, "invalid or has expired" in refused.json()["error_message"]) == (403, True)
     ticket = {"Authorization": f"Bearer {agents.source(image, image.digest).ticket}"}
     given = await client.get(url, headers=ticket)
     assert given.status_code == 200

@@ -163,7 +163,7 @@ async def test_a_primary_that_can_do_nothing_does_not_finish_its_round(
         monkeypatch.setitem(manager_rounds.TASKS, name, failing(TypeError("a defect")))
     rounds = PrimaryRounds()
     for _ in range(2):
-        with pytest.raises(GreenroomError, match="None of the Primary's tasks"):
+        with pytest.raises(GreenroomError, match="All tasks of the Primary fail"):
             await rounds.run(context)
 
 

@@ -171,7 +171,7 @@ def _credential(request: Request, agent_id: str) -> str:
     """Raises Unauthenticated: the credential of the request is another Agent's."""
     owner, _, credential = request.headers.get("Authorization", "").removeprefix("Bearer ").partition(".")
     if owner != agent_id:
-        raise Unauthenticated("The message is not of the Agent whose credential came with it.")
+        raise Unauthenticated("The credential of the request is missing or belongs to another Agent.")
     request.state.agent_id = agent_id
     return credential
 
@@ -214,7 +214,7 @@ async def _response(
     except GreenroomError as error:
         return _refusal(error)
     except Exception as error:
-        log.error("an answer cannot be made", path=request.scope["path"], exc_info=error)
+        log.error("a request cannot be answered", path=request.scope["path"], exc_info=error)
         return _refusal(GreenroomError())
     return Response(_encoder.encode(message), media_type="application/json")
 

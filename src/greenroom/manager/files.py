@@ -33,7 +33,7 @@ def instance_id(folder: Path) -> str:
     except OSError as error:
         raise SetupError(f"The Manager's folder {folder} cannot be used: {error.strerror}") from error
     if not _FORM.fullmatch(text):
-        raise SetupError(f"{file} holds no instance id; restore it, or delete it to register as a new Manager.")
+        raise SetupError(f"{file} contains no instance id; restore it, or delete it to register as a new Manager.")
     return text
 
 
@@ -70,8 +70,8 @@ def match_sentinel(file: Path, enabled: bool) -> None:
             file.touch(mode=0o644)
             log.info("sentinel written", file=str(file))
     except OSError as error:
-        done, seen = ("removed", "enabled") if enabled else ("written", "disabled")
+        done, state = ("deleted", "enabled") if enabled else ("created", "disabled")
         raise SetupError(
-            f"The sentinel file {file} cannot be {done} ({error.strerror}), so nginx does not see that this Manager is"
-            f" {seen}; let it write in that folder (GREENROOM_SENTINEL_FILE)."
+            f"The sentinel file {file} cannot be {done} ({error.strerror}), so nginx does not detect that this Manager"
+            f" is {state}; give it write access to the folder (GREENROOM_SENTINEL_FILE)."
         ) from error

@@ -139,8 +139,8 @@ class LeaseKeeper:
                 ) as connection:
                     await self._hold(connection)
             except LeaseLost as error:
-                log.info("the lease was lost", reason=error.message)
-                self._note_loss("its lease was ended")
+                log.info("the leadership was lost", reason=error.message)
+                self._note_loss("its leadership was ended")
             except (psycopg.Error, OSError) as error:
                 # While PostgreSQL is away this repeats; after a term an instant attempt is useful.
                 pause_s = REOPEN_AFTER_ERROR_S if self._belief is None else REOPEN_S
@@ -187,7 +187,7 @@ class LeaseKeeper:
             sent_at_s = boottime_s()
             await stop("lease.before_renew")
             if not await connection.renew(term, self._timings.ttl_s):
-                raise LeaseLost(f"term {term} is over")
+                raise LeaseLost(f"term {term} has ended")
             elected = self._belief is None
             self._belief = core_lease.renewed(term, sent_at_s, self._timings)
             if elected:
@@ -199,7 +199,7 @@ class LeaseKeeper:
             if not self._may_hold():
                 await self._resign(connection, term)
             if (raised := core_lease.raised_term(term, self._seen_term)) is not None:
-                reason = f"an Agent had seen term {self._seen_term}, higher than its own {term}"
+                reason = f"an Agent had seen term {self._seen_term}, which is higher than its own term {term}"
                 term = await self._raised(connection, term, raised)
 
     async def _resign(self, connection: LeaseConnection, term: int) -> None:
@@ -213,7 +213,7 @@ class LeaseKeeper:
         """Continue with a higher term than an Agent has seen (the database was restored from a backup)."""
         self._belief = None
         if not await connection.raise_term(term, new_term):
-            raise LeaseLost(f"term {term} is over")
+            raise LeaseLost(f"term {term} has ended")
         self._last_term = new_term
         return new_term
 
@@ -280,7 +280,7 @@ class LeaseWatch:
                 with one_item("lease"):
                     pause_s = await self._look()
             except GreenroomError as error:
-                log.warning("the lease could not be looked at", reason=error.message)
+                log.warning("the leadership could not be read", reason=error.message)
                 pause_s = core_lease.LOOK_AGAIN_S
             if not self._woken.is_set():
                 self._due_s = boottime_s() + pause_s
@@ -292,7 +292,7 @@ class LeaseWatch:
         if lease.remaining_s > 0:
             return _look_in_s(lease.remaining_s)
         if await evict(self._db, self._me.zone_key):
-            log.info("the connection of a holder whose lease is over was ended")
+            log.info("the connection of an expired leadership was ended")
         return core_lease.LOOK_AGAIN_S if lease.holder is None else core_lease.EVICT_JITTER_S
 
 

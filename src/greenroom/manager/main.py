@@ -124,7 +124,7 @@ class Manager:
         try:
             self._running = await register(self)
         except Unavailable as error:
-            log.warning("the Manager registers as soon as the database answers", reason=error.message)
+            log.warning("the Manager registers when the database can be reached", reason=error.message)
         except BaseException:
             # Connections that are still being opened may outlive a cancellation, and with them this process: it would
             # neither serve nor end, for example if the database has no tables yet.
@@ -174,7 +174,7 @@ async def register(process: Manager) -> RunningManager:
         await manager.listener.close()
         raise
     if me.zone_name != config.zone:
-        log.warning("the record of this Manager names another zone, which counts", zone=me.zone_name)
+        log.warning("this Manager uses the zone of its record, not the configured zone", zone=me.zone_name)
     log.info("registered", instance_id=me.instance_id, zone=me.zone_name, enabled=me.enabled)
     return manager
 

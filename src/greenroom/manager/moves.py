@@ -145,7 +145,7 @@ def _log(decision: Decision, news: RoundEvents) -> None:
     session, move = decision.session, decision.move
     code, sentence = SESSION_IS[move.to], f"session {move.session_id} is {move.to}: {move.reason}"
     if move.leaves_pool:
-        code, sentence = LogCode.STAGED_SESSION_BROKEN, f"{sentence.rstrip('.')}; no user gets it and it is replaced."
+        code, sentence = LogCode.STAGED_SESSION_BROKEN, f"{sentence.rstrip('.')}; it cannot be claimed and is replaced."
     news.log(
         code,
         sentence,

@@ -60,7 +60,7 @@ class Pulse:
         try:
             os.write(beats, self._word())
         except BlockingIOError:
-            log.debug("the stand-in has not read its beats for hours; it is frozen itself")
+            log.debug("the stand-in has not read its beats for hours and is frozen")
         except BrokenPipeError:
             self._replace()
 
@@ -70,7 +70,7 @@ class Pulse:
 
     def _replace(self) -> None:
         if self._process is None or self._listening is None:
-            raise AssertionError("beats without a Manager")
+            raise AssertionError("the stand-in was not started")
         self.stop()
         log.warning("the stand-in ended; another one is started", exit_code=self._process.wait())
         self.listens(self._listening)

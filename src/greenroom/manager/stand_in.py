@@ -63,7 +63,7 @@ def _answer(listening: socket.socket, text: bytes) -> None:
             client.shutdown(socket.SHUT_WR)
             client.recv(MAX_BYTES)  # the rest of the request: unread data would make the close discard the answer
         except OSError as error:
-            sys.stderr.write(f"A client of the frozen Manager left or was too slow: {error}\n")
+            sys.stderr.write(f"A client of the frozen Manager disconnected or was too slow: {error}\n")
 
 
 if __name__ == "__main__":

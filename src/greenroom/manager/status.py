@@ -220,13 +220,13 @@ class ManagerMetrics(RoleMetrics):
         self.requests = self.counter("requests", "Requests of Agents", ["path", "status"])
         self.request_seconds = self.histogram(
             "request_seconds",
-            "Time until the answer, holding included",
+            "Time until the response, including the hold time",
             ["path"],
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 2.5, 5, 10),
         )
         self.commit_seconds = self.histogram(
             "commit_seconds",
-            "One commit of what several Agents said",
+            "Time of one commit of reports of several Agents",
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1),
         )
         self.check_ins = self.counter("check_ins", "Check-ins that were answered", ["result"])
@@ -235,20 +235,26 @@ class ManagerMetrics(RoleMetrics):
         )
         self.instruction_seconds = self.histogram(
             "instruction_seconds",
-            "From the commit of an instruction until it is sent to its Agent",
+            "Time from the commit of an instruction until it is sent to its Agent",
             ["kind"],
             buckets=(0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
         )
         self.elections = self.counter("elections", "Times this Manager became Primary")
         self.gauge("enabled", "1 while this Manager is enabled", lambda: float(bool(status().enabled)))
-        self.gauge("healthy", "1 while the guardian does its rounds", lambda: float(status().healthy))
-        self.gauge("failing_tasks", "Tasks it cannot do as Primary", lambda: len(status().guardian.failing_tasks))
-        self.gauge("round_age_seconds", "Since the guardian's last round", lambda: status().guardian.round_age_s or 0.0)
-        self.gauge("held_check_ins", "Check-ins that wait for news", lambda: float(wakers.count))
+        self.gauge("healthy", "1 while the guardian runs its rounds", lambda: float(status().healthy))
+        self.gauge("failing_tasks", "Tasks of the Primary that fail", lambda: len(status().guardian.failing_tasks))
+        self.gauge(
+            "round_age_seconds", "Time since the guardian's last round", lambda: status().guardian.round_age_s or 0.0
+        )
+        self.gauge("held_check_ins", "Check-ins that are held", lambda: float(wakers.count))
 
     def show_registered(self, fence: Callable[[], Fence | None], logs: LogWriter, requests: RequestLog) -> None:
         self.gauge("primary", "1 while this Manager is Primary", lambda: float(fence() is not None))
-        self.gauge("primary_term", "Its term then, else 0", lambda: f.term if (f := fence()) else 0)
+        self.gauge(
+            "primary_term",
+            "The current term while this Manager is Primary, else 0",
+            lambda: f.term if (f := fence()) else 0,
+        )
         self.counted_by("log_rows", "Rows for Diagnostics by level", "level", lambda: logs.counts)
         self.counted("log_rows_dropped", "Rows for Diagnostics that were lost", lambda: logs.dropped)
         self.counted(

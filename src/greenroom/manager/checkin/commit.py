@@ -116,7 +116,7 @@ def _advances_handover(row: ReportedSession, seen: Observation) -> bool:
 
 def _handover(row: ReportedSession, seen: Observation, config: ManagerConfig) -> HandoverReport:
     if seen.handover is None or seen.assignment_id is None:
-        raise AssertionError("an observation that advances a hand-over reports one")
+        raise AssertionError("the observation has no hand-over")
     return HandoverReport(
         session_id=row.session_id,
         agent_id=row.agent_id,
@@ -339,7 +339,7 @@ class Beats:
             async with self._db.connection() as connection:
                 await reports.advance(connection, self._me.manager_id, [progress(message) for message in messages])
         except Unavailable as error:
-            log.warning("signs of life wait for the database", agents=len(messages), reason=error.message)
+            log.warning("the times of check-ins wait for the database", agents=len(messages), reason=error.message)
             for message in messages:
                 self.add(message)
         except Exception as error:  # noqa: BLE001 -- no message may end this Manager
@@ -348,4 +348,4 @@ class Beats:
                     await self._store([message])
             else:
                 reason = str(error).strip() or type(error).__name__
-                log.error("a sign of life cannot be stored", agent_id=messages[0].agent_id, reason=reason)
+                log.error("the time of a check-in cannot be stored", agent_id=messages[0].agent_id, reason=reason)

@@ -41,7 +41,7 @@ class ImageCopies:
         """
         agent = await known_agent(self._db, self._me, message.agent_id, message.incarnation, credential)
         if len(message.names) > MAX_NAMES:
-            raise Invalid(f"The message asks for more than {MAX_NAMES} images.")
+            raise Invalid(f"The message requests more than {MAX_NAMES} images.")
         holders = await read_holders(self._db, agent.agent_id, message.names)
         authority = await read_authority(self._db) if holders else None
         if authority is None:
@@ -76,13 +76,16 @@ class ImageCopies:
         if len(message.ticket) <= MAX_TICKET_CHARACTERS:
             said = self._secrets.ticket_says(message.ticket, TICKET_S)
         if said is None:
-            raise Refused("The ticket for an image is no ticket of this installation, or too old; ask a Manager again.")
+            raise Refused("The ticket for the image is invalid or has expired; request another ticket from a Manager.")
         ticket = msgspec.json.decode(said, type=Ticket)
         if ticket.giver != agent.agent_id:
-            raise Refused("The ticket for an image is for another Agent.")
+            raise Refused("The ticket for the image belongs to another Agent.")
         holders = await read_holders(self._db, ticket.taker, [ticket.name])
         if not any((one.agent_id, one.digest) == (ticket.giver, ticket.digest) for one in holders.get(ticket.name, [])):
-            raise Refused(f"The image {ticket.name} is not to be copied from this Agent any more; ask a Manager again.")
+            raise Refused(
+                f"The image {ticket.name} can no longer be copied from this Agent; request another ticket from a"
+                " Manager."
+            )
         hostname = await read_hostname(self._db, ticket.taker)
         self._logs.write(
             LogCode.IMAGE_COPIED,

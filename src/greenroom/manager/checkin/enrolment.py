@@ -60,7 +60,7 @@ class Enrolment:
 
     async def _register(self, message: Register) -> Registered:
         if not (message.join_token or message.credential):
-            raise Unauthenticated("The Agent has neither a join token nor a credential; give it a join token.")
+            raise Unauthenticated("The Agent has neither a join token nor a credential; configure a join token.")
         newcomer = self._newcomer(message)
         credential = new_secret()
         enabled = installation_of(await stored_settings(self._db)).auto_agent
@@ -96,16 +96,16 @@ class Enrolment:
         if edge.in_use != before.in_use:
             self._logs.write(
                 LogCode.EDGE_ADDRESS_CHANGED,
-                f"{who} joined again with a token: its edge gateway is at {edge.in_use or 'no address'} now; it was at"
-                f" {was}",
+                f"{who} registered again with a join token; the address of its edge gateway changed from {was} to"
+                f" {edge.in_use or 'none'}",
             )
         if edge.requested not in {None, before.requested}:
             self._logs.write(
                 LogCode.EDGE_ADDRESS_REQUESTED,
-                f"{who} says that its edge gateway is at {edge.requested or 'no address'} now; until an administrator"
-                f" confirms that, {was} stays in use. Confirm it if an administrator changed it there (Infrastructure,"
-                f" Docker Agents, or greenroom agents confirm-edge {newcomer.agent_id}); if none did, decline it,"
-                " disable the Agent and look after its host",
+                f"{who} requests the address {edge.requested or 'none'} for its edge gateway; {was} stays in use until"
+                " an administrator confirms the new address. Confirm it if an administrator changed it on the host"
+                f" (Infrastructure, Docker Agents, or greenroom agents confirm-edge {newcomer.agent_id}); otherwise"
+                " decline it, disable the Agent and check its host",
             )
 
     def _newcomer(self, message: Register) -> Newcomer:
@@ -126,7 +126,7 @@ class Enrolment:
         if not self._limiter.is_written(address, time.monotonic()):
             return
         host = _printable(message.hostname) or "unknown"
-        who = "A newcomer" if message.join_token else "An Agent"
+        who = "An Agent with a join token" if message.join_token else "An Agent"
         self._logs.write(
             LogCode.JOIN_REFUSED if message.join_token else LogCode.AGENT_REFUSED,
             f"{who} on host {host} at {address} was refused: {reason}",
@@ -158,7 +158,7 @@ class Enrolment:
         if not agent.has_edge:
             raise Invalid("The Agent registered without an edge address; set GREENROOM_EDGE_URL and start it again.")
         if len(message.csr) > MAX_REQUEST_CHARACTERS:
-            raise Invalid("The certificate request is larger than any can be.")
+            raise Invalid("The certificate request is too long.")
         key = requested_key(message.csr)
         try:
             authority = await self._authority()
@@ -168,7 +168,7 @@ class Enrolment:
             raise Refused(f"The fleet's authority cannot be used: {error.message}") from error
         self._logs.write(
             LogCode.EDGE_CERTIFICATE_ISSUED,
-            f"Agent {agent.agent_id} got a certificate for its edge gateway, for {EDGE_DAYS} days",
+            f"Agent {agent.agent_id} received a certificate for its edge gateway, valid for {EDGE_DAYS} days",
         )
         return EdgeCertificate(certificate=certificate, authority=authority.certificate)
 
@@ -194,7 +194,9 @@ async def known_agent(db: Database, me: ManagerRow, agent_id: str, incarnation: 
     if agent is None or not hmac.compare_digest(agent.credential_hash, hashed(credential)):
         raise Unauthenticated("The Agent's credential is not valid; it was revoked, or the Agent was deleted.")
     if agent.zone_id != me.zone_id or agent.incarnation != incarnation:
-        raise IdentityConflict("A newer process has this Agent's identity, or another zone; register again.")
+        raise IdentityConflict(
+            "A newer process has this Agent's identity, or the Agent belongs to another zone; register again."
+        )
     return agent
 
 
@@ -205,7 +207,7 @@ def _checked(message: Register) -> Register:
     for name, text in (("hostname", message.hostname), ("machine_id", message.machine_id), ("place", message.place)):
         if len(text) > MAX_NAME_CHARACTERS or not (text.isprintable() and text.isascii()):
             raise Invalid(
-                f"The {name} of the message is longer than {MAX_NAME_CHARACTERS} characters, or has others than ASCII."
+                f"The {name} of the message is longer than {MAX_NAME_CHARACTERS} characters or is not printable ASCII."
             )
     if message.edge_url:
         edge_address(message.edge_url)

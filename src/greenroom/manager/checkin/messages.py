@@ -42,10 +42,10 @@ def checked(message: CheckIn) -> CheckIn:
         ids += [home.user_id, home.image_id, *([home.removal_id] if home.removal_id else [])]
     ids += [report.command_id for o in message.sessions for report in o.commands]
     if wrong := [value for value in ids if not _UUID.fullmatch(value)]:
-        raise Invalid(f"{wrong[0][:80]!r} is not an id of this installation.")
+        raise Invalid(f"{wrong[0][:80]!r} is not a UUID.")
     is_large = len(message.sessions) + len(message.unknown) > MAX_SESSIONS or len(message.homes or ()) > MAX_HOMES
     if is_large or not 0 <= message.term_seen < MAX_TERM:
-        raise Invalid("The message is larger than any Agent's can be.")
+        raise Invalid("The message has too many sessions or homes, or an invalid term.")
     homes = None if message.homes is None else [_clean_home(home) for home in message.homes]
     sessions = [_clean(observed) for observed in message.sessions]
     return msgspec.structs.replace(message, sessions=sessions, homes=homes, crash_loop=_text(message.crash_loop))

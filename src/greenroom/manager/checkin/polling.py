@@ -163,7 +163,7 @@ class CheckIns:
             try:
                 own = await checkin.read_own(self._db, message.agent_id, named)
             except Unavailable as error:
-                log.warning("log lines of an Agent lose their sessions", reason=error.message)
+                log.warning("log lines of an Agent are stored without their sessions", reason=error.message)
         for row in agent_rows(message, self._logs.zone_name, own):
             self._logs.add(row)
 
@@ -177,7 +177,7 @@ class CheckIns:
         if message.incarnation != agent.incarnation:
             raise IdentityConflict("A newer process has this Agent's identity; register again.")
         if agent.zone_id != self._me.zone_id:
-            raise IdentityConflict("The Agent belongs to another zone; its credential counts there alone.")
+            raise IdentityConflict("The Agent belongs to another zone; its credential is valid only there.")
         if message.term_seen > zone.term + MAX_TERMS_AHEAD:
             raise Invalid(f"No Manager of this zone ever had term {message.term_seen}.")
 

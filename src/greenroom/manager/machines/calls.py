@@ -117,7 +117,7 @@ class Calls:
         """The pool's machines, as of the time at which its row was read."""
         prefix = name_prefix(self._installation_id, pool.machine_pool_id)
         try:
-            found = await self._limited(pool, lambda provider: provider.list(prefix), "show its machines")
+            found = await self._limited(pool, lambda provider: provider.list(prefix), "list its machines")
         except GreenroomError as error:
             return _outcome(pool, error)
         pairs = [(machine.ref, machine.name) for machine in found]
@@ -138,8 +138,8 @@ class Calls:
             machine = new_machine(pool, self._installation_id, ask.machine_order_id, ctx.secrets)
             ref = await self._limited(pool, lambda provider: provider.create(machine), "create a machine")
             if not is_usable_ref(ref):
-                raise ProviderError("The provider gave the new machine a name that cannot be kept.")
-            move = OrderTransition(ask.machine_order_id, OrderState.CREATED, f"the provider makes it, as {ref}", ref)
+                raise ProviderError("The provider returned a reference of the new machine that cannot be stored.")
+            move = OrderTransition(ask.machine_order_id, OrderState.CREATED, f"the provider creates it as {ref}", ref)
         except GreenroomError as error:
             outcome = _outcome(pool, error)
             if not isinstance(error, ProviderError) or not error.refused:
@@ -179,7 +179,7 @@ class Calls:
             except Exception as error:  # its message may contain secrets
                 where = traceback.extract_tb(error.__traceback__)[-1]
                 log.error(
-                    "a call of a provider failed unforeseen",
+                    "a call of a provider failed unexpectedly",
                     machine_pool=pool.name,
                     error=type(error).__name__,
                     where=f"{where.filename}:{where.lineno}",

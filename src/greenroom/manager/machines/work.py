@@ -98,7 +98,7 @@ class MachineWork:
                     with one_item("machines"):
                         await self.round(ctx)
                 except GreenroomError as error:
-                    log.warning("machines are left to the next round", reason=error.message)
+                    log.warning("the machine pools are deferred to the next round", reason=error.message)
         finally:
             await self._under_way.stop()
 
@@ -138,12 +138,13 @@ class MachineWork:
         for found in unknown:
             if found.ref not in self._unknown:
                 why = (
-                    f"{found.reason}. It goes with the order, or end at the provider the one without the Agent."
+                    f"{found.reason}. Both end with the order; you can end the machine without the Agent at the"
+                    " provider earlier."
                     if found.machine_order_id in has_order
-                    else "the provider shows it, and this database has no order of it, as after a restore. Sessions may"
-                    " run there; end it at the provider when none does."
+                    else "the provider lists it, but the database has no order for it, for example after a restore."
+                    " Sessions may run on it; end it at the provider when no session runs on it."
                 )
-                sentence = f"Machine {found.ref} of pool {names[found.machine_pool_id]} is left as it is: {why}"
+                sentence = f"Machine {found.ref} of pool {names[found.machine_pool_id]} is not changed: {why}"
                 ctx.logs.write(LogCode.MACHINE_UNKNOWN, sentence)
         if snapshot.listings:
             self._unknown = frozenset(found.ref for found in unknown)
@@ -307,7 +308,7 @@ async def _remember(
                 await machine_pools.remember(connection, pool_id, memory)
         if worst.error is not None and worst.error != before.last_error:
             again = f"{memory.next_call:%H:%M:%S} UTC" if memory.next_call else "the next round"
-            sentence = f"machine pool {before.name}: {worst.error} Its provider is asked again at {again}."
+            sentence = f"machine pool {before.name}: {worst.error} The next request to its provider is at {again}."
             ctx.logs.write(LogCode.MACHINE_PROVIDER_FAILED, sentence[:1].upper() + sentence[1:])
 
 

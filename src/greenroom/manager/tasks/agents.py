@@ -20,7 +20,7 @@ from greenroom.kit.stops import stop
 from greenroom.manager.tasks.context import PrimaryContext
 
 MOST_TOGETHER: Final = 200
-TOGETHER: Final = "several that report"
+TOGETHER: Final = "several Agents"
 """The item that fails if one of many Agents cannot be marked as running; they are tried individually then."""
 
 

@@ -73,7 +73,7 @@ class TaskFailures:
     def done(self, task: str, item: str = "") -> None:
         self.done_at_s = boottime_s()
         if self._found.pop((task, item), None) is not None:
-            log.info("a task of the Primary works again", task=task, item=item)
+            log.info("a task of the Primary succeeds again", task=task, item=item)
 
     def clear(self) -> None:
         """Clear all failures: this Manager is no longer Primary, and the next one starts without failures."""
@@ -124,11 +124,11 @@ class Tasks:
         backoff_s = self.failures.failed(task, item)
         what = f"{task} ({item})" if item else task
         reason = str(error).strip().partition("\n")[0].rstrip(".") or "no reason was given"
-        log.debug("what a task of the Primary met", task=task, item=item, exc_info=error)
+        log.debug("a task of the Primary failed", task=task, item=item, exc_info=error)
         self.logs.write(
             LogCode.PRIMARY_TASK_FAILED,
-            f"The Primary could not do its task {what}: {type(error).__name__}: {reason}; the other tasks go on,"
-            f" this one is tried again in {backoff_s:g} s.",
+            f"The Primary's task {what} failed: {type(error).__name__}: {reason}; the other tasks continue, and this"
+            f" task is tried again in {backoff_s:g} s.",
         )
 
 

@@ -94,8 +94,8 @@ async def run_recovered(ctx: PrimaryContext) -> None:
     for session in ended:
         ctx.news.log(
             LogCode.SET_ASIDE_RECOVERED,
-            f"session {session.session_id}, which was quarantined because it was slow, answers again; it ends, so that"
-            " its room is free, because a session that was assigned to a user never goes back to its pool",
+            f"session {session.session_id} was quarantined because it was slow, and answers again; it ends to release"
+            " its reservation, because a session that was assigned to a user never returns to its pool",
             session_id=session.session_id,
             staging_config_id=session.staging_config_id,
         )
@@ -109,7 +109,7 @@ async def run_cleanup(ctx: PrimaryContext) -> None:
         cleared = await db_deadlines.clear_failed(connection, ctx.zone_id, kept_s, POOL_FAILED_KEEP_S)
         await db_deadlines.forget_ended(connection, ctx.zone_id, ctx.config.ended_keep_days)
     for session in cleared:
-        ctx.news.moved(session, "it failed a while ago and is discarded")
+        ctx.news.moved(session, "its retention after the failure has ended")
 
 
 _ENDS: Final[dict[ExpiryAction, str]] = {"delete": "ends", "stop": "is stopped", "pause": "is paused"}
@@ -165,6 +165,6 @@ async def run_shares(ctx: PrimaryContext) -> None:
     async with guarded(ctx.db, ctx.fence) as connection:
         ended, events = await end_expired(connection, ctx.zone_id)
     for share in ended:
-        sentence = f"the share {share.share_id} of session {share.session_id} is over: its time has passed"
+        sentence = f"the share {share.share_id} of session {share.session_id} has ended: its time limit is reached"
         ctx.news.log(LogCode.SHARE_ENDED, sentence, session_id=share.session_id)
     ctx.news.add(*events)

@@ -294,5 +294,5 @@ def _log_shortfall(write: Callable[..., None], before: str | None, now: Shortfal
         details = {"code": code}
         write(LogCode.STAGING_SHORTFALL, f"{title}: {now.reason}", level=_LEVELS.get(code), details=details)
     elif code is None and was is not None:
-        what = "it is full" if now is None else "it is being filled"
-        write(LogCode.STAGING_RECOVERED, f"{title}: {what} again; over is {was}.")
+        state = "is full" if now is None else "is being filled"
+        write(LogCode.STAGING_RECOVERED, f"{title}: the pool {state} again; the shortfall {was} has ended.")

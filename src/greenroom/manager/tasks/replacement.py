@@ -141,6 +141,6 @@ def _outcome(old: SessionToReplace, found: PlacedSession | None, trace: Sequence
     if found is not None:
         zone = found.attempt.zone
         where = "" if zone.zone_id == old.zone_id else f" in zone {zone.zone_name}"
-        return f"{old.username} gets session {found.session_id}{where} in its place"
+        return f"{old.username} gets session {found.session_id}{where} instead"
     reasons = dict.fromkeys(step.reason.rstrip(".") for step in trace)
-    return "; ".join(reasons) or "it was tried often enough"
+    return "; ".join(reasons) or "no attempt is left"

@@ -65,7 +65,7 @@ class Retention:
                     with one_item("clean-up"):
                         await self.round()
                 except GreenroomError as error:
-                    log.warning("clean-up put off", reason=error.message)
+                    log.warning("the clean-up is deferred", reason=error.message)
 
     async def round(self) -> None:
         """Clean up and count once, by the present settings of the installation.
@@ -84,7 +84,7 @@ class Retention:
         )
         with logged_item("clean-up", "rows"):
             if deleted := await prune(self._db, keep):
-                log.info("rows that need not be kept any longer were deleted", **deleted)
+                log.info("rows past their retention were deleted", **deleted)
         with logged_item("clean-up", "hours"):
             await count_hours(self._db)
 
@@ -168,7 +168,7 @@ class PrimaryRounds:
             self._upkeep_at_s = boottime_s()
             await _run(UPKEEP, ctx)
         if all(ctx.tasks.failures.stops(name) for name in TASKS):
-            raise GreenroomError("None of the Primary's tasks can be done.")
+            raise GreenroomError("All tasks of the Primary fail.")
 
 
 async def _is_due(ctx: PrimaryContext) -> bool:
@@ -229,6 +229,10 @@ class Refill:
                     with one_item("pools"):
                         await run_named_pools(ctx, sorted(wanted))
             except TimeoutError:
-                log.warning("left to the next round", pools=sorted(wanted), reason=f"not done after {self._most_s:g} s")
+                log.warning(
+                    "the plan is deferred to the next round",
+                    pools=sorted(wanted),
+                    reason=f"not finished after {self._most_s:g} s",
+                )
             except GreenroomError as error:
-                log.info("left to the next round", pools=sorted(wanted), reason=error.message)
+                log.info("the plan is deferred to the next round", pools=sorted(wanted), reason=error.message)
