@@ -225,7 +225,7 @@ def test_a_desktop_that_is_refused_says_why_at_once_and_stays_so(user: Person):
     page.route("**/connection", without_token)
     page.on("request", lambda request: loads.append(request.url) if request.is_navigation_request() else None)
     session_id = user.launch("Desktop")
-    reason = page.get_by_role("status").filter(has_text="No token came with the request")
+    reason = page.get_by_role("status").filter(has_text="The request has no token")
     expect(reason).to_be_visible(timeout=30_000)
     assert violations(page) == []
     before = len(framed(session_id))  # it may have been loaded again while a container started (its network)

@@ -128,7 +128,7 @@ async def test_a_registry_that_says_nothing_holds_up_no_other_image(
         await world.until(lambda: _image_state(world, "b/good:1") == "present")
         assert _image_state(world, "a/stalled:1") == "failed"
     reports = [report for message in world.check_ins for report in message.images or [] if report.error]
-    assert reports[-1].error.startswith("The image a/stalled:1 could not be fetched: nothing came for")
+    assert reports[-1].error.startswith("The image a/stalled:1 could not be fetched: no data was received for")
 
 
 async def test_an_image_that_cannot_be_refreshed_stays_and_says_why(
@@ -144,7 +144,7 @@ async def test_an_image_that_cannot_be_refreshed_stays_and_says_why(
         await world.until(lambda: bool(_last(world, "a/rolling:1").error))
     report = _last(world, "a/rolling:1")
     assert report.state == "present"
-    assert report.error.startswith("The registry could not be asked for a newer image: The image a/rolling:1 could not")
+    assert report.error.startswith("The request to the registry for a newer image failed: The image a/rolling:1 could")
 
 
 async def test_a_missing_image_comes_before_refreshes_that_wait(

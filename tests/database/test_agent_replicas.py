@@ -157,7 +157,7 @@ async def test_a_process_that_was_frozen_changes_nothing_afterwards(world: World
     await world.until(lambda: world.is_usable(another))
     pair.first.thaw()
     await eventually(pair.first.is_standby)
-    await eventually(lambda: "does not act any more" in pair.first.log)
+    await eventually(lambda: "no longer acts for the Agent" in pair.first.log)
     assert pair.containers().keys() == {session, another}
     assert pair.containers()[session] == before[session]
     assert len(world.registrations) == 2

@@ -61,7 +61,7 @@ async def test_a_gateway_of_its_own_is_asked_in_the_place_of_the_sessions_addres
 
 
 @pytest.mark.parametrize(
-    ("token", "words"), [("credential", "answers 401: The Agent's credential"), ("nonsense", "cannot be asked")]
+    ("token", "words"), [("credential", "returned 401: The Agent's credential"), ("nonsense", "cannot be read")]
 )
 async def test_what_is_no_answer_is_said_with_the_address(api: Served, tmp_path: Path, token: str, words: str):
     asker = UpstreamAuth(tmp_path / "cert.pem")

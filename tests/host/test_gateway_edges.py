@@ -78,7 +78,7 @@ async def test_a_websocket_goes_through_both_gateways(hosts: Hosts):
         async with world.websocket(base, token="token-ann") as websocket:
             assert dict((await said(websocket))["headers"])["authorization"] == "Basic a2FzbV91c2VyOnMzY3JldA=="
             assert await answers(websocket)
-    assert f"The stream of session {ANN} was opened from 127.0.0.1 (as 127.0.0.1 says)" in world.openings
+    assert f"The stream of session {ANN} was opened from 127.0.0.1 (reported by 127.0.0.1)" in world.openings
 
 
 async def test_a_viewer_is_refused_by_the_agent_of_that_host(hosts: Hosts):

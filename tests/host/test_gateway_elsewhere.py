@@ -133,5 +133,5 @@ async def test_no_viewer_is_let_in_through_a_gateway_that_does_not_listen(remote
     finally:
         remote.gateway.send_signal(signal.SIGCONT)
     assert reply.status_code == 503
-    assert "does not listen to the Agent" in reply.json()["detail"]
+    assert "is not connected to the Agent" in reply.json()["detail"]
     await world.until(remote.serves)  # Ann was admitted before

@@ -48,8 +48,8 @@ async def test_a_frame_shows_the_reason_of_a_refusal(world: World, headers: dict
     world.table.put(BOB, replace(world.spec, upstream_auth="wrong.invalid:9"), world.served["bob"].address, "user-bob")
     for path, status, words in (
         (f"{world.path()}?token=nonsense", 401, "The token does not open this session."),
-        (world.path(), 401, "No token came with the request"),
-        (f"/desktop/{ROUTE}/{UNKNOWN}/?token=x", 403, "This Agent runs no such session."),
+        (world.path(), 401, "The request has no token"),
+        (f"/desktop/{ROUTE}/{UNKNOWN}/?token=x", 403, "This Agent does not run this session."),
         (f"/desktop/99999999/{ANN}/", 404, "There is no session at this address."),
     ):
         reply = await world.client().get(f"{world.stream}{path}", headers=headers)

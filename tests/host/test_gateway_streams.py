@@ -131,7 +131,7 @@ async def test_the_agent_notices_when_a_viewer_has_left(world: World, monkeypatc
     await world.until(lambda: any(ANN in closing for closing in world.closings))
     looking.cancel()
     (of_ann,) = [closing for closing in world.closings if ANN in closing]
-    assert re.fullmatch(rf"The stream of session {ANN}, opened from 127.0.0.1, was left after \d+ s", of_ann)
+    assert re.fullmatch(rf"The stream of session {ANN}, opened from 127.0.0.1, was closed after \d+ s", of_ann)
 
 
 async def test_a_program_may_send_the_token_in_a_cookie_or_in_the_address(world: World):

@@ -166,7 +166,7 @@ async def test_only_a_ticket_opens_and_once(agents: Agents, image: Image):
     assert given.status_code == 200
     assert len(given.content) > SIZE
     again = await client.get(url, headers=ticket)
-    assert (again.status_code, "used before" in again.json()["error_message"]) == (403, True)
+    assert (again.status_code, "already used" in again.json()["error_message"]) == (403, True)
 
 
 async def test_one_copy_at_a_time_leaves_an_agent(agents: Agents, image: Image):

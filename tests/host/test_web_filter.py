@@ -368,4 +368,4 @@ async def test_a_policy_no_manager_knows_fails_the_session(
 
     manager.change_answer = answer_without
     world.filter_policies = policies
-    assert f"No Manager knows the web filter policy {unknown}" in await failure(world, manager, tmp_path, open_folder)
+    assert f"No Manager sent the web filter policy {unknown}" in await failure(world, manager, tmp_path, open_folder)

@@ -66,7 +66,7 @@ async def test_what_was_taken_over_is_written_by_the_successor_alone(pair: Pair)
     assert await before.take() is None
     await before.write(b"1")
     assert await after.take() == b"1"
-    with pytest.raises(RuntimeUnavailable, match="Another process of this Agent acts by now"):
+    with pytest.raises(RuntimeUnavailable, match="Another process of this Agent acts now"):
         await before.write(b"2")
     await after.write(b"3")
     with suppress(RuntimeUnavailable):

@@ -79,7 +79,7 @@ async def test_through_a_gateway_that_does_not_ask_no_viewer_is_let_in(
     gateways: Gateways, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(agent_gateways, "NOTED_WITHIN_S", 0.01)
-    with pytest.raises(Unavailable, match="does not listen to the Agent"):
+    with pytest.raises(Unavailable, match="is not connected to the Agent"):
         await gateways.admit(VIEWER, SESSION, CLIENT, websocket=True)
 
 

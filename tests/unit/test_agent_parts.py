@@ -79,7 +79,7 @@ def test_a_folder_serves_one_agent_at_a_time(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("file", "text", "sentence"),
-    [("agent_id", "nonsense", "does not hold a uuid"), ("identity.json", "{", "is damaged")],
+    [("agent_id", "nonsense", "instead of a UUID"), ("identity.json", "{", "is damaged")],
 )
 def test_a_damaged_file_is_named(tmp_path: Path, file: str, text: str, sentence: str):
     (tmp_path / file).write_text(text)
@@ -140,8 +140,8 @@ async def test_a_host_with_a_silent_runtime_offers_nothing_until_it_answers(
     await look(200 + 2 * SILENT_AFTER_S)
     assert (meter.capacity, meter.runtime_error, noted[-1]) == (before, "", "")
     assert said == [
-        ("agent-offers-nothing", "host-1 offers nothing until its runtime answers again: Docker is away."),
-        ("agent-offers-again", "The runtime of host-1 answers; it takes sessions."),
+        ("agent-offers-nothing", "host-1 offers no capacity until its runtime answers again: Docker is away."),
+        ("agent-offers-again", "The runtime of host-1 answers again; the host accepts sessions."),
     ]
 
 

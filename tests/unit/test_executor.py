@@ -172,7 +172,7 @@ async def test_without_a_web_filter_only_sessions_that_need_none_start(tmp_path:
         agent.work()
         await agent.until_ended(session)
         failure = agent.sessions.observed.memory(session).failure
-        assert "The session needs a web filter, and the runtime of this host has none." in failure
+        assert "The session requires a web filter, but the runtime of this host has none." in failure
     async with host(tmp_path / "other", await opened(tmp_path / "other"), [session], has_filters=False) as agent:
         agent.work()
         await agent.until_ended(session)

@@ -128,7 +128,7 @@ async def test_what_never_paints_gives_its_place_away_with_a_reason(host: Host, 
         host.starts.look()
     await others_go_on()
     assert host.begun == ["a", "b", "c"]
-    assert logs[0]["reason"] == "it shows no first frame 0 s after its container was started"
+    assert logs[0]["reason"] == "its first frame is missing 0 s after its container was started"
 
 
 async def test_a_crowd_on_the_agents_host_holds_nothing_back_that_starts_elsewhere(

@@ -82,7 +82,7 @@ class Api:
         self.asked.append((address, question))
         await asyncio.sleep(0)
         if self.away:
-            raise Unavailable(f"The Upstream Auth Address {address} cannot be asked: timeout")
+            raise Unavailable(f"The request to the Upstream Auth Address {address} failed: timeout")
         allowed = StreamVerdict(allow=True, user_id="u", epoch=self.epoch, leased=self.leased)
         if question.token in self.guests:
             viewer_id, access = self.guests[question.token]
@@ -257,7 +257,7 @@ async def test_who_opened_a_stream_from_where_is_written_once_in_ten_minutes(age
     await agent.status(**stream, client=("192.0.2.9", "2001:db8::7"))
     await agent.status(**stream, client=("192.0.2.7", "none"))
     assert [sentence.partition("from ")[2] for sentence, _, _ in agent.opened[1:]] == [
-        "2001:db8::7 (as 192.0.2.9 says)"
+        "2001:db8::7 (reported by 192.0.2.9)"
     ]
     agent.now += 600
     await agent.status(**stream)

@@ -99,7 +99,7 @@ async def test_a_lease_that_is_over_is_401(agent: Agent):
     reply = await agent.ask(**WAYS[0])
     assert (reply.status_code, reply.json()["error_message"]) == (
         401,
-        "This token opens no session here: its lease is over, or of another session.",
+        "The token is not valid here: its lease has ended or belongs to another session.",
     )
 
 

@@ -52,7 +52,7 @@ async def test_one_row_when_a_viewer_has_left_with_how_long_they_were_there():
     assert await played.look(300) == [], "it is the same visit"
     played.there.clear()
     assert await played.look(AWAY_S) == [
-        f"ada: The stream of session s, opened from 192.0.2.7, was left after {600 + AWAY_S - 1 + 300:.0f} s"
+        f"ada: The stream of session s, opened from 192.0.2.7, was closed after {600 + AWAY_S - 1 + 300:.0f} s"
     ]
     assert await played.look(AWAY_S) == []
 

@@ -30,17 +30,20 @@ class AgentMetrics(RoleMetrics):
     def __init__(self) -> None:
         super().__init__("agent")
         self._sessions = Gauge(
-            "greenroom_agent_sessions", "Sessions this Agent is to run, by state", ["state"], registry=self.registry
+            "greenroom_agent_sessions",
+            "Sessions that this Agent should run, by state",
+            ["state"],
+            registry=self.registry,
         )
         self.actions = self.counter("actions", "Changes of containers", ["kind", "outcome"])
         self.start_seconds = self.histogram(
             "start_seconds",
-            "From the order to a usable session",
+            "Time from the instruction to a usable session",
             buckets=(0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64),
         )
         self.check_ins = self.counter("check_ins", "Messages to Managers", ["outcome"])
-        self.registrations = self.counter("registrations", "Times it registered", ["outcome"])
-        self.failovers = self.counter("failovers", "Times a Manager was left for the next one", ["reason"])
+        self.registrations = self.counter("registrations", "Registrations of this Agent", ["outcome"])
+        self.failovers = self.counter("failovers", "Changes to the next Manager", ["reason"])
         self.stream_decisions = self.counter("stream_decisions", "Requests of viewers at the gateway", ["outcome"])
 
     def show_log(self, dropped: Callable[[], int]) -> None:
@@ -108,7 +111,7 @@ class WithSecret:
         if scope["path"] == HEALTH_PATH or hmac.compare_digest(shown, self._secret):
             await self._app(scope, receive, send)
         else:
-            sentence = "This address is for gateways that share the Agent's stream secret."
+            sentence = "This address requires the stream secret of the Agent."
             await JSONResponse({"error_message": sentence}, status_code=401)(scope, receive, send)
 
 

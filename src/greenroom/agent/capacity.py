@@ -109,18 +109,18 @@ class CapacityMeter:
         except GreenroomError as error:
             self._no_answer(error.message)
         except TimeoutError:
-            self._no_answer(f"It did not answer within {ANSWERED_WITHIN_S:g} s.")
+            self._no_answer(f"The runtime did not answer within {ANSWERED_WITHIN_S:g} s.")
         else:
             self._answer()
 
     def _no_answer(self, reason: str) -> None:
         self._note(reason)
-        log.warning("the use of this host is not known", reason=reason, next_try_s=READ_EVERY_S)
+        log.warning("the capacity of this host cannot be read", reason=reason, next_try_s=READ_EVERY_S)
         now = self._now()
         self._failing_since = now if self._failing_since is None else self._failing_since
         if now - self._failing_since >= SILENT_AFTER_S and not self._is_silent:
             self._is_silent, self.capacity, self.runtime_error = True, NOTHING, reason
-            sentence = f"{self._hostname} offers nothing until its runtime answers again: {reason}"
+            sentence = f"{self._hostname} offers no capacity until its runtime answers again: {reason}"
             self._log_line(LogCode.AGENT_OFFERS_NOTHING, sentence)
 
     def _answer(self) -> None:
@@ -128,7 +128,9 @@ class CapacityMeter:
         self._failing_since = None
         if self._is_silent:
             self._is_silent, self.runtime_error = False, ""
-            self._log_line(LogCode.AGENT_OFFERS_AGAIN, f"The runtime of {self._hostname} answers; it takes sessions.")
+            self._log_line(
+                LogCode.AGENT_OFFERS_AGAIN, f"The runtime of {self._hostname} answers again; the host accepts sessions."
+            )
 
 
 LIMITS_LOOK_EVERY_S: Final = 60.0

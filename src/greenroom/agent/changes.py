@@ -78,7 +78,7 @@ class ContainerChanges:
         if self._filters is not None:
             await self._filters.ready(policy_id)
         elif policy_id is not None:
-            raise StartError("The session needs a web filter, and the runtime of this host has none.")
+            raise StartError("The session requires a web filter, but the runtime of this host has none.")
 
     async def failed(self, action: Action, error: GreenroomError) -> None:
         session_id = action.session_id
@@ -161,8 +161,8 @@ class ContainerChanges:
     def _log_stranger_removed(self, session_id: str) -> None:
         seen = self._sessions.observed.container(session_id)
         message = (
-            f"A container of session {session_id}, which no session accounts for, was removed on the Manager's verdict:"
-            f" {seen.state if seen else 'unknown'} → gone."
+            f"A container of session {session_id}, which this Agent must not run, was removed on the instruction of the"
+            f" Manager: {seen.state if seen else 'unknown'} → gone."
         )
         self._sessions.outbox.log_line(LogCode.AGENT_STRANGER_REMOVED, message, session_id)
 

@@ -64,11 +64,11 @@ class ImageGiver:
         shown = TICKET.fullmatch(request.headers.get("Authorization", ""))
         runtime = self._runtime()
         if shown is None:
-            return _refusal(401, "An image is given for a ticket of a Manager alone.")
+            return _refusal(401, "The request for an image has no ticket of a Manager.")
         if not isinstance(runtime, CopyHost):
-            return _refusal(503, "This Agent has no images to give now.")
+            return _refusal(503, "This Agent cannot send images at the moment.")
         if self._is_busy:
-            return _refusal(503, "This Agent gives an image to another Agent already; try again when that is over.")
+            return _refusal(503, "This Agent is already sending an image to another Agent; try again later.")
         self._is_busy = True
         try:
             response = await self._checked(shown[1], runtime.archives())
@@ -87,10 +87,12 @@ class ImageGiver:
         self._used = {used: until for used, until in self._used.items() if until > now}
         try:
             if ticket in self._used:
-                raise ManagerRefusedError(403, "The ticket for an image was used before; ask a Manager again.")
+                raise ManagerRefusedError(
+                    403, "The ticket for the image was already used; request another ticket from a Manager."
+                )
             counts = await self._ask(ticket)
         except ManagerRefusedError as error:
-            log.warning("an image was not given", reason=error.message)
+            log.warning("a request for an image was refused", reason=error.message)
             await asyncio.sleep(REFUSED_PAUSE_S)  # only one ticket is checked at a time
             return _refusal(403, error.message)
         except NoManager as error:
@@ -117,7 +119,7 @@ class ImageGiver:
             async for chunk in chunks:
                 given += len(chunk)
                 yield chunk
-        log.info("gave an image to another Agent", image=counts.name, hostname=counts.hostname, given_bytes=given)
+        log.info("sent an image to another Agent", image=counts.name, hostname=counts.hostname, given_bytes=given)
 
 
 class _Given(StreamingResponse):
@@ -198,7 +200,7 @@ class Copies:
                 SOURCES_PATH, question, ImageSources, bearer=self._identity.bearer, is_new=True
             )
         except (NoManager, ManagerRefusedError) as error:
-            log.info("no Manager says which Agents have an image", reason=error.message)
+            log.info("the Agents that have an image cannot be read from a Manager", reason=error.message)
             answer = ImageSources()
         self._authority, self._sources = answer.authority, answer.sources
         self._asked, self._until = asked, now + KNOWN_S
@@ -211,7 +213,7 @@ class Copies:
         """
         sources, self._until = self._sources.get(name, ()), 0.0  # a ticket is used once
         if not sources:
-            raise PullError(f"The image {name} could not be copied: no other Agent has it any more.")
+            raise PullError(f"The image {name} could not be copied: no other Agent has it.")
         image = Image(name=name, digest=sources[0].digest, size_bytes=sources[0].size_bytes)
         if await self._archives.name(image):
             return  # it arrived before, and was not named because of an interruption
@@ -273,7 +275,7 @@ class Copies:
             async for chunk in response.aiter_raw():
                 arrival.received_bytes += len(chunk)
                 if arrival.received_bytes > most_bytes:
-                    raise PullError("It sent much more than the image has.")
+                    raise PullError("It sent far more data than the image contains.")
                 await asyncio.to_thread(file.write, chunk)
 
 

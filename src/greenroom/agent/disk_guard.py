@@ -89,7 +89,7 @@ class DiskGuard:
             self._uncounted[session_id] = self._uncounted.get(session_id, 0) + 1
             used = Use()
         except GreenroomError as error:
-            log.warning("the disk use of a session is not known", session_id=session_id, reason=error.message)
+            log.warning("the disk use of a session cannot be read", session_id=session_id, reason=error.message)
             return None
         spec = self._sessions.desired.spec(session_id)
         if used is None or spec is None:
@@ -122,9 +122,9 @@ class DiskGuard:
             return
         self._was_short = bool(words)
         if words:
-            self._sessions.outbox.log_line(LogCode.AGENT_DISK_SHORT, f"{words}, so it takes no new session.")
+            self._sessions.outbox.log_line(LogCode.AGENT_DISK_SHORT, f"{words}, so it accepts no new sessions.")
         else:
-            sentence = f"{self._hostname} has disk free again; it takes sessions."
+            sentence = f"{self._hostname} has enough free disk space again; it accepts sessions."
             self._sessions.outbox.log_line(LogCode.AGENT_DISK_FREE, sentence)
 
 

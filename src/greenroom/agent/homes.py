@@ -138,7 +138,7 @@ class HomesKeeper:
                 while (home := self._next()) is not None:
                     await self._measure(home)
             except GreenroomError as error:
-                log.warning("the home folders are not known", reason=error.message, next_try_s=LOOK_EVERY_S)
+                log.warning("the home folders cannot be listed", reason=error.message, next_try_s=LOOK_EVERY_S)
             await asyncio.sleep(max(1.0, LOOK_EVERY_S - (time.monotonic() - begun)))
 
     def _next(self) -> HomeId | None:
@@ -188,7 +188,7 @@ class HomesKeeper:
                 known = replace(known, last_used=min(now, max(known.last_used or 0.0, size.changed or 0.0)) or None)
             self._kept[home] = replace(known, problem=problem)
         if problem:
-            log.warning("a home folder was not measured", home=home.name, reason=problem)
+            log.warning("a home folder could not be measured", home=home.name, reason=problem)
         await asyncio.sleep(PAUSE_FACTOR * took_s)
 
     # Removals ---------------------------------------------------------------------------------------------------------
@@ -221,7 +221,7 @@ class HomesKeeper:
             tried = self._attempts.setdefault(removal_id, _Attempts())
             pause_s = BACKOFF.delay_s(tried.number)
             tried.number, tried.next_s, tried.problem = tried.number + 1, time.monotonic() + pause_s, error.message
-            log.warning("a home folder is not removed yet", home=home.name, reason=error.message, next_try_s=pause_s)
+            log.warning("a home folder could not be removed", home=home.name, reason=error.message, next_try_s=pause_s)
             if tried.number == 1 and not isinstance(error, HomeInUseError):
                 self._log_line(LogCode.HOME_NOT_REMOVED, error.message)
         else:
@@ -234,7 +234,7 @@ class HomesKeeper:
             with one_item("homes"):
                 await self._look()
         except GreenroomError as error:
-            log.warning("the home folders are not known", reason=error.message)
+            log.warning("the home folders cannot be listed", reason=error.message)
         self._on_change()
 
 

@@ -116,11 +116,11 @@ class HostWork:
             async with asyncio.timeout(READY_WITHIN_S):
                 await self._looked.wait()
         except TimeoutError:
-            log.warning("the runtime was not ready in time; the first check-in goes without an inventory")
+            log.warning("the runtime was not ready in time; the first check-in has no inventory")
 
     def registered(self, installation_id: str) -> None:
         if self._installation_id not in {"", installation_id}:
-            raise StartAgain("This Agent now belongs to another installation; it has to start again.")
+            raise StartAgain("This Agent now belongs to another installation and starts again.")
         self._installation_id = installation_id
         self._known.set()
         if self._images:
@@ -320,5 +320,5 @@ class HostWork:
                 await images.look()
                 await meter.read()
         except GreenroomError as error:
-            log.warning("the host could not be looked at", reason=error.message)
+            log.warning("the host could not be inspected", reason=error.message)
         self._looked.set()

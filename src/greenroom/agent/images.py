@@ -77,7 +77,7 @@ class Fetcher:
     async def _build(self, name: str) -> AsyncIterator[int]:
         known = recipes.installed()
         if known is None or not isinstance(self._runtime, BuildHost):
-            raise PullError(f"The image {name} cannot be built here.")
+            raise PullError(f"The image {name} cannot be built on this host.")
         yield 0
         async with self._runtime.building() as builder:
             async for percent in known.build(name, builder):
@@ -174,7 +174,7 @@ class ImageKeeper:
                 if lane is PULLING:
                     await self._refresh_due()
             except GreenroomError as error:
-                log.warning("the images of this host are not known", reason=error.message, next_try_s=LOOK_EVERY_S)
+                log.warning("the images of this host cannot be listed", reason=error.message, next_try_s=LOOK_EVERY_S)
             wake = self._wakes[lane]
             await wait_for(wake, self._pause_s(lane))
             wake.clear()
@@ -250,7 +250,7 @@ class ImageKeeper:
                 with one_item("registry log-ins"):
                     await self._runtime.keep_log_ins(wanted.keys(), known)
             except GreenroomError as error:
-                log.warning("registry log-ins are not kept", reason=error.message, next_try_s=LOOK_EVERY_S)
+                log.warning("registry log-ins cannot be stored", reason=error.message, next_try_s=LOOK_EVERY_S)
 
     async def _also_known_as(self, names: set[str]) -> tuple[dict[str, Image], dict[str, GreenroomError]]:
         """The images of these names that the runtime has under another name in its list (`desk` for `desk:latest`), and
@@ -317,7 +317,7 @@ class ImageKeeper:
                         limit.reschedule(asyncio.get_running_loop().time() + stalled_s)
                         await self._set(msgspec.structs.replace(coming, progress=progress))
         except TimeoutError as error:
-            sentence = f"The image {image.name} could not be fetched: nothing came for {stalled_s:.0f} s."
+            sentence = f"The image {image.name} could not be fetched: no data was received for {stalled_s:.0f} s."
             raise PullError(sentence) from error
 
     async def _check_fetched(self, name: str, how: Way) -> None:
@@ -325,7 +325,7 @@ class ImageKeeper:
         if self._is_present(name):
             log.info("fetched an image", image=name, how=how)
         elif name in self._wanted:
-            sentence = f"The image {name} could not be fetched: the runtime ended without having it."
+            sentence = f"The image {name} could not be fetched: the runtime finished, but does not have the image."
             await self._failed(name, PullError(sentence))
 
     def _to_refresh(self) -> list[tuple[DesiredImage, float]]:
@@ -354,7 +354,7 @@ class ImageKeeper:
         except GreenroomError as error:
             await self._require_runtime(error)
             log.warning("an image could not be refreshed", image=name, reason=error.message)
-            sentence = f"The registry could not be asked for a newer image: {error.message}"
+            sentence = f"The request to the registry for a newer image failed: {error.message}"
             self._refreshes[name] = before.failed_at(time.monotonic(), sentence)
         else:
             self._refreshes[name] = before.succeeded(time.monotonic(), image.refresh)
@@ -368,7 +368,7 @@ class ImageKeeper:
                     async for _ in self._fetcher.fetch(image, "pulling"):
                         limit.reschedule(asyncio.get_running_loop().time() + stalled_s)
         except TimeoutError as error:
-            raise PullError("the registry sent nothing for 5 minutes") from error
+            raise PullError("no data was received from the registry for 5 minutes") from error
 
     async def _failed(self, name: str, error: GreenroomError) -> None:
         failures = self._failures.get(name, (0, 0.0))[0] + 1

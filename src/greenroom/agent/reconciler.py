@@ -144,7 +144,7 @@ class Executor:
             log.warning("the runtime does not answer; the session waits", session_id=session_id, reason=error.message)
             self._sessions.observed.hindered(session_id, error.message)
         except ContainerMissing:
-            log.info("the container went away meanwhile", session_id=session_id)
+            log.info("the container was removed in the meantime", session_id=session_id)
             await self._inventory.try_look(session_id)
         except GreenroomError as error:
             await self._changes.failed(action, error)
@@ -178,7 +178,7 @@ class Executor:
                 with one_item("session", session_id):
                     await self._changes.make(action)
         except TimeoutError as error:
-            how = f"{action.kind.value} was given up after {self._change_within_s:g} s"
+            how = f"{action.kind.value} was not finished after {self._change_within_s:g} s"
             raise RuntimeUnavailable(f"{how}; it is tried again.") from error
 
 
@@ -234,6 +234,6 @@ class Reconciler:
             except GreenroomError as error:
                 self._health.runtime_error = error.message
                 pause_s = RETRY_S
-                log.warning("the inventory cannot be taken", reason=error.message, next_try_s=pause_s)
+                log.warning("the inventory cannot be read", reason=error.message, next_try_s=pause_s)
             await wait_for(self._inventory.outdated, pause_s)
             self._inventory.outdated.clear()

@@ -142,7 +142,7 @@ class Replica:
             await asyncio.gather(work, keeping, stop, return_exceptions=True)
         await self.election.give_back()
         if keeping.done() and not keeping.cancelled():
-            log.warning("this process does not act any more", reason=keeping.result())
+            log.warning("this process no longer acts for the Agent", reason=keeping.result())
         if not work.cancelled():
             work.result()
 
@@ -150,7 +150,7 @@ class Replica:
         try:
             agent = self._build(self._settings, await self._group())
         except RuntimeUnavailable as error:
-            log.warning("what the processes share cannot be taken over", reason=error.message)
+            log.warning("the shared data of the processes cannot be taken over", reason=error.message)
             return
         try:
             await agent.prepare()
@@ -241,7 +241,7 @@ def own_address(settings: AgentConfig) -> str:
         host, colon, port = settings.gateways_address.rpartition(":")
         return f"[{host}]{colon}{port}" if ":" in host and not host.startswith("[") else settings.gateways_address
     if settings.gateways_listen.startswith(("0.0.0.0:", "[::]:")):
-        raise SetupError("GREENROOM_GATEWAYS_ADDRESS must say at which IP:port gateways reach this process.")
+        raise SetupError("Set GREENROOM_GATEWAYS_ADDRESS to the IP:port at which gateways reach this process.")
     return settings.gateways_listen
 
 
@@ -253,7 +253,7 @@ async def run(settings: AgentConfig, shared: Shared, build: Build) -> None:
     """
     await shared.open()
     replica = Replica(settings, shared, build)
-    log.info("a process of the Agent begins", group=shared.name, pid=os.getpid())
+    log.info("a process of the Agent starts", group=shared.name, pid=os.getpid())
     try:
         await serving.serve(replica.app, settings.agent_host, settings.agent_port, replica.loops, on_stop=replica.stop)
     finally:

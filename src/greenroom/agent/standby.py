@@ -80,7 +80,7 @@ class Election:
     def fence(self) -> None:
         """Raises RuntimeUnavailable: this process may not act (any more)."""
         if not self.may_act:
-            raise RuntimeUnavailable("Another process of this Agent may act by now; this one changes nothing.")
+            raise RuntimeUnavailable("Another process of this Agent may act now, so this process changes nothing.")
 
     async def acquire(self) -> LeaseRecord:
         """Wait until this process acts."""
@@ -91,7 +91,7 @@ class Election:
             except ContainerConflict:
                 continue
             except RuntimeUnavailable as error:
-                log.warning("who acts for this Agent is not known", reason=error.message, next_try_s=LOOK_S)
+                log.warning("the acting process of this Agent is unknown", reason=error.message, next_try_s=LOOK_S)
             await asyncio.sleep(LOOK_S)
 
     async def _try(self) -> LeaseRecord | None:
@@ -116,7 +116,7 @@ class Election:
                 return reason
             pause_s = self._timings.renew_s if reason is None else AGAIN_S
             await asyncio.sleep(min(pause_s, self._left_s()))
-        return "it was given back"
+        return "the lease was released"
 
     async def _renew(self, held: LeaseRecord, sent_at_s: float) -> str | None:
         """Renew the record once. None = done, else the reason why not."""
@@ -137,9 +137,9 @@ class Election:
             return error.message
         if record is not None and (record.holder, record.term) == (self._own, held.term):
             self._held, self._version = record, version
-            return "a renewal was not answered"
+            return "the answer to a renewal was lost"
         self._belief = None
-        return f"{record.holder if record and record.holder else 'another process'} took it"
+        return f"{record.holder if record and record.holder else 'another process'} took over"
 
     async def _write(self, record: LeaseRecord, version: str | None, sent_at_s: float) -> None:
         self._version = await self._shared.write_lease(record, version)
@@ -157,7 +157,9 @@ class Election:
         try:
             self._version = await self._shared.write_lease(given_back(held), self._version)
         except (ContainerConflict, RuntimeUnavailable) as error:
-            log.warning("another process has to wait until the lease ends", reason=error.message)
+            log.warning(
+                "the lease could not be released; another process must wait until it ends", reason=error.message
+            )
 
 
 class SharedRecord:
@@ -200,14 +202,14 @@ class SharedRecord:
         except ContainerConflict as error:
             kept = await self._shared.read(self._name)
             if kept is None or kept.content not in {attempted, content}:
-                raise RuntimeUnavailable("Another process of this Agent acts by now.") from error
+                raise RuntimeUnavailable("Another process of this Agent acts now.") from error
             self._version = await self._shared.write(self._name, content, kept.version)
         self._attempted = None
 
 
 COPY_LOOK_S: Final = 0.5
 AT_LEAST_EVERY_S: Final = 20.0
-NEWER: Final = "The process of the Agent that knows this session does not answer at the moment; try again."
+NEWER: Final = "The acting process of the Agent does not answer at the moment; try again."
 
 
 class _Identity(msgspec.Struct):
@@ -269,7 +271,7 @@ class Standby:
                     await self._look()
                     self._number = number
                 except (RuntimeUnavailable, msgspec.MsgspecError, OSError) as error:
-                    log.warning("what the Agent's processes share cannot be read", reason=str(error))
+                    log.warning("the shared data of the Agent's processes cannot be read", reason=str(error))
             await asyncio.sleep(COPY_LOOK_S)
             waited_s += COPY_LOOK_S
 

@@ -241,7 +241,7 @@ class CheckInLoop:
             return False
         if answer.db_epoch != self._identity.db_epoch:
             self._sessions.outbox.log_line(
-                LogCode.AGENT_NEW_DATABASE, "The database is another one, or was restored; registering again."
+                LogCode.AGENT_NEW_DATABASE, "The database was replaced or restored; the Agent registers again."
             )
             self._registered = False
             return False
@@ -257,7 +257,7 @@ class CheckInLoop:
         is_ordered = any(orders.get(command.command_id) is None for command in answer.commands)
         if not self._sessions.accept(answer):
             if answer.fresh:
-                log.warning("an answer of an older term changes nothing", term=answer.term, known_term=before[1])
+                log.warning("an answer of an older term is ignored", term=answer.term, known_term=before[1])
             return False
         self._health.last_fresh = self._health.last_answer
         self._learn(answer)
@@ -330,7 +330,9 @@ class CheckInLoop:
     async def _without_manager(self, error: NoManager) -> None:
         self._health.manager_error = error.message
         wait_s = self._link.managers.wait_s(time.monotonic())
-        log.warning("no Manager answers; the sessions run on", reason=error.message, next_try_s=round(wait_s, 2))
+        log.warning(
+            "no Manager answers; the sessions continue to run", reason=error.message, next_try_s=round(wait_s, 2)
+        )
         await asyncio.sleep(wait_s)
 
     async def _is_reread(self) -> bool:
@@ -355,7 +357,7 @@ class CheckInLoop:
         pause_s = REFUSED_BACKOFF.delay_s(self._refusals)
         self._refusals += 1
         log.error(
-            "the Manager refused this Agent; it registers again",
+            "a Manager refused this Agent; the Agent registers again",
             status=error.status,
             reason=error.message,
             pause_s=pause_s,

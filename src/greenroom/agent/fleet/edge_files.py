@@ -95,7 +95,9 @@ class EdgeFiles:
             except (Unavailable, ManagerRefusedError, OSError) as error:
                 failures += 1
                 pause_s = BACKOFF.delay_s(failures)
-                log.warning("the edge gateway's certificate waits", reason=str(error), next_try_s=pause_s)
+                log.warning(
+                    "the edge gateway's certificate could not be renewed", reason=str(error), next_try_s=pause_s
+                )
                 await asyncio.sleep(pause_s)
 
     async def refresh(self) -> bool:

@@ -94,7 +94,7 @@ class AgentIdentity:
             return msgspec.json.decode(path.read_bytes(), type=_Stored)
         except msgspec.MsgspecError as error:
             raise SetupError(
-                f"{path} is damaged ({error}). Move it away and let the Agent join again with a join token."
+                f"{path} is damaged ({error}). Move the file away and register the Agent again with a join token."
             ) from error
 
     @property
@@ -192,4 +192,6 @@ def _as_uuid(path: Path) -> str:
     try:
         return str(uuid.UUID(text))
     except ValueError as error:
-        raise SetupError(f"{path} does not hold a uuid but {text[:60]!r}; remove the file to get a new id.") from error
+        raise SetupError(
+            f"{path} contains {text[:60]!r} instead of a UUID; delete the file to create another id."
+        ) from error

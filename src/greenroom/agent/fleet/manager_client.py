@@ -249,7 +249,9 @@ class ManagerClient:
             try:
                 response = await self._post(url, path, _encoder.encode(sent), headers, hold_s)
                 if is_new and response.status_code == 404:
-                    raise ManagerRefusedError(404, "The Manager has an older version, which cannot do that.")
+                    raise ManagerRefusedError(
+                        404, "The Manager has an older version, which does not support this request."
+                    )
                 decoded = _decoded(response, answer)
             except _AttemptFailedError as failure:
                 reasons[url] = str(failure)
@@ -258,7 +260,7 @@ class ManagerClient:
                 self._answered(url, decoded)
                 return decoded
         failed = "; ".join(f"{url}: {reason}" for url, reason in reasons.items())
-        raise NoManager(f"No Manager can be reached: {failed or 'all of them back off'}")
+        raise NoManager(f"No Manager can be reached: {failed or 'requests to all of them are in backoff'}")
 
     async def _post(self, url: str, path: str, body: bytes, headers: dict[str, str], hold_s: float) -> httpx.Response:
         timeout = httpx.Timeout(hold_s + ANSWER_S, connect=CONNECT_S)
@@ -272,7 +274,7 @@ class ManagerClient:
             in_flight.discard(task)
             task.cancel()
         if task.cancelled():
-            raise _AttemptFailedError("another question to it failed meanwhile", None)
+            raise _AttemptFailedError("another request to it failed in the meantime", None)
         try:
             return task.result()
         except Exception as error:  # an unusable address fails in many ways, and concerns only one Manager
@@ -283,7 +285,7 @@ class ManagerClient:
             self.managers.answered(url)
         elif self.managers.not_fresh(url, time.monotonic(), random.random()):  # noqa: S311 -- spreads load
             self._on_failover("not fresh")
-            log.warning("a Manager cannot read the database; the others are asked first for a while", url=url)
+            log.warning("a Manager cannot read the database; the Agent prefers other Managers for some time", url=url)
 
     def _give_up(self, url: str, failure: _AttemptFailedError, asked_at: float) -> None:
         """Back off from the Manager and end the other open requests to it, so that they continue elsewhere at once."""
@@ -293,7 +295,7 @@ class ManagerClient:
         pause_s = self.managers.failed(url, now, failure.retry_after_s, spread, silent=silent, asked_at=asked_at)
         if failure.kind is not None:
             self._on_failover(failure.kind)
-        log.warning("a Manager failed", url=url, reason=str(failure), backoff_s=round(pause_s, 2))
+        log.warning("a request to a Manager failed", url=url, reason=str(failure), backoff_s=round(pause_s, 2))
         for task in self._in_flight.get(url, ()):
             task.cancel()
 
@@ -313,7 +315,7 @@ def _decoded(response: httpx.Response, answer: type[Answered]) -> Answered:
     try:
         return msgspec.json.decode(response.content, type=answer)
     except msgspec.MsgspecError as error:
-        raise _AttemptFailedError(f"an answer that cannot be read: {error}", "error") from error
+        raise _AttemptFailedError(f"the answer cannot be read: {error}", "error") from error
 
 
 def _kind(error: Exception) -> Kind:

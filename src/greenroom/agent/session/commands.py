@@ -95,7 +95,7 @@ class Commands:
         if spec is None or seen is None or seen.address is None:
             raise WrongState("The session's container is not running.")
         if not self._sessions.orders.has_room():
-            raise WrongState("Too many screenshots wait for a Manager; ask again in a moment.")
+            raise WrongState("Too many screenshots wait for a Manager; try again in a moment.")
         return await self._runtime.screenshot(seen.address, spec, size.width, size.height)
 
     def _taken(self, command: SessionCommand, picture: bytes = b"", reason: str = "") -> None:

@@ -160,7 +160,7 @@ def replay(content: bytes, name: str = "journal") -> tuple[JournalState, int]:
                 break
             raise SetupError(
                 f"The Agent's journal {name} is damaged in line {number} ({error}). Move the file away; commands "
-                "that had been given but not reported may then run a second time."
+                "without a reported result may then run a second time."
             ) from error
         whole += len(line) + 1
     return memory, whole
@@ -196,7 +196,9 @@ class Journal:
             raise SetupError(f"The Agent's journal {self._path} cannot be opened: {error.strerror}.") from error
         self.memory, whole = replay(content, str(self._path))
         if whole < len(content):
-            log.warning("the journal's last record was torn by a crash and is cut off", bytes=len(content) - whole)
+            log.warning(
+                "the last record of the journal is incomplete after a crash and is removed", bytes=len(content) - whole
+            )
             os.ftruncate(self._descriptor, whole)
         self._written = whole
         for record in self.memory.interrupted():
@@ -212,7 +214,7 @@ class Journal:
         line = _encoder.encode(record) + b"\n"
         if os.write(self._descriptor, line) != len(line):
             os.ftruncate(self._descriptor, self._written)
-            raise OSError(errno.ENOSPC, "the journal cannot be written, the disk is full", str(self._path))
+            raise OSError(errno.ENOSPC, "the journal cannot be written because the disk is full", str(self._path))
         self._written += len(line)
         self.memory.apply(record)
         self._changes += 1
@@ -251,7 +253,7 @@ class Journal:
             try:
                 await self.shared()
             except Unavailable as error:
-                log.warning("other processes of this Agent do not know the newest", reason=error.message)
+                log.warning("other processes of this Agent do not have the latest records", reason=error.message)
                 self._news.set()
                 await asyncio.sleep(SHARED_AGAIN_S)
 
@@ -276,7 +278,7 @@ class Journal:
             descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
             if os.write(descriptor, content) != len(content):
                 os.close(descriptor)
-                log.warning("the journal cannot be made smaller, the disk is full", file=str(new))
+                log.warning("the journal cannot be compacted because the disk is full", file=str(new))
                 return
             os.fsync(descriptor)
             new.replace(self._path)

@@ -147,7 +147,7 @@ class Outbox:
         lines, self._log_lines = self._log_lines, []
         if number := self.log_lines_dropped - self._drops_reported:
             self._drops_reported = self.log_lines_dropped
-            message = f"{number} log rows of this Agent were lost: too many waited for a Manager."
+            message = f"{number} log rows of this Agent were lost because too many waited for a Manager."
             note = LogLine(at=time.time(), level="WARNING", code=DROPPED, message=message)
             self._notes[note.at] = number
             lines.append(note)

@@ -228,7 +228,7 @@ class SessionProber:
         if spec.first_launch is None or done == "ended":
             return True
         if done == "started":
-            await self._fail(session_id, "The Agent was restarted while `first_launch` ran; how it ended is not known.")
+            await self._fail(session_id, "The Agent was restarted while `first_launch` ran; its result is unknown.")
             return False
         await self._sessions.observed.remember_durably(session_id, first_launch="started")
         try:

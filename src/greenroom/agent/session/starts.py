@@ -121,8 +121,8 @@ class Starts:
         for session_id, start in list(self._begun.items()):
             since_s, held_s = start.paints_since_s, allowed_s(HELD_S, host, MAX_HELD_S)
             if since_s is not None and now_s - since_s >= held_s:
-                reason = f"it shows no first frame {held_s:.0f} s after its container was started{because(host)}"
-                log.warning("a start gives its place to the next one", session_id=session_id, reason=reason)
+                reason = f"its first frame is missing {held_s:.0f} s after its container was started{because(host)}"
+                log.warning("a start releases its slot to the next one", session_id=session_id, reason=reason)
                 late += 1
                 self._free(session_id)
         load = load_elsewhere(late) if self._elsewhere() else load_of(host)

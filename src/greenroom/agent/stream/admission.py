@@ -55,7 +55,7 @@ class UpstreamAuth:
         try:
             return msgspec.json.decode(reply.content, type=StreamVerdict)
         except msgspec.DecodeError as error:
-            raise Unavailable(f"The Upstream Auth Address {address} cannot be asked: {error}") from error
+            raise Unavailable(f"The answer of the Upstream Auth Address {address} cannot be read: {error}") from error
 
     async def report(self, address: str, bearer: str, watched: Watched) -> None:
         """Report to the api the viewers in a session besides its user.
@@ -74,9 +74,9 @@ class UpstreamAuth:
             )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             words = str(error) or type(error).__name__
-            raise Unavailable(f"The Upstream Auth Address {address} cannot be asked: {words}") from error
+            raise Unavailable(f"The request to the Upstream Auth Address {address} failed: {words}") from error
         if not reply.is_success:
-            raise Unavailable(f"The Upstream Auth Address {address} answers {reply.status_code}: {_words(reply)}")
+            raise Unavailable(f"The Upstream Auth Address {address} returned {reply.status_code}: {_words(reply)}")
         return reply
 
 

@@ -93,15 +93,15 @@ class MovedError(Forbidden):
     """The session is at `path`: another Agent runs its replacement, or its page serves no other path."""
 
     def __init__(self, path: str) -> None:
-        super().__init__("The session is at another address now; ask for its status again.")
+        super().__init__("The session now has another address; request its status again.")
         self.path = path
 
 
 LISTED_WITHIN_S: Final = 3.0
 """The time guests and programs wait for the desired list that names them: the api's answer takes another route."""
-LEASE_OVER: Final = "This token opens no session here: its lease is over, or of another session."
+LEASE_OVER: Final = "The token is not valid here: its lease has ended or belongs to another session."
 NOT_OF_LEASE: Final = (
-    "Programs show the token of a lease as `Authorization: Bearer` or behind lease/ in the address, and no other token."
+    "Programs must pass only the token of a lease, as `Authorization: Bearer` or after lease/ in the address."
 )
 
 
@@ -205,7 +205,7 @@ class StreamAuthoriser:
     def _address(self, uri: str) -> StreamAddress:
         address = parse_address(uri)
         if address is None or address.route != self._identity.route:
-            raise Forbidden("This address belongs to no session of this Agent.")
+            raise Forbidden("This address does not belong to a session of this Agent.")
         return address
 
     async def _admit(
@@ -221,13 +221,13 @@ class StreamAuthoriser:
         asked = self._sessions.get(address.session_id)
         by_lease = any(one.of_lease for one in shown)
         if asked is None:
-            raise (Unauthenticated(LEASE_OVER) if by_lease else Forbidden("This Agent runs no such session."))
+            raise (Unauthenticated(LEASE_OVER) if by_lease else Forbidden("This Agent does not run this session."))
         # programs send no origin; a page of another origin that uses their token is refused like one without it
         if reason := refusal_of_origin(origin, asked.spec.allow_origin, websocket=websocket and not by_lease):
             self._events.refused(f"A stream was refused: {reason}", address.session_id)
             raise Forbidden(reason)
         if not shown:
-            raise Unauthenticated("No token came with the request; open the session from the console.")
+            raise Unauthenticated("The request has no token; open the session from the console.")
         refusals: list[GreenroomError] = []
         for one in shown[:MAX_TOKENS]:
             try:
@@ -255,7 +255,7 @@ class StreamAuthoriser:
         if session is None and parse_address(viewer.path) is not None:
             raise MovedError(viewer.path)
         if session is None:
-            raise Forbidden("The session runs on another host now; ask for its status again.")
+            raise Forbidden("The session now runs on another host; request its status again.")
         permitted, handed_over, address = permitted_by(session), session.handed_over, session.address
         reason = refusal_by_agent(
             session_id=session.session_id, permitted=permitted, handed_over=handed_over, address=address
@@ -277,7 +277,7 @@ class StreamAuthoriser:
             if not (target.strip or viewer.is_program):
                 self.openings.opened(viewer, client)
         elif client.connection is None:
-            raise Forbidden("The gateway beside this Agent does not say from where you come; it is of another version.")
+            raise Forbidden("The gateway of this host has another version and does not report your connection.")
         else:
             self.company.opened(viewer, client)
 
@@ -331,7 +331,7 @@ class StreamAuthoriser:
         if viewer.viewer_id or viewer.is_program:
             await self._wait_for(self._is_permitted, viewer)
         if not self._is_permitted(viewer):
-            raise Unauthenticated(f"Session {viewer.shows} is not this user's, as far as this Agent knows.")
+            raise Unauthenticated(f"This Agent has no permission of this user for session {viewer.shows}.")
         self._add(viewer)
         return viewer
 

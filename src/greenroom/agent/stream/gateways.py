@@ -33,7 +33,7 @@ from greenroom.wire.viewers import CHECK_PATH, LISTEN_PATH, Admission, Check, Ch
 
 NOTED_WITHIN_S: Final = 2.0
 """A gateway that does not store an admission within this time admits no viewer."""
-NOT_LISTENING: Final = "The gateway does not listen to the Agent of this desktop at the moment; try again."
+NOT_LISTENING: Final = "The gateway is not connected to the Agent of this desktop at the moment; try again."
 GONE_AFTER_S: Final = 60.0
 """A gateway without a request for this time is dropped; it reports its viewers when it returns."""
 HOLD_MAX_S: Final = 10.0

@@ -130,7 +130,7 @@ class SessionCache:
         except FileNotFoundError:
             return nothing
         except msgspec.MsgspecError as error:  # at worst, viewers wait for a Manager
-            log.warning("what was remembered of viewers cannot be read", file=str(self._file), reason=str(error))
+            log.warning("the stored data of viewers cannot be read", file=str(self._file), reason=str(error))
             return nothing
         return (stored, {one.session_id: one for one in sessions}) if stored.boot_id == self._boot_id else nothing
 
@@ -191,7 +191,7 @@ class SessionCache:
             await asyncio.to_thread(write_private, self._file, msgspec.json.encode(stored))
             self._has_saved = bool(sessions)
         except OSError as error:
-            log.warning("what viewers need after a restart cannot be kept", file=str(self._file), reason=str(error))
+            log.warning("the data of viewers cannot be stored for a restart", file=str(self._file), reason=str(error))
 
     async def _copy(self, sessions: list[msgspec.Raw]) -> None:
         content = msgspec.json.encode(sessions)
@@ -201,7 +201,7 @@ class SessionCache:
             await self._share(content)
             self._copied = content
         except Unavailable as error:
-            log.warning("other processes of this Agent have an older copy", reason=error.message)
+            log.warning("other processes of this Agent have an outdated copy", reason=error.message)
             asyncio.get_running_loop().call_later(COPY_AGAIN_S, self._changed.set)
 
     def _of(self, session_id: str) -> CachedSession | None:

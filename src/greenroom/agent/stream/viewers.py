@@ -184,7 +184,9 @@ class Viewers:
             try:
                 await asyncio.to_thread(write_private, self._file, content, survives_power_cut=False)
             except OSError as error:
-                log.warning("who was let in cannot be kept for a restart", file=str(self._file), reason=str(error))
+                log.warning(
+                    "the admitted viewers cannot be stored for a restart", file=str(self._file), reason=str(error)
+                )
             self._written = number
             self._wrote.set()
             self._wrote = asyncio.Event()
@@ -262,7 +264,7 @@ class Openings:
         there = await asyncio.to_thread(self._look, wanted)
         for visit in self._visits.looked(there, wanted - there, self._clock()):
             self._closed(
-                f"The stream of session {visit.session_id}, opened from {visit.client}, was left after"
+                f"The stream of session {visit.session_id}, opened from {visit.client}, was closed after"
                 f" {visit.lasted_s:.0f} s",
                 visit.session_id,
                 visit.user_id,
@@ -284,7 +286,7 @@ def client_of(address: str, port: str, forwarded_for: str, gateway: str = "") ->
         said = str(ip_address(forwarded_for))
     except ValueError:
         return StreamOrigin(address or "an unknown address", connection)
-    return StreamOrigin(f"{said} (as {address} says)", connection)
+    return StreamOrigin(f"{said} (reported by {address})", connection)
 
 
 REPORT_LOOK_S: Final = 2.0
@@ -341,7 +343,9 @@ class Company:
             try:
                 known = await self._send(Watched(session_id=session_id, watchers=list(watchers)))
             except Unavailable as error:  # reported at the next look
-                log.warning("who is in a session could not be reported", session_id=session_id, reason=error.message)
+                log.warning(
+                    "the viewers of a session could not be reported", session_id=session_id, reason=error.message
+                )
                 continue
             self._reported[session_id] = watchers
             if not watchers or not known:

@@ -43,8 +43,8 @@ AUTHORITY_NAME: Final = "Greenroom web filter of one session"
 CERTIFICATE_DAYS: Final = 30
 RENEWED_AFTER_S: Final = 15 * 86_400
 SQUID_WITHOUT_TLS: Final = (
-    "The session has secrets, and the squid of this host cannot open TLS: install the package squid-openssl in its"
-    " place."
+    "The session has secrets, but the squid of this host does not support TLS: install the package squid-openssl"
+    " instead."
 )
 
 
@@ -116,7 +116,7 @@ class Brokering:
         except FileExistsError:
             found = self.folder.lstat()
             if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-                raise FilterError(f"{self.folder} is another's; remove it.") from None
+                raise FilterError(f"{self.folder} is not a folder of this account; remove it.") from None
         os.chown(self.folder, os.geteuid(), self._owner.gid)
         self.folder.chmod(0o750)
 

@@ -15,7 +15,7 @@ PAGES: Final = {
     "ERR_GREENROOM_LISTED": "It is in the deny list of the policy.",
     "ERR_GREENROOM_DEFAULT": "It is not in the allow list of the policy.",
     "ERR_GREENROOM_PRIVATE": "It leads to a private network or to the host, which no session may reach.",
-    "ERR_GREENROOM_PORT": "The address names a port or a kind of connection that is not open.",
+    "ERR_GREENROOM_PORT": "The port or the kind of connection of this address is not allowed.",
 }
 """Page → the reason for the user."""
 

@@ -156,7 +156,7 @@ class WebFilters:
                     self._policies_received.clear()
                     await self._policies_received.wait()
         except TimeoutError as error:
-            raise FilterError(f"No Manager knows the web filter policy {policy_id} of the session.") from error
+            raise FilterError(f"No Manager sent the web filter policy {policy_id} of the session.") from error
 
     async def _put_right(self, subject: _Filter, policy: FilterPolicy) -> None:
         secrets = self._secrets_of(policy.filter_policy_id)
@@ -231,7 +231,7 @@ class WebFilters:
                         self._filters.setdefault(network.policy_id, _Filter())
             except GreenroomError as error:
                 log.warning(
-                    "the web filters of this host are not known", reason=error.message, next_try_s=BACKOFF.max_s
+                    "the web filters of this host cannot be listed", reason=error.message, next_try_s=BACKOFF.max_s
                 )
                 await asyncio.sleep(BACKOFF.max_s)
             else:
@@ -268,7 +268,7 @@ class WebFilters:
             self._sessions.outbox.log_line(LogCode.WEB_FILTER_DOWN, message, level="ERROR")
 
     def _say_ended(self, policy_id: str) -> None:
-        sentence = f"The web filter of policy {policy_id} ended by itself; it is started again."
+        sentence = f"The web filter of policy {policy_id} ended unexpectedly; it is started again."
         self._sessions.outbox.log_line(LogCode.WEB_FILTER_DOWN, sentence)
 
     def _may_write(self, policy_id: str, subject: _Filter) -> bool:
@@ -298,7 +298,7 @@ class WebFilters:
                 with one_item("denials", policy_id):
                     self._report_denials_of(subject, session_at)
             except GreenroomError as error:
-                log.warning("the denials of a web filter are not read", policy_id=policy_id, reason=error.message)
+                log.warning("the denials of a web filter cannot be read", policy_id=policy_id, reason=error.message)
 
     def _report_denials_of(self, subject: _Filter, session_at: dict[str, str]) -> None:
         if subject.serving is not None and subject.in_force is not None:

@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 RESOLV_CONF: Final = Path("/etc/resolv.conf")
 CONNECT_AGAIN_S: Final = 2.0
-NO_SECRETS: Final = "The session has secrets, and Agents in Kubernetes cannot add them to requests."
+NO_SECRETS: Final = "The session has secrets, but Agents in Kubernetes cannot add them to requests."
 MAX_REFUSED: Final = 5_000
 """Number of refusals between two looks; older ones are dropped."""
 
@@ -99,7 +99,7 @@ def filter_owner() -> Owner:
         FilterError: it cannot be created; the Agent must run as root.
     """
     if os.geteuid() != 0:
-        raise FilterError("The session needs the web filter, for which the Agent of this host has to run as root.")
+        raise FilterError("The session requires the web filter, so the Agent of this host must run as root.")
     try:
         account = system_account(ACCOUNT)
     except SetupError as error:
@@ -264,7 +264,7 @@ class RuntimeServing:
                             self._refused.append(denial)
                 break
             except RuntimeUnavailable as error:
-                log.info("the output of a web filter is not read for a moment", reason=error.message)
+                log.info("the output of a web filter cannot be read at the moment", reason=error.message)
                 await asyncio.sleep(CONNECT_AGAIN_S)
             except GreenroomError as error:
                 log.info("a web filter has ended", policy_id=self._policy_id, reason=error.message)

@@ -100,7 +100,7 @@ class Squid:
             await self._start(policy, address)
         elif changed:
             send(self._running.pid, signal.SIGHUP)
-            log.info("the web filter reads its policy again", policy=policy.name, pid=self._running.pid)
+            log.info("the web filter reloads its policy", policy=policy.name, pid=self._running.pid)
 
     async def stop(self) -> None:
         """End it at once, since it has no state, and remove its folder."""
@@ -156,7 +156,7 @@ class Squid:
         if not await self._listens(running.pid, address):
             await self._kill(running)
             said = errors.read_text(errors="replace").strip()[-500:]
-            raise FilterError(f"The web filter does not start on this host: {said or 'squid said nothing'}")
+            raise FilterError(f"The web filter does not start on this host: {said or 'squid printed nothing'}")
         log.info("the web filter runs", policy=policy.name, pid=child.pid, address=address)
 
     def _spawn(self, errors: Path) -> subprocess.Popen[bytes]:
@@ -193,7 +193,7 @@ class Squid:
             return
         if before.started != 0 and started_ticks(before.pid) == before.started:
             self._watch(before)
-            log.info("took a running web filter over", pid=before.pid)
+            log.info("adopted a running web filter", pid=before.pid)
 
     def _watch(self, running: _Running) -> None:
         self._running = running
@@ -232,7 +232,7 @@ def _program() -> str:
     """Raises FilterError: Squid is not installed."""
     if (program := shutil.which("squid", path=_SEARCHED)) is None:
         raise FilterError(
-            "The session needs the web filter, and squid is not installed on this host: install the package"
+            "The session requires the web filter, but squid is not installed on this host: install the package"
             " squid-openssl."
         )
     return program
