@@ -251,7 +251,7 @@ async def test_only_the_agents_own_certificate_is_trusted(own_hosts: Hosts):
 async def test_an_edge_waits_for_its_agent_to_register(own_hosts: Hosts):
     hosts = own_hosts
     hosts.start_edge()
-    await hosts.world.until(lambda: "waits for its Agent to register" in hosts.world.log())
+    await hosts.world.until(lambda: "waits until its Agent has registered" in hosts.world.log())
     hosts.name_agent()
     hosts.certify()
     await hosts.world.until(hosts.edge_answers)

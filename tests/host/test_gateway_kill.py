@@ -137,7 +137,7 @@ async def test_a_plan_that_cannot_be_used_changes_nothing(world: World):
         before = world.plan.get(field)
         world.plan[field] = value
         world.write_plan()
-        await world.until(lambda value=value: "the old one stays" in world.log() and value.split('"')[0] in world.log())
+        await world.until(lambda value=value: "previous plan" in world.log() and value.split('"')[0] in world.log())
         if before is None:
             del world.plan[field]
         else:
@@ -157,7 +157,7 @@ async def test_a_plan_that_could_not_be_served_is_served_once_it_can_be(
         moved = f"127.0.0.1:{taken.getsockname()[1]}"
         world.plan["managers"][1]["listen"] = moved
         world.write_plan()
-        await world.until(lambda: f"{moved} cannot be listened on" in world.log())
+        await world.until(lambda: f"The gateway cannot listen on {moved}" in world.log())
         assert await ok(world)
 
     async def is_served() -> bool:
@@ -190,7 +190,7 @@ async def test_a_renewed_certificate_is_served_without_a_change_of_the_plan(worl
 
         await world.until(is_served)
         assert await answers(desktop)
-    assert "the old one stays" not in world.log()
+    assert "the previous plan stays in use" not in world.log()
 
 
 async def test_term_ends_everything_of_this_gateway(world: World):

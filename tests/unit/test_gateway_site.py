@@ -193,7 +193,7 @@ def test_an_agent_that_never_registered_has_no_streams_yet():
 
 def test_a_file_with_the_id_that_holds_none_is_named():
     facts = SiteFacts(texts={EDGE_DIR / "agent_id": "half of an"}, has_edge=True)
-    with pytest.raises(SetupError, match="/edge/agent_id does not hold the id of an Agent"):
+    with pytest.raises(SetupError, match="/edge/agent_id does not contain the id of an Agent"):
         plan_of(config(edge_dir=EDGE_DIR), facts, FOLDER)
 
 

@@ -81,7 +81,7 @@ class Admissions:
             pass
         except msgspec.MsgspecError as error:
             log.error(
-                "which viewers Agents elsewhere let in here is lost; open desktops stay open",
+                "the stored admissions of Agents on other hosts cannot be read; open desktops stay open",
                 reason=str(error),
             )
         return _Stored(gateway_id=str(uuid.uuid4()), agents={})
@@ -326,6 +326,6 @@ async def _addresses_of(seed: str) -> list[str]:
         async with asyncio.timeout(NAME_TIMEOUT_S):
             answers = await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError, TimeoutError) as error:
-        log.debug("an address is not found", name=host, reason=str(error) or "timeout")
+        log.debug("an address cannot be resolved", name=host, reason=str(error) or "timeout")
         return []
     return sorted({f"[{a[4][0]}]:{port}" if a[0] == socket.AF_INET6 else f"{a[4][0]}:{port}" for a in answers})

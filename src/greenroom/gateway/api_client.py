@@ -131,7 +131,7 @@ class RequestReporter:
                 headers=bearer(self._credential_file) | {"Host": self._host},
             )
             if reply.status_code == 422:
-                log.error("the api cannot read a report; it is dropped", requests=len(batch), said=reply.text[:200])
+                log.error("the api refused a report; it is dropped", requests=len(batch), said=reply.text[:200])
             else:
                 reply.raise_for_status()
         except (httpx.HTTPError, SetupError) as error:

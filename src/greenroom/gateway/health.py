@@ -40,7 +40,7 @@ async def failure(plan: GatewayPlan) -> str | None:
         status, _ = _parsed(await _asked(plan, path))
     except (OSError, TimeoutError) as error:
         return f"nginx does not answer on {plan.listeners[0]}: {error or 'timeout'}"
-    return None if status == "200" else f"nginx answers {status} on {plan.listeners[0]}{path}"
+    return None if status == "200" else f"nginx returned {status} on {plan.listeners[0]}{path}"
 
 
 async def status_page(plan: GatewayPlan) -> str:
@@ -48,7 +48,7 @@ async def status_page(plan: GatewayPlan) -> str:
     try:
         status, body = _parsed(await _asked(plan, STATUS_PATH))
     except (OSError, TimeoutError) as error:
-        log.info("nginx gives no figures", reason=str(error) or "timeout")
+        log.info("the status page of nginx cannot be read", reason=str(error) or "timeout")
         return ""
     return body if status == "200" else ""
 
@@ -105,7 +105,7 @@ def warning(file: Path, text: str, now: datetime) -> str | None:
     if left > DAYS_LEFT:
         return None
     ends = f"ended on {until:%Y-%m-%d}" if until <= now else f"ends in {left} days, on {until:%Y-%m-%d}"
-    return f"The certificate {file} {ends}; renew it: browsers and Agents refuse one that has ended."
+    return f"The certificate {file} {ends}; renew it, because browsers and Agents refuse an expired certificate."
 
 
 async def watch(plan: Callable[[], GatewayPlan | None]) -> None:
@@ -144,9 +144,9 @@ class GatewayMetrics(RoleMetrics):
     ) -> None:
         super().__init__("gateway")
         self._plan = plan
-        self.starts = self.counter("nginx_starts", "Times an nginx was started, also for a changed plan")
-        self.probes = self.counter("nginx_probes", "Times nginx was asked whether it answers", ["outcome"])
-        self.gauge("nginx_up", "1 while there is an nginx that serves", lambda: float(nginx() is not None))
+        self.starts = self.counter("nginx_starts", "Starts of nginx, including those for a changed plan")
+        self.probes = self.counter("nginx_probes", "Health checks of nginx", ["outcome"])
+        self.gauge("nginx_up", "1 while an nginx serves", lambda: float(nginx() is not None))
         self.gauge("request_rows_waiting", "Refused requests of Agents not reported to the api yet", reporter.waiting)
         self.counted("request_rows_dropped", "Refused requests of Agents that were lost", lambda: reporter.lost)
 
@@ -164,7 +164,7 @@ class GatewayMetrics(RoleMetrics):
             return b""
         registry = CollectorRegistry()
         name = "greenroom_gateway_nginx"
-        connections = Gauge(f"{name}_connections", "Connections by what they do", ["state"], registry=registry)
+        connections = Gauge(f"{name}_connections", "Connections of nginx by state", ["state"], registry=registry)
         for state in ("active", "reading", "writing", "waiting"):
             connections.labels(state).set(int(found[state]))
         for what, text in (("accepted", "Connections accepted"), ("requests", "Requests")):

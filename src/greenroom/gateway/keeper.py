@@ -85,12 +85,12 @@ class PlanKeeper:
         """
         self._fleet = self._stored_fleet()
         while self._config.gateway_profile == "edge" and (missing := self._missing()):
-            self._say("waiting", f"the gateway waits for its Agent to register: it cannot read {missing} yet")
+            self._say("waiting", f"the gateway waits until its Agent has registered: {missing} cannot be read yet")
             await asyncio.sleep(LOOK_S)
         try:
             await self._write()
         except OSError as error:
-            raise SetupError(f"The gateway's plan {self.path} cannot be kept: {error}.") from error
+            raise SetupError(f"The gateway's plan {self.path} cannot be written: {error}.") from error
 
     async def follow(self) -> None:
         async with api_client() as client:
@@ -101,7 +101,7 @@ class PlanKeeper:
                         await self._ask(client)
                     await self._write()
                 except (SetupError, OSError) as error:
-                    self._say("plan", f"the gateway keeps its plan: {error}")
+                    self._say("plan", f"the gateway keeps its current plan: {error}")
 
     def _missing(self) -> str | None:
         """Return the first of the Agent's files that is missing or not readable for this account."""
@@ -119,7 +119,7 @@ class PlanKeeper:
             reply.raise_for_status()
             fleet = msgspec.json.decode(reply.content, type=Fleet)
         except (httpx.HTTPError, msgspec.DecodeError) as error:
-            self._say("fleet", f"the api at {self._config.api_upstream} cannot be asked about the fleet: {error!r}")
+            self._say("fleet", f"the fleet cannot be read from the api at {self._config.api_upstream}: {error!r}")
             return
         if fleet != self._fleet:
             self._fleet = fleet
@@ -134,7 +134,7 @@ class PlanKeeper:
         except FileNotFoundError:
             return Fleet()
         except (OSError, msgspec.DecodeError) as error:
-            log.warning("what the api said of the fleet last is lost", reason=str(error))
+            log.warning("the stored fleet cannot be read", reason=str(error))
             return Fleet()
 
     async def _write(self) -> None:
@@ -166,7 +166,7 @@ class PlanKeeper:
         if self._pace.allows(time.monotonic()):
             _replace(self.path, self._text)
         else:
-            self._say("pace", "what the gateway serves changes very often; the newest change is served in some seconds")
+            self._say("pace", "the gateway's plan changes very often; the latest change is served in some seconds")
 
     async def _look_up(self) -> None:
         """Find the address of every host name: of new names now, of all names every NAMES_S. A name that is no longer
@@ -188,7 +188,7 @@ class PlanKeeper:
             async with asyncio.timeout(NAME_TIMEOUT_S):
                 answers = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError, TimeoutError) as error:  # UnicodeError: not a host name
-            self._say(f"name {host}", f"the address of {host} is not found ({error or 'timeout'}); it is {known}")
+            self._say(f"name {host}", f"{host} cannot be resolved ({error or 'timeout'}); its address stays {known}")
             return known
         addresses = [f"[{a[4][0]}]" if a[0] == socket.AF_INET6 else str(a[4][0]) for a in answers]
         return known if known in addresses else addresses[0]

@@ -138,7 +138,11 @@ class Gateway:
             self._read()
         except SetupError as error:
             self._refused_at = time.monotonic()
-            log.error("what changed is not served, the old one stays", reason=error.message, next_try_s=TRY_AGAIN_S)
+            log.error(
+                "the changed plan is not served; the previous plan stays in use",
+                reason=error.message,
+                next_try_s=TRY_AGAIN_S,
+            )
         else:
             self._refused_at = None
             await self._start()
@@ -183,7 +187,7 @@ class Gateway:
         self._unanswered = 0
         candidate = Nginx(self._folder, self._starts % 2)
         if not await candidate.start(self._listeners):
-            log.error("nginx did not start; another attempt follows", pause_s=RESTART_PAUSE_S)
+            log.error("nginx did not start; it is tried again", pause_s=RESTART_PAUSE_S)
             await asyncio.sleep(RESTART_PAUSE_S)
             return
         self._nginx = candidate
@@ -197,7 +201,7 @@ class Gateway:
         for pid in superseded(nginx_processes(self._folder), self._nginx.pid):
             if pid not in self._retired:
                 self._retired.add(pid)
-                log.info("an nginx of before finishes its connections and ends", pid=pid)
+                log.info("a previous nginx finishes its connections and ends", pid=pid)
                 send(pid, signal.SIGQUIT)
         self._retired &= {process.pid for process in nginx_processes(self._folder)}
 
@@ -243,8 +247,8 @@ def check_sentinels(plan: GatewayPlan) -> None:
         folder = Path(manager.sentinel_file).parent
         if not (folder.is_dir() and os.access(folder, os.X_OK)):
             raise SetupError(
-                f"The sentinel folder {folder} of Manager {manager.name} is missing, or this account cannot look into"
-                " it; the gateway could not see that the Manager is disabled."
+                f"The sentinel folder {folder} of Manager {manager.name} is missing, or this account cannot read it;"
+                " the gateway could not detect that the Manager is disabled."
             )
 
 
@@ -299,7 +303,7 @@ async def main() -> None:
     """Run the gateway of this host (settings: GatewayConfig)."""
     config = environment.begin(kit_config.GatewayConfig)
     if os.getuid() == 0:
-        raise SetupError("Run the gateway as an ordinary account such as greenroom: nginx needs nothing of root here.")
+        raise SetupError("Run the gateway under an unprivileged account such as greenroom; it does not require root.")
     await stops.serve(config.stop_dir, config.process_name)
     folder = _folder(config.gateway_dir)
     plan_file, keeping = config.gateway_file, []

@@ -177,7 +177,9 @@ def _listen(address: str, *, shared: bool) -> socket.socket:
         listening = _bound(family, host, int(port), reuse_port=True)
     except OSError as error:
         other = "address" if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT) else "port"
-        raise SetupError(f"{address} cannot be listened on: {error.strerror}; choose another {other}.") from error
+        raise SetupError(
+            f"The gateway cannot listen on {address}: {error.strerror}; choose another {other}."
+        ) from error
     listening.listen(BACKLOG)
     return listening
 

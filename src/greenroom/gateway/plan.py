@@ -206,7 +206,7 @@ def _problems(plan: GatewayPlan) -> Iterator[str]:
     if plan.profile == "edge" and (plan.main_listen or plan.api or plan.managers or plan.edges):
         yield "an edge gateway serves streams only: main_listen, api, managers and edges must be absent"
     if plan.profile == "edge" and not plan.public_url:
-        yield "an edge gateway needs public_url, the console's origin, which may frame its streams"
+        yield "an edge gateway requires public_url, the origin of the console that may frame its streams"
 
 
 def _path_problems(plan: GatewayPlan) -> Iterator[str]:
@@ -232,7 +232,7 @@ def _address_problems(plan: GatewayPlan) -> Iterator[str]:
     main = [plan.main_listen] if plan.profile == "web" else []
     for listener in [*main, plan.stream_listen, *(manager.listen for manager in plan.managers if manager.listen)]:
         if wrong := [address for address in addresses(listener) or [""] if not _is_listener(address)]:
-            yield f"{wrong[0]!r} cannot be listened on; write IP address and port, e.g. 127.0.0.1:8443 or [::1]:8443"
+            yield f"{wrong[0]!r} is not a listener; use IP address and port, e.g. 127.0.0.1:8443 or [::1]:8443"
         elif len({port_of(address) for address in addresses(listener)}) > 1:
             yield f"the addresses of a listener must have the same port (they are {listener!r})"
     if len(set(plan.listeners)) < len(plan.listeners):
@@ -257,7 +257,7 @@ def _name_problems(plan: GatewayPlan) -> Iterator[str]:
         if not _is_host(host):
             yield f"{name}: {host!r} is not a host name"
     if plan.gateway_id and not _NAME.fullmatch(plan.gateway_id):
-        yield f"gateway_id {plan.gateway_id!r} has other characters than letters, digits and _.-"
+        yield f"gateway_id {plan.gateway_id!r} has characters other than letters, digits and _.-"
     routes = [part.route for part in [*plan.agents, *plan.edges]]
     for route in routes:
         if not _ROUTE.fullmatch(route):
@@ -270,9 +270,9 @@ def _name_problems(plan: GatewayPlan) -> Iterator[str]:
 def _manager_problems(plan: GatewayPlan) -> Iterator[str]:
     for manager in plan.managers:
         if not _NAME.fullmatch(manager.name) or (manager.zone and not _NAME.fullmatch(manager.zone)):
-            yield f"manager {manager.name!r} of zone {manager.zone!r}: letters, digits and _.- only"
+            yield f"manager {manager.name!r} of zone {manager.zone!r} has characters other than letters, digits and _.-"
     if any(not manager.listen for manager in plan.managers[1:]):
-        yield "each Manager but the first needs a listener of its own (listen)"
+        yield "each Manager except the first requires a separate listener (listen)"
 
 
 def _is_listener(address: str) -> bool:

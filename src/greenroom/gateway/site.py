@@ -64,18 +64,18 @@ def check_settings(config: GatewayConfig) -> None:
     edge = config.gateway_profile == "edge"
     missing = [
         (not config.public_url, "GREENROOM_PUBLIC_URL (the origin of the console)"),
-        (edge and config.edge_dir is None, "GREENROOM_EDGE_DIR (where the Agent beside it keeps its certificate)"),
+        (edge and config.edge_dir is None, "GREENROOM_EDGE_DIR (the certificate folder of the Agent)"),
         (not edge and config.tls_certificate is None, "GREENROOM_TLS_CERTIFICATE"),
         (not edge and config.tls_key is None, "GREENROOM_TLS_KEY"),
         (not edge and config.gateway_credential_file is None, "GREENROOM_GATEWAY_CREDENTIAL_FILE"),
         (
             bool(config.stream_agents) and config.stream_secret_file is None,
-            "GREENROOM_STREAM_SECRET_FILE (what it shows the Agents of GREENROOM_STREAM_AGENTS)",
+            "GREENROOM_STREAM_SECRET_FILE (the secret for the Agents of GREENROOM_STREAM_AGENTS)",
         ),
     ]
     if names := [name for is_missing, name in missing if is_missing]:
         raise SetupError(
-            f"A gateway of profile {config.gateway_profile} without GREENROOM_GATEWAY_FILE needs {', '.join(names)}."
+            f"A gateway of profile {config.gateway_profile} without GREENROOM_GATEWAY_FILE requires {', '.join(names)}."
         )
 
 
@@ -115,7 +115,7 @@ def _own_edge(config: GatewayConfig, facts: SiteFacts) -> _OwnEdge | None:
     try:
         name = edge_name(route)
     except ValueError as error:
-        raise SetupError(f"{folder / 'agent_id'} does not hold the id of an Agent.") from error
+        raise SetupError(f"{folder / 'agent_id'} does not contain the id of an Agent.") from error
     shown = NamedCertificate(host=name, certificate=str(folder / "edge.pem"), key=str(folder / "edge.key"))
     return _OwnEdge(
         AgentUpstream(route=route, upstream=_located(config.agent_upstream, facts)), shown if facts.has_edge else None
@@ -156,7 +156,7 @@ def _edge_plan(config: GatewayConfig, facts: SiteFacts, folder: Path, own: _OwnE
     get that of the fleet's authority.
     """
     if own is None or own.certificate is None:
-        raise SetupError(f"There is no certificate in {config.edge_dir} yet; the Agent gets it when it has registered.")
+        raise SetupError(f"There is no certificate in {config.edge_dir} yet; the Agent receives one when it registers.")
     return GatewayPlan(
         profile="edge",
         tls_certificate=own.certificate.certificate,
