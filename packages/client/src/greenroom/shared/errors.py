@@ -13,7 +13,7 @@ NO_RESOURCES: Final = (
 
 
 class GreenroomError(Exception):
-    """Something went wrong inside Greenroom; the log has the details."""
+    """An internal error occurred in Greenroom; the log has the details."""
 
     code: ClassVar[str] = "internal"
     http_status: ClassVar[int] = 500
@@ -29,7 +29,7 @@ class GreenroomError(Exception):
 
 
 class Unauthenticated(GreenroomError):
-    """Please log in: no valid credential came with this request."""
+    """The request has no valid credential; log in or send a valid API key."""
 
     code = "unauthenticated"
     http_status = 401
@@ -43,20 +43,20 @@ class Forbidden(GreenroomError):
 
 
 class PasswordChangeRequired(Forbidden):
-    """You logged in with a one-time password; choose a password of your own first."""
+    """You logged in with a one-time password; change the password first."""
 
     code = "password-change-required"
 
 
 class NotFound(GreenroomError):
-    """There is no such thing; it may have been deleted."""
+    """The requested object does not exist; it may have been deleted."""
 
     code = "not-found"
     http_status = 404
 
 
 class Refused(GreenroomError):
-    """The request was understood and refused in the present state."""
+    """The request is not possible in the current state."""
 
     code = "refused"
     http_status = 409
@@ -69,19 +69,19 @@ class LastEnabledManager(Refused):
 
 
 class ManagerRuns(Refused):
-    """The Manager runs and would register again as a new record; disable it, stop it first, or use force."""
+    """The Manager is running and would register again as a new record; disable it, stop it first, or use force."""
 
     code = "manager-running"
 
 
 class Duplicate(Refused):
-    """Something with these values exists already; change one of them or edit the existing one."""
+    """An object with these values already exists; change one of the values or edit the existing object."""
 
     code = "duplicate"
 
 
 class IdempotencyMismatch(Refused):
-    """This Idempotency-Key was used for a different request; use a new key."""
+    """This Idempotency-Key was already used for a different request; use another key."""
 
     code = "idempotency-mismatch"
 
@@ -106,13 +106,13 @@ class NoResources(Refused):
 
 
 class HomeInUse(Refused):
-    """The home folder is in use by a session; end that first."""
+    """The home folder is in use by a session; end the session first."""
 
     code = "home-in-use"
 
 
 class ProfileInUse(Refused):
-    """The profile is in use by another session; open that one, end it, or launch without the profile."""
+    """The profile is in use by another session; open or end that session, or launch without the profile."""
 
     code = "profile-in-use"
 
@@ -130,7 +130,7 @@ class LeaseLimit(Refused):
 
 
 class WrongState(Refused):
-    """The session is not in a state in which this can be done."""
+    """The current state of the session does not allow this operation."""
 
     code = "wrong-state"
 
@@ -148,7 +148,7 @@ class NoScreenshot(Refused):
 
 
 class Interrupted(Refused):
-    """This was broken off while it was done; look how far it came before it is asked for again."""
+    """The operation was interrupted; check its effect before you repeat it."""
 
     code = "interrupted"
 
@@ -160,7 +160,7 @@ class IdentityConflict(Refused):
 
 
 class Invalid(GreenroomError):
-    """The request has values that cannot be used; the problem names each of them."""
+    """The request has invalid values; the error names each of them."""
 
     code = "invalid"
     http_status = 422
@@ -174,28 +174,28 @@ class TooLarge(GreenroomError):
 
 
 class TooManyRequests(GreenroomError):
-    """Too many attempts; wait a little and try again."""
+    """Too many attempts; wait a moment and try again."""
 
     code = "too-many-requests"
     http_status = 429
 
 
 class LeaseLost(GreenroomError):
-    """This Manager is no longer Primary of its zone; the new Primary goes on."""
+    """This Manager is no longer Primary of its zone; the new Primary continues."""
 
     code = "lease-lost"
     http_status = 503
 
 
 class Unavailable(GreenroomError):
-    """A part of the system cannot be reached at the moment; the request can be repeated."""
+    """A part of the system cannot be reached at the moment; try again later."""
 
     code = "unavailable"
     http_status = 503
 
 
 class Busy(Unavailable):
-    """More is asked for than can be served at the moment; try again a little later."""
+    """The system has too many requests at the moment; try again later."""
 
     code = "busy"
 
