@@ -170,7 +170,7 @@ def test_what_follows_an_action_that_failed_is_not_done(desk: Desk):
     move = {"action": "mouse_move", "coordinate": [1, 1]}
     acted = desk.act(move, {"action": "type", "text": "\x03"}, move, screenshot=True)
     assert [result.done for result in acted.results] == [True, False, False]
-    assert acted.results[1].error == "the text has the control character U+0003, which no key writes."
+    assert acted.results[1].error == "the text has the control character U+0003, which no key can type."
     assert acted.results[2].error == "not done, because actions[1] failed."
     assert acted.screenshot
 

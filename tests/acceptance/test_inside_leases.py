@@ -169,7 +169,7 @@ def test_a_folder_goes_up_and_down_as_tar(desk: Desk):
     assert desk.files.read("packed/inner/text") == b"hello"
     with tarfile.open(fileobj=io.BytesIO(desk.files.read_tar("packed"))) as archive:
         assert "./inner/text" in archive.getnames()
-    with pytest.raises(Invalid, match="The tar could not be unpacked"):
+    with pytest.raises(Invalid, match="The tar archive could not be unpacked"):
         desk.files.write_tar("packed", b"no tar" * 1000)
     desk.files.delete("packed", recursive=True)
 
@@ -181,7 +181,7 @@ def test_paths_that_cannot_be_are_refused(desk: Desk, http: httpx.Client):
     raw = http.get("files//etc/passwd")
     assert (raw.status_code, "not below the home folder" in raw.json()["detail"]) == (422, True)
     desk.files.write("/home/kasm-user/by-its-whole-name", "x")
-    with pytest.raises(WrongState, match="nothing can be put below it"):
+    with pytest.raises(WrongState, match="cannot contain other files"):
         desk.files.write("by-its-whole-name/below", "x")
     with pytest.raises(WrongState, match="is a file"):
         desk.files.list("by-its-whole-name")
@@ -237,7 +237,7 @@ def test_the_elements_of_a_window_are_found_and_used(desk: Desk, http: httpx.Cli
     with pytest.raises(NotFound, match="read the tree again"):
         desk.tree(editor["ref"])
     gone = http.post("actions", json={"actions": [{"action": "left_click", "ref": editor["ref"]}]})
-    sentence = f"actions[0].ref: There is no element {editor['ref']} any more; read the tree again."
+    sentence = f"actions[0].ref: Element {editor['ref']} no longer exists; read the tree again."
     assert (gone.status_code, gone.json()["detail"]) == (422, sentence)
 
 

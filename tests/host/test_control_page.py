@@ -121,7 +121,7 @@ async def test_steps_under_way_end_with_the_take_over_and_what_was_held_is_let_g
     await eventually(held)
     assert (await ordered(desk, 1, "user")).status_code == 200
     answer = await asyncio.wait_for(under_way, 5)
-    assert (answer.status_code, "Part of this may have been done" in answer.text) == (423, True)
+    assert (answer.status_code, "Some of the actions may have been done" in answer.text) == (423, True)
 
     async def let_go() -> bool:
         return not await held()

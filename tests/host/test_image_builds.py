@@ -74,19 +74,19 @@ async def test_a_build_that_fails_says_why_in_a_sentence_and_leaves_no_image(
     with pytest.raises(BuildError) as failed:
         async for _ in build.make(builder, image):
             pass
-    assert failed.value.message == f"The image {reference} could not be made: {why}."
+    assert failed.value.message == f"The image {reference} could not be built: {why}."
     assert await builder.labels(reference) is None
 
 
 async def test_a_base_that_cannot_be_reached_is_named(builder: DockerBuilder, reference: str):
     image = RecipeImage(reference=reference, digest=uuid.uuid4().hex, flavour="openbox")
-    with pytest.raises(BuildError, match=r"could not be made: .*nowhere\.invalid"):
+    with pytest.raises(BuildError, match=r"could not be built: .*nowhere\.invalid"):
         async for _ in build.make(builder, image, base="nowhere.invalid/debian:bookworm"):
             pass
 
 
 async def test_a_host_without_mmdebstrap_says_what_to_do(builder: DockerBuilder, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("shutil.which", lambda _: None)
-    with pytest.raises(BuildError, match=r"install mmdebstrap .* or name a base image"):
+    with pytest.raises(BuildError, match=r"install mmdebstrap .* or set a base image"):
         async for _ in build.make_root(builder, "greenroom/test:none", Path("/nowhere")):
             pass

@@ -156,7 +156,7 @@ async def test_what_is_not_allowed_is_refused_with_a_sentence(desk: Desk):
 async def test_who_only_watches_may_listen_and_not_talk(desk: Desk):
     status, why_not = await desk.refused("microphone", VIEW_ONLY)
     assert status == 403
-    assert "only watch" in why_not
+    assert "only view" in why_not
     said = await desk.says(VIEW_ONLY)
     assert said["sound"]["allowed"]
     assert not said["microphone"]["allowed"]

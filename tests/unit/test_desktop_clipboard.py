@@ -31,11 +31,11 @@ async def test_a_text_above_the_limit_is_an_error(monkeypatch: pytest.MonkeyPatc
     owned_by(monkeypatch, "sys.stdout.write('x' * (1 << 21))")
     result = await Hands(None, Input("")).act([{"step": "read_clipboard"}])
     assert not result["done"]
-    assert result["error"] == "the clipboard has more than 1 MiB, which is the most that can be read."
+    assert result["error"] == "the clipboard has more than 1 MiB, the maximum that can be read."
 
 
 async def test_an_owner_that_stops_in_the_middle_is_an_error(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(clipboard, "READ_S", 0.3)
     owned_by(monkeypatch, "print('half', flush=True); time.sleep(60)")
-    with pytest.raises(clipboard.ContentError, match="did not hand it over"):
+    with pytest.raises(clipboard.ContentError, match="did not send its content"):
         await clipboard.content("UTF8_STRING")

@@ -130,9 +130,9 @@ async def test_a_killed_command_has_128_and_the_number_of_the_signal(page: httpx
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        (b"{", "no JSON"),
+        (b"{", "not JSON"),
         (b"[" * 100_000, "recursion"),
-        (b"[]", "no JSON object"),
+        (b"[]", "not a JSON object"),
         ({}, "command: "),
         ({"command": "ls"}, "command: "),
         ({"command": []}, "command: "),
@@ -145,7 +145,7 @@ async def test_a_killed_command_has_128_and_the_number_of_the_signal(page: httpx
         ({"command": ["true"], "workdir": "not/there"}, "workdir: there is no folder not/there."),
         ({"command": ["true"], "timeout_s": 0}, "timeout_s: "),
         ({"command": ["true"], "timeout_s": True}, "timeout_s: "),
-        ({"command": ["true"], "user": "root"}, "user: there is no such field"),
+        ({"command": ["true"], "user": "root"}, "user: unknown field"),
     ],
 )
 async def test_what_cannot_be_run_is_one_sentence(page: httpx.AsyncClient, body: Any, sentence: str):
@@ -161,7 +161,7 @@ async def test_commands_beyond_the_limit_are_refused(page: httpx.AsyncClient, mo
         said = answer.aiter_lines()
         await anext(said)
         refused = await page.post("desk/exec", json={"command": ["true"]})
-    assert (refused.status_code, "1 commands run" in refused.json()["error_message"]) == (429, True)
+    assert (refused.status_code, "1 commands already run" in refused.json()["error_message"]) == (429, True)
 
     async def gone() -> bool:
         return not desk_exec.running
@@ -176,4 +176,4 @@ async def test_a_session_without_uploads_or_downloads_has_no_commands(
     monkeypatch.setattr(desk_exec, closed, False)
     refused = await page.post("desk/exec", json={"command": ["true"]})
     assert refused.status_code == 403
-    assert refused.json()["error_message"] == f"No commands are run in a session without {closed.lower()}."
+    assert refused.json()["error_message"] == f"Commands cannot run in a session without {closed.lower()}."

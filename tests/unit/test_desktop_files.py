@@ -145,11 +145,11 @@ async def test_a_folder_goes_as_tar_there_and_back(page: httpx.AsyncClient, home
 @pytest.mark.parametrize(
     ("content", "status", "sentence"),
     [
-        (b"no tar" * 1000, 400, "The tar could not be unpacked: "),
-        (tar(one="1" * 2000)[:1500], 400, "The tar could not be unpacked: Unexpected EOF"),
-        (tar(**{"../out": "x"}), 400, "The tar could not be unpacked: "),
-        (tar(file="a file, where there is a folder"), 409, "file is a file on one side"),
-        (tar(**{"kept/x": "a folder, where there is a file"}), 409, "kept is a file on one side"),
+        (b"no tar" * 1000, 400, "The tar archive could not be unpacked: "),
+        (tar(one="1" * 2000)[:1500], 400, "The tar archive could not be unpacked: Unexpected EOF"),
+        (tar(**{"../out": "x"}), 400, "The tar archive could not be unpacked: "),
+        (tar(file="a file, where there is a folder"), 409, "file: a file cannot replace a folder"),
+        (tar(**{"kept/x": "a folder, where there is a file"}), 409, "kept: a file cannot replace a folder"),
     ],
 )
 async def test_a_tar_that_cannot_be_unpacked_changes_nothing(
@@ -168,15 +168,15 @@ async def test_a_tar_that_cannot_be_unpacked_changes_nothing(
     [
         ("GET", "none.txt", (404, "There is no file or folder none.txt.")),
         ("GET", "file/none", (404, "There is no file or folder file/none.")),
-        ("GET", "../other", (400, "“..” is not for paths")),
-        ("GET", "a/../../other", (400, "“..” is not for paths")),
+        ("GET", "../other", (400, "“..” is not allowed in paths")),
+        ("GET", "a/../../other", (400, "“..” is not allowed in paths")),
         ("GET", "/etc/passwd", (400, "/etc/passwd is not below the home folder")),
         ("GET", "pipe", (409, "pipe is neither a file nor a folder.")),
         ("GET", "x" * 300, (400, "File name too long")),
         ("PUT", "folder", (409, "folder is a folder.")),
         ("PUT", "", (409, "is a folder.")),
-        ("PUT", "file/below", (409, "file is a file; nothing can be put below it.")),
-        ("PUT", "named/", (400, "names a folder, which has no content")),
+        ("PUT", "file/below", (409, "file is a file and cannot contain other files.")),
+        ("PUT", "named/", (400, "is the path of a folder, which has no content")),
         ("PUT", "x" * 300, (400, "File name too long")),
         ("DELETE", "", (409, "The home folder itself")),
         ("DELETE", "none", (404, "There is no file or folder none.")),
@@ -304,7 +304,7 @@ async def test_watchers_are_limited_and_a_client_that_vanishes_frees_its_place(
     async with page.stream("GET", FILES, params={"path": "", "watch": ""}) as answer:
         assert await Watcher(answer).next() == ("ready", None)
         refused = await get(page, "", watch="")
-        assert (refused.status_code, "1 folders are watched" in refused.json()["error_message"]) == (429, True)
+        assert (refused.status_code, "1 folders are already watched" in refused.json()["error_message"]) == (429, True)
 
     async def freed() -> bool:
         return not desk_files.watches

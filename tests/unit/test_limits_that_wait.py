@@ -24,7 +24,7 @@ class Desk:
     async def stream(self, *_: object, **__: object) -> AsyncGenerator[httpx.Response]:
         if self.refusals:
             self.refusals -= 1
-            raise TooManyRequests("32 commands run in this session; wait for one of them.")
+            raise TooManyRequests("32 commands already run in this session; wait until one ends.")
         yield httpx.Response(200)
 
 

@@ -46,7 +46,7 @@ class Page:
         order = json.loads(content)
         self.orders.append(order)
         if not self.control.order(order["term"], order["viewer"], order["name"], order["lasts_s"]):
-            raise Held("Control has changed hands since.")
+            raise Held("The control of this desktop has changed in the meantime.")
         return None
 
 

@@ -12,8 +12,8 @@ from tests.unit.properties import catches, holds
 from greenroom.core.actions.dialects import Place, located, parse, refs_of
 from greenroom.core.errors import Invalid
 
-PLACES: dict[str, Place] = {"1.2-3": (7, 8), "1.2-4": "There is no element 1.2-4 any more; read the tree again."}
-GONE = "actions[1].ref: There is no element 1.2-4 any more; read the tree again."
+PLACES: dict[str, Place] = {"1.2-3": (7, 8), "1.2-4": "Element 1.2-4 no longer exists; read the tree again."}
+GONE = "actions[1].ref: Element 1.2-4 no longer exists; read the tree again."
 
 
 def test_each_element_whose_place_is_needed_is_asked_for_once():

@@ -31,8 +31,8 @@ from greenroom.runtimes.contract import Builder, BuildError
 APT: Final = Path("/etc/apt")
 CHUNK_BYTES: Final = 1 << 18
 NO_BASE: Final = (
-    "An image needs Debian packages: install mmdebstrap (on Debian or Ubuntu: apt-get install mmdebstrap), or name a"
-    " base image that can be reached, like BASE=debian:bookworm-slim."
+    "An image requires Debian packages: install mmdebstrap (on Debian or Ubuntu: apt-get install mmdebstrap), or set a"
+    " base image that can be reached, such as BASE=debian:bookworm-slim."
 )
 
 
@@ -80,7 +80,7 @@ async def make_root(builder: Builder, name: str, folder: Path) -> AsyncGenerator
             process.kill()
         await process.communicate()  # `wait` alone does not return while unread output fills the pipe
     if code:
-        raise BuildError(f"The Debian packages could not be put together: {last.rstrip('.')}.")
+        raise BuildError(f"The Debian packages could not be installed: {last.rstrip('.')}.")
     await builder.name(image, name)
 
 
@@ -157,7 +157,9 @@ async def make(builder: Builder, image: RecipeImage, base: str = "") -> AsyncGen
     if await is_made(builder, image, base):
         return
     if not (PAGE / "index.html").is_file():
-        raise BuildError("The session's page is not built; run images/build in the checkout once, which needs Node.js.")
+        raise BuildError(
+            "The session's page is not built; run images/build in the checkout once, which requires Node.js."
+        )
     done = 0
     if not base and await builder.labels(_base(base)) is None:
         async for progress in _made_base(builder, _base(base)):
@@ -186,7 +188,7 @@ async def make(builder: Builder, image: RecipeImage, base: str = "") -> AsyncGen
                 yield progress
     except BuildError as error:
         why = said if said and "returned a non-zero code" in error.message else error.message
-        raise BuildError(f"The image {image.reference} could not be made: {why.rstrip('.')}.") from error
+        raise BuildError(f"The image {image.reference} could not be built: {why.rstrip('.')}.") from error
     yield BuildProgress(100, "Done")
 
 

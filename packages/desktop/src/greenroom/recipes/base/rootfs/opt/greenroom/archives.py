@@ -129,7 +129,7 @@ async def run_tar(path: Path, parts: AsyncIterator[bytes]) -> None:
         if await process.wait():
             why = await said
             status = "507 Insufficient Storage" if "No space left" in why else "400 Bad Request"
-            raise RefusedError(status, f"The tar could not be unpacked: {why}.")
+            raise RefusedError(status, f"The tar archive could not be unpacked: {why}.")
     finally:
         said.cancel()
         with contextlib.suppress(ProcessLookupError):
@@ -142,7 +142,7 @@ async def last_line(pipe: asyncio.StreamReader) -> str:
     first = ""
     while line := await pipe.readline():
         first = first or line.decode(errors="replace").strip().removeprefix("tar: ").rstrip(".")
-    return first or "it is no tar"
+    return first or "it is not a tar archive"
 
 
 def merge(source: Path, target: Path) -> None:
@@ -157,7 +157,7 @@ def merge(source: Path, target: Path) -> None:
     for each in (*files, *folders):
         there = target / each.relative_to(source)
         if os.path.lexists(there) and there.is_dir() != (each.is_dir() and not each.is_symlink()):
-            raise RefusedError("409 Conflict", f"{each.relative_to(source)} is a file on one side and a folder on the other.")
+            raise RefusedError("409 Conflict", f"{each.relative_to(source)}: a file cannot replace a folder, nor a folder a file.")
     for each in folders:
         if each not in links:
             make_folder(target / each.relative_to(source))

@@ -24,5 +24,5 @@ settings = x11.XInternAtom(display, b"_XSETTINGS_S0", 0)
 begin_s = time.monotonic()
 while not x11.XGetSelectionOwner(display, settings):
     if time.monotonic() - begin_s > LIMIT_S:
-        sys.exit(f"no program gives the desktop its settings after {LIMIT_S} s")
+        sys.exit(f"no program provides the settings of the desktop after {LIMIT_S} s")
     time.sleep(LOOK_S)

@@ -56,8 +56,8 @@ UPLOAD = re.compile(r"session/([^/?]+)/(?:se/)?file/?")
 DROPPED = ("authorization", "connection", "host", "origin", "cookie")
 OF_ADDRESSES = "%/:?#[]@!$&'()*+,;=-._~"
 REFUSED = "This address is for programs: it needs the token of the session's lease."
-NOT_HERE = "This workspace has no browser that programs can drive."
-NO_BROWSER = "The browser of this session does not run at the moment; try again."
+NOT_HERE = "This workspace has no browser that programs can control."
+NO_BROWSER = "The browser of this session is not running at the moment; try again."
 
 
 class Browser:
@@ -151,11 +151,11 @@ class Browser:
         """Begin a WebDriver session for the running browser; chromedriver would otherwise start a new one."""
         length = int(request.number("content-length"))
         if not 0 < length <= MAX_SESSION_BYTES:
-            return refuse(writer, "413 Content Too Large", "The capabilities need a length, of at most 1 MiB.")
+            return refuse(writer, "413 Content Too Large", "The request requires a Content-Length of at most 1 MiB.")
         try:
             wanted = attached(json.loads(await reader.readexactly(length)), f"{HOST}:{port_of_devtools()}")
         except (ValueError, TypeError, AttributeError, KeyError):
-            return refuse(writer, "400 Bad Request", "This is no JSON of a new session.")
+            return refuse(writer, "400 Bad Request", "The request is not a valid JSON request for a new session.")
         status, body = await ask(DRIVER_PORT, "POST", "/session", json.dumps(wanted).encode())
         here = own_address(request, "webdriver").encode()
         return reply(writer, status, re.sub(rb"wss?://(?:127\.0\.0\.1|localhost):\d+(?=/session/)", here, body))
@@ -166,7 +166,7 @@ def refusal_to_upload(request: Request) -> tuple[str, str] | None:
     if not UPLOADS:
         return "403 Forbidden", "Uploads into this session are not allowed."
     if request.number("content-length") * 3 / 4 > max_bytes(request):
-        return "413 Content Too Large", "The file is larger than uploads into this session may be."
+        return "413 Content Too Large", "The file is larger than the limit for uploads into this session."
     return None
 
 
@@ -200,7 +200,7 @@ async def ask_devtools(request: Request, below: str, writer: asyncio.StreamWrite
     """Forward a request to DevTools, and answer with the addresses of this page."""
     path, question, query = below.partition("?")
     if not (path.startswith("json") and request.method in ("GET", "PUT", "POST")):
-        return refuse(writer, "404 Not Found", "DevTools have json/version, json/list, json/new and devtools/….")
+        return refuse(writer, "404 Not Found", "DevTools serve json/version, json/list, json/new and devtools/….")
     method = "PUT" if request.method == "POST" else request.method
     # the address of a new page must not end the request line
     target = f"/{path.rstrip('/')}{question}{quote(query, safe=OF_ADDRESSES)}"
@@ -265,7 +265,7 @@ async def ask(port: int, method: str, target: str, body: bytes = b"") -> tuple[s
         length = re.search(r"(?i)\r\ncontent-length: *(\d+)", head)
         size = int(length[1]) if length else 0
         if size > MAX_ANSWER_BYTES:
-            raise BadRequestError("an answer that is too long")
+            raise BadRequestError("the answer is too long")
         return head.split("\r\n", 1)[0].partition(" ")[2], await reader.readexactly(size)
     finally:
         writer.close()
@@ -326,7 +326,7 @@ async def opened(path: str) -> Streams:
         writer.write(masked(TEXT, QUESTION))
         _, _, _, length = await read_head(reader)
         if length > MAX_ANSWER_BYTES:
-            raise BadRequestError("an answer that is too long")
+            raise BadRequestError("the answer is too long")
         await reader.readexactly(length)
     except BaseException:
         writer.close()

@@ -86,7 +86,7 @@ class Bus:
                 size, serial, fields = struct.unpack_from(f"{order}III", head, 4)
                 rest = -fields % 8
                 if size + fields > MAX_BYTES:
-                    raise BusError("a message that is too long")
+                    raise BusError("a message is too long")
                 data = head + await self._reader.readexactly(fields + rest + size)
                 if data[1] == CALL:
                     self._answer(serial, Reading(data, order), expected=not data[2] & NO_REPLY)
@@ -115,7 +115,7 @@ class Bus:
         try:
             values = reading.values(fields.get(SIGNATURE, ""))
         except (ValueError, IndexError, struct.error, RecursionError) as error:
-            answer.set_exception(BusError(f"an answer that cannot be read: {error}"))
+            answer.set_exception(BusError(f"the answer cannot be read: {error}"))
             return
         if kind == RETURN:
             answer.set_result(values)
@@ -135,7 +135,7 @@ async def connect() -> Bus:
             reader, writer = await asyncio.open_unix_connection(address)
             writer.write(b"\0AUTH EXTERNAL %s\r\n" % str(os.getuid()).encode().hex().encode())
             if not (await reader.readline()).startswith(b"OK"):
-                raise BusError("the session's bus does not let the page in")
+                raise BusError("the session's bus refused the connection of the page")
             writer.write(b"BEGIN\r\n")
     except (OSError, TimeoutError) as error:
         raise BusError("the session's bus does not answer") from error
@@ -273,7 +273,7 @@ def types(signature: str) -> list[str]:
             at += 1
         at = closed(signature, at) if signature[at : at + 1] in ("(", "{") else at + 1
         if at > len(signature):
-            raise ValueError("no signature: an array of nothing")
+            raise ValueError("invalid signature: an array without a type")
         found.append(signature[begin:at])
     return found
 
@@ -285,7 +285,7 @@ def closed(signature: str, at: int) -> int:
         depth += (signature[index] in "({") - (signature[index] in ")}")
         if depth == 0:
             return index + 1
-    raise ValueError("a bracket that is not closed")
+    raise ValueError("invalid signature: a bracket is not closed")
 
 
 async def keep_registry() -> None:

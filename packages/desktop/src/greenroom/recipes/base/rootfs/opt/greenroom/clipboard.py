@@ -58,11 +58,11 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
         reply(writer, "404 Not Found", b"")
     elif request.method == "PUT":
         if not IN or not may:
-            await refuse(reader, writer, "403 Forbidden", "Nothing may be copied into this session (allow_kasm_clipboard_up).")
+            await refuse(reader, writer, "403 Forbidden", "Copying into this session is not allowed (allow_kasm_clipboard_up).")
         else:
             await put(request, reader, writer)
     elif not OUT or not may:
-        await refuse(reader, writer, "403 Forbidden", "Nothing may be copied from this session (allow_kasm_clipboard_down).")
+        await refuse(reader, writer, "403 Forbidden", "Copying from this session is not allowed (allow_kasm_clipboard_down).")
     else:
         await get(writer)
 
@@ -93,10 +93,10 @@ async def put(request: Request, reader: asyncio.StreamReader, writer: asyncio.St
     while len(image) < int(length):
         data = await asyncio.wait_for(reader.read(min(CHUNK_BYTES, int(length) - len(image))), READ_S)
         if not data:
-            raise BadRequestError("the picture was broken off")
+            raise BadRequestError("the upload of the picture was interrupted")
         image += data
     if not image.startswith(SIGNATURE):
-        return await refuse(reader, writer, "415 Unsupported Media Type", "This is no PNG picture.")
+        return await refuse(reader, writer, "415 Unsupported Media Type", "The data is not a PNG picture.")
     await own(PNG, bytes(image))
     return reply(writer, "200 OK", b"{}", "application/json", LAST)
 
@@ -125,7 +125,7 @@ async def content(target: str) -> bytes:
             assert process.stdout is not None
             return await whole(process.stdout)
     except TimeoutError as error:
-        raise ContentError(f"the program that owns the clipboard did not hand it over within {READ_S} s") from error
+        raise ContentError(f"the program that owns the clipboard did not send its content within {READ_S} s") from error
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
@@ -142,7 +142,7 @@ async def whole(output: asyncio.StreamReader) -> bytes:
     while data := await output.read(CHUNK_BYTES):
         found += data
         if len(found) > MAX_BYTES:
-            raise ContentError(f"the clipboard has more than {MAX_BYTES >> 20} MiB, which is the most that can be read")
+            raise ContentError(f"the clipboard has more than {MAX_BYTES >> 20} MiB, the maximum that can be read")
     return bytes(found)
 
 

@@ -163,11 +163,11 @@ class Control:
         order = await body(request, reader, MAX_ORDER_BYTES)
         signature = hmac.digest(self._password, order, hashlib.sha256).hex()
         if not hmac.compare_digest(signature.encode(), request.headers.get("x-greenroom-signature", "").encode()):
-            return refuse(writer, "403 Forbidden", "Control of this desktop is changed by the api alone.")
+            return refuse(writer, "403 Forbidden", "Only the api can change the control of this desktop.")
         wanted = json.loads(order)
         if self.order(int(wanted["term"]), str(wanted["viewer"]), str(wanted["name"]), float(wanted["lasts_s"])):
             return reply(writer, "200 OK", b'{"ok": true}', "application/json", LAST)
-        said = b'{"error_message": "Control has changed hands since.", "code": "held"}'
+        said = b'{"error_message": "The control of this desktop has changed in the meantime.", "code": "held"}'
         return reply(writer, HELD_STATUS, said, "application/json", LAST)
 
 
@@ -206,7 +206,7 @@ class Gate:
         if piece.begins:
             self._opens = piece.kind in PASSED or self._may(piece.kind)
         if piece.kind == UNKNOWN and not self._may(UNKNOWN):
-            raise BadRequestError("what cannot be read is not passed on while someone else has control")
+            raise BadRequestError("an unreadable message is not forwarded while someone else has control")
         if not self._opens:
             return b""
         self._is_whole = piece.ends
@@ -325,7 +325,7 @@ class Fenced:
         while True:
             head, is_last, opcode, length = await read_head(self._reader)
             if not head[1] & MASKED:
-                raise BadRequestError("a frame without mask")
+                raise BadRequestError("a frame has no mask")
             if CONTINUATION < opcode < FIRST_OF_CONTROL:
                 looks = bool(self._control.viewer)
             if opcode >= FIRST_OF_CONTROL or not looks:
@@ -333,7 +333,7 @@ class Fenced:
                 await pass_on(self._reader, browser, length)
                 continue
             if len(message) + length > MESSAGE_MAX:
-                raise BadRequestError("a command that is too long to be looked into")
+                raise BadRequestError("a command is too long to be inspected")
             data = await self._reader.readexactly(length)
             held += head + data
             message += unmasked(data, head[-4:])

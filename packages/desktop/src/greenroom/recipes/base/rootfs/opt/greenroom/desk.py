@@ -70,7 +70,7 @@ class Desk:
             if request.headers.get("x-greenroom-program") != "1":
                 refuse(writer, "403 Forbidden", REFUSED)
             elif answer is None:
-                refuse(writer, "404 Not Found", f"The desk has {', '.join(self.folders)}.")
+                refuse(writer, "404 Not Found", f"This address does not exist; the desk has {', '.join(self.folders)}.")
             else:
                 await answer(request, reader, writer)
         except StepError as error:
@@ -105,7 +105,7 @@ class Desk:
             shown = wanted.get("screenshot")
             look = checked({"step": "screenshot", **shown}) if shown is not None else None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise StepError('this is no JSON of steps, {"actions": [[{"step": …}, …], …]}') from error
+            raise StepError('the request is not JSON with steps, {"actions": [[{"step": …}, …], …]}') from error
         if self._waiting >= MAX_WAITING:
             return refuse(writer, "429 Too Many Requests", "Too many requests for this desk wait; send one at a time.")
         if self.control.viewer:
@@ -121,9 +121,9 @@ class Desk:
                 task.cancel()
             await asyncio.gather(gone, work, return_exceptions=True)
         if work.cancelled() and self.control.viewer:
-            return refuse(writer, HELD_STATUS, f"{self.control.refusal()} Part of this may have been done before.")
+            return refuse(writer, HELD_STATUS, f"{self.control.refusal()} Some of the actions may have been done before.")
         if work.cancelled():
-            raise BadRequestError("the program went away")
+            raise BadRequestError("the program closed the connection")
         status, said = work.result()
         return say(writer, status, said)
 
@@ -184,7 +184,7 @@ def _number(text: str) -> int:
     try:
         return int(text)
     except ValueError as error:
-        raise StepError(f"{text[:20]!r} is no number of pixels") from error
+        raise StepError(f"{text[:20]!r} is not a number of pixels") from error
 
 
 def say(writer: asyncio.StreamWriter, status: str, said: dict[str, Any]) -> None:

@@ -64,25 +64,25 @@ def parsed(data: bytes) -> Command:
     try:
         wanted = json.loads(data)
     except ValueError as error:
-        raise RefusedError(BAD, "The request is no JSON.") from error
+        raise RefusedError(BAD, "The request is not JSON.") from error
     if not isinstance(wanted, dict):
-        raise RefusedError(BAD, "The request is no JSON object.")
+        raise RefusedError(BAD, "The request is not a JSON object.")
     for name in wanted:
         if name not in NAMES:
-            raise RefusedError(BAD, f"{name}: there is no such field; there are {', '.join(NAMES)}.")
+            raise RefusedError(BAD, f"{name}: unknown field; the fields are {', '.join(NAMES)}.")
     given = {name: value for name, value in wanted.items() if value is not None}
     argv, env, workdir = given.get("command"), given.get("env", {}), given.get("workdir", "")
     text, timeout_s = given.get("input", ""), given.get("timeout_s", TIMEOUT_S)
     if not isinstance(argv, list) or not argv or not all(is_text(part) for part in argv) or not argv[0]:
-        raise RefusedError(BAD, "command: a list of texts, the program and its arguments, without NUL characters.")
+        raise RefusedError(BAD, "command: must be a list of strings, the program and its arguments, without NUL characters.")
     if not isinstance(env, dict) or not all(is_text(value) and is_variable(name) for name, value in env.items()):
-        raise RefusedError(BAD, "env: an object of texts by the names of variables.")
+        raise RefusedError(BAD, "env: must be an object with a string for each variable.")
     if not is_text(workdir):
-        raise RefusedError(BAD, "workdir: a folder, absolute or below the home folder.")
+        raise RefusedError(BAD, "workdir: must be a folder, absolute or below the home folder.")
     if not isinstance(text, str):
-        raise RefusedError(BAD, "input: a text.")
+        raise RefusedError(BAD, "input: must be a string.")
     if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)) or not 0 < timeout_s <= MAX_TIMEOUT_S:
-        raise RefusedError(BAD, f"timeout_s: more than 0 and at most {MAX_TIMEOUT_S:g} seconds.")
+        raise RefusedError(BAD, f"timeout_s: must be more than 0 and at most {MAX_TIMEOUT_S:g} seconds.")
     return Command(argv, env, workdir, text.encode(errors="surrogatepass"), float(timeout_s))
 
 
@@ -104,10 +104,10 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
             raise RefusedError("405 Method Not Allowed", "Use POST.")
         require_allowed()
         if request.number("content-length") > MAX_BODY_BYTES:
-            raise RefusedError("413 Content Too Large", f"A command with its input has at most {MAX_BODY_BYTES} bytes; put a file.")
+            raise RefusedError("413 Content Too Large", f"A command with its input may have at most {MAX_BODY_BYTES} bytes; upload a file instead.")
         command = parsed(await body(request, reader, MAX_BODY_BYTES))
         if len(running) >= MAX_RUNNING:
-            raise RefusedError("429 Too Many Requests", f"{MAX_RUNNING} commands run in this session; wait for one of them.")
+            raise RefusedError("429 Too Many Requests", f"{MAX_RUNNING} commands already run in this session; wait until one ends.")
         running.add(mark)
         process = await start(command, mark)
     except Exception as error:
@@ -130,7 +130,7 @@ def require_allowed() -> None:
     """
     missing = [name for name, is_on in (("uploads", UPLOADS), ("downloads", DOWNLOADS)) if not is_on]
     if missing:
-        raise RefusedError("403 Forbidden", f"No commands are run in a session without {' and '.join(missing)}.")
+        raise RefusedError("403 Forbidden", f"Commands cannot run in a session without {' and '.join(missing)}.")
 
 
 class Process(asyncio.subprocess.SubprocessStreamProtocol):

@@ -100,12 +100,12 @@ def place(text: str) -> Path:
         RefusedError: it leads out of the home folder.
     """
     if ".." in text.split("/"):
-        raise RefusedError(BAD, f"{text}: “..” is not for paths; they are below the home folder.")
+        raise RefusedError(BAD, f"{text}: “..” is not allowed in paths, which are below the home folder.")
     if any("\ud800" <= c <= "\udfff" for c in text):
-        raise RefusedError(BAD, "The path is no UTF-8.")
+        raise RefusedError(BAD, "The path is not UTF-8.")
     path = Path(home(), text)
     if not path.is_relative_to(home()):
-        raise RefusedError(BAD, f"{text} is not below the home folder {home()}; a command reaches other files.")
+        raise RefusedError(BAD, f"{text} is not below the home folder {home()}; use a command for other files.")
     return path
 
 
@@ -155,7 +155,7 @@ async def put(text: str, path: Path, request: Request, reader: asyncio.StreamRea
     """
     if text.endswith("/") and "tar" not in request.query:
         if has_body(request):
-            raise RefusedError(BAD, f"{text} names a folder, which has no content; a file has no slash at its end.")
+            raise RefusedError(BAD, f"{text} is the path of a folder, which has no content; the path of a file does not end with a slash.")
         return make_folder(path)
     path = Path(os.path.realpath(path))
     into_folder = "tar" in request.query
@@ -201,7 +201,7 @@ def made(path: Path) -> Iterator[None]:
     above = [each for each in (path, *path.parents) if not each.exists()]
     nearest = next(each for each in (path, *path.parents) if each.exists())
     if not nearest.is_dir():
-        raise RefusedError(CONFLICT, f"{nearest.name} is a file; nothing can be put below it.")
+        raise RefusedError(CONFLICT, f"{nearest.name} is a file and cannot contain other files.")
     try:
         make_folder(path)
         yield
@@ -244,7 +244,7 @@ def delete(path: Path, *, recursive: bool) -> None:
     elif recursive:
         shutil.rmtree(path)
     elif any(path.iterdir()):
-        raise RefusedError(CONFLICT, f"{shown(path)} is not empty; with “recursive” it is deleted with all that is in it.")
+        raise RefusedError(CONFLICT, f"{shown(path)} is not empty; use “recursive” to delete it with its content.")
     else:
         path.rmdir()
 
@@ -284,7 +284,7 @@ class Changes:
             return  # removed meanwhile, a link, or not readable
         self.folders[number] = name
         if len(self.folders) > MAX_FOLDERS:
-            raise RefusedError("409 Conflict", f"There are more than {MAX_FOLDERS} folders below this one; watch one further down.")
+            raise RefusedError("409 Conflict", f"The folder has more than {MAX_FOLDERS} subfolders; watch one of them.")
         with contextlib.suppress(FileNotFoundError):
             for entry in sorted(os.scandir(self.root / name), key=lambda each: each.name):
                 below, is_folder = os.path.join(name, entry.name), entry.is_dir(follow_symlinks=False)
@@ -337,7 +337,7 @@ class Changes:
 def limit_met(code: int) -> RefusedError:
     """The refusal for a limit of the host."""
     name = LIMITS.get(code, os.strerror(code))
-    return RefusedError("429 Too Many Requests", f"No more folders can be watched on this host now: {name} is used up.")
+    return RefusedError("429 Too Many Requests", f"No more folders can be watched on this host now: the limit {name} is reached.")
 
 
 async def watch(path: Path, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -348,7 +348,7 @@ async def watch(path: Path, name: str, reader: asyncio.StreamReader, writer: asy
         RefusedError: it cannot be watched.
     """
     if len(watches) >= MAX_WATCHES:
-        raise RefusedError("429 Too Many Requests", f"{MAX_WATCHES} folders are watched in this session; end one of them.")
+        raise RefusedError("429 Too Many Requests", f"{MAX_WATCHES} folders are already watched in this session; end one of the requests.")
     changes = Changes(path)
     watches.add(changes)
     try:

@@ -34,7 +34,7 @@ STATES = {
 }  # fmt: skip
 """The AT-SPI states that describe possible or completed actions, by number."""
 ENABLED, SENSITIVE, SHOWING = 8, 24, 25
-NOT_HERE = "There is no element {ref} any more; read the tree again."
+NOT_HERE = "Element {ref} no longer exists; read the tree again."
 HIDDEN = "Element {ref} is not on the screen now."
 
 
@@ -64,7 +64,7 @@ def element_of(ref: str) -> Element:
     """
     found = re.fullmatch(r"(\d{1,9}\.\d{1,9})-(root|\d{1,20})", ref, re.ASCII)
     if not found:
-        raise RefusedError("400 Bad Request", f"ref: {ref[:60]!r} is no reference to an element; the tree has them.")
+        raise RefusedError("400 Bad Request", f"ref: {ref[:60]!r} is not a reference to an element; the tree contains the references.")
     return Element(f":{found[1]}", found[2])
 
 
@@ -171,7 +171,7 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
     except TimeoutError:
         await refuse_error(RefusedError("503 Service Unavailable", "The programs of the session do not answer at the moment."), writer)
     except BusError as error:
-        await refuse_error(RefusedError("503 Service Unavailable", f"There is no accessibility tree at the moment: {error}."), writer)
+        await refuse_error(RefusedError("503 Service Unavailable", f"The accessibility tree is not available at the moment: {error}."), writer)
     except Exception as error:
         await refuse_error(error, writer)
 
@@ -192,7 +192,7 @@ def number(request: Request, name: str, most: int) -> int:
     """A number of the query; without it, the maximum."""
     text = request.query.get(name, str(most))
     if not text.isascii() or not text.isdecimal() or int(text) > most:
-        raise RefusedError("400 Bad Request", f"{name}: a number from 0 to {most}.")
+        raise RefusedError("400 Bad Request", f"{name}: must be a number from 0 to {most}.")
     return int(text)
 
 
@@ -205,9 +205,9 @@ def refs_of(data: bytes) -> list[str]:
     try:
         refs = json.loads(data)["refs"]
     except (ValueError, KeyError, TypeError) as error:
-        raise RefusedError("400 Bad Request", 'refs: missing; the request is {"refs": ["…"]}.') from error
+        raise RefusedError("400 Bad Request", 'refs: is missing; the request is {"refs": ["…"]}.') from error
     if not isinstance(refs, list) or len(refs) > MAX_REFS or not all(isinstance(ref, str) for ref in refs):
-        raise RefusedError("400 Bad Request", f"refs: a list of at most {MAX_REFS} texts.")
+        raise RefusedError("400 Bad Request", f"refs: must be a list of at most {MAX_REFS} strings.")
     return refs
 
 
@@ -236,7 +236,7 @@ async def focused(ref: str) -> str:
         return str(error.args[-1]).rstrip(".")
     try:
         has_it = await Tree(connection).ask(element, COMPONENT, "GrabFocus")
-        return "" if has_it else f"element {ref} does not take the keyboard"
+        return "" if has_it else f"element {ref} does not accept the keyboard focus"
     except BusError:
         return NOT_HERE.format(ref=ref).rstrip(".")
     finally:

@@ -56,7 +56,7 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
     names = request.parts[1:]
     if only_watches(request) and (any(names) or request.query or request.method not in ("GET", "HEAD")):
         await let_go(reader)
-        refuse(writer, "403 Forbidden", "You may watch this session; its files are not open to you.")
+        refuse(writer, "403 Forbidden", "You can only view this session; its files are not available to you.")
     elif request.method == "PUT" or "upload" in request.query:
         if not UPLOADS:
             await let_go(reader)
@@ -161,15 +161,15 @@ class Piece:
     def __init__(self, request: Request) -> None:
         length = request.headers.get("content-length", "")
         if not length.isdecimal():
-            raise RefusedError("411 Length Required", "The length of the file must be given.")
+            raise RefusedError("411 Length Required", "The length of the file is missing.")
         self.id, self.begin, self.length, self.total = request.query.get("upload", ""), 0, int(length), int(length)
         if self.id:
             found = re.fullmatch(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})", request.headers.get("content-range", ""))
             if not found or not is_id(self.id):
-                raise RefusedError("400 Bad Request", "This is not a piece of an upload.")
+                raise RefusedError("400 Bad Request", "The request is not a valid piece of an upload.")
             self.begin, last, self.total = map(int, found.groups())
             if last - self.begin + 1 != self.length or last >= self.total:
-                raise RefusedError("400 Bad Request", "The piece does not have the length that it says.")
+                raise RefusedError("400 Bad Request", "The length of the piece does not match its Content-Range.")
 
 
 def max_bytes(request: Request) -> int:
@@ -185,7 +185,7 @@ async def take(
     try:
         target = place("Uploads", names)
         if target is None or not names:
-            raise RefusedError("400 Bad Request", "This is not a name for a file.")
+            raise RefusedError("400 Bad Request", "The name of the file is not valid.")
         piece = Piece(request)
         check_room(piece, max_bytes(request))
         name = await store(target, piece, reader)
@@ -268,7 +268,7 @@ async def store_piece(target: Path, piece: Piece, reader: asyncio.StreamReader) 
     owners[piece.id] = me
     try:
         if received != piece.begin:
-            raise RefusedError("409 Conflict", "Another piece is to come.", {"received_bytes": received})
+            raise RefusedError("409 Conflict", "Another piece is expected.", {"received_bytes": received})
         with storing(path):
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb", buffering=0) as file:
@@ -293,7 +293,7 @@ async def receive(descriptor: int, piece: Piece, reader: asyncio.StreamReader, p
     while left > 0:
         data = await asyncio.wait_for(reader.read(min(left, CHUNK_BYTES)), CHUNK_TIMEOUT_S)
         if not data or owners.get(piece.id) is not owner:
-            raise BadRequestError("the upload was broken off")
+            raise BadRequestError("the upload was interrupted")
         left -= len(data)
         with storing(path):
             while data:
@@ -312,7 +312,7 @@ def linked(file: Path, target: Path, root: Path | None = None) -> str:
         except FileExistsError:
             continue
         return str(free.relative_to(root or folder("Uploads")))
-    raise FileExistsError(errno.EEXIST, "there are too many files of this name")
+    raise FileExistsError(errno.EEXIST, "there are too many files with this name")
 
 
 def unfinished(upload: str) -> Path:

@@ -80,7 +80,7 @@ async def body(request: Request, reader: asyncio.StreamReader, at_most: int) -> 
     async for part in sent(request, reader):
         whole += part
         if len(whole) > at_most:
-            raise BadRequestError("a body that is too long")
+            raise BadRequestError("the body is too long")
     return bytes(whole)
 
 
@@ -111,14 +111,14 @@ def chunk_size(line: bytes) -> int:
     try:
         return int(line.split(b";")[0], 16)
     except ValueError as error:
-        raise BadRequestError("a chunk without its length") from error
+        raise BadRequestError("a chunk has no valid length") from error
 
 
 async def some(reader: asyncio.StreamReader, left: int) -> bytes:
     """The next bytes of a body."""
     data = await asyncio.wait_for(reader.read(min(left, CHUNK_BYTES)), READ_S)
     if not data:
-        raise BadRequestError("the body was broken off")
+        raise BadRequestError("the body is incomplete")
     return data
 
 
@@ -306,7 +306,7 @@ async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     elif length == 127:
         (length,) = struct.unpack(">Q", await reader.readexactly(8))
     if not second & 128 or length > MESSAGE_MAX:
-        raise BadRequestError("a frame without mask, or one that is too long")
+        raise BadRequestError("a frame has no mask or is too long")
     mask = await reader.readexactly(4)
     return first & 15, unmasked(await reader.readexactly(length), mask)
 

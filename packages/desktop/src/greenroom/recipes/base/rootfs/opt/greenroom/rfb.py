@@ -270,7 +270,7 @@ class Input:
                 await greet(reader, self._writer)
         except (EOFError, TimeoutError) as error:
             self._writer.close()
-            raise InputError("the X server takes no input") from error
+            raise InputError("the X server accepts no input") from error
         self._writer.write(struct.pack(">BxHi", ENCODINGS, 1, FENCE_ENCODING))
         self.buttons, self.keys = 0, {}
         self._reading = asyncio.create_task(self._read(reader, self._writer), name="X server's input")

@@ -56,7 +56,7 @@ def refusal(path: str, request: Request) -> str | None:
     if not MICROPHONE:
         return "The microphone is not allowed for your group."
     if only_watches(request):
-        return "Those who only watch this session have no microphone."
+        return "You can only view this session; the microphone is not available to you."
     return None
 
 
@@ -68,7 +68,7 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
         reply(writer, "200 OK", json.dumps(body).encode())
         return True
     if why_not is None and request.path == "/microphone" and _talk.count >= TALKERS_MAX:
-        refuse(writer, "503 Service Unavailable", f"{TALKERS_MAX} people use the microphone of this session already.")
+        refuse(writer, "503 Service Unavailable", f"{TALKERS_MAX} people already use the microphone of this session.")
     elif why_not is not None:
         refuse(writer, "403 Forbidden", why_not)
     else:
@@ -144,7 +144,7 @@ class Listening:
                     if listener.transport.get_write_buffer_size() < LATE_BYTES:
                         listener.write(message)
         except EOFError:
-            print("the encoder of the session's sound has ended; those who listen connect again", file=sys.stderr)
+            print("the encoder of the session's sound has ended; listeners connect again", file=sys.stderr)
         finally:
             await end(process)
 
@@ -211,7 +211,7 @@ class SoundServer:
                     pass_fds=(descriptor,), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
                 )  # fmt: skip
             if await process.wait():
-                print(f"PulseAudio has failed; {SOCKET.parent}/log says why", file=sys.stderr)
+                print(f"PulseAudio has failed; {SOCKET.parent}/log contains the reason", file=sys.stderr)
                 self._turn_away()
                 await asyncio.sleep(FAILED_PAUSE_S)
 

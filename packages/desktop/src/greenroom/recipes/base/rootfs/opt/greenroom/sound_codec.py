@@ -191,7 +191,7 @@ def decode_talk() -> None:
         for packet in complete(received)[-BEHIND_PACKETS:]:
             frames = decode(decoder, packet, len(packet), samples, FRAMES_MAX, 0)
             if frames > 0 and simple_write(stream, samples, frames * TALK_CHANNELS * SAMPLE_BYTES, None) < 0:
-                sys.exit("the session's microphone is gone")
+                sys.exit("the session's microphone is no longer available")
 
 
 {"encode": encode_sound, "decode": decode_talk}[sys.argv[1]]()

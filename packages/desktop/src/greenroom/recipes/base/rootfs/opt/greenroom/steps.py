@@ -73,12 +73,12 @@ def checked(step: Any) -> Step:
     """
     fields = FIELDS.get(step.get("step")) if isinstance(step, dict) else None
     if fields is None:
-        raise StepError(f"there is no step {str(step)[:60]}; one of {', '.join(FIELDS)} is the field `step`")
+        raise StepError(f"{str(step)[:60]} is not a step; the field `step` must be one of {', '.join(FIELDS)}")
     for name, value in step.items():
         if name != "step" and (name not in fields or not isinstance(value, fields[name])):
-            raise StepError(f"{step['step']}: the field {name[:40]} has no place here, or a value that it cannot have")
+            raise StepError(f"{step['step']}: the field {name[:40]} is not allowed here, or its value is not valid")
         if name in MOST and value is not None and not 0 <= value <= MOST[name]:
-            raise StepError(f"{step['step']}: {name} is from 0 to {MOST[name]}")
+            raise StepError(f"{step['step']}: {name} must be from 0 to {MOST[name]}")
     missing = [name for name, kinds in fields.items() if name not in step and type(None) not in kinds]
     if missing:
         raise StepError(f"{step['step']}: {', '.join(missing)} is missing")
@@ -95,7 +95,7 @@ def keysym_of(character: str) -> int:
     if character in KEYSYMS:
         return KEYSYMS[character]
     if code < 0x20 or 0x7F <= code < 0xA0:
-        raise StepError(f"the text has the control character U+{code:04X}, which no key writes")
+        raise StepError(f"the text has the control character U+{code:04X}, which no key can type")
     return code if code <= 0xFF else UNICODE + code
 
 
@@ -226,7 +226,7 @@ class Hands:
         if moved_at is not None:
             await self._input.done()
         if region is not None and not (len(region) == 4 and all(isinstance(number, int) for number in region)):
-            raise StepError("region: it is [x1, y1, x2, y2]")
+            raise StepError("region: must be [x1, y1, x2, y2]")
         where = (region[0], region[1], region[2], region[3]) if region else None
         try:
             input_s = None
@@ -296,15 +296,15 @@ class Hands:
 
     async def _copy(self, text: str) -> None:
         if not clipboard.IN:
-            raise StepError("nothing may be copied into this session (allow_kasm_clipboard_up)")
+            raise StepError("copying into this session is not allowed (allow_kasm_clipboard_up)")
         try:
             await clipboard.own(TEXT, text.encode())
         except TimeoutError as error:
-            raise StepError("the X server did not take the text; try again") from error
+            raise StepError("the X server did not accept the text; try again") from error
 
     async def _paste(self) -> str:
         if not clipboard.OUT:
-            raise StepError("nothing may be copied from this session (allow_kasm_clipboard_down)")
+            raise StepError("copying from this session is not allowed (allow_kasm_clipboard_down)")
         try:
             return (await clipboard.content(TEXT)).decode(errors="replace")
         except clipboard.ContentError as error:
@@ -318,6 +318,6 @@ class Hands:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(OPENED_WITHIN_S):
                 if await process.wait():
-                    raise StepError("no program of this session opens addresses, or the one that does is not running")
+                    raise StepError("no program of this session opens addresses, or the program is not running")
 
 

@@ -90,7 +90,7 @@ async def set_region(
         said = json.loads(await body(request, reader, MAX_BODY_BYTES))
         zone, language = str(said.get("timezone") or ""), str(said.get("language") or "")
     except (ValueError, AttributeError) as error:
-        raise BadRequestError("the region of a browser is a JSON object") from error
+        raise BadRequestError("the region of a browser must be a JSON object") from error
     if counts:
         async with _turn:
             again = [*set_zone(zone), *await set_language(language)]

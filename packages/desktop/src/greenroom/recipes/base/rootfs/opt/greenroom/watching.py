@@ -79,7 +79,7 @@ class Watching:
         passed = bytearray()
         for kind, part, _, ends in self._sent.pieces(data):
             if kind == UNKNOWN or self._sent.version != VERSION:
-                raise BadRequestError("what cannot be read is not passed on from a viewer who may only watch")
+                raise BadRequestError("an unreadable message of a viewer with view access is not forwarded")
             if kind == HANDSHAKE:
                 passed += part[:-1] + b"\x01" if ends else part  # the desktop is always shared
             elif kind in {PIXEL_FORMAT, ENCODINGS}:
@@ -95,7 +95,7 @@ class Watching:
     def _settled(self, kind: int, message: bytes) -> bytes:
         if kind == PIXEL_FORMAT:
             if self._asked:
-                raise BadRequestError("the format of pixels cannot be changed while pictures are under way")
+                raise BadRequestError("the pixel format cannot be changed while pictures are sent")
             self._format = message[4:]
             return message
         kinds = [kind for (kind,) in struct.iter_unpack(">i", message[4:]) if kind in READ]
@@ -140,7 +140,7 @@ class Watching:
         elif kind == FENCE:
             await passing.take((await passing.take(8))[7])
         elif kind not in {2, CONTINUOUS}:
-            raise BadRequestError("the X server says something that cannot be read")
+            raise BadRequestError("the X server sent an unreadable message")
         return kind
 
     async def _rectangle(self, passing: "Passing") -> bool:
@@ -160,7 +160,7 @@ class Watching:
         elif encoding == SCREENS:
             await passing.take(16 * (await passing.take(4))[0])
         elif encoding not in {DESKTOP_SIZE, LAST_RECTANGLE}:
-            raise BadRequestError("the X server sends a picture that cannot be read")
+            raise BadRequestError("the X server sent an unreadable picture")
         return encoding != LAST_RECTANGLE
 
     async def _tight(self, passing: "Passing", width: int, height: int) -> None:
@@ -180,7 +180,7 @@ class Watching:
                 length = (width + 7) // 8 * height if colours == 2 else width * height
             await passing.take(length if length < 12 else await passing.length())
         else:
-            raise BadRequestError("the X server sends a picture that cannot be read")
+            raise BadRequestError("the X server sent an unreadable picture")
 
     @property
     def _pixel_bytes(self) -> int:
@@ -268,7 +268,7 @@ class Idle:
         passed = bytearray()
         for piece in self._sent.pieces(data):
             if piece.kind == UNKNOWN and self._sent.is_kasm:
-                raise BadRequestError("this message of KasmVNC's client is not known")
+                raise BadRequestError("this message of KasmVNC's client is unknown")
             if piece.kind == UNKNOWN or (piece.begins and piece.kind in INPUT):
                 self._last_input = time.monotonic()
                 self._on_input()

@@ -147,7 +147,7 @@ async def connect() -> Display:
         except EOFError as error:
             raise DisplayError("the X server has ended") from error
         if accepted != 1:
-            raise DisplayError("the X server takes no connections")
+            raise DisplayError("the X server accepts no connections")
         stack.pop_all()
     return Display(reader, writer, setup)
 
