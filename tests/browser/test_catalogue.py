@@ -77,7 +77,7 @@ def test_a_build_that_fails_says_why_on_its_card(admin: Person, instance: Instan
     admin.open("/admin/catalogue")
     admin.page.get_by_role("button", name="Add Terminal").click()
     admin.page.get_by_role("dialog").get_by_role("button", name="Add", exact=True).click()
-    expect(card(admin, "terminal").get_by_text("could not be made")).to_be_visible(timeout=30_000)
+    expect(card(admin, "terminal").get_by_text("could not be built")).to_be_visible(timeout=30_000)
     assert violations(admin.page) == []
     host(instance).configure(SimulationSettings())
 

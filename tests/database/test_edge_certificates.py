@@ -89,7 +89,7 @@ async def test_an_address_reported_after_joining_waits_for_an_administrator(door
         assert (await agent.register()).status_code == 200
     assert await edges(db) == [HERE, ELSEWHERE]
     (message,) = await eventually(lambda: warnings(db, "edge-address-requested"))
-    assert f"requests the address {ELSEWHERE} for its edge gateway; {HERE} stays in use" in message
+    assert f"reports {ELSEWHERE} as the address of its edge gateway; {HERE} stays in use" in message
     assert f"greenroom agents confirm-edge {agent.agent_id}" in message
     assert (await ask_for_certificate(agent, request_for(new_key(), "x"))).status_code == 200, "of its own name alone"
 

@@ -102,8 +102,8 @@ class Enrolment:
         if edge.requested not in {None, before.requested}:
             self._logs.write(
                 LogCode.EDGE_ADDRESS_REQUESTED,
-                f"{who} requests the address {edge.requested or 'none'} for its edge gateway; {was} stays in use until"
-                " an administrator confirms the new address. Confirm it if an administrator changed it on the host"
+                f"{who} reports {edge.requested or 'no address'} as the address of its edge gateway; {was} stays in use"
+                " until an administrator confirms the change. Confirm it if an administrator changed it on the host"
                 f" (Infrastructure, Docker Agents, or greenroom agents confirm-edge {newcomer.agent_id}); otherwise"
                 " decline it, disable the Agent and check its host",
             )

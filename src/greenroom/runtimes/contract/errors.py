@@ -21,7 +21,7 @@ class ContainerMissing(NotFound):
 
 
 class ContainerConflict(Refused):
-    """A container with the name of this session exists, and Greenroom did not make it for this session."""
+    """A container with the name of this session exists, but Greenroom did not create it for this session."""
 
     code = "container-conflict"
 
@@ -45,13 +45,13 @@ class PullError(GreenroomError):
 
 
 class BuildError(GreenroomError):
-    """The image could not be made."""
+    """The image could not be built."""
 
     code = "build-failed"
 
 
 class DiskCountError(GreenroomError):
-    """What the session has written could not be counted in time."""
+    """The data that the session has written could not be counted in time."""
 
     code = "disk-not-counted"
 
@@ -63,12 +63,12 @@ class ScreenshotError(GreenroomError):
 
 
 class HomeError(GreenroomError):
-    """A home folder could not be measured, or not removed as a whole."""
+    """A home folder could not be measured, or not removed completely."""
 
     code = "home-failed"
 
 
 class HomeInUseError(HomeError):
-    """A container has the home folder."""
+    """A container uses the home folder."""
 
     code = "home-in-use"
