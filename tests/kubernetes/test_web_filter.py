@@ -275,7 +275,7 @@ async def test_what_someone_takes_away_comes_back(site: Site, desktop: str):
 
 async def test_a_policy_of_others_that_leads_around_the_filter_is_named(site: Site, desktop: str):
     leaks = (
-        f"The NetworkPolicy everything of the namespace {site.namespace} lets sessions under a web filter reach more"
+        f"The NetworkPolicy everything of the namespace {site.namespace} allows sessions under a web filter to bypass"
     )
     leak = {
         "apiVersion": "networking.k8s.io/v1",
@@ -289,7 +289,7 @@ async def test_a_policy_of_others_that_leads_around_the_filter_is_named(site: Si
         session = await site.begin()
         await site.world.until(lambda: site.world.state(session) == "failed")
         assert leaks in site.world.observed[session].error
-        assert "leave out Pods that have the label greenroom.io/web-filter" in site.world.observed[session].error
+        assert "exclude Pods with the label greenroom.io/web-filter" in site.world.observed[session].error
     finally:
         await site.kubectl("delete", "networkpolicy", "everything")
     await site.end(session)

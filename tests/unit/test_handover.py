@@ -168,7 +168,7 @@ async def test_a_page_that_never_answers_gets_two_looks_and_no_hand_over(
         await agent.handovers.run(SESSION)
         (record,) = agent.disk.memory.handovers.values()
         assert (record.state, record.slow, agent.runtime.looks) == ("failed", True, 2)
-        assert re.search(r"last probe: its page was silent for \d\.\d s, in 2 looks\.$", record.error)
+        assert re.search(r"last probe: its page did not answer for \d\.\d s, in 2 probes\.$", record.error)
 
 
 LATE = Lateness(own_s=0.5, queue=30.0)
@@ -210,4 +210,4 @@ async def test_a_port_that_refuses_gets_no_more_time_on_a_late_host(tmp_path: Pa
         await agent.handovers.run(SESSION)
         (record,) = agent.disk.memory.handovers.values()
         assert (record.state, record.slow, agent.runtime.looks) == ("failed", False, 2)
-        assert "connection refused (2 looks in" in record.error
+        assert "connection refused (2 probes in" in record.error

@@ -93,9 +93,7 @@ class RuntimePlugin(Plugin[S], ABC):
             SetupError: this runtime leaves nothing behind, or its settings cannot be used.
         """
         del installation_id
-        raise SetupError(
-            f"With the runtime {self.name} there is nothing to repair: its sessions are its Agent's alone."
-        )
+        raise SetupError(f"The runtime {self.name} has nothing to repair: only its Agent has its sessions.")
 
     async def check(self, first_image: str) -> None:
         """Check the runtime before `up` starts. `first_image` is the image of the first workspace, which is about to be

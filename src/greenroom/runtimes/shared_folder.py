@@ -49,7 +49,7 @@ class SharedFolder:
         with self._locked():
             before = self._read(name)
             if (before.version if before else None) != version:
-                raise ContainerConflict(f"Another process changed {name} meanwhile.")
+                raise ContainerConflict(f"Another process changed {name} in the meantime.")
             number = str(int(version or "0") + 1)
             part = self._folder / f"{name}.part"
             part.write_bytes(number.encode() + b"\n" + content)

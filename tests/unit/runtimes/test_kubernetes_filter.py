@@ -151,8 +151,8 @@ def begun(state: ContainerState) -> Pod:
 
 
 def test_a_session_that_was_not_shut_in_says_what_the_check_said():
-    ended = ContainerStateTerminated(exitCode=1, message="The session could go around its web filter.\n")
-    assert ended_sentence(begun(ContainerState(terminated=ended))) == "The session could go around its web filter."
+    ended = ContainerStateTerminated(exitCode=1, message="The session could bypass its web filter.\n")
+    assert ended_sentence(begun(ContainerState(terminated=ended))) == "The session could bypass its web filter."
 
 
 def test_a_node_without_the_filters_image_is_what_a_session_waits_for():

@@ -138,7 +138,7 @@ def test_a_runtime_that_offers_nothing_more_says_so():
     runtime = find_runtime("lab")
     with pytest.raises(SetupError, match="With the runtime lab an Agent is one process"):
         runtime.shared("desks", Path())
-    with pytest.raises(SetupError, match="With the runtime lab there is nothing to repair"):
+    with pytest.raises(SetupError, match="The runtime lab has nothing to repair"):
         runtime.things("ours")
 
 

@@ -126,8 +126,8 @@ class Handovers:
 
     def _describe(self, result: ProbeResult, looks: int, spent_s: float) -> str:
         if result.silent:
-            return f"its page was silent for {spent_s:.1f} s{self._time_limits.because()}, in {looks} looks."
-        return f"{result.error.rstrip('.')} ({looks} looks in {spent_s:.1f} s)."
+            return f"its page did not answer for {spent_s:.1f} s{self._time_limits.because()}, in {looks} probes."
+        return f"{result.error.rstrip('.')} ({looks} probes in {spent_s:.1f} s)."
 
     async def _assign(self, record: HandoverRecord, assignment: Assignment) -> HandoverRecord:
         command = Exec(

@@ -239,8 +239,8 @@ async def _users(container: DockerContainer) -> str:
             content = archive.extractfile(entry) if entry is not None and entry.isfile() else None
             if entry is None or content is None or entry.size > USERS_MAX_BYTES:
                 raise StartError(
-                    f"{USERS_FILE} of the container is a link, or larger than any, so it is unknown who is root in"
-                    " it: make it a plain file in the image, or mount the folder with the mode ro."
+                    f"{USERS_FILE} of the container is a link or too large, so the accounts of the container are"
+                    " unknown: make it a regular file in the image, or mount the folder with the mode ro."
                 )
             return content.read().decode(errors="replace")
     except aiodocker.DockerError as error:

@@ -109,7 +109,7 @@ def version_problem(version: str) -> str:
     """The reason why a cluster of this version cannot be used, as a sentence; empty = it can."""
     numbers = re.match(r"v?(\d+)\.(\d+)", version)
     if numbers is None:
-        return f"The cluster says that its version is {version!r}, which is none of Kubernetes."
+        return f"The cluster reports the version {version!r}, which is not a version of Kubernetes."
     if (int(numbers[1]), int(numbers[2])) < OLDEST:
         return f"The cluster has Kubernetes {version}; sessions need {OLDEST[0]}.{OLDEST[1]} or newer."
     return ""
@@ -155,8 +155,9 @@ async def lacking(cluster: Cluster, storage_class: str, runtime_classes: Collect
         )
     if missing := await _missing(cluster, REASON_NEEDS):
         remarks.append(
-            f"Why a node does not start a session is not known, and an image that a node needs longer than five minutes"
-            f" for counts as stuck: this Agent may not {', '.join(missing)} in the namespace {cluster.namespace}."
+            "The Agent cannot report why a node does not start a session, and an image that a node pulls for more than"
+            f" five minutes counts as stuck: this Agent may not {', '.join(missing)} in the namespace"
+            f" {cluster.namespace}."
         )
     if await may(cluster, "list", "storageclasses", "storage.k8s.io", in_namespace=False):
         found = await cluster.list_global(StorageClass)

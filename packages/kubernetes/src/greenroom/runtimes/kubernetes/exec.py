@@ -182,5 +182,5 @@ def _refused(error: WebSocketUpgradeError) -> Exception:
     if code == NOT_FOUND:
         return StartError("The command was not run: the session has no running Pod.")
     if code >= 500:
-        return RuntimeUnavailable(f"The node of the session does not answer (the API server says {code}).")
+        return RuntimeUnavailable(f"The node of the session does not answer (the API server returned {code}).")
     return RuntimeUnavailable(f"Kubernetes refused to run the command (HTTP {code}).")

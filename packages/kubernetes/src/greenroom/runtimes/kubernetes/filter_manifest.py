@@ -81,8 +81,8 @@ MEMORY: Final = ("64Mi", "512Mi")
 """The memory request and the limit of a Squid. Lists of 10,000 domains take about 100 MiB."""
 
 GOES_AROUND_IT: Final = (
-    "The session could go around its web filter: the network of this cluster does not enforce NetworkPolicies, or a"
-    " policy that is not Greenroom's allows more. Sessions under a web filter need a network plugin that enforces them."
+    "The session could bypass its web filter: the network of this cluster does not enforce NetworkPolicies, or another"
+    " policy allows more. Sessions under a web filter require a network plugin that enforces them."
 )
 CHECK: Final = f"""\
 opens() {{ timeout 1 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null; }}

@@ -95,8 +95,8 @@ class PodFilters:
         labels = {**self._identity.of_session(""), POLICY: parts.policy_id}
         if found := leaks(policies, labels):
             raise StartError(
-                f"The NetworkPolicy {', '.join(sorted(found))} of the namespace {self._cluster.namespace} lets sessions"
-                f" under a web filter reach more than it: leave out Pods that have the label {POLICY} there."
+                f"The NetworkPolicy {', '.join(sorted(found))} of the namespace {self._cluster.namespace} allows"
+                f" sessions under a web filter to bypass it: exclude Pods with the label {POLICY} from the policy."
             )
 
     async def _put(self, kind: type[Kind], wanted: Kind) -> Kind:

@@ -232,8 +232,8 @@ def _container_security(options: RunConfig) -> SecurityContext:
     added: list[str] = options.get("cap_add") or []
     if refused := sorted(set(added) - BUILT_IN):
         raise StartError(
-            f"The run config adds {', '.join(refused)}, which the restricted profile of Pods forbids: such an image"
-            " needs a host with Docker."
+            f"The run config adds {', '.join(refused)}, which the restricted profile of Pods forbids; the image"
+            " requires a host with Docker."
         )
     return locked(added, read_only=bool(options.get("read_only")))
 

@@ -121,7 +121,7 @@ class NamespaceShared:
         try:
             return await (self._cluster.create(thing) if version is None else self._cluster.replace(thing))
         except ContainerMissing as error:
-            raise ContainerConflict("It was deleted meanwhile.") from error
+            raise ContainerConflict("It was deleted in the meantime.") from error
         except StartError as error:
             raise RuntimeUnavailable(error.message) from error
 
