@@ -158,7 +158,7 @@ def test_who_waits_is_served_on_a_machine_that_came_for_them(ground: Ground, clo
 
     instance.call("DELETE", f"/sessions/{session_id}")
     order = ground.wait(lambda: ground.newest(cloud_pool, "ended"), "the machine was given back")
-    assert (order["state_reason"], order["failed"]) == ("the provider does not show it any more", False)
+    assert (order["state_reason"], order["failed"]) == ("the provider does not list it any more", False)
     assert not machine.runs
     assert order["hostname"] not in [agent["hostname"] for agent in instance.call("GET", "/agents")]
     assert len(ground.orders(cloud_pool)) == 1, "no other was ordered"
@@ -204,7 +204,7 @@ def test_a_provider_that_hangs_is_given_up_with_a_sentence(ground: Ground):
         assert order["state_reason"].startswith(f"The provider did not create a machine within {CALL_S:g} s. ")
         ground.later("hangs", UNCONFIRMED_S)
     order = ground.wait(lambda: ground.newest("hangs", "releasing"), "it was not made")
-    assert order["state_reason"] == "the provider was asked for it, did not confirm it and does not show it"
+    assert order["state_reason"] == "the provider did not confirm the request for it and does not list it"
     assert order["failed"]
     ground.change("hangs", enabled=False)
     ground.later("hangs", 900)

@@ -174,7 +174,7 @@ def test_the_last_enabled_one_stays_and_a_frozen_one_is_warned_of(managers: Inst
             done = greenroom(managers, "managers", "disable", alone)
             assert done.returncode == 0
             assert done.stderr == (
-                "Warning: No other enabled Manager of zone us is running; nothing coordinates its Agents now.\n"
+                "Warning: No other enabled Manager of zone us is running, so its Agents have no coordinator now.\n"
             )
             refused = greenroom(managers, "managers", "disable", described(managers, "us-3")["instance_id"])
             assert (refused.returncode, refused.stdout) == (1, "")

@@ -128,7 +128,7 @@ async def test_an_orderly_end_is_followed_at_once(world: World, pair: Pair):
     pair.first.kill(15)
     await taken_over(world, session)
     assert await pair.first.ended() == 0
-    assert "the one before gave it back" in pair.second.log
+    assert "the process before released it" in pair.second.log
 
 
 async def test_a_command_that_a_killed_process_ran_is_not_run_again(world: World, pair: Pair):

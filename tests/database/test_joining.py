@@ -49,7 +49,7 @@ async def test_a_join_token_takes_over_no_agent_that_is_known(door: Door, agent:
     thief = ToldAgent(door, await join_token(db), agent_id=agent.agent_id, machine_id="machine-2")
     response = await thief.register()
     assert (response.status_code, response.json()["code"]) == (409, "identity-conflict")
-    assert "a join token is for newcomers" in response.json()["message"]
+    assert "a join token admits only new Agents" in response.json()["message"]
     assert (await agent.register()).status_code == 200, "the credential is still the Agent's own"
     assert (await ToldAgent(door, thief.join_token).register()).status_code == 200, "the token was not used up"
 
@@ -110,7 +110,7 @@ async def logged(db: Database, code: str, part: str) -> dict[str, Any]:
     [
         ("UPDATE join_tokens SET revoked = now()", "was revoked by an administrator"),
         ("UPDATE join_tokens SET expires = now() - interval '1 s'", "expired at"),
-        ("UPDATE join_tokens SET uses_left = 0, used = 1", "was used up: it was for use once"),
+        ("UPDATE join_tokens SET uses_left = 0, used = 1", "is used up: it admitted a host once"),
         ("UPDATE join_tokens SET role = 'gateway'", "is for the role gateway, not for agent"),
     ],
 )

@@ -265,7 +265,7 @@ async def test_disabling_warns_when_no_other_manager_is_running(db: Database, zo
     await adopt(db, "two", "default", "host", "1")
     change = await set_enabled(db, one.manager_id, enabled=False)
     assert unattended(change.zone_name, change.others, change.running_others) == (
-        "No other enabled Manager of zone default is running; nothing coordinates its Agents now."
+        "No other enabled Manager of zone default is running, so its Agents have no coordinator now."
     )
 
 

@@ -69,7 +69,7 @@ async def test_a_manager_cut_off_before_its_announcement_took_nothing_over(db: D
     async with lease_connection(dsn, "test", zone, holder) as connection:
         assert await connection.take(other.manager_id, 2, 30) == 2
         before = await connection.settle(other.manager_id)
-        assert election_reason(before) == "it held the role before and came back first"
+        assert election_reason(before) == "it was the Primary before and returned first"
 
 
 async def test_guarded_writes_need_the_living_term(db: Database, dsn: str, zone: int):

@@ -85,7 +85,7 @@ async def test_a_host_whose_disk_is_short_gets_no_session_and_says_so(stage: Hos
     await stage.db.write("UPDATE agents SET usage = %s", (short,))
     with pytest.raises(NoResources) as refused:
         await stage.host()
-    assert "idle has 3 GB of disk free; 5 GB are kept free" in refused.value.message
+    assert "idle has 3 GB of disk free; 5 GB must stay free" in refused.value.message
     assert "Free disk on the Agents' hosts" in refused.value.message
 
 

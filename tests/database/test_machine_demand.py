@@ -63,7 +63,7 @@ async def test_who_waits_in_two_zones_counts_in_the_one_where_a_machine_may_come
     whys, _ = await wanted("eu")
     assert whys == ["1 person waits for Desktop, in zone us as well"]
     elsewhere = "1 person waits for Desktop here as well; zone eu counts them, where a machine may come for them first."
-    assert await wanted("us") == ([], [f"No machine. Nothing is lacking. {elsewhere}"])
+    assert await wanted("us") == ([], [f"No machine. The capacity is sufficient. {elsewhere}"])
     await cloud.rounds(2)
     assert (await wanted("us"))[0] == [], "one is coming in zone eu"
     for lost in ("max_machines = 0", "call_failures = 1, max_machines = 5", "enabled = false, call_failures = 0"):

@@ -114,7 +114,7 @@ async def test_a_draining_machine_takes_no_launch_and_serves_again_when_taken_ba
     await cloud.rounds()
     (order,) = await cloud.orders()
     assert (order.state, order.sessions) == (OrderState.JOINED, 1)
-    assert order.state_reason.startswith("it is taken back: the pool Desktop in zone eu")
+    assert order.state_reason.startswith("it is used again: the pool Desktop in zone eu")
     (agent,) = await cloud.system.db.fetch("SELECT draining FROM agents")
     assert agent["draining"] is False
     assert (await cloud.system.row(session.session_id))["status"] != "deleted"
@@ -191,7 +191,7 @@ async def test_a_machine_whose_order_has_ended_is_ended_again(cloud: Cloud):
     (order,) = await cloud.orders()
     assert (order.state, order.state_reason) == (
         OrderState.RELEASING,
-        "the provider shows it, and no order is open for it",
+        "the provider lists it without an open order",
     )
     await cloud.rounds(2)
     assert cloud.cloud.machines == {}
@@ -392,5 +392,5 @@ async def test_the_agent_of_a_pool_without_approval_waits_for_an_administrator(d
     await cloud.rounds(1)
     (order,) = await cloud.orders()
     assert (
-        order.state_reason == "its Agent sim-1 registered, and no administrator enabled it within 1080 s of the order"
+        order.state_reason == "its Agent sim-1 registered, but no administrator enabled it within 1080 s of the order"
     )

@@ -56,7 +56,7 @@ async def test_a_machine_that_registers_and_never_serves_is_given_back_and_the_p
     await cloud.rounds()
     (order,) = await cloud.orders()
     assert (order.state, order.failed) == (OrderState.RELEASING, True)
-    assert order.state_reason == "its Agent sim-1 registered, and does not serve 1080 s after the order"
+    assert order.state_reason == "its Agent sim-1 registered, but was not ready 1080 s after the order"
     assert (await _pool(cloud)).failures == 1
     assert await cloud.system.db.fetch("SELECT 1 FROM agents") == []
     await cloud.rounds(2)
@@ -155,9 +155,9 @@ async def test_a_second_machine_with_the_name_of_the_first_is_left_until_both_go
     assert sorted(cloud.cloud.machines) == ["sim-1", "twin"]
     assert [line["message"] for line in await cloud.system.log("machine-unknown")] == [
         (
-            "Machine sim-1 of pool cloud is not changed: another machine has its name as well, and on which of them"
-            " the Agent runs is not known. Both end with the order; you can end the machine without the Agent at the"
-            " provider earlier."
+            "Machine sim-1 of pool cloud is not changed: another machine has the same name, and the machine of the"
+            " Agent is unknown. Both end with the order; you can end the machine without the Agent at the provider"
+            " earlier."
         ),
     ]
     await cloud.system.end(session.session_id)

@@ -26,7 +26,7 @@ async def test_a_join_token_admits_an_agent_with_the_id_it_proposes(door: httpx.
 async def test_a_wrong_token_is_refused_and_the_reason_is_in_the_logs(door: httpx.ASGITransport, db: Database):
     response = await ToldAgent(door, "wrong").register()
     assert response.status_code == 401
-    assert "join token is not known here" in response.json()["message"]
+    assert "join token is unknown" in response.json()["message"]
 
     async def logged() -> bool:
         return bool(await db.fetch("SELECT 1 FROM logs WHERE code = 'join-refused' AND message LIKE '%%join token%%'"))
@@ -97,7 +97,7 @@ async def test_a_credential_opens_only_its_own_agent(door: httpx.ASGITransport, 
 
 async def test_an_unresponsive_docker_is_shown_at_the_agent(agent: ToldAgent, db: Database):
     await db.write("UPDATE agents SET status = 'running'")
-    for error, reason in (("Docker is away.", "It can start nothing: Docker is away."), ("", None)):
+    for error, reason in (("Docker is away.", "It cannot start sessions: Docker is away."), ("", None)):
         await agent.check_in(runtime_error=error)
 
         async def shown(reason: str | None = reason) -> bool:

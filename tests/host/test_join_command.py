@@ -241,7 +241,7 @@ async def test_the_join_command_says_why_a_token_is_refused(zone: Zone, tmp_path
     assert (await run(token["join_command"], "--dir", str(tmp_path / "one"))).code == 0
     done = await run(token["join_command"], "--dir", str(tmp_path / "two"))
     assert done.code == 1
-    assert "The join token was used up: it was for use once." in done.err
+    assert "The join token is used up: it admitted a host once." in done.err
     done = await run(token["join_command"], "--dir", str(tmp_path / "one"))
     assert done.code == 1
     assert "has already joined, as Agent" in done.err

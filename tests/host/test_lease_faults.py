@@ -102,7 +102,7 @@ async def test_of_four_managers_one_becomes_primary_with_term_1(fleet: Fleet, db
     await provoke(db)
     assert (await lease(db))["term"] == 1
     assert (await eventually(lambda: log_rows(db, "primary-elected"))) == [
-        f"{first['primary']} became Primary of zone default with term 1 because no Manager held the role before"
+        f"{first['primary']} became Primary of zone default with term 1 because the zone had no Primary before"
     ]
 
 
@@ -326,9 +326,9 @@ async def test_every_election_and_every_loss_says_why(fleet: Fleet, db: Database
     one.start()
     await answers(f"{fleet.urls['one']}/health", 200)
     two.freeze()
-    await elected("one", "5 because two stopped answering")
+    await elected("one", "5 because two stopped responding")
     two.thaw()
-    late = "it did not renew its lease in time"
+    late = "it did not renew its leadership in time"
     await has("primary-lost", f"two is no longer Primary of zone default with term 4 because {late}")
 
 

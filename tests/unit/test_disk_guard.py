@@ -93,4 +93,4 @@ async def test_who_cannot_be_counted_twice_in_a_row_is_stopped():
     host.written["broken"] = -1
     await guard.look()
     assert host.stopped == ["much"]
-    assert "could not be counted in time twice in a row" in host.failures["much"]
+    assert "the count did not end in time twice in a row" in host.failures["much"]

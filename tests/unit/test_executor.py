@@ -163,7 +163,7 @@ async def test_the_reason_of_a_failure_names_the_hosts_limit_that_was_met(tmp_pa
         agent.work()
         await agent.until_ended(session)
         failure = agent.sessions.observed.memory(session).failure
-    assert "A limit of this host was met: ports of a bridge (" in failure
+    assert "A limit of this host was reached: ports of a bridge (" in failure
 
 
 async def test_without_a_web_filter_only_sessions_that_need_none_start(tmp_path: Path):

@@ -198,7 +198,7 @@ async def test_a_silent_page_on_a_late_host_is_given_up_with_the_reason(
         (record,) = agent.disk.memory.handovers.values()
         assert (record.state, record.slow) == ("failed", True)
         assert (
-            ", 10.0 times as long as on a quiet host (its Agent ran 0.50 s late, 30 tasks wanted each core)"
+            ", 10.0 times as long as on a quiet host (its Agent ran 0.50 s late, 30 tasks waited for each core)"
             in record.error
         )
 

@@ -20,7 +20,7 @@ async def test_the_agent_says_once_that_its_host_has_too_many_sessions():
     for _ in range(5):
         await limits.look()
     assert [code for code, _ in rows] == ["agent-host-limit"] * 2
-    assert rows[0][1].startswith("Of vm: 26 sessions are more than this host is good for (25)")
+    assert rows[0][1].startswith("Of vm: 26 sessions are more than this host supports (25)")
     assert limits.explained("Nothing was painted.", "").startswith("Nothing was painted. 26 sessions are more than")
     assert limits.explained("Nothing was painted.", "") == "Nothing was painted."
 

@@ -142,7 +142,7 @@ async def test_administrators_see_who_was_refused_from_where_and_why(
 ):
     gateways = await make(admin, zone_id, role="gateway")
     for body, said in (
-        ({"token": "wrong", "hostname": "stranger"}, "is not known here"),
+        ({"token": "wrong", "hostname": "stranger"}, "join token is unknown"),
         ({"token": gateways["token"], "hostname": "agent-host"}, "is for the role gateway, not for agent"),
     ):
         assert said in await anonymous.refused(401, "POST /api/v1/join/agent", body)

@@ -64,11 +64,11 @@ async def test_a_pool_is_made_disabled_shown_without_secrets_and_found_by_its_na
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"join_url": "https://127.0.0.1:8443"}, "No machine could join"),
+        ({"join_url": "https://127.0.0.1:8443"}, "Machines cannot join"),
         ({"options": {}}, "needs the option url"),
         ({"edge_url": "https://{address}"}, "cannot be the address of edge gateways"),
         ({"min_machines": 4}, "is more than max_machines 3"),
-        ({"schedule": ["daily"]}, "is no line of a schedule"),
+        ({"schedule": ["daily"]}, "is not a valid line of a schedule"),
         ({"cores": 0}, "cores"),
         ({"name": "A b"}, "small letters"),
         ({"secrets": {"token": "a\u0000b"}}, "NUL"),
@@ -176,7 +176,7 @@ async def test_the_preview_says_what_would_be_ordered_and_why_and_does_nothing(
     await _made(admin, body | {"min_machines": 1, "schedule": []})
     shown = (await admin.get(f"{POOLS}/cloud/preview")).json()
     assert shown["sentence"] == "No machine. 1 more to be ordered."
-    reason = "The number of machines is to be 1 at the least at this time."
+    reason = "At least 1 machine must exist at this time."
     assert shown["actions"] == [{"action": "order", "machine": None, "reason": reason}]
     assert (await admin.get("/api/v1/machine-orders")).json() == []
 

@@ -28,7 +28,7 @@ def test_usual_addresses_are_accepted(text: str):
 BEGIN = "an address must begin with http:// or https://"
 SIGNS = "an address must not contain spaces, quotes, control characters or any of ` < > \\ ^ { | }"
 HOST = "an address must name a host, like https://www.example.org/"
-NONE = "the address has a host or a port that is none"
+NONE = "the address has an invalid host or port"
 
 
 @pytest.mark.parametrize(

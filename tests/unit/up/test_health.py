@@ -38,7 +38,7 @@ async def test_the_health_of_a_part_is_a_sentence(status: int, body: str, said: 
     [
         (None, "running"),
         (5_000_000_000, "running"),
-        (900_000_000, "running, no new session: vm has 900 MB of disk free; 5 GB are kept free"),
+        (900_000_000, "running, no new session: vm has 900 MB of disk free; 5 GB must stay free"),
     ],
 )
 def test_an_agent_that_is_short_of_disk_is_said_to_take_no_session(free_bytes: int | None, said: str):

@@ -54,7 +54,7 @@ def host_problem(text: str, *, with_port: bool = True) -> str | None:
     host, *port = re.split(r":(?![^\[]*\])", text, maxsplit=1)  # at the first colon that is not inside brackets
     if port:
         if not with_port:
-            return "has a port, which is a field of its own"
+            return "has a port; the port is a separate field"
         if not re.fullmatch(r"[0-9]{1,5}", port[0], re.ASCII) or not 0 < int(port[0]) < 65536:
             return "has no port from 1 to 65535 after the colon"
     return None if _is_host(host) else "is neither a host name nor an IP address"
@@ -219,7 +219,10 @@ def edge_address(edge_url: str) -> EdgeAddress:
         raise Invalid(f"The edge address {edge_url!r} is not https://host:port.")
     if parsed[0].endswith(EDGE_DOMAIN):
         # the certificate also has this host, so an Agent could get a certificate for the name of another Agent
-        raise Invalid(f"The edge address {edge_url!r} is below {EDGE_DOMAIN}, where names are given and not chosen.")
+        raise Invalid(
+            f"The edge address {edge_url!r} is below {EDGE_DOMAIN}, which is reserved for the names in the "
+            "certificates of edge gateways."
+        )
     return EdgeAddress(*parsed)
 
 
@@ -240,7 +243,7 @@ def web_address_problem(text: str) -> str | None:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port  # an invalid port raises
     except ValueError:
-        return "the address has a host or a port that is none"
+        return "the address has an invalid host or port"
     if not host or not _PAGE_HOST.fullmatch(host):
         return "an address must name a host, like https://www.example.org/"
     return None

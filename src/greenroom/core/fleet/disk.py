@@ -87,9 +87,9 @@ class Stop:
 def shortage(hostname: str, disk: FreeDisk) -> str:
     """Return the reason why a host takes no new session, without a full stop; empty if it has enough disk."""
     if disk.free_bytes is not None and disk.free_bytes < disk.kept_bytes:
-        return f"{hostname} has {size(disk.free_bytes)} of disk free; {size(disk.kept_bytes)} are kept free"
+        return f"{hostname} has {size(disk.free_bytes)} of disk free; {size(disk.kept_bytes)} must stay free"
     if disk.free_inodes is not None and disk.free_inodes < INODES_KEPT:
-        return f"{hostname} has {disk.free_inodes:.1%} of its disk's inodes free; {INODES_KEPT:.0%} are kept free"
+        return f"{hostname} has {disk.free_inodes:.1%} of its disk's inodes free; {INODES_KEPT:.0%} must stay free"
     return ""
 
 
@@ -130,7 +130,7 @@ def _amount(written: DiskUse) -> str:
     used = written.used
     if written.uncounted:
         times = " twice in a row" if written.uncounted >= MAX_UNCOUNTED else ""
-        return f"so many files on its disk that they could not be counted in time{times}"
+        return f"so many files on its disk that the count did not end in time{times}"
     if used.charged_bytes > used.size_bytes:
         return f"made {used.inodes:,} files on its disk, which count as {size(used.charged_bytes)}"
     return f"written {size(used.size_bytes)} to its disk"
@@ -198,32 +198,33 @@ def _quotas(host: DockerHost) -> Iterator[str]:
         return
     storage = f"{host.driver} on {host.file_system}" if host.file_system else host.driver
     yield (
-        f"Docker's storage here ({storage}) has no quotas: a session that writes more than its workspace allows is"
-        f" found by measuring, once a minute, and stopped. For quotas, have {host.folder} on XFS mounted with pquota,"
-        " and Docker use the storage driver overlay2."
+        f"Docker's storage here ({storage}) has no quotas: once a minute the use of the disk is measured, "
+        f"and a session above the limit of its workspace is stopped. For quotas, mount {host.folder} as "
+        "XFS with the option pquota, and use Docker's storage driver overlay2."
     )
 
 
 def _database(host: DockerHost) -> Iterator[str]:
     if not host.database:
         return
-    protection = "" if host.disk.free_bytes is None else " Nothing is kept free for it: GREENROOM_DISK_KEPT_BYTES is 0."
+    unprotected = " No space is reserved for it: GREENROOM_DISK_KEPT_BYTES is 0."
+    protection = "" if host.disk.free_bytes is None else unprotected
     if kept_bytes := host.disk.kept_bytes:
         protection = (
-            f" With less than {size(kept_bytes)} free (GREENROOM_DISK_KEPT_BYTES) this host takes no new"
-            f" session; with less than {size(kept_bytes * EMERGENCY_FRACTION)} the session that has written"
-            " most is stopped."
+            f" With less than {size(kept_bytes)} free (GREENROOM_DISK_KEPT_BYTES) this host takes no new "
+            f"session; with less than {size(kept_bytes * EMERGENCY_FRACTION)} the session with the most data "
+            "on the disk is stopped."
         )
     yield (
-        f"The database in {host.database} shares a disk with Docker's folder {host.folder}, which sessions and images"
-        f" fill.{protection} To separate them, give Docker a disk of its own (data-root in its daemon.json), or the"
-        " instance (--data)."
+        f"The database in {host.database} shares a disk with Docker's folder {host.folder}, which "
+        f"sessions and images fill.{protection} To separate them, move Docker (data-root in its "
+        "daemon.json) or the instance (--data) to another disk."
     )
 
 
 def _free(host: DockerHost) -> Iterator[str]:
     if words := shortage("This host", host.disk):
-        yield f"{words}: it takes no new session. Delete unneeded sessions and images, or give it more disk."
+        yield f"{words}: it takes no new session. Delete unneeded sessions and images, or give it a larger disk."
 
 
 def _vulnerabilities(host: DockerHost) -> Iterator[str]:
@@ -231,10 +232,10 @@ def _vulnerabilities(host: DockerHost) -> Iterator[str]:
         version = _numbers(given)
         if found := [h for h in KNOWN_VULNERABILITIES if h.component == component and version and h.is_in(version)]:
             yield (
-                f"{component} {given} has known holes between containers and their host"
-                f" ({', '.join(name for hole in found for name in hole.known_as)}): update it to"
-                f" {', '.join(found[-1].fixed)} or later, unless your distribution has backported the fixes; the change"
-                " log of its package says so."
+                f"{component} {given} has known container escapes "
+                f"({', '.join(name for hole in found for name in hole.known_as)}): update it to "
+                f"{', '.join(found[-1].fixed)} or later, unless your distribution has backported the fixes (see "
+                "the change log of its package)."
             )
 
 

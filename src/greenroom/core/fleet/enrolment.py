@@ -20,7 +20,7 @@ from greenroom.core.fleet.addresses import NO_EDGE, EdgeClaim
 
 Role = Literal["agent", "gateway"]
 
-NEW_ONE: Final = "Make a new one (Infrastructure, Docker Agents, Add Agent)."
+NEW_ONE: Final = "Create another one (Infrastructure, Docker Agents, Add Agent)."
 
 
 MAX_WRITTEN: Final = 20
@@ -109,7 +109,7 @@ def refusal_of_token(token: Token | None, role: Role, *, again: bool = False) ->
     """
     if token is None:
         return Unauthenticated(
-            "The join token is not known here: it was mistyped, belongs to another installation, or ended long ago. "
+            "The join token is unknown: it was mistyped, belongs to another installation, or expired long ago. "
             + NEW_ONE
         )
     if token.revoked:
@@ -120,7 +120,7 @@ def refusal_of_token(token: Token | None, role: Role, *, again: bool = False) ->
         return Unauthenticated(f"The join token is for the role {token.role}, not for {role}. {NEW_ONE}")
     if token.uses_left == 0 and not again:
         times = "once" if token.uses == 1 else f"{token.uses} times"
-        return Unauthenticated(f"The join token was used up: it was for use {times}. {NEW_ONE}")
+        return Unauthenticated(f"The join token is used up: it admitted a host {times}. {NEW_ONE}")
     return None
 
 
@@ -132,10 +132,8 @@ def refusal_of_agents_token(token: Token | None, agent_id: str | None, *, again:
     if problem := refusal_of_token(token, "agent", again=again):
         return problem
     if token is not None and token.agent_id is not None and token.agent_id != agent_id:
-        who = f"this one is {agent_id}" if agent_id else "say with --agent-id that this is the one"
-        return Unauthenticated(
-            f"The join token is for Agent {token.agent_id} alone, which is to join again; {who}. {NEW_ONE}"
-        )
+        who = f"this Agent is {agent_id}" if agent_id else "pass this id with --agent-id"
+        return Unauthenticated(f"The join token is for Agent {token.agent_id} only; {who}. {NEW_ONE}")
     return None
 
 
@@ -150,9 +148,9 @@ def refusal(newcomer: Newcomer, known: KnownAgent | None, token: Token | None) -
         problem = _refusal_with_credential(newcomer, known)
     if problem is None and known is not None and known.alive and not _is_same_place(newcomer, known):
         return IdentityConflict(
-            "A live Agent in another place has this identity; a copied identity is refused. If this is the copy, give"
-            " it an Agent folder of its own and a join token; if the other one just stopped, this one is admitted in"
-            " some seconds."
+            "A live Agent in another place has this identity; a copied identity is refused. If this Agent is "
+            "the copy, give it a separate Agent folder and a join token. If the other Agent has just "
+            "stopped, this Agent is admitted in a few seconds."
         )
     return problem
 
@@ -184,8 +182,9 @@ def _refusal_with_token(newcomer: Newcomer, known: KnownAgent | None, token: Tok
         )
     if known is not None and not again and token.agent_id is None:
         return IdentityConflict(
-            f"Agent {newcomer.agent_id} is known already, and a join token is for newcomers. Delete the Agent, give"
-            " this machine an Agent folder of its own, or make a token for this Agent to join again."
+            f"Agent {newcomer.agent_id} already exists, and a join token admits only new Agents. Delete the "
+            "Agent, give this machine a separate Agent folder, or create a token with which this Agent joins "
+            "again."
         )
     return None
 
@@ -193,13 +192,13 @@ def _refusal_with_token(newcomer: Newcomer, known: KnownAgent | None, token: Tok
 def _refusal_with_credential(newcomer: Newcomer, known: KnownAgent | None) -> GreenroomError | None:
     if known is None or not hmac.compare_digest(known.credential_hash, newcomer.credential_hash or b""):
         return Unauthenticated(
-            "The Agent's credential is not valid; it was revoked, or the Agent was deleted. To let it join again, make"
-            " a join token for this Agent."
+            "The Agent's credential is not valid; it was revoked, or the Agent was deleted. To let it join "
+            "again, create a join token for this Agent."
         )
     if known.zone_id != newcomer.zone_id:
         return Unauthenticated(
-            f"The Agent's credential is for zone {known.zone_name}, and this Manager coordinates zone"
-            f" {newcomer.zone_name}. To move the Agent, make a join token for it in that zone."
+            f"The Agent's credential is for zone {known.zone_name}, and this Manager coordinates zone "
+            f"{newcomer.zone_name}. To move the Agent, create a join token for it in that zone."
         )
     return None
 

@@ -50,8 +50,8 @@ def _says(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE)
 
 
-RAISE: Final = "Raise what the kernel sets with `greenroom setup limits`, as root."
-_PER_PROCESS: Final = "Raise its LimitNOFILE= (systemd) or its ulimit -n, and start it anew"
+RAISE: Final = "Raise the kernel's limits with `greenroom setup limits`, as root."
+_PER_PROCESS: Final = "Raise its LimitNOFILE= (systemd) or its ulimit -n, and restart it"
 
 LIMITS: Final = (
     HostLimit(
@@ -96,7 +96,7 @@ LIMITS: Final = (
         per_session=200,
         at_rest=28,
         sysctl=False,
-        otherwise="Raise its LimitNPROC= (systemd) or its ulimit -u, and start it anew",
+        otherwise="Raise its LimitNPROC= (systemd) or its ulimit -u, and restart it",
     ),
     HostLimit(name="fs.file-max", what="open files", per_session=1000, at_rest=178, kept=10_000),
     HostLimit(
@@ -136,7 +136,7 @@ LIMITS: Final = (
     ),
     HostLimit(
         name="net.netfilter.nf_conntrack_max",
-        what="connections that the firewall follows",
+        what="connections that the firewall tracks",
         per_session=250,
         at_rest=25,
         kept=5000,
@@ -154,11 +154,11 @@ LIMITS: Final = (
     ),
     HostLimit(
         name="ports of a bridge",
-        what="containers on one bridge; Linux has 1,023, and all sessions are on one",
+        what="containers on one bridge; Linux permits 1,023, and all sessions use the same bridge",
         per_session=1,
         at_rest=1,
         sysctl=False,
-        otherwise="Take another host for more",
+        otherwise="Use another host for more sessions",
         shows=_says(r"adding interface [^\n]* to bridge [^\n]*exchange full"),
     ),
     HostLimit(
@@ -168,8 +168,8 @@ LIMITS: Final = (
         at_rest=1,
         sysctl=False,
         otherwise=(
-            "Remove networks of Docker that are not used or give it more with default-address-pools in its daemon.json,"
-            " stop the instance and start it again"
+            "Remove unused networks of Docker or add networks with default-address-pools in its daemon.json, "
+            "then stop the instance and start it again"
         ),
         shows=_says(r"no available (ipv4 )?addresses"),
     ),
@@ -191,8 +191,8 @@ class Narrow:
     @property
     def sentence(self) -> str:
         limit = self.limit
-        kept = f" beside {limit.kept} for the host" if limit.kept else ""
-        return f"{limit.name} is {self.value} ({limit.what}), and a session takes {limit.per_session}{kept}"
+        kept = f" in addition to {limit.kept} for the host" if limit.kept else ""
+        return f"{limit.name} is {self.value} ({limit.what}), and a session needs {limit.per_session}{kept}"
 
     @property
     def remedy(self) -> str:
@@ -235,10 +235,10 @@ def named(values: Mapping[str, int], sessions: int, text: str) -> str:
     """
     met = met_in(text)
     if met is not None and met.name not in values:
-        return f"A limit of this host was met: {met.name} ({met.what})."
+        return f"A limit of this host was reached: {met.name} ({met.what})."
     if met is not None:
         found = Narrow(met, values[met.name])
-        return f"A limit of this host was met: {found.sentence}; {sessions} are here. {found.remedy}"
+        return f"A limit of this host was reached: {found.sentence}; the host has {sessions} sessions. {found.remedy}"
     return overfull(values, sessions)
 
 
@@ -247,9 +247,7 @@ def overfull(values: Mapping[str, int], sessions: int) -> str:
     low = too_low(values, sessions)
     if not low:
         return ""
-    return (
-        f"{sessions} sessions are more than this host is good for ({low[0].room}): {low[0].sentence}. {low[0].remedy}"
-    )
+    return f"{sessions} sessions are more than this host supports ({low[0].room}): {low[0].sentence}. {low[0].remedy}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,14 +267,14 @@ def good_for(values: Mapping[str, int], fit: int = 0) -> GoodFor:
     """
     first = narrowest(values)
     if first is None:
-        return GoodFor("Nothing is known of this host's limits: /proc/sys cannot be read here.")
-    good = f"The limits of this host are good for {first.room} sessions"
+        return GoodFor("The limits of this host are unknown, because /proc/sys cannot be read.")
+    good = f"The limits of this host permit {first.room} sessions"
     if first.room >= fit:
-        return GoodFor(f"{good}; first they meet this: {first.sentence}.")
+        return GoodFor(f"{good}; the lowest limit: {first.sentence}.")
     low = too_low(values, fit)
     remedies = " ".join(dict.fromkeys(narrow.remedy for narrow in low))
     what = "; ".join(narrow.sentence for narrow in low)
-    return GoodFor(f"{good}, and {fit} have room in its memory and cores: {what}. {remedies}", is_short=True)
+    return GoodFor(f"{good}, and {fit} fit into its memory and cores: {what}. {remedies}", is_short=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

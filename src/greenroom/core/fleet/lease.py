@@ -56,8 +56,9 @@ def timings_problem(timings: Timings) -> str | None:
     if needed_s < window_s:
         return None
     return (
-        f"2 * GREENROOM_LEASE_RENEW_S + statement timeout = {needed_s:g} s must be less than GREENROOM_LEASE_TTL_S - "
-        f"GREENROOM_LEASE_MARGIN_S = {window_s:g} s; raise the ttl or renew more often."
+        f"2 * GREENROOM_LEASE_RENEW_S + statement timeout = {needed_s:g} s must be less than "
+        f"GREENROOM_LEASE_TTL_S - GREENROOM_LEASE_MARGIN_S = {window_s:g} s; raise GREENROOM_LEASE_TTL_S "
+        "or lower GREENROOM_LEASE_RENEW_S."
     )
 
 
@@ -114,11 +115,11 @@ class Predecessor:
 def election_reason(previous: Predecessor | None) -> str:
     """Return the reason why a Manager became Primary, as a clause after "because"."""
     if previous is None:
-        return "no Manager held the role before"
+        return "the zone had no Primary before"
     if previous.is_this:
-        return "it held the role before and came back first"
+        return "it was the Primary before and returned first"
     if previous.instance_id is None:
-        return "the Manager that held the role was deleted"
+        return "the Manager that was the Primary was deleted"
     return _ending(previous).format(previous.instance_id)
 
 
@@ -128,7 +129,7 @@ def _ending(previous: Predecessor) -> str:
     if previous.resigned:
         return "{} resigned"
     if previous.expired:
-        return "{} stopped answering"
+        return "{} stopped responding"
     return "the process of {}, or its connection to the database, ended"
 
 
@@ -140,7 +141,7 @@ def loss_reason(belief: Belief, now_s: float, failure: str) -> str:
     """
     if may_act(belief, now_s):
         return failure
-    return "it did not renew its lease in time"
+    return "it did not renew its leadership in time"
 
 
 LOOK_S: Final = 0.5
@@ -201,7 +202,7 @@ def claim(seen: Seen, own: str, address: str, now_s: float, ttl_s: float) -> Rec
         )
     taken = replace(record, holder=own, address=address, term=record.term + 1, ttl_s=ttl_s, beat=0)
     if not record.holder:
-        return RecordClaim(record=taken, version=seen.version, reason="the one before gave it back")
+        return RecordClaim(record=taken, version=seen.version, reason="the process before released it")
     if record.holder == own:
         return RecordClaim(record=taken, version=seen.version, reason="it held it before")
     # this process also waits for its own ttl, because the acting process may have other settings

@@ -76,8 +76,8 @@ def because(lateness: Lateness, who: str = "its Agent") -> str:
     if factor <= 1.0:
         return ""
     return (
-        f", {factor:.1f} times as long as on a quiet host ({who} ran {lateness.own_s:.2f} s late,"
-        f" {lateness.queue:.0f} tasks wanted each core)"
+        f", {factor:.1f} times as long as on a quiet host ({who} ran {lateness.own_s:.2f} s late, "
+        f"{lateness.queue:.0f} tasks waited for each core)"
     )
 
 
@@ -107,8 +107,9 @@ def silence_problem(missing_s: float, hold_s: float) -> str | None:
     if missing_s >= needed_s:
         return None
     return (
-        f"GREENROOM_AGENT_MISSING_S = {missing_s:g} s must be at least 2 * GREENROOM_CHECKIN_HOLD_S + {DELAY_S:g} s ="
-        f" {needed_s:g} s, or healthy Agents go missing again and again; raise it, or hold check-ins for less."
+        f"GREENROOM_AGENT_MISSING_S = {missing_s:g} s must be at least 2 * GREENROOM_CHECKIN_HOLD_S + "
+        f"{DELAY_S:g} s = {needed_s:g} s, or healthy Agents are marked missing again and again. Raise "
+        "GREENROOM_AGENT_MISSING_S or lower GREENROOM_CHECKIN_HOLD_S."
     )
 
 
@@ -127,7 +128,7 @@ def unattended(zone_name: str, others: int, running_others: int) -> str | None:
     """
     if others == 0 or running_others > 0:
         return None
-    return f"No other enabled Manager of zone {zone_name} is running; nothing coordinates its Agents now."
+    return f"No other enabled Manager of zone {zone_name} is running, so its Agents have no coordinator now."
 
 
 UNATTENDED_S: Final = 15.0
@@ -156,18 +157,20 @@ def shown_status(
         edge_requested: the unconfirmed address of its edge gateway; None if no address waits for a confirmation.
     """
     if status == "running" and not has_manager and (silent_s or 0.0) > UNATTENDED_S:
-        why = f"No Manager of zone {zone_name} runs, so this Agent cannot report; its sessions go on if it runs."
+        why = f"No Manager of zone {zone_name} runs, so this Agent cannot report. If it runs, its sessions continue."
         return ShownStatus("missing", why)
     if status in {"running", "missing"} and crash_loop:
         return ShownStatus(status, crash_loop)
     if status == "missing":
         since = "" if silent_s is None else f" for {silent_s:.0f} s"
-        return ShownStatus(status, f"It has not checked in{since}. Look after its host, its process and its network.")
+        return ShownStatus(status, f"It has not checked in{since}. Check its host, its process and its network.")
     if status == "running" and runtime_error:
-        return ShownStatus(status, f"It can start nothing: {runtime_error}")
+        return ShownStatus(status, f"It cannot start sessions: {runtime_error}")
     if edge_requested is not None:
         where = f"is at {edge_requested} now" if edge_requested else "is gone"
-        return ShownStatus(status, f"It reports that its edge gateway {where}; an administrator has to confirm that.")
+        return ShownStatus(
+            status, f"It reports that its edge gateway {where}; an administrator must confirm the change."
+        )
     return ShownStatus(status)
 
 
@@ -254,7 +257,7 @@ def offer_change(hostname: str, before: tuple[float, int], after: tuple[float, i
     and bytes of memory.
     """
     return (
-        f"what Agent {hostname} offers was changed to what it reports and administrators override: cores "
+        f"the capacity that Agent {hostname} offers changed with its report or an override: cores "
         f"{before[0]:g} → {after[0]:g}, memory {size(before[1], EXACT)} → {size(after[1], EXACT)}"
     )
 

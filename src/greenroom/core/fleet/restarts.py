@@ -34,7 +34,7 @@ def next_start(name: str, how: str, exits_s: Sequence[float], now_s: float) -> R
     """
     recent = sum(1 for at in exits_s if now_s - at <= WINDOW_S)
     pause_s = 0.0 if recent <= 1 else min(MAX_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(recent - 2, 16))
-    when = "at once" if pause_s == 0 else f"in {pause_s:g} s"
+    when = "immediately" if pause_s == 0 else f"in {pause_s:g} s"
     times = "" if recent <= 1 else f", exit {recent} within {WINDOW_S:g} s"
     return Restart(pause_s, f"{name} {how}; it is started again {when}{times}")
 

@@ -88,7 +88,7 @@ class PlacementAgent:
         """The reason why sessions do not start there now, as a clause; empty if they do."""
         if self.crash_loop:
             return named(self.hostname, self.crash_loop).rstrip(".")
-        return f"{self.hostname} can start nothing: {self.runtime_error.rstrip('.')}" if self.runtime_error else ""
+        return f"{self.hostname} cannot start sessions: {self.runtime_error.rstrip('.')}" if self.runtime_error else ""
 
     @property
     def free_cores(self) -> float:

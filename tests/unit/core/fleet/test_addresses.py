@@ -181,7 +181,7 @@ def test_an_address_that_cannot_be_saved_is_refused_with_the_reason(texts: tuple
 
 
 def test_a_port_is_refused_where_it_is_a_field_of_its_own():
-    assert host_problem("a.example:443", with_port=False) == "has a port, which is a field of its own"
+    assert host_problem("a.example:443", with_port=False) == "has a port; the port is a separate field"
     assert host_problem("a/b", with_port=False) == "is an address; write the host alone, like desk.example.org"
     assert host_problem("a.example", with_port=False) is None
 

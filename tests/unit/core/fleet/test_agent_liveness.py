@@ -66,7 +66,7 @@ def test_what_is_wrong_with_an_agent_is_a_sentence():
     well = shown_status("running", "eu", silent_s=2.0, has_manager=True, runtime_error="")
     assert well == ShownStatus("running")
     away = shown_status("running", "eu", silent_s=2.0, has_manager=True, runtime_error="Docker does not answer.")
-    assert away == ShownStatus("running", "It can start nothing: Docker does not answer.")
+    assert away == ShownStatus("running", "It cannot start sessions: Docker does not answer.")
     assert shown_status("running", "eu", silent_s=14.0, has_manager=False, runtime_error="") == ShownStatus("running")
     silent = shown_status("running", "eu", silent_s=16.0, has_manager=False, runtime_error="")
     assert silent.status == "missing"
@@ -75,12 +75,12 @@ def test_what_is_wrong_with_an_agent_is_a_sentence():
         "running", "eu", silent_s=2.0, has_manager=True, runtime_error="", edge_requested="https://edge-2.example.org"
     )
     assert moved.status == "running"
-    assert "is at https://edge-2.example.org now; an administrator has to confirm" in (moved.reason or "")
+    assert "is at https://edge-2.example.org now; an administrator must confirm" in (moved.reason or "")
     loop = shown_status("running", "eu", silent_s=2.0, has_manager=True, runtime_error="x", crash_loop="It loops.")
     assert loop == ShownStatus("running", "It loops.")
     gone = shown_status("missing", "eu", silent_s=40.2, has_manager=True, runtime_error="")
     assert gone == ShownStatus(
-        "missing", "It has not checked in for 40 s. Look after its host, its process and its network."
+        "missing", "It has not checked in for 40 s. Check its host, its process and its network."
     )
     assert shown_status("dead", "eu", silent_s=None, has_manager=False, runtime_error="x") == ShownStatus("dead")
 

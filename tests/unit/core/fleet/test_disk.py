@@ -75,8 +75,8 @@ def test_what_cannot_be_counted_twice_in_a_row_is_over_the_limit():
     assert to_stop([written("a", 0, 10, uncounted=1), written("b", 0, uncounted=9)], "vm", PLENTY) == ()
     (stop,) = to_stop([written("a", 0, 10, uncounted=2)], "vm", PLENTY)
     assert stop.reason == (
-        "The session was stopped because it had so many files on its disk that they could not be counted in time twice"
-        " in a row; its workspace allows 10 GB."
+        "The session was stopped because it had so many files on its disk that the count did not end in "
+        "time twice in a row; its workspace allows 10 GB."
     )
 
 
@@ -87,7 +87,7 @@ def test_a_disk_without_free_inodes_is_full():
     assert stop.session_id == "c", "it has most of the files, although another has written more"
     assert to_stop([written("a", 8)], "vm", free(500, 0.03)) == (), "it would not help"
     (stop,) = to_stop([*sessions, written("d", 0, uncounted=1)], "vm", free(500, 0.03))
-    assert "so many files on its disk that they could not be counted in time, more than" in stop.reason
+    assert "so many files on its disk that the count did not end in time, more than" in stop.reason
     assert stop.session_id == "d", "nothing can be more than what cannot be counted"
 
 
@@ -130,6 +130,6 @@ def test_nothing_is_placed_on_a_host_whose_disk_is_short():
     )
     assert [found.agent_id for found in placement.candidates] == ["b", "c", "e"]
     assert [(r.code, r.reason) for r in placement.rejected] == [
-        ("no_disk", "a has 3 GB of disk free; 5 GB are kept free"),
-        ("no_disk", "d has 4.2% of its disk's inodes free; 10% are kept free"),
+        ("no_disk", "a has 3 GB of disk free; 5 GB must stay free"),
+        ("no_disk", "d has 4.2% of its disk's inodes free; 10% must stay free"),
     ]

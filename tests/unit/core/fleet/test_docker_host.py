@@ -47,22 +47,23 @@ def test_a_good_host_and_what_is_not_known_are_not_warned_about(host: DockerHost
 def test_storage_without_quotas(host: DockerHost, storage: str):
     (sentence,) = warnings(host)
     assert sentence == (
-        f"Docker's storage here ({storage}) has no quotas: a session that writes more than its workspace allows is"
-        " found by measuring, once a minute, and stopped. For quotas, have /var/lib/docker on XFS mounted with pquota,"
-        " and Docker use the storage driver overlay2."
+        f"Docker's storage here ({storage}) has no quotas: once a minute the use of the disk is measured, "
+        "and a session above the limit of its workspace is stopped. For quotas, mount /var/lib/docker as "
+        "XFS with the option pquota, and use Docker's storage driver overlay2."
     )
 
 
 def test_a_database_beside_docker():
     (sentence,) = warnings(replace(GOOD, database="/data/postgres"))
     assert sentence == (
-        "The database in /data/postgres shares a disk with Docker's folder /var/lib/docker, which sessions and images"
-        " fill. With less than 5 GB free (GREENROOM_DISK_KEPT_BYTES) this host takes no new session; with less than"
-        " 1.2 GB the session that has written most is stopped. To separate them, give Docker a disk of its own"
-        " (data-root in its daemon.json), or the instance (--data)."
+        "The database in /data/postgres shares a disk with Docker's folder /var/lib/docker, which "
+        "sessions and images fill. With less than 5 GB free (GREENROOM_DISK_KEPT_BYTES) this host takes "
+        "no new session; with less than 1.2 GB the session with the most data on the disk is stopped. To "
+        "separate them, move Docker (data-root in its daemon.json) or the instance (--data) to another "
+        "disk."
     )
     (sentence,) = warnings(replace(GOOD, database="/data/postgres", disk=FreeDisk(free_bytes=9 * GB)))
-    assert "Nothing is kept free for it: GREENROOM_DISK_KEPT_BYTES is 0." in sentence
+    assert "No space is reserved for it: GREENROOM_DISK_KEPT_BYTES is 0." in sentence
     (sentence,) = warnings(replace(GOOD, database="/data/postgres", disk=FreeDisk()))
     assert "images fill. To separate them" in sentence
 
@@ -70,21 +71,19 @@ def test_a_database_beside_docker():
 def test_less_free_than_is_kept():
     (sentence,) = warnings(replace(GOOD, disk=FreeDisk(free_bytes=3 * GB, kept_bytes=5 * GB)))
     assert sentence == (
-        "This host has 3 GB of disk free; 5 GB are kept free: it takes no new session. Delete unneeded"
-        " sessions and images, or give it more disk."
+        "This host has 3 GB of disk free; 5 GB must stay free: it takes no new session. Delete unneeded "
+        "sessions and images, or give it a larger disk."
     )
 
 
 def test_versions_with_known_holes():
     engine, runc = warnings(replace(GOOD, versions={"Docker Engine": "20.10.5+dfsg1", "runc": "1.1.5+ds1"}))
     assert runc == (
-        "runc 1.1.5+ds1 has known holes between containers and their host (CVE-2024-21626, CVE-2025-31133,"
-        " CVE-2025-52565, CVE-2025-52881): update it to 1.2.8, 1.3.3 or later, unless your distribution has"
-        " backported the fixes; the change log of its package says so."
+        "runc 1.1.5+ds1 has known container escapes (CVE-2024-21626, CVE-2025-31133, CVE-2025-52565, "
+        "CVE-2025-52881): update it to 1.2.8, 1.3.3 or later, unless your distribution has backported "
+        "the fixes (see the change log of its package)."
     )
-    assert engine.startswith(
-        "Docker Engine 20.10.5+dfsg1 has known holes between containers and their host (CVE-2021-4"
-    )
+    assert engine.startswith("Docker Engine 20.10.5+dfsg1 has known container escapes (CVE-2021-4")
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_what_was_given_back_or_is_ones_own_is_taken_at_once():
     assert claim(seen(HELD), "b", "", 0.0, 4.0) is None
     given_up = claim(seen(given_back(HELD)), "b", "", 0.0, 4.0)
     assert given_up is not None
-    assert given_up.reason == "the one before gave it back"
+    assert given_up.reason == "the process before released it"
     own = claim(seen(HELD), "a", "", 0.0, 4.0)
     assert own is not None
     assert own.reason == "it held it before"

@@ -62,13 +62,13 @@ def sentence(error: GreenroomError | None) -> str:
 @pytest.mark.parametrize(
     ("token", "said"),
     [
-        (None, "is not known here: it was mistyped, belongs to another installation, or ended long ago. "),
+        (None, "is unknown: it was mistyped, belongs to another installation, or expired long ago. "),
         (replace(TOKEN, revoked=True), "was revoked by an administrator"),
         (replace(TOKEN, expired=True), "expired at 2030-01-02 03:04 UTC"),
         (replace(TOKEN, role="gateway"), "is for the role gateway, not for agent"),
-        (replace(TOKEN, uses_left=0), "was used up: it was for use 3 times"),
-        (replace(TOKEN, uses=1, uses_left=0), "was used up: it was for use once"),
-        (replace(TOKEN, agent_id="a2"), "is for Agent a2 alone, which is to join again; this one is a1"),
+        (replace(TOKEN, uses_left=0), "is used up: it admitted a host 3 times"),
+        (replace(TOKEN, uses=1, uses_left=0), "is used up: it admitted a host once"),
+        (replace(TOKEN, agent_id="a2"), "is for Agent a2 only; this Agent is a1"),
         (
             replace(TOKEN, zone_id="us-id", zone_name="us"),
             "is for zone us, and this Manager coordinates zone eu. Join through a gateway of that zone.",
@@ -87,8 +87,7 @@ def test_a_token_admits_a_newcomer_of_its_role_and_zone():
     assert refusal(NEWCOMER, None, TOKEN) is None
     assert refusal_of_token(replace(TOKEN, role="gateway"), "gateway") is None
     assert sentence(refusal_of_agents_token(replace(TOKEN, agent_id="a2"), None)) == (
-        "The join token is for Agent a2 alone, which is to join again; say with --agent-id that this is the one. "
-        + NEW_ONE
+        "The join token is for Agent a2 only; pass this id with --agent-id. " + NEW_ONE
     )
 
 
@@ -96,8 +95,8 @@ def test_a_token_admits_no_known_agent_but_the_one_it_was_made_for():
     error = refusal(NEWCOMER, KNOWN, TOKEN)
     assert isinstance(error, IdentityConflict)
     assert error.message == (
-        "Agent a1 is known already, and a join token is for newcomers. Delete the Agent, give this machine an Agent"
-        " folder of its own, or make a token for this Agent to join again."
+        "Agent a1 already exists, and a join token admits only new Agents. Delete the Agent, give this "
+        "machine a separate Agent folder, or create a token with which this Agent joins again."
     )
     assert refusal(NEWCOMER, KNOWN, replace(TOKEN, agent_id="a1")) is None
     moved = replace(NEWCOMER, zone_id="us-id", zone_name="us")
@@ -118,12 +117,12 @@ def test_a_credential_counts_in_its_zone_alone():
     assert refusal(RETURNING, KNOWN, None) is None
     elsewhere = replace(RETURNING, zone_id="us-id", zone_name="us")
     assert sentence(refusal(elsewhere, KNOWN, None)) == (
-        "The Agent's credential is for zone eu, and this Manager coordinates zone us. To move the Agent, make a join"
-        " token for it in that zone."
+        "The Agent's credential is for zone eu, and this Manager coordinates zone us. To move the Agent, "
+        "create a join token for it in that zone."
     )
     invalid = (
-        "The Agent's credential is not valid; it was revoked, or the Agent was deleted. To let it join again, make a"
-        " join token for this Agent."
+        "The Agent's credential is not valid; it was revoked, or the Agent was deleted. To let it join "
+        "again, create a join token for this Agent."
     )
     assert sentence(refusal(RETURNING, replace(KNOWN, credential_hash=b""), None)) == invalid
     assert sentence(refusal(RETURNING, None, None)) == invalid
@@ -136,9 +135,9 @@ def test_of_two_that_are_alive_the_one_that_was_there_goes_on():
     refused = refusal(copy, alive, None)
     assert isinstance(refused, IdentityConflict)
     assert refused.message == (
-        "A live Agent in another place has this identity; a copied identity is refused. If this is the copy, give it"
-        " an Agent folder of its own and a join token; if the other one just stopped, this one is admitted in some"
-        " seconds."
+        "A live Agent in another place has this identity; a copied identity is refused. If this Agent is "
+        "the copy, give it a separate Agent folder and a join token. If the other Agent has just "
+        "stopped, this Agent is admitted in a few seconds."
     )
     assert refusal(copy, replace(alive, alive=False), None) is None, "a machine that was started again"
     of_an_older_version = replace(RETURNING, place="", machine_id="m2")
@@ -237,7 +236,7 @@ def test_the_address_of_an_edge_gateway():
 def test_no_agent_chooses_anothers_edge_gateway_name_as_its_address():
     """The certificate is also valid for the address."""
     for host in (edge_name("0f6e8a52"), "0F6E8A52.Edge.Greenroom.internal:9443", "edge.greenroom.internal"):
-        with pytest.raises(Invalid, match="given and not chosen"):
+        with pytest.raises(Invalid, match="reserved for the names in the certificates"):
             edge_address(f"https://{host}")
 
 

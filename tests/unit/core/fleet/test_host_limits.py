@@ -18,12 +18,12 @@ def test_an_unprepared_host_is_good_for_25_desktops_and_says_why():
     good = good_for(UNTOUCHED, fit=80)
     assert good.is_short
     assert good.sentence == (
-        "The limits of this host are good for 25 sessions, and 80 have room in its memory and cores:"
-        " fs.inotify.max_user_instances is 128 (inotify instances of one account, over all containers), and a session"
-        " takes 5. Raise what the kernel sets with `greenroom setup limits`, as root."
+        "The limits of this host permit 25 sessions, and 80 fit into its memory and cores: "
+        "fs.inotify.max_user_instances is 128 (inotify instances of one account, over all containers), "
+        "and a session needs 5. Raise the kernel's limits with `greenroom setup limits`, as root."
     )
     assert not good_for(UNTOUCHED, fit=25).is_short
-    assert good_for({}).sentence == "Nothing is known of this host's limits: /proc/sys cannot be read here."
+    assert good_for({}).sentence == "The limits of this host are unknown, because /proc/sys cannot be read."
 
 
 @for_all(
@@ -77,22 +77,20 @@ def test_a_limit_is_known_by_the_words_of_who_met_it(words: str, limit: str | No
 
 def test_a_failure_names_the_limit_that_was_met_or_exceeded():
     assert named(UNTOUCHED, 3, "it ended") == ""
-    assert named(UNTOUCHED, 26, "it ended").startswith(
-        "26 sessions are more than this host is good for (25): fs.inotify"
-    )
+    assert named(UNTOUCHED, 26, "it ended").startswith("26 sessions are more than this host supports (25): fs.inotify")
     met = named(UNTOUCHED, 3, "Failed to create inotify instance: Too many open files")
-    assert met.startswith("A limit of this host was met: fs.inotify.max_user_instances is 128 (")
+    assert met.startswith("A limit of this host was reached: fs.inotify.max_user_instances is 128 (")
 
 
 def test_each_remedy_is_given_once_and_what_the_host_keeps_is_counted():
     values = {"kernel.pid_max": 1999, "fs.inotify.max_user_instances": 5, "nofile of dockerd": 215}
     short = good_for(values, fit=2)
     assert short.sentence == (
-        "The limits of this host are good for 1 sessions, and 2 have room in its memory and cores:"
-        " fs.inotify.max_user_instances is 5 (inotify instances of one account, over all containers), and a session"
-        " takes 5; nofile of dockerd is 215 (open files of the Docker daemon), and a session takes 10 beside 200 for"
-        " the host. Raise what the kernel sets with `greenroom setup limits`, as root. Raise its LimitNOFILE= (systemd)"
-        " or its ulimit -n, and start it anew."
+        "The limits of this host permit 1 sessions, and 2 fit into its memory and cores: "
+        "fs.inotify.max_user_instances is 5 (inotify instances of one account, over all containers), and "
+        "a session needs 5; nofile of dockerd is 215 (open files of the Docker daemon), and a session "
+        "needs 10 in addition to 200 for the host. Raise the kernel's limits with `greenroom setup "
+        "limits`, as root. Raise its LimitNOFILE= (systemd) or its ulimit -n, and restart it."
     )
     assert [low.limit.name for low in too_low(values, 5)] == [
         "fs.inotify.max_user_instances",

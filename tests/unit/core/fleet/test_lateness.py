@@ -75,7 +75,7 @@ def test_a_limit_never_shrinks_and_grows_only_to_what_is_the_most():
 def test_why_there_was_more_time_names_who_measured_it():
     state = Lateness(own_s=0.2, queue=3.4)
     assert because(state) == (
-        ", 4.0 times as long as on a quiet host (its Agent ran 0.20 s late, 3 tasks wanted each core)"
+        ", 4.0 times as long as on a quiet host (its Agent ran 0.20 s late, 3 tasks waited for each core)"
     )
     assert "(host-1 ran 0.20 s late" in because(state, "host-1")
     assert because(Lateness(queue=1.5)).startswith(", 1.5 times as long")

@@ -59,21 +59,23 @@ def before(**changes: Any) -> Predecessor:
 @pytest.mark.parametrize(
     ("previous", "reason"),
     [
-        (None, "no Manager held the role before"),
+        (None, "the zone had no Primary before"),
         (before(enabled=False, resigned=True), "m1 was disabled"),
         (before(enabled=False, expired=True), "m1 was disabled"),
         (before(resigned=True), "m1 resigned"),
-        (before(expired=True), "m1 stopped answering"),
+        (before(expired=True), "m1 stopped responding"),
         (before(), "the process of m1, or its connection to the database, ended"),
-        (before(is_this=True), "it held the role before and came back first"),
-        (before(instance_id=None, enabled=False), "the Manager that held the role was deleted"),
+        (before(is_this=True), "it was the Primary before and returned first"),
+        (before(instance_id=None, enabled=False), "the Manager that was the Primary was deleted"),
     ],
 )
 def test_the_reason_of_an_election(previous: Predecessor | None, reason: str):
     assert election_reason(previous) == reason
 
 
-@pytest.mark.parametrize(("now_s", "reason"), [(6.9, "the line was cut"), (7.1, "it did not renew its lease in time")])
+@pytest.mark.parametrize(
+    ("now_s", "reason"), [(6.9, "the line was cut"), (7.1, "it did not renew its leadership in time")]
+)
 def test_the_reason_of_a_loss(now_s: float, reason: str):
     assert loss_reason(Belief(term=3, trusted_until_s=7), now_s, "the line was cut") == reason
 

@@ -35,7 +35,7 @@ AGENT = PlacementAgent(agent_id="a1", hostname="agent-1", cores=8, memory=4_000_
         (
             {"runtime_error": "The Docker daemon does not answer.", "cores": 0.0},
             "agent_missing",
-            "agent-1 can start nothing: The Docker daemon does not answer",
+            "agent-1 cannot start sessions: The Docker daemon does not answer",
         ),
         ({"image_state": "absent"}, "image_unavailable", "agent-1 does not hold image desktop yet"),
         (

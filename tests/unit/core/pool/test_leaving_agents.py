@@ -97,7 +97,7 @@ def test_a_start_on_a_silent_runtime_is_not_reported_as_starting():
     made = plan(snapshot(session(0), session(1, "starting"), session(2, "requested"), agents=(silent,)))
     assert made.shortfall == Shortfall(
         "no-agent",
-        "2 of 3 not staged: agent-1 can start nothing: The Docker daemon does not answer: connection refused.",
+        "2 of 3 not staged: agent-1 cannot start sessions: The Docker daemon does not answer: connection refused.",
     )
 
 

@@ -131,8 +131,8 @@ def test_the_reason_for_slowness_is_given_and_that_it_was_slow_is_kept():
     (action,) = plan([late], NOW, quiet=False)
     assert action.slow
     assert action.reason == (
-        "it was still starting on host-1 after 600 s, 10.0 times as long as on a quiet host"
-        " (host-1 ran 0.30 s late, 30 tasks wanted each core)"
+        "it was still starting on host-1 after 600 s, 10.0 times as long as on a quiet host (host-1 ran "
+        "0.30 s late, 30 tasks waited for each core)"
     )
     (frozen,) = plan([waiting(S.ASSIGNING, 3, lateness=VERY_LATE, silent_s=8)], NOW, quiet=False)
     assert (frozen.slow, frozen.reason) == (False, "host-1 did not acknowledge the hand-over within 3.0 s")

@@ -104,12 +104,12 @@ def parse_hint(line: str) -> Hint:
     """
     found = _LINE.fullmatch(line.strip())
     if found is None:
-        raise Invalid(f"{line!r} is no line of a schedule; it looks like: {FORM}.")
+        raise Invalid(f"{line!r} is not a valid line of a schedule; write one like: {FORM}.")
     wanted = dict(part.split("=") for part in found["wanted"].split())
     try:
         ZoneInfo(found["timezone"])
     except (KeyError, ValueError, OSError) as error:
-        raise Invalid(f"There is no time zone {found['timezone']!r}; it looks like Europe/Berlin.") from error
+        raise Invalid(f"There is no time zone {found['timezone']!r}; write one like Europe/Berlin.") from error
     return Hint(
         days=_days(found["days"]),
         begin=_minute(found["begin"]),
@@ -133,14 +133,14 @@ def _days(text: str) -> tuple[int, ...]:
 def _day(text: str) -> int:
     name = text[:3].title()
     if name not in DAYS:
-        raise Invalid(f"{text!r} is no day; write {', '.join(DAYS)}, or Mon-Fri.")
+        raise Invalid(f"{text!r} is not a day; write {', '.join(DAYS)}, or Mon-Fri.")
     return DAYS.index(name)
 
 
 def _minute(text: str) -> int:
     hours, minutes = map(int, text.split(":"))
     if hours > 24 or minutes > 59 or (hours == 24 and minutes):
-        raise Invalid(f"{text} is no time of day; it is 00:00 to 24:00.")
+        raise Invalid(f"{text} is not a time of day; write 00:00 to 24:00.")
     return hours * 60 + minutes
 
 

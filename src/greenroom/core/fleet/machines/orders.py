@@ -82,7 +82,7 @@ def _twins(order: MachineOrder, pool: MachinePool, machines: Sequence[Machine], 
     """
     if order.state in COMING and order.agent is None:
         return _ends(order, pool, machines, now)
-    why = "another machine has its name as well, and on which of them the Agent runs is not known"
+    why = "another machine has the same name, and the machine of the Agent is unknown"
     return [Found(order.machine_order_id, pool.machine_pool_id, machine.ref, why) for machine in machines]
 
 
@@ -113,17 +113,17 @@ def _of_coming(
     order: MachineOrder, pool: MachinePool, now: datetime, *, kept: Machine | None, absent: bool, quiet: bool
 ) -> Said | None:
     if pool.closed:
-        why = f"pool {pool.name} was disabled before a machine had joined"
+        why = f"pool {pool.name} was disabled before a machine joined"
         return (OrderState.ENDED if order.asked is None else OrderState.RELEASING), why, False
     if (why := _overdue(order, pool, now, quiet=quiet)) is not None:
         return (OrderState.ENDED if order.asked is None else OrderState.RELEASING), why, order.asked is not None
     if order.state is OrderState.ORDERED:
         if kept is not None:
-            return OrderState.CREATED, f"the provider shows it as {kept.ref}", False
+            return OrderState.CREATED, f"the provider lists it as {kept.ref}", False
         if absent and order.asked is not None and _is_older(order.asked, UNCONFIRMED_S, now):
-            return OrderState.RELEASING, "the provider was asked for it, did not confirm it and does not show it", True
+            return OrderState.RELEASING, "the provider did not confirm the request for it and does not list it", True
     elif absent and _is_older(order.changed, GONE_S, now):
-        return OrderState.RELEASING, "the provider no longer shows it, and it had not joined", True
+        return OrderState.RELEASING, "the provider no longer lists it, and it had not joined", True
     return None
 
 
@@ -139,8 +139,8 @@ def _overdue(order: MachineOrder, pool: MachinePool, now: datetime, *, quiet: bo
         return None
     name, late_s = order.agent.hostname, within_s + SERVES_S
     if not order.agent.enabled:
-        return f"its Agent {name} registered, and no administrator enabled it within {late_s:.0f} s of the order"
-    return f"its Agent {name} registered, and does not serve {late_s:.0f} s after the order"
+        return f"its Agent {name} registered, but no administrator enabled it within {late_s:.0f} s of the order"
+    return f"its Agent {name} registered, but was not ready {late_s:.0f} s after the order"
 
 
 def _of_joined(order: MachineOrder, *, absent: bool, quiet: bool) -> Said | None:
@@ -148,14 +148,14 @@ def _of_joined(order: MachineOrder, *, absent: bool, quiet: bool) -> Said | None
     if agent is None:
         return None if order.other_agent else (OrderState.RELEASING, "its Agent was deleted", False)
     if order.state is OrderState.JOINED and agent.status == "running" and (agent.draining or not agent.enabled):
-        return OrderState.DRAINING, f"an administrator takes its Agent {agent.hostname} out", False
+        return OrderState.DRAINING, f"an administrator drains or disables its Agent {agent.hostname}", False
     if order.agent_sessions > 0 or order.other_agent:
         return None
     why = None
     if agent.status == "dead":
         why = f"its Agent {agent.hostname} is dead"
     elif agent.status == "missing" and absent and not quiet:
-        why = f"its Agent {agent.hostname} is missing, and the provider does not show it"
+        why = f"its Agent {agent.hostname} is missing, and the provider does not list it"
     elif order.state is OrderState.DRAINING:
         why = "its last session has ended"
     return None if why is None else (OrderState.RELEASING, why, False)
@@ -174,7 +174,7 @@ def _released(
     if order.ref is None and order.asked is not None and not _is_older(order.asked, LATE_S, listing.at):
         return []
     return [
-        OrderTransition(order.machine_order_id, OrderState.ENDED, "the provider does not show it any more", order.ref)
+        OrderTransition(order.machine_order_id, OrderState.ENDED, "the provider does not list it any more", order.ref)
     ]
 
 
@@ -191,7 +191,7 @@ def strays(pool: MachinePool, orders: Sequence[MachineOrder], listing: ListedMac
             machine.machine_order_id,
             pool.machine_pool_id,
             machine.ref,
-            "the provider shows it, and no order is open for it",
+            "the provider lists it without an open order",
         )
         for machine in machines
         if machine.machine_order_id not in known

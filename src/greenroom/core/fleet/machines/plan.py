@@ -183,7 +183,7 @@ def _room(snapshot: ZoneSnapshot, pools: Sequence[_Pool]) -> _Zone:
 def _close(pool: _Pool) -> None:
     for order in pool.orders:
         if order.state is OrderState.JOINED:
-            why = f"pool {pool.pool.name} is disabled, and its machines go when their last session has ended"
+            why = f"pool {pool.pool.name} is disabled, and its machines are released after their last session"
             pool.actions.append(OrderTransition(order.machine_order_id, OrderState.DRAINING, why))
 
 
@@ -194,7 +194,7 @@ def _grow(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
     left: list[UnmetDemand] = []
     for want in zone.unmet:
         if (why_not := _unfit(pool, want.request)) is not None:
-            pool.notes.append(f"{want.why}, and no machine of this pool could hold one: {why_not}")
+            pool.notes.append(f"{want.why}, and the machines of this pool are too small: {why_not}")
             left.append(want)
             continue
         rest: UnmetDemand | None = want
@@ -204,13 +204,9 @@ def _grow(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
             left.append(rest)
     zone.unmet = left
     lacking = pool.limits.min_machines - pool.in_use
+    noun = "machine" if pool.limits.min_machines == 1 else "machines"
     for _ in range(max(0, lacking)):
-        _add(
-            snapshot,
-            pool,
-            zone,
-            f"the number of machines is to be {pool.limits.min_machines} at the least at this time",
-        )
+        _add(snapshot, pool, zone, f"at least {pool.limits.min_machines} {noun} must exist at this time")
     while (why := _standby(pool, zone)) and _add(snapshot, pool, zone, why):
         pass
 
@@ -224,9 +220,9 @@ def _standby(pool: _Pool, zone: _Zone) -> str:
     """Return the reason why the standby capacity needs one more machine; empty if it needs none."""
     limits, (cores, memory) = pool.limits, zone.free
     if cores + TOLERANCE < limits.standby_cores:
-        return f"{shown_cores(limits.standby_cores)} cores are to be free, and {shown_cores(cores)} are"
+        return f"{shown_cores(limits.standby_cores)} cores must be free, and {shown_cores(cores)} are free"
     if memory < limits.standby_memory:
-        return f"{size(limits.standby_memory, EXACT)} memory are to be free, and {size(memory, EXACT)} are"
+        return f"{size(limits.standby_memory, EXACT)} memory must be free, and {size(memory, EXACT)} are free"
     return ""
 
 
@@ -237,20 +233,20 @@ def _add(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone, why: str) -> bool:
         usable = order.state is OrderState.DRAINING and order.machine_order_id not in pool.taken_back
         if usable and agent and agent.status == "running" and agent.enabled:
             pool.taken_back.add(order.machine_order_id)
-            pool.actions.append(OrderTransition(order.machine_order_id, OrderState.JOINED, f"it is taken back: {why}"))
+            pool.actions.append(OrderTransition(order.machine_order_id, OrderState.JOINED, f"it is used again: {why}"))
             zone.hosts.append(replace(agent, draining=False))
             return True
     if pool.pool.memory.next_try is not None and snapshot.now < pool.pool.memory.next_try:
         pool.notes.append(
-            f"{why}; after {pool.pool.memory.failures} failures in a row the next is ordered at"
-            f" {pool.pool.memory.next_try:%H:%M:%S} UTC"
+            f"{why}; after {pool.pool.memory.failures} failures in a row, the next machine is ordered at "
+            f"{pool.pool.memory.next_try:%H:%M:%S} UTC"
         )
         return False
     if pool.failed:
-        pool.notes.append(f"{why}; an order has just failed, and the next follows after a pause")
+        pool.notes.append(f"{why}; an order has just failed, and the next order follows after a pause")
         return False
     if not pool.room_for:
-        pool.notes.append(f"{why}; {pool.existing} of at most {pool.limits.max_machines} machines are there or ordered")
+        pool.notes.append(f"{why}; {pool.existing} of at most {pool.limits.max_machines} machines exist or are ordered")
         return False
     pool.placed += 1
     pool.actions.append(PlaceOrder(pool.pool.machine_pool_id, why[:1].upper() + why[1:] + "."))
@@ -338,10 +334,10 @@ def _report(pool: _Pool, zone: _Zone, elsewhere: Sequence[str]) -> PoolReport:
         return PoolReport(pool.pool.machine_pool_id, f"Disabled: {numbers}.")
     more = f" {pool.placed} more to be ordered." if pool.placed else ""
     notes = "".join(f" {note[:1].upper()}{note[1:]}." for note in dict.fromkeys(pool.notes))
-    enough = "" if more or notes or zone.unmet else " Nothing is lacking."
+    enough = "" if more or notes or zone.unmet else " The capacity is sufficient."
     others = "".join(f" {sentence}" for sentence in elsewhere)
     kept = "".join(
-        f" Agent {name} was joined besides on a machine of this pool, which is kept while it is there."
+        f" Agent {name} also joined on a machine of this pool; the machine is kept until this Agent is deleted."
         for name in sorted({order.other_agent for order in pool.orders} - {""})
     )
     said = f"{numbers[:1].upper()}{numbers[1:]}.{more}{notes}{enough}{kept}{others}"

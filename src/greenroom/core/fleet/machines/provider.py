@@ -252,13 +252,14 @@ def address_problem(url: str, *, this_host: bool = False) -> str | None:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        return f"{url!r} is no address; it looks like https://desk.example.org:8443."
+        return f"{url!r} is not an address; write one like https://desk.example.org:8443."
     if parts.scheme != "https" or not host or parts.path.strip("/") or parts.query or parts.username is not None:
-        return f"{url!r} is no address of a deployment; it looks like https://desk.example.org:8443."
+        return f"{url!r} is not the address of a deployment; write one like https://desk.example.org:8443."
     if not this_host and _is_this_host(host):
         return (
-            f"No machine could join at {url}, which is this host itself for each of them: start the deployment with a"
-            " name that machines reach (greenroom up --hostname, public_url), or give the pool a join_url."
+            f"Machines cannot join at {url}, because it is the address of the machine itself. Start the "
+            "deployment with a name that machines can reach (greenroom up --hostname, public_url), or set "
+            "join_url of the pool."
         )
     return None
 
@@ -277,8 +278,8 @@ def edge_problem(template: str) -> str | None:
     has_port = problem is None and urlsplit(filled).port is not None
     if not has_port or not set(template) <= _PLAIN_CHARACTERS:
         return (
-            f"{template!r} cannot be the address of edge gateways; it looks like {DEFAULT_EDGE_URL} or"
-            " https://{hostname}.example.org:8443."
+            f"{template!r} cannot be the address of edge gateways; write one like {DEFAULT_EDGE_URL} or "
+            f"https://{{hostname}}.example.org:8443."
         )
     return None
 

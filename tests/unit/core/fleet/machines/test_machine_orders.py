@@ -61,7 +61,7 @@ def test_a_machine_is_asked_for_once_and_only_after_a_look_at_what_there_is():
 
 def test_a_machine_that_is_shown_is_that_of_the_order():
     assert follow(ASKED, shows("r")) == [
-        OrderTransition("o", OrderState.CREATED, "the provider shows it as r", "r"),
+        OrderTransition("o", OrderState.CREATED, "the provider lists it as r", "r"),
     ]
 
 
@@ -76,7 +76,7 @@ def test_of_two_machines_none_ends_once_an_agent_is_on_one_of_them_until_both_go
     one = joined(replace(EMPTY, status=status), live=1 if state in ("joined", "draining") else 0, state=state)
     both = ListedMachines(NOW, (Machine("q", "o-a"), Machine("r-a", "o-a")))
     assert follow(one, both)[0] == Found(
-        "o-a", "p", "q", "another machine has its name as well, and on which of them the Agent runs is not known"
+        "o-a", "p", "q", "another machine has the same name, and the machine of the Agent is unknown"
     )
     assert not any(isinstance(action, EndMachine) for action in follow(one, both))
     assert follow(RELEASING, shows("q", "r")) == [EndMachine("o", "p", "q"), EndMachine("o", "p", "r")]
@@ -102,7 +102,7 @@ def test_an_agent_that_registers_has_not_joined_until_it_serves():
     assert moved(PENDING, shows("r")) is None
     assert moved(replace(PENDING, deadline=ago(179)), shows("r")) is None
     late = replace(PENDING, deadline=ago(180))
-    reason = "its Agent a registered, and does not serve 1080 s after the order"
+    reason = "its Agent a registered, but was not ready 1080 s after the order"
     assert follow(late, shows("r")) == [
         OrderTransition("o", OrderState.RELEASING, reason, "r", failed=True, agent_id="a")
     ]
@@ -110,7 +110,7 @@ def test_an_agent_that_registers_has_not_joined_until_it_serves():
     disabled = replace(late, agent=replace(EMPTY, status="pending", enabled=False))
     assert moved(disabled, shows("r")) == (
         "releasing",
-        "its Agent a registered, and no administrator enabled it within 1080 s of the order",
+        "its Agent a registered, but no administrator enabled it within 1080 s of the order",
         True,
     )
     assert moved(replace(late, agent_sessions=1), shows("r")) is None
@@ -125,18 +125,18 @@ def test_what_is_not_confirmed_and_not_shown_is_given_up_after_a_while():
     assert moved(replace(ASKED, asked=ago(179))) is None
     assert moved(replace(ASKED, asked=ago(180)), None) is None
     found = moved(replace(ASKED, asked=ago(180)))
-    assert found == ("releasing", "the provider was asked for it, did not confirm it and does not show it", True)
+    assert found == ("releasing", "the provider did not confirm the request for it and does not list it", True)
 
 
 def test_a_created_machine_that_is_gone_is_given_up_after_a_while():
     assert moved(CREATED) is None
     assert moved(replace(CREATED, changed=ago(180)), shows("r")) is None
     found = moved(replace(CREATED, changed=ago(180)))
-    assert found == ("releasing", "the provider no longer shows it, and it had not joined", True)
+    assert found == ("releasing", "the provider no longer lists it, and it had not joined", True)
 
 
 def test_a_disabled_pool_ends_what_was_not_asked_for_and_releases_the_rest():
-    assert moved(UNASKED, NOTHING, CLOSED) == ("ended", "pool cloud was disabled before a machine had joined", False)
+    assert moved(UNASKED, NOTHING, CLOSED) == ("ended", "pool cloud was disabled before a machine joined", False)
     assert moved(ASKED, NOTHING, CLOSED)[0] == "releasing"  # type: ignore[index]
     assert moved(CREATED, shows("r"), CLOSED)[0] == "releasing"  # type: ignore[index]
 
@@ -146,7 +146,7 @@ def test_nothing_with_a_session_is_released_even_if_its_agent_is_gone():
         for state in ("joined", "draining"):
             assert moved(joined(agent("a", status=status, draining=True), live=1, state=state)) in (
                 None,
-                ("draining", "an administrator takes its Agent a out", False),
+                ("draining", "an administrator drains or disables its Agent a", False),
             )
 
 
@@ -159,7 +159,7 @@ def test_a_machine_is_released_when_its_agent_is_gone():
     assert moved(replace(joined(EMPTY), agent=None)) == ("releasing", "its Agent was deleted", False)
     assert moved(joined(replace(EMPTY, status="dead"))) == ("releasing", "its Agent a is dead", False)
     missing = joined(replace(EMPTY, status="missing"))
-    assert moved(missing) == ("releasing", "its Agent a is missing, and the provider does not show it", False)
+    assert moved(missing) == ("releasing", "its Agent a is missing, and the provider does not list it", False)
     assert moved(missing, quiet=True) is None
     assert moved(missing, ListedMachines(NOW, (Machine("r-a", "o-a"),))) is None
     assert moved(joined(EMPTY)) is None
@@ -187,7 +187,7 @@ def test_a_released_machine_is_ended_until_it_is_shown_no_more():
     assert follow(RELEASING, shows("r")) == [EndMachine("o", "p", "r")]
     assert follow(RELEASING, None) == []
     assert follow(RELEASING, ListedMachines(RELEASING.changed, ())) == []
-    assert follow(RELEASING) == [OrderTransition("o", OrderState.ENDED, "the provider does not show it any more", "r")]
+    assert follow(RELEASING) == [OrderTransition("o", OrderState.ENDED, "the provider does not list it any more", "r")]
 
 
 def test_a_machine_that_could_not_be_ended_is_tried_again_later():
@@ -216,7 +216,7 @@ def test_a_machine_that_may_still_come_is_waited_for():
 
 def test_a_machine_without_an_open_order_is_released():
     assert core.strays(POOL, [order("other")], shows("r")) == [
-        Found("o", "p", "r", "the provider shows it, and no order is open for it")
+        Found("o", "p", "r", "the provider lists it without an open order")
     ]
     assert core.strays(POOL, [UNASKED], shows("r")) == []
     assert core.strays(POOL, [], None) == []

@@ -66,8 +66,8 @@ def test_a_session_that_no_machine_could_hold_orders_none_and_is_said():
     snapshot = zone(wants=(want(1, "1 person waits for CAD", large),))
     assert orders_of(snapshot) == []
     assert sentence_of(snapshot) == (
-        "No machine. 1 person waits for CAD, and no machine of this pool could hold one: a machine of pool cloud has"
-        " 8 of 8 cores free, 9 are needed."
+        "No machine. 1 person waits for CAD, and the machines of this pool are too small: a machine of "
+        "pool cloud has 8 of 8 cores free, 9 are needed."
     )
 
 
@@ -87,7 +87,7 @@ def test_no_more_than_allowed_are_ordered_and_those_being_released_count():
     releasing = order("o", "releasing", ref="r")
     snapshot = zone(releasing, wants=(want(100),), pools=(pool(max_machines=2),))
     assert len(orders_of(snapshot)) == 1
-    assert "2 of at most 2 machines are there or ordered" in sentence_of(snapshot)
+    assert "2 of at most 2 machines exist or are ordered" in sentence_of(snapshot)
     many = zone(wants=(want(10_000),), pools=(pool(max_machines=1000),))
     assert len(orders_of(many)) == MAX_AT_ONCE
 
@@ -96,7 +96,7 @@ def test_after_failures_nothing_is_ordered_before_the_next_try():
     memory = MachinePoolFailures(failures=2, next_try=NOW + timedelta(seconds=30))
     waits = zone(wants=(want(1),), pools=(replace(POOL, memory=memory),))
     assert orders_of(waits) == []
-    assert "after 2 failures in a row the next is ordered at 09:00:30 UTC" in sentence_of(waits)
+    assert "after 2 failures in a row, the next machine is ordered at 09:00:30 UTC" in sentence_of(waits)
     due = replace(memory, next_try=NOW)
     assert len(orders_of(zone(wants=(want(1),), pools=(replace(POOL, memory=due),)))) == 1
 
@@ -109,8 +109,8 @@ def test_an_order_that_fails_is_not_followed_by_another_in_the_same_plan():
 
 
 def test_standby_room_is_ordered_beyond_what_is_wanted():
-    assert orders_of(zone(pools=(pool(standby_cores=4.0),))) == ["4 cores are to be free, and 0 are."]
-    assert orders_of(zone(pools=(pool(standby_memory=4 * GB),))) == ["4 GB memory are to be free, and 0 B are."]
+    assert orders_of(zone(pools=(pool(standby_cores=4.0),))) == ["4 cores must be free, and 0 are free."]
+    assert orders_of(zone(pools=(pool(standby_memory=4 * GB),))) == ["4 GB memory must be free, and 0 B are free."]
     used = agent("host", cores_used=4)
     assert orders_of(zone(agents=(used,), pools=(pool(standby_cores=4.0),))) == []
     assert len(orders_of(zone(agents=(used,), wants=(want(1),), pools=(pool(standby_cores=4.0),)))) == 1
@@ -118,10 +118,7 @@ def test_standby_room_is_ordered_beyond_what_is_wanted():
 
 def test_the_schedule_has_machines_ready_when_its_time_comes():
     office = Hint(days=(0, 1, 2, 3, 4), begin=9 * 60 + 10, end=18 * 60, min_machines=2)
-    assert (
-        orders_of(zone(pools=(pool(schedule=(office,)),)))
-        == ["The number of machines is to be 2 at the least at this time."] * 2
-    )
+    assert orders_of(zone(pools=(pool(schedule=(office,)),))) == ["At least 2 machines must exist at this time."] * 2
     later = replace(office, begin=9 * 60 + 30)
     assert orders_of(zone(pools=(pool(schedule=(later,)),))) == []
     assert len(orders_of(zone(pools=(pool(schedule=(office,), max_machines=1),)))) == 1
@@ -131,7 +128,7 @@ def test_a_draining_machine_is_taken_back_before_one_is_ordered():
     draining = joined(agent("a", draining=True), live=1, state="draining")
     made = plan(zone(draining, wants=(want(1),)))
     assert moves_of(made) == [("o-a", "joined")]
-    assert made.moves[0].reason == "it is taken back: people wait, and there is no room"
+    assert made.moves[0].reason == "it is used again: people wait, and there is no room"
     assert made.orders == ()
     disabled = joined(agent("a", draining=True, enabled=False), live=1, state="draining")
     assert len(orders_of(zone(disabled, wants=(want(1),)))) == 1
@@ -206,15 +203,15 @@ def test_the_machines_of_a_disabled_pool_drain_and_hold_nothing_up():
 
 
 def test_a_pool_at_rest_says_so():
-    assert sentence_of(zone(joined(agent("a", cores_used=8), live=8))) == "1 joined. Nothing is lacking."
+    assert sentence_of(zone(joined(agent("a", cores_used=8), live=8))) == ("1 joined. The capacity is sufficient.")
     assert sentence_of(zone(wants=(want(1),))) == "No machine. 1 more to be ordered."
 
 
 def test_an_agent_that_keeps_a_machine_is_named():
     kept = replace(joined(agent("a", cores_used=8), live=8), other_agent="desk-7")
     assert sentence_of(zone(kept)) == (
-        "1 joined. Nothing is lacking. Agent desk-7 was joined besides on a machine of this pool, which is kept while"
-        " it is there."
+        "1 joined. The capacity is sufficient. Agent desk-7 also joined on a machine of this pool; the "
+        "machine is kept until this Agent is deleted."
     )
 
 

@@ -133,13 +133,13 @@ def test_a_new_machine_joins_with_its_edge_gateway_and_starts_both():
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("https://127.0.0.1:8443", "No machine could join"),
-        ("https://localhost", "No machine could join"),
-        ("https://[::1]:1", "No machine could join"),
-        ("http://desk.example", "is no address of a deployment"),
-        ("https://desk.example/path", "is no address of a deployment"),
-        ("https://user@desk.example", "is no address of a deployment"),
-        ("https://desk.example:x", "is no address; it looks like"),
+        ("https://127.0.0.1:8443", "Machines cannot join"),
+        ("https://localhost", "Machines cannot join"),
+        ("https://[::1]:1", "Machines cannot join"),
+        ("http://desk.example", "is not the address of a deployment"),
+        ("https://desk.example/path", "is not the address of a deployment"),
+        ("https://user@desk.example", "is not the address of a deployment"),
+        ("https://desk.example:x", "is not an address; write one like"),
     ],
 )
 def test_an_address_at_which_no_machine_could_join_is_refused(url: str, words: str):
@@ -175,14 +175,14 @@ def test_a_line_of_a_schedule_is_read_and_shown(line: str, shown: str):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("every day", "is no line of a schedule"),
-        ("Mon 08:00-18:00 UTC", "is no line of a schedule"),
+        ("every day", "is not a valid line of a schedule"),
+        ("Mon 08:00-18:00 UTC", "is not a valid line of a schedule"),
         ("Mon 08:00-18:00 Mars/Base machines=1", "no time zone 'Mars/Base'"),
         ("Mon 08:00-18:00 /etc/passwd machines=1", "no time zone"),
         ("Moo 08:00-18:00 UTC machines=1", "'Moo' is no day"),
-        ("Mon 08:00-25:00 UTC machines=1", "25:00 is no time of day"),
-        ("Mon 08:00-24:01 UTC machines=1", "24:01 is no time of day"),
-        ("Mon 08:61-18:00 UTC machines=1", "08:61 is no time of day"),
+        ("Mon 08:00-25:00 UTC machines=1", "25:00 is not a time of day"),
+        ("Mon 08:00-24:01 UTC machines=1", "24:01 is not a time of day"),
+        ("Mon 08:61-18:00 UTC machines=1", "08:61 is not a time of day"),
     ],
 )
 def test_what_is_no_line_of_a_schedule_is_refused(line: str, words: str):
@@ -209,7 +209,7 @@ def problem(provider: str, options: dict[str, Any], hosts: str = "") -> str:
         ("webhook", {"url": "http://cloud.example"}, "must begin with https"),
         ("webhook", {"url": "http://127.0.0.1:9000"}, "is for hosts of the setting `webhook_hosts` alone"),
         ("webhook", {"url": "https://me@cloud.example"}, "has a user name"),
-        ("webhook", {"url": "https://cloud.example:x"}, "a port that is none"),
+        ("webhook", {"url": "https://cloud.example:x"}, "an invalid host or port"),
     ],
 )
 def test_a_provider_without_what_it_needs_is_refused(provider: str, options: dict[str, Any], words: str):
