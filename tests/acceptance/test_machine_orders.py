@@ -140,7 +140,7 @@ def test_who_waits_is_served_on_a_machine_that_came_for_them(ground: Ground, clo
         session_id = ground.wait(lambda: tried(ground, user_id), "there is room")["session_id"]
     ground.wait(lambda: instance.has_status(session_id, "running"), "the session runs")
     order = ground.wait(lambda: ground.newest(cloud_pool, "joined", "draining"), "the ledger knows its Agent")
-    assert order["reason"].startswith("1 person waits for Desktop, "), order  # in zone us as well: they count only here
+    assert order["reason"].startswith("1 user waits for Desktop, "), order  # in zone us as well: they count only here
     assert order["reason"].endswith("and there is no room."), order
     assert (order["agent_id"], order["sessions"]) == (instance.session(session_id)["agent_id"], 1)
     (machine,) = ground.cloud.machines.values()

@@ -138,7 +138,9 @@ def test_a_launch_takes_the_room_of_what_is_not_claimable_yet(house: House, neve
         session_id = house.launch(house.workspace())
         house.runs(session_id)
         steps = instance.call("GET", f"/sessions/{session_id}/placement")["steps"]
-        assert steps[-1]["reason"].endswith("in the room of a staged session that was not usable yet: people go first.")
+        assert steps[-1]["reason"].endswith(
+            "in place of a staged session that was not usable yet: launches of users have priority."
+        )
         (gone,) = set(before) - set(house.in_pool(config))
         wait_for(lambda: instance.has_status(gone, "deleted"), "the one that yielded is gone")
         wait_for(lambda: house.shortfall(config)["code"] == "no-capacity", f"{house.shortfall(config)}")

@@ -135,9 +135,10 @@ def test_a_restricted_workspace_starts_in_its_zone_or_is_refused(zones: Instance
             answer = client.post("/api/v1/sessions", json=body)
     assert (answer.status_code, answer.json()["code"]) == (409, "no-resources")
     assert answer.json()["detail"] == (
-        "No resources are available to create the requested session. Zone eu: Workspace Desktop is restricted to zone"
-        " us. Zone us: Search Alternate Zones is off in zone eu. Change what the workspace is restricted to, or see to"
-        " that Agent or zone. Switch Search Alternate Zones on, or launch in another zone."
+        "No resources are available to create the requested session. Zone eu: Workspace Desktop is "
+        "restricted to zone us. Zone us: Search Alternate Zones is off in zone eu. Change the "
+        "restriction of the workspace, or check that Agent or zone. Enable Search Alternate Zones, or "
+        "launch in another zone."
     )
 
 

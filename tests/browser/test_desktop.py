@@ -175,7 +175,7 @@ def test_a_failed_start_shows_its_cause_to_administrators_only(user: Person, adm
             expect(tile).to_contain_text("Not possible now")
             tile.click()
             refused = user.page.get_by_role("alert")
-            expect(refused).to_contain_text("an administrator can see what is missing", timeout=60_000)
+            expect(refused).to_contain_text("Its image is not on any machine yet", timeout=60_000)
             expect(refused).not_to_contain_text("greenroom/desktop:nowhere")
             admin.open("/admin/diagnostics/launches?outcome=failed")
             row = admin.row("Nowhere")

@@ -86,7 +86,7 @@ async def test_a_host_whose_disk_is_short_gets_no_session_and_says_so(stage: Hos
     with pytest.raises(NoResources) as refused:
         await stage.host()
     assert "idle has 3 GB of disk free; 5 GB must stay free" in refused.value.message
-    assert "Free disk on the Agents' hosts" in refused.value.message
+    assert "Free disk space on the hosts of the Agents" in refused.value.message
 
 
 async def test_a_workspace_goes_only_where_its_runtime_is_offered(stage: Hosts):

@@ -32,7 +32,7 @@ async def test_people_who_wait_are_the_reason_of_an_order(cloud: Cloud):
         assert await (await count_waiting(connection, system.zone_id)).fetchone() == {"number": 0}
     await cloud.rounds()
     (order,) = await cloud.orders()
-    assert order.reason == "1 person waits for Desktop, and there is no room."
+    assert order.reason == "1 user waits for Desktop, and there is no room."
     await cloud.rounds()
     await cloud.join("sim-1")
     await cloud.rounds()
@@ -61,14 +61,14 @@ async def test_who_waits_in_two_zones_counts_in_the_one_where_a_machine_may_come
         return [want.why for want in snapshot.wants], [report.sentence for report in plan(snapshot).reports]
 
     whys, _ = await wanted("eu")
-    assert whys == ["1 person waits for Desktop, in zone us as well"]
-    elsewhere = "1 person waits for Desktop here as well; zone eu counts them, where a machine may come for them first."
+    assert whys == ["1 user waits for Desktop, in zone us as well"]
+    elsewhere = "1 user waits for Desktop here as well; zone eu counts them and may get a machine first."
     assert await wanted("us") == ([], [f"No machine. The capacity is sufficient. {elsewhere}"])
     await cloud.rounds(2)
     assert (await wanted("us"))[0] == [], "one is coming in zone eu"
     for lost in ("max_machines = 0", "call_failures = 1, max_machines = 5", "enabled = false, call_failures = 0"):
         await db.write(f"DELETE FROM machine_orders; UPDATE machine_pools SET {lost} WHERE name = 'cloud'")
-        assert (await wanted("us"))[0] == ["1 person waits for Desktop, in zone eu as well"], lost
+        assert (await wanted("us"))[0] == ["1 user waits for Desktop, in zone eu as well"], lost
         assert (await wanted("eu"))[0] == [], lost
 
 

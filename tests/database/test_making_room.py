@@ -84,14 +84,16 @@ async def test_a_launch_takes_the_room_of_the_newest_unready_staged_session(stag
     row = await stage.row(newest.session_id)
     assert (row["status"], row["want"]) == ("deleting", "absent")
     assert row["ended_reason"] == (
-        f"Its room was given to session {result.session_id}, launched on demand: people go first."
+        f"It ended to make room for session {result.session_id}, launched on demand: launches of users have priority."
     )
     steps = await stage.steps(result.session_id)
     assert [(s.candidate, s.code, s.used) for s in steps[1:]] == [
         ("agent-1", "no_capacity", False),
         ("agent-1", None, True),
     ]
-    assert steps[-1].reason.endswith("in the room of a staged session that was not usable yet: people go first.")
+    assert steps[-1].reason.endswith(
+        "in place of a staged session that was not usable yet: launches of users have priority."
+    )
     await stage.must_add_up()
 
 
@@ -122,7 +124,7 @@ async def test_claimable_sessions_stay_and_free_room_is_for_waiting_users(stage:
     assert await stage.pool() == {"running": CORES - 1}
     assert await stage.shortfall() == (
         "starting",
-        "3 of 6 not staged: 1 person waits for room in zone eu; people go first.",
+        "3 of 6 not staged: 1 user waits for room in zone eu; launches of users have priority.",
     )
     second = await stage.launch_of("bob")
     await stage.end(second.session_id)
@@ -212,14 +214,15 @@ async def test_a_failed_start_takes_the_room_of_a_staged_session_elsewhere(stage
     await run_successors(stage.ctx)
     successor, gone = await stage.row(str((await stage.row(first))["superseded_by"])), await stage.row(LAST)
     assert (successor["status"], successor["agent_id"]) == ("requested", gone["agent_id"])
-    assert (gone["status"], gone["ended_reason"]) == (
-        "deleting",
-        f"Its room was given to session {successor['session_id']}, launched on demand: people go first.",
+    assert gone["status"] == "deleting"
+    assert gone["ended_reason"] == (
+        f"It ended to make room for session {successor['session_id']}, launched on demand: launches of "
+        "users have priority."
     )
     steps = await stage.steps(str(successor["session_id"]))
     assert steps[-1].reason == (
-        "A new session was placed on agent-2 in zone eu in its place, in the room of a staged session that was not"
-        " usable yet: people go first."
+        "A new session was placed on agent-2 in zone eu in its place, in place of a staged session that "
+        "was not usable yet: launches of users have priority."
     )
     await stage.must_add_up()
 

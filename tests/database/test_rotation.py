@@ -49,7 +49,7 @@ async def test_a_session_is_replaced_before_it_expires(stage: System):
     await stage.plan()
     assert await stage.statuses() == {"running": 3, "deleting": 1}
     row = await stage.db.fetch_one("SELECT session_id::text, ended_reason FROM sessions WHERE status = 'deleting'")
-    assert row == {"session_id": old, "ended_reason": "Its replacement is there."}
+    assert row == {"session_id": old, "ended_reason": "Its replacement is ready."}
     assert (await stage.config())["shortfall_code"] is None
     assert await stage.log("staging-shortfall") == []
 
@@ -138,7 +138,7 @@ async def test_a_session_without_room_for_its_replacement_goes_at_its_expiry(sta
     await stage.plan()
     assert await stage.statuses() == {"running": 2, "deleting": 1}
     assert (await stage.config())["shortfall_reason"] == (
-        "1 of 3 not staged yet: one session before is on the way out, to make room."
+        "1 of 3 not staged yet: 1 earlier session is ending to make room."
     )
     await stage.settle()
     assert await stage.statuses() == {"running": 3, "deleted": 1}

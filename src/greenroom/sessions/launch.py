@@ -131,7 +131,8 @@ class PlacedSession:
         for gone in self.yielding:
             logs.write(
                 LogCode.STAGED_SESSION_ENDED,
-                f"A staged session ends before it was usable: its room was given to {user}; people go first.",
+                f"A staged session ends before it was usable: it made room for {user}; launches of users have "
+                "priority.",
                 zone_name=self.attempt.zone.zone_name,
                 session_id=gone.session_id,
                 staging_config_id=gone.staging_config_id,

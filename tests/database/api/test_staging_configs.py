@@ -257,8 +257,10 @@ async def test_returning_to_the_request_host_warns_about_the_zones_pools(stage: 
     assert (await stage.admin.change(path, **back))["warning"] is None, "nothing is staged there"
     await stage.created()
     said = (await stage.admin.change(path, **back))["warning"]
-    assert said.startswith("Allow Origin Domain of zone default contains $request_host$, which cannot be used")
-    assert "what was ends (Desktop)" in said
+    assert said.startswith(
+        "Allow Origin Domain of zone default contains $request_host$, which staged sessions cannot use"
+    )
+    assert "end their sessions and stay empty (Desktop)" in said
     assert (await stage.admin.change(path, allow_origin_domain="127.0.0.1"))["warning"] is None
 
 

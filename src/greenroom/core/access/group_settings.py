@@ -221,8 +221,9 @@ _ALL: Final = (
         kind="choice",
         default="off",
         choices=("off", "suggest", "on"),
-        description="Begin launches in the zone nearest to the user's browser, if the zone has no Proxy Connections:"
-        " `on`, or `suggest` it to users with `allow_zone_selection`",
+        description="Begin launches in the zone nearest to the user's browser: `on`, or `suggest` it to users with "
+        "`allow_zone_selection`. The nearest zone must have Proxy Connections off; both zones must have "
+        "Search Alternate Zones on",
     ),
     Setting(
         name="allow_persistent_profile",

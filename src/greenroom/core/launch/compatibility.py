@@ -71,10 +71,10 @@ class LaunchFacts:
         if self.profile_is_applied() or not self.persistent_profile_path or self.persistent_profile_mode == "Disabled":
             return None
         groups = ", ".join(self.settings["allow_persistent_profile"].groups)
-        source = f"group {groups}" if groups else "no group has it on"
+        source = f"group {groups}" if groups else "no group enables it"
         return (
-            "The workspace's persistent profile is not used: allow_persistent_profile is off for the user"
-            f" ({source}), so what is saved in the session ends with it."
+            "The workspace's persistent profile is not used: allow_persistent_profile is off for the user "
+            f"({source}), so the files of the session are deleted with it."
         )
 
 
@@ -125,9 +125,9 @@ def unused_profile(friendly_name: str, path: str | None, users: Iterable[LaunchF
     if not path or not all(facts.missing_profile() for facts in users):
         return None
     return (
-        f"No user gets the persistent profile of {friendly_name}: allow_persistent_profile is off in the groups of"
-        " all users who may use it, so what people save ends with their sessions. Turn the setting on in one of those"
-        " groups."
+        f"No user gets the persistent profile of {friendly_name}: allow_persistent_profile is off in the "
+        "groups of all users who may use it, so the files of users are deleted with their sessions. "
+        "Enable the setting in one of those groups."
     )
 
 

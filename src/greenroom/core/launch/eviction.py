@@ -123,12 +123,12 @@ def room_reason(room: Room, zone_name: str, instead: str = "") -> str:
     whose = (
         "a staged session that was" if len(room.yielding) == 1 else f"{len(room.yielding)} staged sessions that were"
     )
-    return f"{placed}, in the room of {whose} not usable yet: people go first."
+    return f"{placed}, in place of {whose} not usable yet: launches of users have priority."
 
 
 def people_wait(number: int) -> str:
     """Return the beginning of a sentence about this number of waiting users."""
-    return "1 person waits" if number == 1 else f"{number} people wait"
+    return "1 user waits" if number == 1 else f"{number} users wait"
 
 
 def people_waiting(number: int, zone_name: str) -> str | None:

@@ -76,9 +76,9 @@ NOT_NOW: Final[dict[str, str]] = {
     "too_large": "No machine is large enough for it. Ask an administrator.",
     "agent_missing": "No machine that could run it answers at the moment. Try again in a few minutes.",
     "agent_disabled": "The machines that could run it are in maintenance. Try again later.",
-    "image_unavailable": "It is not on any machine yet. Try again later; an administrator can see what is missing.",
+    "image_unavailable": "Its image is not on any machine yet. Try again later, or ask an administrator.",
     "image_disabled": "It is disabled; an administrator can enable it.",
-    "adds_no_secrets": "The machines here add no secrets to requests. Ask an administrator, or lease without secrets.",
+    "adds_no_secrets": "The machines cannot add secrets to requests. Ask an administrator, or lease without secrets.",
     "restricted": "The machines it is restricted to cannot run it at the moment. Ask an administrator.",
     "zone_not_searched": "No machine is available for it here. Ask an administrator.",
 }
@@ -88,7 +88,7 @@ _SHOWN_FIRST: Final = (
     "adds_no_secrets", "restricted", "zone_not_searched",
 )  # fmt: skip
 """The first code that applies is shown. The codes are in the order of their probability to end without an action."""
-LIMIT_REACHED: Final = "You have as many sessions as you may have. End one first."
+LIMIT_REACHED: Final = "You have reached your maximum number of sessions. End one first."
 NOTHING_FITS: Final = "No machine is available for it at the moment. Try again later, or ask an administrator."
 
 
@@ -257,8 +257,8 @@ class LaunchPace:
             return
         seconds = math.ceil(wait_s)
         raise Busy(
-            f"{waiting} launches wait for their turn at the moment, which takes about {seconds} s; nothing was started."
-            f" Try again in {seconds} s.",
+            f"{waiting} launches wait in the queue, which takes about {seconds} s; this launch was not "
+            f"started. Try again in {seconds} s.",
             position=waiting + 1,
             expected_s=round(wait_s, 1),
             retry_after_s=seconds,

@@ -304,7 +304,7 @@ def _no_image(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, st
         return None
     why = {
         "pulling": f"is still pulling image {request.image} ({agent.image_progress} %)",
-        "absent": f"does not hold image {request.image} yet",
+        "absent": f"does not have image {request.image} yet",
         "failed": f"cannot get image {request.image}: {_why_not(agent, request.image)}",
     }[agent.image_state]
     return "image_unavailable", f"{agent.hostname} {why}"

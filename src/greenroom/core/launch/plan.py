@@ -190,18 +190,18 @@ def placement_misses(zone: LaunchZone, placement: Placement, agent: str = "Agent
 
 def room_taken(hostnames: Sequence[str]) -> Miss:
     """Return the miss for Agents that had room when they were read, but not when the session was inserted."""
-    return Miss("no_capacity", f"The room on {', '.join(hostnames)} was taken by other launches at the same moment.")
+    return Miss("no_capacity", f"Other launches took the room on {', '.join(hostnames)} at the same time.")
 
 
 ADVICE: Final[dict[str, str]] = {
     "no_capacity": "End sessions, add an Agent, or raise the Cores or Memory Override of one.",
-    "no_disk": "Free disk on the Agents' hosts: end sessions, remove images and files that are no longer needed.",
-    "agent_missing": "See to it that the Agents run and reach a Manager of their zone and their Docker or Kubernetes.",
+    "no_disk": "Free disk space on the hosts of the Agents: end sessions, and remove unneeded images and files.",
+    "agent_missing": "Check that the Agents run, and that they reach a Manager of their zone and Docker or Kubernetes.",
     "agent_disabled": "Enable an Agent or end its draining.",
-    "image_unavailable": "See why the image is not on the Agents: the workspace's registry, its credentials, the name.",
-    "zone_not_searched": "Switch Search Alternate Zones on, or launch in another zone.",
-    "adds_no_secrets": "Let an Agent with Docker have room: those in Kubernetes cannot add secrets to requests.",
-    "restricted": "Change what the workspace is restricted to, or see to that Agent or zone.",
+    "image_unavailable": "Check the name of the image, its registry and the credentials in the workspace.",
+    "zone_not_searched": "Enable Search Alternate Zones, or launch in another zone.",
+    "adds_no_secrets": "Free resources on an Agent with Docker: Agents in Kubernetes cannot add secrets to requests.",
+    "restricted": "Change the restriction of the workspace, or check that Agent or zone.",
 }
 """Code of a miss → the remedy for an administrator."""
 
@@ -260,7 +260,7 @@ def _of_zone(name: str, reasons: Sequence[str]) -> str:
 
 def _first(reasons: Sequence[str]) -> str:
     more = len(reasons) - MAX_NAMED
-    return "; ".join([*reasons[:MAX_NAMED], *([f"and {more} more Agents cannot either"] if more > 0 else [])])
+    return "; ".join([*reasons[:MAX_NAMED], *([f"and {more} more Agents cannot run it"] if more > 0 else [])])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,8 +291,10 @@ def pool_miss(contents: PoolContents, image: ImageFacts, zone: LaunchZone) -> Mi
     if contents.paused or contents.deleted:
         return Miss("pool_empty", f"The staging config {where} is {'deleted' if contents.deleted else 'paused'}.")
     if contents.claimable:
-        taken = "1 was" if contents.claimable == 1 else f"{contents.claimable} were"
-        return Miss("pool_empty", f"Of the staged sessions {where} {taken} being taken by others at the same moment.")
+        sessions = f"1 staged session {where} was"
+        if contents.claimable > 1:
+            sessions = f"{contents.claimable} staged sessions {where} were"
+        return Miss("pool_empty", f"{sessions} being claimed by other launches at the same time.")
     for number, code, how in (
         (contents.on_missing_agents, "agent_missing", "missing"),
         (contents.on_disabled_agents, "agent_disabled", "disabled or draining"),

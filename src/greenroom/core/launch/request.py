@@ -192,13 +192,13 @@ def planned(
     facts = launch_facts(snapshot, image, request)
     if request.persistent_profile_mode in ("Enabled", "Reset") and not image.persistent_profile_path:
         raise Invalid(
-            f"{image.friendly_name} keeps no persistent profile: leave persistent_profile_mode out, or give the"
-            " workspace a persistent_profile_path."
+            f"{image.friendly_name} has no persistent profile. Omit persistent_profile_mode, or set "
+            "persistent_profile_path of the workspace."
         )
     if request.environment and not image.allow_launch_variables:
         raise Invalid(
-            f"{image.friendly_name} takes no variables from a launch: leave environment out. An administrator can allow"
-            " them in the workspace (allow_launch_variables)."
+            f"{image.friendly_name} does not accept variables from a launch. Omit environment, or ask an "
+            "administrator to set allow_launch_variables of the workspace."
         )
     if facts.writes_to_the_host() and (problem := commands_problem(image.exec_config)):
         raise Invalid(f"{image.friendly_name} cannot be launched by this user: {problem}")
@@ -273,8 +273,8 @@ def _allowed_image(request: LaunchRequest, snapshot: LaunchSnapshot) -> ImageFac
         raise Forbidden(f"The user {snapshot.username} is disabled or locked; an administrator can change that.")
     if not snapshot.image_allowed:
         raise Forbidden(
-            f"{snapshot.username} may not use workspace {image.friendly_name}; an administrator can give it to one"
-            " of the user's groups."
+            f"{snapshot.username} may not use workspace {image.friendly_name}; an administrator can add it to "
+            "one of the user's groups."
         )
     return image
 
@@ -291,7 +291,7 @@ def current_zone_id(zones: Sequence[LaunchZone], request: LaunchRequest, *, may_
         raise NoResources("There is no zone yet; add a Manager first.")
     if request.zone_id and may_choose:
         if request.zone_id not in {zone.zone_id for zone in zones}:
-            raise Invalid(f"There is no zone {request.zone_id}; leave zone_id out or choose another one.")
+            raise Invalid(f"There is no zone {request.zone_id}; omit zone_id or choose another zone.")
         return request.zone_id
     addressed = [zone for zone in zones if request.gateway_zone in (zone.zone_name, *zone.former_names)]
     return (addressed or list(zones))[0].zone_id
@@ -314,8 +314,8 @@ def _begins_in(
     if mode == "on":
         return nearest.zone_id, f"The launch began in {nearest.zone}."
     if begins_in == nearest.zone_id:
-        return begins_in, f"The user took the suggestion to begin in {nearest.zone}."
-    return begins_in, f"The user did not take the suggestion to begin in {nearest.zone}."
+        return begins_in, f"The user accepted the suggestion to begin in {nearest.zone}."
+    return begins_in, f"The user did not accept the suggestion to begin in {nearest.zone}."
 
 
 def _with_identity(assign: Exec, request: LaunchRequest, username: str) -> Exec:

@@ -101,7 +101,10 @@ def _wanted(snapshot: PoolSnapshot) -> tuple[int, Shortfall | None]:
 def _end_unfit(snapshot: PoolSnapshot, wanted: int, inhibited: Shortfall | None, work: _Work) -> None:
     for session in snapshot.sessions:
         if wanted == 0:
-            work.end(session, inhibited.reason if inhibited else "No session of this staging config is wanted.")
+            work.end(
+                session,
+                inhibited.reason if inhibited else "The staging config is deleted, or its number of sessions is 0.",
+            )
         elif snapshot.expired(session):
             work.end(session, f"Its expiration of {snapshot.config.expiration:g} h has passed.")
         elif not snapshot.is_in_zone(session):
@@ -124,11 +127,11 @@ def _shrink(counted: Sequence[PooledSession], places: int, work: _Work) -> None:
     excess = max(0, len(counted) - places)
     replaced = rotation.replaced(counted)[:excess]
     for session in replaced:
-        work.end(session, "Its replacement is there.")
+        work.end(session, "Its replacement is ready.")
     coming = sorted((s for s in counted if not s.claimable), key=lambda s: (s.created, s.session_id), reverse=True)
     usable = sorted((s for s in counted if s.claimable and s not in replaced), key=lambda s: (s.created, s.session_id))
     for session in [*coming, *usable][: excess - len(replaced)]:
-        work.end(session, f"{len(counted)} are staged and {places} are wanted.")
+        work.end(session, f"{len(counted)} are staged, and {places} are needed.")
 
 
 def _end_left_behind(snapshot: PoolSnapshot, left: Sequence[PooledSession], wanted: int, work: _Work) -> None:
@@ -199,7 +202,7 @@ def _rotate(snapshot: PoolSnapshot, left: Sequence[PooledSession], work: _Work) 
     if placement.candidates:
         choice = shortfalls.chosen(placement.candidates, snapshot.failed_on)
         where = f"placed on {choice.agent.hostname}{choice.instead}"
-        reason = f"it takes the place of {old.session_id}, because {why}; {where}."
+        reason = f"it replaces {old.session_id}, because {why}; {where}."
         work.creates.append(Create(choice.agent.agent_id, reason, replaces=old.session_id))
         return
     if snapshot.leaving > 0 or not all(session.claimable for session in left):

@@ -88,11 +88,12 @@ def expiration_problem(expiration_h: float, num_sessions: int, start_s: float | 
     needed_s = (MARGIN_S + num_sessions * (SLACK * one_s + BETWEEN_S)) / MAX_LEAD
     if num_sessions == 0 or expiration_h * 3600 >= needed_s:
         return None
-    known = f"a start takes {one_s:.3g} s" if start_s is not None else f"a start is taken to need {one_s:g} s"
+    known = f"a start takes {one_s:.3g} s" if start_s is not None else f"a start is expected to take {one_s:g} s"
     return (
-        f"Staged sessions expire after {expiration_h * 3600:.3g} s, too soon to be replaced in time one after the other"
-        f" ({num_sessions} desired, {known}): Current Sessions falls below Desired again and again, and containers are"
-        f" started all the time. Set Expiration (Hours) to {math.ceil(needed_s / 36) / 100:g} or more."
+        f"Staged sessions expire after {expiration_h * 3600:.3g} s, too early to replace them in time, "
+        f"one after the other ({num_sessions} desired, {known}). Current Sessions falls below Desired "
+        "repeatedly, and containers start constantly. Set Expiration (Hours) to "
+        f"{math.ceil(needed_s / 36) / 100:g} or more."
     )
 
 

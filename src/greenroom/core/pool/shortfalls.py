@@ -105,9 +105,9 @@ def emptied(zone: ZoneFacts, workspaces: Sequence[str]) -> str | None:
     if not settings or not workspaces:
         return None
     return (
-        f"{' and '.join(settings)} of zone {zone.zone_name} {_contain(settings)} $request_host$, which cannot be used"
-        f" for staged sessions: nothing is staged there, and what was ends ({', '.join(workspaces)}). Enter the domain"
-        " of the deployment to have the pools filled."
+        f"{' and '.join(settings)} of zone {zone.zone_name} {_contain(settings)} $request_host$, which "
+        "staged sessions cannot use: the pools of the zone end their sessions and stay empty "
+        f"({', '.join(workspaces)}). Enter the domain of the deployment."
     )
 
 
@@ -152,8 +152,8 @@ def unplaced(snapshot: PoolSnapshot, missing: int, rejected: Sequence[Rejection]
     details = "; ".join(r.reason for r in rejected)
     codes = {r.code for r in rejected}
     if "no_capacity" in codes and leaving >= missing:
-        noun = "one session before is" if leaving == 1 else f"{leaving} sessions before are"
-        return Shortfall("starting", f"{missing} of {desired} not staged yet: {noun} on the way out, to make room.")
+        noun = "1 earlier session is" if leaving == 1 else f"{leaving} earlier sessions are"
+        return Shortfall("starting", f"{missing} of {desired} not staged yet: {noun} ending to make room.")
     if "no_capacity" in codes:
         image = snapshot.image
         cores = f"{'a quota of ' if image.cpu_mode == 'Quotas' else ''}{shown_cores(image.cores)} cores"
@@ -176,7 +176,7 @@ def people_first(snapshot: PoolSnapshot, people_waiting: str, missing: int) -> S
     has_room = place(snapshot.agents, session_of(snapshot.image), snapshot.strategy).candidates
     return Shortfall(
         "starting" if has_room else "no-capacity",
-        f"{missing} of {snapshot.config.num_sessions} not staged: {people_waiting}; people go first.",
+        f"{missing} of {snapshot.config.num_sessions} not staged: {people_waiting}; launches of users have priority.",
     )
 
 
@@ -184,7 +184,7 @@ def failing(snapshot: PoolSnapshot, short: int, failures: PoolFailures) -> Short
     """Return the shortfall after recent failures: their number, the last error, and the time of the next attempt."""
     waits = failures.next_try is not None and snapshot.now < failures.next_try
     when = f"next try at {failures.next_try:%H:%M:%S} UTC" if waits and failures.next_try else "trying again now"
-    noun, verb = ("session", "broke") if failures.breaks else ("start", "failed")
+    noun, verb = ("session", "failed") if failures.breaks else ("start", "failed")
     what = f"{noun} {verb}" if failures.number == 1 else f"{noun}s in a row {verb}"
     return Shortfall(
         "start-failing",

@@ -103,8 +103,8 @@ async def read_people(
             there[one.image_id, counts_in] += 1
     wants = [_want(images[image_id], found, zone_id, names) for image_id, found in here.items()]
     sentences = [
-        f"{people_wait(number)} for {images[image_id].friendly_name} here as well; zone {names[counts_in]} counts them,"
-        " where a machine may come for them first."
+        f"{people_wait(number)} for {images[image_id].friendly_name} here as well; zone "
+        f"{names[counts_in]} counts them and may get a machine first."
         for (image_id, counts_in), number in there.items()
         if counts_in in names
     ]

@@ -175,7 +175,7 @@ async def insert_in_room(
     """
     if not yielding:
         return await insert_session(connection, new, max_sessions=max_sessions)
-    reason = f"Its room was given to session {new.session_id}, launched on demand: people go first."
+    reason = f"It ended to make room for session {new.session_id}, launched on demand: launches of users have priority."
     async with connection.transaction() as attempt:
         if not (
             await take_room(connection, new.agent_id, yielding, reason)

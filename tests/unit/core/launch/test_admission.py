@@ -28,8 +28,7 @@ def test_as_many_wait_as_are_served_in_time(each_s: float):
         "retry_after_s": MOST_S + 1,
     }
     assert refused.value.message == (
-        f"{most} launches wait for their turn at the moment, which takes about 11 s; nothing was started."
-        " Try again in 11 s."
+        f"{most} launches wait in the queue, which takes about 11 s; this launch was not started. Try again in 11 s."
     )
     step = refused_step(refused.value)
     assert (step.step, step.used, step.code, step.reason) == ("turn", False, "busy", refused.value.message)

@@ -210,7 +210,7 @@ def allowed(*values: bool | None) -> LaunchFacts:
 @pytest.mark.parametrize(
     ("facts", "source"),
     [
-        (allowed(None), "no group has it on"),
+        (allowed(None), "no group enables it"),
         (allowed(False), "group g0"),
         (allowed(True), None),
         (LaunchFacts(), None),
@@ -219,8 +219,8 @@ def allowed(*values: bool | None) -> LaunchFacts:
 )
 def test_a_persistent_profile_that_a_launch_goes_without_is_said(facts: LaunchFacts, source: str | None):
     said = source and (
-        "The workspace's persistent profile is not used: allow_persistent_profile is off for the user"
-        f" ({source}), so what is saved in the session ends with it."
+        "The workspace's persistent profile is not used: allow_persistent_profile is off for the user "
+        f"({source}), so the files of the session are deleted with it."
     )
     assert facts.missing_profile() == said
 
@@ -244,8 +244,9 @@ def test_homes_of_the_installation_are_kept_unless_a_group_forbids_it(value: boo
 )
 def test_a_persistent_profile_that_no_user_gets_is_of_no_use(path: str | None, users: list[LaunchFacts], is_said: bool):
     said = (
-        "No user gets the persistent profile of Desktop: allow_persistent_profile is off in the groups of all users who"
-        " may use it, so what people save ends with their sessions. Turn the setting on in one of those groups."
+        "No user gets the persistent profile of Desktop: allow_persistent_profile is off in the groups "
+        "of all users who may use it, so the files of users are deleted with their sessions. Enable the "
+        "setting in one of those groups."
     )
     assert unused_profile("Desktop", path, users) == (said if is_said else None)
 

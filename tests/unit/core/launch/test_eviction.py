@@ -90,13 +90,13 @@ def test_an_agent_that_lacks_more_than_room_is_left_alone(change: dict[str, obje
 def test_the_sentences():
     assert room_reason(Room(AGENT), "eu") == "A new session was placed on agent-1 in zone eu."
     assert room_reason(Room(AGENT, (unready(1),)), "eu") == (
-        "A new session was placed on agent-1 in zone eu, in the room of a staged session that was not usable yet:"
-        " people go first."
+        "A new session was placed on agent-1 in zone eu, in place of a staged session that was not "
+        "usable yet: launches of users have priority."
     )
     assert "of 2 staged sessions that were not" in room_reason(Room(AGENT, (unready(1), unready(2))), "eu")
     assert people_waiting(0, "eu") is None
-    assert people_waiting(1, "eu") == "1 person waits for room in zone eu"
-    assert people_waiting(2, "eu") == "2 people wait for room in zone eu"
+    assert people_waiting(1, "eu") == "1 user waits for room in zone eu"
+    assert people_waiting(2, "eu") == "2 users wait for room in zone eu"
 
 
 # Properties -------------------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ AGENT = PlacementAgent(agent_id="a1", hostname="agent-1", cores=8, memory=4_000_
             "agent_missing",
             "agent-1 cannot start sessions: The Docker daemon does not answer",
         ),
-        ({"image_state": "absent"}, "image_unavailable", "agent-1 does not hold image desktop yet"),
+        ({"image_state": "absent"}, "image_unavailable", "agent-1 does not have image desktop yet"),
         (
             {"image_state": "pulling", "image_progress": 7},
             "image_unavailable",

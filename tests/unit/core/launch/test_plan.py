@@ -48,7 +48,7 @@ def shape(attempts: Sequence[LaunchAttempt]) -> list[tuple[int, str, str, list[s
 
 
 def test_room_that_was_taken_meanwhile_names_its_agents():
-    assert room_taken(["a", "b"]).reason == "The room on a, b was taken by other launches at the same moment."
+    assert room_taken(["a", "b"]).reason == "Other launches took the room on a, b at the same time."
 
 
 def test_staged_in_all_zones_comes_before_on_demand_in_any():
@@ -129,7 +129,7 @@ def test_a_disabled_workspace_is_launched_nowhere():
         (
             PoolContents(claimable=1),
             "pool_empty",
-            "Of the staged sessions of Desktop in zone eu 1 was being taken by others at the same moment.",
+            "1 staged session of Desktop in zone eu was being claimed by other launches at the same time.",
         ),
         (
             PoolContents(on_missing_agents=3),
@@ -144,7 +144,7 @@ def test_a_disabled_workspace_is_launched_nowhere():
         (
             PoolContents(claimable=2, on_missing_agents=1),
             "pool_empty",
-            "Of the staged sessions of Desktop in zone eu 2 were being taken by others at the same moment.",
+            "2 staged sessions of Desktop in zone eu were being claimed by other launches at the same time.",
         ),
         (
             PoolContents(deleted=True),
@@ -196,9 +196,9 @@ def test_a_daemons_message_is_given_once_with_advice_that_helps():
         misses = placement_misses(attempt.zone, place(offered, request, "Least Load"))
         trace += missed_steps(attempt, misses)
     assert no_resources_reason(trace) == (
-        "No resources are available to create the requested session. Zone eu: a cannot get image desktop: no such host;"
-        " b cannot get image desktop for the same reason. Zone us has no Agent. See why the image is not on the Agents:"
-        " the workspace's registry, its credentials, the name."
+        "No resources are available to create the requested session. Zone eu: a cannot get image "
+        "desktop: no such host; b cannot get image desktop for the same reason. Zone us has no Agent. "
+        "Check the name of the image, its registry and the credentials in the workspace."
     )
 
 
@@ -209,8 +209,8 @@ def test_of_many_agents_the_first_are_named_and_each_advice_given_once():
     placement = place(agents, PlacementRequest(image="desktop", cores=2, memory=1), "Least Load")
     text = no_resources_reason(missed_steps(attempt, placement_misses(zone("eu"), placement)))
     assert text.endswith(
-        "and 3 more Agents cannot either. See to it that the Agents run and reach a Manager of their zone and their"
-        " Docker or Kubernetes. Enable an Agent or end its draining."
+        "and 3 more Agents cannot run it. Check that the Agents run, and that they reach a Manager of "
+        "their zone and Docker or Kubernetes. Enable an Agent or end its draining."
     )
     assert len(placement.rejected) == 8
 

@@ -188,7 +188,7 @@ def test_a_new_session_has_the_settings_and_keys_of_its_user(mode: str | None, p
 
 @pytest.mark.parametrize("mode", ["Enabled", "Reset"])
 def test_a_profile_that_the_workspace_does_not_keep_is_not_promised(mode: str):
-    with pytest.raises(Invalid, match="Desktop keeps no persistent profile"):
+    with pytest.raises(Invalid, match="Desktop has no persistent profile"):
         plan(replace(REQUEST, persistent_profile_mode=mode))
     assert plan(replace(REQUEST, persistent_profile_mode="Disabled")).attempts
 
@@ -272,9 +272,9 @@ US_IS_NEARER = "zone us, which is nearer to the user's browser than zone eu: a r
 @pytest.mark.parametrize(
     ("zone_id", "begins_in", "said"),
     [
-        (None, "id-eu", f"The user did not take the suggestion to begin in {US_IS_NEARER}"),
-        ("id-eu", "id-eu", f"The user did not take the suggestion to begin in {US_IS_NEARER}"),
-        ("id-us", "id-us", f"The user took the suggestion to begin in {US_IS_NEARER}"),
+        (None, "id-eu", f"The user did not accept the suggestion to begin in {US_IS_NEARER}"),
+        ("id-eu", "id-eu", f"The user did not accept the suggestion to begin in {US_IS_NEARER}"),
+        ("id-us", "id-us", f"The user accepted the suggestion to begin in {US_IS_NEARER}"),
     ],
 )
 def test_the_trace_says_what_was_suggested_to_those_who_may_choose(zone_id: str | None, begins_in: str, said: str):
@@ -295,5 +295,5 @@ def test_what_the_browser_measured_is_no_part_of_what_was_asked_for():
 def test_a_workspace_of_one_application_takes_no_variables():
     locked = replace(SNAPSHOT, image=replace(IMAGE, allow_launch_variables=False))
     assert plan(snapshot=locked).image.friendly_name == "Desktop"
-    with pytest.raises(Invalid, match="takes no variables from a launch"):
+    with pytest.raises(Invalid, match="does not accept variables from a launch"):
         plan(replace(REQUEST, environment={"COURSE": "algebra"}), locked)

@@ -48,7 +48,7 @@ def test_a_pool_whose_replacements_break_pauses_and_tries_single_ones():
     assert made.shortfall is not None
     assert made.shortfall.code == "start-failing"
     assert made.shortfall.reason == (
-        "3 of 3 not staged: 3 sessions in a row broke, the last with: No answer; next try at 03:04:08 UTC."
+        "3 of 3 not staged: 3 sessions in a row failed, the last with: No answer; next try at 03:04:08 UTC."
     )
     later = snapshot(config=config, now=NOW + timedelta(seconds=4))
     assert len(plan(later).creates) == 1

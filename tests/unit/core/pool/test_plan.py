@@ -43,8 +43,8 @@ def test_shrink_takes_those_not_yet_usable_first_and_then_the_oldest():
     config = replace(CONFIG, num_sessions=1)
     made = plan(snapshot(session(1), session(2), session(3, "starting"), config=config))
     assert made.actions == (
-        Destroy("s3", "3 are staged and 1 are wanted."),
-        Retire("s1", "3 are staged and 1 are wanted."),
+        Destroy("s3", "3 are staged, and 1 are needed."),
+        Retire("s1", "3 are staged, and 1 are needed."),
     )
 
 
@@ -75,7 +75,7 @@ def test_what_is_still_starting_when_its_pool_is_recycled_ends_at_once():
 @pytest.mark.parametrize("config", [replace(CONFIG, deleted=True), replace(CONFIG, num_sessions=0)])
 def test_where_no_session_is_wanted_none_stays_and_none_is_missed(config: PoolConfig):
     made = plan(snapshot(session(1), session(2, "starting"), config=config))
-    reason = "No session of this staging config is wanted."
+    reason = "The staging config is deleted, or its number of sessions is 0."
     assert made.actions == (Retire("s1", reason), Destroy("s2", reason))
     assert made.shortfall is None
 
@@ -231,7 +231,7 @@ def test_while_people_wait_nothing_is_created_and_the_config_says_so(cores: floa
     assert made.shortfall is not None
     assert (made.shortfall.code, made.shortfall.reason) == (
         code,
-        "2 of 3 not staged: 2 launches of people wait in zone eu; people go first.",
+        "2 of 3 not staged: 2 launches of people wait in zone eu; launches of users have priority.",
     )
 
 

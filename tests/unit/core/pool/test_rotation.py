@@ -67,7 +67,7 @@ def test_the_start_time_is_that_of_the_slowest_but_a_few():
 def test_a_session_that_will_expire_gets_a_replacement_beside_it():
     made = plan(snapshot(*born_together(3, expires_in_s=8)))
     assert made.actions == (
-        Create("a1", "it takes the place of s0, because it expires at 03:04:13 UTC; placed on agent-1.", replaces="s0"),
+        Create("a1", "it replaces s0, because it expires at 03:04:13 UTC; placed on agent-1.", replaces="s0"),
     )
     assert made.shortfall is None
 
@@ -82,7 +82,7 @@ def test_the_old_one_goes_when_its_replacement_is_there():
     pool = born_together(3, expires_in_s=8)
     new = session(7, created=NOW, started=NOW, expires=NOW + timedelta(hours=1), replaces="s0")
     made = plan(snapshot(*pool, new))
-    assert made.actions[0] == Retire("s0", "Its replacement is there.")
+    assert made.actions[0] == Retire("s0", "Its replacement is ready.")
     assert len(made.actions) == 1, "the next one begins when this is done"
 
 
@@ -117,7 +117,7 @@ def test_without_room_an_expiring_session_stays_until_its_expiry():
     assert made.shortfall is not None
     assert (made.shortfall.code, made.shortfall.reason) == (
         "starting",
-        "3 of 3 not staged yet: 3 sessions before are on the way out, to make room.",
+        "3 of 3 not staged yet: 3 earlier sessions are ending to make room.",
     )
     gone = plan(snapshot(agents=(full,))).shortfall
     assert gone is not None
@@ -141,7 +141,7 @@ def test_a_recycled_pool_is_replaced_one_by_one():
     (create,) = plan(snapshot(*born_together(3, expires_in_s=900), config=config)).actions
     assert create == Create(
         "a1",
-        f"it takes the place of s0, because {RECYCLED}; placed on agent-1.",
+        f"it replaces s0, because {RECYCLED}; placed on agent-1.",
         replaces="s0",
     )
 
@@ -159,7 +159,7 @@ def test_of_a_recycled_pool_without_room_for_one_more_one_goes_first():
         Retire("s0", f"It ends because {RECYCLED}, and there is no room for its replacement at the same time."),
     )
     assert made.shortfall is not None
-    assert made.shortfall.reason == "1 of 3 not staged yet: one session before is on the way out, to make room."
+    assert made.shortfall.reason == "1 of 3 not staged yet: 1 earlier session is ending to make room."
 
 
 @pytest.mark.parametrize("room", [3, 4])
@@ -310,9 +310,9 @@ def test_an_expiration_too_short_for_its_pool_is_named(
 def test_the_expiration_that_is_asked_for_is_enough():
     said = expiration_problem(0.001, 3, 12.0)
     assert said == (
-        "Staged sessions expire after 3.6 s, too soon to be replaced in time one after the other (3 desired, a start"
-        " takes 12 s): Current Sessions falls below Desired again and again, and containers are started all the time."
-        " Set Expiration (Hours) to 0.05 or more."
+        "Staged sessions expire after 3.6 s, too early to replace them in time, one after the other (3 "
+        "desired, a start takes 12 s). Current Sessions falls below Desired repeatedly, and containers "
+        "start constantly. Set Expiration (Hours) to 0.05 or more."
     )
     assert expiration_problem(0.05, 3, 12.0) is None
 

@@ -63,10 +63,10 @@ def test_a_machine_whose_agent_takes_no_sessions_yet_counts_for_as_long_as_an_or
 
 def test_a_session_that_no_machine_could_hold_orders_none_and_is_said():
     large = replace(DESKTOP, cores=9.0)
-    snapshot = zone(wants=(want(1, "1 person waits for CAD", large),))
+    snapshot = zone(wants=(want(1, "1 user waits for CAD", large),))
     assert orders_of(snapshot) == []
     assert sentence_of(snapshot) == (
-        "No machine. 1 person waits for CAD, and the machines of this pool are too small: a machine of "
+        "No machine. 1 user waits for CAD, and the machines of this pool are too small: a machine of "
         "pool cloud has 8 of 8 cores free, 9 are needed."
     )
 
