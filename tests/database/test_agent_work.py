@@ -140,7 +140,7 @@ async def test_a_session_that_does_not_run_has_no_screenshot(
         await world.until(lambda: world.observed[session].commands)
     (report,) = world.observed[session].commands
     assert (report.state, report.picture) == ("done", b"")
-    assert report.output.startswith(f"No screenshot was taken: the session is to be {want}")
+    assert report.output.startswith(f"No screenshot was taken: the desired state of the session is {want}")
 
 
 async def test_a_command_in_a_stopped_session_is_refused_with_the_reason(
@@ -154,7 +154,7 @@ async def test_a_command_in_a_stopped_session_is_refused_with_the_reason(
         await world.until(lambda: session in world.observed and world.observed[session].commands)
     (report,) = world.observed[session].commands
     assert report.exit_code is None
-    assert report.output.startswith("The command was not run: the session is to be stopped")
+    assert report.output.startswith("The command was not run: the desired state of the session is stopped")
 
 
 async def test_first_launch_ends_before_the_session_is_usable(world: World, manager: ScriptedManager, tmp_path: Path):

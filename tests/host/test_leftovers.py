@@ -23,7 +23,7 @@ from greenroom.up.doctor import RepairOutcome, leftovers, remove_leftovers
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image")]
 
-OVER = "is over or was never there"
+OVER = "has ended or never existed"
 
 
 @pytest.fixture

@@ -95,7 +95,9 @@ def handed_back(control: Control, now: datetime, person: Person, term: int | Non
     if term is not None and term != control.term:
         raise Held(CHANGED)
     if held.viewer != person.viewer and not person.owns:
-        raise Held(f"{held.name} has control of this desktop; only they or its user give it back.")
+        raise Held(
+            f"{held.name} has control of this desktop; only this person or the user of the session can return it."
+        )
     return Control(term=control.term + 1)
 
 
@@ -111,7 +113,7 @@ def withdrawn(control: Control, term: int) -> Control:
     return Control(term=term + 1) if control.term == term and control.viewer else control
 
 
-CHANGED: Final = "Control of this desktop has changed hands since; take over again."
+CHANGED: Final = "Control of this desktop has changed since then. Take over again."
 
 
 def held_from(name: str) -> str:
@@ -167,7 +169,7 @@ class LeaseLimits:
         ends = now + timedelta(seconds=seconds)
         if self.not_after is not None and ends > self.not_after:
             left_s = max(0, int((self.not_after - now).total_seconds()))
-            raise Invalid(f"The API key ends in {left_s} s, and its leases with it; {seconds:g} s are too long.")
+            raise Invalid(f"The API key expires in {left_s} s, and its leases end then; {seconds:g} s are too long.")
         if ends > (last := self.created + timedelta(days=self.max_days)):
             left_s = max(0, int((last - now).total_seconds()))
             raise Invalid(

@@ -179,11 +179,11 @@ async def test_what_is_left_over_is_said_to_who_found_it(app: FastAPI, db: Datab
     ]
     answer = await admin.post("/api/v1/diagnostics/leftovers", json={"things": things})
     assert [(one["name"], one["removed"], one["reason"]) for one in answer.json()["leftovers"]] == [
-        ("over", True, f"session {over} is over or was never there"),
+        ("over", True, f"session {over} has ended or never existed"),
         ("filter", True, f"its Agent {gone} was deleted"),
         ("home", True, "its user x was deleted, and no Agent keeps it"),
-        ("young", False, f"session {over} is over or was never there; it is younger than 60 s"),
-        ("without a label", False, "it does not say which Agent made it"),
+        ("young", False, f"session {over} has ended or never existed; it is younger than 60 s"),
+        ("without a label", False, "its label with the id of an Agent is missing"),
     ]
     assert "things: must have 1000 entries at most" in await admin.refused(
         422, "POST /api/v1/diagnostics/leftovers", {"things": [things[0]] * 1001}

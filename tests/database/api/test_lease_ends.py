@@ -87,7 +87,7 @@ async def test_no_lease_outlives_the_key_that_asks_for_it(with_key: MakeClient, 
     end = datetime.now(UTC) + timedelta(seconds=120)
     program = await with_key("users_auth_session", expires=end.isoformat())
     body = {"workspace": friendly_name, "seconds": 600, "user_id": await ada.own_id()}
-    assert "The API key ends in 1" in await program.refused(422, f"POST {LEASES}", body)
+    assert "The API key expires in 1" in await program.refused(422, f"POST {LEASES}", body)
 
 
 async def test_a_lease_has_an_age_beyond_which_it_is_not_extended(held: Held):

@@ -74,7 +74,7 @@ async def test_where_sessions_cannot_rest_stop_and_pause_are_neither_offered_nor
     for command in ("stop", "pause"):
         refused = await order(session, session.ada, command)
         assert refused.status_code == 409
-        assert "sessions run until they are deleted" in refused.json()["detail"]
+        assert "its Agent cannot stop or pause sessions" in refused.json()["detail"]
 
 
 async def test_a_staged_session_is_refused_with_a_sentence(session: Session):

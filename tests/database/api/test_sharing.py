@@ -40,7 +40,7 @@ async def test_a_user_with_the_link_joins_to_watch_and_is_cut_off_when_it_ends(s
     assert (await shared.verdict(joined["session_token"]))["reason"] == "The session is not shared with you any more."
     assert await shared.ada.read(f"{shared.path}/shares") == []
     path = f"POST /api/v1/shares/{share['share_id']}/viewers"
-    assert "opens nothing" in await user.refused(404, path, {"token": secret_of(share)})
+    assert "This link is not valid" in await user.refused(404, path, {"token": secret_of(share)})
     assert f"{ADA} ended the share {share['share_id']}" in (await shared.logged("share-ended"))[0]
 
 
@@ -48,7 +48,7 @@ async def test_a_guest_needs_the_link_a_name_and_no_account(shared: Shared, anon
     share = await shared.share(guest=True)
     path = f"POST /api/v1/shares/{share['share_id']}/viewers"
     assert "Say your name" in await anonymous.refused(422, path, {"token": secret_of(share), "name": "  "})
-    assert "opens nothing" in await anonymous.refused(404, path, {"token": "guessed", "name": "Gus"})
+    assert "This link is not valid" in await anonymous.refused(404, path, {"token": "guessed", "name": "Gus"})
     joined = await shared.join(anonymous, share, name="Gus")
     assert (joined["owner"], joined["access"]) == (ADA, "view")
     assert (await shared.verdict(joined["session_token"]))["access"] == "view"
@@ -64,8 +64,10 @@ async def test_who_joined_comes_back_by_their_own_token_until_the_share_ends(sha
     answer = await anonymous.post(path, json=body)
     assert (answer.status_code, answer.json()) == (200, joined)
     other = await shared.share(guest=True)
-    assert "opens nothing" in await anonymous.refused(404, f"POST /api/v1/shares/{other['share_id']}/return", body)
-    assert "opens nothing" in await anonymous.refused(404, f"POST {path}", {"session_token": secret_of(share)})
+    assert "This link is not valid" in await anonymous.refused(
+        404, f"POST /api/v1/shares/{other['share_id']}/return", body
+    )
+    assert "This link is not valid" in await anonymous.refused(404, f"POST {path}", {"session_token": secret_of(share)})
     await shared.ada.delete(f"{shared.path}/shares")
     assert "not shared with you any more" in await anonymous.refused(404, f"POST {path}", body)
 
@@ -87,7 +89,7 @@ async def test_who_is_not_named_cannot_use_a_named_share(shared: Shared, user: C
     eve = await with_user("eve@example.org")
     share = await shared.share(username=USER.upper())
     path = f"POST /api/v1/shares/{share['share_id']}/viewers"
-    assert "opens nothing" in await eve.refused(403, path, {"token": secret_of(share)})
+    assert "This link is not valid" in await eve.refused(403, path, {"token": secret_of(share)})
     assert await eve.read("/api/v1/me/shares") == []
     del user
 
@@ -116,7 +118,7 @@ async def test_bad_wishes_are_refused_with_a_sentence(shared: Shared, user: Clie
     await shared.admin.change(f"/api/v1/users/{user_id}", disabled=True)
     assert "disabled" in await shared.ada.refused(409, path, {"access": "view", "user_id": user_id})
     await shared.db.write("DELETE FROM session_steps")
-    assert "cannot be shared to watch only" in await shared.ada.refused(403, path, {"access": "view"})
+    assert "cannot be shared for watching only" in await shared.ada.refused(403, path, {"access": "view"})
 
 
 async def test_another_user_sees_nothing_of_it(shared: Shared, user: Client):

@@ -245,7 +245,7 @@ async def order_command(
 
 def _refusal(session: Session) -> WrongState | TooManyRequests:
     if session.user_id is None:
-        return WrongState("No command is run in a staged session: it waits, unused, for the user it will be handed to.")
+        return WrongState("Commands do not run in a staged session, because it must stay unused until a user gets it.")
     if session.status != "running":
         return WrongState(f"The session is {session.status}; a command can be run while it is running.")
     return TooManyRequests(f"{commands.MAX_OPEN} commands in this session have no result yet; wait for one of them.")

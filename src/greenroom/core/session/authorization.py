@@ -243,8 +243,8 @@ class Verdict:
 
 
 RECORDED_PAST: Final = (
-    "The groups of this session's user require a recording of what programs do, and this would not be in it. Use the"
-    " actions, commands and files of the lease."
+    "The groups of this session's user require a recording of programs, which would not include this "
+    "request. Use the actions, commands and files of the lease."
 )
 NOT_ALLOWED: Final = "This is not allowed here."
 

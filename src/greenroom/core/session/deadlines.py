@@ -44,9 +44,9 @@ DEADLINE_S: Final[dict[SessionStatus, float]] = {
 ACTS: Final[dict[SessionStatus, str]] = {
     _S.REQUESTED: "`failed`; it is started on another Agent",
     _S.STARTING: "`failed`; a first start is tried on another Agent",
-    _S.ASSIGNING: "it is quarantined and the user gets the next one",
-    _S.STOPPING: "the stop is taken back: it is to run on",
-    _S.PAUSING: "the pause is taken back: it is to run on",
+    _S.ASSIGNING: "it is quarantined, and the user gets another session",
+    _S.STOPPING: "the stop is reverted: the session is instructed to run",
+    _S.PAUSING: "the pause is reverted: the session is instructed to run",
     _S.DELETING: "its Agent is instructed again",
 }
 """Status → the action after its deadline, for the documentation."""
@@ -176,7 +176,9 @@ def _what(waiting: Waiting, now: datetime, why: str) -> Overdue:
         reason = f"{agent} did not {missing} the hand-over within {waited_s:.1f} s{why}"
         return _overdue(waiting, "set_aside", reason)
     if waiting.status in _REVOCABLE and waiting.want in _UNDONE:
-        reason = f"{agent} did not {_UNDONE[waiting.want]} it within {waited_s:.0f} s{why}; it is to run on"
+        reason = (
+            f"{agent} did not {_UNDONE[waiting.want]} it within {waited_s:.0f} s{why}; the session is instructed to run"
+        )
         return _overdue(waiting, "take_back", reason)
     if waiting.queued:
         return _overdue(waiting, "fail", f"it still waited for its turn on {agent} after {waited_s:.0f} s{why}")
@@ -290,7 +292,7 @@ def next_expiry(session: SessionLifetime) -> Expiry | None:
     action_from = f"; {session.clocks.action_from}" if session.clocks.action_from else ""
     reason = f"No user used it for {session.clocks.keepalive_s:g} s: {source}{action_from}."
     if not session.pauses and session.clocks.action != "delete":
-        reason += f" It is deleted: where it is, no session can {session.clocks.action} and go on."
+        reason += f" It is deleted, because its Agent cannot {session.clocks.action} sessions."
         return _expiry(session, "delete", expires, "keepalive_expiration", reason)
     return _expiry(session, session.clocks.action, expires, "keepalive_expiration", reason)
 

@@ -86,7 +86,7 @@ def _judged(thing: Thing, known: KnownRows) -> Leftover | None:
     if thing.home is not None:
         reason = _without_user(thing.home, known)
     elif not thing.agent_id:
-        return Leftover(thing=thing, removed=False, reason="it does not say which Agent made it")
+        return Leftover(thing=thing, removed=False, reason="its label with the id of an Agent is missing")
     elif thing.session_id:
         reason = _without_session(thing, known)
     elif thing.agent_id in known.agents:
@@ -108,7 +108,7 @@ def _without_session(thing: Thing, known: KnownRows) -> str:
         return ""
     if agent_id is not None:
         return f"session {thing.session_id} is on another Agent, {agent_id}"
-    return f"session {thing.session_id} is over or was never there"
+    return f"session {thing.session_id} has ended or never existed"
 
 
 def _without_user(home: HomeId, known: KnownRows) -> str:

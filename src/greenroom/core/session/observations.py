@@ -106,7 +106,7 @@ def decide(row: SessionRow, seen: ObservedFacts) -> StatusTransition | None:
 
 def _absent(row: SessionRow, seen: ObservedFacts) -> StatusTransition | None:
     if row.want is Want.ABSENT:
-        return _move(seen, _S.DELETED, sources_of(_S.DELETED), "its container is gone, as was wanted")
+        return _move(seen, _S.DELETED, sources_of(_S.DELETED), "its container is gone, as requested")
     return _move(seen, _S.FAILED, _HAD_CONTAINER, "its container is gone although its deletion was not requested")
 
 
@@ -153,13 +153,13 @@ def _handed_over(row: SessionRow, seen: ObservedFacts) -> StatusTransition | Non
 def _stopped(row: SessionRow, seen: ObservedFacts) -> StatusTransition | None:
     if row.want is not Want.STOPPED:
         return None
-    return _move(seen, _S.STOPPED, frozenset({_S.STOPPING, _S.LOST}), "its container was stopped, as was wanted")
+    return _move(seen, _S.STOPPED, frozenset({_S.STOPPING, _S.LOST}), "its container was stopped, as requested")
 
 
 def _paused(row: SessionRow, seen: ObservedFacts) -> StatusTransition | None:
     if row.want is not Want.PAUSED:
         return None
-    return _move(seen, _S.PAUSED, frozenset({_S.PAUSING, _S.LOST}), "its container was paused, as was wanted")
+    return _move(seen, _S.PAUSED, frozenset({_S.PAUSING, _S.LOST}), "its container was paused, as requested")
 
 
 _RULES: Final = {

@@ -51,9 +51,9 @@ AGENT_STEPS: Final = frozenset({"received", "queued", "admitted", "created", "st
 _MESSAGES: Final[dict[SessionStatus, str]] = {
     SessionStatus.RUNNING: "Ready",
     SessionStatus.STOPPING: "Stopping",
-    SessionStatus.STOPPED: "Stopped; resume it to go on",
+    SessionStatus.STOPPED: "Stopped; resume it to continue",
     SessionStatus.PAUSING: "Pausing",
-    SessionStatus.PAUSED: "Paused; resume it to go on",
+    SessionStatus.PAUSED: "Paused; resume it to continue",
     SessionStatus.DELETING: "Being deleted",
     SessionStatus.DELETED: "Deleted",
     SessionStatus.UNREACHABLE: "The machine of this session does not answer at the moment",

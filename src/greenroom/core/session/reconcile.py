@@ -153,7 +153,7 @@ def plan(snapshot: RoundSnapshot) -> list[Action]:
 
 def _lifecycle(wanted: Wanted, seen: SeenContainer | None, known: JournalFacts) -> list[Action]:
     if wanted.want is Want.ABSENT:
-        return [_do(ActionKind.REMOVE, wanted, "the session is to be absent")] if seen else []
+        return [_do(ActionKind.REMOVE, wanted, "the desired state of the session is absent")] if seen else []
     if known.failure:
         return []
     if seen is None:
@@ -163,7 +163,7 @@ def _lifecycle(wanted: Wanted, seen: SeenContainer | None, known: JournalFacts) 
     kind = _STEPS.get((wanted.want, seen.state))
     if kind is None:
         return []
-    return [_do(kind, wanted, f"the session is to be {wanted.want} and its container is {seen.state}")]
+    return [_do(kind, wanted, f"the desired state of the session is {wanted.want}, and its container is {seen.state}")]
 
 
 _STEPS: Final = {
@@ -182,13 +182,15 @@ _STEPS: Final = {
 def _share(wanted: Wanted, seen: SeenContainer | None, known: JournalFacts, giving_way: frozenset[str]) -> list[Action]:
     if not known.gives_way or known.failure or wanted.session_id in giving_way or not _is_running(seen):
         return []
-    reason = "the session has a user or a first frame, or was given long enough for one; it gives way no longer"
+    reason = (
+        "the session has a user or a first frame, or its time for one is over, so it gets its full share of the CPU"
+    )
     return [_do(ActionKind.FULL_SHARE, wanted, reason)]
 
 
 def _after_unasked_exit(wanted: Wanted, seen: SeenContainer) -> Action:
     if wanted.want is Want.STOPPED:
-        return _do(ActionKind.STOP, wanted, "the container ended before it was stopped; that is taken for the stop")
+        return _do(ActionKind.STOP, wanted, "the container ended before it was stopped; this counts as the stop")
     reason = seen.ended or f"the container ended by itself with exit code {seen.exit_code}"
     return _do(ActionKind.EXAMINE, wanted, reason)
 
@@ -196,7 +198,7 @@ def _after_unasked_exit(wanted: Wanted, seen: SeenContainer) -> Action:
 def _without_container(wanted: Wanted, known: JournalFacts) -> list[Action]:
     if wanted.want is not Want.RUNNING or _ran(wanted, known) or wanted.spec_hash is None:
         return []
-    return [_do(ActionKind.CREATE, wanted, "the session is to be running and has no container yet")]
+    return [_do(ActionKind.CREATE, wanted, "the desired state of the session is running, and it has no container yet")]
 
 
 def _ran(wanted: Wanted, known: JournalFacts) -> bool:
@@ -207,7 +209,7 @@ def _ran(wanted: Wanted, known: JournalFacts) -> bool:
 def _assignment(wanted: Wanted, seen: SeenContainer | None, known: JournalFacts, begun: frozenset[str]) -> list[Action]:
     if wanted.assignment_id in begun or not can_be_handed_over(wanted, seen, known):
         return []
-    reason = "the session was handed to a user and the hand-over was not begun"
+    reason = "the session was assigned to a user, and its hand-over has not begun"
     return [_do(ActionKind.RUN_ASSIGNMENT, wanted, reason, wanted.assignment_id)]
 
 
@@ -221,17 +223,17 @@ def _mismatch(wanted: Wanted, seen: SeenContainer | None) -> list[Action]:
     if seen is None or wanted.spec_hash is None or seen.spec_hash == wanted.spec_hash:
         return []
     reason = (
-        f"the container was made from specification {seen.spec_hash or '(none)'}, wanted is {wanted.spec_hash}; "
-        "it is left as it is, because replacing it would lose what is inside"
+        f"the container has the specification {seen.spec_hash or '(none)'}, and the desired one is "
+        f"{wanted.spec_hash}; it stays unchanged, because its replacement would lose its data"
     )
     return [_do(ActionKind.REPORT_MISMATCH, wanted, reason)]
 
 
 def _unclaimed(session_id: str, condemned: frozenset[str]) -> Action:
     if session_id in condemned:
-        reason = "the Manager's verdict on this container, which no session accounts for, is destroy"
+        reason = "the container belongs to no session, and the Manager returned the verdict destroy"
         return Action(kind=ActionKind.REMOVE, session_id=session_id, reason=reason)
-    reason = "a container of this installation is in no desired list; it is left alone until there is a verdict"
+    reason = "a container of this installation is in no desired list; it stays until the Manager returns a verdict"
     return Action(kind=ActionKind.REPORT_UNKNOWN, session_id=session_id, reason=reason)
 
 
@@ -245,7 +247,7 @@ def _command(order: CommandOrder, snapshot: RoundSnapshot) -> list[Action]:
     if refusal:
         kind, reason = ActionKind.REFUSE_COMMAND, refusal
     elif _is_running(snapshot.seen.get(order.session_id)):
-        kind, reason = ActionKind.RUN_COMMAND, "the command was ordered and is not in the journal"
+        kind, reason = ActionKind.RUN_COMMAND, "the command was requested and is not in the journal"
     else:
         return []
     return [Action(kind=kind, session_id=order.session_id, reason=reason, target_id=order.command_id)]
@@ -254,7 +256,7 @@ def _command(order: CommandOrder, snapshot: RoundSnapshot) -> list[Action]:
 def _command_refusal(wanted: Wanted, snapshot: RoundSnapshot) -> str:
     """Return the reason why the command can never run here; empty if it can run now or later."""
     if wanted.want is not Want.RUNNING:
-        return f"the session is to be {wanted.want}; commands run only in running sessions"
+        return f"the desired state of the session is {wanted.want}; commands run only in running sessions"
     known = snapshot.known.get(wanted.session_id, NOTHING_KNOWN)
     state, error = observe(wanted, snapshot.seen.get(wanted.session_id), known)
     return error if state is ObservedState.FAILED else ""
@@ -316,12 +318,15 @@ def _observe_nothing(wanted: Wanted, known: JournalFacts) -> tuple[ObservedState
     if _ran(wanted, known):
         return (
             ObservedState.FAILED,
-            "The container is gone although its deletion was not requested; what was in it is lost.",
+            "The container is gone although its deletion was not requested; its data is lost.",
         )
     if wanted.want is not Want.RUNNING:
-        return ObservedState.FAILED, f"The session is to be {wanted.want}, but it never had a container here."
+        return (
+            ObservedState.FAILED,
+            f"The desired state of the session is {wanted.want}, but it never had a container here.",
+        )
     if wanted.spec_hash is None:
-        return ObservedState.FAILED, "The Manager sent no specification for this session that this Agent understands."
+        return ObservedState.FAILED, "The Manager sent no specification for this session that this Agent can read."
     return ObservedState.CREATING, ""
 
 

@@ -25,7 +25,7 @@ MAX_SHARES: Final = 50
 """The maximum number of shares of one session at the same time."""
 MAX_VIEWERS: Final = 100
 """The maximum number of viewers of one share."""
-UNKNOWN_LINK: Final = "This link opens nothing: it is wrong, or the session is not shared any more."
+UNKNOWN_LINK: Final = "This link is not valid, or the session is not shared any more."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,15 +57,15 @@ def refusal_to_share(
         (reason := may_share(settings), reason),
         (
             wish.audience == "guests" and not settings["allow_guest_links"].value,
-            f"Guests may not be let in: {settings['allow_guest_links'].trace}.",
+            f"Guest links are not allowed: {settings['allow_guest_links'].trace}.",
         ),
         (
             wish.access == "control" and not settings["allow_shared_control"].value,
-            f"Others may only watch: {settings['allow_shared_control'].trace}.",
+            f"Shared control is not allowed: {settings['allow_shared_control'].trace}.",
         ),
         (
             wish.access == "control" and wish.audience == "users",
-            "Control is given to a named user; say which one, or share the link to watch.",
+            "Only a named user can get control. Name the user, or share the link for watching only.",
         ),
         (
             most_s and wish.seconds is not None and wish.seconds > most_s,
@@ -101,7 +101,7 @@ def reason_to_end(
 
 
 NO_VIEW_ONLY: Final = (
-    "This workspace has a page of its own, which keeps no one from typing: it cannot be shared to watch only."
+    "The page of this workspace cannot refuse input, so its sessions cannot be shared for watching only."
 )
 
 
@@ -134,7 +134,10 @@ def refusal_to_join(share: ShareFacts, user_id: str | None) -> str | None:
         (share.is_over or share.owner_id is None or not share.owner_enabled, UNKNOWN_LINK),
         (share.user_id is not None and share.user_id != user_id, UNKNOWN_LINK),
         (user_id is not None and user_id == share.owner_id, "This is your own session; open it from the launcher."),
-        (share.viewers >= MAX_VIEWERS, f"{MAX_VIEWERS} people have joined by this link; ask for a new one."),
+        (
+            share.viewers >= MAX_VIEWERS,
+            f"{MAX_VIEWERS} viewers have joined by this link, which is the maximum. Ask for another link.",
+        ),
         (reason := _refusal_now(share), reason),
     )
     return next((sentence for applies, sentence in reasons if applies), None)
@@ -166,7 +169,9 @@ def refusal_of_viewer(share: ShareFacts, *, user_enabled: bool, viewer_ended: bo
 
 def refusal_of_silence(*, allowed: bool) -> str | None:
     """Return the reason why an administrator may not watch without an announcement, as a sentence; None if they may."""
-    return None if allowed else "No user is watched without knowing: the setting `allow_silent_assist` is off."
+    return (
+        None if allowed else "Joining without an announcement is not allowed: the setting `allow_silent_assist` is off."
+    )
 
 
 def keeps_view_only(status: SessionStatus, steps: Mapping[str, float]) -> bool | None:

@@ -158,9 +158,9 @@ def refusal(command: LifecycleCommand, status: SessionStatus, *, has_user: bool,
     """
     transition = TRANSITIONS[command]
     if not has_user:
-        return f"A staged session cannot be {transition.done}: it waits, running, for the user it will be handed to."
+        return f"A staged session cannot be {transition.done}: it must run until a user gets it."
     if not pauses and command in PAUSES:
-        return f"The session cannot be {transition.done}: where it is, sessions run until they are deleted."
+        return f"The session cannot be {transition.done}: its Agent cannot stop or pause sessions."
     if status in transition.sources | transition.settled:
         return None
     if status in RETURNING:

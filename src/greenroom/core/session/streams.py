@@ -256,7 +256,7 @@ def refusal_of_upload(*, method: str, length_bytes: int | None, max_mb: int) -> 
     """
     if not max_mb or (method in _WITHOUT_BODY if length_bytes is None else length_bytes <= max_mb * 1_000_000):
         return None
-    problem = "The upload does not say how large it is" if length_bytes is None else "The file is too large"
+    problem = "The upload has no Content-Length" if length_bytes is None else "The file is too large"
     return f"{problem}: up to {max_mb} MB may be uploaded into this session at a time. Ask an administrator for more."
 
 
@@ -267,8 +267,8 @@ PROGRAM_FOLDERS: Final[Mapping[str, Act]] = {str(act): act for act in (Act.DESK,
 """The folders of the page of a session that viewers cannot open, with their acts."""
 PROGRAMS_ONLY: Final = "This address is for programs: it needs the token of the session's lease."
 API_ONLY: Final = (
-    "This address is for the api alone. Use the actions, screenshots, commands and files of the lease, below"
-    " /api/v1/leases/."
+    "This address is for the api only. Use the actions, screenshots, commands and files of the "
+    "lease, below /api/v1/leases/."
 )
 _REFUSALS: Final[Mapping[AnyAccess, str]] = {"view": WATCHES_ONLY, "program": API_ONLY}
 _KINDS: Final[Mapping[AnyAccess, Kind]] = {

@@ -79,7 +79,9 @@ def test_of_two_people_the_first_has_it_and_the_user_may_take_it_back():
     theirs = taken(Control(), NOW, INES, AWAY_S)
     with pytest.raises(Held, match="Ines has control of this desktop; ask them to hand it back"):
         taken(theirs, NOW, OTTO, AWAY_S)
-    with pytest.raises(Held, match="Ines has control of this desktop; only they or its user give it back"):
+    with pytest.raises(
+        Held, match="Ines has control of this desktop; only this person or the user of the session can return it"
+    ):
         handed_back(theirs, NOW, OTTO)
     assert taken(theirs, NOW, ADA, AWAY_S).viewer == USER
     assert handed_back(theirs, NOW, ADA) == Control(term=2)

@@ -19,7 +19,11 @@ DAY = 86_400
         (LeaseLimits(created=NOW, max_days=1), DAY, "max_lease_days"),
         (LeaseLimits(created=NOW - timedelta(hours=23), max_days=1), 3600, "may last 3600 s more"),
         (LeaseLimits(created=NOW, max_days=7, max_lease_s=60), 60, "(max_lease_s)"),
-        (LeaseLimits(created=NOW, max_days=7, not_after=NOW + timedelta(seconds=90)), 90, "The API key ends in 90 s"),
+        (
+            LeaseLimits(created=NOW, max_days=7, not_after=NOW + timedelta(seconds=90)),
+            90,
+            "The API key expires in 90 s",
+        ),
         (LeaseLimits(created=NOW - timedelta(days=2), max_days=1), 0, "may last 0 s more"),
     ],
 )

@@ -44,17 +44,17 @@ def test_every_transitional_status_has_a_deadline():
         (
             waiting(S.STOPPING, 61, want=Want.STOPPED),
             "take_back",
-            "host-1 did not stop it within 61 s; it is to run on",
+            "host-1 did not stop it within 61 s; the session is instructed to run",
         ),
         (
             waiting(S.PAUSING, 31, want=Want.PAUSED),
             "take_back",
-            "host-1 did not pause it within 31 s; it is to run on",
+            "host-1 did not pause it within 31 s; the session is instructed to run",
         ),
         (
             waiting(S.LOST, 700, want=Want.STOPPED, deadline=NOW),
             "take_back",
-            "host-1 did not stop it within 700 s; it is to run on",
+            "host-1 did not stop it within 700 s; the session is instructed to run",
         ),
         (
             waiting(S.LOST, 700, deadline=NOW, probe_error="refused"),

@@ -40,7 +40,7 @@ def test_what_has_an_owner_is_not_listed(thing: Thing, known: KnownRows):
 @pytest.mark.parametrize(
     ("thing", "known", "reason"),
     [
-        (CONTAINER, KnownRows(agents=AGENTS), "session s is over or was never there"),
+        (CONTAINER, KnownRows(agents=AGENTS), "session s has ended or never existed"),
         (CONTAINER, KnownRows(sessions={"s": "b"}, agents=AGENTS), "session s is on another Agent, b"),
         (NETWORK, KnownRows(agents=frozenset({"b"})), "its Agent a was deleted"),
         (CLAIM, KnownRows(users=frozenset({"other"})), "its user user was deleted, and no Agent keeps it"),
@@ -57,7 +57,7 @@ def test_what_has_none_can_be_removed_and_says_why(thing: Thing, known: KnownRow
 
 def test_what_cannot_be_decided_stays():
     (stays,) = plan([UNLABELLED], KnownRows(sessions={}, agents=AGENTS))
-    assert (stays.removed, stays.reason) == (False, "it does not say which Agent made it")
+    assert (stays.removed, stays.reason) == (False, "its label with the id of an Agent is missing")
 
 
 def test_sessions_go_before_the_networks_they_are_on_and_what_stays_comes_last():

@@ -44,7 +44,7 @@ def test_a_staged_session_obeys_none(command: LifecycleCommand):
 
 
 def test_where_sessions_run_until_they_are_deleted_none_is_stopped_or_paused():
-    assert "until they are deleted" in (refusal("pause", S.RUNNING, has_user=True, pauses=False) or "")
+    assert "its Agent cannot stop or pause sessions" in (refusal("pause", S.RUNNING, has_user=True, pauses=False) or "")
     assert possible(S.RUNNING, has_user=True, pauses=False) == ()
     assert possible(S.STOPPED, has_user=True, pauses=False) == ("resume",)
 

@@ -29,8 +29,8 @@ CREATED = "its container is being created"
 GONE = "its container is gone although its deletion was not requested"
 STARTED = "its container runs and is not usable yet"
 USABLE = "its page answers and its first frame is painted"
-STOPPED = "its container was stopped, as was wanted"
-PAUSED = "its container was paused, as was wanted"
+STOPPED = "its container was stopped, as requested"
+PAUSED = "its container was paused, as requested"
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ PAUSED = "its container was paused, as was wanted"
         (row(S.PAUSING, Want.PAUSED), seen(Seeing.PAUSED), (S.PAUSED, PAUSED)),
         (row(S.DELETING, Want.ABSENT), seen(Seeing.RUNNING, usable=True), None),
         (row(S.DELETING, Want.ABSENT), seen(Seeing.FAILED), None),
-        (row(S.DELETING, Want.ABSENT), seen(Seeing.ABSENT), (S.DELETED, "its container is gone, as was wanted")),
+        (row(S.DELETING, Want.ABSENT), seen(Seeing.ABSENT), (S.DELETED, "its container is gone, as requested")),
         (row(S.FAILED), seen(Seeing.RUNNING, usable=True), None),
         (row(S.UNREACHABLE), seen(Seeing.RUNNING), None),
         (row(S.UNREACHABLE), seen(Seeing.RUNNING, usable=True), (S.RUNNING, USABLE)),

@@ -65,7 +65,7 @@ def test_a_staged_session_shows_the_hand_over_only():
         (S.FAILED, "", 10, failure({"placed": 2.0})),
         (S.UNREACHABLE, "", 100, "The machine of this session does not answer at the moment"),
         (S.LOST, "", 100, core_progress._MESSAGES[S.LOST]),
-        (S.STOPPED, "", 10, "Stopped; resume it to go on"),
+        (S.STOPPED, "", 10, "Stopped; resume it to continue"),
         (S.REQUESTED, "", 10, "Waiting for the machine to take the session over"),
     ],
 )

@@ -74,34 +74,41 @@ def test_next_step(want: Want, state: ContainerState | None, known: JournalFacts
 @pytest.mark.parametrize(
     ("snapshot", "kind", "reason"),
     [
-        (one(wanted(Want.ABSENT), seen(RUNNING)), ActionKind.REMOVE, "the session is to be absent"),
-        (one(wanted()), ActionKind.CREATE, "the session is to be running and has no container yet"),
-        (one(wanted(Want.PAUSED), seen(CREATED)), ActionKind.START, "the session is to be paused and its container is"),
+        (one(wanted(Want.ABSENT), seen(RUNNING)), ActionKind.REMOVE, "the desired state of the session is absent"),
+        (one(wanted()), ActionKind.CREATE, "the desired state of the session is running, and it has no container yet"),
+        (
+            one(wanted(Want.PAUSED), seen(CREATED)),
+            ActionKind.START,
+            "the desired state of the session is paused, and its container is",
+        ),
         (one(wanted(), seen(EXITED)), ActionKind.EXAMINE, "the container ended by itself with exit code 3"),
         (
             one(wanted(Want.STOPPED), seen(EXITED)),
             ActionKind.STOP,
-            "the container ended before it was stopped; that is taken for the stop",
+            "the container ended before it was stopped; this counts as the stop",
         ),
         (
             one(wanted(), seen(RUNNING, spec_hash="")),
             ActionKind.REPORT_MISMATCH,
-            "the container was made from specification (none), wanted is h; it is left as it is, because",
+            "the container has the specification (none), and the desired one is h; it stays unchanged, because",
         ),
         (
             one(wanted(), seen(RUNNING), JournalFacts(ran=True, gives_way=True)),
             ActionKind.FULL_SHARE,
-            "the session has a user or a first frame, or was given long enough for one; it gives way no longer",
+            (
+                "the session has a user or a first frame, or its time for one is over, so it gets its full share "
+                "of the CPU"
+            ),
         ),
         (
             one(None, seen(RUNNING)),
             ActionKind.REPORT_UNKNOWN,
-            "a container of this installation is in no desired list; it is left alone until there is a verdict",
+            ("a container of this installation is in no desired list; it stays until the Manager returns a verdict"),
         ),
         (
             one(None, seen(RUNNING), condemned=frozenset({"s1"})),
             ActionKind.REMOVE,
-            "the Manager's verdict on this container, which no session accounts for, is destroy",
+            "the container belongs to no session, and the Manager returned the verdict destroy",
         ),
     ],
 )
@@ -117,7 +124,7 @@ def test_no_other_container_is_made_where_the_row_says_that_one_ran(want: Want):
     assert plan(one(restored)) == []
     state, error = observe(restored, None, JournalFacts())
     assert state is ObservedState.FAILED
-    assert error == "The container is gone although its deletion was not requested; what was in it is lost."
+    assert error == "The container is gone although its deletion was not requested; its data is lost."
 
 
 def test_a_start_that_is_to_give_way_does_so_on():
@@ -146,14 +153,14 @@ def test_a_start_that_is_to_give_way_does_so_on():
             JournalFacts(ran=True),
             (
                 ObservedState.FAILED,
-                "The container is gone although its deletion was not requested; what was in it is lost.",
+                "The container is gone although its deletion was not requested; its data is lost.",
             ),
         ),
         (
             Want.STOPPED,
             None,
             JournalFacts(),
-            (ObservedState.FAILED, "The session is to be stopped, but it never had a container here."),
+            (ObservedState.FAILED, "The desired state of the session is stopped, but it never had a container here."),
         ),
         (Want.PAUSED, CREATED, JournalFacts(), (ObservedState.CREATING, "")),
         (Want.PAUSED, PAUSED, JournalFacts(ran=True), (ObservedState.PAUSED, "")),
@@ -177,11 +184,11 @@ def test_hand_over_waits_for_the_container_and_is_begun_once():
     assert [a.kind for a in plan(one(want, seen(CREATED)))] == [ActionKind.START]
     (action,) = plan(one(want, seen(RUNNING), JournalFacts(ran=True)))
     assert (action.kind, action.session_id, action.target_id) == (ActionKind.RUN_ASSIGNMENT, "s1", "a1")
-    assert action.reason == "the session was handed to a user and the hand-over was not begun"
+    assert action.reason == "the session was assigned to a user, and its hand-over has not begun"
     assert plan(one(want, seen(RUNNING), JournalFacts(ran=True), begun=frozenset({"a1"}))) == []
 
 
-ORDERED = "the command was ordered and is not in the journal"
+ORDERED = "the command was requested and is not in the journal"
 
 
 @pytest.mark.parametrize(
@@ -195,7 +202,10 @@ ORDERED = "the command was ordered and is not in the journal"
             wanted(Want.STOPPED),
             seen(EXITED),
             JournalFacts(ran=True, stopped=True),
-            (ActionKind.REFUSE_COMMAND, "the session is to be stopped; commands run only in running sessions"),
+            (
+                ActionKind.REFUSE_COMMAND,
+                "the desired state of the session is stopped; commands run only in running sessions",
+            ),
         ),
         (None, seen(RUNNING), JournalFacts(ran=True), None),
     ],
@@ -219,4 +229,4 @@ def test_a_container_that_ran_out_of_memory_says_so_and_what_to_do():
 def test_a_session_that_this_agent_does_not_understand_is_refused():
     state, reason = observe(wanted(Want.RUNNING, spec_hash=None), None, JournalFacts())
     assert state is ObservedState.FAILED
-    assert reason == "The Manager sent no specification for this session that this Agent understands."
+    assert reason == "The Manager sent no specification for this session that this Agent can read."

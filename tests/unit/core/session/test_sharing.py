@@ -63,10 +63,10 @@ def test_what_the_settings_allow_is_shared(audience: Audience, access: Access):
 
 def test_each_setting_closes_what_it_is_about_and_says_where_it_is_set():
     assert refused(wish("view", "guests"), allow_guest_links=False) == (
-        "Guests may not be let in: `allow_guest_links` = false from group Team, priority 5."
+        "Guest links are not allowed: `allow_guest_links` = false from group Team, priority 5."
     )
     assert refused(wish("control", "user"), allow_shared_control=False) == (
-        "Others may only watch: `allow_shared_control` = false from group Team, priority 5."
+        "Shared control is not allowed: `allow_shared_control` = false from group Team, priority 5."
     )
     assert refused(wish("view", "users", 3601)) == (
         "A share may last 3600 s at most: `max_share_seconds` = 3600 from group Team, priority 5."
