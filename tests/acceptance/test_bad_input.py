@@ -61,7 +61,7 @@ def test_a_taken_port(folder: Path):
 def test_a_wrong_database_url(folder: Path):
     url = f"postgresql://unknown@127.0.0.1:{free_port()}/nothing"
     sentence = refused(folder, "--port", str(free_port()), "--database-url", url)
-    assert "The database does not run, or listens elsewhere" in sentence
+    assert "The database does not run, or listens at another address" in sentence
 
 
 def test_an_image_that_does_not_exist(folder: Path):

@@ -107,7 +107,7 @@ def test_an_administrator_sees_the_preferences_and_keys_of_a_user(admin: Person,
     user.field("Language").fill("klingon")
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Submit").click()
-    expect(page.get_by_text("write it like de or de-DE")).to_be_visible()
+    expect(page.get_by_text("write one like de or de-DE")).to_be_visible()
     user.field("Language").fill("de-DE")
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Submit").click()

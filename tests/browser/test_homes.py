@@ -51,7 +51,7 @@ def test_homes_are_one_choice_and_the_list_shows_and_deletes_them(admin: Person,
     assert violations(admin.page) == []
     admin.page.get_by_role("button", name="Delete the home folder").click()
     dialog = admin.page.get_by_role("dialog")
-    expect(dialog).to_contain_text("are deleted for good")
+    expect(dialog).to_contain_text("are deleted permanently")
     dialog.get_by_role("button", name="Delete all files").click()
     expect(admin.page.get_by_text("No home folder is kept")).to_be_visible(timeout=60_000)
     assert instance.call("GET", "/homes") == []

@@ -302,7 +302,7 @@ async def test_a_webhook_on_this_host_is_asked_once_the_setting_names_it(cloud: 
         cloud.work = MachineWork(lambda: cloud.system.ctx, providers, waited_s=20.0)
         await cloud.rounds()
         pool = await _pool(cloud, "hook")
-        assert pool.last_error.endswith("plain http is for hosts of the setting `webhook_hosts` alone.")
+        assert pool.last_error.endswith("only hosts of the setting `webhook_hosts` may use http.")
         assert pool.listed is None
         async with cloud.system.db.transaction() as connection:
             await change_installation_settings(connection, {"webhook_hosts": "127.0.0.1"})

@@ -28,7 +28,7 @@ async def test_concurrent_starters_apply_each_file_once(db: Database, dsn: str):
 
 
 async def test_a_wrong_address_is_one_sentence(tmp_path: object):
-    with pytest.raises(SetupError, match="does not run, or listens elsewhere"):
+    with pytest.raises(SetupError, match="does not run, or listens at another address"):
         await migrate(f"host={tmp_path} dbname=x")
 
 

@@ -111,6 +111,6 @@ async def test_a_server_that_refuses_does_not_hold_up_the_other(asking: Server, 
 
 async def test_a_command_that_begins_with_it_ends_with_one_sentence(url: str):
     with pytest.raises(
-        SetupError, match=r"^The database refuses this log-in; check the database URL \(.*refuses the login"
+        SetupError, match=r"^The database refuses the log-in; check the database URL \(.*refuses the login"
     ):
         await check(url)

@@ -180,7 +180,7 @@ async def test_root_runs_beside_no_folder_that_can_be_written_to(host: Host, run
     writable, read_only = (Mount(source=str(tmp_path / "d"), target="/mnt/x", read_only=ro) for ro in (False, True))
     session_id, _, _ = await host.started(runtime, mounts=(writable,))
     for user in ("root", "0:0", "+0"):
-        with pytest.raises(StartError, match=r"The command would run as root.* mounted writable"):
+        with pytest.raises(StartError, match=r"The command would run as root.* write access to a mounted folder"):
             await runtime.exec(session_id, Exec(argv=("true",), user=user, deadline_s=10))
     assert await shell(runtime, session_id, "id -u") == "1000"
     session_id, _, _ = await host.started(runtime, mounts=(read_only,))

@@ -184,7 +184,7 @@ async def test_a_full_disk_is_one_sentence_and_leaves_nothing(
     agents: Agents, other: OtherHost, image: Image, tmp_path: Path
 ):
     agents.having = {image.name: image}
-    with pytest.raises(PullError, match="Make room on this host"):
+    with pytest.raises(PullError, match="Free disk space on this host"):
         await copied(agents, other, image.name, tmp_path, Usage(disk_free_bytes=SIZE))
     small = tmp_path / "small"
     small.mkdir()

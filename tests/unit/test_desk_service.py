@@ -168,7 +168,7 @@ async def test_what_can_be_typed_in_time_is_taken(text: str):
 )
 async def test_what_takes_longer_than_gateways_wait_is_refused(actions: list[dict[str, Any]]):
     page = Page()
-    with pytest.raises(Invalid, match="at most 100 s are taken at once"):
+    with pytest.raises(Invalid, match="the maximum is 100 s"):
         await service.act(page.desks, LEASE, actions)
     assert not page.steps()
 

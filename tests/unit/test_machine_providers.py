@@ -278,8 +278,8 @@ async def test_what_only_this_host_reaches_is_asked_where_the_setting_names_it_a
 
     async with address(answer) as url:
         for other, words in {
-            url: "plain http is for hosts of the setting `webhook_hosts` alone",
-            url.replace("http:", "https:"): "127.0.0.1 is no address of the internet; the setting `webhook_hosts`",
+            url: "only hosts of the setting `webhook_hosts` may use http",
+            url.replace("http:", "https:"): "127.0.0.1 is not a public address; the setting `webhook_hosts`",
         }.items():
             with pytest.raises(ProviderError, match=words) as caught:
                 await WebhookProvider({"url": other}, SECRETS, 5.0).create(machine(1))

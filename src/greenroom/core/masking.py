@@ -102,7 +102,9 @@ def sealed(given: object, stored: object, seal: Callable[[str], str], *, name: s
         if text != MASK:
             return seal(text)
         if before is None:
-            raise Invalid(f"{MASK} stands for the value a variable has, and one has none yet; give its value.")
+            raise Invalid(
+                f"{MASK} stands for the stored value of a variable, and a variable has no stored value; set its value."
+            )
         return before
 
     return with_variables(given, change, stored, name=name)

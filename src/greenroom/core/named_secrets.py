@@ -96,11 +96,14 @@ def host(text: str) -> str:
     if _is_address(name):
         raise Invalid(f"{_shown(text)} is an IP address; a secret goes only to hosts with names.")
     if "://" in name or "/" in name or ":" in name:
-        raise Invalid(f"{_shown(text)} is an address; write the host alone, like api.example.com: https, port 443.")
+        raise Invalid(
+            f"{_shown(text)} is an address; write only the host, like api.example.com. The protocol is https, "
+            "the port 443."
+        )
     suffix = name.startswith(".")
     found = domain(name.removeprefix("."))
     if "." not in found:
-        raise Invalid(f"{_shown(text)} has no dot inside; write a whole name, like api.example.com.")
+        raise Invalid(f"{_shown(text)} has no dot; write a full name, like api.example.com.")
     if _public_suffixes().is_public(found):
         raise Invalid(
             f"{_shown(text)} is a public suffix, with hosts of many owners below it; write one of these hosts."
@@ -123,7 +126,7 @@ def hosts(texts: Sequence[str]) -> tuple[str, ...]:
         Invalid: one is no host, or there are none or too many.
     """
     if not 0 < len(texts) <= MAX_HOSTS:
-        raise Invalid(f"A secret goes to 1 to {MAX_HOSTS} hosts; these are {len(texts)}.")
+        raise Invalid(f"A secret needs 1 to {MAX_HOSTS} hosts, not {len(texts)}.")
     return tuple(sorted({host(text) for text in texts}))
 
 
@@ -137,9 +140,9 @@ def header(text: str) -> str:
         raise Invalid(f"{_shown(text)} is not the name of a header; write one like Authorization or x-api-key.")
     lower = text.lower()
     if lower in _CONNECTION or lower.startswith("proxy-"):
-        raise Invalid(f"{text} says how a request is carried, and is the web filter's; a secret cannot be in it.")
+        raise Invalid(f"{text} controls the connection and is set by the web filter; it cannot contain a secret.")
     if lower in _SQUIDS:
-        raise Invalid(f"{text} means several headers to the web filter; a secret cannot be in it.")
+        raise Invalid(f"{text} is the name of several headers in the web filter; it cannot contain a secret.")
     if lower in _NOT_FOR_SECRETS:
         raise Invalid(f"{text} is not a header for a secret; write one like Authorization or x-api-key.")
     return text
@@ -152,7 +155,7 @@ def template(text: str) -> str:
         Invalid: there is no place for the secret or more than one, or the text cannot be in a header.
     """
     if text.count(PLACE) != 1:
-        raise Invalid(f"A template has {PLACE} once, in the place of the secret, like Bearer {PLACE}.")
+        raise Invalid(f"A template must contain {PLACE} once, like Bearer {PLACE}.")
     _require_printable(text, "The template")
     return text
 
@@ -164,17 +167,17 @@ def header_value(template_text: str, secret: str) -> str:
         Invalid: the secret cannot be in a header. The sentence does not contain the secret.
     """
     if not secret or secret != secret.strip():
-        raise Invalid("The value is empty, or has a space or an end of line at one of its ends; leave that out.")
+        raise Invalid("The value is empty, or begins or ends with a space or an end of line.")
     _require_printable(secret, "The value")
     value = template_text.replace(PLACE, secret)
     if len(quoted(value)) > MAX_HEADER:
-        raise Invalid(f"The value is too long: with its template a header has at most {MAX_HEADER} characters.")
+        raise Invalid(f"The value is too long: the header may have at most {MAX_HEADER} characters with the template.")
     return value
 
 
 def _require_printable(text: str, what: str) -> None:
     if not _PRINTABLE.fullmatch(text):
-        raise Invalid(f"{what} has a control character or one outside of ASCII, which no header can have.")
+        raise Invalid(f"{what} has a control character or a character outside of ASCII, which a header cannot contain.")
 
 
 def quoted(value: str) -> str:
@@ -222,7 +225,7 @@ def require_distinct(secrets: Sequence[Brokered]) -> None:
     for one, other in combinations(secrets, 2):
         same = one.header.lower() == other.header.lower()
         if same and any(_overlap(a, b) for a in one.hosts for b in other.hosts):
-            raise Invalid(f"The secrets {one.name} and {other.name} are both in the header {one.header} of one host.")
+            raise Invalid(f"The secrets {one.name} and {other.name} use the same header {one.header} for one host.")
 
 
 def require_reached(policy: FilterPolicy, name: str, secret_hosts: Iterable[str]) -> None:
@@ -233,7 +236,7 @@ def require_reached(policy: FilterPolicy, name: str, secret_hosts: Iterable[str]
     """
     for one in secret_hosts:
         if decision(policy, one.removeprefix(".")).action == "deny":
-            raise Invalid(f"The secret {name} goes to {one}, which the lease does not reach; add it to options.egress.")
+            raise Invalid(f"The secret {name} goes to {one}, which the lease cannot reach; add it to options.egress.")
 
 
 AUTHORITY: Final = "/etc/greenroom/filter-authority.pem"

@@ -69,7 +69,7 @@ def url_problem(url: str, trusted: Sequence[AllowedHost]) -> str | None:
     if parts.username is not None or parts.fragment:
         return f"{url} cannot be the address of a webhook: it has a user name or a fragment (#)."
     if parts.scheme.lower() != "https" and not is_trusted(url, trusted):
-        return f"{url} must begin with https://; plain http is for hosts of the setting `{SETTING}` alone."
+        return f"{url} must begin with https://; only hosts of the setting `{SETTING}` may use http."
     return None
 
 
@@ -81,7 +81,7 @@ def address_problem(address: Address) -> str | None:
         return None
     real = within(address)
     shown = f"{address}" if real == address else f"{address} ({real})"
-    return f"{shown} is no address of the internet; the setting `{SETTING}` can allow the host"
+    return f"{shown} is not a public address; the setting `{SETTING}` can allow the host"
 
 
 def is_of_internet(address: Address) -> bool:
@@ -130,14 +130,14 @@ def refusal(address: Address, reach: Reach, *, is_own: bool) -> str | None:
     """
     real = within(address)
     if real.is_multicast or real.is_link_local:
-        return f"{address} is no address of a server"
+        return f"{address} is not the address of a server"
     if is_own or real.is_loopback or real.is_unspecified:
         allowed = reach.this_host and not real.is_unspecified
-        return None if allowed else f"{address} is this host itself; the setting catalogues_on_this_host allows that"
+        return None if allowed else f"{address} is this host; the setting catalogues_on_this_host can allow it"
     if is_of_internet(address):
         return None
     if address == _METADATA or not any(real.version == net.version and real in net for net in _PRIVATE):
-        return f"{address} is no address of a server"
+        return f"{address} is not the address of a server"
     if reach.private_networks:
         return None
-    return f"{address} is in a private network; the setting catalogues_on_private_networks allows that"
+    return f"{address} is in a private network; the setting catalogues_on_private_networks can allow it"

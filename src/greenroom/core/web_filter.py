@@ -105,7 +105,7 @@ def decision(policy: FilterPolicy, host: str, port: int = 443) -> HostDecision:
         return HostDecision("deny", problem)
     host = host.lower().rstrip(".")
     if (address := _address(host)) and is_private(address):
-        return HostDecision("deny", f"{host} is a private address, which no session may reach.")
+        return HostDecision("deny", f"{host} is a private address, which sessions must not reach.")
     listed = [name for name in _itself_and_parents(host) if name in policy.deny or name in policy.allow]
     if not listed:
         return HostDecision(policy.default_action, f"{host} is in no list, and the default action is {_verb(policy)}.")
@@ -118,7 +118,7 @@ def port_problem(policy: FilterPolicy, port: int) -> str:
     if port in WEB_PORTS:
         return ""
     if port < FREE_PORTS_FROM:
-        return f"Port {port} is not one of the web; allowed are 80 and 443."
+        return f"Port {port} is not a web port; allowed ports are 80 and 443."
     if policy.default_action == "deny":
         return f"Port {port} is closed: the default action is deny, so only 80 and 443 are open."
     return ""
@@ -159,7 +159,7 @@ def domain(text: str) -> str:
     """
     name = text.strip().rstrip(".")
     if any(character in name for character in "/:@"):
-        raise Invalid(f"{_quoted(text)} is an address; write the domain alone, like example.com.")
+        raise Invalid(f"{_quoted(text)} is an address; write only the domain, like example.com.")
     if "*" in name or name.startswith("."):
         raise Invalid(f"{_quoted(text)} has a wildcard; write example.com, which includes everything below it.")
     name = name.lower() if name.isascii() else _ascii(name, text)
@@ -167,7 +167,7 @@ def domain(text: str) -> str:
     if len(name) > MAX_DOMAIN_CHARACTERS or not all(_LABEL.fullmatch(label) for label in labels):
         raise Invalid(f"{_quoted(text)} is not a domain; write one like example.com.")
     if _NUMBER.fullmatch(labels[-1]):
-        raise Invalid(f"{_quoted(text)} is an IP address; those are decided by the default action.")
+        raise Invalid(f"{_quoted(text)} is an IP address; the default action applies to IP addresses.")
     return name
 
 
@@ -189,7 +189,7 @@ def domains(texts: Sequence[str]) -> tuple[str, ...]:
         Invalid: one of them is not a domain, or there are too many.
     """
     if len(texts) > MAX_DOMAINS:
-        raise Invalid(f"A list has {len(texts)} domains; at most {MAX_DOMAINS} are possible.")
+        raise Invalid(f"The list has {len(texts)} domains; the maximum is {MAX_DOMAINS}.")
     return tuple(sorted({domain(text) for text in texts}))
 
 
@@ -200,7 +200,7 @@ def require_disjoint(allow: Sequence[str], deny: Sequence[str]) -> None:
         Invalid: a domain is in both lists.
     """
     if both := sorted(set(allow) & set(deny)):
-        raise Invalid(f"{', '.join(both[:5])} cannot be both allowed and denied; take it out of one of the lists.")
+        raise Invalid(f"{', '.join(both[:5])} cannot be both allowed and denied; remove it from one of the lists.")
 
 
 def narrowed(in_force: FilterPolicy | None, allow: Sequence[str]) -> FilterPolicy:
@@ -213,7 +213,7 @@ def narrowed(in_force: FilterPolicy | None, allow: Sequence[str]) -> FilterPolic
     """
     wanted = domains(allow)
     if in_force is not None and (closed := [name for name in wanted if decision(in_force, name).action == "deny"]):
-        raise Invalid(f"The web filter {in_force.name} denies {', '.join(closed[:5])}; a lease cannot open it.")
+        raise Invalid(f"The web filter {in_force.name} denies {', '.join(closed[:5])}; a lease cannot allow it.")
     number = uuid.uuid5(_NARROWED, f"{in_force.filter_policy_id if in_force else ''};{','.join(wanted)}")
     allow_now, deny_now = lists_of(in_force, wanted)
     names = ", ".join(wanted[:3]) + (", …" if len(wanted) > 3 else "") if wanted else "nothing"

@@ -56,13 +56,13 @@ async def test_with_the_permission_those_of_everybody_page_by_page(
     await viewer.refused(403, f"DELETE /api/v1/homes/{ids['bob']}")
     await (await with_key("images_view")).refused(403, "GET /api/v1/homes")
     said = (await viewer.read(f"/api/v1/homes/{ids['bob']}"))["loss"]
-    assert said == "All files that bob kept in the home folder of Desktop are deleted for good."
+    assert said == "All files that bob has in the home folder of Desktop are deleted permanently."
 
 
 async def test_a_deletion_that_has_to_wait_says_for_what(db: Database, admin: Client, ids: dict[str, str]):
     await db.write("UPDATE agents SET status = 'missing'")
     answer = await admin.delete(f"/api/v1/homes/{ids['bob']}")
-    assert answer.json()["remark"].startswith("It is deleted as soon as its Agent is back")
+    assert answer.json()["remark"].startswith("It is deleted when its Agent returns")
     assert (await admin.delete(f"/api/v1/homes/{ids['bob']}")).status_code == 202
     await db.write("DELETE FROM homes WHERE home_id = %s", (ids["bob"],))
     await admin.refused(404, f"DELETE /api/v1/homes/{ids['bob']}")

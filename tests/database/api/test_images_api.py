@@ -72,11 +72,11 @@ async def test_a_new_workspace_of_a_known_maker_has_what_its_images_need(admin: 
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("page_path", "vnc", "page_path is / or a folder like /vnc/, with a slash at both ends"),
-        ("start_page", "https://evil.example/", "start_page is an address below page_path"),
-        ("ready_path", "/health", "ready_path is an address below page_path"),
-        ("port_map", {"printer": 1}, "There is no service printer of a port map"),
-        ("port_map", {"audio": 6901}, "Port 6901 is that of the page"),
+        ("page_path", "vnc", "page_path must be /, a folder with a slash at both ends like /vnc/"),
+        ("start_page", "https://evil.example/", "start_page must be an address below page_path"),
+        ("ready_path", "/health", "ready_path must be an address below page_path"),
+        ("port_map", {"printer": 1}, "A port map has no service printer"),
+        ("port_map", {"audio": 6901}, "Port 6901 is the port of the page"),
     ],
 )
 async def test_what_a_page_of_others_cannot_have_is_named(admin: Client, field: str, value: Any, words: str):
@@ -93,7 +93,7 @@ async def test_a_stored_token_is_not_sent_to_a_registry_named_later(admin: Clien
     address, stored = f"/api/v1/images/{image_id}", await tokens()
     elsewhere = {"name": "evil.example/team/desk:1", "docker_registry": ""}
     for change in (elsewhere, elsewhere | {"docker_registry": "evil.example"}):
-        assert "give docker_token for evil.example" in await admin.refused(422, f"PATCH {address}", change)
+        assert "Set docker_token for evil.example" in await admin.refused(422, f"PATCH {address}", change)
     assert await tokens() == stored
     await admin.change(address, name="r.example:5000/team/desk:2")
     assert await tokens() == stored

@@ -63,7 +63,7 @@ async def test_a_lease_cannot_open_what_the_workspace_filters(stage: Stage, ada:
     await stage.staged(await stage.config(), 1)
     asked = {"workspace": image["friendly_name"], "seconds": HOUR, "options": {"egress": {"allow": ["example.org"]}}}
     wider = await ada.refused(422, f"POST {LEASES}", asked)
-    assert wider == "invalid: The web filter Exam denies example.org; a lease cannot open it."
+    assert wider == "invalid: The web filter Exam denies example.org; a lease cannot allow it."
 
 
 @pytest.mark.parametrize("secret", [False, True])

@@ -123,7 +123,7 @@ POLICIES = Resource(
     required=("name",),
     unique="name",
     invalid=[
-        *refuses("allow", ["https://example.com"], words="write the domain alone"),
+        *refuses("allow", ["https://example.com"], words="write only the domain"),
         *refuses("deny", ["*.example.com"], words="wildcard"),
         *refuses("deny", ["a b"], words="not a domain"),
         *refuses("deny", ["example.com"], words="both allowed and denied"),
@@ -142,7 +142,7 @@ IMAGES = Resource(
     required=("name", "friendly_name"),
     unique="friendly_name",
     invalid=[
-        *refuses("name", "No Image", words="An image is written like"),
+        *refuses("name", "No Image", words="The name of an image has the form"),
         *refuses("friendly_name", ""),
         *refuses("cores", 0, 1e9),
         *refuses("memory", -1, 2768),
@@ -151,7 +151,9 @@ IMAGES = Resource(
         *refuses("cpu_allocation_method", "Guess"),
         *refuses("exec_config", {"assign": {"cmd": "echo 'unclosed"}}, {"assign": {"cmd": ""}}, words="assign"),
         *refuses("exec_config", {"assign": "echo"}, {"other": {"cmd": "echo"}}),
-        *refuses("exec_config", {"go": {"cmd": "x", "privileged": True}}, words="no command has more rights"),
+        *refuses(
+            "exec_config", {"go": {"cmd": "x", "privileged": True}}, words="a command has the rights of its session"
+        ),
         *refuses("volume_mappings", {"/srv": "x"}, {"/srv": {"bind": "/x", "mode": "777"}}, words="/srv"),
         *refuses("volume_mappings", {"/{username}": {"bind": "/x"}}, words="must begin with a fixed folder"),
         *refuses("volume_mappings", {"/var/run/docker.sock": {"bind": "/x"}}, words="belongs to the host itself"),
@@ -163,7 +165,7 @@ IMAGES = Resource(
         *refuses("zone_id", UNKNOWN_ID, words="zone"),
         *refuses("restrict_to_zone", True, words="needs zone_id"),
         ({"restrict_to_server": True, "server_id": UNKNOWN_ID}, "There is no Agent"),
-        *refuses("docker_registry", "r.example:5000", words="write the image as r.example:5000/greenroom/desktop"),
+        *refuses("docker_registry", "r.example:5000", words="Write the image as r.example:5000/greenroom/desktop"),
         *refuses("filter_policy_id", UNKNOWN_ID, words="There is no such web filter policy."),
     ],
 )
@@ -199,11 +201,11 @@ SECRETS = Resource(
         *refuses("hosts", []),
         *refuses("hosts", ["*.example.com"], words="has a wildcard; write .example.com"),
         *refuses("hosts", ["203.0.113.7"], words="is an IP address"),
-        *refuses("hosts", ["https://api.example.com"], words="write the host alone"),
-        *refuses("header", "Host", "Proxy-Authorization", words="says how a request is carried"),
+        *refuses("hosts", ["https://api.example.com"], words="write only the host"),
+        *refuses("header", "Host", "Proxy-Authorization", words="controls the connection"),
         *refuses("header", "a b", words="is not the name of a header"),
         *refuses("template", "Bearer", words="has {secret} once"),
-        *refuses("value", "a\nb", "gehört", words="control character or one outside of ASCII"),
+        *refuses("value", "a\nb", "gehört", words="control character or a character outside of ASCII"),
         *refuses("value", "", words="is empty"),
         *refuses("value", "x" * 2000, words="too long"),
         *refuses("users", [UNKNOWN_ID], words=f"There is no user {UNKNOWN_ID}"),

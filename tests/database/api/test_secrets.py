@@ -175,11 +175,11 @@ async def test_a_lease_reaches_the_hosts_of_its_secrets(ada: Client, workspace: 
     await ada.make(SECRETS, **{**GITHUB, "name": "same"})
     for egress in ("none", {"allow": ["example.org"]}):
         refusal = await ada.refused(422, f"POST {LEASES}", wish(workspace, "github", egress=egress))
-        assert "The secret github goes to api.example.com, which the lease does not reach" in refusal
+        assert "The secret github goes to api.example.com, which the lease cannot reach" in refusal
     body = {"workspace": workspace, "seconds": 600, "options": {"secrets": ["github"]}}
     assert "says in options.egress what it reaches" in await ada.refused(422, f"POST {LEASES}", body)
     both = await ada.refused(422, f"POST {LEASES}", wish(workspace, "github", "same"))
-    assert "The secrets github and same are both in the header Authorization of one host." in both
+    assert "The secrets github and same use the same header Authorization for one host." in both
 
 
 async def test_where_no_agent_can_add_secrets_a_lease_with_some_is_refused(ada: Client, db: Database, workspace: str):

@@ -12,22 +12,22 @@ from greenroom.core.text import cause
     [
         (
             "connection failed: FATAL:  could not write init file: No space left on device",
-            "The disk of the database is full; free some space there (connection failed: FATAL: could not write",
+            "The disk of the database is full; free space on it (connection failed: FATAL: could not write",
         ),
-        ("connection timeout expired", "The database accepts connections and does not answer: its process or its host"),
+        ("connection timeout expired", "The database accepts connections but does not answer: its process or its host"),
         (
             'connection to server on socket "/d/.s.PGSQL.5432" failed: No such file or directory\n\tIs it there?',
-            "The database does not run, or listens elsewhere (connection to server on socket",
+            "The database does not run, or listens at another address (connection to server on socket",
         ),
         (
             'FATAL: authentication failed for user "x"',
-            "The database refuses this log-in; check the database URL",
+            "The database refuses the log-in; check the database URL",
         ),
         ("could not translate host name", "The host of the database has no address"),
         ("FATAL: the database system is starting up", "The database is starting or stopping; try again in a moment"),
-        ("FATAL: sorry, too many clients: too many connections", "The database has no connection left"),
+        ("FATAL: sorry, too many clients: too many connections", "The database has no free connection"),
         ("something new", "The database cannot be used (something new)."),
-        ("", "The database cannot be used (it gives no reason)."),
+        ("", "The database cannot be used (no reason was given)."),
     ],
 )
 def test_the_cause_is_named_before_the_words_of_the_driver(said: str, begins: str):

@@ -31,7 +31,7 @@ def instance(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def test_the_cause_is_named_and_what_needs_no_database_is_checked(instance: Path, capsys: pytest.CaptureFixture[str]):
-    with pytest.raises(SetupError, match=r"^The database does not run, or listens elsewhere \(connection"):
+    with pytest.raises(SetupError, match=r"^The database does not run, or listens at another address \(connection"):
         commands.doctor(instance, as_json=False)
     said = capsys.readouterr()
     assert said.err == f"Warning: {COULD_NOT}\n"

@@ -39,7 +39,7 @@ def starting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Instance:
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
-        ("connection refused", r"The database does not run, or listens elsewhere \(connection refused\)\."),
+        ("connection refused", r"The database does not run, or listens at another address \(connection refused\)\."),
         ("TimeoutError", r"The database cannot be used \(TimeoutError\)\."),
     ],
 )

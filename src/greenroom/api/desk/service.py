@@ -160,8 +160,8 @@ def _seconds_of(planned: list[list[action_plan.Step]]) -> float:
     seconds = sum(_seconds(step) for one in planned for step in one)
     if seconds > MOST_S:
         raise Invalid(
-            f"actions: they may take {seconds:.0f} s; at most {MOST_S:.0f} s are taken at once. Send a long text in"
-            " parts, or by set_clipboard and a key."
+            f"actions: they may take {seconds:.0f} s; the maximum is {MOST_S:.0f} s. Send a long text in "
+            "parts, or by set_clipboard and a key."
         )
     return seconds
 

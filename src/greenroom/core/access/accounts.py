@@ -61,7 +61,7 @@ def normal_language(text: str) -> str:
     """
     found = _LANGUAGE.fullmatch(text) if len(text) <= MAX_LANGUAGE else None
     if found is None or (len(found[1]) == 2 and found[1].lower() not in LANGUAGES):
-        raise ValueError("there is no such language; write it like de or de-DE")
+        raise ValueError("there is no such language; write one like de or de-DE")
     script, region = (found[2] or "").title(), (found[3] or "").upper()
     return "-".join(filter(None, (found[1].lower(), script, region)))
 
@@ -112,7 +112,7 @@ def password_problem(password: str, username: str, *, shortest: int) -> str | No
     if lowered == username.casefold() or any(part in lowered for part in _names(username)):
         return "The password must not be or contain the user name."
     if _is_guessed_first(lowered):
-        return "This password is among the first that are guessed; choose another, such as a few unrelated words."
+        return "This password is easy to guess; choose another, such as several unrelated words."
     return None
 
 

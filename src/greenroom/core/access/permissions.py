@@ -153,9 +153,11 @@ def refusal_of_change(
         priority: the priority of the group after the change.
     """
     if priority != group.priority:
-        return f"The priority of {group.name} decides which rules it overrides, so it is not for its members to change."
+        return (
+            f"The priority of {group.name} decides which rules it overrides, so members of the group cannot change it."
+        )
     if names := _not_theirs(changed):
-        return f"`{names[0]}` is not for members of a group to change."
+        return f"`{names[0]}` cannot be changed by members of the group."
     kept = {name: value for name, value in group.settings.items() if name not in changed}
     after = replace(group, settings=kept | {name: value for name, value in changed.items() if value is not None})
     for groups in members:
@@ -186,4 +188,4 @@ def _lifted(before: Sequence[GroupSettings], after: Sequence[GroupSettings]) -> 
 
 
 def _sentence(old: Resolved, new: Resolved) -> str:
-    return f"This would lift a rule for a member: now {old.trace}, then {new.trace}."
+    return f"The change would lift a rule for a member: now {old.trace}, afterwards {new.trace}."

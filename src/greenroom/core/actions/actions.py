@@ -37,9 +37,9 @@ def checked_text(text: str) -> str:
     try:
         size = len(text.encode())
     except UnicodeEncodeError as error:
-        raise Invalid("the text has half of a surrogate pair, which is no character.") from error
+        raise Invalid("the text contains an unpaired surrogate, which is not a character.") from error
     if size > MOST_TEXT_BYTES:
-        raise Invalid(f"the text has {size} bytes; at most {MOST_TEXT_BYTES} are taken, send it in parts or as a file.")
+        raise Invalid(f"the text has {size} bytes; the maximum is {MOST_TEXT_BYTES}. Send it in parts or as a file.")
     return text
 
 
@@ -53,11 +53,11 @@ def web_address(url: str) -> str:
         parts = urlsplit(checked_text(url))
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise Invalid(f"this is no web address: {error}.") from error
+        raise Invalid(f"this is not a web address: {error}.") from error
     if parts.scheme not in {"http", "https"} or not host or not url.isprintable() or " " in url:
-        raise Invalid("a web address begins with http:// or https://, has a host, and has no spaces.")
+        raise Invalid("a web address must begin with http:// or https://, have a host, and have no spaces.")
     if len(url) > MOST_ADDRESS:
-        raise Invalid(f"the address has {len(url)} characters; at most {MOST_ADDRESS} are taken.")
+        raise Invalid(f"the address has {len(url)} characters; the maximum is {MOST_ADDRESS}.")
     return url
 
 

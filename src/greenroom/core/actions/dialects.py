@@ -74,12 +74,12 @@ def _located(item: object, places: Mapping[str, Place], where: str) -> object:
     field = "action" if "action" in fields else "type"
     names = _AT[field].get(str(fields.get(field)))
     if names is None:
-        raise Invalid(f"{where}: only {', '.join((*_AT[field], FOCUS))} can be done at an element.")
+        raise Invalid(f"{where}: only {', '.join((*_AT[field], FOCUS))} can have an element.")
     if not fields.keys().isdisjoint(names):
         raise Invalid(f"{where}: an action has an element or a coordinate, not both.")
     place = places.get(ref) if isinstance(ref, str) else None
     if not isinstance(place, tuple):
-        raise Invalid(f"{where}: {place or 'this is no reference of the tree.'}")
+        raise Invalid(f"{where}: {place or 'this is not a reference of an element.'}")
     return fields | ({"coordinate": list(place)} if field == "action" else dict(zip(names, place, strict=True)))
 
 
@@ -105,24 +105,26 @@ def parse(items: Sequence[object]) -> list[Action]:
         Invalid: an item is no action, or the batch exceeds a limit; the sentence names the item.
     """
     if len(items) > MOST_ACTIONS:
-        raise Invalid(f"actions: there are {len(items)}; at most {MOST_ACTIONS} are taken at once.")
+        raise Invalid(f"actions: there are {len(items)}; the maximum is {MOST_ACTIONS}.")
     actions = [_read(item, f"actions[{index}]") for index, item in enumerate(items)]
     seconds = sum(_seconds(action) for action in actions)
     if seconds > MOST_SECONDS_TOGETHER:
-        raise Invalid(f"actions: they wait {seconds:g} s together; at most {MOST_SECONDS_TOGETHER:g} s are taken.")
+        raise Invalid(f"actions: they wait {seconds:g} s in total; the maximum is {MOST_SECONDS_TOGETHER:g} s.")
     size = sum(len(action.text.encode()) for action in actions if isinstance(action, (Write, Copy)))
     if size > MOST_TEXT_BYTES:
-        raise Invalid(f"actions: their texts have {size} bytes together; at most {MOST_TEXT_BYTES} are taken at once.")
+        raise Invalid(f"actions: their texts have {size} bytes in total; the maximum is {MOST_TEXT_BYTES}.")
     return actions
 
 
 def _read(item: object, where: str) -> Action:
     if not isinstance(item, Mapping):
-        raise Invalid(f'{where}: this is no action; one looks like {{"action": "left_click", "coordinate": [x, y]}}.')
+        raise Invalid(
+            f'{where}: this is not an action; write one like {{"action": "left_click", "coordinate": [x, y]}}.'
+        )
     # Clients send null for fields that they omit.
     fields = {name: _whole(value) for name, value in cast("Mapping[Any, Any]", item).items() if value is not None}
     for name in _ELEMENTS & fields.keys():
-        raise Invalid(f"{where}.{name}: elements of a page are reached by DevTools, at `urls.cdp` of the lease.")
+        raise Invalid(f"{where}.{name}: use DevTools for elements of a page, at `urls.cdp` of the lease.")
     field = "action" if "action" in fields else "type"
     verb, verbs = fields.get(field), VERBS[field]
     if not isinstance(verb, str):
@@ -140,7 +142,7 @@ def _read(item: object, where: str) -> Action:
         reason, _, path = str(error).partition(" - at `$")
         raise Invalid(f"{where}{path.rstrip('`')}: {reason[:1].lower()}{reason[1:MOST_SHOWN]}.") from error
     except UnicodeEncodeError as error:
-        raise Invalid(f"{where}: a name in it has half of a surrogate pair, which is no character.") from error
+        raise Invalid(f"{where}: a name contains an unpaired surrogate, which is not a character.") from error
     except Invalid as error:
         written = next(name for name in _WRITTEN if name in fields)
         raise Invalid(f"{where}.{written}: {error.message}") from error

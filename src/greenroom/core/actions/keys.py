@@ -142,9 +142,9 @@ def chord_of(text: str) -> tuple[int, ...]:
     else:
         names = text.split("+")
     if names == [""]:
-        raise Invalid("no key is named; give one, such as Return or ctrl+s.")
+        raise Invalid("the name of a key is missing; write one like Return or ctrl+s.")
     if len(names) > MOST_KEYS:
-        raise Invalid(f"{len(names)} keys are held at once; at most {MOST_KEYS} can be.")
+        raise Invalid(f"{len(names)} keys are pressed together; the maximum is {MOST_KEYS}.")
     return tuple(dict.fromkeys(keysym_of(name) for name in names))
 
 
@@ -156,5 +156,5 @@ def chords_of(text: str) -> tuple[tuple[int, ...], ...]:
     """
     parts = re.sub(r"(?<=\S) +\+ +(?=\S)", "+", text).split()
     if len(parts) > MOST_CHORDS:
-        raise Invalid(f"{len(parts)} chords follow each other; at most {MOST_CHORDS} can, send them in parts.")
+        raise Invalid(f"{len(parts)} chords follow each other; the maximum is {MOST_CHORDS}. Send them in parts.")
     return tuple(chord_of(part) for part in parts) or (chord_of(text),)

@@ -215,7 +215,7 @@ class _Planner:
             self._check(corner, where, inside=0)
         corners = (*self._scaled(first), *self._scaled(last))
         if corners[0] >= corners[2] or corners[1] >= corners[3]:
-            raise Invalid(f"{where}.region: it is empty; give [x1, y1, x2, y2] with x1 < x2 and y1 < y2.")
+            raise Invalid(f"{where}.region: it is empty; write [x1, y1, x2, y2] with x1 < x2 and y1 < y2.")
         return Screenshot(corners)
 
     def _pointer(self, place: tuple[int, int]) -> Pointer:

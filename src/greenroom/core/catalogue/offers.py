@@ -115,7 +115,7 @@ def parse(name: str, table: Mapping[str, Any]) -> Recipe:
         Invalid: the sentence has the recipe, the field and the problem.
     """
     if not NAME.fullmatch(name):
-        raise Invalid(f"The recipe {name!r} needs a name of small letters, digits and dashes, at most 30.")
+        raise Invalid(f"The recipe {name!r} needs a name of 1 to 30 lowercase letters, digits and dashes.")
     try:
         recipe = msgspec.convert({**table, "name": name}, Recipe)
     except msgspec.ValidationError as error:
@@ -143,7 +143,7 @@ def _pattern(text: str) -> None:
     try:
         re.compile(text)
     except re.error as error:
-        raise Invalid(f"{text!r} is no regular expression: {error}") from error
+        raise Invalid(f"{text!r} is not a regular expression: {error}") from error
 
 
 def _invalid(name: str, field: str, problem: str) -> Invalid:

@@ -107,11 +107,11 @@ def read_list(content: bytes, address: str) -> PublishedList:
     try:
         rows = msgspec.json.decode(content, type=_List).workspaces
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Invalid(f"What is at {address} is no list of workspaces: {error}.") from error
+        raise Invalid(f"The content of {address} is not a list of workspaces: {error}.") from error
     entries: dict[str, Listed] = {}
     left_out: list[str] = []
     if len(rows) > MAX_ENTRIES:
-        left_out.append(f"The list has {len(rows)} workspaces; only the first {MAX_ENTRIES} are looked at.")
+        left_out.append(f"The list has {len(rows)} workspaces; only the first {MAX_ENTRIES} are read.")
     for number, row in enumerate(rows[:MAX_ENTRIES], 1):
         try:
             entry = _entry(row, number, address)
@@ -123,7 +123,7 @@ def read_list(content: bytes, address: str) -> PublishedList:
             entries[entry.name] = entry
     more = len(left_out) - MAX_LEFT_OUT
     if more > 0:
-        left_out = [*left_out[:MAX_LEFT_OUT], f"{more} more are left out."]
+        left_out = [*left_out[:MAX_LEFT_OUT], f"{more} more are omitted."]
     return PublishedList(entries=tuple(entries.values()), left_out=tuple(left_out))
 
 
@@ -136,14 +136,14 @@ def _entry(row: msgspec.Raw, number: int, address: str) -> Listed:
     try:
         given = msgspec.json.decode(row, type=_Row)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Invalid(f"Workspace {number} of the list is left out: {error}.") from error
+        raise Invalid(f"Workspace {number} of the list is omitted: {error}.") from error
     friendly_name = given.friendly_name.strip()
     if not 0 < len(friendly_name) <= MAX_NAME or not friendly_name.isprintable() or "/" in friendly_name:
         raise Invalid(f"Workspace {number} of the list has no usable friendly_name: one line without a slash.")
     try:
         return _checked(given, friendly_name, address)
     except Invalid as error:
-        raise Invalid(f"{friendly_name} is left out: {error.message}") from error
+        raise Invalid(f"{friendly_name} is omitted: {error.message}") from error
 
 
 def _checked(given: _Row, friendly_name: str, address: str) -> Listed:
@@ -187,7 +187,7 @@ def _name(given: str | None, friendly_name: str) -> str:
         return given
     made = re.sub(r"[^a-z0-9]+", "-", friendly_name.lower()).strip("-")[:128]
     if not made:
-        raise Invalid("its friendly_name has no letters of which a name could be made; give it a `name`.")
+        raise Invalid("its friendly_name has no letters for a name; set `name`.")
     return made
 
 

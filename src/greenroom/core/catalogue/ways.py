@@ -68,8 +68,8 @@ def room_problem(name: str, size_bytes: int, free_bytes: int | None, kept_bytes:
     if free_bytes is None or free_bytes >= needed:
         return ""
     return (
-        f"The image {name} could not be copied: that takes {size(needed)} of the disk, with what is kept free"
-        f" for sessions, and {size(free_bytes)} are free. Make room on this host."
+        f"The image {name} could not be copied: the copy and the reserve for sessions need {size(needed)} "
+        f"of disk space, and {size(free_bytes)} are free. Free disk space on this host."
     )
 
 
@@ -90,13 +90,20 @@ def ways(name: str, docker_registry: str, *, elsewhere: bool, buildable: bool) -
     `buildable`: this Agent has its recipe, and its host can build.
     """
     if names_registry(name, docker_registry):
-        return (Choice("pulling", "The image or its workspace names a registry, so it comes from there."),)
-    copied = "Another Agent has it: a copy is the same bytes, and costs no build."
-    without = "It could not be copied from another Agent" if elsewhere else "No other Agent can give it"
+        return (
+            Choice(
+                "pulling",
+                "The name of the image or its workspace contains a registry, so the image is pulled from there.",
+            ),
+        )
+    copied = "Another Agent has the image: a copy is identical and needs no build."
+    without = "It could not be copied from another Agent" if elsewhere else "No other Agent can provide it"
     last = (
-        Choice("building", f"{without}, and its recipe is known here.")
+        Choice("building", f"{without}, and this Agent has its recipe.")
         if buildable
-        else Choice("pulling", f"{without}, and no recipe of it is known here: Docker's default registry is asked.")
+        else Choice(
+            "pulling", f"{without}, and this Agent has no recipe for it: it is pulled from Docker's default registry."
+        )
     )
     return (Choice("copying", copied), last) if elsewhere else (last,)
 

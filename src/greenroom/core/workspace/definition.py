@@ -149,12 +149,12 @@ HEX_ID: Final = re.compile("[0-9a-f]{64}")
 def reference_problem(name: str) -> str | None:
     """The reason why Docker refuses this reference to an image, as a sentence; None if it accepts it."""
     if not REFERENCE.fullmatch(name):
-        return "An image is written like [registry/]name[:tag], in lower case: greenroom/desktop:xfce."
+        return "The name of an image has the form [registry/]name[:tag], in lower case, like greenroom/desktop:xfce."
     repository, colon, tag = name.partition("@")[0].rpartition(":")
     if not colon or "/" in tag:
         repository = name.partition("@")[0]
     if HEX_ID.fullmatch(repository):
-        return "An image cannot be named by 64 hexadecimal digits, because Docker takes them for an id."
+        return "The name of an image cannot be 64 hexadecimal digits, because Docker reads them as an id."
     path = repository.removeprefix(f"{DEFAULT_REGISTRY}/")
     if registry_of(name) == DEFAULT_REGISTRY:
         repository = f"{DEFAULT_REGISTRY}/{'' if '/' in path else 'library/'}{path}"
@@ -215,16 +215,16 @@ def check(workspace: Definition) -> None:
         Invalid: with the problem and its solution.
     """
     if workspace.restrict_to_zone and workspace.zone_id is None:
-        raise Invalid("restrict_to_zone needs zone_id, the zone it is restricted to.")
+        raise Invalid("restrict_to_zone needs zone_id, the zone of the restriction.")
     if workspace.restrict_to_server and workspace.server_id is None:
-        raise Invalid("restrict_to_server needs server_id, the Agent it is restricted to.")
+        raise Invalid("restrict_to_server needs server_id, the Agent of the restriction.")
     if workspace.port in workspace.port_map.values():
-        raise Invalid(f"Port {workspace.port} is that of the page; a service of the port map needs another one.")
+        raise Invalid(f"Port {workspace.port} is the port of the page; a service of the port map needs another port.")
     shm_bytes, memory_bytes = workspace.run_config.get("shm_size", 0), workspace.memory_limit or workspace.memory
     if shm_bytes and size_in_bytes(shm_bytes) > memory_bytes:
         raise Invalid(
-            f"The run config has a shm_size of {shm_bytes}, and sessions of the workspace have {memory_bytes} bytes of"
-            " memory, of which shared memory is a part: give a smaller shm_size or more memory."
+            f"The run config has a shm_size of {shm_bytes}, and sessions of the workspace have {memory_bytes} "
+            "bytes of memory, which include the shared memory. Set a smaller shm_size or more memory."
         )
     if problem := registry_problem(workspace.name, workspace.docker_registry):
         raise Invalid(problem)
@@ -249,8 +249,8 @@ def token_problem(before: str, after: str) -> str | None:
     if old == new or {old, new} <= DOCKER_HUB:
         return None
     return (
-        f"The stored docker_token is for {old}, and {after} comes from {new}: give docker_token for {new}, or null to"
-        " remove it."
+        f"The stored docker_token is for {old}, and {after} comes from {new}. Set docker_token for {new}, "
+        "or null to remove it."
     )
 
 
@@ -267,12 +267,15 @@ def registry_problem(name: str, docker_registry: str) -> str | None:
     except ValueError:
         host = ""
     if not re.fullmatch(_HOST, host):
-        return f"docker_registry {docker_registry!r} is no address of a registry; write it like registry.example:5000."
+        return (
+            f"docker_registry {docker_registry!r} is not the address of a registry; write one like "
+            "registry.example:5000."
+        )
     ours = registry_of(name)
     if host == ours or {host, ours} <= DOCKER_HUB:
         return None
     path = name.partition("/")[2] if name.lower().startswith(f"{ours}/") else name
     return (
-        f"The image {name} comes from {ours}, so user and token for {host} would be sent there;"
-        f" write the image as {host}/{path}, or change docker_registry."
+        f"The image {name} comes from {ours}, so the user and token for {host} would be sent there. Write "
+        f"the image as {host}/{path}, or change docker_registry."
     )

@@ -38,7 +38,7 @@ def validated(config: ExecConfig) -> ExecConfig:
     """
     for name in config:
         if name not in COMMANDS:
-            raise Invalid(f"There is no command {name}; there are {', '.join(COMMANDS)}.")
+            raise Invalid(f"There is no command {name}; the commands are {', '.join(COMMANDS)}.")
         entry = _object(config[name], f"The command {name}")
         for key, value in entry.items():
             if key == "privileged" and not value:
@@ -46,7 +46,7 @@ def validated(config: ExecConfig) -> ExecConfig:
             if key == OF_ASSIGN and name == "assign" and isinstance(value, bool):
                 continue
             if key not in KEYS:
-                why = ": no command has more rights than its session" if key == "privileged" else ""
+                why = ", because a command has the rights of its session" if key == "privileged" else ""
                 raise Invalid(f"The command {name} may not have `{key}`{why}; it may have {', '.join(KEYS)}.")
         if command_of(config, name) is None:
             raise Invalid(f"The command {name} is empty.")
@@ -140,8 +140,8 @@ def root_problem(user: str, who: str) -> str:
     """Return the sentence that refuses root. `who` is the command that would run as root, such as "The command go"."""
     named = f"root ({user})" if user and user != "root" else "root"
     return (
-        f"{who} would run as {named} beside a folder of the host that is mounted writable, where root is the host's"
-        " own: name another user, or mount the folder with the mode ro."
+        f"{who} would run as {named} with write access to a mounted folder of the host, where it would be "
+        "root of the host. Set another user, or mount the folder with the mode ro."
     )
 
 

@@ -101,7 +101,7 @@ def in_use_problem(sessions: Sequence[str]) -> str | None:
         return None
     shown = ", ".join(sessions[:MOST_SHOWN]) + (", …" if len(sessions) > MOST_SHOWN else "")
     noun = "session" if len(sessions) == 1 else "sessions"
-    return f"The home folder is in use by {noun} {shown}: end that first, then delete the folder."
+    return f"The home folder is in use by {noun} {shown}. Delete the {noun} first."
 
 
 HomeState = Literal["kept", "in_use", "deleting"]
@@ -117,12 +117,12 @@ def remark(state: HomeState, *, is_moved_away: bool, is_reached: bool, problem: 
     if state != "deleting":
         return problem
     if not is_reached:
-        return "It is deleted as soon as its Agent is back; if that is gone for good, delete the Agent."
+        return "It is deleted when its Agent returns. If the Agent does not return, delete the Agent."
     if is_moved_away:
-        return f"No session gets it any more; its files are being deleted. {problem}".strip()
+        return f"No session can use it any more; its files are being deleted. {problem}".strip()
     return problem or "It is being deleted."
 
 
 def loss(username: str, workspace: str) -> str:
     """The data that is lost with a home, as a sentence."""
-    return f"All files that {username} kept in the home folder of {workspace} are deleted for good."
+    return f"All files that {username} has in the home folder of {workspace} are deleted permanently."

@@ -80,8 +80,8 @@ def launch_problem(environment: Variables) -> str | None:
     for name in environment:
         if _RESERVED.fullmatch(name):
             return (
-                f"{name} changes which code, files or servers programs of the image use; an administrator can set it in"
-                " the run_config of the workspace."
+                f"{name} affects the code, files or servers of programs in the image; an administrator can set it "
+                "in the run_config of the workspace."
             )
     return None
 

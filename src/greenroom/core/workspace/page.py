@@ -59,7 +59,9 @@ def page_path_problem(path: str) -> str | None:
     is_folder = _FOLDER.fullmatch(path) and not _has_dots(path) and len(path) <= MAX_LENGTH
     if path == OWN_PATH or is_folder:
         return None
-    return f"page_path is / or a folder like /vnc/, with a slash at both ends; or {OWN_PATH}, the path at the gateway."
+    return (
+        f"page_path must be /, a folder with a slash at both ends like /vnc/, or {OWN_PATH}, the path at the gateway."
+    )
 
 
 def relative_problem(name: str, address: str) -> str | None:
@@ -69,7 +71,10 @@ def relative_problem(name: str, address: str) -> str | None:
     is_relative = not (address.startswith("/") or ":" in path.partition("/")[0] or "//" in path or _has_dots(path))
     if is_relative and _RELATIVE.fullmatch(address) and len(address) <= MAX_LENGTH and "token" not in names:
         return None
-    return f"{name} is an address below page_path like vnc.html?resize=remote: without / before it, and without token=."
+    return (
+        f"{name} must be an address below page_path like vnc.html?resize=remote, without / at its "
+        "beginning and without token=."
+    )
 
 
 def _has_dots(path: str) -> bool:
@@ -86,14 +91,16 @@ def validated_ports(ports: PortMap) -> PortMap:
     for name, where in ports.items():
         if name in PROGRAMS:
             if where != name:
-                raise Invalid(f"{name} is served in the folder {name} of the page, to programs alone: give {name!r}.")
+                raise Invalid(
+                    f"{name} is served only to programs, in the folder {name} of the page: set it to {name!r}."
+                )
             continue
         if name not in SERVICES:
-            raise Invalid(f"There is no service {name} of a port map; there are {', '.join((*SERVICES, *PROGRAMS))}.")
+            raise Invalid(f"A port map has no service {name}; the services are {', '.join((*SERVICES, *PROGRAMS))}.")
         is_port = isinstance(where, int) and not isinstance(where, bool) and 1 <= where <= 65535
         if not (is_port or (isinstance(where, str) and _BEGINNING.fullmatch(where) and not _has_dots(where))):
             raise Invalid(
-                f"{name} has a port from 1 to 65535, or what its addresses of the page begin with, like files."
+                f"{name} must be a port from 1 to 65535, or the beginning of its addresses in the page, like files."
             )
     of_ports = [where for where in ports.values() if isinstance(where, int)]
     if len(set(of_ports)) < len(of_ports):

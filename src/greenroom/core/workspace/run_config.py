@@ -36,10 +36,10 @@ OUR_PREFIX: Final = "KASM_"
 """Variables with the session's credential, its user and its permissions; only Greenroom sets them."""
 
 _WEAKENS: Final = "weakens the isolation of sessions"
-_NETWORK: Final = "the network of sessions has the rules that keep them from each other and from the host"
+_NETWORK: Final = "the network of sessions isolates them from each other and from the host"
 _MOUNTS: Final = "folders of the host are volume mappings"
-_SIZES: Final = "cores and memory are fields of the workspace, by which sessions are placed"
-_LIMITS: Final = "limits are the same for all sessions"
+_SIZES: Final = "cores and memory are fields of the workspace, which the placement uses"
+_LIMITS: Final = "these these limits are the same for all sessions"
 
 _REASONS: Final[dict[str, tuple[str, ...]]] = {
     _WEAKENS: (
@@ -54,7 +54,7 @@ _REASONS: Final[dict[str, tuple[str, ...]]] = {
     ),
     _LIMITS: ("ulimits", "pids_limit", "oom_score_adj", "oom_kill_disable"),
     "it prepares the session's page; use `command`": ("entrypoint",),
-    "Greenroom knows its containers by name and labels": ("labels", "name"),
+    "Greenroom identifies its containers by name and labels": ("labels", "name"),
 }
 _REFUSED: Final = {name: reason for reason, names in _REASONS.items() for name in names}
 """Well-known options → the reason why they are refused."""
@@ -109,7 +109,10 @@ def validated_of_group(config: RunConfig) -> RunConfig:
         Invalid: as for `validated`, or the group sets the runtime.
     """
     if config.get("runtime"):
-        raise Invalid("The run config of a group may not set `runtime`: workspaces do, which are placed by it.")
+        raise Invalid(
+            "The run config of a group may not set `runtime`; only a workspace can set it, because the "
+            "placement uses it."
+        )
     return validated(config)
 
 
@@ -128,9 +131,9 @@ def environment_problem(environment: Variables) -> str | None:
     """The reason why these variables cannot be set in a container, as a sentence; None if they can be."""
     for name, value in environment.items():
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-            return f"{name!r} is not a name of a variable."
+            return f"{name!r} is not the name of a variable."
         if name in OURS or name.startswith(OUR_PREFIX):
-            return f"{name} is set by Greenroom: it carries the session's credential, user or permissions."
+            return f"{name} is set by Greenroom: it contains the session's credential, user or permissions."
         is_finite = not isinstance(value, float) or math.isfinite(value)  # JSON in the database has no NaN
         if isinstance(value, (dict, list)) or value is None or not is_finite or "\0" in str(value):
             return f"the value of {name} must be a text."
@@ -147,7 +150,7 @@ def size_in_bytes(size: object) -> int:
     factor = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}.get(text[-1:], 1)
     digits = text[:-1] if factor > 1 else text
     if not re.fullmatch(r"[0-9]{1,15}", digits) or int(digits) == 0:
-        raise Invalid(f"{size!r} is not a size; write a number of bytes, or like 512m or 1g.")
+        raise Invalid(f"{size!r} is not a size; write a number of bytes, or a size like 512m or 1g.")
     return int(digits) * factor
 
 
@@ -170,7 +173,7 @@ def _user(value: object) -> str:
         raise Invalid("it must be the name or number of a user, or user:group.")
     name = text.partition(":")[0]
     if name == "root" or (name.isdecimal() and int(name) == 0):
-        raise Invalid("a session does not run as root; an image that must start as root says so in its own recipe.")
+        raise Invalid("a session does not run as root; an image that must start as root sets this in its recipe.")
     return text
 
 
@@ -181,7 +184,7 @@ def _path(value: object) -> str:
 
 
 def _command(value: object) -> list[str]:
-    problem = "it must be a list of texts, one a word."
+    problem = "it must be a list of texts, one for each word."
     if not (words := _texts(value, problem)):
         raise Invalid(problem)
     return words
@@ -199,7 +202,7 @@ def _environment(value: object) -> dict[str, str]:
 def _shm_size(value: object) -> int:
     size = size_in_bytes(value)
     if size > SHM_MAX_BYTES:
-        raise Invalid(f"it may be {SHM_MAX_BYTES >> 30}g at most.")
+        raise Invalid(f"the maximum is {SHM_MAX_BYTES >> 30}g.")
     return size
 
 
@@ -268,7 +271,7 @@ def _cap_add(value: object) -> list[str]:
     names = _texts(value, "it must be a list of capabilities.")
     wanted = {name.upper().removeprefix("CAP_") for name in names}
     if refused := sorted(wanted - CAPABILITIES):
-        raise Invalid(f"{', '.join(refused)} {_WEAKENS}; it may be some of {', '.join(sorted(CAPABILITIES))}.")
+        raise Invalid(f"{', '.join(refused)} {_WEAKENS}; allowed are {', '.join(sorted(CAPABILITIES))}.")
     return sorted(wanted)
 
 
@@ -309,7 +312,7 @@ def _tolerations(value: object) -> list[dict[str, str]]:
         if len(texts) < len(given) or not fits or ("key" not in texts and texts.get("operator") != "Exists"):
             raise Invalid(problem)
         if texts.get("operator") == "Exists" and texts.get("value"):
-            raise Invalid("a toleration with the operator Exists has no value.")
+            raise Invalid("a toleration with the operator Exists must not have a value.")
         made.append(texts)
     return made
 

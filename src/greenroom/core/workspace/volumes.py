@@ -131,9 +131,9 @@ def profile_problem(path: str) -> str | None:
     if path == KEPT:
         return None
     if KEPT in path:
-        return f"{path} cannot be used: {KEPT} alone keeps the homes where the installation has its place for them."
+        return f"{path} cannot be used: {KEPT} must be the whole path; the installation then chooses the folder."
     if "://" in path:
-        return f"{path} is not a folder of the host; profiles are kept in folders, also of a network file system."
+        return f"{path} is not a folder of the host; profiles need a folder, which may be on a network file system."
     return _path_problem(path)
 
 
@@ -142,9 +142,9 @@ def _path_problem(source: str) -> str | None:
     for token in TOKENS:
         plain = plain.replace(token, "x")
     if "{" in plain or "}" in plain:
-        return f"{source} has a token that does not exist; there are {', '.join(TOKENS)}."
+        return f"{source} has an unknown token; the tokens are {', '.join(TOKENS)}."
     if "{" in source.lstrip("/").partition("/")[0]:
-        return f"{source} must begin with a fixed folder; a token can be below it."
+        return f"{source} must begin with a fixed folder, with tokens only below it."
     return source_problem(plain)
 
 
@@ -235,9 +235,9 @@ def unwritable_home(path: str | None, user: object) -> str | None:
     if not path or not uid.isdecimal() or int(uid) == OWNER:
         return None
     return (
-        f"Sessions cannot write their home folder on a host with Docker: the run config has the user {uid}, and folders"
-        f" of profiles are made for user {OWNER}. Remove `user` from the run config, or the persistent profile"
-        " from the workspace."
+        "Sessions cannot write their home folder on a host with Docker: the run config has the user "
+        f"{uid}, and folders of profiles belong to user {OWNER}. Remove `user` from the run config, or "
+        "the persistent profile from the workspace."
     )
 
 

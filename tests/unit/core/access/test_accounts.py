@@ -65,7 +65,7 @@ def test_a_language_is_stored_in_one_form(written: str, stored: str):
     "written", ["", "english", "xx", "de-", "de--DE", "de" + "-abc" * 30, "de_DE; rm", "C", "de\n", "de_DE.ISO-8859-1"]
 )
 def test_what_is_no_language_is_refused(written: str):
-    with pytest.raises(ValueError, match=r"^there is no such language; write it like de or de-DE$"):
+    with pytest.raises(ValueError, match=r"^there is no such language; write one like de or de-DE$"):
         normal_language(written)
 
 

@@ -115,8 +115,8 @@ MEMBERS = [[DLP, OWN], [OWN]]
         ({"max_upload_mb": 0}, 50, "now `max_upload_mb` = 10 from group DLP, priority 100, then"),
         ({"max_kasms_per_user": 500}, 50, "`max_kasms_per_user` = 5 by default"),
         ({}, 1, "priority of Class 7"),
-        ({"web_filter_policy": ""}, 50, "`web_filter_policy` is not for members"),
-        ({"run_config": {}}, 50, "`run_config` is not for members"),
+        ({"web_filter_policy": ""}, 50, "`web_filter_policy` cannot be changed by members"),
+        ({"run_config": {}}, 50, "`run_config` cannot be changed by members"),
         ({"idle_disconnect": 5.0, "session_time_limit": 60, "allow_kasm_delete": False}, 50, None),
     ],
 )

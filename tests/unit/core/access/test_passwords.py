@@ -40,7 +40,7 @@ GUESSED_FIRST = (
 @pytest.mark.parametrize("password", GUESSED_FIRST)
 def test_what_is_guessed_first_is_refused(password: str):
     assert password_problem(password, "someone", shortest=12) == (
-        "This password is among the first that are guessed; choose another, such as a few unrelated words."
+        "This password is easy to guess; choose another, such as several unrelated words."
     )
 
 

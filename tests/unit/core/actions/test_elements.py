@@ -52,8 +52,8 @@ def test_all_else_stays_as_it_is(item: object):
     ("item", "sentence"),
     [
         ({"action": "left_click", "ref": "1.2-4"}, GONE),
-        ({"action": "left_click", "ref": "1.2-5"}, "actions[1].ref: this is no reference of the tree."),
-        ({"action": "left_click", "ref": 7}, "actions[1].ref: this is no reference of the tree."),
+        ({"action": "left_click", "ref": "1.2-5"}, "actions[1].ref: this is not a reference of an element."),
+        ({"action": "left_click", "ref": 7}, "actions[1].ref: this is not a reference of an element."),
         ({"action": "left_click", "ref": "1.2-3", "coordinate": [1, 2]}, "an element or a coordinate, not both."),
         ({"type": "click", "ref": "1.2-3", "y": 1}, "an element or a coordinate, not both."),
         ({"action": "key", "text": "a", "ref": "1.2-3"}, "actions[1].ref: only type, mouse_move, left_click, "),

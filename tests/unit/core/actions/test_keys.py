@@ -74,8 +74,8 @@ def test_chords_follow_each_other() -> None:
         ("qzqzqzqz", "there is no key 'qzqzqzqz'; keys are named as in Return"),
         ("U0000", "there is no key 'U0000'"),
         ("ctrl+", "there is no key ''"),
-        ("", "no key is named"),
-        ("a+b+c+d+e+f+g+h+i", "9 keys are held at once; at most 8"),
+        ("", "the name of a key is missing"),
+        ("a+b+c+d+e+f+g+h+i", "9 keys are pressed together; the maximum is 8"),
     ],
 )
 def test_what_is_no_key_is_refused(text: str, sentence: str) -> None:

@@ -140,7 +140,7 @@ def test_coordinates_of_another_size_are_scaled() -> None:
         ),
         (
             {"action": "zoom", "region": [5, 5, 5, 9]},
-            "actions[1].region: it is empty; give [x1, y1, x2, y2] with x1 < x2 and y1 < y2.",
+            "actions[1].region: it is empty; write [x1, y1, x2, y2] with x1 < x2 and y1 < y2.",
         ),
     ],
 )

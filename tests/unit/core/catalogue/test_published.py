@@ -49,7 +49,7 @@ def test_the_list_of_a_registry_is_at_the_place_for_its_schema():
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"7", b'{"workspaces": {}}', b"{", b'{"workspaces": null}', b"\xff"])
 def test_what_is_no_list_is_an_error_that_names_the_address(content: bytes):
-    with pytest.raises(Invalid, match=r"registry\.example.* is no list of workspaces"):
+    with pytest.raises(Invalid, match=r"registry\.example.* is not a list of workspaces"):
         read_list(content, ADDRESS)
 
 
@@ -120,16 +120,16 @@ def test_a_picture_lies_beside_the_list_or_at_an_address(source: str | None, add
         ({"friendly_name": "a/b"}, "one line without a slash"),
         ({"friendly_name": "a\nb"}, "one line without a slash"),
         ({"friendly_name": " "}, "one line without a slash"),
-        ({"friendly_name": None}, "Workspace 1 of the list is left out"),
-        ({"description": 7}, "Workspace 1 of the list is left out"),
+        ({"friendly_name": None}, "Workspace 1 of the list is omitted"),
+        ({"description": 7}, "Workspace 1 of the list is omitted"),
         ({"compatibility": []}, "not the reference of an image"),
         ({"compatibility": [{"image": "../x"}]}, "not the reference of an image"),
         ({"compatibility": [{"image": "a" * 300}]}, "not the reference of an image"),
-        ({"docker_registry": "https://evil.example"}, "Editor is left out: The image acme/editor:1.17 comes from"),
+        ({"docker_registry": "https://evil.example"}, "Editor is omitted: The image acme/editor:1.17 comes from"),
         ({"run_config": {"privileged": True}}, "may not set `privileged`"),
-        ({"run_config": {"hostname": "a\0"}}, "Editor is left out"),
+        ({"run_config": {"hostname": "a\0"}}, "Editor is omitted"),
         ({"exec_config": {"boot": {"cmd": "x"}}}, "There is no command boot"),
-        ({"exec_config": {"go": {"cmd": "x\0y"}}}, "Editor is left out"),
+        ({"exec_config": {"go": {"cmd": "x\0y"}}}, "Editor is omitted"),
     ],
 )
 def test_a_workspace_that_cannot_be_used_is_left_out_with_the_reason(fields: dict[str, object], words: str):
@@ -140,7 +140,7 @@ def test_others_are_not_affected_and_the_sentences_are_bounded():
     found = read(*[7] * (MAX_LEFT_OUT + 5), EDITOR, EDITOR)
     assert [entry.name for entry in found.entries] == ["editor"]
     assert len(found.left_out) == MAX_LEFT_OUT + 1
-    assert found.left_out[-1] == "6 more are left out."
+    assert found.left_out[-1] == "6 more are omitted."
     assert read(EDITOR, EDITOR).left_out == ("Editor is in the list twice.",)
 
 

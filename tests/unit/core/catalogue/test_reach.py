@@ -17,21 +17,21 @@ PRIVATE = Reach(private_networks=True)
     [
         ("93.184.216.34", INTERNET, None),
         ("2606:2800:220:1::1", INTERNET, None),
-        ("127.0.0.1", INTERNET, "this host itself"),
-        ("127.0.0.1", PRIVATE, "this host itself"),
+        ("127.0.0.1", INTERNET, "is this host"),
+        ("127.0.0.1", PRIVATE, "is this host"),
         ("127.0.0.1", HERE, None),
-        ("::ffff:127.0.0.1", INTERNET, "this host itself"),
-        ("2002:7f00:1::", INTERNET, "this host itself"),
-        ("0.0.0.0", HERE, "this host itself"),
+        ("::ffff:127.0.0.1", INTERNET, "is this host"),
+        ("2002:7f00:1::", INTERNET, "is this host"),
+        ("0.0.0.0", HERE, "is this host"),
         ("172.17.0.1", INTERNET, "in a private network"),
         ("172.17.0.1", HERE, "in a private network"),
         ("172.17.0.1", PRIVATE, None),
         ("fd12::1", PRIVATE, None),
-        ("fd00:ec2::254", PRIVATE, "no address of a server"),
-        ("169.254.169.254", PRIVATE, "no address of a server"),
-        ("100.100.100.200", PRIVATE, "no address of a server"),
-        ("192.0.0.192", PRIVATE, "no address of a server"),
-        ("224.0.0.1", PRIVATE, "no address of a server"),
+        ("fd00:ec2::254", PRIVATE, "not the address of a server"),
+        ("169.254.169.254", PRIVATE, "not the address of a server"),
+        ("100.100.100.200", PRIVATE, "not the address of a server"),
+        ("192.0.0.192", PRIVATE, "not the address of a server"),
+        ("224.0.0.1", PRIVATE, "not the address of a server"),
     ],
 )
 def test_lists_are_on_the_internet_or_where_a_setting_allows(text: str, reach: Reach, words: str | None):
@@ -41,6 +41,6 @@ def test_lists_are_on_the_internet_or_where_a_setting_allows(text: str, reach: R
 
 def test_an_address_of_an_interface_is_this_host():
     address = ipaddress.ip_address("93.184.216.34")
-    assert "this host itself" in str(refusal(address, PRIVATE, is_own=True))
+    assert "is this host" in str(refusal(address, PRIVATE, is_own=True))
     assert refusal(address, HERE, is_own=True) is None
-    assert "no address of a server" in str(refusal(ipaddress.ip_address("224.0.0.1"), HERE, is_own=True))
+    assert "not the address of a server" in str(refusal(ipaddress.ip_address("224.0.0.1"), HERE, is_own=True))

@@ -45,7 +45,10 @@ def test_a_workspace_is_made_from_a_recipe_with_its_defaults():
         ({"categories": []}, "categories: Expected `array` of length >= 1"),
         ({"packages": ["vim; rm -rf /"]}, "packages[0]: Expected `str` matching"),
         ({"workspace": {"cores": "two"}}, "workspace.cores: Expected `float`, got `str`"),
-        ({"workspace": {"port_map": {"cdp": 1}}}, "workspace.port_map: cdp is served in the folder cdp"),
+        (
+            {"workspace": {"port_map": {"cdp": 1}}},
+            "workspace.port_map: cdp is served only to programs, in the folder cdp",
+        ),
         ({"workspace": {"run_config": {"privileged": True}}}, "workspace.run_config: The run config may not set"),
         ({"workspace": {"exec_config": {"went": {}}}}, "workspace.exec_config: There is no command went"),
         ({"application": {"command": "x", "window_title": "("}}, "application.window_title: '(' is no regular"),
@@ -61,5 +64,5 @@ def test_a_recipe_that_cannot_be_used_is_refused_with_its_name_and_the_field(cha
 
 @pytest.mark.parametrize("name", ["", "Firefox", "../etc", "a" * 31])
 def test_the_name_of_a_recipe_is_that_of_a_folder_and_an_image(name: str):
-    with pytest.raises(Invalid, match="needs a name of small letters"):
+    with pytest.raises(Invalid, match="needs a name of 1 to 30 lowercase letters"):
         parse(name, BROWSER)

@@ -121,7 +121,7 @@ def test_a_decision_says_why(host: str, action: Action, reason: str):
 )
 def test_a_private_address_is_denied_with_any_default(host: str):
     assert decision(policy("allow"), host) == HostDecision(
-        "deny", f"{host} is a private address, which no session may reach."
+        "deny", f"{host} is a private address, which sessions must not reach."
     )
 
 
@@ -138,10 +138,10 @@ def test_an_address_of_the_internet_meets_the_default_action():
         ("deny", 80, None),
         ("deny", 443, None),
         ("deny", 1024, "Port 1024 is closed: the default action is deny, so only 80 and 443 are open."),
-        ("deny", 25, "Port 25 is not one of the web; allowed are 80 and 443."),
+        ("deny", 25, "Port 25 is not a web port; allowed ports are 80 and 443."),
         ("allow", 80, None),
         ("allow", 1024, None),
-        ("allow", 1023, "Port 1023 is not one of the web; allowed are 80 and 443."),
+        ("allow", 1023, "Port 1023 is not a web port; allowed ports are 80 and 443."),
     ],
 )
 def test_ports_beside_those_of_the_web(default_action: Action, port: int, problem: str | None):
@@ -179,12 +179,12 @@ def test_a_domain_as_it_is_stored(text: str, stored: str):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("https://example.com", "'https://example.com' is an address; write the domain alone, like example.com."),
-        ("example.com/path", "write the domain alone"),
-        ("ann@example.com", "write the domain alone"),
+        ("https://example.com", "'https://example.com' is an address; write only the domain, like example.com."),
+        ("example.com/path", "write only the domain"),
+        ("ann@example.com", "write only the domain"),
         ("x" * 80 + "/", "'" + "x" * 77 + "…' is an address"),
         ("x" * 79 + "/", "'" + "x" * 79 + "/' is an address"),
-        ("example.com:8080", "write the domain alone"),
+        ("example.com:8080", "write only the domain"),
         ("*.example.com", "wildcard"),
         (".example.com", "wildcard"),
         ("198.51.100.7", "IP address"),
@@ -248,7 +248,7 @@ def test_whose_policy_a_session_is_under(
 
 
 def test_a_list_has_an_end():
-    with pytest.raises(Invalid, match=f"at most {MAX_DOMAINS} are possible"):
+    with pytest.raises(Invalid, match=f"the maximum is {MAX_DOMAINS}"):
         domains([f"d{number}.example" for number in range(MAX_DOMAINS + 1)])
     assert len(domains([f"d{number}.example" for number in range(MAX_DOMAINS)])) == MAX_DOMAINS
     require_disjoint(["a.example"], ["b.example"])
@@ -296,7 +296,7 @@ def test_a_lease_reaches_no_more_than_a_policy_that_changed_allows():
 
 
 def test_a_lease_cannot_open_what_the_policy_in_force_denies():
-    with pytest.raises(Invalid, match=r"The web filter Exam denies b\.example; a lease cannot open it\."):
+    with pytest.raises(Invalid, match=r"The web filter Exam denies b\.example; a lease cannot allow it\."):
         narrowed(FilterPolicy(filter_policy_id="p", name="Exam", allow=("a.example",)), ["a.example", "b.example"])
 
 

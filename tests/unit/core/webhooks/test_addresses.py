@@ -31,7 +31,7 @@ def test_https_and_http_of_named_hosts_can_be_addresses(url: str):
     ("url", "words"),
     [
         ("ftp://example.org/", "must begin with http"),
-        ("http://example.org/", "must begin with https://; plain http is for hosts of the setting `webhook_hosts`"),
+        ("http://example.org/", "must begin with https://; only hosts of the setting `webhook_hosts`"),
         ("http://10.0.0.7/", "must begin with https://"),
         ("https://user@example.org/", "names? a host|user name"),
         ("https://example.org/#part", "a fragment"),
@@ -71,7 +71,7 @@ def test_what_cannot_be_one_has_a_reason(url: str, words: str):
 def test_addresses_that_are_not_of_the_internet_are_refused(address: str):
     problem = address_problem(ipaddress.ip_address(address))
     assert problem is not None
-    assert problem.endswith("is no address of the internet; the setting `webhook_hosts` can allow the host")
+    assert problem.endswith("is not a public address; the setting `webhook_hosts` can allow the host")
 
 
 @pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:220:1::1", "::ffff:93.184.216.34"])

@@ -37,13 +37,13 @@ def test_commands_of_root_are_named():
     assert commands_problem({"go": {"cmd": "open"}, "assign": {"cmd": "x", "user": "kasm-user"}}) is None
     problem = commands_problem({"go": {"cmd": "open"}, "first_launch": {"cmd": "true", "user": "0:0"}})
     assert problem is not None
-    assert problem.startswith("The command first_launch would run as root (0:0) beside a folder of the host")
-    assert problem.endswith("name another user, or mount the folder with the mode ro.")
+    assert problem.startswith("The command first_launch would run as root (0:0) with write access to a mounted folder")
+    assert problem.endswith("Set another user, or mount the folder with the mode ro.")
 
 
 def test_root_is_named_once():
-    assert root_problem("root", "The command go").startswith("The command go would run as root beside a folder")
-    assert root_problem("", "The image").startswith("The image would run as root beside a folder")
+    assert root_problem("root", "The command go").startswith("The command go would run as root with write access")
+    assert root_problem("", "The image").startswith("The image would run as root with write access")
 
 
 def test_an_unknown_command_is_left_to_the_command_line_to_refuse():

@@ -48,7 +48,7 @@ def test_images_are_written_as_docker_writes_them(name: str):
     "name", ["", "a b", "A/b", "../containers/x", "a//b", "a:", "a\n", "http://r.example/a", "a@sha256:0"]
 )
 def test_what_is_no_image(name: str):
-    assert "is written like" in (reference_problem(name) or "")
+    assert "has the form" in (reference_problem(name) or "")
 
 
 @pytest.mark.parametrize(
@@ -69,13 +69,16 @@ def test_a_name_that_docker_refuses_has_its_reason(name: str, words: str):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"restrict_to_zone": True}, "restrict_to_zone needs zone_id, the zone it is restricted to."),
-        ({"restrict_to_server": True}, "restrict_to_server needs server_id, the Agent it is restricted to."),
-        ({"docker_registry": "r.example:5000"}, "write the image as r.example:5000/kasmweb/chrome:1.16.0"),
-        ({"port_map": {"audio": 6901}}, "Port 6901 is that of the page; a service of the port map needs another one."),
-        ({"docker_registry": "not a host"}, "no address of a registry"),
+        ({"restrict_to_zone": True}, "restrict_to_zone needs zone_id, the zone of the restriction."),
+        ({"restrict_to_server": True}, "restrict_to_server needs server_id, the Agent of the restriction."),
+        ({"docker_registry": "r.example:5000"}, "Write the image as r.example:5000/kasmweb/chrome:1.16.0"),
+        (
+            {"port_map": {"audio": 6901}},
+            "Port 6901 is the port of the page; a service of the port map needs another port.",
+        ),
+        ({"docker_registry": "not a host"}, "not the address of a registry"),
         ({"exec_config": ROOTS, "volume_mappings": WRITABLE}, "The command first_launch would run as root"),
-        ({"exec_config": ROOTS, "persistent_profile_path": "/srv/{user_id}"}, "mounted writable"),
+        ({"exec_config": ROOTS, "persistent_profile_path": "/srv/{user_id}"}, "write access to a mounted folder"),
     ],
 )
 def test_contradictions_are_named(change: dict[str, Any], words: str):
@@ -114,8 +117,9 @@ def test_a_registrys_credentials_go_to_that_registry_alone(name: str, registry: 
 
 def test_a_refusal_says_how_to_write_the_image():
     assert registry_problem("r.example/team/desk:1", "https://me@Other.example:5000/v2/") == (
-        "The image r.example/team/desk:1 comes from r.example, so user and token for other.example:5000 would be sent"
-        " there; write the image as other.example:5000/team/desk:1, or change docker_registry."
+        "The image r.example/team/desk:1 comes from r.example, so the user and token for "
+        "other.example:5000 would be sent there. Write the image as other.example:5000/team/desk:1, or "
+        "change docker_registry."
     )
 
 
@@ -148,7 +152,7 @@ def test_a_stored_token_stays_with_its_registry(before: str, after: str, is_kept
 def test_what_is_no_address_of_a_registry_is_refused(registry: str):
     problem = registry_problem("desk:1", registry)
     assert problem is not None
-    assert "is no address of a registry; write it like registry.example:5000." in problem
+    assert "is not the address of a registry; write one like registry.example:5000." in problem
 
 
 @pytest.mark.parametrize(("shm_size", "memory_limit", "fits"), [("1g", None, True), ("1g", 1 << 29, False)])

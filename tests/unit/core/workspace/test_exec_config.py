@@ -51,7 +51,10 @@ def test_a_command_is_split_once_by_shell_rules():
         ({"go": {"cmd": "echo 'open"}}, "cannot be split into words: No closing quotation."),
         (
             {"go": {"cmd": "x", "privileged": True}},
-            "may not have `privileged`: no command has more rights than its session; it may have cmd, environment,",
+            (
+                "may not have `privileged`, because a command has the rights of its session; it may have cmd, "
+                "environment,"
+            ),
         ),
         ({"go": {"cmd": ["a\0b"]}}, "The command go must be a text or a list of texts."),
         ({"go": {"cmd": "x", "only_with_address": True}}, "may not have `only_with_address`"),

@@ -57,7 +57,7 @@ def test_a_workspace_that_keeps_homes_mounts_the_users_own():
     assert profile_problem(KEPT) is None
     for wrong in (f"/srv/{KEPT}", f"{KEPT}/x", f"/{KEPT}"):
         assert profile_problem(wrong) == (
-            f"{wrong} cannot be used: {{homes}} alone keeps the homes where the installation has its place for them."
+            f"{wrong} cannot be used: {{homes}} must be the whole path; the installation then chooses the folder."
         )
     tokens = {"user_id": "u" * 8, "image_id": "i" * 8, "username": "ada"}
     made = profile_mount(KEPT, tokens, "Enabled")
@@ -119,7 +119,7 @@ def test_the_one_that_waits_longest_is_first():
 
 def test_a_home_in_use_is_not_deleted_and_the_sentence_names_the_sessions():
     assert in_use_problem([]) is None
-    assert in_use_problem(["a"]) == "The home folder is in use by session a: end that first, then delete the folder."
+    assert in_use_problem(["a"]) == "The home folder is in use by session a. Delete the session first."
     assert "by sessions a, b, c, …: end" in str(in_use_problem(["a", "b", "c", "d"]))
 
 
@@ -136,10 +136,10 @@ def test_what_is_said_of_a_deletion_never_leaves_people_waiting_without_a_reason
 
     assert said() == "It is being deleted."
     assert said(problem="It is in use.") == "It is in use."
-    assert said(away=True) == "No session gets it any more; its files are being deleted."
-    assert said(away=True, problem="Busy.") == "No session gets it any more; its files are being deleted. Busy."
+    assert said(away=True) == "No session can use it any more; its files are being deleted."
+    assert said(away=True, problem="Busy.") == "No session can use it any more; its files are being deleted. Busy."
     assert said(reached=False) == (
-        "It is deleted as soon as its Agent is back; if that is gone for good, delete the Agent."
+        "It is deleted when its Agent returns. If the Agent does not return, delete the Agent."
     )
     assert remark("kept", is_moved_away=False, is_reached=False, problem="Too many files.") == "Too many files."
-    assert loss("ada", "Desktop") == "All files that ada kept in the home folder of Desktop are deleted for good."
+    assert loss("ada", "Desktop") == "All files that ada has in the home folder of Desktop are deleted permanently."

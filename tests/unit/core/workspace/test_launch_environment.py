@@ -34,7 +34,7 @@ ALLOWED = (
 def test_what_makes_programs_run_other_code_is_refused(name: str):
     problem = launch_problem({name: "x"})
     assert problem is not None
-    assert problem.startswith(f"{name} changes which code")
+    assert problem.startswith(f"{name} affects the code")
 
 
 @pytest.mark.parametrize("name", ALLOWED)

@@ -59,7 +59,7 @@ def test_an_address_below_the_page(address: str):
 def test_an_address_that_leaves_the_session_or_names_a_token_is_refused(address: str):
     problem = relative_problem("start_page", address)
     assert problem is not None
-    assert problem.startswith("start_page is an address below page_path")
+    assert problem.startswith("start_page must be an address below page_path")
 
 
 def test_the_ports_of_services_are_known_by_name():
@@ -69,7 +69,7 @@ def test_the_ports_of_services_are_known_by_name():
 @pytest.mark.parametrize(
     ("ports", "words"),
     [
-        ({"printer": 4906}, "There is no service printer of a port map; there are audio, audio_input,"),
+        ({"printer": 4906}, "A port map has no service printer; the services are audio, audio_input,"),
         ({"audio": 0}, "audio has a port"),
         ({"audio": 70_000}, "audio has a port"),
         ({"audio": True}, "audio has a port"),
@@ -77,8 +77,8 @@ def test_the_ports_of_services_are_known_by_name():
         ({"downloads": "a/../b"}, "downloads has a port"),
         ({"downloads": ""}, "downloads has a port"),
         ({"audio": 4901, "uploads": 4901}, "have the same port"),
-        ({"cdp": 9222}, "cdp is served in the folder cdp of the page, to programs alone"),
-        ({"webdriver": "driver"}, "webdriver is served in the folder webdriver"),
+        ({"cdp": 9222}, "cdp is served only to programs, in the folder cdp of the page"),
+        ({"webdriver": "driver"}, "webdriver is served only to programs, in the folder webdriver"),
     ],
 )
 def test_a_port_map_that_cannot_be(ports: dict[str, Any], words: str):

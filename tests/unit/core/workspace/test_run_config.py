@@ -76,10 +76,10 @@ def test_everything_that_may_be_set_is_read():
         ({"tolerations": [{"key": "gpu", "tolerationSeconds": 5}]}, "list of objects"),
         ({"tolerations": [{"key": "gpu", "effect": "Never"}]}, "list of objects"),
         ({"tolerations": [{"value": "a"}]}, "list of objects"),
-        ({"tolerations": [{"key": "gpu", "operator": "Exists", "value": "a"}]}, "has no value"),
+        ({"tolerations": [{"key": "gpu", "operator": "Exists", "value": "a"}]}, "must not have a value"),
         (
             {"user": "root"},
-            "a session does not run as root; an image that must start as root says so in its own recipe.",
+            "a session does not run as root; an image that must start as root sets this in its recipe.",
         ),
         ({"user": "0:1000"}, "does not run as root"),
         ({"user": "00"}, "does not run as root"),
@@ -88,7 +88,7 @@ def test_everything_that_may_be_set_is_read():
         ({"user": True}, "it must be the name or number of a user, or user:group."),
         ({"environment": {"VNC_PW": "x"}}, "set by Greenroom"),
         ({"environment": {"KASM_SVC_AUDIO": "1"}}, "set by Greenroom"),
-        ({"environment": {"A=B": "1"}}, "not a name"),
+        ({"environment": {"A=B": "1"}}, "not the name"),
         ({"environment": {"A": ["1"]}}, "must be a text"),
         ({"environment": {"A": float("nan")}}, "must be a text"),
         ({"environment": {"A": float("inf")}}, "must be a text"),
@@ -97,11 +97,11 @@ def test_everything_that_may_be_set_is_read():
         ({"hostname": "x" * 64}, "host name"),
         ({"hostname": 7}, "hostname"),
         ({"working_dir": "../etc"}, "absolute path"),
-        ({"command": "ls"}, "it must be a list of texts, one a word."),
+        ({"command": "ls"}, "it must be a list of texts, one for each word."),
         ({"command": ["a\0"]}, "list of texts"),
-        ({"command": []}, "it must be a list of texts, one a word."),
+        ({"command": []}, "it must be a list of texts, one for each word."),
         ({"shm_size": "much"}, "'much' is not a size"),
-        ({"shm_size": "1000g"}, "64g at most"),
+        ({"shm_size": "1000g"}, "the maximum is 64g"),
         ({"dns": ["localhost"]}, "it must be a list of IP addresses."),
         ({"dns": [1]}, "it must be a list of IP addresses."),
         ({"tmpfs": {"/proc/x": ""}}, "belongs to the system of the container"),
@@ -113,7 +113,7 @@ def test_everything_that_may_be_set_is_read():
         ({"read_only": "yes"}, "it must be true or false."),
         ({"cap_add": "CHOWN"}, "it must be a list of capabilities."),
         ({"tmpfs": ["/x"]}, 'it must be an object, path → options, like {"/scratch": "size=64m"}.'),
-        ({"shm_size": (64 << 30) + 1}, "it may be 64g at most."),
+        ({"shm_size": (64 << 30) + 1}, "the maximum is 64g."),
         ({"tmpfs": {"/": ""}}, "belongs to the system of the container"),
         (
             {"runtime": "/usr/bin/runc"},
@@ -164,7 +164,9 @@ def test_all_that_is_let_through_is_confined(subject: Any, config: dict[str, Any
 def test_a_group_does_not_choose_the_runtime():
     assert validated_of_group({"hostname": "desk"}) == {"hostname": "desk"}
     with pytest.raises(
-        Invalid, match=r"^The run config of a group may not set `runtime`: workspaces do, which are placed by it\.$"
+        Invalid,
+        match=r"^The run config of a group may not set `runtime`; only a workspace can set it, because the placement uses"
+        r" it\.$",
     ):
         validated_of_group({"runtime": "runsc"})
 
