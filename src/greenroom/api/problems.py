@@ -46,8 +46,8 @@ _DECLARED: Final = {
     413: "The body is too large.",
     421: "The host is not served here.",
     422: "Values cannot be used; each is named.",
-    429: "Too many; wait for Retry-After.",
-    503: "A part cannot be reached; repeat after Retry-After.",
+    429: "Too many requests; wait for Retry-After.",
+    503: "A component is unavailable; repeat the request after Retry-After.",
 }
 PROBLEMS: Final[dict[int | str, OpenApi]] = {
     status: {

@@ -74,7 +74,7 @@ async def test_a_pool_is_made_disabled_shown_without_secrets_and_found_by_its_na
         ({"secrets": {"token": "a\u0000b"}}, "NUL"),
         ({"secrets": {"token": "schlüssel"}}, "is sent as a header"),
         ({"secrets": {"token": "a\nb"}}, "is sent as a header"),
-        ({"options": {"url": "http://127.0.0.1:9000/"}}, "is for hosts of the setting `webhook_hosts` alone"),
+        ({"options": {"url": "http://127.0.0.1:9000/"}}, "only hosts of the setting `webhook_hosts` may use http"),
         ({"provider": "lab"}, "There is no machine provider 'lab'; installed: command, libcloud, simulated"),
         ({"provider": "My Cloud"}, "must be the name of an installed provider"),
     ],

@@ -95,7 +95,7 @@ async def test_a_leases_token_is_for_that_lease_alone(follow: Connect, wish: dic
         assert [one.uri.split("/")[3] for one in (await client.list_resources()).resources] == [lease["lease_id"]]
         foreign = refusal(await client.call_tool("release", {"lease_id": other["lease_id"]}))
         assert foreign.startswith("unauthenticated: This token opens no lease here")
-        with pytest.raises(MCPError, match="There is no tool 'lease'; there are extend, release"):
+        with pytest.raises(MCPError, match="There is no tool 'lease'; the tools are extend, release"):
             await client.call_tool("lease", wish)
         answer_of(await client.call_tool("release"))
     async with follow() as holder:
@@ -113,7 +113,7 @@ async def test_refusals_are_those_of_the_routes(follow: Connect, admin: Client, 
             )
         needs = "invalid: The tool release needs lease_id."
         assert refusal(await client.call_tool("release")) == needs
-        no_id = "invalid: '../users' is not the id of a lease; `list_leases` has them."
+        no_id = "invalid: '../users' is not the id of a lease; call `list_leases` for the ids."
         assert refusal(await client.call_tool("release", {"lease_id": "../users"})) == no_id
         unknown = refusal(await client.call_tool("list_leases", {"tags": "t"}))
         assert unknown == "invalid: The tool list_leases has no argument tags; it has tag, ended."

@@ -76,8 +76,8 @@ async def test_lists_of_what_is_not_here_are_empty(anonymous: Client):
     ("name", "words"),
     [
         ("assign_user_server", "no servers"),
-        ("create_cast_config", "not cast"),
-        ("activate", "no licence"),
+        ("create_cast_config", "no casting"),
+        ("activate", "no license"),
         ("update_egress_gateway", "egress"),
         ("register_component", "join token"),
     ],

@@ -218,12 +218,12 @@ async def test_a_privileged_command_runs_as_root_in_the_container_and_it_is_said
     session: Session, body: dict[str, Any]
 ):
     answer = await session.published("exec_command_kasm", **body)
-    assert "as root in the container, without further rights" in answer["message"]
+    assert "as root in the container, without the further rights" in answer["message"]
     async with agent(session) as orders:
         await eventually(lambda: orders)
     assert (orders[0]["argv"], orders[0]["run_as"]) == (["id"], "root")
     (row,) = await session.stage.log("session-command")
-    assert "as root in the container, without further rights" in row["message"]
+    assert "as root in the container, without the further rights" in row["message"]
 
 
 async def test_what_a_published_command_may_not(session: Session, with_key: MakeClient):

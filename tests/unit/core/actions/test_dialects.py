@@ -146,10 +146,10 @@ def test_what_is_refused_is_named(item: object, sentence: str) -> None:
 @pytest.mark.parametrize(
     ("items", "sentence"),
     [
-        ([{"action": "screenshot"}] * 101, "actions: there are 101; at most 100"),
+        ([{"action": "screenshot"}] * 101, "actions: there are 101; the maximum is 100"),
         ([{"action": "wait", "duration": 25}] * 3, "actions: they wait 75 s in total; the maximum is 60 s"),
         ([{"action": "hold_key", "text": "a", "duration": 21}] * 3, "actions: they wait 63 s in total"),
-        ([{"action": "type", "text": "x" * 600_000}] * 2, "actions: their texts have 1200000 bytes together"),
+        ([{"action": "type", "text": "x" * 600_000}] * 2, "actions: their texts have 1200000 bytes in total"),
     ],
 )
 def test_a_batch_is_bounded(items: list[object], sentence: str) -> None:

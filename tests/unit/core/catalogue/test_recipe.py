@@ -51,7 +51,7 @@ def test_a_workspace_is_made_from_a_recipe_with_its_defaults():
         ),
         ({"workspace": {"run_config": {"privileged": True}}}, "workspace.run_config: The run config may not set"),
         ({"workspace": {"exec_config": {"went": {}}}}, "workspace.exec_config: There is no command went"),
-        ({"application": {"command": "x", "window_title": "("}}, "application.window_title: '(' is no regular"),
+        ({"application": {"command": "x", "window_title": "("}}, "application.window_title: '(' is not a regular"),
         ({"application": None}, "application: a recipe of kind application needs it"),
         ({"kind": "desktop"}, "application: a desktop has none"),
     ],

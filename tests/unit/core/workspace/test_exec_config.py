@@ -41,7 +41,7 @@ def test_a_command_is_split_once_by_shell_rules():
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ({"start": {"cmd": "x"}}, "There is no command start; there are first_launch, go, assign."),
+        ({"start": {"cmd": "x"}}, "There is no command start; the commands are first_launch, go, assign."),
         ({"go": "x"}, "The command go must be an object."),
         ({"go": {}}, "The command go is empty."),
         ({"go": {"user": "root"}}, "The command go needs `cmd`"),

@@ -48,7 +48,7 @@ def test_what_is_greenrooms_own_is_refused_as_everywhere():
 
 def test_no_container_is_made_with_a_variable_that_a_launch_may_not_set():
     chosen = {"KASM_ID": "1", "HOME": "/elsewhere"}
-    assert "HOME changes which" in str(chosen_problem(chosen, of_workspace=()))
+    assert "HOME affects the" in str(chosen_problem(chosen, of_workspace=()))
     assert chosen_problem(chosen, of_workspace=("HOME",)) is None, "the workspace's takes its place"
 
 

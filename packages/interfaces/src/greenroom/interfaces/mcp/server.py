@@ -35,10 +35,11 @@ logging.getLogger("mcp").setLevel(logging.CRITICAL)
 """The library logs parts of clients' messages, which may contain secrets. This module logs failures itself."""
 
 INSTRUCTIONS: Final = (
-    "Greenroom gives desktops, browsers and applications for a time. Call `lease` with the name of a workspace, then"
-    " use the other tools with its lease_id, and `release` it when done; at its deadline a lease ends by itself."
+    "Greenroom leases desktops, browsers and applications. Call `lease` with the name of a "
+    "workspace, use the other tools with its lease_id, and call `release` at the end. A lease ends "
+    "automatically at its deadline."
 )
-INSTRUCTIONS_FOR_ONE: Final = "The tools are for the one leased session whose token was given."
+INSTRUCTIONS_FOR_ONE: Final = "The tools use the leased session of the token."
 SCREEN: Final = "greenroom://leases/{lease_id}/screen"
 VERSION: Final = version("greenroom")
 _SCREEN: Final = re.compile(re.escape(SCREEN).replace(r"\{lease_id\}", r"([0-9a-fA-F-]{36})"), re.ASCII)
@@ -106,7 +107,7 @@ class _Offer:
         tool = self._tools.get(params.name)
         if tool is None:
             known = ", ".join(self._tools)
-            raise MCPError(types.INVALID_PARAMS, f"There is no tool {params.name[:60]!r}; there are {known}.")
+            raise MCPError(types.INVALID_PARAMS, f"There is no tool {params.name[:60]!r}; the tools are {known}.")
         try:
             asked = tool.asked(params.arguments or {}, self._lease_id)
         except Invalid as error:
@@ -123,7 +124,11 @@ class _Offer:
 
     async def _list_templates(self, _: Context, __: Page) -> types.ListResourceTemplatesResult:
         screen = types.ResourceTemplate(
-            uri_template=SCREEN, name="screen", title="Screen of a lease", description="as it is now", mime_type=PNG
+            uri_template=SCREEN,
+            name="screen",
+            title="Screen of a lease",
+            description="the present screen",
+            mime_type=PNG,
         )
         return types.ListResourceTemplatesResult(resource_templates=[screen])
 
@@ -131,7 +136,7 @@ class _Offer:
         named = _SCREEN.fullmatch(params.uri)
         if named is None:
             raise _no_resource(
-                params.uri, f"There is no resource {params.uri[:200]}; the screens of leases are {SCREEN}."
+                params.uri, f"There is no resource {params.uri[:200]}; the screen of a lease is {SCREEN}."
             )
         answer = await self._read(screen_of(named[1]), params.uri)
         blob = types.BlobResourceContents(uri=params.uri, mime_type=PNG, blob=as_base64(answer.content))

@@ -114,7 +114,7 @@ class Tool:
         properties: Json = dict(self.arguments["properties"])
         required = list(self.arguments.get("required", ()))
         if self.of_lease:
-            words = "the lease; it may be left out, as the token is that of one lease" if by_token else "from `lease`"
+            words = "the lease; optional with the token of a lease" if by_token else "id from the answer of `lease`"
             properties = {LEASE_ID: {"type": "string", "format": "uuid", "description": words}, **properties}
             required = required if by_token else [LEASE_ID, *required]
         rest = {name: self.arguments[name] for name in ("$defs",) if name in self.arguments}
@@ -130,7 +130,7 @@ class Tool:
         schema = self.schema(by_token=own_lease_id is not None)
         known = schema["properties"]
         if unknown := sorted(given.keys() - known.keys()):
-            has = f"it has {', '.join(known)}" if known else "it has none"
+            has = f"it has {', '.join(known)}" if known else "it has no arguments"
             raise Invalid(f"The tool {self.name} has no argument {', '.join(unknown)}; {has}.")
         if missing := [name for name in schema["required"] if name not in given]:
             raise Invalid(f"The tool {self.name} needs {', '.join(missing)}.")
@@ -144,7 +144,7 @@ def _lease_id(given: object) -> str:
     try:
         return str(UUID(cast("str", given)))
     except (ValueError, AttributeError, TypeError) as error:
-        raise Invalid(f"{str(given)[:60]!r} is not the id of a lease; `list_leases` has them.") from error
+        raise Invalid(f"{str(given)[:60]!r} is not the id of a lease; call `list_leases` for the ids.") from error
 
 
 def schema_of(body: type[object], **defaults: object) -> Json:

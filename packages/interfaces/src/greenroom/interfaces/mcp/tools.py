@@ -27,25 +27,25 @@ ELEMENTS: Final = 300
 _NO_SUCH_PART: Final = 416
 _PART: Final = {
     "type": "object",
-    "description": "a part of a file; the listing of a folder, as `list_files` has it",
+    "description": "a part of a file, or the listing of a folder as in `list_files`",
     "properties": {
         "encoding": {"enum": ["utf-8", "base64"]},
         "content": {"type": "string"},
         "offset": {"type": "integer", "description": "bytes"},
         "next_offset": {
             "type": ["integer", "null"],
-            "description": "where the next part begins; null = this is the last",
+            "description": "beginning of the next part; null = this is the last part",
         },
-        "size_bytes": {"type": "integer", "description": "of the whole file"},
+        "size_bytes": {"type": "integer", "description": "size of the whole file"},
     },
 }
-_PATH: Final = {"type": "string", "description": "below the home folder"}
+_PATH: Final = {"type": "string", "description": "path below the home folder"}
 
 
 def _file(lease_id: str, path: object) -> str:
     """Return the address of a file. Dots are escaped, so that they stay part of a name; the route interprets them."""
     if not isinstance(path, str):
-        raise Invalid("`path` is the path of a file, below the home folder.")
+        raise Invalid("`path` must be the path of a file below the home folder.")
     parts = (quote(part, safe="").replace(".", "%2E") for part in path.split("/"))
     return f"/leases/{lease_id}/files/{'/'.join(parts)}"
 
@@ -57,7 +57,7 @@ def _run(lease_id: str, given: Json) -> ToolRequest:
 def _read(lease_id: str, given: Json) -> ToolRequest:
     offset, size = given.get("offset", 0), given.get("size_bytes", READ_BYTES)
     if not (isinstance(offset, int) and offset >= 0 and isinstance(size, int) and 0 < size <= MOST_READ_BYTES):
-        raise Invalid(f"`offset` is a number of bytes from 0 on, `size_bytes` one from 1 to {MOST_READ_BYTES}.")
+        raise Invalid(f"`offset` must be 0 or more bytes, and `size_bytes` 1 to {MOST_READ_BYTES}.")
     part = {"Range": f"bytes={offset}-{offset + size - 1}"}
     return ToolRequest(method="GET", path=_file(lease_id, given["path"]), headers=part)
 
@@ -85,7 +85,7 @@ def _content(answer: httpx.Response) -> ToolResult:
 def _write(lease_id: str, given: Json) -> ToolRequest:
     text, encoding = given["content"], given.get("encoding", "utf-8")
     if not isinstance(text, str) or encoding not in ("utf-8", "base64"):
-        raise Invalid("`content` is a text, `encoding` utf-8 or base64.")
+        raise Invalid("`content` must be a text, and `encoding` utf-8 or base64.")
     try:
         content = text.encode() if encoding == "utf-8" else base64.b64decode(text, validate=True)
     except (UnicodeEncodeError, binascii.Error) as error:
@@ -112,7 +112,9 @@ INSIDE_TOOLS: Final = (
     Tool(
         name="exec",
         title="Run a command",
-        description="Run a program in the session, as its user and on its desktop, and wait for its end.",
+        description=(
+            "Run a program in the session, as the user of the session and on the desktop, and wait until it ends."
+        ),
         request=_run,
         shown=as_json,
         arguments=_exec_arguments(),
@@ -122,7 +124,7 @@ INSIDE_TOOLS: Final = (
     Tool(
         name="read_file",
         title="Read a file",
-        description="A file, or a part of it: text where it is UTF-8, else base64. Of a folder what lies in it.",
+        description="Read a file or a part of it, as text if it is UTF-8, otherwise as base64; or list a folder.",
         request=_read,
         shown=_content,
         answers=_PART,
@@ -139,7 +141,9 @@ INSIDE_TOOLS: Final = (
     Tool(
         name="write_file",
         title="Write a file",
-        description="Write a file, with the folders above it; one of this name is replaced once the new one is whole.",
+        description=(
+            "Write a file, and create its folders. An existing file is replaced when the new file is complete."
+        ),
         request=_write,
         shown=as_json,
         answers=schema_of(Written),
@@ -150,7 +154,7 @@ INSIDE_TOOLS: Final = (
                 "encoding": {
                     "enum": ["utf-8", "base64"],
                     "default": "utf-8",
-                    "description": "base64 for what is no text",
+                    "description": "base64 for binary content",
                 },
             },
             "required": ["path", "content"],
@@ -160,7 +164,7 @@ INSIDE_TOOLS: Final = (
     Tool(
         name="list_files",
         title="List a folder",
-        description="The files and folders in a folder.",
+        description="List the files and folders in a folder.",
         request=_list,
         shown=as_json,
         answers=schema_of(ListingView),
@@ -171,19 +175,19 @@ INSIDE_TOOLS: Final = (
         name="elements",
         title="Elements on the screen",
         description=(
-            "What the programs on the screen say of their windows, buttons and texts, each with a `ref` that actions"
-            " take in place of a coordinate. Programs with GTK 3 say it; pages of browsers are reached by"
-            " DevTools (`urls.cdp` of the lease)."
+            "List the windows, buttons and texts of the programs on the screen, each with a `ref` that "
+            "actions accept in place of a coordinate. It includes programs with GTK 3; for pages of "
+            "browsers, use DevTools (`urls.cdp` of the lease)."
         ),
         request=_elements,
         shown=as_json,
         answers=schema_of(Tree),
         arguments={
             "properties": {
-                "ref": {"type": "string", "description": "only what is below this element"},
-                "depth": {"type": "integer", "minimum": 0, "maximum": 60, "description": "levels below it"},
+                "ref": {"type": "string", "description": "only elements below this element"},
+                "depth": {"type": "integer", "minimum": 0, "maximum": 60, "description": "number of levels"},
                 "max": {"type": "integer", "minimum": 1, "maximum": 1000, "default": ELEMENTS},
-                "all": {"type": "boolean", "default": False, "description": "also what is not shown"},
+                "all": {"type": "boolean", "default": False, "description": "include elements that are not visible"},
             }
         },
         reads=True,
@@ -207,7 +211,7 @@ def _leases(answer: httpx.Response) -> ToolResult:
 
 
 def _released(_: httpx.Response) -> ToolResult:
-    return ToolResult("The lease has ended; its session is destroyed.", {"released": True})
+    return ToolResult("The lease has ended; its session is deleted.", {"released": True})
 
 
 def screen_of(lease_id: str, query: Json | None = None) -> ToolRequest:
@@ -239,7 +243,7 @@ def _actions() -> Json:
     named = {"type": "string", "enum": list(VERBS["action"]), "description": "; ".join(map(_usage, _VERBS))}
     schema["properties"]["actions"] = {
         "type": "array",
-        "description": "what to do, in this order; a `ref` from `elements` may stand where a `coordinate` would",
+        "description": "actions, in their order; a `ref` from `elements` can replace a `coordinate`",
         "items": {"type": "object", "properties": {**known, "action": named}, "required": ["action"]},
     }
     return schema
@@ -271,8 +275,9 @@ TOOLS: Final = (
         name="lease",
         title="Lease a desktop or browser",
         description=(
-            "Get a desktop, browser or application of your own, until a deadline. The answer has the lease_id that the"
-            " other tools need, and addresses for browsers' DevTools, WebDriver and people. Release it when done."
+            "Lease a separate desktop, browser or application until a deadline. The answer contains the "
+            "lease_id for the other tools, and the addresses for DevTools, WebDriver and people. Call "
+            "`release` at the end."
         ),
         request=lambda _, given: ToolRequest(method="POST", path="/leases", json={"wait_s": WAIT_S, **given}),
         shown=as_json,
@@ -283,14 +288,14 @@ TOOLS: Final = (
     Tool(
         name="list_leases",
         title="List leases",
-        description=f"The newest {LISTED} leases that the caller may see, and how their sessions are.",
+        description=f"The newest {LISTED} leases that the caller may see, with the status of their sessions.",
         request=lambda _, given: ToolRequest(method="GET", path="/leases", query={"limit": LISTED, **given}),
         shown=_leases,
         answers=schema_of(_Leases),
         arguments={
             "properties": {
-                "tag": {"type": "string", "description": "only those with this word, or name=word, in their tags"},
-                "ended": {"type": "boolean", "default": False, "description": "also those that are over"},
+                "tag": {"type": "string", "description": "only leases with this word, or name=word, in their tags"},
+                "ended": {"type": "boolean", "default": False, "description": "include leases that have ended"},
             }
         },
         of_lease=False,
@@ -298,8 +303,8 @@ TOOLS: Final = (
     ),
     Tool(
         name="extend",
-        title="Move a lease's deadline",
-        description="Move the deadline to so many seconds from now, which may also be earlier than it was.",
+        title="Change the deadline of a lease",
+        description="Set the deadline to this number of seconds from now; an earlier deadline is possible, too.",
         request=lambda lease_id, given: ToolRequest(method="PATCH", path=f"/leases/{lease_id}", json=given),
         shown=as_json,
         arguments=schema_of(LeaseExtension),
@@ -308,7 +313,7 @@ TOOLS: Final = (
     Tool(
         name="release",
         title="End a lease",
-        description="End a lease: its session is destroyed, with everything in it. Doing so again is a success.",
+        description="End a lease: its session is deleted with all its data. A repeated call succeeds, too.",
         request=lambda lease_id, _: ToolRequest(method="DELETE", path=f"/leases/{lease_id}"),
         shown=_released,
         answers={"type": "object", "properties": {"released": {"type": "boolean"}}, "required": ["released"]},
@@ -316,16 +321,18 @@ TOOLS: Final = (
     ),
     Tool(
         name="screenshot",
-        title="Look at the screen",
-        description="A picture of the screen, or of a part of it. Coordinates of actions are its pixels.",
+        title="Take a screenshot",
+        description=(
+            "Take a screenshot of the screen or of a part of it. The coordinates of actions are pixels of the screen."
+        ),
         request=screen_of,
         shown=_picture,
         arguments={
             "properties": {
-                "region": {"type": "string", "description": "x1,y1,x2,y2; the second corner is outside"},
-                "width": {"type": "integer", "description": "pixels; with one of both the picture keeps its shape"},
+                "region": {"type": "string", "description": "x1,y1,x2,y2; the second corner is not included"},
+                "width": {"type": "integer", "description": "pixels; width or height alone keeps the aspect ratio"},
                 "height": {"type": "integer", "description": "pixels"},
-                "cursor": {"type": "boolean", "default": True, "description": "with the pointer"},
+                "cursor": {"type": "boolean", "default": True, "description": "include the pointer"},
             }
         },
         reads=True,
@@ -334,8 +341,9 @@ TOOLS: Final = (
         name="act",
         title="Use mouse, keyboard and clipboard",
         description=(
-            "Do actions on the desktop, in their order until one fails; with `screenshot` the answer ends with a"
-            " picture. Give several at once where what comes is known: a click, a text, a key."
+            "Perform actions on the desktop, in their order, until one fails. With `screenshot`, the answer "
+            "ends with a screenshot. Send several actions in one call if no screenshot is needed between "
+            "them: a click, a text, a key."
         ),
         request=lambda lease_id, given: ToolRequest(method="POST", path=f"/leases/{lease_id}/actions", json=given),
         shown=_done,

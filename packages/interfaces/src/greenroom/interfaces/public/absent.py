@@ -34,7 +34,7 @@ def _changed(*nouns: str) -> tuple[str, ...]:
 
 ABSENT: Final = (
     Absent(
-        why="There are no servers here: every session is a container on an Agent.",
+        why="Greenroom has no servers: every session is a container on an Agent.",
         view="agents_view",
         modify="agents_modify",
         lists={
@@ -46,13 +46,13 @@ ABSENT: Final = (
         changes=_changed("server", "server_pool", "autoscale_config"),
     ),
     Absent(
-        why="Users have no servers here: every session is a container on an Agent.",
+        why="Greenroom has no servers for users: every session is a container on an Agent.",
         view="users_view",
         modify="users_modify",
         changes=("assign_user_server", "unassign_user_server"),
     ),
     Absent(
-        why="Sessions are not cast here: request_kasm without user_id launches one for an anonymous user.",
+        why="Greenroom has no casting: request_kasm without user_id launches a session for an anonymous user.",
         view="images_view",
         modify="images_modify",
         lists={"get_cast_configs": "cast_configs"},
@@ -60,14 +60,17 @@ ABSENT: Final = (
         changes=_changed("cast_config"),
     ),
     Absent(
-        why="Greenroom needs no licence.",
+        why="Greenroom needs no license.",
         view="settings_view",
         modify="settings_modify",
         lists={"get_licenses": "licenses"},
         changes=("activate", "activate_license", "validate_license"),
     ),
     Absent(
-        why="There are no egress gateways here: sessions use the network of their Agent, filtered by their workspace.",
+        why=(
+            "Greenroom has no egress gateways: sessions use the network of their Agent, with the web filter "
+            "of their workspace."
+        ),
         view="zones_view",
         modify="zones_modify",
         lists={
@@ -79,14 +82,14 @@ ABSENT: Final = (
         changes=_changed("egress_provider", "egress_gateway", "egress_credential", "egress_provider_mapping"),
     ),
     Absent(
-        why="There are no storage providers here: a workspace mounts folders of its Agent's host.",
+        why="Greenroom has no storage providers: a workspace mounts folders of the host of its Agent.",
         view="settings_view",
         modify="settings_modify",
         lists={"get_storage_providers": "storage_providers"},
         changes=_changed("storage_provider"),
     ),
     Absent(
-        why="A component joins with a join token (`greenroom keys join`, /api/v1/join-tokens), not by this call.",
+        why=("Components join with a join token (`greenroom keys join`, /api/v1/join-tokens), not with this call."),
         view="agents_view",
         modify="agents_create",
         changes=("register_component",),

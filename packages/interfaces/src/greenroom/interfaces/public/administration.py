@@ -101,7 +101,7 @@ async def create_registry(
     """Add a list of workspaces and read it. Without `name`, its name is that of its host."""
     address = call.text("registry")
     if call.text("channel"):
-        raise Invalid("A list of workspaces has no channels here: leave channel out, or give the address of its list.")
+        raise Invalid("Lists of workspaces have no channels. Omit channel, or set it to the address of the list.")
     name = call.text("name") or _name_of(address)
     body = validated(CatalogueCreate, {"name": name, "list_url": address})
     reach = snapshot.installation.catalogue_reach

@@ -102,7 +102,7 @@ class CallBody:
         """
         for name, value in self.given(*fixed).items():
             if value != fixed[name] and value not in ("", "{}", "[]", "0", "False", "false", 0, {}, []):
-                raise Invalid(f"{name} cannot be {json.dumps(value)[:60]}: {why}; leave it out.")
+                raise Invalid(f"{name} cannot be {json.dumps(value)[:60]}: {why}; omit it.")
 
     def optional_id(self, name: str) -> str | None:
         """Return an id with dashes, sent with or without them; None if missing, null or empty.

@@ -70,7 +70,7 @@ async def _measured(desks: Desks, secrets: Secrets, session: Session, what: str,
 
 router = APIRouter(include_in_schema=False)
 
-AS_ROOT: Final = "as root in the container, without further rights, although it was to be privileged"
+AS_ROOT: Final = "as root in the container, without the further rights of a privileged command"
 USUAL_PIXELS: Final = 300
 MIN_PIXELS: Final = 16
 MAX_PIXELS: Final = 1920
@@ -300,5 +300,5 @@ def _wanted(target: CallBody, present: list[str]) -> dict[str, Access]:
 
 def _access(written: str) -> Access:
     if written not in ACCESS:
-        raise Invalid(f'access {written[:20]!r} does not exist: "r" watches, "rw" controls.')
+        raise Invalid(f'access {written[:20]!r} does not exist; "r" permits watching, "rw" also control.')
     return ACCESS[written]

@@ -24,10 +24,10 @@ PREFIX: Final = "/api/public/"
 PICTURE: Final = "get_kasm_screenshot"
 _STATUSES: Final = {
     401: "The API key is missing or not valid.",
-    403: "The key lacks a permission, or what the call asks for is above it.",
+    403: "The key has no permission for the call or for its values.",
     421: "The host is not served here.",
-    429: "Too many; wait for Retry-After.",
-    503: "A part cannot be reached; repeat after Retry-After.",
+    429: "Too many requests; wait for Retry-After.",
+    503: "A component is unavailable; repeat the request after Retry-After.",
 }
 _REFUSED: Final[Answer] = {
     "type": "object",

@@ -83,7 +83,7 @@ async def get_agent_report(db: Db) -> Answer:
 async def update_agent(db: Db, logs: Logs, call: Annotated[CallBody, requires_key("agents_modify")]) -> Answer:
     """Enable or disable an Agent, or change its capacity. An override of 0 means the capacity of the host."""
     target = call.part(AGENT)
-    target.refuse_others(_AGENT_FIXED, "an Agent has no GPUs and prunes no images")
+    target.refuse_others(_AGENT_FIXED, "Agents have no GPUs and do not prune images")
     body = validated(AgentPatch, target.given(*AGENT_FIELDS))
     return {"agent": _agent_shape(await service.update_agent(db, logs, call.caller, target.id("agent_id"), body))}
 
@@ -114,7 +114,7 @@ async def update_manager(db: Db, logs: Logs, call: Annotated[CallBody, requires_
 
 def _zone_fields(target: CallBody) -> Answer:
     """Return the fields as in `/api/v1`. The strategy may also be `load_strategy`, and be written as `most_kasms`."""
-    target.refuse_others(_ZONE_FIXED, "machines are ordered by machine pools (/api/v1/machine-pools)")
+    target.refuse_others(_ZONE_FIXED, "machine pools (/api/v1/machine-pools) order machines")
     fields = target.given(*ZONE_FIELDS)
     if strategy := target.text("load_balancing_strategy") or target.text("load_strategy"):
         fields["load_balancing_strategy"] = strategy.replace("_", " ").title()

@@ -194,7 +194,7 @@ async def request_kasm(sharing: SharingDep, launcher: LauncherDep, call: Annotat
     `enable_sharing`, others may join it to watch, by its `share_id`. If the user may not share it, the session starts,
     `share_id` is null, and `warning` contains the reason.
     """
-    call.refuse_others(_NOT_OFFERED, "every session is a container on an Agent, without RDP or egress gateways")
+    call.refuse_others(_NOT_OFFERED, "every session is a container on an Agent, without RDP and egress gateways")
     db = sharing.db
     user_id, image_id = call.optional_id("user_id"), call.optional_id("image_id")
     if user_id is not None:
@@ -311,7 +311,7 @@ def _launch_request(call: CallBody, user_id: str, image_id: str) -> LaunchReques
 def _idempotency_key(call: CallBody) -> str | None:
     key = call.headers.get("idempotency-key") or None
     if key is not None and len(key) > MAX_IDEMPOTENCY_KEY:
-        raise Invalid(f"The Idempotency-Key may have {MAX_IDEMPOTENCY_KEY} characters.")
+        raise Invalid(f"The Idempotency-Key may have at most {MAX_IDEMPOTENCY_KEY} characters.")
     return key
 
 

@@ -44,7 +44,7 @@ LINK_LIFETIME_S: Final = 300.0
 ATTRIBUTES: Final = tuple(AttributesPatch.model_fields)
 
 _OF_GROUPS: Final[Answer] = {"authorized_images": []}
-WORKSPACES_OF_GROUPS: Final = "groups have workspaces, not users (add_images_group)"
+WORKSPACES_OF_GROUPS: Final = "workspaces belong to groups, not to users (add_images_group)"
 
 user_router = APIRouter(include_in_schema=False)
 
@@ -266,7 +266,9 @@ async def set_settings_group(db: Db, logs: Logs, secrets: SecretsDep, call: Anno
     """Set a setting of a group. Values may be texts, as older clients send them."""
     group_id, setting, target = _group_id(call), _setting(call), call.part("target_setting")
     if target.body.get("value") is None:
-        raise Invalid(f"The value of {setting.name} is missing; remove_settings_group takes a setting from a group.")
+        raise Invalid(
+            f"The value of {setting.name} is missing; to remove a setting from a group, call remove_settings_group."
+        )
     body = validated(GroupPatch, {"settings": {setting.name: _value(setting, target.body.get("value"))}})
     group = await group_rules.update(db, logs, call.caller, group_id, body, secrets=secrets)
     return {"setting": _setting_shape(setting, group_rules.as_seen(group, secrets, call.caller))}

@@ -101,7 +101,7 @@ def _fields(target: CallBody) -> Json:
         Invalid: a JSON field is not JSON, an id is invalid, or the fields request a feature that Greenroom does not
             have.
     """
-    target.refuse_others(NOT_OFFERED, "a workspace has no GPUs, networks, storage or forms of its own")
+    target.refuse_others(NOT_OFFERED, "workspaces have no GPUs, networks, storage or forms")
     target.refuse_others({"image_type": "Container"}, "every workspace is a container")
     fields = target.given(*FIELDS)
     for name in _JSON:

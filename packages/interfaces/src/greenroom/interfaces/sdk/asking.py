@@ -129,7 +129,7 @@ class SdkCall:
         if browser.lease.status != SessionStatus.RUNNING:
             raise Unavailable(f"The session of {workspace} did not run within {START_S} s; its lease was released.")
         raise WrongState(
-            f"The workspace {workspace} has no Chrome DevTools; name another one in GREENROOM_SDK_WORKSPACE."
+            f"The workspace {workspace} has no Chrome DevTools; set GREENROOM_SDK_WORKSPACE to another workspace."
         )
 
     async def browser(self, lease_id: str) -> Browser:
@@ -187,7 +187,9 @@ class AdapterKey(Declared):
             sent = sent if scheme.lower() == "bearer" else ""
         key_id, colon, secret = sent.strip().partition(":")
         if not colon or "\0" in key_id:
-            raise Unauthenticated("The API key of the SDK is KEY:SECRET, a key of Greenroom and its secret.")
+            raise Unauthenticated(
+                "The API key of the SDK must have the form KEY:SECRET, with an API key of Greenroom and its secret."
+            )
         request.state.caller = caller = await key_caller(request, key_id, secret)
         basic = base64.b64encode(f"{key_id}:{secret}".encode()).decode()
         request.state.asking = SdkCall(request, caller, f"Basic {basic}", leasing)
@@ -259,7 +261,7 @@ def refuse(given: BaseModel, *names: str) -> None:
     fields = given.model_extra or {}
     asked = [name for name in names if fields.get(name)]
     if asked:
-        raise without_counterpart(", ".join(asked), "; leave it out")
+        raise without_counterpart(", ".join(asked), "; omit it")
 
 
 def lease_path(lease_id: str | UUID) -> str:
@@ -267,7 +269,9 @@ def lease_path(lease_id: str | UUID) -> str:
     try:
         return f"/leases/{UUID(str(lease_id))}"
     except ValueError as error:
-        raise NotFound(f"There is no browser {str(lease_id)[:60]!r}; its id is the id of its lease.") from error
+        raise NotFound(
+            f"There is no browser {str(lease_id)[:60]!r}; the id of a browser is the id of its lease."
+        ) from error
 
 
 def _refused(status: int, problem: bytes, retry_after: str | None) -> Response:

@@ -103,7 +103,7 @@ async def list_browsers(
 ) -> JSONResponse:
     """List the newest leases that the caller may see."""
     if offset:
-        raise asking.NotSupportedError(f"Greenroom lists the newest {asking.MOST_LISTED} browsers; leave offset out.")
+        raise asking.NotSupportedError(f"Greenroom lists the newest {asking.MOST_LISTED} browsers; omit offset.")
     ended = include_deleted or status in ("deleted", "all")
     found = [one for one in await asks.browsers(ended=ended, limit=limit) if (one.lease.status in asking.GONE) <= ended]
     if status == "deleted":
