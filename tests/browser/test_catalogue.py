@@ -106,7 +106,7 @@ def test_a_picture_is_uploaded_on_the_workspaces_page_and_what_is_none_is_refuse
     admin.open(f"/admin/workspaces/{image['image_id']}")
     chosen = admin.page.locator("input[type=file]")
     chosen.set_input_files({"name": "notes.png", "mimeType": "image/png", "buffer": b"no picture at all"})
-    expect(admin.page.get_by_text("This is no picture that can be used")).to_be_visible()
+    expect(admin.page.get_by_text("The file is not a picture.")).to_be_visible()
     chosen.set_input_files({"name": "desk.png", "mimeType": "image/png", "buffer": made.getvalue()})
     expect(admin.page.get_by_label("Thumbnail URL")).to_have_value(re.compile(r"/api/v1/images/.+/picture\?v=\w+"))
     admin.page.get_by_role("button", name="Remove Thumbnail").click()

@@ -146,7 +146,7 @@ def _router(group: str, name: str) -> APIRouter:
     """
     router = plugins.load(group, name)
     if not isinstance(router, APIRouter):
-        raise SetupError(f"The entry point {name} of {group} is no router.")
+        raise SetupError(f"The entry point {name} of {group} is not a router.")
     return router
 
 

@@ -25,11 +25,11 @@ def cross_site_reason(method: str, headers: Mapping[str, str], *, has_cookie: bo
     site = headers.get("sec-fetch-site")
     if site is not None:
         allowed = site in ("same-origin", "none")
-        return None if allowed else f"The browser says that a page of another origin asked (Sec-Fetch-Site: {site})."
+        return None if allowed else f"A page of another origin sent the request (Sec-Fetch-Site: {site})."
     if not has_cookie:
         return None
     if not headers.get("origin") and headers.get("referer") is None:
-        return "The request has a log-in cookie, but neither Sec-Fetch-Site nor Origin nor Referer says who asked."
+        return "The request has a log-in cookie, but no header Sec-Fetch-Site, Origin or Referer with its origin."
     return foreign_origin_reason(headers)
 
 
@@ -41,7 +41,7 @@ def foreign_origin_reason(headers: Mapping[str, str]) -> str | None:
     source = headers.get("origin") or headers.get("referer")
     if source is None or _host_of(source) == headers.get("host", "").lower():
         return None
-    return f"A page of another origin asked ({source})."
+    return f"A page of another origin sent the request ({source})."
 
 
 def _host_of(address: str) -> str | None:

@@ -94,7 +94,7 @@ class Hub:
         """Admit another subscription. Raises TooManyRequests: `who` has `MAX_SUBSCRIPTIONS`."""
         if sum(subscriber == who for subscriber in self._subscribers.values()) >= MAX_SUBSCRIPTIONS:
             raise TooManyRequests(
-                f"You follow events {MAX_SUBSCRIPTIONS} times already; close other windows of the console first."
+                f"You already have {MAX_SUBSCRIPTIONS} event streams. Close other windows of the console first."
             )
 
     @property

@@ -53,7 +53,7 @@ class Page:
         if value is None or key is None:
             return None
         if of_order != str(order):
-            raise Invalid("The cursor belongs to another order of this list; begin with its first page.")
+            raise Invalid("The cursor is from another order of this list; begin with the first page.")
         return Position(value, key)
 
     def count(self, total: Total) -> None:

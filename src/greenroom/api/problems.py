@@ -41,11 +41,11 @@ OpenApi = dict[str, Any]
 _DECLARED: Final = {
     401: "No valid credential came with the request.",
     403: "The permission is missing, or the request comes from another site.",
-    404: "There is no such thing, or it is not the caller's to know about.",
-    409: "The request is understood and refused; the sentence says what to do.",
+    404: "The object does not exist, or the caller may not see it.",
+    409: "The request is refused; `detail` contains the reason and the solution.",
     413: "The body is too large.",
-    421: "The host is not served here.",
-    422: "Values cannot be used; each is named.",
+    421: "The deployment does not serve this host.",
+    422: "Values are not valid; `detail` names each of them.",
     429: "Too many requests; wait for Retry-After.",
     503: "A component is unavailable; repeat the request after Retry-After.",
 }
@@ -61,7 +61,7 @@ Problem = dict[str, Any]
 """A document of `PROBLEM_SCHEMA`."""
 PROBLEM_SCHEMA: Final[OpenApi] = {
     "title": "Problem",
-    "description": "RFC 9457; `code` is stable, `detail` is a sentence for people. Further members say more.",
+    "description": "RFC 9457; `code` is stable, `detail` is a sentence for users. Further members contain details.",
     "type": "object",
     "required": ["type", "title", "status", "code", "detail"],
     "properties": {
@@ -131,9 +131,7 @@ def invalid_request(error: RequestValidationError) -> Invalid:
     errors = [{"loc": place, "msg": words, "type": kind} for place, words, kind in found]
     if errors and errors[0]["type"] == "json_invalid":
         character = errors[0]["loc"][-1]
-        return Invalid(
-            f"The body of the request is not JSON: something is wrong at character {character}.", errors=errors
-        )
+        return Invalid(f"The body of the request is not JSON: it has an error at character {character}.", errors=errors)
     sentences = in_sentences((place[1:] or place, words) for place, words, _ in found)
     return Invalid(f"The request has values that cannot be used: {sentences}.", errors=errors)
 
@@ -176,13 +174,13 @@ async def _answer(request: Request, error: Exception) -> JSONResponse:
 def _routing_response(request: Request, error: HTTPException) -> JSONResponse:
     path = request.url.path
     if error.status_code == 404:
-        response = error_response(path, NotFound(f"There is no address {path} here."))
+        response = error_response(path, NotFound(f"There is no address {path}."))
         response.status_code = 404
         return response
     if error.status_code == 413:
         return error_response(path, TooLarge())
     if error.status_code == 400:
-        return error_response(path, Invalid("The body of the request is not the JSON that was announced."))
+        return error_response(path, Invalid("The body of the request is not JSON, although its Content-Type is JSON."))
     document = {
         "type": "about:blank",
         "title": str(error.detail),

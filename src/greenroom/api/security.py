@@ -81,7 +81,7 @@ class Caller:
         """Refuse to grant permissions that the caller lacks. Raises Forbidden: the error contains them."""
         if missing := beyond(self.permissions, codes):
             names = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
-            raise Forbidden(f"You cannot give permissions that you do not have: {names}.", required=missing)
+            raise Forbidden(f"You cannot grant permissions that you do not have: {names}.", required=missing)
 
     def own_user_id(self) -> str:
         """Return the id of the calling user. Raises Forbidden: the caller is an API key."""
@@ -218,8 +218,8 @@ async def key_caller(request: Request, key_id: str, secret: str) -> Caller:
         if key is not None:
             request.app.state.refusals.wrong_key(request, key_id)
         raise Unauthenticated(
-            "The API key is not valid: check key and secret, that it is enabled and not expired, and that the user who"
-            " made it is neither disabled nor locked."
+            "The API key is not valid. Check the key and the secret; the key must be enabled and not "
+            "expired, and its owner must not be disabled or locked."
         )
     if key.stale:
         await touch_key(db, key_id)

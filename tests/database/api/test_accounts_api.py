@@ -196,7 +196,7 @@ async def test_a_key_is_shown_once(admin: Client, db: Database, connect: MakeCli
 async def test_no_key_is_made_that_is_over_already(admin: Client):
     refusal = await admin.refused(422, "POST /api/v1/api-keys", {"name": "late", "expires": "2001-01-01T00:00:00Z"})
     assert refusal.startswith("invalid: ")
-    assert "2001-01-01 00:00 is over already" in refusal
+    assert "2001-01-01 00:00 is in the past" in refusal
     assert "late" not in [key["name"] for key in await admin.read("/api/v1/api-keys")]
 
 

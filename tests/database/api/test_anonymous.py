@@ -61,7 +61,7 @@ async def test_an_anonymous_user_is_deleted_some_time_after_the_last_session(
     assert await left(db, app, 60) == 0
     assert (await admin.get(f"/api/v1/users/{anonymous_id}")).status_code == 404
     (row,) = await db.fetch("SELECT message FROM logs WHERE code = 'user-deleted'", {})
-    assert "left with their last session" in row["message"]
+    assert "was deleted after their last session" in row["message"]
     assert len(await admin.read("/api/v1/users")) == 1, "the administrator stays"
 
 

@@ -224,7 +224,7 @@ async def test_an_attempt_without_permission_is_one_row_a_minute(
     assert "zones_modify" in message
     app.state.refusals.write_due(time.monotonic() + REPEAT_S)
     _, (code, message) = await refusals(db, app)
-    assert (code, message.endswith("(2 more times since the row before)")) == ("permission-denied", True)
+    assert (code, message.endswith("(2 more times since the last row)")) == ("permission-denied", True)
 
 
 async def test_a_wrong_secret_of_an_api_key_is_a_row(connect: MakeClient, db: Database, app: FastAPI):

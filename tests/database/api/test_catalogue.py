@@ -82,7 +82,7 @@ async def test_adding_again_changes_nothing_and_other_groups_are_refused(admin: 
     assert (await added(admin, "firefox"))["image_id"] == made["image_id"]
     assert (await added(admin, "firefox", groups=[group]))["image_id"] == made["image_id"]
     refused = await admin.refused(409, f"POST {CATALOGUE}/firefox", {"groups": []})
-    assert "change its groups there" in refused
+    assert "Change the groups of the workspace" in refused
     rows_of_audit = await admin.read("/api/v1/logs", code="workspace-created")
     assert len(rows_of_audit) == 1
 

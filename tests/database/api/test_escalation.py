@@ -43,7 +43,7 @@ async def test_an_administrator_makes_a_key_for_another_user(admin: Client, with
     refusal = await admin.refused(
         403, "POST /api/v1/api-keys", {"name": "x", "permissions": ["zones_view"], "user_id": await ada.own_id()}
     )
-    assert refusal == "forbidden: ada@example.org does not have the permissions zones_view; leave them out."
+    assert refusal == "forbidden: ada@example.org does not have the permissions zones_view; omit them."
 
 
 async def test_a_key_for_another_user_takes_the_right_to_change_them(

@@ -113,7 +113,7 @@ async def test_a_refresh_asks_for_images_that_can_change(stage: Stage):
     (image,) = await read_images(stage.db, stage.agent_id)
     assert image.refresh == 0, "the Agent has carried it out"
     await stage.admin.change(address, name="a/b@sha256:" + "0" * 64)
-    assert "named by its digest" in await stage.admin.refused(409, f"POST {address}/refresh")
+    assert "specified by its digest" in await stage.admin.refused(409, f"POST {address}/refresh")
     await stage.admin.change(address, enabled=False)
     assert "is disabled" in await stage.admin.refused(409, f"POST {address}/refresh")
 

@@ -107,7 +107,7 @@ async def test_a_name_that_several_agents_have_is_answered_with_their_ids(admin:
     several, none = await admin.get("/api/v1/agents/twins"), await admin.get("/api/v1/agents/agent-9")
     assert (several.status_code, none.status_code) == (404, 404)
     named = ", ".join(agent_id[:8] for agent_id in ids)
-    assert several.json()["detail"] == f"2 Agents are called twins; use the id of one: {named}."
+    assert several.json()["detail"] == f"2 Agents have the name twins; use an id instead: {named}."
     assert none.json()["detail"] == "There is no Agent agent-9; it may have been deleted."
 
 

@@ -139,7 +139,7 @@ async def test_who_helps_takes_over_and_the_user_takes_it_back(leased: Leased, l
     ines = await logged_in()
     session = f"/api/v1/sessions/{leased.lease['session_id']}"
     await ines.make(f"{session}/assist", access="view")
-    assert "who only watches" in await ines.refused(403, f"POST {leased.path}", {"holder": "person"})
+    assert "A viewer without control" in await ines.refused(403, f"POST {leased.path}", {"holder": "person"})
     joined = await ines.make(f"{session}/assist", access="control")
     await ordered(ines, leased.path, holder="person")
     assert leased.page.orders[-1]["viewer"] == joined["viewer_id"]

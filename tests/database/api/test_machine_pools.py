@@ -128,11 +128,14 @@ async def test_a_provider_is_not_changed_while_it_has_machines(admin: Client, db
     elsewhere = {"options": {"url": "https://other.example"}, "secrets": {"token": "new"}}
     answer = await admin.patch(f"{POOLS}/cloud", json=elsewhere)
     assert answer.status_code == 409
-    assert "has 1 machine at its provider, which only that one can end: disable the pool" in answer.text
+    assert "has 1 machine at its provider, which only this provider can end. Disable the pool" in answer.text
     project = {"options": {"url": "https://cloud.example/machines", "project": "another"}}
     answer = await admin.patch(f"{POOLS}/cloud", json=project)
     assert answer.status_code == 409
-    assert "with other options the webhook may not show them any more, and they would run on" in answer.text
+    assert (
+        "with other options the provider webhook may not list them any more, so that they would not be ended"
+        in answer.text
+    )
     assert (await admin.patch(f"{POOLS}/cloud", json={"max_machines": 5})).json()["max_machines"] == 5
 
 
@@ -153,7 +156,7 @@ async def test_secrets_do_not_follow_to_another_address(admin: Client, body: dic
     await _made(admin, body)
     elsewhere = {"options": {"url": "https://other.example"}}
     refused = await admin.patch(f"{POOLS}/cloud", json=elsewhere)
-    assert (refused.status_code, "not sent elsewhere" in refused.text) == (422, True)
+    assert (refused.status_code, "not sent to another address" in refused.text) == (422, True)
     given = await admin.patch(f"{POOLS}/cloud", json=elsewhere | {"secrets": {}})
     assert given.json()["secret_names"] == []
     same = await admin.patch(f"{POOLS}/cloud", json={"options": {"url": "https://other.example", "note": "x"}})

@@ -240,7 +240,7 @@ async def test_what_cannot_be_written_in_time_is_counted_and_said(leased: Leased
     await leased.acts(CLICK)
     rows = await leased.rows()
     assert [row["what"] for row in rows] == ["granted", "click", "screenshot", "screenshot", "gap"]
-    assert rows[-1]["said"] == "2 actions are missing here: more came than could be written, or writing failed."
+    assert rows[-1]["said"] == "2 actions are missing here: there were more than could be written, or a write failed."
     assert leased.recorder.counts.rows_left_out == 2
 
 
@@ -251,7 +251,7 @@ async def test_a_failure_of_ours_is_said_with_the_next_action(leased: Leased, mo
     await leased.acts(SECRET)
     assert (await leased.said())[1:] == [
         "Types 7 characters.",
-        "One action is missing here: more came than could be written, or writing failed.",
+        "One action is missing here: there were more than could be written, or a write failed.",
     ]
 
 

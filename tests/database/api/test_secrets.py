@@ -75,7 +75,7 @@ async def test_of_several_secrets_of_others_with_one_name_none_is_chosen(
 async def test_only_with_a_permission_others_may_use_a_secret(ada: Client):
     shared = {**GITHUB, "groups": [str(ALL_USERS)]}
     refusal = await ada.refused(403, f"POST {SECRETS}", shared)
-    assert "To let others use a secret needs the permission secrets_create." in refusal
+    assert "Access of others to a secret needs the permission secrets_create." in refusal
     made = await ada.make(SECRETS, **GITHUB)
     await ada.refused(403, f"PATCH {SECRETS}/{made['secret_id']}", {"groups": shared["groups"]})
 
@@ -85,7 +85,8 @@ async def test_a_stored_value_is_not_sent_elsewhere(ada: Client, moved: dict[str
     made = await ada.make(SECRETS, **GITHUB)
     path = f"{SECRETS}/{made['secret_id']}"
     assert await ada.refused(422, f"PATCH {path}", moved) == (
-        f"invalid: The stored value of github is not sent elsewhere: give `value` again to change {next(iter(moved))}."
+        "invalid: The stored value of github is not sent to another host. Set `value` again to change "
+        f"{next(iter(moved))}."
     )
     unchanged = {name: made[name] for name in moved}
     assert await ada.change(path, description="its own", **unchanged) == made | {"description": "its own"}
@@ -159,7 +160,7 @@ async def test_a_lease_has_no_secret_that_its_holder_may_not_use(
     ada: Client, admin: Client, with_key: MakeClient, workspace: str
 ):
     made = await admin.make(SECRETS, **GITHUB)
-    sentence = "invalid: There is no secret {} that you may use; GET /api/v1/secrets has your own."
+    sentence = "invalid: There is no secret {} that you may use; GET /api/v1/secrets lists your secrets."
     for name in ("github", "none"):
         assert await ada.refused(422, f"POST {LEASES}", wish(workspace, name)) == sentence.format(name)
     program = await with_key("global_admin")
@@ -177,7 +178,7 @@ async def test_a_lease_reaches_the_hosts_of_its_secrets(ada: Client, workspace: 
         refusal = await ada.refused(422, f"POST {LEASES}", wish(workspace, "github", egress=egress))
         assert "The secret github goes to api.example.com, which the lease cannot reach" in refusal
     body = {"workspace": workspace, "seconds": 600, "options": {"secrets": ["github"]}}
-    assert "says in options.egress what it reaches" in await ada.refused(422, f"POST {LEASES}", body)
+    assert "needs options.egress with the hosts of the secrets" in await ada.refused(422, f"POST {LEASES}", body)
     both = await ada.refused(422, f"POST {LEASES}", wish(workspace, "github", "same"))
     assert "The secrets github and same use the same header Authorization for one host." in both
 
@@ -186,7 +187,7 @@ async def test_where_no_agent_can_add_secrets_a_lease_with_some_is_refused(ada: 
     await ada.make(SECRETS, **GITHUB)
     await db.write("""UPDATE agents SET usage = '{"pauses": false}'""")
     refusal = await ada.refused(422, f"POST {LEASES}", wish(workspace, "github"))
-    assert refusal == "invalid: No Agent here can add secrets to requests; those in Kubernetes cannot."
+    assert refusal == "invalid: No Agent can add secrets to requests; Agents in Kubernetes cannot do so."
     await db.write("""UPDATE agents SET usage = '{"brokers": true}'""")
     await ada.make(LEASES, **wish(workspace, "github"))
 

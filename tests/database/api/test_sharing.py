@@ -47,7 +47,7 @@ async def test_a_user_with_the_link_joins_to_watch_and_is_cut_off_when_it_ends(s
 async def test_a_guest_needs_the_link_a_name_and_no_account(shared: Shared, anonymous: Client):
     share = await shared.share(guest=True)
     path = f"POST /api/v1/shares/{share['share_id']}/viewers"
-    assert "Say your name" in await anonymous.refused(422, path, {"token": secret_of(share), "name": "  "})
+    assert "Enter your name" in await anonymous.refused(422, path, {"token": secret_of(share), "name": "  "})
     assert "This link is not valid" in await anonymous.refused(404, path, {"token": "guessed", "name": "Gus"})
     joined = await shared.join(anonymous, share, name="Gus")
     assert (joined["owner"], joined["access"]) == (ADA, "view")

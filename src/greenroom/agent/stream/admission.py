@@ -37,7 +37,7 @@ class UpstreamAuth:
         try:
             context = ssl.create_default_context(cafile=ca_file)
         except (OSError, ssl.SSLError) as error:
-            raise SetupError(f"The authority file {ca_file} cannot be used: {error}.") from error
+            raise SetupError(f"The file {ca_file} of the certificate authority cannot be used: {error}.") from error
         self._gateway = gateway
         self._client = httpx.AsyncClient(verify=context, timeout=TIMEOUT_S, trust_env=False)
 

@@ -120,11 +120,13 @@ async def delete_user(db: Database, logs: LogWriter, caller: Caller, user_id: st
         live = await users.lock_sessions_of(connection, user_id)
         if live and not force:
             count = "1 session" if len(live) == 1 else f"{len(live)} sessions"
-            raise Refused(f"{user.username} still has {count}; destroy what is left first, or delete with force.")
+            raise Refused(
+                f"{user.username} still has {count}. Delete the sessions first, or delete the user with force."
+            )
         for session_id in live:
             session = await request_delete(connection, session_id, f"user {user.username} was deleted")
             events |= session_events(session_id, agent_id=session.agent_id)
-        reason = f"user {user.username}, who had the API key of its lease, was deleted"
+        reason = f"user {user.username}, the owner of the API key of its lease, was deleted"
         for session in await leases.end_leases_of_owner(connection, user_id, reason):
             events |= session_events(session.session_id, agent_id=session.agent_id)
         await users.delete_user_row(connection, user_id)
@@ -249,7 +251,7 @@ async def forget_anonymous_users(db: Database, retention_s: float, logs: LogWrit
             await forget_anonymous(db, user_id)
         except (NotFound, Invalid):
             continue  # another process was faster, or the user has a new session
-        logs.write(LogCode.USER_DELETED, f"The anonymous user {username} left with their last session")
+        logs.write(LogCode.USER_DELETED, f"The anonymous user {username} was deleted after their last session")
 
 
 async def _made(db: Database, name: str) -> str:
@@ -356,7 +358,7 @@ def _with_keys(after: Attributes, body: AttributesPatch, secrets: Secrets, *, co
     if secret is not None and secret.get_secret_value():
         pair = pair_of(secret.get_secret_value(), comment)
         if public is not None and not same_key(public, pair.public):
-            raise Invalid("ssh_public_key does not belong to ssh_private_key; leave it out, it is derived.")
+            raise Invalid("ssh_public_key does not belong to ssh_private_key; omit it, because it is derived.")
         return replace(
             after, ssh_public_key=public or pair.public, ssh_private_key_encrypted=secrets.encrypt(pair.private)
         )
@@ -367,7 +369,7 @@ def _with_keys(after: Attributes, body: AttributesPatch, secrets: Secrets, *, co
     belongs = public is not None and after.ssh_public_key is not None and same_key(public, after.ssh_public_key)
     if public is not None and after.has_ssh_private_key and not belongs:
         raise Invalid(
-            "The stored private key belongs to another public key; give ssh_private_key, too, or null to remove it."
+            "The stored private key belongs to another public key. Set ssh_private_key, too, or null to remove it."
         )
     return replace(
         after, ssh_public_key=public, ssh_private_key_encrypted=after.ssh_private_key_encrypted if public else None
@@ -377,5 +379,5 @@ def _with_keys(after: Attributes, body: AttributesPatch, secrets: Secrets, *, co
 async def _existing_image(db: Database, image_id: str) -> str:
     found = await images.find_image(db, image_id)
     if found is None:
-        raise Invalid(f"There is no workspace {image_id} that could be the default one.")
+        raise Invalid(f"There is no workspace {image_id}; it cannot be the default workspace.")
     return found

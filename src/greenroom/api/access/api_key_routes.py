@@ -58,7 +58,7 @@ async def create_key(db: Database, logs: LogWriter, caller: Caller, body: KeyCre
         await _require_for_other(db, caller, owner_id, body.permissions)
     _require_to_outlive(caller, body.expires)
     if body.expires is not None and body.expires <= datetime.now(UTC):
-        raise Invalid(f"{body.expires:%Y-%m-%d %H:%M} is over already; give a later time as `expires`, or none.")
+        raise Invalid(f"{body.expires:%Y-%m-%d %H:%M} is in the past. Set `expires` to a later time, or omit it.")
     key_id, secret = "".join(secrets.choice(_ALPHABET) for _ in range(KEY_LENGTH)), new_secret()
     async with db.transaction() as connection:
         await credentials.insert_key(
@@ -126,7 +126,7 @@ async def _require_for_other(db: Database, caller: Caller, user_id: str, permiss
     user = await users.get_user(db, user_id)
     caller.require_not_above(user.permissions)
     if missing := beyond(user.permissions, permissions):
-        raise Forbidden(f"{user.username} does not have the permissions {', '.join(missing[:5])}; leave them out.")
+        raise Forbidden(f"{user.username} does not have the permissions {', '.join(missing[:5])}; omit them.")
 
 
 async def _report(db: Database, logs: LogWriter, ended: list[DeletedSession]) -> None:
@@ -143,7 +143,9 @@ async def _report(db: Database, logs: LogWriter, ended: list[DeletedSession]) ->
 def _require_to_outlive(caller: Caller, expires: datetime | None) -> None:
     """Refuse to let an expiring key create one that lives longer."""
     if caller.expires is not None and (expires is None or expires > caller.expires):
-        raise Forbidden(f"The API key you use ends at {caller.expires:%Y-%m-%d %H:%M} UTC; give an earlier time.")
+        raise Forbidden(
+            f"The API key of the request expires at {caller.expires:%Y-%m-%d %H:%M} UTC. Set an earlier time."
+        )
 
 
 def _visible(key: ApiKey) -> LogDetails:

@@ -73,7 +73,7 @@ async def changeable_group(db: Database, caller: Caller, group_id: str) -> Group
         caller.require("groups_modify_ifmember")
         if group.group_id not in await _own_groups(db, caller):
             raise Forbidden(
-                f"You may change only groups you are a member of, and {group.name} is none of them.",
+                f"You may change only your own groups, and you are not a member of {group.name}.",
                 required=["groups_modify"],
             )
     require_not_above(caller, group)
@@ -248,7 +248,7 @@ async def update(
         before = await groups.lock_group(connection, group_id)
         require_not_above(caller, before)
         if before.is_system and changes.get("name", before.name) != before.name:
-            raise Refused(f"The group {before.name} belongs to the system; its name cannot be changed.")
+            raise Refused(f"{before.name} is a system group; its name cannot be changed.")
         caller.require_to_have(set(changes.get("permissions", [])) - set(before.permissions))
         priority = changes.get("priority", before.priority)
         await require_change(connection, caller, before, priority=priority, settings=settings)

@@ -84,7 +84,7 @@ async def login_by_link(
     if used is None:
         guesses.failed(request, "link")
         request.app.state.refusals.wrong_link(request)
-        raise Unauthenticated("This link was used before, or has expired; ask for a new one.")
+        raise Unauthenticated("This link has expired or was used before. Ask for another link.")
     user_id, password_hash = used
     user = replace(await users.get_user(db, user_id), password_hash=password_hash)
     return await _logged_in(request, response, db, logs, secrets, user, snapshot)
@@ -280,7 +280,7 @@ async def change_own_password(
     shown = _Shown(request, user.username, body.password.get_secret_value(), device)
     await _begin_attempt(db, guesses, snapshot, shown)
     if not (await _judged(passwords, guesses, shown, user.password_hash)).right:
-        raise Forbidden("The present password is wrong.")
+        raise Forbidden("The current password is wrong.")
     await credentials.clear_attempts(db, user.username, shown.source)
     new = body.new_password.get_secret_value()
     if problem := password_problem(new, user.username, shortest=snapshot.installation.min_password_length):
@@ -289,7 +289,7 @@ async def change_own_password(
     async with db.transaction() as connection:
         current = await users.lock_user(connection, user.user_id)
         if current.password_hash != user.password_hash:
-            raise Forbidden("The password was changed meanwhile; the present one is another now.")
+            raise Forbidden("The password was changed in the meantime. Enter the current password.")
         current = replace(current, password_hash=password_hash, password_once=False)
         await users.update_user(connection, current)
         await credentials.delete_logins_of(connection, user.user_id, keep=caller.token_hash)
@@ -298,7 +298,7 @@ async def change_own_password(
     remember_device(response, secrets, current)
     logs.write(
         LogCode.PASSWORD_CHANGED,
-        f"{caller.name} changed the own password",
+        f"{caller.name} changed their own password",
         user_id=caller.user_id,
         username=caller.username,
     )

@@ -43,7 +43,7 @@ async def read(url: str, *, most_bytes: int, etag: str = "", reach: Reach = INTE
     except TimeoutError as error:
         raise Invalid(f"{url} did not answer within {TIMEOUT_S:.0f} s.") from error
     except httpx.InvalidURL as error:
-        raise Invalid(f"{url} is no address: {error}.") from error
+        raise Invalid(f"{url} is not an address: {error}.") from error
     except httpx.HTTPError as error:
         raise Invalid(f"{url} cannot be read: {str(error) or type(error).__name__}.") from error
 
@@ -72,7 +72,7 @@ async def _body(answer: httpx.Response, url: httpx.URL, most_bytes: int) -> byte
     try:
         return await whole(answer, most_bytes)
     except TooLongError as error:
-        raise Invalid(f"{url} has more than {most_bytes / (1 << 20):.3g} MiB.") from error
+        raise Invalid(f"{url} is larger than {most_bytes / (1 << 20):.3g} MiB.") from error
 
 
 async def _checked(url: httpx.URL, *, reach: Reach) -> Address:
@@ -82,7 +82,10 @@ async def _checked(url: httpx.URL, *, reach: Reach) -> Address:
         Invalid: it is not allowed.
     """
     if url.scheme not in {"http", "https"} or not url.host or url.userinfo:
-        raise Invalid(f"{url} is no address of a list: it begins with https:// or http://, and has no user name.")
+        raise Invalid(
+            f"{url} cannot be the address of a list: it must begin with https:// or http://, and must not "
+            "have a user name."
+        )
     return await checked_address(url, partial(_refusal, reach=reach))
 
 

@@ -68,9 +68,9 @@ def _made(upload: bytes) -> CataloguePicture:
         made = BytesIO()
         picture.convert("RGBA").save(made, "WEBP", quality=85)
     except UnidentifiedImageError as error:
-        raise Invalid("This is no picture that can be used; upload a PNG, JPEG or WebP file.") from error
+        raise Invalid("The file is not a picture. Upload a PNG, JPEG or WebP file.") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise Invalid("This picture is damaged; upload another PNG, JPEG or WebP file.") from error
+        raise Invalid("The picture is damaged. Upload another PNG, JPEG or WebP file.") from error
     return CataloguePicture("image/webp", made.getvalue())
 
 
@@ -161,8 +161,8 @@ class Adding:
             image = await images.get_image(self.db, image_id)
             if groups is not None and {str(group) for group in groups} != set(image.groups):
                 raise Refused(
-                    f"{offered.friendly_name} was added already, as workspace {image.friendly_name}:"
-                    " change its groups there."
+                    f"{offered.friendly_name} was already added as workspace {image.friendly_name}. Change the groups "
+                    "of the workspace."
                 )
             return image
         friendly_name = free_name(offered.friendly_name, await catalogue_rows.friendly_names(self.db))
@@ -243,7 +243,7 @@ async def picture_of(db: Database, name: str, *, reach: Reach) -> CataloguePictu
     try:
         return await _picture_at(offered.picture_url, reach=reach)
     except (Invalid, TooLarge) as error:
-        raise NotFound(f"The picture of {offered.friendly_name} cannot be had: {error.message}") from error
+        raise NotFound(f"The picture of {offered.friendly_name} cannot be read: {error.message}") from error
 
 
 async def _picture_at(url: str, *, reach: Reach) -> CataloguePicture:

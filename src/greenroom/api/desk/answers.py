@@ -14,8 +14,9 @@ from greenroom.core.errors import Interrupted, Unavailable
 T = TypeVar("T")
 
 UNREADABLE: Final = (
-    "The session's page answers what cannot be read: its image does not fit this api, or a program in the session has"
-    " taken its place. Release the lease, and take another."
+    "The answer of the session's page cannot be read: the image and the api have incompatible "
+    "versions, or a program in the session answers instead of the page. Release the lease, and "
+    "create another one."
 )
 NOT_KNOWN: Final = "It is not known how much was done."
 _PNG: Final = b"\x89PNG\r\n\x1a\n"

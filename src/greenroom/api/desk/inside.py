@@ -86,7 +86,7 @@ class PathRequest:
         flags = {"list": self.listed, "tar": self.tar, "watch": self.watch}
         chosen = [name for name, is_set in flags.items() if is_set]
         if len(chosen) > 1:
-            raise Invalid(f"{' and '.join(chosen)} are answered one at a time.")
+            raise Invalid(f"{' and '.join(chosen)} cannot be combined in one request.")
         return {"path": self.path} | dict.fromkeys(chosen, "")
 
 
@@ -180,7 +180,7 @@ EXEC_SILENT_S: Final = 30.0
 MOST_OUTPUT_BYTES: Final = 4 << 20
 """The maximum size of both outputs together, in an answer that is sent after the command has ended."""
 MOST_LINE_BYTES: Final = 1 << 20
-BROKEN_OFF: Final = "The session broke the connection off; the command was ended."
+BROKEN_OFF: Final = "The session closed the connection; the command was ended."
 
 
 class Said(msgspec.Struct):

@@ -65,11 +65,13 @@ _ERRORS: Final[dict[int, type[GreenroomError]]] = {
     507: Refused,
 }
 NO_DESK: Final = (
-    "Workspace {name} has no desk for programs: its image is not one of Greenroom's own, or an older one. Update"
-    ' it in the catalogue, or, where its image has a desk, add {{"desk": "desk"}} to its `port_map`; sessions that run'
-    " have none until they are launched anew."
+    "Workspace {name} has no desk for programs: its image is a third-party image or too old. Update it in the catalogue"
+    ', or add {{"desk": "desk"}} to its `port_map` if the image has a desk. Running sessions have no desk until they are'
+    " launched again."
 )
-UNKNOWN_END: Final = "The session broke the connection off: it is not known how much was done. Take a screenshot."
+UNKNOWN_END: Final = (
+    "The session closed the connection, and the number of completed actions is unknown. Take a screenshot."
+)
 MOST_ANSWER_BYTES: Final = 128 << 20
 """Enough for a hundred large pictures."""
 MOST_REFUSAL_BYTES: Final = 1 << 16
@@ -147,7 +149,7 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
         if ca_file is not None:
             context.load_verify_locations(ca_file)
     except (OSError, ssl.SSLError) as error:
-        raise SetupError(f"The authority file {ca_file} cannot be used: {error}.") from error
+        raise SetupError(f"The file {ca_file} of the certificate authority cannot be used: {error}.") from error
     return context
 
 
@@ -155,7 +157,7 @@ def _require_open(session: LeasedSession) -> None:
     """Require a session that accepts actions. Raises WrongState: it does not."""
     _require_not_over(session)
     if session.status not in OPEN:
-        raise WrongState(f"The session of this lease is {session.status}; actions need one that is running.")
+        raise WrongState(f"The session of this lease is {session.status}; actions need a running session.")
     if not any(service.name == FOLDER for service in session.services):
         raise WrongState(NO_DESK.format(name=session.image_friendly_name))
 
@@ -301,8 +303,9 @@ class LeaseDesk:
         where = urlsplit(self.address).netloc
         reason = str(error) or type(error).__name__
         return Unavailable(
-            f"The gateway of this session, {where}, cannot be reached from the api: {reason}. An administrator sets the"
-            " zone's Upstream Auth Address, or GREENROOM_GATEWAY_ADDRESS of the api, to one that can."
+            f"The gateway of this session, {where}, cannot be reached from the api: {reason}. An "
+            "administrator must set the zone's Upstream Auth Address, or GREENROOM_GATEWAY_ADDRESS of the "
+            "api, to an address that the api can reach."
         )
 
     def _broken_off(self, method: str, error: httpx.HTTPError) -> GreenroomError:
@@ -311,7 +314,7 @@ class LeaseDesk:
         if method not in _SAFE:
             return Interrupted(UNKNOWN_END)
         words = "in time" if isinstance(error, httpx.TimeoutException) else "to the end"
-        return Unavailable(f"The session did not answer {words}; ask again.")
+        return Unavailable(f"The session did not answer {words}; try again.")
 
 
 async def whole(answer: httpx.Response, most_bytes: int) -> bytes:
@@ -323,7 +326,7 @@ async def whole(answer: httpx.Response, most_bytes: int) -> bytes:
     try:
         return await outgoing.whole(answer, most_bytes)
     except outgoing.TooLongError as error:
-        raise Unavailable(f"The session answers with more than {most_bytes} bytes.") from error
+        raise Unavailable(f"The answer of the session has more than {most_bytes} bytes.") from error
 
 
 def _refusal(answer: httpx.Response, content: bytes) -> GreenroomError:
@@ -332,7 +335,9 @@ def _refusal(answer: httpx.Response, content: bytes) -> GreenroomError:
     said = answers.plain_fields(content)
     sentence = str(said.get("error_message") or said.get("detail") or "")
     if status == 404 and not sentence:
-        return WrongState("The page of this session has no such part of a desk: its image is older than this api.")
+        return WrongState(
+            "The page of this session does not support this request, because its image is older than the api."
+        )
     if status == 502 and answer.request.method not in _SAFE:
         return Interrupted(UNKNOWN_END)
     if status == 403 and answer.headers.get("x-greenroom-reason") is None:

@@ -116,10 +116,10 @@ class RefusalLog:
             times = "once more" if again.count == 1 else f"{again.count} more times"
             details: LogDetails = {"count": again.count} | ({"names": again.names} if again.names else {})
             if kind is None:
-                message = f"{again.count} refusals of too many kinds to list, the last: {again.latest}"
+                message = f"{again.count} more refusals of different kinds, the last: {again.latest}"
                 self._logs.write(LogCode.PERMISSION_DENIED, message, details=details)
             else:
-                message = f"{again.latest} ({times} since the row before)"
+                message = f"{again.latest} ({times} since the last row)"
                 self._logs.write(kind.code, message, user_id=kind.user_id, username=kind.username, details=details)
 
     def forbidden(self, request: Request, reason: str) -> None:

@@ -35,43 +35,43 @@ class RequestMetrics(RoleMetrics):
 
     def __init__(self) -> None:
         super().__init__("api")
-        self.requests = self.counter("requests", "HTTP requests by template of the path", ["method", "route", "status"])
+        self.requests = self.counter("requests", "HTTP requests by path template", ["method", "route", "status"])
         self.request_seconds = self.histogram(
-            "request_seconds", "Time until an answer, streams of events left out", ["route"], buckets=_SECONDS
+            "request_seconds", "Time until the answer, without event streams", ["route"], buckets=_SECONDS
         )
-        self.launches = self.counter("launches", "Launches by what served them", ["outcome"])
+        self.launches = self.counter("launches", "Launches by source of the session", ["outcome"])
         self.launch_seconds = self.histogram(
-            "launch_seconds", "From the request to the committed session", ["outcome"], buckets=_SECONDS
+            "launch_seconds", "Time from the request to the committed session", ["outcome"], buckets=_SECONDS
         )
-        self.launch_misses = self.counter("launch_misses", "Launches that met this code on their way", ["code"])
+        self.launch_misses = self.counter("launch_misses", "Launches with this code in a step", ["code"])
         self.staging_outcomes = self.counter(
             "staging_outcomes",
-            "Launches that considered a staging config, by what became of them",
+            "Launches that considered a staging config, by result",
             [*_CONFIG, "result"],
         )
         self.staging_misses = self.counter(
             "staging_misses", "Launches that a staging config did not serve, by code of the reason", [*_CONFIG, "code"]
         )
         self.throttled = self.counter(
-            "throttled", "Attempts to log in or to use a key that were refused after too many wrong ones", ["by"]
+            "throttled", "Log-ins and uses of keys that were refused after too many wrong attempts", ["by"]
         )
-        self.stream_decisions = self.counter("stream_decisions", "Viewers Agents asked about", ["outcome"])
+        self.stream_decisions = self.counter("stream_decisions", "Questions of Agents about viewers", ["outcome"])
 
     def show_log(self, logs: LogWriter) -> None:
-        self.counted_by("log_rows", "Rows for Diagnostics by level", "level", lambda: logs.counts)
-        self.counted("log_rows_dropped", "Rows for Diagnostics that were lost", lambda: logs.dropped)
+        self.counted_by("log_rows", "Rows of Diagnostics by level", "level", lambda: logs.counts)
+        self.counted("log_rows_dropped", "Rows of Diagnostics that were lost", lambda: logs.dropped)
 
     def show_recordings(self, recorder: Recorder) -> None:
         counts = recorder.counts
         self.counted("recording_rows", "Rows of recordings that were written", lambda: counts.rows)
-        self.counted("recording_rows_left_out", "Rows of recordings that were left out", lambda: counts.rows_left_out)
+        self.counted("recording_rows_left_out", "Rows of recordings that were omitted", lambda: counts.rows_left_out)
         self.counted("recording_pictures", "Pictures of recordings that were written", lambda: counts.pictures)
-        self.counted("recording_pictures_left_out", "Pictures of recordings left out", lambda: counts.pictures_left_out)
+        self.counted(
+            "recording_pictures_left_out", "Pictures of recordings that were omitted", lambda: counts.pictures_left_out
+        )
 
     def show_webhooks(self, courier: Courier) -> None:
-        self.counted_by(
-            "webhook_attempts", "Attempts to deliver messages of webhooks", "outcome", lambda: courier.outcomes
-        )
+        self.counted_by("webhook_attempts", "Attempts to deliver webhook messages", "outcome", lambda: courier.outcomes)
 
     def launched(self, outcome: str, trace: Sequence[TraceStep], workspace: str, seconds: float) -> None:
         """Count a launch that ended as `staged`, `on_demand` or `failed`.

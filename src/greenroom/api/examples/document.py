@@ -53,8 +53,8 @@ WEBHOOKS: Final = FOLDER / "webhooks.json"
 METHODS: Final = frozenset({"get", "put", "post", "delete", "patch"})
 _PROBLEM: Final = "application/problem+json"
 _SENT_WITH: Final = {
-    "webhook-id": "the same however often the message is delivered",
-    "webhook-timestamp": "seconds since 1970; refuse what is minutes old",
+    "webhook-id": "id of the message, the same for each delivery",
+    "webhook-timestamp": "seconds since 1970; refuse messages that are minutes old",
     "webhook-signature": "v1, and HMAC-SHA256 of id.timestamp.body by the webhook's secret (Standard Webhooks)",
 }
 
@@ -115,7 +115,7 @@ def _message(event: WebhookEvent, document: Json) -> Json:
             "type": {"type": "string", "const": str(event)},
             "version": {"type": "integer", "const": VERSION},
             "id": {"type": "string", "format": "uuid"},
-            "timestamp": {"type": "string", "format": "date-time", "description": "when it happened"},
+            "timestamp": {"type": "string", "format": "date-time", "description": "time of the event"},
             "data": {"$ref": f"#/components/schemas/{name}"},
         },
     }
@@ -132,8 +132,8 @@ def _message(event: WebhookEvent, document: Json) -> Json:
         ],
         "requestBody": {"required": True, "content": {"application/json": content}},
         "responses": {
-            "2XX": {"description": "It was received."},
-            "410": {"description": "No more of it is wanted: it is not tried again."},
-            "default": {"description": "It is tried again, for about a day; Retry-After is heeded."},
+            "2XX": {"description": "The message was received."},
+            "410": {"description": "The webhook is gone: the message is not sent again."},
+            "default": {"description": "The message is sent again for about a day; Retry-After applies."},
         },
     }

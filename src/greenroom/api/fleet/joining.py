@@ -63,7 +63,7 @@ async def make_join_token(
         raise Invalid("A token with an agent_id lets that Agent join again; its role is agent.")
     if body.enable_agent:
         if body.agent_id or body.role != "agent":
-            raise Invalid("enable_agent is for tokens with which new Agents join.")
+            raise Invalid("enable_agent is only for tokens of new Agents.")
         caller.require("agents_modify")
     await zones.get_zone(db, str(body.zone_id))
     again = await find_agent(db, str(body.agent_id)) if body.agent_id else None
@@ -122,7 +122,9 @@ def authority(file: Path) -> str:
     try:
         return file.read_text()
     except OSError as error:
-        raise NotFound(f"The authority's certificate {file} cannot be read: {error.strerror}.") from error
+        raise NotFound(
+            f"The certificate {file} of the certificate authority cannot be read: {error.strerror}."
+        ) from error
 
 
 class JoinAttempt:
@@ -146,7 +148,7 @@ class JoinAttempt:
             return error
         self._logs.write(
             LogCode.JOIN_REFUSED,
-            f"A newcomer ({role}) on host {hostname or 'unknown'} at {self._address} was refused: {error.message}",
+            f"A new {role} on host {hostname or 'unknown'} at {self._address} was refused: {error.message}",
             zone_name=zone_name,
             details={"role": role, "hostname": hostname, "address": self._address},
         )
@@ -272,7 +274,7 @@ async def get_authority(config: Config) -> Response:
     A new host compares its fingerprint with that in the join command before it trusts the certificate.
     """
     if config.ca_file is None:
-        raise NotFound("The gateways' certificate is of an authority that every system knows.")
+        raise NotFound("The certificate of the gateways is from a public certificate authority.")
     return Response(authority(config.ca_file), media_type="application/x-pem-file")
 
 

@@ -111,7 +111,7 @@ async def update_pool(
     async with db.transaction() as connection:
         before = await machine_pools.lock_pool(connection, found.machine_pool_id)
         if before.deleted is not None:
-            raise Refused(f"Machine pool {before.name} is deleted, and goes when its last machine is gone.")
+            raise Refused(f"Machine pool {before.name} was deleted; it is removed with its last machine.")
         sent = body.sent()
         after = _checked(_fields(sent, before, secrets, config), before, installation)
         after = replace(after, approved_by=_approved_by(caller, sent, before, after))
@@ -120,13 +120,13 @@ async def update_pool(
         if before.open_orders and (moved or not shows_same_machines(*place)):
             raise Refused(_why_kept(before, moved=moved))
         if moved and before.secrets and "secrets" not in sent:
-            raise Invalid("Stored secrets are not sent elsewhere: give the secrets of the new provider as well.")
+            raise Invalid("Stored secrets are not sent to another address. Set the secrets of the new provider, too.")
         await machine_pools.update_pool(connection, before.machine_pool_id, after, has_new_secrets="secrets" in sent)
     row = await machine_pools.find_pool(db, before.machine_pool_id)
     await db.notify(ChangeEvent(Topic.MACHINES))
     old, new = _audited(before), _audited(row)
     if "secrets" in sent:
-        new["secrets"] = "entered anew"
+        new["secrets"] = "entered again"
     audit(logs, caller, LogCode.MACHINE_POOL_CHANGED, row.name, before=old, after=new, zone_name=row.zone_name)
     return row
 
@@ -145,13 +145,16 @@ def _approved_by(caller: Caller, sent: dict[str, Any], before: MachinePoolRow, a
 def _why_kept(pool: MachinePoolRow, *, moved: bool) -> str:
     machines = "1 machine" if pool.open_orders == 1 else f"{pool.open_orders} machines"
     why = (
-        "which only that one can end"
+        "which only this provider can end"
         if moved
-        else f"and with other options the {pool.provider} may not show them any more, and they would run on"
+        else (
+            f"and with other options the provider {pool.provider} may not list them any more, so that they "
+            "would not be ended"
+        )
     )
     return (
-        f"Machine pool {pool.name} has {machines} at its provider, {why}: disable the pool and wait until they are"
-        " gone, or create another pool."
+        f"Machine pool {pool.name} has {machines} at its provider, {why}. Disable the pool and wait until "
+        "they are gone, or create another pool."
     )
 
 

@@ -33,7 +33,7 @@ def _host(text: str) -> str:
 
 def _free_path(text: str) -> str:
     if text.lower() in RESERVED_PATHS:
-        raise ValueError(f"{text!r} is an address of the console or the API; take another word")
+        raise ValueError(f"{text!r} is an address of the console or the API; choose another word")
     return text
 
 

@@ -48,7 +48,7 @@ async def find_agent(db: Database, name: str) -> views.AgentRow:
     agent_ids = await views.find_agents(db, name.replace("\0", ""))
     if len(agent_ids) > 1:
         ids = ", ".join(agent_id[:8] for agent_id in agent_ids)
-        raise NotFound(f"{len(agent_ids)} Agents are called {name}; use the id of one: {ids}.")
+        raise NotFound(f"{len(agent_ids)} Agents have the name {name}; use an id instead: {ids}.")
     rows = (await views.list_agents(db, agent_ids[0])).rows if agent_ids else []
     return found(next(iter(rows), None), "Agent", name)
 
@@ -174,8 +174,8 @@ async def _has_foreign_host(
     if foreign and not caller.may("settings_modify"):
         name, host = next(iter(foreign.items()))
         raise Forbidden(
-            f"{name} leads to {host}, which is neither a host that this installation serves nor a confirmed edge"
-            " gateway: a user with the permission settings_modify can set it.",
+            f"{name} leads to {host}, which is neither a host that this installation serves nor a confirmed "
+            "edge gateway. A user with the permission settings_modify can set it.",
             required=["settings_modify"],
         )
     return bool(foreign)

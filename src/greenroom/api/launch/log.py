@@ -73,8 +73,8 @@ class Shortages:
         self._later(self._window_s, lambda: self._end(key))
         self._logs.write(
             LogCode.LAUNCH_FAILED,
-            f"{window.count} more launches of {window.title} were refused within {self._window_s:.0f} s for the same"
-            f" reasons; each is in the ledger of launches. The last one: {window.last}",
+            f"{window.count} more launches of {window.title} were refused within {self._window_s:.0f} s for "
+            f"the same reasons; the ledger of launches contains each of them. The last one: {window.last}",
             details={"count": window.count},
         )
 

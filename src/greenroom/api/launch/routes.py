@@ -130,7 +130,7 @@ async def _session_of(db: Database, secrets: Secrets, request: Request, body: Co
     if stream is None or not is_open or not opens(secrets, token, stream):
         request.app.state.guesses.wrong(request, f"by the connect address of session {session_id}")
         request.app.state.refusals.wrong_address(request, session_id)
-        raise NotFound("This address opens no session: the session has ended, or access to it was withdrawn.")
+        raise NotFound("This address is not valid: the session has ended, or the access was withdrawn.")
     return await views.get_session(db, stream.session_id)
 
 
@@ -161,5 +161,5 @@ async def get_launch(launch_id: UUID, db: Db) -> LaunchView:
     """Return one launch. The problem document of a refused launch contains its `launch_id`."""
     row = await ledger.get_launch(db, launch_id)
     if row is None:
-        raise NotFound(f"There is no launch {launch_id}; the ledger does not keep them for ever.")
+        raise NotFound(f"There is no launch {launch_id}; it may be older than the ledger.")
     return LaunchView.model_validate(row)

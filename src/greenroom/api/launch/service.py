@@ -198,7 +198,7 @@ class Launcher:
     async def _result_of(self, session_id: str, user_id: str) -> LaunchResult:
         session = await get_session(self._db, session_id, follow=False)
         if session.user_id != user_id:
-            raise NotFound("The session of this Idempotency-Key does not exist any more; use a new key.")
+            raise NotFound("The session of this Idempotency-Key does not exist any more; use another key.")
         return LaunchResult(
             session_id=session_id,
             user_id=user_id,

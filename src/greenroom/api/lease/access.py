@@ -19,7 +19,7 @@ from greenroom.db.lease.leases import LeaseRow, get_lease
 from greenroom.db.session.commands import mark_screenshot
 from greenroom.kit.secrets import Secrets
 
-_REFUSAL = "This token opens no lease here: it is another lease's, or the lease is over."
+_REFUSAL = "This token is not valid for this lease, or the lease is over."
 FOR_OTHERS: Final = "leases_create_for_others"
 """Permission to lease sessions for other users."""
 

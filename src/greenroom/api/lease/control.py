@@ -44,7 +44,7 @@ SIGNATURE: Final = "X-Greenroom-Signature"
 ORDER_TIMEOUT_S: Final = 5.0
 """Less than the shortest time of a person's control, so that no order arrives after a later one."""
 JOIN_FIRST: Final = (
-    "Join the session first, by a share that gives control or with Assist; who only watches cannot take over."
+    "Join the session first, with a share that gives control or with Assist. A viewer without control cannot take over."
 )
 
 
@@ -133,7 +133,7 @@ async def _order(parts: Controls, desk: LeaseDesk, lease: LeaseRow, control: Con
     try:
         await desk.request("PUT", "control", content=content, headers=headers, timeout_s=ORDER_TIMEOUT_S)
     except NotFound as error:
-        raise WrongState("The image of this session is older than this api: it cannot be taken over.") from error
+        raise WrongState("The session cannot be taken over, because its image is older than the api.") from error
 
 
 async def _undo(db: Database, lease: LeaseRow, control: Control, said: str) -> None:

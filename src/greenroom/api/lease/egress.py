@@ -47,7 +47,7 @@ async def chosen(keeping: Keeping, caller: Caller, place: LeaseSubject, options:
     """
     if options.egress is None:
         if options.secrets:
-            raise Invalid("A lease with secrets says in options.egress what it reaches, their hosts included.")
+            raise Invalid("A lease with secrets needs options.egress with the hosts of the secrets.")
         return SessionEgress()
     present = await _in_force(keeping.db, place)
     narrowing = Narrowing(
@@ -83,7 +83,7 @@ async def _with_secrets(
     granted = await secret_service.of_lease(keeping, caller, options.secrets)
     zone_id = str(options.zone_id) if options.zone_id else None
     if not await named_secrets.can_be_added(keeping.db, zone_id):
-        raise Invalid("No Agent here can add secrets to requests; those in Kubernetes cannot.")
+        raise Invalid("No Agent can add secrets to requests; Agents in Kubernetes cannot do so.")
     own = await secret_service.own_policy(
         keeping.db, policy, narrowing, granted, user_id=place.user_id, idempotency_key=place.idempotency_key
     )

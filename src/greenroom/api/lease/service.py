@@ -175,7 +175,9 @@ async def _user_named(db: Database, caller: Caller, named: str | None) -> UUID |
 async def _no_workspace(db: Database, named: str, user_id: str) -> NotFound:
     names = await names_of_images(db, user_id)
     there_are = (
-        f"there are {', '.join(names[:NAMED])}{', …' if names[NAMED:] else ''}" if names else "the user has none"
+        f"there are {', '.join(names[:NAMED])}{', …' if names[NAMED:] else ''}"
+        if names
+        else "the user has no workspace"
     )
     return NotFound(f"There is no workspace {named}; {there_are}. `workspace` is a friendly name or an image_id.")
 

@@ -105,8 +105,8 @@ async def _with_warning(db: Database, config: StagingConfig) -> StagingSaved:
 def _about_matches(found: Matches, image: ImageFacts) -> list[str]:
     if found.number == 0:
         sentence = (
-            f"No user who may use {image.friendly_name} has exactly these permissions, so no user would get these"
-            " sessions; permissions must match those of the users' groups."
+            f"No user who may use {image.friendly_name} has exactly these permissions, so no user would get "
+            "these sessions. The permissions must match those of the users."
         )
         return [sentence]
     if found.others:
@@ -160,7 +160,7 @@ async def update(
         before = await db_configs.lock_config(connection, staging_config_id)
         for name, fixed in (("zone_id", before.zone_id), ("image_id", before.image_id)):
             if str(sent.pop(name, None) or fixed) != fixed:
-                raise Invalid(f"{name} cannot be changed; create a config for the other one and delete this one.")
+                raise Invalid(f"{name} cannot be changed; create another config and delete this one.")
         old = values_of(ConfigFields, before)
         await db_configs.update_config(connection, staging_config_id, ConfigFields(**old | sent))
     after = await _announced(db, staging_config_id)

@@ -78,7 +78,7 @@ class Viewed:
             return
         self._looked = {k: at for k, at in self._looked.items() if now_s - at < VIEWED_S}
         self._looked[who] = now_s
-        write(self._logs, LogCode.RECORDING_VIEWED, f"{caller.name} looks at", recording)
+        write(self._logs, LogCode.RECORDING_VIEWED, f"{caller.name} viewed", recording)
 
 
 def write(logs: LogWriter, code: LogCode, words: str, recording: LeaseRecording) -> None:

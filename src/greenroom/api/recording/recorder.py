@@ -62,11 +62,11 @@ ALL_BYTES_S: Final = 5.0
 """The age after which the size of all recordings is read again."""
 FULL_SAID_S: Final = 3600.0
 """The shortest time between two log rows about pictures that are left out."""
-GONE: Final = "The client went away before the answer."
-HURRY: Final = "the program went on before it could be taken"
+GONE: Final = "The client closed the connection before the answer."
+HURRY: Final = "the program continued before the picture was taken"
 CROWDED: Final = "too many pictures waited to be written"
-LOST: Final = "more came than could be written, or writing failed"
-NO_PNG: Final = "the session gave none"
+LOST: Final = "there were more than could be written, or a write failed"
+NO_PNG: Final = "the session returned no picture"
 
 
 def _nothing(_: RecordedRequest) -> list[RecordingRow]:

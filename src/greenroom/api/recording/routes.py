@@ -237,7 +237,7 @@ async def delete_recording(
     """Delete the recording of a lease that is over."""
     recording = await recordings.get_recording(db, str(lease_id))
     if not recording.is_over:
-        raise WrongState("The lease is not over; its recording can be deleted when it is. Release the lease first.")
+        raise WrongState("The lease is not over. Release the lease before you delete its recording.")
     await recordings.delete_recording(db, recording.lease_id)
     before = {"user": recording.username or recording.holder, "begun": recording.begun, "rows": recording.rows}
     audit(logs, caller, LogCode.RECORDING_DELETED, recording.lease_id, before=before, zone_name=recording.zone_name)

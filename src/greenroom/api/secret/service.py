@@ -79,7 +79,7 @@ async def create_secret(keeping: Keeping, caller: Caller, body: SecretCreate) ->
         fields = replace(fields, keys=sorted({*fields.keys, caller.key_id}))
     async with keeping.db.transaction() as connection:
         if await secrets.number_of(connection, owner_id) >= MOST_SECRETS:
-            raise Refused(f"There are {MOST_SECRETS} secrets of yours, the most there can be; delete one first.")
+            raise Refused(f"You have {MOST_SECRETS} secrets, which is the maximum. Delete one first.")
         encrypted = keeping.cipher.encrypt(body.value.get_secret_value())
         secret_id = await secrets.insert_secret(connection, fields, encrypted, owner_id)
     made = await secrets.get_secret(keeping.db, secret_id)
@@ -104,8 +104,8 @@ async def update_secret(keeping: Keeping, caller: Caller, secret_id: str, body: 
         fields = await _checked(keeping.db, values_of(SecretFields, before) | sent)
         if new is None and (moved := [name for name in _SENT_BY if getattr(fields, name) != getattr(before, name)]):
             raise Invalid(
-                f"The stored value of {before.name} is not sent elsewhere: give `value` again to change"
-                f" {' and '.join(moved)}."
+                f"The stored value of {before.name} is not sent to another host. Set `value` again to change "
+                f"{' and '.join(moved)}."
             )
         _require_to_share(caller, "secrets_modify", fields, (before.users, before.groups, before.keys))
         value = keeping.cipher.decrypt(encrypted) if new is None else new.get_secret_value()
@@ -145,7 +145,7 @@ def _require_to_change(caller: Caller, code: str) -> None:
 
 def _require_to_share(caller: Caller, code: str, fields: SecretFields, before: tuple[list[str], ...]) -> None:
     if (fields.users, fields.groups, fields.keys) != before and not caller.may(code):
-        raise Forbidden(f"To let others use a secret needs the permission {code}.", required=[code])
+        raise Forbidden(f"Access of others to a secret needs the permission {code}.", required=[code])
 
 
 async def _checked(db: Database, values: Json) -> SecretFields:
@@ -158,7 +158,9 @@ async def _checked(db: Database, values: Json) -> SecretFields:
     }
     fields = SecretFields(**{**values, **checked})
     if unknown := await secrets.unknown_users(db, fields):
-        raise Invalid(f"There is no {', no '.join(unknown[:5])}; no one else can be allowed to use a secret.")
+        raise Invalid(
+            f"There is no {', no '.join(unknown[:5])}; access to a secret needs an existing user, group or API key."
+        )
     return fields
 
 
@@ -184,7 +186,9 @@ async def of_lease(keeping: Keeping, caller: Caller, names: Sequence[str]) -> li
             f"You may use several secrets with the name {several[0]}; ask one of their owners to rename theirs."
         )
     if missing := [name for name in wanted if name not in {one.name for one in mine}]:
-        raise Invalid(f"There is no secret {', '.join(missing)} that you may use; GET /api/v1/secrets has your own.")
+        raise Invalid(
+            f"There is no secret {', '.join(missing)} that you may use; GET /api/v1/secrets lists your secrets."
+        )
     named_secrets.require_distinct(
         [named_secrets.Brokered(name=one.name, hosts=tuple(one.hosts), header=one.header, value="") for one in mine]
     )
@@ -214,5 +218,5 @@ async def own_policy(
     own = replace(policy, filter_policy_id=str(number), name=f"Lease with {len(granted)} secrets ({number.hex})")
     await filter_policies.keep_policy_of_leases(db, own, narrowing)
     if await secrets.give_to_filter(db, own.filter_policy_id, [one.secret_id for one in granted]) != len(granted):
-        raise Invalid("One of the secrets was deleted just now; ask again.")
+        raise Invalid("One of the secrets was just deleted. Try again.")
     return own

@@ -106,13 +106,13 @@ async def order(
         if clocks is not None:
             changed = await lifecycle.resume(connection, session_id, clocks)
         else:
-            changed = await lifecycle.stop_or_pause(connection, session_id, command, f"{caller.name} asked for it.")
+            changed = await lifecycle.stop_or_pause(connection, session_id, command, f"Requested by {caller.name}.")
     if changed is None:
         return await _overtaken(db, session_id, command)
     await db.notify(*session_events(session_id, agent_id=changed.agent_id, zone_key=session.zone_key))
     logs.write(
         _CODES[command],
-        f"The session {session_id} of {session.username} is to {command}: {caller.name} asked for it.",
+        f"A {command} of the session {session_id} of {session.username} was requested by {caller.name}.",
         zone_name=session.zone_name,
         session_id=session_id,
         user_id=changed.user_id,
@@ -144,7 +144,7 @@ async def keep_alive(db: Database, session: Session) -> datetime:
         WrongState: it has no user, is stopped or paused, or is being deleted.
     """
     if session.user_id is None:
-        raise WrongState("A staged session has no user whose interest could keep it alive.")
+        raise WrongState("A staged session has no user, so it has no keepalive.")
     expires = await lifecycle.keep_alive(db, session.session_id, await clocks_now(db, session))
     if expires is None:
         raise WrongState(f"The session is {session.status}; it cannot be kept alive.")
@@ -248,7 +248,7 @@ def _refusal(session: Session) -> WrongState | TooManyRequests:
         return WrongState("Commands do not run in a staged session, because it must stay unused until a user gets it.")
     if session.status != "running":
         return WrongState(f"The session is {session.status}; a command can be run while it is running.")
-    return TooManyRequests(f"{commands.MAX_OPEN} commands in this session have no result yet; wait for one of them.")
+    return TooManyRequests(f"{commands.MAX_OPEN} commands in this session are not finished; wait for one of them.")
 
 
 async def result_of(db: Database, command_id: str, deadline_s: float) -> CommandView:
@@ -263,7 +263,7 @@ async def result_of(db: Database, command_id: str, deadline_s: float) -> Command
         if result is not None and result.state in ("done", "unknown"):
             return CommandView.of(result, command_id=command_id, output=result.output or "")
         await asyncio.sleep(POLL_S)
-    raise Unavailable(f"The command gave no result within {deadline_s:.0f} s; it may still be running.")
+    raise Unavailable(f"The command returned no result within {deadline_s:.0f} s; it may still be running.")
 
 
 DEADLINE_S: Final = 10.0
@@ -304,7 +304,7 @@ class Screenshots:
         size = _Size(session.session_id, width, height)
         if (waiting := self._waits.get(size)) is None:
             if sum(other.session_id == size.session_id for other in self._waits) >= MAX_SIZES:
-                raise TooManyRequests("Too many screenshots of this session are being taken; ask again in a moment.")
+                raise TooManyRequests("Too many screenshots of this session are requested. Try again in a moment.")
             waiting = self._waits[size] = asyncio.create_task(self._wait(size), name="screenshot")
             waiting.add_done_callback(lambda ended: self._waited(size, ended))
         picture = await asyncio.shield(waiting)
@@ -351,7 +351,7 @@ class Screenshots:
                 return None
             if result.state in ("done", "unknown"):
                 if not result.picture:
-                    raise NoScreenshot(result.output or "The Agent sent no picture; ask again.")
+                    raise NoScreenshot(result.output or "The Agent sent no screenshot. Try again.")
                 return result.picture
             await asyncio.sleep(PICTURE_POLL_S)
         return None

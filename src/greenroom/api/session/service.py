@@ -64,7 +64,7 @@ def launching_user(caller: Caller, user_id: UUID | None, *for_others: str) -> st
     """
     launching = str(user_id) if user_id else caller.owner_id
     if launching is None:
-        raise Invalid("This API key has no owner; name the session's user with user_id.")
+        raise Invalid("This API key has no owner. Set user_id to the user of the session.")
     if launching == caller.owner_id:
         caller.require_one_of(USER, "users_auth_session")
     else:
@@ -95,7 +95,7 @@ def progress_of(session: Session, *, causes: bool, queue: Queue | None = None) -
     error = (session.error or session.set_aside_reason or "no reason was given") if causes else ""
     shown = progress(session.status, session.steps, staged=staged, error=error, queue=queue)
     if session.awaits_successor:
-        return replace(shown, message="It did not work there; another one is being made ready")
+        return replace(shown, message="The session failed; another session is starting")
     if session.stopped_reason and session.status in RESTING:
         return replace(shown, message=f"{shown.message} ({session.stopped_reason.rstrip('.')})")
     return shown

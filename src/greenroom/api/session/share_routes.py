@@ -121,7 +121,7 @@ async def _named(db: Database, body: ShareCreate, session: Session, *, everybody
     Raises Invalid, NotFound: several kinds of people, or a user who is no candidate.
     """
     if sum((body.user_id is not None, body.username is not None, body.guest)) > 1:
-        raise Invalid("A share is for one user, or for guests; give user_id, username or guest, and only one of them.")
+        raise Invalid("A share is for one user or for guests. Set exactly one of user_id, username and guest.")
     if body.user_id is None and body.username is None:
         return None
     if body.user_id is not None:  # an id cannot be guessed, so it reveals no account
@@ -285,10 +285,10 @@ async def join(share_id: ShareId, body: JoinBody, request: Request, sharing: Sha
     share = await _by_link(request, sharing, share_id, body)
     user = await _logged_in(request)
     if user is None and needs_log_in(share.audience):
-        raise Unauthenticated("This session is shared with users; log in first.")
+        raise Unauthenticated("This session is shared with users. Log in first.")
     name = user.name if user else body.name
     if not name:
-        raise Invalid("Say your name: the others in the session see who is there.")
+        raise Invalid("Enter your name. It is shown to the other viewers of the session.")
     return await share_service.join(sharing, share, Guest(name, user.user_id if user else None))
 
 

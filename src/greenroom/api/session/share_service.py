@@ -95,15 +95,15 @@ async def create(
     settings = await settings_of(sharing.db, session.user_id)
     known = keeps_view_only(session.status, session.steps)
     if session.user_id is None:
-        raise Refused("A staged session has no user who could share it.")
+        raise Refused("A staged session has no user, so it cannot be shared.")
     if reason := refusal_to_share(wish, settings, status=session.status, keeps_view_only=known):
         raise Forbidden(reason)
     if user is not None and user.user_id == session.user_id:
-        raise Refused("The session is that user's own.")
+        raise Refused("The session belongs to this user.")
     if user is not None and (user.disabled or user.locked):
         raise Refused(f"The user {user.username} is disabled or locked.")
     if len(await shares.list_shares(sharing.db, session.session_id, silent=True)) >= MAX_SHARES:
-        raise Refused(f"The session is shared {MAX_SHARES} times already; end one of these first.")
+        raise Refused(f"The session already has {MAX_SHARES} shares. End one of them first.")
     new = NewShare(
         session_id=session.session_id,
         access=wish.access,
@@ -177,7 +177,7 @@ async def put_out(sharing: Sharing, caller: Caller, session: Session, viewer_id:
         viewer = await viewers.end_viewer(connection, session.session_id, viewer_id)
     await sharing.db.notify(*events)
     name = viewer_name(viewer.name, viewer.audience)
-    message = f"{caller.name} put {name} out of session {session.session_id} of {session.username}"
+    message = f"{caller.name} removed {name} from session {session.session_id} of {session.username}"
     _log(sharing.logs, LogCode.VIEWER_LEFT, message, caller, session)
 
 
@@ -281,7 +281,7 @@ async def assist(
         if reason := refusal_of_silence(allowed=silence_allowed):
             raise Forbidden(reason)
     if session.user_id is None:
-        raise Refused("A staged session has no user who could be helped.")
+        raise Refused("A staged session has no user, so Assist is not possible.")
     new = NewShare(
         session_id=session.session_id,
         access=access,
@@ -317,7 +317,7 @@ async def report_present(
         return
     await db.notify(ChangeEvent.session(session_id))
     for viewer in came:
-        _log_viewer(logs, LogCode.VIEWER_JOINED, viewer, f"came into session {session_id} from {viewer.seen_from}")
+        _log_viewer(logs, LogCode.VIEWER_JOINED, viewer, f"joined session {session_id} from {viewer.seen_from}")
     for viewer in left:
         _log_viewer(logs, LogCode.VIEWER_LEFT, viewer, f"left session {session_id}")
 

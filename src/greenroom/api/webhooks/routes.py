@@ -55,7 +55,7 @@ async def make_webhook(
     async with db.transaction() as connection:
         webhook_id = await webhooks.insert_webhook(connection, fields, secrets.encrypt(secret), MOST_WEBHOOKS)
     if webhook_id is None:
-        raise Refused(f"There are {MOST_WEBHOOKS} webhooks, the most there can be; delete one first.")
+        raise Refused(f"There are {MOST_WEBHOOKS} webhooks, which is the maximum. Delete one first.")
     made = await webhooks.get_webhook(db, webhook_id)
     audit(logs, caller, LogCode.WEBHOOK_CREATED, made.name, after=_audited(made))
     return made, secret

@@ -169,9 +169,11 @@ async def refresh_image(db: Database, logs: LogWriter, caller: Caller, image_id:
     """
     image = await images.get_image(db, image_id)
     if not image.enabled:
-        raise Refused(f"Workspace {image.friendly_name} is disabled, so no Agent fetches its image: enable it first.")
+        raise Refused(f"Workspace {image.friendly_name} is disabled, so no Agent pulls its image. Enable it first.")
     if "@" in image.name:
-        raise Refused(f"The image {image.name} is named by its digest, so it never changes: change the image instead.")
+        raise Refused(
+            f"The image {image.name} is specified by its digest, so it never changes. Change the image instead."
+        )
     await images.request_refresh(db, image_id)
     await db.notify(ChangeEvent(Topic.IMAGES))
     before, after = {"image": ""}, {"image": "refresh requested"}
@@ -198,7 +200,7 @@ async def delete_image(db: Database, logs: LogWriter, caller: Caller, image_id: 
 
 async def _require_agent(db: Database, agent_id: object) -> None:
     if agent_id is not None and not await find_agents(db, str(agent_id)):
-        raise Invalid(f"There is no Agent {agent_id}; restrict the workspace to another one.")
+        raise Invalid(f"There is no Agent {agent_id}; restrict the workspace to another Agent.")
 
 
 def _definition(sent: Json, secrets: Secrets, stored: Definition | None = None) -> Definition:

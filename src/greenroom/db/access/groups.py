@@ -198,5 +198,5 @@ async def delete_group(connection: Connection, group: Group) -> None:
         Refused: it is one of the two system groups.
     """
     if group.is_system:
-        raise Refused(f"The group {group.name} belongs to the system and cannot be deleted.")
+        raise Refused(f"{group.name} is a system group and cannot be deleted.")
     await connection.execute("DELETE FROM groups WHERE group_id = %s", (group.group_id,))

@@ -165,8 +165,8 @@ def test_a_group_does_not_choose_the_runtime():
     assert validated_of_group({"hostname": "desk"}) == {"hostname": "desk"}
     with pytest.raises(
         Invalid,
-        match=r"^The run config of a group may not set `runtime`; only a workspace can set it, because the placement uses"
-        r" it\.$",
+        match=r"^The run config of a group may not set `runtime`; only a workspace can set it, because the placement"
+        r" uses it\.$",
     ):
         validated_of_group({"runtime": "runsc"})
 

@@ -25,7 +25,7 @@ PICTURE: Final = "get_kasm_screenshot"
 _STATUSES: Final = {
     401: "The API key is missing or not valid.",
     403: "The key has no permission for the call or for its values.",
-    421: "The host is not served here.",
+    421: "The deployment does not serve this host.",
     429: "Too many requests; wait for Retry-After.",
     503: "A component is unavailable; repeat the request after Retry-After.",
 }
