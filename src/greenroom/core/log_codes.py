@@ -39,7 +39,7 @@ class LogCode(StrEnum):
     SESSION_LAUNCHED = (
         "session-launched",
         INFO,
-        "a session was given to a user: staged or started for them, in which zone, on which Agent",
+        "a user got a session: staged or created on demand, with the zone and the Agent",
         SECURITY,
     )
     LAUNCH_REFUSED = (
@@ -47,7 +47,7 @@ class LogCode(StrEnum):
         WARNING,
         "another session uses the profile, so a launch was refused; once a minute per user and workspace",
     )
-    LAUNCH_FAILED = "launch-failed", WARNING, "nothing could serve a launch; `details` has every step with its reason"
+    LAUNCH_FAILED = "launch-failed", WARNING, "a launch got no session; `details` has each step with its reason"
     STAGING_VIOLATION = (
         "staging-violation",
         WARNING,
@@ -55,7 +55,11 @@ class LogCode(StrEnum):
     )
     STAGING_MISS = "staging-miss", WARNING, "a user got no staged session, with the reason"
     STAGING_SHORTFALL = "staging-shortfall", WARNING, "a pool is short, with the cause as `details.code`"
-    STAGING_RECOVERED = "staging-recovered", INFO, "the cause is over: the pool is full again, or being filled"
+    STAGING_RECOVERED = (
+        "staging-recovered",
+        INFO,
+        "the cause of a shortfall is over: the pool is full again, or is being filled",
+    )
     STAGED_SESSION_CREATED = "staged-session-created", INFO, "the pool started a session, with the reason"
     STAGED_SESSION_ENDED = "staged-session-ended", INFO, "the pool ended a session, with the reason"
     STAGED_SESSION_FAILED = "staged-session-failed", ERROR, "a session of the pool failed to start, with the reason"
@@ -67,7 +71,7 @@ class LogCode(StrEnum):
     SESSION_SET_ASIDE = (
         "session-set-aside",
         WARNING,
-        "a hand-over failed: the session is quarantined for inspection, and the user gets another one",
+        "a hand-over failed: the session is quarantined for inspection, and the user gets another session",
     )
     SET_ASIDE_RECOVERED = (
         "set-aside-recovered",
@@ -77,7 +81,7 @@ class LogCode(StrEnum):
     SESSION_START_FAILED = (
         "session-start-failed",
         WARNING,
-        "a user's session failed to start, and whether another attempt follows",
+        "a user's session failed to start; the row states whether another attempt follows",
     )
 
     # The life of a session
@@ -90,10 +94,14 @@ class LogCode(StrEnum):
     SESSION_PAUSING = "session-pausing", INFO, "the pause of the session has begun"
     SESSION_PAUSED = "session-paused", INFO, "the programs of the session are frozen"
     SESSION_DELETING = "session-deleting", INFO, "the deletion of the session has begun"
-    SESSION_DELETED = "session-deleted", INFO, "its container is gone, its reservation given back"
+    SESSION_DELETED = "session-deleted", INFO, "its container is removed, and its reservation is released"
     SESSION_FAILED = "session-failed", ERROR, "it failed, with the reason; it has the last log lines of its container"
     SESSION_UNREACHABLE = "session-unreachable", INFO, "its Agent is missing; it has no user and is not assigned"
-    SESSION_LOST = "session-lost", WARNING, "its Agent has been missing for long; it comes back with its Agent"
+    SESSION_LOST = (
+        "session-lost",
+        WARNING,
+        "its Agent has been missing for a long time; the session returns with its Agent",
+    )
     SESSION_STOP_REQUESTED = "session-stop-requested", INFO, "a stop was requested"
     SESSION_PAUSE_REQUESTED = "session-pause-requested", INFO, "a pause was requested"
     SESSION_RESUME_REQUESTED = "session-resume-requested", INFO, "a resume was requested"
@@ -109,31 +117,60 @@ class LogCode(StrEnum):
     SESSION_SCREENSHOT = (
         "session-screenshot",
         INFO,
-        "a user takes screenshots of another user's session, which shows it; at most one row in ten minutes",
+        ("a user takes screenshots of another user's session, which displays this; at most one row in ten minutes"),
         SECURITY,
     )
-    SESSION_ENTERED = "session-entered", INFO, "another user acts in it, or reads its elements or files", SECURITY
+    SESSION_ENTERED = (
+        "session-entered",
+        INFO,
+        "a user acts in another user's session, or reads its elements or files",
+        SECURITY,
+    )
     SHARE_CREATED = (
         "share-created",
         INFO,
-        "a session was shared: with which users or guests, with which access and for how long",
+        "a session was shared, with the users or guests, the access and the duration",
         SECURITY,
     )
     SHARE_ENDED = "share-ended", INFO, "a share ended, with the reason", SECURITY
     CONTROL_TAKEN_BACK = "control-taken-back", INFO, "all other viewers of a session can only watch now", SECURITY
-    SECRETS_GRANTED = "secrets-granted", INFO, "a lease has secrets: the user of the lease, and which", SECURITY
+    SECRETS_GRANTED = (
+        "secrets-granted",
+        INFO,
+        "a lease has secrets, with its caller and the names of the secrets",
+        SECURITY,
+    )
     CONTROL_TAKEN_OVER = (
         "control-taken-over",
         INFO,
-        "a person took over a leased desktop, and its last holder",
+        "a person took over a leased desktop, with the person who had control before",
         SECURITY,
     )
-    CONTROL_HANDED_BACK = "control-handed-back", INFO, "a leased desktop is its program's again, and why", SECURITY
+    CONTROL_HANDED_BACK = (
+        "control-handed-back",
+        INFO,
+        "control of a leased desktop returned to its program, with the reason",
+        SECURITY,
+    )
     RECORDING_VIEWED = "recording-viewed", INFO, "a user viewed a recording of another user; once in 10 min", SECURITY
     RECORDING_EXPORTED = "recording-exported", INFO, "a user exported a recording of another user", SECURITY
-    RECORDINGS_FULL = "recordings-full", WARNING, "pictures of recordings are left out, and by which limit; hourly"
-    RECORDING_DELETED = "recording-deleted", INFO, "a recording of a lease was deleted: who did, whose it was", SECURITY
-    VIEWER_JOINED = "viewer-joined", INFO, "someone joined a shared session: who, by which share, from where", SECURITY
+    RECORDINGS_FULL = (
+        "recordings-full",
+        WARNING,
+        "pictures of recordings are omitted, with the limit; at most once an hour",
+    )
+    RECORDING_DELETED = (
+        "recording-deleted",
+        INFO,
+        "a recording of a lease was deleted, with the user who deleted it and the owner",
+        SECURITY,
+    )
+    VIEWER_JOINED = (
+        "viewer-joined",
+        INFO,
+        "a viewer joined a shared session, with the name, the share and the address",
+        SECURITY,
+    )
     VIEWER_LEFT = "viewer-left", INFO, "a viewer left a shared session, or was disconnected", SECURITY
     SESSION_ASSISTED = (
         "session-assisted",
@@ -154,9 +191,9 @@ class LogCode(StrEnum):
         "stream-closed",
         INFO,
         (
-            "a viewer left the stream: which session, from which address, and after how many seconds, within about "
-            "five. One row for a visit: who comes back from there within 30 s has not left. There is none where the "
-            "Agent was restarted in between or its host was lost"
+            "a viewer left the stream, with the session, the address and the duration, accurate to about "
+            "five seconds; one row for each visit. A viewer who returns from the same address within 30 s "
+            "has not left. The row is missing if the Agent was restarted in between or its host was lost"
         ),
         SECURITY,
     )
@@ -164,11 +201,15 @@ class LogCode(StrEnum):
 
     # Managers and Agents
     PRIMARY_ELECTED = "primary-elected", INFO, "a Manager became Primary of its zone, with the term and the reason"
-    PRIMARY_RESIGNED = "primary-resigned", INFO, "it is no longer, because it was disabled or is being stopped"
+    PRIMARY_RESIGNED = (
+        "primary-resigned",
+        INFO,
+        "a Manager is no longer Primary, because it was disabled or is being stopped",
+    )
     PRIMARY_LOST = (
         "primary-lost",
         WARNING,
-        "a Manager lost the lease, because it did not renew in time or lost its connection to the database",
+        ("a Manager lost the leadership, because it did not renew it in time or lost its connection to the database"),
     )
     PRIMARY_TASK_FAILED = (
         "primary-task-failed",
@@ -208,21 +249,21 @@ class LogCode(StrEnum):
         "join-refused",
         WARNING,
         (
-            "a host with a join token was refused, with its address and the reason; like `agent-refused` at most "
-            "20 a minute from one address"
+            "a host with a join token was refused, with its address and the reason; like `agent-refused`, at "
+            "most 20 a minute from one address"
         ),
         SECURITY,
     )
     EDGE_ADDRESS_CHANGED = (
         "edge-address-changed",
         WARNING,
-        "a known Agent joined again with a token and another address of its edge gateway; the former address",
+        ("a known Agent joined again with a token and another address of its edge gateway, with the former address"),
         SECURITY,
     )
     EDGE_ADDRESS_REQUESTED = (
         "edge-address-requested",
         WARNING,
-        ("an Agent reports another address of its edge gateway, which waits for confirmation; how to confirm it"),
+        ("an Agent reports another address of its edge gateway, which waits for confirmation, with the command for it"),
         SECURITY,
     )
     EDGE_CERTIFICATE_ISSUED = (
@@ -257,7 +298,11 @@ class LogCode(StrEnum):
         WARNING,
         "the specification of a container differs from the desired one",
     )
-    AGENT_STRANGER_REMOVED = "agent-stranger-removed", WARNING, "that container was removed on the verdict of a Manager"
+    AGENT_STRANGER_REMOVED = (
+        "agent-stranger-removed",
+        WARNING,
+        "a container without a session was removed on the verdict of a Manager",
+    )
     AGENT_OFFERS_NOTHING = (
         "agent-offers-nothing",
         ERROR,
@@ -268,12 +313,12 @@ class LogCode(StrEnum):
     MACHINE_MOVED = (
         "machine-moved",
         INFO,
-        "an ordered machine was created, joined, drains, was taken back, is released or is gone, and why",
+        "an ordered machine was created, joined, drains, is used again, is released or is gone, with the reason",
     )
     MACHINE_ORDER_FAILED = (
         "machine-order-failed",
         WARNING,
-        "an ordered machine failed, with the reason: the pool orders the next one later",
+        "an ordered machine failed, with the reason; the pool orders the next machine later",
     )
     MACHINE_PROVIDER_FAILED = (
         "machine-provider-failed",
@@ -283,7 +328,10 @@ class LogCode(StrEnum):
     MACHINE_UNKNOWN = (
         "machine-unknown",
         WARNING,
-        ("a provider lists a machine of a pool without an order, for example after a restore, or two of one; it stays"),
+        (
+            "a provider lists a machine of a pool without an order, for example after a restore, or two "
+            "machines of one order; they stay"
+        ),
     )
     AGENT_DISK_SHORT = "agent-disk-short", ERROR, "a host has too little free disk space and accepts no new session"
     AGENT_DISK_FREE = "agent-disk-free", INFO, "a host has enough free disk space again"
@@ -295,29 +343,36 @@ class LogCode(StrEnum):
     SESSION_DISK_FULL = (
         "session-disk-full",
         WARNING,
-        "a session was stopped for [what it had written](workspaces.md#disk)",
+        "a session was stopped because of its [disk use](workspaces.md#disk)",
     )
     AGENT_HOST_LIMIT = (
         "agent-host-limit",
         WARNING,
-        ("a host has more containers than one of its [limits](host-limits.md) allows: the limit and the solution"),
+        ("a host has more containers than one of its [limits](host-limits.md) allows, with the limit and the solution"),
     )
     AGENT_OFFER_CHANGED = (
         "agent-offer-changed",
         INFO,
-        "the offer of an Agent changed with its report or an override: before and after",
+        "the offer of an Agent changed with its report or an override, with the values before and after",
     )
     CAPACITY_CORRECTED = (
         "capacity-corrected",
         WARNING,
-        "the reserved resources of an Agent differed from its sessions and were corrected: before and after",
+        (
+            "the reserved resources of an Agent differed from its sessions and were corrected, with the "
+            "values before and after"
+        ),
     )
     WEB_FILTER_DENIED = "web-filter-denied", INFO, "a web filter refused a request of a session"
-    WEB_FILTER_DOWN = "web-filter-down", WARNING, "the web filter of a policy does not run; its sessions reach nothing"
+    WEB_FILTER_DOWN = (
+        "web-filter-down",
+        WARNING,
+        "the web filter of a policy does not run; its sessions cannot reach other hosts",
+    )
     WEBHOOK_GIVEN_UP = (
         "webhook-given-up",
         WARNING,
-        "messages to a webhook were given up after all attempts, or because too many wait: which, and why",
+        "messages of a webhook were discarded after all attempts, or because too many wait, with the reason",
     )
     LOG_ROWS_DROPPED = "log-rows-dropped", WARNING, "log rows were lost, with their number"
 
@@ -338,7 +393,12 @@ class LogCode(StrEnum):
     SESSION_TOKEN_CREATED = "session-token-created", INFO, "a program got a session token of a user", SECURITY
     PASSWORD_CHANGED = "password-changed", INFO, "a user changed their password", SECURITY
     PERMISSION_DENIED = "permission-denied", WARNING, "a user tried a change without permission", SECURITY
-    API_KEY_REFUSED = "api-key-refused", WARNING, "an API key was shown with another secret, or after its end", SECURITY
+    API_KEY_REFUSED = (
+        "api-key-refused",
+        WARNING,
+        "an API key was used with a wrong secret, or while it was disabled or expired",
+        SECURITY,
+    )
     USER_CREATED = "user-created", INFO, "users, their attributes and log-ins"
     USER_CHANGED = "user-changed", INFO, "users, their attributes and log-ins"
     USER_DELETED = "user-deleted", INFO, "users, their attributes and log-ins"
@@ -369,7 +429,11 @@ class LogCode(StrEnum):
     ZONE_CREATED = "zone-created", INFO, "zones"
     ZONE_CHANGED = "zone-changed", INFO, "zones"
     ZONE_DELETED = "zone-deleted", INFO, "zones"
-    ZONE_ADDRESSES_CHANGED = "zone-addresses-changed", WARNING, "zones that lead to a host which is not served here"
+    ZONE_ADDRESSES_CHANGED = (
+        "zone-addresses-changed",
+        WARNING,
+        "zones with the address of a host that the installation does not serve",
+    )
     MANAGER_CHANGED = "manager-changed", INFO, "Managers"
     MANAGER_DELETED = "manager-deleted", INFO, "Managers"
     AGENT_CHANGED = "agent-changed", INFO, "Agents and their credentials"

@@ -189,27 +189,31 @@ class WebhookEvent(StrEnum):
 
     SESSION_ASSIGNED = (
         "session.assigned",
-        "a session is a user's now: one of a pool that they were given, or one that was made for them",
+        "a user got a session, from a pool or created on demand",
         SessionData,
     )
-    SESSION_RUNNING = "session.running", "a user's session can be used, for the first time or again", SessionData
-    SESSION_FAILED = "session.failed", "a session failed; one of a pool has no user", SessionData
-    SESSION_ENDED = "session.ended", "a session that was a user's is gone", SessionData
+    SESSION_RUNNING = "session.running", "a user's session is usable, for the first time or again", SessionData
+    SESSION_FAILED = "session.failed", "a session failed; a session of a pool has no user", SessionData
+    SESSION_ENDED = "session.ended", "a session of a user has ended", SessionData
     POOL_SHORT = (
         "pool.short",
-        "a pool has fewer sessions than Desired, and not just because some are starting; again when the cause changes",
+        ("a pool has fewer sessions than Desired, not only because some are starting; also when the cause changes"),
         PoolData,
     )
-    POOL_FULL = "pool.full", "a pool that was short has as many sessions as Desired again", PoolData
-    LAUNCH_DONE = "launch.done", "a launch gave its user a session", LaunchData
+    POOL_FULL = "pool.full", "a pool with a shortfall has as many sessions as Desired again", PoolData
+    LAUNCH_DONE = "launch.done", "a user got a session for a launch", LaunchData
     LAUNCH_FAILED = (
         "launch.failed",
-        "a launch gave nothing, or what it gave failed and nothing could replace it",
+        "a launch got no session, or its session failed and could not be replaced",
         LaunchData,
     )
-    LEASE_GRANTED = "lease.granted", "a program was given a lease", LeaseData
+    LEASE_GRANTED = "lease.granted", "a program got a lease", LeaseData
     LEASE_ENDED = "lease.ended", "a lease is over: released, past its deadline, or its session failed", LeaseData
-    TEST = "webhook.test", "an administrator tries the webhook; it cannot be chosen, and is not tried again", TestData
+    TEST = (
+        "webhook.test",
+        "an administrator tests the webhook; this event cannot be selected, and its message is sent once",
+        TestData,
+    )
 
 
 CHOSEN: Final = tuple(event for event in WebhookEvent if event is not WebhookEvent.TEST)

@@ -85,7 +85,7 @@ async def test_a_user_with_sessions_is_deleted_only_with_force(admin: Client, db
     user = await new_user(admin, "busy")
     await bare_session(db, user["user_id"])
     address = f"/api/v1/users/{user['user_id']}"
-    assert "still has 1 session;" in await admin.refused(409, f"DELETE {address}")
+    assert "still has 1 session." in await admin.refused(409, f"DELETE {address}")
     assert (await admin.delete(f"{address}?force=true")).status_code == 204
     row = await db.fetch_one("SELECT status, want, user_id, claimable FROM sessions")
     assert row == {"status": "deleting", "want": "absent", "user_id": None, "claimable": False}

@@ -215,7 +215,7 @@ async def test_a_token_for_agents_admits_no_gateway(
     made = await make(admin, zone_id)
     body = {"token": made["token"], "hostname": "front-1", "gateway_id": str(uuid.uuid4())}
     assert "is for the role agent, not for gateway" in await anonymous.refused(401, "POST /api/v1/join/gateway", body)
-    assert any("(gateway) on host front-1" in row for row in await join_refusals(app, db))
+    assert any("A new gateway on host front-1" in row for row in await join_refusals(app, db))
     assert (await listed(admin, made))["uses_left"] == 1
 
 

@@ -156,5 +156,5 @@ async def test_a_user_with_sessions_stays_without_force(anonymous: Client, db: D
     target = {"user_id": user["user_id"]}
     (kasm,) = (await anonymous.published("get_user", target_user=target))["user"]["kasms"]
     assert kasm["user"]["username"] == "busy"
-    assert "still has 1 session;" in await anonymous.published_refusal("delete_user", target_user=target)
+    assert "still has 1 session." in await anonymous.published_refusal("delete_user", target_user=target)
     assert await anonymous.published("delete_user", target_user=target, force=True) == {}

@@ -199,7 +199,7 @@ async def test_required_pictures_are_kept_when_the_wished_ones_have_used_their_p
         await wished.acts(CLICK)
         row = (await wished.rows())[-1]
         assert row["picture"] is None
-        assert "reserved for the others" in row["picture_left_out"]
+        assert "reserved for required pictures" in row["picture_left_out"]
     (said,) = await stage.log("recordings-full")
     assert said["level"] == "WARNING"
     await stage.everybody(record_leases="pictures")
@@ -240,7 +240,7 @@ async def test_what_cannot_be_written_in_time_is_counted_and_said(leased: Leased
     await leased.acts(CLICK)
     rows = await leased.rows()
     assert [row["what"] for row in rows] == ["granted", "click", "screenshot", "screenshot", "gap"]
-    assert rows[-1]["said"] == "2 actions are missing here: there were more than could be written, or a write failed."
+    assert rows[-1]["said"] == "2 actions are missing: there were more than could be written, or a write failed."
     assert leased.recorder.counts.rows_left_out == 2
 
 
@@ -251,7 +251,7 @@ async def test_a_failure_of_ours_is_said_with_the_next_action(leased: Leased, mo
     await leased.acts(SECRET)
     assert (await leased.said())[1:] == [
         "Types 7 characters.",
-        "One action is missing here: there were more than could be written, or a write failed.",
+        "One action is missing: there were more than could be written, or a write failed.",
     ]
 
 

@@ -66,8 +66,8 @@ _ERRORS: Final[dict[int, type[GreenroomError]]] = {
 }
 NO_DESK: Final = (
     "Workspace {name} has no desk for programs: its image is a third-party image or too old. Update it in the catalogue"
-    ', or add {{"desk": "desk"}} to its `port_map` if the image has a desk. Running sessions have no desk until they are'
-    " launched again."
+    ', or add {{"desk": "desk"}} to its `port_map` if the image has a desk. Running sessions have no desk until'
+    " they are launched again."
 )
 UNKNOWN_END: Final = (
     "The session closed the connection, and the number of completed actions is unknown. Take a screenshot."

@@ -89,7 +89,7 @@ def described(action: Action, *, keep_text: bool) -> Described:
 def _given(action: Copy | GoTo, *, keep_text: bool) -> Described:
     if isinstance(action, GoTo):
         return Described(what="open", said=f"Opens {_address(action.url, keep_text=keep_text)}.")
-    said = f"Puts {_text(action.text, keep_text=keep_text)} on the clipboard."
+    said = f"Copies {_text(action.text, keep_text=keep_text)} to the clipboard."
     return Described(what="copy", said=said, changes=False, details=_kept(action.text, keep_text=keep_text))
 
 
@@ -100,7 +100,7 @@ def _looked(action: Look | WhereIs | Paste | Rest) -> Described:
         case Look():
             return Described(what="screenshot", said="Takes a screenshot of a part of the screen.", changes=False)
         case WhereIs():
-            return Described(what="where", said="Asks where the pointer is.", changes=False)
+            return Described(what="where", said="Reads the position of the pointer.", changes=False)
         case Paste():
             return Described(what="paste", said="Reads the clipboard.", changes=False)
         case _:
@@ -115,14 +115,14 @@ def _moved(action: Move | Drag | Hold | Scroll | Focus) -> Described:
             last = path[-1]
             return Described(what="drag", said=f"Drags{_at(last, 'to')}{_held(keys)}.", at=_place(last))
         case Hold(down, at):
-            said = "Presses the left button" if down else "Lets go of the left button"
+            said = "Presses the left button" if down else "Releases the left button"
             return Described(what="hold", said=f"{said}{_at(at)}.", at=_place(at))
         case Scroll(across, down, at, keys):
             ways = [(down, "down" if down > 0 else "up"), (across, "right" if across > 0 else "left")]
             said = " and ".join(f"{abs(notches)} {way}" for notches, way in ways if notches) or "nowhere"
             return Described(what="scroll", said=f"Scrolls {said}{_at(at)}{_held(keys)}.", at=_place(at))
         case _:
-            return Described(what="focus", said=f"Gives element {action.ref} the keyboard.")
+            return Described(what="focus", said=f"Moves the focus to element {action.ref}.")
 
 
 def _pressed(chords: Sequence[tuple[int, ...]], seconds: float, *, keep_text: bool) -> Described:

@@ -103,7 +103,7 @@ def rows_of_actions(
     try:
         kinds = [described(action, keep_text=asked.keep_text) for action in _read(items)]
     except Invalid:
-        kinds = [Described(what="unknown", said="This is no action.", changes=False) for _ in items]
+        kinds = [Described(what="unknown", said="The action is not valid.", changes=False) for _ in items]
     if asked.code is not None or not outcomes:
         return [_refused(asked, kinds)]
     rows: list[RecordingRow] = []
@@ -215,7 +215,7 @@ def row_of_gap(began: datetime, number: int, reason: str) -> RecordingRow:
     """Return the row that replaces this number of missing rows."""
     words = "One action is" if number == 1 else f"{number} actions are"
     return RecordingRow(
-        began=began, duration_ms=0, what="gap", said=f"{words} missing here: {reason}.", details={"missing": number}
+        began=began, duration_ms=0, what="gap", said=f"{words} missing: {reason}.", details={"missing": number}
     )
 
 
@@ -241,15 +241,16 @@ MOST_PICTURE_BYTES: Final = 2 << 20
 """Maximum size of one picture."""
 WIDEST: Final = 1280
 """Maximum width in pixels of a picture for the recording; pictures of wider screens are scaled."""
-HELD: Final = "a person had control of the desktop; pictures of what they do are not kept"
-TOO_LARGE: Final = f"it has more than {MOST_PICTURE_BYTES >> 20} MB"
-FULL: Final = "the pictures of this recording have {limit} MB, as many as `recording_max_mb` allows"
-ALL_FULL: Final = "the pictures of all recordings have {limit} MB, as many as `recordings_max_mb` allows"
+HELD: Final = "a person had control of the desktop; pictures of their actions are not stored"
+TOO_LARGE: Final = f"the picture is larger than {MOST_PICTURE_BYTES >> 20} MB"
+FULL: Final = "the pictures of this recording have {limit} MB, the maximum of `recording_max_mb`"
+ALL_FULL: Final = "the pictures of all recordings have {limit} MB, the maximum of `recordings_max_mb`"
 WISHED_FULL: Final = (
-    "the pictures that no group requires have {limit} MB; the rest of `recordings_max_mb` is reserved for the others"
+    "the pictures that no group requires have {limit} MB; the rest of `recordings_max_mb` is reserved for required"
+    " pictures"
 )
 USER_FULL: Final = (
-    "the pictures of this user that no group requires have {limit} MB, as many as `recordings_user_max_mb` allows"
+    "the pictures of this user that no group requires have {limit} MB, the maximum of `recordings_user_max_mb`"
 )
 
 

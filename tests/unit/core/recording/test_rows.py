@@ -67,7 +67,7 @@ def test_an_action_at_an_element_is_read_without_its_place():
     [
         ([CLICK], "click", "Left click at 640, 400."),
         ([CLICK, CLICK], "actions", "2 actions."),
-        ([{"action": "leap"}], "unknown", "This is no action."),
+        ([{"action": "leap"}], "unknown", "The action is not valid."),
         ([], "actions", "0 actions."),
     ],
 )
@@ -99,8 +99,8 @@ def test_files_screens_and_elements():
     assert row_of_screenshot(ASKED, None).picture is None
     assert row_of_screenshot(ASKED, PICTURE).picture is PICTURE
     assert row_of_elements(ASKED).what == "elements"
-    assert row_of_gap(NOW, 1, "more came").said == "One action is missing here: more came."
-    assert row_of_gap(NOW, 3, "more came").said == "3 actions are missing here: more came."
+    assert row_of_gap(NOW, 1, "more came").said == "One action is missing: more came."
+    assert row_of_gap(NOW, 3, "more came").said == "3 actions are missing: more came."
 
 
 def png(width: int, height: int) -> bytes:
