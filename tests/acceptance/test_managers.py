@@ -199,7 +199,7 @@ def test_the_record_of_a_running_manager_that_is_deleted_is_made_anew(managers: 
     before, pid = shown(managers, "us-3"), pid_of(managers, "us-3")
     slip = greenroom(managers, "managers", "delete", before["instance_id"])
     assert (slip.returncode, slip.stdout) == (1, "")
-    assert "would register again a second later as a new record" in slip.stderr
+    assert "would register again as a new, enabled record" in slip.stderr
     done = greenroom(managers, "managers", "delete", before["instance_id"], "--force")
     assert (done.returncode, done.stdout) == (0, f"The Manager {before['instance_id']} is deleted.\n")
 

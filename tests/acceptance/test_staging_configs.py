@@ -55,7 +55,7 @@ def test_from_create_to_delete_and_the_clocks_of_its_sessions(instance: Instance
             instance, "staging", "create", "--zone", "default", "--image", image_id,
             "--num-sessions", "3", "--expiration", "1",
         )  # fmt: skip
-        assert (twice.returncode, "exists already" in twice.stderr) == (1, True)
+        assert (twice.returncode, "already exists" in twice.stderr) == (1, True)
         (before,) = wait_for(lambda: staged(instance, config_id), "one is staged", within_s=60)
         assert (before["user_id"], before["username"], before["assigned"]) == (None, None, None)
         assert (before["keepalive"], before["time_limit_ends"]) == (None, None), "no clock runs"

@@ -148,7 +148,7 @@ def test_a_connect_address_opens_the_desktop_without_a_log_in(
     expect(page.get_by_role("button", name="More")).to_have_count(0)
     goto(page, f"{instance.url}{address[:-4]}AAAA")
     page.reload()
-    expect(page.get_by_text("opens no session")).to_be_visible()
+    expect(page.get_by_text("This address is not valid")).to_be_visible()
 
 
 def test_a_link_logs_a_person_in_once(instance: Instance, user: Person, new_context: Callable[..., BrowserContext]):

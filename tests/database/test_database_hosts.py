@@ -108,9 +108,11 @@ async def test_the_server_that_takes_writes_is_used_at_any_place(pair: tuple[Ser
 async def test_standbys_alone_are_named_in_one_sentence(pair: tuple[Server, Server]):
     for server in pair:
         await is_standby(server, True)
-    with pytest.raises(NoPrimaryError, match="are standbys or read-only; promote one, or name the primary as well"):
+    with pytest.raises(
+        NoPrimaryError, match="are standbys or read-only; promote a server, or add the primary to the URL"
+    ):
         await PatientConnection.connect(both(pair))
-    with pytest.raises(SetupError, match=r"^No server of the database URL takes writes"):
+    with pytest.raises(SetupError, match=r"^No server of the database URL accepts writes"):
         await check(both(pair))
     with pytest.raises(SetupError, match="is a standby or read-only"):
         await check(pair[0].cluster.dsn)

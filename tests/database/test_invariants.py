@@ -102,9 +102,9 @@ async def test_managers_that_plain_sql_could_not_have_made_so_are_found(stage: S
         "UPDATE zone_leases SET holder = gen_random_uuid(), expires_at = 'infinity', backend_pid = pg_backend_pid(),"
         " manager_id = (SELECT manager_id FROM managers WHERE instance_id = 'one')"
     )
-    assert (await stage.broken())["I17"] == ["one is disabled and holds a lease"]
+    assert (await stage.broken())["I17"] == ["one is disabled, but is Primary"]
     await stage.db.write("UPDATE managers SET enabled = false")
-    assert "zone eu has Managers and none of them is enabled" in (await stage.broken())["I17"]
+    assert "zone eu has Managers, but no enabled Manager" in (await stage.broken())["I17"]
 
 
 async def test_a_pool_may_have_one_more_while_it_is_in_place_of_another(stage: System):

@@ -131,7 +131,7 @@ async def test_an_unknown_outcome_is_looked_for_and_never_doubled(cloud: Cloud):
     await cloud.rounds(2)
     assert (await cloud.states(), cloud.cloud.created) == (["ordered"], 1)
     (order,) = await cloud.orders()
-    assert order.state_reason.startswith("The line was cut. The machine may be there: ")
+    assert order.state_reason.startswith("The line was cut. The machine may exist; ")
     await cloud.rounds()
     (order,) = await cloud.orders()
     assert (order.state, order.ref, cloud.cloud.created) == (OrderState.CREATED, "sim-1", 1)

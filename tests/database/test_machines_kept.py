@@ -229,7 +229,7 @@ async def test_a_machine_that_other_secrets_do_not_show_stays_in_the_ledger(clou
     assert await cloud.states() == ["releasing"]
     await cloud.system.db.write("UPDATE machine_orders SET releasing = releasing - interval '2 hours'")
     (i25,) = [one for one in INVARIANTS if one.code == "I25"]
-    assert ["look in the account of before" in what for what in await broken(cloud.system.db, i25)] == [True]
+    assert ["check the former account" in what for what in await broken(cloud.system.db, i25)] == [True]
     await _new_secrets(cloud)  # the correct ones again
     cloud.cloud.machines = hidden
     await cloud.rounds(2)

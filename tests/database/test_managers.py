@@ -219,7 +219,7 @@ async def test_the_record_of_a_manager_that_runs_is_deleted_only_by_force(fleet:
     await delete_manager(db, gone)
     await record(db, "other")
     fleet.managers["one"].freeze()  # it still runs
-    with pytest.raises(ManagerRuns, match="one is running: it would register again a second later as a new record"):
+    with pytest.raises(ManagerRuns, match="one is running: it would register again as a new, enabled record"):
         await delete_manager(db, runs)
     assert await names(db) == {"one", "other"}
     await delete_manager(db, runs, force=True)

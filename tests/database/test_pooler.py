@@ -21,7 +21,7 @@ from greenroom.db.pooler import refuse_pooler
 from greenroom.kit.secrets import Secrets
 from greenroom.up import commands, doctor
 
-THROUGH_ONE = "goes through a pooler, which gives each transaction another session"
+THROUGH_ONE = "names a pooler, which uses another session for each transaction"
 
 
 async def test_a_transaction_pooler_is_refused(dsn: str, tmp_path: Path):

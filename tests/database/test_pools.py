@@ -194,7 +194,7 @@ async def test_a_lost_agent_is_deleted_and_the_pool_filled_elsewhere(stage: Syst
     other = await rows.agent(stage.db, stage.zone_id, hostname="agent-2")
     with pytest.raises(Refused, match="has 3 sessions"):
         await delete_agent(stage.db, stage.agent_id, force=False)
-    with pytest.raises(Refused, match="is alive"):
+    with pytest.raises(Refused, match="its containers would remain"):
         await delete_agent(stage.db, stage.agent_id, force=True)
     await stage.db.write("UPDATE agents SET status = 'missing' WHERE agent_id = %s", (stage.agent_id,))
     await delete_agent(stage.db, stage.agent_id, force=True)

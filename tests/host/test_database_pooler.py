@@ -39,9 +39,9 @@ def server() -> Iterator[PostgresServer]:
 @pytest.mark.parametrize(
     ("lines", "why"),
     [
-        ("pool_mode = transaction", "does not pass the options of a connection on"),
-        ("pool_mode = transaction\nignore_startup_parameters = options", "gives each transaction another session"),
-        ("pool_mode = session\nignore_startup_parameters = options", "drops the options of a connection"),
+        ("pool_mode = transaction", "does not forward the options of a connection"),
+        ("pool_mode = transaction\nignore_startup_parameters = options", "uses another session for each transaction"),
+        ("pool_mode = session\nignore_startup_parameters = options", "discards the options of a connection"),
     ],
 )
 async def test_pgbouncer_is_refused(server: PostgresServer, tmp_path: Path, lines: str, why: str):

@@ -219,7 +219,7 @@ async def test_what_was_not_begun_can_be_repeated_and_what_was_broken_off_cannot
     with pytest.raises(Unavailable, match=r"gateway of this session, gateway\.example:8443, cannot be reached.*broken"):
         await service.act(Page(failing(httpx.ConnectError)).desks, LEASE, [CLICK])
     for error in (httpx.ReadError, httpx.ReadTimeout):
-        with pytest.raises(Interrupted, match="not known how much was done"):
+        with pytest.raises(Interrupted, match="number of completed actions is unknown"):
             await service.act(Page(failing(error)).desks, LEASE, [CLICK])
     page = Page(lambda request: httpx.Response(200, json=SCREEN) if request.method == "GET" else httpx.Response(502))
     with pytest.raises(Interrupted):
@@ -270,7 +270,7 @@ async def test_an_answer_without_end_is_not_kept(status: int, monkeypatch: pytes
         )
     )
     sent = 0
-    with pytest.raises(Interrupted, match="not known how much was done"):
+    with pytest.raises(Interrupted, match="number of completed actions is unknown"):
         await service.act(page.desks, LEASE, [CLICK])
 
 

@@ -136,7 +136,7 @@ T = TypeVar("T")
 
 
 class GivenUp(Unavailable):
-    """The database gave a statement up: it took too long, or waited for others; the request can be repeated."""
+    """The database canceled a statement: it took too long, or waited for others; the request can be repeated."""
 
 
 class SetupError(GreenroomError):

@@ -253,8 +253,8 @@ class _Attempts:
             servers = " and ".join(names)
             are = "is a standby" if len(names) == 1 else "are standbys"
             return NoPrimaryError(
-                f"no server of the database URL takes writes: {servers} {are} or read-only; "
-                "promote one, or name the primary as well"
+                f"no server of the database URL accepts writes: {servers} {are} or read-only; promote a server, "
+                "or add the primary to the URL"
             )
         reasons = (" ".join(str(error or "no answer").split()) for error in found)
         return psycopg.OperationalError(

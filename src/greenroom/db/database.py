@@ -46,30 +46,33 @@ from greenroom.db.rows import readable
 
 CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
     "last-enabled-manager": (LastEnabledManager, None),
-    "zones_name_unique": (Duplicate, "A zone with this name exists already."),
-    "groups_name_unique": (Duplicate, "A group with this name exists already."),
-    "users_username_unique": (Duplicate, "A user with this name exists already."),
-    "users_username_key_unique": (Duplicate, "A user with an equal name exists already; letters differ in form alone."),
+    "zones_name_unique": (Duplicate, "A zone with this name already exists."),
+    "groups_name_unique": (Duplicate, "A group with this name already exists."),
+    "users_username_unique": (Duplicate, "A user with this name already exists."),
+    "users_username_key_unique": (
+        Duplicate,
+        "A user with an equal name already exists; only the form of the letters differs.",
+    ),
     "sessions_one_profile": (
         ProfileInUse,
-        "The profile is in use by another session; open that one, end it, or launch with the profile Disabled.",
+        ("The profile is in use by another session. Open or end that session, or launch with the profile Disabled."),
     ),
     "homes_one": (
         ProfileInUse,
         "The home folder of this workspace is being deleted on its host; launch again in a moment.",
     ),
-    "images_friendly_name_unique": (Duplicate, "A workspace with this friendly name exists already."),
-    "images_catalogue_unique": (Duplicate, "This entry of the catalogue was added already."),
-    "catalogues_name_unique": (Duplicate, "A catalogue with this name exists already."),
-    "catalogues_url_unique": (Duplicate, "The catalogue at this address was added already."),
-    "webhooks_name_unique": (Duplicate, "A webhook with this name exists already."),
-    "secrets_name_unique": (Duplicate, "You have a secret with this name already."),
-    "machine_pools_name_unique": (Duplicate, "A machine pool with this name exists already."),
-    "filter_policies_name_unique": (Duplicate, "A web filter policy with this name exists already."),
+    "images_friendly_name_unique": (Duplicate, "A workspace with this friendly name already exists."),
+    "images_catalogue_unique": (Duplicate, "This entry of the catalogue was already added."),
+    "catalogues_name_unique": (Duplicate, "A catalogue with this name already exists."),
+    "catalogues_url_unique": (Duplicate, "The catalogue at this address was already added."),
+    "webhooks_name_unique": (Duplicate, "A webhook with this name already exists."),
+    "secrets_name_unique": (Duplicate, "You already have a secret with this name."),
+    "machine_pools_name_unique": (Duplicate, "A machine pool with this name already exists."),
+    "filter_policies_name_unique": (Duplicate, "A web filter policy with this name already exists."),
     "images_filter_policy": (Invalid, "There is no such web filter policy."),
     "staging_configs_unique": (
         Duplicate,
-        "A staging config for this zone, image and set of permissions exists already; change its number of sessions.",
+        ("A staging config for this zone, image and set of permissions already exists; change its number of sessions."),
     ),
 }
 """Constraint → (error, message; None = the database's own message)."""
@@ -83,9 +86,9 @@ def translate(error: psycopg.Error) -> GreenroomError | None:
         sentence = message or error.diag.message_primary or ""
         return kind(sentence[:1].upper() + sentence[1:])
     if isinstance(error, pg.ForeignKeyViolation):
-        return Invalid(f"Something this refers to does not exist, or is still in use: {error.diag.message_detail}")
+        return Invalid(f"A referenced object does not exist, or is still in use: {error.diag.message_detail}")
     if isinstance(error, (pg.CheckViolation, pg.NotNullViolation)):
-        return Invalid(f"A value is not allowed here: {error.diag.message_primary}")
+        return Invalid(f"A value is not allowed: {error.diag.message_primary}")
     if isinstance(error, psycopg.DataError):
         return Invalid(f"A value cannot be stored: {error.diag.message_primary or error}")
     return None
@@ -296,7 +299,7 @@ class Database:
                             await self._pool.drain()
                             raise
         except _GIVEN_UP as error:
-            raise GivenUp(f"The database gave a statement up: {error}".strip()) from error
+            raise GivenUp(f"The database canceled a statement: {error}".strip()) from error
         except AWAY as error:
             if used is not None and used.broken:
                 await self._replace_others(used)

@@ -96,7 +96,7 @@ async def let_join(
     if zone_id is None:
         found = (await zones_named(db, [zone_name])).get(zone_name)
         if found is None:
-            raise NotFound(f"There is no zone {zone_name}; make it first (greenroom zones create).")
+            raise NotFound(f"There is no zone {zone_name}; create it first (greenroom zones create).")
         zone_id = found.zone_id
     await add_join_token(
         db,

@@ -13,8 +13,8 @@ from greenroom.core.errors import SetupError, Unavailable
 from greenroom.db.connections import PatientConnection
 
 _POOLER: Final = (
-    "The database URL goes through a pooler, which {}. Name PostgreSQL itself, or a proxy that passes connections on as"
-    " they are, such as haproxy; Greenroom keeps few connections, and pools them itself."
+    "The database URL names a pooler, which {}. Use the address of PostgreSQL, or of a proxy that "
+    "does not change connections, such as haproxy; Greenroom has its own pool of few connections."
 )
 _TIMEOUT: Final = "54321ms"
 _ANSWER_S: Final = 10.0
@@ -49,12 +49,12 @@ async def refuse_pooler(dsn: str) -> None:
             after = await cursor.fetchone()
     except psycopg.OperationalError as error:
         if "unsupported startup parameter" in str(error):  # pgbouncer
-            raise SetupError(_POOLER.format("does not pass the options of a connection on")) from error
+            raise SetupError(_POOLER.format("does not forward the options of a connection")) from error
         raise Unavailable(f"The database cannot be reached at the moment: {error}".strip()) from error
     if after is None or before != after[0]:
-        raise SetupError(_POOLER.format("gives each transaction another session"))
+        raise SetupError(_POOLER.format("uses another session for each transaction"))
     if timeout != _TIMEOUT:
-        raise SetupError(_POOLER.format("drops the options of a connection, and the time limits with them"))
+        raise SetupError(_POOLER.format("discards the options of a connection, including the time limits"))
 
 
 async def refuse_pooler_later(dsn: str) -> None:

@@ -229,7 +229,7 @@ class ReplacementWriter:
         if failed.handover:
             old = await replacement.quarantine(connection, session_id)
         else:
-            reason = f"It could not start ({failed.cause.rstrip('.')}); another session takes its place."
+            reason = f"It could not start ({failed.cause.rstrip('.')}); another session replaces it."
             old = await replacement.discard_failed_start(connection, session_id, failed.cause, reason)
         if old is None:
             raise NoLongerWaitingError

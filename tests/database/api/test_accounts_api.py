@@ -56,7 +56,7 @@ async def test_names_that_differ_only_in_the_form_of_their_letters_are_equal(
 ):
     await admin.make("/api/v1/users", username=first, password="quite ordinary")
     answer = await admin.post("/api/v1/users", json={"username": second})
-    assert (answer.status_code, "exists already" in answer.json()["detail"]) == (409, True)
+    assert (answer.status_code, "already exists" in answer.json()["detail"]) == (409, True)
     login = {"username": second, "password": "quite ordinary"}
     assert (await anonymous.post("/api/v1/login", json=login, headers=SAME_ORIGIN)).status_code == 200
 

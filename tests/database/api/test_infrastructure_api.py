@@ -87,7 +87,7 @@ async def test_a_pending_edge_address_is_confirmed_or_declined_by_naming_it(admi
         answer = await admin.change(address, edge_url=settled)
         assert (answer["edge_url"], answer["edge_url_requested"]) == (settled, None)
     await db.write(waits, (here, there))
-    assert "does not say that its edge gateway is at https://edge-3.example.org" in await admin.refused(
+    assert "does not report https://edge-3.example.org for its edge gateway" in await admin.refused(
         409, f"PATCH {address}", {"edge_url": "https://edge-3.example.org"}
     )
     assert (await admin.read(address))["edge_url_requested"] == there, "only these two can be chosen"

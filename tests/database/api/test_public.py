@@ -139,7 +139,7 @@ async def test_a_refusal_is_a_sentence(anonymous: Client, app: FastAPI):
     for name, body, words in (
         ("create_user", {}, "username"),
         ("create_user", {"target_user": {"username": "a", "password": "short"}}, "at least 12"),
-        ("create_user", {"target_user": {"username": "ADMIN@greenroom.local"}}, "exists already"),
+        ("create_user", {"target_user": {"username": "ADMIN@greenroom.local"}}, "already exists"),
         ("create_user", {"target_user": {"username": 5}}, "username"),
         ("create_user", {"target_user": []}, "target_user"),
         ("get_user", {"target_user": {"user_id": "xyz"}}, "user_id is not an id"),

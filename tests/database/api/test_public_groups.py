@@ -88,7 +88,7 @@ async def test_settings_may_be_written_as_texts(
 async def test_refusals_are_sentences(anonymous: Client, group: str, ada_id: str):
     target = {"group_id": group}
     for name, body, words in (
-        ("create_group", {"target_group": {"name": "Students"}}, "exists already"),
+        ("create_group", {"target_group": {"name": "Students"}}, "already exists"),
         ("create_group", {"target_group": {"name": "x", "permissions": ["root"]}}, "no permission root"),
         ("delete_group", {"target_group": {"group_id": ALL_USERS}}, "cannot be deleted"),
         ("add_user_group", {"target_group": target}, "user_id is missing"),
@@ -190,4 +190,4 @@ async def test_configs_that_cannot_be(anonymous: Client, wanted: dict[str, Any])
 
 async def test_the_same_pool_twice_is_refused(anonymous: Client, wanted: dict[str, Any]):
     await anonymous.published("create_staging_config", target_staging_config=wanted)
-    assert "exists already" in await anonymous.published_refusal("create_staging_config", target_staging_config=wanted)
+    assert "already exists" in await anonymous.published_refusal("create_staging_config", target_staging_config=wanted)

@@ -112,7 +112,7 @@ async def test_each_setting_of_the_owners_group_closes_what_it_is_about(shared: 
 async def test_bad_wishes_are_refused_with_a_sentence(shared: Shared, user: Client):
     path, user_id = f"POST {shared.path}/shares", await user.own_id()
     assert "named user" in await shared.ada.refused(403, path, {"access": "control"})
-    assert "only one" in await shared.ada.refused(422, path, {"access": "view", "guest": True, "user_id": user_id})
+    assert "exactly one" in await shared.ada.refused(422, path, {"access": "view", "guest": True, "user_id": user_id})
     assert "no user nothere" in await shared.ada.refused(404, path, {"access": "view", "username": "nothere"})
     assert "own" in await shared.ada.refused(409, path, {"access": "view", "user_id": shared.ada_id})
     await shared.admin.change(f"/api/v1/users/{user_id}", disabled=True)

@@ -29,7 +29,7 @@ async def test_a_duplicate_is_refused(stage: Stage):
     await stage.created()
     response = await stage.admin.post(PATH, json=stage.body(num_sessions=9))
     assert (response.status_code, response.json()["code"]) == (409, "duplicate")
-    assert "zone, image and set of permissions exists already" in response.json()["detail"]
+    assert "zone, image and set of permissions already exists" in response.json()["detail"]
     assert len(await stage.admin.read(PATH)) == 1
 
 

@@ -166,7 +166,7 @@ async def test_a_connect_address_opens_the_stream_and_keeps_it_alive(anonymous: 
 async def test_an_address_with_a_wrong_part_opens_nothing(anonymous: Client, address: Address, part: str):
     wrong = address | {part: "00000000-0000-0000-0000-000000000000"}
     for path in ("/api/v1/connect", "/api/v1/connect/keepalives"):
-        assert "opens no session" in await anonymous.refused(404, f"POST {path}", wrong)
+        assert "This address is not valid" in await anonymous.refused(404, f"POST {path}", wrong)
 
 
 async def test_guessing_does_not_fill_the_log(app: FastAPI, anonymous: Client, address: Address, db: Database):

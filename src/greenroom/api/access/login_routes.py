@@ -280,7 +280,7 @@ async def change_own_password(
     shown = _Shown(request, user.username, body.password.get_secret_value(), device)
     await _begin_attempt(db, guesses, snapshot, shown)
     if not (await _judged(passwords, guesses, shown, user.password_hash)).right:
-        raise Forbidden("The current password is wrong.")
+        raise Forbidden("The present password is wrong.")
     await credentials.clear_attempts(db, user.username, shown.source)
     new = body.new_password.get_secret_value()
     if problem := password_problem(new, user.username, shortest=snapshot.installation.min_password_length):
@@ -289,7 +289,7 @@ async def change_own_password(
     async with db.transaction() as connection:
         current = await users.lock_user(connection, user.user_id)
         if current.password_hash != user.password_hash:
-            raise Forbidden("The password was changed in the meantime. Enter the current password.")
+            raise Forbidden("The password was changed in the meantime. Enter the present password.")
         current = replace(current, password_hash=password_hash, password_once=False)
         await users.update_user(connection, current)
         await credentials.delete_logins_of(connection, user.user_id, keep=caller.token_hash)

@@ -18,7 +18,7 @@ UNREADABLE: Final = (
     "versions, or a program in the session answers instead of the page. Release the lease, and "
     "create another one."
 )
-NOT_KNOWN: Final = "It is not known how much was done."
+NOT_KNOWN: Final = "The number of completed actions is unknown."
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _MOST_PASSED_ON: Final = 1 << 53
 

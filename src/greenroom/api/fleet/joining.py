@@ -51,7 +51,7 @@ async def find_join_token(db: Database, join_token_id: str) -> enrolment.JoinTok
     """
     rows = (await enrolment.list_join_tokens(db, join_token_id)).rows
     if not rows:
-        raise NotFound("There is no such join token; it may have ended days ago.")
+        raise NotFound("There is no such join token; it may have been removed after its end.")
     return rows[0]
 
 

@@ -246,7 +246,7 @@ async def remove_from_group(connection: Connection, user_id: str, group_id: str)
         Refused: all users are in All Users.
     """
     if group_id == ALL_USERS:
-        raise Refused("Every user is in the group All Users; this membership cannot be ended.")
+        raise Refused("Every user is in the group All Users; this membership cannot be removed.")
     cursor = await connection.execute(
         "DELETE FROM user_groups WHERE user_id = %s AND group_id = %s", (user_id, group_id)
     )
@@ -280,7 +280,7 @@ async def require_an_administrator(connection: Connection) -> None:
         (GLOBAL_ADMIN,),
     )
     if await cursor.fetchone() is None:
-        raise Refused("After this no user could administer Greenroom any more; make another user administrator first.")
+        raise Refused("The change would leave no administrator. Make another user an administrator first.")
 
 
 _BY_KEYS: Final[LiteralString] = (

@@ -130,7 +130,7 @@ class LogWriter:
         await self._db.notify(ChangeEvent(Topic.LOGS))
         if number := self._rows.newly_dropped():
             lost = f"{number} log rows of this {self._component} were lost"
-            self.write(LogCode.LOG_ROWS_DROPPED, f"{lost}: too many waited, or they had no storable form.")
+            self.write(LogCode.LOG_ROWS_DROPPED, f"{lost}: too many rows waited, or they could not be stored.")
 
 
 def _params(row: LogRow) -> dict[str, Any]:

@@ -55,7 +55,7 @@ async def read_figures(db: Database) -> list[Figure]:
         " JOIN zones USING (zone_id) WHERE a.status = 'running' AND a.enabled GROUP BY 1"
     )
     return [
-        *_by_status("sessions", "Sessions by status, without those that ended", sessions),
+        *_by_status("sessions", "Sessions that have not ended, by status", sessions),
         *_by_status("agents", "Agents by status", agents),
         *_by_status("managers", "Managers by status", managers),
         *(Figure("zone_has_primary", "1 while the zone has a Primary", {"zone": r["zone"]}, r["held"]) for r in leases),
@@ -69,7 +69,12 @@ async def read_figures(db: Database) -> list[Figure]:
 def _webhooks(waiting: WaitingMessages) -> list[Figure]:
     return [
         Figure("webhook_messages_waiting", "Messages that wait for enabled webhooks", {}, waiting.number),
-        Figure("webhook_oldest_waiting_seconds", "Age of the oldest of them, 0 = none waits", {}, waiting.oldest_s),
+        Figure(
+            "webhook_oldest_waiting_seconds",
+            "Age of the oldest of these messages; 0 = none waits",
+            {},
+            waiting.oldest_s,
+        ),
     ]
 
 
@@ -101,7 +106,7 @@ async def _pools(db: Database) -> list[Figure]:
     return figures
 
 
-_STAGED: Final = "Staged sessions: claimable now, starting, and wanted"
+_STAGED: Final = "Staged sessions: claimable, starting and desired"
 _SHORT: Final = "1 for the reason why a config has fewer sessions than desired"
 _AGE: Final = "Age of the oldest claimable session"
 

@@ -90,8 +90,8 @@ async def _check_route(connection: Connection, agent_id: str) -> None:
     other = await cursor.fetchone()
     if other is not None:
         raise IdentityConflict(
-            f"The id {agent_id} begins like that of the Agent on {other['hostname']}; remove the file agent_id from the"
-            " Agent's folder, so that it makes another one."
+            f"The id {agent_id} begins like the id of the Agent on {other['hostname']}. Remove the file "
+            "agent_id from the Agent's folder, so that the Agent creates another id."
         )
 
 
@@ -288,6 +288,6 @@ async def _end_sessions_of_gone(
         count = "1 session" if len(session_ids) == 1 else f"{len(session_ids)} sessions"
         raise Refused(f"The Agent has {count}; drain it and wait, or delete it with force.")
     if status == "running":
-        raise Refused("The Agent is alive and would leave its containers behind; drain it and wait, or stop it first.")
+        raise Refused("The Agent is running, and its containers would remain. Drain it and wait, or stop it first.")
     await delete_sessions_of(connection, agent_id, "its Agent was deleted")
     await end_sessions(connection, session_ids, "its Agent was deleted")

@@ -120,7 +120,7 @@ async def revoke_join_token(db: Database, join_token_id: str) -> None:
         (join_token_id,),
     )
     if not rows:
-        raise NotFound("There is no such join token; it may have ended days ago.")
+        raise NotFound("There is no such join token; it may have been removed after its end.")
 
 
 _STORED: Final = (
@@ -193,7 +193,7 @@ async def register_gateway(
         if problem := refusal_of_token(token, "gateway", again=again):
             raise problem
         if known is not None and not again:
-            raise IdentityConflict(f"Gateway {gateway_id} is known already; remove it, or join in another folder.")
+            raise IdentityConflict(f"Gateway {gateway_id} already exists. Remove it, or join with another folder.")
         assert token is not None, "there is a refusal without one"  # noqa: S101
         if not again:
             await count_use(connection, token_hash)

@@ -212,7 +212,7 @@ async def note_unconfirmed(connection: Connection, machine_order_id: str, error:
     """Store the reason why the provider did not confirm a machine that may still exist."""
     await connection.execute(
         "UPDATE machine_orders SET state_reason = %s WHERE machine_order_id = %s AND state = 'ordered'",
-        (f"{error} The machine may be there: the next listings show it, or that it is not.", machine_order_id),
+        (f"{error} The machine may exist; the next lists of the provider show whether it does.", machine_order_id),
     )
 
 

@@ -107,8 +107,8 @@ async def hold_instance(connection: ListenConnection, manager_key: int, instance
         await connection.execute("SELECT pg_advisory_lock(%s, %s)", (_INSTANCE_LOCK, manager_key))
     except psycopg.errors.LockNotAvailable as error:
         raise SetupError(
-            f"Another Manager process with the instance id {instance_id} is running; stop it, or give this one a "
-            "folder of its own (GREENROOM_MANAGER_DIR)."
+            f"Another Manager process with the instance id {instance_id} is running. Stop it, or give this "
+            "Manager a separate folder (GREENROOM_MANAGER_DIR)."
         ) from error
 
 
@@ -284,9 +284,9 @@ async def delete_manager(db: Database, manager_id: str, *, force: bool = False) 
             raise NotFound("There is no such Manager; it may have been deleted.")
         if row["is_live"] and not force:
             raise ManagerRuns(
-                f"{row['instance_id']} is running: it would register again a second later as a new record, enabled, and"
-                " its First Reported Time would be lost. To take it out of service disable it; to remove its record"
-                " stop its process first, or delete it with force."
+                f"{row['instance_id']} is running: it would register again as a new, enabled record, and its "
+                "First Reported Time would be lost. To take it out of service, disable it. To remove its record, "
+                "stop its process first, or delete it with force."
             )
     await evict(db, row["zone_key"])
 

@@ -195,8 +195,9 @@ async def settle_edge(db: Database, agent_id: str, address: str) -> None:
     )
     if not settled:
         raise Refused(
-            f"The Agent does not say that its edge gateway is at {address or 'no address'}; look again at what it says."
-            " Set another address on its host (GREENROOM_EDGE_URL), then confirm it here."
+            f"The Agent does not report {address or 'no address'} for its edge gateway. Read the reported "
+            "address again; to use another one, set it on the host of the Agent (GREENROOM_EDGE_URL) and "
+            "then confirm it."
         )
     await db.notify(ChangeEvent(Topic.AGENTS))
 

@@ -72,7 +72,7 @@ async def end_viewer(connection: Connection, session_id: str, viewer_id: str) ->
     )
     viewer = row_as(ViewerRow, await cursor.fetchone())
     if viewer is None:
-        raise NotFound(f"No one with the id {viewer_id} is in this session; they may have left.")
+        raise NotFound(f"There is no viewer {viewer_id} in this session; the viewer may have left.")
     return viewer
 
 

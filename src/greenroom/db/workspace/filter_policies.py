@@ -213,5 +213,5 @@ async def policy_named(connection: Connection, given: str) -> str:
     )
     row = await cursor.fetchone()
     if row is None:
-        raise Invalid(f"There is no web filter policy {given!r}; give the id or name of one.")
+        raise Invalid(f"There is no web filter policy {given!r}; write the id or the name of a policy.")
     return row["filter_policy_id"]
