@@ -135,7 +135,7 @@ def test_hex_ids(value: Any):
         ({"expiration": float("nan")}, "expiration: must be a number"),
         ({"expiration": 0}, "expiration: must be more than 0"),
         ({"paused": "perhaps"}, "paused: must be true or false"),
-        ({"speed": 1}, "speed: is not known here"),
+        ({"speed": 1}, "speed: is not a known field"),
     ],
 )
 def test_what_is_wrong_with_a_value_is_explained(body: dict[str, Any], said: str):

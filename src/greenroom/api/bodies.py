@@ -57,7 +57,7 @@ def _encoded(text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError("it has half of a character") from error
+        raise ValueError("it contains an unpaired surrogate") from error
 
 
 def _storable_json(value: Json) -> Json:

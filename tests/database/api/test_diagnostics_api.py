@@ -185,7 +185,7 @@ async def test_what_is_left_over_is_said_to_who_found_it(app: FastAPI, db: Datab
         ("young", False, f"session {over} has ended or never existed; it is younger than 60 s"),
         ("without a label", False, "its label with the id of an Agent is missing"),
     ]
-    assert "things: must have 1000 entries at most" in await admin.refused(
+    assert "things: must have at most 1000 entries" in await admin.refused(
         422, "POST /api/v1/diagnostics/leftovers", {"things": [things[0]] * 1001}
     )
 

@@ -147,7 +147,7 @@ IMAGES = Resource(
         *refuses("cores", 0, 1e9),
         *refuses("memory", -1, 2768),
         *refuses("memory_limit", 2768),
-        *refuses("gpu_count", 1, words="gpu_count: is not known here"),
+        *refuses("gpu_count", 1, words="gpu_count: is not a known field"),
         *refuses("cpu_allocation_method", "Guess"),
         *refuses("exec_config", {"assign": {"cmd": "echo 'unclosed"}}, {"assign": {"cmd": ""}}, words="assign"),
         *refuses("exec_config", {"assign": "echo"}, {"other": {"cmd": "echo"}}),

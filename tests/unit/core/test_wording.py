@@ -19,7 +19,7 @@ from greenroom.core.text import LONGEST, WORDS, in_sentences, in_words, one_line
         ({"type": "missing", "msg": "Field required"}, "is missing"),
         ({"type": "greater_than", "msg": "", "ctx": {"gt": 0.0}}, "must be more than 0"),
         ({"type": "less_than_equal", "msg": "", "ctx": {"le": 123_456_789.5}}, "must be 123456789.5 or less"),
-        ({"type": "string_too_long", "msg": "", "ctx": {"max_length": 63}}, "must have 63 characters at most"),
+        ({"type": "string_too_long", "msg": "", "ctx": {"max_length": 63}}, "must have at most 63 characters"),
         ({"type": "literal_error", "msg": "", "ctx": {"expected": "'a' or 'b'"}}, "must be 'a' or 'b'"),
         ({"type": "value_error", "msg": "Value error, there is no such zone."}, "there is no such zone"),
         ({"type": "of_another_version", "msg": "It is odd."}, "It is odd"),

@@ -139,7 +139,7 @@ def options_problem(
 def _command_problem(options: Options, _: Sequence[AllowedHost]) -> str | None:
     if PurePosixPath(options["program"]).is_absolute():
         return None
-    return "The option program is the absolute path of a program, in a folder of GREENROOM_MACHINE_COMMANDS."
+    return "The option program must be the absolute path of a program in a folder of GREENROOM_MACHINE_COMMANDS."
 
 
 def _webhook_problem(options: Options, trusted: Sequence[AllowedHost]) -> str | None:
@@ -150,7 +150,10 @@ def _token_problem(secrets: Mapping[str, str]) -> str | None:
     token = secrets.get(TOKEN, "")
     if token.isascii() and token.isprintable() and token == token.strip():
         return None
-    return f"The secret {TOKEN} is sent as a header: printable ASCII characters, without spaces around them."
+    return (
+        f"The secret {TOKEN} is sent as a header: it must have only printable ASCII characters, without "
+        "spaces at its ends."
+    )
 
 
 def is_same_place(rules: ProviderRules, options: Options, other: Options) -> bool:
