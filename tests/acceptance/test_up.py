@@ -359,4 +359,4 @@ def test_a_folder_without_room_is_refused_before_anything_is_made(new_instance: 
     finally:
         subprocess.run(["umount", str(data)], check=True)
     assert refused.returncode == 1
-    assert re.search(rf"DATA needs about \d+ MB free, and {data} has 6\d MB; free some space", refused.stderr)
+    assert re.search(rf"DATA needs about \d+ MB free, and {data} has 6\d MB\. Free some space", refused.stderr)

@@ -206,10 +206,10 @@ async def test_an_answered_launch_without_its_session_is_a_defect(stage: System)
 
 async def test_pictures_of_recordings_that_are_left_out_are_a_warning(db: Database):
     logs = LogWriter(db, "api")
-    logs.write(LogCode.RECORDINGS_FULL, "Pictures of recordings are left out: it is full")
+    logs.write(LogCode.RECORDINGS_FULL, "Pictures of recordings are omitted: it is full")
     await logs.flush()
     assert await warnings(db) == [
-        "Pictures of recordings are left out: it is full (greenroom logs list --code recordings-full)"
+        "Pictures of recordings are omitted: it is full (greenroom logs list --code recordings-full)"
     ]
 
 

@@ -86,7 +86,7 @@ class Caller:
     def own_user_id(self) -> str:
         """Return the id of the calling user. Raises Forbidden: the caller is an API key."""
         if self.user_id is None:
-            raise Forbidden("An API key has no account of its own; log in as a user.")
+            raise Forbidden("An API key has no account; log in as a user.")
         return self.user_id
 
 

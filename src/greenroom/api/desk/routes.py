@@ -104,10 +104,10 @@ async def run(
 _FILE_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "content": {"application/octet-stream": _BINARY, "application/x-tar": _BINARY, "text/event-stream": {}},
-        "description": "a file, the listing of a folder, or what was asked for",
+        "description": "a file, the listing or the tar archive of a folder, or events",
     },
     206: {"content": {"application/octet-stream": _BINARY}, "description": "the part of a file"},
-    304: {"description": "the file is the one that the client has"},
+    304: {"description": "the file has not changed"},
     416: {"description": "the file has no such part"},
 }
 

@@ -26,7 +26,7 @@ PoolName = Annotated[
     StringConstraints(min_length=1, max_length=63),
     Shaped(r"[a-z0-9][a-z0-9-]*", "small letters, digits and dashes"),
 ]
-PROVIDER: Final = "who makes the machines: command, webhook, libcloud, simulated, or one of another package"
+PROVIDER: Final = "provider of the machines: command, webhook, libcloud, simulated, or a provider of another package"
 Provider = Annotated[
     str,
     StringConstraints(min_length=1, max_length=63),

@@ -243,7 +243,7 @@ class AgentPatch(Body):
 
 Role = Literal["agent", "gateway"]
 TokenText = Annotated[str, StringConstraints(min_length=1, max_length=255)]
-HostName = Annotated[str, StringConstraints(max_length=255), Shaped(r"[ -~]*", "of ASCII characters alone")]
+HostName = Annotated[str, StringConstraints(max_length=255), Shaped(r"[ -~]*", "of ASCII characters only")]
 
 
 class JoinTokenCreate(Body):

@@ -322,7 +322,7 @@ class Recorder:
         fits = await recordings.append(self._db, lease_id, fit)
         if fits is not None and fits.full is not None and time.monotonic() - self._full_said_s > FULL_SAID_S:
             self._full_said_s = time.monotonic()
-            said = f"Pictures of recordings are left out: {fits.full}"
+            said = f"Pictures of recordings are omitted: {fits.full}"
             self._logs.write(LogCode.RECORDINGS_FULL, said, details={"lease_id": lease_id})
         return fits
 

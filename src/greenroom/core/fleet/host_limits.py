@@ -290,8 +290,8 @@ def shortages(folder: str, needed: Space, free: Space) -> list[str]:
     found: list[str] = []
     if needed.disk > free.disk:
         found.append(
-            f"DATA needs about {_shown(needed.disk)} free, and {folder} has {_shown(free.disk)}; free some space, or"
-            " give another --data."
+            f"DATA needs about {_shown(needed.disk)} free, and {folder} has {_shown(free.disk)}. Free some "
+            "space, or pass another --data."
         )
     if needed.memory > free.memory:
         found.append(

@@ -204,7 +204,7 @@ def claim(seen: Seen, own: str, address: str, now_s: float, ttl_s: float) -> Rec
     if not record.holder:
         return RecordClaim(record=taken, version=seen.version, reason="the process before released it")
     if record.holder == own:
-        return RecordClaim(record=taken, version=seen.version, reason="it held it before")
+        return RecordClaim(record=taken, version=seen.version, reason="this process held it before")
     # this process also waits for its own ttl, because the acting process may have other settings
     if now_s - seen.since_s >= max(record.ttl_s, ttl_s):
         return RecordClaim(record=taken, version=seen.version, reason=f"{record.holder} did not renew it in time")

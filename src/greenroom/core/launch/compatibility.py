@@ -170,7 +170,7 @@ def _ssh_keys(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
     del staged
     if not facts.value("inject_ssh_keys") or not facts.has_ssh_keys:
         return None
-    return f"the user's keys are put in {ALL_AT_CREATION}"
+    return f"the user's keys are added {ALL_AT_CREATION}"
 
 
 def _web_filter_policy(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:

@@ -99,7 +99,7 @@ def test_what_was_given_back_or_is_ones_own_is_taken_at_once():
     assert given_up.reason == "the process before released it"
     own = claim(seen(HELD), "a", "", 0.0, 4.0)
     assert own is not None
-    assert own.reason == "it held it before"
+    assert own.reason == "this process held it before"
 
 
 def test_the_longer_of_both_times_counts():

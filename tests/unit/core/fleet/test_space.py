@@ -16,7 +16,7 @@ NEEDED = Space(disk=350_000_000, memory=450_000_000)
         (
             220_000_000,
             8_000_000_000,
-            ["DATA needs about 350 MB free, and /mnt has 220 MB; free some space, or give another --data."],
+            ["DATA needs about 350 MB free, and /mnt has 220 MB. Free some space, or pass another --data."],
         ),
         (
             1_500_000_000,

@@ -54,7 +54,7 @@ CASES: list[tuple[str, LaunchFacts, str]] = [
     (
         "inject_ssh_keys",
         facts({"inject_ssh_keys": True}),
-        f"inject_ssh_keys (group Students): the user's keys are put in {ALL_AT_CREATION}",
+        f"inject_ssh_keys (group Students): the user's keys are added {ALL_AT_CREATION}",
     ),
     (
         "run_config",
