@@ -117,7 +117,7 @@ class LogCode(StrEnum):
     SESSION_SCREENSHOT = (
         "session-screenshot",
         INFO,
-        ("a user takes screenshots of another user's session, which displays this; at most one row in ten minutes"),
+        "a user takes screenshots of another user's session, which displays this; at most one row in ten minutes",
         SECURITY,
     )
     SESSION_ENTERED = (
@@ -209,7 +209,7 @@ class LogCode(StrEnum):
     PRIMARY_LOST = (
         "primary-lost",
         WARNING,
-        ("a Manager lost the leadership, because it did not renew it in time or lost its connection to the database"),
+        "a Manager lost the leadership, because it did not renew it in time or lost its connection to the database",
     )
     PRIMARY_TASK_FAILED = (
         "primary-task-failed",
@@ -257,13 +257,13 @@ class LogCode(StrEnum):
     EDGE_ADDRESS_CHANGED = (
         "edge-address-changed",
         WARNING,
-        ("a known Agent joined again with a token and another address of its edge gateway, with the former address"),
+        "a known Agent joined again with a token and another address of its edge gateway, with the former address",
         SECURITY,
     )
     EDGE_ADDRESS_REQUESTED = (
         "edge-address-requested",
         WARNING,
-        ("an Agent reports another address of its edge gateway, which waits for confirmation, with the command for it"),
+        "an Agent reports another address of its edge gateway, which waits for confirmation, with the command for it",
         SECURITY,
     )
     EDGE_CERTIFICATE_ISSUED = (
@@ -348,7 +348,7 @@ class LogCode(StrEnum):
     AGENT_HOST_LIMIT = (
         "agent-host-limit",
         WARNING,
-        ("a host has more containers than one of its [limits](host-limits.md) allows, with the limit and the solution"),
+        "a host has more containers than one of its [limits](host-limits.md) allows, with the limit and the solution",
     )
     AGENT_OFFER_CHANGED = (
         "agent-offer-changed",

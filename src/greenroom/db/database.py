@@ -55,7 +55,7 @@ CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
     ),
     "sessions_one_profile": (
         ProfileInUse,
-        ("The profile is in use by another session. Open or end that session, or launch with the profile Disabled."),
+        "The profile is in use by another session. Open or end that session, or launch with the profile Disabled.",
     ),
     "homes_one": (
         ProfileInUse,
@@ -72,7 +72,7 @@ CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
     "images_filter_policy": (Invalid, "There is no such web filter policy."),
     "staging_configs_unique": (
         Duplicate,
-        ("A staging config for this zone, image and set of permissions already exists; change its number of sessions."),
+        "A staging config for this zone, image and set of permissions already exists; change its number of sessions.",
     ),
 }
 """Constraint → (error, message; None = the database's own message)."""

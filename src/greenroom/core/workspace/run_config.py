@@ -39,7 +39,7 @@ _WEAKENS: Final = "weakens the isolation of sessions"
 _NETWORK: Final = "the network of sessions isolates them from each other and from the host"
 _MOUNTS: Final = "folders of the host are volume mappings"
 _SIZES: Final = "cores and memory are fields of the workspace, which the placement uses"
-_LIMITS: Final = "these these limits are the same for all sessions"
+_LIMITS: Final = "these limits are the same for all sessions"
 
 _REASONS: Final[dict[str, tuple[str, ...]]] = {
     _WEAKENS: (

@@ -55,26 +55,25 @@ INVARIANTS: Final = (
     Invariant(
         "I1",
         "no session has a later term than the leadership of its zone",
-        "SELECT format('session %%s was created in term %%s, but zone %%s has term %%s', s.session_id, "
-        "s.term, z.zone_name, l.term) AS what FROM sessions s JOIN zones z USING (zone_id) JOIN "
-        "zone_leases l USING (zone_key) WHERE s.term > l.term",
+        "SELECT format('session %%s was created in term %%s, but zone %%s has term %%s',"
+        " s.session_id, s.term, z.zone_name, l.term) AS what"
+        " FROM sessions s JOIN zones z USING (zone_id) JOIN zone_leases l USING (zone_key) WHERE s.term > l.term",
     ),
     Invariant(
         "I2",
         "the holder of an unexpired leadership has the lock of the zone",
-        "SELECT format('the leadership of zone %%s is valid without its lock', z.zone_name) AS what FROM "
-        "zone_leases l JOIN zones z USING (zone_key) WHERE l.expires_at > clock_timestamp() AND NOT "
-        "EXISTS (SELECT 1 FROM pg_locks p WHERE p.locktype = 'advisory' AND p.classid = 71 AND p.objid = "
-        "l.zone_key::oid AND p.pid = l.backend_pid AND p.granted)",
+        "SELECT format('the leadership of zone %%s is valid without its lock', z.zone_name) AS what"
+        " FROM zone_leases l JOIN zones z USING (zone_key) WHERE l.expires_at > clock_timestamp() AND NOT EXISTS"
+        " (SELECT 1 FROM pg_locks p WHERE p.locktype = 'advisory' AND p.classid = 71 AND p.objid = l.zone_key::oid"
+        " AND p.pid = l.backend_pid AND p.granted)",
     ),
     Invariant(
         "I4",
         "a staged session is assigned at most once and never returns to its pool",
-        "SELECT format('session %%s was assigned %%s times', session_id, count(*)) AS what FROM launches "
-        "WHERE outcome = 'staged' AND session_id IS NOT NULL GROUP BY session_id HAVING count(*) > 1 "
-        "UNION ALL SELECT format('session %%s was assigned and is in the pool again', session_id) FROM "
-        "sessions WHERE claimable AND num_nonnulls(assigned, assignment_id, set_aside_for, "
-        "superseded_by) > 0",
+        "SELECT format('session %%s was assigned %%s times', session_id, count(*)) AS what FROM launches"
+        " WHERE outcome = 'staged' AND session_id IS NOT NULL GROUP BY session_id HAVING count(*) > 1"
+        " UNION ALL SELECT format('session %%s was assigned and is in the pool again', session_id) FROM sessions"
+        " WHERE claimable AND num_nonnulls(assigned, assignment_id, set_aside_for, superseded_by) > 0",
     ),
     Invariant(
         "I5",
@@ -95,8 +94,8 @@ INVARIANTS: Final = (
         "I8",
         "no pool has more sessions than Desired, except for one replacement",
         # Sessions on an Agent that is leaving stay until others have replaced them.
-        "SELECT format('staging config %%s has %%s sessions of %%s, %%s of them replacements', "
-        "g.staging_config_id, count(*), g.num_sessions, count(*) FILTER (WHERE " + ROTATING + ")) AS what"
+        "SELECT format('staging config %%s has %%s sessions of %%s, %%s of them replacements',"
+        " g.staging_config_id, count(*), g.num_sessions, count(*) FILTER (WHERE " + ROTATING + ")) AS what"
         " FROM staging_configs g JOIN sessions s USING (staging_config_id) JOIN agents a USING (agent_id)"
         " WHERE g.deleted IS NULL AND a.status = 'running' AND a.enabled AND NOT a.draining AND " + IN_POOL + ""
         " GROUP BY g.staging_config_id HAVING count(*) > g.num_sessions + least(1, count(*) FILTER (WHERE "
@@ -121,32 +120,34 @@ INVARIANTS: Final = (
     Invariant(
         "I11",
         (
-            "no session stays in a transitional status, no instruction is repeated without effect, and an "
-            "ended session has its time"
+            "no session is stuck in a status, no instruction is repeated without effect, and an ended "
+            "session has its time"
         ),
         # A session that waits for an absent Agent continues when the Agent returns or is dead. A first start may wait
         # for its turn, then take its time.
-        "SELECT format('session %%s is %%s since %%s', s.session_id, s.status, s.status_changed) AS what "
-        "FROM sessions s LEFT JOIN agents a USING (agent_id) WHERE (a.agent_id IS NULL OR a.status IN "
-        "('pending', 'running')  OR s.status IN ('requested', 'assigning') OR s.status = 'starting' AND "
-        "s.started IS NULL) AND (s.status = ANY(%(transitional)s)  AND coalesce(s.deadline, "
-        "s.status_changed + interval '2 min') < clock_timestamp() - interval '2 min'  AND NOT (s.status "
-        "= 'starting' AND s.started IS NULL   AND s.status_changed > clock_timestamp() - "
-        "make_interval(secs => 2 * %(most_s)s + 120)) OR s.status = ANY(%(returning)s) AND s.deadline < "
-        "clock_timestamp() - interval '2 min' OR s.status = 'deleting' AND s.status_changed < "
-        "clock_timestamp() - interval '15 min') UNION ALL SELECT format('session %%s is deleted and has "
-        "no time of its end', session_id) FROM sessions WHERE status = 'deleted' AND ended IS NULL",
+        "SELECT format('session %%s is %%s since %%s', s.session_id, s.status, s.status_changed) AS what"
+        " FROM sessions s LEFT JOIN agents a USING (agent_id)"
+        " WHERE (a.agent_id IS NULL OR a.status IN ('pending', 'running')"
+        "  OR s.status IN ('requested', 'assigning') OR s.status = 'starting' AND s.started IS NULL)"
+        " AND (s.status = ANY(%(transitional)s)"
+        "  AND coalesce(s.deadline, s.status_changed + interval '2 min') < clock_timestamp() - interval '2 min'"
+        "  AND NOT (s.status = 'starting' AND s.started IS NULL"
+        "   AND s.status_changed > clock_timestamp() - make_interval(secs => 2 * %(most_s)s + 120))"
+        " OR s.status = ANY(%(returning)s) AND s.deadline < clock_timestamp() - interval '2 min'"
+        " OR s.status = 'deleting' AND s.status_changed < clock_timestamp() - interval '15 min')"
+        " UNION ALL SELECT format('session %%s is deleted and has no time of its end', session_id) FROM sessions"
+        " WHERE status = 'deleted' AND ended IS NULL",
         {"transitional": sorted(TRANSITIONAL), "returning": sorted(RETURNING), "most_s": MAX_S},
     ),
     Invariant(
         "I12",
         "a launch that was acknowledged has its session",
         # The rows of ended sessions are deleted with their workspace or zone; the ledger stays.
-        "SELECT format('launch %%s was answered with session %%s, which does not exist', launch_id, "
-        "session_id) AS what FROM launches l WHERE outcome <> 'failed' AND session_id IS NOT NULL AND at "
-        "> now() - interval '6 days' AND EXISTS (SELECT 1 FROM images i WHERE i.image_id = l.image_id) "
-        "AND EXISTS (SELECT 1 FROM zones z WHERE z.zone_id = l.zone_id) AND NOT EXISTS (SELECT 1 FROM "
-        "sessions s WHERE s.session_id = l.session_id)",
+        "SELECT format('launch %%s was answered with session %%s, which does not exist', launch_id, session_id) AS what"
+        " FROM launches l WHERE outcome <> 'failed' AND session_id IS NOT NULL AND at > now() - interval '6 days'"
+        " AND EXISTS (SELECT 1 FROM images i WHERE i.image_id = l.image_id)"
+        " AND EXISTS (SELECT 1 FROM zones z WHERE z.zone_id = l.zone_id)"
+        " AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.session_id = l.session_id)",
     ),
     Invariant(
         "I13",
@@ -167,33 +168,31 @@ INVARIANTS: Final = (
     Invariant(
         "I15",
         "a user whose session failed gets another session, or a reason",
-        "SELECT format('session %%s failed at %%s, and its user still waits for another session', "
-        "session_id, status_changed) AS what FROM sessions WHERE awaits_successor AND status_changed < "
-        "clock_timestamp() - interval '2 min'",
+        "SELECT format('session %%s failed at %%s, and its user still waits for another session', session_id,"
+        " status_changed) AS what FROM sessions"
+        " WHERE awaits_successor AND status_changed < clock_timestamp() - interval '2 min'",
     ),
     Invariant(
         "I16",
         "no command waits in a session that has ended",
-        "SELECT format('command %%s is %%s, and session %%s has ended', command_id, state, session_id) "
-        "AS what FROM session_commands JOIN sessions USING (session_id) WHERE status = 'deleted' AND "
-        "state IN ('requested', 'started')",
+        "SELECT format('command %%s is %%s, and session %%s has ended', command_id, state, session_id) AS what"
+        " FROM session_commands JOIN sessions USING (session_id)"
+        " WHERE status = 'deleted' AND state IN ('requested', 'started')",
     ),
     Invariant(
         "I17",
         "a zone with Managers has an enabled Manager, and no disabled Manager is Primary",
-        "SELECT format('zone %%s has Managers, but no enabled Manager', zone_name) AS what FROM zones z "
-        "WHERE EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = z.zone_id) AND NOT EXISTS (SELECT 1 "
-        "FROM managers m WHERE m.zone_id = z.zone_id AND m.enabled) UNION ALL SELECT format('%%s is "
-        "disabled, but is Primary', instance_id) FROM managers JOIN zone_leases USING (manager_id) WHERE "
-        "NOT enabled AND expires_at > clock_timestamp()",
+        "SELECT format('zone %%s has Managers, but no enabled Manager', zone_name) AS what FROM zones z"
+        " WHERE EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = z.zone_id)"
+        " AND NOT EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = z.zone_id AND m.enabled)"
+        " UNION ALL SELECT format('%%s is disabled, but is Primary', instance_id) FROM managers"
+        " JOIN zone_leases USING (manager_id) WHERE NOT enabled AND expires_at > clock_timestamp()",
     ),
     Invariant(
         "I19",
         "a staged session has no data of a user",
-        "SELECT format('session %%s is staged, but has data of a user', session_id) AS what FROM "
-        "sessions s WHERE staging_config_id IS NOT NULL AND "
-        + IN_POOL
-        + " AND (num_nonnulls(launch_id, idempotency_key,"
+        "SELECT format('session %%s is staged, but has data of a user', session_id) AS what FROM sessions s"
+        " WHERE staging_config_id IS NOT NULL AND " + IN_POOL + " AND (num_nonnulls(launch_id, idempotency_key,"
         " files_encrypted, assignment) > 0 OR kasm_url <> '' OR client_settings <> '{}'"
         " OR EXISTS (SELECT FROM session_shares h WHERE h.session_id = s.session_id))",
     ),
@@ -208,21 +207,21 @@ INVARIANTS: Final = (
     Invariant(
         "I21",
         "of the sessions of a launch, one belongs to the user, and the others lead to it",
-        "SELECT format('launch %%s has %%s sessions of its user', launch_id, count(*)) AS what FROM "
-        "sessions WHERE user_id IS NOT NULL AND status <> 'deleted' AND launch_id IS NOT NULL GROUP BY "
-        "launch_id HAVING count(*) > 1 UNION ALL SELECT format('session %%s has a successor, but still "
-        "has its user', session_id) FROM sessions WHERE superseded_by IS NOT NULL AND user_id IS NOT "
-        "NULL UNION ALL SELECT format('session %%s leads to session %%s of another launch', "
-        "s.session_id, n.session_id) FROM sessions s JOIN sessions n ON n.session_id = s.superseded_by "
-        "WHERE s.launch_id IS DISTINCT FROM n.launch_id OR n.session_id = s.session_id",
+        "SELECT format('launch %%s has %%s sessions of its user', launch_id, count(*)) AS what FROM sessions"
+        " WHERE user_id IS NOT NULL AND status <> 'deleted' AND launch_id IS NOT NULL"
+        " GROUP BY launch_id HAVING count(*) > 1"
+        " UNION ALL SELECT format('session %%s has a successor, but still has its user', session_id) FROM sessions"
+        " WHERE superseded_by IS NOT NULL AND user_id IS NOT NULL"
+        " UNION ALL SELECT format('session %%s leads to session %%s of another launch', s.session_id, n.session_id)"
+        " FROM sessions s JOIN sessions n ON n.session_id = s.superseded_by"
+        " WHERE s.launch_id IS DISTINCT FROM n.launch_id OR n.session_id = s.session_id",
     ),
     Invariant(
         "I22",
         "a user's session is in the ledger of launches",
-        "SELECT format('session %%s belongs to launch %%s, but not in the ledger', session_id, "
-        "launch_id) AS what FROM sessions s WHERE user_id IS NOT NULL AND launch_id IS NOT NULL AND "
-        "status <> 'deleted' AND NOT EXISTS (SELECT 1 FROM launches l WHERE l.launch_id = s.launch_id "
-        "AND l.session_id = s.session_id)",
+        "SELECT format('session %%s belongs to launch %%s, but not in the ledger', session_id, launch_id) AS what"
+        " FROM sessions s WHERE user_id IS NOT NULL AND launch_id IS NOT NULL AND status <> 'deleted' AND NOT EXISTS"
+        " (SELECT 1 FROM launches l WHERE l.launch_id = s.launch_id AND l.session_id = s.session_id)",
     ),
     Invariant(
         "I23",
@@ -243,13 +242,14 @@ INVARIANTS: Final = (
     Invariant(
         "I25",
         "a released machine is gone within an hour, otherwise its provider needs attention",
-        "SELECT format('machine %%s of pool %%s is being released since %%s: %%s', coalesce(o.ref, "
-        "o.machine_order_id::text), o.pool_name, o.releasing, CASE WHEN o.end_failures > 0 THEN "
-        "o.state_reason WHEN p.last_error <> '' THEN p.last_error  WHEN o.asked < p.secrets_since AND "
-        "(o.shown IS NULL OR o.shown <= p.secrets_since)  THEN 'the provider has not listed it since the "
-        "secrets of the pool were changed; check the former account'  ELSE 'its provider still lists it' "
-        "END) AS what FROM machine_orders o LEFT JOIN machine_pools p USING (machine_pool_id) WHERE "
-        "o.state = 'releasing' AND o.releasing < clock_timestamp() - interval '1 hour'",
+        "SELECT format('machine %%s of pool %%s is being released since %%s: %%s',"
+        " coalesce(o.ref, o.machine_order_id::text), o.pool_name, o.releasing,"
+        " CASE WHEN o.end_failures > 0 THEN o.state_reason WHEN p.last_error <> '' THEN p.last_error"
+        "  WHEN o.asked < p.secrets_since AND (o.shown IS NULL OR o.shown <= p.secrets_since)"
+        "  THEN 'the provider has not listed it since the secrets of the pool were changed; check the former account'"
+        "  ELSE 'its provider still lists it' END) AS what"
+        " FROM machine_orders o LEFT JOIN machine_pools p USING (machine_pool_id)"
+        " WHERE o.state = 'releasing' AND o.releasing < clock_timestamp() - interval '1 hour'",
     ),
     Invariant(
         "I26",

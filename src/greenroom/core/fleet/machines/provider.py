@@ -282,7 +282,7 @@ def edge_problem(template: str) -> str | None:
     if not has_port or not set(template) <= _PLAIN_CHARACTERS:
         return (
             f"{template!r} cannot be the address of edge gateways; write one like {DEFAULT_EDGE_URL} or "
-            f"https://{{hostname}}.example.org:8443."
+            "https://{hostname}.example.org:8443."
         )
     return None
 

@@ -89,7 +89,7 @@ ABSENT: Final = (
         changes=_changed("storage_provider"),
     ),
     Absent(
-        why=("Components join with a join token (`greenroom keys join`, /api/v1/join-tokens), not with this call."),
+        why="Components join with a join token (`greenroom keys join`, /api/v1/join-tokens), not with this call.",
         view="agents_view",
         modify="agents_create",
         changes=("register_component",),
