@@ -263,7 +263,7 @@ async def test_two_agents_never_share_the_beginning_of_their_ids(door: Door, age
     like_it = ToldAgent(door, await join_token(db), agent_id=agent.agent_id[:8] + "-0000-4000-8000-000000000000")
     response = await like_it.register()
     assert response.status_code == 409
-    assert "remove the file agent_id" in response.json()["message"]
+    assert "Remove the file agent_id" in response.json()["message"]
 
 
 async def test_a_new_agent_is_pending_until_it_is_enabled(door: Door, db: Database):

@@ -216,6 +216,6 @@ async def test_one_user_follows_events_twenty_times_at_most(app: FastAPI, user: 
     following = [app.state.hub.subscription(me) for _ in range(MAX_SUBSCRIPTIONS)]
     for one in following:
         one.__enter__()
-    assert "close other windows" in await user.refused(429, "GET /api/v1/events")
+    assert "Close other windows" in await user.refused(429, "GET /api/v1/events")
     for one in following:
         one.__exit__(None, None, None)

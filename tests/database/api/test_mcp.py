@@ -94,7 +94,7 @@ async def test_a_leases_token_is_for_that_lease_alone(follow: Connect, wish: dic
         assert "lease_id" not in names["release"]["required"]
         assert [one.uri.split("/")[3] for one in (await client.list_resources()).resources] == [lease["lease_id"]]
         foreign = refusal(await client.call_tool("release", {"lease_id": other["lease_id"]}))
-        assert foreign.startswith("unauthenticated: This token opens no lease here")
+        assert foreign.startswith("unauthenticated: This token is not valid for this lease")
         with pytest.raises(MCPError, match="There is no tool 'lease'; the tools are extend, release"):
             await client.call_tool("lease", wish)
         answer_of(await client.call_tool("release"))

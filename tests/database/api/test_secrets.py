@@ -53,7 +53,7 @@ async def test_users_keep_secrets_of_their_own_and_see_no_others(ada: Client, ad
 async def test_names_are_unique_for_each_owner(ada: Client, user: Client, stage: Stage, workspace: str):
     own = await ada.make(SECRETS, **GITHUB)
     await user.make(SECRETS, **GITHUB)
-    assert (await ada.refused(409, f"POST {SECRETS}", GITHUB)).startswith("duplicate: You have a secret")
+    assert (await ada.refused(409, f"POST {SECRETS}", GITHUB)).startswith("duplicate: You already have a secret")
     theirs = await stage.admin.make(SECRETS, **GITHUB)
     await stage.admin.change(f"{SECRETS}/{theirs['secret_id']}", groups=[str(ALL_USERS)])
     lease = await ada.make(LEASES, **wish(workspace, "github"))
