@@ -55,11 +55,7 @@ class LogCode(StrEnum):
     )
     STAGING_MISS = "staging-miss", WARNING, "a user got no staged session, with the reason"
     STAGING_SHORTFALL = "staging-shortfall", WARNING, "a pool is short, with the cause as `details.code`"
-    STAGING_RECOVERED = (
-        "staging-recovered",
-        INFO,
-        "the cause of a shortfall is over: the pool is full again, or is being filled",
-    )
+    STAGING_RECOVERED = "staging-recovered", INFO, "the cause of a shortfall is over: the pool is full or fills again"
     STAGED_SESSION_CREATED = "staged-session-created", INFO, "the pool started a session, with the reason"
     STAGED_SESSION_ENDED = "staged-session-ended", INFO, "the pool ended a session, with the reason"
     STAGED_SESSION_FAILED = "staged-session-failed", ERROR, "a session of the pool failed to start, with the reason"
@@ -78,11 +74,7 @@ class LogCode(StrEnum):
         INFO,
         "a session that was quarantined because it was slow responds again, and ends",
     )
-    SESSION_START_FAILED = (
-        "session-start-failed",
-        WARNING,
-        "a user's session failed to start; the row states whether another attempt follows",
-    )
+    SESSION_START_FAILED = "session-start-failed", WARNING, "a user's session failed to start; a retry may follow"
 
     # The life of a session
     SESSION_REQUESTED = "session-requested", INFO, "the session waits for its Agent"
@@ -97,11 +89,7 @@ class LogCode(StrEnum):
     SESSION_DELETED = "session-deleted", INFO, "its container is removed, and its reservation is released"
     SESSION_FAILED = "session-failed", ERROR, "it failed, with the reason; it has the last log lines of its container"
     SESSION_UNREACHABLE = "session-unreachable", INFO, "its Agent is missing; it has no user and is not assigned"
-    SESSION_LOST = (
-        "session-lost",
-        WARNING,
-        "its Agent has been missing for a long time; the session returns with its Agent",
-    )
+    SESSION_LOST = "session-lost", WARNING, "its Agent has been missing for long; the session returns with its Agent"
     SESSION_STOP_REQUESTED = "session-stop-requested", INFO, "a stop was requested"
     SESSION_PAUSE_REQUESTED = "session-pause-requested", INFO, "a pause was requested"
     SESSION_RESUME_REQUESTED = "session-resume-requested", INFO, "a resume was requested"
@@ -120,12 +108,7 @@ class LogCode(StrEnum):
         "a user takes screenshots of another user's session, which displays this; at most one row in ten minutes",
         SECURITY,
     )
-    SESSION_ENTERED = (
-        "session-entered",
-        INFO,
-        "a user acts in another user's session, or reads its elements or files",
-        SECURITY,
-    )
+    SESSION_ENTERED = "session-entered", INFO, "a user acts in another user's session, or reads from it", SECURITY
     SHARE_CREATED = (
         "share-created",
         INFO,
@@ -134,43 +117,19 @@ class LogCode(StrEnum):
     )
     SHARE_ENDED = "share-ended", INFO, "a share ended, with the reason", SECURITY
     CONTROL_TAKEN_BACK = "control-taken-back", INFO, "all other viewers of a session can only watch now", SECURITY
-    SECRETS_GRANTED = (
-        "secrets-granted",
-        INFO,
-        "a lease has secrets, with its caller and the names of the secrets",
-        SECURITY,
-    )
+    SECRETS_GRANTED = "secrets-granted", INFO, "a lease has secrets, with its caller and their names", SECURITY
     CONTROL_TAKEN_OVER = (
         "control-taken-over",
         INFO,
         "a person took over a leased desktop, with the person who had control before",
         SECURITY,
     )
-    CONTROL_HANDED_BACK = (
-        "control-handed-back",
-        INFO,
-        "control of a leased desktop returned to its program, with the reason",
-        SECURITY,
-    )
+    CONTROL_HANDED_BACK = "control-handed-back", INFO, "control returned to the program, with the reason", SECURITY
     RECORDING_VIEWED = "recording-viewed", INFO, "a user viewed a recording of another user; once in 10 min", SECURITY
     RECORDING_EXPORTED = "recording-exported", INFO, "a user exported a recording of another user", SECURITY
-    RECORDINGS_FULL = (
-        "recordings-full",
-        WARNING,
-        "pictures of recordings are omitted, with the limit; at most once an hour",
-    )
-    RECORDING_DELETED = (
-        "recording-deleted",
-        INFO,
-        "a recording of a lease was deleted, with the user who deleted it and the owner",
-        SECURITY,
-    )
-    VIEWER_JOINED = (
-        "viewer-joined",
-        INFO,
-        "a viewer joined a shared session, with the name, the share and the address",
-        SECURITY,
-    )
+    RECORDINGS_FULL = "recordings-full", WARNING, "pictures of recordings are omitted, with the limit; once an hour"
+    RECORDING_DELETED = "recording-deleted", INFO, "a recording was deleted, with the caller and the owner", SECURITY
+    VIEWER_JOINED = "viewer-joined", INFO, "a viewer joined a shared session: name, share and address", SECURITY
     VIEWER_LEFT = "viewer-left", INFO, "a viewer left a shared session, or was disconnected", SECURITY
     SESSION_ASSISTED = (
         "session-assisted",
@@ -201,11 +160,7 @@ class LogCode(StrEnum):
 
     # Managers and Agents
     PRIMARY_ELECTED = "primary-elected", INFO, "a Manager became Primary of its zone, with the term and the reason"
-    PRIMARY_RESIGNED = (
-        "primary-resigned",
-        INFO,
-        "a Manager is no longer Primary, because it was disabled or is being stopped",
-    )
+    PRIMARY_RESIGNED = "primary-resigned", INFO, "a Manager is no longer Primary: it was disabled or is being stopped"
     PRIMARY_LOST = (
         "primary-lost",
         WARNING,
@@ -298,11 +253,7 @@ class LogCode(StrEnum):
         WARNING,
         "the specification of a container differs from the desired one",
     )
-    AGENT_STRANGER_REMOVED = (
-        "agent-stranger-removed",
-        WARNING,
-        "a container without a session was removed on the verdict of a Manager",
-    )
+    AGENT_STRANGER_REMOVED = "agent-stranger-removed", WARNING, "a container without a session was removed"
     AGENT_OFFERS_NOTHING = (
         "agent-offers-nothing",
         ERROR,
@@ -328,10 +279,7 @@ class LogCode(StrEnum):
     MACHINE_UNKNOWN = (
         "machine-unknown",
         WARNING,
-        (
-            "a provider lists a machine of a pool without an order, for example after a restore, or two "
-            "machines of one order; they stay"
-        ),
+        ("a provider lists a machine without an order, for example after a restore, or two of one order; they stay"),
     )
     AGENT_DISK_SHORT = "agent-disk-short", ERROR, "a host has too little free disk space and accepts no new session"
     AGENT_DISK_FREE = "agent-disk-free", INFO, "a host has enough free disk space again"
@@ -358,16 +306,13 @@ class LogCode(StrEnum):
     CAPACITY_CORRECTED = (
         "capacity-corrected",
         WARNING,
-        (
-            "the reserved resources of an Agent differed from its sessions and were corrected, with the "
-            "values before and after"
-        ),
+        ("the reserved resources of an Agent differed from its sessions and were corrected, with both values"),
     )
     WEB_FILTER_DENIED = "web-filter-denied", INFO, "a web filter refused a request of a session"
     WEB_FILTER_DOWN = (
         "web-filter-down",
         WARNING,
-        "the web filter of a policy does not run; its sessions cannot reach other hosts",
+        "the web filter of a policy does not run; its sessions have no network",
     )
     WEBHOOK_GIVEN_UP = (
         "webhook-given-up",
@@ -393,12 +338,7 @@ class LogCode(StrEnum):
     SESSION_TOKEN_CREATED = "session-token-created", INFO, "a program got a session token of a user", SECURITY
     PASSWORD_CHANGED = "password-changed", INFO, "a user changed their password", SECURITY
     PERMISSION_DENIED = "permission-denied", WARNING, "a user tried a change without permission", SECURITY
-    API_KEY_REFUSED = (
-        "api-key-refused",
-        WARNING,
-        "an API key was used with a wrong secret, or while it was disabled or expired",
-        SECURITY,
-    )
+    API_KEY_REFUSED = "api-key-refused", WARNING, "an API key had a wrong secret, was disabled or expired", SECURITY
     USER_CREATED = "user-created", INFO, "users, their attributes and log-ins"
     USER_CHANGED = "user-changed", INFO, "users, their attributes and log-ins"
     USER_DELETED = "user-deleted", INFO, "users, their attributes and log-ins"
@@ -429,11 +369,7 @@ class LogCode(StrEnum):
     ZONE_CREATED = "zone-created", INFO, "zones"
     ZONE_CHANGED = "zone-changed", INFO, "zones"
     ZONE_DELETED = "zone-deleted", INFO, "zones"
-    ZONE_ADDRESSES_CHANGED = (
-        "zone-addresses-changed",
-        WARNING,
-        "zones with the address of a host that the installation does not serve",
-    )
+    ZONE_ADDRESSES_CHANGED = "zone-addresses-changed", WARNING, "zones with the address of a host that is not served"
     MANAGER_CHANGED = "manager-changed", INFO, "Managers"
     MANAGER_DELETED = "manager-deleted", INFO, "Managers"
     AGENT_CHANGED = "agent-changed", INFO, "Agents and their credentials"

@@ -182,9 +182,7 @@ _STEPS: Final = {
 def _share(wanted: Wanted, seen: SeenContainer | None, known: JournalFacts, giving_way: frozenset[str]) -> list[Action]:
     if not known.gives_way or known.failure or wanted.session_id in giving_way or not _is_running(seen):
         return []
-    reason = (
-        "the session has a user or a first frame, or its time for one is over, so it gets its full share of the CPU"
-    )
+    reason = "the session has a user or a first frame, or its time for one is over; it gets its full share"
     return [_do(ActionKind.FULL_SHARE, wanted, reason)]
 
 
@@ -316,15 +314,9 @@ def unasked_exit(exit_code: int | None, *, out_of_memory: bool = False) -> str:
 
 def _observe_nothing(wanted: Wanted, known: JournalFacts) -> tuple[ObservedState, str]:
     if _ran(wanted, known):
-        return (
-            ObservedState.FAILED,
-            "The container is gone although its deletion was not requested; its data is lost.",
-        )
+        return ObservedState.FAILED, "The container is gone although its deletion was not requested; its data is lost."
     if wanted.want is not Want.RUNNING:
-        return (
-            ObservedState.FAILED,
-            f"The desired state of the session is {wanted.want}, but it never had a container here.",
-        )
+        return ObservedState.FAILED, f"The desired state is {wanted.want}, but the session never had a container here."
     if wanted.spec_hash is None:
         return ObservedState.FAILED, "The Manager sent no specification for this session that this Agent can read."
     return ObservedState.CREATING, ""

@@ -95,10 +95,7 @@ def test_next_step(want: Want, state: ContainerState | None, known: JournalFacts
         (
             one(wanted(), seen(RUNNING), JournalFacts(ran=True, gives_way=True)),
             ActionKind.FULL_SHARE,
-            (
-                "the session has a user or a first frame, or its time for one is over, so it gets its full share "
-                "of the CPU"
-            ),
+            "the session has a user or a first frame, or its time for one is over; it gets its full share",
         ),
         (
             one(None, seen(RUNNING)),
@@ -160,7 +157,7 @@ def test_a_start_that_is_to_give_way_does_so_on():
             Want.STOPPED,
             None,
             JournalFacts(),
-            (ObservedState.FAILED, "The desired state of the session is stopped, but it never had a container here."),
+            (ObservedState.FAILED, "The desired state is stopped, but the session never had a container here."),
         ),
         (Want.PAUSED, CREATED, JournalFacts(), (ObservedState.CREATING, "")),
         (Want.PAUSED, PAUSED, JournalFacts(ran=True), (ObservedState.PAUSED, "")),
