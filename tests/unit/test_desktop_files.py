@@ -319,5 +319,5 @@ async def test_a_folder_with_too_many_folders_below_it_is_not_watched(
     for name in ("a", "b", "c"):
         (home / name).mkdir()
     refused = await get(page, "", watch="")
-    assert (refused.status_code, "more than 3 folders" in refused.json()["error_message"]) == (409, True)
+    assert (refused.status_code, "more than 3 subfolders" in refused.json()["error_message"]) == (409, True)
     assert not desk_files.watches

@@ -109,10 +109,14 @@ MEMBERS = [[DLP, OWN], [OWN]]
 @pytest.mark.parametrize(
     ("new", "priority", "reason"),
     [
-        ({"allow_kasm_downloads": True}, 50, "now `allow_kasm_downloads` = false from group DLP, priority 100, then"),
+        (
+            {"allow_kasm_downloads": True},
+            50,
+            "now `allow_kasm_downloads` = false from group DLP, priority 100, afterwards",
+        ),
         ({"session_time_limit": 0}, 50, "`session_time_limit` = 0 from group Class 7"),
-        ({"idle_disconnect": None}, 50, "then `idle_disconnect` = 20 by default"),
-        ({"max_upload_mb": 0}, 50, "now `max_upload_mb` = 10 from group DLP, priority 100, then"),
+        ({"idle_disconnect": None}, 50, "afterwards `idle_disconnect` = 20 by default"),
+        ({"max_upload_mb": 0}, 50, "now `max_upload_mb` = 10 from group DLP, priority 100, afterwards"),
         ({"max_kasms_per_user": 500}, 50, "`max_kasms_per_user` = 5 by default"),
         ({}, 1, "priority of Class 7"),
         ({"web_filter_policy": ""}, 50, "`web_filter_policy` cannot be changed by members"),

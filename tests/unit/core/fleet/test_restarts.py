@@ -28,7 +28,7 @@ from greenroom.core.fleet.restarts import (
 def test_the_first_exit_is_answered_at_once_and_says_why():
     restart = next_start("api", "was killed by SIGKILL", [100.0], 100.0)
     assert restart.pause_s == 0
-    assert restart.reason == "api was killed by SIGKILL; it is started again at once"
+    assert restart.reason == "api was killed by SIGKILL; it is started again immediately"
 
 
 def test_further_exits_are_answered_after_doubling_pauses():

@@ -93,7 +93,7 @@ def test_headers_that_are_sent_on_or_change_the_answer_are_refused(name: str):
 
 @pytest.mark.parametrize("text", ["Bearer", "{secret}{secret}"])
 def test_a_template_has_the_place_once(text: str):
-    with pytest.raises(Invalid, match=r"has \{secret\} once"):
+    with pytest.raises(Invalid, match=r"contain \{secret\} once"):
         named_secrets.template(text)
 
 

@@ -120,7 +120,7 @@ def test_the_one_that_waits_longest_is_first():
 def test_a_home_in_use_is_not_deleted_and_the_sentence_names_the_sessions():
     assert in_use_problem([]) is None
     assert in_use_problem(["a"]) == "The home folder is in use by session a. Delete the session first."
-    assert "by sessions a, b, c, …: end" in str(in_use_problem(["a", "b", "c", "d"]))
+    assert "by sessions a, b, c, …. Delete" in str(in_use_problem(["a", "b", "c", "d"]))
 
 
 @pytest.mark.parametrize(
