@@ -34,6 +34,8 @@ from websockets.typing import Origin, Subprotocol
 
 from greenroom.agent.stream.admission import UpstreamAuth, ViewOnlyPages
 from greenroom.agent.stream.authoriser import StreamAuthoriser
+from greenroom.agent.stream.gateways import Gateways
+from greenroom.agent.stream.viewers import StreamEvents
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.gateway.nginx import nginx_processes
 from greenroom.kit.processes import send
@@ -272,10 +274,13 @@ async def make_world() -> World:
         cutter,
         folder,
         pages=ViewOnlyPages(),
+        gateways=Gateways(Who(), table, acting=lambda: True),
+        events=StreamEvents(
+            refused=lambda *_: None,
+            opened=lambda sentence, *_: openings.append(sentence),
+            closed=lambda sentence, *_: closings.append(sentence),
+        ),
         last_fresh=lambda: None,
-        report=lambda _sentence, _session_id: None,
-        opened=lambda sentence, _session_id, _user_id: openings.append(sentence),
-        closed=lambda sentence, _session_id, _user_id: closings.append(sentence),
     )
     table.authorised_changed.subscribe(agent.authorised_changed)
     served["agent"] = await serve(Starlette(routes=agent.routes))
