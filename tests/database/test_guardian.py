@@ -172,12 +172,12 @@ async def test_a_disabled_manager_stops_even_if_it_cannot_write_its_sentinel(fle
 
     await eventually(left)
     await answers(fleet.urls["one"] + "/__healthcheck", 500)
-    assert "cannot be written" in process.log
+    assert "cannot be created" in process.log
     process.kill()
     await process.ended()
     process.start()
     assert await process.ended(STARTED_S) == 1
-    assert f"The sentinel file {fleet.sentinel('one')} cannot be written" in process.log
+    assert f"The sentinel file {fleet.sentinel('one')} cannot be created" in process.log
     assert "Traceback" not in process.log
 
 

@@ -225,7 +225,7 @@ async def test_while_another_one_is_looked_for_the_user_sees_it_starting(stage: 
     shown = await views.get_session(stage.db, first)
     assert (shown.status, shown.awaits_successor) == ("starting", True)
     progress = progress_of(shown, causes=True)
-    assert (progress.operational_status, "another one" in progress.message) == ("starting", True)
+    assert (progress.operational_status, "another session is starting" in progress.message) == ("starting", True)
     for status, number in (("starting", 1), ("failed", 0)):
         assert len((await list_sessions(stage.db, SessionFilter(status=status))).rows) == number, (
             "it is found as it is shown"

@@ -197,10 +197,10 @@ async def test_what_is_no_picture_is_refused_with_a_sentence(admin: Client, with
     image = await admin.only("/api/v1/images")
     address = f"/api/v1/images/{image['image_id']}/picture"
     for content, sentence in (
-        (b"", "no picture"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", "no picture"),
+        (b"", "is not a picture"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", "is not a picture"),
         (picture()[:200], "damaged"),
-        (picture("GIF"), "no picture"),
+        (picture("GIF"), "is not a picture"),
     ):
         answer = await admin.put(address, content=content)
         assert (answer.status_code, sentence in answer.json()["detail"]) == (422, True), answer.text

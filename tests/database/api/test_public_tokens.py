@@ -137,7 +137,7 @@ async def test_permissions_that_cannot_be_are_refused(shared: Session, anonymous
         ({"session_permissions": [{"user_id": user_id}]}, "does not exist"),
         ({"session_permissions": "all"}, "list"),
         ({"session_permissions": ["all"]}, "object"),
-        ({"session_permissions": [{"user_id": shared.ada_id, "access": "r"}]}, "own"),
+        ({"session_permissions": [{"user_id": shared.ada_id, "access": "r"}]}, "belongs to this user"),
     ):
         refused = await anonymous.published_refusal(
             "set_session_permissions", target_session_permissions=asked | wanted

@@ -360,7 +360,7 @@ async def test_who_may_see_and_delete_a_recording(leased: Leased, with_key: Make
         assert (await auditor.read(recorded))["username"] == ADA
     assert [one["lease_id"] for one in await auditor.read("/api/v1/recordings")] == [leased.lease["lease_id"]]
     (row,) = await leased.stage.log("recording-viewed")
-    assert row["message"].endswith(f"looks at the recording of lease {leased.lease['lease_id']} of {ADA}")
+    assert row["message"].endswith(f"viewed the recording of lease {leased.lease['lease_id']} of {ADA}")
     assert (await auditor.get(f"{recorded}/export")).status_code == 200
     assert len(await leased.stage.log("recording-exported")) == 1
     await auditor.refused(403, f"DELETE {recorded}")

@@ -45,7 +45,7 @@ async def test_rows_of_the_log_say_that_a_guest_is_one(shared: Shared):
     assert row.startswith("Greenroom Support (guest) joined session")
     await shared.ada.delete(f"{shared.path}/viewers/{joined['viewer_id']}")
     (row,) = await shared.logged("viewer-left")
-    assert "put Greenroom Support (guest) out" in row
+    assert "removed Greenroom Support (guest) from session" in row
 
 
 async def test_wrong_links_of_shares_are_throttled_by_address(shared: Shared, connect: MakeClient):

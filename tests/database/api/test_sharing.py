@@ -75,7 +75,7 @@ async def test_who_joined_comes_back_by_their_own_token_until_the_share_ends(sha
 async def test_a_link_for_users_lets_no_one_in_without_an_account(shared: Shared, anonymous: Client, user: Client):
     share = await shared.share()
     path = f"POST /api/v1/shares/{share['share_id']}/viewers"
-    assert "log in" in await anonymous.refused(401, path, {"token": secret_of(share), "name": "Gus"})
+    assert "Log in first" in await anonymous.refused(401, path, {"token": secret_of(share), "name": "Gus"})
     user_id = await user.own_id()
     named = await shared.share(user_id=user_id, access="control")
     assert (named["audience"], named["username"]) == ("user", USER)
@@ -114,7 +114,7 @@ async def test_bad_wishes_are_refused_with_a_sentence(shared: Shared, user: Clie
     assert "named user" in await shared.ada.refused(403, path, {"access": "control"})
     assert "exactly one" in await shared.ada.refused(422, path, {"access": "view", "guest": True, "user_id": user_id})
     assert "no user nothere" in await shared.ada.refused(404, path, {"access": "view", "username": "nothere"})
-    assert "own" in await shared.ada.refused(409, path, {"access": "view", "user_id": shared.ada_id})
+    assert "belongs to this user" in await shared.ada.refused(409, path, {"access": "view", "user_id": shared.ada_id})
     await shared.admin.change(f"/api/v1/users/{user_id}", disabled=True)
     assert "disabled" in await shared.ada.refused(409, path, {"access": "view", "user_id": user_id})
     await shared.db.write("DELETE FROM session_steps")
@@ -174,7 +174,7 @@ async def test_who_is_in_is_what_the_agent_says(shared: Shared, user: Client, an
     path = f"{shared.path}/viewers/{joined['viewer_id']}"
     assert (await shared.ada.delete(path)).status_code == 204
     assert list(await shared.guests()) == [guest["viewer_id"]], "the others stay"
-    assert "no one" in (await shared.ada.refused(404, f"DELETE {path}")).lower()
+    assert "there is no viewer" in (await shared.ada.refused(404, f"DELETE {path}")).lower()
 
 
 async def test_a_viewer_leaves_with_their_log_in_and_the_share_with_their_account(shared: Shared, user: Client):
