@@ -73,7 +73,9 @@ async def test_without_the_authoritys_certificate_no_token_is_made(
     admin: Client, zone_id: str, authority: str, tmp_path: Path
 ):
     (tmp_path / "ca.pem").unlink()
-    assert "ca.pem of the certificate authority cannot be read" in await admin.refused(404, "POST /api/v1/join-tokens", {"zone_id": zone_id})
+    assert "ca.pem of the certificate authority cannot be read" in await admin.refused(
+        404, "POST /api/v1/join-tokens", {"zone_id": zone_id}
+    )
     assert await admin.read("/api/v1/join-tokens") == []
 
 
