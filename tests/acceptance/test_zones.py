@@ -157,7 +157,7 @@ def test_a_wrong_upstream_auth_address_refuses_streams_and_is_named(zones: Insta
     page = opened(zones, frame_of(zones, session_id))
     assert (page.status_code, page.headers["Retry-After"]) == (503, "5"), "the api could not be asked: it is not final"
     assert "text/html" in page.headers["Content-Type"]
-    assert "The Upstream Auth Address 127.0.0.1:9 cannot be asked" in page.text
+    assert "The request to the Upstream Auth Address 127.0.0.1:9 failed" in page.text
     with pytest.raises((InvalidStatus, KeyError)), open_desktop(zones, session_id):
         pass
 

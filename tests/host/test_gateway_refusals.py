@@ -67,7 +67,7 @@ async def test_without_an_answer_the_page_is_503_and_loaded_again(world: World):
             headers = {"Accept": accept, "Cookie": cookie}
             reply = await world.client().get(f"{world.stream}{path}", headers=headers)
             assert (reply.status_code, reply.headers["Retry-After"]) == (503, "5")
-            assert "The Upstream Auth Address wrong.invalid:9 cannot be asked" in reply.text
+            assert "The request to the Upstream Auth Address wrong.invalid:9 failed" in reply.text
             if accept == "text/html":
                 assert '<meta http-equiv="refresh" content="5">' in reply.text
                 assert "<script" not in reply.text
