@@ -215,7 +215,7 @@ def test_the_filter_itself_leads_nowhere_private(
         for host in (internet.host, "me.test"):
             assert fetch(desktop, f"https://{host}:{port}/", "-m", "5").endswith(("000/503", "000/000")), host
         assert fetch(desktop, f"https://{internet.address}:25/").endswith("000/403")
-        assert "is not allowed" in fetch(desktop, f"http://{internet.address}:25/")
+        assert "The port or the kind of connection" in fetch(desktop, f"http://{internet.address}:25/")
     finally:
         change(filtering, policy_id, default_action="deny")
 
