@@ -31,7 +31,7 @@ across = [40 * math.sin(x / 90) + 20 * math.sin(x / 23) for x in range(WIDTH * 2
 grain = random.randbytes(1 << 20)  # noqa: S311 -- for a picture
 
 
-def colours(phase: float) -> bytes:
+def colors(phase: float) -> bytes:
     """Map 256 levels to one channel: a wave, so that each channel moves differently."""
     return bytes(int(128 + 110 * math.sin(level / 256 * 4 * math.pi + phase)) for level in range(256))
 
@@ -47,7 +47,7 @@ def picture(number: int) -> bytearray:
         levels += line.translate(bytes((level + offset) & 255 for level in range(256)))
     made = bytearray(WIDTH * HEIGHT * 4)
     for channel, phase in enumerate((0.0, turn, 2.1 + turn)):
-        made[channel::4] = levels.translate(colours(phase))
+        made[channel::4] = levels.translate(colors(phase))
     noise = grain[: WIDTH * HEIGHT].translate(bytes(level // 16 for level in range(256)))
     start = random.randrange(1 << 16)  # noqa: S311 -- for a picture
     made[1::4] = bytes(map(int.__xor__, made[1::4], noise[start:] + noise[:start]))

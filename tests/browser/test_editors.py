@@ -239,12 +239,12 @@ def test_the_page_of_a_deleted_thing_says_so_and_shows_nothing_of_it(admin: Pers
     expect(admin.page.get_by_text("leaving@example.org")).to_have_count(0)
 
 
-def test_the_choice_of_colours_follows_a_person_to_another_browser(
+def test_the_choice_of_colors_follows_a_person_to_another_browser(
     user: Person, instance: Instance, new_context: Callable[..., BrowserContext]
 ):
     user.open("/")
     with user.page.expect_response(is_change):
-        user.page.get_by_role("button", name="Use dark colours").click()
+        user.page.get_by_role("button", name="Use dark colors").click()
     other = logged_in(new_context(), instance.url, user.username, "correct horse battery")
     other.open("/")
-    expect(other.page.get_by_role("button", name="Use light colours")).to_be_visible()
+    expect(other.page.get_by_role("button", name="Use light colors")).to_be_visible()

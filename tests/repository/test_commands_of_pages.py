@@ -54,7 +54,7 @@ NOT_RUN = {
     ("docs/howto/several-machines.md", "systemctl enable --now greenroom-api greenroom-manager green"),
     ("docs/howto/disable-a-manager.md", "greenroom managers delete manager-eu-1-c48827a3"),
     ("docs/howto/zones-and-agents.md", "greenroom agents delete HOST --force"),
-    ("docs/reference/enrolment.md", "greenroom join https://greenroom.example.org:8443 --token … "),
+    ("docs/reference/enrollment.md", "greenroom join https://greenroom.example.org:8443 --token … "),
     ("docs/performance.md", "script/bench scale"),
     ("docs/reference/foreign-images.md", "greenroom images create Chrome --name kasmweb/chrome:1.18.0"),
     ("docs/reference/host-limits.md", "greenroom setup limits"),

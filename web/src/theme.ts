@@ -31,7 +31,7 @@ export const theme = createTheme({
 });
 
 // Darker than teal.9: a filled button below the pointer (Mantine goes lighter there, where white falls below AA), and
-// links, which also stand on the grey of a table's row below the pointer.
+// links, which also stand on the gray of a table's row below the pointer.
 const DARK_TEAL = '#066649';
 
 export const cssVariables: CSSVariablesResolver = ({ colors }) => ({

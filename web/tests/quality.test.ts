@@ -5,6 +5,6 @@ test.each([
   ['connected', null, 'teal', 'Stream connected'],
   ['connected', 3, 'yellow', 'No answer for 3 s'],
   ['reconnecting', null, 'yellow', 'Stream reconnecting'],
-] as const)('a stream that is %s, without an answer for %s s, is %s', (state, silentS, colour, label) =>
-  expect(qualityOf({ state, silentS })).toEqual({ colour, label }),
+] as const)('a stream that is %s, without an answer for %s s, is %s', (state, silentS, color, label) =>
+  expect(qualityOf({ state, silentS })).toEqual({ color, label }),
 );

@@ -1,4 +1,4 @@
-"""The Agent's loopback address: health, metrics, and the authorisation of streams; and its address
+"""The Agent's loopback address: health, metrics, and the authorization of streams; and its address
 for gateways on other hosts.
 """
 

@@ -2,10 +2,10 @@ import { Badge, Tooltip } from '@mantine/core';
 import { useLiveState } from '../api/live';
 
 const LOOKS = {
-  connecting: { colour: 'gray', text: 'Connecting', hint: 'Subscribing to changes' },
-  live: { colour: 'teal', text: 'Live', hint: 'This page is updated automatically' },
+  connecting: { color: 'gray', text: 'Connecting', hint: 'Subscribing to changes' },
+  live: { color: 'teal', text: 'Live', hint: 'This page is updated automatically' },
   reconnecting: {
-    colour: 'yellow',
+    color: 'yellow',
     text: 'Reconnecting',
     hint: 'This page may be out of date. It is updated when the connection is back.',
   },
@@ -18,7 +18,7 @@ export function LiveBadge() {
     <Tooltip label={look.hint}>
       <Badge
         variant="dot"
-        color={look.colour}
+        color={look.color}
         role="status"
         miw="max-content"
         data-testid="live"

@@ -12,7 +12,7 @@ export function SchemeButton() {
   const queries = useQueryClient();
   const { data } = useQuery(ownAttributesQuery);
   const dark = useComputedColorScheme('light') === 'dark';
-  const label = dark ? 'Use light colours' : 'Use dark colours';
+  const label = dark ? 'Use light colors' : 'Use dark colors';
   const theme = data?.theme;
   useEffect(() => {
     if (theme) setColorScheme(theme);

@@ -14,13 +14,13 @@ interface Props {
   /** The consequence of disabling. Without it, no confirmation is shown. */
   consequence?: ReactNode;
   /** Shows the label next to the switch. */
-  labelled?: boolean;
+  labeled?: boolean;
   onChange: (enabled: boolean) => Promise<unknown>;
 }
 
 /** The switch of an item. It changes immediately, and back if the server refuses the change. */
 export function EnabledSwitch(props: Props) {
-  const { enabled, name, list, disabled = false, consequence, labelled = false, onChange } = props;
+  const { enabled, name, list, disabled = false, consequence, labeled = false, onChange } = props;
   const change = useAction(onChange, [list], `${name} was not changed`);
   const [asking, { open, close }] = useDisclosure(false);
   const shown = change.isPending ? change.variables : enabled;
@@ -28,7 +28,7 @@ export function EnabledSwitch(props: Props) {
     <>
       <Switch
         aria-label={`Enabled: ${name}`}
-        {...(labelled ? { label: 'Enabled' } : {})}
+        {...(labeled ? { label: 'Enabled' } : {})}
         checked={shown}
         disabled={disabled}
         onChange={({ currentTarget: { checked } }) => (!checked && consequence ? open() : change.mutate(checked))}

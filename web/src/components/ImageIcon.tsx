@@ -30,14 +30,9 @@ export function ImageIcon({ name, src, size = 48 }: Props) {
         onError={() => setBroken(src)}
       />
     );
-  const [Icon, colour] = LOOKS[kindOf(name)];
+  const [Icon, color] = LOOKS[kindOf(name)];
   return (
-    <ThemeIcon
-      size={size}
-      radius="md"
-      variant="gradient"
-      gradient={{ from: `${colour}.9`, to: `${colour}.7`, deg: 135 }}
-    >
+    <ThemeIcon size={size} radius="md" variant="gradient" gradient={{ from: `${color}.9`, to: `${color}.7`, deg: 135 }}>
       <Icon size={size * 0.55} color="white" aria-hidden />
     </ThemeIcon>
   );

@@ -10,7 +10,7 @@ import {
 import type { CSSProperties } from 'react';
 import { type Tone, textIn } from './tones';
 
-/** Few looks, each a tone and a shape, so that colour alone never carries the meaning. */
+/** Few looks, each a tone and a shape, so that color alone never carries the meaning. */
 const LOOKS: Record<string, { tone: Tone; icon: TablerIcon }> = {
   good: { tone: 'teal', icon: IconCircleCheckFilled },
   moving: { tone: 'blue', icon: IconLoader2 },

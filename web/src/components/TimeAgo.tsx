@@ -10,7 +10,7 @@ interface Props {
   none?: string;
 }
 
-function colourOf(age: number, { warnAfter, alarmAfter }: Props): Tone | undefined {
+function colorOf(age: number, { warnAfter, alarmAfter }: Props): Tone | undefined {
   if (alarmAfter !== undefined && age > alarmAfter) return 'red';
   if (warnAfter !== undefined && age > warnAfter) return 'yellow';
   return undefined;
@@ -33,7 +33,7 @@ export function TimeAgo(props: Props) {
 /** A time that is shown as a warning or alarm once it is too long ago. */
 function AgingTime(props: Props & { time: string }) {
   const at = Date.parse(props.time);
-  return <Time time={props.time} tone={useClock((now) => colourOf((now - at) / 1000, props))} />;
+  return <Time time={props.time} tone={useClock((now) => colorOf((now - at) / 1000, props))} />;
 }
 
 function Time({ time, tone }: { time: string; tone?: Tone | undefined }) {

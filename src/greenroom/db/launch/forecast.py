@@ -23,7 +23,7 @@ from greenroom.db.workspace.images import IMAGE_FACTS
 MEASURED_STARTS: Final = 20
 """The expected start time is the median of this many starts."""
 
-# A start counts from the row to the first usable moment, a hand-over from the claim to the Agent's acknowledgement.
+# A start counts from the row to the first usable moment, a hand-over from the claim to the Agent's acknowledgment.
 MEASURED: Final[LiteralString] = """
     SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM l.started - l.created)) AS start_s,
            percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM h.at - c.at)) AS hand_over_s

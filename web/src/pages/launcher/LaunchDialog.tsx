@@ -57,7 +57,7 @@ export function LaunchDialog({ image, options, nearest, onClose }: Props) {
             { value: '', label: 'Auto' },
             ...options.zones.map(({ zone_id, zone_name }) => ({
               value: zone_id,
-              label: nearest.labelled(zone_id, zone_name),
+              label: nearest.labeled(zone_id, zone_name),
             })),
           ]}
           {...form.getInputProps('zone')}

@@ -13,7 +13,7 @@ export interface Nearest {
   suggested: Nearer | null;
   accepted: boolean;
   accept: (accepted: boolean) => void;
-  labelled: (zoneId: Uuid, name: string) => string;
+  labeled: (zoneId: Uuid, name: string) => string;
 }
 
 /** Measures the round trips to the zones when the launcher opens, and repeats the measurement from time to time. */
@@ -42,7 +42,7 @@ export function useNearest(options: Schemas['LaunchOptions'] | undefined): Neare
       suggested,
       accepted,
       accept,
-      labelled: (zoneId, name) => {
+      labeled: (zoneId, name) => {
         const ms = measured?.[zoneId];
         return ms === undefined ? name : `${name} · ${Math.round(ms)} ms away`;
       },

@@ -120,11 +120,11 @@ function SecondScreenTool({ second }: { second: SecondScreen }) {
 
 /** The state of the stream as a dot, with the measured delay next to it. */
 function Quality({ page }: { page: FramePage }) {
-  const { colour, label } = qualityOf(page);
+  const { color, label } = qualityOf(page);
   return (
     <Tooltip label={label}>
       <Group gap={10} wrap="nowrap" px={6} role="status" aria-label={label}>
-        <Indicator inline processing={colour === 'yellow'} color={colour} size={10} position="middle-center">
+        <Indicator inline processing={color === 'yellow'} color={color} size={10} position="middle-center">
           <span style={{ width: 10, height: 10, display: 'block' }} />
         </Indicator>
         {page.silentS !== null ? (

@@ -34,7 +34,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _BYTES: Final = frozenset(
     {"memory", "memory_limit", "memory_allocated", "memory_override", "memory_reported", "memory_used"}
 )
-_COLOURS: Final = {
+_COLORS: Final = {
     "green": {"running", "yes", "enabled", "staged", "used"},
     "yellow": {
         "requested",
@@ -263,7 +263,7 @@ def _one_line(text: Text) -> Text:
 def cell(value: Any, field: str, now: datetime, *, full: bool = False) -> Text:
     """Return a value for people; `full` adds the absolute time."""
     text = printable(_text(value, field, now, full=full))
-    style = next((colour for colour, words in _COLOURS.items() if text in words), "")
+    style = next((color for color, words in _COLORS.items() if text in words), "")
     return styled(text, style)
 
 

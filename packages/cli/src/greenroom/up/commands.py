@@ -237,9 +237,9 @@ def status(layout: Layout, *, as_json: bool) -> None:
 def _show_status(current_status: Status) -> None:
     table = Table("part", "pid", "port", "starts", "state", box=None, pad_edge=False)
     for part in current_status.parts:
-        colour = "green" if part.check.ok else "red"
+        color = "green" if part.check.ok else "red"
         cells = (str(cell or "") for cell in (part.check.name, part.state.pid, part.port, part.state.starts))
-        table.add_row(*cells, Text(part.check.detail, style=colour))
+        table.add_row(*cells, Text(part.check.detail, style=color))
     out = console()
     out.print(
         f"{current_status.url}  (pid {current_status.pids['up'][0]}, {current_status.phase}, version {version()})"

@@ -20,7 +20,7 @@ interface Props {
 type Trigger = (open: () => void) => ReactNode;
 
 /** The toggle of an Agent. */
-export function AgentSwitch({ agent, labelled = false }: Props & { labelled?: boolean }) {
+export function AgentSwitch({ agent, labeled = false }: Props & { labeled?: boolean }) {
   const allowed = useAllowed();
   return (
     <EnabledSwitch
@@ -28,7 +28,7 @@ export function AgentSwitch({ agent, labelled = false }: Props & { labelled?: bo
       name={`Agent ${agent.hostname}`}
       list="agents"
       disabled={!allowed('agents_modify')}
-      labelled={labelled}
+      labeled={labeled}
       onChange={(enabled) => changeAgent(agent.agent_id, { enabled })}
     />
   );
@@ -74,7 +74,7 @@ export function AgentButtons({ agent }: Props) {
   );
   return (
     <>
-      <AgentSwitch agent={agent} labelled />
+      <AgentSwitch agent={agent} labeled />
       {allowed('agents_modify') && (
         <>
           {agent.edge_url_requested !== null && <SettleEdge agent={agent} requested={agent.edge_url_requested} />}

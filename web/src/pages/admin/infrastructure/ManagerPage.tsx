@@ -49,7 +49,7 @@ export function ManagerPage() {
       )}
       actions={(data) => (
         <>
-          <ManagerSwitch manager={data} labelled />
+          <ManagerSwitch manager={data} labeled />
           {allowed('managers_delete') && <DeleteManager manager={data} />}
         </>
       )}

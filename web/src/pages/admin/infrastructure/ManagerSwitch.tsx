@@ -9,7 +9,7 @@ import { EnabledSwitch } from '../../../components/EnabledSwitch';
 import { showWarning } from '../../../components/feedback';
 
 /** Enables or disables a Manager. Shows the consequence for its zone before, and the warnings of the server after. */
-export function ManagerSwitch({ manager, labelled = false }: { manager: Manager; labelled?: boolean }) {
+export function ManagerSwitch({ manager, labeled = false }: { manager: Manager; labeled?: boolean }) {
   const managers = useQuery(managersQuery);
   const allowed = useAllowed();
   return (
@@ -19,7 +19,7 @@ export function ManagerSwitch({ manager, labelled = false }: { manager: Manager;
       list="managers"
       disabled={!allowed('managers_modify')}
       consequence={consequenceOf(manager, managers.data ?? [])}
-      labelled={labelled}
+      labeled={labeled}
       onChange={(enabled) => setEnabled(manager, enabled)}
     />
   );

@@ -29,8 +29,8 @@ export function HitChart({ byHour }: { byHour: StagingHistory['by_hour'] }) {
           Launches per hour, 7 days; at most {most}
         </Text>
         <Group gap="md">
-          <Key colour={HIT} word="hits" />
-          <Key colour={MISS} word="misses" />
+          <Key color={HIT} word="hits" />
+          <Key color={MISS} word="misses" />
         </Group>
       </Group>
       <svg
@@ -64,10 +64,10 @@ export function HitChart({ byHour }: { byHour: StagingHistory['by_hour'] }) {
   );
 }
 
-function Key({ colour, word }: { colour: string; word: string }) {
+function Key({ color, word }: { color: string; word: string }) {
   return (
     <Group gap={6}>
-      <span aria-hidden style={{ width: 10, height: 10, borderRadius: 2, background: colour }} />
+      <span aria-hidden style={{ width: 10, height: 10, borderRadius: 2, background: color }} />
       <Text size="xs">{word}</Text>
     </Group>
   );

@@ -35,9 +35,9 @@ export function PoolState({ config }: { config: StagingConfig }) {
 function Shortfall({ code, reason }: { code: string; reason: string }) {
   const calm = isCalm(code);
   const Icon = calm ? IconInfoCircle : IconAlertTriangle;
-  const colour = calm ? 'var(--mantine-color-dimmed)' : textIn('red');
+  const color = calm ? 'var(--mantine-color-dimmed)' : textIn('red');
   return (
-    <Group gap={6} wrap="nowrap" align="flex-start" c={colour} data-testid="shortfall" data-code={code}>
+    <Group gap={6} wrap="nowrap" align="flex-start" c={color} data-testid="shortfall" data-code={code}>
       <Icon size={15} aria-hidden style={{ flexShrink: 0, marginTop: 2 }} />
       <Text size="xs">{reason}</Text>
     </Group>

@@ -23,7 +23,7 @@ export function WebhookSwitch({ webhook, inRow = false }: Props) {
       enabled={webhook.enabled}
       name={`webhook ${webhook.name}`}
       list="webhooks"
-      labelled={!inRow}
+      labeled={!inRow}
       disabled={!allowed('webhooks_modify')}
       onChange={(enabled) => changeWebhook(webhook.webhook_id, { enabled })}
     />
