@@ -1,4 +1,4 @@
-"""docs/reference/group-settings.md names every group setting as the product has it; each is shown by a test."""
+"""The tables of group settings and of installation settings in docs/reference; a test shows each group setting."""
 
 from __future__ import annotations
 
@@ -9,13 +9,20 @@ from pathlib import Path
 import pytest
 
 from greenroom.core.access.group_settings import SETTINGS, Setting, shown
+from greenroom.core.installation import INSTALLATION_SETTINGS
 
 ROOT = Path(__file__).parents[2]
-ROWS = {
-    cells[0].strip("`"): cells
-    for line in (ROOT / "docs/reference/group-settings.md").read_text().splitlines()
-    if line.startswith("| `")
-    for cells in [[cell.strip() for cell in line.strip("|").split("|")]]
+
+
+def rows(page: str, heading: str) -> list[list[str]]:
+    """The cells of the first table below a heading, without its head."""
+    table = (ROOT / "docs/reference" / page).read_text().partition(heading)[2].partition("\n| ")[2].partition("\n\n")[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+
+
+PAGES = {
+    "group": (rows("group-settings.md", "**Defaults.**"), SETTINGS),
+    "installation": (rows("settings.md", "## Settings of the installation"), INSTALLATION_SETTINGS),
 }
 
 SHOWN_BY = {
@@ -97,26 +104,24 @@ def default_of(setting: Setting) -> str:
     return "(empty)" if setting.default == "" else f"`{shown(setting.default)}`"
 
 
-def described(setting: Setting) -> list[str]:
-    """The row of a setting."""
+def described(setting: Setting, kind: str) -> list[str]:
+    """The row of a setting. A table of the installation has no column about staging."""
     return [
         f"`{setting.name}`",
         ", ".join(f"`{choice}`" for choice in setting.choices) or setting.kind,
         default_of(setting),
         setting.unit,
-        "yes" if setting.excludes_staging else "",
+        *(["yes" if setting.excludes_staging else ""] if kind == "group" else []),
         setting.description,
     ]
 
 
-def test_the_document_has_exactly_the_settings_there_are():
-    assert list(ROWS) == list(SETTINGS)
-
-
-@pytest.mark.parametrize("name", SETTINGS)
-def test_a_setting_stands_there_as_the_product_describes_it(name: str):
-    wanted = described(SETTINGS[name])
-    assert ROWS[name] == wanted, f"write | {' | '.join(wanted)} |"
+@pytest.mark.parametrize("kind", PAGES)
+def test_the_page_describes_every_setting_as_the_product_does(kind: str):
+    listed, settings = PAGES[kind]
+    wanted = [described(setting, kind) for setting in settings.values()]
+    wrong = [f"write | {' | '.join(row)} |" for row in wanted if row not in listed]
+    assert (wrong, listed) == ([], wanted)
 
 
 def test_every_setting_is_shown_by_a_test():

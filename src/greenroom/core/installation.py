@@ -66,7 +66,7 @@ def _switch(name: str, description: str) -> Setting:
 INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
     setting.name: setting
     for setting in (
-        _setting("session_lifetime_s", "s", 60, "Maximum duration of a log-in at the console"),
+        _setting("session_lifetime_s", "s", 60, "Maximum duration of a log-in at the console, and of a session token"),
         _setting("session_idle_s", "s", 60, "Time without an open console after which a log-in ends; streams continue"),
         _setting("min_password_length", "characters", 8, "Minimum length of a new password"),
         _switch("require_password_change", "Users with a one-time password must change it before any other request"),
@@ -74,7 +74,8 @@ INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
             "max_login_attempts",
             "attempts",
             1,
-            "Maximum number of wrong passwords per account and address within `login_window_s`",
+            "Maximum number of wrong passwords per account and address within `login_window_s`; a known device counts"
+            " separately",
         ),
         _setting(
             "max_login_attempts_per_address",
@@ -89,8 +90,18 @@ INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
             1,
             "Time within which failed log-ins are counted, and after which log-ins are possible again",
         ),
-        _setting("log_retention_rows", "rows", 1000, "Maximum number of log rows, and of requests, in Diagnostics"),
-        _setting("log_retention_days", "days", 1, "Age at which rows of Diagnostics are deleted"),
+        _setting(
+            "log_retention_rows",
+            "rows",
+            1000,
+            "Maximum number of log rows, and of requests, in Diagnostics; security events have separate limits",
+        ),
+        _setting(
+            "log_retention_days",
+            "days",
+            1,
+            "Age at which rows of Diagnostics are deleted; security events have separate limits",
+        ),
         _setting(
             "security_log_retention_rows",
             "rows",
@@ -100,7 +111,13 @@ INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
         ),
         _setting("security_log_retention_days", "days", 1, "Age at which rows of security events are deleted"),
         _setting("launch_retention_days", "days", 1, "Time for which the ledger keeps launches"),
-        _setting("failed_session_retention_s", "s", 60, "Time for which a failed session of a user remains readable"),
+        _setting(
+            "failed_session_retention_s",
+            "s",
+            60,
+            "Maximum time for which a failed session of a user remains readable; the next session of its workspace"
+            " removes it",
+        ),
         _setting(
             "manager_record_retention_days",
             "days",

@@ -8,7 +8,7 @@ For most settings, the value of the group with the lowest priority *number* appl
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, LiteralString, cast
 
 from greenroom.core.recording.described import MODES
@@ -62,8 +62,12 @@ _KEEPALIVE_ACTIONS: Final = ("delete", "stop", "pause")
 """In ascending order of the state that they preserve."""
 
 
+def _allowance(name: str, what: str) -> Setting:
+    return Setting(name=name, kind="bool", default=False, description=what, looseness=float)
+
+
 def _permission(name: str, what: str) -> Setting:
-    return Setting(name=name, kind="bool", default=False, description=what, looseness=float, kept_with_session=True)
+    return replace(_allowance(name, what), kept_with_session=True)
 
 
 def _by_image(variable: str) -> str:
@@ -84,8 +88,8 @@ _ALL: Final = (
     _permission("allow_kasm_microphone", "Use the local microphone in the session"),
     _permission("allow_kasm_gamepad", f"Use game controllers in the session: {_by_image('KASM_SVC_GAMEPAD')}"),
     _permission("allow_kasm_webcam", f"Use the camera in the session: {_by_image('KASM_SVC_WEBCAM')}"),
-    _most("max_kasms_per_user", "sessions", 5, "Maximum number of desktops of a user; leases do not count"),
-    _most("max_leases_per_user", "leases", 100, "Maximum number of leases of a user; desktops do not count"),
+    _most("max_kasms_per_user", "sessions", 5, "Maximum number of desktops of a user; leases do not count; 0 = none"),
+    _most("max_leases_per_user", "leases", 100, "Maximum number of leases of a user; desktops do not count; 0 = none"),
     Setting(
         name="keepalive_expiration",
         kind="int",
@@ -93,7 +97,7 @@ _ALL: Final = (
         minimum=1,
         unit="s",
         looseness=float,
-        description="Time without a viewer after which `keepalive_expiration_action` is applied to a session",
+        description="Time without a viewer after which `keepalive_expiration_action` is applied to an active session",
     ),
     Setting(
         name="keepalive_expiration_action",
@@ -101,7 +105,8 @@ _ALL: Final = (
         default="delete",
         choices=_KEEPALIVE_ACTIONS,
         looseness=_KEEPALIVE_ACTIONS.index,
-        description="Action after `keepalive_expiration`: delete, stop (the disk remains) or pause the session",
+        description="Action after `keepalive_expiration`: delete, stop (the disk remains) or pause the session; delete"
+        " it if its Agent cannot stop or pause sessions",
     ),
     Setting(
         name="keepalive_interval",
@@ -109,7 +114,7 @@ _ALL: Final = (
         default=300,
         minimum=5,
         unit="s",
-        description="Interval at which an open window reports its viewer; at most half of `keepalive_expiration`",
+        description="Interval at which an open window reports its viewer, at most half of `keepalive_expiration`",
     ),
     Setting(
         name="session_time_limit",
@@ -118,7 +123,8 @@ _ALL: Final = (
         minimum=0,
         unit="s",
         looseness=_no_limit_at_0,
-        description="Maximum lifetime of a session after its assignment to a user; 0 = no limit",
+        description="Maximum lifetime of a session or lease after its assignment to a user; 0 = no limit. A shorter"
+        " limit of the workspace has priority",
     ),
     Setting(
         name="idle_disconnect",
@@ -128,8 +134,8 @@ _ALL: Final = (
         unit="min",
         looseness=_no_limit_at_0,
         kept_with_session=True,
-        description="Time without input after which a viewer is disconnected; the session continues; 0 = never. For"
-        " third-party images, the time during which the window is hidden counts instead of the time without input",
+        description="Time without input after which a viewer with control is disconnected; the session continues; 0 ="
+        " never. For third-party images, the time during which the window is hidden counts instead",
     ),
     Setting(
         name="max_upload_mb",
@@ -166,7 +172,7 @@ _ALL: Final = (
         default=True,
         looseness=float,
         description="Other users with the required permissions can take screenshots of members' sessions, read their"
-        " elements and act in them; members always have access to their own sessions",
+        " elements and act in them; members do not need this setting for their own sessions",
     ),
     Setting(
         name="allow_kasm_sharing",
@@ -176,19 +182,12 @@ _ALL: Final = (
         kept_with_session=True,
         description="Share own sessions with other users, who can watch them",
     ),
-    Setting(
-        name="allow_guest_links",
-        kind="bool",
-        default=False,
-        looseness=float,
-        description="Share own sessions by a link with guests, who need no account",
+    _allowance(
+        "allow_guest_links", "With `allow_kasm_sharing`: share own sessions by a link with guests, who need no account"
     ),
-    Setting(
-        name="allow_shared_control",
-        kind="bool",
-        default=False,
-        looseness=float,
-        description="Let named users, and guests with `allow_guest_links`, use keyboard and pointer in own sessions",
+    _allowance(
+        "allow_shared_control",
+        "With `allow_kasm_sharing`: let named users, and guests with `allow_guest_links`, use keyboard and pointer",
     ),
     Setting(
         name="max_share_seconds",
@@ -213,9 +212,7 @@ _ALL: Final = (
         default="",
         description="Default workspace of launches, by id or friendly name; the default of the user has priority",
     ),
-    Setting(
-        name="allow_zone_selection", kind="bool", default=False, looseness=float, description="Set the zone of a launch"
-    ),
+    _allowance("allow_zone_selection", "Choose the zone in which a launch begins"),
     Setting(
         name="nearest_zone",
         kind="choice",
@@ -246,7 +243,7 @@ _ALL: Final = (
         kind="bool",
         default=False,
         excludes_staging=True,
-        description="Write the user's SSH keys to ~/.ssh in the container",
+        description="Write the user's SSH keys to ~/.ssh in the container; users without keys can get staged sessions",
     ),
     Setting(
         name="run_config",
@@ -261,14 +258,15 @@ _ALL: Final = (
         default={},
         excludes_staging=True,
         description="Folders of the host in the container as JSON, in addition to those of the workspace;"
-        " {username}, {user_id} and {image_id} are replaced with the values of the launch; merged over all groups",
+        " merged over all groups. {username}, {user_id} and {image_id} are replaced with the values of the launch",
     ),
     Setting(
         name="web_filter_policy",
         kind="string",
         default="",
         excludes_staging=True,
-        description="Web filter policy of the group's sessions",
+        description="Web filter policy of members' sessions, in place of the policy of the workspace; a workspace with"
+        " disabled filters ignores it",
     ),
     Setting(
         name="staged_session_language_and_timezone_preference_override",
