@@ -1,15 +1,15 @@
-"""The pages belong together: links lead somewhere, every page and picture is linked, commands and options exist."""
+"""Every page and picture is linked; the commands, options, files and decisions that pages name exist."""
 
 from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from script.prose import Page
 from tests.support.sources import FOLDERS as SOURCES
 
 from greenroom.cli.lazy import walk
@@ -31,28 +31,9 @@ COMMANDS = {"": PROGRAM} | dict(walk(PROGRAM))
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
-def links(page: Path) -> Iterator[tuple[Path, str]]:
-    """File and anchor of every link to a file of the repository."""
-    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
-        if not re.match(r"[a-z]+:", target):
-            path, _, anchor = target.partition("#")
-            yield (page.parent / path).resolve() if path else page, anchor
-
-
-def anchors(page: Path) -> set[str]:
-    """What its headings are linked by."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-@pages
-def test_every_link_leads_somewhere(page: Path):
-    broken = [
-        f"{target}#{anchor}"
-        for target, anchor in links(page)
-        if not target.exists() or (anchor and anchor not in anchors(target))
-    ]
-    assert broken == []
+def linked(page: Path) -> list[Path]:
+    """The files of the checkout that a page links or shows."""
+    return [link.file for link in Page(page).links()]
 
 
 def test_every_page_and_picture_can_be_found():
@@ -60,8 +41,8 @@ def test_every_page_and_picture_can_be_found():
     while ahead:
         page = ahead.pop()
         found.add(page)
-        ahead += [target for target, _ in links(page) if target.suffix == ".md" and target not in found]
-    shown = {target for page in found for target, _ in links(page)}
+        ahead += [target for target in linked(page) if target.suffix == ".md" and target not in found]
+    shown = {target for page in found for target in linked(page)}
     docs = {path for path in (ROOT / "docs").rglob("*") if path.is_file()}
     assert sorted(docs - found - shown) == []
     large = [path.name for path in shown if path.suffix == ".png" and path.stat().st_size > MOST_PICTURE_BYTES]
