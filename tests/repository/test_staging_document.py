@@ -34,7 +34,7 @@ def test_all_codes_of_a_shortfall():
 
 
 def test_all_settings_that_exclude_staging():
-    assert table("What a staged session cannot serve") == list(dict.fromkeys(rule.code for rule in RULES))
+    assert table("Settings that exclude staged sessions") == list(dict.fromkeys(rule.code for rule in RULES))
 
 
 def test_codes_of_misses_name_no_setting():
