@@ -1,4 +1,4 @@
-"""Check the documents (*.md of the checkout): links and anchors, the length of sentences, and the grade of each page.
+"""Check the documents (*.md of the checkout): links, anchors, tables, the length of sentences, the grade of each page.
 
 The grade of Flesch and Kincaid is the school year that a reader needs. A block of code counts as no word, and a word
 of code as one short word. textstat is not used, because it installs a package `tests`, which hides the tests here.
@@ -119,6 +119,13 @@ def broken_links(page: Page) -> Iterator[str]:
             yield f"{link.line}: the link {link.target} leads to no heading of the page"
 
 
+def broken_tables(page: Page) -> Iterator[str]:
+    """Rows of a table that is not displayed as a table, because its head or its delimiter is missing."""
+    for block in page.blocks():
+        if not block.in_table and block.text.startswith("|"):
+            yield f"{block.line}: this row is in no table; write head, delimiter and rows without empty lines"
+
+
 def hard_sentences(page: Page) -> Iterator[str]:
     """Long sentences, and a page with a high grade."""
     for block in page.blocks():
@@ -152,7 +159,7 @@ def main() -> None:
     findings = [
         f"{page.path.relative_to(ROOT)}:{finding}"
         for page in documents
-        for finding in (*broken_links(page), *hard_sentences(page))
+        for finding in (*broken_links(page), *broken_tables(page), *hard_sentences(page))
     ]
     print("\n".join(findings), end="\n" if findings else "")
     sys.exit(1 if findings else 0)

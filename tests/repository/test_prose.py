@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from script.prose import FEWEST_WORDS, HIGHEST_GRADE, LONGEST_SENTENCE, Page, broken_links, hard_sentences
+from script.prose import (
+    FEWEST_WORDS,
+    HIGHEST_GRADE,
+    LONGEST_SENTENCE,
+    Page,
+    broken_links,
+    broken_tables,
+    hard_sentences,
+)
 
 LONG = " ".join(["word"] * (LONGEST_SENTENCE + 1))
 HARD = "Administrative reconfiguration necessitates organizational authorization procedures. "
@@ -46,6 +54,12 @@ def test_a_long_sentence_is_found(tmp_path: Path, text: str):
 @pytest.mark.parametrize("text", [f"# {LONG}", f"    {LONG}", f"`{LONG}`", LONG.replace("word", "end.", 1)])
 def test_headings_code_and_short_sentences_are_no_findings(tmp_path: Path, text: str):
     assert list(hard_sentences(page(tmp_path, text))) == []
+
+
+@pytest.mark.parametrize("text", ["| a |\n\n|---|\n| b |", "| a |\n| b |"])
+def test_a_row_without_a_table_is_found(tmp_path: Path, text: str):
+    assert "this row is in no table" in next(broken_tables(page(tmp_path, text)))
+    assert list(broken_tables(page(tmp_path, "| a |\n|---|\n| b |"))) == []
 
 
 def test_a_page_with_hard_words_is_found(tmp_path: Path):
