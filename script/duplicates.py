@@ -30,7 +30,7 @@ ROOTFS: Final = "/recipes/base/rootfs/"
 MOST: Final = {"class names in several modules": 0, "twin records": 19, "separate twin records": 17}
 """No number may grow; lower these limits when the numbers fall."""
 SEPARATE: Final = {
-    "client": "It is a distribution of its own, which talks to deployments of other versions.",
+    "client": "It is a separate distribution, which also works with deployments of other versions.",
     "wire": "Messages keep their fields for peers of other versions; rows change with the database.",
     "agent.session.journal": "An Agent reads what another version of it wrote.",
 }

@@ -316,7 +316,7 @@ def _rank(group: GroupSettings) -> tuple[int, str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """The value that applies to members of a group that has no value of its own.
+    """The value that applies to members of a group without a value.
 
     `value` applies to a member of no other group; `group` is its source (None = the default). `outranked_by` are groups
     with a value and a higher rank: for their members, the value of this group does not count.

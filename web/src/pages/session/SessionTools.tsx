@@ -26,7 +26,7 @@ export function SessionTools({ session, onDelete }: Props) {
   return (
     <>
       <Tool
-        label="Leave (the session goes on)"
+        label="Leave (the session continues)"
         name="Leave"
         icon={IconArrowBackUp}
         onClick={() => void navigate('/')}

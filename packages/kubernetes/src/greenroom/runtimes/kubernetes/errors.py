@@ -43,7 +43,7 @@ class ApiGone(RuntimeUnavailable):
 
 
 def code_of(error: httpx2.HTTPStatusError) -> int:
-    """The status of an answer, also of an error in the middle of a watch, which has no response of its own."""
+    """The status of an answer, also of an error in the middle of a watch, which has no separate response."""
     if isinstance(error, ApiError):
         status = cast("Status | None", error.status)
         if status is not None and status.code:
