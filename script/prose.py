@@ -30,6 +30,7 @@ CODE: Final = "Code"
 """Replaces each word of code."""
 _MARKDOWN: Final = MarkdownIt().enable("table").use(anchors_plugin, max_level=6)
 _END: Final = re.compile(r"(?<=[.!?])\s+")
+_QUESTION: Final = re.compile(r"(What|Who|Which|Whether|Where|How)\s")
 _WORD: Final = re.compile(r"[^\W\d_][\w'-]*")
 _SYLLABLES: Final = Pyphen(lang="en_US", left=1, right=1)
 
@@ -127,9 +128,11 @@ def broken_tables(page: Page) -> Iterator[str]:
 
 
 def hard_sentences(page: Page) -> Iterator[str]:
-    """Long sentences, and a page with a high grade."""
+    """Long sentences, clauses in place of nouns, and a page with a high grade."""
     for block in page.blocks():
         for sentence in block.sentences:
+            if (word := _QUESTION.match(sentence)) and not sentence.endswith("?"):
+                yield f"{block.line}: it begins with {word[1]} and is no question; name the noun first: {sentence}"
             if (words := len(sentence.split())) > LONGEST_SENTENCE:
                 yield f"{block.line}: a sentence has {words} words; split it, at most {LONGEST_SENTENCE}: {sentence}"
     if (grade := page.grade()) is not None and grade > HIGHEST_GRADE:

@@ -62,6 +62,11 @@ def test_a_row_without_a_table_is_found(tmp_path: Path, text: str):
     assert list(broken_tables(page(tmp_path, "| a |\n|---|\n| b |"))) == []
 
 
+def test_a_clause_in_place_of_a_noun_is_found(tmp_path: Path):
+    (problem,) = hard_sentences(page(tmp_path, "What is left is removed. What is left? How-to guides."))
+    assert "begins with What" in problem
+
+
 def test_a_page_with_hard_words_is_found(tmp_path: Path):
     (problem,) = hard_sentences(page(tmp_path, HARD * FEWEST_WORDS))
     assert f"at most {HIGHEST_GRADE:.0f}" in problem
