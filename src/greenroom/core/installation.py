@@ -115,8 +115,8 @@ INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
             "failed_session_retention_s",
             "s",
             60,
-            "Maximum time for which a failed session of a user remains readable; the next session of its workspace"
-            " removes it",
+            "Maximum time for which a failed session of a user remains readable; the user's next session of the"
+            " workspace removes it earlier",
         ),
         _setting(
             "manager_record_retention_days",
