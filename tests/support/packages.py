@@ -54,6 +54,13 @@ class Lab(ProviderPlugin[Settings]):
 """
 
 
+def without(group: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the rest of the test without the package that provides this plug-in."""
+    found = plugins._found
+    others = {entry: found(group)[entry] for entry in plugins.names(group) if entry != name}
+    monkeypatch.setattr(plugins, "_found", lambda asked: others if asked == group else found(asked))
+
+
 @contextmanager
 def installed(
     folder: Path, code: str, *, group: str = plugins.RUNTIMES, entry: str = "greenroom_lab:Lab", in_place: bool = False

@@ -50,11 +50,10 @@ HttpsUrls = Annotated[str, AfterValidator(_verified)]
 
 
 def _known_adapters(names: str) -> str:
-    wanted = listed(names)
-    installed = plugins.names(plugins.SDK_ADAPTERS) if wanted else []
-    if unknown := [name for name in wanted if name not in installed]:
-        available = ", ".join(installed) or "none; install the package greenroom-interfaces"
-        raise ValueError(f"there is no adapter {', '.join(unknown)}; installed adapters: {available}")
+    for name in listed(names):
+        if name not in (installed := plugins.names(plugins.SDK_ADAPTERS)):
+            unknown = f"there is no adapter {name}; installed adapters: {', '.join(installed) or 'none'}"
+            raise ValueError(plugins.remedy(plugins.SDK_ADAPTERS, name) or unknown)
     return names
 
 

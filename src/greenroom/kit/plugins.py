@@ -35,7 +35,9 @@ SEPARATE: Final = {
     (RUNTIMES, "docker"): "greenroom-docker",
     (RUNTIMES, "kubernetes"): "greenroom-kubernetes",
     (MACHINE_PROVIDERS, "libcloud"): "greenroom-machines",
+    **{(SDK_ADAPTERS, name): "greenroom-interfaces" for name in ("browserbase", "kernel", "steel")},
     (COMMANDS, "mcp"): "greenroom-interfaces",
+    (RECIPES, "desktop"): "greenroom-desktop",
 }
 """(group, name) of each plug-in of Greenroom that is not in the package greenroom → its package."""
 
@@ -75,9 +77,12 @@ def find(group: str, name: str) -> type[Plugin[Any]] | None:
 def remedy(group: str, name: str) -> str | None:
     """Return the sentence with the package that offers a plug-in; None = it is installed, or no package is known."""
     package = SEPARATE.get((group, name))
-    if package is None or name in _found(group):
-        return None
-    return f"{name!r} is in the package {package}, which is not installed: pip install {package}."
+    return None if package is None or name in _found(group) else not_installed(f"{name!r} is", package)
+
+
+def not_installed(parts: str, package: str) -> str:
+    """Return the sentence about parts whose package is not installed; `parts` is its beginning, with the verb."""
+    return f"{parts} in the package {package}, which is not installed: pip install {package}."
 
 
 def load(group: str, name: str) -> object | None:

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 NAME: Final = "desktop"
 REPOSITORY: Final = "greenroom/"
 """The prefix of the names of images of recipes."""
-NOT_INSTALLED: Final = (
-    "The recipes of the catalogue are in the package greenroom-desktop, which is not installed:"
-    " pip install greenroom-desktop."
+NOT_INSTALLED: Final = plugins.not_installed(
+    "The recipes of the catalogue are", plugins.SEPARATE[plugins.RECIPES, NAME]
 )
 
 

@@ -10,7 +10,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-from tests.support.packages import PROVIDER, RUNTIME, installed
+from tests.support.packages import PROVIDER, RUNTIME, installed, without
 from tests.support.scripted_manager import spec
 
 from greenroom.core.errors import Invalid, SetupError
@@ -50,13 +50,6 @@ def test_a_checkout_without_its_metadata_is_to_be_installed_again(monkeypatch: p
         find_runtime("docker")
 
 
-def without(group: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run without the package that provides this plug-in."""
-    found = plugins._found
-    others = {entry: found(group)[entry] for entry in plugins.names(group) if entry != name}
-    monkeypatch.setattr(plugins, "_found", lambda asked: others if asked == group else found(asked))
-
-
 @pytest.mark.parametrize("kept", ["variable", "file"])
 def test_a_runtime_of_a_package_that_is_not_installed_names_the_package(
     kept: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -79,6 +72,15 @@ def test_a_runtime_of_another_package_is_opened_with_its_settings(tmp_path: Path
     opened = open_runtime("lab", Context(installation_id="ours", agent_id="", folder=tmp_path))
     assert isinstance(opened, SimulatedRuntime)
     assert opened._installation_id == "ours 3"
+
+
+def test_an_adapter_of_a_package_that_is_not_installed_names_the_package(monkeypatch: pytest.MonkeyPatch):
+    without(plugins.SDK_ADAPTERS, "kernel", monkeypatch)
+    monkeypatch.setenv("GREENROOM_SDK_ADAPTERS", "steel, kernel")
+    with pytest.raises(SetupError) as refused:
+        refuse_unusable()
+    sentence = "'kernel' is in the package greenroom-interfaces, which is not installed"
+    assert f"GREENROOM_SDK_ADAPTERS: {sentence}: pip install greenroom-interfaces" in refused.value.message
 
 
 @pytest.mark.usefixtures("lab")
