@@ -138,6 +138,14 @@ def test_a_runtime_that_is_not_installed_names_its_package(server: Path):
     ]
 
 
+def test_an_agent_whose_runtime_is_not_installed_ends_with_one_sentence(server: Path, tmp_path: Path):
+    settings = {"GREENROOM_RUNTIME": "docker", "GREENROOM_AGENT_DIR": str(tmp_path)}
+    command = (server.with_name("greenroom"), "agent")
+    done = subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
+    sentence = "'docker' is in the package greenroom-docker, which is not installed: pip install greenroom-docker."
+    assert (done.returncode, done.stderr) == (1, f"greenroom: {sentence}\n")
+
+
 def test_the_wheel_of_the_desktop_has_all_files_that_images_are_made_of(server: Path, wheel: Path, tmp_path: Path):
     folder = ROOT / "packages/desktop/src"
     desktop = built("packages/desktop", tmp_path)

@@ -45,28 +45,18 @@ from greenroom.runtimes.contract import (
     HostDisk,
     Runtime,
     RuntimeUnavailable,
-    Shared,
     SharedKernel,
 )
 from greenroom.runtimes.host_folders import HostFolders
 from greenroom.runtimes.host_homes import HostHomes
 from greenroom.runtimes.plugin import Context
-from greenroom.runtimes.registry import find_runtime, open_runtime
+from greenroom.runtimes.registry import open_runtime
 from greenroom.wire.messages import DesiredImage, ImageReport, ReportedCapacity, Usage
 from greenroom.wire.parts import HomeRemoval, HomeReport
 
 log = structlog.get_logger(__name__)
 
 READY_WITHIN_S = 5.0
-
-
-def shared_by(config: AgentConfig) -> Shared:
-    """The shared records of the processes of the group.
-
-    Raises:
-        SetupError: its runtime has no shared records, or the name cannot be used.
-    """
-    return find_runtime(config.runtime).shared(config.agent_group, config.agent_dir)
 
 
 class HostWork:

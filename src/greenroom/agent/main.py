@@ -7,7 +7,7 @@ from functools import partial
 
 from starlette.applications import Starlette
 
-from greenroom.agent import app, host, replica
+from greenroom.agent import app, replica
 from greenroom.agent.app import AgentHealth, AgentMetrics
 from greenroom.agent.copying import ImageGiver
 from greenroom.agent.fleet.checkin import CheckInLoop
@@ -30,6 +30,7 @@ from greenroom.kit.serving import Loop
 from greenroom.kit.starts import StartLog
 from greenroom.kit.tcp import StreamTerminator
 from greenroom.runtimes.contract import PROBE_TIMEOUT_S
+from greenroom.runtimes.registry import find_runtime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,12 +205,14 @@ async def main() -> None:
     """Run the Agent of this host until it is stopped. Its sessions keep running.
 
     Raises:
-        SetupError: its settings, folder, journal or certificate authority cannot be used.
+        SetupError: its settings, folder, journal or certificate authority cannot be used, or its runtime is not
+            installed.
     """
     settings = environment.begin(config.AgentConfig)
+    runtime = find_runtime(settings.runtime)
     await stops.serve(settings.stop_dir, settings.process_name)
     if settings.agent_group:
-        await replica.run(settings, host.shared_by(settings), build)
+        await replica.run(settings, runtime.shared(settings.agent_group, settings.agent_dir), build)
         return
     agent = build(settings)
     starts = StartLog(settings.agent_dir)

@@ -13,6 +13,7 @@ import pytest
 from tests.support.packages import PROVIDER, RUNTIME, installed, without
 from tests.support.scripted_manager import spec
 
+from greenroom.agent import main as agent
 from greenroom.core.errors import Invalid, SetupError
 from greenroom.kit import plugins
 from greenroom.kit.config import AgentConfig
@@ -72,6 +73,13 @@ def test_a_runtime_of_another_package_is_opened_with_its_settings(tmp_path: Path
     opened = open_runtime("lab", Context(installation_id="ours", agent_id="", folder=tmp_path))
     assert isinstance(opened, SimulatedRuntime)
     assert opened._installation_id == "ours 3"
+
+
+async def test_an_agent_ends_if_its_runtime_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    without(plugins.RUNTIMES, "docker", monkeypatch)
+    monkeypatch.setenv("GREENROOM_AGENT_DIR", str(tmp_path))
+    with pytest.raises(SetupError, match="'docker' is in the package greenroom-docker, which is not installed"):
+        await agent.main()
 
 
 def test_an_adapter_of_a_package_that_is_not_installed_names_the_package(monkeypatch: pytest.MonkeyPatch):
