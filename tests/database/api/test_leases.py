@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import Stage
+from tests.support.packages import without
 from tests.support.waiting import eventually
 
 from greenroom.api.events import _sees  # pyright: ignore[reportPrivateUsage]
@@ -21,6 +22,7 @@ from greenroom.db.diagnostics.retention import Keep, prune
 from greenroom.db.fleet.checkin import read_desired
 from greenroom.db.lease import leases
 from greenroom.db.notifications import Listener
+from greenroom.kit import plugins
 
 LEASES = "/api/v1/leases"
 HOUR = 3600
@@ -289,6 +291,14 @@ async def test_a_program_that_must_be_recorded_gets_no_address_that_makes_it_the
     urls = (await leased(program, friendly_name))["urls"]
     assert urls["page"] == urls["live"]
     assert (urls["websocket"], urls["cdp"], urls["webdriver"]) == (None, None, None)
+
+
+async def test_a_lease_has_no_mcp_address_if_the_package_of_mcp_is_not_installed(
+    ada: Client, friendly_name: str, monkeypatch: pytest.MonkeyPatch
+):
+    assert (await leased(ada, friendly_name))["urls"]["mcp"] == "https://127.0.0.1:8443/mcp"
+    without(plugins.INTERFACES, "mcp", monkeypatch)
+    assert (await leased(ada, friendly_name))["urls"]["mcp"] is None
 
 
 @pytest.mark.parametrize(

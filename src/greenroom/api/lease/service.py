@@ -52,13 +52,16 @@ from greenroom.db.lease.leases import LeaseRow
 from greenroom.db.session import views
 from greenroom.db.session.views import Session, SessionFilter
 from greenroom.db.workspace.images import find_image, names_of_images
+from greenroom.kit import plugins
 from greenroom.kit.secrets import Secrets
 
 NAMED: Final = 30
 """The number of workspaces that a refusal names."""
 BY_TOKEN: Final = (Act.DEVTOOLS, Act.WEBDRIVER, Act.STREAM_AS_PROGRAM)
 """The acts that the token of a lease permits at the gateway. The first two have the names of their services."""
-MCP_PATH: Final = "/mcp"
+MCP: Final = "mcp"
+"""The interface that serves the Model Context Protocol, if its package is installed."""
+MCP_PATH: Final = f"/{MCP}"
 PAUSE_S: Final = 0.2
 """The pause between two checks of a lease that waits for others to end. It limits the checks when many leases end."""
 LOOK_S: Final = 2.0
@@ -325,7 +328,7 @@ def _granted(leasing: Leasing, lease: LeaseRow, session: Session) -> LeaseGrante
             websocket=f"wss{by_token.removeprefix('https')}websockify" if Act.STREAM_AS_PROGRAM in open_to_it else None,
             cdp=driven.get("cdp"),
             webdriver=driven.get("webdriver"),
-            mcp=leasing.streams.page_origin + MCP_PATH,
+            mcp=leasing.streams.page_origin + MCP_PATH if MCP in plugins.names(plugins.INTERFACES) else None,
             live=live,
         ),
     )
