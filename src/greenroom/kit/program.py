@@ -80,9 +80,9 @@ def _loop(role: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
     """
     if role not in {"api", "manager"}:
         return None
-    import uvloop  # noqa: PLC0415 -- no other role uses it
+    from uvicorn.loops.uvloop import uvloop_loop_factory  # noqa: PLC0415 -- no other role uses it
 
-    return uvloop.new_event_loop
+    return uvloop_loop_factory()
 
 
 @cache

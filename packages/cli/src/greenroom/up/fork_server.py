@@ -29,7 +29,7 @@ from greenroom.runtimes.registry import preloaded
 
 _MAX_BYTES: Final = 16
 _USED_LATER: Final = (
-    *("concurrent.futures.thread", "encodings.idna", "uvloop"),
+    *("concurrent.futures.thread", "encodings.idna", "uvicorn.loops.uvloop"),
     *("httpcore", "uvicorn.lifespan.on", "uvicorn.protocols.http.auto"),
 )
 """Modules that roles import only while they run."""
