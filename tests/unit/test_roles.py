@@ -27,7 +27,7 @@ EVERYWHERE = {
 DATABASE = {"cryptography", "cython_runtime", "psycopg", "psycopg_binary", "psycopg_pool"}
 CLIENT = {"httpx", "jinja2", "markupsafe", "psutil", "pygments"}
 LIBRARIES = {
-    "api": EVERYWHERE | DATABASE | {"annotated_doc", "argon2", "fastapi", "httpx", "pygments"},
+    "api": EVERYWHERE | DATABASE | {"annotated_doc", "fastapi", "httpx", "pygments"},
     "manager": EVERYWHERE | DATABASE,
     "agent": EVERYWHERE | CLIENT | {"cryptography"},
     "gateway": EVERYWHERE | CLIENT | {"cryptography"},

@@ -10,14 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
+from cryptography.exceptions import InvalidKey
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from greenroom.core.errors import TooManyRequests
 from greenroom.core.text import normal_password
 from greenroom.kit.concurrency import Turns
 
-_HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+MEMORY_KIB: Final = 19_456
+PASSES: Final = 2
+_PRESENT: Final = f"$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p=1$"
+"""The beginning of a stored form with these parameters."""
 
 CONCURRENT: Final = 2
 MAX_WAITING: Final = 2000
@@ -42,7 +45,8 @@ def admit(waiting: int, of_source: int) -> None:
 
 def hash_password(password: str) -> str:
     """Return the stored form of a password; takes about 20 ms of CPU."""
-    return _HASHER.hash(normal_password(password))
+    hasher = Argon2id(salt=secrets.token_bytes(16), length=32, iterations=PASSES, lanes=1, memory_cost=MEMORY_KIB)
+    return hasher.derive_phc_encoded(normal_password(password).encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +96,14 @@ class Passwords:
 def _verdict(stored: str, password: str) -> PasswordVerdict:
     normal = normal_password(password)
     if _matches(stored, normal):
-        return PasswordVerdict(right=True, outdated=_HASHER.check_needs_rehash(stored))
+        return PasswordVerdict(right=True, outdated=not stored.startswith(_PRESENT))
     right = normal != password and _matches(stored, password)
     return PasswordVerdict(right, outdated=right)
 
 
 def _matches(stored: str, password: str) -> bool:
     try:
-        return _HASHER.verify(stored, password)
-    except (VerificationError, InvalidHashError):
+        Argon2id.verify_phc_encoded(password.encode(), stored)
+    except (InvalidKey, ValueError):  # another password, or no stored form
         return False
+    return True

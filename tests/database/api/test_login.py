@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any, LiteralString
 
 import httpx
 import pytest
-from argon2 import PasswordHasher
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from tests.database.api.client import ADMIN, PASSWORD, SAME_ORIGIN, Client, MakeClient
 
 from greenroom.db.access import credentials
 from greenroom.db.database import Database
-from greenroom.kit.passwords import Passwords, PasswordVerdict
+from greenroom.kit.passwords import MEMORY_KIB, PASSES, Passwords, PasswordVerdict
 
 
 async def log_in(client: Client, username: str = ADMIN, password: str = PASSWORD) -> httpx.Response:
     return await client.post("/api/v1/login", json={"username": username, "password": password}, headers=SAME_ORIGIN)
+
+
+def stored_form(password: str, *, passes: int = PASSES, memory_kib: int = MEMORY_KIB) -> str:
+    """Return the stored form of a password as it was typed."""
+    hasher = Argon2id(salt=secrets.token_bytes(16), length=32, iterations=passes, lanes=1, memory_cost=memory_kib)
+    return hasher.derive_phc_encoded(password.encode())
 
 
 async def test_the_cookie_is_out_of_reach_of_pages(anonymous: Client):
@@ -160,12 +167,12 @@ async def test_half_a_character_is_no_secret_and_no_defect(anonymous: Client, us
 async def test_rehashing_a_password_at_a_log_in_does_not_revive_an_old_one(
     anonymous: Client, db: Database, monkeypatch: pytest.MonkeyPatch
 ):
-    weaker = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
-    await db.write("UPDATE users SET password_hash = %s", (weaker.hash(PASSWORD),))
+    await db.write("UPDATE users SET password_hash = %s", (stored_form(PASSWORD, passes=1, memory_kib=64),))
     hashed = Passwords.hash
 
     async def meanwhile(self: Passwords, password: str, **more: Any) -> str:
-        await db.write("UPDATE users SET password_hash = %s", (weaker.hash("another, given by an administrator"),))
+        form = stored_form("another, given by an administrator", passes=1, memory_kib=64)
+        await db.write("UPDATE users SET password_hash = %s", (form,))
         return await hashed(self, password, **more)
 
     monkeypatch.setattr(Passwords, "hash", meanwhile)
@@ -193,7 +200,7 @@ async def test_a_hash_of_the_password_as_it_was_typed_is_replaced_at_a_log_in(
     await admin.make("/api/v1/users", username="ann", password=COMPOSED)
     await db.write(
         "UPDATE users SET password_hash = %s WHERE username = 'ann'",
-        (PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1).hash(DECOMPOSED),),
+        (stored_form(DECOMPOSED),),
     )
     assert (await log_in(anonymous, "ann", COMPOSED)).status_code == 401
     assert (await log_in(anonymous, "ann", DECOMPOSED)).status_code == 200
