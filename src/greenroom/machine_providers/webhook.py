@@ -18,8 +18,9 @@ import msgspec
 
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.addresses import AllowedHost
-from greenroom.core.fleet.machines.provider import TOKEN, WEBHOOK, said
+from greenroom.core.fleet.machines.provider import said
 from greenroom.kit.outgoing import TooLongError, pinned, webhook_address, whole
+from greenroom.machine_providers.builtin import TOKEN, WEBHOOK
 from greenroom.machine_providers.contract import NewMachine, ProviderError, Shown
 from greenroom.machine_providers.exchange import (
     MAX_ANSWER_BYTES,

@@ -1,7 +1,7 @@
 """The input of a provider of machines: options, secrets, names of machines, and the script that a new machine runs at
 its start.
 
-A provider of another package defines its own `ProviderRules` (docs/howto/autoscaling.md).
+Each provider defines its own `ProviderRules` (docs/howto/autoscaling.md).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import shlex
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from string import Template
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -21,7 +20,6 @@ from urllib.parse import urlsplit
 from greenroom.core.fleet.addresses import AllowedHost
 from greenroom.core.fleet.machines.model import Machine
 from greenroom.core.masking import MASK
-from greenroom.core.outgoing import url_problem
 from greenroom.core.text import one_line
 
 MAX_REF: Final = 200
@@ -104,8 +102,6 @@ class ProviderRules:
 
 
 MAX_TEXT: Final = 1000
-TOKEN: Final = "token"  # noqa: S105 -- its name
-"""The name of the secret that the provider `webhook` sends as a header."""
 APPROVERS: Final = ("agents_create", "agents_modify")
 """The permissions that a user needs to approve a pool, because its machines join as Agents and are enabled as they
 join.
@@ -136,26 +132,6 @@ def options_problem(
     return rules.problem(options, trusted)
 
 
-def _command_problem(options: Options, _: Sequence[AllowedHost]) -> str | None:
-    if PurePosixPath(options["program"]).is_absolute():
-        return None
-    return "The option program must be the absolute path of a program in a folder of GREENROOM_MACHINE_COMMANDS."
-
-
-def _webhook_problem(options: Options, trusted: Sequence[AllowedHost]) -> str | None:
-    return url_problem(options["url"], trusted)
-
-
-def _token_problem(secrets: Mapping[str, str]) -> str | None:
-    token = secrets.get(TOKEN, "")
-    if token.isascii() and token.isprintable() and token == token.strip():
-        return None
-    return (
-        f"The secret {TOKEN} is sent as a header: it must have only printable ASCII characters, without "
-        "spaces at its ends."
-    )
-
-
 def is_same_place(rules: ProviderRules, options: Options, other: Options) -> bool:
     """True if the requests of a provider, and with them its secrets, have the same destination with both options."""
     return all(options.get(name) == other.get(name) for name in rules.place)
@@ -166,13 +142,6 @@ def shows_same_machines(rules: ProviderRules, options: Options, other: Options) 
     if rules.has_own_options and options != other:
         return False
     return is_same_place(rules, options, other)
-
-
-COMMAND: Final = ProviderRules(texts=("program",), place=("program",), has_own_options=True, problem=_command_problem)
-WEBHOOK: Final = ProviderRules(
-    texts=("url",), place=("url",), has_own_options=True, problem=_webhook_problem, secrets_problem=_token_problem
-)
-SIMULATED: Final = ProviderRules(joins=False)
 
 
 DEFAULT_EDGE_URL: Final = "https://{address}:8443"

@@ -17,10 +17,7 @@ from greenroom.core.errors import Invalid
 from greenroom.core.fleet.machines.demand import Hint, hints_on, parse_hint, shown_hint
 from greenroom.core.fleet.machines.model import Machine
 from greenroom.core.fleet.machines.provider import (
-    COMMAND,
     MAX_SAID,
-    SIMULATED,
-    WEBHOOK,
     Joining,
     ProviderRules,
     address_problem,
@@ -36,6 +33,7 @@ from greenroom.core.fleet.machines.provider import (
     user_data,
 )
 from greenroom.core.outgoing import trusted_hosts
+from greenroom.machine_providers.builtin import COMMAND, SIMULATED, WEBHOOK
 
 INSTALLATION = "11111111-0000-0000-0000-000000000000"
 OTHER = "22222222-0000-0000-0000-000000000000"
