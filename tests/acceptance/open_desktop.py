@@ -17,7 +17,7 @@ from websockets import ConnectionClosed, WebSocketException
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
-from greenroom.runtimes.screen import Screen
+from greenroom.runtimes.probe.screen import Screen
 
 FRAME_WITHIN_S = 10.0
 ONE_PIXEL = struct.pack(">BBHHHH", 3, 0, 0, 0, 1, 1)

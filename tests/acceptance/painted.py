@@ -14,11 +14,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from greenroom.kit.certificates import key_text, new_authority, new_key
-from greenroom.runtimes.screen import BGRX, RAW, SECURITY_NONE, VERSION
+from greenroom.runtimes.probe.screen import BGRX, RAW, SECURITY_NONE, VERSION
 
 WIDTH, HEIGHT = 64, 48
 ENCODINGS, REQUEST = 2, 3
-"""The RFB messages of a viewer here; both have a fixed length, as `greenroom.runtimes.screen` sends them."""
+"""The RFB messages of a viewer here; both have a fixed length, as `greenroom.runtimes.probe.screen` sends them."""
 
 
 class PaintedPage:

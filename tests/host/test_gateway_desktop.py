@@ -20,7 +20,7 @@ from tests.support.waiting import eventually
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from greenroom.runtimes.screen import Screen
+from greenroom.runtimes.probe.screen import Screen
 
 pytestmark = pytest.mark.docker
 

@@ -20,6 +20,7 @@ from greenroom.core.fleet.disk import Use
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace.homes import HomeId, home_of
 from greenroom.core.workspace.session_spec import Exec, SessionFile, SessionSpec
+from greenroom.kit.pictures import jpeg
 from greenroom.runtimes.contract import (
     AGENT,
     INSTALLATION,
@@ -46,7 +47,6 @@ from greenroom.runtimes.contract import (
     StartError,
 )
 from greenroom.runtimes.host_homes import HomesOnHost, HostHomes
-from greenroom.runtimes.screen import jpeg
 from greenroom.runtimes.simulated_host import MEMORY_BYTES, SimulatedBuilder, SimulationSettings, image_of
 
 

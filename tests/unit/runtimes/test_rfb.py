@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.runtimes.screen import CURSOR, MAX_BYTES, RAW, RfbError, Screen
+from greenroom.runtimes.probe.screen import CURSOR, MAX_BYTES, RAW, RfbError, Screen
 
 WIDTH, HEIGHT = 30, 20
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from greenroom.runtimes.screen import MAX_JPEG_BYTES, jpeg
+from greenroom.kit.pictures import MAX_JPEG_BYTES, jpeg
 
 
 def opened(data: bytes) -> Image.Image:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Final
 from uuid import UUID
 
@@ -34,11 +32,6 @@ from greenroom.kit import recipes
 from greenroom.kit.secrets import Secrets
 
 MAX_UPLOAD_BYTES: Final = 1_000_000
-MAX_PIXELS: Final = 24_000_000
-"""The maximum of an uploaded picture; it takes 100 MB of memory while it is reduced."""
-SIDE_PIXELS: Final = 512
-"""The size to which larger pictures are reduced; the console displays at most half of it."""
-FORMATS: Final = ("PNG", "JPEG", "WEBP")
 
 
 async def made_picture(upload: bytes) -> CataloguePicture:
@@ -50,28 +43,9 @@ async def made_picture(upload: bytes) -> CataloguePicture:
     """
     if len(upload) > MAX_UPLOAD_BYTES:
         raise TooLarge(f"A picture may have at most 1 MB; this one has {len(upload) / 1_000_000:.1f} MB.")
-    return await asyncio.to_thread(_made, upload)
+    from greenroom.kit.pictures import reduced  # noqa: PLC0415 -- it takes 3 MB, and uploads are rare
 
-
-def _made(upload: bytes) -> CataloguePicture:
-    from PIL import Image, ImageOps, UnidentifiedImageError  # noqa: PLC0415 -- 3 MB, and uploads are rare
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(BytesIO(upload), formats=FORMATS)
-        width, height = picture.size
-        if width * height > MAX_PIXELS:
-            raise TooLarge(f"A picture may have at most 24 million pixels; this one has {width} x {height}.")
-        picture = ImageOps.exif_transpose(picture)
-        picture.thumbnail((SIDE_PIXELS, SIDE_PIXELS))
-        made = BytesIO()
-        picture.convert("RGBA").save(made, "WEBP", quality=85)
-    except UnidentifiedImageError as error:
-        raise Invalid("The file is not a picture. Upload a PNG, JPEG or WebP file.") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise Invalid("The picture is damaged. Upload another PNG, JPEG or WebP file.") from error
-    return CataloguePicture("image/webp", made.getvalue())
+    return CataloguePicture("image/webp", await asyncio.to_thread(reduced, upload))
 
 
 log = structlog.get_logger(__name__)

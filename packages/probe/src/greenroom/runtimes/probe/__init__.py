@@ -26,8 +26,9 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 
 from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.kit.pictures import jpeg
 from greenroom.runtimes.contract import PROBE_TIMEOUT_S, ProbeResult, ScreenshotError
-from greenroom.runtimes.screen import RfbError, Screen, jpeg
+from greenroom.runtimes.probe.screen import RfbError, Screen
 
 OWN_PAGE = "greenroom-desktop"
 KEPT_WITHIN_S = 0.3

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from io import BytesIO
 from typing import Final, NamedTuple
-
-from PIL import Image
 
 VERSION: Final = b"RFB 003.008\n"
 SECURITY_NONE: Final = 1
@@ -174,27 +171,3 @@ class Screen:
         result = bytes(self._buffer[:length])
         del self._buffer[:length]
         return result
-
-
-MAX_JPEG_BYTES: Final = 128 << 10
-"""Limit of a JPEG; several are sent in one check-in."""
-QUALITIES: Final = (80, 60, 40, 20)
-"""Tried in turn until the JPEG is small enough; then it is scaled down too."""
-
-
-def jpeg(pixels: bytes, size: tuple[int, int], bounds: tuple[int, int]) -> bytes:
-    """The `BGRX` pixels as JPEG of at most `MAX_JPEG_BYTES`, in proportion within `bounds`; never enlarged."""
-    picture = Image.frombytes("RGB", size, pixels, "raw", "BGRX")
-    picture.thumbnail(bounds, reducing_gap=2.0)
-    while True:
-        for quality in QUALITIES:
-            encoded = _encoded(picture, quality)
-            if len(encoded) <= MAX_JPEG_BYTES:
-                return encoded
-        picture.thumbnail((max(1, picture.width * 3 // 4), max(1, picture.height * 3 // 4)))
-
-
-def _encoded(picture: Image.Image, quality: int) -> bytes:
-    output = BytesIO()
-    picture.save(output, "JPEG", quality=quality, optimize=True)
-    return output.getvalue()
