@@ -1,4 +1,4 @@
-"""The requirements of a runtime with homes (runtimes.contract.homes), on the simulated host and with Docker."""
+"""The requirements of a runtime with homes (`Homes` in runtimes.contract), on the simulated host and with Docker."""
 
 from __future__ import annotations
 

@@ -21,42 +21,50 @@ from greenroom.runtimes.contract.containers import (
     PROBE_TIMEOUT_S,
     SESSION,
     SPEC_HASH,
+    BuildError,
     Container,
+    ContainerConflict,
     ContainerEvent,
+    ContainerMissing,
     Containers,
+    DiskCountError,
     EventKind,
     ExecResult,
-    ProbeResult,
-    cut_output,
-)
-from greenroom.runtimes.contract.errors import (
-    BuildError,
-    ContainerConflict,
-    ContainerMissing,
-    DiskCountError,
     HomeError,
     HomeInUseError,
     ImageMissing,
+    ProbeResult,
     PullError,
     RuntimeUnavailable,
     ScreenshotError,
     StartError,
+    cut_output,
 )
-from greenroom.runtimes.contract.filter import FilterAccount, FilterHost, FilterNetwork, FilterRunner, TrustStore
-from greenroom.runtimes.contract.homes import HomeHost, Homes, HomeSize, KeptHome
-from greenroom.runtimes.contract.host import Capacity, HostCapacity, HostDisk, HostUsage, SharedKernel
-from greenroom.runtimes.contract.images import (
+from greenroom.runtimes.contract.host import (
     Archives,
     Builder,
     BuildHost,
+    Capacity,
     CopyHost,
     Credentials,
+    FilterAccount,
+    FilterHost,
+    FilterNetwork,
+    FilterRunner,
+    HomeHost,
+    Homes,
+    HomeSize,
+    HostCapacity,
+    HostDisk,
+    HostUsage,
     Image,
     Images,
+    KeptHome,
     LogInKeeper,
+    SharedKernel,
+    TrustStore,
 )
-from greenroom.runtimes.contract.shared import Kept, Shared
-from greenroom.runtimes.contract.things import Things
+from greenroom.runtimes.contract.installation import Kept, Shared, Things
 
 __all__ = [
     "AGENT", "CUT", "INSTALLATION", "MAX_LAST_WORDS", "MAX_LOGS", "MAX_OUTPUT", "PROBE_TIMEOUT_S", "SESSION",

@@ -1,11 +1,19 @@
-"""The capacity for sessions, and the parts of a runtime that runs them on the Agent's own host."""
+"""The host of an Agent: its capacity, the images of sessions, the networks of web filters, and kept homes.
+
+Sessions under a policy reach only its web filter. The homes are those of `core.workspace.homes`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from greenroom.core.fleet.disk import Use
+from greenroom.core.workspace.homes import HomeId
+from greenroom.kit.recipes import Builder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,3 +71,247 @@ class SharedKernel(Protocol):
     def containers_here(self) -> int:
         """The number of containers that share these limits, of any installation."""
         ...
+
+
+# Images ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image on this host. `digest` identifies its content (`sha256:…`)."""
+
+    name: str
+    digest: str
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """The log-in at a registry."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+class Images(Protocol):
+    """The images from which sessions can be created."""
+
+    async def images(self) -> list[Image]:
+        """The images on this host; one entry per name."""
+        ...
+
+    async def image(self, name: str) -> Image | None:
+        """The image `name` (`repository:tag`), or None if it is not on this host."""
+        ...
+
+    def pull(self, name: str, credentials: Credentials | None = None) -> AsyncIterator[int]:
+        """Pull an image; yields the progress in percent (0-100, never falling) and ends when it is on this host.
+
+        Raises:
+            PullError: with the registry's reason.
+        """
+        ...
+
+
+@runtime_checkable
+class LogInKeeper(Protocol):
+    """A runtime whose sessions run on other machines, which pull images themselves with stored log-ins."""
+
+    async def keep_log_ins(self, wanted: Collection[str], known: Mapping[str, Credentials | None]) -> None:
+        """Set the log-ins of the wanted images to the `known` ones, None = no log-in; delete those of images that are
+        not wanted any more."""
+        ...
+
+
+@runtime_checkable
+class BuildHost(Protocol):
+    """A host that can build images."""
+
+    def building(self) -> AbstractAsyncContextManager[Builder]:
+        """The builder of this host, for one Agent at a time: the other Agents of the host wait."""
+        ...
+
+
+class Archives(Protocol):
+    """Images as files, to be copied from host to host."""
+
+    def save(self, digest: str) -> AsyncIterator[bytes]:
+        """The image with this id, without its names.
+
+        Raises:
+            ImageMissing: it is not here.
+            PullError: it cannot be read.
+        """
+        ...
+
+    async def load(self, archive: Path, image: Image) -> None:
+        """Load an image from an archive of `save`, and name it. An archive with another image, or with names in it, is
+        not loaded: the names could be those of other images here.
+
+        Raises:
+            PullError: it is not that image, or cannot be loaded.
+        """
+        ...
+
+    async def name(self, image: Image) -> bool:
+        """Name the image if it is here with this id; returns True if it is."""
+        ...
+
+
+@runtime_checkable
+class CopyHost(Protocol):
+    """A host from and to which images can be copied."""
+
+    def archives(self) -> Archives:
+        """The archives of this host's images."""
+        ...
+
+
+# Networks of web filters ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterAccount:
+    """The account of the web filter on this host, and the name servers that it uses."""
+
+    uid: int
+    name_servers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterNetwork:
+    """A network without other access, for sessions under one web filter policy. They reach the filter at `address`;
+    `subnet` contains the sessions, in Squid's notation. Both are empty if there are no packets to filter."""
+
+    policy_id: str
+    address: str = ""
+    subnet: str = ""
+
+
+@runtime_checkable
+class FilterHost(Protocol):
+    """A host whose sessions can be under a web filter. The Agent runs the filter at the network's address, which is
+    this host's, unless the runtime is a `FilterRunner`."""
+
+    @property
+    def filters_packets(self) -> bool:
+        """True if there are packets to filter, for which the filter needs a separate account."""
+        ...
+
+    async def open_filter_network(
+        self, policy_id: str, account: FilterAccount, *, believed: bool = False
+    ) -> FilterNetwork:
+        """Create the network of a policy and make sure that it leads only to the filter; repeated calls check again.
+        `believed`: variables of its sessions name the filter's authority (core.named_secrets).
+
+        Raises:
+            StartError: this host cannot ensure that, with the reason.
+        """
+        ...
+
+    async def close_filter_network(self, policy_id: str) -> bool:
+        """Remove the network if no container is on it, else return False; also remove the filter of a `FilterRunner`. A
+        missing network is success."""
+        ...
+
+    async def filter_networks(self) -> list[FilterNetwork]: ...
+
+
+@runtime_checkable
+class TrustStore(Protocol):
+    """A runtime whose sessions can be made to trust the authority of their web filter."""
+
+    async def bundles(self, session_id: str) -> dict[str, str]:
+        """The files with the authorities that a session's image trusts (`core.named_secrets.BUNDLES`), by path."""
+        ...
+
+
+@runtime_checkable
+class FilterRunner(Protocol):
+    """A runtime that also runs the filters, because its sessions are not on the Agent's host."""
+
+    @property
+    def filter_folder(self) -> str:
+        """The folder of a filter's files, by which their text may refer to it."""
+        ...
+
+    async def run_filter(self, policy_id: str, files: Mapping[str, str]) -> bool:
+        """Return when Squid serves with these files at the address of the policy's network, which must be open.
+        `squid.conf` is its configuration. Squid reads changed files without cutting connections. True: it did not serve
+        before.
+
+        Raises:
+            StartError: it does not serve, with the reason.
+        """
+        ...
+
+    def filter_output(self, policy_id: str) -> AsyncIterator[str]:
+        """The lines that Squid writes to its standard output from now on; ends when Squid does.
+
+        Raises:
+            RuntimeUnavailable: the connection was lost.
+        """
+        ...
+
+
+# Homes that a runtime keeps when sessions end -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptHome:
+    """An existing home. With a `removal_id`, that removal has moved it away and has not ended: no session gets it any
+    more."""
+
+    home: HomeId
+    removal_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HomeSize:
+    """The size of a home on its disk. `changed` is the time of the newest change of a file, in seconds since the epoch;
+    None = not known.
+    """
+
+    size_bytes: int
+    changed: float | None = None
+
+
+class Homes(Protocol):
+    """The homes of an Agent's sessions. A session whose specification has a mount with `HomeId.source` gets that home,
+    or a new and empty one if there is none. The home stays when the session's container is removed.
+
+    Any call may raise HomeError, with the reason.
+    """
+
+    async def list(self) -> list[KeptHome]:
+        """All homes, and those that removals have moved away and not deleted yet."""
+        ...
+
+    def in_use(self) -> Awaitable[dict[HomeId, str]]:
+        """The homes that containers use, in any state, each with the session."""
+        ...
+
+    async def measure(self, home: HomeId) -> HomeSize | None:
+        """Measure a home; None = it does not exist. Follows no link, uses few resources of the host, and takes at most
+        about a minute; then it raises HomeError.
+        """
+        ...
+
+    async def remove(self, home: HomeId, removal_id: str) -> None:
+        """Remove a home with all its files, and return once they are deleted. It is moved away in one step first, so
+        that a later session of its user gets a new home, which is not removed. May be repeated with the same
+        `removal_id`, also after a restart: it continues. A missing home is success.
+
+        Raises:
+            HomeInUseError: a container uses it; it is unchanged.
+            HomeError: a part of it could not be removed; the rest stays moved away.
+        """
+        ...
+
+
+@runtime_checkable
+class HomeHost(Protocol):
+    """A runtime that keeps homes."""
+
+    @property
+    def homes(self) -> Homes: ...

@@ -1,4 +1,4 @@
-"""The records that several Agent processes with one identity share, if a runtime offers them."""
+"""The parts of a runtime for several Agents: records that processes share, and all objects of an installation."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from greenroom.core.fleet.lease import LeaseRecord
+from greenroom.core.session.leftovers import Thing
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +50,27 @@ class Shared(Protocol):
 
     async def write(self, name: str, content: bytes, version: str | None) -> str:
         """Replace the record `name`, like `write_lease`."""
+        ...
+
+
+class Things(Protocol):
+    """The objects with the labels of one installation, for `greenroom doctor --repair`; nothing else is listed or
+    removed. Listing them changes nothing.
+    """
+
+    async def list(self) -> list[Thing]:
+        """List the objects that one session, Agent or user owns, not those that the whole installation shares.
+
+        Raises:
+            RuntimeUnavailable: the runtime does not answer.
+        """
+        ...
+
+    async def remove(self, thing: Thing) -> None:
+        """Remove that very object; a missing one is success.
+
+        Raises:
+            StartError: another object uses it.
+            RuntimeUnavailable: the runtime does not answer.
+        """
         ...
