@@ -12,7 +12,7 @@ from typing import Any
 from tests.support.processes import RoleProcess, free_port
 from tests.support.scripted_manager import JOIN_TOKEN, ScriptedManager, World
 
-from greenroom.agent.main import Agent, build
+from greenroom.agent.main import Agent
 from greenroom.kit.config import AgentConfig
 from greenroom.runtimes.simulated import SimulatedRuntime, SimulationSettings, StoredContainer, stored_containers
 
@@ -55,7 +55,7 @@ async def agent_inside(folder: Path, *managers: ScriptedManager, **changes: Any)
             **changes,
         }
     )
-    agent = build(settings)
+    agent = Agent(settings)
     running = [asyncio.create_task(loop(), name=name) for name, loop in agent.loops]
     try:
         yield agent

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 from starlette.applications import Starlette
@@ -33,29 +32,91 @@ from greenroom.runtimes.contract import PROBE_TIMEOUT_S
 from greenroom.runtimes.registry import find_runtime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Agent:
-    """The parts of one Agent."""
+    """The connected parts of one Agent. `group` contains the records that this process shares with other processes of
+    the Agent; without it, there are no others, and this process listens itself.
 
-    settings: config.AgentConfig
-    identity: AgentIdentity
-    journal: Journal
-    sessions: Sessions
-    remembered: SessionCache
-    health: AgentHealth
-    link: ManagerClient
-    host: HostWork
-    check_in: CheckInLoop
-    metrics: AgentMetrics
-    cutter: StreamTerminator
-    upstream_auth: UpstreamAuth
-    view_only_pages: ViewOnlyPages
-    streams: StreamAuthoriser
-    giver: ImageGiver
-    edge: EdgeFiles | None
-    """None without an edge gateway on this host."""
-    is_alone: bool
-    """True if no other process is this Agent, so that it listens itself."""
+    Raises:
+        SetupError: the folder, the journal or the certificate authority cannot be used.
+        Invalid: the edge address is not valid.
+    """
+
+    def __init__(self, settings: config.AgentConfig, group: ReplicaGroup | None = None) -> None:
+        self._settings = settings
+        self._is_alone = group is None
+        self.identity = identity = AgentIdentity.load(settings.agent_dir, *((group.place, group.name) if group else ()))
+        identity.share = group.identity.write if group else None
+        self.journal = Journal(settings.agent_dir / "journal.jsonl", group.journal.write if group else None)
+        self.journal.open()
+        self.sessions = sessions = Sessions(self.journal, PROBES_VALID * (settings.probe_interval_s + PROBE_TIMEOUT_S))
+        self.remembered = SessionCache(sessions, settings.agent_dir, share=group.copy if group else None)
+        self.health = health = AgentHealth(last_fresh=self.remembered.last_fresh)
+        managers = ManagerFailover(url.strip() for url in settings.manager_urls.split(",") if url.strip())
+        self.metrics = metrics = AgentMetrics()
+        self.link = ManagerClient(managers, settings.ca_file, lambda kind: metrics.failovers.labels(kind).inc())
+        metrics.show_log(lambda: sessions.outbox.log_lines_dropped)
+        self.host = host = HostWork(
+            config=settings,
+            identity=identity,
+            link=self.link,
+            sessions=sessions,
+            journal=self.journal,
+            health=health,
+            metrics=metrics,
+            fence=group.fence if group else lambda: None,
+        )
+        self.check_in = CheckInLoop(
+            identity=identity,
+            sessions=sessions,
+            link=self.link,
+            host=host,
+            health=health,
+            metrics=metrics,
+            join_token_file=settings.join_token_file,
+            edge_url=settings.edge_url,
+            stored=group.identity.read if group else None,
+        )
+        self.cutter = StreamTerminator()
+        self._upstream_auth = UpstreamAuth(settings.ca_file, settings.gateway_address)
+        self._view_only_pages = ViewOnlyPages()
+        self.streams = self._authoriser(group)
+        sessions.desired.changed.subscribe(self.remembered.list_changed)
+        if group is not None:
+            sessions.desired.changed.subscribe(lambda change: group.listed() if change.is_first else None)
+        self.remembered.authorised_changed.subscribe(self.streams.authorised_changed)
+        sessions.handed_over.subscribe(self.streams.handed_over)
+        self.giver = ImageGiver(lambda: host.runtime, identity, self.link)
+        self.edge = self._edge(group) if settings.edge_url else None
+
+    def _authoriser(self, group: ReplicaGroup | None) -> StreamAuthoriser:
+        log_line = self.sessions.outbox.log_line
+        return StreamAuthoriser(
+            self.remembered,
+            self.identity,
+            self._upstream_auth,
+            self.cutter,
+            self._settings.agent_dir,
+            pages=self._view_only_pages,
+            gateways=Gateways(
+                self.identity,
+                self.remembered,
+                acting=lambda: self.is_complete,
+                replicas=lambda: [group.address] if group and group.address else [],
+            ),
+            events=StreamEvents(
+                refused=lambda sentence, session_id: log_line(LogCode.STREAM_REFUSED, sentence, session_id),
+                opened=partial(log_line, LogCode.STREAM_OPENED),
+                closed=partial(log_line, LogCode.STREAM_CLOSED),
+                decided=lambda outcome: self.metrics.stream_decisions.labels(outcome).inc(),
+            ),
+            last_fresh=lambda: self.health.last_fresh,
+        )
+
+    def _edge(self, group: ReplicaGroup | None) -> EdgeFiles:
+        """The files for an edge gateway on this host."""
+        folder = self._settings.edge_dir or self._settings.agent_dir / "edge"
+        share = group.edge.write if group else None
+        return EdgeFiles(folder, self._settings.edge_url, self.identity, self.link, share=share)
 
     @property
     def loops(self) -> list[tuple[str, Loop]]:
@@ -68,13 +129,13 @@ class Agent:
             ("journal", self.journal.keep_small),
             ("visits", self.streams.openings.run),
             ("company", self.streams.company.run),
-            *(self._elsewhere() if self.is_alone else [("shared journal", self.journal.share_news)]),
+            *(self._elsewhere() if self._is_alone else [("shared journal", self.journal.share_news)]),
             ("remembered", lambda: self.remembered.run(lambda: self.health.last_fresh)),
         ]
 
     def _elsewhere(self) -> list[tuple[str, Loop]]:
         """The loops that serve gateways on other hosts."""
-        at = self.settings.stream_address()
+        at = self._settings.stream_address()
         if at is None:
             return []
         asked = app.WithSecret(self.for_gateways, at.secret)
@@ -104,101 +165,10 @@ class Agent:
 
     async def close(self) -> None:
         await self.link.close()
-        await self.upstream_auth.close()
-        await self.view_only_pages.close()
+        await self._upstream_auth.close()
+        await self._view_only_pages.close()
         self.journal.close()
         self.identity.close()
-
-
-def build(settings: config.AgentConfig, group: ReplicaGroup | None = None) -> Agent:
-    """Connect the parts; `group` contains the records that this process shares with other processes of the Agent.
-
-    Raises:
-        SetupError: the folder, the journal or the certificate authority cannot be used.
-        Invalid: the edge address is not valid.
-    """
-    identity = AgentIdentity.load(settings.agent_dir, *((group.place, group.name) if group else ()))
-    identity.share = group.identity.write if group else None
-    journal = Journal(settings.agent_dir / "journal.jsonl", group.journal.write if group else None)
-    journal.open()
-    sessions = Sessions(journal, PROBES_VALID * (settings.probe_interval_s + PROBE_TIMEOUT_S))
-    remembered = SessionCache(sessions, settings.agent_dir, share=group.copy if group else None)
-    health = AgentHealth(last_fresh=remembered.last_fresh)
-    managers = ManagerFailover(url.strip() for url in settings.manager_urls.split(",") if url.strip())
-    metrics = AgentMetrics()
-    link = ManagerClient(managers, settings.ca_file, lambda kind: metrics.failovers.labels(kind).inc())
-    metrics.show_log(lambda: sessions.outbox.log_lines_dropped)
-    host = HostWork(
-        config=settings,
-        identity=identity,
-        link=link,
-        sessions=sessions,
-        journal=journal,
-        health=health,
-        metrics=metrics,
-        fence=group.fence if group else lambda: None,
-    )
-    check_in = CheckInLoop(
-        identity=identity,
-        sessions=sessions,
-        link=link,
-        host=host,
-        health=health,
-        metrics=metrics,
-        join_token_file=settings.join_token_file,
-        edge_url=settings.edge_url,
-        stored=group.identity.read if group else None,
-    )
-    edge_dir = settings.edge_dir or settings.agent_dir / "edge"
-    upstream_auth = UpstreamAuth(settings.ca_file, settings.gateway_address)
-    cutter, view_only_pages = StreamTerminator(), ViewOnlyPages()
-    streams = StreamAuthoriser(
-        remembered,
-        identity,
-        upstream_auth,
-        cutter,
-        settings.agent_dir,
-        pages=view_only_pages,
-        gateways=Gateways(
-            identity,
-            remembered,
-            acting=lambda: sessions.desired.is_known,
-            replicas=lambda: [group.address] if group and group.address else [],
-        ),
-        events=StreamEvents(
-            refused=lambda sentence, session_id: sessions.outbox.log_line(LogCode.STREAM_REFUSED, sentence, session_id),
-            opened=partial(sessions.outbox.log_line, LogCode.STREAM_OPENED),
-            closed=partial(sessions.outbox.log_line, LogCode.STREAM_CLOSED),
-            decided=lambda outcome: metrics.stream_decisions.labels(outcome).inc(),
-        ),
-        last_fresh=lambda: health.last_fresh,
-    )
-    sessions.desired.changed.subscribe(remembered.list_changed)
-    if group is not None:
-        sessions.desired.changed.subscribe(lambda change: group.listed() if change.is_first else None)
-    remembered.authorised_changed.subscribe(streams.authorised_changed)
-    sessions.handed_over.subscribe(streams.handed_over)
-    return Agent(
-        settings=settings,
-        identity=identity,
-        journal=journal,
-        sessions=sessions,
-        remembered=remembered,
-        health=health,
-        link=link,
-        host=host,
-        check_in=check_in,
-        metrics=metrics,
-        cutter=cutter,
-        upstream_auth=upstream_auth,
-        view_only_pages=view_only_pages,
-        streams=streams,
-        giver=ImageGiver(lambda: host.runtime, identity, link),
-        edge=EdgeFiles(edge_dir, settings.edge_url, identity, link, share=group.edge.write if group else None)
-        if settings.edge_url
-        else None,
-        is_alone=group is None,
-    )
 
 
 async def main() -> None:
@@ -212,9 +182,9 @@ async def main() -> None:
     runtime = find_runtime(settings.runtime)
     await stops.serve(settings.stop_dir, settings.process_name)
     if settings.agent_group:
-        await replica.run(settings, runtime.shared(settings.agent_group, settings.agent_dir), build)
+        await replica.run(settings, runtime.shared(settings.agent_group, settings.agent_dir), Agent)
         return
-    agent = build(settings)
+    agent = Agent(settings)
     starts = StartLog(settings.agent_dir)
     agent.health.crash_loop = lambda: starts.crash_loop
     await agent.prepare()
