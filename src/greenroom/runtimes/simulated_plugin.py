@@ -30,6 +30,6 @@ class SimulatedPlugin(RuntimePlugin[FromEnvironment]):
 
     def shared(self, group: str, folder: Path) -> Shared:
         """A folder next to those of the Agent's processes."""
-        from greenroom.runtimes.shared_folder import SharedFolder  # noqa: PLC0415
+        from greenroom.runtimes.simulated_host import SharedFolder  # noqa: PLC0415
 
         return SharedFolder(folder.parent / f"shared-{group}")
