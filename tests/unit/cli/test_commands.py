@@ -174,7 +174,7 @@ REQUESTS: list[tuple[str, str, str, Any]] = [
         f"/users/{USER}/attributes",
         {"preferred_language": "de", "default_image": IMAGE, "preferred_timezone": None},
     ),
-    ("users ssh-key ann", "POST", f"/users/{USER}/ssh-key", {}),
+    ("users ssh-key ann", "POST", f"/users/{USER}/ssh-key", None),
     ("users logins ann", "GET", f"/users/{USER}/logins", None),
     ("users logout ann", "DELETE", f"/users/{USER}/logins", None),
     (f"users logout ann --login {SESSION}", "DELETE", f"/users/{USER}/logins/{SESSION}", None),

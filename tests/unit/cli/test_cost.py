@@ -62,10 +62,8 @@ print(*(name for name, module in sys.modules.items() if module is not None), fil
         (["agents", "drain", "host", *DEPLOYMENT], set()),
         (["sessions", "list", "--staged", *DEPLOYMENT], set()),
         (["zones", "list", "--json", *DEPLOYMENT], set()),
-        (
-            ["images", "update", "Desktop", "--cores", "1", *DEPLOYMENT],
-            {"greenroom.api", "greenroom.core.access.group_settings"},
-        ),
+        (["images", "update", "Desktop", "--cores", "1", *DEPLOYMENT], set()),
+        (["groups", "update", "Staff", "--settings", "a=1", *DEPLOYMENT], {"greenroom.core.access.group_settings"}),
         (["up", "--help"], set()),
         (["status"], set()),
     ],

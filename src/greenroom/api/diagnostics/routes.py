@@ -117,9 +117,11 @@ Until = Annotated[AwareDatetime | None, Query(description="rows before this time
 async def list_logs(
     db: Db,
     page: Paging,
-    level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None, Query(description="lowest level")] = None,
-    component: Annotated[Text | None, Query(description="api, manager, agent …")] = None,
-    code: Text | None = None,
+    level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None, Query(description="this level and above")
+    ] = None,
+    component: Annotated[Text | None, Query(description="one of api, manager, agent …")] = None,
+    code: Annotated[Text | None, Query(description="for example staging-violation")] = None,
     q: Annotated[Text | None, Query(description="text in the message")] = None,
     since: Since = None,
     until: Until = None,
@@ -149,10 +151,10 @@ async def list_logs(
 async def list_manager_requests(
     db: Db,
     page: Paging,
-    status: Annotated[int | None, Query(ge=100, le=599)] = None,
+    status: Annotated[int | None, Query(ge=100, le=599, description="status of the response, e.g. 503")] = None,
     refused: Annotated[bool | None, Query(description="true = responses other than 2xx; false = the others")] = None,
     agent_id: UUID | None = None,
-    manager_instance_id: Text | None = None,
+    manager_instance_id: Annotated[Text | None, Query(description="answered by this Manager, or its gateway")] = None,
     since: Since = None,
     until: Until = None,
 ) -> list[ManagerRequestView]:

@@ -138,7 +138,9 @@ async def _session_of(db: Database, secrets: Secrets, request: Request, body: Co
 async def list_launches(
     db: Db,
     page: Paging,
-    outcome: Annotated[Literal["staged", "on_demand", "failed"] | None, Query()] = None,
+    outcome: Annotated[
+        Literal["staged", "on_demand", "failed"] | None, Query(description="only launches with this outcome")
+    ] = None,
     user_id: Annotated[UUID | None, Query()] = None,
     image_id: Annotated[UUID | None, Query()] = None,
     q: Search = "",

@@ -63,7 +63,7 @@ async def _filters(
     image_id: Annotated[UUID | None, Query()] = None,
     staging_config_id: Annotated[UUID | None, Query()] = None,
     agent_id: Annotated[UUID | None, Query()] = None,
-    status: Annotated[SessionStatus | None, Query()] = None,
+    status: Annotated[SessionStatus | None, Query(description="only sessions in this status")] = None,
     staged: Annotated[
         bool | None, Query(description="true = sessions without a user; false = sessions with a user")
     ] = None,

@@ -1,4 +1,4 @@
-"""Verbs of users, groups and web filter policies."""
+"""Verbs of users, groups, web filter policies, settings and webhooks."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from typing import Annotated, Final
 
 import typer
 
-from greenroom.cli.fields import FieldOption, argument
-from greenroom.cli.names import find_id
+from greenroom.cli.client import ApiError, Row
 from greenroom.cli.nouns import NOUNS
-from greenroom.cli.output import Column, columns
-from greenroom.cli.verbs import Call, body_options, verb
+from greenroom.cli.options import FieldOption, argument
+from greenroom.cli.output import Column, columns, milliseconds, printable
+from greenroom.cli.values import assignments
+from greenroom.cli.verbs import Call, Limit, fields_of, verb
+from greenroom.core.installation import INSTALLATION_SETTINGS
 
 Login = Annotated[
     str | None, typer.Option("--login", help="Id of one log-in; without it, all log-ins end.", show_default=False)
 ]
 
-_SETTINGS: Final = columns(Column("Setting", "name"), "value unit default excludes_staging trace")
+_OF_USER: Final = columns(Column("Setting", "name"), "value unit default excludes_staging trace")
 _LOGINS: Final = columns("login_id client_ip user_agent", Column("Since", "created"), "last_used expires")
 
 
@@ -35,27 +37,9 @@ def logout(call: Call, *, login: Login = None) -> None:
 
 
 @verb("users")
-def attributes(call: Call) -> None:
-    """Show the preferences and the public SSH key of a user."""
-    call.one(call.client.get(f"{call.path}/attributes"))
-
-
-@verb("users", options=body_options("greenroom.api.access.schemas:AttributesPatch"))
-def set_attributes(call: Call) -> None:
-    """Change the preferences and SSH keys of a user. Omitted options change nothing."""
-    call.change("/attributes")
-
-
-@verb("users")
-def ssh_key(call: Call) -> None:
-    """Replace the SSH keys of a user with a new pair, and show the public key."""
-    call.one(call.client.post(f"{call.path}/ssh-key", {}))
-
-
-@verb("users")
 def settings(call: Call) -> None:
     """Show the effective group settings of a user, with the origin of each value."""
-    call.output.rows(call.client.get(f"{call.path}/settings"), _SETTINGS, "There are no settings.")
+    call.output.rows(call.client.get(f"{call.path}/settings"), _OF_USER, "There are no settings.")
 
 
 _MEMBERS: Final = {
@@ -73,14 +57,11 @@ def _add(word: str, part: str, text: str) -> None:
     def change(call: Call) -> None:
         group = call.path
         path = f"{group}/{noun.noun}/{call.body()['member']}"
-        if word == "add":
-            call.client.put(path)
-        else:
-            call.client.delete(path)
+        call.client.request("PUT" if word == "add" else "DELETE", path)
         call.one(call.client.get(group))
 
     change.__doc__ = text
-    option = FieldOption("member", member, lambda value, client: find_id(client, noun, value))
+    option = FieldOption("member", member, lambda value, client: noun.find_id(client, value))
     verb("groups", f"{word}-{part}", options=lambda: [option])(change)
 
 
@@ -97,6 +78,74 @@ def explain(
 ) -> None:
     """Show whether a policy allows a host, and the reason. No connection is opened."""
     response = call.client.get(f"{call.path}/decision", {"host": host, "port": port})
-    if call.output.print_if_json(response):
-        return
-    call.output.line(f"{response['action']}: {response['reason']}")
+    call.output.done(f"{response['action']}: {response['reason']}", response)
+
+
+_SETTINGS: Final = columns(Column("Setting", "name"), "value unit default description")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the setting.", show_default=False)]
+Changes = Annotated[
+    list[str], typer.Argument(metavar="NAME=VALUE…", help="New values; null restores the default.", show_default=False)
+]
+
+
+@verb("settings", "list", of_one=False)
+def settings_list(call: Call) -> None:
+    """List the settings with their values."""
+    _show(call, call.client.rows("/settings"))
+
+
+@verb("settings", "get", of_one=False)
+def settings_get(call: Call, *, name: Name) -> None:
+    """Show one setting."""
+    found = [setting for setting in call.client.rows("/settings") if setting["name"] == name]
+    if not found:
+        raise ApiError(f"There is no setting {name}; see greenroom settings list.")
+    call.one(found[0])
+
+
+@verb("settings", "update", of_one=False)
+def settings_update(call: Call, *, changes: Changes) -> None:
+    """Change settings. Changes take effect immediately."""
+    _show(call, call.client.patch("/settings", assignments(changes, settings=INSTALLATION_SETTINGS)))
+
+
+def _show(call: Call, settings: list[Row]) -> None:
+    call.output.rows(settings, _SETTINGS, "There are no settings.", whole=True)
+
+
+_OUTCOME: Final = 60
+"""Characters of a response in the list."""
+
+
+def _outcome(delivery: Row) -> str | None:
+    if delivery["status"] is None:
+        return delivery["error"] or None
+    return f"{delivery['status']} {printable(delivery['answer'])[:_OUTCOME]}".rstrip()
+
+
+_DELIVERIES: Final = columns(
+    "at delivery_id event state attempts",
+    Column("Took", lambda row: None if row["duration_ms"] is None else milliseconds(row["duration_ms"])),
+    Column("Outcome", _outcome),
+    "due",
+)
+
+Delivery = Annotated[str | None, typer.Argument(metavar="[DELIVERY]", help="Id of the delivery.", show_default=False)]
+GivenUp = Annotated[bool, typer.Option("--given-up", help="All deliveries in the state given_up.")]
+
+
+@verb("webhooks", options=fields_of("GET /webhooks/{webhook_id}/deliveries"))
+def deliveries(call: Call, *, limit: Limit = 100) -> None:
+    """List the deliveries of a webhook and their outcomes, newest first."""
+    empty_text = "The webhook has no deliveries in the last days."
+    call.show_list(f"{call.path}/deliveries", _DELIVERIES, empty_text, limit)
+
+
+@verb("webhooks")
+def replay(call: Call, *, delivery: Delivery = None, given_up: GivenUp = False) -> None:
+    """Send a delivery again with the same ids, or all deliveries in the state given_up."""
+    if given_up == (delivery is not None):
+        raise typer.BadParameter("Specify the id of one delivery, or --given-up.")
+    part = "/replay" if delivery is None else f"/deliveries/{delivery}/replay"
+    call.one(call.client.post(f"{call.path}{part}"))

@@ -1,20 +1,16 @@
-"""Verbs of Agents and Managers: edge addresses, credentials, join tokens, requests of Agents."""
+"""Verbs of Agents, Managers and machine pools: edge addresses, credentials, join tokens, requests of Agents."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Final, Literal
-from uuid import UUID
 
 import typer
 
 from greenroom.cli.client import ApiError, Row
-from greenroom.cli.names import find_id
-from greenroom.cli.noun import Field
-from greenroom.cli.nouns import NOUNS
 from greenroom.cli.output import Column, absolute, columns
 from greenroom.cli.values import duration
-from greenroom.cli.verbs import Call, query_options, verb
+from greenroom.cli.verbs import Call, Limit, fields_of, verb
 
 Zone = Annotated[str, typer.Option(metavar="ZONE", help="The zone of the new hosts, by name or id.")]
 Uses = Annotated[int, typer.Option(min=1, help="Number of hosts that may join with the token.")]
@@ -31,7 +27,6 @@ Again = Annotated[
         "--agent", metavar="AGENT", help="An existing Agent; only this Agent may join again.", show_default=False
     ),
 ]
-
 Enable = Annotated[
     bool, typer.Option("--enable", help="Enable new Agents immediately; otherwise an administrator must enable them.")
 ]
@@ -40,30 +35,29 @@ Enable = Annotated[
 @verb("agents")
 def confirm_edge(call: Call) -> None:
     """Accept the new edge gateway address that an Agent reports."""
-    path, agent = _with_waiting_edge(call)
-    call.one(call.client.patch(path, {"edge_url": agent["edge_url_requested"]}))
+    _set_edge(call, "edge_url_requested")
 
 
 @verb("agents")
 def decline_edge(call: Call) -> None:
     """Reject the new edge gateway address that an Agent reports; keep the current address."""
-    path, agent = _with_waiting_edge(call)
-    call.one(call.client.patch(path, {"edge_url": agent["edge_url"]}))
+    _set_edge(call, "edge_url")
 
 
-def _with_waiting_edge(call: Call) -> tuple[str, Row]:
+def _set_edge(call: Call, field: str) -> None:
+    """Use the address in this field of an Agent that reports a new one."""
     path = call.path
     agent = call.client.get(path)
     if agent["edge_url_requested"] is None:
         in_use = agent["edge_url"] or "none"
         raise ApiError(f"Agent {agent['hostname']} has no edge address to confirm. Its current address is {in_use}.")
-    return path, agent
+    call.one(call.client.patch(path, {"edge_url": agent[field]}))
 
 
 @verb("agents")
 def revoke(call: Call) -> None:
     """Revoke the credential of an Agent. The Agent must join again with a token for this Agent."""
-    call.client.delete(f"{call.path}/credential", {})
+    call.client.delete(f"{call.path}/credential")
     call.output.done(f"The credential of {call.target} is revoked.", {"revoked": True})
 
 
@@ -82,10 +76,9 @@ def join_token(
 
     `join-tokens list` shows the use of tokens; `join-tokens delete` revokes a token.
     """
-    zone_id = find_id(call.client, NOUNS["zones"], zone)
-    body: dict[str, object] = {"zone_id": zone_id, "role": role, "uses": uses, "hours": hours}
+    body: Row = {"zone_id": call.id_of("zones", zone), "role": role, "uses": uses, "hours": hours}
     if agent is not None:
-        body["agent_id"] = find_id(call.client, NOUNS["agents"], agent)
+        body["agent_id"] = call.id_of("agents", agent)
     if enable:
         body["enable_agent"] = True
     token = call.client.post("/join-tokens", body)
@@ -106,14 +99,6 @@ def preview(call: Call) -> None:
     call.output.rows(response["actions"], columns("action machine reason"), "The pool needs no action.", whole=True)
 
 
-REQUEST_FILTERS: Final = (
-    Field("status", int, "answered with this status, e.g. 503"),
-    Field("refused", bool, "answered with a status other than 2xx; --no-refused: with 2xx"),
-    Field("agent_id", UUID),
-    Field("manager_instance_id", str, "answered by this Manager, or by its gateway"),
-    Field("since", datetime, "from this time on"),
-    Field("until", datetime, "before this time"),
-)
 COLUMNS: Final = columns(
     Column("Time", lambda request: absolute(datetime.fromisoformat(request["time"]))),
     Column("Agent", "agent_id"),
@@ -123,11 +108,8 @@ COLUMNS: Final = columns(
     Column("Duration", "duration_ms"),
 )
 
-Limit = Annotated[int, typer.Option(min=1, help="Maximum number of rows, newest first.")]
 
-
-@verb("managers", options=query_options(*REQUEST_FILTERS), of_one=False)
+@verb("managers", options=fields_of("GET /diagnostics/manager-requests"), of_one=False)
 def requests(call: Call, *, limit: Limit = 100) -> None:
     """List the requests of Agents, newest first. Requests answered with 2xx are counted per minute."""
-    rows = call.client.rows("/diagnostics/manager-requests", call.body(), limit)
-    call.output.rows(rows, COLUMNS, "No requests match.")
+    call.show_list("/diagnostics/manager-requests", COLUMNS, "No requests match.", limit)

@@ -9,16 +9,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Final, Literal
-from uuid import UUID
+from typing import Annotated, Final
 
 import msgspec
 import typer
 
 from greenroom.cli.client import PAGE_ROWS, ApiError, Client, Row
-from greenroom.cli.noun import Field
 from greenroom.cli.output import Column, absolute, columns, milliseconds, printable, styled
-from greenroom.cli.verbs import Call, command, query_options, verb
+from greenroom.cli.verbs import Call, Limit, command, fields_of, verb
 from greenroom.client import Event
 from greenroom.client.events import RESYNC
 from greenroom.client.events import log as log_of_events
@@ -32,21 +30,8 @@ _COLORS: Final = {"ERROR": "red", "WARNING": "yellow", "DEBUG": "dim"}
 _COLUMNS: Final = columns(
     Column("Time", lambda row: absolute(datetime.fromisoformat(row["time"]))), "level component code message"
 )
-FILTERS: Final = (
-    Field("level", Literal["DEBUG", "INFO", "WARNING", "ERROR"], "this level and above"),
-    Field("component", str, "one of api, manager, agent …"),
-    Field("code", str, "for example staging-violation"),
-    Field("q", str, "part of the message"),
-    Field("since", datetime, "from this time on"),
-    Field("until", datetime, "before this time"),
-    Field("zone_name", str, "of this zone"),
-    Field("user_id", UUID, "actions of this user and events of their sessions"),
-    Field("session_id", UUID),
-    Field("staging_config_id", UUID),
-)
-_OPTIONS: Final = query_options(*FILTERS)
+_OPTIONS: Final = fields_of("GET /logs")
 
-Limit = Annotated[int, typer.Option(min=1, help="Maximum number of rows, newest first.")]
 Lines = Annotated[int, typer.Option("--lines", "-n", min=1, max=1000, help="Number of existing rows to show first.")]
 Follow = Annotated[bool, typer.Option("--follow/--no-follow", "-f", help="Continue with new rows until interrupted.")]
 
@@ -54,8 +39,7 @@ Follow = Annotated[bool, typer.Option("--follow/--no-follow", "-f", help="Contin
 @verb("logs", "list", options=_OPTIONS, of_one=False)
 def logs_list(call: Call, *, limit: Limit = 100) -> None:
     """List log rows, newest first."""
-    rows = call.client.rows("/logs", call.body(), limit)
-    call.output.rows(rows, _COLUMNS, "No log rows match.", whole=True)
+    call.show_list("/logs", _COLUMNS, "No log rows match.", limit, whole=True)
 
 
 @verb("logs", "tail", options=_OPTIONS, of_one=False)
@@ -179,10 +163,8 @@ _RECORDED: Final = columns(
 @command
 def recording(call: Call, *, lease: Lease, export: Export = None) -> None:
     """Show the recording of a lease; --export writes it with its pictures to a file."""
-    path = f"/leases/{lease}/recording"
     if export is not None:
         call.client.export_recording(lease, export)
         call.output.err.print(f"The recording was written to {export}.")
         return
-    rows = call.client.rows(f"{path}/rows")
-    call.output.rows(rows, _RECORDED, "The recording has no actions yet.", whole=True)
+    call.show_list(f"/leases/{lease}/recording/rows", _RECORDED, "The recording has no actions yet.", whole=True)

@@ -109,7 +109,7 @@ PANELS: Final[dict[str, dict[str, Program | Nouns | RoleProgram]]] = {
         "users": Nouns("Users and their log-ins.", ("access", "instance")),
         "groups": Nouns("Groups: members, permissions and the settings of their sessions.", ("access",)),
         "keys": Nouns("API keys for programs."),
-        "settings": Nouns("Settings of the installation.", ("settings",)),
+        "settings": Nouns("Settings of the installation.", ("access",)),
     },
     "Diagnostics and programs": {
         "logs": Nouns("Log rows of all roles of the deployment.", ("logs",)),
@@ -117,7 +117,7 @@ PANELS: Final[dict[str, dict[str, Program | Nouns | RoleProgram]]] = {
             "logs:events", "Show the latest events; --follow adds new ones; --json prints one object per line."
         ),
         "webhooks": Nouns(
-            "Webhooks: addresses that receive events of sessions, pools, launches and leases.", ("settings",)
+            "Webhooks: addresses that receive events of sessions, pools, launches and leases.", ("access",)
         ),
         "mcp": Program(
             "mcp:mcp",

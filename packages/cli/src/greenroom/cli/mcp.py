@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from greenroom.cli.names import find_id
-from greenroom.cli.nouns import NOUNS
 from greenroom.cli.verbs import Call, command
 from greenroom.kit import plugins
 
@@ -28,7 +26,7 @@ def mcp(call: Call, *, user: User = None) -> None:
     Its tools lease desktops and use them with the API key. The server ends at the end of its input.
     """
     call.client.get("/permissions")  # reports a wrong address or key in one sentence
-    user_id = None if user is None else find_id(call.client, NOUNS["users"], user)
+    user_id = None if user is None else call.id_of("users", user)
     # These imports are needed only here; the library of the protocol takes a second.
     import asyncio  # noqa: PLC0415
 

@@ -1,20 +1,16 @@
-"""The nouns of the command line: their paths in `/api/v1`, their names, the columns of a list and the fields that can
-be set.
+"""The nouns of the command line: their names, the columns of their lists, and the verbs that need no code.
 
-`greenroom.cli.verbs` creates the verbs from this table. `greenroom.cli.fields` creates the options of `create` and
-`update` from the bodies of the api, so that no field can be missing here.
+`greenroom.cli.verbs` creates the verbs from this table. The options of `list`, `create`, `update` and `delete` are the
+fields of the requests of the api, so that no field can be missing here.
 """
 
 from __future__ import annotations
 
-from typing import Final, Literal
-from uuid import UUID
+from typing import Final
 
-from greenroom.cli.fleet_nouns import FLEET_NOUNS
-from greenroom.cli.noun import ChangeVerb, Field, Noun
+from greenroom.cli.noun import Action, Noun
 from greenroom.cli.output import Column, Row, columns
 from greenroom.core.text import size
-from greenroom.shared.states import SessionStatus
 
 
 def _pool(config: Row) -> str:
@@ -28,15 +24,10 @@ def _shortfall(config: Row) -> str | None:
     return " ".join(filter(None, [paused, reason, config["warning"]])) or None
 
 
-def _access(user: Row) -> str:
-    barred = [name for name in ("disabled", "locked") if user[name]]
-    return ", ".join(barred) or "enabled"
-
-
 def _permissions(config: Row) -> str:
-    from greenroom.core.access.group_settings import STAGED_PERMISSIONS  # noqa: PLC0415 -- only this needs the settings
-
-    denied = [name.removeprefix("allow_kasm_").replace("_", " ") for name in STAGED_PERMISSIONS if not config[name]]
+    prefix = "allow_kasm_"
+    permissions = {name.removeprefix(prefix): value for name, value in config.items() if name.startswith(prefix)}
+    denied = [name.replace("_", " ") for name, is_allowed in permissions.items() if not is_allowed]
     return f"all but {', '.join(denied)}" if denied else "all"
 
 
@@ -46,257 +37,311 @@ def _user_of_session(session: Row) -> str:
     return session["username"] or ("(staged)" if waits else "-")
 
 
+def _agent_enabled(agent: Row) -> str:
+    if agent["enabled"]:
+        return "draining" if agent["draining"] else "yes"
+    return "no"
+
+
+_STATUS: Final = Column("Status", lambda row: ". ".join(filter(None, [row["status"], row["status_reason"]])))
+
 STEPS: Final = columns("order step zone_name used code setting reason")
 
-NOUNS: Final[dict[str, Noun]] = {
-    noun.noun: noun
-    for noun in (
-        *FLEET_NOUNS,
-        Noun(
-            noun="images",
-            path="/images",
-            singular="workspace",
-            plural="workspaces",
-            key="image_id",
-            name="friendly_name",
-            called="friendly name",
-            create="greenroom.api.workspace.schemas:ImageCreate",
-            update="greenroom.api.workspace.schemas:ImagePatch",
-            columns=columns(
-                "friendly_name enabled",
-                Column("Container image", "name"),
-                "available cores memory categories",
-                Column("Zone", lambda image: image["zone_name"] or "any"),
+_ALL: Final = (
+    Noun(
+        noun="zones",
+        singular="zone",
+        name="zone_name",
+        columns=columns(
+            "zone_name allow_origin_domain upstream_auth_address load_balancing_strategy search_alternate_zones",
+            "num_managers num_agents num_sessions",
+        ),
+    ),
+    Noun(
+        noun="managers",
+        singular="Manager",
+        name="instance_id",
+        called="instance id",
+        found_by_server=True,
+        without=frozenset({"update"}),
+        actions=(
+            Action("enable", "Enable a Manager.", {"enabled": True}),
+            Action(
+                "disable",
+                "Take a Manager out of service without stopping it; refused for the last enabled Manager of a zone.",
+                {"enabled": False},
             ),
         ),
-        Noun(
-            noun="homes",
-            path="/homes",
-            singular="home folder",
-            plural="home folders",
-            key="home_id",
-            filters=(
-                Field("q", str, "only rows that contain all these words; `host:one` searches one column"),
-                Field("user_id", UUID),
-                Field("image_id", UUID),
-                Field("agent_id", UUID),
+        columns=columns("instance_id enabled first_reported last_reported zone_name", _STATUS, "is_primary"),
+    ),
+    Noun(
+        noun="agents",
+        singular="Agent",
+        name="hostname",
+        called="hostname",
+        found_by_server=True,
+        actions=(
+            Action(
+                "enable",
+                "Enable a new, disabled or draining Agent for new sessions.",
+                {"enabled": True, "draining": False},
             ),
-            delete=False,
-            columns=columns(
-                "home_id",
-                Column("User", lambda home: home["username"] or "(deleted)"),
-                Column("Workspace", lambda home: home["image_friendly_name"] or "(deleted)"),
-                Column("Host", "hostname"),
-                Column("Size", lambda home: None if home["size_bytes"] is None else size(home["size_bytes"])),
-                "last_used state remark",
-            ),
-        ),
-        Noun(
-            noun="staging",
-            path="/staging-configs",
-            singular="staging config",
-            plural="staging configs",
-            key="staging_config_id",
-            create="greenroom.api.pool.schemas:StagingCreate",
-            update="greenroom.api.pool.schemas:StagingPatch",
-            without=frozenset({"zone_id", "image_id"}),
-            changes=(
-                ChangeVerb(
-                    "pause",
-                    {"paused": True},
-                    "Pause a config: assign none of its sessions, and stage no more sessions.",
-                ),
-                ChangeVerb("resume", {"paused": False}, "Resume a config: fill its pool again."),
-            ),
-            columns=columns(
-                "staging_config_id",
-                Column("Deployment Zone", "zone_name"),
-                Column("Image", "image_friendly_name"),
-                Column("Desired Sessions", "num_sessions"),
-                Column("Current Sessions", _pool),
-                Column("Shortfall", _shortfall),
-                Column("Permissions", _permissions, wide=True),
-                wide="expiration hits_24h misses_24h",
+            Action("disable", "Start no new sessions on an Agent.", {"enabled": False}),
+            Action(
+                "drain",
+                "Start no new sessions on an Agent, and move its staged sessions; sessions of users continue.",
+                {"draining": True},
             ),
         ),
-        Noun(
-            noun="catalogues",
-            path="/catalogues",
-            singular="catalogue",
-            plural="catalogues",
-            key="catalogue_id",
-            name="name",
-            create="greenroom.api.catalogue.schemas:CatalogueCreate",
-            columns=columns("name list_url entries looked error"),
+        columns=columns(
+            "hostname",
+            Column("Enabled", _agent_enabled),
+            _STATUS,
+            "zone_name manager_instance_id sessions",
+            Column("Cores reserved", lambda agent: f"{agent['cores_allocated']:g} of {agent['cores']:g}"),
+            Column("Memory reserved", lambda agent: f"{size(agent['memory_allocated'])} of {size(agent['memory'])}"),
+            "last_reported",
+            wide="agent_id",
         ),
-        Noun(
-            noun="filter-policies",
-            path="/filter-policies",
-            singular="web filter policy",
-            plural="web filter policies",
-            key="filter_policy_id",
-            name="name",
-            create="greenroom.api.workspace.schemas:FilterPolicyCreate",
-            update="greenroom.api.workspace.schemas:FilterPolicyPatch",
-            columns=columns(
-                "name default_action",
-                Column("Allowed", lambda policy: len(policy["allow"])),
-                Column("Denied", lambda policy: len(policy["deny"])),
-                "num_images num_groups num_sessions description",
-            ),
+    ),
+    Noun(
+        noun="join-tokens",
+        singular="join token",
+        columns=columns(
+            "join_token_id role zone_name status agent_hostname",
+            Column("Joined", "used"),
+            "uses_left expires created_by",
         ),
-        Noun(
-            noun="sessions",
-            path="/sessions",
-            singular="session",
-            plural="sessions",
-            key="session_id",
-            filters=(
-                Field("q", str, "only rows that contain all these words; `zone:eu` searches one column"),
-                Field("user_id", UUID),
-                Field("image_id", UUID),
-                Field("staging_config_id", UUID),
-                Field("agent_id", UUID),
-                Field("status", SessionStatus, "in this status"),
-                Field("staged", bool, "without a user; --no-staged: with a user"),
-                Field("ended", bool, "include sessions that ended in the last days"),
-                Field("set_aside", bool, "only sessions in quarantine after a failed hand-over"),
+    ),
+    Noun(
+        noun="gateways",
+        singular="gateway",
+        name="hostname",
+        called="hostname",
+        columns=columns("hostname gateway_id zone_name registered last_reported"),
+    ),
+    Noun(
+        noun="machine-pools",
+        singular="machine pool",
+        name="name",
+        found_by_server=True,
+        actions=(
+            Action("enable", "Order and release machines automatically.", {"enabled": True}),
+            Action(
+                "disable",
+                "Order no more machines; release each machine when its last session has ended.",
+                {"enabled": False},
             ),
-            delete=False,
-            columns=columns(
-                "session_id",
-                Column("User", _user_of_session),
-                "image_friendly_name status zone_name",
-                Column("Agent", "hostname"),
-                "created",
-                Column("Origin", lambda session: "staged" if session["staging_config_id"] else "on demand", wide=True),
-                wide="expires",
+            Action(
+                "approve", "Enable the Agents of all machines that the pool orders from now on.", {"approved": True}
             ),
         ),
-        Noun(
-            noun="launches",
-            path="/launches",
-            singular="launch",
-            plural="launches",
-            key="launch_id",
-            filters=(
-                Field("q", str, "only rows that contain all these words"),
-                Field("outcome", Literal["staged", "on_demand", "failed"], "with this outcome"),
-                Field("user_id", UUID),
-                Field("image_id", UUID),
-            ),
-            delete=False,
-            parts=(("steps", STEPS),),
-            columns=columns(
-                "at launch_id username image_friendly_name outcome reason",
-                wide="session_id",
+        columns=columns(
+            "name zone_name enabled provider joined coming draining max_machines last_error",
+            wide="approved_by releasing",
+        ),
+    ),
+    Noun(
+        noun="machine-orders",
+        singular="machine order",
+        columns=columns("ordered pool_name state hostname sessions ref reason changed state_reason"),
+    ),
+    Noun(
+        noun="images",
+        singular="workspace",
+        name="friendly_name",
+        called="friendly name",
+        actions=(
+            Action(
+                "refresh",
+                "Pull the image again on all Agents. Staged sessions of an older image are replaced.",
+                method="POST",
+                path="/refresh",
             ),
         ),
-        Noun(
-            noun="users",
-            path="/users",
-            singular="user",
-            plural="users",
-            key="user_id",
-            name="username",
-            search="q",
-            filters=(Field("q", str, "part of a name"), Field("group_id", UUID)),
-            create="greenroom.api.access.schemas:UserCreate",
-            update="greenroom.api.access.schemas:UserPatch",
-            force="Also destroy the sessions of the user.",
-            changes=(
-                ChangeVerb("enable", {"disabled": False}, "Enable a disabled user."),
-                ChangeVerb(
-                    "disable", {"disabled": True}, "Disable a user, and end their log-ins, streams and API keys."
-                ),
-                ChangeVerb("lock", {"locked": True}, "Lock a user, and end their log-ins and streams."),
-                ChangeVerb("unlock", {"locked": False}, "Unlock a user."),
+        columns=columns(
+            "friendly_name enabled",
+            Column("Container image", "name"),
+            "available cores memory categories",
+            Column("Zone", lambda image: image["zone_name"] or "any"),
+        ),
+    ),
+    Noun(
+        noun="homes",
+        singular="home folder",
+        without=frozenset({"delete"}),
+        columns=columns(
+            "home_id",
+            Column("User", lambda home: home["username"] or "(deleted)"),
+            Column("Workspace", lambda home: home["image_friendly_name"] or "(deleted)"),
+            Column("Host", "hostname"),
+            Column("Size", lambda home: None if home["size_bytes"] is None else size(home["size_bytes"])),
+            "last_used state remark",
+        ),
+    ),
+    Noun(
+        noun="staging",
+        singular="staging config",
+        list_path="/staging-configs",
+        without=frozenset({"zone_id", "image_id"}),
+        actions=(
+            Action(
+                "pause",
+                "Pause a config: assign none of its sessions, and stage no more sessions.",
+                {"paused": True},
             ),
-            columns=columns(
-                Column("Username", "username"),
-                Column("Name", lambda user: f"{user['first_name']} {user['last_name']}".strip()),
-                Column("Groups", lambda user: [group["name"] for group in user["groups"]]),
-                Column("Status", _access),
-                "num_sessions last_session created",
+            Action("resume", "Resume a config: fill its pool again.", {"paused": False}),
+            Action(
+                "recycle",
+                "Replace all staged sessions of a config, and retry immediately after failed starts.",
+                method="POST",
+                path="/recycle",
             ),
         ),
-        Noun(
-            noun="groups",
-            path="/groups",
-            singular="group",
-            plural="groups",
-            key="group_id",
-            name="name",
-            create="greenroom.api.access.schemas:GroupCreate",
-            update="greenroom.api.access.schemas:GroupPatch",
-            columns=columns(
-                "name priority num_users",
-                Column("Workspaces", lambda group: len(group["images"])),
-                Column("Settings", lambda group: len(group["settings"])),
-                "permissions description",
+        columns=columns(
+            "staging_config_id",
+            Column("Deployment Zone", "zone_name"),
+            Column("Image", "image_friendly_name"),
+            Column("Desired Sessions", "num_sessions"),
+            Column("Current Sessions", _pool),
+            Column("Shortfall", _shortfall),
+            Column("Permissions", _permissions, wide=True),
+            wide="expiration hits_24h misses_24h",
+        ),
+    ),
+    Noun(
+        noun="catalogues",
+        singular="catalogue",
+        name="name",
+        columns=columns("name list_url entries looked error"),
+    ),
+    Noun(
+        noun="filter-policies",
+        singular="web filter policy",
+        several="web filter policies",
+        name="name",
+        columns=columns(
+            "name default_action",
+            Column("Allowed", lambda policy: len(policy["allow"])),
+            Column("Denied", lambda policy: len(policy["deny"])),
+            "num_images num_groups num_sessions description",
+        ),
+    ),
+    Noun(
+        noun="sessions",
+        singular="session",
+        without=frozenset({"create", "delete"}),
+        columns=columns(
+            "session_id",
+            Column("User", _user_of_session),
+            "image_friendly_name status zone_name",
+            Column("Agent", "hostname"),
+            "created",
+            Column("Origin", lambda session: "staged" if session["staging_config_id"] else "on demand", wide=True),
+            wide="expires",
+        ),
+    ),
+    Noun(
+        noun="launches",
+        singular="launch",
+        several="launches",
+        parts=(("steps", STEPS),),
+        columns=columns("at launch_id username image_friendly_name outcome reason", wide="session_id"),
+    ),
+    Noun(
+        noun="users",
+        singular="user",
+        name="username",
+        search="q",
+        actions=(
+            Action("enable", "Enable a disabled user.", {"disabled": False}),
+            Action("disable", "Disable a user, and end their log-ins, streams and API keys.", {"disabled": True}),
+            Action("lock", "Lock a user, and end their log-ins and streams.", {"locked": True}),
+            Action("unlock", "Unlock a user.", {"locked": False}),
+            Action(
+                "attributes",
+                "Show the preferences and the public SSH key of a user.",
+                method="GET",
+                path="/attributes",
+            ),
+            Action(
+                "set-attributes",
+                "Change the preferences and SSH keys of a user. Omitted options change nothing.",
+                path="/attributes",
+            ),
+            Action(
+                "ssh-key",
+                "Replace the SSH keys of a user with a new pair, and show the public key.",
+                method="POST",
+                path="/ssh-key",
             ),
         ),
-        Noun(
-            noun="keys",
-            path="/api-keys",
-            singular="API key",
-            plural="API keys",
-            key="key_id",
-            name="name",
-            create="greenroom.api.access.schemas:KeyCreate",
-            update="greenroom.api.access.schemas:KeyPatch",
-            changes=(
-                ChangeVerb("enable", {"enabled": True}, "Enable an API key."),
-                ChangeVerb("disable", {"enabled": False}, "Disable an API key without deleting it."),
+        columns=columns(
+            Column("Username", "username"),
+            Column("Name", lambda user: f"{user['first_name']} {user['last_name']}".strip()),
+            Column("Groups", lambda user: [group["name"] for group in user["groups"]]),
+            Column(
+                "Status",
+                lambda user: ", ".join(name for name in ("disabled", "locked") if user[name]) or "enabled",
             ),
-            columns=columns(
-                "name",
-                Column("API Key", "key_id"),
-                Column("Status", lambda key: "enabled" if key["enabled"] else "disabled"),
-                "read_only permissions created expires last_used",
+            "num_sessions last_session created",
+        ),
+    ),
+    Noun(
+        noun="groups",
+        singular="group",
+        name="name",
+        columns=columns(
+            "name priority num_users",
+            Column("Workspaces", lambda group: len(group["images"])),
+            Column("Settings", lambda group: len(group["settings"])),
+            "permissions description",
+        ),
+    ),
+    Noun(
+        noun="keys",
+        singular="API key",
+        list_path="/api-keys",
+        name="name",
+        actions=(
+            Action("enable", "Enable an API key.", {"enabled": True}),
+            Action("disable", "Disable an API key without deleting it.", {"enabled": False}),
+        ),
+        columns=columns(
+            "name",
+            Column("API Key", "key_id"),
+            Column("Status", lambda key: "enabled" if key["enabled"] else "disabled"),
+            "read_only permissions created expires last_used",
+        ),
+    ),
+    Noun(
+        noun="webhooks",
+        singular="webhook",
+        name="name",
+        actions=(
+            Action("enable", "Enable a webhook, and send its waiting events.", {"enabled": True}),
+            Action("disable", "Disable a webhook without deleting it.", {"enabled": False}),
+            Action("test", "Send a test message to a webhook, and show the outcome.", method="POST", path="/test"),
+            Action(
+                "renew-secret",
+                "Create a new signing secret for all further messages. The secret is shown only once.",
+                method="POST",
+                path="/secret",
             ),
         ),
-        Noun(
-            noun="webhooks",
-            path="/webhooks",
-            singular="webhook",
-            plural="webhooks",
-            key="webhook_id",
-            name="name",
-            create="greenroom.api.webhooks.schemas:WebhookCreate",
-            update="greenroom.api.webhooks.schemas:WebhookPatch",
-            changes=(
-                ChangeVerb("enable", {"enabled": True}, "Enable a webhook, and send its waiting events."),
-                ChangeVerb("disable", {"enabled": False}, "Disable a webhook without deleting it."),
-            ),
-            columns=columns("name url enabled events waiting last_delivered"),
-        ),
-        Noun(
-            noun="secrets",
-            path="/secrets",
-            singular="secret",
-            plural="secrets",
-            key="secret_id",
-            name="name",
-            create="greenroom.api.secret.schemas:SecretCreate",
-            update="greenroom.api.secret.schemas:SecretPatch",
-            columns=columns("name hosts header template owner num_leases value_changed description"),
-        ),
-    )
-}
+        columns=columns("name url enabled events waiting last_delivered"),
+    ),
+    Noun(
+        noun="secrets",
+        singular="secret",
+        name="name",
+        columns=columns("name hosts header template owner num_leases value_changed description"),
+    ),
+)
+NOUNS: Final = {noun.noun: noun for noun in _ALL}
 
 REFERENCES: Final = {
-    "zone_id": "zones",
-    "image_id": "images",
-    "default_image": "images",
-    "user_id": "users",
-    "agent_id": "agents",
-    "server_id": "agents",
-    "filter_policy_id": "filter-policies",
-    "session_id": "sessions",
-    "staging_config_id": "staging",
-    "group_id": "groups",
-    "groups": "groups",
-    "users": "users",
-}
+    NOUNS[noun].key: noun
+    for noun in ("zones", "images", "users", "agents", "filter-policies", "sessions", "staging", "groups")
+} | {"default_image": "images", "server_id": "agents", "groups": "groups", "users": "users"}
 """Field with the id of another noun → that noun. Its option also takes a name."""

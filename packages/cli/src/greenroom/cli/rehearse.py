@@ -18,7 +18,6 @@ import httpx
 import typer
 
 from greenroom.cli.client import PREFIX, ApiError, Client, Row
-from greenroom.cli.names import find_id
 from greenroom.cli.nouns import NOUNS
 from greenroom.cli.output import Printer, columns, printable
 from greenroom.cli.rehearsal import Morning, RehearsedVisit, Result, SupplyAtStart, arrivals, count_reasons, result_of
@@ -357,7 +356,7 @@ def rehearse(
         seed=seed,
         image_id=workspace["image_id"],
         workspace=workspace["friendly_name"],
-        zone_id=find_id(call.client, NOUNS["zones"], zone) if zone is not None else None,
+        zone_id=call.id_of("zones", zone) if zone is not None else None,
     )
     with call.output.err.status("") as status:
         result = _run_rehearsal(
@@ -376,7 +375,7 @@ def _workspace(client: Client, name_or_id: str | None) -> Row:
     if name_or_id is None:
         name_or_id = client.get(f"/groups/{ALL_USERS}")["settings"].get("default_image")
     if name_or_id:
-        return client.get(f"/images/{find_id(client, NOUNS['images'], name_or_id)}")
+        return client.get(f"/images/{NOUNS['images'].find_id(client, name_or_id)}")
     enabled = [image for image in client.rows("/images") if image["enabled"]]
     if not enabled:
         raise ApiError("No workspace is enabled, so there is nothing to launch; see greenroom images list.")

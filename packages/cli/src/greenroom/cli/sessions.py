@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from greenroom.cli.client import TIMEOUT_S, ApiError, Client, Row
-from greenroom.cli.names import find_id
-from greenroom.cli.nouns import NOUNS, STEPS
+from greenroom.cli.nouns import STEPS
 from greenroom.cli.output import Printer, printable, styled
-from greenroom.cli.values import duration
-from greenroom.cli.verbs import Call, body_options, verb
+from greenroom.cli.verbs import Call, Within, fields_of, verb
 from greenroom.core.access.accounts import ADMIN
 from greenroom.core.errors import SetupError
 from greenroom.core.session.states import TRANSITIONS, LifecycleCommand
@@ -24,9 +22,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _DEADLINE_S: Final = 60.0
-_NEW: Final = body_options("greenroom.api.session.schemas:SessionCreate", {"image_id"}, with_null=False)
-_COMMAND: Final = body_options("greenroom.api.session.schemas:CommandCreate", {"command"}, with_null=False)
-
 POLL_S: Final = 0.25
 OVER: Final = frozenset({"failed", "deleting", "deleted", "stopping", "stopped"})
 """Statuses from which a starting session can no longer become running."""
@@ -55,18 +50,15 @@ SetAside = Annotated[
     bool, typer.Option("--set-aside", help="Destroy the session in quarantine itself, not its replacement.")
 ]
 Address = Annotated[str, typer.Argument(metavar="URL", help="The address, http:// or https://.", show_default=False)]
-Within = Annotated[
-    float, typer.Option("--within", parser=duration("s"), metavar="DURATION", help="Longest wait, in seconds.")
-]
 
 
-@verb("sessions", options=_NEW, of_one=False)
+@verb("sessions", options=fields_of("POST /sessions", "image_id"), of_one=False)
 def launch(call: Call, *, image: Image, wait: Wait = False, within: Within = 300) -> None:
     """Launch a workspace. Without --user, the session of a local instance belongs to its first administrator."""
-    body: Row = {"image_id": find_id(call.client, NOUNS["images"], image)}
+    body: Row = {"image_id": call.id_of("images", image)}
     body |= call.body()
     if "user_id" not in body and call.client.server.is_local:
-        body["user_id"] = find_id(call.client, NOUNS["users"], ADMIN)
+        body["user_id"] = call.id_of("users", ADMIN)
     launched = call.client.post("/sessions", body)
     call.output.warn(_zone_warning(call.client, launched["session_id"], body.get("zone_id")))
     launched["connect_url"] = call.client.server.url + launched["connect_url"]
@@ -136,7 +128,7 @@ def placement(call: Call) -> None:
     call.output.rows(response["steps"], STEPS, "No steps were recorded.", whole=True)
 
 
-@verb("sessions", "exec", options=_COMMAND)
+@verb("sessions", "exec", options=fields_of("POST /sessions/{session_id}/commands", "command"))
 def execute(call: Call, *, argv: Argv) -> None:
     """Run a command in a running session and print its output; exit code 1 if the command fails."""
     body: Row = {"command": argv, **call.body()}

@@ -5,24 +5,32 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 import typer
 
-from greenroom.cli.client import Client
-from greenroom.cli.fields import FieldOption, argument, body_of, fields_of, options_of
+from greenroom.cli.client import ApiError, Client
 from greenroom.cli.lazy import LazyCommand, LazyGroup, command_of, group_of, text_of
-from greenroom.cli.names import find_id, with_names
-from greenroom.cli.noun import ChangeVerb, Field, Noun
+from greenroom.cli.noun import FIELDS, Action, Noun, uuid_of
 from greenroom.cli.nouns import NOUNS
-from greenroom.cli.output import Parts, Printer, Row
+from greenroom.cli.options import FieldOption, argument, body_of, options_of
+from greenroom.cli.output import Column, Parts, Printer, Row
 from greenroom.cli.server import Server, find_server
+from greenroom.cli.values import duration
 
 _PANEL: Final = "Deployment"
+
+ID_FIELDS: Final = {
+    "images": "images",
+    "default_image": "images",
+    "web_filter_policy": "filter-policies",
+    "server_id": "agents",
+}
+"""Field of a response, or setting, with an id but without a name → its noun."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +54,11 @@ class Call:
             ApiError: there is none of this name or id.
         """
         assert self.noun is not None, "a verb of nothing"  # noqa: S101 -- only verbs `of_one` use it
-        return f"{self.noun.path}/{find_id(self.client, self.noun, self.target)}"
+        return f"{self.noun.path}/{self.noun.find_id(self.client, self.target)}"
+
+    def id_of(self, noun: str, name_or_id: str) -> str:
+        """Return the id of an object of another noun. Raises ApiError as `Noun.find_id` does."""
+        return NOUNS[noun].find_id(self.client, name_or_id)
 
     def body(self) -> Row:
         """Return the passed fields in the form of the api."""
@@ -54,19 +66,34 @@ class Call:
 
     def one(self, row: Row, parts: Parts = ()) -> None:
         """Print one object, for people with names in place of ids and its `parts` as tables."""
-        self.output.one(row if self.output.as_json else with_names(self.client, row), parts)
+        self.output.one(row if self.output.as_json else self._with_names(row), parts)
 
-    def change(self, part: str = "") -> None:
-        """Change the object, or the `part` at that path below it, and print its new state.
+    def show_list(
+        self, path: str, columns: Sequence[Column], empty_text: str, limit: int | None = None, *, whole: bool = False
+    ) -> None:
+        """Print a list, with the passed fields as filters."""
+        self.output.rows(self.client.rows(path, self.body(), limit), columns, empty_text, whole=whole)
 
-        Raises:
-            typer.BadParameter: no field was passed.
-            ApiError: the server refuses.
+    def _with_names(self, row: Row) -> Row:
+        """Return `row` with names in place of ids. An id without a name, or that this key may not look up, is not
+        changed.
         """
-        body = self.body()
-        if not body:
-            raise typer.BadParameter("No change was specified; pass at least one option.")
-        self.one(self.client.patch(f"{self.path}{part}", body))
+        return {name: self._with_name(name, value) for name, value in row.items()}
+
+    def _with_name(self, field: str, value: Any) -> Any:
+        if isinstance(value, dict):
+            return self._with_names(cast("Row", value))
+        ids = cast("list[Any]", value) if isinstance(value, list) else [value]
+        if field not in ID_FIELDS or not ids or not all(isinstance(one, str) and uuid_of(one) for one in ids):
+            return value
+        noun = NOUNS[ID_FIELDS[field]]
+        try:
+            rows = self.client.rows(noun.path)
+        except ApiError:  # a key may be allowed to see one noun and not another
+            return value
+        names = {row[noun.key]: row[noun.name or noun.key] for row in rows}
+        texts = [names.get(one, one) for one in ids]
+        return texts if isinstance(value, list) else texts[0]
 
 
 Url = Annotated[
@@ -80,6 +107,10 @@ KeySecret = Annotated[
 CaFile = Annotated[
     Path | None,
     typer.Option(envvar="GREENROOM_CA_FILE", help="Certificate of the authority, PEM.", rich_help_panel=_PANEL),
+]
+Limit = Annotated[int, typer.Option(min=1, help="Maximum number of rows, newest first.")]
+Within = Annotated[
+    float, typer.Option("--within", parser=duration("s"), metavar="DURATION", help="Longest wait, in seconds.")
 ]
 
 
@@ -115,25 +146,17 @@ _COMMON: Final = inspect.signature(common_options, eval_str=True).parameters
 Run = Callable[..., None]
 Options = Callable[[], Sequence[FieldOption]]
 """The options of a verb, which are created when it is used."""
-Limit = Annotated[int | None, typer.Option(min=1, help="Maximum number of rows.", show_default=False)]
 
 _VERBS: Final[defaultdict[str, dict[str, LazyCommand]]] = defaultdict(dict)
 """Noun → the verbs from functions."""
 
 
-def no_options() -> Sequence[FieldOption]:
-    """Return no options, for a verb without fields."""
-    return ()
-
-
-def body_options(model: str, without: Set[str] = frozenset(), *, with_null: bool = True) -> Options:
-    """Return an option for each field of a model of the api, `MODULE:NAME`, except those `without`."""
-    return lambda: options_of((f for f in fields_of(model) if f.name not in without), with_null=with_null)
-
-
-def query_options(*fields: Field) -> Options:
-    """Return an option for each query parameter."""
-    return lambda: options_of(fields, with_null=False)
+def fields_of(operation: str, *without: str) -> Options:
+    """Return an option for each field of an operation of the api, except those `without`. A change can set a field to
+    null; elsewhere, null equals no value.
+    """
+    with_null = operation.startswith("PATCH")
+    return lambda: options_of((one for one in FIELDS[operation] if one.name not in without), with_null=with_null)
 
 
 def group(name: str, text: str, *modules: str) -> LazyGroup:
@@ -145,7 +168,9 @@ def group(name: str, text: str, *modules: str) -> LazyGroup:
     return group_of(name, text, [*generic, *added])
 
 
-def verb(noun: str, name: str = "", *, options: Options = no_options, of_one: bool = True) -> Callable[[Run], Run]:
+def verb(
+    noun: str, name: str = "", *, options: Options = list[FieldOption], of_one: bool = True
+) -> Callable[[Run], Run]:
     """Make a function that takes a `Call` the command `greenroom NOUN NAME`; the default name is that of the function.
     `options` are created from fields, and `Call.body` has their values. `of_one`: its first argument names one object.
     """
@@ -189,9 +214,7 @@ def command(function: Run, noun: Noun | None = None, options: Sequence[FieldOpti
     return run
 
 
-def _lazy_verb(
-    name: str, text: str, function: Run, noun: Noun | None = None, options: Options = no_options
-) -> LazyCommand:
+def _lazy_verb(name: str, text: str, function: Run, noun: Noun | None, options: Options) -> LazyCommand:
     def make() -> Any:
         run = command(function, noun, options())
         run.__doc__ = text
@@ -201,20 +224,20 @@ def _lazy_verb(
 
 
 def _generic(noun: Noun) -> list[LazyCommand]:
-    """Return the verbs from the entry of a noun."""
+    """Return the verbs from the entry of a noun: those of the operations that the api has, and its actions."""
     a_noun = f"{'an' if noun.singular.startswith('A') else 'a'} {noun.singular}"
+    operations = {"create": f"POST {noun.path}", "update": noun.operation("PATCH"), "delete": noun.operation("DELETE")}
+    missing = {name for name, operation in operations.items() if operation not in FIELDS} | noun.without
 
-    def rows(call: Call, *, limit: Limit = None) -> None:
-        call.output.rows(call.client.rows(noun.path, call.body(), limit), noun.columns, f"There is no {noun.singular}.")
-
-    def get(call: Call) -> None:
-        call.one(call.client.get(call.path), noun.parts)
+    def rows(
+        call: Call,
+        *,
+        limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of rows.", show_default=False)] = None,
+    ) -> None:
+        call.show_list(noun.path, noun.columns, f"There is no {noun.singular}.", limit)
 
     def create(call: Call) -> None:
         call.one(call.client.post(noun.path, call.body()))
-
-    def update(call: Call) -> None:
-        call.change()
 
     def delete(call: Call) -> None:
         path = call.path
@@ -222,42 +245,50 @@ def _generic(noun: Noun) -> list[LazyCommand]:
         deleted = {noun.key: path.rpartition("/")[2], "deleted": True}
         call.output.done(f"The {noun.singular} {call.target} is deleted.", deleted)
 
+    # Single rows of a list are `get` on the command line.
+    filters = fields_of(f"GET {noun.path}", noun.key)
     found = [
-        _lazy_verb("list", f"List {noun.plural}.", rows, options=query_options(*noun.filters)),
-        _lazy_verb("get", f"Show one {noun.singular} with all its fields.", get, noun),
+        _lazy_verb("list", f"List {noun.plural}.", rows, None, filters),
+        _action(Action("get", f"Show one {noun.singular} with all its fields.", method="GET"), noun),
+        _lazy_verb("create", f"Create {a_noun}.", create, None, partial(_create_options, noun)),
+        _action(Action("update", f"Update {a_noun}. Omitted options change nothing."), noun),
+        _lazy_verb("delete", f"Delete {a_noun}.", delete, noun, partial(_delete_options, noun)),
     ]
-    if noun.create is not None:
-        found.append(
-            _lazy_verb("create", f"Create {a_noun}.", create, options=partial(_create_options, noun, noun.create))
-        )
-    if noun.update is not None:
-        text = f"Update {a_noun}. Omitted options change nothing."
-        found.append(_lazy_verb("update", text, update, noun, body_options(noun.update, noun.without)))
-    if noun.delete:
-        found.append(_lazy_verb("delete", f"Delete {a_noun}.", delete, noun, partial(_force, noun.force)))
-    return [*found, *(_lazy_verb(change.verb, change.help, _change_function(change), noun) for change in noun.changes)]
+    return [*(verb for verb in found if verb.name not in missing), *(_action(one, noun) for one in noun.actions)]
 
 
-def _create_options(noun: Noun, model: str) -> list[FieldOption]:
+def _create_options(noun: Noun) -> list[FieldOption]:
     """Return the options of `create`. The name of the new object is an argument."""
-    fields = [f for f in fields_of(model) if f.name != noun.name and (f.is_required or f.name not in noun.without)]
-    options = options_of(fields, with_null=False)
+    options = options_of((f for f in FIELDS[f"POST {noun.path}"] if f.name != noun.name), with_null=False)
     if noun.name is None:
         return options
     name = argument(noun.name, noun.name.upper(), f"The name of the new {noun.singular}.")
     return [FieldOption(noun.name, name, lambda value, _: value), *options]
 
 
-def _force(text: str | None) -> list[FieldOption]:
-    if text is None:
-        return []
-    option = Annotated[bool, typer.Option("--force", help=text, show_default=False)]
-    parameter = inspect.Parameter("force", inspect.Parameter.KEYWORD_ONLY, annotation=option, default=False)
-    return [FieldOption("force", parameter, lambda value, _: value or None)]
+def _delete_options(noun: Noun) -> list[FieldOption]:
+    """Return the option `--force`, if the api has it for this noun."""
+    texts = [f.description for f in FIELDS[noun.operation("DELETE")] if f.name == "force"]
+    options = [typer.Option("--force", help=f"{text[:1].upper()}{text[1:]}.", show_default=False) for text in texts]
+    return [
+        FieldOption(
+            "force",
+            inspect.Parameter(
+                "force", inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[bool, option], default=False
+            ),
+            lambda value, _: value or None,
+        )
+        for option in options
+    ]
 
 
-def _change_function(change: ChangeVerb) -> Run:
+def _action(action: Action, noun: Noun) -> LazyCommand:
     def run(call: Call) -> None:
-        call.one(call.client.patch(call.path, change.body))
+        body = call.body() if action.body is None else action.body
+        if action.method == "PATCH" and not body:
+            raise typer.BadParameter("No change was specified; pass at least one option.")
+        call.one(call.client.request(action.method, f"{call.path}{action.path}", body or None), noun.parts)
 
-    return run
+    takes_fields = action.method == "PATCH" and action.body is None
+    options = fields_of(noun.operation("PATCH", action.path), *noun.without) if takes_fields else list[FieldOption]
+    return _lazy_verb(action.verb, action.help, run, noun, options)

@@ -1,4 +1,4 @@
-"""`catalogue list|add|update`, `staging recycle|explain|history`, `images refresh`, and `homes delete`."""
+"""`catalogue list|add|update`, `staging explain|history`, and `homes delete`."""
 
 from __future__ import annotations
 
@@ -9,22 +9,11 @@ from urllib.parse import quote
 import typer
 
 from greenroom.cli.client import ApiError, Client, Row
-from greenroom.cli.names import find_id
-from greenroom.cli.nouns import NOUNS
 from greenroom.cli.output import Column, Printer, columns, milliseconds, printable
-from greenroom.cli.values import duration
-from greenroom.cli.verbs import Call, verb
+from greenroom.cli.verbs import Call, Within, verb
 from greenroom.core.text import size
 
 POLL_S: Final = 1.0
-
-
-def _size(entry: Row) -> str | None:
-    return None if entry["size_bytes"] is None else size(entry["size_bytes"])
-
-
-def _first_frame(entry: Row) -> str | None:
-    return None if entry["first_frame_ms"] is None else milliseconds(entry["first_frame_ms"])
 
 
 def _state(entry: Row) -> str | None:
@@ -37,8 +26,8 @@ _COLUMNS: Final = columns(
     "name",
     Column("Workspace", "friendly_name"),
     "categories",
-    Column("Size", _size),
-    Column("First frame", _first_frame),
+    Column("Size", lambda entry: None if entry["size_bytes"] is None else size(entry["size_bytes"])),
+    Column("First frame", lambda row: None if row["first_frame_ms"] is None else milliseconds(row["first_frame_ms"])),
     Column("State", _state),
     "description",
 )
@@ -53,21 +42,18 @@ Groups = Annotated[
 Wait = Annotated[
     bool, typer.Option("--wait", help="Show the progress on each Agent; return when the first Agent has the image.")
 ]
-Within = Annotated[
-    float, typer.Option("--within", parser=duration("s"), metavar="DURATION", help="Longest wait, in seconds.")
-]
 
 
 @verb("catalogue", "list", of_one=False)
 def catalogue_list(call: Call) -> None:
     """List the entries of the catalogue."""
-    call.output.rows(call.client.rows("/catalogue"), _COLUMNS, "The catalogue is empty.")
+    call.show_list("/catalogue", _COLUMNS, "The catalogue is empty.")
 
 
 @verb("catalogue", of_one=False)
 def add(call: Call, *, name: Name, group: Groups = [], wait: Wait = False, within: Within = 3600) -> None:  # noqa: B006 -- typer copies it
     """Add a workspace from the catalogue. Agents then pull its image automatically."""
-    groups = [find_id(call.client, NOUNS["groups"], one) for one in group]
+    groups = [call.id_of("groups", one) for one in group]
     _print_image(call, call.client.post(_path(name), {"groups": groups} if groups else {}), wait, within)
 
 
@@ -133,35 +119,16 @@ def _progress(agents: list[Row]) -> str:
 
 _REASONS: Final = columns("code setting group reason")
 _SPANS: Final = {1: "last hour", 24: "last 24 h", 168: "last 7 d"}
-
-
-def _span(window: Row) -> str:
-    return _SPANS.get(window["hours"], f"last {window['hours']} h")
-
-
-def _rate(window: Row) -> str | None:
-    return None if window["hit_rate"] is None else f"{window['hit_rate']:.0%}"
-
-
-def _reasons_of(miss: Row) -> str:
-    return " ".join(reason["reason"] for reason in miss["reasons"])
-
-
-_WINDOWS: Final = columns(Column("Launches of the", _span), "hits misses served_elsewhere", Column("Hit rate", _rate))
+_WINDOWS: Final = columns(
+    Column("Launches of the", lambda window: _SPANS.get(window["hours"], f"last {window['hours']} h")),
+    "hits misses served_elsewhere",
+    Column("Hit rate", lambda window: None if window["hit_rate"] is None else f"{window['hit_rate']:.0%}"),
+)
 _CAUSES: Final = columns("code setting launches last reason")
-_MISSES: Final = columns("time username outcome launch_id", Column("Reason", _reasons_of))
-
-
-@verb("staging")
-def recycle(call: Call) -> None:
-    """Replace all staged sessions of a config, and retry immediately after failed starts."""
-    call.one(call.client.post(f"{call.path}/recycle"))
-
-
-@verb("images")
-def refresh(call: Call) -> None:
-    """Pull the image again on all Agents. Staged sessions of an older image are replaced."""
-    call.one(call.client.post(f"{call.path}/refresh"))
+_MISSES: Final = columns(
+    "time username outcome launch_id",
+    Column("Reason", lambda miss: " ".join(reason["reason"] for reason in miss["reasons"])),
+)
 
 
 @verb("staging")
@@ -211,16 +178,13 @@ def history(
 
 
 WaitForFiles = Annotated[bool, typer.Option("--wait", help="Return when the files are deleted.")]
-FilesWithin = Annotated[
-    float, typer.Option("--within", parser=duration("s"), metavar="DURATION", help="Longest wait, in seconds.")
-]
 
 
 @verb("homes")
-def delete(call: Call, *, wait: WaitForFiles = False, within: FilesWithin = 600.0) -> None:
+def delete(call: Call, *, wait: WaitForFiles = False, within: Within = 600) -> None:
     """Delete a home folder with all its files; refused while a session uses the folder."""
     home = call.client.get(call.path)
-    call.client.delete(call.path, {})
+    call.client.delete(call.path)
     end_s = time.monotonic() + within
     while wait and (remark := _remark(call, home)) is not None:
         if time.monotonic() > end_s:

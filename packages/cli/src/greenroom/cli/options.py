@@ -10,30 +10,24 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from getpass import getpass
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, cast, get_args, get_origin
-from uuid import UUID
+from typing import Annotated, Any, Final
 
 import typer
 
-from greenroom.cli.lazy import import_object
-from greenroom.cli.names import find_id
+from greenroom.cli.client import Client
 from greenroom.cli.noun import Field, Noun
 from greenroom.cli.nouns import NOUNS, REFERENCES
 from greenroom.cli.output import Row
 from greenroom.cli.values import assignments, duration, items_of, moment, number
 
-if TYPE_CHECKING:
-    from greenroom.cli.client import Client
-
 NULL: Final = object()
 """The value of an option `null`: set the field to null. None = the option was not passed."""
 
-Read = Callable[[Any, "Client"], Any]
+Read = Callable[[Any, Client], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +41,10 @@ class FieldOption:
 
 def body_of(options: Sequence[FieldOption], values: Mapping[str, Any], client: Client) -> Row:
     """Return the request, with the fields that were passed."""
-    read = {option.field: (option.read, values.get(option.field)) for option in options}
+    given = {option.field: (option.read, values[option.field]) for option in options}
     return {
-        name: None if value is NULL else reader(value, client)
-        for name, (reader, value) in read.items()
+        name: None if value is NULL else read(value, client)
+        for name, (read, value) in given.items()
         if value is not None and value != []
     }
 
@@ -84,38 +78,17 @@ RENAMED: Final = {"url": "address"}
 """Field → its option, if the option with its name is that of the deployment."""
 
 
-class SecretText(str):
-    """The type of a field whose value is secret."""
-
-    __slots__ = ()
-
-
 @dataclass(frozen=True, slots=True)
 class _Kind:
     """The parsing of an option: its type for typer or a parser instead, its metavar, and the part of its help about
     them.
     """
 
-    annotation: Any
-    read: Read
+    annotation: Any = str
+    read: Read = lambda value, _: value
     parser: Callable[[str], Any] | None = None
     metavar: str | None = None
     note: str = ""
-
-
-def fields_of(model: str) -> list[Field]:
-    """Return the fields of a model of the api, `MODULE:NAME`."""
-    from pydantic import AwareDatetime, SecretStr  # noqa: PLC0415 -- slow to import, and lists do without it
-
-    from greenroom.core.access.group_settings import SETTINGS  # noqa: PLC0415 -- the same
-
-    own = {AwareDatetime: datetime, SecretStr: SecretText}
-    found: list[Field] = []
-    for name, info in import_object(model).model_fields.items():
-        kind, is_nullable = _unwrapped(info.annotation)
-        text = info.description or (SETTINGS[name].description if name in SETTINGS else "")
-        found.append(Field(name, own.get(kind, kind), text, info.is_required(), is_nullable))
-    return found
 
 
 def options_of(fields: Iterable[Field], *, with_null: bool = True) -> list[FieldOption]:
@@ -129,17 +102,18 @@ def options_of(fields: Iterable[Field], *, with_null: bool = True) -> list[Field
 def _option(field: Field, *, with_null: bool) -> FieldOption:
     kind = _kind(field)
     text = _help(field, kind.note)
-    if field.is_nullable and with_null and get_origin(field.kind) is not Literal:
-        kind = _Kind(str, kind.read, _or_null(kind), f"{kind.metavar or 'TEXT'}|null")
+    name = RENAMED.get(field.name, field.name)
+    if field.is_nullable and with_null and not field.choices:
+        kind = replace(kind, annotation=str, parser=_or_null(kind), metavar=f"{kind.metavar or 'TEXT'}|null")
     option = typer.Option(
-        *_names(field.name, boolean=kind.annotation is bool),
+        *_names(name, is_boolean=kind.annotation is bool),
         help=text,
         parser=kind.parser,
         metavar=kind.metavar,
         show_default=False,
     )
     parameter = inspect.Parameter(
-        RENAMED.get(field.name, field.name),
+        name,
         inspect.Parameter.KEYWORD_ONLY,
         annotation=Annotated[kind.annotation if field.is_required else kind.annotation | None, option],
         default=inspect.Parameter.empty if field.is_required else None,
@@ -147,96 +121,83 @@ def _option(field: Field, *, with_null: bool) -> FieldOption:
     return FieldOption(field.name, parameter, kind.read)
 
 
-def _names(field: str, *, boolean: bool) -> list[str]:
-    full = RENAMED.get(field, field).replace("_", "-")
-    if boolean:
+def _names(name: str, *, is_boolean: bool) -> list[str]:
+    full = name.replace("_", "-")
+    if is_boolean:
         return [f"--{full}/--no-{full}"]
-    short = SINGULAR.get(field) or (full.removesuffix("-id") if field in REFERENCES else full)
+    short = SINGULAR.get(name) or (full.removesuffix("-id") if name in REFERENCES else full)
     return [f"--{short}"] if short == full else [f"--{short}", f"--{full}"]
 
 
 def _help(field: Field, note: str) -> str:
     text = f"{field.description} ({note})" if field.description and note else field.description or note
-    text += "; may be repeated" if text and get_origin(field.kind) in (list, dict) else ""
+    text += "; may be repeated" if text and field.holds != "one" else ""
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
+_KINDS: Final = {
+    "boolean": _Kind(bool),
+    "integer": _Kind(int, metavar="INTEGER"),
+    "number": _Kind(float, parser=number, metavar="NUMBER"),
+    "uuid": _Kind(metavar="UUID"),
+}
+"""Type of a field → the kind of its option. All other values are not converted."""
+
+
 def _kind(field: Field) -> _Kind:
-    name, kind = field.name, field.kind
-    many = get_origin(kind) is list
-    if get_origin(kind) is dict:
-        return _object(name, kind)
-    if name in REFERENCES:
-        return _reference(NOUNS[REFERENCES[name]], many=many)
-    if many:
+    if field.holds == "object":
+        return _Kind(list[str], lambda value, _: _object(field, value), metavar="NAME=VALUE")
+    if field.name in REFERENCES:
+        return _reference(NOUNS[REFERENCES[field.name]], many=field.holds == "list")
+    if field.holds == "list":
         return _Kind(list[str], lambda value, _: items_of(value))
-    if name in FILES | SECRETS or kind is SecretText:
-        return _secret_or_file(name, kind)
-    return _measured(name, kind)
+    if field.type == "password" or field.name in FILES | SECRETS:
+        return _secret_or_file(field)
+    return _single(field)
 
 
-def _object(name: str, kind: Any) -> _Kind:
-    of_texts = _unwrapped(get_args(kind)[1])[0] is str
+def _single(field: Field) -> _Kind:
+    if field.choices:
+        return _Kind(StrEnum(field.name, {choice: choice for choice in field.choices}))
+    if field.name in DURATIONS:
+        whole = field.type == "integer"
+        return _Kind(int if whole else float, parser=duration(DURATIONS[field.name], whole=whole), metavar="DURATION")
+    if field.type == "date-time":
+        return _Kind(parser=moment(ahead=field.name in AHEAD), metavar="TIME")
+    return _KINDS.get(field.type, _Kind())
 
-    def read(value: list[str], _: Client) -> Row:
-        from greenroom.core.access.group_settings import SETTINGS  # noqa: PLC0415 -- as in `fields_of`
 
-        return assignments(value, as_texts=of_texts, settings=SETTINGS if name == "settings" else None)
+def _secret_or_file(field: Field) -> _Kind:
+    name = field.name
+    if name in FILES:
+        return _Kind(read=lambda value, _: _text_of(value), metavar="FILE", note="a file; '-' = stdin")
+    if name in VALUES:
+        note = "a file; '-' prompts for the value, or reads a line from stdin"
+        return _Kind(read=lambda value, _: _value(name, value), metavar="FILE", note=note)
+    return _Kind(read=lambda value, _: _secret(name, value), note="'-' prompts for it, or reads it from stdin")
 
-    return _Kind(list[str], read, metavar="NAME=VALUE")
+
+def _object(field: Field, items: list[str]) -> Row:
+    from greenroom.core.access.group_settings import SETTINGS  # noqa: PLC0415 -- slow to import, and rarely used
+
+    return assignments(items, as_texts=field.type == "string", settings=SETTINGS if field.name == "settings" else None)
 
 
 def _reference(noun: Noun, *, many: bool) -> _Kind:
     if many:
         return _Kind(
             list[str],
-            lambda value, client: [find_id(client, noun, item) for item in items_of(value)],
+            lambda value, client: [noun.find_id(client, item) for item in items_of(value)],
             note=f"a {noun.singular}, {noun.by}",
         )
     metavar = noun.singular.upper().replace(" ", "_")
-    return _Kind(
-        str, lambda value, client: find_id(client, noun, value), metavar=metavar, note=f"the {noun.singular}, {noun.by}"
-    )
-
-
-def _secret_or_file(name: str, kind: Any) -> _Kind:
-    if name in FILES:
-        return _Kind(str, lambda value, _: _text_of(value), metavar="FILE", note="a file; '-' = stdin")
-    if name in VALUES and kind is SecretText:
-        note = "a file; '-' prompts for the value, or reads a line from stdin"
-        return _Kind(str, lambda value, _: _value(name, value), metavar="FILE", note=note)
-    return _Kind(str, lambda value, _: _secret(name, value), note="'-' prompts for it, or reads it from stdin")
-
-
-def _measured(name: str, kind: Any) -> _Kind:
-    """Return the kind of times, durations and numbers; other values are not converted."""
-    if kind is UUID:
-        return _Kind(str, _unchanged, metavar="UUID")
-    if kind is datetime:
-        return _Kind(str, _unchanged, moment(ahead=name in AHEAD), "TIME")
-    if name in DURATIONS:
-        return _Kind(kind, _unchanged, duration(DURATIONS[name], whole=kind is int), "DURATION")
-    if kind is float:
-        return _Kind(float, _unchanged, number, "NUMBER")
-    return _Kind(kind, _unchanged, metavar={int: "INTEGER"}.get(kind))
-
-
-def _unwrapped(annotation: Any) -> tuple[Any, bool]:
-    if get_origin(annotation) is Annotated:
-        return _unwrapped(get_args(annotation)[0])
-    if get_origin(annotation) in (Union, UnionType):
-        others = [part for part in get_args(annotation) if part is not NoneType]
-        return _unwrapped(others[0])[0], True
-    return annotation, False
+    note = f"the {noun.singular}, {noun.by}"
+    return _Kind(read=lambda value, client: noun.find_id(client, value), metavar=metavar, note=note)
 
 
 def _or_null(kind: _Kind) -> Callable[[str], Any]:
-    parse = kind.parser or cast("Callable[[str], Any]", kind.annotation)
+    parse: Callable[[str], Any] = kind.parser or kind.annotation
     return lambda text: NULL if text == "null" else parse(text)
-
-
-def _unchanged(value: Any, client: Client) -> Any:
-    return value
 
 
 def _text_of(path: str) -> str:
