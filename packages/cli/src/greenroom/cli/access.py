@@ -14,9 +14,7 @@ from greenroom.cli.values import assignments
 from greenroom.cli.verbs import Call, Limit, fields_of, verb
 from greenroom.core.installation import INSTALLATION_SETTINGS
 
-Login = Annotated[
-    str | None, typer.Option("--login", help="Id of one log-in; without it, all log-ins end.", show_default=False)
-]
+Login = Annotated[str | None, typer.Option("--login", help="Id of one log-in; without it, all log-ins end.")]
 
 _OF_USER: Final = columns(Column("Setting", "name"), "value unit default excludes_staging trace")
 _LOGINS: Final = columns("login_id client_ip user_agent", Column("Since", "created"), "last_used expires")
@@ -83,10 +81,8 @@ def explain(
 
 _SETTINGS: Final = columns(Column("Setting", "name"), "value unit default description")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the setting.", show_default=False)]
-Changes = Annotated[
-    list[str], typer.Argument(metavar="NAME=VALUE…", help="New values; null restores the default.", show_default=False)
-]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the setting.")]
+Changes = Annotated[list[str], typer.Argument(metavar="NAME=VALUE…", help="New values; null restores the default.")]
 
 
 @verb("settings", "list", of_one=False)
@@ -131,7 +127,7 @@ _DELIVERIES: Final = columns(
     "due",
 )
 
-Delivery = Annotated[str | None, typer.Argument(metavar="[DELIVERY]", help="Id of the delivery.", show_default=False)]
+Delivery = Annotated[str | None, typer.Argument(metavar="[DELIVERY]", help="Id of the delivery.")]
 GivenUp = Annotated[bool, typer.Option("--given-up", help="All deliveries in the state given_up.")]
 
 

@@ -22,10 +22,7 @@ Hours = Annotated[
     ),
 ]
 Again = Annotated[
-    str | None,
-    typer.Option(
-        "--agent", metavar="AGENT", help="An existing Agent; only this Agent may join again.", show_default=False
-    ),
+    str | None, typer.Option("--agent", metavar="AGENT", help="An existing Agent; only this Agent may join again.")
 ]
 Enable = Annotated[
     bool, typer.Option("--enable", help="Enable new Agents immediately; otherwise an administrator must enable them.")

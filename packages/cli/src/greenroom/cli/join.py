@@ -47,30 +47,20 @@ _CA_HELP: Final = "Fingerprint (SHA-256) of the authority of the deployment's ce
 def join(
     *,
     url: Annotated[str, typer.Argument(metavar="URL", help="Address of the deployment, https://….")],
-    token: Annotated[str | None, typer.Option(help="The join token.", show_default=False)] = None,
-    token_file: Annotated[
-        Path | None, typer.Option(help="File with the join token; - reads it from stdin.", show_default=False)
-    ] = None,
+    token: Annotated[str | None, typer.Option(help="The join token.")] = None,
+    token_file: Annotated[Path | None, typer.Option(help="File with the join token; - reads it from stdin.")] = None,
     role: Annotated[Literal["agent", "gateway"], typer.Option(help="Role of this host.")] = "agent",
-    ca_sha256: Annotated[str | None, typer.Option(help=_CA_HELP, show_default=False)] = None,
-    ca_file: Annotated[
-        Path | None, typer.Option(help="Certificate of that authority, PEM.", show_default=False)
-    ] = None,
+    ca_sha256: Annotated[str | None, typer.Option(help=_CA_HELP)] = None,
+    ca_file: Annotated[Path | None, typer.Option(help="Certificate of that authority, PEM.")] = None,
     folder: Annotated[
         Path | None,
-        typer.Option(
-            "--dir", help="Folder for the files of this host. Default: /var/lib/greenroom-ROLE.", show_default=False
-        ),
+        typer.Option("--dir", help="Folder for the files of this host. Default: /var/lib/greenroom-ROLE."),
     ] = None,
-    agent_id: Annotated[
-        str | None, typer.Option(help="Id of an existing Agent that joins again.", show_default=False)
-    ] = None,
+    agent_id: Annotated[str | None, typer.Option(help="Id of an existing Agent that joins again.")] = None,
     edge_url: Annotated[
         str, typer.Option(help="External address of the edge gateway on this host, https://HOST:PORT.")
     ] = "",
-    docker_host: Annotated[
-        str | None, typer.Option(envvar="DOCKER_HOST", help="Docker's socket.", show_default=False)
-    ] = None,
+    docker_host: Annotated[str | None, typer.Option(envvar="DOCKER_HOST", help="Docker's socket.")] = None,
     runtime: Annotated[
         str, typer.Option(envvar="GREENROOM_RUNTIME", help="Runtime of the sessions; simulated starts no containers.")
     ] = "docker",

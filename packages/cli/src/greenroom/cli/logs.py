@@ -103,9 +103,7 @@ class _Reconnections(logging.Handler):
 
 _RECONNECTIONS: Final = _Reconnections(logging.WARNING)
 
-Topics = Annotated[
-    list[Topic], typer.Option("--topic", "-t", help="Only events of this topic; may be repeated.", show_default=False)
-]
+Topics = Annotated[list[Topic], typer.Option("--topic", "-t", help="Only events of this topic; may be repeated.")]
 EventLines = Annotated[
     int, typer.Option("--lines", "-n", min=0, max=MAX_RECENT, help="Number of past events to show first.")
 ]
@@ -134,10 +132,8 @@ def _show_event(call: Call, event: Event) -> None:
     call.output.out.print(line, soft_wrap=True)
 
 
-Lease = Annotated[str, typer.Argument(metavar="LEASE", help="The id of the lease.", show_default=False)]
-Export = Annotated[
-    Path | None, typer.Option(help="Write the recording with its pictures to this ZIP file.", show_default=False)
-]
+Lease = Annotated[str, typer.Argument(metavar="LEASE", help="The id of the lease.")]
+Export = Annotated[Path | None, typer.Option(help="Write the recording with its pictures to this ZIP file.")]
 
 
 def _outcome(row: Row) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Final
@@ -17,120 +17,99 @@ from greenroom.kit import log, program
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
-    """A command, or a typer application of several, with its place `MODULE:NAME` in `greenroom.cli` and its text."""
+class Entry:
+    """A command or group in the help of the program. `make` imports it and returns it by its name."""
 
-    path: str
     text: str
-
-    def make(self, name: str) -> Any:
-        """Return the command, which is imported now."""
-        return build_command(name, import_object(f"greenroom.cli.{self.path}"))
+    make: Callable[[str], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class RoleProgram:
+def _program(text: str, path: str) -> Entry:
+    """A command, or a typer application of several, at `MODULE:NAME` in `greenroom.cli`."""
+    return Entry(text, lambda name: build_command(name, import_object(f"greenroom.cli.{path}")))
+
+
+def _noun(text: str, *modules: str) -> Entry:
+    """A noun. `modules` of `greenroom.cli` add verbs to those of its entry in the table of nouns."""
+    return Entry(text, lambda name: import_object("greenroom.cli.verbs:group")(name, text, *modules))
+
+
+def _role(text: str) -> Entry:
     """A role of a deployment, a process."""
 
-    text: str
-
-    def make(self, name: str) -> Any:
-        """Return the command that runs it."""
-
+    def make(name: str) -> Any:
         def run() -> None:
             program.run(name)
 
-        run.__doc__ = self.text
+        run.__doc__ = text
         return build_command(name, run)
 
-
-@dataclass(frozen=True, slots=True)
-class Nouns:
-    """A noun with its text. `modules` of `greenroom.cli` add verbs to those of its entry in the table of nouns."""
-
-    text: str
-    modules: tuple[str, ...] = ()
-
-    def make(self, name: str) -> Any:
-        """Return the group of its verbs, which is imported now."""
-        return import_object("greenroom.cli.verbs:group")(
-            name, self.text, *(f"greenroom.cli.{module}" for module in self.modules)
-        )
+    return Entry(text, make)
 
 
-PANELS: Final[dict[str, dict[str, Program | Nouns | RoleProgram]]] = {
+PANELS: Final[dict[str, dict[str, Entry]]] = {
     "This machine": {
-        "up": Program("instance:up", "Run a complete deployment on this machine."),
-        "down": Program(
-            "instance:down", "Stop the instance, and remove its sessions, processes, containers and networks."
+        "up": _program("Run a complete deployment on this machine.", "instance:up"),
+        "down": _program(
+            "Stop the instance, and remove its sessions, processes, containers and networks.", "instance:down"
         ),
-        "status": Program("instance:status", "Show the parts of the instance and their state."),
-        "doctor": Program(
-            "instance:doctor",
+        "status": _program("Show the parts of the instance and their state.", "instance:status"),
+        "doctor": _program(
             "Check the invariants of the instance; exit code 1 if one is broken or a leftover remains.",
+            "instance:doctor",
         ),
-        "migrate": Program("instance:migrate", "Migrate the database to this version of Greenroom."),
-        "setup": Program("setup:setup", "Set up a deployment in containers or on several machines."),
-        "join": Program("join:join", "Join this host to a deployment with a join token."),
+        "migrate": _program("Migrate the database to this version of Greenroom.", "instance:migrate"),
+        "setup": _program("Set up a deployment in containers or on several machines.", "setup:setup"),
+        "join": _program("Join this host to a deployment with a join token.", "join:join"),
     },
     "Sessions": {
-        "sessions": Nouns("Sessions of users, and staged sessions.", ("sessions",)),
-        "staging": Nouns("Staging configs: pools of sessions that run before any user asks for them.", ("workspaces",)),
-        "launches": Nouns("The ledger of launches: the steps and the outcome of each launch."),
-        "recording": Program(
-            "logs:recording",
-            "Show the recording of a lease; --export writes it with its pictures to a file.",
+        "sessions": _noun("Sessions of users, and staged sessions.", "sessions"),
+        "staging": _noun("Staging configs: pools of sessions that run before any user asks for them.", "workspaces"),
+        "launches": _noun("The ledger of launches: the steps and the outcome of each launch."),
+        "recording": _program(
+            "Show the recording of a lease; --export writes it with its pictures to a file.", "logs:recording"
         ),
-        "homes": Nouns("Home folders of users, with their size and last use.", ("workspaces",)),
-        "rehearse": Program(
-            "rehearse:rehearse",
+        "homes": _noun("Home folders of users, with their size and last use.", "workspaces"),
+        "rehearse": _program(
             "Simulate a busy start of work: launch a session for each of many users and report shortages.",
+            "rehearse:rehearse",
         ),
     },
     "Workspaces": {
-        "images": Nouns("Workspaces: the images that users can launch.", ("workspaces",)),
-        "catalogue": Nouns("The catalogue: workspaces that can be added with one command.", ("workspaces",)),
-        "catalogues": Nouns("Third-party catalogues, in addition to the catalogue of Greenroom."),
-        "filter-policies": Nouns("Web filter policies: the sites that sessions may open.", ("access",)),
-        "secrets": Nouns("Secrets that web filters add to requests of leased sessions; sessions cannot read them."),
+        "images": _noun("Workspaces: the images that users can launch."),
+        "catalogue": _noun("The catalogue: workspaces that can be added with one command.", "workspaces"),
+        "catalogues": _noun("Third-party catalogues, in addition to the catalogue of Greenroom."),
+        "filter-policies": _noun("Web filter policies: the sites that sessions may open.", "access"),
+        "secrets": _noun("Secrets that web filters add to requests of leased sessions; sessions cannot read them."),
     },
     "Fleet": {
-        "zones": Nouns("Deployment zones."),
-        "managers": Nouns(
-            "Managers: the processes that Agents check in to; one of each zone is its Primary.", ("fleet",)
-        ),
-        "agents": Nouns("Agents: the hosts on which sessions run.", ("fleet",)),
-        "gateways": Nouns("Web gateways on separate hosts that joined with a token."),
-        "machine-pools": Nouns("Machine pools: machines that are ordered and released automatically.", ("fleet",)),
-        "machine-orders": Nouns("The ledger of machine orders and their reasons."),
-        "join-tokens": Nouns("Join tokens for new hosts; deleting a token revokes it."),
+        "zones": _noun("Deployment zones."),
+        "managers": _noun("Managers: the processes that Agents check in to; one of each zone is its Primary.", "fleet"),
+        "agents": _noun("Agents: the hosts on which sessions run.", "fleet"),
+        "gateways": _noun("Web gateways on separate hosts that joined with a token."),
+        "machine-pools": _noun("Machine pools: machines that are ordered and released automatically.", "fleet"),
+        "machine-orders": _noun("The ledger of machine orders and their reasons."),
+        "join-tokens": _noun("Join tokens for new hosts; deleting a token revokes it."),
     },
     "Access and settings": {
-        "users": Nouns("Users and their log-ins.", ("access", "instance")),
-        "groups": Nouns("Groups: members, permissions and the settings of their sessions.", ("access",)),
-        "keys": Nouns("API keys for programs."),
-        "settings": Nouns("Settings of the installation.", ("access",)),
+        "users": _noun("Users and their log-ins.", "access", "instance"),
+        "groups": _noun("Groups: members, permissions and the settings of their sessions.", "access"),
+        "keys": _noun("API keys for programs."),
+        "settings": _noun("Settings of the installation.", "access"),
     },
     "Diagnostics and programs": {
-        "logs": Nouns("Log rows of all roles of the deployment.", ("logs",)),
-        "events": Program(
-            "logs:events", "Show the latest events; --follow adds new ones; --json prints one object per line."
+        "logs": _noun("Log rows of all roles of the deployment.", "logs"),
+        "events": _program(
+            "Show the latest events; --follow adds new ones; --json prints one object per line.", "logs:events"
         ),
-        "webhooks": Nouns(
-            "Webhooks: addresses that receive events of sessions, pools, launches and leases.", ("access",)
-        ),
-        "mcp": Program(
-            "mcp:mcp",
-            "Run a server for the Model Context Protocol (MCP) on standard input and output.",
-        ),
+        "webhooks": _noun("Webhooks: addresses that receive events of sessions, pools, launches and leases.", "access"),
+        "mcp": _program("Run a server for the Model Context Protocol (MCP) on standard input and output.", "mcp:mcp"),
     },
     "Roles of a deployment": {
-        "api": RoleProgram("Run the api of a deployment (settings: GREENROOM_*)."),
-        "manager": RoleProgram("Run one Manager of a zone (settings: GREENROOM_*)."),
-        "agent": RoleProgram("Run the Agent of this host (settings: GREENROOM_*)."),
-        "gateway": RoleProgram(
-            "Run the gateway of this host: nginx with generated configuration (settings: GREENROOM_*)."
-        ),
+        "api": _role("Run the api of a deployment (settings: GREENROOM_*)."),
+        "manager": _role("Run one Manager of a zone (settings: GREENROOM_*)."),
+        "agent": _role("Run the Agent of this host (settings: GREENROOM_*)."),
+        "gateway": _role("Run the gateway of this host: nginx with generated configuration (settings: GREENROOM_*)."),
     },
 }
 """Title of a panel of the help → its commands, in their order."""

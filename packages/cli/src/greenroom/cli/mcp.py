@@ -12,9 +12,7 @@ from greenroom.kit import plugins
 User = Annotated[
     str | None,
     typer.Option(
-        metavar="USER",
-        help="User of the leased sessions, by username or id. Default: the owner of the API key.",
-        show_default=False,
+        metavar="USER", help="User of the leased sessions, by username or id. Default: the owner of the API key."
     ),
 ]
 

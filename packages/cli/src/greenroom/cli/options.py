@@ -51,7 +51,7 @@ def body_of(options: Sequence[FieldOption], values: Mapping[str, Any], client: C
 
 def argument(name: str, metavar: str, text: str) -> inspect.Parameter:
     """Return the positional parameter of a command."""
-    annotation = Annotated[str, typer.Argument(metavar=metavar, help=text, show_default=False)]
+    annotation = Annotated[str, typer.Argument(metavar=metavar, help=text)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
 
 
@@ -106,11 +106,7 @@ def _option(field: Field, *, with_null: bool) -> FieldOption:
     if field.is_nullable and with_null and not field.choices:
         kind = replace(kind, annotation=str, parser=_or_null(kind), metavar=f"{kind.metavar or 'TEXT'}|null")
     option = typer.Option(
-        *_names(name, is_boolean=kind.annotation is bool),
-        help=text,
-        parser=kind.parser,
-        metavar=kind.metavar,
-        show_default=False,
+        *_names(name, is_boolean=kind.annotation is bool), help=text, parser=kind.parser, metavar=kind.metavar
     )
     parameter = inspect.Parameter(
         name,

@@ -320,12 +320,11 @@ Image = Annotated[
     typer.Option(
         metavar="IMAGE",
         help="The workspace, by friendly name or id. Default: that of All Users, else the first enabled one.",
-        show_default=False,
     ),
 ]
 Zone = Annotated[
     str | None,
-    typer.Option(metavar="ZONE", help="Zone of the launches. Default: that of the address.", show_default=False),
+    typer.Option(metavar="ZONE", help="Zone of the launches. Default: that of the address."),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the random arrivals; the same seed repeats them.")]
 Real = Annotated[bool, typer.Option("--real-containers", help="Allow Agents with real containers.")]

@@ -27,8 +27,7 @@ OVER: Final = frozenset({"failed", "deleting", "deleted", "stopping", "stopped"}
 """Statuses from which a starting session can no longer become running."""
 
 Argv = Annotated[
-    list[str],
-    typer.Argument(metavar="-- COMMAND…", help="The program and its arguments; no shell is used.", show_default=False),
+    list[str], typer.Argument(metavar="-- COMMAND…", help="The program and its arguments; no shell is used.")
 ]
 File = Annotated[Path, typer.Option("--output", "-o", help="File for the JPEG.", dir_okay=False)]
 Across = Annotated[
@@ -36,9 +35,7 @@ Across = Annotated[
 ]
 
 
-Image = Annotated[
-    str, typer.Argument(metavar="IMAGE", help="The workspace, by friendly name or id.", show_default=False)
-]
+Image = Annotated[str, typer.Argument(metavar="IMAGE", help="The workspace, by friendly name or id.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Show the steps; return when the session is running.")]
 Force = Annotated[
     bool,
@@ -49,7 +46,7 @@ Force = Annotated[
 SetAside = Annotated[
     bool, typer.Option("--set-aside", help="Destroy the session in quarantine itself, not its replacement.")
 ]
-Address = Annotated[str, typer.Argument(metavar="URL", help="The address, http:// or https://.", show_default=False)]
+Address = Annotated[str, typer.Argument(metavar="URL", help="The address, http:// or https://.")]
 
 
 @verb("sessions", options=fields_of("POST /sessions", "image_id"), of_one=False)

@@ -162,7 +162,7 @@ def fields_of(operation: str, *without: str) -> Options:
 def group(name: str, text: str, *modules: str) -> LazyGroup:
     """Return the group of a noun: the verbs of its entry in the table, then those of functions in these modules."""
     for module in modules:
-        importlib.import_module(module)
+        importlib.import_module(f"greenroom.cli.{module}")
     generic = [] if name not in NOUNS else _generic(NOUNS[name])
     added = [later for _, later in sorted(_VERBS[name].items())]  # in an order that no import changes
     return group_of(name, text, [*generic, *added])
@@ -230,9 +230,7 @@ def _generic(noun: Noun) -> list[LazyCommand]:
     missing = {name for name, operation in operations.items() if operation not in FIELDS} | noun.without
 
     def rows(
-        call: Call,
-        *,
-        limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of rows.", show_default=False)] = None,
+        call: Call, *, limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of rows.")] = None
     ) -> None:
         call.show_list(noun.path, noun.columns, f"There is no {noun.singular}.", limit)
 
@@ -269,7 +267,7 @@ def _create_options(noun: Noun) -> list[FieldOption]:
 def _delete_options(noun: Noun) -> list[FieldOption]:
     """Return the option `--force`, if the api has it for this noun."""
     texts = [f.description for f in FIELDS[noun.operation("DELETE")] if f.name == "force"]
-    options = [typer.Option("--force", help=f"{text[:1].upper()}{text[1:]}.", show_default=False) for text in texts]
+    options = [typer.Option("--force", help=f"{text[:1].upper()}{text[1:]}.") for text in texts]
     return [
         FieldOption(
             "force",

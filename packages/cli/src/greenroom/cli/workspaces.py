@@ -32,7 +32,7 @@ _COLUMNS: Final = columns(
     "description",
 )
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the catalogue entry.", show_default=False)]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the catalogue entry.")]
 Groups = Annotated[
     list[str],
     typer.Option(
@@ -139,9 +139,7 @@ def explain(
     zone: Annotated[
         str | None,
         typer.Option(
-            metavar="ZONE",
-            help="Current zone of the launch, by name or id. Default: the zone of the config.",
-            show_default=False,
+            metavar="ZONE", help="Current zone of the launch, by name or id. Default: the zone of the config."
         ),
     ] = None,
 ) -> None:
