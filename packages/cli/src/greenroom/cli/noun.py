@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import quote
@@ -53,7 +53,7 @@ class Action:
     path: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Noun:
     """A noun.
 
@@ -66,6 +66,7 @@ class Noun:
 
     noun: str
     singular: str
+    _: KW_ONLY
     columns: tuple[Column, ...]
     several: str | None = None
     list_path: str | None = None

@@ -49,8 +49,8 @@ STEPS: Final = columns("order step zone_name used code setting reason")
 
 _ALL: Final = (
     Noun(
-        noun="zones",
-        singular="zone",
+        "zones",
+        "zone",
         name="zone_name",
         columns=columns(
             "zone_name allow_origin_domain upstream_auth_address load_balancing_strategy search_alternate_zones",
@@ -58,8 +58,8 @@ _ALL: Final = (
         ),
     ),
     Noun(
-        noun="managers",
-        singular="Manager",
+        "managers",
+        "Manager",
         name="instance_id",
         called="instance id",
         found_by_server=True,
@@ -75,8 +75,8 @@ _ALL: Final = (
         columns=columns("instance_id enabled first_reported last_reported zone_name", _STATUS, "is_primary"),
     ),
     Noun(
-        noun="agents",
-        singular="Agent",
+        "agents",
+        "Agent",
         name="hostname",
         called="hostname",
         found_by_server=True,
@@ -105,8 +105,8 @@ _ALL: Final = (
         ),
     ),
     Noun(
-        noun="join-tokens",
-        singular="join token",
+        "join-tokens",
+        "join token",
         columns=columns(
             "join_token_id role zone_name status agent_hostname",
             Column("Joined", "used"),
@@ -114,15 +114,15 @@ _ALL: Final = (
         ),
     ),
     Noun(
-        noun="gateways",
-        singular="gateway",
+        "gateways",
+        "gateway",
         name="hostname",
         called="hostname",
         columns=columns("hostname gateway_id zone_name registered last_reported"),
     ),
     Noun(
-        noun="machine-pools",
-        singular="machine pool",
+        "machine-pools",
+        "machine pool",
         name="name",
         found_by_server=True,
         actions=(
@@ -142,13 +142,13 @@ _ALL: Final = (
         ),
     ),
     Noun(
-        noun="machine-orders",
-        singular="machine order",
+        "machine-orders",
+        "machine order",
         columns=columns("ordered pool_name state hostname sessions ref reason changed state_reason"),
     ),
     Noun(
-        noun="images",
-        singular="workspace",
+        "images",
+        "workspace",
         name="friendly_name",
         called="friendly name",
         actions=(
@@ -167,8 +167,8 @@ _ALL: Final = (
         ),
     ),
     Noun(
-        noun="homes",
-        singular="home folder",
+        "homes",
+        "home folder",
         without=frozenset({"delete"}),
         columns=columns(
             "home_id",
@@ -180,15 +180,13 @@ _ALL: Final = (
         ),
     ),
     Noun(
-        noun="staging",
-        singular="staging config",
+        "staging",
+        "staging config",
         list_path="/staging-configs",
         without=frozenset({"zone_id", "image_id"}),
         actions=(
             Action(
-                "pause",
-                "Pause a config: assign none of its sessions, and stage no more sessions.",
-                {"paused": True},
+                "pause", "Pause a config: assign none of its sessions, and stage no more sessions.", {"paused": True}
             ),
             Action("resume", "Resume a config: fill its pool again.", {"paused": False}),
             Action(
@@ -209,15 +207,10 @@ _ALL: Final = (
             wide="expiration hits_24h misses_24h",
         ),
     ),
+    Noun("catalogues", "catalogue", name="name", columns=columns("name list_url entries looked error")),
     Noun(
-        noun="catalogues",
-        singular="catalogue",
-        name="name",
-        columns=columns("name list_url entries looked error"),
-    ),
-    Noun(
-        noun="filter-policies",
-        singular="web filter policy",
+        "filter-policies",
+        "web filter policy",
         several="web filter policies",
         name="name",
         columns=columns(
@@ -228,8 +221,8 @@ _ALL: Final = (
         ),
     ),
     Noun(
-        noun="sessions",
-        singular="session",
+        "sessions",
+        "session",
         without=frozenset({"create", "delete"}),
         columns=columns(
             "session_id",
@@ -242,15 +235,15 @@ _ALL: Final = (
         ),
     ),
     Noun(
-        noun="launches",
-        singular="launch",
+        "launches",
+        "launch",
         several="launches",
         parts=(("steps", STEPS),),
         columns=columns("at launch_id username image_friendly_name outcome reason", wide="session_id"),
     ),
     Noun(
-        noun="users",
-        singular="user",
+        "users",
+        "user",
         name="username",
         search="q",
         actions=(
@@ -259,10 +252,7 @@ _ALL: Final = (
             Action("lock", "Lock a user, and end their log-ins and streams.", {"locked": True}),
             Action("unlock", "Unlock a user.", {"locked": False}),
             Action(
-                "attributes",
-                "Show the preferences and the public SSH key of a user.",
-                method="GET",
-                path="/attributes",
+                "attributes", "Show the preferences and the public SSH key of a user.", method="GET", path="/attributes"
             ),
             Action(
                 "set-attributes",
@@ -281,15 +271,14 @@ _ALL: Final = (
             Column("Name", lambda user: f"{user['first_name']} {user['last_name']}".strip()),
             Column("Groups", lambda user: [group["name"] for group in user["groups"]]),
             Column(
-                "Status",
-                lambda user: ", ".join(name for name in ("disabled", "locked") if user[name]) or "enabled",
+                "Status", lambda user: ", ".join(name for name in ("disabled", "locked") if user[name]) or "enabled"
             ),
             "num_sessions last_session created",
         ),
     ),
     Noun(
-        noun="groups",
-        singular="group",
+        "groups",
+        "group",
         name="name",
         columns=columns(
             "name priority num_users",
@@ -299,8 +288,8 @@ _ALL: Final = (
         ),
     ),
     Noun(
-        noun="keys",
-        singular="API key",
+        "keys",
+        "API key",
         list_path="/api-keys",
         name="name",
         actions=(
@@ -315,8 +304,8 @@ _ALL: Final = (
         ),
     ),
     Noun(
-        noun="webhooks",
-        singular="webhook",
+        "webhooks",
+        "webhook",
         name="name",
         actions=(
             Action("enable", "Enable a webhook, and send its waiting events.", {"enabled": True}),
@@ -332,8 +321,8 @@ _ALL: Final = (
         columns=columns("name url enabled events waiting last_delivered"),
     ),
     Noun(
-        noun="secrets",
-        singular="secret",
+        "secrets",
+        "secret",
         name="name",
         columns=columns("name hosts header template owner num_leases value_changed description"),
     ),
