@@ -10,8 +10,16 @@ import httpx
 import pytest
 from packages.client.tests.leases import LEASE
 
-from greenroom.client import ActionFailed, AsyncDesk, AsyncGreenroom, Desk, Element, Greenroom, NotFound
-from greenroom.client import desk as desk_of
+from greenroom.client import (
+    ActionFailed,
+    AsyncDesk,
+    AsyncGreenroom,
+    Desk,
+    Element,
+    Greenroom,
+    NotFound,
+    desk as desk_of,
+)
 
 
 class Api(httpx.MockTransport):

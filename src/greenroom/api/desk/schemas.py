@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, WithJsonSchema
 
 from greenroom.api.bodies import Body, Text, View
 from greenroom.api.session.schemas import Argument, Environment
+
+Base64 = Annotated[str, WithJsonSchema({"type": "string", "contentEncoding": "base64"})]
 
 
 class ExecCreate(Body):
@@ -95,7 +97,7 @@ class ElementView(View):
     name: str
     description: str | None = None
     states: Annotated[list[str], Field(description="e.g. focused, checked, disabled")] = []
-    place: Annotated[list[int] | None, Field(description="x, y, width, height on the screen")] = None
+    place: Annotated[tuple[int, int, int, int] | None, Field(description="x, y, width, height on the screen")] = None
     text: Annotated[str | None, Field(description="content, up to 2000 characters")] = None
     children: list[ElementView] = []
 
@@ -139,7 +141,7 @@ class ActionResultView:
     ms: Annotated[float | None, Field(description="duration in the session, milliseconds")] = None
     coordinate: Annotated[tuple[int, int] | None, Field(description="position of the pointer (cursor_position)")] = None
     text: Annotated[str | None, Field(description="content of the clipboard (get_clipboard)")] = None
-    screenshot: Annotated[str | None, Field(description="PNG in base64 (screenshot, zoom)")] = None
+    screenshot: Annotated[Base64 | None, Field(description="PNG in base64 (screenshot, zoom)")] = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -149,4 +151,4 @@ class ActionsDone:
     __pydantic_config__ = ConfigDict(json_schema_serialization_defaults_required=True)
 
     results: list[ActionResultView]
-    screenshot: Annotated[str | None, Field(description="PNG in base64, if requested")] = None
+    screenshot: Annotated[Base64 | None, Field(description="PNG in base64, if requested")] = None

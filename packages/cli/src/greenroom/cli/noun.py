@@ -31,7 +31,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 FIELDS: Final[Mapping[str, tuple[Field, ...]]] = msgspec.json.decode(
     Path(__file__).with_name("api.json").read_bytes(), type=dict[str, tuple[Field, ...]]
 )
-"""Operation of the api, such as `PATCH /zones/{zone_id}` → the fields of its request; script/generate_commands.py
+"""Operation of the api, such as `PATCH /zones/{zone_id}` → the fields of its request; script/generate_from_api.py
 writes the file.
 """
 _KEYS: Final = {
@@ -41,7 +41,7 @@ _KEYS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class RequestVerb:
     """A verb that sends one request about an object and displays the answer. `path` is below that of the object. `body`
     has fixed values; without it the body consists of the fields that the caller passes.
     """
@@ -75,7 +75,7 @@ class Noun:
     found_by_server: bool = False
     search: str | None = None
     without: frozenset[str] = frozenset()
-    actions: tuple[Action, ...] = ()
+    actions: tuple[RequestVerb, ...] = ()
     parts: Parts = ()
 
     @property

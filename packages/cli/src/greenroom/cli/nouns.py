@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from greenroom.cli.noun import Action, Noun
+from greenroom.cli.noun import Noun, RequestVerb
 from greenroom.cli.output import Column, Row, columns
 from greenroom.core.text import size
 
@@ -65,8 +65,8 @@ _ALL: Final = (
         found_by_server=True,
         without=frozenset({"update"}),
         actions=(
-            Action("enable", "Enable a Manager.", {"enabled": True}),
-            Action(
+            RequestVerb("enable", "Enable a Manager.", {"enabled": True}),
+            RequestVerb(
                 "disable",
                 "Take a Manager out of service without stopping it; refused for the last enabled Manager of a zone.",
                 {"enabled": False},
@@ -81,13 +81,13 @@ _ALL: Final = (
         called="hostname",
         found_by_server=True,
         actions=(
-            Action(
+            RequestVerb(
                 "enable",
                 "Enable a new, disabled or draining Agent for new sessions.",
                 {"enabled": True, "draining": False},
             ),
-            Action("disable", "Start no new sessions on an Agent.", {"enabled": False}),
-            Action(
+            RequestVerb("disable", "Start no new sessions on an Agent.", {"enabled": False}),
+            RequestVerb(
                 "drain",
                 "Start no new sessions on an Agent, and move its staged sessions; sessions of users continue.",
                 {"draining": True},
@@ -126,13 +126,13 @@ _ALL: Final = (
         name="name",
         found_by_server=True,
         actions=(
-            Action("enable", "Order and release machines automatically.", {"enabled": True}),
-            Action(
+            RequestVerb("enable", "Order and release machines automatically.", {"enabled": True}),
+            RequestVerb(
                 "disable",
                 "Order no more machines; release each machine when its last session has ended.",
                 {"enabled": False},
             ),
-            Action(
+            RequestVerb(
                 "approve", "Enable the Agents of all machines that the pool orders from now on.", {"approved": True}
             ),
         ),
@@ -152,7 +152,7 @@ _ALL: Final = (
         name="friendly_name",
         called="friendly name",
         actions=(
-            Action(
+            RequestVerb(
                 "refresh",
                 "Pull the image again on all Agents. Staged sessions of an older image are replaced.",
                 method="POST",
@@ -185,11 +185,11 @@ _ALL: Final = (
         list_path="/staging-configs",
         without=frozenset({"zone_id", "image_id"}),
         actions=(
-            Action(
+            RequestVerb(
                 "pause", "Pause a config: assign none of its sessions, and stage no more sessions.", {"paused": True}
             ),
-            Action("resume", "Resume a config: fill its pool again.", {"paused": False}),
-            Action(
+            RequestVerb("resume", "Resume a config: fill its pool again.", {"paused": False}),
+            RequestVerb(
                 "recycle",
                 "Replace all staged sessions of a config, and retry immediately after failed starts.",
                 method="POST",
@@ -247,19 +247,19 @@ _ALL: Final = (
         name="username",
         search="q",
         actions=(
-            Action("enable", "Enable a disabled user.", {"disabled": False}),
-            Action("disable", "Disable a user, and end their log-ins, streams and API keys.", {"disabled": True}),
-            Action("lock", "Lock a user, and end their log-ins and streams.", {"locked": True}),
-            Action("unlock", "Unlock a user.", {"locked": False}),
-            Action(
+            RequestVerb("enable", "Enable a disabled user.", {"disabled": False}),
+            RequestVerb("disable", "Disable a user, and end their log-ins, streams and API keys.", {"disabled": True}),
+            RequestVerb("lock", "Lock a user, and end their log-ins and streams.", {"locked": True}),
+            RequestVerb("unlock", "Unlock a user.", {"locked": False}),
+            RequestVerb(
                 "attributes", "Show the preferences and the public SSH key of a user.", method="GET", path="/attributes"
             ),
-            Action(
+            RequestVerb(
                 "set-attributes",
                 "Change the preferences and SSH keys of a user. Omitted options change nothing.",
                 path="/attributes",
             ),
-            Action(
+            RequestVerb(
                 "ssh-key",
                 "Replace the SSH keys of a user with a new pair, and show the public key.",
                 method="POST",
@@ -293,8 +293,8 @@ _ALL: Final = (
         list_path="/api-keys",
         name="name",
         actions=(
-            Action("enable", "Enable an API key.", {"enabled": True}),
-            Action("disable", "Disable an API key without deleting it.", {"enabled": False}),
+            RequestVerb("enable", "Enable an API key.", {"enabled": True}),
+            RequestVerb("disable", "Disable an API key without deleting it.", {"enabled": False}),
         ),
         columns=columns(
             "name",
@@ -308,10 +308,10 @@ _ALL: Final = (
         "webhook",
         name="name",
         actions=(
-            Action("enable", "Enable a webhook, and send its waiting events.", {"enabled": True}),
-            Action("disable", "Disable a webhook without deleting it.", {"enabled": False}),
-            Action("test", "Send a test message to a webhook, and show the outcome.", method="POST", path="/test"),
-            Action(
+            RequestVerb("enable", "Enable a webhook, and send its waiting events.", {"enabled": True}),
+            RequestVerb("disable", "Disable a webhook without deleting it.", {"enabled": False}),
+            RequestVerb("test", "Send a test message to a webhook, and show the outcome.", method="POST", path="/test"),
+            RequestVerb(
                 "renew-secret",
                 "Create a new signing secret for all further messages. The secret is shown only once.",
                 method="POST",

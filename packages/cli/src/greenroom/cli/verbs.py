@@ -15,7 +15,7 @@ import typer
 
 from greenroom.cli.client import ApiError, Client
 from greenroom.cli.lazy import LazyCommand, LazyGroup, command_of, group_of, text_of
-from greenroom.cli.noun import FIELDS, Action, Noun, uuid_of
+from greenroom.cli.noun import FIELDS, Noun, RequestVerb, uuid_of
 from greenroom.cli.nouns import NOUNS
 from greenroom.cli.options import FieldOption, argument, body_of, options_of
 from greenroom.cli.output import Column, Parts, Printer, Row
@@ -247,9 +247,9 @@ def _generic(noun: Noun) -> list[LazyCommand]:
     filters = fields_of(f"GET {noun.path}", noun.key)
     found = [
         _lazy_verb("list", f"List {noun.plural}.", rows, None, filters),
-        _action(Action("get", f"Show one {noun.singular} with all its fields.", method="GET"), noun),
+        _action(RequestVerb("get", f"Show one {noun.singular} with all its fields.", method="GET"), noun),
         _lazy_verb("create", f"Create {a_noun}.", create, None, partial(_create_options, noun)),
-        _action(Action("update", f"Update {a_noun}. Omitted options change nothing."), noun),
+        _action(RequestVerb("update", f"Update {a_noun}. Omitted options change nothing."), noun),
         _lazy_verb("delete", f"Delete {a_noun}.", delete, noun, partial(_delete_options, noun)),
     ]
     return [*(verb for verb in found if verb.name not in missing), *(_action(one, noun) for one in noun.actions)]
@@ -280,7 +280,7 @@ def _delete_options(noun: Noun) -> list[FieldOption]:
     ]
 
 
-def _action(action: Action, noun: Noun) -> LazyCommand:
+def _action(action: RequestVerb, noun: Noun) -> LazyCommand:
     def run(call: Call) -> None:
         body = call.body() if action.body is None else action.body
         if action.method == "PATCH" and not body:

@@ -12,60 +12,62 @@ codes (`NoResources`, `LeaseLimit`, …), all below `GreenroomError`. The librar
 import logging
 from typing import TYPE_CHECKING, Any
 
-from greenroom.client.errors import ActionFailed, Unreachable
-from greenroom.client.events import Event
-from greenroom.client.models import (
-    Acted,
-    ActionResult,
-    Change,
-    Command,
-    Element,
-    File,
-    Folder,
-    Lease,
-    LeaseUrls,
-    Listing,
-    Output,
-    RecordedRow,
-    Recording,
-    Secret,
+from greenroom.client.desk import (
+    Change as Change,
+    Output as Output,
 )
-from greenroom.client.requests import Retries
-from greenroom.client.synchronous import Greenroom
-from greenroom.client.synchronous_desk import Desk
+from greenroom.client.errors import ActionFailed as ActionFailed, Unreachable as Unreachable
+from greenroom.client.events import Event as Event
+from greenroom.client.models import (
+    Acted as Acted,
+    ActionResult as ActionResult,
+    Command as Command,
+    Element as Element,
+    File as File,
+    Folder as Folder,
+    Lease as Lease,
+    LeaseUrls as LeaseUrls,
+    Listing as Listing,
+    RecordedRow as RecordedRow,
+    Recording as Recording,
+    Secret as Secret,
+)
+from greenroom.client.requests import Retries as Retries
+from greenroom.client.synchronous import Greenroom as Greenroom
+from greenroom.client.synchronous_desk import Desk as Desk
 from greenroom.shared.errors import (
-    Busy,
-    Duplicate,
-    Forbidden,
-    GreenroomError,
-    Held,
-    HomeInUse,
-    IdempotencyMismatch,
-    IdentityConflict,
-    Interrupted,
-    Invalid,
-    LastEnabledManager,
-    LeaseLimit,
-    LeaseLost,
-    ManagerRuns,
-    MisdirectedHost,
-    NoResources,
-    NoScreenshot,
-    NotFound,
-    PasswordChangeRequired,
-    ProfileInUse,
-    Refused,
-    SessionLimit,
-    TooLarge,
-    TooManyRequests,
-    Unauthenticated,
-    Unavailable,
-    WrongState,
+    Busy as Busy,
+    Duplicate as Duplicate,
+    Forbidden as Forbidden,
+    GreenroomError as GreenroomError,
+    Held as Held,
+    HomeInUse as HomeInUse,
+    IdempotencyMismatch as IdempotencyMismatch,
+    IdentityConflict as IdentityConflict,
+    Interrupted as Interrupted,
+    Invalid as Invalid,
+    LastEnabledManager as LastEnabledManager,
+    LeaseLimit as LeaseLimit,
+    LeaseLost as LeaseLost,
+    ManagerRuns as ManagerRuns,
+    MisdirectedHost as MisdirectedHost,
+    NoResources as NoResources,
+    NoScreenshot as NoScreenshot,
+    NotFound as NotFound,
+    PasswordChangeRequired as PasswordChangeRequired,
+    ProfileInUse as ProfileInUse,
+    Refused as Refused,
+    SessionLimit as SessionLimit,
+    TooLarge as TooLarge,
+    TooManyRequests as TooManyRequests,
+    Unauthenticated as Unauthenticated,
+    Unavailable as Unavailable,
+    WrongState as WrongState,
 )
 
 if TYPE_CHECKING:
-    from greenroom.client.asynchronous import AsyncGreenroom
-    from greenroom.client.asynchronous_desk import AsyncDesk
+    from greenroom.client.asynchronous import AsyncGreenroom as AsyncGreenroom
+    from greenroom.client.asynchronous_desk import AsyncDesk as AsyncDesk
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
@@ -77,56 +79,3 @@ def __getattr__(name: str) -> Any:
     from greenroom.client import asynchronous  # noqa: PLC0415
 
     return getattr(asynchronous, name)
-
-
-__all__ = [
-    "Acted",
-    "ActionFailed",
-    "ActionResult",
-    "AsyncDesk",
-    "AsyncGreenroom",
-    "Busy",
-    "Change",
-    "Command",
-    "Desk",
-    "Duplicate",
-    "Element",
-    "Event",
-    "File",
-    "Folder",
-    "Forbidden",
-    "Greenroom",
-    "GreenroomError",
-    "Held",
-    "HomeInUse",
-    "IdempotencyMismatch",
-    "IdentityConflict",
-    "Interrupted",
-    "Invalid",
-    "LastEnabledManager",
-    "Lease",
-    "LeaseLimit",
-    "LeaseLost",
-    "LeaseUrls",
-    "Listing",
-    "ManagerRuns",
-    "MisdirectedHost",
-    "NoResources",
-    "NoScreenshot",
-    "NotFound",
-    "Output",
-    "PasswordChangeRequired",
-    "ProfileInUse",
-    "RecordedRow",
-    "Recording",
-    "Refused",
-    "Retries",
-    "Secret",
-    "SessionLimit",
-    "TooLarge",
-    "TooManyRequests",
-    "Unauthenticated",
-    "Unavailable",
-    "Unreachable",
-    "WrongState",
-]

@@ -10,11 +10,16 @@ from urllib.parse import quote
 
 import msgspec
 
-from greenroom.client.models import Change, Egress, Element, Lease, Mode, Output
+from greenroom.client.models import Element, Lease
 from greenroom.client.requests import PREFIX, Send, given, words
 from greenroom.shared.errors import Interrupted, NotFound, Unavailable, WrongState
 from greenroom.shared.states import OVER, SessionStatus
 
+Tags = list[str] | dict[str, str]
+Mode = Literal["none", "actions", "pictures"]
+"""The content of the recording of a lease."""
+Egress = Sequence[str] | Literal["none"]
+"""The domains that a leased session may reach, including their subdomains."""
 Action = Mapping[str, Any]
 """One action, in the format of docs/reference/actions.md."""
 Button = Literal["left", "right", "middle"]
@@ -30,6 +35,25 @@ DEFAULT_WAIT_S: Final = 10.0
 FIRST_LOOK_S: Final = 0.02
 LAST_LOOK_S: Final = 1.0
 _CLICKS: Final = {("left", 1): "left_click", ("left", 2): "double_click", ("left", 3): "triple_click"}
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True):
+    """The output of a command since the previous item; the last item contains the result, as `Command` does."""
+
+    stdout: bytes = b""
+    stderr: bytes = b""
+    has_ended: bool = False
+    exit_code: int | None = None
+    error: str | None = None
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """A change below a folder: `kind` is `created`, `written`, `deleted`, `overflow` or `error`."""
+
+    kind: str
+    path: str
+    is_folder: bool
+    error: str | None = None
 
 
 def lease_body(

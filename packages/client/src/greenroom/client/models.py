@@ -1,63 +1,110 @@
+# Written by script/generate_from_api.py from the document of the api: run script/lint --fix.
 """The answers of `/api/v1` that programs need. Fields that a later version adds are left out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
 
-Tags = list[str] | dict[str, str]
-Mode = Literal["none", "actions", "pictures"]
-"""The content of the recording of a lease."""
-Egress = Sequence[str] | Literal["none"]
-"""The domains that a leased session may reach, including their subdomains."""
-
 
 class LeaseUrls(msgspec.Struct, frozen=True, kw_only=True):
-    """The addresses of a leased session; None = not offered."""
+    """The addresses of the session; None = not offered."""
 
     page: str
+    """Page of the session, for a person."""
     websocket: str | None = None
+    """Stream (RFB); None = the session has no Agent yet."""
     cdp: str | None = None
+    """Chrome DevTools, with the token; None = not available."""
     webdriver: str | None = None
+    """W3C WebDriver, with the token; None = not available."""
     mcp: str | None = None
-    live: str | None = None
+    """Model Context Protocol, with the token as Bearer."""
+    live: str
+    """Page on which a person who is logged in can watch, take control and return it."""
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """A lease, and the status of its session."""
+
+    lease_id: str
+    session_id: str
+    user_id: str | None = None
+    username: str | None = None
+    holder: str
+    """Caller that requested it."""
+    image_id: str
+    image_friendly_name: str
+    zone_name: str
+    outcome: Literal["staged", "on_demand"]
+    """Staged, or created on demand."""
+    status: str
+    """Status of the session."""
+    tags: list[str] | dict[str, str] = []
+    """Words by which leases can be found, with or without names."""
+    record: Literal["none", "actions", "pictures"]
+    """Recorded data."""
+    record_text: bool
+    secrets: list[str] = []
+    """Names of the secrets that the web filter adds to requests."""
+    created: datetime
+    expires: datetime | None = None
+    """Deadline at which the session is deleted."""
+    ended: datetime | None = None
+    ended_reason: str | None = None
+    token: str = ""
+    """Authorization: Bearer; valid for this lease until it ends."""
+    urls: LeaseUrls | None = None
+
+
+class Secret(msgspec.Struct, frozen=True, kw_only=True):
+    """A secret, without its value."""
+
+    secret_id: str
+    name: str
+    description: str
+    hosts: list[str] = []
+    header: str
+    template: str
+    users: list[str] = []
+    groups: list[str] = []
+    keys: list[str] = []
+    owner_id: str | None = None
+    """User who created it and may use it; None = the key of the installation."""
+    owner: str | None = None
+    """Name of the owner."""
+    created: datetime
+    value_changed: datetime
+    num_leases: int
+    """Number of leases whose web filter has it now."""
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of a command.
+    """The result of a command."""
 
-    `exit_code` None: it was ended, and `error` is the reason. Output that is not text is in `stdout_base64`,
-    `stderr_base64`.
-    """
-
-    exit_code: int | None
+    exit_code: int | None = None
+    """128 + number of the signal that ended the command; None = see `error`."""
     stdout: str
+    """Bytes that are not UTF-8 are replaced; empty for binary output."""
     stderr: str
     stdout_base64: str | None = None
+    """Complete output in base64, if it is not UTF-8."""
     stderr_base64: str | None = None
     left_out_bytes: int = 0
+    """Number of bytes that are missing at the end of an output that is too long."""
     error: str | None = None
-
-
-class Output(msgspec.Struct, frozen=True, kw_only=True):
-    """The output of a command since the previous item; the last item contains the result, as `Command` does."""
-
-    stdout: bytes = b""
-    stderr: bytes = b""
-    has_ended: bool = False
-    exit_code: int | None = None
-    error: str | None = None
+    """Reason why the command did not exit normally."""
 
 
 class File(msgspec.Struct, frozen=True, kw_only=True):
-    """A file in a folder; `modified` are seconds since 1970."""
+    """A file in a folder."""
 
     name: str
     size_bytes: int
     modified: float
+    """Seconds since 1970."""
 
 
 class Folder(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,117 +115,85 @@ class Folder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of a folder; `left_out` is the number of entries beyond the listed ones."""
+    """The content of a folder."""
 
     path: str
-    files: list[File]
-    folders: list[Folder]
+    """Relative to the home folder."""
+    files: list[File] = []
+    folders: list[Folder] = []
     left_out: int
+    """Number of entries beyond the first 2000."""
 
 
 class Element(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of a program's window, as the program describes it.
-
-    `ref` identifies it in actions as long as it exists; `place` is x, y, width, height on the screen.
-    """
+    """A part of a program's window, as the program describes it."""
 
     ref: str
+    """Reference for actions, valid as long as the element exists."""
     role: str
-    name: str = ""
+    """E.g. push button, text, menu item."""
+    name: str
     description: str | None = None
     states: list[str] = []
+    """E.g. focused, checked, disabled."""
     place: tuple[int, int, int, int] | None = None
+    """X, y, width, height on the screen."""
     text: str | None = None
+    """Content, up to 2000 characters."""
     children: list[Element] = []
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """A change below a folder: `kind` is `created`, `written`, `deleted`, `overflow` or `error`."""
-
-    kind: str
-    path: str
-    is_folder: bool
-    error: str | None = None
-
-
-class Lease(msgspec.Struct, frozen=True, kw_only=True):
-    """A lease; only the answer to a new lease contains `token` and `urls`."""
-
-    lease_id: str
-    session_id: str
-    image_friendly_name: str
-    outcome: str
-    status: str
-    tags: Tags
-    created: datetime
-    expires: datetime | None
-    user_id: str | None = None
-    username: str | None = None
-    ended: datetime | None = None
-    ended_reason: str | None = None
-    record: Mode = "none"
-    record_text: bool = False
-    secrets: list[str] = []
-    token: str = ""
-    urls: LeaseUrls | None = None
-
-
-class Secret(msgspec.Struct, frozen=True, kw_only=True):
-    """A secret that web filters add to requests to its hosts, without its value. `num_leases` use it now."""
-
-    secret_id: str
-    name: str
-    description: str
-    hosts: list[str]
-    header: str
-    template: str
-    owner_id: str | None
-    owner: str | None
-    created: datetime
-    value_changed: datetime
-    num_leases: int
-    users: list[str] = []
-    groups: list[str] = []
-    keys: list[str] = []
-
-
 class ActionResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of one action; `screenshot` is a PNG."""
+    """The result of one action."""
 
     action: str
+    """Name, as in the request."""
     done: bool
     error: str | None = None
+    """Reason for a failure."""
     ms: float | None = None
+    """Duration in the session, milliseconds."""
     coordinate: tuple[int, int] | None = None
+    """Position of the pointer (cursor_position)."""
     text: str | None = None
+    """Content of the clipboard (get_clipboard)."""
     screenshot: bytes | None = None
+    """PNG (screenshot, zoom)."""
 
 
 class Acted(msgspec.Struct, frozen=True, kw_only=True):
-    """The results of a list of actions; `screenshot` is a PNG, if requested."""
+    """The results of all actions of a request."""
 
-    results: list[ActionResult]
+    results: list[ActionResult] = []
     screenshot: bytes | None = None
+    """PNG, if requested."""
 
 
 class Recording(msgspec.Struct, frozen=True, kw_only=True):
-    """The recording of a lease; `ended` None: the lease is not over."""
+    """The recording of a lease."""
 
     lease_id: str
     session_id: str
-    user_id: str | None
-    username: str | None
+    user_id: str | None = None
+    username: str | None = None
     holder: str
+    """Caller that requested the lease."""
     image_friendly_name: str
     zone_name: str
-    record: Mode
+    record: Literal["none", "actions", "pictures"]
+    """Recorded data."""
     record_text: bool
+    """True = typed text, clipboard, addresses and complete commands are recorded."""
     begun: datetime
-    ended: datetime | None
+    ended: datetime | None = None
+    """End of the lease; None = the lease is not over."""
     rows: int
+    """Number of rows; they are numbered from 1."""
     rows_left_out: int
+    """Number of rows beyond 100,000."""
     pictures: int
     pictures_left_out: int
+    """Number of rows without their picture; each row contains the reason."""
     picture_bytes: int
 
 
@@ -190,19 +205,24 @@ class PictureSize(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordedRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One recorded action; `said` is a sentence, `code` None: it was done.
+    """One recorded action."""
 
-    `who` is empty for the token of the lease.
-    """
-
-    number: int
     began: datetime
     duration_ms: float
     what: str
+    """Click, type, exec, file-write, control, ended, …."""
     said: str
+    """The action, as a sentence."""
     who: str
-    details: dict[str, Any]
-    code: str | None
-    error: str | None
-    picture: PictureSize | None
-    picture_left_out: str | None
+    """Caller; empty = the program with the token of the lease, or Greenroom."""
+    details: dict[str, Any] = {}
+    """E.g. `at`, a position on a `screen` of that size."""
+    code: str | None = None
+    """Code of the failure; None = the action succeeded."""
+    error: str | None = None
+    """The failure, as a sentence."""
+    number: int
+    picture: PictureSize | None = None
+    """Screen after the action, at `pictures/{number}`."""
+    picture_left_out: str | None = None
+    """Reason for a missing picture."""

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 import msgspec
 
-from greenroom.client.desk import LeaseWait, lease_body
+from greenroom.client.desk import Egress, LeaseWait, Mode, Tags, lease_body
 from greenroom.client.errors import error_of
 from greenroom.client.events import Event, EventReader, Reconnects, interrupted, listening
-from greenroom.client.models import Egress, Lease, Mode, RecordedRow, Recording, Secret, Tags
+from greenroom.client.models import Lease, RecordedRow, Recording, Secret
 from greenroom.client.requests import (
     PAGE_ROWS,
     PREFIX,

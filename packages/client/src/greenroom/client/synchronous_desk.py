@@ -10,19 +10,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from greenroom.client import desk
-from greenroom.client.desk import ACTIONS_S, TRANSFER_S, Action, Button, Direction
+from greenroom.client.desk import ACTIONS_S, TRANSFER_S, Action, Button, Change, Direction, Output
 from greenroom.client.errors import ActionFailed
-from greenroom.client.models import (
-    Acted,
-    ActionResult,
-    Change,
-    Command,
-    Element,
-    Lease,
-    LeaseUrls,
-    Listing,
-    Output,
-)
+from greenroom.client.models import Acted, ActionResult, Command, Element, Lease, LeaseUrls, Listing
 from greenroom.client.requests import Send, T, given
 
 if TYPE_CHECKING:

@@ -1,15 +1,16 @@
-"""The fields of the command line are those of the document of the api."""
+"""The fields of the command line and the records of the client are those of the document of the api."""
 
 from __future__ import annotations
 
-import json
 import runpy
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "script/generate_commands.py"
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "script/generate_from_api.py"
+FIELDS = ROOT / "packages/cli/src/greenroom/cli/api.json"
 API: dict[str, Any] = {
     "paths": {
         "/api/v1/zones": {
@@ -65,6 +66,49 @@ def test_a_body_has_its_fields_and_a_list_its_filters(generator: dict[str, Any])
     }
 
 
-def test_the_file_is_current(generator: dict[str, Any], capsys: pytest.CaptureFixture[str]):
-    assert json.loads(generator["FILE"].read_text())
+def test_a_record_has_the_types_of_its_schema(generator: dict[str, Any]):
+    schemas = {
+        "SecretView": {
+            "description": "A secret.",
+            "required": ["name", "made", "place", "shown"],
+            "properties": {
+                "name": {"type": "string", "description": "name; null = none"},
+                "made": {"type": "string", "format": "date-time"},
+                "owner": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+                "place": {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "number"}]},
+                "files": {"type": "array", "items": {"$ref": "#/components/schemas/FileView"}},
+                "kind": {"enum": ["a", "b"], "type": "string", "default": "a"},
+                "shown": {"type": "string", "contentEncoding": "base64", "description": "PNG in base64"},
+            },
+        }
+    }
+    assert generator["record"]("SecretView", schemas).splitlines() == [
+        "class Secret(msgspec.Struct, frozen=True, kw_only=True):",
+        '    """A secret."""',
+        "",
+        "    name: str",
+        '    """Name; None = none."""',
+        "    made: datetime",
+        "    owner: str | None = None",
+        "    place: tuple[int, float]",
+        "    files: list[File] = []",
+        """    kind: Literal["a", "b"] = 'a'""",
+        "    shown: bytes",
+        '    """PNG."""',
+    ]
+
+
+def test_the_files_are_current(generator: dict[str, Any], capsys: pytest.CaptureFixture[str]):
     assert generator["main"](["--check"]) == 0, capsys.readouterr().out
+
+
+def test_a_file_that_is_not_current_is_named(
+    generator: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    functions = generator["main"].__globals__
+    monkeypatch.setitem(functions, "ROOT", tmp_path)
+    monkeypatch.setitem(functions, "FIELDS", tmp_path / "api.json")
+    assert generator["main"](["--check"]) == 1
+    assert capsys.readouterr().out == "api.json does not match the api; run script/lint --fix\n"
+    assert generator["main"]([]) == 0
+    assert (tmp_path / "api.json").read_text() == FIELDS.read_text()
