@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import runpy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from script.command_line import document, walk
 
-from greenroom.cli.lazy import walk
 from greenroom.cli.main import app
 
 ROOT = Path(__file__).parents[2]
@@ -20,8 +19,7 @@ SHARED = {"--data", "--url", "--key", "--secret", "--ca-file", "--json", "--wide
 @pytest.fixture(scope="module")
 def sections() -> dict[str, str]:
     """The words of each heading's command, with the text below the heading."""
-    reference: str = runpy.run_path(str(ROOT / "script/command_line.py"))["document"]()
-    parts = [part.partition("\n") for part in reference.replace("\n### ", "\n## ").split("\n## ")[1:]]
+    parts = [part.partition("\n") for part in document().replace("\n### ", "\n## ").split("\n## ")[1:]]
     return {heading.strip("`"): text for heading, _, text in parts}
 
 

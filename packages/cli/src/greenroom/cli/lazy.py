@@ -5,8 +5,7 @@ A group has only the name and the text of each of its commands, which is all tha
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any, Final, cast
 
@@ -103,7 +102,7 @@ def group_of(name: str, text: str, commands: Iterable[LazyCommand]) -> LazyGroup
 
 def command_of(name: str, function: Callable[..., None]) -> TitledCommand:
     """Return the command that calls a function with typer's signature."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app = application()
     app.command(name, cls=TitledCommand)(function)
     return cast("TitledCommand", typer.main.get_command(app))
 
@@ -115,17 +114,3 @@ def build_command(name: str, found: object) -> Any:
     group = typer.main.get_command(found)
     group.name = name
     return group
-
-
-def text_of(function: Callable[..., None]) -> str:
-    """Return the help of a function's command."""
-    return inspect.getdoc(function) or ""
-
-
-def walk(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every command and group below `group`, created, with its full name; a group comes before its commands."""
-    for name, stub in group.commands.items():
-        command = stub.make() if isinstance(stub, LazyCommand) else stub
-        yield f"{prefix}{name}", command
-        if hasattr(command, "commands"):
-            yield from walk(command, f"{prefix}{name} ")

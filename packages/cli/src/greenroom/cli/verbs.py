@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, cast
 import typer
 
 from greenroom.cli.client import ApiError, Client
-from greenroom.cli.lazy import LazyCommand, LazyGroup, command_of, group_of, text_of
+from greenroom.cli.lazy import LazyCommand, LazyGroup, command_of, group_of
 from greenroom.cli.noun import FIELDS, Noun, RequestVerb, uuid_of
 from greenroom.cli.nouns import NOUNS
 from greenroom.cli.options import FieldOption, argument, body_of, options_of
@@ -178,7 +178,7 @@ def verb(
     def add(function: Run) -> Run:
         called = name or function.__name__.replace("_", "-")
         thing = NOUNS[noun] if of_one else None
-        _VERBS[noun][called] = _lazy_verb(called, text_of(function), function, thing, options)
+        _VERBS[noun][called] = _lazy_verb(called, inspect.getdoc(function) or "", function, thing, options)
         return function
 
     return add
@@ -186,7 +186,7 @@ def verb(
 
 def plain_verb(noun: str, name: str, function: Run) -> None:
     """Make a function with typer's signature, which uses no deployment, the command `greenroom NOUN NAME`."""
-    _VERBS[noun][name] = LazyCommand(name, text_of(function), partial(command_of, name, function))
+    _VERBS[noun][name] = LazyCommand(name, inspect.getdoc(function) or "", partial(command_of, name, function))
 
 
 def command(function: Run, noun: Noun | None = None, options: Sequence[FieldOption] = ()) -> Run:
