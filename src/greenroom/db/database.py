@@ -8,7 +8,6 @@ run time. Database errors become those of `greenroom.core.errors` (constraint na
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 from collections.abc import AsyncGenerator, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -34,6 +33,7 @@ from greenroom.core.errors import (
     Unavailable,
 )
 from greenroom.core.events import ChangeEvent
+from greenroom.core.fleet.addresses import is_this_host
 from greenroom.db.connections import (
     ANSWER_S,
     NOTICED_WHEN_DEAD,
@@ -126,7 +126,7 @@ def unverified_hosts(dsn: str) -> list[str]:
     if (options.get("sslmode") or os.environ.get("PGSSLMODE")) == "verify-full":
         return []
     hosts = (options.get("host") or options.get("hostaddr") or "").split(",")
-    return [host for host in hosts if host and not host.startswith(("/", "@")) and not _is_here(host)]
+    return [host for host in hosts if host and not host.startswith(("/", "@")) and not is_this_host(host)]
 
 
 def has_password(dsn: str) -> bool:
@@ -145,13 +145,6 @@ def warn_of_unverified(dsn: str) -> None:
             "sslrootcert to GREENROOM_DATABASE_URL",
             hosts=hosts,
         )
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 # Much faster than the standard library's, and rows contain much JSON; dataclasses are encoded directly.

@@ -253,6 +253,14 @@ LOCAL_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
 """Names of this machine, which `greenroom up` always serves."""
 
 
+def is_this_host(host: str) -> bool:
+    """True if this is a loopback address or its name."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def not_served(address: str) -> str:
     """Return the text of the answer (421) to a request for a host name that is not served. `address` is an address that
     is served.

@@ -9,7 +9,7 @@ import typer
 from greenroom.cli.client import ApiError, Row
 from greenroom.cli.nouns import NOUNS
 from greenroom.cli.options import FieldOption, argument
-from greenroom.cli.output import Column, columns, milliseconds, printable
+from greenroom.cli.output import Column, columns, printable
 from greenroom.cli.values import assignments
 from greenroom.cli.verbs import Call, Limit, fields_of, verb
 from greenroom.core.installation import INSTALLATION_SETTINGS
@@ -122,7 +122,7 @@ def _outcome(delivery: Row) -> str | None:
 
 _DELIVERIES: Final = columns(
     "at delivery_id event state attempts",
-    Column("Took", lambda row: None if row["duration_ms"] is None else milliseconds(row["duration_ms"])),
+    Column("Took", "duration_ms"),
     Column("Outcome", _outcome),
     "due",
 )

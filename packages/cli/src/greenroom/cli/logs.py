@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from greenroom.cli.client import PAGE_ROWS, ApiError, Client, Row
-from greenroom.cli.output import Column, absolute, columns, milliseconds, printable, styled
+from greenroom.cli.output import Column, absolute, columns, printable, styled
 from greenroom.cli.verbs import Call, Limit, command, fields_of, verb
 from greenroom.client import Event
 from greenroom.client.events import RESYNC
@@ -147,10 +147,9 @@ def _picture(row: Row) -> str | None:
 
 
 _RECORDED: Final = columns(
-    Column("Number", lambda row: str(row["number"])),
-    "began",
-    Column("Took", lambda row: milliseconds(row["duration_ms"])),
-    Column("Action", lambda row: row["said"]),
+    "number began",
+    Column("Took", "duration_ms"),
+    Column("Action", "said"),
     Column("Outcome", _outcome),
     Column("Picture", _picture),
 )

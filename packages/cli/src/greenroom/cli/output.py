@@ -145,9 +145,10 @@ class Printer:
         return _console(stderr=True)
 
     def print_if_json(self, answer: Any) -> bool:
-        """Print a response as JSON if that is requested, and return True if it was printed."""
+        """Print a response as one line of JSON, flushed, if that is requested, and return True if it was printed."""
         if self.as_json:
-            self.json(answer)
+            sys.stdout.write(json.dumps(answer) + "\n")
+            sys.stdout.flush()
         return self.as_json
 
     def line(self, text: str = "", style: str = "") -> None:
@@ -211,11 +212,6 @@ class Printer:
         """Print the sentence, or with --json `answer`."""
         if not self.print_if_json(answer):
             self.line(sentence)
-
-    def json(self, value: Any) -> None:
-        """Print one line of JSON, flushed."""
-        sys.stdout.write(json.dumps(value) + "\n")
-        sys.stdout.flush()
 
     def warn(self, sentence: str | None) -> None:
         if sentence:

@@ -7,11 +7,9 @@ caller and the gateway's account are trusted, so that a program of another user 
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import pwd
 import ssl
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -19,6 +17,7 @@ from typing import Final
 import httpx
 import typer
 
+from greenroom.core.fleet.addresses import is_this_host
 from greenroom.up.account import GATEWAY_ACCOUNT
 from greenroom.up.layout import Layout, read_json
 from greenroom.up.options import default_data, stored_settings
@@ -80,7 +79,7 @@ def _checked_url(text: str) -> httpx.URL:
         address = httpx.URL(text)
     except httpx.InvalidURL as error:
         raise typer.BadParameter(f"--url {text!r} is not an address: {error}.") from error
-    if address.scheme == "https" or (address.scheme == "http" and _is_loopback(address.host)):
+    if address.scheme == "https" or (address.scheme == "http" and is_this_host(address.host)):
         return address
     raise typer.BadParameter(f"--url {text!r} must begin with https://; the key is not sent in clear text.")
 
@@ -92,17 +91,10 @@ def _tls(address: httpx.URL, authorities: list[Path]) -> ssl.SSLContext:
             context.load_verify_locations(file)
         except (OSError, ssl.SSLError) as error:
             raise typer.BadParameter(f"{file} cannot be used as --ca-file: {error}.") from error
-    if not authorities and _is_loopback(address.host) and _is_trusted(owners_of_port(address.port or 443)):
+    if not authorities and is_this_host(address.host) and _is_trusted(owners_of_port(address.port or 443)):
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _is_trusted(owners: set[int]) -> bool:
@@ -118,14 +110,6 @@ def _gateway_uid() -> set[int]:
 
 def owners_of_port(port: int) -> set[int]:
     """Return the uids of the listening sockets of a TCP port of this machine."""
-    return {uid for listening, uid in _sockets() if listening == port}
-
-
-def _sockets() -> Iterator[tuple[int, int]]:
-    """Yield (port, uid) of every listening TCP socket."""
-    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
-        if table.exists():
-            for line in table.read_text().splitlines()[1:]:
-                _, local, _, state, _, _, _, uid, *_ = line.split()
-                if state == LISTENING:
-                    yield int(local.rpartition(":")[2], 16), int(uid)
+    tables = [table for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")) if table.exists()]
+    rows = [line.split() for table in tables for line in table.read_text().splitlines()[1:]]
+    return {int(row[7]) for row in rows if row[3] == LISTENING and int(row[1].rpartition(":")[2], 16) == port}

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import typer
 
 from greenroom.cli.client import ApiError, Client, Row
-from greenroom.cli.output import Column, Printer, columns, milliseconds, printable
+from greenroom.cli.output import Column, Printer, columns, printable
 from greenroom.cli.verbs import Call, Within, verb
 from greenroom.core.text import size
 
@@ -23,11 +23,9 @@ def _state(entry: Row) -> str | None:
 
 
 _COLUMNS: Final = columns(
-    "name",
-    Column("Workspace", "friendly_name"),
-    "categories",
+    "name friendly_name categories",
     Column("Size", lambda entry: None if entry["size_bytes"] is None else size(entry["size_bytes"])),
-    Column("First frame", lambda row: None if row["first_frame_ms"] is None else milliseconds(row["first_frame_ms"])),
+    Column("First frame", "first_frame_ms"),
     Column("State", _state),
     "description",
 )

@@ -273,15 +273,10 @@ class AsyncGreenroom:
     async def export_recording(self, lease_id: str, file: Path | str) -> None:
         """Write a recording to a ZIP file. An existing file is replaced once the new one is complete."""
         send = Send("GET", f"{PREFIX}/leases/{lease_id}/recording/export", is_streamed=True)
-        answer = await self.answered(send)
-        try:
+        async with self.streamed(send, interrupted) as answer:
             with whole_file(file) as written:
                 async for piece in answer.aiter_bytes():
                     written.write(piece)
-        except httpx.HTTPError as error:
-            raise interrupted(error) from error
-        finally:
-            await answer.aclose()
 
     async def delete_recording(self, lease_id: str) -> None:
         """Delete the recording of a lease that is over. A repeated call succeeds."""

@@ -272,15 +272,10 @@ class Greenroom:
     def export_recording(self, lease_id: str, file: Path | str) -> None:
         """Write a recording to a ZIP file. An existing file is replaced once the new one is complete."""
         send = Send("GET", f"{PREFIX}/leases/{lease_id}/recording/export", is_streamed=True)
-        answer = self.answered(send)
-        try:
+        with self.streamed(send, interrupted) as answer:
             with whole_file(file) as written:
                 for piece in answer.iter_bytes():
                     written.write(piece)
-        except httpx.HTTPError as error:
-            raise interrupted(error) from error
-        finally:
-            answer.close()
 
     def delete_recording(self, lease_id: str) -> None:
         """Delete the recording of a lease that is over. A repeated call succeeds."""

@@ -6,7 +6,6 @@ Each provider defines its own `ProviderRules` (docs/howto/autoscaling.md).
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
 import shlex
@@ -17,7 +16,7 @@ from string import Template
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from greenroom.core.fleet.addresses import AllowedHost
+from greenroom.core.fleet.addresses import AllowedHost, is_this_host
 from greenroom.core.fleet.machines.model import Machine
 from greenroom.core.masking import MASK
 from greenroom.core.text import one_line
@@ -227,20 +226,13 @@ def address_problem(url: str, *, this_host: bool = False) -> str | None:
         return f"{url!r} is not an address; write one like https://desk.example.org:8443."
     if parts.scheme != "https" or not host or parts.path.strip("/") or parts.query or parts.username is not None:
         return f"{url!r} is not the address of a deployment; write one like https://desk.example.org:8443."
-    if not this_host and _is_this_host(host):
+    if not this_host and is_this_host(host):
         return (
             f"Machines cannot join at {url}, because it is the address of the machine itself. Start the "
             "deployment with a name that machines can reach (greenroom up --hostname, public_url), or set "
             "join_url of the pool."
         )
     return None
-
-
-def _is_this_host(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def edge_problem(template: str) -> str | None:
