@@ -10,7 +10,7 @@ import typer
 
 from greenroom.cli.client import ApiError, Client, Row
 from greenroom.cli.output import Column, Printer, columns, printable
-from greenroom.cli.verbs import Call, Within, verb
+from greenroom.cli.verbs import Call, Within, fields_of, verb
 from greenroom.core.text import size
 
 POLL_S: Final = 1.0
@@ -31,12 +31,6 @@ _COLUMNS: Final = columns(
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the catalogue entry.")]
-Groups = Annotated[
-    list[str],
-    typer.Option(
-        "--group", metavar="GROUP", help="Group that may use it, by name or id; may be repeated. Default: All Users."
-    ),
-]
 Wait = Annotated[
     bool, typer.Option("--wait", help="Show the progress on each Agent; return when the first Agent has the image.")
 ]
@@ -48,24 +42,20 @@ def catalogue_list(call: Call) -> None:
     call.show_list("/catalogue", _COLUMNS, "The catalogue is empty.")
 
 
-@verb("catalogue", of_one=False)
-def add(call: Call, *, name: Name, group: Groups = [], wait: Wait = False, within: Within = 3600) -> None:  # noqa: B006 -- typer copies it
+@verb("catalogue", options=fields_of("POST /catalogue/{name}", "update"), of_one=False)
+def add(call: Call, *, name: Name, wait: Wait = False, within: Within = 3600) -> None:
     """Add a workspace from the catalogue. Agents then pull its image automatically."""
-    groups = [call.id_of("groups", one) for one in group]
-    _print_image(call, call.client.post(_path(name), {"groups": groups} if groups else {}), wait, within)
+    _add(call, name, call.body(), wait, within)
 
 
 @verb("catalogue", of_one=False)
 def update(call: Call, *, name: Name, wait: Wait = False, within: Within = 3600) -> None:
     """Update a workspace to the current image of its entry. Staged sessions are replaced; running sessions continue."""
-    _print_image(call, call.client.post(_path(name), {"update": True}), wait, within)
+    _add(call, name, {"update": True}, wait, within)
 
 
-def _path(name: str) -> str:
-    return f"/catalogue/{quote(name)}"
-
-
-def _print_image(call: Call, image: Row, wait: bool, within_s: float) -> None:
+def _add(call: Call, name: str, body: Row, wait: bool, within_s: float) -> None:
+    image = call.client.post(f"/catalogue/{quote(name)}", body)
     if wait:
         image = wait_for_image(call.client, call.output, image["image_id"], within_s)
     call.one(image)
@@ -129,25 +119,15 @@ _MISSES: Final = columns(
 )
 
 
-@verb("staging")
-def explain(
-    call: Call,
-    *,
-    user: Annotated[str, typer.Option(metavar="USER", help="The user, by name or id.")],
-    zone: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ZONE", help="Current zone of the launch, by name or id. Default: the zone of the config."
-        ),
-    ] = None,
-) -> None:
+@verb("staging", options=fields_of("GET /staging-configs/{staging_config_id}/explain"))
+def explain(call: Call) -> None:
     """Show whether a user would get a session of a config now, and the reasons if not. Nothing is launched."""
-    query = {"user": user} | ({"zone": zone} if zone else {})
+    query = call.body()
     response = call.client.get(f"{call.path}/explain", query)
     if call.output.print_if_json(response):
         return
     verdict = "would get" if response["would_get"] else "would not get"
-    condition = f" when the launch begins in zone {response['zone_name']}" if zone else ""
+    condition = f" when the launch begins in zone {response['zone_name']}" if "zone" in query else ""
     call.output.line(f"{response['username']} {verdict} a session of this config now{condition}.")
     if response["reasons"]:
         call.output.rows(response["reasons"], _REASONS, "", whole=True)
