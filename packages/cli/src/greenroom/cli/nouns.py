@@ -292,6 +292,7 @@ _ALL: Final = (
         "API key",
         list_path="/api-keys",
         name="name",
+        without=frozenset({"end_leases"}),
         actions=(
             RequestVerb("enable", "Enable an API key.", {"enabled": True}),
             RequestVerb("disable", "Disable an API key without deleting it.", {"enabled": False}),

@@ -74,6 +74,8 @@ SINGULAR: Final = {"groups": "group", "permissions": "permission", "categories":
     "users": "user",
 }
 """Field → its repeated option, named in the singular."""
+FLAGS: Final = frozenset({"force"})
+"""Booleans whose option has no negative form."""
 RENAMED: Final = {"url": "address"}
 """Field → its option, if the option with its name is that of the deployment."""
 
@@ -120,7 +122,7 @@ def _option(field: Field, *, with_null: bool) -> FieldOption:
 def _names(name: str, *, is_boolean: bool) -> list[str]:
     full = name.replace("_", "-")
     if is_boolean:
-        return [f"--{full}/--no-{full}"]
+        return [f"--{full}" if name in FLAGS else f"--{full}/--no-{full}"]
     short = SINGULAR.get(name) or (full.removesuffix("-id") if name in REFERENCES else full)
     return [f"--{short}"] if short == full else [f"--{short}", f"--{full}"]
 

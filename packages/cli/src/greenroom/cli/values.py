@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import typer
 
@@ -109,7 +109,10 @@ def assignments(items: list[str], *, as_texts: bool = False, settings: Mapping[s
     values: Row = {}
     for item in items_of(items):
         if item.lstrip().startswith("{"):
-            values |= cast("Row", _json(item))
+            try:
+                values |= _strict_json(item)
+            except ValueError as error:
+                raise typer.BadParameter(f"{item!r} is not JSON: {error}.") from error
             continue
         name, separator, text = item.partition("=")
         if not separator:
@@ -125,13 +128,6 @@ def _setting_value(setting: Setting | None, text: str) -> Any:
         return _strict_json(text)
     except ValueError:
         return text
-
-
-def _json(text: str) -> Any:
-    try:
-        return _strict_json(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is not JSON: {error}.") from error
 
 
 def _strict_json(text: str) -> Any:

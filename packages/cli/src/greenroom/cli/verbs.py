@@ -22,8 +22,6 @@ from greenroom.cli.output import Column, Parts, Printer, Row
 from greenroom.cli.server import Server, find_server
 from greenroom.cli.values import duration
 
-_PANEL: Final = "Deployment"
-
 ID_FIELDS: Final = {
     "images": "images",
     "default_image": "images",
@@ -96,17 +94,18 @@ class Call:
         return texts if isinstance(value, list) else texts[0]
 
 
-Url = Annotated[
-    str | None,
-    typer.Option(envvar="GREENROOM_URL", help="Address of the deployment, https://….", rich_help_panel=_PANEL),
-]
-Key = Annotated[str | None, typer.Option(envvar="GREENROOM_KEY", help="API key.", rich_help_panel=_PANEL)]
-KeySecret = Annotated[
-    str | None, typer.Option(envvar="GREENROOM_SECRET", help="Secret of the API key.", rich_help_panel=_PANEL)
-]
-CaFile = Annotated[
+def _of_deployment(variable: str, text: str, **settings: Any) -> Any:
+    return typer.Option(envvar=variable, help=text, rich_help_panel="Deployment", **settings)
+
+
+Url = Annotated[str | None, _of_deployment("GREENROOM_URL", "Address of the deployment, https://….")]
+Key = Annotated[str | None, _of_deployment("GREENROOM_KEY", "API key.")]
+KeySecret = Annotated[str | None, _of_deployment("GREENROOM_SECRET", "Secret of the API key.")]
+CaFile = Annotated[Path | None, _of_deployment("GREENROOM_CA_FILE", "Certificate of the authority, PEM.")]
+_Data = Annotated[
     Path | None,
-    typer.Option(envvar="GREENROOM_CA_FILE", help="Certificate of the authority, PEM.", rich_help_panel=_PANEL),
+    # The folder is only traversed, so it may be unreadable; its content shows which account owns it.
+    _of_deployment("GREENROOM_DATA", "Folder of the local instance, used without --url.", readable=False),
 ]
 Limit = Annotated[int, typer.Option(min=1, help="Maximum number of rows, newest first.")]
 Within = Annotated[
@@ -125,15 +124,7 @@ def common_options(
     key: Key = None,
     secret: KeySecret = None,
     ca_file: CaFile = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="GREENROOM_DATA",
-            help="Folder of the local instance, used without --url.",
-            readable=False,  # it is only traversed; its content shows which account owns it
-            rich_help_panel=_PANEL,
-        ),
-    ] = None,
+    data: _Data = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     wide: Annotated[bool, typer.Option("--wide", help="Show all columns and complete values in lists.")] = False,
 ) -> None:
@@ -250,7 +241,7 @@ def _generic(noun: Noun) -> list[LazyCommand]:
         _action(RequestVerb("get", f"Show one {noun.singular} with all its fields.", method="GET"), noun),
         _lazy_verb("create", f"Create {a_noun}.", create, None, partial(_create_options, noun)),
         _action(RequestVerb("update", f"Update {a_noun}. Omitted options change nothing."), noun),
-        _lazy_verb("delete", f"Delete {a_noun}.", delete, noun, partial(_delete_options, noun)),
+        _lazy_verb("delete", f"Delete {a_noun}.", delete, noun, fields_of(noun.operation("DELETE"), *noun.without)),
     ]
     return [*(verb for verb in found if verb.name not in missing), *(_action(one, noun) for one in noun.actions)]
 
@@ -262,22 +253,6 @@ def _create_options(noun: Noun) -> list[FieldOption]:
         return options
     name = argument(noun.name, noun.name.upper(), f"The name of the new {noun.singular}.")
     return [FieldOption(noun.name, name, lambda value, _: value), *options]
-
-
-def _delete_options(noun: Noun) -> list[FieldOption]:
-    """Return the option `--force`, if the api has it for this noun."""
-    texts = [f.description for f in FIELDS[noun.operation("DELETE")] if f.name == "force"]
-    options = [typer.Option("--force", help=f"{text[:1].upper()}{text[1:]}.") for text in texts]
-    return [
-        FieldOption(
-            "force",
-            inspect.Parameter(
-                "force", inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[bool, option], default=False
-            ),
-            lambda value, _: value or None,
-        )
-        for option in options
-    ]
 
 
 def _action(action: RequestVerb, noun: Noun) -> LazyCommand:
