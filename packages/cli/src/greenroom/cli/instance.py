@@ -23,9 +23,11 @@ from greenroom.up.options import Options, default_data
 URL_VARIABLE = "GREENROOM_DATABASE_URL"
 
 Data = Annotated[
-    Path | None,
+    Path,
     typer.Option(
         "--data",
+        default_factory=default_data,
+        resolve_path=True,
         help="Data folder of the instance.",
         readable=False,  # others may be able to traverse it; its content shows which account owns it
         show_default="$GREENROOM_DATA, else /var/lib/greenroom as root, else ~/.local/share/greenroom",
@@ -36,7 +38,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on the
 
 def up(
     *,
-    data: Data = None,
+    data: Data,
     port: Annotated[int | None, typer.Option(help="Port of the console and the api.", show_default="8443")] = None,
     managers: Annotated[int | None, typer.Option(help="Managers per zone.", show_default="1")] = None,
     zones: Annotated[str | None, typer.Option(help="Zone names, separated by commas.", show_default="default")] = None,
@@ -74,19 +76,19 @@ def up(
         tls_cert=tls_cert,
         tls_key=tls_key,
     )
-    commands.up(_folder(data), options, detach=detach, as_json=as_json)
+    commands.up(data, options, detach=detach, as_json=as_json)
 
 
-def down(data: Data = None, as_json: Json = False) -> None:
+def down(data: Data, as_json: Json = False) -> None:
     """Stop the instance, and remove its sessions, processes, containers and networks."""
     from greenroom.up import commands  # noqa: PLC0415
 
-    commands.down(_folder(data), as_json=as_json)
+    commands.down(data, as_json=as_json)
 
 
-def status(data: Data = None, as_json: Json = False) -> None:
+def status(data: Data, as_json: Json = False) -> None:
     """Show the parts of the instance and their state."""
-    layout = running_layout(_folder(data))
+    layout = running_layout(data)
     from greenroom.up import commands  # noqa: PLC0415
 
     commands.status(layout, as_json=as_json)
@@ -94,7 +96,7 @@ def status(data: Data = None, as_json: Json = False) -> None:
 
 def doctor(
     *,
-    data: Data = None,
+    data: Data,
     repair: Annotated[
         bool, typer.Option("--repair", help="List leftovers that belong to no session; remove them with --yes.")
     ] = False,
@@ -118,15 +120,15 @@ def doctor(
         with connect(find_server(url=url, key=key, secret=secret, ca_file=ca_file, data=data)) as client:
             repair_elsewhere(client, removes=yes, as_json=as_json)
     elif repair:
-        show_repair(_folder(data), removes=yes, as_json=as_json)
+        show_repair(data, removes=yes, as_json=as_json)
     elif yes:
         raise SetupError("--yes requires --repair. Without --repair, greenroom doctor changes nothing.")
     else:
-        commands.doctor(_folder(data), as_json=as_json)
+        commands.doctor(data, as_json=as_json)
 
 
 def migrate(
-    data: Data = None,
+    data: Data,
     database_url: Annotated[
         str | None, typer.Option(help="Database to migrate instead of that of the instance.")
     ] = None,
@@ -140,7 +142,7 @@ def migrate(
     from greenroom.up import commands  # noqa: PLC0415
 
     url = database_url or os.environ.get(URL_VARIABLE)
-    applied, left = commands.migrate(_folder(data), url, only_pre=pre)
+    applied, left = commands.migrate(data, url, only_pre=pre)
     if as_json:
         typer.echo(json.dumps({"applied": applied, "left": left}))
         return
@@ -151,13 +153,11 @@ def migrate(
         )
 
 
-def reset_password(
-    username: Annotated[str, typer.Argument()] = ADMIN, data: Data = None, as_json: Json = False
-) -> None:
+def reset_password(username: Annotated[str, typer.Argument()] = ADMIN, *, data: Data, as_json: Json = False) -> None:
     """Set a new random password for a user and print it. Needs the data folder, but no running server."""
     from greenroom.up import commands  # noqa: PLC0415
 
-    password = commands.reset_password(_folder(data), username)
+    password = commands.reset_password(data, username)
     typer.echo(json.dumps({"username": username, "password": password}) if as_json else password)
 
 
@@ -166,7 +166,3 @@ plain_verb("users", "reset-password", reset_password)
 
 def _names(names: str | None) -> tuple[str, ...] | None:
     return None if names is None else tuple(name.strip() for name in names.split(",") if name.strip())
-
-
-def _folder(data: Path | None) -> Path:
-    return (data or default_data()).resolve()
