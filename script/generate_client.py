@@ -59,9 +59,9 @@ def _edits(source: str) -> Iterator[tuple[int, int, str]]:
 
 
 def generated(source: Path) -> str:
-    """The generated text for `source`, with imports sorted and lines formatted by ruff."""
+    """The generated text for `source`, with imports sorted, `with` statements joined and lines formatted by ruff."""
     text = HEADER.format(source=source.name) + without_asyncio(source.read_text())
-    for command in (("check", "--select", "I", "--fix"), ("format",)):
+    for command in (("check", "--select", "I,SIM117", "--fix"), ("format",)):
         ruff = (str(Path(sys.executable).with_name("ruff")), *command, "--quiet", "--stdin-filename", target_of(source))
         text = subprocess.run([*ruff, "-"], input=text, capture_output=True, text=True, check=True).stdout
     return text

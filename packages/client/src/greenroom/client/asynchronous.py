@@ -18,7 +18,7 @@ import msgspec
 from greenroom.client.asynchronous_desk import AsyncDesk
 from greenroom.client.desk import Egress, LeaseWait, Mode, Tags, lease_body
 from greenroom.client.errors import error_of
-from greenroom.client.events import Event, EventReader, Reconnects, interrupted, listening
+from greenroom.client.events import Event, Reconnects, event_of, interrupted, listening
 from greenroom.client.models import Lease, RecordedRow, Recording, Secret
 from greenroom.client.requests import (
     PAGE_ROWS,
@@ -26,6 +26,7 @@ from greenroom.client.requests import (
     TIMEOUT_S,
     Retries,
     Send,
+    SentEvents,
     T,
     connection_options,
     given,
@@ -124,7 +125,7 @@ class AsyncGreenroom:
         Raises:
             GreenroomError: the server refused the request, or does not answer; no connection lasts (`Interrupted`).
         """
-        lines, reconnects, again = EventReader(), Reconnects(self.retries), False
+        lines, reconnects, again = SentEvents(event_of), Reconnects(self.retries), False
         while True:
             lost: Interrupted | None = None
             try:
@@ -143,7 +144,7 @@ class AsyncGreenroom:
 
         Raises the same errors as `request`.
         """
-        lines, found = EventReader(), list[Event]()
+        lines, found = SentEvents(event_of), list[Event]()
         async with self.listen(most) as said:
             async for line in said:
                 if line.startswith(":"):

@@ -12,7 +12,7 @@ from greenroom.client import desk
 from greenroom.client.desk import ACTIONS_S, TRANSFER_S, Action, Button, Change, Direction, Output
 from greenroom.client.errors import ActionFailed
 from greenroom.client.models import Acted, ActionResult, Command, Element, Lease, LeaseUrls, Listing
-from greenroom.client.requests import Send, T, given
+from greenroom.client.requests import Send, SentEvents, T, given
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11 on
@@ -259,9 +259,8 @@ class AsyncFiles:
 
     def watch(self, path: str = "") -> AsyncGenerator[Change]:
         """Yield the changes below a folder, without end."""
-        events = desk.ChangeReader()
         send = desk.file(self._lease_id, "GET", path, "watch", is_streamed=True)
-        return _said(self._greenroom, send, events.take)
+        return _said(self._greenroom, send, SentEvents(desk.change_of).take)
 
     async def _content(self, path: str, *flags: str) -> bytes:
         send = desk.file(self._lease_id, "GET", path, *flags, timeout_s=TRANSFER_S)

@@ -198,22 +198,11 @@ def file(lease_id: str, method: str, path: str, *flags: str, **options: Any) -> 
     return Send(method=method, path=address, query=dict.fromkeys(flags, "true"), **options)
 
 
-class ChangeReader:
-    """Decodes server-sent events of changes line by line."""
-
-    def __init__(self) -> None:
-        self._kind = ""
-
-    def take(self, line: str) -> Change | None:
-        """Return the event that this line completes."""
-        name, _, text = line.partition(": ")
-        if name == "event":
-            self._kind = text
-        if name != "data":
-            return None
-        said = msgspec.json.decode(text, type=dict[str, Any])
-        path, is_folder = said.get("path", ""), said.get("is_folder", False)
-        return Change(kind=self._kind, path=path, is_folder=is_folder, error=said.get("error_message"))
+def change_of(kind: str, data: str) -> Change:
+    """Return a change as the server sends it."""
+    said = msgspec.json.decode(data, type=dict[str, Any])
+    path, is_folder = said.get("path", ""), said.get("is_folder", False)
+    return Change(kind=kind, path=path, is_folder=is_folder, error=said.get("error_message"))
 
 
 def found(tree: Sequence[Mapping[str, Any]], role: str | None, name: str | None) -> list[Element]:

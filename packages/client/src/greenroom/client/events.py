@@ -38,22 +38,9 @@ def listening(last: int, *, again: bool) -> Send:
     )
 
 
-class EventReader:
-    """Decodes events line by line."""
-
-    def __init__(self) -> None:
-        self._kind = ""
-
-    def take(self, line: str) -> Event | None:
-        """Return the event that this line completes."""
-        name, _, text = line.partition(": ")
-        if not line:
-            self._kind = ""
-        elif name == "event":
-            self._kind = text
-        elif name == "data":
-            return Event(topic=RESYNC) if self._kind == RESYNC else msgspec.json.decode(text, type=Event)
-        return None
+def event_of(kind: str, data: str) -> Event:
+    """Return an event as the server sends it."""
+    return Event(topic=RESYNC) if kind == RESYNC else msgspec.json.decode(data, type=Event)
 
 
 class Reconnects:

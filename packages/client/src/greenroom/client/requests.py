@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import IO, Any, Final, TypeVar
+from typing import IO, Any, Final, Generic, TypeVar
 
 import httpx
 
@@ -88,6 +88,23 @@ def json_of(answer: httpx.Response) -> Any:
         return answer.json()
     except ValueError as error:
         raise no_json(answer) from error
+
+
+class SentEvents(Generic[T]):
+    """Decodes server-sent events line by line. `decode` gets the kind of an event and its data."""
+
+    def __init__(self, decode: Callable[[str, str], T]) -> None:
+        self._decode = decode
+        self._kind = ""
+
+    def take(self, line: str) -> T | None:
+        """Return the event that this line completes."""
+        name, _, text = line.partition(": ")
+        if not line:
+            self._kind = ""
+        elif name == "event":
+            self._kind = text
+        return self._decode(self._kind, text) if name == "data" else None
 
 
 @contextmanager

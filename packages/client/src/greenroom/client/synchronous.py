@@ -18,7 +18,7 @@ import msgspec
 
 from greenroom.client.desk import Egress, LeaseWait, Mode, Tags, lease_body
 from greenroom.client.errors import error_of
-from greenroom.client.events import Event, EventReader, Reconnects, interrupted, listening
+from greenroom.client.events import Event, Reconnects, event_of, interrupted, listening
 from greenroom.client.models import Lease, RecordedRow, Recording, Secret
 from greenroom.client.requests import (
     PAGE_ROWS,
@@ -26,6 +26,7 @@ from greenroom.client.requests import (
     TIMEOUT_S,
     Retries,
     Send,
+    SentEvents,
     T,
     connection_options,
     given,
@@ -123,7 +124,7 @@ class Greenroom:
         Raises:
             GreenroomError: the server refused the request, or does not answer; no connection lasts (`Interrupted`).
         """
-        lines, reconnects, again = EventReader(), Reconnects(self.retries), False
+        lines, reconnects, again = SentEvents(event_of), Reconnects(self.retries), False
         while True:
             lost: Interrupted | None = None
             try:
@@ -142,7 +143,7 @@ class Greenroom:
 
         Raises the same errors as `request`.
         """
-        lines, found = EventReader(), list[Event]()
+        lines, found = SentEvents(event_of), list[Event]()
         with self.listen(most) as said:
             for line in said:
                 if line.startswith(":"):
@@ -272,10 +273,9 @@ class Greenroom:
     def export_recording(self, lease_id: str, file: Path | str) -> None:
         """Write a recording to a ZIP file. An existing file is replaced once the new one is complete."""
         send = Send("GET", f"{PREFIX}/leases/{lease_id}/recording/export", is_streamed=True)
-        with self.streamed(send, interrupted) as answer:
-            with whole_file(file) as written:
-                for piece in answer.iter_bytes():
-                    written.write(piece)
+        with self.streamed(send, interrupted) as answer, whole_file(file) as written:
+            for piece in answer.iter_bytes():
+                written.write(piece)
 
     def delete_recording(self, lease_id: str) -> None:
         """Delete the recording of a lease that is over. A repeated call succeeds."""
