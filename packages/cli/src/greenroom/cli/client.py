@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Any, Final
 
 import httpx
@@ -67,9 +66,9 @@ class Client(Greenroom):
         """Yield at once and whenever an object of `topic` may have changed; end with the stream of events.
 
         Raises:
-            ApiError: the server sends no events, or the connection was lost.
+            GreenroomError: the server sends no events, or the connection was lost.
         """
-        with self._api_errors(), self.listen() as lines:
+        with self.listen() as lines:
             for line in lines:
                 if _concerns(line, topic):
                     yield
@@ -78,20 +77,11 @@ class Client(Greenroom):
         """Return the response to a request.
 
         Raises:
-            ApiError: the response is no success.
-        """
-        with self._api_errors():
-            return super().answered(send)
-
-    @contextmanager
-    def _api_errors(self) -> Generator[None]:
-        """Convert errors into ApiError, with the stable code of a refusal, or with a hint if the server does not
-        respond.
+            ApiError: the response is no success, with the stable code of a refusal; or the server does not respond,
+                with a hint.
         """
         try:
-            yield
-        except ApiError:
-            raise
+            return super().answered(send)
         except Unreachable as error:
             raise ApiError(self._unreachable_message(error)) from error
         except GreenroomError as error:

@@ -14,12 +14,13 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from greenroom.cli.client import PAGE_ROWS, ApiError, Client, Row
+from greenroom.cli.client import PAGE_ROWS, Client, Row
 from greenroom.cli.output import Column, absolute, columns, printable, styled
 from greenroom.cli.verbs import Call, Limit, command, fields_of, verb
 from greenroom.client import Event
 from greenroom.client.events import RESYNC
 from greenroom.client.events import log as log_of_events
+from greenroom.core.errors import GreenroomError
 from greenroom.core.events import MAX_RECENT, Topic
 
 POLL_S: Final = 1.0
@@ -69,7 +70,7 @@ def follow_rows(client: Client, query: Row, lines: int) -> Iterator[Row]:
 def _changes(client: Client) -> Iterator[None]:
     """Yield when new rows may exist: at the server's events, or every `POLL_S` without them."""
     while True:
-        with suppress(ApiError):  # if the server is gone, the next request for rows raises its error
+        with suppress(GreenroomError):  # if the server is gone, the next request for rows raises its error
             yield from client.changes("logs")
         time.sleep(POLL_S)
         yield
