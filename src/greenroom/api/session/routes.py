@@ -46,7 +46,7 @@ from greenroom.core.access.permissions import USER
 from greenroom.core.errors import Refused
 from greenroom.core.listing import SortOrder, order_of, words_of
 from greenroom.core.session.authorization import Act, Kind, SessionFacts, decide
-from greenroom.core.session.states import OPERATIONAL, SessionStatus
+from greenroom.core.session.states import OPERATIONAL
 from greenroom.core.workspace.exec_config import command_of
 from greenroom.db.database import Database
 from greenroom.db.launch.ledger import launch_of_session
@@ -54,6 +54,7 @@ from greenroom.db.session import sessions
 from greenroom.db.session.views import NEWEST_FIRST, SESSIONS, Session, SessionFilter, count_sessions
 from greenroom.db.session.views import list_sessions as read_sessions
 from greenroom.db.workspace import images
+from greenroom.shared.states import SessionStatus
 
 router = APIRouter(tags=["sessions"])
 

@@ -81,7 +81,8 @@ class Call:
     def _with_name(self, field: str, value: Any) -> Any:
         if isinstance(value, dict):
             return self._with_names(cast("Row", value))
-        ids = cast("list[Any]", value) if isinstance(value, list) else [value]
+        many = isinstance(value, list)
+        ids = cast("list[Any]", value) if many else [value]
         if field not in ID_FIELDS or not ids or not all(isinstance(one, str) and uuid_of(one) for one in ids):
             return value
         noun = NOUNS[ID_FIELDS[field]]
@@ -91,7 +92,7 @@ class Call:
             return value
         names = {row[noun.key]: row[noun.name or noun.key] for row in rows}
         texts = [names.get(one, one) for one in ids]
-        return texts if isinstance(value, list) else texts[0]
+        return texts if many else texts[0]
 
 
 def _of_deployment(variable: str, text: str, **settings: Any) -> Any:
