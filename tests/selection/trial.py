@@ -1,8 +1,9 @@
 """Measure the quality of `script/test --changed`: `python -m tests.selection.trial commits|faults NUMBER`.
 
 `commits` selects tests for each of the last commits of main, by the recorded durations, and prints their duration.
-`faults` plants faults in this checkout, which must be clean, one after the other; runs the chosen tests; and if none
-fails, runs up to ten minutes of the tests that the fault can affect. A fault that only the latter find was missed.
+`faults` plants faults in this checkout, which must be clean, one after the other, and runs the chosen tests. A fault
+is found if a test fails with it and passes without it. If no chosen test fails, it runs the other tests that the fault
+can affect, for `--rest` seconds. A fault that only these find was missed.
 """
 
 from __future__ import annotations
@@ -10,16 +11,20 @@ from __future__ import annotations
 import argparse
 import ast
 import random
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
 
 from tests.selection.changes import Function, changes_since, functions_of
-from tests.selection.select import ROOT, Finder, select
+from tests.selection.select import ROOT, WITHIN_S, Finder, select
 from tests.selection.users import Sources
 from tests.support.sources import FOLDERS
 
+UNNAMED: Final = "the run failed without a failed test"
 OPPOSITES: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Eq: ast.NotEq,
     ast.NotEq: ast.Eq,
@@ -57,37 +62,50 @@ def commits(number: int) -> None:
         say(f"{percentile} % take at most {seconds[max(0, len(seconds) * percentile // 100 - 1)]:.0f} s")
 
 
-def faults(number: int, seed: int) -> None:
-    """Plant `number` faults and print the result of each."""
+def faults(number: int, seed: int, rest_s: float) -> None:
+    """Plant faults until tests have found `number` of them, and print the result of each."""
     chance = random.Random(seed)  # noqa: S311 -- no secret
     results = list[tuple[str, float]]()
     modules = sorted(path for folder in FOLDERS for path in folder.rglob("*.py") if "recipes" not in path.parts)
-    while len(results) < number:
+    while sum(result in ("found", "missed") for result, _ in results) < number:
         path = chance.choice(modules)
-        text = path.read_text()
-        fault = plant(text, chance)
+        fault = plant(path.read_text(), chance)
         if fault is None:
             continue
         mutant, where = fault
-        path.write_text(mutant)
-        try:
-            began = time.monotonic()
-            is_found = not passes("60")
-            took_s = time.monotonic() - began
-            result = "found" if is_found else "missed" if not passes("600") else "found by no test"
-        finally:
-            path.write_text(text)
+        began = time.monotonic()
+        result = "found"
+        failed = failing(path, mutant, WITHIN_S)
+        took_s = time.monotonic() - began
+        if not failed:
+            failed = failing(path, mutant, rest_s)
+            result = "missed" if failed else "found by no test"
+        if failed and failed != [UNNAMED] and not passes(failed):
+            result = "unclear: a test fails without the fault too"
         results.append((result, took_s))
-        say(f"{result} in {took_s:.0f} s: {path.relative_to(ROOT)} {where}")
+        say(f"{result} in {took_s:.0f} s: {path.relative_to(ROOT)} {where} ({', '.join(failed)})")
     for result in sorted({result for result, _ in results}):
         say(f"{result}: {sum(other == result for other, _ in results)}")
     say(f"median {sorted(took_s for _, took_s in results)[len(results) // 2]:.0f} s")
 
 
-def passes(within_s: str) -> bool:
-    """True if the chosen tests pass."""
-    command = ["script/test", "--changed", "HEAD", "--within", within_s, "-x", "-q"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
+def failing(path: Path, mutant: str, within_s: float) -> list[str]:
+    """Run the tests that a fault affects, until one fails; return the failed tests, or UNNAMED if none has a name."""
+    text = path.read_text()
+    path.write_text(mutant)
+    try:
+        command = ["script/test", "--changed", "HEAD", "--within", f"{within_s:.0f}", "-x", "-q"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    finally:
+        path.write_text(text)
+    if done.returncode == 0:
+        return []
+    return re.findall(r"^(?:FAILED|ERROR) ([^\s\[]+)", done.stdout, re.MULTILINE) or [UNNAMED]
+
+
+def passes(tests: list[str]) -> bool:
+    """True if the tests pass in this checkout."""
+    return subprocess.run(["script/test", *tests, "-q"], cwd=ROOT, capture_output=True, check=False).returncode == 0
 
 
 def plant(text: str, chance: random.Random) -> tuple[str, str] | None:
@@ -112,8 +130,13 @@ def _places(function: Function) -> Iterator[Callable[[], str]]:
             yield lambda node=node: _test_otherwise(node)
         elif isinstance(node, ast.Return) and node.value is not None:
             yield lambda node=node: _return_nothing(node)
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call | ast.Await):
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call | ast.Await) and not _is_log(node):
             yield lambda node=node: _do_nothing(node)
+
+
+def _is_log(node: ast.Expr) -> bool:
+    """True for a line of a log, which tests do not read in general."""
+    return ast.unparse(node).startswith("log.")
 
 
 def _compare_otherwise(node: ast.Compare) -> str:
@@ -157,8 +180,11 @@ def main() -> None:
     parser.add_argument("trial", choices=["commits", "faults"])
     parser.add_argument("number", type=int)
     parser.add_argument("--seed", type=int, default=1, help="of the faults")
+    parser.add_argument("--rest", type=float, default=600, help="seconds for the tests that were not chosen")
     arguments = parser.parse_args()
-    commits(arguments.number) if arguments.trial == "commits" else faults(arguments.number, arguments.seed)
+    commits(arguments.number) if arguments.trial == "commits" else faults(
+        arguments.number, arguments.seed, arguments.rest
+    )
 
 
 if __name__ == "__main__":
