@@ -32,7 +32,8 @@ LONG = ["sh", "-c", "echo begun; setsid sleep 4321 & sleep 4321"]
 NEARLY_FULL = (
     "ln -s /dev/shm small; head -c $(($(df --output=avail -B1 small/ | tail -1) - 5000000)) /dev/zero >small/full"
 )
-EDITOR = "GTK_THEME=Adwaita mousepad --disable-server >/dev/null 2>&1 &"
+EDITOR = "GSETTINGS_BACKEND=memory GTK_THEME=Adwaita mousepad --disable-server >/dev/null 2>&1 &"
+"""Without stored settings, the editor does not offer to restore the text of an editor that was killed."""
 
 
 def client_of(instance: Instance) -> Greenroom:
