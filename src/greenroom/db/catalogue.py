@@ -116,8 +116,7 @@ async def due(db: Database, older_than_s: float) -> Sequence[Catalogue]:
 
 _KNOWN: Final[LiteralString] = (
     "SELECT i.image_id::text, i.name, i.catalogue_name, i.catalogue_image, m.start_s FROM images i CROSS JOIN LATERAL ("
-    + MEASURED
-    + ") m WHERE i.catalogue_name IS NOT NULL OR i.name = ANY(%(names)s)"
+    f"{MEASURED}) m WHERE i.catalogue_name IS NOT NULL OR i.name = ANY(%(names)s)"
 )
 
 

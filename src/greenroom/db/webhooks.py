@@ -229,8 +229,8 @@ async def take(db: Database, webhook_id: str, most: int) -> list[TakenDelivery]:
         " attempts = d.attempts + 1, attempted = clock_timestamp() FROM webhooks w"
         " WHERE w.webhook_id = %(webhook_id)s AND w.enabled AND d.webhook_id = w.webhook_id AND d.delivery_id ="
         "  ANY(ARRAY(SELECT delivery_id FROM webhook_deliveries WHERE webhook_id = %(webhook_id)s AND state = 'waiting'"
-        "   AND due <= clock_timestamp() ORDER BY due LIMIT %(most)s FOR NO KEY UPDATE SKIP LOCKED)) RETURNING "
-        + _OF_TAKEN,
+        "   AND due <= clock_timestamp() ORDER BY due LIMIT %(most)s FOR NO KEY UPDATE SKIP LOCKED))"
+        f" RETURNING {_OF_TAKEN}",
         {"webhook_id": webhook_id, "most": most, "taken_s": TAKEN_S},
     )
     return [TakenDelivery(**row) for row in rows]

@@ -53,9 +53,6 @@ async def lock_attributes(connection: Connection, user_id: str) -> Attributes:
 async def store_attributes(connection: Connection, attributes: Attributes) -> None:
     """Store all attributes, after `users.lock_user`."""
     await connection.execute(
-        "INSERT INTO user_attributes "
-        + inserted(_COLUMNS)
-        + " ON CONFLICT (user_id) DO UPDATE SET "
-        + assigned(_COLUMNS),
+        f"INSERT INTO user_attributes {inserted(_COLUMNS)} ON CONFLICT (user_id) DO UPDATE SET {assigned(_COLUMNS)}",
         values_of(Attributes, attributes) | {"client_fields": Jsonb(attributes.client_fields)},
     )

@@ -306,8 +306,7 @@ async def revoke_access(connection: Connection, user_id: str, *, barred: bool = 
     cursor = await connection.execute(
         "UPDATE sessions SET auth_epoch = auth_epoch + (user_id IS NOT DISTINCT FROM %(user_id)s)::integer,"
         " generation = generation + 1 WHERE status <> 'deleted' AND (user_id = %(user_id)s OR session_id IN ("
-        + _BY_KEYS
-        + ")) RETURNING agent_id, session_id",
+        f"{_BY_KEYS})) RETURNING agent_id, session_id",
         {"user_id": user_id, "barred": barred},
     )
     revoked = await cursor.fetchall()

@@ -95,12 +95,11 @@ INVARIANTS: Final = (
         "no pool has more sessions than Desired, except for one replacement",
         # Sessions on an Agent that is leaving stay until others have replaced them.
         "SELECT format('staging config %%s has %%s sessions of %%s, %%s of them replacements',"
-        " g.staging_config_id, count(*), g.num_sessions, count(*) FILTER (WHERE " + ROTATING + ")) AS what"
+        f" g.staging_config_id, count(*), g.num_sessions, count(*) FILTER (WHERE {ROTATING})) AS what"
         " FROM staging_configs g JOIN sessions s USING (staging_config_id) JOIN agents a USING (agent_id)"
-        " WHERE g.deleted IS NULL AND a.status = 'running' AND a.enabled AND NOT a.draining AND " + IN_POOL + ""
+        f" WHERE g.deleted IS NULL AND a.status = 'running' AND a.enabled AND NOT a.draining AND {IN_POOL}"
         " GROUP BY g.staging_config_id HAVING count(*) > g.num_sessions + least(1, count(*) FILTER (WHERE "
-        + ROTATING
-        + "))",
+        f"{ROTATING}))",
     ),
     Invariant(
         "I9",

@@ -92,19 +92,16 @@ BY_AGE: Final[dict[str, LiteralString]] = {
     ),
     # Pictures first: the rows of one statement must be few enough for its time limit.
     "recording_pictures": (
-        "DELETE FROM recording_pictures WHERE ctid = ANY(ARRAY(SELECT p.ctid FROM "
-        + _OLD_RECORDINGS
-        + " JOIN recording_pictures p USING (lease_id) LIMIT %(batch)s))"
+        f"DELETE FROM recording_pictures WHERE ctid = ANY(ARRAY(SELECT p.ctid FROM {_OLD_RECORDINGS}"
+        " JOIN recording_pictures p USING (lease_id) LIMIT %(batch)s))"
     ),
     "recording_rows": (
-        "DELETE FROM recording_rows WHERE ctid = ANY(ARRAY(SELECT w.ctid FROM "
-        + _OLD_RECORDINGS
-        + " JOIN recording_rows w USING (lease_id) LIMIT %(batch)s))"
+        f"DELETE FROM recording_rows WHERE ctid = ANY(ARRAY(SELECT w.ctid FROM {_OLD_RECORDINGS}"
+        " JOIN recording_rows w USING (lease_id) LIMIT %(batch)s))"
     ),
     "recordings": (
-        "DELETE FROM recordings WHERE lease_id = ANY(ARRAY(SELECT lease_id FROM "
-        + _OLD_RECORDINGS
-        + " WHERE NOT EXISTS (SELECT 1 FROM recording_rows w WHERE w.lease_id = old.lease_id) LIMIT %(batch)s))"
+        f"DELETE FROM recordings WHERE lease_id = ANY(ARRAY(SELECT lease_id FROM {_OLD_RECORDINGS}"
+        " WHERE NOT EXISTS (SELECT 1 FROM recording_rows w WHERE w.lease_id = old.lease_id) LIMIT %(batch)s))"
     ),
     "screenshots": (
         "DELETE FROM session_commands WHERE command_id = ANY(ARRAY(SELECT command_id FROM session_commands"

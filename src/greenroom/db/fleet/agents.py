@@ -97,8 +97,7 @@ async def _check_route(connection: Connection, agent_id: str) -> None:
 
 _IDENTITY: Final = (
     " RETURNING incarnation, enabled, (SELECT installation_id::text FROM installation) AS installation_id, "
-    + EPOCH
-    + " AS db_epoch"
+    f"{EPOCH} AS db_epoch"
 )
 
 

@@ -99,11 +99,10 @@ async def mark_lost(connection: Connection, agent_id: str, reason: str) -> list[
         {**LOSABLE, "agent_id": agent_id},
     )
     cursor = await connection.execute(
-        "UPDATE sessions SET " + TO[SessionStatus.LOST] + ", error = %(reason)s"
+        f"UPDATE sessions SET {TO[SessionStatus.LOST]}, error = %(reason)s"
         " WHERE EXISTS (SELECT 1 FROM agents a WHERE a.agent_id = sessions.agent_id AND a.status = 'missing')"
-        " AND agent_id = %(agent_id)s AND"
-        + _IS_LOSABLE
-        + " RETURNING session_id::text, status, user_id::text, staging_config_id::text",
+        f" AND agent_id = %(agent_id)s AND{_IS_LOSABLE}"
+        " RETURNING session_id::text, status, user_id::text, staging_config_id::text",
         {**LOSABLE, "reason": reason, "agent_id": agent_id},
     )
     return rows_as(ChangedSession, await cursor.fetchall())

@@ -170,8 +170,7 @@ async def move_order(connection: Connection, move: OrderTransition) -> str | Non
         " agent_id = (SELECT agent_id FROM agents WHERE agent_id = %(agent)s),"
         " hostname = coalesce((SELECT agent_name(a) FROM agents a WHERE a.agent_id = %(agent)s), hostname),"
         " machine_id = coalesce((SELECT machine_id FROM agents WHERE agent_id = %(agent)s), machine_id), "
-        + _TIMES[move.to]
-        + " WHERE machine_order_id = %(order)s",
+        f"{_TIMES[move.to]} WHERE machine_order_id = %(order)s",
         {
             "to": move.to,
             "reason": move.reason,

@@ -68,11 +68,9 @@ class MachinePoolRow(PoolFields):
 
 FIELDS: Final = columns_of(PoolFields)
 _MEMORY: Final = columns_of(MachinePoolFailures)
-_SELECT: Final[LiteralString] = (
-    selected((*FIELDS, *_MEMORY), "p")
-    + """, p.machine_pool_id::text, p.zone_id::text, z.zone_name, p.created, p.deleted, p.listed,
+_SELECT: Final[LiteralString] = f"""{selected((*FIELDS, *_MEMORY), "p")},
+    p.machine_pool_id::text, p.zone_id::text, z.zone_name, p.created, p.deleted, p.listed,
     clock_timestamp() AS now, o.open_orders, o.unasked, o.joined, o.coming, o.draining, o.releasing"""
-)
 _FROM: Final[LiteralString] = """
   FROM machine_pools p LEFT JOIN zones z USING (zone_id) LEFT JOIN LATERAL (
     SELECT count(*) AS open_orders, count(*) FILTER (WHERE state = 'ordered' AND asked IS NULL) AS unasked,
@@ -170,11 +168,10 @@ async def update_pool(
         Duplicate: the name exists.
     """
     await connection.execute(
-        "UPDATE machine_pools SET "
-        + assigned(FIELDS)
-        + ", failures = 0, next_try = NULL, call_failures = 0, next_call = NULL, last_error = '', secrets_since = CASE"
-        + " WHEN %(new_secrets)s THEN clock_timestamp() + make_interval(secs => %(in_use_s)s) ELSE secrets_since END"
-        + " WHERE machine_pool_id = %(machine_pool_id)s",
+        f"UPDATE machine_pools SET {assigned(FIELDS)}"
+        ", failures = 0, next_try = NULL, call_failures = 0, next_call = NULL, last_error = '', secrets_since = CASE"
+        " WHEN %(new_secrets)s THEN clock_timestamp() + make_interval(secs => %(in_use_s)s) ELSE secrets_since END"
+        " WHERE machine_pool_id = %(machine_pool_id)s",
         {
             **_values(fields),
             "new_secrets": has_new_secrets,

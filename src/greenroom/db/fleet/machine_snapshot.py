@@ -56,12 +56,10 @@ class _Supply:
 
 # A launch tries one zone after another: the order of its refusals is that of its attempts.
 _PEOPLE: Final[LiteralString] = (
-    "SELECT w.user_id::text, w.image_id::text, w.since, w.zone_ids, "
-    + IMAGE_FACTS
-    + " AS image FROM (SELECT w.user_id, w.image_id, min(w.since) AS since,"
-    " array_agg(w.zone_id::text ORDER BY w.since, w.zone_id) AS zone_ids"
-    + STILL_WAITING
-    + " GROUP BY w.user_id, w.image_id) w JOIN images i USING (image_id) ORDER BY w.since, w.user_id LIMIT %(most)s"
+    f"SELECT w.user_id::text, w.image_id::text, w.since, w.zone_ids, {IMAGE_FACTS}"
+    " AS image FROM (SELECT w.user_id, w.image_id, min(w.since) AS since,"
+    f" array_agg(w.zone_id::text ORDER BY w.since, w.zone_id) AS zone_ids{STILL_WAITING}"
+    " GROUP BY w.user_id, w.image_id) w JOIN images i USING (image_id) ORDER BY w.since, w.user_id LIMIT %(most)s"
 )
 # A machine that has just joined has room for users who try again within a moment. A failing provider is not counted on.
 _SUPPLY: Final[LiteralString] = """
@@ -169,25 +167,20 @@ class _OpenOrder:
 
 
 _SHORT: Final[LiteralString] = (
-    "SELECT staging_config_id::text, image, number FROM (SELECT c.staging_config_id, "
-    + IMAGE_FACTS
-    + " AS image, c.num_sessions - (SELECT count(*) FROM sessions s JOIN agents a USING (agent_id)"
-    " WHERE s.staging_config_id = c.staging_config_id AND " + CLAIMABLE_NOW + ")"
+    f"SELECT staging_config_id::text, image, number FROM (SELECT c.staging_config_id, {IMAGE_FACTS}"
+    " AS image, c.num_sessions - (SELECT count(*) FROM sessions s JOIN agents a USING (agent_id)"
+    f" WHERE s.staging_config_id = c.staging_config_id AND {CLAIMABLE_NOW})"
     " - (SELECT count(*) FROM sessions s WHERE s.staging_config_id = c.staging_config_id AND s.user_id IS NULL AND "
-    + COMING
-    + ") AS number FROM staging_configs c JOIN images i USING (image_id)"
+    f"{COMING}) AS number FROM staging_configs c JOIN images i USING (image_id)"
     " WHERE c.zone_id = %(zone_id)s AND c.deleted IS NULL AND NOT c.paused"
     " AND c.shortfall_code IN ('no-capacity', 'no-agent')) short WHERE number > 0 ORDER BY 1"
 )
-_ORDERS: Final[LiteralString] = (
-    """
+_ORDERS: Final[LiteralString] = f"""
 SELECT o.machine_order_id::text, o.machine_pool_id::text, o.state, o.ordered, o.deadline, o.changed, o.asked, o.ref,
        o.surplus_since, o.next_end, a.agent_id::text, a.hostname AS agent_hostname,
        CASE WHEN o.asked < p.secrets_since AND (o.shown IS NULL OR o.shown <= p.secrets_since) THEN p.secrets_since END
            AS doubted,
-       (SELECT coalesce(min(b.hostname), '') """
-    + OTHER_AGENTS
-    + """) AS other_agent,
+       (SELECT coalesce(min(b.hostname), '') {OTHER_AGENTS}) AS other_agent,
        (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') AS agent_sessions,
        (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted'
            AND s.user_id IS NOT NULL) AS live_sessions
@@ -195,7 +188,6 @@ SELECT o.machine_order_id::text, o.machine_pool_id::text, o.state, o.ordered, o.
   LEFT JOIN agents a ON a.agent_id = o.agent_id OR a.joined_with = o.token_hash
  WHERE p.zone_id = %(zone_id)s AND o.state <> 'ended' ORDER BY o.ordered, o.machine_order_id
 """
-)
 _NOW: Final[LiteralString] = """
 SELECT clock_timestamp() AS now, zone_name,
        (SELECT max(c.overcommit) FROM agents a JOIN agent_capacity c USING (agent_id)

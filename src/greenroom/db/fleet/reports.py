@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from psycopg.types.json import Jsonb
 
@@ -68,6 +68,9 @@ class CapacityReport:
     memory_bytes: int
 
 
+_CAPACITY: Final = ("cores_reported", "memory_reported", "cores", "overcommit", "memory")
+
+
 async def write_capacity(connection: Connection, reports: Sequence[CapacityReport], cpu_overcommit: float) -> None:
     """Store the offers of Agents, if changed: their report times overcommit, or the administrator's override. An Agent
     that reports nothing, because its runtime does not answer, offers nothing, even with an override.
@@ -80,10 +83,7 @@ async def write_capacity(connection: Connection, reports: Sequence[CapacityRepor
         " CASE WHEN r.memory_bytes > 0 THEN coalesce(a.memory_override, r.memory_bytes) ELSE 0 END"
         " FROM jsonb_to_recordset(%(reports)s) AS r(agent_id uuid, cores double precision, memory_bytes bigint)"
         " JOIN agents a USING (agent_id) ORDER BY r.agent_id"
-        " ON CONFLICT (agent_id) DO UPDATE SET "
-        + excluded(("cores_reported", "memory_reported", "cores", "overcommit", "memory"))
-        + " WHERE "
-        + differs(("cores_reported", "memory_reported"), "c"),
+        f" ON CONFLICT (agent_id) DO UPDATE SET {excluded(_CAPACITY)} WHERE {differs(_CAPACITY[:2], 'c')}",
         {"overcommit": cpu_overcommit, "reports": Jsonb(list(reports))},
     )
 
@@ -98,6 +98,9 @@ class ReportedImage(ImageProgress):
     """Seconds since 1970 of the refresh request that was carried out; 0 = none."""
 
 
+_IMAGE: Final = ("state", "how", "reason", "size_bytes", "progress", "error")
+
+
 async def write_images(connection: Connection, agent_id: str, images: Sequence[ReportedImage]) -> None:
     """Store the whole list of images that an Agent reports."""
     await connection.execute(
@@ -110,15 +113,13 @@ async def write_images(connection: Connection, agent_id: str, images: Sequence[R
         " CASE WHEN refreshed > 0 THEN to_timestamp(refreshed) END"
         " FROM jsonb_to_recordset(%s) AS i(name text, state text, how text, reason text, digest text,"
         " size_bytes bigint, progress integer, error text, refreshed float8) ORDER BY name"
-        " ON CONFLICT (agent_id, name) DO UPDATE SET "
-        + excluded(("state", "how", "reason", "size_bytes", "progress", "error"))
-        + ", digest = coalesce(nullif(excluded.digest, ''), old.digest),"
+        f" ON CONFLICT (agent_id, name) DO UPDATE SET {excluded(_IMAGE)},"
+        " digest = coalesce(nullif(excluded.digest, ''), old.digest),"
         " refreshed = coalesce(excluded.refreshed, old.refreshed), updated = clock_timestamp(),"
         " changed = CASE WHEN '' IN (old.digest, excluded.digest) OR old.digest = excluded.digest THEN old.changed"
         "   ELSE clock_timestamp() END"
-        " WHERE "
-        + differs(("state", "how", "reason", "digest", "size_bytes", "progress", "error"), "old")
-        + " OR old.refreshed IS DISTINCT FROM coalesce(excluded.refreshed, old.refreshed)",
+        f" WHERE {differs((*_IMAGE, 'digest'), 'old')}"
+        " OR old.refreshed IS DISTINCT FROM coalesce(excluded.refreshed, old.refreshed)",
         (agent_id, Jsonb(list(images))),
     )
 

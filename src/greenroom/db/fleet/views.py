@@ -175,9 +175,8 @@ async def read_ways(db: Database) -> list[StreamWay]:
         StreamWay,
         "SELECT z.zone_id::text, a.agent_id::text, coalesce(a.edge_url, '') AS edge_url, z.proxy_connections,"
         " z.proxy_hostname, z.proxy_path, z.proxy_port, coalesce(f.certificate, '') AS authority"
-        " FROM zones z LEFT JOIN agents a ON a.zone_id = z.zone_id AND a.edge_url <> '' AND "
-        + ADMITTED
-        + " LEFT JOIN fleet_authority f ON true ORDER BY a.agent_id NULLS LAST",
+        f" FROM zones z LEFT JOIN agents a ON a.zone_id = z.zone_id AND a.edge_url <> '' AND {ADMITTED}"
+        " LEFT JOIN fleet_authority f ON true ORDER BY a.agent_id NULLS LAST",
     )
 
 

@@ -51,11 +51,7 @@ PROXY_JSON: Final = as_json(("proxy_connections", "proxy_hostname", "proxy_path"
 """The row `z` of a zone as JSON for `ProxyFacts`, except an Agent's `edge_url`."""
 LAUNCH_ZONE: Final[LiteralString] = (
     as_json(("zone_key", "search_alternate_zones", "load_balancing_strategy", "former_names"), "z")
-    + " || jsonb_build_object('facts', "
-    + as_json(columns_of(ZoneFacts), "z")
-    + ", 'proxy', "
-    + PROXY_JSON
-    + ")"
+    + f" || jsonb_build_object('facts', {as_json(columns_of(ZoneFacts), 'z')}, 'proxy', {PROXY_JSON})"
 )
 """The row `z` of a zone as JSON for `LaunchZone`."""
 
@@ -131,9 +127,8 @@ async def update_zone(connection: Connection, zone: Zone) -> None:
         Invalid: a value is not allowed.
     """
     cursor = await connection.execute(
-        "UPDATE zones SET "
-        + assigned(_SETTABLE)
-        + ", former_names = CASE WHEN zone_name = %(zone_name)s THEN former_names"
+        f"UPDATE zones SET {assigned(_SETTABLE)}"
+        ", former_names = CASE WHEN zone_name = %(zone_name)s THEN former_names"
         "  ELSE array_append(former_names, zone_name) END"
         " WHERE zone_id = %(zone_id)s RETURNING 1",
         asdict(zone),

@@ -125,13 +125,10 @@ _OTHER_AGENT: Final[LiteralString] = "a.agent_id <> %(agent_id)s"
 def _oldest(among: LiteralString) -> LiteralString:
     """One free session of the pool; `among` is a condition on `agents a`, which may have moved to another zone."""
     return (
-        "(SELECT s.session_id FROM sessions s WHERE s.staging_config_id = %(staging_config_id)s AND "
-        + FREE
-        + " AND s.config_hash = %(config_hash)s AND s.agent_id = ANY(ARRAY(SELECT a.agent_id FROM agents a WHERE "
-        + AGENT_SERVES
-        + " AND "
-        + among
-        + " AND a.zone_id = (SELECT zone_id FROM staging_configs WHERE staging_config_id = %(staging_config_id)s)))"
+        f"(SELECT s.session_id FROM sessions s WHERE s.staging_config_id = %(staging_config_id)s AND {FREE}"
+        " AND s.config_hash = %(config_hash)s AND s.agent_id = ANY(ARRAY(SELECT a.agent_id FROM agents a WHERE "
+        f"{AGENT_SERVES} AND {among}"
+        " AND a.zone_id = (SELECT zone_id FROM staging_configs WHERE staging_config_id = %(staging_config_id)s)))"
         " ORDER BY s.created LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)"
     )
 
@@ -139,68 +136,45 @@ def _oldest(among: LiteralString) -> LiteralString:
 def _claimed(preferred: Sequence[LiteralString], *, only_if: LiteralString = "true") -> LiteralString:
     """The parts `claimed` and `step` of a WITH: one free session of the pool becomes a user's. `preferred` are
     conditions on `agents a`; a session of an Agent that meets the first is claimed first."""
-    return (
-        "claimed AS (UPDATE sessions SET "
-        + TO[SessionStatus.ASSIGNING]
-        + """, replaces = NULL, user_id = %(user_id)s, launch_id = %(launch_id)s,
+    oldest: LiteralString = ", ".join([_oldest(among) for among in preferred])
+    return f"""claimed AS (UPDATE sessions SET {TO[SessionStatus.ASSIGNING]}, replaces = NULL,
+    user_id = %(user_id)s, launch_id = %(launch_id)s,
     assigned = clock_timestamp(), keepalive = clock_timestamp(),
     expires = clock_timestamp() + make_interval(secs => %(first_s)s), expiry = %(expiry)s,
     time_limit_ends = clock_timestamp() + make_interval(secs => nullif(%(time_limit_s)s::double precision, 0)),
     assignment_id = %(assignment_id)s, assignment = %(assignment)s, assignment_state = 'requested',
     idempotency_key = %(idempotency_key)s, idempotency_body = %(idempotency_body)s, kasm_url = %(kasm_url)s,
     client_settings = %(client_settings)s
- WHERE session_id = COALESCE("""
-        + ", ".join([_oldest(among) for among in preferred])
-        + ") AND claimable AND "
-        + CONFIG_SERVES
-        + " AND "
-        + only_if
-        + """
+ WHERE session_id = COALESCE({oldest}) AND claimable AND {CONFIG_SERVES} AND {only_if}
 RETURNING session_id, agent_id, zone_id, image_id, auth_epoch, staging_config_id
 ), step AS (INSERT INTO session_steps (session_id, name) SELECT session_id, 'claimed' FROM claimed)"""
-    )
 
 
-_CLAIMED: Final[LiteralString] = " SELECT session_id::text, agent_id::text, auth_epoch, a.edge_url"
+_CLAIMED: Final[LiteralString] = "SELECT session_id::text, agent_id::text, auth_epoch, a.edge_url"
 _FROM_CLAIMED: Final[LiteralString] = " FROM claimed JOIN agents a USING (agent_id)"
 _ANNOUNCED: Final[LiteralString] = (
     ", (SELECT count(pg_notify('" + CHANNEL + "', event)) FROM unnest(ARRAY['session:' || session_id,"
     " 'agent:' || agent_id || ':' || session_id, 'staging:' || staging_config_id]) event) AS announced"
 )
 """Column that sends the events of `core.events.session_events` with the commit (ADR 43)."""
-CLAIM: Final[LiteralString] = (
-    "WITH "
-    + _claimed((_FRESH, "true"), only_if=NUMBER_OF_USER + " < %(max_sessions)s")
-    + """, ledger AS (
+CLAIM: Final[LiteralString] = f"""
+WITH {_claimed((_FRESH, "true"), only_if=NUMBER_OF_USER + " < %(max_sessions)s")}, ledger AS (
 INSERT INTO launches (launch_id, session_id, user_id, image_id, zone_id, outcome, steps, duration_ms, current_zone_id,
     request_host)
 SELECT %(launch_id)s, session_id, %(user_id)s, image_id, zone_id, 'staged', %(steps)s, %(duration_ms)s,
     %(current_zone_id)s::uuid, %(request_host)s FROM claimed
-)"""
-    + _CLAIMED
-    + _ANNOUNCED
-    + _FROM_CLAIMED
-)
+) {_CLAIMED}{_ANNOUNCED}{_FROM_CLAIMED}"""
 CLAIM_REPLACEMENT: Final[LiteralString] = (
-    "WITH " + _claimed((_FRESH + " AND " + _OTHER_AGENT, _FRESH, _OTHER_AGENT, "true")) + _CLAIMED + _FROM_CLAIMED
+    f"WITH {_claimed((_FRESH + ' AND ' + _OTHER_AGENT, _FRESH, _OTHER_AGENT, 'true'))} {_CLAIMED}{_FROM_CLAIMED}"
 )
 """The claim of a launch, but preferably from another Agent than the one on which the hand-over failed (`agent_id`)."""
 
-_CONTENTS: Final[LiteralString] = (
-    """
+_CONTENTS: Final[LiteralString] = f"""
 WITH s AS (
-    SELECT """
-    + FREE
-    + """ AND s.config_hash = %(config_hash)s AND a.zone_id = s.zone_id AS good,
-           """
-    + CLAIMABLE
-    + """ AND s.expires <= clock_timestamp() AS expired,
-           """
-    + CLAIMABLE
-    + """ AND s.config_hash <> %(config_hash)s AS outdated,
-           """
-    + COMING
-    + """ AS starting,
+    SELECT {FREE} AND s.config_hash = %(config_hash)s AND a.zone_id = s.zone_id AS good,
+           {CLAIMABLE} AND s.expires <= clock_timestamp() AS expired,
+           {CLAIMABLE} AND s.config_hash <> %(config_hash)s AS outdated,
+           {COMING} AS starting,
            s.status, a.status AS agent_status, a.enabled AND NOT a.draining AS agent_enabled
       FROM sessions s JOIN agents a USING (agent_id)
      WHERE s.staging_config_id = %(staging_config_id)s AND s.user_id IS NULL AND s.status <> 'deleted' AND NOT s.retired
@@ -210,9 +184,7 @@ SELECT count(*) FILTER (WHERE good AND agent_status = 'running' AND agent_enable
        count(*) FILTER (WHERE good AND agent_status = 'running' AND NOT agent_enabled) AS on_disabled_agents,
        count(*) FILTER (WHERE expired) AS expired, count(*) FILTER (WHERE outdated) AS outdated,
        count(*) FILTER (WHERE starting) AS starting,
-       """
-    + NUMBER_OF_USER
-    + """ AS of_user,
+       {NUMBER_OF_USER} AS of_user,
        COALESCE((SELECT c.paused FROM staging_configs c WHERE c.staging_config_id = %(staging_config_id)s), false)
            AS paused,
        NOT EXISTS (SELECT 1 FROM staging_configs c WHERE c.staging_config_id = %(staging_config_id)s
@@ -221,7 +193,6 @@ SELECT count(*) FILTER (WHERE good AND agent_status = 'running' AND agent_enable
                   WHERE c.staging_config_id = %(staging_config_id)s), false) AS image_enabled
   FROM s
 """
-)
 
 
 async def claim(

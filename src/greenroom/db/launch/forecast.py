@@ -33,17 +33,11 @@ MEASURED: Final[LiteralString] = """
       LEFT JOIN session_steps h ON h.session_id = l.session_id AND h.name = 'handed_over'"""
 """The columns of `core.launch.forecast.MeasuredStarts` for the workspace `i`."""
 
-_IMAGES: Final[LiteralString] = (
-    "SELECT "
-    + IMAGE_FACTS
-    + """ AS image, i.description, i.image_src, i.categories,
+_IMAGES: Final[LiteralString] = f"""SELECT {IMAGE_FACTS} AS image, i.description, i.image_src, i.categories,
     EXISTS (SELECT 1 FROM agent_images a WHERE a.name = i.name AND a.state = 'present') AS available,
     to_jsonb(m) AS measured
-  FROM images i CROSS JOIN LATERAL ("""
-    + MEASURED
-    + """) m
+  FROM images i CROSS JOIN LATERAL ({MEASURED}) m
  WHERE i.enabled AND NOT i.hidden ORDER BY lower(i.friendly_name)"""
-)
 
 _CLAIMABLE: Final[LiteralString] = (
     "SELECT s.staging_config_id::text, s.config_hash, count(*) AS number FROM sessions s JOIN agents a USING (agent_id)"

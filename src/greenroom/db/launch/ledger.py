@@ -28,63 +28,39 @@ from greenroom.db.session.sessions import COUNTING, NUMBER_OF_USER
 from greenroom.db.workspace.images import IMAGE_FACTS
 
 # The launching user, with the settings in force for them; `counting` and `leased` as in `sessions.NUMBER_OF_USER`.
-_LAUNCHER: Final[LiteralString] = (
-    """
+_LAUNCHER: Final[LiteralString] = f"""
 SELECT
-  u.username, """
-    + USERNAME_REUSED
-    + """ AS username_reused, u.disabled, u.locked, t.preferred_language, t.preferred_timezone,
+  u.username, {USERNAME_REUSED} AS username_reused, u.disabled, u.locked, t.preferred_language, t.preferred_timezone,
   COALESCE(t.ssh_public_key, '') <> '' OR t.ssh_private_key_encrypted IS NOT NULL AS has_ssh_keys,
-  """
-    + GROUPS_OF_USER
-    + " AS groups, "
-    + NUMBER_OF_USER
-    + " AS num_sessions"
-)
+  {GROUPS_OF_USER} AS groups, {NUMBER_OF_USER} AS num_sessions"""
 
 _OF_USER: Final[LiteralString] = (
     " FROM users u LEFT JOIN user_attributes t USING (user_id) WHERE u.user_id = %(user_id)s"
 )
 
 TARGETS: Final[LiteralString] = (
-    "(SELECT "
-    + IMAGE_FACTS
-    + " FROM images i WHERE i.image_id = %(image_id)s) AS image,"
-    + " COALESCE((SELECT jsonb_agg("
-    + LAUNCH_ZONE
-    + " ORDER BY z.zone_key) FROM zones z), '[]') AS zones,"
-    + " COALESCE((SELECT jsonb_agg("
-    + STAGED_POOL
-    + ") FROM staging_configs c WHERE c.image_id = %(image_id)s AND c.deleted IS NULL), '[]') AS pools"
+    f"(SELECT {IMAGE_FACTS} FROM images i WHERE i.image_id = %(image_id)s) AS image,"
+    f" COALESCE((SELECT jsonb_agg({LAUNCH_ZONE} ORDER BY z.zone_key) FROM zones z), '[]') AS zones,"
+    f" COALESCE((SELECT jsonb_agg({STAGED_POOL}"
+    ") FROM staging_configs c WHERE c.image_id = %(image_id)s AND c.deleted IS NULL), '[]') AS pools"
 )
 """The selected columns of workspace `image_id`: `image`, `zones` in the order of their creation, and `pools`."""
 
-_SNAPSHOT: Final[LiteralString] = (
-    _LAUNCHER
-    + """,
-  """
-    + TARGETS
-    + """,
+_SNAPSHOT: Final[LiteralString] = f"""{_LAUNCHER},
+  {TARGETS},
   t.ssh_public_key, t.ssh_private_key_encrypted,
   EXISTS (SELECT 1 FROM group_images gi JOIN user_groups ug USING (group_id)
            WHERE gi.image_id = %(image_id)s AND ug.user_id = %(user_id)s) AS image_allowed,
   (SELECT jsonb_build_object('session_id', COALESCE(s.superseded_by, s.session_id), 'body', s.idempotency_body)
      FROM sessions s WHERE s.user_id = %(user_id)s AND s.idempotency_key = %(idempotency_key)s) AS repeated,
   (SELECT h.agent_id::text FROM homes h WHERE h.user_id = %(user_id)s AND h.image_id = %(image_id)s
-     AND h.removal_id IS NULL ORDER BY h.last_used DESC, h.home_id LIMIT 1) AS home_agent_id"""
-    + _OF_USER
-)
+     AND h.removal_id IS NULL ORDER BY h.last_used DESC, h.home_id LIMIT 1) AS home_agent_id{_OF_USER}"""
 
-_IMAGES_OF_USER: Final[LiteralString] = (
-    _LAUNCHER
-    + """,
+_IMAGES_OF_USER: Final[LiteralString] = f"""{_LAUNCHER},
   ARRAY(SELECT DISTINCT gi.image_id::text FROM group_images gi JOIN user_groups ug USING (group_id)
-         WHERE ug.user_id = %(user_id)s) AS image_ids"""
-    + _OF_USER
-)
+         WHERE ug.user_id = %(user_id)s) AS image_ids{_OF_USER}"""
 
-_AGENTS: Final[LiteralString] = (
-    """
+_AGENTS: Final[LiteralString] = f"""
 SELECT a.agent_id::text, agent_name(a) AS hostname, a.status, a.enabled, a.draining, a.runtime_error,
        a.crash_loop, a.edge_url,
        COALESCE(a.last_reported < clock_timestamp() - make_interval(secs => %(fresh_s)s), true) AS silent,
@@ -96,9 +72,7 @@ SELECT a.agent_id::text, agent_name(a) AS hostname, a.status, a.enabled, a.drain
        (a.usage->>'disk_free_bytes')::bigint AS disk_free_bytes,
        COALESCE((a.usage->>'disk_kept_bytes')::bigint, 0) AS disk_kept_bytes,
        (a.usage->>'disk_free_inodes')::double precision AS disk_free_inodes,
-       COALESCE(a.usage->'runtime_classes', '[]') AS runtime_classes, """
-    + ADDS_SECRETS
-    + """ AS adds_secrets,
+       COALESCE(a.usage->'runtime_classes', '[]') AS runtime_classes, {ADDS_SECRETS} AS adds_secrets,
        (a.usage->>'cpu')::double precision AS cpu_used,
        (a.usage->>'memory_bytes')::double precision / NULLIF(c.memory_reported, 0) AS memory_used,
        COALESCE(i.state, CASE WHEN EXISTS (SELECT 1 FROM agent_images r WHERE r.agent_id = a.agent_id) THEN 'absent'
@@ -109,7 +83,6 @@ SELECT a.agent_id::text, agent_name(a) AS hostname, a.status, a.enabled, a.drain
  WHERE a.zone_id = %(zone_id)s
  ORDER BY a.agent_id
 """
-)
 AGENTS_OF_ZONE: Final = _AGENTS
 """The Agents of zone `zone_id` with the state of image `image`: the fields of core.launch.placement.PlacementAgent.
 `fresh_s` is `claims.FRESH_AGENT_S`.

@@ -57,19 +57,15 @@ async def take_room(connection: Connection, agent_id: str, session_ids: Sequence
     """
     await connection.execute("SELECT 1 FROM agent_capacity WHERE agent_id = %s FOR NO KEY UPDATE", (agent_id,))
     cursor = await connection.execute(
-        """
+        f"""
         WITH ended AS MATERIALIZED (
             SELECT session_id, agent_id, memory, cores, cpu_quota FROM sessions WHERE session_id = ANY(%(ids)s::uuid[])
                AND agent_id = %(agent_id)s AND user_id IS NULL AND status = ANY(%(coming)s)
              ORDER BY session_id FOR NO KEY UPDATE
         ), released AS (
-            """
-        + RELEASE
-        + """
+            {RELEASE}
         )
-        UPDATE sessions SET """
-        + TO[SessionStatus.DELETING]
-        + """, ended_reason = %(reason)s, cores = 0, memory = 0
+        UPDATE sessions SET {TO[SessionStatus.DELETING]}, ended_reason = %(reason)s, cores = 0, memory = 0
          WHERE session_id IN (SELECT session_id FROM ended)
         """,
         {"ids": list(session_ids), "agent_id": agent_id, "coming": _COMING, "reason": reason},

@@ -104,13 +104,10 @@ class SessionToReplace:
         )
 
 
-_SEARCH: Final[LiteralString] = (
-    """
-SELECT s.session_id::text, s.status, s.user_id::text, u.username, """
-    + USERNAME_REUSED
-    + """ AS username_reused, s.agent_id::text,
-       coalesce(agent_name(a), '') AS agent_name, s.staging_config_id::text, s.launch_id::text, s.image_id::text,
-       s.zone_id::text, z.zone_name, s.assignment, s.idempotency_key, s.idempotency_body, s.kasm_url,
+_SEARCH: Final[LiteralString] = f"""
+SELECT s.session_id::text, s.status, s.user_id::text, u.username, {USERNAME_REUSED} AS username_reused,
+       s.agent_id::text, coalesce(agent_name(a), '') AS agent_name, s.staging_config_id::text, s.launch_id::text,
+       s.image_id::text, s.zone_id::text, z.zone_name, s.assignment, s.idempotency_key, s.idempotency_body, s.kasm_url,
        s.client_settings, s.permissions, s.auth_epoch, s.set_aside_reason, s.error, s.slow,
        s.cores, s.memory, CASE WHEN s.cpu_quota THEN 'Quotas' ELSE 'Shares' END AS cpu_mode, s.spec,
        EXISTS (SELECT 1 FROM filter_policy_secrets f
@@ -118,14 +115,12 @@ SELECT s.session_id::text, s.status, s.user_id::text, u.username, """
        s.credential_encrypted, s.files_encrypted, t.preferred_language, t.preferred_timezone,
        COALESCE(extract(epoch FROM clock_timestamp() - a.last_reported), 0)::double precision AS silent_s,
        extract(epoch FROM clock_timestamp() - s.status_changed)::double precision AS failed_s,
-       """
-    + CLOCKS
-    + """,
+       {CLOCKS},
        COALESCE(l.current_zone_id, s.zone_id)::text AS current_zone_id, COALESCE(l.request_host, '') AS request_host,
        l.steps->-1 AS last_step,
        (SELECT count(*) FROM sessions o WHERE o.launch_id = s.launch_id) AS tried,
        COALESCE((SELECT jsonb_object_agg(zone_id, number) FROM (SELECT o.zone_id, count(*) AS number FROM sessions o
-           WHERE o.launch_id = s.launch_id AND o.staging_config_id IS NULL GROUP BY o.zone_id) made), '{}') AS starts,
+           WHERE o.launch_id = s.launch_id AND o.staging_config_id IS NULL GROUP BY o.zone_id) made), '{{}}') AS starts,
        ARRAY(SELECT o.agent_id::text FROM sessions o WHERE o.launch_id = s.launch_id AND o.staging_config_id IS NULL
            AND o.agent_id IS NOT NULL
              UNION SELECT m.agent_id::text FROM sessions o JOIN agents b USING (agent_id) JOIN agents m
@@ -139,7 +134,6 @@ SELECT s.session_id::text, s.status, s.user_id::text, u.username, """
   LEFT JOIN agents a ON a.agent_id = s.agent_id LEFT JOIN launches l ON l.launch_id = s.launch_id
   LEFT JOIN user_attributes t ON t.user_id = s.user_id
  WHERE """
-)
 
 # Not yet usable, on a missing Agent. A session with a profile waits: its home must not be open on two hosts.
 _ORPHANED_START: Final[LiteralString] = (

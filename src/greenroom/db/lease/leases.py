@@ -75,9 +75,8 @@ _SELECT: Final[LiteralString] = (
     " l.record_text, l.must_record,"
     " ARRAY(SELECT x.name FROM filter_policy_secrets f JOIN secrets x USING (secret_id)"
     "  WHERE f.filter_policy_id::text = s.spec ->> 'filter_policy' ORDER BY x.name) AS secrets, s.user_id::text,"
-    " u.username, s.image_id::text, i.friendly_name AS image_friendly_name, z.zone_name, "
-    + STATUS
-    + " AS status, CASE WHEN s.staging_config_id IS NULL THEN 'on_demand' ELSE 'staged' END AS outcome, l.auth_epoch,"
+    f" u.username, s.image_id::text, i.friendly_name AS image_friendly_name, z.zone_name, {STATUS}"
+    " AS status, CASE WHEN s.staging_config_id IS NULL THEN 'on_demand' ELSE 'staged' END AS outcome, l.auth_epoch,"
     " s.permissions,"
     " coalesce((SELECT CASE WHEN c.viewer <> '' AND c.until > clock_timestamp() THEN c.name END"
     "  FROM lease_controls c WHERE c.lease_id = l.lease_id ORDER BY c.term DESC LIMIT 1), '') AS held_by,"
@@ -251,10 +250,9 @@ class LeasedSession:
 
 
 _SELECT_DESK: Final[LiteralString] = (
-    "SELECT s.session_id::text, " + STATUS + " AS status, coalesce(l.auth_epoch, s.auth_epoch) AS auth_epoch,"
-    " coalesce(i.friendly_name, '') AS image_friendly_name, s.agent_id::text, "
-    + PROXY_JSON
-    + " || jsonb_build_object('edge_url', coalesce(a.edge_url, '')) AS proxy,"
+    f"SELECT s.session_id::text, {STATUS} AS status, coalesce(l.auth_epoch, s.auth_epoch) AS auth_epoch,"
+    f" coalesce(i.friendly_name, '') AS image_friendly_name, s.agent_id::text, {PROXY_JSON}"
+    " || jsonb_build_object('edge_url', coalesce(a.edge_url, '')) AS proxy,"
     " coalesce(s.spec->>'upstream_auth', '') AS upstream_auth, coalesce(s.spec->'services', '[]') AS services"
     " FROM sessions s LEFT JOIN leases l USING (session_id) LEFT JOIN images i USING (image_id)"
     " LEFT JOIN zones z ON z.zone_id = s.zone_id LEFT JOIN agents a ON a.agent_id = s.agent_id"

@@ -23,9 +23,7 @@ from greenroom.db.workspace.images import IMAGE_FACTS
 FIELDS: Final = columns_of(ConfigFields)
 STAGED_POOL: Final[LiteralString] = (
     as_json(("staging_config_id", "zone_id", "paused"), "c")
-    + " || jsonb_build_object('permissions', "
-    + as_json(STAGED_PERMISSIONS, "c")
-    + ")"
+    + f" || jsonb_build_object('permissions', {as_json(STAGED_PERMISSIONS, 'c')})"
 )
 """The row `c` of a config as JSON for `StagedPool`."""
 
@@ -84,29 +82,18 @@ class StagingConfig(ConfigFields):
 
 # Current is the number of claimable sessions: those on an Agent that is missing, disabled or moved do not count.
 # Without a running Manager the pool is not filled, even if the last Primary recorded another cause.
-_SELECT: Final[LiteralString] = (
-    selected(FIELDS, "c")
-    + """,
+_SELECT: Final[LiteralString] = f"""{selected(FIELDS, "c")},
        c.staging_config_id::text, c.zone_id::text, c.image_id::text, c.shortfall_code, c.shortfall_reason, c.failures,
        c.last_error, c.next_try, c.created, z.zone_name, z.zone_key, to_jsonb(z) AS zone,
-       i.friendly_name AS image_friendly_name, """
-    + IMAGE_FACTS
-    + """ AS image,
+       i.friendly_name AS image_friendly_name, {IMAGE_FACTS} AS image,
        (SELECT count(*) FROM sessions s JOIN agents a USING (agent_id) WHERE s.staging_config_id = c.staging_config_id
-           AND """
-    + CLAIMABLE_NOW
-    + """) AS num_current_sessions,
+           AND {CLAIMABLE_NOW}) AS num_current_sessions,
        (SELECT count(*) FROM sessions s WHERE s.staging_config_id = c.staging_config_id AND s.user_id IS NULL
-           AND """
-    + COMING
-    + """) AS num_starting_sessions,
+           AND {COMING}) AS num_starting_sessions,
        (SELECT percentile_disc(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM s.started - s.created)::float8)
           FROM sessions s WHERE s.staging_config_id = c.staging_config_id AND s.status <> 'deleted') AS start_s,
-       EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = c.zone_id AND """
-    + RUNS
-    + """) AS has_manager
+       EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = c.zone_id AND {RUNS}) AS has_manager
 """
-)
 _FROM: Final[LiteralString] = """
   FROM staging_configs c LEFT JOIN zones z USING (zone_id) LEFT JOIN images i USING (image_id)
 """
@@ -285,16 +272,10 @@ class PoolFill:
     shortfall: Shortfall | None
 
 
-_POOLS: Final[LiteralString] = (
-    """
+_POOLS: Final[LiteralString] = f"""
 WITH staged AS (
-    SELECT s.staging_config_id, count(*) FILTER (WHERE """
-    + CLAIMABLE_NOW
-    + """) AS current, min(s.created) FILTER (WHERE """
-    + CLAIMABLE
-    + """) AS oldest, count(*) FILTER (WHERE """
-    + COMING
-    + """) AS coming
+    SELECT s.staging_config_id, count(*) FILTER (WHERE {CLAIMABLE_NOW}) AS current,
+           min(s.created) FILTER (WHERE {CLAIMABLE}) AS oldest, count(*) FILTER (WHERE {COMING}) AS coming
       FROM sessions s LEFT JOIN agents a USING (agent_id)
      WHERE s.staging_config_id IS NOT NULL AND s.user_id IS NULL AND s.status <> 'deleted' GROUP BY 1
 )
@@ -303,16 +284,13 @@ SELECT c.staging_config_id::text, c.zone_id::text, c.image_id::text, c.num_sessi
        coalesce(coming, 0) AS coming, extract(epoch FROM clock_timestamp() - oldest)::double precision AS age_s
   FROM staging_configs c LEFT JOIN staged USING (staging_config_id) WHERE c.deleted IS NULL
 """
-)
 _ZONES: Final[LiteralString] = (
-    "SELECT to_jsonb(z) AS facts, EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = z.zone_id AND "
-    + RUNS
-    + ") AS has_manager FROM zones z"
+    f"SELECT to_jsonb(z) AS facts, EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = z.zone_id AND {RUNS}"
+    ") AS has_manager FROM zones z"
 )
 _IMAGES: Final[LiteralString] = (
-    "SELECT "
-    + IMAGE_FACTS
-    + " AS facts FROM images i WHERE image_id IN (SELECT image_id FROM staging_configs WHERE deleted IS NULL)"
+    f"SELECT {IMAGE_FACTS}"
+    " AS facts FROM images i WHERE image_id IN (SELECT image_id FROM staging_configs WHERE deleted IS NULL)"
 )
 
 

@@ -132,30 +132,27 @@ _SINCE: Final[LiteralString] = "now() - make_interval(hours => %(hours)s)"
 
 # The part of an hour with which it begins, and launches younger than the counted hours.
 _TOTALS: Final[LiteralString] = (
-    _WANTED
-    + "edge AS (SELECT date_trunc('hour', " + _SINCE + ") + interval '1 hour' AS whole,"
+    f"{_WANTED}edge AS (SELECT date_trunc('hour', {_SINCE}) + interval '1 hour' AS whole,"
     " (SELECT max(hour) + interval '1 hour' FROM staging_hours) AS counted), "
-    "spans AS (SELECT " + _SINCE + " AS since, whole AS until FROM edge"
-    " UNION ALL SELECT greatest(whole, counted), 'infinity' FROM edge), "
-    + _CONSIDERED
-    + " SELECT staging_config_id::text, coalesce(sum(hits), 0)::int AS hits, coalesce(sum(misses), 0)::int AS misses,"
+    f"spans AS (SELECT {_SINCE} AS since, whole AS until FROM edge"
+    f" UNION ALL SELECT greatest(whole, counted), 'infinity' FROM edge), {_CONSIDERED}"
+    " SELECT staging_config_id::text, coalesce(sum(hits), 0)::int AS hits, coalesce(sum(misses), 0)::int AS misses,"
     " coalesce(sum(served_elsewhere), 0)::int AS served_elsewhere FROM ("
-    " SELECT staging_config_id, " + _OF_EACH + " FROM considered GROUP BY 1 UNION ALL"
+    f" SELECT staging_config_id, {_OF_EACH} FROM considered GROUP BY 1 UNION ALL"
     " SELECT staging_config_id, hours.* FROM edge, wanted w, LATERAL (SELECT sum(hits) AS hits, sum(misses) AS misses,"
     "  sum(served_elsewhere) AS served_elsewhere FROM staging_hours h"
     "  WHERE h.staging_config_id = w.staging_config_id AND h.hour >= edge.whole) hours) parts GROUP BY 1"
-)  # fmt: skip
+)
 
 _COUNT_AN_HOUR: Final[LiteralString] = (
-    "WITH" + _IN_USE + "), next AS (SELECT greatest(max(hour) + interval '1 hour',"
-    " date_trunc('hour', " + _SINCE + ") + interval '1 hour') AS hour FROM staging_hours), "
+    f"WITH{_IN_USE}), next AS (SELECT greatest(max(hour) + interval '1 hour',"
+    f" date_trunc('hour', {_SINCE}) + interval '1 hour') AS hour FROM staging_hours), "
     "spans AS (SELECT hour AS since, hour + interval '1 hour' AS until FROM next"
-    " WHERE hour + make_interval(hours => 1 + %(settled_hours)s) <= now()), "
-    + _CONSIDERED
-    + " INSERT INTO staging_hours (hour, staging_config_id, hits, misses, served_elsewhere)"
-    " SELECT spans.since, staging_config_id, " + _OF_EACH + " FROM spans CROSS JOIN wanted"
+    f" WHERE hour + make_interval(hours => 1 + %(settled_hours)s) <= now()), {_CONSIDERED}"
+    " INSERT INTO staging_hours (hour, staging_config_id, hits, misses, served_elsewhere)"
+    f" SELECT spans.since, staging_config_id, {_OF_EACH} FROM spans CROSS JOIN wanted"
     " LEFT JOIN considered USING (staging_config_id) GROUP BY 1, 2 ORDER BY 2 ON CONFLICT DO NOTHING RETURNING 1"
-)  # fmt: skip
+)
 
 # A step that was used and is still part of a miss: its hand-over failed, and the next step contains the reason; in
 # ledgers of the previous version only that step's reason does.
@@ -234,17 +231,7 @@ def _rows(select: LiteralString) -> LiteralString:
 
 # The ledger of a week is long with thousands of launches, so it is unpacked once for all four.
 _HISTORY: Final[LiteralString] = (
-    _WANTED
-    + "spans AS (SELECT " + _SINCE + " AS since, 'infinity'::timestamptz AS until), "
-    + _CONSIDERED
-    + _MISSES
-    + " SELECT "
-    + _rows(_WINDOWS)
-    + " AS windows, "
-    + _rows(_BY_HOUR)
-    + " AS by_hour, "
-    + _rows(_BY_REASON)
-    + " AS reasons, "
-    + _rows(_RECENT)
-    + " AS recent_misses"
-)  # fmt: skip
+    f"{_WANTED}spans AS (SELECT {_SINCE} AS since, 'infinity'::timestamptz AS until), {_CONSIDERED}{_MISSES}"
+    f" SELECT {_rows(_WINDOWS)} AS windows, {_rows(_BY_HOUR)} AS by_hour, {_rows(_BY_REASON)} AS reasons, "
+    f"{_rows(_RECENT)} AS recent_misses"
+)

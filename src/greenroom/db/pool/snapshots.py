@@ -55,11 +55,8 @@ class PlannedConfig(ConfigFields):
 
 _MEMORY: Final = columns_of(PoolMemory)
 _CONFIG: Final[LiteralString] = (
-    "SELECT "
-    + selected(columns_of(ConfigFields), "c")
-    + ", c.staging_config_id::text, c.image_id::text, c.recycled, c.deleted, clock_timestamp() AS now, "
-    + as_json(_MEMORY, "c")
-    + " AS memory FROM staging_configs c"
+    f"SELECT {selected(columns_of(ConfigFields), 'c')}, c.staging_config_id::text, c.image_id::text, c.recycled,"
+    f" c.deleted, clock_timestamp() AS now, {as_json(_MEMORY, 'c')} AS memory FROM staging_configs c"
 )
 
 # Configs in use, and deleted ones with sessions left.
@@ -90,17 +87,13 @@ _IMAGES: Final[LiteralString] = (
 )
 
 # Without a user, not being deleted, not quarantined for inspection.
-_SESSIONS: Final[LiteralString] = (
-    """
-SELECT staging_config_id::text, session_id::text, agent_id::text, status, """
-    + CLAIMABLE
-    + """ AS claimable, created, expires, started,
-       replaces::text, config_hash, error, started IS NOT NULL AS was_usable, cores, memory
+_SESSIONS: Final[LiteralString] = f"""
+SELECT staging_config_id::text, session_id::text, agent_id::text, status, {CLAIMABLE} AS claimable,
+       created, expires, started, replaces::text, config_hash, error, started IS NOT NULL AS was_usable, cores, memory
   FROM sessions s WHERE staging_config_id = ANY(%(configs)s::uuid[]) AND user_id IS NULL
    AND status NOT IN ('deleting', 'deleted') AND set_aside_for IS NULL
  ORDER BY created, session_id
 """
-)
 
 _TOTALS: Final[LiteralString] = """
 SELECT staging_config_id::text, max(created) FILTER (WHERE started IS NOT NULL) AS last_success,

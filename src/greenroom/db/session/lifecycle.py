@@ -64,9 +64,8 @@ async def keep_alive(db: Database, session_id: str, clocks: Clocks) -> datetime 
     """Restart the keepalive clock of a session; the time limit stays. Returns its new expiration; None if it has no
     user, is stopped or paused, or is being deleted."""
     rows = await db.write(
-        "UPDATE sessions SET"
-        + _START_CLOCKS
-        + " WHERE session_id = %(id)s AND user_id IS NOT NULL AND status = ANY(%(kept_alive)s) RETURNING expires",
+        f"UPDATE sessions SET{_START_CLOCKS}"
+        " WHERE session_id = %(id)s AND user_id IS NOT NULL AND status = ANY(%(kept_alive)s) RETURNING expires",
         {"id": session_id, "kept_alive": _KEPT_ALIVE, **clock_parameters(clocks)},
     )
     return rows[0]["expires"] if rows else None
@@ -94,12 +93,8 @@ async def resume(connection: Connection, session_id: str, clocks: Clocks) -> Cha
     """Resume a user's stopped or paused session; returns its row, or None if it is neither."""
     transition = TRANSITIONS["resume"]
     cursor = await connection.execute(
-        "UPDATE sessions SET "
-        + TO[transition.through]
-        + ","
-        + _START_CLOCKS
-        + " WHERE session_id = %(id)s AND user_id IS NOT NULL AND status = ANY(%(sources)s)"
-        + CHANGED_SESSION,
+        f"UPDATE sessions SET {TO[transition.through]},{_START_CLOCKS}"
+        f" WHERE session_id = %(id)s AND user_id IS NOT NULL AND status = ANY(%(sources)s){CHANGED_SESSION}",
         {
             "id": session_id,
             "sources": sorted(transition.sources),
@@ -150,19 +145,15 @@ class ExpiringSession(SessionLifetime):
     now: datetime
 
 
-EXPIRING: Final[LiteralString] = (
-    "SELECT s.session_id::text, u.username, s.status, s.expires, s.time_limit_ends, clock_timestamp() AS now, "
-    + CLOCKS
-    + ", "
-    + PAUSES
-    + """
+EXPIRING: Final[LiteralString] = f"""
+SELECT s.session_id::text, u.username, s.status, s.expires, s.time_limit_ends, clock_timestamp() AS now, {CLOCKS},
+       {PAUSES}
   FROM sessions s JOIN users u USING (user_id) LEFT JOIN agents a ON a.agent_id = s.agent_id
  WHERE s.zone_id = %(zone_id)s AND s.status = ANY(%(living)s) AND s.status <> 'deleted' AND s.user_id IS NOT NULL
    AND s.expires <= clock_timestamp()
    AND (s.status = 'running' OR COALESCE(s.expiry ->> 'action', 'delete') = 'delete'
         OR s.time_limit_ends <= clock_timestamp())
 """
-)
 
 
 async def read_expiring(db: Database, zone_id: str) -> list[ExpiringSession]:

@@ -137,11 +137,8 @@ _COLUMNS: Final = columns_of(Observation, without={"has_container"})
 _CHANGING: Final = columns_of(Observation, without={"has_container", "session_id", "agent_id", "seq"})
 """The columns by which an observation differs from the one before."""
 _WRITE: Final[LiteralString] = (
-    "INSERT INTO session_observed AS old ("
-    + listed(_COLUMNS)
-    + ") SELECT "
-    + selected(_COLUMNS, "o")
-    + " FROM jsonb_populate_recordset(NULL::session_observed, %s) AS o"
+    f"INSERT INTO session_observed AS old ({listed(_COLUMNS)}) SELECT {selected(_COLUMNS, 'o')}"
+    " FROM jsonb_populate_recordset(NULL::session_observed, %s) AS o"
     " JOIN sessions s ON s.session_id = o.session_id AND s.agent_id = o.agent_id" + _NAMED + " ORDER BY o.session_id"
     " ON CONFLICT (session_id) DO UPDATE SET "
     + excluded(columns_of(Observation, without={"has_container", "session_id"}))
@@ -177,9 +174,8 @@ async def change_statuses(connection: Connection, changes: Sequence[StatusChange
         " generation bigint, assignment_id uuid, error text, log_tail text, exit_code integer, set_aside_reason text,"
         " slow boolean, deadline_s double precision)"
         " WHERE s.session_id = m.session_id AND s.agent_id = m.agent_id AND s.status = ANY(m.sources)"
-        " AND s.generation = m.generation AND s.assignment_id IS NOT DISTINCT FROM m.assignment_id"
-        + _NAMED
-        + " RETURNING s.session_id::text",
+        f" AND s.generation = m.generation AND s.assignment_id IS NOT DISTINCT FROM m.assignment_id{_NAMED}"
+        " RETURNING s.session_id::text",
         (Jsonb(list(changes)), _ids(changes)),
     )
     return [row["session_id"] for row in await cursor.fetchall()]
@@ -194,9 +190,8 @@ async def write_handovers(connection: Connection, reports: Sequence[HandoverRepo
         " deadline_s double precision)"
         " WHERE s.session_id = r.session_id AND s.agent_id = r.agent_id AND s.assignment_id = r.assignment_id"
         " AND s.assignment_state IS DISTINCT FROM r.state"
-        " AND (s.assignment_state IS NULL OR s.assignment_state NOT IN ('assigned', 'failed'))"
-        + _NAMED
-        + " RETURNING s.session_id::text, s.assignment_state",
+        f" AND (s.assignment_state IS NULL OR s.assignment_state NOT IN ('assigned', 'failed')){_NAMED}"
+        " RETURNING s.session_id::text, s.assignment_state",
         (Jsonb(list(reports)), _ids(reports)),
     )
     return {row["session_id"]: row["assignment_state"] for row in await cursor.fetchall()}

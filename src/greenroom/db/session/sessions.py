@@ -112,8 +112,7 @@ class NewSession:
         }
 
 
-_RESERVE_AND_INSERT: Final[LiteralString] = (
-    """
+_RESERVE_AND_INSERT: Final[LiteralString] = f"""
 WITH room AS (
     UPDATE agent_capacity SET cores_allocated = cores_allocated + reserved_cores(%(cores)s, %(cpu_quota)s, overcommit),
         memory_allocated = memory_allocated + %(memory)s
@@ -121,9 +120,7 @@ WITH room AS (
        AND cores_allocated + reserved_cores(%(cores)s, %(cpu_quota)s, overcommit) <= cores + 1e-6
        AND EXISTS (SELECT 1 FROM agents a WHERE a.agent_id = %(agent_id)s AND a.zone_id = %(zone_id)s AND a.enabled
                    AND NOT a.draining AND a.status = 'running')
-       AND (%(user_id)s::uuid IS NULL OR """
-    + NUMBER_OF_USER
-    + """ < %(max_sessions)s)
+       AND (%(user_id)s::uuid IS NULL OR {NUMBER_OF_USER} < %(max_sessions)s)
     RETURNING 1
 ), made AS (
     INSERT INTO sessions (session_id, zone_id, image_id, agent_id, user_id, staging_config_id, replaces, launch_id,
@@ -145,7 +142,6 @@ INSERT INTO session_steps (session_id, name)
 SELECT session_id, step FROM made, unnest(ARRAY['requested', 'placed']) AS step
 RETURNING session_id
 """
-)
 
 
 async def insert_session(connection: Connection, new: NewSession, *, max_sessions: int | None = None) -> bool:
@@ -218,24 +214,18 @@ async def end_sessions(connection: Connection, session_ids: Sequence[str], reaso
     """
     await lock_sessions_capacity(connection, session_ids)
     cursor = await connection.execute(
-        """
+        f"""
         WITH locked AS MATERIALIZED (
             SELECT session_id FROM sessions WHERE session_id = ANY(%(ids)s::uuid[]) AND status = ANY(%(endable)s)
              ORDER BY session_id FOR NO KEY UPDATE
         ), ended AS (
-            UPDATE sessions SET """
-        + TO[SessionStatus.DELETED]
-        + """, ended_reason = COALESCE(ended_reason, %(reason)s)
+            UPDATE sessions SET {TO[SessionStatus.DELETED]}, ended_reason = COALESCE(ended_reason, %(reason)s)
              WHERE session_id IN (SELECT session_id FROM locked) AND status = ANY(%(endable)s)
             RETURNING session_id, agent_id, cores, cpu_quota, memory
         ), commands AS (
-            """
-        + END_COMMANDS
-        + """
+            {END_COMMANDS}
         ), released AS (
-            """
-        + RELEASE
-        + """
+            {RELEASE}
         )
         SELECT session_id FROM ended ORDER BY session_id
         """,
@@ -261,7 +251,7 @@ async def request_delete(connection: Connection, session_id: str, reason: str) -
         NotFound: there is no such session.
     """
     cursor = await connection.execute(
-        """
+        f"""
         WITH RECURSIVE chain AS (
             SELECT session_id, superseded_by FROM sessions WHERE session_id = %(id)s
             UNION ALL
@@ -270,9 +260,7 @@ async def request_delete(connection: Connection, session_id: str, reason: str) -
             SELECT session_id, agent_id, superseded_by FROM sessions
              WHERE session_id = (SELECT session_id FROM chain WHERE superseded_by IS NULL) FOR NO KEY UPDATE
         ), changed AS (
-            UPDATE sessions SET """
-        + TO[SessionStatus.DELETING]
-        + """, ended_reason = %(reason)s
+            UPDATE sessions SET {TO[SessionStatus.DELETING]}, ended_reason = %(reason)s
              WHERE session_id = (SELECT session_id FROM last WHERE superseded_by IS NULL)
                AND status = ANY(%(deletable)s)
             RETURNING session_id

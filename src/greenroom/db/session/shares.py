@@ -63,23 +63,19 @@ class Share:
 
 
 OVER: Final[LiteralString] = "(h.ended IS NOT NULL OR coalesce(h.expires <= clock_timestamp(), false))"
-_SHARE: Final[LiteralString] = (
-    """
+_SHARE: Final[LiteralString] = f"""
 SELECT h.share_id, h.session_id::text, h.access, h.audience, h.user_id::text, w.username, h.silent, h.made_by,
-       h.created, h.expires, """
-    + OVER
-    + """ AS is_over,
+       h.created, h.expires, {OVER} AS is_over,
        (SELECT count(*) FROM session_viewers v WHERE v.share_id = h.share_id AND v.ended IS NULL) AS viewers,
        (SELECT count(*) FROM session_viewers v WHERE v.share_id = h.share_id AND v.ended IS NULL
            AND v.present IS NOT NULL) AS present,
        s.status, s.user_id::text AS owner_id, o.username AS owner,
        coalesce(NOT o.disabled AND NOT o.locked, false) AS owner_enabled, i.friendly_name AS image_friendly_name,
        coalesce((SELECT jsonb_object_agg(t.name, extract(epoch FROM t.at)) FROM session_steps t
-                  WHERE t.session_id = s.session_id), '{}') AS steps
+                  WHERE t.session_id = s.session_id), '{{}}') AS steps
   FROM session_shares h JOIN sessions s USING (session_id) JOIN images i USING (image_id)
   LEFT JOIN users o ON o.user_id = s.user_id LEFT JOIN users w ON w.user_id = h.user_id
  WHERE """
-)
 
 
 async def find_share(db: Database, share_id: str) -> Share | None:
@@ -179,8 +175,8 @@ async def end_assistance(connection: Connection, session_id: str, user_id: str) 
 async def let_all_watch(connection: Connection, session_id: str) -> list[EndedShare]:
     """Reduce shares with control to watching, after `instruct_agent`; returns the changed ones."""
     cursor = await connection.execute(
-        "UPDATE session_shares SET access = 'view' WHERE session_id = %s AND ended IS NULL AND access = 'control'"
-        + _ENDED,
+        "UPDATE session_shares SET access = 'view' WHERE session_id = %s AND ended IS NULL"
+        f" AND access = 'control'{_ENDED}",
         (session_id,),
     )
     return rows_as(EndedShare, await cursor.fetchall())

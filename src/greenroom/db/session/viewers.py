@@ -66,8 +66,8 @@ async def end_viewer(connection: Connection, session_id: str, viewer_id: str) ->
     """
     cursor = await connection.execute(
         "UPDATE session_viewers v SET ended = clock_timestamp(), present = NULL FROM session_shares h"
-        " WHERE h.share_id = v.share_id AND h.session_id = %s AND v.viewer_id = %s AND v.ended IS NULL RETURNING "
-        + _VIEWER,
+        " WHERE h.share_id = v.share_id AND h.session_id = %s AND v.viewer_id = %s AND v.ended IS NULL"
+        f" RETURNING {_VIEWER}",
         (session_id, viewer_id),
     )
     viewer = row_as(ViewerRow, await cursor.fetchone())
@@ -123,9 +123,8 @@ CONTROLLING: Final[LiteralString] = (
 async def find_controlling(db: Database, session_id: str, user_id: str) -> str | None:
     """The id of the viewer as which a user controls another user's session; None = they do not control it."""
     row = await db.fetch_one(
-        "SELECT v.viewer_id::text"
-        + CONTROLLING
-        + " AND h.session_id = %s AND v.user_id = %s ORDER BY v.present DESC NULLS LAST, v.joined DESC LIMIT 1",
+        f"SELECT v.viewer_id::text{CONTROLLING}"
+        " AND h.session_id = %s AND v.user_id = %s ORDER BY v.present DESC NULLS LAST, v.joined DESC LIMIT 1",
         (session_id, user_id),
     )
     return row["viewer_id"] if row else None
@@ -143,18 +142,14 @@ async def write_present(
     params = {"session_id": session_id, "agent_id": agent_id, "ids": list(clients), "clients": Jsonb(dict(clients))}
     cursor = await connection.execute(
         "UPDATE session_viewers v SET present = clock_timestamp(),"
-        " seen_from = %(clients)s::jsonb ->> v.viewer_id::text"
-        + of_session
-        + " AND v.present IS NULL AND v.ended IS NULL AND v.viewer_id = ANY(%(ids)s::uuid[]) RETURNING "
-        + _VIEWER,
+        f" seen_from = %(clients)s::jsonb ->> v.viewer_id::text{of_session}"
+        f" AND v.present IS NULL AND v.ended IS NULL AND v.viewer_id = ANY(%(ids)s::uuid[]) RETURNING {_VIEWER}",
         params,
     )
     came = rows_as(ViewerRow, await cursor.fetchall())
     cursor = await connection.execute(
-        "UPDATE session_viewers v SET present = NULL"
-        + of_session
-        + " AND v.present IS NOT NULL AND NOT v.viewer_id = ANY(%(ids)s::uuid[]) RETURNING "
-        + _VIEWER,
+        f"UPDATE session_viewers v SET present = NULL{of_session}"
+        f" AND v.present IS NOT NULL AND NOT v.viewer_id = ANY(%(ids)s::uuid[]) RETURNING {_VIEWER}",
         params,
     )
     return came, rows_as(ViewerRow, await cursor.fetchall())

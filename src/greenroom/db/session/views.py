@@ -94,17 +94,14 @@ class Session(SessionLifetime):
         return starting_reason(self.status, self.seen_error, self.status_age_s, limit_s)
 
 
-_SELECT: Final[LiteralString] = (
-    """
+_SELECT: Final[LiteralString] = f"""
        s.session_id::text, s.user_id::text, u.username, s.staging_config_id::text, s.image_id::text,
        i.name AS image_name, i.friendly_name AS image_friendly_name, i.image_src, i.start_page,
-       i.session_time_limit AS image_time_limit, s.zone_id::text, z.zone_name, z.zone_key, """
-    + PROXY_JSON
-    + """ || jsonb_build_object('edge_url', coalesce(a.edge_url, '')) AS proxy,
+       i.session_time_limit AS image_time_limit, s.zone_id::text, z.zone_name, z.zone_key,
+       {PROXY_JSON} || jsonb_build_object('edge_url', coalesce(a.edge_url, '')) AS proxy,
        s.agent_id::text, a.hostname, o.container_id,
-       coalesce(s.spec->'services', '[]') AS services, """
-    + STATUS
-    + """ AS status, s.cores, s.memory, s.permissions, s.client_settings, s.kasm_url, s.persistent_profile_mode,
+       coalesce(s.spec->'services', '[]') AS services, {STATUS} AS status,
+       s.cores, s.memory, s.permissions, s.client_settings, s.kasm_url, s.persistent_profile_mode,
        (SELECT max(h.share_id) FROM session_shares h WHERE h.session_id = s.session_id AND h.ended IS NULL
            AND h.audience = 'users') AS share_id,
        (SELECT lease_id::text FROM leases WHERE leases.session_id = s.session_id) AS lease_id,
@@ -114,15 +111,10 @@ _SELECT: Final[LiteralString] = (
        CASE WHEN o.generation = s.generation THEN o.probe_error ELSE '' END AS seen_error,
        extract(epoch FROM clock_timestamp() - s.status_changed)::double precision AS status_age_s,
        extract(epoch FROM s.deadline - s.status_changed)::double precision AS status_limit_s,
-       s.error, s.log_tail, s.exit_code, s.stopped_reason, s.ended_reason, s.set_aside_reason, """
-    + CLOCKS
-    + ", "
-    + PAUSES
-    + """,
+       s.error, s.log_tail, s.exit_code, s.stopped_reason, s.ended_reason, s.set_aside_reason, {CLOCKS}, {PAUSES},
        COALESCE((SELECT jsonb_object_agg(t.name, extract(epoch FROM t.at)) FROM session_steps t
-                  WHERE t.session_id = s.session_id), '{}') AS steps
+                  WHERE t.session_id = s.session_id), '{{}}') AS steps
 """
-)
 
 _FROM: Final[LiteralString] = """
   FROM sessions s LEFT JOIN images i USING (image_id) LEFT JOIN zones z ON z.zone_id = s.zone_id
@@ -139,10 +131,7 @@ async def get_session(db: Database, session_id: str, *, follow: bool = True) -> 
     """
     session = await db.fetch_one_as(
         Session,
-        "SELECT"
-        + _SELECT
-        + _FROM
-        + """
+        f"""SELECT{_SELECT}{_FROM}
         WHERE s.session_id = (
             WITH RECURSIVE chain AS (
                 SELECT session_id, superseded_by FROM sessions WHERE session_id = %(id)s

@@ -73,9 +73,8 @@ _SELECT: Final[LiteralString] = (
     "   'how', r.how, 'reason', r.reason, 'progress', r.progress, 'digest', r.digest,"
     "   'size_bytes', r.size_bytes, 'error', r.error) ORDER BY a.hostname, a.agent_id)"
     "   FROM agent_images r JOIN agents a USING (agent_id) WHERE r.name = i.name), '[]') AS agents,"
-    " ARRAY(SELECT g.group_id::text FROM group_images g WHERE g.image_id = i.image_id ORDER BY 1) AS groups, "
-    + IMAGE_FACTS
-    + " AS facts"
+    " ARRAY(SELECT g.group_id::text FROM group_images g WHERE g.image_id = i.image_id ORDER BY 1) AS groups,"
+    f" {IMAGE_FACTS} AS facts"
 )
 _FROM: Final[LiteralString] = (
     "FROM images i LEFT JOIN zones z USING (zone_id) LEFT JOIN filter_policies p USING (filter_policy_id)"
@@ -85,9 +84,7 @@ _LISTING: Final = ListDefinition({"name": ListColumn("lower(i.friendly_name)")},
 BY_NAME: Final = SortOrder("name", descending=False)
 _INSERT: Final[LiteralString] = "INSERT INTO images " + inserted(FIELDS) + " RETURNING image_id"
 _UPDATE: Final[LiteralString] = (
-    "UPDATE images SET "
-    + assigned(FIELDS)
-    + ", revision = revision + %(step)s WHERE image_id = %(image_id)s RETURNING 1"
+    f"UPDATE images SET {assigned(FIELDS)}, revision = revision + %(step)s WHERE image_id = %(image_id)s RETURNING 1"
 )
 
 
