@@ -11,10 +11,9 @@ from greenroom.core.log_codes import SECURITY_CODES, SESSION_IS, LogCode
 PAGE = (ROOT / "docs/reference/logs.md").read_text()
 
 
-def test_the_page_lists_every_code_with_its_meaning_in_the_same_order():
-    rows = re.findall(r"^\| (`.*?) \| (.+) \|$", PAGE.partition("## Codes")[2], re.MULTILINE)
-    listed = [(code, meaning) for codes, meaning in rows for code in re.findall(r"`([^`]+)`", codes)]
-    assert listed == [(code, code.meaning) for code in LogCode]
+def test_the_page_lists_every_code_in_the_same_order():
+    rows = re.findall(r"^\| (`.*?) \| .+ \|$", PAGE.partition("## Codes")[2], re.MULTILINE)
+    assert [code for codes in rows for code in re.findall(r"`([^`]+)`", codes)] == list(LogCode)
 
 
 def test_the_page_names_the_security_events():
