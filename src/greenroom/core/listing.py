@@ -20,7 +20,7 @@ class SortOrder:
     """The order by a column of the list, ascending or descending."""
 
     column: str
-    descending: bool
+    descending: bool = False
 
     def __str__(self) -> str:
         return f"-{self.column}" if self.descending else self.column

@@ -17,7 +17,7 @@ from greenroom.core.errors import found
 from greenroom.core.listing import SortOrder
 from greenroom.db.database import Connection, Database, returned
 from greenroom.db.launch.forecast import MEASURED, MEASURED_STARTS
-from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
+from greenroom.db.listing import ListColumn, ListDefinition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,26 +35,21 @@ class Catalogue:
     created: datetime
 
 
-_SELECT: Final[LiteralString] = (
-    "c.catalogue_id::text, c.name, c.list_url, jsonb_array_length(c.entries) AS entries, c.left_out, c.etag, c.error,"
-    " c.looked, c.created"
+BY_NAME: Final = SortOrder("name")
+_CATALOGUES: Final = ListDefinition(
+    kind=Catalogue,
+    noun="catalogue",
+    select=(
+        "c.catalogue_id::text, c.name, c.list_url, jsonb_array_length(c.entries) AS entries, c.left_out, c.etag,"
+        " c.error, c.looked, c.created"
+    ),
+    source="FROM catalogues c",
+    key="c.catalogue_id",
+    columns={"name": ListColumn("c.name")},
+    order=BY_NAME,
 )
-_FROM: Final[LiteralString] = "FROM catalogues c"
-_LISTING: Final = ListDefinition({"name": ListColumn("c.name")}, key="c.catalogue_id", source=_FROM)
-BY_NAME: Final = SortOrder("name", descending=False)
-
-
-async def list_catalogues(
-    db: Database, *, after: Position | None = None, limit: int | None = None
-) -> ListPage[Catalogue]:
-    """All catalogues by name."""
-    return await _LISTING.read(db, Catalogue, _SELECT, Conditions(), order=BY_NAME, after=after, limit=limit)
-
-
-async def get_catalogue(db: Database, catalogue_id: str) -> Catalogue:
-    """One catalogue. Raises NotFound: there is none with this id."""
-    row = await db.fetch_one_as(Catalogue, f"SELECT {_SELECT} {_FROM} WHERE c.catalogue_id = %s", (catalogue_id,))
-    return found(row, "catalogue", catalogue_id)
+list_catalogues: Final = _CATALOGUES.read
+get_catalogue: Final = _CATALOGUES.get
 
 
 async def read_entries(db: Database) -> list[tuple[str, Listed]]:
@@ -108,7 +103,7 @@ async def due(db: Database, older_than_s: float) -> Sequence[Catalogue]:
     """The catalogues that were not read for this time."""
     return await db.fetch_as(
         Catalogue,
-        f"SELECT {_SELECT} {_FROM} WHERE c.looked IS NULL OR c.looked < clock_timestamp() - make_interval(secs => %s)"
+        f"{_CATALOGUES.query} WHERE c.looked IS NULL OR c.looked < clock_timestamp() - make_interval(secs => %s)"
         " ORDER BY c.looked NULLS FIRST",
         (older_than_s,),
     )

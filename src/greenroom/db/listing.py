@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, LiteralString, TypeVar
 
-from greenroom.core.errors import Invalid
+from greenroom.core.errors import Invalid, found
 from greenroom.core.listing import SortOrder, Word
-from greenroom.db.database import Database, rows_as
+from greenroom.db.database import Connection, Database, Params, row_as, rows_as
 
 T = TypeVar("T")
 
@@ -85,6 +85,13 @@ class Conditions:
     values: dict[str, Any] = field(default_factory=dict[str, Any])
     kinds: Sequence[LiteralString] = ("true",)
 
+    @classmethod
+    def given(cls, values: Mapping[str, Any], known: Mapping[str, LiteralString]) -> Conditions:
+        """The conditions in `known`, by the name of their value, for which there is a value. Others are not in the
+        statement, so that PostgreSQL can choose the index.
+        """
+        return cls([part for name, part in known.items() if values[name] is not None], values=dict(values))
+
     def add(self, condition: LiteralString, **values: object) -> None:
         self.parts.append(condition)
         self.values.update(values)
@@ -100,34 +107,65 @@ class Conditions:
         return " AND ".join(f"({word})" for word in self.words) or "true"
 
 
-@dataclass(frozen=True, slots=True)
-class ListDefinition:
-    """A list: its columns by their displayed names, and the column, of type `key_kind`, that identifies a row. `source`
-    is its table, with LEFT joins, so that PostgreSQL leaves out tables that an order and a filter do not need."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListDefinition(Generic[T]):
+    """The rows of a list, as `kind`; `noun` names one in errors.
 
-    columns: Mapping[LiteralString, ListColumn]
-    key: LiteralString
+    `select` has the columns of a row. `source` is the table, with LEFT joins, so that PostgreSQL leaves out tables that
+    an order and a filter do not need. `key`, of type `key_kind`, is the column that identifies a row. `columns` are
+    those of the list by their displayed names; `order` is the usual order.
+    """
+
+    kind: type[T]
+    noun: str = ""
+    select: LiteralString
     source: LiteralString
+    key: LiteralString
     key_kind: LiteralString = "uuid"
+    columns: Mapping[LiteralString, ListColumn]
+    order: SortOrder
 
     @property
     def orders(self) -> list[LiteralString]:
         """The columns by which it can be ordered."""
         return [name for name, column in self.columns.items() if column.orders]
 
+    @property
+    def query(self) -> LiteralString:
+        """The statement for all rows, without a WHERE."""
+        return f"SELECT {self.select} {self.source}"
+
+    async def find(self, db: Database, where: LiteralString, values: Params) -> T | None:
+        return await db.fetch_one_as(self.kind, f"{self.query} WHERE {where}", values)
+
+    async def get(self, db: Database, key: str) -> T:
+        """The row with this key. Raises NotFound: there is none."""
+        return found(await self.find(db, f"{self.key} = %s", (key,)), self.noun, key)
+
+    async def lock(self, connection: Connection, key: str) -> T:
+        """Lock the row with this key until commit, against concurrent changes, and return it. Raises NotFound: there is
+        none.
+        """
+        where: LiteralString = f"WHERE {self.key} = %s"
+        await connection.execute(
+            f"SELECT 1 {self.source} {where} FOR NO KEY UPDATE OF {self.key.partition('.')[0]}", (key,)
+        )
+        cursor = await connection.execute(f"{self.query} {where}", (key,))
+        return found(row_as(self.kind, await cursor.fetchone()), self.noun, key)
+
     async def read(
         self,
         db: Database,
-        kind: type[T],
-        select: LiteralString,
-        conditions: Conditions,
+        conditions: Conditions | None = None,
         *,
-        order: SortOrder,
-        after: Position | None,
-        limit: int | None,
+        order: SortOrder | None = None,
+        after: Position | None = None,
+        limit: int | None = None,
     ) -> ListPage[T]:
-        """The columns of `select` of the first `limit` rows after `after`. The rows of the page are found first, and
-        all other columns are read only for them."""
+        """The first `limit` rows after `after`, which is the last row of the page before. The rows of the page are
+        found first, and all columns of `select` are read only for them.
+        """
+        conditions, order = conditions or Conditions(), order or self.order
         name, column = self._column(order)
         direction: LiteralString = " DESC" if order.descending else ""
         if after is not None:
@@ -147,7 +185,7 @@ class ListDefinition:
             f"WITH looked_at AS (SELECT *, row_number() OVER ({ordered}) AS nth FROM ({looked_at}) AS kinds {ordered}"
             f" LIMIT %(most)s), page AS MATERIALIZED (SELECT *, nth = %(most)s AS last FROM looked_at"
             f" WHERE found OR nth = %(most)s {ordered} LIMIT %(limit)s + 1)"
-            f" SELECT {select}, page.position::text, page.position_key::text, page.found, page.last {self.source}"
+            f" SELECT {self.select}, page.position::text, page.position_key::text, page.found, page.last {self.source}"
             f" JOIN page ON page.position_key = {self.key}"
             f" ORDER BY page.position{direction}, page.position_key{direction}",
             {**conditions.values, "limit": limit, "most": most},
@@ -155,7 +193,7 @@ class ListDefinition:
         page = rows[:limit]
         goes_on = len(rows) > len(page) or (bool(page) and page[-1]["last"])
         end = Position(page[-1]["position"], page[-1]["position_key"]) if goes_on else None
-        return ListPage(rows_as(kind, [row for row in page if row["found"]]), end)
+        return ListPage(rows_as(self.kind, [row for row in page if row["found"]]), end)
 
     async def count(self, db: Database, conditions: Conditions, by: LiteralString) -> Total:
         """Count the rows that match, among the first rows by a column."""

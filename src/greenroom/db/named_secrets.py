@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, LiteralString
 
-from greenroom.core.errors import found
 from greenroom.core.listing import SortOrder
 from greenroom.core.named_secrets import SecretUsers
-from greenroom.db.database import Connection, Database, returned, row_as
+from greenroom.db.database import Connection, Database, returned
 from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
 from greenroom.db.rows import assigned, columns_of, inserted, values_of
 
@@ -48,38 +47,35 @@ class StoredSecret(SecretFields):
 
 
 FIELDS: Final = columns_of(SecretFields)
-_SELECT: Final[LiteralString] = (
-    "x.secret_id::text, x.name, x.description, x.hosts, x.header, x.template, x.users::text[], x.groups::text[],"
-    " x.keys, x.owner_id::text, u.username AS owner, x.created, x.value_changed,"
-    " (SELECT count(*) FROM filter_policy_secrets f JOIN sessions s ON s.spec ->> 'filter_policy' ="
-    "   f.filter_policy_id::text WHERE f.secret_id = x.secret_id AND s.status <> 'deleted') AS num_leases"
+BY_NAME: Final = SortOrder("name")
+_SECRETS: Final = ListDefinition(
+    kind=StoredSecret,
+    noun="secret",
+    select=(
+        "x.secret_id::text, x.name, x.description, x.hosts, x.header, x.template, x.users::text[], x.groups::text[],"
+        " x.keys, x.owner_id::text, u.username AS owner, x.created, x.value_changed,"
+        " (SELECT count(*) FROM filter_policy_secrets f JOIN sessions s ON s.spec ->> 'filter_policy' ="
+        "   f.filter_policy_id::text WHERE f.secret_id = x.secret_id AND s.status <> 'deleted') AS num_leases"
+    ),
+    source="FROM secrets x LEFT JOIN users u ON u.user_id = x.owner_id",
+    key="x.secret_id",
+    columns={"name": ListColumn("x.name")},
+    order=BY_NAME,
 )
-_FROM: Final[LiteralString] = "FROM secrets x LEFT JOIN users u ON u.user_id = x.owner_id"
-_LISTING: Final = ListDefinition({"name": ListColumn("x.name")}, key="x.secret_id", source=_FROM)
-BY_NAME: Final = SortOrder("name", descending=False)
+get_secret: Final = _SECRETS.get
 
 
 async def list_secrets(
     db: Database, *, owner_id: str | None, after: Position | None, limit: int
 ) -> ListPage[StoredSecret]:
     """Secrets by name: all, or those of one owner."""
-    conditions = Conditions()
-    if owner_id is not None:
-        conditions.add("x.owner_id = %(owner_id)s::uuid", owner_id=owner_id)
-    return await _LISTING.read(db, StoredSecret, _SELECT, conditions, order=BY_NAME, after=after, limit=limit)
-
-
-async def get_secret(db: Database, secret_id: str) -> StoredSecret:
-    """One secret. Raises NotFound: there is none with this id."""
-    row = await db.fetch_one_as(StoredSecret, f"SELECT {_SELECT} {_FROM} WHERE x.secret_id = %s", (secret_id,))
-    return found(row, "secret", secret_id)
+    conditions = Conditions.given({"owner_id": owner_id}, {"owner_id": "x.owner_id = %(owner_id)s::uuid"})
+    return await _SECRETS.read(db, conditions, after=after, limit=limit)
 
 
 async def named_secrets(db: Database, names: Sequence[str]) -> list[StoredSecret]:
     """The secrets with these names, by name."""
-    return await db.fetch_as(
-        StoredSecret, f"SELECT {_SELECT} {_FROM} WHERE x.name = ANY(%s) ORDER BY x.name", (list(names),)
-    )
+    return await db.fetch_as(StoredSecret, f"{_SECRETS.query} WHERE x.name = ANY(%s) ORDER BY x.name", (list(names),))
 
 
 async def groups_of(db: Database, user_id: str) -> list[str]:
@@ -91,12 +87,9 @@ async def groups_of(db: Database, user_id: str) -> list[str]:
 async def lock_secret(connection: Connection, secret_id: str) -> tuple[StoredSecret, bytes]:
     """Lock a secret's row until commit; returns it with its encrypted value. Raises NotFound: there is none with this
     id."""
-    cursor = await connection.execute(
-        f"SELECT {_SELECT}, x.value_encrypted {_FROM} WHERE x.secret_id = %s FOR NO KEY UPDATE OF x", (secret_id,)
-    )
-    row = found(await cursor.fetchone(), "secret", secret_id)
-    value: bytes = row.pop("value_encrypted")
-    return found(row_as(StoredSecret, row), "secret", secret_id), value
+    secret = await _SECRETS.lock(connection, secret_id)
+    cursor = await connection.execute("SELECT value_encrypted FROM secrets WHERE secret_id = %s", (secret_id,))
+    return secret, (await returned(cursor))["value_encrypted"]
 
 
 async def number_of(connection: Connection, owner_id: str | None) -> int:

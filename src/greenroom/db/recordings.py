@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final, LiteralString
 
@@ -72,15 +72,22 @@ class Stored:
     wished_bytes: int = 0
 
 
-_SELECT: Final[LiteralString] = (
-    "r.lease_id::text, r.session_id::text, r.user_id::text, u.username, r.key_id, r.holder, r.image_friendly_name,"
-    " r.zone_name, r.record, r.record_text, r.begun, r.ended,"
-    " r.ended IS NOT NULL OR NOT EXISTS (SELECT 1 FROM leases l WHERE l.lease_id = r.lease_id) AS is_over,"
-    " r.rows, r.rows_left_out, r.pictures, r.pictures_left_out, r.picture_bytes"
-)
-_FROM: Final[LiteralString] = " FROM recordings r LEFT JOIN users u ON u.user_id = r.user_id "
-_LISTING: Final = ListDefinition({"begun": ListColumn("r.begun", "timestamptz")}, key="r.lease_id", source=_FROM)
 NEWEST_FIRST: Final = SortOrder("begun", descending=True)
+_RECORDINGS: Final = ListDefinition(
+    kind=LeaseRecording,
+    noun="recording of lease",
+    select=(
+        "r.lease_id::text, r.session_id::text, r.user_id::text, u.username, r.key_id, r.holder, r.image_friendly_name,"
+        " r.zone_name, r.record, r.record_text, r.begun, r.ended,"
+        " r.ended IS NOT NULL OR NOT EXISTS (SELECT 1 FROM leases l WHERE l.lease_id = r.lease_id) AS is_over,"
+        " r.rows, r.rows_left_out, r.pictures, r.pictures_left_out, r.picture_bytes"
+    ),
+    source="FROM recordings r LEFT JOIN users u ON u.user_id = r.user_id",
+    key="r.lease_id",
+    columns={"begun": ListColumn("r.begun", "timestamptz")},
+    order=NEWEST_FIRST,
+)
+get_recording: Final = _RECORDINGS.get
 _ROW: Final[LiteralString] = (
     "SELECT number, began, duration_ms, what, said, who, details, code, error,"
     " (SELECT ARRAY[p.width, p.height] FROM recording_pictures p"
@@ -101,20 +108,12 @@ async def list_recordings(
     db: Database, wanted: RecordingFilter, *, after: Position | None, limit: int
 ) -> ListPage[LeaseRecording]:
     """Recordings that match, newest first."""
-    conditions = Conditions()
-    if wanted.user_id is not None:
-        conditions.add("r.user_id = %(user_id)s::uuid", user_id=wanted.user_id)
-    if wanted.key_id is not None:
-        conditions.add("r.key_id = %(key_id)s", key_id=wanted.key_id)
-    if wanted.session_id is not None:
-        conditions.add("r.session_id = %(session_id)s::uuid", session_id=wanted.session_id)
-    return await _LISTING.read(db, LeaseRecording, _SELECT, conditions, order=NEWEST_FIRST, after=after, limit=limit)
-
-
-async def get_recording(db: Database, lease_id: str) -> LeaseRecording:
-    """One recording. Raises NotFound: this lease has none."""
-    row = await db.fetch_one_as(LeaseRecording, f"SELECT {_SELECT} {_FROM} WHERE r.lease_id = %s", (lease_id,))
-    return found(row, "recording of lease", lease_id)
+    known: dict[str, LiteralString] = {
+        "user_id": "r.user_id = %(user_id)s::uuid",
+        "key_id": "r.key_id = %(key_id)s",
+        "session_id": "r.session_id = %(session_id)s::uuid",
+    }
+    return await _RECORDINGS.read(db, Conditions.given(asdict(wanted), known), after=after, limit=limit)
 
 
 async def read_rows(db: Database, lease_id: str, *, after: int, limit: int) -> list[StoredRecordingRow]:

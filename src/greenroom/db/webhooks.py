@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from greenroom.core.errors import found
 from greenroom.core.listing import SortOrder
 from greenroom.core.webhooks import DeliveryAttempt, DeliveryState, DeliveryVerdict
-from greenroom.db.database import Connection, Database, returned, row_as
+from greenroom.db.database import Connection, Database, returned
 from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
 from greenroom.db.rows import assigned, columns_of, inserted, values_of
 
@@ -37,34 +37,24 @@ class Webhook(WebhookFields):
 
 
 FIELDS: Final = columns_of(WebhookFields)
-_SELECT: Final[LiteralString] = (
-    "w.webhook_id::text, w.name, w.url, w.events, w.enabled, w.created,"
-    " (SELECT count(*) FROM webhook_deliveries d WHERE d.webhook_id = w.webhook_id AND d.state = 'waiting') AS waiting,"
-    " (SELECT d.attempted FROM webhook_deliveries d WHERE d.webhook_id = w.webhook_id AND d.state = 'delivered'"
-    "   ORDER BY d.at DESC, d.delivery_id DESC LIMIT 1) AS last_delivered"
+BY_NAME: Final = SortOrder("name")
+_WEBHOOKS: Final = ListDefinition(
+    kind=Webhook,
+    noun="webhook",
+    select=(
+        "w.webhook_id::text, w.name, w.url, w.events, w.enabled, w.created,"
+        " (SELECT count(*) FROM webhook_deliveries d WHERE d.webhook_id = w.webhook_id AND d.state = 'waiting')"
+        " AS waiting, (SELECT d.attempted FROM webhook_deliveries d WHERE d.webhook_id = w.webhook_id"
+        "   AND d.state = 'delivered' ORDER BY d.at DESC, d.delivery_id DESC LIMIT 1) AS last_delivered"
+    ),
+    source="FROM webhooks w",
+    key="w.webhook_id",
+    columns={"name": ListColumn("w.name")},
+    order=BY_NAME,
 )
-_FROM: Final[LiteralString] = "FROM webhooks w"
-_LISTING: Final = ListDefinition({"name": ListColumn("w.name")}, key="w.webhook_id", source=_FROM)
-BY_NAME: Final = SortOrder("name", descending=False)
-
-
-async def list_webhooks(db: Database, *, after: Position | None, limit: int) -> ListPage[Webhook]:
-    """All webhooks by name."""
-    return await _LISTING.read(db, Webhook, _SELECT, Conditions(), order=BY_NAME, after=after, limit=limit)
-
-
-async def get_webhook(db: Database, webhook_id: str) -> Webhook:
-    """One webhook. Raises NotFound: there is none with this id."""
-    row = await db.fetch_one_as(Webhook, f"SELECT {_SELECT} {_FROM} WHERE w.webhook_id = %s", (webhook_id,))
-    return found(row, "webhook", webhook_id)
-
-
-async def lock_webhook(connection: Connection, webhook_id: str) -> Webhook:
-    """Lock a webhook's row until commit and return it. Raises NotFound: there is none with this id."""
-    cursor = await connection.execute(
-        f"SELECT {_SELECT} {_FROM} WHERE w.webhook_id = %s FOR NO KEY UPDATE", (webhook_id,)
-    )
-    return found(row_as(Webhook, await cursor.fetchone()), "webhook", webhook_id)
+list_webhooks: Final = _WEBHOOKS.read
+get_webhook: Final = _WEBHOOKS.get
+lock_webhook: Final = _WEBHOOKS.lock
 
 
 async def insert_webhook(
@@ -164,40 +154,38 @@ class WaitingMessages:
     oldest_s: float
 
 
-_SELECT_DELIVERY: Final[LiteralString] = (
-    "d.delivery_id::text, d.webhook_id::text, d.event, d.at, d.data, d.state, d.attempts, d.due, d.attempted, d.status,"
-    " d.duration_ms, d.answer, d.error"
+NEWEST_FIRST: Final = SortOrder("at", descending=True)
+_DELIVERIES: Final = ListDefinition(
+    kind=Delivery,
+    select=(
+        "d.delivery_id::text, d.webhook_id::text, d.event, d.at, d.data, d.state, d.attempts, d.due, d.attempted,"
+        " d.status, d.duration_ms, d.answer, d.error"
+    ),
+    source="FROM webhook_deliveries d",
+    key="d.delivery_id",
+    columns={"at": ListColumn("d.at", "timestamptz")},
+    order=NEWEST_FIRST,
 )
-_FROM_DELIVERIES: Final[LiteralString] = "FROM webhook_deliveries d"
 _OF_TAKEN: Final[LiteralString] = (
     "d.delivery_id::text, d.event, d.at, d.data, d.attempts, w.webhook_id::text, w.name, w.url, w.secret_encrypted"
 )
-_DELIVERIES: Final = ListDefinition(
-    {"at": ListColumn("d.at", "timestamptz")}, key="d.delivery_id", source=_FROM_DELIVERIES
-)
-NEWEST_FIRST: Final = SortOrder("at", descending=True)
 
 
 async def list_deliveries(
     db: Database, webhook_id: str, state: str | None, *, after: Position | None, limit: int
 ) -> ListPage[Delivery]:
     """The deliveries of a webhook, newest first; `state` None = any."""
-    conditions = Conditions()
-    conditions.add("d.webhook_id = %(webhook_id)s::uuid", webhook_id=webhook_id)
-    if state is not None:
-        conditions.add("d.state = %(state)s", state=state)
-    return await _DELIVERIES.read(
-        db, Delivery, _SELECT_DELIVERY, conditions, order=NEWEST_FIRST, after=after, limit=limit
-    )
+    values = {"webhook_id": webhook_id, "state": state}
+    known: dict[str, LiteralString] = {
+        "webhook_id": "d.webhook_id = %(webhook_id)s::uuid",
+        "state": "d.state = %(state)s",
+    }
+    return await _DELIVERIES.read(db, Conditions.given(values, known), after=after, limit=limit)
 
 
 async def get_delivery(db: Database, webhook_id: str, delivery_id: str) -> Delivery:
     """One delivery. Raises NotFound: the webhook has none with this id (any more)."""
-    row = await db.fetch_one_as(
-        Delivery,
-        f"SELECT {_SELECT_DELIVERY} {_FROM_DELIVERIES} WHERE d.delivery_id = %s AND d.webhook_id = %s",
-        (delivery_id, webhook_id),
-    )
+    row = await _DELIVERIES.find(db, "d.delivery_id = %s AND d.webhook_id = %s", (delivery_id, webhook_id))
     return found(row, "delivery", delivery_id)
 
 

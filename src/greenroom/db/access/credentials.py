@@ -12,12 +12,12 @@ from datetime import datetime
 from typing import Final, LiteralString, cast
 
 from greenroom.core.access.permissions import GLOBAL_ADMIN
-from greenroom.core.errors import NotFound, found
+from greenroom.core.errors import NotFound
 from greenroom.core.listing import SortOrder
 from greenroom.core.rate_limits import FailedAttempt, account_wait_s, source_of
 from greenroom.db.cleaning import delete_in_batches
-from greenroom.db.database import Connection, Database, row_as
-from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
+from greenroom.db.database import Connection, Database
+from greenroom.db.listing import ListColumn, ListDefinition
 from greenroom.db.rows import assigned
 
 
@@ -252,51 +252,41 @@ class ApiKey:
     stale: bool
 
 
-_KEY: Final[LiteralString] = (
-    "k.key_id, k.secret_hash, k.name, k.read_only, k.max_leases, k.max_lease_s, k.enabled, k.created_by::text,"
-    " k.created, k.expires,"
-    ' ARRAY(SELECT p FROM unnest(k.permissions) p ORDER BY p COLLATE "C") AS permissions,'
-    " k.last_used, u.username AS owner,"
-    " ARRAY(SELECT DISTINCT p FROM user_groups ug JOIN groups g USING (group_id), unnest(g.permissions) p"
-    "       WHERE ug.user_id = k.created_by) AS owner_permissions,"
-    " k.enabled AND (k.expires IS NULL OR k.expires > now())"
-    "   AND NOT COALESCE(u.disabled OR u.locked, false) AS valid,"
-    " k.last_used IS NULL OR k.last_used < now() - interval '1 minute' AS stale"
-)
-_FROM: Final[LiteralString] = "FROM api_keys k LEFT JOIN users u ON u.user_id = k.created_by"
-_SELECT: Final[LiteralString] = f"SELECT {_KEY} {_FROM}"
+OLDEST_FIRST: Final = SortOrder("created")
 _KEYS: Final = ListDefinition(
-    {"created": ListColumn("k.created", "timestamptz")}, key="k.key_id", key_kind="text", source=_FROM
+    kind=ApiKey,
+    noun="API key",
+    select=(
+        "k.key_id, k.secret_hash, k.name, k.read_only, k.max_leases, k.max_lease_s, k.enabled, k.created_by::text,"
+        " k.created, k.expires,"
+        ' ARRAY(SELECT p FROM unnest(k.permissions) p ORDER BY p COLLATE "C") AS permissions,'
+        " k.last_used, u.username AS owner,"
+        " ARRAY(SELECT DISTINCT p FROM user_groups ug JOIN groups g USING (group_id), unnest(g.permissions) p"
+        "       WHERE ug.user_id = k.created_by) AS owner_permissions,"
+        " k.enabled AND (k.expires IS NULL OR k.expires > now())"
+        "   AND NOT COALESCE(u.disabled OR u.locked, false) AS valid,"
+        " k.last_used IS NULL OR k.last_used < now() - interval '1 minute' AS stale"
+    ),
+    source="FROM api_keys k LEFT JOIN users u ON u.user_id = k.created_by",
+    key="k.key_id",
+    key_kind="text",
+    columns={"created": ListColumn("k.created", "timestamptz")},
+    order=OLDEST_FIRST,
 )
-OLDEST_FIRST: Final = SortOrder("created", descending=False)
+list_keys: Final = _KEYS.read
+lock_key: Final = _KEYS.lock
 
 
 async def find_key(db: Database, key_id: str) -> ApiKey | None:
     """The key with this public half."""
-    return await db.fetch_one_as(ApiKey, _SELECT + " WHERE k.key_id = %s", (key_id,))
-
-
-async def lock_key(connection: Connection, key_id: str) -> ApiKey:
-    """Lock the key's row until commit, against concurrent changes, and return it.
-
-    Raises:
-        NotFound: there is no such key.
-    """
-    await connection.execute("SELECT 1 FROM api_keys WHERE key_id = %s FOR NO KEY UPDATE", (key_id,))
-    cursor = await connection.execute(_SELECT + " WHERE k.key_id = %s", (key_id,))
-    return found(row_as(ApiKey, await cursor.fetchone()), "API key", key_id)
-
-
-async def list_keys(db: Database, *, after: Position | None, limit: int) -> ListPage[ApiKey]:
-    """Keys, oldest first."""
-    return await _KEYS.read(db, ApiKey, _KEY, Conditions(), order=OLDEST_FIRST, after=after, limit=limit)
+    return await _KEYS.find(db, "k.key_id = %s", (key_id,))
 
 
 async def administrators_keys_ending(db: Database, within_s: float) -> list[ApiKey]:
     """Valid keys with every permission that end within this time, the first to end first."""
     keys = await db.fetch_as(
         ApiKey,
-        _SELECT + " WHERE %s = ANY(k.permissions) AND k.expires < now() + make_interval(secs => %s)"
+        f"{_KEYS.query} WHERE %s = ANY(k.permissions) AND k.expires < now() + make_interval(secs => %s)"
         " ORDER BY k.expires, k.key_id",
         (GLOBAL_ADMIN, within_s),
     )

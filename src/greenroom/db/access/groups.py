@@ -32,19 +32,24 @@ class Group:
     num_users: int
 
 
-_COLUMNS: Final[LiteralString] = (
-    "g.group_id::text, g.name, g.description, g.priority, g.is_system,"
-    ' ARRAY(SELECT p FROM unnest(g.permissions) AS p ORDER BY p COLLATE "C") AS permissions,'
-    " COALESCE((SELECT jsonb_object_agg(s.name, s.value) FROM group_settings s WHERE s.group_id = g.group_id), '{}')"
-    " AS settings,"
-    " ARRAY(SELECT i.image_id::text FROM group_images i WHERE i.group_id = g.group_id ORDER BY 1) AS images,"
-    " (SELECT count(*) FROM user_groups u WHERE u.group_id = g.group_id) AS num_users"
+BY_PRIORITY: Final = SortOrder("priority")
+_GROUPS: Final = ListDefinition(
+    kind=Group,
+    noun="group",
+    select=(
+        "g.group_id::text, g.name, g.description, g.priority, g.is_system,"
+        ' ARRAY(SELECT p FROM unnest(g.permissions) AS p ORDER BY p COLLATE "C") AS permissions,'
+        " COALESCE((SELECT jsonb_object_agg(s.name, s.value) FROM group_settings s WHERE s.group_id = g.group_id),"
+        " '{}') AS settings,"
+        " ARRAY(SELECT i.image_id::text FROM group_images i WHERE i.group_id = g.group_id ORDER BY 1) AS images,"
+        " (SELECT count(*) FROM user_groups u WHERE u.group_id = g.group_id) AS num_users"
+    ),
+    source="FROM groups g",
+    key="g.name",
+    key_kind="text",
+    columns={"priority": ListColumn("g.priority", "integer")},
+    order=BY_PRIORITY,
 )
-_SELECT: Final[LiteralString] = f"SELECT {_COLUMNS} FROM groups g"
-_LISTING: Final = ListDefinition(
-    {"priority": ListColumn("g.priority", "integer")}, key="g.name", key_kind="text", source="FROM groups g"
-)
-BY_PRIORITY: Final = SortOrder("priority", descending=False)
 
 
 async def list_groups(
@@ -56,7 +61,7 @@ async def list_groups(
         conditions.add(
             "g.group_id IN (SELECT group_id FROM user_groups WHERE user_id = %(of_user)s::uuid)", of_user=of_user
         )
-    return await _LISTING.read(db, Group, _COLUMNS, conditions, order=BY_PRIORITY, after=after, limit=limit)
+    return await _GROUPS.read(db, conditions, after=after, limit=limit)
 
 
 GROUPS_OF_USER: Final[LiteralString] = """COALESCE((SELECT jsonb_agg(jsonb_build_object('group_id', g.group_id,
@@ -67,22 +72,14 @@ GROUPS_OF_USER: Final[LiteralString] = """COALESCE((SELECT jsonb_agg(jsonb_build
 
 
 async def get_group(db: Database, group_id: str) -> Group:
-    """One group.
-
-    Raises:
-        NotFound: there is no group with this id.
-    """
-    return found(await db.fetch_one_as(Group, _SELECT + " WHERE g.group_id = %s", (group_id,)), "group", group_id)
+    """One group. Raises NotFound: there is none with this id."""
+    return found(await _GROUPS.find(db, "g.group_id = %s", (group_id,)), "group", group_id)
 
 
 async def lock_group(connection: Connection, group_id: str) -> Group:
-    """Lock the group's row until commit, against concurrent changes, and return it.
-
-    Raises:
-        NotFound: there is no group with this id.
-    """
+    """Lock the group's row until commit, against concurrent changes, and return it. Raises NotFound: there is none."""
     await connection.execute("SELECT 1 FROM groups WHERE group_id = %s FOR NO KEY UPDATE", (group_id,))
-    cursor = await connection.execute(_SELECT + " WHERE g.group_id = %s", (group_id,))
+    cursor = await connection.execute(f"{_GROUPS.query} WHERE g.group_id = %s", (group_id,))
     return found(row_as(Group, await cursor.fetchone()), "group", group_id)
 
 
@@ -95,7 +92,7 @@ async def memberships_of(db: Database, user_id: str) -> list[GroupSettings]:
     """The groups of a user with their settings, for `core.access.group_settings.resolve`."""
     found = await db.fetch_as(
         Group,
-        _SELECT + " WHERE EXISTS (SELECT 1 FROM user_groups m WHERE m.group_id = g.group_id AND m.user_id = %s)",
+        f"{_GROUPS.query} WHERE EXISTS (SELECT 1 FROM user_groups m WHERE m.group_id = g.group_id AND m.user_id = %s)",
         (user_id,),
     )
     return [settings_of(group) for group in found]
@@ -115,13 +112,13 @@ async def memberships_of_members(connection: Connection, group_id: str) -> list[
 
 async def groups_by_id(connection: Connection, group_ids: Iterable[str]) -> dict[str, GroupSettings]:
     """Groups with their settings, by id, as they are in this transaction."""
-    cursor = await connection.execute(_SELECT + " WHERE g.group_id = ANY(%s::uuid[])", (sorted(group_ids),))
+    cursor = await connection.execute(f"{_GROUPS.query} WHERE g.group_id = ANY(%s::uuid[])", (sorted(group_ids),))
     return {one.group_id: one for one in map(settings_of, rows_as(Group, await cursor.fetchall()))}
 
 
 async def settings_of_group(db: Database, group_id: str) -> list[GroupSettings]:
     """One group in the form of `settings_of`; empty if there is no group with this id."""
-    found = await db.fetch_as(Group, _SELECT + " WHERE g.group_id = %s", (group_id,))
+    found = await db.fetch_as(Group, f"{_GROUPS.query} WHERE g.group_id = %s", (group_id,))
     return [settings_of(group) for group in found]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, LiteralString
+from typing import Final, LiteralString, TypeVar
 
 from greenroom.core.access.permissions import GLOBAL_ADMIN
 from greenroom.core.errors import NotFound, Refused
@@ -16,6 +16,8 @@ from greenroom.db.lease.controls import withdraw_from_user
 from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position, Total
 from greenroom.db.rows import assigned, columns_of, inserted, selected, values_of
 from greenroom.db.session.shares import JOINED, end_for_user
+
+T = TypeVar("T")
 
 ALL_USERS: Final = "68d557ac-4cac-42cc-a9f3-1c7c853de0f3"
 """The group All Users; its id is fixed by the published interface."""
@@ -64,20 +66,20 @@ class User(UserFields):
     num_sessions: int
 
 
-_COLUMNS: Final[LiteralString] = (
-    selected(FIELDS, "u") + ", u.user_id::text, u.realm, u.auth_epoch, u.created, u.last_session,"
-    " EXISTS (SELECT 1 FROM anonymous_users a WHERE a.user_id = u.user_id) AS anonymous,"
-    " COALESCE((SELECT jsonb_agg(jsonb_build_object('group_id', g.group_id, 'name', g.name)"
-    "           ORDER BY g.priority, g.name) FROM user_groups ug JOIN groups g USING (group_id)"
-    "           WHERE ug.user_id = u.user_id), '[]') AS groups,"
-    " ARRAY(SELECT DISTINCT p FROM user_groups ug JOIN groups g USING (group_id), unnest(g.permissions) p"
-    "       WHERE ug.user_id = u.user_id ORDER BY p) AS permissions,"
-    " (SELECT count(*) FROM sessions s WHERE s.user_id = u.user_id AND s.status <> 'deleted') AS num_sessions"
-)
-_SELECT: Final[LiteralString] = f"SELECT {_COLUMNS} FROM users u"
-
+BY_NAME: Final = SortOrder("username")
 USERS: Final = ListDefinition(
-    {
+    kind=User,
+    select=(
+        selected(FIELDS, "u") + ", u.user_id::text, u.realm, u.auth_epoch, u.created, u.last_session,"
+        " EXISTS (SELECT 1 FROM anonymous_users a WHERE a.user_id = u.user_id) AS anonymous,"
+        " COALESCE((SELECT jsonb_agg(jsonb_build_object('group_id', g.group_id, 'name', g.name)"
+        "           ORDER BY g.priority, g.name) FROM user_groups ug JOIN groups g USING (group_id)"
+        "           WHERE ug.user_id = u.user_id), '[]') AS groups,"
+        " ARRAY(SELECT DISTINCT p FROM user_groups ug JOIN groups g USING (group_id), unnest(g.permissions) p"
+        "       WHERE ug.user_id = u.user_id ORDER BY p) AS permissions,"
+        " (SELECT count(*) FROM sessions s WHERE s.user_id = u.user_id AND s.status <> 'deleted') AS num_sessions"
+    ),
+    columns={
         "username": ListColumn("lower(u.username)"),
         "name": ListColumn("lower(u.first_name || ' ' || u.last_name)"),
         "groups": ListColumn(
@@ -90,6 +92,7 @@ USERS: Final = ListDefinition(
         "last": ListColumn("COALESCE(u.last_session, '-infinity')", "timestamptz"),
         "created": ListColumn("u.created", "timestamptz"),
     },
+    order=BY_NAME,
     key="u.user_id",
     source="FROM users u LEFT JOIN (SELECT ug.user_id, string_agg(g.name, ', ' ORDER BY g.priority, g.name) AS names"
     "  FROM user_groups ug JOIN groups g USING (group_id) GROUP BY ug.user_id) of_groups USING (user_id)"
@@ -101,7 +104,6 @@ USERNAME_REUSED: Final[LiteralString] = (
     "EXISTS (SELECT 1 FROM former_usernames f WHERE f.username = u.username AND f.user_id <> u.user_id)"
 )
 """True if another user had the name of user `u` before."""
-BY_NAME: Final = SortOrder("username", descending=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,29 +124,29 @@ class UserFilter:
         return conditions
 
 
-async def get_user(db: Database, user_id: str) -> User:
-    """One user.
-
-    Raises:
-        NotFound: there is no user with this id.
-    """
-    user = await find_user_by_id(db, user_id)
-    if user is None:
+def existing_user(row: T | None, user_id: str) -> T:
+    """Return the row of a user. Raises NotFound: it is None."""
+    if row is None:
         raise NotFound(f"There is no user {user_id}; the account may have been deleted.")
-    return user
+    return row
+
+
+async def get_user(db: Database, user_id: str) -> User:
+    """One user. Raises NotFound: there is none with this id."""
+    return existing_user(await find_user_by_id(db, user_id), user_id)
 
 
 async def find_user_by_id(db: Database, user_id: str) -> User | None:
     """The user with this id."""
-    return await db.fetch_one_as(User, _SELECT + " WHERE u.user_id = %s", (user_id,))
+    return await USERS.find(db, "u.user_id = %s", (user_id,))
 
 
 async def find_user(db: Database, username: str) -> User | None:
     """The user with this name, ignoring case and the form of letters. An exact match comes first: names from before
     that comparison may be equal."""
-    return await db.fetch_one_as(
-        User,
-        _SELECT + " WHERE lower(u.username) = lower(%(name)s)"
+    return await USERS.find(
+        db,
+        "lower(u.username) = lower(%(name)s)"
         " OR (NOT u.username_shared AND username_key(u.username) = username_key(%(name)s))"
         " ORDER BY lower(u.username) = lower(%(name)s) DESC LIMIT 1",
         {"name": username},
@@ -160,8 +162,7 @@ async def list_users(
     limit: int | None = None,
 ) -> ListPage[User]:
     """Users that match, by name unless another order is passed; `after` is the last one of the page before."""
-    conditions = (wanted or UserFilter()).conditions()
-    return await USERS.read(db, User, _COLUMNS, conditions, order=order, after=after, limit=limit)
+    return await USERS.read(db, (wanted or UserFilter()).conditions(), order=order, after=after, limit=limit)
 
 
 async def count_users(db: Database, wanted: UserFilter) -> Total:
@@ -202,17 +203,11 @@ async def anonymous_to_forget(db: Database, retention_s: float, limit: int) -> l
 
 
 async def lock_user(connection: Connection, user_id: str) -> User:
-    """Lock the user's row until commit, against concurrent changes and claims, and return it.
-
-    Raises:
-        NotFound: there is no user with this id.
-    """
+    """Lock the user's row until commit, against concurrent changes and claims, and return it. Raises NotFound: there is
+    no user with this id."""
     await connection.execute("SELECT 1 FROM users WHERE user_id = %s FOR NO KEY UPDATE", (user_id,))
-    cursor = await connection.execute(_SELECT + " WHERE u.user_id = %s", (user_id,))
-    user = row_as(User, await cursor.fetchone())
-    if user is None:
-        raise NotFound(f"There is no user {user_id}; the account may have been deleted.")
-    return user
+    cursor = await connection.execute(f"{USERS.query} WHERE u.user_id = %s", (user_id,))
+    return existing_user(row_as(User, await cursor.fetchone()), user_id)
 
 
 async def update_user(connection: Connection, user: User) -> None:
@@ -346,5 +341,4 @@ async def delete_user_row(connection: Connection, user_id: str) -> None:
         (user_id,),
     )
     cursor = await connection.execute("DELETE FROM users WHERE user_id = %s RETURNING 1", (user_id,))
-    if await cursor.fetchone() is None:
-        raise NotFound(f"There is no user {user_id}; the account may have been deleted.")
+    existing_user(await cursor.fetchone(), user_id)

@@ -16,6 +16,9 @@ from greenroom.db.diagnostics.logs import LogRow
 from greenroom.db.diagnostics.requests import RequestRow
 from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
 
+NEWEST_FIRST: Final = SortOrder("id", descending=True)
+"""The order of log rows and of requests."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogFilter:
@@ -45,45 +48,26 @@ class StoredLogRow(LogRow):
 
 
 _LOGS: Final = ListDefinition(
-    {"id": ListColumn("l.log_id", "bigint")},
+    kind=StoredLogRow,
+    select="l.log_id, l.time, l.level, l.component, l.code, l.message, l.zone_name, l.session_id::text,"
+    " l.user_id::text, coalesce(l.username, u.username) AS username, l.staging_config_id::text,"
+    " l.staging_config_title, l.setting, l.details",
+    source="FROM logs l LEFT JOIN users u USING (user_id)",
     key="l.log_id",
     key_kind="bigint",
-    source="FROM logs l LEFT JOIN users u USING (user_id)",
+    columns={"id": ListColumn("l.log_id", "bigint")},
+    order=NEWEST_FIRST,
 )
-_REQUESTS: Final = ListDefinition(
-    {"id": ListColumn("r.request_id", "bigint")},
-    key="r.request_id",
-    key_kind="bigint",
-    source="FROM manager_requests r",
-)
-NEWEST_FIRST: Final = SortOrder("id", descending=True)
-"""The order of both lists."""
 
 
 async def list_logs(db: Database, wanted: LogFilter, *, after: Position | None, limit: int) -> ListPage[StoredLogRow]:
     """Rows that match, newest first."""
-    conditions = _conditions(asdict(wanted), _OF_LOGS)
+    conditions = Conditions.given(asdict(wanted), _OF_LOGS)
     if wanted.level is not None and wanted.level in _LEVELS:
         conditions.add(_LEVELS[wanted.level])
     if wanted.q is not None:
         conditions.words.append("strpos(lower(l.message), lower(%(q)s)) > 0")
-    return await _LOGS.read(
-        db,
-        StoredLogRow,
-        "l.log_id, l.time, l.level, l.component, l.code, l.message, l.zone_name, l.session_id::text, l.user_id::text,"
-        " coalesce(l.username, u.username) AS username, l.staging_config_id::text, l.staging_config_title, l.setting,"
-        " l.details",
-        conditions,
-        order=NEWEST_FIRST,
-        after=after,
-        limit=limit,
-    )
-
-
-def _conditions(given: dict[str, object], known: Mapping[str, LiteralString]) -> Conditions:
-    """The conditions of the filter. Only set fields are in the statement, so that PostgreSQL can choose the index."""
-    parts: list[LiteralString] = [condition for name, condition in known.items() if given[name] is not None]
-    return Conditions(parts, values=given)
+    return await _LOGS.read(db, conditions, after=after, limit=limit)
 
 
 _OF_LOGS: Final[Mapping[str, LiteralString]] = {
@@ -160,25 +144,28 @@ class StoredRequestRow(RequestRow):
     request_id: int
 
 
+_REQUESTS: Final = ListDefinition(
+    kind=StoredRequestRow,
+    select="r.request_id, r.time, r.agent_id::text, r.manager_instance_id, r.method, r.path, r.status, r.duration_ms,"
+    " r.count",
+    source="FROM manager_requests r",
+    key="r.request_id",
+    key_kind="bigint",
+    columns={"id": ListColumn("r.request_id", "bigint")},
+    order=NEWEST_FIRST,
+)
+
+
 async def list_manager_requests(
     db: Database, wanted: RequestFilter, *, after: Position | None, limit: int
 ) -> ListPage[StoredRequestRow]:
     """Requests of Agents, newest first."""
-    conditions = _conditions(asdict(wanted), _OF_REQUESTS)
+    conditions = Conditions.given(asdict(wanted), _OF_REQUESTS)
     if wanted.refused or (wanted.refused is None and not 200 <= (wanted.status or 200) <= 299):
         conditions.add(_REFUSED)
     elif wanted.refused is not None:
         conditions.add("r.status BETWEEN 200 AND 299")
-    return await _REQUESTS.read(
-        db,
-        StoredRequestRow,
-        "r.request_id, r.time, r.agent_id::text, r.manager_instance_id, r.method, r.path, r.status, r.duration_ms,"
-        " r.count",
-        conditions,
-        order=NEWEST_FIRST,
-        after=after,
-        limit=limit,
-    )
+    return await _REQUESTS.read(db, conditions, after=after, limit=limit)
 
 
 _OF_REQUESTS: Final[Mapping[str, LiteralString]] = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Literal, LiteralString
+from typing import Final, Literal
 
 from greenroom.core.errors import IdentityConflict, NotFound
 from greenroom.core.fleet.enrolment import Role, Token, refusal_of_token
@@ -84,29 +84,29 @@ class JoinTokenRow:
     expires: datetime
 
 
-_JOINING: Final[LiteralString] = (
-    "t.join_token_id::text, t.role, t.zone_id::text, z.zone_name, t.agent_id::text,"
-    " a.hostname AS agent_hostname, t.enable_agent, t.used, t.uses_left,"
-    " t.created, t.created_by, t.expires,"
-    " CASE WHEN t.revoked IS NOT NULL THEN 'revoked' WHEN t.uses_left = 0 THEN 'used up'"
-    "  WHEN t.expires <= clock_timestamp() THEN 'expired' ELSE 'open' END AS status"
-)
-_LISTING: Final = ListDefinition(
-    {"place": ListColumn("ARRAY[z.zone_name, to_char(t.created, 'YYYYMMDDHH24MISSUS')]", "text[]")},
-    key="t.join_token_id",
+BY_PLACE: Final = SortOrder("place")
+_TOKENS: Final = ListDefinition(
+    kind=JoinTokenRow,
+    select=(
+        "t.join_token_id::text, t.role, t.zone_id::text, z.zone_name, t.agent_id::text,"
+        " a.hostname AS agent_hostname, t.enable_agent, t.used, t.uses_left,"
+        " t.created, t.created_by, t.expires,"
+        " CASE WHEN t.revoked IS NOT NULL THEN 'revoked' WHEN t.uses_left = 0 THEN 'used up'"
+        "  WHEN t.expires <= clock_timestamp() THEN 'expired' ELSE 'open' END AS status"
+    ),
     source="FROM join_tokens t LEFT JOIN zones z USING (zone_id) LEFT JOIN agents a USING (agent_id)",
+    key="t.join_token_id",
+    columns={"place": ListColumn("ARRAY[z.zone_name, to_char(t.created, 'YYYYMMDDHH24MISSUS')]", "text[]")},
+    order=BY_PLACE,
 )
-BY_PLACE: Final = SortOrder("place", descending=False)
 
 
 async def list_join_tokens(
     db: Database, join_token_id: str | None = None, *, after: Position | None = None, limit: int | None = None
 ) -> ListPage[JoinTokenRow]:
     """Tokens by zone, oldest first, or one; ended ones stay for some days."""
-    conditions = Conditions()
-    if join_token_id is not None:
-        conditions.add("t.join_token_id = %(join_token_id)s", join_token_id=join_token_id)
-    return await _LISTING.read(db, JoinTokenRow, _JOINING, conditions, order=BY_PLACE, after=after, limit=limit)
+    values, known = {"id": join_token_id}, {"id": "t.join_token_id = %(id)s"}
+    return await _TOKENS.read(db, Conditions.given(values, known), after=after, limit=limit)
 
 
 async def revoke_join_token(db: Database, join_token_id: str) -> None:

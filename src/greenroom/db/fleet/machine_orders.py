@@ -62,16 +62,20 @@ OTHER_AGENTS: Final[LiteralString] = """
        WHERE m.machine_order_id <> o.machine_order_id AND (m.agent_id = b.agent_id OR m.token_hash = b.joined_with))
    AND (b.status <> 'dead' OR EXISTS (SELECT 1 FROM sessions s WHERE s.agent_id = b.agent_id AND s.status <> 'deleted'))
 """
-_SELECT: Final[LiteralString] = """
+BY_TIME: Final = SortOrder("ordered", descending=True)
+_ORDERS: Final = ListDefinition(
+    kind=MachineOrderRow,
+    noun="machine order",
+    select="""
     o.machine_order_id::text, o.machine_pool_id::text, o.pool_name, o.zone_name, o.state, o.reason, o.state_reason,
     o.failed, o.ref, o.agent_id::text, o.hostname, o.ordered, o.deadline, o.joined, o.ended, o.changed,
-    (SELECT count(*) FROM sessions s WHERE s.agent_id = o.agent_id AND s.status <> 'deleted') AS sessions
-"""
-_FROM: Final[LiteralString] = "FROM machine_orders o"
-_LISTING: Final = ListDefinition(
-    {"ordered": ListColumn("o.ordered", "timestamptz")}, key="o.machine_order_id", source=_FROM
+    (SELECT count(*) FROM sessions s WHERE s.agent_id = o.agent_id AND s.status <> 'deleted') AS sessions""",
+    source="FROM machine_orders o",
+    key="o.machine_order_id",
+    columns={"ordered": ListColumn("o.ordered", "timestamptz")},
+    order=BY_TIME,
 )
-BY_TIME: Final = SortOrder("ordered", descending=True)
+get_order: Final = _ORDERS.get
 
 
 async def list_orders(
@@ -83,20 +87,11 @@ async def list_orders(
     limit: int | None = None,
 ) -> ListPage[MachineOrderRow]:
     """Orders, newest first."""
-    conditions = Conditions()
-    if machine_pool_id is not None:
-        conditions.add("o.machine_pool_id = %(machine_pool_id)s", machine_pool_id=machine_pool_id)
-    if is_open is not None:
-        conditions.add("(o.state <> 'ended') = %(is_open)s", is_open=is_open)
-    return await _LISTING.read(db, MachineOrderRow, _SELECT, conditions, order=BY_TIME, after=after, limit=limit)
-
-
-async def get_order(db: Database, machine_order_id: str) -> MachineOrderRow:
-    """One order. Raises NotFound: there is none with this id."""
-    row = await db.fetch_one_as(
-        MachineOrderRow, f"SELECT {_SELECT} {_FROM} WHERE o.machine_order_id = %s", (machine_order_id,)
+    conditions = Conditions.given(
+        {"pool": machine_pool_id, "is_open": is_open},
+        {"pool": "o.machine_pool_id = %(pool)s", "is_open": "(o.state <> 'ended') = %(is_open)s"},
     )
-    return found(row, "machine order", machine_order_id)
+    return await _ORDERS.read(db, conditions, after=after, limit=limit)
 
 
 async def insert_order(

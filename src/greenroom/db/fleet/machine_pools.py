@@ -11,8 +11,8 @@ from psycopg.types.json import Jsonb
 from greenroom.core.errors import found
 from greenroom.core.fleet.machines.model import ListedMachines, MachinePool, MachinePoolFailures, MachinePoolLimits
 from greenroom.core.listing import SortOrder
-from greenroom.db.database import Connection, Database, returned, row_as, rows_as
-from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
+from greenroom.db.database import Connection, Database, returned, rows_as
+from greenroom.db.listing import ListColumn, ListDefinition
 from greenroom.db.rows import assigned, columns_of, inserted, selected, values_of
 
 
@@ -68,10 +68,14 @@ class MachinePoolRow(PoolFields):
 
 FIELDS: Final = columns_of(PoolFields)
 _MEMORY: Final = columns_of(MachinePoolFailures)
-_SELECT: Final[LiteralString] = f"""{selected((*FIELDS, *_MEMORY), "p")},
+BY_PLACE: Final = SortOrder("place")
+_POOLS: Final = ListDefinition(
+    kind=MachinePoolRow,
+    noun="machine pool",
+    select=f"""{selected((*FIELDS, *_MEMORY), "p")},
     p.machine_pool_id::text, p.zone_id::text, z.zone_name, p.created, p.deleted, p.listed,
-    clock_timestamp() AS now, o.open_orders, o.unasked, o.joined, o.coming, o.draining, o.releasing"""
-_FROM: Final[LiteralString] = """
+    clock_timestamp() AS now, o.open_orders, o.unasked, o.joined, o.coming, o.draining, o.releasing""",
+    source="""
   FROM machine_pools p LEFT JOIN zones z USING (zone_id) LEFT JOIN LATERAL (
     SELECT count(*) AS open_orders, count(*) FILTER (WHERE state = 'ordered' AND asked IS NULL) AS unasked,
            count(*) FILTER (WHERE state = 'joined') AS joined,
@@ -79,54 +83,30 @@ _FROM: Final[LiteralString] = """
            count(*) FILTER (WHERE state = 'draining') AS draining,
            count(*) FILTER (WHERE state = 'releasing') AS releasing
       FROM machine_orders WHERE machine_pool_id = p.machine_pool_id AND state <> 'ended') o ON true
-"""
-_LISTING: Final = ListDefinition(
-    {"place": ListColumn("ARRAY[z.zone_name, p.name]", "text[]")}, key="p.machine_pool_id", source=_FROM
+""",
+    key="p.machine_pool_id",
+    columns={"place": ListColumn("ARRAY[z.zone_name, p.name]", "text[]")},
+    order=BY_PLACE,
 )
-BY_PLACE: Final = SortOrder("place", descending=False)
+list_pools: Final = _POOLS.read
+"""Machine pools by zone and name, also deleted ones with machines left."""
+lock_pool: Final = _POOLS.lock
+"""A pool, its row locked until commit, so that nothing is ordered in the meantime."""
 _JSON: Final = ("options", "secrets")
-
-
-async def list_pools(
-    db: Database, *, after: Position | None = None, limit: int | None = None
-) -> ListPage[MachinePoolRow]:
-    """Machine pools by zone and name, also deleted ones with machines left."""
-    return await _LISTING.read(db, MachinePoolRow, _SELECT, Conditions(), order=BY_PLACE, after=after, limit=limit)
 
 
 async def pools_of_zone(connection: Connection, zone_id: str) -> list[MachinePoolRow]:
     """All machine pools of a zone."""
     cursor = await connection.execute(
-        f"SELECT {_SELECT} {_FROM} WHERE p.zone_id = %s ORDER BY p.name, p.machine_pool_id", (zone_id,)
+        f"{_POOLS.query} WHERE p.zone_id = %s ORDER BY p.name, p.machine_pool_id", (zone_id,)
     )
     return rows_as(MachinePoolRow, await cursor.fetchall())
 
 
 async def find_pool(db: Database, name: str) -> MachinePoolRow:
-    """A pool by its id or name.
-
-    Raises:
-        NotFound: there is no such pool.
-    """
-    row = await db.fetch_one_as(
-        MachinePoolRow,
-        f"SELECT {_SELECT} {_FROM} WHERE p.machine_pool_id::text = %(name)s OR p.name = %(name)s AND p.deleted IS NULL",
-        {"name": name.replace("\0", "")},
-    )
-    return found(row, "machine pool", name)
-
-
-async def lock_pool(connection: Connection, machine_pool_id: str) -> MachinePoolRow:
-    """Return a pool, its row locked until commit, so that nothing is ordered in the meantime.
-
-    Raises:
-        NotFound: there is no such pool.
-    """
-    await connection.execute(
-        "SELECT 1 FROM machine_pools WHERE machine_pool_id = %s FOR NO KEY UPDATE", (machine_pool_id,)
-    )
-    cursor = await connection.execute(f"SELECT {_SELECT} {_FROM} WHERE p.machine_pool_id = %s", (machine_pool_id,))
-    return found(row_as(MachinePoolRow, await cursor.fetchone()), "machine pool", machine_pool_id)
+    """A pool by its id or name. Raises NotFound: there is none."""
+    where: LiteralString = "p.machine_pool_id::text = %(name)s OR p.name = %(name)s AND p.deleted IS NULL"
+    return found(await _POOLS.find(db, where, {"name": name.replace("\0", "")}), "machine pool", name)
 
 
 async def lock_pools(connection: Connection, zone_id: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, LiteralString
+from typing import Final
 
 from greenroom.core.catalogue.ways import Holder, ImageProgress
 from greenroom.core.errors import Refused
@@ -101,48 +101,48 @@ class AgentRow:
         )
 
 
-_LISTED: Final[LiteralString] = (
-    "a.agent_id::text, a.hostname, a.zone_id::text, z.zone_name, a.status AS stored_status, a.enabled,"
-    " a.draining, a.manager_id::text, m.instance_id AS manager_instance_id, a.manager_term, a.registered,"
-    " a.last_reported,"
-    " a.runtime_error, a.crash_loop,"
-    " extract(epoch FROM clock_timestamp() - a.last_reported)::double precision AS silent_s,"
-    " EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = a.zone_id AND " + RUNS + ") AS has_manager,"
-    " a.edge_url, a.edge_url_requested, a.credential_hash = ''::bytea AS credential_revoked,"
-    " CASE WHEN a.refused_at IS NOT NULL THEN jsonb_build_object('reason', a.refused_reason, 'at', a.refused_at,"
-    "  'address', a.refused_address) END AS refused,"
-    " a.cores_override, a.memory_override, (a.usage->>'cpu')::double precision AS cpu_used,"
-    " (a.usage->>'memory_bytes')::bigint AS memory_used,"
-    " CASE WHEN a.usage <> '{}' THEN coalesce((a.usage->>'simulated')::boolean, false) END AS simulated,"
-    " coalesce(c.cores, 0) AS cores, coalesce(c.memory, 0) AS memory, coalesce(c.cores_reported, 0) AS cores_reported,"
-    " coalesce(c.memory_reported, 0) AS memory_reported, coalesce(c.cores_allocated, 0) AS cores_allocated,"
-    " coalesce(c.memory_allocated, 0) AS memory_allocated,"
-    " (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') AS sessions,"
-    " COALESCE((SELECT jsonb_agg(jsonb_build_object('name', r.name, 'state', r.state, 'how', r.how,"
-    "   'reason', r.reason, 'progress', r.progress, 'size_bytes', r.size_bytes,"
-    "   'error', r.error, 'updated', r.updated) ORDER BY r.name) FROM agent_images r"
-    "   WHERE r.agent_id = a.agent_id AND EXISTS (SELECT 1 FROM images i WHERE i.name = r.name)), '[]') AS images"
-)
-_FROM: Final[LiteralString] = (
-    "FROM agents a LEFT JOIN zones z USING (zone_id) LEFT JOIN agent_capacity c USING (agent_id)"
-    " LEFT JOIN managers m ON m.manager_id = a.manager_id"
-)
-_LISTING: Final = ListDefinition(
-    {"place": ListColumn("ARRAY[z.zone_name, to_char(a.registered, 'YYYYMMDDHH24MISSUS')]", "text[]")},
+BY_PLACE: Final = SortOrder("place")
+_AGENTS: Final = ListDefinition(
+    kind=AgentRow,
+    select=(
+        "a.agent_id::text, a.hostname, a.zone_id::text, z.zone_name, a.status AS stored_status, a.enabled,"
+        " a.draining, a.manager_id::text, m.instance_id AS manager_instance_id, a.manager_term, a.registered,"
+        " a.last_reported,"
+        " a.runtime_error, a.crash_loop,"
+        " extract(epoch FROM clock_timestamp() - a.last_reported)::double precision AS silent_s,"
+        " EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = a.zone_id AND " + RUNS + ") AS has_manager,"
+        " a.edge_url, a.edge_url_requested, a.credential_hash = ''::bytea AS credential_revoked,"
+        " CASE WHEN a.refused_at IS NOT NULL THEN jsonb_build_object('reason', a.refused_reason, 'at', a.refused_at,"
+        "  'address', a.refused_address) END AS refused,"
+        " a.cores_override, a.memory_override, (a.usage->>'cpu')::double precision AS cpu_used,"
+        " (a.usage->>'memory_bytes')::bigint AS memory_used,"
+        " CASE WHEN a.usage <> '{}' THEN coalesce((a.usage->>'simulated')::boolean, false) END AS simulated,"
+        " coalesce(c.cores, 0) AS cores, coalesce(c.memory, 0) AS memory,"
+        " coalesce(c.cores_reported, 0) AS cores_reported, coalesce(c.memory_reported, 0) AS memory_reported,"
+        " coalesce(c.cores_allocated, 0) AS cores_allocated, coalesce(c.memory_allocated, 0) AS memory_allocated,"
+        " (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') AS sessions,"
+        " COALESCE((SELECT jsonb_agg(jsonb_build_object('name', r.name, 'state', r.state, 'how', r.how,"
+        "   'reason', r.reason, 'progress', r.progress, 'size_bytes', r.size_bytes,"
+        "   'error', r.error, 'updated', r.updated) ORDER BY r.name) FROM agent_images r"
+        "   WHERE r.agent_id = a.agent_id AND EXISTS (SELECT 1 FROM images i WHERE i.name = r.name)), '[]') AS images"
+    ),
+    source=(
+        "FROM agents a LEFT JOIN zones z USING (zone_id) LEFT JOIN agent_capacity c USING (agent_id)"
+        " LEFT JOIN managers m ON m.manager_id = a.manager_id"
+    ),
     key="a.agent_id",
-    source=_FROM,
+    columns={"place": ListColumn("ARRAY[z.zone_name, to_char(a.registered, 'YYYYMMDDHH24MISSUS')]", "text[]")},
+    order=BY_PLACE,
 )
-BY_PLACE: Final = SortOrder("place", descending=False)
 
 
 async def list_agents(
     db: Database, agent_id: str | None = None, *, after: Position | None = None, limit: int | None = None
 ) -> ListPage[AgentRow]:
     """Agents by zone and age, or one."""
-    conditions = Conditions(values={"running_within_s": RUNNING_WITHIN_S})
-    if agent_id is not None:
-        conditions.add("a.agent_id = %(agent_id)s", agent_id=agent_id)
-    return await _LISTING.read(db, AgentRow, _LISTED, conditions, order=BY_PLACE, after=after, limit=limit)
+    values = {"agent_id": agent_id, "running_within_s": RUNNING_WITHIN_S}
+    conditions = Conditions.given(values, {"agent_id": "a.agent_id = %(agent_id)s"})
+    return await _AGENTS.read(db, conditions, after=after, limit=limit)
 
 
 async def find_agents(db: Database, name: str) -> list[str]:

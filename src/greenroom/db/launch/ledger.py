@@ -11,13 +11,12 @@ from datetime import datetime
 from typing import Final, LiteralString
 from uuid import UUID
 
-from greenroom.core.errors import NotFound
 from greenroom.core.launch.placement import PlacementAgent
 from greenroom.core.launch.plan import TraceStep, outcome_reason
 from greenroom.core.launch.request import LaunchingUser, LaunchSnapshot
 from greenroom.core.listing import SortOrder, Word
 from greenroom.db.access.groups import GROUPS_OF_USER
-from greenroom.db.access.users import USERNAME_REUSED
+from greenroom.db.access.users import USERNAME_REUSED, existing_user
 from greenroom.db.database import Database
 from greenroom.db.fleet.zones import LAUNCH_ZONE
 from greenroom.db.launch.claims import FRESH_AGENT_S
@@ -111,10 +110,7 @@ async def read_launch(
         "counting": COUNTING,
         "leased": leased,
     }
-    snapshot = await db.fetch_one_as(LaunchSnapshot, _SNAPSHOT, values)
-    if snapshot is None:
-        raise NotFound(f"There is no user {user_id}; the account may have been deleted.")
-    return snapshot
+    return existing_user(await db.fetch_one_as(LaunchSnapshot, _SNAPSHOT, values), user_id)
 
 
 async def read_launcher(db: Database, user_id: str) -> UserOfLauncher:
@@ -123,12 +119,8 @@ async def read_launcher(db: Database, user_id: str) -> UserOfLauncher:
     Raises:
         NotFound: there is no such user.
     """
-    user = await db.fetch_one_as(
-        UserOfLauncher, _IMAGES_OF_USER, {"user_id": user_id, "counting": COUNTING, "leased": False}
-    )
-    if user is None:
-        raise NotFound(f"There is no user {user_id}; the account may have been deleted.")
-    return user
+    values = {"user_id": user_id, "counting": COUNTING, "leased": False}
+    return existing_user(await db.fetch_one_as(UserOfLauncher, _IMAGES_OF_USER, values), user_id)
 
 
 async def read_agents(db: Database, zone_id: str, image: str) -> list[PlacementAgent]:
@@ -179,20 +171,22 @@ class RecordedLaunch:
         return outcome_reason(self.steps)
 
 
-_LISTED: Final[LiteralString] = (
-    "l.launch_id::text, l.session_id::text, l.user_id::text, u.username, l.image_id::text,"
-    " i.friendly_name AS image_friendly_name, l.outcome, l.steps, l.at, l.duration_ms, l.duration_ms"
-    " + CASE WHEN l.session_id IS NULL THEN 0 ELSE 1000 * extract(epoch FROM CASE l.outcome WHEN 'staged' THEN h.at"
-    " WHEN 'on_demand' THEN s.started END - l.at) END AS waited_ms"
-)
-_LISTED_FROM: Final[LiteralString] = (
-    "FROM launches l LEFT JOIN users u USING (user_id) LEFT JOIN images i USING (image_id)"
-    " LEFT JOIN sessions s ON s.session_id = l.session_id"
-    " LEFT JOIN session_steps h ON h.session_id = l.session_id AND h.name = 'handed_over'"
-)
-
+NEWEST_FIRST: Final = SortOrder("time", descending=True)
 LAUNCHES: Final = ListDefinition(
-    {
+    kind=RecordedLaunch,
+    select=(
+        "l.launch_id::text, l.session_id::text, l.user_id::text, u.username, l.image_id::text,"
+        " i.friendly_name AS image_friendly_name, l.outcome, l.steps, l.at, l.duration_ms, l.duration_ms"
+        " + CASE WHEN l.session_id IS NULL THEN 0 ELSE 1000 * extract(epoch FROM CASE l.outcome WHEN 'staged' THEN h.at"
+        " WHEN 'on_demand' THEN s.started END - l.at) END AS waited_ms"
+    ),
+    source=(
+        "FROM launches l LEFT JOIN users u USING (user_id) LEFT JOIN images i USING (image_id)"
+        " LEFT JOIN sessions s ON s.session_id = l.session_id"
+        " LEFT JOIN session_steps h ON h.session_id = l.session_id AND h.name = 'handed_over'"
+    ),
+    key="l.launch_id",
+    columns={
         "time": ListColumn("l.at", "timestamptz"),
         "user": ListColumn("lower(COALESCE(u.username, ''))", orders=False),
         "workspace": ListColumn(
@@ -205,11 +199,8 @@ LAUNCHES: Final = ListDefinition(
         "session": ListColumn("COALESCE(l.session_id::text, '')", orders=False),
         "duration": ListColumn("l.duration_ms", "double precision"),
     },
-    key="l.launch_id",
-    source=_LISTED_FROM,
+    order=NEWEST_FIRST,
 )
-
-NEWEST_FIRST: Final = SortOrder("time", descending=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,9 +222,7 @@ async def list_launches(
     limit: int | None = None,
 ) -> ListPage[RecordedLaunch]:
     """Launches that match; see `ListDefinition.read`."""
-    return await LAUNCHES.read(
-        db, RecordedLaunch, _LISTED, _list_conditions(wanted), order=order, after=after, limit=limit
-    )
+    return await LAUNCHES.read(db, _list_conditions(wanted), order=order, after=after, limit=limit)
 
 
 async def count_launches(db: Database, wanted: LaunchFilter) -> Total:
@@ -243,29 +232,23 @@ async def count_launches(db: Database, wanted: LaunchFilter) -> Total:
 
 async def get_launch(db: Database, launch_id: UUID) -> RecordedLaunch | None:
     """One launch; None = it is not in the ledger (any more)."""
-    return await db.fetch_one_as(
-        RecordedLaunch, f"SELECT {_LISTED} {_LISTED_FROM} WHERE l.launch_id = %s", (launch_id,)
-    )
+    return await LAUNCHES.find(db, "l.launch_id = %s", (launch_id,))
 
 
 async def launch_of_session(db: Database, session_id: str) -> RecordedLaunch | None:
     """The launch of a session; None for a staged one."""
-    return await db.fetch_one_as(
-        RecordedLaunch,
-        f"SELECT {_LISTED} {_LISTED_FROM}"
-        " WHERE l.launch_id = (SELECT s.launch_id FROM sessions s WHERE s.session_id = %s)",
-        (session_id,),
-    )
+    where: LiteralString = "l.launch_id = (SELECT s.launch_id FROM sessions s WHERE s.session_id = %s)"
+    return await LAUNCHES.find(db, where, (session_id,))
 
 
 def _list_conditions(wanted: LaunchFilter) -> Conditions:
-    conditions = Conditions()
-    if wanted.outcome is not None:
-        conditions.add("l.outcome = %(outcome)s", outcome=wanted.outcome)
-    if wanted.user_id is not None:
-        conditions.add("l.user_id = %(user_id)s", user_id=wanted.user_id)
-    if wanted.image_id is not None:
-        conditions.add("l.image_id = %(image_id)s", image_id=wanted.image_id)
+    values = {"outcome": wanted.outcome, "user_id": wanted.user_id, "image_id": wanted.image_id}
+    known: dict[str, LiteralString] = {
+        "outcome": "l.outcome = %(outcome)s",
+        "user_id": "l.user_id = %(user_id)s",
+        "image_id": "l.image_id = %(image_id)s",
+    }
+    conditions = Conditions.given(values, known)
     LAUNCHES.require(conditions, wanted.words)
     return conditions
 

@@ -70,24 +70,31 @@ class LeaseRow:
     ended_reason: str | None
 
 
-_SELECT: Final[LiteralString] = (
-    "l.lease_id::text, l.session_id::text, l.key_id, l.max_lease_s, l.not_after, l.holder, l.tags, l.record,"
-    " l.record_text, l.must_record,"
-    " ARRAY(SELECT x.name FROM filter_policy_secrets f JOIN secrets x USING (secret_id)"
-    "  WHERE f.filter_policy_id::text = s.spec ->> 'filter_policy' ORDER BY x.name) AS secrets, s.user_id::text,"
-    f" u.username, s.image_id::text, i.friendly_name AS image_friendly_name, z.zone_name, {STATUS}"
-    " AS status, CASE WHEN s.staging_config_id IS NULL THEN 'on_demand' ELSE 'staged' END AS outcome, l.auth_epoch,"
-    " s.permissions,"
-    " coalesce((SELECT CASE WHEN c.viewer <> '' AND c.until > clock_timestamp() THEN c.name END"
-    "  FROM lease_controls c WHERE c.lease_id = l.lease_id ORDER BY c.term DESC LIMIT 1), '') AS held_by,"
-    " l.created, s.time_limit_ends AS expires, s.ended, s.ended_reason"
-)
-_FROM: Final[LiteralString] = """
+NEWEST_FIRST: Final = SortOrder("created", descending=True)
+_LEASES: Final = ListDefinition(
+    kind=LeaseRow,
+    noun="lease",
+    select=(
+        "l.lease_id::text, l.session_id::text, l.key_id, l.max_lease_s, l.not_after, l.holder, l.tags, l.record,"
+        " l.record_text, l.must_record,"
+        " ARRAY(SELECT x.name FROM filter_policy_secrets f JOIN secrets x USING (secret_id)"
+        "  WHERE f.filter_policy_id::text = s.spec ->> 'filter_policy' ORDER BY x.name) AS secrets, s.user_id::text,"
+        f" u.username, s.image_id::text, i.friendly_name AS image_friendly_name, z.zone_name, {STATUS}"
+        " AS status, CASE WHEN s.staging_config_id IS NULL THEN 'on_demand' ELSE 'staged' END AS outcome, l.auth_epoch,"
+        " s.permissions,"
+        " coalesce((SELECT CASE WHEN c.viewer <> '' AND c.until > clock_timestamp() THEN c.name END"
+        "  FROM lease_controls c WHERE c.lease_id = l.lease_id ORDER BY c.term DESC LIMIT 1), '') AS held_by,"
+        " l.created, s.time_limit_ends AS expires, s.ended, s.ended_reason"
+    ),
+    source="""
   FROM leases l JOIN sessions s USING (session_id) LEFT JOIN images i USING (image_id)
   LEFT JOIN zones z ON z.zone_id = s.zone_id LEFT JOIN users u ON u.user_id = s.user_id
-"""
-_LISTING: Final = ListDefinition({"created": ListColumn("l.created", "timestamptz")}, key="l.lease_id", source=_FROM)
-NEWEST_FIRST: Final = SortOrder("created", descending=True)
+""",
+    key="l.lease_id",
+    columns={"created": ListColumn("l.created", "timestamptz")},
+    order=NEWEST_FIRST,
+)
+get_lease: Final = _LEASES.get
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,31 +111,21 @@ class LeaseFilter:
 
 async def list_leases(db: Database, wanted: LeaseFilter, *, after: Position | None, limit: int) -> ListPage[LeaseRow]:
     """Leases that match, newest first."""
-    conditions = Conditions()
-    if wanted.user_id is not None:
-        conditions.add("s.user_id = %(user_id)s::uuid", user_id=wanted.user_id)
-    if wanted.key_id is not None:
-        conditions.add("l.key_id = %(key_id)s", key_id=wanted.key_id)
+    values = {"user_id": wanted.user_id, "key_id": wanted.key_id}
+    known: dict[str, LiteralString] = {"user_id": "s.user_id = %(user_id)s::uuid", "key_id": "l.key_id = %(key_id)s"}
+    conditions = Conditions.given(values, known)
     if not wanted.ended:
         conditions.add("s.status <> 'deleted'")
     if wanted.tag is not None:
         name, equals, word = wanted.tag.partition("=")
         tag = {name: word} if equals else [name]
         conditions.add("l.tags @> %(tag)s", tag=Jsonb(tag))
-    return await _LISTING.read(db, LeaseRow, _SELECT, conditions, order=NEWEST_FIRST, after=after, limit=limit)
-
-
-async def get_lease(db: Database, lease_id: str) -> LeaseRow:
-    """One lease. Raises NotFound: there is none with this id."""
-    lease = await db.fetch_one_as(LeaseRow, f"SELECT {_SELECT} {_FROM} WHERE l.lease_id = %s", (lease_id,))
-    return found(lease, "lease", lease_id)
+    return await _LEASES.read(db, conditions, after=after, limit=limit)
 
 
 async def get_leases(db: Database, lease_ids: Sequence[str]) -> list[LeaseRow]:
     """The existing leases of these, in any order."""
-    return await db.fetch_as(
-        LeaseRow, f"SELECT {_SELECT} {_FROM} WHERE l.lease_id = ANY(%s::uuid[])", (list(lease_ids),)
-    )
+    return await db.fetch_as(LeaseRow, f"{_LEASES.query} WHERE l.lease_id = ANY(%s::uuid[])", (list(lease_ids),))
 
 
 async def is_lease_of_user(db: Database, lease_id: str, user_id: str) -> bool:
@@ -139,7 +136,7 @@ async def is_lease_of_user(db: Database, lease_id: str, user_id: str) -> bool:
 
 async def find_lease_of(db: Database, session_id: str) -> LeaseRow | None:
     """The lease that holds a session."""
-    return await db.fetch_one_as(LeaseRow, f"SELECT {_SELECT} {_FROM} WHERE l.session_id = %s", (session_id,))
+    return await _LEASES.find(db, "l.session_id = %s", (session_id,))
 
 
 async def write_lease(connection: Connection, user: SessionUser) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final, LiteralString
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
-from greenroom.core.errors import NotFound
+from greenroom.core.errors import found
 from greenroom.core.listing import SortOrder
 from greenroom.core.pool.model import ConfigFields, Shortfall, ShortfallCode
 from greenroom.core.pool.rotation import expiration_problem
@@ -17,7 +17,7 @@ from greenroom.db.database import Connection, Database, returned, row_as, rows_a
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
 from greenroom.db.launch.claims import CLAIMABLE, CLAIMABLE_NOW, COMING
 from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
-from greenroom.db.rows import as_json, assigned, columns_of, inserted, selected, values_of
+from greenroom.db.rows import as_json, assigned, columns_of, inserted, listed, selected, values_of
 from greenroom.db.workspace.images import IMAGE_FACTS
 
 FIELDS: Final = columns_of(ConfigFields)
@@ -82,7 +82,10 @@ class StagingConfig(ConfigFields):
 
 # Current is the number of claimable sessions: those on an Agent that is missing, disabled or moved do not count.
 # Without a running Manager the pool is not filled, even if the last Primary recorded another cause.
-_SELECT: Final[LiteralString] = f"""{selected(FIELDS, "c")},
+BY_PLACE: Final = SortOrder("place")
+_CONFIGS: Final = ListDefinition(
+    kind=StagingConfig,
+    select=f"""{selected(FIELDS, "c")},
        c.staging_config_id::text, c.zone_id::text, c.image_id::text, c.shortfall_code, c.shortfall_reason, c.failures,
        c.last_error, c.next_try, c.created, z.zone_name, z.zone_key, to_jsonb(z) AS zone,
        i.friendly_name AS image_friendly_name, {IMAGE_FACTS} AS image,
@@ -93,16 +96,14 @@ _SELECT: Final[LiteralString] = f"""{selected(FIELDS, "c")},
        (SELECT percentile_disc(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM s.started - s.created)::float8)
           FROM sessions s WHERE s.staging_config_id = c.staging_config_id AND s.status <> 'deleted') AS start_s,
        EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = c.zone_id AND {RUNS}) AS has_manager
-"""
-_FROM: Final[LiteralString] = """
+""",
+    source="""
   FROM staging_configs c LEFT JOIN zones z USING (zone_id) LEFT JOIN images i USING (image_id)
-"""
-_LISTING: Final = ListDefinition(
-    {"place": ListColumn("ARRAY[z.zone_name, lower(i.friendly_name)]", "text[]")},
+""",
     key="c.staging_config_id",
-    source=_FROM,
+    columns={"place": ListColumn("ARRAY[z.zone_name, lower(i.friendly_name)]", "text[]")},
+    order=BY_PLACE,
 )
-BY_PLACE: Final = SortOrder("place", descending=False)
 
 
 async def list_configs(
@@ -113,27 +114,17 @@ async def list_configs(
     conditions.add("c.deleted IS NULL", running_within_s=RUNNING_WITHIN_S)
     if unattended:
         conditions.add("NOT EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = c.zone_id AND " + RUNS + ")")
-    return await _LISTING.read(db, StagingConfig, _SELECT, conditions, order=BY_PLACE, after=after, limit=limit)
+    return await _CONFIGS.read(db, conditions, after=after, limit=limit)
 
 
 async def get_config(db: Database, staging_config_id: str) -> StagingConfig:
-    """One config.
-
-    Raises:
-        NotFound: there is no config with this id.
-    """
-    config = await db.fetch_one_as(
-        StagingConfig,
-        "SELECT " + _SELECT + _FROM + " WHERE c.deleted IS NULL AND c.staging_config_id = %(staging_config_id)s",
+    """One config. Raises NotFound: there is none with this id."""
+    config = await _CONFIGS.find(
+        db,
+        "c.deleted IS NULL AND c.staging_config_id = %(staging_config_id)s",
         {"running_within_s": RUNNING_WITHIN_S, "staging_config_id": staging_config_id},
     )
-    if config is None:
-        raise _not_found(staging_config_id)
-    return config
-
-
-def _not_found(staging_config_id: str) -> NotFound:
-    return NotFound(f"There is no staging config {staging_config_id}; it may have been deleted.")
+    return found(config, "staging config", staging_config_id)
 
 
 async def staged_in_zone(db: Database, zone_id: str) -> list[str]:
@@ -161,20 +152,14 @@ async def insert_config(connection: Connection, zone_id: str, image_id: str, fie
 
 
 async def lock_config(connection: Connection, staging_config_id: str) -> LockedConfig:
-    """Lock the config's row until commit; its sessions must be counted in a later statement.
-
-    Raises:
-        NotFound: it was deleted.
-    """
+    """Lock the config's row until commit; its sessions must be counted in a later statement. Raises NotFound: it was
+    deleted."""
     cursor = await connection.execute(
-        "SELECT zone_id::text, image_id::text, " + ", ".join(FIELDS) + " FROM staging_configs"
+        f"SELECT zone_id::text, image_id::text, {listed(FIELDS)} FROM staging_configs"
         " WHERE staging_config_id = %s AND deleted IS NULL FOR NO KEY UPDATE",
         (staging_config_id,),
     )
-    config = row_as(LockedConfig, await cursor.fetchone())
-    if config is None:
-        raise _not_found(staging_config_id)
-    return config
+    return found(row_as(LockedConfig, await cursor.fetchone()), "staging config", staging_config_id)
 
 
 async def update_config(connection: Connection, staging_config_id: str, fields: ConfigFields) -> None:

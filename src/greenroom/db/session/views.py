@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, LiteralString
 from uuid import UUID
 
 from greenroom.core.access.group_settings import ClientSettings
-from greenroom.core.errors import NotFound
+from greenroom.core.errors import found
 from greenroom.core.listing import SortOrder, Word
 from greenroom.core.recording.described import Mode
 from greenroom.core.session.deadlines import DEADLINE_S, SessionLifetime
@@ -94,59 +94,6 @@ class Session(SessionLifetime):
         return starting_reason(self.status, self.seen_error, self.status_age_s, limit_s)
 
 
-_SELECT: Final[LiteralString] = f"""
-       s.session_id::text, s.user_id::text, u.username, s.staging_config_id::text, s.image_id::text,
-       i.name AS image_name, i.friendly_name AS image_friendly_name, i.image_src, i.start_page,
-       i.session_time_limit AS image_time_limit, s.zone_id::text, z.zone_name, z.zone_key,
-       {PROXY_JSON} || jsonb_build_object('edge_url', coalesce(a.edge_url, '')) AS proxy,
-       s.agent_id::text, a.hostname, o.container_id,
-       coalesce(s.spec->'services', '[]') AS services, {STATUS} AS status,
-       s.cores, s.memory, s.permissions, s.client_settings, s.kasm_url, s.persistent_profile_mode,
-       (SELECT max(h.share_id) FROM session_shares h WHERE h.session_id = s.session_id AND h.ended IS NULL
-           AND h.audience = 'users') AS share_id,
-       (SELECT lease_id::text FROM leases WHERE leases.session_id = s.session_id) AS lease_id,
-       coalesce((SELECT record FROM leases WHERE leases.session_id = s.session_id), 'none') AS record,
-       s.auth_epoch, s.claimable, s.replaces::text, s.awaits_successor, s.superseded_by::text,
-       s.created, s.started, s.assigned, s.keepalive, s.expires, s.time_limit_ends, s.last_screenshot_at, s.ended,
-       CASE WHEN o.generation = s.generation THEN o.probe_error ELSE '' END AS seen_error,
-       extract(epoch FROM clock_timestamp() - s.status_changed)::double precision AS status_age_s,
-       extract(epoch FROM s.deadline - s.status_changed)::double precision AS status_limit_s,
-       s.error, s.log_tail, s.exit_code, s.stopped_reason, s.ended_reason, s.set_aside_reason, {CLOCKS}, {PAUSES},
-       COALESCE((SELECT jsonb_object_agg(t.name, extract(epoch FROM t.at)) FROM session_steps t
-                  WHERE t.session_id = s.session_id), '{{}}') AS steps
-"""
-
-_FROM: Final[LiteralString] = """
-  FROM sessions s LEFT JOIN images i USING (image_id) LEFT JOIN zones z ON z.zone_id = s.zone_id
-  LEFT JOIN users u ON u.user_id = s.user_id LEFT JOIN agents a ON a.agent_id = s.agent_id
-  LEFT JOIN session_observed o ON o.session_id = s.session_id
-"""
-
-
-async def get_session(db: Database, session_id: str, *, follow: bool = True) -> Session:
-    """One session, or the one that replaced it (`superseded_by`) unless `follow` is False.
-
-    Raises:
-        NotFound: there is no session with this id.
-    """
-    session = await db.fetch_one_as(
-        Session,
-        f"""SELECT{_SELECT}{_FROM}
-        WHERE s.session_id = (
-            WITH RECURSIVE chain AS (
-                SELECT session_id, superseded_by FROM sessions WHERE session_id = %(id)s
-                UNION ALL
-                SELECT n.session_id, n.superseded_by FROM sessions n JOIN chain c ON n.session_id = c.superseded_by
-                 WHERE %(follow)s
-            ) SELECT session_id FROM chain WHERE superseded_by IS NULL OR NOT %(follow)s)
-        """,
-        {"id": session_id, "follow": follow},
-    )
-    if session is None:
-        raise NotFound(f"There is no session {session_id}; it may have been deleted.")
-    return session
-
-
 async def read_queue(db: Database, session_id: str) -> Queue | None:
     """The queue of its Agent before a session that waits for its turn; None if it was never in one."""
     return await db.fetch_one_as(
@@ -166,8 +113,36 @@ async def read_queue(db: Database, session_id: str) -> Queue | None:
     )
 
 
+NEWEST_FIRST: Final = SortOrder("created", descending=True)
 SESSIONS: Final = ListDefinition(
-    {
+    kind=Session,
+    select=f"""
+       s.session_id::text, s.user_id::text, u.username, s.staging_config_id::text, s.image_id::text,
+       i.name AS image_name, i.friendly_name AS image_friendly_name, i.image_src, i.start_page,
+       i.session_time_limit AS image_time_limit, s.zone_id::text, z.zone_name, z.zone_key,
+       {PROXY_JSON} || jsonb_build_object('edge_url', coalesce(a.edge_url, '')) AS proxy,
+       s.agent_id::text, a.hostname, o.container_id,
+       coalesce(s.spec->'services', '[]') AS services, {STATUS} AS status,
+       s.cores, s.memory, s.permissions, s.client_settings, s.kasm_url, s.persistent_profile_mode,
+       (SELECT max(h.share_id) FROM session_shares h WHERE h.session_id = s.session_id AND h.ended IS NULL
+           AND h.audience = 'users') AS share_id,
+       (SELECT lease_id::text FROM leases WHERE leases.session_id = s.session_id) AS lease_id,
+       coalesce((SELECT record FROM leases WHERE leases.session_id = s.session_id), 'none') AS record,
+       s.auth_epoch, s.claimable, s.replaces::text, s.awaits_successor, s.superseded_by::text,
+       s.created, s.started, s.assigned, s.keepalive, s.expires, s.time_limit_ends, s.last_screenshot_at, s.ended,
+       CASE WHEN o.generation = s.generation THEN o.probe_error ELSE '' END AS seen_error,
+       extract(epoch FROM clock_timestamp() - s.status_changed)::double precision AS status_age_s,
+       extract(epoch FROM s.deadline - s.status_changed)::double precision AS status_limit_s,
+       s.error, s.log_tail, s.exit_code, s.stopped_reason, s.ended_reason, s.set_aside_reason, {CLOCKS}, {PAUSES},
+       COALESCE((SELECT jsonb_object_agg(t.name, extract(epoch FROM t.at)) FROM session_steps t
+                  WHERE t.session_id = s.session_id), '{{}}') AS steps
+""",
+    source="""
+  FROM sessions s LEFT JOIN images i USING (image_id) LEFT JOIN zones z ON z.zone_id = s.zone_id
+  LEFT JOIN users u ON u.user_id = s.user_id LEFT JOIN agents a ON a.agent_id = s.agent_id
+  LEFT JOIN session_observed o ON o.session_id = s.session_id
+""",
+    columns={
         "user": ListColumn("lower(COALESCE(u.username, ''))"),
         "workspace": ListColumn(
             "lower(i.friendly_name)",
@@ -188,10 +163,22 @@ SESSIONS: Final = ListDefinition(
         "expires": ListColumn("COALESCE(s.expires, 'infinity')", "timestamptz"),
     },
     key="s.session_id",
-    source=_FROM,
+    order=NEWEST_FIRST,
 )
 
-NEWEST_FIRST: Final = SortOrder("created", descending=True)
+
+async def get_session(db: Database, session_id: str, *, follow: bool = True) -> Session:
+    """One session, or the one that replaced it (`superseded_by`) unless `follow` is False. Raises NotFound: there is no
+    session with this id."""
+    where: LiteralString = """s.session_id = (
+        WITH RECURSIVE chain AS (
+            SELECT session_id, superseded_by FROM sessions WHERE session_id = %(id)s
+            UNION ALL
+            SELECT n.session_id, n.superseded_by FROM sessions n JOIN chain c ON n.session_id = c.superseded_by
+             WHERE %(follow)s
+        ) SELECT session_id FROM chain WHERE superseded_by IS NULL OR NOT %(follow)s)"""
+    return found(await SESSIONS.find(db, where, {"id": session_id, "follow": follow}), "session", session_id)
+
 
 _SHOWN: Final[LiteralString] = "s.status <> 'deleted' AND s.superseded_by IS NULL"
 """The condition of the index sessions_shown."""
@@ -226,7 +213,7 @@ class SessionFilter:
     staged: bool | None = None
     ended: bool = False
     set_aside: bool = False
-    session_ids: Sequence[UUID] | None = None
+    session_ids: list[UUID] | None = None
     words: Sequence[Word] = ()
 
     @property
@@ -247,7 +234,7 @@ async def list_sessions(
 ) -> ListPage[Session]:
     """Sessions that match. `order` is by a column of `SESSIONS`, `after` the last row of the page before, `limit` the
     number of rows."""
-    return await SESSIONS.read(db, Session, _SELECT, _conditions(wanted), order=order, after=after, limit=limit)
+    return await SESSIONS.read(db, _conditions(wanted), order=order, after=after, limit=limit)
 
 
 async def count_sessions(db: Database, wanted: SessionFilter) -> Total:
@@ -255,24 +242,24 @@ async def count_sessions(db: Database, wanted: SessionFilter) -> Total:
     return await SESSIONS.count(db, _conditions(wanted), "created")
 
 
+_KNOWN: Final[Mapping[str, LiteralString]] = {
+    "user_id": "s.user_id = %(user_id)s::uuid",
+    "image_id": "s.image_id = %(image_id)s",
+    "staging_config_id": "s.staging_config_id = %(staging_config_id)s",
+    "agent_id": "s.agent_id = %(agent_id)s",
+    "status": f"{STATUS} = %(status)s",
+    "session_ids": "s.session_id = ANY(%(session_ids)s)",
+}
+"""The conditions of the fields of `SessionFilter`."""
+
+
 def _conditions(wanted: SessionFilter) -> Conditions:
-    conditions = Conditions(kinds=_kinds(wanted))
-    if wanted.user_id is not None:
-        conditions.add("s.user_id = %(user_id)s::uuid", user_id=wanted.user_id)
-    if wanted.image_id is not None:
-        conditions.add("s.image_id = %(image_id)s", image_id=wanted.image_id)
-    if wanted.staging_config_id is not None:
-        conditions.add("s.staging_config_id = %(staging_config_id)s", staging_config_id=wanted.staging_config_id)
-    if wanted.agent_id is not None:
-        conditions.add("s.agent_id = %(agent_id)s", agent_id=wanted.agent_id)
-    if wanted.status is not None:
-        conditions.add(STATUS + " = %(status)s", status=wanted.status)
-        if wanted.status not in ("running", "deleted"):
-            conditions.add(_UNSETTLED)
+    values = {name: getattr(wanted, name) for name in _KNOWN}
+    conditions = replace(Conditions.given(values, _KNOWN), kinds=_kinds(wanted))
+    if wanted.status not in (None, "running", "deleted"):
+        conditions.add(_UNSETTLED)
     if wanted.staged is not None:
         conditions.add("s.user_id IS NULL" if wanted.staged else "s.user_id IS NOT NULL")
-    if wanted.session_ids is not None:
-        conditions.add("s.session_id = ANY(%(session_ids)s)", session_ids=list(wanted.session_ids))
     SESSIONS.require(conditions, wanted.words)
     return conditions
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, LiteralString
+from typing import Final
 
 from greenroom.core.errors import Invalid, Refused, found
 from greenroom.core.listing import SortOrder
@@ -52,39 +52,32 @@ class StoredPolicy(PolicyFields):
 SETTING: Final = "web_filter_policy"
 """The group setting that contains the id of a policy."""
 
-_COLUMNS: Final[LiteralString] = (
-    selected(FIELDS, "p") + ", p.filter_policy_id::text, p.created,"
-    " (SELECT count(*) FROM images i WHERE i.filter_policy_id = p.filter_policy_id) AS num_images,"
-    " (SELECT count(*) FROM group_settings s WHERE s.name = 'web_filter_policy'"
-    "   AND s.value = to_jsonb(p.filter_policy_id::text)) AS num_groups,"
-    " COALESCE(live.number, 0) AS num_sessions"
+BY_NAME: Final = SortOrder("name")
+_POLICIES: Final = ListDefinition(
+    kind=StoredPolicy,
+    noun="web filter policy",
+    select=(
+        selected(FIELDS, "p") + ", p.filter_policy_id::text, p.created,"
+        " (SELECT count(*) FROM images i WHERE i.filter_policy_id = p.filter_policy_id) AS num_images,"
+        " (SELECT count(*) FROM group_settings s WHERE s.name = 'web_filter_policy'"
+        "   AND s.value = to_jsonb(p.filter_policy_id::text)) AS num_groups,"
+        " COALESCE(live.number, 0) AS num_sessions"
+    ),
+    # Sessions are counted once for all policies: the policy of a session is only in its specification.
+    source=(
+        "FROM filter_policies p LEFT JOIN (SELECT s.spec ->> 'filter_policy' AS policy, count(*) AS number"
+        " FROM sessions s WHERE s.status <> 'deleted' GROUP BY 1) live ON live.policy = p.filter_policy_id::text"
+    ),
+    key="p.filter_policy_id",
+    columns={"name": ListColumn("lower(p.name)")},
+    order=BY_NAME,
 )
-# Sessions are counted once for all policies: the policy of a session is only in its specification.
-_FROM: Final[LiteralString] = (
-    "FROM filter_policies p LEFT JOIN (SELECT s.spec ->> 'filter_policy' AS policy, count(*) AS number FROM sessions s"
-    " WHERE s.status <> 'deleted' GROUP BY 1) live ON live.policy = p.filter_policy_id::text"
-)
-_SELECT: Final[LiteralString] = f"SELECT {_COLUMNS} {_FROM}"
-# Policies of leases are created and deleted automatically (db.diagnostics.retention).
-_LISTING: Final = ListDefinition({"name": ListColumn("lower(p.name)")}, key="p.filter_policy_id", source=_FROM)
-BY_NAME: Final = SortOrder("name", descending=False)
+get_filter_policy: Final = _POLICIES.get
 
 
 async def list_filter_policies(db: Database, *, after: Position | None, limit: int) -> ListPage[StoredPolicy]:
-    """Policies by name, with the numbers of workspaces, groups and sessions that use each; without those of leases."""
-    conditions = Conditions()
-    conditions.add("NOT p.of_leases")
-    return await _LISTING.read(db, StoredPolicy, _COLUMNS, conditions, order=BY_NAME, after=after, limit=limit)
-
-
-async def get_filter_policy(db: Database, filter_policy_id: str) -> StoredPolicy:
-    """One policy.
-
-    Raises:
-        NotFound: there is no policy with this id.
-    """
-    policy = await db.fetch_one_as(StoredPolicy, _SELECT + " WHERE p.filter_policy_id = %s", (filter_policy_id,))
-    return found(policy, "web filter policy", filter_policy_id)
+    """Policies by name, without those of leases, which are created and deleted automatically."""
+    return await _POLICIES.read(db, Conditions(["NOT p.of_leases"]), after=after, limit=limit)
 
 
 async def insert_filter_policy(connection: Connection, fields: PolicyFields) -> str:

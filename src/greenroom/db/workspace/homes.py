@@ -7,7 +7,7 @@ home any more; then the row is deleted. A transaction that reports homes locks o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final, LiteralString
 
@@ -50,17 +50,20 @@ _SESSIONS: Final[LiteralString] = (
     " AND s.agent_id = h.agent_id AND s.profile_path = '/{homes}/' || h.user_id || '.' || h.image_id"
     " AND NOT h.moved_away ORDER BY s.created)"
 )
-_SELECT: Final[LiteralString] = (
-    "h.home_id::text, h.user_id::text, u.username, h.image_id::text, i.friendly_name AS image_friendly_name,"
-    " h.agent_id::text, agent_name(a) AS hostname, a.status AS agent_status, h.size_bytes, h.measured, h.problem,"
-    " h.last_used, h.removal_id::text, h.moved_away, " + _SESSIONS + " AS sessions"
-)
-_FROM: Final[LiteralString] = (
-    "FROM homes h LEFT JOIN users u USING (user_id) LEFT JOIN images i USING (image_id) LEFT JOIN agents a"
-    " ON a.agent_id = h.agent_id"
-)
+BY_USER: Final = SortOrder("user")
 HOMES: Final = ListDefinition(
-    {
+    kind=Home,
+    noun="home folder",
+    select=(
+        "h.home_id::text, h.user_id::text, u.username, h.image_id::text, i.friendly_name AS image_friendly_name,"
+        " h.agent_id::text, agent_name(a) AS hostname, a.status AS agent_status, h.size_bytes, h.measured, h.problem,"
+        " h.last_used, h.removal_id::text, h.moved_away, " + _SESSIONS + " AS sessions"
+    ),
+    source=(
+        "FROM homes h LEFT JOIN users u USING (user_id) LEFT JOIN images i USING (image_id) LEFT JOIN agents a"
+        " ON a.agent_id = h.agent_id"
+    ),
+    columns={
         "user": ListColumn("lower(COALESCE(u.username, ''))"),
         "workspace": ListColumn("lower(COALESCE(i.friendly_name, ''))"),
         "host": ListColumn("lower(COALESCE(agent_name(a), ''))"),
@@ -68,9 +71,9 @@ HOMES: Final = ListDefinition(
         "last_used": ListColumn("h.last_used", "timestamptz"),
     },
     key="h.home_id",
-    source=_FROM,
+    order=BY_USER,
 )
-BY_USER: Final = SortOrder("user", descending=False)
+get_home: Final = HOMES.get
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,13 +86,12 @@ class HomeFilter:
 
 
 def _conditions(which: HomeFilter, words: Sequence[Word]) -> Conditions:
-    conditions = Conditions()
-    if which.user_id is not None:
-        conditions.add("h.user_id = %(user_id)s", user_id=which.user_id)
-    if which.image_id is not None:
-        conditions.add("h.image_id = %(image_id)s", image_id=which.image_id)
-    if which.agent_id is not None:
-        conditions.add("h.agent_id = %(agent_id)s", agent_id=which.agent_id)
+    known: dict[str, LiteralString] = {
+        "user_id": "h.user_id = %(user_id)s",
+        "image_id": "h.image_id = %(image_id)s",
+        "agent_id": "h.agent_id = %(agent_id)s",
+    }
+    conditions = Conditions.given(asdict(which), known)
     HOMES.require(conditions, words)
     return conditions
 
@@ -104,22 +106,12 @@ async def list_homes(
     limit: int | None = None,
 ) -> ListPage[Home]:
     """The homes that match."""
-    return await HOMES.read(db, Home, _SELECT, _conditions(which, words), order=order, after=after, limit=limit)
+    return await HOMES.read(db, _conditions(which, words), order=order, after=after, limit=limit)
 
 
 async def count_homes(db: Database, which: HomeFilter, words: Sequence[Word] = ()) -> Total:
     """The number of homes that match."""
     return await HOMES.count(db, _conditions(which, words), "last_used")
-
-
-async def get_home(db: Database, home_id: str) -> Home:
-    """One home.
-
-    Raises:
-        NotFound: there is no home with this id.
-    """
-    home = await db.fetch_one_as(Home, f"SELECT {_SELECT} {_FROM} WHERE h.home_id = %s", (home_id,))
-    return found(home, "home folder", home_id)
 
 
 async def request_removal(db: Database, home_id: str) -> None:

@@ -15,8 +15,8 @@ from greenroom.core.listing import SortOrder
 from greenroom.core.pool.rotation import Rollover
 from greenroom.core.workspace.definition import Definition
 from greenroom.core.workspace.spec_builder import ImageFacts
-from greenroom.db.database import Connection, Database, returned, row_as
-from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
+from greenroom.db.database import Connection, Database, returned
+from greenroom.db.listing import ListColumn, ListDefinition
 from greenroom.db.rows import assigned, columns_of, inserted, selected, values_of
 
 
@@ -64,55 +64,34 @@ IMAGE_FACTS: Final[LiteralString] = (
 )
 """The row `i` of an image as JSON for `ImageFacts`."""
 
-_SELECT: Final[LiteralString] = (
-    selected(FIELDS, "i") + ", i.image_id::text, i.zone_id::text, i.server_id::text,"
-    " i.filter_policy_id::text, i.image_type, i.client_fields, i.created, i.revision, z.zone_name,"
-    " p.name AS filter_policy_name,"
-    " EXISTS (SELECT 1 FROM agent_images a WHERE a.name = i.name AND a.state = 'present') AS available,"
-    " COALESCE((SELECT jsonb_agg(jsonb_build_object('agent_id', a.agent_id, 'hostname', a.hostname, 'state', r.state,"
-    "   'how', r.how, 'reason', r.reason, 'progress', r.progress, 'digest', r.digest,"
-    "   'size_bytes', r.size_bytes, 'error', r.error) ORDER BY a.hostname, a.agent_id)"
-    "   FROM agent_images r JOIN agents a USING (agent_id) WHERE r.name = i.name), '[]') AS agents,"
-    " ARRAY(SELECT g.group_id::text FROM group_images g WHERE g.image_id = i.image_id ORDER BY 1) AS groups,"
-    f" {IMAGE_FACTS} AS facts"
+BY_NAME: Final = SortOrder("name")
+_IMAGES: Final = ListDefinition(
+    kind=WorkspaceRow,
+    noun="workspace",
+    select=(
+        selected(FIELDS, "i") + ", i.image_id::text, i.zone_id::text, i.server_id::text,"
+        " i.filter_policy_id::text, i.image_type, i.client_fields, i.created, i.revision, z.zone_name,"
+        " p.name AS filter_policy_name,"
+        " EXISTS (SELECT 1 FROM agent_images a WHERE a.name = i.name AND a.state = 'present') AS available,"
+        " COALESCE((SELECT jsonb_agg(jsonb_build_object('agent_id', a.agent_id, 'hostname', a.hostname,"
+        "   'state', r.state, 'how', r.how, 'reason', r.reason, 'progress', r.progress, 'digest', r.digest,"
+        "   'size_bytes', r.size_bytes, 'error', r.error) ORDER BY a.hostname, a.agent_id)"
+        "   FROM agent_images r JOIN agents a USING (agent_id) WHERE r.name = i.name), '[]') AS agents,"
+        " ARRAY(SELECT g.group_id::text FROM group_images g WHERE g.image_id = i.image_id ORDER BY 1) AS groups,"
+        f" {IMAGE_FACTS} AS facts"
+    ),
+    source=("FROM images i LEFT JOIN zones z USING (zone_id) LEFT JOIN filter_policies p USING (filter_policy_id)"),
+    key="i.image_id",
+    columns={"name": ListColumn("lower(i.friendly_name)")},
+    order=BY_NAME,
 )
-_FROM: Final[LiteralString] = (
-    "FROM images i LEFT JOIN zones z USING (zone_id) LEFT JOIN filter_policies p USING (filter_policy_id)"
-)
-_ONE: Final[LiteralString] = f"SELECT {_SELECT} {_FROM} WHERE i.image_id = %s"
-_LISTING: Final = ListDefinition({"name": ListColumn("lower(i.friendly_name)")}, key="i.image_id", source=_FROM)
-BY_NAME: Final = SortOrder("name", descending=False)
+list_images: Final = _IMAGES.read
+get_image: Final = _IMAGES.get
+lock_image: Final = _IMAGES.lock
 _INSERT: Final[LiteralString] = "INSERT INTO images " + inserted(FIELDS) + " RETURNING image_id"
 _UPDATE: Final[LiteralString] = (
     f"UPDATE images SET {assigned(FIELDS)}, revision = revision + %(step)s WHERE image_id = %(image_id)s RETURNING 1"
 )
-
-
-async def list_images(
-    db: Database, *, after: Position | None = None, limit: int | None = None
-) -> ListPage[WorkspaceRow]:
-    """Images by friendly name."""
-    return await _LISTING.read(db, WorkspaceRow, _SELECT, Conditions(), order=BY_NAME, after=after, limit=limit)
-
-
-async def get_image(db: Database, image_id: str) -> WorkspaceRow:
-    """One image.
-
-    Raises:
-        NotFound: there is no image with this id.
-    """
-    return found(await db.fetch_one_as(WorkspaceRow, _ONE, (image_id,)), "workspace", image_id)
-
-
-async def lock_image(connection: Connection, image_id: str) -> WorkspaceRow:
-    """One image as in `get_image`, locked until the transaction ends.
-
-    Raises:
-        NotFound: there is no image with this id.
-    """
-    await connection.execute("SELECT 1 FROM images WHERE image_id = %s FOR NO KEY UPDATE", (image_id,))
-    cursor = await connection.execute(_ONE, (image_id,))
-    return found(row_as(WorkspaceRow, await cursor.fetchone()), "workspace", image_id)
 
 
 async def is_of_user(db: Database, image_id: str, user_id: str) -> bool:
