@@ -32,7 +32,7 @@ from steps import (  # type: ignore[import-not-found]
     parts,
 )
 
-from greenroom.core.actions import plan
+from greenroom.core.actions import actions, plan
 from greenroom.core.actions.keys import keysym_of_character
 
 WIDTH, HEIGHT = 40, 100
@@ -131,13 +131,13 @@ def test_a_region_outside_the_screen_is_refused(region: tuple[int, int, int, int
         plan.Pointer(0),
         plan.Key(0xFF0D, down=True),
         plan.Type("Grüße"),
-        plan.WaitStep(0.02),
-        plan.Clipboard("a"),
-        plan.OpenAddress("https://example.org/"),
+        actions.WaitStep(0.02),
+        actions.Clipboard("a"),
+        actions.OpenAddress("https://example.org/"),
         plan.Screenshot(),
         plan.Screenshot((0, 0, 5, 5), 50, 50, cursor=False),
-        plan.CursorPosition(),
-        plan.ReadClipboard(),
+        actions.CursorPosition(),
+        actions.ReadClipboard(),
     ],
     ids=lambda step: type(step).__name__,
 )

@@ -13,7 +13,7 @@ from greenroom.api.desk.schemas import ActionResultView, ActionsDone
 from greenroom.api.desk.transport import Desks, LeaseDesk
 from greenroom.core.actions import dialects
 from greenroom.core.actions import plan as action_plan
-from greenroom.core.actions.actions import Action, Button
+from greenroom.core.actions.actions import Action, Button, OpenAddress, WaitStep
 from greenroom.core.actions.plan import Size, plan, shown_at
 from greenroom.core.errors import Invalid
 from greenroom.db.lease.leases import LeaseRow
@@ -168,12 +168,12 @@ def _seconds_of(planned: list[list[action_plan.Step]]) -> float:
 
 def _seconds(step: action_plan.Step) -> float:
     match step:
-        case action_plan.WaitStep(seconds):
+        case WaitStep(seconds):
             return seconds
         case action_plan.Type(text):
             foreign = sum(not character.isascii() for character in text)
             return len(text) / TYPED_PER_S + foreign / FOREIGN_PER_S
-        case action_plan.OpenAddress():
+        case OpenAddress():
             return OPENED_S
         case _:
             return 0

@@ -9,7 +9,7 @@ from enum import IntFlag
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from greenroom.core.errors import Invalid
 
@@ -146,48 +146,47 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
-class Focus:
-    """Give the keyboard focus to an element of the screen."""
-
-    ref: str
-
-
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """Wait for `seconds`."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class Look:
     """Take a picture of the screen, or of the part between two corners."""
 
     region: tuple[Point, Point] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WhereIs:
-    """Return the position of the pointer."""
+class BaseStep(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="step"):
+    """A step that the desktop performs. The actions below are steps themselves; `plan` converts the others."""
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class FocusElement(BaseStep, frozen=True, tag="focus"):
+    """Give the keyboard focus to an element of the accessibility tree."""
+
+    ref: str
+
+
+class WaitStep(BaseStep, frozen=True, tag="wait"):
+    """Wait for `seconds`."""
+
+    seconds: float
+
+
+class Clipboard(BaseStep, frozen=True, tag="clipboard"):
     """Copy text to the clipboard."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Paste:
-    """Return the text of the clipboard."""
-
-
-@dataclass(frozen=True, slots=True)
-class GoTo:
+class OpenAddress(BaseStep, frozen=True, tag="open"):
     """Open a web address."""
 
     url: str
 
 
-Action = Move | Click | Drag | Hold | Scroll | Press | Write | Focus | Rest | Look | WhereIs | Copy | Paste | GoTo
+class CursorPosition(BaseStep, frozen=True, tag="cursor_position"):
+    """Return the position of the pointer."""
+
+
+class ReadClipboard(BaseStep, frozen=True, tag="read_clipboard"):
+    """Return the text of the clipboard."""
+
+
+SimpleStep = FocusElement | WaitStep | Clipboard | OpenAddress | CursorPosition | ReadClipboard
+Action = Move | Click | Drag | Hold | Scroll | Press | Write | Look | SimpleStep

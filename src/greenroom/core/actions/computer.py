@@ -70,7 +70,7 @@ class _Focus(_Verb, frozen=True, tag="focus"):
     ref: Annotated[str, Meta(max_length=MOST_REF)]
 
     def meaning(self) -> Action:
-        return actions.Focus(checked_text(self.ref))
+        return actions.FocusElement(checked_text(self.ref))
 
 
 class _MouseMove(_Verb, frozen=True, tag="mouse_move"):
@@ -158,7 +158,7 @@ class _Wait(_Verb, frozen=True, tag="wait"):
     duration: Seconds
 
     def meaning(self) -> Action:
-        return actions.Rest(self.duration)
+        return actions.WaitStep(self.duration)
 
 
 class _Screenshot(_Verb, frozen=True, tag="screenshot"):
@@ -168,7 +168,7 @@ class _Screenshot(_Verb, frozen=True, tag="screenshot"):
 
 class _CursorPosition(_Verb, frozen=True, tag="cursor_position"):
     def meaning(self) -> Action:
-        return actions.WhereIs()
+        return actions.CursorPosition()
 
 
 class _Zoom(_Verb, frozen=True, tag="zoom"):
@@ -185,19 +185,19 @@ class _SetClipboard(_Verb, frozen=True, tag="set_clipboard"):
     text: str
 
     def meaning(self) -> Action:
-        return actions.Copy(checked_text(self.text))
+        return actions.Clipboard(checked_text(self.text))
 
 
 class _GetClipboard(_Verb, frozen=True, tag="get_clipboard"):
     def meaning(self) -> Action:
-        return actions.Paste()
+        return actions.ReadClipboard()
 
 
 class _OpenAddress(_Verb, frozen=True, tag="open_address"):
     url: str
 
     def meaning(self) -> Action:
-        return actions.GoTo(web_address(self.url))
+        return actions.OpenAddress(web_address(self.url))
 
 
 Verb = (

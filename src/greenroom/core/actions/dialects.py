@@ -16,9 +16,9 @@ from greenroom.core.actions.actions import (
     MOST_SECONDS_TOGETHER,
     MOST_TEXT_BYTES,
     Action,
-    Copy,
+    Clipboard,
     Press,
-    Rest,
+    WaitStep,
     Write,
 )
 from greenroom.core.errors import Invalid
@@ -110,7 +110,7 @@ def parse(items: Sequence[object]) -> list[Action]:
     seconds = sum(_seconds(action) for action in actions)
     if seconds > MOST_SECONDS_TOGETHER:
         raise Invalid(f"actions: they wait {seconds:g} s in total; the maximum is {MOST_SECONDS_TOGETHER:g} s.")
-    size = sum(len(action.text.encode()) for action in actions if isinstance(action, (Write, Copy)))
+    size = sum(len(action.text.encode()) for action in actions if isinstance(action, (Write, Clipboard)))
     if size > MOST_TEXT_BYTES:
         raise Invalid(f"actions: their texts have {size} bytes in total; the maximum is {MOST_TEXT_BYTES}.")
     return actions
@@ -163,7 +163,7 @@ def _whole(value: Any, depth: int = DEEPEST) -> Any:
 
 def _seconds(action: Action) -> float:
     match action:
-        case Rest(seconds):
+        case WaitStep(seconds):
             return seconds
         case Press(chords, seconds):
             return seconds * len(chords)

@@ -7,35 +7,26 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-import msgspec
-
 from greenroom.core.actions.actions import (
     Action,
+    BaseStep,
     Button,
     Click,
-    Copy,
     Drag,
-    Focus,
-    GoTo,
     Hold,
     Look,
     Move,
-    Paste,
     Point,
     Press,
-    Rest,
     Scroll,
-    WhereIs,
+    SimpleStep,
+    WaitStep,
     Write,
 )
 from greenroom.core.errors import Invalid
 
 
-class _Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="step"):
-    pass
-
-
-class Pointer(_Step, frozen=True, tag="pointer"):
+class Pointer(BaseStep, frozen=True, tag="pointer"):
     """Hold exactly these buttons (mask of RFB: 1 left, 2 middle, 4 right, 8 to 64 wheel) at x, y or the current
     position.
     """
@@ -45,44 +36,20 @@ class Pointer(_Step, frozen=True, tag="pointer"):
     y: int | None = None
 
 
-class Key(_Step, frozen=True, tag="key"):
+class Key(BaseStep, frozen=True, tag="key"):
     """Press or release a key."""
 
     keysym: int
     down: bool
 
 
-class Type(_Step, frozen=True, tag="type"):
+class Type(BaseStep, frozen=True, tag="type"):
     """Type text with any Unicode characters."""
 
     text: str
 
 
-class FocusElement(_Step, frozen=True, tag="focus"):
-    """Give the keyboard focus to an element of the accessibility tree."""
-
-    ref: str
-
-
-class WaitStep(_Step, frozen=True, tag="wait"):
-    """Wait for `seconds`."""
-
-    seconds: float
-
-
-class Clipboard(_Step, frozen=True, tag="clipboard"):
-    """Copy text to the clipboard."""
-
-    text: str
-
-
-class OpenAddress(_Step, frozen=True, tag="open"):
-    """Open a web address."""
-
-    url: str
-
-
-class Screenshot(_Step, frozen=True, tag="screenshot"):
+class Screenshot(BaseStep, frozen=True, tag="screenshot"):
     """Take a picture of the screen or of `region` (x1, y1, x2, y2), scaled if a size is passed."""
 
     region: tuple[int, int, int, int] | None = None
@@ -91,26 +58,7 @@ class Screenshot(_Step, frozen=True, tag="screenshot"):
     cursor: bool = True
 
 
-class CursorPosition(_Step, frozen=True, tag="cursor_position"):
-    """Return the position of the pointer."""
-
-
-class ReadClipboard(_Step, frozen=True, tag="read_clipboard"):
-    """Return the text of the clipboard."""
-
-
-Step = (
-    Pointer
-    | Key
-    | Type
-    | FocusElement
-    | WaitStep
-    | Clipboard
-    | OpenAddress
-    | Screenshot
-    | CursorPosition
-    | ReadClipboard
-)
+Step = Pointer | Key | Type | Screenshot | SimpleStep
 
 
 PAUSE_S: Final = 0.02
@@ -188,7 +136,7 @@ class _Planner:
             case Look(region):
                 yield self._look(region, where)
             case _:
-                yield _simple(action)
+                yield action
 
     def _place(self, point: Point | None, where: str) -> tuple[int, int]:
         if point is None:
@@ -244,19 +192,3 @@ class _Planner:
         yield from (Key(keysym, down=True) for keysym in keys)
         yield from inner
         yield from (Key(keysym, down=False) for keysym in reversed(keys))
-
-
-def _simple(action: Focus | Rest | WhereIs | Copy | Paste | GoTo) -> Step:
-    match action:
-        case Focus(ref):
-            return FocusElement(ref)
-        case Rest(seconds):
-            return WaitStep(seconds)
-        case WhereIs():
-            return CursorPosition()
-        case Copy(text):
-            return Clipboard(text)
-        case Paste():
-            return ReadClipboard()
-        case _:
-            return OpenAddress(action.url)

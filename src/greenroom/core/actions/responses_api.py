@@ -118,7 +118,7 @@ class _Type(_Verb, frozen=True, tag="type"):
 
 class _Wait(_Verb, frozen=True, tag="wait"):
     def meaning(self) -> Action:
-        return actions.Rest(WAIT_S)
+        return actions.WaitStep(WAIT_S)
 
 
 class _Screenshot(_Verb, frozen=True, tag="screenshot"):
@@ -130,7 +130,7 @@ class _GoTo(_Verb, frozen=True, tag="goto"):
     url: str
 
     def meaning(self) -> Action:
-        return actions.GoTo(web_address(self.url))
+        return actions.OpenAddress(web_address(self.url))
 
 
 class _Navigate(_GoTo, frozen=True, tag="navigate"):

@@ -14,19 +14,19 @@ from greenroom.core.actions.actions import (
     Action,
     Button,
     Click,
-    Copy,
+    Clipboard,
+    CursorPosition,
     Drag,
-    Focus,
-    GoTo,
+    FocusElement,
     Hold,
     Look,
     Move,
-    Paste,
+    OpenAddress,
     Point,
     Press,
-    Rest,
+    ReadClipboard,
     Scroll,
-    WhereIs,
+    WaitStep,
     Write,
 )
 from greenroom.core.actions.keys import KEYSYMS
@@ -78,36 +78,36 @@ def described(action: Action, *, keep_text: bool) -> Described:
         case Write(text, at):
             said = f"Types {_text(text, keep_text=keep_text)}{_at(at)}."
             return Described(what="type", said=said, at=_place(at), details=_kept(text, keep_text=keep_text))
-        case Copy() | GoTo():
+        case Clipboard() | OpenAddress():
             return _given(action, keep_text=keep_text)
-        case Look() | WhereIs() | Paste() | Rest():
+        case Look() | CursorPosition() | ReadClipboard() | WaitStep():
             return _looked(action)
         case _:
             return _moved(action)
 
 
-def _given(action: Copy | GoTo, *, keep_text: bool) -> Described:
-    if isinstance(action, GoTo):
+def _given(action: Clipboard | OpenAddress, *, keep_text: bool) -> Described:
+    if isinstance(action, OpenAddress):
         return Described(what="open", said=f"Opens {_address(action.url, keep_text=keep_text)}.")
     said = f"Copies {_text(action.text, keep_text=keep_text)} to the clipboard."
     return Described(what="copy", said=said, changes=False, details=_kept(action.text, keep_text=keep_text))
 
 
-def _looked(action: Look | WhereIs | Paste | Rest) -> Described:
+def _looked(action: Look | CursorPosition | ReadClipboard | WaitStep) -> Described:
     match action:
         case Look(None):
             return Described(what="screenshot", said="Takes a screenshot.", changes=False)
         case Look():
             return Described(what="screenshot", said="Takes a screenshot of a part of the screen.", changes=False)
-        case WhereIs():
+        case CursorPosition():
             return Described(what="where", said="Reads the position of the pointer.", changes=False)
-        case Paste():
+        case ReadClipboard():
             return Described(what="paste", said="Reads the clipboard.", changes=False)
         case _:
             return Described(what="wait", said=f"Waits {action.seconds:g} s.")
 
 
-def _moved(action: Move | Drag | Hold | Scroll | Focus) -> Described:
+def _moved(action: Move | Drag | Hold | Scroll | FocusElement) -> Described:
     match action:
         case Move(at, keys):
             return Described(what="move", said=f"Moves the pointer{_at(at, 'to')}{_held(keys)}.", at=_place(at))

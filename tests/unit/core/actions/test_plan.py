@@ -11,6 +11,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
+from greenroom.core.actions import actions
 from greenroom.core.actions import plan as action_plan
 from greenroom.core.actions.actions import Button
 from greenroom.core.actions.dialects import parse
@@ -34,7 +35,7 @@ def planned(*items: dict[str, Any], display: Size | None = None, held: Button = 
             {"action": "type", "text": "a", "coordinate": [1, 2]},
             [Pointer(0, 1, 2), Pointer(1, 1, 2), Pointer(0, 1, 2), action_plan.Type("a")],
         ),
-        ({"action": "focus", "ref": "1.2-3"}, [action_plan.FocusElement("1.2-3")]),
+        ({"action": "focus", "ref": "1.2-3"}, [actions.FocusElement("1.2-3")]),
         (
             {"action": "right_click", "coordinate": [1, 2], "text": "ctrl"},
             [Key(CTRL, True), Pointer(0, 1, 2), Pointer(4, 1, 2), Pointer(0, 1, 2), Key(CTRL, False)],
@@ -45,10 +46,10 @@ def planned(*items: dict[str, Any], display: Size | None = None, held: Button = 
             [
                 Pointer(0, 5, 6),
                 Pointer(1, 5, 6),
-                action_plan.WaitStep(PAUSE_S),
+                actions.WaitStep(PAUSE_S),
                 Pointer(1, 7, 6),
                 Pointer(1, 9, 6),
-                action_plan.WaitStep(PAUSE_S),
+                actions.WaitStep(PAUSE_S),
                 Pointer(0, 9, 6),
             ],
         ),
@@ -66,16 +67,16 @@ def planned(*items: dict[str, Any], display: Size | None = None, held: Button = 
         ),
         (
             {"action": "hold_key", "text": "a", "duration": 2},
-            [Key(0x61, True), action_plan.WaitStep(2), Key(0x61, False)],
+            [Key(0x61, True), actions.WaitStep(2), Key(0x61, False)],
         ),
         ({"action": "type", "text": "é"}, [action_plan.Type("é")]),
-        ({"action": "wait", "duration": 1}, [action_plan.WaitStep(1)]),
+        ({"action": "wait", "duration": 1}, [actions.WaitStep(1)]),
         ({"action": "screenshot"}, [action_plan.Screenshot()]),
         ({"action": "zoom", "region": [0, 0, 1280, 800]}, [action_plan.Screenshot((0, 0, 1280, 800))]),
-        ({"action": "cursor_position"}, [action_plan.CursorPosition()]),
-        ({"action": "set_clipboard", "text": "x"}, [action_plan.Clipboard("x")]),
-        ({"action": "get_clipboard"}, [action_plan.ReadClipboard()]),
-        ({"action": "open_address", "url": "https://a.example"}, [action_plan.OpenAddress("https://a.example")]),
+        ({"action": "cursor_position"}, [actions.CursorPosition()]),
+        ({"action": "set_clipboard", "text": "x"}, [actions.Clipboard("x")]),
+        ({"action": "get_clipboard"}, [actions.ReadClipboard()]),
+        ({"action": "open_address", "url": "https://a.example"}, [actions.OpenAddress("https://a.example")]),
     ],
 )
 def test_the_steps_of_an_action(item: dict[str, Any], wanted: list[Step]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from greenroom.core.actions.plan import CursorPosition, Key, OpenAddress, Pointer, Screenshot, Step, Type
+from greenroom.core.actions.actions import CursorPosition, OpenAddress
+from greenroom.core.actions.plan import Key, Pointer, Screenshot, Step, Type
 
 
 @pytest.mark.parametrize(

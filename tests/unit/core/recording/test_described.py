@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.actions.actions import Action, Copy, GoTo, Press, Write
+from greenroom.core.actions.actions import Action, Clipboard, OpenAddress, Press, Write
 from greenroom.core.actions.dialects import parse
 from greenroom.core.actions.keys import keysym_of_character
 from greenroom.core.recording.described import Described, described, said_of_error, stronger
@@ -94,9 +94,9 @@ TYPED = SECRET.flatmap(
     lambda text: st.sampled_from(
         [
             (text, Write(text)),
-            (text, Copy(text)),
-            (text, GoTo(f"https://example.org/{text}")),
-            (text, GoTo(f"https://example.org?{text}")),
+            (text, Clipboard(text)),
+            (text, OpenAddress(f"https://example.org/{text}")),
+            (text, OpenAddress(f"https://example.org?{text}")),
             (text, Press(tuple((keysym_of_character(character),) for character in text))),
         ]
     )
