@@ -113,7 +113,9 @@ def rows_of_actions(
         if outcome.ms is not None:  # from the session, so it may be any number
             took_ms = min(max(outcome.ms, 0.0), asked.duration_ms)
         where = {"at": list(kind.at), "screen": list(screen)} if kind.at is not None and screen is not None else {}
-        rows.append(_row(replace(asked, began=began, duration_ms=took_ms), kind, outcome, where))
+        code, error = (None, None) if outcome.done else (NOT_DONE, outcome.error or "It failed.")
+        one = replace(asked, began=began, duration_ms=took_ms, code=code, error=error)
+        rows.append(replace(_row(one, kind.what, kind.said, kind.details | where), picture=outcome.picture))
         began += timedelta(milliseconds=took_ms)
         if not outcome.done:
             break
@@ -126,35 +128,25 @@ def _read(items: Sequence[object]) -> list[Action]:
     return dialects.parse(dialects.located(items, dict.fromkeys(refs, (0, 0))) if refs else items)
 
 
-def _row(asked: RecordedRequest, kind: Described, outcome: ActionOutcome, where: dict[str, Any]) -> RecordingRow:
-    error = None if outcome.done else said_of_error(outcome.error or "It failed.", keep_text=asked.keep_text)
+def _row(asked: RecordedRequest, what: str, said: str, details: dict[str, Any] | None = None) -> RecordingRow:
+    error = None if asked.error is None else said_of_error(asked.error, keep_text=asked.keep_text)
     return RecordingRow(
         began=asked.began,
         duration_ms=asked.duration_ms,
-        what=kind.what,
-        said=kind.said,
+        what=what,
+        said=said,
         who=asked.who,
-        details=kind.details | where,
-        code=None if outcome.done else NOT_DONE,
+        details=details or {},
+        code=asked.code,
         error=error,
-        picture=outcome.picture,
     )
 
 
 def _refused(asked: RecordedRequest, kinds: Sequence[Described]) -> RecordingRow:
     """Return the row of a request without performed actions, or with an unknown number of them."""
-    one = kinds[0] if len(kinds) == 1 else None
-    said = one.said if one else f"{len(kinds)} actions."
-    return RecordingRow(
-        began=asked.began,
-        duration_ms=asked.duration_ms,
-        what=one.what if one else "actions",
-        said=said,
-        who=asked.who,
-        details={} if one else {"actions": [kind.what for kind in kinds]},
-        code=asked.code,
-        error=_error_of(asked),
-    )
+    if len(kinds) == 1:
+        return _row(asked, kinds[0].what, kinds[0].said)
+    return _row(asked, "actions", f"{len(kinds)} actions.", {"actions": [kind.what for kind in kinds]})
 
 
 def changes_screen(items: Sequence[object]) -> bool:
@@ -180,16 +172,8 @@ def row_of_command(
     if environment:
         details["variables"] = list(environment)
     ends = "" if exit_code in (None, 0) else f", which ends with exit code {exit_code}"
-    return RecordingRow(
-        began=asked.began,
-        duration_ms=asked.duration_ms,
-        what="exec",
-        said=f"Runs {shown}{ends}.",
-        who=asked.who,
-        details=details,
-        code=asked.code or (FAILED if exit_code else None),
-        error=_error_of(asked),
-    )
+    row = _row(asked, "exec", f"Runs {shown}{ends}.", details)
+    return replace(row, code=asked.code or (FAILED if exit_code else None))
 
 
 FILE_VERBS: Final = {"read": "Reads", "write": "Writes", "delete": "Deletes"}
@@ -197,18 +181,17 @@ FILE_VERBS: Final = {"read": "Reads", "write": "Writes", "delete": "Deletes"}
 
 def row_of_file(asked: RecordedRequest, verb: str, path: str) -> RecordingRow:
     """Return the row of a file or folder that was read, written or deleted. Its path is below the home folder."""
-    return _plain(asked, f"file-{verb}", f"{FILE_VERBS[verb]} {path[:MOST_TEXT] or 'the home folder'}.")
+    return _row(asked, f"file-{verb}", f"{FILE_VERBS[verb]} {path[:MOST_TEXT] or 'the home folder'}.")
 
 
 def row_of_screenshot(asked: RecordedRequest, picture: Picture | None) -> RecordingRow:
     """Return the row of a screenshot by the program."""
-    row = _plain(asked, "screenshot", "Takes a screenshot.")
-    return replace(row, picture=picture)
+    return replace(_row(asked, "screenshot", "Takes a screenshot."), picture=picture)
 
 
 def row_of_elements(asked: RecordedRequest) -> RecordingRow:
     """Return the row of a read of the accessibility tree."""
-    return _plain(asked, "elements", "Reads the elements of the screen.")
+    return _row(asked, "elements", "Reads the elements of the screen.")
 
 
 def row_of_gap(began: datetime, number: int, reason: str) -> RecordingRow:
@@ -217,22 +200,6 @@ def row_of_gap(began: datetime, number: int, reason: str) -> RecordingRow:
     return RecordingRow(
         began=began, duration_ms=0, what="gap", said=f"{words} missing: {reason}.", details={"missing": number}
     )
-
-
-def _plain(asked: RecordedRequest, what: str, said: str) -> RecordingRow:
-    return RecordingRow(
-        began=asked.began,
-        duration_ms=asked.duration_ms,
-        what=what,
-        said=said,
-        who=asked.who,
-        code=asked.code,
-        error=_error_of(asked),
-    )
-
-
-def _error_of(asked: RecordedRequest) -> str | None:
-    return None if asked.error is None else said_of_error(asked.error, keep_text=asked.keep_text)
 
 
 MOST_ROWS: Final = 100_000
