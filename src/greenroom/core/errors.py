@@ -159,11 +159,7 @@ class StartAgain(GreenroomError):
 
 
 def found(row: T | None, what: str, name: str) -> T:
-    """Return the row that a lookup by name or id found.
-
-    Raises:
-        NotFound: there is none.
-    """
+    """Return the row that a lookup by name or id found. Raises NotFound: there is none."""
     if row is None:
         raise NotFound(f"There is no {what} {name}; it may have been deleted.")
     return row

@@ -65,10 +65,7 @@ def in_force(control: Control, now: datetime) -> Control:
 
 def taken(control: Control, now: datetime, person: Person, away_s: float, term: int | None = None) -> Control:
     """Return the control after a person took it or renewed their own term. With `term`, they can only renew that term.
-
-    Raises:
-        Held: another person has control, or control has changed since that term.
-    """
+    Raises Held: another person has control, or control has changed since that term."""
     held = in_force(control, now)
     is_theirs = held.viewer == person.viewer
     if term is not None and (term != control.term or not is_theirs):
@@ -84,11 +81,8 @@ def taken(control: Control, now: datetime, person: Person, away_s: float, term: 
 
 
 def handed_back(control: Control, now: datetime, person: Person, term: int | None = None) -> Control:
-    """Return the control after a person returned it to the program; unchanged if the program already has it.
-
-    Raises:
-        Held: another person has control, or control has changed since `term`.
-    """
+    """Return the control after a person returned it to the program; unchanged if the program already has it. Raises
+    Held: another person has control, or control has changed since `term`."""
     held = in_force(control, now)
     if not held.viewer:
         return control
@@ -159,11 +153,8 @@ class LeaseLimits:
     not_after: datetime | None = None
 
     def require(self, seconds: float, now: datetime) -> None:
-        """Check that the lease may last this number of seconds from now.
-
-        Raises:
-            Invalid: it may not; the message names the limit.
-        """
+        """Check that the lease may last this number of seconds from now. Raises Invalid: it may not; the message names
+        the limit."""
         if self.max_lease_s is not None and seconds > self.max_lease_s:
             raise Invalid(f"Leases of this API key may last {self.max_lease_s} s (max_lease_s), not {seconds:g} s.")
         ends = now + timedelta(seconds=seconds)

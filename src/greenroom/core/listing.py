@@ -35,11 +35,7 @@ class Word:
 
 
 def order_of(text: str, columns: Collection[str]) -> SortOrder:
-    """Return the order by a column; `-` before its name = descending.
-
-    Raises:
-        Invalid: the list has no such column.
-    """
+    """Return the order by a column; `-` before its name = descending. Raises Invalid: the list has no such column."""
     order = SortOrder(text.removeprefix("-"), text.startswith("-"))
     if order.column not in columns:
         raise Invalid(f"`sort` must be one of {', '.join(columns)}, with - in front for descending, not {text!r}.")
@@ -47,11 +43,8 @@ def order_of(text: str, columns: Collection[str]) -> SortOrder:
 
 
 def words_of(text: str, columns: Collection[str]) -> list[Word]:
-    """Return the words of a filter, in lower case.
-
-    Raises:
-        Invalid: there are more than `MAX_WORDS`, or the text has a zero character.
-    """
+    """Return the words of a filter, in lower case. Raises Invalid: there are more than `MAX_WORDS`, or the text has a
+    zero character."""
     words = text.lower().split()
     if len(words) > MAX_WORDS or "\0" in text:
         raise Invalid(f"`q` has at most {MAX_WORDS} words, and none with a zero character.")

@@ -92,11 +92,7 @@ def with_variables(value: object, change: Change, other: object = None, *, name:
 
 def sealed(given: object, stored: object, seal: Callable[[str], str], *, name: str = "") -> Any:
     """Return the value as it is stored: each variable is sealed; a variable that is passed masked keeps its stored
-    value.
-
-    Raises:
-        Invalid: a masked variable has no stored value.
-    """
+    value. Raises Invalid: a masked variable has no stored value."""
 
     def change(text: str, before: str | None) -> str:
         if text != MASK:

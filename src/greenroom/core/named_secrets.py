@@ -84,11 +84,7 @@ class SecretUsers:
 
 
 def host(text: str) -> str:
-    """Return a host of a secret as it is stored.
-
-    Raises:
-        Invalid: it is no host; the sentence has the correct form.
-    """
+    """Return a host of a secret as it is stored. Raises Invalid: it is no host; the sentence has the correct form."""
     name = text.strip()
     if "*" in name:
         below = name.removeprefix("*.") if name.startswith("*.") and "*" not in name[2:] else "example.com"
@@ -120,22 +116,15 @@ def _public_suffixes() -> PublicSuffixList:
 
 
 def hosts(texts: Sequence[str]) -> tuple[str, ...]:
-    """Return the hosts of a secret as they are stored: unique and sorted.
-
-    Raises:
-        Invalid: one is no host, or there are none or too many.
-    """
+    """Return the hosts of a secret as they are stored: unique and sorted. Raises Invalid: one is no host, or there are
+    none or too many."""
     if not 0 < len(texts) <= MAX_HOSTS:
         raise Invalid(f"A secret needs 1 to {MAX_HOSTS} hosts, not {len(texts)}.")
     return tuple(sorted({host(text) for text in texts}))
 
 
 def header(text: str) -> str:
-    """Return the name of a header that may contain a secret.
-
-    Raises:
-        Invalid: it cannot; the sentence has the reason.
-    """
+    """Return the name of a header that may contain a secret. Raises Invalid: it cannot; the sentence has the reason."""
     if not _HEADER.fullmatch(text):
         raise Invalid(f"{_shown(text)} is not the name of a header; write one like Authorization or x-api-key.")
     lower = text.lower()
@@ -149,11 +138,8 @@ def header(text: str) -> str:
 
 
 def template(text: str) -> str:
-    """Return a template of a header's value, with `{secret}` in the place of the secret.
-
-    Raises:
-        Invalid: there is no place for the secret or more than one, or the text cannot be in a header.
-    """
+    """Return a template of a header's value, with `{secret}` in the place of the secret. Raises Invalid: there is no
+    place for the secret or more than one, or the text cannot be in a header."""
     if text.count(PLACE) != 1:
         raise Invalid(f"A template must contain {PLACE} once, like Bearer {PLACE}.")
     _require_printable(text, "The template")
@@ -161,11 +147,8 @@ def template(text: str) -> str:
 
 
 def header_value(template_text: str, secret: str) -> str:
-    """Return the value of the header: the template with the secret in its place.
-
-    Raises:
-        Invalid: the secret cannot be in a header. The sentence does not contain the secret.
-    """
+    """Return the value of the header: the template with the secret in its place. Raises Invalid: the secret cannot be
+    in a header. The sentence does not contain the secret."""
     if not secret or secret != secret.strip():
         raise Invalid("The value is empty, or begins or ends with a space or an end of line.")
     _require_printable(secret, "The value")
@@ -217,11 +200,8 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def require_distinct(secrets: Sequence[Brokered]) -> None:
-    """Refuse secrets of which two would be in the same header of one request.
-
-    Raises:
-        Invalid: with the names of both.
-    """
+    """Refuse secrets of which two would be in the same header of one request. Raises Invalid: with the names of
+    both."""
     for one, other in combinations(secrets, 2):
         same = one.header.lower() == other.header.lower()
         if same and any(_overlap(a, b) for a in one.hosts for b in other.hosts):
@@ -229,11 +209,7 @@ def require_distinct(secrets: Sequence[Brokered]) -> None:
 
 
 def require_reached(policy: FilterPolicy, name: str, secret_hosts: Iterable[str]) -> None:
-    """Refuse a secret for hosts that a lease cannot reach.
-
-    Raises:
-        Invalid: with the first such host.
-    """
+    """Refuse a secret for hosts that a lease cannot reach. Raises Invalid: with the first such host."""
     for one in secret_hosts:
         if decision(policy, one.removeprefix(".")).action == "deny":
             raise Invalid(f"The secret {name} goes to {one}, which the lease cannot reach; add it to options.egress.")

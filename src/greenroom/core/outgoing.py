@@ -40,11 +40,7 @@ _PORTS: Final = {"https": 443, "http": 80}
 
 
 def trusted_hosts(setting: str) -> tuple[AllowedHost, ...]:
-    """Return the hosts of the setting `webhook_hosts`.
-
-    Raises:
-        Invalid: an entry is no host.
-    """
+    """Return the hosts of the setting `webhook_hosts`. Raises Invalid: an entry is no host."""
     texts = [text.strip() for text in setting.split(",") if text.strip()]
     entries = {text: parse_entry(text) for text in texts}
     if wrong := [text for text, entry in entries.items() if entry is None]:

@@ -25,11 +25,8 @@ _JOINERS: Final = frozenset("\u200c\u200d")
 
 def normal_line(text: str) -> str:
     """Return one line of text as it is stored: in Unicode form NFC, without white space around it. It may be empty.
-
-    Raises:
-        ValueError: the text has a line break, a control character, or a character that is invisible or changes the
-            direction of writing. The message completes a sentence that begins with the name of the field.
-    """
+    Raises ValueError: the text has a line break, a control character, or a character that is invisible or changes the
+    direction of writing. The message completes a sentence that begins with the name of the field."""
     line = unicodedata.normalize("NFC", text).strip()
     for at, character in enumerate(line):
         if _is_refused(character) and not _joins(line, at):
@@ -38,11 +35,8 @@ def normal_line(text: str) -> str:
 
 
 def normal_name(text: str) -> str:
-    """Return a name as it is stored: a `normal_line` of 1 to `MAX_NAME` characters.
-
-    Raises:
-        ValueError: as for `normal_line`, or the name is empty or too long.
-    """
+    """Return a name as it is stored: a `normal_line` of 1 to `MAX_NAME` characters. Raises ValueError: as for
+    `normal_line`, or the name is empty or too long."""
     name = normal_line(text)
     if not name:
         raise ValueError("must not be empty or consist of spaces")

@@ -52,11 +52,8 @@ _NETWORKS: Final = tuple(ipaddress.ip_network(network) for network in (*PRIVATE,
 
 
 def is_private(address: str) -> bool:
-    """True if an IP address is in one of these ranges. An IPv4 address inside an IPv6 address counts as itself.
-
-    Raises:
-        ValueError: it is not an IP address.
-    """
+    """True if an IP address is in one of these ranges. An IPv4 address inside an IPv6 address counts as itself. Raises
+    ValueError: it is not an IP address."""
     parsed = ipaddress.ip_address(address)
     if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
         parsed = parsed.ipv4_mapped
@@ -152,11 +149,7 @@ def depth(name: str) -> int:
 
 def domain(text: str) -> str:
     """Return a domain as it is stored: lower case, without the final dot, other alphabets in their ASCII form (IDNA
-    2008).
-
-    Raises:
-        Invalid: it is not a domain; the sentence has the correct form.
-    """
+    2008). Raises Invalid: it is not a domain; the sentence has the correct form."""
     name = text.strip().rstrip(".")
     if any(character in name for character in "/:@"):
         raise Invalid(f"{_quoted(text)} is an address; write only the domain, like example.com.")
@@ -183,22 +176,15 @@ def _quoted(text: str) -> str:
 
 
 def domains(texts: Sequence[str]) -> tuple[str, ...]:
-    """Return a list of domains as it is stored: unique and sorted.
-
-    Raises:
-        Invalid: one of them is not a domain, or there are too many.
-    """
+    """Return a list of domains as it is stored: unique and sorted. Raises Invalid: one of them is not a domain, or
+    there are too many."""
     if len(texts) > MAX_DOMAINS:
         raise Invalid(f"The list has {len(texts)} domains; the maximum is {MAX_DOMAINS}.")
     return tuple(sorted({domain(text) for text in texts}))
 
 
 def require_disjoint(allow: Sequence[str], deny: Sequence[str]) -> None:
-    """Refuse contradictory lists.
-
-    Raises:
-        Invalid: a domain is in both lists.
-    """
+    """Refuse contradictory lists. Raises Invalid: a domain is in both lists."""
     if both := sorted(set(allow) & set(deny)):
         raise Invalid(f"{', '.join(both[:5])} cannot be both allowed and denied; remove it from one of the lists.")
 
@@ -206,11 +192,8 @@ def require_disjoint(allow: Sequence[str], deny: Sequence[str]) -> None:
 def narrowed(in_force: FilterPolicy | None, allow: Sequence[str]) -> FilterPolicy:
     """Return the policy of a session that may reach only these domains, and of the names below them no more than the
     policy in force allows. It is never the policy in force itself, which may allow more later. The same domains and the
-    same policy in force always result in the same policy, with the same id and name.
-
-    Raises:
-        Invalid: one of them is not a domain, or the policy in force denies it.
-    """
+    same policy in force always result in the same policy, with the same id and name. Raises Invalid: one of them is not
+    a domain, or the policy in force denies it."""
     wanted = domains(allow)
     if in_force is not None and (closed := [name for name in wanted if decision(in_force, name).action == "deny"]):
         raise Invalid(f"The web filter {in_force.name} denies {', '.join(closed[:5])}; a lease cannot allow it.")

@@ -59,11 +59,7 @@ async def read_entries(db: Database) -> list[tuple[str, Listed]]:
 
 
 async def insert_catalogue(connection: Connection, name: str, list_url: str) -> str:
-    """Store a list that was not read yet; returns its id.
-
-    Raises:
-        Duplicate: the name or the address exists.
-    """
+    """Store a list that was not read yet; returns its id. Raises Duplicate: the name or the address exists."""
     cursor = await connection.execute(
         "INSERT INTO catalogues (name, list_url) VALUES (%s, %s) RETURNING catalogue_id::text", (name, list_url)
     )
@@ -140,11 +136,8 @@ async def find_added(db: Database, name: str) -> str | None:
 
 
 async def set_origin(connection: Connection, image_id: str, name: str, image: str) -> None:
-    """Store the entry and the image from which the workspace was created or last updated.
-
-    Raises:
-        Duplicate: there is a workspace of this entry.
-    """
+    """Store the entry and the image from which the workspace was created or last updated. Raises Duplicate: there is a
+    workspace of this entry."""
     await connection.execute(
         "UPDATE images SET catalogue_name = %s, catalogue_image = %s WHERE image_id = %s", (name, image, image_id)
     )

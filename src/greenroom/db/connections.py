@@ -149,11 +149,8 @@ class PooledConnection(PatientConnection[Row]):
     async def connect(
         cls, conninfo: str = "", *, tried_for_s: float = 0.0, closing: asyncio.Event | None = None, **options: Any
     ) -> Self:
-        """Try each server for `tried_for_s`, or until `closing`.
-
-        Raises:
-            psycopg.OperationalError: as `PatientConnection.connect`, or the pool is being closed.
-        """
+        """Try each server for `tried_for_s`, or until `closing`. Raises psycopg.OperationalError: as
+        `PatientConnection.connect`, or the pool is being closed."""
         ends_at_s = asyncio.get_running_loop().time() + tried_for_s
         if closing is None:
             return await cls._first(conninfo, ends_at_s, options)
@@ -271,11 +268,8 @@ async def _end(*tasks: asyncio.Task[Any]) -> list[Any]:
 
 
 def servers_of(conninfo: str) -> list[str]:
-    """A connection string for each server of this one; without `target_session_attrs`, which are ours.
-
-    Raises:
-        psycopg.ProgrammingError: it is not a connection string.
-    """
+    """A connection string for each server of this one; without `target_session_attrs`, which are ours. Raises
+    psycopg.ProgrammingError: it is not a connection string."""
     parts: dict[str, str] = {name: str(value) for name, value in conninfo_to_dict(conninfo).items()}
     parts.pop("target_session_attrs", None)
     lists = {name: parts[name].split(",") for name in ("host", "hostaddr", "port") if parts.get(name)}

@@ -114,10 +114,8 @@ log = structlog.get_logger(__name__)
 def unverified_hosts(dsn: str) -> list[str]:
     """Hosts of a connection string, other than this one, with a certificate that is not verified.
 
-    Verified means `sslmode=verify-full`, with the authority's certificate in `sslrootcert`.
-
-    Raises:
-        SetupError: it is not a connection string.
+    Verified means `sslmode=verify-full`, with the authority's certificate in `sslrootcert`. Raises SetupError: it is
+    not a connection string.
     """
     try:
         options = {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
@@ -191,11 +189,8 @@ async def returned(cursor: Cursor) -> DictRow:
 
 def rows_as(kind: type[T], rows: Iterable[Mapping[str, Any]]) -> list[T]:
     """Rows as dataclasses of this kind, their enumerations and nested JSON included. A row with a value of a wrong type
-    is logged and left out, so that it does not stop the work on the others.
-
-    Raises:
-        msgspec.ValidationError: a row lacks a field of the kind; a defect of the statement.
-    """
+    is logged and left out, so that it does not stop the work on the others. Raises msgspec.ValidationError: a row lacks
+    a field of the kind; a defect of the statement."""
     return [found for row in rows if (found := readable(kind, row)) is not None]
 
 
@@ -258,11 +253,8 @@ class Database:
         connection.answer_s = self._answer_s
 
     async def open(self) -> None:
-        """Start the pool without waiting for the database; log a warning if its certificate is not verified.
-
-        Raises:
-            SetupError: the connection string cannot be read.
-        """
+        """Start the pool without waiting for the database; log a warning if its certificate is not verified. Raises
+        SetupError: the connection string cannot be read."""
         warn_of_unverified(self.dsn)
         await self._pool.open()
 

@@ -86,11 +86,7 @@ async def let_join(
     db: Database, token_hash: bytes, zone_name: str, agent_id: str | None = None, *, created_by: str = ""
 ) -> None:
     """Allow one new Agent, enabled at once, to join the zone within JOIN_HOURS; if `agent_id` has registered with this
-    database, that Agent once more, in its own zone.
-
-    Raises:
-        NotFound: there is no such zone.
-    """
+    database, that Agent once more, in its own zone. Raises NotFound: there is no such zone."""
     zone_id = await zone_of_agent(db, agent_id) if agent_id else None
     known_id = agent_id if zone_id else None
     if zone_id is None:
@@ -203,11 +199,8 @@ async def password_is_one_time(db: Database, username: str) -> bool:
 
 
 async def set_password(db: Database, username: str, password_hash: str) -> None:
-    """Store a new password, unlock the user, and end their log-ins and streams.
-
-    Raises:
-        NotFound: there is no such user.
-    """
+    """Store a new password, unlock the user, and end their log-ins and streams. Raises NotFound: there is no such
+    user."""
     user = await find_user(db, username)
     if user is None:
         raise NotFound(f"There is no user {username}.")

@@ -88,10 +88,8 @@ def migrations() -> list[Migration]:
 async def migrate(dsn: str, *, only_pre: bool = False) -> list[str]:
     """Migrate the database to this version; returns the names of the files that were applied.
 
-    With `only_pre` only as far as the previous version can continue to run; a new database gets all files.
-
-    Raises:
-        SetupError: the database is newer than this program, an applied file was changed, or it cannot be reached.
+    With `only_pre` only as far as the previous version can continue to run; a new database gets all files. Raises
+    SetupError: the database is newer than this program, an applied file was changed, or it cannot be reached.
     """
     async with await _connect(dsn) as connection:
         await connection.execute("SELECT pg_advisory_lock(%s, %s)", _LOCK)
@@ -118,11 +116,7 @@ async def migrate(dsn: str, *, only_pre: bool = False) -> list[str]:
 
 
 async def check(dsn: str) -> list[str]:
-    """The names of the files that `migrate` would apply; changes nothing.
-
-    Raises:
-        SetupError: as for `migrate`.
-    """
+    """The names of the files that `migrate` would apply; changes nothing. Raises SetupError: as for `migrate`."""
     async with await _connect(dsn) as connection:
         rows = await (await connection.execute("SELECT to_regclass('schema_migrations') IS NOT NULL")).fetchall()
         known = await _known(connection) if rows[0][0] else {}
@@ -168,11 +162,8 @@ def before_new_code(pending: list[Migration]) -> list[Migration]:
 
 
 def plan(files: list[Migration], known: dict[str, str]) -> list[Migration]:
-    """The files still to be applied; `known` is name → checksum of the applied ones.
-
-    Raises:
-        SetupError: a file was changed after it was applied, or the database has files that this program does not have.
-    """
+    """The files still to be applied; `known` is name → checksum of the applied ones. Raises SetupError: a file was
+    changed after it was applied, or the database has files that this program does not have."""
     if unknown := sorted(set(known) - {f.name for f in files}):
         raise SetupError(
             f"The database belongs to a newer version of Greenroom (it has {unknown[-1]}); update Greenroom."

@@ -117,11 +117,7 @@ async def unknown_users(db: Database, fields: SecretFields) -> list[str]:
 async def insert_secret(
     connection: Connection, fields: SecretFields, value_encrypted: bytes, owner_id: str | None
 ) -> str:
-    """Store a secret; returns its id.
-
-    Raises:
-        Duplicate: the name exists.
-    """
+    """Store a secret; returns its id. Raises Duplicate: the name exists."""
     columns: tuple[LiteralString, ...] = (*FIELDS, "value_encrypted", "owner_id")
     cursor = await connection.execute(
         "INSERT INTO secrets " + inserted(columns) + " RETURNING secret_id::text",
@@ -132,10 +128,7 @@ async def insert_secret(
 
 async def update_secret(connection: Connection, secret_id: str, fields: SecretFields, value: bytes | None) -> None:
     """Change a secret, and its value unless that is None; the Agents of running filters are notified (migration 86).
-
-    Raises:
-        Duplicate: the name exists.
-    """
+    Raises Duplicate: the name exists."""
     await connection.execute(
         "UPDATE secrets SET " + assigned(FIELDS) + " WHERE secret_id = %(secret_id)s",
         {**values_of(SecretFields, fields), "secret_id": secret_id},

@@ -54,11 +54,7 @@ class Listener:
         self._connection: ListenConnection | None = None
 
     async def open(self) -> None:
-        """Connect before `run`, so that an error of `prepare` is raised here.
-
-        Raises:
-            Unavailable: the database cannot be reached.
-        """
+        """Connect before `run`, so that an error of `prepare` is raised here."""
         try:
             self._connection = await self._connect()
         except (psycopg.OperationalError, OSError) as error:

@@ -58,11 +58,8 @@ async def refuse_pooler(dsn: str) -> None:
 
 
 async def refuse_pooler_later(dsn: str) -> None:
-    """Check once as soon as an absent database answers; never returns.
-
-    Raises:
-        SetupError: there is a pooler in between.
-    """
+    """Check once as soon as an absent database answers; never returns. Raises SetupError: there is a pooler in
+    between."""
     is_known = False
     while not is_known:
         await asyncio.sleep(AGAIN_S)

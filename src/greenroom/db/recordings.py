@@ -156,10 +156,8 @@ async def said_full(db: Database, within_s: float) -> str | None:
 async def append(db: Database, lease_id: str, fit: Callable[[Used], Fitted]) -> Fitted | None:
     """Append the rows that `fit` returns for the present recording; None = there is no recording (any more).
 
-    A transaction writes one recording: two transactions with several recordings could wait for each other.
-
-    Raises:
-        Unavailable: the database is away; nothing was written.
+    A transaction writes one recording: two transactions with several recordings could wait for each other. Raises
+    Unavailable: the database is away; nothing was written.
     """
     async with db.transaction() as connection:
         cursor = await connection.execute(

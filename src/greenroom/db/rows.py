@@ -81,11 +81,8 @@ def collected() -> Generator[list[str]]:
 
 
 def readable(kind: type[T], row: Mapping[str, Any]) -> T | None:
-    """The row as a dataclass of this kind; None = a value has a wrong type, and the row is left out.
-
-    Raises:
-        msgspec.ValidationError: the row lacks a field of the kind; a defect of the statement.
-    """
+    """The row as a dataclass of this kind; None = a value has a wrong type, and the row is left out. Raises
+    msgspec.ValidationError: the row lacks a field of the kind; a defect of the statement."""
     try:
         return msgspec.convert(row, kind)
     except msgspec.ValidationError as error:

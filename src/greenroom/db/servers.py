@@ -39,10 +39,8 @@ async def addresses_of(server: str) -> list[str]:
     """The addresses of the name in a connection string of one server; none if it has no name to look up.
 
     Callers during a look-up of the same name share its answer, so that a slow resolver gets one request, and answers a
-    search that began before the last one ended. A separate thread waits, so that no other work is delayed.
-
-    Raises:
-        psycopg.OperationalError: there are none, or the resolver does not answer in time.
+    search that began before the last one ended. A separate thread waits, so that no other work is delayed. Raises
+    psycopg.OperationalError: there are none, or the resolver does not answer in time.
     """
     parts = conninfo_to_dict(server)
     host, port = str(parts.get("host") or ""), str(parts.get("port") or "5432")

@@ -60,11 +60,7 @@ lock_webhook: Final = _WEBHOOKS.lock
 async def insert_webhook(
     connection: Connection, fields: WebhookFields, secret_encrypted: bytes, most: int
 ) -> str | None:
-    """Store a webhook; returns its id, None if there are already `most`.
-
-    Raises:
-        Duplicate: the name exists.
-    """
+    """Store a webhook; returns its id, None if there are already `most`. Raises Duplicate: the name exists."""
     await connection.execute("LOCK TABLE webhooks IN SHARE ROW EXCLUSIVE MODE")
     cursor = await connection.execute("SELECT count(*) AS number FROM webhooks")
     if (await returned(cursor))["number"] >= most:

@@ -54,11 +54,8 @@ MAX_LANGUAGE: Final = 80
 
 def normal_language(text: str) -> str:
     """Return a preferred language as it is stored: `de`, `de-DE`, `es-419` or `zh-Hant-TW`. `text` is a locale
-    (`DE_de`, `de_DE.UTF-8`) or any tag of BCP 47 that a browser sends. Variants and extensions are dropped.
-
-    Raises:
-        ValueError: `text` is no tag, or its two letters are no language of ISO 639-1.
-    """
+    (`DE_de`, `de_DE.UTF-8`) or any tag of BCP 47 that a browser sends. Variants and extensions are dropped. Raises
+    ValueError: `text` is no tag, or its two letters are no language of ISO 639-1."""
     found = _LANGUAGE.fullmatch(text) if len(text) <= MAX_LANGUAGE else None
     if found is None or (len(found[1]) == 2 and found[1].lower() not in LANGUAGES):
         raise ValueError("there is no such language; write one like de or de-DE")

@@ -13,11 +13,8 @@ from greenroom.core.workspace.volumes import VolumeMappings, mappings_problem
 
 
 def validated(name: str, value: object) -> Any:
-    """Return `value` as it is stored for the setting `name`.
-
-    Raises:
-        Invalid: there is no such setting, or the value has the wrong type or range.
-    """
+    """Return `value` as it is stored for the setting `name`. Raises Invalid: there is no such setting, or the value has
+    the wrong type or range."""
     setting = SETTINGS.get(name)
     if setting is None:
         raise Invalid(f"There is no group setting `{name}`; the settings are {', '.join(SETTINGS)}.")
@@ -25,11 +22,7 @@ def validated(name: str, value: object) -> Any:
 
 
 def checked(setting: Setting, value: object) -> Any:
-    """Return `value` as it is stored for `setting`.
-
-    Raises:
-        Invalid: the value has the wrong type or range.
-    """
+    """Return `value` as it is stored for `setting`. Raises Invalid: the value has the wrong type or range."""
     if not _CHECKS[setting.kind](setting, value):
         raise Invalid(f"`{setting.name}` must be {_expected(setting)}, not {value!r}.")
     if setting.name in _USABLE:

@@ -29,11 +29,8 @@ Coordinate = Annotated[int, Meta(ge=-MOST_PIXELS, le=MOST_PIXELS)]
 
 
 def checked_text(text: str) -> str:
-    """Return the text if it can be encoded as UTF-8 within the limit.
-
-    Raises:
-        Invalid: it cannot be encoded, or is too long.
-    """
+    """Return the text if it can be encoded as UTF-8 within the limit. Raises Invalid: it cannot be encoded, or is too
+    long."""
     try:
         size = len(text.encode())
     except UnicodeEncodeError as error:
@@ -44,11 +41,7 @@ def checked_text(text: str) -> str:
 
 
 def web_address(url: str) -> str:
-    """Return the address if it is a web address.
-
-    Raises:
-        Invalid: it is no web address, or is too long.
-    """
+    """Return the address if it is a web address. Raises Invalid: it is no web address, or is too long."""
     try:
         parts = urlsplit(checked_text(url))
         host, _ = parts.hostname, parts.port

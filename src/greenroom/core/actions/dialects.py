@@ -49,11 +49,8 @@ def refs_of(items: Sequence[object]) -> list[str]:
 
 
 def located(items: Sequence[object], places: Mapping[str, Place]) -> list[object]:
-    """Return the actions with places instead of elements.
-
-    Raises:
-        Invalid: an element does not exist, or its action has no place; the sentence names the action.
-    """
+    """Return the actions with places instead of elements. Raises Invalid: an element does not exist, or its action has
+    no place; the sentence names the action."""
     return [_located(item, places, f"actions[{index}].ref") for index, item in enumerate(items)]
 
 
@@ -99,11 +96,8 @@ VERBS: Final[dict[str, tuple[str, ...]]] = {
 
 
 def parse(items: Sequence[object]) -> list[Action]:
-    """Return the actions of a batch.
-
-    Raises:
-        Invalid: an item is no action, or the batch exceeds a limit; the sentence names the item.
-    """
+    """Return the actions of a batch. Raises Invalid: an item is no action, or the batch exceeds a limit; the sentence
+    names the item."""
     if len(items) > MOST_ACTIONS:
         raise Invalid(f"actions: there are {len(items)}; the maximum is {MOST_ACTIONS}.")
     actions = [_read(item, f"actions[{index}]") for index, item in enumerate(items)]

@@ -105,10 +105,7 @@ _FOLDED: Final = {
 
 def keysym_of(name: str) -> int:
     """Return the keysym of a key: a single character, `U20AC`, or a name. Case and underscores in names do not count.
-
-    Raises:
-        Invalid: there is no such key; the sentence has the nearest names.
-    """
+    Raises Invalid: there is no such key; the sentence has the nearest names."""
     if len(name) == 1 and (name.isprintable() or name == " "):
         return keysym_of_character(name)
     if name in KEYSYMS:
@@ -132,11 +129,8 @@ def keysym_of_character(character: str) -> int:
 
 
 def chord_of(text: str) -> tuple[int, ...]:
-    """Return the keys of `ctrl+s`, in the order in which they are pressed; the last may be `+` itself.
-
-    Raises:
-        Invalid: it is empty, names an unknown key, or has more than 8 keys.
-    """
+    """Return the keys of `ctrl+s`, in the order in which they are pressed; the last may be `+` itself. Raises Invalid:
+    it is empty, names an unknown key, or has more than 8 keys."""
     if text == "+" or text.endswith("++"):
         names = [*(text[:-2].split("+") if len(text) > 2 else []), "+"]
     else:
@@ -149,11 +143,8 @@ def chord_of(text: str) -> tuple[int, ...]:
 
 
 def chords_of(text: str) -> tuple[tuple[int, ...], ...]:
-    """Return the chords of a text, in order: `ctrl+a Delete`. The spaces in `ctrl + a` do not count.
-
-    Raises:
-        Invalid: as for `chord_of`, or there are more than 100 chords.
-    """
+    """Return the chords of a text, in order: `ctrl+a Delete`. The spaces in `ctrl + a` do not count. Raises Invalid: as
+    for `chord_of`, or there are more than 100 chords."""
     parts = re.sub(r"(?<=\S) +\+ +(?=\S)", "+", text).split()
     if len(parts) > MOST_CHORDS:
         raise Invalid(f"{len(parts)} chords follow each other; the maximum is {MOST_CHORDS}. Send them in parts.")

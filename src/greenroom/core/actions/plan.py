@@ -85,10 +85,8 @@ def plan(
     """Return the steps of each action. With `display`, all coordinates are those of a screen of that size.
 
     The left button stays down from `left_mouse_down` to `left_mouse_up`, even across requests: `held` is the button
-    that an earlier request left down. Each action releases all other buttons and keys that it presses.
-
-    Raises:
-        Invalid: a coordinate is outside the screen; the sentence names the action.
+    that an earlier request left down. Each action releases all other buttons and keys that it presses. Raises Invalid:
+    a coordinate is outside the screen; the sentence names the action.
     """
     planner = _Planner(screen, display or screen, pointer, held)
     return [list(planner.steps(action, f"actions[{index}]")) for index, action in enumerate(actions)]

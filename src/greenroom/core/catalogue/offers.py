@@ -109,11 +109,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def parse(name: str, table: Mapping[str, Any]) -> Recipe:
-    """Return the recipe in a table of TOML.
-
-    Raises:
-        Invalid: the sentence has the recipe, the field and the problem.
-    """
+    """Return the recipe in a table of TOML. Raises Invalid: the sentence has the recipe, the field and the problem."""
     if not NAME.fullmatch(name):
         raise Invalid(f"The recipe {name!r} needs a name of 1 to 30 lowercase letters, digits and dashes.")
     try:

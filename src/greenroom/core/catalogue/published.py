@@ -99,11 +99,7 @@ def list_address(url: str) -> str:
 
 
 def read_list(content: bytes, address: str) -> PublishedList:
-    """Return the workspaces of a list that was found at `address`.
-
-    Raises:
-        Invalid: it is no list of workspaces.
-    """
+    """Return the workspaces of a list that was found at `address`. Raises Invalid: it is no list of workspaces."""
     try:
         rows = msgspec.json.decode(content, type=_List).workspaces
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -128,11 +124,7 @@ def read_list(content: bytes, address: str) -> PublishedList:
 
 
 def _entry(row: msgspec.Raw, number: int, address: str) -> Listed:
-    """Return an entry of the list.
-
-    Raises:
-        Invalid: the row is not usable.
-    """
+    """Return an entry of the list. Raises Invalid: the row is not usable."""
     try:
         given = msgspec.json.decode(row, type=_Row)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -178,11 +170,7 @@ def _order(version: _Version) -> tuple[int, ...]:
 
 
 def _name(given: str | None, friendly_name: str) -> str:
-    """Return the name of an entry.
-
-    Raises:
-        Invalid: there is no name, and none can be derived.
-    """
+    """Return the name of an entry. Raises Invalid: there is no name, and none can be derived."""
     if given and _NAME.fullmatch(given):
         return given
     made = re.sub(r"[^a-z0-9]+", "-", friendly_name.lower()).strip("-")[:128]
@@ -213,10 +201,6 @@ def _picture(source: str, address: str) -> str:
 
 
 def _usable(config: dict[str, Any], check: Any) -> dict[str, Any]:
-    """Return the config.
-
-    Raises:
-        Invalid: no session can run with it.
-    """
+    """Return the config. Raises Invalid: no session can run with it."""
     check(config)
     return config

@@ -191,10 +191,8 @@ NO_EDGE: Final = EdgeClaim()
 def edge_name(route: str) -> str:
     """Return the certificate name of the edge gateway of the Agent with this route (the first 8 digits of its id).
 
-    Web gateways verify this name, not the address, so that the host of an Agent cannot impersonate another host.
-
-    Raises:
-        ValueError: the route is not 8 hexadecimal digits.
+    Web gateways verify this name, not the address, so that the host of an Agent cannot impersonate another host. Raises
+    ValueError: the route is not 8 hexadecimal digits.
     """
     if not _ROUTE.fullmatch(route):
         raise ValueError(f"{route!r} is not the first 8 hex digits of an agent id")
@@ -202,11 +200,8 @@ def edge_name(route: str) -> str:
 
 
 def edge_address(edge_url: str) -> EdgeAddress:
-    """Parse an edge address `https://host[:port]`; the default port is 443.
-
-    Raises:
-        Invalid: the text is no such address; the message has the reason.
-    """
+    """Parse an edge address `https://host[:port]`; the default port is 443. Raises Invalid: the text is no such
+    address; the message has the reason."""
     if len(edge_url) > _LONGEST:
         raise Invalid(f"The edge address is longer than {_LONGEST} characters.")
     text = edge_url.removeprefix("https://").removesuffix("/")

@@ -247,11 +247,7 @@ class LaunchPace:
         return (waiting + 1) * self._each_s / AT_ONCE
 
     def admit(self, waiting: int) -> None:
-        """Check that a new launch may wait.
-
-        Raises:
-            Busy: too many launches already wait.
-        """
+        """Check that a new launch may wait. Raises Busy: too many launches already wait."""
         wait_s = self.wait_s(waiting)
         if waiting < FEWEST or wait_s <= MOST_S:
             return

@@ -215,11 +215,7 @@ class SpecMaker(Protocol):
     """Builds the specification of a session when its id and its credential are known."""
 
     def __call__(self, *, session_id: str, credential: str) -> SessionSpec:
-        """Return the specification.
-
-        Raises:
-            GreenroomError: it cannot be built.
-        """
+        """Return the specification. Raises GreenroomError: it cannot be built."""
         ...
 
 

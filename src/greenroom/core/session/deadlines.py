@@ -244,11 +244,8 @@ def clocks_of(settings: Mapping[str, Resolved], image_limit_s: float | None, ima
 
 
 def lease_clocks(seconds: float, allowed: Clocks) -> Clocks:
-    """Return the clocks of a session that is leased for `seconds` by a user with the clocks `allowed`.
-
-    Raises:
-        Invalid: the time limit of their sessions is shorter; the message names its source.
-    """
+    """Return the clocks of a session that is leased for `seconds` by a user with the clocks `allowed`. Raises Invalid:
+    the time limit of their sessions is shorter; the message names its source."""
     if 0 < allowed.time_limit_s < seconds:
         raise Invalid(f"A lease cannot last {seconds:g} s here: {allowed.time_limit_from}.")
     return Clocks(keepalive_s=seconds, time_limit_s=seconds, leased=True)

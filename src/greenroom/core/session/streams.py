@@ -337,10 +337,7 @@ class Target:
 
 def target_of(asked: StreamAddress, spec: SessionSpec, page: str, services: Mapping[str, str]) -> Target:
     """Return the target of a request. `page` and `services` (by name) are the addresses of the container, host:port.
-
-    Raises:
-        Forbidden: the session may not use this service, or does not serve it now.
-    """
+    Raises Forbidden: the session may not use this service, or does not serve it now."""
     name = asked.rest.partition("/")[0]
     beside = [one for one in spec.services if (one.name == name if one.port else _begins(asked.rest, one.folder))]
     if refused := next((one.name for one in beside if not one.allowed), None):

@@ -209,11 +209,7 @@ class Definition:
 
 
 def check(workspace: Definition) -> None:
-    """Refuse a workspace with contradictory fields.
-
-    Raises:
-        Invalid: with the problem and its solution.
-    """
+    """Refuse a workspace with contradictory fields. Raises Invalid: with the problem and its solution."""
     if workspace.restrict_to_zone and workspace.zone_id is None:
         raise Invalid("restrict_to_zone needs zone_id, the zone of the restriction.")
     if workspace.restrict_to_server and workspace.server_id is None:

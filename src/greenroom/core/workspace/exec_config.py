@@ -31,11 +31,7 @@ OF_ASSIGN: Final = "only_with_address"
 
 def validated(config: ExecConfig) -> ExecConfig:
     """Return the config after a check that every command can run: `{"go": {"cmd", "user"?, "environment"?,
-    "workdir"?}}`.
-
-    Raises:
-        Invalid: a command is unknown or cannot be used; the sentence has its name and the reason.
-    """
+    "workdir"?}}`. Raises Invalid: a command is unknown or cannot be used; the sentence has its name and the reason."""
     for name in config:
         if name not in COMMANDS:
             raise Invalid(f"There is no command {name}; the commands are {', '.join(COMMANDS)}.")
@@ -54,11 +50,8 @@ def validated(config: ExecConfig) -> ExecConfig:
 
 
 def command_of(config: ExecConfig, name: str) -> Exec | None:
-    """Return the command `first_launch`, `go` or `assign` of a workspace, or None.
-
-    Raises:
-        Invalid: the command cannot be run.
-    """
+    """Return the command `first_launch`, `go` or `assign` of a workspace, or None. Raises Invalid: the command cannot
+    be run."""
     if not config.get(name):
         return None
     entry = _object(config[name], f"The command {name}")
@@ -77,11 +70,7 @@ def command_of(config: ExecConfig, name: str) -> Exec | None:
 
 
 def assign_of(config: ExecConfig, kasm_url: str | None) -> Exec | None:
-    """Return the command `assign` for a launch with this address, or None.
-
-    Raises:
-        Invalid: as for `command_of`.
-    """
+    """Return the command `assign` for a launch with this address, or None. Raises Invalid: as for `command_of`."""
     command = command_of(config, "assign")
     return command if kasm_url or not (command and config["assign"].get(OF_ASSIGN)) else None
 

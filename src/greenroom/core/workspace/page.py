@@ -82,12 +82,8 @@ def _has_dots(path: str) -> bool:
 
 
 def validated_ports(ports: PortMap) -> PortMap:
-    """Return the port map after a check.
-
-    Raises:
-        Invalid: a service is unknown, its value is neither a port nor the beginning of addresses, or two services have
-            the same port.
-    """
+    """Return the port map after a check. Raises Invalid: a service is unknown, its value is neither a port nor the
+    beginning of addresses, or two services have the same port."""
     for name, where in ports.items():
         if name in PROGRAMS:
             if where != name:

@@ -66,11 +66,9 @@ def validated(config: RunConfig, *, of: str = "The run config") -> RunConfig:
     hostname, working_dir: text · user: name or number, not root · command: list of texts · environment: {name: text} ·
     shm_size: bytes or like "512m" · dns: list of IP addresses · tmpfs: {path: options} · cap_add: some of CAPABILITIES
     · read_only: only tmpfs and mounted folders can be written · runtime: name of a runtime class · node_selector: {name
-    of a label: text} and tolerations: list of objects, both of nodes of Kubernetes and without effect elsewhere.
-
-    Raises:
-        Invalid: an option is unknown, refused or unusable; the sentence begins with `of` and has the name of the option
-            and the reason.
+    of a label: text} and tolerations: list of objects, both of nodes of Kubernetes and without effect elsewhere. Raises
+    Invalid: an option is unknown, refused or unusable; the sentence begins with `of` and has the name of the option and
+    the reason.
     """
     made: RunConfig = {}
     for name, value in config.items():
@@ -90,11 +88,7 @@ def validated(config: RunConfig, *, of: str = "The run config") -> RunConfig:
 
 def check_of_workspace(config: RunConfig) -> None:
     """Refuse a config that `validated` refuses, and empty values of refused options, which are mistakes. `false` and
-    null are allowed: they turn the option off.
-
-    Raises:
-        Invalid: as for `validated`.
-    """
+    null are allowed: they turn the option off. Raises Invalid: as for `validated`."""
     for name, value in config.items():
         if name in _REFUSED and not value and value is not False and value is not None:
             raise Invalid(f"The run config may not set `{name}`, even to an empty value: {_REFUSED[name]}; remove it.")
@@ -103,11 +97,7 @@ def check_of_workspace(config: RunConfig) -> None:
 
 def validated_of_group(config: RunConfig) -> RunConfig:
     """Return the options like `validated`, but without the runtime, because only a workspace may decide which hosts a
-    session can use.
-
-    Raises:
-        Invalid: as for `validated`, or the group sets the runtime.
-    """
+    session can use. Raises Invalid: as for `validated`, or the group sets the runtime."""
     if config.get("runtime"):
         raise Invalid(
             "The run config of a group may not set `runtime`; only a workspace can set it, because the "
@@ -141,11 +131,8 @@ def environment_problem(environment: Variables) -> str | None:
 
 
 def size_in_bytes(size: object) -> int:
-    """Return the bytes of `512m`, `1g`, `64k` or a number of bytes.
-
-    Raises:
-        Invalid: the size has another form, or is 0.
-    """
+    """Return the bytes of `512m`, `1g`, `64k` or a number of bytes. Raises Invalid: the size has another form, or is
+    0."""
     text = "" if isinstance(size, bool) else str(size).strip().lower().removesuffix("b")
     factor = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}.get(text[-1:], 1)
     digits = text[:-1] if factor > 1 else text

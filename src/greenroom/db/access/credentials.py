@@ -79,11 +79,7 @@ async def list_logins(db: Database, user_id: str, idle_s: float, *, current: byt
 
 
 async def delete_login_by_id(connection: Connection, user_id: str, login_id: str) -> ListedLogin:
-    """End one log-in of a user and return it.
-
-    Raises:
-        NotFound: the user has no log-in with this id.
-    """
+    """End one log-in of a user and return it. Raises NotFound: the user has no log-in with this id."""
     cursor = await connection.execute(
         "DELETE FROM login_sessions WHERE user_id = %s AND login_id = %s RETURNING " + _VIEW + ", false AS current",
         (user_id, login_id),

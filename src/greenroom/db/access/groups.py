@@ -125,11 +125,7 @@ async def settings_of_group(db: Database, group_id: str) -> list[GroupSettings]:
 async def insert_group(
     connection: Connection, *, name: str, description: str, priority: int, permissions: list[str]
 ) -> str:
-    """Store a new group; returns the id.
-
-    Raises:
-        Duplicate: the name exists.
-    """
+    """Store a new group; returns the id. Raises Duplicate: the name exists."""
     cursor = await connection.execute(
         "INSERT INTO groups (name, description, priority, permissions) VALUES (%s, %s, %s, %s) RETURNING group_id",
         (name, description, priority, permissions),
@@ -139,11 +135,7 @@ async def insert_group(
 
 
 async def update_group(connection: Connection, group: Group) -> None:
-    """Store name, description, priority and permissions, after `lock_group`.
-
-    Raises:
-        Duplicate: the name exists.
-    """
+    """Store name, description, priority and permissions, after `lock_group`. Raises Duplicate: the name exists."""
     await connection.execute(
         "UPDATE groups SET name = %s, description = %s, priority = %s, permissions = %s WHERE group_id = %s",
         (group.name, group.description, group.priority, group.permissions, group.group_id),
@@ -151,11 +143,8 @@ async def update_group(connection: Connection, group: Group) -> None:
 
 
 async def change_settings(connection: Connection, group_id: str, changes: SettingValues) -> None:
-    """Set each name to its value (validated before); None removes it. A web filter policy is stored by its id.
-
-    Raises:
-        Invalid: there is no such web filter policy.
-    """
+    """Set each name to its value (validated before); None removes it. A web filter policy is stored by its id. Raises
+    Invalid: there is no such web filter policy."""
     for name, given in sorted(changes.items()):
         value = await policy_named(connection, given) if name == FILTER_SETTING and given else given
         if value is None:
@@ -169,11 +158,8 @@ async def change_settings(connection: Connection, group_id: str, changes: Settin
 
 
 async def add_image(connection: Connection, group_id: str, image_id: str) -> bool:
-    """Allow the members to use a workspace; False = they already may.
-
-    Raises:
-        Invalid: there is no such group or image.
-    """
+    """Allow the members to use a workspace; False = they already may. Raises Invalid: there is no such group or
+    image."""
     cursor = await connection.execute(
         "INSERT INTO group_images (group_id, image_id) VALUES (%s, %s) ON CONFLICT DO NOTHING", (group_id, image_id)
     )
@@ -189,11 +175,8 @@ async def remove_image(connection: Connection, group_id: str, image_id: str) -> 
 
 
 async def delete_group(connection: Connection, group: Group) -> None:
-    """Delete a group; its members lose its permissions and workspaces.
-
-    Raises:
-        Refused: it is one of the two system groups.
-    """
+    """Delete a group; its members lose its permissions and workspaces. Raises Refused: it is one of the two system
+    groups."""
     if group.is_system:
         raise Refused(f"{group.name} is a system group and cannot be deleted.")
     await connection.execute("DELETE FROM groups WHERE group_id = %s", (group.group_id,))

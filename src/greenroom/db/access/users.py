@@ -171,11 +171,8 @@ async def count_users(db: Database, wanted: UserFilter) -> Total:
 
 
 async def insert_user(connection: Connection, fields: UserFields) -> str:
-    """Store a new user in the group All Users, in a transaction; returns the id.
-
-    Raises:
-        Duplicate: the name exists, ignoring case and the form of letters.
-    """
+    """Store a new user in the group All Users, in a transaction; returns the id. Raises Duplicate: the name exists,
+    ignoring case and the form of letters."""
     cursor = await connection.execute(
         "INSERT INTO users " + inserted(FIELDS) + " RETURNING user_id::text", values_of(UserFields, fields)
     )
@@ -211,11 +208,7 @@ async def lock_user(connection: Connection, user_id: str) -> User:
 
 
 async def update_user(connection: Connection, user: User) -> None:
-    """Store the changeable fields of `user`, after `lock_user`.
-
-    Raises:
-        Duplicate: the new name exists.
-    """
+    """Store the changeable fields of `user`, after `lock_user`. Raises Duplicate: the new name exists."""
     await connection.execute(
         "UPDATE users SET " + assigned(FIELDS) + " WHERE user_id = %(user_id)s",
         values_of(UserFields, user) | {"user_id": user.user_id},
@@ -223,11 +216,7 @@ async def update_user(connection: Connection, user: User) -> None:
 
 
 async def add_to_group(connection: Connection, user_id: str, group_id: str) -> bool:
-    """Make the user a member; False = already a member.
-
-    Raises:
-        Invalid: there is no such user or group.
-    """
+    """Make the user a member; False = already a member. Raises Invalid: there is no such user or group."""
     cursor = await connection.execute(
         "INSERT INTO user_groups (user_id, group_id) VALUES (%s, %s) ON CONFLICT DO NOTHING", (user_id, group_id)
     )
@@ -235,11 +224,7 @@ async def add_to_group(connection: Connection, user_id: str, group_id: str) -> b
 
 
 async def remove_from_group(connection: Connection, user_id: str, group_id: str) -> bool:
-    """End a membership; False = there was none.
-
-    Raises:
-        Refused: all users are in All Users.
-    """
+    """End a membership; False = there was none. Raises Refused: all users are in All Users."""
     if group_id == ALL_USERS:
         raise Refused("Every user is in the group All Users; this membership cannot be removed.")
     cursor = await connection.execute(
@@ -249,11 +234,8 @@ async def remove_from_group(connection: Connection, user_id: str, group_id: str)
 
 
 async def set_groups(connection: Connection, user_id: str, group_ids: list[str]) -> None:
-    """Make the user a member of exactly these groups, and of All Users.
-
-    Raises:
-        Invalid: one of the groups does not exist.
-    """
+    """Make the user a member of exactly these groups, and of All Users. Raises Invalid: one of the groups does not
+    exist."""
     wanted = sorted({*group_ids, ALL_USERS})
     await connection.execute(
         "DELETE FROM user_groups WHERE user_id = %s AND group_id <> ALL(%s::uuid[])", (user_id, wanted)
@@ -263,11 +245,8 @@ async def set_groups(connection: Connection, user_id: str, group_ids: list[str])
 
 
 async def require_an_administrator(connection: Connection) -> None:
-    """Refuse a change after which no user could administer; called at the end of the transaction.
-
-    Raises:
-        Refused: no user who can log in has `global_admin` any more.
-    """
+    """Refuse a change after which no user could administer; called at the end of the transaction. Raises Refused: no
+    user who can log in has `global_admin` any more."""
     await connection.execute("SELECT pg_advisory_xact_lock(75, 0)")
     cursor = await connection.execute(
         "SELECT 1 FROM users u JOIN user_groups USING (user_id) JOIN groups g USING (group_id)"

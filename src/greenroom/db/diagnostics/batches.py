@@ -99,10 +99,7 @@ class WaitingRows(Generic[Row]):
 async def insert_rows(db: Database, statement: LiteralString, rows: Sequence[JsonRow]) -> int:
     """Run `statement` with all `rows`; a row that cannot be stored is left out and logged.
 
-    Returns the number of rows left out.
-
-    Raises:
-        Unavailable: the database is away; nothing was written.
+    Returns the number of rows left out. Raises Unavailable: the database is away; nothing was written.
     """
     try:
         await db.write(statement, {"rows": Jsonb(rows)})

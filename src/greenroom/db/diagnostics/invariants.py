@@ -317,11 +317,7 @@ _READS: Final[Mapping[str, Callable[[Database], Awaitable[object]]]] = {
 
 
 async def unreadable(db: Database) -> list[str]:
-    """The rows that cannot be read, each as a sentence with its ids.
-
-    Raises:
-        Unavailable: the database cannot be reached.
-    """
+    """The rows that cannot be read, each as a sentence with its ids."""
     found = list[str]()
     for noun, read in _READS.items():
         with collected() as rows:

@@ -142,9 +142,6 @@ async def prune(db: Database, keep: Keep) -> dict[str, int]:
     """Delete outdated rows; returns kind → rows deleted.
 
     If the database gives a statement up, that kind waits for the next round.
-
-    Raises:
-        Unavailable: the database cannot be reached.
     """
     values: dict[str, Any] = {
         "log_s": keep.log_days * 86400,

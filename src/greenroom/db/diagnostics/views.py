@@ -180,11 +180,7 @@ _REFUSED: Final[LiteralString] = "r.status NOT BETWEEN 200 AND 299"
 
 
 async def read_known(db: Database, things: Sequence[Thing]) -> KnownRows:
-    """The rows about these things; to be read after them.
-
-    Raises:
-        Unavailable: the database cannot be reached.
-    """
+    """The rows about these things; to be read after them."""
     homes = [thing.home for thing in things if thing.home is not None]
     row = await db.fetch_one(
         "SELECT (SELECT coalesce(jsonb_object_agg(session_id, agent_id), '{}') FROM sessions"

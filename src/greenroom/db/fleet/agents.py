@@ -190,10 +190,7 @@ async def update_agent(
 
     An override is the exact offer; without one it is the Agent's cores times `cpu_overcommit`. An Agent that reports
     nothing offers nothing. The Primary applies changes within a round; a new override is also applied here, so that it
-    is visible at once.
-
-    Raises:
-        NotFound: no such Agent.
+    is visible at once. Raises NotFound: no such Agent.
     """
     values = {
         "agent_id": agent_id,
@@ -225,11 +222,7 @@ async def update_agent(
 
 
 async def revoke_credential(db: Database, agent_id: str) -> None:
-    """Invalidate the Agent's credential; the Agent is refused at its next message.
-
-    Raises:
-        NotFound: no such Agent.
-    """
+    """Invalidate the Agent's credential; the Agent is refused at its next message. Raises NotFound: no such Agent."""
     rows = await db.write(
         "UPDATE agents SET credential_hash = ''::bytea, incarnation = incarnation + 1 WHERE agent_id = %s RETURNING 1",
         (agent_id,),

@@ -178,9 +178,6 @@ async def read_states(db: Database, asked: Mapping[str, Collection[str]], manage
     exist. Of each Agent's list these sessions are read; of an Agent without any, all.
 
     Not repeated when the connection was lost: the Agents wait, and an unavailable database is an answer too.
-
-    Raises:
-        Unavailable: the database cannot be reached.
     """
     params = {
         "agent_ids": list(asked),
@@ -301,9 +298,6 @@ async def read_images(db: Database, agent_id: str) -> list[RegistryImage]:
     """The images an Agent should have, once each: those of enabled workspaces that may run on it.
 
     No images while it waits to be enabled.
-
-    Raises:
-        Unavailable: the database cannot be reached.
     """
     rows = await db.fetch(
         "SELECT DISTINCT ON (i.name) i.name, i.docker_registry, i.docker_user, " + _LOGIN_TO_FETCH + " AS token,"
@@ -322,11 +316,7 @@ async def read_images(db: Database, agent_id: str) -> list[RegistryImage]:
 
 
 async def read_filter_policies(db: Database) -> list[FilterPolicy]:
-    """All web filter policies.
-
-    Raises:
-        Unavailable: the database cannot be reached.
-    """
+    """All web filter policies."""
     rows = await db.fetch(
         "SELECT filter_policy_id::text, name, default_action, allow, deny FROM filter_policies p"
         " ORDER BY p.filter_policy_id",
@@ -353,11 +343,7 @@ class OrderedCommand:
 
 
 async def read_commands(db: Database, agent_id: str) -> list[OrderedCommand]:
-    """The commands the Agent has not begun yet.
-
-    Raises:
-        Unavailable: the database cannot be reached.
-    """
+    """The commands the Agent has not begun yet."""
     rows = await db.fetch(
         "SELECT command_id::text, session_id::text, generation, argv, run_as, env, workdir, deadline_s, screenshot,"
         " extract(epoch FROM clock_timestamp() - created)::double precision AS age_s"
@@ -369,11 +355,7 @@ async def read_commands(db: Database, agent_id: str) -> list[OrderedCommand]:
 
 
 async def read_own(db: Database, agent_id: str, session_ids: Sequence[str]) -> dict[str, str | None]:
-    """The sessions of these that are or were this Agent's, with their users.
-
-    Raises:
-        Unavailable: the database cannot be reached.
-    """
+    """The sessions of these that are or were this Agent's, with their users."""
     rows = await db.fetch(
         "SELECT session_id::text, user_id::text FROM sessions WHERE session_id = ANY(%s::uuid[]) AND agent_id = %s",
         (list(session_ids), agent_id),
@@ -383,11 +365,7 @@ async def read_own(db: Database, agent_id: str, session_ids: Sequence[str]) -> d
 
 
 async def read_living(db: Database, agent_id: str, session_ids: Sequence[str]) -> frozenset[str]:
-    """The sessions of these with a row of this Agent that is not deleted.
-
-    Raises:
-        Unavailable: the database cannot be reached.
-    """
+    """The sessions of these with a row of this Agent that is not deleted."""
     rows = await db.fetch(
         "SELECT session_id::text FROM sessions WHERE session_id = ANY(%s::uuid[]) AND agent_id = %s"
         " AND status <> 'deleted'",

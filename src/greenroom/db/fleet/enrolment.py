@@ -110,11 +110,7 @@ async def list_join_tokens(
 
 
 async def revoke_join_token(db: Database, join_token_id: str) -> None:
-    """Invalidate a token. Hosts that joined with it stay.
-
-    Raises:
-        NotFound: no such token.
-    """
+    """Invalidate a token. Hosts that joined with it stay. Raises NotFound: no such token."""
     rows = await db.write(
         "UPDATE join_tokens SET revoked = coalesce(revoked, clock_timestamp()) WHERE join_token_id = %s RETURNING 1",
         (join_token_id,),
@@ -241,11 +237,7 @@ async def list_gateways(db: Database, gateway_id: str | None = None) -> list[Gat
 
 
 async def delete_gateway(db: Database, gateway_id: str) -> None:
-    """Remove a gateway: its credential is invalid from its next request on.
-
-    Raises:
-        NotFound: no such gateway.
-    """
+    """Remove a gateway: its credential is invalid from its next request on. Raises NotFound: no such gateway."""
     if not await db.write("DELETE FROM gateways WHERE gateway_id = %s RETURNING 1", (gateway_id,)):
         raise NotFound("There is no such gateway; it may have been removed.")
 

@@ -57,10 +57,7 @@ async def guarded(db: Database, fence: Fence) -> AsyncGenerator[Connection]:
 
     The lease row is locked FOR SHARE until commit, so no other term can begin in the meantime; keep it short, and call
     nothing outside the database inside (GUARD of docs/explanation/protocols.md §1). A plan that counts must lock in one
-    statement and count in a later one.
-
-    Raises:
-        LeaseLost: the term is over; nothing was written.
+    statement and count in a later one. Raises LeaseLost: the term is over; nothing was written.
     """
     async with db.transaction() as connection:
         await lock_lease(connection, fence)
@@ -69,11 +66,7 @@ async def guarded(db: Database, fence: Fence) -> AsyncGenerator[Connection]:
 
 async def lock_lease(connection: Connection, fence: Fence) -> None:
     """Bind the transaction of `connection` to the term; `guarded` is for transactions that lock nothing before the
-    lease row and wait for each statement.
-
-    Raises:
-        LeaseLost: the term is over.
-    """
+    lease row and wait for each statement. Raises LeaseLost: the term is over."""
     cursor = await connection.execute(
         "SELECT 1 FROM zone_leases WHERE zone_key = %s AND holder = %s AND term = %s"
         " AND expires_at > clock_timestamp() FOR SHARE",
@@ -97,10 +90,8 @@ class LeaseConnection:
         """Wait up to a second for the zone's lock and take the leadership; returns its term.
 
         None = not available now, wait a little. 0 = another Manager is alive; check whether this one is still enabled,
-        and try again. Must not be called while believing: session locks nest.
-
-        Raises:
-            psycopg.Error: the connection must be closed.
+        and try again. Must not be called while believing: session locks nest. Raises psycopg.Error: the connection must
+        be closed.
         """
         row = await self._row(
             "SELECT lease_take_v4(%s, %s, %s, %s, make_interval(secs => %s)) AS term",
@@ -187,11 +178,7 @@ REMAINING: Final[LiteralString] = (
 
 
 async def read_lease(db: Database, zone_key: int) -> ZoneLease:
-    """The zone's leadership by the database's clock.
-
-    Raises:
-        Unavailable: the database cannot be reached.
-    """
+    """The zone's leadership by the database's clock."""
     lease = await db.fetch_one_as(
         ZoneLease,
         "SELECT term, holder::text, manager_id::text, " + REMAINING + " AS remaining_s"

@@ -122,11 +122,7 @@ def _values(fields: PoolFields) -> dict[str, Any]:
 
 
 async def insert_pool(connection: Connection, zone_id: str, fields: PoolFields) -> str:
-    """Store a pool; returns its id.
-
-    Raises:
-        Duplicate: the name exists.
-    """
+    """Store a pool; returns its id. Raises Duplicate: the name exists."""
     columns: tuple[LiteralString, ...] = (*FIELDS, "zone_id")
     cursor = await connection.execute(
         "INSERT INTO machine_pools " + inserted(columns) + " RETURNING machine_pool_id::text",
@@ -142,11 +138,8 @@ SECRETS_IN_USE_S: Final = 60.0
 async def update_pool(
     connection: Connection, machine_pool_id: str, fields: PoolFields, *, has_new_secrets: bool = False
 ) -> None:
-    """Store a changed pool, and clear its failures. Tokens of a pool without approval enable no Agent.
-
-    Raises:
-        Duplicate: the name exists.
-    """
+    """Store a changed pool, and clear its failures. Tokens of a pool without approval enable no Agent. Raises
+    Duplicate: the name exists."""
     await connection.execute(
         f"UPDATE machine_pools SET {assigned(FIELDS)}"
         ", failures = 0, next_try = NULL, call_failures = 0, next_call = NULL, last_error = '', secrets_since = CASE"

@@ -303,11 +303,8 @@ async def read_records(db: Database, zone_id: str) -> list[ManagerRecord]:
 
 
 async def remove_record(connection: Connection, manager_id: str, keep_days: float) -> bool:
-    """Remove a record after `lock_zones`; False = its Manager reported or started in the meantime.
-
-    Raises:
-        LastEnabledManager: the zone would have no enabled Manager.
-    """
+    """Remove a record after `lock_zones`; False = its Manager reported or started in the meantime. Raises
+    LastEnabledManager: the zone would have no enabled Manager."""
     cursor = await connection.execute(
         "DELETE FROM managers m WHERE m.manager_id = %s AND NOT " + _IS_LIVE + " AND"
         " m.last_reported < clock_timestamp() - make_interval(secs => %s) RETURNING 1",

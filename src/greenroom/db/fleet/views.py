@@ -182,11 +182,8 @@ async def read_ways(db: Database) -> list[StreamWay]:
 
 async def settle_edge(db: Database, agent_id: str, address: str) -> None:
     """Confirm an address of an Agent's edge gateway: the one that waits, or the one in use. No address waits any more;
-    `agents:` is notified.
-
-    Raises:
-        Refused: the address is neither; the Agent may have sent another one in the meantime.
-    """
+    `agents:` is notified. Raises Refused: the address is neither; the Agent may have sent another one in the
+    meantime."""
     settled = await db.write(
         "UPDATE agents SET edge_url = %(address)s, edge_url_requested = NULL"
         " WHERE agent_id = %(agent_id)s AND %(address)s IN (edge_url, edge_url_requested) RETURNING 1",
@@ -213,11 +210,7 @@ _HOLDERS: Final = (
 
 
 async def read_holders(db: Database, taker: str, names: Sequence[str]) -> dict[str, list[Holder]]:
-    """Image name → Agents of the zone that have it and can serve it, for those images that this Agent should have.
-
-    Raises:
-        Unavailable: the database cannot be reached.
-    """
+    """Image name → Agents of the zone that have it and can serve it, for those images that this Agent should have."""
     found = dict[str, list[Holder]]()
     for row in await db.fetch(_HOLDERS, {"taker": taker, "names": list(names)}):
         found.setdefault(row.pop("name"), []).append(Holder(**row))

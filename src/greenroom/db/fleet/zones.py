@@ -83,21 +83,15 @@ async def list_zones(db: Database) -> list[ListedZone]:
 
 
 async def get_zone(db: Database, zone_id: str) -> ListedZone:
-    """One zone.
-
-    Raises:
-        NotFound: there is no zone with this id.
-    """
+    """One zone. Raises NotFound: there is no zone with this id."""
     return found(await db.fetch_one_as(ListedZone, _SELECT + " WHERE z.zone_id = %s", (zone_id,)), "zone", zone_id)
 
 
 async def lock_zone(connection: Connection, zone_id: str) -> Zone:
     """One zone, locked until the transaction ends.
 
-    All zones are locked, by id, because taking a former name from a zone changes that zone, too.
-
-    Raises:
-        NotFound: there is no zone with this id.
+    All zones are locked, by id, because taking a former name from a zone changes that zone, too. Raises NotFound: there
+    is no zone with this id.
     """
     await lock_zones(connection)
     cursor = await connection.execute(_COLUMNS + " FROM zones z WHERE z.zone_id = %s", (zone_id,))
@@ -163,11 +157,8 @@ MAX_NAMED: Final = 8
 
 async def delete_zone(connection: Connection, zone: Zone) -> None:
     """Delete a zone to which nothing belongs, with its Managers that do not report any more and its ended sessions.
-
-    Raises:
-        Refused: a Manager that reports, an Agent, a session, a staging config or a workspace belongs to it; the
-            sentence names them.
-    """
+    Raises Refused: a Manager that reports, an Agent, a session, a staging config or a workspace belongs to it; the
+    sentence names them."""
     zone_id = {"zone_id": zone.zone_id, "reported_within_s": RUNNING_WITHIN_S}
     await lock_zones(connection)
     cursor = await connection.execute(_IN_THE_WAY, zone_id)

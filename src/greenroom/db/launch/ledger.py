@@ -98,11 +98,7 @@ class UserOfLauncher(LaunchingUser):
 async def read_launch(
     db: Database, user_id: str, image_id: str, idempotency_key: str | None, *, leased: bool = False
 ) -> LaunchSnapshot:
-    """The snapshot of a launch, or of one for a lease.
-
-    Raises:
-        NotFound: there is no such user.
-    """
+    """The snapshot of a launch, or of one for a lease. Raises NotFound: there is no such user."""
     values = {
         "user_id": user_id,
         "image_id": image_id,
@@ -114,11 +110,7 @@ async def read_launch(
 
 
 async def read_launcher(db: Database, user_id: str) -> UserOfLauncher:
-    """Read the input of a user's launcher page.
-
-    Raises:
-        NotFound: there is no such user.
-    """
+    """Read the input of a user's launcher page. Raises NotFound: there is no such user."""
     values = {"user_id": user_id, "counting": COUNTING, "leased": False}
     return existing_user(await db.fetch_one_as(UserOfLauncher, _IMAGES_OF_USER, values), user_id)
 

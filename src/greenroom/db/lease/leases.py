@@ -316,11 +316,7 @@ async def read_held(db: Database, key_id: str | None, *, user_id: str, idempoten
 async def reserve(db: Database, key_id: str, *, user_id: str, idempotency_key: str | None) -> str | None:
     """Count a lease that is about to be created as one of the key's; returns the reservation's id. None: the key has no
     limit any more, or an earlier request with the same idempotency key created the lease. A request in progress does
-    not count against its repetition.
-
-    Raises:
-        LeaseLimit: the key holds `max_leases`.
-    """
+    not count against its repetition. Raises LeaseLimit: the key holds `max_leases`."""
     async with db.transaction() as connection:
         cursor = await connection.execute(
             "SELECT max_leases FROM api_keys WHERE key_id = %s FOR NO KEY UPDATE", (key_id,)

@@ -166,10 +166,8 @@ async def update_config(connection: Connection, staging_config_id: str, fields: 
     """Change a locked config. Earlier failures are cleared, so that it tries again at once.
 
     A changed expiration applies to the present staged sessions, too. A session that is too old for it keeps half of the
-    new expiration, time enough to replace such sessions one by one.
-
-    Raises:
-        Duplicate: another config has this zone, image and set of permissions.
+    new expiration, time enough to replace such sessions one by one. Raises Duplicate: another config has this zone,
+    image and set of permissions.
     """
     values = values_of(ConfigFields, fields) | {"staging_config_id": staging_config_id}
     await connection.execute(

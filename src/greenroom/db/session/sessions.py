@@ -147,10 +147,8 @@ RETURNING session_id
 async def insert_session(connection: Connection, new: NewSession, *, max_sessions: int | None = None) -> bool:
     """Reserve and insert in one statement; False if the Agent has no room (any more), or the user's limit is reached.
 
-    For a user's session the transaction holds the user's row (`lock_user`), and `max_sessions` is passed.
-
-    Raises:
-        UniqueViolation: of `sessions_idempotency_unique`; `insert_for_user` converts it to RepeatedRequest.
+    For a user's session the transaction holds the user's row (`lock_user`), and `max_sessions` is passed. Raises
+    UniqueViolation: of `sessions_idempotency_unique`; `insert_for_user` converts it to RepeatedRequest.
     """
     values = {**new.values(), "counting": COUNTING, "max_sessions": max_sessions}
     cursor = await connection.execute(_RESERVE_AND_INSERT, values)
@@ -245,11 +243,8 @@ class DeletedSession:
 
 
 async def request_delete(connection: Connection, session_id: str, reason: str) -> DeletedSession:
-    """Mark a session for deletion; repeating it is a success. Follows `superseded_by`.
-
-    Raises:
-        NotFound: there is no such session.
-    """
+    """Mark a session for deletion; repeating it is a success. Follows `superseded_by`. Raises NotFound: there is no
+    such session."""
     cursor = await connection.execute(
         f"""
         WITH RECURSIVE chain AS (
@@ -328,11 +323,8 @@ async def set_kasm_url(db: Database, session_id: str, kasm_url: str) -> None:
 
 
 async def repeated_request(db: Database, error: psycopg.errors.UniqueViolation, user: SessionUser) -> Exception:
-    """The error for a violated constraint: RepeatedRequest with the winner if it was the idempotency key's.
-
-    Raises:
-        IdempotencyMismatch: the winner's request was a different one.
-    """
+    """The error for a violated constraint: RepeatedRequest with the winner if it was the idempotency key's. Raises
+    IdempotencyMismatch: the winner's request was a different one."""
     if error.diag.constraint_name != IDEMPOTENCY_CONSTRAINT:
         return error
     winner = await db.fetch_one(

@@ -59,11 +59,7 @@ async def insert_viewer(connection: Connection, share: Share, *, viewer_id: str,
 
 
 async def end_viewer(connection: Connection, session_id: str, viewer_id: str) -> ViewerRow:
-    """Remove a viewer, after `instruct_agent`.
-
-    Raises:
-        NotFound: no one with this id is in the session.
-    """
+    """Remove a viewer, after `instruct_agent`. Raises NotFound: no one with this id is in the session."""
     cursor = await connection.execute(
         "UPDATE session_viewers v SET ended = clock_timestamp(), present = NULL FROM session_shares h"
         " WHERE h.share_id = v.share_id AND h.session_id = %s AND v.viewer_id = %s AND v.ended IS NULL"

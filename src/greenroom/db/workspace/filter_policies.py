@@ -81,11 +81,7 @@ async def list_filter_policies(db: Database, *, after: Position | None, limit: i
 
 
 async def insert_filter_policy(connection: Connection, fields: PolicyFields) -> str:
-    """Store a new policy; returns the id.
-
-    Raises:
-        Duplicate: the name exists.
-    """
+    """Store a new policy; returns the id. Raises Duplicate: the name exists."""
     cursor = await connection.execute(
         "INSERT INTO filter_policies " + inserted(FIELDS) + " RETURNING filter_policy_id",
         values_of(PolicyFields, fields),
@@ -95,11 +91,7 @@ async def insert_filter_policy(connection: Connection, fields: PolicyFields) -> 
 
 async def keep_policy_of_leases(db: Database, policy: FilterPolicy, narrowing: Narrowing) -> None:
     """Store a policy that leases share, or extend its retention; it is deleted some time after its last session. Its
-    lists are the present ones of `narrowing`.
-
-    Raises:
-        Duplicate: another policy has its name.
-    """
+    lists are the present ones of `narrowing`. Raises Duplicate: another policy has its name."""
     async with db.transaction() as connection:
         narrows = narrowing.narrows
         allow, deny = lists_of(await _narrowed(connection, narrows) if narrows else None, narrowing.wanted)
@@ -129,11 +121,7 @@ async def _narrowed(connection: Connection, filter_policy_id: str) -> FilterPoli
 
 
 async def lock_filter_policy(connection: Connection, filter_policy_id: str) -> PolicyFields:
-    """One policy, locked until the transaction ends.
-
-    Raises:
-        NotFound: there is no policy with this id.
-    """
+    """One policy, locked until the transaction ends. Raises NotFound: there is no policy with this id."""
     cursor = await connection.execute(
         "SELECT " + ", ".join(FIELDS) + " FROM filter_policies WHERE filter_policy_id = %s FOR UPDATE",
         (filter_policy_id,),
@@ -142,11 +130,8 @@ async def lock_filter_policy(connection: Connection, filter_policy_id: str) -> P
 
 
 async def update_filter_policy(connection: Connection, filter_policy_id: str, fields: PolicyFields) -> None:
-    """Store all fields of a locked policy, and derive the lists of leases that narrow it again.
-
-    Raises:
-        Duplicate: the name exists.
-    """
+    """Store all fields of a locked policy, and derive the lists of leases that narrow it again. Raises Duplicate: the
+    name exists."""
     await connection.execute(
         "UPDATE filter_policies SET " + assigned(FIELDS) + " WHERE filter_policy_id = %(filter_policy_id)s",
         values_of(PolicyFields, fields) | {"filter_policy_id": filter_policy_id},
@@ -194,11 +179,8 @@ async def _uses(connection: Connection, filter_policy_id: str) -> list[str]:
 
 
 async def policy_named(connection: Connection, given: str) -> str:
-    """The id of the policy with this id or name; it cannot be deleted before the transaction ends.
-
-    Raises:
-        Invalid: there is no such policy.
-    """
+    """The id of the policy with this id or name; it cannot be deleted before the transaction ends. Raises Invalid:
+    there is no such policy."""
     cursor = await connection.execute(
         "SELECT filter_policy_id::text FROM filter_policies WHERE filter_policy_id::text = lower(%(given)s)"
         " OR name = %(given)s ORDER BY (name = %(given)s) LIMIT 1 FOR KEY SHARE",

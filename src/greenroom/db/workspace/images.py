@@ -151,11 +151,7 @@ async def add_client_fields(connection: Connection, image_id: str, fields: Mappi
 
 
 async def set_groups_of_image(connection: Connection, image_id: str, group_ids: list[str]) -> None:
-    """Allow exactly the members of these groups to use the image.
-
-    Raises:
-        Invalid: a group does not exist.
-    """
+    """Allow exactly the members of these groups to use the image. Raises Invalid: a group does not exist."""
     await connection.execute(
         "DELETE FROM group_images WHERE image_id = %s AND group_id <> ALL(%s::uuid[])", (image_id, group_ids)
     )

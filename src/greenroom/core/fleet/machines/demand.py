@@ -97,11 +97,7 @@ def hints_on(hints: Iterable[Hint], now: datetime, lead_s: float) -> list[Hint]:
 
 
 def parse_hint(line: str) -> Hint:
-    """Parse a line of a schedule, like `FORM`.
-
-    Raises:
-        Invalid: the line is not valid.
-    """
+    """Parse a line of a schedule, like `FORM`. Raises Invalid: the line is not valid."""
     found = _LINE.fullmatch(line.strip())
     if found is None:
         raise Invalid(f"{line!r} is not a valid line of a schedule; write one like: {FORM}.")
