@@ -172,9 +172,7 @@ def single_errors(error: BaseException) -> list[BaseException]:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the reason of an error as a sentence: the message of a `GreenroomError`, the type and first line of any
-    other error, and the distinct reasons in a group.
-    """
+    """Return a sentence: a GreenroomError's message, another error's type and first line, or those of a group."""
     if isinstance(error, GreenroomError):
         return error.message
     if (singles := single_errors(error)) != [error]:

@@ -60,9 +60,7 @@ class TopicRule:
 
     id_is: str
     seen_with: str
-    """The permission that subscribers of `/events` need. The user of a session also receives its events and those of
-    its lease.
-    """
+    """The permission to read it from `/events`. A session's user also receives its events and those of its lease."""
     wakes: frozenset[Wakes] = frozenset()
     """In the Managers of the zone that the id names, or in all Managers."""
 

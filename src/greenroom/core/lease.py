@@ -48,9 +48,7 @@ class Control:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """A person who requests control. `owns` is True if they are the user of the session, who may take control from
-    another person.
-    """
+    """A person who requests control. `owns`: the user of the session, who may take control from others."""
 
     viewer: str
     name: str
@@ -101,9 +99,7 @@ def expired(control: Control, now: datetime) -> Control:
 
 
 def withdrawn(control: Control, term: int) -> Control:
-    """Return the control to store after a person lost the permission to control the session; unchanged if control has
-    changed since that term.
-    """
+    """Return the control after its person lost the permission; unchanged if control changed since that term."""
     return Control(term=term + 1) if control.term == term and control.viewer else control
 
 
@@ -153,8 +149,7 @@ class LeaseLimits:
     not_after: datetime | None = None
 
     def require(self, seconds: float, now: datetime) -> None:
-        """Check that the lease may last this number of seconds from now. Raises Invalid: it may not; the message names
-        the limit."""
+        """Raises Invalid: the lease may not last this number of seconds; the message names the limit."""
         if self.max_lease_s is not None and seconds > self.max_lease_s:
             raise Invalid(f"Leases of this API key may last {self.max_lease_s} s (max_lease_s), not {seconds:g} s.")
         ends = now + timedelta(seconds=seconds)
@@ -170,9 +165,7 @@ class LeaseLimits:
 
 
 FREED_BY: Final = frozenset({Topic.LEASE, Topic.SETTINGS, Topic.USERS})
-"""Topics of the events that can end the refusal of a lease: the end of a lease, and a change of a limit or of the
-groups of the user.
-"""
+"""Topics of the events that can end the refusal: a lease ended, or a limit or the user's groups changed."""
 
 
 def most_of_user(settings: Mapping[str, Resolved], *, leased: bool) -> int:

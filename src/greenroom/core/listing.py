@@ -43,8 +43,7 @@ def order_of(text: str, columns: Collection[str]) -> SortOrder:
 
 
 def words_of(text: str, columns: Collection[str]) -> list[Word]:
-    """Return the words of a filter, in lower case. Raises Invalid: there are more than `MAX_WORDS`, or the text has a
-    zero character."""
+    """Return the lower-case words of a filter. Raises Invalid: more than `MAX_WORDS`, or a zero character."""
     words = text.lower().split()
     if len(words) > MAX_WORDS or "\0" in text:
         raise Invalid(f"`q` has at most {MAX_WORDS} words, and none with a zero character.")

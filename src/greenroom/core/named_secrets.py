@@ -200,8 +200,7 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def require_distinct(secrets: Sequence[Brokered]) -> None:
-    """Refuse secrets of which two would be in the same header of one request. Raises Invalid: with the names of
-    both."""
+    """Refuse secrets of which two would be in the same header of one request. Raises Invalid: names both."""
     for one, other in combinations(secrets, 2):
         same = one.header.lower() == other.header.lower()
         if same and any(_overlap(a, b) for a in one.hosts for b in other.hosts):
@@ -231,9 +230,7 @@ VARIABLES: Final = {
     ),
     "NODE_EXTRA_CA_CERTS": AUTHORITY,
 }
-"""Variables with the paths of the files, for programs that read them: OpenSSL, curl, Python's requests, git,
-Node.js.
-"""
+"""Variables with the paths of the files, for programs that read them: OpenSSL, curl, requests, git, Node.js."""
 
 
 def files(certificate: str, bundles: Mapping[str, str]) -> tuple[SessionFile, ...]:

@@ -31,9 +31,7 @@ _SPECIAL: Final = tuple(
         *("2620:4f:8000::/48", "3fff::/20", "5f00::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"),
     )
 )
-"""The special-purpose address registries of IANA (RFC 6890), multicast, and deprecated ranges. Python 3.11 reports some
-of them as global.
-"""
+"""Special-purpose addresses (RFC 6890), multicast, deprecated ranges; Python 3.11 calls some of them global."""
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 """Addresses of IPv4 hosts behind a translator, in their last 32 bits."""
 _PORTS: Final = {"https": 443, "http": 80}

@@ -123,9 +123,7 @@ MAX_NAMES: Final = 10
 
 
 def source_of(address: str) -> str:
-    """Return the source to which attempts from `address` count; of IPv6 the /64 network, which belongs to one
-    customer.
-    """
+    """Return the source to which attempts from `address` count: for IPv6 its /64 network, of one customer."""
     try:
         parsed = ip_address(address)
     except ValueError:

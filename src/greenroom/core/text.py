@@ -46,9 +46,7 @@ def normal_name(text: str) -> str:
 
 
 def normal_password(password: str) -> str:
-    """Return the form of a password that is hashed (NFKC, NIST SP 800-63B). Keyboards and systems encode the same
-    character in different ways.
-    """
+    """Return a password as it is hashed (NFKC, NIST SP 800-63B): keyboards encode one character differently."""
     return unicodedata.normalize("NFKC", password)
 
 

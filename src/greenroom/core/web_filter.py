@@ -64,9 +64,7 @@ Action = Literal["allow", "deny"]
 
 WEB_PORTS: Final = (80, 443)
 FREE_PORTS_FROM: Final = 1024
-"""With the default action `allow`, ports from here on are treated like web ports. All other ports (mail, ssh) are
-closed.
-"""
+"""If the default action is `allow`, ports from here on are open like web ports; others (mail, ssh) are closed."""
 
 MAX_DOMAINS: Final = 10_000
 MAX_DOMAIN_CHARACTERS: Final = 253
@@ -176,8 +174,7 @@ def _quoted(text: str) -> str:
 
 
 def domains(texts: Sequence[str]) -> tuple[str, ...]:
-    """Return a list of domains as it is stored: unique and sorted. Raises Invalid: one of them is not a domain, or
-    there are too many."""
+    """Return domains as they are stored: unique and sorted. Raises Invalid: one is no domain, or too many."""
     if len(texts) > MAX_DOMAINS:
         raise Invalid(f"The list has {len(texts)} domains; the maximum is {MAX_DOMAINS}.")
     return tuple(sorted({domain(text) for text in texts}))
@@ -210,18 +207,14 @@ def narrowed(in_force: FilterPolicy | None, allow: Sequence[str]) -> FilterPolic
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Narrowing:
-    """The domains that a lease requests, out of those that the policy `narrows` allows; None = no policy is
-    in force.
-    """
+    """The domains that a lease requests, out of those that `narrows` allows; None = no policy is in force."""
 
     wanted: tuple[str, ...]
     narrows: str | None
 
 
 def lists_of(in_force: FilterPolicy | None, wanted: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the domains that the policy of a lease for `wanted` allows and denies, under the current policy
-    in force.
-    """
+    """Return the allowed and denied domains of a lease for `wanted`, under the policy now in force."""
     if in_force is None:
         return tuple(wanted), ()
     return tuple(name for name in wanted if decision(in_force, name).action == "allow"), in_force.deny
@@ -232,9 +225,7 @@ _NAME_CHARACTERS: Final = 80
 
 
 def policy_in_force(image_policy: str | None, group_policy: str | None, *, force_disabled: bool) -> str | None:
-    """Return the policy of a session: that of the groups, else that of the workspace; None if the workspace disables
-    filters.
-    """
+    """Return the policy of a session: the groups', else the workspace's; None if that disables filters."""
     return None if force_disabled else group_policy or image_policy
 
 
@@ -263,9 +254,7 @@ LOCAL: Final = "localhost,127.0.0.1,::1"
 
 
 def proxy_variables(address: str) -> dict[str, str]:
-    """Return the variables that configure programs for the filter at this address. They are only a convenience: no
-    other host can be reached.
-    """
+    """Return the variables with which programs use the filter at this address, their only way to a host."""
     proxy = f"http://{f'[{address}]' if ':' in address else address}:{PORT}"
     variables = {"http_proxy": proxy, "https_proxy": proxy, "no_proxy": LOCAL}
     return variables | {name.upper(): value for name, value in variables.items()}
@@ -309,9 +298,7 @@ class Denial:
 
 
 def parse_denial(line: str) -> Denial | None:
-    """Parse a line of the log of refused requests; None for any other line (such as a page that itself responded with
-    403).
-    """
+    """Parse a line of the log of refusals; None for others, such as a page that answered 403 itself."""
     words = line.split()
     if len(words) != 6 or not words[2].startswith("TCP_DENIED") or not words[0].isdigit():
         return None

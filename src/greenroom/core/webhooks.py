@@ -77,9 +77,7 @@ class DeliveryAttempt:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryVerdict:
-    """The state of a delivery after an attempt. `again_s` is the pause before the next attempt, None = there
-    is none.
-    """
+    """The state of a delivery after an attempt, and the pause before the next one; None = there is none."""
 
     state: DeliveryState
     again_s: float | None = None

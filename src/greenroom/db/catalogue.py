@@ -1,5 +1,4 @@
-"""The catalogue in SQL: lists of workspaces that others publish, the known facts of offered workspaces, and
-pictures."""
+"""The catalogue in SQL: lists that others publish, facts of offered workspaces, and pictures."""
 
 from __future__ import annotations
 
@@ -136,8 +135,7 @@ async def find_added(db: Database, name: str) -> str | None:
 
 
 async def set_origin(connection: Connection, image_id: str, name: str, image: str) -> None:
-    """Store the entry and the image from which the workspace was created or last updated. Raises Duplicate: there is a
-    workspace of this entry."""
+    """Store the entry and image of a workspace's origin or last update. Raises Duplicate: another has this entry."""
     await connection.execute(
         "UPDATE images SET catalogue_name = %s, catalogue_image = %s WHERE image_id = %s", (name, image, image_id)
     )

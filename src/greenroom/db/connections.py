@@ -142,8 +142,7 @@ _READ_ONLY: Final = (b"in_hot_standby", b"default_transaction_read_only")
 
 
 class PooledConnection(PatientConnection[Row]):
-    """A connection of a pool. It is tried repeatedly, because the pauses of a pool between two attempts are longer than
-    a promotion should take."""
+    """A connection of a pool, tried repeatedly: the pool's pauses are longer than a promotion should take."""
 
     @classmethod
     async def connect(
@@ -289,8 +288,7 @@ def _name(server: str) -> str:
 
 
 class _Cut:
-    """Cuts a connection that is silent for a time. A cancellation would not help: the driver would first ask the server
-    to cancel the statement."""
+    """Cuts a connection that is silent. A cancellation does not help: the driver would ask the server first."""
 
     def __init__(self, connection: PatientConnection[Any], after_s: float) -> None:
         self._connection = connection

@@ -199,8 +199,7 @@ async def password_is_one_time(db: Database, username: str) -> bool:
 
 
 async def set_password(db: Database, username: str, password_hash: str) -> None:
-    """Store a new password, unlock the user, and end their log-ins and streams. Raises NotFound: there is no such
-    user."""
+    """Store a password, unlock the user, and end their log-ins and streams. Raises NotFound: no such user."""
     user = await find_user(db, username)
     if user is None:
         raise NotFound(f"There is no user {username}.")

@@ -143,9 +143,7 @@ class ListDefinition(Generic[T]):
         return found(await self.find(db, f"{self.key} = %s", (key,)), self.noun, key)
 
     async def lock(self, connection: Connection, key: str) -> T:
-        """Lock the row with this key until commit, against concurrent changes, and return it. Raises NotFound: there is
-        none.
-        """
+        """Lock the row until commit, against concurrent changes, and return it. Raises NotFound: there is none."""
         where: LiteralString = f"WHERE {self.key} = %s"
         await connection.execute(
             f"SELECT 1 {self.source} {where} FOR NO KEY UPDATE OF {self.key.partition('.')[0]}", (key,)

@@ -85,8 +85,7 @@ async def groups_of(db: Database, user_id: str) -> list[str]:
 
 
 async def lock_secret(connection: Connection, secret_id: str) -> tuple[StoredSecret, bytes]:
-    """Lock a secret's row until commit; returns it with its encrypted value. Raises NotFound: there is none with this
-    id."""
+    """Lock a secret's row until commit; returns it with its encrypted value. Raises NotFound: there is none."""
     secret = await _SECRETS.lock(connection, secret_id)
     cursor = await connection.execute("SELECT value_encrypted FROM secrets WHERE secret_id = %s", (secret_id,))
     return secret, (await returned(cursor))["value_encrypted"]
@@ -145,8 +144,7 @@ async def delete_secret(connection: Connection, secret_id: str) -> None:
 
 
 async def give_to_filter(db: Database, filter_policy_id: str, secret_ids: Sequence[str]) -> int:
-    """Give the filter of this policy these secrets before it starts; returns the number of secrets that still
-    existed."""
+    """Give a policy's filter these secrets before it starts; returns the number of those that still existed."""
     rows = await db.write(
         "INSERT INTO filter_policy_secrets (filter_policy_id, secret_id)"
         " SELECT %s, secret_id FROM secrets WHERE secret_id = ANY(%s::uuid[])"

@@ -1,5 +1,4 @@
-"""Notifications end waiting early: LISTEN for commits of other processes. No correctness may depend on them: all data
-are also polled."""
+"""LISTEN for commits of other processes: ends waits early. All data are also polled, so any may be lost."""
 
 from __future__ import annotations
 

@@ -58,8 +58,7 @@ async def refuse_pooler(dsn: str) -> None:
 
 
 async def refuse_pooler_later(dsn: str) -> None:
-    """Check once as soon as an absent database answers; never returns. Raises SetupError: there is a pooler in
-    between."""
+    """Check as soon as an absent database answers; never returns. Raises SetupError: there is a pooler."""
     is_known = False
     while not is_known:
         await asyncio.sleep(AGAIN_S)

@@ -54,9 +54,7 @@ class StoredRecordingRow(RecordedAct):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Used:
-    """The size of a recording, while its row is locked; `user_bytes` is the size of those recordings of its user that
-    are not `required`.
-    """
+    """The size of a locked recording; `user_bytes` is that of its user's recordings that are not `required`."""
 
     rows: int
     picture_bytes: int

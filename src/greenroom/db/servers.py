@@ -110,9 +110,7 @@ class Refusals:
         return max(0.0, last.again_at_s - time.monotonic()) if last else 0.0
 
     def why(self, servers: Iterable[str]) -> str:
-        """The last messages of those of the servers that refuse the login, at any address of their names; empty if none
-        does.
-        """
+        """The last messages of those servers that refuse the log-in, at any address; empty if none does."""
         return "; ".join(
             last.sentence
             for server in servers

@@ -89,8 +89,7 @@ async def change_secret(connection: Connection, webhook_id: str, secret_encrypte
 
 
 async def delete_webhook(connection: Connection, webhook_id: str) -> None:
-    """Delete a webhook and its deliveries. A message that is written at the same time is removed by its age
-    (`db.diagnostics.retention`)."""
+    """Delete a webhook and its deliveries; retention removes a message written at the same time."""
     await connection.execute("DELETE FROM webhooks WHERE webhook_id = %s", (webhook_id,))
     await connection.execute("DELETE FROM webhook_deliveries WHERE webhook_id = %s", (webhook_id,))
 
@@ -101,8 +100,7 @@ TAKEN_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A message to a webhook, and the result of its last attempt; `due` is the time of its next attempt, while it
-    waits."""
+    """A message to a webhook and the result of its last attempt; `due`: when it is tried next."""
 
     delivery_id: str
     webhook_id: str
@@ -221,8 +219,7 @@ async def take(db: Database, webhook_id: str, most: int) -> list[TakenDelivery]:
 
 
 async def insert_taken(db: Database, webhook_id: str, event: str, data: dict[str, Any]) -> TakenDelivery | None:
-    """Insert a message that the caller delivers at once, also to a disabled webhook; None = there is no such
-    webhook."""
+    """Insert a message that the caller delivers at once, even if disabled; None = no such webhook."""
     rows = await db.write(
         "WITH d AS (INSERT INTO webhook_deliveries (webhook_id, event, data, attempts, attempted, due)"
         "  SELECT webhook_id, %(event)s, %(data)s, 1, clock_timestamp(),"
@@ -275,8 +272,7 @@ async def replay_given_up(db: Database, webhook_id: str, never: str) -> int:
 
 
 async def give_up_beyond(db: Database, most: int, reason: str) -> list[tuple[str, int]]:
-    """Keep the newest `most` messages that wait for each webhook; returns names of webhooks with the number of messages
-    that were given up."""
+    """Keep each webhook's newest `most` waiting messages; returns names with the number of those given up."""
     rows = await db.write(
         "WITH gone AS (UPDATE webhook_deliveries SET state = 'given_up', error = %(reason)s"
         "  WHERE delivery_id = ANY(ARRAY(SELECT d.delivery_id FROM webhooks w, LATERAL (SELECT delivery_id"

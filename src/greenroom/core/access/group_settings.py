@@ -362,9 +362,7 @@ def client_settings_of(resolved: Mapping[str, Resolved]) -> ClientSettings:
 
 
 def keepalive_interval_s(resolved: Mapping[str, Resolved]) -> float:
-    """The seconds between two presence reports of a viewer. One report can be lost before the session counts
-    as unused.
-    """
+    """The seconds between two presence reports of a viewer. A session stays in use if one report is lost."""
     return min(float(resolved["keepalive_interval"].value), float(resolved["keepalive_expiration"].value) / 2)
 
 

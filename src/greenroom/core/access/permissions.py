@@ -167,9 +167,7 @@ def refusal_of_change(
 
 
 def refusal_of_leaving(group_id: str, groups: Sequence[GroupSettings]) -> str | None:
-    """The reason why such users may not remove a user, or themselves, from the group, as a sentence; None if they may.
-    `groups` are all groups of the removed user.
-    """
+    """The reason why they may not remove a user of these `groups`, or themselves, as a sentence; None if they may."""
     return _lifted(groups, [one for one in groups if one.group_id != group_id])
 
 

@@ -1,6 +1,4 @@
-"""The actions that a program can perform on a desktop, in any dialect. `dialects` parses actions; `plan` converts them
-into steps.
-"""
+"""The actions that a program can perform on a desktop: parsed by `dialects`, converted into steps by `plan`."""
 
 from __future__ import annotations
 
@@ -29,8 +27,7 @@ Coordinate = Annotated[int, Meta(ge=-MOST_PIXELS, le=MOST_PIXELS)]
 
 
 def checked_text(text: str) -> str:
-    """Return the text if it can be encoded as UTF-8 within the limit. Raises Invalid: it cannot be encoded, or is too
-    long."""
+    """Return the text. Raises Invalid: it cannot be encoded as UTF-8, or is too long."""
     try:
         size = len(text.encode())
     except UnicodeEncodeError as error:
@@ -96,9 +93,7 @@ class Click:
 
 @dataclass(frozen=True, slots=True)
 class Drag:
-    """Press the left button at the first point and release it at the last. With one point, start at the position of the
-    pointer.
-    """
+    """Press the left button at the first point (the pointer's, if there is one point); release it at the last."""
 
     path: tuple[Point, ...]
     keys: tuple[int, ...] = ()

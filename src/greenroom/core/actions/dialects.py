@@ -96,8 +96,7 @@ VERBS: Final[dict[str, tuple[str, ...]]] = {
 
 
 def parse(items: Sequence[object]) -> list[Action]:
-    """Return the actions of a batch. Raises Invalid: an item is no action, or the batch exceeds a limit; the sentence
-    names the item."""
+    """Return the actions of a batch. Raises Invalid: with the item that is no action, or the exceeded limit."""
     if len(items) > MOST_ACTIONS:
         raise Invalid(f"actions: there are {len(items)}; the maximum is {MOST_ACTIONS}.")
     actions = [_read(item, f"actions[{index}]") for index, item in enumerate(items)]

@@ -121,9 +121,7 @@ def keysym_of(name: str) -> int:
 
 
 def keysym_of_character(character: str) -> int:
-    """Return the keysym of a character. Latin-1 characters are their own keysyms; the rest of Unicode has a range by
-    rule.
-    """
+    """Return the keysym of a character: its code in Latin-1, else a code from a range by rule."""
     code = ord(character)
     return code if 0x20 <= code <= 0x7E or 0xA0 <= code <= 0xFF else 0x01000000 + code
 

@@ -27,9 +27,7 @@ from greenroom.core.errors import Invalid
 
 
 class Pointer(BaseStep, frozen=True, tag="pointer"):
-    """Hold exactly these buttons (mask of RFB: 1 left, 2 middle, 4 right, 8 to 64 wheel) at x, y or the current
-    position.
-    """
+    """Hold these buttons (mask of RFB: 1 left, 2 middle, 4 right, 8 to 64 wheel) at x, y or the current position."""
 
     buttons: int
     x: int | None = None
@@ -62,9 +60,7 @@ Step = Pointer | Key | Type | Screenshot | SimpleStep
 
 
 PAUSE_S: Final = 0.02
-"""The pause between pressing a button, moving and releasing it. Programs detect a drag only if there is motion in
-between.
-"""
+"""The pause between pressing a button, moving and releasing it. Without motion, programs detect no drag."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,9 +80,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def _desk(self) -> dict[str, Any]:
-        """The entry of the desk in the port map. Every image with a screen has a desk; an image of kind page has only
-        its own program.
-        """
+        """The entry of the desk in the port map. Images with a screen have a desk; those of kind page do not."""
         return {} if self.kind == "page" else {"desk": "desk"}
 
     def definition(self, image: str, image_src: str = "") -> Definition:

@@ -91,9 +91,7 @@ class PublishedList:
 
 
 def list_address(url: str) -> str:
-    """Return the address of the list of a registry: `url` itself if it names a JSON file, else the path for this
-    schema.
-    """
+    """Return the address of a registry's list: `url` if it names a JSON file, else the path for this schema."""
     path = url.partition("?")[0]
     return url if path.endswith(".json") else f"{path.rstrip('/')}/{SCHEMA}/list.json"
 

@@ -28,9 +28,7 @@ COPIES: Final = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageProgress:
-    """The progress of an image on an Agent. `how` is the way by which it arrives; `progress`, 0-100, applies while it
-    is `pulling`.
-    """
+    """The progress of an image on an Agent: the way, and the percentage while it is `pulling`."""
 
     state: Literal["present", "pulling", "absent", "failed"]
     how: Way
@@ -109,9 +107,7 @@ def ways(name: str, docker_registry: str, *, elsewhere: bool, buildable: bool) -
 
 
 def choice(choices: tuple[Choice, ...], failures: int) -> Choice:
-    """Return the way to try after this number of failures in a row. The ways alternate, so that a way that fails does
-    not block the others.
-    """
+    """Return the way to try after this number of failures in a row. The ways alternate, so that all are tried."""
     return choices[failures % len(choices)]
 
 

@@ -72,9 +72,7 @@ def _is_host(host: str) -> bool:
 
 
 def parse_origin(origin: str) -> tuple[str, int] | None:
-    """Return (host, port) of an https origin as browsers send it; None for any other text (`null`, http, a path, a
-    list).
-    """
+    """Return (host, port) of an https origin as browsers send it; None for any other text, such as `null`."""
     if not origin.startswith("https://"):
         return None
     entry = _ENTRY.fullmatch(origin.removeprefix("https://").lower())
@@ -136,9 +134,7 @@ def stream_origin(stream_url: str, public_url: str, request_host: str) -> str:
 
 
 EDGE_DOMAIN: Final = "edge.greenroom.internal"
-"""The parent domain of the names of edge gateways. The names are in certificates only and are never resolved
-(`internal` is reserved).
-"""
+"""The parent domain of the names of edge gateways, which are in certificates only and never resolved."""
 
 _ROUTE: Final = re.compile(r"[0-9a-f]{8}")
 _IN_ORIGINS: Final = re.compile(r"[a-z0-9.-]+|\[[0-9a-f:]+\]")
@@ -200,8 +196,7 @@ def edge_name(route: str) -> str:
 
 
 def edge_address(edge_url: str) -> EdgeAddress:
-    """Parse an edge address `https://host[:port]`; the default port is 443. Raises Invalid: the text is no such
-    address; the message has the reason."""
+    """Parse `https://host[:port]`; the default port is 443. Raises Invalid: with the reason."""
     if len(edge_url) > _LONGEST:
         raise Invalid(f"The edge address is longer than {_LONGEST} characters.")
     text = edge_url.removeprefix("https://").removesuffix("/")
@@ -222,9 +217,7 @@ def edge_address(edge_url: str) -> EdgeAddress:
 
 
 _NEVER: Final = re.compile(r"[\s\x00-\x1f\x7f\"'`<>\\^{|}]")
-"""Characters that RFC 3986 forbids, and the apostrophe, because programs in sessions pass addresses to shells and
-pages.
-"""
+"""Characters that RFC 3986 forbids, and the apostrophe: programs in sessions pass addresses to shells."""
 _PAGE_HOST: Final = re.compile(r"[^!$&()*+,;=%@/?#]+")
 
 
@@ -257,9 +250,7 @@ def is_this_host(host: str) -> bool:
 
 
 def not_served(address: str) -> str:
-    """Return the text of the answer (421) to a request for a host name that is not served. `address` is an address that
-    is served.
-    """
+    """Return the text of the answer 421 for a host name that is not served. `address` is one that is."""
     return (
         f"This host name is not served here. Open {address}, or add the name to GREENROOM_SERVED_HOSTS, or set"
         " GREENROOM_PUBLIC_URL for a reverse proxy (greenroom up --served-hosts, --public-url)."

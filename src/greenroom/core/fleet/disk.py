@@ -18,8 +18,7 @@ from typing import Final
 from greenroom.core.text import size
 
 EMERGENCY_FRACTION: Final = 0.25
-"""The fraction of the bytes kept free below which the session that has written most is stopped, even within its limit.
-"""
+"""If less than this fraction of the bytes kept free is left, the session that has written most is stopped."""
 INODES_KEPT: Final = 0.10
 INODES_EMERGENCY: Final = 0.05
 """The same two limits for free inodes, as fractions of all inodes of the disk."""
@@ -150,9 +149,7 @@ class KnownVulnerability:
     fixed: tuple[str, ...]
 
     def is_in(self, version: tuple[int, ...]) -> bool:
-        """True if the version is affected. A version of a release line without a fix is affected if it is older than
-        the latest fixed version.
-        """
+        """True if it is affected. Without a fix in its release line: older than the latest fixed version."""
         fixed = [_numbers(text) for text in self.fixed]
         of_its_line = [first for first in fixed if first[:2] == version[:2]]
         return version < max(of_its_line or fixed)

@@ -30,9 +30,7 @@ MAX_ADDRESSES: Final = 1000
 
 
 class JoinAttemptLimiter:
-    """Limits the number of refused attempts that are logged, because any host in the network can cause refusals. Times
-    are `time.monotonic()`.
-    """
+    """Limits the logged refusals, because any host in the network can cause them. Times: `time.monotonic()`."""
 
     def __init__(self) -> None:
         self._begun: OrderedDict[str, tuple[float, int]] = OrderedDict()
@@ -51,9 +49,7 @@ class JoinAttemptLimiter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """A stored join token. `expired` is computed with the database's clock; `uses` is the number of hosts that the
-    token admits in total.
-    """
+    """A stored join token, with `expired` by the database's clock. It admits `uses` hosts in total."""
 
     role: str
     zone_id: str

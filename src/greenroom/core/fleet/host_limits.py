@@ -252,9 +252,7 @@ def overfull(values: Mapping[str, int], sessions: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class GoodFor:
-    """The number of sessions that a host supports, as sentences. `is_short` is True if the number is less than `fit`
-    of `good_for`.
-    """
+    """The number of sessions that a host supports, as sentences. `is_short`: it is less than `fit` of `good_for`."""
 
     sentence: str
     is_short: bool = False

@@ -23,9 +23,7 @@ EVICT_JITTER_S: Final = 0.05
 """Managers read the leadership up to this long after its end, at random times, so that they do not read it together."""
 
 LOOK_AGAIN_S: Final = 2.0
-"""The maximum time between two reads of the leadership, because a NOTIFY may be lost. Each heartbeat, once a second,
-also reads it.
-"""
+"""The maximum time between two reads of the leadership by a process, because a NOTIFY may be lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,9 +164,7 @@ class LeaseRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """The record that a process last read, and the time since which it has not changed. `version` None = there is no
-    record.
-    """
+    """The record (its `version` None = there is none) that a process last read, and since when it is unchanged."""
 
     record: LeaseRecord | None
     version: str | None
@@ -177,9 +173,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordClaim:
-    """Replace the record with this `version` (None = create it) by `record`. `reason` is the reason why that is
-    permitted.
-    """
+    """Replace the record with this `version` (None = create it) by `record`, for this `reason`."""
 
     record: LeaseRecord
     version: str | None

@@ -62,16 +62,12 @@ def times(lateness: Lateness) -> float:
 
 
 def allowed_s(limit_s: float, lateness: Lateness, most_s: float = math.inf) -> float:
-    """Return the time limit `limit_s` of a quiet host, extended for `lateness` up to `most_s`; never less than
-    `limit_s`.
-    """
+    """Return the time limit `limit_s` of a quiet host, extended for `lateness` to at most `most_s`."""
     return max(limit_s, min(most_s, limit_s * times(lateness)))
 
 
 def because(lateness: Lateness, who: str = "its Agent") -> str:
-    """Return the reason for a longer time limit, as the end of a sentence; empty on a quiet host. `who` names the
-    process that measured the lateness.
-    """
+    """The reason for a longer limit, as the end of a sentence; empty on a quiet host. `who` measured the lateness."""
     factor = times(lateness)
     if factor <= 1.0:
         return ""
@@ -209,8 +205,7 @@ class SessionsLost:
 
 
 def plan(agents: Iterable[AgentReport], timings: FleetTimings, *, quiet: bool) -> list[AgentMove | SessionsLost]:
-    """Return the actions of one round, at most one per Agent. `quiet` is True during the quiet period
-    (docs/explanation/protocols.md §1)."""
+    """Return the actions of one round, at most one per Agent. `quiet`: it is the quiet period."""
     found: list[AgentMove | SessionsLost] = []
     for agent in agents:
         action = _of(agent, timings, quiet)
@@ -253,9 +248,7 @@ def _move(agent: AgentReport, to: AgentStatus, reason: str) -> AgentMove:
 
 
 def offer_change(hostname: str, before: tuple[float, int], after: tuple[float, int]) -> str:
-    """Return the sentence for a change of the capacity that an Agent offers. `before` and `after` are pairs of cores
-    and bytes of memory.
-    """
+    """Return the sentence for a change of an Agent's offer. `before` and `after`: cores and bytes of memory."""
     return (
         f"the capacity that Agent {hostname} offers changed with its report or an override: cores "
         f"{before[0]:g} → {after[0]:g}, memory {size(before[1], EXACT)} → {size(after[1], EXACT)}"

@@ -70,9 +70,7 @@ def named(name: str, crash_loop: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """The failed health checks of a live process: the number of answers 500 in a row, or the time since which it has
-    not answered.
-    """
+    """The failed health checks of a live process: the answers 500 in a row, or since when it does not answer."""
 
     strikes: int = 0
     silent_since_s: float | None = None

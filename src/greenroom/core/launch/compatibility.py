@@ -65,9 +65,7 @@ class LaunchFacts:
         return self.profile_is_applied() or any(is_writable(mapping) for mapping in mappings)
 
     def missing_profile(self) -> str | None:
-        """Return a sentence if the launch does not use the persistent profile of the workspace because of a setting;
-        None otherwise.
-        """
+        """A sentence if a setting prevents the use of the workspace's persistent profile; None otherwise."""
         if self.profile_is_applied() or not self.persistent_profile_path or self.persistent_profile_mode == "Disabled":
             return None
         groups = ", ".join(self.settings["allow_persistent_profile"].groups)
@@ -87,9 +85,7 @@ def profile_is_allowed(setting: Resolved, path: str | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """The reason why a staged session cannot serve a launch. `setting` is the public name of the setting; `group` names
-    the groups that set it.
-    """
+    """A public `setting` with which no staged session can serve a launch, and the groups that set it."""
 
     code: str
     setting: str
@@ -132,9 +128,7 @@ def unused_profile(friendly_name: str, path: str | None, users: Iterable[LaunchF
 
 
 def _groups(rule: Rule, facts: LaunchFacts, staged_permissions: Mapping[str, bool]) -> Sequence[str]:
-    """Return the groups that set the setting of the rule; none = it comes from a default, the workspace, the user or
-    the request.
-    """
+    """Return the groups that set the setting of the rule; none = a default, the workspace, the user or request."""
     names: Sequence[str] = [rule.setting]
     if rule.code == "permissions":
         names = differing(permissions_of(facts.settings), staged_permissions)

@@ -62,9 +62,7 @@ def lacks_only_room(rejected: Sequence[Rejection], request: PlacementRequest) ->
 
 
 def rooms(placement: Placement, request: PlacementRequest, unready: Sequence[Unready]) -> list[Room]:
-    """Return the Agents for the new session of a user, in the order to try. Staged sessions yield only if no Agent has
-    room.
-    """
+    """Return the Agents for a user's session, in order. Staged sessions yield only if no Agent has room."""
     if placement.candidates:
         return [Room(agent) for agent in placement.candidates]
     room = make_room(placement.rejected, request, unready)
@@ -114,9 +112,7 @@ def _fits(agent: PlacementAgent, request: PlacementRequest) -> bool:
 
 
 def room_reason(room: Room, zone_name: str, instead: str = "") -> str:
-    """Return the placement of a new session with its reason, as a sentence. `instead` is inserted if the session
-    replaces another session.
-    """
+    """Return a sentence for the placement of a session with its reason. `instead`: it replaces another session."""
     placed = f"A new session was placed on {room.agent.hostname} in zone {zone_name}{instead}"
     if not room.yielding:
         return f"{placed}."

@@ -222,9 +222,7 @@ def _result(staging_config_id: str, last: TraceStep | None, *, other: bool) -> R
 
 
 AT_ONCE: Final = 8
-"""The number of launches that are served in parallel: half of the connections of the api, so that other requests also
-have connections.
-"""
+"""The number of launches at the same time: half of the connections of the api, the rest is for other requests."""
 MOST_S: Final = 10.0
 FEWEST: Final = 100
 """The number of launches that may always wait, even if the last launches were slow: the next launches may be faster."""

@@ -18,9 +18,7 @@ NearestZone = Literal["off", "suggest", "on"]
 """The group setting `nearest_zone`."""
 
 NEARER_BY_MS: Final = 5.0
-"""A zone counts as nearer if its round trip is shorter by at least this time. Smaller differences are within the
-variation of the measurement.
-"""
+"""The minimum difference of round trips for a nearer zone; smaller ones are within the measurement's variation."""
 
 MAX_ADDRESSES: Final = 3
 """The maximum number of addresses of one zone that a browser measures. The Agents of a zone are near each other."""

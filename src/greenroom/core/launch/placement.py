@@ -172,9 +172,7 @@ class PlacementRequest:
     """True if its web filter must add secrets to requests."""
 
     def reserved_cores(self, agent: PlacementAgent) -> float:
-        """Return the offered cores of the Agent that the session reserves; the SQL of the reservation computes the
-        same value.
-        """
+        """Return the offered cores of the Agent that the session reserves, like the SQL function of this name."""
         return self.cores * agent.overcommit if self.cpu_mode == "Quotas" else self.cores
 
 
@@ -335,9 +333,7 @@ def _quarantined(agent: PlacementAgent) -> str:
 
 
 def _too_few_cores(agent: PlacementAgent, request: PlacementRequest) -> str:
-    """Return the sentence about cores. For a quota the numbers are cores of the host, as in the workspace, not offered
-    cores.
-    """
+    """Return the sentence about cores. For a quota they are cores of the host, as in the workspace."""
     times, purpose = (agent.overcommit, " for a quota") if request.cpu_mode == "Quotas" else (1.0, "")
     free, offered = shown_cores(agent.free_cores / times), shown_cores(agent.cores / times)
     return f"{agent.hostname} has {free} of {offered} cores free{purpose}, {shown_cores(request.cores)} are needed"

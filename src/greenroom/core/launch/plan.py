@@ -176,9 +176,7 @@ def success_step(attempt: LaunchAttempt, candidate: str, reason: str) -> TraceSt
 
 
 def placement_misses(zone: LaunchZone, placement: Placement, agent: str = "Agent") -> list[Miss]:
-    """Return the reasons why no Agent of a zone can run the session. `agent` names the kind of Agent that the zone
-    lacks.
-    """
+    """Return the reasons why no `agent` (the kind of Agent) of a zone can run the session."""
     misses = [
         Miss(r.code, f"{r.reason}.", candidate=r.agent.hostname, waiting_helps=r.waiting_helps)
         for r in placement.rejected

@@ -49,8 +49,7 @@ class LaunchRequest:
     lease: NewLease | None = None
     """None = the settings of the user define the lifetime of the session."""
     filter_policy: str | None = None
-    """The web filter policy that replaces the policy in force, and allows no more than it; None = the policy in force.
-    """
+    """The web filter policy that replaces the one in force, and allows no more; None = the policy in force."""
     with_secrets: bool = False
     """True if that web filter adds secrets to requests."""
 

@@ -72,9 +72,7 @@ class FailedSession:
 
     @property
     def is_final(self) -> bool:
-        """True if no attempt is left. A session without a launch (`tried` 0) has no attempts, because nothing would
-        count them.
-        """
+        """True if no attempt is left. Nothing counts the attempts of a session without a launch (`tried` 0)."""
         return self.tried == 0 or (not self.handover and sum(self.starts.values()) >= MAX_STARTS)
 
 
@@ -226,9 +224,7 @@ class ZoneRooms:
     rooms: Sequence[Room]
     misses: Sequence[Miss]
     room_helps: bool
-    """True if an Agent without sessions would have room for the session. If there is no room, pools then do not use
-    room that becomes free.
-    """
+    """True if an empty Agent would have room. If none has room now, pools leave room that becomes free."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,9 +248,7 @@ class WantedSession:
     """A text that is inserted into the sentence about the origin of the session; `remark` is appended to it."""
     remark: str = ""
     keeps_room: bool = False
-    """True if a user waits and tries again when there is no room. Pools then do not use room that becomes free, and
-    machines are ordered.
-    """
+    """True if a waiting user tries again: pools leave room that becomes free, and machines are ordered."""
 
     def reason_of(self, reason: str) -> str:
         """Return the origin of the session of the user, as a sentence for trace and log."""
@@ -263,9 +257,7 @@ class WantedSession:
     def rooms_in(
         self, zone: LaunchZone, agents: Sequence[PlacementAgent], unready: Sequence[Unready] = ()
     ) -> ZoneRooms:
-        """Return the room for the session in a zone. `unready` are the staged sessions of the zone that yield if no
-        Agent has room.
-        """
+        """Return the room for the session in a zone. Its staged sessions `unready` yield if no Agent has room."""
         placed = place(agents, self.request, zone.load_balancing_strategy)
         placement = others_first(without(placed, self.never_on), self.last_agent_id)
         return ZoneRooms(

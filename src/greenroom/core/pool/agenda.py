@@ -59,9 +59,7 @@ def _with(agent: PlacementAgent, number: int, request: PlacementRequest) -> Plac
 
 LOOK_S: Final = 30.0
 LOOKED_AT: Final = 100
-"""The maximum number of pools that are read in one round, so that no round takes long. The pools that have waited
-longest come first.
-"""
+"""The maximum number of pools read in one round, so that it stays short; those waiting longest come first."""
 PLANNED: Final = 20
 """The maximum number of these pools for which rows are written; the other pools wait for the next round."""
 WAITING_LOOKED_AT: Final = 25

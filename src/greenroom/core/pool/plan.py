@@ -29,9 +29,7 @@ from greenroom.core.pool.shortfalls import PoolFailures
 from greenroom.core.session.states import SessionStatus
 
 MAX_CREATES: Final = 32
-"""The maximum number of sessions that one plan inserts, so that its transaction stays short. The other sessions follow
-in the next round.
-"""
+"""The maximum number of sessions that one plan inserts, so that its transaction stays short."""
 
 
 @dataclass(slots=True)
@@ -121,9 +119,7 @@ def _extra(counted: Sequence[PooledSession], wanted: int) -> int:
 
 
 def _shrink(counted: Sequence[PooledSession], places: int, work: _Work) -> None:
-    """End the sessions beyond `places`: first replaced sessions, then sessions that are not usable yet, the newest
-    first, then the oldest.
-    """
+    """End the sessions beyond `places`: replaced ones, then unusable ones (newest first), then the oldest."""
     excess = max(0, len(counted) - places)
     replaced = rotation.replaced(counted)[:excess]
     for session in replaced:
@@ -146,9 +142,7 @@ def _end_left_behind(snapshot: PoolSnapshot, left: Sequence[PooledSession], want
 
 
 def _end_drained(snapshot: PoolSnapshot, work: _Work) -> None:
-    """End the sessions on draining Agents that cannot be replaced elsewhere. A draining Agent must become empty, and
-    its sessions cannot be claimed.
-    """
+    """End sessions on draining Agents that cannot be replaced elsewhere: they cannot be claimed."""
     waits = work.rejected is None or any(rejection.will_pass for rejection in work.rejected)
     if not snapshot.config.paused and (waits or snapshot.leaving > 0 or work.ended):
         return

@@ -18,9 +18,7 @@ from greenroom.core.pool.model import PooledSession, PoolSnapshot
 from greenroom.core.workspace.definition import Definition
 
 SLACK: Final = 2.0
-"""The factor by which the next starts may be slower than the starts so far, because a host that starts many sessions is
-busy.
-"""
+"""The factor by which the next starts may be slower, because a host that starts many sessions is busy."""
 BETWEEN_S: Final = 2.0
 """The time that is added to each start, in which the previous session ends and the Primary reads its end."""
 MARGIN_S: Final = 10.0

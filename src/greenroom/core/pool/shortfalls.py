@@ -170,9 +170,7 @@ def unplaced(snapshot: PoolSnapshot, missing: int, rejected: Sequence[Rejection]
 
 
 def people_first(snapshot: PoolSnapshot, people_waiting: str, missing: int) -> Shortfall:
-    """Return the shortfall of a pool that waits because launches of users have priority: for room, or if there is room,
-    for a start.
-    """
+    """Return the shortfall of a pool that leaves room, or if there is room a start, to launches of users."""
     has_room = place(snapshot.agents, session_of(snapshot.image), snapshot.strategy).candidates
     return Shortfall(
         "starting" if has_room else "no-capacity",

@@ -51,9 +51,7 @@ _TIMES: Final = {1: "click", 2: "double click", 3: "triple click"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Described:
-    """An action: its kind, a sentence, and its place on the screen. `changes`: the screen may look different
-    afterwards.
-    """
+    """An action: its kind, a sentence, its place on the screen, and whether it may change the screen."""
 
     what: str
     said: str

@@ -160,9 +160,7 @@ def changes_screen(items: Sequence[object]) -> bool:
 def row_of_command(
     asked: RecordedRequest, command: Sequence[str], environment: Sequence[str], exit_code: int | None
 ) -> RecordingRow:
-    """Return the row of a command: its program, or with `keep_text` the whole command; of its variables only
-    the names.
-    """
+    """Return the row of a command: its program, or the whole with `keep_text`; of variables only the names."""
     program, *arguments = command
     number = f"{len(arguments)} argument{'' if len(arguments) == 1 else 's'}"
     shown = shlex.join(command)[:MOST_TEXT] if asked.keep_text else f"{program} with {number}"

@@ -55,9 +55,7 @@ RETURN_S: Final = 120.0
 """The seconds after the return of its Agent within which a session that waited for it must reach its desired status."""
 
 HANDOVER_SLACK_S: Final = 1.0
-"""The time that is added to the deadline of `assigned`, because the Agent waits for the command during the whole
-deadline before it answers.
-"""
+"""The addition to the deadline of `assigned`: the Agent waits for the command during the whole deadline."""
 
 MAX_S: Final = 600.0
 """The maximum time in one status, or of a start from its turn on its Agent, for any lateness and any progress. It is
@@ -114,9 +112,7 @@ class Overdue:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """The values of the Manager that checks the deadlines: the maximum time until the acknowledgment of a hand-over,
-    and its lateness.
-    """
+    """The Manager's lateness, and the maximum time until a hand-over is acknowledged."""
 
     received_s: float = DEADLINE_S[_S.ASSIGNING]
     lateness: Lateness = ON_TIME
@@ -198,9 +194,7 @@ def _overdue(waiting: Waiting, kind: ActionKind, reason: str) -> Overdue:
 ExpiryAction = Literal["delete", "stop", "pause"]
 
 SAME_MOMENT: Final = timedelta(seconds=1)
-"""Clocks that end within this time count as ending together, so that no session is stopped or paused just before it is
-deleted.
-"""
+"""Clocks that end within this time end together: no session is stopped just before it is deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,9 +218,7 @@ class Clocks:
 
 
 def clocks_of(settings: Mapping[str, Resolved], image_limit_s: float | None, image_name: str) -> Clocks:
-    """Return the clocks for a user with these settings. `image_limit_s` is the time limit of the workspace; None or 0 =
-    none.
-    """
+    """Return the clocks for a user with these settings. The workspace's `image_limit_s` may be None or 0 = none."""
     of_group = settings["session_time_limit"]
     limits: list[tuple[float, str]] = [
         (float(of_group.value), of_group.trace),

@@ -56,9 +56,7 @@ class KnownRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
-    """A thing without an owner, with the reason. If `removed` is False, it is not removed, and the reason includes the
-    cause.
-    """
+    """A thing without an owner, with the reason; or with the cause why it is not `removed`."""
 
     thing: Thing
     removed: bool
@@ -76,9 +74,7 @@ def in_order(found: Iterable[Leftover]) -> list[Leftover]:
 
 
 def _turn(thing: Thing) -> int:
-    """Return the position of a thing in the order. Things of sessions come first, because they use networks and volume
-    claims.
-    """
+    """Return the position of a thing: those of sessions come first, because they use networks and volume claims."""
     return 0 if thing.session_id else 1
 
 

@@ -72,9 +72,7 @@ class ShownStep:
 
 @dataclass(frozen=True, slots=True)
 class StartProgress:
-    """The content of the connecting screen. `percent` is 0 to 100; `operational_status` is that of the public
-    interface.
-    """
+    """The connecting screen: 0 to 100 `percent`, and `operational_status` of the public interface."""
 
     operational_status: str
     percent: int
@@ -136,9 +134,7 @@ def progress(
 
 
 def failure(recorded: Mapping[str, float]) -> str:
-    """Return the sentences for the user of a failed session, by the last step that it reached. Only administrators see
-    the cause.
-    """
+    """The sentences for the user of a failed session, by its last step. Only administrators see the cause."""
     if "ready" in recorded:
         return "The session stopped working and cannot be opened any more. Start the workspace again. " + _ASK
     if "started" in recorded:

@@ -57,9 +57,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class SlotCount:
-    """The number of containers that are changed in parallel: `ordinary` slots for all changes, and `for_people` more
-    slots for users only.
-    """
+    """The containers changed in parallel: `ordinary` slots for all, and `for_people` more for users only."""
 
     ordinary: int
     for_people: int = 0
@@ -129,9 +127,7 @@ def _of_users(starts: Collection[Start]) -> list[Start]:
 
 
 def begins_after_s(waits_since_s: float, handover_s: float) -> float:
-    """Return the time at which a start of a pool may begin that waits since `waits_since_s`. `handover_s` is the time
-    of the last hand-over.
-    """
+    """The time at which a pool's start may begin that waits since `waits_since_s`, after the last hand-over."""
     return max(waits_since_s, min(handover_s + AFTER_HANDOVER_S, waits_since_s + FOR_HANDOVERS_S))
 
 

@@ -36,8 +36,7 @@ RESERVED_PATHS: Final = frozenset(
 """First segments of paths with a special meaning at the gateway, which cannot be a Proxy Path."""
 
 VIEWER_COOKIE: Final = "greenroom_viewer"
-"""The cookie with the connect token, on the path of the session. The Agent sets it and never passes it to a container.
-"""
+"""The cookie with the connect token, on the path of the session. The Agent never passes it to a container."""
 VIEWER_TTL_S: Final = 600.0
 """The time for which an Agent may let a viewer return while no Manager can report a revocation."""
 
@@ -72,9 +71,7 @@ class ProxyFacts:
         return f"/{self.proxy_path}/{agent_id[:8]}/{session_id}"
 
     def direct_origin(self, request_host: str) -> str | None:
-        """Return the origin of streams without Proxy Connections, for a user who addressed `request_host`; None with
-        Proxy Connections.
-        """
+        """The origin of streams without Proxy Connections, for a user at `request_host`; None with them."""
         if self.proxy_connections:
             return None
         if self.at_edges and (edge := edge_origin(self.edge_url)):
@@ -292,9 +289,7 @@ def act_of_request(access: AnyAccess, method: str, rest: str, *, is_page: bool) 
 
 
 def refusal_of_request(access: AnyAccess, act: Act, facts: SessionFacts) -> str | None:
-    """Return the reason why a viewer may not make a request, as a sentence; None if they may. `facts` are those of the
-    session.
-    """
+    """The reason why a viewer may not make a request, as a sentence; None if they may."""
     verdict = decide(act, SessionCaller(kind=_KINDS[access]), facts)
     if not verdict.refused:
         return None

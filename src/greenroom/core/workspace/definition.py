@@ -85,9 +85,7 @@ def with_defaults(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 PullPolicy = Literal["missing", "daily", "always"]
-"""missing: an image that is present is never requested again; always: the Agent checks the registry every 15
-minutes.
-"""
+"""missing: a present image is never requested again; always: the Agent checks every 15 minutes."""
 
 EVERY_S: Final[dict[PullPolicy, float]] = {"daily": 86_400.0, "always": 900.0}
 BACKOFF: Final = Backoff(first_s=60.0, max_s=3600.0)

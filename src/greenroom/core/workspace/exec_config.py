@@ -50,8 +50,7 @@ def validated(config: ExecConfig) -> ExecConfig:
 
 
 def command_of(config: ExecConfig, name: str) -> Exec | None:
-    """Return the command `first_launch`, `go` or `assign` of a workspace, or None. Raises Invalid: the command cannot
-    be run."""
+    """Return the command `first_launch`, `go` or `assign`, or None. Raises Invalid: it cannot be run."""
     if not config.get(name):
         return None
     entry = _object(config[name], f"The command {name}")

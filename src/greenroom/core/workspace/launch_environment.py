@@ -64,9 +64,7 @@ RESERVED: Final = {
         " *_DRIVERS_PATH *_SEARCH_PATH *_OPTS *_JAVA_OPTIONS *_RC"
     ),
 }
-"""Names that launches may not set, by the programs that read them. `*` stands for any characters; case does
-not count.
-"""
+"""Names that launches may not set, by their programs. `*` is any characters; case does not count."""
 
 _RESERVED: Final = re.compile(
     "|".join(name.replace("*", ".*") for names in RESERVED.values() for name in names.split()), re.IGNORECASE

@@ -33,9 +33,7 @@ OWN_FOLDERS: Final[Mapping[str, str]] = {
     "uploads": "files",
     "downloads": "files",
 }
-"""Service → its folder on the page of Greenroom's own images, which have a desk. The desk checks the
-permission itself.
-"""
+"""Service → its folder on the page of Greenroom's images with a desk, which checks the permission."""
 
 PROGRAMS: Final = ("desk", "cdp", "webdriver")
 """Services for programs, in folders of the page with these names: `PROGRAM_FOLDERS`."""
@@ -134,9 +132,7 @@ _TOKEN: Final = re.compile(r"\{([a-z_]+)\}")
 
 
 def values(*, path: str, session_id: str, permissions: Mapping[str, bool], password: str = "") -> Values:
-    """Return the values of the tokens; `path` may have slashes around it. Without a password, its token is not
-    replaced.
-    """
+    """Return the values of the tokens. `path` may have slashes around it; without a password its token stays."""
     known = {"path": path.strip("/"), "session_id": session_id, **({"password": password} if password else {})}
     transfers = [what for what in ("upload", "download") if permissions.get(f"allow_kasm_{what}s")]
     known["transfers"] = ",".join(transfers) or "none"

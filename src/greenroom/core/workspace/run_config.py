@@ -131,8 +131,7 @@ def environment_problem(environment: Variables) -> str | None:
 
 
 def size_in_bytes(size: object) -> int:
-    """Return the bytes of `512m`, `1g`, `64k` or a number of bytes. Raises Invalid: the size has another form, or is
-    0."""
+    """Return the bytes of `512m`, `1g`, `64k` or a number. Raises Invalid: another form, or 0."""
     text = "" if isinstance(size, bool) else str(size).strip().lower().removesuffix("b")
     factor = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}.get(text[-1:], 1)
     digits = text[:-1] if factor > 1 else text

@@ -34,9 +34,7 @@ TOGGLES: Final[dict[str, tuple[str, str]]] = {
     "allow_kasm_clipboard_down": ("KASM_SVC_SEND_CUT_TEXT", "-SendCutText "),
     "allow_kasm_clipboard_up": ("KASM_SVC_ACCEPT_CUT_TEXT", "-AcceptCutText "),
 }
-"""Permission → (variable of the session image, prefix). Those of the clipboard are put on the command line of the VNC
-server.
-"""
+"""Permission → (variable of the image, prefix). The clipboard's are on the VNC server's command line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +81,7 @@ class ZoneFacts:
     proxy_path: str = PROXY_PATH
 
     def needs_request_host(self) -> tuple[str, ...]:
-        """Return the titles of the settings that contain the host of a request and therefore cannot serve staged
-        sessions.
-        """
+        """Titles of the settings with the host of a request, with which no staged session can serve."""
         values = (
             ("Allow Origin Domain", self.allow_origin_domain),
             ("Upstream Auth Address", self.upstream_auth_address),
@@ -174,9 +170,7 @@ def on_demand_spec(
 
 
 def in_zone(spec: SessionSpec, zone: ZoneFacts, request_host: str) -> SessionSpec:
-    """Return the specification of a session for this zone: the hosts that may frame its pages, the api that its Agent
-    uses, and its path.
-    """
+    """Return the specification for this zone: the hosts that may frame its pages, its Agent's api, its path."""
     return replace(
         spec,
         # Any port is allowed: the frame of a session has another port than the console.

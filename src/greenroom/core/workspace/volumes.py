@@ -26,9 +26,7 @@ TOKENS: Final = (*USER_TOKENS, "{image_id}")
 """Placeholders in a path for the launching user (`{username}` as one folder name) and for the workspace."""
 
 VolumeMappings = dict[str, Any]
-"""JSON from an administrator: folder of the host → its mount options, as `mappings_problem` allows them; or a part of
-it.
-"""
+"""JSON of an administrator: folder of the host → mount options that `mappings_problem` allows."""
 
 OWNER: Final = 1000
 """User and group of session images. New folders belong to them unless a mapping names others."""
@@ -173,9 +171,7 @@ def _options_problem(source: str, options: VolumeMappings) -> str | None:
 
 
 def merged(*mappings: VolumeMappings) -> VolumeMappings:
-    """Merge volume mappings. A later mapping has precedence if two have the same folder of the host, or the
-    same place.
-    """
+    """Merge volume mappings. Of two with the same folder of the host, or the same place, the later one counts."""
     made: VolumeMappings = {}
     for mapping in mappings:
         taken = {place for options in mapping.values() if (place := _place(options))}

@@ -158,8 +158,7 @@ async def change_settings(connection: Connection, group_id: str, changes: Settin
 
 
 async def add_image(connection: Connection, group_id: str, image_id: str) -> bool:
-    """Allow the members to use a workspace; False = they already may. Raises Invalid: there is no such group or
-    image."""
+    """Allow members to use a workspace; False = they may already. Raises Invalid: no such group or image."""
     cursor = await connection.execute(
         "INSERT INTO group_images (group_id, image_id) VALUES (%s, %s) ON CONFLICT DO NOTHING", (group_id, image_id)
     )
@@ -175,8 +174,7 @@ async def remove_image(connection: Connection, group_id: str, image_id: str) -> 
 
 
 async def delete_group(connection: Connection, group: Group) -> None:
-    """Delete a group; its members lose its permissions and workspaces. Raises Refused: it is one of the two system
-    groups."""
+    """Delete a group, with its members' permissions from it. Raises Refused: it is one of the two system groups."""
     if group.is_system:
         raise Refused(f"{group.name} is a system group and cannot be deleted.")
     await connection.execute("DELETE FROM groups WHERE group_id = %s", (group.group_id,))

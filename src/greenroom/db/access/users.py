@@ -200,8 +200,7 @@ async def anonymous_to_forget(db: Database, retention_s: float, limit: int) -> l
 
 
 async def lock_user(connection: Connection, user_id: str) -> User:
-    """Lock the user's row until commit, against concurrent changes and claims, and return it. Raises NotFound: there is
-    no user with this id."""
+    """Lock a user's row until commit, against changes and claims, and return it. Raises NotFound: no such user."""
     await connection.execute("SELECT 1 FROM users WHERE user_id = %s FOR NO KEY UPDATE", (user_id,))
     cursor = await connection.execute(f"{USERS.query} WHERE u.user_id = %s", (user_id,))
     return existing_user(row_as(User, await cursor.fetchone()), user_id)
@@ -234,8 +233,7 @@ async def remove_from_group(connection: Connection, user_id: str, group_id: str)
 
 
 async def set_groups(connection: Connection, user_id: str, group_ids: list[str]) -> None:
-    """Make the user a member of exactly these groups, and of All Users. Raises Invalid: one of the groups does not
-    exist."""
+    """Make the user a member of exactly these groups, and of All Users. Raises Invalid: one does not exist."""
     wanted = sorted({*group_ids, ALL_USERS})
     await connection.execute(
         "DELETE FROM user_groups WHERE user_id = %s AND group_id <> ALL(%s::uuid[])", (user_id, wanted)

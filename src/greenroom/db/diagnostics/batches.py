@@ -28,8 +28,7 @@ MOST: Final = 500
 
 
 def storable(value: Any) -> Any:
-    """`value`, also inside objects and lists, with texts that PostgreSQL accepts: no NUL, no half of a
-    surrogate pair."""
+    """Return `value` with texts that PostgreSQL accepts, at any depth: no NUL, no half of a surrogate pair."""
     if isinstance(value, str):
         return value[:MAX_TEXT].replace("\0", "").encode("utf-8", "replace").decode()
     if isinstance(value, dict):
@@ -111,8 +110,7 @@ async def insert_rows(db: Database, statement: LiteralString, rows: Sequence[Jso
 
 
 async def _insert_one_by_one(db: Database, statement: LiteralString, rows: Sequence[JsonRow]) -> int:
-    """Insert rows one by one in one transaction, so that a loss of the database in between does not leave a part to be
-    written twice."""
+    """Insert each row alone, in one transaction: if the database is lost, nothing was written."""
     left_out = 0
     async with db.transaction() as connection:
         for row in rows:

@@ -289,9 +289,7 @@ async def live_sessions(db: Database, agent_ids: list[str]) -> dict[str, str]:
 
 
 async def sessions_that_fit(db: Database, agent_ids: list[str]) -> int:
-    """The number of sessions of the smallest enabled workspace that fit into the offers of these Agents, were they
-    empty.
-    """
+    """The number of sessions of the smallest enabled workspace that fit on these Agents, if they are empty."""
     row = await db.fetch_one(
         "SELECT coalesce(sum(floor(least(c.memory / i.memory, c.cores / i.cores))), 0)::integer AS fit"
         " FROM agent_capacity c, (SELECT nullif(min(memory), 0)::double precision AS memory,"

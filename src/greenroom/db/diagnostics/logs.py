@@ -96,9 +96,7 @@ class LogWriter:
         pressing: bool = False,
         **fields: Unpack[LogFields],
     ) -> None:
-        """Queue one row and print it as a log line. `level` replaces the code's; `pressing`: it must be stored before
-        its change is reported.
-        """
+        """Queue a row and print it. `level` replaces the code's; `pressing`: stored before its change is reported."""
         level = level or code.level
         self.pressing |= pressing
         message = one_line(message)

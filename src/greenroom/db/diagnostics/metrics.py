@@ -27,8 +27,7 @@ class Figure:
 
 
 async def read_figures(db: Database) -> list[Figure]:
-    """Sessions, Agents and Managers by status, Primaries, offers of Agents, fill levels of the pools, and messages that
-    wait for webhooks."""
+    """Sessions, Agents and Managers by status, Primaries, offers, pools, and messages that wait for webhooks."""
     sessions = await db.fetch(
         "SELECT zone_name AS zone, status, count(*) AS value FROM sessions JOIN zones USING (zone_id)"
         " WHERE status <> 'deleted' GROUP BY 1, 2"
@@ -127,8 +126,7 @@ LOGGED: Final = {
 
 
 async def read_report(db: Database, name: str, within_s: float) -> int:
-    """The figure `name`; those of the log count the last `within_s`. Raises Invalid: there is no figure of this
-    name."""
+    """The figure `name`; those of the log count the last `within_s`. Raises Invalid: there is no such figure."""
     if name in NOW:
         row = await db.fetch_one(NOW[name])
     elif name in LOGGED:

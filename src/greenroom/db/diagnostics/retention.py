@@ -1,5 +1,4 @@
-"""Rows that are kept for a limited time: Diagnostics, the ledger of launches, results of commands, screenshots,
-deliveries of webhooks, recordings of leases."""
+"""Rows kept for a limited time: Diagnostics, launches, commands, screenshots, deliveries and recordings."""
 
 from __future__ import annotations
 

@@ -126,8 +126,7 @@ async def disk_of(db: Database, agent_ids: list[str]) -> FreeDisk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestFilter:
-    """A filter of requests; None = any. `refused` True = not answered with 2xx, False = only those answered
-    with 2xx."""
+    """A filter of requests; None = any. `refused`: whether the status of the answer is not 2xx."""
 
     status: int | None = None
     refused: bool | None = None

@@ -18,8 +18,7 @@ ALIVE_WITHIN_S: Final = 15.0
 """An Agent that checked in within this time is alive: no other host may use its identity."""
 
 ADMITTED: Final = "(a.enabled OR a.status <> 'pending')"
-"""SQL for an Agent `a` that does not wait for an administrator; an Agent that waits gets no instructions and no
-streams."""
+"""An Agent `a` that does not wait for an administrator; until then it gets no instructions and no streams."""
 
 EPOCH: Final = (
     "(SELECT (SELECT system_identifier FROM pg_control_system()) || '.' ||"

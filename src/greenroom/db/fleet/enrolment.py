@@ -58,8 +58,7 @@ async def add_machine_token(
 
 
 async def revoke_token(connection: Connection, token_hash: bytes) -> None:
-    """Invalidate a token from this transaction on: an Agent that is joining with it has either joined before, or cannot
-    join."""
+    """Invalidate a token in this transaction: an Agent that is joining has joined before, or cannot join."""
     await connection.execute(
         "UPDATE join_tokens SET revoked = coalesce(revoked, clock_timestamp()) WHERE token_hash = %s", (token_hash,)
     )
@@ -146,8 +145,7 @@ async def count_use(connection: Connection, token_hash: bytes) -> None:
 
 
 async def manager_urls(db: Database, zone_id: str) -> list[str]:
-    """The URLs at which new hosts of a zone register: gateways of its enabled Managers, the most recently seen
-    first."""
+    """The URLs where new hosts of a zone register: gateways of enabled Managers, the latest seen first."""
     rows = await db.fetch(
         "SELECT gateway_url FROM managers WHERE zone_id = %s AND enabled AND gateway_url <> ''"
         " ORDER BY last_reported > clock_timestamp() - make_interval(secs => %s) DESC, instance_id",

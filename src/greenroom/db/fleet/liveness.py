@@ -162,9 +162,7 @@ CHANGED_OFFERS: Final[LiteralString] = (
 
 
 async def changed_offers(db: Database, zone_id: str, cpu_overcommit: float) -> list[ChangedOffer]:
-    """Agents with an offer that differs from report, overcommit and overrides (as in
-    `db.fleet.reports.write_capacity`).
-    """
+    """Agents with an offer that differs from report, overcommit and overrides (as in `write_capacity`)."""
     params = {"zone_id": zone_id, "overcommit": cpu_overcommit}
     return await db.fetch_as(ChangedOffer, CHANGED_OFFERS + " ORDER BY agent_id", params)
 

@@ -138,8 +138,7 @@ SECRETS_IN_USE_S: Final = 60.0
 async def update_pool(
     connection: Connection, machine_pool_id: str, fields: PoolFields, *, has_new_secrets: bool = False
 ) -> None:
-    """Store a changed pool, and clear its failures. Tokens of a pool without approval enable no Agent. Raises
-    Duplicate: the name exists."""
+    """Store a pool and clear its failures; without approval its tokens enable no Agent. Raises Duplicate: the name."""
     await connection.execute(
         f"UPDATE machine_pools SET {assigned(FIELDS)}"
         ", failures = 0, next_try = NULL, call_failures = 0, next_call = NULL, last_error = '', secrets_since = CASE"

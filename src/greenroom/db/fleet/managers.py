@@ -19,8 +19,7 @@ from greenroom.db.fleet.leases import REMAINING, evict
 from greenroom.db.notifications import ListenConnection
 
 RUNNING_WITHIN_S: Final = 15.0
-"""A Manager is `running` while its last report and its last finished round are at most this old
-(docs/reference/managers.md)."""
+"""A `running` Manager's last report and last finished round are at most this old (docs/reference/managers.md)."""
 
 RUNS: Final[LiteralString] = (
     "m.enabled AND least(m.last_reported, coalesce(m.last_round, '-infinity'))"

@@ -36,8 +36,7 @@ class AgentProgress:
 
 
 async def advance(connection: Connection, manager_id: str, messages: Sequence[AgentProgress]) -> frozenset[str]:
-    """Store the newest message of each Agent, in the order of their ids; returns the Agents whose message is newer than
-    the last applied."""
+    """Store each Agent's newest message, in order of ids; returns those whose message is newer than the last."""
     cursor = await connection.execute(
         "WITH locked AS MATERIALIZED (SELECT agent_id FROM agents WHERE agent_id = ANY(%(agent_ids)s::uuid[])"
         "  ORDER BY agent_id FOR NO KEY UPDATE)"

@@ -155,8 +155,7 @@ class RecordedLaunch:
     at: datetime
     duration_ms: float
     waited_ms: float | None
-    """Time until the user could use the session or was refused; None = neither yet, or the session is no longer
-    known."""
+    """Time until the user could use the session or was refused; None = neither yet, or it is not known."""
 
     @property
     def reason(self) -> str:

@@ -88,8 +88,7 @@ class SessionToReplace:
     tried: int
     starts: dict[str, int]
     started_on: frozenset[str]
-    """Agents on which the launch's sessions did not start, and other Agents of the same machines if a session
-    was slow."""
+    """Agents where its sessions did not start, and others of the same machine if a session was slow."""
     causes: tuple[str, ...]
 
     @property
@@ -175,8 +174,7 @@ async def read_launch_targets(db: Database, image_id: str) -> LaunchTargets:
 
 
 async def quarantine(connection: Connection, session_id: str) -> SessionToReplace | None:
-    """Detach the user from a session whose hand-over failed; returns the row before the change, None = it changed in
-    the meantime."""
+    """Detach the user from a session whose hand-over failed; returns the row from before, None = it changed."""
     row = await _locked(connection, session_id)
     if row is not None:
         await connection.execute(

@@ -342,8 +342,7 @@ async def reserve(db: Database, key_id: str, *, user_id: str, idempotency_key: s
 
 
 async def give_back(db: Database, reservation_id: str) -> None:
-    """Delete the reservation of a lease that was not created. Never fails: a remaining reservation counts for some more
-    minutes."""
+    """Delete a lease's reservation. Never fails: a remaining reservation counts for some more minutes."""
     try:
         await db.write("DELETE FROM lease_reservations WHERE reservation_id = %s", (reservation_id,))
     except Unavailable as error:

@@ -152,8 +152,7 @@ async def insert_config(connection: Connection, zone_id: str, image_id: str, fie
 
 
 async def lock_config(connection: Connection, staging_config_id: str) -> LockedConfig:
-    """Lock the config's row until commit; its sessions must be counted in a later statement. Raises NotFound: it was
-    deleted."""
+    """Lock a config; its sessions must be counted in a later statement. Raises NotFound: it was deleted."""
     cursor = await connection.execute(
         f"SELECT zone_id::text, image_id::text, {listed(FIELDS)} FROM staging_configs"
         " WHERE staging_config_id = %s AND deleted IS NULL FOR NO KEY UPDATE",
@@ -241,9 +240,7 @@ async def group_sets_of_image(db: Database, image_id: str) -> list[GroupSet]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolFill:
-    """The fill level of a pool, and the reason for its shortfall; `age_s` is that of its oldest claimable session, None
-    = it has none.
-    """
+    """The fill level and shortfall of a pool; `age_s` of its oldest claimable session, None = it has none."""
 
     staging_config_id: str
     zone_name: str

@@ -88,9 +88,7 @@ class PoolMiss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """Hits and misses of a config: `by_hour` oldest first, without a gap; `reasons` most frequent first;
-    `recent_misses` newest first.
-    """
+    """Hits and misses: `by_hour` oldest first, without gaps; `reasons` by frequency; `recent_misses` newest first."""
 
     windows: tuple[PoolHitCounts, ...]
     by_hour: tuple[Hour, ...]

@@ -11,8 +11,7 @@ from psycopg.types.json import Jsonb
 from greenroom.db.database import Database
 
 AWAITED: Final = "k.created > clock_timestamp() - make_interval(secs => k.deadline_s + 10)"
-"""On a row of `session_commands k`: a caller may still wait for its result. A command that has not begun by then never
-begins."""
+"""A row of `session_commands k` that a caller may wait for; a command that has not begun then never does."""
 MAX_OPEN: Final = 8
 """Maximum number of commands without a result in one session."""
 FRESH_S: Final = 1.0
@@ -77,9 +76,7 @@ async def read_command(db: Database, command_id: str) -> CommandState | None:
 
 @dataclass(frozen=True, slots=True)
 class Ordered:
-    """A screenshot that is being taken or was just taken. `agent_id` is set for a new order; `fits`: it has the
-    requested size.
-    """
+    """A screenshot in progress or of just now. `agent_id`: only of a new order; `fits`: it has that size."""
 
     command_id: str
     agent_id: str | None

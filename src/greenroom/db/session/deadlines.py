@@ -62,8 +62,7 @@ async def read_waiting(db: Database, zone_id: str) -> list[SessionWithDeadline]:
 
 
 async def lock_waiting(connection: Connection, zone_id: str, session_ids: Sequence[str]) -> list[SessionWithDeadline]:
-    """Lock by id those of these sessions that still wait, and return their present rows; rows that others hold wait for
-    the next round."""
+    """Lock those of these sessions that still wait, by id, and return them; rows that others hold are left out."""
     cursor = await connection.execute(
         WAITING + " AND s.session_id = ANY(%(ids)s::uuid[]) ORDER BY s.session_id FOR NO KEY UPDATE OF s SKIP LOCKED",
         {"zone_id": zone_id, "ids": list(session_ids), **WAITS},
@@ -73,8 +72,7 @@ async def lock_waiting(connection: Connection, zone_id: str, session_ids: Sequen
 
 @dataclass(frozen=True, slots=True)
 class SessionFailure:
-    """The reason why a session failed, as a sentence; `set_aside` keeps it for inspection, `slow`: it was only too
-    slow."""
+    """The reason of a failure, as a sentence. `set_aside` keeps the session; `slow`: it was only too slow."""
 
     reason: str
     set_aside: bool = False

@@ -74,8 +74,7 @@ async def keep_alive(db: Database, session_id: str, clocks: Clocks) -> datetime 
 async def stop_or_pause(
     connection: Connection, session_id: str, command: LifecycleCommand, reason: str
 ) -> ChangedSession | None:
-    """Stop or pause a user's session; only its time limit continues. Returns the row, or None if its status does not
-    allow the command."""
+    """Stop or pause a user's session; only its time limit continues. None: its status does not allow it."""
     transition = TRANSITIONS[command]
     cursor = await connection.execute(
         "UPDATE sessions SET " + TO[transition.through] + ", expires = time_limit_ends, stopped_reason = %(reason)s"
@@ -169,8 +168,7 @@ async def read_expiring(db: Database, zone_id: str) -> list[ExpiringSession]:
 
 
 async def lock_expiring(connection: Connection, zone_id: str, session_ids: Sequence[str]) -> list[ExpiringSession]:
-    """Lock by id those of these sessions that are still over, and return them; rows that others hold wait for the next
-    round."""
+    """Lock those of these sessions that are still over, by id, and return them; rows that others hold are left out."""
     cursor = await connection.execute(
         EXPIRING + " AND s.session_id = ANY(%(ids)s::uuid[]) ORDER BY s.session_id FOR NO KEY UPDATE OF s SKIP LOCKED",
         {"zone_id": zone_id, **LIVING, "ids": list(session_ids)},

@@ -122,8 +122,7 @@ DECIDABLE: Final = {"decidable": [*sorted(TRANSITIONAL), *sorted(RETURNING)]}
 
 
 async def read_missed(db: Database, zone_id: str) -> list[tuple[ReportedSession, Observation]]:
-    """Sessions that wait although their Agent, which is running and has reported everything, may have reported the
-    event."""
+    """Waiting sessions whose Agent runs, has reported everything, and may have reported the event."""
     found = await db.fetch(MISSED, {"zone_id": zone_id, **DECIDABLE})
     return [
         (session, observation)
@@ -154,8 +153,7 @@ async def write_observations(connection: Connection, observations: Sequence[Obse
 
 
 async def change_statuses(connection: Connection, changes: Sequence[StatusChange]) -> list[str]:
-    """Change the status of sessions, each guarded as in docs/explanation/protocols.md §2; returns the ids of the
-    changed ones."""
+    """Change statuses, guarded as in docs/explanation/protocols.md §2; returns the ids of the changed ones."""
     if len(changes) > 1:
         await connection.execute(
             "SELECT 1 FROM sessions WHERE session_id = ANY(%s::uuid[]) ORDER BY session_id FOR NO KEY UPDATE",

@@ -243,8 +243,7 @@ class DeletedSession:
 
 
 async def request_delete(connection: Connection, session_id: str, reason: str) -> DeletedSession:
-    """Mark a session for deletion; repeating it is a success. Follows `superseded_by`. Raises NotFound: there is no
-    such session."""
+    """Mark a session, or its successor, for deletion; repeatable. Raises NotFound: there is no such session."""
     cursor = await connection.execute(
         f"""
         WITH RECURSIVE chain AS (
@@ -298,8 +297,7 @@ async def begin_end(
 
 
 async def destroy_unassigned(connection: Connection, session_id: str, reason: str) -> bool:
-    """End one session without a user that is not claimable; False = it is claimable now, has a user, or does
-    not exist."""
+    """End a session without a user that is not claimable; False = it is claimable, has a user, or is gone."""
     only_if = "user_id IS NULL AND NOT claimable AND set_aside_for IS NULL"
     return await begin_end(connection, session_id, reason, only_if=only_if) is not None
 

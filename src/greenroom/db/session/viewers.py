@@ -1,6 +1,4 @@
-"""The viewers who joined sessions by shares, their presence, and look-ups for an Agent's requests about a viewer, in
-SQL.
-"""
+"""The viewers who joined sessions by shares, their presence, and an Agent's look-ups of a viewer, in SQL."""
 
 from __future__ import annotations
 
@@ -43,8 +41,7 @@ _VIEWER: Final[LiteralString] = (
 
 
 async def insert_viewer(connection: Connection, share: Share, *, viewer_id: str, user_id: str | None, name: str) -> str:
-    """Store a viewer who joined, after `instruct_agent`; a user who joins by the same share again is the same viewer.
-    Returns their id."""
+    """Store a viewer after `instruct_agent`; a user who joins by a share again stays the same. Returns the id."""
     cursor = await connection.execute(
         "SELECT viewer_id::text FROM session_viewers WHERE share_id = %s AND user_id = %s AND ended IS NULL",
         (share.share_id, user_id),
@@ -73,9 +70,7 @@ async def end_viewer(connection: Connection, session_id: str, viewer_id: str) ->
 
 
 async def list_present(db: Database, session_id: str, *, silent: bool) -> list[ViewerRow]:
-    """The viewers in a session besides its user, in the order in which they joined; those hidden from its user only
-    with `silent`.
-    """
+    """Viewers of a session besides its user, in order of joining; those hidden from its user if `silent`."""
     return await db.fetch_as(
         ViewerRow,
         "SELECT " + _VIEWER + " FROM session_viewers v JOIN session_shares h USING (share_id)"
@@ -129,8 +124,7 @@ async def find_controlling(db: Database, session_id: str, user_id: str) -> str |
 async def write_present(
     connection: Connection, agent_id: str, session_id: str, clients: Mapping[str, str]
 ) -> tuple[list[ViewerRow], list[ViewerRow]]:
-    """Store the viewers in a session, as its Agent reports them: viewer id → origin. Returns those who joined and those
-    who left."""
+    """Store viewer id → origin as the Agent reports them. Returns those who joined and those who left."""
     of_session = (
         " FROM session_shares h, sessions s WHERE h.share_id = v.share_id AND s.session_id = h.session_id"
         " AND s.session_id = %(session_id)s AND s.agent_id = %(agent_id)s"
@@ -181,8 +175,7 @@ async def have_common_group(db: Database, owner_id: str, user_id: str, *, all_us
 async def find_candidates(
     db: Database, owner_id: str, word: str, *, everybody: bool, all_users: str, limit: int
 ) -> list[Candidate]:
-    """Enabled users whose name contains `word`: of all, or of those with a group in common with the owner (besides the
-    group `all_users`)."""
+    """Enabled users whose name contains `word`: all, or those with a common group besides `all_users`."""
     return await db.fetch_as(
         Candidate,
         "SELECT u.user_id::text, u.username, u.first_name, u.last_name FROM users u"

@@ -218,9 +218,7 @@ class SessionFilter:
 
     @property
     def orders(self) -> list[LiteralString]:
-        """The columns by which the list can be ordered. Ended sessions are many: they are read in the order of their
-        creation.
-        """
+        """The columns of the order. Ended sessions are many: they are read in the order of their creation."""
         return ["created"] if self.ended else SESSIONS.orders
 
 
@@ -232,8 +230,7 @@ async def list_sessions(
     after: Position | None = None,
     limit: int | None = None,
 ) -> ListPage[Session]:
-    """Sessions that match. `order` is by a column of `SESSIONS`, `after` the last row of the page before, `limit` the
-    number of rows."""
+    """Sessions that match, in the order of a column of `SESSIONS`; `after` ends the page before."""
     return await SESSIONS.read(db, _conditions(wanted), order=order, after=after, limit=limit)
 
 

@@ -130,8 +130,7 @@ async def lock_filter_policy(connection: Connection, filter_policy_id: str) -> P
 
 
 async def update_filter_policy(connection: Connection, filter_policy_id: str, fields: PolicyFields) -> None:
-    """Store all fields of a locked policy, and derive the lists of leases that narrow it again. Raises Duplicate: the
-    name exists."""
+    """Store a locked policy, and derive the lists of leases that narrow it. Raises Duplicate: the name exists."""
     await connection.execute(
         "UPDATE filter_policies SET " + assigned(FIELDS) + " WHERE filter_policy_id = %(filter_policy_id)s",
         values_of(PolicyFields, fields) | {"filter_policy_id": filter_policy_id},
@@ -179,8 +178,7 @@ async def _uses(connection: Connection, filter_policy_id: str) -> list[str]:
 
 
 async def policy_named(connection: Connection, given: str) -> str:
-    """The id of the policy with this id or name; it cannot be deleted before the transaction ends. Raises Invalid:
-    there is no such policy."""
+    """The id of the policy with this id or name, locked against deletion. Raises Invalid: there is none."""
     cursor = await connection.execute(
         "SELECT filter_policy_id::text FROM filter_policies WHERE filter_policy_id::text = lower(%(given)s)"
         " OR name = %(given)s ORDER BY (name = %(given)s) LIMIT 1 FOR KEY SHARE",

@@ -23,8 +23,7 @@ from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPag
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Home:
-    """A home on an Agent. `username` and `image_friendly_name` are None if the user or the workspace does not exist any
-    more."""
+    """A home on an Agent. `username` and `image_friendly_name` are None if user or workspace is gone."""
 
     home_id: str
     user_id: str
@@ -139,8 +138,7 @@ async def request_removal(db: Database, home_id: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedHome:
-    """A home in an Agent's report; times are seconds since the epoch. With a `removal_id`: a home that the removal
-    moved away."""
+    """A home in an Agent's report; times since the epoch. `removal_id`: the removal that moved it away."""
 
     user_id: str
     image_id: str
@@ -192,6 +190,4 @@ async def write_homes(connection: Connection, agent_id: str, homes: Sequence[Rep
 
 
 NEW_S: Final = 900.0
-"""The time a row stays after the start of a session although the Agent does not report its home: a report may be older
-than the home.
-"""
+"""The time a row stays without a report of its home after a start: a report may be older than the home."""

@@ -21,9 +21,7 @@ from greenroom.core.launch.placement import PlacementAgent, PlacementRequest, pl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingUser:
-    """A user who waits for a workspace. `zone_ids` has the zones that refused the launch, in the order in which it
-    tried them.
-    """
+    """A user who waits for a workspace. `zone_ids` are the zones that refused the launch, in their order."""
 
     user_id: str
     image_id: str

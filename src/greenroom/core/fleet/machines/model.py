@@ -78,9 +78,7 @@ class MachinePoolFailures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachinePool:
-    """A machine pool with its failures. `closed` is True if the pool is disabled or deleted; its machines are then
-    drained and released.
-    """
+    """A machine pool with its failures. `closed`: disabled or deleted, so that its machines are drained."""
 
     machine_pool_id: str
     name: str
@@ -111,9 +109,7 @@ class MachineOrder:
     agent_sessions: int = 0
     live_sessions: int = 0
     other_agent: str = ""
-    """The host name of another Agent that joined on its machine, in addition to or after its own Agent; empty = none is
-    known.
-    """
+    """The host name of another Agent that joined on its machine, beside or after its own; empty = none is known."""
     surplus_since: datetime | None = None
     next_end: datetime | None = None
     """The provider failed to end its machine, and is not requested again before this time."""
@@ -141,9 +137,7 @@ class ListedMachines:
 
 @dataclass(frozen=True, slots=True)
 class UnmetDemand:
-    """A number of sessions of one kind for which the zone has no room. `why` is the cause of the demand, for example "2
-    people wait for Desktop".
-    """
+    """Sessions of one kind without room in the zone. `why` is the cause, such as "2 people wait for Desktop"."""
 
     request: PlacementRequest
     number: int
@@ -152,9 +146,7 @@ class UnmetDemand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneSnapshot:
-    """The input of a plan. `listings` has the machines by the id of their pool, for each pool whose provider was called
-    just now.
-    """
+    """The input of a plan. `listings`: machines by the id of their pool, if its provider was called just now."""
 
     now: datetime
     zone_name: str

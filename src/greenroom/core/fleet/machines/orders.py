@@ -35,13 +35,10 @@ UNCONFIRMED_S: Final = 180.0
 LATE_S: Final = 900.0
 """The time for which a requested machine may still appear."""
 GONE_S: Final = 180.0
-"""The time after which a created machine that the provider does not list is released; new machines may be listed late.
-"""
+"""The time after which a created machine that is not listed is released; new machines may be listed late."""
 
 SERVES_S: Final = 180.0
-"""The time after the deadline of the order within which a registered Agent must serve. Otherwise its machine is
-released.
-"""
+"""The time after an order's deadline at which its machine is released if its Agent does not serve."""
 DOUBTED_S: Final = 7 * 86400.0
 """The time for which a machine may exist although it is not listed, after the secrets of its pool were changed: a
 provider may list another account with them.
@@ -77,9 +74,7 @@ def follow(
 
 
 def _twins(order: MachineOrder, pool: MachinePool, machines: Sequence[Machine], now: datetime) -> list[Action]:
-    """Return the actions for further machines with the name of the order. A second machine may be created if the answer
-    to the first request was lost.
-    """
+    """End further machines with the name of the order: a lost answer to a request may cause a second machine."""
     if order.state in COMING and order.agent is None:
         return _ends(order, pool, machines, now)
     why = "another machine has the same name, and the machine of the Agent is unknown"
@@ -201,9 +196,7 @@ def strays(pool: MachinePool, orders: Sequence[MachineOrder], listing: ListedMac
 def after_orders(
     memory: MachinePoolFailures, failed: Sequence[str], *, joined: bool, now: datetime
 ) -> MachinePoolFailures:
-    """Return the failures of a pool after orders ended in failure or joined. `failed` has the reason of each failure;
-    `joined` is True if the Agent of an order serves.
-    """
+    """Return the failures of a pool after orders `failed` (their reasons), or an Agent of an order `joined`."""
     if failed:
         number = memory.failures + 1  # orders of one plan fail together and count as one failure
         again = now + timedelta(seconds=BACKOFF.delay_s(number))
@@ -212,9 +205,7 @@ def after_orders(
 
 
 def next_end(failures: int, retry_after_s: float, now: datetime) -> datetime:
-    """Return the time of the next request to end a machine, after `failures` failed requests. Requests for other
-    machines do not wait for it.
-    """
+    """Return the time of the next request to end this machine, after `failures` failed requests."""
     return now + timedelta(seconds=max(BACKOFF.delay_s(failures), min(retry_after_s, MAX_RETRY_AFTER_S)))
 
 

@@ -162,9 +162,7 @@ def _size(snapshot: ZoneSnapshot, pool: MachinePool, orders: Sequence[MachineOrd
 
 
 def _room(snapshot: ZoneSnapshot, pools: Sequence[_Pool]) -> _Zone:
-    """Return the capacity of Agents that serve and of coming machines, without draining machines and machines of closed
-    pools.
-    """
+    """Return the capacity of Agents that serve and of coming machines, except draining ones and closed pools."""
     going = {
         order.agent.agent_id
         for pool in pools

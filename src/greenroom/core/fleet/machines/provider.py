@@ -102,9 +102,7 @@ class ProviderRules:
 
 MAX_TEXT: Final = 1000
 APPROVERS: Final = ("agents_create", "agents_modify")
-"""The permissions that a user needs to approve a pool, because its machines join as Agents and are enabled as they
-join.
-"""
+"""The permissions to approve a pool, because its machines join as Agents and are enabled as they join."""
 
 
 def is_vouched_for(
@@ -144,9 +142,7 @@ def shows_same_machines(rules: ProviderRules, options: Options, other: Options) 
 
 
 DEFAULT_EDGE_URL: Final = "https://{address}:8443"
-"""The default address of the edge gateway of a machine. `{address}` is the first IP address of the machine, and
-`{hostname}` is its host name.
-"""
+"""The default address of the edge gateway of a machine, from its first IP `{address}`, or its `{hostname}`."""
 
 _SCRIPT: Final = Template("""#!/bin/sh
 # Greenroom: machine $name joins zone $zone. The token is for this machine alone, once.
