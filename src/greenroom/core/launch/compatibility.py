@@ -142,33 +142,29 @@ def differing(effective: Mapping[str, bool], staged_permissions: Mapping[str, bo
     return [name for name in STAGED_PERMISSIONS if bool(effective.get(name)) != bool(staged_permissions.get(name))]
 
 
-def _persistent_profile(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
-    del staged
+def _persistent_profile(facts: LaunchFacts, _staged: Mapping[str, bool]) -> str | None:
     if not facts.profile_is_applied():
         return None
     return f"the workspace has a persistent profile, which is mounted {AT_CREATION}"
 
 
-def _image_volume_mapping(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
-    del staged
+def _image_volume_mapping(facts: LaunchFacts, _staged: Mapping[str, bool]) -> str | None:
     paths = sorted(path for path in facts.image_volume_mappings if any(token in path for token in USER_TOKENS))
     return f"the workspace's volume mapping {paths[0]} needs the user's name or id {AT_CREATION}" if paths else None
 
 
-def _flag(name: str, sentence: str) -> Callable[[LaunchFacts, Mapping[str, bool]], str | None]:
-    """Return the check of a boolean, JSON or policy setting, which is violated if the setting is true or not empty."""
-    return lambda facts, _: sentence if facts.value(name) else None
+def _flag(name: str, sentence: str) -> Rule:
+    """Return the rule of a boolean or JSON setting, which is violated if the setting is true or not empty."""
+    return Rule(name, name, lambda facts, _: sentence if facts.value(name) else None)
 
 
-def _ssh_keys(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
-    del staged
+def _ssh_keys(facts: LaunchFacts, _staged: Mapping[str, bool]) -> str | None:
     if not facts.value("inject_ssh_keys") or not facts.has_ssh_keys:
         return None
     return f"the user's keys are added {ALL_AT_CREATION}"
 
 
-def _web_filter_policy(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
-    del staged
+def _web_filter_policy(facts: LaunchFacts, _staged: Mapping[str, bool]) -> str | None:
     if facts.filters_disabled or not facts.value("web_filter_policy"):
         return None
     return f"the group's web filter is chosen {AT_CREATION}; a policy on the workspace would be staged"
@@ -190,8 +186,7 @@ def _word(value: object) -> str:
 def _preference(what: str, of: Callable[[LaunchFacts], str | None]) -> Callable[..., str | None]:
     """Return the check of the preferred language or time zone of a user, unless the groups prefer a staged session."""
 
-    def check(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
-        del staged
+    def check(facts: LaunchFacts, _staged: Mapping[str, bool]) -> str | None:
         if not of(facts) or facts.value("staged_session_language_and_timezone_preference_override"):
             return None
         return f"the user's {what} {of(facts)} is set {AT_CREATION}"
@@ -199,8 +194,7 @@ def _preference(what: str, of: Callable[[LaunchFacts], str | None]) -> Callable[
     return check
 
 
-def _launch_options(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
-    del staged
+def _launch_options(facts: LaunchFacts, _staged: Mapping[str, bool]) -> str | None:
     asked = [
         name
         for name, given in (
@@ -218,27 +212,11 @@ def _launch_options(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | Non
 RULES: Final[tuple[Rule, ...]] = (
     Rule("persistent_profile", "persistent_profile_path", _persistent_profile),
     Rule("image_volume_mapping", "volume_mappings", _image_volume_mapping),
-    Rule(
-        "expose_user_environment_vars",
-        "expose_user_environment_vars",
-        _flag("expose_user_environment_vars", f"the user's variables are set {ALL_AT_CREATION}"),
-    ),
-    Rule(
-        "inject_ssh_keys",
-        "inject_ssh_keys",
-        _ssh_keys,
-    ),
-    Rule("run_config", "run_config", _flag("run_config", f"the group's run config is used {AT_CREATION}")),
-    Rule(
-        "volume_mapping",
-        "volume_mapping",
-        _flag("volume_mapping", f"the group's volumes are mounted {ALL_AT_CREATION}"),
-    ),
-    Rule(
-        "web_filter_policy",
-        "web_filter_policy",
-        _web_filter_policy,
-    ),
+    _flag("expose_user_environment_vars", f"the user's variables are set {ALL_AT_CREATION}"),
+    Rule("inject_ssh_keys", "inject_ssh_keys", _ssh_keys),
+    _flag("run_config", f"the group's run config is used {AT_CREATION}"),
+    _flag("volume_mapping", f"the group's volumes are mounted {ALL_AT_CREATION}"),
+    Rule("web_filter_policy", "web_filter_policy", _web_filter_policy),
     Rule("permissions", "permissions", _permissions),
     Rule("language_or_timezone", "preferred_language", _preference("language", lambda facts: facts.language)),
     Rule("language_or_timezone", "preferred_timezone", _preference("time zone", lambda facts: facts.timezone)),

@@ -240,20 +240,23 @@ def _rejection(agent: PlacementAgent, request: PlacementRequest, only: str | Non
     if request.only_agent_id not in (None, agent.agent_id):
         allowed = f"Agent {only}" if only else "an Agent that is not in this zone"
         return Rejection(agent, "restricted", f"{agent.hostname}: {request.only_why} {allowed}")
-    for check in _CHECKS:
-        found = check(agent, request)
-        if found is not None:
-            return Rejection(agent, *found, waiting_helps=_could_hold(agent, request))
-    return None
-
-
-def _could_hold(agent: PlacementAgent, request: PlacementRequest) -> bool:
+    found = (
+        _not_running(agent)
+        or _disabled(agent)
+        or _no_such_runtime(agent, request)
+        or _adds_no_secrets(agent, request)
+        or (("agent_missing", agent.failure) if agent.runtime_error else None)
+        or _no_image(agent, request)
+        or _no_disk(agent)
+        or _no_capacity(agent, request)
+    )
+    if found is None:
+        return None
     empty = replace(agent, cores_allocated=0.0, memory_allocated=0)
-    return _no_capacity(empty, request) is None
+    return Rejection(agent, *found, waiting_helps=_no_capacity(empty, request) is None)
 
 
-def _not_running(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, str] | None:
-    del request
+def _not_running(agent: PlacementAgent) -> tuple[str, str] | None:
     if agent.status == "running":
         return None
     if agent.status == "pending" and not agent.enabled:
@@ -263,10 +266,9 @@ def _not_running(agent: PlacementAgent, request: PlacementRequest) -> tuple[str,
         "missing": "is missing: it has not checked in for some time",
         "dead": "is dead: it has not checked in for a long time",
     }.get(agent.status, f"is {agent.status}")
-    return (
-        "agent_missing",
-        agent.failure if agent.crash_loop and agent.status == "missing" else f"{agent.hostname} {why}",
-    )
+    if agent.crash_loop and agent.status == "missing":
+        return "agent_missing", agent.failure
+    return "agent_missing", f"{agent.hostname} {why}"
 
 
 def _no_such_runtime(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, str] | None:
@@ -281,20 +283,12 @@ def _adds_no_secrets(agent: PlacementAgent, request: PlacementRequest) -> tuple[
     return "adds_no_secrets", f"{agent.hostname} cannot add secrets to requests, and the lease has some"
 
 
-def _disabled(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, str] | None:
-    del request
+def _disabled(agent: PlacementAgent) -> tuple[str, str] | None:
     if not agent.enabled:
         return "agent_disabled", f"{agent.hostname} is disabled"
     if agent.draining:
         return "agent_disabled", f"{agent.hostname} is draining and takes no new sessions"
     return None
-
-
-def _runtime_away(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, str] | None:
-    del request
-    if not agent.runtime_error:
-        return None
-    return "agent_missing", agent.failure
 
 
 def _no_image(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, str] | None:
@@ -339,25 +333,12 @@ def _too_few_cores(agent: PlacementAgent, request: PlacementRequest) -> str:
     return f"{agent.hostname} has {free} of {offered} cores free{purpose}, {shown_cores(request.cores)} are needed"
 
 
-def _no_disk(agent: PlacementAgent, request: PlacementRequest) -> tuple[str, str] | None:
-    del request
+def _no_disk(agent: PlacementAgent) -> tuple[str, str] | None:
     disk = FreeDisk(
         free_bytes=agent.disk_free_bytes, kept_bytes=agent.disk_kept_bytes, free_inodes=agent.disk_free_inodes
     )
     reason = shortage(agent.hostname, disk)
     return ("no_disk", reason) if reason else None
-
-
-_CHECKS: Final = (
-    _not_running,
-    _disabled,
-    _no_such_runtime,
-    _adds_no_secrets,
-    _runtime_away,
-    _no_image,
-    _no_disk,
-    _no_capacity,
-)
 
 
 def shown_cores(cores: float) -> str:

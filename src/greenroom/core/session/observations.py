@@ -113,14 +113,12 @@ def _absent(row: SessionRow, seen: ObservedFacts) -> StatusTransition | None:
 _HAD_CONTAINER: Final = sources_of(_S.FAILED) - {_S.REQUESTED, _S.STARTING}
 
 
-def _failed(row: SessionRow, seen: ObservedFacts) -> StatusTransition | None:
-    del row
+def _failed(_row: SessionRow, seen: ObservedFacts) -> StatusTransition | None:
     code = "" if seen.exit_code is None else f" with exit code {seen.exit_code}"
     return _move(seen, _S.FAILED, sources_of(_S.FAILED), seen.error or f"its container ended{code}")
 
 
-def _creating(row: SessionRow, seen: ObservedFacts) -> StatusTransition | None:
-    del row
+def _creating(_row: SessionRow, seen: ObservedFacts) -> StatusTransition | None:
     return _move(seen, _S.STARTING, frozenset({_S.REQUESTED}), "its container is being created")
 
 
@@ -177,19 +175,12 @@ def _move(seen: ObservedFacts, to: SessionStatus, sources: frozenset[SessionStat
 
 
 def verdicts(
-    unknown: Iterable[str],
-    living: frozenset[str],
-    asked_for_s: Mapping[str, float],
-    grace_s: float,
+    unknown: Iterable[str], living: frozenset[str], asked_for_s: Mapping[str, float], grace_s: float
 ) -> dict[str, Verdict]:
-    """Return the verdicts on containers without a desired session; there is no `destroy` before the end of their grace
-    period.
+    """Return the verdicts on `unknown` containers, by session id: `destroy` after the grace period.
 
-    Args:
-        unknown: the session ids of the containers.
-        living: the session ids with a row of this Agent that is not deleted, read after the Agent sent the ids.
-        asked_for_s: the time in seconds since the Agent first sent each id.
-        grace_s: the grace period.
+    `living` are the ids with a row of this Agent that is not deleted, read after the Agent sent the unknown ids.
+    `asked_for_s` is the time since the Agent first sent each id.
     """
     found: dict[str, Verdict] = {}
     for session_id in unknown:

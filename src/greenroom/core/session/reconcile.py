@@ -323,17 +323,13 @@ def _observe_nothing(wanted: Wanted, known: JournalFacts) -> tuple[ObservedState
 
 
 class Generational(Protocol):
-    """An entry of a desired list."""
+    """An entry of a desired list. `generation` grows with every new instruction for the session."""
 
     @property
-    def session_id(self) -> str:
-        """The id of the session."""
-        ...
+    def session_id(self) -> str: ...
 
     @property
-    def generation(self) -> int:
-        """A number that grows with every new instruction for the session."""
-        ...
+    def generation(self) -> int: ...
 
 
 Entry = TypeVar("Entry", bound=Generational)
