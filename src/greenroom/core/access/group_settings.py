@@ -8,7 +8,7 @@ For most settings, the value of the group with the lowest priority *number* appl
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, LiteralString, cast
 
 from greenroom.core.recording.described import MODES
@@ -62,12 +62,23 @@ _KEEPALIVE_ACTIONS: Final = ("delete", "stop", "pause")
 """In ascending order of the state that they preserve."""
 
 
-def _allowance(name: str, what: str) -> Setting:
-    return Setting(name=name, kind="bool", default=False, description=what, looseness=float)
+def _switch(
+    name: str, what: str, *, default: bool = False, guarded: bool = False, kept: bool = False, early: bool = False
+) -> Setting:
+    """A `guarded` setting is looser if it is on. `kept` is `kept_with_session`, `early` is `excludes_staging`."""
+    return Setting(
+        name=name,
+        kind="bool",
+        default=default,
+        description=what,
+        excludes_staging=early,
+        looseness=float if guarded else None,
+        kept_with_session=kept,
+    )
 
 
-def _permission(name: str, what: str) -> Setting:
-    return replace(_allowance(name, what), kept_with_session=True)
+def _permission(name: str, description: str) -> Setting:
+    return _switch(name, description, guarded=True, kept=True)
 
 
 def _by_image(variable: str) -> str:
@@ -75,8 +86,21 @@ def _by_image(variable: str) -> str:
     return f"sets {variable} in the container, for images with this service; the Greenroom desktop does not have it"
 
 
-def _most(name: str, unit: str, default: int, what: str) -> Setting:
-    return Setting(name=name, kind="int", default=default, minimum=0, unit=unit, looseness=float, description=what)
+def _most(
+    name: str, unit: str, default: int, description: str, *, zero: bool = False, minimum: int = 0, kept: bool = False
+) -> Setting:
+    """Return a maximum of members; `zero`: 0 is no limit."""
+    looseness = _no_limit_at_0 if zero else float
+    return Setting(
+        name=name,
+        kind="int",
+        default=default,
+        minimum=minimum,
+        unit=unit,
+        looseness=looseness,
+        kept_with_session=kept,
+        description=description,
+    )
 
 
 _ALL: Final = (
@@ -90,14 +114,12 @@ _ALL: Final = (
     _permission("allow_kasm_webcam", f"Use the camera in the session: {_by_image('KASM_SVC_WEBCAM')}"),
     _most("max_kasms_per_user", "sessions", 5, "Maximum number of desktops of a user; leases do not count; 0 = none"),
     _most("max_leases_per_user", "leases", 100, "Maximum number of leases of a user; desktops do not count; 0 = none"),
-    Setting(
-        name="keepalive_expiration",
-        kind="int",
-        default=3600,
+    _most(
+        "keepalive_expiration",
+        "s",
+        3600,
+        "Time without a viewer after which `keepalive_expiration_action` is applied to an active session",
         minimum=1,
-        unit="s",
-        looseness=float,
-        description="Time without a viewer after which `keepalive_expiration_action` is applied to an active session",
     ),
     Setting(
         name="keepalive_expiration_action",
@@ -116,15 +138,13 @@ _ALL: Final = (
         unit="s",
         description="Interval at which an open window reports its viewer, at most half of `keepalive_expiration`",
     ),
-    Setting(
-        name="session_time_limit",
-        kind="int",
-        default=0,
-        minimum=0,
-        unit="s",
-        looseness=_no_limit_at_0,
-        description="Maximum lifetime of a session or lease after its assignment to a user; 0 = no limit. A shorter"
+    _most(
+        "session_time_limit",
+        "s",
+        0,
+        "Maximum lifetime of a session or lease after its assignment to a user; 0 = no limit. A shorter"
         " limit of the workspace has priority",
+        zero=True,
     ),
     Setting(
         name="idle_disconnect",
@@ -137,67 +157,47 @@ _ALL: Final = (
         description="Time without input after which a viewer with control is disconnected; the session continues; 0 ="
         " never. For third-party images, the time during which the window is hidden counts instead",
     ),
-    Setting(
-        name="max_upload_mb",
-        kind="int",
-        default=0,
-        minimum=0,
-        unit="MB",
-        looseness=_no_limit_at_0,
-        kept_with_session=True,
-        description="Maximum size of a file that is uploaded into a session; 0 = no limit",
+    _most(
+        "max_upload_mb",
+        "MB",
+        0,
+        "Maximum size of a file that is uploaded into a session; 0 = no limit",
+        zero=True,
+        kept=True,
     ),
-    Setting(name="allow_kasm_delete", kind="bool", default=True, description="Delete own sessions"),
-    Setting(
-        name="allow_kasm_force_delete",
-        kind="bool",
-        default=False,
-        description="Delete own sessions immediately in any status, even if their Agent does not respond",
+    _switch("allow_kasm_delete", "Delete own sessions", default=True),
+    _switch(
+        "allow_kasm_force_delete", "Delete own sessions immediately in any status, even if their Agent does not respond"
     ),
-    Setting(
-        name="allow_kasm_stop",
-        kind="bool",
+    _switch(
+        "allow_kasm_stop",
+        "Stop own sessions: programs end, the disk remains; users can always resume their sessions",
         default=True,
-        description="Stop own sessions: programs end, the disk remains; users can always resume their sessions",
     ),
-    Setting(
-        name="allow_kasm_pause",
-        kind="bool",
+    _switch(
+        "allow_kasm_pause",
+        "Pause own sessions: programs are frozen in memory; users can always resume their sessions",
         default=True,
-        description="Pause own sessions: programs are frozen in memory; users can always resume their sessions",
     ),
-    Setting(
-        name="allow_kasm_screenshot",
-        kind="bool",
-        default=True,
-        looseness=float,
-        description="Other users with the required permissions can take screenshots of members' sessions, read their"
+    _switch(
+        "allow_kasm_screenshot",
+        "Other users with the required permissions can take screenshots of members' sessions, read their"
         " elements and act in them; members do not need this setting for their own sessions",
+        default=True,
+        guarded=True,
     ),
-    Setting(
-        name="allow_kasm_sharing",
-        kind="bool",
-        default=False,
-        looseness=float,
-        kept_with_session=True,
-        description="Share own sessions with other users, who can watch them",
+    _permission("allow_kasm_sharing", "Share own sessions with other users, who can watch them"),
+    _switch(
+        "allow_guest_links",
+        "With `allow_kasm_sharing`: share own sessions by a link with guests, who need no account",
+        guarded=True,
     ),
-    _allowance(
-        "allow_guest_links", "With `allow_kasm_sharing`: share own sessions by a link with guests, who need no account"
-    ),
-    _allowance(
+    _switch(
         "allow_shared_control",
         "With `allow_kasm_sharing`: let named users, and guests with `allow_guest_links`, use keyboard and pointer",
+        guarded=True,
     ),
-    Setting(
-        name="max_share_seconds",
-        kind="int",
-        default=28_800,
-        minimum=0,
-        unit="s",
-        looseness=_no_limit_at_0,
-        description="Maximum duration of a share; 0 = until the session ends",
-    ),
+    _most("max_share_seconds", "s", 28_800, "Maximum duration of a share; 0 = until the session ends", zero=True),
     Setting(
         name="record_leases",
         kind="choice",
@@ -212,7 +212,7 @@ _ALL: Final = (
         default="",
         description="Default workspace of launches, by id or friendly name; the default of the user has priority",
     ),
-    _allowance("allow_zone_selection", "Choose the zone in which a launch begins"),
+    _switch("allow_zone_selection", "Choose the zone in which a launch begins", guarded=True),
     Setting(
         name="nearest_zone",
         kind="choice",
@@ -222,28 +222,16 @@ _ALL: Final = (
         "`allow_zone_selection`. The nearest zone must have Proxy Connections off; both zones must have "
         "Search Alternate Zones on",
     ),
-    Setting(
-        name="allow_persistent_profile",
-        kind="bool",
-        default=False,
-        looseness=float,
-        kept_with_session=True,
-        description="Keep the home folder between sessions if the workspace has a profile path; such a launch gets"
+    _permission(
+        "allow_persistent_profile",
+        "Keep the home folder between sessions if the workspace has a profile path; such a launch gets"
         " no staged session. Homes of the installation do not need `true`; `false` in a group forbids them",
     ),
-    Setting(
-        name="expose_user_environment_vars",
-        kind="bool",
-        default=False,
-        excludes_staging=True,
-        description="Set KASM_USER and KASM_USER_ID in the container",
-    ),
-    Setting(
-        name="inject_ssh_keys",
-        kind="bool",
-        default=False,
-        excludes_staging=True,
-        description="Write the user's SSH keys to ~/.ssh in the container; users without keys can get staged sessions",
+    _switch("expose_user_environment_vars", "Set KASM_USER and KASM_USER_ID in the container", early=True),
+    _switch(
+        "inject_ssh_keys",
+        "Write the user's SSH keys to ~/.ssh in the container; users without keys can get staged sessions",
+        early=True,
     ),
     Setting(
         name="run_config",
@@ -268,11 +256,9 @@ _ALL: Final = (
         description="Web filter policy of members' sessions, in place of the policy of the workspace; a workspace with"
         " disabled filters ignores it",
     ),
-    Setting(
-        name="staged_session_language_and_timezone_preference_override",
-        kind="bool",
-        default=False,
-        description="Use a staged session even if its language or time zone differs from the user's preference",
+    _switch(
+        "staged_session_language_and_timezone_preference_override",
+        "Use a staged session even if its language or time zone differs from the user's preference",
     ),
 )
 

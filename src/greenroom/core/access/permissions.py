@@ -138,19 +138,12 @@ FILTER: Final = "web_filter_policy"
 
 
 def refusal_of_change(
-    group: GroupSettings,
-    changed: SettingValues,
-    members: Iterable[Sequence[GroupSettings]],
-    *,
-    priority: int,
+    group: GroupSettings, changed: SettingValues, members: Iterable[Sequence[GroupSettings]], *, priority: int
 ) -> str | None:
     """The reason why users with `groups_modify_ifmember` may not make this change, as a sentence; None if they may.
 
-    Args:
-        group: the group before the change.
-        changed: settings with their new values; None removes a setting.
-        members: the groups of each member, this group included.
-        priority: the priority of the group after the change.
+    `group` and its `priority` are from before and after the change; of `changed`, None removes a setting. `members` are
+    the groups of each member, this group included.
     """
     if priority != group.priority:
         return (

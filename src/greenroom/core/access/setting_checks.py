@@ -82,11 +82,7 @@ _WORDS: Final[dict[Kind, str]] = {
 def _expected(setting: Setting) -> str:
     if setting.kind == "choice":
         return "one of " + ", ".join(setting.choices)
-    is_number = setting.kind in ("int", "float")
-    bounds = (
-        f" from {shown(setting.minimum)} to {_upper_bound(setting)}"
-        if is_number and setting.minimum is not None
-        else ""
-    )
+    has_bounds = setting.kind in ("int", "float") and setting.minimum is not None
+    bounds = f" from {shown(setting.minimum)} to {_upper_bound(setting)}" if has_bounds else ""
     unit = f" ({setting.unit})" if setting.unit else ""
     return _WORDS[setting.kind] + bounds + unit
