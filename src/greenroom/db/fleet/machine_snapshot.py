@@ -13,7 +13,6 @@ from greenroom.core.fleet.machines.model import (
     ListedMachines,
     MachineOrder,
     MachinePool,
-    OrderState,
     UnmetDemand,
     ZoneSnapshot,
 )
@@ -147,23 +146,9 @@ class _Short:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _OpenOrder:
-    machine_order_id: str
-    machine_pool_id: str
-    state: OrderState
-    ordered: datetime
-    deadline: datetime
-    changed: datetime
-    asked: datetime | None
-    ref: str | None
-    surplus_since: datetime | None
-    next_end: datetime | None
-    doubted: datetime | None
-    other_agent: str
+class _OpenOrder(MachineOrder):
     agent_id: str | None
     agent_hostname: str | None
-    agent_sessions: int
-    live_sessions: int
 
 
 _SHORT: Final[LiteralString] = (
@@ -247,24 +232,7 @@ def _of_config(short: _Short, zone_name: str) -> UnmetDemand:
 def _order(row: _OpenOrder, agents: Mapping[str, PlacementAgent]) -> MachineOrder:
     """An open order with its Agent. An Agent that was moved to another zone serves nothing here, and keeps its machine
     while it has sessions."""
-    agent = None
-    if row.agent_id is not None:
-        elsewhere = PlacementAgent(agent_id=row.agent_id, hostname=row.agent_hostname or "", status="in another zone")
-        agent = agents.get(row.agent_id, elsewhere)
-    return MachineOrder(
-        machine_order_id=row.machine_order_id,
-        machine_pool_id=row.machine_pool_id,
-        state=row.state,
-        ordered=row.ordered,
-        deadline=row.deadline,
-        changed=row.changed,
-        asked=row.asked,
-        ref=row.ref,
-        agent=agent,
-        agent_sessions=row.agent_sessions,
-        live_sessions=row.live_sessions,
-        other_agent=row.other_agent,
-        surplus_since=row.surplus_since,
-        next_end=row.next_end,
-        doubted=row.doubted,
-    )
+    if row.agent_id is None:
+        return row
+    elsewhere = PlacementAgent(agent_id=row.agent_id, hostname=row.agent_hostname or "", status="in another zone")
+    return replace(row, agent=agents.get(row.agent_id, elsewhere))

@@ -51,6 +51,7 @@ class EnabledChange:
     """
 
     instance_id: str
+    zone_key: int
     zone_name: str
     changed: bool
     others: int
@@ -59,12 +60,7 @@ class EnabledChange:
 
 async def adopt(db: Database, instance_id: str, zone_name: str, hostname: str, version: str) -> ManagerRow:
     """Find the record of this instance id or create it, enabled; an existing one keeps zone, `enabled` and first
-    report.
-
-    Raises:
-        SetupError: a new Manager names a zone that does not exist.
-        Unavailable: the database cannot be reached.
-    """
+    report. Raises SetupError: a new Manager names a zone that does not exist."""
     await db.write(
         "INSERT INTO managers (instance_id, hostname, version, zone_id)"
         " SELECT %s, %s, %s, zone_id FROM zones WHERE %s = ANY(zone_name || former_names)"
@@ -150,58 +146,34 @@ async def set_enabled(db: Database, manager_id: str, enabled: bool) -> EnabledCh
     """
     async with db.transaction() as connection:
         await lock_zones(connection)
-        found = await _with_others(connection, manager_id)
-        if found.enabled != enabled:
-            await _switch(connection, found, enabled)
+        cursor = await connection.execute(
+            "SELECT me.instance_id, me.enabled <> %(enabled)s AS changed, z.zone_key, z.zone_name,"
+            f" count(m.*) AS others, count(m.*) FILTER (WHERE {RUNS}) AS running_others"
+            " FROM managers me JOIN zones z USING (zone_id)"
+            " LEFT JOIN managers m ON m.zone_id = me.zone_id AND m.enabled AND m.manager_id <> me.manager_id"
+            " WHERE me.manager_id = %(manager_id)s GROUP BY me.manager_id, z.zone_id",
+            {"running_within_s": RUNNING_WITHIN_S, "manager_id": manager_id, "enabled": enabled},
+        )
+        change = row_as(EnabledChange, await cursor.fetchone())
+        if change is None:
+            raise NotFound("There is no such Manager; it may have been deleted.")
+        if change.changed and not enabled and change.others == 0:
+            raise LastEnabledManager(
+                f"{change.instance_id} is the last enabled Manager of zone {change.zone_name}; "
+                "enable another Manager of the zone first."
+            )
+        # triggers end its leadership and notify, as for plain SQL
+        await connection.execute(
+            "UPDATE managers SET enabled = %s WHERE manager_id = %s AND enabled <> %s", (enabled, manager_id, enabled)
+        )
     if not enabled:
-        await evict(db, found.zone_key)
-    return EnabledChange(
-        instance_id=found.instance_id,
-        zone_name=found.zone_name,
-        changed=found.enabled != enabled,
-        others=found.others,
-        running_others=found.running_others,
-    )
+        await evict(db, change.zone_key)
+    return change
 
 
 async def lock_zones(connection: Connection) -> None:
     """Lock all zones by id, like the triggers, before Managers change: two such transactions cannot deadlock."""
     await connection.execute("SELECT 1 FROM zones ORDER BY zone_id FOR NO KEY UPDATE")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _WithOthers:
-    instance_id: str
-    enabled: bool
-    zone_key: int
-    zone_name: str
-    others: int
-    running_others: int
-
-
-async def _with_others(connection: Connection, manager_id: str) -> _WithOthers:
-    cursor = await connection.execute(
-        "SELECT me.instance_id, me.enabled, z.zone_key, z.zone_name, count(m.*) AS others,"
-        " count(m.*) FILTER (WHERE " + RUNS + ") AS running_others"
-        " FROM managers me JOIN zones z USING (zone_id)"
-        " LEFT JOIN managers m ON m.zone_id = me.zone_id AND m.enabled AND m.manager_id <> me.manager_id"
-        " WHERE me.manager_id = %(manager_id)s GROUP BY me.manager_id, z.zone_id",
-        {"running_within_s": RUNNING_WITHIN_S, "manager_id": manager_id},
-    )
-    found = row_as(_WithOthers, await cursor.fetchone())
-    if found is None:
-        raise NotFound("There is no such Manager; it may have been deleted.")
-    return found
-
-
-async def _switch(connection: Connection, found: _WithOthers, enabled: bool) -> None:
-    if not enabled and found.others == 0:
-        raise LastEnabledManager(
-            f"{found.instance_id} is the last enabled Manager of zone {found.zone_name}; "
-            "enable another Manager of the zone first."
-        )
-    # triggers end its leadership and notify, as for plain SQL
-    await connection.execute("UPDATE managers SET enabled = %s WHERE instance_id = %s", (enabled, found.instance_id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
