@@ -17,7 +17,7 @@ from tests.support.scratch import passing_folder
 from tests.support.waiting import eventually
 
 from greenroom.core.errors import SetupError
-from greenroom.db.pooler import refuse_pooler
+from greenroom.db.connections import refuse_pooler
 from greenroom.kit.secrets import Secrets
 from greenroom.up import commands, doctor
 

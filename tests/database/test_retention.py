@@ -13,10 +13,10 @@ from tests.support import rows
 from greenroom.api.diagnostics.audit import audit
 from greenroom.api.security import Caller
 from greenroom.core.log_codes import SECURITY_CODES, LogCode
-from greenroom.db import cleaning
 from greenroom.db.access.credentials import prune_logins
-from greenroom.db.cleaning import LOCK
 from greenroom.db.database import Database
+from greenroom.db.diagnostics import batches
+from greenroom.db.diagnostics.batches import LOCK
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.retention import Keep, prune
 from greenroom.db.migrate import OWNER_ROLE, SERVICE_ROLE
@@ -97,16 +97,16 @@ async def test_a_flood_of_one_security_event_drives_out_only_its_own_oldest(db: 
 
 
 async def test_a_round_is_bounded(db: Database, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(cleaning, "BATCH", 4)
-    monkeypatch.setattr(cleaning, "MAX_BATCHES", 2)
+    monkeypatch.setattr(batches, "BATCH", 4)
+    monkeypatch.setattr(batches, "MAX_BATCHES", 2)
     await logs(db, 10, days_ago=31)
     assert (await prune(db, KEEP))["logs"] == 8
     assert (await prune(db, KEEP))["logs"] == 2
 
 
 async def test_what_ended_of_log_ins_goes_in_batches(db: Database, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(cleaning, "BATCH", 4)
-    monkeypatch.setattr(cleaning, "MAX_BATCHES", 2)
+    monkeypatch.setattr(batches, "BATCH", 4)
+    monkeypatch.setattr(batches, "MAX_BATCHES", 2)
     user_id = await rows.user(db, "ada")
     tables: tuple[LiteralString, ...] = ("login_sessions", "login_links", "login_failures")
     for table in tables[:2]:

@@ -14,7 +14,7 @@ from tests.support.processes import free_port
 from tests.support.waiting import eventually
 
 from greenroom.core.errors import SetupError
-from greenroom.db.pooler import refuse_pooler
+from greenroom.db.connections import refuse_pooler
 from greenroom.up.account import service_account
 
 HOST = "127.0.0.1"

@@ -14,10 +14,10 @@ from greenroom.core.errors import Unavailable
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.restarts import named
 from greenroom.core.log_codes import LogCode
+from greenroom.db.connections import refuse_pooler, refuse_pooler_later
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.notifications import Listener
-from greenroom.db.pooler import refuse_pooler, refuse_pooler_later
 from greenroom.kit import config as kit_config
 from greenroom.kit import environment, stops
 from greenroom.kit.secrets import Secrets

@@ -16,12 +16,12 @@ from greenroom.core.fleet.lease import timings_problem
 from greenroom.core.fleet.liveness import allowed_s, silence_problem
 from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.agenda import Agenda
+from greenroom.db.connections import refuse_pooler
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.requests import RequestLog
 from greenroom.db.fleet.managers import ManagerRow, adopt, describe, hold_instance
 from greenroom.db.notifications import ListenConnection, Listener
-from greenroom.db.pooler import refuse_pooler
 from greenroom.kit import stops
 from greenroom.kit.clock import LatenessMeter, boottime_s
 from greenroom.kit.concurrency import Loop, kept

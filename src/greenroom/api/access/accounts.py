@@ -24,9 +24,9 @@ from greenroom.core.errors import Duplicate, Invalid, NotFound, Refused
 from greenroom.core.events import ChangeEvent, Topic, session_events
 from greenroom.core.installation import installation_of
 from greenroom.core.log_codes import LogCode, LogDetails
-from greenroom.db.access import attributes, credentials, users
-from greenroom.db.access.attributes import Attributes
+from greenroom.db.access import credentials, users
 from greenroom.db.access.groups import memberships_of
+from greenroom.db.access.users import Attributes
 from greenroom.db.database import Connection, Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.installation import stored_settings
@@ -288,10 +288,10 @@ async def change_attributes(
         user = await users.lock_user(connection, user_id)
         if user_id != caller.user_id:
             caller.require_not_above(user.permissions)
-        before = await attributes.lock_attributes(connection, user_id)
+        before = await users.lock_attributes(connection, user_id)
         changes["client_fields"] = before.client_fields | dict(client_fields or {})
         after = _with_keys(replace(before, **changes), body, secrets, comment=user.username)
-        await attributes.store_attributes(connection, after)
+        await users.store_attributes(connection, after)
     await db.notify(ChangeEvent(Topic.USERS))
     old, new = _visible_attributes(before), _visible_attributes(after)
     audit(logs, caller, LogCode.USER_CHANGED, user.username, before=old, after=new)
@@ -317,7 +317,7 @@ async def default_image_of(db: Database, user_id: str) -> str:
     Raises:
         Invalid: neither exists.
     """
-    own = (await attributes.get_attributes(db, user_id)).default_image
+    own = (await users.get_attributes(db, user_id)).default_image
     if own is not None:
         return own
     of_groups = resolve(await memberships_of(db, user_id))["default_image"]

@@ -2,7 +2,7 @@
 
 A token is the value of the console's cookie. It opens the streams of the user's sessions as `session_token` of the
 published interface does. It consists of the id of the log-in and a signature, so the tokens of a user can be listed
-although only their hashes are stored. Log-ins of browsers have random values and are never listed here.
+although only their hashes are credentials. Log-ins of browsers have random values and are never listed here.
 """
 
 from __future__ import annotations
@@ -17,10 +17,8 @@ from greenroom.api.security import Caller
 from greenroom.core.errors import NotFound, Refused
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
-from greenroom.db.access import session_tokens as stored
-from greenroom.db.access import users
-from greenroom.db.access.credentials import touch_login
-from greenroom.db.access.session_tokens import TokenLogin
+from greenroom.db.access import credentials, users
+from greenroom.db.access.credentials import TokenLogin, touch_login
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.secrets import Secrets, hashed
@@ -54,7 +52,7 @@ async def create(
         caller.require_not_above(user.permissions)
         if user.disabled or user.locked or user.anonymous:
             raise Refused(f"{user.username} may not log in: the account is disabled, locked or anonymous.")
-        await stored.insert_token_login(
+        await credentials.insert_token_login(
             connection,
             login_id,
             hashed(token),
@@ -97,7 +95,7 @@ async def of_user(
     """
     user = await users.get_user(db, user_id)
     caller.require_not_above(user.permissions)
-    found = await stored.list_token_logins(db, user.user_id, snapshot.installation.session_idle_s)
+    found = await credentials.list_token_logins(db, user.user_id, snapshot.installation.session_idle_s)
     made = [(login, secrets.session_token(login.login_id)) for login in found]
     return [_shown(login, token) for login, token in made if hashed(token) == login.token_hash]
 
@@ -105,7 +103,7 @@ async def of_user(
 async def prolong(db: Database, secrets: Secrets, snapshot: Snapshot, caller: Caller, token: str) -> SessionToken:
     """Extend a token to the lifetime of a new one, without a change of its value. Raises the same errors as `find`."""
     found = await find(db, secrets, snapshot, caller, token)
-    await stored.prolong_login(db, found.login_id, snapshot.installation.session_lifetime_s)
+    await credentials.prolong_login(db, found.login_id, snapshot.installation.session_lifetime_s)
     return await find(db, secrets, snapshot, caller, token)
 
 
@@ -125,7 +123,7 @@ async def opens_sessions_of(db: Database, secrets: Secrets, token: str, user_id:
 
 async def _login_of(db: Database, secrets: Secrets, token: str, idle_s: float) -> TokenLogin | None:
     login_id = secrets.login_of(token)
-    login = await stored.find_token_login(db, login_id, idle_s) if login_id is not None else None
+    login = await credentials.find_token_login(db, login_id, idle_s) if login_id is not None else None
     return login if login is not None and login.token_hash == hashed(token) else None
 
 

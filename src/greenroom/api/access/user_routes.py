@@ -30,7 +30,7 @@ from greenroom.core.access.group_settings import SETTINGS, Resolved, resolve
 from greenroom.core.access.permissions import USER
 from greenroom.core.listing import order_of, words_of
 from greenroom.core.masking import shown
-from greenroom.db.access import attributes, credentials, users
+from greenroom.db.access import credentials, users
 from greenroom.db.access.credentials import ListedLogin
 from greenroom.db.access.groups import memberships_of
 from greenroom.db.access.users import BY_NAME, USERS, UserFilter
@@ -152,7 +152,7 @@ attribute_router = APIRouter(tags=["attributes"])
 @attribute_router.get("/me/attributes")
 async def get_own_attributes(db: Db, caller: Annotated[Caller, requires(USER)]) -> AttributesView:
     """Return the preferences and the public SSH key of the caller."""
-    return AttributesView.model_validate(await attributes.get_attributes(db, caller.own_user_id()))
+    return AttributesView.model_validate(await users.get_attributes(db, caller.own_user_id()))
 
 
 @attribute_router.patch("/me/attributes")
@@ -176,7 +176,7 @@ async def generate_own_ssh_key(
 async def get_user_attributes(user_id: UUID, db: Db) -> AttributesView:
     """Return the preferences and the public SSH key of a user."""
     user = await users.get_user(db, str(user_id))
-    return AttributesView.model_validate(await attributes.get_attributes(db, user.user_id))
+    return AttributesView.model_validate(await users.get_attributes(db, user.user_id))
 
 
 @attribute_router.patch("/users/{user_id}/attributes")

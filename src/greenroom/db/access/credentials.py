@@ -15,8 +15,8 @@ from greenroom.core.access.permissions import GLOBAL_ADMIN
 from greenroom.core.errors import NotFound
 from greenroom.core.listing import SortOrder
 from greenroom.core.rate_limits import FailedAttempt, account_wait_s, source_of
-from greenroom.db.cleaning import delete_in_batches
 from greenroom.db.database import Connection, Database
+from greenroom.db.diagnostics.batches import delete_in_batches
 from greenroom.db.listing import ListColumn, ListDefinition
 from greenroom.db.rows import assigned
 
@@ -200,6 +200,62 @@ async def clear_attempts(db: Database, username: str, source: str) -> None:
     """Delete the failures of an account from a source, after a successful log-in."""
     await db.write(
         "DELETE FROM login_failures WHERE username_lower = username_key(%s) AND client_ip = %s", (username, source)
+    )
+
+
+_OPEN_LOGINS: Final[LiteralString] = (
+    "SELECT l.login_id::text, l.user_id::text, u.username, l.token_hash, l.created,"
+    " least(l.expires, l.last_used + make_interval(secs => %(idle_s)s)) AS ends"
+    " FROM login_sessions l, users u WHERE u.user_id = l.user_id AND l.expires > now()"
+    " AND l.last_used > now() - make_interval(secs => %(idle_s)s) AND NOT u.disabled AND NOT u.locked"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenLogin:
+    """A valid log-in that a program created, or a browser; `ends` is its end if it is not used until then."""
+
+    login_id: str
+    user_id: str
+    username: str
+    token_hash: bytes
+    created: datetime
+    ends: datetime
+
+
+async def find_token_login(db: Database, login_id: str, idle_s: float) -> TokenLogin | None:
+    """The log-in with this id, if it has not ended and its user may log in."""
+    return await db.fetch_one_as(
+        TokenLogin, _OPEN_LOGINS + " AND l.login_id::text = %(login_id)s", {"login_id": login_id, "idle_s": idle_s}
+    )
+
+
+async def list_token_logins(db: Database, user_id: str, idle_s: float) -> list[TokenLogin]:
+    """The log-ins of a user that have not ended, oldest first, also those of browsers."""
+    return await db.fetch_as(
+        TokenLogin,
+        _OPEN_LOGINS + " AND l.user_id = %(user_id)s ORDER BY l.created, l.login_id",
+        {"user_id": user_id, "idle_s": idle_s},
+    )
+
+
+async def insert_token_login(
+    connection: Connection, login_id: str, token_hash: bytes, user_id: str, *, lifetime_s: float, made_by: str
+) -> None:
+    """Store a log-in that a program creates, after `users.lock_user`."""
+    await connection.execute("UPDATE users SET last_session = now() WHERE user_id = %s", (user_id,))
+    await connection.execute(
+        "INSERT INTO login_sessions (login_id, token_hash, user_id, expires, user_agent)"
+        " VALUES (%s, %s, %s, now() + make_interval(secs => %s), %s)",
+        (login_id, token_hash, user_id, lifetime_s, made_by[:500]),
+    )
+
+
+async def prolong_login(db: Database, login_id: str, lifetime_s: float) -> None:
+    """Extend a log-in to the lifetime of a new one."""
+    await db.write(
+        "UPDATE login_sessions SET last_used = now(), expires = now() + make_interval(secs => %s) WHERE login_id = %s",
+        (lifetime_s, login_id),
     )
 
 

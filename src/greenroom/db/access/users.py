@@ -1,11 +1,13 @@
-"""Users: their rows, groups, and the epoch that revokes granted access."""
+"""Users: their rows, groups, preferences and SSH keys, and the epoch that revokes granted access."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, LiteralString, TypeVar
+from typing import Any, Final, LiteralString, TypeVar
+
+from psycopg.types.json import Jsonb
 
 from greenroom.core.access.permissions import GLOBAL_ADMIN
 from greenroom.core.errors import NotFound, Refused
@@ -319,3 +321,52 @@ async def delete_user_row(connection: Connection, user_id: str) -> None:
     )
     cursor = await connection.execute("DELETE FROM users WHERE user_id = %s RETURNING 1", (user_id,))
     existing_user(await cursor.fetchone(), user_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attributes:
+    """The preferences and SSH keys of a user, stored from the first change on; None = not set."""
+
+    user_id: str
+    ssh_public_key: str | None = None
+    ssh_private_key_encrypted: bytes | None = field(default=None, repr=False)
+    preferred_language: str | None = None
+    preferred_timezone: str | None = None
+    default_image: str | None = None
+    """The id of an existing workspace."""
+    theme: str | None = None
+    client_fields: dict[str, Any] = field(default_factory=dict[str, Any])
+    """The data that clients of the published interface store with the user."""
+
+    @property
+    def has_ssh_private_key(self) -> bool:
+        """True if there is a key. The key itself leaves the process only for the user's sessions."""
+        return self.ssh_private_key_encrypted is not None
+
+
+_ATTRIBUTES: Final = columns_of(Attributes)
+_SELECT_ATTRIBUTES: Final[LiteralString] = (
+    "SELECT a.user_id::text, a.ssh_public_key, a.ssh_private_key_encrypted, a.preferred_language,"
+    " a.preferred_timezone, i.image_id::text AS default_image, a.theme, a.client_fields"
+    " FROM user_attributes a LEFT JOIN images i ON i.image_id = a.default_image WHERE a.user_id = %(user_id)s"
+)
+
+
+async def get_attributes(db: Database, user_id: str) -> Attributes:
+    """The attributes of a user; all unset without a row (or without such a user)."""
+    return await db.fetch_one_as(Attributes, _SELECT_ATTRIBUTES, {"user_id": user_id}) or Attributes(user_id=user_id)
+
+
+async def lock_attributes(connection: Connection, user_id: str) -> Attributes:
+    """The attributes, after `lock_user`, which prevents other changes."""
+    cursor = await connection.execute(_SELECT_ATTRIBUTES, {"user_id": user_id})
+    return row_as(Attributes, await cursor.fetchone()) or Attributes(user_id=user_id)
+
+
+async def store_attributes(connection: Connection, attributes: Attributes) -> None:
+    """Store all attributes, after `lock_user`."""
+    await connection.execute(
+        f"INSERT INTO user_attributes {inserted(_ATTRIBUTES)}"
+        f" ON CONFLICT (user_id) DO UPDATE SET {assigned(_ATTRIBUTES)}",
+        values_of(Attributes, attributes) | {"client_fields": Jsonb(attributes.client_fields)},
+    )

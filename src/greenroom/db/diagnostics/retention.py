@@ -8,8 +8,8 @@ from typing import Any, Final, LiteralString
 import structlog
 
 from greenroom.core.errors import GivenUp
-from greenroom.db.cleaning import delete_in_batches
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.batches import delete_in_batches
 from greenroom.db.pool.history import WINDOWS_HOURS
 
 log = structlog.get_logger(__name__)

@@ -13,10 +13,10 @@ from typing import Final
 from greenroom.core.errors import SetupError
 from greenroom.core.fleet.host_limits import Space, shortages
 from greenroom.core.text import one_line
+from greenroom.db.connections import refuse_pooler
 from greenroom.db.database import Database
 from greenroom.db.installation import has_first_data, installation_id
 from greenroom.db.migrate import check
-from greenroom.db.pooler import refuse_pooler
 from greenroom.kit import host_limits
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up.account import Accounts

@@ -22,13 +22,13 @@ from greenroom.core.fleet.restarts import named
 from greenroom.core.session.leftovers import Leftover, plan
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.access.credentials import administrators_keys_ending
+from greenroom.db.connections import refuse_pooler
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import INVARIANTS, broken, live_sessions, sessions_that_fit, unreadable
 from greenroom.db.diagnostics.views import disk_of, failed_tasks, read_known
 from greenroom.db.fleet.managers import list_managers
 from greenroom.db.installation import installation_id
 from greenroom.db.migrate import check as pending_migrations
-from greenroom.db.pooler import refuse_pooler
 from greenroom.db.recordings import said_full
 from greenroom.kit import host_limits, log
 from greenroom.kit.config import AgentConfig

@@ -13,8 +13,7 @@ from fastapi import Depends, Request
 from greenroom.api.bodies import Json
 from greenroom.api.security import Caller, Declared, basic_credentials, key_caller
 from greenroom.core.errors import Invalid, Unauthenticated
-from greenroom.db.access.attributes import Attributes
-from greenroom.db.access.users import User
+from greenroom.db.access.users import Attributes, User
 from greenroom.db.fleet.zones import Zone
 from greenroom.db.workspace.images import WorkspaceRow
 

@@ -21,9 +21,9 @@ from greenroom.core.access.group_settings import SETTINGS, Setting
 from greenroom.core.errors import Invalid, NotFound, Refused
 from greenroom.core.log_codes import LogCode
 from greenroom.db.access import groups, users
-from greenroom.db.access.attributes import get_attributes
 from greenroom.db.access.credentials import insert_login_link
 from greenroom.db.access.groups import Group
+from greenroom.db.access.users import get_attributes
 from greenroom.db.database import Database
 from greenroom.db.workspace import images
 from greenroom.interfaces.public.calls import (
