@@ -21,7 +21,7 @@ from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires, requires_one_of
 from greenroom.core.access.group_settings import SETTINGS, inherited
 from greenroom.core.access.permissions import PERMISSIONS
-from greenroom.db.access import groups, users
+from greenroom.db.access import users
 from greenroom.db.access.groups import BY_PRIORITY, Group
 from greenroom.kit.secrets import Secrets
 
@@ -92,8 +92,8 @@ async def get_inherited_settings(
     group_id: UUID, db: Db, caller: Annotated[Caller, requires_one_of("groups_view", "groups_view_ifmember")]
 ) -> list[InheritedSettingView]:
     """Return the values that the group inherits for settings, without mappings, which are merged over all groups."""
-    group = groups.settings_of(await group_rules.visible_group(db, caller, str(group_id)))
-    others = [groups.settings_of(each) for each in (await group_rules.visible_groups(db, caller)).rows]
+    group = await group_rules.visible_group(db, caller, str(group_id))
+    others = (await group_rules.visible_groups(db, caller)).rows
     return [InheritedSettingView.model_validate(each) for each in inherited(group, others, users.ALL_USERS)]
 
 

@@ -101,7 +101,7 @@ async def require_change(
     if caller.may("groups_modify"):
         return
     members = await groups.memberships_of_members(connection, group.group_id)
-    _refuse(refusal_of_change(groups.settings_of(group), settings, members, priority=priority))
+    _refuse(refusal_of_change(group, settings, members, priority=priority))
 
 
 async def require_leaving(db: Database, caller: Caller, group_id: str, user_id: str) -> None:

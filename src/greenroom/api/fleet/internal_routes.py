@@ -26,10 +26,10 @@ from greenroom.core.session.sharing import refusal_of_viewer
 from greenroom.core.session.streams import VIEWER_TTL_S, Access, StreamFacts, refusal_by_api
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.requests import RequestRow, add_gateway_requests
-from greenroom.db.fleet.enrolment import find_asking_gateway, gateway_seen
+from greenroom.db.fleet.enrolment import gateway_credential, gateway_seen
 from greenroom.db.fleet.views import read_ways
 from greenroom.db.session.shares import find_share
-from greenroom.db.session.viewers import StreamSession, find_asking_agent, find_joined, find_stream_session
+from greenroom.db.session.viewers import StreamSession, agent_credential, find_joined, find_stream_session
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.wire.fleet import DirectZone, EdgeGateway, Fleet, ManagerRequests
 from greenroom.wire.messages import Message, Stream, StreamVerdict
@@ -149,12 +149,11 @@ async def _check_gateway(request: Request, db: Database, secrets: Secrets) -> No
     if secrets.is_gateway_credential(bearer):
         return
     gateway_id, _, credential = bearer.partition(".")
-    gateway = await find_asking_gateway(db, gateway_id)
-    known = gateway.credential_hash if gateway else _UNKNOWN
-    if not hmac.compare_digest(known, hashed(credential)) or gateway is None:
+    known = await gateway_credential(db, gateway_id)
+    if not hmac.compare_digest(_UNKNOWN if known is None else known, hashed(credential)) or known is None:
         request.app.state.guesses.wrong(request, "by a gateway's credential")
         raise Unauthenticated("The gateway's credential is not valid; it may have been removed. Join again.")
-    await gateway_seen(db, gateway.gateway_id)
+    await gateway_seen(db, gateway_id)
 
 
 async def _asking_agent(request: Request, db: Database) -> str:
@@ -164,12 +163,11 @@ async def _asking_agent(request: Request, db: Database) -> str:
         Unauthenticated: it is not valid.
     """
     agent_id, _, credential = _bearer(request).partition(".")
-    agent = await find_asking_agent(db, agent_id)
-    known = agent.credential_hash if agent else _UNKNOWN
-    if not hmac.compare_digest(known, hashed(credential)) or agent is None:
+    known = await agent_credential(db, agent_id)
+    if not hmac.compare_digest(_UNKNOWN if known is None else known, hashed(credential)) or known is None:
         request.app.state.guesses.wrong(request, "by an Agent's credential")
         raise Unauthenticated("The Agent's credential is not valid.")
-    return agent.agent_id
+    return agent_id
 
 
 def _facts(question: Stream, session: StreamSession, *, token_is_valid: bool, is_program: bool) -> StreamFacts:

@@ -97,7 +97,7 @@ async def plain_launches(db: Database, image: ImageFacts) -> list[SimilarUsers]:
     for row in await configs.group_sets_of_image(db, image.image_id):
         members = [by_id[group_id] for group_id in row.group_ids if group_id in by_id]
         facts = LaunchFacts(
-            settings=resolve([groups.settings_of(group) for group in members]),
+            settings=resolve(members),
             persistent_profile_path=image.persistent_profile_path,
             image_volume_mappings=image.volume_mappings,
             filters_disabled=image.filter_policy_force_disabled,

@@ -18,16 +18,12 @@ from greenroom.db.workspace.filter_policies import policy_named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class Group(GroupSettings):
     """A group. `images` are the ids of the workspaces its members may use."""
 
-    group_id: str
-    name: str
     description: str
-    priority: int
     is_system: bool
     permissions: list[str]
-    settings: SettingValues
     images: list[str]
     num_users: int
 
@@ -56,11 +52,10 @@ async def list_groups(
     db: Database, *, of_user: str | None = None, after: Position | None = None, limit: int | None = None
 ) -> ListPage[Group]:
     """Groups, lowest priority number first; `of_user` = only those of a user."""
-    conditions = Conditions()
-    if of_user is not None:
-        conditions.add(
-            "g.group_id IN (SELECT group_id FROM user_groups WHERE user_id = %(of_user)s::uuid)", of_user=of_user
-        )
+    conditions = Conditions.given(
+        {"of_user": of_user},
+        {"of_user": "g.group_id IN (SELECT group_id FROM user_groups WHERE user_id = %(of_user)s::uuid)"},
+    )
     return await _GROUPS.read(db, conditions, after=after, limit=limit)
 
 
@@ -83,19 +78,13 @@ async def lock_group(connection: Connection, group_id: str) -> Group:
     return found(row_as(Group, await cursor.fetchone()), "group", group_id)
 
 
-def settings_of(group: Group) -> GroupSettings:
-    """The group in the form of `core.access.group_settings.resolve`."""
-    return GroupSettings(group.group_id, group.name, group.priority, group.settings)
-
-
 async def memberships_of(db: Database, user_id: str) -> list[GroupSettings]:
     """The groups of a user with their settings, for `core.access.group_settings.resolve`."""
-    found = await db.fetch_as(
-        Group,
+    return await db.fetch_as(
+        GroupSettings,
         f"{_GROUPS.query} WHERE EXISTS (SELECT 1 FROM user_groups m WHERE m.group_id = g.group_id AND m.user_id = %s)",
         (user_id,),
     )
-    return [settings_of(group) for group in found]
 
 
 async def memberships_of_members(connection: Connection, group_id: str) -> list[list[GroupSettings]]:
@@ -113,13 +102,12 @@ async def memberships_of_members(connection: Connection, group_id: str) -> list[
 async def groups_by_id(connection: Connection, group_ids: Iterable[str]) -> dict[str, GroupSettings]:
     """Groups with their settings, by id, as they are in this transaction."""
     cursor = await connection.execute(f"{_GROUPS.query} WHERE g.group_id = ANY(%s::uuid[])", (sorted(group_ids),))
-    return {one.group_id: one for one in map(settings_of, rows_as(Group, await cursor.fetchall()))}
+    return {group.group_id: group for group in rows_as(GroupSettings, await cursor.fetchall())}
 
 
 async def settings_of_group(db: Database, group_id: str) -> list[GroupSettings]:
-    """One group in the form of `settings_of`; empty if there is no group with this id."""
-    found = await db.fetch_as(Group, f"{_GROUPS.query} WHERE g.group_id = %s", (group_id,))
-    return [settings_of(group) for group in found]
+    """One group with its settings; empty if there is no group with this id."""
+    return await db.fetch_as(GroupSettings, f"{_GROUPS.query} WHERE g.group_id = %s", (group_id,))
 
 
 async def insert_group(

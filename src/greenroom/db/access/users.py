@@ -116,12 +116,8 @@ class UserFilter:
     words: Sequence[Word] = ()
 
     def conditions(self) -> Conditions:
-        conditions = Conditions()
-        if self.group_id is not None:
-            conditions.add(
-                "EXISTS (SELECT 1 FROM user_groups m WHERE m.user_id = u.user_id AND m.group_id = %(group_id)s::uuid)",
-                group_id=self.group_id,
-            )
+        member = "EXISTS (SELECT 1 FROM user_groups m WHERE m.user_id = u.user_id AND m.group_id = %(group)s::uuid)"
+        conditions = Conditions.given({"group": self.group_id}, {"group": member})
         USERS.require(conditions, self.words)
         return conditions
 

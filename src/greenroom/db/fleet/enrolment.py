@@ -158,14 +158,6 @@ SEEN_EVERY_S: Final = 10.0
 """`last_reported` is written at most this often."""
 
 
-@dataclass(frozen=True, slots=True)
-class AskingGateway:
-    """A gateway with its credential, by id."""
-
-    gateway_id: str
-    credential_hash: bytes
-
-
 async def register_gateway(
     db: Database, gateway_id: str, hostname: str, token_hash: bytes, credential_hash: bytes
 ) -> Token:
@@ -240,13 +232,10 @@ async def delete_gateway(db: Database, gateway_id: str) -> None:
         raise NotFound("There is no such gateway; it may have been removed.")
 
 
-async def find_asking_gateway(db: Database, gateway_id: str) -> AskingGateway | None:
-    """The gateway, or None if there is none with this id."""
-    return await db.fetch_one_as(
-        AskingGateway,
-        "SELECT gateway_id::text, credential_hash FROM gateways WHERE gateway_id::text = %s",
-        (gateway_id,),
-    )
+async def gateway_credential(db: Database, gateway_id: str) -> bytes | None:
+    """The hash of a gateway's credential; None if there is no gateway with this id."""
+    row = await db.fetch_one("SELECT credential_hash FROM gateways WHERE gateway_id::text = %s", (gateway_id,))
+    return row["credential_hash"] if row else None
 
 
 async def gateway_seen(db: Database, gateway_id: str) -> None:

@@ -10,7 +10,7 @@ from greenroom.core.errors import Refused, found
 from greenroom.core.workspace.spec_builder import ZoneFacts
 from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, lock_zones
-from greenroom.db.rows import as_json, assigned, columns_of, inserted, selected
+from greenroom.db.rows import as_json, assigned, columns_of, inserted, selected, values_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,13 +38,7 @@ class Zone(ZoneSettings):
 
     @property
     def facts(self) -> ZoneFacts:
-        return ZoneFacts(
-            zone_id=self.zone_id,
-            zone_name=self.zone_name,
-            allow_origin_domain=self.allow_origin_domain,
-            upstream_auth_address=self.upstream_auth_address,
-            proxy_path=self.proxy_path,
-        )
+        return ZoneFacts(**values_of(ZoneFacts, self))
 
 
 PROXY_JSON: Final = as_json(("proxy_connections", "proxy_hostname", "proxy_path", "proxy_port"), "z")

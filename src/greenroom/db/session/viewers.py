@@ -163,13 +163,8 @@ _COMMON_GROUP: Final = (
 
 async def have_common_group(db: Database, owner_id: str, user_id: str, *, all_users: str) -> bool:
     """Return True if two users are in one group besides `all_users`."""
-    return (
-        await db.fetch_one(
-            "SELECT FROM users u WHERE u.user_id = %(user)s AND " + _COMMON_GROUP,
-            {"owner": owner_id, "user": user_id, "all_users": all_users},
-        )
-        is not None
-    )
+    query = "SELECT FROM users u WHERE u.user_id = %(user)s AND " + _COMMON_GROUP
+    return await db.fetch_one(query, {"owner": owner_id, "user": user_id, "all_users": all_users}) is not None
 
 
 async def find_candidates(
@@ -187,14 +182,6 @@ async def find_candidates(
         " ORDER BY lower(u.username) <> %(word)s, lower(u.username) LIMIT %(limit)s",
         {"owner": owner_id, "word": word.lower(), "everybody": everybody, "all_users": all_users, "limit": limit},
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AskingAgent:
-    """An Agent with its credential, by id."""
-
-    agent_id: str
-    credential_hash: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,11 +216,10 @@ class StreamSession:
         return ProxyFacts(proxy_path=self.proxy_path).path_of(self.agent_id, self.session_id) + "/"
 
 
-async def find_asking_agent(db: Database, agent_id: str) -> AskingAgent | None:
-    """The Agent, or None if there is none with this id."""
-    return await db.fetch_one_as(
-        AskingAgent, "SELECT agent_id::text, credential_hash FROM agents WHERE agent_id::text = %s", (agent_id,)
-    )
+async def agent_credential(db: Database, agent_id: str) -> bytes | None:
+    """The hash of an Agent's credential; None if there is no Agent with this id."""
+    row = await db.fetch_one("SELECT credential_hash FROM agents WHERE agent_id::text = %s", (agent_id,))
+    return row["credential_hash"] if row else None
 
 
 _STREAM_SESSION: Final[LiteralString] = """
