@@ -151,10 +151,8 @@ class CataloguePicture:
 
 async def find_picture(db: Database, image_id: str) -> CataloguePicture | None:
     """The picture that was uploaded for a workspace."""
-    found = await db.fetch_as(
-        CataloguePicture, "SELECT media_type, content FROM image_pictures WHERE image_id = %s", (image_id,)
-    )
-    return found[0] if found else None
+    query = "SELECT media_type, content FROM image_pictures WHERE image_id = %s"
+    return await db.fetch_one_as(CataloguePicture, query, (image_id,))
 
 
 async def store_picture(connection: Connection, image_id: str, picture: CataloguePicture, address: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Final, LiteralString
+from typing import Final, LiteralString
 
 from psycopg.types.json import Jsonb
 
@@ -17,6 +17,7 @@ from greenroom.core.recording.rows import Fitted, RecordedAct, RecordingRow
 from greenroom.db.database import Connection, Database, row_as
 from greenroom.db.diagnostics.batches import storable
 from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
+from greenroom.db.rows import values_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,14 +174,7 @@ async def append(db: Database, lease_id: str, fit: Callable[[Used], Fitted]) -> 
         await connection.execute(
             "UPDATE recordings SET rows = rows + %s, rows_left_out = rows_left_out + %s, pictures = pictures + %s,"
             " pictures_left_out = pictures_left_out + %s, picture_bytes = picture_bytes + %s WHERE lease_id = %s",
-            (
-                len(fits.rows),
-                fits.rows_left_out,
-                fits.pictures,
-                fits.pictures_left_out,
-                fits.picture_bytes,
-                lease_id,
-            ),
+            (len(fits.rows), fits.rows_left_out, fits.pictures, fits.pictures_left_out, fits.picture_bytes, lease_id),
         )
         return fits
 
@@ -195,32 +189,20 @@ SELECT r.lease_id, r.number, r.began, r.duration_ms, r.what, r.said, r.who, r.de
 
 
 async def _insert(connection: Connection, lease_id: str, first: int, rows: Sequence[RecordingRow]) -> None:
-    numbered = list(enumerate(rows, first))
-    if not numbered:
+    if not rows:
         return
-    await connection.execute(_INSERT, (Jsonb([_params(lease_id, number, row) for number, row in numbered]),))
-    for number, row in numbered:
+    acts = [
+        storable(values_of(RecordedAct, row))
+        | {"lease_id": lease_id, "number": number, "picture_left_out": row.left_out}
+        for number, row in enumerate(rows, first)
+    ]
+    await connection.execute(_INSERT, (Jsonb(acts),))
+    for number, row in enumerate(rows, first):
         if row.picture is not None:
             await connection.execute(
                 "INSERT INTO recording_pictures (lease_id, number, width, height, data) VALUES (%s, %s, %s, %s, %s)",
                 (lease_id, number, row.picture.width, row.picture.height, row.picture.data),
             )
-
-
-def _params(lease_id: str, number: int, row: RecordingRow) -> dict[str, Any]:
-    return {
-        "lease_id": lease_id,
-        "number": number,
-        "began": row.began.isoformat(),
-        "duration_ms": row.duration_ms,
-        "what": row.what,
-        "said": storable(row.said),
-        "who": storable(row.who),
-        "details": storable(row.details),
-        "code": row.code,
-        "error": storable(row.error),
-        "picture_left_out": row.left_out,
-    }
 
 
 async def delete_recording(db: Database, lease_id: str) -> None:

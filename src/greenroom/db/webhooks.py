@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final, LiteralString
 
@@ -238,16 +238,7 @@ async def note_attempt(db: Database, taken: TakenDelivery, attempt: DeliveryAtte
         " due = CASE WHEN %(again_s)s::double precision IS NULL THEN due"
         "  ELSE clock_timestamp() + make_interval(secs => %(again_s)s) END"
         " WHERE delivery_id = %(delivery_id)s AND attempts = %(attempts)s AND state = 'waiting'",
-        {
-            "delivery_id": taken.delivery_id,
-            "attempts": taken.attempts,
-            "state": became.state,
-            "again_s": became.again_s,
-            "status": attempt.status,
-            "duration_ms": attempt.duration_ms,
-            "answer": attempt.answer,
-            "error": attempt.error,
-        },
+        {**asdict(attempt), **asdict(became), "delivery_id": taken.delivery_id, "attempts": taken.attempts},
     )
 
 
@@ -262,13 +253,12 @@ async def replay(db: Database, delivery_id: str) -> None:
 
 async def replay_given_up(db: Database, webhook_id: str, never: str) -> int:
     """Deliver all given-up messages of a webhook again, except those of the event `never`; returns their number."""
-    return len(
-        await db.write(
-            "UPDATE webhook_deliveries SET state = 'waiting', attempts = 0, due = clock_timestamp()"
-            " WHERE webhook_id = %s AND state = 'given_up' AND event <> %s RETURNING 1",
-            (webhook_id, never),
-        )
+    rows = await db.write(
+        "UPDATE webhook_deliveries SET state = 'waiting', attempts = 0, due = clock_timestamp()"
+        " WHERE webhook_id = %s AND state = 'given_up' AND event <> %s RETURNING 1",
+        (webhook_id, never),
     )
+    return len(rows)
 
 
 async def give_up_beyond(db: Database, most: int, reason: str) -> list[tuple[str, int]]:

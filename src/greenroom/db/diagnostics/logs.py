@@ -14,6 +14,7 @@ from greenroom.core.log_codes import LEVELS, Level, LogCode, LogDetails, is_secu
 from greenroom.core.text import one_line
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.batches import WaitingRows, storable
+from greenroom.db.rows import values_of
 
 log = structlog.get_logger(__name__)
 
@@ -132,7 +133,7 @@ class LogWriter:
 
 
 def _params(row: LogRow) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in LogRow.__dataclass_fields__} | {
+    return values_of(LogRow, row) | {
         "message": storable(one_line(row.message)),
         "username": storable(row.username),
         "details": storable(row.details),

@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, LiteralString
+from typing import Final, LiteralString
+
+from psycopg.types.json import Jsonb
 
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
@@ -52,7 +54,7 @@ class RequestLog:
     def __init__(self, db: Database, manager_instance_id: str, logs: LogWriter) -> None:
         self._manager = manager_instance_id
         self._logs = logs
-        self._rows = WaitingRows[RequestRow](db, _INSERT, _params, what="request rows", most=MAX_QUEUED)
+        self._rows = WaitingRows[RequestRow](db, _INSERT, asdict, what="request rows", most=MAX_QUEUED)
         self._writing = asyncio.Lock()
         self._minute = datetime.min.replace(tzinfo=UTC)
         self._counted: dict[tuple[str | None, str, str, int], RequestRow] = {}
@@ -111,23 +113,6 @@ class RequestLog:
                 self._logs.write(LogCode.MANAGER_REQUESTS_DROPPED, sentence)
 
 
-def _params(row: RequestRow) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in RequestRow.__dataclass_fields__}
-
-
 async def add_gateway_requests(db: Database, requests: Sequence[RequestRow]) -> None:
     """Store requests for Diagnostics. Their `agent_id` is the caller's claim, which is not checked."""
-    await db.write(
-        "INSERT INTO manager_requests (time, agent_id, manager_instance_id, method, path, status, duration_ms)"
-        " SELECT * FROM unnest(%s::timestamptz[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::int[],"
-        " %s::double precision[])",
-        (
-            [r.time for r in requests],
-            [r.agent_id for r in requests],
-            [r.manager_instance_id for r in requests],
-            [r.method for r in requests],
-            [r.path for r in requests],
-            [r.status for r in requests],
-            [r.duration_ms for r in requests],
-        ),
-    )
+    await db.write(_INSERT, {"rows": Jsonb(list(requests))})

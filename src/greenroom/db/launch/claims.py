@@ -20,12 +20,7 @@ from greenroom.core.lease import user_limit_reached
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import CHANNEL, Connection, Database, row_as
 from greenroom.db.lease.leases import write_lease
-from greenroom.db.session.sessions import (
-    COUNTING,
-    LOCK_USER,
-    NUMBER_OF_USER,
-    repeated_request,
-)
+from greenroom.db.session.sessions import COUNTING, LOCK_USER, NUMBER_OF_USER, repeated_request, user_values
 from greenroom.db.session.transitions import TO
 
 CLAIM_ATTEMPTS: Final = 4
@@ -50,18 +45,9 @@ class PoolClaim:
     assignment: Mapping[str, Any]
 
     def values(self) -> dict[str, Any]:
-        user = self.user
         return {
-            "user_id": user.user_id,
-            "leased": user.lease is not None,
-            "launch_id": user.launch_id,
-            "kasm_url": user.kasm_url,
-            "client_settings": Jsonb(user.client_settings),
-            "idempotency_key": user.idempotency_key,
-            "idempotency_body": user.idempotency_body,
-            "first_s": user.clocks.first_s,
-            "expiry": Jsonb(user.clocks),
-            "time_limit_s": user.clocks.time_limit_s,
+            **user_values(self.user),
+            "first_s": self.user.clocks.first_s,
             "staging_config_id": self.staging_config_id,
             "config_hash": self.config_hash,
             "assignment_id": self.assignment_id,

@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 from greenroom.core.access.group_settings import GroupSettings
 from greenroom.core.errors import Unavailable, found
 from greenroom.core.launch.wanted import SessionUser
-from greenroom.core.lease import Tags, key_limit_reached
+from greenroom.core.lease import NewLease, Tags, key_limit_reached
 from greenroom.core.listing import SortOrder
 from greenroom.core.recording.described import Mode
 from greenroom.core.session.states import KEPT_ALIVE, SessionStatus
@@ -28,6 +28,7 @@ from greenroom.db.access.groups import GROUPS_OF_USER
 from greenroom.db.database import Connection, Database, returned
 from greenroom.db.fleet.zones import PROXY_JSON
 from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
+from greenroom.db.rows import values_of
 from greenroom.db.session.sessions import COUNTING, NUMBER_OF_USER, DeletedSession, request_delete
 from greenroom.db.session.views import STATUS
 
@@ -151,20 +152,7 @@ async def write_lease(connection: Connection, user: SessionUser) -> None:
         "   %(must_record)s"
         "  FROM sessions WHERE launch_id = %(launch_id)s RETURNING 1)"
         " DELETE FROM lease_reservations WHERE reservation_id = %(reservation_id)s::uuid AND EXISTS (SELECT FROM made)",
-        {
-            "launch_id": user.launch_id,
-            "lease_id": lease.lease_id,
-            "key_id": lease.key_id,
-            "max_lease_s": lease.max_lease_s,
-            "not_after": lease.not_after,
-            "holder": lease.holder,
-            "tags": Jsonb(lease.tags),
-            "record": lease.record,
-            "record_text": lease.record_text,
-            "record_required": lease.record_required,
-            "must_record": lease.must_record,
-            "reservation_id": lease.reservation_id,
-        },
+        values_of(NewLease, lease) | {"launch_id": user.launch_id, "tags": Jsonb(lease.tags)},
     )
 
 

@@ -53,11 +53,7 @@ _START_CLOCKS: Final[LiteralString] = (
 
 def clock_parameters(clocks: Clocks) -> dict[str, Any]:
     """The clocks as parameters of a statement: expiry, keepalive_s, time_limit_s."""
-    return {
-        "expiry": Jsonb(clocks),
-        "keepalive_s": clocks.keepalive_s,
-        "time_limit_s": clocks.time_limit_s,
-    }
+    return {"expiry": Jsonb(clocks), "keepalive_s": clocks.keepalive_s, "time_limit_s": clocks.time_limit_s}
 
 
 async def keep_alive(db: Database, session_id: str, clocks: Clocks) -> datetime | None:
@@ -79,11 +75,7 @@ async def stop_or_pause(
     cursor = await connection.execute(
         "UPDATE sessions SET " + TO[transition.through] + ", expires = time_limit_ends, stopped_reason = %(reason)s"
         " WHERE session_id = %(id)s AND user_id IS NOT NULL AND status = ANY(%(sources)s)" + CHANGED_SESSION,
-        {
-            "id": session_id,
-            "sources": sorted(transition.sources),
-            "reason": reason,
-        },
+        {"id": session_id, "sources": sorted(transition.sources), "reason": reason},
     )
     return row_as(ChangedSession, await cursor.fetchone())
 
@@ -94,11 +86,7 @@ async def resume(connection: Connection, session_id: str, clocks: Clocks) -> Cha
     cursor = await connection.execute(
         f"UPDATE sessions SET {TO[transition.through]},{_START_CLOCKS}"
         f" WHERE session_id = %(id)s AND user_id IS NOT NULL AND status = ANY(%(sources)s){CHANGED_SESSION}",
-        {
-            "id": session_id,
-            "sources": sorted(transition.sources),
-            **clock_parameters(clocks),
-        },
+        {"id": session_id, "sources": sorted(transition.sources), **clock_parameters(clocks)},
     )
     return row_as(ChangedSession, await cursor.fetchone())
 
@@ -131,9 +119,6 @@ async def await_return(connection: Connection, agent_ids: Sequence[str]) -> None
         "  ORDER BY session_id FOR NO KEY UPDATE)",
         (RETURN_S, list(agent_ids), sorted(RETURNING)),
     )
-
-
-# Expiry -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from greenroom.core.session.observations import HandoverState, ObservedFacts, Se
 from greenroom.core.session.states import RETURNING, TRANSITIONAL, SessionStatus
 from greenroom.db.database import Connection, Database, rows_as
 from greenroom.db.rows import columns_of, differs, excluded, listed, selected
+from greenroom.db.session.sessions import lock_sessions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,10 +156,7 @@ async def write_observations(connection: Connection, observations: Sequence[Obse
 async def change_statuses(connection: Connection, changes: Sequence[StatusChange]) -> list[str]:
     """Change statuses, guarded as in docs/explanation/protocols.md §2; returns the ids of the changed ones."""
     if len(changes) > 1:
-        await connection.execute(
-            "SELECT 1 FROM sessions WHERE session_id = ANY(%s::uuid[]) ORDER BY session_id FOR NO KEY UPDATE",
-            (_ids(changes),),
-        )
+        await lock_sessions(connection, _ids(changes))
     cursor = await connection.execute(
         "UPDATE sessions s SET status = m.status, status_changed = clock_timestamp(),"
         " started = CASE WHEN m.status = 'running' THEN coalesce(s.started, clock_timestamp()) ELSE s.started END,"

@@ -17,7 +17,7 @@ from typing import Any, Final, LiteralString
 import psycopg
 from psycopg.types.json import Jsonb
 
-from greenroom.core.errors import IdempotencyMismatch, NotFound
+from greenroom.core.errors import IdempotencyMismatch, found
 from greenroom.core.launch.request import RepeatedRequest, is_repeated
 from greenroom.core.launch.wanted import SessionUser
 from greenroom.core.session.states import COUNTS_FOR_USER, SessionStatus, sources_of
@@ -46,6 +46,21 @@ _ENDABLE: Final = sorted(map(str, sources_of(SessionStatus.DELETED)))
 
 LOCK_USER: Final[LiteralString] = "SELECT 1 FROM users WHERE user_id = %(user_id)s FOR NO KEY UPDATE"
 """The first lock of every transaction that gives a user a session: two launches cannot both be the last allowed."""
+
+
+def user_values(user: SessionUser | None) -> dict[str, Any]:
+    """The parameters of a session that come from its user; None = it has no user."""
+    return {
+        "user_id": user.user_id if user else None,
+        "leased": user is not None and user.lease is not None,
+        "launch_id": user.launch_id if user else None,
+        "kasm_url": user.kasm_url if user else "",
+        "client_settings": Jsonb(user.client_settings if user else {}),
+        "idempotency_key": user.idempotency_key if user else None,
+        "idempotency_body": user.idempotency_body if user else None,
+        "expiry": Jsonb(user.clocks if user else {}),
+        "time_limit_s": user.clocks.time_limit_s if user else 0.0,
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +96,7 @@ class NewSession:
     def values(self) -> dict[str, Any]:
         user, staged, spec = self.user, self.staged, self.spec
         return {
+            **user_values(user),
             "session_id": self.session_id,
             "zone_id": self.zone_id,
             "image_id": spec.image_id,
@@ -96,15 +112,6 @@ class NewSession:
             "permissions": Jsonb(self.permissions),
             "allow_origin": ",".join(spec.allow_origin),
             "upstream_auth": spec.upstream_auth,
-            "user_id": user.user_id if user else None,
-            "leased": user is not None and user.lease is not None,
-            "launch_id": user.launch_id if user else None,
-            "kasm_url": user.kasm_url if user else "",
-            "client_settings": Jsonb(user.client_settings if user else {}),
-            "idempotency_key": user.idempotency_key if user else None,
-            "idempotency_body": user.idempotency_body if user else None,
-            "expiry": Jsonb(user.clocks if user else {}),
-            "time_limit_s": user.clocks.time_limit_s if user else 0.0,
             "ttl_s": user.clocks.first_s if user else staged.ttl_s if staged else 0.0,
             "staging_config_id": staged.staging_config_id if staged else None,
             "config_hash": staged.config_hash if staged else "",
@@ -264,12 +271,10 @@ async def request_delete(connection: Connection, session_id: str, reason: str) -
         """,
         {"id": session_id, "reason": reason, "deletable": _DELETABLE},
     )
-    found = row_as(DeletedSession, await cursor.fetchone())
-    if found is None:
-        raise NotFound(f"There is no session {session_id}; it may have been deleted.")
-    if found.superseded_by is not None:  # during the wait for the lock
-        return await request_delete(connection, found.superseded_by, reason)
-    return found
+    session = found(row_as(DeletedSession, await cursor.fetchone()), "session", session_id)
+    if session.superseded_by is not None:  # during the wait for the lock
+        return await request_delete(connection, session.superseded_by, reason)
+    return session
 
 
 async def retire(connection: Connection, session_id: str, reason: str) -> bool:
