@@ -33,6 +33,8 @@ from greenroom.db.access.users import (
 )
 from greenroom.db.database import Connection, Database, returned
 from greenroom.db.fleet.enrolment import add_join_token
+from greenroom.db.fleet.liveness import LOCK_CAPACITY
+from greenroom.db.fleet.zones import NamedZone
 from greenroom.db.session.sessions import END_COMMANDS
 from greenroom.db.session.transitions import TO
 
@@ -52,11 +54,7 @@ async def ensure_zones(
     A renamed zone is found by its former name. `stream_port` becomes Proxy Port, so that a zone works without Proxy
     Connections too.
     """
-    written = {
-        "allow_origin_domain": allow_origin,
-        "upstream_auth_address": upstream_auth,
-        "proxy_port": stream_port,
-    }
+    written = {"allow_origin_domain": allow_origin, "upstream_auth_address": upstream_auth, "proxy_port": stream_port}
     for name in names:
         values = {**written, "name": name, "written": Jsonb(written)}
         await db.write(
@@ -142,22 +140,14 @@ async def agent_states(db: Database, agent_ids: Sequence[str]) -> dict[str, List
     }
 
 
-@dataclass(frozen=True, slots=True)
-class ZoneNow:
-    """The present name of a zone."""
-
-    zone_id: str
-    zone_name: str
-
-
-async def zones_named(db: Database, names: Sequence[str]) -> dict[str, ZoneNow]:
+async def zones_named(db: Database, names: Sequence[str]) -> dict[str, NamedZone]:
     """Present or former name → the zone; a name without a zone is left out."""
     rows = await db.fetch(
         "SELECT name, zone_id::text, zone_name FROM unnest(%s::text[]) AS name"
         " JOIN zones ON name = ANY(zone_name || former_names)",
         (list(names),),
     )
-    return {row["name"]: ZoneNow(row["zone_id"], row["zone_name"]) for row in rows}
+    return {row["name"]: NamedZone(row["zone_id"], row["zone_name"]) for row in rows}
 
 
 async def manager_ids(db: Database, instance_ids: Sequence[str]) -> dict[str, str]:
@@ -174,10 +164,7 @@ async def end_sessions_of(db: Database, agent_ids: Sequence[str], reason: str) -
     docs/explanation/protocols.md §3."""
     agents = list(agent_ids)
     async with db.transaction() as connection:
-        await connection.execute(
-            "SELECT 1 FROM agent_capacity WHERE agent_id = ANY(%s::uuid[]) ORDER BY agent_id FOR NO KEY UPDATE",
-            (agents,),
-        )
+        await connection.execute(LOCK_CAPACITY, (agents,))
         cursor = await connection.execute(
             "WITH ended AS (UPDATE sessions SET " + TO[SessionStatus.DELETED] + ", ended_reason = %s"
             " WHERE agent_id = ANY(%s::uuid[]) AND status <> 'deleted' RETURNING session_id),"
@@ -234,15 +221,9 @@ async def ensure_first_data(
     """Create the first data unless they exist; True = created now, with this password and this key.
 
     All in one transaction, and never a second time: data that an administrator deleted stay deleted. The caller stores
-    password and secret *before* the call, so that a crash in between loses nothing.
-
-    Args:
-        db: migrated.
-        image: reference of the desktop image, e.g. `greenroom/desktop:xfce`.
-        admin_password_hash: argon2id of the one-time password (`greenroom.kit.passwords.hash_password`).
-        key_id: public half of the API key with every permission.
-        key_secret_hash: sha256 of its secret half (`greenroom.kit.secrets.hashed`).
-        reachable: from other machines; then the one-time password must be changed at the first log-in.
+    password and secret *before* the call, so that a crash in between loses nothing. `image` is the reference of the
+    desktop image; the hashes are argon2id of the one-time password, and sha256 of the secret half of the key. If the
+    installation is `reachable` from other machines, the password must be changed at the first log-in.
     """
     async with db.transaction() as connection:
         await connection.execute("SELECT pg_advisory_xact_lock(76, 0)")

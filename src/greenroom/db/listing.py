@@ -85,13 +85,6 @@ class Conditions:
     values: dict[str, Any] = field(default_factory=dict[str, Any])
     kinds: Sequence[LiteralString] = ("true",)
 
-    @classmethod
-    def given(cls, values: Mapping[str, Any], known: Mapping[str, LiteralString]) -> Conditions:
-        """The conditions in `known`, by the name of their value, for which there is a value. Others are not in the
-        statement, so that PostgreSQL can choose the index.
-        """
-        return cls([part for name, part in known.items() if values[name] is not None], values=dict(values))
-
     def add(self, condition: LiteralString, **values: object) -> None:
         self.parts.append(condition)
         self.values.update(values)
@@ -113,7 +106,8 @@ class ListDefinition(Generic[T]):
 
     `select` has the columns of a row. `source` is the table, with LEFT joins, so that PostgreSQL leaves out tables that
     an order and a filter do not need. `key`, of type `key_kind`, is the column that identifies a row. `columns` are
-    those of the list by their displayed names; `order` is the usual order.
+    those of the list by their displayed names; `order` is the usual order. `filters` are conditions by the name of
+    their value.
     """
 
     kind: type[T]
@@ -124,6 +118,7 @@ class ListDefinition(Generic[T]):
     key_kind: LiteralString = "uuid"
     columns: Mapping[LiteralString, ListColumn]
     order: SortOrder
+    filters: Mapping[str, LiteralString] = field(default_factory=dict[str, LiteralString])
 
     @property
     def orders(self) -> list[LiteralString]:
@@ -208,7 +203,12 @@ class ListDefinition(Generic[T]):
         )
         return Total(min(row["found"], most), row["looked_at"] > most) if row else Total(0, more=False)
 
-    def require(self, conditions: Conditions, words: Sequence[Word]) -> None:
+    def matching(self, words: Sequence[Word] = (), /, **values: object) -> Conditions:
+        """The conditions of `filters` for the values that are not None. Others are not in the statement, so that
+        PostgreSQL can choose the index. A row must have all the words.
+        """
+        parts: list[LiteralString] = [part for name, part in self.filters.items() if values[name] is not None]
+        conditions = Conditions(parts, values=values)
         for name, word in zip(_WORDS, words, strict=False):
             places: list[LiteralString] = [
                 condition
@@ -218,6 +218,7 @@ class ListDefinition(Generic[T]):
             found: LiteralString = " OR ".join(places) if places else "false"
             conditions.words.append(found.format(word=f"%({name})s::text"))
             conditions.values[name] = word.text
+        return conditions
 
     def _column(self, order: SortOrder) -> tuple[LiteralString, ListColumn]:
         for name, column in self.columns.items():

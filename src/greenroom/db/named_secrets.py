@@ -10,7 +10,7 @@ from typing import Final, LiteralString
 from greenroom.core.listing import SortOrder
 from greenroom.core.named_secrets import SecretUsers
 from greenroom.db.database import Connection, Database, returned
-from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
+from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position
 from greenroom.db.rows import assigned, columns_of, inserted, values_of
 
 
@@ -61,6 +61,7 @@ _SECRETS: Final = ListDefinition(
     key="x.secret_id",
     columns={"name": ListColumn("x.name")},
     order=BY_NAME,
+    filters={"owner_id": "x.owner_id = %(owner_id)s::uuid"},
 )
 get_secret: Final = _SECRETS.get
 
@@ -69,8 +70,7 @@ async def list_secrets(
     db: Database, *, owner_id: str | None, after: Position | None, limit: int
 ) -> ListPage[StoredSecret]:
     """Secrets by name: all, or those of one owner."""
-    conditions = Conditions.given({"owner_id": owner_id}, {"owner_id": "x.owner_id = %(owner_id)s::uuid"})
-    return await _SECRETS.read(db, conditions, after=after, limit=limit)
+    return await _SECRETS.read(db, _SECRETS.matching(owner_id=owner_id), after=after, limit=limit)
 
 
 async def named_secrets(db: Database, names: Sequence[str]) -> list[StoredSecret]:

@@ -16,7 +16,7 @@ from greenroom.core.recording.described import Mode
 from greenroom.core.recording.rows import Fitted, RecordedAct, RecordingRow
 from greenroom.db.database import Connection, Database, row_as
 from greenroom.db.diagnostics.batches import storable
-from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
+from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position
 from greenroom.db.rows import values_of
 
 
@@ -85,6 +85,11 @@ _RECORDINGS: Final = ListDefinition(
     key="r.lease_id",
     columns={"begun": ListColumn("r.begun", "timestamptz")},
     order=NEWEST_FIRST,
+    filters={
+        "user_id": "r.user_id = %(user_id)s::uuid",
+        "key_id": "r.key_id = %(key_id)s",
+        "session_id": "r.session_id = %(session_id)s::uuid",
+    },
 )
 get_recording: Final = _RECORDINGS.get
 _ROW: Final[LiteralString] = (
@@ -107,12 +112,7 @@ async def list_recordings(
     db: Database, wanted: RecordingFilter, *, after: Position | None, limit: int
 ) -> ListPage[LeaseRecording]:
     """Recordings that match, newest first."""
-    known: dict[str, LiteralString] = {
-        "user_id": "r.user_id = %(user_id)s::uuid",
-        "key_id": "r.key_id = %(key_id)s",
-        "session_id": "r.session_id = %(session_id)s::uuid",
-    }
-    return await _RECORDINGS.read(db, Conditions.given(asdict(wanted), known), after=after, limit=limit)
+    return await _RECORDINGS.read(db, _RECORDINGS.matching(**asdict(wanted)), after=after, limit=limit)
 
 
 async def read_rows(db: Database, lease_id: str, *, after: int, limit: int) -> list[StoredRecordingRow]:

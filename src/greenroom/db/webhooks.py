@@ -12,7 +12,7 @@ from greenroom.core.errors import found
 from greenroom.core.listing import SortOrder
 from greenroom.core.webhooks import DeliveryAttempt, DeliveryState, DeliveryVerdict
 from greenroom.db.database import Connection, Database, returned
-from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
+from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position
 from greenroom.db.rows import assigned, columns_of, inserted, values_of
 
 
@@ -159,6 +159,7 @@ _DELIVERIES: Final = ListDefinition(
     key="d.delivery_id",
     columns={"at": ListColumn("d.at", "timestamptz")},
     order=NEWEST_FIRST,
+    filters={"webhook_id": "d.webhook_id = %(webhook_id)s::uuid", "state": "d.state = %(state)s"},
 )
 _OF_TAKEN: Final[LiteralString] = (
     "d.delivery_id::text, d.event, d.at, d.data, d.attempts, w.webhook_id::text, w.name, w.url, w.secret_encrypted"
@@ -169,12 +170,8 @@ async def list_deliveries(
     db: Database, webhook_id: str, state: str | None, *, after: Position | None, limit: int
 ) -> ListPage[Delivery]:
     """The deliveries of a webhook, newest first; `state` None = any."""
-    values = {"webhook_id": webhook_id, "state": state}
-    known: dict[str, LiteralString] = {
-        "webhook_id": "d.webhook_id = %(webhook_id)s::uuid",
-        "state": "d.state = %(state)s",
-    }
-    return await _DELIVERIES.read(db, Conditions.given(values, known), after=after, limit=limit)
+    conditions = _DELIVERIES.matching(webhook_id=webhook_id, state=state)
+    return await _DELIVERIES.read(db, conditions, after=after, limit=limit)
 
 
 async def get_delivery(db: Database, webhook_id: str, delivery_id: str) -> Delivery:

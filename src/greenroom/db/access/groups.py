@@ -12,7 +12,7 @@ from greenroom.core.access.group_settings import GroupSettings, SettingValues
 from greenroom.core.errors import Refused, found
 from greenroom.core.listing import SortOrder
 from greenroom.db.database import Connection, Database, returned, row_as, rows_as
-from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
+from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position
 from greenroom.db.workspace.filter_policies import SETTING as FILTER_SETTING
 from greenroom.db.workspace.filter_policies import policy_named
 
@@ -45,6 +45,7 @@ _GROUPS: Final = ListDefinition(
     key_kind="text",
     columns={"priority": ListColumn("g.priority", "integer")},
     order=BY_PRIORITY,
+    filters={"of_user": "g.group_id IN (SELECT group_id FROM user_groups WHERE user_id = %(of_user)s::uuid)"},
 )
 
 
@@ -52,11 +53,7 @@ async def list_groups(
     db: Database, *, of_user: str | None = None, after: Position | None = None, limit: int | None = None
 ) -> ListPage[Group]:
     """Groups, lowest priority number first; `of_user` = only those of a user."""
-    conditions = Conditions.given(
-        {"of_user": of_user},
-        {"of_user": "g.group_id IN (SELECT group_id FROM user_groups WHERE user_id = %(of_user)s::uuid)"},
-    )
-    return await _GROUPS.read(db, conditions, after=after, limit=limit)
+    return await _GROUPS.read(db, _GROUPS.matching(of_user=of_user), after=after, limit=limit)
 
 
 GROUPS_OF_USER: Final[LiteralString] = """COALESCE((SELECT jsonb_agg(jsonb_build_object('group_id', g.group_id,

@@ -95,6 +95,9 @@ USERS: Final = ListDefinition(
         "created": ListColumn("u.created", "timestamptz"),
     },
     order=BY_NAME,
+    filters={
+        "group": "EXISTS (SELECT 1 FROM user_groups m WHERE m.user_id = u.user_id AND m.group_id = %(group)s::uuid)"
+    },
     key="u.user_id",
     source="FROM users u LEFT JOIN (SELECT ug.user_id, string_agg(g.name, ', ' ORDER BY g.priority, g.name) AS names"
     "  FROM user_groups ug JOIN groups g USING (group_id) GROUP BY ug.user_id) of_groups USING (user_id)"
@@ -116,10 +119,7 @@ class UserFilter:
     words: Sequence[Word] = ()
 
     def conditions(self) -> Conditions:
-        member = "EXISTS (SELECT 1 FROM user_groups m WHERE m.user_id = u.user_id AND m.group_id = %(group)s::uuid)"
-        conditions = Conditions.given({"group": self.group_id}, {"group": member})
-        USERS.require(conditions, self.words)
-        return conditions
+        return USERS.matching(self.words, group=self.group_id)
 
 
 def existing_user(row: T | None, user_id: str) -> T:

@@ -14,7 +14,7 @@ from greenroom.core.workspace.homes import HomeId
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogRow
 from greenroom.db.diagnostics.requests import RequestRow
-from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
+from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position
 
 NEWEST_FIRST: Final = SortOrder("id", descending=True)
 """The order of log rows and of requests."""
@@ -57,12 +57,22 @@ _LOGS: Final = ListDefinition(
     key_kind="bigint",
     columns={"id": ListColumn("l.log_id", "bigint")},
     order=NEWEST_FIRST,
+    filters={
+        "component": "l.component = %(component)s",
+        "code": "l.code = %(code)s",
+        "since": "l.time >= %(since)s",
+        "until": "l.time < %(until)s",
+        "zone_name": "l.zone_name = %(zone_name)s",
+        "user_id": "l.user_id = %(user_id)s",
+        "session_id": "l.session_id = %(session_id)s",
+        "staging_config_id": "l.staging_config_id = %(staging_config_id)s",
+    },
 )
 
 
 async def list_logs(db: Database, wanted: LogFilter, *, after: Position | None, limit: int) -> ListPage[StoredLogRow]:
     """Rows that match, newest first."""
-    conditions = Conditions.given(asdict(wanted), _OF_LOGS)
+    conditions = _LOGS.matching(**asdict(wanted))
     if wanted.level is not None and wanted.level in _LEVELS:
         conditions.add(_LEVELS[wanted.level])
     if wanted.q is not None:
@@ -70,16 +80,6 @@ async def list_logs(db: Database, wanted: LogFilter, *, after: Position | None, 
     return await _LOGS.read(db, conditions, after=after, limit=limit)
 
 
-_OF_LOGS: Final[Mapping[str, LiteralString]] = {
-    "component": "l.component = %(component)s",
-    "code": "l.code = %(code)s",
-    "since": "l.time >= %(since)s",
-    "until": "l.time < %(until)s",
-    "zone_name": "l.zone_name = %(zone_name)s",
-    "user_id": "l.user_id = %(user_id)s",
-    "session_id": "l.session_id = %(session_id)s",
-    "staging_config_id": "l.staging_config_id = %(staging_config_id)s",
-}
 _LEVELS: Final[Mapping[str, LiteralString]] = {
     "INFO": "l.level <> 'DEBUG'",
     "WARNING": "l.level IN ('WARNING', 'ERROR')",
@@ -152,6 +152,13 @@ _REQUESTS: Final = ListDefinition(
     key_kind="bigint",
     columns={"id": ListColumn("r.request_id", "bigint")},
     order=NEWEST_FIRST,
+    filters={
+        "status": "r.status = %(status)s",
+        "agent_id": "r.agent_id = %(agent_id)s",
+        "manager_instance_id": "r.manager_instance_id = %(manager_instance_id)s",
+        "since": "r.time >= %(since)s",
+        "until": "r.time < %(until)s",
+    },
 )
 
 
@@ -159,7 +166,7 @@ async def list_manager_requests(
     db: Database, wanted: RequestFilter, *, after: Position | None, limit: int
 ) -> ListPage[StoredRequestRow]:
     """Requests of Agents, newest first."""
-    conditions = Conditions.given(asdict(wanted), _OF_REQUESTS)
+    conditions = _REQUESTS.matching(**asdict(wanted))
     if wanted.refused or (wanted.refused is None and not 200 <= (wanted.status or 200) <= 299):
         conditions.add(_REFUSED)
     elif wanted.refused is not None:
@@ -167,13 +174,6 @@ async def list_manager_requests(
     return await _REQUESTS.read(db, conditions, after=after, limit=limit)
 
 
-_OF_REQUESTS: Final[Mapping[str, LiteralString]] = {
-    "status": "r.status = %(status)s",
-    "agent_id": "r.agent_id = %(agent_id)s",
-    "manager_instance_id": "r.manager_instance_id = %(manager_instance_id)s",
-    "since": "r.time >= %(since)s",
-    "until": "r.time < %(until)s",
-}
 _REFUSED: Final[LiteralString] = "r.status NOT BETWEEN 200 AND 299"
 """The condition of the index manager_requests_refused."""
 

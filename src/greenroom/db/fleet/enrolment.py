@@ -15,7 +15,7 @@ from greenroom.core.fleet.enrolment import Role, Token, refusal_of_token
 from greenroom.core.listing import SortOrder
 from greenroom.db.database import Connection, Database, row_as
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S
-from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
+from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position
 
 KEPT_DAYS: Final = 7
 """Retention of an ended token, so that a refusal can contain the reason why it is not valid."""
@@ -97,6 +97,7 @@ _TOKENS: Final = ListDefinition(
     key="t.join_token_id",
     columns={"place": ListColumn("ARRAY[z.zone_name, to_char(t.created, 'YYYYMMDDHH24MISSUS')]", "text[]")},
     order=BY_PLACE,
+    filters={"id": "t.join_token_id = %(id)s"},
 )
 
 
@@ -104,8 +105,7 @@ async def list_join_tokens(
     db: Database, join_token_id: str | None = None, *, after: Position | None = None, limit: int | None = None
 ) -> ListPage[JoinTokenRow]:
     """Tokens by zone, oldest first, or one; ended ones stay for some days."""
-    values, known = {"id": join_token_id}, {"id": "t.join_token_id = %(id)s"}
-    return await _TOKENS.read(db, Conditions.given(values, known), after=after, limit=limit)
+    return await _TOKENS.read(db, _TOKENS.matching(id=join_token_id), after=after, limit=limit)
 
 
 async def revoke_join_token(db: Database, join_token_id: str) -> None:

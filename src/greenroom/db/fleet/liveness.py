@@ -167,14 +167,14 @@ async def changed_offers(db: Database, zone_id: str, cpu_overcommit: float) -> l
     return await db.fetch_as(ChangedOffer, CHANGED_OFFERS + " ORDER BY agent_id", params)
 
 
-_LOCK_CAPACITY: Final[LiteralString] = (
+LOCK_CAPACITY: Final[LiteralString] = (
     "SELECT 1 FROM agent_capacity WHERE agent_id = ANY(%s::uuid[]) ORDER BY agent_id FOR NO KEY UPDATE"
 )
 
 
 async def write_offers(connection: Connection, offers: Sequence[ChangedOffer]) -> None:
     """Store the offers of Agents; the reservations of quotas follow the overcommit."""
-    await connection.execute(_LOCK_CAPACITY, ([offer.agent_id for offer in offers],))
+    await connection.execute(LOCK_CAPACITY, ([offer.agent_id for offer in offers],))
     await connection.execute(
         "UPDATE agent_capacity c SET cores = o.cores, overcommit = o.overcommit, memory = o.memory FROM"
         " jsonb_to_recordset(%s) AS o(agent_id uuid, cores float8, overcommit float8, memory bigint)"
@@ -206,7 +206,7 @@ async def read_differing(db: Database, zone_id: str) -> list[Allocation]:
 
 async def lock_allocations(connection: Connection, zone_id: str, agent_ids: Sequence[str]) -> list[Allocation]:
     """The same reservations, exact until the transaction ends: every reservation and release locks these rows first."""
-    await connection.execute(_LOCK_CAPACITY, (list(agent_ids),))
+    await connection.execute(LOCK_CAPACITY, (list(agent_ids),))
     cursor = await connection.execute(_ALLOCATIONS, (zone_id, list(agent_ids), list(agent_ids)))
     return rows_as(Allocation, await cursor.fetchall())
 

@@ -13,7 +13,7 @@ from greenroom.core.listing import SortOrder
 from greenroom.db.database import Connection, Database
 from greenroom.db.fleet.agents import remove_agent
 from greenroom.db.fleet.enrolment import add_machine_token, revoke_token
-from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
+from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position
 
 KEPT_DAYS: Final = 90
 """Retention of ended orders."""
@@ -74,6 +74,7 @@ _ORDERS: Final = ListDefinition(
     key="o.machine_order_id",
     columns={"ordered": ListColumn("o.ordered", "timestamptz")},
     order=BY_TIME,
+    filters={"pool": "o.machine_pool_id = %(pool)s", "is_open": "(o.state <> 'ended') = %(is_open)s"},
 )
 get_order: Final = _ORDERS.get
 
@@ -87,10 +88,7 @@ async def list_orders(
     limit: int | None = None,
 ) -> ListPage[MachineOrderRow]:
     """Orders, newest first."""
-    conditions = Conditions.given(
-        {"pool": machine_pool_id, "is_open": is_open},
-        {"pool": "o.machine_pool_id = %(pool)s", "is_open": "(o.state <> 'ended') = %(is_open)s"},
-    )
+    conditions = _ORDERS.matching(pool=machine_pool_id, is_open=is_open)
     return await _ORDERS.read(db, conditions, after=after, limit=limit)
 
 

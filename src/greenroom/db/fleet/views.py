@@ -17,7 +17,7 @@ from greenroom.db.database import Database
 from greenroom.db.fleet.agents import ADMITTED
 from greenroom.db.fleet.checkin import OFFERED
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
-from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
+from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +133,7 @@ _AGENTS: Final = ListDefinition(
     key="a.agent_id",
     columns={"place": ListColumn("ARRAY[z.zone_name, to_char(a.registered, 'YYYYMMDDHH24MISSUS')]", "text[]")},
     order=BY_PLACE,
+    filters={"agent_id": "a.agent_id = %(agent_id)s"},
 )
 
 
@@ -140,8 +141,7 @@ async def list_agents(
     db: Database, agent_id: str | None = None, *, after: Position | None = None, limit: int | None = None
 ) -> ListPage[AgentRow]:
     """Agents by zone and age, or one."""
-    values = {"agent_id": agent_id, "running_within_s": RUNNING_WITHIN_S}
-    conditions = Conditions.given(values, {"agent_id": "a.agent_id = %(agent_id)s"})
+    conditions = _AGENTS.matching(agent_id=agent_id, running_within_s=RUNNING_WITHIN_S)
     return await _AGENTS.read(db, conditions, after=after, limit=limit)
 
 

@@ -13,6 +13,14 @@ from greenroom.db.fleet.managers import RUNNING_WITHIN_S, lock_zones
 from greenroom.db.rows import as_json, assigned, columns_of, inserted, selected, values_of
 
 
+@dataclass(frozen=True, slots=True)
+class NamedZone:
+    """A zone by its present name."""
+
+    zone_id: str
+    zone_name: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneSettings:
     """The settings of a zone that administrators can change."""

@@ -18,7 +18,7 @@ from greenroom.core.listing import SortOrder, Word
 from greenroom.db.access.groups import GROUPS_OF_USER
 from greenroom.db.access.users import USERNAME_REUSED, existing_user
 from greenroom.db.database import Database
-from greenroom.db.fleet.zones import LAUNCH_ZONE
+from greenroom.db.fleet.zones import LAUNCH_ZONE, NamedZone
 from greenroom.db.launch.claims import FRESH_AGENT_S
 from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position, Total
 from greenroom.db.named_secrets import ADDS_SECRETS
@@ -59,7 +59,7 @@ _IMAGES_OF_USER: Final[LiteralString] = f"""{_LAUNCHER},
   ARRAY(SELECT DISTINCT gi.image_id::text FROM group_images gi JOIN user_groups ug USING (group_id)
          WHERE ug.user_id = %(user_id)s) AS image_ids{_OF_USER}"""
 
-_AGENTS: Final[LiteralString] = f"""
+AGENTS_OF_ZONE: Final[LiteralString] = f"""
 SELECT a.agent_id::text, agent_name(a) AS hostname, a.status, a.enabled, a.draining, a.runtime_error,
        a.crash_loop, a.edge_url,
        COALESCE(a.last_reported < clock_timestamp() - make_interval(secs => %(fresh_s)s), true) AS silent,
@@ -82,7 +82,6 @@ SELECT a.agent_id::text, agent_name(a) AS hostname, a.status, a.enabled, a.drain
  WHERE a.zone_id = %(zone_id)s
  ORDER BY a.agent_id
 """
-AGENTS_OF_ZONE: Final = _AGENTS
 """The Agents of zone `zone_id` with the state of image `image`: the fields of core.launch.placement.PlacementAgent.
 `fresh_s` is `claims.FRESH_AGENT_S`.
 """
@@ -117,7 +116,9 @@ async def read_launcher(db: Database, user_id: str) -> UserOfLauncher:
 
 async def read_agents(db: Database, zone_id: str, image: str) -> list[PlacementAgent]:
     """The Agents of a zone, with the state of the image of this name."""
-    return await db.fetch_as(PlacementAgent, _AGENTS, {"zone_id": zone_id, "image": image, "fresh_s": FRESH_AGENT_S})
+    return await db.fetch_as(
+        PlacementAgent, AGENTS_OF_ZONE, {"zone_id": zone_id, "image": image, "fresh_s": FRESH_AGENT_S}
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +192,11 @@ LAUNCHES: Final = ListDefinition(
         "duration": ListColumn("l.duration_ms", "double precision"),
     },
     order=NEWEST_FIRST,
+    filters={
+        "outcome": "l.outcome = %(outcome)s",
+        "user_id": "l.user_id = %(user_id)s",
+        "image_id": "l.image_id = %(image_id)s",
+    },
 )
 
 
@@ -213,12 +219,12 @@ async def list_launches(
     limit: int | None = None,
 ) -> ListPage[RecordedLaunch]:
     """Launches that match; see `ListDefinition.read`."""
-    return await LAUNCHES.read(db, _list_conditions(wanted), order=order, after=after, limit=limit)
+    return await LAUNCHES.read(db, _conditions(wanted), order=order, after=after, limit=limit)
 
 
 async def count_launches(db: Database, wanted: LaunchFilter) -> Total:
     """The number of launches that match."""
-    return await LAUNCHES.count(db, _list_conditions(wanted), "time")
+    return await LAUNCHES.count(db, _conditions(wanted), "time")
 
 
 async def get_launch(db: Database, launch_id: UUID) -> RecordedLaunch | None:
@@ -232,24 +238,8 @@ async def launch_of_session(db: Database, session_id: str) -> RecordedLaunch | N
     return await LAUNCHES.find(db, where, (session_id,))
 
 
-def _list_conditions(wanted: LaunchFilter) -> Conditions:
-    values = {"outcome": wanted.outcome, "user_id": wanted.user_id, "image_id": wanted.image_id}
-    known: dict[str, LiteralString] = {
-        "outcome": "l.outcome = %(outcome)s",
-        "user_id": "l.user_id = %(user_id)s",
-        "image_id": "l.image_id = %(image_id)s",
-    }
-    conditions = Conditions.given(values, known)
-    LAUNCHES.require(conditions, wanted.words)
-    return conditions
-
-
-@dataclass(frozen=True, slots=True)
-class NamedZone:
-    """A zone in which a session may be launched."""
-
-    zone_id: str
-    zone_name: str
+def _conditions(wanted: LaunchFilter) -> Conditions:
+    return LAUNCHES.matching(wanted.words, outcome=wanted.outcome, user_id=wanted.user_id, image_id=wanted.image_id)
 
 
 async def list_zones(db: Database) -> list[NamedZone]:

@@ -87,13 +87,7 @@ async def remember_refused(db: Database, *, zone_id: str, user_id: str, image_id
         " room_helps = excluded.room_helps, since = CASE"
         " WHEN w.refused < clock_timestamp() - make_interval(secs => %(waiting_s)s) THEN clock_timestamp()"
         " ELSE w.since END",
-        {
-            "zone_id": zone_id,
-            "user_id": user_id,
-            "image_id": image_id,
-            "room_helps": room_helps,
-            "waiting_s": WAITING_S,
-        },
+        {**waiting(zone_id), "user_id": user_id, "image_id": image_id, "room_helps": room_helps},
     )
 
 

@@ -27,7 +27,7 @@ from greenroom.db.access.credentials import ApiKey
 from greenroom.db.access.groups import GROUPS_OF_USER
 from greenroom.db.database import Connection, Database, returned
 from greenroom.db.fleet.zones import PROXY_JSON
-from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
+from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position
 from greenroom.db.rows import values_of
 from greenroom.db.session.sessions import COUNTING, NUMBER_OF_USER, DeletedSession, request_delete
 from greenroom.db.session.views import STATUS
@@ -94,6 +94,11 @@ _LEASES: Final = ListDefinition(
     key="l.lease_id",
     columns={"created": ListColumn("l.created", "timestamptz")},
     order=NEWEST_FIRST,
+    filters={
+        "user_id": "s.user_id = %(user_id)s::uuid",
+        "key_id": "l.key_id = %(key_id)s",
+        "tag": "l.tags @> %(tag)s",
+    },
 )
 get_lease: Final = _LEASES.get
 
@@ -112,15 +117,11 @@ class LeaseFilter:
 
 async def list_leases(db: Database, wanted: LeaseFilter, *, after: Position | None, limit: int) -> ListPage[LeaseRow]:
     """Leases that match, newest first."""
-    values = {"user_id": wanted.user_id, "key_id": wanted.key_id}
-    known: dict[str, LiteralString] = {"user_id": "s.user_id = %(user_id)s::uuid", "key_id": "l.key_id = %(key_id)s"}
-    conditions = Conditions.given(values, known)
+    name, equals, word = (wanted.tag or "").partition("=")
+    tag = None if wanted.tag is None else Jsonb({name: word} if equals else [name])
+    conditions = _LEASES.matching(user_id=wanted.user_id, key_id=wanted.key_id, tag=tag)
     if not wanted.ended:
         conditions.add("s.status <> 'deleted'")
-    if wanted.tag is not None:
-        name, equals, word = wanted.tag.partition("=")
-        tag = {name: word} if equals else [name]
-        conditions.add("l.tags @> %(tag)s", tag=Jsonb(tag))
     return await _LEASES.read(db, conditions, after=after, limit=limit)
 
 

@@ -181,19 +181,14 @@ async def count_hours(db: Database) -> None:
 
 async def read_history(db: Database, staging_config_id: str, *, limit: int) -> History:
     """One config's hits and misses over `WINDOWS_HOURS`, with the reasons and its newest `limit` misses."""
-    values = {
-        "ids": [staging_config_id],
-        "hours": WINDOWS_HOURS[-1],
-        "windows": list(WINDOWS_HOURS),
-        "limit": limit,
-    }
+    hours = WINDOWS_HOURS[-1]
+    values = {"ids": [staging_config_id], "hours": hours, "windows": list(WINDOWS_HOURS), "limit": limit}
     (found,) = await db.fetch_as(History, _HISTORY, values)
     return found
 
 
-_WINDOWS: Final[LiteralString] = """
-SELECT w.hours, count(*) FILTER (WHERE l.result = 'hit') AS hits, count(*) FILTER (WHERE l.result = 'miss') AS misses,
-       count(*) FILTER (WHERE l.result = 'served_elsewhere') AS served_elsewhere
+_WINDOWS: Final[LiteralString] = f"""
+SELECT w.hours, {_OF_EACH}
   FROM unnest(%(windows)s::int[]) AS w(hours)
   LEFT JOIN considered l ON l.at > now() - make_interval(hours => w.hours)
  GROUP BY w.hours ORDER BY w.hours

@@ -226,10 +226,8 @@ async def read_agents(connection: Connection, zone_id: str, image_ids: Collectio
     values = {"zone_id": zone_id, "images": list(image_ids), "image": "", "fresh_s": FRESH_AGENT_S}
     agents = await connection.execute(AGENTS_OF_ZONE, values)
     images = await connection.execute(_IMAGES_ON_AGENTS, values)
-    views, said = (
-        rows_as(PlacementAgent, await agents.fetchall()),
-        _by("image_id", ImageReadiness, await images.fetchall()),
-    )
+    views = rows_as(PlacementAgent, await agents.fetchall())
+    said = _by("image_id", ImageReadiness, await images.fetchall())
     found: dict[str, tuple[PlacementAgent, ...]] = {}
     for image_id in image_ids:
         states = {state.agent_id: state for state in said.get(image_id, ())}

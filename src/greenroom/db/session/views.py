@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, LiteralString
@@ -164,6 +164,14 @@ SESSIONS: Final = ListDefinition(
     },
     key="s.session_id",
     order=NEWEST_FIRST,
+    filters={
+        "user_id": "s.user_id = %(user_id)s::uuid",
+        "image_id": "s.image_id = %(image_id)s",
+        "staging_config_id": "s.staging_config_id = %(staging_config_id)s",
+        "agent_id": "s.agent_id = %(agent_id)s",
+        "status": f"{STATUS} = %(status)s",
+        "session_ids": "s.session_id = ANY(%(session_ids)s)",
+    },
 )
 
 
@@ -239,25 +247,13 @@ async def count_sessions(db: Database, wanted: SessionFilter) -> Total:
     return await SESSIONS.count(db, _conditions(wanted), "created")
 
 
-_KNOWN: Final[Mapping[str, LiteralString]] = {
-    "user_id": "s.user_id = %(user_id)s::uuid",
-    "image_id": "s.image_id = %(image_id)s",
-    "staging_config_id": "s.staging_config_id = %(staging_config_id)s",
-    "agent_id": "s.agent_id = %(agent_id)s",
-    "status": f"{STATUS} = %(status)s",
-    "session_ids": "s.session_id = ANY(%(session_ids)s)",
-}
-"""The conditions of the fields of `SessionFilter`."""
-
-
 def _conditions(wanted: SessionFilter) -> Conditions:
-    values = {name: getattr(wanted, name) for name in _KNOWN}
-    conditions = replace(Conditions.given(values, _KNOWN), kinds=_kinds(wanted))
+    values = {name: getattr(wanted, name) for name in SESSIONS.filters}
+    conditions = replace(SESSIONS.matching(wanted.words, **values), kinds=_kinds(wanted))
     if wanted.status not in (None, "running", "deleted"):
         conditions.add(_UNSETTLED)
     if wanted.staged is not None:
         conditions.add("s.user_id IS NULL" if wanted.staged else "s.user_id IS NOT NULL")
-    SESSIONS.require(conditions, wanted.words)
     return conditions
 
 

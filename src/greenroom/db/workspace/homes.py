@@ -18,7 +18,7 @@ from greenroom.core.events import ChangeEvent
 from greenroom.core.listing import SortOrder, Word
 from greenroom.core.workspace.homes import in_use_problem
 from greenroom.db.database import NOTIFY, Connection, Database, texts_of
-from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position, Total
+from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position, Total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +71,11 @@ HOMES: Final = ListDefinition(
     },
     key="h.home_id",
     order=BY_USER,
+    filters={
+        "user_id": "h.user_id = %(user_id)s",
+        "image_id": "h.image_id = %(image_id)s",
+        "agent_id": "h.agent_id = %(agent_id)s",
+    },
 )
 get_home: Final = HOMES.get
 
@@ -84,17 +89,6 @@ class HomeFilter:
     agent_id: str | None = None
 
 
-def _conditions(which: HomeFilter, words: Sequence[Word]) -> Conditions:
-    known: dict[str, LiteralString] = {
-        "user_id": "h.user_id = %(user_id)s",
-        "image_id": "h.image_id = %(image_id)s",
-        "agent_id": "h.agent_id = %(agent_id)s",
-    }
-    conditions = Conditions.given(asdict(which), known)
-    HOMES.require(conditions, words)
-    return conditions
-
-
 async def list_homes(
     db: Database,
     which: HomeFilter,
@@ -105,12 +99,12 @@ async def list_homes(
     limit: int | None = None,
 ) -> ListPage[Home]:
     """The homes that match."""
-    return await HOMES.read(db, _conditions(which, words), order=order, after=after, limit=limit)
+    return await HOMES.read(db, HOMES.matching(words, **asdict(which)), order=order, after=after, limit=limit)
 
 
 async def count_homes(db: Database, which: HomeFilter, words: Sequence[Word] = ()) -> Total:
     """The number of homes that match."""
-    return await HOMES.count(db, _conditions(which, words), "last_used")
+    return await HOMES.count(db, HOMES.matching(words, **asdict(which)), "last_used")
 
 
 async def request_removal(db: Database, home_id: str) -> None:
