@@ -13,7 +13,6 @@ for this session only. Programs read the authority from one of these files, Chro
 from __future__ import annotations
 
 import base64
-import ipaddress
 import json
 import re
 import ssl
@@ -24,7 +23,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
 from greenroom.core.errors import Invalid
-from greenroom.core.web_filter import FilterPolicy, decision, domain
+from greenroom.core.web_filter import FilterPolicy, address_in, decision, domain, shortened
 from greenroom.core.workspace.session_spec import SessionFile
 
 if TYPE_CHECKING:
@@ -88,21 +87,21 @@ def host(text: str) -> str:
     name = text.strip()
     if "*" in name:
         below = name.removeprefix("*.") if name.startswith("*.") and "*" not in name[2:] else "example.com"
-        raise Invalid(f"{_shown(text)} has a wildcard; write .{below} for each host directly below {below}.")
-    if _is_address(name):
-        raise Invalid(f"{_shown(text)} is an IP address; a secret goes only to hosts with names.")
+        raise Invalid(f"{shortened(text)} has a wildcard; write .{below} for each host directly below {below}.")
+    if address_in(name):
+        raise Invalid(f"{shortened(text)} is an IP address; a secret goes only to hosts with names.")
     if "://" in name or "/" in name or ":" in name:
         raise Invalid(
-            f"{_shown(text)} is an address; write only the host, like api.example.com. The protocol is https, "
+            f"{shortened(text)} is an address; write only the host, like api.example.com. The protocol is https, "
             "the port 443."
         )
     suffix = name.startswith(".")
     found = domain(name.removeprefix("."))
     if "." not in found:
-        raise Invalid(f"{_shown(text)} has no dot; write a full name, like api.example.com.")
+        raise Invalid(f"{shortened(text)} has no dot; write a full name, like api.example.com.")
     if _public_suffixes().is_public(found):
         raise Invalid(
-            f"{_shown(text)} is a public suffix, with hosts of many owners below it; write one of these hosts."
+            f"{shortened(text)} is a public suffix, with hosts of many owners below it; write one of these hosts."
         )
     return f".{found}" if suffix else found
 
@@ -126,7 +125,7 @@ def hosts(texts: Sequence[str]) -> tuple[str, ...]:
 def header(text: str) -> str:
     """Return the name of a header that may contain a secret. Raises Invalid: it cannot; the sentence has the reason."""
     if not _HEADER.fullmatch(text):
-        raise Invalid(f"{_shown(text)} is not the name of a header; write one like Authorization or x-api-key.")
+        raise Invalid(f"{shortened(text)} is not the name of a header; write one like Authorization or x-api-key.")
     lower = text.lower()
     if lower in _CONNECTION or lower.startswith("proxy-"):
         raise Invalid(f"{text} controls the connection and is set by the web filter; it cannot contain a secret.")
@@ -167,18 +166,6 @@ def quoted(value: str) -> str:
     """Return the value of a header in the syntax of Squid's configuration."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{escaped}"'
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name.strip("[]"))
-    except ValueError:
-        return False
-    return True
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 80 else text[:77] + "…")
 
 
 # Hosts of secrets -----------------------------------------------------------------------------------------------------

@@ -59,12 +59,7 @@ def account_wait_s(
     A source that failed `most` times within the window waits until the oldest of these failures leaves it. From
     `TURNS_FROM` failures of all sources on, it also takes turns with the sources that have failed as often: an attacker
     with a few addresses soon competes only with themselves, and a user at an address without failures does not wait for
-    them.
-
-    Args:
-        failures: at this account within the window, of all sources.
-        most: failures of one source within the window.
-        is_known: the source is known to belong to the user, so the failures of others do not count.
+    them. `is_known`: the source is known to belong to the user, so the failures of others do not count.
     """
     ages_s: dict[str, list[float]] = {}
     for failure in sorted(failures, key=lambda failure: failure.age_s):

@@ -99,7 +99,7 @@ def decision(policy: FilterPolicy, host: str, port: int = 443) -> HostDecision:
     if problem := port_problem(policy, port):
         return HostDecision("deny", problem)
     host = host.lower().rstrip(".")
-    if (address := _address(host)) and is_private(address):
+    if (address := address_in(host)) and is_private(address):
         return HostDecision("deny", f"{host} is a private address, which sessions must not reach.")
     listed = [name for name in _itself_and_parents(host) if name in policy.deny or name in policy.allow]
     if not listed:
@@ -130,7 +130,8 @@ def _itself_and_parents(host: str) -> Iterator[str]:
         yield ".".join(labels[position:])
 
 
-def _address(host: str) -> str | None:
+def address_in(host: str) -> str | None:
+    """Return the IP address that a host consists of, with or without brackets; None if it is a name."""
     try:
         return str(ipaddress.ip_address(host.strip("[]")))
     except ValueError:
@@ -150,15 +151,15 @@ def domain(text: str) -> str:
     2008). Raises Invalid: it is not a domain; the sentence has the correct form."""
     name = text.strip().rstrip(".")
     if any(character in name for character in "/:@"):
-        raise Invalid(f"{_quoted(text)} is an address; write only the domain, like example.com.")
+        raise Invalid(f"{shortened(text)} is an address; write only the domain, like example.com.")
     if "*" in name or name.startswith("."):
-        raise Invalid(f"{_quoted(text)} has a wildcard; write example.com, which includes everything below it.")
+        raise Invalid(f"{shortened(text)} has a wildcard; write example.com, which includes everything below it.")
     name = name.lower() if name.isascii() else _ascii(name, text)
     labels = name.split(".")
     if len(name) > MAX_DOMAIN_CHARACTERS or not all(_LABEL.fullmatch(label) for label in labels):
-        raise Invalid(f"{_quoted(text)} is not a domain; write one like example.com.")
+        raise Invalid(f"{shortened(text)} is not a domain; write one like example.com.")
     if _NUMBER.fullmatch(labels[-1]):
-        raise Invalid(f"{_quoted(text)} is an IP address; the default action applies to IP addresses.")
+        raise Invalid(f"{shortened(text)} is an IP address; the default action applies to IP addresses.")
     return name
 
 
@@ -166,10 +167,11 @@ def _ascii(name: str, text: str) -> str:
     try:
         return idna.encode(name, uts46=True).decode()
     except idna.IDNAError as error:
-        raise Invalid(f"{_quoted(text)} is not a domain: {error}.") from error
+        raise Invalid(f"{shortened(text)} is not a domain: {error}.") from error
 
 
-def _quoted(text: str) -> str:
+def shortened(text: str) -> str:
+    """Return a text of an administrator for an error, in quotes, with at most 80 characters."""
     return repr(text if len(text) <= 80 else text[:77] + "…")
 
 

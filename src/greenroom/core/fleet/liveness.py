@@ -141,16 +141,11 @@ def shown_status(
     crash_loop: str = "",
     edge_requested: str | None = None,
 ) -> ShownStatus:
-    """Return the status of an Agent as administrators see it.
+    """Return the status of an Agent as administrators see it; `status` is that in its row, which the Primary writes.
 
-    Args:
-        status: the status in its row, which the Primary writes.
-        silent_s: the seconds since its last check-in.
-        has_manager: True if a Manager of its zone runs.
-        runtime_error: the reason why the container runtime of its host does not answer, as a sentence; empty if it
-            does.
-        crash_loop: the reason why it counts as crash-looping, as a sentence; empty if it does not.
-        edge_requested: the unconfirmed address of its edge gateway; None if no address waits for a confirmation.
+    `has_manager`: a Manager of its zone runs. `runtime_error` and `crash_loop` are sentences: the reasons why its
+    container runtime does not answer, or why it counts as crash-looping. `edge_requested` is the address of its edge
+    gateway that waits for a confirmation; None if none does.
     """
     if status == "running" and not has_manager and (silent_s or 0.0) > UNATTENDED_S:
         why = f"No Manager of zone {zone_name} runs, so this Agent cannot report. If it runs, its sessions continue."

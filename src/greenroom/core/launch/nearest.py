@@ -52,12 +52,8 @@ class Nearest:
 def round_trip_targets(
     zones: Sequence[LaunchZone], current_zone_id: str, edge_urls: Mapping[str, Sequence[str]], request_host: str
 ) -> tuple[RoundTripTarget, ...]:
-    """Return the zones in which a launch could begin, the current zone first; none if there is no choice.
-
-    Args:
-        edge_urls: zone id → the addresses of the edge gateways of its Agents
-        request_host: the host, and the port if there is one, that the browser of the user addressed
-    """
+    """Return the zones in which a launch could begin, the current zone first; none if there is no choice. `edge_urls`
+    are the addresses of edge gateways by zone; the user's browser addressed `request_host`, host[:port]."""
     here = _zone(zones, current_zone_id)
     others = [
         zone for zone in sorted(zones, key=lambda z: z.zone_name) if zone is not here and _may_begin_in(zone, here)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from greenroom.core.launch.compatibility import LaunchFacts, Violation, violations
+from greenroom.core.launch.compatibility import LaunchFacts, violations
 from greenroom.core.launch.placement import Placement, Strategy
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
@@ -103,13 +103,12 @@ def plan_launch(
     facts: LaunchFacts,
 ) -> tuple[LaunchAttempt, ...]:
     """Return all attempts of a launch in their order, numbered from 1."""
-    return ordered_attempts(
-        zones,
-        current_zone_id,
-        image,
-        pools,
-        lambda pool: [_violated(pool, v) for v in violations(facts, pool.permissions)],
-    )
+
+    def in_the_way(pool: StagedPool) -> list[Miss]:
+        found = violations(facts, pool.permissions)
+        return [Miss(one.code, f"{one.reason}.", pool.staging_config_id, one.setting, one.group) for one in found]
+
+    return ordered_attempts(zones, current_zone_id, image, pools, in_the_way)
 
 
 def ordered_attempts(
@@ -142,12 +141,8 @@ def ordered_attempts(
         for pool in sorted(of_zone, key=lambda p: (len(misses[p.staging_config_id]), p.staging_config_id)):
             add(step, zone, pool, misses[pool.staging_config_id])
     for zone in (here, *elsewhere):
-        add(
-            "on_demand_here" if zone is here else "on_demand_elsewhere",
-            zone,
-            None,
-            _barred(zone, here, image, only_zone),
-        )
+        step = "on_demand_here" if zone is here else "on_demand_elsewhere"
+        add(step, zone, None, _barred(zone, here, image, only_zone))
     return tuple(attempts)
 
 
@@ -310,16 +305,6 @@ def _paused(pool: StagedPool) -> list[Miss]:
     if not pool.paused:
         return []
     return [Miss("pool_empty", "The staging config is paused.", candidate=pool.staging_config_id)]
-
-
-def _violated(pool: StagedPool, violation: Violation) -> Miss:
-    return Miss(
-        violation.code,
-        f"{violation.reason}.",
-        candidate=pool.staging_config_id,
-        setting=violation.setting,
-        group=violation.group,
-    )
 
 
 def _barred(zone: LaunchZone, here: LaunchZone, image: ImageFacts, only_zone: str | None) -> list[Miss]:

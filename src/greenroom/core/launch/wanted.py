@@ -210,11 +210,9 @@ class SessionUser:
 
 
 class SpecMaker(Protocol):
-    """Builds the specification of a session when its id and its credential are known."""
+    """Builds the specification when its session's id and credential are known. Raises GreenroomError: it cannot."""
 
-    def __call__(self, *, session_id: str, credential: str) -> SessionSpec:
-        """Return the specification. Raises GreenroomError: it cannot be built."""
-        ...
+    def __call__(self, *, session_id: str, credential: str) -> SessionSpec: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -233,15 +233,10 @@ def shown_shortfall(
     coming: int,
     has_manager: bool,
 ) -> Shortfall | None:
-    """Return the shortfall for a reader between the rounds of the Primary.
+    """Return the shortfall for a reader between the rounds of the Primary; `stored` is that of the last one.
 
-    Args:
-        stored: the shortfall that the Primary stored last.
-        barred: the present result of `barrier`, which applies even if no Manager runs.
-        num_sessions: Desired.
-        current: the present number of claimable sessions.
-        coming: the present number of sessions that are requested or starting.
-        has_manager: True if a Manager of the zone runs.
+    `barred` is the present result of `barrier`, which applies even if no Manager of the zone runs. `num_sessions` is
+    Desired, `current` are claimable, and `coming` are requested or starting now.
     """
     missing = num_sessions - current
     if missing <= 0:

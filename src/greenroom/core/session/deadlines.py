@@ -41,16 +41,6 @@ DEADLINE_S: Final[dict[SessionStatus, float]] = {
 }
 """The maximum seconds in a transitional status; for `assigning`, until the Agent acknowledged the hand-over."""
 
-ACTS: Final[dict[SessionStatus, str]] = {
-    _S.REQUESTED: "`failed`; it is started on another Agent",
-    _S.STARTING: "`failed`; a first start is tried on another Agent",
-    _S.ASSIGNING: "it is quarantined, and the user gets another session",
-    _S.STOPPING: "the stop is reverted: the session is instructed to run",
-    _S.PAUSING: "the pause is reverted: the session is instructed to run",
-    _S.DELETING: "its Agent is instructed again",
-}
-"""Status → the action after its deadline, for the documentation."""
-
 RETURN_S: Final = 120.0
 """The seconds after the return of its Agent within which a session that waited for it must reach its desired status."""
 

@@ -98,12 +98,6 @@ def sources_of(target: SessionStatus) -> frozenset[SessionStatus]:
     return frozenset(status for status, following in ALLOWED.items() if target in following)
 
 
-def diagram() -> str:
-    """Return `ALLOWED` as a Mermaid state diagram, with one transition per line."""
-    edges = (f"    {before} --> {after}" for before in _S for after in _S if after in ALLOWED[before])
-    return "\n".join(["stateDiagram-v2", "    [*] --> requested", *edges, "    deleted --> [*]"])
-
-
 LifecycleCommand = Literal["stop", "pause", "resume"]
 
 

@@ -13,7 +13,6 @@ from greenroom.core.session.states import (
     WANTED_IN,
     SessionStatus,
     Want,
-    diagram,
     sources_of,
 )
 
@@ -52,12 +51,6 @@ def test_a_users_session_is_kept_alive_or_is_stopped_or_paused():
 
 def test_a_stopped_or_paused_session_may_run_again_with_any_agent():
     assert all(SessionStatus.STARTING in ALLOWED[status] for status in RESTING)
-
-
-def test_the_diagram_draws_every_edge_of_the_table():
-    first, begin, *edges, end = diagram().splitlines()
-    assert (first, begin, end) == ("stateDiagram-v2", "    [*] --> requested", "    deleted --> [*]")
-    assert set(edges) == {f"    {before} --> {after}" for before in ALLOWED for after in ALLOWED[before]}
 
 
 def test_sources_are_the_table_read_backwards():
