@@ -26,14 +26,11 @@ _ANSWER_S: Final = 5.0 + ANSWER_S
 
 
 class Listener:
-    """One LISTEN connection (L of docs/explanation/protocols.md §1), reopened when it is lost.
+    """One LISTEN connection (L of docs/explanation/protocols.md §1) to the server itself, reopened when it is lost.
 
-    Args:
-        dsn: direct address of the database, not through a transaction pooler.
-        on_event: called with every event; must return at once.
-        on_connect: called after every (re)connect, because events may have been missed.
-        prepare: awaited with every new connection before it listens, e.g. to take a session lock; an error other than a
-            lost connection ends `run`.
+    `on_event` must return at once. `on_connect` is called after every (re)connect, because events may have been missed.
+    `prepare` is awaited with every new connection before it listens, for example to take a session lock; an error of it
+    that is not a lost connection ends `run`.
     """
 
     def __init__(

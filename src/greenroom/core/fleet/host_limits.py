@@ -23,8 +23,7 @@ class HostLimit:
 
     `per_session` is the use of a desktop whose user works in a browser; `at_rest` is the measured use of an idle XFCE
     desktop. `kept` is the use of the host itself. `shows` matches the error text of a program or of Docker that names
-    the limit. `sysctl` is True if the limit is a kernel setting of this name, which can be raised; `otherwise` is the
-    remedy for any other limit.
+    the limit. A limit without the remedy `otherwise` is a kernel setting of this name, which can be raised.
     """
 
     name: str
@@ -32,9 +31,12 @@ class HostLimit:
     per_session: int
     at_rest: int
     kept: int = 0
-    sysctl: bool = True
     otherwise: str = ""
     shows: re.Pattern[str] | None = None
+
+    @property
+    def sysctl(self) -> bool:
+        return not self.otherwise
 
     @property
     def wanted(self) -> int:
@@ -87,7 +89,6 @@ LIMITS: Final = (
         what="processes and threads of all containers",
         per_session=200,
         at_rest=28,
-        sysctl=False,
         otherwise="Raise TasksMax= of docker.service, or of the slice that containers are in",
     ),
     HostLimit(
@@ -95,7 +96,6 @@ LIMITS: Final = (
         what="processes and threads of one account, over all containers",
         per_session=200,
         at_rest=28,
-        sysctl=False,
         otherwise="Raise its LimitNPROC= (systemd) or its ulimit -u, and restart it",
     ),
     HostLimit(name="fs.file-max", what="open files", per_session=1000, at_rest=178, kept=10_000),
@@ -105,7 +105,6 @@ LIMITS: Final = (
         per_session=10,
         at_rest=8,
         kept=200,
-        sysctl=False,
         otherwise=_PER_PROCESS,
     ),
     HostLimit(
@@ -114,7 +113,6 @@ LIMITS: Final = (
         per_session=5,
         at_rest=4,
         kept=200,
-        sysctl=False,
         otherwise=_PER_PROCESS,
     ),
     HostLimit(
@@ -148,7 +146,6 @@ LIMITS: Final = (
         per_session=1,
         at_rest=1,
         kept=2000,
-        sysctl=False,
         otherwise="Widen net.ipv4.ip_local_port_range",
         shows=_says(r"all ports are allocated"),
     ),
@@ -157,7 +154,6 @@ LIMITS: Final = (
         what="containers on one bridge; Linux permits 1,023, and all sessions use the same bridge",
         per_session=1,
         at_rest=1,
-        sysctl=False,
         otherwise="Use another host for more sessions",
         shows=_says(r"adding interface [^\n]* to bridge [^\n]*exchange full"),
     ),
@@ -166,7 +162,6 @@ LIMITS: Final = (
         what="addresses of the network that all sessions are on",
         per_session=1,
         at_rest=1,
-        sysctl=False,
         otherwise=(
             "Remove unused networks of Docker or add networks with default-address-pools in its daemon.json, "
             "then stop the instance and start it again"

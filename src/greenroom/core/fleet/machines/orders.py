@@ -181,13 +181,9 @@ def strays(pool: MachinePool, orders: Sequence[MachineOrder], listing: ListedMac
     """Return the listed machines of this pool that belong to no open order."""
     known = {order.machine_order_id for order in orders}
     machines = listing.machines if listing else ()
+    why = "the provider lists it without an open order"
     return [
-        Found(
-            machine.machine_order_id,
-            pool.machine_pool_id,
-            machine.ref,
-            "the provider lists it without an open order",
-        )
+        Found(machine.machine_order_id, pool.machine_pool_id, machine.ref, why)
         for machine in machines
         if machine.machine_order_id not in known
     ]
