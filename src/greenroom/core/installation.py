@@ -164,8 +164,7 @@ def installation_of(stored: SettingValues) -> Installation:
 
 
 def validated_installation(name: str, value: object) -> Any:
-    """Return `value` as it is stored for the setting `name`; hosts may also be a list. Raises Invalid: there is no such
-    setting, or the value is not allowed."""
+    """Return `value` as stored for the setting `name`; hosts may be a list. Raises Invalid: it is not allowed."""
     setting = INSTALLATION_SETTINGS.get(name)
     if setting is None:
         raise Invalid(f"There is no setting `{name}`; the settings are {', '.join(INSTALLATION_SETTINGS)}.")

@@ -32,9 +32,7 @@ PROGRAM: Final = "program"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
-    """A term of control. `viewer` names the connections whose input is accepted; empty = those of the program. `name`
-    is the name of the person.
-    """
+    """A term of control of the person `name`. `viewer`: the connections whose input counts; empty = the program's."""
 
     term: int = 0
     viewer: str = ""

@@ -115,8 +115,7 @@ def _public_suffixes() -> PublicSuffixList:
 
 
 def hosts(texts: Sequence[str]) -> tuple[str, ...]:
-    """Return the hosts of a secret as they are stored: unique and sorted. Raises Invalid: one is no host, or there are
-    none or too many."""
+    """Return hosts as they are stored: unique and sorted. Raises Invalid: one is no host, or none or too many."""
     if not 0 < len(texts) <= MAX_HOSTS:
         raise Invalid(f"A secret needs 1 to {MAX_HOSTS} hosts, not {len(texts)}.")
     return tuple(sorted({host(text) for text in texts}))

@@ -68,9 +68,7 @@ def url_problem(url: str, trusted: Sequence[AllowedHost]) -> str | None:
 
 
 def address_problem(address: Address) -> str | None:
-    """The reason why nothing is sent to this address of a host that the setting does not name, as the end of a
-    sentence; None if it is allowed.
-    """
+    """The reason why an address needs the setting, as the end of a sentence; None if it is allowed."""
     if is_of_internet(address):
         return None
     real = within(address)
@@ -119,9 +117,7 @@ _METADATA: Final = ipaddress.ip_address("fd00:ec2::254")
 
 
 def refusal(address: Address, reach: Reach, *, is_own: bool) -> str | None:
-    """The reason why no request is sent to an address, as the end of a sentence; None if it is allowed. `is_own`: an
-    interface of this host has the address.
-    """
+    """The reason against a request to an address, as the end of a sentence; or None. `is_own`: it is this host's."""
     real = within(address)
     if real.is_multicast or real.is_link_local:
         return f"{address} is not the address of a server"

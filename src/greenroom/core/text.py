@@ -35,8 +35,7 @@ def normal_line(text: str) -> str:
 
 
 def normal_name(text: str) -> str:
-    """Return a name as it is stored: a `normal_line` of 1 to `MAX_NAME` characters. Raises ValueError: as for
-    `normal_line`, or the name is empty or too long."""
+    """Return a `normal_line` as a name. Raises ValueError: as there, or it is empty or over `MAX_NAME` characters."""
     name = normal_line(text)
     if not name:
         raise ValueError("must not be empty or consist of spaces")

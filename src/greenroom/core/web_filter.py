@@ -52,8 +52,7 @@ _NETWORKS: Final = tuple(ipaddress.ip_network(network) for network in (*PRIVATE,
 
 
 def is_private(address: str) -> bool:
-    """True if an IP address is in one of these ranges. An IPv4 address inside an IPv6 address counts as itself. Raises
-    ValueError: it is not an IP address."""
+    """True if an address, or the IPv4 address in it, is in one of these ranges. Raises ValueError: no address."""
     parsed = ipaddress.ip_address(address)
     if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
         parsed = parsed.ipv4_mapped

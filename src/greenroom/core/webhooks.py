@@ -84,9 +84,7 @@ class DeliveryVerdict:
 
 
 def verdict(attempt: DeliveryAttempt, attempts: int, *, once: bool, spread: float) -> DeliveryVerdict:
-    """Return the state of a delivery after `attempts` attempts, this one included. `once`: there is only one attempt.
-    `spread` is that of `Backoff`.
-    """
+    """Return the state after `attempts` attempts. `once`: there is only this one; `spread` is that of `Backoff`."""
     if attempt.status is not None and 200 <= attempt.status < 300:
         return DeliveryVerdict(DeliveryState.DELIVERED)
     if once or attempts >= MOST_ATTEMPTS or attempt.status == GONE:
@@ -102,9 +100,7 @@ VERSION: Final = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookSubject:
-    """The common fields of all sessions and launches: user, workspace and zone. A name is null if its object no longer
-    exists, a user if there is none.
-    """
+    """The fields of all sessions and launches. A name is null if its object is gone, a user if there is none."""
 
     user_id: str | None
     username: str | None

@@ -39,8 +39,7 @@ NOTICED_WHEN_DEAD: Final[dict[str, Any]] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 3000,
 }
-"""Options of every connection: a connection that was cut silently fails within seconds instead of a quarter of an hour.
-A unix socket needs none of them."""
+"""Options by which a connection that was cut silently fails within seconds; a unix socket needs none."""
 ANSWER_S: Final = 3.0
 """Maximum delay of an answer after the time at which the server itself should have given the statement up."""
 NEXT_HOST_S: Final = 0.25
@@ -95,8 +94,7 @@ class PatientConnection(psycopg.AsyncConnection[Row]):
 
     @classmethod
     async def _first(cls, conninfo: str, ends_at_s: float | None, options: dict[str, Any]) -> Self:
-        """The first connection to a server that accepts writes. Each server is tried repeatedly until `ends_at_s` of
-        the loop's clock, None = once."""
+        """The first connection that accepts writes; servers are tried until `ends_at_s` (loop's clock), None = once."""
         servers = servers_of(conninfo)
         attempts = _Attempts(cls, servers, ends_at_s, options)
         if len(servers) == 1:
@@ -150,8 +148,7 @@ class PooledConnection(PatientConnection[Row]):
     async def connect(
         cls, conninfo: str = "", *, tried_for_s: float = 0.0, closing: asyncio.Event | None = None, **options: Any
     ) -> Self:
-        """Try each server for `tried_for_s`, or until `closing`. Raises psycopg.OperationalError: as
-        `PatientConnection.connect`, or the pool is being closed."""
+        """Try each server for `tried_for_s`. Raises psycopg.OperationalError: as there, or the pool is `closing`."""
         ends_at_s = asyncio.get_running_loop().time() + tried_for_s
         if closing is None:
             return await cls._first(conninfo, ends_at_s, options)
@@ -269,8 +266,7 @@ async def _end(*tasks: asyncio.Task[Any]) -> list[Any]:
 
 
 def servers_of(conninfo: str) -> list[str]:
-    """A connection string for each server of this one; without `target_session_attrs`, which are ours. Raises
-    psycopg.ProgrammingError: it is not a connection string."""
+    """Return a connection string for each server, without `target_session_attrs`. Raises psycopg.ProgrammingError."""
     parts: dict[str, str] = {name: str(value) for name, value in conninfo_to_dict(conninfo).items()}
     parts.pop("target_session_attrs", None)
     lists = {name: parts[name].split(",") for name in ("host", "hostaddr", "port") if parts.get(name)}

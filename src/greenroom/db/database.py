@@ -253,8 +253,7 @@ class Database:
         connection.answer_s = self._answer_s
 
     async def open(self) -> None:
-        """Start the pool without waiting for the database; log a warning if its certificate is not verified. Raises
-        SetupError: the connection string cannot be read."""
+        """Start the pool, warn of unverified certificates, do not wait. Raises SetupError: the URL cannot be read."""
         warn_of_unverified(self.dsn)
         await self._pool.open()
 

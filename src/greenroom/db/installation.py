@@ -115,8 +115,7 @@ WAITING: Final = "waits for an administrator to enable it"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedAgent:
-    """An Agent in the status of the installation. `state` is pending, running, missing, dead or WAITING; `disk` is from
-    the last check-in."""
+    """An Agent in the installation's status: pending, running, missing, dead or WAITING; its last reported `disk`."""
 
     hostname: str
     state: str
@@ -267,8 +266,7 @@ async def _groups(connection: Connection) -> str:
 
 
 async def _desktop(connection: Connection, image: str) -> None:
-    """Insert the workspace `Desktop`: 0.1 core and 256 MB reserved, 2 GiB at most, which its web browser needs, for All
-    Users; with the picture of the recipe."""
+    """Insert the workspace `Desktop` for All Users; its web browser needs 2 GiB. The picture is the recipe's."""
     cursor = await connection.execute(
         "INSERT INTO images (name, friendly_name, description, image_src, cores, memory, memory_limit, categories,"
         " port_map) VALUES (%s, %s, 'A Linux desktop', '/api/v1/catalogue/desktop/picture', 0.1, 256000000, %s, %s, %s)"

@@ -126,8 +126,7 @@ async def insert_secret(
 
 
 async def update_secret(connection: Connection, secret_id: str, fields: SecretFields, value: bytes | None) -> None:
-    """Change a secret, and its value unless that is None; the Agents of running filters are notified (migration 86).
-    Raises Duplicate: the name exists."""
+    """Change a secret and, unless it is None, its value; Agents are notified. Raises Duplicate: the name exists."""
     await connection.execute(
         "UPDATE secrets SET " + assigned(FIELDS) + " WHERE secret_id = %(secret_id)s",
         {**values_of(SecretFields, fields), "secret_id": secret_id},

@@ -13,8 +13,7 @@ from greenroom.core.workspace.volumes import VolumeMappings, mappings_problem
 
 
 def validated(name: str, value: object) -> Any:
-    """Return `value` as it is stored for the setting `name`. Raises Invalid: there is no such setting, or the value has
-    the wrong type or range."""
+    """Return `value` as stored for the setting `name`. Raises Invalid: no such setting, wrong type or range."""
     setting = SETTINGS.get(name)
     if setting is None:
         raise Invalid(f"There is no group setting `{name}`; the settings are {', '.join(SETTINGS)}.")

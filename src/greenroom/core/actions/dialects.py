@@ -49,8 +49,7 @@ def refs_of(items: Sequence[object]) -> list[str]:
 
 
 def located(items: Sequence[object], places: Mapping[str, Place]) -> list[object]:
-    """Return the actions with places instead of elements. Raises Invalid: an element does not exist, or its action has
-    no place; the sentence names the action."""
+    """Replace elements by places. Raises Invalid: with the action, if its element or its place does not exist."""
     return [_located(item, places, f"actions[{index}].ref") for index, item in enumerate(items)]
 
 

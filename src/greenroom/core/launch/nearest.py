@@ -41,9 +41,7 @@ class RoundTripTarget:
 
 @dataclass(frozen=True, slots=True)
 class Nearest:
-    """A zone that is nearer to the browser of the user than the current zone. `zone` is a part of a sentence with its
-    name and the round trips of both.
-    """
+    """A zone nearer to the user's browser. `zone` is its name with both round trips, as a part of a sentence."""
 
     zone_id: str
     zone: str
@@ -71,9 +69,7 @@ def round_trip_targets(
 def nearest_zone(
     zones: Sequence[LaunchZone], current_zone_id: str, image: ImageFacts, round_trips_ms: Mapping[str, float]
 ) -> Nearest | None:
-    """Return the zone with the shortest round trip in which a launch may begin, if it is nearer than the current zone
-    by at least `NEARER_BY_MS`; None otherwise.
-    """
+    """Return the nearest zone in which a launch may begin, if it is nearer by `NEARER_BY_MS`; None otherwise."""
     here = _zone(zones, current_zone_id)
     now_ms = round_trips_ms.get(current_zone_id)
     if now_ms is None or image.only_zone_id is not None:
@@ -93,9 +89,7 @@ def nearest_zone(
 
 
 def _may_begin_in(zone: LaunchZone, here: LaunchZone) -> bool:
-    """True if a launch may begin in the zone instead of `here`. Both zones must search other zones, so that no launch
-    fails because it began nearer to the user.
-    """
+    """True if a launch may begin there. Both zones must search others: no launch fails because it began nearer."""
     return here.search_alternate_zones and zone.search_alternate_zones and not zone.proxy.proxy_connections
 
 

@@ -234,9 +234,7 @@ def place(agents: Sequence[PlacementAgent], request: PlacementRequest, strategy:
 
 
 def _rejection(agent: PlacementAgent, request: PlacementRequest, only: str | None) -> Rejection | None:
-    """Return the reason why the Agent cannot run the session. `only` is the host name of the only permitted Agent, if
-    that Agent is in the zone.
-    """
+    """The reason why the Agent cannot run the session. `only`: host of the permitted Agent, if it is in the zone."""
     if request.only_agent_id not in (None, agent.agent_id):
         allowed = f"Agent {only}" if only else "an Agent that is not in this zone"
         return Rejection(agent, "restricted", f"{agent.hostname}: {request.only_why} {allowed}")

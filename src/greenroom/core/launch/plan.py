@@ -118,9 +118,7 @@ def ordered_attempts(
     pools: Sequence[StagedPool],
     in_the_way: Callable[[StagedPool], Sequence[Miss]],
 ) -> tuple[LaunchAttempt, ...]:
-    """Return the attempts over zones and pools in the documented order. `in_the_way` returns the reasons why a pool
-    that is not paused cannot serve.
-    """
+    """Return the attempts in the documented order. `in_the_way`: the reasons against a pool that is not paused."""
     here, elsewhere = ordered_zones(zones, current_zone_id)
     only_zone = next((zone.zone_name for zone in zones if zone.zone_id == image.only_zone_id), None)
     attempts: list[LaunchAttempt] = []
@@ -236,9 +234,7 @@ def _by_zone(lines: Sequence[TraceStep]) -> str:
 
 
 def _details_once(reason: str, given: set[str]) -> str:
-    """Return a reason. If its details (the message of a daemon, after a colon) are in `given`, they are left out;
-    otherwise they are added to `given`.
-    """
+    """Return a reason without details (of a daemon, after a colon) that are in `given`; add its details there."""
     fact, colon, details = reason.partition(": ")
     if colon and details in given:
         return f"{fact} for the same reason"

@@ -255,9 +255,7 @@ def _with_least_record(lease: NewLease | None, facts: LaunchFacts) -> NewLease |
 
 
 def _placed_with_home(request: PlacementRequest, home_agent_id: str | None, facts: LaunchFacts) -> PlacementRequest:
-    """Restrict the session to the Agent with the home of the user, because other Agents have no home of this user. A
-    restriction of the workspace has priority.
-    """
+    """Restrict the session to the Agent with the user's home, unless the workspace is restricted to another."""
     is_kept = facts.persistent_profile_path == KEPT and facts.profile_is_applied()
     if not is_kept or home_agent_id is None or request.only_agent_id is not None:
         return request
@@ -299,9 +297,7 @@ def current_zone_id(zones: Sequence[LaunchZone], request: LaunchRequest, *, may_
 def _begins_in(
     zones: Sequence[LaunchZone], request: LaunchRequest, image: ImageFacts, facts: LaunchFacts
 ) -> tuple[str, str]:
-    """Return the id of the zone in which the launch begins, and a sentence for the trace if another zone is nearer to
-    the user than the zone of the gateway.
-    """
+    """Return the id of the zone, and a sentence for the trace if another is nearer to the user than the gateway's."""
     may_choose, mode = bool(facts.value("allow_zone_selection")), facts.value("nearest_zone")
     begins_in = current_zone_id(zones, request, may_choose=may_choose)
     unchosen = current_zone_id(zones, request, may_choose=False)

@@ -42,9 +42,7 @@ MAX_TRIED: Final = 4
 """The maximum number of staged sessions that are tried for one launch."""
 MAX_STARTS: Final = 3
 MAX_STARTS_IN_A_ZONE: Final = 2
-"""The maximum number of starts in one zone. A session that fails on two Agents of a zone does not fail because of the
-Agent; another zone may work.
-"""
+"""The maximum number of starts in one zone: after failures on two Agents, another zone may work."""
 
 
 SLOW_BACKOFF_S: Final = 5.0
@@ -194,9 +192,7 @@ def _before(causes: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionUser:
-    """The user of a session, staged or new, and the values that the session has from the launch. `clocks` begin when
-    the user gets the session.
-    """
+    """The user of a session, and what it has from the launch. `clocks` begin when the user gets the session."""
 
     user_id: str
     launch_id: str | None

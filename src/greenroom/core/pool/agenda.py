@@ -23,9 +23,7 @@ KNOWN_S: Final = 1.0
 
 
 class KnownAgents:
-    """The Agents of a zone by image, because the state of an image differs between Agents. Times are seconds of one
-    clock, which the caller chooses.
-    """
+    """The Agents of a zone by image, whose state differs between Agents. Times are of the caller's clock."""
 
     def __init__(self) -> None:
         self._of: dict[str, tuple[float, tuple[PlacementAgent, ...]]] = {}

@@ -218,7 +218,5 @@ class PoolPlan:
 
 
 def config_title(friendly_name: str, zone_name: str, staging_config_id: str) -> str:
-    """Return the name of a config in the log. It has the id, because a zone may have several configs of a workspace,
-    with different permissions.
-    """
+    """Return the name of a config in the log, with its id: a zone may have several for one workspace."""
     return f"{friendly_name} in zone {zone_name} (config {staging_config_id[:8]})"

@@ -69,9 +69,7 @@ def due_at(sessions: Sequence[PooledSession], start_s: float) -> datetime:
 
 
 def start_time_s(sessions: Sequence[PooledSession]) -> float:
-    """Return the 95th percentile of the start times of the present sessions of the pool: the seconds from the creation
-    of a session until it is usable.
-    """
+    """Return the 95th percentile of the seconds from creation to usability of the pool's present sessions."""
     times = sorted((s.started - s.created).total_seconds() for s in sessions if s.started is not None)
     return times[int(0.95 * (len(times) - 1) + 0.5)] if times else UNKNOWN_START_S
 

@@ -192,9 +192,7 @@ def failing(snapshot: PoolSnapshot, short: int, failures: PoolFailures) -> Short
 
 
 def failing_agents(snapshot: PoolSnapshot, counted: Sequence[PooledSession], short: int) -> Shortfall | None:
-    """Return the shortfall of sessions that were placed on Agents that are now crash-looping or whose container runtime
-    does not answer; None if there are none.
-    """
+    """Return the shortfall of sessions on Agents that crash-loop or whose runtime does not answer, if there are any."""
     hosts = {session.agent_id for session in counted if session.status in COMING}
     why = "; ".join(agent.failure for agent in snapshot.agents if agent.agent_id in hosts and agent.failure)
     if not why:

@@ -97,9 +97,7 @@ class ActionOutcome:
 def rows_of_actions(
     asked: RecordedRequest, items: Sequence[object], outcomes: Sequence[ActionOutcome], screen: tuple[int, int] | None
 ) -> list[RecordingRow]:
-    """Return a row for each action that was begun, or one row with the reason why none was. `screen` is the screen to
-    which the coordinates of the actions refer.
-    """
+    """Return a row for each action begun, or one with the reason why none was. Coordinates refer to `screen`."""
     try:
         kinds = [described(action, keep_text=asked.keep_text) for action in _read(items)]
     except Invalid:

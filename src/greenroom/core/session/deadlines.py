@@ -48,9 +48,7 @@ HANDOVER_SLACK_S: Final = 1.0
 """The addition to the deadline of `assigned`: the Agent waits for the command during the whole deadline."""
 
 MAX_S: Final = 600.0
-"""The maximum time in one status, or of a start from its turn on its Agent, for any lateness and any progress. It is
-also the maximum wait for this turn.
-"""
+"""The maximum time in one status, in an Agent's queue, or of a start from its turn on, for any lateness."""
 
 FRESH_S: Final = 7.0
 """The time for which a reported lateness is valid, which is slightly longer than a check-in is held."""

@@ -53,8 +53,7 @@ class ActionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A session of the desired list. `spec_hash` is None if no container may be created (`want: absent`). `has_run` is
-    True if, by its row, its container has run."""
+    """A desired session. Without `spec_hash` no container is created. `has_run`: by its row, it has run."""
 
     session_id: str
     generation: int

@@ -300,9 +300,7 @@ def refusal_of_request(access: AnyAccess, act: Act, facts: SessionFacts) -> str 
 
 
 def as_found(rest: str) -> str:
-    """Return a path below that of a session as a container may read it: decoded once, and with several slashes as one
-    slash. (The gateway refuses dot segments.)
-    """
+    """Return a path as a container may read it: decoded once, slashes merged. (The gateway refuses dot segments.)"""
     return re.sub("/+", "/", unquote(rest)).removeprefix("/")
 
 

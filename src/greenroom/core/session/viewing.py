@@ -20,9 +20,7 @@ MAX_VISITS: Final = 10_000
 
 
 class Connection(NamedTuple):
-    """The viewer's end of a connection to a gateway, as the gateway reports it. `gateway` is the id of the gateway;
-    empty = the gateway on the host of this Agent.
-    """
+    """The viewer's end of a connection to a gateway: that with this id, or if it is empty that of this host."""
 
     address: str
     port: int
@@ -31,9 +29,7 @@ class Connection(NamedTuple):
 
 @dataclass(slots=True)
 class Visit:
-    """A visit of a viewer. `client` is the origin of the viewer, for display. `seen_s` is the time at which a
-    connection of the visit was last found; None = never.
-    """
+    """A visit of a viewer from `client`. `seen_s`: when a connection of it was last found; None = never."""
 
     session_id: str
     user_id: str
@@ -69,9 +65,7 @@ class Visits:
             self._visits.setdefault(viewer, visit).connections.add(connection)
 
     def looked(self, there: Set[Connection], gone: Set[Connection], now_s: float) -> list[Visit]:
-        """Remove the visits that have ended and return those that were seen. `there` are the connections that were
-        found; `gone` are the connections that no longer exist.
-        """
+        """Remove the visits that ended and return those seen, by connections that are `there` or `gone` for good."""
         ended = list[Visit]()
         for viewer, visit in list(self._visits.items()):
             visit.connections -= gone
@@ -126,9 +120,7 @@ class FrameStats(Struct):
 
 
 BottleneckStats = dict[str, dict[str, Annotated[list[Number], Meta(min_length=4, max_length=4)]]]
-"""The answer of the KasmVNC server to `get_bottleneck_stats`: user → viewer → CPU now, CPU on average, network now and
-network on average, each 0 to 10.
-"""
+"""KasmVNC's `get_bottleneck_stats`: user → viewer → CPU now, on average, network now, on average; 0 to 10."""
 
 
 def published_frame(measured: FrameStats) -> dict[str, Any]:

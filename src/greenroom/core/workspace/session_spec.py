@@ -53,9 +53,7 @@ class Exec:
     hold it open forever, and a slow runtime may deliver more output.
     """
     once: str = field(default="", metadata=LATER)
-    """An id of the command if it may run only once in the life of the container. A runtime that can store a mark in the
-    container refuses the second run.
-    """
+    """Its id, if it may run once in the life of the container; a runtime may store this and refuse a repetition."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,9 +130,7 @@ class SessionSpec:
         return hashlib.sha256(json.dumps(self.parts(), sort_keys=True).encode()).hexdigest()[:16]
 
     def parts(self) -> StoredSpec:
-        """Return all fields as JSON; later fields only if they are used. A container from before a field existed
-        therefore has the hash of the same specification.
-        """
+        """Return the fields as JSON, later ones only if used: the hash of an older container stays the same."""
         return _plain(self)
 
     def stored(self) -> StoredSpec:

@@ -187,8 +187,7 @@ def _place(options: object) -> str | None:
 
 
 def mounts(mappings: VolumeMappings, tokens: Mapping[str, str]) -> tuple[Mount, ...]:
-    """Return the mounts of a container. Mappings with a user's token that is not in `tokens` are left out. Raises
-    Invalid: an entry has no place in the container."""
+    """Return the mounts, without those of a user who is not in `tokens`. Raises Invalid: an entry has no place."""
     made: list[Mount] = []
     for path, options in sorted(mappings.items()):
         source = _replaced(path, tokens)

@@ -128,8 +128,7 @@ async def update_group(connection: Connection, group: Group) -> None:
 
 
 async def change_settings(connection: Connection, group_id: str, changes: SettingValues) -> None:
-    """Set each name to its value (validated before); None removes it. A web filter policy is stored by its id. Raises
-    Invalid: there is no such web filter policy."""
+    """Set each name to its validated value; None removes it. Raises Invalid: there is no such web filter policy."""
     for name, given in sorted(changes.items()):
         value = await policy_named(connection, given) if name == FILTER_SETTING and given else given
         if value is None:

@@ -140,8 +140,7 @@ async def find_user_by_id(db: Database, user_id: str) -> User | None:
 
 
 async def find_user(db: Database, username: str) -> User | None:
-    """The user with this name, ignoring case and the form of letters. An exact match comes first: names from before
-    that comparison may be equal."""
+    """The user with this name, ignoring case and the form of letters; older names may be equal: exact ones first."""
     return await USERS.find(
         db,
         "lower(u.username) = lower(%(name)s)"
@@ -169,8 +168,7 @@ async def count_users(db: Database, wanted: UserFilter) -> Total:
 
 
 async def insert_user(connection: Connection, fields: UserFields) -> str:
-    """Store a new user in the group All Users, in a transaction; returns the id. Raises Duplicate: the name exists,
-    ignoring case and the form of letters."""
+    """Store a new user, in All Users; returns the id. Raises Duplicate: the name, in any case or form of letters."""
     cursor = await connection.execute(
         "INSERT INTO users " + inserted(FIELDS) + " RETURNING user_id::text", values_of(UserFields, fields)
     )
@@ -241,8 +239,7 @@ async def set_groups(connection: Connection, user_id: str, group_ids: list[str])
 
 
 async def require_an_administrator(connection: Connection) -> None:
-    """Refuse a change after which no user could administer; called at the end of the transaction. Raises Refused: no
-    user who can log in has `global_admin` any more."""
+    """Called last in a transaction. Raises Refused: no user who can log in has `global_admin` any more."""
     await connection.execute("SELECT pg_advisory_xact_lock(75, 0)")
     cursor = await connection.execute(
         "SELECT 1 FROM users u JOIN user_groups USING (user_id) JOIN groups g USING (group_id)"

@@ -128,8 +128,7 @@ async def _insert_one_by_one(db: Database, statement: LiteralString, rows: Seque
 
 BATCH: Final = 1000
 MAX_BATCHES: Final = 300
-"""Limit for one kind and round; more than a Manager can write between two rounds, because any client can cause rows of
-refused requests."""
+"""Limit of a kind and round: more rows than a Manager can write in between, as any client causes refusals."""
 LOCK: Final = 75
 """Advisory lock: one process cleans up at a time."""
 

@@ -40,8 +40,7 @@ ROTATING: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """An invariant that `greenroom doctor` checks. `code` is I1, I2, … and never gets another meaning; `holds` states
-    the invariant; `query` finds violations."""
+    """An invariant of `greenroom doctor`. `code` never gets another meaning; `query` finds violations."""
 
     code: str
     holds: str

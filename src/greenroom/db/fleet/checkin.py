@@ -31,8 +31,7 @@ _LOGIN_TO_FETCH: Final = (
     "   AND coalesce(r.refreshed, '-infinity') >= coalesce(i.refresh_requested, '-infinity')))"
     " THEN i.docker_token_encrypted END"
 )
-"""The registry's password of image `i` for an enabled Agent `a` that must fetch it, or stores it for machines that do;
-no other Agent gets one."""
+"""The password of image `i` for an Agent `a` that is enabled and must fetch it, or keeps it for machines that do."""
 
 OFFERED: Final = (
     "i.enabled AND (NOT i.restrict_to_zone OR i.zone_id = a.zone_id)"

@@ -101,9 +101,7 @@ async def insert_order(
     reason: str,
     deadline_s: float,
 ) -> None:
-    """Write an order with the join token of its machine, which is valid until its deadline. The token enables the
-    machine's Agent if the pool is approved.
-    """
+    """Write an order with its token, valid until its deadline, which enables the Agent if the pool is approved."""
     cursor = await connection.execute(
         "INSERT INTO machine_orders (machine_order_id, machine_pool_id, pool_name, zone_name, reason, token_hash,"
         " deadline) SELECT %(order)s, p.machine_pool_id, p.name, z.zone_name, %(reason)s, %(token)s,"

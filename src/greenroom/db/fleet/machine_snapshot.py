@@ -76,9 +76,7 @@ SELECT z.zone_id::text, z.zone_name, p.machine_pool_id::text, p.enabled, p.cores
 async def read_people(
     connection: Connection, zone_id: str, pools: Sequence[MachinePool], overcommit: float
 ) -> tuple[list[UnmetDemand], list[str]]:
-    """The unmet demand of the users who count in this zone, and a sentence for those who wait here and count elsewhere.
-    `pools` are the zone's, as they are planned.
-    """
+    """Unmet demand of the users who count in the zone with these `pools`; sentences for those who count elsewhere."""
     params = {**waiting(zone_id), "most": MOST_PEOPLE}
     people = rows_as(_Person, await (await connection.execute(_PEOPLE, params)).fetchall())
     if not any(zone_id in person.zone_ids for person in people):
@@ -230,8 +228,7 @@ def _of_config(short: _Short, zone_name: str) -> UnmetDemand:
 
 
 def _order(row: _OpenOrder, agents: Mapping[str, PlacementAgent]) -> MachineOrder:
-    """An open order with its Agent. An Agent that was moved to another zone serves nothing here, and keeps its machine
-    while it has sessions."""
+    """An open order with its Agent, which serves nothing here, but keeps its machine, if it is in another zone now."""
     if row.agent_id is None:
         return row
     elsewhere = PlacementAgent(agent_id=row.agent_id, hostname=row.agent_hostname or "", status="in another zone")

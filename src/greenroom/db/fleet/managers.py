@@ -46,9 +46,7 @@ class ManagerRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnabledChange:
-    """The result of `set_enabled`: `changed` is True if it changed the Manager; `others` are other enabled Managers of
-    the zone.
-    """
+    """The result of `set_enabled`: whether the Manager `changed`, and the `others`, enabled ones of its zone."""
 
     instance_id: str
     zone_key: int
@@ -123,8 +121,7 @@ class Beat:
 
 
 async def heartbeat(db: Database, manager_id: str, finished_ago_s: float | None, crash_loop: str = "") -> Beat | None:
-    """Report this Manager alive, with the end of its last finished round, and the reason why it counts as
-    crash-looping; None if its record was deleted."""
+    """Report this Manager alive, its last finished round and why it is crash-looping; None: its record is gone."""
     rows = await db.write(
         "UPDATE managers m SET last_reported = clock_timestamp(), crash_loop = %s,"
         " last_round = coalesce(clock_timestamp() - make_interval(secs => %s::double precision), last_round)"
@@ -274,8 +271,7 @@ async def read_records(db: Database, zone_id: str) -> list[ManagerRecord]:
 
 
 async def remove_record(connection: Connection, manager_id: str, keep_days: float) -> bool:
-    """Remove a record after `lock_zones`; False = its Manager reported or started in the meantime. Raises
-    LastEnabledManager: the zone would have no enabled Manager."""
+    """Remove a record after `lock_zones`; False = it has reported. Raises LastEnabledManager: it is the last one."""
     cursor = await connection.execute(
         "DELETE FROM managers m WHERE m.manager_id = %s AND NOT " + _IS_LIVE + " AND"
         " m.last_reported < clock_timestamp() - make_interval(secs => %s) RETURNING 1",

@@ -159,9 +159,7 @@ async def find_agents(db: Database, name: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamWay(ProxyFacts):
-    """The route of browsers to the streams of a zone, or of an Agent in it that has an edge gateway; and the authority
-    of the edge gateways' certificates.
-    """
+    """The way to the streams of a zone, or of an Agent with an edge gateway, whose certificate has the `authority`."""
 
     zone_id: str
     agent_id: str | None

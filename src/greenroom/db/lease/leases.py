@@ -105,9 +105,7 @@ get_lease: Final = _LEASES.get
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseFilter:
-    """The filter of a list of leases; None = any. `ended`: also those whose session has ended. `tag` is one of its
-    words, or `name=word`.
-    """
+    """A filter of leases; None = any. `ended`: also ended sessions. `tag`: one of the words, or `name=word`."""
 
     user_id: str | None = None
     key_id: str | None = None
@@ -158,8 +156,7 @@ async def write_lease(connection: Connection, user: SessionUser) -> None:
 
 
 async def extend(db: Database, session_id: str, seconds: float, longest_s: float) -> bool:
-    """Move the deadline of a leased session to `seconds` from now; it may live `longest_s` in all (0 = without limit).
-    False = it would live longer, or is ending."""
+    """Move a leased session's deadline to `seconds` from now. False: it ends, or lives over `longest_s` (0 = any)."""
     rows = await db.write(
         "UPDATE sessions SET keepalive = lasts.since, expires = lasts.until, time_limit_ends = lasts.until,"
         " expiry = expiry || jsonb_build_object('keepalive_s', lasts.whole_s, 'time_limit_s', lasts.whole_s)"
@@ -179,8 +176,7 @@ async def move_lease(connection: Connection, old_session_id: str, session_id: st
 
 
 async def end_leases_of_key(connection: Connection, key_id: str, reason: str) -> list[DeletedSession]:
-    """End the leases that an API key holds: their tokens become invalid, and their sessions end. Returns the sessions,
-    for the events after the commit."""
+    """End the leases and invalidate the tokens of an API key. Returns their sessions, for events after the commit."""
     cursor = await connection.execute(
         "SELECT session_id::text FROM sessions s WHERE status <> 'deleted' AND session_id IN"
         " (SELECT session_id FROM leases WHERE key_id = %s) ORDER BY s.session_id FOR NO KEY UPDATE",
@@ -222,8 +218,7 @@ async def limit_leases_of_key(connection: Connection, key: ApiKey) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeasedSession:
-    """A session, usually of a lease. `auth_epoch` is that of the lease's token. `upstream_auth` is the `host[:port]` of
-    a gateway, empty in rows without one."""
+    """A session, usually of a lease, with its token's `auth_epoch`. `upstream_auth` is a gateway's `host[:port]`."""
 
     session_id: str
     status: SessionStatus

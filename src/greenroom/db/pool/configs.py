@@ -187,9 +187,7 @@ async def update_config(connection: Connection, staging_config_id: str, fields: 
 
 
 async def recycle_config(connection: Connection, staging_config_id: str) -> None:
-    """Replace the staged sessions of a locked config, and clear earlier failures. They can be claimed until their
-    replacements are there (`core.pool.rotation`).
-    """
+    """Replace a locked config's staged sessions (claimable meanwhile: `core.pool.rotation`); clear its failures."""
     await connection.execute(
         "UPDATE staging_configs SET recycled = clock_timestamp(), failures = 0, last_error = NULL, next_try = NULL"
         " WHERE staging_config_id = %s",

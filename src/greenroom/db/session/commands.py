@@ -86,8 +86,7 @@ class Ordered:
 async def order_screenshot(
     db: Database, *, command_id: str, session_id: str, width: int, height: int, deadline_s: float
 ) -> Ordered | None:
-    """Order a screenshot that fits into width x height pixels, or find a recent one; old ones are deleted. None if the
-    session is not running."""
+    """Order a screenshot within width x height, or find a recent one; delete old ones. None: it is not running."""
     size = Jsonb({"width": width, "height": height})
     async with db.transaction() as connection:
         # the session before its commands: the same order as at the end of a session

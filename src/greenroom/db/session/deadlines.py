@@ -117,8 +117,7 @@ async def end_recovered(connection: Connection, zone_id: str) -> list[ChangedSes
 
 
 async def delete_again(connection: Connection, session_id: str) -> ChangedSession | None:
-    """Instruct the Agent again to end a session; returns its row, or None if it has ended. `status_changed` stays: it
-    is the time since which the session must end."""
+    """Instruct the Agent again to end a session; None: it has ended. `status_changed` stays: the wait began then."""
     cursor = await connection.execute(
         "UPDATE sessions SET generation = generation + 1,"
         " deadline = clock_timestamp() + make_interval(secs => %s)"

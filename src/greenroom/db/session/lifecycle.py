@@ -57,8 +57,7 @@ def clock_parameters(clocks: Clocks) -> dict[str, Any]:
 
 
 async def keep_alive(db: Database, session_id: str, clocks: Clocks) -> datetime | None:
-    """Restart the keepalive clock of a session; the time limit stays. Returns its new expiration; None if it has no
-    user, is stopped or paused, or is being deleted."""
+    """Restart the keepalive clock; returns the new expiration, None: no user, stopped, paused, or being deleted."""
     rows = await db.write(
         f"UPDATE sessions SET{_START_CLOCKS}"
         " WHERE session_id = %(id)s AND user_id IS NOT NULL AND status = ANY(%(kept_alive)s) RETURNING expires",

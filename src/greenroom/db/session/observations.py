@@ -87,8 +87,7 @@ class _OfSession(Protocol):
 
 
 _NAMED: Final[LiteralString] = " AND s.session_id = ANY(%s::uuid[])"
-"""Condition for rows of sessions that are joined to a set of JSON: PostgreSQL cannot estimate the size of the set, and
-would read all sessions."""
+"""A condition for sessions joined to JSON, whose size PostgreSQL cannot estimate: it would read all sessions."""
 
 
 def _ids(of: Iterable[_OfSession]) -> list[str]:

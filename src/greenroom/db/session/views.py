@@ -176,8 +176,7 @@ SESSIONS: Final = ListDefinition(
 
 
 async def get_session(db: Database, session_id: str, *, follow: bool = True) -> Session:
-    """One session, or the one that replaced it (`superseded_by`) unless `follow` is False. Raises NotFound: there is no
-    session with this id."""
+    """One session, or its successor unless not `follow`. Raises NotFound: there is no session with this id."""
     where: LiteralString = """s.session_id = (
         WITH RECURSIVE chain AS (
             SELECT session_id, superseded_by FROM sessions WHERE session_id = %(id)s

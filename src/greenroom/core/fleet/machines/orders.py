@@ -40,9 +40,7 @@ GONE_S: Final = 180.0
 SERVES_S: Final = 180.0
 """The time after an order's deadline at which its machine is released if its Agent does not serve."""
 DOUBTED_S: Final = 7 * 86400.0
-"""The time for which a machine may exist although it is not listed, after the secrets of its pool were changed: a
-provider may list another account with them.
-"""
+"""A machine may exist unlisted for this time after the pool's secrets changed: they may list another account."""
 
 MAX_RETRY_AFTER_S: Final = 3600.0
 """The maximum pause that a provider can request."""

@@ -275,9 +275,7 @@ def _shrink(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
 
 
 def _is_surplus(order: MachineOrder, pool: _Pool, zone: _Zone) -> bool:
-    """True if the other machines have room for all sessions of this machine and for the standby capacity. The capacity
-    of the machine is then removed from the zone.
-    """
+    """True if the other machines have room for its sessions and the standby capacity; it then leaves the zone."""
     here = next((host for host in zone.hosts if order.agent and host.agent_id == order.agent.agent_id), None)
     if here is None:
         return False

@@ -93,9 +93,7 @@ class ProviderRules:
     has_own_options: bool = False
     """True if it has other options with an unknown meaning: each may name a region, a project or an account."""
     problem: Callable[[Options, Sequence[AllowedHost]], str | None] = lambda _options, _trusted: None
-    """Returns the reason why it cannot work with options that have the texts, as a sentence; None if it can. The second
-    argument is `trusted` of `options_problem`.
-    """
+    """The reason why it cannot work with options that have the texts, for `trusted` hosts; None if it can."""
     secrets_problem: Callable[[Mapping[str, str]], str | None] = lambda _secrets: None
     """Returns the reason why it cannot work with these secrets, as a sentence; None if it can."""
 
@@ -195,9 +193,7 @@ class Joining:
 
 
 def user_data(joining: Joining) -> str:
-    """Return the shell script that joins a machine. The image runs it at its first start, for example with cloud-init;
-    Greenroom is installed in the image.
-    """
+    """Return the script that joins a machine at its first start (cloud-init); its image contains Greenroom."""
     edge = joining.edge_url.replace("{address}", "$address").replace("{hostname}", "$hostname")
     return _SCRIPT.substitute(
         name=joining.name,
