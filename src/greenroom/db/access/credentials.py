@@ -16,7 +16,7 @@ from greenroom.core.errors import NotFound
 from greenroom.core.listing import SortOrder
 from greenroom.core.rate_limits import FailedAttempt, account_wait_s, source_of
 from greenroom.db.database import Connection, Database
-from greenroom.db.diagnostics.batches import delete_in_batches
+from greenroom.db.diagnostics.batches import SKIP_LOCKED, delete_in_batches, deletion
 from greenroom.db.listing import ListColumn, ListDefinition
 from greenroom.db.rows import assigned
 
@@ -260,18 +260,9 @@ async def prolong_login(db: Database, login_id: str, lifetime_s: float) -> None:
 
 
 ENDED: Final[tuple[LiteralString, ...]] = (
-    (
-        "DELETE FROM login_sessions WHERE token_hash = ANY(ARRAY(SELECT token_hash FROM login_sessions"
-        " WHERE expires < now() LIMIT %(batch)s))"
-    ),
-    (
-        "DELETE FROM login_links WHERE token_hash = ANY(ARRAY(SELECT token_hash FROM login_links"
-        " WHERE expires < now() LIMIT %(batch)s))"
-    ),
-    (
-        "DELETE FROM login_failures WHERE ctid = ANY(ARRAY(SELECT ctid FROM login_failures"
-        " WHERE at < now() - make_interval(secs => %(window_s)s) LIMIT %(batch)s FOR UPDATE SKIP LOCKED))"
-    ),
+    deletion("login_sessions", "token_hash", "expires < now()"),
+    deletion("login_links", "token_hash", "expires < now()"),
+    deletion("login_failures", "ctid", "at < now() - make_interval(secs => %(window_s)s)", SKIP_LOCKED),
 )
 
 

@@ -133,6 +133,18 @@ LOCK: Final = 75
 """Advisory lock: one process cleans up at a time."""
 
 
+def deletion(
+    table: LiteralString, key: LiteralString, where: LiteralString, locked: LiteralString = ""
+) -> LiteralString:
+    """A statement for `delete_in_batches`: the rows of a table, with their `key`, that meet a condition."""
+    return (
+        f"DELETE FROM {table} WHERE {key} = ANY(ARRAY(SELECT {key} FROM {table} WHERE {where} LIMIT %(batch)s{locked}))"
+    )
+
+
+SKIP_LOCKED: Final = " FOR UPDATE SKIP LOCKED"
+
+
 async def delete_in_batches(db: Database, statement: LiteralString, values: Mapping[str, Any]) -> int:
     """Repeat a statement, which deletes at most `%(batch)s` rows, until it finds no more; returns their number. A batch
     that another process is deleting is skipped. Raises GivenUp: the database gave the statement up."""

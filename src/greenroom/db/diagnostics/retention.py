@@ -9,7 +9,7 @@ import structlog
 
 from greenroom.core.errors import GivenUp
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.batches import delete_in_batches
+from greenroom.db.diagnostics.batches import SKIP_LOCKED, delete_in_batches, deletion
 from greenroom.db.pool.history import WINDOWS_HOURS
 
 log = structlog.get_logger(__name__)
@@ -41,53 +41,46 @@ _OLD_RECORDINGS: Final[LiteralString] = (
 # now(), because it does not change within the statement, so that an index finds the rows; with clock_timestamp() all
 # younger rows would be read each time.
 BY_AGE: Final[dict[str, LiteralString]] = {
-    "logs": (
-        "DELETE FROM logs WHERE log_id = ANY(ARRAY(SELECT log_id FROM logs WHERE NOT security"
-        " AND time < now() - make_interval(secs => %(log_s)s) ORDER BY time LIMIT %(batch)s))"
+    "logs": deletion(
+        "logs", "log_id", "NOT security AND time < now() - make_interval(secs => %(log_s)s) ORDER BY time"
     ),
-    "security": (
-        "DELETE FROM logs WHERE log_id = ANY(ARRAY(SELECT log_id FROM logs WHERE security"
-        " AND time < now() - make_interval(secs => %(security_s)s) ORDER BY time LIMIT %(batch)s))"
+    "security": deletion(
+        "logs", "log_id", "security AND time < now() - make_interval(secs => %(security_s)s) ORDER BY time"
     ),
-    "manager_requests": (
-        "DELETE FROM manager_requests WHERE request_id = ANY(ARRAY(SELECT request_id FROM manager_requests"
-        " WHERE time < now() - make_interval(secs => %(log_s)s) ORDER BY time LIMIT %(batch)s))"
+    "manager_requests": deletion(
+        "manager_requests", "request_id", "time < now() - make_interval(secs => %(log_s)s) ORDER BY time"
     ),
-    "launches": (
-        "DELETE FROM launches WHERE launch_id = ANY(ARRAY(SELECT launch_id FROM launches l"
-        " WHERE at < now() - make_interval(secs => %(launch_s)s)"
-        " AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.launch_id = l.launch_id) ORDER BY at LIMIT %(batch)s))"
+    "launches": deletion(
+        "launches",
+        "launch_id",
+        "at < now() - make_interval(secs => %(launch_s)s)"
+        " AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.launch_id = launches.launch_id) ORDER BY at",
     ),
-    "staging_hours": (
-        "DELETE FROM staging_hours WHERE ctid = ANY(ARRAY(SELECT ctid FROM staging_hours"
-        " WHERE hour < now() - make_interval(hours => %(counted_hours)s) ORDER BY hour LIMIT %(batch)s))"
+    "staging_hours": deletion(
+        "staging_hours", "ctid", "hour < now() - make_interval(hours => %(counted_hours)s) ORDER BY hour"
     ),
-    "filter_policies": (
-        "DELETE FROM filter_policies WHERE filter_policy_id = ANY(ARRAY(SELECT filter_policy_id FROM filter_policies p"
-        " WHERE of_leases AND created < now() - interval '1 hour'"
+    "filter_policies": deletion(
+        "filter_policies",
+        "filter_policy_id",
+        "of_leases AND created < now() - interval '1 hour'"
         " AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.status <> 'deleted'"
-        "  AND s.spec ->> 'filter_policy' = p.filter_policy_id::text)"
-        " AND NOT EXISTS (SELECT 1 FROM images i WHERE i.filter_policy_id = p.filter_policy_id)"
-        " AND NOT EXISTS (SELECT 1 FROM group_settings g WHERE g.value = to_jsonb(p.filter_policy_id::text))"
-        " LIMIT %(batch)s))"
+        "  AND s.spec ->> 'filter_policy' = filter_policies.filter_policy_id::text)"
+        " AND NOT EXISTS (SELECT 1 FROM images i WHERE i.filter_policy_id = filter_policies.filter_policy_id)"
+        " AND NOT EXISTS (SELECT 1 FROM group_settings g"
+        "  WHERE g.value = to_jsonb(filter_policies.filter_policy_id::text))",
     ),
-    "lease_reservations": (
-        "DELETE FROM lease_reservations WHERE ctid = ANY(ARRAY(SELECT ctid FROM lease_reservations"
-        " WHERE made < clock_timestamp() - interval '1 hour' LIMIT %(batch)s))"
+    "lease_reservations": deletion("lease_reservations", "ctid", "made < clock_timestamp() - interval '1 hour'"),
+    "launches_waiting": deletion(
+        "launches_waiting", "ctid", "refused < clock_timestamp() - interval '1 hour'", SKIP_LOCKED
     ),
-    "launches_waiting": (
-        "DELETE FROM launches_waiting WHERE ctid = ANY(ARRAY(SELECT ctid FROM launches_waiting"
-        " WHERE refused < clock_timestamp() - interval '1 hour' LIMIT %(batch)s FOR UPDATE SKIP LOCKED))"
+    "session_commands": deletion(
+        "session_commands",
+        "command_id",
+        "created < clock_timestamp() - make_interval(secs => %(command_s)s)"
+        " AND (finished IS NULL OR finished < clock_timestamp() - make_interval(secs => %(command_s)s))",
     ),
-    "session_commands": (
-        "DELETE FROM session_commands WHERE command_id = ANY(ARRAY(SELECT command_id FROM session_commands"
-        " WHERE created < clock_timestamp() - make_interval(secs => %(command_s)s)"
-        " AND (finished IS NULL OR finished < clock_timestamp() - make_interval(secs => %(command_s)s))"
-        " LIMIT %(batch)s))"
-    ),
-    "webhook_deliveries": (
-        "DELETE FROM webhook_deliveries WHERE delivery_id = ANY(ARRAY(SELECT delivery_id FROM webhook_deliveries"
-        " WHERE at < now() - make_interval(secs => %(delivery_s)s) ORDER BY at LIMIT %(batch)s))"
+    "webhook_deliveries": deletion(
+        "webhook_deliveries", "delivery_id", "at < now() - make_interval(secs => %(delivery_s)s) ORDER BY at"
     ),
     # Pictures first: the rows of one statement must be few enough for its time limit.
     "recording_pictures": (
@@ -102,18 +95,16 @@ BY_AGE: Final[dict[str, LiteralString]] = {
         f"DELETE FROM recordings WHERE lease_id = ANY(ARRAY(SELECT lease_id FROM {_OLD_RECORDINGS}"
         " WHERE NOT EXISTS (SELECT 1 FROM recording_rows w WHERE w.lease_id = old.lease_id) LIMIT %(batch)s))"
     ),
-    "screenshots": (
-        "DELETE FROM session_commands WHERE command_id = ANY(ARRAY(SELECT command_id FROM session_commands"
-        " WHERE screenshot IS NOT NULL AND created < clock_timestamp() - interval '1 minute' LIMIT %(batch)s))"
+    "screenshots": deletion(
+        "session_commands", "command_id", "screenshot IS NOT NULL AND created < clock_timestamp() - interval '1 minute'"
     ),
 }
 
 # By the newest id, which is known at once; ids have gaps from transactions that were rolled back, so it may be a few
 # less. Security events are counted by code: events that any client can cause (refusals, log-ins) displace no others.
 _BY_NUMBER: Final[dict[str, LiteralString]] = {
-    "logs": (
-        "DELETE FROM logs WHERE log_id = ANY(ARRAY(SELECT log_id FROM logs WHERE NOT security"
-        " AND log_id <= (SELECT max(log_id) FROM logs) - %(rows)s ORDER BY log_id LIMIT %(batch)s))"
+    "logs": deletion(
+        "logs", "log_id", "NOT security AND log_id <= (SELECT max(log_id) FROM logs) - %(rows)s ORDER BY log_id"
     ),
     "security": (
         "WITH RECURSIVE codes AS ((SELECT code FROM logs WHERE security ORDER BY code LIMIT 1) UNION ALL"
@@ -123,10 +114,10 @@ _BY_NUMBER: Final[dict[str, LiteralString]] = {
         " WHERE security AND code = c.code ORDER BY log_id DESC OFFSET %(security_rows)s LIMIT %(batch)s) l"
         " LIMIT %(batch)s))"
     ),
-    "manager_requests": (
-        "DELETE FROM manager_requests WHERE request_id = ANY(ARRAY(SELECT request_id FROM manager_requests"
-        " WHERE request_id <= (SELECT max(request_id) FROM manager_requests) - %(rows)s ORDER BY request_id"
-        " LIMIT %(batch)s))"
+    "manager_requests": deletion(
+        "manager_requests",
+        "request_id",
+        "request_id <= (SELECT max(request_id) FROM manager_requests) - %(rows)s ORDER BY request_id",
     ),
     "webhook_deliveries": (
         "DELETE FROM webhook_deliveries WHERE delivery_id = ANY(ARRAY(SELECT d.delivery_id FROM webhooks w,"
