@@ -14,7 +14,7 @@ from greenroom.core.access.permissions import USER
 
 
 class Topic(StrEnum):
-    """The kind of object that changed. `TOPICS` has the kind of the id and the receivers."""
+    """The kind of object that changed; the id is its own, or the `zone_key` for ZONE and PRIMARY. Plurals have none."""
 
     SESSION = "session"
     AGENT = "agent"
@@ -58,7 +58,6 @@ class Wakes(Enum):
 class TopicRule:
     """An entry of `TOPICS`."""
 
-    id_is: str
     seen_with: str
     """The permission to read it from `/events`. A session's user also receives its events and those of its lease."""
     wakes: frozenset[Wakes] = frozenset()
@@ -66,22 +65,22 @@ class TopicRule:
 
 
 TOPICS: Final = {
-    Topic.SESSION: TopicRule("session_id", "sessions_view"),
-    Topic.AGENT: TopicRule("agent_id", "agents_view", frozenset({Wakes.AGENT})),
-    Topic.STAGING: TopicRule("staging_config_id, or none", "staging_view", frozenset({Wakes.POOL})),
-    Topic.ZONE: TopicRule("zone_key, or none", "managers_view", frozenset({Wakes.ROUND})),
-    Topic.PRIMARY: TopicRule("zone_key", "managers_view", frozenset({Wakes.AGENTS, Wakes.ROUND, Wakes.LEASE})),
-    Topic.LEASE: TopicRule("lease_id", "sessions_view"),
-    Topic.MANAGERS: TopicRule("none", "managers_view", frozenset({Wakes.AGENTS, Wakes.ROUND, Wakes.LEASE})),
-    Topic.AGENTS: TopicRule("none", "agents_view", frozenset({Wakes.POOLS})),
-    Topic.ZONES: TopicRule("none", "zones_view", frozenset({Wakes.POOLS, Wakes.ROUND})),
-    Topic.SETTINGS: TopicRule("none", USER, frozenset({Wakes.POOLS, Wakes.ROUND})),
-    Topic.IMAGES: TopicRule("none", USER, frozenset({Wakes.AGENTS, Wakes.POOLS, Wakes.ROUND})),
-    Topic.FILTER_POLICIES: TopicRule("none", "webfilters_view", frozenset({Wakes.AGENTS})),
-    Topic.USERS: TopicRule("none", "users_view"),
-    Topic.MACHINES: TopicRule("none", "machines_view", frozenset({Wakes.MACHINES})),
-    Topic.WEBHOOKS: TopicRule("none", "webhooks_view"),
-    Topic.LOGS: TopicRule("none", "system_view"),
+    Topic.SESSION: TopicRule("sessions_view"),
+    Topic.AGENT: TopicRule("agents_view", frozenset({Wakes.AGENT})),
+    Topic.STAGING: TopicRule("staging_view", frozenset({Wakes.POOL})),
+    Topic.ZONE: TopicRule("managers_view", frozenset({Wakes.ROUND})),
+    Topic.PRIMARY: TopicRule("managers_view", frozenset({Wakes.AGENTS, Wakes.ROUND, Wakes.LEASE})),
+    Topic.LEASE: TopicRule("sessions_view"),
+    Topic.MANAGERS: TopicRule("managers_view", frozenset({Wakes.AGENTS, Wakes.ROUND, Wakes.LEASE})),
+    Topic.AGENTS: TopicRule("agents_view", frozenset({Wakes.POOLS})),
+    Topic.ZONES: TopicRule("zones_view", frozenset({Wakes.POOLS, Wakes.ROUND})),
+    Topic.SETTINGS: TopicRule(USER, frozenset({Wakes.POOLS, Wakes.ROUND})),
+    Topic.IMAGES: TopicRule(USER, frozenset({Wakes.AGENTS, Wakes.POOLS, Wakes.ROUND})),
+    Topic.FILTER_POLICIES: TopicRule("webfilters_view", frozenset({Wakes.AGENTS})),
+    Topic.USERS: TopicRule("users_view"),
+    Topic.MACHINES: TopicRule("machines_view", frozenset({Wakes.MACHINES})),
+    Topic.WEBHOOKS: TopicRule("webhooks_view"),
+    Topic.LOGS: TopicRule("system_view"),
 }
 
 

@@ -341,9 +341,11 @@ class Database:
         rows = await self.fetch(query, params)
         return rows[0] if rows else None
 
-    async def fetch_as(self, kind: type[T], query: LiteralString, params: Params = None) -> list[T]:
+    async def fetch_as(
+        self, kind: type[T], query: LiteralString, params: Params = None, *, retry: bool = True
+    ) -> list[T]:
         """`fetch`, with rows as dataclasses; ids are text in the statement (`::text`)."""
-        return rows_as(kind, await self.fetch(query, params))
+        return rows_as(kind, await self.fetch(query, params, retry=retry))
 
     async def fetch_one_as(self, kind: type[T], query: LiteralString, params: Params = None) -> T | None:
         return row_as(kind, await self.fetch_one(query, params))

@@ -27,25 +27,25 @@ TOLERANCE: Final = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageReadiness:
-    """The state of an image on an Agent. The fields are those of `PlacementAgent`."""
+    """The state of an image on an Agent."""
 
     agent_id: str
     image_state: ImageState
     image_error: str = ""
     image_progress: int = 0
     image_changed: datetime | None = None
+    """The time at which its host got another image with the same name; None = never."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlacementAgent:
-    """The values of an Agent that placement needs. Cores are offered cores (with overcommit and overrides applied);
-    memory is in bytes.
+class PlacementAgent(ImageReadiness):
+    """The values of an Agent that placement needs, with the state of the image. Cores are offered cores (with
+    overcommit and overrides applied); memory is in bytes.
 
     `overcommit` is the number of offered cores per core of the host; 1 if an administrator sets the offer. `cpu_used`
     and `memory_used` are fractions of the host at its last check-in; None = not reported.
     """
 
-    agent_id: str
     hostname: str
     status: str = "running"
     enabled: bool = True
@@ -74,10 +74,6 @@ class PlacementAgent:
     crash_loop: str = ""
     """The reason why the Agent counts as crash-looping, as a sentence; empty if it does not."""
     image_state: ImageState = "present"
-    image_error: str = ""
-    image_progress: int = 0
-    image_changed: datetime | None = None
-    """The time at which its host got another image with the same name; None = never."""
     edge_url: str = ""
     """The address of its edge gateway; empty if it has none."""
     silent: bool = False

@@ -15,7 +15,7 @@ from greenroom.core.session.streams import Access
 from greenroom.core.web_filter import FilterPolicy
 from greenroom.core.workspace.definition import PullPolicy
 from greenroom.core.workspace.session_spec import StoredSpec
-from greenroom.db.database import Database, rows_as
+from greenroom.db.database import Database
 from greenroom.db.fleet.agents import ADMITTED, EPOCH
 from greenroom.db.session.commands import AWAITED
 
@@ -298,7 +298,8 @@ async def read_images(db: Database, agent_id: str) -> list[RegistryImage]:
 
     No images while it waits to be enabled.
     """
-    rows = await db.fetch(
+    return await db.fetch_as(
+        RegistryImage,
         "SELECT DISTINCT ON (i.name) i.name, i.docker_registry, i.docker_user, " + _LOGIN_TO_FETCH + " AS token,"
         " i.docker_token_encrypted IS NOT NULL AS has_token,"
         # Of workspaces with the same image the policy that pulls most often counts: the values are in that order.
@@ -311,17 +312,16 @@ async def read_images(db: Database, agent_id: str) -> list[RegistryImage]:
         {"agent_id": agent_id},
         retry=False,
     )
-    return rows_as(RegistryImage, rows)
 
 
 async def read_filter_policies(db: Database) -> list[FilterPolicy]:
     """All web filter policies."""
-    rows = await db.fetch(
+    return await db.fetch_as(
+        FilterPolicy,
         "SELECT filter_policy_id::text, name, default_action, allow, deny FROM filter_policies p"
         " ORDER BY p.filter_policy_id",
         retry=False,
     )
-    return rows_as(FilterPolicy, rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -343,14 +343,14 @@ class OrderedCommand:
 
 async def read_commands(db: Database, agent_id: str) -> list[OrderedCommand]:
     """The commands the Agent has not begun yet."""
-    rows = await db.fetch(
+    return await db.fetch_as(
+        OrderedCommand,
         "SELECT command_id::text, session_id::text, generation, argv, run_as, env, workdir, deadline_s, screenshot,"
         " extract(epoch FROM clock_timestamp() - created)::double precision AS age_s"
         " FROM session_commands k WHERE agent_id = %s AND " + _ORDERED + " ORDER BY created",
         (agent_id,),
         retry=False,
     )
-    return rows_as(OrderedCommand, rows)
 
 
 async def read_own(db: Database, agent_id: str, session_ids: Sequence[str]) -> dict[str, str | None]:
