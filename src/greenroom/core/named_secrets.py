@@ -79,9 +79,6 @@ class SecretUsers:
         return key_id in self.keys or not set(groups).isdisjoint(self.groups)
 
 
-# Validation -----------------------------------------------------------------------------------------------------------
-
-
 def host(text: str) -> str:
     """Return a host of a secret as it is stored. Raises Invalid: it is no host; the sentence has the correct form."""
     name = text.strip()
@@ -165,9 +162,6 @@ def quoted(value: str) -> str:
     """Return the value of a header in the syntax of Squid's configuration."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{escaped}"'
-
-
-# Hosts of secrets -----------------------------------------------------------------------------------------------------
 
 
 def goes_to(secret_hosts: Iterable[str], name: str) -> bool:

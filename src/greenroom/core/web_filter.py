@@ -142,9 +142,6 @@ def depth(name: str) -> int:
     return name.count(".") + 1
 
 
-# Input of administrators ----------------------------------------------------------------------------------------------
-
-
 def domain(text: str) -> str:
     """Return a domain as it is stored: lower case, without the final dot, other alphabets in their ASCII form (IDNA
     2008). Raises Invalid: it is not a domain; the sentence has the correct form."""

@@ -144,14 +144,13 @@ def _checked(given: _Row, friendly_name: str, address: str) -> Listed:
         raise Invalid(f"{image[:100]!r} is not the reference of an image. {problem}")
     if problem := registry_problem(image, docker_registry):
         raise Invalid(problem)
+    categories = (_text(each)[:MAX_NAME] for each in given.categories or [])
     return Listed(
         name=_name(given.name, friendly_name),
         friendly_name=friendly_name,
         image=image,
         description=_text(given.description),
-        categories=tuple(dict.fromkeys(filter(None, (_text(each)[:MAX_NAME] for each in given.categories or []))))[
-            :MAX_CATEGORIES
-        ],
+        categories=tuple(dict.fromkeys(filter(None, categories)))[:MAX_CATEGORIES],
         docker_registry=docker_registry,
         picture_url=_picture(_text(given.image_src), address),
         size_bytes=_bytes(version.uncompressed_size_mb),

@@ -182,8 +182,8 @@ def failing(snapshot: PoolSnapshot, short: int, failures: PoolFailures) -> Short
     """Return the shortfall after recent failures: their number, the last error, and the time of the next attempt."""
     waits = failures.next_try is not None and snapshot.now < failures.next_try
     when = f"next try at {failures.next_try:%H:%M:%S} UTC" if waits and failures.next_try else "trying again now"
-    noun, verb = ("session", "failed") if failures.breaks else ("start", "failed")
-    what = f"{noun} {verb}" if failures.number == 1 else f"{noun}s in a row {verb}"
+    noun = "session" if failures.breaks else "start"
+    what = f"{noun} failed" if failures.number == 1 else f"{noun}s in a row failed"
     return Shortfall(
         "start-failing",
         f"{short} of {snapshot.config.num_sessions} not staged: {failures.number} {what},"

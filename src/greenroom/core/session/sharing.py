@@ -169,9 +169,9 @@ def refusal_of_viewer(share: ShareFacts, *, user_enabled: bool, viewer_ended: bo
 
 def refusal_of_silence(*, allowed: bool) -> str | None:
     """Return the reason why an administrator may not watch without an announcement, as a sentence; None if they may."""
-    return (
-        None if allowed else "Joining without an announcement is not allowed: the setting `allow_silent_assist` is off."
-    )
+    if allowed:
+        return None
+    return "Joining without an announcement is not allowed: the setting `allow_silent_assist` is off."
 
 
 def keeps_view_only(status: SessionStatus, steps: Mapping[str, float]) -> bool | None:

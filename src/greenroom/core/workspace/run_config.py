@@ -140,9 +140,6 @@ def size_in_bytes(size: object) -> int:
     return int(digits) * factor
 
 
-# The options ------------------------------------------------------------------------------------------------------
-
-
 def _hostname(value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?", value):
         raise Invalid("it must be a host name of at most 63 characters.")

@@ -185,9 +185,6 @@ def _close(pool: _Pool) -> None:
             pool.actions.append(OrderTransition(order.machine_order_id, OrderState.DRAINING, why))
 
 
-# Growth --------------------------------------------------------------------------------------------------------------
-
-
 def _grow(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
     left: list[UnmetDemand] = []
     for want in zone.unmet:
@@ -252,9 +249,6 @@ def _add(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone, why: str) -> bool:
     return True
 
 
-# Reduction -----------------------------------------------------------------------------------------------------------
-
-
 def _shrink(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
     """Drain machines that were surplus for `idle_s`. The machines with the fewest sessions come first, and of those the
     machines that are already surplus, so that the choice is stable.
@@ -313,9 +307,6 @@ def _note_surplus(now: datetime, order: MachineOrder, pool: _Pool, *, is_surplus
     elif now - since >= timedelta(seconds=pool.limits.idle_s):
         why = f"the other machines had room for all its sessions for {math.floor((now - since).total_seconds())} s"
         pool.actions.append(OrderTransition(order.machine_order_id, OrderState.DRAINING, why))
-
-
-# Reports -------------------------------------------------------------------------------------------------------------
 
 
 def _report(pool: _Pool, zone: _Zone, elsewhere: Sequence[str]) -> PoolReport:
