@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -85,24 +85,17 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def definition(self, image: str, image_src: str = "") -> Definition:
         """Return the workspace from this recipe, with this image and the picture at `image_src`."""
+        chosen = msgspec.structs.asdict(self.workspace)
+        chosen["memory"] = chosen.pop("memory_mb") * MIB
+        chosen["port_map"] = {**self._desk, **self.workspace.port_map}
         return Definition(
             name=image,
             friendly_name=self.friendly_name,
             description=self.description,
             image_src=image_src,
-            cores=self.workspace.cores,
-            memory=self.workspace.memory_mb * MIB,
-            port=self.workspace.port,
-            protocol=self.workspace.protocol,
-            auth_user=self.workspace.auth_user,
-            page_path=self.workspace.page_path,
-            start_page=self.workspace.start_page,
-            ready_path=self.workspace.ready_path,
-            port_map={**self._desk, **self.workspace.port_map},
-            run_config=self.workspace.run_config,
-            exec_config=self.workspace.exec_config,
             categories=list(self.categories),
             allow_launch_variables=self.kind == "desktop",
+            **chosen,
         )
 
 
@@ -183,21 +176,12 @@ def of_recipe(recipe: Recipe, image: str, picture: str) -> Offered:
 
 def of_list(source: str, listed: Listed) -> Offered:
     """Return an entry of another list."""
-    given: dict[str, Any] = {
-        "name": listed.image,
-        "friendly_name": listed.friendly_name,
-        "description": listed.description,
-        "categories": list(listed.categories),
-        "docker_registry": listed.docker_registry,
-        "run_config": dict(listed.run_config),
-        "exec_config": dict(listed.exec_config),
-        "cores": listed.cores,
-        "memory": listed.memory,
-    }
+    given = asdict(listed) | {"name": listed.image, "categories": list(listed.categories)}
+    about_list = ("image", "size_bytes", "picture_url")
     return Offered(
         name=f"{source}/{listed.name}",
         source=source,
-        workspace={name: value for name, value in given.items() if value is not None},
+        workspace={name: value for name, value in given.items() if value is not None and name not in about_list},
         size_bytes=listed.size_bytes,
         picture_url=listed.picture_url,
     )

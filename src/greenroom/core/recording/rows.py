@@ -43,9 +43,8 @@ def picture_of(data: bytes) -> Picture | None:
     if not data.startswith(_PNG) or len(data) < _SIZE_ENDS:
         return None
     width, height = struct.unpack(">II", data[16:_SIZE_ENDS])
-    return (
-        Picture(width=width, height=height, data=data) if 0 < width <= MOST_SIDE and 0 < height <= MOST_SIDE else None
-    )
+    is_usable = 0 < width <= MOST_SIDE and 0 < height <= MOST_SIDE
+    return Picture(width=width, height=height, data=data) if is_usable else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, NamedTuple
 
 from msgspec import Meta, Struct
+from msgspec.structs import asdict
 
 AWAY_S: Final = 30.0
 """The time without a connection after which a visit ends."""
@@ -126,14 +127,10 @@ BottleneckStats = dict[str, dict[str, Annotated[list[Number], Meta(min_length=4,
 def published_frame(measured: FrameStats) -> dict[str, Any]:
     """Return the answer to `get_kasm_frame_stats` of the published interface."""
     parts = {part.process_name.lower(): part for part in measured.server_side}
-    frame = measured.frame
     encoding = _part(parts, "encoding_total")
     return {
         "frame": {
-            "resx": frame.resx,
-            "resy": frame.resy,
-            "changed": frame.changed,
-            "server_time": frame.server_time,
+            **asdict(measured.frame),
             "clients": [viewer.client for viewer in measured.client_side],
             "analysis": _part(parts, "analysis").time,
             "screenshot": _part(parts, "screenshot").time,
