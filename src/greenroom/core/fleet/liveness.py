@@ -201,12 +201,7 @@ class SessionsLost:
 
 def plan(agents: Iterable[AgentReport], timings: FleetTimings, *, quiet: bool) -> list[AgentMove | SessionsLost]:
     """Return the actions of one round, at most one per Agent. `quiet`: it is the quiet period."""
-    found: list[AgentMove | SessionsLost] = []
-    for agent in agents:
-        action = _of(agent, timings, quiet)
-        if action is not None:
-            found.append(action)
-    return found
+    return [action for agent in agents if (action := _of(agent, timings, quiet)) is not None]
 
 
 def _of(agent: AgentReport, timings: FleetTimings, quiet: bool) -> AgentMove | SessionsLost | None:

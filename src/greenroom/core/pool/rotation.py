@@ -114,27 +114,13 @@ class Rollover(IntEnum):
 
 
 FIELDS: Final[Mapping[str, Rollover]] = {
-    "name": Rollover.REPLACE,
-    "cores": Rollover.REPLACE,
-    "memory": Rollover.REPLACE,
-    "memory_limit": Rollover.REPLACE,
-    "volume_mappings": Rollover.REPLACE,  # if all earlier mappings stay unchanged
-    "disk_limit_bytes": Rollover.END,
-    "cpu_allocation_method": Rollover.END,
-    "port": Rollover.END,
-    "protocol": Rollover.END,
-    "auth_user": Rollover.END,
-    "page_path": Rollover.END,
-    "ready_path": Rollover.END,
-    "port_map": Rollover.END,
-    "run_config": Rollover.END,
-    "exec_config": Rollover.END,  # its `assign` runs in staged sessions
-    "restrict_to_zone": Rollover.END,
-    "zone_id": Rollover.END,
-    "restrict_to_server": Rollover.END,
-    "server_id": Rollover.END,
-    "filter_policy_id": Rollover.END,
-    "filter_policy_force_disabled": Rollover.END,
+    # of `volume_mappings` if all earlier mappings stay unchanged
+    **dict.fromkeys(("name", "cores", "memory", "memory_limit", "volume_mappings"), Rollover.REPLACE),
+    **dict.fromkeys(("disk_limit_bytes", "cpu_allocation_method", "port", "protocol", "auth_user"), Rollover.END),
+    # `assign` of `exec_config` runs in staged sessions
+    **dict.fromkeys(("page_path", "ready_path", "port_map", "run_config", "exec_config"), Rollover.END),
+    **dict.fromkeys(("restrict_to_zone", "zone_id", "restrict_to_server", "server_id"), Rollover.END),
+    **dict.fromkeys(("filter_policy_id", "filter_policy_force_disabled"), Rollover.END),
 }
 """Field of a workspace → the effect of its change. No container depends on a field that is not listed. A change that
 removes something from users, or that concerns the isolation or the address of a container, ends sessions. A change that
