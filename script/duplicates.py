@@ -7,7 +7,6 @@ a row (`View`, `row=`) declares no field twice. Records of `SEPARATE` are counte
 Four class names exist in two modules: the client uses the names of the OpenAPI document. These twins remain:
 - Bodies of requests declare the limits of each field, and which may be omitted; a row has neither.
 - Views of records that also contain secrets or hashes list their fields, so that a new field is not visible by default.
-- Views in `schemas.py` are imported by the command line, which must not import the database driver.
 - The plan of nginx is a file with a separate format, and `gateway_managers` is a setting of administrators.
 """
 
