@@ -25,6 +25,17 @@ OF_ONE_PASS = "$argon2id$v=19$m=64,t=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg$MjZP1+1U9JUbDW
         ("$argon2id$x", PasswordVerdict(right=False)),
         (None, PasswordVerdict(right=False)),
     ],
+    ids=[
+        "new",
+        "another library",
+        "outdated",
+        "another password",
+        "another algorithm",
+        "cut",
+        "weak",
+        "nonsense",
+        "none",
+    ],
 )
 async def test_a_password_is_compared_with_its_stored_form(stored: str | None, verdict: PasswordVerdict):
     assert await Passwords().verify(stored, PASSWORD) == verdict
