@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, LiteralString
 
 import pytest
 from psycopg.errors import InsufficientPrivilege
 from tests.support import rows
 
-from greenroom.api.diagnostics.audit import audit
+from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.security import Caller
+from greenroom.core.installation import Installation
 from greenroom.core.log_codes import SECURITY_CODES, LogCode
 from greenroom.db.access.credentials import prune_logins
 from greenroom.db.database import Database
@@ -21,6 +23,8 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.retention import Keep, prune
 from greenroom.db.migrate import OWNER_ROLE, SERVICE_ROLE
 from greenroom.db.session.deadlines import forget_ended
+from greenroom.kit.config import ApiConfig
+from greenroom.kit.secrets import Secrets
 from greenroom.manager.tasks import rounds
 from greenroom.manager.tasks.rounds import Retention
 
@@ -66,7 +70,9 @@ async def test_and_by_number_the_newest_stay(db: Database, table: LiteralString)
 
 async def test_a_flood_of_other_rows_does_not_drive_out_who_changed_what(db: Database):
     writer = LogWriter(db, "api")
-    audit(writer, Caller("user", frozenset(), username="eve"), LogCode.ZONE_CHANGED, "eu", after={"proxy_port": 1})
+    caller, config = Caller("user", frozenset(), username="eve"), ApiConfig(database_url="", secret_key_file=Path())
+    change = CallerChange(caller, db, writer, Secrets(bytes(32)), config, Installation())
+    change.audit(LogCode.ZONE_CHANGED, "eu", after={"proxy_port": 1})
     await writer.flush()
     await logs(db, 50)
     keep = replace(KEEP, log_rows=20)

@@ -1,17 +1,18 @@
 """The parts that `create_app` stored in `app.state`, as annotated types for routes.
 
-These dependencies are coroutine functions although they never wait. FastAPI runs any other callable in a thread, and
+The dependencies are coroutine functions although they never wait. FastAPI runs any other callable in a thread, and
 under load each thread call costs a request more than its statements do.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
 from greenroom.api.access.guesses import Guesses
 from greenroom.api.desk.transport import Desks
+from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.events import Hub
 from greenroom.api.installation import Snapshot
 from greenroom.api.launch.service import Launcher
@@ -26,68 +27,31 @@ from greenroom.kit.passwords import Passwords
 from greenroom.kit.secrets import Secrets
 
 
-async def _db(request: Request) -> Database:
-    return request.app.state.db
+def _part(name: str) -> Any:
+    """Return the dependency whose value is this part of `app.state`."""
+
+    async def part(request: Request) -> object:
+        return getattr(request.app.state, name)
+
+    return Depends(part)
 
 
-async def _logs(request: Request) -> LogWriter:
-    return request.app.state.logs
+async def _change(request: Request) -> CallerChange:
+    return CallerChange.of(request)
 
 
-async def _secrets(request: Request) -> Secrets:
-    return request.app.state.secrets
-
-
-async def _config(request: Request) -> ApiConfig:
-    return request.app.state.config
-
-
-async def _passwords(request: Request) -> Passwords:
-    return request.app.state.passwords
-
-
-async def _guesses(request: Request) -> Guesses:
-    return request.app.state.guesses
-
-
-async def _hub(request: Request) -> Hub:
-    return request.app.state.hub
-
-
-async def _launcher(request: Request) -> Launcher:
-    return request.app.state.launcher
-
-
-async def _screenshots(request: Request) -> Screenshots:
-    return request.app.state.screenshots
-
-
-async def _desks(request: Request) -> Desks:
-    return request.app.state.desks
-
-
-async def _courier(request: Request) -> Courier:
-    return request.app.state.courier
-
-
-async def _snapshot(request: Request) -> Snapshot:
-    return request.app.state.snapshot
-
-
-async def _offers(request: Request) -> Coalesced[WorkspaceSupply]:
-    return request.app.state.offers
-
-
-Db = Annotated[Database, Depends(_db)]
-Logs = Annotated[LogWriter, Depends(_logs)]
-SecretsDep = Annotated[Secrets, Depends(_secrets)]
-Config = Annotated[ApiConfig, Depends(_config)]
-PasswordHashes = Annotated[Passwords, Depends(_passwords)]
-WrongGuesses = Annotated[Guesses, Depends(_guesses)]
-LauncherDep = Annotated[Launcher, Depends(_launcher)]
-ScreenshotsDep = Annotated[Screenshots, Depends(_screenshots)]
-DesksDep = Annotated[Desks, Depends(_desks)]
-EventHub = Annotated[Hub, Depends(_hub)]
-Deliveries = Annotated[Courier, Depends(_courier)]
-SettingsSnapshot = Annotated[Snapshot, Depends(_snapshot)]
-Offers = Annotated[Coalesced[WorkspaceSupply], Depends(_offers)]
+Db = Annotated[Database, _part("db")]
+Logs = Annotated[LogWriter, _part("logs")]
+SecretsDep = Annotated[Secrets, _part("secrets")]
+Config = Annotated[ApiConfig, _part("config")]
+PasswordHashes = Annotated[Passwords, _part("passwords")]
+WrongGuesses = Annotated[Guesses, _part("guesses")]
+LauncherDep = Annotated[Launcher, _part("launcher")]
+ScreenshotsDep = Annotated[Screenshots, _part("screenshots")]
+DesksDep = Annotated[Desks, _part("desks")]
+EventHub = Annotated[Hub, _part("hub")]
+Deliveries = Annotated[Courier, _part("courier")]
+SettingsSnapshot = Annotated[Snapshot, _part("snapshot")]
+Offers = Annotated[Coalesced[WorkspaceSupply], _part("offers")]
+ChangeDep = Annotated[CallerChange, Depends(_change)]
+"""The change of the caller. The route declares the needed permissions in its `dependencies`, which come first."""

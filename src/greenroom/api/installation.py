@@ -11,20 +11,16 @@ from typing import Final
 import structlog
 
 from greenroom.api.access.accounts import forget_anonymous_users
-from greenroom.api.bodies import Json
-from greenroom.api.diagnostics.audit import audit
-from greenroom.api.pool.service import title
-from greenroom.api.security import Caller
 from greenroom.core.errors import GreenroomError
 from greenroom.core.events import ChangeEvent
-from greenroom.core.installation import INSTALLATION_SETTINGS, Installation, installation_of, validated_installation
+from greenroom.core.installation import Installation, installation_of
 from greenroom.core.log_codes import LogCode
+from greenroom.core.pool.model import config_title
 from greenroom.db.access.credentials import prune_logins
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.installation import change_installation_settings, stored_settings
+from greenroom.db.installation import stored_settings
 from greenroom.db.pool.configs import StagingConfig, list_configs, note_shortfall
-from greenroom.db.session.shares import change_of_rights
 from greenroom.kit.concurrency import logged_item, one_item
 
 log = structlog.get_logger(__name__)
@@ -61,24 +57,6 @@ class Snapshot:
                     await self._changed.wait()
             except TimeoutError:
                 continue
-
-
-async def change_settings(db: Database, logs: LogWriter, caller: Caller, snapshot: Snapshot, sent: Json) -> None:
-    """Set each name to its value; None restores the default.
-
-    Raises:
-        Invalid: the setting does not exist, or a value is not allowed.
-    """
-    changes = {
-        name: None if value is None and name in INSTALLATION_SETTINGS else validated_installation(name, value)
-        for name, value in sent.items()
-    }
-    before = snapshot.installation
-    async with change_of_rights(db, logs) as connection:
-        await change_installation_settings(connection, changes)
-    await snapshot.reload()
-    old, new = ({name: getattr(each, name) for name in changes} for each in (before, snapshot.installation))
-    audit(logs, caller, LogCode.SETTING_CHANGED, "of the installation", before=old, after=new)
 
 
 PRUNE_INTERVAL_S: Final = 300.0
@@ -139,7 +117,7 @@ async def _note_unattended(db: Database, logs: LogWriter, config: StagingConfig)
     await db.notify(ChangeEvent.staging(staging_config_id))
     logs.write(
         LogCode.STAGING_SHORTFALL,
-        f"{title(config)}: {shortfall.reason}",
+        f"{config_title(config.image_friendly_name, config.zone_name, staging_config_id)}: {shortfall.reason}",
         level="ERROR",
         zone_name=config.zone_name,
         staging_config_id=staging_config_id,

@@ -11,16 +11,18 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
-from greenroom.api import installation
 from greenroom.api.access.schemas import InstallationSettingView
 from greenroom.api.bodies import Json
-from greenroom.api.deps import Db, EventHub, Logs, SettingsSnapshot
+from greenroom.api.deps import ChangeDep, Db, EventHub, SettingsSnapshot
 from greenroom.api.events import RESYNC, feed, past
 from greenroom.api.problems import OpenApi
 from greenroom.api.security import Caller, authenticated, public_route, requires
 from greenroom.core.access.permissions import USER
 from greenroom.core.events import MAX_RECENT
-from greenroom.core.installation import INSTALLATION_SETTINGS, Installation
+from greenroom.core.installation import INSTALLATION_SETTINGS, Installation, validated_installation
+from greenroom.core.log_codes import LogCode
+from greenroom.db.installation import change_installation_settings
+from greenroom.db.session.shares import change_of_rights
 
 router = APIRouter(tags=["settings"])
 
@@ -31,16 +33,19 @@ async def list_settings(snapshot: SettingsSnapshot) -> list[InstallationSettingV
     return _views(snapshot.installation)
 
 
-@router.patch("/settings")
-async def update_settings(
-    body: Json,
-    db: Db,
-    logs: Logs,
-    snapshot: SettingsSnapshot,
-    caller: Annotated[Caller, requires("settings_modify")],
-) -> list[InstallationSettingView]:
+@router.patch("/settings", dependencies=[requires("settings_modify")])
+async def update_settings(body: Json, change: ChangeDep, snapshot: SettingsSnapshot) -> list[InstallationSettingView]:
     """Set each name to its value; null restores the default."""
-    await installation.change_settings(db, logs, caller, snapshot, body)
+    changes = {
+        name: None if value is None and name in INSTALLATION_SETTINGS else validated_installation(name, value)
+        for name, value in body.items()
+    }
+    before = snapshot.installation
+    async with change_of_rights(change.db, change.logs) as connection:
+        await change_installation_settings(connection, changes)
+    await snapshot.reload()
+    old, new = ({name: getattr(each, name) for name in changes} for each in (before, snapshot.installation))
+    change.audit(LogCode.SETTING_CHANGED, "of the installation", before=old, after=new)
     return _views(snapshot.installation)
 
 

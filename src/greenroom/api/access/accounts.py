@@ -16,12 +16,11 @@ from pydantic import SecretStr
 
 from greenroom.api.access import groups
 from greenroom.api.access.schemas import AttributesPatch, UserCreate, UserPatch
-from greenroom.api.diagnostics.audit import audit
-from greenroom.api.security import Caller
+from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.core.access.accounts import password_problem
 from greenroom.core.access.group_settings import resolve
 from greenroom.core.errors import Duplicate, Invalid, NotFound, Refused
-from greenroom.core.events import ChangeEvent, Topic, session_events
+from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.installation import installation_of
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.db.access import credentials, users
@@ -30,8 +29,6 @@ from greenroom.db.access.users import Attributes
 from greenroom.db.database import Connection, Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.installation import stored_settings
-from greenroom.db.lease import leases
-from greenroom.db.session.sessions import request_delete
 from greenroom.db.session.shares import change_of_rights
 from greenroom.db.workspace import images
 from greenroom.kit.passwords import Passwords
@@ -39,9 +36,7 @@ from greenroom.kit.secrets import Secrets
 from greenroom.kit.ssh_keys import new_pair, pair_of, public_key, same_key
 
 
-async def create_user(
-    db: Database, logs: LogWriter, passwords: Passwords, caller: Caller, body: UserCreate
-) -> users.User:
+async def create_user(change: CallerChange, passwords: Passwords, body: UserCreate) -> users.User:
     """Create a user in All Users and in the groups of the request.
 
     Raises:
@@ -49,8 +44,8 @@ async def create_user(
         Invalid: the password cannot be used, or a group does not exist.
         Duplicate: the name exists.
     """
-    group_ids = [str(group) for group in body.groups]
-    await groups.require_memberships(db, caller, added=set(group_ids) - {users.ALL_USERS})
+    db, group_ids = change.db, [str(group) for group in body.groups]
+    await groups.require_memberships(change, added=set(group_ids) - {users.ALL_USERS})
     fields = users.UserFields(
         **body.model_dump(exclude={"password", "groups"}),
         password_hash=await _hashed(db, passwords, body.password, body.username),
@@ -60,13 +55,11 @@ async def create_user(
         await users.set_groups(connection, user_id, group_ids)
     await db.notify(ChangeEvent(Topic.USERS))
     user = await users.get_user(db, user_id)
-    audit(logs, caller, LogCode.USER_CREATED, user.username, after=_visible(user))
+    change.audit(LogCode.USER_CREATED, user.username, after=visible(user))
     return user
 
 
-async def change_user(
-    db: Database, logs: LogWriter, passwords: Passwords, caller: Caller, user_id: str, *, body: UserPatch
-) -> users.User:
+async def change_user(change: CallerChange, passwords: Passwords, user_id: str, body: UserPatch) -> users.User:
     """Change fields, password and groups of a user; return the user afterwards.
 
     Raises:
@@ -76,7 +69,7 @@ async def change_user(
         Invalid: the password cannot be used, or a group does not exist.
         Duplicate: the new name exists.
     """
-    changes = body.sent()
+    db, caller, changes = change.db, change.caller, body.sent()
     password: SecretStr | None = changes.pop("password", None)
     group_ids = {str(group) for group in changes.pop("groups")} if "groups" in changes else None
     before = await users.get_user(db, user_id)
@@ -84,11 +77,11 @@ async def change_user(
     if group_ids is not None:
         now = {group.group_id for group in before.groups}
         kept = group_ids | {users.ALL_USERS}
-        await groups.require_memberships(db, caller, added=kept - now, removed=now - kept, user=before)
+        await groups.require_memberships(change, added=kept - now, removed=now - kept, user=before)
     password_hash = await _hashed(db, passwords, password, changes.get("username", before.username))
     if password_hash is not None:
         changes |= {"password_hash": password_hash, "password_once": False}
-    async with change_of_rights(db, logs) as connection:
+    async with change_of_rights(db, change.logs) as connection:
         current = await users.lock_user(connection, user_id)
         caller.require_not_above(current.permissions)
         changed = replace(current, **changes)
@@ -99,69 +92,9 @@ async def change_user(
         await users.require_an_administrator(connection)
     await db.notify(ChangeEvent(Topic.USERS), *events)
     after = await users.get_user(db, user_id)
-    new = _visible(after) | ({"password": "new"} if password else {})
-    audit(logs, caller, LogCode.USER_CHANGED, after.username, before=_visible(before), after=new)
+    new = visible(after) | ({"password": "new"} if password else {})
+    change.audit(LogCode.USER_CHANGED, after.username, before=visible(before), after=new)
     return after
-
-
-async def delete_user(db: Database, logs: LogWriter, caller: Caller, user_id: str, *, force: bool) -> None:
-    """Delete a user, disable the API keys of the user, and end the leases of these keys.
-
-    Raises:
-        NotFound: there is no such user.
-        Forbidden: the user has more permissions than the caller.
-        Refused: the user has sessions and `force` is false, or no administrator would remain.
-    """
-    events = {ChangeEvent(Topic.USERS)}
-    async with db.transaction() as connection:
-        user = await users.lock_user(connection, user_id)
-        caller.require_not_above(user.permissions)
-        events |= await users.revoke_access(connection, user_id, barred=True)
-        live = await users.lock_sessions_of(connection, user_id)
-        if live and not force:
-            count = "1 session" if len(live) == 1 else f"{len(live)} sessions"
-            raise Refused(
-                f"{user.username} still has {count}. Delete the sessions first, or delete the user with force."
-            )
-        for session_id in live:
-            session = await request_delete(connection, session_id, f"user {user.username} was deleted")
-            events |= session_events(session_id, agent_id=session.agent_id)
-        reason = f"user {user.username}, the owner of the API key of its lease, was deleted"
-        for session in await leases.end_leases_of_owner(connection, user_id, reason):
-            events |= session_events(session.session_id, agent_id=session.agent_id)
-        await users.delete_user_row(connection, user_id)
-        await users.require_an_administrator(connection)
-    await db.notify(*events)
-    audit(logs, caller, LogCode.USER_DELETED, user.username, before=_visible(user))
-
-
-async def log_out(db: Database, logs: LogWriter, caller: Caller, user_id: str) -> None:
-    """End all log-ins of a user and cut their streams; their sessions continue.
-
-    Raises:
-        NotFound: there is no such user.
-        Forbidden: the user has more permissions than the caller.
-    """
-    async with db.transaction() as connection:
-        user = await users.lock_user(connection, user_id)
-        caller.require_not_above(user.permissions)
-        await credentials.delete_logins_of(connection, user_id)
-        events = await users.revoke_access(connection, user_id)
-    await db.notify(ChangeEvent(Topic.USERS), *events)
-    audit(logs, caller, LogCode.USER_CHANGED, user.username, after={"log-ins": "ended"})
-
-
-async def end_login_of(db: Database, logs: LogWriter, caller: Caller, user_id: str, login_id: str) -> None:
-    """Call `end_login` for an administrator.
-
-    Raises:
-        NotFound: there is no such user or log-in.
-        Forbidden: the user has more permissions than the caller.
-    """
-    user = await users.get_user(db, user_id)
-    caller.require_not_above(user.permissions)
-    ended = await end_login(db, user.user_id, login_id)
-    audit(logs, caller, LogCode.USER_CHANGED, user.username, after={"log-in": f"from {ended.client_ip} ended"})
 
 
 async def end_login(db: Database, user_id: str, login_id: str) -> credentials.ListedLogin:
@@ -180,7 +113,7 @@ async def end_login(db: Database, user_id: str, login_id: str) -> credentials.Li
     return ended
 
 
-def _visible(user: users.User) -> LogDetails:
+def visible(user: users.User) -> LogDetails:
     """Return a user as the log records changes of users."""
     hidden = {"password_hash", "password_once", "auth_epoch", "num_sessions", "permissions", "last_session", "created"}
     values = {name: value for name, value in asdict(user).items() if name not in hidden}
@@ -263,14 +196,7 @@ async def _made(db: Database, name: str) -> str:
 
 
 async def change_attributes(
-    db: Database,
-    logs: LogWriter,
-    secrets: Secrets,
-    caller: Caller,
-    user_id: str,
-    *,
-    body: AttributesPatch,
-    client_fields: Mapping[str, object] | None = None,
+    change: CallerChange, user_id: str, body: AttributesPatch, client_fields: Mapping[str, object] | None = None
 ) -> Attributes:
     """Change preferences and SSH keys of a user, and the `client_fields` of clients of the published interface.
 
@@ -281,6 +207,7 @@ async def change_attributes(
         Forbidden: the user has more permissions than the caller.
         Invalid: a key cannot be used, or the workspace does not exist.
     """
+    db, caller = change.db, change.caller
     changes = {name: value for name, value in body.sent().items() if name not in _KEYS}
     if body.default_image is not None:
         changes["default_image"] = await _existing_image(db, str(body.default_image))
@@ -290,25 +217,25 @@ async def change_attributes(
             caller.require_not_above(user.permissions)
         before = await users.lock_attributes(connection, user_id)
         changes["client_fields"] = before.client_fields | dict(client_fields or {})
-        after = _with_keys(replace(before, **changes), body, secrets, comment=user.username)
+        after = _with_keys(replace(before, **changes), body, change.secrets, comment=user.username)
         await users.store_attributes(connection, after)
     await db.notify(ChangeEvent(Topic.USERS))
     old, new = _visible_attributes(before), _visible_attributes(after)
-    audit(logs, caller, LogCode.USER_CHANGED, user.username, before=old, after=new)
+    change.audit(LogCode.USER_CHANGED, user.username, before=old, after=new)
     return after
 
 
-async def generate_ssh_key(db: Database, logs: LogWriter, secrets: Secrets, caller: Caller, user_id: str) -> Attributes:
+async def generate_ssh_key(change: CallerChange, user_id: str) -> Attributes:
     """Replace the SSH keys of the user with a new pair.
 
     Raises:
         NotFound: there is no such user.
         Forbidden: the user has more permissions than the caller.
     """
-    user = await users.get_user(db, user_id)
+    user = await users.get_user(change.db, user_id)
     pair = new_pair(user.username)
     keys = AttributesPatch(ssh_public_key=pair.public, ssh_private_key=SecretStr(pair.private))
-    return await change_attributes(db, logs, secrets, caller, user_id, body=keys)
+    return await change_attributes(change, user_id, keys)
 
 
 async def default_image_of(db: Database, user_id: str) -> str:

@@ -16,13 +16,17 @@ from greenroom.api.access.schemas import (
     SettingView,
 )
 from greenroom.api.bodies import View
-from greenroom.api.deps import Db, Logs, SecretsDep
+from greenroom.api.deps import ChangeDep, Db, SecretsDep
 from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires, requires_one_of
 from greenroom.core.access.group_settings import SETTINGS, inherited
 from greenroom.core.access.permissions import PERMISSIONS
-from greenroom.db.access import users
+from greenroom.core.events import ChangeEvent, Topic
+from greenroom.core.log_codes import LogCode
+from greenroom.db.access import groups, users
 from greenroom.db.access.groups import BY_PRIORITY, Group
+from greenroom.db.session.shares import change_of_rights
+from greenroom.db.workspace import images
 from greenroom.kit.secrets import Secrets
 
 router = APIRouter(tags=["groups"])
@@ -63,17 +67,11 @@ async def list_groups(
     return [_view(group, secrets, caller) for group in page.rows(found, BY_PRIORITY)]
 
 
-@router.post("/groups", status_code=201)
-async def create_group(
-    body: GroupCreate,
-    db: Db,
-    logs: Logs,
-    secrets: SecretsDep,
-    caller: Annotated[Caller, requires("groups_create")],
-) -> GroupView:
+@router.post("/groups", status_code=201, dependencies=[requires("groups_create")])
+async def create_group(body: GroupCreate, change: ChangeDep) -> GroupView:
     """Create a group, with no more permissions than the caller has."""
-    group = await group_rules.create(db, logs, caller, body, secrets=secrets)
-    return _view(group, secrets, caller)
+    group = await group_rules.create(change, body)
+    return _view(group, change.secrets, change.caller)
 
 
 @router.get("/groups/{group_id}")
@@ -97,59 +95,81 @@ async def get_inherited_settings(
     return [InheritedSettingView.model_validate(each) for each in inherited(group, others, users.ALL_USERS)]
 
 
-@router.patch("/groups/{group_id}")
-async def update_group(
-    group_id: UUID,
-    body: GroupPatch,
-    db: Db,
-    logs: Logs,
-    secrets: SecretsDep,
-    caller: Annotated[Caller, CHANGES],
-) -> GroupView:
+@router.patch("/groups/{group_id}", dependencies=[CHANGES])
+async def update_group(group_id: UUID, body: GroupPatch, change: ChangeDep) -> GroupView:
     """Change a group. `settings` changes only the names that it contains; null removes one.
 
     A variable with the value `(secret)` keeps its present value.
     """
-    group = await group_rules.update(db, logs, caller, str(group_id), body, secrets=secrets)
-    return _view(group, secrets, caller)
+    group = await group_rules.update(change, str(group_id), body)
+    return _view(group, change.secrets, change.caller)
 
 
-@router.delete("/groups/{group_id}", status_code=204)
-async def delete_group(
-    group_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("groups_delete")]
-) -> None:
+@router.delete("/groups/{group_id}", status_code=204, dependencies=[requires("groups_delete")])
+async def delete_group(group_id: UUID, change: ChangeDep) -> None:
     """Delete a group; the two system groups cannot be deleted."""
-    await group_rules.delete(db, logs, caller, str(group_id))
+    group = await groups.get_group(change.db, str(group_id))
+    group_rules.require_not_above(change.caller, group)
+    async with change_of_rights(change.db, change.logs) as connection:
+        await groups.delete_group(connection, group)
+        await users.require_an_administrator(connection)
+    await change.db.notify(ChangeEvent(Topic.SETTINGS), ChangeEvent(Topic.USERS))
+    change.audit(LogCode.GROUP_DELETED, group.name, before=group_rules.visible(group))
 
 
-@router.put("/groups/{group_id}/users/{user_id}", status_code=204)
-async def add_group_user(group_id: UUID, user_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, CHANGES]) -> None:
+@router.put("/groups/{group_id}/users/{user_id}", status_code=204, dependencies=[CHANGES])
+async def add_group_user(group_id: UUID, user_id: UUID, change: ChangeDep) -> None:
     """Add a user to a group, which must not have more permissions than the caller."""
-    await group_rules.add_user(db, logs, caller, str(group_id), str(user_id))
+    group = await group_rules.changeable_group(change, str(group_id))
+    user = await users.get_user(change.db, str(user_id))
+    change.caller.require_to_have(group.permissions)
+    group_rules.require_for_member(change.caller, user)
+    async with change_of_rights(change.db, change.logs) as connection:
+        await users.lock_user(connection, user.user_id)
+        added = await users.add_to_group(connection, user.user_id, group.group_id)
+    await change.db.notify(ChangeEvent(Topic.USERS), ChangeEvent(Topic.SETTINGS))
+    if added:
+        change.audit(LogCode.GROUP_CHANGED, group.name, after={"added user": user.username})
 
 
-@router.delete("/groups/{group_id}/users/{user_id}", status_code=204)
-async def remove_group_user(
-    group_id: UUID, user_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, CHANGES]
-) -> None:
+@router.delete("/groups/{group_id}/users/{user_id}", status_code=204, dependencies=[CHANGES])
+async def remove_group_user(group_id: UUID, user_id: UUID, change: ChangeDep) -> None:
     """End a membership. The membership in All Users cannot end."""
-    await group_rules.remove_user(db, logs, caller, str(group_id), str(user_id))
+    group = await group_rules.changeable_group(change, str(group_id))
+    user = await users.get_user(change.db, str(user_id))
+    await group_rules.require_leaving(change, group.group_id, user.user_id)
+    async with change_of_rights(change.db, change.logs) as connection:
+        await users.lock_user(connection, user.user_id)
+        removed = await users.remove_from_group(connection, user.user_id, group.group_id)
+        await users.require_an_administrator(connection)
+    await change.db.notify(ChangeEvent(Topic.USERS), ChangeEvent(Topic.SETTINGS))
+    if removed:
+        change.audit(LogCode.GROUP_CHANGED, group.name, after={"removed user": user.username})
 
 
-@router.put("/groups/{group_id}/images/{image_id}", status_code=204)
-async def add_group_image(
-    group_id: UUID, image_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, CHANGES]
-) -> None:
+@router.put("/groups/{group_id}/images/{image_id}", status_code=204, dependencies=[CHANGES])
+async def add_group_image(group_id: UUID, image_id: UUID, change: ChangeDep) -> None:
     """Let the members use a workspace."""
-    await group_rules.add_image(db, logs, caller, str(group_id), str(image_id))
+    group = await group_rules.changeable_group(change, str(group_id))
+    image = await images.get_image(change.db, str(image_id))
+    await group_rules.require_for_image(change, image.image_id)
+    async with change.db.transaction() as connection:
+        added = await groups.add_image(connection, group.group_id, image.image_id)
+    await change.db.notify(ChangeEvent(Topic.IMAGES), ChangeEvent(Topic.SETTINGS))
+    if added:
+        change.audit(LogCode.GROUP_CHANGED, group.name, after={"added workspace": image.friendly_name})
 
 
-@router.delete("/groups/{group_id}/images/{image_id}", status_code=204)
-async def remove_group_image(
-    group_id: UUID, image_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, CHANGES]
-) -> None:
+@router.delete("/groups/{group_id}/images/{image_id}", status_code=204, dependencies=[CHANGES])
+async def remove_group_image(group_id: UUID, image_id: UUID, change: ChangeDep) -> None:
     """Stop letting the members use a workspace through this group."""
-    await group_rules.remove_image(db, logs, caller, str(group_id), str(image_id))
+    group = await group_rules.changeable_group(change, str(group_id))
+    image = await images.get_image(change.db, str(image_id))
+    async with change.db.transaction() as connection:
+        removed = await groups.remove_image(connection, group.group_id, image.image_id)
+    await change.db.notify(ChangeEvent(Topic.IMAGES), ChangeEvent(Topic.SETTINGS))
+    if removed:
+        change.audit(LogCode.GROUP_CHANGED, group.name, after={"removed workspace": image.friendly_name})
 
 
 def _view(group: Group, secrets: Secrets, caller: Caller) -> GroupView:

@@ -13,7 +13,6 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from greenroom.api.access import accounts
-from greenroom.api.access.accounts import change_attributes, generate_ssh_key
 from greenroom.api.access.schemas import (
     AttributesPatch,
     AttributesView,
@@ -23,17 +22,22 @@ from greenroom.api.access.schemas import (
     UserView,
 )
 from greenroom.api.bodies import View
-from greenroom.api.deps import Db, Logs, PasswordHashes, SecretsDep, SettingsSnapshot
+from greenroom.api.deps import ChangeDep, Db, PasswordHashes, SecretsDep, SettingsSnapshot
 from greenroom.api.paging import Counting, Paging, Search, Sorting
 from greenroom.api.security import Caller, requires
 from greenroom.core.access.group_settings import SETTINGS, Resolved, resolve
 from greenroom.core.access.permissions import USER
+from greenroom.core.errors import Refused
+from greenroom.core.events import ChangeEvent, Topic, session_events
 from greenroom.core.listing import order_of, words_of
+from greenroom.core.log_codes import LogCode
 from greenroom.core.masking import shown
 from greenroom.db.access import credentials, users
 from greenroom.db.access.credentials import ListedLogin
 from greenroom.db.access.groups import memberships_of
 from greenroom.db.access.users import BY_NAME, USERS, UserFilter
+from greenroom.db.lease import leases
+from greenroom.db.session.sessions import request_delete
 
 router = APIRouter(tags=["users"])
 
@@ -63,16 +67,10 @@ async def list_users(
     return [UserView.model_validate(user) for user in page.rows(found, order)]
 
 
-@router.post("/users", status_code=201)
-async def create_user(
-    body: UserCreate,
-    db: Db,
-    logs: Logs,
-    passwords: PasswordHashes,
-    caller: Annotated[Caller, requires("users_create")],
-) -> UserView:
+@router.post("/users", status_code=201, dependencies=[requires("users_create")])
+async def create_user(body: UserCreate, change: ChangeDep, passwords: PasswordHashes) -> UserView:
     """Create a user in All Users and in the groups of the request, which the caller must be allowed to change."""
-    return UserView.model_validate(await accounts.create_user(db, logs, passwords, caller, body))
+    return UserView.model_validate(await accounts.create_user(change, passwords, body))
 
 
 @router.get("/users/{user_id}", dependencies=[requires("users_view")])
@@ -81,17 +79,10 @@ async def get_user(user_id: UUID, db: Db) -> UserView:
     return UserView.model_validate(await users.get_user(db, str(user_id)))
 
 
-@router.patch("/users/{user_id}")
-async def update_user(
-    user_id: UUID,
-    body: UserPatch,
-    db: Db,
-    logs: Logs,
-    passwords: PasswordHashes,
-    caller: Annotated[Caller, requires("users_modify")],
-) -> UserView:
+@router.patch("/users/{user_id}", dependencies=[requires("users_modify")])
+async def update_user(user_id: UUID, body: UserPatch, change: ChangeDep, passwords: PasswordHashes) -> UserView:
     """Change a user. A new password, disabling and locking end all log-ins of the user and cut their streams."""
-    return UserView.model_validate(await accounts.change_user(db, logs, passwords, caller, str(user_id), body=body))
+    return UserView.model_validate(await accounts.change_user(change, passwords, str(user_id), body))
 
 
 @router.get("/users/{user_id}/settings")
@@ -112,16 +103,34 @@ def _effective(found: Resolved, value: object) -> EffectiveSettingView:
     return EffectiveSettingView.model_validate(asdict(SETTINGS[found.name]) | asdict(found) | {"value": value})
 
 
-@router.delete("/users/{user_id}", status_code=204)
+@router.delete("/users/{user_id}", status_code=204, dependencies=[requires("users_delete")])
 async def delete_user(
     user_id: UUID,
-    db: Db,
-    logs: Logs,
-    caller: Annotated[Caller, requires("users_delete")],
+    change: ChangeDep,
     force: Annotated[bool, Query(description="also destroy the user's sessions")] = False,
 ) -> None:
     """Delete a user; 409 while they have sessions, unless `force` is set. The API keys of the user are disabled."""
-    await accounts.delete_user(db, logs, caller, str(user_id), force=force)
+    events = {ChangeEvent(Topic.USERS)}
+    async with change.db.transaction() as connection:
+        user = await users.lock_user(connection, str(user_id))
+        change.caller.require_not_above(user.permissions)
+        events |= await users.revoke_access(connection, user.user_id, barred=True)
+        live = await users.lock_sessions_of(connection, user.user_id)
+        if live and not force:
+            count = "1 session" if len(live) == 1 else f"{len(live)} sessions"
+            raise Refused(
+                f"{user.username} still has {count}. Delete the sessions first, or delete the user with force."
+            )
+        for session_id in live:
+            session = await request_delete(connection, session_id, f"user {user.username} was deleted")
+            events |= session_events(session_id, agent_id=session.agent_id)
+        reason = f"user {user.username}, the owner of the API key of its lease, was deleted"
+        for session in await leases.end_leases_of_owner(connection, user.user_id, reason):
+            events |= session_events(session.session_id, agent_id=session.agent_id)
+        await users.delete_user_row(connection, user.user_id)
+        await users.require_an_administrator(connection)
+    await change.db.notify(*events)
+    change.audit(LogCode.USER_DELETED, user.username, before=accounts.visible(user))
 
 
 @router.get("/users/{user_id}/logins", dependencies=[requires("users_view")])
@@ -132,18 +141,25 @@ async def list_user_logins(user_id: UUID, db: Db, snapshot: SettingsSnapshot) ->
     return [LoginView.model_validate(row) for row in rows]
 
 
-@router.delete("/users/{user_id}/logins", status_code=204)
-async def log_user_out(user_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("users_modify")]) -> None:
+@router.delete("/users/{user_id}/logins", status_code=204, dependencies=[requires("users_modify")])
+async def log_user_out(user_id: UUID, change: ChangeDep) -> None:
     """End all log-ins of a user and cut their streams; their sessions continue."""
-    await accounts.log_out(db, logs, caller, str(user_id))
+    async with change.db.transaction() as connection:
+        user = await users.lock_user(connection, str(user_id))
+        change.caller.require_not_above(user.permissions)
+        await credentials.delete_logins_of(connection, user.user_id)
+        events = await users.revoke_access(connection, user.user_id)
+    await change.db.notify(ChangeEvent(Topic.USERS), *events)
+    change.audit(LogCode.USER_CHANGED, user.username, after={"log-ins": "ended"})
 
 
-@router.delete("/users/{user_id}/logins/{login_id}", status_code=204)
-async def end_user_login(
-    user_id: UUID, login_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("users_modify")]
-) -> None:
+@router.delete("/users/{user_id}/logins/{login_id}", status_code=204, dependencies=[requires("users_modify")])
+async def end_user_login(user_id: UUID, login_id: UUID, change: ChangeDep) -> None:
     """End one log-in of a user, and cut their streams; their sessions continue."""
-    await accounts.end_login_of(db, logs, caller, str(user_id), str(login_id))
+    user = await users.get_user(change.db, str(user_id))
+    change.caller.require_not_above(user.permissions)
+    ended = await accounts.end_login(change.db, user.user_id, str(login_id))
+    change.audit(LogCode.USER_CHANGED, user.username, after={"log-in": f"from {ended.client_ip} ended"})
 
 
 attribute_router = APIRouter(tags=["attributes"])
@@ -155,21 +171,17 @@ async def get_own_attributes(db: Db, caller: Annotated[Caller, requires(USER)]) 
     return AttributesView.model_validate(await users.get_attributes(db, caller.own_user_id()))
 
 
-@attribute_router.patch("/me/attributes")
-async def update_own_attributes(
-    body: AttributesPatch, db: Db, logs: Logs, secrets: SecretsDep, caller: Annotated[Caller, requires(USER)]
-) -> AttributesView:
+@attribute_router.patch("/me/attributes", dependencies=[requires(USER)])
+async def update_own_attributes(body: AttributesPatch, change: ChangeDep) -> AttributesView:
     """Change the preferences and the SSH keys of the caller, for sessions that are launched from now on."""
-    changed = await change_attributes(db, logs, secrets, caller, caller.own_user_id(), body=body)
+    changed = await accounts.change_attributes(change, change.caller.own_user_id(), body)
     return AttributesView.model_validate(changed)
 
 
-@attribute_router.post("/me/ssh-key")
-async def generate_own_ssh_key(
-    db: Db, logs: Logs, secrets: SecretsDep, caller: Annotated[Caller, requires(USER)]
-) -> AttributesView:
+@attribute_router.post("/me/ssh-key", dependencies=[requires(USER)])
+async def generate_own_ssh_key(change: ChangeDep) -> AttributesView:
     """Replace the SSH keys of the caller with a new pair. The answer contains the public key."""
-    return AttributesView.model_validate(await generate_ssh_key(db, logs, secrets, caller, caller.own_user_id()))
+    return AttributesView.model_validate(await accounts.generate_ssh_key(change, change.caller.own_user_id()))
 
 
 @attribute_router.get("/users/{user_id}/attributes", dependencies=[requires("users_view")])
@@ -179,26 +191,13 @@ async def get_user_attributes(user_id: UUID, db: Db) -> AttributesView:
     return AttributesView.model_validate(await users.get_attributes(db, user.user_id))
 
 
-@attribute_router.patch("/users/{user_id}/attributes")
-async def update_user_attributes(
-    user_id: UUID,
-    body: AttributesPatch,
-    db: Db,
-    logs: Logs,
-    secrets: SecretsDep,
-    caller: Annotated[Caller, requires("users_modify")],
-) -> AttributesView:
+@attribute_router.patch("/users/{user_id}/attributes", dependencies=[requires("users_modify")])
+async def update_user_attributes(user_id: UUID, body: AttributesPatch, change: ChangeDep) -> AttributesView:
     """Change the preferences and the SSH keys of a user, for sessions that are launched from now on."""
-    return AttributesView.model_validate(await change_attributes(db, logs, secrets, caller, str(user_id), body=body))
+    return AttributesView.model_validate(await accounts.change_attributes(change, str(user_id), body))
 
 
-@attribute_router.post("/users/{user_id}/ssh-key")
-async def generate_user_ssh_key(
-    user_id: UUID,
-    db: Db,
-    logs: Logs,
-    secrets: SecretsDep,
-    caller: Annotated[Caller, requires("users_modify")],
-) -> AttributesView:
+@attribute_router.post("/users/{user_id}/ssh-key", dependencies=[requires("users_modify")])
+async def generate_user_ssh_key(user_id: UUID, change: ChangeDep) -> AttributesView:
     """Replace the SSH keys of a user with a new pair. The answer contains the public key."""
-    return AttributesView.model_validate(await generate_ssh_key(db, logs, secrets, caller, str(user_id)))
+    return AttributesView.model_validate(await accounts.generate_ssh_key(change, str(user_id)))

@@ -11,9 +11,8 @@ from typing import Final
 import structlog
 
 from greenroom.api.catalogue.schemas import CatalogueCreate
-from greenroom.api.diagnostics.audit import audit
+from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.installation import Snapshot
-from greenroom.api.security import Caller
 from greenroom.core.catalogue.published import MAX_LIST_BYTES, PublishedList, list_address, read_list
 from greenroom.core.errors import GreenroomError, Unavailable
 from greenroom.core.events import ChangeEvent, Topic
@@ -22,7 +21,6 @@ from greenroom.core.outgoing import Reach
 from greenroom.db import catalogue as catalogue_rows
 from greenroom.db.catalogue import Catalogue
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.concurrency import logged_item, one_item
 
 log = structlog.get_logger(__name__)
@@ -31,50 +29,23 @@ READ_EVERY_S: Final = 3600.0
 LOOK_EVERY_S: Final = 60.0
 
 
-async def add_catalogue(
-    db: Database, logs: LogWriter, caller: Caller, body: CatalogueCreate, *, reach: Reach
-) -> Catalogue:
+async def add_catalogue(change: CallerChange, body: CatalogueCreate) -> Catalogue:
     """Add a list and read it. A list that cannot be read is not added.
 
     Raises:
         Invalid: it cannot be read, or it is not a list.
         Duplicate: the name or the address exists.
     """
-    address = list_address(body.list_url)
-    found = await _read(address, "", reach=reach)
+    db, address = change.db, list_address(body.list_url)
+    found = await _read(address, "", reach=change.installation.catalogue_reach)
     async with db.transaction() as connection:
         catalogue_id = await catalogue_rows.insert_catalogue(connection, body.name, address)
     if found is not None:
         await catalogue_rows.store_read(db, catalogue_id, *found)
     await db.notify(ChangeEvent(Topic.IMAGES))
     made = await catalogue_rows.get_catalogue(db, catalogue_id)
-    audit(logs, caller, LogCode.CATALOGUE_CREATED, made.name, after={"name": made.name, "list_url": made.list_url})
+    change.audit(LogCode.CATALOGUE_CREATED, made.name, after={"name": made.name, "list_url": made.list_url})
     return made
-
-
-async def read_again(db: Database, catalogue_id: str, *, reach: Reach) -> Catalogue:
-    """Read a list now. A failure is in the returned row, and the previous entries stay.
-
-    Raises:
-        NotFound: there is none with this id.
-    """
-    await _refresh(db, await catalogue_rows.get_catalogue(db, catalogue_id), reach=reach)
-    await db.notify(ChangeEvent(Topic.IMAGES))
-    return await catalogue_rows.get_catalogue(db, catalogue_id)
-
-
-async def delete_catalogue(db: Database, logs: LogWriter, caller: Caller, catalogue_id: str) -> None:
-    """Delete a list; workspaces created from it stay.
-
-    Raises:
-        NotFound: there is none with this id.
-    """
-    catalogue = await catalogue_rows.get_catalogue(db, catalogue_id)
-    async with db.transaction() as connection:
-        await catalogue_rows.delete_catalogue(connection, catalogue_id)
-    await db.notify(ChangeEvent(Topic.IMAGES))
-    before = {"name": catalogue.name, "list_url": catalogue.list_url}
-    audit(logs, caller, LogCode.CATALOGUE_DELETED, catalogue.name, before=before)
 
 
 async def keep_read(db: Database, snapshot: Snapshot) -> None:
@@ -96,10 +67,15 @@ async def read_due(db: Database, snapshot: Snapshot) -> None:
     """
     for catalogue in await catalogue_rows.due(db, READ_EVERY_S):
         with logged_item("catalog", catalogue.name):
-            await _refresh(db, catalogue, reach=snapshot.installation.catalogue_reach)
+            await refresh(db, catalogue, reach=snapshot.installation.catalogue_reach)
 
 
-async def _refresh(db: Database, catalogue: Catalogue, *, reach: Reach) -> None:
+async def refresh(db: Database, catalogue: Catalogue, *, reach: Reach) -> None:
+    """Read a list now. If that fails, the reason is stored, and the previous entries stay.
+
+    Raises:
+        Unavailable: the database is unreachable.
+    """
     try:
         with one_item("catalog", catalogue.name):
             found = await _read(catalogue.list_url, catalogue.etag, reach=reach)

@@ -14,14 +14,15 @@ from greenroom.api.bodies import View
 from greenroom.api.catalogue import lists as catalogue_lists
 from greenroom.api.catalogue import service
 from greenroom.api.catalogue.schemas import CatalogueAdd, CatalogueCreate, CatalogueEntryView
-from greenroom.api.catalogue.service import Adding, made_picture
-from greenroom.api.deps import Db, Logs, SecretsDep, SettingsSnapshot
+from greenroom.api.catalogue.service import made_picture
+from greenroom.api.deps import ChangeDep, Db, SettingsSnapshot
 from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires, requires_one_of
-from greenroom.api.workspace import service as workspaces
-from greenroom.api.workspace.routes import view
+from greenroom.api.workspace.routes import changed_view
 from greenroom.api.workspace.schemas import ImageView
 from greenroom.core.access.permissions import USER
+from greenroom.core.events import ChangeEvent, Topic
+from greenroom.core.log_codes import LogCode
 from greenroom.db import catalogue
 from greenroom.db.catalogue import Catalogue
 
@@ -65,29 +66,18 @@ async def list_catalogue(db: Db) -> list[CatalogueEntryView]:
     return [service.shown(entry) for entry in await service.catalogue(db)]
 
 
-@router.post("/catalogue/{name:path}", status_code=202)
-async def add_from_catalogue(
-    name: str,
-    body: CatalogueAdd,
-    db: Db,
-    logs: Logs,
-    secrets: SecretsDep,
-    snapshot: SettingsSnapshot,
-    caller: Annotated[Caller, requires("images_create")],
-) -> ImageView:
+@router.post("/catalogue/{name:path}", status_code=202, dependencies=[requires("images_create")])
+async def add_from_catalogue(name: str, body: CatalogueAdd, change: ChangeDep) -> ImageView:
     """Add the workspace of an entry; Agents then fetch its image. A repeated request changes nothing.
 
     With `update`, the workspace of the entry gets the present image of the entry (needs `images_modify`): staged
     sessions are replaced one at a time, running sessions are not affected.
     """
-    adding = Adding(db, logs, secrets, caller)
     if body.update:
-        caller.require("images_modify")
-        return await view(db, secrets, caller, await adding.update(name))
+        change.caller.require("images_modify")
+        return await changed_view(change, await service.update(change, name))
     groups = body.groups if "groups" in body.model_fields_set else None
-    default = workspaces.default_groups(for_all_users=snapshot.installation.add_images_to_default_group)
-    image = await adding.add(name, groups, default, reach=snapshot.installation.catalogue_reach)
-    return await view(db, secrets, caller, image)
+    return await changed_view(change, await service.add(change, name, groups))
 
 
 @router.get("/catalogue/{name:path}/picture", response_class=Response, responses=_PICTURES)
@@ -106,31 +96,22 @@ async def get_picture(image_id: UUID, db: Db, caller: Viewer) -> Response:
     return Response(picture.content, media_type=picture.media_type, headers=PICTURE_HEADERS)
 
 
-@router.put("/images/{image_id}/picture", openapi_extra=_UPLOAD, tags=["images"])
-async def upload_picture(
-    image_id: UUID,
-    request: Request,
-    db: Db,
-    logs: Logs,
-    secrets: SecretsDep,
-    caller: Annotated[Caller, requires("images_modify")],
-) -> ImageView:
+@router.put(
+    "/images/{image_id}/picture", openapi_extra=_UPLOAD, tags=["images"], dependencies=[requires("images_modify")]
+)
+async def upload_picture(image_id: UUID, request: Request, change: ChangeDep) -> ImageView:
     """Set the picture of a workspace: PNG, JPEG or WebP of at most 1 MB.
 
     It is converted to at most 512 pixels per side.
     """
     picture = await made_picture(await request.body())
-    image = await service.change_picture(db, logs, caller, str(image_id), picture)
-    return await view(db, secrets, caller, image)
+    return await changed_view(change, await service.change_picture(change, str(image_id), picture))
 
 
-@router.delete("/images/{image_id}/picture", tags=["images"])
-async def remove_picture(
-    image_id: UUID, db: Db, logs: Logs, secrets: SecretsDep, caller: Annotated[Caller, requires("images_modify")]
-) -> ImageView:
+@router.delete("/images/{image_id}/picture", tags=["images"], dependencies=[requires("images_modify")])
+async def remove_picture(image_id: UUID, change: ChangeDep) -> ImageView:
     """Remove the uploaded picture. A workspace from the catalogue gets the picture of its entry again."""
-    image = await service.change_picture(db, logs, caller, str(image_id), None)
-    return await view(db, secrets, caller, image)
+    return await changed_view(change, await service.change_picture(change, str(image_id), None))
 
 
 list_router = APIRouter(tags=["catalogue"])
@@ -143,18 +124,10 @@ async def list_catalogues(db: Db, page: Paging) -> list[CatalogueView]:
     return [CatalogueView.model_validate(each) for each in page.rows(found, catalogue.BY_NAME)]
 
 
-@list_router.post("/catalogues", status_code=201)
-async def create_catalogue(
-    body: CatalogueCreate,
-    db: Db,
-    logs: Logs,
-    snapshot: SettingsSnapshot,
-    caller: Annotated[Caller, requires("catalogues_create")],
-) -> CatalogueView:
+@list_router.post("/catalogues", status_code=201, dependencies=[requires("catalogues_create")])
+async def create_catalogue(body: CatalogueCreate, change: ChangeDep) -> CatalogueView:
     """Add a list in the format of workspace registries (schema 1.1). A list that cannot be read is refused."""
-    reach = snapshot.installation.catalogue_reach
-    made = await catalogue_lists.add_catalogue(db, logs, caller, body, reach=reach)
-    return CatalogueView.model_validate(made)
+    return CatalogueView.model_validate(await catalogue_lists.add_catalogue(change, body))
 
 
 @list_router.get("/catalogues/{catalogue_id}", dependencies=[requires("catalogues_view")])
@@ -166,13 +139,17 @@ async def get_catalogue(catalogue_id: UUID, db: Db) -> CatalogueView:
 @list_router.post("/catalogues/{catalogue_id}/read", dependencies=[requires("catalogues_create")])
 async def read_catalogue(catalogue_id: UUID, db: Db, snapshot: SettingsSnapshot) -> CatalogueView:
     """Read a list again now. `error` is the reason for a failure, and then the previous entries stay."""
-    reach = snapshot.installation.catalogue_reach
-    return CatalogueView.model_validate(await catalogue_lists.read_again(db, str(catalogue_id), reach=reach))
+    found = await catalogue.get_catalogue(db, str(catalogue_id))
+    await catalogue_lists.refresh(db, found, reach=snapshot.installation.catalogue_reach)
+    await db.notify(ChangeEvent(Topic.IMAGES))
+    return CatalogueView.model_validate(await catalogue.get_catalogue(db, found.catalogue_id))
 
 
-@list_router.delete("/catalogues/{catalogue_id}", status_code=204)
-async def delete_catalogue(
-    catalogue_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("catalogues_delete")]
-) -> None:
+@list_router.delete("/catalogues/{catalogue_id}", status_code=204, dependencies=[requires("catalogues_delete")])
+async def delete_catalogue(catalogue_id: UUID, change: ChangeDep) -> None:
     """Delete a list; workspaces that were added from it stay."""
-    await catalogue_lists.delete_catalogue(db, logs, caller, str(catalogue_id))
+    found = await catalogue.get_catalogue(change.db, str(catalogue_id))
+    async with change.db.transaction() as connection:
+        await catalogue.delete_catalogue(connection, found.catalogue_id)
+    await change.db.notify(ChangeEvent(Topic.IMAGES))
+    change.audit(LogCode.CATALOGUE_DELETED, found.name, before={"name": found.name, "list_url": found.list_url})

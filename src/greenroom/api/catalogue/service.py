@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
@@ -13,7 +12,7 @@ import structlog
 
 from greenroom.api.bodies import validated
 from greenroom.api.catalogue.schemas import CatalogueEntryView
-from greenroom.api.diagnostics.audit import audit
+from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.security import Caller
 from greenroom.api.workspace import service as workspaces
 from greenroom.api.workspace.schemas import ImageCreate, ImagePatch
@@ -25,11 +24,9 @@ from greenroom.core.outgoing import Reach
 from greenroom.db import catalogue as catalogue_rows
 from greenroom.db.catalogue import CataloguePicture
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.workspace import images
 from greenroom.db.workspace.images import WorkspaceRow
 from greenroom.kit import recipes
-from greenroom.kit.secrets import Secrets
 
 MAX_UPLOAD_BYTES: Final = 1_000_000
 
@@ -109,88 +106,69 @@ def _missing(name: str) -> str:
     return f"There is no {name} in the catalogue; see GET /api/v1/catalogue."
 
 
-@dataclass(frozen=True, slots=True)
-class Adding:
-    """The caller who adds an entry, and the parts that this needs."""
+async def add(change: CallerChange, name: str, groups: Sequence[UUID] | None) -> WorkspaceRow:
+    """Return the workspace of an entry, created for `groups`; None = those of other new workspaces.
 
-    db: Database
-    logs: LogWriter
-    secrets: Secrets
-    caller: Caller
+    A workspace that was created before is returned unchanged.
 
-    async def add(
-        self, name: str, groups: Sequence[UUID] | None, default_groups: Sequence[str], *, reach: Reach
-    ) -> WorkspaceRow:
-        """Return the workspace of an entry, created for `groups`, or for `default_groups` if they are None.
-
-        A workspace that was created before is returned unchanged.
-
-        Raises:
-            NotFound: the catalogue has no such entry.
-            Refused: it was added before, and `groups` differ from its groups.
-            Invalid: a workspace cannot be created from it, or a group does not exist.
-        """
-        offered = await find_offer(self.db, name)
-        if (image_id := await catalogue_rows.find_added(self.db, name)) is not None:
-            image = await images.get_image(self.db, image_id)
-            if groups is not None and {str(group) for group in groups} != set(image.groups):
-                raise Refused(
-                    f"{offered.friendly_name} was already added as workspace {image.friendly_name}. Change the groups "
-                    "of the workspace."
-                )
-            return image
-        friendly_name = free_name(offered.friendly_name, await catalogue_rows.friendly_names(self.db))
-        fields = {**offered.workspace, "friendly_name": friendly_name}
-        body = validated(ImageCreate, fields | ({} if groups is None else {"groups": list(groups)}))
-        try:
-            image = await workspaces.create_image(
-                self.db,
-                self.logs,
-                self.caller,
-                body,
-                secrets=self.secrets,
-                default_groups=default_groups,
-                origin=offered.name,
+    Raises:
+        NotFound: the catalogue has no such entry.
+        Refused: it was added before, and `groups` differ from its groups.
+        Invalid: a workspace cannot be created from it, or a group does not exist.
+    """
+    db, offered = change.db, await find_offer(change.db, name)
+    if (image_id := await catalogue_rows.find_added(db, name)) is not None:
+        image = await images.get_image(db, image_id)
+        if groups is not None and {str(group) for group in groups} != set(image.groups):
+            raise Refused(
+                f"{offered.friendly_name} was already added as workspace {image.friendly_name}. Change the groups "
+                "of the workspace."
             )
-        except Duplicate:
-            if (image_id := await catalogue_rows.find_added(self.db, name)) is None:
-                raise
-            return await images.get_image(self.db, image_id)  # another administrator added it at the same moment
-        return await self._with_picture(image, offered, reach=reach)
+        return image
+    friendly_name = free_name(offered.friendly_name, await catalogue_rows.friendly_names(db))
+    fields = {**offered.workspace, "friendly_name": friendly_name}
+    body = validated(ImageCreate, fields | ({} if groups is None else {"groups": list(groups)}))
+    try:
+        image = await workspaces.create_image(change, body, origin=offered.name)
+    except Duplicate:
+        if (image_id := await catalogue_rows.find_added(db, name)) is None:
+            raise
+        return await images.get_image(db, image_id)  # another administrator added it at the same moment
+    return await _with_picture(change, image, offered)
 
-    async def _with_picture(self, image: WorkspaceRow, offered: Offered, *, reach: Reach) -> WorkspaceRow:
-        """Return the workspace with a copy of the picture of its list, if there is one and it can be read."""
-        if not offered.picture_url:
-            return image
-        try:
-            picture = await _picture_at(offered.picture_url, reach=reach)
-        except (Invalid, TooLarge) as error:
-            log.info("a workspace has no picture", workspace=image.friendly_name, reason=error.message)
-            return image
-        async with self.db.transaction() as connection:
-            await catalogue_rows.store_picture(
-                connection, image.image_id, picture, uploaded_address(image.image_id, picture)
-            )
-        return await images.get_image(self.db, image.image_id)
 
-    async def update(self, name: str) -> WorkspaceRow:
-        """Give the workspace of an entry the present image of the entry.
-
-        Staged sessions are replaced one at a time. They end if the image provides services for programs that they lack.
-
-        Raises:
-            NotFound: the catalogue has no such entry.
-            Refused: no workspace was created from it.
-        """
-        offered = await find_offer(self.db, name)
-        image_id = await catalogue_rows.find_added(self.db, name)
-        if image_id is None:
-            raise Refused(f"{offered.friendly_name} was not added yet; add it first.")
-        image = await images.get_image(self.db, image_id)
-        body = validated(ImagePatch, update_of(offered, image.port_map))
-        return await workspaces.update_image(
-            self.db, self.logs, self.caller, image_id, body, secrets=self.secrets, origin=offered.name
+async def _with_picture(change: CallerChange, image: WorkspaceRow, offered: Offered) -> WorkspaceRow:
+    """Return the workspace with a copy of the picture of its list, if there is one and it can be read."""
+    if not offered.picture_url:
+        return image
+    try:
+        picture = await _picture_at(offered.picture_url, reach=change.installation.catalogue_reach)
+    except (Invalid, TooLarge) as error:
+        log.info("a workspace has no picture", workspace=image.friendly_name, reason=error.message)
+        return image
+    async with change.db.transaction() as connection:
+        await catalogue_rows.store_picture(
+            connection, image.image_id, picture, uploaded_address(image.image_id, picture)
         )
+    return await images.get_image(change.db, image.image_id)
+
+
+async def update(change: CallerChange, name: str) -> WorkspaceRow:
+    """Give the workspace of an entry the present image of the entry.
+
+    Staged sessions are replaced one at a time. They end if the image provides services for programs that they lack.
+
+    Raises:
+        NotFound: the catalogue has no such entry.
+        Refused: no workspace was created from it.
+    """
+    offered = await find_offer(change.db, name)
+    image_id = await catalogue_rows.find_added(change.db, name)
+    if image_id is None:
+        raise Refused(f"{offered.friendly_name} was not added yet; add it first.")
+    image = await images.get_image(change.db, image_id)
+    body = validated(ImagePatch, update_of(offered, image.port_map))
+    return await workspaces.update_image(change, image_id, body, origin=offered.name)
 
 
 def uploaded_address(image_id: str, picture: CataloguePicture) -> str:
@@ -249,22 +227,20 @@ async def workspace_picture(db: Database, caller: Caller, image_id: str) -> Cata
     return found(picture, "picture of workspace", image_id)
 
 
-async def change_picture(
-    db: Database, logs: LogWriter, caller: Caller, image_id: str, picture: CataloguePicture | None
-) -> WorkspaceRow:
+async def change_picture(change: CallerChange, image_id: str, picture: CataloguePicture | None) -> WorkspaceRow:
     """Set the picture of a workspace, or with None remove the uploaded one.
 
     Raises:
         NotFound: there is no such workspace.
     """
-    async with db.transaction() as connection:
+    async with change.db.transaction() as connection:
         before = await images.lock_image(connection, image_id)
         if picture is None:
             await catalogue_rows.remove_picture(connection, image_id)
         else:
             await catalogue_rows.store_picture(connection, image_id, picture, uploaded_address(image_id, picture))
-    after = await images.get_image(db, image_id)
-    await db.notify(ChangeEvent(Topic.IMAGES))
+    after = await images.get_image(change.db, image_id)
+    await change.db.notify(ChangeEvent(Topic.IMAGES))
     old, new = ({"image_src": image.image_src} for image in (before, after))
-    audit(logs, caller, LogCode.WORKSPACE_CHANGED, after.friendly_name, before=old, after=new)
+    change.audit(LogCode.WORKSPACE_CHANGED, after.friendly_name, before=old, after=new)
     return after

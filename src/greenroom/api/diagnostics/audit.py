@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from fastapi import Request
 from fastapi.encoders import jsonable_encoder
@@ -16,10 +16,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from greenroom.api.security import Caller, client_address
 from greenroom.core.access.group_settings import shown
+from greenroom.core.installation import Installation
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.core.masking import difference, masked
 from greenroom.core.rate_limits import Repeats, source_of
+from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.kit.config import ApiConfig
+from greenroom.kit.secrets import Secrets
 
 REPEAT_S: Final = 60.0
 """An equal refusal of the same caller is logged once in this time, then as a count."""
@@ -33,42 +37,59 @@ _NOUNS: Final = {
 """Nouns that are not in lower case."""
 
 
-def audit(
-    logs: LogWriter,
-    caller: Caller,
-    code: LogCode,
-    name: str,
-    *,
-    before: LogDetails | None = None,
-    after: LogDetails | None = None,
-    zone_name: str | None = None,
-) -> None:
-    """Log a change: "admin@greenroom.local changed zone eu: proxy_port 443 → 8443".
+@dataclass(frozen=True, slots=True)
+class CallerChange:
+    """A change on behalf of a caller, and the parts of the api that changes use."""
 
-    `code` is `<thing>-created`, `-changed` or `-deleted`. `before` has the old values (for a deletion, all of them),
-    `after` the new ones. Only differences are logged. Secrets are named without their values.
-    """
-    slug, _, verb = code.rpartition("-")
-    noun = _NOUNS.get(slug) or slug.replace("-", " ")
-    old: LogDetails = jsonable_encoder(before or {})
-    new: LogDetails = jsonable_encoder(after or {})
-    what = ""
-    if verb == "changed":
-        old, new = difference(old, new)
-        if not new:
-            return
-        what = ": " + "; ".join(f"{field} {_short(old[field])} → {_short(new[field])}" for field in new)
-    else:
-        old, new = masked("", old), masked("", new)
-    logs.write(
-        code,
-        f"{caller.name} {verb} {noun} {name}{what}",
-        user_id=caller.user_id,
-        username=caller.username,
-        zone_name=zone_name,
-        details={"who": caller.name, "before": old, "after": new},
-        pressing=True,
-    )
+    caller: Caller
+    db: Database
+    logs: LogWriter
+    secrets: Secrets
+    config: ApiConfig
+    installation: Installation
+    """The settings of the installation at the time of the request."""
+
+    @classmethod
+    def of(cls, request: Request) -> Self:
+        """Return the change of a request whose caller was authenticated."""
+        state = request.app.state
+        return cls(request.state.caller, state.db, state.logs, state.secrets, state.config, state.snapshot.installation)
+
+    def audit(
+        self,
+        code: LogCode,
+        name: str,
+        *,
+        before: LogDetails | None = None,
+        after: LogDetails | None = None,
+        zone_name: str | None = None,
+    ) -> None:
+        """Log the change: "admin@greenroom.local changed zone eu: proxy_port 443 → 8443".
+
+        `code` is `<thing>-created`, `-changed` or `-deleted`. `before` has the old values (for a deletion, all of
+        them), `after` the new ones. Only differences are logged. Secrets are named without their values.
+        """
+        slug, _, verb = code.rpartition("-")
+        noun = _NOUNS.get(slug) or slug.replace("-", " ")
+        old: LogDetails = jsonable_encoder(before or {})
+        new: LogDetails = jsonable_encoder(after or {})
+        what = ""
+        if verb == "changed":
+            old, new = difference(old, new)
+            if not new:
+                return
+            what = ": " + "; ".join(f"{field} {_short(old[field])} → {_short(new[field])}" for field in new)
+        else:
+            old, new = masked("", old), masked("", new)
+        self.logs.write(
+            code,
+            f"{self.caller.name} {verb} {noun} {name}{what}",
+            user_id=self.caller.user_id,
+            username=self.caller.username,
+            zone_name=zone_name,
+            details={"who": self.caller.name, "before": old, "after": new},
+            pressing=True,
+        )
 
 
 class AuditBeforeAnswer:

@@ -14,16 +14,16 @@ from typing import Final, TypeVar
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from greenroom.api.access.session_tokens import opens_sessions_of
 from greenroom.api.deps import Db, Logs, SecretsDep, SettingsSnapshot
 from greenroom.api.diagnostics.metrics import ApiMetrics
 from greenroom.api.security import public_route
 from greenroom.api.session import share_service
-from greenroom.api.session.service import access_by_lease, opens
+from greenroom.api.session.service import access_by_lease, opens, token_login
 from greenroom.core.errors import Forbidden, Invalid, Unauthenticated
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.sharing import refusal_of_viewer
 from greenroom.core.session.streams import VIEWER_TTL_S, Access, StreamFacts, refusal_by_api
+from greenroom.db.access.credentials import touch_login
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.requests import RequestRow, add_gateway_requests
 from greenroom.db.fleet.enrolment import gateway_credential, gateway_seen
@@ -60,9 +60,12 @@ async def may_view(
     else:
         by_lease = access_by_lease(secrets, question.token, session)
         opened = by_lease is not None or opens(secrets, question.token, session)
-        opened = opened or await opens_sessions_of(
-            db, secrets, question.token, session.user_id, snapshot.installation.session_idle_s
-        )
+        if not opened and (
+            login := await token_login(db, secrets, question.token, snapshot.installation.session_idle_s)
+        ):
+            opened = login.user_id == session.user_id
+            if opened:
+                await touch_login(db, login.token_hash)
         reason = refusal_by_api(_facts(question, session, token_is_valid=opened, is_program=by_lease is not None))
     metrics.stream_decisions.labels("allowed" if reason is None else "refused").inc()
     if reason is None:

@@ -17,18 +17,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 
 from greenroom.api.bodies import View
-from greenroom.api.deps import Config, Db, Logs
-from greenroom.api.diagnostics.audit import audit
-from greenroom.api.fleet.schemas import (
-    JoinAgent,
-    JoinedGateway,
-    JoinGateway,
-    JoinPlace,
-    JoinTokenCreate,
-)
-from greenroom.api.fleet.service import find_agent
+from greenroom.api.deps import ChangeDep, Config, Db, Logs
+from greenroom.api.fleet.routes import find_agent
+from greenroom.api.fleet.schemas import JoinAgent, JoinedGateway, JoinGateway, JoinPlace, JoinTokenCreate
 from greenroom.api.paging import Paging
-from greenroom.api.security import Caller, client_address, public_route, requires
+from greenroom.api.security import client_address, public_route, requires
 from greenroom.core.errors import GreenroomError, IdentityConflict, Invalid, NotFound, Unauthenticated
 from greenroom.core.fleet.enrolment import JoinAttemptLimiter, refusal_of_agents_token
 from greenroom.core.log_codes import LogCode, LogDetails
@@ -43,58 +36,14 @@ from greenroom.kit.secrets import hashed, new_secret
 _SHOWN_OF_TOKEN: Final = ("role", "zone_name", "uses_left", "expires", "agent_hostname", "enable_agent")
 
 
-async def find_join_token(db: Database, join_token_id: str) -> enrolment.JoinTokenRow:
-    """Return one join token, without the token itself.
-
-    Raises:
-        NotFound: there is none.
-    """
+async def _token(db: Database, join_token_id: str) -> JoinTokenRow:
     rows = (await enrolment.list_join_tokens(db, join_token_id)).rows
     if not rows:
         raise NotFound("There is no such join token; it may have been removed after its end.")
     return rows[0]
 
 
-async def make_join_token(
-    db: Database, logs: LogWriter, caller: Caller, body: JoinTokenCreate, *, config: ApiConfig
-) -> JoinToken:
-    """Create a join token and its join command. A token that enables Agents needs `agents_modify`."""
-    if body.agent_id and body.role != "agent":
-        raise Invalid("A token with an agent_id lets that Agent join again; its role is agent.")
-    if body.enable_agent:
-        if body.agent_id or body.role != "agent":
-            raise Invalid("enable_agent is only for tokens of new Agents.")
-        caller.require("agents_modify")
-    await zones.get_zone(db, str(body.zone_id))
-    again = await find_agent(db, str(body.agent_id)) if body.agent_id else None
-    token, agent_id = new_secret(), again.agent_id if again else None
-    command = _join_command(config, body.role, token, agent_id)
-    join_token_id = await enrolment.add_join_token(
-        db,
-        hashed(token),
-        str(body.zone_id),
-        role=body.role,
-        uses=body.uses,
-        valid_s=body.hours * 3600.0,
-        agent_id=agent_id,
-        enable_agent=body.enable_agent,
-        created_by=caller.name,
-    )
-    row = await find_join_token(db, join_token_id)
-    purpose = f"for Agent {again.hostname}" if again else f"for role {body.role} in zone {row.zone_name}"
-    audit(logs, caller, LogCode.JOIN_TOKEN_CREATED, purpose, after=_of_token(row), zone_name=row.zone_name)
-    return JoinToken.of(row, token=token, uses=body.uses, join_command=command)
-
-
-async def end_join_token(db: Database, logs: LogWriter, caller: Caller, join_token_id: str) -> None:
-    """Revoke a join token."""
-    row = await find_join_token(db, join_token_id)
-    await enrolment.revoke_join_token(db, join_token_id)
-    purpose = f"for role {row.role} in zone {row.zone_name}"
-    audit(logs, caller, LogCode.JOIN_TOKEN_DELETED, purpose, before=_of_token(row), zone_name=row.zone_name)
-
-
-def _of_token(row: enrolment.JoinTokenRow) -> LogDetails:
+def _of_token(row: JoinTokenRow) -> LogDetails:
     return {name: value for name in _SHOWN_OF_TOKEN if (value := getattr(row, name)) is not None}
 
 
@@ -155,42 +104,6 @@ class JoinAttempt:
         return error
 
 
-async def place_of_agent(db: Database, body: JoinAgent, attempt: JoinAttempt, *, config: ApiConfig) -> JoinPlace:
-    """Return the place where an Agent with this join token registers.
-
-    Raises:
-        Unauthenticated: the token does not admit it.
-    """
-    token = await enrolment.read_token(db, hashed(body.token))
-    agent_id = str(body.agent_id) if body.agent_id else None
-    if problem := refusal_of_agents_token(token, agent_id):
-        raise attempt.refused("agent", body.hostname, problem, token.zone_name if token else None)
-    assert token is not None, "there is a refusal without one"  # noqa: S101
-    urls = await enrolment.manager_urls(db, token.zone_id)
-    return JoinPlace.of(token, manager_urls=urls, public_url=config.public_url)
-
-
-async def admit_gateway(db: Database, body: JoinGateway, attempt: JoinAttempt, *, config: ApiConfig) -> JoinedGateway:
-    """Admit a web gateway. Only a hash of its credential is stored.
-
-    Raises:
-        Unauthenticated: the token does not admit it.
-        IdentityConflict: another gateway has its id.
-    """
-    secret, gateway_id = new_secret(), str(body.gateway_id)
-    try:
-        zone = await enrolment.register_gateway(db, gateway_id, body.hostname, hashed(body.token), hashed(secret))
-    except (Unauthenticated, IdentityConflict) as error:
-        raise attempt.refused("gateway", body.hostname, error) from error
-    return JoinedGateway.of(
-        zone,
-        gateway_id=body.gateway_id,
-        credential=f"{gateway_id}.{secret}",
-        public_url=config.public_url,
-        stream_url=config.stream_url,
-    )
-
-
 token_router = APIRouter(tags=["agents"])
 
 
@@ -224,31 +137,54 @@ async def list_join_tokens(db: Db, page: Paging) -> list[JoinTokenView]:
     return [JoinTokenView.model_validate(row) for row in page.rows(found, order)]
 
 
-@token_router.post("/join-tokens", status_code=201)
-async def create_join_token(
-    body: JoinTokenCreate, db: Db, logs: Logs, config: Config, caller: Annotated[Caller, requires("agents_create")]
-) -> JoinToken:
+@token_router.post("/join-tokens", status_code=201, dependencies=[requires("agents_create")])
+async def create_join_token(body: JoinTokenCreate, change: ChangeDep) -> JoinToken:
     """Create a token with which hosts join a zone, and its join command. The token is returned only once.
 
     With `agent_id`, it is only for that Agent, which lost its credential or whose credential was revoked. With
     `enable_agent`, Agents that join with it are enabled at once; otherwise a user with `agents_modify` must enable
     them.
     """
-    return await make_join_token(db, logs, caller, body, config=config)
+    if body.agent_id and body.role != "agent":
+        raise Invalid("A token with an agent_id lets that Agent join again; its role is agent.")
+    if body.enable_agent:
+        if body.agent_id or body.role != "agent":
+            raise Invalid("enable_agent is only for tokens of new Agents.")
+        change.caller.require("agents_modify")
+    await zones.get_zone(change.db, str(body.zone_id))
+    again = await find_agent(change.db, str(body.agent_id)) if body.agent_id else None
+    token, agent_id = new_secret(), again.agent_id if again else None
+    command = _join_command(change.config, body.role, token, agent_id)
+    join_token_id = await enrolment.add_join_token(
+        change.db,
+        hashed(token),
+        str(body.zone_id),
+        role=body.role,
+        uses=body.uses,
+        valid_s=body.hours * 3600.0,
+        agent_id=agent_id,
+        enable_agent=body.enable_agent,
+        created_by=change.caller.name,
+    )
+    row = await _token(change.db, join_token_id)
+    purpose = f"for Agent {again.hostname}" if again else f"for role {body.role} in zone {row.zone_name}"
+    change.audit(LogCode.JOIN_TOKEN_CREATED, purpose, after=_of_token(row), zone_name=row.zone_name)
+    return JoinToken.of(row, token=token, uses=body.uses, join_command=command)
 
 
 @token_router.get("/join-tokens/{join_token_id}", dependencies=[requires("agents_view")])
 async def get_join_token(join_token_id: UUID, db: Db) -> JoinTokenView:
     """Return one join token, without the token itself."""
-    return JoinTokenView.model_validate(await find_join_token(db, str(join_token_id)))
+    return JoinTokenView.model_validate(await _token(db, str(join_token_id)))
 
 
-@token_router.delete("/join-tokens/{join_token_id}", status_code=204)
-async def revoke_join_token(
-    join_token_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("agents_create")]
-) -> None:
+@token_router.delete("/join-tokens/{join_token_id}", status_code=204, dependencies=[requires("agents_create")])
+async def revoke_join_token(join_token_id: UUID, change: ChangeDep) -> None:
     """Revoke a join token. Hosts that joined with it stay."""
-    await end_join_token(db, logs, caller, str(join_token_id))
+    row = await _token(change.db, str(join_token_id))
+    await enrolment.revoke_join_token(change.db, str(join_token_id))
+    purpose = f"for role {row.role} in zone {row.zone_name}"
+    change.audit(LogCode.JOIN_TOKEN_DELETED, purpose, before=_of_token(row), zone_name=row.zone_name)
 
 
 router = APIRouter(tags=["joining"])
@@ -281,10 +217,27 @@ async def get_authority(config: Config) -> Response:
 @router.post("/join/agent", dependencies=[public_route("the join token is checked here")])
 async def join_agent(body: JoinAgent, db: Db, config: Config, attempt: JoinAttemptDep) -> JoinPlace:
     """Return the place where an Agent with this join token registers. The request does not use up the token."""
-    return await place_of_agent(db, body, attempt, config=config)
+    token = await enrolment.read_token(db, hashed(body.token))
+    agent_id = str(body.agent_id) if body.agent_id else None
+    if problem := refusal_of_agents_token(token, agent_id):
+        raise attempt.refused("agent", body.hostname, problem, token.zone_name if token else None)
+    assert token is not None, "there is a refusal without one"  # noqa: S101
+    urls = await enrolment.manager_urls(db, token.zone_id)
+    return JoinPlace.of(token, manager_urls=urls, public_url=config.public_url)
 
 
 @router.post("/join/gateway", dependencies=[public_route("the join token is checked here")])
 async def join_gateway(body: JoinGateway, db: Db, config: Config, attempt: JoinAttemptDep) -> JoinedGateway:
     """Admit a web gateway on a separate host. Its credential is returned only once."""
-    return await admit_gateway(db, body, attempt, config=config)
+    secret, gateway_id = new_secret(), str(body.gateway_id)
+    try:
+        zone = await enrolment.register_gateway(db, gateway_id, body.hostname, hashed(body.token), hashed(secret))
+    except (Unauthenticated, IdentityConflict) as error:
+        raise attempt.refused("gateway", body.hostname, error) from error
+    return JoinedGateway.of(
+        zone,
+        gateway_id=body.gateway_id,
+        credential=f"{gateway_id}.{secret}",
+        public_url=config.public_url,
+        stream_url=config.stream_url,
+    )

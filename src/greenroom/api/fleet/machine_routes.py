@@ -10,8 +10,8 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from greenroom.api.bodies import View
-from greenroom.api.deps import Config, Db, Logs, SecretsDep, SettingsSnapshot
-from greenroom.api.diagnostics.audit import audit
+from greenroom.api.deps import ChangeDep, Db
+from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.fleet.joining import authority
 from greenroom.api.fleet.machine_schemas import (
     MachinePoolCreate,
@@ -39,16 +39,12 @@ from greenroom.core.fleet.machines.provider import (
 from greenroom.core.installation import Installation
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.core.outgoing import trusted_hosts
-from greenroom.db.database import Database
-from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet import machine_orders, machine_pools, zones
 from greenroom.db.fleet.machine_orders import MachineOrderRow
 from greenroom.db.fleet.machine_pools import MachinePoolRow, PoolFields
 from greenroom.db.fleet.machine_snapshot import read_snapshot
 from greenroom.db.rows import values_of
 from greenroom.kit.certificates import fingerprint
-from greenroom.kit.config import ApiConfig
-from greenroom.kit.secrets import Secrets
 from greenroom.machine_providers.plugin import find_provider
 
 _VERBS: Final = {
@@ -64,71 +60,6 @@ def view(row: MachinePoolRow) -> MachinePoolView:
     return MachinePoolView.of(
         row, secret_names=sorted(row.secrets), schedule=[shown_hint(hint) for hint in row.schedule]
     )
-
-
-async def create_pool(
-    db: Database,
-    logs: LogWriter,
-    secrets: Secrets,
-    caller: Caller,
-    body: MachinePoolCreate,
-    *,
-    config: ApiConfig,
-    installation: Installation,
-) -> MachinePoolRow:
-    """Create a pool. Raises Invalid, Duplicate, NotFound: it cannot be created with these values."""
-    zone = await zones.get_zone(db, str(body.zone_id))
-    given = body.model_dump(exclude={"zone_id"})
-    made = _checked(_fields(given, None, secrets, config), None, installation)
-    made = replace(made, approved_by=caller.name if caller.may(*APPROVERS) else "")
-    async with db.transaction() as connection:
-        pool_id = await machine_pools.insert_pool(connection, zone.zone_id, made)
-    row = await machine_pools.find_pool(db, pool_id)
-    await db.notify(ChangeEvent(Topic.MACHINES))
-    audit(logs, caller, LogCode.MACHINE_POOL_CREATED, row.name, after=_audited(row), zone_name=row.zone_name)
-    return row
-
-
-async def update_pool(
-    db: Database,
-    logs: LogWriter,
-    secrets: Secrets,
-    caller: Caller,
-    body: MachinePoolPatch,
-    *,
-    name: str,
-    config: ApiConfig,
-    installation: Installation,
-) -> MachinePoolRow:
-    """Change a pool.
-
-    Raises:
-        Refused: its provider or account would change while it has machines there, or it is being deleted.
-        Invalid: its values are not allowed.
-        Forbidden: it is approved by a caller who may not add Agents.
-    """
-    found = await machine_pools.find_pool(db, name)
-    async with db.transaction() as connection:
-        before = await machine_pools.lock_pool(connection, found.machine_pool_id)
-        if before.deleted is not None:
-            raise Refused(f"Machine pool {before.name} was deleted; it is removed with its last machine.")
-        sent = body.sent()
-        after = _checked(_fields(sent, before, secrets, config), before, installation)
-        after = replace(after, approved_by=_approved_by(caller, sent, before, after))
-        place = (find_provider(after.provider).rules, before.options, after.options)
-        moved = before.provider != after.provider or not is_same_place(*place)
-        if before.open_orders and (moved or not shows_same_machines(*place)):
-            raise Refused(_why_kept(before, moved=moved))
-        if moved and before.secrets and "secrets" not in sent:
-            raise Invalid("Stored secrets are not sent to another address. Set the secrets of the new provider, too.")
-        await machine_pools.update_pool(connection, before.machine_pool_id, after, has_new_secrets="secrets" in sent)
-    row = await machine_pools.find_pool(db, before.machine_pool_id)
-    await db.notify(ChangeEvent(Topic.MACHINES))
-    old, new = _audited(before), _audited(row)
-    if "secrets" in sent:
-        new["secrets"] = "entered again"
-    audit(logs, caller, LogCode.MACHINE_POOL_CHANGED, row.name, before=old, after=new, zone_name=row.zone_name)
-    return row
 
 
 def _approved_by(caller: Caller, sent: dict[str, Any], before: MachinePoolRow, after: PoolFields) -> str:
@@ -158,42 +89,6 @@ def _why_kept(pool: MachinePoolRow, *, moved: bool) -> str:
     )
 
 
-async def delete_pool(db: Database, logs: LogWriter, caller: Caller, name: str) -> None:
-    """Mark a pool as deleted. It orders no more machines, and is removed with its last machine."""
-    row = await machine_pools.find_pool(db, name)
-    async with db.transaction() as connection:
-        await machine_pools.mark_deleted(connection, row.machine_pool_id)
-    await db.notify(ChangeEvent(Topic.MACHINES))
-    audit(logs, caller, LogCode.MACHINE_POOL_DELETED, row.name, before=_audited(row), zone_name=row.zone_name)
-
-
-async def preview(db: Database, name: str) -> MachinePreview:
-    """Return the actions of the plan now. Nothing is done, and the provider is not called."""
-    row = await machine_pools.find_pool(db, name)
-    async with db.connection() as connection:
-        pools = await machine_pools.pools_of_zone(connection, row.zone_id)
-        planned = [
-            replace(pool.as_planned, closed=pool.deleted is not None)
-            if pool.machine_pool_id == row.machine_pool_id
-            else pool.as_planned
-            for pool in pools
-        ]
-        snapshot = await read_snapshot(connection, row.zone_id, planned, listings={}, quiet=True)
-    made = plan(snapshot)
-    orders = {order.machine_order_id: order for order in snapshot.orders}
-    actions: list[PlannedAction] = []
-    for action in made.actions:
-        if isinstance(action, PlaceOrder) and action.machine_pool_id == row.machine_pool_id:
-            actions.append(PlannedAction(action="order", machine=None, reason=action.reason))
-        elif (
-            isinstance(action, OrderTransition)
-            and orders[action.machine_order_id].machine_pool_id == row.machine_pool_id
-        ):
-            actions += _move(action, orders[action.machine_order_id])
-    sentence = next(r.sentence for r in made.reports if r.machine_pool_id == row.machine_pool_id)
-    return MachinePreview(sentence=sentence, actions=actions)
-
-
 def _move(move: OrderTransition, order: MachineOrder) -> list[PlannedAction]:
     """Return a transition as a planned action.
 
@@ -206,7 +101,8 @@ def _move(move: OrderTransition, order: MachineOrder) -> list[PlannedAction]:
     return [PlannedAction.model_validate({"action": _VERBS[move.to], "machine": machine, "reason": reason})]
 
 
-def _fields(given: dict[str, Any], before: MachinePoolRow | None, secrets: Secrets, config: ApiConfig) -> PoolFields:
+def _fields(given: dict[str, Any], before: MachinePoolRow | None, change: CallerChange) -> PoolFields:
+    config = change.config
     values = values_of(PoolFields, before) if before else {}
     changed = {name: value for name, value in given.items() if name in {field.name for field in fields(PoolFields)}}
     if "schedule" in given:
@@ -214,7 +110,7 @@ def _fields(given: dict[str, Any], before: MachinePoolRow | None, secrets: Secre
     if "secrets" in given:
         if problem := find_provider((values | changed)["provider"]).rules.secrets_problem(given["secrets"]):
             raise Invalid(problem)
-        changed["secrets"] = {name: secrets.seal(secret) for name, secret in given["secrets"].items()}
+        changed["secrets"] = {name: change.secrets.seal(secret) for name, secret in given["secrets"].items()}
     values |= changed
     values["join_url"] = (values["join_url"] or config.public_url).rstrip("/")
     values["public_url"] = config.public_url
@@ -273,23 +169,21 @@ async def list_machine_pools(db: Db, page: Paging) -> list[MachinePoolView]:
     return [view(row) for row in page.rows(found, order)]
 
 
-@router.post("/machine-pools", status_code=201)
-async def create_machine_pool(
-    body: MachinePoolCreate,
-    db: Db,
-    logs: Logs,
-    secrets: SecretsDep,
-    config: Config,
-    snapshot: SettingsSnapshot,
-    caller: Annotated[Caller, requires("machines_create")],
-) -> MachinePoolView:
+@router.post("/machine-pools", status_code=201, dependencies=[requires("machines_create")])
+async def create_machine_pool(body: MachinePoolCreate, change: ChangeDep) -> MachinePoolView:
     """Create a machine pool. It orders nothing until it is enabled.
 
     Its machines join as pending Agents unless the caller has `agents_create` and `agents_modify`, or a user with these
     permissions approves the pool.
     """
-    installation = snapshot.installation
-    row = await create_pool(db, logs, secrets, caller, body, config=config, installation=installation)
+    zone = await zones.get_zone(change.db, str(body.zone_id))
+    made = _checked(_fields(body.model_dump(exclude={"zone_id"}), None, change), None, change.installation)
+    made = replace(made, approved_by=change.caller.name if change.caller.may(*APPROVERS) else "")
+    async with change.db.transaction() as connection:
+        pool_id = await machine_pools.insert_pool(connection, zone.zone_id, made)
+    row = await machine_pools.find_pool(change.db, pool_id)
+    await change.db.notify(ChangeEvent(Topic.MACHINES))
+    change.audit(LogCode.MACHINE_POOL_CREATED, row.name, after=_audited(row), zone_name=row.zone_name)
     return view(row)
 
 
@@ -305,42 +199,74 @@ async def preview_machine_pool(machine_pool_id: str, db: Db) -> MachinePreview:
 
     Nothing is done.
     """
-    return await preview(db, machine_pool_id)
+    row = await machine_pools.find_pool(db, machine_pool_id)
+    async with db.connection() as connection:
+        pools = await machine_pools.pools_of_zone(connection, row.zone_id)
+        planned = [
+            replace(pool.as_planned, closed=pool.deleted is not None)
+            if pool.machine_pool_id == row.machine_pool_id
+            else pool.as_planned
+            for pool in pools
+        ]
+        snapshot = await read_snapshot(connection, row.zone_id, planned, listings={}, quiet=True)
+    made = plan(snapshot)
+    orders = {order.machine_order_id: order for order in snapshot.orders}
+    actions: list[PlannedAction] = []
+    for action in made.actions:
+        if isinstance(action, PlaceOrder) and action.machine_pool_id == row.machine_pool_id:
+            actions.append(PlannedAction(action="order", machine=None, reason=action.reason))
+        elif (
+            isinstance(action, OrderTransition)
+            and orders[action.machine_order_id].machine_pool_id == row.machine_pool_id
+        ):
+            actions += _move(action, orders[action.machine_order_id])
+    sentence = next(r.sentence for r in made.reports if r.machine_pool_id == row.machine_pool_id)
+    return MachinePreview(sentence=sentence, actions=actions)
 
 
-@router.patch("/machine-pools/{machine_pool_id}")
-async def update_machine_pool(
-    machine_pool_id: str,
-    body: MachinePoolPatch,
-    db: Db,
-    logs: Logs,
-    secrets: SecretsDep,
-    config: Config,
-    snapshot: SettingsSnapshot,
-    caller: Annotated[Caller, requires("machines_modify")],
-) -> MachinePoolView:
+@router.patch("/machine-pools/{machine_pool_id}", dependencies=[requires("machines_modify")])
+async def update_machine_pool(machine_pool_id: str, body: MachinePoolPatch, change: ChangeDep) -> MachinePoolView:
     """Change, enable or disable a machine pool; 409 if its provider would change while it has machines.
 
     Another program, address, driver or account needs the secrets again. A change of `provider`, `options`, `secrets`,
     `join_url` or `edge_url` withdraws the approval of the pool, unless the caller has `agents_create` and
     `agents_modify`.
     """
-    installation = snapshot.installation
-    row = await update_pool(
-        db, logs, secrets, caller, body, name=machine_pool_id, config=config, installation=installation
-    )
+    found = await machine_pools.find_pool(change.db, machine_pool_id)
+    async with change.db.transaction() as connection:
+        before = await machine_pools.lock_pool(connection, found.machine_pool_id)
+        if before.deleted is not None:
+            raise Refused(f"Machine pool {before.name} was deleted; it is removed with its last machine.")
+        sent = body.sent()
+        after = _checked(_fields(sent, before, change), before, change.installation)
+        after = replace(after, approved_by=_approved_by(change.caller, sent, before, after))
+        place = (find_provider(after.provider).rules, before.options, after.options)
+        moved = before.provider != after.provider or not is_same_place(*place)
+        if before.open_orders and (moved or not shows_same_machines(*place)):
+            raise Refused(_why_kept(before, moved=moved))
+        if moved and before.secrets and "secrets" not in sent:
+            raise Invalid("Stored secrets are not sent to another address. Set the secrets of the new provider, too.")
+        await machine_pools.update_pool(connection, before.machine_pool_id, after, has_new_secrets="secrets" in sent)
+    row = await machine_pools.find_pool(change.db, before.machine_pool_id)
+    await change.db.notify(ChangeEvent(Topic.MACHINES))
+    old, new = _audited(before), _audited(row)
+    if "secrets" in sent:
+        new["secrets"] = "entered again"
+    change.audit(LogCode.MACHINE_POOL_CHANGED, row.name, before=old, after=new, zone_name=row.zone_name)
     return view(row)
 
 
-@router.delete("/machine-pools/{machine_pool_id}", status_code=204)
-async def delete_machine_pool(
-    machine_pool_id: str, db: Db, logs: Logs, caller: Annotated[Caller, requires("machines_delete")]
-) -> None:
+@router.delete("/machine-pools/{machine_pool_id}", status_code=204, dependencies=[requires("machines_delete")])
+async def delete_machine_pool(machine_pool_id: str, change: ChangeDep) -> None:
     """Delete a machine pool.
 
     Its machines are released after their last session; the pool is removed with the last one.
     """
-    await delete_pool(db, logs, caller, machine_pool_id)
+    row = await machine_pools.find_pool(change.db, machine_pool_id)
+    async with change.db.transaction() as connection:
+        await machine_pools.mark_deleted(connection, row.machine_pool_id)
+    await change.db.notify(ChangeEvent(Topic.MACHINES))
+    change.audit(LogCode.MACHINE_POOL_DELETED, row.name, before=_audited(row), zone_name=row.zone_name)
 
 
 @router.get("/machine-orders", dependencies=[requires("machines_view")])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 
 from greenroom.api.bodies import View
-from greenroom.api.deps import Config, Db, Logs
-from greenroom.api.fleet import service
+from greenroom.api.deps import ChangeDep, Db
+from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.fleet.schemas import (
     AgentPatch,
     AgentView,
@@ -22,9 +25,26 @@ from greenroom.api.fleet.schemas import (
     ZoneView,
 )
 from greenroom.api.paging import Paging
-from greenroom.api.security import Caller, requires
-from greenroom.db.fleet import enrolment, managers, views, zones
+from greenroom.api.security import requires
+from greenroom.core.errors import Forbidden, NotFound, found
+from greenroom.core.events import ChangeEvent, Topic
+from greenroom.core.fleet.addresses import foreign_hosts
+from greenroom.core.fleet.liveness import unattended
+from greenroom.core.log_codes import LogCode
+from greenroom.core.pool.shortfalls import emptied
+from greenroom.core.workspace.spec_builder import REQUEST_HOST
+from greenroom.db.database import Database
+from greenroom.db.fleet import agents, enrolment, managers, views, zones
 from greenroom.db.fleet.enrolment import GatewayRow
+from greenroom.db.fleet.views import read_ways, settle_edge
+from greenroom.db.fleet.zones import ZoneSettings
+from greenroom.db.pool import configs
+from greenroom.db.rows import values_of
+
+_OVERRIDES: Final = ("cores_override", "memory_override")
+_ADDRESSES: Final = ("proxy_hostname", "upstream_auth_address", "allow_origin_domain")
+"""The fields of a zone that receive viewers' tokens and Agents' credentials, or whose pages may open streams."""
+_SHOWN: Final = ("enabled", "draining", *_OVERRIDES, "edge_url", "edge_url_requested")
 
 agent_router = APIRouter(tags=["agents"])
 
@@ -47,39 +67,61 @@ async def list_agents(db: Db, page: Paging) -> list[AgentView]:
 @agent_router.get("/agents/{agent_id}", dependencies=[requires("agents_view")])
 async def get_agent(agent_id: str, db: Db) -> AgentView:
     """Return one Agent, by its id, the first 8 digits of its id, or its hostname."""
-    return AgentView.model_validate(await service.find_agent(db, agent_id))
+    return AgentView.model_validate(await find_agent(db, agent_id))
 
 
-@agent_router.patch("/agents/{agent_id}")
-async def update_agent(
-    agent_id: str, body: AgentPatch, db: Db, logs: Logs, caller: Annotated[Caller, requires("agents_modify")]
-) -> AgentView:
+async def find_agent(db: Database, name: str) -> views.AgentRow:
+    """Return an Agent by its id, the first 8 digits of its id, or its hostname.
+
+    Raises:
+        NotFound: there is none, or several have this hostname.
+    """
+    agent_ids = await views.find_agents(db, name.replace("\0", ""))
+    if len(agent_ids) > 1:
+        ids = ", ".join(agent_id[:8] for agent_id in agent_ids)
+        raise NotFound(f"{len(agent_ids)} Agents have the name {name}; use an id instead: {ids}.")
+    rows = (await views.list_agents(db, agent_ids[0])).rows if agent_ids else []
+    return found(next(iter(rows), None), "Agent", name)
+
+
+@agent_router.patch("/agents/{agent_id}", dependencies=[requires("agents_modify")])
+async def update_agent(agent_id: str, body: AgentPatch, change: ChangeDep) -> AgentView:
     """Enable, disable or drain an Agent, or change its capacity or the address of its edge gateway.
 
     A disabled or draining Agent gets no new sessions. `edge_url` is the waiting address, which is used from now on, or
     the address in use, which declines the waiting one.
     """
-    return AgentView.model_validate(await service.update_agent(db, logs, caller, agent_id, body))
+    before = await find_agent(change.db, agent_id)
+    changes = body.sent()
+    if (edge_url := changes.pop("edge_url", None)) is not None:
+        await settle_edge(change.db, before.agent_id, edge_url)
+    changes |= {name: 0 for name in _OVERRIDES if name in changes and changes[name] is None}
+    await agents.update_agent(change.db, before.agent_id, **changes)
+    after = await find_agent(change.db, before.agent_id)
+    old, new = ({name: getattr(agent, name) for name in _SHOWN} for agent in (before, after))
+    change.audit(LogCode.AGENT_CHANGED, after.hostname, before=old, after=new, zone_name=after.zone_name)
+    return AgentView.model_validate(after)
 
 
-@agent_router.delete("/agents/{agent_id}/credential", status_code=204)
-async def revoke_credential(
-    agent_id: str, db: Db, logs: Logs, caller: Annotated[Caller, requires("agents_modify")]
-) -> None:
+@agent_router.delete("/agents/{agent_id}/credential", status_code=204, dependencies=[requires("agents_modify")])
+async def revoke_credential(agent_id: str, change: ChangeDep) -> None:
     """Revoke the credential of an Agent. Its messages are refused until it joins again."""
-    await service.revoke_credential(db, logs, caller, agent_id)
+    agent = await find_agent(change.db, agent_id)
+    await agents.revoke_credential(change.db, agent.agent_id)
+    change.audit(LogCode.AGENT_CREDENTIAL_DELETED, f"of {agent.hostname}", zone_name=agent.zone_name)
 
 
-@agent_router.delete("/agents/{agent_id}", status_code=204)
+@agent_router.delete("/agents/{agent_id}", status_code=204, dependencies=[requires("agents_delete")])
 async def delete_agent(
     agent_id: str,
-    db: Db,
-    logs: Logs,
-    caller: Annotated[Caller, requires("agents_delete")],
+    change: ChangeDep,
     force: Annotated[bool, Query(description="also end the sessions of an Agent that is missing permanently")] = False,
 ) -> None:
     """Delete an Agent; 409 while it has sessions, unless it is gone and `force` is set."""
-    await service.delete_agent(db, logs, caller, agent_id, force=force)
+    agent = await find_agent(change.db, agent_id)
+    await agents.delete_agent(change.db, agent.agent_id, force=force)
+    zone = agent.zone_name
+    change.audit(LogCode.AGENT_DELETED, agent.hostname, before={"zone_name": zone}, zone_name=zone)
 
 
 manager_router = APIRouter(tags=["managers"])
@@ -95,27 +137,32 @@ async def list_managers(db: Db, page: Paging) -> list[ManagerView]:
 @manager_router.get("/managers/{manager_id}", dependencies=[requires("managers_view")])
 async def get_manager(manager_id: str, db: Db) -> ManagerView:
     """Return one Manager, by its id or instance id."""
-    return ManagerView.model_validate(await service.find_manager(db, manager_id))
+    return ManagerView.model_validate(await _manager(db, manager_id))
 
 
-@manager_router.patch("/managers/{manager_id}")
-async def update_manager(
-    manager_id: str,
-    body: ManagerPatch,
-    db: Db,
-    logs: Logs,
-    caller: Annotated[Caller, requires("managers_modify")],
-) -> ManagerChanged:
+async def _manager(db: Database, name: str) -> managers.ListedManager:
+    manager_id = await managers.find_manager(db, name.replace("\0", ""))
+    rows = await managers.list_managers(db, manager_id) if manager_id else []
+    return found(next(iter(rows), None), "Manager", name)
+
+
+@manager_router.patch("/managers/{manager_id}", dependencies=[requires("managers_modify")])
+async def update_manager(manager_id: str, body: ManagerPatch, change: ChangeDep) -> ManagerChanged:
     """Enable or disable a Manager; 409 `last-enabled-manager` if its zone would have no enabled one."""
-    return await service.update_manager(db, logs, caller, manager_id, body)
+    before = await _manager(change.db, manager_id)
+    done = await managers.set_enabled(change.db, before.manager_id, body.enabled)
+    await change.db.notify(ChangeEvent(Topic.MANAGERS))
+    after = await _manager(change.db, before.manager_id)
+    old, new = {"enabled": before.enabled}, {"enabled": body.enabled}
+    change.audit(LogCode.MANAGER_CHANGED, after.instance_id, before=old, after=new, zone_name=after.zone_name)
+    warning = None if body.enabled else unattended(done.zone_name, done.others, done.running_others)
+    return ManagerChanged.of(after, warning=warning)
 
 
-@manager_router.delete("/managers/{manager_id}", status_code=204)
+@manager_router.delete("/managers/{manager_id}", status_code=204, dependencies=[requires("managers_delete")])
 async def delete_manager(
     manager_id: str,
-    db: Db,
-    logs: Logs,
-    caller: Annotated[Caller, requires("managers_delete")],
+    change: ChangeDep,
     force: Annotated[
         bool, Query(description="also delete a running Manager; it registers again as a new record")
     ] = False,
@@ -124,7 +171,11 @@ async def delete_manager(
 
     409 `manager-running` while it runs, `last-enabled-manager` if its zone would have no enabled one.
     """
-    await service.delete_manager(db, logs, caller, manager_id, force=force)
+    manager = await _manager(change.db, manager_id)
+    await managers.delete_manager(change.db, manager.manager_id, force=force)
+    await change.db.notify(ChangeEvent(Topic.MANAGERS))
+    zone = manager.zone_name
+    change.audit(LogCode.MANAGER_DELETED, manager.instance_id, before={"zone_name": zone}, zone_name=zone)
 
 
 zone_router = APIRouter(tags=["zones"])
@@ -137,15 +188,23 @@ async def list_zones(db: Db, page: Paging) -> list[ZoneView]:
     return [ZoneView.model_validate(zone) for zone in rows]
 
 
-@zone_router.post("/zones", status_code=201)
-async def create_zone(
-    body: ZoneCreate, db: Db, logs: Logs, config: Config, caller: Annotated[Caller, requires("zones_create")]
-) -> ZoneView:
+@zone_router.post("/zones", status_code=201, dependencies=[requires("zones_create")])
+async def create_zone(body: ZoneCreate, change: ChangeDep) -> ZoneView:
     """Create a zone. Managers and Agents join it separately.
 
     A host that is unknown to the installation needs `settings_modify`, too.
     """
-    return ZoneView.model_validate(await service.create_zone(db, logs, caller, body, config=config))
+    is_foreign = await _has_foreign_host(change, body.model_dump(), {})
+    async with change.db.transaction() as connection:
+        zone_id = await zones.insert_zone(connection, ZoneSettings(**body.model_dump()))
+    zone = await zones.get_zone(change.db, zone_id)
+    name = zone.zone_name
+    after = values_of(ZoneSettings, zone)
+    change.audit(LogCode.ZONE_CREATED, name, after=after, zone_name=name)
+    if is_foreign:
+        addresses = {field: after[field] for field in _ADDRESSES}
+        change.audit(LogCode.ZONE_ADDRESSES_CHANGED, name, after=addresses, zone_name=name)
+    return ZoneView.model_validate(zone)
 
 
 @zone_router.get("/zones/{zone_id}", dependencies=[requires("zones_view")])
@@ -154,26 +213,55 @@ async def get_zone(zone_id: UUID, db: Db) -> ZoneView:
     return ZoneView.model_validate(await zones.get_zone(db, str(zone_id)))
 
 
-@zone_router.patch("/zones/{zone_id}")
-async def update_zone(
-    zone_id: UUID,
-    body: ZonePatch,
-    db: Db,
-    logs: Logs,
-    config: Config,
-    caller: Annotated[Caller, requires("zones_modify")],
-) -> ZoneChanged:
+@zone_router.patch("/zones/{zone_id}", dependencies=[requires("zones_modify")])
+async def update_zone(zone_id: UUID, body: ZonePatch, change: ChangeDep) -> ZoneChanged:
     """Change a zone. Sessions keep the Allow Origin Domain and Upstream Auth Address from their creation.
 
     A host that is unknown to the installation needs `settings_modify`, too.
     """
-    return await service.update_zone(db, logs, caller, str(zone_id), body, config=config)
+    async with change.db.transaction() as connection:
+        before = await zones.lock_zone(connection, str(zone_id))
+        is_foreign = await _has_foreign_host(change, body.sent(), values_of(ZoneSettings, before))
+        await zones.update_zone(connection, replace(before, **body.sent()))
+    after = await zones.get_zone(change.db, str(zone_id))
+    await change.db.notify(ChangeEvent.zone(after.zone_key))
+    old, new = values_of(ZoneSettings, before), values_of(ZoneSettings, after)
+    code = LogCode.ZONE_ADDRESSES_CHANGED if is_foreign else LogCode.ZONE_CHANGED
+    change.audit(code, after.zone_name, before=old, after=new, zone_name=after.zone_name)
+    return ZoneChanged.of(after, warning=emptied(after.facts, await configs.staged_in_zone(change.db, str(zone_id))))
 
 
-@zone_router.delete("/zones/{zone_id}", status_code=204)
-async def delete_zone(zone_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("zones_delete")]) -> None:
+async def _has_foreign_host(change: CallerChange, given: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    """True if fields of a zone name a host that is new to the installation.
+
+    It would get connect tokens and credentials.
+
+    Raises:
+        Forbidden: there is such a host, and the caller may not change the settings of the installation.
+    """
+    config = change.config
+    urls = [config.public_url, config.stream_url, *(way.edge_url for way in await read_ways(change.db))]
+    known = [REQUEST_HOST, config.served_hosts, config.gateway_address, *(urlsplit(url).netloc for url in urls)]
+    named = {name: given[name] for name in _ADDRESSES if name in given}
+    foreign = foreign_hosts(named, before, known)
+    if foreign and not change.caller.may("settings_modify"):
+        name, host = next(iter(foreign.items()))
+        raise Forbidden(
+            f"{name} leads to {host}, which is neither a host that this installation serves nor a confirmed "
+            "edge gateway. A user with the permission settings_modify can set it.",
+            required=["settings_modify"],
+        )
+    return bool(foreign)
+
+
+@zone_router.delete("/zones/{zone_id}", status_code=204, dependencies=[requires("zones_delete")])
+async def delete_zone(zone_id: UUID, change: ChangeDep) -> None:
     """Delete a zone; 409 while Managers, Agents, sessions or staging configs belong to it."""
-    await service.delete_zone(db, logs, caller, str(zone_id))
+    zone = await zones.get_zone(change.db, str(zone_id))
+    async with change.db.transaction() as connection:
+        await zones.delete_zone(connection, zone)
+    name = zone.zone_name
+    change.audit(LogCode.ZONE_DELETED, name, before=values_of(ZoneSettings, zone), zone_name=name)
 
 
 gateway_router = APIRouter(tags=["gateways"])
@@ -194,12 +282,20 @@ async def list_gateways(db: Db, page: Paging) -> list[GatewayView]:
 @gateway_router.get("/gateways/{gateway_id}", dependencies=[requires("agents_view")])
 async def get_gateway(gateway_id: UUID, db: Db) -> GatewayView:
     """Return one gateway."""
-    return GatewayView.model_validate(await service.get_gateway(db, str(gateway_id)))
+    return GatewayView.model_validate(await _gateway(db, gateway_id))
 
 
-@gateway_router.delete("/gateways/{gateway_id}", status_code=204)
-async def delete_gateway(
-    gateway_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("agents_delete")]
-) -> None:
+async def _gateway(db: Database, gateway_id: UUID) -> GatewayRow:
+    rows = await enrolment.list_gateways(db, str(gateway_id))
+    if not rows:
+        raise NotFound("There is no such gateway; it may have been removed.")
+    return rows[0]
+
+
+@gateway_router.delete("/gateways/{gateway_id}", status_code=204, dependencies=[requires("agents_delete")])
+async def delete_gateway(gateway_id: UUID, change: ChangeDep) -> None:
     """Remove a gateway, and revoke its credential. It serves the last known state until its next request is refused."""
-    await service.delete_gateway(db, logs, caller, str(gateway_id))
+    gateway = await _gateway(change.db, gateway_id)
+    await enrolment.delete_gateway(change.db, gateway.gateway_id)
+    zone = gateway.zone_name
+    change.audit(LogCode.GATEWAY_DELETED, gateway.hostname, before={"zone_name": zone}, zone_name=zone)

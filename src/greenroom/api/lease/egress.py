@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from greenroom.api.lease.schemas import Egress, LeaseOptions
-from greenroom.api.secret import service as secret_service
-from greenroom.api.secret.service import Keeping
+from greenroom.api.secret import routes as named
 from greenroom.api.security import Caller
 from greenroom.api.session.authorized import settings_of
 from greenroom.core.errors import Invalid
@@ -38,7 +37,7 @@ class SessionEgress:
     secrets: tuple[str, ...] = ()
 
 
-async def chosen(keeping: Keeping, caller: Caller, place: LeaseSubject, options: LeaseOptions) -> SessionEgress:
+async def chosen(db: Database, caller: Caller, place: LeaseSubject, options: LeaseOptions) -> SessionEgress:
     """Return the egress that a lease requests.
 
     Raises:
@@ -49,14 +48,14 @@ async def chosen(keeping: Keeping, caller: Caller, place: LeaseSubject, options:
         if options.secrets:
             raise Invalid("A lease with secrets needs options.egress with the hosts of the secrets.")
         return SessionEgress()
-    present = await _in_force(keeping.db, place)
+    present = await _in_force(db, place)
     narrowing = Narrowing(
         wanted=domains(_domains(options.egress)), narrows=present.filter_policy_id if present else None
     )
     policy = narrowed(present, narrowing.wanted)
     if options.secrets:
-        return await _with_secrets(keeping, caller, place, options, policy, narrowing=narrowing)
-    await filter_policies.keep_policy_of_leases(keeping.db, policy, narrowing)
+        return await _with_secrets(db, caller, place, options, policy, narrowing=narrowing)
+    await filter_policies.keep_policy_of_leases(db, policy, narrowing)
     return SessionEgress(policy.filter_policy_id)
 
 
@@ -72,7 +71,7 @@ async def _in_force(db: Database, place: LeaseSubject) -> FilterPolicy | None:
 
 
 async def _with_secrets(
-    keeping: Keeping,
+    db: Database,
     caller: Caller,
     place: LeaseSubject,
     options: LeaseOptions,
@@ -80,12 +79,12 @@ async def _with_secrets(
     *,
     narrowing: Narrowing,
 ) -> SessionEgress:
-    granted = await secret_service.of_lease(keeping, caller, options.secrets)
+    granted = await named.of_lease(db, caller, options.secrets)
     zone_id = str(options.zone_id) if options.zone_id else None
-    if not await named_secrets.can_be_added(keeping.db, zone_id):
+    if not await named_secrets.can_be_added(db, zone_id):
         raise Invalid("No Agent can add secrets to requests; Agents in Kubernetes cannot do so.")
-    own = await secret_service.own_policy(
-        keeping.db, policy, narrowing, granted, user_id=place.user_id, idempotency_key=place.idempotency_key
+    own = await named.own_policy(
+        db, policy, narrowing, granted, user_id=place.user_id, idempotency_key=place.idempotency_key
     )
     return SessionEgress(own.filter_policy_id, tuple(one.name for one in granted))
 

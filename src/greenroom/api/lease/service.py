@@ -23,7 +23,6 @@ from greenroom.api.lease import egress
 from greenroom.api.lease.access import FOR_OTHERS, is_holder
 from greenroom.api.lease.egress import LeaseSubject, SessionEgress
 from greenroom.api.lease.schemas import LeaseCreate, LeaseGranted, LeaseOptions, LeaseUrlsView, LeaseView
-from greenroom.api.secret.service import Keeping
 from greenroom.api.security import Caller
 from greenroom.api.session import service
 from greenroom.api.session.authorized import settings_of
@@ -124,11 +123,7 @@ async def create(
     )
     limits.require(body.seconds, now)
     options = body.options or LeaseOptions()
-    keeping, place = (
-        Keeping(leasing.db, leasing.logs, leasing.secrets),
-        LeaseSubject(user_id, image_id, idempotency_key),
-    )
-    reach = await egress.chosen(keeping, caller, place, options)
+    reach = await egress.chosen(leasing.db, caller, LeaseSubject(user_id, image_id, idempotency_key), options)
     request = LaunchRequest(
         user_id=user_id,
         image_id=image_id,

@@ -1,17 +1,23 @@
-"""Staging configs: pools of sessions that run before a user requests them."""
+"""Staging configs: pools of sessions that run before a user requests them.
+
+`explain_staging_config` plans a launch of a user without attempting it.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Final, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 
 from greenroom.api.bodies import Name
-from greenroom.api.deps import Db, Logs
+from greenroom.api.deps import ChangeDep, Db
+from greenroom.api.launch.forecast import plain_launches
 from greenroom.api.paging import Paging
-from greenroom.api.pool import service
 from greenroom.api.pool.schemas import (
+    ExplainReason,
     ExplainView,
     StagingConfigView,
     StagingCreate,
@@ -20,7 +26,36 @@ from greenroom.api.pool.schemas import (
     StagingSaved,
 )
 from greenroom.api.security import Caller, requires
-from greenroom.db.pool.configs import BY_PLACE, list_configs
+from greenroom.core.access.group_settings import permissions_of, resolve
+from greenroom.core.errors import Invalid, NotFound
+from greenroom.core.events import ChangeEvent
+from greenroom.core.launch.compatibility import Violation, differing, violations
+from greenroom.core.launch.forecast import first_serving, simulate_launch
+from greenroom.core.launch.plan import LaunchAttempt, LaunchZone, Miss, plan_launch, pool_miss
+from greenroom.core.launch.request import LaunchSnapshot, launch_facts
+from greenroom.core.lease import most_of_user
+from greenroom.core.log_codes import LogCode
+from greenroom.core.pool.model import ConfigFields, config_title
+from greenroom.core.pool.shortfalls import barrier
+from greenroom.core.workspace.spec_builder import ImageFacts, config_hash_of
+from greenroom.db.access import groups
+from greenroom.db.access import users as db_users
+from greenroom.db.access.users import ALL_USERS
+from greenroom.db.database import Database
+from greenroom.db.fleet import zones
+from greenroom.db.launch import ledger
+from greenroom.db.launch.claims import read_contents
+from greenroom.db.pool import configs as db_configs
+from greenroom.db.pool import history as db_history
+from greenroom.db.pool.configs import BY_PLACE, StagingConfig
+from greenroom.db.pool.history import History, PoolMissReason
+from greenroom.db.rows import values_of
+from greenroom.db.session import sessions
+from greenroom.db.workspace import images
+
+HAND_OVER_FAILED: Final = "A session was assigned and quarantined: its hand-over failed."
+"""The reason for callers who may not see sessions."""
+
 
 router = APIRouter(tags=["staging"])
 
@@ -28,50 +63,70 @@ router = APIRouter(tags=["staging"])
 @router.get("/staging-configs", dependencies=[requires("staging_view")])
 async def list_staging_configs(db: Db, page: Paging) -> list[StagingConfigView]:
     """List all configs by zone and workspace; `shortfall` is the reason for a pool below Desired Sessions."""
-    found = await list_configs(db, after=page.after_row(BY_PLACE), limit=page.limit)
-    return await service.shown(db, page.rows(found, BY_PLACE))
+    found = await db_configs.list_configs(db, after=page.after_row(BY_PLACE), limit=page.limit)
+    return await shown(db, page.rows(found, BY_PLACE))
 
 
-@router.post("/staging-configs", status_code=201)
-async def create_staging_config(
-    body: StagingCreate, db: Db, logs: Logs, caller: Annotated[Caller, requires("staging_create")]
-) -> StagingSaved:
+@router.post("/staging-configs", status_code=201, dependencies=[requires("staging_create")])
+async def create_staging_config(body: StagingCreate, change: ChangeDep) -> StagingSaved:
     """Create a config. The Primary of its zone begins to fill the pool at once."""
-    return await service.create(db, logs, caller, body)
+    zone_id, image_id = str(body.zone_id), str(body.image_id)
+    defaults = permissions_of(resolve(await groups.settings_of_group(change.db, ALL_USERS)))
+    left_out = {name: value for name, value in defaults.items() if name not in body.model_fields_set}
+    fields = ConfigFields(**values_of(ConfigFields, body) | left_out)
+    await _check_parts(change.db, zone_id, image_id)
+    async with change.db.transaction() as connection:
+        staging_config_id = await db_configs.insert_config(connection, zone_id, image_id, fields)
+    saved = await _announced(change.db, staging_config_id)
+    change.audit(LogCode.STAGING_CONFIG_CREATED, _title(saved), after=values_of(ConfigFields, saved))
+    return await _with_warning(change.db, saved)
 
 
 @router.get("/staging-configs/{staging_config_id}", dependencies=[requires("staging_view")])
 async def get_staging_config(staging_config_id: UUID, db: Db) -> StagingConfigView:
     """Return one config."""
-    return await service.view(db, str(staging_config_id))
+    (view,) = await shown(db, [await db_configs.get_config(db, str(staging_config_id))])
+    return view
 
 
-@router.patch("/staging-configs/{staging_config_id}")
-async def update_staging_config(
-    staging_config_id: UUID,
-    body: StagingPatch,
-    db: Db,
-    logs: Logs,
-    caller: Annotated[Caller, requires("staging_modify")],
-) -> StagingSaved:
+@router.patch("/staging-configs/{staging_config_id}", dependencies=[requires("staging_modify")])
+async def update_staging_config(staging_config_id: UUID, body: StagingPatch, change: ChangeDep) -> StagingSaved:
     """Change a config. A lower number ends the surplus sessions; other permissions replace all sessions."""
-    return await service.update(db, logs, caller, str(staging_config_id), body)
+    config_id, sent = str(staging_config_id), body.sent()
+    async with change.db.transaction() as connection:
+        before = await db_configs.lock_config(connection, config_id)
+        for name, fixed in (("zone_id", before.zone_id), ("image_id", before.image_id)):
+            if str(sent.pop(name, None) or fixed) != fixed:
+                raise Invalid(f"{name} cannot be changed; create another config and delete this one.")
+        old = values_of(ConfigFields, before)
+        await db_configs.update_config(connection, config_id, ConfigFields(**old | sent))
+    after = await _announced(change.db, config_id)
+    change.audit(LogCode.STAGING_CONFIG_CHANGED, _title(after), before=old, after=values_of(ConfigFields, after))
+    return await _with_warning(change.db, after)
 
 
-@router.delete("/staging-configs/{staging_config_id}", status_code=204)
-async def delete_staging_config(
-    staging_config_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("staging_delete")]
-) -> None:
+@router.delete("/staging-configs/{staging_config_id}", status_code=204, dependencies=[requires("staging_delete")])
+async def delete_staging_config(staging_config_id: UUID, change: ChangeDep) -> None:
     """Delete a config and its sessions without a user; assigned sessions continue."""
-    await service.delete(db, logs, caller, str(staging_config_id))
+    config = await db_configs.get_config(change.db, str(staging_config_id))
+    async with change.db.transaction() as connection:
+        await db_configs.lock_config(connection, config.staging_config_id)
+        await db_configs.mark_deleted(connection, config.staging_config_id)
+        agents = await sessions.delete_pool(connection, config.staging_config_id, "Its staging config was deleted.")
+    await change.db.notify(*_events(config), *(ChangeEvent.agent(agent_id) for agent_id in agents))
+    change.audit(LogCode.STAGING_CONFIG_DELETED, _title(config), before=values_of(ConfigFields, config))
 
 
-@router.post("/staging-configs/{staging_config_id}/recycle", status_code=202)
-async def recycle_staging_config(
-    staging_config_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("staging_modify")]
-) -> StagingConfigView:
+@router.post("/staging-configs/{staging_config_id}/recycle", status_code=202, dependencies=[requires("staging_modify")])
+async def recycle_staging_config(staging_config_id: UUID, change: ChangeDep) -> StagingConfigView:
     """Replace all staged sessions of the config. After failed starts, the next start is tried at once."""
-    return await service.recycle(db, logs, caller, str(staging_config_id))
+    async with change.db.transaction() as connection:
+        await db_configs.lock_config(connection, str(staging_config_id))
+        await db_configs.recycle_config(connection, str(staging_config_id))
+    config = await _announced(change.db, str(staging_config_id))
+    before, after = {"sessions": ""}, {"sessions": "recycled"}
+    change.audit(LogCode.STAGING_CONFIG_CHANGED, _title(config), before=before, after=after)
+    return (await shown(change.db, [config]))[0]
 
 
 @router.get("/staging-configs/{staging_config_id}/explain", dependencies=[requires("staging_view")])
@@ -85,7 +140,29 @@ async def explain_staging_config(
 
     Nothing is launched.
     """
-    return await service.explain(db, str(staging_config_id), user, zone)
+    config = await db_configs.get_config(db, str(staging_config_id))
+    user_id = await _user_id(db, user)
+    snapshot = await ledger.read_launch(db, user_id, config.image_id, None)
+    image, launching = config.image, launch_facts(snapshot, config.image)
+    begin = _named(snapshot.zones, zone or config.zone_id)
+    plan = plan_launch(snapshot.zones, begin.zone_id, image, snapshot.pools, launching)
+    ahead = simulate_launch(plan, config.staging_config_id, config.zone_id)
+    misses = [*_about_user(snapshot, image, most_of_user(launching.settings, leased=False)), *ahead.misses]
+    empty = {a.order: await _pool_miss(db, user_id, a, image) for a in (*ahead.earlier, ahead.attempt) if a.pool}
+    served = first_serving(ahead.earlier, lambda attempt: empty[attempt.order] is None)
+    misses += [] if served is None else [_served_before(served.zone)]
+    own = empty.get(ahead.attempt.order)
+    misses += [] if own is None or own.code in {miss.code for miss in misses} else [own]
+    return ExplainView(
+        staging_config_id=UUID(config.staging_config_id),
+        user_id=UUID(user_id),
+        username=snapshot.username,
+        zone_name=begin.zone_name,
+        step="staged_here" if ahead.attempt.zone is begin else "staged_elsewhere",
+        would_get=not misses,
+        reasons=_reasons(misses),
+        notes=[note for note in (launching.missing_profile(), config.warning) if note],
+    )
 
 
 @router.get("/staging-configs/{staging_config_id}/history")
@@ -96,4 +173,156 @@ async def get_staging_history(
     limit: Annotated[int, Query(ge=1, le=100, description="maximum number of recent misses")] = 20,
 ) -> StagingHistoryView:
     """Return hits and misses of a config over an hour, a day and a week, and the reason and user of each miss."""
-    return await service.history(db, str(staging_config_id), limit=limit, with_users=caller.may("sessions_view"))
+    config = await db_configs.get_config(db, str(staging_config_id))
+    found = await db_history.read_history(db, config.staging_config_id, limit=limit)
+    if not caller.may("sessions_view"):
+        found = replace(
+            found,
+            reasons=_without_output(found.reasons),
+            recent_misses=tuple(
+                replace(miss, user_id=None, username=None, reasons=_without_output(miss.reasons))
+                for miss in found.recent_misses
+            ),
+        )
+    return StagingHistoryView(staging_config_id=staging_config_id, **values_of(History, found))
+
+
+async def _check_parts(db: Database, zone_id: str, image_id: str) -> None:
+    """Check the zone and the workspace. Raises Invalid: one of them does not exist."""
+    try:
+        await zones.get_zone(db, zone_id)
+        await images.get_image(db, image_id)
+    except NotFound as error:
+        raise Invalid(error.message) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """Users who may use the workspace of a config and have exactly its permissions.
+
+    `others` are the settings that still exclude all of them from its sessions; () if one user can get them.
+    """
+
+    number: int
+    others: tuple[Violation, ...]
+
+
+async def _matches(db: Database, config: StagingConfig) -> Matches:
+    """Return the users who would get sessions of a config, by the present settings of all groups."""
+    number, others, served = 0, dict[str, Violation](), False
+    for users in await plain_launches(db, config.image):
+        if differing(permissions_of(users.facts.settings), config.permissions):
+            continue
+        number += users.number
+        found = violations(users.facts, config.permissions)
+        served |= not found
+        others |= {violation.reason: violation for violation in found}
+    return Matches(number, () if served else tuple(others.values()))
+
+
+async def _with_warning(db: Database, config: StagingConfig) -> StagingSaved:
+    """Return a saved config with the number of matching users and a warning about obstacles to its use."""
+    found = await _matches(db, config)
+    barred = barrier(config.image, config.zone)
+    (view,) = await shown(db, [config])
+    warnings = [*([barred.reason] if barred else []), *_about_matches(found, config.image), view.warning]
+    warning = " ".join(filter(None, warnings)) or None
+    return StagingSaved.model_validate(dict(view) | {"matching_users": found.number, "warning": warning})
+
+
+def _about_matches(found: Matches, image: ImageFacts) -> list[str]:
+    if found.number == 0:
+        sentence = (
+            f"No user who may use {image.friendly_name} has exactly these permissions, so no user would get "
+            "these sessions. The permissions must match those of the users."
+        )
+        return [sentence]
+    if found.others:
+        reasons = "; ".join(violation.reason for violation in found.others)
+        return [f"No user would get these sessions, because of other settings of the users who match: {reasons}."]
+    return []
+
+
+async def shown(db: Database, configs: Sequence[StagingConfig]) -> list[StagingConfigView]:
+    """Return configs with their hits and misses in the last 24 hours."""
+    counts = await db_history.totals(db, [config.staging_config_id for config in configs], hours=24)
+    return [
+        StagingConfigView.model_validate(
+            replace(config, hits_24h=found.hits, misses_24h=found.misses)
+            if (found := counts.get(config.staging_config_id))
+            else config
+        )
+        for config in configs
+    ]
+
+
+async def _announced(db: Database, staging_config_id: str) -> StagingConfig:
+    config = await db_configs.get_config(db, staging_config_id)
+    await db.notify(*_events(config))
+    return config
+
+
+def _events(config: StagingConfig) -> list[ChangeEvent]:
+    return [ChangeEvent.staging(config.staging_config_id), ChangeEvent.zone(config.zone_key)]
+
+
+Reason = TypeVar("Reason", bound=PoolMissReason)
+
+
+def _without_output(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
+    """Remove the output of `assign`, which may contain the name of its user."""
+    return tuple(replace(r, reason=HAND_OVER_FAILED) if r.code == "hand_over_failed" else r for r in reasons)
+
+
+def _title(config: StagingConfig) -> str:
+    return config_title(config.image_friendly_name, config.zone_name, config.staging_config_id)
+
+
+def _about_user(snapshot: LaunchSnapshot, image: ImageFacts, max_sessions: int) -> list[Miss]:
+    """Return the reasons that exclude all launches of the user."""
+    username, misses = snapshot.username, list[Miss]()
+    if snapshot.disabled or snapshot.locked:
+        misses.append(Miss("restricted", f"{username} is disabled or locked."))
+    if not snapshot.image_allowed:
+        misses.append(Miss("restricted", f"{username} may not use workspace {image.friendly_name}."))
+    if snapshot.num_sessions >= max_sessions:
+        misses.append(Miss("restricted", f"{username} has {snapshot.num_sessions} of {max_sessions} allowed sessions."))
+    return misses
+
+
+def _served_before(zone: LaunchZone) -> Miss:
+    return Miss("served_elsewhere", f"A staged session of zone {zone.zone_name} comes first in the order of zones.")
+
+
+async def _pool_miss(db: Database, user_id: str, attempt: LaunchAttempt, image: ImageFacts) -> Miss | None:
+    """Return the reason why a claim on the pool of the attempt would fail now; None = it would succeed."""
+    if attempt.pool is None:
+        raise AssertionError("only attempts with a pool are asked about")
+    contents = await read_contents(
+        db,
+        user_id=user_id,
+        staging_config_id=attempt.pool.staging_config_id,
+        config_hash=config_hash_of(image, attempt.zone.facts, attempt.pool.permissions),
+    )
+    return None if contents.serves else pool_miss(contents, image, attempt.zone)
+
+
+def _reasons(misses: Sequence[Miss]) -> list[ExplainReason]:
+    return [ExplainReason(code=m.code, setting=m.setting, group=m.group, reason=m.reason) for m in misses]
+
+
+def _named(zones: Sequence[LaunchZone], zone: str) -> LaunchZone:
+    for found in zones:
+        if zone in (found.zone_id, found.zone_name):
+            return found
+    raise NotFound(f"There is no zone {zone}; it may have been renamed or deleted.")
+
+
+async def _user_id(db: Database, user: str) -> str:
+    try:
+        return (await db_users.get_user(db, str(UUID(user)))).user_id
+    except ValueError:
+        found = await db_users.find_user(db, user)
+    if found is None:
+        raise NotFound(f"There is no user {user}; the account may have been deleted.")
+    return found.user_id

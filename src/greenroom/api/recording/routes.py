@@ -14,8 +14,7 @@ from fastapi.responses import Response, StreamingResponse
 from pydantic import Field
 
 from greenroom.api.bodies import View
-from greenroom.api.deps import Db, Logs
-from greenroom.api.diagnostics.audit import audit
+from greenroom.api.deps import ChangeDep, Db, Logs
 from greenroom.api.lease.access import FOR_OTHERS
 from greenroom.api.paging import Paging
 from greenroom.api.recording.access import VIEW, is_own, sees_recording, write
@@ -230,14 +229,12 @@ async def export_recording(
     return StreamingResponse(exported(db, recording), media_type="application/zip", headers=headers)
 
 
-@router.delete("/leases/{lease_id}/recording", status_code=204)
-async def delete_recording(
-    lease_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, acts(Act.DELETE_RECORDING)]
-) -> None:
+@router.delete("/leases/{lease_id}/recording", status_code=204, dependencies=[acts(Act.DELETE_RECORDING)])
+async def delete_recording(lease_id: UUID, change: ChangeDep) -> None:
     """Delete the recording of a lease that is over."""
-    recording = await recordings.get_recording(db, str(lease_id))
+    recording = await recordings.get_recording(change.db, str(lease_id))
     if not recording.is_over:
         raise WrongState("The lease is not over. Release the lease before you delete its recording.")
-    await recordings.delete_recording(db, recording.lease_id)
+    await recordings.delete_recording(change.db, recording.lease_id)
     before = {"user": recording.username or recording.holder, "begun": recording.begun, "rows": recording.rows}
-    audit(logs, caller, LogCode.RECORDING_DELETED, recording.lease_id, before=before, zone_name=recording.zone_name)
+    change.audit(LogCode.RECORDING_DELETED, recording.lease_id, before=before, zone_name=recording.zone_name)

@@ -1,29 +1,49 @@
-"""Secrets that web filters add to requests of leased sessions. The sessions do not receive them."""
+"""Secrets that web filters add to requests of leased sessions. The sessions do not receive them.
+
+No answer and no log row contains a value.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
+from pydantic import SecretStr
 
-from greenroom.api.deps import Db, Logs, SecretsDep
+from greenroom.api.bodies import Json
+from greenroom.api.deps import ChangeDep, Db
 from greenroom.api.paging import Paging
-from greenroom.api.secret import service
 from greenroom.api.secret.schemas import SecretCreate, SecretPatch, SecretView
-from greenroom.api.secret.service import Keeping
 from greenroom.api.security import Caller, requires_one_of
+from greenroom.core import named_secrets
 from greenroom.core.access.permissions import USER
-from greenroom.db import named_secrets
+from greenroom.core.errors import Forbidden, Invalid, NotFound, Refused
+from greenroom.core.log_codes import LogCode
+from greenroom.core.web_filter import FilterPolicy, Narrowing
+from greenroom.db import named_secrets as secrets
+from greenroom.db.database import Database
+from greenroom.db.named_secrets import SecretFields, StoredSecret
+from greenroom.db.rows import values_of
+from greenroom.db.workspace import filter_policies
+
+MOST_SECRETS: Final = 200
+"""The maximum number of secrets of one owner."""
+_SENT_BY: Final = ("hosts", "header", "template")
+"""The fields that determine where and how a value is sent."""
+_OWN_POLICY: Final = uuid.UUID("6d0f7a0e-0b86-4f0b-9d0a-3f6f6a1d7f52")
+
+
+def _owner_of(caller: Caller) -> str | None:
+    """Return the user whose secrets the caller manages. For an API key it is the user that the key belongs to."""
+    return caller.user_id or caller.owner_id
+
 
 router = APIRouter(tags=["secrets"])
-
-
-async def _keeping(db: Db, logs: Logs, cipher: SecretsDep) -> Keeping:
-    return Keeping(db, logs, cipher)
-
-
-KeepingDep = Annotated[Keeping, Depends(_keeping)]
 
 
 @router.get("/secrets")
@@ -31,22 +51,31 @@ async def list_secrets(
     db: Db, page: Paging, caller: Annotated[Caller, requires_one_of(USER, "secrets_view")]
 ) -> list[SecretView]:
     """List secrets by name: all secrets with `secrets_view`, otherwise those of the caller."""
-    owner_id = None if caller.may("secrets_view") else service.owner_of(caller)
-    found = await named_secrets.list_secrets(
-        db, owner_id=owner_id, after=page.after_row(named_secrets.BY_NAME), limit=page.limit
-    )
-    return [SecretView.model_validate(each) for each in page.rows(found, named_secrets.BY_NAME)]
+    owner_id = None if caller.may("secrets_view") else _owner_of(caller)
+    found = await secrets.list_secrets(db, owner_id=owner_id, after=page.after_row(secrets.BY_NAME), limit=page.limit)
+    return [SecretView.model_validate(each) for each in page.rows(found, secrets.BY_NAME)]
 
 
-@router.post("/secrets", status_code=201)
-async def create_secret(
-    body: SecretCreate, keeping: KeepingDep, caller: Annotated[Caller, requires_one_of(USER, "secrets_create")]
-) -> SecretView:
+@router.post("/secrets", status_code=201, dependencies=[requires_one_of(USER, "secrets_create")])
+async def create_secret(body: SecretCreate, change: ChangeDep) -> SecretView:
     """Store a secret.
 
     The value is encrypted and never returned. To let others use it, the caller needs `secrets_create`.
     """
-    return SecretView.model_validate(await service.create_secret(keeping, caller, body))
+    caller, value = change.caller, body.value.get_secret_value()
+    fields = await _checked(change.db, body.model_dump(exclude={"value"}))
+    _require_to_share(caller, "secrets_create", fields, ([], [], []))
+    named_secrets.header_value(fields.template, value)
+    owner_id = _owner_of(caller)
+    if owner_id is None and caller.key_id is not None:  # the installation's first key has no user who would own it
+        fields = replace(fields, keys=sorted({*fields.keys, caller.key_id}))
+    async with change.db.transaction() as connection:
+        if await secrets.number_of(connection, owner_id) >= MOST_SECRETS:
+            raise Refused(f"You have {MOST_SECRETS} secrets, which is the maximum. Delete one first.")
+        secret_id = await secrets.insert_secret(connection, fields, change.secrets.encrypt(value), owner_id)
+    made = await secrets.get_secret(change.db, secret_id)
+    change.audit(LogCode.SECRET_CREATED, made.name, after=values_of(SecretFields, made))
+    return SecretView.model_validate(made)
 
 
 @router.get("/secrets/{secret_id}")
@@ -54,30 +83,143 @@ async def get_secret(
     secret_id: UUID, db: Db, caller: Annotated[Caller, requires_one_of(USER, "secrets_view")]
 ) -> SecretView:
     """Return one secret, without its value."""
-    return SecretView.model_validate(await service.seen(db, caller, str(secret_id), "secrets_view"))
+    return SecretView.model_validate(await _seen(db, caller, secret_id, "secrets_view"))
 
 
-@router.patch("/secrets/{secret_id}")
-async def update_secret(
-    secret_id: UUID,
-    body: SecretPatch,
-    keeping: KeepingDep,
-    caller: Annotated[Caller, requires_one_of(USER, "secrets_modify")],
-) -> SecretView:
+@router.patch("/secrets/{secret_id}", dependencies=[requires_one_of(USER, "secrets_modify")])
+async def update_secret(secret_id: UUID, body: SecretPatch, change: ChangeDep) -> SecretView:
     """Change a secret; omitted fields keep their values. The filters of running leases apply the change within seconds.
 
     A change of `hosts`, `header` or `template` needs `value`, too. An API key needs `secrets_modify`, also for its
     owner's secrets.
     """
-    return SecretView.model_validate(await service.update_secret(keeping, caller, str(secret_id), body))
+    await _seen(change.db, change.caller, secret_id, "secrets_modify")
+    _require_to_change(change.caller, "secrets_modify")
+    sent = body.sent()
+    new: SecretStr | None = sent.pop("value", None)
+    async with change.db.transaction() as connection:
+        before, encrypted = await secrets.lock_secret(connection, str(secret_id))
+        fields = await _checked(change.db, values_of(SecretFields, before) | sent)
+        if new is None and (moved := [name for name in _SENT_BY if getattr(fields, name) != getattr(before, name)]):
+            raise Invalid(
+                f"The stored value of {before.name} is not sent to another host. Set `value` again to change "
+                f"{' and '.join(moved)}."
+            )
+        _require_to_share(change.caller, "secrets_modify", fields, (before.users, before.groups, before.keys))
+        value = change.secrets.decrypt(encrypted) if new is None else new.get_secret_value()
+        named_secrets.header_value(fields.template, value)
+        changed = change.secrets.encrypt(value) if new else None
+        await secrets.update_secret(connection, before.secret_id, fields, changed)
+    after = await secrets.get_secret(change.db, before.secret_id)
+    old, now = values_of(SecretFields, before), values_of(SecretFields, after)
+    if new is not None:
+        old, now = old | {"contents": "as before"}, now | {"contents": "changed"}
+    change.audit(LogCode.SECRET_CHANGED, after.name, before=old, after=now)
+    return SecretView.model_validate(after)
 
 
-@router.delete("/secrets/{secret_id}", status_code=204)
-async def delete_secret(
-    secret_id: UUID, keeping: KeepingDep, caller: Annotated[Caller, requires_one_of(USER, "secrets_delete")]
-) -> None:
+@router.delete("/secrets/{secret_id}", status_code=204, dependencies=[requires_one_of(USER, "secrets_delete")])
+async def delete_secret(secret_id: UUID, change: ChangeDep) -> None:
     """Delete a secret. The filters of running leases remove it within seconds.
 
     An API key needs `secrets_delete`, also for its owner's secrets.
     """
-    await service.delete_secret(keeping, caller, str(secret_id))
+    secret = await _seen(change.db, change.caller, secret_id, "secrets_delete")
+    _require_to_change(change.caller, "secrets_delete")
+    async with change.db.transaction() as connection:
+        await secrets.delete_secret(connection, secret.secret_id)
+    change.audit(LogCode.SECRET_DELETED, secret.name, before=values_of(SecretFields, secret))
+
+
+async def _seen(db: Database, caller: Caller, secret_id: UUID, code: str) -> StoredSecret:
+    """Return a secret of the caller, or any secret if the caller has the permission `code`.
+
+    Raises:
+        NotFound: the secret does not exist, or the caller may not see it.
+    """
+    secret = await secrets.get_secret(db, str(secret_id))
+    if not caller.may(code) and (secret.owner_id is None or secret.owner_id != _owner_of(caller)):
+        raise NotFound(f"There is no secret {secret_id}; it may have been deleted.")
+    return secret
+
+
+def _require_to_change(caller: Caller, code: str) -> None:
+    """Refuse an API key without the permission `code`: it may use the secrets of its owner, but not change them."""
+    if caller.kind == "key":
+        caller.require(code)
+
+
+def _require_to_share(caller: Caller, code: str, fields: SecretFields, before: tuple[list[str], ...]) -> None:
+    if (fields.users, fields.groups, fields.keys) != before and not caller.may(code):
+        raise Forbidden(f"Access of others to a secret needs the permission {code}.", required=[code])
+
+
+async def _checked(db: Database, values: Json) -> SecretFields:
+    """Return the validated fields. Raises Invalid: one of the fields is not valid."""
+    checked: Json = {
+        "hosts": list(named_secrets.hosts(values["hosts"])),
+        "header": named_secrets.header(values["header"]),
+        "template": named_secrets.template(values["template"]),
+        **{name: sorted({str(one) for one in values[name]}) for name in ("users", "groups", "keys")},
+    }
+    fields = SecretFields(**{**values, **checked})
+    if unknown := await secrets.unknown_users(db, fields):
+        raise Invalid(
+            f"There is no {', no '.join(unknown[:5])}; access to a secret needs an existing user, group or API key."
+        )
+    return fields
+
+
+async def of_lease(db: Database, caller: Caller, names: Sequence[str]) -> list[StoredSecret]:
+    """Return the secrets that the lease of a caller requests.
+
+    Raises:
+        Invalid: no secret of that name exists that the caller may use, or several of other owners do; or two of them
+            would be in one header.
+    """
+    wanted = sorted(set(names))
+    found = await secrets.named_secrets(db, wanted)
+    user_id = _owner_of(caller)
+    groups = await secrets.groups_of(db, user_id) if user_id else []
+    mine = [one for one in found if one.for_users.include(user_id=user_id, key_id=caller.key_id, groups=groups)]
+    owned = {one.name for one in mine if one.owner_id == user_id}
+    mine = [one for one in mine if one.owner_id == user_id or one.name not in owned]
+    if several := sorted({one.name for one, other in pairwise(mine) if one.name == other.name}):
+        raise Invalid(
+            f"You may use several secrets with the name {several[0]}; ask one of their owners to rename theirs."
+        )
+    if missing := [name for name in wanted if name not in {one.name for one in mine}]:
+        raise Invalid(
+            f"There is no secret {', '.join(missing)} that you may use; GET /api/v1/secrets lists your secrets."
+        )
+    named_secrets.require_distinct(
+        [named_secrets.Brokered(name=one.name, hosts=tuple(one.hosts), header=one.header, value="") for one in mine]
+    )
+    return mine
+
+
+async def own_policy(
+    db: Database,
+    policy: FilterPolicy,
+    narrowing: Narrowing,
+    granted: Sequence[StoredSecret],
+    *,
+    user_id: str,
+    idempotency_key: str | None,
+) -> FilterPolicy:
+    """Store a copy of the policy for one lease, with the secrets in its filter.
+
+    A repeated request returns the same copy.
+
+    Raises:
+        Invalid: a secret is for a host that the policy denies, or it was deleted meanwhile.
+    """
+    for secret in granted:
+        named_secrets.require_reached(policy, secret.name, secret.hosts)
+    parts = [user_id, idempotency_key or str(uuid.uuid4()), narrowing.narrows or "", *narrowing.wanted, ";"]
+    number = uuid.uuid5(_OWN_POLICY, "\n".join([*parts, *(one.secret_id for one in granted)]))
+    own = replace(policy, filter_policy_id=str(number), name=f"Lease with {len(granted)} secrets ({number.hex})")
+    await filter_policies.keep_policy_of_leases(db, own, narrowing)
+    if await secrets.give_to_filter(db, own.filter_policy_id, [one.secret_id for one in granted]) != len(granted):
+        raise Invalid("One of the secrets was just deleted. Try again.")
+    return own

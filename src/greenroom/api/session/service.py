@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from fastapi import Depends, Request
+from greenroom.db.access.credentials import TokenLogin, find_token_login
 
 from greenroom.api.security import Caller
 from greenroom.api.session.authorized import asking_of, authorized, kind_of
@@ -29,7 +30,7 @@ from greenroom.db.session import sessions, views
 from greenroom.db.session.viewers import StreamSession
 from greenroom.db.session.views import Session
 from greenroom.kit.config import ApiConfig
-from greenroom.kit.secrets import Secrets
+from greenroom.kit.secrets import Secrets, hashed
 from greenroom.kit.stops import stop
 
 
@@ -203,6 +204,13 @@ def opens(secrets: Secrets, token: str, session: StreamSession) -> bool:
     return user_id is not None and any(
         secrets.is_connect_token(token, member, user_id, session.auth_epoch) for member in session.family
     )
+
+
+async def token_login(db: Database, secrets: Secrets, token: str, idle_s: float) -> TokenLogin | None:
+    """Return the log-in of a valid session token, which a program created for a user; None if there is none."""
+    login_id = secrets.login_of(token)
+    login = await find_token_login(db, login_id, idle_s) if login_id is not None else None
+    return login if login is not None and login.token_hash == hashed(token) else None
 
 
 def access_by_lease(secrets: Secrets, token: str, session: StreamSession) -> Literal["program", "api"] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -33,21 +33,26 @@ from greenroom.api.session.share_schemas import (
 )
 from greenroom.api.session.share_service import Guest, Sharing, SharingDep
 from greenroom.core.access.permissions import USER
-from greenroom.core.errors import Invalid, NotFound, Unauthenticated
+from greenroom.core.errors import Forbidden, Invalid, NotFound, Refused, Unauthenticated
+from greenroom.core.log_codes import LogCode
 from greenroom.core.session.authorization import Act, SessionFacts, decide
 from greenroom.core.session.sharing import (
+    UNKNOWN_LINK,
     ShareWish,
     announcement,
     keeps_view_only,
     may_share,
     needs_log_in,
+    refusal_of_silence,
+    refusal_of_viewer,
     refusal_to_join,
+    viewer_name,
 )
 from greenroom.db.access import users
 from greenroom.db.access.users import User
 from greenroom.db.database import Database
 from greenroom.db.session import shares, viewers
-from greenroom.db.session.shares import Share
+from greenroom.db.session.shares import NewShare, Share
 from greenroom.db.session.viewers import ViewerRow
 from greenroom.db.session.views import Session
 from greenroom.kit.secrets import Secrets, hashed
@@ -56,6 +61,8 @@ router = APIRouter(tags=["sharing"])
 
 ShareId = Annotated[str, Path(), Shaped(r"[0-9a-f]{8}", "eight of the characters 0-9 and a-f")]
 MAX_CANDIDATES: Final = 20
+ASSIST_S: Final = 8 * 3600
+"""The time after which an administrator who helps has to join again."""
 OWN = acts(Act.SHARE)
 """The user of the session, or a program that acts for users."""
 SEEN = acts(Act.SEE)
@@ -185,7 +192,16 @@ async def take_control_back(
 ) -> None:
     """Limit all other viewers of the session to watching."""
     session = await session_for(sharing.db, caller, str(session_id), Act.UNSHARE)
-    await share_service.take_control_back(sharing, caller, session)
+    async with sharing.db.transaction() as connection:
+        events = await shares.instruct_agent(connection, session.session_id)
+        changed = await shares.let_all_watch(connection, session.session_id)
+        if keeps_view_only(session.status, session.steps) is False:  # the page cannot prevent them from typing
+            for share in changed:
+                await shares.end_shares(connection, session.session_id, share.share_id)
+    await sharing.db.notify(*events)
+    if changed:
+        message = f"{caller.name} took control back in session {session.session_id} of {session.username}"
+        share_service.log_share(sharing.logs, LogCode.CONTROL_TAKEN_BACK, message, caller, session)
 
 
 @router.get("/sessions/{session_id}/viewers")
@@ -208,7 +224,13 @@ async def put_viewer_out(
 ) -> None:
     """Disconnect one viewer. They can join again by a link that is still valid."""
     session = await session_for(sharing.db, caller, str(session_id), Act.UNSHARE)
-    await share_service.put_out(sharing, caller, session, str(viewer_id))
+    async with sharing.db.transaction() as connection:
+        events = await shares.instruct_agent(connection, session.session_id)
+        viewer = await viewers.end_viewer(connection, session.session_id, str(viewer_id))
+    await sharing.db.notify(*events)
+    name = viewer_name(viewer.name, viewer.audience)
+    message = f"{caller.name} removed {name} from session {session.session_id} of {session.username}"
+    share_service.log_share(sharing.logs, LogCode.VIEWER_LEFT, message, caller, session)
 
 
 @router.get("/sessions/{session_id}/share-candidates")
@@ -246,10 +268,31 @@ async def assist(
 ) -> JoinedView:
     """Join the session of a user to help. The user sees it, unless `silent`, which needs a permission and a setting."""
     session = await session_for(sharing.db, caller, str(session_id), Act.ASSIST)
-    allowed = snapshot.installation.allow_silent_assist
-    return await share_service.assist(
-        sharing, caller, session, body.access, silent=body.silent, silence_allowed=allowed
+    user_id, access, silent = caller.own_user_id(), body.access, body.silent
+    if silent:
+        caller.require("sessions_assist_silent")
+        if reason := refusal_of_silence(allowed=snapshot.installation.allow_silent_assist):
+            raise Forbidden(reason)
+    if session.user_id is None:
+        raise Refused("A staged session has no user, so Assist is not possible.")
+    new = NewShare(
+        session_id=session.session_id,
+        access=access,
+        audience="assistant",
+        user_id=user_id,
+        made_by=caller.name,
+        expires=datetime.now(UTC) + timedelta(seconds=ASSIST_S),
+        silent=silent,
     )
+    async with sharing.db.transaction() as connection:
+        await shares.instruct_agent(connection, session.session_id)
+        await shares.end_assistance(connection, session.session_id, user_id)
+        share_id = await shares.insert_share(connection, new)
+    what, how = "control" if access == "control" else "watch", "unannounced" if silent else "announced"
+    message = f"{caller.name} joins session {session.session_id} of {session.username} to {what}, {how}"
+    share_service.log_share(sharing.logs, LogCode.SESSION_ASSISTED, message, caller, session)
+    share = await share_service.existing(sharing.db, session.session_id, share_id)
+    return await share_service.join(sharing, share, Guest(caller.name, user_id))
 
 
 @router.get("/me/shares")
@@ -297,26 +340,35 @@ async def come_back(
     share_id: ShareId, body: ReturnBody, request: Request, sharing: SharingDep, guesses: WrongGuesses
 ) -> JoinedView:
     """Open the session again for a viewer who joined before, by the `session_token` from then."""
-    try:
-        return await share_service.back(sharing, share_id, body.session_token.get_secret_value())
-    except NotFound:
-        guesses.wrong(request, f"by the token of a viewer of share {share_id}")
-        raise
+    viewer_id = sharing.secrets.viewer_of(body.session_token.get_secret_value())
+    joined = await viewers.find_joined(sharing.db, viewer_id) if viewer_id else None
+    share = await shares.find_share(sharing.db, share_id)
+    if viewer_id is None or joined is None or share is None or joined.share_id != share_id:
+        reason = UNKNOWN_LINK
+    else:
+        reason = refusal_of_viewer(share.facts, user_enabled=joined.user_enabled, viewer_ended=joined.ended)
+        if reason is None:
+            return await share_service.joined_view(sharing, share, viewer_id, joined.name)
+    guesses.wrong(request, f"by the token of a viewer of share {share_id}")
+    raise NotFound(reason)
 
 
 async def _by_link(request: Request, sharing: Sharing, share_id: str, body: ShareLinkBody) -> Share:
     """Return the share of a link.
 
-    Raises NotFound, TooManyRequests: the link is wrong, or too many from that address were.
+    Raises:
+        NotFound: one sentence for every reason, so that no one finds out which shares exist.
+        TooManyRequests: too many links from that address were wrong.
     """
     guesses: Guesses = request.app.state.guesses
     guesses.admit(request, "link", f"by the link of share {share_id}")
-    try:
-        return await share_service.by_link(sharing.db, sharing.secrets, share_id, body.token.get_secret_value())
-    except NotFound:
+    share = await shares.find_share(sharing.db, share_id)
+    token, session_id = body.token.get_secret_value(), share.session_id if share else ""
+    if not sharing.secrets.is_share_token(token, share_id, session_id) or share is None or share.is_over:
         guesses.failed(request, "link")
         request.app.state.refusals.wrong_share(request, share_id)
-        raise
+        raise NotFound(UNKNOWN_LINK)
+    return share
 
 
 async def _logged_in(request: Request) -> Caller | None:

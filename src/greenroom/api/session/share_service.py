@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final
+from datetime import UTC, datetime
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import Depends
@@ -23,18 +23,14 @@ from greenroom.core.events import ChangeEvent
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.sharing import (
     MAX_SHARES,
-    UNKNOWN_LINK,
     ShareWish,
     announcement,
     keeps_view_only,
-    refusal_of_silence,
-    refusal_of_viewer,
     refusal_to_join,
     refusal_to_share,
     share_ends,
     viewer_name,
 )
-from greenroom.core.session.streams import Access
 from greenroom.db.access.users import User
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -43,9 +39,6 @@ from greenroom.db.session.shares import NewShare, Share
 from greenroom.db.session.viewers import ViewerRow
 from greenroom.db.session.views import Session
 from greenroom.kit.secrets import Secrets
-
-ASSIST_S: Final = 8 * 3600
-"""The time after which an administrator who helps has to join again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +120,7 @@ async def _stored(sharing: Sharing, caller: Caller, session: Session, new: NewSh
     }
     what = "control" if share.access == "control" else "watch"
     until = f" until {share.expires:%Y-%m-%d %H:%M} UTC" if share.expires else ""
-    _log(
+    log_share(
         sharing.logs,
         LogCode.SHARE_CREATED,
         f"{caller.name} shared session {session.session_id} of {session.username} with"
@@ -157,55 +150,13 @@ async def end(sharing: Sharing, caller: Caller, session: Session, share_id: str 
         ended = await shares.end_shares(connection, session.session_id, share_id)
     await sharing.db.notify(*events)
     for share in ended:
-        _log(
+        log_share(
             sharing.logs,
             LogCode.SHARE_ENDED,
             f"{caller.name} ended the share {share.share_id} of session {session.session_id} of {session.username}",
             caller,
             session,
         )
-
-
-async def put_out(sharing: Sharing, caller: Caller, session: Session, viewer_id: str) -> None:
-    """Disconnect one viewer; the share remains valid.
-
-    Raises:
-        NotFound: no viewer with this id is in the session.
-    """
-    async with sharing.db.transaction() as connection:
-        events = await shares.instruct_agent(connection, session.session_id)
-        viewer = await viewers.end_viewer(connection, session.session_id, viewer_id)
-    await sharing.db.notify(*events)
-    name = viewer_name(viewer.name, viewer.audience)
-    message = f"{caller.name} removed {name} from session {session.session_id} of {session.username}"
-    _log(sharing.logs, LogCode.VIEWER_LEFT, message, caller, session)
-
-
-async def take_control_back(sharing: Sharing, caller: Caller, session: Session) -> None:
-    """Limit all other viewers to watching. They are disconnected if the page cannot prevent them from typing."""
-    async with sharing.db.transaction() as connection:
-        events = await shares.instruct_agent(connection, session.session_id)
-        changed = await shares.let_all_watch(connection, session.session_id)
-        if keeps_view_only(session.status, session.steps) is False:
-            for share in changed:
-                await shares.end_shares(connection, session.session_id, share.share_id)
-    await sharing.db.notify(*events)
-    if changed:
-        message = f"{caller.name} took control back in session {session.session_id} of {session.username}"
-        _log(sharing.logs, LogCode.CONTROL_TAKEN_BACK, message, caller, session)
-
-
-async def by_link(db: Database, secrets: Secrets, share_id: str, token: str) -> Share:
-    """Return the share of a link.
-
-    Raises:
-        NotFound: one sentence for every reason, so that no one finds out which shares exist.
-    """
-    share = await shares.find_share(db, share_id)
-    is_right = secrets.is_share_token(token, share_id, share.session_id if share else "")
-    if share is None or not is_right or share.is_over:
-        raise NotFound(UNKNOWN_LINK)
-    return share
 
 
 async def join(sharing: Sharing, share: Share, guest: Guest) -> JoinedView:
@@ -231,26 +182,11 @@ async def join(sharing: Sharing, share: Share, guest: Guest) -> JoinedView:
         username=guest.name if guest.user_id else None,
         details={"viewer_id": viewer_id, "access": share.access, "audience": share.audience},
     )
-    return await _joined(sharing, share, viewer_id, guest.name)
+    return await joined_view(sharing, share, viewer_id, guest.name)
 
 
-async def back(sharing: Sharing, share_id: str, token: str) -> JoinedView:
-    """Return the access to the session of a viewer who joined before, by their token.
-
-    Raises:
-        NotFound: the token does not belong to this share, or the viewer may not return.
-    """
-    viewer_id = sharing.secrets.viewer_of(token)
-    joined = await viewers.find_joined(sharing.db, viewer_id) if viewer_id else None
-    share = await shares.find_share(sharing.db, share_id)
-    if viewer_id is None or joined is None or share is None or joined.share_id != share_id:
-        raise NotFound(UNKNOWN_LINK)
-    if reason := refusal_of_viewer(share.facts, user_enabled=joined.user_enabled, viewer_ended=joined.ended):
-        raise NotFound(reason)
-    return await _joined(sharing, share, viewer_id, joined.name)
-
-
-async def _joined(sharing: Sharing, share: Share, viewer_id: str, name: str) -> JoinedView:
+async def joined_view(sharing: Sharing, share: Share, viewer_id: str, name: str) -> JoinedView:
+    """Return the access of a viewer who joined."""
     session = await views.get_session(sharing.db, share.session_id)
     url = stream_url_of(session, sharing.streams)
     token = sharing.secrets.viewer_token(viewer_id)
@@ -264,47 +200,6 @@ async def _joined(sharing: Sharing, share: Share, viewer_id: str, name: str) -> 
         frame_url=frame_url(session, url, token) if url else None,
         websocket_path=f"{urlsplit(url).path}websockify" if url else None,
     )
-
-
-async def assist(
-    sharing: Sharing, caller: Caller, session: Session, access: Access, *, silent: bool, silence_allowed: bool
-) -> JoinedView:
-    """Admit an administrator to a user's session to help.
-
-    Raises:
-        Forbidden: the session is the administrator's own; or `silent` is not permitted to them or in this installation.
-        Refused: the session has no user.
-    """
-    user_id = caller.own_user_id()
-    if silent:
-        caller.require("sessions_assist_silent")
-        if reason := refusal_of_silence(allowed=silence_allowed):
-            raise Forbidden(reason)
-    if session.user_id is None:
-        raise Refused("A staged session has no user, so Assist is not possible.")
-    new = NewShare(
-        session_id=session.session_id,
-        access=access,
-        audience="assistant",
-        user_id=user_id,
-        made_by=caller.name,
-        expires=datetime.now(UTC) + timedelta(seconds=ASSIST_S),
-        silent=silent,
-    )
-    async with sharing.db.transaction() as connection:
-        await shares.instruct_agent(connection, session.session_id)
-        await shares.end_assistance(connection, session.session_id, user_id)
-        share_id = await shares.insert_share(connection, new)
-    what, how = "control" if access == "control" else "watch", "unannounced" if silent else "announced"
-    _log(
-        sharing.logs,
-        LogCode.SESSION_ASSISTED,
-        f"{caller.name} joins session {session.session_id} of {session.username} to {what}, {how}",
-        caller,
-        session,
-    )
-    share = await existing(sharing.db, session.session_id, share_id)
-    return await join(sharing, share, Guest(caller.name, user_id))
 
 
 async def report_present(
@@ -333,7 +228,7 @@ def _log_viewer(logs: LogWriter, code: LogCode, viewer: ViewerRow, what: str) ->
     )
 
 
-def _log(logs: LogWriter, code: LogCode, message: str, caller: Caller, session: Session) -> None:
+def log_share(logs: LogWriter, code: LogCode, message: str, caller: Caller, session: Session) -> None:
     """Write a row that is stored before the answer, because sharing gives access."""
     logs.write(
         code,

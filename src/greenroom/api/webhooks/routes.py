@@ -12,10 +12,9 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from greenroom.api.bodies import Json, View
-from greenroom.api.deps import Db, Deliveries, Logs, SecretsDep, SettingsSnapshot
-from greenroom.api.diagnostics.audit import audit
+from greenroom.api.deps import ChangeDep, Db, Deliveries
 from greenroom.api.paging import Paging
-from greenroom.api.security import Caller, requires
+from greenroom.api.security import requires
 from greenroom.api.webhooks.schemas import (
     Replayed,
     WebhookCreate,
@@ -30,106 +29,11 @@ from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.core.outgoing import trusted_hosts, url_problem
 from greenroom.core.webhooks import CHOSEN, SECRET_BYTES, DeliveryState, WebhookEvent, secret_text
 from greenroom.db import webhooks
-from greenroom.db.database import Database
-from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.rows import values_of
 from greenroom.db.webhooks import Delivery, Webhook, WebhookFields
-from greenroom.kit.secrets import Secrets
 
 MOST_WEBHOOKS: Final = 100
 """Each event is written once for each webhook that subscribes to it."""
-
-
-async def make_webhook(
-    db: Database, logs: LogWriter, secrets: Secrets, caller: Caller, *, body: WebhookCreate, installation: Installation
-) -> tuple[Webhook, str]:
-    """Create a webhook; return it and its secret.
-
-    Raises:
-        Invalid: its address is not allowed.
-        Duplicate: the name exists.
-        Refused: there are `MOST_WEBHOOKS`.
-    """
-    fields = _checked(body.model_dump(), installation)
-    secret = _new_secret()
-    async with db.transaction() as connection:
-        webhook_id = await webhooks.insert_webhook(connection, fields, secrets.encrypt(secret), MOST_WEBHOOKS)
-    if webhook_id is None:
-        raise Refused(f"There are {MOST_WEBHOOKS} webhooks, which is the maximum. Delete one first.")
-    made = await webhooks.get_webhook(db, webhook_id)
-    audit(logs, caller, LogCode.WEBHOOK_CREATED, made.name, after=_audited(made))
-    return made, secret
-
-
-async def change_webhook(
-    db: Database, logs: LogWriter, caller: Caller, webhook_id: str, *, body: WebhookPatch, installation: Installation
-) -> Webhook:
-    """Change a webhook.
-
-    Raises:
-        NotFound: there is none with this id.
-        Invalid: its address is not allowed.
-        Duplicate: the name exists.
-    """
-    async with db.transaction() as connection:
-        before = await webhooks.lock_webhook(connection, webhook_id)
-        fields = _checked(values_of(WebhookFields, before) | body.sent(), installation)
-        await webhooks.update_webhook(connection, webhook_id, fields)
-    after = await webhooks.get_webhook(db, webhook_id)
-    audit(logs, caller, LogCode.WEBHOOK_CHANGED, after.name, before=_audited(before), after=_audited(after))
-    return after
-
-
-async def renew_secret(db: Database, logs: LogWriter, secrets: Secrets, caller: Caller, webhook_id: str) -> str:
-    """Replace the secret, and return the new one. Messages are signed with it from now on.
-
-    Raises:
-        NotFound: there is none with this id.
-    """
-    secret = _new_secret()
-    async with db.transaction() as connection:
-        webhook = await webhooks.lock_webhook(connection, webhook_id)
-        await webhooks.change_secret(connection, webhook_id, secrets.encrypt(secret))
-    audit(
-        logs,
-        caller,
-        LogCode.WEBHOOK_CHANGED,
-        webhook.name,
-        before={"signing": "as before"},
-        after={"signing": "renewed"},
-    )
-    return secret
-
-
-async def remove_webhook(db: Database, logs: LogWriter, caller: Caller, webhook_id: str) -> None:
-    """Delete a webhook. Raises NotFound: there is none with this id."""
-    async with db.transaction() as connection:
-        webhook = await webhooks.lock_webhook(connection, webhook_id)
-        await webhooks.delete_webhook(connection, webhook_id)
-    audit(logs, caller, LogCode.WEBHOOK_DELETED, webhook.name, before=_audited(webhook))
-
-
-async def replay(db: Database, webhook: Webhook, delivery_id: str) -> Delivery:
-    """Schedule a message again, with all attempts. While it waits, this changes nothing.
-
-    Raises:
-        NotFound: the webhook has none with this id.
-        WrongState: the webhook is disabled.
-    """
-    await webhooks.get_delivery(db, webhook.webhook_id, delivery_id)
-    _require_enabled(webhook)
-    await webhooks.replay(db, delivery_id)
-    return await webhooks.get_delivery(db, webhook.webhook_id, delivery_id)
-
-
-async def replay_given_up(db: Database, webhook: Webhook) -> int:
-    """Schedule again all messages that were given up, except test messages; return their number.
-
-    Raises:
-        WrongState: the webhook is disabled.
-    """
-    _require_enabled(webhook)
-    return await webhooks.replay_given_up(db, webhook.webhook_id, str(WebhookEvent.TEST))
 
 
 def _require_enabled(webhook: Webhook) -> None:
@@ -138,8 +42,7 @@ def _require_enabled(webhook: Webhook) -> None:
         raise WrongState(f"Webhook {webhook.name} is disabled; enable it first.")
 
 
-def delivery_view(delivery: Delivery) -> DeliveryView:
-    """Return the view of a delivery."""
+def _view(delivery: Delivery) -> DeliveryView:
     return DeliveryView.of(delivery, due=delivery.due if delivery.state is DeliveryState.WAITING else None)
 
 
@@ -181,17 +84,17 @@ async def list_webhooks(db: Db, page: Paging) -> list[WebhookView]:
     return [WebhookView.model_validate(each) for each in page.rows(found, webhooks.BY_NAME)]
 
 
-@router.post("/webhooks", status_code=201)
-async def create_webhook(
-    body: WebhookCreate,
-    db: Db,
-    logs: Logs,
-    secrets: SecretsDep,
-    snapshot: SettingsSnapshot,
-    caller: Annotated[Caller, requires("webhooks_create")],
-) -> WebhookMade:
+@router.post("/webhooks", status_code=201, dependencies=[requires("webhooks_create")])
+async def create_webhook(body: WebhookCreate, change: ChangeDep) -> WebhookMade:
     """Create a webhook. Its secret is returned only once."""
-    made, secret = await make_webhook(db, logs, secrets, caller, body=body, installation=snapshot.installation)
+    fields, secret = _checked(body.model_dump(), change.installation), _new_secret()
+    async with change.db.transaction() as connection:
+        encrypted = change.secrets.encrypt(secret)
+        webhook_id = await webhooks.insert_webhook(connection, fields, encrypted, MOST_WEBHOOKS)
+    if webhook_id is None:
+        raise Refused(f"There are {MOST_WEBHOOKS} webhooks, which is the maximum. Delete one first.")
+    made = await webhooks.get_webhook(change.db, webhook_id)
+    change.audit(LogCode.WEBHOOK_CREATED, made.name, after=_audited(made))
     return WebhookMade.of(made, secret=secret)
 
 
@@ -201,38 +104,37 @@ async def get_webhook(webhook_id: UUID, db: Db) -> WebhookView:
     return WebhookView.model_validate(await webhooks.get_webhook(db, str(webhook_id)))
 
 
-@router.patch("/webhooks/{webhook_id}")
-async def update_webhook(
-    webhook_id: UUID,
-    body: WebhookPatch,
-    db: Db,
-    logs: Logs,
-    snapshot: SettingsSnapshot,
-    caller: Annotated[Caller, requires("webhooks_modify")],
-) -> WebhookView:
+@router.patch("/webhooks/{webhook_id}", dependencies=[requires("webhooks_modify")])
+async def update_webhook(webhook_id: UUID, body: WebhookPatch, change: ChangeDep) -> WebhookView:
     """Change a webhook; omitted fields keep their values. Waiting messages are sent to its new address."""
-    changed = await change_webhook(db, logs, caller, str(webhook_id), body=body, installation=snapshot.installation)
-    return WebhookView.model_validate(changed)
+    async with change.db.transaction() as connection:
+        before = await webhooks.lock_webhook(connection, str(webhook_id))
+        fields = _checked(values_of(WebhookFields, before) | body.sent(), change.installation)
+        await webhooks.update_webhook(connection, before.webhook_id, fields)
+    after = await webhooks.get_webhook(change.db, before.webhook_id)
+    change.audit(LogCode.WEBHOOK_CHANGED, after.name, before=_audited(before), after=_audited(after))
+    return WebhookView.model_validate(after)
 
 
-@router.delete("/webhooks/{webhook_id}", status_code=204)
-async def delete_webhook(
-    webhook_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("webhooks_delete")]
-) -> None:
+@router.delete("/webhooks/{webhook_id}", status_code=204, dependencies=[requires("webhooks_delete")])
+async def delete_webhook(webhook_id: UUID, change: ChangeDep) -> None:
     """Delete a webhook, with its sent and waiting messages."""
-    await remove_webhook(db, logs, caller, str(webhook_id))
+    async with change.db.transaction() as connection:
+        webhook = await webhooks.lock_webhook(connection, str(webhook_id))
+        await webhooks.delete_webhook(connection, webhook.webhook_id)
+    change.audit(LogCode.WEBHOOK_DELETED, webhook.name, before=_audited(webhook))
 
 
-@router.post("/webhooks/{webhook_id}/secret")
-async def renew_webhook_secret(
-    webhook_id: UUID,
-    db: Db,
-    logs: Logs,
-    secrets: SecretsDep,
-    caller: Annotated[Caller, requires("webhooks_modify")],
-) -> WebhookSecret:
+@router.post("/webhooks/{webhook_id}/secret", dependencies=[requires("webhooks_modify")])
+async def renew_webhook_secret(webhook_id: UUID, change: ChangeDep) -> WebhookSecret:
     """Replace the secret of a webhook. It is returned only once, and signs all further requests."""
-    return WebhookSecret(secret=await renew_secret(db, logs, secrets, caller, str(webhook_id)))
+    secret = _new_secret()
+    async with change.db.transaction() as connection:
+        webhook = await webhooks.lock_webhook(connection, str(webhook_id))
+        await webhooks.change_secret(connection, webhook.webhook_id, change.secrets.encrypt(secret))
+    before, after = {"signing": "as before"}, {"signing": "renewed"}
+    change.audit(LogCode.WEBHOOK_CHANGED, webhook.name, before=before, after=after)
+    return WebhookSecret(secret=secret)
 
 
 @router.post("/webhooks/{webhook_id}/test", dependencies=[requires("webhooks_modify")])
@@ -240,7 +142,7 @@ async def test_webhook(webhook_id: UUID, db: Db, courier: Deliveries) -> Deliver
     """Send a message of type `webhook.test` now, also to a disabled webhook, and return the result."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
     delivery_id = await courier.send_test(webhook)
-    return delivery_view(await webhooks.get_delivery(db, webhook.webhook_id, delivery_id))
+    return _view(await webhooks.get_delivery(db, webhook.webhook_id, delivery_id))
 
 
 @router.get("/webhooks/{webhook_id}/deliveries", dependencies=[requires("webhooks_view")])
@@ -254,7 +156,7 @@ async def list_webhook_deliveries(
     webhook = await webhooks.get_webhook(db, str(webhook_id))
     order = webhooks.NEWEST_FIRST
     found = await webhooks.list_deliveries(db, webhook.webhook_id, state, after=page.after_row(order), limit=page.limit)
-    return [delivery_view(each) for each in page.rows(found, order)]
+    return [_view(each) for each in page.rows(found, order)]
 
 
 @router.post(
@@ -265,15 +167,18 @@ async def list_webhook_deliveries(
 async def replay_webhook_delivery(webhook_id: UUID, delivery_id: UUID, db: Db, courier: Deliveries) -> DeliveryView:
     """Deliver a message again, with all attempts and the same id. While it waits, this changes nothing."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
-    again = await replay(db, webhook, str(delivery_id))
+    await webhooks.get_delivery(db, webhook.webhook_id, str(delivery_id))
+    _require_enabled(webhook)
+    await webhooks.replay(db, str(delivery_id))
     courier.wake()
-    return delivery_view(again)
+    return _view(await webhooks.get_delivery(db, webhook.webhook_id, str(delivery_id)))
 
 
 @router.post("/webhooks/{webhook_id}/replay", status_code=202, dependencies=[requires("webhooks_modify")])
 async def replay_webhook(webhook_id: UUID, db: Db, courier: Deliveries) -> Replayed:
     """Deliver again all messages that were given up, each with all attempts and the same id."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
-    number = await replay_given_up(db, webhook)
+    _require_enabled(webhook)
+    number = await webhooks.replay_given_up(db, webhook.webhook_id, str(WebhookEvent.TEST))
     courier.wake()
     return Replayed(replayed=number)

@@ -11,8 +11,8 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from greenroom.api.bodies import View
-from greenroom.api.deps import Db, Logs, SecretsDep, SettingsSnapshot
-from greenroom.api.diagnostics.audit import audit
+from greenroom.api.deps import ChangeDep, Db, SecretsDep
+from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.paging import Counting, Paging, Search, Sorting
 from greenroom.api.security import Caller, requires, requires_own_or
 from greenroom.api.workspace import service
@@ -26,13 +26,16 @@ from greenroom.api.workspace.schemas import (
     ImageView,
     Port,
 )
-from greenroom.core.errors import NotFound
+from greenroom.core.errors import NotFound, Refused
+from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.listing import order_of, words_of
 from greenroom.core.log_codes import LogCode
-from greenroom.core.web_filter import decision
+from greenroom.core.web_filter import decision, require_disjoint
 from greenroom.core.workspace.homes import loss, remark, state_of
 from greenroom.db.database import Database
+from greenroom.db.rows import values_of
 from greenroom.db.workspace import filter_policies, homes, images
+from greenroom.db.workspace.filter_policies import PolicyFields
 from greenroom.db.workspace.homes import HOMES, Home, HomeFilter
 from greenroom.db.workspace.images import WorkspaceRow
 from greenroom.kit.secrets import Secrets
@@ -50,23 +53,13 @@ async def list_images(
     """
     found = await images.list_images(db, after=page.after_row(images.BY_NAME), limit=page.limit)
     shown = page.rows(found, images.BY_NAME)
-    return [await view(db, secrets, caller, image, of_agents=False) for image in shown]
+    return [await _view_of(db, secrets, caller, image, of_agents=False) for image in shown]
 
 
-@router.post("/images", status_code=201)
-async def create_image(
-    body: ImageCreate,
-    db: Db,
-    logs: Logs,
-    secrets: SecretsDep,
-    snapshot: SettingsSnapshot,
-    caller: Annotated[Caller, requires("images_create")],
-) -> ImageView:
+@router.post("/images", status_code=201, dependencies=[requires("images_create")])
+async def create_image(body: ImageCreate, change: ChangeDep) -> ImageView:
     """Create a workspace; without `groups` it is for All Users (setting `add_images_to_default_group`)."""
-    for_all_users = snapshot.installation.add_images_to_default_group
-    groups = service.default_groups(for_all_users=for_all_users)
-    image = await service.create_image(db, logs, caller, body, secrets=secrets, default_groups=groups)
-    return await view(db, secrets, caller, image)
+    return await changed_view(change, await service.create_image(change, body))
 
 
 @router.get("/images/{image_id}")
@@ -74,46 +67,57 @@ async def get_image(
     image_id: UUID, db: Db, secrets: SecretsDep, caller: Annotated[Caller, requires("images_view")]
 ) -> ImageView:
     """Return one workspace."""
-    return await view(db, secrets, caller, await images.get_image(db, str(image_id)))
+    return await _view_of(db, secrets, caller, await images.get_image(db, str(image_id)))
 
 
-@router.patch("/images/{image_id}")
-async def update_image(
-    image_id: UUID,
-    body: ImagePatch,
-    db: Db,
-    logs: Logs,
-    secrets: SecretsDep,
-    caller: Annotated[Caller, requires("images_modify")],
-) -> ImageView:
+@router.patch("/images/{image_id}", dependencies=[requires("images_modify")])
+async def update_image(image_id: UUID, body: ImagePatch, change: ChangeDep) -> ImageView:
     """Change a workspace. Running sessions are not affected; staged sessions are replaced if the change affects them.
 
     A variable with the value `(secret)` keeps its present value.
     """
-    image = await service.update_image(db, logs, caller, str(image_id), body, secrets=secrets)
-    return await view(db, secrets, caller, image)
+    return await changed_view(change, await service.update_image(change, str(image_id), body))
 
 
-@router.post("/images/{image_id}/refresh", status_code=202)
-async def refresh_image(
-    image_id: UUID, db: Db, logs: Logs, secrets: SecretsDep, caller: Annotated[Caller, requires("images_modify")]
-) -> ImageView:
+@router.post("/images/{image_id}/refresh", status_code=202, dependencies=[requires("images_modify")])
+async def refresh_image(image_id: UUID, change: ChangeDep) -> ImageView:
     """Let all Agents request the image from the registry again.
 
     Staged sessions of an older image are replaced one at a time.
     """
-    return await view(db, secrets, caller, await service.refresh_image(db, logs, caller, str(image_id)))
+    image = await images.get_image(change.db, str(image_id))
+    if not image.enabled:
+        raise Refused(f"Workspace {image.friendly_name} is disabled, so no Agent pulls its image. Enable it first.")
+    if "@" in image.name:
+        raise Refused(
+            f"The image {image.name} is specified by its digest, so it never changes. Change the image instead."
+        )
+    await images.request_refresh(change.db, image.image_id)
+    await change.db.notify(ChangeEvent(Topic.IMAGES))
+    before, after = {"image": ""}, {"image": "refresh requested"}
+    change.audit(LogCode.WORKSPACE_CHANGED, image.friendly_name, before=before, after=after)
+    return await changed_view(change, image)
 
 
-@router.delete("/images/{image_id}", status_code=204)
-async def delete_image(
-    image_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("images_delete")]
-) -> None:
+@router.delete("/images/{image_id}", status_code=204, dependencies=[requires("images_delete")])
+async def delete_image(image_id: UUID, change: ChangeDep) -> None:
     """Delete a workspace; 409 while sessions or staging configs use it."""
-    await service.delete_image(db, logs, caller, str(image_id))
+    image = await images.get_image(change.db, str(image_id))
+    users = await images.users_of_image(change.db, image.image_id)
+    if users:
+        raise Refused(f"Workspace {image.friendly_name} is in use: {users}. Delete those first, or disable it.")
+    async with change.db.transaction() as connection:
+        await images.delete_image(connection, image.image_id)
+    await change.db.notify(ChangeEvent(Topic.IMAGES))
+    change.audit(LogCode.WORKSPACE_DELETED, image.friendly_name, before=service.visible(image))
 
 
-async def view(
+async def changed_view(change: CallerChange, image: WorkspaceRow) -> ImageView:
+    """Return a changed workspace as the caller may see it."""
+    return await _view_of(change.db, change.secrets, change.caller, image)
+
+
+async def _view_of(
     db: Database, secrets: Secrets, caller: Caller, image: WorkspaceRow, *, of_agents: bool = True
 ) -> ImageView:
     """Return a workspace as this caller may see it. For `of_agents` see `service.with_warnings`."""
@@ -134,12 +138,15 @@ async def list_filter_policies(db: Db, page: Paging) -> list[FilterPolicyView]:
     return [FilterPolicyView.model_validate(policy) for policy in page.rows(found, order)]
 
 
-@filter_policy_router.post("/filter-policies", status_code=201)
-async def create_filter_policy(
-    body: FilterPolicyCreate, db: Db, logs: Logs, caller: Annotated[Caller, requires("webfilters_create")]
-) -> FilterPolicyView:
+@filter_policy_router.post("/filter-policies", status_code=201, dependencies=[requires("webfilters_create")])
+async def create_filter_policy(body: FilterPolicyCreate, change: ChangeDep) -> FilterPolicyView:
     """Create a policy. It filters nothing until a workspace or a group uses it."""
-    return FilterPolicyView.model_validate(await service.create_filter_policy(db, logs, caller, body))
+    require_disjoint(body.allow, body.deny)
+    async with change.db.transaction() as connection:
+        policy_id = await filter_policies.insert_filter_policy(connection, PolicyFields(**body.model_dump()))
+    policy = await filter_policies.get_filter_policy(change.db, policy_id)
+    change.audit(LogCode.WEB_FILTER_POLICY_CREATED, policy.name, after=values_of(PolicyFields, policy))
+    return FilterPolicyView.model_validate(policy)
 
 
 @filter_policy_router.get("/filter-policies/{filter_policy_id}", dependencies=[requires("webfilters_view")])
@@ -156,25 +163,29 @@ async def explain_filter_policy(filter_policy_id: UUID, db: Db, host: Host, port
     return FilterDecisionView(host=host, port=port, action=verdict.action, reason=verdict.reason)
 
 
-@filter_policy_router.patch("/filter-policies/{filter_policy_id}")
-async def update_filter_policy(
-    filter_policy_id: UUID,
-    body: FilterPolicyPatch,
-    db: Db,
-    logs: Logs,
-    caller: Annotated[Caller, requires("webfilters_modify")],
-) -> FilterPolicyView:
+@filter_policy_router.patch("/filter-policies/{filter_policy_id}", dependencies=[requires("webfilters_modify")])
+async def update_filter_policy(filter_policy_id: UUID, body: FilterPolicyPatch, change: ChangeDep) -> FilterPolicyView:
     """Change a policy. Within seconds, the change also applies to running sessions."""
-    policy = await service.update_filter_policy(db, logs, caller, str(filter_policy_id), body)
-    return FilterPolicyView.model_validate(policy)
+    async with change.db.transaction() as connection:
+        before = await filter_policies.lock_filter_policy(connection, str(filter_policy_id))
+        fields = replace(before, **body.sent())
+        require_disjoint(fields.allow, fields.deny)
+        await filter_policies.update_filter_policy(connection, str(filter_policy_id), fields)
+    after = await filter_policies.get_filter_policy(change.db, str(filter_policy_id))
+    old, new = values_of(PolicyFields, before), values_of(PolicyFields, after)
+    change.audit(LogCode.WEB_FILTER_POLICY_CHANGED, after.name, before=old, after=new)
+    return FilterPolicyView.model_validate(after)
 
 
-@filter_policy_router.delete("/filter-policies/{filter_policy_id}", status_code=204)
-async def delete_filter_policy(
-    filter_policy_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("webfilters_delete")]
-) -> None:
+@filter_policy_router.delete(
+    "/filter-policies/{filter_policy_id}", status_code=204, dependencies=[requires("webfilters_delete")]
+)
+async def delete_filter_policy(filter_policy_id: UUID, change: ChangeDep) -> None:
     """Delete a policy; 409 while workspaces, groups or sessions use it."""
-    await service.delete_filter_policy(db, logs, caller, str(filter_policy_id))
+    policy = await filter_policies.get_filter_policy(change.db, str(filter_policy_id))
+    async with change.db.transaction() as connection:
+        await filter_policies.delete_filter_policy(connection, policy.filter_policy_id)
+    change.audit(LogCode.WEB_FILTER_POLICY_DELETED, policy.name, before=values_of(PolicyFields, policy))
 
 
 home_router = APIRouter(tags=["homes"])
@@ -268,21 +279,19 @@ async def get_home(home_id: UUID, db: Db, caller: Annotated[Caller, requires_own
     return _view(await _home(db, caller, home_id, VIEW), caller)
 
 
-@home_router.delete("/homes/{home_id}", status_code=202)
-async def delete_home(
-    home_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires_own_or(DELETE)]
-) -> HomeView:
+@home_router.delete("/homes/{home_id}", status_code=202, dependencies=[requires_own_or(DELETE)])
+async def delete_home(home_id: UUID, change: ChangeDep) -> HomeView:
     """Delete a home folder with all its files (`loss`). Users may delete their own. 409 while a session has it.
 
     The Agent deletes the files as soon as it can, also after a restart. Until then, the folder stays in the list.
     """
-    home = await _home(db, caller, home_id, DELETE)
-    await homes.request_removal(db, home.home_id)
+    home = await _home(change.db, change.caller, home_id, DELETE)
+    await homes.request_removal(change.db, home.home_id)
     name = f"of {home.username or home.user_id} for {home.image_friendly_name or home.image_id} on {home.hostname}"
     if home.removal_id is None:
         before = {"size_bytes": home.size_bytes, "last_used": home.last_used}
-        audit(logs, caller, LogCode.HOME_FOLDER_DELETED, name, before=before)
-    return _view(await homes.get_home(db, home.home_id), caller)
+        change.audit(LogCode.HOME_FOLDER_DELETED, name, before=before)
+    return _view(await homes.get_home(change.db, home.home_id), change.caller)
 
 
 async def _home(db: Database, caller: Caller, home_id: UUID, permission: str) -> Home:

@@ -1,33 +1,30 @@
-"""Workspaces and web filter policies for both HTTP interfaces. Each change is on behalf of a caller."""
+"""Creation and changes of workspaces for both HTTP interfaces, and workspaces as callers may see them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
 from greenroom.api.bodies import Json
-from greenroom.api.diagnostics.audit import audit
+from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.launch.forecast import plain_launches
 from greenroom.api.security import Caller
-from greenroom.api.workspace.schemas import FilterPolicyCreate, FilterPolicyPatch, ImageCreate, ImagePatch
-from greenroom.core.errors import Invalid, Refused
+from greenroom.api.workspace.schemas import ImageCreate, ImagePatch
+from greenroom.core.errors import Invalid
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.launch.compatibility import unused_profile
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.core.masking import sealed, shown
 from greenroom.core.pool.rotation import rollover
-from greenroom.core.web_filter import require_disjoint
 from greenroom.core.workspace.definition import Definition, check, token_problem, with_defaults
 from greenroom.core.workspace.volumes import unwritable_home
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.catalogue import set_origin
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet.views import find_agents
 from greenroom.db.rows import values_of
-from greenroom.db.workspace import filter_policies, images
-from greenroom.db.workspace.filter_policies import PolicyFields, StoredPolicy
+from greenroom.db.workspace import images
 from greenroom.db.workspace.images import WorkspaceRow
 from greenroom.kit.secrets import Secrets
 
@@ -70,17 +67,13 @@ async def _too_large(db: Database, image: WorkspaceRow) -> str | None:
 
 
 async def create_image(
-    db: Database,
-    logs: LogWriter,
-    caller: Caller,
+    change: CallerChange,
     body: ImageCreate,
     *,
-    secrets: Secrets,
-    default_groups: Sequence[str],
     origin: str | None = None,
     client_fields: Mapping[str, object] | None = None,
 ) -> WorkspaceRow:
-    """Create a workspace; without `groups` it is for `default_groups`.
+    """Create a workspace; without `groups` it is for All Users (setting `add_images_to_default_group`).
 
     Missing fields get the values that images of this maker need (`core.workspace.definition`). `origin` is its entry of
     the catalogue. `client_fields` are fields that a client of the published interface stores with it.
@@ -89,9 +82,11 @@ async def create_image(
         Invalid: its fields contradict each other, or name something that does not exist.
         Duplicate: the friendly name exists, or there is a workspace of this entry.
     """
-    given = with_defaults(body.name, body.model_dump(exclude={"groups"}, exclude_unset=True))
-    fields = _definition(body.model_dump(exclude={"groups"}) | given, secrets)
-    groups = [str(group) for group in body.groups] if "groups" in body.model_fields_set else list(default_groups)
+    db, given = change.db, with_defaults(body.name, body.model_dump(exclude={"groups"}, exclude_unset=True))
+    fields = _definition(body.model_dump(exclude={"groups"}) | given, change.secrets)
+    groups = [ALL_USERS] if change.installation.add_images_to_default_group else []
+    if "groups" in body.model_fields_set:
+        groups = [str(group) for group in body.groups]
     check(fields)
     await _require_agent(db, fields.server_id)
     async with db.transaction() as connection:
@@ -102,23 +97,15 @@ async def create_image(
             await images.add_client_fields(connection, image_id, client_fields)
     image = await images.get_image(db, image_id)
     await db.notify(ChangeEvent(Topic.IMAGES))
-    audit(logs, caller, LogCode.WORKSPACE_CREATED, image.friendly_name, after=_visible(image))
+    change.audit(LogCode.WORKSPACE_CREATED, image.friendly_name, after=visible(image))
     return image
 
 
-def default_groups(*, for_all_users: bool) -> list[str]:
-    """Return the groups of a new workspace that names none."""
-    return [ALL_USERS] if for_all_users else []
-
-
 async def update_image(
-    db: Database,
-    logs: LogWriter,
-    caller: Caller,
+    change: CallerChange,
     image_id: str,
     body: ImagePatch,
     *,
-    secrets: Secrets,
     origin: str | None = None,
     client_fields: Mapping[str, object] | None = None,
 ) -> WorkspaceRow:
@@ -131,14 +118,14 @@ async def update_image(
         Invalid: its fields contradict each other, or name something that does not exist.
         Duplicate: the friendly name exists.
     """
-    changes = body.sent()
+    db, changes = change.db, body.sent()
     groups = changes.pop("groups", None)
     seen = await images.get_image(db, image_id)
     await _require_agent(db, changes.get("server_id", seen.server_id))
     async with db.transaction() as connection:
         before = await images.lock_image(connection, image_id)
         stored = Definition(**values_of(Definition, before))
-        fields = _definition(changes, secrets, stored)
+        fields = _definition(changes, change.secrets, stored)
         check(fields)
         keeps_token = stored.docker_token_encrypted is not None and "docker_token" not in changes
         if keeps_token and (problem := token_problem(stored.name, fields.name)):
@@ -152,50 +139,12 @@ async def update_image(
             await images.set_groups_of_image(connection, image_id, [str(group) for group in groups])
     after = await images.get_image(db, image_id)
     await db.notify(ChangeEvent(Topic.IMAGES))
-    old, new = _visible(before), _visible(after)
+    old, new = visible(before), visible(after)
     if "docker_token" in changes:
         old["docker_token"] = "old" if stored.docker_token_encrypted else None
         new["docker_token"] = "new" if fields.docker_token_encrypted else None
-    audit(logs, caller, LogCode.WORKSPACE_CHANGED, after.friendly_name, before=old, after=new)
+    change.audit(LogCode.WORKSPACE_CHANGED, after.friendly_name, before=old, after=new)
     return after
-
-
-async def refresh_image(db: Database, logs: LogWriter, caller: Caller, image_id: str) -> WorkspaceRow:
-    """Let all Agents request the image of a workspace from the registry again.
-
-    Raises:
-        NotFound: there is no workspace with this id.
-        Refused: the workspace is disabled, or its image is named by a digest.
-    """
-    image = await images.get_image(db, image_id)
-    if not image.enabled:
-        raise Refused(f"Workspace {image.friendly_name} is disabled, so no Agent pulls its image. Enable it first.")
-    if "@" in image.name:
-        raise Refused(
-            f"The image {image.name} is specified by its digest, so it never changes. Change the image instead."
-        )
-    await images.request_refresh(db, image_id)
-    await db.notify(ChangeEvent(Topic.IMAGES))
-    before, after = {"image": ""}, {"image": "refresh requested"}
-    audit(logs, caller, LogCode.WORKSPACE_CHANGED, image.friendly_name, before=before, after=after)
-    return image
-
-
-async def delete_image(db: Database, logs: LogWriter, caller: Caller, image_id: str) -> None:
-    """Delete a workspace.
-
-    Raises:
-        NotFound: there is none with this id.
-        Refused: sessions or staging configs use it.
-    """
-    image = await images.get_image(db, image_id)
-    users = await images.users_of_image(db, image_id)
-    if users:
-        raise Refused(f"Workspace {image.friendly_name} is in use: {users}. Delete those first, or disable it.")
-    async with db.transaction() as connection:
-        await images.delete_image(connection, image_id)
-    await db.notify(ChangeEvent(Topic.IMAGES))
-    audit(logs, caller, LogCode.WORKSPACE_DELETED, image.friendly_name, before=_visible(image))
 
 
 async def _require_agent(db: Database, agent_id: object) -> None:
@@ -218,56 +167,8 @@ def _definition(sent: Json, secrets: Secrets, stored: Definition | None = None) 
     return Definition(**fields) if stored is None else replace(stored, **fields)
 
 
-def _visible(image: WorkspaceRow) -> LogDetails:
+def visible(image: WorkspaceRow) -> LogDetails:
+    """Return a workspace as the log records changes of workspaces."""
     hidden = "docker_token_encrypted"
     values = {name: value for name, value in values_of(Definition, image).items() if name != hidden}
     return values | {"groups": image.groups, **image.client_fields}
-
-
-async def create_filter_policy(db: Database, logs: LogWriter, caller: Caller, body: FilterPolicyCreate) -> StoredPolicy:
-    """Create a policy. It filters nothing until a workspace or a group uses it.
-
-    Raises:
-        Invalid: a domain is in both lists.
-        Duplicate: the name exists.
-    """
-    require_disjoint(body.allow, body.deny)
-    async with db.transaction() as connection:
-        policy_id = await filter_policies.insert_filter_policy(connection, PolicyFields(**body.model_dump()))
-    policy = await filter_policies.get_filter_policy(db, policy_id)
-    audit(logs, caller, LogCode.WEB_FILTER_POLICY_CREATED, policy.name, after=values_of(PolicyFields, policy))
-    return policy
-
-
-async def update_filter_policy(
-    db: Database, logs: LogWriter, caller: Caller, policy_id: str, body: FilterPolicyPatch
-) -> StoredPolicy:
-    """Change a policy. Within seconds, the change also applies to running sessions.
-
-    Raises:
-        NotFound: there is none with this id.
-        Invalid: a domain is in both lists.
-        Duplicate: the name exists.
-    """
-    async with db.transaction() as connection:
-        before = await filter_policies.lock_filter_policy(connection, policy_id)
-        fields = replace(before, **body.sent())
-        require_disjoint(fields.allow, fields.deny)
-        await filter_policies.update_filter_policy(connection, policy_id, fields)
-    after = await filter_policies.get_filter_policy(db, policy_id)
-    old, new = values_of(PolicyFields, before), values_of(PolicyFields, after)
-    audit(logs, caller, LogCode.WEB_FILTER_POLICY_CHANGED, after.name, before=old, after=new)
-    return after
-
-
-async def delete_filter_policy(db: Database, logs: LogWriter, caller: Caller, policy_id: str) -> None:
-    """Delete a policy.
-
-    Raises:
-        NotFound: there is none with this id.
-        Refused: workspaces, groups or sessions use it.
-    """
-    policy = await filter_policies.get_filter_policy(db, policy_id)
-    async with db.transaction() as connection:
-        await filter_policies.delete_filter_policy(connection, policy_id)
-    audit(logs, caller, LogCode.WEB_FILTER_POLICY_DELETED, policy.name, before=values_of(PolicyFields, policy))

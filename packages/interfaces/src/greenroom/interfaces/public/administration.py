@@ -6,14 +6,16 @@ import re
 from importlib.metadata import version
 from typing import Annotated, Final
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from fastapi import APIRouter
 
 from greenroom.api.bodies import Json, validated
 from greenroom.api.catalogue import lists as catalogue_lists
+from greenroom.api.catalogue import routes as catalogue_routes
 from greenroom.api.catalogue.schemas import CatalogueCreate
-from greenroom.api.deps import Db, Logs, SettingsSnapshot
-from greenroom.api.pool import service
+from greenroom.api.deps import Db
+from greenroom.api.pool import routes
 from greenroom.api.pool.schemas import StagingConfigView, StagingCreate, StagingPatch
 from greenroom.core.errors import Invalid
 from greenroom.db import catalogue as catalogue_rows
@@ -33,39 +35,33 @@ TARGET: Final = "target_staging_config"
 async def get_staging_configs(db: Db) -> Answer:
     """List all staging configs."""
     found = (await list_configs(db)).rows
-    return {"staging_configs": [_shape_config(view) for view in await service.shown(db, found)]}
+    return {"staging_configs": [_shape_config(view) for view in await routes.shown(db, found)]}
 
 
 @router.post("/get_staging_config")
 async def get_staging_config(db: Db, call: Annotated[CallBody, requires_key("staging_view")]) -> Answer:
     """Return one staging config."""
-    return {"staging_config": _shape_config(await service.view(db, _id(call)))}
+    return {"staging_config": _shape_config(await routes.get_staging_config(_id(call), db))}
 
 
 @router.post("/create_staging_config")
-async def create_staging_config(
-    db: Db, logs: Logs, call: Annotated[CallBody, requires_key("staging_create")]
-) -> Answer:
+async def create_staging_config(call: Annotated[CallBody, requires_key("staging_create")]) -> Answer:
     """Create a staging config. Omitted permissions get the values of All Users."""
     body = validated(StagingCreate, _fields(call))
-    return {"staging_config": _shape_config(await service.create(db, logs, call.caller, body))}
+    return {"staging_config": _shape_config(await routes.create_staging_config(body, call.change))}
 
 
 @router.post("/update_staging_config")
-async def update_staging_config(
-    db: Db, logs: Logs, call: Annotated[CallBody, requires_key("staging_modify")]
-) -> Answer:
+async def update_staging_config(call: Annotated[CallBody, requires_key("staging_modify")]) -> Answer:
     """Change a staging config. Omitted and null fields keep their values."""
     body = validated(StagingPatch, _fields(call))
-    return {"staging_config": _shape_config(await service.update(db, logs, call.caller, _id(call), body))}
+    return {"staging_config": _shape_config(await routes.update_staging_config(_id(call), body, call.change))}
 
 
 @router.post("/delete_staging_config")
-async def delete_staging_config(
-    db: Db, logs: Logs, call: Annotated[CallBody, requires_key("staging_delete")]
-) -> Answer:
+async def delete_staging_config(call: Annotated[CallBody, requires_key("staging_delete")]) -> Answer:
     """Delete a staging config and its sessions without a user."""
-    await service.delete(db, logs, call.caller, _id(call))
+    await routes.delete_staging_config(_id(call), call.change)
     return {}
 
 
@@ -76,8 +72,8 @@ def _fields(call: CallBody) -> Json:
     return given | {"num_sessions": part.number("num_sessions")} if "num_sessions" in given else given
 
 
-def _id(call: CallBody) -> str:
-    return call.part(TARGET).id("staging_config_id")
+def _id(call: CallBody) -> UUID:
+    return UUID(call.part(TARGET).id("staging_config_id"))
 
 
 def _shape_config(config: StagingConfigView) -> Answer:
@@ -95,23 +91,20 @@ async def get_registries(db: Db) -> Answer:
 
 
 @router.post("/create_registry")
-async def create_registry(
-    db: Db, logs: Logs, snapshot: SettingsSnapshot, call: Annotated[CallBody, requires_key("catalogues_create")]
-) -> Answer:
+async def create_registry(call: Annotated[CallBody, requires_key("catalogues_create")]) -> Answer:
     """Add a list of workspaces and read it. Without `name`, its name is that of its host."""
     address = call.text("registry")
     if call.text("channel"):
         raise Invalid("Lists of workspaces have no channels. Omit channel, or set it to the address of the list.")
     name = call.text("name") or _name_of(address)
     body = validated(CatalogueCreate, {"name": name, "list_url": address})
-    reach = snapshot.installation.catalogue_reach
-    return {"registry": _shape_registry(await catalogue_lists.add_catalogue(db, logs, call.caller, body, reach=reach))}
+    return {"registry": _shape_registry(await catalogue_lists.add_catalogue(call.change, body))}
 
 
 @router.post("/delete_registry")
-async def delete_registry(db: Db, logs: Logs, call: Annotated[CallBody, requires_key("catalogues_delete")]) -> Answer:
+async def delete_registry(call: Annotated[CallBody, requires_key("catalogues_delete")]) -> Answer:
     """Delete a list; workspaces that were added from it stay."""
-    await catalogue_lists.delete_catalogue(db, logs, call.caller, call.id("registry_id"))
+    await catalogue_routes.delete_catalogue(UUID(call.id("registry_id")), call.change)
     return {}
 
 

@@ -11,7 +11,8 @@ from typing import Any, Final, cast
 from fastapi import Depends, Request
 
 from greenroom.api.bodies import Json
-from greenroom.api.security import Caller, Declared, basic_credentials, key_caller
+from greenroom.api.diagnostics.audit import CallerChange
+from greenroom.api.security import Declared, basic_credentials, key_caller
 from greenroom.core.errors import Invalid, Unauthenticated
 from greenroom.db.access.users import Attributes, User
 from greenroom.db.fleet.zones import Zone
@@ -27,8 +28,9 @@ MAX_KEPT: Final = 4096
 class CallBody:
     """The body of a call: a JSON object, empty if there was none."""
 
-    def __init__(self, caller: Caller, body: Json, headers: Mapping[str, str]) -> None:
-        self.caller = caller
+    def __init__(self, change: CallerChange, body: Json, headers: Mapping[str, str]) -> None:
+        self.change = change
+        self.caller = change.caller
         self.body = body
         self.headers = headers
 
@@ -43,7 +45,7 @@ class CallBody:
             return self
         if not isinstance(value, dict):
             raise Invalid(f"{name} must be an object.")
-        return CallBody(self.caller, cast("Json", value), self.headers)
+        return CallBody(self.change, cast("Json", value), self.headers)
 
     def given(self, *names: str) -> Json:
         return {name: self.body[name] for name in names if self.body.get(name) is not None}
@@ -152,7 +154,7 @@ class RequiresKey(Declared):
         request.state.caller = caller = await key_caller(request, key_id, secret)
         caller.require(*(self.codes or ()))
         caller.require_one_of(*self.one_of)
-        return CallBody(caller, body or _object(raw), request.headers)
+        return CallBody(CallerChange.of(request), body or _object(raw), request.headers)
 
 
 def requires_key(*codes: str) -> Any:

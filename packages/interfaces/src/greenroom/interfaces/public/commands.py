@@ -243,7 +243,7 @@ async def delete_session_permissions(sharing: SharingDep, call: Annotated[CallBo
     asked: object = target.body.get("user_ids")
     if not isinstance(asked, list):
         raise Invalid("user_ids must be a list of ids.")
-    user_ids = {CallBody(call.caller, {"user_id": one}, call.headers).id("user_id") for one in cast("list[Any]", asked)}
+    user_ids = {CallBody(call.change, {"user_id": one}, call.headers).id("user_id") for one in cast("list[Any]", asked)}
     for share in await _named(sharing, session):
         if share.user_id in user_ids:
             await share_service.end(sharing, call.caller, session, share.share_id)
@@ -293,7 +293,7 @@ def _wanted(target: CallBody, present: list[str]) -> dict[str, Access]:
         raise Invalid("session_permissions must be a list of user_id and access.")
     wanted: dict[str, Access] = {}
     for entry in cast("list[object]", entries):
-        one = CallBody(target.caller, {"entry": entry}, target.headers).part("entry")
+        one = CallBody(target.change, {"entry": entry}, target.headers).part("entry")
         wanted[one.id("user_id")] = _access(one.text("access") or usual)
     return wanted
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from typing import Annotated, Final
+from uuid import UUID
 
 from fastapi import APIRouter
 
 from greenroom.api.bodies import validated
-from greenroom.api.deps import Config, Db, Logs
-from greenroom.api.fleet import service
+from greenroom.api.deps import Db
+from greenroom.api.fleet import routes
 from greenroom.api.fleet.schemas import AgentPatch, ManagerPatch, ManagerView, ZoneCreate, ZonePatch
 from greenroom.db.fleet import managers, views, zones
-from greenroom.db.fleet.managers import ListedManager
 from greenroom.db.fleet.views import AgentRow
 from greenroom.interfaces.public.calls import Answer, CallBody, date, requires_key, zone_shape
 
@@ -35,29 +35,26 @@ async def get_zones(db: Db, call: Annotated[CallBody, requires_key("zones_view")
 
 
 @router.post("/create_zone")
-async def create_zone(
-    db: Db, logs: Logs, config: Config, call: Annotated[CallBody, requires_key("zones_create")]
-) -> Answer:
+async def create_zone(db: Db, call: Annotated[CallBody, requires_key("zones_create")]) -> Answer:
     """Create a zone. Managers and Agents join it separately."""
     body = validated(ZoneCreate, _zone_fields(call.part(ZONE)))
-    return {"zone": zone_shape(await service.create_zone(db, logs, call.caller, body, config=config))}
+    zone = await routes.create_zone(body, call.change)
+    return {"zone": zone_shape(await zones.get_zone(db, str(zone.zone_id)))}
 
 
 @router.post("/update_zone")
-async def update_zone(
-    db: Db, logs: Logs, config: Config, call: Annotated[CallBody, requires_key("zones_modify")]
-) -> Answer:
+async def update_zone(db: Db, call: Annotated[CallBody, requires_key("zones_modify")]) -> Answer:
     """Change a zone. Omitted and null fields keep their values."""
     zone_id = call.part(ZONE).id("zone_id")
     body = validated(ZonePatch, _zone_fields(call.part(ZONE)))
-    await service.update_zone(db, logs, call.caller, zone_id, body, config=config)
+    await routes.update_zone(UUID(zone_id), body, call.change)
     return {"zone": zone_shape(await zones.get_zone(db, zone_id))}
 
 
 @router.post("/delete_zone")
-async def delete_zone(db: Db, logs: Logs, call: Annotated[CallBody, requires_key("zones_delete")]) -> Answer:
+async def delete_zone(call: Annotated[CallBody, requires_key("zones_delete")]) -> Answer:
     """Delete a zone without Managers, Agents, sessions and staging configs."""
-    await service.delete_zone(db, logs, call.caller, call.part(ZONE).id("zone_id"))
+    await routes.delete_zone(UUID(call.part(ZONE).id("zone_id")), call.change)
     return {}
 
 
@@ -70,7 +67,7 @@ async def get_agents(db: Db) -> Answer:
 @router.post("/get_agent")
 async def get_agent(db: Db, call: Annotated[CallBody, requires_key("agents_view")]) -> Answer:
     """Return one Agent."""
-    return {"agent": _agent_shape(await service.find_agent(db, call.part(AGENT).id("agent_id")))}
+    return {"agent": _agent_shape(await routes.find_agent(db, call.part(AGENT).id("agent_id")))}
 
 
 @router.post("/get_agent_report", dependencies=[requires_key("agents_view")])
@@ -80,36 +77,34 @@ async def get_agent_report(db: Db) -> Answer:
 
 
 @router.post("/update_agent")
-async def update_agent(db: Db, logs: Logs, call: Annotated[CallBody, requires_key("agents_modify")]) -> Answer:
+async def update_agent(db: Db, call: Annotated[CallBody, requires_key("agents_modify")]) -> Answer:
     """Enable or disable an Agent, or change its capacity. An override of 0 means the capacity of the host."""
     target = call.part(AGENT)
     target.refuse_others(_AGENT_FIXED, "Agents have no GPUs and do not prune images")
     body = validated(AgentPatch, target.given(*AGENT_FIELDS))
-    return {"agent": _agent_shape(await service.update_agent(db, logs, call.caller, target.id("agent_id"), body))}
+    agent = await routes.update_agent(target.id("agent_id"), body, call.change)
+    return {"agent": _agent_shape(await routes.find_agent(db, str(agent.agent_id)))}
 
 
 @router.post("/delete_agent")
-async def delete_agent(db: Db, logs: Logs, call: Annotated[CallBody, requires_key("agents_delete")]) -> Answer:
+async def delete_agent(call: Annotated[CallBody, requires_key("agents_delete")]) -> Answer:
     """Delete an Agent; refused while it has sessions, unless it is gone and `force` is set."""
-    agent_id = call.part(AGENT).id("agent_id")
-    await service.delete_agent(db, logs, call.caller, agent_id, force=call.flag("force"))
+    await routes.delete_agent(call.part(AGENT).id("agent_id"), call.change, force=call.flag("force"))
     return {}
 
 
 @router.post("/get_managers", dependencies=[requires_key("managers_view")])
 async def get_managers(db: Db) -> Answer:
     """List all Managers."""
-    return {"managers": [_manager_shape(manager) for manager in await managers.list_managers(db)]}
+    return {"managers": [_manager_shape(ManagerView.model_validate(each)) for each in await managers.list_managers(db)]}
 
 
 @router.post("/update_manager")
-async def update_manager(db: Db, logs: Logs, call: Annotated[CallBody, requires_key("managers_modify")]) -> Answer:
+async def update_manager(call: Annotated[CallBody, requires_key("managers_modify")]) -> Answer:
     """Enable or disable a Manager."""
     target = call.part(MANAGER)
     body = validated(ManagerPatch, target.given("enabled"))
-    manager_id = target.id("manager_id")
-    await service.update_manager(db, logs, call.caller, manager_id, body)
-    return {"manager": _manager_shape(await service.find_manager(db, manager_id))}
+    return {"manager": _manager_shape(await routes.update_manager(target.id("manager_id"), body, call.change))}
 
 
 def _zone_fields(target: CallBody) -> Answer:
@@ -168,10 +163,9 @@ def _report_shape(agent: AgentRow) -> Answer:
     }
 
 
-def _manager_shape(manager: ListedManager) -> Answer:
+def _manager_shape(view: ManagerView) -> Answer:
     """Return a Manager as in `/api/v1`, with dates in the published format."""
-    view = ManagerView.model_validate(manager)
-    return view.model_dump(mode="json") | {
+    return view.model_dump(mode="json", include=set(ManagerView.model_fields)) | {
         "manager_hostname": view.hostname,
         "first_reported": date(view.first_reported),
         "last_reported": date(view.last_reported),

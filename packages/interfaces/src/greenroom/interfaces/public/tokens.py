@@ -1,101 +1,136 @@
-"""The calls of the published interface for session tokens (`greenroom.api.access.session_tokens`)."""
+"""Session tokens: log-ins that programs begin, extend and end for users.
+
+A token is the value of the console's cookie. It opens the streams of the user's sessions as `session_token` of the
+published interface does. It consists of the id of the log-in and a signature, so the tokens of a user can be listed
+although only their hashes are stored. Log-ins of browsers have random values and are never listed here.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import uuid
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
-from greenroom.api.access import session_tokens
-from greenroom.api.access.session_tokens import SessionToken
-from greenroom.api.deps import Db, Logs, SecretsDep, SettingsSnapshot
-from greenroom.api.installation import Snapshot
-from greenroom.db.database import Database
+from greenroom.api.access.user_routes import end_user_login
+from greenroom.api.diagnostics.audit import CallerChange
+from greenroom.api.session.service import token_login
+from greenroom.core.errors import NotFound, Refused
+from greenroom.core.events import ChangeEvent, Topic
+from greenroom.core.log_codes import LogCode
+from greenroom.db.access import credentials, users
+from greenroom.db.access.credentials import TokenLogin
 from greenroom.interfaces.public.calls import Answer, CallBody, date, requires_key
-from greenroom.kit.secrets import Secrets
+from greenroom.kit.secrets import hashed
 
 router = APIRouter(include_in_schema=False)
 
 FOR_USERS: Final = requires_key("users_auth_session")
 
 
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    db: Database
-    secrets: Secrets
-    snapshot: Snapshot
-
-
-async def _parts(db: Db, secrets: SecretsDep, snapshot: SettingsSnapshot) -> _Parts:
-    return _Parts(db, secrets, snapshot)
-
-
-Parts = Annotated[_Parts, Depends(_parts)]
-
-
 @router.post("/create_session_token")
-async def create_session_token(parts: Parts, logs: Logs, call: Annotated[CallBody, FOR_USERS]) -> Answer:
+async def create_session_token(call: Annotated[CallBody, FOR_USERS]) -> Answer:
     """Begin a log-in of a user, and return its token."""
-    user_id = call.part("target_user").id("user_id")
-    made = await session_tokens.create(parts.db, parts.secrets, parts.snapshot, call.caller, user_id, logs=logs)
-    return {"session_token": _shape(made)}
+    change, login_id = call.change, str(uuid.uuid4())
+    token = change.secrets.session_token(login_id)
+    async with change.db.transaction() as connection:
+        user = await users.lock_user(connection, call.part("target_user").id("user_id"))
+        change.caller.require_not_above(user.permissions)
+        if user.disabled or user.locked or user.anonymous:
+            raise Refused(f"{user.username} may not log in: the account is disabled, locked or anonymous.")
+        await credentials.insert_token_login(
+            connection,
+            login_id,
+            hashed(token),
+            user.user_id,
+            lifetime_s=change.installation.session_lifetime_s,
+            made_by=change.caller.name,
+        )
+    await change.db.notify(ChangeEvent(Topic.USERS))
+    change.logs.write(
+        LogCode.SESSION_TOKEN_CREATED,
+        f"{change.caller.name} got a session token of {user.username}",
+        user_id=user.user_id,
+        username=user.username,
+    )
+    return {"session_token": _shape(await _find(change, token), token)}
 
 
 @router.post("/get_session_token")
-async def get_session_token(parts: Parts, call: Annotated[CallBody, FOR_USERS]) -> Answer:
+async def get_session_token(call: Annotated[CallBody, FOR_USERS]) -> Answer:
     """Return one token, as long as it is valid."""
-    return {"session_token": _shape(await _found(parts, call))}
+    token = _sent(call)
+    return {"session_token": _shape(await _find(call.change, token), token)}
 
 
 @router.post("/get_session_tokens")
-async def get_session_tokens(parts: Parts, call: Annotated[CallBody, FOR_USERS]) -> Answer:
+async def get_session_tokens(call: Annotated[CallBody, FOR_USERS]) -> Answer:
     """List the valid tokens of a user that programs created, oldest first. Log-ins of browsers are not included."""
-    return {"session_tokens": [_shape(token) for token in await _of_user(parts, call)]}
+    return {"session_tokens": [_shape(login, token) for login, token in await _of_user(call)]}
 
 
 @router.post("/update_session_token")
-async def update_session_token(parts: Parts, call: Annotated[CallBody, FOR_USERS]) -> Answer:
+async def update_session_token(call: Annotated[CallBody, FOR_USERS]) -> Answer:
     """Extend a token to the lifetime of a new one."""
-    token = _sent(call)
-    prolonged = await session_tokens.prolong(parts.db, parts.secrets, parts.snapshot, call.caller, token)
-    return {"session_token": _shape(prolonged)}
+    change, token = call.change, _sent(call)
+    found = await _find(change, token)
+    await credentials.prolong_login(change.db, found.login_id, change.installation.session_lifetime_s)
+    return {"session_token": _shape(await _find(change, token), token)}
 
 
 @router.post("/delete_session_token")
-async def delete_session_token(parts: Parts, logs: Logs, call: Annotated[CallBody, FOR_USERS]) -> Answer:
+async def delete_session_token(call: Annotated[CallBody, FOR_USERS]) -> Answer:
     """End a token, and cut the streams of its user; their sessions continue."""
-    await session_tokens.end(parts.db, logs, call.caller, await _found(parts, call))
+    await _end(call.change, await _find(call.change, _sent(call)))
     return {}
 
 
 @router.post("/delete_session_tokens")
-async def delete_session_tokens(parts: Parts, logs: Logs, call: Annotated[CallBody, FOR_USERS]) -> Answer:
+async def delete_session_tokens(call: Annotated[CallBody, FOR_USERS]) -> Answer:
     """End all tokens of a user that programs created; `logout_user` also ends log-ins of browsers."""
-    for token in await _of_user(parts, call):
-        await session_tokens.end(parts.db, logs, call.caller, token)
+    for login, _ in await _of_user(call):
+        await _end(call.change, login)
     return {}
 
 
-async def _found(parts: _Parts, call: CallBody) -> SessionToken:
-    return await session_tokens.find(parts.db, parts.secrets, parts.snapshot, call.caller, _sent(call))
+async def _find(change: CallerChange, token: str) -> TokenLogin:
+    """Return the log-in of a valid token.
+
+    Raises:
+        NotFound: the token does not exist, or it has ended.
+        Forbidden: its user has more permissions than the caller.
+    """
+    login = await token_login(change.db, change.secrets, token, change.installation.session_idle_s)
+    if login is None:
+        raise NotFound("There is no such session token; it may have ended.")
+    change.caller.require_not_above((await users.get_user(change.db, login.user_id)).permissions)
+    return login
 
 
-async def _of_user(parts: _Parts, call: CallBody) -> list[SessionToken]:
-    user_id = call.part("target_user").id("user_id")
-    return await session_tokens.of_user(parts.db, parts.secrets, parts.snapshot, call.caller, user_id)
+async def _of_user(call: CallBody) -> list[tuple[TokenLogin, str]]:
+    """Return the valid tokens of the user of the call with their log-ins, oldest first."""
+    change = call.change
+    user = await users.get_user(change.db, call.part("target_user").id("user_id"))
+    change.caller.require_not_above(user.permissions)
+    found = await credentials.list_token_logins(change.db, user.user_id, change.installation.session_idle_s)
+    made = [(login, change.secrets.session_token(login.login_id)) for login in found]
+    return [(login, token) for login, token in made if hashed(token) == login.token_hash]
+
+
+async def _end(change: CallerChange, login: TokenLogin) -> None:
+    await end_user_login(uuid.UUID(login.user_id), uuid.UUID(login.login_id), change)
 
 
 def _sent(call: CallBody) -> str:
     return call.part("target_session_token").text("session_token")
 
 
-def _shape(token: SessionToken) -> Answer:
+def _shape(login: TokenLogin, token: str) -> Answer:
     """Return a token in the published shape. There is no JWT: the token itself is the credential."""
     return {
-        "session_token": token.token,
-        "session_token_date": date(token.created),
-        "expires_at": date(token.ends),
+        "session_token": token,
+        "session_token_date": date(login.created),
+        "expires_at": date(login.ends),
         "session_jwt": None,
-        "user_id": token.user_id,
+        "user_id": login.user_id,
     }

@@ -8,10 +8,8 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter
 
+from greenroom.api.access import accounts, group_routes, user_routes
 from greenroom.api.access import groups as group_rules
-from greenroom.api.access.accounts import change_attributes, change_user, log_out
-from greenroom.api.access.accounts import create_user as create
-from greenroom.api.access.accounts import delete_user as remove
 from greenroom.api.access.schemas import AttributesPatch, GroupCreate, GroupPatch, UserCreate, UserPatch
 from greenroom.api.bodies import validated
 from greenroom.api.deps import Config, Db, Logs, PasswordHashes, SecretsDep
@@ -52,14 +50,12 @@ USER_FIELDS: Final = tuple(name for name in UserPatch.model_fields if name != "g
 
 
 @user_router.post("/create_user")
-async def create_user(
-    db: Db, logs: Logs, passwords: PasswordHashes, call: Annotated[CallBody, requires_key("users_create")]
-) -> Answer:
+async def create_user(passwords: PasswordHashes, call: Annotated[CallBody, requires_key("users_create")]) -> Answer:
     """Create a user in All Users."""
     target = call.part("target_user")
     target.refuse_others(_OF_GROUPS, WORKSPACES_OF_GROUPS)
     body = validated(UserCreate, target.given(*USER_FIELDS))
-    return {"user": user_shape(await create(db, logs, passwords, call.caller, body))}
+    return {"user": user_shape(await accounts.create_user(call.change, passwords, body))}
 
 
 @user_router.post("/get_user")
@@ -78,9 +74,7 @@ async def get_users(db: Db, streams: Streams) -> Answer:
 
 
 @user_router.post("/update_user")
-async def update_user(
-    db: Db, logs: Logs, passwords: PasswordHashes, call: Annotated[CallBody, requires_key("users_modify")]
-) -> Answer:
+async def update_user(passwords: PasswordHashes, call: Annotated[CallBody, requires_key("users_modify")]) -> Answer:
     """Change a user. Null fields keep their values, and so does the password if it is empty."""
     target = call.part("target_user")
     target.refuse_others(_OF_GROUPS, WORKSPACES_OF_GROUPS)
@@ -88,23 +82,20 @@ async def update_user(
     if not sent.get("password"):
         sent.pop("password", None)
     body = validated(UserPatch, sent)
-    return {"user": user_shape(await change_user(db, logs, passwords, call.caller, target.id("user_id"), body=body))}
+    return {"user": user_shape(await accounts.change_user(call.change, passwords, target.id("user_id"), body))}
 
 
 @user_router.post("/delete_user")
-async def delete_user(
-    db: Db, logs: Logs, call: Annotated[CallBody, requires_key("users_delete", "users_modify")]
-) -> Answer:
+async def delete_user(call: Annotated[CallBody, requires_key("users_delete", "users_modify")]) -> Answer:
     """Delete a user; refused while they have sessions, unless `force` is set."""
-    user_id = call.part("target_user").id("user_id")
-    await remove(db, logs, call.caller, user_id, force=call.flag("force"))
+    await user_routes.delete_user(_user_id(call), call.change, force=call.flag("force"))
     return {}
 
 
 @user_router.post("/logout_user")
-async def logout_user(db: Db, logs: Logs, call: Annotated[CallBody, requires_key("users_auth_session")]) -> Answer:
+async def logout_user(db: Db, call: Annotated[CallBody, requires_key("users_auth_session")]) -> Answer:
     """End all log-ins of a user and cut their streams; their sessions continue."""
-    await log_out(db, logs, call.caller, (await _target(db, call)).user_id)
+    await user_routes.log_user_out(uuid.UUID((await _target(db, call)).user_id), call.change)
     return {}
 
 
@@ -138,9 +129,7 @@ async def get_user_attributes(db: Db, call: Annotated[CallBody, requires_key("us
 
 @user_router.post("/update_attributes")
 @user_router.post("/update_user_attributes")
-async def update_user_attributes(
-    db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[CallBody, requires_key("users_modify")]
-) -> Answer:
+async def update_user_attributes(call: Annotated[CallBody, requires_key("users_modify")]) -> Answer:
     """Change the preferences of a user. Null fields keep their values; an empty text clears one."""
     target = call.part("target_user_attributes")
     user_id = target.optional_id("user_id") or call.id("user_id")
@@ -148,7 +137,7 @@ async def update_user_attributes(
     if isinstance(theme := sent.get("theme"), str):
         sent["theme"] = theme.lower()
     body, kept = validated(AttributesPatch, sent), target.kept(KEPT_WITH_A_USER)
-    await change_attributes(db, logs, secrets, call.caller, user_id, body=body, client_fields=kept)
+    await accounts.change_attributes(call.change, user_id, body, kept)
     return {}
 
 
@@ -182,87 +171,85 @@ async def get_groups(db: Db) -> Answer:
 @group_router.post("/get_group")
 async def get_group(db: Db, call: Annotated[CallBody, SEES]) -> Answer:
     """Return one group."""
-    return {"group": _shape(await groups.get_group(db, _group_id(call)))}
+    return {"group": _shape(await groups.get_group(db, str(_group_id(call))))}
 
 
 @group_router.post("/create_group")
-async def create_group(
-    db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[CallBody, requires_key("groups_create")]
-) -> Answer:
+async def create_group(call: Annotated[CallBody, requires_key("groups_create")]) -> Answer:
     """Create a group."""
     body = validated(GroupCreate, call.part("target_group").given(*GROUP_FIELDS))
-    return {"group": _shape(await group_rules.create(db, logs, call.caller, body, secrets=secrets))}
+    return {"group": _shape(await group_rules.create(call.change, body))}
 
 
 @group_router.post("/update_group")
-async def update_group(db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[CallBody, CHANGES]) -> Answer:
+async def update_group(call: Annotated[CallBody, CHANGES]) -> Answer:
     """Change a group. Omitted and null fields keep their values."""
     body = validated(GroupPatch, call.part("target_group").given(*GROUP_FIELDS))
-    return {"group": _shape(await group_rules.update(db, logs, call.caller, _group_id(call), body, secrets=secrets))}
+    return {"group": _shape(await group_rules.update(call.change, str(_group_id(call)), body))}
 
 
 @group_router.post("/delete_group")
-async def delete_group(db: Db, logs: Logs, call: Annotated[CallBody, requires_key("groups_delete")]) -> Answer:
+async def delete_group(call: Annotated[CallBody, requires_key("groups_delete")]) -> Answer:
     """Delete a group."""
-    await group_rules.delete(db, logs, call.caller, _group_id(call))
+    await group_routes.delete_group(_group_id(call), call.change)
     return {}
 
 
 @group_router.post("/get_users_group")
 async def get_users_group(db: Db, call: Annotated[CallBody, requires_key("groups_view", "users_view")]) -> Answer:
     """List the members of a group."""
-    group = await groups.get_group(db, _group_id(call))
+    group = await groups.get_group(db, str(_group_id(call)))
     members = await users.list_users(db, users.UserFilter(group_id=group.group_id))
     return {"users": [user_shape(user) for user in members.rows]}
 
 
 @group_router.post("/add_user_group")
-async def add_user_group(db: Db, logs: Logs, call: Annotated[CallBody, CHANGES]) -> Answer:
+async def add_user_group(call: Annotated[CallBody, CHANGES]) -> Answer:
     """Add a user to a group."""
-    await group_rules.add_user(db, logs, call.caller, _group_id(call), _user_id(call))
+    await group_routes.add_group_user(_group_id(call), _user_id(call), call.change)
     return {}
 
 
 @group_router.post("/remove_user_group")
-async def remove_user_group(db: Db, logs: Logs, call: Annotated[CallBody, CHANGES]) -> Answer:
+async def remove_user_group(call: Annotated[CallBody, CHANGES]) -> Answer:
     """End a membership."""
-    await group_rules.remove_user(db, logs, call.caller, _group_id(call), _user_id(call))
+    await group_routes.remove_group_user(_group_id(call), _user_id(call), call.change)
     return {}
 
 
 @group_router.post("/get_images_group")
 async def get_images_group(db: Db, secrets: SecretsDep, call: Annotated[CallBody, SEES]) -> Answer:
     """List the workspaces that members of a group may use."""
-    group = await groups.get_group(db, _group_id(call))
+    group = await groups.get_group(db, str(_group_id(call)))
     found = [image for image in (await images.list_images(db)).rows if image.image_id in group.images]
     shown = [image_shape(as_seen(image, secrets, call.caller)) for image in found]
     return {"images": [image | _in_group(group, image) for image in shown]}
 
 
 @group_router.post("/add_images_group")
-async def add_images_group(db: Db, logs: Logs, call: Annotated[CallBody, CHANGES]) -> Answer:
+async def add_images_group(call: Annotated[CallBody, CHANGES]) -> Answer:
     """Let the members of a group use a workspace."""
-    await group_rules.add_image(db, logs, call.caller, _group_id(call), _image_id(call))
+    await group_routes.add_group_image(_group_id(call), _image_id(call), call.change)
     return {}
 
 
 @group_router.post("/remove_images_group")
-async def remove_images_group(db: Db, logs: Logs, call: Annotated[CallBody, CHANGES]) -> Answer:
+async def remove_images_group(call: Annotated[CallBody, CHANGES]) -> Answer:
     """Stop letting the members of a group use a workspace through it."""
-    await group_rules.remove_image(db, logs, call.caller, _group_id(call), _image_id(call))
+    await group_routes.remove_group_image(_group_id(call), _image_id(call), call.change)
     return {}
 
 
 @group_router.post("/get_settings_group")
 async def get_settings_group(db: Db, secrets: SecretsDep, call: Annotated[CallBody, SEES]) -> Answer:
     """List the settings that have a value in a group."""
-    group = group_rules.as_seen(await groups.get_group(db, _group_id(call)), secrets, call.caller)
+    group = group_rules.as_seen(await groups.get_group(db, str(_group_id(call))), secrets, call.caller)
     return {"settings": [_setting_shape(SETTINGS[name], group) for name in group.settings if name in SETTINGS]}
 
 
 @group_router.post("/add_settings_group")
 @group_router.post("/set_settings_group")
-async def set_settings_group(db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[CallBody, CHANGES]) -> Answer:
+async def set_settings_group(call: Annotated[CallBody, CHANGES]) -> Answer:
     """Set a setting of a group. Values may be texts, as older clients send them."""
     group_id, setting, target = _group_id(call), _setting(call), call.part("target_setting")
     if target.body.get("value") is None:
@@ -270,15 +257,15 @@ async def set_settings_group(db: Db, logs: Logs, secrets: SecretsDep, call: Anno
             f"The value of {setting.name} is missing; to remove a setting from a group, call remove_settings_group."
         )
     body = validated(GroupPatch, {"settings": {setting.name: _value(setting, target.body.get("value"))}})
-    group = await group_rules.update(db, logs, call.caller, group_id, body, secrets=secrets)
-    return {"setting": _setting_shape(setting, group_rules.as_seen(group, secrets, call.caller))}
+    group = await group_rules.update(call.change, str(group_id), body)
+    return {"setting": _setting_shape(setting, group_rules.as_seen(group, call.change.secrets, call.caller))}
 
 
 @group_router.post("/remove_settings_group")
-async def remove_settings_group(db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[CallBody, CHANGES]) -> Answer:
+async def remove_settings_group(call: Annotated[CallBody, CHANGES]) -> Answer:
     """Remove a setting from a group."""
     body = GroupPatch(settings={_setting(call).name: None})
-    await group_rules.update(db, logs, call.caller, _group_id(call), body, secrets=secrets)
+    await group_rules.update(call.change, str(_group_id(call)), body)
     return {}
 
 
@@ -316,16 +303,16 @@ def _setting_shape(setting: Setting, group: Group) -> Answer:
     }
 
 
-def _group_id(call: CallBody) -> str:
-    return call.part("target_group").id("group_id")
+def _group_id(call: CallBody) -> uuid.UUID:
+    return uuid.UUID(call.part("target_group").id("group_id"))
 
 
-def _user_id(call: CallBody) -> str:
-    return call.part("target_user").id("user_id")
+def _user_id(call: CallBody) -> uuid.UUID:
+    return uuid.UUID(call.part("target_user").id("user_id"))
 
 
-def _image_id(call: CallBody) -> str:
-    return call.part("target_image").id("image_id")
+def _image_id(call: CallBody) -> uuid.UUID:
+    return uuid.UUID(call.part("target_image").id("image_id"))
 
 
 def _setting(call: CallBody) -> Setting:

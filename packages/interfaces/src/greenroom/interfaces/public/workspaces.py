@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import re
 from typing import Annotated, Any, Final
+from uuid import UUID
 
 from fastapi import APIRouter
 
 from greenroom.api.bodies import Json, validated
-from greenroom.api.deps import Db, Logs, SecretsDep, SettingsSnapshot
-from greenroom.api.workspace import service
+from greenroom.api.deps import Db, SecretsDep
+from greenroom.api.workspace import routes, service
 from greenroom.api.workspace.schemas import ImageCreate, ImageFields, ImagePatch
 from greenroom.core.errors import Invalid
 from greenroom.db.workspace import images
@@ -26,7 +27,6 @@ from greenroom.interfaces.public.calls import (
     image_shape,
     requires_key,
 )
-from greenroom.kit.secrets import Secrets
 
 router = APIRouter(include_in_schema=False)
 
@@ -45,49 +45,36 @@ async def get_images(db: Db, secrets: SecretsDep, call: Annotated[CallBody, requ
 
 
 @router.post("/get_image")
-async def get_image(db: Db, secrets: SecretsDep, call: Annotated[CallBody, requires_key("images_view")]) -> Answer:
+async def get_image(db: Db, call: Annotated[CallBody, requires_key("images_view")]) -> Answer:
     """Return one workspace."""
-    return _answer(await images.get_image(db, _id(call)), secrets, call)
+    return _answer(await images.get_image(db, _id(call)), call)
 
 
 @router.post("/create_image")
-async def create_image(
-    db: Db,
-    logs: Logs,
-    secrets: SecretsDep,
-    snapshot: SettingsSnapshot,
-    call: Annotated[CallBody, requires_key("images_create")],
-) -> Answer:
+async def create_image(call: Annotated[CallBody, requires_key("images_create")]) -> Answer:
     """Create a workspace, for All Users unless the setting of the installation excludes that."""
     target = call.part(TARGET)
     body, kept = validated(ImageCreate, _fields(target)), target.kept(KEPT_WITH_AN_IMAGE)
-    groups = service.default_groups(for_all_users=snapshot.installation.add_images_to_default_group)
-    image = await service.create_image(
-        db, logs, call.caller, body, secrets=secrets, default_groups=groups, client_fields=kept
-    )
-    return _answer(image, secrets, call)
+    return _answer(await service.create_image(call.change, body, client_fields=kept), call)
 
 
 @router.post("/update_image")
-async def update_image(
-    db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[CallBody, requires_key("images_modify")]
-) -> Answer:
+async def update_image(call: Annotated[CallBody, requires_key("images_modify")]) -> Answer:
     """Change a workspace. Omitted and null fields keep their values; an empty text removes an optional value."""
     image_id, target = _id(call), call.part(TARGET)
     body, kept = validated(ImagePatch, _fields(target)), target.kept(KEPT_WITH_AN_IMAGE)
-    image = await service.update_image(db, logs, call.caller, image_id, body, secrets=secrets, client_fields=kept)
-    return _answer(image, secrets, call)
+    return _answer(await service.update_image(call.change, image_id, body, client_fields=kept), call)
 
 
 @router.post("/delete_image")
-async def delete_image(db: Db, logs: Logs, call: Annotated[CallBody, requires_key("images_delete")]) -> Answer:
+async def delete_image(call: Annotated[CallBody, requires_key("images_delete")]) -> Answer:
     """Delete a workspace that nothing uses."""
-    await service.delete_image(db, logs, call.caller, _id(call))
+    await routes.delete_image(UUID(_id(call)), call.change)
     return {}
 
 
-def _answer(image: WorkspaceRow, secrets: Secrets, call: CallBody) -> Answer:
-    return {"image": image_shape(service.as_seen(image, secrets, call.caller))}
+def _answer(image: WorkspaceRow, call: CallBody) -> Answer:
+    return {"image": image_shape(service.as_seen(image, call.change.secrets, call.caller))}
 
 
 def _id(call: CallBody) -> str:
