@@ -17,7 +17,7 @@ from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
 from greenroom.core.fleet.disk import DiskUse, FreeDisk, Stop, Use, shortage, to_stop
 from greenroom.core.log_codes import LogCode
-from greenroom.kit.concurrency import one_item
+from greenroom.kit.concurrency import one_item, warned
 from greenroom.runtimes.contract import Containers, DiskCountError, HostDisk
 from greenroom.wire.messages import Usage
 
@@ -101,11 +101,9 @@ class DiskGuard:
         """Stop a session; its container stays for inspection until the session is deleted."""
         self._sessions.observed.remember(stop.session_id, failure=stop.reason)
         self._sessions.outbox.log_line(LogCode.SESSION_DISK_FULL, stop.reason, stop.session_id)
-        try:
-            with one_item("session", stop.session_id):
-                await self._containers.stop(stop.session_id, 1.0)
-        except GreenroomError as error:
-            log.warning("a session could not be stopped", session_id=stop.session_id, reason=error.message)
+        session_id = stop.session_id
+        with warned(log, "a session could not be stopped", "session", session_id, session_id=session_id):
+            await self._containers.stop(session_id, 1.0)
 
     def _lost_much(self) -> bool:
         then, now = self._then, self._disk()

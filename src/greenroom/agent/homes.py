@@ -19,7 +19,7 @@ from greenroom.core.errors import GreenroomError
 from greenroom.core.log_codes import LogCode
 from greenroom.core.rate_limits import Backoff
 from greenroom.core.workspace.homes import HomeId, HomeMeasurement, next_to_measure
-from greenroom.kit.concurrency import one_item, wait_for
+from greenroom.kit.concurrency import one_item, wait_for, warned
 from greenroom.runtimes.contract import HomeInUseError, Homes, KeptHome
 from greenroom.wire.parts import HomeRemoval, HomeReport
 
@@ -132,13 +132,10 @@ class HomesKeeper:
     async def _measure_all(self) -> None:
         while True:
             begun = time.monotonic()
-            try:
-                with one_item("homes"):
-                    await self._look()
+            with warned(log, "the home folders cannot be listed", "homes", next_try_s=LOOK_EVERY_S):
+                await self._look()
                 while (home := self._next()) is not None:
                     await self._measure(home)
-            except GreenroomError as error:
-                log.warning("the home folders cannot be listed", reason=error.message, next_try_s=LOOK_EVERY_S)
             await asyncio.sleep(max(1.0, LOOK_EVERY_S - (time.monotonic() - begun)))
 
     def _next(self) -> HomeId | None:
@@ -227,14 +224,8 @@ class HomesKeeper:
         else:
             self._done = dict.fromkeys([*self._done, removal_id][-MOST:])
             log.info("removed a home folder", home=home.name, removal_id=removal_id)
-        await self._look_again()
-
-    async def _look_again(self) -> None:
-        try:
-            with one_item("homes"):
-                await self._look()
-        except GreenroomError as error:
-            log.warning("the home folders cannot be listed", reason=error.message)
+        with warned(log, "the home folders cannot be listed", "homes"):
+            await self._look()
         self._on_change()
 
 

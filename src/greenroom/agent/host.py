@@ -36,7 +36,7 @@ from greenroom.core.fleet.liveness import Lateness
 from greenroom.core.log_codes import LogCode
 from greenroom.core.web_filter import FilterPolicy
 from greenroom.kit.clock import LatenessMeter
-from greenroom.kit.concurrency import Loop, kept, one_item
+from greenroom.kit.concurrency import Loop, kept, wait_for, warned
 from greenroom.kit.config import AgentConfig
 from greenroom.runtimes.contract import (
     CopyHost,
@@ -102,10 +102,7 @@ class HostWork:
     # For the check-in ---------------------------------------------------------------------------------------------
 
     async def ready(self) -> None:
-        try:
-            async with asyncio.timeout(READY_WITHIN_S):
-                await self._looked.wait()
-        except TimeoutError:
+        if not await wait_for(self._looked, READY_WITHIN_S):
             log.warning("the runtime was not ready in time; the first check-in has no inventory")
 
     def registered(self, installation_id: str) -> None:
@@ -304,11 +301,8 @@ class HostWork:
 
     async def _look_first(self, inventory: Inventory, images: ImageKeeper, meter: CapacityMeter) -> None:
         """Read the host for the first check-in; the loops retry failures."""
-        try:
-            with one_item("host"):
-                await inventory.take()
-                await images.look()
-                await meter.read()
-        except GreenroomError as error:
-            log.warning("the host could not be inspected", reason=error.message)
+        with warned(log, "the host could not be inspected", "host"):
+            await inventory.take()
+            await images.look()
+            await meter.read()
         self._looked.set()

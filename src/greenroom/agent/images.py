@@ -16,7 +16,7 @@ from greenroom.core.errors import GreenroomError
 from greenroom.core.rate_limits import Backoff
 from greenroom.core.workspace.definition import Refresh, can_change
 from greenroom.kit import recipes
-from greenroom.kit.concurrency import one_item, wait_for
+from greenroom.kit.concurrency import one_item, wait_for, warned
 from greenroom.runtimes import contract
 from greenroom.runtimes.contract import BuildHost, Credentials, Image, LogInKeeper, PullError, RuntimeUnavailable
 from greenroom.wire.messages import DesiredImage, ImageReport
@@ -246,11 +246,8 @@ class ImageKeeper:
         if self._has_list and isinstance(self._runtime, LogInKeeper):
             wanted = self._wanted
             known = {name: credentials_of(image) for name, image in wanted.items() if not image.password_withheld}
-            try:
-                with one_item("registry log-ins"):
-                    await self._runtime.keep_log_ins(wanted.keys(), known)
-            except GreenroomError as error:
-                log.warning("registry log-ins cannot be stored", reason=error.message, next_try_s=LOOK_EVERY_S)
+            with warned(log, "registry log-ins cannot be stored", "registry log-ins", next_try_s=LOOK_EVERY_S):
+                await self._runtime.keep_log_ins(wanted.keys(), known)
 
     async def _also_known_as(self, names: set[str]) -> tuple[dict[str, Image], dict[str, GreenroomError]]:
         """The images of these names that the runtime has under another name in its list (`desk` for `desk:latest`), and

@@ -163,11 +163,7 @@ class Replica:
             await agent.close()
 
     async def _group(self) -> ReplicaGroup:
-        """Take over the shared records, into the Agent's folder.
-
-        Raises:
-            RuntimeUnavailable: they cannot be read.
-        """
+        """Take over the shared records, into the Agent's folder. Raises RuntimeUnavailable: they cannot be read."""
         records = {name: SharedRecord(self._shared, name, self.election.fence) for name in RECORDS}
         folder = self._settings.agent_dir
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -246,11 +242,7 @@ def own_address(settings: AgentConfig) -> str:
 
 
 async def run(settings: AgentConfig, shared: Shared, build: Build) -> None:
-    """Run this process until it is stopped.
-
-    Raises:
-        SetupError: its settings, or a file, cannot be used.
-    """
+    """Run this process until it is stopped. Raises SetupError: its settings, or a file, cannot be used."""
     await shared.open()
     replica = Replica(settings, shared, build)
     log.info("a process of the Agent starts", group=shared.name, pid=os.getpid())

@@ -139,11 +139,7 @@ def _all_routes() -> APIRouter:
 
 
 def _router(group: str, name: str) -> APIRouter:
-    """Return the router of an installed distribution.
-
-    Raises:
-        SetupError: the entry point is not a router.
-    """
+    """Return the router of an installed distribution. Raises SetupError: the entry point is not a router."""
     router = plugins.load(group, name)
     if not isinstance(router, APIRouter):
         raise SetupError(f"The entry point {name} of {group} is not a router.")

@@ -33,6 +33,7 @@ from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import Database
 from greenroom.db.lease.leases import is_lease_of_user
 from greenroom.db.session.views import is_of_user
+from greenroom.kit.concurrency import wait_for
 
 MAX_WAITING: Final = 256
 MAX_SUBSCRIPTIONS: Final = 20
@@ -72,10 +73,7 @@ class Subscriber:
 
     async def take(self, timeout_s: float) -> list[ChangeEvent | Resync]:
         """Return all waiting events, oldest first; empty if none came within `timeout_s`."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._wake.wait()
-        except TimeoutError:
+        if not await wait_for(self._wake, timeout_s):
             return []
         self._wake.clear()
         events, self._waiting = list(self._waiting), {}

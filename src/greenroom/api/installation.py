@@ -11,7 +11,6 @@ from typing import Final
 import structlog
 
 from greenroom.api.access.accounts import forget_anonymous_users
-from greenroom.core.errors import GreenroomError
 from greenroom.core.events import ChangeEvent
 from greenroom.core.installation import Installation, installation_of
 from greenroom.core.log_codes import LogCode
@@ -21,7 +20,7 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.installation import stored_settings
 from greenroom.db.pool.configs import StagingConfig, list_configs, note_shortfall
-from greenroom.kit.concurrency import logged_item, one_item
+from greenroom.kit.concurrency import logged_item, wait_for, warned
 
 log = structlog.get_logger(__name__)
 
@@ -47,16 +46,9 @@ class Snapshot:
         """Keep the values current, forever. While the database is unreachable, the last values stay."""
         while True:
             self._changed.clear()
-            try:
-                with one_item("settings"):
-                    await self.reload()
-            except GreenroomError as error:
-                log.warning("settings not read", reason=error.message)
-            try:
-                async with asyncio.timeout(RELOAD_S):
-                    await self._changed.wait()
-            except TimeoutError:
-                continue
+            with warned(log, "settings not read", "settings"):
+                await self.reload()
+            await wait_for(self._changed, RELOAD_S)
 
 
 PRUNE_INTERVAL_S: Final = 300.0
@@ -71,11 +63,8 @@ async def housekeeping(db: Database, snapshot: Snapshot, logs: LogWriter) -> Non
             prune_logins(db, settings.login_window_s),
             forget_anonymous_users(db, settings.anonymous_user_retention_s, logs),
         ):
-            try:
-                with one_item("clean-up"):
-                    await work
-            except GreenroomError as error:
-                log.warning("clean-up put off", reason=error.message)
+            with warned(log, "clean-up put off", "clean-up"):
+                await work
 
 
 UNATTENDED_INTERVAL_S: Final = 5.0
@@ -87,11 +76,8 @@ async def watch_unattended_pools(db: Database, logs: LogWriter) -> None:
     """Check every `UNATTENDED_INTERVAL_S`, forever. Any number of processes may do this at the same time."""
     await asyncio.sleep(START_DELAY_S)
     while True:
-        try:
-            with one_item("pools"):
-                await note_unattended_pools(db, logs)
-        except GreenroomError as error:
-            log.warning("pools not looked at", reason=error.message)
+        with warned(log, "pools not looked at", "pools"):
+            await note_unattended_pools(db, logs)
         await asyncio.sleep(UNATTENDED_INTERVAL_S)
 
 

@@ -179,11 +179,7 @@ async def authenticated(request: Request) -> Caller:
 
 
 async def login_caller(request: Request, token_hash: bytes) -> Caller:
-    """Return the user whose log-in has this hash.
-
-    Raises:
-        Unauthenticated: the log-in has ended.
-    """
+    """Return the user whose log-in has this hash. Raises Unauthenticated: the log-in has ended."""
     db: Database = request.app.state.db
     settings = request.app.state.snapshot.installation
     login = await find_login(db, token_hash, settings.session_idle_s)

@@ -18,7 +18,6 @@ import os
 import resource
 import signal
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +41,7 @@ from greenroom.gateway.nginx import (
 from greenroom.gateway.plan import GatewayPlan, read_plan
 from greenroom.kit import config as kit_config
 from greenroom.kit import environment, stops
+from greenroom.kit.concurrency import wait_for
 from greenroom.kit.processes import become_subreaper, reap, send
 from greenroom.kit.serving import serve_beside
 from greenroom.kit.tcp import StreamTerminator
@@ -109,8 +109,7 @@ class Gateway:
             await self._stop_all(self._ending or signal.SIGTERM)
 
     async def _round(self) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), LOOK_S)
+        await wait_for(self._wake, LOOK_S)
         self._wake.clear()
         ended = reap()
         if self._nginx is not None and self._nginx.pid in ended:

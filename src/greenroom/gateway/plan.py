@@ -183,11 +183,7 @@ def read_plan(path: Path) -> GatewayPlan:
 
 
 def parse_plan(text: bytes) -> GatewayPlan:
-    """Return the plan in JSON.
-
-    Raises:
-        SetupError: it is no plan; the sentence names every problem.
-    """
+    """Return the plan in JSON. Raises SetupError: it is no plan; the sentence names every problem."""
     try:
         plan = msgspec.json.decode(text, type=GatewayPlan)
     except msgspec.DecodeError as error:

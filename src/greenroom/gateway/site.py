@@ -56,11 +56,7 @@ def plan_of(config: GatewayConfig, facts: SiteFacts, folder: Path) -> GatewayPla
 
 
 def check_settings(config: GatewayConfig) -> None:
-    """Refuse settings that result in no plan.
-
-    Raises:
-        SetupError: with every missing setting.
-    """
+    """Refuse settings that result in no plan. Raises SetupError: with every missing setting."""
     edge = config.gateway_profile == "edge"
     missing = [
         (not config.public_url, "GREENROOM_PUBLIC_URL (the origin of the console)"),

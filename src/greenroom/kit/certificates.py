@@ -141,11 +141,7 @@ def validity(certificate: str) -> tuple[datetime, datetime]:
 
 
 def is_pair(certificate: str, key: str) -> bool:
-    """True if the key is that of the first certificate.
-
-    Raises:
-        ValueError: one of them cannot be read.
-    """
+    """True if the key is that of the first certificate. Raises ValueError: one of them cannot be read."""
     public = x509.load_pem_x509_certificate(certificate.encode()).public_key()
     private = serialization.load_pem_private_key(key.encode(), None)
     encoding = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo

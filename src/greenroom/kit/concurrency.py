@@ -17,6 +17,7 @@ from typing import Any, Final, Generic, Never, TypeVar
 from weakref import WeakValueDictionary
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 from greenroom.core.errors import (
     GivenUp,
@@ -196,11 +197,17 @@ def logged_item(kind: str, name: str) -> Generator[None]:
         log.warning("an item is put off", kind=kind, name=name, reason=error.message)
 
 
-def _ignore(_sentence: str) -> None:
-    return
+@contextmanager
+def warned(logger: FilteringBoundLogger, sentence: str, kind: str, name: str = "", **fields: object) -> Generator[None]:
+    """Do the work of one item. Its error is a warning with this sentence, the reason and these fields."""
+    try:
+        with one_item(kind, name):
+            yield
+    except GreenroomError as error:
+        logger.warning(sentence, reason=error.message, **fields)
 
 
-async def kept(name: str, loop: Loop, on_failure: Callable[[str], None] = _ignore) -> Never:
+async def kept(name: str, loop: Loop, on_failure: Callable[[str], None] = lambda _: None) -> Never:
     """Run a loop, and start it again after a pause if it fails. `on_failure` gets the sentence for the log row.
 
     Raises:

@@ -34,11 +34,7 @@ RETRY_S: Final = 5
 
 
 def admit(waiting: int, of_source: int) -> None:
-    """Refuse a check if too many are waiting.
-
-    Raises:
-        TooManyRequests: too many checks are waiting.
-    """
+    """Refuse a check if too many are waiting. Raises TooManyRequests: too many checks are waiting."""
     if waiting >= MAX_WAITING or of_source >= MAX_OF_ONE:
         raise TooManyRequests("Too many log-ins are under way; try again in a moment.", retry_after_s=RETRY_S)
 
@@ -69,11 +65,7 @@ class Passwords:
         self._unknown = hash_password(secrets.token_urlsafe(16))
 
     async def hash(self, password: str, *, source: str = "") -> str:
-        """Return the stored form of a password.
-
-        Raises:
-            TooManyRequests: too many checks are waiting.
-        """
+        """Return the stored form of a password. Raises TooManyRequests: too many checks are waiting."""
         async with self._turns.turn(source):
             return await asyncio.to_thread(hash_password, password)
 

@@ -98,11 +98,7 @@ def load(group: str, name: str) -> object | None:
 
 
 def function(command: str) -> Callable[..., Coroutine[Any, Any, None]]:
-    """Return the function that does the work of a command.
-
-    Raises:
-        SetupError: no installed distribution offers it.
-    """
+    """Return the function that does the work of a command. Raises SetupError: no installed distribution offers it."""
     found = load(COMMANDS, command)
     if not callable(found):
         raise SetupError(remedy(COMMANDS, command) or f"No installed package offers the command {command}.")
@@ -115,11 +111,7 @@ def _offer(group: str, name: str) -> str:
 
 
 def settings_types() -> list[type[FromEnvironment]]:
-    """Return the settings of all installed plug-ins.
-
-    Raises:
-        SetupError: as for `find`.
-    """
+    """Return the settings of all installed plug-ins. Raises SetupError: as for `find`."""
     plugins = [find(group, name) for group in WITH_SETTINGS for name in names(group)]
     return [plugin.settings_type for plugin in plugins if plugin is not None]
 

@@ -53,11 +53,7 @@ class Secrets:
 
     @classmethod
     def from_file(cls, path: Path) -> Secrets:
-        """Read the key.
-
-        Raises:
-            SetupError: the file cannot be read, or contains no key.
-        """
+        """Read the key. Raises SetupError: the file cannot be read, or contains no key."""
         try:
             return cls(base64.b64decode(path.read_bytes(), validate=False))
         except OSError as error:
@@ -89,11 +85,7 @@ class Secrets:
         return self._fernet.encrypt(text.encode())
 
     def decrypt(self, ciphertext: bytes) -> str:
-        """Return the text of a `…_encrypted` column.
-
-        Raises:
-            SetupError: it was written with another key.
-        """
+        """Return the text of a `…_encrypted` column. Raises SetupError: it was written with another key."""
         try:
             return self._plain(bytes(ciphertext)).decode()
         except InvalidToken as error:

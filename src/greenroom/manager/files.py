@@ -56,11 +56,7 @@ log = structlog.get_logger(__name__)
 
 
 def match_sentinel(file: Path, enabled: bool) -> None:
-    """Create or remove the file according to the flag.
-
-    Raises:
-        SetupError: the file cannot be written or removed.
-    """
+    """Create or remove the file according to the flag. Raises SetupError: the file cannot be written or removed."""
     try:
         if enabled and file.exists():
             file.unlink(missing_ok=True)

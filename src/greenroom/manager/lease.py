@@ -11,7 +11,6 @@ import asyncio
 import random
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Unpack
@@ -28,7 +27,7 @@ from greenroom.db.diagnostics.logs import LogFields, LogWriter
 from greenroom.db.fleet.leases import STATEMENT_TIMEOUT_S, Fence, LeaseConnection, evict, lease_connection, read_lease
 from greenroom.db.fleet.managers import ManagerRow
 from greenroom.kit.clock import boottime_s
-from greenroom.kit.concurrency import one_item
+from greenroom.kit.concurrency import one_item, wait_for
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.stops import stop
 
@@ -156,12 +155,8 @@ class LeaseKeeper:
 
     async def _change(self, timeout_s: float) -> None:
         """Wait until a request changes the state, at most this long."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._changed.wait()
-        except TimeoutError:
-            return
-        self._changed.clear()
+        if await wait_for(self._changed, timeout_s):
+            self._changed.clear()
 
     async def _hold(self, connection: LeaseConnection) -> None:
         while self._may_hold():
@@ -272,9 +267,7 @@ class LeaseWatch:
         while True:
             self._woken.clear()
             if (left_s := self._due_s - boottime_s()) > 0:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(left_s):
-                        await self._woken.wait()
+                await wait_for(self._woken, left_s)
                 continue
             try:
                 with one_item("lease"):

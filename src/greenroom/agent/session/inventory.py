@@ -14,7 +14,7 @@ import structlog
 from greenroom.agent.app import AgentHealth
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
-from greenroom.kit.concurrency import one_item
+from greenroom.kit.concurrency import one_item, warned
 from greenroom.runtimes.contract import Containers
 
 log = structlog.get_logger(__name__)
@@ -58,11 +58,8 @@ class Inventory:
 
     async def try_look(self, session_id: str) -> None:
         """Call `look`; a failure is logged, and the next inventory looks again."""
-        try:
-            with one_item("session", session_id):
-                await self.look(session_id)
-        except GreenroomError as error:
-            log.warning("a container cannot be inspected", session_id=session_id, reason=error.message)
+        with warned(log, "a container cannot be inspected", "session", session_id, session_id=session_id):
+            await self.look(session_id)
 
     async def take(self, busy: frozenset[str] = frozenset()) -> None:
         """Take the whole inventory; sessions in `busy`, or touched in the meantime, keep their state. The first

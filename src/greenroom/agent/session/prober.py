@@ -24,7 +24,7 @@ from greenroom.core.fleet.liveness import Lateness, allowed_s, because, times
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.starts import SlotCount, Urgency
 from greenroom.core.workspace.session_spec import SessionSpec
-from greenroom.kit.concurrency import one_item
+from greenroom.kit.concurrency import one_item, warned
 from greenroom.runtimes.contract import PROBE_TIMEOUT_S, Containers, ProbeResult
 
 T = TypeVar("T")
@@ -189,12 +189,8 @@ class SessionProber:
 
     async def _keep_log(self, session_id: str) -> None:
         """Store the output of a running, unusable container: it explains a missed deadline."""
-        try:
-            with one_item("session", session_id):
-                tail = await self._runtime.logs(session_id, LOG_TAIL_LINES)
-        except GreenroomError as error:
-            log.warning("the log of a container cannot be read", session_id=session_id, reason=error.message)
-        else:
+        with warned(log, "the log of a container cannot be read", "session", session_id, session_id=session_id):
+            tail = await self._runtime.logs(session_id, LOG_TAIL_LINES)
             self._sessions.observed.remember(session_id, log_tail=tail)
 
     def _note_start(self, session_id: str) -> None:

@@ -58,11 +58,7 @@ class UpstreamAuth:
             raise Unavailable(f"The answer of the Upstream Auth Address {address} cannot be read: {error}") from error
 
     async def report(self, address: str, bearer: str, watched: Watched) -> None:
-        """Report to the api the viewers in a session besides its user.
-
-        Raises:
-            Unavailable: as for `ask`.
-        """
+        """Report to the api the viewers in a session besides its user. Raises Unavailable: as for `ask`."""
         await self._post(self._gateway or address, VIEWERS_PATH, bearer, watched)
 
     async def _post(self, address: str, path: str, bearer: str, message: Message) -> httpx.Response:
@@ -104,11 +100,7 @@ class ViewOnlyPages:
         await self._http.aclose()
 
     async def keeps(self, url: str, authorization: str) -> bool:
-        """Return True if the page at `url` drops the input of watchers.
-
-        Raises:
-            Unavailable: it does not answer.
-        """
+        """Return True if the page at `url` drops the input of watchers. Raises Unavailable: it does not answer."""
         if (url, authorization) in self._known:
             return True
         try:

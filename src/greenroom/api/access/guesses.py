@@ -59,11 +59,7 @@ class Guesses:
         self._failures.failed(what, source_of(client_address(request)), time.monotonic(), **self._limits(what))
 
     def wrong(self, request: Request, claimed_name: str) -> None:
-        """Count a wrong key or token of the request's address.
-
-        Raises:
-            TooManyRequests: too many came from there.
-        """
+        """Count a wrong key or token of the request's address. Raises TooManyRequests: too many came from there."""
         self.admit(request, "key", claimed_name)
         self.failed(request, "key")
 

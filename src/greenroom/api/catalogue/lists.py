@@ -21,7 +21,7 @@ from greenroom.core.outgoing import Reach
 from greenroom.db import catalogue as catalogue_rows
 from greenroom.db.catalogue import Catalogue
 from greenroom.db.database import Database
-from greenroom.kit.concurrency import logged_item, one_item
+from greenroom.kit.concurrency import logged_item, one_item, warned
 
 log = structlog.get_logger(__name__)
 
@@ -52,19 +52,12 @@ async def keep_read(db: Database, snapshot: Snapshot) -> None:
     """Read each list once an hour, forever. Several apis share the work: each reads the lists that are due."""
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
-        try:
-            with one_item("catalogs"):
-                await read_due(db, snapshot)
-        except GreenroomError as error:
-            log.warning("the lists of workspaces were not read", reason=error.message)
+        with warned(log, "the lists of workspaces were not read", "catalogs"):
+            await read_due(db, snapshot)
 
 
 async def read_due(db: Database, snapshot: Snapshot) -> None:
-    """Read the lists that are due.
-
-    Raises:
-        Unavailable: the database is unreachable.
-    """
+    """Read the lists that are due. Raises Unavailable: the database is unreachable."""
     for catalogue in await catalogue_rows.due(db, READ_EVERY_S):
         with logged_item("catalog", catalogue.name):
             await refresh(db, catalogue, reach=snapshot.installation.catalogue_reach)
@@ -91,11 +84,7 @@ async def refresh(db: Database, catalogue: Catalogue, *, reach: Reach) -> None:
 
 
 async def _read(address: str, etag: str, *, reach: Reach) -> tuple[PublishedList, str] | None:
-    """Return the list and its etag; None = unchanged.
-
-    Raises:
-        Invalid: it cannot be read, or it is not a list.
-    """
+    """Return the list and its etag; None = unchanged. Raises Invalid: it cannot be read, or it is not a list."""
     from greenroom.api.catalogue import reading  # noqa: PLC0415 -- 20 MB, and few installations read lists
 
     answer = await reading.read(address, most_bytes=MAX_LIST_BYTES, etag=etag, reach=reach)

@@ -76,11 +76,7 @@ async def _body(answer: httpx.Response, url: httpx.URL, most_bytes: int) -> byte
 
 
 async def _checked(url: httpx.URL, *, reach: Reach) -> Address:
-    """Return the address to connect to.
-
-    Raises:
-        Invalid: it is not allowed.
-    """
+    """Return the address to connect to. Raises Invalid: it is not allowed."""
     if url.scheme not in {"http", "https"} or not url.host or url.userinfo:
         raise Invalid(
             f"{url} cannot be the address of a list: it must begin with https:// or http://, and must not "

@@ -38,11 +38,7 @@ def decoded(content: bytes, kind: type[T]) -> T:
 
 
 def decoded_end(content: bytes, kind: type[T]) -> T:
-    """Return an answer in JSON to a request that changes something.
-
-    Raises:
-        Interrupted: it is not valid.
-    """
+    """Return an answer in JSON to a request that changes something. Raises Interrupted: it is not valid."""
     try:
         return decoded(content, kind)
     except Unavailable as error:
@@ -55,11 +51,7 @@ def unreadable_end() -> Interrupted:
 
 
 def picture(content: bytes) -> bytes:
-    """Return a PNG.
-
-    Raises:
-        Unavailable: it is not a PNG.
-    """
+    """Return a PNG. Raises Unavailable: it is not a PNG."""
     if not content.startswith(_PNG):
         raise Unavailable(UNREADABLE)
     return content

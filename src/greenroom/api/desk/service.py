@@ -152,11 +152,7 @@ def _wish(display: Size | None) -> dict[str, int]:
 
 
 def _seconds_of(planned: list[list[action_plan.Step]]) -> float:
-    """Return the longest time that all steps may take.
-
-    Raises:
-        Invalid: it is longer than `MOST_S`.
-    """
+    """Return the longest time that all steps may take. Raises Invalid: it is longer than `MOST_S`."""
     seconds = sum(_seconds(step) for one in planned for step in one)
     if seconds > MOST_S:
         raise Invalid(

@@ -139,11 +139,7 @@ class Desks:
 
 
 def _trust(ca_file: Path | None) -> ssl.SSLContext:
-    """Return the authorities of this machine and that of the deployment.
-
-    Raises:
-        SetupError: the file cannot be used.
-    """
+    """Return the authorities of this machine and that of the deployment. Raises SetupError: the file cannot be used."""
     context = ssl.create_default_context()
     try:
         if ca_file is not None:
@@ -169,11 +165,7 @@ def _require_not_over(session: LeasedSession) -> None:
 
 
 def _page_address(session: LeasedSession, config: ApiConfig) -> str:
-    """Return the address of a session's page, with a slash at its end.
-
-    Raises:
-        Unavailable: no Agent has the session.
-    """
+    """Return the address of a session's page, with a slash at its end. Raises Unavailable: no Agent has the session."""
     if session.agent_id is None:
         raise Unavailable("No Agent has this session at the moment.")
     gateway = config.gateway_address or session.upstream_auth or urlsplit(config.public_url).netloc

@@ -160,11 +160,7 @@ async def _check_gateway(request: Request, db: Database, secrets: Secrets) -> No
 
 
 async def _asking_agent(request: Request, db: Database) -> str:
-    """Return the Agent of the credential in the request.
-
-    Raises:
-        Unauthenticated: it is not valid.
-    """
+    """Return the Agent of the credential in the request. Raises Unauthenticated: it is not valid."""
     agent_id, _, credential = _bearer(request).partition(".")
     known = await agent_credential(db, agent_id)
     if not hmac.compare_digest(_UNKNOWN if known is None else known, hashed(credential)) or known is None:

@@ -35,7 +35,7 @@ from greenroom.db.lease import controls
 from greenroom.db.lease.controls import Changed, Over
 from greenroom.db.lease.leases import LeaseRow, get_lease
 from greenroom.db.session import viewers
-from greenroom.kit.concurrency import one_item
+from greenroom.kit.concurrency import warned
 from greenroom.kit.secrets import Secrets
 
 log = structlog.get_logger(__name__)
@@ -202,21 +202,15 @@ async def end_control(parts: Controls) -> None:
             if happened and not any(event is RESYNC or event.topic is Topic.SESSION for event in happened):
                 continue
             await asyncio.sleep(COLLECTED_S)
-            try:
-                with one_item("control"):
-                    over = await controls.read_over(parts.db)
-            except GreenroomError as error:
-                log.warning("control of leased sessions was not looked at", reason=error.message)
-            else:
+            with warned(log, "control of leased sessions was not looked at", "control"):
+                over = await controls.read_over(parts.db)
                 await asyncio.gather(*(_try_end(parts, one) for one in over))
 
 
 async def _try_end(parts: Controls, one: Over) -> None:
-    try:
-        with one_item("control", one.lease_id):
-            await _end(parts, one)
-    except GreenroomError as error:
-        log.warning("control of a leased session was not given back", lease_id=one.lease_id, reason=error.message)
+    lease_id = one.lease_id
+    with warned(log, "control of a leased session was not given back", "control", lease_id, lease_id=lease_id):
+        await _end(parts, one)
 
 
 async def _end(parts: Controls, one: Over) -> None:

@@ -132,11 +132,7 @@ async def _stored(sharing: Sharing, caller: Caller, session: Session, new: NewSh
 
 
 async def existing(db: Database, session_id: str, share_id: str) -> Share:
-    """Return a share of this session that is not over.
-
-    Raises:
-        NotFound: there is none with this id.
-    """
+    """Return a share of this session that is not over. Raises NotFound: there is none with this id."""
     share = await shares.find_share(db, share_id)
     if share is None or share.session_id != session_id or share.is_over:
         raise NotFound(f"There is no share {share_id} of this session; it may have ended.")

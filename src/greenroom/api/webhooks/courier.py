@@ -23,7 +23,7 @@ from greenroom.db import webhooks
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.webhooks import TakenDelivery, Webhook
-from greenroom.kit.concurrency import logged_item, one_item
+from greenroom.kit.concurrency import logged_item, one_item, wait_for
 from greenroom.kit.secrets import Secrets
 
 if TYPE_CHECKING:
@@ -71,11 +71,7 @@ class Courier:
                 except GreenroomError as error:
                     log.warning("webhooks wait", reason=error.message)
                     wait_s = LOOK_S
-                try:
-                    async with asyncio.timeout(wait_s):
-                        await self._woken.wait()
-                except TimeoutError:
-                    continue
+                await wait_for(self._woken, wait_s)
         finally:
             for task in self._serving.values():
                 task.cancel()

@@ -62,11 +62,7 @@ class Providers:
         return kept[1]
 
     def opened(self, pool: MachinePoolRow) -> dict[str, str]:
-        """The secrets of a pool; never displayed.
-
-        Raises:
-            SetupError: they were sealed with another key.
-        """
+        """The secrets of a pool; never displayed. Raises SetupError: they were sealed with another key."""
         return {name: self._secrets.opened(sealed) for name, sealed in pool.secrets.items()}
 
     def _new(self, pool: MachinePoolRow) -> Provider:
@@ -125,11 +121,7 @@ class Calls:
         return ProviderCallOutcome(pool.machine_pool_id, listing=ListedMachines(pool.now, machines))
 
     async def create(self, ctx: PrimaryContext, pool: MachinePoolRow, ask: Ask) -> ProviderCallOutcome:
-        """Request a machine, once.
-
-        Raises:
-            LeaseLost: the term is over.
-        """
+        """Request a machine, once. Raises LeaseLost: the term is over."""
         async with guarded(ctx.db, ctx.fence) as connection:
             if not await machine_orders.note_asked(connection, ask.machine_order_id):
                 return ProviderCallOutcome(pool.machine_pool_id)

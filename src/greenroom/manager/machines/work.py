@@ -14,7 +14,6 @@ from typing import Final
 
 import structlog
 
-from greenroom.core.errors import GreenroomError
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.machines import orders as core_orders
 from greenroom.core.fleet.machines.model import (
@@ -41,7 +40,7 @@ from greenroom.db.fleet.machine_pools import MachinePoolRow
 from greenroom.db.fleet.machine_snapshot import has_pools, read_snapshot
 from greenroom.db.installation import installation_id, stored_settings
 from greenroom.kit.clock import boottime_s
-from greenroom.kit.concurrency import one_item, wait_for
+from greenroom.kit.concurrency import wait_for, warned
 from greenroom.kit.secrets import hashed
 from greenroom.manager.machines.calls import CALL_S, Calls, ProviderCallOutcome, Providers, UnderWay
 from greenroom.manager.tasks.context import PrimaryContext
@@ -94,11 +93,8 @@ class MachineWork:
                 if (ctx := self._context()) is None:
                     await self._under_way.stop()
                     continue
-                try:
-                    with one_item("machines"):
-                        await self.round(ctx)
-                except GreenroomError as error:
-                    log.warning("the machine pools are deferred to the next round", reason=error.message)
+                with warned(log, "the machine pools are deferred to the next round", "machines"):
+                    await self.round(ctx)
         finally:
             await self._under_way.stop()
 

@@ -30,7 +30,7 @@ from greenroom.db.installation import stored_settings
 from greenroom.db.pool.history import count_hours
 from greenroom.db.session.deadlines import is_anything_due
 from greenroom.kit.clock import boottime_s
-from greenroom.kit.concurrency import logged_item, one_item
+from greenroom.kit.concurrency import logged_item, one_item, warned
 from greenroom.manager.tasks.agents import run_agents, run_offers, run_reconcile
 from greenroom.manager.tasks.context import PrimaryContext
 from greenroom.manager.tasks.deadlines import (
@@ -61,11 +61,8 @@ class Retention:
         while True:
             await asyncio.sleep(INTERVAL_S)
             if self._is_primary():
-                try:
-                    with one_item("clean-up"):
-                        await self.round()
-                except GreenroomError as error:
-                    log.warning("the clean-up is deferred", reason=error.message)
+                with warned(log, "the clean-up is deferred", "clean-up"):
+                    await self.round()
 
     async def round(self) -> None:
         """Clean up and count once, by the present settings of the installation.
