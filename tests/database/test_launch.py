@@ -25,7 +25,7 @@ async def test_a_launch_takes_a_staged_session(stage: Launches):
     config_id = await stage.pool()
     result = await stage.launch()
     assert (result.status, result.staged, result.username) == ("assigning", True, "ada")
-    assert SECRETS.is_connect_token(result.token, result.session_id, stage.user_id, 1)
+    assert result.token == SECRETS.connect_token(result.session_id, stage.user_id, 1)
     assert await stage.trace(result.session_id) == [(1, "staged_here", "eu", True, None)]
     (row,) = await stage.db.fetch("SELECT * FROM sessions")
     assert (str(row["session_id"]), str(row["staging_config_id"])) == (result.session_id, config_id)

@@ -158,14 +158,12 @@ class HomesKeeper:
             if home in kept
         }
         self._kept, self._in_use = kept, in_use
-        self._note_away({one for one in found if one.removal_id})
-        if changed:
-            self._on_change()
-
-    def _note_away(self, away: set[KeptHome]) -> None:
+        away = {one for one in found if one.removal_id}
         if away != self._away:
             self._away = away
             self._wake.set()
+            changed = True
+        if changed:
             self._on_change()
 
     async def _measure(self, home: HomeId) -> None:

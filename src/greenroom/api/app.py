@@ -11,7 +11,6 @@ from typing import Final
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse, Response
-from fastapi.routing import APIRoute
 
 from greenroom.api import installation_routes, problems
 from greenroom.api.access import api_key_routes, group_routes, login_routes, user_routes
@@ -35,7 +34,6 @@ from greenroom.api.launch.service import Launcher
 from greenroom.api.lease import routes as lease_routes
 from greenroom.api.pool import routes as pool_routes
 from greenroom.api.recording import routes as recording_routes
-from greenroom.api.recording.access import Viewed
 from greenroom.api.recording.recorder import Recorder
 from greenroom.api.secret import routes as secret_routes
 from greenroom.api.security import access_of, check_declared, public_route
@@ -127,7 +125,9 @@ ROUTERS: Final[tuple[tuple[APIRouter, str], ...]] = (
 
 def _all_routes() -> APIRouter:
     """Return a router with all routes. Raises AssertionError: a route does not declare its requirements."""
-    made = APIRouter(redirect_slashes=False, generate_unique_id_function=_operation_id, responses=problems.PROBLEMS)
+    made = APIRouter(
+        redirect_slashes=False, generate_unique_id_function=lambda route: route.name, responses=problems.PROBLEMS
+    )
     made.include_router(health_router)
     made.include_router(metrics_router)
     for router, prefix in ROUTERS:
@@ -144,10 +144,6 @@ def _router(group: str, name: str) -> APIRouter:
     if not isinstance(router, APIRouter):
         raise SetupError(f"The entry point {name} of {group} is not a router.")
     return router
-
-
-def _operation_id(route: APIRoute) -> str:
-    return route.name
 
 
 _ROUTES: Final = _all_routes()
@@ -189,7 +185,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.offers = Coalesced(lambda: read_offer(db))
     app.state.keys = CoalescedEach(lambda key_id: find_key(db, key_id))
     app.state.recorder = Recorder(db, lambda: app.state.desks, app.state.snapshot, logs)
-    app.state.recordings_viewed = Viewed(logs)
+    app.state.recordings_viewed = recording_routes.Viewed(logs)
     metrics.show_recordings(app.state.recorder)
     app.state.courier = Courier(db, secrets, logs, app.state.snapshot)
     metrics.show_webhooks(app.state.courier)

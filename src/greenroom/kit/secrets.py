@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import os
 import secrets
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -117,81 +118,49 @@ class Secrets:
         """Return the token that opens the stream of a session. It is the same in every response; a higher `epoch`
         revokes it.
         """
-        text = f"{session_id}|{user_id}|{epoch}".encode()
-        return base64.urlsafe_b64encode(hmac.digest(self._token_key, text, "sha256")).decode().rstrip("=")
-
-    def is_connect_token(self, token: str, session_id: str, user_id: str, epoch: int) -> bool:
-        """True if `token` is the connect token for these arguments; compared in constant time."""
-        return hmac.compare_digest(token.encode(), self.connect_token(session_id, user_id, epoch).encode())
+        return _signature(self._token_key, session_id, user_id, epoch)
 
     def machine_token(self, machine_order_id: str) -> str:
         """Return the join token of an ordered machine. It is the same each time its user data is created, and is never
         stored.
         """
-        mac = hmac.digest(self._machine_key, machine_order_id.encode(), "sha256")
-        return base64.urlsafe_b64encode(mac).decode().rstrip("=")
+        return _signature(self._machine_key, machine_order_id)
 
     def share_token(self, share_id: str, session_id: str) -> str:
         """Return the secret part of a share's link."""
-        text = f"{share_id}|{session_id}".encode()
-        return base64.urlsafe_b64encode(hmac.digest(self._share_key, text, "sha256")).decode().rstrip("=")
-
-    def is_share_token(self, token: str, share_id: str, session_id: str) -> bool:
-        """True if `token` is the token of this share; compared in constant time."""
-        return hmac.compare_digest(token.encode(), self.share_token(share_id, session_id).encode())
+        return _signature(self._share_key, share_id, session_id)
 
     def viewer_token(self, viewer_id: str) -> str:
         """Return the token that opens a stream for a viewer who joined by a share: their id and its signature."""
-        mac = hmac.digest(self._viewer_key, viewer_id.encode(), "sha256")
-        return f"{viewer_id}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
+        return f"{viewer_id}.{_signature(self._viewer_key, viewer_id)}"
 
     def viewer_of(self, token: str) -> str | None:
-        """Return the id in a viewer token; None if it is no viewer token, or if its signature is not from this
-        installation.
-        """
-        viewer_id, dot, _ = token.partition(".")
-        is_ours = hmac.compare_digest(token.encode(), self.viewer_token(viewer_id).encode())
-        return viewer_id if dot and is_ours else None
+        """Return the id in a viewer token; None if it is no viewer token of this installation."""
+        return _id_of(token, self.viewer_token)
 
     def lease_token(self, lease_id: str, epoch: int) -> str:
         """Return the token of a lease: its id and a signature. Like the connect token of its session, a higher `epoch`
         revokes it.
         """
-        mac = hmac.digest(self._lease_key, f"{lease_id}|{epoch}".encode(), "sha256")
-        return f"{lease_id}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
-
-    def is_lease_token(self, token: str, lease_id: str, epoch: int) -> bool:
-        """True if `token` is the token of this lease and epoch; compared in constant time."""
-        return hmac.compare_digest(token.encode(), self.lease_token(lease_id, epoch).encode())
+        return f"{lease_id}.{_signature(self._lease_key, lease_id, epoch)}"
 
     def desk_token(self, lease_id: str, epoch: int) -> str:
         """Return the api's own token for the page of a leased session, in the form of a lease token; no program gets
         it.
         """
-        mac = hmac.digest(self._desk_key, f"{lease_id}|{epoch}".encode(), "sha256")
-        return f"{lease_id}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
-
-    def is_desk_token(self, token: str, lease_id: str, epoch: int) -> bool:
-        """True if `token` is the api's own token for this lease and epoch; compared in constant time."""
-        return hmac.compare_digest(token.encode(), self.desk_token(lease_id, epoch).encode())
+        return f"{lease_id}.{_signature(self._desk_key, lease_id, epoch)}"
 
     def session_token(self, login_id: str) -> str:
         """Return the token of a log-in that a program began: its id and its signature."""
-        mac = hmac.digest(self._session_token_key, login_id.encode(), "sha256")
-        return f"{login_id}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
+        return f"{login_id}.{_signature(self._session_token_key, login_id)}"
 
     def login_of(self, token: str) -> str | None:
-        """Return the id of the log-in in a session token; None if it is no session token, or if its signature is not
-        from this installation.
-        """
-        login_id, dot, _ = token.partition(".")
-        is_ours = hmac.compare_digest(token.encode(), self.session_token(login_id).encode())
-        return login_id if dot and is_ours else None
+        """Return the id of the log-in in a session token; None if it is no session token of this installation."""
+        return _id_of(token, self.session_token)
 
     def device_signature(self, device: str, expires_s: int, user_id: str, password_hash: str) -> str:
         """Return the proof that a user logged in on a device: valid until `expires_s`, for the current password."""
-        text = "|".join((device, str(expires_s), user_id, password_hash)).encode()
-        return base64.urlsafe_b64encode(hmac.digest(self._device_key, text, "sha256")).decode().rstrip("=")
+        return _signature(self._device_key, device, expires_s, user_id, password_hash)
 
     def ticket(self, text: bytes) -> str:
         """Return a ticket with this text, which only this installation can read. The ticket contains the time of its
@@ -210,11 +179,25 @@ class Secrets:
         """Return the credential that the installation's own gateways present to the api. `up` writes it to the
         `credential_file` of the plan.
         """
-        return base64.urlsafe_b64encode(self._gateway_key).decode().rstrip("=")
+        return _text(self._gateway_key)
 
-    def is_gateway_credential(self, credential: str) -> bool:
-        """True if it is the gateway credential; compared in constant time."""
-        return hmac.compare_digest(credential.encode(), self.gateway_credential().encode())
+
+def is_same(token: str, expected: str) -> bool:
+    """Compare a token with the expected one in constant time."""
+    return hmac.compare_digest(token.encode(), expected.encode())
+
+
+def _id_of(token: str, token_of: Callable[[str], str]) -> str | None:
+    name, dot, _ = token.partition(".")
+    return name if is_same(token, token_of(name)) and dot else None
+
+
+def _signature(key: bytes, *parts: object) -> str:
+    return _text(hmac.digest(key, "|".join(map(str, parts)).encode(), "sha256"))
+
+
+def _text(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
 def _derived(key: bytes, purpose: bytes, length: int = 32) -> bytes:

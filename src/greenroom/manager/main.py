@@ -21,7 +21,7 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.requests import RequestLog
 from greenroom.db.fleet.managers import ManagerRow, adopt, describe, hold_instance
-from greenroom.db.notifications import ListenConnection, Listener
+from greenroom.db.notifications import Listener
 from greenroom.kit import stops
 from greenroom.kit.clock import LatenessMeter, boottime_s
 from greenroom.kit.concurrency import Loop, kept
@@ -205,7 +205,7 @@ class RunningManager:
             application_name=f"greenroom listen {me.instance_id}",
             on_event=self._on_event,
             on_connect=self._missed,
-            prepare=self._hold_instance,
+            prepare=lambda connection: hold_instance(connection, me.manager_key, me.instance_id),
         )
         self.lease = LeaseKeeper(
             config.database_url,
@@ -255,9 +255,6 @@ class RunningManager:
         async with asyncio.TaskGroup() as group:
             for name, loop in self.loops.items():
                 group.create_task(kept(name, loop, said), name=name)
-
-    async def _hold_instance(self, connection: ListenConnection) -> None:
-        await hold_instance(connection, self._me.manager_key, self._me.instance_id)
 
     def _elected(self) -> None:
         """Begin the Primary's work now, and notify Agents and pages."""

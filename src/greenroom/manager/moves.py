@@ -56,7 +56,9 @@ async def lock(connection: Connection, decided: Iterable[Decision], others: Iter
 async def apply_moves(connection: Connection, decided: Sequence[Decision]) -> list[Decision]:
     """Make the moves that their rows still allow, and return them; `lock` comes first."""
     moved = await _end(connection, [d for d in decided if d.move.to is SessionStatus.DELETED])
-    moved += await _destroy(connection, [d for d in decided if d.move.to is SessionStatus.DELETING])
+    # A quarantine without a purpose ends: the Agent is instructed, and confirms the removal.
+    ending = [d for d in decided if d.move.to is SessionStatus.DELETING]
+    moved += [d for d in ending if await destroy_quarantined(connection, d.move.session_id, d.move.reason)]
     others = {d.move.session_id: d for d in decided if d.move.to not in _ENDS}
     if not others:
         return moved
@@ -75,11 +77,6 @@ async def _end(connection: Connection, decided: list[Decision]) -> list[Decision
     for reason in sorted({d.move.reason for d in decided}):
         await end_sessions(connection, [d.move.session_id for d in decided if d.move.reason == reason], reason)
     return decided
-
-
-async def _destroy(connection: Connection, decided: Iterable[Decision]) -> list[Decision]:
-    """End sessions whose quarantine has no purpose any more: the Agent is instructed, and confirms the removal."""
-    return [d for d in decided if await destroy_quarantined(connection, d.move.session_id, d.move.reason)]
 
 
 def _change(decision: Decision) -> StatusChange:
@@ -138,19 +135,16 @@ def _pool_event(decision: Decision) -> ChangeEvent | None:
 def log(moved: Iterable[Decision], news: RoundEvents) -> None:
     """Write the log rows, after the commit."""
     for decision in moved:
-        _log(decision, news)
-
-
-def _log(decision: Decision, news: RoundEvents) -> None:
-    session, move = decision.session, decision.move
-    code, sentence = SESSION_IS[move.to], f"session {move.session_id} is {move.to}: {move.reason}"
-    if move.leaves_pool:
-        code, sentence = LogCode.STAGED_SESSION_BROKEN, f"{sentence.rstrip('.')}; it cannot be claimed and is replaced."
-    news.log(
-        code,
-        sentence,
-        session_id=move.session_id,
-        user_id=session.user_id,
-        staging_config_id=session.staging_config_id,
-        details={"before": session.status, "after": move.to},
-    )
+        session, move = decision.session, decision.move
+        code, sentence = SESSION_IS[move.to], f"session {move.session_id} is {move.to}: {move.reason}"
+        if move.leaves_pool:
+            code = LogCode.STAGED_SESSION_BROKEN
+            sentence = f"{sentence.rstrip('.')}; it cannot be claimed and is replaced."
+        news.log(
+            code,
+            sentence,
+            session_id=move.session_id,
+            user_id=session.user_id,
+            staging_config_id=session.staging_config_id,
+            details={"before": session.status, "after": move.to},
+        )

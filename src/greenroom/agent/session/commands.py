@@ -69,7 +69,7 @@ class Commands:
             return _record(command, "done", output=f"The command was not run: {error.message}")
         try:
             with one_item("command", command.command_id):
-                result = await self._runtime.exec(command.session_id, as_exec(command))
+                result = await self._runtime.exec(command.session_id, _as_exec(command))
         except (RuntimeUnavailable, Unexpected) as error:
             return _record(command, "unknown", output=error.message)
         except GreenroomError as error:
@@ -108,8 +108,7 @@ def _record(command: SessionCommand, state: Literal["started", "done", "unknown"
     return CommandRecord(command_id=command.command_id, session_id=command.session_id, state=state, output=output)
 
 
-def as_exec(command: SessionCommand) -> Exec:
-    """Convert the command to the form of a runtime."""
+def _as_exec(command: SessionCommand) -> Exec:
     return Exec(
         argv=tuple(command.argv),
         user=command.user,

@@ -18,7 +18,7 @@ from greenroom.core.session.reconcile import Wanted, is_news, merge
 from greenroom.core.session.states import Want
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.kit.concurrency import one_item
-from greenroom.wire.messages import Answer, Desired, DesiredChanges, digest
+from greenroom.wire.messages import Answer, Desired, digest
 
 MAX_MARKS: Final = 10_000
 """Number of generations that are kept of sessions that left the list, so that a late answer cannot restore them."""
@@ -107,14 +107,11 @@ class DesiredSessions:
             self.database = answer.db_epoch
             self._take(answer.desired, kept={})
         elif answer.changes is not None and answer.changes.since == self.digest:
-            self._take_changes(answer.changes)
+            left = frozenset(answer.changes.left)
+            self._take(answer.changes.changed, kept={k: held for k, held in self._counted.items() if k not in left})
         if answer.verdicts:
             self.condemned = frozenset(k for k, verdict in answer.verdicts.items() if verdict == "destroy")
         return True
-
-    def _take_changes(self, changes: DesiredChanges) -> None:
-        left = frozenset(changes.left)
-        self._take(changes.changed, kept={k: held for k, held in self._counted.items() if k not in left})
 
     def _take(self, news: list[Desired], *, kept: Mapping[str, Desired]) -> None:
         before = self.entries

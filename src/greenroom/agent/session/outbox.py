@@ -220,7 +220,8 @@ class Orders:
     def has_room(self) -> bool:
         outputs = (c.output for c in self._journal.memory.commands.values() if c.state != "reported")
         pictures = sum(len(report.picture) for report in self._taken.values())
-        return pictures + sum(_travelling_bytes(output) for output in outputs) < MAX_WAITING_BYTES
+        # encoded, because escaping can make a text six times as long
+        return pictures + sum(len(msgspec.json.encode(output)) for output in outputs) < MAX_WAITING_BYTES
 
     def fitting(self, output: str) -> str:
         """The output, cut to the remaining room with a note."""
@@ -253,8 +254,3 @@ class Orders:
         self._keep(self._commands.keys() - {report.command_id})
         if report.command_id in self._journal.memory.commands:
             self._journal.note(CommandRecord(command_id=report.command_id, session_id=session_id, state="reported"))
-
-
-def _travelling_bytes(output: str) -> int:
-    """Length of a text in a message; escaping can make it six times as long."""
-    return len(msgspec.json.encode(output))

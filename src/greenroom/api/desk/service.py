@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final, cast
 
 import msgspec
@@ -122,7 +122,7 @@ async def _carried_out(
         body = {
             "actions": planned,
             "expected": state if attempt < TRIES - 1 else None,  # a user may be moving the pointer all the time
-            "screenshot": _wish(display) if screenshot else None,
+            "screenshot": ({} if display is None else asdict(display)) if screenshot else None,
         }
         timeout_s = SLACK_S + _seconds_of(planned)
         accepted = frozenset[int]() if body["expected"] is None else frozenset({_CHANGED})
@@ -145,10 +145,6 @@ def _read(content: bytes, actions: int) -> _Done:
 
 async def _state(desk: LeaseDesk) -> ScreenState:
     return decoded((await desk.request("GET", "state")).content, ScreenState)
-
-
-def _wish(display: Size | None) -> dict[str, int]:
-    return {} if display is None else {"width": display.width, "height": display.height}
 
 
 def _seconds_of(planned: list[list[action_plan.Step]]) -> float:

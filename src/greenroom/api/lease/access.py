@@ -17,7 +17,7 @@ from greenroom.core.session.states import OVER
 from greenroom.db.database import Database
 from greenroom.db.lease.leases import LeaseRow, get_lease
 from greenroom.db.session.commands import mark_screenshot
-from greenroom.kit.secrets import Secrets
+from greenroom.kit.secrets import Secrets, is_same
 
 _REFUSAL = "This token is not valid for this lease, or the lease is over."
 FOR_OTHERS: Final = "leases_create_for_others"
@@ -110,7 +110,8 @@ async def _by_token(request: Request, lease_id: str, token: str) -> LeaseRow:
         lease = await get_lease(request.app.state.db, str(UUID(lease_id)))
     except (NotFound, ValueError):
         lease = None
-    if lease is None or not secrets.is_lease_token(token, lease.lease_id, lease.auth_epoch) or lease.status in OVER:
+    expected = secrets.lease_token(lease.lease_id, lease.auth_epoch) if lease is not None else ""
+    if lease is None or not is_same(token, expected) or lease.status in OVER:
         request.app.state.guesses.wrong(request, "by the token of a lease")
         raise Unauthenticated(_REFUSAL)
     return lease

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-from greenroom.api.lease.schemas import Egress, LeaseOptions
+from greenroom.api.lease.schemas import LeaseOptions
 from greenroom.api.secret import routes as named
 from greenroom.api.security import Caller
 from greenroom.api.session.authorized import settings_of
@@ -49,18 +48,13 @@ async def chosen(db: Database, caller: Caller, place: LeaseSubject, options: Lea
             raise Invalid("A lease with secrets needs options.egress with the hosts of the secrets.")
         return SessionEgress()
     present = await _in_force(db, place)
-    narrowing = Narrowing(
-        wanted=domains(_domains(options.egress)), narrows=present.filter_policy_id if present else None
-    )
+    allowed = [] if options.egress == "none" else options.egress.allow
+    narrowing = Narrowing(wanted=domains(allowed), narrows=present.filter_policy_id if present else None)
     policy = narrowed(present, narrowing.wanted)
     if options.secrets:
         return await _with_secrets(db, caller, place, options, policy, narrowing=narrowing)
     await filter_policies.keep_policy_of_leases(db, policy, narrowing)
     return SessionEgress(policy.filter_policy_id)
-
-
-def _domains(egress: Literal["none"] | Egress) -> list[str]:
-    return [] if egress == "none" else egress.allow
 
 
 async def _in_force(db: Database, place: LeaseSubject) -> FilterPolicy | None:

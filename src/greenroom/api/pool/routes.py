@@ -74,7 +74,11 @@ async def create_staging_config(body: StagingCreate, change: ChangeDep) -> Stagi
     defaults = permissions_of(resolve(await groups.settings_of_group(change.db, ALL_USERS)))
     left_out = {name: value for name, value in defaults.items() if name not in body.model_fields_set}
     fields = ConfigFields(**values_of(ConfigFields, body) | left_out)
-    await _check_parts(change.db, zone_id, image_id)
+    try:
+        await zones.get_zone(change.db, zone_id)
+        await images.get_image(change.db, image_id)
+    except NotFound as error:
+        raise Invalid(error.message) from error
     async with change.db.transaction() as connection:
         staging_config_id = await db_configs.insert_config(connection, zone_id, image_id, fields)
     saved = await _announced(change.db, staging_config_id)
@@ -150,7 +154,9 @@ async def explain_staging_config(
     misses = [*_about_user(snapshot, image, most_of_user(launching.settings, leased=False)), *ahead.misses]
     empty = {a.order: await _pool_miss(db, user_id, a, image) for a in (*ahead.earlier, ahead.attempt) if a.pool}
     served = first_serving(ahead.earlier, lambda attempt: empty[attempt.order] is None)
-    misses += [] if served is None else [_served_before(served.zone)]
+    if served is not None:
+        reason = f"A staged session of zone {served.zone.zone_name} comes first in the order of zones."
+        misses.append(Miss("served_elsewhere", reason))
     own = empty.get(ahead.attempt.order)
     misses += [] if own is None or own.code in {miss.code for miss in misses} else [own]
     return ExplainView(
@@ -160,7 +166,7 @@ async def explain_staging_config(
         zone_name=begin.zone_name,
         step="staged_here" if ahead.attempt.zone is begin else "staged_elsewhere",
         would_get=not misses,
-        reasons=_reasons(misses),
+        reasons=[ExplainReason.model_validate(miss) for miss in misses],
         notes=[note for note in (launching.missing_profile(), config.warning) if note],
     )
 
@@ -185,15 +191,6 @@ async def get_staging_history(
             ),
         )
     return StagingHistoryView(staging_config_id=staging_config_id, **values_of(History, found))
-
-
-async def _check_parts(db: Database, zone_id: str, image_id: str) -> None:
-    """Check the zone and the workspace. Raises Invalid: one of them does not exist."""
-    try:
-        await zones.get_zone(db, zone_id)
-        await images.get_image(db, image_id)
-    except NotFound as error:
-        raise Invalid(error.message) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,10 +287,6 @@ def _about_user(snapshot: LaunchSnapshot, image: ImageFacts, max_sessions: int) 
     return misses
 
 
-def _served_before(zone: LaunchZone) -> Miss:
-    return Miss("served_elsewhere", f"A staged session of zone {zone.zone_name} comes first in the order of zones.")
-
-
 async def _pool_miss(db: Database, user_id: str, attempt: LaunchAttempt, image: ImageFacts) -> Miss | None:
     """Return the reason why a claim on the pool of the attempt would fail now; None = it would succeed."""
     if attempt.pool is None:
@@ -305,10 +298,6 @@ async def _pool_miss(db: Database, user_id: str, attempt: LaunchAttempt, image: 
         config_hash=config_hash_of(image, attempt.zone.facts, attempt.pool.permissions),
     )
     return None if contents.serves else pool_miss(contents, image, attempt.zone)
-
-
-def _reasons(misses: Sequence[Miss]) -> list[ExplainReason]:
-    return [ExplainReason(code=m.code, setting=m.setting, group=m.group, reason=m.reason) for m in misses]
 
 
 def _named(zones: Sequence[LaunchZone], zone: str) -> LaunchZone:

@@ -16,7 +16,7 @@ from greenroom.api.deps import DesksDep
 from greenroom.api.desk.answers import plain_fields
 from greenroom.api.desk.schemas import ActionResultView, ActionsCreate, ActionsDone, ExecCreate, ExecDone
 from greenroom.api.desk.transport import Desks
-from greenroom.api.recording.recorder import Note, Recorder
+from greenroom.api.recording.recorder import Recorder
 from greenroom.core.recording.rows import (
     ActionOutcome,
     Picture,
@@ -52,14 +52,11 @@ class Noting:
             done = await work
             if lease.record != "none":
                 acted.append(done)
-                self._expect(lease, note, body, done)
+            if lease.record == "pictures":
+                note.look = changes_screen(body.actions)
+                pictures = [one.screenshot for one in (*done.results, done) if one.screenshot]
+                note.size_bytes = sum(map(len, pictures))
             return done
-
-    def _expect(self, lease: LeaseRow, note: Note, body: ActionsCreate, done: ActionsDone) -> None:
-        if lease.record == "pictures":
-            note.look = changes_screen(body.actions)
-            pictures = [one.screenshot for one in (*done.results, done) if one.screenshot]
-            note.size_bytes = sum(map(len, pictures))
 
     def _rows_of_actions(
         self, lease: LeaseRow, asked: RecordedRequest, body: ActionsCreate, acted: Sequence[ActionsDone]

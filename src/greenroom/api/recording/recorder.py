@@ -69,10 +69,6 @@ LOST: Final = "there were more than could be written, or a write failed"
 NO_PNG: Final = "the session returned no picture"
 
 
-def _nothing(_: RecordedRequest) -> list[RecordingRow]:
-    return []
-
-
 @dataclass(slots=True)
 class Note:
     """The pending record of a request.
@@ -81,7 +77,7 @@ class Note:
     `size_bytes` is the size of the pictures in it.
     """
 
-    make: Callable[[RecordedRequest], list[RecordingRow]] = _nothing
+    make: Callable[[RecordedRequest], list[RecordingRow]] = lambda _: []
     look: bool = False
     size_bytes: int = 0
     asked: RecordedRequest | None = None

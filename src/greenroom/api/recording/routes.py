@@ -1,7 +1,13 @@
-"""Recordings of leases: the actions of programs, with pictures of their screens. Also as a ZIP, and after the lease."""
+"""Recordings of leases: the actions of programs, with pictures of their screens. Also as a ZIP, and after the lease.
+
+A recording is for the user of the session, the API key that held the lease, and callers with `recordings_view`. The
+token of the lease is not sufficient: a recording also contains the actions of people, and untrusted programs have the
+token.
+"""
 
 from __future__ import annotations
 
+import time
 import zipfile
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -9,7 +15,7 @@ from io import RawIOBase
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import Field
 
@@ -17,17 +23,17 @@ from greenroom.api.bodies import View
 from greenroom.api.deps import ChangeDep, Db, Logs
 from greenroom.api.lease.access import FOR_OTHERS
 from greenroom.api.paging import Paging
-from greenroom.api.recording.access import VIEW, is_own, sees_recording, write
-from greenroom.api.security import Caller, requires_one_of
-from greenroom.api.session.authorized import acts
+from greenroom.api.security import Caller, Declared, Requires, requires_one_of
+from greenroom.api.session.authorized import acts, asking_of, kind_of
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import NotFound, WrongState
 from greenroom.core.listing import SortOrder
 from greenroom.core.log_codes import LogCode
 from greenroom.core.recording.described import Mode
-from greenroom.core.session.authorization import Act
+from greenroom.core.session.authorization import Act, Kind, SessionFacts, decide
 from greenroom.db import recordings
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.listing import ListPage, Position
 from greenroom.db.recordings import (
     NEWEST_FIRST,
@@ -37,6 +43,71 @@ from greenroom.db.recordings import (
     read_picture,
     read_rows,
 )
+
+VIEW: Final = "recordings_view"
+VIEWED_S: Final = 600.0
+"""A caller's access to another user's recording is logged once in this time, not for each picture."""
+
+
+class SeesRecording(Declared):
+    """A dependency that returns the recording of the path, for callers who may see it.
+
+    It logs access to recordings of others.
+    """
+
+    acts = (Act.SEE_RECORDING,)
+
+    def __init__(self) -> None:
+        self._requires = Requires(one_of=(USER, "users_auth_session", FOR_OTHERS, VIEW))
+        self.codes = self._requires.codes
+        self.one_of = self._requires.one_of
+
+    async def __call__(self, request: Request, lease_id: UUID) -> LeaseRecording:
+        """Authenticate and authorize.
+
+        Raises:
+            Unauthenticated: there is no valid credential; the token of a lease is not one here.
+            NotFound: the recording does not exist, or the caller may not see it.
+        """
+        caller = await self._requires(request)
+        recording = await recordings.get_recording(request.app.state.db, str(lease_id))
+        kind = kind_of(caller, recording.user_id, recording.key_id)
+        verdict = decide(Act.SEE_RECORDING, asking_of(caller, recording.user_id, kind), SessionFacts())
+        if verdict.refused:
+            raise NotFound(f"There is no recording of lease {lease_id}; it may have been deleted.")
+        if kind is Kind.OTHER:
+            request.app.state.recordings_viewed.note(caller, recording)
+        return recording
+
+
+class Viewed:
+    """Log rows about access to recordings of others; one instance per process."""
+
+    def __init__(self, logs: LogWriter) -> None:
+        self._logs = logs
+        self._looked: dict[tuple[str, str], float] = {}
+
+    def note(self, caller: Caller, recording: LeaseRecording) -> None:
+        """Write a row, unless the last one is less than `VIEWED_S` old."""
+        now_s, who = time.monotonic(), (caller.name, recording.lease_id)
+        if now_s - self._looked.get(who, float("-inf")) < VIEWED_S:
+            return
+        self._looked = {k: at for k, at in self._looked.items() if now_s - at < VIEWED_S}
+        self._looked[who] = now_s
+        _write(self._logs, LogCode.RECORDING_VIEWED, f"{caller.name} viewed", recording)
+
+
+def _write(logs: LogWriter, code: LogCode, words: str, recording: LeaseRecording) -> None:
+    """Write a row about another user's recording. It is stored before the answer."""
+    logs.write(
+        code,
+        f"{words} the recording of lease {recording.lease_id} of {recording.username or recording.holder}",
+        session_id=recording.session_id,
+        user_id=recording.user_id,
+        username=recording.username,
+        details={"lease_id": recording.lease_id},
+        pressing=True,
+    )
 
 
 class RecordingView(View, row=LeaseRecording, without={"key_id", "is_over"}):
@@ -152,7 +223,7 @@ def row_view(row: StoredRecordingRow) -> RecordedRowView:
 
 router = APIRouter(tags=["leases"])
 
-Seen = Annotated[LeaseRecording, sees_recording()]
+Seen = Annotated[LeaseRecording, Depends(SeesRecording())]
 BY_NUMBER: Final = SortOrder("number", descending=False)
 _BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
 
@@ -222,8 +293,8 @@ async def export_recording(
     caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", FOR_OTHERS, VIEW)],
 ) -> StreamingResponse:
     """Return the whole recording: `recording.json`, `rows.jsonl` with one row per line, and `pictures/000012.png`."""
-    if not is_own(caller, recording):
-        write(logs, LogCode.RECORDING_EXPORTED, f"{caller.name} exports", recording)
+    if kind_of(caller, recording.user_id, recording.key_id) is Kind.OTHER:
+        _write(logs, LogCode.RECORDING_EXPORTED, f"{caller.name} exports", recording)
     name = f'attachment; filename="recording-{recording.lease_id}.zip"'
     headers = {"Content-Disposition": name}
     return StreamingResponse(exported(db, recording), media_type="application/zip", headers=headers)

@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from fastapi import Depends, Request
-from greenroom.db.access.credentials import TokenLogin, find_token_login
 
 from greenroom.api.security import Caller
 from greenroom.api.session.authorized import asking_of, authorized, kind_of
@@ -23,6 +22,7 @@ from greenroom.core.session.progress import Queue, StartProgress, progress
 from greenroom.core.session.states import RESTING, SessionStatus
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.page import filled, values
+from greenroom.db.access.credentials import TokenLogin, find_token_login
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch import replacement
@@ -30,7 +30,7 @@ from greenroom.db.session import sessions, views
 from greenroom.db.session.viewers import StreamSession
 from greenroom.db.session.views import Session
 from greenroom.kit.config import ApiConfig
-from greenroom.kit.secrets import Secrets, hashed
+from greenroom.kit.secrets import Secrets, hashed, is_same
 from greenroom.kit.stops import stop
 
 
@@ -202,7 +202,7 @@ def opens(secrets: Secrets, token: str, session: StreamSession) -> bool:
     """True if this is the connect token of this session, or of a session that it replaced."""
     user_id = session.user_id
     return user_id is not None and any(
-        secrets.is_connect_token(token, member, user_id, session.auth_epoch) for member in session.family
+        is_same(token, secrets.connect_token(member, user_id, session.auth_epoch)) for member in session.family
     )
 
 
@@ -217,9 +217,9 @@ def access_by_lease(secrets: Secrets, token: str, session: StreamSession) -> Lit
     """Return the owner of a token of the lease of this session: a program or the api; None = it is not such a token."""
     if session.lease_id is None or session.lease_epoch is None:
         return None
-    if secrets.is_lease_token(token, session.lease_id, session.lease_epoch):
+    if is_same(token, secrets.lease_token(session.lease_id, session.lease_epoch)):
         return "program"
-    return "api" if secrets.is_desk_token(token, session.lease_id, session.lease_epoch) else None
+    return "api" if is_same(token, secrets.desk_token(session.lease_id, session.lease_epoch)) else None
 
 
 def frame_url(session: Session, url: str, token: str) -> str:

@@ -55,7 +55,7 @@ from greenroom.db.session import shares, viewers
 from greenroom.db.session.shares import NewShare, Share
 from greenroom.db.session.viewers import ViewerRow
 from greenroom.db.session.views import Session
-from greenroom.kit.secrets import Secrets, hashed
+from greenroom.kit.secrets import Secrets, hashed, is_same
 
 router = APIRouter(tags=["sharing"])
 
@@ -364,7 +364,7 @@ async def _by_link(request: Request, sharing: Sharing, share_id: str, body: Shar
     guesses.admit(request, "link", f"by the link of share {share_id}")
     share = await shares.find_share(sharing.db, share_id)
     token, session_id = body.token.get_secret_value(), share.session_id if share else ""
-    if not sharing.secrets.is_share_token(token, share_id, session_id) or share is None or share.is_over:
+    if not is_same(token, sharing.secrets.share_token(share_id, session_id)) or share is None or share.is_over:
         guesses.failed(request, "link")
         request.app.state.refusals.wrong_share(request, share_id)
         raise NotFound(UNKNOWN_LINK)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import AfterValidator, Field
@@ -17,6 +17,8 @@ from greenroom.core.web_filter import MAX_DOMAINS, domain
 from greenroom.core.workspace import exec_config, page, run_config
 from greenroom.core.workspace.definition import PullPolicy, reference_problem
 from greenroom.core.workspace.volumes import mappings_problem, profile_problem
+
+T = TypeVar("T")
 
 
 class LauncherImage(View):
@@ -123,15 +125,15 @@ def _checked(check: Callable[[Json], Any]) -> AfterValidator:
     return AfterValidator(refuse)
 
 
-def _reference(name: str) -> str:
-    if problem := reference_problem(name):
-        raise ValueError(problem)
-    return name
+def _refused(problem: Callable[[Any], str | None]) -> AfterValidator:
+    """Validate a field with a check of `core` that returns the reason for a refusal."""
 
+    def refuse(value: T) -> T:
+        if sentence := problem(value):
+            raise ValueError(sentence)
+        return value
 
-def _volume_mappings(mappings: Json) -> None:
-    if problem := mappings_problem(mappings):
-        raise Invalid(problem)
+    return AfterValidator(refuse)
 
 
 def _profile_path(path: str | None) -> str | None:
@@ -140,7 +142,7 @@ def _profile_path(path: str | None) -> str | None:
     return path or None
 
 
-Reference = Annotated[Name, AfterValidator(_reference), Field(description="container image")]
+Reference = Annotated[Name, _refused(reference_problem), Field(description="container image")]
 FriendlyName = Annotated[Name, Field(description="name for users")]
 RunConfig = Annotated[
     JsonObject, _checked(run_config.check_of_workspace), Field(description="options of the container")
@@ -152,21 +154,10 @@ ExecConfig = Annotated[
 ]
 VolumeMappings = Annotated[
     JsonObject,
-    _checked(_volume_mappings),
+    _refused(mappings_problem),
     Field(description='folders of the host: PATH={"bind": …, "mode": …}'),
 ]
 ProfilePath = Annotated[Text | None, AfterValidator(_profile_path)]
-
-
-def _refused(problem: Callable[[str], str | None]) -> AfterValidator:
-    """Validate a text with a check of `core`; the error contains the sentence of the check."""
-
-    def refuse(text: str) -> str:
-        if sentence := problem(text):
-            raise ValueError(sentence)
-        return text
-
-    return AfterValidator(refuse)
 
 
 PagePath = Annotated[

@@ -14,12 +14,11 @@ from greenroom.core.errors import GreenroomError
 from greenroom.core.masking import shown
 from greenroom.core.named_secrets import PLACE, Brokered
 from greenroom.core.session.authorization import TABLE, Act
-from greenroom.core.session.observations import Verdict
 from greenroom.core.session.reconcile import difference
 from greenroom.core.session.states import SessionStatus, Want
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.web_filter import FilterPolicy
-from greenroom.core.workspace.page import Values, filled_spec, values
+from greenroom.core.workspace.page import filled_spec, values
 from greenroom.core.workspace.session_spec import PROXY_PATH, StoredSpec
 from greenroom.core.workspace.spec_builder import permissions_of
 from greenroom.db.database import Database
@@ -218,11 +217,6 @@ def filter_policies_differ(message: CheckIn, state: CheckInState) -> bool:
     return message.have_filter_policies not in {None, state.zone.filter_policies_digest}
 
 
-def with_verdicts(answer: Answer, verdicts: dict[str, Verdict]) -> Answer:
-    """Add verdicts on containers that belong to no desired session."""
-    return msgspec.structs.replace(answer, verdicts=verdicts)
-
-
 def _desired(session: DesiredSession, agent_id: str, secrets: Secrets) -> Desired:
     authorised = None
     if session.user_id is not None:
@@ -298,19 +292,16 @@ def _spec(session: DesiredSession, agent_id: str, secrets: Secrets) -> StoredSpe
     try:
         with one_item("specification", session.session_id):
             spec = spec_with_secrets(session.spec, session.credential_encrypted, session.files_encrypted, secrets)
-            return filled_spec(spec, _own_values(session.session_id, agent_id, spec))
+            own = values(
+                path=ProxyFacts(proxy_path=spec.get("proxy_path", PROXY_PATH)).path_of(agent_id, session.session_id),
+                session_id=session.session_id,
+                permissions=permissions_of(spec.get("environment", {})),
+                password=spec["credential"],
+            )
+            return filled_spec(spec, own)
     except GreenroomError as error:
         log.error("the specification of a session cannot be read", session_id=session.session_id, reason=error.message)
         return None
-
-
-def _own_values(session_id: str, agent_id: str, spec: StoredSpec) -> Values:
-    return values(
-        path=ProxyFacts(proxy_path=spec.get("proxy_path", PROXY_PATH)).path_of(agent_id, session_id),
-        session_id=session_id,
-        permissions=permissions_of(spec.get("environment", {})),
-        password=spec["credential"],
-    )
 
 
 def spec_with_secrets(
@@ -346,13 +337,10 @@ def _command(order: OrderedCommand, secrets: Secrets) -> SessionCommand | None:
     """The command; None if its variables cannot be decrypted: this command times out, the others do not."""
     try:
         with one_item("command", order.command_id):
-            return _opened_command(order, _opened(order.env, secrets))
+            env = _opened(order.env, secrets)
     except GreenroomError as error:
         log.error("a command cannot be read", command_id=order.command_id, reason=error.message)
         return None
-
-
-def _opened_command(order: OrderedCommand, env: dict[str, str]) -> SessionCommand:
     return SessionCommand(
         command_id=order.command_id,
         session_id=order.session_id,

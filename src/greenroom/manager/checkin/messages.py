@@ -12,7 +12,7 @@ import msgspec
 from greenroom.core.errors import Invalid
 from greenroom.core.log_codes import LogDetails
 from greenroom.db.diagnostics.logs import LogRow
-from greenroom.wire.messages import VERSION, AssignmentReport, CheckIn, CommandReport, LogLine, Observed
+from greenroom.wire.messages import VERSION, CheckIn, CommandReport, LogLine, Observed
 from greenroom.wire.parts import HomeReport
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -57,18 +57,15 @@ def _clean_home(home: HomeReport) -> HomeReport:
 
 
 def _clean(observed: Observed) -> Observed:
+    report = observed.assignment
     return msgspec.structs.replace(
         observed,
         log_tail=_text(observed.log_tail),
         error=_text(observed.error),
         probe_error=_text(observed.probe_error),
-        assignment=_clean_handover(observed.assignment),
+        assignment=report and msgspec.structs.replace(report, error=_text(report.error)),
         commands=[_clean_result(report) for report in observed.commands],
     )
-
-
-def _clean_handover(report: AssignmentReport | None) -> AssignmentReport | None:
-    return msgspec.structs.replace(report, error=_text(report.error)) if report else None
 
 
 def _clean_result(report: CommandReport) -> CommandReport:

@@ -131,7 +131,8 @@ class CheckIns:
             Unavailable: the database is away and this Manager has no reading of this Agent.
         """
         message = checked(message)
-        until_s = boottime_s() + min(message.hold_s, self._config.checkin_hold_s) * _part_of_hold()
+        early = _EARLY * random.random()  # noqa: S311 -- spreads load, protects nothing
+        until_s = boottime_s() + min(message.hold_s, self._config.checkin_hold_s) * (1.0 - early)
         with self._wakers.held(message.agent_id) as news:
             state = self._recent(message) or await self._read(message.agent_id)
             self._admit(message, credential, state)
@@ -305,7 +306,7 @@ class CheckIns:
         sent.removals = frozenset(state.agent.removals)
         sent.command_ids = state.agent.command_ids
         sent.verdicts = frozenset(verdicts)
-        return answers.with_verdicts(news.answer, verdicts)
+        return msgspec.structs.replace(news.answer, verdicts=verdicts)
 
     def _deliver(self, sent: _SentState, instructions: Iterable[Instruction]) -> None:
         """Count instructions that the Agent receives for the first time; those of other Managers are not known."""
@@ -328,10 +329,6 @@ class CheckIns:
 _CREDENTIAL_REFUSED: Final = "The Agent's credential is not valid; it was revoked, or the Agent was deleted."
 _EARLY: Final = 0.2
 """Fraction of the hold by which it may end early, so that Agents that were answered together do not return together."""
-
-
-def _part_of_hold() -> float:
-    return 1.0 - _EARLY * random.random()  # noqa: S311 -- spreads load, protects nothing
 
 
 def _result(answer: Answer) -> str:

@@ -80,10 +80,6 @@ class TaskFailures:
         self._found.clear()
 
 
-def _ends_the_round(error: Exception) -> bool:
-    return isinstance(error, (LeaseLost, Unavailable)) and not isinstance(error, GivenUp)
-
-
 def _is_fresh(failure: _TaskFailure) -> bool:
     return boottime_s() < failure.again_at_s + FORGOTTEN_AFTER_S
 
@@ -114,7 +110,8 @@ class Tasks:
                 async with within.transaction():
                     yield
         except Exception as error:
-            if _ends_the_round(error) or (within is not None and isinstance(error, AWAY)):
+            ends_the_round = isinstance(error, (LeaseLost, Unavailable)) and not isinstance(error, GivenUp)
+            if ends_the_round or (within is not None and isinstance(error, AWAY)):
                 raise
             self._failed(task, item, error)
         else:
