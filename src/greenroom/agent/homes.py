@@ -108,7 +108,6 @@ class HomesKeeper:
         return age_s >= SIZES_WAIT_S or _names(reports) != _names(self._arrived)
 
     def reported(self, reports: list[HomeReport]) -> None:
-        """Note that this report arrived."""
         self._arrived, self._arrived_s = reports, time.monotonic()
 
     def start_again(self) -> None:

@@ -38,7 +38,6 @@ class Fetcher:
             await self._copies.look([one.name for one in missing if not names_registry(one.name, one.registry)])
 
     def ways(self, image: DesiredImage) -> tuple[Choice, ...]:
-        """The available ways, the best one first."""
         buildable = isinstance(self._runtime, BuildHost) and _has_recipe(image.name)
         elsewhere = self._copies is not None and self._copies.elsewhere(image.name)
         return ways(image.name, image.registry, elsewhere=elsewhere, buildable=buildable)
@@ -90,7 +89,6 @@ def credentials_of(image: DesiredImage) -> Credentials | None:
 
 
 def _has_recipe(name: str) -> bool:
-    """Return True if this version of the Agent has the recipe of this image."""
     known = recipes.installed()
     return known is not None and known.has(name)
 

@@ -134,7 +134,6 @@ class Agent:
         ]
 
     def _elsewhere(self) -> list[tuple[str, Loop]]:
-        """The loops that serve gateways on other hosts."""
         at = self._settings.stream_address()
         if at is None:
             return []

@@ -196,7 +196,6 @@ class Replica:
     # Requests to this process ---------------------------------------------------------------------------------------
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The app of the loopback address."""
         asked = self._acting.app if self._acting is not None else self._standby_app()
         await asked(scope, receive, send)
 

@@ -102,7 +102,6 @@ class Admissions:
             self._save()
 
     def of(self, agent_id: str, sessions: Set[str] | None = None) -> list[Admission]:
-        """Return the admissions of this Agent and these sessions; None = of all sessions."""
         known = self._agents.get(agent_id, {})
         return [admission for admission in known if sessions is None or admission.session_id in sessions]
 

@@ -86,7 +86,6 @@ class Gateway:
 
     @property
     def plan(self) -> GatewayPlan | None:
-        """The plan that is served."""
         return self._plan
 
     async def run(self) -> None:

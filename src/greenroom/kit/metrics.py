@@ -47,7 +47,6 @@ class RoleMetrics:
         return Histogram(self._prefix + name, text, labels, buckets=buckets, registry=self.registry)
 
     def gauge(self, name: str, text: str, value: Value) -> None:
-        """Add a value that is read at each scrape."""
         Gauge(self._prefix + name, text, registry=self.registry).set_function(value)
 
     def counted(self, name: str, text: str, value: Value) -> None:

@@ -176,7 +176,6 @@ class Wakers:
         self._named[agent_id] = {k: number for k, number in named.items() if number > unread.until}
 
     def forget(self, agent_id: str) -> None:
-        """Remove an Agent that does not exist."""
         self._named.pop(agent_id, None)
 
     def wake_all(self, within_s: float = 0.0) -> None:

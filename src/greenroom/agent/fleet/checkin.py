@@ -67,9 +67,7 @@ class Host(Protocol):
 
     def usage(self) -> Usage: ...
 
-    def lateness(self) -> Lateness:
-        """The lateness of this process and of the host."""
-        ...
+    def lateness(self) -> Lateness: ...
 
     def runtime_error(self) -> str:
         """The reason why the runtime does not answer; empty if it does."""
@@ -91,13 +89,9 @@ class Host(Protocol):
         """The kept homes, or None if there is nothing new to report."""
         ...
 
-    def homes_reported(self, homes: list[HomeReport]) -> None:
-        """Note that this report of the homes arrived."""
-        ...
+    def homes_reported(self, homes: list[HomeReport]) -> None: ...
 
-    def want_homes_removed(self, removals: list[HomeRemoval]) -> None:
-        """Set all homes that must be removed."""
-        ...
+    def want_homes_removed(self, removals: list[HomeRemoval]) -> None: ...
 
     def registered(self, installation_id: str) -> None:
         """Set the installation of this Agent; its Manager has no reports yet.

@@ -116,7 +116,6 @@ class JournalState:
         self.handovers = {k: v for k, v in self.handovers.items() if v.session_id != session_id}
 
     def records(self) -> list[AnyRecord]:
-        """The minimal records that produce this state."""
         term: list[AnyRecord] = [self.term] if self.term else []
         return [*term, *self.sessions.values(), *self.commands.values(), *self.handovers.values()]
 

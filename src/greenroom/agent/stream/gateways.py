@@ -157,7 +157,6 @@ class Gateways:
             gateway.news.set()
 
     def changed(self, session_id: str) -> None:
-        """Notify the gateways that the permitted viewers of the session changed."""
         for gateway in self._gateways.values():
             gateway.number += 1
             gateway.changed[session_id] = gateway.number
@@ -178,7 +177,6 @@ class Gateways:
     # For the gateways ---------------------------------------------------------------------------------------------
 
     async def listen(self, request: Request) -> Response:
-        """Hold the request until there is news for the gateway."""
         said = await _decoded(request, Listen)
         if said is None:
             return _unreadable()

@@ -150,7 +150,6 @@ class Viewers:
 
     @property
     def guests(self) -> list[Viewer]:
-        """Viewers of a session that was shared with them."""
         return [viewer for viewer in self._viewers.values() if viewer.viewer_id]
 
     def came(self, viewer: Viewer, client: StreamOrigin) -> None:

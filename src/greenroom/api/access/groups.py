@@ -194,7 +194,6 @@ async def stored_settings(
 
 
 async def _image_id(db: Database, named: str) -> str:
-    """Return the id of the workspace with this id or friendly name."""
     found = await images.find_image(db, named)
     if found is None:
         raise Invalid(f"`default_image` must be the id or friendly name of a workspace; there is none {named}.")

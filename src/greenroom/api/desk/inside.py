@@ -273,7 +273,6 @@ class CommandOutput:
     error: str | None = BROKEN_OFF
 
     def add(self, said: Said) -> None:
-        """Add the content of a line."""
         self._keep(self.stdout, said.stdout.encode() + _binary(said.stdout_base64))
         self._keep(self.stderr, said.stderr.encode() + _binary(said.stderr_base64))
         if said.exit_code is not msgspec.UNSET:

@@ -94,7 +94,6 @@ class Desks:
         self.seen = ScreenStateCache()
 
     async def close(self) -> None:
-        """Close the connections."""
         if self._http is not None:
             await self._http.aclose()
 

@@ -110,13 +110,11 @@ class Noting:
         return self.recorder.around(lease, self.request, lambda asked: [row_of_file(asked, "read", path)], opened)
 
     async def file(self, lease: LeaseRow, verb: str, path: str, work: Awaitable[T]) -> T:
-        """Record that a file is written or deleted."""
         with self.recorder.noting(lease, self.request) as note:
             note.make = lambda asked: [row_of_file(asked, verb, path)]
             return await work
 
     async def elements(self, lease: LeaseRow, work: Awaitable[T]) -> T:
-        """Record that the element tree is read."""
         with self.recorder.noting(lease, self.request) as note:
             note.make = lambda asked: [row_of_elements(asked)]
             return await work

@@ -47,7 +47,6 @@ class Sender:
         await self._http.aclose()
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> DeliveryAttempt:
-        """Post a message; return the result of the request."""
         begin_s = time.perf_counter()
 
         def failed(error: str) -> DeliveryAttempt:

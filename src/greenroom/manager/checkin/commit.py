@@ -136,7 +136,6 @@ def _steps_of_starts(known: Iterable[Observed]) -> list[StartStep]:
 
 
 async def _write_commands(connection: Connection, known: Iterable[tuple[CheckIn, Observed]]) -> list[str]:
-    """Write the results of commands; returns the sessions whose commands changed."""
     results = [
         CommandResult(
             agent_id=message.agent_id,

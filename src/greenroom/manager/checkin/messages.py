@@ -85,7 +85,6 @@ def _id(value: str | None) -> str | None:
 
 
 def _details(line: LogLine) -> LogDetails:
-    """The details of a log line, unless they exceed MAX_DETAILS."""
     return line.details if len(msgspec.json.encode(line.details)) <= MAX_DETAILS else {}
 
 

@@ -77,7 +77,6 @@ class _SentState:
         self.lists = {**dict(list(self.lists.items())[1 - LISTS_KEPT :]), name: generations}
 
     def has_list_with(self, session_id: str, generation: int) -> bool:
-        """Return True if the newest list has this session at this generation or a newer one."""
         newest = self.lists[next(reversed(self.lists))] if self.lists else dict[str, int]()
         return newest.get(session_id, -1) >= generation
 

@@ -214,7 +214,6 @@ async def run_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | No
 
 
 def _is_news(config: PlannedConfig, made: PoolPlan) -> bool:
-    """Return True if the stored state of a config changes."""
     return config.memory != _memory(made)
 
 
