@@ -86,7 +86,7 @@ class Host:
             await asyncio.sleep(0.5)  # as a link that answers nothing
             raise NoManager("the cable is pulled")
 
-        link = self.agent.check_in._link
+        link = self.agent.check_in.link
         ask, link.ask = link.ask, unanswered
         try:
             yield

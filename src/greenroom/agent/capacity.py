@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import Final
 
 import structlog
@@ -45,6 +46,7 @@ def offered(cores: float, memory_bytes: int) -> ReportedCapacity:
     return ReportedCapacity(cores=round(cores, 3), memory_bytes=memory_bytes - reserve)
 
 
+@dataclass(eq=False)
 class CapacityMeter:
     """The last reading; nothing is offered before the first one, nor while the runtime is silent.
 
@@ -52,24 +54,17 @@ class CapacityMeter:
     with the reason why the runtime does not answer, empty if it does.
     """
 
-    def __init__(
-        self,
-        runtime: HostCapacity,
-        hostname: str,
-        log_line: Callable[[LogCode, str], None],
-        now: Callable[[], float] = time.monotonic,
-        *,
-        disk_kept_bytes: int = 0,
-        note: Callable[[str], None] = lambda reason: None,
-    ) -> None:
-        self._runtime = runtime
-        self._hostname = hostname
-        self._log_line = log_line
-        self._now = now
-        self._disk_kept_bytes = disk_kept_bytes
+    runtime: HostCapacity
+    hostname: str
+    log_line: Callable[[LogCode, str], None]
+    now: Callable[[], float] = time.monotonic
+    _: KW_ONLY
+    disk_kept_bytes: int = 0
+    note: Callable[[str], None] = lambda reason: None
+
+    def __post_init__(self) -> None:
         self._failing_since: float | None = None
         self._is_silent = False
-        self._note = note
         self.runtime_error = ""
         """The reason why nothing is offered, as a sentence; empty while the runtime answers or is only late."""
         self.capacity = NOTHING
@@ -79,20 +74,20 @@ class CapacityMeter:
 
     async def read(self) -> None:
         """Read the capacity and the usage. Raises RuntimeUnavailable: the runtime does not answer."""
-        share = await self._runtime.capacity()
+        share = await self.runtime.capacity()
         self.capacity, self.elsewhere = offered(share.cores, share.memory_bytes), share.elsewhere
-        used = await self._runtime.host_usage()
+        used = await self.runtime.host_usage()
         self.usage = Usage(
             cpu=round(used.cpu, 3),
             memory_bytes=used.memory_bytes,
             disk_free_bytes=used.disk_free_bytes,
             disk_free_inodes=used.disk_free_inodes,
-            disk_kept_bytes=self._disk_kept_bytes,
+            disk_kept_bytes=self.disk_kept_bytes,
             runtime_classes=share.runtime_classes,
             simulated=share.simulated,
             pauses=share.pauses,
-            brokers=not isinstance(self._runtime, FilterRunner),
-            keeps_log_ins=isinstance(self._runtime, LogInKeeper),
+            brokers=not isinstance(self.runtime, FilterRunner),
+            keeps_log_ins=isinstance(self.runtime, LogInKeeper),
         )
 
     async def run(self) -> None:
@@ -114,22 +109,22 @@ class CapacityMeter:
             self._answer()
 
     def _no_answer(self, reason: str) -> None:
-        self._note(reason)
+        self.note(reason)
         log.warning("the capacity of this host cannot be read", reason=reason, next_try_s=READ_EVERY_S)
-        now = self._now()
+        now = self.now()
         self._failing_since = now if self._failing_since is None else self._failing_since
         if now - self._failing_since >= SILENT_AFTER_S and not self._is_silent:
             self._is_silent, self.capacity, self.runtime_error = True, NOTHING, reason
-            sentence = f"{self._hostname} offers no capacity until its runtime answers again: {reason}"
-            self._log_line(LogCode.AGENT_OFFERS_NOTHING, sentence)
+            sentence = f"{self.hostname} offers no capacity until its runtime answers again: {reason}"
+            self.log_line(LogCode.AGENT_OFFERS_NOTHING, sentence)
 
     def _answer(self) -> None:
-        self._note("")
+        self.note("")
         self._failing_since = None
         if self._is_silent:
             self._is_silent, self.runtime_error = False, ""
-            self._log_line(
-                LogCode.AGENT_OFFERS_AGAIN, f"The runtime of {self._hostname} answers again; the host accepts sessions."
+            self.log_line(
+                LogCode.AGENT_OFFERS_AGAIN, f"The runtime of {self.hostname} answers again; the host accepts sessions."
             )
 
 

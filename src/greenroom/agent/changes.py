@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import KW_ONLY, dataclass
 from typing import Final
 
 from greenroom.agent.capacity import Explained, as_it_is
@@ -25,25 +26,19 @@ LOG_PAUSES_S: Final = (0.0, 0.1, 0.4)
 STARTS: Final = frozenset({ActionKind.CREATE, ActionKind.START})
 
 
+@dataclass(eq=False)
 class ContainerChanges:
     """Changes containers through the runtime, and stores the results in `sessions`."""
 
-    def __init__(
-        self,
-        runtime: Containers,
-        sessions: Sessions,
-        inventory: Inventory,
-        images: ImageKeeper,
-        filters: WebFilters | None,
-        *,
-        explained: Explained = as_it_is,
-    ) -> None:
-        self._runtime = runtime
-        self._sessions = sessions
-        self._inventory = inventory
-        self._images = images
-        self._filters = filters
-        self._explained = explained
+    runtime: Containers
+    sessions: Sessions
+    inventory: Inventory
+    images: ImageKeeper
+    filters: WebFilters | None
+    _: KW_ONLY
+    explained: Explained = as_it_is
+
+    def __post_init__(self) -> None:
         self._changes: dict[ActionKind, Callable[[str], Awaitable[None]]] = {
             ActionKind.CREATE: self._create,
             ActionKind.START: self._start,
@@ -65,118 +60,118 @@ class ContainerChanges:
 
     async def make_ready(self, action: Action) -> None:
         """Wait, without a slot, for the requirements of a start: its image, its web filter."""
-        spec = self._sessions.desired.spec(action.session_id)
+        spec = self.sessions.desired.spec(action.session_id)
         if spec is None or action.kind not in STARTS:
             return
         if action.kind is ActionKind.CREATE:
-            await self._images.arrived(spec.image)
+            await self.images.arrived(spec.image)
             if not self._is_wanted_running(action.session_id):
                 return
         await self._filtered(spec.filter_policy)
 
     async def _filtered(self, policy_id: str | None) -> None:
-        if self._filters is not None:
-            await self._filters.ready(policy_id)
+        if self.filters is not None:
+            await self.filters.ready(policy_id)
         elif policy_id is not None:
             raise StartError("The session requires a web filter, but the runtime of this host has none.")
 
     async def failed(self, action: Action, error: GreenroomError) -> None:
         session_id = action.session_id
         message = f"Session {session_id}: {action.kind.value} failed: {error.message}"
-        self._sessions.outbox.log_line(LogCode.AGENT_ACTION_FAILED, message, session_id)
+        self.sessions.outbox.log_line(LogCode.AGENT_ACTION_FAILED, message, session_id)
         if action.kind in STARTS:
             await self._fail(session_id, error.message)
-        await self._inventory.try_look(session_id)
+        await self.inventory.try_look(session_id)
 
     def _saw(self, container: Container) -> None:
-        self._inventory.touch(container.session_id)
-        self._sessions.observed.saw(container.session_id, container)
+        self.inventory.touch(container.session_id)
+        self.sessions.observed.saw(container.session_id, container)
 
     async def _create(self, session_id: str) -> None:
-        with self._sessions.observed.being_created(session_id):
-            spec = self._sessions.desired.spec(session_id)
+        with self.sessions.observed.being_created(session_id):
+            spec = self.sessions.desired.spec(session_id)
             if spec is None or not self._is_wanted_running(session_id):
                 return
             await self._filtered(spec.filter_policy)  # it may have changed while this waited for the slot
             await stop("agent.before_create")
-            gives_way = not self._sessions.desired.has_user(session_id)
-            self._sessions.observed.remember(session_id, gives_way=gives_way)
-            self._saw(await self._runtime.create(session_id, spec, gives_way=gives_way))
-        self._sessions.observed.step(session_id, "created")
+            gives_way = not self.sessions.desired.has_user(session_id)
+            self.sessions.observed.remember(session_id, gives_way=gives_way)
+            self._saw(await self.runtime.create(session_id, spec, gives_way=gives_way))
+        self.sessions.observed.step(session_id, "created")
         await stop("agent.after_create")
         if self._is_wanted_running(session_id):
             await self._start(session_id)
 
     def _is_wanted_running(self, session_id: str) -> bool:
-        desired = self._sessions.desired.get(session_id)
+        desired = self.sessions.desired.get(session_id)
         return desired is not None and desired.want == Want.RUNNING
 
     async def _start(self, session_id: str) -> None:
         await self._put_files(session_id)
-        if (spec := self._sessions.desired.spec(session_id)) is not None:
+        if (spec := self.sessions.desired.spec(session_id)) is not None:
             await self._filtered(spec.filter_policy)
-        container = await self._runtime.start(session_id)
+        container = await self.runtime.start(session_id)
         await stop("agent.after_start")
-        self._sessions.observed.remember(session_id, stopped=False, exit_code=None, log_tail="")
+        self.sessions.observed.remember(session_id, stopped=False, exit_code=None, log_tail="")
         self._saw(container)
-        self._sessions.observed.step(session_id, "started")
+        self.sessions.observed.step(session_id, "started")
 
     async def _put_files(self, session_id: str) -> None:
         """Write the files before the first start, also into a container that an earlier process of this Agent
         created."""
-        spec = self._sessions.desired.spec(session_id)
-        if spec is None or self._sessions.observed.known(session_id).ran:
+        spec = self.sessions.desired.spec(session_id)
+        if spec is None or self.sessions.observed.known(session_id).ran:
             return
-        believed = await self._filters.trust_of(session_id, spec) if self._filters is not None else ()
+        believed = await self.filters.trust_of(session_id, spec) if self.filters is not None else ()
         if files := (*spec.files, *believed):
-            await self._runtime.put_files(session_id, files)
+            await self.runtime.put_files(session_id, files)
 
     async def _give_full_share(self, session_id: str) -> None:
-        if (spec := self._sessions.desired.spec(session_id)) is not None:
-            await self._runtime.give_full_share(session_id, spec)
-            self._sessions.observed.remember(session_id, gives_way=False)
+        if (spec := self.sessions.desired.spec(session_id)) is not None:
+            await self.runtime.give_full_share(session_id, spec)
+            self.sessions.observed.remember(session_id, gives_way=False)
 
     async def _stop(self, session_id: str) -> None:
-        await self._sessions.observed.remember_durably(session_id, stopped=True)
-        await self._runtime.stop(session_id)
-        await self._inventory.look(session_id)
+        await self.sessions.observed.remember_durably(session_id, stopped=True)
+        await self.runtime.stop(session_id)
+        await self.inventory.look(session_id)
 
     async def _pause(self, session_id: str) -> None:
-        await self._runtime.pause(session_id)
-        await self._inventory.look(session_id)
+        await self.runtime.pause(session_id)
+        await self.inventory.look(session_id)
 
     async def _unpause(self, session_id: str) -> None:
-        await self._runtime.unpause(session_id)
-        await self._inventory.look(session_id)
+        await self.runtime.unpause(session_id)
+        await self.inventory.look(session_id)
 
     async def _remove(self, session_id: str) -> None:
         await stop("agent.before_remove")
-        await self._runtime.remove(session_id)
+        await self.runtime.remove(session_id)
         await stop("agent.after_remove")
-        if self._sessions.desired.get(session_id) is None:
+        if self.sessions.desired.get(session_id) is None:
             self._log_stranger_removed(session_id)
-        self._inventory.forget(session_id)
-        self._sessions.observed.saw(session_id, None)
+        self.inventory.forget(session_id)
+        self.sessions.observed.saw(session_id, None)
 
     def _log_stranger_removed(self, session_id: str) -> None:
-        seen = self._sessions.observed.container(session_id)
+        seen = self.sessions.observed.container(session_id)
         message = (
             f"A container of session {session_id}, which this Agent must not run, was removed on the instruction of the"
             f" Manager: {seen.state if seen else 'unknown'} → gone."
         )
-        self._sessions.outbox.log_line(LogCode.AGENT_STRANGER_REMOVED, message, session_id)
+        self.sessions.outbox.log_line(LogCode.AGENT_STRANGER_REMOVED, message, session_id)
 
     async def _examine(self, session_id: str) -> None:
-        seen = self._sessions.observed.container(session_id)
+        seen = self.sessions.observed.container(session_id)
         exit_code = seen.exit_code if seen else None
-        out_of_memory = session_id in self._inventory.out_of_memory
+        out_of_memory = session_id in self.inventory.out_of_memory
         ended = seen.ended if seen else ""
         await self._fail(session_id, ended or unasked_exit(exit_code, out_of_memory=out_of_memory), exit_code)
 
     async def _fail(self, session_id: str, sentence: str, exit_code: int | None = None) -> None:
         tail = await self._last_lines(session_id)
-        failure = self._explained(sentence, tail)
-        self._sessions.observed.remember(session_id, failure=failure, exit_code=exit_code, log_tail=tail)
+        failure = self.explained(sentence, tail)
+        self.sessions.observed.remember(session_id, failure=failure, exit_code=exit_code, log_tail=tail)
 
     async def _last_lines(self, session_id: str) -> str:
         """The container's last output; Docker may report its end a moment before the output is in its log."""
@@ -185,7 +180,7 @@ class ContainerChanges:
             with one_item("session", session_id):
                 for pause_s in LOG_PAUSES_S:
                     await asyncio.sleep(pause_s)
-                    if tail := await self._runtime.logs(session_id, LOG_TAIL_LINES):
+                    if tail := await self.runtime.logs(session_id, LOG_TAIL_LINES):
                         break
         except GreenroomError as error:
             return f"(the last log lines cannot be read: {error.message})"

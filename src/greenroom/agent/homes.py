@@ -55,19 +55,16 @@ class _Attempts:
     problem: str = ""
 
 
+@dataclass(eq=False)
 class HomesKeeper:
     """Keeps the homes of a host. `on_change` is called when there is a change to report at once; `log_line` with
     messages for an administrator."""
 
-    def __init__(
-        self,
-        homes: Homes,
-        on_change: Callable[[], None] = lambda: None,
-        log_line: Callable[[LogCode, str], None] = lambda _code, _sentence: None,
-    ) -> None:
-        self._homes = homes
-        self._on_change = on_change
-        self._log_line = log_line
+    homes: Homes
+    on_change: Callable[[], None] = lambda: None
+    log_line: Callable[[LogCode, str], None] = lambda _code, _sentence: None
+
+    def __post_init__(self) -> None:
         self._kept: dict[HomeId, _Figures] | None = None
         self._away: set[KeptHome] = set()
         self._in_use: frozenset[HomeId] = frozenset()
@@ -142,8 +139,8 @@ class HomesKeeper:
 
     async def _look(self) -> None:
         """Read the homes. Raises GreenroomError: the homes, or their users, cannot be listed."""
-        in_use = frozenset(await self._homes.in_use())
-        found = await self._homes.list()
+        in_use = frozenset(await self.homes.in_use())
+        found = await self.homes.list()
         before = self._kept or {}
         now = time.time()
         kept = {one.home: before.get(one.home, _Figures()) for one in found if not one.removal_id}
@@ -163,7 +160,7 @@ class HomesKeeper:
             self._wake.set()
             changed = True
         if changed:
-            self._on_change()
+            self.on_change()
 
     async def _measure(self, home: HomeId) -> None:
         begun = time.monotonic()
@@ -171,7 +168,7 @@ class HomesKeeper:
         problem, size = "", None
         try:
             with one_item("home", home.name):
-                size = await self._homes.measure(home)
+                size = await self.homes.measure(home)
         except GreenroomError as error:
             problem = error.message
         took_s = time.monotonic() - begun
@@ -210,20 +207,20 @@ class HomesKeeper:
     async def _remove(self, removal_id: str, home: HomeId) -> None:
         try:
             with one_item("home", home.name):
-                await self._homes.remove(home, removal_id)
+                await self.homes.remove(home, removal_id)
         except GreenroomError as error:
             tried = self._attempts.setdefault(removal_id, _Attempts())
             pause_s = BACKOFF.delay_s(tried.number)
             tried.number, tried.next_s, tried.problem = tried.number + 1, time.monotonic() + pause_s, error.message
             log.warning("a home folder could not be removed", home=home.name, reason=error.message, next_try_s=pause_s)
             if tried.number == 1 and not isinstance(error, HomeInUseError):
-                self._log_line(LogCode.HOME_NOT_REMOVED, error.message)
+                self.log_line(LogCode.HOME_NOT_REMOVED, error.message)
         else:
             self._done = dict.fromkeys([*self._done, removal_id][-MOST:])
             log.info("removed a home folder", home=home.name, removal_id=removal_id)
         with warned(log, "the home folders cannot be listed", "homes"):
             await self._look()
-        self._on_change()
+        self.on_change()
 
 
 def _report(home: HomeId, known: _Figures, problem: str) -> HomeReport:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -59,30 +60,21 @@ log = structlog.get_logger(__name__)
 READY_WITHIN_S = 5.0
 
 
+@dataclass(eq=False, kw_only=True)
 class HostWork:
     """Implements `checkin.Host`, and runs the work of the host. `fence` as in `plugin.Context`."""
 
-    def __init__(
-        self,
-        *,
-        config: AgentConfig,
-        identity: AgentIdentity,
-        link: ManagerClient,
-        sessions: Sessions,
-        journal: Journal,
-        health: AgentHealth,
-        metrics: AgentMetrics,
-        fence: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._config = config
-        self._fence = fence
-        self._identity = identity
-        self._link = link
-        self._sessions = sessions
-        self._journal = journal
-        self._health = health
-        self._metrics = metrics
-        self._installation_id = identity.installation_id
+    config: AgentConfig
+    identity: AgentIdentity
+    link: ManagerClient
+    sessions: Sessions
+    journal: Journal
+    health: AgentHealth
+    metrics: AgentMetrics
+    fence: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
+        self._installation_id = self.identity.installation_id
         self._lateness = LatenessMeter()
         self._known = asyncio.Event()
         self._looked = asyncio.Event()
@@ -125,7 +117,7 @@ class HostWork:
         return self._lateness.now()
 
     def runtime_error(self) -> str:
-        return self._meter.runtime_error if self._meter else self._health.runtime_error
+        return self._meter.runtime_error if self._meter else self.health.runtime_error
 
     def images(self) -> list[ImageReport] | None:
         return self._images.report() if self._images else None
@@ -174,20 +166,20 @@ class HostWork:
         kubeconfig."""
         while True:
             try:
-                return open_runtime(self._config.runtime, self._context())
+                return open_runtime(self.config.runtime, self._context())
             except SetupError as error:
                 await self._wait_after(error)
 
     def _context(self) -> Context:
-        config = self._config
+        config = self.config
         return Context(
             installation_id=self._installation_id,
-            agent_id=self._identity.agent_id,
+            agent_id=self.identity.agent_id,
             folder=config.agent_dir,
             share=config.share,
             connections_max=config.session_connections,
             runtime_classes=config.offered_runtimes(),
-            fence=self._fence,
+            fence=self.fence,
             folders=HostFolders(
                 private=config.private_folders(),
                 allowed=config.mountable_folders(),
@@ -203,36 +195,36 @@ class HostWork:
             except RuntimeUnavailable as error:
                 await self._wait_after(error)
             else:
-                self._health.runtime_error = ""
+                self.health.runtime_error = ""
                 return
 
     async def _wait_after(self, error: GreenroomError) -> None:
-        self._health.runtime_error = error.message
+        self.health.runtime_error = error.message
         self._looked.set()
         log.warning("the runtime cannot be opened", reason=error.message, next_try_s=RETRY_S)
         await asyncio.sleep(RETRY_S)
 
     async def _work(self, runtime: Runtime) -> None:
-        sessions, journal = self._sessions, self._journal
-        inventory = Inventory(runtime, sessions, self._identity.agent_id, self._health)
+        sessions, journal = self.sessions, self.journal
+        inventory = Inventory(runtime, sessions, self.identity.agent_id, self.health)
         images = self._images = ImageKeeper(runtime, sessions.outbox.request_report, self._copies(runtime))
         images.want(self._wanted_images)
         filters = self._filters = self._web_filters(runtime) if isinstance(runtime, FilterHost) else None
         meter = self._meter = CapacityMeter(
             runtime,
-            self._identity.hostname,
+            self.identity.hostname,
             sessions.outbox.log_line,
-            disk_kept_bytes=self._config.disk_kept_bytes,
-            note=self._health.note_runtime,
+            disk_kept_bytes=self.config.disk_kept_bytes,
+            note=self.health.note_runtime,
         )
         limits = None
         if isinstance(runtime, SharedKernel):
-            limits = HostLimits(self._identity.hostname, sessions.outbox.log_line, runtime.containers_here)
+            limits = HostLimits(self.identity.hostname, sessions.outbox.log_line, runtime.containers_here)
         explained = limits.explained if limits else as_it_is
         await self._look_first(inventory, images, meter)
         time_limits = ProbeTimeLimits(self._lateness.now)
         starts = Starts(sessions, self._lateness.now, lambda: meter.capacity.cores, elsewhere=lambda: meter.elsewhere)
-        reconciler = Reconciler(sessions, inventory, self._health)
+        reconciler = Reconciler(sessions, inventory, self.health)
         async with asyncio.TaskGroup() as group:
             workers = Workers(group, reconciler.worker_done)
             handovers = Handovers(runtime, sessions, journal, time_limits)
@@ -245,15 +237,15 @@ class HostWork:
                 handovers=handovers,
                 starts=starts,
                 workers=workers,
-                metrics=self._metrics,
+                metrics=self.metrics,
             )
             prober = SessionProber(
                 runtime,
                 sessions,
                 workers,
-                self._metrics,
+                self.metrics,
                 time_limits,
-                interval_s=self._config.probe_interval_s,
+                interval_s=self.config.probe_interval_s,
                 explained=explained,
             )
             self.loops = {
@@ -274,7 +266,7 @@ class HostWork:
             if filters is not None:
                 self.loops["web filters"] = filters.run
             if isinstance(runtime, HostDisk):
-                disk = DiskGuard(runtime, runtime, sessions, self._identity.hostname, lambda: meter.usage)
+                disk = DiskGuard(runtime, runtime, sessions, self.identity.hostname, lambda: meter.usage)
                 self.loops["disk"] = disk.run
             if limits is not None:
                 self.loops["limits"] = limits.run
@@ -285,14 +277,14 @@ class HostWork:
     def _copies(self, runtime: Runtime) -> Copies | None:
         if not isinstance(runtime, CopyHost):
             return None
-        return Copies(runtime.archives(), self._identity, self._link, self._config.agent_dir, self.usage)
+        return Copies(runtime.archives(), self.identity, self.link, self.config.agent_dir, self.usage)
 
     def _web_filters(self, runtime: FilterHost) -> WebFilters:
         filters = WebFilters(
             runtime,
-            self._sessions,
-            self._config.web_filter_dir or self._config.agent_dir / "web-filter",
-            self._config.filter_resolvers(),
+            self.sessions,
+            self.config.web_filter_dir or self.config.agent_dir / "web-filter",
+            self.config.filter_resolvers(),
         )
         filters.load()
         if self._wanted_policies is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -48,22 +49,17 @@ TIMINGS: Final = Timings(ttl_s=4.0, renew_s=0.75, margin_s=1.0, statement_timeou
 AGAIN_S: Final = 0.25
 
 
+@dataclass(eq=False)
 class Election:
     """Elects the acting process. `own` names this process, `address` is its address for gateways (may be empty)."""
 
-    def __init__(
-        self,
-        shared: Shared,
-        own: str,
-        address: str,
-        timings: Timings = TIMINGS,
-        clock: Callable[[], float] = boottime_s,
-    ) -> None:
-        self._shared = shared
-        self._own = own
-        self._address = address
-        self._timings = timings
-        self._clock = clock
+    shared: Shared
+    own: str
+    address: str
+    timings: Timings = TIMINGS
+    clock: Callable[[], float] = boottime_s
+
+    def __post_init__(self) -> None:
         self._held: LeaseRecord | None = None
         self._version: str | None = None
         self._belief: Belief | None = None
@@ -75,7 +71,7 @@ class Election:
 
     @property
     def may_act(self) -> bool:
-        return self._held is not None and may_act(self._belief, self._clock())
+        return self._held is not None and may_act(self._belief, self.clock())
 
     def fence(self) -> None:
         """Raises RuntimeUnavailable: this process may not act (any more)."""
@@ -95,13 +91,13 @@ class Election:
             await asyncio.sleep(LOOK_S)
 
     async def _try(self) -> LeaseRecord | None:
-        record, version = await self._shared.read_lease()
-        self.looked_s = self._clock()
+        record, version = await self.shared.read_lease()
+        self.looked_s = self.clock()
         self.seen = noticed(self.seen, record, version, self.looked_s)
-        wanted = claim(self.seen, self._own, self._address, self._clock(), self._timings.ttl_s)
+        wanted = claim(self.seen, self.own, self.address, self.clock(), self.timings.ttl_s)
         if wanted is None:
             return None
-        sent_at_s = self._clock()
+        sent_at_s = self.clock()
         await self._write(wanted.record, wanted.version, sent_at_s)
         log.info("this process acts for the Agent", term=wanted.record.term, because=wanted.reason)
         return wanted.record
@@ -109,12 +105,12 @@ class Election:
     async def keep(self) -> str:
         """Renew the record until that fails for too long, or another process has it; returns the reason."""
         while self._held is not None:
-            sent_at_s = self._clock()
+            sent_at_s = self.clock()
             reason = await self._renew(self._held, sent_at_s)
             if reason is not None and not self.may_act:
                 self._held = None
                 return reason
-            pause_s = self._timings.renew_s if reason is None else AGAIN_S
+            pause_s = self.timings.renew_s if reason is None else AGAIN_S
             await asyncio.sleep(min(pause_s, self._left_s()))
         return "the lease was released"
 
@@ -132,30 +128,30 @@ class Election:
     async def _reread(self, held: LeaseRecord) -> str:
         """Read the record after a conflict: an earlier renewal may have arrived although its answer did not."""
         try:
-            record, version = await self._shared.read_lease()
+            record, version = await self.shared.read_lease()
         except RuntimeUnavailable as error:
             return error.message
-        if record is not None and (record.holder, record.term) == (self._own, held.term):
+        if record is not None and (record.holder, record.term) == (self.own, held.term):
             self._held, self._version = record, version
             return "the answer to a renewal was lost"
         self._belief = None
         return f"{record.holder if record and record.holder else 'another process'} took over"
 
     async def _write(self, record: LeaseRecord, version: str | None, sent_at_s: float) -> None:
-        self._version = await self._shared.write_lease(record, version)
-        self._held, self.looked_s = record, self._clock()
-        self._belief = renewed(record.term, sent_at_s, self._timings)
+        self._version = await self.shared.write_lease(record, version)
+        self._held, self.looked_s = record, self.clock()
+        self._belief = renewed(record.term, sent_at_s, self.timings)
 
     def _left_s(self) -> float:
-        return max(0.0, self._belief.trusted_until_s - self._clock()) if self._belief else 0.0
+        return max(0.0, self._belief.trusted_until_s - self.clock()) if self._belief else 0.0
 
     async def give_back(self) -> None:
         """Stop acting, and let another process begin at once."""
         held, self._held = self._held, None
-        if held is None or not may_act(self._belief, self._clock()):
+        if held is None or not may_act(self._belief, self.clock()):
             return
         try:
-            self._version = await self._shared.write_lease(given_back(held), self._version)
+            self._version = await self.shared.write_lease(given_back(held), self._version)
         except (ContainerConflict, RuntimeUnavailable) as error:
             log.warning(
                 "the lease could not be released; another process must wait until it ends", reason=error.message

@@ -11,7 +11,7 @@ import asyncio
 import random
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import UTC, datetime
 from typing import Final, Unpack
 
@@ -60,6 +60,7 @@ class _Loss:
     time: datetime
 
 
+@dataclass(eq=False)
 class LeaseKeeper:
     """Takes, renews and resigns the leadership of one zone; one per process.
 
@@ -67,24 +68,16 @@ class LeaseKeeper:
     return at once. `hangs` returns True if this Manager does not work, although the database answers; it then resigns.
     """
 
-    def __init__(
-        self,
-        dsn: str,
-        me: ManagerRow,
-        *,
-        timings: Timings,
-        logs: LogWriter,
-        on_taken: Callable[[], None],
-        on_elected: Callable[[], None],
-        hangs: Callable[[], bool],
-    ) -> None:
-        self._dsn = dsn
-        self._me = me
-        self._timings = timings
-        self._logs = logs
-        self._on_taken = on_taken
-        self._on_elected = on_elected
-        self._hangs = hangs
+    dsn: str
+    me: ManagerRow
+    _: KW_ONLY
+    timings: Timings
+    logs: LogWriter
+    on_taken: Callable[[], None]
+    on_elected: Callable[[], None]
+    hangs: Callable[[], bool]
+
+    def __post_init__(self) -> None:
         self._holder = str(uuid.uuid4())
         self._belief: Belief | None = None
         self._loss: _Loss | None = None
@@ -105,7 +98,7 @@ class LeaseKeeper:
         belief = self._belief
         if belief is None or not core_lease.may_act(belief, boottime_s()):
             return None
-        return Fence(self._me.zone_key, self._holder, belief.term)
+        return Fence(self.me.zone_key, self._holder, belief.term)
 
     def set_enabled(self, enabled: bool) -> None:
         """Enable or disable the Manager; a disabled Manager has no connection W."""
@@ -134,7 +127,7 @@ class LeaseKeeper:
             pause_s = REOPEN_S
             try:
                 async with lease_connection(
-                    self._dsn, f"greenroom lease {self._me.instance_id}", self._me.zone_key, self._holder
+                    self.dsn, f"greenroom lease {self.me.instance_id}", self.me.zone_key, self._holder
                 ) as connection:
                     await self._hold(connection)
             except LeaseLost as error:
@@ -151,7 +144,7 @@ class LeaseKeeper:
             await asyncio.sleep(pause_s)
 
     def _may_hold(self) -> bool:
-        return self._wanted and not self._stopping and not self._hangs()
+        return self._wanted and not self._stopping and not self.hangs()
 
     async def _change(self, timeout_s: float) -> None:
         """Wait until a request changes the state, at most this long."""
@@ -165,12 +158,12 @@ class LeaseKeeper:
                 continue
             self._last_term = term
             self._taken_at_s = boottime_s()
-            self._on_taken()
+            self.on_taken()
             await stop("lease.after_take")
             await self._stay(connection, term)
 
     async def _take(self, connection: LeaseConnection) -> int | None:
-        term = await connection.take(self._me.manager_id, self._last_term, self._timings.ttl_s)
+        term = await connection.take(self.me.manager_id, self._last_term, self.timings.ttl_s)
         if term is None:
             await self._change(NOT_NOW_S)
         return term or None  # 0: another Manager is alive; the caller checks whether this one is still enabled
@@ -181,16 +174,16 @@ class LeaseKeeper:
         while True:
             sent_at_s = boottime_s()
             await stop("lease.before_renew")
-            if not await connection.renew(term, self._timings.ttl_s):
+            if not await connection.renew(term, self.timings.ttl_s):
                 raise LeaseLost(f"term {term} has ended")
             elected = self._belief is None
-            self._belief = core_lease.renewed(term, sent_at_s, self._timings)
+            self._belief = core_lease.renewed(term, sent_at_s, self.timings)
             if elected:
-                self._on_elected()
-                reason = reason or core_lease.election_reason(await connection.settle(self._me.manager_id))
-                became = f"became Primary of zone {self._logs.zone_name} with term {term} because {reason}"
+                self.on_elected()
+                reason = reason or core_lease.election_reason(await connection.settle(self.me.manager_id))
+                became = f"became Primary of zone {self.logs.zone_name} with term {term} because {reason}"
                 self._write(LogCode.PRIMARY_ELECTED, became)
-            await self._change(core_lease.next_renewal_in_s(sent_at_s, boottime_s(), self._timings))
+            await self._change(core_lease.next_renewal_in_s(sent_at_s, boottime_s(), self.timings))
             if not self._may_hold():
                 await self._resign(connection, term)
             if (raised := core_lease.raised_term(term, self._seen_term)) is not None:
@@ -225,15 +218,15 @@ class LeaseKeeper:
         if not self._wanted:  # disabling a Manager also ends its lease connection
             self._write_resigned("it was disabled", time=loss.time)
         else:
-            term = f"of zone {self._logs.zone_name} with term {loss.term}"
+            term = f"of zone {self.logs.zone_name} with term {loss.term}"
             self._write(LogCode.PRIMARY_LOST, f"is no longer Primary {term} because {loss.reason}", time=loss.time)
 
     def _write_resigned(self, why: str, **fields: Unpack[LogFields]) -> None:
-        sentence = f"is no longer Primary of zone {self._logs.zone_name} because {why}"
+        sentence = f"is no longer Primary of zone {self.logs.zone_name} because {why}"
         self._write(LogCode.PRIMARY_RESIGNED, sentence, **fields)
 
     def _write(self, code: LogCode, sentence: str, **fields: Unpack[LogFields]) -> None:
-        self._logs.write(code, f"{self._me.instance_id} {sentence}", **fields)
+        self.logs.write(code, f"{self.me.instance_id} {sentence}", **fields)
 
 
 class LeaseWatch:

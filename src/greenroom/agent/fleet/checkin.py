@@ -11,6 +11,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -102,32 +103,22 @@ class Host(Protocol):
         ...
 
 
+@dataclass(eq=False, kw_only=True)
 class CheckInLoop:
     """Registers with a Manager and checks in."""
 
-    def __init__(
-        self,
-        *,
-        identity: AgentIdentity,
-        sessions: Sessions,
-        link: ManagerClient,
-        host: Host,
-        health: AgentHealth,
-        metrics: AgentMetrics,
-        join_token_file: Path | None,
-        edge_url: str = "",
-        stored: Callable[[], Awaitable[bytes | None]] | None = None,
-    ) -> None:
-        """`stored` reads the identity that other processes of this Agent may have changed."""
-        self._identity = identity
-        self._sessions = sessions
-        self._link = link
-        self._host = host
-        self._health = health
-        self._metrics = metrics
-        self._join_token_file = join_token_file
-        self._edge_url = edge_url
-        self._stored = stored
+    identity: AgentIdentity
+    sessions: Sessions
+    link: ManagerClient
+    host: Host
+    health: AgentHealth
+    metrics: AgentMetrics
+    join_token_file: Path | None
+    edge_url: str = ""
+    stored: Callable[[], Awaitable[bytes | None]] | None = None
+    """Reads the identity that other processes of this Agent may have changed."""
+
+    def __post_init__(self) -> None:
         self._seq = 0
         self._hold_s = FIRST_HOLD_S
         self._registered = False
@@ -158,7 +149,7 @@ class CheckInLoop:
         """Send new observations as soon as there are some, forever; the steps of a staged session's start within
         `STEPS_WAIT_S`. Observations that arrive in the meantime, or while a message is in transit, are sent together in
         the next one."""
-        outbox = self._sessions.outbox
+        outbox = self.sessions.outbox
         while True:
             await outbox.unsent.wait()
             await wait_for(outbox.pressing, STEPS_WAIT_S)
@@ -178,7 +169,7 @@ class CheckInLoop:
 
     async def _poll_once(self) -> None:
         begun = time.monotonic()
-        complete = self._sessions.desired.is_known
+        complete = self.sessions.desired.is_known
         news, answer = await self._check_in(hold_s=self._hold_s if complete else 0.0)
         self._hold_s = answer.hold_s
         is_quick = not news and time.monotonic() - begun < QUIET_PAUSE_S
@@ -194,22 +185,22 @@ class CheckInLoop:
         """Send one message and apply its answer; returns True if the answer brought news."""
         message = self._message(hold_s)
         try:
-            answer = await self._link.ask(CHECK_IN_PATH, message, Answer, bearer=self._identity.bearer)
+            answer = await self.link.ask(CHECK_IN_PATH, message, Answer, bearer=self.identity.bearer)
         except BaseException as error:
-            self._metrics.check_ins.labels(type(error).__name__).inc()
-            self._sessions.outbox.return_log_lines(message.logs)
+            self.metrics.check_ins.labels(type(error).__name__).inc()
+            self.sessions.outbox.return_log_lines(message.logs)
             raise
-        self._metrics.check_ins.labels("fresh" if answer.fresh else "not fresh").inc()
+        self.metrics.check_ins.labels("fresh" if answer.fresh else "not fresh").inc()
         return self._take(answer, message), answer
 
     def _message(self, hold_s: float) -> CheckIn:
         self._seq += 1
-        sessions = self._sessions
+        sessions = self.sessions
         return CheckIn(
-            installation_id=self._identity.installation_id,
-            db_epoch=self._identity.db_epoch,
-            agent_id=self._identity.agent_id,
-            incarnation=self._identity.incarnation,
+            installation_id=self.identity.installation_id,
+            db_epoch=self.identity.db_epoch,
+            agent_id=self.identity.agent_id,
+            incarnation=self.identity.incarnation,
             seq=self._seq,
             hold_s=hold_s,
             term_seen=sessions.desired.term_seen,
@@ -218,54 +209,54 @@ class CheckInLoop:
             full=not sessions.desired.is_known,
             takes_changes=True,
             inventory_complete=sessions.observed.is_complete,
-            capacity=self._host.capacity(),
-            usage=self._host.usage(),
-            lateness=self._host.lateness(),
-            runtime_error=self._host.runtime_error(),
-            crash_loop=self._health.crash_loop(),
-            images=self._host.images(),
-            homes=self._host.homes(),
+            capacity=self.host.capacity(),
+            usage=self.host.usage(),
+            lateness=self.host.lateness(),
+            runtime_error=self.host.runtime_error(),
+            crash_loop=self.health.crash_loop(),
+            images=self.host.images(),
+            homes=self.host.homes(),
             sessions=sessions.outbox.unacknowledged(self._seq, steps=hold_s == 0),
             unknown=sessions.unknown(),
             logs=sessions.outbox.take_log_lines(),
         )
 
     def _take(self, answer: Answer, message: CheckIn) -> bool:
-        if message.incarnation != self._identity.incarnation:
+        if message.incarnation != self.identity.incarnation:
             return False
-        if answer.db_epoch != self._identity.db_epoch:
-            self._sessions.outbox.log_line(
+        if answer.db_epoch != self.identity.db_epoch:
+            self.sessions.outbox.log_line(
                 LogCode.AGENT_NEW_DATABASE, "The database was replaced or restored; the Agent registers again."
             )
             self._registered = False
             return False
-        self._health.last_answer = time.monotonic()
-        self._health.manager_error = ""
-        self._sessions.acknowledge(answer.acked_seq)
+        self.health.last_answer = time.monotonic()
+        self.health.manager_error = ""
+        self.sessions.acknowledge(answer.acked_seq)
         if message.images is not None and answer.acked_seq >= message.seq:
-            self._host.images_reported(message.images)
+            self.host.images_reported(message.images)
         if message.homes is not None and answer.acked_seq >= message.seq:
-            self._host.homes_reported(message.homes)
-        before = (self._sessions.desired.digest, self._sessions.desired.term_seen)
-        orders = self._sessions.orders
+            self.host.homes_reported(message.homes)
+        before = (self.sessions.desired.digest, self.sessions.desired.term_seen)
+        orders = self.sessions.orders
         is_ordered = any(orders.get(command.command_id) is None for command in answer.commands)
-        if not self._sessions.accept(answer):
+        if not self.sessions.accept(answer):
             if answer.fresh:
                 log.warning("an answer of an older term is ignored", term=answer.term, known_term=before[1])
             return False
-        self._health.last_fresh = self._health.last_answer
+        self.health.last_fresh = self.health.last_answer
         self._learn(answer)
         if answer.fresh:
-            self._host.want_homes_removed(answer.homes_to_remove)
+            self.host.want_homes_removed(answer.homes_to_remove)
         if answer.images is not None:
-            self._host.want_images(answer.images)
+            self.host.want_images(answer.images)
         if answer.filter_policies is not None:
-            self._host.want_filter_policies(answer.filter_policies)
+            self.host.want_filter_policies(answer.filter_policies)
             self._filter_policies_digest = answer.filter_policies_digest
-        return is_ordered or (self._sessions.desired.digest, self._sessions.desired.term_seen) != before
+        return is_ordered or (self.sessions.desired.digest, self.sessions.desired.term_seen) != before
 
     def _learn(self, answer: Answer) -> None:
-        managers = self._link.managers
+        managers = self.link.managers
         managers.learn(manager.url for manager in answer.managers)
         for manager in answer.managers:
             if manager.instance_id == answer.primary:
@@ -274,56 +265,56 @@ class CheckInLoop:
     # Registration -------------------------------------------------------------------------------------------------
 
     async def _register(self) -> None:
-        await self._identity.keep_shared()  # before another process could propose another id
+        await self.identity.keep_shared()  # before another process could propose another id
         token = self._join_token()
-        credential = None if token else self._identity.credential
+        credential = None if token else self.identity.credential
         message = Register(
-            machine_id=self._identity.machine_id,
-            hostname=self._identity.hostname,
-            agent_id=self._identity.agent_id,
+            machine_id=self.identity.machine_id,
+            hostname=self.identity.hostname,
+            agent_id=self.identity.agent_id,
             join_token=token,
             credential=credential,
-            route=self._identity.route,
-            edge_url=self._edge_url,
-            place=self._identity.place,
+            route=self.identity.route,
+            edge_url=self.edge_url,
+            place=self.identity.place,
         )
         try:
-            registered = await self._link.ask(REGISTER_PATH, message, Registered)
+            registered = await self.link.ask(REGISTER_PATH, message, Registered)
         except BaseException as error:
-            self._metrics.registrations.labels(type(error).__name__).inc()
+            self.metrics.registrations.labels(type(error).__name__).inc()
             raise
-        self._metrics.registrations.labels("registered").inc()
-        if registered.installation_id != self._identity.installation_id:
-            self._sessions.desired.new_installation(registered.db_epoch)
-        elif registered.db_epoch != self._identity.db_epoch:
-            self._sessions.desired.new_database()
-        self._identity.take(registered)
-        await self._identity.keep_shared()
-        self._link.managers.learn(manager.url for manager in registered.managers)
-        self._sessions.outbox.start_again()
+        self.metrics.registrations.labels("registered").inc()
+        if registered.installation_id != self.identity.installation_id:
+            self.sessions.desired.new_installation(registered.db_epoch)
+        elif registered.db_epoch != self.identity.db_epoch:
+            self.sessions.desired.new_database()
+        self.identity.take(registered)
+        await self.identity.keep_shared()
+        self.link.managers.learn(manager.url for manager in registered.managers)
+        self.sessions.outbox.start_again()
         self._seq = 0
         self._credential_refused = False
-        self._host.registered(registered.installation_id)
+        self.host.registered(registered.installation_id)
         # Until then `report` sends nothing: a message before the first reading would report a host without cores.
-        await self._host.ready()
+        await self.host.ready()
         self._registered = True
         log.info("registered", agent_id=registered.agent_id, incarnation=registered.incarnation)
 
     def _join_token(self) -> str | None:
         """The join token, if there is no credential or it was refused; the file is read again each time."""
-        if self._identity.credential and not self._credential_refused:
+        if self.identity.credential and not self._credential_refused:
             return None
         try:
-            return self._join_token_file.read_text().strip() if self._join_token_file else None
+            return self.join_token_file.read_text().strip() if self.join_token_file else None
         except OSError as error:
-            log.warning("the join token cannot be read", file=str(self._join_token_file), reason=error.strerror)
+            log.warning("the join token cannot be read", file=str(self.join_token_file), reason=error.strerror)
             return None
 
     # Failures -----------------------------------------------------------------------------------------------------
 
     async def _without_manager(self, error: NoManager) -> None:
-        self._health.manager_error = error.message
-        wait_s = self._link.managers.wait_s(time.monotonic())
+        self.health.manager_error = error.message
+        wait_s = self.link.managers.wait_s(time.monotonic())
         log.warning(
             "no Manager answers; the sessions continue to run", reason=error.message, next_try_s=round(wait_s, 2)
         )
@@ -332,18 +323,18 @@ class CheckInLoop:
     async def _is_reread(self) -> bool:
         """Return True if another process of this Agent stored another credential."""
         try:
-            content = await self._stored() if self._stored is not None else None
+            content = await self.stored() if self.stored is not None else None
         except Unavailable as unavailable:
             log.warning("the shared identity cannot be read", reason=unavailable.message)
             return False
-        return content is not None and self._identity.reread(content)
+        return content is not None and self.identity.reread(content)
 
     async def _refused(self, error: ManagerRefusedError) -> None:
         """Handle a refusal: register again, each time after a longer pause."""
         self._registered = False
         is_first = error.status == 401 and not self._credential_refused
         self._credential_refused = is_first and not await self._is_reread()
-        self._health.manager_error = error.message
+        self.health.manager_error = error.message
         now = time.monotonic()
         if now - self._last_refusal > FORGIVEN_AFTER_S:
             self._refusals = 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -117,39 +117,32 @@ def pause_s(age_s: float, took_s: float) -> float:
     return min(SLOW_S, max(FAST_S, REST * took_s)) if age_s < FAST_FOR_S else SLOW_S
 
 
+@dataclass(eq=False)
 class SessionProber:
     """One worker per page of a running container, key `probe:<session_id>:<page>`."""
 
-    def __init__(
-        self,
-        runtime: Containers,
-        sessions: Sessions,
-        workers: Workers,
-        metrics: AgentMetrics,
-        time_limits: ProbeTimeLimits,
-        *,
-        interval_s: float,
-        explained: Explained = as_it_is,
-    ) -> None:
-        self._runtime = runtime
-        self._sessions = sessions
-        self._workers = workers
-        self._metrics = metrics
-        self._time_limits = time_limits
-        self._interval_s = interval_s
-        self._explained = explained
+    runtime: Containers
+    sessions: Sessions
+    workers: Workers
+    metrics: AgentMetrics
+    time_limits: ProbeTimeLimits
+    _: KW_ONLY
+    interval_s: float
+    explained: Explained = as_it_is
+
+    def __post_init__(self) -> None:
         self._slots = Slots(PARALLEL)
 
     def follow(self, running: list[str]) -> None:
         """Make sure that each of these sessions is probed; the probing of others ends by itself."""
         for session_id in running:
-            seen = self._sessions.observed.container(session_id)
-            if seen is not None and seen.address is not None and not self._sessions.observed.known(session_id).failure:
+            seen = self.sessions.observed.container(session_id)
+            if seen is not None and seen.address is not None and not self.sessions.observed.known(session_id).failure:
                 self._follow_one(session_id, seen.address)
 
     def _follow_one(self, session_id: str, address: str) -> None:
-        page = self._sessions.observed.page(session_id)
-        self._workers.start(f"probe:{session_id}:{page}", lambda: self._probe_on(session_id, address, page))
+        page = self.sessions.observed.page(session_id)
+        self.workers.start(f"probe:{session_id}:{page}", lambda: self._probe_on(session_id, address, page))
 
     async def _probe_on(self, session_id: str, address: str, page: int) -> None:
         begun, failures, was_usable, next_log_s = time.monotonic(), 0, False, FAST_FOR_S
@@ -167,75 +160,75 @@ class SessionProber:
                 if not await self._first_launch(session_id, spec):
                     return
                 was_usable = True
-                self._sessions.observed.remember(session_id, log_tail="")
+                self.sessions.observed.remember(session_id, log_tail="")
                 self._note_start(session_id)
             elif failures >= FAILURES_THAT_COUNT:
                 was_usable = False
             if self._spec(session_id, page) is not None:
                 broken = failures >= FAILURES_THAT_COUNT and time.monotonic() - failing_since >= BROKEN_AFTER_S
                 error = self._reason(session_id, result.error, time.monotonic() - begun)
-                self._sessions.observed.probed(session_id, usable=was_usable, error=error, broken=broken)
+                self.sessions.observed.probed(session_id, usable=was_usable, error=error, broken=broken)
             age_s = time.monotonic() - begun
             if not was_usable and age_s >= next_log_s:
                 await self._keep_log(session_id)
                 next_log_s = age_s + LOG_EVERY_S
-            await asyncio.sleep(self._interval_s if result.usable else pause_s(age_s, took_s))
+            await asyncio.sleep(self.interval_s if result.usable else pause_s(age_s, took_s))
 
     def _reason(self, session_id: str, error: str, age_s: float) -> str:
         """The reason why it is not usable; for a long start also the effect of the host's limits."""
         if not error or age_s < FAST_FOR_S:
             return error
-        return self._explained(error, self._sessions.observed.memory(session_id).log_tail)
+        return self.explained(error, self.sessions.observed.memory(session_id).log_tail)
 
     async def _keep_log(self, session_id: str) -> None:
         """Store the output of a running, unusable container: it explains a missed deadline."""
         with warned(log, "the log of a container cannot be read", "session", session_id, session_id=session_id):
-            tail = await self._runtime.logs(session_id, LOG_TAIL_LINES)
-            self._sessions.observed.remember(session_id, log_tail=tail)
+            tail = await self.runtime.logs(session_id, LOG_TAIL_LINES)
+            self.sessions.observed.remember(session_id, log_tail=tail)
 
     def _note_start(self, session_id: str) -> None:
-        since_s = self._sessions.observed.age_s(session_id)
+        since_s = self.sessions.observed.age_s(session_id)
         if since_s is not None:
-            self._metrics.start_seconds.observe(since_s)
+            self.metrics.start_seconds.observe(since_s)
 
     def _spec(self, session_id: str, page: int) -> SessionSpec | None:
         """The specification; None: the session is not this Agent's any more, or has no page or another one."""
-        seen = self._sessions.observed.container(session_id)
-        is_same = seen is not None and seen.state == "running" and self._sessions.observed.page(session_id) == page
-        return self._sessions.desired.spec(session_id) if is_same else None
+        seen = self.sessions.observed.container(session_id)
+        is_same = seen is not None and seen.state == "running" and self.sessions.observed.page(session_id) == page
+        return self.sessions.desired.spec(session_id) if is_same else None
 
     async def _probe(self, session_id: str, address: str, spec: SessionSpec) -> ProbeResult:
-        has_user = self._sessions.desired.has_user(session_id)
+        has_user = self.sessions.desired.has_user(session_id)
         async with self._slots.held(Urgency.PERSON if has_user else Urgency.REFILL):
-            return await self._time_limits.look(self._runtime, address, spec, PROBE_TIMEOUT_S, keep=not has_user)
+            return await self.time_limits.look(self.runtime, address, spec, PROBE_TIMEOUT_S, keep=not has_user)
 
     def _note_steps(self, session_id: str, result: ProbeResult) -> None:
         if result.usable or result.painted is False:
-            self._sessions.observed.step(session_id, "answering")
+            self.sessions.observed.step(session_id, "answering")
         if result.usable and result.painted:
-            self._sessions.observed.step(session_id, "painted")
+            self.sessions.observed.step(session_id, "painted")
         if result.usable:
-            self._sessions.observed.painted(session_id)
+            self.sessions.observed.painted(session_id)
 
     async def _first_launch(self, session_id: str, spec: SessionSpec) -> bool:
         """Run the command of the first start, once in the container's life; False = the session failed. No user gets an
         unprepared session: any result but an end with 0 within its deadline is a failure."""
-        done = self._sessions.observed.memory(session_id).first_launch
+        done = self.sessions.observed.memory(session_id).first_launch
         if spec.first_launch is None or done == "ended":
             return True
         if done == "started":
             await self._fail(session_id, "The Agent was restarted while `first_launch` ran; its result is unknown.")
             return False
-        await self._sessions.observed.remember_durably(session_id, first_launch="started")
+        await self.sessions.observed.remember_durably(session_id, first_launch="started")
         try:
             with one_item("session", session_id):
-                await self._sessions.observed.shared()
-                result = await self._runtime.exec(session_id, replace(spec.first_launch, once="first_launch"))
+                await self.sessions.observed.shared()
+                result = await self.runtime.exec(session_id, replace(spec.first_launch, once="first_launch"))
         except GreenroomError as error:
             await self._fail(session_id, f"`first_launch` could not be run: {error.message}")
             return False
         if result.exit_code == 0:
-            self._sessions.observed.remember(session_id, first_launch="ended")
+            self.sessions.observed.remember(session_id, first_launch="ended")
             return True
         how = (
             f"was still running after {spec.first_launch.deadline_s:g} s"
@@ -247,16 +240,16 @@ class SessionProber:
 
     async def _fail(self, session_id: str, sentence: str, exit_code: int | None = None) -> None:
         """Stop the container of a session that will not be used any more; its last output is stored."""
-        if self._sessions.observed.container(session_id) is None:
+        if self.sessions.observed.container(session_id) is None:
             return  # it was deleted in the meantime
         try:
             with one_item("session", session_id):
-                tail = await self._runtime.logs(session_id, LOG_TAIL_LINES)
-                sentence = self._explained(sentence, tail)
+                tail = await self.runtime.logs(session_id, LOG_TAIL_LINES)
+                sentence = self.explained(sentence, tail)
                 changes = {"failure": sentence, "exit_code": exit_code, "log_tail": tail, "first_launch": "ended"}
-                await self._sessions.observed.remember_durably(session_id, **changes)
-                await self._runtime.stop(session_id, STOP_GRACE_S)
+                await self.sessions.observed.remember_durably(session_id, **changes)
+                await self.runtime.stop(session_id, STOP_GRACE_S)
         except GreenroomError as error:
-            self._sessions.observed.remember(session_id, failure=sentence, exit_code=exit_code, first_launch="ended")
+            self.sessions.observed.remember(session_id, failure=sentence, exit_code=exit_code, first_launch="ended")
             log.warning("a session that failed could not be stopped", session_id=session_id, reason=error.message)
-        self._sessions.outbox.log_line(LogCode.AGENT_FIRST_LAUNCH, f"Session {session_id}: {sentence}", session_id)
+        self.sessions.outbox.log_line(LogCode.AGENT_FIRST_LAUNCH, f"Session {session_id}: {sentence}", session_id)

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from itertools import count
 from typing import Final
 
@@ -55,39 +55,35 @@ class _Start:
             self.turn.set_result(is_wanted)
 
 
+@dataclass(eq=False)
 class Starts:
     """The limit of simultaneous starts. `cores` are those for sessions, of this host or of others (`elsewhere`); all
     callers are on one event loop.
     """
 
-    def __init__(
-        self,
-        sessions: Sessions,
-        lateness: Callable[[], Lateness],
-        cores: Callable[[], float],
-        *,
-        elsewhere: Callable[[], bool] = lambda: False,
-    ) -> None:
-        self._sessions = sessions
-        self._lateness = lateness
-        self._cores = cores
-        self._elsewhere = elsewhere
+    sessions: Sessions
+    lateness: Callable[[], Lateness]
+    cores: Callable[[], float]
+    _: KW_ONLY
+    elsewhere: Callable[[], bool] = lambda: False
+
+    def __post_init__(self) -> None:
         self._numbers = count()
         self._waiting: dict[str, _Start] = {}
         self._begun: dict[str, _Start] = {}
         self._handover_s = -math.inf
         """The time at which a staged session of this host was last handed over to its user."""
         self._later: asyncio.TimerHandle | None = None
-        self.width = usual_width(cores())
-        sessions.observed.changed.subscribe(self._settle)
-        sessions.desired.changed.subscribe(self._list_changed)
-        sessions.handed_over.subscribe(lambda _: self._handover())
+        self.width = usual_width(self.cores())
+        self.sessions.observed.changed.subscribe(self._settle)
+        self.sessions.desired.changed.subscribe(self._list_changed)
+        self.sessions.handed_over.subscribe(lambda _: self._handover())
 
     @property
     def giving_way(self) -> frozenset[str]:
         """Staged sessions without a first frame: their containers get less of the CPU as long as they are in
         this set."""
-        return frozenset(k for k in self._begun if not self._sessions.desired.has_user(k))
+        return frozenset(k for k in self._begun if not self.sessions.desired.has_user(k))
 
     @asynccontextmanager
     async def turn(self, session_id: str) -> AsyncGenerator[bool]:
@@ -105,9 +101,9 @@ class Starts:
     async def _its_turn(self, session_id: str, start: _Start) -> bool:
         if start.turn.done():
             return start.turn.result()
-        self._sessions.observed.step(session_id, "queued")
+        self.sessions.observed.step(session_id, "queued")
         if is_wanted := await start.turn:
-            self._sessions.observed.step(session_id, "admitted")
+            self.sessions.observed.step(session_id, "admitted")
         return is_wanted
 
     async def run(self) -> None:
@@ -117,7 +113,7 @@ class Starts:
 
     def look(self) -> None:
         """Free the places that were held for too long, and measure the allowed number of places."""
-        host, now_s, late = self._lateness(), time.monotonic(), 0
+        host, now_s, late = self.lateness(), time.monotonic(), 0
         for session_id, start in list(self._begun.items()):
             since_s, held_s = start.paints_since_s, allowed_s(HELD_S, host, MAX_HELD_S)
             if since_s is not None and now_s - since_s >= held_s:
@@ -125,8 +121,8 @@ class Starts:
                 log.warning("a start releases its slot to the next one", session_id=session_id, reason=reason)
                 late += 1
                 self._free(session_id)
-        load = load_elsewhere(late) if self._elsewhere() else load_of(host)
-        self.width = next_width(self.width, self._cores(), load, short=bool(self._waiting))
+        load = load_elsewhere(late) if self.elsewhere() else load_of(host)
+        self.width = next_width(self.width, self.cores(), load, short=bool(self._waiting))
         self._begin()
 
     def _handover(self) -> None:
@@ -158,7 +154,7 @@ class Starts:
             self._later.cancel()
         now_s, later_s = time.monotonic(), dict[str, float]()
         for session_id, start in self._waiting.items():
-            if not (self._elsewhere() or self._sessions.desired.has_user(session_id)):
+            if not (self.elsewhere() or self.sessions.desired.has_user(session_id)):
                 later_s[session_id] = begins_after_s(start.waits_since_s, self._handover_s) - now_s
         later_s = {k: in_s for k, in_s in later_s.items() if in_s > 0}
         if later_s:
@@ -166,12 +162,12 @@ class Starts:
         return {k: start for k, start in self._waiting.items() if k not in later_s}
 
     def _as_start(self, session_id: str, start: _Start, beside: Mapping[str, int]) -> Start:
-        if self._sessions.desired.has_user(session_id):
+        if self.sessions.desired.has_user(session_id):
             return Start(Urgency.PERSON, 0, start.number)
         return Start(Urgency.REFILL, beside[self._workspace(session_id)], start.number)
 
     def _workspace(self, session_id: str) -> str:
-        spec = self._sessions.desired.spec(session_id)
+        spec = self.sessions.desired.spec(session_id)
         return spec.image_id if spec is not None else ""
 
     def _settle(self, session_id: str) -> None:
@@ -182,13 +178,13 @@ class Starts:
     def _free(self, session_id: str) -> None:
         del self._begun[session_id]
         self._begin()
-        self._sessions.due.add(session_id)
+        self.sessions.due.add(session_id)
 
     def _paints(self, session_id: str) -> bool:
-        seen, observed = self._sessions.observed.container(session_id), self._sessions.observed
+        seen, observed = self.sessions.observed.container(session_id), self.sessions.observed
         runs = seen is not None and seen.state is ContainerState.RUNNING and not observed.known(session_id).failure
         return runs and self._is_wanted(session_id) and not observed.is_painted(session_id)
 
     def _is_wanted(self, session_id: str) -> bool:
-        desired = self._sessions.desired.get(session_id)
+        desired = self.sessions.desired.get(session_id)
         return desired is not None and desired.want in {"running", "paused"}

@@ -77,6 +77,7 @@ class _Gateway:
             self.news.clear()
 
 
+@dataclass(eq=False)
 class Gateways:
     """The gateways elsewhere that send requests to this Agent.
 
@@ -84,19 +85,13 @@ class Gateways:
     addresses of all processes with this identity.
     """
 
-    def __init__(
-        self,
-        agent: Named,
-        sessions: SessionReader,
-        acting: Callable[[], bool],
-        replicas: Callable[[], Iterable[str]] = tuple,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._agent = agent
-        self._sessions = sessions
-        self._acting = acting
-        self._replicas = replicas
-        self._clock = clock
+    agent: Named
+    sessions: SessionReader
+    acting: Callable[[], bool]
+    replicas: Callable[[], Iterable[str]] = tuple
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
         self._process = str(uuid.uuid4())
         self._gateways: dict[str, _Gateway] = {}
 
@@ -165,7 +160,7 @@ class Gateways:
     def connected(self, wanted: Set[Connection]) -> frozenset[Connection]:
         """Return those of the connections that exist: here by the kernel's table, elsewhere by the gateways'
         reports."""
-        now_s = self._clock()
+        now_s = self.clock()
         here = connected(frozenset(one for one in wanted if not one.gateway))
         elsewhere = (one for one in wanted if one.gateway)
         return here | frozenset(one for one in elsewhere if self._is_present(one, now_s))
@@ -182,16 +177,16 @@ class Gateways:
             return _unreadable()
         gateway = self._gateway(said.gateway_id)
         if said.process == self._process:
-            gateway.has_noted(said.noted, self._clock())
+            gateway.has_noted(said.noted, self.clock())
             async with gateway.answered:
                 gateway.answered.notify_all()
         await wait_for(gateway.news, max(0.0, min(said.hold_s, HOLD_MAX_S)))
-        gateway.asked_s = self._clock()
+        gateway.asked_s = self.clock()
         news = News(
-            agent_id=self._agent.agent_id,
+            agent_id=self.agent.agent_id,
             process=self._process,
-            acting=self._acting(),
-            replicas=tuple(self._replicas()),
+            acting=self.acting(),
+            replicas=tuple(self.replicas()),
             number=gateway.number,
             admitted=tuple(gateway.admitted.values()),
             changed=tuple(gateway.changed),
@@ -203,14 +198,14 @@ class Gateways:
         asked = await _decoded(request, Check)
         if asked is None:
             return _unreadable()
-        gateway, now_s = self._gateway(asked.gateway_id), self._clock()
+        gateway, now_s = self._gateway(asked.gateway_id), self.clock()
         there = {client for n in asked.present if (client := _client(asked, n)) is not None}
         if asked.whole:
             gateway.present = {one: at for one, at in gateway.present.items() if now_s - at < PRESENT_S}
         gateway.present |= dict.fromkeys(there, now_s)
-        if not self._acting():
+        if not self.acting():
             return _encoded(Checked())
-        here = [self._sessions.get(admission.session_id) for admission in asked.admissions]
+        here = [self.sessions.get(admission.session_id) for admission in asked.admissions]
         gone = tuple(n for n, session in enumerate(here) if session is None)
         gateway.kept.difference_update(asked.admissions[n] for n in gone)
         revoked = tuple(
@@ -219,7 +214,7 @@ class Gateways:
         return _encoded(Checked(acting=True, revoked=revoked, gone=gone))
 
     def _gateway(self, gateway_id: str) -> _Gateway:
-        now_s = self._clock()
+        now_s = self.clock()
         self._gateways = {
             name: one
             for name, one in self._gateways.items()

@@ -10,6 +10,7 @@ import asyncio
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -56,21 +57,17 @@ WAITED_S: Final = 2.0
 """The time a round waits for providers. Later answers are for the next round, which they start."""
 
 
+@dataclass(eq=False)
 class MachineWork:
     """Plans machines while this Manager is Primary; `context` is None while it is not."""
 
-    def __init__(
-        self,
-        context: Callable[[], PrimaryContext | None],
-        providers: Providers,
-        call_s: float = CALL_S,
-        waited_s: float = WAITED_S,
-    ) -> None:
-        self._context = context
-        self._providers = providers
-        self._call_s = call_s
+    context: Callable[[], PrimaryContext | None]
+    providers: Providers
+    call_s: float = CALL_S
+    waited_s: float = WAITED_S
+
+    def __post_init__(self) -> None:
         self._calls: Calls | None = None
-        self._waited_s = waited_s
         self._woken = asyncio.Event()
         self._under_way = UnderWay(self._woken.set)
         self._of: Fence | None = None
@@ -90,7 +87,7 @@ class MachineWork:
             while True:
                 await wait_for(self._woken, EVERY_S)
                 self._woken.clear()
-                if (ctx := self._context()) is None:
+                if (ctx := self.context()) is None:
                     await self._under_way.stop()
                     continue
                 with warned(log, "the machine pools are deferred to the next round", "machines"):
@@ -113,9 +110,9 @@ class MachineWork:
                 return
             pools = await machine_pools.pools_of_zone(connection, ctx.zone_id)
         if self._calls is None:
-            self._calls = Calls(self._providers, await installation_id(ctx.db), self._call_s)
+            self._calls = Calls(self.providers, await installation_id(ctx.db), self.call_s)
         if any(pool.provider == "webhook" for pool in pools):
-            self._providers.trusted = trusted_hosts(installation_of(await stored_settings(ctx.db)).webhook_hosts)
+            self.providers.trusted = trusted_hosts(installation_of(await stored_settings(ctx.db)).webhook_hosts)
         listings = await self._list(ctx, self._calls, pools)
         snapshot, made, unknown = await _plan(ctx, listings)
         _log(ctx, snapshot, made)
@@ -176,7 +173,7 @@ class MachineWork:
     async def _take(self, ctx: PrimaryContext, pools: Sequence[MachinePoolRow]) -> None:
         """Write the outcomes of calls that have ended, and store the listings."""
         had_failed = {pool.machine_pool_id: pool.call_failures > 0 for pool in pools}
-        ended = await self._under_way.outcomes(self._waited_s)
+        ended = await self._under_way.outcomes(self.waited_s)
         outcomes = [one for one in ended if one.machine_pool_id in had_failed]
         self._shown |= {one.machine_pool_id: one.listing for one in outcomes if one.listing is not None}
         await _remember(ctx, pools, [one for one in outcomes if one.listing is None or had_failed[one.machine_pool_id]])
