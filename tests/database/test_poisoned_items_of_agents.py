@@ -20,7 +20,7 @@ from tests.support.real_agents import agent_inside, behave, session_id
 from tests.support.scripted_manager import ScriptedManager, World, spec
 from tests.support.waiting import eventually
 
-from greenroom.agent import disk_guard
+from greenroom.agent import capacity
 from greenroom.core.errors import reason_of
 from greenroom.core.web_filter import FilterPolicy
 from greenroom.core.workspace.homes import HomeId
@@ -210,8 +210,8 @@ class Scene:
 async def test_a_poisoned_item_has_its_reason_and_the_others_are_served(
     name: str, world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(disk_guard, "LOOK_EVERY_S", 0.1)
-    monkeypatch.setattr(disk_guard, "TICK_S", 0.1)
+    monkeypatch.setattr(capacity, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(capacity, "TICK_S", 0.1)
     behave(tmp_path, missing_images=IMAGES)
     reason, poison, scene = reason_of(ERRORS[name]()), Poison(monkeypatch, ERRORS[name]), Scene(world)
     HostHomes(tmp_path / "agent/homes").make(scene.homes.values())

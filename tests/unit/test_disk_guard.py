@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.agent.disk_guard import DiskGuard
+from greenroom.agent.capacity import DiskGuard
 from greenroom.core.fleet.disk import Use
 from greenroom.core.log_codes import LogCode
 from greenroom.core.workspace.session_spec import SessionSpec

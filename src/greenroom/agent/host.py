@@ -14,11 +14,10 @@ from functools import partial
 import structlog
 
 from greenroom.agent.app import AgentHealth, AgentMetrics
-from greenroom.agent.capacity import NOTHING, CapacityMeter, HostLimits, as_it_is
+from greenroom.agent.capacity import NOTHING, CapacityMeter, DiskGuard, HostLimits, as_it_is
 from greenroom.agent.changes import ContainerChanges
 from greenroom.agent.concurrency import Workers
 from greenroom.agent.copying import Copies
-from greenroom.agent.disk_guard import DiskGuard
 from greenroom.agent.fleet.identity import AgentIdentity
 from greenroom.agent.fleet.manager_client import ManagerClient
 from greenroom.agent.homes import HomesKeeper

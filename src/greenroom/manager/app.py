@@ -22,8 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from greenroom.core.errors import GreenroomError, Invalid, Unauthenticated
 from greenroom.db.diagnostics.requests import RequestLog
 from greenroom.kit.metrics import CONTENT_TYPE, PATH
-from greenroom.manager.checkin.copies import ImageCopies
-from greenroom.manager.checkin.enrolment import Enrolment
+from greenroom.manager.checkin.enrolment import Enrolment, ImageCopies
 from greenroom.manager.checkin.polling import CheckIns, ManagerLeftError
 from greenroom.manager.status import ManagerMetrics, ManagerStatus
 from greenroom.wire.fleet import MissingImages, TicketShown

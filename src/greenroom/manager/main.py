@@ -34,8 +34,7 @@ from greenroom.kit.starts import StartLog
 from greenroom.manager import files
 from greenroom.manager.app import ForAgents, create_app
 from greenroom.manager.checkin.commit import Beats, Committer
-from greenroom.manager.checkin.copies import ImageCopies
-from greenroom.manager.checkin.enrolment import Enrolment
+from greenroom.manager.checkin.enrolment import Enrolment, ImageCopies
 from greenroom.manager.checkin.polling import CheckIns
 from greenroom.manager.files import instance_id
 from greenroom.manager.guardian import Guardian

@@ -18,9 +18,10 @@ from greenroom.api.security import Caller, login_caller, public_route, requires
 from greenroom.api.session import share_service
 from greenroom.api.session.authorized import acts, asking_of, kind_of, settings_of
 from greenroom.api.session.service import session_for
-from greenroom.api.session.share_schemas import (
+from greenroom.api.session.share_service import (
     AssistOrder,
     CandidateView,
+    Guest,
     InvitationView,
     JoinBody,
     JoinedView,
@@ -29,9 +30,10 @@ from greenroom.api.session.share_schemas import (
     SharedWithMe,
     ShareLinkBody,
     ShareView,
+    Sharing,
+    SharingDep,
     SharingView,
 )
-from greenroom.api.session.share_service import Guest, Sharing, SharingDep
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import Forbidden, Invalid, NotFound, Refused, Unauthenticated
 from greenroom.core.log_codes import LogCode

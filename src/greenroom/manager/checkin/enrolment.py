@@ -9,6 +9,9 @@ import uuid
 from datetime import UTC, datetime
 from typing import Final
 
+import msgspec
+
+from greenroom.core.catalogue.ways import Holder, sources
 from greenroom.core.errors import IdentityConflict, Invalid, Refused, SetupError, Unauthenticated
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.addresses import EDGE_DOMAIN, edge_address, edge_name
@@ -20,17 +23,22 @@ from greenroom.db.fleet import checkin
 from greenroom.db.fleet.agents import AgentEdge, AgentRegistration, find_edge, note_refusal, register
 from greenroom.db.fleet.enrolment import StoredAuthority, add_authority, read_authority
 from greenroom.db.fleet.managers import ManagerRow
+from greenroom.db.fleet.views import read_holders, read_hostname
 from greenroom.db.installation import stored_settings
 from greenroom.kit.certificates import Authority, new_authority, requested_key
 from greenroom.kit.secrets import hashed, new_secret
 from greenroom.manager.checkin import answers
 from greenroom.manager.status import ManagerContext
+from greenroom.wire.fleet import ImageSource, ImageSources, MissingImages, Ticket, TicketCounts, TicketShown
 from greenroom.wire.messages import VERSION, EdgeCertificate, EdgeRequest, Register, Registered
 
 EDGE_DAYS: Final = 90
 """Lifetime of an edge gateway's certificate; its Agent renews it after two thirds."""
 MAX_NAME_CHARACTERS: Final = 255
 MAX_REQUEST_CHARACTERS: Final = 8192
+TICKET_S: Final = 300
+MAX_NAMES: Final = 200
+MAX_TICKET_CHARACTERS: Final = 2048
 
 
 class Enrolment:
@@ -223,3 +231,79 @@ def _agent_id(proposed: str | None) -> str:
         return str(uuid.UUID(proposed)) if proposed else str(uuid.uuid4())
     except ValueError as error:
         raise Invalid(f"The proposed agent_id {_printable(proposed or '')!r} is not a uuid.") from error
+
+
+class ImageCopies:
+    """The Agents' two routes for images of other Agents; one per process, after registration of the Manager.
+
+    A ticket names the two Agents and the image; only Managers can create and read it. It is valid for some minutes, and
+    only while it could still be created: it becomes invalid when an Agent is disabled or the image is not wanted any
+    more.
+    """
+
+    def __init__(self, shared: ManagerContext) -> None:
+        self._db, self._me = shared.agents_db, shared.me
+        self._secrets, self._logs = shared.secrets, shared.logs
+
+    async def sources(self, message: MissingImages, credential: str) -> ImageSources:
+        """The Agents that have the images that this Agent lacks, with a ticket for each.
+
+        Raises:
+            Unauthenticated, IdentityConflict: the caller is not that Agent.
+            Invalid: the request is for more images than any Agent holds.
+            Unavailable: the database cannot be reached.
+        """
+        agent = await known_agent(self._db, self._me, message.agent_id, message.incarnation, credential)
+        if len(message.names) > MAX_NAMES:
+            raise Invalid(f"The message requests more than {MAX_NAMES} images.")
+        holders = await read_holders(self._db, agent.agent_id, message.names)
+        authority = await read_authority(self._db) if holders else None
+        if authority is None:
+            return ImageSources()
+        found = {
+            name: tuple(self._source(agent.agent_id, name, one) for one in sources(having))
+            for name, having in holders.items()
+        }
+        return ImageSources(authority=authority.certificate, sources=found)
+
+    def _source(self, taker: str, name: str, holder: Holder) -> ImageSource:
+        ticket = Ticket(giver=holder.agent_id, taker=taker, name=name, digest=holder.digest)
+        return ImageSource(
+            hostname=holder.hostname,
+            route=holder.agent_id[:8],
+            url=holder.edge_url,
+            digest=holder.digest,
+            size_bytes=holder.size_bytes,
+            ticket=self._secrets.ticket(msgspec.json.encode(ticket)),
+        )
+
+    async def ticket(self, message: TicketShown, credential: str) -> TicketCounts:
+        """Check the ticket that another Agent presented to this Agent.
+
+        Raises:
+            Unauthenticated, IdentityConflict: the caller is not that Agent.
+            Refused: the ticket is not valid.
+            Unavailable: the database cannot be reached.
+        """
+        agent = await known_agent(self._db, self._me, message.agent_id, message.incarnation, credential)
+        said = None
+        if len(message.ticket) <= MAX_TICKET_CHARACTERS:
+            said = self._secrets.ticket_says(message.ticket, TICKET_S)
+        if said is None:
+            raise Refused("The ticket for the image is invalid or has expired; request another ticket from a Manager.")
+        ticket = msgspec.json.decode(said, type=Ticket)
+        if ticket.giver != agent.agent_id:
+            raise Refused("The ticket for the image belongs to another Agent.")
+        holders = await read_holders(self._db, ticket.taker, [ticket.name])
+        if not any((one.agent_id, one.digest) == (ticket.giver, ticket.digest) for one in holders.get(ticket.name, [])):
+            raise Refused(
+                f"The image {ticket.name} can no longer be copied from this Agent; request another ticket from a"
+                " Manager."
+            )
+        hostname = await read_hostname(self._db, ticket.taker)
+        self._logs.write(
+            LogCode.IMAGE_COPIED,
+            f"Agent {ticket.taker} on host {hostname} copies the image {ticket.name} ({ticket.digest}) from Agent"
+            f" {agent.agent_id}",
+        )
+        return TicketCounts(name=ticket.name, digest=ticket.digest, hostname=hostname)

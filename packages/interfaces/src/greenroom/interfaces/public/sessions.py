@@ -20,8 +20,7 @@ from greenroom.api.session.authorized import asking_of, authorized
 from greenroom.api.session.orders import keep_alive
 from greenroom.api.session.schemas import MAX_IDEMPOTENCY_KEY, SessionCreate
 from greenroom.api.session.service import Streams, StreamUrls, connect_url, token_of
-from greenroom.api.session.share_schemas import JoinedView
-from greenroom.api.session.share_service import Guest, Sharing, SharingDep
+from greenroom.api.session.share_service import Guest, JoinedView, Sharing, SharingDep
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import Forbidden, GreenroomError, Invalid, NotFound, Refused
 from greenroom.core.session.authorization import Act, Kind, Verdict
