@@ -61,7 +61,7 @@ READY_WITHIN_S = 5.0
 
 @dataclass(eq=False, kw_only=True)
 class HostWork:
-    """Implements `checkin.Host`, and runs the work of the host. `fence` as in `plugin.Context`."""
+    """The host's part of each check-in, and the work of the host. `fence` as in `plugin.Context`."""
 
     config: AgentConfig
     identity: AgentIdentity
@@ -93,10 +93,16 @@ class HostWork:
     # For the check-in ---------------------------------------------------------------------------------------------
 
     async def ready(self) -> None:
+        """Wait, a few seconds at most, for the first look at the host."""
         if not await wait_for(self._looked, READY_WITHIN_S):
             log.warning("the runtime was not ready in time; the first check-in has no inventory")
 
     def registered(self, installation_id: str) -> None:
+        """Set the installation of this Agent; its Manager has no reports yet.
+
+        Raises:
+            StartAgain: it belonged to another installation before.
+        """
         if self._installation_id not in {"", installation_id}:
             raise StartAgain("This Agent now belongs to another installation and starts again.")
         self._installation_id = installation_id
@@ -116,12 +122,15 @@ class HostWork:
         return self._lateness.now()
 
     def runtime_error(self) -> str:
+        """The reason why the runtime does not answer; empty if it does."""
         return self._meter.runtime_error if self._meter else self.health.runtime_error
 
     def images(self) -> list[ImageReport] | None:
+        """The images, or None if unchanged since the last report that arrived."""
         return self._images.report() if self._images else None
 
     def images_reported(self, images: list[ImageReport]) -> None:
+        """Note that this report of the images arrived; a newer one may be in transit."""
         if self._images:
             self._images.reported(images)
 
@@ -136,6 +145,7 @@ class HostWork:
             self._filters.want(policies)
 
     def homes(self) -> list[HomeReport] | None:
+        """The kept homes, or None if there is nothing new to report."""
         return self._homes.report() if self._homes else None
 
     def homes_reported(self, homes: list[HomeReport]) -> None:

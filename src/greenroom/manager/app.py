@@ -75,6 +75,7 @@ PREFIX: Final = "/manager_api"
 
 _encoder = msgspec.json.Encoder()
 _Asked = TypeVar("_Asked", bound=Message)
+_OfAgent = TypeVar("_OfAgent", CheckIn, EdgeRequest, MissingImages, TicketShown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,32 +123,24 @@ async def _register(us: ForAgents, request: Request) -> Message:
     return await us.enrolment.register(message, _address(request))
 
 
-async def _check_in(us: ForAgents, request: Request) -> Message:
-    message = await _decoded(request, CheckIn)
-    return await us.check_ins.check_in(message, _credential(request, message.agent_id))
+def _by_agent(
+    kind: type[_OfAgent], method: Callable[[ForAgents], Callable[[_OfAgent, str], Awaitable[Message]]]
+) -> Callable[[ForAgents, Request], Awaitable[Message]]:
+    """Return the route whose message is answered by a method that also checks the credential of the request."""
 
+    async def answer(us: ForAgents, request: Request) -> Message:
+        message = await _decoded(request, kind)
+        return await method(us)(message, _credential(request, message.agent_id))
 
-async def _edge_certificate(us: ForAgents, request: Request) -> Message:
-    message = await _decoded(request, EdgeRequest)
-    return await us.enrolment.edge_certificate(message, _credential(request, message.agent_id))
-
-
-async def _image_sources(us: ForAgents, request: Request) -> Message:
-    message = await _decoded(request, MissingImages)
-    return await us.copies.sources(message, _credential(request, message.agent_id))
-
-
-async def _image_ticket(us: ForAgents, request: Request) -> Message:
-    message = await _decoded(request, TicketShown)
-    return await us.copies.ticket(message, _credential(request, message.agent_id))
+    return answer
 
 
 _FOR_AGENTS: Final[Mapping[str, Callable[[ForAgents, Request], Awaitable[Message]]]] = {
     "/v1/register": _register,
-    "/v1/check-in": _check_in,
-    "/v1/edge-certificate": _edge_certificate,
-    "/v1/image-sources": _image_sources,
-    "/v1/image-ticket": _image_ticket,
+    "/v1/check-in": _by_agent(CheckIn, lambda us: us.check_ins.check_in),
+    "/v1/edge-certificate": _by_agent(EdgeRequest, lambda us: us.enrolment.edge_certificate),
+    "/v1/image-sources": _by_agent(MissingImages, lambda us: us.copies.sources),
+    "/v1/image-ticket": _by_agent(TicketShown, lambda us: us.copies.ticket),
 }
 
 

@@ -13,31 +13,25 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 from greenroom.agent.app import AgentHealth, AgentMetrics
 from greenroom.agent.fleet.identity import AgentIdentity
 from greenroom.agent.fleet.manager_client import ManagerClient, ManagerRefusedError, NoManager
+from greenroom.agent.host import HostWork
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import Unavailable
-from greenroom.core.fleet.liveness import Lateness
 from greenroom.core.log_codes import LogCode
 from greenroom.core.rate_limits import Backoff
-from greenroom.core.web_filter import FilterPolicy
 from greenroom.kit.concurrency import wait_for
 from greenroom.wire.messages import (
     Answer,
     CheckIn,
-    DesiredImage,
-    ImageReport,
     Register,
     Registered,
-    ReportedCapacity,
-    Usage,
 )
-from greenroom.wire.parts import HomeRemoval, HomeReport
 
 log = structlog.get_logger(__name__)
 
@@ -57,52 +51,6 @@ FORGIVEN_AFTER_S: Final = 60.0
 REFUSED_BACKOFF: Final = Backoff(first_s=1.0, max_s=60.0)
 
 
-class Host(Protocol):
-    """The source of the host's part of a check-in; it is read for every message."""
-
-    async def ready(self) -> None:
-        """Wait, a few seconds at most, for the first look at the host."""
-        ...
-
-    def capacity(self) -> ReportedCapacity: ...
-
-    def usage(self) -> Usage: ...
-
-    def lateness(self) -> Lateness: ...
-
-    def runtime_error(self) -> str:
-        """The reason why the runtime does not answer; empty if it does."""
-        ...
-
-    def images(self) -> list[ImageReport] | None:
-        """The images, or None if unchanged since the last report that arrived."""
-        ...
-
-    def images_reported(self, images: list[ImageReport]) -> None:
-        """Note that this report of the images arrived; a newer one may be in transit."""
-        ...
-
-    def want_images(self, images: list[DesiredImage]) -> None: ...
-
-    def want_filter_policies(self, policies: list[FilterPolicy]) -> None: ...
-
-    def homes(self) -> list[HomeReport] | None:
-        """The kept homes, or None if there is nothing new to report."""
-        ...
-
-    def homes_reported(self, homes: list[HomeReport]) -> None: ...
-
-    def want_homes_removed(self, removals: list[HomeRemoval]) -> None: ...
-
-    def registered(self, installation_id: str) -> None:
-        """Set the installation of this Agent; its Manager has no reports yet.
-
-        Raises:
-            StartAgain: it belonged to another installation before.
-        """
-        ...
-
-
 @dataclass(eq=False, kw_only=True)
 class CheckInLoop:
     """Registers with a Manager and checks in."""
@@ -110,7 +58,7 @@ class CheckInLoop:
     identity: AgentIdentity
     sessions: Sessions
     link: ManagerClient
-    host: Host
+    host: HostWork
     health: AgentHealth
     metrics: AgentMetrics
     join_token_file: Path | None
