@@ -16,7 +16,6 @@ from typing import Final
 
 from greenroom.api.diagnostics.metrics import RequestMetrics
 from greenroom.api.launch.log import LaunchLog
-from greenroom.api.security import Caller
 from greenroom.core.errors import Busy, Invalid, NoResources, NotFound, ProfileInUse
 from greenroom.core.launch.forecast import AT_ONCE, LaunchPace, refusal, refused_step
 from greenroom.core.launch.request import Launch, LaunchRequest, RepeatedRequest, planned
@@ -87,9 +86,6 @@ class LaunchQueue:
             pass
 
 
-__all__ = ["LaunchRequest", "LaunchResult", "Launcher"]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchResult:
     """The session of a launch: `token` opens its stream at `proxy.path_of(agent_id, session_id)`.
@@ -119,20 +115,10 @@ class Launcher:
         self._metrics = metrics or RequestMetrics()
         self._admission = LaunchQueue(db, self._log, self._metrics)
 
-    async def launch_for(self, caller: Caller, request: LaunchRequest) -> LaunchResult:
-        """Call `launch`.
-
-        For callers who may not see Agents, a refusal does not contain the missing resources of machines.
-        """
-        try:
-            return await self.launch(request)
-        except NoResources as error:
-            if caller.may("agents_view"):
-                raise
-            raise error.without_machines() from error
-
-    async def launch(self, request: LaunchRequest) -> LaunchResult:
+    async def launch(self, request: LaunchRequest, *, shows_machines: bool = True) -> LaunchResult:
         """Give the user a session, staged or on demand, in the documented order over zones.
+
+        `shows_machines`: a refusal contains the missing resources of machines; only for callers who may see Agents.
 
         Raises:
             NotFound: there is no such user, workspace or zone.
@@ -147,17 +133,18 @@ class Launcher:
         begin_s = time.perf_counter()
         request = self._sealed(request)
         async with self._admission.turn(request):
-            return await self._launch(request, begin_s)
-
-    async def _launch(self, request: LaunchRequest, begin_s: float) -> LaunchResult:
-        snapshot = await read_launch(
-            self._db, request.user_id, request.image_id, request.idempotency_key, leased=request.lease is not None
-        )
-        try:
-            launch = planned(request, snapshot, launch_id=str(uuid.uuid4()), decrypt=self._secrets.decrypt)
-            return await self._carry_out(launch, begin_s)
-        except RepeatedRequest as first:
-            return await self._result_of(first.session_id, request.user_id)
+            snapshot = await read_launch(
+                self._db, request.user_id, request.image_id, request.idempotency_key, leased=request.lease is not None
+            )
+            try:
+                launch = planned(request, snapshot, launch_id=str(uuid.uuid4()), decrypt=self._secrets.decrypt)
+                return await self._carry_out(launch, begin_s)
+            except RepeatedRequest as first:
+                return await self._result_of(first.session_id, request.user_id)
+            except NoResources as error:
+                if shows_machines:
+                    raise
+                raise error.without_machines() from error
 
     def _sealed(self, request: LaunchRequest) -> LaunchRequest:
         """Return the request with encrypted variables. The Manager decrypts them for the Agent."""

@@ -259,7 +259,7 @@ async def _launch(
         reservation_id=reservation_id,
     )
     try:
-        launched = await leasing.launcher.launch_for(caller, replace(request, lease=new))
+        launched = await leasing.launcher.launch(replace(request, lease=new), shows_machines=caller.may("agents_view"))
     except BaseException:
         if reservation_id is not None:
             await leases.give_back(leasing.db, reservation_id)

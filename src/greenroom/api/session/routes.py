@@ -11,7 +11,6 @@ from fastapi.responses import Response
 
 from greenroom.api.access.accounts import default_image_of
 from greenroom.api.deps import Db, LauncherDep, Logs, ScreenshotsDep, SecretsDep
-from greenroom.api.launch.service import LaunchRequest
 from greenroom.api.paging import MAX_LIMIT, Counting, Page, Paging, Search, Sorting
 from greenroom.api.security import Caller, requires, requires_own_or
 from greenroom.api.session import orders, service
@@ -153,22 +152,8 @@ async def launch_session(
     """
     user_id = service.launching_user(caller, body.user_id)
     image_id = str(body.image_id) if body.image_id else await default_image_of(db, user_id)
-    result = await launcher.launch_for(
-        caller,
-        LaunchRequest(
-            user_id=user_id,
-            image_id=image_id,
-            zone_id=str(body.zone_id) if body.zone_id else None,
-            gateway_zone=request.headers.get("x-greenroom-zone") or None,
-            request_host=request.headers.get("host", ""),
-            environment=dict(body.environment),
-            kasm_url=body.kasm_url,
-            network_id=body.network_id or None,
-            persistent_profile_mode=body.persistent_profile_mode,
-            idempotency_key=idempotency_key or None,
-            round_trips_ms={str(zone_id): ms for zone_id, ms in body.round_trips_ms.items()},
-        ),
-    )
+    wanted = service.launch_request(body, user_id, image_id, request.headers, idempotency_key)
+    result = await launcher.launch(wanted, shows_machines=caller.may("agents_view"))
     return Launched(
         session_id=UUID(result.session_id),
         user_id=UUID(result.user_id),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -11,11 +12,12 @@ from fastapi import Depends, Request
 
 from greenroom.api.security import Caller
 from greenroom.api.session.authorized import asking_of, authorized, kind_of
-from greenroom.api.session.schemas import ConnectionView
+from greenroom.api.session.schemas import ConnectionView, SessionCreate
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import Invalid
 from greenroom.core.events import session_events
 from greenroom.core.fleet.addresses import stream_origin
+from greenroom.core.launch.request import LaunchRequest
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.authorization import Act, Verdict
 from greenroom.core.session.progress import Queue, StartProgress, progress
@@ -71,6 +73,25 @@ def launching_user(caller: Caller, user_id: UUID | None, *for_others: str) -> st
     else:
         caller.require_one_of("users_auth_session", *for_others)
     return launching
+
+
+def launch_request(
+    body: SessionCreate, user_id: str, image_id: str, headers: Mapping[str, str], idempotency_key: str | None
+) -> LaunchRequest:
+    """Return the launch that a body requests for this user; `headers` are those of its request."""
+    return LaunchRequest(
+        user_id=user_id,
+        image_id=image_id,
+        zone_id=str(body.zone_id) if body.zone_id else None,
+        gateway_zone=headers.get("x-greenroom-zone") or None,
+        request_host=headers.get("host", ""),
+        environment=dict(body.environment),
+        kasm_url=body.kasm_url,
+        network_id=body.network_id or None,
+        persistent_profile_mode=body.persistent_profile_mode,
+        idempotency_key=idempotency_key or None,
+        round_trips_ms={str(zone_id): ms for zone_id, ms in body.round_trips_ms.items()},
+    )
 
 
 def may_know_causes(caller: Caller) -> bool:

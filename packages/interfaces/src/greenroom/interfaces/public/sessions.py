@@ -14,12 +14,11 @@ from greenroom.api.access.accounts import anonymous_user, default_image_of, forg
 from greenroom.api.bodies import validated
 from greenroom.api.deps import Db, EventHub, LauncherDep, Logs, SecretsDep
 from greenroom.api.events import while_in
-from greenroom.api.launch.service import LaunchRequest
 from greenroom.api.session import orders, service, share_service
 from greenroom.api.session.authorized import asking_of, authorized
 from greenroom.api.session.orders import keep_alive
 from greenroom.api.session.schemas import MAX_IDEMPOTENCY_KEY, SessionCreate
-from greenroom.api.session.service import Streams, StreamUrls, connect_url, token_of
+from greenroom.api.session.service import Streams, StreamUrls, connect_url, launch_request, token_of
 from greenroom.api.session.share_service import Guest, JoinedView, Sharing, SharingDep
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import Forbidden, GreenroomError, Invalid, NotFound, Refused
@@ -196,18 +195,17 @@ async def request_kasm(sharing: SharingDep, launcher: LauncherDep, call: Annotat
     call.refuse_others(_NOT_OFFERED, "every session is a container on an Agent, without RDP and egress gateways")
     db = sharing.db
     user_id, image_id = call.optional_id("user_id"), call.optional_id("image_id")
-    if user_id is not None:
+    is_made = False
+    if user_id is None:
+        user_id, is_made = await anonymous_user(db, call.caller.key_id, _idempotency_key(call))
+    try:
         image_id = image_id or await default_image_of(db, user_id)
-        result = await launcher.launch_for(call.caller, _launch_request(call, user_id, image_id))
-    else:
-        user_id, made = await anonymous_user(db, call.caller.key_id, _idempotency_key(call))
-        try:
-            image_id = image_id or await default_image_of(db, user_id)
-            result = await launcher.launch_for(call.caller, _launch_request(call, user_id, image_id))
-        except GreenroomError:
-            if made:
-                await forget_anonymous(db, user_id)
-            raise
+        wanted = launch_request(_wanted(call, image_id), user_id, image_id, call.headers, _idempotency_key(call))
+        result = await launcher.launch(wanted, shows_machines=call.caller.may("agents_view"))
+    except GreenroomError:
+        if is_made:
+            await forget_anonymous(db, user_id)
+        raise
     share_id, warning = None, None
     if call.flag("enable_sharing"):
         share_id, warning = await shared(sharing, call, result.session_id)
@@ -291,22 +289,6 @@ async def keepalive(db: Db, call: Annotated[CallBody, FOR_USERS]) -> Answer:
     return {"usage_reached": False}
 
 
-def _launch_request(call: CallBody, user_id: str, image_id: str) -> LaunchRequest:
-    wanted = _wanted(call, image_id)
-    return LaunchRequest(
-        user_id=user_id,
-        image_id=image_id,
-        request_host=call.headers.get("host", ""),
-        zone_id=call.optional_id("zone_id"),
-        gateway_zone=call.headers.get("x-greenroom-zone"),
-        environment=dict(wanted.environment),
-        kasm_url=wanted.kasm_url,
-        network_id=wanted.network_id or None,
-        persistent_profile_mode=wanted.persistent_profile_mode,
-        idempotency_key=_idempotency_key(call),
-    )
-
-
 def _idempotency_key(call: CallBody) -> str | None:
     key = call.headers.get("idempotency-key") or None
     if key is not None and len(key) > MAX_IDEMPOTENCY_KEY:
@@ -327,6 +309,7 @@ def _wanted(call: CallBody, image_id: str) -> SessionCreate:
         SessionCreate,
         {
             "image_id": image_id,
+            "zone_id": call.optional_id("zone_id"),
             "environment": {name: str(value) for name, value in cast("dict[str, object]", given).items()},
             "kasm_url": call.text("kasm_url"),
             "network_id": call.text("network_id"),
