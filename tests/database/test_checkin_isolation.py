@@ -120,7 +120,7 @@ async def test_an_answer_that_cannot_be_made_is_kept_for_diagnostics_too(
     async def fails(*_: object, **__: object) -> None:
         raise KeyError("a defect")
 
-    monkeypatch.setattr("greenroom.manager.checkin.answers.make", fails)
+    monkeypatch.setattr("greenroom.manager.checkin.answers.Answers.make", fails)
     response = await agent.post("/v1/check-in", agent.message(full=True))
     assert (response.status_code, response.json()["code"]) == (500, "internal")
     await eventually(lambda: db.fetch("SELECT 1 FROM manager_requests WHERE status = 500"))

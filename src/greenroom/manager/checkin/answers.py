@@ -21,7 +21,6 @@ from greenroom.core.web_filter import FilterPolicy
 from greenroom.core.workspace.page import filled_spec, values
 from greenroom.core.workspace.session_spec import PROXY_PATH, StoredSpec
 from greenroom.core.workspace.spec_builder import permissions_of
-from greenroom.db.database import Database
 from greenroom.db.fleet import checkin
 from greenroom.db.fleet.checkin import (
     CheckInState,
@@ -31,10 +30,9 @@ from greenroom.db.fleet.checkin import (
     WireJson,
     ZoneState,
 )
-from greenroom.db.fleet.managers import ManagerRow
 from greenroom.kit.concurrency import SharedReading, one_item
-from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets, hashed
+from greenroom.manager.status import ManagerContext
 from greenroom.wire.messages import (
     Answer,
     Assignment,
@@ -63,24 +61,6 @@ def managers(zone: ZoneState) -> list[ManagerAddress]:
     return [ManagerAddress(instance_id=m.instance_id, url=m.url) for m in zone.managers]
 
 
-def no_news(state: CheckInState, me: ManagerRow, config: ManagerConfig) -> Answer:
-    """An answer that changes nothing."""
-    zone = state.zone
-    primary = [m.instance_id for m in zone.managers if m.manager_id == zone.primary_id]
-    return Answer(
-        db_epoch=zone.db_epoch,
-        zone_id=zone.zone_id,
-        term=zone.term,
-        primary=primary[0] if primary else None,
-        answered_by=me.instance_id,
-        fresh=state.fresh,
-        acked_seq=state.agent.seq,
-        managers=managers(zone),
-        hold_s=config.checkin_hold_s,
-        jitter_s=0.0 if state.fresh else NOT_FRESH_JITTER_S,
-    )
-
-
 ORDERED: Final = frozenset(
     {
         SessionStatus.REQUESTED,
@@ -96,31 +76,6 @@ status."""
 
 SHARED_S: Final = 1.0
 """Lists that many Agents need, after an election or a change for all, are read at most once in this time."""
-
-
-class SharedLists:
-    """The lists that are the same for many Agents, by their digests."""
-
-    def __init__(self, db: Database, secrets: Secrets) -> None:
-        self._db = db
-        self._secrets = secrets
-        self._images = SharedReading[list[DesiredImage]](SHARED_S)
-        self._filter_policies = SharedReading[list[FilterPolicy]](SHARED_S)
-
-    async def images(self, state: CheckInState) -> list[DesiredImage]:
-        """Raises Unavailable: the database cannot be reached."""
-
-        async def read() -> list[DesiredImage]:
-            offered = await checkin.read_images(self._db, state.agent.agent_id)
-            return [_image(image, self._secrets) for image in offered]
-
-        return await self._images.get(state.agent.images_digest, read)
-
-    async def filter_policies(self, state: CheckInState) -> list[FilterPolicy]:
-        """Raises Unavailable: the database cannot be reached."""
-        return await self._filter_policies.get(
-            state.zone.filter_policies_digest, lambda: checkin.read_filter_policies(self._db)
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,61 +100,84 @@ class PreparedAnswer:
     digest: str
 
 
-async def make(
-    *,
-    db: Database,
-    me: ManagerRow,
-    config: ManagerConfig,
-    secrets: Secrets,
-    shared: SharedLists,
-    message: CheckIn,
-    state: CheckInState,
-    images_sent: str,
-    held: Mapping[str, int] | None,
-) -> PreparedAnswer:
-    """Create the answer for this state: the desired list if the Agent's differs, images and commands if any. Only the
-    changes of the list, if the Agent's list (`held`) at the time of the message is known.
+class Answers:
+    """Creates the answers of one Manager. Lists that are the same for many Agents are read once, by their digests."""
 
-    Raises:
-        Unavailable: the database cannot be reached.
-    """
-    desired = changes = images = None
-    listed, generations, name = list[DesiredSession](), state.agent.generations, message.have_digest
-    if message.full or state.agent.digest != message.have_digest:
-        delta = difference(held, state.agent.generations) if held is not None and not message.full else None
-        if delta is not None or state.agent.generations:
-            # Sessions that seem to be gone are read too: no existing session is reported as gone.
-            listed = await checkin.read_desired(db, message.agent_id, delta.changed | delta.left if delta else None)
-        generations = {session.session_id: session.generation for session in listed}
-        entries = [_desired(session, message.agent_id, secrets) for session in listed]
-        if held is None or delta is None:
-            desired = entries
-        else:
-            left = (delta.changed | delta.left) - generations.keys()
-            changes = DesiredChanges(since=message.have_digest, changed=entries, left=sorted(left))
-            generations = {**{k: g for k, g in held.items() if k not in left}, **generations}
-        name = state.agent.digest if generations == state.agent.generations else digest(generations)
-    if state.agent.images_digest != images_sent:
-        images = await shared.images(state)
-    ordered = await checkin.read_commands(db, message.agent_id) if state.agent.command_ids else []
-    commands = [command for order in ordered if (command := _command(order, secrets)) is not None]
-    answer = msgspec.structs.replace(
-        no_news(state, me, config),
-        desired=desired,
-        changes=changes,
-        images=images,
-        commands=commands,
-        homes_to_remove=msgspec.convert(state.agent.removals, list[HomeRemoval], from_attributes=True),
-    )
-    if filter_policies_differ(message, state):
-        answer = msgspec.structs.replace(
-            answer,
-            filter_policies=await shared.filter_policies(state),
-            filter_policies_digest=state.zone.filter_policies_digest,
+    def __init__(self, shared: ManagerContext) -> None:
+        self._me, self._config = shared.me, shared.config
+        self._db, self._secrets = shared.agents_db, shared.secrets
+        self._images = SharedReading[list[DesiredImage]](SHARED_S)
+        self._filter_policies = SharedReading[list[FilterPolicy]](SHARED_S)
+
+    def no_news(self, state: CheckInState) -> Answer:
+        """An answer that changes nothing."""
+        zone = state.zone
+        primary = [m.instance_id for m in zone.managers if m.manager_id == zone.primary_id]
+        return Answer(
+            db_epoch=zone.db_epoch,
+            zone_id=zone.zone_id,
+            term=zone.term,
+            primary=primary[0] if primary else None,
+            answered_by=self._me.instance_id,
+            fresh=state.fresh,
+            acked_seq=state.agent.seq,
+            managers=managers(zone),
+            hold_s=self._config.checkin_hold_s,
+            jitter_s=0.0 if state.fresh else NOT_FRESH_JITTER_S,
         )
-    return PreparedAnswer(
-        answer=answer, instructions=_instructions(listed, ordered), generations=generations, digest=name
-    )
+
+    async def make(
+        self, message: CheckIn, state: CheckInState, *, images_sent: str, held: Mapping[str, int] | None
+    ) -> PreparedAnswer:
+        """Create the answer for this state: the desired list if the Agent's differs, images and commands if any. Only
+        the changes of the list, if the Agent's list (`held`) at the time of the message is known.
+
+        Raises:
+            Unavailable: the database cannot be reached.
+        """
+        db, secrets = self._db, self._secrets
+        desired = changes = images = None
+        listed, generations, name = list[DesiredSession](), state.agent.generations, message.have_digest
+        if message.full or state.agent.digest != message.have_digest:
+            delta = difference(held, state.agent.generations) if held is not None and not message.full else None
+            if delta is not None or state.agent.generations:
+                # Sessions that seem to be gone are read too: no existing session is reported as gone.
+                listed = await checkin.read_desired(db, message.agent_id, delta.changed | delta.left if delta else None)
+            generations = {session.session_id: session.generation for session in listed}
+            entries = [_desired(session, message.agent_id, secrets) for session in listed]
+            if held is None or delta is None:
+                desired = entries
+            else:
+                left = (delta.changed | delta.left) - generations.keys()
+                changes = DesiredChanges(since=message.have_digest, changed=entries, left=sorted(left))
+                generations = {**{k: g for k, g in held.items() if k not in left}, **generations}
+            name = state.agent.digest if generations == state.agent.generations else digest(generations)
+        if state.agent.images_digest != images_sent:
+            images = await self._images.get(state.agent.images_digest, lambda: self._offered(state.agent.agent_id))
+        ordered = await checkin.read_commands(db, message.agent_id) if state.agent.command_ids else []
+        commands = [command for order in ordered if (command := _command(order, secrets)) is not None]
+        answer = msgspec.structs.replace(
+            self.no_news(state),
+            desired=desired,
+            changes=changes,
+            images=images,
+            commands=commands,
+            homes_to_remove=msgspec.convert(state.agent.removals, list[HomeRemoval], from_attributes=True),
+        )
+        if filter_policies_differ(message, state):
+            answer = msgspec.structs.replace(
+                answer,
+                filter_policies=await self._filter_policies.get(
+                    state.zone.filter_policies_digest, lambda: checkin.read_filter_policies(db)
+                ),
+                filter_policies_digest=state.zone.filter_policies_digest,
+            )
+        return PreparedAnswer(
+            answer=answer, instructions=_instructions(listed, ordered), generations=generations, digest=name
+        )
+
+    async def _offered(self, agent_id: str) -> list[DesiredImage]:
+        return [_image(image, self._secrets) for image in await checkin.read_images(self._db, agent_id)]
 
 
 def _instructions(listed: list[DesiredSession], ordered: list[OrderedCommand]) -> list[Instruction]:

@@ -104,8 +104,8 @@ class CheckIns:
         beats: Beats,
         metrics: ManagerMetrics,
     ) -> None:
-        self._db, self._secrets = shared.agents_db, shared.secrets
-        self._me, self._config, self._logs = shared.me, shared.config, shared.logs
+        self._db, self._me = shared.agents_db, shared.me
+        self._config, self._logs = shared.config, shared.logs
         self._wakers, self._takeover = shared.wakers, shared.takeover
         self._metrics = metrics
         self._status = status
@@ -116,7 +116,7 @@ class CheckIns:
         self._zone: ZoneState | None = None
         """The last reading of the zone; one object for all Agents, as long as it is equal."""
         self._looks = Looks(Lists(self._db, self._me.manager_id, self._wakers).read)
-        self._shared = answers.SharedLists(self._db, self._secrets)
+        self._answers = answers.Answers(shared)
 
     # Check-in -------------------------------------------------------------------------------------------------------
 
@@ -136,7 +136,7 @@ class CheckIns:
             state = self._recent(message) or await self._read(message.agent_id)
             self._admit(message, credential, state)
             if state.fresh and message.db_epoch != state.zone.db_epoch:
-                return answers.no_news(state, self._me, self._config)
+                return self._answers.no_news(state)
             await self._write_log(message)
             try:
                 must_read_again = await self._take(message, state)
@@ -280,23 +280,14 @@ class CheckIns:
 
     async def _made(self, message: CheckIn, state: CheckInState) -> Answer:
         if not state.fresh:
-            return answers.no_news(state, self._me, self._config)
+            return self._answers.no_news(state)
         sent = self._sent_to(message)
         try:
-            news = await answers.make(
-                db=self._db,
-                me=self._me,
-                config=self._config,
-                secrets=self._secrets,
-                shared=self._shared,
-                message=message,
-                state=state,
-                images_sent=sent.images_digest,
-                held=sent.lists.get(message.have_digest) if message.takes_changes else None,
-            )
+            held = sent.lists.get(message.have_digest) if message.takes_changes else None
+            news = await self._answers.make(message, state, images_sent=sent.images_digest, held=held)
             verdicts = await self._verdicts(message, sent)
         except Unavailable:
-            return answers.no_news(state.stale(), self._me, self._config)
+            return self._answers.no_news(state.stale())
         if news.digest != state.agent.digest:  # it had changed by then
             self._wakers.name(message.agent_id)
         self._deliver(sent, news.instructions)
