@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+import httpx
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from starlette.applications import Starlette
@@ -21,44 +22,13 @@ from starlette.routing import Route
 from greenroom.core.fleet.addresses import EDGE_DOMAIN
 from greenroom.gateway.api_client import RequestReporter
 from greenroom.gateway.nginx import STATUS_PATH
-from greenroom.gateway.plan import GatewayPlan, port_of
+from greenroom.gateway.plan import GatewayPlan
 from greenroom.kit.certificates import validity
 from greenroom.kit.metrics import CONTENT_TYPE, PATH, RoleMetrics
 
 log = structlog.get_logger(__name__)
 
 TIMEOUT_S: Final = 2.0
-MAX_BYTES: Final = 65536
-
-
-async def failure(plan: GatewayPlan) -> str | None:
-    """Send nginx a request over TLS on its first listener. Return None if the status is 200, else the error. The
-    certificate is not verified: the process and its loopback address belong to this gateway.
-    """
-    path = STATUS_PATH if plan.profile == "web" else "/health"
-    try:
-        status, _ = _parsed(await _asked(plan, path))
-    except (OSError, TimeoutError) as error:
-        return f"nginx does not answer on {plan.listeners[0]}: {error or 'timeout'}"
-    return None if status == "200" else f"nginx returned {status} on {plan.listeners[0]}{path}"
-
-
-async def status_page(plan: GatewayPlan) -> str:
-    """Return the status page of nginx (profile `web`); empty if nginx does not respond."""
-    try:
-        status, body = _parsed(await _asked(plan, STATUS_PATH))
-    except (OSError, TimeoutError) as error:
-        log.info("the status page of nginx cannot be read", reason=str(error) or "timeout")
-        return ""
-    return body if status == "200" else ""
-
-
-async def _asked(plan: GatewayPlan, path: str) -> str:
-    address = plan.listeners[0]
-    host = address.rpartition(":")[0].strip("[]")
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    async with asyncio.timeout(TIMEOUT_S):
-        return await _answer(host, port_of(address), plan.served_hosts[0], path)
 
 
 @cache
@@ -69,22 +39,34 @@ def _unverified() -> ssl.SSLContext:
     return tls
 
 
-async def _answer(host: str, port: int, name: str, path: str) -> str:
-    reader, writer = await asyncio.open_connection(host, port, ssl=_unverified())
+async def _ask(plan: GatewayPlan, path: str) -> httpx.Response:
+    """Send nginx a request over TLS on its first listener. The certificate is not verified: the process and its
+    loopback address belong to this gateway.
+    """
+    host, _, port = plan.listeners[0].rpartition(":")
+    host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
+    async with httpx.AsyncClient(verify=_unverified(), timeout=TIMEOUT_S, trust_env=False) as client:
+        return await client.get(f"https://{host}:{port}{path}", headers={"Host": plan.served_hosts[0]})
+
+
+async def failure(plan: GatewayPlan) -> str | None:
+    """Return None if nginx answers a request with the status 200, else the error."""
+    path = STATUS_PATH if plan.profile == "web" else "/health"
     try:
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
-        answer = await reader.read(MAX_BYTES)
-        while not reader.at_eof() and len(answer) < MAX_BYTES:
-            answer += await reader.read(MAX_BYTES)
-    finally:
-        writer.close()
-    return answer.decode("latin-1")
+        status = (await _ask(plan, path)).status_code
+    except httpx.HTTPError as error:
+        return f"nginx does not answer on {plan.listeners[0]}: {str(error) or type(error).__name__}"
+    return None if status == 200 else f"nginx returned {status} on {plan.listeners[0]}{path}"
 
 
-def _parsed(answer: str) -> tuple[str, str]:
-    head, _, body = answer.partition("\r\n\r\n")
-    words = head.split(" ", 2)
-    return (words[1] if len(words) > 1 else "nothing"), body
+async def status_page(plan: GatewayPlan) -> str:
+    """Return the status page of nginx (profile `web`); empty if nginx does not respond."""
+    try:
+        page = await _ask(plan, STATUS_PATH)
+    except httpx.HTTPError as error:
+        log.info("the status page of nginx cannot be read", reason=str(error) or type(error).__name__)
+        return ""
+    return page.text if page.is_success else ""
 
 
 DAYS_LEFT: Final = 29
