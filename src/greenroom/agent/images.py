@@ -302,15 +302,16 @@ class ImageKeeper:
             await self.look()
             await self._check_fetched(image.name, how)
 
-    async def _arrive(self, image: DesiredImage, how: Way, coming: ImageReport) -> None:
-        """Fetch an image. Raises GreenroomError: the reason why it did not arrive."""
+    async def _arrive(self, image: DesiredImage, how: Way, coming: ImageReport | None = None) -> None:
+        """Fetch an image, with its progress in the report. Raises GreenroomError: the reason why it did not arrive."""
         stalled_s = STALLED_S[how]
         try:
             async with asyncio.timeout(stalled_s) as limit:
                 with one_item("image", image.name):
                     async for progress in self._fetcher.fetch(image, how):
                         limit.reschedule(asyncio.get_running_loop().time() + stalled_s)
-                        await self._set(msgspec.structs.replace(coming, progress=progress))
+                        if coming is not None:
+                            await self._set(msgspec.structs.replace(coming, progress=progress))
         except TimeoutError as error:
             sentence = f"The image {image.name} could not be fetched: no data was received for {stalled_s:.0f} s."
             raise PullError(sentence) from error
@@ -345,7 +346,7 @@ class ImageKeeper:
         try:
             with one_item("image", name):
                 if can_change(name, has_recipe=self._fetcher.has_recipe(image)):
-                    await self._pull_again(image)
+                    await self._arrive(image, "pulling")
         except GreenroomError as error:
             await self._require_runtime(error)
             log.warning("an image could not be refreshed", image=name, reason=error.message)
@@ -354,16 +355,6 @@ class ImageKeeper:
         else:
             self._refreshes[name] = before.succeeded(time.monotonic(), image.refresh)
         await self.look()
-
-    async def _pull_again(self, image: DesiredImage) -> None:
-        stalled_s = STALLED_S["pulling"]
-        try:
-            async with asyncio.timeout(stalled_s) as limit:
-                with one_item("image", image.name):
-                    async for _ in self._fetcher.fetch(image, "pulling"):
-                        limit.reschedule(asyncio.get_running_loop().time() + stalled_s)
-        except TimeoutError as error:
-            raise PullError("no data was received from the registry for 5 minutes") from error
 
     async def _failed(self, name: str, error: GreenroomError) -> None:
         failures = self._failures.get(name, (0, 0.0))[0] + 1
