@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -54,39 +55,29 @@ REPORTS: Final = {
 }
 
 
+@dataclass(eq=False, kw_only=True)
 class Executor:
     """Applies plans; at most `slots` containers are changed at once."""
 
-    def __init__(
-        self,
-        *,
-        changes: ContainerChanges,
-        sessions: Sessions,
-        inventory: Inventory,
-        commands: Commands,
-        handovers: Handovers,
-        starts: Starts,
-        workers: Workers,
-        metrics: AgentMetrics,
-        slots: SlotCount = SLOTS,
-        change_within_s: float = CHANGE_WITHIN_S,
-    ) -> None:
-        self._changes = changes
-        self._sessions = sessions
-        self._inventory = inventory
-        self._commands = commands
-        self._handovers = handovers
-        self._starts = starts
-        self._workers = workers
-        self._metrics = metrics
-        self._slots = Slots(slots)
-        self._change_within_s = change_within_s
+    changes: ContainerChanges
+    sessions: Sessions
+    inventory: Inventory
+    commands: Commands
+    handovers: Handovers
+    starts: Starts
+    workers: Workers
+    metrics: AgentMetrics
+    slots: SlotCount = SLOTS
+    change_within_s: float = CHANGE_WITHIN_S
+
+    def __post_init__(self) -> None:
+        self._slots = Slots(self.slots)
         self._failures: dict[str, int] = {}
         self._reported: frozenset[Action] = frozenset()
 
     @property
     def giving_way(self) -> frozenset[str]:
-        return self._starts.giving_way
+        return self.starts.giving_way
 
     def apply(self, actions: list[Action], only: AbstractSet[str] | None = None) -> None:
         """Begin those of the actions, planned for `only` these sessions or for all, whose session is free; others are
@@ -97,32 +88,32 @@ class Executor:
                 self._begin(action)
 
     def _begin(self, action: Action) -> None:
-        if action.kind in self._changes:
-            self._workers.start(action.session_id, lambda: self._change(action))
+        if action.kind in self.changes:
+            self.workers.start(action.session_id, lambda: self._change(action))
         elif action.target_id is not None:
             target_id = action.target_id
-            self._workers.start(target_id, lambda: self._run(action, target_id))
+            self.workers.start(target_id, lambda: self._run(action, target_id))
 
     async def _run(self, action: Action, target_id: str) -> None:
         try:
             await self._run_in_session(action, target_id)
         finally:
-            self._sessions.due.add(action.session_id)
+            self.sessions.due.add(action.session_id)
 
     async def _run_in_session(self, action: Action, target_id: str) -> None:
         if action.kind is ActionKind.RUN_ASSIGNMENT:
-            await self._handovers.run(action.session_id)
+            await self.handovers.run(action.session_id)
         elif action.kind is ActionKind.RUN_COMMAND:
-            await self._commands.run(target_id)
+            await self.commands.run(target_id)
         else:
-            await self._commands.refuse(target_id, action.reason)
+            await self.commands.refuse(target_id, action.reason)
 
     def _report(self, reports: list[Action], only: AbstractSet[str] | None) -> None:
         """Report findings that need no work, once as long as they are unchanged."""
         for report in reports:
             if report not in self._reported:
                 sentence = f"{report.session_id}: {report.reason}."
-                self._sessions.outbox.log_line(REPORTS[report.kind], sentence, report.session_id)
+                self.sessions.outbox.log_line(REPORTS[report.kind], sentence, report.session_id)
         others = [] if only is None else [one for one in self._reported if one.session_id not in only]
         self._reported = frozenset([*others, *reports])
 
@@ -132,23 +123,23 @@ class Executor:
         session_id = action.session_id
         try:
             with one_item("session", session_id):
-                await self._changes.make_ready(action)
+                await self.changes.make_ready(action)
                 async with self._turn(action) as is_wanted:
                     if is_wanted:
                         await self._in_time(action)
             self._failures.pop(session_id, None)
-            self._sessions.observed.hindered(session_id, "")
-            self._metrics.actions.labels(action.kind.value, "done").inc()
+            self.sessions.observed.hindered(session_id, "")
+            self.metrics.actions.labels(action.kind.value, "done").inc()
             return
         except RuntimeUnavailable as error:
             log.warning("the runtime does not answer; the session waits", session_id=session_id, reason=error.message)
-            self._sessions.observed.hindered(session_id, error.message)
+            self.sessions.observed.hindered(session_id, error.message)
         except ContainerMissing:
             log.info("the container was removed in the meantime", session_id=session_id)
-            await self._inventory.try_look(session_id)
+            await self.inventory.try_look(session_id)
         except GreenroomError as error:
-            await self._changes.failed(action, error)
-        self._metrics.actions.labels(action.kind.value, "failed").inc()
+            await self.changes.failed(action, error)
+        self.metrics.actions.labels(action.kind.value, "failed").inc()
         await asyncio.sleep(BACKOFF.delay_s(self._failed_again(session_id)))
 
     def _failed_again(self, session_id: str) -> int:
@@ -157,7 +148,7 @@ class Executor:
         there = {
             k: n
             for k, n in self._failures.items()
-            if self._sessions.desired.get(k) or self._sessions.observed.container(k)
+            if self.sessions.desired.get(k) or self.sessions.observed.container(k)
         }
         self._failures = {**there, session_id: number}
         return number
@@ -167,18 +158,18 @@ class Executor:
         if action.kind in LIGHT:
             return nullcontext(enter_result=True)
         if action.kind in STARTS:
-            return self._starts.turn(action.session_id)
-        return self._slots.held(urgency_of(action.kind, has_user=self._sessions.desired.has_user(action.session_id)))
+            return self.starts.turn(action.session_id)
+        return self._slots.held(urgency_of(action.kind, has_user=self.sessions.desired.has_user(action.session_id)))
 
     async def _in_time(self, action: Action) -> None:
         kind, session_id = action.kind.value, action.session_id
         log.info("changing a container", action=kind, session_id=session_id, reason=action.reason)
         try:
-            async with asyncio.timeout(self._change_within_s):
+            async with asyncio.timeout(self.change_within_s):
                 with one_item("session", session_id):
-                    await self._changes.make(action)
+                    await self.changes.make(action)
         except TimeoutError as error:
-            how = f"{action.kind.value} was not finished after {self._change_within_s:g} s"
+            how = f"{action.kind.value} was not finished after {self.change_within_s:g} s"
             raise RuntimeUnavailable(f"{how}; it is tried again.") from error
 
 

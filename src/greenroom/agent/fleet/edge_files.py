@@ -12,6 +12,7 @@ import asyncio
 import os
 import stat
 from collections.abc import Awaitable, Callable
+from dataclasses import KW_ONLY, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -50,6 +51,7 @@ def is_due(certificate: str, key: str, names: list[str], now: datetime) -> bool:
     return not fits or now >= since + (until - since) * RENEWED_AFTER
 
 
+@dataclass(eq=False)
 class EdgeFiles:
     """Keeps the files of one folder (created if missing) fresh; `edge_url` is the gateway's external
     `https://host:port`. `share` keeps them for the gateways of other processes of this Agent.
@@ -59,37 +61,33 @@ class EdgeFiles:
         Invalid: `edge_url` is not such a URL.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        edge_url: str,
-        identity: AgentIdentity,
-        link: ManagerClient,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        *,
-        share: Callable[[bytes], Awaitable[None]] | None = None,
-    ) -> None:
-        self._share = share
-        self._folder = folder
-        edge_address(edge_url)
-        self._identity = identity
-        self._link = link
-        self._now = now
+    folder: Path
+    edge_url: str
+    identity: AgentIdentity
+    link: ManagerClient
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    _: KW_ONLY
+    share: Callable[[bytes], Awaitable[None]] | None = None
+
+    def __post_init__(self) -> None:
+        edge_address(self.edge_url)
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
-            raise SetupError(f"The folder {folder} for the edge gateway cannot be used: {error.strerror}.") from error
+            raise SetupError(
+                f"The folder {self.folder} for the edge gateway cannot be used: {error.strerror}."
+            ) from error
 
     async def run(self) -> None:
         failures = 0
         while True:
-            if self._identity.incarnation == 0:
+            if self.identity.incarnation == 0:
                 await asyncio.sleep(FIRST_LOOK_S)
                 continue
             try:
-                if await self.refresh() and self._share is not None:
+                if await self.refresh() and self.share is not None:
                     files = {name: self._read(name) for name in ("edge.key", "edge.pem", "authority.pem", "agent_id")}
-                    await self._share(msgspec.json.encode(files))
+                    await self.share(msgspec.json.encode(files))
                 failures = 0
                 await asyncio.sleep(LOOK_S)
             except (Unavailable, ManagerRefusedError, OSError) as error:
@@ -107,19 +105,19 @@ class EdgeFiles:
             NoManager, ManagerRefusedError: it cannot be signed now.
             OSError: the folder cannot be written.
         """
-        name = edge_name(self._identity.route)
+        name = edge_name(self.identity.route)
         key = self._key()
-        if not is_due(self._read("edge.pem"), key_text(key), [name], self._now()):
+        if not is_due(self._read("edge.pem"), key_text(key), [name], self.now()):
             return False
         request = EdgeRequest(
-            agent_id=self._identity.agent_id,
-            incarnation=self._identity.incarnation,
+            agent_id=self.identity.agent_id,
+            incarnation=self.identity.incarnation,
             csr=request_for(key, name),
         )
-        answer = await self._link.ask(PATH, request, EdgeCertificate, bearer=self._identity.bearer)
+        answer = await self.link.ask(PATH, request, EdgeCertificate, bearer=self.identity.bearer)
         self._write("authority.pem", answer.authority)
         self._write("edge.pem", answer.certificate)
-        self._write("agent_id", f"{self._identity.agent_id}\n")
+        self._write("agent_id", f"{self.identity.agent_id}\n")
         log.info("the edge gateway has a new certificate", until=f"{validity(answer.certificate)[1]:%Y-%m-%d}")
         return True
 
@@ -137,7 +135,7 @@ class EdgeFiles:
     def _read(self, name: str) -> str:
         """The content of the file; empty if it is missing or not a regular file."""
         try:
-            descriptor = os.open(self._folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            descriptor = os.open(self.folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             return ""
         with os.fdopen(descriptor, "rb") as file:
@@ -146,4 +144,4 @@ class EdgeFiles:
             return file.read(MAX_BYTES).decode(errors="replace")
 
     def _write(self, name: str, text: str) -> None:
-        write_private(self._folder / name, text.encode(), owner=self._folder.stat() if os.getuid() == 0 else None)
+        write_private(self.folder / name, text.encode(), owner=self.folder.stat() if os.getuid() == 0 else None)

@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -113,38 +114,29 @@ class Pages(Protocol):
         ...
 
 
+@dataclass(eq=False)
 class StreamAuthoriser:
     """Answers nginx's requests about streams.
 
     `last_fresh`: time.monotonic() of the last fresh answer of a Manager, which would have brought a revocation.
     """
 
-    def __init__(
-        self,
-        sessions: SessionReader,
-        identity: Identity,
-        asker: Asker,
-        cutter: StreamTerminator,
-        folder: Path,
-        *,
-        pages: Pages,
-        gateways: Gateways,
-        events: StreamEvents,
-        last_fresh: Callable[[], float | None],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._sessions = sessions
-        self._identity = identity
-        self._asker = asker
-        self._cutter = cutter
-        self._pages = pages
-        self._viewers = Viewers(folder)
-        self._last_fresh = last_fresh
-        self._events = events
-        self._clock = clock
-        self.gateways = gateways
-        self.openings = Openings(events.opened, events.closed, clock, gateways.connected)
-        self.company = Company(self._viewers, self._send_watched, clock, gateways.connected)
+    sessions: SessionReader
+    identity: Identity
+    asker: Asker
+    cutter: StreamTerminator
+    folder: Path
+    _: KW_ONLY
+    pages: Pages
+    gateways: Gateways
+    events: StreamEvents
+    last_fresh: Callable[[], float | None]
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        self._viewers = Viewers(self.folder)
+        self.openings = Openings(self.events.opened, self.events.closed, self.clock, self.gateways.connected)
+        self.company = Company(self._viewers, self._send_watched, self.clock, self.gateways.connected)
         self._relisted = asyncio.Event()
         self._asking: dict[tuple[str, str], asyncio.Task[Viewer]] = {}
 
@@ -169,10 +161,10 @@ class StreamAuthoriser:
             elif viewer.viewer_id and client.connection is not None:
                 self.company.opened(viewer, client)  # an answer may last as long as a stream
         except GreenroomError as error:
-            self._events.decided("refused")
+            self.events.decided("refused")
             return refusal(error)
         await self._viewers.saved()
-        self._events.decided("allowed")
+        self.events.decided("allowed")
         return allowance(viewer, session, target)
 
     async def enter(self, request: Request) -> Response:
@@ -184,13 +176,13 @@ class StreamAuthoriser:
             _, session = await self._admit(address, [shown], headers.get("origin"), websocket=False)
             _target(address, session)
         except MovedError as moved:
-            self._events.decided("moved")
+            self.events.decided("moved")
             return self._sent_on(headers.get("x-original-uri", ""), moved)
         except GreenroomError as error:
-            self._events.decided("refused")
+            self.events.decided("refused")
             return refusal(error)
         await self._viewers.saved()
-        self._events.decided("allowed")
+        self.events.decided("allowed")
         cookie = f"{VIEWER_COOKIE}={address.token}; Path={address.prefix}; HttpOnly; Secure; SameSite=Strict"
         return Response(
             status_code=303,
@@ -204,7 +196,7 @@ class StreamAuthoriser:
 
     def _address(self, uri: str) -> StreamAddress:
         address = parse_address(uri)
-        if address is None or address.route != self._identity.route:
+        if address is None or address.route != self.identity.route:
             raise Forbidden("This address does not belong to a session of this Agent.")
         return address
 
@@ -218,13 +210,13 @@ class StreamAuthoriser:
             Unauthenticated: the viewer may not see it.
             Unavailable: the viewer's permission could not be checked; no viewer is admitted in the meantime.
         """
-        asked = self._sessions.get(address.session_id)
+        asked = self.sessions.get(address.session_id)
         by_lease = any(one.of_lease for one in shown)
         if asked is None:
             raise (Unauthenticated(LEASE_OVER) if by_lease else Forbidden("This Agent does not run this session."))
         # programs send no origin; a page of another origin that uses their token is refused like one without it
         if reason := refusal_of_origin(origin, asked.spec.allow_origin, websocket=websocket and not by_lease):
-            self._events.refused(f"A stream was refused: {reason}", address.session_id)
+            self.events.refused(f"A stream was refused: {reason}", address.session_id)
             raise Forbidden(reason)
         if not shown:
             raise Unauthenticated("The request has no token; open the session from the console.")
@@ -251,7 +243,7 @@ class StreamAuthoriser:
         Raises:
             Forbidden: there is nothing to see now; MovedError if its present address is known.
         """
-        session = self._sessions.get(viewer.shows)
+        session = self.sessions.get(viewer.shows)
         if session is None and parse_address(viewer.path) is not None:
             raise MovedError(viewer.path)
         if session is None:
@@ -268,7 +260,7 @@ class StreamAuthoriser:
 
     async def _require_view_only(self, session: SessionSnapshot) -> None:
         """Raises Forbidden: the page would let watchers type."""
-        if not await self._pages.keeps(f"{session.spec.protocol}://{session.address}", basic(session.spec)):
+        if not await self.pages.keeps(f"{session.spec.protocol}://{session.address}", basic(session.spec)):
             raise Forbidden(NO_VIEW_ONLY)
 
     def _opened(self, viewer: Viewer, client: StreamOrigin, target: Target) -> None:
@@ -286,7 +278,7 @@ class StreamAuthoriser:
         known = self._viewers.get(asked.session_id, shown.token)
         if known is not None and self._is_trusted(known):
             return known
-        if (listed := listed_program(asked, shown, self._last_fresh(), self._clock())) is not None:
+        if (listed := listed_program(asked, shown, self.last_fresh(), self.clock())) is not None:
             self._add(listed)
             return listed
         key = (asked.session_id, shown.token)
@@ -297,22 +289,22 @@ class StreamAuthoriser:
         return await asyncio.shield(self._asking[key])
 
     def _is_trusted(self, viewer: Viewer) -> bool:
-        session = self._sessions.get(viewer.shows)
+        session = self.sessions.get(viewer.shows)
         if session is None or not still_holds(viewer.grant, permitted_by(session)):
             return False
-        ages_s = [self._clock() - at for at in (viewer.confirmed_at, self._last_fresh()) if at is not None]
+        ages_s = [self.clock() - at for at in (viewer.confirmed_at, self.last_fresh()) if at is not None]
         return any(0 <= age_s <= viewer.ttl_s for age_s in ages_s)  # below 0: from before a restart of the machine
 
     async def _ask(self, asked: SessionSnapshot, shown: PresentedToken, origin: str) -> Viewer:
         try:
             question = shown.question(asked.session_id, origin)
-            verdict = await self._asker.ask(asked.spec.upstream_auth, self._identity.bearer, question)
+            verdict = await self.asker.ask(asked.spec.upstream_auth, self.identity.bearer, question)
         except Unavailable as error:
-            self._events.refused(f"A viewer could not be admitted: {error.message}", asked.session_id)
+            self.events.refused(f"A viewer could not be admitted: {error.message}", asked.session_id)
             raise
         if not verdict.allow:
             raise Unauthenticated(verdict.reason)
-        shows = self._sessions.get(verdict.session_id or asked.session_id)
+        shows = self.sessions.get(verdict.session_id or asked.session_id)
         viewer = Viewer(
             session_id=asked.session_id,
             token_hash=token_hash(shown.token),
@@ -320,7 +312,7 @@ class StreamAuthoriser:
             user_id=verdict.user_id,
             epoch=verdict.epoch,
             database=asked.database,
-            confirmed_at=self._clock(),
+            confirmed_at=self.clock(),
             ttl_s=verdict.viewer_ttl_s,
             address=(shows.address if shows else None) or "",
             path=verdict.path,
@@ -336,15 +328,15 @@ class StreamAuthoriser:
         return viewer
 
     def _add(self, viewer: Viewer) -> None:
-        self._viewers.keep(lambda one: self._sessions.get(one.shows) is not None)
+        self._viewers.keep(lambda one: self.sessions.get(one.shows) is not None)
         self._viewers.add(viewer)
 
     def _is_permitted(self, viewer: Viewer) -> bool:
-        session = self._sessions.get(viewer.shows)
+        session = self.sessions.get(viewer.shows)
         return session is None or still_holds(viewer.grant, permitted_by(session))
 
     def _is_handed_over(self, viewer: Viewer) -> bool:
-        session = self._sessions.get(viewer.shows)
+        session = self.sessions.get(viewer.shows)
         return session is None or session.handed_over or not still_holds(viewer.grant, permitted_by(session))
 
     async def _wait_for(self, condition: Callable[[Viewer], bool], viewer: Viewer) -> None:
@@ -362,22 +354,22 @@ class StreamAuthoriser:
         """Forget and cut off viewers who are not permitted any more: the permitted viewers of the session changed."""
         self._relisted.set()
         self.gateways.changed(session_id)
-        session = self._sessions.get(session_id)
+        session = self.sessions.get(session_id)
         for viewer in self._viewers.forget_revoked(session_id, permitted_by(session)):
             if viewer.viewer_id:
                 here = [connection for connection in viewer.connections if not connection.gateway]
-                self._cutter.cut_clients_soon(session_id, here)
+                self.cutter.cut_clients_soon(session_id, here)
                 continue
             beside = session.services.values() if session else ()
             for address in filter(None, (viewer.address, *beside)):
-                self._cutter.cut_soon(session_id, address)
+                self.cutter.cut_soon(session_id, address)
         self.company.changed()
 
     async def _send_watched(self, watched: Watched) -> bool:
-        session = self._sessions.get(watched.session_id)
+        session = self.sessions.get(watched.session_id)
         if session is None:
             return False
-        await self._asker.report(session.spec.upstream_auth, self._identity.bearer, watched)
+        await self.asker.report(session.spec.upstream_auth, self.identity.bearer, watched)
         return True
 
 
