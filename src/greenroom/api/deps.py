@@ -16,6 +16,7 @@ from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.events import Hub
 from greenroom.api.installation import Snapshot
 from greenroom.api.launch.service import Launcher
+from greenroom.api.recording.recorder import Recorder
 from greenroom.api.session.orders import Screenshots
 from greenroom.api.webhooks.courier import Courier
 from greenroom.db.database import Database
@@ -49,6 +50,7 @@ WrongGuesses = Annotated[Guesses, _part("guesses")]
 LauncherDep = Annotated[Launcher, _part("launcher")]
 ScreenshotsDep = Annotated[Screenshots, _part("screenshots")]
 DesksDep = Annotated[Desks, _part("desks")]
+RecorderDep = Annotated[Recorder, _part("recorder")]
 EventHub = Annotated[Hub, _part("hub")]
 Deliveries = Annotated[Courier, _part("courier")]
 SettingsSnapshot = Annotated[Snapshot, _part("snapshot")]

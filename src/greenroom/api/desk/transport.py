@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, 
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypedDict, TypeVar, Unpack
 from urllib.parse import urlsplit
 
 import httpx
@@ -79,7 +79,6 @@ _SAFE: Final = ("GET", "HEAD")
 """Methods of requests that change nothing."""
 _NOT_BEGUN: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 _OF_A_PROBLEM: Final = frozenset({"error_message", "detail", "status", "title", "type", "code", "retry_after_s"})
-_Content = bytes | AsyncIterable[bytes] | None
 
 
 class Desks:
@@ -182,6 +181,18 @@ def asked_as(session: LeasedSession, config: ApiConfig) -> str:
     return urlsplit(config.public_url).netloc
 
 
+class RequestOptions(TypedDict, total=False):
+    """The options of a request to a desk. `content` may be sent while it is created. `timeout_s` applies to each wait
+    for more data; None = without limit. Statuses of `accepted` are not errors.
+    """
+
+    content: bytes | AsyncIterable[bytes] | None
+    headers: Mapping[str, str]
+    params: Mapping[str, Any] | None
+    timeout_s: float | None
+    accepted: frozenset[int]
+
+
 @dataclass(frozen=True, slots=True)
 class LeaseDesk:
     """The desk of one lease, with its present address. `Desks.of` creates it for one request.
@@ -210,18 +221,9 @@ class LeaseDesk:
         return {"Host": self.host} if self.host else {}
 
     async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: object = None,
-        content: _Content = None,
-        headers: Mapping[str, str] | None = None,
-        params: Mapping[str, Any] | None = None,
-        timeout_s: float = TIMEOUT_S,
-        accepted: frozenset[int] = frozenset(),
+        self, method: str, path: str, *, json: object = None, **options: Unpack[RequestOptions]
     ) -> httpx.Response:
-        """Return the whole answer to a request for `path` below `desk/`. Statuses of `accepted` are not errors.
+        """Return the whole answer to a request for `path` below `desk/`. `json` replaces the `content` of the options.
 
         Raises:
             GreenroomError: the request was refused; the class depends on the status: WrongState, NotFound, TooLarge,
@@ -230,43 +232,28 @@ class LeaseDesk:
             Unavailable: the gateway or the session does not answer, and nothing was begun.
             Interrupted: it is not known how much was done.
         """
-        body = content if json is None else msgspec.json.encode(json)
-        sent = {"Content-Type": "application/json"} if json is not None else {}
-        async with self.stream(
-            method, path, content=body, headers=sent | dict(headers or {}), params=params, timeout_s=timeout_s,
-            accepted=accepted,
-        ) as answer:  # fmt: skip
+        if json is not None:
+            options["content"] = msgspec.json.encode(json)
+            options["headers"] = {"Content-Type": "application/json", **options.get("headers", {})}
+        async with self.stream(method, path, **options) as answer:
             content = await self._whole(method, answer, MOST_ANSWER_BYTES)
             return httpx.Response(answer.status_code, content=content)
 
     @asynccontextmanager
-    async def stream(
-        self,
-        method: str,
-        path: str,
-        *,
-        content: _Content = None,
-        headers: Mapping[str, str] | None = None,
-        params: Mapping[str, Any] | None = None,
-        timeout_s: float | None = TIMEOUT_S,
-        accepted: frozenset[int] = frozenset(),
-    ) -> AsyncGenerator[httpx.Response]:
-        """Yield the answer to a request, to be read while it arrives (`aiter_raw`).
-
-        `content` may be sent while it is created. `timeout_s` applies to each wait for more data; None = without limit.
-        """
+    async def stream(self, method: str, path: str, **options: Unpack[RequestOptions]) -> AsyncGenerator[httpx.Response]:
+        """Yield the answer to a request, to be read while it arrives (`aiter_raw`)."""
         request = self.http.build_request(
             method,
             self.address + path,
-            content=content,
-            params=params,
-            headers={**(headers or {}), **self._credential, **self._asked_for},
-            timeout=httpx.Timeout(timeout_s, connect=CONNECT_S, pool=CONNECT_S),
+            content=options.get("content"),
+            params=options.get("params"),
+            headers={**options.get("headers", {}), **self._credential, **self._asked_for},
+            timeout=httpx.Timeout(options.get("timeout_s", TIMEOUT_S), connect=CONNECT_S, pool=CONNECT_S),
         )
         try:
             answer = await self.http.send(request, stream=True)
             try:
-                if not (answer.is_success or answer.status_code in accepted):
+                if not (answer.is_success or answer.status_code in options.get("accepted", ())):
                     raise _refusal(answer, await self._whole(method, answer, MOST_REFUSAL_BYTES))
                 yield answer
             finally:

@@ -7,14 +7,13 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request
 
-from greenroom.api.deps import Db
+from greenroom.api.deps import Db, RecorderDep
 from greenroom.api.lease import control, service
 from greenroom.api.lease.access import FOR_OTHERS, HeldLease, controls_lease, holds_lease
 from greenroom.api.lease.control import ControlsDep
 from greenroom.api.lease.schemas import ControlOrder, ControlView, LeaseCreate, LeaseExtension, LeaseGranted, LeaseView
 from greenroom.api.lease.service import LeasingDep
 from greenroom.api.paging import Paging
-from greenroom.api.recording.noting import RecorderDep
 from greenroom.api.security import Caller, requires_one_of
 from greenroom.api.session.schemas import MAX_IDEMPOTENCY_KEY
 from greenroom.core.access.permissions import USER

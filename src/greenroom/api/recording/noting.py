@@ -12,7 +12,6 @@ from typing import Annotated, Final, TypeVar
 from fastapi import Depends
 from starlette.requests import Request
 
-from greenroom.api.deps import DesksDep
 from greenroom.api.desk.answers import plain_fields
 from greenroom.api.desk.schemas import ActionResultView, ActionsCreate, ActionsDone, ExecCreate, ExecDone
 from greenroom.api.desk.transport import Desks
@@ -154,15 +153,9 @@ def _picture(text: str | None) -> Picture | None:
         return None
 
 
-async def _recorder(request: Request) -> Recorder:
-    return request.app.state.recorder
-
-
-RecorderDep = Annotated[Recorder, Depends(_recorder)]
-
-
-async def _noting(recorder: RecorderDep, desks: DesksDep, request: Request) -> Noting:
-    return Noting(recorder, desks, request)
+async def _noting(request: Request) -> Noting:
+    state = request.app.state
+    return Noting(state.recorder, state.desks, request)
 
 
 NotingDep = Annotated[Noting, Depends(_noting)]
