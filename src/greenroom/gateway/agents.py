@@ -17,7 +17,7 @@ import asyncio
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
@@ -49,26 +49,14 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Admissions:
-    """The admissions of Agents on other hosts. `look` returns those of the passed connections that exist on this host.
+    """The admissions of Agents on other hosts. Raises OSError: the folder cannot be used."""
 
-    Raises:
-        OSError: the folder cannot be used.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        cutter: StreamTerminator,
-        look: Callable[[Set[Connection]], Set[Connection]] = connected,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, folder: Path, cutter: StreamTerminator) -> None:
         self._file = folder / FILE
         self._cutter = cutter
-        self._look = look
-        self._clock = clock
         stored = self._stored()
         self.gateway_id = stored.gateway_id
-        now_s = clock()
+        now_s = time.monotonic()
         self._agents = {agent_id: dict.fromkeys(admissions, now_s) for agent_id, admissions in stored.agents.items()}
         self._cut: dict[Admission, float] = {}
         """Admissions whose connections were cut, with the time."""
@@ -96,7 +84,7 @@ class Admissions:
         Raises:
             OSError: they could not be stored.
         """
-        known, now_s = self._agents.setdefault(agent_id, {}), self._clock()
+        known, now_s = self._agents.setdefault(agent_id, {}), time.monotonic()
         if new := [admission for admission in admissions if admission not in known]:
             known.update(dict.fromkeys(new, now_s))
             self._save()
@@ -108,7 +96,7 @@ class Admissions:
     async def present(self, admissions: Sequence[Admission]) -> list[int]:
         """Return the positions of the admissions whose connection exists."""
         wanted = frozenset(_bare(one.client) for one in admissions if one.client is not None)
-        there = await asyncio.to_thread(self._look, wanted) if wanted else wanted
+        there = await asyncio.to_thread(connected, wanted) if wanted else wanted
         return [n for n, one in enumerate(admissions) if one.client is not None and _bare(one.client) in there]
 
     def revoked(self, agent_id: str, admissions: Iterable[Admission]) -> None:
@@ -116,7 +104,7 @@ class Admissions:
         user. Admissions that are reported again after CUT_S are forgotten: the first cut is complete by then, and other
         viewers may have connected.
         """
-        now_s, again = self._clock(), list[Admission]()
+        now_s, again = time.monotonic(), list[Admission]()
         for admission in admissions:
             since_s = self._cut.setdefault(admission, now_s)
             if now_s - since_s >= CUT_S:
@@ -143,7 +131,7 @@ class Admissions:
     async def forget_closed(self, agent_id: str) -> None:
         """Forget single connections that are gone."""
         single = [one for one in self.of(agent_id) if one.client is not None]
-        there, now_s = set(await self.present(single)), self._clock()
+        there, now_s = set(await self.present(single)), time.monotonic()
         known = self._agents.get(agent_id, {})
         closed = [one for n, one in enumerate(single) if n not in there and now_s - known.get(one, now_s) >= NEW_S]
         self.forget(agent_id, closed)

@@ -48,9 +48,9 @@ def read(proc: Path = PROC, sys: Path = SYS) -> dict[str, int]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def free_memory(proc: Path = PROC) -> int:
+def free_memory() -> int:
     """Return the bytes of memory and swap that are available to programs."""
-    lines = (line.split() for line in (proc / "meminfo").read_text().splitlines())
+    lines = (line.split() for line in (PROC / "meminfo").read_text().splitlines())
     return sum(int(words[1]) * 1024 for words in lines if words[0] in {"MemAvailable:", "SwapFree:"})
 
 
