@@ -40,7 +40,15 @@ from greenroom.api.session.schemas import (
     SessionState,
     SessionView,
 )
-from greenroom.api.session.service import Streams, StreamUrls, connection_of, session_for, stream_url_of
+from greenroom.api.session.service import (
+    SessionAct,
+    Streams,
+    StreamUrls,
+    acts_on,
+    connection_of,
+    session_for,
+    stream_url_of,
+)
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import Refused
 from greenroom.core.listing import SortOrder, order_of, words_of
@@ -170,11 +178,7 @@ async def launch_session(
 
 @router.get("/sessions/{session_id}")
 async def get_session(
-    session_id: UUID,
-    db: Db,
-    streams: Streams,
-    caller: Annotated[Caller, acts(Act.SEE)],
-    follow: Follow = True,
+    session_id: UUID, db: Db, streams: Streams, caller: Annotated[Caller, acts(Act.SEE)], follow: Follow = True
 ) -> SessionView:
     """Return one session, or its replacement."""
     session = await service.session_for(db, caller, str(session_id), Act.SEE, follow=follow)
@@ -210,43 +214,34 @@ async def delete_session(
 
 @router.get("/sessions/{session_id}/connection")
 async def get_connection(
-    session_id: UUID,
-    db: Db,
-    streams: Streams,
-    secrets: SecretsDep,
-    caller: Annotated[Caller, acts(Act.SEE)],
+    db: Db, streams: Streams, secrets: SecretsDep, on: Annotated[SessionAct, acts_on(Act.SEE)]
 ) -> ConnectionView:
     """Return the progress of the session.
 
     Once it runs, its user, or a program for them, also gets the stream address.
     """
-    session = await service.session_for(db, caller, str(session_id), Act.SEE)
-    in_name = caller.kind == "key" and caller.may("users_auth_session")
-    kind = Kind.FOR_USERS if in_name else kind_of(caller, session.user_id)
-    may_open = not decide(Act.OPEN, asking_of(caller, session.user_id, kind), SessionFacts()).refused
-    causes = service.may_know_causes(caller)
-    queue = await service.queue_of(db, session)
-    return connection_of(session, streams, secrets, may_open=may_open, causes=causes, queue=queue)
+    in_name = on.caller.kind == "key" and on.caller.may("users_auth_session")
+    kind = Kind.FOR_USERS if in_name else kind_of(on.caller, on.session.user_id)
+    may_open = not decide(Act.OPEN, asking_of(on.caller, on.session.user_id, kind), SessionFacts()).refused
+    causes = service.may_know_causes(on.caller)
+    queue = await service.queue_of(db, on.session)
+    return connection_of(on.session, streams, secrets, may_open=may_open, causes=causes, queue=queue)
 
 
 @router.get("/sessions/{session_id}/placement")
-async def get_placement(session_id: UUID, db: Db, caller: Annotated[Caller, acts(Act.SEE)]) -> PlacementView:
+async def get_placement(db: Db, on: Annotated[SessionAct, acts_on(Act.SEE)]) -> PlacementView:
     """Return the placement of the session: every step of its launch, with the reasons against other candidates."""
-    session = await service.session_for(db, caller, str(session_id), Act.SEE)
-    launch = await launch_of_session(db, session.session_id)
+    launch = await launch_of_session(db, on.session.session_id)
     if launch is None:
-        return PlacementView(outcome="staged" if session.staging_config_id else "on_demand", steps=[])
+        return PlacementView(outcome="staged" if on.session.staging_config_id else "on_demand", steps=[])
     return PlacementView.model_validate(launch)
 
 
 @router.post("/sessions/{session_id}/keepalive", include_in_schema=False)
 @router.post("/sessions/{session_id}/keepalives")
-async def keep_session_alive(
-    session_id: UUID, db: Db, caller: Annotated[Caller, acts(Act.KEEP_ALIVE)]
-) -> KeepaliveView:
+async def keep_session_alive(db: Db, on: Annotated[SessionAct, acts_on(Act.KEEP_ALIVE)]) -> KeepaliveView:
     """Extend the life of the session, which a user watches, to `keepalive_expiration` from now."""
-    session = await service.session_for(db, caller, str(session_id), Act.KEEP_ALIVE)
-    return KeepaliveView(usage_reached=False, expires=await keep_alive(db, session))
+    return KeepaliveView(usage_reached=False, expires=await keep_alive(db, on.session))
 
 
 def _view(session: Session, streams: StreamUrls, rights: Rights) -> SessionView:
@@ -317,10 +312,8 @@ async def run_command(
     responses={200: {"content": {"image/jpeg": {}}, "description": "the screen as a JPEG"}},
 )
 async def get_screenshot(
-    session_id: UUID,
-    db: Db,
     camera: ScreenshotsDep,
-    caller: Annotated[Caller, acts(Act.SCREENSHOT)],
+    on: Annotated[SessionAct, acts_on(Act.SCREENSHOT)],
     width: Across = 300,
     height: Across = 300,
 ) -> Response:
@@ -328,8 +321,7 @@ async def get_screenshot(
 
     It is refreshed once per second.
     """
-    session, verdict = await service.judged(db, caller, str(session_id), Act.SCREENSHOT)
-    return Response(await camera.take(caller, session, verdict, width, height), media_type="image/jpeg")
+    return Response(await camera.take(on.caller, on.session, on.verdict, width, height), media_type="image/jpeg")
 
 
 WAIT_S: Final = 10.0
@@ -337,15 +329,12 @@ WAIT_S: Final = 10.0
 
 
 @command_router.post("/sessions/{session_id}/go")
-async def go(
-    session_id: UUID, body: Go, db: Db, logs: Logs, caller: Annotated[Caller, acts(Act.COMMAND_OF_WORKSPACE)]
-) -> CommandView:
+async def go(body: Go, db: Db, logs: Logs, on: Annotated[SessionAct, acts_on(Act.COMMAND_OF_WORKSPACE)]) -> CommandView:
     """Open an address in a running session, with the `go` command of its workspace.
 
     The command gets the address as `KASM_URL`. `exit_code` null: the command still runs after 10 s, and continues.
     """
-    session = await service.session_for(db, caller, str(session_id), Act.COMMAND_OF_WORKSPACE)
-    image = await images.get_image(db, session.image_id)
+    image = await images.get_image(db, on.session.image_id)
     command = command_of(image.exec_config, "go")
     if command is None:
         raise Refused(f"Workspace {image.friendly_name} has no `go` command, so it cannot open an address.")
@@ -356,10 +345,10 @@ async def go(
         workdir=command.workdir,
         deadline_s=WAIT_S,
     )
-    command_id = await order_command(db, logs, caller, session, ordered)
+    command_id = await order_command(db, logs, on.caller, on.session, ordered)
     result = await result_of(db, command_id, WAIT_S)
     if result.exit_code in (0, None):
-        await sessions.set_kasm_url(db, session.session_id, body.kasm_url)
-    asking = asking_of(caller, session.user_id, kind_of(caller, session.user_id))
-    is_seen = not decide(Act.OUTPUT_OF_WORKSPACE, asking, SessionFacts(permitted=session.permissions)).refused
+        await sessions.set_kasm_url(db, on.session.session_id, body.kasm_url)
+    asking = asking_of(on.caller, on.session.user_id, kind_of(on.caller, on.session.user_id))
+    is_seen = not decide(Act.OUTPUT_OF_WORKSPACE, asking, SessionFacts(permitted=on.session.permissions)).refused
     return result if is_seen else result.model_copy(update={"output": ""})

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from fastapi import Depends, Request
 
-from greenroom.api.security import Caller
-from greenroom.api.session.authorized import asking_of, authorized, kind_of
+from greenroom.api.security import Caller, Declared
+from greenroom.api.session.authorized import ActsOnSession, asking_of, authorized, kind_of
 from greenroom.api.session.schemas import ConnectionView, SessionCreate
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import Invalid
@@ -56,6 +56,35 @@ async def judged(
 async def session_for(db: Database, caller: Caller, session_id: str, act: Act, *, follow: bool = True) -> Session:
     """Return a session on which the caller may do this. Raises the same errors as `judged`."""
     return (await judged(db, caller, session_id, act, follow=follow))[0]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionAct:
+    """An act of a caller on one session that the authorization table allows."""
+
+    caller: Caller
+    session: Session
+    verdict: Verdict
+
+
+class ActsOnOneSession(Declared):
+    """A dependency that returns the session of the path, for callers who may do `act` on it."""
+
+    def __init__(self, act: Act) -> None:
+        self._requires = ActsOnSession(act)
+        self.acts = self._requires.acts
+        self.codes = self._requires.codes
+        self.one_of = self._requires.one_of
+
+    async def __call__(self, request: Request, session_id: UUID) -> SessionAct:
+        """Authenticate and authorize. Raises Unauthenticated, Forbidden, NotFound: as for `Requires` and `judged`."""
+        caller = await self._requires(request)
+        return SessionAct(caller, *await judged(request.app.state.db, caller, str(session_id), self.acts[0]))
+
+
+def acts_on(act: Act) -> Any:
+    """Return the dependency of a route that does `act` on the session of the path; its value is a `SessionAct`."""
+    return Depends(ActsOnOneSession(act))
 
 
 def launching_user(caller: Caller, user_id: UUID | None, *for_others: str) -> str:

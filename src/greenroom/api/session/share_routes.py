@@ -16,8 +16,8 @@ from greenroom.api.hardening import COOKIE
 from greenroom.api.installation import Snapshot
 from greenroom.api.security import Caller, login_caller, public_route, requires
 from greenroom.api.session import share_service
-from greenroom.api.session.authorized import acts, asking_of, kind_of, settings_of
-from greenroom.api.session.service import session_for
+from greenroom.api.session.authorized import asking_of, kind_of, settings_of
+from greenroom.api.session.service import SessionAct, acts_on
 from greenroom.api.session.share_service import (
     AssistOrder,
     CandidateView,
@@ -65,9 +65,10 @@ ShareId = Annotated[str, Path(), Shaped(r"[0-9a-f]{8}", "eight of the characters
 MAX_CANDIDATES: Final = 20
 ASSIST_S: Final = 8 * 3600
 """The time after which an administrator who helps has to join again."""
-OWN = acts(Act.SHARE)
-"""The user of the session, or a program that acts for users."""
-SEEN = acts(Act.SEE)
+Seen = Annotated[SessionAct, acts_on(Act.SEE)]
+Shared = Annotated[SessionAct, acts_on(Act.SHARE)]
+"""For the user of the session, or a program that acts for users."""
+Unshared = Annotated[SessionAct, acts_on(Act.UNSHARE)]
 
 
 def _sees_silent(caller: Caller) -> bool:
@@ -85,15 +86,14 @@ class ViewerView(View, row=ViewerRow, without={"session_id", "silent", "present"
 
 
 @router.get("/sessions/{session_id}/sharing")
-async def get_sharing(session_id: UUID, db: Db, caller: Annotated[Caller, SEEN]) -> SharingView:
+async def get_sharing(db: Db, on: Seen) -> SharingView:
     """Return the ways in which the user of a session may share it, by the settings of their groups."""
-    session = await session_for(db, caller, str(session_id), Act.SEE)
-    settings = await settings_of(db, session.user_id)
+    settings = await settings_of(db, on.session.user_id)
     reason = may_share(settings)
     return SharingView(
         allowed=reason is None,
         reason=reason,
-        view=keeps_view_only(session.status, session.steps) is not False,
+        view=keeps_view_only(on.session.status, on.session.steps) is not False,
         control=bool(settings["allow_shared_control"].value),
         guests=bool(settings["allow_guest_links"].value),
         max_seconds=int(settings["max_share_seconds"].value),
@@ -101,23 +101,17 @@ async def get_sharing(session_id: UUID, db: Db, caller: Annotated[Caller, SEEN])
 
 
 @router.post("/sessions/{session_id}/shares", status_code=201)
-async def create_share(
-    session_id: UUID,
-    body: ShareCreate,
-    sharing: SharingDep,
-    snapshot: SettingsSnapshot,
-    caller: Annotated[Caller, OWN],
-) -> ShareView:
+async def create_share(body: ShareCreate, sharing: SharingDep, snapshot: SettingsSnapshot, on: Shared) -> ShareView:
     """Share a session: to watch or to control, with a user, with users who have the link, or with guests.
 
     A user named by `username` must be one of the `share-candidates`. Others get the same answer as users who do not
     exist.
     """
-    session = await session_for(sharing.db, caller, str(session_id), Act.SHARE)
-    user = await _named(sharing.db, body, session, everybody=_finds_everybody(caller, snapshot))
+    user = await _named(sharing.db, body, on.session, everybody=_finds_everybody(on.caller, snapshot))
     audience = "user" if user else "guests" if body.guest else "users"
     wish = ShareWish(access=body.access, audience=audience, seconds=body.seconds)
-    return share_service.share_view(await share_service.create(sharing, caller, session, wish, user), sharing.secrets)
+    share = await share_service.create(sharing, on.caller, on.session, wish, user)
+    return share_service.share_view(share, sharing.secrets)
 
 
 def _finds_everybody(caller: Caller, snapshot: Snapshot) -> bool:
@@ -150,67 +144,50 @@ async def _named(db: Database, body: ShareCreate, session: Session, *, everybody
 
 
 @router.get("/sessions/{session_id}/shares")
-async def list_shares(
-    session_id: UUID, db: Db, secrets: SecretsDep, caller: Annotated[Caller, SEEN]
-) -> list[ShareView]:
+async def list_shares(db: Db, secrets: SecretsDep, on: Seen) -> list[ShareView]:
     """List the shares of a session that are not over, oldest first."""
-    session = await session_for(db, caller, str(session_id), Act.SEE)
-    found = await shares.list_shares(db, session.session_id, silent=_sees_silent(caller))
-    return [_for(caller, session, share, secrets) for share in found]
+    found = await shares.list_shares(db, on.session.session_id, silent=_sees_silent(on.caller))
+    return [_for(on.caller, on.session, share, secrets) for share in found]
 
 
 @router.get("/sessions/{session_id}/shares/{share_id}")
-async def get_share(
-    session_id: UUID, share_id: ShareId, db: Db, secrets: SecretsDep, caller: Annotated[Caller, SEEN]
-) -> ShareView:
+async def get_share(share_id: ShareId, db: Db, secrets: SecretsDep, on: Seen) -> ShareView:
     """Return one share of a session."""
-    session = await session_for(db, caller, str(session_id), Act.SEE)
-    return _for(caller, session, await _share_of(db, caller, session, share_id), secrets)
+    return _for(on.caller, on.session, await _share_of(db, on.caller, on.session, share_id), secrets)
 
 
 @router.delete("/sessions/{session_id}/shares", status_code=204)
-async def end_shares(session_id: UUID, sharing: SharingDep, caller: Annotated[Caller, acts(Act.UNSHARE)]) -> None:
+async def end_shares(sharing: SharingDep, on: Unshared) -> None:
     """End all shares of a session. The streams of all viewers who joined by them end at once."""
-    session = await session_for(sharing.db, caller, str(session_id), Act.UNSHARE)
-    await share_service.end(sharing, caller, session)
+    await share_service.end(sharing, on.caller, on.session)
 
 
 @router.delete("/sessions/{session_id}/shares/{share_id}", status_code=204)
-async def end_share(
-    session_id: UUID,
-    share_id: ShareId,
-    sharing: SharingDep,
-    caller: Annotated[Caller, acts(Act.UNSHARE)],
-) -> None:
+async def end_share(share_id: ShareId, sharing: SharingDep, on: Unshared) -> None:
     """End one share. The streams of all viewers who joined by it end at once."""
-    session = await session_for(sharing.db, caller, str(session_id), Act.UNSHARE)
-    await _share_of(sharing.db, caller, session, share_id)
-    await share_service.end(sharing, caller, session, share_id)
+    await _share_of(sharing.db, on.caller, on.session, share_id)
+    await share_service.end(sharing, on.caller, on.session, share_id)
 
 
 @router.post("/sessions/{session_id}/take-control", status_code=204)
-async def take_control_back(
-    session_id: UUID, sharing: SharingDep, caller: Annotated[Caller, acts(Act.UNSHARE)]
-) -> None:
+async def take_control_back(sharing: SharingDep, on: Unshared) -> None:
     """Limit all other viewers of the session to watching."""
-    session = await session_for(sharing.db, caller, str(session_id), Act.UNSHARE)
     async with sharing.db.transaction() as connection:
-        events = await shares.instruct_agent(connection, session.session_id)
-        changed = await shares.let_all_watch(connection, session.session_id)
-        if keeps_view_only(session.status, session.steps) is False:  # the page cannot prevent them from typing
+        events = await shares.instruct_agent(connection, on.session.session_id)
+        changed = await shares.let_all_watch(connection, on.session.session_id)
+        if keeps_view_only(on.session.status, on.session.steps) is False:  # the page cannot prevent them from typing
             for share in changed:
-                await shares.end_shares(connection, session.session_id, share.share_id)
+                await shares.end_shares(connection, on.session.session_id, share.share_id)
     await sharing.db.notify(*events)
     if changed:
-        message = f"{caller.name} took control back in session {session.session_id} of {session.username}"
-        share_service.log_share(sharing.logs, LogCode.CONTROL_TAKEN_BACK, message, caller, session)
+        message = f"{on.caller.name} took control back in session {on.session.session_id} of {on.session.username}"
+        share_service.log_share(sharing.logs, LogCode.CONTROL_TAKEN_BACK, message, on.caller, on.session)
 
 
 @router.get("/sessions/{session_id}/viewers")
-async def list_viewers(session_id: UUID, db: Db, caller: Annotated[Caller, SEEN]) -> list[ViewerView]:
+async def list_viewers(db: Db, on: Seen) -> list[ViewerView]:
     """List the viewers of a session other than its user, in the order in which they joined."""
-    session = await session_for(db, caller, str(session_id), Act.SEE)
-    found = await viewers.list_present(db, session.session_id, silent=_sees_silent(caller))
+    found = await viewers.list_present(db, on.session.session_id, silent=_sees_silent(on.caller))
     return [
         ViewerView.of(one, since=one.present, announcement=announcement(one.name, one.audience, one.access))
         for one in found
@@ -218,29 +195,22 @@ async def list_viewers(session_id: UUID, db: Db, caller: Annotated[Caller, SEEN]
 
 
 @router.delete("/sessions/{session_id}/viewers/{viewer_id}", status_code=204)
-async def put_viewer_out(
-    session_id: UUID,
-    viewer_id: UUID,
-    sharing: SharingDep,
-    caller: Annotated[Caller, acts(Act.UNSHARE)],
-) -> None:
+async def put_viewer_out(viewer_id: UUID, sharing: SharingDep, on: Unshared) -> None:
     """Disconnect one viewer. They can join again by a link that is still valid."""
-    session = await session_for(sharing.db, caller, str(session_id), Act.UNSHARE)
     async with sharing.db.transaction() as connection:
-        events = await shares.instruct_agent(connection, session.session_id)
-        viewer = await viewers.end_viewer(connection, session.session_id, str(viewer_id))
+        events = await shares.instruct_agent(connection, on.session.session_id)
+        viewer = await viewers.end_viewer(connection, on.session.session_id, str(viewer_id))
     await sharing.db.notify(*events)
     name = viewer_name(viewer.name, viewer.audience)
-    message = f"{caller.name} removed {name} from session {session.session_id} of {session.username}"
-    share_service.log_share(sharing.logs, LogCode.VIEWER_LEFT, message, caller, session)
+    message = f"{on.caller.name} removed {name} from session {on.session.session_id} of {on.session.username}"
+    share_service.log_share(sharing.logs, LogCode.VIEWER_LEFT, message, on.caller, on.session)
 
 
 @router.get("/sessions/{session_id}/share-candidates")
 async def list_candidates(
-    session_id: UUID,
     db: Db,
     snapshot: SettingsSnapshot,
-    caller: Annotated[Caller, OWN],
+    on: Shared,
     q: Annotated[str, Query(min_length=1, max_length=255, description="part of a name")],
 ) -> list[CandidateView]:
     """List the users that the caller can name in a share.
@@ -248,12 +218,11 @@ async def list_candidates(
     They are the members of the groups of the session's user, except All Users. With `users_view`, or with the setting
     `share_outside_groups`, they are all users.
     """
-    session = await session_for(db, caller, str(session_id), Act.SHARE)
     found = await viewers.find_candidates(
         db,
-        session.user_id or "",
+        on.session.user_id or "",
         q,
-        everybody=_finds_everybody(caller, snapshot),
+        everybody=_finds_everybody(on.caller, snapshot),
         all_users=users.ALL_USERS,
         limit=MAX_CANDIDATES,
     )
@@ -262,15 +231,11 @@ async def list_candidates(
 
 @router.post("/sessions/{session_id}/assist", status_code=201)
 async def assist(
-    session_id: UUID,
-    body: AssistOrder,
-    sharing: SharingDep,
-    snapshot: SettingsSnapshot,
-    caller: Annotated[Caller, acts(Act.ASSIST)],
+    body: AssistOrder, sharing: SharingDep, snapshot: SettingsSnapshot, on: Annotated[SessionAct, acts_on(Act.ASSIST)]
 ) -> JoinedView:
     """Join the session of a user to help. The user sees it, unless `silent`, which needs a permission and a setting."""
-    session = await session_for(sharing.db, caller, str(session_id), Act.ASSIST)
-    user_id, access, silent = caller.own_user_id(), body.access, body.silent
+    caller, session, access, silent = on.caller, on.session, body.access, body.silent
+    user_id = caller.own_user_id()
     if silent:
         caller.require("sessions_assist_silent")
         if reason := refusal_of_silence(allowed=snapshot.installation.allow_silent_assist):
