@@ -214,34 +214,34 @@ async def delete_session(
 
 @router.get("/sessions/{session_id}/connection")
 async def get_connection(
-    db: Db, streams: Streams, secrets: SecretsDep, on: Annotated[SessionAct, acts_on(Act.SEE)]
+    db: Db, streams: Streams, secrets: SecretsDep, act: Annotated[SessionAct, acts_on(Act.SEE)]
 ) -> ConnectionView:
     """Return the progress of the session.
 
     Once it runs, its user, or a program for them, also gets the stream address.
     """
-    in_name = on.caller.kind == "key" and on.caller.may("users_auth_session")
-    kind = Kind.FOR_USERS if in_name else kind_of(on.caller, on.session.user_id)
-    may_open = not decide(Act.OPEN, asking_of(on.caller, on.session.user_id, kind), SessionFacts()).refused
-    causes = service.may_know_causes(on.caller)
-    queue = await service.queue_of(db, on.session)
-    return connection_of(on.session, streams, secrets, may_open=may_open, causes=causes, queue=queue)
+    in_name = act.caller.kind == "key" and act.caller.may("users_auth_session")
+    kind = Kind.FOR_USERS if in_name else kind_of(act.caller, act.session.user_id)
+    may_open = not decide(Act.OPEN, asking_of(act.caller, act.session.user_id, kind), SessionFacts()).refused
+    causes = service.may_know_causes(act.caller)
+    queue = await service.queue_of(db, act.session)
+    return connection_of(act.session, streams, secrets, may_open=may_open, causes=causes, queue=queue)
 
 
 @router.get("/sessions/{session_id}/placement")
-async def get_placement(db: Db, on: Annotated[SessionAct, acts_on(Act.SEE)]) -> PlacementView:
+async def get_placement(db: Db, act: Annotated[SessionAct, acts_on(Act.SEE)]) -> PlacementView:
     """Return the placement of the session: every step of its launch, with the reasons against other candidates."""
-    launch = await launch_of_session(db, on.session.session_id)
+    launch = await launch_of_session(db, act.session.session_id)
     if launch is None:
-        return PlacementView(outcome="staged" if on.session.staging_config_id else "on_demand", steps=[])
+        return PlacementView(outcome="staged" if act.session.staging_config_id else "on_demand", steps=[])
     return PlacementView.model_validate(launch)
 
 
 @router.post("/sessions/{session_id}/keepalive", include_in_schema=False)
 @router.post("/sessions/{session_id}/keepalives")
-async def keep_session_alive(db: Db, on: Annotated[SessionAct, acts_on(Act.KEEP_ALIVE)]) -> KeepaliveView:
+async def keep_session_alive(db: Db, act: Annotated[SessionAct, acts_on(Act.KEEP_ALIVE)]) -> KeepaliveView:
     """Extend the life of the session, which a user watches, to `keepalive_expiration` from now."""
-    return KeepaliveView(usage_reached=False, expires=await keep_alive(db, on.session))
+    return KeepaliveView(usage_reached=False, expires=await keep_alive(db, act.session))
 
 
 def _view(session: Session, streams: StreamUrls, rights: Rights) -> SessionView:
@@ -313,7 +313,7 @@ async def run_command(
 )
 async def get_screenshot(
     camera: ScreenshotsDep,
-    on: Annotated[SessionAct, acts_on(Act.SCREENSHOT)],
+    act: Annotated[SessionAct, acts_on(Act.SCREENSHOT)],
     width: Across = 300,
     height: Across = 300,
 ) -> Response:
@@ -321,7 +321,7 @@ async def get_screenshot(
 
     It is refreshed once per second.
     """
-    return Response(await camera.take(on.caller, on.session, on.verdict, width, height), media_type="image/jpeg")
+    return Response(await camera.take(act.caller, act.session, act.verdict, width, height), media_type="image/jpeg")
 
 
 WAIT_S: Final = 10.0
@@ -329,12 +329,14 @@ WAIT_S: Final = 10.0
 
 
 @command_router.post("/sessions/{session_id}/go")
-async def go(body: Go, db: Db, logs: Logs, on: Annotated[SessionAct, acts_on(Act.COMMAND_OF_WORKSPACE)]) -> CommandView:
+async def go(
+    body: Go, db: Db, logs: Logs, act: Annotated[SessionAct, acts_on(Act.COMMAND_OF_WORKSPACE)]
+) -> CommandView:
     """Open an address in a running session, with the `go` command of its workspace.
 
     The command gets the address as `KASM_URL`. `exit_code` null: the command still runs after 10 s, and continues.
     """
-    image = await images.get_image(db, on.session.image_id)
+    image = await images.get_image(db, act.session.image_id)
     command = command_of(image.exec_config, "go")
     if command is None:
         raise Refused(f"Workspace {image.friendly_name} has no `go` command, so it cannot open an address.")
@@ -345,10 +347,10 @@ async def go(body: Go, db: Db, logs: Logs, on: Annotated[SessionAct, acts_on(Act
         workdir=command.workdir,
         deadline_s=WAIT_S,
     )
-    command_id = await order_command(db, logs, on.caller, on.session, ordered)
+    command_id = await order_command(db, logs, act.caller, act.session, ordered)
     result = await result_of(db, command_id, WAIT_S)
     if result.exit_code in (0, None):
-        await sessions.set_kasm_url(db, on.session.session_id, body.kasm_url)
-    asking = asking_of(on.caller, on.session.user_id, kind_of(on.caller, on.session.user_id))
-    is_seen = not decide(Act.OUTPUT_OF_WORKSPACE, asking, SessionFacts(permitted=on.session.permissions)).refused
+        await sessions.set_kasm_url(db, act.session.session_id, body.kasm_url)
+    asking = asking_of(act.caller, act.session.user_id, kind_of(act.caller, act.session.user_id))
+    is_seen = not decide(Act.OUTPUT_OF_WORKSPACE, asking, SessionFacts(permitted=act.session.permissions)).refused
     return result if is_seen else result.model_copy(update={"output": ""})

@@ -65,10 +65,10 @@ ShareId = Annotated[str, Path(), Shaped(r"[0-9a-f]{8}", "eight of the characters
 MAX_CANDIDATES: Final = 20
 ASSIST_S: Final = 8 * 3600
 """The time after which an administrator who helps has to join again."""
-Seen = Annotated[SessionAct, acts_on(Act.SEE)]
-Shared = Annotated[SessionAct, acts_on(Act.SHARE)]
+SeeAct = Annotated[SessionAct, acts_on(Act.SEE)]
+ShareAct = Annotated[SessionAct, acts_on(Act.SHARE)]
 """For the user of the session, or a program that acts for users."""
-Unshared = Annotated[SessionAct, acts_on(Act.UNSHARE)]
+UnshareAct = Annotated[SessionAct, acts_on(Act.UNSHARE)]
 
 
 def _sees_silent(caller: Caller) -> bool:
@@ -86,14 +86,14 @@ class ViewerView(View, row=ViewerRow, without={"session_id", "silent", "present"
 
 
 @router.get("/sessions/{session_id}/sharing")
-async def get_sharing(db: Db, on: Seen) -> SharingView:
+async def get_sharing(db: Db, act: SeeAct) -> SharingView:
     """Return the ways in which the user of a session may share it, by the settings of their groups."""
-    settings = await settings_of(db, on.session.user_id)
+    settings = await settings_of(db, act.session.user_id)
     reason = may_share(settings)
     return SharingView(
         allowed=reason is None,
         reason=reason,
-        view=keeps_view_only(on.session.status, on.session.steps) is not False,
+        view=keeps_view_only(act.session.status, act.session.steps) is not False,
         control=bool(settings["allow_shared_control"].value),
         guests=bool(settings["allow_guest_links"].value),
         max_seconds=int(settings["max_share_seconds"].value),
@@ -101,16 +101,16 @@ async def get_sharing(db: Db, on: Seen) -> SharingView:
 
 
 @router.post("/sessions/{session_id}/shares", status_code=201)
-async def create_share(body: ShareCreate, sharing: SharingDep, snapshot: SettingsSnapshot, on: Shared) -> ShareView:
+async def create_share(body: ShareCreate, sharing: SharingDep, snapshot: SettingsSnapshot, act: ShareAct) -> ShareView:
     """Share a session: to watch or to control, with a user, with users who have the link, or with guests.
 
     A user named by `username` must be one of the `share-candidates`. Others get the same answer as users who do not
     exist.
     """
-    user = await _named(sharing.db, body, on.session, everybody=_finds_everybody(on.caller, snapshot))
+    user = await _named(sharing.db, body, act.session, everybody=_finds_everybody(act.caller, snapshot))
     audience = "user" if user else "guests" if body.guest else "users"
     wish = ShareWish(access=body.access, audience=audience, seconds=body.seconds)
-    share = await share_service.create(sharing, on.caller, on.session, wish, user)
+    share = await share_service.create(sharing, act.caller, act.session, wish, user)
     return share_service.share_view(share, sharing.secrets)
 
 
@@ -144,50 +144,50 @@ async def _named(db: Database, body: ShareCreate, session: Session, *, everybody
 
 
 @router.get("/sessions/{session_id}/shares")
-async def list_shares(db: Db, secrets: SecretsDep, on: Seen) -> list[ShareView]:
+async def list_shares(db: Db, secrets: SecretsDep, act: SeeAct) -> list[ShareView]:
     """List the shares of a session that are not over, oldest first."""
-    found = await shares.list_shares(db, on.session.session_id, silent=_sees_silent(on.caller))
-    return [_for(on.caller, on.session, share, secrets) for share in found]
+    found = await shares.list_shares(db, act.session.session_id, silent=_sees_silent(act.caller))
+    return [_for(act.caller, act.session, share, secrets) for share in found]
 
 
 @router.get("/sessions/{session_id}/shares/{share_id}")
-async def get_share(share_id: ShareId, db: Db, secrets: SecretsDep, on: Seen) -> ShareView:
+async def get_share(share_id: ShareId, db: Db, secrets: SecretsDep, act: SeeAct) -> ShareView:
     """Return one share of a session."""
-    return _for(on.caller, on.session, await _share_of(db, on.caller, on.session, share_id), secrets)
+    return _for(act.caller, act.session, await _share_of(db, act.caller, act.session, share_id), secrets)
 
 
 @router.delete("/sessions/{session_id}/shares", status_code=204)
-async def end_shares(sharing: SharingDep, on: Unshared) -> None:
+async def end_shares(sharing: SharingDep, act: UnshareAct) -> None:
     """End all shares of a session. The streams of all viewers who joined by them end at once."""
-    await share_service.end(sharing, on.caller, on.session)
+    await share_service.end(sharing, act.caller, act.session)
 
 
 @router.delete("/sessions/{session_id}/shares/{share_id}", status_code=204)
-async def end_share(share_id: ShareId, sharing: SharingDep, on: Unshared) -> None:
+async def end_share(share_id: ShareId, sharing: SharingDep, act: UnshareAct) -> None:
     """End one share. The streams of all viewers who joined by it end at once."""
-    await _share_of(sharing.db, on.caller, on.session, share_id)
-    await share_service.end(sharing, on.caller, on.session, share_id)
+    await _share_of(sharing.db, act.caller, act.session, share_id)
+    await share_service.end(sharing, act.caller, act.session, share_id)
 
 
 @router.post("/sessions/{session_id}/take-control", status_code=204)
-async def take_control_back(sharing: SharingDep, on: Unshared) -> None:
+async def take_control_back(sharing: SharingDep, act: UnshareAct) -> None:
     """Limit all other viewers of the session to watching."""
     async with sharing.db.transaction() as connection:
-        events = await shares.instruct_agent(connection, on.session.session_id)
-        changed = await shares.let_all_watch(connection, on.session.session_id)
-        if keeps_view_only(on.session.status, on.session.steps) is False:  # the page cannot prevent them from typing
+        events = await shares.instruct_agent(connection, act.session.session_id)
+        changed = await shares.let_all_watch(connection, act.session.session_id)
+        if keeps_view_only(act.session.status, act.session.steps) is False:  # the page cannot prevent them from typing
             for share in changed:
-                await shares.end_shares(connection, on.session.session_id, share.share_id)
+                await shares.end_shares(connection, act.session.session_id, share.share_id)
     await sharing.db.notify(*events)
     if changed:
-        message = f"{on.caller.name} took control back in session {on.session.session_id} of {on.session.username}"
-        share_service.log_share(sharing.logs, LogCode.CONTROL_TAKEN_BACK, message, on.caller, on.session)
+        message = f"{act.caller.name} took control back in session {act.session.session_id} of {act.session.username}"
+        share_service.log_share(sharing.logs, LogCode.CONTROL_TAKEN_BACK, message, act.caller, act.session)
 
 
 @router.get("/sessions/{session_id}/viewers")
-async def list_viewers(db: Db, on: Seen) -> list[ViewerView]:
+async def list_viewers(db: Db, act: SeeAct) -> list[ViewerView]:
     """List the viewers of a session other than its user, in the order in which they joined."""
-    found = await viewers.list_present(db, on.session.session_id, silent=_sees_silent(on.caller))
+    found = await viewers.list_present(db, act.session.session_id, silent=_sees_silent(act.caller))
     return [
         ViewerView.of(one, since=one.present, announcement=announcement(one.name, one.audience, one.access))
         for one in found
@@ -195,22 +195,22 @@ async def list_viewers(db: Db, on: Seen) -> list[ViewerView]:
 
 
 @router.delete("/sessions/{session_id}/viewers/{viewer_id}", status_code=204)
-async def put_viewer_out(viewer_id: UUID, sharing: SharingDep, on: Unshared) -> None:
+async def put_viewer_out(viewer_id: UUID, sharing: SharingDep, act: UnshareAct) -> None:
     """Disconnect one viewer. They can join again by a link that is still valid."""
     async with sharing.db.transaction() as connection:
-        events = await shares.instruct_agent(connection, on.session.session_id)
-        viewer = await viewers.end_viewer(connection, on.session.session_id, str(viewer_id))
+        events = await shares.instruct_agent(connection, act.session.session_id)
+        viewer = await viewers.end_viewer(connection, act.session.session_id, str(viewer_id))
     await sharing.db.notify(*events)
     name = viewer_name(viewer.name, viewer.audience)
-    message = f"{on.caller.name} removed {name} from session {on.session.session_id} of {on.session.username}"
-    share_service.log_share(sharing.logs, LogCode.VIEWER_LEFT, message, on.caller, on.session)
+    message = f"{act.caller.name} removed {name} from session {act.session.session_id} of {act.session.username}"
+    share_service.log_share(sharing.logs, LogCode.VIEWER_LEFT, message, act.caller, act.session)
 
 
 @router.get("/sessions/{session_id}/share-candidates")
 async def list_candidates(
     db: Db,
     snapshot: SettingsSnapshot,
-    on: Shared,
+    act: ShareAct,
     q: Annotated[str, Query(min_length=1, max_length=255, description="part of a name")],
 ) -> list[CandidateView]:
     """List the users that the caller can name in a share.
@@ -220,9 +220,9 @@ async def list_candidates(
     """
     found = await viewers.find_candidates(
         db,
-        on.session.user_id or "",
+        act.session.user_id or "",
         q,
-        everybody=_finds_everybody(on.caller, snapshot),
+        everybody=_finds_everybody(act.caller, snapshot),
         all_users=users.ALL_USERS,
         limit=MAX_CANDIDATES,
     )
@@ -231,10 +231,10 @@ async def list_candidates(
 
 @router.post("/sessions/{session_id}/assist", status_code=201)
 async def assist(
-    body: AssistOrder, sharing: SharingDep, snapshot: SettingsSnapshot, on: Annotated[SessionAct, acts_on(Act.ASSIST)]
+    body: AssistOrder, sharing: SharingDep, snapshot: SettingsSnapshot, act: Annotated[SessionAct, acts_on(Act.ASSIST)]
 ) -> JoinedView:
     """Join the session of a user to help. The user sees it, unless `silent`, which needs a permission and a setting."""
-    caller, session, access, silent = on.caller, on.session, body.access, body.silent
+    caller, session, access, silent = act.caller, act.session, body.access, body.silent
     user_id = caller.own_user_id()
     if silent:
         caller.require("sessions_assist_silent")
