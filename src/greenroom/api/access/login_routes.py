@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from greenroom.api.access.accounts import end_login
 from greenroom.api.access.guesses import Guesses, known_device, remember_device
 from greenroom.api.access.schemas import LinkBody, LoginBody, Me, PasswordBody, UserView
 from greenroom.api.access.user_routes import LoginView
-from greenroom.api.deps import Db, Logs, PasswordHashes, SecretsDep, SettingsSnapshot, WrongGuesses
+from greenroom.api.deps import Db, Logs, SettingsSnapshot
 from greenroom.api.hardening import COOKIE
 from greenroom.api.installation import Snapshot
 from greenroom.api.security import Caller, client_address, public_route, requires
@@ -27,7 +27,7 @@ from greenroom.core.text import one_line
 from greenroom.db.access import credentials, groups, users
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.kit.passwords import PasswordVerdict
+from greenroom.kit.passwords import Passwords, PasswordVerdict
 from greenroom.kit.secrets import Secrets, hashed, new_secret
 
 router = APIRouter(tags=["account"])
@@ -35,186 +35,178 @@ router = APIRouter(tags=["account"])
 WRONG = "The user name or the password is wrong."
 
 
-@router.post("/login", dependencies=[public_route("this is where credentials are given")])
-async def login(
-    body: LoginBody,
-    request: Request,
-    response: Response,
-    db: Db,
-    logs: Logs,
-    secrets: SecretsDep,
-    passwords: PasswordHashes,
-    guesses: WrongGuesses,
-    snapshot: SettingsSnapshot,
-) -> Me:
-    """Log in with name and password. The answer sets the log-in cookie, and a cookie that identifies the device.
-
-    401 for a wrong name or password, 429 with Retry-After after too many of them.
-    """
-    if "\0" in body.username:
-        raise Unauthenticated(WRONG)
-    user = await users.find_user(db, body.username)
-    device = known_device(request, secrets, user)
-    shown = _Shown(request, body.username, body.password.get_secret_value(), device)
-    await _begin_attempt(db, guesses, snapshot, shown)
-    user = await _verified(db, passwords, guesses, shown, user)
-    if user is None:
-        raise Unauthenticated(WRONG)
-    await credentials.clear_attempts(db, body.username, shown.source)
-    return await _logged_in(request, response, db, logs, secrets, user, snapshot)
-
-
-@router.post("/login/link", dependencies=[public_route("the link is the credential")])
-async def login_by_link(
-    body: LinkBody,
-    request: Request,
-    response: Response,
-    db: Db,
-    logs: Logs,
-    secrets: SecretsDep,
-    guesses: WrongGuesses,
-    snapshot: SettingsSnapshot,
-) -> Me:
-    """Log in once with the token of a link that a program requested for the user (`get_login`).
-
-    401 for a token that is not valid, 429 with Retry-After after too many of them.
-    """
-    guesses.admit(request, "link", "by link")
-    used = await credentials.use_login_link(db, hashed(body.token.get_secret_value()))
-    if used is None:
-        guesses.failed(request, "link")
-        request.app.state.refusals.wrong_link(request)
-        raise Unauthenticated("This link has expired or was used before. Ask for another link.")
-    user_id, password_hash = used
-    user = replace(await users.get_user(db, user_id), password_hash=password_hash)
-    return await _logged_in(request, response, db, logs, secrets, user, snapshot)
-
-
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    request: Request
+    """The name and the password in a request. `device` is a known device of the user of the account, or None."""
+
     username: str
     password: str
     device: str | None
-    """The known device of the user of the account; None = not known."""
-
-    @property
-    def address(self) -> str:
-        return source_of(client_address(self.request))
-
-    @property
-    def source(self) -> str:
-        """The source under which the attempt is counted. A known device counts separately from its address."""
-        return f"device {self.device}" if self.device else self.address
 
     @property
     def claimed_name(self) -> str:
         return f"as {one_line(self.username)}"
 
 
-async def _begin_attempt(db: Database, guesses: Guesses, snapshot: Snapshot, shown: _Shown) -> None:
-    """Count an attempt with a password, if its address and its account may try now.
+@dataclass(frozen=True, slots=True)
+class LoginRequest:
+    """A request with a credential of a user, and the parts of the process that log-ins need."""
 
-    Raises:
-        TooManyRequests: the error contains the time to wait.
-    """
-    settings = snapshot.installation
-    _admit(guesses, shown)
-    wait_s = await credentials.begin_attempt(
-        db,
-        shown.username,
-        shown.source,
-        attempts=settings.max_login_attempts,
-        window_s=settings.login_window_s,
-        is_known=shown.device is not None,
-    )
-    if wait_s is not None:
-        guesses.refuse(shown.request, "account", shown.claimed_name, wait_s)
+    request: Request
+    response: Response
+    db: Database
+    logs: LogWriter
+    secrets: Secrets
+    passwords: Passwords
+    guesses: Guesses
+    snapshot: Snapshot
 
+    @property
+    def address(self) -> str:
+        return source_of(client_address(self.request))
 
-def _admit(guesses: Guesses, shown: _Shown) -> None:
-    if shown.device is None:
-        guesses.admit(shown.request, "password", shown.claimed_name)
+    def source(self, shown: _Shown) -> str:
+        """Return the source under which an attempt is counted. A known device counts separately from its address."""
+        return f"device {shown.device}" if shown.device else self.address
 
+    async def begin_attempt(self, username: str, password: str, user: users.User | None) -> _Shown:
+        """Count an attempt with a password, if its address and its account may try now.
 
-async def _judged(passwords: PasswordHashes, guesses: Guesses, shown: _Shown, stored: str | None) -> PasswordVerdict:
-    """Return the verdict on the password. It takes the same time if the user does not exist. Count a wrong password."""
-    verdict = await passwords.verify(
-        stored,
-        shown.password,
-        source=shown.address,
-        admit=lambda: _admit(guesses, shown),  # other attempts failed while this one waited
-    )
-    if not verdict.right:
+        Raises:
+            TooManyRequests: the error contains the time to wait.
+        """
+        settings = self.snapshot.installation
+        shown = _Shown(username, password, known_device(self.request, self.secrets, user))
+        self._admit(shown)
+        wait_s = await credentials.begin_attempt(
+            self.db,
+            username,
+            self.source(shown),
+            attempts=settings.max_login_attempts,
+            window_s=settings.login_window_s,
+            is_known=shown.device is not None,
+        )
+        if wait_s is not None:
+            self.guesses.refuse(self.request, "account", shown.claimed_name, wait_s)
+        return shown
+
+    def _admit(self, shown: _Shown) -> None:
         if shown.device is None:
-            guesses.failed(shown.request, "password")
-        shown.request.app.state.refusals.login_failed(shown.request, one_line(shown.username))
-    return verdict
+            self.guesses.admit(self.request, "password", shown.claimed_name)
+
+    async def judged(self, shown: _Shown, stored: str | None) -> PasswordVerdict:
+        """Return the verdict on the password. It takes the same time if the user does not exist. Count a wrong
+        password.
+        """
+        verdict = await self.passwords.verify(
+            stored,
+            shown.password,
+            source=self.address,
+            admit=lambda: self._admit(shown),  # other attempts failed while this one waited
+        )
+        if not verdict.right:
+            if shown.device is None:
+                self.guesses.failed(self.request, "password")
+            self.request.app.state.refusals.login_failed(self.request, one_line(shown.username))
+        return verdict
+
+    async def verified(self, shown: _Shown, user: users.User | None) -> users.User | None:
+        """Return the user if the password is right; an outdated hash of it is replaced."""
+        stored = user.password_hash if user else None
+        verdict = await self.judged(shown, stored)
+        if not verdict.right or user is None or stored is None:
+            return None
+        if verdict.outdated:
+            password_hash = await self.passwords.hash(shown.password, source=self.address)
+            async with self.db.transaction() as connection:
+                current = await users.lock_user(connection, user.user_id)
+                if current.password_hash == stored:  # otherwise the password was changed meanwhile
+                    user = replace(current, password_hash=password_hash)
+                    await users.update_user(connection, user)
+        return user
+
+    async def logged_in(self, user: users.User) -> Me:
+        """Start the log-in of an authenticated user; `user` is the row at the time of authentication.
+
+        Raises:
+            Forbidden: the user is disabled or locked.
+            Unauthenticated: the password was changed meanwhile.
+        """
+        if user.disabled or user.locked:
+            raise Forbidden("This account is disabled; ask an administrator.")
+        await self._start(user, self.snapshot.installation.session_lifetime_s)
+        remember_device(self.response, self.secrets, user)
+        self.logs.write(
+            LogCode.LOGIN,
+            f"{user.username} logged in from {client_address(self.request)}",
+            user_id=user.user_id,
+            username=user.username,
+        )
+        return await _me(self.db, user.user_id, self.snapshot)
+
+    async def _start(self, user: users.User, lifetime_s: int) -> None:
+        """Start a log-in with a new token; the previous log-in of the browser ends."""
+        token = new_secret()
+        stored = await credentials.insert_login(
+            self.db,
+            hashed(token),
+            user.user_id,
+            user.password_hash,
+            lifetime_s=lifetime_s,
+            client_ip=client_address(self.request),
+            user_agent=self.request.headers.get("user-agent", "").replace("\0", ""),
+        )
+        if not stored:
+            raise Unauthenticated("The account was changed while you logged in; log in again.")
+        if old := self.request.cookies.get(COOKIE):
+            async with self.db.transaction() as connection:
+                await credentials.delete_login(connection, hashed(old))
+        self.response.set_cookie(
+            COOKIE, token, max_age=lifetime_s, path="/", secure=True, httponly=True, samesite="lax"
+        )
 
 
-async def _verified(
-    db: Database, passwords: PasswordHashes, guesses: Guesses, shown: _Shown, user: users.User | None
-) -> users.User | None:
-    stored = user.password_hash if user else None
-    verdict = await _judged(passwords, guesses, shown, stored)
-    if not verdict.right or user is None or stored is None:
-        return None
-    if verdict.outdated:
-        password_hash = await passwords.hash(shown.password, source=shown.address)
-        async with db.transaction() as connection:
-            current = await users.lock_user(connection, user.user_id)
-            if current.password_hash == stored:  # otherwise the password was changed meanwhile
-                user = replace(current, password_hash=password_hash)
-                await users.update_user(connection, user)
-    return user
+async def _login(request: Request, response: Response) -> LoginRequest:
+    state = request.app.state
+    return LoginRequest(
+        request, response, state.db, state.logs, state.secrets, state.passwords, state.guesses, state.snapshot
+    )
 
 
-async def _logged_in(
-    request: Request,
-    response: Response,
-    db: Database,
-    logs: LogWriter,
-    secrets: Secrets,
-    user: users.User,
-    snapshot: Snapshot,
-) -> Me:
-    """Start the log-in of an authenticated user; `user` is the row at the time of authentication.
+LoginDep = Annotated[LoginRequest, Depends(_login)]
 
-    Raises:
-        Forbidden: the user is disabled or locked.
-        Unauthenticated: the password was changed meanwhile.
+
+@router.post("/login", dependencies=[public_route("this is where credentials are given")])
+async def login(body: LoginBody, login: LoginDep) -> Me:
+    """Log in with name and password. The answer sets the log-in cookie, and a cookie that identifies the device.
+
+    401 for a wrong name or password, 429 with Retry-After after too many of them.
     """
-    if user.disabled or user.locked:
-        raise Forbidden("This account is disabled; ask an administrator.")
-    await _start(request, response, db, user, snapshot.installation.session_lifetime_s)
-    remember_device(response, secrets, user)
-    logs.write(
-        LogCode.LOGIN,
-        f"{user.username} logged in from {client_address(request)}",
-        user_id=user.user_id,
-        username=user.username,
-    )
-    return await _me(db, user.user_id, snapshot)
+    if "\0" in body.username:
+        raise Unauthenticated(WRONG)
+    user = await users.find_user(login.db, body.username)
+    shown = await login.begin_attempt(body.username, body.password.get_secret_value(), user)
+    user = await login.verified(shown, user)
+    if user is None:
+        raise Unauthenticated(WRONG)
+    await credentials.clear_attempts(login.db, body.username, login.source(shown))
+    return await login.logged_in(user)
 
 
-async def _start(request: Request, response: Response, db: Database, user: users.User, lifetime_s: int) -> None:
-    """Start a log-in with a new token; the previous log-in of the browser ends."""
-    token = new_secret()
-    stored = await credentials.insert_login(
-        db,
-        hashed(token),
-        user.user_id,
-        user.password_hash,
-        lifetime_s=lifetime_s,
-        client_ip=client_address(request),
-        user_agent=request.headers.get("user-agent", "").replace("\0", ""),
-    )
-    if not stored:
-        raise Unauthenticated("The account was changed while you logged in; log in again.")
-    if old := request.cookies.get(COOKIE):
-        async with db.transaction() as connection:
-            await credentials.delete_login(connection, hashed(old))
-    response.set_cookie(COOKIE, token, max_age=lifetime_s, path="/", secure=True, httponly=True, samesite="lax")
+@router.post("/login/link", dependencies=[public_route("the link is the credential")])
+async def login_by_link(body: LinkBody, login: LoginDep) -> Me:
+    """Log in once with the token of a link that a program requested for the user (`get_login`).
+
+    401 for a token that is not valid, 429 with Retry-After after too many of them.
+    """
+    login.guesses.admit(login.request, "link", "by link")
+    used = await credentials.use_login_link(login.db, hashed(body.token.get_secret_value()))
+    if used is None:
+        login.guesses.failed(login.request, "link")
+        login.request.app.state.refusals.wrong_link(login.request)
+        raise Unauthenticated("This link has expired or was used before. Ask for another link.")
+    user_id, password_hash = used
+    return await login.logged_in(replace(await users.get_user(login.db, user_id), password_hash=password_hash))
 
 
 @router.post("/logout", status_code=204)
@@ -263,29 +255,19 @@ async def end_own_login(login_id: UUID, db: Db, logs: Logs, caller: Annotated[Ca
 
 @router.post("/me/password", status_code=204)
 async def change_own_password(
-    body: PasswordBody,
-    request: Request,
-    response: Response,
-    db: Db,
-    logs: Logs,
-    secrets: SecretsDep,
-    passwords: PasswordHashes,
-    guesses: WrongGuesses,
-    snapshot: SettingsSnapshot,
-    caller: Annotated[Caller, requires(with_one_time_password=True)],
+    body: PasswordBody, login: LoginDep, caller: Annotated[Caller, requires(with_one_time_password=True)]
 ) -> None:
     """Change the password of the caller; all other log-ins end. Wrong present passwords count as failed log-ins."""
+    db = login.db
     user = await users.get_user(db, caller.own_user_id())
-    device = known_device(request, secrets, user)
-    shown = _Shown(request, user.username, body.password.get_secret_value(), device)
-    await _begin_attempt(db, guesses, snapshot, shown)
-    if not (await _judged(passwords, guesses, shown, user.password_hash)).right:
+    shown = await login.begin_attempt(user.username, body.password.get_secret_value(), user)
+    if not (await login.judged(shown, user.password_hash)).right:
         raise Forbidden("The present password is wrong.")
-    await credentials.clear_attempts(db, user.username, shown.source)
+    await credentials.clear_attempts(db, user.username, login.source(shown))
     new = body.new_password.get_secret_value()
-    if problem := password_problem(new, user.username, shortest=snapshot.installation.min_password_length):
+    if problem := password_problem(new, user.username, shortest=login.snapshot.installation.min_password_length):
         raise Invalid(problem)
-    password_hash = await passwords.hash(new, source=shown.address)
+    password_hash = await login.passwords.hash(new, source=login.address)
     async with db.transaction() as connection:
         current = await users.lock_user(connection, user.user_id)
         if current.password_hash != user.password_hash:
@@ -295,8 +277,8 @@ async def change_own_password(
         await credentials.delete_logins_of(connection, user.user_id, keep=caller.token_hash)
         events = await users.revoke_access(connection, user.user_id)
     await db.notify(*events, ChangeEvent(Topic.USERS))
-    remember_device(response, secrets, current)
-    logs.write(
+    remember_device(login.response, login.secrets, current)
+    login.logs.write(
         LogCode.PASSWORD_CHANGED,
         f"{caller.name} changed their own password",
         user_id=caller.user_id,
