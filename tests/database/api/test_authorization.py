@@ -16,8 +16,8 @@ from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import Stage
 
 from greenroom.api.desk.schemas import ActionsDone
-from greenroom.api.security import access_of
-from greenroom.api.session.authorized import ActsOnSession, declared_acts
+from greenroom.api.security import Declared, access_of
+from greenroom.api.session.authorized import ActsOnSession
 from greenroom.core.access.group_settings import Resolved
 from greenroom.core.errors import Unavailable
 from greenroom.core.session.authorization import TABLE, Act, Kind, SessionCaller, SessionFacts, decide
@@ -64,6 +64,10 @@ class Entry:
 
     def query(self) -> dict[str, Any]:
         return {"q": "a"} if self.path.endswith("share-candidates") else {"force": self.act is Act.FORCE_DELETE}
+
+
+def declared_acts(declared: Declared | None) -> tuple[Act, ...]:
+    return getattr(declared, "acts", ())
 
 
 def routes_to_sessions(app: FastAPI) -> list[tuple[str, str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 from fastapi import Depends
 
-from greenroom.api.security import Caller, Declared, Requires
+from greenroom.api.security import Caller, Requires
 from greenroom.core.access.group_settings import Resolved, resolve
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import Forbidden, GreenroomError, Held, NotFound
@@ -65,11 +65,6 @@ class ActsOnSession(Requires):
 def acts(*acts: Act) -> Any:
     """Return the dependency of a route about one session that does one of these acts; its value is the `Caller`."""
     return Depends(ActsOnSession(*acts))
-
-
-def declared_acts(declared: Declared | None) -> tuple[Act, ...]:
-    """Return the acts that a route declares; empty = none."""
-    return getattr(declared, "acts", ())
 
 
 def kind_of(caller: Caller, user_id: str | None, key_id: str | None = None) -> Kind:
