@@ -257,8 +257,8 @@ class Reporting(CheckInLoop):
         await asyncio.Event().wait()
 
     async def _check_in(self, hold_s: float) -> tuple[bool, Answer]:
-        self.sent.append(self._sessions.outbox.unacknowledged(len(self.sent) + 1))
-        self._sessions.outbox.acknowledge(len(self.sent))
+        self.sent.append(self.sessions.outbox.unacknowledged(len(self.sent) + 1))
+        self.sessions.outbox.acknowledge(len(self.sent))
         return False, cast("Answer", None)
 
 

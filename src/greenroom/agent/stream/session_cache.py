@@ -95,6 +95,7 @@ class SessionCache:
         self,
         sessions: Sessions,
         folder: Path,
+        boot_id: str | None = None,
         share: Callable[[bytes], Awaitable[None]] | None = None,
     ) -> None:
         """`share` stores a copy for other processes of this Agent."""
@@ -102,7 +103,7 @@ class SessionCache:
         self._share = share
         self._copied = b""
         self._file = folder / FILE
-        self._boot_id = BOOT_ID.read_text().strip()
+        self._boot_id = boot_id or BOOT_ID.read_text().strip()
         self.authorised_changed = Signal[str]()
         """Emitted when the permitted viewers of this session changed, or it left the list."""
         self._changed = asyncio.Event()

@@ -109,6 +109,21 @@ class UserView(View):
     num_sessions: int
 
 
+class UserCreate(Body):
+    """A new user; without a password, no one can log in as this user."""
+
+    username: Username
+    password: Secret | None = None
+    first_name: Line = ""
+    last_name: Line = ""
+    phone: Line = ""
+    organization: Line = ""
+    notes: Text = ""
+    locked: Locked = False
+    disabled: Disabled = False
+    groups: Annotated[list[UUID], Field(description="in addition to All Users")] = []
+
+
 class UserPatch(Body):
     """Changes of a user; omitted fields keep their values. `groups` is the whole list (All Users is always in it)."""
 
@@ -122,14 +137,6 @@ class UserPatch(Body):
     locked: Locked = False
     disabled: Disabled = False
     groups: list[UUID] = []
-
-
-class UserCreate(UserPatch):
-    """A new user; without a password, no one can log in as this user."""
-
-    username: Username = Field(...)
-    password: Secret | None = None
-    groups: Annotated[list[UUID], Field(description="in addition to All Users")] = []
 
 
 class AttributesView(View):

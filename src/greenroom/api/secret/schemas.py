@@ -34,6 +34,20 @@ Keys = Annotated[
 ]
 
 
+class SecretCreate(Body):
+    """A new secret."""
+
+    name: SecretName
+    hosts: Hosts
+    value: Value
+    header: Header = "Authorization"
+    template: Template = f"Bearer {PLACE}"
+    description: Text = ""
+    users: Users = []
+    groups: Groups = []
+    keys: Keys = []
+
+
 class SecretPatch(Body):
     """Changes of a secret; omitted fields keep their values.
 
@@ -49,16 +63,6 @@ class SecretPatch(Body):
     users: Users = []
     groups: Groups = []
     keys: Keys = []
-
-
-class SecretCreate(SecretPatch):
-    """A new secret."""
-
-    name: SecretName = Field(...)
-    hosts: Hosts = Field(...)
-    value: Value = Field(...)
-    header: Header = "Authorization"
-    template: Template = f"Bearer {PLACE}"
 
 
 class SecretView(View):
