@@ -99,9 +99,9 @@ async def test_a_waiting_lease_is_not_launched_while_the_limit_is_reached(
     launched: list[LaunchRequest] = []
     launch = Launcher.launch
 
-    async def counted(self: Launcher, request: LaunchRequest) -> LaunchResult:
+    async def counted(self: Launcher, request: LaunchRequest, *, shows_machines: bool = True) -> LaunchResult:
         launched.append(request)
-        return await launch(self, request)
+        return await launch(self, request, shows_machines=shows_machines)
 
     await stage.everybody(max_leases_per_user=0)
     monkeypatch.setattr(Launcher, "launch", counted)
