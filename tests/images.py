@@ -15,7 +15,7 @@ ROLES_BUILD = ROOT / "deploy/compose/build"
 STAND_INS = {"kasmweb": "kasmweb_image", "linuxserver": "linuxserver_image", "page": "page_image"}
 """Kind of stand-in → its fixture."""
 ACCOUNTS = {"linuxserver": "root"}
-FLAVOURS = {
+FLAVORS = {
     "full_desktop_image": "xfce",
     "desktop_image": "plain",
     "openbox_image": "openbox",
@@ -28,7 +28,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if session.config.option.collectonly:
         return
     used = {name for item in session.items for name in getattr(item, "fixturenames", ())}
-    build(*(flavour for fixture, flavour in FLAVOURS.items() if fixture in used))
+    build(*(flavor for fixture, flavor in FLAVORS.items() if fixture in used))
     if "recipe_images" in used:
         build(*recipes())
     if "chromium_image" in used:
@@ -45,9 +45,9 @@ def recipes() -> list[str]:
     return [recipe.name for recipe in shelf.all_recipes() if recipe.name in named or "catalogue" in named]
 
 
-def build(*flavours: str) -> None:
-    """Build the images of these flavours that are missing or old."""
-    if flavours and subprocess.run([ROOT / "images/build", *flavours], check=False).returncode != 0:
+def build(*flavors: str) -> None:
+    """Build the images of these flavors that are missing or old."""
+    if flavors and subprocess.run([ROOT / "images/build", *flavors], check=False).returncode != 0:
         pytest.exit("the images could not be built; see the output above", returncode=1)
 
 

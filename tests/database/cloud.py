@@ -10,7 +10,7 @@ from tests.support.system import System
 
 from greenroom.db.database import Database
 from greenroom.db.fleet import machine_orders, machine_pools
-from greenroom.db.fleet.enrolment import read_token
+from greenroom.db.fleet.enrollment import read_token
 from greenroom.db.fleet.machine_orders import MachineOrderRow
 from greenroom.db.fleet.machine_pools import MachinePoolRow, PoolFields
 from greenroom.kit.secrets import hashed

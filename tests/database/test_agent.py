@@ -281,7 +281,7 @@ async def test_a_session_that_goes_on_is_looked_at_at_once(
         await world.until(lambda: world.is_usable(session), 30)
 
 
-async def test_the_stream_authoriser_is_notified_of_revocation(world: World, manager: ScriptedManager, tmp_path: Path):
+async def test_the_stream_authorizer_is_notified_of_revocation(world: World, manager: ScriptedManager, tmp_path: Path):
     session = session_id()
     notified: list[str] = []
     async with agent_inside(tmp_path, manager) as agent:

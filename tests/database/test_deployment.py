@@ -9,7 +9,7 @@ import pytest
 
 from greenroom.core.errors import NotFound, SetupError
 from greenroom.db.database import Database
-from greenroom.db.fleet.enrolment import list_join_tokens, read_token
+from greenroom.db.fleet.enrollment import list_join_tokens, read_token
 from greenroom.db.installation import zones_named
 from greenroom.kit.secrets import hashed
 from greenroom.up.account import Account

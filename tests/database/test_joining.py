@@ -19,7 +19,7 @@ from tests.support.waiting import eventually
 from greenroom.core.fleet.addresses import edge_name
 from greenroom.db.database import Database
 from greenroom.db.fleet.agents import revoke_credential
-from greenroom.db.fleet.enrolment import add_join_token
+from greenroom.db.fleet.enrollment import add_join_token
 from greenroom.db.fleet.views import RefusedAgent, list_agents
 from greenroom.db.installation import WAITING, agent_states, let_join
 from greenroom.kit.secrets import Secrets, hashed

@@ -21,7 +21,7 @@ from greenroom.core.fleet.machines.provider import name_prefix
 from greenroom.db.database import Database
 from greenroom.db.fleet import machine_orders, machine_pools
 from greenroom.db.fleet.agents import update_agent
-from greenroom.db.fleet.enrolment import read_token
+from greenroom.db.fleet.enrollment import read_token
 from greenroom.db.fleet.machine_pools import MachinePoolRow
 from greenroom.db.installation import change_installation_settings
 from greenroom.kit.secrets import hashed

@@ -42,7 +42,7 @@ async def test_a_build_says_how_far_it_is_and_its_image_is_not_made_again(
     builder: DockerBuilder, reference: str, tmp_path: Path
 ):
     folder = recipe_folder(tmp_path, "echo Making everything ready")
-    image = RecipeImage(reference=reference, digest=uuid.uuid4().hex, flavour="openbox", folders=(folder,))
+    image = RecipeImage(reference=reference, digest=uuid.uuid4().hex, flavor="openbox", folders=(folder,))
     steps = [progress async for progress in build.make(builder, image)]
     percents = [progress.percent for progress in steps]
     assert percents == sorted(percents)
@@ -69,7 +69,7 @@ async def test_a_build_that_fails_says_why_in_a_sentence_and_leaves_no_image(
     reference = f"greenroom/test:{uuid.uuid4().hex[:12]}"
     folder = recipe_folder(tmp_path, install)
     image = RecipeImage(
-        reference=reference, digest=uuid.uuid4().hex, flavour="openbox", packages=(package,), folders=(folder,)
+        reference=reference, digest=uuid.uuid4().hex, flavor="openbox", packages=(package,), folders=(folder,)
     )
     with pytest.raises(BuildError) as failed:
         async for _ in build.make(builder, image):
@@ -79,7 +79,7 @@ async def test_a_build_that_fails_says_why_in_a_sentence_and_leaves_no_image(
 
 
 async def test_a_base_that_cannot_be_reached_is_named(builder: DockerBuilder, reference: str):
-    image = RecipeImage(reference=reference, digest=uuid.uuid4().hex, flavour="openbox")
+    image = RecipeImage(reference=reference, digest=uuid.uuid4().hex, flavor="openbox")
     with pytest.raises(BuildError, match=r"could not be built: .*nowhere\.invalid"):
         async for _ in build.make(builder, image, base="nowhere.invalid/debian:bookworm"):
             pass

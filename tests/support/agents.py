@@ -16,7 +16,7 @@ from tests.support.managers import SECRETS
 
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.db.database import Database
-from greenroom.db.fleet.enrolment import add_join_token
+from greenroom.db.fleet.enrollment import add_join_token
 from greenroom.kit.secrets import hashed
 from greenroom.wire.messages import Answer, CheckIn, Observed, Register, Registered, ReportedCapacity, digest
 

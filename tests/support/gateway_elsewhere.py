@@ -19,7 +19,7 @@ from tests.support.played import ROUTE, Served, Who, serve
 
 from greenroom.agent.app import AgentHealth, WithSecret, for_gateways
 from greenroom.agent.stream.admission import UpstreamAuth, ViewOnlyPages
-from greenroom.agent.stream.authoriser import StreamAuthoriser
+from greenroom.agent.stream.authorizer import StreamAuthorizer
 from greenroom.agent.stream.gateways import Gateways
 from greenroom.agent.stream.viewers import StreamEvents
 from greenroom.gateway.nginx import nginx_processes
@@ -33,13 +33,13 @@ SECRET = "stream-secret-of-the-tests-0123456789"
 class Process:
     """A process of the Agent, at its stream address; all processes share the table of sessions."""
 
-    authoriser: StreamAuthoriser
+    authorizer: StreamAuthorizer
     acting: bool
     folder: Path
     served: Served | None = None
 
     async def serve(self) -> Served:
-        routes = [*self.authoriser.routes, *self.authoriser.gateways.routes]
+        routes = [*self.authorizer.routes, *self.authorizer.gateways.routes]
         self.served = await serve(WithSecret(for_gateways(AgentHealth(), routes), SECRET))
         return self.served
 
@@ -64,7 +64,7 @@ class Elsewhere:
         world, folder = self.world, self.world.folder / f"agent-{len(self.processes)}"
         folder.mkdir()
         made = Process(
-            StreamAuthoriser(
+            StreamAuthorizer(
                 world.table,
                 Who(),
                 UpstreamAuth(world.folder / "cert.pem"),
@@ -84,7 +84,7 @@ class Elsewhere:
             folder,
         )
         world.table.authorised_changed.subscribe(
-            lambda session_id: made.authoriser.authorised_changed(session_id) if made.acting else None
+            lambda session_id: made.authorizer.authorised_changed(session_id) if made.acting else None
         )
         self.processes.append(made)
         return made

@@ -33,7 +33,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
 from greenroom.agent.stream.admission import UpstreamAuth, ViewOnlyPages
-from greenroom.agent.stream.authoriser import StreamAuthoriser
+from greenroom.agent.stream.authorizer import StreamAuthorizer
 from greenroom.agent.stream.gateways import Gateways
 from greenroom.agent.stream.viewers import StreamEvents
 from greenroom.core.workspace.session_spec import SessionSpec
@@ -64,7 +64,7 @@ class World:
     cutter: StreamTerminator
     served: dict[str, Served]
     spec: SessionSpec
-    agent: StreamAuthoriser
+    agent: StreamAuthorizer
     openings: list[str]
     closings: list[str]
     account: tuple[int, int] | None
@@ -267,7 +267,7 @@ async def make_world() -> World:
     cutter = StreamTerminator()
     await cutter.probe()
     openings, closings = list[str](), list[str]()
-    agent = StreamAuthoriser(
+    agent = StreamAuthorizer(
         table,
         Who(),
         UpstreamAuth(folder / "cert.pem"),

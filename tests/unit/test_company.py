@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.unit.test_stream_authoriser import OK_ORIGIN, PATH, A, Agent
+from tests.unit.test_stream_authorizer import OK_ORIGIN, PATH, A, Agent
 
 from greenroom.agent.stream.viewers import AWAY_S, Company
 from greenroom.core.session.streams import Access

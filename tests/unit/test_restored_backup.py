@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from tests.unit.test_stream_authoriser import PATH, SPEC, A, Agent
+from tests.unit.test_stream_authorizer import PATH, SPEC, A, Agent
 
 from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.sessions import Sessions

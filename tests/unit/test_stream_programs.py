@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.unit.test_stream_authoriser import OK_ORIGIN, PATH, A, Agent
+from tests.unit.test_stream_authorizer import OK_ORIGIN, PATH, A, Agent
 
 from greenroom.agent.stream.viewers import Viewer, Viewers
 from greenroom.core.session.streams import API_ONLY, PROGRAMS_ONLY, VIEWER_TTL_S

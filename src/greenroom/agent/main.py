@@ -19,7 +19,7 @@ from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.prober import PROBES_VALID
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.stream.admission import UpstreamAuth, ViewOnlyPages
-from greenroom.agent.stream.authoriser import StreamAuthoriser
+from greenroom.agent.stream.authorizer import StreamAuthorizer
 from greenroom.agent.stream.gateways import Gateways
 from greenroom.agent.stream.session_cache import SessionCache
 from greenroom.agent.stream.viewers import StreamEvents
@@ -79,7 +79,7 @@ class Agent:
         self.cutter = StreamTerminator()
         self._upstream_auth = UpstreamAuth(settings.ca_file, settings.gateway_address)
         self._view_only_pages = ViewOnlyPages()
-        self.streams = self._authoriser(group)
+        self.streams = self._authorizer(group)
         sessions.desired.changed.subscribe(self.remembered.list_changed)
         if group is not None:
             sessions.desired.changed.subscribe(lambda change: group.listed() if change.is_first else None)
@@ -88,9 +88,9 @@ class Agent:
         self.giver = ImageGiver(lambda: host.runtime, identity, self.link)
         self.edge = self._edge(group) if settings.edge_url else None
 
-    def _authoriser(self, group: ReplicaGroup | None) -> StreamAuthoriser:
+    def _authorizer(self, group: ReplicaGroup | None) -> StreamAuthorizer:
         log_line = self.sessions.outbox.log_line
-        return StreamAuthoriser(
+        return StreamAuthorizer(
             self.remembered,
             self.identity,
             self._upstream_auth,

@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from greenroom.agent.fleet.identity import write_private
 from greenroom.agent.session.observed import SessionSnapshot
 from greenroom.agent.stream.admission import UpstreamAuth, ViewOnlyPages
-from greenroom.agent.stream.authoriser import StreamAuthoriser
+from greenroom.agent.stream.authorizer import StreamAuthorizer
 from greenroom.agent.stream.gateways import Gateways
 from greenroom.agent.stream.session_cache import CachedSession
 from greenroom.agent.stream.viewers import StreamEvents
@@ -252,7 +252,7 @@ class Standby:
         self._number = -1
         self._version: str | None = None
         self._identity: _Identity | None = None
-        self._authoriser: StreamAuthoriser | None = None
+        self._authorizer: StreamAuthorizer | None = None
         self.is_ready = False
 
     async def run(self) -> None:
@@ -281,7 +281,7 @@ class Standby:
         if identity is not None:
             known = msgspec.json.decode(identity.content, type=_Identity)
             if known != self._identity:
-                self._identity, self._authoriser = known, self._answering(known)
+                self._identity, self._authorizer = known, self._answering(known)
         self.is_ready = True
 
     def _keep_edge(self, files: dict[str, str]) -> None:
@@ -292,10 +292,10 @@ class Standby:
             if not file.exists() or file.read_text() != text:
                 write_private(file, text.encode(), owner=folder.stat())
 
-    def _answering(self, identity: _Identity) -> StreamAuthoriser:
+    def _answering(self, identity: _Identity) -> StreamAuthorizer:
         folder = self._settings.agent_dir / "standby"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return StreamAuthoriser(
+        return StreamAuthorizer(
             self._copy,
             identity,
             UpstreamAuth(self._settings.ca_file, self._settings.gateway_address),
@@ -313,8 +313,8 @@ class Standby:
 
     def ask_again(self) -> None:
         """End the held requests: this process acts from now on, so gateways must not wait for the standby's answer."""
-        if self._authoriser is not None:
-            self._authoriser.gateways.ask_again()
+        if self._authorizer is not None:
+            self._authorizer.gateways.ask_again()
 
     def _replicas(self) -> list[str]:
         seen = self._election.seen
@@ -322,8 +322,8 @@ class Standby:
         return [address for address in (acting, self._address) if address]
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._authoriser is None:
+        if self._authorizer is None:
             await JSONResponse({"error_message": NEWER}, status_code=503)(scope, receive, send)
             return
-        routes = [*self._authoriser.routes, *self._authoriser.gateways.routes]
+        routes = [*self._authorizer.routes, *self._authorizer.gateways.routes]
         await Starlette(routes=routes)(scope, receive, send)

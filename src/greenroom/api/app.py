@@ -45,7 +45,7 @@ from greenroom.api.webhooks import routes as webhook_routes
 from greenroom.api.webhooks.courier import Courier
 from greenroom.api.workspace import routes as workspace_routes
 from greenroom.core.errors import SetupError, Unavailable
-from greenroom.core.fleet.enrolment import JoinAttemptLimiter
+from greenroom.core.fleet.enrollment import JoinAttemptLimiter
 from greenroom.db.access.credentials import find_key
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter

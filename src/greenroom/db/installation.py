@@ -32,7 +32,7 @@ from greenroom.db.access.users import (
     update_user,
 )
 from greenroom.db.database import Connection, Database, returned
-from greenroom.db.fleet.enrolment import add_join_token
+from greenroom.db.fleet.enrollment import add_join_token
 from greenroom.db.fleet.liveness import LOCK_CAPACITY
 from greenroom.db.fleet.zones import NamedZone
 from greenroom.db.session.sessions import END_COMMANDS

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from greenroom.core.errors import GreenroomError, Invalid, Unauthenticated
 from greenroom.db.diagnostics.requests import RequestLog
 from greenroom.kit.metrics import CONTENT_TYPE, PATH
-from greenroom.manager.checkin.enrolment import Enrolment, ImageCopies
+from greenroom.manager.checkin.enrollment import Enrollment, ImageCopies
 from greenroom.manager.checkin.polling import CheckIns, ManagerLeftError
 from greenroom.manager.status import ManagerMetrics, ManagerStatus
 from greenroom.wire.fleet import MissingImages, TicketShown
@@ -82,7 +82,7 @@ _OfAgent = TypeVar("_OfAgent", CheckIn, EdgeRequest, MissingImages, TicketShown)
 class ForAgents:
     """The services of a registered Manager for Agents."""
 
-    enrolment: Enrolment
+    enrollment: Enrollment
     check_ins: CheckIns
     copies: ImageCopies
     requests: RequestLog
@@ -120,7 +120,7 @@ def create_app(process: ManagerProcess) -> ASGIApp:
 async def _register(us: ForAgents, request: Request) -> Message:
     message = await _decoded(request, Register)
     request.state.agent_id = message.agent_id
-    return await us.enrolment.register(message, _address(request))
+    return await us.enrollment.register(message, _address(request))
 
 
 def _by_agent(
@@ -138,7 +138,7 @@ def _by_agent(
 _FOR_AGENTS: Final[Mapping[str, Callable[[ForAgents, Request], Awaitable[Message]]]] = {
     "/v1/register": _register,
     "/v1/check-in": _by_agent(CheckIn, lambda us: us.check_ins.check_in),
-    "/v1/edge-certificate": _by_agent(EdgeRequest, lambda us: us.enrolment.edge_certificate),
+    "/v1/edge-certificate": _by_agent(EdgeRequest, lambda us: us.enrollment.edge_certificate),
     "/v1/image-sources": _by_agent(MissingImages, lambda us: us.copies.sources),
     "/v1/image-ticket": _by_agent(TicketShown, lambda us: us.copies.ticket),
 }

@@ -34,7 +34,7 @@ from greenroom.kit.starts import StartLog
 from greenroom.manager import files
 from greenroom.manager.app import ForAgents, create_app
 from greenroom.manager.checkin.commit import Beats, Committer
-from greenroom.manager.checkin.enrolment import Enrolment, ImageCopies
+from greenroom.manager.checkin.enrollment import Enrollment, ImageCopies
 from greenroom.manager.checkin.polling import CheckIns
 from greenroom.manager.files import instance_id
 from greenroom.manager.guardian import Guardian
@@ -230,7 +230,7 @@ class RunningManager:
         beats = Beats(db, me)
         check_ins = CheckIns(shared, status=process.status, committer=committer, beats=beats, metrics=self._metrics)
         requests = RequestLog(db, me.instance_id, self._logs)
-        self.for_agents = ForAgents(Enrolment(shared), check_ins, ImageCopies(shared), requests)
+        self.for_agents = ForAgents(Enrollment(shared), check_ins, ImageCopies(shared), requests)
         retention = Retention(db, lambda: self.lease.fence() is not None)
         self._machines = MachineWork(self.guardian.context, Providers(process.secrets))
         self.loops: dict[str, Loop] = {

@@ -14,7 +14,7 @@ from tests.database.api.client import Client, MakeClient
 from tests.support import rows
 
 from greenroom.db.database import Database
-from greenroom.db.fleet.enrolment import StoredAuthority, add_authority
+from greenroom.db.fleet.enrollment import StoredAuthority, add_authority
 from greenroom.db.session.viewers import find_stream_session
 from greenroom.kit.secrets import Secrets, hashed
 

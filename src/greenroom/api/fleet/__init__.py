@@ -1,1 +1,1 @@
-"""Zones, Managers, Agents, gateways and the enrolment of hosts: routes and bodies."""
+"""Zones, Managers, Agents, gateways and the enrollment of hosts: routes and bodies."""

@@ -26,7 +26,7 @@ from greenroom.core.session.streams import VIEWER_TTL_S, Access, StreamFacts, re
 from greenroom.db.access.credentials import touch_login
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.requests import RequestRow, add_gateway_requests
-from greenroom.db.fleet.enrolment import gateway_credential, gateway_seen
+from greenroom.db.fleet.enrollment import gateway_credential, gateway_seen
 from greenroom.db.fleet.views import read_ways
 from greenroom.db.session.shares import find_share
 from greenroom.db.session.viewers import StreamSession, agent_credential, find_joined, find_stream_session

@@ -1,4 +1,4 @@
-"""Enrolment of hosts: join tokens, created and revoked on behalf of a caller, and the requests of new hosts.
+"""Enrollment of hosts: join tokens, created and revoked on behalf of a caller, and the requests of new hosts.
 
 A new host requests the authority that it must trust, and joins as an Agent or as a web gateway with a join token.
 """
@@ -23,12 +23,12 @@ from greenroom.api.fleet.schemas import JoinAgent, JoinedGateway, JoinGateway, J
 from greenroom.api.paging import Paging
 from greenroom.api.security import client_address, public_route, requires
 from greenroom.core.errors import GreenroomError, IdentityConflict, Invalid, NotFound, Unauthenticated
-from greenroom.core.fleet.enrolment import JoinAttemptLimiter, refusal_of_agents_token
+from greenroom.core.fleet.enrollment import JoinAttemptLimiter, refusal_of_agents_token
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.fleet import enrolment, zones
-from greenroom.db.fleet.enrolment import JoinTokenRow
+from greenroom.db.fleet import enrollment, zones
+from greenroom.db.fleet.enrollment import JoinTokenRow
 from greenroom.kit.certificates import fingerprint
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import hashed, new_secret
@@ -37,7 +37,7 @@ _SHOWN_OF_TOKEN: Final = ("role", "zone_name", "uses_left", "expires", "agent_ho
 
 
 async def _token(db: Database, join_token_id: str) -> JoinTokenRow:
-    rows = (await enrolment.list_join_tokens(db, join_token_id)).rows
+    rows = (await enrollment.list_join_tokens(db, join_token_id)).rows
     if not rows:
         raise NotFound("There is no such join token; it may have been removed after its end.")
     return rows[0]
@@ -132,8 +132,8 @@ async def list_join_tokens(db: Db, page: Paging) -> list[JoinTokenView]:
 
     The tokens themselves are not stored.
     """
-    order = enrolment.BY_PLACE
-    found = await enrolment.list_join_tokens(db, after=page.after_row(order), limit=page.limit)
+    order = enrollment.BY_PLACE
+    found = await enrollment.list_join_tokens(db, after=page.after_row(order), limit=page.limit)
     return [JoinTokenView.model_validate(row) for row in page.rows(found, order)]
 
 
@@ -155,7 +155,7 @@ async def create_join_token(body: JoinTokenCreate, change: ChangeDep) -> JoinTok
     again = await find_agent(change.db, str(body.agent_id)) if body.agent_id else None
     token, agent_id = new_secret(), again.agent_id if again else None
     command = _join_command(change.config, body.role, token, agent_id)
-    join_token_id = await enrolment.add_join_token(
+    join_token_id = await enrollment.add_join_token(
         change.db,
         hashed(token),
         str(body.zone_id),
@@ -182,7 +182,7 @@ async def get_join_token(join_token_id: UUID, db: Db) -> JoinTokenView:
 async def revoke_join_token(join_token_id: UUID, change: ChangeDep) -> None:
     """Revoke a join token. Hosts that joined with it stay."""
     row = await _token(change.db, str(join_token_id))
-    await enrolment.revoke_join_token(change.db, str(join_token_id))
+    await enrollment.revoke_join_token(change.db, str(join_token_id))
     purpose = f"for role {row.role} in zone {row.zone_name}"
     change.audit(LogCode.JOIN_TOKEN_DELETED, purpose, before=_of_token(row), zone_name=row.zone_name)
 
@@ -217,12 +217,12 @@ async def get_authority(config: Config) -> Response:
 @router.post("/join/agent", dependencies=[public_route("the join token is checked here")])
 async def join_agent(body: JoinAgent, db: Db, config: Config, attempt: JoinAttemptDep) -> JoinPlace:
     """Return the place where an Agent with this join token registers. The request does not use up the token."""
-    token = await enrolment.read_token(db, hashed(body.token))
+    token = await enrollment.read_token(db, hashed(body.token))
     agent_id = str(body.agent_id) if body.agent_id else None
     if problem := refusal_of_agents_token(token, agent_id):
         raise attempt.refused("agent", body.hostname, problem, token.zone_name if token else None)
     assert token is not None, "there is a refusal without one"  # noqa: S101
-    urls = await enrolment.manager_urls(db, token.zone_id)
+    urls = await enrollment.manager_urls(db, token.zone_id)
     return JoinPlace.of(token, manager_urls=urls, public_url=config.public_url)
 
 
@@ -231,7 +231,7 @@ async def join_gateway(body: JoinGateway, db: Db, config: Config, attempt: JoinA
     """Admit a web gateway on a separate host. Its credential is returned only once."""
     secret, gateway_id = new_secret(), str(body.gateway_id)
     try:
-        zone = await enrolment.register_gateway(db, gateway_id, body.hostname, hashed(body.token), hashed(secret))
+        zone = await enrollment.register_gateway(db, gateway_id, body.hostname, hashed(body.token), hashed(secret))
     except (Unauthenticated, IdentityConflict) as error:
         raise attempt.refused("gateway", body.hostname, error) from error
     return JoinedGateway.of(

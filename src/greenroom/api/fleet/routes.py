@@ -34,8 +34,8 @@ from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.shortfalls import emptied
 from greenroom.core.workspace.spec_builder import REQUEST_HOST
 from greenroom.db.database import Database
-from greenroom.db.fleet import agents, enrolment, managers, views, zones
-from greenroom.db.fleet.enrolment import GatewayRow
+from greenroom.db.fleet import agents, enrollment, managers, views, zones
+from greenroom.db.fleet.enrollment import GatewayRow
 from greenroom.db.fleet.views import read_ways, settle_edge
 from greenroom.db.fleet.zones import ZoneSettings
 from greenroom.db.pool import configs
@@ -274,7 +274,7 @@ async def list_gateways(db: Db, page: Paging) -> list[GatewayView]:
     Those on the host of an api use the installation's key and are not listed.
     """
     rows = page.slice(
-        await enrolment.list_gateways(db), lambda row: [row.zone_name, str(row.registered), row.gateway_id]
+        await enrollment.list_gateways(db), lambda row: [row.zone_name, str(row.registered), row.gateway_id]
     )
     return [GatewayView.model_validate(row) for row in rows]
 
@@ -286,7 +286,7 @@ async def get_gateway(gateway_id: UUID, db: Db) -> GatewayView:
 
 
 async def _gateway(db: Database, gateway_id: UUID) -> GatewayRow:
-    rows = await enrolment.list_gateways(db, str(gateway_id))
+    rows = await enrollment.list_gateways(db, str(gateway_id))
     if not rows:
         raise NotFound("There is no such gateway; it may have been removed.")
     return rows[0]
@@ -296,6 +296,6 @@ async def _gateway(db: Database, gateway_id: UUID) -> GatewayRow:
 async def delete_gateway(gateway_id: UUID, change: ChangeDep) -> None:
     """Remove a gateway, and revoke its credential. It serves the last known state until its next request is refused."""
     gateway = await _gateway(change.db, gateway_id)
-    await enrolment.delete_gateway(change.db, gateway.gateway_id)
+    await enrollment.delete_gateway(change.db, gateway.gateway_id)
     zone = gateway.zone_name
     change.audit(LogCode.GATEWAY_DELETED, gateway.hostname, before={"zone_name": zone}, zone_name=zone)

@@ -8,9 +8,9 @@ from typing import Final
 from greenroom.core.errors import IdentityConflict, NotFound, Refused
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.addresses import NO_EDGE, EdgeClaim
-from greenroom.core.fleet.enrolment import KnownAgent, Newcomer, is_shown_again, refusal
+from greenroom.core.fleet.enrollment import KnownAgent, Newcomer, is_shown_again, refusal
 from greenroom.db.database import Connection, Database, returned, row_as
-from greenroom.db.fleet.enrolment import count_use, lock_token
+from greenroom.db.fleet.enrollment import count_use, lock_token
 from greenroom.db.fleet.liveness import delete_sessions_of
 from greenroom.db.session.sessions import end_sessions
 
@@ -45,7 +45,7 @@ class AgentRegistration:
 
 
 async def register(db: Database, newcomer: Newcomer, new_credential_hash: bytes, *, enabled: bool) -> AgentRegistration:
-    """Admit an Agent to a zone with its next incarnation; `core.fleet.enrolment` decides who is admitted.
+    """Admit an Agent to a zone with its next incarnation; `core.fleet.enrollment` decides who is admitted.
 
     With a join token the Agent gets a new credential (`new_credential_hash`); with its credential it keeps it. A new
     Agent is enabled at once if `enabled`, or if its token allows it.

@@ -12,7 +12,7 @@ from greenroom.core.fleet.machines.orders import next_end
 from greenroom.core.listing import SortOrder
 from greenroom.db.database import Connection, Database
 from greenroom.db.fleet.agents import remove_agent
-from greenroom.db.fleet.enrolment import add_machine_token, revoke_token
+from greenroom.db.fleet.enrollment import add_machine_token, revoke_token
 from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position
 
 KEPT_DAYS: Final = 90

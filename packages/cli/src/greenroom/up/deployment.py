@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from greenroom.core.errors import SetupError
 from greenroom.db.database import Database
-from greenroom.db.fleet.enrolment import read_token
+from greenroom.db.fleet.enrollment import read_token
 from greenroom.db.installation import JOIN_HOURS, ensure_zones, has_first_data, let_join
 from greenroom.db.migrate import OWNER_ROLE, SERVICE_ROLE, migrate
 from greenroom.kit.certificates import new_authority

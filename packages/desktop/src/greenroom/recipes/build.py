@@ -128,7 +128,7 @@ START: Final = """#!/bin/bash
 exec {command} "$@"
 """
 _STEP: Final = re.compile(r"Step ([0-9]+)/([0-9]+) : ")
-_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
+_COLOR: Final = re.compile(r"\x1b\[[0-9;]*m")
 """Docker writes errors of commands in red."""
 _NOISE: Final = re.compile(r"^ ?--->|^Removing intermediate|^Step |^[+] |^Get:|^Hit:|^Selecting |^[(]Reading ")
 
@@ -170,14 +170,14 @@ async def make(builder: Builder, image: RecipeImage, base: str = "") -> AsyncGen
         "BASE": _base(base),
         "PACKAGES": " ".join(lines(BASE / "packages")),
         "OWN_PACKAGES": " ".join(image.packages),
-        "FLAVOUR": image.flavour,
+        "FLAVOR": image.flavor,
         "RECIPE": image.digest,
         **{name: os.environ[name] for name in PROXY if name in os.environ},
     }
     progress = BuildProgress(done, "The image's own layer")
     try:
         async for written in builder.instructions(_context(image), image.reference, arguments):
-            line = _COLOUR.sub("", written)
+            line = _COLOR.sub("", written)
             if step := _STEP.match(line):
                 number, of = int(step[1]), int(step[2])
                 progress = BuildProgress(done + (100 - done) * (number - 1) // of, progress.step)

@@ -42,7 +42,7 @@ async def _run(words: list[str]) -> None:
         if words[:1] == ["--base"]:
             print(base or await _base(builder, words[1], Path(words[2])))  # noqa: T201
             return
-        for image in _images(words or list(shelf.FLAVOURS)):
+        for image in _images(words or list(shelf.FLAVORS)):
             await _show(image.reference, build.make(builder, image, base))
     finally:
         await docker.close()
@@ -51,8 +51,8 @@ async def _run(words: list[str]) -> None:
 def _images(names: list[str]) -> list[shelf.RecipeImage]:
     made: list[shelf.RecipeImage] = []
     for name in names:
-        if name in shelf.FLAVOURS:
-            made.append(shelf.flavour(name))
+        if name in shelf.FLAVORS:
+            made.append(shelf.flavor(name))
         elif name == "catalogue":
             made += [shelf.image_of(recipe) for recipe in shelf.all_recipes()]
         else:

@@ -23,18 +23,18 @@ BASE: Final = ROOT / "base"
 CATALOGUE: Final = ROOT / "catalogue"
 DESKTOP: Final = ROOT / "desktop"
 """The packages and files that desktops for people add to the base."""
-FLAVOURS: Final = ("xfce", "plain", "openbox", "never-paints")
+FLAVORS: Final = ("xfce", "plain", "openbox", "never-paints")
 """The flavors of greenroom/desktop: the desktop, and three smaller ones for tests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipeImage:
-    """The inputs of an image in addition to the base. `flavour` selects the programs that /opt/greenroom/desktop
+    """The inputs of an image in addition to the base. `flavor` selects the programs that /opt/greenroom/desktop
     starts. If several `folders` have the same file, the last one is used."""
 
     reference: str
     digest: str
-    flavour: str
+    flavor: str
     packages: tuple[str, ...] = ()
     application: Application | None = None
     folders: tuple[Path, ...] = ()
@@ -81,22 +81,22 @@ def image_of(recipe: Recipe) -> RecipeImage:
     return RecipeImage(
         reference=f"greenroom/{recipe.name}:{digest[:12]}",
         digest=digest,
-        flavour="xfce" if is_desktop else recipe.kind,
+        flavor="xfce" if is_desktop else recipe.kind,
         packages=(*(_desktop_packages() if is_desktop else ()), *recipe.packages),
         application=recipe.application,
         folders=folders,
     )
 
 
-def flavour(name: str) -> RecipeImage:
+def flavor(name: str) -> RecipeImage:
     """The inputs of the image greenroom/desktop:NAME."""
     reference = f"greenroom/desktop:{name}"
     if name == "xfce":
         digest = _digest(BASE, DESKTOP)
         return RecipeImage(
-            reference=reference, digest=digest, flavour=name, packages=_desktop_packages(), folders=(DESKTOP,)
+            reference=reference, digest=digest, flavor=name, packages=_desktop_packages(), folders=(DESKTOP,)
         )
-    return RecipeImage(reference=reference, digest=_digest(BASE), flavour="xfce" if name == "plain" else name)
+    return RecipeImage(reference=reference, digest=_digest(BASE), flavor="xfce" if name == "plain" else name)
 
 
 def _desktop_packages() -> tuple[str, ...]:

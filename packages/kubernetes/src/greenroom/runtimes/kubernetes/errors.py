@@ -18,12 +18,12 @@ from greenroom.runtimes.contract import ContainerConflict, ContainerMissing, Run
 GONE: Final = 410
 CONFLICT: Final = 409
 NOT_FOUND: Final = 404
-UNAUTHORISED: Final = 401
+UNAUTHORIZED: Final = 401
 FORBIDDEN: Final = 403
 TOO_MANY: Final = 429
 
 SAID: Final[dict[int, str]] = {
-    UNAUTHORISED: "The API server of Kubernetes does not accept this Agent's log-in; renew its kubeconfig or its token",
+    UNAUTHORIZED: "The API server of Kubernetes does not accept this Agent's log-in; renew its kubeconfig or its token",
     FORBIDDEN: "This Agent may not do this in Kubernetes; give its account the verbs of docs/reference/kubernetes.md",
     GONE: "The API server of Kubernetes no longer has this resource version; the list is read again",
     TOO_MANY: "The API server of Kubernetes limits the requests of this Agent at present",

@@ -20,7 +20,7 @@ import msgspec
 from lightkube.config.models import UserExec
 
 from greenroom.runtimes.contract import RuntimeUnavailable
-from greenroom.runtimes.kubernetes.errors import MAX_REASON, UNAUTHORISED
+from greenroom.runtimes.kubernetes.errors import MAX_REASON, UNAUTHORIZED
 
 GROUP: Final = "client.authentication.k8s.io"
 VERSIONS: Final = frozenset(f"{GROUP}/{version}" for version in ("v1", "v1beta1", "v1alpha1"))
@@ -40,7 +40,7 @@ class LogInProgram(httpx2.Auth):
         if used := self._token:
             request.headers["Authorization"] = f"Bearer {used}"
             response = yield request
-            if response.status_code != UNAUTHORISED:
+            if response.status_code != UNAUTHORIZED:
                 return
         request.headers["Authorization"] = f"Bearer {await self._other_than(used)}"
         yield request

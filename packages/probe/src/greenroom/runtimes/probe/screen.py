@@ -15,7 +15,7 @@ VERSION: Final = b"RFB 003.008\n"
 SECURITY_NONE: Final = 1
 RAW: Final = 0
 CURSOR: Final = -239
-UPDATE, COLOUR_MAP, BELL, CUT_TEXT = 0, 1, 2, 3
+UPDATE, COLOR_MAP, BELL, CUT_TEXT = 0, 1, 2, 3
 
 BGRX: Final = struct.pack(">BBBBHHHBBBxxx", 32, 24, 0, 1, 255, 255, 255, 16, 8, 0)
 """Pixels of 4 bytes: blue, green, red, unused."""
@@ -85,7 +85,7 @@ class Screen:
         self._left = MAX_BYTES
         down = (self.width // 3, 0, 1, self.height)
         across = (0, self.height // 3, self.width, 1)
-        return await self._has_colours(*down) or await self._has_colours(*across)
+        return await self._has_colors(*down) or await self._has_colors(*across)
 
     async def picture(self) -> bytes:
         """The whole screen as `BGRX` pixels, row by row from the top.
@@ -111,7 +111,7 @@ class Screen:
             start = ((part.y + row) * self.width + part.x) * 4
             whole[start : start + row_bytes] = part.pixels[row * row_bytes : (row + 1) * row_bytes]
 
-    async def _has_colours(self, x: int, y: int, width: int, height: int) -> bool:
+    async def _has_colors(self, x: int, y: int, width: int, height: int) -> bool:
         pixels = b"".join([part.pixels async for part in self._parts(x, y, width, height)])
         return pixels != pixels[: self._pixel_bytes] * (len(pixels) // self._pixel_bytes)
 
@@ -145,7 +145,7 @@ class Screen:
         if kind == CUT_TEXT:
             (length,) = struct.unpack(">xxxi", await self._read(7))
             await self._read(abs(length))
-        elif kind == COLOUR_MAP:
+        elif kind == COLOR_MAP:
             (count,) = struct.unpack(">xxxH", await self._read(5))
             await self._read(6 * count)
         elif kind != BELL:

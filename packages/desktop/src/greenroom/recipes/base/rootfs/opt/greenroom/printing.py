@@ -37,7 +37,7 @@ PRINT_JOB, VALIDATE_JOB, CREATE_JOB, SEND_DOCUMENT, CANCEL_JOB, JOB_ATTRIBUTES, 
 GET_DEFAULT, GET_PRINTERS, GET_CLASSES = 0x4001, 0x4002, 0x4005
 OK, NOT_FOUND, NOT_A_PDF, NOT_SUPPORTED, FAILED = 0x0000, 0x0406, 0x040A, 0x0501, 0x0500
 COMPLETED = 9
-DEFAULT_PRINTER, COLOUR = 0x20000, 0x8
+DEFAULT_PRINTER, COLOR = 0x20000, 0x8
 SIZES = {"iso_a4_210x297mm": ("A4", 595, 842), "na_letter_8.5x11in": ("Letter", 612, 792), "iso_a3_297x420mm": ("A3", 842, 1191)}
 
 
@@ -188,7 +188,7 @@ class Printer:
             (TEXT, "printer-make-and-model", "PDF"),
             (ENUM, "printer-state", 3),
             (KEYWORD, "printer-state-reasons", "none"),
-            (ENUM, "printer-type", DEFAULT_PRINTER | COLOUR),
+            (ENUM, "printer-type", DEFAULT_PRINTER | COLOR),
             (BOOLEAN, "printer-is-accepting-jobs", True),
             (BOOLEAN, "printer-is-shared", False),
             (BOOLEAN, "color-supported", True),

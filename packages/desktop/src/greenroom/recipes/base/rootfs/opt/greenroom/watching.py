@@ -165,7 +165,7 @@ class Watching:
 
     async def _tight(self, passing: "Passing", width: int, height: int) -> None:
         (control,) = await passing.take(1)
-        pixel = 3 if self._is_true_colour else self._pixel_bytes
+        pixel = 3 if self._is_true_color else self._pixel_bytes
         if control >> 4 == 8:
             await passing.take(pixel)
         elif control >> 4 == 9:
@@ -175,9 +175,9 @@ class Watching:
         elif control >> 4 < 8:
             length = width * height * pixel
             if control & 0x40 and (await passing.take(1))[0] == 1:
-                colours = (await passing.take(1))[0] + 1
-                await passing.take(colours * pixel)
-                length = (width + 7) // 8 * height if colours == 2 else width * height
+                colors = (await passing.take(1))[0] + 1
+                await passing.take(colors * pixel)
+                length = (width + 7) // 8 * height if colors == 2 else width * height
             await passing.take(length if length < 12 else await passing.length())
         else:
             raise BadRequestError("the X server sent an unreadable picture")
@@ -187,7 +187,7 @@ class Watching:
         return self._format[0] // 8 if self._format else 4
 
     @property
-    def _is_true_colour(self) -> bool:
+    def _is_true_color(self) -> bool:
         """True if Tight sends three bytes for each pixel."""
         return self._format is not None and self._format[:2] == b"\x20\x18" and self._format[4:10] == b"\x00\xff" * 3
 

@@ -115,7 +115,7 @@ class Pages(Protocol):
 
 
 @dataclass(eq=False)
-class StreamAuthoriser:
+class StreamAuthorizer:
     """Answers nginx's requests about streams.
 
     `last_fresh`: time.monotonic() of the last fresh answer of a Manager, which would have brought a revocation.

@@ -15,9 +15,9 @@ from tests.database.api.client import Client, MakeClient
 from tests.database.locks import waiting
 from tests.support import rows
 
-from greenroom.core.fleet.enrolment import MAX_WRITTEN
+from greenroom.core.fleet.enrollment import MAX_WRITTEN
 from greenroom.db.database import Database
-from greenroom.db.fleet.enrolment import register_gateway
+from greenroom.db.fleet.enrollment import register_gateway
 from greenroom.kit.certificates import fingerprint, new_authority
 from greenroom.kit.secrets import Secrets, hashed
 

@@ -15,13 +15,13 @@ from greenroom.core.catalogue.ways import Holder, sources
 from greenroom.core.errors import IdentityConflict, Invalid, Refused, SetupError, Unauthenticated
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.addresses import EDGE_DOMAIN, edge_address, edge_name
-from greenroom.core.fleet.enrolment import JoinAttemptLimiter, Newcomer
+from greenroom.core.fleet.enrollment import JoinAttemptLimiter, Newcomer
 from greenroom.core.installation import installation_of
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.fleet import checkin
 from greenroom.db.fleet.agents import AgentEdge, AgentRegistration, find_edge, note_refusal, register
-from greenroom.db.fleet.enrolment import StoredAuthority, add_authority, read_authority
+from greenroom.db.fleet.enrollment import StoredAuthority, add_authority, read_authority
 from greenroom.db.fleet.managers import ManagerRow
 from greenroom.db.fleet.views import read_holders, read_hostname
 from greenroom.db.installation import stored_settings
@@ -41,7 +41,7 @@ MAX_NAMES: Final = 200
 MAX_TICKET_CHARACTERS: Final = 2048
 
 
-class Enrolment:
+class Enrollment:
     """The Agents' two routes in addition to the check-in; one per process, after registration of the Manager."""
 
     def __init__(self, shared: ManagerContext) -> None:

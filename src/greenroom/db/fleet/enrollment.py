@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from greenroom.core.errors import IdentityConflict, NotFound
-from greenroom.core.fleet.enrolment import Role, Token, refusal_of_token
+from greenroom.core.fleet.enrollment import Role, Token, refusal_of_token
 from greenroom.core.listing import SortOrder
 from greenroom.db.database import Connection, Database, row_as
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S

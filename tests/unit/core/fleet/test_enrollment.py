@@ -12,7 +12,7 @@ from tests.unit.properties import for_all
 
 from greenroom.core.errors import GreenroomError, IdentityConflict, Invalid, Unauthenticated
 from greenroom.core.fleet.addresses import edge_address, edge_name
-from greenroom.core.fleet.enrolment import (
+from greenroom.core.fleet.enrollment import (
     MAX_ADDRESSES,
     MAX_WRITTEN,
     NEW_ONE,

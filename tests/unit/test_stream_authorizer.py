@@ -17,7 +17,7 @@ from tests.support.played_pages import Pages
 
 from greenroom.agent.concurrency import Signal
 from greenroom.agent.session.observed import SessionSnapshot
-from greenroom.agent.stream.authoriser import StreamAuthoriser
+from greenroom.agent.stream.authorizer import StreamAuthorizer
 from greenroom.agent.stream.gateways import Gateways
 from greenroom.agent.stream.viewers import StreamEvents
 from greenroom.core.errors import Unavailable
@@ -125,7 +125,7 @@ class Agent:
     def restart(self) -> None:
         self.table.authorised_changed = Signal[str]()
         parts = (self.table, Who(), self.api, self.cuts, self.folder)
-        authoriser = StreamAuthoriser(
+        authorizer = StreamAuthorizer(
             *parts,
             pages=self.pages,
             gateways=Gateways(Who(), self.table, acting=lambda: True, clock=lambda: self.now),
@@ -137,9 +137,9 @@ class Agent:
             last_fresh=lambda: self.fresh,
             clock=lambda: self.now,
         )
-        self.table.authorised_changed.subscribe(authoriser.authorised_changed)
-        self.company, self.handed_over = authoriser.company, authoriser.handed_over
-        app = Starlette(routes=authoriser.routes)
+        self.table.authorised_changed.subscribe(authorizer.authorised_changed)
+        self.company, self.handed_over = authorizer.company, authorizer.handed_over
+        app = Starlette(routes=authorizer.routes)
         self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://agent")
 
     async def ask(
