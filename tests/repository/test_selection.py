@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 from tests.selection.changes import Changes, changes_since, differences
 from tests.selection.record import Calls
-from tests.selection.select import select, tables_of, wall_s
+from tests.selection.select import SUITES, select, tables_of, wall_s
 from tests.selection.users import Sources
 
 ROOT: Final = Path(__file__).parents[2]
@@ -115,6 +115,17 @@ def test_the_closest_tests_are_chosen_until_the_time_is_used():
     assert chosen.candidates == set(UNIT)
 
 
+def test_a_file_that_runs_alone_takes_less_time_than_beside_others():
+    alone, other = "tests/database/test_a.py", "tests/database/test_b.py"
+    start_s = SUITES["database"].start_s
+    assert wall_s({alone: 40.0}) == start_s + 20
+    assert wall_s({alone: 40.0, other: 40.0}) == start_s + 20
+    assert (
+        wall_s(dict.fromkeys([alone, other, "tests/database/test_c.py", "tests/database/test_d.py"], 40.0))
+        == start_s + 40
+    )
+
+
 def test_the_shortest_test_is_chosen_if_none_fits_and_others_are_counted():
     durations = dict.fromkeys(UNIT, 100.0) | {UNIT[7]: 90.0}
     chosen = select(Changes(), {"a": UNIT[:6], "b": UNIT[6:]}, durations, within_s=1)
@@ -149,12 +160,14 @@ from pathlib import Path
 import pytest
 from tests.selection import record
 record.CALLS, record.DURATIONS = Path(sys.argv[1]) / "calls", Path(sys.argv[1]) / "durations"
-assert pytest.main(["-p", "tests.selection.recorder", "-q", sys.argv[2]]) == 0
-print(json.dumps({subject: sorted(tests) for subject, tests in record.load_calls().tests_of.items()}))
+plugins = ["-p", "tests.selection.recorder", "-p", "tests.selection.timer"]
+assert pytest.main([*plugins, "-q", sys.argv[2]]) == 0
+calls = {subject: sorted(tests) for subject, tests in record.load_calls().tests_of.items()}
+print(json.dumps([calls, record.load_durations()]))
 """
 
 
-def test_functions_are_recorded_that_a_test_and_its_processes_enter(tmp_path: Path):
+def test_the_time_of_a_test_and_functions_that_its_processes_enter_are_recorded(tmp_path: Path):
     (tmp_path / "sitecustomize.py").write_text(
         f"import sys\nsys.path.append({str(ROOT)!r})\nimport tests.selection.calls\n"
     )
@@ -168,7 +181,8 @@ def test_functions_are_recorded_that_a_test_and_its_processes_enter(tmp_path: Pa
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+    found, durations = json.loads(done.stdout.splitlines()[-1])
+    assert durations[example] > 0
     assert found[f"{example}::test_in_a_process_of_its_own"] == [example]
     assert found["tests/selection/select.py::tables_of"] == [example]
     assert "tests/selection/select.py::select" not in found

@@ -2,7 +2,8 @@
 opens.
 
 `durations.json` has the seconds of each test file, `calls.json.gz` the test files of each function. Both are in the
-repository; `script/test --record SUITE...` updates them for the test files that it ran.
+repository. `script/test --time SUITE...` and `script/test --record SUITE...` update them for the test files that ran.
+They are two commands because the recording of calls more than doubles the duration of many tests.
 """
 
 from __future__ import annotations

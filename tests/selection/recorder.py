@@ -1,4 +1,4 @@
-"""A pytest plugin that records durations and calls: `script/test --record` loads it."""
+"""A pytest plugin that records the calls of tests: `script/test --record` loads it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.selection import calls
-from tests.selection.record import load_calls, save_calls, save_durations
+from tests.selection.record import load_calls, save_calls
 
 
 class Recorder:
@@ -63,11 +63,11 @@ class Collector:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.seconds = defaultdict[str, float](float)
+        self.ran = set[str]()
         self.partial = set[str]()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.seconds[report.nodeid.partition("::")[0]] += report.duration
+        self.ran.add(report.nodeid.partition("::")[0])
 
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
         self.partial |= {item.nodeid.partition("::")[0] for item in items}
@@ -75,9 +75,8 @@ class Collector:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         root = session.config.rootpath
-        save_durations(self.seconds, self.partial, root)
         found = load_calls()
-        ran = {file: subjects for file, subjects in reached(self.folder).items() if file in self.seconds}
+        ran = {file: subjects for file, subjects in reached(self.folder).items() if file in self.ran}
         found.replace(ran, self.partial, root)
         save_calls(found)
         shutil.rmtree(self.folder)

@@ -22,6 +22,8 @@ from tests.selection.users import Sources
 ROOT: Final = Path(__file__).parents[2]
 WITHIN_S: Final = 60.0
 CONSOLE: Final = "web/tests"
+CORES: Final = 2
+"""The cores of the machine on which durations are recorded."""
 UNKNOWN_S: Final = 5.0
 """The assumed duration of a test file that was never recorded."""
 
@@ -90,12 +92,15 @@ def select(
 
 
 def wall_s(seconds: Mapping[str, float]) -> float:
-    """The duration of these tests: suites run one after the other, the files of a suite in parallel."""
+    """The duration of these tests: suites run one after the other, the files of a suite in parallel.
+
+    Durations are recorded while all workers of the suite share the cores. A file that runs alone is faster.
+    """
     of_suite = defaultdict[str, list[float]](list)
     for target, takes_s in seconds.items():
         of_suite[suite_of(target)].append(takes_s)
     return sum(
-        SUITES[suite].start_s + max(sum(times) / SUITES[suite].workers, *times)
+        SUITES[suite].start_s + max(sum(times), max(times) * min(CORES, SUITES[suite].workers)) / SUITES[suite].workers
         for suite, times in of_suite.items()
         if suite in SUITES
     )
