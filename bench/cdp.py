@@ -22,7 +22,7 @@ POOL = 2
 SAMPLES = 20
 BUSY_PERCENT = 15.0
 """The usage of all processors below which the machine is at rest."""
-LOOK_S = 1.0
+POLL_S = 1.0
 REST_WITHIN_S = 30.0
 P50_MS, P99_MS = 30.0, 105.0
 CHROMIUM = "/usr/bin/chromium"
@@ -73,7 +73,7 @@ def run() -> list[Figure]:
 def _await_rest() -> None:
     """Wait until the processors are idle: a browser is busy for seconds after its first frame."""
     until_s = time.monotonic() + REST_WITHIN_S
-    while psutil.cpu_percent(LOOK_S) > BUSY_PERCENT and time.monotonic() < until_s:
+    while psutil.cpu_percent(POLL_S) > BUSY_PERCENT and time.monotonic() < until_s:
         pass
 
 

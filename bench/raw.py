@@ -17,7 +17,7 @@ from greenroom.runtimes.docker.spec import MAX_OPEN_FILES, MAX_PIDS
 from greenroom.runtimes.probe import Prober
 
 SPEC = SessionSpec(image="", image_id="", credential="bench")
-LOOK_S = 0.02
+POLL_S = 0.02
 """The interval of probes of a container that starts alone. Several containers share the cores with the probes, so
 the interval is then that of an Agent."""
 
@@ -51,7 +51,7 @@ async def painted(prober: Prober, address: str, *, is_alone: bool) -> None:
     begun = looked = time.monotonic()
     while not (await prober.probe(address, SPEC)).usable:
         took_s = time.monotonic() - looked
-        await asyncio.sleep(LOOK_S if is_alone else pause_s(looked - begun, took_s))
+        await asyncio.sleep(POLL_S if is_alone else pause_s(looked - begun, took_s))
         looked = time.monotonic()
 
 

@@ -89,7 +89,7 @@ async def _measured(recipe: Recipe) -> tuple[str, Image.Image]:
             begun = time.monotonic()
             name, address = await asyncio.to_thread(_start, recipe, image)
             while not (await prober.probe(address, spec)).usable:
-                await asyncio.sleep(raw.LOOK_S)
+                await asyncio.sleep(raw.POLL_S)
             firsts.append(time.monotonic() - begun)
         await asyncio.sleep(SETTLES_S)
         before = _group(name)

@@ -33,7 +33,7 @@ while time.monotonic() < end_s: pass
 """
 BURN_S: Final = 45.0
 SETTLES_S: Final = 2.0
-LOOK_S: Final = 0.005
+POLL_S: Final = 0.005
 GOAL_MS: Final = {"quiet": 300.0, "busy": 1500.0}
 
 
@@ -73,7 +73,7 @@ def _killed(running: Instance, role: str, answers: Callable[[], bool]) -> float:
     before = _pid(running, role)
     begun_s = time.monotonic()
     os.kill(before, signal.SIGKILL)
-    wait(answers, 60, LOOK_S)
+    wait(answers, 60, POLL_S)
     took_ms = (time.monotonic() - begun_s) * 1000
     wait(lambda: _pid(running, role) != before, 60)
     return took_ms

@@ -17,7 +17,7 @@ from tests.support.system import primary_of
 from bench.database import as_the_api, empty_server
 from bench.installations import Installation, installation
 from bench.table import Figure, Point, median, spread
-from greenroom.core.pool.agenda import LOOK_S, LOOKED_AT
+from greenroom.core.pool.agenda import LOOKED_AT, POLL_S
 from greenroom.db.launch.claims import ClaimedSession, LedgerLine, claim
 from greenroom.manager.tasks.rounds import PrimaryRounds
 from greenroom.up.postgres import PostgresCluster
@@ -40,7 +40,7 @@ async def _at_rest(crowd: Crowd, cluster: PostgresCluster) -> float:
         for _ in range(4 + crowd.pools // LOOKED_AT):  # rounds of a new term, in which all pools are examined
             await rounds.run(ctx)
         begun_s, begun = made.used_s(), time.monotonic()
-        while time.monotonic() < begun + LOOK_S + 2:
+        while time.monotonic() < begun + POLL_S + 2:
             await rounds.run(ctx)
             await asyncio.sleep(1)
         return (made.used_s() - begun_s) * 1000 / (time.monotonic() - begun)

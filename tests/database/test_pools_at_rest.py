@@ -94,7 +94,7 @@ async def test_what_was_not_announced_is_found_later(
     await after_a_round(stage, planned)
     await stage.db.write(change, {"pool": stage.config_id, "image": stage.image_id, "user": stage.user_id})
     assert await after_a_round(stage, planned) == 0
-    monkeypatch.setattr(agenda, "LOOK_S", 0.0)
+    monkeypatch.setattr(agenda, "POLL_S", 0.0)
     await after_a_round(stage, planned)
     assert stage.config_id in planned
     assert len(set(planned)) == (POOLS if change in OF_ALL else 1)
@@ -106,7 +106,7 @@ async def test_what_agents_report_all_the_time_wakes_no_pool(
     await after_a_round(stage, planned)
     await stage.db.write("UPDATE agents SET last_reported = now(), usage = '{\"cpu\": 0.5}'")
     await stage.db.write("UPDATE agent_capacity SET cores = cores + 1")
-    monkeypatch.setattr(agenda, "LOOK_S", 0.0)
+    monkeypatch.setattr(agenda, "POLL_S", 0.0)
     assert await after_a_round(stage, planned) == 0
 
 

@@ -121,7 +121,7 @@ async def test_the_agent_receives_the_real_address_of_a_viewer(world: World):
 
 
 async def test_the_agent_notices_when_a_viewer_has_left(world: World, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(viewers, "LOOK_S", 0.05)
+    monkeypatch.setattr(viewers, "POLL_S", 0.05)
     monkeypatch.setattr(viewing, "AWAY_S", 0.0)
     looking = asyncio.create_task(world.agent.openings.run())
     async with world.websocket(world.stream, token="token-ann") as websocket:

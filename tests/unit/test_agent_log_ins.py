@@ -67,7 +67,7 @@ async def test_a_changed_password_of_an_image_that_is_there_is_passed_on():
 
 
 async def test_before_the_first_list_no_log_in_is_taken_away(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(module, "POLL_S", 0.0)
     runtime = Elsewhere()
     async with working(runtime) as images:
         await eventually(lambda: runtime.looks >= 4)

@@ -53,7 +53,7 @@ class Noting(WrappedRuntime):
     answers_after_s = 0.0
     refuses = False
     stands_still_s = 0.0
-    looks = 0
+    attempts = 0
 
     async def around(self, name: str, call: Callable[[], Any]) -> Any:
         """Record it."""
@@ -66,7 +66,7 @@ class Noting(WrappedRuntime):
         return await call()
 
     async def _look(self) -> None:
-        self.looks += 1
+        self.attempts += 1
         still_s, self.stands_still_s = self.stands_still_s, 0.0
         time.sleep(still_s)  # noqa: ASYNC251 -- so that the whole process stands still
         if self.hangs or still_s:
@@ -158,16 +158,16 @@ async def test_a_look_during_which_the_agent_stood_still_quarantines_nothing(
         assert record.state == "assigned"
 
 
-async def test_a_page_that_never_answers_gets_two_looks_and_no_hand_over(
+async def test_a_page_that_never_answers_gets_two_attempts_and_no_hand_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(handover, "PROBE_FOR_S", 0.05)
-    monkeypatch.setattr(handover, "LAST_LOOK_FOR_S", 0.02)
+    monkeypatch.setattr(handover, "LAST_ATTEMPT_S", 0.02)
     async with host(tmp_path, []) as agent:
         agent.runtime.hangs = True
         await agent.handovers.run(SESSION)
         (record,) = agent.disk.memory.handovers.values()
-        assert (record.state, record.slow, agent.runtime.looks) == ("failed", True, 2)
+        assert (record.state, record.slow, agent.runtime.attempts) == ("failed", True, 2)
         assert re.search(r"last probe: its page did not answer for \d\.\d s, in 2 probes\.$", record.error)
 
 
@@ -175,7 +175,7 @@ LATE = Lateness(own_s=0.5, queue=30.0)
 
 
 async def test_a_page_that_is_slow_on_a_late_host_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    for name, seconds in (("PROBE_FOR_S", 1.0), ("LOOK_FOR_S", 0.5), ("LAST_LOOK_FOR_S", 0.1)):
+    for name, seconds in (("PROBE_FOR_S", 1.0), ("ATTEMPT_S", 0.5), ("LAST_ATTEMPT_S", 0.1)):
         monkeypatch.setattr(handover, name, seconds)
     for lateness, state in ((ON_TIME, "failed"), (LATE, "assigned")):
         folder = tmp_path / state
@@ -191,7 +191,7 @@ async def test_a_silent_page_on_a_late_host_is_given_up_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(handover, "PROBE_FOR_S", 0.05)
-    monkeypatch.setattr(handover, "LAST_LOOK_FOR_S", 0.02)
+    monkeypatch.setattr(handover, "LAST_ATTEMPT_S", 0.02)
     async with host(tmp_path, [], LATE) as agent:
         agent.runtime.hangs = True
         await agent.handovers.run(SESSION)
@@ -209,5 +209,5 @@ async def test_a_port_that_refuses_gets_no_more_time_on_a_late_host(tmp_path: Pa
         agent.runtime.refuses = True
         await agent.handovers.run(SESSION)
         (record,) = agent.disk.memory.handovers.values()
-        assert (record.state, record.slow, agent.runtime.looks) == ("failed", False, 2)
+        assert (record.state, record.slow, agent.runtime.attempts) == ("failed", False, 2)
         assert "connection refused (2 probes in" in record.error

@@ -11,7 +11,7 @@ import pytest
 from tests.support.failing_runtimes import WrappedRuntime
 from tests.support.scripted_manager import spec
 
-from greenroom.agent.session.prober import MAX_LOOK_S, ProbeTimeLimits
+from greenroom.agent.session.prober import MAX_PROBE_S, ProbeTimeLimits
 from greenroom.core.fleet.liveness import ON_TIME, Lateness
 from greenroom.runtimes.contract import PROBE_TIMEOUT_S
 from greenroom.runtimes.simulated import SimulatedRuntime
@@ -71,6 +71,6 @@ async def test_work_that_fails_and_work_that_is_given_up_are_distinguished():
 
 def test_no_look_takes_longer_than_the_most():
     time_limits = ProbeTimeLimits(lambda: LATE)
-    assert time_limits.allowed_s(PROBE_TIMEOUT_S) == MAX_LOOK_S
+    assert time_limits.allowed_s(PROBE_TIMEOUT_S) == MAX_PROBE_S
     assert time_limits.allowed_s(1.5) == 15.0
     assert ProbeTimeLimits(lambda: ON_TIME).allowed_s(PROBE_TIMEOUT_S) == PROBE_TIMEOUT_S

@@ -41,7 +41,7 @@ within which a session must be taken up."""
 NOTHING: Final = ReportedCapacity(cores=0.0, memory_bytes=0)
 
 TICK_S: Final = 2.0
-LOOK_EVERY_S: Final = 60.0
+POLL_S: Final = 60.0
 LOST_BYTES: Final = 1 << 30
 LOST_INODES: Final = 0.01
 PAUSE_FACTOR: Final = 4.0
@@ -136,7 +136,7 @@ class CapacityMeter:
             )
 
 
-LIMITS_LOOK_EVERY_S: Final = 60.0
+LIMITS_POLL_S: Final = 60.0
 
 Explained = Callable[[str, str], str]
 
@@ -168,7 +168,7 @@ class HostLimits:
     async def run(self) -> None:
         while True:
             await self.look()
-            await asyncio.sleep(LIMITS_LOOK_EVERY_S)
+            await asyncio.sleep(LIMITS_POLL_S)
 
     async def look(self) -> None:
         """Check once; a limit that became too low is logged once, until it is enough again."""
@@ -213,7 +213,7 @@ class DiskGuard:
             if begun >= next_look or self._lost_much():
                 await self.look()
                 took_s = time.monotonic() - begun
-                next_look = begun + LOOK_EVERY_S
+                next_look = begun + POLL_S
                 await asyncio.sleep(PAUSE_FACTOR * took_s)
             await asyncio.sleep(TICK_S)
 

@@ -146,7 +146,7 @@ KNOWN_S: Final = 20.0
 """The time for which an answer about sources is used; a ticket is valid much longer."""
 TIMEOUT: Final = httpx.Timeout(300.0, connect=5.0)
 """The other daemon writes an image to its disk before the first byte arrives."""
-LOOK_S: Final = 0.5
+POLL_S: Final = 0.5
 MAX_TIMES: Final = 3
 """An archive is about as large as its image; a larger multiple than this is refused."""
 MAX_REFUSAL_BYTES: Final = 4096
@@ -226,7 +226,7 @@ class Copies:
         last = 0
         try:
             while not task.done():
-                await asyncio.wait({task}, timeout=LOOK_S)
+                await asyncio.wait({task}, timeout=POLL_S)
                 if arrival.received_bytes != last:
                     last = arrival.received_bytes
                     yield min(99, 100 * last // max(1, image.size_bytes))

@@ -25,7 +25,7 @@ from greenroom.wire.parts import HomeRemoval, HomeReport
 
 log = structlog.get_logger(__name__)
 
-LOOK_EVERY_S: Final = 60.0
+POLL_S: Final = 60.0
 PAUSE_FACTOR: Final = 4.0
 REPORT_EVERY_S: Final = 600.0
 """Interval at which an unchanged report is repeated. A report of new sizes waits `SIZES_WAIT_S`."""
@@ -128,11 +128,11 @@ class HomesKeeper:
     async def _measure_all(self) -> None:
         while True:
             begun = time.monotonic()
-            with warned(log, "the home folders cannot be listed", "homes", next_try_s=LOOK_EVERY_S):
+            with warned(log, "the home folders cannot be listed", "homes", next_try_s=POLL_S):
                 await self._look()
                 while (home := self._next()) is not None:
                     await self._measure(home)
-            await asyncio.sleep(max(1.0, LOOK_EVERY_S - (time.monotonic() - begun)))
+            await asyncio.sleep(max(1.0, POLL_S - (time.monotonic() - begun)))
 
     def _next(self) -> HomeId | None:
         return next_to_measure(self._kept or {}, self._in_use, self._measured, time.monotonic())
@@ -202,7 +202,7 @@ class HomesKeeper:
     def _pause_s(self) -> float:
         now = time.monotonic()
         due = [self._attempts[name].next_s - now for name in self._removals() if name in self._attempts]
-        return max(0.1, min([LOOK_EVERY_S, *due]))
+        return max(0.1, min([POLL_S, *due]))
 
     async def _remove(self, removal_id: str, home: HomeId) -> None:
         try:

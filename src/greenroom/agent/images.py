@@ -95,7 +95,7 @@ def _has_recipe(name: str) -> bool:
 
 log = structlog.get_logger(__name__)
 
-LOOK_EVERY_S: Final = 30.0
+POLL_S: Final = 30.0
 BACKOFF: Final = Backoff(first_s=5.0, max_s=300.0)
 """Pause before an image that could not be fetched is tried again."""
 PULLING: Final[frozenset[Way]] = frozenset({"pulling", "copying"})
@@ -172,7 +172,7 @@ class ImageKeeper:
                 if lane is PULLING:
                     await self._refresh_due()
             except GreenroomError as error:
-                log.warning("the images of this host cannot be listed", reason=error.message, next_try_s=LOOK_EVERY_S)
+                log.warning("the images of this host cannot be listed", reason=error.message, next_try_s=POLL_S)
             wake = self._wakes[lane]
             await wait_for(wake, self._pause_s(lane))
             wake.clear()
@@ -182,7 +182,7 @@ class ImageKeeper:
         due = [self._failures[i.name][1] - now for i, _ in self._missing(lane) if i.name in self._failures]
         if lane is PULLING:
             due += [at - now for _, at in self._to_refresh()]
-        return max(0.1, min([LOOK_EVERY_S, *due]))
+        return max(0.1, min([POLL_S, *due]))
 
     def _missing(self, lane: frozenset[Way]) -> list[tuple[DesiredImage, Choice]]:
         """The images to fetch in this lane, each with its way."""
@@ -244,7 +244,7 @@ class ImageKeeper:
         if self._has_list and isinstance(self._runtime, LogInKeeper):
             wanted = self._wanted
             known = {name: credentials_of(image) for name, image in wanted.items() if not image.password_withheld}
-            with warned(log, "registry log-ins cannot be stored", "registry log-ins", next_try_s=LOOK_EVERY_S):
+            with warned(log, "registry log-ins cannot be stored", "registry log-ins", next_try_s=POLL_S):
                 await self._runtime.keep_log_ins(wanted.keys(), known)
 
     async def _also_known_as(self, names: set[str]) -> tuple[dict[str, Image], dict[str, GreenroomError]]:

@@ -33,7 +33,7 @@ from greenroom.runtimes.contract import RuntimeUnavailable, Shared
 
 log = structlog.get_logger(__name__)
 
-LOOKED_WITHIN_S: Final = 10.0
+READ_WITHIN_S: Final = 10.0
 """A process that has not read the record for this time is not ready."""
 
 
@@ -211,7 +211,7 @@ class Replica:
         async def health(_request: object) -> JSONResponse:
             looked_s = self.election.looked_s
             ago_s = None if looked_s is None else time.clock_gettime(time.CLOCK_BOOTTIME) - looked_s
-            ok = ago_s is not None and ago_s < LOOKED_WITHIN_S and self._standby.is_ready
+            ok = ago_s is not None and ago_s < READ_WITHIN_S and self._standby.is_ready
             return JSONResponse(
                 {"ok": ok, "role": "standby", "last_look_s": ago_s and round(ago_s, 1)}, status_code=200 if ok else 500
             )

@@ -26,7 +26,7 @@ from greenroom.agent.stream.session_cache import CachedSession
 from greenroom.agent.stream.viewers import StreamEvents
 from greenroom.core.errors import Unavailable
 from greenroom.core.fleet.lease import (
-    LOOK_S,
+    POLL_S,
     Belief,
     LeaseRecord,
     Seen,
@@ -87,8 +87,8 @@ class Election:
             except ContainerConflict:
                 continue
             except RuntimeUnavailable as error:
-                log.warning("the acting process of this Agent is unknown", reason=error.message, next_try_s=LOOK_S)
-            await asyncio.sleep(LOOK_S)
+                log.warning("the acting process of this Agent is unknown", reason=error.message, next_try_s=POLL_S)
+            await asyncio.sleep(POLL_S)
 
     async def _try(self) -> LeaseRecord | None:
         record, version = await self.shared.read_lease()
@@ -203,7 +203,7 @@ class SharedRecord:
         self._attempted = None
 
 
-COPY_LOOK_S: Final = 0.5
+COPY_POLL_S: Final = 0.5
 AT_LEAST_EVERY_S: Final = 20.0
 NEWER: Final = "The acting process of the Agent does not answer at the moment; try again."
 
@@ -268,8 +268,8 @@ class Standby:
                     self._number = number
                 except (RuntimeUnavailable, msgspec.MsgspecError, OSError) as error:
                     log.warning("the shared data of the Agent's processes cannot be read", reason=str(error))
-            await asyncio.sleep(COPY_LOOK_S)
-            waited_s += COPY_LOOK_S
+            await asyncio.sleep(COPY_POLL_S)
+            waited_s += COPY_POLL_S
 
     async def _look(self) -> None:
         identity, shown = await self._shared.read("identity"), await self._shared.read("shown")

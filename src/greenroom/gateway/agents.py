@@ -149,7 +149,7 @@ def _bare(connection: Connection) -> Connection:
     return connection._replace(gateway="")
 
 
-LOOK_S: Final = 1.0
+POLL_S: Final = 1.0
 HOLD_S: Final = 4.0
 ANSWER_S: Final = 3.0
 CHECK_S: Final = 5.0
@@ -217,7 +217,7 @@ class AgentLinks:
             try:
                 while True:
                     await self._follow(client)
-                    await asyncio.sleep(LOOK_S)
+                    await asyncio.sleep(POLL_S)
             finally:
                 for link in self._links.values():
                     if link.task is not None:
@@ -250,7 +250,7 @@ class AgentLinks:
                 if not link.failed:
                     log.warning("an Agent does not answer", address=link.address, reason=str(error) or repr(error))
                 link.failed = True
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(POLL_S)
 
     async def _listen(self, client: httpx.AsyncClient, link: _Link) -> None:
         known = link.news

@@ -73,8 +73,8 @@ DAYS_LEFT: Final = 29
 """One less than the number with which `greenroom` renews its own certificates: a warning means that no process renews
 this certificate.
 """
-LOOK_S: Final = 6 * 3600.0
-FIRST_LOOK_S: Final = 1.0
+POLL_S: Final = 6 * 3600.0
+FIRST_POLL_S: Final = 1.0
 
 
 def warning(file: Path, text: str, now: datetime) -> str | None:
@@ -97,7 +97,7 @@ async def watch(plan: Callable[[], GatewayPlan | None]) -> None:
         if served is not None and served.profile == "web":
             named = [one.certificate for one in served.named_certificates if not one.host.endswith(EDGE_DOMAIN)]
             _look([Path(file) for file in (served.tls_certificate, *named)])
-        await asyncio.sleep(LOOK_S if served is not None else FIRST_LOOK_S)
+        await asyncio.sleep(POLL_S if served is not None else FIRST_POLL_S)
 
 
 def _look(files: list[Path]) -> None:

@@ -1,6 +1,6 @@
 """Keeps the `plan.json` of a gateway up to date if no supervisor writes it.
 
-Every LOOK_S it checks files with ids, addresses of host names, and for profile `web` the api's report of the fleet. The
+Every POLL_S it checks files with ids, addresses of host names, and for profile `web` the api's report of the fleet. The
 last report is stored on disk, so that the gateway starts while the api is unavailable. `greenroom.gateway.main` follows
 the changed file.
 """
@@ -40,7 +40,7 @@ from greenroom.wire.fleet import Fleet
 
 log = structlog.get_logger(__name__)
 
-LOOK_S: Final = 1.0
+POLL_S: Final = 1.0
 NAMES_S: Final = 5.0
 NAME_TIMEOUT_S: Final = 2.0
 CHANGES_AT_ONCE: Final = 10
@@ -86,7 +86,7 @@ class PlanKeeper:
         self._fleet = self._stored_fleet()
         while self._config.gateway_profile == "edge" and (missing := self._missing()):
             self._say("waiting", f"the gateway waits until its Agent has registered: {missing} cannot be read yet")
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
         try:
             await self._write()
         except OSError as error:
@@ -95,7 +95,7 @@ class PlanKeeper:
     async def follow(self) -> None:
         async with api_client() as client:
             while True:
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(POLL_S)
                 try:
                     if self._config.gateway_profile == "web":
                         await self._ask(client)

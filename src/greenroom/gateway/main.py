@@ -2,7 +2,7 @@
 it.
 
 The listening sockets belong to this process and are inherited, so no port becomes free, even for a moment, when nginx
-is killed or replaced. A changed plan or renewed certificate takes effect within `2 * LOOK_S`: a new nginx starts next
+is killed or replaced. A changed plan or renewed certificate takes effect within `2 * POLL_S`: a new nginx starts next
 to the old nginx, which gets QUIT as soon as the new one serves. An unusable plan is logged, and the old nginx stays.
 
 kill -9 of nginx's master: its workers become children of this process (a child subreaper), a new master starts on the
@@ -49,7 +49,7 @@ from greenroom.kit.tcp import StreamTerminator
 log = structlog.get_logger(__name__)
 
 LOOPBACK: Final = "127.0.0.1"
-LOOK_S: Final = 0.5
+POLL_S: Final = 0.5
 """The interval of the checks of the plan file and the certificates."""
 PROBE_S: Final = 2.0
 PROBES_FAILED: Final = 3
@@ -108,7 +108,7 @@ class Gateway:
             await self._stop_all(self._ending or signal.SIGTERM)
 
     async def _round(self) -> None:
-        await wait_for(self._wake, LOOK_S)
+        await wait_for(self._wake, POLL_S)
         self._wake.clear()
         ended = reap()
         if self._nginx is not None and self._nginx.pid in ended:

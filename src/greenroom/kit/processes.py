@@ -17,7 +17,7 @@ import psutil
 from greenroom.core.errors import SetupError
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
-_LOOK_AGAIN_S: Final = 0.05
+_POLL_S: Final = 0.05
 
 
 def become_subreaper() -> None:
@@ -174,7 +174,7 @@ async def end_all(find: Callable[[], Sequence[ProcessInfo]], within_s: float) ->
             send(seen.pid, number)
         end = time.monotonic() + within_s
         while found and time.monotonic() < end:
-            await asyncio.sleep(_LOOK_AGAIN_S)
+            await asyncio.sleep(_POLL_S)
             found = find()
         if not found:
             return

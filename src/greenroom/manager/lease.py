@@ -37,7 +37,7 @@ NOT_NOW_S: Final = 0.05
 """Pause after a TAKE that did not get the leadership."""
 REOPEN_S: Final = 0.05
 REOPEN_AFTER_ERROR_S: Final = 0.5
-LOOK_S: Final = 1.0
+POLL_S: Final = 1.0
 """Interval at which a Manager that hung checks whether it works again."""
 
 
@@ -123,7 +123,7 @@ class LeaseKeeper:
         """Hold the leadership whenever possible while this Manager is enabled; forever."""
         while True:
             while not self._may_hold():
-                await self._change(LOOK_S)
+                await self._change(POLL_S)
             pause_s = REOPEN_S
             try:
                 async with lease_connection(
@@ -267,19 +267,19 @@ class LeaseWatch:
                     pause_s = await self._look()
             except GreenroomError as error:
                 log.warning("the leadership could not be read", reason=error.message)
-                pause_s = core_lease.LOOK_AGAIN_S
+                pause_s = core_lease.RECHECK_S
             if not self._woken.is_set():
                 self._due_s = boottime_s() + pause_s
 
     async def _look(self) -> float:
         if not self._wanted:
-            return core_lease.LOOK_AGAIN_S
+            return core_lease.RECHECK_S
         lease = await read_lease(self._db, self._me.zone_key)
         if lease.remaining_s > 0:
             return _look_in_s(lease.remaining_s)
         if await evict(self._db, self._me.zone_key):
             log.info("the connection of an expired leadership was ended")
-        return core_lease.LOOK_AGAIN_S if lease.holder is None else core_lease.EVICT_JITTER_S
+        return core_lease.RECHECK_S if lease.holder is None else core_lease.EVICT_JITTER_S
 
 
 def _look_in_s(remaining_s: float) -> float:

@@ -184,7 +184,7 @@ async def test_who_is_away_loses_control_and_it_is_written_down(leased: Leased, 
     assert (now["holder"], now["term"]) == ("program", 1)
     refusal = await leased.ada.refused(409, f"POST {leased.path}", {"holder": "person", "term": 1})
     assert "Take over again" in refusal, "coming back takes nothing back by itself"
-    monkeypatch.setattr(service, "LOOK_S", 0.01)
+    monkeypatch.setattr(service, "POLL_S", 0.01)
     async with ending(leased):
 
         async def written() -> bool:

@@ -36,7 +36,7 @@ DIGEST = "sha256:abc"
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reads follow each other at once, so that the duration is a number of reads."""
-    monkeypatch.setattr(starting, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(starting, "POLL_S", 0.0)
     monkeypatch.setattr(module, "SAID_EVERY_S", 0.0)
 
 

@@ -55,7 +55,7 @@ PULLING = event("Pulling", 5, message='Pulling image "desk:1"')
 @pytest.fixture
 def late(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time limit is over at once, and reads follow each other at once."""
-    monkeypatch.setattr(starting, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(starting, "POLL_S", 0.0)
     monkeypatch.setattr(starting, "MADE_WITHIN_S", 0.0)
 
 

@@ -34,10 +34,10 @@ log = structlog.get_logger(__name__)
 
 PATH: Final = "/manager_api/v1/edge-certificate"
 RENEWED_AFTER: Final = 2 / 3
-LOOK_S: Final = 60.0
-FIRST_LOOK_S: Final = 0.5
+POLL_S: Final = 60.0
+FIRST_POLL_S: Final = 0.5
 """Interval while there is no certificate yet, or the Agent is not registered."""
-BACKOFF: Final = Backoff(first_s=FIRST_LOOK_S, max_s=60.0)
+BACKOFF: Final = Backoff(first_s=FIRST_POLL_S, max_s=60.0)
 MAX_BYTES: Final = 65536
 
 
@@ -82,14 +82,14 @@ class EdgeFiles:
         failures = 0
         while True:
             if self.identity.incarnation == 0:
-                await asyncio.sleep(FIRST_LOOK_S)
+                await asyncio.sleep(FIRST_POLL_S)
                 continue
             try:
                 if await self.refresh() and self.share is not None:
                     files = {name: self._read(name) for name in ("edge.key", "edge.pem", "authority.pem", "agent_id")}
                     await self.share(msgspec.json.encode(files))
                 failures = 0
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(POLL_S)
             except (Unavailable, ManagerRefusedError, OSError) as error:
                 failures += 1
                 pause_s = BACKOFF.delay_s(failures)

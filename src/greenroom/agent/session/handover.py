@@ -33,9 +33,9 @@ log = structlog.get_logger(__name__)
 
 PROBE_FOR_S: Final = 1.5
 """Time limit of the last probe on a quiet host; the Manager waits 2 s for `received`."""
-LOOK_FOR_S: Final = 1.0
-LAST_LOOK_FOR_S: Final = 0.4
-MIN_LOOKS: Final = 2
+ATTEMPT_S: Final = 1.0
+LAST_ATTEMPT_S: Final = 0.4
+MIN_ATTEMPTS: Final = 2
 """One probe that timed out proves nothing: the Agent itself may have been frozen."""
 PROBE_PAUSE_S: Final = 0.05
 NO_ANSWER: Final = "The session did not answer its last probe"
@@ -104,30 +104,30 @@ class Handovers:
         return True
 
     async def _probe(self, session_id: str) -> ProbeResult | None:
-        """Probe the page. Return None if it is usable now, else the result of the looks; `error` contains their total
-        duration."""
-        begun, looks = time.monotonic(), 0
+        """Probe the page. Return None if it is usable now, else the last result; `error` contains the duration of all
+        attempts."""
+        begun, attempts = time.monotonic(), 0
         while True:
             seen, spec = self._sessions.observed.container(session_id), self._sessions.desired.spec(session_id)
             if seen is None or spec is None or seen.address is None:
                 return ProbeResult(usable=False, error="The session has no running container to hand over.")
             left_s = PROBE_FOR_S - self._time_limits.quiet_s(time.monotonic() - begun)
-            limit_s = max(LAST_LOOK_FOR_S, min(LOOK_FOR_S, left_s))
+            limit_s = max(LAST_ATTEMPT_S, min(ATTEMPT_S, left_s))
             result = await self._time_limits.look(self._runtime, seen.address, spec, limit_s)
-            looks += 1
+            attempts += 1
             if result.usable:
                 self._sessions.observed.probed(session_id, usable=True)
                 return None
             spent_s = time.monotonic() - begun
             allowed_s = self._time_limits.allowed_s(PROBE_FOR_S) if result.silent else PROBE_FOR_S
-            if looks >= MIN_LOOKS and spent_s + PROBE_PAUSE_S > allowed_s:
-                return replace(result, error=f"{NO_ANSWER}: {self._describe(result, looks, spent_s)}")
+            if attempts >= MIN_ATTEMPTS and spent_s + PROBE_PAUSE_S > allowed_s:
+                return replace(result, error=f"{NO_ANSWER}: {self._describe(result, attempts, spent_s)}")
             await asyncio.sleep(PROBE_PAUSE_S)
 
-    def _describe(self, result: ProbeResult, looks: int, spent_s: float) -> str:
+    def _describe(self, result: ProbeResult, attempts: int, spent_s: float) -> str:
         if result.silent:
-            return f"its page did not answer for {spent_s:.1f} s{self._time_limits.because()}, in {looks} probes."
-        return f"{result.error.rstrip('.')} ({looks} probes in {spent_s:.1f} s)."
+            return f"its page did not answer for {spent_s:.1f} s{self._time_limits.because()}, in {attempts} probes."
+        return f"{result.error.rstrip('.')} ({attempts} probes in {spent_s:.1f} s)."
 
     async def _assign(self, record: HandoverRecord, assignment: Assignment) -> HandoverRecord:
         command = Exec(

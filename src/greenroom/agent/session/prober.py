@@ -29,12 +29,12 @@ from greenroom.runtimes.contract import PROBE_TIMEOUT_S, Containers, ProbeResult
 
 T = TypeVar("T")
 
-MAX_LOOK_S: Final = 15.0
+MAX_PROBE_S: Final = 15.0
 
 
 async def _probed(runtime: Containers, address: str, spec: SessionSpec, *, keep: bool) -> ProbeResult:
     with one_item("page", address):
-        return await runtime.probe(address, spec, MAX_LOOK_S, keep=keep)
+        return await runtime.probe(address, spec, MAX_PROBE_S, keep=keep)
 
 
 class ProbeTimeLimits:
@@ -43,7 +43,7 @@ class ProbeTimeLimits:
     def __init__(self, lateness: Callable[[], Lateness]) -> None:
         self._lateness = lateness
 
-    def allowed_s(self, limit_s: float, most_s: float = MAX_LOOK_S) -> float:
+    def allowed_s(self, limit_s: float, most_s: float = MAX_PROBE_S) -> float:
         """The limit under the present lateness."""
         return allowed_s(limit_s, self._lateness(), most_s)
 

@@ -39,7 +39,7 @@ HELD_S: Final = 10.0
 """Maximum time from the start of the container until its first frame, on a quiet host; then the place goes to the next
 start."""
 MAX_HELD_S: Final = 20.0
-LOOK_EVERY_S: Final = 1.0
+POLL_S: Final = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -108,7 +108,7 @@ class Starts:
 
     async def run(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(POLL_S)
             self.look()
 
     def look(self) -> None:

@@ -200,7 +200,7 @@ class Viewers:
 REPEAT_S: Final = 600.0
 """A viewer who reopens a session, as reconnecting pages do, is logged once in this time."""
 MAX_OPENINGS_REMEMBERED: Final = 10_000
-LOOK_S: Final = 5.0
+POLL_S: Final = 5.0
 
 Write = Callable[[str, str, str], None]
 """(sentence, session_id, user_id)."""
@@ -253,7 +253,7 @@ class Openings:
 
     async def run(self) -> None:
         while True:
-            await wait_for(self._news, LOOK_S if self._visits.any else None)
+            await wait_for(self._news, POLL_S if self._visits.any else None)
             self._news.clear()
             await self.look()
 
@@ -288,7 +288,7 @@ def client_of(address: str, port: str, forwarded_for: str, gateway: str = "") ->
     return StreamOrigin(f"{said} (reported by {address})", connection)
 
 
-REPORT_LOOK_S: Final = 2.0
+REPORT_POLL_S: Final = 2.0
 AWAY_S: Final = 6.0
 """A page reconnects at most every five seconds."""
 
@@ -328,7 +328,7 @@ class Company:
 
     async def run(self) -> None:
         while True:
-            await wait_for(self._news, REPORT_LOOK_S if self._reported or self._viewers.guests else None)
+            await wait_for(self._news, REPORT_POLL_S if self._reported or self._viewers.guests else None)
             self._news.clear()
             await self.look()
 

@@ -31,7 +31,7 @@ ACCOUNT: Final = "greenroom-filter"
 """The system account of all filters; the host's firewall recognizes their connections by it."""
 
 READY_WITHIN_S: Final = 10.0
-LOOK_AGAIN_S: Final = 0.02
+POLL_S: Final = 0.02
 ENDED_WITHIN_S: Final = 3.0
 
 _SEARCHED: Final = "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin"
@@ -183,7 +183,7 @@ class Squid:
         while time.monotonic() < end and not self._ended.is_set():
             if listens(pid, address, PORT):
                 return True
-            await asyncio.sleep(LOOK_AGAIN_S)
+            await asyncio.sleep(POLL_S)
         return False
 
     def _adopt(self) -> None:
@@ -245,4 +245,4 @@ async def _kill(running: _Running) -> None:
         send(running.pid, signal.SIGKILL)
         if time.monotonic() > end:
             raise FilterError(f"The web filter (pid {running.pid}) does not end.")
-        await asyncio.sleep(LOOK_AGAIN_S)
+        await asyncio.sleep(POLL_S)

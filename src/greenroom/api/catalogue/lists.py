@@ -26,7 +26,7 @@ from greenroom.kit.concurrency import logged_item, one_item, warned
 log = structlog.get_logger(__name__)
 
 READ_EVERY_S: Final = 3600.0
-LOOK_EVERY_S: Final = 60.0
+POLL_S: Final = 60.0
 
 
 async def add_catalogue(change: CallerChange, body: CatalogueCreate) -> Catalogue:
@@ -51,7 +51,7 @@ async def add_catalogue(change: CallerChange, body: CatalogueCreate) -> Catalogu
 async def keep_read(db: Database, snapshot: Snapshot) -> None:
     """Read each list once an hour, forever. Several apis share the work: each reads the lists that are due."""
     while True:
-        await asyncio.sleep(LOOK_EVERY_S)
+        await asyncio.sleep(POLL_S)
         with warned(log, "the lists of workspaces were not read", "catalogs"):
             await read_due(db, snapshot)
 

@@ -182,7 +182,7 @@ async def view(parts: Controls, lease: LeaseRow, *, wait_s: float = 0) -> Contro
     )
 
 
-LOOK_S: Final = 5.0
+POLL_S: Final = 5.0
 """The longest time between two checks. An event of a session causes an earlier check."""
 COLLECTED_S: Final = 0.1
 """The delay of a check after an event, and of the order to the page.
@@ -198,7 +198,7 @@ async def end_control(parts: Controls) -> None:
     """
     with parts.hub.subscription() as subscriber:
         while True:  # also while the process stops, which cancels this task: its end would count as an error
-            happened = await subscriber.take(LOOK_S)
+            happened = await subscriber.take(POLL_S)
             if happened and not any(event is RESYNC or event.topic is Topic.SESSION for event in happened):
                 continue
             await asyncio.sleep(COLLECTED_S)

@@ -63,7 +63,7 @@ MCP: Final = "mcp"
 MCP_PATH: Final = f"/{MCP}"
 PAUSE_S: Final = 0.2
 """The pause between two checks of a lease that waits for others to end. It limits the checks when many leases end."""
-LOOK_S: Final = 2.0
+POLL_S: Final = 2.0
 """The longest time between two checks, because events of other processes may be lost."""
 
 
@@ -217,7 +217,7 @@ async def _launch_in_time(
             if subscriber.closed or time.monotonic() >= end_s:
                 raise refused
             await asyncio.sleep(min(PAUSE_S, max(0.0, end_s - time.monotonic())))
-            await until_freed(subscriber, min(end_s, time.monotonic() + LOOK_S))
+            await until_freed(subscriber, min(end_s, time.monotonic() + POLL_S))
 
 
 async def _refusal(db: Database, caller: Caller, request: LaunchRequest) -> GreenroomError | None:

@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 AT_ONCE: Final = 8
 """The maximum number of messages to one webhook in progress in one process."""
-LOOK_S: Final = 30.0
+POLL_S: Final = 30.0
 """The interval of checks without a notification."""
 LEAST_WAIT_S: Final = 0.05
 BOUND_S: Final = 60.0
@@ -70,7 +70,7 @@ class Courier:
                         wait_s = await self.look()
                 except GreenroomError as error:
                     log.warning("webhooks wait", reason=error.message)
-                    wait_s = LOOK_S
+                    wait_s = POLL_S
                 await wait_for(self._woken, wait_s)
         finally:
             for task in self._serving.values():
@@ -86,7 +86,7 @@ class Courier:
         if time.monotonic() - self._bounded_s > BOUND_S:
             self._bounded_s = time.monotonic()
             await self._give_up_beyond()
-        wait_s = LOOK_S
+        wait_s = POLL_S
         for webhook in await webhooks.due_webhooks(self._db):
             if webhook.webhook_id in self._serving:
                 continue  # the serving task checks again at its end

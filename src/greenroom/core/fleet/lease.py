@@ -22,7 +22,7 @@ from typing import Final
 EVICT_JITTER_S: Final = 0.05
 """Managers read the leadership up to this long after its end, at random times, so that they do not read it together."""
 
-LOOK_AGAIN_S: Final = 2.0
+RECHECK_S: Final = 2.0
 """The maximum time between two reads of the leadership by a process, because a NOTIFY may be lost."""
 
 
@@ -83,7 +83,7 @@ def look_in_s(remaining_s: float, jitter: float) -> float:
     """
     if remaining_s <= 0:
         return EVICT_JITTER_S
-    return min(LOOK_AGAIN_S, remaining_s + jitter * EVICT_JITTER_S)
+    return min(RECHECK_S, remaining_s + jitter * EVICT_JITTER_S)
 
 
 def is_quiet(*, since_take_s: float, since_reconnect_s: float, since_server_start_s: float, missing_s: float) -> bool:
@@ -142,7 +142,7 @@ def loss_reason(belief: Belief, now_s: float, failure: str) -> str:
     return "it did not renew its leadership in time"
 
 
-LOOK_S: Final = 0.5
+POLL_S: Final = 0.5
 """The interval at which standby processes read the record."""
 
 

@@ -1,6 +1,6 @@
 """The pools that the Primary must plan now: pools with an announced change, and pools that are due at a known time.
 
-A pool at rest has nothing to do until its next time, because all other changes are announced. Every `LOOK_S` the
+A pool at rest has nothing to do until its next time, because all other changes are announced. Every `POLL_S` the
 checksums of the rows of all pools are compared, to find changes that were not announced or whose announcements were
 lost.
 
@@ -55,7 +55,7 @@ def _with(agent: PlacementAgent, number: int, request: PlacementRequest) -> Plac
     return agent
 
 
-LOOK_S: Final = 30.0
+POLL_S: Final = 30.0
 LOOKED_AT: Final = 100
 """The maximum number of pools read in one round, so that it stays short; those waiting longest come first."""
 PLANNED: Final = 20
@@ -128,7 +128,7 @@ class Agenda:
 
     def wants_list(self, now_s: float) -> bool:
         """True if the list of pools must be read again."""
-        return now_s >= self._listed_s + LOOK_S
+        return now_s >= self._listed_s + POLL_S
 
     def listed(self, sums: Mapping[str, int], now_s: float) -> None:
         """Store the list of all pools of the zone, the most urgent first, each with the checksum of its rows. A new

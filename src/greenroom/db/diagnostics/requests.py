@@ -21,7 +21,7 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.rows import columns_of, listed
 
 FLUSH_S: Final = 0.5
-MINUTE_LOOK_S: Final = 2.0
+MINUTE_POLL_S: Final = 2.0
 """Interval at which the end of a minute is detected while no request is reported."""
 MAX_QUEUED: Final = 20_000
 """Maximum number of queued rows; at the end of a minute there is a row for each Agent of a Manager."""
@@ -97,7 +97,7 @@ class RequestLog:
         try:
             while True:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(MINUTE_LOOK_S):
+                    async with asyncio.timeout(MINUTE_POLL_S):
                         await self._rows.come()
                 await asyncio.sleep(FLUSH_S)
                 self._reach(datetime.now(UTC).replace(second=0, microsecond=0))

@@ -12,7 +12,7 @@ from tests.unit.properties import catches, holds
 
 from greenroom.core.fleet.lease import (
     EVICT_JITTER_S,
-    LOOK_AGAIN_S,
+    RECHECK_S,
     Belief,
     Predecessor,
     Timings,
@@ -168,8 +168,8 @@ def looks_in_time(look: Callable[[float, float], float], case: tuple[float, floa
     it."""
     remaining_s, jitter = case
     wait_s = look(remaining_s, jitter)
-    assert 0 < wait_s <= LOOK_AGAIN_S + EVICT_JITTER_S
-    assert wait_s >= min(remaining_s, LOOK_AGAIN_S)
+    assert 0 < wait_s <= RECHECK_S + EVICT_JITTER_S
+    assert wait_s >= min(remaining_s, RECHECK_S)
     assert wait_s <= max(remaining_s, 0) + EVICT_JITTER_S + 1e-9
 
 
@@ -179,7 +179,7 @@ def test_the_lease_is_looked_at_in_time():
 
 @pytest.mark.parametrize(
     "mutant",
-    [lambda remaining, jitter: LOOK_AGAIN_S, lambda remaining, jitter: max(0.0, min(remaining / 2, 1))],
+    [lambda remaining, jitter: RECHECK_S, lambda remaining, jitter: max(0.0, min(remaining / 2, 1))],
     ids=["only the interval", "half the rest"],
 )
 def test_the_property_of_looking_catches_its_mutants(mutant: Callable[[float, float], float]):

@@ -11,7 +11,7 @@ from tests.unit.core.pool.test_properties import snapshots
 from tests.unit.pools import BIG, CONFIG, IMAGE, NOW, session, snapshot
 from tests.unit.properties import for_all
 
-from greenroom.core.pool.agenda import LOOK_S, LOOKED_AT, WAITING_LOOKED_AT, Agenda, settled_until
+from greenroom.core.pool.agenda import LOOKED_AT, POLL_S, WAITING_LOOKED_AT, Agenda, settled_until
 from greenroom.core.pool.model import PoolSnapshot
 from greenroom.core.pool.plan import plan
 
@@ -121,14 +121,14 @@ def test_what_is_said_while_a_pool_is_looked_at_is_not_forgotten():
 
 def test_pools_whose_rows_changed_without_an_event_and_new_pools_are_found():
     made = agenda("a", "b", "c")
-    assert set(made.due(LOOK_S)) == set()
-    assert made.wants_list(LOOK_S)
-    made.listed({"a": 1, "b": 2, "new": 1}, LOOK_S)
-    assert set(made.due(LOOK_S)) == {"b", "new"}
+    assert set(made.due(POLL_S)) == set()
+    assert made.wants_list(POLL_S)
+    made.listed({"a": 1, "b": 2, "new": 1}, POLL_S)
+    assert set(made.due(POLL_S)) == {"b", "new"}
     for config_id in ("b", "new"):
-        made.planned(config_id, version=made.version, now_s=LOOK_S, rest_s=DAY_S)
-    made.listed({"a": 1, "b": 2, "new": 1}, 2 * LOOK_S)
-    assert set(made.due(2 * LOOK_S)) == set()
+        made.planned(config_id, version=made.version, now_s=POLL_S, rest_s=DAY_S)
+    made.listed({"a": 1, "b": 2, "new": 1}, 2 * POLL_S)
+    assert set(made.due(2 * POLL_S)) == set()
 
 
 def test_a_new_term_looks_at_the_most_urgent_pools_first():

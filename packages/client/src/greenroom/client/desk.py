@@ -32,8 +32,8 @@ SLACK_S: Final = 30.0
 """The longest time between the time limit of a command and its answer."""
 DEFAULT_WAIT_S: Final = 10.0
 """The time for which a command without `wait_s` waits (`api.desk.schemas`)."""
-FIRST_LOOK_S: Final = 0.02
-LAST_LOOK_S: Final = 1.0
+FIRST_POLL_S: Final = 0.02
+MAX_POLL_S: Final = 1.0
 _CLICKS: Final = {("left", 1): "left_click", ("left", 2): "double_click", ("left", 3): "triple_click"}
 
 
@@ -89,7 +89,7 @@ class LeaseWait:
 
     def __init__(self, lease: Lease, within_s: float) -> None:
         self._lease, self._within_s = lease, within_s
-        self._end_s, self._wait_s = time.monotonic() + within_s, FIRST_LOOK_S
+        self._end_s, self._wait_s = time.monotonic() + within_s, FIRST_POLL_S
 
     def next_s(self, status: str) -> float | None:
         """Return the time to wait with this status before the next check; None = it runs.
@@ -105,7 +105,7 @@ class LeaseWait:
             raise WrongState(f"The session of {name} is {status}; its lease is over.")
         if time.monotonic() > self._end_s:
             raise Unavailable(f"The session of {name} was still {status} after {self._within_s:g} s.")
-        wait_s, self._wait_s = self._wait_s, min(LAST_LOOK_S, self._wait_s * 1.5)
+        wait_s, self._wait_s = self._wait_s, min(MAX_POLL_S, self._wait_s * 1.5)
         return wait_s
 
 

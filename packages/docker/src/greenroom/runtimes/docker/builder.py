@@ -21,7 +21,7 @@ CPU_SHARES: Final = 64
 """CPU shares of a build; a container without shares has 1024. Sessions on the host keep their speed."""
 ALONE: Final = "\0greenroom-builds"
 """Name of a socket that only one process of this host can bind; it is free again when that process ends."""
-LOOK_AGAIN_S: Final = 1.0
+POLL_S: Final = 1.0
 
 
 @asynccontextmanager
@@ -34,7 +34,7 @@ async def alone_on_host() -> AsyncGenerator[None]:
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
                     raise
-                await asyncio.sleep(LOOK_AGAIN_S)  # there is no notification
+                await asyncio.sleep(POLL_S)  # there is no notification
             else:
                 break
         yield

@@ -18,7 +18,7 @@ from greenroom.runtimes.docker.errors import translated
 from greenroom.runtimes.docker.mounts import refuse_root
 from greenroom.runtimes.docker.spec import CHOSEN
 
-LOOK_EVERY_S: Final = 0.2
+POLL_S: Final = 0.2
 DRAIN_S: Final = 10.0
 """Maximum wait for output after the end of a command if a child of it keeps writing."""
 
@@ -74,7 +74,7 @@ async def _wait(execution: Any, reading: asyncio.Task[None], deadline_s: float) 
     end = loop.time() + deadline_s
     while True:
         if (left_s := end - loop.time()) > 0 and not reading.done():
-            await asyncio.wait({reading}, timeout=min(LOOK_EVERY_S, left_s))
+            await asyncio.wait({reading}, timeout=min(POLL_S, left_s))
         facts = await execution.inspect()
         if not facts["Running"] and facts["ExitCode"] is not None:
             return int(facts["ExitCode"])

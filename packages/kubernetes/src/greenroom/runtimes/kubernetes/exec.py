@@ -25,15 +25,15 @@ from greenroom.runtimes.kubernetes.errors import NOT_FOUND, reason_of
 from greenroom.runtimes.kubernetes.names import CONTAINER
 
 STDIN, STDOUT, STDERR, ERROR = range(4)
-LOOK_S: Final = 3.0
-"""Time limit of a look at the state of a command whose connection was lost."""
-LOOK_EVERY_S: Final = 0.5
+STATE_TIMEOUT_S: Final = 3.0
+"""Time limit of a request for the state of a command whose connection was lost."""
+POLL_S: Final = 0.5
 MARKS: Final = "/dev/shm/.greenroom"  # noqa: S108 -- in the container, with its own memory
 NOT_RUN: Final = 126
 
 _READ: Final = 'eval "$(head -c "$1")"'
 """`$1` is the number of bytes: this protocol cannot signal the end of the input."""
-_LOOK: Final = f'cat "{MARKS}/$1" 2>/dev/null || echo none'
+_READ_STATE: Final = f'cat "{MARKS}/$1" 2>/dev/null || echo none'
 
 
 def script_of(command: Exec, mark: str, once: bool) -> str:
@@ -106,18 +106,18 @@ async def _followed(cluster: Cluster, pod: str, mark: str, end: float) -> str:
     code."""
     loop = asyncio.get_running_loop()
     while True:
-        state = await _look(cluster, pod, mark)
+        state = await _read_state(cluster, pod, mark)
         left_s = end - loop.time()
         if state not in {"begun", "unknown"} or left_s <= 0:
             return state
-        await asyncio.sleep(min(LOOK_EVERY_S, left_s))
+        await asyncio.sleep(min(POLL_S, left_s))
 
 
-async def _look(cluster: Cluster, pod: str, mark: str) -> str:
+async def _read_state(cluster: Cluster, pod: str, mark: str) -> str:
     output = OutputTail()
     with contextlib.suppress(TimeoutError, HTTPXWSException, httpx2.HTTPError, OSError, StartError):
-        async with asyncio.timeout(LOOK_S):
-            async with cluster.exec(pod, CONTAINER, ["sh", "-c", _LOOK, "sh", mark]) as connection:
+        async with asyncio.timeout(STATE_TIMEOUT_S):
+            async with cluster.exec(pod, CONTAINER, ["sh", "-c", _READ_STATE, "sh", mark]) as connection:
                 await _ended(connection, output)
             said = output.text.strip()
             return said if said in {"none", "begun"} or said.isdecimal() else "unknown"

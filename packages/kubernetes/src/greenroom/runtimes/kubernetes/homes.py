@@ -41,7 +41,7 @@ from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 log = structlog.get_logger(__name__)
 
 GONE_WITHIN_S: Final = 30.0
-LOOK_EVERY_S: Final = 0.2
+POLL_S: Final = 0.2
 
 
 class KubernetesHomes:
@@ -100,7 +100,7 @@ class KubernetesHomes:
                     left = await self._cluster.get(Claim, name)
                     if left is None or metadata(left).uid != uid:
                         return
-                    await asyncio.sleep(LOOK_EVERY_S)
+                    await asyncio.sleep(POLL_S)
         except TimeoutError as error:
             raise RuntimeUnavailable(
                 f"The claim {name} is still in use; it is created again after its deletion."

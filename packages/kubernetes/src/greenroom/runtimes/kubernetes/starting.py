@@ -30,7 +30,7 @@ UNSCHEDULABLE_FOR_S: Final = 15.0
 IMAGE_FOR_S: Final = 12.0
 """The time for which a node may report a missing image. It tries again, and a registry's first answer may be late."""
 REFUSED_FOR_S: Final = 5.0
-LOOK_EVERY_S: Final = 1.0
+POLL_S: Final = 1.0
 UNBOUND: Final = "unbound immediate PersistentVolumeClaims"
 """The scheduler's message for a claim without a volume."""
 
@@ -120,7 +120,7 @@ async def ended(cluster: Cluster, name: str, uid: str, within_s: float) -> bool:
 
 
 async def states(cluster: Cluster, name: str) -> AsyncGenerator[Pod | None]:
-    """Yield a Pod now and after each change, and at least every `LOOK_EVERY_S` again; None = it does not exist."""
+    """Yield a Pod now and after each change, and at least every `POLL_S` again; None = it does not exist."""
     pod = await cluster.get(Pod, name)
     yield pod
     queue: asyncio.Queue[Pod | Exception | None] = asyncio.Queue()
@@ -137,7 +137,7 @@ async def states(cluster: Cluster, name: str) -> AsyncGenerator[Pod | None]:
     try:
         while True:
             try:
-                async with asyncio.timeout(LOOK_EVERY_S):
+                async with asyncio.timeout(POLL_S):
                     pod_or_error = await queue.get()
             except TimeoutError:
                 yield pod

@@ -8,7 +8,7 @@ import sys
 import time
 
 LIMIT_S = 10
-LOOK_S = 0.02
+POLL_S = 0.02
 
 x11 = ctypes.CDLL("libX11.so.6")
 x11.XOpenDisplay.restype = ctypes.c_void_p
@@ -25,4 +25,4 @@ begin_s = time.monotonic()
 while not x11.XGetSelectionOwner(display, settings):
     if time.monotonic() - begin_s > LIMIT_S:
         sys.exit(f"no program provides the settings of the desktop after {LIMIT_S} s")
-    time.sleep(LOOK_S)
+    time.sleep(POLL_S)

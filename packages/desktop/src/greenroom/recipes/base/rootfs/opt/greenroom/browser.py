@@ -47,7 +47,7 @@ DRIVER = "/usr/bin/chromedriver"
 DRIVER_PORT = 6697
 """One of the bad ports of https://fetch.spec.whatwg.org/#port-blocking."""
 DRIVER_STARTS_S = 10.0
-DRIVER_LOOK_S = 0.02
+DRIVER_POLL_S = 0.02
 MAX_SESSION_BYTES = 1 << 20
 """The size limit of the request for a new WebDriver session."""
 UPLOAD = re.compile(r"session/([^/?]+)/(?:se/)?file/?")
@@ -137,7 +137,7 @@ class Browser:
                 _, writer = await asyncio.open_connection(HOST, DRIVER_PORT)
             except OSError:
                 if self.driver.returncode is None and time.monotonic() < end_s:
-                    await asyncio.sleep(DRIVER_LOOK_S)
+                    await asyncio.sleep(DRIVER_POLL_S)
                     continue
                 if self.driver.returncode is None:
                     self.driver.kill()

@@ -32,7 +32,7 @@ SELECT_SELECTION_INPUT = 2
 NEW_OWNER = 1
 GET_SELECTION_OWNER = 23
 TAKEN_WITHIN_S = 5
-LOOK_S = 0.002
+POLL_S = 0.002
 XCLIP = ("xclip", "-display", ":1", "-selection", "clipboard", "-target")
 
 
@@ -192,7 +192,7 @@ async def taken() -> AsyncIterator[None]:
         yield
         async with asyncio.timeout(TAKEN_WITHIN_S):
             while await _owner(display, clipboard) == before:
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(POLL_S)
     finally:
         await display.close()
 

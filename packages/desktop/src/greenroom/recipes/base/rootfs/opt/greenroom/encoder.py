@@ -26,9 +26,9 @@ os.dup2(2, 1)  # pixelflux reports on standard output
 
 SLOWEST_FRAMES_S = 5.0
 REST_FRAMES_S = 15.0
-LOOK_S = 0.5
+POLL_S = 0.5
 WAITED_MAX_S = 0.2
-"""A wait of more than this in LOOK_S shows that frames are captured faster than they are read."""
+"""A wait of more than this in POLL_S shows that frames are captured faster than they are read."""
 CRF_WORST, CRF_STEP = 41, 2.4
 """The CRF of quality 0, and the decrease with each step of quality."""
 
@@ -61,7 +61,7 @@ class Encoder:
     def keep_pace(self) -> None:
         """Adjust the rate to the time that frames have waited."""
         now = time.monotonic()
-        if now - self.looked < LOOK_S:
+        if now - self.looked < POLL_S:
             return
         waits = self.waited_s > WAITED_MAX_S
         wanted = max(SLOWEST_FRAMES_S, self.frames_s * 0.7) if waits else min(self.most_frames_s, self.frames_s * 1.2)
