@@ -17,7 +17,7 @@ from tests.support.system import primary_of
 from bench.database import as_the_api, empty_server
 from bench.installations import Installation, installation
 from bench.table import Figure, Point, median, spread
-from greenroom.core.pool.agenda import LOOKED_AT, POLL_S
+from greenroom.core.pool.agenda import MAX_POOLS, POLL_S
 from greenroom.db.launch.claims import ClaimedSession, LedgerLine, claim
 from greenroom.manager.tasks.rounds import PrimaryRounds
 from greenroom.up.postgres import PostgresCluster
@@ -37,7 +37,7 @@ async def _at_rest(crowd: Crowd, cluster: PostgresCluster) -> float:
     """Milliseconds of CPU of Primary and PostgreSQL per second."""
     async with installation(cluster, crowd) as made:
         ctx, rounds = await primary_of(made.db, id_of("zone")), PrimaryRounds()
-        for _ in range(4 + crowd.pools // LOOKED_AT):  # rounds of a new term, in which all pools are examined
+        for _ in range(4 + crowd.pools // MAX_POOLS):  # rounds of a new term, in which all pools are examined
             await rounds.run(ctx)
         begun_s, begun = made.used_s(), time.monotonic()
         while time.monotonic() < begun + POLL_S + 2:

@@ -60,7 +60,7 @@ async def test_what_is_said_of_a_pool_wakes_it_alone_until_it_is_full_again(stag
     await after_a_round(stage, planned)
     assert await stage.claim(stage.user_id)
     assert await after_a_round(stage, planned) == 0, "nothing was said yet"
-    stage.ctx.agenda.said(stage.config_id)
+    stage.ctx.agenda.mark_changed(stage.config_id)
     await after_a_round(stage, planned)
     assert set(planned) == {stage.config_id}
     assert await stage.statuses(pooled=True) == {"requested": 1, "running": POOLS - 1}
@@ -116,17 +116,17 @@ async def test_of_many_pools_that_cannot_be_filled_each_round_looks_at_some_in_t
     await after_a_round(stage, planned)
     await stage.db.write("UPDATE staging_configs SET num_sessions = 2")
     await stage.db.write("UPDATE agent_capacity SET cores = cores_allocated")
-    stage.ctx.agenda.said_of_all()
+    stage.ctx.agenda.mark_all_changed()
     await after_a_round(stage, planned)
     assert len(set(planned)) == POOLS
-    monkeypatch.setattr(agenda, "WAITING_LOOKED_AT", POOLS // 2)
+    monkeypatch.setattr(agenda, "MAX_WAITING_POOLS", POOLS // 2)
     turns: list[str] = []
     for _ in range(2):
         assert await after_a_round(stage, planned) == POOLS // 2
         turns += planned
     assert len(set(turns)) == POOLS
     await stage.db.write("UPDATE agent_capacity SET cores = cores + 1000")
-    stage.ctx.agenda.said_of_all()
+    stage.ctx.agenda.mark_all_changed()
     await after_a_round(stage, planned)
     assert await stage.statuses(pooled=True) == {"requested": POOLS, "running": POOLS}
 
@@ -134,10 +134,10 @@ async def test_of_many_pools_that_cannot_be_filled_each_round_looks_at_some_in_t
 async def test_a_round_writes_of_so_many_pools_and_the_others_come_next(
     stage: System, planned: list[str], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(pools, "PLANNED", 5)
+    monkeypatch.setattr(pools, "MAX_PLANS", 5)
     await after_a_round(stage, planned)
     await stage.db.write("UPDATE staging_configs SET num_sessions = 2")
-    stage.ctx.agenda.said_of_all()
+    stage.ctx.agenda.mark_all_changed()
     for number in (5, 10, POOLS):
         await run_due_pools(stage.ctx)
         assert await stage.statuses(pooled=True) == {"requested": number, "running": POOLS}
@@ -158,7 +158,7 @@ async def test_refills_of_one_second_read_the_agents_once(stage: System, monkeyp
         await run_named_pools(stage.ctx, [stage.config_id])
         await stage.become_usable()
     assert not readings, "the round before has read them"
-    stage.ctx.agenda.said_of_all()
+    stage.ctx.agenda.mark_all_changed()
     await run_named_pools(stage.ctx, [stage.config_id])
     assert len(readings) == 1
 

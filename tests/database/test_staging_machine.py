@@ -71,7 +71,7 @@ class World:
         await self.check(AFTER_A_PLAN)
 
     async def plan(self) -> None:
-        self.ctx.agenda.said_of_all()  # instead of notifications, which no Manager receives here
+        self.ctx.agenda.mark_all_changed()  # instead of notifications, which no Manager receives here
         await self.rounds.run(self.ctx)
 
     async def launch(self, user: int, key: str) -> None:

@@ -264,7 +264,7 @@ class RunningManager:
     def _missed(self) -> None:
         """Read everything again, because notifications may have been missed, though not all Agents at one moment."""
         self._wakers.wake_all(SPREAD_S)
-        self._agenda.said_of_all()
+        self._agenda.mark_all_changed()
         self.guardian.wake()
         self._watch.wake()
 
@@ -273,10 +273,10 @@ class RunningManager:
         if Wakes.AGENT in wakes:
             self._wakers.wake(event.id, event.session_id)
         if Wakes.POOL in wakes and event.id:
-            self._agenda.said(event.id)
+            self._agenda.mark_changed(event.id)
             self._refill.want(event.id)
         if Wakes.POOLS in wakes:
-            self._agenda.said_of_all()
+            self._agenda.mark_all_changed()
         if event.id and event.id != str(self._me.zone_key):
             return
         if Wakes.AGENTS in wakes:

@@ -1,10 +1,10 @@
-"""The pools that the Primary must plan now: pools with an announced change, and pools that are due at a known time.
+"""The pools that the Primary must plan now: those with an announced change, and those whose next planning time is past.
 
-A pool at rest has nothing to do until its next time, because all other changes are announced. Every `POLL_S` the
+A pool at rest needs no plan until its next planning time, because all other changes are announced. Every `POLL_S` the
 checksums of the rows of all pools are compared, to find changes that were not announced or whose announcements were
 lost.
 
-A session that is placed on an Agent without room is not inserted, so that an outdated view costs at most a repetition.
+A session that is placed on an Agent without room is not inserted, so outdated data costs at most a second attempt.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from greenroom.core.pool.model import COMING, Create, PoolPlan, PoolSnapshot, Sh
 from greenroom.core.workspace.spec_builder import ImageFacts
 
 KNOWN_S: Final = 1.0
+"""The time for which stored Agents are used."""
 
 
 class KnownAgents:
-    """The Agents of a zone by image, whose state differs between Agents. Times are of the caller's clock."""
+    """The Agents of a zone by image: each Agent has its own state of an image. Times are by the clock of the caller."""
 
     def __init__(self) -> None:
         self._of: dict[str, tuple[float, tuple[PlacementAgent, ...]]] = {}
@@ -33,10 +34,10 @@ class KnownAgents:
         read_s, agents = self._of.get(image_id, (float("-inf"), ()))
         return agents if now_s < read_s + KNOWN_S else None
 
-    def read(self, image_id: str, agents: tuple[PlacementAgent, ...], now_s: float) -> None:
+    def store(self, image_id: str, agents: tuple[PlacementAgent, ...], now_s: float) -> None:
         self._of[image_id] = now_s, agents
 
-    def created(self, image: ImageFacts, creates: Iterable[Create]) -> None:
+    def reserve(self, image: ImageFacts, creates: Iterable[Create]) -> None:
         """Reserve the room of inserted sessions on the Agents, until the Agents are read again."""
         if (known := self._of.get(image.image_id)) is None:
             return
@@ -56,12 +57,12 @@ def _with(agent: PlacementAgent, number: int, request: PlacementRequest) -> Plac
 
 
 POLL_S: Final = 30.0
-LOOKED_AT: Final = 100
+MAX_POOLS: Final = 100
 """The maximum number of pools read in one round, so that it stays short; those waiting longest come first."""
-PLANNED: Final = 20
+MAX_PLANS: Final = 20
 """The maximum number of these pools for which rows are written; the other pools wait for the next round."""
-WAITING_LOOKED_AT: Final = 25
-"""The same limit as `LOOKED_AT`, for pools that are not at rest and had nothing to do in their last plan."""
+MAX_WAITING_POOLS: Final = 25
+"""The same limit as `MAX_POOLS`, for pools that are not at rest and had nothing to do in their last plan."""
 
 SETTLED: Final[frozenset[ShortfallCode]] = frozenset({"paused", "image-disabled", "zone-request-host"})
 """Shortfalls that last until config, workspace or zone are changed. Other shortfalls depend on reports of Agents, which
@@ -69,10 +70,10 @@ are not announced: such a pool is planned in every round, or in turn with simila
 """
 
 
-def settled_until(snapshot: PoolSnapshot, made: PoolPlan) -> datetime | None:
+def settled_until(snapshot: PoolSnapshot, pool_plan: PoolPlan) -> datetime | None:
     """Return the time until which the plan of a pool stays valid if nothing changes; None if it is not at rest."""
-    is_short = made.shortfall is not None and made.shortfall.code not in SETTLED
-    if made.actions or is_short or any(session.status in COMING for session in snapshot.sessions):
+    is_short = pool_plan.shortfall is not None and pool_plan.shortfall.code not in SETTLED
+    if pool_plan.actions or is_short or any(session.status in COMING for session in snapshot.sessions):
         return None
     if rotation.outdated(snapshot, snapshot.sessions):
         return None
@@ -91,25 +92,25 @@ class Agenda:
         self._listed_s = float("-inf")
         self._next_s: dict[str, float] = {}
         """Id of the config → the next time of its pool; a pool with a time in the past is due."""
-        self._looked_s: dict[str, float] = {}
+        self._examined_s: dict[str, float] = {}
         self._sums: dict[str, int] = {}
         self._waiting: set[str] = set()
-        self._said = 0
-        self._said_of: dict[str, int] = {}
-        self._said_of_all = 0
+        self._version = 0
+        self._changed: dict[str, int] = {}
+        self._all_changed = 0
         self.agents = KnownAgents()
 
-    def said(self, config_id: str) -> None:
+    def mark_changed(self, config_id: str) -> None:
         """Record an announced change of this pool. The pool is then due."""
-        self._said += 1
-        self._said_of[config_id] = self._said
+        self._version += 1
+        self._changed[config_id] = self._version
         self._next_s[config_id] = float("-inf")
         self._waiting.discard(config_id)
 
-    def said_of_all(self) -> None:
+    def mark_all_changed(self) -> None:
         """Record a change on which all plans may depend, or the loss of announcements. All pools are then due."""
-        self._said += 1
-        self._said_of_all = self._said
+        self._version += 1
+        self._all_changed = self._version
         self._next_s = dict.fromkeys(self._next_s, float("-inf"))
         self._waiting.clear()
         self.agents.forget()
@@ -117,59 +118,62 @@ class Agenda:
 
     @property
     def version(self) -> int:
-        """A number that grows with each announcement. The caller reads it before the rows, for `planned`."""
-        return self._said
+        """A number that grows with each announcement. The caller reads it before the rows, for `mark_planned`."""
+        return self._version
 
     def begin(self, term: int) -> None:
         """Begin a term of leadership. In a new term all pools are due."""
         if term != self._term:
             self._term = term
-            self.said_of_all()
+            self.mark_all_changed()
 
-    def wants_list(self, now_s: float) -> bool:
+    def needs_list(self, now_s: float) -> bool:
         """True if the list of pools must be read again."""
         return now_s >= self._listed_s + POLL_S
 
-    def listed(self, sums: Mapping[str, int], now_s: float) -> None:
+    def set_list(self, sums: Mapping[str, int], now_s: float) -> None:
         """Store the list of all pools of the zone, the most urgent first, each with the checksum of its rows. A new
         pool is due, and so is a pool whose checksum has changed.
         """
         self._listed_s = now_s
         same = {config_id for config_id, number in sums.items() if self._sums.get(config_id) == number}
-        self._next_s = {one: self._next_s.get(one, float("-inf")) if one in same else float("-inf") for one in sums}
+        due_s = float("-inf")
+        self._next_s = {name: self._next_s.get(name, due_s) if name in same else due_s for name in sums}
         self._waiting &= same
         self._sums = dict(sums)
-        for known in (self._looked_s, self._said_of):
-            for config_id in known.keys() - self._next_s.keys():
-                del known[config_id]
+        for by_config in (self._examined_s, self._changed):
+            for config_id in by_config.keys() - self._next_s.keys():
+                del by_config[config_id]
 
     def due(self, now_s: float) -> list[str]:
         """Return the ids of the configs to plan now, in this order."""
         due = [config_id for config_id, next_s in self._next_s.items() if next_s <= now_s]
-        due.sort(key=lambda config_id: self._looked_s.get(config_id, float("-inf")))
+        due.sort(key=lambda config_id: self._examined_s.get(config_id, float("-inf")))
         waiting = [config_id for config_id in due if config_id in self._waiting]
         others = [config_id for config_id in due if config_id not in self._waiting]
-        return [*others[:LOOKED_AT], *waiting[:WAITING_LOOKED_AT]]
+        return [*others[:MAX_POOLS], *waiting[:MAX_WAITING_POOLS]]
 
-    def looked(self, config_id: str, now_s: float) -> None:
+    def mark_examined(self, config_id: str, now_s: float) -> None:
         """Record the turn of a pool, so that a pool that cannot be planned does not delay the others."""
-        self._looked_s[config_id] = now_s
+        self._examined_s[config_id] = now_s
 
-    def planned(self, config_id: str, *, version: int, now_s: float, rest_s: float | None, waits: bool = False) -> None:
+    def mark_planned(
+        self, config_id: str, *, version: int, now_s: float, rest_s: float | None, waits: bool = False
+    ) -> None:
         """Record the plan of a pool.
 
         `version` is the `version` of the agenda before the rows were read. The pool is at rest for `rest_s` seconds;
         None = it is not at rest. `waits` is True if it is not at rest and its plan had no actions.
         """
-        self.looked(config_id, now_s)
-        is_old = version < max(self._said_of.get(config_id, 0), self._said_of_all)
+        self.mark_examined(config_id, now_s)
+        is_old = version < max(self._changed.get(config_id, 0), self._all_changed)
         self._next_s[config_id] = float("-inf") if rest_s is None or is_old else now_s + rest_s
         if waits and not is_old:
             self._waiting.add(config_id)
         else:
             self._waiting.discard(config_id)
 
-    def gone(self, config_id: str) -> None:
+    def remove(self, config_id: str) -> None:
         """Remove a pool that the zone no longer has."""
         self._next_s.pop(config_id, None)
         self._waiting.discard(config_id)

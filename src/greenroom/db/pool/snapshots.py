@@ -159,27 +159,28 @@ class PoolRows:
     """Number of users whose launch was just refused in the zone for lack of room."""
 
 
-async def add_up_pools(db: Database, zone_id: str) -> dict[str, int]:
-    """All configs of a zone that may need a change, the emptiest first, each with a number that changes with every row
-    on which the plan of a full pool depends."""
+async def read_checksums(db: Database, zone_id: str) -> dict[str, int]:
+    """Return all configs of a zone that may need a change, the emptiest first, each with a checksum of the rows
+    on which the plan of a full pool depends.
+    """
     rows = await db.fetch(_SUMS, {"zone_id": zone_id})
     return {row["staging_config_id"]: row["sum"] for row in rows}
 
 
-async def look_at_pools(
+async def find_configs_to_plan(
     connection: Connection, zone_id: str, config_ids: Collection[str] | None
 ) -> list[PlannedConfig]:
-    """Those of these configs of a zone, None = all, that may need a change; without locks."""
-    among: LiteralString = "" if config_ids is None else " AND c.staging_config_id::text = ANY(%(ids)s)"
+    """Return the configs that may need a change, among these of a zone (None = all). No row is locked."""
+    condition: LiteralString = "" if config_ids is None else " AND c.staging_config_id::text = ANY(%(ids)s)"
     cursor = await connection.execute(
-        _CONFIG + _IN_WORK + among + " ORDER BY c.staging_config_id",
+        _CONFIG + _IN_WORK + condition + " ORDER BY c.staging_config_id",
         {"zone_id": zone_id, "ids": list(config_ids or ())},
     )
     return rows_as(PlannedConfig, await cursor.fetchall())
 
 
 async def lock_pool(connection: Connection, zone_id: str, staging_config_id: str) -> PlannedConfig | None:
-    """Lock the config's row, as the first statement of a pool's plan; None = the zone has no config with this id."""
+    """Lock the row of a config, as the first statement of a plan, and return it; None = the zone has no such config."""
     cursor = await connection.execute(
         _CONFIG + " WHERE c.staging_config_id::text = %s AND c.zone_id = %s FOR NO KEY UPDATE",
         (staging_config_id, zone_id),
@@ -190,7 +191,7 @@ async def lock_pool(connection: Connection, zone_id: str, staging_config_id: str
 async def read_pools(
     connection: Connection, zone_id: str, configs: Sequence[PlannedConfig], agents: AgentsByImage
 ) -> PoolRows:
-    """Read all other input of these configs' plans; sessions are counted in a later statement than the lock's."""
+    """Read all other input of the plans of these configs. Sessions are counted after the lock, by another statement."""
     values = {
         "zone_id": zone_id,
         "configs": [config.staging_config_id for config in configs],
@@ -227,10 +228,10 @@ async def read_agents(connection: Connection, zone_id: str, image_ids: Collectio
     agents = await connection.execute(AGENTS_OF_ZONE, values)
     images = await connection.execute(_IMAGES_ON_AGENTS, values)
     views = rows_as(PlacementAgent, await agents.fetchall())
-    said = _by("image_id", ImageReadiness, await images.fetchall())
+    readiness = _by("image_id", ImageReadiness, await images.fetchall())
     found: dict[str, tuple[PlacementAgent, ...]] = {}
     for image_id in image_ids:
-        states = {state.agent_id: state for state in said.get(image_id, ())}
+        states = {state.agent_id: state for state in readiness.get(image_id, ())}
         found[image_id] = tuple(agent.with_image(states.get(agent.agent_id)) for agent in views)
     return found
 
@@ -242,7 +243,7 @@ def _by(name: str, kind: type[T], rows: Iterable[DictRow]) -> dict[str, list[T]]
     return groups
 
 
-async def remember_plan(connection: Connection, staging_config_id: str, memory: PoolMemory) -> None:
+async def store_memory(connection: Connection, staging_config_id: str, memory: PoolMemory) -> None:
     """Store the memory of a plan, if it changed."""
     await connection.execute(
         "UPDATE staging_configs SET " + assigned(_MEMORY) + " WHERE staging_config_id = %(staging_config_id)s"

@@ -1,9 +1,9 @@
 """Keeps every pool of the zone at Desired: lock the config, count in the next statement, plan, write
 (docs/explanation/protocols.md §3).
 
-`core.pool.agenda` determines which pools are read. A reading without locks, with the same few statements for any number
-of pools, finds those that need a change. Their plan is created again inside the guarded transaction that locks the
-config's row, so that two Primaries, or a Primary and an administrator, never both act on one count.
+`core.pool.agenda` selects the pools to read. They are read without locks, by the same few statements for any number of
+pools, to find those that need a change. Their plan is created again in the transaction that locks the row of the
+config, so that two Primaries, or a Primary and an administrator, never both act on the same count.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from greenroom.core.errors import Invalid
 from greenroom.core.events import ChangeEvent, Topic, session_events
 from greenroom.core.launch.eviction import people_waiting
 from greenroom.core.log_codes import Level, LogCode
-from greenroom.core.pool.agenda import PLANNED, settled_until
+from greenroom.core.pool.agenda import MAX_PLANS, settled_until
 from greenroom.core.pool.model import (
     ConfigFields,
     Create,
@@ -55,8 +55,8 @@ def snapshot_of(config: PlannedConfig, rows: PoolRows) -> PoolSnapshot:
         raise Invalid(f"The row of the workspace {config.image_id} cannot be read; see the Manager's log.")
     config_hash = config_hash_of(image, rows.zone, config.permissions)
 
-    def is_forgiven(failed: datetime) -> bool:
-        """Return True if the pool was recycled, or its workspace changed, since this failure."""
+    def is_superseded(failed: datetime) -> bool:
+        """True if the pool was recycled, or its workspace changed, after this failure."""
         return config.recycled is not None and failed < config.recycled
 
     return PoolSnapshot(
@@ -74,7 +74,7 @@ def snapshot_of(config: PlannedConfig, rows: PoolRows) -> PoolSnapshot:
             broken=tuple(
                 broken
                 for broken in rows.broken.get(config_id, ())
-                if broken.config_hash == config_hash and not is_forgiven(broken.broke)
+                if broken.config_hash == config_hash and not is_superseded(broken.broke)
             ),
         ),
         image=image,
@@ -85,7 +85,7 @@ def snapshot_of(config: PlannedConfig, rows: PoolRows) -> PoolSnapshot:
         failed_on=frozenset(
             failed.agent_id
             for failed in rows.failed_on.get(config_id, ())
-            if failed.config_hash == config_hash and not is_forgiven(failed.created)
+            if failed.config_hash == config_hash and not is_superseded(failed.created)
         ),
         leaving=rows.leaving.get(config_id, 0),
         people_waiting=people_waiting(rows.people_waiting, rows.zone.zone_name),
@@ -108,14 +108,14 @@ async def run_due_pools(ctx: PrimaryContext) -> None:
         Unavailable: the database cannot be reached.
     """
     ctx.agenda.begin(ctx.fence.term)
-    if ctx.agenda.wants_list(boottime_s()):
-        ctx.agenda.listed(await snapshots.add_up_pools(ctx.db, ctx.zone_id), boottime_s())
+    if ctx.agenda.needs_list(boottime_s()):
+        ctx.agenda.set_list(await snapshots.read_checksums(ctx.db, ctx.zone_id), boottime_s())
     if due := ctx.agenda.due(boottime_s()):
         await run_pools(ctx, due)
 
 
 async def run_pools(ctx: PrimaryContext, due: Sequence[str] | None = None) -> None:
-    """Read these pools of the zone in their order, None = all, until `PLANNED` of them needed a change.
+    """Read these pools of the zone in their order, None = all, until `MAX_PLANS` of them needed a change.
 
     Raises:
         LeaseLost: the term is over; nothing was written afterwards.
@@ -123,29 +123,29 @@ async def run_pools(ctx: PrimaryContext, due: Sequence[str] | None = None) -> No
     """
     version = ctx.agenda.version
     async with ctx.db.connection() as connection, connection.pipeline():
-        configs = await snapshots.look_at_pools(connection, ctx.zone_id, due)
+        configs = await snapshots.find_configs_to_plan(connection, ctx.zone_id, due)
         for staging_config_id in set(due or ()) - {config.staging_config_id for config in configs}:
-            ctx.agenda.gone(staging_config_id)
+            ctx.agenda.remove(staging_config_id)
         if not configs:
             return
         agents = await _read_agents(ctx, connection, {config.image_id for config in configs})
         rows = await snapshots.read_pools(connection, ctx.zone_id, configs, agents)
     if due is not None:
-        place = {staging_config_id: number for number, staging_config_id in enumerate(due)}
-        configs.sort(key=lambda config: place[config.staging_config_id])
+        position = {staging_config_id: number for number, staging_config_id in enumerate(due)}
+        configs.sort(key=lambda config: position[config.staging_config_id])
     planned = 0
     for config in configs:
-        if planned >= PLANNED:
+        if planned >= MAX_PLANS:
             break
         staging_config_id = config.staging_config_id
-        ctx.agenda.looked(staging_config_id, boottime_s())
+        ctx.agenda.mark_examined(staging_config_id, boottime_s())
         if ctx.tasks.failures.in_backoff("pools", staging_config_id):
             continue
         async with ctx.tasks.isolated("pools", staging_config_id):
             snapshot = snapshot_of(config, rows)
-            made = plan(snapshot)
-            _note(ctx, snapshot, made, version)
-            if made.actions or _is_news(config, made):
+            pool_plan = plan(snapshot)
+            _record_plan(ctx, snapshot, pool_plan, version)
+            if pool_plan.actions or _has_changed(config, pool_plan):
                 planned += 1
                 await run_pool(ctx, staging_config_id)
         await asyncio.sleep(0)  # many plans in a row must not delay Agents
@@ -155,19 +155,19 @@ async def _read_agents(ctx: PrimaryContext, connection: Connection, image_ids: C
     now_s = boottime_s()
     found = await snapshots.read_agents(connection, ctx.zone_id, image_ids)
     for image_id, agents in found.items():
-        ctx.agenda.agents.read(image_id, agents, now_s)
+        ctx.agenda.agents.store(image_id, agents, now_s)
     return found
 
 
-def _note(ctx: PrimaryContext, snapshot: PoolSnapshot, made: PoolPlan, version: int) -> None:
-    until = settled_until(snapshot, made)
+def _record_plan(ctx: PrimaryContext, snapshot: PoolSnapshot, pool_plan: PoolPlan, version: int) -> None:
+    until = settled_until(snapshot, pool_plan)
     rest_s = None if until is None else (until - snapshot.now).total_seconds()
-    ctx.agenda.planned(
+    ctx.agenda.mark_planned(
         snapshot.config.staging_config_id,
         version=version,
         now_s=boottime_s(),
         rest_s=rest_s,
-        waits=until is None and not made.actions,
+        waits=until is None and not pool_plan.actions,
     )
 
 
@@ -195,51 +195,53 @@ async def run_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | No
         await lock_lease(connection, ctx.fence)
         config = await snapshots.lock_pool(connection, ctx.zone_id, staging_config_id)
         if config is None:
-            ctx.agenda.gone(staging_config_id)
+            ctx.agenda.remove(staging_config_id)
             return None
         known = ctx.agenda.agents.of(config.image_id, boottime_s())
         agents = {config.image_id: known} if known else await _read_agents(ctx, connection, {config.image_id})
         snapshot = snapshot_of(config, await snapshots.read_pools(connection, ctx.zone_id, [config], agents))
         await stop("pool.after_count")
-        made = plan(snapshot)
-        events |= await _apply(ctx, connection, snapshot, config, made)
-        await snapshots.remember_plan(connection, staging_config_id, _memory(made))
-        if events or _is_news(config, made):
-            # Pages read again in any case; a pool that is named is planned again.
-            events.add(ChangeEvent.staging(staging_config_id) if _goes_on(made) else ChangeEvent(Topic.STAGING))
-    _note(ctx, snapshot, made, version)
-    ctx.agenda.agents.created(snapshot.image, made.creates)
-    _log(ctx, config, snapshot, made)
-    return made
+        pool_plan = plan(snapshot)
+        events |= await _apply(ctx, connection, snapshot, config, pool_plan)
+        await snapshots.store_memory(connection, staging_config_id, _memory(pool_plan))
+        if events or _has_changed(config, pool_plan):
+            # Both events make pages read again. Only the event that names the pool makes the Primary plan it again.
+            events.add(
+                ChangeEvent.staging(staging_config_id) if _has_more_to_do(pool_plan) else ChangeEvent(Topic.STAGING)
+            )
+    _record_plan(ctx, snapshot, pool_plan, version)
+    ctx.agenda.agents.reserve(snapshot.image, pool_plan.creates)
+    _log(ctx, config, snapshot, pool_plan)
+    return pool_plan
 
 
-def _is_news(config: PlannedConfig, made: PoolPlan) -> bool:
-    return config.memory != _memory(made)
+def _has_changed(config: PlannedConfig, pool_plan: PoolPlan) -> bool:
+    return config.memory != _memory(pool_plan)
 
 
-def _goes_on(made: PoolPlan) -> bool:
-    """Return True if the next plan may find more to do at once; after some creations it must first read their
+def _has_more_to_do(pool_plan: PoolPlan) -> bool:
+    """Return True if the next plan may have actions at once. After fewer creations, the Primary first waits for their
     outcome."""
-    return len(made.creates) == MAX_CREATES or len(made.creates) < len(made.actions)
+    return len(pool_plan.creates) == MAX_CREATES or len(pool_plan.creates) < len(pool_plan.actions)
 
 
 async def _apply(
-    ctx: PrimaryContext, connection: Connection, snapshot: PoolSnapshot, config: PlannedConfig, made: PoolPlan
+    ctx: PrimaryContext, connection: Connection, snapshot: PoolSnapshot, config: PlannedConfig, pool_plan: PoolPlan
 ) -> set[ChangeEvent]:
     """Write the actions in the lock order, capacity rows before sessions; returns the events to send."""
     events: set[ChangeEvent] = set()
-    creates = sorted(made.creates, key=lambda create: create.agent_id)
+    creates = sorted(pool_plan.creates, key=lambda create: create.agent_id)
     new = [_new_session(ctx, snapshot, config, action) for action in creates]
     for one, inserted in zip(new, await insert_staged(connection, new), strict=True):
         if inserted:
             events |= session_events(one.session_id, agent_id=one.agent_id)
         else:
             ctx.agenda.agents.forget()
-    places = {session.session_id: session.agent_id for session in snapshot.sessions}
-    for action in sorted((a for a in made.actions if not isinstance(a, Create)), key=lambda a: a.session_id):
+    agent_of = {session.session_id: session.agent_id for session in snapshot.sessions}
+    for action in sorted((a for a in pool_plan.actions if not isinstance(a, Create)), key=lambda a: a.session_id):
         end = retire if isinstance(action, Retire) else destroy_unassigned
         if await end(connection, action.session_id, action.reason):
-            events |= session_events(action.session_id, agent_id=places[action.session_id])
+            events |= session_events(action.session_id, agent_id=agent_of[action.session_id])
     return events
 
 
@@ -261,37 +263,37 @@ def _new_session(ctx: PrimaryContext, snapshot: PoolSnapshot, config: PlannedCon
     )
 
 
-def _memory(made: PoolPlan) -> PoolMemory:
+def _memory(pool_plan: PoolPlan) -> PoolMemory:
     return PoolMemory(
-        shortfall_code=made.shortfall.code if made.shortfall else None,
-        shortfall_reason=made.shortfall.reason if made.shortfall else None,
-        failures=made.failures,
-        last_error=made.last_error,
-        next_try=made.next_try,
+        shortfall_code=pool_plan.shortfall.code if pool_plan.shortfall else None,
+        shortfall_reason=pool_plan.shortfall.reason if pool_plan.shortfall else None,
+        failures=pool_plan.failures,
+        last_error=pool_plan.last_error,
+        next_try=pool_plan.next_try,
     )
 
 
-def _log(ctx: PrimaryContext, config: PlannedConfig, snapshot: PoolSnapshot, made: PoolPlan) -> None:
+def _log(ctx: PrimaryContext, config: PlannedConfig, snapshot: PoolSnapshot, pool_plan: PoolPlan) -> None:
     names = snapshot.image.friendly_name, snapshot.zone.zone_name
     title = config_title(*names, config.staging_config_id)
     write = partial(ctx.logs.write, staging_config_id=config.staging_config_id)
-    for action in made.actions:
+    for action in pool_plan.actions:
         if isinstance(action, Create):
             write(LogCode.STAGED_SESSION_CREATED, f"Staging {title}: {action.reason}")
         else:
             failed = any(s.session_id == action.session_id and s.error and not s.was_usable for s in snapshot.sessions)
             code = LogCode.STAGED_SESSION_FAILED if failed else LogCode.STAGED_SESSION_ENDED
             write(code, f"A staged session of {title} ends: {action.reason}", session_id=action.session_id)
-    _log_shortfall(write, config.memory.shortfall_code, made.shortfall, title)
+    _log_shortfall(write, config.memory.shortfall_code, pool_plan.shortfall, title)
 
 
 def _log_shortfall(write: Callable[..., None], before: str | None, now: Shortfall | None, title: str) -> None:
     """Write one row per change of the cause, not per round; none for sessions that are just starting."""
     code = now.code if now is not None and now.code != "starting" else None
-    was = before if before != "starting" else None
-    if now is not None and code is not None and code != was:
+    previous = before if before != "starting" else None
+    if now is not None and code is not None and code != previous:
         details = {"code": code}
         write(LogCode.STAGING_SHORTFALL, f"{title}: {now.reason}", level=_LEVELS.get(code), details=details)
-    elif code is None and was is not None:
+    elif code is None and previous is not None:
         state = "is full" if now is None else "is being filled"
-        write(LogCode.STAGING_RECOVERED, f"{title}: the pool {state} again; the shortfall {was} has ended.")
+        write(LogCode.STAGING_RECOVERED, f"{title}: the pool {state} again; the shortfall {previous} has ended.")

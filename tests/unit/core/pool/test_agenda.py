@@ -11,7 +11,7 @@ from tests.unit.core.pool.test_properties import snapshots
 from tests.unit.pools import BIG, CONFIG, IMAGE, NOW, session, snapshot
 from tests.unit.properties import for_all
 
-from greenroom.core.pool.agenda import LOOKED_AT, POLL_S, WAITING_LOOKED_AT, Agenda, settled_until
+from greenroom.core.pool.agenda import MAX_POOLS, MAX_WAITING_POOLS, POLL_S, Agenda, settled_until
 from greenroom.core.pool.model import PoolSnapshot
 from greenroom.core.pool.plan import plan
 
@@ -49,40 +49,40 @@ def agenda(*config_ids: str, rest_s: float | None = DAY_S) -> Agenda:
     """The agenda of pools that were planned at 0."""
     made = Agenda()
     made.begin(7)
-    made.listed(dict.fromkeys(config_ids, 1), 0.0)
+    made.set_list(dict.fromkeys(config_ids, 1), 0.0)
     for config_id in config_ids:
-        made.planned(config_id, version=made.version, now_s=0.0, rest_s=rest_s)
+        made.mark_planned(config_id, version=made.version, now_s=0.0, rest_s=rest_s)
     return made
 
 
 def test_a_new_term_looks_at_all_pools_and_then_at_none_at_rest():
     made = Agenda()
     made.begin(7)
-    assert made.wants_list(0.0)
-    some = {f"c{number}" for number in range(LOOKED_AT)}
-    made.listed(dict.fromkeys(some, 1), 0.0)
+    assert made.needs_list(0.0)
+    some = {f"c{number}" for number in range(MAX_POOLS)}
+    made.set_list(dict.fromkeys(some, 1), 0.0)
     assert set(made.due(0.0)) == some
     for config_id in some:
-        made.planned(config_id, version=made.version, now_s=0.0, rest_s=DAY_S)
+        made.mark_planned(config_id, version=made.version, now_s=0.0, rest_s=DAY_S)
     made.begin(7)
     assert set(made.due(1.0)) == set()
-    assert not made.wants_list(1.0)
+    assert not made.needs_list(1.0)
     made.begin(8)
-    assert made.wants_list(1.0)
+    assert made.needs_list(1.0)
     assert set(made.due(1.0)) == some
 
 
 def test_many_due_pools_are_looked_at_in_turn_also_those_that_cannot_be_planned():
-    many = [f"c{number:04}" for number in range(3 * LOOKED_AT)]
+    many = [f"c{number:04}" for number in range(3 * MAX_POOLS)]
     made, seen = agenda(*many, rest_s=None), list[str]()
     for now_s in (1.0, 2.0, 3.0):
         due = made.due(now_s)
-        assert len(due) == LOOKED_AT
+        assert len(due) == MAX_POOLS
         for config_id in due:
-            made.looked(config_id, now_s)
+            made.mark_examined(config_id, now_s)
         seen += due
     assert sorted(seen) == many
-    assert set(made.due(4.0)) == set(seen[:LOOKED_AT])
+    assert set(made.due(4.0)) == set(seen[:MAX_POOLS])
 
 
 @for_all(
@@ -93,9 +93,9 @@ def test_a_pool_is_woken_by_what_is_said_of_it_and_of_all_and_by_nothing_else(
 ):
     made = subject(*"abcdef")
     for config_id in named:
-        made.said(config_id)
+        made.mark_changed(config_id)
     if of_all:
-        made.said_of_all()
+        made.mark_all_changed()
     assert set(made.due(1.0)) == (set("abcdef") if of_all else named)
 
 
@@ -108,59 +108,59 @@ def test_a_pool_is_due_at_its_own_time_and_one_that_is_not_at_rest_in_every_roun
 def test_what_is_said_while_a_pool_is_looked_at_is_not_forgotten():
     made = agenda("a", "b")
     version = made.version
-    made.said("a")
+    made.mark_changed("a")
     for config_id in "ab":
-        made.planned(config_id, version=version, now_s=1.0, rest_s=DAY_S)
+        made.mark_planned(config_id, version=version, now_s=1.0, rest_s=DAY_S)
     assert set(made.due(1.0)) == {"a"}
-    made.planned("a", version=made.version, now_s=1.0, rest_s=DAY_S)
+    made.mark_planned("a", version=made.version, now_s=1.0, rest_s=DAY_S)
     version = made.version
-    made.said_of_all()
-    made.planned("a", version=version, now_s=2.0, rest_s=DAY_S)
+    made.mark_all_changed()
+    made.mark_planned("a", version=version, now_s=2.0, rest_s=DAY_S)
     assert set(made.due(2.0)) == {"a", "b"}
 
 
 def test_pools_whose_rows_changed_without_an_event_and_new_pools_are_found():
     made = agenda("a", "b", "c")
     assert set(made.due(POLL_S)) == set()
-    assert made.wants_list(POLL_S)
-    made.listed({"a": 1, "b": 2, "new": 1}, POLL_S)
+    assert made.needs_list(POLL_S)
+    made.set_list({"a": 1, "b": 2, "new": 1}, POLL_S)
     assert set(made.due(POLL_S)) == {"b", "new"}
     for config_id in ("b", "new"):
-        made.planned(config_id, version=made.version, now_s=POLL_S, rest_s=DAY_S)
-    made.listed({"a": 1, "b": 2, "new": 1}, 2 * POLL_S)
+        made.mark_planned(config_id, version=made.version, now_s=POLL_S, rest_s=DAY_S)
+    made.set_list({"a": 1, "b": 2, "new": 1}, 2 * POLL_S)
     assert set(made.due(2 * POLL_S)) == set()
 
 
 def test_a_new_term_looks_at_the_most_urgent_pools_first():
-    made, ids = Agenda(), [f"c{number}" for number in range(LOOKED_AT + 5)]
+    made, ids = Agenda(), [f"c{number}" for number in range(MAX_POOLS + 5)]
     made.begin(7)
-    made.listed(dict.fromkeys(reversed(ids), 1), 0.0)
+    made.set_list(dict.fromkeys(reversed(ids), 1), 0.0)
     assert made.due(0.0) == ids[:4:-1]
 
 
 def test_of_many_pools_that_wait_some_are_looked_at_in_turn_and_delay_no_others():
-    ids = [f"c{number:04}" for number in range(2 * WAITING_LOOKED_AT)]
+    ids = [f"c{number:04}" for number in range(2 * MAX_WAITING_POOLS)]
     made, seen = agenda(*ids, "full"), list[str]()
     for config_id in ids:
-        made.planned(config_id, version=made.version, now_s=0.0, rest_s=None, waits=True)
+        made.mark_planned(config_id, version=made.version, now_s=0.0, rest_s=None, waits=True)
     for now_s in (1.0, 2.0):
         due = made.due(now_s)
-        assert len(due) == WAITING_LOOKED_AT
+        assert len(due) == MAX_WAITING_POOLS
         seen += due
         for config_id in due:
-            made.planned(config_id, version=made.version, now_s=now_s, rest_s=None, waits=True)
+            made.mark_planned(config_id, version=made.version, now_s=now_s, rest_s=None, waits=True)
     assert sorted(seen) == ids
-    made.said(last := max(made.due(2.0)))
-    made.said("full")
+    made.mark_changed(last := max(made.due(2.0)))
+    made.mark_changed("full")
     assert {last, "full"} < set(made.due(2.0))
-    assert len(made.due(2.0)) == WAITING_LOOKED_AT + 2
-    made.said_of_all()
+    assert len(made.due(2.0)) == MAX_WAITING_POOLS + 2
+    made.mark_all_changed()
     assert set(made.due(2.0)) == {*ids, "full"}
 
 
 def test_a_pool_of_another_zone_is_not_looked_at_again():
     made = agenda("a")
-    made.said("elsewhere")
+    made.mark_changed("elsewhere")
     assert set(made.due(1.0)) == {"elsewhere"}
-    made.gone("elsewhere")
+    made.remove("elsewhere")
     assert set(made.due(1.0)) == set()

@@ -15,10 +15,10 @@ OTHER = replace(BIG, agent_id="a2")
 
 def test_agents_are_known_for_a_while_with_what_was_created_on_them():
     known, request = KnownAgents(), session_of(IMAGE)
-    known.created(IMAGE, [Create("a1", "")])
+    known.reserve(IMAGE, [Create("a1", "")])
     assert known.of("i", 5.0) is None
-    known.read("i", (BIG, OTHER), 5.0)
-    known.created(IMAGE, [Create("a1", ""), Create("a2", ""), Create("a1", "")])
+    known.store("i", (BIG, OTHER), 5.0)
+    known.reserve(IMAGE, [Create("a1", ""), Create("a2", ""), Create("a1", "")])
     twice = BIG.with_one_more(request).with_one_more(request)
     assert known.of("i", 5.0 + KNOWN_S / 2) == (twice, OTHER.with_one_more(request))
     assert known.of("other image", 5.0) is None
@@ -27,8 +27,8 @@ def test_agents_are_known_for_a_while_with_what_was_created_on_them():
 
 def test_what_is_said_of_agents_is_looked_at_by_the_next_plan():
     agenda = Agenda()
-    agenda.agents.read("i", (BIG,), 5.0)
-    agenda.said("c")
+    agenda.agents.store("i", (BIG,), 5.0)
+    agenda.mark_changed("c")
     assert agenda.agents.of("i", 5.0) == (BIG,)
-    agenda.said_of_all()
+    agenda.mark_all_changed()
     assert agenda.agents.of("i", 5.0) is None
