@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.core.access.group_settings import SETTINGS, Setting, shown
+from greenroom.core.access.group_settings import SETTINGS, Setting, value_text
 from greenroom.core.installation import INSTALLATION_SETTINGS
 
 ROOT = Path(__file__).parents[2]
@@ -101,7 +101,7 @@ SHOWN_BY = {
 def default_of(setting: Setting) -> str:
     if setting.kind == "mapping":
         return f"`{json.dumps(setting.default)}`"
-    return "(empty)" if setting.default == "" else f"`{shown(setting.default)}`"
+    return "(empty)" if setting.default == "" else f"`{value_text(setting.default)}`"
 
 
 def described(setting: Setting, kind: str) -> list[str]:

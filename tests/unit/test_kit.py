@@ -41,9 +41,9 @@ def test_what_was_encrypted_is_read_back(text: str):
 @given(st.text(alphabet=st.characters(blacklist_characters="\0", blacklist_categories=["Cs"])))
 def test_the_same_text_is_sealed_alike_and_opened_by_one_key_only(text: str):
     assert Secrets(KEY).seal(text) == Secrets(KEY).seal(text)
-    assert Secrets(KEY).opened(Secrets(KEY).seal(text)) == text
+    assert Secrets(KEY).unseal(Secrets(KEY).seal(text)) == text
     with pytest.raises(SetupError, match="another key"):
-        Secrets(KEY[::-1]).opened(Secrets(KEY).seal(text))
+        Secrets(KEY[::-1]).unseal(Secrets(KEY).seal(text))
 
 
 def test_a_text_that_is_read_again_and_again_is_decrypted_once(monkeypatch: pytest.MonkeyPatch):

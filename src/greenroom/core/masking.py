@@ -1,6 +1,6 @@
 """Masking of secrets and variables: their names are visible, their values are not.
 
-Variables of workspaces, groups and launches are the fields named `environment`, at any depth, of JSON values.
+Variables of workspaces, groups and launches are the fields named `environment`, at any depth, of a JSON value.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ def _changes(path: str, name: str, before: object, after: object) -> Iterator[tu
     if before == after:
         return
     if isinstance(before, Mapping) and isinstance(after, Mapping):
-        one, other = cast("Mapping[str, object]", before), cast("Mapping[str, object]", after)
-        for key in dict.fromkeys((*one, *other)):
+        old, other = cast("Mapping[str, object]", before), cast("Mapping[str, object]", after)
+        for key in dict.fromkeys((*old, *other)):
             inner = ENVIRONMENT if name == ENVIRONMENT else key
-            yield from _changes(f"{path}.{key}", inner, one.get(key), other.get(key))
+            yield from _changes(f"{path}.{key}", inner, old.get(key), other.get(key))
         return
     yield path, masked(name, cast("object", before)), masked(name, after)
 
@@ -84,14 +84,14 @@ def with_variables(value: object, change: Change, other: object = None, *, name:
     if not isinstance(value, Mapping):
         return value
     inner = cast("Mapping[str, object]", value)
-    beside = cast("Mapping[str, object]", other if isinstance(other, Mapping) else {})
+    others = cast("Mapping[str, object]", other if isinstance(other, Mapping) else {})
     if name == ENVIRONMENT:
-        return {key: change(str(text), _text(beside.get(key))) for key, text in inner.items()}
-    return {key: with_variables(part, change, beside.get(key), name=key) for key, part in inner.items()}
+        return {key: change(str(text), _text(others.get(key))) for key, text in inner.items()}
+    return {key: with_variables(part, change, others.get(key), name=key) for key, part in inner.items()}
 
 
 def sealed(given: object, stored: object, seal: Callable[[str], str], *, name: str = "") -> Any:
-    """Return the value as it is stored: each variable is sealed; a variable that is passed masked keeps its stored
+    """Return the value as it is stored: each variable is sealed; a masked variable keeps its stored
     value. Raises Invalid: a masked variable has no stored value."""
 
     def change(text: str, before: str | None) -> str:
@@ -106,9 +106,9 @@ def sealed(given: object, stored: object, seal: Callable[[str], str], *, name: s
     return with_variables(given, change, stored, name=name)
 
 
-def shown(stored: object, opened: Callable[[str], str], *, plain: bool) -> Any:
-    """Return the stored value for display: variables with their values if `plain`, otherwise only with their names."""
-    return with_variables(stored, lambda text, _: opened(text) if plain else MASK)
+def unsealed(stored: object, unseal: Callable[[str], str], *, plain: bool) -> Any:
+    """Return the stored value with its variables unsealed if `plain`, otherwise masked."""
+    return with_variables(stored, lambda text, _: unseal(text) if plain else MASK)
 
 
 def _text(value: object) -> str | None:

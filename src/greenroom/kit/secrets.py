@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from greenroom.core.errors import SetupError
 
 SEALED: Final = "sealed:v1:"
-REMEMBERED: Final = 2048
+MAX_CACHED: Final = 2048
 """The number of cached decrypted texts: an Agent often gets its whole list with the credentials of all its sessions."""
 
 
@@ -48,9 +48,9 @@ class Secrets:
         self._gateway_key = _derived(key, b"greenroom gateway credential v1")
         self._fernet = Fernet(base64.urlsafe_b64encode(_derived(key, b"greenroom column v1")))
         self._tickets = Fernet(base64.urlsafe_b64encode(_derived(key, b"greenroom image ticket v1")))
-        self._plain = lru_cache(REMEMBERED)(self._fernet.decrypt)
+        self._decrypt = lru_cache(MAX_CACHED)(self._fernet.decrypt)
         self._siv = AESSIV(_derived(key, b"greenroom sealed text v1", 64))
-        self._open = lru_cache(REMEMBERED)(self._siv.decrypt)
+        self._decrypt_sealed = lru_cache(MAX_CACHED)(self._siv.decrypt)
 
     @classmethod
     def from_file(cls, path: Path) -> Secrets:
@@ -88,17 +88,17 @@ class Secrets:
     def decrypt(self, ciphertext: bytes) -> str:
         """Return the text of a `…_encrypted` column. Raises SetupError: it was written with another key."""
         try:
-            return self._plain(bytes(ciphertext)).decode()
+            return self._decrypt(bytes(ciphertext)).decode()
         except InvalidToken as error:
             raise SetupError("A stored secret was written with another key; restore the installation's key.") from error
 
     def seal(self, text: str) -> str:
-        """Return an encrypted text that reveals only if it equals another one: the same text has the same result. A
-        value that is stored inside JSON can therefore be compared without decryption.
+        """Encrypt a text so that the same text always has the same result. Values inside JSON can therefore be compared
+        without decryption. The result reveals only that two texts are equal.
         """
         return SEALED + base64.urlsafe_b64encode(self._siv.encrypt(text.encode() or b"\0", None)).decode()
 
-    def opened(self, text: str) -> str:
+    def unseal(self, text: str) -> str:
         """Return the text that was sealed. An unsealed text, from a row of an older version, is returned unchanged.
 
         Raises:
@@ -107,12 +107,12 @@ class Secrets:
         if not text.startswith(SEALED):
             return text
         try:
-            plain = self._open(base64.urlsafe_b64decode(text.removeprefix(SEALED)), None).decode()
+            decrypted = self._decrypt_sealed(base64.urlsafe_b64decode(text.removeprefix(SEALED)), None).decode()
         except (InvalidTag, ValueError) as error:
             raise SetupError(
                 "A stored variable was sealed with another key; restore the installation's key."
             ) from error
-        return "" if plain == "\0" else plain
+        return "" if decrypted == "\0" else decrypted
 
     def connect_token(self, session_id: str, user_id: str, epoch: int) -> str:
         """Return the token that opens the stream of a session. It is the same in every response; a higher `epoch`
@@ -121,9 +121,7 @@ class Secrets:
         return _signature(self._token_key, session_id, user_id, epoch)
 
     def machine_token(self, machine_order_id: str) -> str:
-        """Return the join token of an ordered machine. It is the same each time its user data is created, and is never
-        stored.
-        """
+        """Return the join token of an ordered machine. It is not stored: each call returns the same token."""
         return _signature(self._machine_key, machine_order_id)
 
     def share_token(self, share_id: str, session_id: str) -> str:
@@ -151,7 +149,7 @@ class Secrets:
         return f"{lease_id}.{_signature(self._desk_key, lease_id, epoch)}"
 
     def session_token(self, login_id: str) -> str:
-        """Return the token of a log-in that a program began: its id and its signature."""
+        """Return the token of the log-in of a program: its id and its signature."""
         return f"{login_id}.{_signature(self._session_token_key, login_id)}"
 
     def login_of(self, token: str) -> str | None:
@@ -168,7 +166,7 @@ class Secrets:
         """
         return self._tickets.encrypt(text).decode()
 
-    def ticket_says(self, ticket: str, valid_s: int) -> bytes | None:
+    def read_ticket(self, ticket: str, valid_s: int) -> bytes | None:
         """Return the text of a ticket; None if it is not from this installation, or is older than `valid_s`."""
         try:
             return self._tickets.decrypt(ticket, ttl=valid_s)

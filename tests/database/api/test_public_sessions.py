@@ -199,7 +199,7 @@ async def test_a_variable_cannot_hide_in_the_name_of_another(
     )
     made = await anonymous.published("request_kasm", **asked, environment={"A": 1}, network_id="host")
     (row,) = await db.fetch("SELECT spec FROM sessions WHERE session_id = %s", (made["kasm_id"],))
-    given = Secrets(bytes(32)).opened(row["spec"]["environment"]["A"])
+    given = Secrets(bytes(32)).unseal(row["spec"]["environment"]["A"])
     assert (given, row["spec"]["network"]) == ("1", None)
 
 

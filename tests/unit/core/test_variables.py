@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from greenroom.core.errors import Invalid
-from greenroom.core.masking import MASK, sealed, shown
+from greenroom.core.masking import MASK, sealed, unsealed
 
 SEALED = "sealed:"
 STORED = {
@@ -34,25 +34,25 @@ def test_only_variables_are_sealed_and_come_back():
     assert all(text.startswith(SEALED) for text in kept["run_config"]["environment"].values())
     assert "canary" not in str(kept)
     assert "1234" not in str(kept)
-    assert shown(kept, opened, plain=True) == STORED
+    assert unsealed(kept, opened, plain=True) == STORED
 
 
 def test_who_may_not_change_it_sees_names_alone():
-    seen = shown(seal(STORED), opened, plain=False)
+    seen = unsealed(seal(STORED), opened, plain=False)
     assert seen["run_config"] == {"hostname": "desk", "environment": {"TOKEN": MASK, "EMPTY": MASK}}
     assert seen["exec_config"]["go"] == {"cmd": "open", "environment": {"PIN": MASK}}
 
 
 def test_what_comes_back_masked_stays_and_what_is_new_is_sealed():
     before = seal(STORED)
-    seen = shown(before, opened, plain=False)
+    seen = unsealed(before, opened, plain=False)
     assert seal(seen, before) == before
     seen["run_config"]["environment"]["TOKEN"] = "another"
     after = seal(seen, before)
-    assert shown(after, opened, plain=True)["run_config"]["environment"] == {"TOKEN": "another", "EMPTY": ""}
+    assert unsealed(after, opened, plain=True)["run_config"]["environment"] == {"TOKEN": "another", "EMPTY": ""}
     with pytest.raises(Invalid, match="set its value"):
         seal({"run_config": {"environment": {"NEW": MASK}}}, before)
 
 
 def test_rows_of_older_versions_are_read_as_they_are():
-    assert shown(STORED, opened, plain=True) == STORED
+    assert unsealed(STORED, opened, plain=True) == STORED

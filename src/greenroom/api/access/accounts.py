@@ -55,7 +55,7 @@ async def create_user(change: CallerChange, passwords: Passwords, body: UserCrea
         await users.set_groups(connection, user_id, group_ids)
     await db.notify(ChangeEvent(Topic.USERS))
     user = await users.get_user(db, user_id)
-    change.audit(LogCode.USER_CREATED, user.username, after=visible(user))
+    change.audit(LogCode.USER_CREATED, user.username, after=audit_values(user))
     return user
 
 
@@ -92,8 +92,8 @@ async def change_user(change: CallerChange, passwords: Passwords, user_id: str, 
         await users.require_an_administrator(connection)
     await db.notify(ChangeEvent(Topic.USERS), *events)
     after = await users.get_user(db, user_id)
-    new = visible(after) | ({"password": "new"} if password else {})
-    change.audit(LogCode.USER_CHANGED, after.username, before=visible(before), after=new)
+    new = audit_values(after) | ({"password": "new"} if password else {})
+    change.audit(LogCode.USER_CHANGED, after.username, before=audit_values(before), after=new)
     return after
 
 
@@ -113,8 +113,8 @@ async def end_login(db: Database, user_id: str, login_id: str) -> credentials.Li
     return ended
 
 
-def visible(user: users.User) -> LogDetails:
-    """Return a user as the log records changes of users."""
+def audit_values(user: users.User) -> LogDetails:
+    """Return the fields of a user that the audit log contains."""
     hidden = {"password_hash", "password_once", "auth_epoch", "num_sessions", "permissions", "last_session", "created"}
     values = {name: value for name, value in asdict(user).items() if name not in hidden}
     return values | {"groups": [group.name for group in user.groups]}

@@ -114,7 +114,7 @@ async def delete_group(group_id: UUID, change: ChangeDep) -> None:
         await groups.delete_group(connection, group)
         await users.require_an_administrator(connection)
     await change.db.notify(ChangeEvent(Topic.SETTINGS), ChangeEvent(Topic.USERS))
-    change.audit(LogCode.GROUP_DELETED, group.name, before=group_rules.visible(group))
+    change.audit(LogCode.GROUP_DELETED, group.name, before=group_rules.audit_values(group))
 
 
 @router.put("/groups/{group_id}/users/{user_id}", status_code=204, dependencies=[CHANGES])
@@ -173,4 +173,4 @@ async def remove_group_image(group_id: UUID, image_id: UUID, change: ChangeDep) 
 
 
 def _view(group: Group, secrets: Secrets, caller: Caller) -> GroupView:
-    return GroupView.model_validate(group_rules.as_seen(group, secrets, caller))
+    return GroupView.model_validate(group_rules.visible_to(group, secrets, caller))

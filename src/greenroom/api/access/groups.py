@@ -14,7 +14,7 @@ from greenroom.core.access.setting_checks import validated
 from greenroom.core.errors import Forbidden, Invalid, NotFound, Refused
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode, LogDetails
-from greenroom.core.masking import sealed, shown
+from greenroom.core.masking import sealed, unsealed
 from greenroom.db.access import groups, users
 from greenroom.db.access.groups import Group
 from greenroom.db.access.users import ALL_USERS, User
@@ -47,13 +47,13 @@ async def visible_group(db: Database, caller: Caller, group_id: str) -> Group:
     return await groups.get_group(db, group_id)
 
 
-def as_seen(group: Group, secrets: Secrets, caller: Caller) -> Group:
-    """Return a group as this caller may see it.
+def visible_to(group: Group, secrets: Secrets, caller: Caller) -> Group:
+    """Return a group with the values that this caller may see.
 
-    Only callers who may set variables see their values. Callers who see All Users only as members do not see its run
-    settings.
+    Only callers who may change groups see the values of variables. Callers who see All Users only as members do not see
+    its run settings.
     """
-    settings = shown(group.settings, secrets.opened, plain=caller.may("groups_modify"))
+    settings = unsealed(group.settings, secrets.unseal, plain=caller.may("groups_modify"))
     if group.group_id == ALL_USERS and not caller.may("groups_view"):
         settings.pop("run_config", None)
     return replace(group, settings=settings)
@@ -222,7 +222,7 @@ async def create(change: CallerChange, body: GroupCreate) -> Group:
         await groups.change_settings(connection, group_id, settings)
     group = await groups.get_group(change.db, group_id)
     await change.db.notify(ChangeEvent(Topic.SETTINGS))
-    change.audit(LogCode.GROUP_CREATED, group.name, after=visible(group))
+    change.audit(LogCode.GROUP_CREATED, group.name, after=audit_values(group))
     return group
 
 
@@ -250,10 +250,10 @@ async def update(change: CallerChange, group_id: str, body: GroupPatch) -> Group
             await users.require_an_administrator(connection)
     after = await groups.get_group(change.db, before.group_id)
     await change.db.notify(ChangeEvent(Topic.SETTINGS), ChangeEvent(Topic.USERS))
-    change.audit(LogCode.GROUP_CHANGED, after.name, before=visible(before), after=visible(after))
+    change.audit(LogCode.GROUP_CHANGED, after.name, before=audit_values(before), after=audit_values(after))
     return after
 
 
-def visible(group: Group) -> LogDetails:
-    """Return a group as the log records changes of groups."""
+def audit_values(group: Group) -> LogDetails:
+    """Return the fields of a group that the audit log contains."""
     return {name: value for name, value in asdict(group).items() if name not in ("group_id", "num_users")}

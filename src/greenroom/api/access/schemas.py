@@ -197,7 +197,7 @@ class GroupCreate(GroupPatch):
     name: Name = Field(...)
 
 
-class SettingView(View, row=Setting, without={"looseness", "kept_with_session"}):
+class SettingView(View, row=Setting, without={"looseness", "stored_with_session"}):
     """The definition of a setting of groups or of the installation."""
 
     kind: str

@@ -31,7 +31,7 @@ from greenroom.core.errors import Refused
 from greenroom.core.events import ChangeEvent, Topic, session_events
 from greenroom.core.listing import order_of, words_of
 from greenroom.core.log_codes import LogCode
-from greenroom.core.masking import shown
+from greenroom.core.masking import unsealed
 from greenroom.db.access import credentials, users
 from greenroom.db.access.credentials import ListedLogin
 from greenroom.db.access.groups import memberships_of
@@ -96,7 +96,7 @@ async def get_user_settings(
     user = await users.get_user(db, str(user_id))
     resolved = resolve(await memberships_of(db, user.user_id))
     plain = caller.may("groups_modify")
-    return [_effective(found, shown(found.value, secrets.opened, plain=plain)) for found in resolved.values()]
+    return [_effective(found, unsealed(found.value, secrets.unseal, plain=plain)) for found in resolved.values()]
 
 
 def _effective(found: Resolved, value: object) -> EffectiveSettingView:
@@ -130,7 +130,7 @@ async def delete_user(
         await users.delete_user_row(connection, user.user_id)
         await users.require_an_administrator(connection)
     await change.db.notify(*events)
-    change.audit(LogCode.USER_DELETED, user.username, before=accounts.visible(user))
+    change.audit(LogCode.USER_DELETED, user.username, before=accounts.audit_values(user))
 
 
 @router.get("/users/{user_id}/logins", dependencies=[requires("users_view")])

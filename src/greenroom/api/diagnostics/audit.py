@@ -15,7 +15,7 @@ from fastapi.encoders import jsonable_encoder
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from greenroom.api.security import Caller, client_address
-from greenroom.core.access.group_settings import shown
+from greenroom.core.access.group_settings import value_text
 from greenroom.core.installation import Installation
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.core.masking import difference, masked
@@ -192,5 +192,5 @@ class RefusalLog:
 
 
 def _short(value: object) -> str:
-    text = "(none)" if value is None else shown(value)
+    text = "(none)" if value is None else value_text(value)
     return text if len(text) <= 80 else text[:77] + "…"

@@ -109,7 +109,7 @@ async def delete_image(image_id: UUID, change: ChangeDep) -> None:
     async with change.db.transaction() as connection:
         await images.delete_image(connection, image.image_id)
     await change.db.notify(ChangeEvent(Topic.IMAGES))
-    change.audit(LogCode.WORKSPACE_DELETED, image.friendly_name, before=service.visible(image))
+    change.audit(LogCode.WORKSPACE_DELETED, image.friendly_name, before=service.audit_values(image))
 
 
 async def changed_view(change: CallerChange, image: WorkspaceRow) -> ImageView:
@@ -122,7 +122,7 @@ async def _view_of(
 ) -> ImageView:
     """Return a workspace as this caller may see it. For `of_agents` see `service.with_warnings`."""
     seen = await service.with_warnings(db, image, of_agents=of_agents)
-    return ImageView.model_validate(service.as_seen(seen, secrets, caller))
+    return ImageView.model_validate(service.visible_to(seen, secrets, caller))
 
 
 filter_policy_router = APIRouter(tags=["filter-policies"])

@@ -15,7 +15,7 @@ from greenroom.core.errors import Invalid
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.launch.compatibility import unused_profile
 from greenroom.core.log_codes import LogCode, LogDetails
-from greenroom.core.masking import sealed, shown
+from greenroom.core.masking import sealed, unsealed
 from greenroom.core.pool.rotation import rollover
 from greenroom.core.workspace.definition import Definition, check, token_problem, with_defaults
 from greenroom.core.workspace.volumes import unwritable_home
@@ -33,11 +33,11 @@ _IDS: Final = ("zone_id", "server_id", "filter_policy_id")
 _WITH_VARIABLES: Final = ("run_config", "exec_config", "volume_mappings")
 
 
-def as_seen(image: WorkspaceRow, secrets: Secrets, caller: Caller) -> WorkspaceRow:
-    """Return a workspace as this caller may see it. Only callers who may change it see the values of variables."""
+def visible_to(image: WorkspaceRow, secrets: Secrets, caller: Caller) -> WorkspaceRow:
+    """Return the workspace with its variables masked, unless the caller may change workspaces."""
     plain = caller.may("images_modify")
     return replace(
-        image, **{name: shown(getattr(image, name), secrets.opened, plain=plain) for name in _WITH_VARIABLES}
+        image, **{name: unsealed(getattr(image, name), secrets.unseal, plain=plain) for name in _WITH_VARIABLES}
     )
 
 
@@ -97,7 +97,7 @@ async def create_image(
             await images.add_client_fields(connection, image_id, client_fields)
     image = await images.get_image(db, image_id)
     await db.notify(ChangeEvent(Topic.IMAGES))
-    change.audit(LogCode.WORKSPACE_CREATED, image.friendly_name, after=visible(image))
+    change.audit(LogCode.WORKSPACE_CREATED, image.friendly_name, after=audit_values(image))
     return image
 
 
@@ -139,7 +139,7 @@ async def update_image(
             await images.set_groups_of_image(connection, image_id, [str(group) for group in groups])
     after = await images.get_image(db, image_id)
     await db.notify(ChangeEvent(Topic.IMAGES))
-    old, new = visible(before), visible(after)
+    old, new = audit_values(before), audit_values(after)
     if "docker_token" in changes:
         old["docker_token"] = "old" if stored.docker_token_encrypted else None
         new["docker_token"] = "new" if fields.docker_token_encrypted else None
@@ -167,8 +167,8 @@ def _definition(sent: Json, secrets: Secrets, stored: Definition | None = None) 
     return Definition(**fields) if stored is None else replace(stored, **fields)
 
 
-def visible(image: WorkspaceRow) -> LogDetails:
-    """Return a workspace as the log records changes of workspaces."""
+def audit_values(image: WorkspaceRow) -> LogDetails:
+    """Return the fields of a workspace that the audit log contains."""
     hidden = "docker_token_encrypted"
     values = {name: value for name, value in values_of(Definition, image).items() if name != hidden}
     return values | {"groups": image.groups, **image.client_fields}

@@ -39,7 +39,7 @@ class Setting:
     `unit` is displayed after the value. `minimum` is for int and float, `choices` for choice. `excludes_staging`: the
     value must be in a container from its creation, so no staged session can be used. `looseness` orders values by how
     much they permit; users who may change only their own groups cannot set a looser value (access.permissions).
-    `kept_with_session`: the value at the launch is stored with the session, for its Agent and its viewers.
+    `stored_with_session`: the value at the launch is stored with the session, for its Agent and its viewers.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Setting:
     choices: tuple[str, ...] = ()
     excludes_staging: bool = False
     looseness: Callable[[Any], float] | None = None
-    kept_with_session: bool = False
+    stored_with_session: bool = False
 
 
 def _no_limit_at_0(value: float) -> float:
@@ -63,33 +63,39 @@ _KEEPALIVE_ACTIONS: Final = ("delete", "stop", "pause")
 
 
 def _switch(
-    name: str, what: str, *, default: bool = False, guarded: bool = False, kept: bool = False, early: bool = False
+    name: str,
+    description: str,
+    *,
+    default: bool = False,
+    guarded: bool = False,
+    stored: bool = False,
+    excludes_staging: bool = False,
 ) -> Setting:
-    """A `guarded` setting is looser if it is on. `kept` is `kept_with_session`, `early` is `excludes_staging`."""
+    """A `guarded` setting is looser if it is on. `stored` is `stored_with_session`."""
     return Setting(
         name=name,
         kind="bool",
         default=default,
-        description=what,
-        excludes_staging=early,
+        description=description,
+        excludes_staging=excludes_staging,
         looseness=float if guarded else None,
-        kept_with_session=kept,
+        stored_with_session=stored,
     )
 
 
 def _permission(name: str, description: str) -> Setting:
-    return _switch(name, description, guarded=True, kept=True)
+    return _switch(name, description, guarded=True, stored=True)
 
 
-def _by_image(variable: str) -> str:
+def _enforced_by_image(variable: str) -> str:
     """Return the description of a permission that only the image's own programs can enforce."""
     return f"sets {variable} in the container, for images with this service; the Greenroom desktop does not have it"
 
 
-def _most(
-    name: str, unit: str, default: int, description: str, *, zero: bool = False, minimum: int = 0, kept: bool = False
+def _maximum(
+    name: str, unit: str, default: int, description: str, *, zero: bool = False, minimum: int = 0, stored: bool = False
 ) -> Setting:
-    """Return a maximum of members; `zero`: 0 is no limit."""
+    """Return a setting with a maximum. `zero`: 0 means no limit; `stored` is `stored_with_session`."""
     looseness = _no_limit_at_0 if zero else float
     return Setting(
         name=name,
@@ -98,23 +104,27 @@ def _most(
         minimum=minimum,
         unit=unit,
         looseness=looseness,
-        kept_with_session=kept,
+        stored_with_session=stored,
         description=description,
     )
 
 
-_ALL: Final = (
+_DEFINITIONS: Final = (
     _permission("allow_kasm_audio", "Play the sound of the session"),
     _permission("allow_kasm_uploads", "Upload files to ~/Uploads in the session"),
     _permission("allow_kasm_downloads", "Download files from ~/Downloads in the session"),
     _permission("allow_kasm_clipboard_down", "Copy from the session to the local computer"),
     _permission("allow_kasm_clipboard_up", "Copy from the local computer to the session"),
     _permission("allow_kasm_microphone", "Use the local microphone in the session"),
-    _permission("allow_kasm_gamepad", f"Use game controllers in the session: {_by_image('KASM_SVC_GAMEPAD')}"),
-    _permission("allow_kasm_webcam", f"Use the camera in the session: {_by_image('KASM_SVC_WEBCAM')}"),
-    _most("max_kasms_per_user", "sessions", 5, "Maximum number of desktops of a user; leases do not count; 0 = none"),
-    _most("max_leases_per_user", "leases", 100, "Maximum number of leases of a user; desktops do not count; 0 = none"),
-    _most(
+    _permission("allow_kasm_gamepad", f"Use game controllers in the session: {_enforced_by_image('KASM_SVC_GAMEPAD')}"),
+    _permission("allow_kasm_webcam", f"Use the camera in the session: {_enforced_by_image('KASM_SVC_WEBCAM')}"),
+    _maximum(
+        "max_kasms_per_user", "sessions", 5, "Maximum number of desktops of a user; leases do not count; 0 = none"
+    ),
+    _maximum(
+        "max_leases_per_user", "leases", 100, "Maximum number of leases of a user; desktops do not count; 0 = none"
+    ),
+    _maximum(
         "keepalive_expiration",
         "s",
         3600,
@@ -138,7 +148,7 @@ _ALL: Final = (
         unit="s",
         description="Interval at which an open window reports its viewer, at most half of `keepalive_expiration`",
     ),
-    _most(
+    _maximum(
         "session_time_limit",
         "s",
         0,
@@ -153,17 +163,17 @@ _ALL: Final = (
         minimum=0,
         unit="min",
         looseness=_no_limit_at_0,
-        kept_with_session=True,
+        stored_with_session=True,
         description="Time without input after which a viewer with control is disconnected; the session continues; 0 ="
         " never. For third-party images, the time during which the window is hidden counts instead",
     ),
-    _most(
+    _maximum(
         "max_upload_mb",
         "MB",
         0,
         "Maximum size of a file that is uploaded into a session; 0 = no limit",
         zero=True,
-        kept=True,
+        stored=True,
     ),
     _switch("allow_kasm_delete", "Delete own sessions", default=True),
     _switch(
@@ -197,7 +207,7 @@ _ALL: Final = (
         "With `allow_kasm_sharing`: let named users, and guests with `allow_guest_links`, use keyboard and pointer",
         guarded=True,
     ),
-    _most("max_share_seconds", "s", 28_800, "Maximum duration of a share; 0 = until the session ends", zero=True),
+    _maximum("max_share_seconds", "s", 28_800, "Maximum duration of a share; 0 = until the session ends", zero=True),
     Setting(
         name="record_leases",
         kind="choice",
@@ -227,11 +237,11 @@ _ALL: Final = (
         "Keep the home folder between sessions if the workspace has a profile path; such a launch gets"
         " no staged session. Homes of the installation do not need `true`; `false` in a group forbids them",
     ),
-    _switch("expose_user_environment_vars", "Set KASM_USER and KASM_USER_ID in the container", early=True),
+    _switch("expose_user_environment_vars", "Set KASM_USER and KASM_USER_ID in the container", excludes_staging=True),
     _switch(
         "inject_ssh_keys",
         "Write the user's SSH keys to ~/.ssh in the container; users without keys can get staged sessions",
-        early=True,
+        excludes_staging=True,
     ),
     Setting(
         name="run_config",
@@ -262,7 +272,7 @@ _ALL: Final = (
     ),
 )
 
-SETTINGS: Final[dict[str, Setting]] = {setting.name: setting for setting in _ALL}
+SETTINGS: Final[dict[str, Setting]] = {setting.name: setting for setting in _DEFINITIONS}
 """Name → setting, in display order."""
 
 
@@ -293,7 +303,7 @@ class Resolved:
 def resolve(memberships: Sequence[GroupSettings]) -> dict[str, Resolved]:
     """Return the settings that apply to a user in these groups, in any order."""
     ranked = sorted(memberships, key=_rank)
-    return {setting.name: _resolved(setting, ranked) for setting in _ALL}
+    return {setting.name: _resolved(setting, ranked) for setting in _DEFINITIONS}
 
 
 def _rank(group: GroupSettings) -> tuple[int, str, str]:
@@ -314,11 +324,11 @@ class Inherited:
     outranked_by: tuple[str, ...]
 
 
-def inherited(group: GroupSettings, others: Sequence[GroupSettings], everybody: str) -> list[Inherited]:
+def inherited(group: GroupSettings, others: Sequence[GroupSettings], all_users_id: str) -> list[Inherited]:
     """Return the inherited value of `group` for each setting that is not a mapping (mappings are merged over all
-    groups). `others` are all groups, with or without `group`. `everybody` is the id of All Users.
+    groups). `others` are all groups, with or without `group`. `all_users_id` is the id of All Users.
     """
-    resolved = resolve([each for each in others if each.group_id == everybody != group.group_id])
+    resolved = resolve([each for each in others if each.group_id == all_users_id != group.group_id])
     before = [each for each in sorted(others, key=_rank) if _rank(each) < _rank(group)]
     return [
         Inherited(
@@ -338,13 +348,13 @@ def permissions_of(resolved: Mapping[str, Resolved]) -> dict[str, bool]:
 
 
 ClientSettings = Mapping[str, bool | int | float]
-"""The settings that are `kept_with_session`, and `keepalive_interval` (s), by their names."""
+"""The settings that are `stored_with_session`, and `keepalive_interval` (s), by their names."""
 
 
 def client_settings_of(resolved: Mapping[str, Resolved]) -> ClientSettings:
     """Return the user's settings that a session stores at its launch."""
-    kept = {name: resolved[name].value for name, setting in SETTINGS.items() if setting.kept_with_session}
-    return kept | {"keepalive_interval": keepalive_interval_s(resolved)}
+    stored = {name: resolved[name].value for name, setting in SETTINGS.items() if setting.stored_with_session}
+    return stored | {"keepalive_interval": keepalive_interval_s(resolved)}
 
 
 def keepalive_interval_s(resolved: Mapping[str, Resolved]) -> float:
@@ -353,23 +363,23 @@ def keepalive_interval_s(resolved: Mapping[str, Resolved]) -> float:
 
 
 def _resolved(setting: Setting, ranked: Sequence[GroupSettings]) -> Resolved:
-    having = [group for group in ranked if setting.name in group.settings]
-    if not having:
-        trace = f"`{setting.name}` = {shown(setting.default)} by default"
+    setters = [group for group in ranked if setting.name in group.settings]
+    if not setters:
+        trace = f"`{setting.name}` = {value_text(setting.default)} by default"
         return Resolved(setting.name, setting.default, (), trace)
     if setting.kind == "mapping":
         merged = run_config.merged if setting.name == "run_config" else volumes.merged
-        value: Any = merged(*(group.settings[setting.name] for group in reversed(having)))
-        sources = having
+        value: Any = merged(*(group.settings[setting.name] for group in reversed(setters)))
+        sources = setters
     else:
-        value, sources = having[0].settings[setting.name], having[:1]
+        value, sources = setters[0].settings[setting.name], setters[:1]
     named = ", ".join(f"group {group.name}, priority {group.priority}" for group in sources)
     return Resolved(
-        setting.name, value, tuple(g.name for g in sources), f"`{setting.name}` = {shown(value)} from {named}"
+        setting.name, value, tuple(g.name for g in sources), f"`{setting.name}` = {value_text(value)} from {named}"
     )
 
 
-def shown(value: object) -> str:
+def value_text(value: object) -> str:
     """Return a value for sentences: true/false for booleans, no trailing `.0`, only the keys of a mapping."""
     if isinstance(value, bool):
         return str(value).lower()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-from greenroom.core.access.group_settings import SETTINGS, Kind, Setting, shown
+from greenroom.core.access.group_settings import SETTINGS, Kind, Setting, value_text
 from greenroom.core.errors import Invalid
 from greenroom.core.workspace import run_config
 from greenroom.core.workspace.run_config import RunConfig
@@ -82,6 +82,6 @@ def _expected(setting: Setting) -> str:
     if setting.kind == "choice":
         return "one of " + ", ".join(setting.choices)
     has_bounds = setting.kind in ("int", "float") and setting.minimum is not None
-    bounds = f" from {shown(setting.minimum)} to {_upper_bound(setting)}" if has_bounds else ""
+    bounds = f" from {value_text(setting.minimum)} to {_upper_bound(setting)}" if has_bounds else ""
     unit = f" ({setting.unit})" if setting.unit else ""
     return _WORDS[setting.kind] + bounds + unit

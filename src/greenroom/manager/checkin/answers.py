@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from greenroom.core.errors import GreenroomError
-from greenroom.core.masking import shown
+from greenroom.core.masking import unsealed
 from greenroom.core.named_secrets import PLACE, Brokered
 from greenroom.core.session.authorization import TABLE, Act
 from greenroom.core.session.reconcile import difference
@@ -259,7 +259,7 @@ def _assignment(session: DesiredSession, stored: WireJson, secrets: Secrets) -> 
 
 
 def _opened(env: Mapping[str, str], secrets: Secrets) -> dict[str, str]:
-    return {name: secrets.opened(value) for name, value in env.items()}
+    return {name: secrets.unseal(value) for name, value in env.items()}
 
 
 def _spec(session: DesiredSession, agent_id: str, secrets: Secrets) -> StoredSpec | None:
@@ -287,7 +287,7 @@ def spec_with_secrets(
 ) -> StoredSpec:
     """The specification with its secrets, which the row has encrypted."""
     return {
-        **shown(spec, secrets.opened, plain=True),
+        **unsealed(spec, secrets.unseal, plain=True),
         "credential": secrets.decrypt(credential_encrypted),
         "files": json.loads(secrets.decrypt(files_encrypted)) if files_encrypted else [],
     }

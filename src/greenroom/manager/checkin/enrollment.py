@@ -286,12 +286,12 @@ class ImageCopies:
             Unavailable: the database cannot be reached.
         """
         agent = await known_agent(self._db, self._me, message.agent_id, message.incarnation, credential)
-        said = None
+        content = None
         if len(message.ticket) <= MAX_TICKET_CHARACTERS:
-            said = self._secrets.ticket_says(message.ticket, TICKET_S)
-        if said is None:
+            content = self._secrets.read_ticket(message.ticket, TICKET_S)
+        if content is None:
             raise Refused("The ticket for the image is invalid or has expired; request another ticket from a Manager.")
-        ticket = msgspec.json.decode(said, type=Ticket)
+        ticket = msgspec.json.decode(content, type=Ticket)
         if ticket.giver != agent.agent_id:
             raise Refused("The ticket for the image belongs to another Agent.")
         holders = await read_holders(self._db, ticket.taker, [ticket.name])

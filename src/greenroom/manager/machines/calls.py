@@ -61,9 +61,9 @@ class Providers:
             self._made[pool.machine_pool_id] = kept
         return kept[1]
 
-    def opened(self, pool: MachinePoolRow) -> dict[str, str]:
+    def secrets_of(self, pool: MachinePoolRow) -> dict[str, str]:
         """The secrets of a pool; never displayed. Raises SetupError: they were sealed with another key."""
-        return {name: self._secrets.opened(sealed) for name, sealed in pool.secrets.items()}
+        return {name: self._secrets.unseal(sealed) for name, sealed in pool.secrets.items()}
 
     def _new(self, pool: MachinePoolRow) -> Provider:
         if pool.provider not in self._plugins:
@@ -73,7 +73,7 @@ class Providers:
             PoolContext(
                 machine_pool_id=pool.machine_pool_id,
                 options=pool.options,
-                secrets=self.opened(pool),
+                secrets=self.secrets_of(pool),
                 call_s=CALL_S,
                 trusted=self.trusted,
             )

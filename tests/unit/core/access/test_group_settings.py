@@ -19,7 +19,7 @@ from greenroom.core.access.group_settings import (
     keepalive_interval_s,
     permissions_of,
     resolve,
-    shown,
+    value_text,
 )
 from greenroom.core.access.setting_checks import validated
 from greenroom.core.errors import Invalid
@@ -222,7 +222,7 @@ def test_the_trace_is_a_sentence():
     ],
 )
 def test_a_value_is_shown_without_what_may_be_secret(value: object, text: str):
-    assert shown(value) == text
+    assert value_text(value) == text
 
 
 def test_a_value_is_stored_as_its_kind_says():

@@ -68,8 +68,8 @@ async def delete_staging_config(call: Annotated[CallBody, requires_key("staging_
 def _fields(call: CallBody) -> Json:
     """Return the sent fields of a config. The number of sessions may be written as a text, as published clients do."""
     part = call.part(TARGET)
-    given = part.given(*FIELDS)
-    return given | {"num_sessions": part.number("num_sessions")} if "num_sessions" in given else given
+    fields = part.sent(*FIELDS)
+    return fields | {"num_sessions": part.number("num_sessions")} if "num_sessions" in fields else fields
 
 
 def _id(call: CallBody) -> UUID:

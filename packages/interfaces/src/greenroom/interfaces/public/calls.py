@@ -1,4 +1,4 @@
-"""The published interface: the body and the caller of a call, ids as clients write them, and rows in its shape."""
+"""Calls of the published interface: their body and caller, the ids in them, and rows in the published shape."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from greenroom.db.workspace.images import WorkspaceRow
 Answer = dict[str, Any]
 """JSON in the shape of the published interface (docs/reference/published-api.md), which differs from database rows."""
 
-
-MAX_KEPT: Final = 4096
+MAX_CLIENT_TEXT: Final = 4096
 
 
 class CallBody:
@@ -47,7 +46,8 @@ class CallBody:
             raise Invalid(f"{name} must be an object.")
         return CallBody(self.change, cast("Json", value), self.headers)
 
-    def given(self, *names: str) -> Json:
+    def sent(self, *names: str) -> Json:
+        """Return those of these fields that are in the body with a value other than null."""
         return {name: self.body[name] for name in names if self.body.get(name) is not None}
 
     def text(self, name: str) -> str:
@@ -68,23 +68,23 @@ class CallBody:
             return True
         raise Invalid(f"{name} must be true or false.")
 
-    def kept(self, defaults: Json) -> Json:
-        """Return the sent ones of the fields that are only stored for clients, each of the type of its default.
+    def client_fields(self, defaults: Json) -> Json:
+        """Return the sent fields among `defaults`, which are only stored for clients.
 
         Raises:
-            Invalid: one has another type.
+            Invalid: a field has another type than its default.
         """
-        return {name: self._kept(name, defaults[name]) for name in self.given(*defaults)}
+        return {name: self._client_field(name, defaults[name]) for name in self.sent(*defaults)}
 
-    def _kept(self, name: str, default: object) -> object:
+    def _client_field(self, name: str, default: object) -> object:
         if isinstance(default, bool):
             return self.flag(name)
         if isinstance(default, int):
             return self.number(name)
-        return self.text(name)[:MAX_KEPT]
+        return self.text(name)[:MAX_CLIENT_TEXT]
 
     def number(self, name: str) -> int:
-        """Return a non-negative whole number, which may be written as a text.
+        """Return a non-negative whole number, which may be sent as a string.
 
         Raises Invalid: it is not such a number.
         """
@@ -97,11 +97,11 @@ class CallBody:
         raise Invalid(f"{name} must be a whole number that is not negative.")
 
     def refuse_others(self, fixed: Json, why: str) -> None:
-        """Refuse other values of fields that support only one; empty values are ignored.
+        """Check the fields that support only one value, that in `fixed`; empty values are ignored.
 
-        Raises Invalid: a field has another.
+        Raises Invalid: a field has another value.
         """
-        for name, value in self.given(*fixed).items():
+        for name, value in self.sent(*fixed).items():
             if value != fixed[name] and value not in ("", "{}", "[]", "0", "False", "false", 0, {}, []):
                 raise Invalid(f"{name} cannot be {json.dumps(value)[:60]}: {why}; omit it.")
 
@@ -180,10 +180,10 @@ def _object(raw: bytes) -> Json:
     return cast("Json", value)
 
 
-KEPT_WITH_A_USER: Final[Answer] = {"auto_login_kasm": False, "show_tips": False, "toggle_control_panel": False}
-KEPT_WITH_AN_IMAGE: Final[Answer] = {"x_res": 800, "y_res": 600, "uncompressed_size_mb": 0, "hash": None}
+USER_CLIENT_FIELDS: Final[Answer] = {"auto_login_kasm": False, "show_tips": False, "toggle_control_panel": False}
+IMAGE_CLIENT_FIELDS: Final[Answer] = {"x_res": 800, "y_res": 600, "uncompressed_size_mb": 0, "hash": None}
 """Fields that are stored only for clients, with their defaults."""
-NOT_OFFERED: Final[Answer] = {
+FIXED_IMAGE_FIELDS: Final[Answer] = {
     "gpu_count": 0,
     "require_gpu": None,
     "server_pool_id": None,
@@ -193,7 +193,7 @@ NOT_OFFERED: Final[Answer] = {
     "persistent_profile_config": {},
     "launch_config": {},
 }
-"""Fields of a workspace that clients expect and that support no other value."""
+"""Fields of a workspace that clients expect, with the only value that each supports."""
 
 
 def hex_id(value: object) -> str | None:
@@ -244,7 +244,7 @@ def attributes_shape(attributes: Attributes) -> Answer:
         "preferred_timezone": attributes.preferred_timezone,
         "default_image": hex_id(attributes.default_image),
         "theme": attributes.theme,
-        **KEPT_WITH_A_USER,
+        **USER_CLIENT_FIELDS,
         **attributes.client_fields,
     }
 
@@ -283,8 +283,8 @@ def image_shape(image: WorkspaceRow) -> Answer:
         "filter_policy_name": image.filter_policy_name,
         "filter_policy_force_disabled": image.filter_policy_force_disabled,
         "imageAttributes": [],
-        **NOT_OFFERED,
-        **KEPT_WITH_AN_IMAGE,
+        **FIXED_IMAGE_FIELDS,
+        **IMAGE_CLIENT_FIELDS,
         **image.client_fields,
     }
 

@@ -297,20 +297,20 @@ def _idempotency_key(call: CallBody) -> str | None:
 
 
 def _wanted(call: CallBody, image_id: str) -> SessionCreate:
-    """Return the fields for the container or its `assign`, validated by the rules of /api/v1.
+    """Return the fields for the container or its `assign` command, validated by the rules of /api/v1.
 
-    A name with `=` in it would be another variable there, and a too long string would prevent `assign` from running. An
-    unknown mode must not become the default, which would mount a profile, or not reset it.
+    A name with `=` in it would set another variable, and a string that is too long would prevent `assign` from running.
+    An unknown mode must not become the default, which would mount a profile, or not reset it.
     """
-    given = call.given("environment").get("environment", {})
-    if not isinstance(given, dict):
+    environment = call.sent("environment").get("environment", {})
+    if not isinstance(environment, dict):
         raise Invalid("environment must be an object of names and texts.")
     return validated(
         SessionCreate,
         {
             "image_id": image_id,
             "zone_id": call.optional_id("zone_id"),
-            "environment": {name: str(value) for name, value in cast("dict[str, object]", given).items()},
+            "environment": {name: str(value) for name, value in cast("dict[str, object]", environment).items()},
             "kasm_url": call.text("kasm_url"),
             "network_id": call.text("network_id"),
             "persistent_profile_mode": call.text("persistent_profile_mode") or None,

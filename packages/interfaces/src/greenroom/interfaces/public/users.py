@@ -14,7 +14,7 @@ from greenroom.api.access.schemas import AttributesPatch, GroupCreate, GroupPatc
 from greenroom.api.bodies import validated
 from greenroom.api.deps import Config, Db, Logs, PasswordHashes, SecretsDep
 from greenroom.api.session.service import Streams
-from greenroom.api.workspace.service import as_seen
+from greenroom.api.workspace.service import visible_to
 from greenroom.core.access.group_settings import SETTINGS, Setting
 from greenroom.core.errors import Invalid, NotFound, Refused
 from greenroom.core.log_codes import LogCode
@@ -25,7 +25,7 @@ from greenroom.db.access.users import get_attributes
 from greenroom.db.database import Database
 from greenroom.db.workspace import images
 from greenroom.interfaces.public.calls import (
-    KEPT_WITH_A_USER,
+    USER_CLIENT_FIELDS,
     Answer,
     CallBody,
     attributes_shape,
@@ -41,8 +41,8 @@ from greenroom.kit.secrets import hashed, new_secret
 LINK_LIFETIME_S: Final = 300.0
 ATTRIBUTES: Final = tuple(AttributesPatch.model_fields)
 
-_OF_GROUPS: Final[Answer] = {"authorized_images": []}
-WORKSPACES_OF_GROUPS: Final = "workspaces belong to groups, not to users (add_images_group)"
+_WORKSPACES: Final[Answer] = {"authorized_images": []}
+WORKSPACES_REASON: Final = "workspaces belong to groups, not to users (add_images_group)"
 
 user_router = APIRouter(include_in_schema=False)
 
@@ -53,8 +53,8 @@ USER_FIELDS: Final = tuple(name for name in UserPatch.model_fields if name != "g
 async def create_user(passwords: PasswordHashes, call: Annotated[CallBody, requires_key("users_create")]) -> Answer:
     """Create a user in All Users."""
     target = call.part("target_user")
-    target.refuse_others(_OF_GROUPS, WORKSPACES_OF_GROUPS)
-    body = validated(UserCreate, target.given(*USER_FIELDS))
+    target.refuse_others(_WORKSPACES, WORKSPACES_REASON)
+    body = validated(UserCreate, target.sent(*USER_FIELDS))
     return {"user": user_shape(await accounts.create_user(call.change, passwords, body))}
 
 
@@ -77,8 +77,8 @@ async def get_users(db: Db, streams: Streams) -> Answer:
 async def update_user(passwords: PasswordHashes, call: Annotated[CallBody, requires_key("users_modify")]) -> Answer:
     """Change a user. Null fields keep their values, and so does the password if it is empty."""
     target = call.part("target_user")
-    target.refuse_others(_OF_GROUPS, WORKSPACES_OF_GROUPS)
-    sent = target.given(*USER_FIELDS)
+    target.refuse_others(_WORKSPACES, WORKSPACES_REASON)
+    sent = target.sent(*USER_FIELDS)
     if not sent.get("password"):
         sent.pop("password", None)
     body = validated(UserPatch, sent)
@@ -133,11 +133,11 @@ async def update_user_attributes(call: Annotated[CallBody, requires_key("users_m
     """Change the preferences of a user. Null fields keep their values; an empty text clears one."""
     target = call.part("target_user_attributes")
     user_id = target.optional_id("user_id") or call.id("user_id")
-    sent = {name: None if value == "" else value for name, value in target.given(*ATTRIBUTES).items()}
+    sent = {name: None if value == "" else value for name, value in target.sent(*ATTRIBUTES).items()}
     if isinstance(theme := sent.get("theme"), str):
         sent["theme"] = theme.lower()
-    body, kept = validated(AttributesPatch, sent), target.kept(KEPT_WITH_A_USER)
-    await accounts.change_attributes(call.change, user_id, body, kept)
+    body, client_fields = validated(AttributesPatch, sent), target.client_fields(USER_CLIENT_FIELDS)
+    await accounts.change_attributes(call.change, user_id, body, client_fields)
     return {}
 
 
@@ -158,18 +158,18 @@ async def _target(db: Database, call: CallBody) -> users.User:
 group_router = APIRouter(include_in_schema=False)
 
 GROUP_FIELDS: Final = ("name", "description", "priority", "permissions")
-SEES: Final = requires_key("groups_view")
-CHANGES: Final = requires_key_one_of("groups_modify", "groups_modify_ifmember")
+VIEW_GROUPS: Final = requires_key("groups_view")
+CHANGE_GROUPS: Final = requires_key_one_of("groups_modify", "groups_modify_ifmember")
 
 
-@group_router.post("/get_groups", dependencies=[SEES])
+@group_router.post("/get_groups", dependencies=[VIEW_GROUPS])
 async def get_groups(db: Db) -> Answer:
     """List all groups."""
     return {"groups": [_shape(group) for group in (await groups.list_groups(db)).rows]}
 
 
 @group_router.post("/get_group")
-async def get_group(db: Db, call: Annotated[CallBody, SEES]) -> Answer:
+async def get_group(db: Db, call: Annotated[CallBody, VIEW_GROUPS]) -> Answer:
     """Return one group."""
     return {"group": _shape(await groups.get_group(db, str(_group_id(call))))}
 
@@ -177,14 +177,14 @@ async def get_group(db: Db, call: Annotated[CallBody, SEES]) -> Answer:
 @group_router.post("/create_group")
 async def create_group(call: Annotated[CallBody, requires_key("groups_create")]) -> Answer:
     """Create a group."""
-    body = validated(GroupCreate, call.part("target_group").given(*GROUP_FIELDS))
+    body = validated(GroupCreate, call.part("target_group").sent(*GROUP_FIELDS))
     return {"group": _shape(await group_rules.create(call.change, body))}
 
 
 @group_router.post("/update_group")
-async def update_group(call: Annotated[CallBody, CHANGES]) -> Answer:
+async def update_group(call: Annotated[CallBody, CHANGE_GROUPS]) -> Answer:
     """Change a group. Omitted and null fields keep their values."""
-    body = validated(GroupPatch, call.part("target_group").given(*GROUP_FIELDS))
+    body = validated(GroupPatch, call.part("target_group").sent(*GROUP_FIELDS))
     return {"group": _shape(await group_rules.update(call.change, str(_group_id(call)), body))}
 
 
@@ -204,52 +204,52 @@ async def get_users_group(db: Db, call: Annotated[CallBody, requires_key("groups
 
 
 @group_router.post("/add_user_group")
-async def add_user_group(call: Annotated[CallBody, CHANGES]) -> Answer:
+async def add_user_group(call: Annotated[CallBody, CHANGE_GROUPS]) -> Answer:
     """Add a user to a group."""
     await group_routes.add_group_user(_group_id(call), _user_id(call), call.change)
     return {}
 
 
 @group_router.post("/remove_user_group")
-async def remove_user_group(call: Annotated[CallBody, CHANGES]) -> Answer:
+async def remove_user_group(call: Annotated[CallBody, CHANGE_GROUPS]) -> Answer:
     """End a membership."""
     await group_routes.remove_group_user(_group_id(call), _user_id(call), call.change)
     return {}
 
 
 @group_router.post("/get_images_group")
-async def get_images_group(db: Db, secrets: SecretsDep, call: Annotated[CallBody, SEES]) -> Answer:
+async def get_images_group(db: Db, secrets: SecretsDep, call: Annotated[CallBody, VIEW_GROUPS]) -> Answer:
     """List the workspaces that members of a group may use."""
     group = await groups.get_group(db, str(_group_id(call)))
     found = [image for image in (await images.list_images(db)).rows if image.image_id in group.images]
-    shown = [image_shape(as_seen(image, secrets, call.caller)) for image in found]
-    return {"images": [image | _in_group(group, image) for image in shown]}
+    shapes = [image_shape(visible_to(image, secrets, call.caller)) for image in found]
+    return {"images": [image | _in_group(group, image) for image in shapes]}
 
 
 @group_router.post("/add_images_group")
-async def add_images_group(call: Annotated[CallBody, CHANGES]) -> Answer:
+async def add_images_group(call: Annotated[CallBody, CHANGE_GROUPS]) -> Answer:
     """Let the members of a group use a workspace."""
     await group_routes.add_group_image(_group_id(call), _image_id(call), call.change)
     return {}
 
 
 @group_router.post("/remove_images_group")
-async def remove_images_group(call: Annotated[CallBody, CHANGES]) -> Answer:
+async def remove_images_group(call: Annotated[CallBody, CHANGE_GROUPS]) -> Answer:
     """Stop letting the members of a group use a workspace through it."""
     await group_routes.remove_group_image(_group_id(call), _image_id(call), call.change)
     return {}
 
 
 @group_router.post("/get_settings_group")
-async def get_settings_group(db: Db, secrets: SecretsDep, call: Annotated[CallBody, SEES]) -> Answer:
+async def get_settings_group(db: Db, secrets: SecretsDep, call: Annotated[CallBody, VIEW_GROUPS]) -> Answer:
     """List the settings that have a value in a group."""
-    group = group_rules.as_seen(await groups.get_group(db, str(_group_id(call))), secrets, call.caller)
+    group = group_rules.visible_to(await groups.get_group(db, str(_group_id(call))), secrets, call.caller)
     return {"settings": [_setting_shape(SETTINGS[name], group) for name in group.settings if name in SETTINGS]}
 
 
 @group_router.post("/add_settings_group")
 @group_router.post("/set_settings_group")
-async def set_settings_group(call: Annotated[CallBody, CHANGES]) -> Answer:
+async def set_settings_group(call: Annotated[CallBody, CHANGE_GROUPS]) -> Answer:
     """Set a setting of a group. Values may be texts, as older clients send them."""
     group_id, setting, target = _group_id(call), _setting(call), call.part("target_setting")
     if target.body.get("value") is None:
@@ -258,11 +258,11 @@ async def set_settings_group(call: Annotated[CallBody, CHANGES]) -> Answer:
         )
     body = validated(GroupPatch, {"settings": {setting.name: _value(setting, target.body.get("value"))}})
     group = await group_rules.update(call.change, str(group_id), body)
-    return {"setting": _setting_shape(setting, group_rules.as_seen(group, call.change.secrets, call.caller))}
+    return {"setting": _setting_shape(setting, group_rules.visible_to(group, call.change.secrets, call.caller))}
 
 
 @group_router.post("/remove_settings_group")
-async def remove_settings_group(call: Annotated[CallBody, CHANGES]) -> Answer:
+async def remove_settings_group(call: Annotated[CallBody, CHANGE_GROUPS]) -> Answer:
     """Remove a setting from a group."""
     body = GroupPatch(settings={_setting(call).name: None})
     await group_rules.update(call.change, str(_group_id(call)), body)
@@ -271,9 +271,9 @@ async def remove_settings_group(call: Annotated[CallBody, CHANGES]) -> Answer:
 
 def _in_group(group: Group, image: Answer) -> Answer:
     """Return the fields of a workspace as part of a group. Their id is derived from both ids."""
-    both = uuid.uuid5(uuid.UUID(group.group_id), str(image["image_id"]))
+    image_of_group = uuid.uuid5(uuid.UUID(group.group_id), str(image["image_id"]))
     return {
-        "group_image_id": str(both),
+        "group_image_id": str(image_of_group),
         "group_id": hex_id(group.group_id),
         "group_name": group.name,
         "image_name": image["name"],
@@ -319,7 +319,7 @@ def _setting(call: CallBody) -> Setting:
     """Return the setting of `target_setting`, by its name.
 
     Raises:
-        Invalid: there is none of this name.
+        Invalid: there is no setting of this name.
     """
     target = call.part("target_setting")
     name = target.text("name") or target.text("group_setting_id")
@@ -328,12 +328,12 @@ def _setting(call: CallBody) -> Setting:
     return SETTINGS[name]
 
 
-def _value(setting: Setting, given: object) -> object:
-    """Return the value, parsed if it was sent as a string of its type: "True", "20", "{}"."""
-    if not isinstance(given, str) or setting.kind in ("string", "choice"):
-        return given
-    text = given.lower() if setting.kind == "bool" else given
+def _value(setting: Setting, sent: object) -> object:
+    """Return the value of a setting, parsed if it was sent as a string: "True", "20", "{}"."""
+    if not isinstance(sent, str) or setting.kind in ("string", "choice"):
+        return sent
+    text = sent.lower() if setting.kind == "bool" else sent
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise Invalid(f"The value {given[:60]!r} cannot be used for {setting.name} ({setting.kind}).") from error
+        raise Invalid(f"The value {sent[:60]!r} cannot be used for {setting.name} ({setting.kind}).") from error

@@ -20,8 +20,8 @@ from greenroom.core.errors import Invalid
 from greenroom.db.workspace import images
 from greenroom.db.workspace.images import WorkspaceRow
 from greenroom.interfaces.public.calls import (
-    KEPT_WITH_AN_IMAGE,
-    NOT_OFFERED,
+    FIXED_IMAGE_FIELDS,
+    IMAGE_CLIENT_FIELDS,
     Answer,
     CallBody,
     image_shape,
@@ -41,7 +41,7 @@ FIELDS: Final = ("name", "friendly_name", *(name for name in ImageFields.model_f
 async def get_images(db: Db, secrets: SecretsDep, call: Annotated[CallBody, requires_key("images_view")]) -> Answer:
     """List all workspaces."""
     found = (await images.list_images(db)).rows
-    return {"images": [image_shape(service.as_seen(image, secrets, call.caller)) for image in found]}
+    return {"images": [image_shape(service.visible_to(image, secrets, call.caller)) for image in found]}
 
 
 @router.post("/get_image")
@@ -54,16 +54,16 @@ async def get_image(db: Db, call: Annotated[CallBody, requires_key("images_view"
 async def create_image(call: Annotated[CallBody, requires_key("images_create")]) -> Answer:
     """Create a workspace, for All Users unless the setting of the installation excludes that."""
     target = call.part(TARGET)
-    body, kept = validated(ImageCreate, _fields(target)), target.kept(KEPT_WITH_AN_IMAGE)
-    return _answer(await service.create_image(call.change, body, client_fields=kept), call)
+    body, client_fields = validated(ImageCreate, _fields(target)), target.client_fields(IMAGE_CLIENT_FIELDS)
+    return _answer(await service.create_image(call.change, body, client_fields=client_fields), call)
 
 
 @router.post("/update_image")
 async def update_image(call: Annotated[CallBody, requires_key("images_modify")]) -> Answer:
     """Change a workspace. Omitted and null fields keep their values; an empty text removes an optional value."""
     image_id, target = _id(call), call.part(TARGET)
-    body, kept = validated(ImagePatch, _fields(target)), target.kept(KEPT_WITH_AN_IMAGE)
-    return _answer(await service.update_image(call.change, image_id, body, client_fields=kept), call)
+    body, client_fields = validated(ImagePatch, _fields(target)), target.client_fields(IMAGE_CLIENT_FIELDS)
+    return _answer(await service.update_image(call.change, image_id, body, client_fields=client_fields), call)
 
 
 @router.post("/delete_image")
@@ -74,7 +74,7 @@ async def delete_image(call: Annotated[CallBody, requires_key("images_delete")])
 
 
 def _answer(image: WorkspaceRow, call: CallBody) -> Answer:
-    return {"image": image_shape(service.as_seen(image, call.change.secrets, call.caller))}
+    return {"image": image_shape(service.visible_to(image, call.change.secrets, call.caller))}
 
 
 def _id(call: CallBody) -> str:
@@ -88,9 +88,9 @@ def _fields(target: CallBody) -> Json:
         Invalid: a JSON field is not JSON, an id is invalid, or the fields request a feature that Greenroom does not
             have.
     """
-    target.refuse_others(NOT_OFFERED, "workspaces have no GPUs, networks, storage or forms")
+    target.refuse_others(FIXED_IMAGE_FIELDS, "workspaces have no GPUs, networks, storage or forms")
     target.refuse_others({"image_type": "Container"}, "every workspace is a container")
-    fields = target.given(*FIELDS)
+    fields = target.sent(*FIELDS)
     for name in _JSON:
         if isinstance(fields.get(name), str):
             fields[name] = _parsed(name, fields[name])
