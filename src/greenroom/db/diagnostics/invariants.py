@@ -119,7 +119,7 @@ INVARIANTS: Final = (
         "I11",
         (
             "no session is stuck in a status, no instruction is repeated without effect, and an ended "
-            "session has its time"
+            "session has the time of its end"
         ),
         # A session that waits for an absent Agent continues when the Agent returns or is dead. A first start may wait
         # for its turn, then take its time.
@@ -204,7 +204,7 @@ INVARIANTS: Final = (
     ),
     Invariant(
         "I21",
-        "of the sessions of a launch, one belongs to the user, and the others lead to it",
+        "a launch has at most one session of its user, and a replacement belongs to the same launch",
         "SELECT format('launch %%s has %%s sessions of its user', launch_id, count(*)) AS what FROM sessions"
         " WHERE user_id IS NOT NULL AND status <> 'deleted' AND launch_id IS NOT NULL"
         " GROUP BY launch_id HAVING count(*) > 1"
@@ -239,7 +239,7 @@ INVARIANTS: Final = (
     ),
     Invariant(
         "I25",
-        "a released machine is gone within an hour, otherwise its provider needs attention",
+        "the provider ends a released machine within an hour",
         "SELECT format('machine %%s of pool %%s is being released since %%s: %%s',"
         " coalesce(o.ref, o.machine_order_id::text), o.pool_name, o.releasing,"
         " CASE WHEN o.end_failures > 0 THEN o.state_reason WHEN p.last_error <> '' THEN p.last_error"

@@ -142,7 +142,7 @@ OTHER_INVARIANTS: Final = dict([SENTINELS, API_LOOPS, READABLE])
 CONTAINER_INVARIANTS: Final = {
     "I3": "a session has at most one container",
     "I6": "a container has a session",
-    "I7": "a session that runs or rests has its container",
+    "I7": "a running, stopped or paused session has its container",
 }
 HAS_CONTAINER: Final = frozenset({SessionStatus.RUNNING, SessionStatus.STOPPED, SessionStatus.PAUSED})
 
