@@ -235,7 +235,8 @@ _DEFINITIONS: Final = (
     _permission(
         "allow_persistent_profile",
         "Keep the home folder between sessions if the workspace has a profile path; such a launch gets"
-        " no staged session. Homes of the installation do not need `true`; `false` in a group forbids them",
+        " no staged session. Home folders with the profile path `{homes}` do not need `true`; `false` in a group"
+        " forbids them",
     ),
     _switch("expose_user_environment_vars", "Set KASM_USER and KASM_USER_ID in the container", excludes_staging=True),
     _switch(
