@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 from tests.selection.changes import Changes, changes_since, differences
 from tests.selection.record import Calls
-from tests.selection.select import SUITES, select, tables_of, wall_s
+from tests.selection.select import SUITES, Finder, select, tables_of, wall_s
 from tests.selection.users import Sources
 
 ROOT: Final = Path(__file__).parents[2]
@@ -103,6 +103,14 @@ def test_users_of_a_name_are_found_through_names_defined_by_it(checkout: Path):
     functions, tests = Sources(checkout).users("src/greenroom/rates.py", "LIMIT")
     assert functions == {("src/greenroom/rates.py", "Rate.allowed"), ("src/greenroom/turns.py", "last")}
     assert tests == {"tests/unit/test_rates.py"}
+
+
+def test_a_test_file_with_the_name_of_the_module_is_found_without_a_recorded_call(checkout: Path):
+    finder = Finder(Sources(checkout))
+    subject = "src/greenroom/rates.py::turns"
+    finder.calls = Calls({subject: {"tests/unit/test_removed.py"}})
+    found = finder.candidates(Changes(functions={("src/greenroom/rates.py", "turns")}))
+    assert found == {subject: ["tests/unit/test_rates.py"]}
 
 
 UNIT = [f"tests/unit/test_{number}.py" for number in range(10)]

@@ -143,8 +143,15 @@ class Finder:
 
     def _of_function(self, path: str, name: str) -> set[str]:
         """The test files that entered the function; if there are none, because it is new or never entered, those of
-        its users."""
-        return self.calls.tests_of.get(f"{path}::{name}", set[str]()) or self._of_name(path, name.rpartition(".")[2])
+        its users. Those named after its module belong to them even if they never entered it in a recording."""
+        entered = self.calls.tests_of.get(f"{path}::{name}") or self._of_name(path, name.rpartition(".")[2])
+        return entered | self._named_after(path)
+
+    def _named_after(self, path: str) -> set[str]:
+        """The test files that have the name of the module in their name and import it."""
+        stem = Path(path).stem
+        named = {test for test in self.sources.tests if f"_{stem}_" in f"{Path(test).stem}_"}
+        return {test for test in named if stem in self.sources.module(test).imports}
 
     def _of_name(self, path: str, name: str) -> set[str]:
         """The test files that mention the name or entered a function that does; otherwise those of the whole module."""
