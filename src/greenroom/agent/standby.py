@@ -85,7 +85,7 @@ class Election:
                 if (record := await self._try()) is not None:
                     return record
             except ContainerConflict:
-                continue
+                log.info("another process of this Agent changed the record first", next_try_s=POLL_S)
             except RuntimeUnavailable as error:
                 log.warning("the acting process of this Agent is unknown", reason=error.message, next_try_s=POLL_S)
             await asyncio.sleep(POLL_S)
