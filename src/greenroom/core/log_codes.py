@@ -140,7 +140,7 @@ class LogCode(StrEnum):
     WEBHOOK_GIVEN_UP = "webhook-given-up", WARNING
     LOG_ROWS_DROPPED = "log-rows-dropped", WARNING
 
-    # People and changes
+    # Users and changes
     LOGIN = "login", INFO, SECURITY
     LOGOUT = "logout", INFO, SECURITY
     LOGIN_FAILED = "login-failed", WARNING, SECURITY
