@@ -78,7 +78,7 @@ async def test_a_viewer_waits_for_a_gateway_that_did_not_ask_yet(gateways: Gatew
 async def test_through_a_gateway_that_does_not_ask_no_viewer_is_let_in(
     gateways: Gateways, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(agent_gateways, "NOTED_WITHIN_S", 0.01)
+    monkeypatch.setattr(agent_gateways, "STORE_TIMEOUT_S", 0.01)
     with pytest.raises(Unavailable, match="is not connected to the Agent"):
         await gateways.admit(VIEWER, SESSION, CLIENT, websocket=True)
 
@@ -90,6 +90,6 @@ async def test_where_another_process_answers_from_now_on_nothing_is_held(
     held = asyncio.create_task(listen(gateway, known, hold_s=10.0))
     await asyncio.sleep(0.05)
     assert not held.done()
-    gateways.ask_again()
+    gateways.release_requests()
     async with asyncio.timeout(1.0):
         await held

@@ -183,7 +183,7 @@ class Replica:
             fence=self.election.fence,
             address=self._address,
             copied=self._copied,
-            listed=self._standby.ask_again,
+            listed=self._standby.release_requests,
             identity=records["identity"],
             journal=records["journal"],
             shown=records["shown"],

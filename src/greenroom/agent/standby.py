@@ -311,10 +311,10 @@ class Standby:
             last_fresh=lambda: None,
         )
 
-    def ask_again(self) -> None:
+    def release_requests(self) -> None:
         """End the held requests: this process acts from now on, so gateways must not wait for the standby's answer."""
         if self._authorizer is not None:
-            self._authorizer.gateways.ask_again()
+            self._authorizer.gateways.release_requests()
 
     def _replicas(self) -> list[str]:
         seen = self._election.seen

@@ -1,14 +1,14 @@
 """The connections of a gateway to Agents on other hosts, and the viewers that these Agents admitted, stored in a file.
 
 An admission is stored before nginx passes the viewer on. It is removed after the Agent reports that its session is
-gone; the admission of a single connection is removed after that connection is gone. The connections of viewers that an
-Agent reports as revoked are cut, each time they are found again: a gateway that was unavailable, or drains, or whose
-parent was restarted, cuts them after it is back.
+gone; the admission of a single connection is removed after that connection is gone. When an Agent reports viewers as
+revoked, their connections are cut. Each check repeats this, so a gateway that was unavailable or restarted cuts them
+later.
 
-The administrator configures addresses (`GREENROOM_STREAM_AGENTS`). A name stands for all its addresses, and each
-process reports those of the others. The gateway sends requests to each address, even while nginx drains; the Agent
-delays its response until it has news. The gateway stores the viewers in a response before its next request confirms
-them.
+The administrator configures addresses (`GREENROOM_STREAM_AGENTS`). A host name stands for all its addresses, and each
+process reports the addresses of the other processes of its Agent. The gateway sends requests to each address, even
+while nginx drains; the Agent delays its response until it has news. The gateway stores the viewers in a response before
+its next request confirms them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from greenroom.wire.viewers import CHECK_PATH, LISTEN_PATH, SECRET_HEADER, Admis
 log = structlog.get_logger(__name__)
 
 FILE: Final = "admissions.json"
-NEW_S: Final = 10.0
+OPENING_S: Final = 10.0
 """A connection that was admitted within this time may not be open yet."""
 CUT_S: Final = 3.0
 """The time after which a cut is complete."""
@@ -95,32 +95,33 @@ class Admissions:
 
     async def present(self, admissions: Sequence[Admission]) -> list[int]:
         """Return the positions of the admissions whose connection exists."""
-        wanted = frozenset(_bare(one.client) for one in admissions if one.client is not None)
-        there = await asyncio.to_thread(connected, wanted) if wanted else wanted
-        return [n for n, one in enumerate(admissions) if one.client is not None and _bare(one.client) in there]
+        clients = [None if each.client is None else _without_gateway(each.client) for each in admissions]
+        connections = frozenset(client for client in clients if client is not None)
+        existing = await asyncio.to_thread(connected, connections) if connections else connections
+        return [n for n, client in enumerate(clients) if client in existing]
 
     def revoked(self, agent_id: str, admissions: Iterable[Admission]) -> None:
-        """Cut the connections of these viewers: the connection of a guest, or all connections to the session of its
-        user. Admissions that are reported again after CUT_S are forgotten: the first cut is complete by then, and other
-        viewers may have connected.
+        """Cut the connections of these viewers: for a guest, their connection; for the user of a session, all
+        connections to the session. Admissions that are reported again after CUT_S are removed: the first cut is
+        complete by then, and other viewers may have connected.
         """
-        now_s, again = time.monotonic(), list[Admission]()
+        now_s, repeated = time.monotonic(), list[Admission]()
         for admission in admissions:
-            since_s = self._cut.setdefault(admission, now_s)
-            if now_s - since_s >= CUT_S:
-                again.append(admission)
-            elif since_s == now_s:
+            first_cut_s = self._cut.setdefault(admission, now_s)
+            if now_s - first_cut_s >= CUT_S:
+                repeated.append(admission)
+            elif first_cut_s == now_s:
                 self._end(admission)
-        self.forget(agent_id, again)
+        self.remove(agent_id, repeated)
 
     def _end(self, admission: Admission) -> None:
         if not admission.viewer_id:
             for address in admission.addresses:
                 self._cutter.cut_soon(admission.session_id, address)
         elif admission.client is not None:
-            self._cutter.cut_clients_soon(admission.session_id, [_bare(admission.client)])
+            self._cutter.cut_clients_soon(admission.session_id, [_without_gateway(admission.client)])
 
-    def forget(self, agent_id: str, admissions: Iterable[Admission]) -> None:
+    def remove(self, agent_id: str, admissions: Iterable[Admission]) -> None:
         known, gone = self._agents.get(agent_id, {}), list(admissions)
         for admission in gone:
             known.pop(admission, None)
@@ -128,13 +129,15 @@ class Admissions:
         if gone:
             self._save()
 
-    async def forget_closed(self, agent_id: str) -> None:
-        """Forget single connections that are gone."""
+    async def remove_closed(self, agent_id: str) -> None:
+        """Remove admissions of single connections that are gone."""
         single = [one for one in self.of(agent_id) if one.client is not None]
-        there, now_s = set(await self.present(single)), time.monotonic()
+        present, now_s = set(await self.present(single)), time.monotonic()
         known = self._agents.get(agent_id, {})
-        closed = [one for n, one in enumerate(single) if n not in there and now_s - known.get(one, now_s) >= NEW_S]
-        self.forget(agent_id, closed)
+        closed = [
+            one for n, one in enumerate(single) if n not in present and now_s - known.get(one, now_s) >= OPENING_S
+        ]
+        self.remove(agent_id, closed)
 
     def _save(self) -> None:
         stored = _Stored(gateway_id=self.gateway_id, agents={name: list(of) for name, of in self._agents.items() if of})
@@ -144,7 +147,7 @@ class Admissions:
         part.replace(self._file)
 
 
-def _bare(connection: Connection) -> Connection:
+def _without_gateway(connection: Connection) -> Connection:
     """Return the connection as the kernel of this host identifies it."""
     return connection._replace(gateway="")
 
@@ -153,9 +156,9 @@ POLL_S: Final = 1.0
 HOLD_S: Final = 4.0
 ANSWER_S: Final = 3.0
 CHECK_S: Final = 5.0
-"""The interval of the complete comparison. Sessions that an Agent names are compared at once."""
-UNNAMED_S: Final = 30.0
-"""Requests to an address continue for this long after it was last named."""
+"""The interval of the complete comparison. Sessions that an Agent reports as changed are compared at once."""
+UNLISTED_S: Final = 30.0
+"""Requests to an address continue for this time after it was last in a list of addresses."""
 ANSWERED_S: Final = 10.0
 """An address that responded within this time serves streams. If there is none, the last such addresses are used."""
 NAME_TIMEOUT_S: Final = 2.0
@@ -168,7 +171,7 @@ class _Link:
     """The connection to one address. `number` is that of the last news that are stored here."""
 
     address: str
-    named_s: float
+    listed_s: float
     task: asyncio.Task[None] | None = None
     news: News | None = None
     number: int = 0
@@ -187,7 +190,7 @@ class ServingAgent:
 
 
 class AgentLinks:
-    """Follows the Agents at the addresses `seeds` (host:port); `run` does so forever."""
+    """Follows the Agents at the configured addresses `seeds` (host:port); `run` never returns."""
 
     def __init__(self, seeds: Sequence[str], secret: str, admissions: Admissions) -> None:
         self._seeds = tuple(seeds)
@@ -224,15 +227,15 @@ class AgentLinks:
                         link.task.cancel()
 
     async def _follow(self, client: httpx.AsyncClient) -> None:
-        """Connect to every address that is named, and disconnect from addresses that were not named for a while."""
+        """Connect to each listed address, and disconnect from addresses that are no longer listed."""
         now_s = time.monotonic()
-        named = {address for link in self._links.values() if link.news for address in link.news.replicas}
-        for address in {*await self._addresses(), *named}:
+        reported = {address for link in self._links.values() if link.news for address in link.news.replicas}
+        for address in {*await self._addresses(), *reported}:
             link = self._links.setdefault(address, _Link(address, now_s))
-            link.named_s = now_s
+            link.listed_s = now_s
             if link.task is None or link.task.done():
-                link.task = asyncio.create_task(self._converse(client, link), name=f"agent {address}")
-        for address in [one.address for one in self._links.values() if now_s - one.named_s >= UNNAMED_S]:
+                link.task = asyncio.create_task(self._follow_address(client, link), name=f"agent {address}")
+        for address in [one.address for one in self._links.values() if now_s - one.listed_s >= UNLISTED_S]:
             link = self._links.pop(address)
             if link.task is not None:
                 link.task.cancel()
@@ -241,7 +244,7 @@ class AgentLinks:
         found = await asyncio.gather(*(_addresses_of(seed) for seed in self._seeds))
         return {address for addresses in found for address in addresses}
 
-    async def _converse(self, client: httpx.AsyncClient, link: _Link) -> None:
+    async def _follow_address(self, client: httpx.AsyncClient, link: _Link) -> None:
         while True:
             try:
                 await self._listen(client, link)
@@ -253,20 +256,20 @@ class AgentLinks:
                 await asyncio.sleep(POLL_S)
 
     async def _listen(self, client: httpx.AsyncClient, link: _Link) -> None:
-        known = link.news
-        said = Listen(
+        previous = link.news
+        message = Listen(
             gateway_id=self.admissions.gateway_id,
-            process=known.process if known else "",
+            process=previous.process if previous else "",
             noted=link.number,
-            hold_s=HOLD_S if known else 0.0,
+            hold_s=HOLD_S if previous else 0.0,
         )
-        news = await self._ask(client, link.address, LISTEN_PATH, said, News)
+        news = await self._post(client, link.address, LISTEN_PATH, message, News)
         self.admissions.add(news.agent_id, news.admitted)
-        if known is None or known.process != news.process or link.failed:
+        if previous is None or previous.process != news.process or link.failed:
             log.info("an Agent answers", address=link.address, agent_id=news.agent_id, acting=news.acting)
         link.news, link.number, link.answered_s, link.failed = news, news.number, time.monotonic(), False
         link.changed.update(news.changed)
-        if known is not None and news.acting and not known.acting:
+        if previous is not None and news.acting and not previous.acting:
             link.checked_s = float("-inf")
 
     async def _check(self, client: httpx.AsyncClient, link: _Link) -> None:
@@ -278,22 +281,22 @@ class AgentLinks:
         if not (is_due or link.changed):
             return
         changed, link.changed = link.changed, set[str]()
-        mine = self.admissions.of(news.agent_id, None if is_due else changed)
-        if not (mine or is_due):
+        admissions = self.admissions.of(news.agent_id, None if is_due else changed)
+        if not (admissions or is_due):
             return
-        present = await self.admissions.present(mine)
+        present = await self.admissions.present(admissions)
         check = Check(
-            gateway_id=self.admissions.gateway_id, admissions=tuple(mine), present=tuple(present), whole=is_due
+            gateway_id=self.admissions.gateway_id, admissions=tuple(admissions), present=tuple(present), whole=is_due
         )
-        checked = await self._ask(client, link.address, CHECK_PATH, check, Checked)
+        checked = await self._post(client, link.address, CHECK_PATH, check, Checked)
         if not checked.acting:
             return
-        self.admissions.revoked(news.agent_id, [mine[n] for n in (*checked.revoked, *checked.gone)])
+        self.admissions.revoked(news.agent_id, [admissions[n] for n in (*checked.revoked, *checked.gone)])
         if is_due:
             link.checked_s = time.monotonic()
-            await self.admissions.forget_closed(news.agent_id)
+            await self.admissions.remove_closed(news.agent_id)
 
-    async def _ask(
+    async def _post(
         self, client: httpx.AsyncClient, address: str, path: str, message: Message, answer: type[Answer]
     ) -> Answer:
         reply = await client.post(

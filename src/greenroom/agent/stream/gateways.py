@@ -1,9 +1,9 @@
-"""Gateways that are not on this Agent's host: the data about viewers that they receive, and the check of their viewers.
+"""Gateways on other hosts: the data about viewers that they receive from this Agent, and the check of their viewers.
 
-Only the host of a gateway can end its connections. So before a viewer is admitted through such a gateway, the gateway
-stores the admission (`admit`), and compares its viewers with the permitted ones: at once when the permitted viewers of
-a session change, and every few seconds (`greenroom.gateway.agents`). Nothing is lost when this process, the gateway or
-the network between them is away for a time: the next comparison finds invalid viewers.
+Only the host of a gateway can end the gateway's connections. Therefore, before a viewer is admitted through such a
+gateway, the gateway stores the admission (`admit`). It compares its viewers with the permitted viewers: at once when
+the permitted viewers of a session change, and every few seconds (`greenroom.gateway.agents`). Nothing is lost when this
+process, the gateway or the network between them is away for a time: the next comparison finds invalid viewers.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from greenroom.kit.tcp import connected
 from greenroom.wire.messages import Message
 from greenroom.wire.viewers import CHECK_PATH, LISTEN_PATH, Admission, Check, Checked, Listen, News
 
-NOTED_WITHIN_S: Final = 2.0
+STORE_TIMEOUT_S: Final = 2.0
 """A gateway that does not store an admission within this time admits no viewer."""
 NOT_LISTENING: Final = "The gateway is not connected to the Agent of this desktop at the moment; try again."
 GONE_AFTER_S: Final = 60.0
-"""A gateway without a request for this time is dropped; it reports its viewers when it returns."""
+"""A gateway without a request for this time is removed; it reports its viewers when it returns."""
 HOLD_MAX_S: Final = 10.0
 PRESENT_S: Final = 15.0
 """The time for which a connection counts as present after it was admitted, or after the gateway's last report of it."""
@@ -43,7 +43,7 @@ PRESENT_S: Final = 15.0
 Body = TypeVar("Body", bound=Message)
 
 
-class Named(Protocol):
+class HasAgentId(Protocol):
     """The part of the Agent's identity that gateways need (agent.fleet.identity)."""
 
     @property
@@ -52,40 +52,43 @@ class Named(Protocol):
 
 @dataclass(slots=True)
 class _Gateway:
-    """The state of one gateway: the numbered news that it has not confirmed yet, and the admissions that it keeps."""
+    """The state of one gateway: the numbered news that it has not confirmed yet, and the admissions that it
+    has stored.
+    """
 
-    asked_s: float
+    last_request_s: float
     number: int = 0
     admitted: dict[int, Admission] = field(default_factory=dict[int, Admission])
     changed: dict[str, int] = field(default_factory=dict[str, int])
-    kept: set[Admission] = field(default_factory=set[Admission])
-    """Admissions without a connection: the gateway keeps each until its session is gone."""
+    stored: set[Admission] = field(default_factory=set[Admission])
+    """Admissions without a connection: the gateway stores each until its session is gone."""
     present: dict[Connection, float] = field(default_factory=dict[Connection, float])
     """Connection → the time at which it was last present."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
-    answered: asyncio.Condition = field(default_factory=asyncio.Condition)
+    confirmed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
-    def has_noted(self, noted: int, now_s: float) -> None:
-        for number in [number for number in self.admitted if number <= noted]:
+    def confirm(self, stored: int, now_s: float) -> None:
+        """Apply the number of the last news that the gateway has stored."""
+        for number in [number for number in self.admitted if number <= stored]:
             admission = self.admitted.pop(number)
             if admission.client is None:
-                self.kept.add(admission)
+                self.stored.add(admission)
             else:
                 self.present[admission.client] = now_s
-        self.changed = {session_id: number for session_id, number in self.changed.items() if number > noted}
+        self.changed = {session_id: number for session_id, number in self.changed.items() if number > stored}
         if not (self.admitted or self.changed):
             self.news.clear()
 
 
 @dataclass(eq=False)
 class Gateways:
-    """The gateways elsewhere that send requests to this Agent.
+    """The gateways on other hosts that send requests to this Agent.
 
     `acting` returns True if this process does the Agent's work and has its desired list; `replicas` are the stream
     addresses of all processes with this identity.
     """
 
-    agent: Named
+    agent: HasAgentId
     sessions: SessionReader
     acting: Callable[[], bool]
     replicas: Callable[[], Iterable[str]] = tuple
@@ -105,10 +108,10 @@ class Gateways:
     # For the stream authorizer ------------------------------------------------------------------------------------
 
     async def admit(self, viewer: Viewer, session: SessionSnapshot, client: StreamOrigin, *, websocket: bool) -> None:
-        """Make a gateway elsewhere store the admission of a viewer; a gateway on this Agent's host does not need it.
+        """Make a gateway on another host store the admission of a viewer; a gateway on this host does not need it.
 
         Raises:
-            Unavailable: it does not store it; the viewer must not be admitted.
+            Unavailable: the gateway does not store it; the viewer must not be admitted.
         """
         connection = client.connection
         if connection is None or not connection.gateway:
@@ -124,30 +127,30 @@ class Gateways:
             addresses=tuple(sorted({session.address or "", *session.services.values()} - {""})),
             client=connection if websocket or viewer.viewer_id else None,
         )
-        await self._note(connection.gateway, admission)
+        await self._store(connection.gateway, admission)
 
-    async def _note(self, gateway_id: str, admission: Admission) -> None:
+    async def _store(self, gateway_id: str, admission: Admission) -> None:
         """Return once the gateway has stored this admission.
 
         Raises:
-            Unavailable: it has not; the viewer must not be admitted.
+            Unavailable: the gateway does not store it; the viewer must not be admitted.
         """
         gateway = self._gateway(gateway_id)  # a gateway without a request to this process sends one in a moment
-        if admission.client is None and admission in gateway.kept:
+        if admission.client is None and admission in gateway.stored:
             return
         gateway.number += 1
         number = gateway.number
         gateway.admitted[number] = admission
         gateway.news.set()
         try:
-            async with asyncio.timeout(NOTED_WITHIN_S), gateway.answered:
-                await gateway.answered.wait_for(lambda: number not in gateway.admitted)
+            async with asyncio.timeout(STORE_TIMEOUT_S), gateway.confirmed:
+                await gateway.confirmed.wait_for(lambda: number not in gateway.admitted)
         except TimeoutError as error:
             gateway.admitted.pop(number, None)
             raise Unavailable(NOT_LISTENING) from error
 
-    def ask_again(self) -> None:
-        """End the held requests of gateways: another process answers for the Agent from now on."""
+    def release_requests(self) -> None:
+        """Answer the waiting requests of gateways, because another process answers for the Agent from now on."""
         for gateway in self._gateways.values():
             gateway.news.set()
 
@@ -157,13 +160,14 @@ class Gateways:
             gateway.changed[session_id] = gateway.number
             gateway.news.set()
 
-    def connected(self, wanted: Set[Connection]) -> frozenset[Connection]:
-        """Return those of the connections that exist: here by the kernel's table, elsewhere by the gateways'
-        reports."""
+    def connected(self, connections: Set[Connection]) -> frozenset[Connection]:
+        """Return the connections that exist: on this host by the table of the kernel, on other hosts by the reports of
+        gateways.
+        """
         now_s = self.clock()
-        here = connected(frozenset(one for one in wanted if not one.gateway))
-        elsewhere = (one for one in wanted if one.gateway)
-        return here | frozenset(one for one in elsewhere if self._is_present(one, now_s))
+        local = connected(frozenset(each for each in connections if not each.gateway))
+        remote = (each for each in connections if each.gateway)
+        return local | frozenset(each for each in remote if self._is_present(each, now_s))
 
     def _is_present(self, connection: Connection, now_s: float) -> bool:
         gateway = self._gateways.get(connection.gateway)
@@ -172,16 +176,16 @@ class Gateways:
     # For the gateways ---------------------------------------------------------------------------------------------
 
     async def listen(self, request: Request) -> Response:
-        said = await _decoded(request, Listen)
-        if said is None:
+        message = await _decoded(request, Listen)
+        if message is None:
             return _unreadable()
-        gateway = self._gateway(said.gateway_id)
-        if said.process == self._process:
-            gateway.has_noted(said.noted, self.clock())
-            async with gateway.answered:
-                gateway.answered.notify_all()
-        await wait_for(gateway.news, max(0.0, min(said.hold_s, HOLD_MAX_S)))
-        gateway.asked_s = self.clock()
+        gateway = self._gateway(message.gateway_id)
+        if message.process == self._process:
+            gateway.confirm(message.noted, self.clock())
+            async with gateway.confirmed:
+                gateway.confirmed.notify_all()
+        await wait_for(gateway.news, max(0.0, min(message.hold_s, HOLD_MAX_S)))
+        gateway.last_request_s = self.clock()
         news = News(
             agent_id=self.agent.agent_id,
             process=self._process,
@@ -194,34 +198,36 @@ class Gateways:
         return _encoded(news)
 
     async def check(self, request: Request) -> Response:
-        """Compare the gateway's viewers with the permitted ones."""
-        asked = await _decoded(request, Check)
-        if asked is None:
+        """Compare the viewers of the gateway with the permitted viewers."""
+        message = await _decoded(request, Check)
+        if message is None:
             return _unreadable()
-        gateway, now_s = self._gateway(asked.gateway_id), self.clock()
-        there = {client for n in asked.present if (client := _client(asked, n)) is not None}
-        if asked.whole:
-            gateway.present = {one: at for one, at in gateway.present.items() if now_s - at < PRESENT_S}
-        gateway.present |= dict.fromkeys(there, now_s)
+        gateway, now_s = self._gateway(message.gateway_id), self.clock()
+        reported = {client for n in message.present if (client := _client(message, n)) is not None}
+        if message.whole:
+            gateway.present = {client: at_s for client, at_s in gateway.present.items() if now_s - at_s < PRESENT_S}
+        gateway.present |= dict.fromkeys(reported, now_s)
         if not self.acting():
             return _encoded(Checked())
-        here = [self.sessions.get(admission.session_id) for admission in asked.admissions]
-        gone = tuple(n for n, session in enumerate(here) if session is None)
-        gateway.kept.difference_update(asked.admissions[n] for n in gone)
+        sessions = [self.sessions.get(admission.session_id) for admission in message.admissions]
+        gone = tuple(n for n, session in enumerate(sessions) if session is None)
+        gateway.stored.difference_update(message.admissions[n] for n in gone)
         revoked = tuple(
-            n for n, session in enumerate(here) if session is not None and not _holds(asked.admissions[n], session)
+            n
+            for n, session in enumerate(sessions)
+            if session is not None and not _holds(message.admissions[n], session)
         )
         return _encoded(Checked(acting=True, revoked=revoked, gone=gone))
 
     def _gateway(self, gateway_id: str) -> _Gateway:
         now_s = self.clock()
         self._gateways = {
-            name: one
-            for name, one in self._gateways.items()
-            if name == gateway_id or now_s - one.asked_s < GONE_AFTER_S
+            name: gateway
+            for name, gateway in self._gateways.items()
+            if name == gateway_id or now_s - gateway.last_request_s < GONE_AFTER_S
         }
         gateway = self._gateways.setdefault(gateway_id, _Gateway(now_s))
-        gateway.asked_s = now_s
+        gateway.last_request_s = now_s
         return gateway
 
 
@@ -236,9 +242,9 @@ def _holds(admission: Admission, session: SessionSnapshot) -> bool:
     return still_holds(grant, permitted_by(session))
 
 
-def _client(asked: Check, position: int) -> Connection | None:
-    """The connection of one of the admissions, with its gateway."""
-    return asked.admissions[position].client if 0 <= position < len(asked.admissions) else None
+def _client(check: Check, position: int) -> Connection | None:
+    """The connection of an admission, by its position; None if there is none."""
+    return check.admissions[position].client if 0 <= position < len(check.admissions) else None
 
 
 async def _decoded(request: Request, kind: type[Body]) -> Body | None:
