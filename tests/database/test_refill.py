@@ -19,11 +19,11 @@ from greenroom.core.session.states import ObservedState, SessionStatus, Want, so
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.session.observations import Observation, ReportedSession
-from greenroom.manager.moves import Decision, announce
 from greenroom.manager.tasks import pools, rounds
 from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
 from greenroom.manager.tasks.pools import run_pools
 from greenroom.manager.tasks.rounds import Refill
+from greenroom.manager.transitions import Decision, announce
 
 
 async def test_an_assigned_session_is_replaced_before_the_next_round(fleet: Fleet, db: Database):

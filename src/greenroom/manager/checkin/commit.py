@@ -41,9 +41,9 @@ from greenroom.db.session.observations import HandoverReport, Observation, Repor
 from greenroom.db.workspace.homes import ReportedHome, write_homes
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.stops import stop
-from greenroom.manager import moves
-from greenroom.manager.moves import Decision
+from greenroom.manager import transitions
 from greenroom.manager.tasks.context import RoundEvents
+from greenroom.manager.transitions import Decision
 from greenroom.wire.messages import CheckIn, Observed
 
 
@@ -64,13 +64,13 @@ async def apply(connection: Connection, messages: Sequence[CheckIn], config: Man
     rows = await observations.read_reported(connection, [observation_of(m, o) for m, o in observed.values()])
     known = {row.session_id: (row, *observed[row.agent_id, row.session_id]) for row in rows}
     seen = {session_id: (row, observation_of(m, o)) for session_id, (row, m, o) in sorted(known.items())}
-    decided = moves.decisions(seen.values())
+    decided = transitions.decisions(seen.values())
     handovers = [_handover(row, o, config) for row, o in seen.values() if _advances_handover(row, o)]
-    await moves.lock(connection, decided, [report.session_id for report in handovers])
+    await transitions.lock(connection, decided, [report.session_id for report in handovers])
     if seen:
         await observations.write_observations(connection, [o for _, o in seen.values()])
     changed = await observations.write_handovers(connection, handovers) if handovers else {}
-    moved = await moves.apply_moves(connection, decided)
+    moved = await transitions.apply(connection, decided)
     handed = [StartStep(session_id=s, name="handed_over") for s, state in changed.items() if state != "failed"]
     steps = handed + _steps_of_starts(o for _, _, o in known.values())
     if steps:
@@ -217,7 +217,7 @@ class Committer:
         for pending in batch.values():
             for waiter in pending.waiters:
                 _resolve(waiter, None)
-        moves.log(applied.moved, RoundEvents(self._db, self._logs))
+        transitions.log(applied.moved, RoundEvents(self._db, self._logs))
 
     async def _failed(self, batch: Mapping[str, _Pending], error: Exception) -> None:
         """Report the failure to the waiting calls, unless another's message failed. No message may end this Manager:
@@ -258,7 +258,7 @@ class Committer:
                     images = msgspec.convert(message.images, list[reports.ReportedImage], from_attributes=True)
                     await reports.write_images(connection, message.agent_id, images)
             applied = await apply(connection, [m for m in messages if m.agent_id in newer], self._config)
-            events |= moves.events_of(applied.moved, self._me.zone_key)
+            events |= transitions.events_of(applied.moved, self._me.zone_key)
             events |= {ChangeEvent.session(session_id) for session_id in applied.shown}
         await self._write_homes([message for message in messages if message.agent_id in newer])
         return applied

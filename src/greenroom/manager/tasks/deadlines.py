@@ -25,7 +25,7 @@ from greenroom.db.session.sessions import begin_end
 from greenroom.db.session.shares import end_expired, read_expired
 from greenroom.db.session.transitions import ChangedSession
 from greenroom.kit.stops import stop
-from greenroom.manager import moves
+from greenroom.manager import transitions
 from greenroom.manager.tasks.context import PrimaryContext
 
 POOL_FAILED_KEEP_S: Final = 300.0
@@ -75,13 +75,13 @@ def _planned(waiting: Sequence[SessionWithDeadline], ctx: PrimaryContext) -> lis
 async def run_missed_moves(ctx: PrimaryContext) -> None:
     """Decide again about sessions whose next step was already reported. This returns `unreachable` and `lost` sessions
     with their Agent, and covers moves that the group commit missed."""
-    decided = moves.decisions(await read_missed(ctx.db, ctx.zone_id))
+    decided = transitions.decisions(await read_missed(ctx.db, ctx.zone_id))
     if not decided:
         return
     async with guarded(ctx.db, ctx.fence) as connection:
-        await moves.lock(connection, decided)
-        moved = await moves.apply_moves(connection, decided)
-    moves.announce(moved, ctx.news, ctx.fence.zone_key)
+        await transitions.lock(connection, decided)
+        moved = await transitions.apply(connection, decided)
+    transitions.announce(moved, ctx.news, ctx.fence.zone_key)
 
 
 async def run_recovered(ctx: PrimaryContext) -> None:

@@ -14,8 +14,8 @@ from tests.support.system import primary_of
 from greenroom.db.database import Database
 from greenroom.db.session.observations import write_observations
 from greenroom.manager.checkin.commit import apply, observation_of
-from greenroom.manager.moves import announce
 from greenroom.manager.tasks.deadlines import run_missed_moves
+from greenroom.manager.transitions import announce
 from greenroom.wire.messages import AssignmentReport, Observed
 
 ASSIGNMENT: Final = str(uuid.uuid4())
