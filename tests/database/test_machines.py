@@ -25,7 +25,7 @@ from greenroom.db.fleet.enrollment import read_token
 from greenroom.db.fleet.machine_pools import MachinePoolRow
 from greenroom.db.installation import change_installation_settings
 from greenroom.kit.secrets import hashed
-from greenroom.machine_providers.contract import NewMachine, ProviderError, Shown
+from greenroom.machine_providers.contract import NewMachine, ProviderError, ProviderMachine
 from greenroom.machine_providers.simulated import SimulatedProvider
 from greenroom.manager.machines.calls import Providers
 from greenroom.manager.machines.work import MachineWork
@@ -152,7 +152,7 @@ async def test_a_late_machine_of_a_given_up_order_ends(cloud: Cloud):
     await cloud.rounds()
     assert await cloud.states() == ["releasing"]
     name = f"gr-{(await _installation(cloud))[:8]}-{cloud.pool_id[:8]}-{uuid.UUID(order.machine_order_id).hex}"
-    cloud.cloud.machines["late"] = Shown("late", name)
+    cloud.cloud.machines["late"] = ProviderMachine("late", name)
     await cloud.rounds(2)
     assert cloud.cloud.machines == {}
     assert await cloud.states() == ["releasing"]
@@ -171,10 +171,10 @@ async def test_no_machine_is_touched_that_no_order_of_this_database_asked_for(cl
     ours, other = await _installation(cloud), str(uuid.uuid4())
     order_id = uuid.uuid4().hex
     machines = {
-        "web-1": Shown("web-1", "web-1"),
-        "other pool": Shown("other pool", f"gr-{ours[:8]}-{other[:8]}-{order_id}"),
-        "other installation": Shown("other installation", f"gr-{other[:8]}-{cloud.pool_id[:8]}-{order_id}"),
-        "unknown": Shown("unknown", f"gr-{ours[:8]}-{cloud.pool_id[:8]}-{order_id}"),
+        "web-1": ProviderMachine("web-1", "web-1"),
+        "other pool": ProviderMachine("other pool", f"gr-{ours[:8]}-{other[:8]}-{order_id}"),
+        "other installation": ProviderMachine("other installation", f"gr-{other[:8]}-{cloud.pool_id[:8]}-{order_id}"),
+        "unknown": ProviderMachine("unknown", f"gr-{ours[:8]}-{cloud.pool_id[:8]}-{order_id}"),
     }
     cloud.cloud.machines = dict(machines)
     await cloud.rounds(4)
@@ -219,7 +219,7 @@ async def test_a_provider_that_refuses_is_asked_later_and_its_words_are_kept_mas
 
 async def test_a_provider_that_hangs_holds_nothing_up(cloud: Cloud):
     class Hanging(SimulatedProvider):
-        async def list(self, prefix: str) -> list[Shown]:
+        async def list(self, prefix: str) -> list[ProviderMachine]:
             await asyncio.Event().wait()
             raise AssertionError
 
@@ -233,7 +233,7 @@ async def test_a_provider_that_hangs_holds_nothing_up(cloud: Cloud):
 
 async def test_a_pool_whose_provider_hangs_holds_no_other_pool_up(cloud: Cloud):
     class HangingForOne(SimulatedProvider):
-        async def list(self, prefix: str) -> list[Shown]:
+        async def list(self, prefix: str) -> list[ProviderMachine]:
             if prefix == hanging:
                 asked.append(prefix)
                 await answers.wait()
@@ -254,7 +254,7 @@ async def test_a_pool_whose_provider_hangs_holds_no_other_pool_up(cloud: Cloud):
 
 
 class _Unforeseen(SimulatedProvider):
-    async def list(self, prefix: str) -> list[Shown]:
+    async def list(self, prefix: str) -> list[ProviderMachine]:
         raise ZeroDivisionError(prefix)
 
 

@@ -15,7 +15,7 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import INVARIANTS, broken
 from greenroom.db.fleet import machine_orders, machine_pools
 from greenroom.db.fleet.machine_pools import MachinePoolRow
-from greenroom.machine_providers.contract import ProviderError, Shown
+from greenroom.machine_providers.contract import ProviderError, ProviderMachine
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ async def test_the_agent_of_the_host_whose_disk_was_copied_keeps_no_machine(clou
 async def test_a_second_machine_with_the_name_of_the_first_is_left_until_both_go(cloud: Cloud):
     await _joined(cloud)
     session = await cloud.system.launch()
-    cloud.cloud.machines["twin"] = Shown("twin", cloud.cloud.machines["sim-1"].name)
+    cloud.cloud.machines["twin"] = ProviderMachine("twin", cloud.cloud.machines["sim-1"].name)
     await cloud.system.db.write("UPDATE machine_orders SET ref = 'twin'")
     await cloud.rounds(3)
     assert sorted(cloud.cloud.machines) == ["sim-1", "twin"]

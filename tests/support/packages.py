@@ -32,7 +32,7 @@ class Lab(RuntimePlugin[Settings]):
 PROVIDER = """
 from greenroom.core.fleet.machines.provider import ProviderRules
 from greenroom.kit.config import FromEnvironment
-from greenroom.machine_providers.contract import Shown
+from greenroom.machine_providers.contract import ProviderMachine
 from greenroom.machine_providers.plugin import ProviderPlugin
 
 class Settings(FromEnvironment):
@@ -43,7 +43,7 @@ class Racks:
         self.pool, self.racks = pool, racks
 
     async def list(self, prefix):
-        return [Shown(f"{self.pool.options['row']}-{n}", prefix) for n in range(self.racks)]
+        return [ProviderMachine(f"{self.pool.options['row']}-{n}", prefix) for n in range(self.racks)]
 
 class Lab(ProviderPlugin[Settings]):
     settings_type = Settings

@@ -41,7 +41,7 @@ from tests.unit.clouds import (
 from greenroom.core.errors import SetupError
 from greenroom.machine_providers.command import ENVIRONMENT, CommandProvider
 from greenroom.machine_providers.contract import Provider, ProviderError
-from greenroom.machine_providers.exchange import MAX_ANSWER_BYTES, MAX_SHOWN
+from greenroom.machine_providers.exchange import MAX_ANSWER_BYTES, MAX_MACHINES
 from greenroom.machine_providers.libcloud.provider import THREADS, LibcloudProvider
 from greenroom.machine_providers.libcloud.rules import allowed_clouds
 from greenroom.machine_providers.webhook import WebhookProvider
@@ -69,7 +69,7 @@ async def test_a_machine_is_created_shown_by_its_name_and_ended(
         assert await named(provider) == {}
 
 
-TOO_MANY = json.dumps({"machines": [{"ref": "r", "name": "n"}] * (MAX_SHOWN + 1)}).encode()
+TOO_MANY = json.dumps({"machines": [{"ref": "r", "name": "n"}] * (MAX_MACHINES + 1)}).encode()
 
 
 @pytest.mark.parametrize("kind", ["command", "webhook"])

@@ -19,15 +19,15 @@ from typing import Any, Final
 
 import msgspec
 
-from greenroom.core.fleet.machines.provider import said
-from greenroom.machine_providers.contract import NewMachine, ProviderError, Shown
+from greenroom.core.fleet.machines.provider import provider_text
+from greenroom.machine_providers.contract import NewMachine, ProviderError, ProviderMachine
 from greenroom.machine_providers.exchange import (
     MAX_ANSWER_BYTES,
     Request,
     answer_of,
     created_ref,
     creation,
-    shown,
+    machines_of,
 )
 
 ENVIRONMENT: Final = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
@@ -45,9 +45,9 @@ class CommandProvider:
         self._folders = folders
         self._program = str(options.get("program", ""))
 
-    async def list(self, prefix: str) -> Sequence[Shown]:
+    async def list(self, prefix: str) -> Sequence[ProviderMachine]:
         request = Request(action="list", options=self._options, secrets=self._secrets, prefix=prefix)
-        return shown(await self._run(request), self._program)
+        return machines_of(await self._run(request), self._program)
 
     async def create(self, machine: NewMachine) -> str:
         return created_ref(await self._run(creation(machine, self._options, self._secrets)), self._program)
@@ -71,7 +71,7 @@ class CommandProvider:
             await _end(process, transport)
         if process.returncode != 0:
             last = err.decode(errors="replace").strip().rpartition("\n")[2]
-            words = said(last, request.hidden).rstrip(".") or "it wrote no error message"
+            words = provider_text(last, request.hidden).rstrip(".") or "it wrote no error message"
             raise ProviderError(f"{program} failed with status {process.returncode}: {words}.")
         if len(out) > MAX_ANSWER_BYTES:
             raise ProviderError(f"{program} answered more than {MAX_ANSWER_BYTES // 1_000_000} MB.")
@@ -148,5 +148,5 @@ def runnable(program: str, folders: Sequence[Path]) -> str:
                 )
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not a path"
-        raise ProviderError(f"The program {said(program)} cannot be found: {reason}.", refused=True) from error
+        raise ProviderError(f"The program {provider_text(program)} cannot be found: {reason}.", refused=True) from error
     return str(real)

@@ -1,8 +1,8 @@
 """The interface of a provider of machines: list machines, create a machine, end a machine.
 
-Of an order, a provider gets only the name of the machine. It lists all its machines, or those whose names begin with
-`prefix`. Their names decide which of them belong to this pool (`core.fleet.machines.provider`), so a machine of others
-is never changed.
+A provider gets only the name of a machine, not its order. It lists all its machines, or those whose names begin with
+`prefix`. Greenroom identifies the machines of a pool by their names (`core.fleet.machines.provider`), so it never
+changes other machines.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from greenroom.core.errors import GreenroomError
 
 
 class ProviderError(GreenroomError):
-    """The provider did not do what it was asked; its words are in the sentence. `refused`: it says that it made no
-    machine; otherwise one may still appear.
+    """The provider did not complete a call; the message contains the text of the provider. `refused`: the provider
+    reports that it created no machine; otherwise a machine may still appear.
     """
 
     def __init__(self, message: str, *, retry_after_s: float = 0.0, refused: bool = False) -> None:
@@ -26,7 +26,7 @@ class ProviderError(GreenroomError):
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ProviderMachine:
     """A machine in the list of its provider: the provider's reference to it, and its name in Greenroom."""
 
     ref: str
@@ -60,9 +60,9 @@ class JoinParts:
 class Provider(Protocol):
     """A provider of machines. Calls raise ProviderError; their caller limits their time."""
 
-    async def list(self, prefix: str) -> Sequence[Shown]:
-        """Return all machines whose names begin with `prefix`, including those that are being created, but none that
-        has ended. The result may include other machines.
+    async def list(self, prefix: str) -> Sequence[ProviderMachine]:
+        """Return all machines whose names begin with `prefix`, including machines that are being created, but no
+        machine that has ended. The result may include other machines.
         """
         ...
 

@@ -11,11 +11,11 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from greenroom.core.fleet.machines.provider import is_usable_ref, said
-from greenroom.machine_providers.contract import JoinParts, NewMachine, ProviderError, Shown
+from greenroom.core.fleet.machines.provider import is_usable_ref, provider_text
+from greenroom.machine_providers.contract import JoinParts, NewMachine, ProviderError, ProviderMachine
 
 MAX_ANSWER_BYTES: Final = 4_000_000
-MAX_SHOWN: Final = 10_000
+MAX_MACHINES: Final = 10_000
 
 
 class _Machine(msgspec.Struct, frozen=True):
@@ -66,7 +66,7 @@ def creation(machine: NewMachine, options: Mapping[str, Any], secrets: Mapping[s
     )
 
 
-def answer_of(content: bytes, who: str, hidden: Collection[str]) -> ProviderAnswer:
+def answer_of(content: bytes, source: str, hidden: Collection[str]) -> ProviderAnswer:
     """Return the response, if it is not an error.
 
     Raises:
@@ -75,34 +75,34 @@ def answer_of(content: bytes, who: str, hidden: Collection[str]) -> ProviderAnsw
     try:
         answer = msgspec.json.decode(content or b"{}", type=ProviderAnswer)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ProviderError(f"The answer of {who} cannot be read: {said(str(error))}.") from error
+        raise ProviderError(f"The answer of {source} cannot be read: {provider_text(str(error))}.") from error
     if answer.error is not None:
-        words = said(answer.error, hidden).rstrip(".") or "no reason was given"
-        raise ProviderError(f"{who} refused: {words}.", retry_after_s=answer.retry_after_s, refused=True)
+        words = provider_text(answer.error, hidden).rstrip(".") or "no reason was given"
+        raise ProviderError(f"{source} refused: {words}.", retry_after_s=answer.retry_after_s, refused=True)
     return answer
 
 
-def shown(answer: ProviderAnswer, who: str) -> list[Shown]:
+def machines_of(answer: ProviderAnswer, source: str) -> list[ProviderMachine]:
     """Return the machines of a response.
 
     Raises:
         ProviderError: there is no list, or it is too long, so that no conclusion is possible.
     """
     if answer.machines is None:
-        raise ProviderError(f"The answer of {who} has no list of machines.")
-    if len(answer.machines) > MAX_SHOWN:
+        raise ProviderError(f"The answer of {source} has no list of machines.")
+    if len(answer.machines) > MAX_MACHINES:
         raise ProviderError(
-            f"{who} returned more than {MAX_SHOWN} machines; it must return only those of this machine pool."
+            f"{source} returned more than {MAX_MACHINES} machines; it must return only those of this machine pool."
         )
-    return [Shown(machine.ref, machine.name) for machine in answer.machines]
+    return [ProviderMachine(machine.ref, machine.name) for machine in answer.machines]
 
 
-def created_ref(answer: ProviderAnswer, who: str) -> str:
+def created_ref(answer: ProviderAnswer, source: str) -> str:
     """Return the provider's reference to the new machine.
 
     Raises:
         ProviderError: there is no usable reference; the machine may exist.
     """
     if answer.ref is None or not is_usable_ref(answer.ref):
-        raise ProviderError(f"{who} returned no reference (ref) of the new machine.")
+        raise ProviderError(f"{source} returned no reference (ref) of the new machine.")
     return answer.ref

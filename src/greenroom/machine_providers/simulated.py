@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from greenroom.machine_providers.contract import NewMachine, ProviderError, Shown
+from greenroom.machine_providers.contract import NewMachine, ProviderError, ProviderMachine
 
 
 @dataclass(slots=True)
@@ -17,7 +17,7 @@ class SimulatedCloud:
     `created` and `ended` are the total numbers; `on_create` and `on_end` are called afterwards.
     """
 
-    machines: dict[str, Shown] = field(default_factory=dict[str, Shown])
+    machines: dict[str, ProviderMachine] = field(default_factory=dict[str, ProviderMachine])
     created: int = 0
     ended: int = 0
     before: Callable[[str], None] = lambda _: None
@@ -31,7 +31,7 @@ class SimulatedProvider:
     def __init__(self, cloud: SimulatedCloud) -> None:
         self._cloud = cloud
 
-    async def list(self, prefix: str) -> Sequence[Shown]:
+    async def list(self, prefix: str) -> Sequence[ProviderMachine]:
         self._cloud.before("list")
         return [machine for machine in self._cloud.machines.values() if machine.name.startswith(prefix)]
 
@@ -44,7 +44,7 @@ class SimulatedProvider:
                 return ref
         self._cloud.created += 1
         ref = f"sim-{self._cloud.created}"
-        self._cloud.machines[ref] = Shown(ref, machine.name)
+        self._cloud.machines[ref] = ProviderMachine(ref, machine.name)
         self._cloud.on_create(machine, ref)
         return ref
 

@@ -18,10 +18,10 @@ import msgspec
 
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.addresses import AllowedHost
-from greenroom.core.fleet.machines.provider import said
+from greenroom.core.fleet.machines.provider import provider_text
 from greenroom.kit.outgoing import TooLongError, pinned, webhook_address, whole
 from greenroom.machine_providers.builtin import TOKEN, WEBHOOK
-from greenroom.machine_providers.contract import NewMachine, ProviderError, Shown
+from greenroom.machine_providers.contract import NewMachine, ProviderError, ProviderMachine
 from greenroom.machine_providers.exchange import (
     MAX_ANSWER_BYTES,
     ProviderAnswer,
@@ -29,7 +29,7 @@ from greenroom.machine_providers.exchange import (
     answer_of,
     created_ref,
     creation,
-    shown,
+    machines_of,
 )
 
 CONNECT_S: Final = 10.0
@@ -57,8 +57,8 @@ class WebhookProvider:
         self._timeout = httpx.Timeout(timeout_s, connect=CONNECT_S)
         self._trusted = trusted
 
-    async def list(self, prefix: str) -> Sequence[Shown]:
-        return shown(await self._ask(self._request(action="list", prefix=prefix)), self._url)
+    async def list(self, prefix: str) -> Sequence[ProviderMachine]:
+        return machines_of(await self._ask(self._request(action="list", prefix=prefix)), self._url)
 
     async def create(self, machine: NewMachine) -> str:
         return created_ref(await self._ask(creation(machine, self._options, self._secrets)), self._url)
@@ -92,14 +92,14 @@ class WebhookProvider:
         except TooLongError as error:
             raise ProviderError(f"{self._url} answered more than {MAX_ANSWER_BYTES // 1_000_000} MB.") from error
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-            why = said(str(error), hidden) or type(error).__name__
+            why = provider_text(str(error), hidden) or type(error).__name__
             raise ProviderError(f"{self._url} cannot be reached: {why}.", refused=True) from error
         except httpx.HTTPError as error:
-            why = said(str(error), hidden) or type(error).__name__
+            why = provider_text(str(error), hidden) or type(error).__name__
             raise ProviderError(f"{self._url} did not send a valid answer: {why}.") from error
         if answer.is_success:
             return answer_of(content, self._url, hidden)
-        words = said(content.decode(errors="replace"), hidden).rstrip(".")
+        words = provider_text(content.decode(errors="replace"), hidden).rstrip(".")
         raise ProviderError(
             f"{self._url} answered {answer.status_code}{': ' + words if words else ''}.",
             retry_after_s=_retry_after_s(answer.headers.get("retry-after", "")),

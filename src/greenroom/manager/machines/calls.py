@@ -22,9 +22,9 @@ from greenroom.core.fleet.machines.provider import (
     Joining,
     is_usable_ref,
     machine_name,
+    machines_of_pool,
     name_prefix,
-    ours,
-    said,
+    provider_text,
     user_data,
 )
 from greenroom.db.fleet import machine_orders
@@ -117,7 +117,7 @@ class Calls:
         except GreenroomError as error:
             return _outcome(pool, error)
         pairs = [(machine.ref, machine.name) for machine in found]
-        machines = ours(self._installation_id, pool.machine_pool_id, pairs)
+        machines = machines_of_pool(self._installation_id, pool.machine_pool_id, pairs)
         return ProviderCallOutcome(pool.machine_pool_id, listing=ListedMachines(pool.now, machines))
 
     async def create(self, ctx: PrimaryContext, pool: MachinePoolRow, ask: Ask) -> ProviderCallOutcome:
@@ -167,7 +167,9 @@ class Calls:
             except TimeoutError as error:
                 raise ProviderError(f"The provider did not {what} within {self._call_s:g} s.") from error
             except (OSError, ExceptionGroup) as error:
-                raise ProviderError(f"The provider did not {what}: {said(str(error)) or 'no reason'}.") from error
+                raise ProviderError(
+                    f"The provider did not {what}: {provider_text(str(error)) or 'no reason'}."
+                ) from error
             except Exception as error:  # its message may contain secrets
                 where = traceback.extract_tb(error.__traceback__)[-1]
                 log.error(

@@ -22,7 +22,7 @@ from greenroom.core.masking import MASK
 from greenroom.core.text import one_line
 
 MAX_REF: Final = 200
-MAX_SAID: Final = 300
+MAX_PROVIDER_TEXT: Final = 300
 _NAME: Final = re.compile(r"gr-([0-9a-f]{8})-([0-9a-f]{8})-([0-9a-f]{32})")
 SHORTEST_SECRET: Final = 4
 """Shorter values are not masked, because they would match in many sentences."""
@@ -42,12 +42,14 @@ def name_prefix(installation_id: str, machine_pool_id: str) -> str:
     return f"gr-{installation_id[:8]}-{machine_pool_id[:8]}-"
 
 
-def ours(installation_id: str, machine_pool_id: str, shown: Iterable[tuple[str, str]]) -> tuple[Machine, ...]:
-    """Return the machines of this pool. `shown` has the pair (ref, name) of each machine that the provider lists;
+def machines_of_pool(
+    installation_id: str, machine_pool_id: str, listed: Iterable[tuple[str, str]]
+) -> tuple[Machine, ...]:
+    """Return the machines of this pool. `listed` has the pair (ref, name) of each machine that the provider lists;
     machines with other names and machines with unusable refs are ignored.
     """
     found: list[Machine] = []
-    for ref, name in shown:
+    for ref, name in listed:
         match = _NAME.fullmatch(name)
         if match and match[1] == installation_id[:8] and match[2] == machine_pool_id[:8] and is_usable_ref(ref):
             found.append(Machine(ref, str(uuid.UUID(match[3]))))
@@ -59,7 +61,7 @@ def is_usable_ref(ref: str) -> bool:
     return 0 < len(ref) <= MAX_REF and ref.isprintable()
 
 
-def said(text: str, secrets: Collection[str] = ()) -> str:
+def provider_text(text: str, secrets: Collection[str] = ()) -> str:
     """Return the output of a provider as one shortened line, with the secrets that it received masked."""
     hidden = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
     hidden |= {line for secret in secrets for line in map(str.strip, secret.splitlines()) if len(line) >= SHORTEST_LINE}
@@ -68,7 +70,7 @@ def said(text: str, secrets: Collection[str] = ()) -> str:
     if (masked := _without(hidden, plain)) != plain:
         text = masked
     line = one_line(" ".join(text.encode(errors="replace").decode().split()))
-    return line if len(line) <= MAX_SAID else line[: MAX_SAID - 1] + "…"
+    return line if len(line) <= MAX_PROVIDER_TEXT else line[: MAX_PROVIDER_TEXT - 1] + "…"
 
 
 def _without(hidden: Collection[str], text: str) -> str:

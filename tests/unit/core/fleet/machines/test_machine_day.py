@@ -37,9 +37,9 @@ from greenroom.core.fleet.machines.model import (
     ZoneSnapshot,
 )
 from greenroom.core.fleet.machines.plan import plan
-from greenroom.core.fleet.machines.provider import machine_name, name_prefix, ours
+from greenroom.core.fleet.machines.provider import machine_name, machines_of_pool, name_prefix
 from greenroom.core.launch.placement import PlacementAgent, Strategy, place
-from greenroom.machine_providers.contract import JoinParts, NewMachine, ProviderError, Shown
+from greenroom.machine_providers.contract import JoinParts, NewMachine, ProviderError, ProviderMachine
 from greenroom.machine_providers.simulated import SimulatedCloud, SimulatedProvider
 
 T = TypeVar("T")
@@ -135,7 +135,7 @@ class Day:
         refs = [ref]
         if self.goes_wrong():
             refs.insert(self.random.randrange(2), f"twin-{ref}")
-            self.cloud.machines[f"twin-{ref}"] = Shown(f"twin-{ref}", machine.name)
+            self.cloud.machines[f"twin-{ref}"] = ProviderMachine(f"twin-{ref}", machine.name)
         serves = self.random.randrange(1000) >= self.broken
         for number, name in enumerate(refs):
             self.hosts[name] = Host(name, order_id, math.inf if number else self.now_s + boot_s, serves)
@@ -204,7 +204,7 @@ class Day:
         except ProviderError:
             return {}
         pairs = [(machine.ref, machine.name) for machine in shown]
-        return {POOL_ID: ListedMachines(self.at(now_s), ours(INSTALLATION, POOL_ID, pairs))}
+        return {POOL_ID: ListedMachines(self.at(now_s), machines_of_pool(INSTALLATION, POOL_ID, pairs))}
 
     # What is done ------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from greenroom.core.errors import Invalid
 from greenroom.core.fleet.machines.demand import Hint, hints_on, parse_hint, shown_hint
 from greenroom.core.fleet.machines.model import Machine
 from greenroom.core.fleet.machines.provider import (
-    MAX_SAID,
+    MAX_PROVIDER_TEXT,
     Joining,
     ProviderRules,
     address_problem,
@@ -25,10 +25,10 @@ from greenroom.core.fleet.machines.provider import (
     is_same_place,
     is_vouched_for,
     machine_name,
+    machines_of_pool,
     name_prefix,
     options_problem,
-    ours,
-    said,
+    provider_text,
     shows_same_machines,
     user_data,
 )
@@ -55,26 +55,26 @@ def test_machines_are_known_by_their_whole_name_and_no_others_are_touched():
         ("bad\nref", name),
         ("r" * 201, name),
     ]
-    assert ours(INSTALLATION, POOL, shown) == (Machine("r", ORDER),)
+    assert machines_of_pool(INSTALLATION, POOL, shown) == (Machine("r", ORDER),)
 
 
 def test_what_a_provider_says_is_one_short_line_without_secrets():
-    assert said("No\n  such\tzone\x00", []) == "No such zone\\u0000"
+    assert provider_text("No\n  such\tzone\x00", []) == "No such zone\\u0000"
     assert (
-        said("key hunter22 is wrong, so is hunter222", ["hunter22", "hunter222"])
+        provider_text("key hunter22 is wrong, so is hunter222", ["hunter22", "hunter222"])
         == "key (secret) is wrong, so is (secret)"
     )
-    assert said("abc", ["abc"]) == "abc"
-    assert said("C:\\new\\u00e4 and \\u{1}", ["other"]) == "C:\\new\\u00e4 and \\u{1}"
+    assert provider_text("abc", ["abc"]) == "abc"
+    assert provider_text("C:\\new\\u00e4 and \\u{1}", ["other"]) == "C:\\new\\u00e4 and \\u{1}"
     key = "-----BEGIN KEY-----\nMIIEvQ/IBADANBg\n-----END KEY-----\n"
     for echoed in (key, json.dumps({"key": key}), json.dumps(key).replace("/", "\\/"), "bad line MIIEvQ/IBADANBg"):
-        assert "(secret)" in said(echoed, [key])
-        assert "IBADANBg" not in said(echoed, [key])
-    assert said(json.dumps('a pass"wörd\\ here'), ['pass"wörd\\']) == '"a (secret) here"'
-    assert len(said("x" * 5000)) == MAX_SAID
+        assert "(secret)" in provider_text(echoed, [key])
+        assert "IBADANBg" not in provider_text(echoed, [key])
+    assert provider_text(json.dumps('a pass"wörd\\ here'), ['pass"wörd\\']) == '"a (secret) here"'
+    assert len(provider_text("x" * 5000)) == MAX_PROVIDER_TEXT
 
 
-@for_all(st.text(st.characters()), subject=said, mutants=[str.strip])
+@for_all(st.text(st.characters()), subject=provider_text, mutants=[str.strip])
 def test_what_a_provider_says_can_always_be_stored_and_shown(subject: Any, text: str):
     assert not any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in subject(text))
 

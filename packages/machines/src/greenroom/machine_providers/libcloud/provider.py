@@ -15,8 +15,8 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
-from greenroom.core.fleet.machines.provider import options_problem, said
-from greenroom.machine_providers.contract import NewMachine, ProviderError, Shown
+from greenroom.core.fleet.machines.provider import options_problem, provider_text
+from greenroom.machine_providers.contract import NewMachine, ProviderError, ProviderMachine
 from greenroom.machine_providers.libcloud.rules import LIBCLOUD, PUBLIC_CLOUDS
 
 T = TypeVar("T")
@@ -48,10 +48,10 @@ class LibcloudProvider:
         self._threads = ThreadPoolExecutor(THREADS, "libcloud")
         self._of_thread = threading.local()
 
-    async def list(self, prefix: str) -> Sequence[Shown]:
-        def nodes(driver: Any) -> Sequence[Shown]:
+    async def list(self, prefix: str) -> Sequence[ProviderMachine]:
+        def nodes(driver: Any) -> Sequence[ProviderMachine]:
             return [
-                Shown(str(node.id), str(node.name))
+                ProviderMachine(str(node.id), str(node.name))
                 for node in driver.list_nodes()
                 if str(node.state) != _GONE and str(node.name).startswith(prefix)
             ]
@@ -98,7 +98,7 @@ class LibcloudProvider:
         sizes = {key: size for size in driver.list_sizes() for key in (str(size.name), str(size.id))}
         if wanted not in sizes:
             some = ", ".join(sorted(sizes)[:20])
-            raise ProviderError(f"{self._name} has no size {wanted}; it has {said(some)}.", refused=True)
+            raise ProviderError(f"{self._name} has no size {wanted}; it has {provider_text(some)}.", refused=True)
         return sizes[wanted]
 
     async def _called(
@@ -114,7 +114,7 @@ class LibcloudProvider:
         except ProviderError:
             raise
         except Exception as error:
-            words = said(str(error), (*self._secrets.values(), *hidden))
+            words = provider_text(str(error), (*self._secrets.values(), *hidden))
             log.warning("a request to a cloud failed", driver=self._name, reason=words)
             code = _code(error)
             raise ProviderError(
@@ -129,7 +129,7 @@ class LibcloudProvider:
         if self._name not in self._clouds:
             listed = ", ".join(sorted(self._clouds))
             raise ProviderError(
-                f"This Manager does not use the driver {said(self._name)!r}: its setting"
+                f"This Manager does not use the driver {provider_text(self._name)!r}: its setting"
                 f" GREENROOM_MACHINE_CLOUDS allows {listed}.",
                 refused=True,
             )
@@ -140,12 +140,12 @@ class LibcloudProvider:
         try:
             kind: Any = get_driver(self._name)
         except AttributeError as error:
-            raise ProviderError(f"Libcloud has no driver {said(self._name)!r}.", refused=True) from error
+            raise ProviderError(f"Libcloud has no driver {provider_text(self._name)!r}.", refused=True) from error
         given = [self._secrets[name] for name in ("key", "secret") if name in self._secrets]
         try:
             driver = kind(*given, **{**self._options.get("arguments", {}), **self._clouds[self._name]})
         except TypeError as error:
-            words = said(str(error), self._secrets.values())
+            words = provider_text(str(error), self._secrets.values())
             raise ProviderError(f"The driver {self._name} takes other arguments: {words}.", refused=True) from error
         driver.connection.timeout = self._timeout_s
         return driver
