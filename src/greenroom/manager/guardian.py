@@ -1,7 +1,7 @@
-"""The guardian: the Manager's round, once a second and at once on news.
+"""The guardian: the round of a Manager, once a second, and at once after a notification.
 
-A round sends the heartbeat, makes the sentinel file match the flag in the database and, if the Manager is enabled and
-Primary, does the zone's time-sensitive work. A disabled Manager skips everything after the sentinel.
+A round sends the heartbeat and makes the sentinel file match the flag in the database. If the Manager is enabled and
+Primary, the round then does the time-sensitive work of the zone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from greenroom.core.errors import GreenroomError, LeaseLost, StartAgain
 from greenroom.core.fleet import lease
 from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.agenda import Agenda
-from greenroom.db.fleet.managers import Beat, heartbeat
+from greenroom.db.fleet.managers import Heartbeat, heartbeat
 from greenroom.kit.clock import LatenessMeter, boottime_s
 from greenroom.kit.concurrency import one_item
 from greenroom.manager import files
@@ -28,7 +28,7 @@ from greenroom.manager.tasks.context import PrimaryContext, RoundEvents, TaskFai
 log = structlog.get_logger(__name__)
 
 MIN_PAUSE_S: Final = 0.005
-"""Pause between two rounds, so that a burst of news is one round."""
+"""Pause between two rounds, so that many notifications at once cause one round."""
 
 
 class Guardian:
@@ -58,7 +58,7 @@ class Guardian:
         self._woken = asyncio.Event()
         self._enabled = shared.me.enabled
         self._finished_at_s: float | None = None
-        self._answering_since_s: float | None = None
+        self._reachable_since_s: float | None = None
         """The time since which heartbeats succeed; None while one is in progress, or after it failed."""
         self._failures = TaskFailures()
         self._context: PrimaryContext | None = None
@@ -71,7 +71,7 @@ class Guardian:
             enabled=self._enabled,
             round_age_s=_age_s(self._finished_at_s),
             task_age_s=boottime_s() - self._failures.done_at_s,
-            database_for_s=_age_s(self._answering_since_s),
+            database_for_s=_age_s(self._reachable_since_s),
             failing_tasks=self._failures.tasks,
         )
 
@@ -103,12 +103,12 @@ class Guardian:
                 continue
 
     async def _round(self) -> None:
-        beat = await self._beat()
+        beat = await self._send_heartbeat()
         if beat is None or beat.zone_id != self._me.zone_id:
             raise StartAgain(f"The record of {self._me.instance_id} was deleted or moved to another zone.")
-        self._follow(beat)
+        self._apply_flag(beat)
         if beat.enabled:
-            self._lease.seen(beat.seen_term)
+            self._lease.note_term(beat.seen_term)
         fence = self._lease.fence() if beat.enabled else None
         if fence is None:
             self._failures.clear()
@@ -122,7 +122,7 @@ class Guardian:
             secrets=self._shared.secrets,
             logs=self._logs,
             news=RoundEvents(self._shared.db, self._logs),
-            quiet=self._quiet(beat),
+            quiet=self._is_quiet(beat),
             tasks=Tasks(self._failures, self._logs),
             lateness=self._lateness.now(),
             agenda=self._agenda,
@@ -130,19 +130,19 @@ class Guardian:
         await self._primary_round(self._context)
         self._shared.takeover.end()
 
-    async def _beat(self) -> Beat | None:
-        """Send the heartbeat. Only this determines whether the database can be reached, and since when (QUIET)."""
-        since_s, self._answering_since_s = self._answering_since_s, None
+    async def _send_heartbeat(self) -> Heartbeat | None:
+        """Send the heartbeat. Only its success determines since when the database can be reached (QUIET)."""
+        since_s, self._reachable_since_s = self._reachable_since_s, None
         round_age_s = _age_s(self._finished_at_s)
-        beat = await heartbeat(self._shared.heartbeat_db, self._me.manager_id, round_age_s, self._crash_loop())
-        self._answering_since_s = boottime_s() if since_s is None else since_s
-        return beat
+        result = await heartbeat(self._shared.heartbeat_db, self._me.manager_id, round_age_s, self._crash_loop())
+        self._reachable_since_s = boottime_s() if since_s is None else since_s
+        return result
 
-    def _follow(self, beat: Beat) -> None:
-        """Apply the flag to all parts that depend on it; the sentinel first, so that nginx is never behind.
+    def _apply_flag(self, beat: Heartbeat) -> None:
+        """Apply the flag to all parts that depend on it, first to the sentinel file, which nginx reads.
 
         Raises:
-            SetupError: the sentinel cannot be written; all else was applied.
+            SetupError: the sentinel file cannot be written; the flag was applied to all other parts.
         """
         self._logs.zone_name = beat.zone_name
         try:
@@ -150,10 +150,10 @@ class Guardian:
         finally:
             self._apply(beat)
 
-    def _apply(self, beat: Beat) -> None:
+    def _apply(self, beat: Heartbeat) -> None:
         self._lease.set_enabled(beat.enabled)
         self._watch.set_enabled(beat.enabled)
-        self._watch.seen(beat.remaining_s)
+        self._watch.schedule(beat.remaining_s)
         if beat.enabled != self._enabled:
             self._enabled = beat.enabled
             self._shared.wakers.wake_all()
@@ -161,10 +161,10 @@ class Guardian:
             word = "enabled" if beat.enabled else "disabled"
             self._logs.write(code, f"{self._me.instance_id} was {word}")
 
-    def _quiet(self, beat: Beat) -> bool:
+    def _is_quiet(self, beat: Heartbeat) -> bool:
         return lease.is_quiet(
             since_take_s=self._lease.since_take_s,
-            since_reconnect_s=_age_s(self._answering_since_s) or 0.0,
+            since_reconnect_s=_age_s(self._reachable_since_s) or 0.0,
             since_server_start_s=beat.server_age_s,
             missing_s=self._config.agent_missing_s,
         )

@@ -112,8 +112,8 @@ class LeaseKeeper:
         self._stopping = True
         self._changed.set()
 
-    def seen(self, term: int) -> None:
-        """Note a term that an Agent has seen; if it is higher than ours, ours is raised (EPOCH)."""
+    def note_term(self, term: int) -> None:
+        """Record a term that an Agent has seen. If it is higher than the own term, that is raised (EPOCH)."""
         if term > self._seen_term:
             self._seen_term = term
             if self._belief is not None and term > self._belief.term:
@@ -249,7 +249,7 @@ class LeaseWatch:
         self._due_s = 0.0
         self._woken.set()
 
-    def seen(self, remaining_s: float) -> None:
+    def schedule(self, remaining_s: float) -> None:
         """Schedule the next reading for the expiry that the heartbeat has read."""
         due_s = boottime_s() + _look_in_s(remaining_s)
         if due_s < self._due_s:

@@ -106,7 +106,7 @@ async def hold_instance(connection: ListenConnection, manager_key: int, instance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Beat:
+class Heartbeat:
     """The result of a heartbeat. `remaining_s` is that of the zone's leadership (`db.fleet.leases.ZoneLease`);
     `seen_term` the highest term that an Agent of the zone has seen; `server_age_s` the time since the start of
     PostgreSQL."""
@@ -120,7 +120,9 @@ class Beat:
     server_age_s: float
 
 
-async def heartbeat(db: Database, manager_id: str, finished_ago_s: float | None, crash_loop: str = "") -> Beat | None:
+async def heartbeat(
+    db: Database, manager_id: str, finished_ago_s: float | None, crash_loop: str = ""
+) -> Heartbeat | None:
     """Report this Manager alive, its last finished round and why it is crash-looping; None: its record is gone."""
     rows = await db.write(
         "UPDATE managers m SET last_reported = clock_timestamp(), crash_loop = %s,"
@@ -131,7 +133,7 @@ async def heartbeat(db: Database, manager_id: str, finished_ago_s: float | None,
         " extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::double precision AS server_age_s",
         (crash_loop, finished_ago_s, manager_id),
     )
-    return row_as(Beat, rows[0]) if rows else None
+    return row_as(Heartbeat, rows[0]) if rows else None
 
 
 async def set_enabled(db: Database, manager_id: str, enabled: bool) -> EnabledChange:
