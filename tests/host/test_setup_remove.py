@@ -37,7 +37,7 @@ async def test_sessions_network_and_rules_are_gone_and_the_data_stay(folder: Pat
     admitted = Registered(
         agent_id=identity.agent_id, incarnation=1, installation_id=host.installation_id, db_epoch="1", zone_id="z"
     )
-    identity.take(admitted)
+    identity.store(admitted)
     identity.close()
     short = ContainerOwner(installation_id=host.installation_id, agent_id="").short
     try:

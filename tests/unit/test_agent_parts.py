@@ -39,8 +39,8 @@ def test_the_proposed_id_is_used_and_the_registration_kept_privately(tmp_path: P
     (tmp_path / "agent_id").write_text(AGENT_ID + "\n")
     identity = AgentIdentity.load(tmp_path)
     assert (identity.agent_id, identity.route, identity.credential) == (AGENT_ID, "1a2b3c4d", None)
-    identity.take(_registered("secret"))
-    identity.take(_registered(None))
+    identity.store(_registered("secret"))
+    identity.store(_registered(None))
     identity.close()
     again = AgentIdentity.load(tmp_path)
     assert again.bearer == f"Bearer {AGENT_ID}.secret"
@@ -52,7 +52,7 @@ def test_the_proposed_id_is_used_and_the_registration_kept_privately(tmp_path: P
 def test_an_id_that_was_replaced_does_not_inherit_the_credential(tmp_path: Path):
     (tmp_path / "agent_id").write_text(AGENT_ID)
     identity = AgentIdentity.load(tmp_path)
-    identity.take(_registered("secret"))
+    identity.store(_registered("secret"))
     identity.close()
     (tmp_path / "agent_id").write_text(AGENT_ID.replace("1a2b", "ffff"))
     other = AgentIdentity.load(tmp_path)
@@ -65,7 +65,7 @@ def test_a_folder_keeps_its_id_until_the_agent_is_admitted_as_another(tmp_path: 
     identity = AgentIdentity.load(tmp_path)
     identity.propose(AGENT_ID)
     assert (identity.agent_id, (tmp_path / "agent_id").read_text()[:4]) == (AGENT_ID, "ffff")
-    identity.take(_registered("secret"))
+    identity.store(_registered("secret"))
     assert (tmp_path / "agent_id").read_text().strip() == AGENT_ID
     identity.close()
 

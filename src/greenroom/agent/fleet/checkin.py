@@ -213,7 +213,7 @@ class CheckInLoop:
     # Registration -------------------------------------------------------------------------------------------------
 
     async def _register(self) -> None:
-        await self.identity.keep_shared()  # before another process could propose another id
+        await self.identity.store_shared()  # before another process could propose another id
         token = self._join_token()
         credential = None if token else self.identity.credential
         message = Register(
@@ -236,8 +236,8 @@ class CheckInLoop:
             self.sessions.desired.new_installation(registered.db_epoch)
         elif registered.db_epoch != self.identity.db_epoch:
             self.sessions.desired.new_database()
-        self.identity.take(registered)
-        await self.identity.keep_shared()
+        self.identity.store(registered)
+        await self.identity.store_shared()
         self.link.managers.learn(manager.url for manager in registered.managers)
         self.sessions.outbox.start_again()
         self._seq = 0
@@ -268,20 +268,20 @@ class CheckInLoop:
         )
         await asyncio.sleep(wait_s)
 
-    async def _is_reread(self) -> bool:
+    async def _is_credential_changed(self) -> bool:
         """Return True if another process of this Agent stored another credential."""
         try:
             content = await self.stored() if self.stored is not None else None
         except Unavailable as unavailable:
             log.warning("the shared identity cannot be read", reason=unavailable.message)
             return False
-        return content is not None and self.identity.reread(content)
+        return content is not None and self.identity.load_shared(content)
 
     async def _refused(self, error: ManagerRefusedError) -> None:
         """Handle a refusal: register again, each time after a longer pause."""
         self._registered = False
         is_first = error.status == 401 and not self._credential_refused
-        self._credential_refused = is_first and not await self._is_reread()
+        self._credential_refused = is_first and not await self._is_credential_changed()
         self.health.manager_error = error.message
         now = time.monotonic()
         if now - self._last_refusal > FORGIVEN_AFTER_S:

@@ -1,4 +1,4 @@
-"""The Agent's identity: the id that it proposes, and the credential that it received for it.
+"""The identity of an Agent: its id, and the credential that a Manager issued for it.
 
 The Agent's folder contains `agent_id` (written by `greenroom up`, or here), `identity.json` (0600, with the
 credential), and `lock`, held by a running Agent so that no second one uses the folder.
@@ -37,6 +37,7 @@ class AgentIdentity:
         self.share: Callable[[bytes], Awaitable[None]] | None = None
         """Stores the identity for other processes of this Agent."""
         self.place = ""
+        """See `place_of`."""
         self.machine_id = machine_id
         self.hostname = hostname
         self.agent_id = ""
@@ -49,8 +50,8 @@ class AgentIdentity:
 
     @classmethod
     def load(cls, folder: Path, place: str = "", name: str = "") -> AgentIdentity:
-        """Lock the folder and read or create the identity in it. Several processes with one identity pass their common
-        `place`, and their `name`.
+        """Lock the folder, and read or create the identity in it. Processes that share an identity pass their common
+        `place` and their own `name`.
 
         Raises:
             SetupError: another Agent uses the folder, or it cannot be used.
@@ -79,14 +80,14 @@ class AgentIdentity:
         if not proposed.exists():
             write_private(proposed, f"{uuid.uuid4()}\n".encode())
         self.agent_id = _as_uuid(proposed)
-        stored = self._stored()
+        stored = self._read_stored()
         if stored is not None and stored.agent_id == self.agent_id:
             self.credential = stored.credential or None
             self.installation_id = stored.installation_id
             self.db_epoch = stored.db_epoch
             self.zone_id = stored.zone_id
 
-    def _stored(self) -> _Stored | None:
+    def _read_stored(self) -> _Stored | None:
         path = self._folder / "identity.json"
         if not path.exists():
             return None
@@ -107,23 +108,23 @@ class AgentIdentity:
         """The Authorization header of every request to a Manager or the api."""
         return f"Bearer {self.agent_id}.{self.credential or ''}"
 
-    async def keep_shared(self) -> None:
-        """Return when other processes of this Agent have it; at once without other processes.
+    async def store_shared(self) -> None:
+        """Store the identity for the other processes of this Agent, if there are any.
 
         Raises:
-            Unavailable: they do not have it.
+            Unavailable: it cannot be stored.
         """
         if self.share is not None:
-            await self.share(msgspec.json.encode(self._to_store()))
+            await self.share(msgspec.json.encode(self._record()))
 
-    def reread(self, content: bytes) -> bool:
-        """Load the identity that another process of this Agent stored; returns True if its credential differs."""
+    def load_shared(self, content: bytes) -> bool:
+        """Load the identity that another process of this Agent stored. Return True if id or credential differ."""
         stored = msgspec.json.decode(content, type=_Stored)
-        is_other = (stored.agent_id, stored.credential) != (self.agent_id, self.credential)
+        is_changed = (stored.agent_id, stored.credential) != (self.agent_id, self.credential)
         self.agent_id, self.credential = stored.agent_id, stored.credential
-        return is_other
+        return is_changed
 
-    def _to_store(self) -> _Stored:
+    def _record(self) -> _Stored:
         return _Stored(
             agent_id=self.agent_id,
             credential=self.credential or "",
@@ -134,10 +135,10 @@ class AgentIdentity:
         )
 
     def propose(self, agent_id: str) -> None:
-        """Use the id of this known Agent; the folder keeps its own id until the Manager admits the new one (`take`)."""
+        """Use the id of this known Agent. The file keeps the previous id until a Manager admits the Agent."""
         self.agent_id = agent_id
 
-    def take(self, registered: Registered) -> None:
+    def store(self, registered: Registered) -> None:
         """Store the answer of a registration; the credential is on disk when this returns."""
         self.agent_id = registered.agent_id
         self.credential = registered.credential or self.credential
@@ -146,11 +147,11 @@ class AgentIdentity:
         self.zone_id = registered.zone_id
         self.incarnation = registered.incarnation
         write_private(self._folder / "agent_id", f"{self.agent_id}\n".encode())
-        write_private(self._folder / "identity.json", msgspec.json.encode(self._to_store()))
+        write_private(self._folder / "identity.json", msgspec.json.encode(self._record()))
 
 
 def machine_id() -> str:
-    """Distinguishes this machine from a copy of its disk: the machine id, else the host name."""
+    """Return the machine id, else the host name. It differs between this machine and a copy of its disk."""
     for path in (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id")):
         if path.exists() and (text := path.read_text().strip()):
             return text
@@ -158,25 +159,27 @@ def machine_id() -> str:
 
 
 def place_of(folder: Path) -> str:
-    """Digest of the machine's boot id and of the folder's inode. It differs between live copies: a copied machine has
-    another boot, a copied folder another inode. A new container over the same folder has the same place."""
-    start = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    """Return a digest of the boot id of the machine and of the inode of the folder, so that running copies differ: a
+    copied machine has another boot id, a copied folder has another inode. A new container with the same folder has the
+    same place.
+    """
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     status = folder.stat()
-    return hashlib.sha256(f"{start}|{status.st_dev}|{status.st_ino}".encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{boot_id}|{status.st_dev}|{status.st_ino}".encode()).hexdigest()[:32]
 
 
 def write_private(
     path: Path, content: bytes, owner: os.stat_result | None = None, *, survives_power_cut: bool = True
 ) -> None:
-    """Replace a file with one that only its owner can read; after a crash it is either the old or the new one.
+    """Replace a file with one that only its owner can read. After a crash the file is either the old or the new one.
 
     The folder may be another account's: an existing file is removed and never written to. The file gets the owner of
     the path `owner`; None = this account. Without `survives_power_cut` the call does not wait for the disk: after a
     power cut the file may be empty.
     """
-    new = path.with_name(path.name + ".new")
-    new.unlink(missing_ok=True)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    part = path.with_name(path.name + ".new")
+    part.unlink(missing_ok=True)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         if owner is not None:
             os.fchown(descriptor, owner.st_uid, owner.st_gid)
@@ -184,7 +187,7 @@ def write_private(
         file.flush()
         if survives_power_cut:
             os.fsync(file.fileno())
-    new.replace(path)
+    part.replace(path)
 
 
 def _as_uuid(path: Path) -> str:

@@ -238,7 +238,7 @@ async def _join_agent(
         file = _write_agent(home, deployment, settings)
         ca_file = home / "authority.pem" if deployment.authority else None
         admitted = await _register(identity, ManagerClient(ManagerFailover(urls), ca_file), token, settings["edge_url"])
-        identity.take(admitted)
+        identity.store(admitted)
     finally:
         identity.close()
     sentence = (
