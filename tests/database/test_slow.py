@@ -1,4 +1,4 @@
-"""Slow is not broken (ADR 31): an Agent's reported lateness extends the deadlines, and the consequences."""
+"""Time limits on a busy host (ADR 31): an Agent's reported lateness extends the deadlines, and the consequences."""
 
 from __future__ import annotations
 
