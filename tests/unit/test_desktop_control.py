@@ -44,7 +44,7 @@ def asked(who: str) -> Request:
 
 def leased(clock: Any = lambda: 0.0) -> Control:
     control = Control("secret", clock)
-    control.who(asked("program"))
+    control.sender_of(asked("program"))
     return control
 
 
@@ -67,10 +67,10 @@ def pointer(mask: int, x: int = 5, y: int = 7) -> bytes:
 
 def test_before_anyone_is_asked_a_leased_session_is_the_programs():
     control = leased()
-    assert control.passes("program")
-    assert not control.passes("user")
-    assert not control.passes(""), "who is unknown may not"
-    assert Control("secret").passes(""), "what is not leased is everyone's"
+    assert control.may_send("program")
+    assert not control.may_send("user")
+    assert not control.may_send(""), "who is unknown may not"
+    assert Control("secret").may_send(""), "what is not leased is everyone's"
 
 
 async def test_an_order_of_an_earlier_term_is_not_obeyed_and_one_is_of_one_person():
@@ -78,20 +78,20 @@ async def test_an_order_of_an_earlier_term_is_not_obeyed_and_one_is_of_one_perso
     assert control.order(2, "user", "Ada", 30)
     assert not control.order(1, "v1", "Ines", 30)
     assert not control.order(2, "v1", "Ines", 30)
-    assert [control.passes(who) for who in ("user", "v1", "program")] == [True, False, False]
+    assert [control.may_send(who) for who in ("user", "v1", "program")] == [True, False, False]
     assert control.order(2, "user", "Ada", 30), "they renew it"
     assert control.order(3, "", "", 0)
-    assert [control.passes(who) for who in ("user", "v1", "program")] == [False, False, True]
+    assert [control.may_send(who) for who in ("user", "v1", "program")] == [False, False, True]
 
 
 async def test_a_persons_term_ends_by_itself():
     now = [0.0]
     control = leased(lambda: now[0])
     changes: list[bool] = []
-    control.on_change(lambda: changes.append(control.passes("program")))
+    control.on_change(lambda: changes.append(control.may_send("program")))
     control.order(1, "user", "Ada", 0.01)
     now[0] = 0.02
-    assert control.passes("program")
+    assert control.may_send("program")
     await until(lambda: len(changes) == 2)
     assert changes[-1]
     assert control.state() == {"leased": True, "term": 1, "viewer": "", "name": ""}

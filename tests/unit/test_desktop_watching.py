@@ -97,7 +97,7 @@ async def shown(stream: bytes) -> bytes:
     display.feed_data(stream)
     display.feed_eof()
     browser: Any = Browser()
-    await Watching().from_display(display, browser)
+    await Watching().copy_output(display, browser)
     return bytes(browser.got)
 
 

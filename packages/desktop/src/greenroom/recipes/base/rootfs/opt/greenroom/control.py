@@ -106,15 +106,15 @@ class Control:
         """The person whose input passes; empty if it is the program's."""
         return self._ordered[1] if self._clock() < self._ends_s else ""
 
-    def who(self, request: Request) -> str:
+    def sender_of(self, request: Request) -> str:
         """The sender of a request; empty if the session is not leased, according to the gateway."""
-        who = request.headers.get("x-greenroom-viewer", "")
-        self._leased |= bool(who)
-        return who
+        sender = request.headers.get("x-greenroom-viewer", "")
+        self._leased |= bool(sender)
+        return sender
 
-    def passes(self, who: str) -> bool:
+    def may_send(self, sender: str) -> bool:
         """True if input of this sender passes now."""
-        return not self._leased or who == (self.viewer or PROGRAM)
+        return not self._leased or sender == (self.viewer or PROGRAM)
 
     def refusal(self) -> str:
         """The message for senders whose input does not pass."""
@@ -178,9 +178,9 @@ class Gate:
     input of the next holder of control.
     """
 
-    def __init__(self, control: Control, who: str, display: asyncio.StreamWriter) -> None:
+    def __init__(self, control: Control, sender: str, display: asyncio.StreamWriter) -> None:
         self._control = control
-        self._who = who
+        self._sender = sender
         self._display = display
         self._opens = True
         self._is_whole = True
@@ -191,7 +191,7 @@ class Gate:
     @property
     def watches(self) -> bool:
         """True if the viewer has no control now."""
-        return not self._control.passes(self._who)
+        return not self._control.may_send(self._sender)
 
     def passed(self, piece: Piece) -> bytes:
         """The part of a piece that is sent to the X server.
@@ -215,7 +215,7 @@ class Gate:
 
     def _may(self, kind: int) -> bool:
         """True if this kind passes. Only the program changes the size of the screen: its coordinates depend on it."""
-        return not self.watches and (kind != SIZE or self._who == PROGRAM)
+        return not self.watches and (kind != SIZE or self._sender == PROGRAM)
 
     def _note(self, piece: Piece) -> None:
         data = piece.data

@@ -3,11 +3,11 @@
     POST desk/exec  {"command": ["ls", "-l"], "env": {}, "workdir": "", "input": "", "timeout_s": 60}
 
 The answer is a line of JSON for each piece of output as it arrives, {"stdout": "…"} or {"stderr": "…"}; output that is
-not UTF-8 is {"stdout_base64": "…"}; {} is a sign of life. The last line is {"exit_code": 0}, with 128 plus the number
-after a signal, or {"exit_code": null, "error_message": "…"} for a command that was ended at its timeout. A command also
-ends with the connection of its program, together with all processes that it started. Processes that it leaves running
-when it ends by itself continue. A session created without uploads or downloads has no commands: they carry data both
-ways.
+not UTF-8 is {"stdout_base64": "…"}; {} is sent while there is no output. The last line is {"exit_code": 0}, with 128
+plus the number after a signal, or {"exit_code": null, "error_message": "…"} for a command that was ended at its
+timeout. A command also ends with the connection of its program, together with all processes that it started. Processes
+that it leaves running when it ends by itself continue. A session created without uploads or downloads has no commands,
+because they transfer data in both directions.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ MAX_RUNNING = 32
 MAX_TIMEOUT_S = 86400.0
 TIMEOUT_S = 60.0
 PIECE_BYTES = 1 << 15
-SIGN_OF_LIFE_S = 10.0
+KEEPALIVE_S = 10.0
 LINGER_S = 0.1
 """The time to wait for output after a command has ended: processes that it left running may keep its pipes open."""
 END_S = 2.0
@@ -55,24 +55,24 @@ class Command:
     timeout_s: float
 
 
-def parsed(data: bytes) -> Command:
+def parse(data: bytes) -> Command:
     """Parse a request.
 
     Raises:
-        RefusedError: it is no such request; the message names the field.
+        RefusedError: the request is invalid; the message names the field.
     """
     try:
-        wanted = json.loads(data)
+        content = json.loads(data)
     except ValueError as error:
         raise RefusedError(BAD, "The request is not JSON.") from error
-    if not isinstance(wanted, dict):
+    if not isinstance(content, dict):
         raise RefusedError(BAD, "The request is not a JSON object.")
-    for name in wanted:
+    for name in content:
         if name not in NAMES:
             raise RefusedError(BAD, f"{name}: unknown field; the fields are {', '.join(NAMES)}.")
-    given = {name: value for name, value in wanted.items() if value is not None}
-    argv, env, workdir = given.get("command"), given.get("env", {}), given.get("workdir", "")
-    text, timeout_s = given.get("input", ""), given.get("timeout_s", TIMEOUT_S)
+    fields = {name: value for name, value in content.items() if value is not None}
+    argv, env, workdir = fields.get("command"), fields.get("env", {}), fields.get("workdir", "")
+    text, timeout_s = fields.get("input", ""), fields.get("timeout_s", TIMEOUT_S)
     if not isinstance(argv, list) or not argv or not all(is_text(part) for part in argv) or not argv[0]:
         raise RefusedError(BAD, "command: must be a list of strings, the program and its arguments, without NUL characters.")
     if not isinstance(env, dict) or not all(is_text(value) and is_variable(name) for name, value in env.items()):
@@ -105,7 +105,7 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
         require_allowed()
         if request.number("content-length") > MAX_BODY_BYTES:
             raise RefusedError("413 Content Too Large", f"A command with its input may have at most {MAX_BODY_BYTES} bytes; upload a file instead.")
-        command = parsed(await body(request, reader, MAX_BODY_BYTES))
+        command = parse(await body(request, reader, MAX_BODY_BYTES))
         if len(running) >= MAX_RUNNING:
             raise RefusedError("429 Too Many Requests", f"{MAX_RUNNING} commands already run in this session; wait until one ends.")
         running.add(mark)
@@ -114,8 +114,8 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
         running.discard(mark)
         return await refuse_error(error, writer)
     try:
-        said = Said(writer)
-        await while_read(reader, asyncio.create_task(said.run(process, command, mark)))
+        output = OutputStream(writer)
+        await while_read(reader, asyncio.create_task(output.run(process, command, mark)))
     finally:
         await end(process, mark)
         running.discard(mark)
@@ -177,8 +177,8 @@ async def start(command: Command, mark: str) -> Process:
     return process
 
 
-class Said:
-    """The output of a command on its way to a program."""
+class OutputStream:
+    """The output of a command, sent to the program that requested it."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self.chunks = Chunks(writer)
@@ -187,8 +187,8 @@ class Said:
     async def run(self, process: Process, command: Command, mark: str) -> None:
         """Send the whole answer."""
         self.chunks.begin("application/x-ndjson")
-        alive = asyncio.create_task(self.sign())
-        work = asyncio.create_task(self.carry(process, command.input))
+        alive = asyncio.create_task(self.send_keepalives())
+        work = asyncio.create_task(self.relay(process, command.input))
         try:
             async with asyncio.timeout(command.timeout_s):
                 await asyncio.shield(work)
@@ -205,21 +205,21 @@ class Said:
         await self.line(last)
         self.chunks.end()
 
-    async def carry(self, process: Process, text: bytes) -> None:
-        """Carry input and output until the command has ended and all of its output is sent."""
-        ways = [asyncio.create_task(self.read(pipe, name)) for name, pipe in (("stdout", process.stdout), ("stderr", process.stderr))]
-        fed = asyncio.create_task(feed(process.stdin, text))
+    async def relay(self, process: Process, text: bytes) -> None:
+        """Transfer input and output until the command has ended and all of its output is sent."""
+        readers = [asyncio.create_task(self.read(pipe, name)) for name, pipe in (("stdout", process.stdout), ("stderr", process.stderr))]
+        feeding = asyncio.create_task(feed(process.stdin, text))
         try:
             await process.has_ended.wait()
-            while pending := [way for way in ways if not way.done()]:
+            while pending := [reader for reader in readers if not reader.done()]:
                 before = self.pieces
                 await asyncio.wait(pending, timeout=LINGER_S)
                 if self.pieces == before:
                     break
         finally:
-            for task in (*ways, fed):
+            for task in (*readers, feeding):
                 task.cancel()
-            await asyncio.gather(*ways, fed, return_exceptions=True)
+            await asyncio.gather(*readers, feeding, return_exceptions=True)
 
     async def read(self, pipe: asyncio.StreamReader, name: str) -> None:
         """Send the output of a pipe; a character is not split."""
@@ -233,31 +233,31 @@ class Said:
 
     async def piece(self, name: str, data: bytes, decoder: codecs.IncrementalDecoder) -> None:
         """Send one piece, as text if it is text."""
-        kept = decoder.getstate()[0]
+        rest = decoder.getstate()[0]
         try:
             text = decoder.decode(data)
             if "\0" in text:  # binary data, which JSON escapes would make six times as large
                 raise ValueError
         except ValueError:
             decoder.reset()
-            await self.line({f"{name}_base64": base64.b64encode(kept + data).decode()})
+            await self.line({f"{name}_base64": base64.b64encode(rest + data).decode()})
         else:
             if text:
                 await self.line({name: text})
 
-    async def line(self, said: dict[str, object]) -> None:
+    async def line(self, content: dict[str, object]) -> None:
         """Send one line."""
-        await self.chunks.send(json.dumps(said, ensure_ascii=False).encode() + b"\n")
+        await self.chunks.send(json.dumps(content, ensure_ascii=False).encode() + b"\n")
 
-    async def sign(self) -> None:
-        """Send signs of life, so that each end notices when the other is gone."""
+    async def send_keepalives(self) -> None:
+        """Send empty lines, so that each side detects the end of the other."""
         while True:
-            await asyncio.sleep(SIGN_OF_LIFE_S)
+            await asyncio.sleep(KEEPALIVE_S)
             await self.line({})
 
 
 async def feed(pipe: asyncio.StreamWriter | None, text: bytes) -> None:
-    """Send a command its input, until it stops reading."""
+    """Write the input to a command, until it stops reading."""
     if pipe is None:
         return
     with contextlib.suppress(ConnectionError):
@@ -270,19 +270,19 @@ async def end(process: Process, mark: str) -> None:
     """End a command that has not ended by itself, with all processes that it started."""
     pid = process.transport.get_pid()
     if not process.has_ended.is_set():
-        for each in started(pid, mark):
+        for each in processes_of(pid, mark):
             send(each, signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(process.has_ended.wait(), END_S)
         for _ in range(KILLS):  # processes that it starts meanwhile are found in the next round
-            if not [each for each in started(pid, mark) if send(each, signal.SIGKILL)]:
+            if not [each for each in processes_of(pid, mark) if send(each, signal.SIGKILL)]:
                 break
             await asyncio.sleep(KILL_AGAIN_S)
     process.transport.close()
 
 
 def send(pid: int, number: signal.Signals) -> bool:
-    """Send a process a signal; False if the process does not exist."""
+    """Send a signal to a process. Return False if the process does not exist."""
     try:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):
@@ -290,11 +290,11 @@ def send(pid: int, number: signal.Signals) -> bool:
     return True
 
 
-def started(session: int, mark: str) -> Iterator[int]:
-    """The processes of a command, including itself: those in its process session, and those with its mark."""
-    wanted = f"{MARK}={mark}".encode()
+def processes_of(session: int, mark: str) -> Iterator[int]:
+    """Yield the processes of a command, including its own: those in its process session, and those with its mark."""
+    variable = f"{MARK}={mark}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            state, _, _, its_session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
-            if state != "Z" and (int(its_session) == session or wanted in (folder / "environ").read_bytes().split(b"\0")):
+            state, _, _, process_session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+            if state != "Z" and (int(process_session) == session or variable in (folder / "environ").read_bytes().split(b"\0")):
                 yield int(folder.name)

@@ -18,8 +18,8 @@ Served on NO_VNC_PORT to VNC_USER (default kasm_user):
                      X-Greenroom-Idle-Disconnect-S: close with code 4408 after this time without input; 0 = never
 Header X-Greenroom-View-Only: 1 = the viewer may only watch (watching.py); each answer confirms it with the same header.
 In a workspace of kind page all requests except /health go to the program (`Program`). It serves HTTP on a socket that
-only it and the page use, and needs no password and no certificate: the page requires the password and has the
-certificate. Only the standard library is used. A failure of a connection ends only that connection.
+only it and the page use, without password and certificate: the page checks the password and has the certificate. Only
+the standard library is used. A failure of a connection ends only that connection.
 """
 
 import asyncio
@@ -72,9 +72,9 @@ IDLE_TIMEOUT_S = 65
 PROGRAM_FOLDERS = (desk.FOLDER, *browser.FOLDERS)
 IDLE_CLOSED = 4408
 """The close code of a websocket whose viewer gave no input for too long, in analogy to the HTTP status 408."""
-GOOD_BYE_S = 2
-"""The time to wait for the viewer's answer to that."""
-DROPPED = ("authorization", "connection")
+CLOSE_TIMEOUT_S = 2
+"""The time to wait until the browser of the viewer answers this close."""
+REMOVED_HEADERS = ("authorization", "connection")
 """Headers that are not sent to the program of a workspace."""
 PR_SET_DUMPABLE = 4
 
@@ -85,8 +85,8 @@ class Program:
     def __init__(self, socket: str) -> None:
         self.socket = socket
 
-    async def is_there(self) -> bool:
-        """True if it accepts connections."""
+    async def accepts_connections(self) -> bool:
+        """True if the program accepts connections."""
         try:
             _, writer = await asyncio.open_unix_connection(self.socket)
         except OSError:
@@ -95,13 +95,13 @@ class Program:
         return True
 
     async def answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Forward a request and carry its connection until one side ends."""
+        """Forward a request and relay its connection until one side ends."""
         try:
             upstream = await asyncio.open_unix_connection(self.socket)
         except OSError:
             return reply(writer, "503 Service Unavailable", b"", "text/html", "Retry-After: 1")
-        kept = [line for line in request.lines[1:] if line.partition(":")[0].strip().lower() not in DROPPED]
-        await carry_both([request.lines[0], *kept], request, reader, writer, upstream)
+        headers = [line for line in request.lines[1:] if line.partition(":")[0].strip().lower() not in REMOVED_HEADERS]
+        await carry_both([request.lines[0], *headers], request, reader, writer, upstream)
         return None
 
 
@@ -133,9 +133,9 @@ class Page:
             writer.close()
 
     async def answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer a request; False if the connection cannot be used for another request."""
+        """Answer a request. Return False if the connection cannot be used for another request."""
         if request.path == "/health":
-            ok = await (self.program.is_there() if self.program else display_answers())
+            ok = await (self.program.accepts_connections() if self.program else display_answers())
             reply(writer, "200 OK" if ok else "503 Service Unavailable", b'{"ok": %s}' % str(ok).lower().encode())
         elif not hmac.compare_digest(request.headers.get("authorization", "").encode(), self.authorization):
             challenge = 'WWW-Authenticate: Basic realm="session"'
@@ -156,12 +156,12 @@ class Page:
 
     async def answer_program(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer a request below PROGRAM_FOLDERS."""
-        self.control.who(request)
+        self.control.sender_of(request)
         await (self.desk if request.parts[0] == desk.FOLDER else self.browser).answer(request, reader, writer)
 
     async def answer_viewer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer a request of a viewer of the screen; returns the same as `answer`."""
-        who = self.control.who(request)
+        """Answer a request of a viewer of the screen. The result is that of `answer`."""
+        sender = self.control.sender_of(request)
         if request.headers.get("upgrade", "").lower() == "websocket":
             self.video.display_opened()
             try:
@@ -172,12 +172,12 @@ class Page:
             return False
         if request.path == "/events":
             state = self.control.state()
-            await follow(request, writer, event("control", {**state, "you": who}) if state["leased"] else b"")
+            await follow(request, writer, event("control", {**state, "you": sender}) if state["leased"] else b"")
             return False
         if request.parts[0] == stats.FOLDER:
             await self.stats.answer(request, writer)
         elif request.path.startswith("/clipboard/"):
-            if request.method == "PUT" and not self.control.passes(who):
+            if request.method == "PUT" and not self.control.may_send(sender):
                 await clipboard.refuse(reader, writer, "409 Conflict", self.control.refusal())
             else:
                 await clipboard.answer(request, reader, writer)
@@ -198,9 +198,9 @@ async def send_page(writer: asyncio.StreamWriter, request: Request, control: Con
     if request.method not in ("GET", "HEAD") or not path.is_relative_to(WEB) or not path.is_file():
         reply(writer, "404 Not Found", b"")
     else:
-        facts = ["X-Greenroom-View-Only: 1"] if only_watches(request) else []
-        facts += ["X-Greenroom-Leased: 1"] if control.leased else []
-        await send_file(writer, request, path, *facts)
+        headers = ["X-Greenroom-View-Only: 1"] if only_watches(request) else []
+        headers += ["X-Greenroom-Leased: 1"] if control.leased else []
+        await send_file(writer, request, path, *headers)
 
 
 async def display_answers() -> bool:
@@ -216,34 +216,34 @@ async def display_answers() -> bool:
 async def relay(
     request: Request, reader: asyncio.StreamReader, writer: stats.Stream, video: Video, control: Control
 ) -> None:
-    """Upgrade to a websocket and carry RFB over it until one side ends."""
+    """Upgrade to a websocket and relay RFB until one side ends."""
     try:
         rfb_reader, rfb_writer = await asyncio.open_unix_connection(RFB_SOCKET)
     except OSError:
         return reply(writer, "503 Service Unavailable", b"", "application/json", "Retry-After: 1")
     accept(request, writer)
-    gate = Gate(control, control.who(request), rfb_writer)
+    gate = Gate(control, control.sender_of(request), rfb_writer)
     idle = Idle(video.woken, gate)
     watching = Watching() if only_watches(request) else None
-    said = asyncio.create_task(to_display(reader, writer, rfb_writer, idle, watching))
-    painted = asyncio.create_task((watching.from_display if watching else from_display)(rfb_reader, writer))
-    ways = {said, painted}
+    input_task = asyncio.create_task(copy_input(reader, writer, rfb_writer, idle, watching))
+    output_task = asyncio.create_task((watching.copy_output if watching else copy_output)(rfb_reader, writer))
+    tasks = {input_task, output_task}
     if limit_s := request.number("x-greenroom-idle-disconnect-s"):
-        ways.add(asyncio.create_task(until_idle(idle, limit_s)))
+        tasks.add(asyncio.create_task(until_idle(idle, limit_s)))
     try:
-        done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        if said in done and not said.exception():
-            writer.write(frame(CLOSE, said.result()))
-        elif not done & {said, painted}:
-            painted.cancel()
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if input_task in done and not input_task.exception():
+            writer.write(frame(CLOSE, input_task.result()))
+        elif not done & {input_task, output_task}:
+            output_task.cancel()
             writer.write(frame(CLOSE, struct.pack(">H", IDLE_CLOSED) + b"no input"))
             # A close at once would reset the connection if the viewer is sending, and the code would be lost.
-            await asyncio.wait({said}, timeout=GOOD_BYE_S)
+            await asyncio.wait({input_task}, timeout=CLOSE_TIMEOUT_S)
     finally:
         gate.close()
-        for way in ways:
-            way.cancel()
-        await asyncio.gather(*ways, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         rfb_writer.close()
     return None
 
@@ -254,14 +254,14 @@ async def until_idle(idle: Idle, limit_s: float) -> None:
         await asyncio.sleep(left_s)
 
 
-async def to_display(
+async def copy_input(
     reader: asyncio.StreamReader,
     writer: stats.Stream,
     display: asyncio.StreamWriter,
     idle: Idle,
     watching: Watching | None,
 ) -> bytes:
-    """Browser → X server, until the viewer closes the websocket or answers its close; returns the close code."""
+    """Copy input from the browser to the X server, until the browser closes the websocket. Return the close code."""
     kind = BINARY
     while True:
         opcode, data = await read_frame(reader)
@@ -280,15 +280,15 @@ async def to_display(
                 await display.drain()
 
 
-async def from_display(display: asyncio.StreamReader, writer: stats.Stream) -> None:
-    """X server → browser."""
+async def copy_output(display: asyncio.StreamReader, writer: stats.Stream) -> None:
+    """Copy output from the X server to the browser."""
     while data := await display.read(1 << 16):
         writer.write(frame(BINARY, data))
         await writer.drain()
 
 
 def own_certificate() -> ssl.SSLContext:
-    """TLS with a new certificate that only this session uses."""
+    """Create a certificate for this session, and return a TLS context with it."""
     certificate, key = FOLDER / "certificate.pem", FOLDER / "key.pem"
     make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     names = ["-days", "3650", "-subj", "/CN=session", "-keyout", str(key), "-out", str(certificate)]

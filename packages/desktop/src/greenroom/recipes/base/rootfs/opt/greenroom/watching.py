@@ -101,7 +101,7 @@ class Watching:
         kinds = [kind for (kind,) in struct.iter_unpack(">i", message[4:]) if kind in READ]
         return struct.pack(f">BxH{len(kinds)}i", ENCODINGS, len(kinds), *kinds)
 
-    async def from_display(self, display: asyncio.StreamReader, writer: Sink) -> None:
+    async def copy_output(self, display: asyncio.StreamReader, writer: Sink) -> None:
         """X server → browser, without the clipboard."""
         passing = Passing(display, writer)
         try:
