@@ -20,7 +20,7 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics import batches
 from greenroom.db.diagnostics.batches import LOCK
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.diagnostics.retention import Keep, prune
+from greenroom.db.diagnostics.retention import RetentionLimits, prune
 from greenroom.db.migrate import OWNER_ROLE, SERVICE_ROLE
 from greenroom.db.session.deadlines import forget_ended
 from greenroom.kit.config import ApiConfig
@@ -28,7 +28,7 @@ from greenroom.kit.secrets import Secrets
 from greenroom.manager.tasks import rounds
 from greenroom.manager.tasks.rounds import Retention
 
-KEEP = Keep(
+KEEP = RetentionLimits(
     log_rows=1_000_000, log_days=30, security_rows=1_000_000, security_days=365, launch_days=90, recording_days=14
 )
 

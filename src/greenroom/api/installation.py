@@ -63,7 +63,7 @@ async def housekeeping(db: Database, snapshot: Snapshot, logs: LogWriter) -> Non
             prune_logins(db, settings.login_window_s),
             forget_anonymous_users(db, settings.anonymous_user_retention_s, logs),
         ):
-            with warned(log, "clean-up put off", "clean-up"):
+            with warned(log, "the clean-up is deferred", "clean-up"):
                 await work
 
 

@@ -9,7 +9,7 @@ from tests.database.api.client import Client
 from tests.database.api.staging import Stage
 
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.retention import Keep, prune
+from greenroom.db.diagnostics.retention import RetentionLimits, prune
 
 LEASES = "/api/v1/leases"
 HOUR = 3600
@@ -101,7 +101,9 @@ async def test_a_lease_that_asked_for_all_of_its_policy_gains_nothing_when_that_
 async def test_policies_of_leases_are_deleted_after_their_last_session(ada: Client, db: Database, friendly_name: str):
     lease = await leased(ada, friendly_name, options={"egress": "none"})
     await db.write("UPDATE filter_policies SET created = created - interval '2 hours'")
-    keep = Keep(log_rows=1000, log_days=1, security_rows=1000, security_days=1, launch_days=1, recording_days=14)
+    keep = RetentionLimits(
+        log_rows=1000, log_days=1, security_rows=1000, security_days=1, launch_days=1, recording_days=14
+    )
     assert "filter_policies" not in await prune(db, keep)
     await db.write("UPDATE sessions SET status = 'deleted' WHERE session_id = %s", (lease["session_id"],))
     assert (await prune(db, keep))["filter_policies"] == 1

@@ -18,7 +18,7 @@ from greenroom.api.security import Caller
 from greenroom.core.errors import LeaseLimit
 from greenroom.core.events import ChangeEvent
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.retention import Keep, prune
+from greenroom.db.diagnostics.retention import RetentionLimits, prune
 from greenroom.db.fleet.checkin import read_desired
 from greenroom.db.lease import leases
 from greenroom.db.notifications import Listener
@@ -137,7 +137,9 @@ async def test_what_a_lease_counts_towards_the_limit_of_its_key(
         with pytest.raises(LeaseLimit):
             await leases.reserve(db, key_id, user_id=user_id, idempotency_key=other)
     await db.write("UPDATE lease_reservations SET made = made - interval '2 hours'")
-    keep = Keep(log_rows=1000, log_days=1, security_rows=1000, security_days=1, launch_days=1, recording_days=14)
+    keep = RetentionLimits(
+        log_rows=1000, log_days=1, security_rows=1000, security_days=1, launch_days=1, recording_days=14
+    )
     assert under_way
     assert (await prune(db, keep))["lease_reservations"] == 2
 

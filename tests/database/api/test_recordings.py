@@ -24,7 +24,7 @@ from greenroom.api.recording import recorder as recording
 from greenroom.api.recording.recorder import Recorder
 from greenroom.client import AsyncGreenroom
 from greenroom.core.errors import GreenroomError, Invalid, NotFound, Unavailable
-from greenroom.db.diagnostics.retention import Keep, prune
+from greenroom.db.diagnostics.retention import RetentionLimits, prune
 
 CLICK = {"action": "left_click", "coordinate": [640, 400]}
 SECRET = {"action": "type", "text": "hunter2"}
@@ -282,7 +282,9 @@ async def test_the_recording_outlives_its_lease_until_its_time(leased: Leased):
     await leased.ada.refused(404, f"GET {leased.path}")
     shown = await leased.ada.only("/api/v1/recordings", session_id=session_id)
     assert (shown["lease_id"], shown["ended"] is None, shown["rows"]) == (leased.lease["lease_id"], False, 3)
-    keep = Keep(log_rows=1000, log_days=1, security_rows=1000, security_days=1, launch_days=1, recording_days=14)
+    keep = RetentionLimits(
+        log_rows=1000, log_days=1, security_rows=1000, security_days=1, launch_days=1, recording_days=14
+    )
     assert await prune(leased.stage.db, keep) == {}
     await leased.stage.db.write("UPDATE recordings SET ended = ended - interval '15 days'")
     assert await prune(leased.stage.db, keep) == {"recording_pictures": 1, "recording_rows": 3, "recordings": 1}

@@ -15,11 +15,11 @@ from greenroom.api.webhooks.courier import Courier
 from greenroom.core.webhooks import CHOSEN, MOST_ATTEMPTS
 from greenroom.db import webhooks
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.retention import DELIVERIES_KEPT_DAYS, Keep, prune
+from greenroom.db.diagnostics.retention import DELIVERY_DAYS, RetentionLimits, prune
 from greenroom.kit.secrets import Secrets
 
 EVENT = "launch.done"
-KEEP = Keep(log_rows=1000, log_days=1, security_rows=1000, security_days=1, launch_days=1, recording_days=14)
+KEEP = RetentionLimits(log_rows=1000, log_days=1, security_rows=1000, security_days=1, launch_days=1, recording_days=14)
 
 
 @pytest.fixture
@@ -230,11 +230,11 @@ async def test_no_more_than_a_bound_waits_and_is_kept(hooks: Hooks, db: Database
     assert await webhooks.give_up_beyond(db, 3, "too many") == [("ci", 2)]
     states = [one["state"] for one in await hooks.deliveries(made)]
     assert states == ["waiting"] * 3 + ["given_up"] * 2
-    monkeypatch.setattr("greenroom.db.diagnostics.retention.DELIVERIES_KEPT", 4)
+    monkeypatch.setattr("greenroom.db.diagnostics.retention.MAX_DELIVERIES", 4)
     assert (await prune(db, KEEP))["webhook_deliveries"] == 1
     await db.write(
         "UPDATE webhook_deliveries SET at = at - make_interval(days => %s) WHERE state = 'waiting'",
-        (DELIVERIES_KEPT_DAYS + 1,),
+        (DELIVERY_DAYS + 1,),
     )
     assert (await prune(db, KEEP))["webhook_deliveries"] == 3
     await hooks.admin.delete(f"{PATH}/{made['webhook_id']}")

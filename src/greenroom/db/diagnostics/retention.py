@@ -1,4 +1,4 @@
-"""Rows kept for a limited time: Diagnostics, launches, commands, screenshots, deliveries and recordings."""
+"""Deletion of outdated rows: Diagnostics, launches, commands, screenshots, deliveries and recordings."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from greenroom.db.pool.history import WINDOWS_HOURS
 
 log = structlog.get_logger(__name__)
 
-COMMANDS_KEPT_DAYS: Final = 1
-DELIVERIES_KEPT_DAYS: Final = 7
-DELIVERIES_KEPT: Final = 10_000
-"""Maximum number of deliveries of each webhook; those that wait are bounded in `api.webhooks.courier`."""
+COMMAND_DAYS: Final = 1
+DELIVERY_DAYS: Final = 7
+MAX_DELIVERIES: Final = 10_000
+"""Maximum number of deliveries of each webhook; waiting deliveries have their own limit (`api.webhooks.courier`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Keep:
-    """The retention of rows (`greenroom.core.installation`); `security_rows` is per code."""
+class RetentionLimits:
+    """The limits after which rows are deleted (`greenroom.core.installation`); `security_rows` is per code."""
 
     log_rows: int
     log_days: float
@@ -100,9 +100,10 @@ BY_AGE: Final[dict[str, LiteralString]] = {
     ),
 }
 
-# By the newest id, which is known at once; ids have gaps from transactions that were rolled back, so it may be a few
-# less. Security events are counted by code: events that any client can cause (refusals, log-ins) displace no others.
-_BY_NUMBER: Final[dict[str, LiteralString]] = {
+# Counted from the newest id, which needs no scan. Transactions that were rolled back leave gaps between ids, so a few
+# rows fewer may remain. Security events are counted by code: events that any client can cause (refusals, log-ins) do
+# not displace others.
+_BY_COUNT: Final[dict[str, LiteralString]] = {
     "logs": deletion(
         "logs", "log_id", "NOT security AND log_id <= (SELECT max(log_id) FROM logs) - %(rows)s ORDER BY log_id"
     ),
@@ -128,28 +129,28 @@ _BY_NUMBER: Final[dict[str, LiteralString]] = {
 }
 
 
-async def prune(db: Database, keep: Keep) -> dict[str, int]:
-    """Delete outdated rows; returns kind → rows deleted.
+async def prune(db: Database, retention: RetentionLimits) -> dict[str, int]:
+    """Delete outdated rows. Return the number of deleted rows by kind.
 
-    If the database gives a statement up, that kind waits for the next round.
+    If the database cancels a statement, that kind waits for the next round.
     """
     values: dict[str, Any] = {
-        "log_s": keep.log_days * 86400,
-        "security_s": keep.security_days * 86400,
-        "security_rows": keep.security_rows,
-        "launch_s": keep.launch_days * 86400,
-        "recording_s": keep.recording_days * 86400,
+        "log_s": retention.log_days * 86400,
+        "security_s": retention.security_days * 86400,
+        "security_rows": retention.security_rows,
+        "launch_s": retention.launch_days * 86400,
+        "recording_s": retention.recording_days * 86400,
         "counted_hours": 2 * WINDOWS_HOURS[-1],
-        "command_s": COMMANDS_KEPT_DAYS * 86400,
-        "delivery_s": DELIVERIES_KEPT_DAYS * 86400,
-        "deliveries": DELIVERIES_KEPT,
-        "rows": keep.log_rows,
+        "command_s": COMMAND_DAYS * 86400,
+        "delivery_s": DELIVERY_DAYS * 86400,
+        "deliveries": MAX_DELIVERIES,
+        "rows": retention.log_rows,
     }
     deleted: dict[str, int] = {}
-    for statements in (BY_AGE, _BY_NUMBER):
+    for statements in (BY_AGE, _BY_COUNT):
         for kind, statement in statements.items():
             try:
                 deleted[kind] = deleted.get(kind, 0) + await delete_in_batches(db, statement, values)
             except GivenUp as error:
-                log.warning("the clean-up of some rows is put off", rows=kind, reason=error.message)
+                log.warning("the clean-up of some rows is deferred", rows=kind, reason=error.message)
     return {kind: number for kind, number in deleted.items() if number}

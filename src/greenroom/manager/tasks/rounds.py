@@ -23,7 +23,7 @@ from greenroom.core.fleet.liveness import Removal, departed
 from greenroom.core.installation import installation_of
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.retention import Keep, prune
+from greenroom.db.diagnostics.retention import RetentionLimits, prune
 from greenroom.db.fleet import managers
 from greenroom.db.fleet.leases import lock_lease
 from greenroom.db.installation import stored_settings
@@ -71,7 +71,7 @@ class Retention:
             Unavailable: the database cannot be reached.
         """
         settings = installation_of(await stored_settings(self._db))
-        keep = Keep(
+        retention = RetentionLimits(
             log_rows=settings.log_retention_rows,
             log_days=settings.log_retention_days,
             security_rows=settings.security_log_retention_rows,
@@ -80,7 +80,7 @@ class Retention:
             recording_days=settings.recording_retention_days,
         )
         with logged_item("clean-up", "rows"):
-            if deleted := await prune(self._db, keep):
+            if deleted := await prune(self._db, retention):
                 log.info("rows past their retention were deleted", **deleted)
         with logged_item("clean-up", "hours"):
             await count_hours(self._db)
