@@ -110,7 +110,7 @@ async def test_a_session_that_no_node_has_is_removed_at_once(mounts: tuple[Mount
     objects = WithNodes(nodes_answer=False)
     pods = sessions_in(objects)
     await pods.create(SESSION, spec(mounts), None)
-    secret, _ = await pods.own(SESSION)
+    secret, _ = await pods.require(SESSION)
     pod = pod_for(secret)
     waiting(pod)
     objects.put(pod)

@@ -119,7 +119,7 @@ class KubernetesRuntime:
 
     async def give_full_share(self, session_id: str, spec: SessionSpec) -> None:
         del spec
-        await self._sessions.own(session_id)
+        await self._sessions.require(session_id)
 
     async def put_files(self, session_id: str, files: Sequence[SessionFile]) -> None:
         await self._sessions.put_files(session_id, files)
@@ -138,7 +138,7 @@ class KubernetesRuntime:
         await self._refuse(session_id)
 
     async def _refuse(self, session_id: str) -> None:
-        await self._sessions.own(session_id)
+        await self._sessions.require(session_id)
         raise StartError(NOT_HERE)
 
     async def remove(self, session_id: str) -> None:
@@ -149,13 +149,13 @@ class KubernetesRuntime:
 
     async def inspect(self, session_id: str) -> Container | None:
         try:
-            secret, pod = await self._sessions.own(session_id)
+            secret, pod = await self._sessions.require(session_id)
         except (ContainerMissing, ContainerConflict):
             return None
         return seen_of(secret, pod, now())
 
     async def exec(self, session_id: str, command: Exec) -> ExecResult:
-        secret, pod = await self._sessions.own(session_id)
+        secret, pod = await self._sessions.require(session_id)
         seen = seen_of(secret, pod, now())
         if seen.state is not ContainerState.RUNNING:
             raise StartError(f"The command was not run: the session is {seen.state.value}.")
@@ -164,7 +164,7 @@ class KubernetesRuntime:
     async def logs(self, session_id: str, lines: int = 50) -> str:
         """The session's output; empty if no node can return it. This call does not wait for a node."""
         try:
-            secret, pod = await self._sessions.own(session_id)
+            secret, pod = await self._sessions.require(session_id)
             seen = seen_of(secret, pod, now())
             if pod is None or seen.state is ContainerState.CREATED or (seen.ended and seen.exit_code is None):
                 return ""

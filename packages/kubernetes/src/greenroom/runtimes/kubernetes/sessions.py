@@ -72,23 +72,24 @@ class SessionPods:
         self._offer = offer
 
     async def create(self, session_id: str, spec: SessionSpec, labels: Mapping[str, str] | None) -> Container:
-        """Create the Secret with the template of the Pod, which is created at the start: errors of the Pod are found
-        before any object exists."""
+        """Create the Secret with the template of the Pod. The Pod itself is created at the start. Errors in it are
+        found here, before any object exists.
+        """
         volumes = volumes_of(spec.mounts, self._identity.installation_id, self._offer.folders)
         pod = pod_of(session_id, spec, self._identity, volumes=volumes, offer=self._offer)
         pod = await self._filters.applied(spec.filter_policy, pod)
-        wanted = secret_of(session_id, spec, self._identity, labels)
-        wanted.data = {**data_of(wanted), **template_of(pod)}
+        manifest = secret_of(session_id, spec, self._identity, labels)
+        manifest.data = {**data_of(manifest), **template_of(pod)}
         try:
-            secret, there = await self._cluster.create(wanted), None
+            secret, existing_pod = await self._cluster.create(manifest), None
         except ContainerConflict:
-            secret, there = await self._adopted(session_id, spec)
-        if spec.mounts and there is None:
+            secret, existing_pod = await self._adopt(session_id, spec)
+        if spec.mounts and existing_pod is None:
             await self._homes.prepare(spec.mounts)  # the Secret shows a removal that they are in use
-        return seen_of(secret, there, now())
+        return seen_of(secret, existing_pod, now())
 
-    async def _adopted(self, session_id: str, spec: SessionSpec) -> tuple[Secret, Pod | None]:
-        secret, pod = await self.both(session_id)
+    async def _adopt(self, session_id: str, spec: SessionSpec) -> tuple[Secret, Pod | None]:
+        secret, pod = await self.find(session_id)
         if secret is None:
             raise RuntimeUnavailable("The session's Secret was deleted during the start; the start is repeated.")
         if not self._is_own(secret, session_id):
@@ -98,24 +99,28 @@ class SessionPods:
             raise ContainerConflict(f"The Secret {object_name(session_id)} was created from another specification.")
         return secret, pod
 
-    def _is_own(self, thing: Secret | Pod, session_id: str) -> bool:
-        labels = labels_of(thing)
+    def _is_own(self, resource: Secret | Pod, session_id: str) -> bool:
+        labels = labels_of(resource)
         return (labels.get(INSTALLATION), labels.get(SESSION)) == (self._identity.installation_id, session_id)
 
-    async def both(self, session_id: str) -> tuple[Secret | None, Pod | None]:
-        """The Secret and the Pod of a session. The Secret is read first: a Pod without a Secret is being removed."""
+    async def find(self, session_id: str) -> tuple[Secret | None, Pod | None]:
+        """Return the Secret and the Pod of a session. The Secret is read first: a Pod without a Secret is being
+        removed.
+        """
         name = object_name(session_id)
         secret = await self._cluster.get(Secret, name)
         pod = await self._cluster.get(Pod, name) if secret is not None else None
-        of_it = pod is not None and self._is_own(pod, session_id)
-        return secret, (pod if of_it else None)
+        is_own_pod = pod is not None and self._is_own(pod, session_id)
+        return secret, (pod if is_own_pod else None)
 
-    async def own(self, session_id: str) -> tuple[Secret, Pod | None]:
-        """Raises:
-        ContainerMissing: there is none.
-        ContainerConflict: it is not of this installation.
+    async def require(self, session_id: str) -> tuple[Secret, Pod | None]:
+        """Return the Secret and the Pod of a session of this installation.
+
+        Raises:
+            ContainerMissing: the session has no Secret.
+            ContainerConflict: the Secret belongs to another installation.
         """
-        secret, pod = await self.both(session_id)
+        secret, pod = await self.find(session_id)
         if secret is None:
             raise ContainerMissing
         if not self._is_own(secret, session_id):
@@ -127,16 +132,16 @@ class SessionPods:
         secrets, _ = await self._cluster.list(Secret, selector)
         found, _ = await self._cluster.list(Pod, selector)
         pods = {labels_of(pod).get(SESSION): pod for pod in found}
-        at = now()
-        return [seen_of(secret, pods.get(labels_of(secret).get(SESSION)), at) for secret in secrets]
+        time = now()
+        return [seen_of(secret, pods.get(labels_of(secret).get(SESSION)), time) for secret in secrets]
 
     # Start --------------------------------------------------------------------------------------------------------
 
     async def start(self, session_id: str) -> Container:
-        secret, pod = await self.own(session_id)
+        secret, pod = await self.require(session_id)
         seen = seen_of(secret, pod, now())
         if seen.state is not ContainerState.EXITED and FAILED in annotations_of(secret):
-            # its Pod was not deleted after all, and gets another attempt
+            # the deletion of its Pod had no effect: the Pod gets another attempt
             changes = {"metadata": {"annotations": {FAILED: None}}}
             secret = await self._cluster.patch(Secret, object_name(session_id), changes)
         if seen.state is ContainerState.RUNNING:
@@ -145,34 +150,35 @@ class SessionPods:
             raise StartError(seen.ended or "A session whose Pod has ended cannot be started again.")
         self._filters.require_open(secret)
         if pod is None:
-            pod = await self._make_pod(secret, session_id)
+            pod = await self._create_pod(secret, session_id)
         if annotations_of(secret).get(RAN) != metadata(pod).uid:
             changes = {"metadata": {"annotations": {RAN: metadata(pod).uid}}}
             secret = await self._cluster.patch(Secret, object_name(session_id), changes)
-        pod = await self._running(pod)
+        pod = await self._wait_until_running(pod)
         if is_up(pod):
             secret = await self._unpack(secret)
         return seen_of(secret, pod, now())
 
-    async def _running(self, made: Pod) -> Pod:
-        """Return the Pod once it runs. A Pod that will not run is deleted: it would use its part of the quota until its
-        session, which a user may want to inspect, is deleted. The reason is written first, so that a crash after it
-        does not leave a session whose Pod is gone without a reason."""
-        name = metadata(made).name or ""
+    async def _wait_until_running(self, created: Pod) -> Pod:
+        """Return the Pod once it runs. A Pod that cannot run is deleted, because it would use quota until its session
+        is deleted, and users may inspect a failed session for a long time. The reason is stored before the deletion, so
+        that it is not lost in a crash.
+        """
+        name = metadata(created).name or ""
         try:
             return await running(self._cluster, name)
         except (StartError, ImageMissing) as error:
             pod = await self._cluster.get(Pod, name)
-            if pod is not None and metadata(pod).uid == metadata(made).uid and status(pod).phase not in ENDED:
+            if pod is not None and metadata(pod).uid == metadata(created).uid and status(pod).phase not in ENDED:
                 await self._cluster.patch(Secret, name, {"metadata": {"annotations": {FAILED: error.message}}})
                 await self._end(pod)
             raise
 
-    async def _make_pod(self, secret: Secret, session_id: str) -> Pod:
-        wanted = pod_for(secret)
-        await self._refuse_profiles_on_silent_nodes(wanted)
+    async def _create_pod(self, secret: Secret, session_id: str) -> Pod:
+        manifest = pod_for(secret)
+        await self._refuse_profiles_on_silent_nodes(manifest)
         try:
-            return await self._cluster.create(wanted)
+            return await self._cluster.create(manifest)
         except ContainerConflict:
             pod = await self._cluster.get(Pod, object_name(session_id))
             if pod is not None and self._is_own(pod, session_id):
@@ -183,9 +189,9 @@ class SessionPods:
                 ) from None
             raise
 
-    async def _refuse_profiles_on_silent_nodes(self, wanted: Pod) -> None:
-        """Refuse to start the Pod if a Pod on a silent node has the same profile: it may still run there, and write."""
-        if not (profiles := profiles_of(wanted)):
+    async def _refuse_profiles_on_silent_nodes(self, manifest: Pod) -> None:
+        """Refuse to start the Pod if a Pod on a silent node has the same profile: it may still run and write."""
+        if not (profiles := profiles_of(manifest)):
             return
         pods, _ = await self._cluster.list(Pod, self._identity.selector("session"))
         for pod in pods:
@@ -198,8 +204,8 @@ class SessionPods:
     # Files --------------------------------------------------------------------------------------------------------
 
     async def put_files(self, session_id: str, files: Sequence[SessionFile]) -> None:
-        """Store the files in the Secret until they are in the container: after a crash another process unpacks them."""
-        secret, pod = await self.own(session_id)
+        """Store the files in the Secret until they are in the container. After a crash another process unpacks them."""
+        secret, pod = await self.require(session_id)
         changes = {"data": with_pending(pending_files(secret, files))}
         secret = await self._cluster.patch(Secret, object_name(session_id), changes)
         if pod is not None and is_up(pod):
@@ -218,19 +224,19 @@ class SessionPods:
             raise RuntimeUnavailable(f"The files could not be copied into the session: {reason_of(error)}.") from error
         if exit_code != 0:
             raise StartError(f"The files could not be copied into the session: {output.text.strip()[-300:]}.")
-        # of this very version: files that were added in the meantime are not unpacked yet
+        # only if the Secret is unchanged: files that were added in the meantime are not unpacked yet
         changes = {"metadata": {"resourceVersion": metadata(secret).resourceVersion}, "data": {PENDING_FILES: None}}
         try:
             return await self._cluster.patch(Secret, name, changes)
         except ContainerConflict:
-            # another Agent was faster, or there are more files now, which the next start unpacks
+            # another Agent unpacked the files, or there are more files, which the next start unpacks
             return await self._cluster.get(Secret, name) or secret
 
     # Removal ------------------------------------------------------------------------------------------------------
 
     async def remove(self, session_id: str) -> None:
         try:
-            secret, pod = await self.own(session_id)
+            secret, pod = await self.require(session_id)
         except ContainerMissing:
             return
         if pod is not None:
@@ -238,8 +244,9 @@ class SessionPods:
         await self._cluster.delete(Secret, object_name(session_id), metadata(secret).uid)
 
     async def _remove_pod(self, pod: Pod) -> None:
-        """Remove a Pod. One with a profile whose node is silent stays in the list: its entry prevents a second use of
-        the profile. The cluster removes it when the node answers or is deleted."""
+        """Remove a Pod. A Pod with a profile on a silent node stays in the list, to prevent a second use of the
+        profile. The cluster removes it when the node answers or is deleted.
+        """
         name, uid = metadata(pod).name or "", metadata(pod).uid or ""
         is_silent = is_lost(pod, now())
         if status(pod).phase not in ENDED and not is_silent:
@@ -251,12 +258,12 @@ class SessionPods:
             await self._cluster.delete(Pod, name, uid, 0)
 
     async def _end(self, pod: Pod) -> bool:
-        """Request the Pod's end. Return True if it has ended or is gone.
+        """Request the end of the Pod. Return True if it has ended or does not exist.
 
-        A Pod with a profile always has a grace period, so that its node takes part: its container may start at this
-        very moment. The API server gives no grace period to a Pod without a node.
+        A Pod with a profile always has a grace period, so that its node confirms the end: the container may start at
+        the same time. The API server gives no grace period to a Pod without a node.
         """
         name, uid = metadata(pod).name or "", metadata(pod).uid or ""
         grace_s = END_S if is_up(pod) or profiles_of(pod) else 0
-        was_there = await self._cluster.delete(Pod, name, uid, grace_s)
-        return not was_there or await ended(self._cluster, name, uid, REMOVED_WITHIN_S)
+        existed = await self._cluster.delete(Pod, name, uid, grace_s)
+        return not existed or await ended(self._cluster, name, uid, REMOVED_WITHIN_S)
