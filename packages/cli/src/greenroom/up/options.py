@@ -1,6 +1,6 @@
-"""The settings of an instance: options of the command line, completed by those of its last start.
+"""The settings of an instance: the options of the command line, completed by the settings of its last start.
 
-Ports are the usual ones if they are free, else the next free ones. They do not change at restarts.
+Each port is the default port if that is free, else the next free port. Ports do not change at restarts.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from greenroom.core.errors import SetupError
 from greenroom.core.fleet.addresses import LOCAL_HOSTS, host_problem
 from greenroom.up.layout import FORMAT, Layout, read_json
 
-USUAL: Final[dict[str, int]] = {"stream": 8445, "api": 8080, "gateway-metrics": 8088}
-USUAL_MANAGER: Final = 8181
-USUAL_MANAGER_GATEWAY: Final = 8446
-USUAL_AGENT: Final = 4444
-USUAL_MAIN: Final = 8443
+DEFAULT_PORTS: Final[dict[str, int]] = {"stream": 8445, "api": 8080, "gateway-metrics": 8088}
+DEFAULT_MANAGER_PORT: Final = 8181
+DEFAULT_MANAGER_GATEWAY_PORT: Final = 8446
+DEFAULT_AGENT_PORT: Final = 4444
+DEFAULT_MAIN_PORT: Final = 8443
 
 
 def preferred_ports(managers: Iterable[str], agents: Iterable[str]) -> dict[str, int]:
-    """Return name of each listener, except the main listener → its preferred port."""
-    ports = dict(USUAL)
+    """Return the preferred port of each listener, by name, without the main listener."""
+    ports = dict(DEFAULT_PORTS)
     for number, name in enumerate(managers):
-        ports[name] = USUAL_MANAGER + number
-        ports[f"{name}-gateway"] = USUAL_MANAGER_GATEWAY + number
+        ports[name] = DEFAULT_MANAGER_PORT + number
+        ports[f"{name}-gateway"] = DEFAULT_MANAGER_GATEWAY_PORT + number
     for number, name in enumerate(agents):
-        ports[name] = USUAL_AGENT + number
+        ports[name] = DEFAULT_AGENT_PORT + number
     return ports
 
 
@@ -48,14 +48,14 @@ def choose_ports(
     """
     chosen: dict[str, int] = {}
 
-    def usable(port: int) -> bool:
+    def is_usable(port: int) -> bool:
         return port != main and port not in chosen.values() and is_free(port)
 
     for name in preferred:
-        if name in remembered and usable(remembered[name]):
+        if name in remembered and is_usable(remembered[name]):
             chosen[name] = remembered[name]
     for name in (name for name in preferred if name not in chosen):
-        port = next((port for port in range(preferred[name], 65536) if usable(port)), None)
+        port = next((port for port in range(preferred[name], 65536) if is_usable(port)), None)
         if port is None:
             raise SetupError(
                 f"No free port is left for {name} from {preferred[name]} upwards; stop a program that uses one of them."
@@ -79,24 +79,24 @@ class Reservations:
             return True
         if listen_error(port):
             return False
-        name = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        reservation = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            name.bind(f"\0greenroom/port/{port}")
+            reservation.bind(f"\0greenroom/port/{port}")
         except OSError:
-            name.close()
+            reservation.close()
             return False
-        self._sockets[port] = name
+        self._sockets[port] = reservation
         return True
 
     def detach(self) -> tuple[int, ...]:
         """Return the descriptors of the reservations, which last until the process that has them closes them
         or ends.
         """
-        return tuple(name.detach() for name in self._sockets.values())
+        return tuple(reservation.detach() for reservation in self._sockets.values())
 
 
 def listen_error(port: int) -> OSError | None:
-    """The reason why no listener can be opened on this port of all addresses now; None if one can be."""
+    """Return the reason why no listener can be opened on this port of all addresses now; None if it can be opened."""
     try:
         _listen("0.0.0.0", port)
         if has_ipv6():
@@ -154,7 +154,7 @@ def runtime_name() -> str:
 class Settings:
     """The settings of an instance. They are stored in instance.json, so that a later `up` needs no options."""
 
-    port: int = USUAL_MAIN
+    port: int = DEFAULT_MAIN_PORT
     managers: int = 1
     zones: tuple[str, ...] = ("default",)
     """The first zone is that of the main port."""
@@ -179,8 +179,8 @@ class Settings:
         return self.hostname or "127.0.0.1"
 
     def listener(self, port: int, *, ipv6: bool) -> str:
-        """Return the addresses of a listener for people, with commas: all of the machine only if there is a
-        host name.
+        """Return the addresses of a listener for people, separated by commas: all addresses of the machine if there is
+        a host name, else only those of the loopback interface.
         """
         hosts = ("0.0.0.0", "[::]") if self.hostname else ("127.0.0.1", "[::1]")
         return ",".join(f"{host}:{port}" for host in (hosts if ipv6 else hosts[:1]))
@@ -196,7 +196,7 @@ class Settings:
 
     @property
     def named_hosts(self) -> list[str]:
-        """The names in the options."""
+        """The host names in the options."""
         return list(dict.fromkeys([self.host, self.console_host, *self.further_hosts]))
 
     @property
@@ -224,8 +224,8 @@ def merge_settings(options: Options, stored: dict[str, Any]) -> Settings:
     Raises:
         SetupError: a value cannot be used.
     """
-    known = {field.name for field in fields(Settings)}
-    values = {name: value for name, value in stored.items() if name in known}
+    names = {field.name for field in fields(Settings)}
+    values = {name: value for name, value in stored.items() if name in names}
     values |= {name: value for name, value in _passed_values(options).items() if value is not None}
     for name in ("zones", "further_hosts"):
         if name in values:
@@ -251,11 +251,11 @@ def _passed_values(options: Options) -> dict[str, Any]:
 
 
 def _problem(settings: Settings) -> str | None:
-    """The first value that cannot be used, as a sentence, or None."""
+    """Return the problem of the first value that cannot be used, as a sentence; None if there is none."""
     bad_zones = ", ".join(repr(name) for name in settings.zones if not _ZONE_NAME.match(name))
     bad_hosts = ", ".join(repr(name) for name in settings.further_hosts if not _is_host(name))
     hostname = settings.hostname or "localhost"
-    wrong = {
+    problems = {
         f"--port {settings.port} is not a port; specify a number from 1 to 65535.": not 1 <= settings.port <= 65535,
         f"--managers {settings.managers} is out of range; specify a number from 1 to {MAX_MANAGERS}.": not (
             1 <= settings.managers <= MAX_MANAGERS
@@ -277,7 +277,7 @@ def _problem(settings: Settings) -> str | None:
         "--tls-cert and --tls-key require each other; specify both or neither.": (settings.tls_cert is None)
         != (settings.tls_key is None),
     }
-    return next((sentence for sentence, is_wrong in wrong.items() if is_wrong), None)
+    return next((sentence for sentence, applies in problems.items() if applies), None)
 
 
 def _is_host(name: str) -> bool:
@@ -291,6 +291,6 @@ def default_data() -> Path:
     """Return the folder of the state without --data: $GREENROOM_DATA, else /var/lib/greenroom or
     ~/.local/share/greenroom.
     """
-    if given := os.environ.get("GREENROOM_DATA"):
-        return Path(given)
+    if folder := os.environ.get("GREENROOM_DATA"):
+        return Path(folder)
     return Path("/var/lib/greenroom") if os.getuid() == 0 else Path.home() / ".local/share/greenroom"

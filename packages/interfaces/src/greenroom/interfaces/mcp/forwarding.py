@@ -15,7 +15,7 @@ from mcp.server.lowlevel import Server as McpServer
 from mcp.server.stdio import stdio_server
 
 TIMEOUT: Final = httpx2.Timeout(30, read=180)
-"""A lease may take one minute, a command in it two."""
+"""The creation of a lease may take one minute, a command in it two minutes."""
 
 _Context = ServerRequestContext[Any, Any]
 _Page = types.PaginatedRequestParams | None
@@ -26,43 +26,43 @@ async def forward(
 ) -> None:
     """Serve until standard input ends.
 
-    `user_id` is the user of new leases for which the client names no user. `through_proxy`: use a proxy of the
-    environment.
+    `user_id` is the user of new leases, unless the client names a user. `through_proxy`: use the proxy of the
+    environment variables.
     """
     options: dict[str, Any] = {"verify": tls, "trust_env": through_proxy, "timeout": TIMEOUT}
     async with (
         httpx2.AsyncClient(auth=auth, **options) as http,
-        Client(streamable_http_client(f"{url}/mcp", http_client=http, max_sse_event_size=None), cache=None) as there,
+        Client(streamable_http_client(f"{url}/mcp", http_client=http, max_sse_event_size=None), cache=None) as remote,
         stdio_server() as (received, sent),
     ):
-        here = _server_of(there, user_id)
-        await here.run(received, sent, here.create_initialization_options())
+        server = _server_of(remote, user_id)
+        await server.run(received, sent, server.create_initialization_options())
 
 
-def _server_of(there: Client, user_id: str | None) -> McpServer[Any]:
+def _server_of(remote: Client, user_id: str | None) -> McpServer[Any]:
     async def list_tools(_: _Context, page: _Page) -> types.ListToolsResult:
-        return await there.list_tools(cursor=page.cursor if page else None)
+        return await remote.list_tools(cursor=page.cursor if page else None)
 
     async def call_tool(_: _Context, params: types.CallToolRequestParams) -> types.CallToolResult:
-        given = params.arguments or {}
+        arguments = params.arguments or {}
         if params.name == "lease" and user_id is not None:
-            given = {"user_id": user_id} | given
-        return await there.call_tool(params.name, given)
+            arguments = {"user_id": user_id} | arguments
+        return await remote.call_tool(params.name, arguments)
 
     async def list_resources(_: _Context, page: _Page) -> types.ListResourcesResult:
-        return await there.list_resources(cursor=page.cursor if page else None)
+        return await remote.list_resources(cursor=page.cursor if page else None)
 
     async def list_templates(_: _Context, page: _Page) -> types.ListResourceTemplatesResult:
-        return await there.list_resource_templates(cursor=page.cursor if page else None)
+        return await remote.list_resource_templates(cursor=page.cursor if page else None)
 
     async def read_resource(_: _Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
-        return await there.read_resource(params.uri)
+        return await remote.read_resource(params.uri)
 
     return McpServer(
         "greenroom",
         title="Greenroom",
         version=version("greenroom"),
-        instructions=there.instructions,
+        instructions=remote.instructions,
         on_list_tools=list_tools,
         on_call_tool=call_tool,
         on_list_resources=list_resources,
