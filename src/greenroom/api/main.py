@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from greenroom.api.app import create_app
-from greenroom.api.catalogue.lists import keep_read
+from greenroom.api.catalogue.lists import refresh_periodically
 from greenroom.api.events import Hub
 from greenroom.api.installation import Snapshot, housekeeping, watch_unattended_pools
 from greenroom.api.lease.control import Controls, end_control
@@ -68,7 +68,7 @@ async def _run(config: kit_config.ApiConfig, starts: StartLog) -> None:
                 ("settings", app.state.snapshot.run),
                 ("refusals", app.state.refusals.run),
                 ("housekeeping", lambda: housekeeping(db, app.state.snapshot, logs)),
-                ("catalogues", lambda: keep_read(db, app.state.snapshot)),
+                ("catalogues", lambda: refresh_periodically(db, app.state.snapshot)),
                 ("control of leases", lambda: end_control(controls)),
                 ("webhooks", app.state.courier.run),
                 ("unattended pools", lambda: watch_unattended_pools(db, logs)),

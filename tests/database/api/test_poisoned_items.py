@@ -97,7 +97,7 @@ async def test_a_catalog_whose_state_cannot_be_stored_keeps_no_other_waiting(
     for name in ("one", "two"):
         await db.write("INSERT INTO catalogues (name, list_url) VALUES (%s, 'http://127.0.0.1:1/' || %s)", (name, name))
     poison = Poison(monkeypatch, lists.catalogue_rows, "store_failure", error)
-    await lists.read_due(db, app.state.snapshot)
+    await lists.refresh_due(db, app.state.snapshot)
     assert (poison.calls, poison.healthy) == (2, 1)
 
 

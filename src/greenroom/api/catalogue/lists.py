@@ -1,7 +1,4 @@
-"""The imported catalogues: lists of other publishers.
-
-They are read when an administrator adds them, and once an hour.
-"""
+"""Imported catalogues: lists of workspaces by other publishers, read when they are added, and then once an hour."""
 
 from __future__ import annotations
 
@@ -43,20 +40,22 @@ async def add_catalogue(change: CallerChange, body: CatalogueCreate) -> Catalogu
     if found is not None:
         await catalogue_rows.store_read(db, catalogue_id, *found)
     await db.notify(ChangeEvent(Topic.IMAGES))
-    made = await catalogue_rows.get_catalogue(db, catalogue_id)
-    change.audit(LogCode.CATALOGUE_CREATED, made.name, after={"name": made.name, "list_url": made.list_url})
-    return made
+    catalogue = await catalogue_rows.get_catalogue(db, catalogue_id)
+    change.audit(
+        LogCode.CATALOGUE_CREATED, catalogue.name, after={"name": catalogue.name, "list_url": catalogue.list_url}
+    )
+    return catalogue
 
 
-async def keep_read(db: Database, snapshot: Snapshot) -> None:
-    """Read each list once an hour, forever. Several apis share the work: each reads the lists that are due."""
+async def refresh_periodically(db: Database, snapshot: Snapshot) -> None:
+    """Read each list once an hour, forever. If there are several apis, each reads the lists that are due."""
     while True:
         await asyncio.sleep(POLL_S)
         with warned(log, "the lists of workspaces were not read", "catalogs"):
-            await read_due(db, snapshot)
+            await refresh_due(db, snapshot)
 
 
-async def read_due(db: Database, snapshot: Snapshot) -> None:
+async def refresh_due(db: Database, snapshot: Snapshot) -> None:
     """Read the lists that are due. Raises Unavailable: the database is unreachable."""
     for catalogue in await catalogue_rows.due(db, READ_EVERY_S):
         with logged_item("catalog", catalogue.name):

@@ -52,8 +52,8 @@ async def list_images(
     The values of variables are only for callers who may change workspaces; others get `(secret)`.
     """
     found = await images.list_images(db, after=page.after_row(images.BY_NAME), limit=page.limit)
-    shown = page.rows(found, images.BY_NAME)
-    return [await _view_of(db, secrets, caller, image, of_agents=False) for image in shown]
+    rows = page.rows(found, images.BY_NAME)
+    return [await _view_of(db, secrets, caller, image, compare_agents=False) for image in rows]
 
 
 @router.post("/images", status_code=201, dependencies=[requires("images_create")])
@@ -113,16 +113,16 @@ async def delete_image(image_id: UUID, change: ChangeDep) -> None:
 
 
 async def changed_view(change: CallerChange, image: WorkspaceRow) -> ImageView:
-    """Return a changed workspace as the caller may see it."""
+    """Return a changed workspace with the values that the caller may see."""
     return await _view_of(change.db, change.secrets, change.caller, image)
 
 
 async def _view_of(
-    db: Database, secrets: Secrets, caller: Caller, image: WorkspaceRow, *, of_agents: bool = True
+    db: Database, secrets: Secrets, caller: Caller, image: WorkspaceRow, *, compare_agents: bool = True
 ) -> ImageView:
-    """Return a workspace as this caller may see it. For `of_agents` see `service.with_warnings`."""
-    seen = await service.with_warnings(db, image, of_agents=of_agents)
-    return ImageView.model_validate(service.visible_to(seen, secrets, caller))
+    """Return a workspace with the values that this caller may see (`compare_agents`: see `service.with_warnings`)."""
+    image = await service.with_warnings(db, image, compare_agents=compare_agents)
+    return ImageView.model_validate(service.visible_to(image, secrets, caller))
 
 
 filter_policy_router = APIRouter(tags=["filter-policies"])
@@ -235,17 +235,17 @@ def _view(home: Home, caller: Caller) -> HomeView:
     )
 
 
-def _seen_by(caller: Caller, which: HomeFilter) -> HomeFilter:
-    """Return the filter, limited to the folders of the caller without `homes_view`.
+def _restricted(caller: Caller, selection: HomeFilter) -> HomeFilter:
+    """Return the filter, restricted to the folders of the caller if they do not have `homes_view`.
 
-    Raises Forbidden: it names another user.
+    Raises Forbidden: the filter names another user.
     """
     if caller.may(VIEW):
-        return which
+        return selection
     own = caller.own_user_id()
-    if which.user_id not in {None, own}:
+    if selection.user_id not in {None, own}:
         caller.require(VIEW)
-    return replace(which, user_id=own)
+    return replace(selection, user_id=own)
 
 
 @home_router.get("/homes")
@@ -261,16 +261,16 @@ async def list_homes(
     count: Counting = False,
 ) -> list[HomeView]:
     """List the home folders: those of all users with `homes_view`, otherwise those of the caller."""
-    given = HomeFilter(
+    requested = HomeFilter(
         user_id=str(user_id) if user_id else None,
         image_id=str(image_id) if image_id else None,
         agent_id=str(agent_id) if agent_id else None,
     )
-    which, words, order = _seen_by(caller, given), words_of(q, HOMES.columns), order_of(sort, HOMES.orders)
+    selection, words, order = _restricted(caller, requested), words_of(q, HOMES.columns), order_of(sort, HOMES.orders)
     if count:
-        page.count(await homes.count_homes(db, which, words))
-    part = await homes.list_homes(db, which, words, order=order, after=page.after_row(order), limit=page.limit)
-    return [_view(home, caller) for home in page.rows(part, order)]
+        page.count(await homes.count_homes(db, selection, words))
+    found = await homes.list_homes(db, selection, words, order=order, after=page.after_row(order), limit=page.limit)
+    return [_view(home, caller) for home in page.rows(found, order)]
 
 
 @home_router.get("/homes/{home_id}")

@@ -41,17 +41,17 @@ def visible_to(image: WorkspaceRow, secrets: Secrets, caller: Caller) -> Workspa
     )
 
 
-async def with_warnings(db: Database, image: WorkspaceRow, *, of_agents: bool = True) -> WorkspaceRow:
+async def with_warnings(db: Database, image: WorkspaceRow, *, compare_agents: bool = True) -> WorkspaceRow:
     """Return the workspace with warnings about settings without effect.
 
-    `of_agents`: also compare it with all Agents.
+    `compare_agents`: also compare it with the capacity of all Agents.
     """
-    doubts = [await _too_large(db, image) if of_agents else None]
+    warnings = [await _too_large(db, image) if compare_agents else None]
     if path := image.persistent_profile_path:
         users = await plain_launches(db, image.facts)
-        doubts.append(unused_profile(image.friendly_name, path, (each.facts for each in users)))
-        doubts.append(unwritable_home(path, image.run_config.get("user")))
-    return replace(image, warnings=tuple(doubt for doubt in doubts if doubt))
+        warnings.append(unused_profile(image.friendly_name, path, (each.facts for each in users)))
+        warnings.append(unwritable_home(path, image.run_config.get("user")))
+    return replace(image, warnings=tuple(warning for warning in warnings if warning))
 
 
 async def _too_large(db: Database, image: WorkspaceRow) -> str | None:

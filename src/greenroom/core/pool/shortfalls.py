@@ -101,7 +101,7 @@ def longer_backoff(starts: PoolFailures, breaks: PoolFailures) -> PoolFailures:
 
 def emptied(zone: ZoneFacts, workspaces: Sequence[str]) -> str | None:
     """Return a warning if the addresses of a zone prevent the pools of these workspaces; None if they do not."""
-    settings = zone.needs_request_host()
+    settings = zone.request_host_settings()
     if not settings or not workspaces:
         return None
     return (
@@ -113,7 +113,7 @@ def emptied(zone: ZoneFacts, workspaces: Sequence[str]) -> str | None:
 
 def barrier(image: ImageFacts, zone: ZoneFacts) -> Shortfall | None:
     """Return the reason why no session of this workspace can be staged in this zone; None if one can."""
-    if settings := zone.needs_request_host():
+    if settings := zone.request_host_settings():
         return Shortfall(
             "zone-request-host",
             f"Nothing is staged: {' and '.join(settings)} of zone {zone.zone_name} {_contain(settings)} $request_host$,"

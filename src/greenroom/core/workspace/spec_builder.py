@@ -1,4 +1,4 @@
-"""Builds the specification of a container and its files from workspace, zone, permissions, launch and user.
+"""The specification of a container and its files, built from workspace, zone, permissions, launch and user.
 
 Ids and the credential are arguments. `config_hash_of` omits the values that differ between sessions, so that staged
 sessions of one config with the same hash are interchangeable (column `config_hash`). A user's SSH keys are files of the
@@ -80,8 +80,10 @@ class ZoneFacts:
     upstream_auth_address: str = REQUEST_HOST
     proxy_path: str = PROXY_PATH
 
-    def needs_request_host(self) -> tuple[str, ...]:
-        """Titles of the settings with the host of a request, with which no staged session can serve."""
+    def request_host_settings(self) -> tuple[str, ...]:
+        """Return the titles of the settings that depend on the host of a request, which a staged session does
+        not have.
+        """
         values = (
             ("Allow Origin Domain", self.allow_origin_domain),
             ("Upstream Auth Address", self.upstream_auth_address),
@@ -100,7 +102,7 @@ class LaunchExtras:
     request_host: str
     username: str
     username_reused: bool = False
-    """Another user had this name before, and still owns the folders of that name."""
+    """True if another user had this name before: that user still owns the folders with the name."""
     user_id: str
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     kasm_url: str = ""
@@ -181,13 +183,13 @@ def in_zone(spec: SessionSpec, zone: ZoneFacts, request_host: str) -> SessionSpe
 
 
 def reissued(spec: SessionSpec, *, old_id: str, session_id: str, credential: str) -> SessionSpec:
-    """Return the specification for another session in its place, with the old id replaced."""
+    """Return the specification for the session that replaces session `old_id`, with the new id and credential."""
     environment = {name: session_id if value == old_id else value for name, value in spec.environment.items()}
     return replace(spec, environment=environment, credential=credential)
 
 
-def _filter_policy(image: ImageFacts, of_groups: str | None) -> str | None:
-    return policy_in_force(image.filter_policy, of_groups, force_disabled=image.filter_policy_force_disabled)
+def _filter_policy(image: ImageFacts, group_policy: str | None) -> str | None:
+    return policy_in_force(image.filter_policy, group_policy, force_disabled=image.filter_policy_force_disabled)
 
 
 def config_hash_of(image: ImageFacts, zone: ZoneFacts, permissions: Mapping[str, bool]) -> str:
@@ -207,7 +209,7 @@ def config_hash_of(image: ImageFacts, zone: ZoneFacts, permissions: Mapping[str,
 
 
 def permissions_of(environment: Mapping[str, str]) -> dict[str, bool]:
-    """Return the permissions in the variables of a container from `toggles`."""
+    """Return the permissions from the variables of a container (`toggles`)."""
     return {name: environment.get(variable, "").endswith("1") for name, (variable, _) in TOGGLES.items()}
 
 
@@ -233,12 +235,12 @@ def locale_of(language: str) -> str:
     """
     parts = language.split("-")
     country = parts[-1] if len(parts) > 1 and re.fullmatch("[A-Z]{2}", parts[-1]) else None
-    likely = _LIKELY.get("-".join(parts[:2])) or _LIKELY.get(parts[0])
-    name = f"{parts[0]}_{country}" if country else likely or locale.normalize(parts[0])
+    usual = _USUAL_LOCALES.get("-".join(parts[:2])) or _USUAL_LOCALES.get(parts[0])
+    name = f"{parts[0]}_{country}" if country else usual or locale.normalize(parts[0])
     return f"{name.partition('.')[0]}.UTF-8"
 
 
-_LIKELY: Final = {
+_USUAL_LOCALES: Final = {
     "ar": "ar_EG",
     "ast": "ast_ES",
     "ckb": "ckb_IQ",
@@ -255,20 +257,20 @@ def _folder_of(extras: LaunchExtras) -> str:
 
 
 def _user_environment(extras: LaunchExtras) -> dict[str, str]:
-    made: dict[str, str] = {}
+    environment: dict[str, str] = {}
     if extras.kasm_url:
-        made["KASM_URL"] = extras.kasm_url
+        environment["KASM_URL"] = extras.kasm_url
     if extras.timezone:
-        made["TZ"] = extras.timezone
+        environment["TZ"] = extras.timezone
     if extras.language:
-        made["LANG"] = made["LC_ALL"] = locale_of(extras.language)
+        environment["LANG"] = environment["LC_ALL"] = locale_of(extras.language)
     if extras.expose_user:
-        made["KASM_USER"] = extras.username
-        made["KASM_USER_ID"] = extras.user_id
-    return made
+        environment["KASM_USER"] = extras.username
+        environment["KASM_USER_ID"] = extras.user_id
+    return environment
 
 
-FOLDER: Final = "/home/kasm-user/.ssh"
+SSH_FOLDER: Final = "/home/kasm-user/.ssh"
 
 _KINDS: Final = {
     "ssh-rsa": "rsa",
@@ -277,7 +279,7 @@ _KINDS: Final = {
     "sk-ssh-ed25519@openssh.com": "ed25519_sk",
     "sk-ecdsa-sha2-nistp256@openssh.com": "ecdsa_sk",
 }
-"""First word of a public key → end of the file name under which ssh looks for it."""
+"""First word of a public key → end of the name of its file, which ssh expects."""
 
 
 def ssh_files(public_key: str | None, private_key: str | None) -> tuple[SessionFile, ...]:
@@ -286,20 +288,20 @@ def ssh_files(public_key: str | None, private_key: str | None) -> tuple[SessionF
     """
     files: list[SessionFile] = []
     public = public_key.strip() if public_key else ""
-    name = f"{FOLDER}/id_{_kind(public)}"
+    name = f"{SSH_FOLDER}/id_{_key_kind(public)}"
     if private_key and private_key.strip():
-        files.append(SessionFile(path=name, content=_text(private_key)))
+        files.append(SessionFile(path=name, content=_key_text(private_key)))
     if public:
-        files.append(SessionFile(path=f"{name}.pub", content=_text(public), mode=0o644))
-        files.append(SessionFile(path=f"{FOLDER}/authorized_keys", content=_text(public)))
+        files.append(SessionFile(path=f"{name}.pub", content=_key_text(public), mode=0o644))
+        files.append(SessionFile(path=f"{SSH_FOLDER}/authorized_keys", content=_key_text(public)))
     return tuple(files)
 
 
-def _kind(public_key: str) -> str:
+def _key_kind(public_key: str) -> str:
     word = public_key.split(maxsplit=1)[0] if public_key else ""
     return _KINDS.get(word) or ("ecdsa" if word.startswith("ecdsa-") else "rsa")
 
 
-def _text(key: str) -> str:
-    """Return the key with exactly one line end and Unix line ends: ssh refuses anything else."""
+def _key_text(key: str) -> str:
+    """Return the key with Unix line ends and exactly one at its end: ssh refuses other files."""
     return key.replace("\r\n", "\n").strip() + "\n"

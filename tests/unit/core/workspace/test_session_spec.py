@@ -176,8 +176,8 @@ def test_the_groups_settings_go_over_the_workspaces():
 
 
 def test_a_zone_says_which_of_its_settings_need_the_host_of_a_request():
-    assert ZONE.needs_request_host() == ("Allow Origin Domain", "Upstream Auth Address")
-    assert replace(ZONE, allow_origin_domain="a.example").needs_request_host() == ("Upstream Auth Address",)
+    assert ZONE.request_host_settings() == ("Allow Origin Domain", "Upstream Auth Address")
+    assert replace(ZONE, allow_origin_domain="a.example").request_host_settings() == ("Upstream Auth Address",)
 
 
 @pytest.mark.parametrize(
