@@ -48,7 +48,7 @@ async def test_a_build_says_how_far_it_is_and_its_image_is_not_made_again(
     assert percents == sorted(percents)
     assert percents[-1] == 100
     assert "Making everything ready" in [progress.step for progress in steps]
-    assert await build.is_made(builder, image)
+    assert await build.is_built(builder, image)
     assert [progress async for progress in build.make(builder, image)] == []
 
 

@@ -32,7 +32,7 @@ BASIC = st.one_of(
 def test_what_is_written_is_read(values: list[tuple[str, Any]]):
     body = Writing()
     for kind, value in values:
-        body.put(kind, value)
+        body.append(kind, value)
     assert Reading(bytes(body.data), "<").values("".join(kind for kind, _ in values)) == [value for _, value in values]
 
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from stats import Held, Stats  # type: ignore[import-not-found]  -- of the image
+from stats import Stats, WaitTimes  # type: ignore[import-not-found]  -- of the image
 from tests.unit.desktop_pages import served
 
 GATEWAY = SimpleNamespace(headers={"x-forwarded-prefix": "/desktop/1/s"})
@@ -100,9 +100,9 @@ async def test_a_viewer_who_takes_nothing_is_held_up_by_the_network(stats: Any, 
 
 
 def test_what_held_a_viewer_up_is_from_0_to_10():
-    before = Held(100.0, 5.0, 0.0)
-    assert Held(101.0, 5.25, 0.5).since(before) == (7.5, 5.0)
-    assert Held(101.0, 7.0, 0.0).since(before) == (0.0, 10.0)
+    before = WaitTimes(100.0, 5.0, 0.0)
+    assert WaitTimes(101.0, 5.25, 0.5).since(before) == (7.5, 5.0)
+    assert WaitTimes(101.0, 7.0, 0.0).since(before) == (0.0, 10.0)
 
 
 @pytest.mark.parametrize("name", ["get_frame_stats", "get_bottleneck_stats"])

@@ -17,7 +17,7 @@ LEASE = "0f6e8a52-0000-4000-8000-00000000000a"
 
 
 def asked(name: str, **given: Any) -> ToolRequest:
-    return tools_for(None)[name].asked({"lease_id": LEASE, **given}, None)
+    return tools_for(None)[name].build_request({"lease_id": LEASE, **given}, None)
 
 
 def content(data: bytes, part: str, status: int = 206) -> tuple[Any, ...]:
@@ -32,7 +32,7 @@ def test_every_tool_but_those_of_all_leases_names_one():
         assert ("lease_id" in tool.schema(by_token=False)["required"]) == (tool.name not in ("lease", "list_leases"))
     own = tools_for(LEASE)
     assert set(tools_for(None)) - set(own) == {"lease", "list_leases"}
-    assert own["release"].asked({}, LEASE) == asked("release")
+    assert own["release"].build_request({}, LEASE) == asked("release")
 
 
 def test_the_schema_of_actions_names_all_and_is_understood_by_older_readers():

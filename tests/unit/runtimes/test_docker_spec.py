@@ -17,9 +17,9 @@ from greenroom.runtimes.docker.daemon import capacity, missing
 from greenroom.runtimes.docker.spec import (
     ContainerOwner,
     container_config,
+    container_from_inspect,
+    container_from_list,
     container_name,
-    seen_in_inspect,
-    seen_in_list,
 )
 
 IDENTITY = ContainerOwner(installation_id="0a1b2c3d-0000-4000-8000-000000000000", agent_id="agent")
@@ -153,12 +153,12 @@ def test_the_page_is_known_beside_the_services_in_any_order():
         {"PrivatePort": 5901},
         {"IP": "127.0.0.1", "PublicPort": 4000, "PrivatePort": 6901},
     ]
-    listed = seen_in_list({"Id": "c", "Labels": labels, "State": "running", "Ports": ports})
+    listed = container_from_list({"Id": "c", "Labels": labels, "State": "running", "Ports": ports})
     bindings = {
         f"{p['PrivatePort']}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(p["PublicPort"])}] if "IP" in p else None
         for p in ports
     }
-    inspected = seen_in_inspect(
+    inspected = container_from_inspect(
         {
             "Id": "c",
             "Config": {"Labels": labels},
@@ -174,9 +174,9 @@ def test_under_a_web_filter_services_are_at_the_containers_own_address():
     labels = {**LABELS, "greenroom.services": "audio=4901", "greenroom.page-port": "6901"}
     networks = {"Networks": {"web": {"IPAddress": "172.16.0.2"}}}
     entry = {"Id": "c", "Labels": labels, "State": "running", "NetworkSettings": networks}
-    seen = seen_in_list(entry)
+    seen = container_from_list(entry)
     assert (seen.address, seen.services) == ("172.16.0.2:6901", {"audio": "172.16.0.2:4901"})
-    stopped = seen_in_list({**entry, "State": "exited"})
+    stopped = container_from_list({**entry, "State": "exited"})
     assert (stopped.address, stopped.services) == (None, {})
 
 
@@ -196,8 +196,8 @@ LABELS = {"greenroom.session": SESSION, "greenroom.agent": "a", "greenroom.spec-
 )
 def test_a_list_and_an_inspection_say_the_same(status: str, state: ContainerState):
     ports = [{"IP": "127.0.0.1", "PublicPort": 4000, "PrivatePort": 6901}]
-    listed = seen_in_list({"Id": "c", "Labels": LABELS, "State": status, "Ports": ports})
-    inspected = seen_in_inspect(
+    listed = container_from_list({"Id": "c", "Labels": LABELS, "State": status, "Ports": ports})
+    inspected = container_from_inspect(
         {
             "Id": "c",
             "Config": {"Labels": LABELS},

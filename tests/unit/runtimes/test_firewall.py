@@ -80,7 +80,7 @@ async def test_sessions_are_isolated_even_if_connections_cannot_be_counted(
     assert any(f":{chains(IDENTITY)[0]} " in text for text in restored)
 
 
-@pytest.mark.parametrize("do", [firewall.put, firewall.take])
+@pytest.mark.parametrize("do", [firewall.apply_rules, firewall.remove_rules])
 async def test_a_rule_that_cannot_be_asked_for_is_not_taken_for_absent(
     do: Callable[[Rules], Awaitable[None]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -28,7 +28,7 @@ from greenroom.runtimes.kubernetes.filter_manifest import (
     is_of,
     leaks,
     packed,
-    put_behind,
+    route_through_filter,
     same,
 )
 from greenroom.runtimes.kubernetes.names import POLICY, ObjectOwner
@@ -94,7 +94,7 @@ def test_policies_of_filters_are_no_leaks():
 
 def test_a_session_behind_a_filter_has_its_proxy_and_no_name_server():
     pod = Pod(spec=PodSpec(containers=[Container(name="session", env=[EnvVar(name="http_proxy", value="theirs")])]))
-    spec = put_behind(pod, "10.79.0.5", IMAGE).spec
+    spec = route_through_filter(pod, "10.79.0.5", IMAGE).spec
     assert spec is not None
     variables = {one.name: one.value for one in spec.containers[0].env or []}
     assert variables["http_proxy"] == variables["HTTPS_PROXY"] == f"http://10.79.0.5:{PORT}"
@@ -104,7 +104,7 @@ def test_a_session_behind_a_filter_has_its_proxy_and_no_name_server():
 
 def test_the_proxy_at_an_ipv6_address_is_in_brackets():
     pod = Pod(spec=PodSpec(containers=[Container(name="session")]))
-    spec = put_behind(pod, "fd00::5", IMAGE).spec
+    spec = route_through_filter(pod, "fd00::5", IMAGE).spec
     assert spec is not None
     assert {one.value for one in spec.containers[0].env or []} >= {f"http://[fd00::5]:{PORT}"}
 

@@ -37,7 +37,7 @@ from greenroom.runtimes.kubernetes.manifest import (
 )
 from greenroom.runtimes.kubernetes.names import RAN, ObjectOwner, home_name
 from greenroom.runtimes.kubernetes.objects import annotations_of, decoded, labels_of, metadata, status
-from greenroom.runtimes.kubernetes.seen import GONE, SILENT_FOR, SLACK, given_up_at, seen_of
+from greenroom.runtimes.kubernetes.seen import GONE, SILENT_FOR, SLACK, container_of, deletion_due_at
 from greenroom.runtimes.kubernetes.volumes import Volumes, volumes_of
 
 SESSION = "4f9c8f5e-0a53-4b45-9d8e-1a6f0c7e5b11"
@@ -173,9 +173,9 @@ def seen_with(phase: str, state: State, **more: object) -> Pod:
 def test_a_session_runs_once_its_files_are_there():
     secret, pod = secret_of(SESSION, spec(), WHO), seen_with("Running", State(running=ContainerStateRunning()))
     secret.data = with_pending([SessionFile(path="/a", content="a")])
-    assert seen_of(secret, pod, NOW).state is ContainerState.CREATED
+    assert container_of(secret, pod, NOW).state is ContainerState.CREATED
     secret.data = {}
-    seen = seen_of(secret, pod, NOW)
+    seen = container_of(secret, pod, NOW)
     assert (seen.state, seen.address) == (ContainerState.RUNNING, "10.0.0.5:6901")
     assert seen.services == {"audio": "10.0.0.5:4901"}
 
@@ -190,15 +190,15 @@ def test_what_the_cluster_puts_beside_a_session_says_nothing_about_it():
         pod = seen_with("Failed" if own.terminated else "Running", own)
         mesh = ContainerStatus(name="a-mesh", image="m", imageID="", ready=True, restartCount=0, state=beside)
         status(pod).containerStatuses = [mesh, *(status(pod).containerStatuses or [])]
-        seen = seen_of(secret_of(SESSION, spec(), WHO), pod, NOW)
+        seen = container_of(secret_of(SESSION, spec(), WHO), pod, NOW)
         assert (seen.state, seen.exit_code) == (state, exit_code)
 
 
 def test_a_lost_pod_has_ended_once_its_time_to_end_is_over():
     secret, pod = secret_of(SESSION, spec(), WHO), seen_with("Running", State(running=ContainerStateRunning()))
     metadata(pod).deletionTimestamp = NOW
-    assert seen_of(secret, pod, NOW + SLACK - timedelta(milliseconds=1)).state is ContainerState.RUNNING
-    seen = seen_of(secret, pod, NOW + SLACK)
+    assert container_of(secret, pod, NOW + SLACK - timedelta(milliseconds=1)).state is ContainerState.RUNNING
+    seen = container_of(secret, pod, NOW + SLACK)
     assert seen.state is ContainerState.EXITED
     assert "does not answer any more" in seen.ended
 
@@ -214,8 +214,8 @@ def silent() -> Pod:
 
 def test_a_pod_of_a_silent_node_is_given_up_after_a_time_and_runs_until_then():
     pod = silent()
-    assert given_up_at(pod) == NOW + SILENT_FOR
-    assert seen_of(secret_of(SESSION, spec(), WHO), pod, NOW + 2 * SILENT_FOR).state is ContainerState.RUNNING
+    assert deletion_due_at(pod) == NOW + SILENT_FOR
+    assert container_of(secret_of(SESSION, spec(), WHO), pod, NOW + 2 * SILENT_FOR).state is ContainerState.RUNNING
 
 
 def test_a_pod_is_not_given_up_while_its_node_answers():
@@ -225,7 +225,7 @@ def test_a_pod_is_not_given_up_while_its_node_answers():
     container.ready = False
     metadata(leaves).deletionTimestamp = NOW
     status(ended).phase = "Failed"
-    assert [given_up_at(pod) for pod in (answers, container_is_not_ready, leaves, ended)] == [None] * 4
+    assert [deletion_due_at(pod) for pod in (answers, container_is_not_ready, leaves, ended)] == [None] * 4
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_a_pod_is_not_given_up_while_its_node_answers():
 def test_why_a_session_ended(reason: str | None, message: str | None, of_container: str | None, said: str):
     ended = ContainerStateTerminated(exitCode=137, reason=of_container) if of_container else None
     pod = seen_with("Failed", State(terminated=ended), reason=reason, message=message)
-    seen = seen_of(secret_of(SESSION, spec(), WHO), pod, NOW)
+    seen = container_of(secret_of(SESSION, spec(), WHO), pod, NOW)
     assert seen.state is ContainerState.EXITED
     assert said in seen.ended
     assert bool(said) == bool(seen.ended)
@@ -248,9 +248,9 @@ def test_why_a_session_ended(reason: str | None, message: str | None, of_contain
 
 def test_a_session_whose_pod_is_gone_does_not_start_anew():
     secret = secret_of(SESSION, spec(), WHO)
-    assert seen_of(secret, None, NOW).state is ContainerState.CREATED
+    assert container_of(secret, None, NOW).state is ContainerState.CREATED
     metadata(secret).annotations = {**annotations_of(secret), RAN: "uid"}
-    seen = seen_of(secret, None, NOW)
+    seen = container_of(secret, None, NOW)
     assert (seen.state, seen.ended) == (ContainerState.EXITED, GONE)
 
 

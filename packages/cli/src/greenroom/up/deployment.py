@@ -227,7 +227,7 @@ async def initialize_database(deployment: Deployment, dsn: str, host: FirstHost)
     async with open_database(dsn) as db:
         await _fill_new(db, deployment.credentials, host)
         if not deployment.agent_has_joined:
-            await _let_agent_join(deployment, db, host.zone)
+            await _allow_agent_to_join(deployment, db, host.zone)
     return applied
 
 
@@ -271,7 +271,7 @@ async def _fill_new(db: Database, credentials: Path, host: FirstHost) -> None:
     await ensure_zones(db, [host.zone], origins, address, host.stream_port)
 
 
-async def _let_agent_join(deployment: Deployment, db: Database, zone: str) -> None:
+async def _allow_agent_to_join(deployment: Deployment, db: Database, zone: str) -> None:
     token = hashed(_read(deployment.join_token).strip())
     if await read_token(db, token) is not None:
         return

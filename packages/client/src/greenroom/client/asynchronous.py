@@ -29,9 +29,9 @@ from greenroom.client.requests import (
     SentEvents,
     T,
     connection_options,
-    given,
     json_of,
     whole_file,
+    without_none,
     words,
 )
 from greenroom.shared.errors import Interrupted, NotFound
@@ -211,7 +211,7 @@ class AsyncGreenroom:
 
     async def leases(self, tag: str | None = None) -> list[Lease]:
         """Return the leases that the caller may see, newest first; `tag` is a word, or `name=word`."""
-        return msgspec.convert(await self.rows("/leases", given(tag=tag)), type=list[Lease])
+        return msgspec.convert(await self.rows("/leases", without_none(tag=tag)), type=list[Lease])
 
     async def secrets(self) -> list[Secret]:
         """Return the secrets that the caller may see, by name, without their values."""
@@ -233,7 +233,9 @@ class AsyncGreenroom:
             GreenroomError: the name exists (`Duplicate`), the value cannot be in a header (`Invalid`), …
         """
         hosts = words(hosts, "hosts", HOSTS)
-        fields = given(name=name, hosts=hosts, value=value, header=header, template=template, description=description)
+        fields = without_none(
+            name=name, hosts=hosts, value=value, header=header, template=template, description=description
+        )
         return await self.ask(Secret, "POST", "/secrets", fields)
 
     async def change_secret(
@@ -248,7 +250,7 @@ class AsyncGreenroom:
     ) -> Secret:
         """Replace the value or other fields of a secret. Running leases apply the change within seconds."""
         hosts = None if hosts is None else words(hosts, "hosts", HOSTS)
-        fields = given(value=value, hosts=hosts, header=header, template=template, description=description)
+        fields = without_none(value=value, hosts=hosts, header=header, template=template, description=description)
         return await self.ask(Secret, "PATCH", f"/secrets/{secret_id}", fields)
 
     async def delete_secret(self, secret_id: str) -> None:
@@ -257,7 +259,9 @@ class AsyncGreenroom:
 
     async def recordings(self, session_id: str | None = None) -> list[Recording]:
         """Return the recordings that the caller may see, newest first; also of leases that are over."""
-        return msgspec.convert(await self.rows("/recordings", given(session_id=session_id)), type=list[Recording])
+        return msgspec.convert(
+            await self.rows("/recordings", without_none(session_id=session_id)), type=list[Recording]
+        )
 
     async def recording(self, lease_id: str) -> Recording:
         """Return the recording of a lease. Raises NotFound: it has none."""

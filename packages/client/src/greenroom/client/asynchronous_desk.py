@@ -12,7 +12,7 @@ from greenroom.client import desk
 from greenroom.client.desk import ACTIONS_S, TRANSFER_S, Action, Button, Change, Direction, Output
 from greenroom.client.errors import ActionFailed
 from greenroom.client.models import Acted, ActionResult, Command, Element, Lease, LeaseUrls, Listing
-from greenroom.client.requests import Send, SentEvents, T, given
+from greenroom.client.requests import Send, SentEvents, T, without_none
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11 on
@@ -100,7 +100,7 @@ class AsyncDesk:
     async def drag(self, start: tuple[int, int], end: tuple[int, int], *, keys: str | None = None) -> None:
         """Drag with the left button, with keys such as `ctrl` pressed."""
         path = {"start_coordinate": start, "coordinate": end}
-        await self._do({"action": "left_click_drag", **path, **given(text=keys or None)})
+        await self._do({"action": "left_click_drag", **path, **without_none(text=keys or None)})
 
     async def scroll(
         self,
@@ -192,7 +192,7 @@ class AsyncDesk:
         options: dict[str, Any] = {"timeout_s": timeout_s, "wait_s": wait_s, "env": env}
         options |= {"workdir": workdir, "input": input}
         send = desk.command(self.lease.lease_id, command, is_streamed=True, **options)
-        async for output in _said(self._greenroom, send, desk.output_of):
+        async for output in _parsed_lines(self._greenroom, send, desk.output_of):
             yield output
             if output.has_ended:
                 return
@@ -217,7 +217,7 @@ class AsyncDesk:
         self, role: str | None = None, name: str | None = None, *, below: str | None = None
     ) -> list[Element]:
         """Return all elements with this role and name."""
-        return desk.found(await self.tree(below), role, name)
+        return desk.matching_elements(await self.tree(below), role, name)
 
 
 class AsyncFiles:
@@ -260,7 +260,7 @@ class AsyncFiles:
     def watch(self, path: str = "") -> AsyncGenerator[Change]:
         """Yield the changes below a folder, without end."""
         send = desk.file(self._lease_id, "GET", path, "watch", is_streamed=True)
-        return _said(self._greenroom, send, SentEvents(desk.change_of).take)
+        return _parsed_lines(self._greenroom, send, SentEvents(desk.change_of).take)
 
     async def _content(self, path: str, *flags: str) -> bytes:
         send = desk.file(self._lease_id, "GET", path, *flags, timeout_s=TRANSFER_S)
@@ -272,7 +272,7 @@ class AsyncFiles:
         return (await self._greenroom.answered(send)).json()["path"]
 
 
-async def _said(greenroom: AsyncGreenroom, send: Send, take: Callable[[str], T | None]) -> AsyncGenerator[T]:
+async def _parsed_lines(greenroom: AsyncGreenroom, send: Send, take: Callable[[str], T | None]) -> AsyncGenerator[T]:
     async with greenroom.streamed(send, desk.cut_short) as answer:
         async for line in answer.aiter_lines():
             if (said := take(line)) is not None:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from greenroom.client.models import Element, Lease
-from greenroom.client.requests import PREFIX, Send, given, words
+from greenroom.client.requests import PREFIX, Send, without_none, words
 from greenroom.shared.errors import Interrupted, NotFound, Unavailable, WrongState
 from greenroom.shared.states import OVER, SessionStatus
 
@@ -74,10 +74,10 @@ def lease_body(
     else:
         egress_option = egress
     used = words(secrets, "secrets", '["billing"]') if secrets else None
-    return given(
+    return without_none(
         workspace=workspace,
         seconds=seconds,
-        options={**(options or {}), **given(egress=egress_option, secrets=used)} or None,
+        options={**(options or {}), **without_none(egress=egress_option, secrets=used)} or None,
         wait_s=wait_s or None,
         **others,
         **({} if record == "none" else {"record": record, "record_text": record_text}),
@@ -127,7 +127,7 @@ def click(where: Mapping[str, Any], button: Button, times: int, keys: str | None
     action = _CLICKS.get((button, times)) or (f"{button}_click" if times == 1 else "")
     if not action:
         raise ValueError("Clicks are single ones of any button, double or triple ones of the left one.")
-    return {"action": action, **where, **given(text=keys or None)}
+    return {"action": action, **where, **without_none(text=keys or None)}
 
 
 def answered_within_s(timeout_s: float, wait_s: float | None, *, is_streamed: bool) -> float:
@@ -156,7 +156,7 @@ def command(
             "command": words(argv, "A command", '["ls", "-l"], or ["sh", "-c", "ls -l"] with a shell'),
             "timeout_s": timeout_s,
             "stream": is_streamed,
-            **given(wait_s=wait_s, **options),
+            **without_none(wait_s=wait_s, **options),
         },
         timeout_s=answered_within_s(timeout_s, wait_s, is_streamed=is_streamed),
         is_streamed=is_streamed,
@@ -205,7 +205,7 @@ def change_of(kind: str, data: str) -> Change:
     return Change(kind=kind, path=path, is_folder=is_folder, error=said.get("error_message"))
 
 
-def found(tree: Sequence[Mapping[str, Any]], role: str | None, name: str | None) -> list[Element]:
+def matching_elements(tree: Sequence[Mapping[str, Any]], role: str | None, name: str | None) -> list[Element]:
     """Return the elements with this role and name, in the order of the tree."""
     every = _all(msgspec.convert(tree, list[Element]))
     return [one for one in every if role in (None, one.role) and name in (None, one.name)]

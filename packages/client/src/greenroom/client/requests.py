@@ -44,7 +44,7 @@ class Send:
             "method": self.method,
             "url": self.path,
             **({"json": self.body} if self.content is None else {"content": self.content}),
-            "params": given(**self.query) or None,
+            "params": without_none(**self.query) or None,
             "headers": dict(self.headers),
             "timeout": self.timeout_s,
         }
@@ -65,7 +65,7 @@ def connection_options(
     return options | {"trust_env": trust_env, "timeout": TIMEOUT_S}
 
 
-def given(**fields: Any) -> dict[str, Any]:
+def without_none(**fields: Any) -> dict[str, Any]:
     """Return the fields that are not None."""
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -140,8 +140,8 @@ class Retries:
         """Return the time to wait after attempt number `attempt` (from 1) before the next; None = that was the last."""
         if attempt >= self.attempts or not _may_repeat(outcome):
             return None
-        asked_s = _asked_s(outcome)
-        wait_s = self.first_wait_s * 2 ** (attempt - 1) if asked_s is None else asked_s
+        retry_after_s = _retry_after_s(outcome)
+        wait_s = self.first_wait_s * 2 ** (attempt - 1) if retry_after_s is None else retry_after_s
         return wait_s if waited_s + wait_s <= self.limit_s else None
 
 
@@ -160,7 +160,7 @@ def _is_repeatable(request: httpx.Request) -> bool:
     return request.method in _REPEATABLE or "Idempotency-Key" in request.headers
 
 
-def _asked_s(outcome: httpx.Response | httpx.HTTPError) -> float | None:
+def _retry_after_s(outcome: httpx.Response | httpx.HTTPError) -> float | None:
     """Return the value of `Retry-After` in seconds; the header has seconds or a date."""
     if not isinstance(outcome, httpx.Response) or not (text := outcome.headers.get("Retry-After", "")):
         return None

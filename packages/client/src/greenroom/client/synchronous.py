@@ -29,9 +29,9 @@ from greenroom.client.requests import (
     SentEvents,
     T,
     connection_options,
-    given,
     json_of,
     whole_file,
+    without_none,
     words,
 )
 from greenroom.client.synchronous_desk import Desk
@@ -210,7 +210,7 @@ class Greenroom:
 
     def leases(self, tag: str | None = None) -> list[Lease]:
         """Return the leases that the caller may see, newest first; `tag` is a word, or `name=word`."""
-        return msgspec.convert(self.rows("/leases", given(tag=tag)), type=list[Lease])
+        return msgspec.convert(self.rows("/leases", without_none(tag=tag)), type=list[Lease])
 
     def secrets(self) -> list[Secret]:
         """Return the secrets that the caller may see, by name, without their values."""
@@ -232,7 +232,9 @@ class Greenroom:
             GreenroomError: the name exists (`Duplicate`), the value cannot be in a header (`Invalid`), …
         """
         hosts = words(hosts, "hosts", HOSTS)
-        fields = given(name=name, hosts=hosts, value=value, header=header, template=template, description=description)
+        fields = without_none(
+            name=name, hosts=hosts, value=value, header=header, template=template, description=description
+        )
         return self.ask(Secret, "POST", "/secrets", fields)
 
     def change_secret(
@@ -247,7 +249,7 @@ class Greenroom:
     ) -> Secret:
         """Replace the value or other fields of a secret. Running leases apply the change within seconds."""
         hosts = None if hosts is None else words(hosts, "hosts", HOSTS)
-        fields = given(value=value, hosts=hosts, header=header, template=template, description=description)
+        fields = without_none(value=value, hosts=hosts, header=header, template=template, description=description)
         return self.ask(Secret, "PATCH", f"/secrets/{secret_id}", fields)
 
     def delete_secret(self, secret_id: str) -> None:
@@ -256,7 +258,7 @@ class Greenroom:
 
     def recordings(self, session_id: str | None = None) -> list[Recording]:
         """Return the recordings that the caller may see, newest first; also of leases that are over."""
-        return msgspec.convert(self.rows("/recordings", given(session_id=session_id)), type=list[Recording])
+        return msgspec.convert(self.rows("/recordings", without_none(session_id=session_id)), type=list[Recording])
 
     def recording(self, lease_id: str) -> Recording:
         """Return the recording of a lease. Raises NotFound: it has none."""

@@ -13,7 +13,7 @@ from greenroom.client import desk
 from greenroom.client.desk import ACTIONS_S, TRANSFER_S, Action, Button, Change, Direction, Output
 from greenroom.client.errors import ActionFailed
 from greenroom.client.models import Acted, ActionResult, Command, Element, Lease, LeaseUrls, Listing
-from greenroom.client.requests import Send, SentEvents, T, given
+from greenroom.client.requests import Send, SentEvents, T, without_none
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11 on
@@ -101,7 +101,7 @@ class Desk:
     def drag(self, start: tuple[int, int], end: tuple[int, int], *, keys: str | None = None) -> None:
         """Drag with the left button, with keys such as `ctrl` pressed."""
         path = {"start_coordinate": start, "coordinate": end}
-        self._do({"action": "left_click_drag", **path, **given(text=keys or None)})
+        self._do({"action": "left_click_drag", **path, **without_none(text=keys or None)})
 
     def scroll(
         self,
@@ -193,7 +193,7 @@ class Desk:
         options: dict[str, Any] = {"timeout_s": timeout_s, "wait_s": wait_s, "env": env}
         options |= {"workdir": workdir, "input": input}
         send = desk.command(self.lease.lease_id, command, is_streamed=True, **options)
-        for output in _said(self._greenroom, send, desk.output_of):
+        for output in _parsed_lines(self._greenroom, send, desk.output_of):
             yield output
             if output.has_ended:
                 return
@@ -216,7 +216,7 @@ class Desk:
 
     def find_all(self, role: str | None = None, name: str | None = None, *, below: str | None = None) -> list[Element]:
         """Return all elements with this role and name."""
-        return desk.found(self.tree(below), role, name)
+        return desk.matching_elements(self.tree(below), role, name)
 
 
 class Files:
@@ -259,7 +259,7 @@ class Files:
     def watch(self, path: str = "") -> Generator[Change]:
         """Yield the changes below a folder, without end."""
         send = desk.file(self._lease_id, "GET", path, "watch", is_streamed=True)
-        return _said(self._greenroom, send, SentEvents(desk.change_of).take)
+        return _parsed_lines(self._greenroom, send, SentEvents(desk.change_of).take)
 
     def _content(self, path: str, *flags: str) -> bytes:
         send = desk.file(self._lease_id, "GET", path, *flags, timeout_s=TRANSFER_S)
@@ -271,7 +271,7 @@ class Files:
         return (self._greenroom.answered(send)).json()["path"]
 
 
-def _said(greenroom: Greenroom, send: Send, take: Callable[[str], T | None]) -> Generator[T]:
+def _parsed_lines(greenroom: Greenroom, send: Send, take: Callable[[str], T | None]) -> Generator[T]:
     with greenroom.streamed(send, desk.cut_short) as answer:
         for line in answer.iter_lines():
             if (said := take(line)) is not None:

@@ -60,12 +60,12 @@ async def make_root(builder: Builder, name: str, folder: Path) -> AsyncGenerator
     stdout, stderr = cast("StreamReader", process.stdout), cast("StreamReader", process.stderr)
     taking = asyncio.create_task(builder.tree(_pieces(stdout)))
 
-    def end_if_not_taken(done: asyncio.Task[str]) -> None:
+    def kill_if_unread(done: asyncio.Task[str]) -> None:
         # Its output is no longer read, so it would not end.
         if process.returncode is None and (done.cancelled() or done.exception()):
             process.kill()
 
-    taking.add_done_callback(end_if_not_taken)
+    taking.add_done_callback(kill_if_unread)
     last = ""
     try:
         async for line in stderr:
@@ -141,7 +141,7 @@ class BuildProgress:
     step: str
 
 
-async def is_made(builder: Builder, image: RecipeImage, base: str = "") -> bool:
+async def is_built(builder: Builder, image: RecipeImage, base: str = "") -> bool:
     """True if this host has the current image."""
     labels = await builder.labels(image.reference) or {}
     return labels.get(LABEL) == image.digest and labels.get(BASE_LABEL) == _base(base)
@@ -154,7 +154,7 @@ async def make(builder: Builder, image: RecipeImage, base: str = "") -> AsyncGen
         BuildError: the build failed; the message has the line with the reason.
         RuntimeUnavailable: no Docker daemon answers.
     """
-    if await is_made(builder, image, base):
+    if await is_built(builder, image, base):
         return
     if not (PAGE / "index.html").is_file():
         raise BuildError(
@@ -162,7 +162,7 @@ async def make(builder: Builder, image: RecipeImage, base: str = "") -> AsyncGen
         )
     done = 0
     if not base and await builder.labels(_base(base)) is None:
-        async for progress in _made_base(builder, _base(base)):
+        async for progress in _build_base(builder, _base(base)):
             yield progress
         done = OF_BASE
     said = ""
@@ -192,7 +192,7 @@ async def make(builder: Builder, image: RecipeImage, base: str = "") -> AsyncGen
     yield BuildProgress(100, "Done")
 
 
-async def _made_base(builder: Builder, name: str) -> AsyncGenerator[BuildProgress]:
+async def _build_base(builder: Builder, name: str) -> AsyncGenerator[BuildProgress]:
     count = 0
     async for step in make_root(builder, name, BASE):
         count += 1

@@ -61,7 +61,7 @@ class FilterNetworks:
         try:
             rules = network_rules(self._identity, network.bridge, network.seen.address, PORT)
             for each in (*account_rules(self._identity, account), *rules):
-                await firewall.put(each)
+                await firewall.apply_rules(each)
         except firewall.FirewallError as error:
             raise StartError(
                 f"The web filter cannot be enforced on this host, because its firewall rules cannot be set: {error}."
@@ -170,7 +170,7 @@ async def _remove(docker: aiodocker.Docker, identity: ContainerOwner, network: _
 async def _take(all_rules: list[firewall.Rules]) -> None:
     try:
         for rules in all_rules:
-            await firewall.take(rules)
+            await firewall.remove_rules(rules)
     except firewall.FirewallError as error:
         raise StartError(f"The firewall rules of the web filter cannot be removed: {error}.") from error
 

@@ -122,7 +122,7 @@ async def install(identity: ContainerOwner, connections_max: int = 0) -> str:
     """
     not_counted = await _count_connections(identity, connections_max)
     texts = [path.read_text(errors="replace") for path in RESOLV_CONF if path.is_file()]
-    await put(_of_sessions(identity, resolvers(texts)))
+    await apply_rules(_of_sessions(identity, resolvers(texts)))
     return not_counted
 
 
@@ -133,18 +133,18 @@ async def _count_connections(identity: ContainerOwner, connections_max: int) -> 
     head = f"*filter\n:{counting_chain(identity)} - [0:0]\n"
     if connections_max:
         try:
-            await put(Rules(text=f"{head}-A {' '.join(rule)}\nCOMMIT\n"))
+            await apply_rules(Rules(text=f"{head}-A {' '.join(rule)}\nCOMMIT\n"))
         except FirewallError as error:
-            await put(Rules(text=f"{head}COMMIT\n"))
+            await apply_rules(Rules(text=f"{head}COMMIT\n"))
             return str(error)
     else:
-        await put(Rules(text=f"{head}COMMIT\n"))
+        await apply_rules(Rules(text=f"{head}COMMIT\n"))
     return ""
 
 
 async def remove(identity: ContainerOwner) -> None:
     """Remove the rules that exist."""
-    await take(_of_sessions(identity, []))
+    await remove_rules(_of_sessions(identity, []))
 
 
 def _of_sessions(identity: ContainerOwner, resolvers: list[str]) -> Rules:
@@ -155,7 +155,7 @@ def _of_sessions(identity: ContainerOwner, resolvers: list[str]) -> Rules:
     )
 
 
-async def put(rules: Rules) -> None:
+async def apply_rules(rules: Rules) -> None:
     """Create or refill the chains and the jumps into them; nothing else changes.
 
     Raises:
@@ -168,7 +168,7 @@ async def put(rules: Rules) -> None:
             await _run([rules.program, "-w", "5", "-I", *jump])
 
 
-async def take(rules: Rules) -> None:
+async def remove_rules(rules: Rules) -> None:
     """Remove the chains and jumps that exist.
 
     Raises:
@@ -180,10 +180,10 @@ async def take(rules: Rules) -> None:
         while await _holds(rules.program, "-C", *jump):
             await _run([rules.program, "-w", "5", "-D", *jump])
     for chain in rules.chains:
-        await _take_chain(rules.program, chain)
+        await _remove_chain(rules.program, chain)
 
 
-async def _take_chain(program: str, chain: str) -> None:
+async def _remove_chain(program: str, chain: str) -> None:
     listed = (await _run([program, "-w", "5", "-S"])).splitlines()
     for words in (line.split() for line in listed):
         if words[0] == "-A" and words[-2:] == ["-j", chain]:
@@ -250,7 +250,7 @@ def network_rules(identity: ContainerOwner, bridge: str, address: str, port: int
         ),
     )
     ipv6 = Rules(program="ip6tables", jumps=(("FORWARD", "-i", bridge, *REJECT), ("INPUT", "-i", bridge, *REJECT)))
-    return [ipv4, *_where_there_is_ipv6(ipv6)]
+    return [ipv4, *_if_ipv6(ipv6)]
 
 
 def account_rules(identity: ContainerOwner, account: FilterAccount | None = None) -> list[Rules]:
@@ -262,7 +262,7 @@ def account_rules(identity: ContainerOwner, account: FilterAccount | None = None
     ipv6 = _outgoing(chain, [str(s) for s in servers if s.version == 6], PRIVATE_IPV6)
     return [
         Rules(chains=(chain,), text=ipv4, jumps=jumps),
-        *_where_there_is_ipv6(Rules(program="ip6tables", chains=(chain,), text=ipv6, jumps=jumps)),
+        *_if_ipv6(Rules(program="ip6tables", chains=(chain,), text=ipv6, jumps=jumps)),
     ]
 
 
@@ -280,5 +280,5 @@ def _outgoing(chain: str, name_servers: Iterable[str], private: Iterable[str]) -
     return "\n".join(lines) + "\n"
 
 
-def _where_there_is_ipv6(rules: Rules) -> list[Rules]:
+def _if_ipv6(rules: Rules) -> list[Rules]:
     return [rules] if Path("/proc/net/if_inet6").exists() else []

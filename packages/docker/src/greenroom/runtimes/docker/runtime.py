@@ -60,10 +60,10 @@ from greenroom.runtimes.docker.spec import (
     MIN_SHARES,
     ContainerOwner,
     container_config,
+    container_from_inspect,
+    container_from_list,
     container_name,
     cpu_shares,
-    seen_in_inspect,
-    seen_in_list,
 )
 from greenroom.runtimes.docker.usage import DockerDisk
 from greenroom.runtimes.host_folders import HostFolders
@@ -191,7 +191,7 @@ class DockerRuntime:
         if labels.get(SPEC_HASH) != spec.hash():
             raise ContainerConflict(f"The container {name} was created from another specification.")
         log.info("adopted a container", session_id=session_id, container_id=found["Id"])
-        return seen_in_inspect(found)
+        return container_from_inspect(found)
 
     async def give_full_share(self, session_id: str, spec: SessionSpec) -> None:
         async with translated():
@@ -215,7 +215,7 @@ class DockerRuntime:
             if problem := await self._mounts.problem(found, expected):
                 await self._handle(session_id).kill()
                 raise StartError(problem)
-            return seen_in_inspect(found)
+            return container_from_inspect(found)
 
     async def stop(self, session_id: str, grace_s: float = 10.0) -> None:
         async with translated():
@@ -224,12 +224,12 @@ class DockerRuntime:
 
     async def pause(self, session_id: str) -> None:
         async with translated():
-            if seen_in_inspect(await self._own(session_id)).state is not ContainerState.PAUSED:
+            if container_from_inspect(await self._own(session_id)).state is not ContainerState.PAUSED:
                 await self._handle(session_id).pause()
 
     async def unpause(self, session_id: str) -> None:
         async with translated():
-            if seen_in_inspect(await self._own(session_id)).state is not ContainerState.RUNNING:
+            if container_from_inspect(await self._own(session_id)).state is not ContainerState.RUNNING:
                 await self._handle(session_id).unpause()
 
     async def remove(self, session_id: str) -> None:
@@ -257,7 +257,7 @@ class DockerRuntime:
     async def list(self) -> list[Container]:
         async with translated(asks=True):
             entries = await self._docker.containers.list(all=True, filters=self._filters())
-            seen = [seen_in_list({name: entry[name] for name in _LISTED}) for entry in entries]
+            seen = [container_from_list({name: entry[name] for name in _LISTED}) for entry in entries]
         exited = {c.session_id: c for c in seen if c.state is ContainerState.EXITED}
         inspected = await asyncio.gather(*(self.inspect(session_id) for session_id in exited))
         return [c for c in [*(c for c in seen if c.session_id not in exited), *inspected] if c is not None]
@@ -267,7 +267,7 @@ class DockerRuntime:
 
     async def inspect(self, session_id: str) -> Container | None:
         try:
-            return seen_in_inspect(await self._own(session_id))
+            return container_from_inspect(await self._own(session_id))
         except (ContainerMissing, ContainerConflict):
             return None
 

@@ -182,7 +182,7 @@ _STATES: Final = {
 }
 
 
-def seen_in_list(entry: DockerJson) -> Container:
+def container_from_list(entry: DockerJson) -> Container:
     """Convert an entry of `GET /containers/json`, which lacks the exit code."""
     published: list[DockerJson] = entry.get("Ports") or []
     ports = {p["PrivatePort"]: p["PublicPort"] for p in published if p.get("IP") == LOOPBACK and p.get("PublicPort")}
@@ -190,7 +190,7 @@ def seen_in_list(entry: DockerJson) -> Container:
     return _container(entry["Id"], entry["Labels"], entry["State"], addresses, None)
 
 
-def seen_in_inspect(data: DockerJson) -> Container:
+def container_from_inspect(data: DockerJson) -> Container:
     """Convert the answer of `GET /containers/<id>/json`."""
     settings = data["NetworkSettings"]
     bindings: dict[str, list[dict[str, str]] | None] = settings.get("Ports") or {}

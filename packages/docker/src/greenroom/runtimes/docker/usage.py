@@ -99,7 +99,7 @@ class DockerDisk:
         folders: dict[str, str] = storage.get("Data") or {}
         upper = folders.get("UpperDir", "")
         if upper and await asyncio.to_thread(os.access, upper, os.R_OK):
-            counted, held = await _counted(upper), await self._held(facts["State"]["Pid"])
+            counted, held = await _counted(upper), await self._count_unlinked(facts["State"]["Pid"])
             return None if counted is None else counted + held
         try:
             async with asyncio.timeout(MEASURED_WITHIN_S):
@@ -108,7 +108,7 @@ class DockerDisk:
             await container.show()  # or Docker is slow, not this container large
             raise _not_counted(facts["Name"]) from error
 
-    async def _held(self, pid: int) -> Use:
+    async def _count_unlinked(self, pid: int) -> Use:
         """Count deleted files in a separate thread: it may touch a file of a network file system that never answers."""
         try:
             async with asyncio.timeout(HELD_WITHIN_S):

@@ -109,7 +109,7 @@ class _Offer:
             known = ", ".join(self._tools)
             raise MCPError(types.INVALID_PARAMS, f"There is no tool {params.name[:60]!r}; the tools are {known}.")
         try:
-            asked = tool.asked(params.arguments or {}, self._lease_id)
+            asked = tool.build_request(params.arguments or {}, self._lease_id)
         except Invalid as error:
             return _refused(error.code, error.message)
         answer = await answer_to(self._request, asked)

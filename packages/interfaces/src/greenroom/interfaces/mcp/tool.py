@@ -121,7 +121,7 @@ class Tool:
         schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
         return schema | rest
 
-    def asked(self, given: Json, own_lease_id: str | None) -> ToolRequest:
+    def build_request(self, given: Json, own_lease_id: str | None) -> ToolRequest:
         """Return the request of a call. `own_lease_id` is the lease of the caller's token.
 
         Raises:

@@ -219,7 +219,7 @@ async def set_session_permissions(sharing: SharingDep, call: Annotated[CallBody,
     target = call.part(TARGET)
     session = await session_of(sharing.db, target, Act.SHARE_BY_NAME)
     present = {share.user_id: share for share in await _named(sharing, session)}
-    for user_id, access in _wanted(target, [str(user_id) for user_id in present]).items():
+    for user_id, access in _requested_access(target, [str(user_id) for user_id in present]).items():
         share = present.get(user_id)
         if share is None or share.access != access:
             user = await get_user(sharing.db, user_id)
@@ -280,7 +280,7 @@ async def _answer(sharing: Sharing, session: Session) -> Answer:
     }
 
 
-def _wanted(target: CallBody, present: list[str]) -> dict[str, Access]:
+def _requested_access(target: CallBody, present: list[str]) -> dict[str, Access]:
     """Return user_id → access.
 
     Raises:

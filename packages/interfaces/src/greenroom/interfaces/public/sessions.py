@@ -200,7 +200,9 @@ async def request_kasm(sharing: SharingDep, launcher: LauncherDep, call: Annotat
         user_id, is_made = await anonymous_user(db, call.caller.key_id, _idempotency_key(call))
     try:
         image_id = image_id or await default_image_of(db, user_id)
-        wanted = launch_request(_wanted(call, image_id), user_id, image_id, call.headers, _idempotency_key(call))
+        wanted = launch_request(
+            _session_fields(call, image_id), user_id, image_id, call.headers, _idempotency_key(call)
+        )
         result = await launcher.launch(wanted, shows_machines=call.caller.may("agents_view"))
     except GreenroomError:
         if is_made:
@@ -296,7 +298,7 @@ def _idempotency_key(call: CallBody) -> str | None:
     return key
 
 
-def _wanted(call: CallBody, image_id: str) -> SessionCreate:
+def _session_fields(call: CallBody, image_id: str) -> SessionCreate:
     """Return the fields for the container or its `assign` command, validated by the rules of /api/v1.
 
     A name with `=` in it would set another variable, and a string that is too long would prevent `assign` from running.

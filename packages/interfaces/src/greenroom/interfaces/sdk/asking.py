@@ -250,7 +250,7 @@ def without_counterpart(what: str, remedy: str = "") -> NotSupportedError:
     return NotSupportedError(f"Greenroom has no counterpart of {what}{remedy}.")
 
 
-class Given(BaseModel):
+class SdkModel(BaseModel):
     """The body of a call: the fields that have a counterpart, and others."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
@@ -315,7 +315,7 @@ class Gesture(BaseModel):
         return {} if self.x is None or self.y is None else {"coordinate": [self.x, self.y]}
 
     @property
-    def held(self) -> Json:
+    def pressed_keys(self) -> Json:
         """The field `text` with the keys that are pressed meanwhile, or nothing."""
         return {"text": "+".join(self.hold_keys)} if self.hold_keys else {}
 
@@ -332,7 +332,7 @@ class Gesture(BaseModel):
         if kind != "click" or not name:
             asked = f"{self.num_clicks} times {kind} of the button {self.button}"
             raise without_counterpart(asked)
-        return [{"action": name, **place, **self.held}]
+        return [{"action": name, **place, **self.pressed_keys}]
 
     def move(self) -> list[Json]:
         return [{"action": "mouse_move", **self.place}]
@@ -353,7 +353,7 @@ class Gesture(BaseModel):
                 "scroll_direction": ahead if notches > 0 else back,
                 "scroll_amount": round(abs(notches)),
                 **self.place,
-                **self.held,
+                **self.pressed_keys,
             }
             for ahead, back, notches in turns
             if notches

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from greenroom.api.bodies import Json
 from greenroom.core.session.states import NOT_YET_RUNNING, SessionStatus
 from greenroom.interfaces.sdk import asking
-from greenroom.interfaces.sdk.asking import Asks, Browser, Given
+from greenroom.interfaces.sdk.asking import Asks, Browser, SdkModel
 
 router = asking.adapter("browserbase", "x-bb-api-key")
 
@@ -20,13 +20,13 @@ SETTINGS_WITHOUT_COUNTERPART: Final = (
 )  # fmt: skip
 
 
-class BrowserSettings(Given):
+class BrowserSettings(SdkModel):
     """The settings of the browser that have a counterpart."""
 
     allowedDomains: tuple[str, ...] = ()  # noqa: N815 -- as the SDK writes it
 
 
-class BrowserbaseRequest(Given):
+class BrowserbaseRequest(SdkModel):
     """The fields of a new session that have a counterpart."""
 
     timeout: float | None = None
@@ -40,7 +40,7 @@ class Release(BaseModel):
     status: Literal["REQUEST_RELEASE"]
 
 
-def shown(browser: Browser) -> Json:
+def session_json(browser: Browser) -> Json:
     """Return a session in the format of the SDK."""
     lease = browser.lease
     return {
@@ -76,27 +76,27 @@ async def create(asks: Asks, body: BrowserbaseRequest) -> Json:
     asking.refuse(body.browserSettings, *SETTINGS_WITHOUT_COUNTERPART)
     domains = body.browserSettings.allowedDomains
     options: Json = {"egress": {"allow": list(domains)}} if domains else {}
-    return shown(await asks.create(body.timeout, tags=body.userMetadata, options=options))
+    return session_json(await asks.create(body.timeout, tags=body.userMetadata, options=options))
 
 
 @router.get("/v1/sessions")
 async def list_sessions(asks: Asks, status: str | None = None) -> list[Json]:
     """List the newest leases that the caller may see."""
-    found = map(shown, await asks.browsers(ended=status not in ("PENDING", "RUNNING")))
+    found = map(session_json, await asks.browsers(ended=status not in ("PENDING", "RUNNING")))
     return [one for one in found if status in (None, one["status"])]
 
 
 @router.get("/v1/sessions/{session_id}")
 async def retrieve(asks: Asks, session_id: str) -> Json:
     """Return one session."""
-    return shown(await asks.browser(session_id))
+    return session_json(await asks.browser(session_id))
 
 
 @router.post("/v1/sessions/{session_id}")
 async def update(asks: Asks, session_id: str, _: Release) -> Json:
     """End the lease."""
     await asks.release(session_id)
-    return shown(await asks.browser(session_id))
+    return session_json(await asks.browser(session_id))
 
 
 @router.get("/v1/sessions/{session_id}/debug")

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from greenroom.api.bodies import Json, validated
 from greenroom.interfaces.mcp.tool import ToolRequest, as_base64
 from greenroom.interfaces.sdk import asking
-from greenroom.interfaces.sdk.asking import Asks, Browser, Gesture, Given
+from greenroom.interfaces.sdk.asking import Asks, Browser, Gesture, SdkModel
 
 router = asking.adapter("kernel", "authorization")
 
@@ -23,7 +23,7 @@ WITHOUT_COUNTERPART: Final = (
 )  # fmt: skip
 
 
-class KernelRequest(Given):
+class KernelRequest(SdkModel):
     """The fields of a new browser that have a counterpart."""
 
     timeout_seconds: float | None = None
@@ -46,7 +46,7 @@ class ScreenshotBody(BaseModel):
     region: Region | None = None
 
 
-class KernelCommand(Given):
+class KernelCommand(SdkModel):
     """The fields of a command that have a counterpart."""
 
     command: str
@@ -56,7 +56,7 @@ class KernelCommand(Given):
     timeout_sec: float | None = None
 
 
-class BatchStep(Given):
+class BatchStep(SdkModel):
     """An item of `batch`. The field with the name in `type` contains the fields of the action."""
 
     type: str
@@ -68,7 +68,7 @@ class Batch(BaseModel):
     actions: list[BatchStep]
 
 
-def shown(browser: Browser) -> Json:
+def browser_json(browser: Browser) -> Json:
     """Return a browser in the format of the SDK."""
     lease = browser.lease
     return {
@@ -90,7 +90,7 @@ async def create(asks: Asks, body: KernelRequest) -> Json:
     """Lease a browser; `timeout_seconds` is its deadline, from now."""
     asking.refuse(body, *WITHOUT_COUNTERPART)
     options: Json = {"kasm_url": body.start_url} if body.start_url else {}
-    return shown(await asks.create(body.timeout_seconds, tags=body.tags, options=options))
+    return browser_json(await asks.create(body.timeout_seconds, tags=body.tags, options=options))
 
 
 @router.get("/browsers")
@@ -108,13 +108,13 @@ async def list_browsers(
     found = [one for one in await asks.browsers(ended=ended, limit=limit) if (one.lease.status in asking.GONE) <= ended]
     if status == "deleted":
         found = [one for one in found if one.lease.status in asking.GONE]
-    return JSONResponse(list(map(shown, found)), headers={"X-Has-More": "false"})
+    return JSONResponse(list(map(browser_json, found)), headers={"X-Has-More": "false"})
 
 
 @router.get("/browsers/{browser_id}")
 async def retrieve(asks: Asks, browser_id: str) -> Json:
     """Return one browser."""
-    return shown(await asks.browser(browser_id))
+    return browser_json(await asks.browser(browser_id))
 
 
 @router.delete("/browsers/{browser_id}", status_code=204)

@@ -10,7 +10,7 @@ from fastapi import Query
 from greenroom.api.bodies import Json
 from greenroom.core.session.states import SessionStatus
 from greenroom.interfaces.sdk import asking
-from greenroom.interfaces.sdk.asking import Asks, Browser, Gesture, Given
+from greenroom.interfaces.sdk.asking import Asks, Browser, Gesture, SdkModel
 
 router = asking.adapter("steel", "steel-api-key")
 
@@ -22,7 +22,7 @@ SCREEN: Final = {"width": 1280, "height": 800}
 """The size of the screen until the window of a viewer changes it."""
 
 
-class SteelRequest(Given):
+class SteelRequest(SdkModel):
     """The fields of a new session that have a counterpart."""
 
     timeout: float | None = None
@@ -35,7 +35,7 @@ class SteelAction(Gesture):
     screenshot: bool = False
 
 
-def shown(browser: Browser) -> Json:
+def session_json(browser: Browser) -> Json:
     """Return a session in the format of the SDK."""
     lease = browser.lease
     is_failed = lease.status in (SessionStatus.FAILED, SessionStatus.LOST)
@@ -62,7 +62,7 @@ def shown(browser: Browser) -> Json:
 async def create(asks: Asks, body: SteelRequest) -> Json:
     """Lease a browser; `timeout` is its deadline, in milliseconds from now."""
     asking.refuse(body, *WITHOUT_COUNTERPART)
-    return shown(await asks.create(None if body.timeout is None else body.timeout / 1000))
+    return session_json(await asks.create(None if body.timeout is None else body.timeout / 1000))
 
 
 @router.get("/v1/sessions")
@@ -73,7 +73,7 @@ async def list_sessions(
     after: Annotated[str, Query(alias="cursorId")] = "",
 ) -> Json:
     """List the newest leases that the caller may see. The SDK requests pages by the last id until one is empty."""
-    found = map(shown, await asks.browsers(ended=status != "live"))
+    found = map(session_json, await asks.browsers(ended=status != "live"))
     sessions = [one for one in found if status in (None, one["status"])]
     ids = [one["id"] for one in sessions]
     begin = ids.index(after) + 1 if after in ids else len(ids) if after else 0
@@ -92,7 +92,7 @@ async def release_all(asks: Asks) -> Json:
 @router.get("/v1/sessions/{session_id}")
 async def retrieve(asks: Asks, session_id: str) -> Json:
     """Return one session."""
-    return shown(await asks.browser(session_id))
+    return session_json(await asks.browser(session_id))
 
 
 @router.post("/v1/sessions/{session_id}/release")

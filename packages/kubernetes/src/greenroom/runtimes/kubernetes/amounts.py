@@ -91,7 +91,7 @@ def of_nodes(nodes: Iterable[Node]) -> Amount:
     for node in nodes:
         conditions = (node.status.conditions if node.status else None) or []
         is_ready = any(one.type == "Ready" and one.status == "True" for one in conditions)
-        if node.spec is not None and (node.spec.unschedulable or any(map(_keeps_all_away, node.spec.taints or []))):
+        if node.spec is not None and (node.spec.unschedulable or any(map(_repels_all, node.spec.taints or []))):
             continue
         if is_ready and node.status is not None:
             has = of_mapping(node.status, "allocatable")
@@ -99,7 +99,7 @@ def of_nodes(nodes: Iterable[Node]) -> Amount:
     return total
 
 
-def _keeps_all_away(taint: Taint) -> bool:
+def _repels_all(taint: Taint) -> bool:
     return taint.effect != "PreferNoSchedule" and taint.key.startswith(SET_BY_CLUSTER)
 
 

@@ -15,7 +15,7 @@ from greenroom.runtimes.contract import SESSION, ContainerConflict, ContainerEve
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.errors import ApiGone
 from greenroom.runtimes.kubernetes.objects import labels_of, metadata, status
-from greenroom.runtimes.kubernetes.seen import ENDED, exit_code_of, given_up_at, is_up, lost_at, out_of_memory
+from greenroom.runtimes.kubernetes.seen import ENDED, deletion_due_at, exit_code_of, is_up, lost_at, out_of_memory
 
 log = structlog.get_logger(__name__)
 
@@ -127,7 +127,7 @@ class Changes:
             self._queue.put_nowait(ContainerEvent(session_id=session_id, kind="start"))
         if (at := lost_at(pod)) is not None and session_id not in self._timers:
             self._timers[session_id] = _at(at, lambda: self._died(session_id, None))
-        if (at := given_up_at(pod)) is None:
+        if (at := deletion_due_at(pod)) is None:
             self._answers(session_id)
         elif session_id not in self._silent:
             silent = _Silent(metadata(pod).name or "", metadata(pod).uid or "")

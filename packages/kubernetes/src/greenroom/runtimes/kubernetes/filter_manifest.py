@@ -225,7 +225,7 @@ def is_of(pod: Pod, wanted: Pod) -> bool:
     return annotations_of(pod).get(TEMPLATE_DIGEST) == annotations_of(wanted)[TEMPLATE_DIGEST]
 
 
-def put_behind(pod: Pod, address: str, image: FilterImage) -> Pod:
+def route_through_filter(pod: Pod, address: str, image: FilterImage) -> Pod:
     """Change a session's Pod to use the filter at this address: its programs get proxy variables, it has no other name
     server, and the session starts only after the check that it cannot go around the filter.
     """

@@ -37,7 +37,7 @@ from greenroom.runtimes.kubernetes.filter_manifest import (
     is_of,
     leaks,
     packed,
-    put_behind,
+    route_through_filter,
     same,
 )
 from greenroom.runtimes.kubernetes.names import ADDRESS, APPLIED, FILTER_CONTAINER, PART, POLICY, ObjectOwner
@@ -78,8 +78,8 @@ class PodFilters:
         if owner is None:
             owner = await self._cluster.create(parts.secret())
         for policy in parts.policies(owner, account.name_servers):
-            await self._put(NetworkPolicy, policy)
-        service = await self._put(Service, parts.service(owner))
+            await self._apply(NetworkPolicy, policy)
+        service = await self._apply(Service, parts.service(owner))
         address = service.spec.clusterIP if service.spec is not None else None
         if not address:
             raise RuntimeUnavailable(f"The Service {parts.name} of a web filter has no address yet.")
@@ -99,7 +99,7 @@ class PodFilters:
                 f" sessions under a web filter to bypass it: exclude Pods with the label {POLICY} from the policy."
             )
 
-    async def _put(self, kind: type[Kind], wanted: Kind) -> Kind:
+    async def _apply(self, kind: type[Kind], wanted: Kind) -> Kind:
         """Create the object, or change it to the wanted state."""
         name = metadata(wanted).name or ""
         found = await self._cluster.get(kind, name)
@@ -159,7 +159,7 @@ class PodFilters:
         """
         if policy_id is None:
             return pod
-        return put_behind(pod, self._network(policy_id).address, await self._filter_image())
+        return route_through_filter(pod, self._network(policy_id).address, await self._filter_image())
 
     def require_open(self, secret: Secret) -> None:
         """Check that the network is open. Raises StartError: the network of the session's policy is not open."""
@@ -185,7 +185,7 @@ class PodFilters:
             secret = await self._cluster.patch(Secret, parts.name, {"data": {FILES: encoded(content)}})
         wanted = parts.pod(secret, await self._filter_image(), applied)
         pod = await self._cluster.get(Pod, parts.name)
-        if pod is not None and not _can_stay(pod, wanted):
+        if pod is not None and not _can_be_reused(pod, wanted):
             await self._cluster.delete(Pod, parts.name, metadata(pod).uid, 0)
             pod = None
         served = pod is not None and is_ready(pod)
@@ -267,7 +267,7 @@ class PodFilters:
         return FilterImage(name=image, pull_secrets=secrets)
 
 
-def _can_stay(pod: Pod, wanted: Pod) -> bool:
+def _can_be_reused(pod: Pod, wanted: Pod) -> bool:
     """Return True if a Pod need not be replaced: it has not ended, does not crash repeatedly, and has the current
     template. A filter has no state, so nothing is lost if an old Pod continues on a silent node."""
     is_leaving = metadata(pod).deletionTimestamp is not None or status(pod).phase in ENDED

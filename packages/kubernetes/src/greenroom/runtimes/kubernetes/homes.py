@@ -76,7 +76,7 @@ class KubernetesHomes:
                 log.info("a claim without a volume is replaced, because its storage class changed", claim=name)
             if is_reset or is_in_vain:
                 await self._cluster.delete(Claim, name, metadata(found).uid)
-            await self._gone(name, metadata(found).uid)
+            await self._wait_until_deleted(name, metadata(found).uid)
         try:
             await self._cluster.create(wanted)
         except ContainerConflict as error:
@@ -93,7 +93,7 @@ class KubernetesHomes:
             raise StartError(f"The claim {name} does not belong to the profile {owner}; delete it.")
         return found
 
-    async def _gone(self, name: str, uid: str | None) -> None:
+    async def _wait_until_deleted(self, name: str, uid: str | None) -> None:
         try:
             async with asyncio.timeout(GONE_WITHIN_S):
                 while True:
@@ -141,7 +141,7 @@ class KubernetesHomes:
                 await self._cluster.patch(Claim, name, {"metadata": {"annotations": {REMOVAL: None}}})
                 raise HomeInUseError(f"The session {session} uses this home.")
             await self._cluster.delete(Claim, name, metadata(claim).uid)
-            await self._gone(name, metadata(claim).uid)
+            await self._wait_until_deleted(name, metadata(claim).uid)
         except (StartError, RuntimeUnavailable) as error:
             raise HomeError(f"The claim {name} could not be removed: {error.message}") from error
 

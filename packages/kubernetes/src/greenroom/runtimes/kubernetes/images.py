@@ -29,7 +29,7 @@ from greenroom.runtimes.contract import (
     StartError,
 )
 from greenroom.runtimes.kubernetes.cluster import Cluster, Json
-from greenroom.runtimes.kubernetes.making import is_being_made, is_pull, newest_event, reason_of
+from greenroom.runtimes.kubernetes.making import is_being_created, is_pull, newest_event, reason_of
 from greenroom.runtimes.kubernetes.manifest import locked, of_lost_nodes, unprivileged
 from greenroom.runtimes.kubernetes.names import IMAGE, ObjectOwner, image_name
 from greenroom.runtimes.kubernetes.objects import annotations_of, data_of, encoded, metadata, status
@@ -86,7 +86,7 @@ class PulledImages:
             raise PullError(f"The image {name} could not be fetched: {error.message}") from error
         digest: str | None = None
         try:
-            async with aclosing(self._got(name, object_)) as got:
+            async with aclosing(self._watch_pull(name, object_)) as got:
                 async for digest in got:
                     if digest is None:
                         yield 0
@@ -102,7 +102,7 @@ class PulledImages:
         except ContainerConflict:
             await self._cluster.patch(Secret, image_name(self._identity, name), {"data": data_of(wanted)})
 
-    async def _got(self, name: str, pod_name: str) -> AsyncGenerator[str | None]:
+    async def _watch_pull(self, name: str, pod_name: str) -> AsyncGenerator[str | None]:
         """Yield the digest once a node has the image; before that None at intervals, while a node reports that it pulls
         it."""
         limits, said = TimeLimits(), time.monotonic()
@@ -118,7 +118,7 @@ class PulledImages:
                 if (problem := limits.problem(pod, now)) is not None:
                     raise PullError(f"The image {name} could not be fetched: {problem.message}")
                 is_late = limits.is_late(pod, now)
-                if now - said >= SAID_EVERY_S and is_being_made(pod):
+                if now - said >= SAID_EVERY_S and is_being_created(pod):
                     said = now
                     event = await newest_event(self._cluster, pod)
                     if is_pull(event):

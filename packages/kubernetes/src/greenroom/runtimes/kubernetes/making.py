@@ -31,7 +31,7 @@ MAX_SAID: Final = 300
 LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 
-def is_being_made(pod: Pod) -> bool:
+def is_being_created(pod: Pod) -> bool:
     """Return True if a node has the Pod, and neither runs it nor reports a problem."""
     has_node = pod.spec is not None and bool(pod.spec.nodeName)
     return has_node and status(pod).phase == "Pending" and waits_for(pod)[0] in {"", "ContainerCreating"}

@@ -49,7 +49,7 @@ from greenroom.runtimes.kubernetes.images import PulledImages
 from greenroom.runtimes.kubernetes.manifest import Offer
 from greenroom.runtimes.kubernetes.names import ObjectOwner, object_name
 from greenroom.runtimes.kubernetes.objects import labels_of
-from greenroom.runtimes.kubernetes.seen import seen_of
+from greenroom.runtimes.kubernetes.seen import container_of
 from greenroom.runtimes.kubernetes.sessions import SessionPods, now
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 from greenroom.runtimes.probe import Prober
@@ -152,11 +152,11 @@ class KubernetesRuntime:
             secret, pod = await self._sessions.require(session_id)
         except (ContainerMissing, ContainerConflict):
             return None
-        return seen_of(secret, pod, now())
+        return container_of(secret, pod, now())
 
     async def exec(self, session_id: str, command: Exec) -> ExecResult:
         secret, pod = await self._sessions.require(session_id)
-        seen = seen_of(secret, pod, now())
+        seen = container_of(secret, pod, now())
         if seen.state is not ContainerState.RUNNING:
             raise StartError(f"The command was not run: the session is {seen.state.value}.")
         return await run_exec(self._cluster, object_name(session_id), command)
@@ -165,7 +165,7 @@ class KubernetesRuntime:
         """The session's output; empty if no node can return it. This call does not wait for a node."""
         try:
             secret, pod = await self._sessions.require(session_id)
-            seen = seen_of(secret, pod, now())
+            seen = container_of(secret, pod, now())
             if pod is None or seen.state is ContainerState.CREATED or (seen.ended and seen.exit_code is None):
                 return ""
             written = await self._cluster.logs(object_name(session_id), lines, LOGS_WITHIN_S)

@@ -58,7 +58,7 @@ REFUSED_REASONS: Final = frozenset(
 """Reasons for a waiting container that will not start by waiting, although the node tries again."""
 
 
-def seen_of(secret: Secret, pod: Pod | None, now: datetime) -> Container:
+def container_of(secret: Secret, pod: Pod | None, now: datetime) -> Container:
     """The session as an object of the contract."""
     labels, annotations = labels_of(secret), annotations_of(secret)
     state, exit_code, ended = _state(secret, pod, now)
@@ -117,7 +117,7 @@ def lost_at(pod: Pod) -> datetime | None:
     return deleted + SLACK if deleted is not None else None
 
 
-def given_up_at(pod: Pod) -> datetime | None:
+def deletion_due_at(pod: Pod) -> datetime | None:
     """The time at which to request its deletion, because its node does not answer; None while the node answers.
 
     The cluster then sets the Pod's condition to not ready, while the node's last report on the container is ready.

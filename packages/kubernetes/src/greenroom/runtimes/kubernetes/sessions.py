@@ -41,7 +41,7 @@ from greenroom.runtimes.kubernetes.manifest import (
 )
 from greenroom.runtimes.kubernetes.names import FAILED, PENDING_FILES, RAN, ObjectOwner, object_name
 from greenroom.runtimes.kubernetes.objects import annotations_of, data_of, labels_of, metadata, status
-from greenroom.runtimes.kubernetes.seen import ENDED, is_lost, is_up, node_of, seen_of
+from greenroom.runtimes.kubernetes.seen import ENDED, container_of, is_lost, is_up, node_of
 from greenroom.runtimes.kubernetes.starting import ended, running
 from greenroom.runtimes.kubernetes.volumes import profiles_of, volumes_of
 
@@ -86,7 +86,7 @@ class SessionPods:
             secret, existing_pod = await self._adopt(session_id, spec)
         if spec.mounts and existing_pod is None:
             await self._homes.prepare(spec.mounts)  # the Secret shows a removal that they are in use
-        return seen_of(secret, existing_pod, now())
+        return container_of(secret, existing_pod, now())
 
     async def _adopt(self, session_id: str, spec: SessionSpec) -> tuple[Secret, Pod | None]:
         secret, pod = await self.find(session_id)
@@ -133,13 +133,13 @@ class SessionPods:
         found, _ = await self._cluster.list(Pod, selector)
         pods = {labels_of(pod).get(SESSION): pod for pod in found}
         time = now()
-        return [seen_of(secret, pods.get(labels_of(secret).get(SESSION)), time) for secret in secrets]
+        return [container_of(secret, pods.get(labels_of(secret).get(SESSION)), time) for secret in secrets]
 
     # Start --------------------------------------------------------------------------------------------------------
 
     async def start(self, session_id: str) -> Container:
         secret, pod = await self.require(session_id)
-        seen = seen_of(secret, pod, now())
+        seen = container_of(secret, pod, now())
         if seen.state is not ContainerState.EXITED and FAILED in annotations_of(secret):
             # the deletion of its Pod had no effect: the Pod gets another attempt
             changes = {"metadata": {"annotations": {FAILED: None}}}
@@ -157,7 +157,7 @@ class SessionPods:
         pod = await self._wait_until_running(pod)
         if is_up(pod):
             secret = await self._unpack(secret)
-        return seen_of(secret, pod, now())
+        return container_of(secret, pod, now())
 
     async def _wait_until_running(self, created: Pod) -> Pod:
         """Return the Pod once it runs. A Pod that cannot run is deleted, because it would use quota until its session

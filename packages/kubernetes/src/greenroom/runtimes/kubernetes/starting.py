@@ -12,7 +12,7 @@ from lightkube.resources.core_v1 import Pod
 
 from greenroom.runtimes.contract import ContainerMissing, ImageMissing, RuntimeUnavailable, StartError
 from greenroom.runtimes.kubernetes.cluster import Cluster
-from greenroom.runtimes.kubernetes.making import MADE_WITHIN_S, is_being_made, newest_event, reason_of
+from greenroom.runtimes.kubernetes.making import MADE_WITHIN_S, is_being_created, newest_event, reason_of
 from greenroom.runtimes.kubernetes.objects import metadata, status
 from greenroom.runtimes.kubernetes.seen import (
     ENDED,
@@ -65,7 +65,7 @@ class TimeLimits:
 
     def is_late(self, pod: Pod, now: float) -> bool:
         """Return True if its node takes too long to create its container; the Pod itself has no reason."""
-        return self._lasts("made", MADE_WITHIN_S, now, holds=is_being_made(pod))
+        return self._lasts("made", MADE_WITHIN_S, now, holds=is_being_created(pod))
 
     def _lasts(self, kind: str, for_s: float, now: float, *, holds: bool) -> bool:
         if not holds:

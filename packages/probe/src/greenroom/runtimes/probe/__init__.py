@@ -76,7 +76,7 @@ class Prober:
             async with asyncio.timeout(timeout_s):
                 if await self._is_still_painted(address, spec, keep=keep):
                     return ProbeResult(usable=True, painted=True)
-                look = self._look_at_screen if is_known else self._look
+                look = self._probe_screen if is_known else self._probe_page
                 return await look(address, spec, keep=keep)
         except TimeoutError:
             sentence = f"The session's page did not answer within {timeout_s:g} s."
@@ -110,15 +110,15 @@ class Prober:
         except Exception as error:  # as in `probe`
             raise ScreenshotError(f"The screen cannot be read: {_reason(error)}.") from error
 
-    async def _look(self, address: str, spec: SessionSpec, *, keep: bool) -> ProbeResult:
+    async def _probe_page(self, address: str, spec: SessionSpec, *, keep: bool) -> ProbeResult:
         answer = await self._page(address, spec)
         if (refusal := _refusal(answer)) is not None:
             return ProbeResult(usable=False, error=refusal)
         if answer.headers.get("server") != OWN_PAGE:
             return ProbeResult(usable=True)
-        return await self._look_at_screen(address, spec, keep=keep)
+        return await self._probe_screen(address, spec, keep=keep)
 
-    async def _look_at_screen(self, address: str, spec: SessionSpec, *, keep: bool) -> ProbeResult:
+    async def _probe_screen(self, address: str, spec: SessionSpec, *, keep: bool) -> ProbeResult:
         if await self._is_painted(address, await self._open(address, spec), keep=keep):
             return ProbeResult(usable=True, painted=True)
         return ProbeResult(usable=False, painted=False, error="Nothing has been painted on the screen yet.")

@@ -32,7 +32,7 @@ class Sink:
     def flush(self) -> None:
         """Do nothing; zipfile calls it."""
 
-    def taken(self) -> bytes:
+    def pop_chunk(self) -> bytes:
         """The data since the last call, as an HTTP chunk."""
         data, self._written = bytes(self._written), bytearray()
         return b"%x\r\n%s\r\n" % (len(data), data) if data else b""
@@ -49,11 +49,11 @@ async def send_folder(writer: asyncio.StreamWriter, path: Path, *extra: str) -> 
             with file.open("rb") as source, archive.open(facts_of(file, name), "w", force_zip64=True) as target:
                 while data := source.read(CHUNK_BYTES):
                     target.write(data)
-                    writer.write(sink.taken())
+                    writer.write(sink.pop_chunk())
                     await writer.drain()
-            writer.write(sink.taken())
+            writer.write(sink.pop_chunk())
             await writer.drain()
-    writer.write(sink.taken() + b"0\r\n\r\n")
+    writer.write(sink.pop_chunk() + b"0\r\n\r\n")
 
 
 def members(path: Path) -> Iterator[tuple[Path, str]]:

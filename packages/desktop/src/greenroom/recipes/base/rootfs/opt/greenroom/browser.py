@@ -25,7 +25,7 @@ from urllib.parse import quote
 
 from control import Control, Fenced
 from files import UPLOADS, max_bytes
-from protocol import TEXT, BadRequestError, Request, accept, carry_both, let_go, masked, read_head, reply
+from protocol import TEXT, BadRequestError, Request, accept, carry_both, discard_input, masked, read_head, reply
 
 HOST = "127.0.0.1"
 DEVTOOLS = Path("/tmp/.greenroom/devtools")
@@ -100,7 +100,7 @@ class Browser:
             await self.begin_session(request, reader, writer)
         elif request.method == "POST" and (upload := UPLOAD.fullmatch(below)):
             if refusal := refusal_to_upload(request):
-                await let_go(reader)
+                await discard_input(reader)
                 return refuse(writer, *refusal)
             await hand_on(request, DRIVER_PORT, f"session/{upload[1]}/file", reader, writer)
         elif "upgrade" in request.headers:

@@ -152,7 +152,7 @@ def message(serial: int, to: str, path: str, interface: str, member: str, signat
     """The bytes of a call. Values are texts and integers."""
     body = Writing()
     for kind, value in zip(signature, values, strict=True):
-        body.put(kind, value)
+        body.append(kind, value)
     fields = Writing(16)
     for code, kind, text in ((PATH, "o", path), (INTERFACE, "s", interface), (MEMBER, "s", member), (DESTINATION, "s", to)):
         fields.field(code, kind, text)
@@ -191,7 +191,7 @@ class Writing:
         """Pad to a multiple of `to`."""
         self.data += bytes(-(self._before + len(self.data)) % to)
 
-    def put(self, kind: str, value: Any) -> None:
+    def append(self, kind: str, value: Any) -> None:
         """Append a value of a basic type."""
         if kind == "g":
             self.data += bytes([len(value)]) + value.encode() + b"\0"
@@ -207,7 +207,7 @@ class Writing:
         """Append a field of a head."""
         self.align(8)
         self.data += bytes([code, 1]) + kind.encode() + b"\0"
-        self.put(kind, value)
+        self.append(kind, value)
 
 
 class Reading:
@@ -304,7 +304,7 @@ def registry_answer(connection: Bus, member: Any) -> tuple[str, bytes] | None:
     """The signature and body of the answer to a call; None if there is no such method."""
     if member == "Embed":
         body = Writing()
-        body.put("s", connection.name)
-        body.put("o", REGISTRY_ROOT)
+        body.append("s", connection.name)
+        body.append("o", REGISTRY_ROOT)
         return "(so)", bytes(body.data)
     return (LISTS[member], EMPTY_ARRAY) if member in LISTS else None

@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 
 import protocol
 import x11
-from protocol import CHUNK_BYTES, LAST, BadRequestError, Request, let_go, reply
+from protocol import CHUNK_BYTES, LAST, BadRequestError, Request, discard_input, reply
 from viewers import only_watches, publish
 
 MAX_BYTES = 16 << 20
@@ -69,7 +69,7 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
 
 async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, status: str, sentence: str) -> None:
     """Refuse a request and send the reason."""
-    await let_go(reader)
+    await discard_input(reader)
     protocol.refuse(writer, status, sentence)
 
 
@@ -107,7 +107,7 @@ async def own(target: str, data: bytes) -> None:
     Raises:
         TimeoutError: the X server did not take it.
     """
-    async with taken():
+    async with expect_new_owner():
         process = await asyncio.create_subprocess_exec(*XCLIP, target, "-in", stdin=subprocess.PIPE)
         await process.communicate(data)
 
@@ -178,7 +178,7 @@ async def changes() -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def taken() -> AsyncIterator[None]:
+async def expect_new_owner() -> AsyncIterator[None]:
     """Wait at the end until the clipboard has another owner than at the beginning: the request of a program that ends
     may not have reached the X server yet.
 

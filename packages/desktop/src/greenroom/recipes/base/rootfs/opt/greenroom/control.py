@@ -129,13 +129,13 @@ class Control:
         self._ends_s = self._clock() + lasts_s if viewer else float("inf")
         if self._ending:
             self._ending.cancel()
-        self._ending = asyncio.get_running_loop().call_later(lasts_s, self._look) if viewer else None
+        self._ending = asyncio.get_running_loop().call_later(lasts_s, self._check_end) if viewer else None
         self._notify()
         return True
 
-    def _look(self) -> None:
+    def _check_end(self) -> None:
         if self._ordered[1] and self.viewer:  # a timer may be early
-            self._ending = asyncio.get_running_loop().call_later(max(0.0, self._ends_s - self._clock()), self._look)
+            self._ending = asyncio.get_running_loop().call_later(max(0.0, self._ends_s - self._clock()), self._check_end)
         else:
             self._notify()
 
@@ -211,7 +211,7 @@ class Gate:
             return b""
         self._is_whole = piece.ends
         self._note(piece)
-        return piece.data + (self._let_go() if piece.ends and self.watches else b"")
+        return piece.data + (self._release_all() if piece.ends and self.watches else b"")
 
     def _may(self, kind: int) -> bool:
         """True if this kind passes. Only the program changes the size of the screen: its coordinates depend on it."""
@@ -229,10 +229,10 @@ class Gate:
                 self._down.pop(data[4:], None)
 
     def _changed(self) -> None:
-        if self._is_whole and self.watches and (released := self._let_go()):
+        if self._is_whole and self.watches and (released := self._release_all()):
             self._display.write(released)
 
-    def _let_go(self) -> bytes:
+    def _release_all(self) -> bytes:
         """Key and pointer events that release all pressed keys and buttons."""
         released = b"".join(self._down.values())
         self._down.clear()
@@ -308,7 +308,7 @@ class Fenced:
 
     async def carry(self, browser: asyncio.StreamReader, to_browser: asyncio.StreamWriter) -> None:
         """Carry the messages of both sides on an open websocket until one side ends."""
-        ways = {asyncio.create_task(self._there(to_browser)), asyncio.create_task(self._back(browser))}
+        ways = {asyncio.create_task(self._to_browser(to_browser)), asyncio.create_task(self._to_program(browser))}
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -317,7 +317,7 @@ class Fenced:
             await asyncio.gather(*ways, return_exceptions=True)
             to_browser.close()
 
-    async def _there(self, browser: asyncio.StreamWriter) -> None:
+    async def _to_browser(self, browser: asyncio.StreamWriter) -> None:
         held = bytearray()
         """The frames of a message that is inspected, as received; `message` is their unmasked content."""
         message = bytearray()
@@ -352,7 +352,7 @@ class Fenced:
             return None
         return refusal(message, f"held: {self._control.refusal()}", is_bidi=self._is_bidi)
 
-    async def _back(self, browser: asyncio.StreamReader) -> None:
+    async def _to_program(self, browser: asyncio.StreamReader) -> None:
         while True:
             head, is_last, opcode, length = await read_head(browser)
             async with self._whole:

@@ -90,7 +90,7 @@ class Desk:
         region = request.query.get("region")
         sides = {name: _number(request.query[name]) for name in ("width", "height") if name in request.query}
         step = checked({"step": "screenshot", **sides})
-        picture = await self.hands.look(
+        picture = await self.hands.screenshot(
             [_number(part) for part in region.split(",")] if region else None,
             step.get("width"),
             step.get("height"),
@@ -132,14 +132,14 @@ class Desk:
             return
         for work in self._work:
             work.cancel()
-        letting_go = asyncio.create_task(self._let_go_of_all(), name="program's keys")
-        self._work.add(letting_go)
-        letting_go.add_done_callback(self._work.discard)
+        releasing = asyncio.create_task(self._release_all(), name="program's keys")
+        self._work.add(releasing)
+        releasing.add_done_callback(self._work.discard)
 
-    async def _let_go_of_all(self) -> None:
+    async def _release_all(self) -> None:
         async with self._turn:
             with contextlib.suppress(OSError):
-                await self.hands.let_go(0, set())
+                await self.hands.release(0, set())
 
     async def _do(
         self, actions: list[list[Step]], look: Step | None, expected: dict[str, Any] | None
@@ -167,11 +167,11 @@ class Desk:
             await self.input.done()
             if look is None:
                 return {"results": results}
-            picture = await self.hands.look(None, look.get("width"), look.get("height"), cursor=look.get("cursor") is not False)
+            picture = await self.hands.screenshot(None, look.get("width"), look.get("height"), cursor=look.get("cursor") is not False)
             return {"results": results, "screenshot": base64.b64encode(picture).decode()}
         except BaseException:
             with contextlib.suppress(OSError):
-                await self.hands.let_go(buttons, keys)
+                await self.hands.release(buttons, keys)
             raise
 
 

@@ -58,10 +58,10 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
         path = place(text)
         if request.method == "PUT":
             await put(text, path, request, reader)
-            reply(writer, "201 Created", json.dumps({"path": shown(path)}).encode(), "application/json", LAST)
+            reply(writer, "201 Created", json.dumps({"path": relative_to_home(path)}).encode(), "application/json", LAST)
         elif request.method == "DELETE":
             delete(path, recursive="recursive" in request.query)
-            reply(writer, "200 OK", json.dumps({"path": shown(path)}).encode(), "application/json", LAST)
+            reply(writer, "200 OK", json.dumps({"path": relative_to_home(path)}).encode(), "application/json", LAST)
         else:
             await give(path, request, reader, writer)
     except Exception as error:
@@ -109,7 +109,7 @@ def place(text: str) -> Path:
     return path
 
 
-def shown(path: Path) -> str:
+def relative_to_home(path: Path) -> str:
     """The path relative to the home folder, as in requests."""
     return str(path.relative_to(home()))
 
@@ -122,26 +122,26 @@ async def give(path: Path, request: Request, reader: asyncio.StreamReader, write
     """
     wanted = [option for option in OPTIONS if option in request.query]
     if not path.exists():
-        raise RefusedError(MISSING, f"There is no file or folder {shown(path)}.")
+        raise RefusedError(MISSING, f"There is no file or folder {relative_to_home(path)}.")
     if path.is_file() and not wanted:
         return await send_file(writer, request, path, "Content-Disposition: attachment")
     if not path.is_dir():
         kind = "a file" if path.is_file() else "neither a file nor a folder"
-        raise RefusedError(CONFLICT, f"{shown(path)} is {kind}.")
+        raise RefusedError(CONFLICT, f"{relative_to_home(path)} is {kind}.")
     os.scandir(path).close()  # raises an error for a folder that may not be read, which `listing` would report as empty
     if "watch" in wanted:
-        await watch(path, shown(path), reader, writer)
+        await watch(path, relative_to_home(path), reader, writer)
     elif "tar" in wanted:
         from archives import send_tar  # noqa: PLC0415 -- 2 MB of memory that most sessions never need
 
         await send_tar(path, reader, writer)
     else:
-        said = {"path": shown(path), **listing(path, is_shown)}
+        said = {"path": relative_to_home(path), **listing(path, is_listed)}
         reply(writer, "200 OK", json.dumps(said).encode(), "application/json", LAST)
     return None
 
 
-def is_shown(entry: os.DirEntry[str]) -> bool:
+def is_listed(entry: os.DirEntry[str]) -> bool:
     """True for all files and folders with a name in UTF-8, except unfinished uploads."""
     is_named = not entry.name.startswith(UNFINISHED_PUT) and not any("\ud800" <= c <= "\udfff" for c in entry.name)
     return is_named and (entry.is_dir() or entry.is_file())
@@ -166,7 +166,7 @@ async def put(text: str, path: Path, request: Request, reader: asyncio.StreamRea
     announced, limit = int(request.number("content-length")), max_bytes(request)
     if announced > limit:
         raise too_large(limit)
-    with made(path.parent):
+    with created_folder(path.parent):
         disk = os.statvfs(path.parent)
         if announced > disk.f_bavail * disk.f_frsize:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -196,7 +196,7 @@ def too_large(limit: int) -> RefusedError:
 
 
 @contextlib.contextmanager
-def made(path: Path) -> Iterator[None]:
+def created_folder(path: Path) -> Iterator[None]:
     """The folder `path`; it and the folders created above it are removed again if the block fails."""
     above = [each for each in (path, *path.parents) if not each.exists()]
     nearest = next(each for each in (path, *path.parents) if each.exists())
@@ -238,13 +238,13 @@ def delete(path: Path, *, recursive: bool) -> None:
     if path == home():
         raise RefusedError(CONFLICT, "The home folder itself cannot be deleted.")
     if not os.path.lexists(path):
-        raise RefusedError(MISSING, f"There is no file or folder {shown(path)}.")
+        raise RefusedError(MISSING, f"There is no file or folder {relative_to_home(path)}.")
     if path.is_symlink() or not path.is_dir():
         path.unlink()
     elif recursive:
         shutil.rmtree(path)
     elif any(path.iterdir()):
-        raise RefusedError(CONFLICT, f"{shown(path)} is not empty; use “recursive” to delete it with its content.")
+        raise RefusedError(CONFLICT, f"{relative_to_home(path)} is not empty; use “recursive” to delete it with its content.")
     else:
         path.rmdir()
 

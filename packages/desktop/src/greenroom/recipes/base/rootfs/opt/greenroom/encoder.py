@@ -70,7 +70,7 @@ class Encoder:
             self.capture.update_framerate(wanted)
         self.waited_s, self.looked = 0.0, now
 
-    def asked(self, request: bytes) -> None:
+    def execute(self, request: bytes) -> None:
         """Execute the request of one byte of standard input."""
         if request == b"n":
             self.turns.release()
@@ -105,7 +105,7 @@ def main() -> None:
     """Encode until standard input ends."""
     encoder = Encoder(float(sys.argv[1]))
     while request := os.read(0, 1):
-        encoder.asked(request)
+        encoder.execute(request)
     os._exit(0)  # the capture's thread may be waiting for `n`
 
 

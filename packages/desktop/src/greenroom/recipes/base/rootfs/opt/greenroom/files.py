@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from protocol import CHUNK_BYTES, LAST, BadRequestError, RefusedError, Request, let_go, refuse, reply, send_file
+from protocol import CHUNK_BYTES, LAST, BadRequestError, RefusedError, Request, discard_input, refuse, reply, send_file
 from viewers import allowed, only_watches
 
 ROOTS = ("Downloads", "Uploads")
@@ -55,11 +55,11 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
     """Answer a request for an address below files/."""
     names = request.parts[1:]
     if only_watches(request) and (any(names) or request.query or request.method not in ("GET", "HEAD")):
-        await let_go(reader)
+        await discard_input(reader)
         refuse(writer, "403 Forbidden", "You can only view this session; its files are not available to you.")
     elif request.method == "PUT" or "upload" in request.query:
         if not UPLOADS:
-            await let_go(reader)
+            await discard_input(reader)
             refuse(writer, "403 Forbidden", "Uploads into this session are not allowed.")
         elif request.method == "PUT":
             await take(names, request, reader, writer)
@@ -132,7 +132,7 @@ def make_folder(path: Path) -> None:
 def listing(path: Path, shows: Callable[[os.DirEntry[str]], bool] | None = None) -> dict[str, object]:
     """List a folder by name, with the entries that `shows` accepts; by default without hidden files and unfinished
     downloads of browsers."""
-    shows = shows or is_shown
+    shows = shows or is_listed
     try:
         entries = sorted((each for each in os.scandir(path) if shows(each)), key=lambda each: each.name.lower())
     except OSError:
@@ -148,7 +148,7 @@ def listing(path: Path, shows: Callable[[os.DirEntry[str]], bool] | None = None)
     return {"files": files, "folders": folders, "left_out": max(0, len(entries) - LISTED_MAX)}
 
 
-def is_shown(entry: os.DirEntry[str]) -> bool:
+def is_listed(entry: os.DirEntry[str]) -> bool:
     """True if viewers see the entry: a folder, or a complete file."""
     if not is_name(entry.name):
         return False
@@ -190,7 +190,7 @@ async def take(
         check_room(piece, max_bytes(request))
         name = await store(target, piece, reader)
     except RefusedError as error:
-        await let_go(reader)
+        await discard_input(reader)
         status, sentence, *more = error.args
         body = {"error_message": sentence} | (more[0] if more else {})
     else:
@@ -261,7 +261,7 @@ async def store(target: Path, piece: Piece, reader: asyncio.StreamReader) -> str
 async def store_piece(target: Path, piece: Piece, reader: asyncio.StreamReader) -> str | None:
     """`store` for an upload in pieces; data received before a broken connection is kept."""
     if piece.id in finished:
-        await let_go(reader)
+        await discard_input(reader)
         return finished[piece.id]
     path, me = unfinished(piece.id), object()
     received = path.stat().st_size if path.exists() else 0

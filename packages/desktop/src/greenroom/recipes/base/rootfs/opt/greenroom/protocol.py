@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote
 
 CHUNK_BYTES = 1 << 18
 READ_S = 60
-LET_GO_S = 0.5
+DISCARD_S = 0.5
 PIECE_BYTES = 1 << 16
 LAST = "Connection: close"
 """The header of answers to requests with a body, which are the last of their connection."""
@@ -205,7 +205,7 @@ class Chunks:
 async def while_read(reader: asyncio.StreamReader, work: "asyncio.Task[None]") -> bool:
     """Run `work` until it is done or the other end disconnects; the other end sends nothing more. True if it was
     done."""
-    gone = asyncio.create_task(_until_gone(reader))
+    gone = asyncio.create_task(_until_closed(reader))
     try:
         await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
         was_done = work.done()
@@ -218,7 +218,7 @@ async def while_read(reader: asyncio.StreamReader, work: "asyncio.Task[None]") -
     return was_done
 
 
-async def _until_gone(reader: asyncio.StreamReader) -> None:
+async def _until_closed(reader: asyncio.StreamReader) -> None:
     try:
         while await reader.read(1 << 10):
             pass
@@ -260,11 +260,11 @@ def refuse(writer: asyncio.StreamWriter, status: str, sentence: str, *extra: str
     reply(writer, status, json.dumps({"error_message": sentence}).encode(), "application/json", LAST, *extra)
 
 
-async def let_go(reader: asyncio.StreamReader) -> None:
+async def discard_input(reader: asyncio.StreamReader) -> None:
     """Read and discard data for a short time: closing the connection earlier could discard the refusal before it is
     read."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(LET_GO_S):
+        async with asyncio.timeout(DISCARD_S):
             while await reader.read(CHUNK_BYTES):
                 pass
 
@@ -277,7 +277,7 @@ async def refuse_error(
     if isinstance(error, (ConnectionError, EOFError, TimeoutError, BadRequestError)):
         raise error
     if sender:
-        await let_go(sender)
+        await discard_input(sender)
     refuse(writer, *refused(error))
 
 

@@ -212,7 +212,7 @@ class SoundServer:
                 )  # fmt: skip
             if await process.wait():
                 print(f"PulseAudio has failed; {SOCKET.parent}/log contains the reason", file=sys.stderr)
-                self._turn_away()
+                self._refuse_waiting()
                 await asyncio.sleep(FAILED_PAUSE_S)
 
     async def _program(self) -> None:
@@ -224,7 +224,7 @@ class SoundServer:
         finally:
             loop.remove_reader(self._socket)
 
-    def _turn_away(self) -> None:
+    def _refuse_waiting(self) -> None:
         """Close waiting connections; their programs continue without sound."""
         with contextlib.suppress(BlockingIOError):
             while True:

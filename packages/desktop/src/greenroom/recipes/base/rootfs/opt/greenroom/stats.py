@@ -32,14 +32,14 @@ TIGHT, LAST_RECTANGLE, QUALITY_8 = 7, -224, -24
 BEST = 10.0
 
 
-class Held(NamedTuple):
+class WaitTimes(NamedTuple):
     """The accumulated times at `at` for which the X server waited for the processor, and a viewer for the network."""
 
     at: float
     cpu_s: float
     network_s: float
 
-    def since(self, before: "Held") -> tuple[float, float]:
+    def since(self, before: "WaitTimes") -> tuple[float, float]:
         """The scores of processor and network since `before`, from 0 (always waiting) to 10 (never)."""
         elapsed_s = max(self.at - before.at, 1e-6)
         waits = (self.cpu_s - before.cpu_s, self.network_s - before.network_s)
@@ -57,7 +57,7 @@ class Stream:
         self._waited_s = 0.0
         self._waits_since: float | None = None
         self._pings: dict[bytes, asyncio.Future[float]] = {}
-        self.begun = self.held()
+        self.begun = self.wait_times()
 
     def write(self, data: bytes) -> None:
         """Write, as `StreamWriter.write`."""
@@ -72,11 +72,11 @@ class Stream:
             self._waited_s += time.monotonic() - self._waits_since
             self._waits_since = None
 
-    def held(self) -> Held:
+    def wait_times(self) -> WaitTimes:
         """The accumulated waiting times now."""
         now = time.monotonic()
         waiting_s = now - self._waits_since if self._waits_since is not None else 0.0
-        return Held(now, waited_for_processor_s(), self._waited_s + waiting_s)
+        return WaitTimes(now, waited_for_processor_s(), self._waited_s + waiting_s)
 
     async def ping_ms(self) -> int:
         """The round-trip time of a message in milliseconds; 0 if no answer arrived."""
@@ -151,11 +151,11 @@ class Stats:
         }
 
     async def _bottleneck(self) -> dict[str, object]:
-        before = {name: stream.held() for name, stream in self._streams.items()}
+        before = {name: stream.wait_times() for name, stream in self._streams.items()}
         await asyncio.sleep(NOW_S)
         numbers: dict[str, list[float]] = {}
         for name, stream in self._streams.items():
-            after = stream.held()
+            after = stream.wait_times()
             cpu, network = after.since(before.get(name, stream.begun))
             cpu_since, network_since = after.since(stream.begun)
             numbers[name] = [cpu, cpu_since, network, network_since]

@@ -203,10 +203,10 @@ class Hands:
                 result |= await self._do(step)
         except StepError as error:
             result = {"done": False, "error": f"{error}."}
-            await self.let_go(buttons, keys)
+            await self.release(buttons, keys)
         return result | {"ms": round((time.monotonic() - begun) * 1000, 1)}
 
-    async def let_go(self, buttons: int, keys: set[int]) -> None:
+    async def release(self, buttons: int, keys: set[int]) -> None:
         """Release all keys and buttons that are pressed, except these."""
         for keysym in reversed([key for key in self._input.keys if key not in keys]):
             self._input.key(keysym, down=False)
@@ -214,7 +214,7 @@ class Hands:
             x, y, _ = await self._screen.pointer()
             self._input.point(self._input.buttons & buttons, x, y)
 
-    async def look(
+    async def screenshot(
         self, region: list[int] | None = None, width: int | None = None, height: int | None = None, *, cursor: bool = True
     ) -> bytes:
         """Return the screen as PNG, once programs have drawn their reaction to the last input.
@@ -262,7 +262,7 @@ class Hands:
                 await self._open(url)
             case {"step": "screenshot"}:
                 cursor = step.get("cursor") is not False
-                picture = await self.look(step.get("region"), step.get("width"), step.get("height"), cursor=cursor)
+                picture = await self.screenshot(step.get("region"), step.get("width"), step.get("height"), cursor=cursor)
                 return {"screenshot": base64.b64encode(picture).decode()}
             case {"step": "cursor_position"}:
                 await self._input.done()

@@ -114,7 +114,7 @@ class Viewer:
         self.pace = Pace()
         self.gone: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
-    def let_go(self, code: int) -> None:
+    def end_stream(self, code: int) -> None:
         """End the stream with this code."""
         if not self.gone.done():
             self.gone.set_result(code)
@@ -157,7 +157,7 @@ class Video:
         """Note that a viewer has disconnected from the X server."""
         self.displays -= 1
         if self.displays == 0:
-            self._let_all_go(GOING_AWAY)
+            self._end_all(GOING_AWAY)
 
     def woken(self) -> None:
         """Note that there was input, or that the screen has changed."""
@@ -240,7 +240,7 @@ class Video:
                 task.cancel()
             await asyncio.gather(asking, handing_on, return_exceptions=True)
             encoder.stdin.close()
-            self._let_all_go(INTERNAL_ERROR)
+            self._end_all(INTERNAL_ERROR)
             await encoder.wait()
 
     async def _ask(self, requests: asyncio.StreamWriter) -> None:
@@ -262,7 +262,7 @@ class Video:
                 requests.write(b"+" if shows_pointer else b"-")
             for viewer in self.viewers:
                 if viewer.pace.is_stuck(now):
-                    viewer.let_go(GOING_AWAY)
+                    viewer.end_stream(GOING_AWAY)
             ready = [viewer for viewer in self.viewers if viewer.pace.is_ready]
             if any(viewer.pace.wants_key for viewer in ready) and now - keyed > KEYS_EVERY_S:
                 requests.write(b"k")
@@ -295,8 +295,8 @@ class Video:
                 self._changed.set()
                 self.woken()
 
-    def _let_all_go(self, code: int) -> None:
+    def _end_all(self, code: int) -> None:
         for viewer in self.viewers:
-            viewer.let_go(code)
+            viewer.end_stream(code)
 
 
