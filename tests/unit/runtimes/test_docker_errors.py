@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
 import aiodocker
@@ -10,34 +11,44 @@ import pytest
 from aiohttp import web
 
 from greenroom.runtimes.contract import FilterAccount, RuntimeUnavailable, StartError
+from greenroom.runtimes.docker import daemon
 from greenroom.runtimes.docker.errors import translated
 from greenroom.runtimes.docker.runtime import DockerRuntime
 
 SESSION = "5e5510a0-0000-4000-8000-000000000001"
 INSTALLATION = "11111111-0000-4000-8000-000000000000"
+NOT_FROZEN = b'{"message": "Cannot pause container: OCI runtime pause failed: unable to freeze: unknown"}'
 ERROR = b'{"message": "layer store: input/output error"}'
+
+
+@asynccontextmanager
+async def daemon_with(folder: Path, answer: Callable[[], web.Response]) -> AsyncGenerator[str]:
+    """The address of a daemon that gives this answer to all requests except that for its version."""
+
+    async def answered(request: web.Request) -> web.Response:
+        return web.json_response({"ApiVersion": "1.41"}) if request.path == "/version" else answer()
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answered)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.UnixSite(runner, str(folder / "docker.sock")).start()
+    yield f"unix://{folder}/docker.sock"
+    await runner.cleanup()
+
+
+def refusal(body: bytes) -> web.Response:
+    return web.Response(body=body, status=500, content_type="application/json")
 
 
 @pytest.fixture
 async def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[DockerRuntime]:
     """The runtime of a daemon that fails in all requests except that for its version."""
-
-    async def answer(request: web.Request) -> web.Response:
-        if request.path == "/version":
-            return web.json_response({"ApiVersion": "1.41"})
-        return web.Response(body=ERROR, status=500, content_type="application/json")
-
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.UnixSite(runner, str(tmp_path / "docker.sock")).start()
-    address = f"unix://{tmp_path}/docker.sock"
-    runtime = DockerRuntime(INSTALLATION, "a", docker_host=address)
-    async with aiodocker.Docker(url=address) as client:
-        monkeypatch.setattr(runtime, "_client", client)
-        yield runtime
-    await runner.cleanup()
+    async with daemon_with(tmp_path, lambda: refusal(ERROR)) as address:
+        runtime = DockerRuntime(INSTALLATION, "a", docker_host=address)
+        async with aiodocker.Docker(url=address) as client:
+            monkeypatch.setattr(runtime, "_client", client)
+            yield runtime
 
 
 async def first_event(runtime: DockerRuntime) -> None:
@@ -71,6 +82,22 @@ async def test_a_change_that_fails_in_the_daemon_is_refused_with_its_reason(fail
     with pytest.raises(StartError, match="Docker refused: no such device"):
         async with translated():
             raise aiodocker.DockerError(500, "no such device")
+
+
+@pytest.mark.parametrize(
+    ("body", "failures", "requests", "succeeds"),
+    [(NOT_FROZEN, 2, 3, True), (NOT_FROZEN, 9, 3, False), (ERROR, 2, 1, False)],
+    ids=["a freeze that fails twice", "a freeze that always fails", "another error"],
+)
+async def test_only_a_failed_freeze_is_tried_again(
+    tmp_path: Path, body: bytes, failures: int, requests: int, succeeds: bool
+):
+    answers = [refusal(body) for _ in range(failures)] + [web.Response(status=204)]
+    count = len(answers)
+    async with daemon_with(tmp_path, lambda: answers.pop(0)) as address, aiodocker.Docker(url=address) as client:
+        with nullcontext() if succeeds else pytest.raises(aiodocker.DockerError):
+            await daemon.pause(client, "desk")
+    assert count - len(answers) == requests
 
 
 @pytest.mark.parametrize(

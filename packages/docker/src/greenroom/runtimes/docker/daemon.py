@@ -11,8 +11,11 @@ from typing import Any, Final
 
 import aiodocker
 import aiohttp
+import structlog
 
 from greenroom.runtimes.contract import Capacity, RuntimeUnavailable
+
+log = structlog.get_logger(__name__)
 
 DockerJson = dict[str, Any]
 """JSON of Docker's API, of requests and answers."""
@@ -21,6 +24,7 @@ TAR: Final = {"Content-Type": "application/x-tar"}
 """Headers of a request with a tar."""
 CALL_TIMEOUT_S: Final = 60.0
 REMOVAL_TIMEOUT_S: Final = 20.0
+FREEZES: Final = 3
 
 
 def connect(docker_host: str | None) -> aiodocker.Docker:
@@ -58,6 +62,24 @@ async def update(docker: Any, container_id: str, changes: DockerJson) -> None:
     body = json.dumps(changes)
     async with post(docker, f"containers/{container_id}/update", body, headers={"Content-Type": "application/json"}):
         return
+
+
+async def pause(docker: Any, name: str) -> None:
+    """Pause a container. runc cannot freeze a container in which a process starts at the same moment, so a failed
+    freeze is tried again, `FREEZES` times in total.
+
+    Raises:
+        aiodocker.DockerError: Docker refuses.
+    """
+    for attempt in range(1, FREEZES + 1):
+        try:
+            await docker.containers.container(name).pause()
+        except aiodocker.DockerError as error:
+            if "unable to freeze" not in error.message or attempt == FREEZES:
+                raise
+            log.warning("a container could not be frozen and is tried again", container=name, attempt=attempt)
+        else:
+            return
 
 
 async def delete(docker: Any, container_id: str) -> None:

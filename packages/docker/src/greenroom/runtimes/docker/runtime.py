@@ -225,7 +225,7 @@ class DockerRuntime:
     async def pause(self, session_id: str) -> None:
         async with translated():
             if container_from_inspect(await self._own(session_id)).state is not ContainerState.PAUSED:
-                await self._handle(session_id).pause()
+                await daemon.pause(self._docker, container_name(session_id))
 
     async def unpause(self, session_id: str) -> None:
         async with translated():
