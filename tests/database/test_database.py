@@ -11,7 +11,7 @@ import pytest
 from tests.support.managers import notifications
 from tests.support.waiting import timers_set
 
-from greenroom.core.errors import GivenUp, Invalid, Unavailable
+from greenroom.core.errors import Invalid, StatementCanceled, Unavailable
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.db.database import CHANNEL, READ_ATTEMPTS, Database
 from greenroom.db.notifications import Listener
@@ -85,7 +85,7 @@ async def test_a_read_is_repeated_where_there_is_time(pool: Database, retry: boo
 
 async def test_a_read_that_was_given_up_is_not_repeated(pool: Database):
     await pool.write("CREATE SEQUENCE attempts")
-    with pytest.raises(GivenUp):
+    with pytest.raises(StatementCanceled):
         await pool.fetch("SELECT nextval('attempts'), pg_sleep(60)")
     assert await pool.fetch_one("SELECT last_value FROM attempts") == {"last_value": 1}
 

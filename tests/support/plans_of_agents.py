@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from greenroom.core.session.reconcile import ContainerState, SeenContainer, Wanted
+from greenroom.core.session.reconcile import ContainerState, DesiredContainer, ObservedContainer
 from greenroom.core.session.states import Want
 
 RUNNING, EXITED, CREATED, PAUSED = (
@@ -15,12 +15,12 @@ RUNNING, EXITED, CREATED, PAUSED = (
 )
 
 
-def wanted(want: Want = Want.RUNNING, session_id: str = "s1", **changes: object) -> Wanted:
+def wanted(want: Want = Want.RUNNING, session_id: str = "s1", **changes: object) -> DesiredContainer:
     spec_hash = None if want is Want.ABSENT else "h"
-    return replace(Wanted(session_id=session_id, generation=1, want=want, spec_hash=spec_hash), **changes)
+    return replace(DesiredContainer(session_id=session_id, generation=1, want=want, spec_hash=spec_hash), **changes)
 
 
-def seen(state: ContainerState, session_id: str = "s1", **changes: object) -> SeenContainer:
+def seen(state: ContainerState, session_id: str = "s1", **changes: object) -> ObservedContainer:
     exit_code = 3 if state is EXITED else None
-    value = SeenContainer(session_id=session_id, container_id="c", state=state, spec_hash="h", exit_code=exit_code)
+    value = ObservedContainer(session_id=session_id, container_id="c", state=state, spec_hash="h", exit_code=exit_code)
     return replace(value, **changes)

@@ -11,7 +11,7 @@ from tests.support.scripted_manager import spec
 from greenroom.agent.session.desired import ListChange
 from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.sessions import Sessions
-from greenroom.core.session.reconcile import ContainerState, SeenContainer
+from greenroom.core.session.reconcile import ContainerState, ObservedContainer
 from greenroom.wire.messages import Answer, Desired, DesiredChanges, SessionCommand
 
 
@@ -68,11 +68,11 @@ def test_changes_of_another_list_are_ignored(sessions: Sessions):
 def test_a_round_plans_the_sessions_to_which_something_happened(sessions: Sessions):
     sessions.accept(answer(changes=changes(sessions.desired.digest)))
     assert sessions.due.take() == {"a", "b", "d"}
-    sessions.observed.saw("c", SeenContainer(session_id="c", container_id="c1", state=ContainerState.RUNNING))
+    sessions.observed.saw("c", ObservedContainer(session_id="c", container_id="c1", state=ContainerState.RUNNING))
     sessions.accept(answer(SessionCommand(command_id="k", session_id="b", generation=2, argv=["true"])))
     assert sessions.due.take() == {"b", "c"}
     snapshot = sessions.snapshot({"b", "c"})
-    assert (snapshot.wanted.keys(), snapshot.seen.keys(), len(snapshot.orders)) == ({"b", "c"}, {"c"}, 1)
+    assert (snapshot.desired.keys(), snapshot.observed.keys(), len(snapshot.orders)) == ({"b", "c"}, {"c"}, 1)
 
 
 def test_an_answer_without_news_plans_nothing(sessions: Sessions):

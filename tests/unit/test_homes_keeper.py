@@ -14,7 +14,7 @@ from tests.support.waiting import eventually
 from greenroom.agent import homes
 from greenroom.agent.homes import HomesKeeper
 from greenroom.core.rate_limits import Backoff
-from greenroom.core.workspace.homes import HomeId, name_away
+from greenroom.core.workspace.homes import HomeId, removal_name
 from greenroom.runtimes.host_homes import HomesOnHost, HostHomes
 from greenroom.wire.parts import HomeRemoval
 
@@ -97,7 +97,7 @@ async def test_a_removal_waits_for_the_container_and_follows_no_link(
 async def test_what_a_removal_moved_away_before_a_restart_is_removed_without_an_order(host: HostWithHomes):
     home, removal_id = new_home(), str(uuid.uuid4())
     place = host.make(home)
-    away = host.folder / ".removed" / name_away(home, removal_id)
+    away = host.folder / ".removed" / removal_name(home, removal_id)
     away.parent.mkdir()
     place.rename(away)
     place.mkdir()

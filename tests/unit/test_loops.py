@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from greenroom.core.errors import GivenUp, Invalid, SetupError, StartAgain, Unavailable, Unexpected, reason_of
+from greenroom.core.errors import Invalid, SetupError, StartAgain, StatementCanceled, Unavailable, Unexpected, reason_of
 from greenroom.core.rate_limits import Backoff
 from greenroom.kit import concurrency
 from greenroom.kit.concurrency import Loop, LoopEndedError, kept, logged_item, one_item
@@ -74,7 +74,9 @@ def test_the_error_of_an_item_is_a_sentence(error: Exception, kind: type[Excepti
     assert reason_of(raised.value) == reason
 
 
-@pytest.mark.parametrize("error", [ValueError("bad row"), Invalid("It is wrong."), GivenUp("It took too long.")])
+@pytest.mark.parametrize(
+    "error", [ValueError("bad row"), Invalid("It is wrong."), StatementCanceled("It took too long.")]
+)
 def test_a_logged_item_keeps_its_error_to_itself(error: Exception):
     with logged_item("pool", "eu"):
         raise error

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from greenroom.core.errors import GivenUp, GreenroomError, LeaseLost, Unavailable
+from greenroom.core.errors import GreenroomError, LeaseLost, StatementCanceled, Unavailable
 from greenroom.core.events import ChangeEvent
 from greenroom.core.log_codes import LogCode
 from greenroom.db.diagnostics.logs import LogWriter
@@ -87,7 +87,7 @@ def failing(error: Exception) -> manager_rounds.Task:
     return run
 
 
-@pytest.mark.parametrize("error", [ValueError("no such status"), GivenUp("too slow"), KeyError("cores")])
+@pytest.mark.parametrize("error", [ValueError("no such status"), StatementCanceled("too slow"), KeyError("cores")])
 async def test_a_failed_task_is_logged_with_its_reason_and_the_others_go_on(
     error: Exception, context: PrimaryContext, logs: Logs, done: list[str], monkeypatch: pytest.MonkeyPatch
 ):

@@ -12,7 +12,7 @@ import pytest
 from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.stream.session_cache import FILE, SessionCache
-from greenroom.core.session.reconcile import ContainerState, SeenContainer
+from greenroom.core.session.reconcile import ContainerState, ObservedContainer
 from greenroom.core.workspace.session_spec import Exec, SessionFile, SessionSpec
 from greenroom.wire.messages import Answer, Assignment, Authorised, Desired
 
@@ -65,7 +65,9 @@ class Process:
 
     def sees(self, address: str = "127.0.0.1:32768") -> None:
         state = ContainerState.RUNNING
-        self.sessions.observed.saw_all([SeenContainer(session_id=A, container_id="c", state=state, address=address)])
+        self.sessions.observed.saw_all(
+            [ObservedContainer(session_id=A, container_id="c", state=state, address=address)]
+        )
 
     async def live(self, *answers: Answer, last_fresh: float = 7.0) -> None:
         """Receive answers until the file is written; without a list it is never written."""
@@ -91,7 +93,7 @@ async def test_before_the_first_list_a_known_session_is_as_before(tmp_path: Path
     assert found.authorised == Authorised(user_id="u", epoch=1, idle_disconnect_s=60)
     names = ("credential", "allow_origin", "upstream_auth", "auth_user", "protocol", "page_path", "services")
     assert [getattr(found.spec, name) for name in names] == [getattr(SPEC, name) for name in names]
-    assert again.sessions.snapshot().wanted == {}, "nothing is done because of it"
+    assert again.sessions.snapshot().desired == {}, "nothing is done because of it"
     assert again.sessions.get(A) is None
 
 

@@ -11,7 +11,7 @@ from tests.unit.test_stream_authorizer import PATH, SPEC, A, Agent
 from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.stream.session_cache import SessionCache
-from greenroom.core.session.reconcile import ContainerState, SeenContainer
+from greenroom.core.session.reconcile import ContainerState, ObservedContainer
 from greenroom.wire.messages import Answer, Authorised, Desired
 
 ADDRESS = "127.0.0.1:32768"
@@ -27,7 +27,7 @@ class Listed(Agent):
         self.sessions = Sessions(journal)
         self.table = SessionCache(self.sessions, folder)
         self.sessions.desired.changed.subscribe(self.table.list_changed)
-        seen = SeenContainer(session_id=A, container_id="c", state=ContainerState.RUNNING, address=ADDRESS)
+        seen = ObservedContainer(session_id=A, container_id="c", state=ContainerState.RUNNING, address=ADDRESS)
         self.sessions.observed.saw_all([seen])
         self.restart()
 

@@ -16,13 +16,13 @@ from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.session.starts import Starts
 from greenroom.core.fleet.liveness import ON_TIME, Lateness
-from greenroom.core.session.reconcile import ContainerState, SeenContainer
+from greenroom.core.session.reconcile import ContainerState, ObservedContainer
 from greenroom.core.session.starts import AFTER_HANDOVER_S
 from greenroom.wire.messages import Answer, Assignment, Authorised, Desired
 
 
-def container(session_id: str, state: ContainerState = ContainerState.RUNNING) -> SeenContainer:
-    return SeenContainer(session_id=session_id, container_id="c", state=state, address="127.0.0.1:9")
+def container(session_id: str, state: ContainerState = ContainerState.RUNNING) -> ObservedContainer:
+    return ObservedContainer(session_id=session_id, container_id="c", state=state, address="127.0.0.1:9")
 
 
 async def others_go_on() -> None:

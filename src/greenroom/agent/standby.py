@@ -29,12 +29,12 @@ from greenroom.core.fleet.lease import (
     POLL_S,
     Belief,
     LeaseRecord,
-    Seen,
+    ObservedRecord,
     Timings,
     claim,
-    given_back,
     may_act,
     noticed,
+    released,
     renewal,
     renewed,
 )
@@ -63,7 +63,7 @@ class Election:
         self._held: LeaseRecord | None = None
         self._version: str | None = None
         self._belief: Belief | None = None
-        self.seen: Seen | None = None
+        self.seen: ObservedRecord | None = None
         self.copy = 0
         """Number of the last copy of the data for other processes; it is sent with the renewals."""
         self.looked_s: float | None = None
@@ -151,7 +151,7 @@ class Election:
         if held is None or not may_act(self._belief, self.clock()):
             return
         try:
-            self._version = await self.shared.write_lease(given_back(held), self._version)
+            self._version = await self.shared.write_lease(released(held), self._version)
         except (ContainerConflict, RuntimeUnavailable) as error:
             log.warning(
                 "the lease could not be released; another process must wait until it ends", reason=error.message

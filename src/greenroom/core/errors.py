@@ -30,7 +30,7 @@ GreenroomError                       500  internal
 ├── TooManyRequests                  429  too-many-requests
 ├── LeaseLost                        503  lease-lost
 ├── Unavailable                      503  unavailable
-│   ├── GivenUp                           unavailable
+│   ├── StatementCanceled                 unavailable
 │   ├── Busy                              busy
 │   ├── RuntimeUnavailable                runtime-unavailable       runtimes
 │   │   └── ApiGone                       runtime-unavailable       runtimes
@@ -99,7 +99,6 @@ __all__ = [
     "Busy",
     "Duplicate",
     "Forbidden",
-    "GivenUp",
     "GreenroomError",
     "Held",
     "HomeInUse",
@@ -121,21 +120,22 @@ __all__ = [
     "SessionLimit",
     "SetupError",
     "StartAgain",
+    "StatementCanceled",
     "TooLarge",
     "TooManyRequests",
     "Unauthenticated",
     "Unavailable",
     "Unexpected",
     "WrongState",
-    "found",
     "reason_of",
+    "require_row",
     "single_errors",
 ]
 
 T = TypeVar("T")
 
 
-class GivenUp(Unavailable):
+class StatementCanceled(Unavailable):
     """The database canceled a statement: it took too long, or waited for others; the request can be repeated."""
 
 
@@ -158,7 +158,7 @@ class StartAgain(GreenroomError):
     code = "start-again"
 
 
-def found(row: T | None, what: str, name: str) -> T:
+def require_row(row: T | None, what: str, name: str) -> T:
     """Return the row that a lookup by name or id found. Raises NotFound: there is none."""
     if row is None:
         raise NotFound(f"There is no {what} {name}; it may have been deleted.")

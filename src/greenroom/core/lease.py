@@ -59,7 +59,7 @@ def in_force(control: Control, now: datetime) -> Control:
     return replace(control, viewer="", name="", until=None) if is_over else control
 
 
-def taken(control: Control, now: datetime, person: Person, away_s: float, term: int | None = None) -> Control:
+def taken_over(control: Control, now: datetime, person: Person, away_s: float, term: int | None = None) -> Control:
     """Return the control after a person took it or renewed their own term. With `term`, they can only renew that term.
     Raises Held: another person has control, or control has changed since that term."""
     held = in_force(control, now)
@@ -104,7 +104,7 @@ def withdrawn(control: Control, term: int) -> Control:
 CHANGED: Final = "Control of this desktop has changed since then. Take over again."
 
 
-def held_from(name: str) -> str:
+def held_sentence(name: str) -> str:
     """Return the sentence for a program while the person `name` has control."""
     return f"{name} has control of this desktop: wait until they hand it back, and look at the screen again then."
 

@@ -4,7 +4,7 @@ This module also has the files that make a session trust that web filter.
 
 A host is an exact name, or `.example.com` for each host directly below example.com, like `*.example.com` in a
 certificate. Only requests by https at port 443 count. The configuration of Squid (`agent/web_filter/templates`) agrees
-with `goes_to`.
+with `applies_to`.
 
 The filter intercepts connections to the hosts of the secrets, so programs see its certificate there. Its authority is
 for this session only. Programs read the authority from one of these files, Chromium from its policies.
@@ -164,7 +164,7 @@ def quoted(value: str) -> str:
     return f'"{escaped}"'
 
 
-def goes_to(secret_hosts: Iterable[str], name: str) -> bool:
+def applies_to(secret_hosts: Iterable[str], name: str) -> bool:
     """True if requests to the host with this name, by https at port 443, get the secret."""
     lower = name.lower()
     return any(lower == one or (one.startswith(".") and lower.partition(".")[2] == one[1:]) for one in secret_hosts)
@@ -176,7 +176,7 @@ def names_of_certificate(secrets: Iterable[Brokered]) -> list[str]:
 
 
 def _overlap(one: str, other: str) -> bool:
-    return one == other or goes_to((one,), other) or goes_to((other,), one)
+    return one == other or applies_to((one,), other) or applies_to((other,), one)
 
 
 def require_distinct(secrets: Sequence[Brokered]) -> None:

@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.catalogue.offers import KnownWorkspace
 from greenroom.core.catalogue.published import Listed, PublishedList
-from greenroom.core.errors import found
+from greenroom.core.errors import require_row
 from greenroom.core.listing import SortOrder
 from greenroom.db.database import Connection, Database, returned
 from greenroom.db.launch.forecast import MEASURED, MEASURED_STARTS
@@ -68,7 +68,7 @@ async def insert_catalogue(connection: Connection, name: str, list_url: str) -> 
 async def delete_catalogue(connection: Connection, catalogue_id: str) -> None:
     """Delete a catalogue. Raises NotFound: there is none with this id."""
     cursor = await connection.execute("DELETE FROM catalogues WHERE catalogue_id = %s RETURNING 1", (catalogue_id,))
-    found(await cursor.fetchone(), "catalogue", catalogue_id)
+    require_row(await cursor.fetchone(), "catalogue", catalogue_id)
 
 
 async def store_read(db: Database, catalogue_id: str, read: PublishedList, etag: str) -> None:

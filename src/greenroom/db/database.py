@@ -24,12 +24,12 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from greenroom.core.errors import (
     Duplicate,
-    GivenUp,
     GreenroomError,
     Invalid,
     LastEnabledManager,
     ProfileInUse,
     SetupError,
+    StatementCanceled,
     Unavailable,
 )
 from greenroom.core.events import ChangeEvent
@@ -267,7 +267,7 @@ class Database:
 
         Raises:
             Unavailable: no connection within the pool's timeout, or the connection was lost in the meantime.
-            GivenUp: a subclass of it; the statement was given up although the database answers.
+            StatementCanceled: a subclass of it; the statement was canceled although the database answers.
             GreenroomError: the domain error of a violated constraint.
         """
         used: PooledConnection[DictRow] | None = None
@@ -283,7 +283,7 @@ class Database:
                             await self._pool.drain()
                             raise
         except _GIVEN_UP as error:
-            raise GivenUp(f"The database canceled a statement: {error}".strip()) from error
+            raise StatementCanceled(f"The database canceled a statement: {error}".strip()) from error
         except AWAY as error:
             if used is not None and used.broken:
                 await self._replace_others(used)
@@ -331,7 +331,7 @@ class Database:
                 async with self.connection() as connection:
                     return await (await connection.execute(query, params)).fetchall()
             except Unavailable as error:
-                if attempt == attempts or isinstance(error, GivenUp):
+                if attempt == attempts or isinstance(error, StatementCanceled):
                     raise
                 log.warning("read repeated", attempt=attempt, reason=error.message)
         raise AssertionError("unreachable")

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, LiteralString, TypeVar
 
-from greenroom.core.errors import Invalid, found
+from greenroom.core.errors import Invalid, require_row
 from greenroom.core.listing import SortOrder, Word
 from greenroom.db.database import Connection, Database, Params, row_as, rows_as
 
@@ -135,7 +135,7 @@ class ListDefinition(Generic[T]):
 
     async def get(self, db: Database, key: str) -> T:
         """The row with this key. Raises NotFound: there is none."""
-        return found(await self.find(db, f"{self.key} = %s", (key,)), self.noun, key)
+        return require_row(await self.find(db, f"{self.key} = %s", (key,)), self.noun, key)
 
     async def lock(self, connection: Connection, key: str) -> T:
         """Lock the row until commit, against concurrent changes, and return it. Raises NotFound: there is none."""
@@ -144,7 +144,7 @@ class ListDefinition(Generic[T]):
             f"SELECT 1 {self.source} {where} FOR NO KEY UPDATE OF {self.key.partition('.')[0]}", (key,)
         )
         cursor = await connection.execute(f"{self.query} {where}", (key,))
-        return found(row_as(self.kind, await cursor.fetchone()), self.noun, key)
+        return require_row(row_as(self.kind, await cursor.fetchone()), self.noun, key)
 
     async def read(
         self,

@@ -9,7 +9,7 @@ from typing import Final, LiteralString
 
 from psycopg.types.json import Jsonb
 
-from greenroom.core.errors import found
+from greenroom.core.errors import require_row
 from greenroom.core.listing import SortOrder
 from greenroom.core.log_codes import LogCode
 from greenroom.core.recording.described import Mode
@@ -129,7 +129,7 @@ async def read_picture(db: Database, lease_id: str, number: int) -> bytes:
     row = await db.fetch_one(
         "SELECT data FROM recording_pictures WHERE lease_id = %s AND number = %s", (lease_id, number)
     )
-    return found(row, "picture of row", str(number))["data"]
+    return require_row(row, "picture of row", str(number))["data"]
 
 
 async def read_stored(db: Database) -> Stored:

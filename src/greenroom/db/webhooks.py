@@ -8,7 +8,7 @@ from typing import Any, Final, LiteralString
 
 from psycopg.types.json import Jsonb
 
-from greenroom.core.errors import found
+from greenroom.core.errors import require_row
 from greenroom.core.listing import SortOrder
 from greenroom.core.webhooks import DeliveryAttempt, DeliveryState, DeliveryVerdict
 from greenroom.db.database import Connection, Database, returned
@@ -177,7 +177,7 @@ async def list_deliveries(
 async def get_delivery(db: Database, webhook_id: str, delivery_id: str) -> Delivery:
     """One delivery. Raises NotFound: the webhook has none with this id (any more)."""
     row = await _DELIVERIES.find(db, "d.delivery_id = %s AND d.webhook_id = %s", (delivery_id, webhook_id))
-    return found(row, "delivery", delivery_id)
+    return require_row(row, "delivery", delivery_id)
 
 
 async def due_webhooks(db: Database) -> list[DueWebhook]:

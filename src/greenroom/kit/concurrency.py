@@ -20,10 +20,10 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from greenroom.core.errors import (
-    GivenUp,
     GreenroomError,
     SetupError,
     StartAgain,
+    StatementCanceled,
     Unavailable,
     Unexpected,
     reason_of,
@@ -192,7 +192,7 @@ def logged_item(kind: str, name: str) -> Generator[None]:
         with one_item(kind, name):
             yield
     except GreenroomError as error:
-        if isinstance(error, Unavailable) and not isinstance(error, GivenUp):
+        if isinstance(error, Unavailable) and not isinstance(error, StatementCanceled):
             raise
         log.warning("an item is put off", kind=kind, name=name, reason=error.message)
 

@@ -283,4 +283,4 @@ class LeaseWatch:
 
 
 def _look_in_s(remaining_s: float) -> float:
-    return core_lease.look_in_s(remaining_s, random.random())  # noqa: S311 -- spreads load
+    return core_lease.next_read_in_s(remaining_s, random.random())  # noqa: S311 -- spreads load

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from greenroom.core.workspace.homes import HomeId, moved_away, name_away, named
+from greenroom.core.workspace.homes import HomeId, named, parse_removal_name, removal_name
 from greenroom.runtimes.contract import HomeError, HomeInUseError, HomeSize, KeptHome
 
 DEFAULT: Final = "/var/lib/greenroom/homes"
@@ -67,7 +67,7 @@ class HostHomes:
 
     def _listed(self) -> list[KeptHome]:
         kept = [KeptHome(home=home) for name in _folders(self.folder) if (home := named(name)) is not None]
-        away = [found for name in _folders(self._away) if (found := moved_away(name)) is not None]
+        away = [found for name in _folders(self._away) if (found := parse_removal_name(name)) is not None]
         return [*kept, *(KeptHome(home=home, removal_id=removal_id) for home, removal_id in away)]
 
     async def measured(self, home: HomeId) -> HomeSize | None:
@@ -88,7 +88,7 @@ class HostHomes:
 
     async def removed(self, home: HomeId, removal_id: str) -> None:
         """Implements `contract.Homes.remove`, for a home without a container."""
-        away = f"{self._away}/{name_away(home, removal_id)}"
+        away = f"{self._away}/{removal_name(home, removal_id)}"
         await self._looked(partial(self._move_away, home, away), "The home folder cannot be moved away")
         _, said = await self._ran((*_LOW, "rm", "-rf", "--one-file-system", "--", away))
         if await self._looked(partial(os.path.lexists, away), "The home folder cannot be inspected"):

@@ -23,13 +23,13 @@ from greenroom.core.launch.plan import (
     PoolContents,
     StagedPool,
     TraceStep,
+    concurrency_miss,
     missed_steps,
     pool_miss,
-    room_taken,
     success_step,
 )
 from greenroom.core.launch.request import Launch
-from greenroom.core.launch.wanted import SessionUser, SpecMaker, WantedSession, ZoneRooms
+from greenroom.core.launch.wanted import RequestedSession, SessionUser, SpecMaker, ZoneRooms
 from greenroom.core.log_codes import LogCode
 from greenroom.core.workspace.session_spec import Exec, SessionFile
 from greenroom.core.workspace.spec_builder import config_hash_of
@@ -157,7 +157,7 @@ class Search:
 
     db: Database
     secrets: Secrets
-    wanted: WantedSession
+    wanted: RequestedSession
     writer: Writer
     survives: tuple[type[GreenroomError], ...] = ()
     """The errors of an attempt after which the next attempt is tried."""
@@ -254,7 +254,7 @@ class Search:
                         yielding=room.yielding,
                     )
             taken = [room.agent.hostname for room in found.rooms]
-        return (room_taken(taken),)
+        return (concurrency_miss(taken),)
 
     async def _rooms(self, zone: LaunchZone) -> ZoneRooms:
         """Return the room in a zone. The staged sessions that yield are read only if no Agent has free room."""

@@ -20,7 +20,14 @@ from greenroom.core.launch.eviction import Room
 from greenroom.core.launch.placement import PlacementRequest, session_of
 from greenroom.core.launch.plan import LaunchZone, PoolContents, TraceStep
 from greenroom.core.launch.request import NO_LIMIT
-from greenroom.core.launch.wanted import FailedSession, SpecMaker, WantedSession, continued, failure_line, went_silent
+from greenroom.core.launch.wanted import (
+    FailedSession,
+    RequestedSession,
+    SpecMaker,
+    continued,
+    failure_line,
+    went_silent,
+)
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.workspace.homes import home_of
 from greenroom.core.workspace.session_spec import Exec, SessionSpec
@@ -75,13 +82,15 @@ def _last_line(old: SessionToReplace) -> TraceStep:
     )
 
 
-def wanted_instead(old: SessionToReplace, failed: FailedSession, image: ImageFacts, secrets: Secrets) -> WantedSession:
+def wanted_instead(
+    old: SessionToReplace, failed: FailedSession, image: ImageFacts, secrets: Secrets
+) -> RequestedSession:
     """Return the session to search for the user of a failed session.
 
     After a failed hand-over it is the session that the launch would have created, because a user with a staged session
     has no settings that exclude staging. After a failed start it is the same session on another Agent.
     """
-    common = WantedSession(
+    common = RequestedSession(
         user=old.user,
         image=image,
         permissions=old.permissions,

@@ -15,7 +15,7 @@ from tests.support import rows
 
 from greenroom.api import installation, main
 from greenroom.api.catalogue import lists
-from greenroom.core.errors import GivenUp
+from greenroom.core.errors import StatementCanceled
 from greenroom.db import webhooks
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -41,7 +41,7 @@ ERRORS: dict[str, Callable[[], Exception]] = {
     "value": lambda: ValueError("half a \udce9 pair"),
     "disk": lambda: OSError(28, "No space left on device"),
     "database": lambda: psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes"),
-    "given up": lambda: GivenUp("It took too long."),
+    "given up": lambda: StatementCanceled("It took too long."),
     "group": lambda: ExceptionGroup("of a task group", [KeyError("name"), ValueError("bad row")]),
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.errors import NO_RESOURCES, NoResources, NotFound, found
+from greenroom.core.errors import NO_RESOURCES, NoResources, NotFound, require_row
 
 
 def test_a_user_sees_no_machines():
@@ -15,6 +15,6 @@ def test_a_user_sees_no_machines():
 
 
 def test_what_is_not_found_is_named():
-    assert found("row", "zone", "berlin") == "row"
+    assert require_row("row", "zone", "berlin") == "row"
     with pytest.raises(NotFound, match=r"^There is no zone berlin; it may have been deleted\.$"):
-        found(None, "zone", "berlin")
+        require_row(None, "zone", "berlin")

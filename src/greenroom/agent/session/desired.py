@@ -14,7 +14,7 @@ from greenroom.agent.session.journal import Journal, Term
 from greenroom.agent.session.outbox import Outbox
 from greenroom.core.errors import Unexpected
 from greenroom.core.log_codes import LogCode
-from greenroom.core.session.reconcile import Wanted, is_news, merge
+from greenroom.core.session.reconcile import DesiredContainer, is_news, merge
 from greenroom.core.session.states import Want
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.kit.concurrency import one_item
@@ -167,8 +167,8 @@ class DesiredSessions:
         desired = self.entries.get(session_id)
         return desired is not None and desired.authorised is not None
 
-    def wanted(self, desired: Desired) -> Wanted:
-        return Wanted(
+    def wanted(self, desired: Desired) -> DesiredContainer:
+        return DesiredContainer(
             session_id=desired.session_id,
             generation=desired.generation,
             want=Want(desired.want),

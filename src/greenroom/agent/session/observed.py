@@ -15,7 +15,7 @@ import msgspec
 
 from greenroom.agent.concurrency import Signal
 from greenroom.agent.session.journal import Journal, SessionRecord
-from greenroom.core.session.reconcile import ContainerState, JournalFacts, SeenContainer
+from greenroom.core.session.reconcile import ContainerState, JournalFacts, ObservedContainer
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.kit.clock import boottime_s
 from greenroom.wire.messages import Authorised, Step
@@ -89,7 +89,7 @@ class ObservedSessions:
 
     def __init__(self, journal: Journal, probe_valid_s: float) -> None:
         self._journal = journal
-        self._containers: dict[str, SeenContainer] = {}
+        self._containers: dict[str, ObservedContainer] = {}
         self._probes = Probes(probe_valid_s)
         self._steps: dict[str, dict[str, float]] = {}
         self._committed_steps: dict[str, set[str]] = {}
@@ -109,13 +109,13 @@ class ObservedSessions:
     # Containers ---------------------------------------------------------------------------------------------------
 
     @property
-    def containers(self) -> Mapping[str, SeenContainer]:
+    def containers(self) -> Mapping[str, ObservedContainer]:
         return self._containers
 
-    def container(self, session_id: str) -> SeenContainer | None:
+    def container(self, session_id: str) -> ObservedContainer | None:
         return self._containers.get(session_id)
 
-    def saw(self, session_id: str, seen: SeenContainer | None) -> None:
+    def saw(self, session_id: str, seen: ObservedContainer | None) -> None:
         before = self._containers.get(session_id)
         if before == seen:
             return
@@ -131,7 +131,7 @@ class ObservedSessions:
         self.changed.emit(session_id)
         self.container_changed.emit(session_id)
 
-    def saw_all(self, containers: Iterable[SeenContainer], leave_out: AbstractSet[str] = frozenset()) -> None:
+    def saw_all(self, containers: Iterable[ObservedContainer], leave_out: AbstractSet[str] = frozenset()) -> None:
         """Store a whole inventory; it may be older than the known state of the sessions in `leave_out`."""
         found = {seen.session_id: seen for seen in containers}
         for session_id in (found.keys() | self._containers.keys()) - leave_out:

@@ -111,13 +111,13 @@ class Sessions:
     def snapshot(self, only: AbstractSet[str] | None = None, giving_way: frozenset[str] = frozenset()) -> RoundSnapshot:
         """The input of a round's plan, of `only` these sessions or of all."""
         memory = self._journal.memory
-        wanted = {k: self.desired.wanted(entry) for k, entry in _of(self.desired.entries, only).items()}
-        handovers = {one.assignment_id: memory.handovers.get(one.assignment_id or "") for one in wanted.values()}
+        desired = {k: self.desired.wanted(entry) for k, entry in _of(self.desired.entries, only).items()}
+        handovers = {one.assignment_id: memory.handovers.get(one.assignment_id or "") for one in desired.values()}
         handed_over = {key for key, record in handovers.items() if key and record and record.state != "received"}
         return RoundSnapshot(
             list_is_valid=self.is_known,
-            wanted=wanted,
-            seen=_of(self.observed.containers, only),
+            desired=desired,
+            observed=_of(self.observed.containers, only),
             known={session_id: facts(record) for session_id, record in _of(memory.sessions, only).items()},
             orders=tuple(order for order in self.orders.all() if only is None or order.session_id in only),
             begun=self.orders.begun() | handed_over,

@@ -261,7 +261,7 @@ class Openings:
         """End the visits whose connections are closed."""
         wanted = self._visits.connections
         there = await asyncio.to_thread(self._look, wanted)
-        for visit in self._visits.looked(there, wanted - there, self._clock()):
+        for visit in self._visits.end_closed(there, wanted - there, self._clock()):
             self._closed(
                 f"The stream of session {visit.session_id}, opened from {visit.client}, was closed after"
                 f" {visit.lasted_s:.0f} s",

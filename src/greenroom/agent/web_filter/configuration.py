@@ -51,7 +51,7 @@ class _Header:
 
 
 def headers(secrets: Sequence[Brokered]) -> str:
-    """The text of the file that adds secrets to requests, selected by `core.named_secrets.goes_to`."""
+    """The text of the file that adds secrets to requests, selected by `core.named_secrets.applies_to`."""
     found = [
         _Header(
             exact=tuple(host for host in secret.hosts if not host.startswith(".")),

@@ -16,7 +16,7 @@ from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires
 from greenroom.core.access.permissions import beyond
-from greenroom.core.errors import Forbidden, Invalid, found
+from greenroom.core.errors import Forbidden, Invalid, require_row
 from greenroom.core.events import session_events
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.db.access import credentials, users
@@ -122,7 +122,7 @@ async def delete_api_key(key_id: str, change: ChangeDep, end_leases: EndLeases =
 
 
 async def _key(db: Database, key_id: str) -> ApiKey:
-    return found(await credentials.find_key(db, key_id.replace("\0", "")), "API key", key_id)
+    return require_row(await credentials.find_key(db, key_id.replace("\0", "")), "API key", key_id)
 
 
 async def _require_for_other(change: CallerChange, user_id: str, permissions: list[str]) -> None:

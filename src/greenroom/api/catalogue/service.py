@@ -17,7 +17,7 @@ from greenroom.api.security import Caller
 from greenroom.api.workspace import service as workspaces
 from greenroom.api.workspace.schemas import ImageCreate, ImagePatch
 from greenroom.core.catalogue.offers import CatalogueOffer, Offered, entries, free_name, of_list, of_recipe, update_of
-from greenroom.core.errors import Duplicate, Invalid, NotFound, Refused, TooLarge, found
+from greenroom.core.errors import Duplicate, Invalid, NotFound, Refused, TooLarge, require_row
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
 from greenroom.core.outgoing import Reach
@@ -224,7 +224,7 @@ async def workspace_picture(db: Database, caller: Caller, image_id: str) -> Cata
     """
     own = caller.user_id is not None and await images.is_of_user(db, image_id, caller.user_id)
     picture = await catalogue_rows.find_picture(db, image_id) if own or caller.may("images_view") else None
-    return found(picture, "picture of workspace", image_id)
+    return require_row(picture, "picture of workspace", image_id)
 
 
 async def change_picture(change: CallerChange, image_id: str, picture: CataloguePicture | None) -> WorkspaceRow:

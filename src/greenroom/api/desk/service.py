@@ -14,7 +14,7 @@ from greenroom.api.desk.transport import Desks, LeaseDesk
 from greenroom.core.actions import dialects
 from greenroom.core.actions import plan as action_plan
 from greenroom.core.actions.actions import Action, Button, OpenAddress, WaitStep
-from greenroom.core.actions.plan import Size, plan, shown_at
+from greenroom.core.actions.plan import Size, plan, to_display_point
 from greenroom.core.errors import Invalid
 from greenroom.db.lease.leases import LeaseRow
 
@@ -80,7 +80,7 @@ async def act(
         fields = cast("dict[str, Any]", item)
         result.action = str(fields.get("action") or fields.get("type"))
         if result.coordinate and display:
-            result.coordinate = shown_at(*result.coordinate, done.state.size, display)
+            result.coordinate = to_display_point(*result.coordinate, done.state.size, display)
     return acted
 
 
@@ -93,7 +93,7 @@ async def _located(
     state = desks.seen.get(desk.session_id) or await _state(desk)
     shown = display or state.size
     middles = {
-        ref: place if isinstance(place, str) else shown_at(*_middle(place), state.size, shown)
+        ref: place if isinstance(place, str) else to_display_point(*_middle(place), state.size, shown)
         for ref, place in places.items()
     }
     return dialects.located(actions, middles)

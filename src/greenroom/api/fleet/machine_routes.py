@@ -24,7 +24,7 @@ from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires
 from greenroom.core.errors import Invalid, Refused
 from greenroom.core.events import ChangeEvent, Topic
-from greenroom.core.fleet.machines.demand import parse_hint, shown_hint
+from greenroom.core.fleet.machines.demand import format_hint, parse_hint
 from greenroom.core.fleet.machines.model import MachineOrder, OrderState, OrderTransition, PlaceOrder
 from greenroom.core.fleet.machines.plan import plan
 from greenroom.core.fleet.machines.provider import (
@@ -58,7 +58,7 @@ _VERBS: Final = {
 def view(row: MachinePoolRow) -> MachinePoolView:
     """Return the view of a pool, without its secrets."""
     return MachinePoolView.of(
-        row, secret_names=sorted(row.secrets), schedule=[shown_hint(hint) for hint in row.schedule]
+        row, secret_names=sorted(row.secrets), schedule=[format_hint(hint) for hint in row.schedule]
     )
 
 

@@ -10,13 +10,13 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from greenroom.api.bodies import Body, JsonObject, Shaped, Text, View
 from greenroom.core.errors import Invalid
-from greenroom.core.fleet.machines.demand import parse_hint, shown_hint
+from greenroom.core.fleet.machines.demand import format_hint, parse_hint
 from greenroom.core.fleet.machines.provider import DEFAULT_EDGE_URL
 
 
 def _line(text: str) -> str:
     try:
-        return shown_hint(parse_hint(text))
+        return format_hint(parse_hint(text))
     except Invalid as error:
         raise ValueError(error.message) from error
 

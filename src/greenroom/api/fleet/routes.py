@@ -26,7 +26,7 @@ from greenroom.api.fleet.schemas import (
 )
 from greenroom.api.paging import Paging
 from greenroom.api.security import requires
-from greenroom.core.errors import Forbidden, NotFound, found
+from greenroom.core.errors import Forbidden, NotFound, require_row
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.addresses import foreign_hosts
 from greenroom.core.fleet.liveness import unattended
@@ -81,7 +81,7 @@ async def find_agent(db: Database, name: str) -> views.AgentRow:
         ids = ", ".join(agent_id[:8] for agent_id in agent_ids)
         raise NotFound(f"{len(agent_ids)} Agents have the name {name}; use an id instead: {ids}.")
     rows = (await views.list_agents(db, agent_ids[0])).rows if agent_ids else []
-    return found(next(iter(rows), None), "Agent", name)
+    return require_row(next(iter(rows), None), "Agent", name)
 
 
 @agent_router.patch("/agents/{agent_id}", dependencies=[requires("agents_modify")])
@@ -143,7 +143,7 @@ async def get_manager(manager_id: str, db: Db) -> ManagerView:
 async def _manager(db: Database, name: str) -> managers.ListedManager:
     manager_id = await managers.find_manager(db, name.replace("\0", ""))
     rows = await managers.list_managers(db, manager_id) if manager_id else []
-    return found(next(iter(rows), None), "Manager", name)
+    return require_row(next(iter(rows), None), "Manager", name)
 
 
 @manager_router.patch("/managers/{manager_id}", dependencies=[requires("managers_modify")])

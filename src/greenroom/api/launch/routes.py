@@ -23,7 +23,7 @@ from greenroom.api.session.service import Streams, connection_of, opens
 from greenroom.api.workspace.schemas import LauncherImage
 from greenroom.core.access.group_settings import resolve
 from greenroom.core.access.permissions import USER
-from greenroom.core.errors import NotFound, found
+from greenroom.core.errors import NotFound, require_row
 from greenroom.core.launch.compatibility import profile_is_allowed
 from greenroom.core.launch.nearest import NEARER_BY_MS
 from greenroom.core.lease import USER as USER_HERE
@@ -112,7 +112,7 @@ async def change_control_by_token(
 ) -> ControlView:
     """Take control of a leased session from its program, keep it, or hand it back, by its connect address."""
     session = await _session_of(parts.db, secrets, request, body)
-    lease = found(await find_lease_of(parts.db, session.session_id), "lease of session", session.session_id)
+    lease = require_row(await find_lease_of(parts.db, session.session_id), "lease of session", session.session_id)
     person = Person(viewer=USER_HERE, name=session.username or "The user", owns=True)
     return await (control.take if body.holder == "person" else control.hand_back)(parts, lease, person, body.term)
 

@@ -26,7 +26,7 @@ from greenroom.api.security import Caller
 from greenroom.api.session.authorized import asking_of, kind_of
 from greenroom.core.errors import Forbidden, GreenroomError, NotFound, WrongState
 from greenroom.core.events import ChangeEvent, Topic
-from greenroom.core.lease import USER, Control, Person, expired, handed_back, taken, withdrawn
+from greenroom.core.lease import USER, Control, Person, expired, handed_back, taken_over, withdrawn
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.authorization import Act, Kind, SessionFacts, decide
 from greenroom.db.database import Database
@@ -95,7 +95,7 @@ async def take(parts: Controls, lease: LeaseRow, person: Person, term: int | Non
     desk = await parts.desks.of(lease)
 
     def decide(control: Control, now: datetime) -> Control:
-        return taken(control, now, person, parts.away_s, term)
+        return taken_over(control, now, person, parts.away_s, term)
 
     said = f"{person.name} took over"
     changed = await controls.change_control(parts.db, lease.lease_id, decide, said)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from greenroom.api.installation import Snapshot
-from greenroom.core.errors import GreenroomError, SetupError, Unavailable, found
+from greenroom.core.errors import GreenroomError, SetupError, Unavailable, require_row
 from greenroom.core.log_codes import LogCode
 from greenroom.core.outgoing import trusted_hosts
 from greenroom.core.webhooks import DeliveryAttempt, DeliveryState, WebhookEvent, body_of, signed_headers, verdict
@@ -109,7 +109,7 @@ class Courier:
         """
         data: dict[str, Any] = {"webhook_id": webhook.webhook_id, "name": webhook.name}
         taken = await webhooks.insert_taken(self._db, webhook.webhook_id, WebhookEvent.TEST, data)
-        taken = found(taken, "webhook", webhook.webhook_id)
+        taken = require_row(taken, "webhook", webhook.webhook_id)
         from greenroom.api.webhooks.sending import Sender  # noqa: PLC0415 -- see `_serve`
 
         async with Sender(trusted_hosts(self._snapshot.installation.webhook_hosts)) as sender:

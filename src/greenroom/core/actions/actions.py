@@ -134,7 +134,7 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class TakeScreenshot:
     """Take a picture of the screen, or of the part between two corners."""
 
     region: tuple[Point, Point] | None = None
@@ -177,4 +177,4 @@ class ReadClipboard(BaseStep, frozen=True, tag="read_clipboard"):
 
 
 SimpleStep = FocusElement | WaitStep | Clipboard | OpenAddress | CursorPosition | ReadClipboard
-Action = Move | Click | Drag | Hold | Scroll | Press | Write | Look | SimpleStep
+Action = Move | Click | Drag | Hold | Scroll | Press | Write | TakeScreenshot | SimpleStep

@@ -33,7 +33,7 @@ def point(pair: Pair, field: str = "coordinate") -> Point:
     return Point(pair[0], pair[1], field)
 
 
-def _held(text: str | None) -> tuple[int, ...]:
+def _modifier_keys(text: str | None) -> tuple[int, ...]:
     return chord_of(text) if text else ()
 
 
@@ -86,7 +86,7 @@ class _Click(_Verb, frozen=True):
 
     def click(self, button: Button, times: int = 1) -> Action:
         at = point(self.coordinate) if self.coordinate else None
-        return actions.Click(button, at, times, _held(self.text))
+        return actions.Click(button, at, times, _modifier_keys(self.text))
 
 
 class _LeftClick(_Click, frozen=True, tag="left_click"):
@@ -123,7 +123,7 @@ class _LeftClickDrag(_Verb, frozen=True, tag="left_click_drag"):
 
     def meaning(self) -> Action:
         start = (point(self.start_coordinate, "start_coordinate"),) if self.start_coordinate else ()
-        return actions.Drag((*start, point(self.coordinate)), _held(self.text))
+        return actions.Drag((*start, point(self.coordinate)), _modifier_keys(self.text))
 
 
 class _LeftMouseDown(_Verb, frozen=True, tag="left_mouse_down"):
@@ -151,7 +151,7 @@ class _Scroll(_Verb, frozen=True, tag="scroll"):
     def meaning(self) -> Action:
         across, down = {"up": (0, -1), "down": (0, 1), "left": (-1, 0), "right": (1, 0)}[self.scroll_direction]
         at = point(self.coordinate) if self.coordinate else None
-        return actions.Scroll(across * self.scroll_amount, down * self.scroll_amount, at, _held(self.text))
+        return actions.Scroll(across * self.scroll_amount, down * self.scroll_amount, at, _modifier_keys(self.text))
 
 
 class _Wait(_Verb, frozen=True, tag="wait"):
@@ -163,7 +163,7 @@ class _Wait(_Verb, frozen=True, tag="wait"):
 
 class _Screenshot(_Verb, frozen=True, tag="screenshot"):
     def meaning(self) -> Action:
-        return actions.Look()
+        return actions.TakeScreenshot()
 
 
 class _CursorPosition(_Verb, frozen=True, tag="cursor_position"):
@@ -178,7 +178,7 @@ class _Zoom(_Verb, frozen=True, tag="zoom"):
 
     def meaning(self) -> Action:
         left, top, right, bottom = self.region
-        return actions.Look((Point(left, top, "region"), Point(right, bottom, "region")))
+        return actions.TakeScreenshot((Point(left, top, "region"), Point(right, bottom, "region")))
 
 
 class _SetClipboard(_Verb, frozen=True, tag="set_clipboard"):

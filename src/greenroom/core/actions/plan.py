@@ -14,12 +14,12 @@ from greenroom.core.actions.actions import (
     Click,
     Drag,
     Hold,
-    Look,
     Move,
     Point,
     Press,
     Scroll,
     SimpleStep,
+    TakeScreenshot,
     WaitStep,
     Write,
 )
@@ -88,7 +88,7 @@ def plan(
     return [list(planner.steps(action, f"actions[{index}]")) for index, action in enumerate(actions)]
 
 
-def shown_at(x: int, y: int, screen: Size, display: Size) -> tuple[int, int]:
+def to_display_point(x: int, y: int, screen: Size, display: Size) -> tuple[int, int]:
     """Convert a point of the screen to the coordinates of a client that uses `display`."""
     return x * display.width // screen.width, y * display.height // screen.height
 
@@ -127,8 +127,8 @@ class _Planner:
             case Write(text, at):
                 yield from [] if at is None else self.steps(Click(Button.LEFT, at), where)
                 yield Type(text)
-            case Look(region):
-                yield self._look(region, where)
+            case TakeScreenshot(region):
+                yield self._screenshot(region, where)
             case _:
                 yield action
 
@@ -148,7 +148,7 @@ class _Planner:
             place = f"{where}.{point.field}" if point.field.isidentifier() or "[" in point.field else where
             raise Invalid(f"{place}: [{point.x}, {point.y}] is outside the screen of {width} x {height}.")
 
-    def _look(self, region: tuple[Point, Point] | None, where: str) -> Step:
+    def _screenshot(self, region: tuple[Point, Point] | None, where: str) -> Step:
         screen, display = self._screen, self._display
         if region is None:
             return Screenshot() if display == screen else Screenshot(None, display.width, display.height)

@@ -29,7 +29,7 @@ Keys = Annotated[list[str], Meta(max_length=MOST_KEYS)]
 Pixels = Annotated[int, Meta(ge=-MOST_NOTCHES * PIXELS_A_NOTCH, le=MOST_NOTCHES * PIXELS_A_NOTCH)]
 
 
-def _held(keys: list[str]) -> tuple[int, ...]:
+def _modifier_keys(keys: list[str]) -> tuple[int, ...]:
     # Clients of this dialect send CTRL, C for ctrl+c, not for ctrl+shift+c.
     together = len(keys) > 1
     return tuple(dict.fromkeys(keysym_of(key.lower() if together and len(key) == 1 else key) for key in keys))
@@ -68,18 +68,18 @@ class _Click(_Placed, frozen=True, tag="click"):
 
     def meaning(self) -> Action:
         if self.button in _KEYS:
-            return actions.Press((_held([*self.keys, _KEYS[self.button]]),))
-        return actions.Click(_BUTTONS[self.button], self.at, keys=_held(self.keys))
+            return actions.Press((_modifier_keys([*self.keys, _KEYS[self.button]]),))
+        return actions.Click(_BUTTONS[self.button], self.at, keys=_modifier_keys(self.keys))
 
 
 class _DoubleClick(_Placed, frozen=True, tag="double_click"):
     def meaning(self) -> Action:
-        return actions.Click(Button.LEFT, self.at, 2, _held(self.keys))
+        return actions.Click(Button.LEFT, self.at, 2, _modifier_keys(self.keys))
 
 
 class _Move(_Placed, frozen=True, tag="move"):
     def meaning(self) -> Action:
-        return actions.Move(self.at, _held(self.keys))
+        return actions.Move(self.at, _modifier_keys(self.keys))
 
 
 class _Scroll(_Placed, frozen=True, tag="scroll", kw_only=True):
@@ -90,7 +90,7 @@ class _Scroll(_Placed, frozen=True, tag="scroll", kw_only=True):
 
     def meaning(self) -> Action:
         across, down = self.scroll_x or self.x_in_js, self.scroll_y or self.y_in_js
-        return actions.Scroll(_notches(across), _notches(down), self.at, _held(self.keys))
+        return actions.Scroll(_notches(across), _notches(down), self.at, _modifier_keys(self.keys))
 
 
 class _Drag(_Verb, frozen=True, tag="drag"):
@@ -99,14 +99,14 @@ class _Drag(_Verb, frozen=True, tag="drag"):
 
     def meaning(self) -> Action:
         points = (Point(*_xy(place), f"path[{index}]") for index, place in enumerate(self.path))
-        return actions.Drag(tuple(points), _held(self.keys))
+        return actions.Drag(tuple(points), _modifier_keys(self.keys))
 
 
 class _Keypress(_Verb, frozen=True, tag="keypress"):
     keys: Annotated[Keys, Meta(min_length=1)]
 
     def meaning(self) -> Action:
-        return actions.Press((_held(self.keys),))
+        return actions.Press((_modifier_keys(self.keys),))
 
 
 class _Type(_Verb, frozen=True, tag="type"):
@@ -123,7 +123,7 @@ class _Wait(_Verb, frozen=True, tag="wait"):
 
 class _Screenshot(_Verb, frozen=True, tag="screenshot"):
     def meaning(self) -> Action:
-        return actions.Look()
+        return actions.TakeScreenshot()
 
 
 class _GoTo(_Verb, frozen=True, tag="goto"):

@@ -151,7 +151,7 @@ def refusal(newcomer: Newcomer, known: KnownAgent | None, token: Token | None) -
     return problem
 
 
-def is_shown_again(newcomer: Newcomer, known: KnownAgent | None) -> bool:
+def is_repeated_join(newcomer: Newcomer, known: KnownAgent | None) -> bool:
     """True if the same token admitted this Agent before, and the Agent has not checked in since.
 
     The Agent then sends its token again, because the answer with its credential was lost.
@@ -167,7 +167,7 @@ def is_shown_again(newcomer: Newcomer, known: KnownAgent | None) -> bool:
 
 
 def _refusal_with_token(newcomer: Newcomer, known: KnownAgent | None, token: Token | None) -> GreenroomError | None:
-    again = is_shown_again(newcomer, known)
+    again = is_repeated_join(newcomer, known)
     if problem := refusal_of_agents_token(token, newcomer.agent_id, again=again):
         return problem
     assert token is not None, "there is a refusal without one"  # noqa: S101

@@ -39,7 +39,7 @@ class HostLimit:
         return not self.otherwise
 
     @property
-    def wanted(self) -> int:
+    def required(self) -> int:
         """The value that is enough for `SESSIONS` sessions."""
         return self.kept + self.per_session * SESSIONS
 
@@ -48,8 +48,8 @@ class HostLimit:
         return max(0, value - self.kept) // self.per_session
 
 
-def _says(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.IGNORECASE)
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text, re.IGNORECASE)
 
 
 RAISE: Final = "Raise the kernel's limits with `greenroom setup limits`, as root."
@@ -61,7 +61,7 @@ LIMITS: Final = (
         what="inotify instances of one account, over all containers",
         per_session=5,
         at_rest=5,
-        shows=_says(
+        shows=_pattern(
             r"inotify[^\n]*too many open files|too many open files[^\n]*inotify|user limit on inotify instances"
         ),
     ),
@@ -70,7 +70,7 @@ LIMITS: Final = (
         what="files and folders that one account watches, over all containers",
         per_session=200,
         at_rest=33,
-        shows=_says(r"(inotify|watch)[^\n]*no space left on device|system limit for number of file watchers"),
+        shows=_pattern(r"(inotify|watch)[^\n]*no space left on device|system limit for number of file watchers"),
     ),
     HostLimit(name="kernel.pid_max", what="processes and threads", per_session=200, at_rest=48, kept=1000),
     HostLimit(
@@ -79,7 +79,7 @@ LIMITS: Final = (
         per_session=200,
         at_rest=48,
         kept=1000,
-        shows=_says(
+        shows=_pattern(
             r"(fork|clone|pthread_create|can't start new thread|newosproc)[^\n]*resource temporarily unavailable"
             r"|resource temporarily unavailable[^\n]*(fork|clone|thread)"
         ),
@@ -121,7 +121,7 @@ LIMITS: Final = (
         per_session=1,
         at_rest=1,
         kept=100,
-        shows=_says(r"(keyring|session key)[^\n]*disk quota exceeded"),
+        shows=_pattern(r"(keyring|session key)[^\n]*disk quota exceeded"),
     ),
     HostLimit(name="kernel.pty.max", what="terminals", per_session=3, at_rest=0, kept=1024),
     HostLimit(
@@ -130,7 +130,7 @@ LIMITS: Final = (
         per_session=2,
         at_rest=2,
         kept=100,
-        shows=_says(r"neighbou?r table overflow"),
+        shows=_pattern(r"neighbou?r table overflow"),
     ),
     HostLimit(
         name="net.netfilter.nf_conntrack_max",
@@ -138,7 +138,7 @@ LIMITS: Final = (
         per_session=250,
         at_rest=25,
         kept=5000,
-        shows=_says(r"nf_conntrack: [^\n]*table full"),
+        shows=_pattern(r"nf_conntrack: [^\n]*table full"),
     ),
     HostLimit(
         name="ports in net.ipv4.ip_local_port_range",
@@ -147,7 +147,7 @@ LIMITS: Final = (
         at_rest=1,
         kept=2000,
         otherwise="Widen net.ipv4.ip_local_port_range",
-        shows=_says(r"all ports are allocated"),
+        shows=_pattern(r"all ports are allocated"),
     ),
     HostLimit(
         name="ports of a bridge",
@@ -155,7 +155,7 @@ LIMITS: Final = (
         per_session=1,
         at_rest=1,
         otherwise="Use another host for more sessions",
-        shows=_says(r"adding interface [^\n]* to bridge [^\n]*exchange full"),
+        shows=_pattern(r"adding interface [^\n]* to bridge [^\n]*exchange full"),
     ),
     HostLimit(
         name="addresses of the sessions' network",
@@ -166,7 +166,7 @@ LIMITS: Final = (
             "Remove unused networks of Docker or add networks with default-address-pools in its daemon.json, "
             "then stop the instance and start it again"
         ),
-        shows=_says(r"no available (ipv4 )?addresses"),
+        shows=_pattern(r"no available (ipv4 )?addresses"),
     ),
 )
 """In the order of the page. vm.max_map_count (per process) and fs.mount-max (per container) are not shared."""
@@ -212,9 +212,9 @@ def too_low(values: Mapping[str, int], sessions: int) -> list[Narrow]:
 def to_raise(values: Mapping[str, int]) -> dict[str, int]:
     """Return the kernel settings to raise, as name → new value. A setting is never lowered."""
     return {
-        limit.name: limit.wanted
+        limit.name: limit.required
         for limit in LIMITS
-        if limit.sysctl and limit.name in values and values[limit.name] < limit.wanted
+        if limit.sysctl and limit.name in values and values[limit.name] < limit.required
     }
 
 
@@ -283,16 +283,16 @@ def shortages(folder: str, needed: Space, free: Space) -> list[str]:
     found: list[str] = []
     if needed.disk > free.disk:
         found.append(
-            f"DATA needs about {_shown(needed.disk)} free, and {folder} has {_shown(free.disk)}. Free some "
+            f"DATA needs about {_size_text(needed.disk)} free, and {folder} has {_size_text(free.disk)}. Free some "
             "space, or pass another --data."
         )
     if needed.memory > free.memory:
         found.append(
-            f"The processes of an instance need about {_shown(needed.memory)} of memory without any desktop, and this"
-            f" machine has {_shown(free.memory)} free; end other programs, or use a machine with more."
+            f"The processes of an instance need about {_size_text(needed.memory)} of memory without any desktop, and"
+            f" this machine has {_size_text(free.memory)} free; end other programs, or use a machine with more."
         )
     return found
 
 
-def _shown(count: int) -> str:
+def _size_text(count: int) -> str:
     return f"{ceil(count / 1e6)} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"

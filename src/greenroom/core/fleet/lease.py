@@ -75,7 +75,7 @@ def next_renewal_in_s(sent_at_s: float, now_s: float, timings: Timings) -> float
     return max(0.0, sent_at_s + timings.renew_s - now_s)
 
 
-def look_in_s(remaining_s: float, jitter: float) -> float:
+def next_read_in_s(remaining_s: float, jitter: float) -> float:
     """Return the seconds until the next read of the leadership.
 
     `remaining_s` is the time until its end by the clock of the database: at most 0 if it has ended; it may be infinite.
@@ -163,7 +163,7 @@ class LeaseRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class ObservedRecord:
     """The record (its `version` None = there is none) that a process last read, and since when it is unchanged."""
 
     record: LeaseRecord | None
@@ -180,14 +180,16 @@ class RecordClaim:
     reason: str
 
 
-def noticed(before: Seen | None, record: LeaseRecord | None, version: str | None, read_at_s: float) -> Seen:
+def noticed(
+    before: ObservedRecord | None, record: LeaseRecord | None, version: str | None, read_at_s: float
+) -> ObservedRecord:
     """Return what the process has seen after a read that ended at `read_at_s`."""
     if before is not None and before.version == version:
         return before
-    return Seen(record=record, version=version, since_s=read_at_s)
+    return ObservedRecord(record=record, version=version, since_s=read_at_s)
 
 
-def claim(seen: Seen, own: str, address: str, now_s: float, ttl_s: float) -> RecordClaim | None:
+def claim(seen: ObservedRecord, own: str, address: str, now_s: float, ttl_s: float) -> RecordClaim | None:
     """Return the claim that a standby process may make now; None = wait."""
     record = seen.record
     if record is None:
@@ -210,6 +212,6 @@ def renewal(held: LeaseRecord, copy: int) -> LeaseRecord:
     return replace(held, beat=held.beat + 1, copy=copy)
 
 
-def given_back(held: LeaseRecord) -> LeaseRecord:
+def released(held: LeaseRecord) -> LeaseRecord:
     """Return the record of a process that stops acting. Another process then takes it over at once."""
     return replace(held, holder="", beat=held.beat + 1)

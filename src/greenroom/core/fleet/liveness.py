@@ -110,7 +110,7 @@ def silence_problem(missing_s: float, hold_s: float) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class ShownStatus:
+class EffectiveStatus:
     """The status of an Agent as administrators see it. `reason` is the problem of the Agent as a sentence, or None."""
 
     status: AgentStatus
@@ -131,7 +131,7 @@ UNATTENDED_S: Final = 15.0
 """The time since its last check-in after which an Agent without a Manager is no longer shown as running."""
 
 
-def shown_status(
+def effective_status(
     status: AgentStatus,
     zone_name: str,
     *,
@@ -140,7 +140,7 @@ def shown_status(
     runtime_error: str,
     crash_loop: str = "",
     edge_requested: str | None = None,
-) -> ShownStatus:
+) -> EffectiveStatus:
     """Return the status of an Agent as administrators see it; `status` is that in its row, which the Primary writes.
 
     `has_manager`: a Manager of its zone runs. `runtime_error` and `crash_loop` are sentences: the reasons why its
@@ -149,20 +149,20 @@ def shown_status(
     """
     if status == "running" and not has_manager and (silent_s or 0.0) > UNATTENDED_S:
         why = f"No Manager of zone {zone_name} runs, so this Agent cannot report. If it runs, its sessions continue."
-        return ShownStatus("missing", why)
+        return EffectiveStatus("missing", why)
     if status in {"running", "missing"} and crash_loop:
-        return ShownStatus(status, crash_loop)
+        return EffectiveStatus(status, crash_loop)
     if status == "missing":
         since = "" if silent_s is None else f" for {silent_s:.0f} s"
-        return ShownStatus(status, f"It has not checked in{since}. Check its host, its process and its network.")
+        return EffectiveStatus(status, f"It has not checked in{since}. Check its host, its process and its network.")
     if status == "running" and runtime_error:
-        return ShownStatus(status, f"It cannot start sessions: {runtime_error}")
+        return EffectiveStatus(status, f"It cannot start sessions: {runtime_error}")
     if edge_requested is not None:
         where = f"is at {edge_requested} now" if edge_requested else "is gone"
-        return ShownStatus(
+        return EffectiveStatus(
             status, f"It reports that its edge gateway {where}; an administrator must confirm the change."
         )
-    return ShownStatus(status)
+    return EffectiveStatus(status)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -323,8 +323,8 @@ def _quarantined(agent: PlacementAgent) -> str:
 def _too_few_cores(agent: PlacementAgent, request: PlacementRequest) -> str:
     """Return the sentence about cores. For a quota they are cores of the host, as in the workspace."""
     times, purpose = (agent.overcommit, " for a quota") if request.cpu_mode == "Quotas" else (1.0, "")
-    free, offered = shown_cores(agent.free_cores / times), shown_cores(agent.cores / times)
-    return f"{agent.hostname} has {free} of {offered} cores free{purpose}, {shown_cores(request.cores)} are needed"
+    free, offered = cores_text(agent.free_cores / times), cores_text(agent.cores / times)
+    return f"{agent.hostname} has {free} of {offered} cores free{purpose}, {cores_text(request.cores)} are needed"
 
 
 def _no_disk(agent: PlacementAgent) -> tuple[str, str] | None:
@@ -335,6 +335,6 @@ def _no_disk(agent: PlacementAgent) -> tuple[str, str] | None:
     return ("no_disk", reason) if reason else None
 
 
-def shown_cores(cores: float) -> str:
+def cores_text(cores: float) -> str:
     """Return cores as text, with at most two decimals."""
     return f"{round(cores, 2):g}"

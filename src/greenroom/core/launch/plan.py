@@ -179,7 +179,7 @@ def placement_misses(zone: LaunchZone, placement: Placement, agent: str = "Agent
     return misses
 
 
-def room_taken(hostnames: Sequence[str]) -> Miss:
+def concurrency_miss(hostnames: Sequence[str]) -> Miss:
     """Return the miss for Agents that had room when they were read, but not when the session was inserted."""
     return Miss("no_capacity", f"Other launches took the room on {', '.join(hostnames)} at the same time.")
 

@@ -14,7 +14,7 @@ from greenroom.core.launch.compatibility import LaunchFacts
 from greenroom.core.launch.nearest import nearest_zone
 from greenroom.core.launch.placement import HOME_THERE, PlacementRequest, session_of
 from greenroom.core.launch.plan import LaunchAttempt, LaunchZone, StagedPool, plan_launch
-from greenroom.core.launch.wanted import SessionUser, WantedSession
+from greenroom.core.launch.wanted import RequestedSession, SessionUser
 from greenroom.core.lease import NewLease, most_of_user, refusal
 from greenroom.core.recording.described import stronger
 from greenroom.core.session.deadlines import clocks_of, lease_clocks
@@ -141,7 +141,7 @@ class Launch:
     max_sessions: int
     current_zone_id: str
     attempts: tuple[LaunchAttempt, ...]
-    wanted: WantedSession
+    wanted: RequestedSession
 
 
 NO_LIMIT: Final = 1_000_000
@@ -217,7 +217,7 @@ def planned(
         max_sessions=most_of_user(facts.settings, leased=leased),
         current_zone_id=begins_in,
         attempts=plan_launch(snapshot.zones, begins_in, image, snapshot.pools, facts),
-        wanted=WantedSession(
+        wanted=RequestedSession(
             user=SessionUser(
                 user_id=request.user_id,
                 launch_id=launch_id,

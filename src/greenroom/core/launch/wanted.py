@@ -222,7 +222,7 @@ class ZoneRooms:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WantedSession:
+class RequestedSession:
     """The session that a user will get, staged or new."""
 
     user: SessionUser

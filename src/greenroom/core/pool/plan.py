@@ -48,7 +48,7 @@ def plan(snapshot: PoolSnapshot) -> PoolPlan:
     work = _Work()
     failures = _remember_failures(snapshot, work)
     backing_off = shortfalls.longer_backoff(failures, shortfalls.after_breaks(snapshot.config.broken, snapshot.now))
-    wanted, inhibited = _wanted(snapshot)
+    wanted, inhibited = _desired_number(snapshot)
     _end_unfit(snapshot, wanted, inhibited, work)
     counted = [s for s in snapshot.sessions if s.session_id not in work.ended and snapshot.counts(s)]
     places = wanted + _extra(counted, wanted)
@@ -84,7 +84,7 @@ def _remember_failures(snapshot: PoolSnapshot, work: _Work) -> PoolFailures:
     return shortfalls.after(snapshot.config, [s for s in failed if not s.was_usable], snapshot.now)
 
 
-def _wanted(snapshot: PoolSnapshot) -> tuple[int, Shortfall | None]:
+def _desired_number(snapshot: PoolSnapshot) -> tuple[int, Shortfall | None]:
     config = snapshot.config
     if config.deleted or config.num_sessions == 0:
         return 0, None

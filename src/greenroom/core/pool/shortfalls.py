@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from greenroom.core.launch.placement import PlacementAgent, Rejection, place, session_of, shown_cores
+from greenroom.core.launch.placement import PlacementAgent, Rejection, cores_text, place, session_of
 from greenroom.core.pool.model import COMING, Broken, PoolConfig, PooledSession, PoolSnapshot, Shortfall
 from greenroom.core.rate_limits import Backoff
 from greenroom.core.text import EXACT, size
@@ -156,7 +156,7 @@ def unplaced(snapshot: PoolSnapshot, missing: int, rejected: Sequence[Rejection]
         return Shortfall("starting", f"{missing} of {desired} not staged yet: {noun} ending to make room.")
     if "no_capacity" in codes:
         image = snapshot.image
-        cores = f"{'a quota of ' if image.cpu_mode == 'Quotas' else ''}{shown_cores(image.cores)} cores"
+        cores = f"{'a quota of ' if image.cpu_mode == 'Quotas' else ''}{cores_text(image.cores)} cores"
         return Shortfall(
             "no-capacity",
             f"{start} no Agent in zone {zone} has {cores} and {size(image.memory, EXACT)} free ({details}).",
@@ -221,7 +221,7 @@ _JUDGED_NOW: Final = frozenset({"zone-request-host", "image-disabled", "no-runni
 """Codes that are computed for each reader. A stored shortfall with such a code that does not apply now has ended."""
 
 
-def shown_shortfall(
+def effective_shortfall(
     stored: Shortfall | None,
     *,
     barred: Shortfall | None,

@@ -19,13 +19,13 @@ from greenroom.core.actions.actions import (
     Drag,
     FocusElement,
     Hold,
-    Look,
     Move,
     OpenAddress,
     Point,
     Press,
     ReadClipboard,
     Scroll,
+    TakeScreenshot,
     WaitStep,
     Write,
 )
@@ -70,32 +70,32 @@ def described(action: Action, *, keep_text: bool) -> Described:
     match action:
         case Click(button, at, times, keys):
             name = f"{_BUTTONS.get(button, 'Other')} {_TIMES.get(times, f'click, {times} times')}"
-            return Described(what="click", said=f"{name}{_at(at)}{_held(keys)}.", at=_place(at))
+            return Described(what="click", said=f"{name}{_at(at)}{_with_keys(keys)}.", at=_place(at))
         case Press(chords, seconds):
             return _pressed(chords, seconds, keep_text=keep_text)
         case Write(text, at):
             said = f"Types {_text(text, keep_text=keep_text)}{_at(at)}."
-            return Described(what="type", said=said, at=_place(at), details=_kept(text, keep_text=keep_text))
+            return Described(what="type", said=said, at=_place(at), details=_text_details(text, keep_text=keep_text))
         case Clipboard() | OpenAddress():
-            return _given(action, keep_text=keep_text)
-        case Look() | CursorPosition() | ReadClipboard() | WaitStep():
-            return _looked(action)
+            return _described_text(action, keep_text=keep_text)
+        case TakeScreenshot() | CursorPosition() | ReadClipboard() | WaitStep():
+            return _described_reading(action)
         case _:
             return _moved(action)
 
 
-def _given(action: Clipboard | OpenAddress, *, keep_text: bool) -> Described:
+def _described_text(action: Clipboard | OpenAddress, *, keep_text: bool) -> Described:
     if isinstance(action, OpenAddress):
         return Described(what="open", said=f"Opens {_address(action.url, keep_text=keep_text)}.")
     said = f"Copies {_text(action.text, keep_text=keep_text)} to the clipboard."
-    return Described(what="copy", said=said, changes=False, details=_kept(action.text, keep_text=keep_text))
+    return Described(what="copy", said=said, changes=False, details=_text_details(action.text, keep_text=keep_text))
 
 
-def _looked(action: Look | CursorPosition | ReadClipboard | WaitStep) -> Described:
+def _described_reading(action: TakeScreenshot | CursorPosition | ReadClipboard | WaitStep) -> Described:
     match action:
-        case Look(None):
+        case TakeScreenshot(None):
             return Described(what="screenshot", said="Takes a screenshot.", changes=False)
-        case Look():
+        case TakeScreenshot():
             return Described(what="screenshot", said="Takes a screenshot of a part of the screen.", changes=False)
         case CursorPosition():
             return Described(what="where", said="Reads the position of the pointer.", changes=False)
@@ -108,17 +108,17 @@ def _looked(action: Look | CursorPosition | ReadClipboard | WaitStep) -> Describ
 def _moved(action: Move | Drag | Hold | Scroll | FocusElement) -> Described:
     match action:
         case Move(at, keys):
-            return Described(what="move", said=f"Moves the pointer{_at(at, 'to')}{_held(keys)}.", at=_place(at))
+            return Described(what="move", said=f"Moves the pointer{_at(at, 'to')}{_with_keys(keys)}.", at=_place(at))
         case Drag(path, keys):
             last = path[-1]
-            return Described(what="drag", said=f"Drags{_at(last, 'to')}{_held(keys)}.", at=_place(last))
+            return Described(what="drag", said=f"Drags{_at(last, 'to')}{_with_keys(keys)}.", at=_place(last))
         case Hold(down, at):
             said = "Presses the left button" if down else "Releases the left button"
             return Described(what="hold", said=f"{said}{_at(at)}.", at=_place(at))
         case Scroll(across, down, at, keys):
             ways = [(down, "down" if down > 0 else "up"), (across, "right" if across > 0 else "left")]
             said = " and ".join(f"{abs(notches)} {way}" for notches, way in ways if notches) or "nowhere"
-            return Described(what="scroll", said=f"Scrolls {said}{_at(at)}{_held(keys)}.", at=_place(at))
+            return Described(what="scroll", said=f"Scrolls {said}{_at(at)}{_with_keys(keys)}.", at=_place(at))
         case _:
             return Described(what="focus", said=f"Moves the focus to element {action.ref}.")
 
@@ -147,7 +147,7 @@ def _key(keysym: int) -> str:
     return chr(code) if 0x20 < code <= 0x10FFFF else f"{keysym:#x}"
 
 
-def _held(keys: tuple[int, ...]) -> str:
+def _with_keys(keys: tuple[int, ...]) -> str:
     return f" with {'+'.join(map(_key, keys))}" if keys else ""
 
 
@@ -164,7 +164,7 @@ def _text(text: str, *, keep_text: bool) -> str:
     return f"“{text[:60]}{'…' if len(text) > 60 else ''}”" if keep_text else characters
 
 
-def _kept(text: str, *, keep_text: bool) -> dict[str, Any]:
+def _text_details(text: str, *, keep_text: bool) -> dict[str, Any]:
     kept: dict[str, Any] = {"characters": len(text)}
     return kept | ({"text": text[:MOST_TEXT]} if keep_text else {})
 
@@ -179,7 +179,7 @@ def _address(url: str, *, keep_text: bool) -> str:
     return f"{parts.scheme}://{parts.hostname}{port}{rest}"
 
 
-def said_of_error(sentence: str, *, keep_text: bool) -> str:
+def recorded_error(sentence: str, *, keep_text: bool) -> str:
     """Return a reason as it is recorded. Its quotations are hidden, because they may repeat typed text."""
     if keep_text:
         return sentence[:MOST_TEXT]

@@ -17,7 +17,7 @@ from typing import Any, Final
 from greenroom.core.actions import dialects
 from greenroom.core.actions.actions import Action
 from greenroom.core.errors import Invalid
-from greenroom.core.recording.described import MOST_TEXT, Described, described, said_of_error
+from greenroom.core.recording.described import MOST_TEXT, Described, described, recorded_error
 
 ENDED_BY_CLIENT: Final = "interrupted"
 NOT_DONE: Final = "not-done"
@@ -126,7 +126,7 @@ def _read(items: Sequence[object]) -> list[Action]:
 
 
 def _row(asked: RecordedRequest, what: str, said: str, details: dict[str, Any] | None = None) -> RecordingRow:
-    error = None if asked.error is None else said_of_error(asked.error, keep_text=asked.keep_text)
+    error = None if asked.error is None else recorded_error(asked.error, keep_text=asked.keep_text)
     return RecordingRow(
         began=asked.began,
         duration_ms=asked.duration_ms,

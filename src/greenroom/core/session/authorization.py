@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from greenroom.core.access.group_settings import Resolved
 from greenroom.core.access.permissions import allows
-from greenroom.core.lease import held_from
+from greenroom.core.lease import held_sentence
 
 
 class Kind(StrEnum):
@@ -268,7 +268,7 @@ def decide(act: Act, asking: SessionCaller, facts: SessionFacts) -> Verdict:
     if facts.must_record and row.past_recording:
         return Verdict(refused="forbidden", reason=RECORDED_PAST)
     if facts.held_by and not row.while_held and asking.kind in {Kind.PROGRAM, Kind.HOLDER}:
-        return Verdict(refused="held", reason=held_from(facts.held_by))
+        return Verdict(refused="held", reason=held_sentence(facts.held_by))
     is_watched = watches(asking) and bool(facts.user)
     noted = row.noted == "always" or (row.noted == "of others" and is_watched)
     return Verdict(noted=noted, shown=row.shown and is_watched)

@@ -62,7 +62,7 @@ _MESSAGES: Final[dict[SessionStatus, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class ShownStep:
+class ProgressStep:
     """A line of the connecting screen. `at` is in seconds since the epoch; None = not yet."""
 
     name: str
@@ -77,7 +77,7 @@ class StartProgress:
     operational_status: str
     percent: int
     message: str
-    steps: tuple[ShownStep, ...]
+    steps: tuple[ProgressStep, ...]
 
 
 PACE_S: Final = 30.0
@@ -117,7 +117,7 @@ def progress(
     """
     kinds = STAGED if staged else ON_DEMAND
     shown = (kind for kind in kinds if kind.always or kind.name in recorded)
-    steps = tuple(ShownStep(kind.name, kind.title, recorded.get(kind.name)) for kind in shown)
+    steps = tuple(ProgressStep(kind.name, kind.title, recorded.get(kind.name)) for kind in shown)
     percent, message = _reached(kinds, recorded)
     if status not in NOT_YET_RUNNING:
         percent = 100 if status in (SessionStatus.RUNNING, SessionStatus.UNREACHABLE, SessionStatus.LOST) else percent

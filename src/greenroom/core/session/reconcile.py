@@ -52,7 +52,7 @@ class ActionKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class DesiredContainer:
     """A desired session. Without `spec_hash` no container is created. `has_run`: by its row, it has run."""
 
     session_id: str
@@ -64,7 +64,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeenContainer:
+class ObservedContainer:
     """A container of this Agent, as the runtime reports it. `address` is host:port of the page of the session;
     `services` has the addresses of its other services, by name. `ended` is the sentence of the runtime about its end;
     empty = its first process ended.
@@ -107,8 +107,8 @@ class RoundSnapshot:
     """The input of a round. `list_is_valid`: a fresh desired list of a valid term arrived since the start."""
 
     list_is_valid: bool
-    wanted: Mapping[str, Wanted] = field(default_factory=dict[str, Wanted])
-    seen: Mapping[str, SeenContainer] = field(default_factory=dict[str, SeenContainer])
+    desired: Mapping[str, DesiredContainer] = field(default_factory=dict[str, DesiredContainer])
+    observed: Mapping[str, ObservedContainer] = field(default_factory=dict[str, ObservedContainer])
     known: Mapping[str, JournalFacts] = field(default_factory=dict[str, JournalFacts])
     orders: tuple[CommandOrder, ...] = ()
     begun: frozenset[str] = frozenset()
@@ -137,32 +137,34 @@ def plan(snapshot: RoundSnapshot) -> list[Action]:
     if not snapshot.list_is_valid:
         return []
     actions: list[Action] = []
-    for session_id, wanted in sorted(snapshot.wanted.items()):
-        seen = snapshot.seen.get(session_id)
+    for session_id, desired in sorted(snapshot.desired.items()):
+        observed = snapshot.observed.get(session_id)
         known = snapshot.known.get(session_id, NOTHING_KNOWN)
-        actions += _lifecycle(wanted, seen, known) or _share(wanted, seen, known, snapshot.giving_way)
-        actions += _assignment(wanted, seen, known, snapshot.begun)
-        actions += _mismatch(wanted, seen)
-    for session_id in sorted(snapshot.seen.keys() - snapshot.wanted.keys()):
+        actions += _lifecycle(desired, observed, known) or _share(desired, observed, known, snapshot.giving_way)
+        actions += _assignment(desired, observed, known, snapshot.begun)
+        actions += _mismatch(desired, observed)
+    for session_id in sorted(snapshot.observed.keys() - snapshot.desired.keys()):
         actions.append(_unclaimed(session_id, snapshot.condemned))
     for order in snapshot.orders:
         actions += _command(order, snapshot)
     return actions
 
 
-def _lifecycle(wanted: Wanted, seen: SeenContainer | None, known: JournalFacts) -> list[Action]:
-    if wanted.want is Want.ABSENT:
-        return [_do(ActionKind.REMOVE, wanted, "the desired state of the session is absent")] if seen else []
+def _lifecycle(desired: DesiredContainer, observed: ObservedContainer | None, known: JournalFacts) -> list[Action]:
+    if desired.want is Want.ABSENT:
+        return [_do(ActionKind.REMOVE, desired, "the desired state of the session is absent")] if observed else []
     if known.failure:
         return []
-    if seen is None:
-        return _without_container(wanted, known)
-    if seen.state is ContainerState.EXITED and not known.stopped:
-        return [_after_unasked_exit(wanted, seen)]
-    kind = _STEPS.get((wanted.want, seen.state))
+    if observed is None:
+        return _without_container(desired, known)
+    if observed.state is ContainerState.EXITED and not known.stopped:
+        return [_after_unasked_exit(desired, observed)]
+    kind = _STEPS.get((desired.want, observed.state))
     if kind is None:
         return []
-    return [_do(kind, wanted, f"the desired state of the session is {wanted.want}, and its container is {seen.state}")]
+    return [
+        _do(kind, desired, f"the desired state of the session is {desired.want}, and its container is {observed.state}")
+    ]
 
 
 _STEPS: Final = {
@@ -178,52 +180,56 @@ _STEPS: Final = {
 """(want, state of the container) → the next step. A container is `exited` here only if it was stopped on request."""
 
 
-def _share(wanted: Wanted, seen: SeenContainer | None, known: JournalFacts, giving_way: frozenset[str]) -> list[Action]:
-    if not known.gives_way or known.failure or wanted.session_id in giving_way or not _is_running(seen):
+def _share(
+    desired: DesiredContainer, observed: ObservedContainer | None, known: JournalFacts, giving_way: frozenset[str]
+) -> list[Action]:
+    if not known.gives_way or known.failure or desired.session_id in giving_way or not _is_running(observed):
         return []
     reason = "the session has a user or a first frame, or its time for one is over; it gets its full share"
-    return [_do(ActionKind.FULL_SHARE, wanted, reason)]
+    return [_do(ActionKind.FULL_SHARE, desired, reason)]
 
 
-def _after_unasked_exit(wanted: Wanted, seen: SeenContainer) -> Action:
-    if wanted.want is Want.STOPPED:
-        return _do(ActionKind.STOP, wanted, "the container ended before it was stopped; this counts as the stop")
-    reason = seen.ended or f"the container ended by itself with exit code {seen.exit_code}"
-    return _do(ActionKind.EXAMINE, wanted, reason)
+def _after_unasked_exit(desired: DesiredContainer, observed: ObservedContainer) -> Action:
+    if desired.want is Want.STOPPED:
+        return _do(ActionKind.STOP, desired, "the container ended before it was stopped; this counts as the stop")
+    reason = observed.ended or f"the container ended by itself with exit code {observed.exit_code}"
+    return _do(ActionKind.EXAMINE, desired, reason)
 
 
-def _without_container(wanted: Wanted, known: JournalFacts) -> list[Action]:
-    if wanted.want is not Want.RUNNING or _ran(wanted, known) or wanted.spec_hash is None:
+def _without_container(desired: DesiredContainer, known: JournalFacts) -> list[Action]:
+    if desired.want is not Want.RUNNING or _ran(desired, known) or desired.spec_hash is None:
         return []
-    return [_do(ActionKind.CREATE, wanted, "the desired state of the session is running, and it has no container yet")]
+    return [_do(ActionKind.CREATE, desired, "the desired state of the session is running, and it has no container yet")]
 
 
-def _ran(wanted: Wanted, known: JournalFacts) -> bool:
+def _ran(desired: DesiredContainer, known: JournalFacts) -> bool:
     """True if the container has run. The journal does not suffice: the row may be from a backup before its deletion."""
-    return known.ran or wanted.has_run
+    return known.ran or desired.has_run
 
 
-def _assignment(wanted: Wanted, seen: SeenContainer | None, known: JournalFacts, begun: frozenset[str]) -> list[Action]:
-    if wanted.assignment_id in begun or not can_be_handed_over(wanted, seen, known):
+def _assignment(
+    desired: DesiredContainer, observed: ObservedContainer | None, known: JournalFacts, begun: frozenset[str]
+) -> list[Action]:
+    if desired.assignment_id in begun or not can_be_handed_over(desired, observed, known):
         return []
     reason = "the session was assigned to a user, and its hand-over has not begun"
-    return [_do(ActionKind.RUN_ASSIGNMENT, wanted, reason, wanted.assignment_id)]
+    return [_do(ActionKind.RUN_ASSIGNMENT, desired, reason, desired.assignment_id)]
 
 
-def can_be_handed_over(wanted: Wanted, seen: SeenContainer | None, known: JournalFacts) -> bool:
+def can_be_handed_over(desired: DesiredContainer, observed: ObservedContainer | None, known: JournalFacts) -> bool:
     """True if the session was assigned to a user and runs. It may have been handed over before."""
-    is_given = wanted.assignment_id is not None and wanted.want is Want.RUNNING
-    return is_given and _is_running(seen) and not known.failure
+    is_given = desired.assignment_id is not None and desired.want is Want.RUNNING
+    return is_given and _is_running(observed) and not known.failure
 
 
-def _mismatch(wanted: Wanted, seen: SeenContainer | None) -> list[Action]:
-    if seen is None or wanted.spec_hash is None or seen.spec_hash == wanted.spec_hash:
+def _mismatch(desired: DesiredContainer, observed: ObservedContainer | None) -> list[Action]:
+    if observed is None or desired.spec_hash is None or observed.spec_hash == desired.spec_hash:
         return []
     reason = (
-        f"the container has the specification {seen.spec_hash or '(none)'}, and the desired one is "
-        f"{wanted.spec_hash}; it stays unchanged, because its replacement would lose its data"
+        f"the container has the specification {observed.spec_hash or '(none)'}, and the desired one is "
+        f"{desired.spec_hash}; it stays unchanged, because its replacement would lose its data"
     )
-    return [_do(ActionKind.REPORT_MISMATCH, wanted, reason)]
+    return [_do(ActionKind.REPORT_MISMATCH, desired, reason)]
 
 
 def _unclaimed(session_id: str, condemned: frozenset[str]) -> Action:
@@ -237,61 +243,61 @@ def _unclaimed(session_id: str, condemned: frozenset[str]) -> Action:
 def _command(order: CommandOrder, snapshot: RoundSnapshot) -> list[Action]:
     if order.command_id in snapshot.begun:
         return []
-    wanted = snapshot.wanted.get(order.session_id)
-    if wanted is None:
+    desired = snapshot.desired.get(order.session_id)
+    if desired is None:
         return []
-    refusal = _command_refusal(wanted, snapshot)
+    refusal = _command_refusal(desired, snapshot)
     if refusal:
         kind, reason = ActionKind.REFUSE_COMMAND, refusal
-    elif _is_running(snapshot.seen.get(order.session_id)):
+    elif _is_running(snapshot.observed.get(order.session_id)):
         kind, reason = ActionKind.RUN_COMMAND, "the command was requested and is not in the journal"
     else:
         return []
     return [Action(kind=kind, session_id=order.session_id, reason=reason, target_id=order.command_id)]
 
 
-def _command_refusal(wanted: Wanted, snapshot: RoundSnapshot) -> str:
+def _command_refusal(desired: DesiredContainer, snapshot: RoundSnapshot) -> str:
     """Return the reason why the command can never run here; empty if it can run now or later."""
-    if wanted.want is not Want.RUNNING:
-        return f"the desired state of the session is {wanted.want}; commands run only in running sessions"
-    known = snapshot.known.get(wanted.session_id, NOTHING_KNOWN)
-    state, error = observe(wanted, snapshot.seen.get(wanted.session_id), known)
+    if desired.want is not Want.RUNNING:
+        return f"the desired state of the session is {desired.want}; commands run only in running sessions"
+    known = snapshot.known.get(desired.session_id, NOTHING_KNOWN)
+    state, error = observe(desired, snapshot.observed.get(desired.session_id), known)
     return error if state is ObservedState.FAILED else ""
 
 
-def _is_running(seen: SeenContainer | None) -> bool:
-    return seen is not None and seen.state is ContainerState.RUNNING
+def _is_running(observed: ObservedContainer | None) -> bool:
+    return observed is not None and observed.state is ContainerState.RUNNING
 
 
-def _do(kind: ActionKind, wanted: Wanted, reason: str, target_id: str | None = None) -> Action:
-    return Action(kind=kind, session_id=wanted.session_id, reason=reason, target_id=target_id)
+def _do(kind: ActionKind, desired: DesiredContainer, reason: str, target_id: str | None = None) -> Action:
+    return Action(kind=kind, session_id=desired.session_id, reason=reason, target_id=target_id)
 
 
 def observe(
-    wanted: Wanted, seen: SeenContainer | None, known: JournalFacts, *, being_created: bool = False
+    desired: DesiredContainer, observed: ObservedContainer | None, known: JournalFacts, *, being_created: bool = False
 ) -> tuple[ObservedState, str]:
     """Return the state to report for a session and, if it is `failed`, the reason as a sentence. While its container is
-    `being_created` it is not absent, even if it is no longer wanted, because it will exist soon.
+    `being_created` it is not absent, even if it is no longer desired, because it will exist soon.
     """
-    if wanted.want is Want.ABSENT:
+    if desired.want is Want.ABSENT:
         without = ObservedState.CREATING if being_created else ObservedState.ABSENT
-        return (_OBSERVED[seen.state] if seen else without), ""
+        return (_OBSERVED[observed.state] if observed else without), ""
     if known.failure:
         return ObservedState.FAILED, known.failure
-    if seen is None:
-        return _observe_nothing(wanted, known)
-    if is_unexplained(wanted, seen, known):
-        return ObservedState.FAILED, seen.ended or unasked_exit(seen.exit_code)
-    if seen.state is ContainerState.CREATED and wanted.want is Want.STOPPED:
+    if observed is None:
+        return _observe_nothing(desired, known)
+    if is_unexplained(desired, observed, known):
+        return ObservedState.FAILED, observed.ended or unasked_exit(observed.exit_code)
+    if observed.state is ContainerState.CREATED and desired.want is Want.STOPPED:
         return ObservedState.STOPPED, ""
-    return _OBSERVED[seen.state], ""
+    return _OBSERVED[observed.state], ""
 
 
-def is_unexplained(wanted: Wanted, seen: SeenContainer | None, known: JournalFacts) -> bool:
+def is_unexplained(desired: DesiredContainer, observed: ObservedContainer | None, known: JournalFacts) -> bool:
     """True if the container ended by itself and was not examined yet. It is reported only after its last log lines are
     read, because the Manager does not request them later.
     """
-    if seen is None or seen.state is not ContainerState.EXITED or wanted.want in (Want.STOPPED, Want.ABSENT):
+    if observed is None or observed.state is not ContainerState.EXITED or desired.want in (Want.STOPPED, Want.ABSENT):
         return False
     return not (known.stopped or known.failure)
 
@@ -311,12 +317,12 @@ def unasked_exit(exit_code: int | None, *, out_of_memory: bool = False) -> str:
     return f"The container ended by itself with exit code {exit_code}."
 
 
-def _observe_nothing(wanted: Wanted, known: JournalFacts) -> tuple[ObservedState, str]:
-    if _ran(wanted, known):
+def _observe_nothing(desired: DesiredContainer, known: JournalFacts) -> tuple[ObservedState, str]:
+    if _ran(desired, known):
         return ObservedState.FAILED, "The container is gone although its deletion was not requested; its data is lost."
-    if wanted.want is not Want.RUNNING:
-        return ObservedState.FAILED, f"The desired state is {wanted.want}, but the session never had a container here."
-    if wanted.spec_hash is None:
+    if desired.want is not Want.RUNNING:
+        return ObservedState.FAILED, f"The desired state is {desired.want}, but the session never had a container here."
+    if desired.spec_hash is None:
         return ObservedState.FAILED, "The Manager sent no specification for this session that this Agent can read."
     return ObservedState.CREATING, ""
 

@@ -281,7 +281,7 @@ def act_of_request(access: AnyAccess, method: str, rest: str, *, is_page: bool) 
     """Return the act of a request to the stream of a session. `rest` is the path below that of the session. `is_page`
     is True if the page of the session answers the request, and not another service of its image.
     """
-    if is_page and (act := PROGRAM_FOLDERS.get(as_found(rest).partition("/")[0])):
+    if is_page and (act := PROGRAM_FOLDERS.get(normalized_path(rest).partition("/")[0])):
         return act
     if access in TOKEN_OF_LEASE:
         return Act.STREAM_AS_PROGRAM
@@ -299,7 +299,7 @@ def refusal_of_request(access: AnyAccess, act: Act, facts: SessionFacts) -> str 
     return PROGRAMS_ONLY if is_folder else _REFUSALS.get(access, NOT_ALLOWED)
 
 
-def as_found(rest: str) -> str:
+def normalized_path(rest: str) -> str:
     """Return a path as a container may read it: decoded once, slashes merged. (The gateway refuses dot segments.)"""
     return re.sub("/+", "/", unquote(rest)).removeprefix("/")
 
@@ -346,4 +346,4 @@ def target_of(asked: StreamAddress, spec: SessionSpec, page: str, services: Mapp
 
 def _begins(rest: str, folder: str) -> bool:
     """True if a container may read the path as a path that begins with `folder`."""
-    return as_found(rest).startswith(folder)
+    return normalized_path(rest).startswith(folder)

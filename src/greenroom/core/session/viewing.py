@@ -65,7 +65,7 @@ class Visits:
         if viewer in self._visits or len(self._visits) < MAX_VISITS:
             self._visits.setdefault(viewer, visit).connections.add(connection)
 
-    def looked(self, there: Set[Connection], gone: Set[Connection], now_s: float) -> list[Visit]:
+    def end_closed(self, there: Set[Connection], gone: Set[Connection], now_s: float) -> list[Visit]:
         """Remove the visits that ended and return those seen, by connections that are `there` or `gone` for good."""
         ended = list[Visit]()
         for viewer, visit in list(self._visits.items()):

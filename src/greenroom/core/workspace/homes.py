@@ -49,13 +49,13 @@ def named(name: str) -> HomeId | None:
     return HomeId(found[1], found[2]) if found else None
 
 
-def name_away(home: HomeId, removal_id: str) -> str:
+def removal_name(home: HomeId, removal_id: str) -> str:
     """Return the name of a home that a removal moved away. No session can use it any more."""
     return f"{home.name}.{removal_id}"
 
 
-def moved_away(name: str) -> tuple[HomeId, str] | None:
-    """Return the home and the removal of a `name_away`; None if it is no such name."""
+def parse_removal_name(name: str) -> tuple[HomeId, str] | None:
+    """Return the home and the removal of a `removal_name`; None if it is no such name."""
     found = _MOVED_AWAY.fullmatch(name)
     return (HomeId(found[1], found[2]), found[3]) if found else None
 

@@ -9,7 +9,7 @@ from typing import Final, LiteralString
 from psycopg.types.json import Jsonb
 
 from greenroom.core.access.group_settings import GroupSettings, SettingValues
-from greenroom.core.errors import Refused, found
+from greenroom.core.errors import Refused, require_row
 from greenroom.core.listing import SortOrder
 from greenroom.db.database import Connection, Database, returned, row_as, rows_as
 from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position
@@ -65,14 +65,14 @@ GROUPS_OF_USER: Final[LiteralString] = """COALESCE((SELECT jsonb_agg(jsonb_build
 
 async def get_group(db: Database, group_id: str) -> Group:
     """One group. Raises NotFound: there is none with this id."""
-    return found(await _GROUPS.find(db, "g.group_id = %s", (group_id,)), "group", group_id)
+    return require_row(await _GROUPS.find(db, "g.group_id = %s", (group_id,)), "group", group_id)
 
 
 async def lock_group(connection: Connection, group_id: str) -> Group:
     """Lock the group's row until commit, against concurrent changes, and return it. Raises NotFound: there is none."""
     await connection.execute("SELECT 1 FROM groups WHERE group_id = %s FOR NO KEY UPDATE", (group_id,))
     cursor = await connection.execute(f"{_GROUPS.query} WHERE g.group_id = %s", (group_id,))
-    return found(row_as(Group, await cursor.fetchone()), "group", group_id)
+    return require_row(row_as(Group, await cursor.fetchone()), "group", group_id)
 
 
 async def memberships_of(db: Database, user_id: str) -> list[GroupSettings]:

@@ -147,7 +147,7 @@ SKIP_LOCKED: Final = " FOR UPDATE SKIP LOCKED"
 
 async def delete_in_batches(db: Database, statement: LiteralString, values: Mapping[str, Any]) -> int:
     """Repeat a statement, which deletes at most `%(batch)s` rows, until it finds no more; returns their number. A batch
-    that another process is deleting is skipped. Raises GivenUp: the database gave the statement up."""
+    that another process is deleting is skipped. Raises StatementCanceled: the database canceled the statement."""
     total = 0
     for _ in range(MAX_BATCHES):
         async with db.transaction() as connection:

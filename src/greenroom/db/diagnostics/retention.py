@@ -7,7 +7,7 @@ from typing import Any, Final, LiteralString
 
 import structlog
 
-from greenroom.core.errors import GivenUp
+from greenroom.core.errors import StatementCanceled
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.batches import SKIP_LOCKED, delete_in_batches, deletion
 from greenroom.db.pool.history import WINDOWS_HOURS
@@ -151,6 +151,6 @@ async def prune(db: Database, retention: RetentionLimits) -> dict[str, int]:
         for kind, statement in statements.items():
             try:
                 deleted[kind] = deleted.get(kind, 0) + await delete_in_batches(db, statement, values)
-            except GivenUp as error:
+            except StatementCanceled as error:
                 log.warning("the clean-up of some rows is deferred", rows=kind, reason=error.message)
     return {kind: number for kind, number in deleted.items() if number}

@@ -8,7 +8,7 @@ from typing import Final
 from greenroom.core.errors import IdentityConflict, NotFound, Refused
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.addresses import NO_EDGE, EdgeClaim
-from greenroom.core.fleet.enrollment import KnownAgent, Newcomer, is_shown_again, refusal
+from greenroom.core.fleet.enrollment import KnownAgent, Newcomer, is_repeated_join, refusal
 from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.fleet.enrollment import count_use, lock_token
 from greenroom.db.fleet.liveness import delete_sessions_of
@@ -60,7 +60,7 @@ async def register(db: Database, newcomer: Newcomer, new_credential_hash: bytes,
         token = await lock_token(connection, newcomer.token_hash) if newcomer.token_hash is not None else None
         if problem := refusal(newcomer, known, token):
             raise problem
-        if newcomer.token_hash is not None and not is_shown_again(newcomer, known):
+        if newcomer.token_hash is not None and not is_repeated_join(newcomer, known):
             await count_use(connection, newcomer.token_hash)
         credential_hash = new_credential_hash if newcomer.token_hash is not None else newcomer.credential_hash
         if known is not None:

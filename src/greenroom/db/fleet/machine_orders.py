@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, LiteralString
 
-from greenroom.core.errors import Refused, found
-from greenroom.core.fleet.machines.model import EDGES, Found, OrderState, OrderTransition, Surplus
+from greenroom.core.errors import Refused, require_row
+from greenroom.core.fleet.machines.model import EDGES, OrderState, OrderTransition, StrayMachine, Surplus
 from greenroom.core.fleet.machines.orders import next_end
 from greenroom.core.listing import SortOrder
 from greenroom.db.database import Connection, Database
@@ -117,7 +117,7 @@ async def insert_order(
             "deadline_s": deadline_s,
         },
     )
-    row = found(await cursor.fetchone(), "machine pool", machine_pool_id)
+    row = require_row(await cursor.fetchone(), "machine pool", machine_pool_id)
     await add_machine_token(
         connection,
         token_hash,
@@ -213,7 +213,7 @@ async def note_not_ended(connection: Connection, machine_order_id: str, error: s
         " FROM machine_orders WHERE machine_order_id = %s FOR NO KEY UPDATE",
         (error, machine_order_id),
     )
-    row = found(await cursor.fetchone(), "machine order", machine_order_id)
+    row = require_row(await cursor.fetchone(), "machine order", machine_order_id)
     again = next_end(row["failures"], retry_after_s, row["now"])
     await connection.execute(
         "UPDATE machine_orders SET end_failures = %(failures)s, next_end = %(again)s,"
@@ -237,7 +237,7 @@ async def note_surplus(connection: Connection, surplus: Surplus) -> None:
     )
 
 
-async def release_again(connection: Connection, stray: Found) -> bool:
+async def release_again(connection: Connection, stray: StrayMachine) -> bool:
     """Release the machine of an ended order once more; False = there is no such order.
 
     Its Agent was removed without a session when the order ended, so nothing runs there. That is not known of a machine

@@ -8,7 +8,7 @@ from typing import Any, Final, LiteralString
 
 from psycopg.types.json import Jsonb
 
-from greenroom.core.errors import found
+from greenroom.core.errors import require_row
 from greenroom.core.fleet.machines.model import ListedMachines, MachinePool, MachinePoolFailures, MachinePoolLimits
 from greenroom.core.listing import SortOrder
 from greenroom.db.database import Connection, Database, returned, rows_as
@@ -106,7 +106,7 @@ async def pools_of_zone(connection: Connection, zone_id: str) -> list[MachinePoo
 async def find_pool(db: Database, name: str) -> MachinePoolRow:
     """A pool by its id or name. Raises NotFound: there is none."""
     where: LiteralString = "p.machine_pool_id::text = %(name)s OR p.name = %(name)s AND p.deleted IS NULL"
-    return found(await _POOLS.find(db, where, {"name": name.replace("\0", "")}), "machine pool", name)
+    return require_row(await _POOLS.find(db, where, {"name": name.replace("\0", "")}), "machine pool", name)
 
 
 async def lock_pools(connection: Connection, zone_id: str) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from greenroom.core.catalogue.ways import Holder, ImageProgress
 from greenroom.core.errors import Refused
 from greenroom.core.events import ChangeEvent, Topic
-from greenroom.core.fleet.liveness import AgentStatus, ShownStatus, shown_status
+from greenroom.core.fleet.liveness import AgentStatus, EffectiveStatus, effective_status
 from greenroom.core.listing import SortOrder
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.db.database import Database
@@ -89,8 +89,8 @@ class AgentRow:
         return self._shown.reason
 
     @property
-    def _shown(self) -> ShownStatus:
-        return shown_status(
+    def _shown(self) -> EffectiveStatus:
+        return effective_status(
             self.stored_status,
             self.zone_name,
             silent_s=self.silent_s,

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final, LiteralString
 
-from greenroom.core.errors import Refused, found
+from greenroom.core.errors import Refused, require_row
 from greenroom.core.workspace.spec_builder import ZoneFacts
 from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, lock_zones
@@ -86,7 +86,9 @@ async def list_zones(db: Database) -> list[ListedZone]:
 
 async def get_zone(db: Database, zone_id: str) -> ListedZone:
     """One zone. Raises NotFound: there is no zone with this id."""
-    return found(await db.fetch_one_as(ListedZone, _SELECT + " WHERE z.zone_id = %s", (zone_id,)), "zone", zone_id)
+    return require_row(
+        await db.fetch_one_as(ListedZone, _SELECT + " WHERE z.zone_id = %s", (zone_id,)), "zone", zone_id
+    )
 
 
 async def lock_zone(connection: Connection, zone_id: str) -> Zone:
@@ -97,7 +99,7 @@ async def lock_zone(connection: Connection, zone_id: str) -> Zone:
     """
     await lock_zones(connection)
     cursor = await connection.execute(_COLUMNS + " FROM zones z WHERE z.zone_id = %s", (zone_id,))
-    return found(row_as(Zone, await cursor.fetchone()), "zone", zone_id)
+    return require_row(row_as(Zone, await cursor.fetchone()), "zone", zone_id)
 
 
 async def insert_zone(connection: Connection, new: ZoneSettings) -> str:
@@ -129,7 +131,7 @@ async def update_zone(connection: Connection, zone: Zone) -> None:
         " WHERE zone_id = %(zone_id)s RETURNING 1",
         asdict(zone),
     )
-    found(await cursor.fetchone(), "zone", zone.zone_id)
+    require_row(await cursor.fetchone(), "zone", zone.zone_id)
     await _take_name(connection, zone.zone_name)
 
 

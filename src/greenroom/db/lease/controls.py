@@ -9,7 +9,7 @@ from typing import Final, LiteralString
 
 import msgspec
 
-from greenroom.core.errors import found
+from greenroom.core.errors import require_row
 from greenroom.core.events import ChangeEvent
 from greenroom.core.lease import USER, Control, in_force
 from greenroom.db.database import Connection, Database, returned, row_as
@@ -85,7 +85,7 @@ async def list_changes(db: Database, lease_id: str) -> list[ControlChange]:
 async def read_credential(db: Database, session_id: str) -> bytes:
     """The encrypted password of a session's page, which signs orders to it."""
     row = await db.fetch_one("SELECT credential_encrypted FROM sessions WHERE session_id = %s", (session_id,))
-    return found(row, "session", session_id)["credential_encrypted"]
+    return require_row(row, "session", session_id)["credential_encrypted"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

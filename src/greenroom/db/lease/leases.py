@@ -15,7 +15,7 @@ import structlog
 from psycopg.types.json import Jsonb
 
 from greenroom.core.access.group_settings import GroupSettings
-from greenroom.core.errors import Unavailable, found
+from greenroom.core.errors import Unavailable, require_row
 from greenroom.core.launch.wanted import SessionUser
 from greenroom.core.lease import NewLease, Tags, key_limit_reached
 from greenroom.core.listing import SortOrder
@@ -242,7 +242,7 @@ _SELECT_DESK: Final[LiteralString] = (
 
 async def leased_session(db: Database, lease_id: str) -> LeasedSession:
     """The session of a lease. Raises NotFound: there is no such lease."""
-    return found(
+    return require_row(
         await db.fetch_one_as(LeasedSession, _SELECT_DESK + " WHERE l.lease_id = %s", (lease_id,)), "lease", lease_id
     )
 
@@ -250,7 +250,7 @@ async def leased_session(db: Database, lease_id: str) -> LeasedSession:
 async def session_to_reach(db: Database, session_id: str) -> LeasedSession:
     """A session by its id. Raises NotFound: there is no such session."""
     row = await db.fetch_one_as(LeasedSession, _SELECT_DESK + " WHERE s.session_id = %s", (session_id,))
-    return found(row, "session", session_id)
+    return require_row(row, "session", session_id)
 
 
 log = structlog.get_logger(__name__)

@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Final, LiteralString
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
-from greenroom.core.errors import found
+from greenroom.core.errors import require_row
 from greenroom.core.listing import SortOrder
 from greenroom.core.pool.model import ConfigFields, Shortfall, ShortfallCode
 from greenroom.core.pool.rotation import expiration_problem
-from greenroom.core.pool.shortfalls import barrier, shown_shortfall
+from greenroom.core.pool.shortfalls import barrier, effective_shortfall
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 from greenroom.db.database import Connection, Database, returned, row_as, rows_as
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
@@ -65,7 +65,7 @@ class StagingConfig(ConfigFields):
     @property
     def shortfall(self) -> Shortfall | None:
         stored = Shortfall(self.shortfall_code, self.shortfall_reason or "") if self.shortfall_code else None
-        return shown_shortfall(
+        return effective_shortfall(
             stored,
             barred=barrier(self.image, self.zone),
             is_paused=self.paused,
@@ -124,7 +124,7 @@ async def get_config(db: Database, staging_config_id: str) -> StagingConfig:
         "c.deleted IS NULL AND c.staging_config_id = %(staging_config_id)s",
         {"running_within_s": RUNNING_WITHIN_S, "staging_config_id": staging_config_id},
     )
-    return found(config, "staging config", staging_config_id)
+    return require_row(config, "staging config", staging_config_id)
 
 
 async def staged_in_zone(db: Database, zone_id: str) -> list[str]:
@@ -158,7 +158,7 @@ async def lock_config(connection: Connection, staging_config_id: str) -> LockedC
         " WHERE staging_config_id = %s AND deleted IS NULL FOR NO KEY UPDATE",
         (staging_config_id,),
     )
-    return found(row_as(LockedConfig, await cursor.fetchone()), "staging config", staging_config_id)
+    return require_row(row_as(LockedConfig, await cursor.fetchone()), "staging config", staging_config_id)
 
 
 async def update_config(connection: Connection, staging_config_id: str, fields: ConfigFields) -> None:
@@ -285,7 +285,7 @@ async def list_fills(db: Database) -> list[PoolFill]:
         if image is None or zone is None:
             continue  # it was created during this reading
         code: ShortfallCode | None = row["shortfall_code"]
-        shortfall = shown_shortfall(
+        shortfall = effective_shortfall(
             Shortfall(code, row["shortfall_reason"]) if code else None,
             barred=barrier(image, zone),
             is_paused=row["paused"],

@@ -17,7 +17,7 @@ from typing import Any, Final, LiteralString
 import psycopg
 from psycopg.types.json import Jsonb
 
-from greenroom.core.errors import IdempotencyMismatch, found
+from greenroom.core.errors import IdempotencyMismatch, require_row
 from greenroom.core.launch.request import RepeatedRequest, is_repeated
 from greenroom.core.launch.wanted import SessionUser
 from greenroom.core.session.states import COUNTS_FOR_USER, SessionStatus, sources_of
@@ -271,7 +271,7 @@ async def request_delete(connection: Connection, session_id: str, reason: str) -
         """,
         {"id": session_id, "reason": reason, "deletable": _DELETABLE},
     )
-    session = found(row_as(DeletedSession, await cursor.fetchone()), "session", session_id)
+    session = require_row(row_as(DeletedSession, await cursor.fetchone()), "session", session_id)
     if session.superseded_by is not None:  # during the wait for the lock
         return await request_delete(connection, session.superseded_by, reason)
     return session

@@ -9,7 +9,7 @@ from typing import Final, LiteralString
 from uuid import UUID
 
 from greenroom.core.access.group_settings import ClientSettings
-from greenroom.core.errors import found
+from greenroom.core.errors import require_row
 from greenroom.core.listing import SortOrder, Word
 from greenroom.core.recording.described import Mode
 from greenroom.core.session.deadlines import DEADLINE_S, SessionLifetime
@@ -184,7 +184,7 @@ async def get_session(db: Database, session_id: str, *, follow: bool = True) -> 
             SELECT n.session_id, n.superseded_by FROM sessions n JOIN chain c ON n.session_id = c.superseded_by
              WHERE %(follow)s
         ) SELECT session_id FROM chain WHERE superseded_by IS NULL OR NOT %(follow)s)"""
-    return found(await SESSIONS.find(db, where, {"id": session_id, "follow": follow}), "session", session_id)
+    return require_row(await SESSIONS.find(db, where, {"id": session_id, "follow": follow}), "session", session_id)
 
 
 _SHOWN: Final[LiteralString] = "s.status <> 'deleted' AND s.superseded_by IS NULL"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from greenroom.core.errors import Invalid, Refused, found
+from greenroom.core.errors import Invalid, Refused, require_row
 from greenroom.core.listing import SortOrder
 from greenroom.core.web_filter import Action, FilterPolicy, Narrowing, lists_of
 from greenroom.db.database import Connection, Database, returned, row_as
@@ -126,7 +126,7 @@ async def lock_filter_policy(connection: Connection, filter_policy_id: str) -> P
         "SELECT " + ", ".join(FIELDS) + " FROM filter_policies WHERE filter_policy_id = %s FOR UPDATE",
         (filter_policy_id,),
     )
-    return found(row_as(PolicyFields, await cursor.fetchone()), "web filter policy", filter_policy_id)
+    return require_row(row_as(PolicyFields, await cursor.fetchone()), "web filter policy", filter_policy_id)
 
 
 async def update_filter_policy(connection: Connection, filter_policy_id: str, fields: PolicyFields) -> None:

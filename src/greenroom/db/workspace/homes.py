@@ -13,7 +13,7 @@ from typing import Final, LiteralString
 
 from psycopg.types.json import Jsonb
 
-from greenroom.core.errors import HomeInUse, found
+from greenroom.core.errors import HomeInUse, require_row
 from greenroom.core.events import ChangeEvent
 from greenroom.core.listing import SortOrder, Word
 from greenroom.core.workspace.homes import in_use_problem
@@ -116,12 +116,12 @@ async def request_removal(db: Database, home_id: str) -> None:
     """
     async with db.transaction() as connection:
         cursor = await connection.execute("SELECT agent_id FROM homes WHERE home_id = %s FOR UPDATE", (home_id,))
-        agent_id = found(await cursor.fetchone(), "home folder", home_id)["agent_id"]
+        agent_id = require_row(await cursor.fetchone(), "home folder", home_id)["agent_id"]
         # Read once the row is locked: a session that requests it from now on waits, and is refused.
         cursor = await connection.execute(
             "SELECT " + _SESSIONS + " AS sessions FROM homes h WHERE h.home_id = %s", (home_id,)
         )
-        if problem := in_use_problem(found(await cursor.fetchone(), "home folder", home_id)["sessions"]):
+        if problem := in_use_problem(require_row(await cursor.fetchone(), "home folder", home_id)["sessions"]):
             raise HomeInUse(problem)
         await connection.execute(
             "UPDATE homes SET removal_id = coalesce(removal_id, gen_random_uuid()), problem = '' WHERE home_id = %s",

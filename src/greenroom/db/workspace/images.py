@@ -10,7 +10,7 @@ from typing import Any, Final, LiteralString
 from psycopg.types.json import Jsonb
 
 from greenroom.core.catalogue.ways import ImageProgress
-from greenroom.core.errors import found
+from greenroom.core.errors import require_row
 from greenroom.core.listing import SortOrder
 from greenroom.core.pool.rotation import Rollover
 from greenroom.core.workspace.definition import Definition
@@ -130,7 +130,7 @@ async def update_image(connection: Connection, image_id: str, fields: Definition
     """
     step = int(staged is Rollover.END)
     cursor = await connection.execute(_UPDATE, _values(fields) | {"image_id": image_id, "step": step})
-    found(await cursor.fetchone(), "workspace", image_id)
+    require_row(await cursor.fetchone(), "workspace", image_id)
     if staged is not Rollover.KEEP:
         await connection.execute(
             "SELECT 1 FROM staging_configs WHERE image_id = %s ORDER BY staging_config_id FOR NO KEY UPDATE",
@@ -180,7 +180,7 @@ async def delete_image(connection: Connection, image_id: str) -> None:
         (image_id,),
     )
     cursor = await connection.execute("DELETE FROM images WHERE image_id = %s RETURNING 1", (image_id,))
-    found(await cursor.fetchone(), "workspace", image_id)
+    require_row(await cursor.fetchone(), "workspace", image_id)
 
 
 def _values(fields: Definition) -> dict[str, Any]:

@@ -24,7 +24,7 @@ import msgspec
 import structlog
 from prometheus_client import Histogram
 
-from greenroom.core.errors import GivenUp, GreenroomError, Invalid, Unavailable
+from greenroom.core.errors import GreenroomError, Invalid, StatementCanceled, Unavailable
 from greenroom.core.events import ChangeEvent
 from greenroom.core.fleet.liveness import DELAY_S
 from greenroom.core.session.deadlines import HANDOVER_SLACK_S
@@ -222,7 +222,7 @@ class Committer:
     async def _failed(self, batch: Mapping[str, _Pending], error: Exception) -> None:
         """Report the failure to the waiting calls, unless another's message failed. No message may end this Manager:
         the Agent would send it to the next."""
-        is_away = isinstance(error, Unavailable) and not isinstance(error, GivenUp)
+        is_away = isinstance(error, Unavailable) and not isinstance(error, StatementCanceled)
         if len(batch) > 1 and not is_away:
             for agent_id, pending in batch.items():
                 await self._commit({agent_id: pending})

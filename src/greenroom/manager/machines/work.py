@@ -21,12 +21,12 @@ from greenroom.core.fleet.machines.model import (
     COMING,
     Ask,
     EndMachine,
-    Found,
     ListedMachines,
     MachinePlan,
     OrderState,
     OrderTransition,
     PlaceOrder,
+    StrayMachine,
     Surplus,
     ZoneSnapshot,
 )
@@ -124,7 +124,7 @@ class MachineWork:
         if made.orders:
             self.wake()  # they are requested after the next listing
 
-    def _log_unknown(self, ctx: PrimaryContext, snapshot: ZoneSnapshot, unknown: Sequence[Found]) -> None:
+    def _log_unknown(self, ctx: PrimaryContext, snapshot: ZoneSnapshot, unknown: Sequence[StrayMachine]) -> None:
         """Log new machines without an order; without a listing none are known."""
         has_order = {order.machine_order_id for order in snapshot.orders}
         names = {pool.machine_pool_id: pool.name for pool in snapshot.pools}
@@ -193,10 +193,10 @@ def _is_due(pool: MachinePoolRow) -> bool:
 
 async def _plan(
     ctx: PrimaryContext, listings: dict[str, ListedMachines]
-) -> tuple[ZoneSnapshot, MachinePlan, list[Found]]:
+) -> tuple[ZoneSnapshot, MachinePlan, list[StrayMachine]]:
     """Plan under the lock of the zone's pools, and write the plan; the last are machines without any order."""
     events = {ChangeEvent(Topic.MACHINES)}
-    unknown: list[Found] = []
+    unknown: list[StrayMachine] = []
     async with guarded(ctx.db, ctx.fence) as connection:
         await machine_pools.lock_pools(connection, ctx.zone_id)
         for pool_id, listing in listings.items():
@@ -212,7 +212,7 @@ async def _plan(
         )
         made = plan(snapshot)
         for action in made.actions:
-            if not isinstance(action, Found):
+            if not isinstance(action, StrayMachine):
                 events |= await _write(ctx, connection, snapshot, action)
             elif not await machine_orders.release_again(connection, action):
                 unknown.append(action)

@@ -13,7 +13,7 @@ from typing import Final, Unpack
 
 import structlog
 
-from greenroom.core.errors import GivenUp, LeaseLost, Unavailable
+from greenroom.core.errors import LeaseLost, StatementCanceled, Unavailable
 from greenroom.core.events import ChangeEvent, session_events
 from greenroom.core.fleet.liveness import ON_TIME, Lateness
 from greenroom.core.log_codes import SESSION_IS, Level, LogCode
@@ -110,7 +110,7 @@ class Tasks:
                 async with within.transaction():
                     yield
         except Exception as error:
-            ends_the_round = isinstance(error, (LeaseLost, Unavailable)) and not isinstance(error, GivenUp)
+            ends_the_round = isinstance(error, (LeaseLost, Unavailable)) and not isinstance(error, StatementCanceled)
             if ends_the_round or (within is not None and isinstance(error, AWAY)):
                 raise
             self._failed(task, item, error)

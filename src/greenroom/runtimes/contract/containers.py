@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
 from greenroom.core.errors import GreenroomError, NotFound, Refused, Unavailable
-from greenroom.core.session.reconcile import SeenContainer
+from greenroom.core.session.reconcile import ObservedContainer
 from greenroom.core.workspace.session_spec import Exec, SessionFile, SessionSpec
 
 PROBE_TIMEOUT_S: Final = 5.0
@@ -24,7 +24,7 @@ SPEC_HASH: Final = "greenroom.spec-hash"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Container(SeenContainer):
+class Container(ObservedContainer):
     """One container of this installation. `agent_id` is the Agent that created it; a host may have several.
 
     `address` is host:port at which this host reaches the session's page, only while `state` is running; it may change

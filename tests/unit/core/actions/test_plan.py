@@ -15,7 +15,7 @@ from greenroom.core.actions import actions
 from greenroom.core.actions import plan as action_plan
 from greenroom.core.actions.actions import Button
 from greenroom.core.actions.dialects import parse
-from greenroom.core.actions.plan import PAUSE_S, Key, Pointer, Size, Step, plan, shown_at
+from greenroom.core.actions.plan import PAUSE_S, Key, Pointer, Size, Step, plan, to_display_point
 from greenroom.core.errors import Invalid
 
 SCREEN = Size(1280, 800)
@@ -120,7 +120,7 @@ def test_coordinates_of_another_size_are_scaled() -> None:
     assert click == [Pointer(0, 1278, 200)]
     assert look == [action_plan.Screenshot(None, 640, 400)]
     assert part == [action_plan.Screenshot((0, 0, 1280, 400))]
-    assert shown_at(1278, 200, SCREEN, display) == (639, 100)
+    assert to_display_point(1278, 200, SCREEN, display) == (639, 100)
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,13 @@ from greenroom.core.fleet.liveness import (
     AgentMove,
     AgentReport,
     Allocation,
+    EffectiveStatus,
     FleetTimings,
     SessionsLost,
-    ShownStatus,
     corrections,
+    effective_status,
     offer_change,
     plan,
-    shown_status,
     silence_problem,
     unattended,
 )
@@ -63,26 +63,30 @@ def test_what_is_concluded(before: AgentReport, to: Any, reason: str):
 
 
 def test_what_is_wrong_with_an_agent_is_a_sentence():
-    well = shown_status("running", "eu", silent_s=2.0, has_manager=True, runtime_error="")
-    assert well == ShownStatus("running")
-    away = shown_status("running", "eu", silent_s=2.0, has_manager=True, runtime_error="Docker does not answer.")
-    assert away == ShownStatus("running", "It cannot start sessions: Docker does not answer.")
-    assert shown_status("running", "eu", silent_s=14.0, has_manager=False, runtime_error="") == ShownStatus("running")
-    silent = shown_status("running", "eu", silent_s=16.0, has_manager=False, runtime_error="")
+    well = effective_status("running", "eu", silent_s=2.0, has_manager=True, runtime_error="")
+    assert well == EffectiveStatus("running")
+    away = effective_status("running", "eu", silent_s=2.0, has_manager=True, runtime_error="Docker does not answer.")
+    assert away == EffectiveStatus("running", "It cannot start sessions: Docker does not answer.")
+    assert effective_status("running", "eu", silent_s=14.0, has_manager=False, runtime_error="") == EffectiveStatus(
+        "running"
+    )
+    silent = effective_status("running", "eu", silent_s=16.0, has_manager=False, runtime_error="")
     assert silent.status == "missing"
     assert (silent.reason or "").startswith("No Manager of zone eu runs, so this Agent cannot report")
-    moved = shown_status(
+    moved = effective_status(
         "running", "eu", silent_s=2.0, has_manager=True, runtime_error="", edge_requested="https://edge-2.example.org"
     )
     assert moved.status == "running"
     assert "is at https://edge-2.example.org now; an administrator must confirm" in (moved.reason or "")
-    loop = shown_status("running", "eu", silent_s=2.0, has_manager=True, runtime_error="x", crash_loop="It loops.")
-    assert loop == ShownStatus("running", "It loops.")
-    gone = shown_status("missing", "eu", silent_s=40.2, has_manager=True, runtime_error="")
-    assert gone == ShownStatus(
+    loop = effective_status("running", "eu", silent_s=2.0, has_manager=True, runtime_error="x", crash_loop="It loops.")
+    assert loop == EffectiveStatus("running", "It loops.")
+    gone = effective_status("missing", "eu", silent_s=40.2, has_manager=True, runtime_error="")
+    assert gone == EffectiveStatus(
         "missing", "It has not checked in for 40 s. Check its host, its process and its network."
     )
-    assert shown_status("dead", "eu", silent_s=None, has_manager=False, runtime_error="x") == ShownStatus("dead")
+    assert effective_status("dead", "eu", silent_s=None, has_manager=False, runtime_error="x") == EffectiveStatus(
+        "dead"
+    )
 
 
 @pytest.mark.parametrize(("others", "running", "warns"), [(0, 0, False), (2, 1, False), (2, 0, True)])

@@ -8,7 +8,17 @@ from typing import Any
 from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
-from greenroom.core.fleet.lease import LeaseRecord, Seen, Timings, claim, given_back, may_act, noticed, renewal, renewed
+from greenroom.core.fleet.lease import (
+    LeaseRecord,
+    ObservedRecord,
+    Timings,
+    claim,
+    may_act,
+    noticed,
+    released,
+    renewal,
+    renewed,
+)
 
 TIMINGS = Timings(ttl_s=4.0, renew_s=0.75, margin_s=1.0, statement_timeout_s=1.0)
 HELD = LeaseRecord(holder="a", address="10.0.0.1:4445", term=3, ttl_s=4.0, beat=7, copy=2)
@@ -17,8 +27,8 @@ seconds = st.floats(0, 100)
 drifts = st.floats(-0.999, 0.999).map(lambda part: part * MOST_DRIFT)
 
 
-def seen(record: LeaseRecord | None, version: str | None = "v", since_s: float = 0.0) -> Seen:
-    return Seen(record=record, version=version, since_s=since_s)
+def seen(record: LeaseRecord | None, version: str | None = "v", since_s: float = 0.0) -> ObservedRecord:
+    return ObservedRecord(record=record, version=version, since_s=since_s)
 
 
 @for_all(
@@ -85,7 +95,7 @@ def test_terms_only_grow():
     first = claim(seen(None, None), "a", "", 0.0, 4.0)
     assert first is not None
     assert (first.record.term, first.version, first.reason) == (1, None, "it is the first")
-    for record in (HELD, given_back(HELD), replace(HELD, holder="b")):
+    for record in (HELD, released(HELD), replace(HELD, holder="b")):
         taken = claim(seen(record), "b", "", 4.0, 4.0)
         assert taken is not None
         assert taken.record.term == record.term + 1
@@ -94,7 +104,7 @@ def test_terms_only_grow():
 
 def test_what_was_given_back_or_is_ones_own_is_taken_at_once():
     assert claim(seen(HELD), "b", "", 0.0, 4.0) is None
-    given_up = claim(seen(given_back(HELD)), "b", "", 0.0, 4.0)
+    given_up = claim(seen(released(HELD)), "b", "", 0.0, 4.0)
     assert given_up is not None
     assert given_up.reason == "the process before released it"
     own = claim(seen(HELD), "a", "", 0.0, 4.0)

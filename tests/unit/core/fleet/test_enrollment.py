@@ -20,7 +20,7 @@ from greenroom.core.fleet.enrollment import (
     KnownAgent,
     Newcomer,
     Token,
-    is_shown_again,
+    is_repeated_join,
     refusal,
     refusal_of_agents_token,
     refusal_of_token,
@@ -105,12 +105,12 @@ def test_a_token_admits_no_known_agent_but_the_one_it_was_made_for():
 
 def test_a_lost_answer_costs_no_second_use_and_no_other_host_gets_it():
     never_seen = replace(KNOWN, never_checked_in=True)
-    assert is_shown_again(NEWCOMER, never_seen)
+    assert is_repeated_join(NEWCOMER, never_seen)
     assert refusal(NEWCOMER, never_seen, replace(TOKEN, uses_left=0)) is None
     for other in (replace(NEWCOMER, place="p2"), replace(NEWCOMER, token_hash=b"other")):
-        assert not is_shown_again(other, never_seen)
+        assert not is_repeated_join(other, never_seen)
         assert refusal(other, never_seen, TOKEN) is not None
-    assert not is_shown_again(NEWCOMER, KNOWN)
+    assert not is_repeated_join(NEWCOMER, KNOWN)
 
 
 def test_a_credential_counts_in_its_zone_alone():
@@ -205,7 +205,7 @@ def test_no_host_gets_in_past_the_rules(
         assert not token.expired
         assert token.agent_id in (None, newcomer.agent_id)
         assert known is None or token.agent_id == newcomer.agent_id or known.never_checked_in
-        assert token.uses_left > 0 or is_shown_again(newcomer, known)
+        assert token.uses_left > 0 or is_repeated_join(newcomer, known)
     if known is not None and known.alive:
         same_machine = newcomer.machine_id == known.machine_id
         assert newcomer.place == known.place or ("" in (newcomer.place, known.place) and same_machine)

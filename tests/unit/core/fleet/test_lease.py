@@ -18,9 +18,9 @@ from greenroom.core.fleet.lease import (
     Timings,
     election_reason,
     is_quiet,
-    look_in_s,
     loss_reason,
     may_act,
+    next_read_in_s,
     next_renewal_in_s,
     raised_term,
     renewed,
@@ -174,7 +174,7 @@ def looks_in_time(look: Callable[[float, float], float], case: tuple[float, floa
 
 
 def test_the_lease_is_looked_at_in_time():
-    holds(looks_in_time, look_in_s, looks)
+    holds(looks_in_time, next_read_in_s, looks)
 
 
 @pytest.mark.parametrize(

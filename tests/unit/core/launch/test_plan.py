@@ -20,13 +20,13 @@ from greenroom.core.launch.plan import (
     PoolContents,
     StagedPool,
     TraceStep,
+    concurrency_miss,
     missed_steps,
     no_resources_reason,
     outcome_reason,
     placement_misses,
     plan_launch,
     pool_miss,
-    room_taken,
     success_step,
 )
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
@@ -48,7 +48,7 @@ def shape(attempts: Sequence[LaunchAttempt]) -> list[tuple[int, str, str, list[s
 
 
 def test_room_that_was_taken_meanwhile_names_its_agents():
-    assert room_taken(["a", "b"]).reason == "Other launches took the room on a, b at the same time."
+    assert concurrency_miss(["a", "b"]).reason == "Other launches took the room on a, b at the same time."
 
 
 def test_staged_in_all_zones_comes_before_on_demand_in_any():

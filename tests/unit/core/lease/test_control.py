@@ -18,9 +18,9 @@ from greenroom.core.lease import (
     Person,
     expired,
     handed_back,
-    held_from,
+    held_sentence,
     in_force,
-    taken,
+    taken_over,
     withdrawn,
 )
 
@@ -38,14 +38,14 @@ def after(seconds: float) -> datetime:
 def test_the_program_has_control_until_a_person_takes_it_for_a_time():
     first = Control()
     assert (first.holder, first.term) == ("program", 0)
-    theirs = taken(first, NOW, INES, AWAY_S)
+    theirs = taken_over(first, NOW, INES, AWAY_S)
     assert (theirs.holder, theirs.term, theirs.viewer, theirs.until) == ("person", 1, "v1", after(AWAY_S))
     assert in_force(theirs, after(AWAY_S - 1)) == theirs
     assert in_force(theirs, after(AWAY_S)) == Control(term=1)
 
 
 def test_a_persons_time_that_is_over_is_written_down_once_as_a_term_of_the_program():
-    theirs = taken(Control(), NOW, INES, AWAY_S)
+    theirs = taken_over(Control(), NOW, INES, AWAY_S)
     assert expired(theirs, after(AWAY_S - 1)) == theirs
     ended = expired(theirs, after(AWAY_S))
     assert ended == Control(term=2)
@@ -53,53 +53,53 @@ def test_a_persons_time_that_is_over_is_written_down_once_as_a_term_of_the_progr
 
 
 def test_who_may_not_control_it_any_more_loses_that_term_alone():
-    theirs = taken(Control(), NOW, INES, AWAY_S)
+    theirs = taken_over(Control(), NOW, INES, AWAY_S)
     assert withdrawn(theirs, 1) == Control(term=2)
     assert withdrawn(theirs, 0) == theirs
     assert withdrawn(Control(term=1), 1) == Control(term=1)
 
 
 def test_who_has_control_renews_it_and_keeps_the_term():
-    theirs = taken(Control(), NOW, INES, AWAY_S)
-    assert taken(theirs, after(10), INES, AWAY_S, term=1) == Control(
+    theirs = taken_over(Control(), NOW, INES, AWAY_S)
+    assert taken_over(theirs, after(10), INES, AWAY_S, term=1) == Control(
         term=1, viewer="v1", name="Ines", until=after(10 + AWAY_S)
     )
-    assert taken(theirs, after(10), INES, AWAY_S).term == 1
+    assert taken_over(theirs, after(10), INES, AWAY_S).term == 1
 
 
 def test_a_renewal_takes_nothing_back_that_was_lost():
-    theirs = taken(Control(), NOW, INES, AWAY_S)
-    for now, at in ((theirs, after(AWAY_S)), (taken(theirs, NOW, ADA, AWAY_S), NOW)):
+    theirs = taken_over(Control(), NOW, INES, AWAY_S)
+    for now, at in ((theirs, after(AWAY_S)), (taken_over(theirs, NOW, ADA, AWAY_S), NOW)):
         with pytest.raises(Held, match=CHANGED):
-            taken(now, at, INES, AWAY_S, term=1)
-    assert taken(theirs, after(AWAY_S), INES, AWAY_S).term == 2
+            taken_over(now, at, INES, AWAY_S, term=1)
+    assert taken_over(theirs, after(AWAY_S), INES, AWAY_S).term == 2
 
 
 def test_of_two_people_the_first_has_it_and_the_user_may_take_it_back():
-    theirs = taken(Control(), NOW, INES, AWAY_S)
+    theirs = taken_over(Control(), NOW, INES, AWAY_S)
     with pytest.raises(Held, match="Ines has control of this desktop; ask them to hand it back"):
-        taken(theirs, NOW, OTTO, AWAY_S)
+        taken_over(theirs, NOW, OTTO, AWAY_S)
     with pytest.raises(
         Held, match="Ines has control of this desktop; only this person or the user of the session can return it"
     ):
         handed_back(theirs, NOW, OTTO)
-    assert taken(theirs, NOW, ADA, AWAY_S).viewer == USER
+    assert taken_over(theirs, NOW, ADA, AWAY_S).viewer == USER
     assert handed_back(theirs, NOW, ADA) == Control(term=2)
-    assert taken(theirs, after(AWAY_S), OTTO, AWAY_S).viewer == "v2"
+    assert taken_over(theirs, after(AWAY_S), OTTO, AWAY_S).viewer == "v2"
 
 
 def test_handing_back_twice_is_a_success_and_a_late_one_takes_nothing_from_the_next():
-    theirs = taken(Control(), NOW, INES, AWAY_S)
+    theirs = taken_over(Control(), NOW, INES, AWAY_S)
     back = handed_back(theirs, NOW, INES, term=1)
     assert back == Control(term=2)
     assert handed_back(back, NOW, INES, term=1) == back
-    again = taken(back, NOW, INES, AWAY_S)
+    again = taken_over(back, NOW, INES, AWAY_S)
     with pytest.raises(Held, match=CHANGED):
         handed_back(again, NOW, INES, term=1)
 
 
 def test_a_program_reads_who_has_it():
-    assert held_from("Ines") == (
+    assert held_sentence("Ines") == (
         "Ines has control of this desktop: wait until they hand it back, and look at the screen again then."
     )
 
@@ -156,15 +156,15 @@ def one_at_a_time(take: Callable[..., Control], said: list[tuple[Person, str, in
 
 
 def test_one_controls_at_a_time():
-    holds(one_at_a_time, taken, steps)
+    holds(one_at_a_time, taken_over, steps)
 
 
 def ignores_others(now: Control, at: datetime, person: Person, away_s: float, term: int | None = None) -> Control:
-    return taken(in_force(now, at) if person.owns else Control(term=now.term), at, person, away_s)
+    return taken_over(in_force(now, at) if person.owns else Control(term=now.term), at, person, away_s)
 
 
 def keeps_the_term(now: Control, at: datetime, person: Person, away_s: float, term: int | None = None) -> Control:
-    new = taken(now, at, person, away_s, term)
+    new = taken_over(now, at, person, away_s, term)
     return Control(term=now.term, viewer=new.viewer, name=new.name, until=new.until)
 
 

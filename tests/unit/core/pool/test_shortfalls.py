@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from greenroom.core.pool.model import Shortfall
-from greenroom.core.pool.shortfalls import emptied, shown_shortfall, starting
+from greenroom.core.pool.shortfalls import effective_shortfall, emptied, starting
 from greenroom.core.workspace.spec_builder import ZoneFacts
 
 FULL = Shortfall("no-capacity", "2 of 3 not staged: no Agent in zone eu has 2 cores free.")
@@ -67,7 +67,7 @@ def test_what_is_on_its_way_is_said_with_the_numbers(missing: int, coming: int, 
 def test_a_reader_sees_what_holds_now(
     stored: Shortfall | None, barred: Shortfall | None, current: int, has_manager: bool, shown: Shortfall | None
 ):
-    seen = shown_shortfall(
+    seen = effective_shortfall(
         stored, barred=barred, is_paused=False, num_sessions=3, current=current, coming=1, has_manager=has_manager
     )
     assert seen == shown
@@ -84,7 +84,7 @@ def test_a_reader_sees_what_holds_now(
     ids=["made so", "paused since the last round", "no Manager", "what was begun is all that is missing"],
 )
 def test_a_pause_is_shown_at_once(stored: Shortfall | None, coming: int, has_manager: bool, shown: Shortfall):
-    seen = shown_shortfall(
+    seen = effective_shortfall(
         stored, barred=None, is_paused=True, num_sessions=3, current=1, coming=coming, has_manager=has_manager
     )
     assert seen == shown

@@ -143,7 +143,7 @@ def test_squid_reads_from_its_configuration_what_was_written(subject: Any, value
 @for_all(
     HOSTS,
     NAMES,
-    subject=named_secrets.goes_to,
+    subject=named_secrets.applies_to,
     mutants=[lambda hosts, name: any(name.endswith(host) for host in hosts), lambda hosts, name: name in hosts],
 )
 @example(".a.b", "api.a.b")

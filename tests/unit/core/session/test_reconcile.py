@@ -11,10 +11,10 @@ from greenroom.core.session.reconcile import (
     ActionKind,
     CommandOrder,
     ContainerState,
+    DesiredContainer,
     JournalFacts,
+    ObservedContainer,
     RoundSnapshot,
-    SeenContainer,
-    Wanted,
     observe,
     plan,
     unasked_exit,
@@ -23,12 +23,15 @@ from greenroom.core.session.states import ObservedState, Want
 
 
 def one(
-    want: Wanted | None, container: SeenContainer | None = None, known: JournalFacts | None = None, **more: Any
+    want: DesiredContainer | None,
+    container: ObservedContainer | None = None,
+    known: JournalFacts | None = None,
+    **more: Any,
 ) -> RoundSnapshot:
     return RoundSnapshot(
         list_is_valid=True,
-        wanted={"s1": want} if want else {},
-        seen={"s1": container} if container else {},
+        desired={"s1": want} if want else {},
+        observed={"s1": container} if container else {},
         known={"s1": known} if known else {},
         **more,
     )
@@ -208,7 +211,10 @@ ORDERED = "the command was requested and is not in the journal"
     ],
 )
 def test_a_command_runs_waits_or_is_refused(
-    want: Wanted | None, container: SeenContainer | None, known: JournalFacts, expected: tuple[ActionKind, str] | None
+    want: DesiredContainer | None,
+    container: ObservedContainer | None,
+    known: JournalFacts,
+    expected: tuple[ActionKind, str] | None,
 ):
     order = CommandOrder(command_id="c1", session_id="s1")
     found = [a for a in plan(one(want, container, known, orders=(order,))) if a.target_id == "c1"]

@@ -42,7 +42,7 @@ def snapshots(draw: st.DrawFn) -> RoundSnapshot:
     ids = st.sampled_from(IDS)
     return RoundSnapshot(
         list_is_valid=draw(st.booleans() | st.just(True)),
-        wanted={
+        desired={
             i: wanted(
                 draw(st.sampled_from(Want)),
                 i,
@@ -51,7 +51,7 @@ def snapshots(draw: st.DrawFn) -> RoundSnapshot:
             )
             for i in draw(st.sets(ids))
         },
-        seen={
+        observed={
             i: seen(draw(st.sampled_from(ContainerState)), i, spec_hash=draw(st.sampled_from(["h", "h", "other"])))
             for i in draw(st.sets(ids))
         },
@@ -76,20 +76,23 @@ def nothing_before_a_valid_list(planner: Planner, snapshot: RoundSnapshot) -> No
 def absence_commands_nothing(planner: Planner, snapshot: RoundSnapshot) -> None:
     """A container that no list names is only reported, unless a verdict is destroy."""
     for action in planner(snapshot):
-        if action.session_id not in snapshot.wanted:
+        if action.session_id not in snapshot.desired:
             assert action.kind is ActionKind.REPORT_UNKNOWN or action.session_id in snapshot.condemned
 
 
 def destroyed_only_on_order(planner: Planner, snapshot: RoundSnapshot) -> None:
     for action in planner(snapshot):
         if action.kind is ActionKind.REMOVE:
-            want = snapshot.wanted.get(action.session_id)
+            want = snapshot.desired.get(action.session_id)
             assert want.want is Want.ABSENT if want else action.session_id in snapshot.condemned
 
 
 def failed_ones_are_never_started(planner: Planner, snapshot: RoundSnapshot) -> None:
     for action in planner(snapshot):
-        known, container = snapshot.known.get(action.session_id, JournalFacts()), snapshot.seen.get(action.session_id)
+        known, container = (
+            snapshot.known.get(action.session_id, JournalFacts()),
+            snapshot.observed.get(action.session_id),
+        )
         if action.kind in {ActionKind.START, ActionKind.CREATE}:
             assert not known.failure
             assert container is None or container.state is not EXITED or known.stopped
@@ -106,8 +109,8 @@ def each_session_is_planned_by_itself(planner: Planner, snapshot: RoundSnapshot)
     some = frozenset(IDS[:2])
     of_some = replace(
         snapshot,
-        wanted={k: v for k, v in snapshot.wanted.items() if k in some},
-        seen={k: v for k, v in snapshot.seen.items() if k in some},
+        desired={k: v for k, v in snapshot.desired.items() if k in some},
+        observed={k: v for k, v in snapshot.observed.items() if k in some},
         known={k: v for k, v in snapshot.known.items() if k in some},
         orders=tuple(order for order in snapshot.orders if order.session_id in some),
     )
@@ -126,8 +129,8 @@ def comes_to_rest_as_wanted(planner: Planner, snapshot: RoundSnapshot) -> None:
         for action in planner(valid):
             valid = carry_out(valid, action)
     assert {a.kind for a in planner(valid)} <= {ActionKind.REPORT_UNKNOWN, ActionKind.REPORT_MISMATCH}
-    for session_id, want in valid.wanted.items():
-        state, error = observe(want, valid.seen.get(session_id), valid.known.get(session_id, JournalFacts()))
+    for session_id, want in valid.desired.items():
+        state, error = observe(want, valid.observed.get(session_id), valid.known.get(session_id, JournalFacts()))
         assert state.value == want.want.value or (state is ObservedState.FAILED and error)
 
 
@@ -151,12 +154,14 @@ def carry_out(snapshot: RoundSnapshot, action: Action) -> RoundSnapshot:
     if action.kind is ActionKind.EXAMINE:
         return replace(snapshot, known={**snapshot.known, session_id: replace(known, failure="it ended")})
     if action.kind is ActionKind.REMOVE:
-        return replace(snapshot, seen={k: v for k, v in snapshot.seen.items() if k != session_id})
+        return replace(snapshot, observed={k: v for k, v in snapshot.observed.items() if k != session_id})
     if action.kind not in to_state:
         return snapshot
-    container = replace(snapshot.seen.get(session_id, seen(CREATED, session_id)), state=to_state[action.kind])
+    container = replace(snapshot.observed.get(session_id, seen(CREATED, session_id)), state=to_state[action.kind])
     known = replace(known, ran=known.ran or container.state is RUNNING, stopped=action.kind is ActionKind.STOP)
-    return replace(snapshot, seen={**snapshot.seen, session_id: container}, known={**snapshot.known, session_id: known})
+    return replace(
+        snapshot, observed={**snapshot.observed, session_id: container}, known={**snapshot.known, session_id: known}
+    )
 
 
 def _with(snapshot: RoundSnapshot, kind: ActionKind, ids: Iterable[str]) -> list[Action]:
@@ -169,7 +174,7 @@ def _without_failures(known: Mapping[str, JournalFacts]) -> dict[str, JournalFac
 
 MUTANTS: list[tuple[Property, Planner]] = [
     (nothing_before_a_valid_list, lambda s: plan(replace(s, list_is_valid=True))),
-    (absence_commands_nothing, lambda s: _with(s, ActionKind.STOP, s.seen.keys() - s.wanted.keys())),
+    (absence_commands_nothing, lambda s: _with(s, ActionKind.STOP, s.observed.keys() - s.desired.keys())),
     (destroyed_only_on_order, lambda s: plan(replace(s, condemned=frozenset(IDS)))),
     (failed_ones_are_never_started, lambda s: plan(replace(s, known=_without_failures(s.known)))),
     (one_change_per_container, lambda s: plan(s) * 2),

@@ -10,9 +10,9 @@ FIRST, SECOND = Connection("192.0.2.7", 50001), Connection("192.0.2.7", 50002)
 def test_who_comes_while_another_looks_has_not_left():
     visits = Visits()
     visits.opened("ada", Visit("s", "ada", "192.0.2.7", 0.0), FIRST)
-    assert visits.looked({FIRST}, set(), 1.0) == []
+    assert visits.end_closed({FIRST}, set(), 1.0) == []
     visits.opened("ada", Visit("s", "ada", "192.0.2.7", 2.0), SECOND)
-    assert visits.looked(set(), {FIRST}, AWAY_S + 10) == []
+    assert visits.end_closed(set(), {FIRST}, AWAY_S + 10) == []
     assert visits.connections == {SECOND}
 
 
@@ -31,9 +31,9 @@ def test_a_visit_ends_when_its_connections_are_gone_for_a_while():
     visits = Visits()
     visits.opened("ada", Visit("s", "ada", "192.0.2.7", since_s=10.0), FIRST)
     visits.opened("ada", Visit("another", "ada", "192.0.2.7", since_s=20.0), SECOND)
-    assert visits.looked({FIRST}, {SECOND}, 100.0) == []
-    assert visits.looked(set(), {FIRST}, 100.0 + AWAY_S - 1) == [], "it may come back"
-    (ended,) = visits.looked(set(), set(), 100.0 + AWAY_S)
+    assert visits.end_closed({FIRST}, {SECOND}, 100.0) == []
+    assert visits.end_closed(set(), {FIRST}, 100.0 + AWAY_S - 1) == [], "it may come back"
+    (ended,) = visits.end_closed(set(), set(), 100.0 + AWAY_S)
     assert (ended.session_id, ended.seen_s, ended.lasted_s) == ("s", 100.0, 90.0)
     assert not visits.any
 
@@ -42,9 +42,9 @@ def test_each_visit_ends_for_itself():
     visits = Visits()
     visits.opened("ada", Visit("s", "ada", "192.0.2.7", since_s=0.0), FIRST)
     visits.opened("bob", Visit("s", "bob", "192.0.2.8", since_s=0.0), SECOND)
-    assert visits.looked({FIRST, SECOND}, set(), 1.0) == []
-    assert visits.looked({FIRST}, {SECOND}, 2.0) == []
-    (ended,) = visits.looked({FIRST}, set(), 1.0 + AWAY_S)
+    assert visits.end_closed({FIRST, SECOND}, set(), 1.0) == []
+    assert visits.end_closed({FIRST}, {SECOND}, 2.0) == []
+    (ended,) = visits.end_closed({FIRST}, set(), 1.0 + AWAY_S)
     assert (ended.user_id, ended.seen_s) == ("bob", 1.0)
     assert visits.connections == {FIRST}
 
@@ -52,6 +52,6 @@ def test_each_visit_ends_for_itself():
 def test_of_a_visit_that_was_never_seen_no_end_is_known():
     visits = Visits()
     visits.opened("ada", Visit("s", "ada", "192.0.2.7", since_s=10.0), FIRST)
-    assert visits.looked(set(), {FIRST}, 100.0) == []
+    assert visits.end_closed(set(), {FIRST}, 100.0) == []
     assert not visits.any
     assert Visit("s", "ada", "192.0.2.7", since_s=10.0).lasted_s == 0.0

@@ -18,11 +18,11 @@ from greenroom.core.workspace.homes import (
     home_of,
     in_use_problem,
     loss,
-    moved_away,
-    name_away,
     named,
     next_to_measure,
+    parse_removal_name,
     remark,
+    removal_name,
     state_of,
 )
 from greenroom.core.workspace.session_spec import Mount
@@ -34,13 +34,13 @@ parts = st.one_of(ids, st.sampled_from(["..", ".", "/", "a", KEPT, "\n", "."]))
 paths = st.lists(parts, max_size=5).map("".join)
 
 
-@for_all(homes, homes, ids, subject=named, mutants=[lambda name: (moved_away(name) or [named(name)])[0]])
+@for_all(homes, homes, ids, subject=named, mutants=[lambda name: (parse_removal_name(name) or [named(name)])[0]])
 def test_a_homes_name_is_its_alone_and_leads_nowhere_else(subject: Any, home: HomeId, other: HomeId, removal_id: str):
     assert home_of(home.source) == home
     assert subject(home.name) == home
-    assert moved_away(name_away(home, removal_id)) == (home, removal_id)
-    assert subject(name_away(home, removal_id)) is None, "what was moved away is no home"
-    assert moved_away(home.name) is None
+    assert parse_removal_name(removal_name(home, removal_id)) == (home, removal_id)
+    assert subject(removal_name(home, removal_id)) is None, "what was moved away is no home"
+    assert parse_removal_name(home.name) is None
     assert posixpath.normpath(f"/homes/{home.name}") == f"/homes/{home.name}"
     assert (home.name == other.name) == (home == other)
 

@@ -138,7 +138,7 @@ def _minute(text: str) -> int:
     return hours * 60 + minutes
 
 
-def shown_hint(hint: Hint) -> str:
+def format_hint(hint: Hint) -> str:
     """Return the line that `parse_hint` parses to this hint."""
     wanted = {"machines": hint.min_machines, "cores": round(hint.standby_cores), "memory": hint.standby_memory}
     numbers = " ".join(f"{name}={number}" for name, number in wanted.items() if number) or "machines=0"

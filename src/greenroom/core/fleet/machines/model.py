@@ -206,7 +206,7 @@ class EndMachine:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class StrayMachine:
     """The provider lists a machine without an open order, or a second machine of an order. If its order has ended, the
     order is released again; otherwise the machine does not change.
     """
@@ -225,7 +225,7 @@ class Surplus:
     since: datetime | None
 
 
-Action = PlaceOrder | Ask | OrderTransition | EndMachine | Found | Surplus
+Action = PlaceOrder | Ask | OrderTransition | EndMachine | StrayMachine | Surplus
 
 
 @dataclass(frozen=True, slots=True)

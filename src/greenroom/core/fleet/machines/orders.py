@@ -18,7 +18,6 @@ from greenroom.core.fleet.machines.model import (
     Action,
     Ask,
     EndMachine,
-    Found,
     ListedMachines,
     Machine,
     MachineOrder,
@@ -26,6 +25,7 @@ from greenroom.core.fleet.machines.model import (
     MachinePoolFailures,
     OrderState,
     OrderTransition,
+    StrayMachine,
 )
 from greenroom.core.rate_limits import Backoff
 
@@ -76,7 +76,7 @@ def _twins(order: MachineOrder, pool: MachinePool, machines: Sequence[Machine], 
     if order.state in COMING and order.agent is None:
         return _ends(order, pool, machines, now)
     why = "another machine has the same name, and the machine of the Agent is unknown"
-    return [Found(order.machine_order_id, pool.machine_pool_id, machine.ref, why) for machine in machines]
+    return [StrayMachine(order.machine_order_id, pool.machine_pool_id, machine.ref, why) for machine in machines]
 
 
 def _ends(order: MachineOrder, pool: MachinePool, machines: Sequence[Machine], now: datetime) -> list[Action]:
@@ -181,7 +181,7 @@ def strays(pool: MachinePool, orders: Sequence[MachineOrder], listing: ListedMac
     machines = listing.machines if listing else ()
     why = "the provider lists it without an open order"
     return [
-        Found(machine.machine_order_id, pool.machine_pool_id, machine.ref, why)
+        StrayMachine(machine.machine_order_id, pool.machine_pool_id, machine.ref, why)
         for machine in machines
         if machine.machine_order_id not in known
     ]

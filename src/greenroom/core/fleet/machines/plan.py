@@ -37,9 +37,9 @@ from greenroom.core.launch.placement import (
     TOLERANCE,
     PlacementAgent,
     PlacementRequest,
+    cores_text,
     place,
     serves,
-    shown_cores,
 )
 from greenroom.core.text import EXACT, size
 
@@ -118,7 +118,7 @@ def plan(snapshot: ZoneSnapshot) -> MachinePlan:
             replace(order, state=moves[order.machine_order_id].to) if order.machine_order_id in moves else order
             for order in mine
         ]
-        planned = _made(snapshot, pool, [order for order in left if order.state is not OrderState.ENDED])
+        planned = _pool_with_hints(snapshot, pool, [order for order in left if order.state is not OrderState.ENDED])
         planned.failed = any(moves[order.machine_order_id].failed for order in mine if order.machine_order_id in moves)
         pools.append(planned)
     zone = _room(snapshot, pools)
@@ -133,7 +133,7 @@ def plan(snapshot: ZoneSnapshot) -> MachinePlan:
     return MachinePlan(actions, tuple(_report(pool, zone, snapshot.elsewhere) for pool in pools))
 
 
-def _made(snapshot: ZoneSnapshot, pool: MachinePool, orders: list[MachineOrder]) -> _Pool:
+def _pool_with_hints(snapshot: ZoneSnapshot, pool: MachinePool, orders: list[MachineOrder]) -> _Pool:
     limits = pool.limits
     hints = hints_on(limits.schedule, snapshot.now, limits.order_deadline_s)
     limits = replace(
@@ -215,7 +215,7 @@ def _standby(pool: _Pool, zone: _Zone) -> str:
     """Return the reason why the standby capacity needs one more machine; empty if it needs none."""
     limits, (cores, memory) = pool.limits, zone.free
     if cores + TOLERANCE < limits.standby_cores:
-        return f"{shown_cores(limits.standby_cores)} cores must be free, and {shown_cores(cores)} are free"
+        return f"{cores_text(limits.standby_cores)} cores must be free, and {cores_text(cores)} are free"
     if memory < limits.standby_memory:
         return f"{size(limits.standby_memory, EXACT)} memory must be free, and {size(memory, EXACT)} are free"
     return ""

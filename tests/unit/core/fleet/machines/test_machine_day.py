@@ -24,7 +24,6 @@ from greenroom.core.fleet.machines.model import (
     EDGES,
     Ask,
     EndMachine,
-    Found,
     ListedMachines,
     MachineOrder,
     MachinePlan,
@@ -32,6 +31,7 @@ from greenroom.core.fleet.machines.model import (
     OrderState,
     OrderTransition,
     PlaceOrder,
+    StrayMachine,
     Surplus,
     UnmetDemand,
     ZoneSnapshot,
@@ -231,7 +231,7 @@ class Day:
                     self._move(action, now)
                 case EndMachine():
                     self._end(action, now)
-                case Found():
+                case StrayMachine():
                     order = self.orders[action.machine_order_id]
                     if order.state is OrderState.ENDED:
                         self._move(

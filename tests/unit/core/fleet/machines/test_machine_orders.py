@@ -15,7 +15,6 @@ from greenroom.core.fleet.machines.model import (
     Action,
     Ask,
     EndMachine,
-    Found,
     ListedMachines,
     Machine,
     MachineOrder,
@@ -23,6 +22,7 @@ from greenroom.core.fleet.machines.model import (
     MachinePoolFailures,
     OrderState,
     OrderTransition,
+    StrayMachine,
 )
 
 NOTHING = ListedMachines(NOW, ())
@@ -75,7 +75,7 @@ def test_of_two_machines_none_ends_once_an_agent_is_on_one_of_them_until_both_go
     status = "pending" if state in ("ordered", "created") else "running"
     one = joined(replace(EMPTY, status=status), live=1 if state in ("joined", "draining") else 0, state=state)
     both = ListedMachines(NOW, (Machine("q", "o-a"), Machine("r-a", "o-a")))
-    assert follow(one, both)[0] == Found(
+    assert follow(one, both)[0] == StrayMachine(
         "o-a", "p", "q", "another machine has the same name, and the machine of the Agent is unknown"
     )
     assert not any(isinstance(action, EndMachine) for action in follow(one, both))
@@ -216,7 +216,7 @@ def test_a_machine_that_may_still_come_is_waited_for():
 
 def test_a_machine_without_an_open_order_is_released():
     assert core.strays(POOL, [order("other")], shows("r")) == [
-        Found("o", "p", "r", "the provider lists it without an open order")
+        StrayMachine("o", "p", "r", "the provider lists it without an open order")
     ]
     assert core.strays(POOL, [UNASKED], shows("r")) == []
     assert core.strays(POOL, [], None) == []

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
 from greenroom.core.errors import Invalid
-from greenroom.core.fleet.machines.demand import Hint, hints_on, parse_hint, shown_hint
+from greenroom.core.fleet.machines.demand import Hint, format_hint, hints_on, parse_hint
 from greenroom.core.fleet.machines.model import Machine
 from greenroom.core.fleet.machines.provider import (
     MAX_PROVIDER_TEXT,
@@ -166,7 +166,7 @@ def test_the_address_of_edge_gateways_is_one_with_a_port():
     ],
 )
 def test_a_line_of_a_schedule_is_read_and_shown(line: str, shown: str):
-    assert shown_hint(parse_hint(line)) == shown
+    assert format_hint(parse_hint(line)) == shown
     assert parse_hint(shown) == parse_hint(line)
 
 
