@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from protocol import BadRequestError, Request  # type: ignore[import-not-found]  -- of the image
 from tests.unit.test_desktop_idle import INPUT, NO_INPUT, pieces
-from watching import Idle  # type: ignore[import-not-found]
+from watching import InputMonitor  # type: ignore[import-not-found]
 
 from greenroom.core.lease import held_sentence
 
@@ -51,10 +51,10 @@ def leased(clock: Any = lambda: 0.0) -> Control:
 class Viewer:
     def __init__(self, control: Control, who: str) -> None:
         self.display: Any = Display()
-        self._idle = Idle(gate=Gate(control, who, self.display))
+        self._idle = InputMonitor(gate=Gate(control, who, self.display))
 
     def send(self, data: bytes) -> bytes:
-        return self._idle.sent(data)
+        return self._idle.process(data)
 
 
 def key(sym: int, down: int = 1) -> bytes:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from protocol import BadRequestError  # type: ignore[import-not-found]  -- of the image
 from tests.unit.test_desktop_idle import INPUT, NO_INPUT, pieces
-from watching import Idle  # type: ignore[import-not-found]
+from watching import InputMonitor  # type: ignore[import-not-found]
 
 GREETING = b"RFB 003.008\n\x01\x01"
 QUALITY = -1023 + 5
@@ -56,8 +56,8 @@ LAST = (struct.pack(">BHHHhh", 5, 1, 300, 200, 0, 0) + KEY, struct.pack(">BBHH",
 
 
 def passed(data: bytes, cuts: list[int]) -> bytes:
-    viewer = Idle()
-    return b"".join(viewer.sent(piece) for piece in pieces(data, cuts))
+    viewer = InputMonitor()
+    return b"".join(viewer.process(piece) for piece in pieces(data, cuts))
 
 
 @given(said=SAID, cuts=CUTS)
@@ -96,22 +96,22 @@ def test_what_cannot_be_read_of_it_ends_the_connection():
 
 def test_its_statistics_are_no_input_and_its_pointer_is():
     inputs: list[bool] = []
-    viewer = Idle(lambda: inputs.append(True))
-    viewer.sent(GREETING + ENCODINGS + bytes([178, 0, 0, 0]) + bytes([185]))
+    viewer = InputMonitor(lambda: inputs.append(True))
+    viewer.process(GREETING + ENCODINGS + bytes([178, 0, 0, 0]) + bytes([185]))
     assert not inputs
-    viewer.sent(struct.pack(">BHHHhh", 5, 0, 300, 200, 0, 0))
+    viewer.process(struct.pack(">BHHHhh", 5, 0, 300, 200, 0, 0))
     assert inputs
 
 
 def is_known_by_its_pointer(said: list[tuple[bytes, bytes]], frames: list[int]) -> None:
     """`frames`: the number of messages in each frame."""
     messages = [*said, LAST]
-    viewer = Idle()
-    got = bytearray(viewer.sent(GREETING))
+    viewer = InputMonitor()
+    got = bytearray(viewer.process(GREETING))
     expected = GREETING + b"".join(standard for _, standard in messages)
     while messages:
         number = frames.pop() if frames else 1
-        got += viewer.sent(b"".join(own for own, _ in messages[:number]))
+        got += viewer.process(b"".join(own for own, _ in messages[:number]))
         assert expected.startswith(got)
         del messages[:number]
     assert got == expected
@@ -135,22 +135,22 @@ def test_a_mutant_that_misreads_a_dialect_is_caught(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_standard_pointer_event_does_not_wait_for_another_message():
-    viewer = Idle()
-    viewer.sent(GREETING)
+    viewer = InputMonitor()
+    viewer.process(GREETING)
     for buttons in (1, 0):
         event = struct.pack(">BBHH", 5, buttons, 300, 200)
-        assert viewer.sent(event) == event
+        assert viewer.process(event) == event
 
 
 @pytest.mark.parametrize(("y", "waits"), [(200, False), (256 + 5, True)], ids=["one reading", "two readings"])
 def test_a_click_waits_only_while_its_bytes_may_be_standard(y: int, waits: bool):
-    viewer = Idle()
-    viewer.sent(GREETING)
+    viewer = InputMonitor()
+    viewer.process(GREETING)
     pressed, released = (struct.pack(">BHHHhh", 5, mask, 300, y, 0, 0) for mask in (1, 0))
     expected = [struct.pack(">BBHH", 5, mask, 300, y) for mask in (1, 0)]
-    first = viewer.sent(pressed)
+    first = viewer.process(pressed)
     assert (first == b"") is waits
-    assert first + viewer.sent(released) == b"".join(expected)
+    assert first + viewer.process(released) == b"".join(expected)
 
 
 BOTH = [
@@ -172,16 +172,16 @@ def test_bytes_that_both_dialects_allow_are_read_once(monkeypatch: pytest.Monkey
         return reading(data, is_kasm=is_kasm)
 
     monkeypatch.setattr(rfb, "reading", counted)
-    viewer = Idle()
-    viewer.sent(GREETING)
-    assert not any(viewer.sent(event) for event in BOTH * 100)
+    viewer = InputMonitor()
+    viewer.process(GREETING)
+    assert not any(viewer.process(event) for event in BOTH * 100)
     assert sum(read_bytes) < 3 * 100 * sum(map(len, BOTH))
 
 
 def test_a_viewer_whose_dialect_stays_unknown_counts_as_standard():
-    viewer = Idle()
-    viewer.sent(GREETING)
+    viewer = InputMonitor()
+    viewer.process(GREETING)
     compared_bytes: int = sys.modules["rfb"].COMPARED_BYTES
     said = b"".join(BOTH) * (1 + compared_bytes // sum(map(len, BOTH)))
-    assert viewer.sent(said) == said
-    assert viewer.sent(BOTH[0][:6]) == BOTH[0][:6]
+    assert viewer.process(said) == said
+    assert viewer.process(BOTH[0][:6]) == BOTH[0][:6]

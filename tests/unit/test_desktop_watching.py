@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from protocol import BadRequestError  # type: ignore[import-not-found]  -- of the image
 from tests.unit.test_desktop_idle import INPUT, PICTURE, pieces
-from watching import Watching  # type: ignore[import-not-found]
+from watching import ViewOnlyFilter  # type: ignore[import-not-found]
 
 GREETING = b"RFB 003.008\n\x01"
 SIZE = struct.pack(">BxHHBx", 251, 800, 600, 0)
@@ -23,8 +23,8 @@ cuts = st.lists(st.integers(1, 40), max_size=20)
 
 
 def passed(data: bytes, at: list[int]) -> bytes:
-    watching = Watching()
-    return b"".join(watching.passed(piece) for piece in pieces(data, at))
+    watching = ViewOnlyFilter()
+    return b"".join(watching.forwarded(piece) for piece in pieces(data, at))
 
 
 @given(wanted=st.lists(PICTURE, max_size=5), said=st.lists(st.one_of(INPUT, st.just(SIZE), st.just(XVP))), at=cuts)
@@ -97,7 +97,7 @@ async def shown(stream: bytes) -> bytes:
     display.feed_data(stream)
     display.feed_eof()
     browser: Any = Browser()
-    await Watching().copy_output(display, browser)
+    await ViewOnlyFilter().copy_output(display, browser)
     return bytes(browser.got)
 
 

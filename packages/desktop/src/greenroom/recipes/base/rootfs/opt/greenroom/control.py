@@ -193,7 +193,7 @@ class Gate:
         """True if the viewer has no control now."""
         return not self._control.may_send(self._sender)
 
-    def passed(self, piece: Piece) -> bytes:
+    def forwarded(self, piece: Piece) -> bytes:
         """The part of a piece that is sent to the X server.
 
         Raises BadRequestError: it cannot be read, so it may be input.

@@ -61,7 +61,7 @@ from protocol import (
 from sound import SoundServer
 from video import Video
 from viewers import event, follow, only_watches, set_region
-from watching import Idle, Watching
+from watching import InputMonitor, ViewOnlyFilter
 
 FOLDER = Path(sys.argv[1])
 RFB_SOCKET = str(FOLDER / "rfb.sock")
@@ -223,13 +223,13 @@ async def relay(
         return reply(writer, "503 Service Unavailable", b"", "application/json", "Retry-After: 1")
     accept(request, writer)
     gate = Gate(control, control.sender_of(request), rfb_writer)
-    idle = Idle(video.woken, gate)
-    watching = Watching() if only_watches(request) else None
-    input_task = asyncio.create_task(copy_input(reader, writer, rfb_writer, idle, watching))
-    output_task = asyncio.create_task((watching.copy_output if watching else copy_output)(rfb_reader, writer))
+    monitor = InputMonitor(video.woken, gate)
+    view_filter = ViewOnlyFilter() if only_watches(request) else None
+    input_task = asyncio.create_task(copy_input(reader, writer, rfb_writer, monitor, view_filter))
+    output_task = asyncio.create_task((view_filter.copy_output if view_filter else copy_output)(rfb_reader, writer))
     tasks = {input_task, output_task}
     if limit_s := request.number("x-greenroom-idle-disconnect-s"):
-        tasks.add(asyncio.create_task(until_idle(idle, limit_s)))
+        tasks.add(asyncio.create_task(until_idle(monitor, limit_s)))
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if input_task in done and not input_task.exception():
@@ -248,9 +248,9 @@ async def relay(
     return None
 
 
-async def until_idle(idle: Idle, limit_s: float) -> None:
+async def until_idle(monitor: InputMonitor, limit_s: float) -> None:
     """Wait until a viewer has given no input for `limit_s`."""
-    while (left_s := limit_s - idle.for_s) > 0:  # noqa: ASYNC110 -- input only moves the end
+    while (left_s := limit_s - monitor.idle_s) > 0:  # noqa: ASYNC110 -- input only moves the end
         await asyncio.sleep(left_s)
 
 
@@ -258,8 +258,8 @@ async def copy_input(
     reader: asyncio.StreamReader,
     writer: stats.Stream,
     display: asyncio.StreamWriter,
-    idle: Idle,
-    watching: Watching | None,
+    monitor: InputMonitor,
+    view_filter: ViewOnlyFilter | None,
 ) -> bytes:
     """Copy input from the browser to the X server, until the browser closes the websocket. Return the close code."""
     kind = BINARY
@@ -276,7 +276,7 @@ async def copy_input(
             if kind == TEXT:
                 writer.write(frame(TEXT, data))
             else:
-                display.write(watching.passed(data) if watching else idle.sent(data))
+                display.write(view_filter.forwarded(data) if view_filter else monitor.process(data))
                 await display.drain()
 
 

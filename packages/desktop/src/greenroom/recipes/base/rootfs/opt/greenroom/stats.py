@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import rfb
 from protocol import PING, Request, frame, reply
-from watching import Passing, Watching
+from watching import OutputRelay, ViewOnlyFilter
 
 FRAME_STATS, BOTTLENECK_STATS = "get_frame_stats", "get_bottleneck_stats"
 FOLDER = "api"
@@ -129,8 +129,8 @@ class Stats:
             reply(writer, "200 OK", json.dumps(measured).encode())
 
     async def _frame(self, request: Request) -> dict[str, object]:
-        asked = request.query.get("client", "auto")
-        names = {"auto": list(self._streams)[:1], "all": list(self._streams), "none": []}.get(asked, [asked])
+        viewers = request.query.get("client", "auto")
+        names = {"auto": list(self._streams)[:1], "all": list(self._streams), "none": []}.get(viewers, [viewers])
         streams = [self._streams[name] for name in names if name in self._streams]
         picture = await whole_picture(self._rfb_socket)
         pings = await asyncio.gather(*(stream.ping_ms() for stream in streams))
@@ -191,13 +191,13 @@ async def whole_picture(rfb_socket: str) -> Picture:
             width, height = struct.unpack(">HH", begin[:4])
             encodings = (TIGHT, LAST_RECTANGLE, QUALITY_8)
             writer.write(struct.pack(f">BxH{len(encodings)}i", rfb.ENCODINGS, len(encodings), *encodings))
-            asked = time.monotonic()
+            requested_at = time.monotonic()
             writer.write(struct.pack(">BBHHHH", 3, 0, 0, 0, width, height))
-            watching = Watching(begin[4:20])
-            while await watching.message(Passing(reader, Discarding())) != 0:
+            view_filter = ViewOnlyFilter(begin[4:20])
+            while await view_filter.message(OutputRelay(reader, Discarding())) != 0:
                 pass
-            ms = round(1000 * (time.monotonic() - asked))
-            return Picture(width, height, max(1, ms), watching.jpegs, watching.jpeg_area)
+            ms = round(1000 * (time.monotonic() - requested_at))
+            return Picture(width, height, max(1, ms), view_filter.jpegs, view_filter.jpeg_area)
     finally:
         writer.close()
 
