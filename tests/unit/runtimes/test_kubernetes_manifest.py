@@ -22,7 +22,7 @@ from lightkube.resources.core_v1 import Node, Pod, ResourceQuota
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace.session_spec import Exec, Mount, Service, SessionFile, SessionSpec
 from greenroom.runtimes.contract import SPEC_HASH, Credentials, StartError
-from greenroom.runtimes.kubernetes.amounts import ENDLESS, Amount, left_of_quotas, of_nodes, of_pods
+from greenroom.runtimes.kubernetes.amounts import UNLIMITED, Amount, of_nodes, of_pods, total_of_quotas
 from greenroom.runtimes.kubernetes.exec import exit_code_of, script_of
 from greenroom.runtimes.kubernetes.images import log_in_of
 from greenroom.runtimes.kubernetes.manifest import (
@@ -265,10 +265,10 @@ def test_what_a_quota_leaves_counts_not_what_it_allows():
     own = of_pods([made(spec(cores=1.0)), seen_with("Failed", State())])
     assert own == Amount(cores=1.0, memory_bytes=1 << 30)
     quotas = [quota({"requests.cpu": "10", "limits.memory": "8Gi"}, {"requests.cpu": "7500m", "limits.memory": "4Gi"})]
-    assert left_of_quotas(quotas, own) == Amount(cores=3.5, memory_bytes=5 << 30)
-    assert left_of_quotas([quota({"pods": "5"}, {})], own) == ENDLESS
+    assert total_of_quotas(quotas, own) == Amount(cores=3.5, memory_bytes=5 << 30)
+    assert total_of_quotas([quota({"pods": "5"}, {})], own) == UNLIMITED
     full = quota({"cpu": "1"}, {"cpu": "3"})
-    assert left_of_quotas([full], own) == Amount(cores=1.0, memory_bytes=ENDLESS.memory_bytes)
+    assert total_of_quotas([full], own) == Amount(cores=1.0, memory_bytes=UNLIMITED.memory_bytes)
 
 
 def test_only_nodes_that_take_pods_count():

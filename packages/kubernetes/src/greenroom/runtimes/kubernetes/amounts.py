@@ -24,8 +24,8 @@ class Amount:
     def __add__(self, other: Amount) -> Amount:
         return Amount(cores=self.cores + other.cores, memory_bytes=self.memory_bytes + other.memory_bytes)
 
-    def no_more_than(self, other: Amount) -> Amount:
-        """The minimum of each resource."""
+    def minimum(self, other: Amount) -> Amount:
+        """Return the minimum of each resource."""
         memory_bytes = min(self.memory_bytes, other.memory_bytes)
         return Amount(cores=min(self.cores, other.cores), memory_bytes=memory_bytes)
 
@@ -36,7 +36,7 @@ class Amount:
 
 
 ZERO: Final = Amount(cores=0.0, memory_bytes=0)
-ENDLESS: Final = Amount(cores=float("inf"), memory_bytes=1 << 62)
+UNLIMITED: Final = Amount(cores=float("inf"), memory_bytes=1 << 62)
 """The amount of resources without a known limit."""
 SET_BY_CLUSTER: Final = (
     "node.kubernetes.io/",
@@ -50,7 +50,7 @@ resource, and on control-plane nodes. All other taints are set by an administrat
 
 
 def of_pods(pods: Iterable[Pod]) -> Amount:
-    """The sum of the requests of Pods that have not ended."""
+    """Return the sum of the requests of Pods that have not ended."""
     total = ZERO
     for pod in pods:
         if pod.status is not None and pod.status.phase in {"Succeeded", "Failed"}:
@@ -61,41 +61,41 @@ def of_pods(pods: Iterable[Pod]) -> Amount:
     return total
 
 
-def left_of_quotas(quotas: Sequence[ResourceQuota], own: Amount) -> Amount:
-    """The total for sessions: the rest of the tightest quota plus the amount that sessions use already. It is `ENDLESS`
-    for a resource without a quota.
+def total_of_quotas(quotas: Sequence[ResourceQuota], own: Amount) -> Amount:
+    """Return the total for sessions: the rest of the tightest quota, and the amount that sessions use already. It is
+    `UNLIMITED` for a resource without a quota.
     """
-    cores, memory = _left(quotas, CORES), _left(quotas, MEMORY)
+    cores, memory = _remaining(quotas, CORES), _remaining(quotas, MEMORY)
     return Amount(
-        cores=ENDLESS.cores if cores is None else max(0.0, cores) + own.cores,
-        memory_bytes=ENDLESS.memory_bytes if memory is None else int(max(0.0, memory)) + own.memory_bytes,
+        cores=UNLIMITED.cores if cores is None else max(0.0, cores) + own.cores,
+        memory_bytes=UNLIMITED.memory_bytes if memory is None else int(max(0.0, memory)) + own.memory_bytes,
     )
 
 
-def _left(quotas: Sequence[ResourceQuota], names: Sequence[str]) -> float | None:
-    left: list[float] = []
+def _remaining(quotas: Sequence[ResourceQuota], names: Sequence[str]) -> float | None:
+    remaining: list[float] = []
     for quota in quotas:
-        seen = quota.status
-        hard, used = of_mapping(seen, "hard"), of_mapping(seen, "used")
+        quota_status = quota.status
+        hard, used = of_mapping(quota_status, "hard"), of_mapping(quota_status, "used")
         if quota.spec is not None and (quota.spec.scopes or quota.spec.scopeSelector):
-            continue  # of some Pods only
-        left += [number(hard[name]) - number(used.get(name)) for name in names if name in hard]
-    return min(left, default=None)
+            continue  # a quota for some Pods only
+        remaining += [number(hard[name]) - number(used.get(name)) for name in names if name in hard]
+    return min(remaining, default=None)
 
 
 def of_nodes(nodes: Iterable[Node]) -> Amount:
-    """The allocatable amount of ready, schedulable nodes. Nodes with an administrator's taint count, because workspaces
-    can have tolerations.
+    """Return the allocatable amount of ready, schedulable nodes. Nodes with an administrator's taint count, because
+    workspaces can have tolerations.
     """
     total = ZERO
     for node in nodes:
         conditions = (node.status.conditions if node.status else None) or []
-        is_ready = any(one.type == "Ready" and one.status == "True" for one in conditions)
+        is_ready = any(condition.type == "Ready" and condition.status == "True" for condition in conditions)
         if node.spec is not None and (node.spec.unschedulable or any(map(_repels_all, node.spec.taints or []))):
             continue
         if is_ready and node.status is not None:
-            has = of_mapping(node.status, "allocatable")
-            total += Amount(cores=number(has.get("cpu")), memory_bytes=int(number(has.get("memory"))))
+            allocatable = of_mapping(node.status, "allocatable")
+            total += Amount(cores=number(allocatable.get("cpu")), memory_bytes=int(number(allocatable.get("memory"))))
     return total
 
 
@@ -103,19 +103,21 @@ def _repels_all(taint: Taint) -> bool:
     return taint.effect != "PreferNoSchedule" and taint.key.startswith(SET_BY_CLUSTER)
 
 
-def unknown_of(amount: Amount) -> list[str]:
-    """The resources without a known limit, by their names in a quota."""
-    cores = ["requests.cpu"] if amount.cores >= ENDLESS.cores else []
-    return cores + (["requests.memory"] if amount.memory_bytes >= ENDLESS.memory_bytes else [])
+def unlimited_resources(amount: Amount) -> list[str]:
+    """Return the resources without a known limit, by their names in a quota."""
+    cores = ["requests.cpu"] if amount.cores >= UNLIMITED.cores else []
+    return cores + (["requests.memory"] if amount.memory_bytes >= UNLIMITED.memory_bytes else [])
 
 
-def of_mapping(of: object, name: str) -> Mapping[str, object]:
-    """A mapping of an object of the client, which leaves its type open; empty if it has none."""
-    return cast("Mapping[str, object] | None", getattr(of, name, None)) or {}
+def of_mapping(resource: object, name: str) -> Mapping[str, object]:
+    """Return a mapping that is an attribute of a Kubernetes object; empty if there is none. The client does not type
+    it.
+    """
+    return cast("Mapping[str, object] | None", getattr(resource, name, None)) or {}
 
 
 def number(quantity: object) -> float:
-    """The number of a quantity such as `500m` or `2Gi`; 0 for none."""
+    """Return the number of a quantity such as `500m` or `2Gi`; 0 for None."""
     if quantity is None:
         return 0.0
     parsed = parse_quantity(str(quantity))

@@ -38,7 +38,7 @@ from greenroom.runtimes.contract import (
     cut_output,
 )
 from greenroom.runtimes.kubernetes.access import check, lacking, may
-from greenroom.runtimes.kubernetes.amounts import Amount, left_of_quotas, of_nodes, of_pods, unknown_of
+from greenroom.runtimes.kubernetes.amounts import Amount, of_nodes, of_pods, total_of_quotas, unlimited_resources
 from greenroom.runtimes.kubernetes.changes import Changes
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.exec import run_exec
@@ -232,10 +232,10 @@ class KubernetesRuntime:
     # Capacity and usage -------------------------------------------------------------------------------------------
 
     async def capacity(self) -> Capacity:
-        has, _ = await self._amounts()
+        total, _ = await self._amounts()
         return Capacity(
-            cores=has.cores * self._share,
-            memory_bytes=int(has.memory_bytes * self._share),
+            cores=total.cores * self._share,
+            memory_bytes=int(total.memory_bytes * self._share),
             runtime_classes=self._runtime_classes,
             pauses=False,
             elsewhere=True,
@@ -243,8 +243,8 @@ class KubernetesRuntime:
 
     async def host_usage(self) -> HostUsage:
         """The requests of sessions; their real use is not read from the nodes."""
-        has, own = await self._amounts()
-        return HostUsage(cpu=own.cores / has.cores if has.cores else 0.0, memory_bytes=own.memory_bytes)
+        total, own = await self._amounts()
+        return HostUsage(cpu=own.cores / total.cores if total.cores else 0.0, memory_bytes=own.memory_bytes)
 
     async def _amounts(self) -> tuple[Amount, Amount]:
         """The total that sessions of this Agent may have, and the amount that they have.
@@ -256,17 +256,17 @@ class KubernetesRuntime:
             self._cluster.list(ResourceQuota), self._cluster.list(Pod, self._identity.selector("session"))
         )
         own = of_pods(pod for pod in pods if self._is_own(pod))
-        has = left_of_quotas(quotas, own)
+        total = total_of_quotas(quotas, own)
         if self._sees_nodes:
             others = of_pods(pod for pod in pods if not self._is_own(pod))
-            has = has.no_more_than(of_nodes(await self._cluster.list_global(Node)).without(others))
-        if unknown := unknown_of(has):
+            total = total.minimum(of_nodes(await self._cluster.list_global(Node)).without(others))
+        if unknown := unlimited_resources(total):
             names = " and ".join(unknown)
             raise RuntimeUnavailable(
                 f"It is not known how much sessions may use: no ResourceQuota of {self._cluster.namespace} limits"
                 f" {names}, and this Agent may not list nodes. Make one with {names}, or allow it to list nodes."
             )
-        return has, own
+        return total, own
 
     def _is_own(self, pod: Pod) -> bool:
         return labels_of(pod).get(AGENT) == self._identity.agent_id
