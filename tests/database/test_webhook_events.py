@@ -13,7 +13,7 @@ from tests.support import rows
 
 from greenroom.core.errors import NoResources
 from greenroom.core.lease import NewLease
-from greenroom.core.webhooks import CHOSEN, WebhookEvent
+from greenroom.core.webhooks import SELECTABLE_EVENTS, WebhookEvent
 from greenroom.db.database import Database
 from greenroom.manager.tasks.replacement import run_successors
 
@@ -52,7 +52,7 @@ async def stage(db: Database) -> Failing:
 async def sent(stage: Failing) -> Sent:
     await stage.db.write(
         "INSERT INTO webhooks (name, url, events, secret_encrypted) VALUES ('all', '', %s, '')",
-        (list(map(str, CHOSEN)),),
+        (list(map(str, SELECTABLE_EVENTS)),),
     )
     return Sent(stage.db)
 

@@ -1,10 +1,10 @@
-"""The events and messages of webhooks: their signatures, the meaning of responses, and the times of repetitions.
+"""The events and messages of webhooks: signatures, results of deliveries, and the times of further attempts.
 
 The signature is that of Standard Webhooks: HMAC-SHA256 of `id.timestamp.body`, with which receivers verify that a
 message is from this installation, unchanged and new.
 
 Triggers of the database write the events, in the transaction of the change (ADR 81). The dataclasses here have the same
-fields. docs/reference/webhooks.md has the same table; a test compares them.
+fields. docs/reference/webhooks.md documents them; a test compares both.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from greenroom.core.rate_limits import Backoff
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 -- the prefix of a secret
 SECRET_BYTES: Final = 32
 BACKOFF: Final = Backoff(first_s=5.0, max_s=6 * 3600.0)
-MOST_ATTEMPTS: Final = 16
+MAX_ATTEMPTS: Final = 16
 """The last attempt is about a day after the first."""
-MAX_ASKED_S: Final = 3600.0
+MAX_REQUESTED_PAUSE_S: Final = 3600.0
 """The longest pause that a response may request."""
 GONE: Final = 410
 """The receiver requests no further messages."""
@@ -59,18 +59,18 @@ def signed_headers(secret: str, delivery_id: str, at_s: int, body: bytes) -> dic
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryAttempt:
-    """The result of an attempt. `status` None = there was no response, and `error` is the reason; `answer` is the
-    beginning of the response. `asked_s` is the pause that it requested.
+    """The result of an attempt. `status` None = there was no response, and `error` is the reason. `answer` is the
+    beginning of the response, and `requested_pause_s` the pause that the response requested.
     """
 
     status: int | None = None
     answer: str = ""
     error: str = ""
     duration_ms: float = 0.0
-    asked_s: float = 0.0
+    requested_pause_s: float = 0.0
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         """The result of the attempt, as the end of a sentence."""
         return self.error or f"the answer was {self.status}"
 
@@ -80,17 +80,20 @@ class DeliveryVerdict:
     """The state of a delivery after an attempt, and the pause before the next one; None = there is none."""
 
     state: DeliveryState
-    again_s: float | None = None
+    retry_s: float | None = None
 
 
 def verdict(attempt: DeliveryAttempt, attempts: int, *, once: bool, spread: float) -> DeliveryVerdict:
-    """Return the state after `attempts` attempts. `once`: there is only this one; `spread` is that of `Backoff`."""
+    """Return the state after `attempts` attempts. `once`: there is no further attempt; `spread` is that of
+    `Backoff`.
+    """
     if attempt.status is not None and 200 <= attempt.status < 300:
         return DeliveryVerdict(DeliveryState.DELIVERED)
-    if once or attempts >= MOST_ATTEMPTS or attempt.status == GONE:
+    if once or attempts >= MAX_ATTEMPTS or attempt.status == GONE:
         return DeliveryVerdict(DeliveryState.GIVEN_UP)
     return DeliveryVerdict(
-        DeliveryState.WAITING, max(BACKOFF.delay_s(attempts, spread), min(attempt.asked_s, MAX_ASKED_S))
+        DeliveryState.WAITING,
+        max(BACKOFF.delay_s(attempts, spread), min(attempt.requested_pause_s, MAX_REQUESTED_PAUSE_S)),
     )
 
 
@@ -161,7 +164,7 @@ class PoolData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestData:
-    """A message that an administrator sent to test a webhook."""
+    """A test message, sent by an administrator."""
 
     __test__ = False  # keeps pytest from collecting it
 
@@ -210,7 +213,7 @@ class WebhookEvent(StrEnum):
     )
 
 
-CHOSEN: Final = tuple(event for event in WebhookEvent if event is not WebhookEvent.TEST)
+SELECTABLE_EVENTS: Final = tuple(event for event in WebhookEvent if event is not WebhookEvent.TEST)
 """Events that can be selected for a webhook."""
 
 

@@ -227,15 +227,17 @@ async def insert_taken(db: Database, webhook_id: str, event: str, data: dict[str
     return TakenDelivery(**rows[0]) if rows else None
 
 
-async def note_attempt(db: Database, taken: TakenDelivery, attempt: DeliveryAttempt, became: DeliveryVerdict) -> None:
+async def record_attempt(
+    db: Database, taken: TakenDelivery, attempt: DeliveryAttempt, verdict: DeliveryVerdict
+) -> None:
     """Store the result of an attempt, unless another process has taken the message since."""
     await db.write(
         "UPDATE webhook_deliveries SET state = %(state)s, status = %(status)s, duration_ms = %(duration_ms)s,"
         " answer = %(answer)s, error = %(error)s,"
-        " due = CASE WHEN %(again_s)s::double precision IS NULL THEN due"
-        "  ELSE clock_timestamp() + make_interval(secs => %(again_s)s) END"
+        " due = CASE WHEN %(retry_s)s::double precision IS NULL THEN due"
+        "  ELSE clock_timestamp() + make_interval(secs => %(retry_s)s) END"
         " WHERE delivery_id = %(delivery_id)s AND attempts = %(attempts)s AND state = 'waiting'",
-        {**asdict(attempt), **asdict(became), "delivery_id": taken.delivery_id, "attempts": taken.attempts},
+        {**asdict(attempt), **asdict(verdict), "delivery_id": taken.delivery_id, "attempts": taken.attempts},
     )
 
 

@@ -12,7 +12,7 @@ from tests.database.api.receiving import PATH, Hooks, Receiver, is_signed
 
 from greenroom.api.webhooks import sending
 from greenroom.api.webhooks.courier import Courier
-from greenroom.core.webhooks import CHOSEN, MOST_ATTEMPTS
+from greenroom.core.webhooks import MAX_ATTEMPTS, SELECTABLE_EVENTS
 from greenroom.db import webhooks
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.retention import DELIVERY_DAYS, RetentionLimits, prune
@@ -104,7 +104,7 @@ async def test_a_failed_delivery_is_retried_with_its_id_and_replayed_after_it_wa
         "out of order",
         1000,
     )
-    await db.write("UPDATE webhook_deliveries SET attempts = %s", (MOST_ATTEMPTS - 1,))
+    await db.write("UPDATE webhook_deliveries SET attempts = %s", (MAX_ATTEMPTS - 1,))
     await due_again(db)
     await hooks.delivered()
     (one,) = await hooks.deliveries(made, state="given_up")
@@ -262,5 +262,5 @@ async def test_events_and_deliveries_need_their_permissions(hooks: Hooks, with_k
 
 
 async def test_events_are_kept_in_their_order_each_once(hooks: Hooks):
-    made = await hooks.made(*[str(event) for event in reversed(CHOSEN)], "pool.full")
-    assert made["events"] == [str(event) for event in CHOSEN]
+    made = await hooks.made(*[str(event) for event in reversed(SELECTABLE_EVENTS)], "pool.full")
+    assert made["events"] == [str(event) for event in SELECTABLE_EVENTS]

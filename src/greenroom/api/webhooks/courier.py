@@ -142,13 +142,13 @@ class Courier:
     async def _deliver(self, sender: Sender, taken: TakenDelivery) -> None:
         attempt = await self._attempt(sender, taken)
         once = taken.event == str(WebhookEvent.TEST)
-        became = verdict(attempt, taken.attempts, once=once, spread=random.random())  # noqa: S311 -- spreads load
-        await webhooks.note_attempt(self._db, taken, attempt, became)
-        self.outcomes[str(became.state)] += 1
-        if became.state is DeliveryState.GIVEN_UP and not once:
+        result = verdict(attempt, taken.attempts, once=once, spread=random.random())  # noqa: S311 -- spreads load
+        await webhooks.record_attempt(self._db, taken, attempt, result)
+        self.outcomes[str(result.state)] += 1
+        if result.state is DeliveryState.GIVEN_UP and not once:
             self._logs.write(
                 LogCode.WEBHOOK_GIVEN_UP,
-                f"Webhook {taken.name} did not get {taken.event} after {taken.attempts} attempts: {attempt.words}",
+                f"Webhook {taken.name} did not get {taken.event} after {taken.attempts} attempts: {attempt.text}",
                 details={"webhook_id": taken.webhook_id, "delivery_id": taken.delivery_id, "event": taken.event},
             )
 

@@ -27,7 +27,7 @@ from greenroom.core.errors import Invalid, Refused, WrongState
 from greenroom.core.installation import Installation
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.core.outgoing import trusted_hosts, url_problem
-from greenroom.core.webhooks import CHOSEN, SECRET_BYTES, DeliveryState, WebhookEvent, secret_text
+from greenroom.core.webhooks import SECRET_BYTES, SELECTABLE_EVENTS, DeliveryState, WebhookEvent, secret_text
 from greenroom.db import webhooks
 from greenroom.db.rows import values_of
 from greenroom.db.webhooks import Delivery, Webhook, WebhookFields
@@ -50,7 +50,7 @@ def _checked(values: Json, installation: Installation) -> WebhookFields:
     fields = WebhookFields(**values)
     if problem := url_problem(fields.url, trusted_hosts(installation.webhook_hosts)):
         raise Invalid(problem)
-    order = list(map(str, CHOSEN))
+    order = list(map(str, SELECTABLE_EVENTS))
     return replace(fields, events=sorted(set(fields.events), key=order.index))
 
 

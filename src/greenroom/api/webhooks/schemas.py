@@ -10,11 +10,11 @@ from pydantic import Field
 
 from greenroom.api.bodies import Body, Name, View
 from greenroom.core.outgoing import MAX_URL
-from greenroom.core.webhooks import CHOSEN
+from greenroom.core.webhooks import SELECTABLE_EVENTS
 
 WebhookName = Annotated[Name, Field(max_length=100)]
 Url = Annotated[Name, Field(max_length=MAX_URL, description="https://…; address to which messages are sent")]
-EventName = Literal[tuple(map(str, CHOSEN))]  # pyright: ignore[reportInvalidTypeForm] -- the table has them
+EventName = Literal[tuple(map(str, SELECTABLE_EVENTS))]  # pyright: ignore[reportInvalidTypeForm] -- the table has them
 Events = Annotated[list[EventName], Field(min_length=1, max_length=100, description="types of messages")]  # pyright: ignore[reportInvalidTypeForm]
 Enabled = Annotated[bool, Field(description="off: no messages are sent; waiting messages are not delivered")]
 

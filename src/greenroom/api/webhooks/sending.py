@@ -74,7 +74,7 @@ class Sender:
             status=answer.status_code,
             answer=storable(text),
             duration_ms=_since_ms(begin_s),
-            asked_s=_asked_s(answer.headers.get("retry-after", "")),
+            requested_pause_s=_asked_s(answer.headers.get("retry-after", "")),
         )
 
 

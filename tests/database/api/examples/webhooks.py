@@ -9,7 +9,7 @@ from tests.database.api.examples.step import Scene, Step, Wrong, step
 from tests.database.api.receiving import Hooks
 from tests.support.system import primary_of
 
-from greenroom.core.webhooks import CHOSEN
+from greenroom.core.webhooks import SELECTABLE_EVENTS
 from greenroom.db.session.sessions import end_sessions
 from greenroom.manager.tasks.pools import run_pools
 
@@ -20,7 +20,7 @@ async def sent_everything(scene: Scene) -> None:
     """A receiver of all events; its messages are the examples."""
     await scene.clients["admin"].change("/api/v1/settings", webhook_hosts="127.0.0.1")
     hooks: Hooks = scene.ids["hooks"]
-    await hooks.made(*map(str, CHOSEN), name="records", url=f"{scene.ids['receiver_url']}/records")
+    await hooks.made(*map(str, SELECTABLE_EVENTS), name="records", url=f"{scene.ids['receiver_url']}/records")
 
 
 async def delivered(scene: Scene) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from greenroom.core.webhooks import (
     BACKOFF,
-    CHOSEN,
-    MAX_ASKED_S,
-    MOST_ATTEMPTS,
+    MAX_ATTEMPTS,
+    MAX_REQUESTED_PAUSE_S,
+    SELECTABLE_EVENTS,
     DeliveryAttempt,
     DeliveryState,
     DeliveryVerdict,
@@ -57,7 +57,7 @@ def test_the_body_has_type_version_id_time_and_data():
         "timestamp": "2026-01-02T03:04:05Z",
         "data": {"num_sessions": 3},
     }
-    assert WebhookEvent.TEST not in CHOSEN
+    assert WebhookEvent.TEST not in SELECTABLE_EVENTS
 
 
 @pytest.mark.parametrize("status", [200, 204, 299])
@@ -71,15 +71,15 @@ def test_only_success_is_a_delivery(status: int):
     "attempt", [NO_ANSWER, *(DeliveryAttempt(status=status) for status in (199, 301, 404, 429, 500))]
 )
 def test_all_else_is_tried_again_later_and_later(attempt: DeliveryAttempt):
-    pauses = [verdict(attempt, number, once=False, spread=1.0).again_s for number in range(1, MOST_ATTEMPTS)]
+    pauses = [verdict(attempt, number, once=False, spread=1.0).retry_s for number in range(1, MAX_ATTEMPTS)]
     assert pauses[:3] == [5.0, 10.0, 20.0]
     assert pauses[-1] == BACKOFF.max_s
     assert 20 * 3600 < sum(pause or 0 for pause in pauses) < 30 * 3600
 
 
 def test_after_the_last_attempt_it_is_given_up():
-    assert verdict(NO_ANSWER, MOST_ATTEMPTS - 1, once=False, spread=0.0).state is DeliveryState.WAITING
-    assert verdict(NO_ANSWER, MOST_ATTEMPTS, once=False, spread=0.0) == DeliveryVerdict(DeliveryState.GIVEN_UP)
+    assert verdict(NO_ANSWER, MAX_ATTEMPTS - 1, once=False, spread=0.0).state is DeliveryState.WAITING
+    assert verdict(NO_ANSWER, MAX_ATTEMPTS, once=False, spread=0.0) == DeliveryVerdict(DeliveryState.GIVEN_UP)
 
 
 def test_a_receiver_that_wants_no_more_and_a_trial_have_one_attempt():
@@ -88,12 +88,14 @@ def test_a_receiver_that_wants_no_more_and_a_trial_have_one_attempt():
 
 
 def test_an_answer_may_ask_for_a_longer_pause_within_a_bound():
-    def pause(asked_s: float) -> float | None:
-        return verdict(DeliveryAttempt(status=503, asked_s=asked_s), 2, once=False, spread=1.0).again_s
+    def pause(requested_pause_s: float) -> float | None:
+        return verdict(
+            DeliveryAttempt(status=503, requested_pause_s=requested_pause_s), 2, once=False, spread=1.0
+        ).retry_s
 
-    assert [pause(1), pause(60), pause(10**9)] == [10.0, 60.0, MAX_ASKED_S]
+    assert [pause(1), pause(60), pause(10**9)] == [10.0, 60.0, MAX_REQUESTED_PAUSE_S]
 
 
 def test_what_came_of_an_attempt_is_said():
-    assert NO_ANSWER.words == "the host cannot be found"
-    assert DeliveryAttempt(status=500).words == "the answer was 500"
+    assert NO_ANSWER.text == "the host cannot be found"
+    assert DeliveryAttempt(status=500).text == "the answer was 500"
