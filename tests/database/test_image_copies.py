@@ -16,7 +16,7 @@ from tests.support.managers import Fleet, manager_here
 
 from greenroom.db.database import Database
 from greenroom.kit.certificates import new_key, request_for
-from greenroom.wire.fleet import ImageSource, ImageSources, MissingImages, TicketCounts, TicketShown
+from greenroom.wire.fleet import ImageSource, ImageSources, MissingImages, TicketCheck, TicketResult
 from greenroom.wire.messages import EdgeRequest
 
 IMAGE = "greenroom/desk:0123456789ab"
@@ -71,7 +71,7 @@ async def sources(agent: ToldAgent) -> list[ImageSource]:
 
 async def show(agent: ToldAgent, ticket: str) -> httpx.Response:
     assert agent.registered is not None
-    shown = TicketShown(agent_id=agent.agent_id, incarnation=agent.registered.incarnation, ticket=ticket)
+    shown = TicketCheck(agent_id=agent.agent_id, incarnation=agent.registered.incarnation, ticket=ticket)
     return await agent.post("/v1/image-ticket", shown)
 
 
@@ -81,7 +81,7 @@ async def test_an_agent_learns_who_has_its_image_and_the_ticket_counts_for_that_
     assert (source.digest, source.size_bytes) == (DIGEST, 7)
     assert await sources(two.having) == [], "no Agent copies from itself"
     response = await show(two.having, source.ticket)
-    counts = msgspec.json.decode(response.content, type=TicketCounts)
+    counts = msgspec.json.decode(response.content, type=TicketResult)
     assert (counts.name, counts.digest) == (IMAGE, DIGEST)
     response = await show(two.lacking, source.ticket)
     assert response.status_code == 409

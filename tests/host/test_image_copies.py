@@ -30,7 +30,7 @@ from greenroom.agent.copying import Copies, ImageGiver
 from greenroom.agent.fleet.manager_client import ManagerRefusedError
 from greenroom.runtimes.contract import Image, PullError
 from greenroom.runtimes.docker.archives import DockerArchives, problem
-from greenroom.wire.fleet import ImageSource, ImageSources, TicketCounts, TicketShown
+from greenroom.wire.fleet import ImageSource, ImageSources, TicketCheck, TicketResult
 from greenroom.wire.messages import Message, Usage
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="module")]
@@ -51,10 +51,10 @@ class Agents:
     """Ticket → id of the image that the Agent with the image must send."""
 
     async def ask(self, _path: str, message: Message, _answer: Any, **_options: Any) -> Message:
-        if isinstance(message, TicketShown):
+        if isinstance(message, TicketCheck):
             if message.ticket not in self.gives:
                 raise ManagerRefusedError(409, "The ticket for the image is invalid or has expired.")
-            return TicketCounts(name="n", digest=self.gives[message.ticket], hostname="other")
+            return TicketResult(name="n", digest=self.gives[message.ticket], hostname="other")
         sources = {name: (self.source(image, image.digest),) for name, image in self.having.items()}
         return ImageSources(authority=self.hosts.authority.certificate, sources=sources)
 

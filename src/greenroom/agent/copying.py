@@ -34,7 +34,7 @@ from greenroom.core.catalogue.ways import room_problem
 from greenroom.core.errors import GreenroomError
 from greenroom.core.fleet.addresses import edge_name
 from greenroom.runtimes.contract import Archives, CopyHost, Image, ImageMissing, PullError
-from greenroom.wire.fleet import ImageSource, ImageSources, MissingImages, TicketCounts, TicketShown
+from greenroom.wire.fleet import ImageSource, ImageSources, MissingImages, TicketCheck, TicketResult
 from greenroom.wire.messages import Usage
 
 log = structlog.get_logger(__name__)
@@ -108,11 +108,11 @@ class ImageGiver:
             return _refusal(503, str(error) or "The image cannot be read.")
         return _Given(self._rest(first, chunks, counts), self._is_over)
 
-    async def _ask(self, ticket: str) -> TicketCounts:
-        shown = TicketShown(agent_id=self._identity.agent_id, incarnation=self._identity.incarnation, ticket=ticket)
-        return await self._link.ask(TICKET_PATH, shown, TicketCounts, bearer=self._identity.bearer, is_new=True)
+    async def _ask(self, ticket: str) -> TicketResult:
+        shown = TicketCheck(agent_id=self._identity.agent_id, incarnation=self._identity.incarnation, ticket=ticket)
+        return await self._link.ask(TICKET_PATH, shown, TicketResult, bearer=self._identity.bearer, is_new=True)
 
-    async def _rest(self, first: bytes, chunks: AsyncIterator[bytes], counts: TicketCounts) -> AsyncIterator[bytes]:
+    async def _rest(self, first: bytes, chunks: AsyncIterator[bytes], counts: TicketResult) -> AsyncIterator[bytes]:
         given = len(first)
         async with asyncio.timeout(MOST_S):
             yield first

@@ -25,7 +25,7 @@ from greenroom.kit.metrics import CONTENT_TYPE, PATH
 from greenroom.manager.checkin.enrollment import Enrollment, ImageCopies
 from greenroom.manager.checkin.polling import CheckIns, ManagerLeftError
 from greenroom.manager.status import ManagerMetrics, ManagerStatus
-from greenroom.wire.fleet import MissingImages, TicketShown
+from greenroom.wire.fleet import MissingImages, TicketCheck
 from greenroom.wire.messages import CheckIn, EdgeRequest, Message, Register
 
 Health = Literal["starting", "running", "disabled", "unhealthy", "stopping"]
@@ -75,7 +75,7 @@ PREFIX: Final = "/manager_api"
 
 _encoder = msgspec.json.Encoder()
 _Asked = TypeVar("_Asked", bound=Message)
-_OfAgent = TypeVar("_OfAgent", CheckIn, EdgeRequest, MissingImages, TicketShown)
+_OfAgent = TypeVar("_OfAgent", CheckIn, EdgeRequest, MissingImages, TicketCheck)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ _FOR_AGENTS: Final[Mapping[str, Callable[[ForAgents, Request], Awaitable[Message
     "/v1/check-in": _by_agent(CheckIn, lambda us: us.check_ins.check_in),
     "/v1/edge-certificate": _by_agent(EdgeRequest, lambda us: us.enrollment.edge_certificate),
     "/v1/image-sources": _by_agent(MissingImages, lambda us: us.copies.sources),
-    "/v1/image-ticket": _by_agent(TicketShown, lambda us: us.copies.ticket),
+    "/v1/image-ticket": _by_agent(TicketCheck, lambda us: us.copies.ticket),
 }
 
 

@@ -3,9 +3,9 @@
 The gateway sends `Authorization: Bearer <credential>`. `greenroom.gateway.site` turns the answer into the configuration
 of nginx.
 
-POST /manager_api/v1/image-sources    from the Agent that lacks images; returns the Agents that have them, with tickets
-GET  https://<edge>/agent_image/<route>    at the edge gateway of the Agent that has it, with the ticket as bearer
-POST /manager_api/v1/image-ticket     from that Agent, for every ticket; returns the image for which it is valid
+POST /manager_api/v1/image-sources        by an Agent that lacks images; returns the Agents that have them, with tickets
+GET  https://<edge>/agent_image/<route>   by that Agent, to the edge gateway of a source, with the ticket as bearer
+POST /manager_api/v1/image-ticket         by the source, for each ticket; returns the image for which it is valid
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Fleet(Message, frozen=True, kw_only=True):
 
 
 class ManagerRequest(Message, frozen=True, kw_only=True):
-    """A request for a Manager that nginx of the gateway answered itself. `at` is in seconds since the epoch."""
+    """A request for a Manager that nginx answered, because no Manager did. `at` is in seconds since the epoch."""
 
     at: Moment
     manager: str
@@ -102,7 +102,7 @@ class ImageSources(Message, frozen=True, kw_only=True):
     sources: Mapping[str, tuple[ImageSource, ...]] = msgspec.field(default_factory=dict[str, tuple[ImageSource, ...]])
 
 
-class TicketShown(Message, frozen=True, kw_only=True):
+class TicketCheck(Message, frozen=True, kw_only=True):
     """A ticket that an Agent received with a request for an image."""
 
     v: int = VERSION
@@ -111,7 +111,7 @@ class TicketShown(Message, frozen=True, kw_only=True):
     ticket: str
 
 
-class TicketCounts(Message, frozen=True, kw_only=True):
+class TicketResult(Message, frozen=True, kw_only=True):
     """The answer for a valid ticket: the image for which it is valid now. `hostname` is the host name of the receiving
     Agent.
     """

@@ -26,7 +26,7 @@ from greenroom.core.session.streams import VIEWER_TTL_S, Access, StreamFacts, re
 from greenroom.db.access.credentials import touch_login
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.requests import RequestRow, add_gateway_requests
-from greenroom.db.fleet.enrollment import gateway_credential, gateway_seen
+from greenroom.db.fleet.enrollment import gateway_credential, record_gateway_request
 from greenroom.db.fleet.views import read_ways
 from greenroom.db.session.shares import find_share
 from greenroom.db.session.viewers import StreamSession, agent_credential, find_joined, find_stream_session
@@ -156,7 +156,7 @@ async def _check_gateway(request: Request, db: Database, secrets: Secrets) -> No
     if not hmac.compare_digest(_UNKNOWN if known is None else known, hashed(credential)) or known is None:
         request.app.state.guesses.wrong(request, "by a gateway's credential")
         raise Unauthenticated("The gateway's credential is not valid; it may have been removed. Join again.")
-    await gateway_seen(db, gateway_id)
+    await record_gateway_request(db, gateway_id)
 
 
 async def _asking_agent(request: Request, db: Database) -> str:

@@ -33,7 +33,7 @@ from greenroom.kit.certificates import fingerprint
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import hashed, new_secret
 
-_SHOWN_OF_TOKEN: Final = ("role", "zone_name", "uses_left", "expires", "agent_hostname", "enable_agent")
+_LOGGED_FIELDS: Final = ("role", "zone_name", "uses_left", "expires", "agent_hostname", "enable_agent")
 
 
 async def _token(db: Database, join_token_id: str) -> JoinTokenRow:
@@ -43,8 +43,8 @@ async def _token(db: Database, join_token_id: str) -> JoinTokenRow:
     return rows[0]
 
 
-def _of_token(row: JoinTokenRow) -> LogDetails:
-    return {name: value for name in _SHOWN_OF_TOKEN if (value := getattr(row, name)) is not None}
+def _log_details(row: JoinTokenRow) -> LogDetails:
+    return {name: value for name in _LOGGED_FIELDS if (value := getattr(row, name)) is not None}
 
 
 def _join_command(config: ApiConfig, role: str, token: str, agent_id: str | None) -> str:
@@ -79,20 +79,21 @@ def authority(file: Path) -> str:
 class JoinAttempt:
     """A request to join. Refusals are logged for administrators, at a limited rate.
 
-    `count_wrong` counts a wrong token; it raises TooManyRequests after too many (`access.guesses`).
+    `count_failure` counts a wrong token, and raises TooManyRequests after too many of them (`access.guesses`).
     """
 
     def __init__(
-        self, address: str, logs: LogWriter, limiter: JoinAttemptLimiter, count_wrong: Callable[[str], None]
+        self, address: str, logs: LogWriter, limiter: JoinAttemptLimiter, count_failure: Callable[[str], None]
     ) -> None:
         self._address = address
         self._logs = logs
         self._limiter = limiter
-        self._count_wrong = count_wrong
+        self._count_failure = count_failure
 
-    def refused(self, role: str, hostname: str, error: GreenroomError, zone_name: str | None = None) -> GreenroomError:
+    def refuse(self, role: str, hostname: str, error: GreenroomError, zone_name: str | None = None) -> GreenroomError:
+        """Log the refusal of a host, and return the error."""
         if isinstance(error, Unauthenticated):
-            self._count_wrong("by join token")
+            self._count_failure("by join token")
         if not self._limiter.is_written(self._address, time.monotonic()):
             return error
         self._logs.write(
@@ -152,8 +153,8 @@ async def create_join_token(body: JoinTokenCreate, change: ChangeDep) -> JoinTok
             raise Invalid("enable_agent is only for tokens of new Agents.")
         change.caller.require("agents_modify")
     await zones.get_zone(change.db, str(body.zone_id))
-    again = await find_agent(change.db, str(body.agent_id)) if body.agent_id else None
-    token, agent_id = new_secret(), again.agent_id if again else None
+    known_agent = await find_agent(change.db, str(body.agent_id)) if body.agent_id else None
+    token, agent_id = new_secret(), known_agent.agent_id if known_agent else None
     command = _join_command(change.config, body.role, token, agent_id)
     join_token_id = await enrollment.add_join_token(
         change.db,
@@ -167,8 +168,8 @@ async def create_join_token(body: JoinTokenCreate, change: ChangeDep) -> JoinTok
         created_by=change.caller.name,
     )
     row = await _token(change.db, join_token_id)
-    purpose = f"for Agent {again.hostname}" if again else f"for role {body.role} in zone {row.zone_name}"
-    change.audit(LogCode.JOIN_TOKEN_CREATED, purpose, after=_of_token(row), zone_name=row.zone_name)
+    purpose = f"for Agent {known_agent.hostname}" if known_agent else f"for role {body.role} in zone {row.zone_name}"
+    change.audit(LogCode.JOIN_TOKEN_CREATED, purpose, after=_log_details(row), zone_name=row.zone_name)
     return JoinToken.of(row, token=token, uses=body.uses, join_command=command)
 
 
@@ -184,7 +185,7 @@ async def revoke_join_token(join_token_id: UUID, change: ChangeDep) -> None:
     row = await _token(change.db, str(join_token_id))
     await enrollment.revoke_join_token(change.db, str(join_token_id))
     purpose = f"for role {row.role} in zone {row.zone_name}"
-    change.audit(LogCode.JOIN_TOKEN_DELETED, purpose, before=_of_token(row), zone_name=row.zone_name)
+    change.audit(LogCode.JOIN_TOKEN_DELETED, purpose, before=_log_details(row), zone_name=row.zone_name)
 
 
 router = APIRouter(tags=["joining"])
@@ -216,12 +217,12 @@ async def get_authority(config: Config) -> Response:
 
 @router.post("/join/agent", dependencies=[public_route("the join token is checked here")])
 async def join_agent(body: JoinAgent, db: Db, config: Config, attempt: JoinAttemptDep) -> JoinPlace:
-    """Return the place where an Agent with this join token registers. The request does not use up the token."""
+    """Return the addresses at which an Agent with this join token registers. The request does not count as a use."""
     token = await enrollment.read_token(db, hashed(body.token))
     agent_id = str(body.agent_id) if body.agent_id else None
     if problem := refusal_of_agents_token(token, agent_id):
-        raise attempt.refused("agent", body.hostname, problem, token.zone_name if token else None)
-    assert token is not None, "there is a refusal without one"  # noqa: S101
+        raise attempt.refuse("agent", body.hostname, problem, token.zone_name if token else None)
+    assert token is not None, "a missing token is refused"  # noqa: S101
     urls = await enrollment.manager_urls(db, token.zone_id)
     return JoinPlace.of(token, manager_urls=urls, public_url=config.public_url)
 
@@ -233,7 +234,7 @@ async def join_gateway(body: JoinGateway, db: Db, config: Config, attempt: JoinA
     try:
         zone = await enrollment.register_gateway(db, gateway_id, body.hostname, hashed(body.token), hashed(secret))
     except (Unauthenticated, IdentityConflict) as error:
-        raise attempt.refused("gateway", body.hostname, error) from error
+        raise attempt.refuse("gateway", body.hostname, error) from error
     return JoinedGateway.of(
         zone,
         gateway_id=body.gateway_id,

@@ -1,8 +1,9 @@
-"""The staged sessions that yield to a session on demand when the zone is full.
+"""The eviction of staged sessions, to make room for a session on demand when the zone is full.
 
-Only sessions that are not usable yet yield, because Desired is a reservation of an administrator. Early replacements
-yield first, then the newest sessions. Invariants, tested as properties: the launch fits after the eviction; it would
-not fit if any evicted session stayed; all evicted sessions are on one Agent, which lacks only room.
+Only sessions that still start are evicted, because usable staged sessions are a reservation of an administrator. Early
+replacements are evicted first, then the newest sessions. Invariants, tested as properties: the launch fits after the
+eviction; it would not fit if any evicted session stayed; all evicted sessions are on one Agent, which rejects the
+launch only for lack of room.
 """
 
 from __future__ import annotations
@@ -39,17 +40,19 @@ class Unready:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """An Agent for a new session, and the staged sessions that yield to it there; usually none."""
+    """An Agent for a new session, and the staged sessions that are evicted there; usually none."""
 
     agent: PlacementAgent
     yielding: tuple[Unready, ...] = ()
 
 
 def events_of(yielding: Iterable[Unready]) -> set[ChangeEvent]:
-    """Return the change events for staged sessions that yield."""
+    """Return the change events for evicted staged sessions."""
     events: set[ChangeEvent] = set()
-    for gone in yielding:
-        events |= session_events(gone.session_id, agent_id=gone.agent_id, staging_config_id=gone.staging_config_id)
+    for session in yielding:
+        events |= session_events(
+            session.session_id, agent_id=session.agent_id, staging_config_id=session.staging_config_id
+        )
     return events
 
 
@@ -62,7 +65,7 @@ def lacks_only_room(rejected: Sequence[Rejection], request: PlacementRequest) ->
 
 
 def rooms(placement: Placement, request: PlacementRequest, unready: Sequence[Unready]) -> list[Room]:
-    """Return the Agents for a user's session, in order. Staged sessions yield only if no Agent has room."""
+    """Return the Agents for a user's session, in order. Staged sessions are evicted only if no Agent has room."""
     if placement.candidates:
         return [Room(agent) for agent in placement.candidates]
     room = make_room(placement.rejected, request, unready)
@@ -70,7 +73,7 @@ def rooms(placement: Placement, request: PlacementRequest, unready: Sequence[Unr
 
 
 def make_room(rejected: Sequence[Rejection], request: PlacementRequest, unready: Sequence[Unready]) -> Room | None:
-    """Return the Agent on which the fewest sessions must yield; None if all of them would not make enough room."""
+    """Return the Agent with the fewest evictions; None if even the eviction of all sessions would not make room."""
     rooms = [
         Room(agent, yielding)
         for agent in lacks_only_room(rejected, request)
@@ -83,22 +86,22 @@ def _yielding(
     agent: PlacementAgent, request: PlacementRequest, unready: Sequence[Unready]
 ) -> tuple[Unready, ...] | None:
     newest_first = sorted(unready, key=lambda u: (u.is_replacement, u.created, u.session_id), reverse=True)
-    chosen: list[Unready] = []
+    selected: list[Unready] = []
     for session in newest_first:
-        if _fits_without(agent, chosen, request):
+        if _fits_without(agent, selected, request):
             break
-        chosen.append(session)
-    if not _fits_without(agent, chosen, request):
+        selected.append(session)
+    if not _fits_without(agent, selected, request):
         return None
-    for session in reversed(newest_first):  # a chosen session may stay if a session chosen later is larger
-        others = [u for u in chosen if u is not session]
-        if session in chosen and _fits_without(agent, others, request):
-            chosen = others
-    return tuple(chosen)
+    for session in reversed(newest_first):  # a selected session may stay if a session selected later is larger
+        others = [u for u in selected if u is not session]
+        if session in selected and _fits_without(agent, others, request):
+            selected = others
+    return tuple(selected)
 
 
-def _fits_without(agent: PlacementAgent, gone: Sequence[Unready], request: PlacementRequest) -> bool:
-    return _fits(_emptied(agent, sum(u.cores for u in gone), sum(u.memory for u in gone)), request)
+def _fits_without(agent: PlacementAgent, evicted: Sequence[Unready], request: PlacementRequest) -> bool:
+    return _fits(_emptied(agent, sum(u.cores for u in evicted), sum(u.memory for u in evicted)), request)
 
 
 def _emptied(agent: PlacementAgent, cores: float, memory: int) -> PlacementAgent:
@@ -111,22 +114,22 @@ def _fits(agent: PlacementAgent, request: PlacementRequest) -> bool:
     return bool(place((agent,), request, "Least Load").candidates)
 
 
-def room_reason(room: Room, zone_name: str, instead: str = "") -> str:
-    """Return a sentence for the placement of a session with its reason. `instead`: it replaces another session."""
-    placed = f"A new session was placed on {room.agent.hostname} in zone {zone_name}{instead}"
+def room_reason(room: Room, zone_name: str, suffix: str = "") -> str:
+    """Return a sentence about the placement of a session. `suffix` names the session that it replaces, if any."""
+    placed = f"A new session was placed on {room.agent.hostname} in zone {zone_name}{suffix}"
     if not room.yielding:
         return f"{placed}."
-    whose = (
+    replaced = (
         "a staged session that was" if len(room.yielding) == 1 else f"{len(room.yielding)} staged sessions that were"
     )
-    return f"{placed}, in place of {whose} not usable yet: launches of users have priority."
+    return f"{placed}, in place of {replaced} not usable yet: launches of users have priority."
 
 
-def people_wait(number: int) -> str:
+def waiting_users_text(number: int) -> str:
     """Return the beginning of a sentence about this number of waiting users."""
     return "1 user waits" if number == 1 else f"{number} users wait"
 
 
 def people_waiting(number: int, zone_name: str) -> str | None:
     """Return the beginning of a sentence about users who wait for room; None if no user waits."""
-    return f"{people_wait(number)} for room in zone {zone_name}" if number else None
+    return f"{waiting_users_text(number)} for room in zone {zone_name}" if number else None

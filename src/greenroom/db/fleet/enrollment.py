@@ -1,7 +1,7 @@
-"""Enrollment of hosts, in SQL: join tokens, web gateways on separate hosts, the fleet's certificate authority.
+"""Enrollment of hosts, in SQL: join tokens, web gateways on separate hosts, the certificate authority of the fleet.
 
-Of a token only its hash is stored. A web gateway is admitted with a join token and has a credential. There is one
-authority for the installation; its key is encrypted before it is stored.
+Only the hash of a token is stored. A web gateway is admitted with a join token and gets a credential. An installation
+has one authority, whose key is stored encrypted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from greenroom.db.database import Connection, Database, row_as
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S
 from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position
 
-KEPT_DAYS: Final = 7
+RETENTION_DAYS: Final = 7
 """Retention of an ended token, so that a refusal can contain the reason why it is not valid."""
 
 
@@ -33,17 +33,17 @@ async def add_join_token(
     enable_agent: bool = False,
     created_by: str = "",
 ) -> str:
-    """Store a join token, which admits `uses` hosts of a role within `valid_s` into one zone; returns its id.
+    """Store a join token, which admits `uses` hosts of a role to one zone within `valid_s`. Return its id.
 
-    With `agent_id` it admits only that known Agent, again. With `enable_agent` a new Agent is enabled at once. Tokens
+    With `agent_id` it admits only that known Agent again. With `enable_agent` a new Agent is enabled at once. Tokens
     that ended long ago are removed.
     """
-    await db.write("DELETE FROM join_tokens WHERE expires < now() - make_interval(days => %s)", (KEPT_DAYS,))
-    rows = await db.write(_NEW_HOSTS, (token_hash, role, zone_id, uses, agent_id, enable_agent, created_by, valid_s))
+    await db.write("DELETE FROM join_tokens WHERE expires < now() - make_interval(days => %s)", (RETENTION_DAYS,))
+    rows = await db.write(_INSERT, (token_hash, role, zone_id, uses, agent_id, enable_agent, created_by, valid_s))
     return str(rows[0]["join_token_id"])
 
 
-_NEW_HOSTS: Final = (
+_INSERT: Final = (
     "INSERT INTO join_tokens (token_hash, role, zone_id, uses_left, agent_id, enable_agent, created_by,"
     " expires) VALUES (%s, %s, %s, %s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s))"
     " RETURNING join_token_id::text"
@@ -54,11 +54,11 @@ async def add_machine_token(
     connection: Connection, token_hash: bytes, zone_id: str, *, valid_s: float, enable_agent: bool, created_by: str
 ) -> None:
     """Store the token of one ordered machine; with `enable_agent` its Agent is enabled at once."""
-    await connection.execute(_NEW_HOSTS, (token_hash, "agent", zone_id, 1, None, enable_agent, created_by, valid_s))
+    await connection.execute(_INSERT, (token_hash, "agent", zone_id, 1, None, enable_agent, created_by, valid_s))
 
 
 async def revoke_token(connection: Connection, token_hash: bytes) -> None:
-    """Invalidate a token in this transaction: an Agent that is joining has joined before, or cannot join."""
+    """Invalidate a token. An Agent that is joining at the same time either joins before it, or is refused."""
     await connection.execute(
         "UPDATE join_tokens SET revoked = coalesce(revoked, clock_timestamp()) WHERE token_hash = %s", (token_hash,)
     )
@@ -104,7 +104,7 @@ _TOKENS: Final = ListDefinition(
 async def list_join_tokens(
     db: Database, join_token_id: str | None = None, *, after: Position | None = None, limit: int | None = None
 ) -> ListPage[JoinTokenRow]:
-    """Tokens by zone, oldest first, or one; ended ones stay for some days."""
+    """List the tokens by zone, oldest first, or one token. Ended tokens stay in the list for some days."""
     return await _TOKENS.read(db, _TOKENS.matching(id=join_token_id), after=after, limit=limit)
 
 
@@ -118,7 +118,7 @@ async def revoke_join_token(db: Database, join_token_id: str) -> None:
         raise NotFound("There is no such join token; it may have been removed after its end.")
 
 
-_STORED: Final = (
+_SELECT: Final = (
     "SELECT t.role, t.zone_id::text, z.zone_name, t.agent_id::text, t.used + t.uses_left AS uses, t.uses_left,"
     " t.expires, t.expires <= clock_timestamp() AS expired, t.revoked IS NOT NULL AS revoked,"
     " t.enable_agent"
@@ -127,13 +127,13 @@ _STORED: Final = (
 
 
 async def read_token(db: Database, token_hash: bytes) -> Token | None:
-    """The token, or None if it does not exist."""
-    return await db.fetch_one_as(Token, _STORED, (token_hash,))
+    """Return the token, or None if it does not exist."""
+    return await db.fetch_one_as(Token, _SELECT, (token_hash,))
 
 
 async def lock_token(connection: Connection, token_hash: bytes) -> Token | None:
-    """The token, locked until this transaction ends; None if it does not exist."""
-    cursor = await connection.execute(_STORED + " FOR NO KEY UPDATE OF t", (token_hash,))
+    """Lock the token until this transaction ends, and return it; None if it does not exist."""
+    cursor = await connection.execute(_SELECT + " FOR NO KEY UPDATE OF t", (token_hash,))
     return row_as(Token, await cursor.fetchone())
 
 
@@ -145,7 +145,7 @@ async def count_use(connection: Connection, token_hash: bytes) -> None:
 
 
 async def manager_urls(db: Database, zone_id: str) -> list[str]:
-    """The URLs where new hosts of a zone register: gateways of enabled Managers, the latest seen first."""
+    """Return the URLs at which new hosts of a zone register: gateways of enabled Managers, live Managers first."""
     rows = await db.fetch(
         "SELECT gateway_url FROM managers WHERE zone_id = %s AND enabled AND gateway_url <> ''"
         " ORDER BY last_reported > clock_timestamp() - make_interval(secs => %s) DESC, instance_id",
@@ -154,16 +154,16 @@ async def manager_urls(db: Database, zone_id: str) -> list[str]:
     return [row["gateway_url"] for row in rows]
 
 
-SEEN_EVERY_S: Final = 10.0
-"""`last_reported` is written at most this often."""
+RECORD_EVERY_S: Final = 10.0
+"""The minimum interval between two updates of `last_reported`."""
 
 
 async def register_gateway(
     db: Database, gateway_id: str, hostname: str, token_hash: bytes, credential_hash: bytes
 ) -> Token:
-    """Admit a web gateway with a join token, which names its zone.
+    """Admit a web gateway to the zone of a join token.
 
-    A gateway that never received the answer sends the token again; that counts as one use.
+    A gateway that did not receive the answer sends the token again. Both requests count as one use.
 
     Raises:
         Unauthenticated: the token is not valid for a gateway.
@@ -173,15 +173,15 @@ async def register_gateway(
         cursor = await connection.execute(
             "SELECT joined_with, last_reported FROM gateways WHERE gateway_id = %s FOR NO KEY UPDATE", (gateway_id,)
         )
-        known = await cursor.fetchone()
+        existing = await cursor.fetchone()
         token = await lock_token(connection, token_hash)
-        again = known is not None and known["last_reported"] is None and known["joined_with"] == token_hash
-        if problem := refusal_of_token(token, "gateway", again=again):
+        repeated = existing is not None and existing["last_reported"] is None and existing["joined_with"] == token_hash
+        if problem := refusal_of_token(token, "gateway", again=repeated):
             raise problem
-        if known is not None and not again:
+        if existing is not None and not repeated:
             raise IdentityConflict(f"Gateway {gateway_id} already exists. Remove it, or join with another folder.")
-        assert token is not None, "there is a refusal without one"  # noqa: S101
-        if not again:
+        assert token is not None, "a missing token is refused"  # noqa: S101
+        if not repeated:
             await count_use(connection, token_hash)
         cursor = await connection.execute(
             "INSERT INTO gateways (gateway_id, zone_id, hostname, credential_hash, joined_with)"
@@ -189,7 +189,7 @@ async def register_gateway(
             " ON CONFLICT (gateway_id) DO UPDATE SET credential_hash = excluded.credential_hash WHERE %(again)s"
             " RETURNING 1",
             {
-                "again": again,
+                "again": repeated,
                 "gateway_id": gateway_id,
                 "zone_id": token.zone_id,
                 "hostname": hostname,
@@ -215,7 +215,7 @@ class GatewayRow:
 
 
 async def list_gateways(db: Database, gateway_id: str | None = None) -> list[GatewayRow]:
-    """All gateways that joined, or one."""
+    """List all gateways that joined, or one gateway."""
     return await db.fetch_as(
         GatewayRow,
         "SELECT g.gateway_id::text, g.hostname, g.zone_id::text, z.zone_name, g.registered, g.last_reported"
@@ -227,23 +227,23 @@ async def list_gateways(db: Database, gateway_id: str | None = None) -> list[Gat
 
 
 async def delete_gateway(db: Database, gateway_id: str) -> None:
-    """Remove a gateway: its credential is invalid from its next request on. Raises NotFound: no such gateway."""
+    """Remove a gateway. Its credential is invalid from the next request on. Raises NotFound: no such gateway."""
     if not await db.write("DELETE FROM gateways WHERE gateway_id = %s RETURNING 1", (gateway_id,)):
         raise NotFound("There is no such gateway; it may have been removed.")
 
 
 async def gateway_credential(db: Database, gateway_id: str) -> bytes | None:
-    """The hash of a gateway's credential; None if there is no gateway with this id."""
+    """Return the hash of a gateway's credential; None if there is no gateway with this id."""
     row = await db.fetch_one("SELECT credential_hash FROM gateways WHERE gateway_id::text = %s", (gateway_id,))
     return row["credential_hash"] if row else None
 
 
-async def gateway_seen(db: Database, gateway_id: str) -> None:
-    """Store that the gateway sent a request now."""
+async def record_gateway_request(db: Database, gateway_id: str) -> None:
+    """Record the time of a request of the gateway."""
     await db.write(
         "UPDATE gateways SET last_reported = clock_timestamp() WHERE gateway_id = %(gateway_id)s AND"
         " (last_reported IS NULL OR last_reported < clock_timestamp() - make_interval(secs => %(every_s)s))",
-        {"gateway_id": gateway_id, "every_s": SEEN_EVERY_S},
+        {"gateway_id": gateway_id, "every_s": RECORD_EVERY_S},
     )
 
 
@@ -256,12 +256,12 @@ class StoredAuthority:
 
 
 async def read_authority(db: Database) -> StoredAuthority | None:
-    """The authority, or None until one is needed."""
+    """Return the authority; None until it is created."""
     return await db.fetch_one_as(StoredAuthority, "SELECT certificate, key_encrypted FROM fleet_authority")
 
 
 async def add_authority(db: Database, new: StoredAuthority) -> StoredAuthority:
-    """Store the first authority; returns the valid one, which may be another process's."""
+    """Store the authority if there is none. Return the stored authority, which another process may have created."""
     await db.write(
         "INSERT INTO fleet_authority (certificate, key_encrypted) VALUES (%s, %s) ON CONFLICT DO NOTHING",
         (new.certificate, new.key_encrypted),

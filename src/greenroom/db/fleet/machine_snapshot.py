@@ -16,7 +16,7 @@ from greenroom.core.fleet.machines.model import (
     UnmetDemand,
     ZoneSnapshot,
 )
-from greenroom.core.launch.eviction import people_wait
+from greenroom.core.launch.eviction import waiting_users_text
 from greenroom.core.launch.placement import PlacementAgent, session_of
 from greenroom.core.pool.model import config_title
 from greenroom.core.workspace.spec_builder import ImageFacts
@@ -98,7 +98,7 @@ async def read_people(
             there[one.image_id, counts_in] += 1
     wants = [_want(images[image_id], found, zone_id, names) for image_id, found in here.items()]
     sentences = [
-        f"{people_wait(number)} for {images[image_id].friendly_name} here as well; zone "
+        f"{waiting_users_text(number)} for {images[image_id].friendly_name} here as well; zone "
         f"{names[counts_in]} counts them and may get a machine first."
         for (image_id, counts_in), number in there.items()
         if counts_in in names
@@ -131,7 +131,7 @@ def _want(image: ImageFacts, people: Sequence[WaitingUser], zone_id: str, names:
     number = len(people)
     others = sorted({names[z] for one in people for z in one.zone_ids if z != zone_id and z in names})
     also = f", in zone {' and '.join(others)} as well" if others else ""
-    return UnmetDemand(session_of(image), number, f"{people_wait(number)} for {image.friendly_name}{also}")
+    return UnmetDemand(session_of(image), number, f"{waiting_users_text(number)} for {image.friendly_name}{also}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

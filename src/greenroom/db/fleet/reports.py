@@ -1,8 +1,8 @@
-"""The writes of a Manager for Agents' check-ins, in SQL; `checkin` reads.
+"""The writes of a Manager for the check-ins of Agents, in SQL. The reads are in `checkin`.
 
 The group commit follows the lock order of docs/explanation/protocols.md §3: agents, then the rows that `end_sessions`
-locks (agent_capacity, sessions), then sessions by id. Observations have a separate table, so that claims never meet
-their updates; rows that did not change are not written.
+locks (agent_capacity, sessions), then sessions by id. Observations have a separate table, so that claims do not wait
+for their updates. Rows that did not change are not written.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from greenroom.db.rows import differs, excluded
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentProgress:
-    """The part of a message about its Agent itself."""
+    """The part of a message that describes the Agent itself."""
 
     agent_id: str
     incarnation: int
@@ -36,7 +36,9 @@ class AgentProgress:
 
 
 async def advance(connection: Connection, manager_id: str, messages: Sequence[AgentProgress]) -> frozenset[str]:
-    """Store each Agent's newest message, in order of ids; returns those whose message is newer than the last."""
+    """Store the newest message of each Agent, in order of ids. Return the Agents whose message is newer than
+    the last.
+    """
     cursor = await connection.execute(
         "WITH locked AS MATERIALIZED (SELECT agent_id FROM agents WHERE agent_id = ANY(%(agent_ids)s::uuid[])"
         "  ORDER BY agent_id FOR NO KEY UPDATE)"
@@ -71,8 +73,9 @@ _CAPACITY: Final = ("cores_reported", "memory_reported", "cores", "overcommit", 
 
 
 async def write_capacity(connection: Connection, reports: Sequence[CapacityReport], cpu_overcommit: float) -> None:
-    """Store the offers of Agents, if changed: their report times overcommit, or the administrator's override. An Agent
-    that reports nothing, because its runtime does not answer, offers nothing, even with an override.
+    """Store the capacity of Agents, if changed: the reported capacity times overcommit, or the override of the
+    administrator. The capacity of an Agent that reports none, because its runtime does not answer, is 0 even with an
+    override.
     """
     await connection.execute(
         "INSERT INTO agent_capacity AS c (agent_id, cores_reported, memory_reported, cores, overcommit, memory)"
@@ -137,7 +140,9 @@ class CommandResult:
 
 
 async def write_command_results(connection: Connection, results: Sequence[CommandResult]) -> list[str]:
-    """Store results of commands and screenshots; a finished one never changes. Returns the sessions of the commands."""
+    """Store results of commands and screenshots; a finished result never changes. Return the sessions of the
+    commands.
+    """
     cursor = await connection.execute(
         "UPDATE session_commands k SET state = r.state, exit_code = r.exit_code, output = r.output,"
         " output_complete = coalesce(r.output_complete, true),"

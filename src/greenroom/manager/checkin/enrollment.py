@@ -1,5 +1,6 @@
-"""Admits Agents to the zone, and signs the certificates of their edge gateways (docs/explanation/protocols.md §2,
-Identity)."""
+"""Enrollment of Agents in the zone, and certificates for their edge gateways (docs/explanation/protocols.md §2,
+Identity).
+"""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ from greenroom.kit.certificates import Authority, new_authority, requested_key
 from greenroom.kit.secrets import hashed, new_secret
 from greenroom.manager.checkin import answers
 from greenroom.manager.status import ManagerContext
-from greenroom.wire.fleet import ImageSource, ImageSources, MissingImages, Ticket, TicketCounts, TicketShown
+from greenroom.wire.fleet import ImageSource, ImageSources, MissingImages, Ticket, TicketCheck, TicketResult
 from greenroom.wire.messages import VERSION, EdgeCertificate, EdgeRequest, Register, Registered
 
 EDGE_DAYS: Final = 90
@@ -42,7 +43,7 @@ MAX_TICKET_CHARACTERS: Final = 2048
 
 
 class Enrollment:
-    """The Agents' two routes in addition to the check-in; one per process, after registration of the Manager."""
+    """Two routes for Agents: registration and edge certificates. Created once, after the Manager is registered."""
 
     def __init__(self, shared: ManagerContext) -> None:
         self._db, self._me = shared.agents_db, shared.me
@@ -52,18 +53,16 @@ class Enrollment:
     # Registration ---------------------------------------------------------------------------------------------------
 
     async def register(self, message: Register, address: str) -> Registered:
-        """Admit an Agent with a join token, or a known one with its credential; `address` is the client's, from the
-        gateway.
+        """Admit an Agent with a join token, or a known Agent with its credential. `address` is the address of the
+        client, as the gateway reports it.
 
-        Raises:
-            Unauthenticated, IdentityConflict, Invalid: it is refused; administrators find the reason in the logs and at
-                the Agent.
-            Unavailable: the database cannot be reached.
+        Raises: Unauthenticated, IdentityConflict, Invalid: the Agent is refused; the reason is in the logs and at the
+        Agent. Unavailable: the database cannot be reached.
         """
         try:
-            return await self._register(_checked(message))
+            return await self._register(_validate(message))
         except (Unauthenticated, IdentityConflict, Invalid) as error:
-            await self._refused(message, address, error.message)
+            await self._log_refusal(message, address, error.message)
             raise
 
     async def _register(self, message: Register) -> Registered:
@@ -73,14 +72,14 @@ class Enrollment:
         credential = new_secret()
         enabled = installation_of(await stored_settings(self._db)).auto_agent
         identity = await register(self._db, newcomer, hashed(credential), enabled=enabled)
-        how = "with a join token" if message.join_token else "again"
-        waits = "; it waits for an administrator to enable it" if identity.is_new and not identity.enabled else ""
+        method = "with a join token" if message.join_token else "again"
+        waiting = "; it waits for an administrator to enable it" if identity.is_new and not identity.enabled else ""
         self._logs.write(
             LogCode.AGENT_REGISTERED,
-            f"Agent {newcomer.agent_id} on host {message.hostname} registered {how} (process {identity.incarnation})"
-            f"{waits}",
+            f"Agent {newcomer.agent_id} on host {message.hostname} registered {method} (process {identity.incarnation})"
+            f"{waiting}",
         )
-        self._write_edge(newcomer, identity)
+        self._log_edge(newcomer, identity)
         reading = await checkin.read_states(self._db, {}, self._me.manager_id)
         await self._db.notify(ChangeEvent(Topic.AGENTS), ChangeEvent.zone(self._me.zone_key))
         return Registered(
@@ -94,26 +93,26 @@ class Enrollment:
             managers=answers.managers(reading.zone) if reading else [],
         )
 
-    def _write_edge(self, newcomer: Newcomer, identity: AgentRegistration) -> None:
-        """Record a changed address of a known Agent's edge gateway."""
-        edge, before = identity.edge, identity.edge_before
-        if before is None:
+    def _log_edge(self, newcomer: Newcomer, identity: AgentRegistration) -> None:
+        """Log a changed address of the edge gateway of a known Agent."""
+        edge, previous_edge = identity.edge, identity.edge_before
+        if previous_edge is None:
             return
-        who = f"Agent {newcomer.agent_id} on host {newcomer.hostname}"
-        was = before.in_use or "none"
-        if edge.in_use != before.in_use:
+        subject = f"Agent {newcomer.agent_id} on host {newcomer.hostname}"
+        previous = previous_edge.in_use or "none"
+        if edge.in_use != previous_edge.in_use:
             self._logs.write(
                 LogCode.EDGE_ADDRESS_CHANGED,
-                f"{who} registered again with a join token; the address of its edge gateway changed from {was} to"
-                f" {edge.in_use or 'none'}",
+                f"{subject} registered again with a join token; the address of its edge gateway changed from"
+                f" {previous} to {edge.in_use or 'none'}",
             )
-        if edge.requested not in {None, before.requested}:
+        if edge.requested not in {None, previous_edge.requested}:
             self._logs.write(
                 LogCode.EDGE_ADDRESS_REQUESTED,
-                f"{who} reports {edge.requested or 'no address'} as the address of its edge gateway; {was} stays in use"
-                " until an administrator confirms the change. Confirm it if an administrator changed it on the host"
-                f" (Infrastructure, Docker Agents, or greenroom agents confirm-edge {newcomer.agent_id}); otherwise"
-                " decline it, disable the Agent and check its host",
+                f"{subject} reports {edge.requested or 'no address'} as the address of its edge gateway;"
+                f" {previous} stays in use until an administrator confirms the change. Confirm it if an administrator"
+                f" changed it on the host (Infrastructure, Docker Agents, or greenroom agents confirm-edge"
+                f" {newcomer.agent_id}); otherwise decline it, disable the Agent and check its host",
             )
 
     def _newcomer(self, message: Register) -> Newcomer:
@@ -129,15 +128,15 @@ class Enrollment:
             credential_hash=hashed(message.credential or "") if not message.join_token else None,
         )
 
-    async def _refused(self, message: Register, address: str, reason: str) -> None:
-        """Log the refusal, also at the Agent if there is one with this id; of a flood only the beginning."""
+    async def _log_refusal(self, message: Register, address: str, reason: str) -> None:
+        """Log the refusal at a limited rate, and store it at the Agent if there is one with this id."""
         if not self._limiter.is_written(address, time.monotonic()):
             return
         host = _printable(message.hostname) or "unknown"
-        who = "An Agent with a join token" if message.join_token else "An Agent"
+        subject = "An Agent with a join token" if message.join_token else "An Agent"
         self._logs.write(
             LogCode.JOIN_REFUSED if message.join_token else LogCode.AGENT_REFUSED,
-            f"{who} on host {host} at {address} was refused: {reason}",
+            f"{subject} on host {host} at {address} was refused: {reason}",
             details={
                 "agent_id": _printable(message.agent_id or ""),
                 "hostname": host,
@@ -181,7 +180,7 @@ class Enrollment:
         return EdgeCertificate(certificate=certificate, authority=authority.certificate)
 
     async def _authority(self) -> Authority:
-        """The fleet's authority, created when first needed."""
+        """Return the authority of the fleet; the first call creates it."""
         stored = await read_authority(self._db)
         if stored is None:
             new = new_authority("Greenroom fleet authority", datetime.now(UTC), domain=EDGE_DOMAIN)
@@ -191,7 +190,7 @@ class Enrollment:
 
 
 async def known_agent(db: Database, me: ManagerRow, agent_id: str, incarnation: int, credential: str) -> AgentEdge:
-    """The Agent of this Manager's zone that sent a message.
+    """Return the Agent of this Manager's zone that sent a message.
 
     Raises:
         Unauthenticated: the credential is not the Agent's.
@@ -208,8 +207,8 @@ async def known_agent(db: Database, me: ManagerRow, agent_id: str, incarnation: 
     return agent
 
 
-def _checked(message: Register) -> Register:
-    """Raises Invalid: a text cannot be stored and displayed; the sentence names the first."""
+def _validate(message: Register) -> Register:
+    """Return the message. Raises Invalid: a text in it cannot be stored and displayed."""
     if message.v != VERSION:
         raise Invalid(f"The message has version {message.v}; this Manager has version {VERSION}.")
     for name, text in (("hostname", message.hostname), ("machine_id", message.machine_id), ("place", message.place)):
@@ -234,11 +233,10 @@ def _agent_id(proposed: str | None) -> str:
 
 
 class ImageCopies:
-    """The Agents' two routes for images of other Agents; one per process, after registration of the Manager.
+    """Two routes for the transfer of images between Agents. Created once, after the Manager is registered.
 
-    A ticket names the two Agents and the image; only Managers can create and read it. It is valid for some minutes, and
-    only while it could still be created: it becomes invalid when an Agent is disabled or the image is not wanted any
-    more.
+    A ticket contains the two Agents and the image; only Managers can create and read it. It is valid for some minutes,
+    unless an Agent is disabled or the image is no longer needed.
     """
 
     def __init__(self, shared: ManagerContext) -> None:
@@ -246,11 +244,11 @@ class ImageCopies:
         self._secrets, self._logs = shared.secrets, shared.logs
 
     async def sources(self, message: MissingImages, credential: str) -> ImageSources:
-        """The Agents that have the images that this Agent lacks, with a ticket for each.
+        """Return the Agents that have the images that this Agent lacks, with a ticket for each.
 
         Raises:
             Unauthenticated, IdentityConflict: the caller is not that Agent.
-            Invalid: the request is for more images than any Agent holds.
+            Invalid: the message requests too many images.
             Unavailable: the database cannot be reached.
         """
         agent = await known_agent(self._db, self._me, message.agent_id, message.incarnation, credential)
@@ -261,8 +259,8 @@ class ImageCopies:
         if authority is None:
             return ImageSources()
         found = {
-            name: tuple(self._source(agent.agent_id, name, one) for one in sources(having))
-            for name, having in holders.items()
+            name: tuple(self._source(agent.agent_id, name, holder) for holder in sources(candidates))
+            for name, candidates in holders.items()
         }
         return ImageSources(authority=authority.certificate, sources=found)
 
@@ -277,7 +275,7 @@ class ImageCopies:
             ticket=self._secrets.ticket(msgspec.json.encode(ticket)),
         )
 
-    async def ticket(self, message: TicketShown, credential: str) -> TicketCounts:
+    async def ticket(self, message: TicketCheck, credential: str) -> TicketResult:
         """Check the ticket that another Agent presented to this Agent.
 
         Raises:
@@ -295,7 +293,9 @@ class ImageCopies:
         if ticket.giver != agent.agent_id:
             raise Refused("The ticket for the image belongs to another Agent.")
         holders = await read_holders(self._db, ticket.taker, [ticket.name])
-        if not any((one.agent_id, one.digest) == (ticket.giver, ticket.digest) for one in holders.get(ticket.name, [])):
+        if not any(
+            (holder.agent_id, holder.digest) == (ticket.giver, ticket.digest) for holder in holders.get(ticket.name, [])
+        ):
             raise Refused(
                 f"The image {ticket.name} can no longer be copied from this Agent; request another ticket from a"
                 " Manager."
@@ -306,4 +306,4 @@ class ImageCopies:
             f"Agent {ticket.taker} on host {hostname} copies the image {ticket.name} ({ticket.digest}) from Agent"
             f" {agent.agent_id}",
         )
-        return TicketCounts(name=ticket.name, digest=ticket.digest, hostname=hostname)
+        return TicketResult(name=ticket.name, digest=ticket.digest, hostname=hostname)
