@@ -16,7 +16,7 @@ def main() -> None:
     except KeyboardInterrupt:
         from greenroom.kit import program  # noqa: PLC0415
 
-        program.stopped()
+        program.exit_interrupted()
 
 
 def _run() -> None:
@@ -25,7 +25,7 @@ def _run() -> None:
     if len(sys.argv) == 2 and sys.argv[1] in program.ROLES:
         program.run(sys.argv[1])
         return
-    program.leave_out("httpx._main", "trio", "h2")  # httpx and httpcore import them where they are installed: 0.1 s
+    program.block_imports("httpx._main", "trio", "h2")  # httpx and httpcore import them where they are installed: 0.1 s
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # to look for them, pydantic reads what all packages say
     try:
         from greenroom.cli.main import main as command_line  # noqa: PLC0415 -- a role does not need it

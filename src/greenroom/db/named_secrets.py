@@ -16,7 +16,9 @@ from greenroom.db.rows import assigned, columns_of, inserted, values_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretFields:
-    """The chosen fields of a secret, except its value. `users`, `groups` and `keys` may use it besides its owner."""
+    """The editable fields of a secret, except its value. `users`, `groups` and `keys` may use it, in addition to its
+    owner.
+    """
 
     name: str
     description: str
@@ -40,7 +42,7 @@ class StoredSecret(SecretFields):
     num_leases: int
 
     @property
-    def for_users(self) -> SecretUsers:
+    def allowed_users(self) -> SecretUsers:
         return SecretUsers(
             owner_id=self.owner_id, users=tuple(self.users), groups=tuple(self.groups), keys=tuple(self.keys)
         )
@@ -69,30 +71,30 @@ get_secret: Final = _SECRETS.get
 async def list_secrets(
     db: Database, *, owner_id: str | None, after: Position | None, limit: int
 ) -> ListPage[StoredSecret]:
-    """Secrets by name: all, or those of one owner."""
+    """List the secrets by name: all secrets, or those of one owner."""
     return await _SECRETS.read(db, _SECRETS.matching(owner_id=owner_id), after=after, limit=limit)
 
 
 async def named_secrets(db: Database, names: Sequence[str]) -> list[StoredSecret]:
-    """The secrets with these names, by name."""
+    """Return the secrets with these names, in the order of their names."""
     return await db.fetch_as(StoredSecret, f"{_SECRETS.query} WHERE x.name = ANY(%s) ORDER BY x.name", (list(names),))
 
 
 async def groups_of(db: Database, user_id: str) -> list[str]:
-    """The ids of a user's groups."""
+    """Return the ids of the groups of a user."""
     rows = await db.fetch("SELECT group_id::text FROM user_groups WHERE user_id = %s", (user_id,))
     return [row["group_id"] for row in rows]
 
 
 async def lock_secret(connection: Connection, secret_id: str) -> tuple[StoredSecret, bytes]:
-    """Lock a secret's row until commit; returns it with its encrypted value. Raises NotFound: there is none."""
+    """Lock the row of a secret until commit, and return it with its encrypted value. Raises NotFound: there is none."""
     secret = await _SECRETS.lock(connection, secret_id)
     cursor = await connection.execute("SELECT value_encrypted FROM secrets WHERE secret_id = %s", (secret_id,))
     return secret, (await returned(cursor))["value_encrypted"]
 
 
-async def number_of(connection: Connection, owner_id: str | None) -> int:
-    """The number of secrets of an owner."""
+async def count_secrets(connection: Connection, owner_id: str | None) -> int:
+    """Return the number of secrets of an owner."""
     cursor = await connection.execute(
         "SELECT count(*) AS number FROM secrets WHERE owner_id IS NOT DISTINCT FROM %s::uuid", (owner_id,)
     )
@@ -100,23 +102,23 @@ async def number_of(connection: Connection, owner_id: str | None) -> int:
 
 
 async def unknown_users(db: Database, fields: SecretFields) -> list[str]:
-    """The users, groups and keys of `fields` that do not exist, as text."""
+    """Return the users, groups and keys in `fields` that do not exist, as text."""
     rows = await db.fetch(
-        "SELECT 'user ' || given AS who FROM unnest(%(users)s::uuid[]) given"
-        "  WHERE given NOT IN (SELECT user_id FROM users)"
-        " UNION ALL SELECT 'group ' || given FROM unnest(%(groups)s::uuid[]) given"
-        "  WHERE given NOT IN (SELECT group_id FROM groups)"
-        " UNION ALL SELECT 'API key ' || given FROM unnest(%(keys)s::text[]) given"
-        "  WHERE given NOT IN (SELECT key_id FROM api_keys) ORDER BY 1",
+        "SELECT 'user ' || id AS name FROM unnest(%(users)s::uuid[]) id"
+        "  WHERE id NOT IN (SELECT user_id FROM users)"
+        " UNION ALL SELECT 'group ' || id FROM unnest(%(groups)s::uuid[]) id"
+        "  WHERE id NOT IN (SELECT group_id FROM groups)"
+        " UNION ALL SELECT 'API key ' || id FROM unnest(%(keys)s::text[]) id"
+        "  WHERE id NOT IN (SELECT key_id FROM api_keys) ORDER BY 1",
         {"users": fields.users, "groups": fields.groups, "keys": fields.keys},
     )
-    return [row["who"] for row in rows]
+    return [row["name"] for row in rows]
 
 
 async def insert_secret(
     connection: Connection, fields: SecretFields, value_encrypted: bytes, owner_id: str | None
 ) -> str:
-    """Store a secret; returns its id. Raises Duplicate: the name exists."""
+    """Store a secret, and return its id. Raises Duplicate: the name exists."""
     columns: tuple[LiteralString, ...] = (*FIELDS, "value_encrypted", "owner_id")
     cursor = await connection.execute(
         "INSERT INTO secrets " + inserted(columns) + " RETURNING secret_id::text",
@@ -126,7 +128,9 @@ async def insert_secret(
 
 
 async def update_secret(connection: Connection, secret_id: str, fields: SecretFields, value: bytes | None) -> None:
-    """Change a secret and, unless it is None, its value; Agents are notified. Raises Duplicate: the name exists."""
+    """Change a secret, and also its value unless `value` is None. Agents are notified. Raises Duplicate: the name
+    exists.
+    """
     await connection.execute(
         "UPDATE secrets SET " + assigned(FIELDS) + " WHERE secret_id = %(secret_id)s",
         {**values_of(SecretFields, fields), "secret_id": secret_id},
@@ -138,12 +142,12 @@ async def update_secret(connection: Connection, secret_id: str, fields: SecretFi
 
 
 async def delete_secret(connection: Connection, secret_id: str) -> None:
-    """Delete a secret; the Agents of running filters are notified (migration 86)."""
+    """Delete a secret. The Agents of running filters are notified (migration 86)."""
     await connection.execute("DELETE FROM secrets WHERE secret_id = %s", (secret_id,))
 
 
-async def give_to_filter(db: Database, filter_policy_id: str, secret_ids: Sequence[str]) -> int:
-    """Give a policy's filter these secrets before it starts; returns the number of those that still existed."""
+async def add_to_filter(db: Database, filter_policy_id: str, secret_ids: Sequence[str]) -> int:
+    """Add these secrets to the filter of a policy before it starts. Return the number of secrets that still existed."""
     rows = await db.write(
         "INSERT INTO filter_policy_secrets (filter_policy_id, secret_id)"
         " SELECT %s, secret_id FROM secrets WHERE secret_id = ANY(%s::uuid[])"
@@ -154,11 +158,11 @@ async def give_to_filter(db: Database, filter_policy_id: str, secret_ids: Sequen
 
 
 ADDS_SECRETS: Final[LiteralString] = "(a.usage = '{}' OR coalesce((a.usage ->> 'brokers')::boolean, false))"
-"""The condition that the web filters of Agent `a` add secrets to requests, or that it has not reported anything yet."""
+"""SQL condition: the web filters of Agent `a` add secrets to requests, or the Agent has not reported anything yet."""
 
 
-async def can_be_added(db: Database, zone_id: str | None) -> bool:
-    """Return True if an Agent of this zone, or of any, adds secrets to requests."""
+async def is_supported(db: Database, zone_id: str | None) -> bool:
+    """Return True if an Agent of this zone (None = of any zone) adds secrets to requests."""
     row = await db.fetch_one(
         "SELECT coalesce(bool_or(" + ADDS_SECRETS + "), true) AS can FROM agents a"
         " WHERE enabled AND (%(zone_id)s::uuid IS NULL OR zone_id = %(zone_id)s::uuid)",

@@ -1,4 +1,4 @@
-"""X.509: an authority, the certificates that it signs for servers, and the fingerprint with which new hosts verify it.
+"""X.509 certificates: an authority, its server certificates, and the fingerprint with which new hosts verify it.
 
 Keys are on the curve P-256. All data is PEM text; times are arguments.
 """
@@ -21,8 +21,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from greenroom.core.errors import Invalid, SetupError
 
 AUTHORITY_DAYS: Final = 3650
-BACKDATED: Final = timedelta(hours=1)
-"""The time before its creation from which a certificate is valid, because clocks of machines differ."""
+BACKDATING: Final = timedelta(hours=1)
+"""Certificates are valid from this time before their creation, because clocks of machines differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Authority:
 def new_authority(name: str, now: datetime, *, domain: str | None = None) -> Authority:
     """Return a new authority that is valid for ten years.
 
-    With `domain`, it may sign only for names inside that domain, and for no addresses.
+    With `domain`, its certificates are valid only for names inside that domain, and for no addresses.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -71,13 +71,13 @@ def new_authority(name: str, now: datetime, *, domain: str | None = None) -> Aut
         .add_extension(_usage(signs_certificates=True), critical=True)
     )
     if domain is not None:
-        builder = builder.add_extension(_names_below(domain), critical=True)
+        builder = builder.add_extension(_constraint_to(domain), critical=True)
     return Authority(_pem(builder.sign(key, hashes.SHA256())), key_text(key))
 
 
-def _names_below(domain: str) -> x509.NameConstraints:
-    everywhere = [x509.IPAddress(ipaddress.ip_network(network)) for network in ("0.0.0.0/0", "::/0")]
-    return x509.NameConstraints(permitted_subtrees=[x509.DNSName(domain)], excluded_subtrees=everywhere)
+def _constraint_to(domain: str) -> x509.NameConstraints:
+    all_networks = [x509.IPAddress(ipaddress.ip_network(network)) for network in ("0.0.0.0/0", "::/0")]
+    return x509.NameConstraints(permitted_subtrees=[x509.DNSName(domain)], excluded_subtrees=all_networks)
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
@@ -93,7 +93,7 @@ def key_text(key: ec.EllipticCurvePrivateKey) -> str:
 
 
 def request_for(key: ec.EllipticCurvePrivateKey, name: str) -> str:
-    """Return a request to sign this key. The authority decides which names it signs."""
+    """Return a certificate request for this key. The authority selects the names in the certificate."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
     return request.public_bytes(serialization.Encoding.PEM).decode()
@@ -103,15 +103,15 @@ def requested_key(request: str) -> ec.EllipticCurvePublicKey:
     """Return the key in a signing request. The signature proves that the sender has the private key.
 
     Raises:
-        Invalid: it is not such a request.
+        Invalid: the request cannot be used.
     """
     try:
         parsed = x509.load_pem_x509_csr(request.encode())
         key = parsed.public_key()
-        is_whole = parsed.is_signature_valid
+        is_signed = parsed.is_signature_valid
     except (ValueError, UnsupportedAlgorithm) as error:
         raise Invalid(f"The certificate request cannot be read: {error}.") from error
-    if not is_whole or not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+    if not is_signed or not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise Invalid("The certificate request must be signed by its own key, on the curve P-256.")
     return key
 
@@ -176,7 +176,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(public)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - BACKDATED)
+        .not_valid_before(now - BACKDATING)
         .not_valid_after(now + timedelta(days=days))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
     )

@@ -85,7 +85,7 @@ async def beginning(answer: httpx.Response, most_bytes: int) -> bytes:
     return bytes(body[:most_bytes])
 
 
-async def whole(answer: httpx.Response, most_bytes: int) -> bytes:
+async def read_content(answer: httpx.Response, most_bytes: int) -> bytes:
     """Return the body of a response. Raises TooLongError: it has more bytes."""
     body = await beginning(answer, most_bytes + 1)
     if len(body) > most_bytes:

@@ -1,4 +1,4 @@
-"""The start and the end of a program: a role with only the modules that it uses; the version; the last sentence."""
+"""The start and the end of a program: the imports of a role, its event loop, and its exit with a message."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ INTERRUPTED: Final = 130
 """128 and the number of SIGINT, as in shells."""
 
 
-def failed(error: Exception) -> NoReturn:
+def exit_with_error(error: Exception) -> NoReturn:
     """End the process with the message of the error."""
-    _end(f"greenroom: {shortened(one_line(summary(error)))}", FAILED)
+    _exit(f"greenroom: {shortened(one_line(summary(error)))}", FAILED)
 
 
-def stopped() -> NoReturn:
+def exit_interrupted() -> NoReturn:
     """End the process after Ctrl-C."""
-    _end("Stopped.", INTERRUPTED)
+    _exit("Stopped.", INTERRUPTED)
 
 
-def _end(sentence: str, code: int) -> NoReturn:
-    print(sentence, file=sys.stderr, flush=True)  # noqa: T201 -- no log may be configured
+def _exit(message: str, code: int) -> NoReturn:
+    print(message, file=sys.stderr, flush=True)  # noqa: T201 -- no log may be configured
     raise SystemExit(code) from None
 
 
-def leave_out(*names: str) -> None:
+def block_imports(*names: str) -> None:
     """Make every import of these modules fail, unless they are already imported."""
     for name in names:
         sys.modules.setdefault(name, None)  # pyright: ignore[reportArgumentType] -- None makes an import fail
@@ -46,15 +46,16 @@ ROLES: Final = ("api", "manager", "agent", "gateway")
 
 
 def load(role: str) -> Callable[[], Coroutine[Any, Any, None]]:
-    """Return `greenroom.<role>.main.main`. structlog and httpx would load rich (10 MiB) for terminals, and work without
-    it; httpcore would search the disk for sniffio, which is not installed, at every request.
+    """Return `greenroom.<role>.main.main`. The imports of rich and sniffio are blocked: structlog and httpx would load
+    rich (10 MiB), which they do not need, and httpcore would search for sniffio, which is not installed, at every
+    request.
     """
-    leave_out("rich", "sniffio")
+    block_imports("rich", "sniffio")
     return importlib.import_module(f"greenroom.{role}.main").main
 
 
 def run(role: str) -> None:
-    """Run a role until it ends. A Greenroom error results in one sentence on stderr and exit code 1."""
+    """Run a role until it ends. After a Greenroom error, print its message to stderr and exit with code 1."""
     import asyncio  # noqa: PLC0415 -- the command line imports this module for the names of the roles
 
     try:
@@ -63,20 +64,20 @@ def run(role: str) -> None:
         with asyncio.Runner(loop_factory=_loop(role)) as runner:
             runner.run(main())
     except GreenroomError as error:
-        failed(error)
+        exit_with_error(error)
 
 
 def raise_open_files() -> None:
     """Raise the limit of open files to the maximum of this account. A Manager has a connection of each Agent, and the
-    usual limit is 1,024.
+    default limit is often 1,024.
     """
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _loop(role: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return the faster event loop for roles with many requests: the api with those of users, a Manager with those of
-    Agents (ADR 25).
+    """Return the faster event loop for roles with many requests: the api with requests of users, a Manager with
+    requests of Agents (ADR 25).
     """
     if role not in {"api", "manager"}:
         return None

@@ -19,7 +19,7 @@ import msgspec
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.addresses import AllowedHost
 from greenroom.core.fleet.machines.provider import provider_text
-from greenroom.kit.outgoing import TooLongError, pinned, webhook_address, whole
+from greenroom.kit.outgoing import TooLongError, pinned, read_content, webhook_address
 from greenroom.machine_providers.builtin import TOKEN, WEBHOOK
 from greenroom.machine_providers.contract import NewMachine, ProviderError, ProviderMachine
 from greenroom.machine_providers.exchange import (
@@ -58,18 +58,18 @@ class WebhookProvider:
         self._trusted = trusted
 
     async def list(self, prefix: str) -> Sequence[ProviderMachine]:
-        return machines_of(await self._ask(self._request(action="list", prefix=prefix)), self._url)
+        return machines_of(await self._post(self._request(action="list", prefix=prefix)), self._url)
 
     async def create(self, machine: NewMachine) -> str:
-        return created_ref(await self._ask(creation(machine, self._options, self._secrets)), self._url)
+        return created_ref(await self._post(creation(machine, self._options, self._secrets)), self._url)
 
     async def end(self, ref: str, name: str) -> None:
-        await self._ask(self._request(action="end", ref=ref, name=name))
+        await self._post(self._request(action="end", ref=ref, name=name))
 
     def _request(self, **fields: Any) -> Request:
         return Request(options=self._options, secrets=self._secrets, **fields)
 
-    async def _ask(self, request: Request) -> ProviderAnswer:
+    async def _post(self, request: Request) -> ProviderAnswer:
         hidden = [*self._all_secrets.values(), *request.hidden]
         headers = {"Content-Type": "application/json"}
         if problem := WEBHOOK.secrets_problem(self._all_secrets):
@@ -84,7 +84,7 @@ class WebhookProvider:
                     pinned(client, "POST", httpx.URL(self._url), address, headers=headers, content=body), stream=True
                 )
                 try:
-                    content = await whole(answer, MAX_ANSWER_BYTES)
+                    content = await read_content(answer, MAX_ANSWER_BYTES)
                 finally:
                     await answer.aclose()
         except Invalid as error:
@@ -92,16 +92,16 @@ class WebhookProvider:
         except TooLongError as error:
             raise ProviderError(f"{self._url} answered more than {MAX_ANSWER_BYTES // 1_000_000} MB.") from error
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-            why = provider_text(str(error), hidden) or type(error).__name__
-            raise ProviderError(f"{self._url} cannot be reached: {why}.", refused=True) from error
+            reason = provider_text(str(error), hidden) or type(error).__name__
+            raise ProviderError(f"{self._url} cannot be reached: {reason}.", refused=True) from error
         except httpx.HTTPError as error:
-            why = provider_text(str(error), hidden) or type(error).__name__
-            raise ProviderError(f"{self._url} did not send a valid answer: {why}.") from error
+            reason = provider_text(str(error), hidden) or type(error).__name__
+            raise ProviderError(f"{self._url} did not send a valid answer: {reason}.") from error
         if answer.is_success:
             return answer_of(content, self._url, hidden)
-        words = provider_text(content.decode(errors="replace"), hidden).rstrip(".")
+        text = provider_text(content.decode(errors="replace"), hidden).rstrip(".")
         raise ProviderError(
-            f"{self._url} answered {answer.status_code}{': ' + words if words else ''}.",
+            f"{self._url} answered {answer.status_code}{': ' + text if text else ''}.",
             retry_after_s=_retry_after_s(answer.headers.get("retry-after", "")),
             refused=answer.is_client_error or answer.is_redirect,
         )

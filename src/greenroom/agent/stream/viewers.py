@@ -253,18 +253,18 @@ class Openings:
 
     async def run(self) -> None:
         while True:
-            await wait_for(self._news, POLL_S if self._visits.any else None)
+            await wait_for(self._news, POLL_S if self._visits.has_visits else None)
             self._news.clear()
             await self.look()
 
     async def look(self) -> None:
         """End the visits whose connections are closed."""
-        wanted = self._visits.connections
-        there = await asyncio.to_thread(self._look, wanted)
-        for visit in self._visits.end_closed(there, wanted - there, self._clock()):
+        connections = self._visits.connections
+        present = await asyncio.to_thread(self._look, connections)
+        for visit in self._visits.end_closed(present, connections - present, self._clock()):
             self._closed(
                 f"The stream of session {visit.session_id}, opened from {visit.client}, was closed after"
-                f" {visit.lasted_s:.0f} s",
+                f" {visit.duration_s:.0f} s",
                 visit.session_id,
                 visit.user_id,
             )

@@ -16,7 +16,7 @@ import httpx
 
 from greenroom.core.errors import Invalid
 from greenroom.core.outgoing import INTERNET, Reach, refusal
-from greenroom.kit.outgoing import Address, TooLongError, checked_address, pinned, whole
+from greenroom.kit.outgoing import Address, TooLongError, checked_address, pinned, read_content
 
 TIMEOUT_S: Final = 10.0
 """The limit for a whole download, including redirects."""
@@ -70,7 +70,7 @@ async def _read(url: httpx.URL, most_bytes: int, etag: str, *, reach: Reach) -> 
 
 async def _body(answer: httpx.Response, url: httpx.URL, most_bytes: int) -> bytes:
     try:
-        return await whole(answer, most_bytes)
+        return await read_content(answer, most_bytes)
     except TooLongError as error:
         raise Invalid(f"{url} is larger than {most_bytes / (1 << 20):.3g} MiB.") from error
 

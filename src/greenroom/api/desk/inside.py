@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from greenroom.api.desk.answers import decoded
 from greenroom.api.desk.schemas import ExecCreate, ExecDone, ListingView, Written
-from greenroom.api.desk.transport import Desks, LeaseDesk, while_asked, whole
+from greenroom.api.desk.transport import Desks, LeaseDesk, read_content, while_asked
 from greenroom.api.lease.access import HeldLease
 from greenroom.core.errors import GreenroomError, Interrupted, Invalid, TooManyRequests, Unavailable
 from greenroom.core.log_codes import LogCode
@@ -125,7 +125,7 @@ async def file_handed_on(answer: httpx.Response, source: AsyncExitStack, *, is_w
     """
     if "content-disposition" not in answer.headers and not is_watch and answer.status_code == 200:
         async with source:
-            listing = decoded(await whole(answer, MOST_LISTING_BYTES), ListingView)
+            listing = decoded(await read_content(answer, MOST_LISTING_BYTES), ListingView)
             return Response(listing.model_dump_json(exclude_unset=True), media_type="application/json")
     if is_watch:
         return Relay(answer.aiter_raw(), source, media_type="text/event-stream")

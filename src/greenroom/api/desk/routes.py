@@ -14,7 +14,7 @@ from greenroom.api.desk import inside, service
 from greenroom.api.desk.answers import decoded
 from greenroom.api.desk.inside import Relay, opened
 from greenroom.api.desk.schemas import ActionsCreate, ActionsDone, ExecCreate, ExecDone, ListingView, Tree, Written
-from greenroom.api.desk.transport import while_asked, whole
+from greenroom.api.desk.transport import read_content, while_asked
 from greenroom.api.lease.access import HeldLease, holds_lease
 from greenroom.api.recording.noting import NotingDep, Tail
 from greenroom.core.actions.plan import Size
@@ -202,7 +202,7 @@ async def get_tree(
     async def read() -> Tree:
         desk = await desks.of(held.lease)
         async with desk.stream("GET", "tree", params=given) as answer:
-            return decoded(await while_asked(request, whole(answer, MOST_TREE_BYTES)), Tree)
+            return decoded(await while_asked(request, read_content(answer, MOST_TREE_BYTES)), Tree)
 
     tree = await noting.elements(held.lease, read())
     return Response(tree.model_dump_json(exclude_unset=True), media_type="application/json")

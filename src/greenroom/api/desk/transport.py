@@ -273,7 +273,7 @@ class LeaseDesk:
 
     async def _whole(self, method: str, answer: httpx.Response, most_bytes: int) -> bytes:
         try:
-            return await whole(answer, most_bytes)
+            return await read_content(answer, most_bytes)
         except Unavailable as error:
             raise (error if method in _SAFE else Interrupted(f"{error.message} {UNKNOWN_END}")) from error
 
@@ -295,14 +295,14 @@ class LeaseDesk:
         return Unavailable(f"The session did not answer {words}; try again.")
 
 
-async def whole(answer: httpx.Response, most_bytes: int) -> bytes:
+async def read_content(answer: httpx.Response, most_bytes: int) -> bytes:
     """Return the whole answer. A container may send one without an end.
 
     Raises:
         Unavailable: it is longer than `most_bytes`.
     """
     try:
-        return await outgoing.whole(answer, most_bytes)
+        return await outgoing.read_content(answer, most_bytes)
     except outgoing.TooLongError as error:
         raise Unavailable(f"The answer of the session has more than {most_bytes} bytes.") from error
 

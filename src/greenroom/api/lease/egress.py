@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from greenroom.api.lease.schemas import LeaseOptions
-from greenroom.api.secret import routes as named
+from greenroom.api.secret import routes as secret_routes
 from greenroom.api.security import Caller
 from greenroom.api.session.authorized import settings_of
 from greenroom.core.errors import Invalid
@@ -21,7 +21,7 @@ from greenroom.db.workspace.images import get_image
 
 @dataclass(frozen=True, slots=True)
 class LeaseSubject:
-    """The user and the workspace of a session. The same `idempotency_key` means the same lease."""
+    """The user and the workspace of a lease. Requests with the same `idempotency_key` create one lease."""
 
     user_id: str
     image_id: str
@@ -30,69 +30,68 @@ class LeaseSubject:
 
 @dataclass(frozen=True, slots=True)
 class SessionEgress:
-    """The `filter_policy` of a session, None = the policy in force; and the names of the secrets that it adds."""
+    """The web filter of a session: the id of its policy (None = the policy in force), and the names of its secrets."""
 
     filter_policy: str | None = None
     secrets: tuple[str, ...] = ()
 
 
-async def chosen(db: Database, caller: Caller, place: LeaseSubject, options: LeaseOptions) -> SessionEgress:
+async def requested_egress(db: Database, caller: Caller, subject: LeaseSubject, options: LeaseOptions) -> SessionEgress:
     """Return the egress that a lease requests.
 
     Raises:
-        Invalid: it would reach more than the web filter in force allows, or it would use a secret without the right to
-            it.
+        Invalid: it requests hosts that the web filter in force does not allow, or a secret that the caller may not use.
     """
     if options.egress is None:
         if options.secrets:
             raise Invalid("A lease with secrets needs options.egress with the hosts of the secrets.")
         return SessionEgress()
-    present = await _in_force(db, place)
+    current_policy = await _in_force(db, subject)
     allowed = [] if options.egress == "none" else options.egress.allow
-    narrowing = Narrowing(wanted=domains(allowed), narrows=present.filter_policy_id if present else None)
-    policy = narrowed(present, narrowing.wanted)
+    narrowing = Narrowing(wanted=domains(allowed), narrows=current_policy.filter_policy_id if current_policy else None)
+    policy = narrowed(current_policy, narrowing.wanted)
     if options.secrets:
-        return await _with_secrets(db, caller, place, options, policy, narrowing=narrowing)
+        return await _with_secrets(db, caller, subject, options, policy, narrowing=narrowing)
     await filter_policies.keep_policy_of_leases(db, policy, narrowing)
     return SessionEgress(policy.filter_policy_id)
 
 
-async def _in_force(db: Database, place: LeaseSubject) -> FilterPolicy | None:
-    image = await get_image(db, place.image_id)
-    of_groups = (await settings_of(db, place.user_id))["web_filter_policy"].value or None
-    in_force = policy_in_force(image.filter_policy_id, of_groups, force_disabled=image.filter_policy_force_disabled)
+async def _in_force(db: Database, subject: LeaseSubject) -> FilterPolicy | None:
+    image = await get_image(db, subject.image_id)
+    group_policy = (await settings_of(db, subject.user_id))["web_filter_policy"].value or None
+    in_force = policy_in_force(image.filter_policy_id, group_policy, force_disabled=image.filter_policy_force_disabled)
     return (await filter_policies.get_filter_policy(db, in_force)).policy if in_force else None
 
 
 async def _with_secrets(
     db: Database,
     caller: Caller,
-    place: LeaseSubject,
+    subject: LeaseSubject,
     options: LeaseOptions,
     policy: FilterPolicy,
     *,
     narrowing: Narrowing,
 ) -> SessionEgress:
-    granted = await named.of_lease(db, caller, options.secrets)
+    granted = await secret_routes.of_lease(db, caller, options.secrets)
     zone_id = str(options.zone_id) if options.zone_id else None
-    if not await named_secrets.can_be_added(db, zone_id):
+    if not await named_secrets.is_supported(db, zone_id):
         raise Invalid("No Agent can add secrets to requests; Agents in Kubernetes cannot do so.")
-    own = await named.own_policy(
-        db, policy, narrowing, granted, user_id=place.user_id, idempotency_key=place.idempotency_key
+    policy_with_secrets = await secret_routes.own_policy(
+        db, policy, narrowing, granted, user_id=subject.user_id, idempotency_key=subject.idempotency_key
     )
-    return SessionEgress(own.filter_policy_id, tuple(one.name for one in granted))
+    return SessionEgress(policy_with_secrets.filter_policy_id, tuple(secret.name for secret in granted))
 
 
-def say_granted(logs: LogWriter, caller: Caller, lease: LeaseRow, reach: SessionEgress) -> None:
+def log_granted_secrets(logs: LogWriter, caller: Caller, lease: LeaseRow, session_egress: SessionEgress) -> None:
     """Write a log row about the secrets of a lease, if it has any."""
-    if not reach.secrets:
+    if not session_egress.secrets:
         return
     logs.write(
         LogCode.SECRETS_GRANTED,
-        f"{caller.name} has a lease with the secrets {', '.join(reach.secrets)}: session {lease.session_id}",
+        f"{caller.name} has a lease with the secrets {', '.join(session_egress.secrets)}: session {lease.session_id}",
         zone_name=lease.zone_name,
         session_id=lease.session_id,
         user_id=lease.user_id,
-        details={"who": caller.name, "lease_id": lease.lease_id, "secrets": list(reach.secrets)},
+        details={"who": caller.name, "lease_id": lease.lease_id, "secrets": list(session_egress.secrets)},
         pressing=True,
     )

@@ -123,7 +123,7 @@ async def create(
     )
     limits.require(body.seconds, now)
     options = body.options or LeaseOptions()
-    reach = await egress.chosen(leasing.db, caller, LeaseSubject(user_id, image_id, idempotency_key), options)
+    reach = await egress.requested_egress(leasing.db, caller, LeaseSubject(user_id, image_id, idempotency_key), options)
     request = LaunchRequest(
         user_id=user_id,
         image_id=image_id,
@@ -268,7 +268,7 @@ async def _launch(
         lease, session = await asyncio.gather(
             leases.get_lease(leasing.db, new.lease_id), views.get_session(leasing.db, launched.session_id)
         )
-        egress.say_granted(leasing.logs, caller, lease, reach)
+        egress.log_granted_secrets(leasing.logs, caller, lease, reach)
         return lease, session
     if reservation_id is not None:
         await leases.give_back(leasing.db, reservation_id)

@@ -70,7 +70,7 @@ async def create_secret(body: SecretCreate, change: ChangeDep) -> SecretView:
     if owner_id is None and caller.key_id is not None:  # the installation's first key has no user who would own it
         fields = replace(fields, keys=sorted({*fields.keys, caller.key_id}))
     async with change.db.transaction() as connection:
-        if await secrets.number_of(connection, owner_id) >= MOST_SECRETS:
+        if await secrets.count_secrets(connection, owner_id) >= MOST_SECRETS:
             raise Refused(f"You have {MOST_SECRETS} secrets, which is the maximum. Delete one first.")
         secret_id = await secrets.insert_secret(connection, fields, change.secrets.encrypt(value), owner_id)
     made = await secrets.get_secret(change.db, secret_id)
@@ -181,7 +181,7 @@ async def of_lease(db: Database, caller: Caller, names: Sequence[str]) -> list[S
     found = await secrets.named_secrets(db, wanted)
     user_id = _owner_of(caller)
     groups = await secrets.groups_of(db, user_id) if user_id else []
-    mine = [one for one in found if one.for_users.include(user_id=user_id, key_id=caller.key_id, groups=groups)]
+    mine = [one for one in found if one.allowed_users.include(user_id=user_id, key_id=caller.key_id, groups=groups)]
     owned = {one.name for one in mine if one.owner_id == user_id}
     mine = [one for one in mine if one.owner_id == user_id or one.name not in owned]
     if several := sorted({one.name for one, other in pairwise(mine) if one.name == other.name}):
@@ -220,6 +220,6 @@ async def own_policy(
     number = uuid.uuid5(_OWN_POLICY, "\n".join([*parts, *(one.secret_id for one in granted)]))
     own = replace(policy, filter_policy_id=str(number), name=f"Lease with {len(granted)} secrets ({number.hex})")
     await filter_policies.keep_policy_of_leases(db, own, narrowing)
-    if await secrets.give_to_filter(db, own.filter_policy_id, [one.secret_id for one in granted]) != len(granted):
+    if await secrets.add_to_filter(db, own.filter_policy_id, [one.secret_id for one in granted]) != len(granted):
         raise Invalid("One of the secrets was just deleted. Try again.")
     return own

@@ -29,9 +29,9 @@ from greenroom.api.session.orders import (
 )
 from greenroom.api.session.schemas import (
     MAX_IDEMPOTENCY_KEY,
+    AddressChange,
     CommandCreate,
     ConnectionView,
-    Go,
     KeepaliveView,
     Launched,
     LifecycleOrder,
@@ -330,7 +330,7 @@ WAIT_S: Final = 10.0
 
 @command_router.post("/sessions/{session_id}/go")
 async def go(
-    body: Go, db: Db, logs: Logs, act: Annotated[SessionAct, acts_on(Act.COMMAND_OF_WORKSPACE)]
+    body: AddressChange, db: Db, logs: Logs, act: Annotated[SessionAct, acts_on(Act.COMMAND_OF_WORKSPACE)]
 ) -> CommandView:
     """Open an address in a running session, with the `go` command of its workspace.
 

@@ -223,7 +223,7 @@ class CommandCreate(Body):
     deadline_s: Annotated[float, Field(gt=0, le=300, allow_inf_nan=False)] = 60.0
 
 
-class Go(Body):
+class AddressChange(Body):
     """A new address for a running session."""
 
     kasm_url: Annotated[Text, AfterValidator(web_address), Field(min_length=1)]

@@ -1,6 +1,6 @@
-"""The viewers of streams, the ends of their visits, and the measurements of the stream server.
+"""Visits of viewers to streams, and the measurements of the stream server.
 
-A viewer uses several connections one after another, because pages reconnect. A *visit* lasts until no connection of the
+A viewer uses several connections one after another, because pages reconnect. A *visit* ends when no connection of the
 viewer has existed for `AWAY_S`. If none of its connections was ever found, the end of a visit is not known. Times are
 those of `time.monotonic()`.
 """
@@ -21,7 +21,7 @@ MAX_VISITS: Final = 10_000
 
 
 class Connection(NamedTuple):
-    """The viewer's end of a connection to a gateway: that with this id, or if it is empty that of this host."""
+    """The remote end of a viewer's connection to the gateway with this id; empty = the gateway of this host."""
 
     address: str
     port: int
@@ -30,19 +30,21 @@ class Connection(NamedTuple):
 
 @dataclass(slots=True)
 class Visit:
-    """A visit of a viewer from `client`. `seen_s`: when a connection of it was last found; None = never."""
+    """A visit of a viewer from `client`. `last_seen_s` is the time at which one of its connections was last found; None
+    = never.
+    """
 
     session_id: str
     user_id: str
     client: str
     since_s: float
-    seen_s: float | None = None
+    last_seen_s: float | None = None
     connections: set[Connection] = field(default_factory=set[Connection])
 
     @property
-    def lasted_s(self) -> float:
+    def duration_s(self) -> float:
         """The duration of the visit in seconds, until its connections were last found."""
-        return (self.seen_s or self.since_s) - self.since_s
+        return (self.last_seen_s or self.since_s) - self.since_s
 
 
 class Visits:
@@ -56,7 +58,7 @@ class Visits:
         return frozenset(connection for visit in self._visits.values() for connection in visit.connections)
 
     @property
-    def any(self) -> bool:
+    def has_visits(self) -> bool:
         """True if there is a visit."""
         return bool(self._visits)
 
@@ -65,18 +67,20 @@ class Visits:
         if viewer in self._visits or len(self._visits) < MAX_VISITS:
             self._visits.setdefault(viewer, visit).connections.add(connection)
 
-    def end_closed(self, there: Set[Connection], gone: Set[Connection], now_s: float) -> list[Visit]:
-        """Remove the visits that ended and return those seen, by connections that are `there` or `gone` for good."""
+    def end_closed(self, present: Set[Connection], gone: Set[Connection], now_s: float) -> list[Visit]:
+        """Apply the connections that exist (`present`) and those that were closed (`gone`). Remove the visits that
+        ended, and return those of them whose connections were found before.
+        """
         ended = list[Visit]()
         for viewer, visit in list(self._visits.items()):
             visit.connections -= gone
-            if visit.connections & there:
-                visit.seen_s = now_s
+            if visit.connections & present:
+                visit.last_seen_s = now_s
             if visit.connections:
                 continue
-            if visit.seen_s is None:
+            if visit.last_seen_s is None:
                 del self._visits[viewer]
-            elif now_s - visit.seen_s >= AWAY_S:
+            elif now_s - visit.last_seen_s >= AWAY_S:
                 ended.append(self._visits.pop(viewer))
         return ended
 
@@ -144,7 +148,9 @@ def published_frame(measured: FrameStats) -> dict[str, Any]:
                 "client": viewer.client,
                 "client_time": viewer.client_time,
                 "ping": viewer.ping,
-                "processes": [{"process_name": one.process_name, "time": one.time} for one in viewer.processes],
+                "processes": [
+                    {"process_name": process.process_name, "time": process.time} for process in viewer.processes
+                ],
             }
             for viewer in measured.client_side
         ],

@@ -1,4 +1,4 @@
-"""Figures of the whole deployment: for metrics, and for clients of the published interface, by name."""
+"""Figures of the whole deployment, for metrics and for the reports of the published interface."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from greenroom.db.webhooks import WaitingMessages, count_waiting
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One value; `name` describes it, with its unit, `labels` its subject."""
+    """One value. `name` has its meaning and unit, `labels` its subject."""
 
     name: str
     text: str
@@ -27,7 +27,7 @@ class Figure:
 
 
 async def read_figures(db: Database) -> list[Figure]:
-    """Sessions, Agents and Managers by status, Primaries, offers, pools, and messages that wait for webhooks."""
+    """Read sessions, Agents and Managers by status, Primaries, capacity, pools, and waiting messages of webhooks."""
     sessions = await db.fetch(
         "SELECT zone_name AS zone, status, count(*) AS value FROM sessions JOIN zones USING (zone_id)"
         " WHERE status <> 'deleted' GROUP BY 1, 2"
@@ -44,7 +44,7 @@ async def read_figures(db: Database) -> list[Figure]:
         "SELECT zone_name AS zone, (expires_at > clock_timestamp())::int AS held, term"
         " FROM zone_leases JOIN zones USING (zone_key)"
     )
-    offered = await db.fetch(
+    capacity = await db.fetch(
         "SELECT zone_name AS zone, sum(cores) AS cores, sum(cores_allocated) AS cores_reserved, sum(memory) AS memory,"
         " sum(memory_allocated) AS memory_reserved FROM agent_capacity JOIN agents a USING (agent_id)"
         " JOIN zones USING (zone_id) WHERE a.status = 'running' AND a.enabled GROUP BY 1"
@@ -55,7 +55,7 @@ async def read_figures(db: Database) -> list[Figure]:
         *_by_status("managers", "Managers by status", managers),
         *(Figure("zone_has_primary", "1 while the zone has a Primary", {"zone": r["zone"]}, r["held"]) for r in leases),
         *(Figure("zone_term", "Term of the zone's last Primary", {"zone": r["zone"]}, r["term"]) for r in leases),
-        *_capacity(offered),
+        *_capacity(capacity),
         *await _pools(db),
         *_webhooks(await count_waiting(db)),
     ]
@@ -66,7 +66,7 @@ def _webhooks(waiting: WaitingMessages) -> list[Figure]:
         Figure("webhook_messages_waiting", "Messages that wait for enabled webhooks", {}, waiting.number),
         Figure(
             "webhook_oldest_waiting_seconds",
-            "Age of the oldest of these messages; 0 = none waits",
+            "Age of the oldest of these messages; 0 = no message waits",
             {},
             waiting.oldest_s,
         ),
@@ -78,59 +78,63 @@ def _by_status(name: str, text: str, rows: Iterable[DictRow]) -> list[Figure]:
 
 
 def _capacity(rows: Iterable[DictRow]) -> list[Figure]:
-    what = (
+    capacities = (
         ("cores_offered", "Cores that enabled, running Agents offer", "cores"),
         ("cores_reserved", "Cores reserved for sessions there", "cores_reserved"),
         ("memory_offered_bytes", "Memory that enabled, running Agents offer", "memory"),
         ("memory_reserved_bytes", "Memory reserved for sessions there", "memory_reserved"),
     )
     return [
-        Figure(name, text, {"zone": row["zone"]}, float(row[column])) for row in rows for name, text, column in what
+        Figure(name, text, {"zone": row["zone"]}, float(row[column]))
+        for row in rows
+        for name, text, column in capacities
     ]
 
 
 async def _pools(db: Database) -> list[Figure]:
     figures: list[Figure] = []
     for pool in await list_fills(db):
-        short = pool.shortfall
-        of = {"zone": pool.zone_name, "workspace": pool.workspace, "staging_config": pool.staging_config_id}
+        shortfall = pool.shortfall
+        labels = {"zone": pool.zone_name, "workspace": pool.workspace, "staging_config": pool.staging_config_id}
         numbers = {"current": pool.current, "starting": pool.coming, "desired": pool.num_sessions}
-        figures += [Figure("staged_sessions", _STAGED, of | {"state": state}, n) for state, n in numbers.items()]
-        figures += [Figure("staging_shortfall", _SHORT, of | {"code": short.code}, 1)] if short else []
-        figures += [] if pool.age_s is None else [Figure("staged_session_age_seconds", _AGE, of, pool.age_s)]
+        figures += [Figure("staged_sessions", _STAGED, labels | {"state": state}, n) for state, n in numbers.items()]
+        figures += [Figure("staging_shortfall", _SHORTFALL, labels | {"code": shortfall.code}, 1)] if shortfall else []
+        figures += [] if pool.age_s is None else [Figure("staged_session_age_seconds", _AGE, labels, pool.age_s)]
     return figures
 
 
 _STAGED: Final = "Staged sessions: claimable, starting and desired"
-_SHORT: Final = "1 for the reason why a config has fewer sessions than desired"
+_SHORTFALL: Final = "1 for the reason why a config has fewer sessions than desired"
 _AGE: Final = "Age of the oldest claimable session"
 
 
 _LIVE: Final[LiteralString] = "FROM sessions WHERE status <> 'deleted' AND user_id IS NOT NULL"
-_LOGGED: Final[LiteralString] = (
+_COUNT_LOGGED: Final[LiteralString] = (
     "SELECT count(*) AS data FROM logs WHERE code = %(code)s"
     " AND time > clock_timestamp() - make_interval(secs => %(within_s)s)"
 )
-NOW: Final[dict[str, LiteralString]] = {
+CURRENT: Final[dict[str, LiteralString]] = {
     "current_kasms": f"SELECT count(*) AS data {_LIVE}",
     "current_users": f"SELECT count(DISTINCT user_id) AS data {_LIVE}",
 }
 """Current figures: the number of sessions that have a user, and the number of those users."""
-LOGGED: Final = {
+COUNTED: Final = {
     "created_kasms": LogCode.SESSION_LAUNCHED,
     "destroyed_kasms": LogCode.SESSION_DELETED,
     "successful_logins": LogCode.LOGIN,
     "failed_logins": LogCode.LOGIN_FAILED,
 }
-"""Figures counted from log rows of a period until now, as far as the log reaches back."""
+"""Figures counted from the log rows of the last period; older rows may be deleted already."""
 
 
 async def read_report(db: Database, name: str, within_s: float) -> int:
-    """The figure `name`; those of the log count the last `within_s`. Raises Invalid: there is no such figure."""
-    if name in NOW:
-        row = await db.fetch_one(NOW[name])
-    elif name in LOGGED:
-        row = await db.fetch_one(_LOGGED, {"code": LOGGED[name], "within_s": within_s})
+    """Return the figure `name`; figures of the log count the last `within_s` seconds. Raises Invalid: it does not
+    exist.
+    """
+    if name in CURRENT:
+        row = await db.fetch_one(CURRENT[name])
+    elif name in COUNTED:
+        row = await db.fetch_one(_COUNT_LOGGED, {"code": COUNTED[name], "within_s": within_s})
     else:
-        raise Invalid(f"There is no report {name[:60]!r}; the reports are {', '.join([*NOW, *LOGGED])}.")
+        raise Invalid(f"There is no report {name[:60]!r}; the reports are {', '.join([*CURRENT, *COUNTED])}.")
     return row["data"] if row else 0

@@ -18,10 +18,10 @@ def test_who_comes_while_another_looks_has_not_left():
 
 def test_with_too_many_visits_those_in_progress_go_on():
     visits = Visits()
-    assert not visits.any
+    assert not visits.has_visits
     for number in range(MAX_VISITS + 1):
         visits.opened(number, Visit("s", "u", "c", since_s=0), Connection("192.0.2.7", number))
-    assert visits.any
+    assert visits.has_visits
     assert len(visits.connections) == MAX_VISITS
     visits.opened(0, Visit("s", "u", "c", since_s=1), Connection("192.0.2.8", 1))
     assert Connection("192.0.2.8", 1) in visits.connections
@@ -34,8 +34,8 @@ def test_a_visit_ends_when_its_connections_are_gone_for_a_while():
     assert visits.end_closed({FIRST}, {SECOND}, 100.0) == []
     assert visits.end_closed(set(), {FIRST}, 100.0 + AWAY_S - 1) == [], "it may come back"
     (ended,) = visits.end_closed(set(), set(), 100.0 + AWAY_S)
-    assert (ended.session_id, ended.seen_s, ended.lasted_s) == ("s", 100.0, 90.0)
-    assert not visits.any
+    assert (ended.session_id, ended.last_seen_s, ended.duration_s) == ("s", 100.0, 90.0)
+    assert not visits.has_visits
 
 
 def test_each_visit_ends_for_itself():
@@ -45,7 +45,7 @@ def test_each_visit_ends_for_itself():
     assert visits.end_closed({FIRST, SECOND}, set(), 1.0) == []
     assert visits.end_closed({FIRST}, {SECOND}, 2.0) == []
     (ended,) = visits.end_closed({FIRST}, set(), 1.0 + AWAY_S)
-    assert (ended.user_id, ended.seen_s) == ("bob", 1.0)
+    assert (ended.user_id, ended.last_seen_s) == ("bob", 1.0)
     assert visits.connections == {FIRST}
 
 
@@ -53,5 +53,5 @@ def test_of_a_visit_that_was_never_seen_no_end_is_known():
     visits = Visits()
     visits.opened("ada", Visit("s", "ada", "192.0.2.7", since_s=10.0), FIRST)
     assert visits.end_closed(set(), {FIRST}, 100.0) == []
-    assert not visits.any
-    assert Visit("s", "ada", "192.0.2.7", since_s=10.0).lasted_s == 0.0
+    assert not visits.has_visits
+    assert Visit("s", "ada", "192.0.2.7", since_s=10.0).duration_s == 0.0

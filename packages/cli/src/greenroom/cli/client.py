@@ -17,7 +17,7 @@ from greenroom.core.errors import GreenroomError
 __all__ = ["PAGE_ROWS", "PREFIX", "TIMEOUT_S", "ApiError", "Client", "Row"]
 
 RETRIES: Final = Retries(attempts=4, first_wait_s=0.2)
-"""A person waits for the result: without a server, 1.4 s."""
+"""Short waits, because a person waits for the result: the retries end after 1.4 s."""
 
 
 class ApiError(GreenroomError):
@@ -27,15 +27,15 @@ class ApiError(GreenroomError):
 class Client(Greenroom):
     """A connection to one deployment, used as a context manager; tests pass a `transport`.
 
-    Paths are those under /api/v1. A query parameter that is None is left out. Each request raises ApiError if the
+    Paths are those under /api/v1. A query parameter that is None is omitted. Each request raises ApiError if the
     status is not 2xx.
     """
 
     def __init__(self, server: Server, transport: httpx.BaseTransport | None = None) -> None:
         self.server = server
         address = (server.url, server.key, server.secret)
-        trusts = not server.is_local
-        super().__init__(*address, retries=RETRIES, tls=server.tls, trust_env=trusts, transport=transport)
+        trust_env = not server.is_local
+        super().__init__(*address, retries=RETRIES, tls=server.tls, trust_env=trust_env, transport=transport)
 
     def concurrent(self) -> httpx.AsyncClient:
         """Return a client for requests whose response times are measured: as many connections as necessary, full paths,
@@ -77,8 +77,8 @@ class Client(Greenroom):
         """Return the response to a request.
 
         Raises:
-            ApiError: the response is no success, with the stable code of a refusal; or the server does not respond,
-                with a hint.
+            ApiError: the server refused the request (the message contains the stable code), or it does not respond (the
+                message contains a hint).
         """
         try:
             return super().answered(send)

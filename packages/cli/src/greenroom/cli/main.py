@@ -175,7 +175,7 @@ def main() -> None:
         _check_environment(os.environ)
         app()
     except (GreenroomError, OSError) as error:
-        program.failed(error)
+        program.exit_with_error(error)
     except SystemExit as ended:
         if ended.code == program.INTERRUPTED:
             raise KeyboardInterrupt from ended

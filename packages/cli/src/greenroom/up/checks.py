@@ -29,8 +29,8 @@ PROGRAMS: Final = {"nginx": "nginx-light", "setpriv": "util-linux"}
 """Program → its Debian package."""
 
 _UNUSABLE: Final = re.compile(r"""["$'\\`:,]""")
-"""nginx cannot escape `$`; programs of PostgreSQL pass paths to a shell in double quotes; commas and colons separate
-the entries of a database's hosts and of PYTHONPATH.
+"""Characters that a path cannot contain: nginx cannot escape `$`; programs of PostgreSQL pass paths to a shell in
+double quotes; commas separate the hosts of a database address, and colons the entries of PYTHONPATH.
 """
 
 DESKTOP_IMAGE: Final = "greenroom/desktop:xfce"
@@ -46,7 +46,7 @@ async def check_machine(layout: Layout, settings: Settings) -> None:
     """Check all requirements of an instance on this machine.
 
     Raises:
-        SetupError: with the missing requirement and its solution.
+        SetupError: a requirement is missing; the message names it and the solution.
     """
     check_programs()
     check_port(settings.port)
@@ -122,7 +122,7 @@ def check_programs() -> None:
 
 
 DATABASE_BYTES: Final = 120_000_000
-"""A new cluster with its first write-ahead log."""
+"""The size of a new database cluster with its first write-ahead log."""
 MEMORY_BYTES: Final = 300_000_000
 """The memory of the processes of an instance with one zone, without sessions."""
 
@@ -131,14 +131,14 @@ def check_space(layout: Layout, settings: Settings, accounts: Accounts) -> None:
     """Refuse to start if there would soon be too little space for a file or a process.
 
     Raises:
-        SetupError: with the required and the free space.
+        SetupError: there is too little space; the message contains the required and the free space.
     """
     database = 0 if settings.database_url is not None or layout.postgres.exists() else DATABASE_BYTES
     folder = next(each for each in (layout.data, *layout.data.parents) if each.exists())
     needed = Space(disk=database + bytes_to_copy(layout.runtime, accounts), memory=MEMORY_BYTES)
     free = Space(disk=shutil.disk_usage(folder).free, memory=host_limits.free_memory())
-    if found := shortages(str(folder), needed, free):
-        raise SetupError(" ".join(found))
+    if problems := shortages(str(folder), needed, free):
+        raise SetupError(" ".join(problems))
 
 
 def check_port(port: int) -> None:

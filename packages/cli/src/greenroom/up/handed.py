@@ -82,9 +82,9 @@ class StartData(msgspec.Struct, frozen=True, kw_only=True):
         try:
             ended_by = self._run(server, on_stderr(), lambda description: show_ready(description, as_json=self.as_json))
         except (GreenroomError, OSError) as error:
-            program.failed(error)
+            program.exit_with_error(error)
         if ended_by == signal.SIGINT:
-            program.stopped()
+            program.exit_interrupted()
 
     def _run_in_background(self, server: ForkServer, events: Events) -> NoReturn:
         def ready(description: Description) -> None:

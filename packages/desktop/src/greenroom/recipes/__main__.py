@@ -12,4 +12,4 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         from greenroom.kit import program
 
-        program.stopped()
+        program.exit_interrupted()

@@ -37,16 +37,16 @@ T = TypeVar("T")
 
 NOT_MEASURED: Final = "{} stats are not available: the server of this session's desktop does not measure them."
 NO_VIEWER: Final = "Error retrieving {} stats with status code ({})"
-"""The exact text by which clients recognize that no one watches the stream."""
-_AWAY: Final = frozenset({502, 503})
-_ELSE: Final = frozenset({400, 401, 403, 404, 405, 500, 501})
+"""The exact text by which clients recognize that the stream has no viewer."""
+_NO_VIEWER_STATUSES: Final = frozenset({502, 503})
+_OTHER_STATUSES: Final = frozenset({400, 401, 403, 404, 405, 500, 501})
 
 
 async def frame_stats(desks: Desks, secrets: Secrets, session: Session, client: str) -> dict[str, Any]:
     """Return the figures of one frame, measured now, in the published shape.
 
     Raises:
-        Refused: no one watches, or the page does not measure frames.
+        Refused: the stream has no viewer, or the page does not measure frames.
         Unavailable: the gateway does not answer.
     """
     return published_frame(await _measured(desks, secrets, session, "frame", FrameStats, client=client))
@@ -57,21 +57,25 @@ async def bottleneck_stats(desks: Desks, secrets: Secrets, session: Session) -> 
     return await _measured(desks, secrets, session, "bottleneck", BottleneckStats)
 
 
-async def _measured(desks: Desks, secrets: Secrets, session: Session, what: str, kind: type[T], **params: str) -> T:
+async def _measured(
+    desks: Desks, secrets: Secrets, session: Session, name: str, result_type: type[T], **params: str
+) -> T:
     page = await desks.page_of(session.session_id, token_of(session, secrets))
-    answer = await page.request("GET", f"api/get_{what}_stats", params=params, accepted=_AWAY | _ELSE)
-    if answer.status_code in _AWAY:
-        raise Refused(NO_VIEWER.format(what, answer.status_code))
+    answer = await page.request(
+        "GET", f"api/get_{name}_stats", params=params, accepted=_NO_VIEWER_STATUSES | _OTHER_STATUSES
+    )
+    if answer.status_code in _NO_VIEWER_STATUSES:
+        raise Refused(NO_VIEWER.format(name, answer.status_code))
     try:
-        return msgspec.json.decode(answer.content, type=kind)
+        return msgspec.json.decode(answer.content, type=result_type)
     except (ValueError, RecursionError) as error:
-        raise Refused(NOT_MEASURED.format(what.capitalize())) from error
+        raise Refused(NOT_MEASURED.format(name.capitalize())) from error
 
 
 router = APIRouter(include_in_schema=False)
 
 AS_ROOT: Final = "as root in the container, without the further rights of a privileged command"
-USUAL_PIXELS: Final = 300
+DEFAULT_PIXELS: Final = 300
 MIN_PIXELS: Final = 16
 MAX_PIXELS: Final = 1920
 
@@ -80,7 +84,7 @@ MAX_PIXELS: Final = 1920
 async def exec_command_kasm(
     db: Db, streams: Streams, secrets: SecretsDep, logs: Logs, call: Annotated[CallBody, FOR_USERS]
 ) -> Answer:
-    """Run a command in a session. The answer neither waits for it nor contains its output.
+    """Run a command in a session. The answer does not wait for its end, and does not contain its output.
 
     A privileged command runs as root in the container, without rights that the container does not have.
     """
@@ -160,7 +164,8 @@ async def get_rdp_client_connection_info() -> Answer:
 
 
 def _command(call: CallBody, exec_config: CallBody, *, root: bool) -> CommandCreate:
-    """Return the command, validated by the rules of /api/v1. The string is split as a shell would; no shell runs it.
+    """Return the command, validated by the rules of /api/v1. The string is split by the rules of shells, without a
+    shell.
 
     Raises:
         Invalid: it is missing, or cannot be split.
@@ -192,7 +197,7 @@ async def _running(db: Database, call: CallBody) -> Session:
 def _pixels(call: CallBody, name: str) -> int:
     value = call.body.get(name)
     if value is None:
-        return USUAL_PIXELS
+        return DEFAULT_PIXELS
     try:
         pixels = int(value)
     except (TypeError, ValueError, OverflowError) as error:
@@ -204,13 +209,13 @@ permission_router = APIRouter(include_in_schema=False)
 
 TARGET: Final = "target_session_permissions"
 ACCESS: Final[dict[str, Access]] = {"r": "view", "rw": "control"}
-WRITTEN: Final[dict[Access, str]] = {access: written for written, access in ACCESS.items()}
-SEES: Final = requires_key("sessions_view")
-CHANGES: Final = requires_key("sessions_modify")
+PUBLISHED_ACCESS: Final[dict[Access, str]] = {access: published for published, access in ACCESS.items()}
+VIEW_SESSIONS: Final = requires_key("sessions_view")
+CHANGE_SESSIONS: Final = requires_key("sessions_modify")
 
 
 @permission_router.post("/set_session_permissions")
-async def set_session_permissions(sharing: SharingDep, call: Annotated[CallBody, CHANGES]) -> Answer:
+async def set_session_permissions(sharing: SharingDep, call: Annotated[CallBody, CHANGE_SESSIONS]) -> Answer:
     """Let users join a session by its `share_id`, to watch or to control.
 
     `access` next to the list is the default for its entries; without a list it applies to every user who may join
@@ -218,7 +223,7 @@ async def set_session_permissions(sharing: SharingDep, call: Annotated[CallBody,
     """
     target = call.part(TARGET)
     session = await session_of(sharing.db, target, Act.SHARE_BY_NAME)
-    present = {share.user_id: share for share in await _named(sharing, session)}
+    present = {share.user_id: share for share in await _user_shares(sharing, session)}
     for user_id, access in _requested_access(target, [str(user_id) for user_id in present]).items():
         share = present.get(user_id)
         if share is None or share.access != access:
@@ -230,75 +235,75 @@ async def set_session_permissions(sharing: SharingDep, call: Annotated[CallBody,
 
 
 @permission_router.post("/get_session_permissions")
-async def get_session_permissions(sharing: SharingDep, call: Annotated[CallBody, SEES]) -> Answer:
+async def get_session_permissions(sharing: SharingDep, call: Annotated[CallBody, VIEW_SESSIONS]) -> Answer:
     """List the users who may join a session, with their access."""
     return await _answer(sharing, await session_of(sharing.db, call.part(TARGET), Act.SEE))
 
 
 @permission_router.post("/delete_session_permissions")
-async def delete_session_permissions(sharing: SharingDep, call: Annotated[CallBody, CHANGES]) -> Answer:
-    """Withdraw the right of `user_ids` to join. The streams of those who joined by it end at once."""
+async def delete_session_permissions(sharing: SharingDep, call: Annotated[CallBody, CHANGE_SESSIONS]) -> Answer:
+    """Withdraw the permission of `user_ids` to join. The streams of these users end at once."""
     target = call.part(TARGET)
     session = await session_of(sharing.db, target, Act.SHARE_BY_NAME)
-    asked: object = target.body.get("user_ids")
-    if not isinstance(asked, list):
+    ids: object = target.body.get("user_ids")
+    if not isinstance(ids, list):
         raise Invalid("user_ids must be a list of ids.")
-    user_ids = {CallBody(call.change, {"user_id": one}, call.headers).id("user_id") for one in cast("list[Any]", asked)}
-    for share in await _named(sharing, session):
+    user_ids = {CallBody(call.change, {"user_id": one}, call.headers).id("user_id") for one in cast("list[Any]", ids)}
+    for share in await _user_shares(sharing, session):
         if share.user_id in user_ids:
             await share_service.end(sharing, call.caller, session, share.share_id)
     return await _answer(sharing, session)
 
 
 @permission_router.post("/delete_all_session_permissions")
-async def delete_all_session_permissions(sharing: SharingDep, call: Annotated[CallBody, CHANGES]) -> Answer:
-    """Withdraw the right of all named users to join; the link of the session does not change."""
+async def delete_all_session_permissions(sharing: SharingDep, call: Annotated[CallBody, CHANGE_SESSIONS]) -> Answer:
+    """Withdraw the permission of all named users to join; the link of the session does not change."""
     session = await session_of(sharing.db, call.part(TARGET), Act.SHARE_BY_NAME)
-    for share in await _named(sharing, session):
+    for share in await _user_shares(sharing, session):
         await share_service.end(sharing, call.caller, session, share.share_id)
     return await _answer(sharing, session)
 
 
-async def _named(sharing: Sharing, session: Session) -> list[Share]:
+async def _user_shares(sharing: Sharing, session: Session) -> list[Share]:
     """Return the shares with named users."""
     found = await shares.list_shares(sharing.db, session.session_id, silent=False)
     return [share for share in found if share.audience == "user"]
 
 
 async def _answer(sharing: Sharing, session: Session) -> Answer:
-    named = await _named(sharing, session)
+    user_shares = await _user_shares(sharing, session)
     return {
         "session_permissions": [
             {
                 "user_id": share.user_id,
-                "access": WRITTEN[share.access],
+                "access": PUBLISHED_ACCESS[share.access],
                 "username": share.username,
                 "vnc_username": share.username,
             }
-            for share in named
+            for share in user_shares
         ]
     }
 
 
 def _requested_access(target: CallBody, present: list[str]) -> dict[str, Access]:
-    """Return user_id → access.
+    """Return the requested access by user id.
 
     Raises:
         Invalid: an entry has no user, or an access that does not exist.
     """
-    usual, entries = target.text("access"), target.body.get("session_permissions")
+    default_access, entries = target.text("access"), target.body.get("session_permissions")
     if entries is None:
-        return {user_id: _access(usual) for user_id in present}
+        return {user_id: _access(default_access) for user_id in present}
     if not isinstance(entries, list):
         raise Invalid("session_permissions must be a list of user_id and access.")
-    wanted: dict[str, Access] = {}
+    requested: dict[str, Access] = {}
     for entry in cast("list[object]", entries):
-        one = CallBody(target.change, {"entry": entry}, target.headers).part("entry")
-        wanted[one.id("user_id")] = _access(one.text("access") or usual)
-    return wanted
+        body = CallBody(target.change, {"entry": entry}, target.headers).part("entry")
+        requested[body.id("user_id")] = _access(body.text("access") or default_access)
+    return requested
 
 
-def _access(written: str) -> Access:
-    if written not in ACCESS:
-        raise Invalid(f'access {written[:20]!r} does not exist; "r" permits watching, "rw" also control.')
-    return ACCESS[written]
+def _access(published: str) -> Access:
+    if published not in ACCESS:
+        raise Invalid(f'access {published[:20]!r} does not exist; "r" permits watching, "rw" also control.')
+    return ACCESS[published]
