@@ -21,7 +21,7 @@ from greenroom.db.database import Database
 from greenroom.db.fleet.agents import revoke_credential
 from greenroom.db.fleet.enrollment import add_join_token
 from greenroom.db.fleet.views import RefusedAgent, list_agents
-from greenroom.db.installation import WAITING, agent_states, let_join
+from greenroom.db.installation import WAITING, agent_states, allow_join
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.wire.messages import ImageReport, Usage
 
@@ -83,9 +83,9 @@ async def test_a_token_made_for_an_agent_lets_it_alone_join_again(door: Door, ag
 
 async def test_an_agent_of_up_without_credential_rejoins_its_own_zone(door: Door, agent: ToldAgent, db: Database):
     await db.write("INSERT INTO zones (zone_name) VALUES ('eu')")  # the current name of `up` for its zone
-    await let_join(db, hashed("lost"), "eu", agent.agent_id)
+    await allow_join(db, hashed("lost"), "eu", agent.agent_id)
     assert (await ToldAgent(door, "lost", agent_id=agent.agent_id).register()).status_code == 200
-    await let_join(db, hashed("new"), "default")
+    await allow_join(db, hashed("new"), "default")
     assert (await ToldAgent(door, "new").register()).status_code == 200
 
 

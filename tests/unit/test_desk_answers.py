@@ -16,7 +16,7 @@ from tests.unit.test_desk_service import CLICK, Page
 
 from greenroom.api import problems
 from greenroom.api.desk import routes
-from greenroom.api.lease.access import HeldLease, HoldsLease
+from greenroom.api.lease.access import AuthorizedLease, HoldsLease
 from greenroom.api.recording.noting import Tail
 from greenroom.api.recording.recorder import Recorder
 from greenroom.core.session.states import SessionStatus
@@ -136,7 +136,7 @@ def leased(monkeypatch: pytest.MonkeyPatch) -> None:
     async def anyone(self: HoldsLease, request: Request, lease_id: UUID) -> Any:
         del self, request, lease_id
         names = ("holder", "session_id", "zone_name", "user_id", "username", "lease_id")
-        return HeldLease(cast("Any", SimpleNamespace(**dict.fromkeys(names, "x"), record="none")), None)
+        return AuthorizedLease(cast("Any", SimpleNamespace(**dict.fromkeys(names, "x"), record="none")), None)
 
     monkeypatch.setattr(HoldsLease, "__call__", anyone)
 

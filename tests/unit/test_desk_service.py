@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from greenroom.api.desk import service, transport
 from greenroom.api.desk.answers import ScreenState, ScreenStateCache
-from greenroom.api.desk.transport import Desks, LeaseDesk, asked_as, while_asked
+from greenroom.api.desk.transport import Desks, LeaseDesk, host_header, while_connected
 from greenroom.core.actions.plan import Size
 from greenroom.core.errors import (
     Forbidden,
@@ -288,7 +288,7 @@ async def test_the_work_ends_with_the_client_that_asked():
         await leave.wait()
         return {"type": "http.disconnect"}
 
-    waiting = asyncio.create_task(while_asked(Request({"type": "http"}, receive), work()))
+    waiting = asyncio.create_task(while_connected(Request({"type": "http"}, receive), work()))
     await asyncio.sleep(0)
     leave.set()
     with pytest.raises(ClientDisconnect):
@@ -303,7 +303,7 @@ async def test_the_result_comes_while_the_client_waits():
     async def receive() -> dict[str, Any]:
         return await asyncio.Future()
 
-    assert await while_asked(Request({"type": "http"}, receive), work()) == 7
+    assert await while_connected(Request({"type": "http"}, receive), work()) == 7
 
 
 @pytest.mark.parametrize(
@@ -326,4 +326,4 @@ def test_a_gateway_with_an_api_address_is_asked_by_the_name_of_the_deployment(
         services=[],
     )
     config = ApiConfig.model_construct(gateway_address=gateway, public_url="https://desk.example:8443")
-    assert asked_as(session, config) == host
+    assert host_header(session, config) == host

@@ -67,7 +67,7 @@ class Page:
         """
         page = list(rows[: self.limit])
         if len(rows) > self.limit:
-            self._goes_on(key(page[-1]))
+            self._link_next(key(page[-1]))
         return page
 
     def rows(self, part: ListPage[T], order: SortOrder) -> list[T]:
@@ -76,10 +76,10 @@ class Page:
         If there are more, the header gets the address of the next page.
         """
         if part.end is not None:
-            self._goes_on([str(order), part.end.value, part.end.key])
+            self._link_next([str(order), part.end.value, part.end.key])
         return part.rows
 
-    def _goes_on(self, key: Sequence[str | int]) -> None:
+    def _link_next(self, key: Sequence[str | int]) -> None:
         address = self._request.url.include_query_params(limit=self.limit, cursor=_encoded(key))
         self._response.headers["Link"] = f'<{address.path}?{address.query}>; rel="next"'
 

@@ -80,7 +80,7 @@ JOIN_HOURS: Final = 1
 """Time limit for an Agent to join; after it another `up` or `setup` is needed."""
 
 
-async def let_join(
+async def allow_join(
     db: Database, token_hash: bytes, zone_name: str, agent_id: str | None = None, *, created_by: str = ""
 ) -> None:
     """Allow one new Agent, enabled at once, to join the zone within JOIN_HOURS; if `agent_id` has registered with this

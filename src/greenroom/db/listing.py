@@ -95,7 +95,7 @@ class Conditions:
         return [" AND ".join(f"({part})" for part in (kind, *self.parts)) for kind in self.kinds]
 
     @property
-    def found(self) -> LiteralString:
+    def matches_words(self) -> LiteralString:
         """The condition that a row has all the words."""
         return " AND ".join(f"({word})" for word in self.words) or "true"
 
@@ -168,8 +168,8 @@ class ListDefinition(Generic[T]):
                 **{f"after_{name}": after.value, "after_key": after.key},
             )
         looked_at: LiteralString = " UNION ALL ".join(
-            f"(SELECT {column.sql} AS position, {self.key} AS position_key, {conditions.found} AS found {self.source}"
-            f" WHERE {where} ORDER BY {column.sql}{direction}, {self.key}{direction} LIMIT %(most)s)"
+            f"(SELECT {column.sql} AS position, {self.key} AS position_key, {conditions.matches_words} AS found"
+            f" {self.source} WHERE {where} ORDER BY {column.sql}{direction}, {self.key}{direction} LIMIT %(most)s)"
             for where in conditions.wheres
         )
         ordered: LiteralString = f"ORDER BY position{direction}, position_key{direction}"
@@ -192,7 +192,7 @@ class ListDefinition(Generic[T]):
         """Count the rows that match, among the first rows by a column."""
         most = MOST_COUNTED_WITH_WORDS if conditions.words else MOST_COUNTED
         looked_at: LiteralString = " UNION ALL ".join(
-            f"(SELECT {conditions.found} AS found {self.source} WHERE {where}"
+            f"(SELECT {conditions.matches_words} AS found {self.source} WHERE {where}"
             f" ORDER BY {self.columns[by].sql} DESC LIMIT %(most)s + 1)"
             for where in conditions.wheres
         )

@@ -142,7 +142,7 @@ async def read_stored(db: Database) -> Stored:
     return row or Stored()
 
 
-async def said_full(db: Database, within_s: float) -> str | None:
+async def read_full_warning(db: Database, within_s: float) -> str | None:
     """The last log row of this period about pictures that are left out."""
     row = await db.fetch_one(
         "SELECT message FROM logs WHERE code = %s AND time > now() - make_interval(secs => %s)"

@@ -118,7 +118,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TakenDelivery:
+class ActiveDelivery:
     """A message that this process delivers now; `attempts` includes the present one."""
 
     delivery_id: str
@@ -201,7 +201,7 @@ async def count_waiting(db: Database) -> WaitingMessages:
     return row
 
 
-async def take(db: Database, webhook_id: str, most: int) -> list[TakenDelivery]:
+async def take(db: Database, webhook_id: str, most: int) -> list[ActiveDelivery]:
     """Take up to `most` due messages of an enabled webhook, which no other process takes for `TAKEN_S`."""
     rows = await db.write(
         "UPDATE webhook_deliveries d SET due = clock_timestamp() + make_interval(secs => %(taken_s)s),"
@@ -212,10 +212,10 @@ async def take(db: Database, webhook_id: str, most: int) -> list[TakenDelivery]:
         f" RETURNING {_OF_TAKEN}",
         {"webhook_id": webhook_id, "most": most, "taken_s": TAKEN_S},
     )
-    return [TakenDelivery(**row) for row in rows]
+    return [ActiveDelivery(**row) for row in rows]
 
 
-async def insert_taken(db: Database, webhook_id: str, event: str, data: dict[str, Any]) -> TakenDelivery | None:
+async def insert_active(db: Database, webhook_id: str, event: str, data: dict[str, Any]) -> ActiveDelivery | None:
     """Insert a message that the caller delivers at once, even if disabled; None = no such webhook."""
     rows = await db.write(
         "WITH d AS (INSERT INTO webhook_deliveries (webhook_id, event, data, attempts, attempted, due)"
@@ -224,11 +224,11 @@ async def insert_taken(db: Database, webhook_id: str, event: str, data: dict[str
         "  RETURNING *) SELECT " + _OF_TAKEN + " FROM d JOIN webhooks w USING (webhook_id)",
         {"webhook_id": webhook_id, "event": event, "data": Jsonb(data), "taken_s": TAKEN_S},
     )
-    return TakenDelivery(**rows[0]) if rows else None
+    return ActiveDelivery(**rows[0]) if rows else None
 
 
 async def record_attempt(
-    db: Database, taken: TakenDelivery, attempt: DeliveryAttempt, verdict: DeliveryVerdict
+    db: Database, taken: ActiveDelivery, attempt: DeliveryAttempt, verdict: DeliveryVerdict
 ) -> None:
     """Store the result of an attempt, unless another process has taken the message since."""
     await db.write(

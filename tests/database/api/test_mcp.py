@@ -20,7 +20,7 @@ from tests.database.api.staging import Stage
 from tests.support.mcp_clients import answer_of, mcp_client, refusal
 from tests.support.played import serve
 
-from greenroom.api.desk.transport import while_asked
+from greenroom.api.desk.transport import while_connected
 from greenroom.api.lease.service import MCP_PATH
 from greenroom.interfaces.mcp import tools
 from greenroom.interfaces.mcp.tool import Tool, ToolRequest, as_json
@@ -191,7 +191,7 @@ async def test_a_client_that_goes_away_is_one_to_the_route_too(app: FastAPI, mon
             ended.set()
 
     async def slow(request: Request) -> None:
-        await while_asked(request, work())
+        await while_connected(request, work())
 
     app.add_api_route("/api/v1/slow", slow, methods=["POST"])
     asked = ToolRequest(method="POST", path="/slow")

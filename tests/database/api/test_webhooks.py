@@ -148,8 +148,8 @@ async def test_two_apis_deliver_each_message_once(hooks: Hooks, db: Database, ap
     await hooks.made(EVENT)
     await emit(db, 20)
     other = Courier(db, Secrets(bytes(32)), app.state.logs, app.state.snapshot)
-    await hooks.courier.look()
-    await other.look()
+    await hooks.courier.serve_due()
+    await other.serve_due()
     await hooks.courier.settled()
     await other.settled()
     assert len(hooks.receiver.requests) == len({message["id"] for message in hooks.receiver.messages}) == 20

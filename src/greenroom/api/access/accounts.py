@@ -152,14 +152,14 @@ async def anonymous_user(db: Database, key_id: str | None, idempotency_key: str 
         Refused: a regular user has that name, and could log in to the session.
     """
     if idempotency_key is None:
-        return await _made(db, f"anonymous-{secrets.token_hex(8)}"), True
+        return await _create_anonymous(db, f"anonymous-{secrets.token_hex(8)}"), True
     name = f"anonymous-{hashlib.sha256(f'{key_id}|{idempotency_key}'.encode()).hexdigest()[:16]}"
     if (found := await users.find_user(db, name)) is not None:
         if not found.anonymous:
             raise Refused(f"There is a user {name} already; use another Idempotency-Key.")
         return found.user_id, False
     try:
-        return await _made(db, name), True
+        return await _create_anonymous(db, name), True
     except Duplicate:  # the same request at the same time
         return await anonymous_user(db, key_id, idempotency_key)
 
@@ -187,7 +187,7 @@ async def forget_anonymous_users(db: Database, retention_s: float, logs: LogWrit
         logs.write(LogCode.USER_DELETED, f"The anonymous user {username} was deleted after their last session")
 
 
-async def _made(db: Database, name: str) -> str:
+async def _create_anonymous(db: Database, name: str) -> str:
     async with db.transaction() as connection:
         user_id = await users.insert_user(connection, users.UserFields(username=name))
         await users.mark_anonymous(connection, user_id)

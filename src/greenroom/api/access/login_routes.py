@@ -36,7 +36,7 @@ WRONG = "The user name or the password is wrong."
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
+class _LoginAttempt:
     """The name and the password in a request. `device` is a known device of the user of the account, or None."""
 
     username: str
@@ -65,59 +65,59 @@ class LoginRequest:
     def address(self) -> str:
         return source_of(client_address(self.request))
 
-    def source(self, shown: _Shown) -> str:
+    def source(self, attempt: _LoginAttempt) -> str:
         """Return the source under which an attempt is counted. A known device counts separately from its address."""
-        return f"device {shown.device}" if shown.device else self.address
+        return f"device {attempt.device}" if attempt.device else self.address
 
-    async def begin_attempt(self, username: str, password: str, user: users.User | None) -> _Shown:
+    async def begin_attempt(self, username: str, password: str, user: users.User | None) -> _LoginAttempt:
         """Count an attempt with a password, if its address and its account may try now.
 
         Raises:
             TooManyRequests: the error contains the time to wait.
         """
         settings = self.snapshot.installation
-        shown = _Shown(username, password, known_device(self.request, self.secrets, user))
-        self._admit(shown)
+        attempt = _LoginAttempt(username, password, known_device(self.request, self.secrets, user))
+        self._admit(attempt)
         wait_s = await credentials.begin_attempt(
             self.db,
             username,
-            self.source(shown),
+            self.source(attempt),
             attempts=settings.max_login_attempts,
             window_s=settings.login_window_s,
-            is_known=shown.device is not None,
+            is_known=attempt.device is not None,
         )
         if wait_s is not None:
-            self.guesses.refuse(self.request, "account", shown.claimed_name, wait_s)
-        return shown
+            self.guesses.refuse(self.request, "account", attempt.claimed_name, wait_s)
+        return attempt
 
-    def _admit(self, shown: _Shown) -> None:
-        if shown.device is None:
-            self.guesses.admit(self.request, "password", shown.claimed_name)
+    def _admit(self, attempt: _LoginAttempt) -> None:
+        if attempt.device is None:
+            self.guesses.admit(self.request, "password", attempt.claimed_name)
 
-    async def judged(self, shown: _Shown, stored: str | None) -> PasswordVerdict:
+    async def judged(self, attempt: _LoginAttempt, stored: str | None) -> PasswordVerdict:
         """Return the verdict on the password. It takes the same time if the user does not exist. Count a wrong
         password.
         """
         verdict = await self.passwords.verify(
             stored,
-            shown.password,
+            attempt.password,
             source=self.address,
-            admit=lambda: self._admit(shown),  # other attempts failed while this one waited
+            admit=lambda: self._admit(attempt),  # other attempts failed while this one waited
         )
         if not verdict.right:
-            if shown.device is None:
+            if attempt.device is None:
                 self.guesses.failed(self.request, "password")
-            self.request.app.state.refusals.login_failed(self.request, one_line(shown.username))
+            self.request.app.state.refusals.login_failed(self.request, one_line(attempt.username))
         return verdict
 
-    async def verified(self, shown: _Shown, user: users.User | None) -> users.User | None:
+    async def verified(self, attempt: _LoginAttempt, user: users.User | None) -> users.User | None:
         """Return the user if the password is right; an outdated hash of it is replaced."""
         stored = user.password_hash if user else None
-        verdict = await self.judged(shown, stored)
+        verdict = await self.judged(attempt, stored)
         if not verdict.right or user is None or stored is None:
             return None
         if verdict.outdated:
-            password_hash = await self.passwords.hash(shown.password, source=self.address)
+            password_hash = await self.passwords.hash(attempt.password, source=self.address)
             async with self.db.transaction() as connection:
                 current = await users.lock_user(connection, user.user_id)
                 if current.password_hash == stored:  # otherwise the password was changed meanwhile
@@ -185,11 +185,11 @@ async def login(body: LoginBody, login: LoginDep) -> Me:
     if "\0" in body.username:
         raise Unauthenticated(WRONG)
     user = await users.find_user(login.db, body.username)
-    shown = await login.begin_attempt(body.username, body.password.get_secret_value(), user)
-    user = await login.verified(shown, user)
+    attempt = await login.begin_attempt(body.username, body.password.get_secret_value(), user)
+    user = await login.verified(attempt, user)
     if user is None:
         raise Unauthenticated(WRONG)
-    await credentials.clear_attempts(login.db, body.username, login.source(shown))
+    await credentials.clear_attempts(login.db, body.username, login.source(attempt))
     return await login.logged_in(user)
 
 
@@ -260,10 +260,10 @@ async def change_own_password(
     """Change the password of the caller; all other log-ins end. Wrong present passwords count as failed log-ins."""
     db = login.db
     user = await users.get_user(db, caller.own_user_id())
-    shown = await login.begin_attempt(user.username, body.password.get_secret_value(), user)
-    if not (await login.judged(shown, user.password_hash)).right:
+    attempt = await login.begin_attempt(user.username, body.password.get_secret_value(), user)
+    if not (await login.judged(attempt, user.password_hash)).right:
         raise Forbidden("The present password is wrong.")
-    await credentials.clear_attempts(db, user.username, login.source(shown))
+    await credentials.clear_attempts(db, user.username, login.source(attempt))
     new = body.new_password.get_secret_value()
     if problem := password_problem(new, user.username, shortest=login.snapshot.installation.min_password_length):
         raise Invalid(problem)

@@ -14,7 +14,7 @@ from greenroom.api.bodies import View
 from greenroom.api.catalogue import lists as catalogue_lists
 from greenroom.api.catalogue import service
 from greenroom.api.catalogue.schemas import CatalogueAdd, CatalogueCreate, CatalogueEntryView
-from greenroom.api.catalogue.service import made_picture
+from greenroom.api.catalogue.service import convert_picture
 from greenroom.api.deps import ChangeDep, Db, SettingsSnapshot
 from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires, requires_one_of
@@ -63,7 +63,7 @@ class CatalogueView(View, row=Catalogue, without={"etag"}):
 @router.get("/catalogue", dependencies=[requires("images_view")])
 async def list_catalogue(db: Db) -> list[CatalogueEntryView]:
     """List all entries, those of Greenroom first, then by friendly name, with the workspaces created from them."""
-    return [service.shown(entry) for entry in await service.catalogue(db)]
+    return [service.entry_view(entry) for entry in await service.catalogue(db)]
 
 
 @router.post("/catalogue/{name:path}", status_code=202, dependencies=[requires("images_create")])
@@ -104,7 +104,7 @@ async def upload_picture(image_id: UUID, request: Request, change: ChangeDep) ->
 
     It is converted to at most 512 pixels per side.
     """
-    picture = await made_picture(await request.body())
+    picture = await convert_picture(await request.body())
     return await changed_view(change, await service.change_picture(change, str(image_id), picture))
 
 

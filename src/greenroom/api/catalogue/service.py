@@ -31,7 +31,7 @@ from greenroom.kit import recipes
 MAX_UPLOAD_BYTES: Final = 1_000_000
 
 
-async def made_picture(upload: bytes) -> CataloguePicture:
+async def convert_picture(upload: bytes) -> CataloguePicture:
     """Return the stored form of an uploaded picture.
 
     Raises:
@@ -78,7 +78,7 @@ async def catalogue(db: Database) -> list[CatalogueOffer]:
     return entries(offered, known, await catalogue_rows.read_sizes(db))
 
 
-def shown(entry: CatalogueOffer) -> CatalogueEntryView:
+def entry_view(entry: CatalogueOffer) -> CatalogueEntryView:
     """Return the view of an entry."""
     offered = entry.offered
     return CatalogueEntryView.of(
@@ -209,7 +209,7 @@ async def _picture_at(url: str, *, reach: Reach) -> CataloguePicture:
 
     if (picture := _kept.get(url)) is None:
         answer = await reading.read(url, most_bytes=MAX_UPLOAD_BYTES, reach=reach)
-        picture = await made_picture(answer.content or b"")
+        picture = await convert_picture(answer.content or b"")
         if len(_kept) >= KEPT_PICTURES:
             _kept.pop(next(iter(_kept)))
         _kept[url] = picture

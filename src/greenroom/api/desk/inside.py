@@ -18,8 +18,8 @@ from starlette.types import Receive, Scope, Send
 
 from greenroom.api.desk.answers import decoded
 from greenroom.api.desk.schemas import ExecCreate, ExecDone, ListingView, Written
-from greenroom.api.desk.transport import Desks, LeaseDesk, read_content, while_asked
-from greenroom.api.lease.access import HeldLease
+from greenroom.api.desk.transport import Desks, LeaseDesk, read_content, while_connected
+from greenroom.api.lease.access import AuthorizedLease
 from greenroom.core.errors import GreenroomError, Interrupted, Invalid, TooManyRequests, Unavailable
 from greenroom.core.log_codes import LogCode
 from greenroom.db.diagnostics.logs import LogWriter
@@ -46,14 +46,14 @@ class Relay(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._source:
             with suppress(ClientDisconnect):
-                await while_asked(Request(scope, receive), self.stream_response(send))
+                await while_connected(Request(scope, receive), self.stream_response(send))
 
 
 async def opened(request: Request, wanted: AbstractAsyncContextManager[T]) -> tuple[T, AsyncExitStack]:
     """Return the value of `wanted`, and the stack that closes it, as long as the client of `request` waits for it."""
     stack = AsyncExitStack()
     try:
-        return await while_asked(request, stack.enter_async_context(wanted)), stack
+        return await while_connected(request, stack.enter_async_context(wanted)), stack
     except BaseException:
         await stack.aclose()
         raise
@@ -183,7 +183,7 @@ MOST_LINE_BYTES: Final = 1 << 20
 BROKEN_OFF: Final = "The session closed the connection; the command was ended."
 
 
-class Said(msgspec.Struct):
+class OutputLine(msgspec.Struct):
     """A line of the page: a piece of output, a keepalive, or the result of the command."""
 
     stdout: str = ""
@@ -202,7 +202,7 @@ class Running:
     answer: httpx.Response
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Yield its output while it arrives: lines of JSON (`Said`).
+        """Yield its output while it arrives: lines of JSON (`OutputLine`).
 
         Raises:
             WrongState: the lease ended meanwhile.
@@ -217,7 +217,7 @@ class Running:
 
 
 @asynccontextmanager
-async def running(desks: Desks, logs: LogWriter, held: HeldLease, command: ExecCreate) -> AsyncGenerator[Running]:
+async def running(desks: Desks, logs: LogWriter, held: AuthorizedLease, command: ExecCreate) -> AsyncGenerator[Running]:
     """Run a command as long as the context lasts; yield it.
 
     Raises:
@@ -272,7 +272,7 @@ class CommandOutput:
     exit_code: int | None = None
     error: str | None = BROKEN_OFF
 
-    def add(self, said: Said) -> None:
+    def add(self, said: OutputLine) -> None:
         self._keep(self.stdout, said.stdout.encode() + _binary(said.stdout_base64))
         self._keep(self.stderr, said.stderr.encode() + _binary(said.stderr_base64))
         if said.exit_code is not msgspec.UNSET:
@@ -318,13 +318,13 @@ def _unless_text(data: bytearray, *, cut: bool) -> str | None:
     return None if is_text else base64.b64encode(data).decode()
 
 
-async def ended(desks: Desks, logs: LogWriter, held: HeldLease, command: ExecCreate) -> ExecDone:
+async def ended(desks: Desks, logs: LogWriter, held: AuthorizedLease, command: ExecCreate) -> ExecDone:
     """Run a command, and return its output and result after it has ended. Raises the same errors as `running`."""
     output = CommandOutput()
     try:
         async with running(desks, logs, held, command) as begun:
             async for line in _lines(begun.pieces()):
-                output.add(_said(line))
+                output.add(_output_line(line))
             if output.error == BROKEN_OFF:
                 raise Interrupted(BROKEN_OFF)
     except GreenroomError as error:
@@ -335,9 +335,9 @@ async def ended(desks: Desks, logs: LogWriter, held: HeldLease, command: ExecCre
     return output.done
 
 
-def _said(line: bytes) -> Said:
+def _output_line(line: bytes) -> OutputLine:
     try:
-        return decoded(line, Said)
+        return decoded(line, OutputLine)
     except Unavailable as error:
         raise Interrupted(BROKEN_OFF) from error
 

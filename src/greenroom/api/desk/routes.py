@@ -14,8 +14,8 @@ from greenroom.api.desk import inside, service
 from greenroom.api.desk.answers import decoded
 from greenroom.api.desk.inside import Relay, opened
 from greenroom.api.desk.schemas import ActionsCreate, ActionsDone, ExecCreate, ExecDone, ListingView, Tree, Written
-from greenroom.api.desk.transport import read_content, while_asked
-from greenroom.api.lease.access import HeldLease, holds_lease
+from greenroom.api.desk.transport import read_content, while_connected
+from greenroom.api.lease.access import AuthorizedLease, holds_lease
 from greenroom.api.recording.noting import NotingDep, Tail
 from greenroom.core.actions.plan import Size
 from greenroom.core.session.authorization import Act
@@ -32,7 +32,7 @@ async def act(
     request: Request,
     desks: DesksDep,
     noting: NotingDep,
-    held: Annotated[HeldLease, holds_lease(Act.INPUT)],
+    held: Annotated[AuthorizedLease, holds_lease(Act.INPUT)],
 ) -> Response:
     """Do these actions on the desktop, in order until one fails; `results` has one entry for each.
 
@@ -41,7 +41,7 @@ async def act(
     """
     display = Size(body.display.width, body.display.height) if body.display else None
     work = service.act(desks, held.lease, body.actions, screenshot=body.screenshot, display=display)
-    acted = await noting.actions(held.lease, body, while_asked(request, work))
+    acted = await noting.actions(held.lease, body, while_connected(request, work))
     # not through the model, which would copy a picture several times
     return Response(msgspec.json.encode(acted), media_type="application/json")
 
@@ -54,7 +54,7 @@ async def act(
 async def get_desk_screenshot(
     desks: DesksDep,
     noting: NotingDep,
-    held: Annotated[HeldLease, holds_lease(Act.SCREENSHOT)],
+    held: Annotated[AuthorizedLease, holds_lease(Act.SCREENSHOT)],
     region: Annotated[Corners | None, Query(description="x1,y1,x2,y2; the second corner is not included")] = None,
     width: Side = None,
     height: Side = None,
@@ -85,7 +85,7 @@ async def run(
     desks: DesksDep,
     logs: Logs,
     noting: NotingDep,
-    held: Annotated[HeldLease, holds_lease(Act.EXEC)],
+    held: Annotated[AuthorizedLease, holds_lease(Act.EXEC)],
 ) -> ExecDone | StreamingResponse:
     """Run a command as the user of the session, in the environment of its desktop, and wait for its end.
 
@@ -94,7 +94,7 @@ async def run(
     `error_message` if that is null. If the client disconnects, the command and all its processes are ended.
     """
     if not body.stream:
-        return await noting.command(held.lease, body, while_asked(request, inside.ended(desks, logs, held, body)))
+        return await noting.command(held.lease, body, while_connected(request, inside.ended(desks, logs, held, body)))
     tail = Tail()
     running = noting.stream(held.lease, body, inside.running(desks, logs, held, body), tail)
     begun, source = await opened(request, running)
@@ -118,7 +118,7 @@ async def get_file(
     request: Request,
     desks: DesksDep,
     noting: NotingDep,
-    held: Annotated[HeldLease, holds_lease(Act.READ_FILES)],
+    held: Annotated[AuthorizedLease, holds_lease(Act.READ_FILES)],
     listed: Annotated[Flag, Query(alias="list", description="listing of a folder (default for folders)")] = None,
     tar: Annotated[Flag, Query(description="return the folder as a tar archive")] = None,
     watch: Annotated[Flag, Query(description="server-sent events of changes below a folder")] = None,
@@ -136,7 +136,7 @@ async def get_file(
 
 @inside_router.get("/leases/{lease_id}/files", response_model=ListingView)
 async def list_home(
-    request: Request, desks: DesksDep, noting: NotingDep, held: Annotated[HeldLease, holds_lease(Act.READ_FILES)]
+    request: Request, desks: DesksDep, noting: NotingDep, held: Annotated[AuthorizedLease, holds_lease(Act.READ_FILES)]
 ) -> Response:
     """List the home folder."""
     answer, source = await opened(
@@ -155,7 +155,7 @@ async def put_file(
     request: Request,
     desks: DesksDep,
     noting: NotingDep,
-    held: Annotated[HeldLease, holds_lease(Act.WRITE_FILES)],
+    held: Annotated[AuthorizedLease, holds_lease(Act.WRITE_FILES)],
     tar: Annotated[Flag, Query(description="unpack the body, a tar archive, into this folder")] = None,
 ) -> Written:
     """Write a file, and create the folders above it.
@@ -173,11 +173,11 @@ async def delete_file(
     request: Request,
     desks: DesksDep,
     noting: NotingDep,
-    held: Annotated[HeldLease, holds_lease(Act.WRITE_FILES)],
+    held: Annotated[AuthorizedLease, holds_lease(Act.WRITE_FILES)],
     recursive: Annotated[Flag, Query(description="also delete a folder that is not empty")] = None,
 ) -> None:
     """Delete a file or a folder."""
-    work = while_asked(request, inside.delete(desks, held.lease, path, recursive=recursive is not None))
+    work = while_connected(request, inside.delete(desks, held.lease, path, recursive=recursive is not None))
     await noting.file(held.lease, "delete", path, work)
 
 
@@ -186,7 +186,7 @@ async def get_tree(
     request: Request,
     desks: DesksDep,
     noting: NotingDep,
-    held: Annotated[HeldLease, holds_lease(Act.TREE)],
+    held: Annotated[AuthorizedLease, holds_lease(Act.TREE)],
     ref: Annotated[str | None, Query(max_length=60, description="only elements below this element")] = None,
     depth: Annotated[int, Query(ge=0, le=60, description="number of levels")] = 60,
     most: Annotated[int, Query(alias="max", ge=1, le=1000, description="maximum number of elements")] = 1000,
@@ -202,7 +202,7 @@ async def get_tree(
     async def read() -> Tree:
         desk = await desks.of(held.lease)
         async with desk.stream("GET", "tree", params=given) as answer:
-            return decoded(await while_asked(request, read_content(answer, MOST_TREE_BYTES)), Tree)
+            return decoded(await while_connected(request, read_content(answer, MOST_TREE_BYTES)), Tree)
 
     tree = await noting.elements(held.lease, read())
     return Response(tree.model_dump_json(exclude_unset=True), media_type="application/json")

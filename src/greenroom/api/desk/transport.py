@@ -110,7 +110,7 @@ class Desks:
         _require_open(session)
         token = self._secrets.desk_token(lease.lease_id, session.auth_epoch)
         address = f"{_page_address(session, self._config)}{FOLDER}/"
-        host = asked_as(session, self._config)
+        host = host_header(session, self._config)
         return LeaseDesk(self._client(), session.session_id, address, token, host=host, look=look)
 
     async def page_of(self, session_id: str, token: str) -> LeaseDesk:
@@ -120,7 +120,7 @@ class Desks:
             Unavailable: no gateway is known for it.
         """
         session = await session_to_reach(self._db, session_id)
-        address, host = _page_address(session, self._config), asked_as(session, self._config)
+        address, host = _page_address(session, self._config), host_header(session, self._config)
         return LeaseDesk(self._client(), session_id, address, token, by_cookie=True, host=host)
 
     def _client(self) -> httpx.AsyncClient:
@@ -171,7 +171,7 @@ def _page_address(session: LeasedSession, config: ApiConfig) -> str:
     return f"{origin}{session.proxy.path_of(session.agent_id, session.session_id)}/"
 
 
-def asked_as(session: LeasedSession, config: ApiConfig) -> str:
+def host_header(session: LeasedSession, config: ApiConfig) -> str:
     """Return the name of the deployment if this api uses another address for its web gateway; else an empty text.
 
     An edge gateway behind the web gateway serves no other name.
@@ -217,7 +217,7 @@ class LeaseDesk:
         return {"Authorization": f"Bearer {self.token}"}
 
     @property
-    def _asked_for(self) -> dict[str, str]:
+    def _host_headers(self) -> dict[str, str]:
         return {"Host": self.host} if self.host else {}
 
     async def request(
@@ -247,7 +247,7 @@ class LeaseDesk:
             self.address + path,
             content=options.get("content"),
             params=options.get("params"),
-            headers={**options.get("headers", {}), **self._credential, **self._asked_for},
+            headers={**options.get("headers", {}), **self._credential, **self._host_headers},
             timeout=httpx.Timeout(options.get("timeout_s", TIMEOUT_S), connect=CONNECT_S, pool=CONNECT_S),
         )
         try:
@@ -277,7 +277,7 @@ class LeaseDesk:
         except Unavailable as error:
             raise (error if method in _SAFE else Interrupted(f"{error.message} {UNKNOWN_END}")) from error
 
-    def _away(self, error: httpx.HTTPError) -> Unavailable:
+    def _unreachable(self, error: httpx.HTTPError) -> Unavailable:
         where = urlsplit(self.address).netloc
         reason = str(error) or type(error).__name__
         return Unavailable(
@@ -288,7 +288,7 @@ class LeaseDesk:
 
     def _broken_off(self, method: str, error: httpx.HTTPError) -> GreenroomError:
         if isinstance(error, _NOT_BEGUN):
-            return self._away(error)
+            return self._unreachable(error)
         if method not in _SAFE:
             return Interrupted(UNKNOWN_END)
         words = "in time" if isinstance(error, httpx.TimeoutException) else "to the end"
@@ -326,14 +326,14 @@ def _refusal(answer: httpx.Response, content: bytes) -> GreenroomError:
     return error
 
 
-async def while_asked(request: Request, work: Coroutine[Any, Any, T]) -> T:
+async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """Run `work` as long as the client of `request` waits for it. The body of the request must have been read.
 
     Raises:
         ClientDisconnect: the client disconnected; the work was cancelled.
     """
     task = asyncio.create_task(work)
-    gone = asyncio.create_task(_gone(request))
+    gone = asyncio.create_task(_until_disconnected(request))
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
@@ -345,6 +345,6 @@ async def while_asked(request: Request, work: Coroutine[Any, Any, T]) -> T:
         await asyncio.gather(gone, task, return_exceptions=True)
 
 
-async def _gone(request: Request) -> None:
+async def _until_disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -73,7 +73,7 @@ def _approved_by(caller: Caller, sent: dict[str, Any], before: MachinePoolRow, a
     return before.approved_by if stays and "approved" not in sent else ""
 
 
-def _why_kept(pool: MachinePoolRow, *, moved: bool) -> str:
+def _open_orders_refusal(pool: MachinePoolRow, *, moved: bool) -> str:
     machines = "1 machine" if pool.open_orders == 1 else f"{pool.open_orders} machines"
     why = (
         "which only this provider can end"
@@ -243,7 +243,7 @@ async def update_machine_pool(machine_pool_id: str, body: MachinePoolPatch, chan
         place = (find_provider(after.provider).rules, before.options, after.options)
         moved = before.provider != after.provider or not is_same_place(*place)
         if before.open_orders and (moved or not shows_same_machines(*place)):
-            raise Refused(_why_kept(before, moved=moved))
+            raise Refused(_open_orders_refusal(before, moved=moved))
         if moved and before.secrets and "secrets" not in sent:
             raise Invalid("Stored secrets are not sent to another address. Set the secrets of the new provider, too.")
         await machine_pools.update_pool(connection, before.machine_pool_id, after, has_new_secrets="secrets" in sent)

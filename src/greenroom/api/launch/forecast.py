@@ -33,7 +33,7 @@ async def own_workspaces(
     offer = await offers.get()
     allowed = set(user.image_ids)
     return [
-        _shown(workspace, _prospect(workspace, offer, user, gateway_zone))
+        _launcher_image(workspace, _prospect(workspace, offer, user, gateway_zone))
         for image_id, workspace in offer.workspaces.items()
         if image_id in allowed
     ]
@@ -69,16 +69,16 @@ def _prospect(workspace: Workspace, offer: WorkspaceSupply, user: UserOfLauncher
     )
 
 
-def _shown(workspace: Workspace, found: Prospect) -> LauncherImage:
+def _launcher_image(workspace: Workspace, prospect: Prospect) -> LauncherImage:
     image = workspace.image
     return LauncherImage.of(
         workspace,
         image_id=image.image_id,
         name=image.name,
         friendly_name=image.friendly_name,
-        ready=found.ready,
-        expected_s=None if found.expected_s is None else round(found.expected_s, 1),
-        reason=found.reason,
+        ready=prospect.ready,
+        expected_s=None if prospect.expected_s is None else round(prospect.expected_s, 1),
+        reason=prospect.reason,
     )
 
 

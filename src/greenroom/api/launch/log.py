@@ -135,7 +135,7 @@ class LaunchLog:
             launch_id=launch.launch_id,
         )
 
-    def got_no_turn(self, request: LaunchRequest, error: Busy, launch_id: str) -> None:
+    def refused_before_turn(self, request: LaunchRequest, error: Busy, launch_id: str) -> None:
         """Log a launch that was refused because of too many others.
 
         Nothing was read yet, so the name of the user is unknown.

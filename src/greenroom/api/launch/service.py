@@ -73,7 +73,7 @@ class LaunchQueue:
         launch_id, steps = str(uuid.uuid4()), (refused_step(error),)
         error.details["launch_id"] = launch_id
         self._metrics.launched("failed", steps, "", 0.0)
-        self._log.got_no_turn(request, error, launch_id)
+        self._log.refused_before_turn(request, error, launch_id)
         user_id, image_id = request.user_id, request.image_id
         self._refused.add(
             FailedLaunch(launch_id=launch_id, user_id=user_id, image_id=image_id, steps=steps, duration_ms=0.0)

@@ -25,7 +25,7 @@ FOR_OTHERS: Final = "leases_create_for_others"
 
 
 @dataclass(frozen=True, slots=True)
-class HeldLease:
+class AuthorizedLease:
     """A lease on which the caller may do the declared act. `caller` is None for the program with the lease token."""
 
     lease: LeaseRow
@@ -46,7 +46,7 @@ class HoldsLease(Declared):
         self.codes = self._requires.codes
         self.one_of = self._requires.one_of
 
-    async def __call__(self, request: Request, lease_id: UUID) -> HeldLease:
+    async def __call__(self, request: Request, lease_id: UUID) -> AuthorizedLease:
         """Authenticate and authorize.
 
         Raises:
@@ -62,7 +62,7 @@ class HoldsLease(Declared):
         if token is not None:
             lease = await _by_token(request, str(lease_id), token)
             await authorized(db, act, SessionCaller(kind=Kind.PROGRAM), lease, held_by=lease.held_by)
-            return HeldLease(lease, None)
+            return AuthorizedLease(lease, None)
         caller = await self._requires(request)
         lease = await get_lease(db, str(lease_id))
         asking = asking_of(caller, lease.user_id, kind_of(caller, lease.user_id, lease.key_id))
@@ -71,7 +71,7 @@ class HoldsLease(Declared):
             request.app.state.notes.note(caller, act, lease)
         if verdict.shown:
             await mark_screenshot(db, lease.session_id)
-        return HeldLease(lease, caller)
+        return AuthorizedLease(lease, caller)
 
 
 class ControlsLease(Requires):
@@ -123,5 +123,5 @@ def is_holder(caller: Caller, lease: LeaseRow) -> bool:
 
 
 def holds_lease(act: Act) -> Any:
-    """Return the dependency of a route that does `act` on the session of one lease; its value is a `HeldLease`."""
+    """Return the dependency of a route that does `act` on the session of one lease. Its value: `AuthorizedLease`."""
     return Depends(HoldsLease(act))

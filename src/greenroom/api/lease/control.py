@@ -162,13 +162,13 @@ async def _announce(parts: Controls, lease: LeaseRow, changed: Changed, said: st
 async def view(parts: Controls, lease: LeaseRow, *, wait_s: float = 0) -> ControlView:
     """Return the control of a lease; wait at most `wait_s` until the program has control."""
 
-    def is_held(found: Control) -> bool:
+    def has_person(found: Control) -> bool:
         return found.holder == "person"
 
-    async def look() -> Control:
+    async def read() -> Control:
         return await controls.read_control(parts.db, lease.lease_id)
 
-    now = await while_so(parts.hub, lease.session_id, is_held, look, wait_s)
+    now = await while_so(parts.hub, lease.session_id, has_person, read, wait_s)
     changes = await controls.list_changes(parts.db, lease.lease_id)
     return ControlView(
         lease_id=UUID(lease.lease_id),

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Request
 
 from greenroom.api.deps import Db, RecorderDep
 from greenroom.api.lease import control, service
-from greenroom.api.lease.access import FOR_OTHERS, HeldLease, controls_lease, holds_lease
+from greenroom.api.lease.access import FOR_OTHERS, AuthorizedLease, controls_lease, holds_lease
 from greenroom.api.lease.control import ControlsDep
 from greenroom.api.lease.schemas import ControlOrder, ControlView, LeaseCreate, LeaseExtension, LeaseGranted, LeaseView
 from greenroom.api.lease.service import LeasingDep
@@ -58,14 +58,14 @@ async def list_leases(
 
 
 @router.get("/leases/{lease_id}")
-async def get_lease(held: Annotated[HeldLease, holds_lease(Act.SEE)]) -> LeaseView:
+async def get_lease(held: Annotated[AuthorizedLease, holds_lease(Act.SEE)]) -> LeaseView:
     """Return one lease. A lease that is over remains readable as long as the record of its session exists."""
     return LeaseView.model_validate(held.lease)
 
 
 @router.patch("/leases/{lease_id}")
 async def extend_lease(
-    body: LeaseExtension, leasing: LeasingDep, held: Annotated[HeldLease, holds_lease(Act.EXTEND)]
+    body: LeaseExtension, leasing: LeasingDep, held: Annotated[AuthorizedLease, holds_lease(Act.EXTEND)]
 ) -> LeaseView:
     """Set the deadline to a number of seconds from now. It may be earlier than before."""
     await service.extend(leasing, held.lease, body.seconds)
@@ -75,7 +75,7 @@ async def extend_lease(
 @router.get("/leases/{lease_id}/control")
 async def get_control(
     parts: ControlsDep,
-    held: Annotated[HeldLease, holds_lease(Act.SEE)],
+    held: Annotated[AuthorizedLease, holds_lease(Act.SEE)],
     wait_s: Annotated[float, Query(ge=0, le=60, description="maximum wait until no person has control")] = 0,
 ) -> ControlView:
     """Return the control of a session: the holder, which is the program or a person, and the changes."""
@@ -100,7 +100,7 @@ async def change_control(
 
 @router.delete("/leases/{lease_id}", status_code=204)
 async def release_lease(
-    leasing: LeasingDep, recorder: RecorderDep, held: Annotated[HeldLease, holds_lease(Act.RELEASE)]
+    leasing: LeasingDep, recorder: RecorderDep, held: Annotated[AuthorizedLease, holds_lease(Act.RELEASE)]
 ) -> None:
     """End the lease: its session is destroyed and never reused. A repeated request succeeds."""
     await recorder.written(held.lease.lease_id)

@@ -222,7 +222,7 @@ async def _launch_in_time(
 
 async def _refusal(db: Database, caller: Caller, request: LaunchRequest) -> GreenroomError | None:
     """Return the error with which a limit of leases refuses the request now, by one query; None = it may be tried."""
-    held = await leases.read_held(db, caller.key_id, user_id=request.user_id, idempotency_key=request.idempotency_key)
+    held = await leases.read_counts(db, caller.key_id, user_id=request.user_id, idempotency_key=request.idempotency_key)
     if held.repeated:
         return None
     return refusal(

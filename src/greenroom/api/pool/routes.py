@@ -64,7 +64,7 @@ router = APIRouter(tags=["staging"])
 async def list_staging_configs(db: Db, page: Paging) -> list[StagingConfigView]:
     """List all configs by zone and workspace; `shortfall` is the reason for a pool below Desired Sessions."""
     found = await db_configs.list_configs(db, after=page.after_row(BY_PLACE), limit=page.limit)
-    return await shown(db, page.rows(found, BY_PLACE))
+    return await config_views(db, page.rows(found, BY_PLACE))
 
 
 @router.post("/staging-configs", status_code=201, dependencies=[requires("staging_create")])
@@ -89,7 +89,7 @@ async def create_staging_config(body: StagingCreate, change: ChangeDep) -> Stagi
 @router.get("/staging-configs/{staging_config_id}", dependencies=[requires("staging_view")])
 async def get_staging_config(staging_config_id: UUID, db: Db) -> StagingConfigView:
     """Return one config."""
-    (view,) = await shown(db, [await db_configs.get_config(db, str(staging_config_id))])
+    (view,) = await config_views(db, [await db_configs.get_config(db, str(staging_config_id))])
     return view
 
 
@@ -130,7 +130,7 @@ async def recycle_staging_config(staging_config_id: UUID, change: ChangeDep) -> 
     config = await _announced(change.db, str(staging_config_id))
     before, after = {"sessions": ""}, {"sessions": "recycled"}
     change.audit(LogCode.STAGING_CONFIG_CHANGED, _title(config), before=before, after=after)
-    return (await shown(change.db, [config]))[0]
+    return (await config_views(change.db, [config]))[0]
 
 
 @router.get("/staging-configs/{staging_config_id}/explain", dependencies=[requires("staging_view")])
@@ -221,7 +221,7 @@ async def _with_warning(db: Database, config: StagingConfig) -> StagingSaved:
     """Return a saved config with the number of matching users and a warning about obstacles to its use."""
     found = await _matches(db, config)
     barred = barrier(config.image, config.zone)
-    (view,) = await shown(db, [config])
+    (view,) = await config_views(db, [config])
     warnings = [*([barred.reason] if barred else []), *_about_matches(found, config.image), view.warning]
     warning = " ".join(filter(None, warnings)) or None
     return StagingSaved.model_validate(dict(view) | {"matching_users": found.number, "warning": warning})
@@ -240,7 +240,7 @@ def _about_matches(found: Matches, image: ImageFacts) -> list[str]:
     return []
 
 
-async def shown(db: Database, configs: Sequence[StagingConfig]) -> list[StagingConfigView]:
+async def config_views(db: Database, configs: Sequence[StagingConfig]) -> list[StagingConfigView]:
     """Return configs with their hits and misses in the last 24 hours."""
     counts = await db_history.totals(db, [config.staging_config_id for config in configs], hours=24)
     return [

@@ -240,13 +240,13 @@ class Recorder:
         rows: list[RecordingRow] = []
         for note in notes:
             made = note.rows()
-            if made and note.look and lane.lease.record == "pictures" and _wants_picture(made[-1]):
+            if made and note.look and lane.lease.record == "pictures" and _needs_picture(made[-1]):
                 is_last = note is notes[-1] and not lane.waiting and not lane.under_way
-                made[-1] = await self._looked(lane, made[-1]) if is_last else replace(made[-1], left_out=HURRY)
+                made[-1] = await self._with_picture(lane, made[-1]) if is_last else replace(made[-1], left_out=HURRY)
             rows += made
         return rows
 
-    async def _looked(self, lane: _Lane, row: RecordingRow) -> RecordingRow:
+    async def _with_picture(self, lane: _Lane, row: RecordingRow) -> RecordingRow:
         try:
             picture = await self._picture(lane.lease)
         except GreenroomError as error:
@@ -333,5 +333,5 @@ class Recorder:
         self.counts.pictures_left_out += fits.pictures_left_out
 
 
-def _wants_picture(row: RecordingRow) -> bool:
+def _needs_picture(row: RecordingRow) -> bool:
     return row.picture is None and row.left_out is None and row.code in (None, "not-done", "failed")

@@ -154,7 +154,7 @@ MADE: Final = (1980, 1, 1, 0, 0, 0)
 """The time of all files in the ZIP, so that the same recording results in the same ZIP."""
 
 
-class _Made(RawIOBase):
+class _ZipBuffer(RawIOBase):
     """The bytes of a ZIP that are not yet sent. It is not seekable."""
 
     def __init__(self) -> None:
@@ -176,7 +176,7 @@ class _Made(RawIOBase):
 
 async def exported(db: Database, recording: LeaseRecording) -> AsyncIterator[bytes]:
     """Yield the ZIP in pieces. A picture that is deleted meanwhile is left out."""
-    made = _Made()
+    made = _ZipBuffer()
     with zipfile.ZipFile(made, "w") as archive:
         archive.writestr(_file("recording.json"), view_of(recording).model_dump_json(indent=2) + "\n")
         numbers: list[int] = []

@@ -83,7 +83,7 @@ async def get_secret(
     secret_id: UUID, db: Db, caller: Annotated[Caller, requires_one_of(USER, "secrets_view")]
 ) -> SecretView:
     """Return one secret, without its value."""
-    return SecretView.model_validate(await _seen(db, caller, secret_id, "secrets_view"))
+    return SecretView.model_validate(await _visible_secret(db, caller, secret_id, "secrets_view"))
 
 
 @router.patch("/secrets/{secret_id}", dependencies=[requires_one_of(USER, "secrets_modify")])
@@ -93,7 +93,7 @@ async def update_secret(secret_id: UUID, body: SecretPatch, change: ChangeDep) -
     A change of `hosts`, `header` or `template` needs `value`, too. An API key needs `secrets_modify`, also for its
     owner's secrets.
     """
-    await _seen(change.db, change.caller, secret_id, "secrets_modify")
+    await _visible_secret(change.db, change.caller, secret_id, "secrets_modify")
     _require_to_change(change.caller, "secrets_modify")
     sent = body.sent()
     new: SecretStr | None = sent.pop("value", None)
@@ -124,14 +124,14 @@ async def delete_secret(secret_id: UUID, change: ChangeDep) -> None:
 
     An API key needs `secrets_delete`, also for its owner's secrets.
     """
-    secret = await _seen(change.db, change.caller, secret_id, "secrets_delete")
+    secret = await _visible_secret(change.db, change.caller, secret_id, "secrets_delete")
     _require_to_change(change.caller, "secrets_delete")
     async with change.db.transaction() as connection:
         await secrets.delete_secret(connection, secret.secret_id)
     change.audit(LogCode.SECRET_DELETED, secret.name, before=values_of(SecretFields, secret))
 
 
-async def _seen(db: Database, caller: Caller, secret_id: UUID, code: str) -> StoredSecret:
+async def _visible_secret(db: Database, caller: Caller, secret_id: UUID, code: str) -> StoredSecret:
     """Return a secret of the caller, or any secret if the caller has the permission `code`.
 
     Raises:

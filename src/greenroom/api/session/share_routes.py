@@ -174,7 +174,7 @@ async def take_control_back(sharing: SharingDep, act: UnshareAct) -> None:
     """Limit all other viewers of the session to watching."""
     async with sharing.db.transaction() as connection:
         events = await shares.instruct_agent(connection, act.session.session_id)
-        changed = await shares.let_all_watch(connection, act.session.session_id)
+        changed = await shares.reduce_to_view(connection, act.session.session_id)
         if keeps_view_only(act.session.status, act.session.steps) is False:  # the page cannot prevent them from typing
             for share in changed:
                 await shares.end_shares(connection, act.session.session_id, share.share_id)

@@ -22,7 +22,7 @@ from greenroom.core.webhooks import DeliveryAttempt, DeliveryState, WebhookEvent
 from greenroom.db import webhooks
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.webhooks import TakenDelivery, Webhook
+from greenroom.db.webhooks import ActiveDelivery, Webhook
 from greenroom.kit.concurrency import logged_item, one_item, wait_for
 from greenroom.kit.secrets import Secrets
 
@@ -67,7 +67,7 @@ class Courier:
                 self._woken.clear()
                 try:
                     with one_item("webhooks"):
-                        wait_s = await self.look()
+                        wait_s = await self.serve_due()
                 except GreenroomError as error:
                     log.warning("webhooks wait", reason=error.message)
                     wait_s = POLL_S
@@ -77,7 +77,7 @@ class Courier:
                 task.cancel()
             await asyncio.gather(*self._serving.values(), return_exceptions=True)
 
-    async def look(self) -> float:
+    async def serve_due(self) -> float:
         """Begin to serve the webhooks with due messages; return the time in seconds until the next check.
 
         Raises:
@@ -108,7 +108,7 @@ class Courier:
             Unavailable: the database is unreachable.
         """
         data: dict[str, Any] = {"webhook_id": webhook.webhook_id, "name": webhook.name}
-        taken = await webhooks.insert_taken(self._db, webhook.webhook_id, WebhookEvent.TEST, data)
+        taken = await webhooks.insert_active(self._db, webhook.webhook_id, WebhookEvent.TEST, data)
         taken = require_row(taken, "webhook", webhook.webhook_id)
         from greenroom.api.webhooks.sending import Sender  # noqa: PLC0415 -- see `_serve`
 
@@ -134,12 +134,12 @@ class Courier:
         finally:
             del self._serving[webhook_id]
 
-    async def _try_deliver(self, sender: Sender, taken: TakenDelivery) -> None:
+    async def _try_deliver(self, sender: Sender, taken: ActiveDelivery) -> None:
         """Deliver a message. If the attempt cannot be recorded, the message is taken again later."""
         with logged_item("message", taken.delivery_id):
             await self._deliver(sender, taken)
 
-    async def _deliver(self, sender: Sender, taken: TakenDelivery) -> None:
+    async def _deliver(self, sender: Sender, taken: ActiveDelivery) -> None:
         attempt = await self._attempt(sender, taken)
         once = taken.event == str(WebhookEvent.TEST)
         result = verdict(attempt, taken.attempts, once=once, spread=random.random())  # noqa: S311 -- spreads load
@@ -152,7 +152,7 @@ class Courier:
                 details={"webhook_id": taken.webhook_id, "delivery_id": taken.delivery_id, "event": taken.event},
             )
 
-    async def _attempt(self, sender: Sender, taken: TakenDelivery) -> DeliveryAttempt:
+    async def _attempt(self, sender: Sender, taken: ActiveDelivery) -> DeliveryAttempt:
         try:
             with one_item("message", taken.delivery_id):
                 body = body_of(taken.event, taken.delivery_id, taken.at, taken.data)

@@ -74,7 +74,7 @@ class Sender:
             status=answer.status_code,
             answer=storable(text),
             duration_ms=_since_ms(begin_s),
-            requested_pause_s=_asked_s(answer.headers.get("retry-after", "")),
+            requested_pause_s=_retry_after_s(answer.headers.get("retry-after", "")),
         )
 
 
@@ -82,5 +82,5 @@ def _since_ms(begin_s: float) -> float:
     return round((time.perf_counter() - begin_s) * 1000, 1)
 
 
-def _asked_s(text: str) -> float:
+def _retry_after_s(text: str) -> float:
     return float(text[:9]) if text.isascii() and text.isdecimal() else 0.0

@@ -263,14 +263,14 @@ async def remove_agent(connection: Connection, agent_id: str, *, force: bool = F
     row = await cursor.fetchone()
     if row is None:
         raise NotFound("There is no such Agent; it may have been deleted.")
-    await _end_sessions_of_gone(connection, agent_id, row["status"], row["sessions"], force=force)
+    await _end_sessions_of_deleted(connection, agent_id, row["status"], row["sessions"], force=force)
     await connection.execute(
         "UPDATE sessions SET agent_id = NULL WHERE agent_id = %s AND status = 'deleted'", (agent_id,)
     )
     await connection.execute("DELETE FROM agents WHERE agent_id = %s", (agent_id,))
 
 
-async def _end_sessions_of_gone(
+async def _end_sessions_of_deleted(
     connection: Connection, agent_id: str, status: str, session_ids: list[str], *, force: bool
 ) -> None:
     if not session_ids:

@@ -188,7 +188,7 @@ async def _take_out(connection: Connection, token_hash: bytes | None, agent_id: 
     return True
 
 
-async def note_asked(connection: Connection, machine_order_id: str) -> bool:
+async def note_called(connection: Connection, machine_order_id: str) -> bool:
     """Store that the provider is called now; False = it was called before, or the order is no longer open."""
     cursor = await connection.execute(
         "UPDATE machine_orders SET asked = clock_timestamp() WHERE machine_order_id = %s AND state = 'ordered'"

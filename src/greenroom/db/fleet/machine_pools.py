@@ -190,7 +190,7 @@ async def note_listed(connection: Connection, machine_pool_id: str, listing: Lis
     )
 
 
-async def remove_gone(connection: Connection, zone_id: str) -> list[str]:
+async def remove_deleted(connection: Connection, zone_id: str) -> list[str]:
     """Remove deleted pools whose last order has ended and whose provider was listed since; returns their names."""
     cursor = await connection.execute(
         "DELETE FROM machine_pools p WHERE p.zone_id = %s AND p.deleted IS NOT NULL"

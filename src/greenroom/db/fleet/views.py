@@ -78,7 +78,7 @@ class AgentRow:
 
     @property
     def status(self) -> AgentStatus:
-        return self._shown.status
+        return self._effective_status.status
 
     @property
     def crash_looping(self) -> bool:
@@ -86,10 +86,10 @@ class AgentRow:
 
     @property
     def status_reason(self) -> str | None:
-        return self._shown.reason
+        return self._effective_status.reason
 
     @property
-    def _shown(self) -> EffectiveStatus:
+    def _effective_status(self) -> EffectiveStatus:
         return effective_status(
             self.stored_status,
             self.zone_name,

@@ -283,7 +283,7 @@ class LeaseCounts:
     repeated: bool
 
 
-async def read_held(db: Database, key_id: str | None, *, user_id: str, idempotency_key: str | None) -> LeaseCounts:
+async def read_counts(db: Database, key_id: str | None, *, user_id: str, idempotency_key: str | None) -> LeaseCounts:
     """The leases of a user and of an API key, and their limits, without locks."""
     values = {"user_id": user_id, "key_id": key_id, "idempotency_key": idempotency_key}
     held = await db.fetch_one_as(

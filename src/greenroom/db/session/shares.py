@@ -172,7 +172,7 @@ async def end_assistance(connection: Connection, session_id: str, user_id: str) 
     )
 
 
-async def let_all_watch(connection: Connection, session_id: str) -> list[EndedShare]:
+async def reduce_to_view(connection: Connection, session_id: str) -> list[EndedShare]:
     """Reduce shares with control to watching, after `instruct_agent`; returns the changed ones."""
     cursor = await connection.execute(
         "UPDATE session_shares SET access = 'view' WHERE session_id = %s AND ended IS NULL"

@@ -123,7 +123,7 @@ class Calls:
     async def create(self, ctx: PrimaryContext, pool: MachinePoolRow, ask: Ask) -> ProviderCallOutcome:
         """Request a machine, once. Raises LeaseLost: the term is over."""
         async with guarded(ctx.db, ctx.fence) as connection:
-            if not await machine_orders.note_asked(connection, ask.machine_order_id):
+            if not await machine_orders.note_called(connection, ask.machine_order_id):
                 return ProviderCallOutcome(pool.machine_pool_id)
         outcome = ProviderCallOutcome(pool.machine_pool_id)
         try:

@@ -217,7 +217,7 @@ async def _plan(
             elif not await machine_orders.release_again(connection, action):
                 unknown.append(action)
         await _remember_orders(connection, snapshot, made)
-        gone = await machine_pools.remove_gone(connection, ctx.zone_id)
+        gone = await machine_pools.remove_deleted(connection, ctx.zone_id)
     if made.actions or gone:
         await ctx.db.notify(*events)
     return snapshot, made, unknown

@@ -26,7 +26,7 @@ from typing import Any, Final
 from greenroom.core.errors import SetupError
 from greenroom.db.database import Database
 from greenroom.db.fleet.enrollment import read_token
-from greenroom.db.installation import JOIN_HOURS, ensure_zones, has_first_data, let_join
+from greenroom.db.installation import JOIN_HOURS, allow_join, ensure_zones, has_first_data
 from greenroom.db.migrate import OWNER_ROLE, SERVICE_ROLE, migrate
 from greenroom.kit.certificates import new_authority
 from greenroom.kit.secrets import Secrets, hashed, new_secret
@@ -276,7 +276,7 @@ async def _allow_agent_to_join(deployment: Deployment, db: Database, zone: str) 
     if await read_token(db, token) is not None:
         return
     agent_id = _read(deployment.folder / "agent/agent_id").strip()
-    await let_join(db, token, zone, agent_id, created_by=CREATED_BY)
+    await allow_join(db, token, zone, agent_id, created_by=CREATED_BY)
 
 
 async def add_host(deployment: Deployment, dsn: str, name: str, zone: str, now: datetime) -> Path:
@@ -296,7 +296,7 @@ async def add_host(deployment: Deployment, dsn: str, name: str, zone: str, now: 
         raise SetupError(f"{name!r} is not a host name.")
     token = new_secret()
     async with open_database(dsn) as db:
-        await let_join(db, hashed(token), zone, created_by=CREATED_BY)
+        await allow_join(db, hashed(token), zone, created_by=CREATED_BY)
     create_folder(deployment.folder / "hosts", 0o700)
     folder = deployment.folder / "hosts" / name
     create_folder(folder, 0o700)

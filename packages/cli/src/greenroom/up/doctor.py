@@ -29,7 +29,7 @@ from greenroom.db.diagnostics.views import disk_of, failed_tasks, read_known
 from greenroom.db.fleet.managers import list_managers
 from greenroom.db.installation import installation_id
 from greenroom.db.migrate import check as pending_migrations
-from greenroom.db.recordings import said_full
+from greenroom.db.recordings import read_full_warning
 from greenroom.kit import host_limits, log
 from greenroom.kit.config import AgentConfig
 from greenroom.kit.starts import StartLog
@@ -108,7 +108,7 @@ async def warnings(db: Database) -> list[str]:
         " Keys) and use it in the programs that use this key. A key cannot create a key that expires later than itself."
         for key in await administrators_keys_ending(db, KEYS_WARNED_S)
     ]
-    full = await said_full(db, FULL_WARNED_S)
+    full = await read_full_warning(db, FULL_WARNED_S)
     return failed + ending + ([f"{full} (greenroom logs list --code recordings-full)"] if full else [])
 
 

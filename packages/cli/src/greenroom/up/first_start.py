@@ -15,9 +15,9 @@ from greenroom.core.access.accounts import ADMIN
 from greenroom.db import installation
 from greenroom.db.database import Database
 from greenroom.db.installation import (
+    allow_join,
     ensure_zones,
     installation_id,
-    let_join,
     password_is_one_time,
     zone_of_agent,
 )
@@ -89,6 +89,6 @@ async def ensure_rows(db: Database, site: Site) -> None:
         if identity.exists() and await zone_of_agent(db, agent.agent_id) is not None:
             continue
         token = new_secret()
-        await let_join(db, hashed(token), agent.zone, agent.agent_id)
+        await allow_join(db, hashed(token), agent.zone, agent.agent_id)
         write_text(agent.folder / "join_token", f"{token}\n", 0o600)
         identity.unlink(missing_ok=True)

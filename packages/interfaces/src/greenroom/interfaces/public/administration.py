@@ -35,7 +35,7 @@ TARGET: Final = "target_staging_config"
 async def get_staging_configs(db: Db) -> Answer:
     """List all staging configs."""
     found = (await list_configs(db)).rows
-    return {"staging_configs": [_shape_config(view) for view in await routes.shown(db, found)]}
+    return {"staging_configs": [_shape_config(view) for view in await routes.config_views(db, found)]}
 
 
 @router.post("/get_staging_config")
