@@ -19,7 +19,7 @@ from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import Connection
 from greenroom.db.session import observations
 from greenroom.manager.checkin import readings
-from greenroom.manager.checkin.readings import Lists
+from greenroom.manager.checkin.readings import DesiredListCache
 from greenroom.manager.status import MOST_NAMED, Wakers
 from greenroom.wire.messages import digest
 
@@ -32,7 +32,7 @@ FEW = 30
 class Looking:
     """A Manager's reads for an Agent with 300 sessions, without events since they were read."""
 
-    lists: Lists
+    lists: DesiredListCache
     wakers: Wakers
     db: NotingDatabase
     agent: ToldAgent
@@ -76,7 +76,9 @@ async def looking(fleet: Fleet, dsn: str, monkeypatch: pytest.MonkeyPatch) -> As
         await noting.write("ANALYZE sessions")
         rows = await noting.fetch("SELECT session_id::text FROM sessions")
         wakers = Wakers()
-        made = Looking(Lists(noting, me["manager_id"], wakers), wakers, noting, agent, [r["session_id"] for r in rows])
+        made = Looking(
+            DesiredListCache(noting, me["manager_id"], wakers), wakers, noting, agent, [r["session_id"] for r in rows]
+        )
         assert len(await made.generations()) == 300
         yield made
     await noting.close()

@@ -65,7 +65,7 @@ async def test_an_error_in_one_loop_ends_no_loop(
         monkeypatch.setattr(owner, work, failing)
 
     fail_twice(guardian, "heartbeat")
-    fail_twice(LeaseWatch, "_look")
+    fail_twice(LeaseWatch, "_check")
     fail_twice(MachineWork, "round")
     fail_twice(rounds.Retention, "round")
     fail_twice(rounds, "is_anything_due")

@@ -126,7 +126,7 @@ async def test_the_agent_notices_when_a_viewer_has_left(world: World, monkeypatc
     looking = asyncio.create_task(world.agent.openings.run())
     async with world.websocket(world.stream, token="token-ann") as websocket:
         await said(websocket)
-        await world.agent.openings.look()
+        await world.agent.openings.end_closed_visits()
         assert not any(ANN in closing for closing in world.closings)
     await world.until(lambda: any(ANN in closing for closing in world.closings))
     looking.cancel()

@@ -121,7 +121,7 @@ async def copied(
 ) -> list[int]:
     """Copy the image; returns the progress."""
     copies = Copies(host, agents, agents, folder, lambda: usage or Usage())  # type: ignore[arg-type]
-    await copies.look([name])
+    await copies.find_sources([name])
     assert copies.elsewhere(name)
     return [percent async for percent in copies.copy(name)]
 

@@ -11,7 +11,7 @@ from tests.support.runtime_hosts import Host, new_id, spec
 from greenroom.core.workspace.homes import HomeId
 from greenroom.core.workspace.session_spec import Mount, SessionSpec
 from greenroom.core.workspace.volumes import HOME
-from greenroom.runtimes.contract import HomeInUseError, HostRuntime, KeptHome
+from greenroom.runtimes.contract import HomeInUseError, HostRuntime, StoredHome
 
 pytestmark = pytest.mark.usefixtures("openbox_image")
 
@@ -48,8 +48,8 @@ async def test_a_home_outlives_its_session_is_measured_and_is_removed_whole(host
     assert size.size_bytes >= 0
     await runtime.homes.remove(home, removal_id)
     await runtime.homes.remove(home, removal_id)
-    assert await runtime.homes.list() == [KeptHome(home=other)]
-    assert await (await host.open()).homes.list() == [KeptHome(home=other)]
+    assert await runtime.homes.list() == [StoredHome(home=other)]
+    assert await (await host.open()).homes.list() == [StoredHome(home=other)]
 
 
 async def test_a_removal_that_is_repeated_leaves_the_next_home_alone(runtime: HostRuntime):
@@ -61,4 +61,4 @@ async def test_a_removal_that_is_repeated_leaves_the_next_home_alone(runtime: Ho
     await runtime.create(again := new_id(), homed(home))
     with pytest.raises(HomeInUseError, match=again):
         await runtime.homes.remove(home, removal_id)
-    assert await runtime.homes.list() == [KeptHome(home=home)]
+    assert await runtime.homes.list() == [StoredHome(home=home)]

@@ -123,7 +123,7 @@ async def test_a_host_with_a_silent_runtime_offers_nothing_until_it_answers(
     async def look(at_s: float) -> None:
         nonlocal now
         now = at_s
-        await meter.look()
+        await meter.try_read()
 
     await look(0)
     before = meter.capacity
@@ -183,7 +183,7 @@ def test_nothing_is_lost_however_messages_fail(events: list[Any]):
         if event == "put":
             observed = _observed(f"s{rest[0]}", number)
             newest[observed.session_id] = observed
-            outbox.put(observed, has_user=rest[1])
+            outbox.set_observation(observed, has_user=rest[1])
             continue
         seq += 1
         message = outbox.unacknowledged(seq, steps=rest[0])
@@ -198,13 +198,13 @@ def test_nothing_is_lost_however_messages_fail(events: list[Any]):
 
 def test_a_report_is_repeated_only_if_changed_or_for_a_new_manager():
     outbox = Outbox()
-    outbox.put(_observed("s1", 1))
+    outbox.set_observation(_observed("s1", 1))
     assert outbox.has_unsent()
     assert not outbox.is_waiting()
     outbox.unacknowledged(1)
     assert outbox.is_waiting()
     assert not outbox.has_unsent()
-    outbox.put(_observed("s1", 1))
+    outbox.set_observation(_observed("s1", 1))
     assert not outbox.has_unsent()
     outbox.acknowledge(1)
     assert outbox.unacknowledged(2) == []
@@ -231,10 +231,10 @@ STAGED = Observed(session_id="s", generation=1, state="creating")
 def test_only_steps_of_a_staged_start_may_wait(before: Observed | None, now: Observed, has_user: bool, presses: bool):
     outbox = Outbox()
     if before is not None:
-        outbox.put(before, has_user=has_user)
+        outbox.set_observation(before, has_user=has_user)
         outbox.unsent.clear()
         outbox.pressing.clear()
-    outbox.put(now, has_user=has_user)
+    outbox.set_observation(now, has_user=has_user)
     assert (outbox.unsent.is_set(), outbox.pressing.is_set()) == (True, presses)
 
 
@@ -267,13 +267,13 @@ async def test_the_steps_of_a_staged_start_travel_with_what_presses(tmp_path: Pa
     loop, outbox = Reporting(sessions), sessions.outbox
     task = asyncio.create_task(loop.report())
     monkeypatch.setattr(checkin, "STEPS_WAIT_S", 60.0)
-    outbox.put(STAGED, has_user=False)
+    outbox.set_observation(STAGED, has_user=False)
     await asyncio.sleep(0.05)  # to see that nothing is sent
-    outbox.put(usable := replace(STAGED, state="running", usable=True), has_user=False)
+    outbox.set_observation(usable := replace(STAGED, state="running", usable=True), has_user=False)
     await eventually(lambda: loop.sent)
     assert loop.sent == [[usable]]
     monkeypatch.setattr(checkin, "STEPS_WAIT_S", 0.01)
-    outbox.put(later := replace(STAGED, session_id="t"), has_user=False)
+    outbox.set_observation(later := replace(STAGED, session_id="t"), has_user=False)
     await eventually(lambda: len(loop.sent) > 1)
     assert loop.sent[1:] == [[later]]
     task.cancel()
@@ -306,7 +306,7 @@ async def test_no_observation_is_sent_before_the_host_was_read(tmp_path: Path):
     loop = Reporting(sessions, identity=AgentIdentity.load(tmp_path), host=host)
     tasks = [asyncio.create_task(loop.report()), asyncio.create_task(loop.poll())]
     await host.is_registered.wait()
-    sessions.outbox.put(usable := replace(STAGED, state="running", usable=True), has_user=False)
+    sessions.outbox.set_observation(usable := replace(STAGED, state="running", usable=True), has_user=False)
     await eventually(lambda: not sessions.outbox.unsent.is_set())
     assert loop.sent == []
     host.is_read.set()

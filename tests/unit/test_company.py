@@ -114,18 +114,18 @@ async def test_the_api_learns_who_is_there_and_who_left(agent: Agent):
     there = {("192.0.2.9", 40001)}
     company = looking(agent.company, there)
     assert await opened(agent, "watch") == 200
-    await company.look()
+    await company.report_guests()
     (first,) = agent.api.reported_viewers
     assert (first.session_id, first.watchers) == (A, [Watcher(viewer_id="v", client="192.0.2.9")])
-    await company.look()
+    await company.report_guests()
     assert len(agent.api.reported_viewers) == 1, "nothing changed"
     there.clear()
-    await company.look()
+    await company.report_guests()
     agent.now += AWAY_S - 1
-    await company.look()
+    await company.report_guests()
     assert len(agent.api.reported_viewers) == 1, "a page that reconnects never left"
     agent.now += 1
-    await company.look()
+    await company.report_guests()
     assert [watched.watchers for watched in agent.api.reported_viewers[1:]] == [[]]
 
 
@@ -133,26 +133,26 @@ async def test_what_could_not_be_reported_is_reported_later(agent: Agent):
     company = looking(agent.company, {("192.0.2.9", 40001)})
     assert await opened(agent, "watch") == 200
     agent.api.away = True
-    await company.look()
+    await company.report_guests()
     agent.api.away = False
-    await company.look()
+    await company.report_guests()
     assert len(agent.api.reported_viewers) == 1
 
 
 async def test_who_left_during_a_restart_is_reported_too(agent: Agent):
     assert await opened(agent, "watch") == 200
     agent.restart()
-    await looking(agent.company, set()).look()
+    await looking(agent.company, set()).report_guests()
     assert [watched.watchers for watched in agent.api.reported_viewers] == [[]]
 
 
 async def test_a_session_that_is_over_is_reported_no_more(agent: Agent):
     company = looking(agent.company, {("192.0.2.9", 40001)})
     assert await opened(agent, "watch") == 200
-    await company.look()
+    await company.report_guests()
     del agent.table.rows[A]
     agent.table.authorised_changed.emit(A)
-    await company.look()
+    await company.report_guests()
     assert len(agent.api.reported_viewers) == 1
 
 

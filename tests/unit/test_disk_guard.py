@@ -69,7 +69,7 @@ async def test_who_writes_too_much_is_stopped_once_and_keeps_the_reason():
     host = Host({"broken": -1, "little": 1 * GB, "much": 3 * GB}, limit_bytes=2 * GB)
     guard = host.guard()
     for _ in range(2):
-        await guard.look()
+        await guard.check()
     assert host.stopped == ["much"]
     assert host.failures == {
         "much": "The session was stopped because it had written 3 GB to its disk; its workspace allows 2 GB."
@@ -80,7 +80,7 @@ async def test_who_writes_too_much_is_stopped_once_and_keeps_the_reason():
 @pytest.mark.parametrize(("free_bytes", "stopped"), [(2 * GB, []), (1 * GB, ["much"])])
 async def test_without_a_limit_a_disk_that_is_all_but_full_counts(free_bytes: int, stopped: list[str]):
     host = Host({"little": 1 * GB, "much": 3 * GB}, limit_bytes=0, free_bytes=free_bytes)
-    await host.guard().look()
+    await host.guard().check()
     assert host.stopped == stopped
 
 
@@ -88,9 +88,9 @@ async def test_who_cannot_be_counted_twice_in_a_row_is_stopped():
     host = Host({"much": 1 * GB}, limit_bytes=2 * GB)
     guard = host.guard()
     for host.too_many in ({"much"}, set(), {"much"}):
-        await guard.look()
+        await guard.check()
         assert host.stopped == []
     host.written["broken"] = -1
-    await guard.look()
+    await guard.check()
     assert host.stopped == ["much"]
     assert "the count did not end in time twice in a row" in host.failures["much"]

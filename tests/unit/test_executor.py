@@ -148,7 +148,7 @@ async def test_an_end_is_reported_with_lines_that_come_late(tmp_path: Path):
         agent.work()
         await agent.until_ended(session)
         simulated.die(session, 3, "cannot open display\n")
-        await agent.inventory.look(session)
+        await agent.inventory.inspect(session)
         assert "failed" not in [state for state, _ in reported(agent.sessions)]
         agent.work()
         await agent.until_ended(session)

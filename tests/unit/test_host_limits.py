@@ -18,7 +18,7 @@ async def test_the_agent_says_once_that_its_host_has_too_many_sessions():
     containers = iter((25, 26, 27, 25, 26, 26, 2))
     limits = HostLimits("vm", lambda *row: rows.append(row), lambda: next(containers), lambda: UNTOUCHED)
     for _ in range(5):
-        await limits.look()
+        await limits.check()
     assert [code for code, _ in rows] == ["agent-host-limit"] * 2
     assert rows[0][1].startswith("Of vm: 26 sessions are more than this host supports (25)")
     assert limits.explained("Nothing was painted.", "").startswith("Nothing was painted. 26 sessions are more than")

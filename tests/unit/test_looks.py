@@ -10,7 +10,7 @@ import pytest
 
 from greenroom.db.fleet.checkin import CheckInReading
 from greenroom.manager.checkin import readings
-from greenroom.manager.checkin.readings import Looks
+from greenroom.manager.checkin.readings import BatchedReader
 
 READING = cast("CheckInReading", object())
 
@@ -38,21 +38,21 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
 
 
 async def test_what_is_asked_for_in_a_hurry_waits_for_no_other(reader: Reader):
-    reads = Looks(reader.read)
-    slow = asyncio.create_task(reads.look("slow", hurry=False))
+    reads = BatchedReader(reader.read)
+    slow = asyncio.create_task(reads.read("slow", hurry=False))
     await reader.is_reading.wait()
-    assert await reads.look("agent") is READING
+    assert await reads.read("agent") is READING
     assert not slow.done()
     reader.answered.set()
     assert await slow is READING
 
 
 async def test_of_many_that_were_read_together_only_some_go_on_at_once(reader: Reader):
-    reads = Looks(reader.read)
+    reads = BatchedReader(reader.read)
     went_on = list[str]()
 
     async def ask(name: str) -> None:
-        await reads.look(name, hurry=False)
+        await reads.read(name, hurry=False)
         went_on.append(name)
 
     all_of_them = asyncio.gather(*(ask(f"agent-{n}") for n in range(10 * readings.AT_ONCE)))

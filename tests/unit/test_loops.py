@@ -9,7 +9,7 @@ import pytest
 from greenroom.core.errors import Invalid, SetupError, StartAgain, StatementCanceled, Unavailable, Unexpected, reason_of
 from greenroom.core.rate_limits import Backoff
 from greenroom.kit import concurrency
-from greenroom.kit.concurrency import Loop, LoopEndedError, kept, logged_item, one_item
+from greenroom.kit.concurrency import Loop, LoopEndedError, keep_running, logged_item, one_item
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def _failing(*errors: Exception) -> tuple[Loop, asyncio.Event]:
 async def test_a_loop_that_fails_is_started_again_and_the_failure_is_shown():
     said = list[str]()
     loop, works = _failing(ValueError("bad row"), OSError(28, "No space left on device"))
-    task = asyncio.create_task(kept("images", loop, said.append))
+    task = asyncio.create_task(keep_running("images", loop, said.append))
     await asyncio.wait_for(works.wait(), 5)
     task.cancel()
     assert said == [
@@ -45,7 +45,7 @@ async def test_a_loop_that_fails_is_started_again_and_the_failure_is_shown():
 async def test_a_loop_that_fails_again_and_again_ends_its_process():
     loop, _ = _failing(*[ValueError("bad row")] * concurrency.MOST_FAILURES)
     with pytest.raises(LoopEndedError, match=r"The loop images failed: ValueError: bad row\."):
-        await kept("images", loop)
+        await keep_running("images", loop)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ async def test_a_loop_that_fails_again_and_again_ends_its_process():
 async def test_what_only_a_new_process_can_mend_ends_the_process_at_once(error: Exception):
     loop, works = _failing(error)
     with pytest.raises(LoopEndedError):
-        await kept("host", loop)
+        await keep_running("host", loop)
     assert not works.is_set()
 
 

@@ -27,7 +27,7 @@ class Crowd:
         await asyncio.sleep(0)
 
     async def _hold(self, name: str, urgency: Urgency) -> None:
-        async with self.slots.held(urgency):
+        async with self.slots.acquire(urgency):
             self.begun.append(name)
             await self.may_end[name].wait()
 

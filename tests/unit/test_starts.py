@@ -121,11 +121,11 @@ async def test_a_container_that_starts_again_paints_again(host: Host):
 
 async def test_what_never_paints_gives_its_place_away_with_a_reason(host: Host, monkeypatch: pytest.MonkeyPatch):
     await host.start("a", "b", "c")
-    host.starts.look()
+    host.starts.adjust_slots()
     assert host.begun == ["a", "b"]
     monkeypatch.setattr(agent_starts, "HELD_S", 0.0)
     with capture_logs() as logs:
-        host.starts.look()
+        host.starts.adjust_slots()
     await others_go_on()
     assert host.begun == ["a", "b", "c"]
     assert logs[0]["reason"] == "its first frame is missing 0 s after its container was started"
@@ -136,12 +136,12 @@ async def test_a_crowd_on_the_agents_host_holds_nothing_back_that_starts_elsewhe
 ):
     host.lateness, host.elsewhere = Lateness(queue=20.0), True
     await host.start("a", "b", "c", "d")
-    host.starts.look()
+    host.starts.adjust_slots()
     await others_go_on()
     assert host.begun == ["a", "b", "c"], "one more place"
     monkeypatch.setattr(agent_starts, "HELD_S", 0.0)
     monkeypatch.setattr(agent_starts, "MAX_HELD_S", 0.0)
-    host.starts.look()
+    host.starts.adjust_slots()
     assert host.starts.width == 2, "the machines there did not keep up"
 
 
@@ -168,11 +168,11 @@ async def test_refills_wait_a_moment_after_a_hand_over_and_users_do_not(host: Ho
     assert host.begun == ["bob"]
     now_s += AFTER_HANDOVER_S
     host.sessions.handed_over.emit("staged")
-    host.starts.look()
+    host.starts.adjust_slots()
     await others_go_on()
     assert host.begun == ["bob"], "the hand-over is over only now"
     now_s += AFTER_HANDOVER_S
-    host.starts.look()
+    host.starts.adjust_slots()
     await others_go_on()
     assert host.begun == ["bob", "r1"]
 

@@ -38,7 +38,7 @@ class Held(WrappedRuntime):
 
 async def test_a_page_that_hangs_is_given_up_within_the_time_of_a_quiet_host(tmp_path: Path):
     runtime: Any = Held(tmp_path)
-    seen = await ProbeTimeLimits(lambda: ON_TIME).look(runtime, "h:1", spec(), 0.05)
+    seen = await ProbeTimeLimits(lambda: ON_TIME).probe(runtime, "h:1", spec(), 0.05)
     assert (seen.usable, seen.silent, runtime.ended) == (False, True, 1)
     assert "quiet host" not in seen.error
 
@@ -54,7 +54,7 @@ async def test_a_host_that_becomes_late_during_a_look_gets_more_time(tmp_path: P
             runtime.release.set()
         return asked[-1]
 
-    seen = await ProbeTimeLimits(lateness).look(runtime, "h:1", spec(), 0.5)
+    seen = await ProbeTimeLimits(lateness).probe(runtime, "h:1", spec(), 0.5)
     assert not seen.silent
     assert seen.error == "The session's page does not answer.", "it has no container"
 

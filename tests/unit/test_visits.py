@@ -37,7 +37,7 @@ class Played:
         """The rows that are written after `after_s` more seconds."""
         self.now += after_s
         self.closed.clear()
-        await self.openings.look()
+        await self.openings.end_closed_visits()
         return list(self.closed)
 
 

@@ -100,10 +100,10 @@ class CapacityMeter:
 
     async def run(self) -> None:
         while True:
-            await self.look()
+            await self.try_read()
             await asyncio.sleep(READ_EVERY_S)
 
-    async def look(self) -> None:
+    async def try_read(self) -> None:
         """Read, and log when the runtime becomes silent or answers again."""
         try:
             async with asyncio.timeout(ANSWERED_WITHIN_S):
@@ -167,10 +167,10 @@ class HostLimits:
 
     async def run(self) -> None:
         while True:
-            await self.look()
+            await self.check()
             await asyncio.sleep(LIMITS_POLL_S)
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Check once; a limit that became too low is logged once, until it is enough again."""
         self._values = await asyncio.to_thread(self._read)
         containers = self._containers()
@@ -211,13 +211,13 @@ class DiskGuard:
             self._say()
             begun = time.monotonic()
             if begun >= next_look or self._lost_much():
-                await self.look()
+                await self.check()
                 took_s = time.monotonic() - begun
                 next_look = begun + POLL_S
                 await asyncio.sleep(PAUSE_FACTOR * took_s)
             await asyncio.sleep(TICK_S)
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Measure every running session once, and stop those that the plan names."""
         self._then = disk = self._disk()
         running = self._running()

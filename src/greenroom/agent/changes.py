@@ -65,7 +65,7 @@ class ContainerChanges:
             return
         if action.kind is ActionKind.CREATE:
             await self.images.arrived(spec.image)
-            if not self._is_wanted_running(action.session_id):
+            if not self._is_desired_running(action.session_id):
                 return
         await self._filtered(spec.filter_policy)
 
@@ -81,7 +81,7 @@ class ContainerChanges:
         self.sessions.outbox.log_line(LogCode.AGENT_ACTION_FAILED, message, session_id)
         if action.kind in STARTS:
             await self._fail(session_id, error.message)
-        await self.inventory.try_look(session_id)
+        await self.inventory.try_inspect(session_id)
 
     def _saw(self, container: Container) -> None:
         self.inventory.touch(container.session_id)
@@ -90,7 +90,7 @@ class ContainerChanges:
     async def _create(self, session_id: str) -> None:
         with self.sessions.observed.being_created(session_id):
             spec = self.sessions.desired.spec(session_id)
-            if spec is None or not self._is_wanted_running(session_id):
+            if spec is None or not self._is_desired_running(session_id):
                 return
             await self._filtered(spec.filter_policy)  # it may have changed while this waited for the slot
             await stop("agent.before_create")
@@ -99,10 +99,10 @@ class ContainerChanges:
             self._saw(await self.runtime.create(session_id, spec, gives_way=gives_way))
         self.sessions.observed.step(session_id, "created")
         await stop("agent.after_create")
-        if self._is_wanted_running(session_id):
+        if self._is_desired_running(session_id):
             await self._start(session_id)
 
-    def _is_wanted_running(self, session_id: str) -> bool:
+    def _is_desired_running(self, session_id: str) -> bool:
         desired = self.sessions.desired.get(session_id)
         return desired is not None and desired.want == Want.RUNNING
 
@@ -134,15 +134,15 @@ class ContainerChanges:
     async def _stop(self, session_id: str) -> None:
         await self.sessions.observed.remember_durably(session_id, stopped=True)
         await self.runtime.stop(session_id)
-        await self.inventory.look(session_id)
+        await self.inventory.inspect(session_id)
 
     async def _pause(self, session_id: str) -> None:
         await self.runtime.pause(session_id)
-        await self.inventory.look(session_id)
+        await self.inventory.inspect(session_id)
 
     async def _unpause(self, session_id: str) -> None:
         await self.runtime.unpause(session_id)
-        await self.inventory.look(session_id)
+        await self.inventory.inspect(session_id)
 
     async def _remove(self, session_id: str) -> None:
         await stop("agent.before_remove")

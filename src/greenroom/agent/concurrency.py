@@ -94,7 +94,7 @@ class Slots:
         return len(self._waiting)
 
     @asynccontextmanager
-    async def held(self, urgency: Urgency) -> AsyncGenerator[bool]:
+    async def acquire(self, urgency: Urgency) -> AsyncGenerator[bool]:
         """Hold a slot for the block; waits for its turn, and always gets it."""
         turn = Turn(urgency, next(self._numbers))
         begun = self._waiting[turn] = asyncio.get_running_loop().create_future()

@@ -75,7 +75,7 @@ class ImageGiver:
         except BaseException:
             self._is_busy = False
             raise
-        if not isinstance(response, _Given):
+        if not isinstance(response, _ImageResponse):
             self._is_busy = False
         return response
 
@@ -106,7 +106,7 @@ class ImageGiver:
             return _refusal(404, error.message)
         except (GreenroomError, StopAsyncIteration, TimeoutError) as error:
             return _refusal(503, str(error) or "The image cannot be read.")
-        return _Given(self._rest(first, chunks, counts), self._is_over)
+        return _ImageResponse(self._rest(first, chunks, counts), self._is_over)
 
     async def _ask(self, ticket: str) -> TicketResult:
         shown = TicketCheck(agent_id=self._identity.agent_id, incarnation=self._identity.incarnation, ticket=ticket)
@@ -122,7 +122,7 @@ class ImageGiver:
         log.info("sent an image to another Agent", image=counts.name, hostname=counts.hostname, given_bytes=given)
 
 
-class _Given(StreamingResponse):
+class _ImageResponse(StreamingResponse):
     """The response with an image. `is_over` is called when it was sent, or failed."""
 
     def __init__(self, chunks: AsyncIterator[bytes], is_over: Callable[[], None]) -> None:
@@ -186,7 +186,7 @@ class Copies:
         """The approximate number of bytes to copy; 0 = not known."""
         return next((source.size_bytes for source in self._sources.get(name, ())), 0)
 
-    async def look(self, names: Collection[str]) -> None:
+    async def find_sources(self, names: Collection[str]) -> None:
         """Ask a Manager which Agents have these images; if none answers, no Agent counts as having them."""
         asked = frozenset(names)
         now = time.monotonic()

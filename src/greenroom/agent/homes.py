@@ -20,7 +20,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.core.rate_limits import Backoff
 from greenroom.core.workspace.homes import HomeId, HomeMeasurement, next_to_measure
 from greenroom.kit.concurrency import one_item, wait_for, warned
-from greenroom.runtimes.contract import HomeInUseError, Homes, KeptHome
+from greenroom.runtimes.contract import HomeInUseError, Homes, StoredHome
 from greenroom.wire.parts import HomeRemoval, HomeReport
 
 log = structlog.get_logger(__name__)
@@ -66,7 +66,7 @@ class HomesKeeper:
 
     def __post_init__(self) -> None:
         self._kept: dict[HomeId, _Figures] | None = None
-        self._away: set[KeptHome] = set()
+        self._away: set[StoredHome] = set()
         self._in_use: frozenset[HomeId] = frozenset()
         self._measured: dict[HomeId, HomeMeasurement] = {}
         self._wanted: dict[str, HomeId] = {}
@@ -87,10 +87,10 @@ class HomesKeeper:
         problems = {one: self._attempts[name].problem for name, one in self._wanted.items() if name in self._attempts}
         kept = sorted(self._kept.items(), key=lambda item: item[0])[:MOST]
         reports = [_report(home, known, problems.get(home, known.problem)) for home, known in kept]
-        reports += [self._report_away(one) for one in sorted(self._away, key=lambda one: one.removal_id)]
+        reports += [self._report_removal(one) for one in sorted(self._away, key=lambda one: one.removal_id)]
         return reports if self._is_due(reports) else None
 
-    def _report_away(self, away: KeptHome) -> HomeReport:
+    def _report_removal(self, away: StoredHome) -> HomeReport:
         home, tried = away.home, self._attempts.get(away.removal_id, _Attempts())
         return HomeReport(
             user_id=home.user_id, image_id=home.image_id, removal_id=away.removal_id, problem=tried.problem
@@ -129,7 +129,7 @@ class HomesKeeper:
         while True:
             begun = time.monotonic()
             with warned(log, "the home folders cannot be listed", "homes", next_try_s=POLL_S):
-                await self._look()
+                await self._read_homes()
                 while (home := self._next()) is not None:
                     await self._measure(home)
             await asyncio.sleep(max(1.0, POLL_S - (time.monotonic() - begun)))
@@ -137,7 +137,7 @@ class HomesKeeper:
     def _next(self) -> HomeId | None:
         return next_to_measure(self._kept or {}, self._in_use, self._measured, time.monotonic())
 
-    async def _look(self) -> None:
+    async def _read_homes(self) -> None:
         """Read the homes. Raises GreenroomError: the homes, or their users, cannot be listed."""
         in_use = frozenset(await self.homes.in_use())
         found = await self.homes.list()
@@ -219,7 +219,7 @@ class HomesKeeper:
             self._done = dict.fromkeys([*self._done, removal_id][-MOST:])
             log.info("removed a home folder", home=home.name, removal_id=removal_id)
         with warned(log, "the home folders cannot be listed", "homes"):
-            await self._look()
+            await self._read_homes()
         self.on_change()
 
 

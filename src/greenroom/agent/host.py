@@ -36,7 +36,7 @@ from greenroom.core.fleet.liveness import Lateness
 from greenroom.core.log_codes import LogCode
 from greenroom.core.web_filter import FilterPolicy
 from greenroom.kit.clock import LatenessMeter
-from greenroom.kit.concurrency import Loop, kept, wait_for, warned
+from greenroom.kit.concurrency import Loop, keep_running, wait_for, warned
 from greenroom.kit.config import AgentConfig
 from greenroom.runtimes.contract import (
     CopyHost,
@@ -76,7 +76,7 @@ class HostWork:
         self._installation_id = self.identity.installation_id
         self._lateness = LatenessMeter()
         self._known = asyncio.Event()
-        self._looked = asyncio.Event()
+        self._inspected = asyncio.Event()
         self.runtime: Runtime | None = None
         self._images: ImageKeeper | None = None
         self._homes: HomesKeeper | None = None
@@ -94,7 +94,7 @@ class HostWork:
 
     async def ready(self) -> None:
         """Wait, a few seconds at most, for the first look at the host."""
-        if not await wait_for(self._looked, READY_WITHIN_S):
+        if not await wait_for(self._inspected, READY_WITHIN_S):
             log.warning("the runtime was not ready in time; the first check-in has no inventory")
 
     def registered(self, installation_id: str) -> None:
@@ -162,7 +162,7 @@ class HostWork:
     async def run(self) -> None:
         """Open the runtime as soon as the installation is known, and work forever."""
         await self._known.wait()
-        runtime = await self._made()
+        runtime = await self._create_runtime()
         await self._open(runtime)
         self.runtime = runtime
         try:
@@ -170,7 +170,7 @@ class HostWork:
         finally:
             await runtime.close()
 
-    async def _made(self) -> Runtime:
+    async def _create_runtime(self) -> Runtime:
         """Create the runtime. Its settings may be corrected while this process waits, for example a missing
         kubeconfig."""
         while True:
@@ -193,7 +193,7 @@ class HostWork:
                 private=config.private_folders(),
                 allowed=config.mountable_folders(),
                 own=config.own_volumes(),
-                homes=HostHomes(config.kept_homes()),
+                homes=HostHomes(config.homes_path()),
             ),
         )
 
@@ -209,7 +209,7 @@ class HostWork:
 
     async def _wait_after(self, error: GreenroomError) -> None:
         self.health.runtime_error = error.message
-        self._looked.set()
+        self._inspected.set()
         log.warning("the runtime cannot be opened", reason=error.message, next_try_s=RETRY_S)
         await asyncio.sleep(RETRY_S)
 
@@ -230,7 +230,7 @@ class HostWork:
         if isinstance(runtime, SharedKernel):
             limits = HostLimits(self.identity.hostname, sessions.outbox.log_line, runtime.containers_here)
         explained = limits.explained if limits else as_it_is
-        await self._look_first(inventory, images, meter)
+        await self._inspect_host(inventory, images, meter)
         time_limits = ProbeTimeLimits(self._lateness.now)
         starts = Starts(sessions, self._lateness.now, lambda: meter.capacity.cores, elsewhere=lambda: meter.elsewhere)
         reconciler = Reconciler(sessions, inventory, self.health)
@@ -260,7 +260,7 @@ class HostWork:
             self.loops = {
                 "events": inventory.watch,
                 "inventory": partial(reconciler.take_inventory, workers),
-                "look": partial(reconciler.look, workers),
+                "look": partial(reconciler.inspect_changed, workers),
                 "reconcile": partial(reconciler.run, executor, prober),
                 "images": images.run,
                 "capacity": meter.run,
@@ -281,7 +281,7 @@ class HostWork:
                 self.loops["limits"] = limits.run
             said = partial(sessions.outbox.log_line, LogCode.LOOP_FAILED)
             for name, loop in self.loops.items():
-                group.create_task(kept(name, loop, said), name=name)
+                group.create_task(keep_running(name, loop, said), name=name)
 
     def _copies(self, runtime: Runtime) -> Copies | None:
         if not isinstance(runtime, CopyHost):
@@ -300,10 +300,10 @@ class HostWork:
             filters.want(self._wanted_policies)
         return filters
 
-    async def _look_first(self, inventory: Inventory, images: ImageKeeper, meter: CapacityMeter) -> None:
+    async def _inspect_host(self, inventory: Inventory, images: ImageKeeper, meter: CapacityMeter) -> None:
         """Read the host for the first check-in; the loops retry failures."""
         with warned(log, "the host could not be inspected", "host"):
             await inventory.take()
-            await images.look()
+            await images.read_images()
             await meter.read()
-        self._looked.set()
+        self._inspected.set()

@@ -32,10 +32,10 @@ class Fetcher:
         self._runtime = runtime
         self._copies = copies
 
-    async def look(self, missing: Iterable[DesiredImage]) -> None:
+    async def find_sources(self, missing: Iterable[DesiredImage]) -> None:
         """Find the Agents that have these images."""
         if self._copies is not None:
-            await self._copies.look([one.name for one in missing if not names_registry(one.name, one.registry)])
+            await self._copies.find_sources([one.name for one in missing if not names_registry(one.name, one.registry)])
 
     def ways(self, image: DesiredImage) -> tuple[Choice, ...]:
         buildable = isinstance(self._runtime, BuildHost) and _has_recipe(image.name)
@@ -164,10 +164,10 @@ class ImageKeeper:
     async def _work(self, lane: frozenset[Way]) -> None:
         while True:
             try:
-                await self.look()
+                await self.read_images()
                 if lane is PULLING:
                     await self._keep_log_ins()
-                await self._fetcher.look(self._due())
+                await self._fetcher.find_sources(self._due())
                 await self._fetch_missing(lane)
                 if lane is PULLING:
                     await self._refresh_due()
@@ -208,7 +208,7 @@ class ImageKeeper:
         report = self._reports.get(name)
         return report is not None and report.state == "present"
 
-    async def look(self) -> None:
+    async def read_images(self) -> None:
         """Read the images of the host. Raises RuntimeUnavailable: the runtime does not answer."""
         present = {image.name: image for image in await self._runtime.images()}
         also, unreadable = await self._also_known_as(self._wanted.keys() - present.keys())
@@ -299,7 +299,7 @@ class ImageKeeper:
             await self._failed(image.name, error)
         else:
             self._under_way.discard(image.name)
-            await self.look()
+            await self.read_images()
             await self._check_fetched(image.name, how)
 
     async def _arrive(self, image: DesiredImage, how: Way, coming: ImageReport | None = None) -> None:
@@ -354,7 +354,7 @@ class ImageKeeper:
             self._refreshes[name] = before.failed_at(time.monotonic(), sentence)
         else:
             self._refreshes[name] = before.succeeded(time.monotonic(), image.refresh)
-        await self.look()
+        await self.read_images()
 
     async def _failed(self, name: str, error: GreenroomError) -> None:
         failures = self._failures.get(name, (0, 0.0))[0] + 1

@@ -140,7 +140,7 @@ class Agent:
         asked = app.WithSecret(self.for_gateways, at.secret)
         return [("gateways", partial(serving.serve_beside, asked, at.host, at.port))]
 
-    def said(self, sentence: str) -> None:
+    def log_loop_failure(self, sentence: str) -> None:
         """Record the failure of a loop."""
         self.sessions.outbox.log_line(LogCode.LOOP_FAILED, sentence)
 
@@ -189,6 +189,8 @@ async def main() -> None:
     await agent.prepare()
     try:
         with starts.noted():
-            await serving.serve(agent.app, settings.agent_host, settings.agent_port, agent.loops, on_failure=agent.said)
+            await serving.serve(
+                agent.app, settings.agent_host, settings.agent_port, agent.loops, on_failure=agent.log_loop_failure
+            )
     finally:
         await agent.close()

@@ -136,7 +136,7 @@ class Executor:
             self.sessions.observed.hindered(session_id, error.message)
         except ContainerMissing:
             log.info("the container was removed in the meantime", session_id=session_id)
-            await self.inventory.try_look(session_id)
+            await self.inventory.try_inspect(session_id)
         except GreenroomError as error:
             await self.changes.failed(action, error)
         self.metrics.actions.labels(action.kind.value, "failed").inc()
@@ -159,7 +159,7 @@ class Executor:
             return nullcontext(enter_result=True)
         if action.kind in STARTS:
             return self.starts.turn(action.session_id)
-        return self._slots.held(urgency_of(action.kind, has_user=self.sessions.desired.has_user(action.session_id)))
+        return self._slots.acquire(urgency_of(action.kind, has_user=self.sessions.desired.has_user(action.session_id)))
 
     async def _in_time(self, action: Action) -> None:
         kind, session_id = action.kind.value, action.session_id
@@ -191,7 +191,7 @@ class Reconciler:
         """Plan the session again, and inspect it if it had an event while the worker ran."""
         if key in self._missed:
             self._missed.discard(key)
-            self._inventory.look_at.put_nowait(key)
+            self._inventory.to_inspect.put_nowait(key)
         self._sessions.due.add(key)
 
     async def run(self, executor: Executor, prober: SessionProber) -> None:
@@ -208,11 +208,11 @@ class Reconciler:
             prober.follow(self._sessions.running(only))
             self._health.last_round = time.monotonic()
 
-    async def look(self, workers: Workers) -> None:
+    async def inspect_changed(self, workers: Workers) -> None:
         """Inspect each session with an event, forever; a busy one afterwards."""
         while True:
-            session_id = await self._inventory.look_at.get()
-            if not workers.start(session_id, partial(self._inventory.try_look, session_id)):
+            session_id = await self._inventory.to_inspect.get()
+            if not workers.start(session_id, partial(self._inventory.try_inspect, session_id)):
                 self._missed.add(session_id)
 
     async def take_inventory(self, workers: Workers) -> None:

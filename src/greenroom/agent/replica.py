@@ -27,7 +27,7 @@ from greenroom.agent.app import HEALTH_PATH, WithSecret
 from greenroom.agent.standby import Election, SharedRecord, Standby
 from greenroom.core.errors import SetupError
 from greenroom.kit import serving
-from greenroom.kit.concurrency import Loop, kept
+from greenroom.kit.concurrency import Loop, keep_running
 from greenroom.kit.config import AgentConfig
 from greenroom.runtimes.contract import RuntimeUnavailable, Shared
 
@@ -71,7 +71,7 @@ class Acting(Protocol):
     def for_gateways(self) -> Starlette: ...
     @property
     def is_complete(self) -> bool: ...
-    def said(self, sentence: str) -> None: ...
+    def log_loop_failure(self, sentence: str) -> None: ...
     async def prepare(self) -> None: ...
     async def close(self) -> None: ...
 
@@ -157,7 +157,7 @@ class Replica:
             self._acting = agent
             async with asyncio.TaskGroup() as group:
                 for name, loop in agent.loops:
-                    group.create_task(kept(name, loop, agent.said), name=name)
+                    group.create_task(keep_running(name, loop, agent.log_loop_failure), name=name)
         finally:
             self._acting = None
             await agent.close()

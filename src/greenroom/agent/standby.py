@@ -264,14 +264,14 @@ class Standby:
             if not self._election.may_act and (number != self._number or waited_s >= AT_LEAST_EVERY_S):
                 waited_s = 0.0
                 try:
-                    await self._look()
+                    await self._read_shared()
                     self._number = number
                 except (RuntimeUnavailable, msgspec.MsgspecError, OSError) as error:
                     log.warning("the shared data of the Agent's processes cannot be read", reason=str(error))
             await asyncio.sleep(COPY_POLL_S)
             waited_s += COPY_POLL_S
 
-    async def _look(self) -> None:
+    async def _read_shared(self) -> None:
         identity, shown = await self._shared.read("identity"), await self._shared.read("shown")
         edge = await self._shared.read("edge")
         if shown is not None:

@@ -96,11 +96,11 @@ async def watch(plan: Callable[[], GatewayPlan | None]) -> None:
         served = plan()
         if served is not None and served.profile == "web":
             named = [one.certificate for one in served.named_certificates if not one.host.endswith(EDGE_DOMAIN)]
-            _look([Path(file) for file in (served.tls_certificate, *named)])
+            _check([Path(file) for file in (served.tls_certificate, *named)])
         await asyncio.sleep(POLL_S if served is not None else FIRST_POLL_S)
 
 
-def _look(files: list[Path]) -> None:
+def _check(files: list[Path]) -> None:
     for file in files:
         try:
             said = warning(file, file.read_text(), datetime.now(UTC))

@@ -69,10 +69,10 @@ class LatenessMeter:
         self._own_s += weight * (late_s - self._own_s)
         if self._proc is not None:
             self._queue += weight * (_run_queue(self._proc / "loadavg") / self._cores - self._queue)
-            self._look_at_pressure(self._proc / "pressure/cpu", now_s)
+            self._read_pressure(self._proc / "pressure/cpu", now_s)
         self.begin()
 
-    def _look_at_pressure(self, pressure: Path, now_s: float) -> None:
+    def _read_pressure(self, pressure: Path, now_s: float) -> None:
         """Update the share of the time in which a task waited. The kernel updates its count every 2 s, so the share
         refers to the time between two updates.
         """

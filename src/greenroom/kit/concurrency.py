@@ -207,7 +207,7 @@ def warned(logger: FilteringBoundLogger, sentence: str, kind: str, name: str = "
         logger.warning(sentence, reason=error.message, **fields)
 
 
-async def kept(name: str, loop: Loop, on_failure: Callable[[str], None] = lambda _: None) -> Never:
+async def keep_running(name: str, loop: Loop, on_failure: Callable[[str], None] = lambda _: None) -> Never:
     """Run a loop, and start it again after a pause if it fails. `on_failure` gets the sentence for the log row.
 
     Raises:

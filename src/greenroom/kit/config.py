@@ -288,7 +288,7 @@ class AgentConfig(ProcessConfig):
         """Return the folder of the instance, or else of this Agent, that contains folders for sessions."""
         return str((self.instance_data or self.agent_dir).resolve() / "volumes")
 
-    def kept_homes(self) -> Path:
+    def homes_path(self) -> Path:
         return (self.homes_folder or self.agent_dir / "homes").resolve()
 
     def private_folders(self) -> list[str]:

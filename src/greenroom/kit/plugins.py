@@ -58,7 +58,7 @@ class Plugin(Generic[S]):
 
 def names(group: str) -> list[str]:
     """Return the names of the installed plug-ins of a group."""
-    return sorted(_found(group))
+    return sorted(_entry_points(group))
 
 
 def find(group: str, name: str) -> type[Plugin[Any]] | None:
@@ -77,7 +77,7 @@ def find(group: str, name: str) -> type[Plugin[Any]] | None:
 def remedy(group: str, name: str) -> str | None:
     """Return the sentence with the package that offers a plug-in; None = it is installed, or no package is known."""
     package = SEPARATE.get((group, name))
-    return None if package is None or name in _found(group) else not_installed(f"{name!r} is", package)
+    return None if package is None or name in _entry_points(group) else not_installed(f"{name!r} is", package)
 
 
 def not_installed(parts: str, package: str) -> str:
@@ -92,7 +92,7 @@ def load(group: str, name: str) -> object | None:
         SetupError: its module cannot be imported, or does not contain it.
     """
     try:
-        return _found(group)[name].load() if name in _found(group) else None
+        return _entry_points(group)[name].load() if name in _entry_points(group) else None
     except (ImportError, AttributeError) as error:
         raise SetupError(f"{_offer(group, name)}, which cannot be loaded: {error}.") from error
 
@@ -106,7 +106,7 @@ def function(command: str) -> Callable[..., Coroutine[Any, Any, None]]:
 
 
 def _offer(group: str, name: str) -> str:
-    entry = _found(group)[name]
+    entry = _entry_points(group)[name]
     return f"The package {entry.dist.name if entry.dist else '?'} offers {name!r} as {entry.value} ({group})"
 
 
@@ -118,17 +118,17 @@ def settings_types() -> list[type[FromEnvironment]]:
 
 def distributions() -> list[str]:
     """Return the distributions that offer plug-ins, with their names in the form of requirements."""
-    entries = [entry for group in GROUPS for entry in _found(group).values()]
+    entries = [entry for group in GROUPS for entry in _entry_points(group).values()]
     return sorted({re.sub(r"[-_.]+", "-", entry.dist.name).lower() for entry in entries if entry.dist})
 
 
 def forget() -> None:
     """Clear the cache after the installation of another distribution."""
-    _found.cache_clear()
+    _entry_points.cache_clear()
 
 
 @cache
-def _found(group: str) -> dict[str, EntryPoint]:
+def _entry_points(group: str) -> dict[str, EntryPoint]:
     from importlib import metadata  # noqa: PLC0415 -- most commands need no plug-in
 
     return {entry.name: entry for entry in metadata.entry_points(group=group)}

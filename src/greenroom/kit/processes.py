@@ -54,13 +54,13 @@ class ProcessInfo:
 
 def processes() -> list[ProcessInfo]:
     """Return all visible processes of this machine."""
-    return [seen for pid in psutil.pids() if (seen := _look(pid)) is not None]
+    return [seen for pid in psutil.pids() if (seen := _read_process(pid)) is not None]
 
 
 def children(pid: int | None = None, without: Collection[int] = ()) -> list[ProcessInfo]:
     """Return the children of a process, or of this process, including adopted children and zombies."""
     found = [int(child) for thread in _threads(pid or os.getpid()) for child in _words(thread / "children")]
-    return [seen for child in found if child not in without and (seen := _look(child)) is not None]
+    return [seen for child in found if child not in without and (seen := _read_process(child)) is not None]
 
 
 def _threads(pid: int) -> list[Path]:
@@ -78,7 +78,7 @@ def _words(file: Path) -> list[str]:
         return []
 
 
-def _look(pid: int) -> ProcessInfo | None:
+def _read_process(pid: int) -> ProcessInfo | None:
     try:
         with (process := psutil.Process(pid)).oneshot():
             is_zombie = process.status() == psutil.STATUS_ZOMBIE

@@ -22,7 +22,7 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from greenroom.core.errors import SetupError
-from greenroom.kit.concurrency import Loop, LoopEndedError, kept
+from greenroom.kit.concurrency import Loop, LoopEndedError, keep_running
 
 log = structlog.get_logger(__name__)
 
@@ -107,7 +107,7 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
     serving = asyncio.create_task(server.serve(sockets=[listening]), name="http")
-    running = {asyncio.create_task(kept(name, loop, on_failure), name=name): name for name, loop in loops}
+    running = {asyncio.create_task(keep_running(name, loop, on_failure), name=name): name for name, loop in loops}
     done, _ = await asyncio.wait([serving, *running], return_when=asyncio.FIRST_COMPLETED)
     server.end()
     await serving

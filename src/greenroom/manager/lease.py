@@ -160,7 +160,7 @@ class LeaseKeeper:
             self._taken_at_s = boottime_s()
             self.on_taken()
             await stop("lease.after_take")
-            await self._stay(connection, term)
+            await self._renew_until_lost(connection, term)
 
     async def _take(self, connection: LeaseConnection) -> int | None:
         term = await connection.take(self.me.manager_id, self._last_term, self.timings.ttl_s)
@@ -168,7 +168,7 @@ class LeaseKeeper:
             await self._change(NOT_NOW_S)
         return term or None  # 0: another Manager is alive; the caller checks whether this one is still enabled
 
-    async def _stay(self, connection: LeaseConnection, term: int) -> None:
+    async def _renew_until_lost(self, connection: LeaseConnection, term: int) -> None:
         """Renew until the leadership is over; belief begins with the first renewal."""
         reason: str | None = None
         while True:
@@ -251,7 +251,7 @@ class LeaseWatch:
 
     def schedule(self, remaining_s: float) -> None:
         """Schedule the next reading for the expiry that the heartbeat has read."""
-        due_s = boottime_s() + _look_in_s(remaining_s)
+        due_s = boottime_s() + _next_read_in_s(remaining_s)
         if due_s < self._due_s:
             self._woken.set()
         self._due_s = due_s
@@ -264,23 +264,23 @@ class LeaseWatch:
                 continue
             try:
                 with one_item("lease"):
-                    pause_s = await self._look()
+                    pause_s = await self._check()
             except GreenroomError as error:
                 log.warning("the leadership could not be read", reason=error.message)
                 pause_s = core_lease.RECHECK_S
             if not self._woken.is_set():
                 self._due_s = boottime_s() + pause_s
 
-    async def _look(self) -> float:
+    async def _check(self) -> float:
         if not self._wanted:
             return core_lease.RECHECK_S
         lease = await read_lease(self._db, self._me.zone_key)
         if lease.remaining_s > 0:
-            return _look_in_s(lease.remaining_s)
+            return _next_read_in_s(lease.remaining_s)
         if await evict(self._db, self._me.zone_key):
             log.info("the connection of an expired leadership was ended")
         return core_lease.RECHECK_S if lease.holder is None else core_lease.EVICT_JITTER_S
 
 
-def _look_in_s(remaining_s: float) -> float:
+def _next_read_in_s(remaining_s: float) -> float:
     return core_lease.next_read_in_s(remaining_s, random.random())  # noqa: S311 -- spreads load

@@ -24,7 +24,7 @@ from greenroom.db.fleet.managers import ManagerRow, adopt, describe, hold_instan
 from greenroom.db.notifications import Listener
 from greenroom.kit import stops
 from greenroom.kit.clock import LatenessMeter, boottime_s
-from greenroom.kit.concurrency import Loop, kept
+from greenroom.kit.concurrency import Loop, keep_running
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.environment import begin
 from greenroom.kit.program import version
@@ -253,7 +253,7 @@ class RunningManager:
         said = partial(self._logs.write, LogCode.LOOP_FAILED)
         async with asyncio.TaskGroup() as group:
             for name, loop in self.loops.items():
-                group.create_task(kept(name, loop, said), name=name)
+                group.create_task(keep_running(name, loop, said), name=name)
 
     def _elected(self) -> None:
         """Begin the Primary's work now, and notify Agents and pages."""

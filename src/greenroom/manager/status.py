@@ -124,14 +124,14 @@ class Wakers:
 
     def __init__(self) -> None:
         self._held: dict[str, set[asyncio.Event]] = {}
-        self._said: dict[str, int] = {}
-        self._said_of_all = 0
+        self._notified: dict[str, int] = {}
+        self._all_notified = 0
         self._named: dict[str, dict[str, int]] = {}
         """Agents that are read here → the sessions that were named and not read since → the number of the naming."""
         self._number = 0
 
     @contextmanager
-    def held(self, agent_id: str) -> Generator[asyncio.Event]:
+    def hold_poll(self, agent_id: str) -> Generator[asyncio.Event]:
         """An event for one held poll; enter before reading, so that no news is lost in between."""
         event = asyncio.Event()
         self._held.setdefault(agent_id, set()).add(event)
@@ -142,13 +142,13 @@ class Wakers:
             if not self._held[agent_id]:
                 del self._held[agent_id]
 
-    def said(self, agent_id: str) -> int:
+    def notification_count(self, agent_id: str) -> int:
         """The number of notifications that concern this Agent, with or without a held poll."""
-        return self._said_of_all + self._said.get(agent_id, 0)
+        return self._all_notified + self._notified.get(agent_id, 0)
 
     def wake(self, agent_id: str, session_id: str = "") -> None:
         """Wake the Agent's held polls: this session changed, or any part of the Agent."""
-        self._said[agent_id] = self._said.get(agent_id, 0) + 1
+        self._notified[agent_id] = self._notified.get(agent_id, 0) + 1
         self.name(agent_id, *((session_id,) if session_id else ()))
         for event in self._held.get(agent_id, ()):
             event.set()
@@ -180,7 +180,7 @@ class Wakers:
 
     def wake_all(self, within_s: float = 0.0) -> None:
         """Wake all held polls; `within_s` spreads work that is not urgent."""
-        self._said_of_all += 1
+        self._all_notified += 1
         for agent_id in self._named:
             self.name(agent_id)
         loop = asyncio.get_running_loop()

@@ -87,12 +87,12 @@ class HostFolders:
             self._check_mounted(source)
             parent, name = _opened_parent(source, make=False)
             try:
-                found[source] = _identity(_seen(parent, name, source))
+                found[source] = _identity(_stat_entry(parent, name, source))
             finally:
                 os.close(parent)
         return found
 
-    def put(self, source: str, files: Mapping[str, SessionFile]) -> None:
+    def put_files(self, source: str, files: Mapping[str, SessionFile]) -> None:
         """Write files into a folder, each at its relative path; existing links are replaced, never followed.
 
         Raises:
@@ -108,7 +108,7 @@ class HostFolders:
             os.close(parent)
         try:
             for path, file in files.items():
-                _put(folder, path, file)
+                _put_file(folder, path, file)
         except OSError as error:
             raise StartError(f"Files of the session's user cannot be copied to {source}: {error.strerror}.") from error
         finally:
@@ -167,7 +167,7 @@ def _prepare(mount: Mount, session_id: str) -> None:
             os.rename(name, f"{TRASH}{session_id}-{time.time_ns()}", src_dir_fd=parent, dst_dir_fd=parent)
         if not mount.required:
             _make(parent, name, mount)
-        _seen(parent, name, mount.source)
+        _stat_entry(parent, name, mount.source)
         if mount.profile == "Reset":
             _empty_trash(parent)
     except OSError as error:
@@ -238,7 +238,7 @@ def _make(parent: int, name: str, mount: Mount) -> None:
         os.close(made)
 
 
-def _seen(parent: int, name: str, source: str) -> os.stat_result:
+def _stat_entry(parent: int, name: str, source: str) -> os.stat_result:
     """The last part of a path, which must be a folder or a regular file."""
     try:
         found = os.stat(name, dir_fd=parent, follow_symlinks=False)
@@ -257,7 +257,7 @@ def _seen(parent: int, name: str, source: str) -> os.stat_result:
     return found
 
 
-def _put(folder: int, path: str, file: SessionFile) -> None:
+def _put_file(folder: int, path: str, file: SessionFile) -> None:
     *folders, name = path.split("/")
     here = os.dup(folder)
     try:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from greenroom.core.workspace.homes import HomeId, named, parse_removal_name, removal_name
-from greenroom.runtimes.contract import HomeError, HomeInUseError, HomeSize, KeptHome
+from greenroom.runtimes.contract import HomeError, HomeInUseError, HomeSize, StoredHome
 
 DEFAULT: Final = "/var/lib/greenroom/homes"
 MEASURED_WITHIN_S: Final = 60.0
@@ -61,14 +61,14 @@ class HostHomes:
         for home in homes:
             Path(self.place(home)).mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    async def listed(self) -> list[KeptHome]:
+    async def listed(self) -> list[StoredHome]:
         """List the homes. Raises HomeError: the folder cannot be read."""
-        return await self._looked(self._listed, "The home folders cannot be listed")
+        return await self._run_in_thread(self._listed, "The home folders cannot be listed")
 
-    def _listed(self) -> list[KeptHome]:
-        kept = [KeptHome(home=home) for name in _folders(self.folder) if (home := named(name)) is not None]
+    def _listed(self) -> list[StoredHome]:
+        kept = [StoredHome(home=home) for name in _folders(self.folder) if (home := named(name)) is not None]
         away = [found for name in _folders(self._away) if (found := parse_removal_name(name)) is not None]
-        return [*kept, *(KeptHome(home=home, removal_id=removal_id) for home, removal_id in away)]
+        return [*kept, *(StoredHome(home=home, removal_id=removal_id) for home, removal_id in away)]
 
     async def measured(self, home: HomeId) -> HomeSize | None:
         """Implements `contract.Homes.measure`."""
@@ -76,7 +76,9 @@ class HostHomes:
             raise HomeError(
                 "The home folders cannot be measured: their disk has not answered since the last measurement."
             )
-        if not await self._looked(partial(os.path.lexists, self.place(home)), "The home folder cannot be inspected"):
+        if not await self._run_in_thread(
+            partial(os.path.lexists, self.place(home)), "The home folder cannot be inspected"
+        ):
             return None
         how = ("du", "--summarize", "--one-file-system", "--block-size=1", "--time", "--time-style=+%s", "--")
         # Its exit code is not reliable: it is 1 when files vanish while it counts, and it still prints a sum.
@@ -89,9 +91,9 @@ class HostHomes:
     async def removed(self, home: HomeId, removal_id: str) -> None:
         """Implements `contract.Homes.remove`, for a home without a container."""
         away = f"{self._away}/{removal_name(home, removal_id)}"
-        await self._looked(partial(self._move_away, home, away), "The home folder cannot be moved away")
+        await self._run_in_thread(partial(self._move_away, home, away), "The home folder cannot be moved away")
         _, said = await self._ran((*_LOW, "rm", "-rf", "--one-file-system", "--", away))
-        if await self._looked(partial(os.path.lexists, away), "The home folder cannot be inspected"):
+        if await self._run_in_thread(partial(os.path.lexists, away), "The home folder cannot be inspected"):
             raise HomeError(f"A part of the home folder cannot be removed: {said or 'it still exists'}.")
 
     def _move_away(self, home: HomeId, away: str) -> None:
@@ -101,7 +103,7 @@ class HostHomes:
         with contextlib.suppress(FileNotFoundError):
             os.rename(self.place(home), away)  # noqa: PTH104 -- a link would be renamed, not followed
 
-    async def _looked(self, work: Callable[[], Result], problem: str) -> Result:
+    async def _run_in_thread(self, work: Callable[[], Result], problem: str) -> Result:
         """Run the work in a separate thread: a network file system may never answer."""
         try:
             async with asyncio.timeout(ANSWERED_WITHIN_S):
@@ -136,7 +138,7 @@ class HomesOnHost:
     folder: HostHomes
     in_use: Callable[[], Awaitable[dict[HomeId, str]]]
 
-    async def list(self) -> list[KeptHome]:
+    async def list(self) -> list[StoredHome]:
         return await self.folder.listed()
 
     async def measure(self, home: HomeId) -> HomeSize | None:

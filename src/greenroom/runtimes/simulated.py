@@ -174,12 +174,12 @@ class SimulatedRuntime:
         self.homes.folder.make(_homes_of(self._containers[session_id]))
         self._of_spec[own[SPEC_HASH]] = session_id
         self._changed(session_id, "create")
-        return self._seen(session_id)
+        return self._container(session_id)
 
     def _adopt(self, session_id: str, spec: SessionSpec) -> Container:
         if self._containers[session_id].labels[SPEC_HASH] != spec.hash():
             raise ContainerConflict(f"The container of {session_id} was created from another specification.")
-        return self._seen(session_id)
+        return self._container(session_id)
 
     async def give_full_share(self, session_id: str, spec: SessionSpec) -> None:
         del spec
@@ -207,7 +207,7 @@ class SimulatedRuntime:
             stored.state, stored.started, stored.exit_code = ContainerState.RUNNING, time.time(), None
             stored.address = self.settings.address
             self._changed(session_id, "start")
-        return self._seen(session_id)
+        return self._container(session_id)
 
     def _require_open(self, policy_id: str | None) -> None:
         if policy_id is not None and policy_id not in self._filter_policies:
@@ -251,12 +251,12 @@ class SimulatedRuntime:
         self._changed(session_id, "destroy")
 
     async def list(self) -> list[Container]:
-        return [self._seen(session_id) for session_id in self._containers]
+        return [self._container(session_id) for session_id in self._containers]
 
     async def inspect(self, session_id: str) -> Container | None:
-        return self._seen(session_id) if session_id in self._containers else None
+        return self._container(session_id) if session_id in self._containers else None
 
-    def _seen(self, session_id: str) -> Container:
+    def _container(self, session_id: str) -> Container:
         stored = self._containers[session_id]
         return Container(
             session_id=session_id,

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from greenroom.core.fleet.lease import LeaseRecord
-from greenroom.runtimes.contract import BuildError, ContainerConflict, Image, Kept
+from greenroom.runtimes.contract import BuildError, ContainerConflict, Image, StoredRecord
 
 
 class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,7 +109,7 @@ class SharedFolder:
     async def write_lease(self, record: LeaseRecord, version: str | None) -> str:
         return await self.write("lease", msgspec.json.encode(record), version)
 
-    async def read(self, name: str) -> Kept | None:
+    async def read(self, name: str) -> StoredRecord | None:
         with self._locked():
             return self._read(name)
 
@@ -124,12 +124,12 @@ class SharedFolder:
             part.replace(self._folder / name)
             return number
 
-    def _read(self, name: str) -> Kept | None:
+    def _read(self, name: str) -> StoredRecord | None:
         try:
             version, _, content = (self._folder / name).read_bytes().partition(b"\n")
         except FileNotFoundError:
             return None
-        return Kept(content, version.decode())
+        return StoredRecord(content, version.decode())
 
     @contextmanager
     def _locked(self) -> Generator[None]:

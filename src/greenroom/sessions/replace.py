@@ -82,7 +82,7 @@ def _last_line(old: SessionToReplace) -> TraceStep:
     )
 
 
-def wanted_instead(
+def replacement_session(
     old: SessionToReplace, failed: FailedSession, image: ImageFacts, secrets: Secrets
 ) -> RequestedSession:
     """Return the session to search for the user of a failed session.

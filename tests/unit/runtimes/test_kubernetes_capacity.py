@@ -68,7 +68,7 @@ async def test_what_no_quota_limits_is_asked_for_and_nothing_is_offered(agent: A
     with pytest.raises(RuntimeUnavailable, match=f"limits {missing}, and .* Make one with {missing}, or allow it"):
         await runtime.capacity()
     meter = CapacityMeter(runtime, "host", lambda code, message: None)
-    await meter.look()
+    await meter.try_read()
     assert usual_width(meter.capacity.cores) == 1
 
 

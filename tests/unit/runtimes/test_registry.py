@@ -46,7 +46,7 @@ def test_a_checkout_without_its_metadata_is_to_be_installed_again(monkeypatch: p
     def none(_: str) -> dict[str, EntryPoint]:
         return {}
 
-    monkeypatch.setattr(plugins, "_found", none)
+    monkeypatch.setattr(plugins, "_entry_points", none)
     with pytest.raises(SetupError, match="lists no runtime: it is missing, or older than the code"):
         find_runtime("docker")
 

@@ -151,7 +151,7 @@ class CheckInLoop:
             incarnation=self.identity.incarnation,
             seq=self._seq,
             hold_s=hold_s,
-            term_seen=sessions.desired.term_seen,
+            term_seen=sessions.desired.highest_term,
             have_digest=sessions.desired.digest,
             have_filter_policies=self._filter_policies_digest,
             full=not sessions.desired.is_known,
@@ -185,7 +185,7 @@ class CheckInLoop:
             self.host.images_reported(message.images)
         if message.homes is not None and answer.acked_seq >= message.seq:
             self.host.homes_reported(message.homes)
-        before = (self.sessions.desired.digest, self.sessions.desired.term_seen)
+        before = (self.sessions.desired.digest, self.sessions.desired.highest_term)
         orders = self.sessions.orders
         is_ordered = any(orders.get(command.command_id) is None for command in answer.commands)
         if not self.sessions.accept(answer):
@@ -201,7 +201,7 @@ class CheckInLoop:
         if answer.filter_policies is not None:
             self.host.want_filter_policies(answer.filter_policies)
             self._filter_policies_digest = answer.filter_policies_digest
-        return is_ordered or (self.sessions.desired.digest, self.sessions.desired.term_seen) != before
+        return is_ordered or (self.sessions.desired.digest, self.sessions.desired.highest_term) != before
 
     def _learn(self, answer: Answer) -> None:
         managers = self.link.managers

@@ -244,7 +244,7 @@ class ManagerClient:
         headers = {"Content-Type": "application/json"} | ({"Authorization": bearer} if bearer else {})
         reasons = dict[str, str]()
         while (url := self.managers.best(now := time.monotonic(), asked=reasons)) is not None:
-            sent = _held_at_most(message, self.managers.may_hold_s(url, now))
+            sent = _limit_hold(message, self.managers.may_hold_s(url, now))
             hold_s = sent.hold_s if isinstance(sent, CheckIn) else 0.0
             try:
                 response = await self._post(url, path, _encoder.encode(sent), headers, hold_s)
@@ -300,7 +300,7 @@ class ManagerClient:
             task.cancel()
 
 
-def _held_at_most(message: Message, seconds: float) -> Message:
+def _limit_hold(message: Message, seconds: float) -> Message:
     if not isinstance(message, CheckIn) or message.hold_s <= seconds:
         return message
     return msgspec.structs.replace(message, hold_s=max(MIN_HOLD_S, seconds))

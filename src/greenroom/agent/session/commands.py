@@ -50,7 +50,7 @@ class Commands:
         if command is None or command_id in self._sessions.orders.begun():
             return
         if command.screenshot is not None:
-            self._taken(command, reason=f"No screenshot was taken: {reason}.")
+            self._report_done(command, reason=f"No screenshot was taken: {reason}.")
         else:
             output = f"The command was not run: {reason}."
             await self._keep(_record(command, "done", output=output))
@@ -86,9 +86,9 @@ class Commands:
         async with self._cameras:
             try:
                 with one_item("screenshot", command.command_id):
-                    self._taken(command, await self._picture(command.session_id, size))
+                    self._report_done(command, await self._picture(command.session_id, size))
             except GreenroomError as error:
-                self._taken(command, reason=error.message)
+                self._report_done(command, reason=error.message)
 
     async def _picture(self, session_id: str, size: ScreenshotSize) -> bytes:
         spec, seen = self._sessions.desired.spec(session_id), self._sessions.observed.container(session_id)
@@ -98,7 +98,7 @@ class Commands:
             raise WrongState("Too many screenshots wait for a Manager; try again in a moment.")
         return await self._runtime.screenshot(seen.address, spec, size.width, size.height)
 
-    def _taken(self, command: SessionCommand, picture: bytes = b"", reason: str = "") -> None:
+    def _report_done(self, command: SessionCommand, picture: bytes = b"", reason: str = "") -> None:
         report = CommandReport(command_id=command.command_id, state="done", output=reason, picture=picture)
         self._sessions.orders.take(report)
         self._sessions.refresh(command.session_id)

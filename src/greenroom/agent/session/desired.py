@@ -81,7 +81,7 @@ class DesiredSessions:
         self.changed = Signal[ListChange]()
 
     @property
-    def term_seen(self) -> int:
+    def highest_term(self) -> int:
         """The highest term seen, also by earlier processes of this Agent."""
         term = self._journal.memory.term
         return term.term if term else 0
@@ -99,9 +99,9 @@ class DesiredSessions:
 
     def accept(self, answer: Answer) -> bool:
         """Apply an answer; returns False if it is not news (not fresh, or of an earlier term)."""
-        if not is_news(answer.term, self.term_seen, answer.fresh):
+        if not is_news(answer.term, self.highest_term, answer.fresh):
             return False
-        if answer.term > self.term_seen:
+        if answer.term > self.highest_term:
             self._journal.note(Term(term=answer.term, db_epoch=answer.db_epoch))
         if answer.desired is not None:
             self.database = answer.db_epoch
@@ -167,7 +167,7 @@ class DesiredSessions:
         desired = self.entries.get(session_id)
         return desired is not None and desired.authorised is not None
 
-    def wanted(self, desired: Desired) -> DesiredContainer:
+    def desired_container(self, desired: Desired) -> DesiredContainer:
         return DesiredContainer(
             session_id=desired.session_id,
             generation=desired.generation,

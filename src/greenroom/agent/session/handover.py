@@ -67,7 +67,7 @@ class Handovers:
         else:
             commit = self._commit_of(record)
             self._note(record)
-            if not (await self._is_committed(commit) and self._is_still_wanted(record)):
+            if not (await self._is_committed(commit) and self._is_still_assigned(record)):
                 return
             await stop("agent.handover_received")
             await self._journal.record(changed(record, state="started"))
@@ -89,7 +89,7 @@ class Handovers:
         if report is not None and (commit := self._commits.get(report.assignment_id)) is not None:
             commit.set()
 
-    def _is_still_wanted(self, record: HandoverRecord) -> bool:
+    def _is_still_assigned(self, record: HandoverRecord) -> bool:
         """Return True if the user still waits for this session, by the answer of a Manager that has `received`."""
         desired = self._sessions.desired.get(record.session_id)
         wanted = desired.assignment if desired is not None and desired.want == "running" else None
@@ -113,7 +113,7 @@ class Handovers:
                 return ProbeResult(usable=False, error="The session has no running container to hand over.")
             left_s = PROBE_FOR_S - self._time_limits.quiet_s(time.monotonic() - begun)
             limit_s = max(LAST_ATTEMPT_S, min(ATTEMPT_S, left_s))
-            result = await self._time_limits.look(self._runtime, seen.address, spec, limit_s)
+            result = await self._time_limits.probe(self._runtime, seen.address, spec, limit_s)
             attempts += 1
             if result.usable:
                 self._sessions.observed.probed(session_id, usable=True)

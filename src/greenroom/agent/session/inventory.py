@@ -35,7 +35,7 @@ class Inventory:
         self._touched: set[str] = set()
         self.out_of_memory: set[str] = set()
         """Sessions in which a process was killed for lack of memory."""
-        self.look_at: asyncio.Queue[str] = asyncio.Queue()
+        self.to_inspect: asyncio.Queue[str] = asyncio.Queue()
         """Sessions with an event; the reconciler has them inspected."""
         self.outdated = asyncio.Event()
         """Set after events were lost, so that the whole inventory must be taken again."""
@@ -48,7 +48,7 @@ class Inventory:
         self.touch(session_id)
         self.out_of_memory.discard(session_id)
 
-    async def look(self, session_id: str) -> None:
+    async def inspect(self, session_id: str) -> None:
         """Inspect a session's container. Raises RuntimeUnavailable: the runtime does not answer."""
         container = await self._runtime.inspect(session_id)
         self.touch(session_id)
@@ -56,10 +56,10 @@ class Inventory:
             container = None
         self._sessions.observed.saw(session_id, container)
 
-    async def try_look(self, session_id: str) -> None:
-        """Call `look`; a failure is logged, and the next inventory looks again."""
+    async def try_inspect(self, session_id: str) -> None:
+        """Call `inspect`. A failure is logged, and the next inventory inspects again."""
         with warned(log, "a container cannot be inspected", "session", session_id, session_id=session_id):
-            await self.look(session_id)
+            await self.inspect(session_id)
 
     async def take(self, busy: frozenset[str] = frozenset()) -> None:
         """Take the whole inventory; sessions in `busy`, or touched in the meantime, keep their state. The first
@@ -82,7 +82,7 @@ class Inventory:
                     async for event in self._runtime.events():
                         if event.kind == "oom":
                             self.out_of_memory.add(event.session_id)
-                        self.look_at.put_nowait(event.session_id)
+                        self.to_inspect.put_nowait(event.session_id)
                 log.info("the runtime's events ended; listening again", pause_s=RETRY_S)
             except GreenroomError as error:
                 self._health.runtime_error = error.message

@@ -58,7 +58,7 @@ class Outbox:
         self.unsent = asyncio.Event()
         self.pressing = asyncio.Event()
 
-    def put(self, observed: Observed, *, has_user: bool = True) -> None:
+    def set_observation(self, observed: Observed, *, has_user: bool = True) -> None:
         """Set the newest observation of a session; an unchanged one is not sent again."""
         entry = self._entries.get(observed.session_id)
         before = entry.observed if entry else None

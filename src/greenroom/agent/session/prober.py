@@ -73,7 +73,7 @@ class ProbeTimeLimits:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def look(
+    async def probe(
         self, runtime: Containers, address: str, spec: SessionSpec, limit_s: float, *, keep: bool = False
     ) -> ProbeResult:
         """Look at a session's page; `silent` if it gave no answer in time, `keep` as in `Containers.probe`."""
@@ -199,8 +199,8 @@ class SessionProber:
 
     async def _probe(self, session_id: str, address: str, spec: SessionSpec) -> ProbeResult:
         has_user = self.sessions.desired.has_user(session_id)
-        async with self._slots.held(Urgency.PERSON if has_user else Urgency.REFILL):
-            return await self.time_limits.look(self.runtime, address, spec, PROBE_TIMEOUT_S, keep=not has_user)
+        async with self._slots.acquire(Urgency.PERSON if has_user else Urgency.REFILL):
+            return await self.time_limits.probe(self.runtime, address, spec, PROBE_TIMEOUT_S, keep=not has_user)
 
     def _note_steps(self, session_id: str, result: ProbeResult) -> None:
         if result.usable or result.painted is False:

@@ -111,7 +111,7 @@ class Sessions:
     def snapshot(self, only: AbstractSet[str] | None = None, giving_way: frozenset[str] = frozenset()) -> RoundSnapshot:
         """The input of a round's plan, of `only` these sessions or of all."""
         memory = self._journal.memory
-        desired = {k: self.desired.wanted(entry) for k, entry in _of(self.desired.entries, only).items()}
+        desired = {k: self.desired.desired_container(entry) for k, entry in _of(self.desired.entries, only).items()}
         handovers = {one.assignment_id: memory.handovers.get(one.assignment_id or "") for one in desired.values()}
         handed_over = {key for key, record in handovers.items() if key and record and record.state != "received"}
         return RoundSnapshot(
@@ -169,11 +169,11 @@ class Sessions:
         desired = self.desired.get(session_id)
         if desired is None or not self.observed.is_complete:
             return
-        wanted, container = self.desired.wanted(desired), self.observed.container(session_id)
+        target, container = self.desired.desired_container(desired), self.observed.container(session_id)
         known = self.observed.known(session_id)
-        is_next_handed_over = self._handover(desired) is None and can_be_handed_over(wanted, container, known)
-        if not (is_next_handed_over or is_unexplained(wanted, container, known)):
-            self.outbox.put(self._observed(desired), has_user=desired.authorised is not None)
+        is_next_handed_over = self._handover(desired) is None and can_be_handed_over(target, container, known)
+        if not (is_next_handed_over or is_unexplained(target, container, known)):
+            self.outbox.set_observation(self._observed(desired), has_user=desired.authorised is not None)
 
     def _refresh_all(self) -> None:
         for session_id in self.desired.entries:
@@ -182,7 +182,7 @@ class Sessions:
     def _observe(self, desired: Desired) -> tuple[ObservedState, str]:
         session_id = desired.session_id
         return observe(
-            self.desired.wanted(desired),
+            self.desired.desired_container(desired),
             self.observed.container(session_id),
             self.observed.known(session_id),
             being_created=self.observed.is_being_created(session_id),

@@ -109,9 +109,9 @@ class Starts:
     async def run(self) -> None:
         while True:
             await asyncio.sleep(POLL_S)
-            self.look()
+            self.adjust_slots()
 
-    def look(self) -> None:
+    def adjust_slots(self) -> None:
         """Free the places that were held for too long, and measure the allowed number of places."""
         host, now_s, late = self.lateness(), time.monotonic(), 0
         for session_id, start in list(self._begun.items()):
@@ -132,7 +132,7 @@ class Starts:
         if change.assigned:
             self._handover()
         for session_id in (*(desired.session_id for desired in change.changed), *change.left):
-            if session_id in self._waiting and not self._is_wanted(session_id):
+            if session_id in self._waiting and not self._is_desired(session_id):
                 self._waiting.pop(session_id).decide(is_wanted=False)
             self._settle(session_id)
         self._begin()
@@ -183,8 +183,8 @@ class Starts:
     def _paints(self, session_id: str) -> bool:
         seen, observed = self.sessions.observed.container(session_id), self.sessions.observed
         runs = seen is not None and seen.state is ContainerState.RUNNING and not observed.known(session_id).failure
-        return runs and self._is_wanted(session_id) and not observed.is_painted(session_id)
+        return runs and self._is_desired(session_id) and not observed.is_painted(session_id)
 
-    def _is_wanted(self, session_id: str) -> bool:
+    def _is_desired(self, session_id: str) -> bool:
         desired = self.sessions.desired.get(session_id)
         return desired is not None and desired.want in {"running", "paused"}

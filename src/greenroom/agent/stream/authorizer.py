@@ -41,8 +41,8 @@ from greenroom.agent.stream.questions import (
     client_in,
     listed_program,
     permitted_by,
+    presented_tokens,
     refusal,
-    shown_in,
 )
 from greenroom.agent.stream.viewers import Company, Openings, StreamEvents, StreamOrigin, Viewer, Viewers, token_hash
 from greenroom.core.errors import Forbidden, GreenroomError, Unauthenticated, Unavailable
@@ -149,7 +149,7 @@ class StreamAuthorizer:
         try:
             address = self._address(headers.get("x-original-uri", ""))
             is_websocket = bool(headers.get("x-original-upgrade"))
-            shown = shown_in(headers, address)
+            shown = presented_tokens(headers, address)
             viewer, session = await self._admit(address, shown, headers.get("origin"), websocket=is_websocket)
             target = _target(address, session)
             check_upload(headers, session)
@@ -228,7 +228,7 @@ class StreamAuthorizer:
                     raise Unauthenticated(NOT_OF_LEASE)
                 if viewer.is_program:
                     await self._wait_for(self._is_handed_over, viewer)
-                session = self._shown_to(viewer)
+                session = self._session_for(viewer)
                 if viewer.watches:
                     await self._require_view_only(session)
                 return viewer, session
@@ -237,7 +237,7 @@ class StreamAuthorizer:
         # no final verdict as long as one of the tokens was not checked
         raise next((error for error in refusals if isinstance(error, Unavailable)), refusals[-1])
 
-    def _shown_to(self, viewer: Viewer) -> SessionSnapshot:
+    def _session_for(self, viewer: Viewer) -> SessionSnapshot:
         """The desktop this viewer gets.
 
         Raises:

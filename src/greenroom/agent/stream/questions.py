@@ -141,7 +141,7 @@ def listed_program(
     )
 
 
-def shown_in(headers: Headers, address: StreamAddress) -> list[PresentedToken]:
+def presented_tokens(headers: Headers, address: StreamAddress) -> list[PresentedToken]:
     """The tokens of a request; with a token of a lease all others are ignored."""
     if token := address.lease or lease_token_in(headers.get("authorization", "")):
         return [PresentedToken(token, of_lease=True)]

@@ -152,7 +152,7 @@ class Viewers:
     def guests(self) -> list[Viewer]:
         return [viewer for viewer in self._viewers.values() if viewer.viewer_id]
 
-    def came(self, viewer: Viewer, client: StreamOrigin) -> None:
+    def add_connection(self, viewer: Viewer, client: StreamOrigin) -> None:
         """Store a new connection of a guest."""
         if client.connection in viewer.connections:
             return
@@ -255,9 +255,9 @@ class Openings:
         while True:
             await wait_for(self._news, POLL_S if self._visits.has_visits else None)
             self._news.clear()
-            await self.look()
+            await self.end_closed_visits()
 
-    async def look(self) -> None:
+    async def end_closed_visits(self) -> None:
         """End the visits whose connections are closed."""
         connections = self._visits.connections
         present = await asyncio.to_thread(self._look, connections)
@@ -318,7 +318,7 @@ class Company:
 
     def opened(self, viewer: Viewer, client: StreamOrigin) -> None:
         """Note that a guest opens a connection."""
-        self._viewers.came(viewer, client)
+        self._viewers.add_connection(viewer, client)
         self._seen[viewer.viewer_id] = self._clock()
         self.changed()
 
@@ -330,18 +330,18 @@ class Company:
         while True:
             await wait_for(self._news, REPORT_POLL_S if self._reported or self._viewers.guests else None)
             self._news.clear()
-            await self.look()
+            await self.report_guests()
 
-    async def look(self) -> None:
+    async def report_guests(self) -> None:
         """Read the present guests, and report changes."""
-        there = await self._there()
+        there = await self._present_guests()
         for session_id in {*there, *self._reported}:
             watchers = tuple(sorted(there.get(session_id, ()), key=lambda one: one.viewer_id))
             if self._reported.get(session_id, ()) == watchers:
                 continue
             try:
                 known = await self._send(Watched(session_id=session_id, watchers=list(watchers)))
-            except Unavailable as error:  # reported at the next look
+            except Unavailable as error:  # reported in the next round
                 log.warning(
                     "the viewers of a session could not be reported", session_id=session_id, reason=error.message
                 )
@@ -350,7 +350,7 @@ class Company:
             if not watchers or not known:
                 del self._reported[session_id]
 
-    async def _there(self) -> dict[str, list[Watcher]]:
+    async def _present_guests(self) -> dict[str, list[Watcher]]:
         guests = self._viewers.guests
         wanted = frozenset(connection for guest in guests for connection in guest.connections)
         gone = wanted - await asyncio.to_thread(self._look, wanted) if wanted else wanted

@@ -55,7 +55,7 @@ class _Filter:
     secrets: tuple[Brokered, ...] = ()
     brokers: bool = False
     """True if it has had secrets: its sessions trust its authority."""
-    looked: float = 0.0
+    checked_at: float = 0.0
     failures: int = 0
     started: float = float("-inf")
     starts: int = 0
@@ -65,10 +65,10 @@ class _Filter:
     def _serves(self) -> bool:
         return self.serving is not None and self.serving.run is not None
 
-    def is_right(self, policy: FilterPolicy, secrets: tuple[Brokered, ...]) -> bool:
+    def is_current(self, policy: FilterPolicy, secrets: tuple[Brokered, ...]) -> bool:
         runs = self.network is not None and (not self.network.address or self._serves)
         same = self.in_force == policy and self.secrets == secrets
-        return runs and same and time.monotonic() - self.looked < RULES_EVERY_S
+        return runs and same and time.monotonic() - self.checked_at < RULES_EVERY_S
 
     def started_now(self) -> None:
         """Count a start: a Squid that ends repeatedly backs off."""
@@ -146,7 +146,7 @@ class WebFilters:
             subject = self._filters.setdefault(policy_id, _Filter())
             async with subject.lock:
                 if self._filters.get(policy_id) is subject:  # not removed while we waited
-                    await self._put_right(subject, self._policies[policy_id])
+                    await self._ensure_current(subject, self._policies[policy_id])
                     return
 
     async def _known(self, policy_id: str) -> None:
@@ -158,12 +158,12 @@ class WebFilters:
         except TimeoutError as error:
             raise FilterError(f"No Manager sent the web filter policy {policy_id} of the session.") from error
 
-    async def _put_right(self, subject: _Filter, policy: FilterPolicy) -> None:
+    async def _ensure_current(self, subject: _Filter, policy: FilterPolicy) -> None:
         secrets = self._secrets_of(policy.filter_policy_id)
-        if subject.is_right(policy, secrets):
+        if subject.is_current(policy, secrets):
             return
         try:
-            await self._make_right(subject, policy, secrets)
+            await self._apply(subject, policy, secrets)
         except OSError as error:
             raise FilterError(f"The web filter cannot be set up on this host: {reason_of(error)}") from error
 
@@ -175,7 +175,7 @@ class WebFilters:
                 return desired.secrets
         return ()
 
-    async def _make_right(self, subject: _Filter, policy: FilterPolicy, secrets: tuple[Brokered, ...]) -> None:
+    async def _apply(self, subject: _Filter, policy: FilterPolicy, secrets: tuple[Brokered, ...]) -> None:
         subject.brokers = subject.brokers or bool(secrets)
         account, believed = self._servers.account(), subject.brokers
         subject.network = await self._runtime.open_filter_network(policy.filter_policy_id, account, believed=believed)
@@ -188,7 +188,7 @@ class WebFilters:
                 if before is not None:  # a round detected the end before the end of its output arrived
                     self._say_ended(policy.filter_policy_id)
         subject.in_force, subject.secrets = policy, secrets
-        subject.looked, subject.failures = time.monotonic(), 0
+        subject.checked_at, subject.failures = time.monotonic(), 0
 
     async def trust_of(self, session_id: str, spec: SessionSpec) -> tuple[SessionFile, ...]:
         """The files by which a session trusts its filter, if the filter adds secrets to requests.
@@ -258,9 +258,9 @@ class WebFilters:
         try:
             with one_item("web filter policy", policy_id):
                 if self._sessions.is_known and policy_id not in self._needed():
-                    await self._take_away(policy_id, subject)
+                    await self._remove(policy_id, subject)
                 elif (policy := self._policies.get(policy_id)) is not None and self._may_write(policy_id, subject):
-                    await self._put_right(subject, policy)
+                    await self._ensure_current(subject, policy)
         except GreenroomError as error:
             subject.failures += 1
             subject.next_try = time.monotonic() + BACKOFF.delay_s(subject.failures)
@@ -280,7 +280,7 @@ class WebFilters:
             subject.serving = self._servers.of(policy_id)
         return subject.serving is None or not subject.serving.brokers
 
-    async def _take_away(self, policy_id: str, subject: _Filter) -> None:
+    async def _remove(self, policy_id: str, subject: _Filter) -> None:
         """Remove the network once no container is on it any more; then the filter."""
         if not await self._runtime.close_filter_network(policy_id):
             return

@@ -29,7 +29,7 @@ from greenroom.manager.checkin import answers
 from greenroom.manager.checkin.answers import Instruction
 from greenroom.manager.checkin.commit import Beats, Committer
 from greenroom.manager.checkin.messages import agent_rows, checked, named_sessions
-from greenroom.manager.checkin.readings import Lists, Looks
+from greenroom.manager.checkin.readings import BatchedReader, DesiredListCache
 from greenroom.manager.status import ManagerContext, ManagerMetrics, ManagerStatus
 from greenroom.wire.messages import Answer, CheckIn
 
@@ -88,7 +88,7 @@ class _Known:
     """
 
     state: CheckInState
-    said: int
+    notifications: int
     at_s: float
 
 
@@ -115,7 +115,7 @@ class CheckIns:
         self._last: dict[str, _Known] = {}
         self._zone: ZoneState | None = None
         """The last reading of the zone; one object for all Agents, as long as it is equal."""
-        self._looks = Looks(Lists(self._db, self._me.manager_id, self._wakers).read)
+        self._reader = BatchedReader(DesiredListCache(self._db, self._me.manager_id, self._wakers).read)
         self._answers = answers.Answers(shared)
 
     # Check-in -------------------------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ class CheckIns:
         message = checked(message)
         early = _EARLY * random.random()  # noqa: S311 -- spreads load, protects nothing
         until_s = boottime_s() + min(message.hold_s, self._config.checkin_hold_s) * (1.0 - early)
-        with self._wakers.held(message.agent_id) as news:
+        with self._wakers.hold_poll(message.agent_id) as news:
             state = self._recent(message) or await self._read(message.agent_id)
             self._admit(message, credential, state)
             if state.fresh and message.db_epoch != state.zone.db_epoch:
@@ -192,16 +192,16 @@ class CheckIns:
             return None
         if message.sessions:
             return last.state if self._wakers.only_named(message.agent_id) else None
-        if message.hold_s <= 0 or last.said != self._wakers.said(message.agent_id):
+        if message.hold_s <= 0 or last.notifications != self._wakers.notification_count(message.agent_id):
             return None
         return None if self._is_news(message, last.state) else last.state
 
     async def _read(self, agent_id: str, *, hurry: bool = True) -> CheckInState:
         """The present state, or the last one with `fresh` false while the database is away."""
         await self._takeover.wait()
-        said, at_s = self._wakers.said(agent_id), boottime_s()
+        notifications, at_s = self._wakers.notification_count(agent_id), boottime_s()
         try:
-            reading = await self._looks.look(agent_id, hurry=hurry)
+            reading = await self._reader.read(agent_id, hurry=hurry)
         except Unavailable:
             if agent_id not in self._last:
                 raise
@@ -213,7 +213,7 @@ class CheckIns:
         if self._zone is None or self._zone != reading.zone:
             self._zone = reading.zone
         state = CheckInState(agent=reading.agents[agent_id], zone=self._zone)
-        self._last[agent_id] = _Known(state, said, at_s)
+        self._last[agent_id] = _Known(state, notifications, at_s)
         return state
 
     async def _take(self, message: CheckIn, state: CheckInState) -> bool:
@@ -272,13 +272,13 @@ class CheckIns:
         return frozenset(s for s, at_s in sent.asked_at_s.items() if now_s - at_s >= self._config.verdict_grace_s)
 
     async def _answer(self, message: CheckIn, state: CheckInState) -> Answer:
-        answer = await self._made(message, state)
+        answer = await self._make_answer(message, state)
         if answer.desired is not None or answer.changes is not None or answer.commands:
             await stop("checkin.before_answer")
         self._metrics.check_ins.labels(_result(answer)).inc()
         return answer
 
-    async def _made(self, message: CheckIn, state: CheckInState) -> Answer:
+    async def _make_answer(self, message: CheckIn, state: CheckInState) -> Answer:
         if not state.fresh:
             return self._answers.no_news(state)
         sent = self._sent_to(message)

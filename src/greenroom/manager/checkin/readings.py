@@ -36,7 +36,7 @@ class _List:
     whole_at_s: float
 
 
-class Lists:
+class DesiredListCache:
     """The lists of the Agents that this Manager reads."""
 
     def __init__(self, db: Database, manager_id: str, wakers: Wakers) -> None:
@@ -61,7 +61,7 @@ class Lists:
                 return await self.read(agent_ids)
         for agent_id in asked.keys() - reading.agents.keys():
             self._wakers.forget(agent_id)
-        agents = [self._kept(agent, asked[agent_id], number, now_s) for agent_id, agent in reading.agents.items()]
+        agents = [self._with_list(agent, asked[agent_id], number, now_s) for agent_id, agent in reading.agents.items()]
         return CheckInReading(zone=reading.zone, agents={agent.agent_id: agent for agent in agents})
 
     def _unread(self, agent_id: str, now_s: float) -> Unread:
@@ -69,7 +69,7 @@ class Lists:
         is_recent = known is not None and now_s - known.whole_at_s < WHOLE_EVERY_S
         return unread if is_recent else replace(unread, session_ids=frozenset())
 
-    def _kept(self, agent: AgentState, read: Unread, number: int, now_s: float) -> AgentState:
+    def _with_list(self, agent: AgentState, read: Unread, number: int, now_s: float) -> AgentState:
         """The Agent with its list. The list of a reading that began later is not replaced: it includes all earlier
         names."""
         known = self._lists.get(agent.agent_id)
@@ -103,21 +103,21 @@ Read = Callable[[Collection[str]], Awaitable[CheckInReading | None]]
 """Reads these Agents in one statement (`manager.checkin.readings`)."""
 
 
-class Looks:
+class BatchedReader:
     """The single reader of a Manager. Hurried requests never wait for others."""
 
     def __init__(self, read: Read) -> None:
         self._hurried = _Queue(read, gathered_s=0.0)
         self._unhurried = _Queue(read, gathered_s=GATHERED_S)
 
-    async def look(self, agent_id: str, *, hurry: bool = True) -> CheckInReading | None:
+    async def read(self, agent_id: str, *, hurry: bool = True) -> CheckInReading | None:
         """A reading that began after this call and contains the Agent, if it exists; None: the Manager's record does
         not exist.
 
         Raises:
             Unavailable: the database cannot be reached.
         """
-        return await (self._hurried if hurry else self._unhurried).look(agent_id)
+        return await (self._hurried if hurry else self._unhurried).read(agent_id)
 
 
 class _Queue:
@@ -130,7 +130,7 @@ class _Queue:
         self._asked: list[tuple[str, asyncio.Future[CheckInReading | None]]] = []
         self._task: asyncio.Task[None] | None = None
 
-    async def look(self, agent_id: str) -> CheckInReading | None:
+    async def read(self, agent_id: str) -> CheckInReading | None:
         answer: asyncio.Future[CheckInReading | None] = asyncio.get_running_loop().create_future()
         self._asked.append((agent_id, answer))
         if self._task is None:

@@ -24,7 +24,7 @@ from greenroom.sessions.replace import (
     ReplacementWriter,
     failed_of,
     further_steps,
-    wanted_instead,
+    replacement_session,
 )
 
 
@@ -68,7 +68,7 @@ async def _run_successor(ctx: PrimaryContext, old: SessionToReplace) -> None:
     search = Search(
         db=ctx.db,
         secrets=ctx.secrets,
-        wanted=wanted_instead(old, failed, targets.image, ctx.secrets),
+        wanted=replacement_session(old, failed, targets.image, ctx.secrets),
         writer=ReplacementWriter(db=ctx.db, fence=ctx.fence, old=old, failed=failed),
         # No container of this workspace can be created any more, or the user has opened their profile elsewhere by now;
         # other users are waiting, too.

@@ -258,7 +258,7 @@ class FilterRunner(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeptHome:
+class StoredHome:
     """An existing home. With a `removal_id`, that removal has moved it away and has not ended: no session gets it any
     more."""
 
@@ -283,7 +283,7 @@ class Homes(Protocol):
     Any call may raise HomeError, with the reason.
     """
 
-    async def list(self) -> list[KeptHome]:
+    async def list(self) -> list[StoredHome]:
         """All homes, and those that removals have moved away and not deleted yet."""
         ...
 

@@ -10,7 +10,7 @@ from greenroom.core.session.leftovers import Thing
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredRecord:
     """A stored record; `version` changes with each write."""
 
     content: bytes
@@ -46,7 +46,7 @@ class Shared(Protocol):
         """
         ...
 
-    async def read(self, name: str) -> Kept | None: ...
+    async def read(self, name: str) -> StoredRecord | None: ...
 
     async def write(self, name: str, content: bytes, version: str | None) -> str:
         """Replace the record `name`, like `write_lease`."""

@@ -154,7 +154,7 @@ class DockerMounts:
                 " config), and no folder of the host is mounted there. Give the user a persistent profile."
             )
         for source, own in inside.items():
-            await self._in_thread(partial(self._folders.put, source, own))
+            await self._in_thread(partial(self._folders.put_files, source, own))
         return others
 
     async def checked(self, found: DockerJson) -> dict[str, Identity]:

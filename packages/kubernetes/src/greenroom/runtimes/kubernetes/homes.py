@@ -28,9 +28,9 @@ from greenroom.runtimes.contract import (
     HomeError,
     HomeInUseError,
     HomeSize,
-    KeptHome,
     RuntimeUnavailable,
     StartError,
+    StoredHome,
 )
 from greenroom.runtimes.kubernetes.amounts import number, of_mapping
 from greenroom.runtimes.kubernetes.cluster import Cluster
@@ -108,10 +108,10 @@ class KubernetesHomes:
 
     # For the management of homes ----------------------------------------------------------------------------------
 
-    async def list(self) -> list[KeptHome]:
+    async def list(self) -> list[StoredHome]:
         found, _ = await self._cluster.list(Claim, self._identity.selector("home"))
         homes = [(home_of(annotations_of(claim).get(OWNER, "")), annotations_of(claim)) for claim in found]
-        return [KeptHome(home=home, removal_id=noted.get(REMOVAL, "")) for home, noted in homes if home is not None]
+        return [StoredHome(home=home, removal_id=noted.get(REMOVAL, "")) for home, noted in homes if home is not None]
 
     async def in_use(self) -> dict[HomeId, str]:
         found, _ = await self._cluster.list(Secret, self._identity.selector("session"))

@@ -17,7 +17,13 @@ from lightkube.resources.core_v1 import Secret
 
 from greenroom.core.errors import SetupError
 from greenroom.core.fleet.lease import LeaseRecord
-from greenroom.runtimes.contract import ContainerConflict, ContainerMissing, Kept, RuntimeUnavailable, StartError
+from greenroom.runtimes.contract import (
+    ContainerConflict,
+    ContainerMissing,
+    RuntimeUnavailable,
+    StartError,
+    StoredRecord,
+)
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 
@@ -95,7 +101,7 @@ class NamespaceShared:
             self._place = (written.metadata.uid or "").replace("-", "")
         return _version(written)
 
-    async def read(self, name: str) -> Kept | None:
+    async def read(self, name: str) -> StoredRecord | None:
         secret = await self._cluster.get(Secret, self._secret(name))
         if secret is None or secret.metadata is None:
             return None
@@ -104,7 +110,7 @@ class NamespaceShared:
             content = zlib.decompress(packed)
         except zlib.error as error:
             raise RuntimeUnavailable(f"The Secret {self._secret(name)} is damaged ({error}); delete it.") from error
-        return Kept(content, secret.metadata.resourceVersion or "")
+        return StoredRecord(content, secret.metadata.resourceVersion or "")
 
     async def write(self, name: str, content: bytes, version: str | None) -> str:
         packed = base64.b64encode(zlib.compress(content)).decode()
