@@ -52,7 +52,7 @@ main()
 
 def test_an_error_of_the_machine_is_one_sentence(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as ended:
-        ending.failed(OSError(28, "No space left on device", "/a\nb"))
+        ending.exit_with_error(OSError(28, "No space left on device", "/a\nb"))
     assert ended.value.code == 1
     assert capsys.readouterr().err == "greenroom: No space left on device: /a\\u000ab\n"
 

@@ -76,7 +76,7 @@ class ProbeTimeLimits:
     async def probe(
         self, runtime: Containers, address: str, spec: SessionSpec, limit_s: float, *, keep: bool = False
     ) -> ProbeResult:
-        """Look at a session's page; `silent` if it gave no answer in time, `keep` as in `Containers.probe`."""
+        """Probe a session's page; `silent` if it gave no answer in time, `keep` as in `Containers.probe`."""
         begun = time.monotonic()
         try:
             return await self.wait_for(_probed(runtime, address, spec, keep=keep), limit_s)
