@@ -8,7 +8,7 @@ import pytest
 
 from greenroom.api.bodies import Json
 from greenroom.core.actions.dialects import parse
-from greenroom.interfaces.sdk.asking import Gesture, NotSupportedError
+from greenroom.interfaces.sdk.common import Gesture, NotSupportedError
 
 AT: dict[str, Any] = {"x": 640, "y": 400}
 

@@ -8,10 +8,10 @@ from pydantic import BaseModel
 
 from greenroom.api.bodies import Json
 from greenroom.core.session.states import NOT_YET_RUNNING, SessionStatus
-from greenroom.interfaces.sdk import asking
-from greenroom.interfaces.sdk.asking import Asks, Browser, SdkModel
+from greenroom.interfaces.sdk import common
+from greenroom.interfaces.sdk.common import Browser, Call, SdkModel
 
-router = asking.adapter("browserbase", "x-bb-api-key")
+router = common.adapter("browserbase", "x-bb-api-key")
 
 WITHOUT_COUNTERPART: Final = ("extensionId", "proxies", "proxySettings")
 SETTINGS_WITHOUT_COUNTERPART: Final = (
@@ -66,58 +66,58 @@ def _status(status: str) -> str:
         return "PENDING"
     if status in (SessionStatus.FAILED, SessionStatus.LOST):
         return "ERROR"
-    return "COMPLETED" if status in asking.GONE else "RUNNING"
+    return "COMPLETED" if status in common.ENDED else "RUNNING"
 
 
 @router.post("/v1/sessions")
-async def create(asks: Asks, body: BrowserbaseRequest) -> Json:
+async def create(call: Call, body: BrowserbaseRequest) -> Json:
     """Lease a browser; `timeout` is its deadline, in seconds from now."""
-    asking.refuse(body, *WITHOUT_COUNTERPART)
-    asking.refuse(body.browserSettings, *SETTINGS_WITHOUT_COUNTERPART)
+    common.refuse(body, *WITHOUT_COUNTERPART)
+    common.refuse(body.browserSettings, *SETTINGS_WITHOUT_COUNTERPART)
     domains = body.browserSettings.allowedDomains
     options: Json = {"egress": {"allow": list(domains)}} if domains else {}
-    return session_json(await asks.create(body.timeout, tags=body.userMetadata, options=options))
+    return session_json(await call.create(body.timeout, tags=body.userMetadata, options=options))
 
 
 @router.get("/v1/sessions")
-async def list_sessions(asks: Asks, status: str | None = None) -> list[Json]:
+async def list_sessions(call: Call, status: str | None = None) -> list[Json]:
     """List the newest leases that the caller may see."""
-    found = map(session_json, await asks.browsers(ended=status not in ("PENDING", "RUNNING")))
+    found = map(session_json, await call.browsers(ended=status not in ("PENDING", "RUNNING")))
     return [one for one in found if status in (None, one["status"])]
 
 
 @router.get("/v1/sessions/{session_id}")
-async def retrieve(asks: Asks, session_id: str) -> Json:
+async def retrieve(call: Call, session_id: str) -> Json:
     """Return one session."""
-    return session_json(await asks.browser(session_id))
+    return session_json(await call.browser(session_id))
 
 
 @router.post("/v1/sessions/{session_id}")
-async def update(asks: Asks, session_id: str, _: Release) -> Json:
+async def update(call: Call, session_id: str, _: Release) -> Json:
     """End the lease."""
-    await asks.release(session_id)
-    return session_json(await asks.browser(session_id))
+    await call.release(session_id)
+    return session_json(await call.browser(session_id))
 
 
 @router.get("/v1/sessions/{session_id}/debug")
-async def debug(asks: Asks, session_id: str) -> Json:
+async def debug(call: Call, session_id: str) -> Json:
     """Return the address at which a person watches. There are no pages in the answer; only DevTools provide them."""
-    browser = await asks.browser(session_id)
+    browser = await call.browser(session_id)
     return {"debuggerUrl": browser.live, "debuggerFullscreenUrl": browser.live, "pages": [], "wsUrl": browser.cdp}
 
 
 @router.get("/v1/sessions/{session_id}/logs")
-async def logs(asks: Asks, session_id: str) -> list[Json]:
+async def logs(call: Call, session_id: str) -> list[Json]:
     """Return an empty list."""
-    await asks.browser(session_id)
+    await call.browser(session_id)
     return []
 
 
 @router.get("/v1/sessions/{session_id}/recording")
-async def recording(asks: Asks, session_id: str) -> list[Json]:
+async def recording(call: Call, session_id: str) -> list[Json]:
     """Return an empty list."""
-    await asks.browser(session_id)
+    await call.browser(session_id)
     return []
 
 
-asking.refuse_the_rest(router)
+common.refuse_other_calls(router)

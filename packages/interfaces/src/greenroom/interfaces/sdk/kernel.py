@@ -12,10 +12,10 @@ from pydantic import BaseModel, Field
 
 from greenroom.api.bodies import Json, validated
 from greenroom.interfaces.mcp.tool import ToolRequest, as_base64
-from greenroom.interfaces.sdk import asking
-from greenroom.interfaces.sdk.asking import Asks, Browser, Gesture, SdkModel
+from greenroom.interfaces.sdk import common
+from greenroom.interfaces.sdk.common import Browser, Call, Gesture, SdkModel
 
-router = asking.adapter("kernel", "authorization")
+router = common.adapter("kernel", "authorization")
 
 WITHOUT_COUNTERPART: Final = (
     "stealth", "profile", "proxy", "proxy_id", "location", "extensions", "vaults", "chrome_policy", "gpu", "name",
@@ -86,41 +86,43 @@ def browser_json(browser: Browser) -> Json:
 
 
 @router.post("/browsers")
-async def create(asks: Asks, body: KernelRequest) -> Json:
+async def create(call: Call, body: KernelRequest) -> Json:
     """Lease a browser; `timeout_seconds` is its deadline, from now."""
-    asking.refuse(body, *WITHOUT_COUNTERPART)
+    common.refuse(body, *WITHOUT_COUNTERPART)
     options: Json = {"kasm_url": body.start_url} if body.start_url else {}
-    return browser_json(await asks.create(body.timeout_seconds, tags=body.tags, options=options))
+    return browser_json(await call.create(body.timeout_seconds, tags=body.tags, options=options))
 
 
 @router.get("/browsers")
 async def list_browsers(
-    asks: Asks,
+    call: Call,
     status: str = "active",
     include_deleted: bool = False,
-    limit: Annotated[int, Query(ge=1, le=asking.MOST_LISTED)] = 20,
+    limit: Annotated[int, Query(ge=1, le=common.MAX_LISTED)] = 20,
     offset: Annotated[int, Query(ge=0)] = 0,
 ) -> JSONResponse:
     """List the newest leases that the caller may see."""
     if offset:
-        raise asking.NotSupportedError(f"Greenroom lists the newest {asking.MOST_LISTED} browsers; omit offset.")
+        raise common.NotSupportedError(f"Greenroom lists the newest {common.MAX_LISTED} browsers; omit offset.")
     ended = include_deleted or status in ("deleted", "all")
-    found = [one for one in await asks.browsers(ended=ended, limit=limit) if (one.lease.status in asking.GONE) <= ended]
+    found = [
+        one for one in await call.browsers(ended=ended, limit=limit) if (one.lease.status in common.ENDED) <= ended
+    ]
     if status == "deleted":
-        found = [one for one in found if one.lease.status in asking.GONE]
+        found = [one for one in found if one.lease.status in common.ENDED]
     return JSONResponse(list(map(browser_json, found)), headers={"X-Has-More": "false"})
 
 
 @router.get("/browsers/{browser_id}")
-async def retrieve(asks: Asks, browser_id: str) -> Json:
+async def retrieve(call: Call, browser_id: str) -> Json:
     """Return one browser."""
-    return browser_json(await asks.browser(browser_id))
+    return browser_json(await call.browser(browser_id))
 
 
 @router.delete("/browsers/{browser_id}", status_code=204)
-async def delete(asks: Asks, browser_id: str) -> None:
+async def delete(call: Call, browser_id: str) -> None:
     """End the lease."""
-    await asks.release(browser_id)
+    await call.release(browser_id)
 
 
 def _presses(given: Gesture) -> list[Json]:
@@ -142,48 +144,50 @@ _ACTIONS: Final[dict[str, Callable[[Gesture], list[Json]]]] = {
 
 def _meant(step: BatchStep) -> list[Json]:
     if (actions := _ACTIONS.get(step.type)) is None:
-        raise asking.without_counterpart(f"the action {step.type!r}")
+        raise common.without_counterpart(f"the action {step.type!r}")
     return actions(validated(Gesture, (step.model_extra or {}).get(step.type) or {}))
 
 
 @router.post("/browsers/{browser_id}/computer/batch", status_code=204)
-async def batch(asks: Asks, browser_id: str, body: Batch) -> None:
+async def batch(call: Call, browser_id: str, body: Batch) -> None:
     """Do several actions in their order."""
-    await asks.act(browser_id, *(action for step in body.actions for action in _meant(step)))
+    await call.act(browser_id, *(action for step in body.actions for action in _meant(step)))
 
 
 @router.post("/browsers/{browser_id}/computer/screenshot")
-async def screenshot(asks: Asks, browser_id: str, body: ScreenshotBody) -> Response:
+async def screenshot(call: Call, browser_id: str, body: ScreenshotBody) -> Response:
     """Return the screen, or the part `region` of it, as PNG."""
     part = body.region
     query = {"region": f"{part.x},{part.y},{part.x + part.width},{part.y + part.height}"} if part else None
-    picture = await asks.ask(ToolRequest(method="GET", path=f"{asking.lease_path(browser_id)}/screenshot", query=query))
+    picture = await call.send(
+        ToolRequest(method="GET", path=f"{common.lease_path(browser_id)}/screenshot", query=query)
+    )
     return Response(picture.content, media_type="image/png")
 
 
 @router.post("/browsers/{browser_id}/computer/get_mouse_position")
-async def mouse_position(asks: Asks, browser_id: str) -> Json:
+async def mouse_position(call: Call, browser_id: str) -> Json:
     """Return the position of the pointer."""
-    (result,) = (await asks.act(browser_id, {"action": "cursor_position"}))["results"]
+    (result,) = (await call.act(browser_id, {"action": "cursor_position"}))["results"]
     return {"x": result["coordinate"][0], "y": result["coordinate"][1]}
 
 
 @router.post("/browsers/{browser_id}/computer/clipboard/read")
-async def read_clipboard(asks: Asks, browser_id: str) -> Json:
+async def read_clipboard(call: Call, browser_id: str) -> Json:
     """Return the text on the clipboard."""
-    (result,) = (await asks.act(browser_id, {"action": "get_clipboard"}))["results"]
+    (result,) = (await call.act(browser_id, {"action": "get_clipboard"}))["results"]
     return {"text": result["text"] or ""}
 
 
 @router.post("/browsers/{browser_id}/computer/clipboard/write", status_code=204)
-async def write_clipboard(asks: Asks, browser_id: str, body: Gesture) -> None:
+async def write_clipboard(call: Call, browser_id: str, body: Gesture) -> None:
     """Put a text on the clipboard."""
-    await asks.act(browser_id, {"action": "set_clipboard", "text": body.text})
+    await call.act(browser_id, {"action": "set_clipboard", "text": body.text})
 
 
 def _serve(path: str, actions: Callable[[Gesture], list[Json]]) -> None:
-    async def act(asks: Asks, browser_id: str, body: Gesture) -> None:
-        await asks.act(browser_id, *actions(body))
+    async def act(call: Call, browser_id: str, body: Gesture) -> None:
+        await call.act(browser_id, *actions(body))
 
     router.add_api_route(f"/browsers/{{browser_id}}/computer/{path}", act, methods=["POST"], status_code=204)
 
@@ -194,10 +198,10 @@ _serve("type", _ACTIONS["type_text"])
 
 
 @router.post("/browsers/{browser_id}/process/exec")
-async def execute(asks: Asks, browser_id: str, body: KernelCommand) -> Json:
+async def execute(call: Call, browser_id: str, body: KernelCommand) -> Json:
     """Run a command and wait for its end."""
-    asking.refuse(body, "as_root", "as_user")
-    wish: Json = {
+    common.refuse(body, "as_root", "as_user")
+    command: Json = {
         "command": [body.command, *body.args],
         "env": body.env,
         "workdir": body.cwd,
@@ -205,7 +209,7 @@ async def execute(asks: Asks, browser_id: str, body: KernelCommand) -> Json:
     }
     begun_s = time.monotonic()
     done: Json = (
-        await asks.ask(ToolRequest(method="POST", path=f"{asking.lease_path(browser_id)}/exec", json=wish))
+        await call.send(ToolRequest(method="POST", path=f"{common.lease_path(browser_id)}/exec", json=command))
     ).json()
     return {
         "exit_code": done["exit_code"],
@@ -216,10 +220,10 @@ async def execute(asks: Asks, browser_id: str, body: KernelCommand) -> Json:
 
 
 @router.get("/browsers/{browser_id}/replays")
-async def replays(asks: Asks, browser_id: str) -> list[Json]:
+async def replays(call: Call, browser_id: str) -> list[Json]:
     """Return an empty list."""
-    await asks.browser(browser_id)
+    await call.browser(browser_id)
     return []
 
 
-asking.refuse_the_rest(router)
+common.refuse_other_calls(router)

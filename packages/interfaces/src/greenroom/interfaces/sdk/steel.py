@@ -9,10 +9,10 @@ from fastapi import Query
 
 from greenroom.api.bodies import Json
 from greenroom.core.session.states import SessionStatus
-from greenroom.interfaces.sdk import asking
-from greenroom.interfaces.sdk.asking import Asks, Browser, Gesture, SdkModel
+from greenroom.interfaces.sdk import common
+from greenroom.interfaces.sdk.common import Browser, Call, Gesture, SdkModel
 
-router = asking.adapter("steel", "steel-api-key")
+router = common.adapter("steel", "steel-api-key")
 
 WITHOUT_COUNTERPART: Final = (
     "sessionId", "proxyUrl", "useProxy", "solveCaptcha", "stealthConfig", "credentials", "extensionIds", "profileId",
@@ -42,7 +42,7 @@ def session_json(browser: Browser) -> Json:
     end = lease.ended or lease.expires or lease.created
     return {
         "id": str(lease.lease_id),
-        "status": "failed" if is_failed else "released" if lease.status in asking.GONE else "live",
+        "status": "failed" if is_failed else "released" if lease.status in common.ENDED else "live",
         "createdAt": lease.created.isoformat(),
         "timeout": browser.seconds * 1000,
         "duration": round((end - lease.created).total_seconds() * 1000) if lease.ended else 0,
@@ -59,21 +59,21 @@ def session_json(browser: Browser) -> Json:
 
 
 @router.post("/v1/sessions")
-async def create(asks: Asks, body: SteelRequest) -> Json:
+async def create(call: Call, body: SteelRequest) -> Json:
     """Lease a browser; `timeout` is its deadline, in milliseconds from now."""
-    asking.refuse(body, *WITHOUT_COUNTERPART)
-    return session_json(await asks.create(None if body.timeout is None else body.timeout / 1000))
+    common.refuse(body, *WITHOUT_COUNTERPART)
+    return session_json(await call.create(None if body.timeout is None else body.timeout / 1000))
 
 
 @router.get("/v1/sessions")
 async def list_sessions(
-    asks: Asks,
+    call: Call,
     status: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=asking.MOST_LISTED)] = asking.MOST_LISTED,
+    limit: Annotated[int, Query(ge=1, le=common.MAX_LISTED)] = common.MAX_LISTED,
     after: Annotated[str, Query(alias="cursorId")] = "",
 ) -> Json:
     """List the newest leases that the caller may see. The SDK requests pages by the last id until one is empty."""
-    found = map(session_json, await asks.browsers(ended=status != "live"))
+    found = map(session_json, await call.browsers(ended=status != "live"))
     sessions = [one for one in found if status in (None, one["status"])]
     ids = [one["id"] for one in sessions]
     begin = ids.index(after) + 1 if after in ids else len(ids) if after else 0
@@ -81,39 +81,39 @@ async def list_sessions(
 
 
 @router.post("/v1/sessions/release")
-async def release_all(asks: Asks) -> Json:
+async def release_all(call: Call) -> Json:
     """End every lease that the caller holds."""
-    held = [one for one in await asks.browsers() if one.token]
+    held = [one for one in await call.browsers() if one.token]
     for one in held:
-        await asks.release(one.lease.lease_id)
+        await call.release(one.lease.lease_id)
     return {"success": True, "message": f"{len(held)} sessions were released."}
 
 
 @router.get("/v1/sessions/{session_id}")
-async def retrieve(asks: Asks, session_id: str) -> Json:
+async def retrieve(call: Call, session_id: str) -> Json:
     """Return one session."""
-    return session_json(await asks.browser(session_id))
+    return session_json(await call.browser(session_id))
 
 
 @router.post("/v1/sessions/{session_id}/release")
-async def release(asks: Asks, session_id: str) -> Json:
+async def release(call: Call, session_id: str) -> Json:
     """End the lease."""
-    await asks.release(session_id)
+    await call.release(session_id)
     return {"success": True, "message": "The session was released."}
 
 
 @router.get("/v1/sessions/{session_id}/live-details")
-async def live_details(asks: Asks, session_id: str) -> Json:
+async def live_details(call: Call, session_id: str) -> Json:
     """Return the address at which a person watches. There are no pages in the answer; only DevTools provide them."""
-    browser = await asks.browser(session_id)
+    browser = await call.browser(session_id)
     viewer = {"sessionViewerUrl": browser.live, "sessionViewerFullscreenUrl": browser.live}
     return {"pages": [], **viewer, "wsUrl": browser.cdp}
 
 
 @router.get("/v1/sessions/{session_id}/events")
-async def events(asks: Asks, session_id: str) -> list[Json]:
+async def events(call: Call, session_id: str) -> list[Json]:
     """Return an empty list."""
-    await asks.browser(session_id)
+    await call.browser(session_id)
     return []
 
 
@@ -131,15 +131,15 @@ _ACTIONS: Final[dict[str, Callable[[SteelAction], list[Json]]]] = {
 
 
 @router.post("/v1/sessions/{session_id}/computer")
-async def computer(asks: Asks, session_id: str, body: SteelAction) -> Json:
+async def computer(call: Call, session_id: str, body: SteelAction) -> Json:
     """Do one action; with `screenshot` the answer includes the screen afterwards."""
     if (actions := _ACTIONS.get(body.action)) is None or (body.action == "type_text" and body.hold_keys):
-        raise asking.without_counterpart(f"the action {body.action!r} with these fields")
+        raise common.without_counterpart(f"the action {body.action!r} with these fields")
     with_picture = body.screenshot or body.action == "take_screenshot"
-    done = await asks.act(session_id, *actions(body), screenshot=with_picture)
+    done = await call.act(session_id, *actions(body), screenshot=with_picture)
     results: list[Json] = done["results"]
     place = results[-1]["coordinate"] if results else None
     return {"output": f"X={place[0]}, Y={place[1]}" if place else "", "base64_image": done["screenshot"], "error": None}
 
 
-asking.refuse_the_rest(router)
+common.refuse_other_calls(router)

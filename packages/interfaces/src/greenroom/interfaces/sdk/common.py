@@ -27,11 +27,11 @@ from greenroom.core.session.states import OVER, SessionStatus
 from greenroom.interfaces.mcp.tool import ToolRequest, answer_to
 
 DEFAULT_S: Final = 600
-LEAST_S: Final = 60
+MIN_S: Final = 60
 START_S: Final = 60
 """The time for which a call waits for the session of a new lease."""
-MOST_LISTED: Final = 100
-GONE: Final = OVER | {SessionStatus.LOST}
+MAX_LISTED: Final = 100
+ENDED: Final = OVER | {SessionStatus.LOST}
 _REPEATABLE: Final = frozenset({429, 503})
 _METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -65,7 +65,7 @@ class Browser:
 
     @classmethod
     def of(cls, lease: LeaseView) -> Browser:
-        if not isinstance(lease, LeaseGranted) or lease.status in GONE:
+        if not isinstance(lease, LeaseGranted) or lease.status in ENDED:
             return cls(lease)
         cdp, webdriver = lease.urls.cdp or "", lease.urls.webdriver or ""
         return cls(lease, cdp.replace("https", "wss", 1), webdriver, lease.urls.live, lease.token)
@@ -90,13 +90,13 @@ class SdkCall:
     authorization: str
     leasing: Leasing
 
-    async def ask(self, asked: ToolRequest) -> httpx.Response:
-        """Send a request to a route of `/api/v1`; return its successful answer.
+    async def send(self, tool_request: ToolRequest) -> httpx.Response:
+        """Send a request to a route of `/api/v1`, and return its successful answer.
 
         A refusal becomes the answer of the call.
         """
         answer = await answer_to(
-            self.request, replace(asked, headers={**asked.headers, "authorization": self.authorization})
+            self.request, replace(tool_request, headers={**tool_request.headers, "authorization": self.authorization})
         )
         if not answer.is_success:
             raise _RefusedError(answer)
@@ -112,16 +112,16 @@ class SdkCall:
             WrongState: the workspace has no Chrome DevTools. The lease is released.
         """
         workspace = self.request.app.state.config.sdk_workspace
-        wish = {
+        body = {
             "workspace": workspace,
-            "seconds": DEFAULT_S if seconds is None else max(LEAST_S, round(seconds)),
+            "seconds": DEFAULT_S if seconds is None else max(MIN_S, round(seconds)),
             "tags": tags or None,
             "options": options or None,
             "wait_s": START_S,
         }
         key = self.request.headers.get("idempotency-key")
         headers = {"Idempotency-Key": key} if key else {}
-        answer = await self.ask(ToolRequest(method="POST", path="/leases", json=wish, headers=headers))
+        answer = await self.send(ToolRequest(method="POST", path="/leases", json=body, headers=headers))
         browser = Browser.of(LeaseGranted.model_validate_json(answer.content))
         if browser.lease.status == SessionStatus.RUNNING and browser.cdp:
             return browser
@@ -134,30 +134,32 @@ class SdkCall:
 
     async def browser(self, lease_id: str) -> Browser:
         """Return a lease. Raises NotFound: it does not exist, or the caller may not see it."""
-        answer = await self.ask(ToolRequest(method="GET", path=lease_path(lease_id)))
+        answer = await self.send(ToolRequest(method="GET", path=lease_path(lease_id)))
         (browser,) = await self._browsers_of([LeaseView.model_validate_json(answer.content)])
         return browser
 
-    async def browsers(self, *, ended: bool = False, limit: int = MOST_LISTED) -> list[Browser]:
+    async def browsers(self, *, ended: bool = False, limit: int = MAX_LISTED) -> list[Browser]:
         """Return the newest leases that the caller may see."""
-        asked = ToolRequest(method="GET", path="/leases", query={"limit": limit, "ended": ended})
-        return await self._browsers_of([LeaseView.model_validate(one) for one in (await self.ask(asked)).json()])
+        tool_request = ToolRequest(method="GET", path="/leases", query={"limit": limit, "ended": ended})
+        return await self._browsers_of(
+            [LeaseView.model_validate(item) for item in (await self.send(tool_request)).json()]
+        )
 
     async def release(self, lease_id: str | UUID) -> None:
-        await self.ask(ToolRequest(method="DELETE", path=lease_path(lease_id)))
+        await self.send(ToolRequest(method="DELETE", path=lease_path(lease_id)))
 
     async def act(self, lease_id: str, *actions: Json, screenshot: bool = False) -> Json:
-        """Do actions; return `results`, and `screenshot` in base64.
+        """Perform actions. Return `results`, and `screenshot` in base64.
 
         Raises:
-            WrongState: an action was not done.
+            WrongState: an action failed.
         """
         body = {"actions": actions, "screenshot": screenshot}
-        answer = await self.ask(ToolRequest(method="POST", path=f"{lease_path(lease_id)}/actions", json=body))
-        done: Json = answer.json()
-        if failed := next((one for one in done["results"] if not one["done"]), None):
+        answer = await self.send(ToolRequest(method="POST", path=f"{lease_path(lease_id)}/actions", json=body))
+        result: Json = answer.json()
+        if failed := next((item for item in result["results"] if not item["done"]), None):
             raise WrongState(f"{failed['action']} was not done: {failed['error']}")
-        return done
+        return result
 
     async def _browsers_of(self, leases: list[LeaseView]) -> list[Browser]:
         granted = await service.granted_to(self.leasing, self.caller, [lease.lease_id for lease in leases])
@@ -181,26 +183,26 @@ class AdapterKey(Declared):
         """
         if reason := foreign_origin_reason(request.headers):
             raise Forbidden(reason, reason="cross-site")
-        sent = request.headers.get(self._header, "")
+        credential = request.headers.get(self._header, "")
         if self._header == "authorization":
-            scheme, _, sent = sent.partition(" ")
-            sent = sent if scheme.lower() == "bearer" else ""
-        key_id, colon, secret = sent.strip().partition(":")
-        if not colon or "\0" in key_id:
+            scheme, _, credential = credential.partition(" ")
+            credential = credential if scheme.lower() == "bearer" else ""
+        key_id, separator, secret = credential.strip().partition(":")
+        if not separator or "\0" in key_id:
             raise Unauthenticated(
                 "The API key of the SDK must have the form KEY:SECRET, with an API key of Greenroom and its secret."
             )
         request.state.caller = caller = await key_caller(request, key_id, secret)
         basic = base64.b64encode(f"{key_id}:{secret}".encode()).decode()
-        request.state.asking = SdkCall(request, caller, f"Basic {basic}", leasing)
+        request.state.sdk_call = SdkCall(request, caller, f"Basic {basic}", leasing)
 
 
-def _asking(request: Request) -> SdkCall:
-    asking: SdkCall = request.state.asking
-    return asking
+def _sdk_call(request: Request) -> SdkCall:
+    call: SdkCall = request.state.sdk_call
+    return call
 
 
-Asks = Annotated[SdkCall, Depends(_asking)]
+Call = Annotated[SdkCall, Depends(_sdk_call)]
 """The call that a route of an adapter answers."""
 
 
@@ -213,7 +215,7 @@ class AdapterRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
-        async def handled(request: Request) -> Response:
+        async def handler(request: Request) -> Response:
             try:
                 return await handle(request)
             except _RefusedError as refusal:
@@ -223,7 +225,7 @@ class AdapterRoute(APIRoute):
                 answer = error_response(request.url.path, error)
                 return _refused(answer.status_code, bytes(answer.body), answer.headers.get("retry-after"))
 
-        return handled
+        return handler
 
 
 def adapter(prefix: str, header: str) -> APIRouter:
@@ -236,18 +238,18 @@ def adapter(prefix: str, header: str) -> APIRouter:
     )
 
 
-def refuse_the_rest(router: APIRouter) -> None:
+def refuse_other_calls(router: APIRouter) -> None:
     """Answer every other call of the SDK with `NotSupportedError`."""
 
-    async def rest(request: Request, path: str) -> None:
+    async def refuse_call(request: Request, path: str) -> None:
         raise without_counterpart(f"{request.method} /{path}")
 
-    router.add_api_route("/{path:path}", rest, methods=_METHODS)
+    router.add_api_route("/{path:path}", refuse_call, methods=_METHODS)
 
 
-def without_counterpart(what: str, remedy: str = "") -> NotSupportedError:
+def without_counterpart(subject: str, remedy: str = "") -> NotSupportedError:
     """Return the refusal of a call, or of a part of it."""
-    return NotSupportedError(f"Greenroom has no counterpart of {what}{remedy}.")
+    return NotSupportedError(f"Greenroom has no counterpart of {subject}{remedy}.")
 
 
 class SdkModel(BaseModel):
@@ -256,12 +258,11 @@ class SdkModel(BaseModel):
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
 
-def refuse(given: BaseModel, *names: str) -> None:
-    """Refuse these fields. Raises NotSupportedError: one of them is set."""
-    fields = given.model_extra or {}
-    asked = [name for name in names if fields.get(name)]
-    if asked:
-        raise without_counterpart(", ".join(asked), "; omit it")
+def refuse(model: BaseModel, *names: str) -> None:
+    """Check that these fields are not set. Raises NotSupportedError: one of them is set."""
+    fields = model.model_extra or {}
+    if unsupported := [name for name in names if fields.get(name)]:
+        raise without_counterpart(", ".join(unsupported), "; omit it")
 
 
 def lease_path(lease_id: str | UUID) -> str:
@@ -308,7 +309,7 @@ class Gesture(BaseModel):
     text: str = ""
 
     @property
-    def place(self) -> Json:
+    def position(self) -> Json:
         """The field `coordinate`, or nothing."""
         if self.coordinates is not None:
             return {"coordinate": list(self.coordinates)}
@@ -316,52 +317,51 @@ class Gesture(BaseModel):
 
     @property
     def pressed_keys(self) -> Json:
-        """The field `text` with the keys that are pressed meanwhile, or nothing."""
+        """The field `text` with the keys that are pressed during the click, or nothing."""
         return {"text": "+".join(self.hold_keys)} if self.hold_keys else {}
 
     def click(self) -> list[Json]:
         """Press, release or click a button. Raises NotSupportedError: there is no such click."""
-        kind, place = self.click_type, self.place
+        kind, position = self.click_type, self.position
         if kind != "click" and self.button == "left":
-            return [{"action": _PHASES[kind], **place}]
-        if kind == "click" and self.button in ("back", "forward") and place:
-            x, y = place["coordinate"]
+            return [{"action": _PHASES[kind], **position}]
+        if kind == "click" and self.button in ("back", "forward") and position:
+            x, y = position["coordinate"]
             return [{"type": "click", "button": self.button, "x": x, "y": y}]
         single = f"{self.button}_click" if self.num_clicks == 1 and self.button in ("right", "middle") else ""
         name = _CLICKS.get((self.button, self.num_clicks)) or single
         if kind != "click" or not name:
-            asked = f"{self.num_clicks} times {kind} of the button {self.button}"
-            raise without_counterpart(asked)
-        return [{"action": name, **place, **self.pressed_keys}]
+            raise without_counterpart(f"{self.num_clicks} times {kind} of the button {self.button}")
+        return [{"action": name, **position, **self.pressed_keys}]
 
     def move(self) -> list[Json]:
-        return [{"action": "mouse_move", **self.place}]
+        return [{"action": "mouse_move", **self.position}]
 
     def drag(self) -> list[Json]:
         """Drag with the left button. Raises NotSupportedError: it is another button."""
         if self.button != "left":
             raise NotSupportedError(f"Greenroom drags with the left button, not with {self.button}.")
         keys = {"keys": self.hold_keys} if self.hold_keys else {}
-        return [{"type": "drag", "path": [list(place) for place in self.path], **keys}]
+        return [{"type": "drag", "path": [list(position) for position in self.path], **keys}]
 
     def turn(self) -> list[Json]:
         """Turn the wheel by `delta_x` and `delta_y` notches."""
-        turns = (("right", "left", self.delta_x), ("down", "up", self.delta_y))
+        directions = (("right", "left", self.delta_x), ("down", "up", self.delta_y))
         return [
             {
                 "action": "scroll",
-                "scroll_direction": ahead if notches > 0 else back,
+                "scroll_direction": forward if notches > 0 else back,
                 "scroll_amount": round(abs(notches)),
-                **self.place,
+                **self.position,
                 **self.pressed_keys,
             }
-            for ahead, back, notches in turns
+            for forward, back, notches in directions
             if notches
         ]
 
     def scroll(self) -> list[Json]:
         """Scroll by `delta_x` and `delta_y` pixels."""
-        x, y = self.place.get("coordinate", (0, 0))
+        x, y = self.position.get("coordinate", (0, 0))
         keys = {"keys": self.hold_keys} if self.hold_keys else {}
         return [{"type": "scroll", "x": x, "y": y, "scroll_x": self.delta_x, "scroll_y": self.delta_y, **keys}]
 
