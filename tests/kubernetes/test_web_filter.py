@@ -24,7 +24,7 @@ from tests.support.scripted_manager import spec as wire_spec
 from tests.support.waiting import eventually
 
 from greenroom.core.web_filter import CLOSED_PORT, PORT, FilterPolicy
-from greenroom.runtimes.kubernetes.filter_manifest import GOES_AROUND_IT
+from greenroom.runtimes.kubernetes.filter_manifest import BYPASS_MESSAGE
 from greenroom.runtimes.kubernetes.names import object_name
 from greenroom.wire.messages import LogLine
 
@@ -299,7 +299,7 @@ async def test_where_policies_have_no_effect_a_session_fails_and_says_so(site: S
     with site.cluster.without_policies():  # the desktop's filter continues: the network's part is not observed
         session = await site.begin()
         await site.world.until(lambda: site.world.state(session) == "failed")
-    assert site.world.observed[session].error == GOES_AROUND_IT
+    assert site.world.observed[session].error == BYPASS_MESSAGE
     await site.end(session)
 
 

@@ -25,11 +25,11 @@ from greenroom.core.web_filter import CLOSED_PORT, PORT
 from greenroom.runtimes.kubernetes.filter_manifest import (
     FilterImage,
     FilterObjects,
-    is_of,
-    leaks,
+    contains,
+    is_from_template,
     packed,
+    policies_that_allow,
     route_through_filter,
-    same,
 )
 from greenroom.runtimes.kubernetes.names import POLICY, ObjectOwner
 from greenroom.runtimes.kubernetes.seen import ended_sentence, is_up, run_of, waits_for
@@ -84,12 +84,12 @@ def test_the_filter_reaches_public_addresses_by_tcp_and_name_servers():
     ],
 )  # fmt: skip
 def test_what_of_others_leads_around_a_filter(spec: dict[str, Any], does: bool):
-    assert leaks([policy(**spec)], FILTERED) == (["theirs"] if does else [])
+    assert policies_that_allow([policy(**spec)], FILTERED) == (["theirs"] if does else [])
 
 
 def test_policies_of_filters_are_no_leaks():
     own = PARTS.policies(OWNER, ())
-    assert leaks(own, FILTERED) == []
+    assert policies_that_allow(own, FILTERED) == []
 
 
 def test_a_session_behind_a_filter_has_its_proxy_and_no_name_server():
@@ -111,8 +111,8 @@ def test_the_proxy_at_an_ipv6_address_is_in_brackets():
 
 def test_another_image_is_another_pod_and_another_policy_is_not():
     before = PARTS.pod(OWNER, IMAGE, "one")
-    assert is_of(before, PARTS.pod(OWNER, IMAGE, "two"))
-    assert not is_of(before, PARTS.pod(OWNER, FilterImage(name="agent:2"), "one"))
+    assert is_from_template(before, PARTS.pod(OWNER, IMAGE, "two"))
+    assert not is_from_template(before, PARTS.pod(OWNER, FilterImage(name="agent:2"), "one"))
 
 
 def test_files_are_packed_the_same_each_time_and_long_lists_are_short():
@@ -123,10 +123,10 @@ def test_files_are_packed_the_same_each_time_and_long_lists_are_short():
 
 
 def test_what_the_server_adds_by_itself_is_no_change():
-    assert same({"ports": [{"port": 1, "nodePort": 9}], "type": "ClusterIP"}, {"ports": [{"port": 1}]})
-    assert not same({"ports": [{"port": 1}, {"port": 2}]}, {"ports": [{"port": 1}]})
-    assert not same({"ports": None}, {"ports": [{"port": 1}]})
-    assert not same(None, {"ports": []})
+    assert contains({"ports": [{"port": 1, "nodePort": 9}], "type": "ClusterIP"}, {"ports": [{"port": 1}]})
+    assert not contains({"ports": [{"port": 1}, {"port": 2}]}, {"ports": [{"port": 1}]})
+    assert not contains({"ports": None}, {"ports": [{"port": 1}]})
+    assert not contains(None, {"ports": []})
 
 
 def test_what_the_cluster_puts_beside_a_filter_says_nothing_about_it():

@@ -3,7 +3,7 @@ Pure.
 
 The first policy allows a session under the filter to reach only the Service. The second allows Squid to reach public
 addresses and name servers. The cluster's network may not enforce them, and no API reports that. Therefore a
-session's Pod first tries an address that must be closed to it, and does not start if that address opens.
+session's Pod first connects to a port that must be closed to it, and does not start if the connection succeeds.
 """
 
 from __future__ import annotations
@@ -63,24 +63,24 @@ from greenroom.runtimes.kubernetes.objects import annotations_of, labels_of, met
 
 VOLUME: Final = "/run/greenroom-filter"
 FOLDER: Final = f"{VOLUME}/files"
-GIVEN: Final = "/etc/greenroom-filter"
-"""The mount path of its Secret. A node may update the files up to a minute late, so they are read only at the first
-start.
+MOUNT_PATH: Final = "/etc/greenroom-filter"
+"""The mount path of the Secret of the filter. A node may update the files up to a minute late, so they are read only at
+the first start.
 """
 FILES: Final = "files.tar.gz"
 """Key of the files in the filter's Secret, which can hold 1 MiB."""
 SQUID: Final = f"""\
 PATH=$PATH:/usr/sbin
-[ -e {FOLDER}/squid.conf ] || tar -x -z -f {GIVEN}/{FILES} -C / --no-same-owner --no-overwrite-dir
+[ -e {FOLDER}/squid.conf ] || tar -x -z -f {MOUNT_PATH}/{FILES} -C / --no-same-owner --no-overwrite-dir
 exec squid -N -n greenroom -f {FOLDER}/squid.conf
 """
-REREAD: Final = "head -c {} | tar -x -z -f - -C / --no-same-owner --no-overwrite-dir && kill -HUP 1"
+RELOAD: Final = "head -c {} | tar -x -z -f - -C / --no-same-owner --no-overwrite-dir && kill -HUP 1"
 DNS_LABELS: Final = {"k8s-app": "kube-dns"}
 """Labels of the name servers of clusters, for any program."""
 MEMORY: Final = ("64Mi", "512Mi")
 """The memory request and the limit of a Squid. Lists of 10,000 domains take about 100 MiB."""
 
-GOES_AROUND_IT: Final = (
+BYPASS_MESSAGE: Final = (
     "The session could bypass its web filter: the network of this cluster does not enforce NetworkPolicies, or another"
     " policy allows more. Sessions under a web filter require a network plugin that enforces them."
 )
@@ -92,7 +92,7 @@ until opens "$1" {PORT}; do
 done
 end=$((SECONDS + 10))
 until ! opens "$1" {CLOSED_PORT}; do
-  [ $SECONDS -lt $end ] || {{ echo {shlex.quote(GOES_AROUND_IT)}; exit 1; }}
+  [ $SECONDS -lt $end ] || {{ echo {shlex.quote(BYPASS_MESSAGE)}; exit 1; }}
   sleep 0.5
 done
 """
@@ -132,35 +132,42 @@ class FilterObjects:
     def session_labels(self) -> dict[str, str]:
         return {**self.identity.of_agent("session"), POLICY: self.policy_id}
 
-    def _about(self, owner: Secret | None = None, name: str = "") -> ObjectMeta:
-        about = ObjectMeta(name=name or self.name, labels={**self.identity.labels("filter"), POLICY: self.policy_id})
+    def _metadata(self, owner: Secret | None = None, name: str = "") -> ObjectMeta:
+        meta = ObjectMeta(name=name or self.name, labels={**self.identity.labels("filter"), POLICY: self.policy_id})
         if owner is not None:
-            of = metadata(owner)
-            about.ownerReferences = [
-                OwnerReference(apiVersion="v1", kind="Secret", name=of.name or "", uid=of.uid or "")
+            owner_metadata = metadata(owner)
+            meta.ownerReferences = [
+                OwnerReference(
+                    apiVersion="v1", kind="Secret", name=owner_metadata.name or "", uid=owner_metadata.uid or ""
+                )
             ]
-        return about
+        return meta
 
     def secret(self) -> Secret:
-        """The Secret of the filter. It is created first and deleted last, and owns all its other objects."""
-        return Secret(metadata=self._about(), type="Opaque")
+        """Return the Secret of the filter. It is created first and deleted last, and owns all other objects of the
+        filter.
+        """
+        return Secret(metadata=self._metadata(), type="Opaque")
 
     def service(self, owner: Secret) -> Service:
-        """The Service through which sessions reach the filter. Its address stays the same when its Pod is replaced."""
+        """Return the Service through which sessions reach the filter. Its address stays the same when its Pod is
+        replaced.
+        """
         ports = [ServicePort(name=f"port-{port}", port=port, protocol="TCP") for port in (PORT, CLOSED_PORT)]
         address = annotations_of(owner).get(ADDRESS)
         spec = ServiceSpec(selector=self.squid_labels, ports=ports, clusterIP=address)
-        return Service(metadata=self._about(owner), spec=spec)
+        return Service(metadata=self._metadata(owner), spec=spec)
 
     def policies(self, owner: Secret, name_servers: Iterable[str]) -> list[NetworkPolicy]:
-        """The policy of the filter's sessions, and that of its Squid. The policy of Squid also admits sessions at a
-        port that is closed to them, so that only their own policy blocks it."""
+        """Return the policy of the sessions under the filter, and the policy of Squid. The second also admits sessions
+        at a port that the first closes, so that a test of this port shows if the first is enforced.
+        """
         sessions = NetworkPolicySpec(
             podSelector=LabelSelector(matchLabels=self.session_labels),
             policyTypes=["Egress"],
             egress=[NetworkPolicyEgressRule(to=[_pods(self.squid_labels)], ports=_tcp(PORT))],
         )
-        names = [_pods(DNS_LABELS, everywhere=True), *(_block(_alone(server)) for server in name_servers)]
+        names = [_pods(DNS_LABELS, all_namespaces=True), *(_block(_single_address(server)) for server in name_servers)]
         public = [_block("0.0.0.0/0", PRIVATE), _block("::/0", PRIVATE_IPV6)]
         squid = NetworkPolicySpec(
             podSelector=LabelSelector(matchLabels=self.squid_labels),
@@ -172,13 +179,16 @@ class FilterObjects:
             ],
         )
         return [
-            NetworkPolicy(metadata=self._about(owner), spec=sessions),
-            NetworkPolicy(metadata=self._about(owner, f"{self.name}-squid"), spec=squid),
+            NetworkPolicy(metadata=self._metadata(owner), spec=sessions),
+            NetworkPolicy(metadata=self._metadata(owner, f"{self.name}-squid"), spec=squid),
         ]
 
     def pod(self, owner: Secret, image: FilterImage, applied: str) -> Pod:
-        """The Pod of Squid, which its node restarts when it ends; it fits the restricted profile."""
-        mounts = [VolumeMount(name="given", mountPath=GIVEN, readOnly=True), VolumeMount(name="run", mountPath=VOLUME)]
+        """Return the Pod of Squid, which its node restarts when it ends. It satisfies the restricted profile."""
+        mounts = [
+            VolumeMount(name="given", mountPath=MOUNT_PATH, readOnly=True),
+            VolumeMount(name="run", mountPath=VOLUME),
+        ]
         squid = Container(
             name=FILTER_CONTAINER,
             image=image.name,
@@ -203,45 +213,44 @@ class FilterObjects:
             tolerations=of_lost_nodes(),
             securityContext=unprivileged(),
         )
-        about = self._about(owner)
-        about.annotations = {TEMPLATE_DIGEST: digest(spec), APPLIED: applied}
-        return Pod(metadata=about, spec=spec)
+        meta = self._metadata(owner)
+        meta.annotations = {TEMPLATE_DIGEST: digest(spec), APPLIED: applied}
+        return Pod(metadata=meta, spec=spec)
 
 
-def digest(thing: object) -> str:
-    """A digest that is equal for equal things."""
-    return hashlib.sha256(msgspec.json.encode(thing, order="deterministic")).hexdigest()[:32]
+def digest(value: object) -> str:
+    """Return a digest, which is equal for equal values."""
+    return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:32]
 
 
 def packed(files: Mapping[str, str]) -> bytes:
-    """The files of a filter, to be unpacked at `/`; equal for equal files."""
+    """Return an archive of the files of a filter, to be unpacked at `/`; it is equal for equal files."""
     return gzip.compress(
         archive([SessionFile(path=f"{FOLDER}/{name}", content=text) for name, text in files.items()]), mtime=0
     )
 
 
-def is_of(pod: Pod, wanted: Pod) -> bool:
+def is_from_template(pod: Pod, expected: Pod) -> bool:
     """Return True if a Pod was created from the current template."""
-    return annotations_of(pod).get(TEMPLATE_DIGEST) == annotations_of(wanted)[TEMPLATE_DIGEST]
+    return annotations_of(pod).get(TEMPLATE_DIGEST) == annotations_of(expected)[TEMPLATE_DIGEST]
 
 
 def route_through_filter(pod: Pod, address: str, image: FilterImage) -> Pod:
     """Change a session's Pod to use the filter at this address: its programs get proxy variables, it has no other name
-    server, and the session starts only after the check that it cannot go around the filter.
+    server, and the session starts only after the check that it cannot bypass the filter.
     """
     spec = pod.spec or PodSpec(containers=[])
     variables = proxy_variables(address)
     (container,) = spec.containers
-    kept = [one for one in container.env or [] if one.name not in variables]
-    container.env = [*kept, *(EnvVar(name=name, value=value) for name, value in variables.items())]
+    other_variables = [variable for variable in container.env or [] if variable.name not in variables]
+    container.env = [*other_variables, *(EnvVar(name=name, value=value) for name, value in variables.items())]
     spec.dnsPolicy, spec.dnsConfig = "None", PodDNSConfig(nameservers=[address])
-    needs = {"cpu": "10m", "memory": "32Mi"}
     check = Container(
         name="web-filter",
         image=image.name,
         imagePullPolicy="IfNotPresent",
         command=["bash", "-c", CHECK, "bash", address],
-        resources=ResourceRequirements(requests=needs, limits={"memory": "64Mi"}),
+        resources=ResourceRequirements(requests={"cpu": "10m", "memory": "32Mi"}, limits={"memory": "64Mi"}),
         securityContext=locked(read_only=True),
         terminationMessagePolicy="FallbackToLogsOnError",
     )
@@ -254,9 +263,10 @@ def route_through_filter(pod: Pod, address: str, image: FilterImage) -> Pod:
 # Policies of others ---------------------------------------------------------------------------------------------------
 
 
-def leaks(policies: Iterable[NetworkPolicy], labels: Mapping[str, str]) -> list[str]:
-    """The names of policies that allow Pods with these labels to reach something; policies of filters are not checked.
-    Policies only add permissions."""
+def policies_that_allow(policies: Iterable[NetworkPolicy], labels: Mapping[str, str]) -> list[str]:
+    """Return the names of the policies that allow connections of Pods with these labels, except policies of filters.
+    Each policy only adds permissions.
+    """
     return [
         metadata(policy).name or ""
         for policy in policies
@@ -271,37 +281,37 @@ def leaks(policies: Iterable[NetworkPolicy], labels: Mapping[str, str]) -> list[
 def _selects(selector: LabelSelector | None, labels: Mapping[str, str]) -> bool:
     if selector is None:
         return True
-    wanted = cast("dict[str, str]", selector.matchLabels or {})
-    return wanted.items() <= dict(labels).items() and all(
-        _holds(one, labels) for one in selector.matchExpressions or []
+    expected = cast("dict[str, str]", selector.matchLabels or {})
+    return expected.items() <= dict(labels).items() and all(
+        _is_met(requirement, labels) for requirement in selector.matchExpressions or []
     )
 
 
-def _holds(one: LabelSelectorRequirement, labels: Mapping[str, str]) -> bool:
-    value, values = labels.get(one.key), one.values or []
+def _is_met(requirement: LabelSelectorRequirement, labels: Mapping[str, str]) -> bool:
+    value, values = labels.get(requirement.key), requirement.values or []
     return {
         "In": value in values,
         "NotIn": value not in values,
         "Exists": value is not None,
         "DoesNotExist": value is None,
-    }.get(one.operator, True)
+    }.get(requirement.operator, True)
 
 
 # Parts of policies ----------------------------------------------------------------------------------------------------
 
 
-def _pods(labels: Mapping[str, str], *, everywhere: bool = False) -> NetworkPolicyPeer:
+def _pods(labels: Mapping[str, str], *, all_namespaces: bool = False) -> NetworkPolicyPeer:
     return NetworkPolicyPeer(
         podSelector=LabelSelector(matchLabels=dict(labels)),
-        namespaceSelector=LabelSelector() if everywhere else None,
+        namespaceSelector=LabelSelector() if all_namespaces else None,
     )
 
 
-def _block(cidr: str, but: Sequence[str] = ()) -> NetworkPolicyPeer:
-    return NetworkPolicyPeer(ipBlock=IPBlock(cidr=cidr, except_=list(but) or None))
+def _block(cidr: str, excluded: Sequence[str] = ()) -> NetworkPolicyPeer:
+    return NetworkPolicyPeer(ipBlock=IPBlock(cidr=cidr, except_=list(excluded) or None))
 
 
-def _alone(address: str) -> str:
+def _single_address(address: str) -> str:
     return f"{address}/128" if ":" in address else f"{address}/32"
 
 
@@ -309,16 +319,18 @@ def _tcp(*ports: int) -> list[NetworkPolicyPort]:
     return [NetworkPolicyPort(port=port, protocol="TCP") for port in ports]
 
 
-def same(one: Any, other: Any) -> bool:
-    """Return True if the server's object contains every wanted value; it may contain more, because of defaults."""
-    if isinstance(other, dict):
-        wanted = cast("dict[str, Any]", other)
-        return isinstance(one, dict) and all(same(cast("dict[str, Any]", one).get(key), v) for key, v in wanted.items())
-    if isinstance(other, list):
-        items = cast("list[Any]", other)
-        return (
-            isinstance(one, list)
-            and len(cast("list[Any]", one)) == len(items)
-            and all(same(a, b) for a, b in zip(cast("list[Any]", one), items, strict=True))
+def contains(actual: Any, expected: Any) -> bool:
+    """Return True if the object of the server contains every expected value; it may contain more, such as defaults."""
+    if isinstance(expected, dict):
+        expected = cast("dict[str, Any]", expected)
+        return isinstance(actual, dict) and all(
+            contains(cast("dict[str, Any]", actual).get(key), v) for key, v in expected.items()
         )
-    return one == other
+    if isinstance(expected, list):
+        items = cast("list[Any]", expected)
+        return (
+            isinstance(actual, list)
+            and len(cast("list[Any]", actual)) == len(items)
+            and all(contains(a, b) for a, b in zip(cast("list[Any]", actual), items, strict=True))
+        )
+    return actual == expected

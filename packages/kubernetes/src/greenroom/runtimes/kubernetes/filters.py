@@ -30,15 +30,15 @@ from greenroom.runtimes.kubernetes.errors import reason_of
 from greenroom.runtimes.kubernetes.exec import OutputTail, run_script
 from greenroom.runtimes.kubernetes.filter_manifest import (
     FILES,
-    REREAD,
+    RELOAD,
     FilterImage,
     FilterObjects,
+    contains,
     digest,
-    is_of,
-    leaks,
+    is_from_template,
     packed,
+    policies_that_allow,
     route_through_filter,
-    same,
 )
 from greenroom.runtimes.kubernetes.names import ADDRESS, APPLIED, FILTER_CONTAINER, PART, POLICY, ObjectOwner
 from greenroom.runtimes.kubernetes.objects import annotations_of, decoded, encoded, labels_of, metadata, status
@@ -93,7 +93,7 @@ class PodFilters:
         repeated."""
         policies, _ = await self._cluster.list(NetworkPolicy)
         labels = {**self._identity.of_session(""), POLICY: parts.policy_id}
-        if found := leaks(policies, labels):
+        if found := policies_that_allow(policies, labels):
             raise StartError(
                 f"The NetworkPolicy {', '.join(sorted(found))} of the namespace {self._cluster.namespace} allows"
                 f" sessions under a web filter to bypass it: exclude Pods with the label {POLICY} from the policy."
@@ -107,7 +107,7 @@ class PodFilters:
             return await self._cluster.create(wanted)
         is_owned = metadata(found).ownerReferences == metadata(wanted).ownerReferences
         spec = msgspec.to_builtins(wanted.spec)
-        if is_owned and same(msgspec.to_builtins(found.spec), spec):
+        if is_owned and contains(msgspec.to_builtins(found.spec), spec):
             return found
         log.warning("a changed part of a web filter is restored", name=name, kind=kind.__name__)
         about = {"ownerReferences": msgspec.to_builtins(metadata(wanted).ownerReferences)}
@@ -193,7 +193,7 @@ class PodFilters:
             await self._cluster.create(wanted)
         pod = await self._serves(parts.name)
         if annotations_of(pod).get(APPLIED) != applied:
-            await self._reread(parts.name, content, applied)
+            await self._reload(parts.name, content, applied)
         return not served
 
     async def _serves(self, name: str) -> Pod:
@@ -213,16 +213,16 @@ class PodFilters:
                     raise StartError(f"The web filter has no running Pod: {problem.message}")
                 if time.monotonic() > end or waits_for(pod)[0] == CRASHES:
                     break
-        said = (
+        output_text = (
             await self._cluster.logs(name, LAST_LINES, CALL_WITHIN_S, FILTER_CONTAINER)
         ).strip() or "it wrote no log"
-        raise StartError(f"The web filter is not ready: {said}")
+        raise StartError(f"The web filter is not ready: {output_text}")
 
-    async def _reread(self, name: str, content: bytes, applied: str) -> None:
+    async def _reload(self, name: str, content: bytes, applied: str) -> None:
         output = OutputTail()
         try:
             exit_code = await run_script(
-                self._cluster, name, REREAD.format(len(content)), output, content,
+                self._cluster, name, RELOAD.format(len(content)), output, content,
                 container=FILTER_CONTAINER, within_s=CALL_WITHIN_S,
             )  # fmt: skip
         except (HTTPXWSException, httpx2.HTTPError, OSError, TimeoutError) as error:
@@ -271,4 +271,4 @@ def _can_be_reused(pod: Pod, wanted: Pod) -> bool:
     """Return True if a Pod need not be replaced: it has not ended, does not crash repeatedly, and has the current
     template. A filter has no state, so nothing is lost if an old Pod continues on a silent node."""
     is_leaving = metadata(pod).deletionTimestamp is not None or status(pod).phase in ENDED
-    return not is_leaving and waits_for(pod)[0] != CRASHES and is_of(pod, wanted)
+    return not is_leaving and waits_for(pod)[0] != CRASHES and is_from_template(pod, wanted)
