@@ -185,7 +185,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.offers = Coalesced(lambda: read_offer(db))
     app.state.keys = CoalescedEach(lambda key_id: find_key(db, key_id))
     app.state.recorder = Recorder(db, lambda: app.state.desks, app.state.snapshot, logs)
-    app.state.recordings_viewed = recording_routes.Viewed(logs)
+    app.state.recordings_viewed = recording_routes.ViewLog(logs)
     metrics.show_recordings(app.state.recorder)
     app.state.courier = Courier(db, secrets, logs, app.state.snapshot)
     metrics.show_webhooks(app.state.courier)

@@ -42,7 +42,7 @@ from greenroom.db.connections import (
     reraise_lost_cancellation,
     servers_of,
 )
-from greenroom.db.rows import readable
+from greenroom.db.rows import convert
 
 CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
     "last-enabled-manager": (LastEnabledManager, None),
@@ -191,7 +191,7 @@ def rows_as(kind: type[T], rows: Iterable[Mapping[str, Any]]) -> list[T]:
     """Rows as dataclasses of this kind, their enumerations and nested JSON included. A row with a value of a wrong type
     is logged and left out, so that it does not stop the work on the others. Raises msgspec.ValidationError: a row lacks
     a field of the kind; a defect of the statement."""
-    return [found for row in rows if (found := readable(kind, row)) is not None]
+    return [found for row in rows if (found := convert(kind, row)) is not None]
 
 
 def row_as(kind: type[T], row: Mapping[str, Any] | None) -> T | None:

@@ -15,7 +15,7 @@ SYS: Final = Path("/sys")
 SYSCTL_FILE: Final = Path("/etc/sysctl.d/60-greenroom.conf")
 BRIDGE_PORTS: Final = 1023
 """Fixed in the kernel (BR_MAX_PORTS)."""
-_MASK: Final = 7
+_MASK_COLUMN: Final = 7
 """The column of /proc/net/route."""
 _SESSIONS_BRIDGE: Final = re.compile("gr-[0-9a-f]{8}")
 _PIDS_FILES: Final = (
@@ -34,17 +34,17 @@ _PROCESSES: Final = {
 
 
 def read(proc: Path = PROC, sys: Path = SYS) -> dict[str, int]:
-    """Return the values of the limits (`core.fleet.host_limits.LIMITS`) by name; unreadable and unlimited ones are left
-    out.
+    """Return the values of the limits (`core.fleet.host_limits.LIMITS`) by name, without limits that are unreadable or
+    unlimited.
     """
     values = {limit.name: _number(proc / "sys" / limit.name.replace(".", "/")) for limit in LIMITS if limit.sysctl}
     values["ports in net.ipv4.ip_local_port_range"] = _ports(proc / "sys/net/ipv4/ip_local_port_range")
     values["ports of a bridge"] = BRIDGE_PORTS
     values["addresses of the sessions' network"] = min(_addresses(proc / "net/route"), default=None)
-    groups = [found for file in _PIDS_FILES if (found := _number(sys / file)) is not None]
-    values["pids.max of Docker's control group"] = min(groups, default=None)
+    pid_limits = [limit for file in _PIDS_FILES if (limit := _number(sys / file)) is not None]
+    values["pids.max of Docker's control group"] = min(pid_limits, default=None)
     for name, (process, line) in _PROCESSES.items():
-        values[name] = min(_of_processes(proc, process, line), default=None)
+        values[name] = min(_process_limits(proc, process, line), default=None)
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -70,84 +70,86 @@ def _ports(file: Path) -> int | None:
 
 
 def _addresses(routes: Path) -> Iterator[int]:
-    """Yield the number of addresses of each sessions' network on this host, without its own two and that of
-    the bridge.
+    """Yield the number of addresses for sessions in each network of sessions on this host: without its network address,
+    its broadcast address and the address of the bridge.
     """
     try:
         lines = routes.read_text().splitlines()[1:]
     except OSError:
         return
     for fields in map(str.split, lines):
-        if len(fields) > _MASK and _SESSIONS_BRIDGE.fullmatch(fields[0]):
-            yield 2 ** (32 - int(fields[_MASK], 16).bit_count()) - 3
+        if len(fields) > _MASK_COLUMN and _SESSIONS_BRIDGE.fullmatch(fields[0]):
+            yield 2 ** (32 - int(fields[_MASK_COLUMN], 16).bit_count()) - 3
 
 
-def _of_processes(proc: Path, name: str, line: str) -> Iterator[int]:
+def _process_limits(proc: Path, name: str, line: str) -> Iterator[int]:
     for comm in proc.glob("[0-9]*/comm"):
         try:
-            if comm.read_text().strip() != name or not _is_of_host(comm.parent):
+            if comm.read_text().strip() != name or not _is_on_host(comm.parent):
                 continue
             limits = (comm.parent / "limits").read_text()
         except OSError:  # it has ended, or is not readable
             continue
-        for found in limits.splitlines():  # no lines, if it ended and no process has waited for it
-            if found.startswith(line) and (soft := found[len(line) :].split()[0]) != "unlimited":
+        for text in limits.splitlines():  # no lines, if it ended and no process has waited for it
+            if text.startswith(line) and (soft := text[len(line) :].split()[0]) != "unlimited":
                 yield int(soft)
 
 
-def _is_of_host(process: Path) -> bool:
-    """True if the process has only one pid, that of this host: a process in a container may use any name."""
+def _is_on_host(process: Path) -> bool:
+    """True if the process is not in a container, where it could have any name: it has only one pid, that of
+    this host.
+    """
     status = (process / "status").read_text()
-    return any(len(found.split()) == 2 for found in status.splitlines() if found.startswith("NSpid:"))
+    return any(len(text.split()) == 2 for text in status.splitlines() if text.startswith("NSpid:"))
 
 
 @dataclass(frozen=True, slots=True)
-class Raised:
-    """A kernel setting that had to be raised. `problem` is the reason why it was not, empty if it was."""
+class LimitChange:
+    """The change of a kernel setting that is too low. `problem` is the reason why it failed; empty = it is raised."""
 
     name: str
     before: int
-    wanted: int
+    target: int
     problem: str = ""
 
     @property
     def sentence(self) -> str:
         if not self.problem:
-            return f"{self.name}: {self.before} → {self.wanted}."
+            return f"{self.name}: {self.before} → {self.target}."
         return (
             f"{self.name} remains {self.before}, because this process cannot set it ({self.problem})."
-            f" Run on the host, as root: sysctl -w {self.name}={self.wanted}"
+            f" Run on the host, as root: sysctl -w {self.name}={self.target}"
         )
 
 
-def raise_limits(proc: Path = PROC, sysctl_file: Path = SYSCTL_FILE) -> list[Raised]:
+def raise_limits(proc: Path = PROC, sysctl_file: Path = SYSCTL_FILE) -> list[LimitChange]:
     """Raise limits that are too low, immediately and, through `sysctl_file`, at every start of the host.
 
     Raises:
         OSError: the limits were raised, but the file could not be written.
     """
     before = read(proc)
-    tried = [_raise(proc, name, before[name], wanted) for name, wanted in to_raise(before).items()]
-    if done := {one.name: one.wanted for one in tried if not one.problem}:
-        _keep(sysctl_file, done)
-    return tried
+    changes = [_raise(proc, name, before[name], target) for name, target in to_raise(before).items()]
+    if raised := {change.name: change.target for change in changes if not change.problem}:
+        _store(sysctl_file, raised)
+    return changes
 
 
-def _raise(proc: Path, name: str, before: int, wanted: int) -> Raised:
+def _raise(proc: Path, name: str, before: int, target: int) -> LimitChange:
     try:
-        (proc / "sys" / name.replace(".", "/")).write_text(f"{wanted}\n")
+        (proc / "sys" / name.replace(".", "/")).write_text(f"{target}\n")
     except OSError as error:
-        return Raised(name, before, wanted, error.strerror or str(error))
-    return Raised(name, before, wanted)
+        return LimitChange(name, before, target, error.strerror or str(error))
+    return LimitChange(name, before, target)
 
 
-def _keep(file: Path, raised: Mapping[str, int]) -> None:
-    """Add to the settings that earlier calls raised. With `-`, a setting whose module is not loaded yet is no error at
-    start.
+def _store(file: Path, raised: Mapping[str, int]) -> None:
+    """Add the raised settings to those in the file. With `-`, a setting whose kernel module is not loaded at the start
+    of the host is no error.
     """
     lines = file.read_text().splitlines() if file.exists() else []
-    kept = (line.removeprefix("-").partition("=") for line in lines if line.startswith("-"))
-    settings = {name.strip(): value.strip() for name, _, value in kept}
+    stored = (line.removeprefix("-").partition("=") for line in lines if line.startswith("-"))
+    settings = {name.strip(): value.strip() for name, _, value in stored}
     settings |= {name: str(value) for name, value in raised.items()}
     file.parent.mkdir(parents=True, exist_ok=True)
     header = (

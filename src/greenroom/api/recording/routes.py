@@ -1,4 +1,4 @@
-"""Recordings of leases: the actions of programs, with pictures of their screens. Also as a ZIP, and after the lease.
+"""Recordings of leases: the actions of programs, with pictures of their screens, also as a ZIP file.
 
 A recording is for the user of the session, the API key that held the lease, and callers with `recordings_view`. The
 token of the lease is not sufficient: a recording also contains the actions of people, and untrusted programs have the
@@ -45,14 +45,14 @@ from greenroom.db.recordings import (
 )
 
 VIEW: Final = "recordings_view"
-VIEWED_S: Final = 600.0
+REPEAT_S: Final = 600.0
 """A caller's access to another user's recording is logged once in this time, not for each picture."""
 
 
-class SeesRecording(Declared):
+class RecordingAccess(Declared):
     """A dependency that returns the recording of the path, for callers who may see it.
 
-    It logs access to recordings of others.
+    Access to recordings of other users is logged.
     """
 
     acts = (Act.SEE_RECORDING,)
@@ -66,7 +66,7 @@ class SeesRecording(Declared):
         """Authenticate and authorize.
 
         Raises:
-            Unauthenticated: there is no valid credential; the token of a lease is not one here.
+            Unauthenticated: there is no valid credential; the token of a lease is not accepted.
             NotFound: the recording does not exist, or the caller may not see it.
         """
         caller = await self._requires(request)
@@ -76,32 +76,32 @@ class SeesRecording(Declared):
         if verdict.refused:
             raise NotFound(f"There is no recording of lease {lease_id}; it may have been deleted.")
         if kind is Kind.OTHER:
-            request.app.state.recordings_viewed.note(caller, recording)
+            request.app.state.recordings_viewed.log_access(caller, recording)
         return recording
 
 
-class Viewed:
-    """Log rows about access to recordings of others; one instance per process."""
+class ViewLog:
+    """Writes log rows about access to recordings of other users; one instance per process."""
 
     def __init__(self, logs: LogWriter) -> None:
         self._logs = logs
-        self._looked: dict[tuple[str, str], float] = {}
+        self._last_rows: dict[tuple[str, str], float] = {}
 
-    def note(self, caller: Caller, recording: LeaseRecording) -> None:
-        """Write a row, unless the last one is less than `VIEWED_S` old."""
-        now_s, who = time.monotonic(), (caller.name, recording.lease_id)
-        if now_s - self._looked.get(who, float("-inf")) < VIEWED_S:
+    def log_access(self, caller: Caller, recording: LeaseRecording) -> None:
+        """Write a row, unless the last row for this caller and recording is less than `REPEAT_S` old."""
+        now_s, key = time.monotonic(), (caller.name, recording.lease_id)
+        if now_s - self._last_rows.get(key, float("-inf")) < REPEAT_S:
             return
-        self._looked = {k: at for k, at in self._looked.items() if now_s - at < VIEWED_S}
-        self._looked[who] = now_s
+        self._last_rows = {k: at for k, at in self._last_rows.items() if now_s - at < REPEAT_S}
+        self._last_rows[key] = now_s
         _write(self._logs, LogCode.RECORDING_VIEWED, f"{caller.name} viewed", recording)
 
 
-def _write(logs: LogWriter, code: LogCode, words: str, recording: LeaseRecording) -> None:
+def _write(logs: LogWriter, code: LogCode, subject: str, recording: LeaseRecording) -> None:
     """Write a row about another user's recording. It is stored before the answer."""
     logs.write(
         code,
-        f"{words} the recording of lease {recording.lease_id} of {recording.username or recording.holder}",
+        f"{subject} the recording of lease {recording.lease_id} of {recording.username or recording.holder}",
         session_id=recording.session_id,
         user_id=recording.user_id,
         username=recording.username,
@@ -150,7 +150,7 @@ class RecordedRowView(View, row=StoredRecordingRow):
 
 
 ROWS_AT_ONCE: Final = 500
-MADE: Final = (1980, 1, 1, 0, 0, 0)
+FILE_TIME: Final = (1980, 1, 1, 0, 0, 0)
 """The time of all files in the ZIP, so that the same recording results in the same ZIP."""
 
 
@@ -169,30 +169,30 @@ class _ZipBuffer(RawIOBase):
         return len(data)
 
     def take(self) -> bytes:
-        taken = bytes(self._waiting)
+        data = bytes(self._waiting)
         self._waiting.clear()
-        return taken
+        return data
 
 
-async def exported(db: Database, recording: LeaseRecording) -> AsyncIterator[bytes]:
-    """Yield the ZIP in pieces. A picture that is deleted meanwhile is left out."""
-    made = _ZipBuffer()
-    with zipfile.ZipFile(made, "w") as archive:
+async def export_zip(db: Database, recording: LeaseRecording) -> AsyncIterator[bytes]:
+    """Yield the ZIP file in pieces. A picture that is deleted during the export is omitted."""
+    buffer = _ZipBuffer()
+    with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr(_file("recording.json"), view_of(recording).model_dump_json(indent=2) + "\n")
         numbers: list[int] = []
         with archive.open(_file("rows.jsonl"), "w", force_zip64=True) as lines:
             async for row in _rows(db, recording.lease_id):
                 lines.write(row_view(row).model_dump_json().encode() + b"\n")
                 numbers += [row.number] if row.picture else []
-                yield made.take()
+                yield buffer.take()
         for number in numbers:
             try:
                 data = await read_picture(db, recording.lease_id, number)
             except NotFound:
                 continue
             archive.writestr(_file(f"pictures/{number:06}.png"), data)
-            yield made.take()
-    yield made.take()
+            yield buffer.take()
+    yield buffer.take()
 
 
 async def _rows(db: Database, lease_id: str) -> AsyncIterator[StoredRecordingRow]:
@@ -204,7 +204,7 @@ async def _rows(db: Database, lease_id: str) -> AsyncIterator[StoredRecordingRow
 
 
 def _file(name: str) -> zipfile.ZipInfo:
-    info = zipfile.ZipInfo(name, MADE)
+    info = zipfile.ZipInfo(name, FILE_TIME)
     info.compress_type = zipfile.ZIP_STORED if name.endswith(".png") else zipfile.ZIP_DEFLATED
     info.external_attr = 0o644 << 16
     return info
@@ -223,7 +223,7 @@ def row_view(row: StoredRecordingRow) -> RecordedRowView:
 
 router = APIRouter(tags=["leases"])
 
-Seen = Annotated[LeaseRecording, Depends(SeesRecording())]
+Recording = Annotated[LeaseRecording, Depends(RecordingAccess())]
 BY_NUMBER: Final = SortOrder("number", descending=False)
 _BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
 
@@ -236,32 +236,32 @@ async def list_recordings(
     session_id: Annotated[UUID | None, Query(description="only the recording of the lease of this session")] = None,
 ) -> list[RecordingView]:
     """List recordings, newest first: all with `recordings_view`, otherwise those of the caller's own leases."""
-    is_all = caller.may(VIEW)
-    wanted = RecordingFilter(
-        user_id=None if is_all else caller.user_id,
-        key_id=None if is_all else caller.key_id,
+    may_view_all = caller.may(VIEW)
+    selection = RecordingFilter(
+        user_id=None if may_view_all else caller.user_id,
+        key_id=None if may_view_all else caller.key_id,
         session_id=None if session_id is None else str(session_id),
     )
-    found = await recordings.list_recordings(db, wanted, after=page.after_row(NEWEST_FIRST), limit=page.limit)
+    found = await recordings.list_recordings(db, selection, after=page.after_row(NEWEST_FIRST), limit=page.limit)
     return [view_of(each) for each in page.rows(found, NEWEST_FIRST)]
 
 
 @router.get("/leases/{lease_id}/recording")
-async def get_recording(recording: Seen) -> RecordingView:
+async def get_recording(recording: Recording) -> RecordingView:
     """Return the recording of a lease, also of one that is over."""
     return view_of(recording)
 
 
 @router.get("/leases/{lease_id}/recording/rows")
-async def list_recorded_rows(db: Db, page: Paging, recording: Seen) -> list[RecordedRowView]:
+async def list_recorded_rows(db: Db, page: Paging, recording: Recording) -> list[RecordedRowView]:
     """List the recorded actions, in their order."""
     after = page.after_row(BY_NUMBER)
     rows = await recordings.read_rows(
         db, recording.lease_id, after=_number(after) if after else 0, limit=page.limit + 1
     )
-    shown = rows[: page.limit]
-    end = Position(str(shown[-1].number), "") if len(rows) > len(shown) else None
-    return [row_view(row) for row in page.rows(ListPage(shown, end), BY_NUMBER)]
+    rows_of_page = rows[: page.limit]
+    end = Position(str(rows_of_page[-1].number), "") if len(rows) > len(rows_of_page) else None
+    return [row_view(row) for row in page.rows(ListPage(rows_of_page, end), BY_NUMBER)]
 
 
 def _number(after: Position) -> int:
@@ -274,7 +274,7 @@ def _number(after: Position) -> int:
     responses={200: {"content": {"image/png": _BINARY}, "description": "the screen as a PNG"}},
 )
 async def get_recorded_picture(
-    number: Annotated[int, Path(ge=1, le=2**31 - 1, description="number of the row")], db: Db, recording: Seen
+    number: Annotated[int, Path(ge=1, le=2**31 - 1, description="number of the row")], db: Db, recording: Recording
 ) -> Response:
     """Return the picture of a row."""
     data = await recordings.read_picture(db, recording.lease_id, number)
@@ -289,7 +289,7 @@ async def get_recorded_picture(
 async def export_recording(
     db: Db,
     logs: Logs,
-    recording: Seen,
+    recording: Recording,
     caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", FOR_OTHERS, VIEW)],
 ) -> StreamingResponse:
     """Return the whole recording: `recording.json`, `rows.jsonl` with one row per line, and `pictures/000012.png`."""
@@ -297,7 +297,7 @@ async def export_recording(
         _write(logs, LogCode.RECORDING_EXPORTED, f"{caller.name} exports", recording)
     name = f'attachment; filename="recording-{recording.lease_id}.zip"'
     headers = {"Content-Disposition": name}
-    return StreamingResponse(exported(db, recording), media_type="application/zip", headers=headers)
+    return StreamingResponse(export_zip(db, recording), media_type="application/zip", headers=headers)
 
 
 @router.delete("/leases/{lease_id}/recording", status_code=204, dependencies=[acts(Act.DELETE_RECORDING)])

@@ -1,11 +1,11 @@
-"""The entries of the catalogue in one form: the recipes of Greenroom, each an image and a workspace, and lists that
-others publish.
+"""The entries of the catalogue in one form: the recipes of Greenroom, each with an image and a workspace, and the lists
+of other publishers.
 
 The form is the table of a `recipe.toml` (docs/reference/recipes.md). `greenroom.recipes` reads the files and builds the
 images.
 
-An entry of Greenroom has the name of its recipe. An entry of another list has the name of that list in front:
-`firefox`, `acme/firefox`. So no list can replace an entry of another.
+An entry of Greenroom has the name of its recipe, such as `firefox`. An entry of another list has the name of that list
+as a prefix, such as `acme/firefox`, so that no list can replace an entry of another list.
 """
 
 from __future__ import annotations
@@ -85,9 +85,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def definition(self, image: str, image_src: str = "") -> Definition:
         """Return the workspace from this recipe, with this image and the picture at `image_src`."""
-        chosen = msgspec.structs.asdict(self.workspace)
-        chosen["memory"] = chosen.pop("memory_mb") * MIB
-        chosen["port_map"] = {**self._desk, **self.workspace.port_map}
+        defaults = msgspec.structs.asdict(self.workspace)
+        defaults["memory"] = defaults.pop("memory_mb") * MIB
+        defaults["port_map"] = {**self._desk, **self.workspace.port_map}
         return Definition(
             name=image,
             friendly_name=self.friendly_name,
@@ -95,7 +95,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             image_src=image_src,
             categories=list(self.categories),
             allow_launch_variables=self.kind == "desktop",
-            **chosen,
+            **defaults,
         )
 
 
@@ -108,18 +108,18 @@ def parse(name: str, table: Mapping[str, Any]) -> Recipe:
     except msgspec.ValidationError as error:
         problem, _, field = str(error).partition(" - at `$")
         raise _invalid(name, field.strip("`.") or "recipe.toml", problem) from error
-    _checked(name, "workspace.port_map", page.validated_ports, recipe.workspace.port_map)
-    _checked(name, "workspace.run_config", run_config.validated, recipe.workspace.run_config)
-    _checked(name, "workspace.exec_config", exec_config.validated, recipe.workspace.exec_config)
+    _check(name, "workspace.port_map", page.validated_ports, recipe.workspace.port_map)
+    _check(name, "workspace.run_config", run_config.validated, recipe.workspace.run_config)
+    _check(name, "workspace.exec_config", exec_config.validated, recipe.workspace.exec_config)
     if (recipe.application is None) != (recipe.kind == "desktop"):
-        wrong = "a desktop has none" if recipe.application else f"a recipe of kind {recipe.kind} needs it"
-        raise _invalid(name, "application", wrong)
+        problem = "a desktop has none" if recipe.application else f"a recipe of kind {recipe.kind} needs it"
+        raise _invalid(name, "application", problem)
     if recipe.application:
-        _checked(name, "application.window_title", _pattern, recipe.application.window_title)
+        _check(name, "application.window_title", _pattern, recipe.application.window_title)
     return recipe
 
 
-def _checked(name: str, field: str, check: Callable[[Any], object], value: RunConfig | ExecConfig | str) -> None:
+def _check(name: str, field: str, check: Callable[[Any], object], value: RunConfig | ExecConfig | str) -> None:
     try:
         check(value)
     except Invalid as error:
@@ -169,19 +169,19 @@ class Offered:
 
 def of_recipe(recipe: Recipe, image: str, picture: str) -> Offered:
     """Return the entry of a recipe, with these addresses of its image and picture."""
-    made = recipe.definition(image, picture)
-    names = [field.name for field in fields(made) if field.name != "docker_token_encrypted"]
-    return Offered(name=recipe.name, workspace={name: getattr(made, name) for name in names})
+    definition = recipe.definition(image, picture)
+    names = [field.name for field in fields(definition) if field.name != "docker_token_encrypted"]
+    return Offered(name=recipe.name, workspace={name: getattr(definition, name) for name in names})
 
 
 def of_list(source: str, listed: Listed) -> Offered:
     """Return an entry of another list."""
-    given = asdict(listed) | {"name": listed.image, "categories": list(listed.categories)}
-    about_list = ("image", "size_bytes", "picture_url")
+    values = asdict(listed) | {"name": listed.image, "categories": list(listed.categories)}
+    list_fields = ("image", "size_bytes", "picture_url")
     return Offered(
         name=f"{source}/{listed.name}",
         source=source,
-        workspace={name: value for name, value in given.items() if value is not None and name not in about_list},
+        workspace={name: value for name, value in values.items() if value is not None and name not in list_fields},
         size_bytes=listed.size_bytes,
         picture_url=listed.picture_url,
     )
@@ -218,8 +218,8 @@ def update_of(offered: Offered, port_map: Mapping[str, Any]) -> dict[str, Any]:
     """Return the changes of an update to the workspace: its image, and the services for programs that are missing in
     its `port_map`. Some workspaces were created before images had desks.
     """
-    has: Mapping[str, Any] = offered.workspace.get("port_map", {})
-    missing = {name: has[name] for name in PROGRAMS if name in has and name not in port_map}
+    services: Mapping[str, Any] = offered.workspace.get("port_map", {})
+    missing = {name: services[name] for name in PROGRAMS if name in services and name not in port_map}
     return {"name": offered.image} | ({"port_map": {**port_map, **missing}} if missing else {})
 
 
@@ -231,26 +231,29 @@ def entries(
     """
     added = {each.catalogue_name: each for each in known if each.catalogue_name is not None}
     measured = {each.name: each.start_s for each in known if each.start_s is not None}
-    made: list[CatalogueOffer] = []
-    for one in sorted(offered, key=lambda each: (each.source != "", each.friendly_name.lower(), each.name)):
-        own = added.get(one.name)
-        start_s = own.start_s if own is not None and own.start_s is not None else measured.get(one.image)
-        made.append(
+    offers: list[CatalogueOffer] = []
+    for entry in sorted(offered, key=lambda each: (each.source != "", each.friendly_name.lower(), each.name)):
+        workspace = added.get(entry.name)
+        start_s = (
+            workspace.start_s if workspace is not None and workspace.start_s is not None else measured.get(entry.image)
+        )
+        offers.append(
             CatalogueOffer(
-                offered=one,
-                added=own,
-                size_bytes=sizes.get(own.name if own else one.image) or sizes.get(one.image) or one.size_bytes,
+                offered=entry,
+                added=workspace,
+                size_bytes=sizes.get(workspace.name if workspace else entry.image)
+                or sizes.get(entry.image)
+                or entry.size_bytes,
                 first_frame_ms=None if start_s is None else round(start_s * 1000),
             )
         )
-    return made
+    return offers
 
 
-def free_name(wanted: str, taken: Collection[str]) -> str:
-    """Return `wanted`, with a number after it if a workspace already has that name."""
-    number = 1
-    name = wanted
-    while name in taken:
+def free_name(name: str, used_names: Collection[str]) -> str:
+    """Return `name`, with a number after it if a workspace already has that name."""
+    free, number = name, 1
+    while free in used_names:
         number += 1
-        name = f"{wanted} {number}"
-    return name
+        free = f"{name} {number}"
+    return free

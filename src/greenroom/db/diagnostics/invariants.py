@@ -24,7 +24,7 @@ from greenroom.db.fleet.machine_pools import list_pools
 from greenroom.db.fleet.views import list_agents
 from greenroom.db.launch.replacement import KEPT_PER_CONFIG
 from greenroom.db.pool.configs import list_configs
-from greenroom.db.rows import collected
+from greenroom.db.rows import collect_unreadable
 from greenroom.db.session.views import SessionFilter, list_sessions
 from greenroom.db.workspace.homes import HomeFilter, list_homes
 from greenroom.db.workspace.images import list_images
@@ -317,7 +317,7 @@ async def unreadable(db: Database) -> list[str]:
     """The rows that cannot be read, each as a sentence with its ids."""
     found = list[str]()
     for noun, read in _READS.items():
-        with collected() as rows:
+        with collect_unreadable() as rows:
             await read(db)
         found += [f"a {noun} cannot be read, {row}" for row in rows]
     return found
