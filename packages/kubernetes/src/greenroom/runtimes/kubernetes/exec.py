@@ -1,8 +1,8 @@
-"""Runs a command in a session's Pod.
+"""Commands in the Pod of a session.
 
 The script is sent through the standard input, because the URL of the request is in the server's log and in `ps`. A
-shell in the container reads it, and records in shared memory that the command began and how it ended. Therefore it is
-known whether a command ran, even if its connection is lost or hangs.
+shell in the container reads it, and records in shared memory that the command began, and its exit code. Therefore
+the state of a command can be read even if its connection is lost or hangs.
 """
 
 from __future__ import annotations
@@ -28,21 +28,22 @@ STDIN, STDOUT, STDERR, ERROR = range(4)
 STATE_TIMEOUT_S: Final = 3.0
 """Time limit of a request for the state of a command whose connection was lost."""
 POLL_S: Final = 0.5
-MARKS: Final = "/dev/shm/.greenroom"  # noqa: S108 -- in the container, with its own memory
+MARK_FOLDER: Final = "/dev/shm/.greenroom"  # noqa: S108 -- in the container, with its own memory
 NOT_RUN: Final = 126
 
-_READ: Final = 'eval "$(head -c "$1")"'
+_READ_SCRIPT: Final = 'eval "$(head -c "$1")"'
 """`$1` is the number of bytes: this protocol cannot signal the end of the input."""
-_READ_STATE: Final = f'cat "{MARKS}/$1" 2>/dev/null || echo none'
+_READ_STATE: Final = f'cat "{MARK_FOLDER}/$1" 2>/dev/null || echo none'
 
 
 def script_of(command: Exec, mark: str, once: bool) -> str:
-    """Return the shell script of a command: quoted, with the command's variables and without the session's
-    credential."""
-    lines = [f"mkdir -p -m 700 {MARKS} || exit {NOT_RUN}"]
-    file = f"{MARKS}/{mark}"
+    """Return the shell script of a command: quoted, with the variables of the command and without the credential of
+    the session.
+    """
+    lines = [f"mkdir -p -m 700 {MARK_FOLDER} || exit {NOT_RUN}"]
+    file = f"{MARK_FOLDER}/{mark}"
     if once:
-        lines.append(f"[ ! -e {file} ] || {{ echo 'It was begun before.'; exit {NOT_RUN}; }}")
+        lines.append(f"[ ! -e {file} ] || {{ echo 'The command has already begun.'; exit {NOT_RUN}; }}")
     if command.user:
         name = shlex.quote(command.user.partition(":")[0])
         lines.append(
@@ -76,32 +77,32 @@ async def run_exec(cluster: Cluster, pod: str, command: Exec) -> ExecResult:
     """Implements `Containers.exec` for a running Pod.
 
     Raises:
-        StartError: it did not begin.
-        RuntimeUnavailable: it is not known whether it began, or its state is not known.
+        StartError: the command did not begin.
+        RuntimeUnavailable: its state is unknown.
     """
     mark, output = command.once or uuid.uuid4().hex, OutputTail()
     script = script_of(command, mark, bool(command.once))
     loop = asyncio.get_running_loop()
     end = loop.time() + command.deadline_s
-    lost = ""
+    problem = ""
     try:
         async with asyncio.timeout_at(end):
             exit_code = await run_script(cluster, pod, script, output)
             return ExecResult(exit_code=exit_code, output=output.text)
     except TimeoutError:
-        lost = f"it did not answer within {command.deadline_s:g} s"
+        problem = f"it did not answer within {command.deadline_s:g} s"
     except (HTTPXWSException, httpx2.HTTPError, OSError) as error:
-        lost = reason_of(error)
-    state = await _followed(cluster, pod, mark, end)
+        problem = reason_of(error)
+    state = await _final_state(cluster, pod, mark, end)
     if state == "none":
-        raise StartError(f"The command was not started: {lost}.")
+        raise StartError(f"The command was not started: {problem}.")
     if state == "unknown":
-        raise RuntimeUnavailable(f"The state of the command is unknown: {lost}.")
+        raise RuntimeUnavailable(f"The state of the command is unknown: {problem}.")
     exit_code = None if state == "begun" else int(state)
     return ExecResult(exit_code=exit_code, output=output.text, output_complete=False)
 
 
-async def _followed(cluster: Cluster, pod: str, mark: str, end: float) -> str:
+async def _final_state(cluster: Cluster, pod: str, mark: str, end: float) -> str:
     """Wait until the command has ended or its time is over. Return its state: none, begun, unknown, or its exit
     code."""
     loop = asyncio.get_running_loop()
@@ -118,9 +119,9 @@ async def _read_state(cluster: Cluster, pod: str, mark: str) -> str:
     with contextlib.suppress(TimeoutError, HTTPXWSException, httpx2.HTTPError, OSError, StartError):
         async with asyncio.timeout(STATE_TIMEOUT_S):
             async with cluster.exec(pod, CONTAINER, ["sh", "-c", _READ_STATE, "sh", mark]) as connection:
-                await _ended(connection, output)
-            said = output.text.strip()
-            return said if said in {"none", "begun"} or said.isdecimal() else "unknown"
+                await _read_output(connection, output)
+            state = output.text.strip()
+            return state if state in {"none", "begun"} or state.isdecimal() else "unknown"
     return "unknown"
 
 
@@ -134,24 +135,24 @@ async def run_script(
     container: str = CONTAINER,
     within_s: float | None = None,
 ) -> int:
-    """Run a script with a shell in the container, with `data` on its input; returns its exit code.
+    """Run a script with a shell in the container, with `data` on its input. Return its exit code.
 
     Raises:
         StartError: the container does not exist, or has no shell.
     """
     code = script.encode()
-    argv = ["sh", "-c", _READ, "sh", str(len(code))]
+    argv = ["sh", "-c", _READ_SCRIPT, "sh", str(len(code))]
     try:
         async with asyncio.timeout(within_s), cluster.exec(pod, container, argv, stdin=True) as connection:
             await connection.send_bytes(bytes((STDIN,)) + code)
             for start in range(0, len(data), 1 << 16):
                 await connection.send_bytes(bytes((STDIN,)) + data[start : start + (1 << 16)])
-            return await _ended(connection, output)
+            return await _read_output(connection, output)
     except WebSocketUpgradeError as error:
         raise _refused(error) from error
 
 
-async def _ended(connection: AsyncWebSocketSession, output: OutputTail) -> int:
+async def _read_output(connection: AsyncWebSocketSession, output: OutputTail) -> int:
     while True:
         message = await connection.receive_bytes()
         channel, content = message[0], bytes(message[1:])
@@ -162,7 +163,7 @@ async def _ended(connection: AsyncWebSocketSession, output: OutputTail) -> int:
 
 
 def exit_code_of(status: Mapping[str, Any]) -> int:
-    """The exit code in the server's final status.
+    """Return the exit code in the final status of the server.
 
     Raises:
         StartError: the command could not be run.
