@@ -26,11 +26,11 @@ from greenroom.core.session.starts import (
     Start,
     Urgency,
     begins_after_s,
+    default_width,
     load_elsewhere,
     load_of,
     next_starts,
     next_width,
-    usual_width,
 )
 
 log = structlog.get_logger(__name__)
@@ -74,7 +74,7 @@ class Starts:
         self._handover_s = -math.inf
         """The time at which a staged session of this host was last handed over to its user."""
         self._later: asyncio.TimerHandle | None = None
-        self.width = usual_width(self.cores())
+        self.width = default_width(self.cores())
         self.sessions.observed.changed.subscribe(self._settle)
         self.sessions.desired.changed.subscribe(self._list_changed)
         self.sessions.handed_over.subscribe(lambda _: self._handover())
@@ -122,7 +122,7 @@ class Starts:
                 late += 1
                 self._free(session_id)
         load = load_elsewhere(late) if self.elsewhere() else load_of(host)
-        self.width = next_width(self.width, self.cores(), load, short=bool(self._waiting))
+        self.width = next_width(self.width, self.cores(), load, is_short=bool(self._waiting))
         self._begin()
 
     def _handover(self) -> None:

@@ -1,8 +1,8 @@
 """Leftovers: things that an installation created and that belong to no row (`greenroom doctor --repair`).
 
-Things are read before the rows. A row is inserted before anything is created for it, so that a thing without a row has
-no owner any more. A container belongs to a session by the same rule with which a Manager judges the unknown containers
-of its Agents (`observations.verdicts`). This module is for things that no Agent reports, because their Agent is gone.
+Things, such as containers and folders, are read before the rows. A row is inserted before anything is created for it,
+so a thing without a row has no owner. For containers the rule is the same as for the unknown containers of Agents
+(`observations.verdicts`). This module is for things that no Agent reports, because their Agent was deleted.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Thing:
     """The home whose files it contains; None = it contains no home."""
 
     @property
-    def named(self) -> str:
+    def title(self) -> str:
         """The kind and the name, for sentences."""
         return f"{self.kind} {self.name}"
 
@@ -56,7 +56,7 @@ class KnownRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
-    """A thing without an owner, with the reason; or with the cause why it is not `removed`."""
+    """A thing without an owner. `reason` is the reason for the removal, or the reason why it is not `removed`."""
 
     thing: Thing
     removed: bool
@@ -65,20 +65,20 @@ class Leftover:
 
 def plan(things: Iterable[Thing], known: KnownRows) -> list[Leftover]:
     """Return the things without an owner, in the order in which they can be removed."""
-    return in_order(leftover for thing in things if (leftover := _judged(thing, known)) is not None)
+    return in_removal_order(leftover for thing in things if (leftover := _leftover_of(thing, known)) is not None)
 
 
-def in_order(found: Iterable[Leftover]) -> list[Leftover]:
+def in_removal_order(leftovers: Iterable[Leftover]) -> list[Leftover]:
     """Return the leftovers in the order in which they can be removed; things that are not removed come last."""
-    return sorted(found, key=lambda one: (not one.removed, _turn(one.thing), one.thing.name))
+    return sorted(leftovers, key=lambda each: (not each.removed, _position(each.thing), each.thing.name))
 
 
-def _turn(thing: Thing) -> int:
-    """Return the position of a thing: those of sessions come first, because they use networks and volume claims."""
+def _position(thing: Thing) -> int:
+    """Return the position of a thing: things of sessions come first, because they use networks and volume claims."""
     return 0 if thing.session_id else 1
 
 
-def _judged(thing: Thing, known: KnownRows) -> Leftover | None:
+def _leftover_of(thing: Thing, known: KnownRows) -> Leftover | None:
     if thing.home is not None:
         reason = _without_user(thing.home, known)
     elif not thing.agent_id:

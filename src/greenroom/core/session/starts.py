@@ -1,10 +1,10 @@
 """The order of container changes on an Agent, users first, and the number of session starts that run in parallel.
 
 A host changes containers fastest if it changes only a few at the same time. Therefore an Agent has a number of *slots*.
-A few additional slots are reserved for users, who do not wait for starts of pools. The rules, each of them a property
-test:
+A few additional slots are reserved for users, so that they do not wait for starts of pools. The rules, each of them a
+property test:
 
-- Of the waiting changes, the most urgent begins first; of equal urgency, the change that waited longest.
+- The most urgent of the waiting changes begins first; with equal urgency, the change that has waited longest.
 - A change that has begun is not aborted.
 - Refills of pools take at most the ordinary slots; users may also take the reserved slots.
 - No slot stays free while a change that may take it waits.
@@ -67,12 +67,12 @@ class SlotCount:
         return self.ordinary + (self.for_people if urgency is Urgency.PERSON else 0)
 
 
-_GIVES_ROOM = frozenset({ActionKind.STOP, ActionKind.PAUSE, ActionKind.REMOVE, ActionKind.EXAMINE})
+_FREES_ROOM = frozenset({ActionKind.STOP, ActionKind.PAUSE, ActionKind.REMOVE, ActionKind.EXAMINE})
 
 
 def urgency_of(kind: ActionKind, *, has_user: bool) -> Urgency:
     """Return the urgency of a change. `has_user` is False for a staged session."""
-    if kind in _GIVES_ROOM:
+    if kind in _FREES_ROOM:
         return Urgency.ROOM
     return Urgency.PERSON if has_user else Urgency.REFILL
 
@@ -82,16 +82,16 @@ def next_turns(waiting: Iterable[Turn], in_use: int, slots: SlotCount) -> list[T
     begun: list[Turn] = []
     for turn in sorted(waiting):
         if in_use + len(begun) >= slots.open_to(turn.urgency):
-            break  # later turns may not take more slots than this turn
+            break  # later turns may not take more slots than this one
         begun.append(turn)
     return begun
 
 
 IDLE_QUEUE: Final = 0.75
-"""With fewer tasks per core than this, cores are idle: the starts that have places do not need them."""
+"""The number of tasks per core below which cores are idle, because the current starts do not use them."""
 CROWD: Final = 3.0
-"""The number of tasks per core beyond the first from which another start delays all starts."""
-MOST_FOR_A_CORE: Final = 4
+"""The number of tasks per core, beyond the first task, from which another start delays all starts."""
+MAX_PLACES_PER_CORE: Final = 4
 """The maximum number of places per core, on a host whose starts use hardly any CPU."""
 AFTER_HANDOVER_S: Final = 0.25
 """The time after a hand-over in which no start of a pool begins."""
@@ -101,12 +101,12 @@ FOR_HANDOVERS_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True, order=True)
 class Start:
-    """A start that waits or has begun. Starts sort in the order in which they begin. For a start of a pool, `beside` is
-    the number of places that its workspace has. `number` grows with each start.
+    """A start that waits or has begun. Starts sort in the order in which they begin. For a start of a pool,
+    `workspace_places` is the number of places that its workspace has. `number` grows with each start.
     """
 
     urgency: Urgency
-    beside: int
+    workspace_places: int
     number: int
 
 
@@ -127,11 +127,11 @@ def _of_users(starts: Collection[Start]) -> list[Start]:
 
 
 def begins_after_s(waits_since_s: float, handover_s: float) -> float:
-    """The time at which a pool's start may begin that waits since `waits_since_s`, after the last hand-over."""
+    """Return the time at which a start of a pool may begin, after the last hand-over at `handover_s`."""
     return max(waits_since_s, min(handover_s + AFTER_HANDOVER_S, waits_since_s + FOR_HANDOVERS_S))
 
 
-def usual_width(cores: float) -> int:
+def default_width(cores: float) -> int:
     """Return the usual number of places: one per core of the host, and one for a container that is being created."""
     return math.ceil(cores) + 1
 
@@ -158,17 +158,17 @@ def load_elsewhere(late: int) -> Load:
     return Load.CROWDED if late else Load.IDLE
 
 
-def next_width(width: int, cores: float, load: Load, *, short: bool) -> int:
-    """Return the number of places for the next second. `short` is True if starts wait and all places are taken.
+def next_width(width: int, cores: float, load: Load, *, is_short: bool) -> int:
+    """Return the number of places for the next second. `is_short` is True if starts wait and all places are taken.
 
     The number follows the measured load: one less place if the cores are crowded, one more place if cores are idle
     although starts wait. If no start waits for a place, the number moves one step toward the usual number.
     """
-    usual = usual_width(cores)
+    default = default_width(cores)
     if load is Load.CROWDED:
-        return max(math.ceil(usual / 2), width - 1)
-    if short and load is Load.IDLE:
-        return min(math.ceil(MOST_FOR_A_CORE * max(1.0, cores)), width + 1)
-    if short:
+        return max(math.ceil(default / 2), width - 1)
+    if is_short and load is Load.IDLE:
+        return min(math.ceil(MAX_PLACES_PER_CORE * max(1.0, cores)), width + 1)
+    if is_short:
         return width
-    return width + (usual > width) - (usual < width)
+    return width + (default > width) - (default < width)

@@ -67,7 +67,7 @@ def test_sessions_go_before_the_networks_they_are_on_and_what_stays_comes_last()
         NETWORK,
         UNLABELLED,
     ]
-    assert NETWORK.named == "network web"
+    assert NETWORK.title == "network web"
 
 
 SHORT = st.sampled_from(["", "a", "b"])

@@ -17,11 +17,11 @@ from greenroom.core.session.starts import (
     Start,
     Urgency,
     begins_after_s,
+    default_width,
     load_elsewhere,
     load_of,
     next_starts,
     next_width,
-    usual_width,
 )
 
 PERSON, REFILL = Urgency.PERSON, Urgency.REFILL
@@ -90,8 +90,8 @@ def _in_order(chooser: Chooser, case: Case) -> None:
     starting = chooser(waiting, begun, width)
     left = [turn for turn in waiting if turn not in starting]
     for urgency in (PERSON, REFILL):
-        first = [(turn.beside, turn.number) for turn in starting if turn.urgency is urgency]
-        then = [(turn.beside, turn.number) for turn in left if turn.urgency is urgency]
+        first = [(turn.workspace_places, turn.number) for turn in starting if turn.urgency is urgency]
+        then = [(turn.workspace_places, turn.number) for turn in left if turn.urgency is urgency]
         assert not first or not then or max(first) < min(then), "one that waited longer, or has none, was passed over"
 
 
@@ -195,7 +195,7 @@ CROWDED = Lateness(queue=6.0)
     ],
 )
 def test_the_number_of_places_on_two_cores(width: int, host: Lateness, short: bool, then: int):
-    assert next_width(width, 2.0, load_of(host), short=short) == then
+    assert next_width(width, 2.0, load_of(host), is_short=short) == then
 
 
 def test_of_other_machines_only_what_starts_there_says_how_full_they_are():
@@ -209,13 +209,13 @@ def test_of_other_machines_only_what_starts_there_says_how_full_they_are():
     waiting=st.floats(0, 1),
     short=st.booleans(),
     subject=next_width,
-    mutants=[lambda width, cores, load, *, short: width - 1, lambda width, cores, load, *, short: width + 1],
+    mutants=[lambda width, cores, load, *, is_short: width - 1, lambda width, cores, load, *, is_short: width + 1],
 )
 def test_there_is_always_a_place_and_their_number_changes_by_one(
     subject: Any, cores: float, queue: float, waiting: float, short: bool
 ):
-    host, width = Lateness(queue=queue, waiting=waiting), usual_width(cores)
+    host, width = Lateness(queue=queue, waiting=waiting), default_width(cores)
     for _ in range(50):
-        before, width = width, subject(width, cores, load_of(host), short=short)
+        before, width = width, subject(width, cores, load_of(host), is_short=short)
         assert abs(width - before) <= 1
-        assert max(1, usual_width(cores) / 2) <= width <= max(usual_width(cores), 4 * max(1, cores) + 1)
+        assert max(1, default_width(cores) / 2) <= width <= max(default_width(cores), 4 * max(1, cores) + 1)

@@ -13,7 +13,7 @@ import msgspec
 
 from greenroom.cli.client import Client
 from greenroom.core.errors import SetupError
-from greenroom.core.session.leftovers import MAX_AT_ONCE, Leftover, Thing, in_order
+from greenroom.core.session.leftovers import MAX_AT_ONCE, Leftover, Thing, in_removal_order
 from greenroom.kit import log
 from greenroom.kit.config import AgentConfig
 from greenroom.kit.environment import load
@@ -55,4 +55,6 @@ def find_leftovers(client: Client, things: list[Thing]) -> list[Leftover]:
     rows = [row for answer in answers for row in answer["leftovers"]]
     if unknown := [row["ref"] for row in rows if row["ref"] not in by_ref]:
         raise SetupError(f"The deployment returned {unknown[0]}, which was not in the request; nothing was removed.")
-    return in_order(Leftover(thing=by_ref[row["ref"]], removed=row["removed"], reason=row["reason"]) for row in rows)
+    return in_removal_order(
+        Leftover(thing=by_ref[row["ref"]], removed=row["removed"], reason=row["reason"]) for row in rows
+    )

@@ -25,7 +25,7 @@ from greenroom.db.access.credentials import administrators_keys_ending
 from greenroom.db.connections import refuse_pooler
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import INVARIANTS, broken, live_sessions, sessions_that_fit, unreadable
-from greenroom.db.diagnostics.views import disk_of, failed_tasks, read_known
+from greenroom.db.diagnostics.views import disk_of, failed_tasks, read_known_rows
 from greenroom.db.fleet.managers import list_managers
 from greenroom.db.installation import installation_id
 from greenroom.db.migrate import check as pending_migrations
@@ -228,7 +228,7 @@ async def leftovers(db: Database, things: Things) -> list[Leftover]:
         GreenroomError: one of them does not respond.
     """
     found = await things.list()
-    return plan(found, await read_known(db, found))
+    return plan(found, await read_known_rows(db, found))
 
 
 async def remove_leftovers(things: Things, found: Sequence[Leftover], *, removes: bool) -> list[RepairOutcome]:
@@ -243,7 +243,7 @@ async def remove_leftovers(things: Things, found: Sequence[Leftover], *, removes
                 became = "removed"
             except GreenroomError as error:
                 became, reason = "not removed", error.message.rstrip(".")
-        outcomes.append(RepairOutcome(thing=leftover.thing.named, became=became, reason=reason))
+        outcomes.append(RepairOutcome(thing=leftover.thing.title, became=became, reason=reason))
     return outcomes
 
 
