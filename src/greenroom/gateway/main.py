@@ -1,14 +1,14 @@
-"""The gateway: the parent of nginx. It converts the plan file into nginx's configuration and keeps one nginx serving
-it.
+"""The gateway: the parent process of nginx. It converts the plan file into the configuration of nginx and runs nginx.
 
 The listening sockets belong to this process and are inherited, so no port becomes free, even for a moment, when nginx
 is killed or replaced. A changed plan or renewed certificate takes effect within `2 * POLL_S`: a new nginx starts next
 to the old nginx, which gets QUIT as soon as the new one serves. An unusable plan is logged, and the old nginx stays.
 
-kill -9 of nginx's master: its workers become children of this process (a child subreaper), a new master starts on the
-same sockets, and the workers get QUIT: open desktops continue. kill -9 of this process: its nginx continues to serve;
-the next gateway on the same folder listens next to it (SO_REUSEPORT) and retires it as soon as it serves itself.
-SIGTERM, SIGINT: every nginx of this folder ends at once, open desktops are cut; exit code 0. SIGQUIT: nginx drains.
+After kill -9 of the nginx master, its workers become children of this process (a child subreaper). A new master starts
+on the same sockets, and the workers get QUIT, so open desktops continue. After kill -9 of this process, its nginx
+continues to serve. The next gateway on the same folder listens next to it (SO_REUSEPORT), and retires it as soon as it
+serves itself. After SIGTERM or SIGINT every nginx of this folder ends at once, open desktops are cut, and the exit code
+is 0. After SIGQUIT nginx drains.
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ LOOPBACK: Final = "127.0.0.1"
 POLL_S: Final = 0.5
 """The interval of the checks of the plan file and the certificates."""
 PROBE_S: Final = 2.0
-PROBES_FAILED: Final = 3
+MAX_FAILED_PROBES: Final = 3
 RESTART_PAUSE_S: Final = 1.0
-TRY_AGAIN_S: Final = 30.0
-"""The pause after a change could not be served: the disk may have space by then, or the port be free."""
+RETRY_S: Final = 30.0
+"""The pause after a change could not be served; until then, the disk may have space, or the port may be free."""
 END_S: Final = 5.0
 
 
 class Gateway:
-    """Keeps nginx serving the plan in a file. `folder` is absolute, nginx's prefix, and belongs to this account.
+    """Runs nginx with the plan in a file. `folder` is absolute, the prefix of nginx, and belongs to this account.
     `workers` and `connections` are those of `nginx_conf`.
     """
 
@@ -70,15 +70,15 @@ class Gateway:
         self._folder = folder
         self._listeners = Listeners()
         self._plan: GatewayPlan | None = None
-        self._seen: Identities = ()
-        self._served: Identities = ()
-        self._refused_at: float | None = None
+        self._last_identities: Identities = ()
+        self._served_identities: Identities = ()
+        self._refused_at_s: float | None = None
         self._nginx: Nginx | None = None
         self._starts = 0
-        self._unanswered = 0
+        self._failed_probes = 0
         self._retired: set[int] = set()
         self._wake = asyncio.Event()
-        self._ending: signal.Signals | None = None
+        self._end_signal: signal.Signals | None = None
         self.reporter = RequestReporter(folder / REQUESTS_SOCKET)
         self.metrics = GatewayMetrics(
             nginx=lambda: self._nginx.pid if self._nginx else None, plan=lambda: self._plan, reporter=self.reporter
@@ -97,15 +97,15 @@ class Gateway:
         become_subreaper()
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, self._wake.set)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-            loop.add_signal_handler(number, self._end, number)
+        for signal_number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            loop.add_signal_handler(signal_number, self._request_end, signal_number)
         try:
             self._read()
             await self._start()
-            while self._ending is None:
+            while self._end_signal is None:
                 await self._round()
         finally:
-            await self._stop_all(self._ending or signal.SIGTERM)
+            await self._stop_all(self._end_signal or signal.SIGTERM)
 
     async def _round(self) -> None:
         await wait_for(self._wake, POLL_S)
@@ -114,9 +114,9 @@ class Gateway:
         if self._nginx is not None and self._nginx.pid in ended:
             log.error("nginx ended; it is started again", pid=self._nginx.pid, status=ended[self._nginx.pid])
             self._nginx = None
-        if self._ending is None:
+        if self._end_signal is None:
             await self._follow_plan()
-            if self._nginx is None or self._unanswered >= PROBES_FAILED:
+            if self._nginx is None or self._failed_probes >= MAX_FAILED_PROBES:
                 await self._start()
             elif ended:
                 self._retire_superseded()
@@ -127,26 +127,26 @@ class Gateway:
         Certificate and key are two files: a change is followed after both are unchanged for a round. A change that
         cannot be served is retried after TRY_AGAIN_S.
         """
-        seen, self._seen = self._seen, self._identities()
-        is_due = self._refused_at is not None and time.monotonic() - self._refused_at >= TRY_AGAIN_S
-        if (self._seen == self._served and not is_due) or self._seen != seen:
+        previous, self._last_identities = self._last_identities, self._identities()
+        is_due = self._refused_at_s is not None and time.monotonic() - self._refused_at_s >= RETRY_S
+        if (self._last_identities == self._served_identities and not is_due) or self._last_identities != previous:
             return
-        self._served = self._seen
+        self._served_identities = self._last_identities
         try:
             self._read()
         except SetupError as error:
-            self._refused_at = time.monotonic()
+            self._refused_at_s = time.monotonic()
             log.error(
                 "the changed plan is not served; the previous plan stays in use",
                 reason=error.message,
-                next_try_s=TRY_AGAIN_S,
+                next_try_s=RETRY_S,
             )
         else:
-            self._refused_at = None
+            self._refused_at_s = None
             await self._start()
 
     def _read(self) -> None:
-        """Make the content of the plan file the plan that the next nginx serves.
+        """Read the plan file, and use its plan for the next nginx.
 
         Raises:
             SetupError: it cannot be served; nothing was changed.
@@ -154,13 +154,13 @@ class Gateway:
         plan_file = _identity(self._plan_file)
         plan = read_plan(self._plan_file)
         self._adopt(plan)
-        self._seen = self._served = (plan_file, *map(_identity, plan.files))
+        self._last_identities = self._served_identities = (plan_file, *map(_identity, plan.files))
 
     def _identities(self) -> Identities:
         return tuple(_identity(path) for path in (self._plan_file, *(self._plan.files if self._plan else ())))
 
     def _adopt(self, plan: GatewayPlan) -> None:
-        """Make `plan` the plan that the next nginx serves.
+        """Use `plan` for the next nginx.
 
         Raises:
             SetupError: it cannot be served; nothing was changed.
@@ -182,7 +182,7 @@ class Gateway:
     async def _start(self) -> None:
         """Start an nginx on the sockets of this process. As soon as it serves, retire the previous nginx."""
         self._starts += 1
-        self._unanswered = 0
+        self._failed_probes = 0
         candidate = Nginx(self._folder, self._starts % 2)
         if not await candidate.start(self._listeners):
             log.error("nginx did not start; it is tried again", pause_s=RESTART_PAUSE_S)
@@ -208,27 +208,27 @@ class Gateway:
         while True:
             await asyncio.sleep(PROBE_S)
             problem = await health.failure(self._plan) if self._plan and self._nginx else None
-            self._unanswered = self._unanswered + 1 if problem else 0
+            self._failed_probes = self._failed_probes + 1 if problem else 0
             self.metrics.probes.labels("failed" if problem else "answered").inc()
             if problem:
-                log.warning("nginx does not answer", times=self._unanswered, reason=problem)
+                log.warning("nginx does not answer", times=self._failed_probes, reason=problem)
 
-    def _end(self, number: signal.Signals) -> None:
-        self._ending = number
+    def _request_end(self, signal_number: signal.Signals) -> None:
+        self._end_signal = signal_number
         self._wake.set()
 
-    async def _stop_all(self, number: signal.Signals) -> None:
+    async def _stop_all(self, signal_number: signal.Signals) -> None:
         """End every nginx of this folder: at once (TERM, then KILL after END_S) or after its desktops are closed."""
         self._listeners.close()
-        gently = number == signal.SIGQUIT
+        is_drain = signal_number == signal.SIGQUIT
         for process in nginx_processes(self._folder):
-            send(process.pid, signal.SIGQUIT if gently else signal.SIGTERM)
+            send(process.pid, signal.SIGQUIT if is_drain else signal.SIGTERM)
         waited = 0.0
         while processes := nginx_processes(self._folder):
             reap()
             await asyncio.sleep(0.05)
             waited += 0.05
-            if not gently and waited >= END_S:
+            if not is_drain and waited >= END_S:
                 for process in processes:
                     send(process.pid, signal.SIGKILL)
         reap()
@@ -304,22 +304,22 @@ async def main() -> None:
         raise SetupError("Run the gateway under an unprivileged account such as greenroom; it does not require root.")
     await stops.serve(config.stop_dir, config.process_name)
     folder = _folder(config.gateway_dir)
-    plan_file, keeping = config.gateway_file, []
+    plan_file, extra_loops = config.gateway_file, []
     if plan_file is None:
         links = await _links(config, folder)
         keeper = PlanKeeper(config, folder, links)
         await keeper.first()
-        plan_file, keeping = keeper.path, [keeper.follow(), *([links.run()] if links else [])]
+        plan_file, extra_loops = keeper.path, [keeper.follow(), *([links.run()] if links else [])]
     gateway = Gateway(plan_file, folder, workers=config.gateway_workers, connections=config.gateway_connections)
     serving = asyncio.create_task(gateway.run(), name="nginx")
-    loops = [gateway.probe(), gateway.reporter.run(), health.watch(lambda: gateway.plan), *keeping]
+    loops = [gateway.probe(), gateway.reporter.run(), health.watch(lambda: gateway.plan), *extra_loops]
     if config.gateway_metrics_port is not None:
         loops.append(serve_beside(gateway.metrics.app(), LOOPBACK, config.gateway_metrics_port))
-    beside = [asyncio.create_task(loop) for loop in loops]
-    done, _ = await asyncio.wait([serving, *beside], return_when=asyncio.FIRST_COMPLETED)
-    for task in (serving, *beside):
+    tasks = [asyncio.create_task(loop) for loop in loops]
+    done, _ = await asyncio.wait([serving, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    for task in (serving, *tasks):
         if task not in done:
             task.cancel()
-    await asyncio.gather(serving, *beside, return_exceptions=True)
+    await asyncio.gather(serving, *tasks, return_exceptions=True)
     for task in done:
         task.result()
