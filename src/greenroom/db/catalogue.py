@@ -110,7 +110,7 @@ _KNOWN: Final[LiteralString] = (
 )
 
 
-async def read_known(db: Database, images: Sequence[str]) -> list[KnownWorkspace]:
+async def read_known_rows(db: Database, images: Sequence[str]) -> list[KnownWorkspace]:
     """The workspaces created from the catalogue, and those of one of these images."""
     return await db.fetch_as(KnownWorkspace, _KNOWN, {"names": list(images), "starts": MEASURED_STARTS})
 

@@ -15,7 +15,9 @@ import structlog
 
 from greenroom.core.errors import SetupError
 
-_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+log = structlog.get_logger(__name__)
+
+_INSTANCE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
 def instance_id(folder: Path) -> str:
@@ -32,13 +34,13 @@ def instance_id(folder: Path) -> str:
         text = file.read_text().strip()
     except OSError as error:
         raise SetupError(f"The Manager's folder {folder} cannot be used: {error.strerror}") from error
-    if not _FORM.fullmatch(text):
+    if not _INSTANCE_ID.fullmatch(text):
         raise SetupError(f"{file} contains no instance id; restore it, or delete it to register as a new Manager.")
     return text
 
 
 def _create(file: Path, text: str) -> None:
-    """Write the file atomically; of two writers the first wins."""
+    """Write the file atomically. If another process writes it at the same time, the first content stays."""
     temporary = file.with_name(f"{file.name}.{uuid.uuid4().hex[:8]}")
     with temporary.open("w") as stream:
         stream.write(text + "\n")
@@ -52,10 +54,7 @@ def _create(file: Path, text: str) -> None:
         temporary.unlink()
 
 
-log = structlog.get_logger(__name__)
-
-
-def match_sentinel(file: Path, enabled: bool) -> None:
+def update_sentinel(file: Path, enabled: bool) -> None:
     """Create or remove the file according to the flag. Raises SetupError: the file cannot be written or removed."""
     try:
         if enabled and file.exists():

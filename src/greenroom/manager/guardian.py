@@ -146,7 +146,7 @@ class Guardian:
         """
         self._logs.zone_name = beat.zone_name
         try:
-            files.match_sentinel(self._config.sentinel_file, beat.enabled)
+            files.update_sentinel(self._config.sentinel_file, beat.enabled)
         finally:
             self._apply(beat)
 

@@ -168,7 +168,7 @@ async def register(process: Manager) -> RunningManager:
         await describe(
             process.db, me.manager_id, hostname, version(), config.gateway_url, crash_loop=process.crash_loop()
         )
-        files.match_sentinel(config.sentinel_file, me.enabled)
+        files.update_sentinel(config.sentinel_file, me.enabled)
     except GreenroomError:
         await manager.listener.close()
         raise

@@ -74,7 +74,7 @@ async def all_offers(db: Database) -> list[Offered]:
 async def catalogue(db: Database) -> list[CatalogueOffer]:
     """Return all entries with their state in this installation."""
     offered = await all_offers(db)
-    known = await catalogue_rows.read_known(db, [one.image for one in offered])
+    known = await catalogue_rows.read_known_rows(db, [one.image for one in offered])
     return entries(offered, known, await catalogue_rows.read_sizes(db))
 
 

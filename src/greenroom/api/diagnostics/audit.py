@@ -26,7 +26,7 @@ from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets
 
 REPEAT_S: Final = 60.0
-"""An equal refusal of the same caller is logged once in this time, then as a count."""
+"""The same refusal of the same caller is logged once in this time, then as a count."""
 
 _NOUNS: Final = {
     "agent": "Agent",
@@ -73,17 +73,17 @@ class CallerChange:
         noun = _NOUNS.get(slug) or slug.replace("-", " ")
         old: LogDetails = jsonable_encoder(before or {})
         new: LogDetails = jsonable_encoder(after or {})
-        what = ""
+        changes = ""
         if verb == "changed":
             old, new = difference(old, new)
             if not new:
                 return
-            what = ": " + "; ".join(f"{field} {_short(old[field])} → {_short(new[field])}" for field in new)
+            changes = ": " + "; ".join(f"{field} {_short(old[field])} → {_short(new[field])}" for field in new)
         else:
             old, new = masked("", old), masked("", new)
         self.logs.write(
             code,
-            f"{self.caller.name} {verb} {noun} {name}{what}",
+            f"{self.caller.name} {verb} {noun} {name}{changes}",
             user_id=self.caller.user_id,
             username=self.caller.username,
             zone_name=zone_name,
@@ -100,31 +100,31 @@ class AuditBeforeAnswer:
         self._logs = logs
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def after_the_row(message: Message) -> None:
+        async def send_after_row(message: Message) -> None:
             if message["type"] == "http.response.start" and self._logs.pressing:
                 await self._logs.flush()
             await send(message)
 
-        await self._app(scope, receive, after_the_row)
+        await self._app(scope, receive, send_after_row)
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
-    """A kind of refusals: refusals with equal code, subject and caller count as the same."""
+class _RefusalKind:
+    """A kind of refusals: refusals with the same code, subject and requester are counted together."""
 
     code: LogCode
-    what: str
+    subject: str
     requester: str
     user_id: str | None = None
     username: str | None = None
 
 
 class RefusalLog:
-    """Log rows of refusals: the first of a kind at once, more within a minute as a count."""
+    """Writes log rows of refusals: the first of a kind at once, further ones within a minute as a count."""
 
     def __init__(self, logs: LogWriter) -> None:
         self._logs = logs
-        self._repeats = Repeats[_Kind](REPEAT_S)
+        self._repeats = Repeats[_RefusalKind](REPEAT_S)
 
     async def run(self) -> None:
         """Write the due counts, forever."""
@@ -133,14 +133,14 @@ class RefusalLog:
             self.write_due(time.monotonic())
 
     def write_due(self, now_s: float) -> None:
-        for kind, again in self._repeats.due(now_s):
-            times = "once more" if again.count == 1 else f"{again.count} more times"
-            details: LogDetails = {"count": again.count} | ({"names": again.names} if again.names else {})
+        for kind, repeats in self._repeats.due(now_s):
+            count_text = "once more" if repeats.count == 1 else f"{repeats.count} more times"
+            details: LogDetails = {"count": repeats.count} | ({"names": repeats.names} if repeats.names else {})
             if kind is None:
-                message = f"{again.count} more refusals of different kinds, the last: {again.latest}"
+                message = f"{repeats.count} more refusals of different kinds, the last: {repeats.latest}"
                 self._logs.write(LogCode.PERMISSION_DENIED, message, details=details)
             else:
-                message = f"{again.latest} ({times} since the last row)"
+                message = f"{repeats.latest} ({count_text} since the last row)"
                 self._logs.write(kind.code, message, user_id=kind.user_id, username=kind.username, details=details)
 
     def forbidden(self, request: Request, reason: str) -> None:
@@ -148,45 +148,49 @@ class RefusalLog:
         caller: Caller = request.state.caller
         path = request.scope["route"].path  # the route's template: ids would make every attempt a new kind
         message = f"{caller.name} from {client_address(request)} may not {request.method} {request.url.path}: {reason}"
-        what = f"{request.method} {path}"
-        self._write(_Kind(LogCode.PERMISSION_DENIED, what, caller.name, caller.user_id, caller.username), message)
+        subject = f"{request.method} {path}"
+        self._write(
+            _RefusalKind(LogCode.PERMISSION_DENIED, subject, caller.name, caller.user_id, caller.username), message
+        )
 
     def wrong_key(self, request: Request, key_id: str) -> None:
         """Log that an existing API key was used with a wrong secret, or after its end."""
         client_ip = client_address(request)
         message = f"The API key {key_id} was refused to {client_ip}: wrong secret, disabled or expired"
-        self._write(_Kind(LogCode.API_KEY_REFUSED, key_id, client_ip), message)
+        self._write(_RefusalKind(LogCode.API_KEY_REFUSED, key_id, client_ip), message)
 
     def login_failed(self, request: Request, username: str) -> None:
         client_ip = client_address(request)
         message = f"A log-in as {username} from {client_ip} failed"
-        self._write(_Kind(LogCode.LOGIN_FAILED, "password", source_of(client_ip)), message, username)
+        self._write(_RefusalKind(LogCode.LOGIN_FAILED, "password", source_of(client_ip)), message, username)
 
     def wrong_link(self, request: Request) -> None:
         """Log that a link that is not valid was used for a log-in."""
         client_ip = client_address(request)
         message = f"A log-in by link from {client_ip} failed"
-        self._write(_Kind(LogCode.LOGIN_FAILED, "link", source_of(client_ip)), message)
+        self._write(_RefusalKind(LogCode.LOGIN_FAILED, "link", source_of(client_ip)), message)
 
-    def throttled(self, request: Request, what: str) -> None:
-        """Log that a client continues after too many wrong passwords, links or keys; `what` describes its attempt."""
+    def throttled(self, request: Request, attempt: str) -> None:
+        """Log that a client continues after too many wrong passwords, links or keys; `attempt` describes the next
+        attempt.
+        """
         client_ip = client_address(request)
-        message = f"Too many failed attempts: {what} from {client_ip}"
-        self._write(_Kind(LogCode.LOGIN_THROTTLED, "throttled", source_of(client_ip)), message, what)
+        message = f"Too many failed attempts: {attempt} from {client_ip}"
+        self._write(_RefusalKind(LogCode.LOGIN_THROTTLED, "throttled", source_of(client_ip)), message, attempt)
 
     def wrong_address(self, request: Request, session_id: str) -> None:
         """Log that a connect address that is not valid was used."""
         client_ip = client_address(request)
         message = f"A connect address was refused to {client_ip}, for session {session_id}"
-        self._write(_Kind(LogCode.STREAM_REFUSED, "connect address", client_ip), message)
+        self._write(_RefusalKind(LogCode.STREAM_REFUSED, "connect address", client_ip), message)
 
     def wrong_share(self, request: Request, share_id: str) -> None:
         """Log that a link of a share that is not valid was used."""
         client_ip = client_address(request)
         message = f"A link to a shared session was refused to {client_ip}, share {share_id}"
-        self._write(_Kind(LogCode.STREAM_REFUSED, "share link", client_ip), message)
+        self._write(_RefusalKind(LogCode.STREAM_REFUSED, "share link", client_ip), message)
 
-    def _write(self, kind: _Kind, message: str, name: str = "") -> None:
+    def _write(self, kind: _RefusalKind, message: str, name: str = "") -> None:
         if self._repeats.is_first(kind, time.monotonic(), message, name):
             self._logs.write(kind.code, message, user_id=kind.user_id, username=kind.username)
 

@@ -21,7 +21,7 @@ from greenroom.db.diagnostics.views import (
     RequestFilter,
     StoredLogRow,
     StoredRequestRow,
-    read_known,
+    read_known_rows,
 )
 from greenroom.db.installation import installation_id
 from greenroom.kit.program import version
@@ -190,7 +190,7 @@ async def find_leftovers(body: FoundThings, db: Db) -> LeftoversView:
     `greenroom doctor --repair` sends this request to a deployment elsewhere.
     """
     things = [found.thing() for found in body.things]
-    found = plan(things, await read_known(db, things))
+    found = plan(things, await read_known_rows(db, things))
     return LeftoversView(
         leftovers=[LeftoverView.of(one.thing, removed=one.removed, reason=one.reason) for one in found]
     )

@@ -52,7 +52,7 @@ async def requested_egress(db: Database, caller: Caller, subject: LeaseSubject, 
     policy = narrowed(current_policy, narrowing.wanted)
     if options.secrets:
         return await _with_secrets(db, caller, subject, options, policy, narrowing=narrowing)
-    await filter_policies.keep_policy_of_leases(db, policy, narrowing)
+    await filter_policies.store_lease_policy(db, policy, narrowing)
     return SessionEgress(policy.filter_policy_id)
 
 

@@ -219,7 +219,7 @@ async def own_policy(
     parts = [user_id, idempotency_key or str(uuid.uuid4()), narrowing.narrows or "", *narrowing.wanted, ";"]
     number = uuid.uuid5(_OWN_POLICY, "\n".join([*parts, *(one.secret_id for one in granted)]))
     own = replace(policy, filter_policy_id=str(number), name=f"Lease with {len(granted)} secrets ({number.hex})")
-    await filter_policies.keep_policy_of_leases(db, own, narrowing)
+    await filter_policies.store_lease_policy(db, own, narrowing)
     if await secrets.add_to_filter(db, own.filter_policy_id, [one.secret_id for one in granted]) != len(granted):
         raise Invalid("One of the secrets was just deleted. Try again.")
     return own

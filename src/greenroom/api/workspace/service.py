@@ -1,4 +1,4 @@
-"""Creation and changes of workspaces for both HTTP interfaces, and workspaces as callers may see them."""
+"""Creation and changes of workspaces for both HTTP interfaces, and the fields of workspaces that callers may see."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ async def with_warnings(db: Database, image: WorkspaceRow, *, compare_agents: bo
 async def _too_large(db: Database, image: WorkspaceRow) -> str | None:
     """Return the reason why no Agent can hold a session of the workspace; None if one can, or if there is no Agent."""
     offers = await images.offers_for(db, image.image_id)
-    if not offers or any(one.cores >= image.cores and one.memory >= image.memory for one in offers):
+    if not offers or any(offer.cores >= image.cores and offer.memory >= image.memory for offer in offers):
         return None
-    cores, memory = max(one.cores for one in offers), max(one.memory for one in offers)
+    cores, memory = max(offer.cores for offer in offers), max(offer.memory for offer in offers)
     return (
         f"No Agent can hold a session of this workspace: it needs {image.cores:g} cores and {image.memory / GB:.1f} GB"
         f" of memory, and Agents offer at most {cores:g} cores and {memory / GB:.1f} GB."
@@ -79,11 +79,11 @@ async def create_image(
     the catalogue. `client_fields` are fields that a client of the published interface stores with it.
 
     Raises:
-        Invalid: its fields contradict each other, or name something that does not exist.
+        Invalid: its fields contradict each other, or refer to an object that does not exist.
         Duplicate: the friendly name exists, or there is a workspace of this entry.
     """
-    db, given = change.db, with_defaults(body.name, body.model_dump(exclude={"groups"}, exclude_unset=True))
-    fields = _definition(body.model_dump(exclude={"groups"}) | given, change.secrets)
+    db, defaults = change.db, with_defaults(body.name, body.model_dump(exclude={"groups"}, exclude_unset=True))
+    fields = _definition(body.model_dump(exclude={"groups"}) | defaults, change.secrets)
     groups = [ALL_USERS] if change.installation.add_images_to_default_group else []
     if "groups" in body.model_fields_set:
         groups = [str(group) for group in body.groups]
@@ -115,20 +115,20 @@ async def update_image(
 
     Raises:
         NotFound: there is none with this id.
-        Invalid: its fields contradict each other, or name something that does not exist.
+        Invalid: its fields contradict each other, or refer to an object that does not exist.
         Duplicate: the friendly name exists.
     """
     db, changes = change.db, body.sent()
     groups = changes.pop("groups", None)
-    seen = await images.get_image(db, image_id)
-    await _require_agent(db, changes.get("server_id", seen.server_id))
+    current = await images.get_image(db, image_id)
+    await _require_agent(db, changes.get("server_id", current.server_id))
     async with db.transaction() as connection:
         before = await images.lock_image(connection, image_id)
         stored = Definition(**values_of(Definition, before))
         fields = _definition(changes, change.secrets, stored)
         check(fields)
-        keeps_token = stored.docker_token_encrypted is not None and "docker_token" not in changes
-        if keeps_token and (problem := token_problem(stored.name, fields.name)):
+        is_token_kept = stored.docker_token_encrypted is not None and "docker_token" not in changes
+        if is_token_kept and (problem := token_problem(stored.name, fields.name)):
             raise Invalid(problem)
         await images.update_image(connection, image_id, fields, staged=rollover(stored, fields))
         if origin is not None:

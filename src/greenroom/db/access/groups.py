@@ -14,7 +14,7 @@ from greenroom.core.listing import SortOrder
 from greenroom.db.database import Connection, Database, returned, row_as, rows_as
 from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position
 from greenroom.db.workspace.filter_policies import SETTING as FILTER_SETTING
-from greenroom.db.workspace.filter_policies import policy_named
+from greenroom.db.workspace.filter_policies import find_policy_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +130,7 @@ async def update_group(connection: Connection, group: Group) -> None:
 async def change_settings(connection: Connection, group_id: str, changes: SettingValues) -> None:
     """Set each name to its validated value; None removes it. Raises Invalid: there is no such web filter policy."""
     for name, given in sorted(changes.items()):
-        value = await policy_named(connection, given) if name == FILTER_SETTING and given else given
+        value = await find_policy_id(connection, given) if name == FILTER_SETTING and given else given
         if value is None:
             await connection.execute("DELETE FROM group_settings WHERE group_id = %s AND name = %s", (group_id, name))
         else:

@@ -1,4 +1,4 @@
-"""The data of Diagnostics: log rows, the requests Managers answered, and rows for things found in a runtime."""
+"""The data of Diagnostics: log rows, requests to Managers, and the rows of things in a runtime."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ NEWEST_FIRST: Final = SortOrder("id", descending=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogFilter:
-    """A filter of log rows; None = any. `level` and above; `q` is searched in the message, ignoring case; from `since`
-    on, before `until`.
+    """A filter of log rows; None = any. `level` includes higher levels; `q` is searched in the message, ignoring case;
+    the time is from `since`, and before `until`.
     """
 
     level: str | None = None
@@ -70,12 +70,14 @@ _LOGS: Final = ListDefinition(
 )
 
 
-async def list_logs(db: Database, wanted: LogFilter, *, after: Position | None, limit: int) -> ListPage[StoredLogRow]:
-    """Rows that match, newest first."""
-    conditions = _LOGS.matching(**asdict(wanted))
-    if wanted.level is not None and wanted.level in _LEVELS:
-        conditions.add(_LEVELS[wanted.level])
-    if wanted.q is not None:
+async def list_logs(
+    db: Database, log_filter: LogFilter, *, after: Position | None, limit: int
+) -> ListPage[StoredLogRow]:
+    """List the log rows that match, newest first."""
+    conditions = _LOGS.matching(**asdict(log_filter))
+    if log_filter.level is not None and log_filter.level in _LEVELS:
+        conditions.add(_LEVELS[log_filter.level])
+    if log_filter.q is not None:
         conditions.words.append("strpos(lower(l.message), lower(%(q)s)) > 0")
     return await _LOGS.read(db, conditions, after=after, limit=limit)
 
@@ -99,7 +101,7 @@ class FailedTasks:
 
 
 async def failed_tasks(db: Database, within_s: float) -> list[FailedTasks]:
-    """Recent failed tasks of Primaries, by zone."""
+    """Return the recent failed tasks of Primaries, by zone."""
     return await db.fetch_as(
         FailedTasks,
         "SELECT zone_name, times, time, message FROM"
@@ -113,7 +115,7 @@ async def failed_tasks(db: Database, within_s: float) -> list[FailedTasks]:
 
 
 async def disk_of(db: Database, agent_ids: list[str]) -> FreeDisk:
-    """The disk of a host, from its Agents' latest reports."""
+    """Return the free space of a host, from the latest reports of its Agents."""
     row = await db.fetch_one(
         "SELECT min((usage->>'disk_free_bytes')::bigint) AS free_bytes,"
         " coalesce(max((usage->>'disk_kept_bytes')::bigint), 0) AS kept_bytes,"
@@ -126,7 +128,7 @@ async def disk_of(db: Database, agent_ids: list[str]) -> FreeDisk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestFilter:
-    """A filter of requests; None = any. `refused`: whether the status of the answer is not 2xx."""
+    """A filter of requests; None = any. `refused` is True if the status of the answer is not 2xx."""
 
     status: int | None = None
     refused: bool | None = None
@@ -163,13 +165,13 @@ _REQUESTS: Final = ListDefinition(
 
 
 async def list_manager_requests(
-    db: Database, wanted: RequestFilter, *, after: Position | None, limit: int
+    db: Database, request_filter: RequestFilter, *, after: Position | None, limit: int
 ) -> ListPage[StoredRequestRow]:
-    """Requests of Agents, newest first."""
-    conditions = _REQUESTS.matching(**asdict(wanted))
-    if wanted.refused or (wanted.refused is None and not 200 <= (wanted.status or 200) <= 299):
+    """List the requests of Agents to Managers, newest first."""
+    conditions = _REQUESTS.matching(**asdict(request_filter))
+    if request_filter.refused or (request_filter.refused is None and not 200 <= (request_filter.status or 200) <= 299):
         conditions.add(_REFUSED)
-    elif wanted.refused is not None:
+    elif request_filter.refused is not None:
         conditions.add("r.status BETWEEN 200 AND 299")
     return await _REQUESTS.read(db, conditions, after=after, limit=limit)
 
@@ -178,8 +180,8 @@ _REFUSED: Final[LiteralString] = "r.status NOT BETWEEN 200 AND 299"
 """The condition of the index manager_requests_refused."""
 
 
-async def read_known(db: Database, things: Sequence[Thing]) -> KnownRows:
-    """The rows about these things; to be read after them."""
+async def read_known_rows(db: Database, things: Sequence[Thing]) -> KnownRows:
+    """Read the rows of these things. The caller has read the things before."""
     homes = [thing.home for thing in things if thing.home is not None]
     row = await db.fetch_one(
         "SELECT (SELECT coalesce(jsonb_object_agg(session_id, agent_id), '{}') FROM sessions"

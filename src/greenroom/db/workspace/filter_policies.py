@@ -1,4 +1,4 @@
-"""Web filter policies, and their uses."""
+"""Web filter policies, and the workspaces, groups and sessions that use them."""
 
 from __future__ import annotations
 
@@ -76,12 +76,12 @@ get_filter_policy: Final = _POLICIES.get
 
 
 async def list_filter_policies(db: Database, *, after: Position | None, limit: int) -> ListPage[StoredPolicy]:
-    """Policies by name, without those of leases, which are created and deleted automatically."""
+    """List the policies by name, without policies of leases, which are created and deleted automatically."""
     return await _POLICIES.read(db, Conditions(["NOT p.of_leases"]), after=after, limit=limit)
 
 
 async def insert_filter_policy(connection: Connection, fields: PolicyFields) -> str:
-    """Store a new policy; returns the id. Raises Duplicate: the name exists."""
+    """Store a new policy, and return its id. Raises Duplicate: the name exists."""
     cursor = await connection.execute(
         "INSERT INTO filter_policies " + inserted(FIELDS) + " RETURNING filter_policy_id",
         values_of(PolicyFields, fields),
@@ -89,12 +89,13 @@ async def insert_filter_policy(connection: Connection, fields: PolicyFields) -> 
     return str((await returned(cursor))["filter_policy_id"])
 
 
-async def keep_policy_of_leases(db: Database, policy: FilterPolicy, narrowing: Narrowing) -> None:
-    """Store a policy that leases share, or extend its retention; it is deleted some time after its last session. Its
-    lists are the present ones of `narrowing`. Raises Duplicate: another policy has its name."""
+async def store_lease_policy(db: Database, policy: FilterPolicy, narrowing: Narrowing) -> None:
+    """Store a policy that leases share, or extend its retention. Its lists are derived from `narrowing`. The policy is
+    deleted some time after its last session ended. Raises Duplicate: another policy has its name.
+    """
     async with db.transaction() as connection:
         narrows = narrowing.narrows
-        allow, deny = lists_of(await _narrowed(connection, narrows) if narrows else None, narrowing.wanted)
+        allow, deny = lists_of(await _lock_narrowed(connection, narrows) if narrows else None, narrowing.wanted)
         await connection.execute(
             "INSERT INTO filter_policies (filter_policy_id, name, default_action, allow, deny, of_leases, narrows,"
             " wanted) VALUES (%(id)s, %(name)s, 'deny', %(allow)s, %(deny)s, true, %(narrows)s, %(wanted)s)"
@@ -110,8 +111,8 @@ async def keep_policy_of_leases(db: Database, policy: FilterPolicy, narrowing: N
         )
 
 
-async def _narrowed(connection: Connection, filter_policy_id: str) -> FilterPolicy | None:
-    """The policy that a policy of leases narrows; it cannot change before the transaction ends."""
+async def _lock_narrowed(connection: Connection, filter_policy_id: str) -> FilterPolicy | None:
+    """Return the policy that a policy of leases narrows, locked until the transaction ends."""
     cursor = await connection.execute(
         "SELECT filter_policy_id::text, name, default_action, allow, deny FROM filter_policies"
         " WHERE filter_policy_id = %s FOR SHARE",
@@ -121,7 +122,7 @@ async def _narrowed(connection: Connection, filter_policy_id: str) -> FilterPoli
 
 
 async def lock_filter_policy(connection: Connection, filter_policy_id: str) -> PolicyFields:
-    """One policy, locked until the transaction ends. Raises NotFound: there is no policy with this id."""
+    """Return one policy, locked until the transaction ends. Raises NotFound: there is no policy with this id."""
     cursor = await connection.execute(
         "SELECT " + ", ".join(FIELDS) + " FROM filter_policies WHERE filter_policy_id = %s FOR UPDATE",
         (filter_policy_id,),
@@ -130,12 +131,12 @@ async def lock_filter_policy(connection: Connection, filter_policy_id: str) -> P
 
 
 async def update_filter_policy(connection: Connection, filter_policy_id: str, fields: PolicyFields) -> None:
-    """Store a locked policy, and derive the lists of leases that narrow it. Raises Duplicate: the name exists."""
+    """Store a locked policy, and update the policies of leases that narrow it. Raises Duplicate: the name exists."""
     await connection.execute(
         "UPDATE filter_policies SET " + assigned(FIELDS) + " WHERE filter_policy_id = %(filter_policy_id)s",
         values_of(PolicyFields, fields) | {"filter_policy_id": filter_policy_id},
     )
-    policy = await _narrowed(connection, filter_policy_id)
+    policy = await _lock_narrowed(connection, filter_policy_id)
     cursor = await connection.execute(
         "SELECT filter_policy_id::text, wanted FROM filter_policies WHERE narrows = %s ORDER BY filter_policy_id"
         " FOR UPDATE",
@@ -172,19 +173,19 @@ async def _uses(connection: Connection, filter_policy_id: str) -> list[str]:
         {"id": filter_policy_id, "setting": SETTING},
     )
     row = await returned(cursor)
-    uses = [f"{what} {', '.join(row[what + 's'])}" for what in ("workspace", "group") if row[what + "s"]]
+    uses = [f"{kind} {', '.join(row[kind + 's'])}" for kind in ("workspace", "group") if row[kind + "s"]]
     sessions: int = row["sessions"]
     return uses + ([f"{sessions} session{'' if sessions == 1 else 's'}"] if sessions else [])
 
 
-async def policy_named(connection: Connection, given: str) -> str:
-    """The id of the policy with this id or name, locked against deletion. Raises Invalid: there is none."""
+async def find_policy_id(connection: Connection, name_or_id: str) -> str:
+    """Return the id of the policy with this id or name, locked against deletion. Raises Invalid: there is none."""
     cursor = await connection.execute(
-        "SELECT filter_policy_id::text FROM filter_policies WHERE filter_policy_id::text = lower(%(given)s)"
-        " OR name = %(given)s ORDER BY (name = %(given)s) LIMIT 1 FOR KEY SHARE",
-        {"given": given},
+        "SELECT filter_policy_id::text FROM filter_policies WHERE filter_policy_id::text = lower(%(name_or_id)s)"
+        " OR name = %(name_or_id)s ORDER BY (name = %(name_or_id)s) LIMIT 1 FOR KEY SHARE",
+        {"name_or_id": name_or_id},
     )
     row = await cursor.fetchone()
     if row is None:
-        raise Invalid(f"There is no web filter policy {given!r}; write the id or the name of a policy.")
+        raise Invalid(f"There is no web filter policy {name_or_id!r}; write the id or the name of a policy.")
     return row["filter_policy_id"]
