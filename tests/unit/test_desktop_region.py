@@ -32,14 +32,14 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str,
     monkeypatch.setattr(viewers, "ZONES", tmp_path / "zones")
     monkeypatch.setattr(viewers, "LANGUAGES", tmp_path / "languages")
     monkeypatch.setattr(viewers, "run", run)
-    monkeypatch.setattr(viewers, "_turn", asyncio.Lock())
+    monkeypatch.setattr(viewers, "_region_lock", asyncio.Lock())
     for name in ("TZ", "LC_ALL"):
         monkeypatch.delenv(name, raising=False)
     return ran
 
 
 async def put(said: Any, *, counts: bool = True) -> int:
-    async with served(lambda *connection: viewers.set_region(*connection, counts=counts)) as page:
+    async with served(lambda *connection: viewers.set_region(*connection, may_change=counts)) as page:
         return (await page.put("region", json=said)).status_code
 
 
@@ -55,7 +55,7 @@ def language() -> str:
 async def test_the_session_takes_the_zone_and_language_of_the_browser(commands: list[tuple[str, ...]]):
     assert await put(BERLIN) == 200
     assert (zone(), language()) == ("Europe/Berlin", "de_DE.UTF-8")
-    assert commands == [(viewers.COMPILE, "de_DE.UTF-8"), (*RESTART, "xfce4-panel|xfsettingsd|xfdesktop")]
+    assert commands == [(viewers.COMPILE_PROGRAM, "de_DE.UTF-8"), (*RESTART, "xfce4-panel|xfsettingsd|xfdesktop")]
 
 
 async def test_a_second_browser_changes_nothing(commands: list[tuple[str, ...]]):

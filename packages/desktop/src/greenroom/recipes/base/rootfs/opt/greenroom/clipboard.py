@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 import protocol
 import x11
 from protocol import CHUNK_BYTES, LAST, BadRequestError, Request, discard_input, reply
-from viewers import only_watches, publish
+from viewers import is_view_only, publish
 
 MAX_BYTES = 16 << 20
 """The size limit of a picture or a text, in either direction."""
@@ -51,7 +51,7 @@ OUT, IN = is_open("KASM_SVC_SEND_CUT_TEXT"), is_open("KASM_SVC_ACCEPT_CUT_TEXT")
 
 async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer a request below clipboard/."""
-    may = not only_watches(request)
+    may = not is_view_only(request)
     if request.path == "/clipboard/" and request.method == "GET":
         reply(writer, "200 OK", json.dumps({"out": OUT and may, "in": IN and may}).encode())
     elif request.path != "/clipboard/image" or request.method not in ("GET", "PUT"):

@@ -28,7 +28,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from protocol import CHUNK_BYTES, LAST, BadRequestError, RefusedError, Request, discard_input, refuse, reply, send_file
-from viewers import allowed, only_watches
+from viewers import allowed, is_view_only
 
 ROOTS = ("Downloads", "Uploads")
 LISTED_MAX = 2000
@@ -54,7 +54,7 @@ UPLOADS, DOWNLOADS = allowed("KASM_SVC_UPLOADS"), allowed("KASM_SVC_DOWNLOADS")
 async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer a request for an address below files/."""
     names = request.parts[1:]
-    if only_watches(request) and (any(names) or request.query or request.method not in ("GET", "HEAD")):
+    if is_view_only(request) and (any(names) or request.query or request.method not in ("GET", "HEAD")):
         await discard_input(reader)
         refuse(writer, "403 Forbidden", "You can only view this session; its files are not available to you.")
     elif request.method == "PUT" or "upload" in request.query:
@@ -75,7 +75,7 @@ async def give(names: list[str], request: Request, writer: asyncio.StreamWriter)
     """Answer with a folder or a file."""
     *folders, name = names
     root = request.query.get("in", ROOTS[0])
-    if not any(names) and (not DOWNLOADS or only_watches(request)):
+    if not any(names) and (not DOWNLOADS or is_view_only(request)):
         return reply(writer, "200 OK", json.dumps(allowances(request) | {"files": [], "folders": []}).encode())
     path = place(root, names if name else folders) if root in ROOTS else None
     attachment = "Content-Disposition: attachment; filename*=UTF-8''"
@@ -100,7 +100,7 @@ async def give(names: list[str], request: Request, writer: asyncio.StreamWriter)
 
 def allowances(request: Request) -> dict[str, object]:
     """The permissions of this viewer for files."""
-    may = not only_watches(request)
+    may = not is_view_only(request)
     limit = max_bytes(request)
     return {"uploads": UPLOADS and may, "downloads": DOWNLOADS and may, "max_upload_bytes": limit}
 

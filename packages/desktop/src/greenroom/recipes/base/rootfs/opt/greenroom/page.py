@@ -60,7 +60,7 @@ from protocol import (
 )
 from sound import SoundServer
 from video import Video
-from viewers import event, follow, only_watches, set_region
+from viewers import event, follow, is_view_only, set_region
 from watching import InputMonitor, ViewOnlyFilter
 
 FOLDER = Path(sys.argv[1])
@@ -182,7 +182,7 @@ class Page:
             else:
                 await clipboard.answer(request, reader, writer)
         elif request.path == "/region":
-            await set_region(request, reader, writer, counts=not (only_watches(request) or self.control.leased))
+            await set_region(request, reader, writer, may_change=not (is_view_only(request) or self.control.leased))
         elif request.parts[0] == "files" and request.parts[1:]:
             await files.answer(request, reader, writer)
         else:
@@ -198,7 +198,7 @@ async def send_page(writer: asyncio.StreamWriter, request: Request, control: Con
     if request.method not in ("GET", "HEAD") or not path.is_relative_to(WEB) or not path.is_file():
         reply(writer, "404 Not Found", b"")
     else:
-        headers = ["X-Greenroom-View-Only: 1"] if only_watches(request) else []
+        headers = ["X-Greenroom-View-Only: 1"] if is_view_only(request) else []
         headers += ["X-Greenroom-Leased: 1"] if control.leased else []
         await send_file(writer, request, path, *headers)
 
@@ -224,7 +224,7 @@ async def relay(
     accept(request, writer)
     gate = Gate(control, control.sender_of(request), rfb_writer)
     monitor = InputMonitor(video.woken, gate)
-    view_filter = ViewOnlyFilter() if only_watches(request) else None
+    view_filter = ViewOnlyFilter() if is_view_only(request) else None
     input_task = asyncio.create_task(copy_input(reader, writer, rfb_writer, monitor, view_filter))
     output_task = asyncio.create_task((view_filter.copy_output if view_filter else copy_output)(rfb_reader, writer))
     tasks = {input_task, output_task}

@@ -24,7 +24,7 @@ import sys
 from pathlib import Path
 
 from protocol import BINARY, CLOSE, PING, PONG, Request, accept, frame, read_frame, refuse, reply
-from viewers import allowed, only_watches
+from viewers import allowed, is_view_only
 
 PATHS = ("/sound", "/microphone")
 HERE = Path(__file__).parent
@@ -55,7 +55,7 @@ def refusal(path: str, request: Request) -> str | None:
         return None if AUDIO else "Sound is not allowed for your group."
     if not MICROPHONE:
         return "The microphone is not allowed for your group."
-    if only_watches(request):
+    if is_view_only(request):
         return "You can only view this session; the microphone is not available to you."
     return None
 

@@ -24,7 +24,7 @@ from collections import deque
 from pathlib import Path
 
 from protocol import BINARY, CLOSE, PING, PONG, TEXT, Request, accept, frame, read_frame, reply
-from viewers import only_watches
+from viewers import is_view_only
 
 ENCODER = Path("/opt/greenroom/encoder.py")
 HAS_LIBRARY = any(Path("/opt/greenroom/pixelflux").glob(f"pixelflux.{sys.implementation.cache_tag}-*.so"))
@@ -146,7 +146,7 @@ class Video:
             reply(writer, "503 Service Unavailable", b"", "application/json", f"Retry-After: {STARTS_WITHIN_S:g}")
         else:
             accept(request, writer)
-            await self._watch(reader, writer, may_choose=not only_watches(request))
+            await self._watch(reader, writer, may_choose=not is_view_only(request))
         return False
 
     def display_opened(self) -> None:

@@ -2,7 +2,7 @@
 
     GET events    server-sent events: something was copied in the session, or printed, or control has changed; viewers who
                   may only watch receive only the last kind
-    PUT region    {"timezone": "Europe/Berlin", "language": "de_DE"}; either may be left out
+    PUT region    {"timezone": "Europe/Berlin", "language": "de_DE"}; each may be omitted
 
 All programs get the zone at once: /etc/localtime leads to FOLDER/localtime. A language applies to programs that start
 later; the programs of the desktop that start others are restarted. English needs no change. The first browser decides,
@@ -20,23 +20,23 @@ from pathlib import Path
 from protocol import SECURITY, BadRequestError, Request, body, reply
 
 HEARTBEAT_S = 20
-"""The time between two signs of life; a lost connection is detected by writing to it."""
+"""The interval of empty events; a lost connection is detected by a write."""
 
-FOR_WATCHERS = ("control",)
+VIEW_ONLY_EVENTS = ("control",)
 FOLDER = Path("/tmp/.greenroom")
 ZONES = Path("/usr/share/zoneinfo")
 LANGUAGES = Path("/usr/share/i18n/locales")
-COMPILE = "/opt/greenroom/language"
-NO_ZONE = "Etc/UTC"
+COMPILE_PROGRAM = "/opt/greenroom/language"
+DEFAULT_ZONE = "Etc/UTC"
 """The zone of a session that no browser has opened."""
 MAX_BODY_BYTES = 1024
-IS_ZONE = re.compile(r"[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,2}")
-IS_LANGUAGE = re.compile(r"[a-z]{2,3}_[A-Z]{2}")
-STARTERS = ("xfsettingsd", "xfdesktop", "xfce4-panel")
+ZONE_PATTERN = re.compile(r"[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,2}")
+LANGUAGE_PATTERN = re.compile(r"[a-z]{2,3}_[A-Z]{2}")
+LAUNCHERS = ("xfsettingsd", "xfdesktop", "xfce4-panel")
 """Programs of the desktop that start others; /opt/greenroom/desktop restarts them."""
 CLOCK = ("xfce4-panel",)
 
-_turn = asyncio.Lock()
+_region_lock = asyncio.Lock()
 _queues: dict[asyncio.Queue[bytes], bool] = {}
 """Queue of a viewer → True if the viewer may only watch."""
 
@@ -46,29 +46,29 @@ def allowed(variable: str) -> bool:
     return os.environ.get(variable, "1").lower() not in ("0", "false")
 
 
-def only_watches(request: Request) -> bool:
+def is_view_only(request: Request) -> bool:
     """True if the viewer may only watch; the gateway sets the header."""
     return request.headers.get("x-greenroom-view-only") == "1"
 
 
 def event(name: str, fields: Mapping[str, object]) -> bytes:
-    """The bytes of an event."""
+    """Return the bytes of an event."""
     return f"event: {name}\ndata: {json.dumps(fields)}\n\n".encode()
 
 
 def publish(name: str, /, **fields: object) -> None:
-    """Send an event to all viewers, or only to those with input permission if it is not in FOR_WATCHERS."""
+    """Send an event to all viewers, or only to those with input permission if it is not in VIEW_ONLY_EVENTS."""
     for queue, watches in _queues.items():
-        if name in FOR_WATCHERS or not watches:
+        if name in VIEW_ONLY_EVENTS or not watches:
             queue.put_nowait(event(name, fields))
 
 
 async def follow(request: Request, writer: asyncio.StreamWriter, first: bytes = b"") -> None:
-    """Send a viewer `first`, and each event from now on, until it disconnects."""
+    """Send `first` and all further events to a viewer, until it disconnects."""
     head = ["HTTP/1.1 200 OK", "Content-Type: text/event-stream", *SECURITY, "", ": ready\n\n"]
     writer.write("\r\n".join(head).encode() + first)
     queue: asyncio.Queue[bytes] = asyncio.Queue()
-    _queues[queue] = only_watches(request)
+    _queues[queue] = is_view_only(request)
     try:
         while not writer.is_closing():
             await writer.drain()
@@ -81,44 +81,44 @@ async def follow(request: Request, writer: asyncio.StreamWriter, first: bytes = 
 
 
 async def set_region(
-    request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, counts: bool
+    request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, may_change: bool
 ) -> None:
-    """Answer a request for region; `counts` is False for viewers whose browser must not change it."""
+    """Answer a request for `region`; `may_change` is False for viewers whose browser must not change it."""
     if request.method != "PUT":
         return reply(writer, "405 Method Not Allowed", b"{}", "application/json", "Allow: PUT")
     try:
-        said = json.loads(await body(request, reader, MAX_BODY_BYTES))
-        zone, language = str(said.get("timezone") or ""), str(said.get("language") or "")
+        region = json.loads(await body(request, reader, MAX_BODY_BYTES))
+        zone, language = str(region.get("timezone") or ""), str(region.get("language") or "")
     except (ValueError, AttributeError) as error:
         raise BadRequestError("the region of a browser must be a JSON object") from error
-    if counts:
-        async with _turn:
-            again = [*set_zone(zone), *await set_language(language)]
-            if again:
-                await run("pkill", "-x", "|".join(dict.fromkeys(again)))
+    if may_change:
+        async with _region_lock:
+            programs = [*set_zone(zone), *await set_language(language)]
+            if programs:
+                await run("pkill", "-x", "|".join(dict.fromkeys(programs)))
     return reply(writer, "200 OK", b"{}")
 
 
 def set_zone(name: str) -> tuple[str, ...]:
-    """Set the zone of the session if it has none yet; returns the programs to restart."""
+    """Set the zone of the session if it has none yet. Return the programs to restart."""
     link, zone = FOLDER / "localtime", ZONES / name
-    if os.environ.get("TZ") or link.readlink() != ZONES / NO_ZONE or not IS_ZONE.fullmatch(name) or not zone.is_file():
+    if os.environ.get("TZ") or link.readlink() != ZONES / DEFAULT_ZONE or not ZONE_PATTERN.fullmatch(name) or not zone.is_file():
         return ()
-    made = FOLDER / "localtime.new"
-    made.symlink_to(zone)
-    made.replace(link)
-    return CLOCK if name != NO_ZONE else ()
+    new_link = FOLDER / "localtime.new"
+    new_link.symlink_to(zone)
+    new_link.replace(link)
+    return CLOCK if name != DEFAULT_ZONE else ()
 
 
 async def set_language(name: str) -> tuple[str, ...]:
-    """Set the language of the session if it has none yet; returns the programs to restart."""
-    chosen = FOLDER / "language"
-    if os.environ.get("LC_ALL") or chosen.exists() or name.startswith("en_"):
+    """Set the language of the session if it has none yet. Return the programs to restart."""
+    language_file = FOLDER / "language"
+    if os.environ.get("LC_ALL") or language_file.exists() or name.startswith("en_"):
         return ()
-    if not IS_LANGUAGE.fullmatch(name) or not (LANGUAGES / name).is_file() or await run(COMPILE, f"{name}.UTF-8"):
+    if not LANGUAGE_PATTERN.fullmatch(name) or not (LANGUAGES / name).is_file() or await run(COMPILE_PROGRAM, f"{name}.UTF-8"):
         return ()
-    chosen.write_text(f"{name}.UTF-8\n")
-    return STARTERS
+    language_file.write_text(f"{name}.UTF-8\n")
+    return LAUNCHERS
 
 
 async def run(*command: str) -> int:
