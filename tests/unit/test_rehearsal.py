@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
 from greenroom.cli.rehearsal import (
-    Morning,
     Reason,
+    Rehearsal,
     RehearsedVisit,
     Result,
     SupplyAtStart,
@@ -51,10 +51,10 @@ def test_most_users_come_in_the_middle():
     assert middle > 2 * last
 
 
-def _misses(pool: int, clicks_s: Sequence[float], refill_s: float) -> int:
+def _misses(pool: int, launches_s: Sequence[float], refill_s: float) -> int:
     """A pool in which each place is refilled `refill_s` after its claim, click by click."""
     ready_s, misses = [0.0] * pool, 0
-    for click in sorted(clicks_s):
+    for click in sorted(launches_s):
         free = next((place for place, at in enumerate(ready_s) if at <= click), None)
         if free is None:
             misses += 1
@@ -64,16 +64,16 @@ def _misses(pool: int, clicks_s: Sequence[float], refill_s: float) -> int:
 
 
 def _is_smallest(subject: Callable[..., int], given: tuple[list[int], int]) -> None:
-    clicks_s, refill_s = given
-    pool = subject(clicks_s, refill_s)
-    assert _misses(pool, clicks_s, refill_s) == 0
-    assert pool == 0 or _misses(pool - 1, clicks_s, refill_s) > 0
+    launches_s, refill_s = given
+    pool = subject(launches_s, refill_s)
+    assert _misses(pool, launches_s, refill_s) == 0
+    assert pool == 0 or _misses(pool - 1, launches_s, refill_s) > 0
 
 
 def test_the_pool_needed_is_the_smallest_that_misses_no_launch():
     holds(_is_smallest, staged_needed, CLICKS)
-    catches(_is_smallest, lambda clicks_s, refill_s: len(clicks_s), CLICKS)
-    catches(_is_smallest, lambda clicks_s, refill_s: staged_needed(clicks_s, refill_s + 1), CLICKS)
+    catches(_is_smallest, lambda launches_s, refill_s: len(launches_s), CLICKS)
+    catches(_is_smallest, lambda launches_s, refill_s: staged_needed(launches_s, refill_s + 1), CLICKS)
 
 
 def test_rates_and_percentiles():
@@ -83,7 +83,7 @@ def test_rates_and_percentiles():
     assert [percentile([4, 1, 3, 2], rank) for rank in (50, 99, 100)] == [2, 4, 4]
 
 
-MORNING = Morning(users=4, within_s=10, usable_within_s=30, seed=0, image_id="i", workspace="Desktop")
+MORNING = Rehearsal(users=4, within_s=10, usable_within_s=30, seed=0, image_id="i", workspace="Desktop")
 SUPPLY = SupplyAtStart(
     desired=2,
     staged=2,
@@ -94,7 +94,7 @@ SUPPLY = SupplyAtStart(
     session_cores=2,
     session_memory=2 * 10**9,
 )
-SERVED = RehearsedVisit(clicked_s=1, reply_s=0.1, outcome="staged", usable_s=0.2)
+SERVED = RehearsedVisit(launched_s=1, reply_s=0.1, outcome="staged", usable_s=0.2)
 EMPTY = Reason(code="pool_empty", sentence="No staged session is free.", launches=2)
 
 
@@ -108,7 +108,7 @@ def short(
 
 
 def test_nothing_is_short_when_all_are_served():
-    visits = [replace(SERVED, clicked_s=5.0 * number) for number in range(4)]
+    visits = [replace(SERVED, launched_s=5.0 * number) for number in range(4)]
     found = short(visits)
     assert (found.short, found.passed, found.staged, found.staged_needed) == ([], True, 4, 1)
 
@@ -151,7 +151,7 @@ def test_room_counts_all_users_and_the_pool_that_serves_them():
 
 def test_refusals_are_said_as_the_api_says_them():
     refused = RehearsedVisit(
-        clicked_s=1, reply_s=0.1, outcome="refused", code="session-limit", sentence="The limit is reached."
+        launched_s=1, reply_s=0.1, outcome="refused", code="session-limit", sentence="The limit is reached."
     )
     found = short([SERVED, SERVED, refused, refused])
     assert found.refusals == [Reason(code="session-limit", sentence="The limit is reached.", launches=2)]
@@ -160,7 +160,7 @@ def test_refusals_are_said_as_the_api_says_them():
 
 
 def test_late_users_and_slow_replies_are_short():
-    late = RehearsedVisit(clicked_s=1, reply_s=1.4, outcome="late")
+    late = RehearsedVisit(launched_s=1, reply_s=1.4, outcome="late")
     found = short([SERVED, SERVED, SERVED, late])
     assert found.short == [
         "1 of 4 users had no usable session within 30 s.",
@@ -171,7 +171,7 @@ def test_late_users_and_slow_replies_are_short():
 
 def test_reasons_are_counted_by_their_code():
     def refused(code: str, sentence: str) -> Any:
-        return RehearsedVisit(clicked_s=0, reply_s=0, outcome="refused", code=code, sentence=sentence)
+        return RehearsedVisit(launched_s=0, reply_s=0, outcome="refused", code=code, sentence=sentence)
 
     visits = [refused("a", "One."), refused("b", "Two."), refused("b", "Other.")]
     assert count_reasons(visits) == [

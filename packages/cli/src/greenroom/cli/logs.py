@@ -119,8 +119,8 @@ def events(call: Call, *, topic: Topics = [], lines: EventLines = 20, follow: Fo
     was lost.
     """
     log_of_events.addHandler(_RECONNECTIONS)
-    found = call.client.events(lines) if follow else call.client.recent_events(lines)
-    for event in found:
+    stream = call.client.events(lines) if follow else call.client.recent_events(lines)
+    for event in stream:
         if not topic or event.topic in (*topic, RESYNC):
             _show_event(call, event)
 

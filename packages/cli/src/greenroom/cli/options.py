@@ -41,10 +41,10 @@ class FieldOption:
 
 def body_of(options: Sequence[FieldOption], values: Mapping[str, Any], client: Client) -> Row:
     """Return the request, with the fields that were passed."""
-    given = {option.field: (option.read, values[option.field]) for option in options}
+    passed = {option.field: (option.read, values[option.field]) for option in options}
     return {
         name: None if value is NULL else read(value, client)
-        for name, (read, value) in given.items()
+        for name, (read, value) in passed.items()
         if value is not None and value != []
     }
 
@@ -59,7 +59,7 @@ SECRETS: Final = frozenset({"docker_token"})
 """Secret fields that the api accepts as plain text."""
 FILES: Final = frozenset({"ssh_public_key", "ssh_private_key"})
 """Fields whose option takes the path of a file; `-` = stdin."""
-VALUES: Final = frozenset({"value"})
+SECRET_FILES: Final = frozenset({"value"})
 """Secret fields whose option takes the path of a file, and never the secret: other users of the machine can read
 arguments.
 """
@@ -67,7 +67,7 @@ DURATIONS: Final = {"expiration": "h", "hours": "h", "session_time_limit": "s", 
     ("idle_s", "order_deadline_s"), "s"
 )
 """Fields with a duration, and its unit."""
-AHEAD: Final = frozenset({"expires"})
+FUTURE_TIMES: Final = frozenset({"expires"})
 """Times in the future. A duration for such a field counts from now; for all others it is in the past."""
 SINGULAR: Final = {"groups": "group", "permissions": "permission", "categories": "category", "events": "event"} | {
     "hosts": "host",
@@ -82,9 +82,7 @@ RENAMED: Final = {"url": "address"}
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """The parsing of an option: its type for typer or a parser instead, its metavar, and the part of its help about
-    them.
-    """
+    """The parsing of an option: its type for typer or its parser, its metavar, and a note for its help."""
 
     annotation: Any = str
     read: Read = lambda value, _: value
@@ -94,8 +92,8 @@ class _Kind:
 
 
 def options_of(fields: Iterable[Field], *, with_null: bool = True) -> list[FieldOption]:
-    """Return an option for every field, the required ones first. `with_null`: a nullable field accepts `null`; False if
-    that equals no value.
+    """Return an option for each field, required fields first. `with_null`: a nullable field accepts `null`; False if
+    null means the same as an omitted field.
     """
     ordered = sorted(fields, key=lambda field: (not field.is_required, field.name not in REFERENCES))
     return [_option(field, with_null=with_null) for field in ordered]
@@ -146,7 +144,7 @@ def _kind(field: Field) -> _Kind:
     if field.holds == "object":
         return _Kind(list[str], lambda value, _: _object(field, value), metavar="NAME=VALUE")
     if field.name in REFERENCES:
-        return _reference(NOUNS[REFERENCES[field.name]], many=field.holds == "list")
+        return _reference(NOUNS[REFERENCES[field.name]], is_list=field.holds == "list")
     if field.holds == "list":
         return _Kind(list[str], lambda value, _: items_of(value))
     if field.type == "password" or field.name in FILES | SECRETS:
@@ -158,10 +156,12 @@ def _single(field: Field) -> _Kind:
     if field.choices:
         return _Kind(StrEnum(field.name, {choice: choice for choice in field.choices}))
     if field.name in DURATIONS:
-        whole = field.type == "integer"
-        return _Kind(int if whole else float, parser=duration(DURATIONS[field.name], whole=whole), metavar="DURATION")
+        is_whole = field.type == "integer"
+        return _Kind(
+            int if is_whole else float, parser=duration(DURATIONS[field.name], whole=is_whole), metavar="DURATION"
+        )
     if field.type == "date-time":
-        return _Kind(parser=moment(ahead=field.name in AHEAD), metavar="TIME")
+        return _Kind(parser=moment(ahead=field.name in FUTURE_TIMES), metavar="TIME")
     return _KINDS.get(field.type, _Kind())
 
 
@@ -169,7 +169,7 @@ def _secret_or_file(field: Field) -> _Kind:
     name = field.name
     if name in FILES:
         return _Kind(read=lambda value, _: _text_of(value), metavar="FILE", note="a file; '-' = stdin")
-    if name in VALUES:
+    if name in SECRET_FILES:
         note = "a file; '-' prompts for the value, or reads a line from stdin"
         return _Kind(read=lambda value, _: _value(name, value), metavar="FILE", note=note)
     return _Kind(read=lambda value, _: _secret(name, value), note="'-' prompts for it, or reads it from stdin")
@@ -181,8 +181,8 @@ def _object(field: Field, items: list[str]) -> Row:
     return assignments(items, as_texts=field.type == "string", settings=SETTINGS if field.name == "settings" else None)
 
 
-def _reference(noun: Noun, *, many: bool) -> _Kind:
-    if many:
+def _reference(noun: Noun, *, is_list: bool) -> _Kind:
+    if is_list:
         return _Kind(
             list[str],
             lambda value, client: [noun.find_id(client, item) for item in items_of(value)],

@@ -1,4 +1,4 @@
-"""The arrivals of users on a morning, the outcome of each visit, and the shortages, as sentences with numbers."""
+"""The launches of a rehearsal, the outcome of each visit, and the shortages, as sentences with numbers."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def arrivals(users: int, within_s: float, seed: int) -> list[float]:
     return sorted(drawn.triangular(0, within_s, within_s / 2) for _ in range(users))
 
 
-def staged_needed(clicks_s: Sequence[float], refill_s: float) -> int:
+def staged_needed(launches_s: Sequence[float], refill_s: float) -> int:
     """Return the size of the smallest pool with which every launch is staged, if each place is filled again `refill_s`
     after its claim.
 
     That is the largest number of clicks within any `refill_s`.
     """
-    clicks = sorted(clicks_s)
+    clicks = sorted(launches_s)
     return max((bisect_left(clicks, click + refill_s) - place for place, click in enumerate(clicks)), default=0)
 
 
@@ -48,13 +48,13 @@ def percentile(values: Sequence[float], rank: float) -> float | None:
 REPLY_WITHIN_S: Final = 1.0
 """A user who waits longer than this for the first reply clicks again."""
 PEAK_PARTS: Final = 20
-"""The peak is the busiest of this number of parts of the morning, of a second at least."""
+"""The number of parts of the launch period, each of at least one second; the peak is the busiest of them."""
 
 Outcome = Literal["staged", "on_demand", "refused", "late"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Morning:
+class Rehearsal:
     """The parameters of a rehearsal. `zone_id` None = the zone of the address."""
 
     users: int
@@ -68,7 +68,7 @@ class Morning:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupplyAtStart:
-    """The capacity of Agents and pools before the first user came; memory in bytes."""
+    """The capacity of Agents and pools before the first launch; memory in bytes."""
 
     desired: int
     """The sessions that the staging configs of the workspace keep."""
@@ -88,7 +88,7 @@ class RehearsedVisit:
     session.
     """
 
-    clicked_s: float
+    launched_s: float
     reply_s: float
     outcome: Outcome
     usable_s: float | None = None
@@ -141,7 +141,7 @@ class Result:
 
 
 def result_of(
-    morning: Morning,
+    plan: Rehearsal,
     supply: SupplyAtStart,
     visits: Sequence[RehearsedVisit],
     *,
@@ -152,29 +152,29 @@ def result_of(
     longest start of a session.
     """
     outcomes = Counter(visit.outcome for visit in visits)
-    served = [(visit.clicked_s, visit.usable_s) for visit in visits if visit.usable_s is not None]
+    served = [(visit.launched_s, visit.usable_s) for visit in visits if visit.usable_s is not None]
     usable_s = [usable for _, usable in served]
-    window_s = max(1.0, morning.within_s / PEAK_PARTS)
-    clicks_s = [visit.clicked_s for visit in visits]
-    needed = None if refill_s is None else staged_needed(clicks_s, refill_s)
+    window_s = max(1.0, plan.within_s / PEAK_PARTS)
+    launches_s = [visit.launched_s for visit in visits]
+    needed = None if refill_s is None else staged_needed(launches_s, refill_s)
     reply_p99_s = percentile([visit.reply_s for visit in visits], 99)
     refusals = count_reasons([visit for visit in visits if visit.outcome == "refused"])
     return Result(
-        users=morning.users,
-        within_s=morning.within_s,
-        usable_within_s=morning.usable_within_s,
-        seed=morning.seed,
-        workspace=morning.workspace,
+        users=plan.users,
+        within_s=plan.within_s,
+        usable_within_s=plan.usable_within_s,
+        seed=plan.seed,
+        workspace=plan.workspace,
         staged=outcomes["staged"],
         on_demand=outcomes["on_demand"],
         refused=outcomes["refused"],
         late=outcomes["late"],
-        staged_share=outcomes["staged"] / morning.users,
+        staged_share=outcomes["staged"] / plan.users,
         usable_p50_s=percentile(usable_s, 50),
         usable_p99_s=percentile(usable_s, 99),
         usable_max_s=max(usable_s, default=None),
         reply_p99_s=reply_p99_s,
-        peak_offered_per_s=peak_per_s(clicks_s, window_s),
+        peak_offered_per_s=peak_per_s(launches_s, window_s),
         peak_served_per_s=peak_per_s([click + usable for click, usable in served], window_s),
         refill_s=refill_s,
         staged_desired=supply.desired,
@@ -182,10 +182,10 @@ def result_of(
         refusals=refusals,
         not_staged=not_staged,
         short=[
-            *_pool(morning, supply, needed, refill_s, not_staged),
-            *_capacity(morning, supply, needed),
+            *_pool(plan, supply, needed, refill_s, not_staged),
+            *_capacity(plan, supply, needed),
             *(f"{_launches(reason.launches)} refused: {reason.sentence}" for reason in refusals),
-            *_late(morning, outcomes["late"]),
+            *_late(plan, outcomes["late"]),
             *_reply(reply_p99_s),
         ],
     )
@@ -201,7 +201,7 @@ def count_reasons(visits: Sequence[RehearsedVisit]) -> list[Reason]:
 
 
 def _pool(
-    morning: Morning, supply: SupplyAtStart, needed: int | None, refill_s: float | None, not_staged: list[Reason]
+    plan: Rehearsal, supply: SupplyAtStart, needed: int | None, refill_s: float | None, not_staged: list[Reason]
 ) -> list[str]:
     short: list[str] = []
     for reason in not_staged:
@@ -209,23 +209,23 @@ def _pool(
             short.append(f"{_launches(reason.launches, be=False)} got no staged session: {reason.sentence}")
         elif needed is not None and refill_s is not None and needed > supply.desired:
             short.append(
-                f"The pool of {morning.workspace} was empty for {_launches(reason.launches, be=False)}. "
+                f"The pool of {plan.workspace} was empty for {_launches(reason.launches, be=False)}. "
                 f"It has {supply.desired} places; with {needed} every launch would have been staged, "
                 f"because a place is filled again within {refill_s:.1f} s."
             )
         else:
             short.append(
-                f"The pool of {morning.workspace} was empty for {_launches(reason.launches, be=False)}, although "
+                f"The pool of {plan.workspace} was empty for {_launches(reason.launches, be=False)}, although "
                 f"{supply.desired} staged sessions are enough; run greenroom staging list for the reason."
             )
     return short
 
 
-def _capacity(morning: Morning, supply: SupplyAtStart, needed: int | None) -> list[str]:
+def _capacity(plan: Rehearsal, supply: SupplyAtStart, needed: int | None) -> list[str]:
     """Return the shortages for all users at once, in addition to the pool that serves them."""
     pool = max(needed or 0, supply.desired)
-    sessions = morning.users + pool - supply.staged
-    load = f"{morning.users} users and {pool} staged sessions"
+    sessions = plan.users + pool - supply.staged
+    load = f"{plan.users} users and {pool} staged sessions"
     cores, memory = sessions * supply.session_cores, sessions * supply.session_memory
     short: list[str] = []
     if cores > supply.cores_free:
@@ -241,9 +241,9 @@ def _capacity(morning: Morning, supply: SupplyAtStart, needed: int | None) -> li
     return short
 
 
-def _late(morning: Morning, late: int) -> list[str]:
-    limit = f"within {morning.usable_within_s:g} s"
-    return [f"{late} of {morning.users} users had no usable session {limit}."] if late else []
+def _late(plan: Rehearsal, late: int) -> list[str]:
+    limit = f"within {plan.usable_within_s:g} s"
+    return [f"{late} of {plan.users} users had no usable session {limit}."] if late else []
 
 
 def _reply(p99_s: float | None) -> list[str]:

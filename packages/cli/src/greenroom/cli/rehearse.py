@@ -1,4 +1,4 @@
-"""`greenroom rehearse`: simulates a morning on a live system, before the users come, and reports shortages.
+"""`greenroom rehearse`: simulates many launches on a live system before users need it, and reports shortages.
 
 The users and sessions of the rehearsal are separate, and are deleted at the end.
 """
@@ -20,7 +20,7 @@ import typer
 from greenroom.cli.client import PREFIX, ApiError, Client, Row
 from greenroom.cli.nouns import NOUNS
 from greenroom.cli.output import Printer, columns, printable
-from greenroom.cli.rehearsal import Morning, RehearsedVisit, Result, SupplyAtStart, arrivals, count_reasons, result_of
+from greenroom.cli.rehearsal import Rehearsal, RehearsedVisit, Result, SupplyAtStart, arrivals, count_reasons, result_of
 from greenroom.cli.values import duration
 from greenroom.cli.verbs import Call, command
 from greenroom.core.errors import GreenroomError
@@ -32,59 +32,59 @@ IDS_A_REQUEST: Final = 100
 
 
 class RehearsedUsers:
-    """The users of a morning, with one key for all of them. `on_visit` is called at the end of each visit."""
+    """The users of a rehearsal, with one key for all of them. `on_visit` is called at the end of each visit."""
 
-    def __init__(self, http: httpx.AsyncClient, morning: Morning, on_visit: Callable[[RehearsedVisit], None]) -> None:
+    def __init__(self, http: httpx.AsyncClient, plan: Rehearsal, on_visit: Callable[[RehearsedVisit], None]) -> None:
         self._http = http
-        self._morning = morning
+        self._plan = plan
         self._on_visit = on_visit
         self._waiting: dict[str, asyncio.Event] = {}
 
-    async def run_visits(self, user_ids: Sequence[str], clicks_s: Sequence[float]) -> list[RehearsedVisit]:
+    async def run_visits(self, user_ids: Sequence[str], launches_s: Sequence[float]) -> list[RehearsedVisit]:
         """Return the visit of each user; a user who has no usable session in time is "late"."""
         begin = time.monotonic()
         async with asyncio.TaskGroup() as group:
             polling = group.create_task(self._poll())
             visits: list[asyncio.Task[RehearsedVisit]] = []
-            for user_id, click_s in zip(user_ids, clicks_s, strict=True):
-                await asyncio.sleep(begin + click_s - time.monotonic())
+            for user_id, launch_s in zip(user_ids, launches_s, strict=True):
+                await asyncio.sleep(begin + launch_s - time.monotonic())
                 visits.append(group.create_task(self._visit(user_id, time.monotonic() - begin)))
-            found = [await visit for visit in visits]
+            results = [await visit for visit in visits]
             polling.cancel()
-        return found
+        return results
 
-    async def _visit(self, user_id: str, clicked_s: float) -> RehearsedVisit:
-        visit = await self._launch(user_id, clicked_s)
+    async def _visit(self, user_id: str, launched_s: float) -> RehearsedVisit:
+        visit = await self._launch(user_id, launched_s)
         self._on_visit(visit)
         return visit
 
-    async def _launch(self, user_id: str, clicked_s: float) -> RehearsedVisit:
-        click = time.monotonic()
-        body = {"image_id": self._morning.image_id, "user_id": user_id}
-        if self._morning.zone_id is not None:
-            body["zone_id"] = self._morning.zone_id
+    async def _launch(self, user_id: str, launched_s: float) -> RehearsedVisit:
+        launched_at = time.monotonic()
+        body = {"image_id": self._plan.image_id, "user_id": user_id}
+        if self._plan.zone_id is not None:
+            body["zone_id"] = self._plan.zone_id
         try:
             answer = await self._http.post(f"{PREFIX}/sessions", json=body)
         except httpx.HTTPError as error:
-            return _refused(clicked_s, click, type(error).__name__, f"The api did not reply: {error!r}.")
+            return _refused(launched_s, launched_at, type(error).__name__, f"The api did not reply: {error!r}.")
         if not answer.is_success:
-            return _refused(clicked_s, click, *_problem(answer))
-        reply_s, launched = time.monotonic() - click, answer.json()
+            return _refused(launched_s, launched_at, *_problem(answer))
+        reply_s, launched = time.monotonic() - launched_at, answer.json()
         session_id, staged = str(launched["session_id"]), bool(launched["staged"])
         try:
-            async with asyncio.timeout(self._morning.usable_within_s - reply_s):
-                await self._usable(session_id)
+            async with asyncio.timeout(self._plan.usable_within_s - reply_s):
+                await self._wait_until_usable(session_id)
         except TimeoutError:
-            return RehearsedVisit(clicked_s=clicked_s, reply_s=reply_s, outcome="late", session_id=session_id)
+            return RehearsedVisit(launched_s=launched_s, reply_s=reply_s, outcome="late", session_id=session_id)
         return RehearsedVisit(
-            clicked_s=clicked_s,
+            launched_s=launched_s,
             reply_s=reply_s,
             outcome="staged" if staged else "on_demand",
-            usable_s=time.monotonic() - click,
+            usable_s=time.monotonic() - launched_at,
             session_id=session_id,
         )
 
-    async def _usable(self, session_id: str) -> None:
+    async def _wait_until_usable(self, session_id: str) -> None:
         usable = self._waiting[session_id] = asyncio.Event()
         try:
             await usable.wait()
@@ -101,12 +101,12 @@ class RehearsedUsers:
     async def _poll_sessions(self, session_ids: list[str]) -> None:
         rows = {row["session_id"]: row for row in await self._rows("/sessions", session_ids)}
         for session_id in session_ids:
-            row = rows.get(session_id) or await self._rows(f"/sessions/{session_id}")  # another session took its place
+            row = rows.get(session_id) or await self._rows(f"/sessions/{session_id}")  # another session replaced it
             if row and row["status"] == "running" and session_id in self._waiting:
                 self._waiting[session_id].set()
 
     async def _rows(self, path: str, session_ids: Sequence[str] = ()) -> Any:
-        """Return the rows; none if the api does not respond, because the next check asks again."""
+        """Return the rows; none if the api does not respond, because the next check repeats the request."""
         try:
             answer = await self._http.get(PREFIX + path, params={"session_id": session_ids})
         except httpx.HTTPError:
@@ -114,9 +114,9 @@ class RehearsedUsers:
         return answer.json() if answer.is_success else []
 
 
-def _refused(clicked_s: float, click: float, code: str, sentence: str) -> RehearsedVisit:
-    reply_s = time.monotonic() - click
-    return RehearsedVisit(clicked_s=clicked_s, reply_s=reply_s, outcome="refused", code=code, sentence=sentence)
+def _refused(launched_s: float, launched_at: float, code: str, sentence: str) -> RehearsedVisit:
+    reply_s = time.monotonic() - launched_at
+    return RehearsedVisit(launched_s=launched_s, reply_s=reply_s, outcome="refused", code=code, sentence=sentence)
 
 
 def _problem(answer: httpx.Response) -> tuple[str, str]:
@@ -134,18 +134,18 @@ PAUSE_S: Final = 0.5
 
 
 class RehearsalError(GreenroomError):
-    """The rehearsal would not be harmless, or there is nothing to rehearse with."""
+    """The rehearsal would create real containers, or no Agent is enabled."""
 
 
 def _run_rehearsal(
     client: Client,
-    morning: Morning,
+    plan: Rehearsal,
     *,
     real_containers: bool,
     show_progress: Callable[[str], None],
     warn: Callable[[str], None],
 ) -> Result:
-    """Run the morning and delete the objects that were created for it; `warn` gets those that could not be deleted.
+    """Run the rehearsal and delete the objects that it created; `warn` gets the objects that could not be deleted.
 
     Raises:
         RehearsalError: an Agent has real containers, which are not allowed; or no Agent could take a session.
@@ -153,14 +153,14 @@ def _run_rehearsal(
     """
     agents = [agent for agent in client.rows("/agents") if agent["enabled"] and not agent["draining"]]
     _require_harmless(agents, real_containers=real_containers)
-    supply = supply_of(client, morning, agents)
-    before = {row["session_id"] for row in client.rows("/sessions", {"image_id": morning.image_id})}
-    with _users(client, morning, show_progress, warn) as user_ids:
-        visits = asyncio.run(_run(client, morning, user_ids, show_progress))
+    supply = supply_of(client, plan, agents)
+    before = {row["session_id"] for row in client.rows("/sessions", {"image_id": plan.image_id})}
+    with _users(client, plan, show_progress, warn) as user_ids:
+        visits = asyncio.run(_run(client, plan, user_ids, show_progress))
         show_progress("Reading the outcomes of the sessions …")
-        after = client.rows("/sessions", {"image_id": morning.image_id})
+        after = client.rows("/sessions", {"image_id": plan.image_id})
         return result_of(
-            morning,
+            plan,
             supply,
             visits,
             not_staged=count_reasons(list(_misses(client, visits))),
@@ -181,14 +181,14 @@ def _require_harmless(agents: Sequence[Row], *, real_containers: bool) -> None:
         )
 
 
-def supply_of(client: Client, morning: Morning, agents: Sequence[Row]) -> SupplyAtStart:
-    """Return the capacity of the running Agents among `agents`, in the zone of the morning or in all zones."""
-    image = client.get(f"/images/{morning.image_id}")
-    running = [agent for agent in agents if agent["status"] == "running" and _in_zone(agent, morning)]
+def supply_of(client: Client, plan: Rehearsal, agents: Sequence[Row]) -> SupplyAtStart:
+    """Return the capacity of the running Agents among `agents`, in the zone of the plan or in all zones."""
+    image = client.get(f"/images/{plan.image_id}")
+    running = [agent for agent in agents if agent["status"] == "running" and _in_zone(agent, plan)]
     pools = [
         pool
         for pool in client.rows("/staging-configs")
-        if pool["image_id"] == morning.image_id and not pool["paused"] and _in_zone(pool, morning)
+        if pool["image_id"] == plan.image_id and not pool["paused"] and _in_zone(pool, plan)
     ]
     return SupplyAtStart(
         desired=sum(pool["num_sessions"] for pool in pools),
@@ -202,24 +202,24 @@ def supply_of(client: Client, morning: Morning, agents: Sequence[Row]) -> Supply
     )
 
 
-def _in_zone(row: Row, morning: Morning) -> bool:
-    return morning.zone_id is None or row["zone_id"] == morning.zone_id
+def _in_zone(row: Row, plan: Rehearsal) -> bool:
+    return plan.zone_id is None or row["zone_id"] == plan.zone_id
 
 
 async def _run(
-    client: Client, morning: Morning, user_ids: Sequence[str], show_progress: Callable[[str], None]
+    client: Client, plan: Rehearsal, user_ids: Sequence[str], show_progress: Callable[[str], None]
 ) -> list[RehearsedVisit]:
     served = 0
 
     def on_visit(visit: RehearsedVisit) -> None:
         nonlocal served
         served += visit.usable_s is not None
-        show_progress(f"{served} of {morning.users} users have a usable session …")
+        show_progress(f"{served} of {plan.users} users have a usable session …")
 
-    show_progress(f"{morning.users} users launch sessions within {morning.within_s:g} s …")
+    show_progress(f"{plan.users} users launch sessions within {plan.within_s:g} s …")
     async with client.concurrent() as http:
-        clicks_s = arrivals(morning.users, morning.within_s, morning.seed)
-        return await RehearsedUsers(http, morning, on_visit).run_visits(user_ids, clicks_s)
+        launches_s = arrivals(plan.users, plan.within_s, plan.seed)
+        return await RehearsedUsers(http, plan, on_visit).run_visits(user_ids, launches_s)
 
 
 def _misses(client: Client, visits: Sequence[RehearsedVisit]) -> Iterator[RehearsedVisit]:
@@ -233,7 +233,7 @@ def _misses(client: Client, visits: Sequence[RehearsedVisit]) -> Iterator[Rehear
             missed.sort(key=lambda step: step["code"] != "pool_empty")
             for step in missed[:1]:
                 yield RehearsedVisit(
-                    clicked_s=visit.clicked_s,
+                    launched_s=visit.launched_s,
                     reply_s=visit.reply_s,
                     outcome="on_demand",
                     code=step["code"],
@@ -247,28 +247,28 @@ def _start_s(session: Row) -> float:
 
 @contextmanager
 def _users(
-    client: Client, morning: Morning, show_progress: Callable[[str], None], warn: Callable[[str], None]
+    client: Client, plan: Rehearsal, show_progress: Callable[[str], None], warn: Callable[[str], None]
 ) -> Generator[list[str]]:
     """Yield the users, in a group that may use the workspace. They are deleted at the end, even if only a part was
     created.
     """
     name = f"rehearsal-{secrets.token_hex(3)}"
     try:
-        yield _create_users(client, morning, name, show_progress)
+        yield _create_users(client, plan, name, show_progress)
     finally:
         show_progress("Deleting the sessions, users and group of the rehearsal …")
-        for remains in delete(client, name):
-            warn(remains)
+        for remaining in delete(client, name):
+            warn(remaining)
 
 
-def _create_users(client: Client, morning: Morning, name: str, show_progress: Callable[[str], None]) -> list[str]:
-    settings = {"allow_zone_selection": True} if morning.zone_id is not None else {}
+def _create_users(client: Client, plan: Rehearsal, name: str, show_progress: Callable[[str], None]) -> list[str]:
+    settings = {"allow_zone_selection": True} if plan.zone_id is not None else {}
     group = client.post("/groups", {"name": name, "description": "Created by greenroom rehearse", "settings": settings})
-    client.put(f"/groups/{group['group_id']}/images/{morning.image_id}")
-    show_progress(f"Creating {morning.users} users …")
+    client.put(f"/groups/{group['group_id']}/images/{plan.image_id}")
+    show_progress(f"Creating {plan.users} users …")
     return [
         client.post("/users", {"username": f"{name}-{number:03}", "groups": [group["group_id"]]})["user_id"]
-        for number in range(1, morning.users + 1)
+        for number in range(1, plan.users + 1)
     ]
 
 
@@ -281,14 +281,14 @@ def delete(client: Client, name: str) -> Iterator[str]:
     except ApiError as error:
         yield f"The group {name}, its users and their sessions could not be deleted: {error.message}"
         return
-    for what, path, query in [
+    for subject, path, query in [
         *((f"The user {user['username']}", f"/users/{user['user_id']}", {"force": True}) for user in users),
         *((f"The group {name}", f"/groups/{group['group_id']}", None) for group in groups),
     ]:
         try:
             client.delete(path, query)
         except ApiError as error:
-            yield f"{what} could not be deleted: {error.message}"
+            yield f"{subject} could not be deleted: {error.message}"
     try:
         yield from (f"The session {session_id} has not ended yet." for session_id in _not_ended(client, sessions))
     except ApiError as error:
@@ -298,9 +298,9 @@ def delete(client: Client, name: str) -> Iterator[str]:
 def _not_ended(client: Client, session_ids: set[str]) -> list[str]:
     end = time.monotonic() + ENDED_WITHIN_S
     while True:
-        remains = session_ids & {row["session_id"] for row in client.rows("/sessions", {"status": "deleting"})}
-        if not remains or time.monotonic() > end:
-            return sorted(remains)
+        remaining = session_ids & {row["session_id"] for row in client.rows("/sessions", {"status": "deleting"})}
+        if not remaining or time.monotonic() > end:
+            return sorted(remaining)
         time.sleep(PAUSE_S)
 
 
@@ -348,7 +348,7 @@ def rehearse(
     exit code is 1 if a user got no usable session.
     """
     workspace = _workspace(call.client, image)
-    morning = Morning(
+    plan = Rehearsal(
         users=users,
         within_s=within,
         usable_within_s=usable_within,
@@ -360,7 +360,7 @@ def rehearse(
     with call.output.err.status("") as status:
         result = _run_rehearsal(
             call.client,
-            morning,
+            plan,
             real_containers=real_containers,
             show_progress=lambda sentence: status.update(printable(sentence)),
             warn=call.output.warn,
@@ -385,7 +385,7 @@ def _show(output: Printer, result: Result) -> None:
     if output.print_if_json(asdict(result)):
         return
     row = asdict(result)
-    refusals, not_staged, short = row.pop("refusals"), row.pop("not_staged"), row.pop("short")
+    refusals, not_staged, shortages = row.pop("refusals"), row.pop("not_staged"), row.pop("short")
     rounded = {name: round(value, 3) if isinstance(value, float) else value for name, value in row.items()}
     output.one(rounded)
     for reasons in (refusals, not_staged):
@@ -393,5 +393,5 @@ def _show(output: Printer, result: Result) -> None:
             output.line()
             output.rows(reasons, _REASONS, "", whole=True)
     output.line()
-    for sentence in short or ["Nothing would be short."]:
+    for sentence in shortages or ["Nothing would be short."]:
         output.line(sentence)
