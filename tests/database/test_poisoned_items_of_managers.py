@@ -12,6 +12,7 @@ from tests.support.managers import Fleet, manager_here
 from tests.support.waiting import eventually
 
 from greenroom.db.database import Database
+from greenroom.kit.concurrency import keep_running
 from greenroom.manager import guardian
 from greenroom.manager.lease import LeaseWatch
 from greenroom.manager.machines.work import MachineWork
@@ -43,7 +44,8 @@ ERRORS: dict[str, Callable[[], Exception]] = {
 
 def _running() -> set[str]:
     """The loops that are kept running in this process."""
-    return {task.get_name() for task in asyncio.all_tasks() if getattr(task.get_coro(), "__name__", "") == "kept"}
+    loop = keep_running.__name__
+    return {task.get_name() for task in asyncio.all_tasks() if getattr(task.get_coro(), "__name__", "") == loop}
 
 
 @pytest.mark.parametrize("name", ERRORS)
