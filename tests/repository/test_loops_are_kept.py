@@ -1,4 +1,4 @@
-"""Endless loops of Agents, Managers and the api are started with `kept`, so that an error ends none of them."""
+"""Endless loops of Agents, Managers and the api are started with `keep_running`, so that an error ends none of them."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ def started(trees: list[tuple[str, ast.Module]]) -> set[str]:
 
 
 def _loops(trees: list[tuple[str, ast.Module]]) -> set[str]:
-    names = endless(trees) - {"kept"}
+    names = endless(trees) - {"keep_running"}
     return {one for one in started(trees) if one.partition(": ")[2] in names}
 
 
-def test_every_endless_loop_is_started_with_kept():
+def test_every_endless_loop_is_started_with_keep_running():
     assert _loops(list(_trees())) == OTHERS.keys()
 
 
-def test_a_loop_without_kept_is_found():
+def test_a_loop_without_keep_running_is_found():
     source = "async def run():\n    while True:\n        pass\nasync def main(group):\n    group.create_task(run())\n"
     assert _loops([("role/main.py", ast.parse(source))]) == {"role/main.py: run"}
-    assert _loops([("role/main.py", ast.parse(source.replace("task(run()", "task(kept('x', run)")))]) == set()
+    assert _loops([("role/main.py", ast.parse(source.replace("task(run()", "task(keep_running('x', run)")))]) == set()

@@ -1,7 +1,7 @@
 """Waits with a time limit; one read for all simultaneous callers; fair turns; loops that keep running.
 
 Each loop wraps the work of one item (an image, a session, a row) in `one_item`, and writes the reason of a failure to
-the status of that item. The roles start their loops with `kept`.
+the status of that item. The roles start their loops with `keep_running`.
 """
 
 from __future__ import annotations

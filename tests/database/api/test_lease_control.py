@@ -108,14 +108,14 @@ async def test_its_user_takes_over_keeps_it_and_hands_back(leased: Leased, anony
     taken = await ordered(ada, path, holder="person")
     assert (taken["holder"], taken["term"], taken["name"]) == ("person", 1, ADA)
     assert page.orders == [{"term": 1, "viewer": "user", "name": ADA, "lasts_s": 60}]
-    assert not page.control.passes("program")
+    assert not page.control.may_send("program")
     kept = await ordered(ada, path, holder="person", term=1)
     assert (kept["term"], kept["until"] > taken["until"]) == (1, True)
     seen = await anonymous.get(path, headers=leased.as_program)
     assert (seen.status_code, seen.json()["holder"]) == (200, "person")
     back = await ordered(ada, path, holder="program", term=1)
     assert (back["holder"], back["term"], back["until"]) == ("program", 2, None)
-    assert page.control.passes("program")
+    assert page.control.may_send("program")
     assert (await ordered(ada, path, holder="program"))["term"] == 2, "again is a success"
     assert await leased.said() == [f"{ADA} took over", f"{ADA} handed back"]
     ends = f": session {leased.lease['session_id']} of lease {leased.lease['lease_id']}"
@@ -147,7 +147,7 @@ async def test_who_helps_takes_over_and_the_user_takes_it_back(leased: Leased, l
     refusal = await ines.refused(409, f"POST {leased.path}", {"holder": "person", "term": 1})
     assert refusal == "held: Control of this desktop has changed since then. Take over again."
     assert f"{ADA} has control" in await ines.refused(409, f"POST {leased.path}", {"holder": "person"})
-    assert leased.page.control.passes("user")
+    assert leased.page.control.may_send("user")
     messages = [row["message"] for row in await leased.stage.log("control-taken-over")]
     assert messages[1].startswith(f"{ADA} took over from {ADMIN}:")
 
@@ -162,7 +162,7 @@ async def test_two_people_at_once_get_one_term_each_and_the_page_has_the_last(le
     now = await leased.ada.read(leased.path)
     assert now["name"] == ADA, "its user is refused by no one"
     assert leased.page.control.state()["term"] == now["term"]
-    assert leased.page.control.passes("user")
+    assert leased.page.control.may_send("user")
 
 
 async def test_a_page_that_does_not_answer_leaves_control_with_the_program(leased: Leased):
@@ -230,10 +230,10 @@ async def test_who_may_not_control_it_any_more_loses_control_at_once(
     await ines.make(f"/api/v1/shares/{share['share_id']}/viewers", token=share["connect_url"].partition("#")[2])
     async with ending(leased):
         await ordered(ines, leased.path, holder="person")
-        assert not leased.page.control.passes("program")
+        assert not leased.page.control.may_send("program")
         await withdrawal(leased, ines, share["share_id"])
         leased.stage.app.state.hub.publish(ChangeEvent.session(leased.lease["session_id"]))
-        await eventually(lambda: leased.page.control.passes("program"))
+        await eventually(lambda: leased.page.control.may_send("program"))
     assert (await leased.ada.read(leased.path))["holder"] == "program"
     assert (await leased.said())[-1] == "ines@example.org may not control it any more"
 
@@ -243,7 +243,7 @@ async def test_who_logs_out_gives_control_of_their_own_session_back(leased: Leas
         await ordered(leased.ada, leased.path, holder="person")
         await leased.ada.post("/api/v1/logout")
         leased.stage.app.state.hub.publish(ChangeEvent.session(leased.lease["session_id"]))
-        await eventually(lambda: leased.page.control.passes("program"))
+        await eventually(lambda: leased.page.control.may_send("program"))
     rows = await leased.stage.db.fetch("SELECT said FROM lease_controls ORDER BY term")
     assert [row["said"] for row in rows] == [f"{ADA} took over", f"{ADA} may not control it any more"]
 
