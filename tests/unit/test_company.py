@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.unit.test_stream_authorizer import OK_ORIGIN, PATH, A, Agent
 
-from greenroom.agent.stream.viewers import AWAY_S, Company
+from greenroom.agent.stream.viewers import AWAY_S, GuestPresence
 from greenroom.core.session.streams import Access
 from greenroom.wire.messages import Authorised
 from greenroom.wire.viewers import Watcher
@@ -112,7 +112,7 @@ async def test_a_guest_who_could_not_be_cut_is_not_let_in(agent: Agent):
 
 async def test_the_api_learns_who_is_there_and_who_left(agent: Agent):
     there = {("192.0.2.9", 40001)}
-    company = looking(agent.company, there)
+    company = looking(agent.guest_presence, there)
     assert await opened(agent, "watch") == 200
     await company.report_guests()
     (first,) = agent.api.reported_viewers
@@ -130,7 +130,7 @@ async def test_the_api_learns_who_is_there_and_who_left(agent: Agent):
 
 
 async def test_what_could_not_be_reported_is_reported_later(agent: Agent):
-    company = looking(agent.company, {("192.0.2.9", 40001)})
+    company = looking(agent.guest_presence, {("192.0.2.9", 40001)})
     assert await opened(agent, "watch") == 200
     agent.api.away = True
     await company.report_guests()
@@ -142,12 +142,12 @@ async def test_what_could_not_be_reported_is_reported_later(agent: Agent):
 async def test_who_left_during_a_restart_is_reported_too(agent: Agent):
     assert await opened(agent, "watch") == 200
     agent.restart()
-    await looking(agent.company, set()).report_guests()
+    await looking(agent.guest_presence, set()).report_guests()
     assert [watched.watchers for watched in agent.api.reported_viewers] == [[]]
 
 
 async def test_a_session_that_is_over_is_reported_no_more(agent: Agent):
-    company = looking(agent.company, {("192.0.2.9", 40001)})
+    company = looking(agent.guest_presence, {("192.0.2.9", 40001)})
     assert await opened(agent, "watch") == 200
     await company.report_guests()
     del agent.table.rows[A]
@@ -156,6 +156,6 @@ async def test_a_session_that_is_over_is_reported_no_more(agent: Agent):
     assert len(agent.api.reported_viewers) == 1
 
 
-def looking(company: Company, there: set[tuple[str, int]]) -> Company:
+def looking(company: GuestPresence, there: set[tuple[str, int]]) -> GuestPresence:
     company._look = lambda wanted: {one for one in wanted if tuple(one) in there}
     return company

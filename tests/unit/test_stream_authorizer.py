@@ -138,7 +138,7 @@ class Agent:
             clock=lambda: self.now,
         )
         self.table.authorised_changed.subscribe(authorizer.authorised_changed)
-        self.company, self.handed_over = authorizer.company, authorizer.handed_over
+        self.guest_presence, self.handed_over = authorizer.guest_presence, authorizer.handed_over
         app = Starlette(routes=authorizer.routes)
         self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://agent")
 

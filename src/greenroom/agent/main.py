@@ -128,7 +128,7 @@ class Agent:
             ("host", self.host.run),
             ("journal", self.journal.keep_small),
             ("visits", self.streams.openings.run),
-            ("company", self.streams.company.run),
+            ("company", self.streams.guest_presence.run),
             *(self._elsewhere() if self._is_alone else [("shared journal", self.journal.share_news)]),
             ("remembered", lambda: self.remembered.run(lambda: self.health.last_fresh)),
         ]

@@ -44,7 +44,15 @@ from greenroom.agent.stream.questions import (
     presented_tokens,
     refusal,
 )
-from greenroom.agent.stream.viewers import Company, Openings, StreamEvents, StreamOrigin, Viewer, Viewers, token_hash
+from greenroom.agent.stream.viewers import (
+    GuestPresence,
+    Openings,
+    StreamEvents,
+    StreamOrigin,
+    Viewer,
+    Viewers,
+    token_hash,
+)
 from greenroom.core.errors import Forbidden, GreenroomError, Unauthenticated, Unavailable
 from greenroom.core.fleet.addresses import refusal_of_origin
 from greenroom.core.session.sharing import NO_VIEW_ONLY
@@ -136,7 +144,7 @@ class StreamAuthorizer:
     def __post_init__(self) -> None:
         self._viewers = Viewers(self.folder)
         self.openings = Openings(self.events.opened, self.events.closed, self.clock, self.gateways.connected)
-        self.company = Company(self._viewers, self._send_watched, self.clock, self.gateways.connected)
+        self.guest_presence = GuestPresence(self._viewers, self._send_watched, self.clock, self.gateways.connected)
         self._relisted = asyncio.Event()
         self._asking: dict[tuple[str, str], asyncio.Task[Viewer]] = {}
 
@@ -159,7 +167,7 @@ class StreamAuthorizer:
             if is_websocket:
                 self._opened(viewer, client, target)
             elif viewer.viewer_id and client.connection is not None:
-                self.company.opened(viewer, client)  # an answer may last as long as a stream
+                self.guest_presence.opened(viewer, client)  # an answer may last as long as a stream
         except GreenroomError as error:
             self.events.decided("refused")
             return refusal(error)
@@ -271,7 +279,7 @@ class StreamAuthorizer:
         elif client.connection is None:
             raise Forbidden("The gateway of this host has another version and does not report your connection.")
         else:
-            self.company.opened(viewer, client)
+            self.guest_presence.opened(viewer, client)
 
     async def _viewer(self, asked: SessionSnapshot, shown: PresentedToken, origin: str) -> Viewer:
         """The viewer with this token, known or checked now; equal concurrent checks are done once."""
@@ -363,7 +371,7 @@ class StreamAuthorizer:
             beside = session.services.values() if session else ()
             for address in filter(None, (viewer.address, *beside)):
                 self.cutter.cut_soon(session_id, address)
-        self.company.changed()
+        self.guest_presence.changed()
 
     async def _send_watched(self, watched: Watched) -> bool:
         session = self.sessions.get(watched.session_id)

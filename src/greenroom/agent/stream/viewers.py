@@ -296,7 +296,7 @@ Send = Callable[[Watched], Awaitable[bool]]
 """Reports to the api; False = the session is not here any more, and no report is needed. Raises Unavailable."""
 
 
-class Company:
+class GuestPresence:
     """Tracks the guests among `viewers`; `look` returns those of the connections that exist."""
 
     def __init__(
