@@ -94,6 +94,16 @@ async def test_a_removal_waits_for_the_container_and_follows_no_link(
     assert list((host.folder / ".removed").iterdir()) == []
 
 
+async def test_the_removal_of_a_home_that_was_never_created_is_reported(host: HostWithHomes):
+    async with keeping(host) as keeper:
+        await eventually(lambda: keeper.report() == [])
+        keeper.reported([])
+        assert keeper.report() is None
+        home = new_home()
+        keeper.want_removed([HomeRemoval(user_id=home.user_id, image_id=home.image_id, removal_id=str(uuid.uuid4()))])
+        await eventually(lambda: keeper.report() == [])
+
+
 async def test_what_a_removal_moved_away_before_a_restart_is_removed_without_an_order(host: HostWithHomes):
     home, removal_id = new_home(), str(uuid.uuid4())
     place = host.make(home)

@@ -217,6 +217,7 @@ class HomesKeeper:
                 self.log_line(LogCode.HOME_NOT_REMOVED, error.message)
         else:
             self._done = dict.fromkeys([*self._done, removal_id][-MOST:])
+            self._arrived = None  # the Manager waits for a report without this home, also if no report ever had it
             log.info("removed a home folder", home=home.name, removal_id=removal_id)
         with warned(log, "the home folders cannot be listed", "homes"):
             await self._read_homes()
