@@ -192,7 +192,7 @@ async def test_a_command_that_runs_once_is_refused_the_second_time(host: Host, r
     command = Exec(argv=("sh", "-c", "echo again >> ~/ran; sleep 3"), deadline_s=0.5, once="an-assignment")
     assert (await runtime.exec(session_id, command)).exit_code is None
     again = await runtime.exec(session_id, command)
-    assert (again.exit_code, "begun before" in again.output) == (126, True)
+    assert (again.exit_code, "already begun" in again.output) == (126, True)
     assert (await runtime.exec(session_id, Exec(argv=("sh", "-c", "cat ~/ran")))).output == "again\n"
 
 

@@ -287,7 +287,7 @@ def test_a_command_is_quoted_marked_and_without_the_credential():
     assert "echo 'a; b' < /dev/null" in lines
     begun = next(number for number, line in enumerate(lines) if line.startswith("echo begun"))
     assert begun < lines.index("echo 'a; b' < /dev/null")
-    assert any("begun before" in line for line in lines)
+    assert any("already begun" in line for line in lines)
 
 
 def test_how_a_command_ended():
