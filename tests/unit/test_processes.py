@@ -19,8 +19,20 @@ from greenroom.kit.processes import ProcessInfo
 
 @pytest.fixture
 def child(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process in a separate folder that waits for its end."""
-    with subprocess.Popen(["sleep", "60"], cwd=tmp_path, env={"MARK": "here"}) as started:
+    """A process in a separate folder that waits for its end. It has answered: the kernel sets its environment and title
+    shortly after its start."""
+    with subprocess.Popen(
+        ["cat", "-"],
+        bufsize=0,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=tmp_path,
+        env={"MARK": "here"},
+    ) as started:
+        assert started.stdin is not None
+        assert started.stdout is not None
+        started.stdin.write(b"started")
+        assert started.stdout.read(7) == b"started"
         yield started
         started.kill()
 
@@ -30,13 +42,13 @@ def _find(pid: int) -> ProcessInfo | None:
 
 
 def test_a_process_is_described(child: subprocess.Popen[bytes], tmp_path: Path):
-    expected = ProcessInfo(pid=child.pid, name="sleep", parent=os.getpid(), is_zombie=False)
+    expected = ProcessInfo(pid=child.pid, name="cat", parent=os.getpid(), is_zombie=False)
     assert _find(child.pid) == expected
     assert expected in processes.children()
     assert expected not in processes.children(without={child.pid})
     assert processes.folder_of(child.pid) == tmp_path
     assert processes.environment_of(child.pid) == {"MARK": "here"}
-    assert processes.title_of(child.pid) == "sleep 60"
+    assert processes.title_of(child.pid) == "cat -"
     assert processes.started_ticks(child.pid) == processes.started_ticks(child.pid) != processes.started_ticks(1)
 
 
