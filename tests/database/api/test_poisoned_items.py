@@ -83,7 +83,7 @@ async def test_a_message_whose_attempt_cannot_be_noted_cuts_no_other(
     hooks: Hooks, db: Database, monkeypatch: pytest.MonkeyPatch, error: Callable[[], Exception]
 ):
     made = await hooks.made("launch.done")
-    poison = Poison(monkeypatch, webhooks, "note_attempt", error)
+    poison = Poison(monkeypatch, webhooks, "record_attempt", error)
     for _ in range(3):
         await db.fetch("SELECT send_webhooks('launch.done', '{}')")
     await hooks.delivered()
