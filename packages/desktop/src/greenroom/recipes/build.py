@@ -130,7 +130,10 @@ exec {command} "$@"
 _STEP: Final = re.compile(r"Step ([0-9]+)/([0-9]+) : ")
 _COLOR: Final = re.compile(r"\x1b\[[0-9;]*m")
 """Docker writes errors of commands in red."""
-_NOISE: Final = re.compile(r"^ ?--->|^Removing intermediate|^Step |^[+] |^Get:|^Hit:|^Selecting |^[(]Reading ")
+_NOISE: Final = re.compile(
+    r"^ ?--->|^Removing intermediate|^Step |^[+] |^Get:|^Hit:|^Selecting |^[(]?Reading |^Building dependency "
+)
+"""Lines without a reason. Those of apt on its output can arrive after its errors."""
 
 
 @dataclass(frozen=True, slots=True)
