@@ -15,6 +15,7 @@ from greenroom.agent import homes
 from greenroom.agent.homes import HomesKeeper
 from greenroom.core.rate_limits import Backoff
 from greenroom.core.workspace.homes import HomeId, removal_name
+from greenroom.runtimes.contract import StoredHome
 from greenroom.runtimes.host_homes import HomesOnHost, HostHomes
 from greenroom.wire.parts import HomeRemoval
 
@@ -121,3 +122,20 @@ async def test_a_home_that_was_not_looked_for_yet_does_not_count_as_removed(host
     keeper = HomesKeeper(host.homes)
     keeper.want_removed([HomeRemoval(user_id="u", image_id="i", removal_id="r")])
     assert keeper.report() is None
+
+
+async def test_of_two_listings_at_the_same_time_the_newer_one_is_kept(host: HostWithHomes):
+    older, newer = new_home(), new_home()
+
+    class SlowFirst(HostHomes):
+        answers = iter([(older, 100), (newer, 0)])
+
+        async def listed(self) -> list[StoredHome]:
+            home, turns = next(self.answers)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            return [StoredHome(home=home)]
+
+    keeper = HomesKeeper(HomesOnHost(SlowFirst(host.folder), host.in_use))
+    await asyncio.gather(keeper._read_homes(), keeper._read_homes())
+    assert [one.user_id for one in keeper.report() or []] == [newer.user_id]

@@ -74,6 +74,8 @@ class HomesKeeper:
         """Completed removals, in order: a Manager may repeat one whose end it has not received yet."""
         self._attempts: dict[str, _Attempts] = {}
         self._wake = asyncio.Event()
+        self._reading = asyncio.Lock()
+        """Of two listings at the same time, the older one could be stored last."""
         self._arrived: list[HomeReport] | None = None
         self._arrived_s = float("-inf")
 
@@ -139,8 +141,10 @@ class HomesKeeper:
 
     async def _read_homes(self) -> None:
         """Read the homes. Raises GreenroomError: the homes, or their users, cannot be listed."""
-        in_use = frozenset(await self.homes.in_use())
-        found = await self.homes.list()
+        async with self._reading:
+            self._keep(frozenset(await self.homes.in_use()), await self.homes.list())
+
+    def _keep(self, in_use: frozenset[HomeId], found: list[StoredHome]) -> None:
         before = self._kept or {}
         now = time.time()
         kept = {one.home: before.get(one.home, _Figures()) for one in found if not one.removal_id}
