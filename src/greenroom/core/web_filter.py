@@ -237,7 +237,7 @@ def name_servers(texts: Iterable[str]) -> list[str]:
         try:
             found[str(ipaddress.ip_address(words[1]))] = None
         except ValueError:
-            continue
+            continue  # the system's resolver ignores such a line too
     return list(found)
 
 

@@ -66,7 +66,7 @@ class Admissions:
         try:
             return msgspec.json.decode(self._file.read_bytes(), type=_Stored)
         except FileNotFoundError:
-            pass
+            pass  # the first start of this gateway
         except msgspec.MsgspecError as error:
             log.error(
                 "the stored admissions of Agents on other hosts cannot be read; open desktops stay open",

@@ -207,7 +207,7 @@ def _texts(files: list[Path]) -> dict[Path, str]:
         try:
             text = file.read_text().strip()
         except FileNotFoundError:
-            continue
+            continue  # it was not set up yet, or is removed
         if text:
             found[file] = text
     return found

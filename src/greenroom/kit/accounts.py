@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import pwd
 import subprocess
@@ -19,10 +20,8 @@ def system_account(name: str) -> pwd.struct_passwd:
     Raises:
         SetupError: it could not be created.
     """
-    try:
+    with contextlib.suppress(KeyError):
         return pwd.getpwnam(name)
-    except KeyError:
-        pass
     # Two simultaneous useradd calls for one name may both succeed; the second then changes the number of the account.
     with _LOCK.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -19,7 +19,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.agenda import Agenda
 from greenroom.db.fleet.managers import Heartbeat, heartbeat
 from greenroom.kit.clock import LatenessMeter, boottime_s
-from greenroom.kit.concurrency import one_item
+from greenroom.kit.concurrency import one_item, wait_for
 from greenroom.manager import files
 from greenroom.manager.lease import LeaseKeeper, LeaseWatch
 from greenroom.manager.status import GuardianStatus, ManagerContext
@@ -96,11 +96,7 @@ class Guardian:
             except GreenroomError as error:
                 log.warning("the round failed", reason=error.message)
             await asyncio.sleep(MIN_PAUSE_S)
-            try:
-                async with asyncio.timeout(self._config.guardian_interval_s):
-                    await self._woken.wait()
-            except TimeoutError:
-                continue
+            await wait_for(self._woken, self._config.guardian_interval_s)
 
     async def _round(self) -> None:
         beat = await self._send_heartbeat()

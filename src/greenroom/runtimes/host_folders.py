@@ -278,7 +278,7 @@ def _own_folder(parent: int, name: str) -> int:
     try:
         return os.open(name, os.O_RDONLY | _FOLDER, dir_fd=parent)
     except FileNotFoundError:
-        pass
+        pass  # it is made below
     except OSError as error:
         if error.errno not in {errno.ENOTDIR, errno.ELOOP}:
             raise

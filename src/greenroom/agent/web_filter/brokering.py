@@ -103,7 +103,7 @@ class Brokering:
             if is_new and msgspec.json.decode(listing.read_bytes()) == names:
                 return False
         except FileNotFoundError:
-            pass
+            pass  # there is no certificate yet
         key = new_key()
         chain = self.authority().sign(key.public_key(), names, CERTIFICATE_DAYS, datetime.now(UTC))
         _write(self.certificate, (chain + key_text(key)).encode(), uid=self._owner.uid)

@@ -189,7 +189,7 @@ async def export_zip(db: Database, recording: LeaseRecording) -> AsyncIterator[b
             try:
                 data = await read_picture(db, recording.lease_id, number)
             except NotFound:
-                continue
+                continue  # it was deleted during the export
             archive.writestr(_file(f"pictures/{number:06}.png"), data)
             yield buffer.take()
     yield buffer.take()

@@ -115,7 +115,7 @@ async def ended(cluster: Cluster, name: str, uid: str, within_s: float) -> bool:
                 if pod is None or metadata(pod).uid != uid or status(pod).phase in ENDED:
                     return True
     except TimeoutError:
-        pass
+        pass  # it still runs
     return False
 
 

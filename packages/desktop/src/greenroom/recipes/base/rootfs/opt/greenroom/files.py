@@ -310,7 +310,7 @@ def linked(file: Path, target: Path, root: Path | None = None) -> str:
         try:
             os.link(file, free)
         except FileExistsError:
-            continue
+            continue  # the next name may be unused
         return str(free.relative_to(root or folder("Uploads")))
     raise FileExistsError(errno.EEXIST, "there are too many files with this name")
 

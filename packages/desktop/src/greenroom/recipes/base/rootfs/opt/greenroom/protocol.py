@@ -223,7 +223,7 @@ async def _until_closed(reader: asyncio.StreamReader) -> None:
         while await reader.read(1 << 10):
             pass
     except OSError:
-        pass
+        pass  # the peer has broken the connection, which is an end too
 
 
 REFUSED_BY_SYSTEM = {
