@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import io
 import re
-import subprocess
 import sys
 import tokenize
 from collections.abc import Iterator
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Final
+
+from generated import by_ruff, refresh
 
 ROOT: Final = Path(__file__).parents[1]
 FOLDER: Final = ROOT / "packages/client/src/greenroom/client"
@@ -61,10 +62,8 @@ def _edits(source: str) -> Iterator[tuple[int, int, str]]:
 def generated(source: Path) -> str:
     """The generated text for `source`, with imports sorted, `with` statements joined and lines formatted by ruff."""
     text = HEADER.format(source=source.name) + without_asyncio(source.read_text())
-    for command in (("check", "--select", "I,SIM117", "--fix"), ("format",)):
-        ruff = (str(Path(sys.executable).with_name("ruff")), *command, "--quiet", "--stdin-filename", target_of(source))
-        text = subprocess.run([*ruff, "-"], input=text, capture_output=True, text=True, check=True).stdout
-    return text
+    text = by_ruff(text, target_of(source), "check", "--select", "I,SIM117", "--fix")
+    return by_ruff(text, target_of(source), "format")
 
 
 def target_of(source: Path) -> Path:
@@ -74,17 +73,8 @@ def target_of(source: Path) -> Path:
 
 def main(arguments: list[str]) -> int:
     """Write the files, or with --check print those that are not current."""
-    status = 0
-    for source in sorted(FOLDER.glob("asynchronous*.py")):
-        text, target = generated(source), target_of(source)
-        if target.exists() and target.read_text() == text:
-            continue
-        if arguments == ["--check"]:
-            print(f"{target.relative_to(ROOT)} does not match {source.name}; run script/lint --fix")
-            status = 1
-        else:
-            target.write_text(text)
-    return status
+    sources = sorted(FOLDER.glob("asynchronous*.py"))
+    return refresh(((target_of(one), generated(one), one.name) for one in sources), ROOT, arguments)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,20 @@
 """Generate files from the OpenAPI document of `/api/v1`: script/generate_from_api.py [--check].
 
-They are the fields of requests, from which the command line creates options, and the records of answers of the Python
-client. With --check nothing is written; the exit code is 1 if a file is not current.
+They are the fields of requests, from which the command line creates options, and the records of answers and requests
+of the Python client. With --check nothing is written; the exit code is 1 if a file is not current.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
+
+from generated import by_ruff, refresh
 
 from greenroom.api.openapi import document
 from greenroom.core.access.group_settings import SETTINGS
@@ -20,6 +22,7 @@ from greenroom.core.access.group_settings import SETTINGS
 ROOT: Final = Path(__file__).parents[1]
 FIELDS: Final = ROOT / "packages/cli/src/greenroom/cli/api.json"
 MODELS: Final = ROOT / "packages/client/src/greenroom/client/models.py"
+CLIENT: Final = MODELS.with_name("asynchronous_greenroom.py")
 PREFIX: Final = "/api/v1"
 OF_ALL_LISTS: Final = frozenset({"limit", "cursor", "sort", "count"})
 """Query parameters of lists that are no filters."""
@@ -129,7 +132,7 @@ def python_type(schema: Schema) -> str:
     if "anyOf" in schema:
         return " | ".join(map(python_type, schema["anyOf"]))
     if "$ref" in schema:
-        return RECORDS[name_of(schema)]
+        return next(RECORDS[one] for one in RECORDS if name_of(schema) in (one, PARTS.get(one)))
     if "enum" in schema:
         return f"Literal[{', '.join(map(json.dumps, schema['enum']))}]"
     if schema.get("type") == "array":
@@ -175,24 +178,142 @@ def _docstring(text: str) -> str:
 
 
 def models_file(api: Schema) -> str:
-    """Return the text of the module of records, formatted by ruff."""
+    """Return the text of the module of records."""
     text = "\n\n\n".join([HEADER, *(record(name, api["components"]["schemas"]) for name in RECORDS)]) + "\n"
-    ruff = [str(Path(sys.executable).with_name("ruff")), "format", "--quiet", "--stdin-filename", str(MODELS), "-"]
-    return subprocess.run(ruff, input=text, capture_output=True, text=True, check=True).stdout
+    return by_ruff(text, MODELS, "format")
+
+
+# The requests of the client -----------------------------------------------------------------------------------------
+
+METHODS: Final = {
+    "leases": "list_leases",
+    "secrets": "list_secrets",
+    "create_secret": "create_secret",
+    "change_secret": "update_secret",
+    "delete_secret": "delete_secret",
+    "recordings": "list_recordings",
+    "recording": "get_recording",
+    "recorded_rows": "list_recorded_rows",
+    "recorded_picture": "get_recorded_picture",
+    "delete_recording": "delete_recording",
+}
+"""Method of the client → the operation."""
+CLIENT_HEADER: Final = '''# Written by script/generate_from_api.py from the document of the api: run script/lint --fix.
+"""The client for programs with asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from greenroom.client.asynchronous import AsyncConnection
+from greenroom.client.models import {records}
+from greenroom.client.requests import without_none, words
+
+
+class AsyncGreenroom(AsyncConnection):
+    """A deployment, used with an API key; a context manager.
+
+    `ca_file` is the authority of its certificate if the system does not have it. A `transport` replaces the network.
+    """
+
+'''
+
+
+def client_file(api: Schema) -> str:
+    """Return the text of the module of the client with asyncio."""
+    found = {
+        operation["operationId"]: (verb, path.removeprefix(PREFIX), operation)
+        for path, operations in api["paths"].items()
+        for verb, operation in operations.items()
+    }
+    methods = [method(name, *found[operation], api["components"]["schemas"]) for name, operation in METHODS.items()]
+    records = sorted({name for name in RECORDS.values() if re.search(rf"\b{name}\b", "".join(methods))})
+    return by_ruff(CLIENT_HEADER.format(records=", ".join(records)) + "\n".join(methods), CLIENT, "format")
+
+
+def method(name: str, verb: str, path: str, operation: Schema, schemas: Schema) -> str:
+    """Return the method that sends a request. Flags, and fields of a body that may be omitted, are keywords."""
+    fields = {one["name"]: one["schema"] for one in operation.get("parameters", ()) if one["name"] not in OF_ALL_LISTS}
+    in_path = re.findall(r"{(\w+)}", path)
+    query = [field_name for field_name in fields if field_name not in in_path]
+    media = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    body = resolved(media.get("schema", {}), schemas)
+    fields |= body.get("properties", {})
+    positional = [*in_path, *body.get("required", ())]
+    types = {one: parameter_type(schema) for one, schema in fields.items()}
+    filters = [one for one in query if types[one] != "bool"]
+    keywords = [one for one in fields if one not in (*positional, *filters)]
+    parameters = [
+        "self",
+        *(f"{one}: {types[one]}" for one in positional),
+        *(f"{one}: {types[one]} | None = None" for one in filters),
+        *(["*"] if keywords else []),
+        *(f"{one}: {types[one]} | None = None" for one in keywords),
+    ]
+    examples = next(iter(media.get("examples", {}).values()), {}).get("value", {})
+    passed = [
+        f"{one}={_passed(one, types[one], examples.get(one, ['…']), is_optional=one not in positional)}"
+        for one in fields
+        if one not in in_path
+    ]
+    route = f'f"{path}"' if in_path else f'"{path}"'
+    returned, statement = _answer(verb, route, operation, passed, has_body=bool(body))
+    text = _method_docstring(operation["description"], {one: fields[one].get("description") for one in fields})
+    head = f"    async def {name}({', '.join(parameters)}) -> {returned}:"
+    return f"{head}\n{text}\n        {statement}\n"
+
+
+def parameter_type(schema: Schema) -> str:
+    """Return the annotation of a parameter: of each kind of values, only that which is not null."""
+    kind = not_null(schema)[0]
+    if kind.get("type") == "array":
+        return f"Sequence[{parameter_type(kind['items'])}]"
+    return TYPES[kind["type"]]
+
+
+def _passed(name: str, kind: str, example: list[str], *, is_optional: bool) -> str:
+    """Return the expression for the value of a field. A list of texts must not be one text."""
+    if not kind.startswith("Sequence["):
+        return name
+    checked = f"words({name}, {name!r}, {json.dumps(example, ensure_ascii=False)!r})"
+    return f"None if {name} is None else {checked}" if is_optional else checked
+
+
+def _answer(verb: str, route: str, operation: Schema, values: list[str], *, has_body: bool) -> tuple[str, str]:
+    """Return the type of the answer, and the statement that returns it."""
+    media, content = next(iter(next(iter(operation["responses"].values())).get("content", {}).items()), ("", {}))
+    fields = f", without_none({', '.join(values)})" if values else ""
+    if verb == "delete":
+        return "None", f"await self._delete({route})"
+    if media != "application/json":
+        return "bytes", f"return await self.download({route}{fields})"
+    schema = content["schema"]
+    if schema.get("type") == "array":
+        kind = f"list[{python_type(schema['items'])}]"
+        return kind, f"return msgspec.convert(await self.rows({route}{fields}), type={kind})"
+    kind = python_type(schema)
+    fields = fields if has_body else fields and f", query={fields.removeprefix(', ')}"
+    return kind, f'return await self.ask({kind}, "{verb.upper()}", {route}{fields})'
+
+
+def _method_docstring(description: str, fields: Mapping[str, str | None]) -> str:
+    described = [f"`{name}`: {text}" for name, text in fields.items() if text]
+    paragraphs = [" ".join(part.split()) for part in description.split("\n\n")]
+    lines = ["\n".join(textwrap.wrap(part, 110)) for part in paragraphs]
+    lines += ["\n".join(wrapped for one in described for wrapped in textwrap.wrap(one, 110))] if described else []
+    text = "\n\n".join(lines)
+    text = re.sub(r"\bnull\b", "None", text)
+    closed = f'"""{text}\n"""' if "\n" in text else f'"""{text}"""'
+    return textwrap.indent(closed, " " * 8)
 
 
 def main(arguments: list[str]) -> int:
     """Write the files, or with --check print those that are not current."""
-    api, status = document(), 0
-    for file, text in {FIELDS: fields_file(api), MODELS: models_file(api)}.items():
-        if file.exists() and file.read_text() == text:
-            continue
-        if arguments == ["--check"]:
-            print(f"{file.relative_to(ROOT)} does not match the api; run script/lint --fix")
-            status = 1
-        else:
-            file.write_text(text)
-    return status
+    api = document()
+    files = {FIELDS: fields_file(api), MODELS: models_file(api), CLIENT: client_file(api)}
+    return refresh(((file, text, "the api") for file, text in files.items()), ROOT, arguments)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The fields of the command line and the records of the client are those of the document of the api."""
+"""The fields of the command line, and the records and requests of the client, are those of the document of the api."""
 
 from __future__ import annotations
 
@@ -96,6 +96,60 @@ def test_a_record_has_the_types_of_its_schema(generator: dict[str, Any]):
         "    shown: bytes",
         '    """PNG."""',
     ]
+
+
+def test_a_method_of_the_client_has_the_parameters_of_its_operation(generator: dict[str, Any]):
+    operation = {
+        "description": "Create a zone.\n\nIt has no Agents.",
+        "parameters": [{"in": "path", "name": "site", "schema": {"type": "string"}}],
+        "requestBody": API["paths"]["/api/v1/zones"]["post"]["requestBody"],
+        "responses": {"201": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/FileView"}}}}},
+    }
+    schemas = {
+        "ZoneCreate": {
+            "required": ["zone_name", "words"],
+            "properties": {
+                "zone_name": {"type": "string", "description": "name; null = none"},
+                "owner": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+                "words": {"type": "array", "items": {"type": "string"}},
+            },
+        }
+    }
+    assert generator["method"]("create", "post", "/{site}/zones", operation, schemas).splitlines() == [
+        (
+            "    async def create(self, site: str, zone_name: str, words: Sequence[str], *, owner: str | None = None)"
+            " -> File:"
+        ),
+        '        """Create a zone.',
+        "",
+        "        It has no Agents.",
+        "",
+        "        `zone_name`: name; None = none",
+        '        """',
+        (
+            '        return await self.ask(File, "POST", f"/{site}/zones", without_none(zone_name=zone_name, owner=owner,'
+            """ words=words(words, 'words', '["…"]')))"""
+        ),
+    ]
+
+
+def test_a_method_of_the_client_returns_what_its_operation_answers(generator: dict[str, Any]):
+    def statement(verb: str, media: str, schema: dict[str, Any]) -> str:
+        query = [{"in": "query", "name": "open", "schema": {"type": "boolean"}}]
+        operation = {"description": "Act.", "parameters": query, "responses": {"200": {"content": {media: {}}}}}
+        operation["responses"]["200"]["content"][media] = {"schema": schema}
+        return generator["method"]("act", verb, "/zones", operation, {}).splitlines()[-1].strip()
+
+    one = {"$ref": "#/components/schemas/FileView"}
+    many = {"type": "array", "items": one}
+    assert [statement(*case) for case in (("get", "application/json", many), ("get", "image/png", {}))] == [
+        'return msgspec.convert(await self.rows("/zones", without_none(open=open)), type=list[File])',
+        'return await self.download("/zones", without_none(open=open))',
+    ]
+    assert statement("get", "application/json", one) == (
+        'return await self.ask(File, "GET", "/zones", query=without_none(open=open))'
+    )
+    assert statement("delete", "application/json", {}) == 'await self._delete("/zones")'
 
 
 def test_the_files_are_current(generator: dict[str, Any], capsys: pytest.CaptureFixture[str]):

@@ -33,8 +33,8 @@ from greenroom.client.models import (
     Secret as Secret,
 )
 from greenroom.client.requests import Retries as Retries
-from greenroom.client.synchronous import Greenroom as Greenroom
 from greenroom.client.synchronous_desk import Desk as Desk
+from greenroom.client.synchronous_greenroom import Greenroom as Greenroom
 from greenroom.shared.errors import (
     Busy as Busy,
     Duplicate as Duplicate,
@@ -66,8 +66,8 @@ from greenroom.shared.errors import (
 )
 
 if TYPE_CHECKING:
-    from greenroom.client.asynchronous import AsyncGreenroom as AsyncGreenroom
     from greenroom.client.asynchronous_desk import AsyncDesk as AsyncDesk
+    from greenroom.client.asynchronous_greenroom import AsyncGreenroom as AsyncGreenroom
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
@@ -76,6 +76,6 @@ def __getattr__(name: str) -> Any:
     """Return a class for asyncio. A program without asyncio does not import these classes."""
     if name not in {"AsyncDesk", "AsyncGreenroom"}:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from greenroom.client import asynchronous  # noqa: PLC0415
+    from greenroom.client import asynchronous_desk, asynchronous_greenroom  # noqa: PLC0415
 
-    return getattr(asynchronous, name)
+    return asynchronous_desk.AsyncDesk if name == "AsyncDesk" else asynchronous_greenroom.AsyncGreenroom

@@ -1,4 +1,4 @@
-"""The client for programs with asyncio."""
+"""The connection of the client for programs with asyncio."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import ssl
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +19,7 @@ from greenroom.client.asynchronous_desk import AsyncDesk
 from greenroom.client.desk import Egress, LeaseWait, Mode, Tags, lease_body
 from greenroom.client.errors import error_of
 from greenroom.client.events import Event, Reconnects, event_of, interrupted, listening
-from greenroom.client.models import Lease, RecordedRow, Recording, Secret
+from greenroom.client.models import Lease
 from greenroom.client.requests import (
     PAGE_ROWS,
     PREFIX,
@@ -31,8 +31,6 @@ from greenroom.client.requests import (
     connection_options,
     json_of,
     whole_file,
-    without_none,
-    words,
 )
 from greenroom.shared.errors import Interrupted, NotFound
 
@@ -41,16 +39,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HOSTS: Final = '["api.example.com"]'
 NOTICED_S: Final = 1.0
 """Waits from this length on are logged as warnings, because a user may notice them."""
 
 
-class AsyncGreenroom:
-    """A deployment, used with an API key; a context manager.
-
-    `ca_file` is the authority of its certificate if the system does not have it. A `transport` replaces the network.
-    """
+class AsyncConnection:
+    """The requests to a deployment that need code; `AsyncGreenroom` adds those from the document of the api."""
 
     def __init__(
         self,
@@ -209,72 +203,6 @@ class AsyncGreenroom:
             raise
         return desk
 
-    async def leases(self, tag: str | None = None) -> list[Lease]:
-        """Return the leases that the caller may see, newest first; `tag` is a word, or `name=word`."""
-        return msgspec.convert(await self.rows("/leases", without_none(tag=tag)), type=list[Lease])
-
-    async def secrets(self) -> list[Secret]:
-        """Return the secrets that the caller may see, by name, without their values."""
-        return msgspec.convert(await self.rows("/secrets"), type=list[Secret])
-
-    async def create_secret(
-        self,
-        name: str,
-        hosts: Sequence[str],
-        value: str,
-        *,
-        header: str | None = None,
-        template: str | None = None,
-        description: str | None = None,
-    ) -> Secret:
-        """Store a secret that web filters add to requests to `hosts`, by default as `Authorization: Bearer …`.
-
-        Raises:
-            GreenroomError: the name exists (`Duplicate`), the value cannot be in a header (`Invalid`), …
-        """
-        hosts = words(hosts, "hosts", HOSTS)
-        fields = without_none(
-            name=name, hosts=hosts, value=value, header=header, template=template, description=description
-        )
-        return await self.ask(Secret, "POST", "/secrets", fields)
-
-    async def change_secret(
-        self,
-        secret_id: str,
-        *,
-        value: str | None = None,
-        hosts: Sequence[str] | None = None,
-        header: str | None = None,
-        template: str | None = None,
-        description: str | None = None,
-    ) -> Secret:
-        """Replace the value or other fields of a secret. Running leases apply the change within seconds."""
-        hosts = None if hosts is None else words(hosts, "hosts", HOSTS)
-        fields = without_none(value=value, hosts=hosts, header=header, template=template, description=description)
-        return await self.ask(Secret, "PATCH", f"/secrets/{secret_id}", fields)
-
-    async def delete_secret(self, secret_id: str) -> None:
-        """Delete a secret, also for running leases. A repeated call succeeds."""
-        await self._delete(f"/secrets/{secret_id}")
-
-    async def recordings(self, session_id: str | None = None) -> list[Recording]:
-        """Return the recordings that the caller may see, newest first; also of leases that are over."""
-        return msgspec.convert(
-            await self.rows("/recordings", without_none(session_id=session_id)), type=list[Recording]
-        )
-
-    async def recording(self, lease_id: str) -> Recording:
-        """Return the recording of a lease. Raises NotFound: it has none."""
-        return await self.ask(Recording, "GET", f"/leases/{lease_id}/recording")
-
-    async def recorded_rows(self, lease_id: str) -> list[RecordedRow]:
-        """Return the recorded actions of a lease, in their order."""
-        return msgspec.convert(await self.rows(f"/leases/{lease_id}/recording/rows"), type=list[RecordedRow])
-
-    async def recorded_picture(self, lease_id: str, number: int) -> bytes:
-        """Return the picture of a row, a PNG."""
-        return await self.download(f"/leases/{lease_id}/recording/pictures/{number}")
-
     async def export_recording(self, lease_id: str, file: Path | str) -> None:
         """Write a recording to a ZIP file. An existing file is replaced once the new one is complete."""
         send = Send("GET", f"{PREFIX}/leases/{lease_id}/recording/export", is_streamed=True)
@@ -283,15 +211,10 @@ class AsyncGreenroom:
                 async for piece in answer.aiter_bytes():
                     written.write(piece)
 
-    async def delete_recording(self, lease_id: str) -> None:
-        """Delete the recording of a lease that is over. A repeated call succeeds."""
-        await self._delete(f"/leases/{lease_id}/recording")
-
     async def _delete(self, path: str) -> None:
-        try:
+        """Delete an object. A repeated call succeeds."""
+        with suppress(NotFound):
             await self.answered(Send("DELETE", PREFIX + path))
-        except NotFound:
-            return
 
     @asynccontextmanager
     async def streamed(self, send: Send, lost: Callable[[Exception], Interrupted]) -> AsyncGenerator[httpx.Response]:

@@ -17,7 +17,7 @@ from greenroom.client.requests import Send, SentEvents, T, without_none
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11 on
 
-    from greenroom.client.asynchronous import AsyncGreenroom
+    from greenroom.client.asynchronous import AsyncConnection
 
 
 class AsyncDesk:
@@ -27,7 +27,7 @@ class AsyncDesk:
     screen as `ActionFailed`.
     """
 
-    def __init__(self, greenroom: AsyncGreenroom, lease: Lease) -> None:
+    def __init__(self, greenroom: AsyncConnection, lease: Lease) -> None:
         self.lease = lease
         self.files = AsyncFiles(greenroom, lease.lease_id)
         self._greenroom = greenroom
@@ -223,7 +223,7 @@ class AsyncDesk:
 class AsyncFiles:
     """The files of a session. Paths are below its home folder."""
 
-    def __init__(self, greenroom: AsyncGreenroom, lease_id: str) -> None:
+    def __init__(self, greenroom: AsyncConnection, lease_id: str) -> None:
         self._greenroom = greenroom
         self._lease_id = lease_id
 
@@ -272,7 +272,7 @@ class AsyncFiles:
         return (await self._greenroom.answered(send)).json()["path"]
 
 
-async def _parsed_lines(greenroom: AsyncGreenroom, send: Send, take: Callable[[str], T | None]) -> AsyncGenerator[T]:
+async def _parsed_lines(greenroom: AsyncConnection, send: Send, take: Callable[[str], T | None]) -> AsyncGenerator[T]:
     async with greenroom.streamed(send, desk.cut_short) as answer:
         async for line in answer.aiter_lines():
             if (said := take(line)) is not None:

@@ -1,5 +1,5 @@
 # Written by script/generate_client.py from asynchronous.py: change that file, and run script/lint --fix.
-"""The client for programs without asyncio."""
+"""The connection of the client for programs without asyncio."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import ssl
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +19,7 @@ import msgspec
 from greenroom.client.desk import Egress, LeaseWait, Mode, Tags, lease_body
 from greenroom.client.errors import error_of
 from greenroom.client.events import Event, Reconnects, event_of, interrupted, listening
-from greenroom.client.models import Lease, RecordedRow, Recording, Secret
+from greenroom.client.models import Lease
 from greenroom.client.requests import (
     PAGE_ROWS,
     PREFIX,
@@ -31,8 +31,6 @@ from greenroom.client.requests import (
     connection_options,
     json_of,
     whole_file,
-    without_none,
-    words,
 )
 from greenroom.client.synchronous_desk import Desk
 from greenroom.shared.errors import Interrupted, NotFound
@@ -42,16 +40,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HOSTS: Final = '["api.example.com"]'
 NOTICED_S: Final = 1.0
 """Waits from this length on are logged as warnings, because a user may notice them."""
 
 
-class Greenroom:
-    """A deployment, used with an API key; a context manager.
-
-    `ca_file` is the authority of its certificate if the system does not have it. A `transport` replaces the network.
-    """
+class Connection:
+    """The requests to a deployment that need code; `AsyncGreenroom` adds those from the document of the api."""
 
     def __init__(
         self,
@@ -208,70 +202,6 @@ class Greenroom:
             raise
         return desk
 
-    def leases(self, tag: str | None = None) -> list[Lease]:
-        """Return the leases that the caller may see, newest first; `tag` is a word, or `name=word`."""
-        return msgspec.convert(self.rows("/leases", without_none(tag=tag)), type=list[Lease])
-
-    def secrets(self) -> list[Secret]:
-        """Return the secrets that the caller may see, by name, without their values."""
-        return msgspec.convert(self.rows("/secrets"), type=list[Secret])
-
-    def create_secret(
-        self,
-        name: str,
-        hosts: Sequence[str],
-        value: str,
-        *,
-        header: str | None = None,
-        template: str | None = None,
-        description: str | None = None,
-    ) -> Secret:
-        """Store a secret that web filters add to requests to `hosts`, by default as `Authorization: Bearer …`.
-
-        Raises:
-            GreenroomError: the name exists (`Duplicate`), the value cannot be in a header (`Invalid`), …
-        """
-        hosts = words(hosts, "hosts", HOSTS)
-        fields = without_none(
-            name=name, hosts=hosts, value=value, header=header, template=template, description=description
-        )
-        return self.ask(Secret, "POST", "/secrets", fields)
-
-    def change_secret(
-        self,
-        secret_id: str,
-        *,
-        value: str | None = None,
-        hosts: Sequence[str] | None = None,
-        header: str | None = None,
-        template: str | None = None,
-        description: str | None = None,
-    ) -> Secret:
-        """Replace the value or other fields of a secret. Running leases apply the change within seconds."""
-        hosts = None if hosts is None else words(hosts, "hosts", HOSTS)
-        fields = without_none(value=value, hosts=hosts, header=header, template=template, description=description)
-        return self.ask(Secret, "PATCH", f"/secrets/{secret_id}", fields)
-
-    def delete_secret(self, secret_id: str) -> None:
-        """Delete a secret, also for running leases. A repeated call succeeds."""
-        self._delete(f"/secrets/{secret_id}")
-
-    def recordings(self, session_id: str | None = None) -> list[Recording]:
-        """Return the recordings that the caller may see, newest first; also of leases that are over."""
-        return msgspec.convert(self.rows("/recordings", without_none(session_id=session_id)), type=list[Recording])
-
-    def recording(self, lease_id: str) -> Recording:
-        """Return the recording of a lease. Raises NotFound: it has none."""
-        return self.ask(Recording, "GET", f"/leases/{lease_id}/recording")
-
-    def recorded_rows(self, lease_id: str) -> list[RecordedRow]:
-        """Return the recorded actions of a lease, in their order."""
-        return msgspec.convert(self.rows(f"/leases/{lease_id}/recording/rows"), type=list[RecordedRow])
-
-    def recorded_picture(self, lease_id: str, number: int) -> bytes:
-        """Return the picture of a row, a PNG."""
-        return self.download(f"/leases/{lease_id}/recording/pictures/{number}")
-
     def export_recording(self, lease_id: str, file: Path | str) -> None:
         """Write a recording to a ZIP file. An existing file is replaced once the new one is complete."""
         send = Send("GET", f"{PREFIX}/leases/{lease_id}/recording/export", is_streamed=True)
@@ -279,15 +209,10 @@ class Greenroom:
             for piece in answer.iter_bytes():
                 written.write(piece)
 
-    def delete_recording(self, lease_id: str) -> None:
-        """Delete the recording of a lease that is over. A repeated call succeeds."""
-        self._delete(f"/leases/{lease_id}/recording")
-
     def _delete(self, path: str) -> None:
-        try:
+        """Delete an object. A repeated call succeeds."""
+        with suppress(NotFound):
             self.answered(Send("DELETE", PREFIX + path))
-        except NotFound:
-            return
 
     @contextmanager
     def streamed(self, send: Send, lost: Callable[[Exception], Interrupted]) -> Generator[httpx.Response]:

@@ -18,7 +18,7 @@ from greenroom.client.requests import Send, SentEvents, T, without_none
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11 on
 
-    from greenroom.client.synchronous import Greenroom
+    from greenroom.client.synchronous import Connection
 
 
 class Desk:
@@ -28,7 +28,7 @@ class Desk:
     screen as `ActionFailed`.
     """
 
-    def __init__(self, greenroom: Greenroom, lease: Lease) -> None:
+    def __init__(self, greenroom: Connection, lease: Lease) -> None:
         self.lease = lease
         self.files = Files(greenroom, lease.lease_id)
         self._greenroom = greenroom
@@ -222,7 +222,7 @@ class Desk:
 class Files:
     """The files of a session. Paths are below its home folder."""
 
-    def __init__(self, greenroom: Greenroom, lease_id: str) -> None:
+    def __init__(self, greenroom: Connection, lease_id: str) -> None:
         self._greenroom = greenroom
         self._lease_id = lease_id
 
@@ -271,7 +271,7 @@ class Files:
         return (self._greenroom.answered(send)).json()["path"]
 
 
-def _parsed_lines(greenroom: Greenroom, send: Send, take: Callable[[str], T | None]) -> Generator[T]:
+def _parsed_lines(greenroom: Connection, send: Send, take: Callable[[str], T | None]) -> Generator[T]:
     with greenroom.streamed(send, desk.cut_short) as answer:
         for line in answer.iter_lines():
             if (said := take(line)) is not None:
