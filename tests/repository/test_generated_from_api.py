@@ -127,8 +127,8 @@ def test_a_method_of_the_client_has_the_parameters_of_its_operation(generator: d
         "        `zone_name`: name; None = none",
         '        """',
         (
-            '        return await self.ask(File, "POST", f"/{site}/zones", without_none(zone_name=zone_name, owner=owner,'
-            """ words=words(words, 'words', '["…"]')))"""
+            '        return await self.ask(File, "POST", f"/{site}/zones", without_none(zone_name=zone_name,'
+            """ owner=owner, words=words(words, 'words', '["…"]')))"""
         ),
     ]
 
