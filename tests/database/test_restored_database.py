@@ -24,7 +24,7 @@ from tests.support.waiting import eventually
 
 from greenroom.agent.main import Agent
 from greenroom.db.database import Database
-from greenroom.kit.serving import serve_beside
+from greenroom.kit.serving import serve_until_cancelled
 from greenroom.manager.app import PREFIX
 from greenroom.up.postgres import PostgresCluster
 
@@ -53,7 +53,7 @@ class Gateway:
         self._door: httpx.ASGITransport | None = None
 
     async def run(self) -> None:
-        await serve_beside(self._answer, "127.0.0.1", int(self.url.rpartition(":")[2]))
+        await serve_until_cancelled(self._answer, "127.0.0.1", int(self.url.rpartition(":")[2]))
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer: Any = self._door.app if self._door else Response(status_code=502)

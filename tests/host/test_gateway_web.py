@@ -24,7 +24,7 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.processes import listens
 from greenroom.kit.secrets import Secrets
-from greenroom.kit.serving import serve_beside
+from greenroom.kit.serving import serve_until_cancelled
 
 __all__ = ["own_world", "shared_world", "world"]
 
@@ -103,7 +103,7 @@ async def test_the_request_after_one_that_failed_is_answered(own_world: World):
     api.add_api_route("/api/follows", follows)
     replaced, client = own_world.served["api"], own_world.client()
     await replaced.stop()
-    serving = asyncio.create_task(serve_beside(raising_late, "127.0.0.1", replaced.port))
+    serving = asyncio.create_task(serve_until_cancelled(raising_late, "127.0.0.1", replaced.port))
     try:
         await own_world.until(lambda: listens(os.getpid(), "127.0.0.1", replaced.port))
         with capture_logs() as lines:

@@ -348,10 +348,10 @@ async def raw(address: str, head: str, *, body: bytes = b"") -> tuple[int, bytes
 @contextlib.contextmanager
 def the_way_to_cut(world: World, kernel_can: bool) -> Iterator[None]:
     """Cut connections as on a machine on which `ss -K` works, or does not work."""
-    if kernel_can and not world.cutter.kernel_can:
+    if kernel_can and not world.cutter.ss_works:
         pytest.skip("this machine cannot abort connections: no ss, no CAP_NET_ADMIN or no INET_DIAG_DESTROY")
-    before, world.cutter.kernel_can = world.cutter.kernel_can, kernel_can
+    before, world.cutter.ss_works = world.cutter.ss_works, kernel_can
     try:
         yield
     finally:
-        world.cutter.kernel_can = before
+        world.cutter.ss_works = before

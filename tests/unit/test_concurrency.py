@@ -8,7 +8,7 @@ import pytest
 
 from greenroom.core.errors import TooManyRequests
 from greenroom.kit.concurrency import Coalesced, CoalescedEach, Turns
-from greenroom.kit.passwords import MAX_OF_ONE, MAX_WAITING, RETRY_S, admit
+from greenroom.kit.passwords import MAX_WAITING, MAX_WAITING_OF_SOURCE, RETRY_S, admit
 
 
 async def test_those_who_ask_during_a_reading_share_the_next_one():
@@ -97,7 +97,7 @@ async def test_a_turn_that_came_to_a_request_that_left_goes_on():
         pass
 
 
-@pytest.mark.parametrize(("waiting", "of_source"), [(MAX_WAITING, 0), (MAX_OF_ONE, MAX_OF_ONE)])
+@pytest.mark.parametrize(("waiting", "of_source"), [(MAX_WAITING, 0), (MAX_WAITING_OF_SOURCE, MAX_WAITING_OF_SOURCE)])
 def test_a_refused_log_in_says_when_to_come_again(waiting: int, of_source: int):
     admit(waiting - 1, of_source - 1)
     with pytest.raises(TooManyRequests) as refused:

@@ -38,9 +38,9 @@ async def ports() -> AsyncIterator[list[int]]:
 async def cutter(request: pytest.FixtureRequest) -> StreamTerminator:
     made = StreamTerminator()
     await made.probe()
-    if request.param == "ss -K" and not made.kernel_can:
+    if request.param == "ss -K" and not made.ss_works:
         pytest.skip("this machine cannot abort connections: no ss, no CAP_NET_ADMIN or no INET_DIAG_DESTROY")
-    made.kernel_can = request.param == "ss -K"
+    made.ss_works = request.param == "ss -K"
     return made
 
 
@@ -82,7 +82,7 @@ async def test_a_cut_that_fails_is_said_and_tried_again(monkeypatch: pytest.Monk
     monkeypatch.setattr(tcp, "destroy", no_process)
     monkeypatch.setattr(tcp, "REPEAT_S", (0.0, 0.0))
     cutter = StreamTerminator()
-    cutter.kernel_can = True
+    cutter.ss_works = True
     with capture_logs() as logs:
         cutter.cut_soon("s", "127.0.0.1:1")
         await cutter.wait()
@@ -103,7 +103,7 @@ async def test_a_connection_of_another_process_is_shut_down(ports: list[int]):
 
 
 async def test_a_connection_whose_holder_cannot_be_seen_is_said(ports: list[int], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(tcp, "_holders", lambda *_: iter(()))
+    monkeypatch.setattr(tcp, "_processes_connected_to", lambda *_: iter(()))
     _, writer = await asyncio.open_connection("127.0.0.1", ports[0])
     with pytest.raises(PermissionError, match="1 connections belong to processes that this process cannot see"):
         shut_down(Connection("127.0.0.1", ports[0]))
@@ -114,7 +114,7 @@ def test_a_descriptor_that_is_no_socket_any_more_is_skipped_and_closed(monkeypat
     answers = iter([frozenset({"1"}), frozenset[str]()])
     monkeypatch.setattr(tcp, "connections_to", lambda *_: next(answers))
     with Path("/dev/null").open() as file:
-        monkeypatch.setattr(tcp, "_holders", lambda *_: iter([(os.getpid(), file.fileno())]))
+        monkeypatch.setattr(tcp, "_processes_connected_to", lambda *_: iter([(os.getpid(), file.fileno())]))
         before = set(os.listdir("/proc/self/fd"))  # noqa: PTH208 -- names alone
         assert shut_down(Connection("127.0.0.1", 1)) == 0
         assert set(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208 -- others may have been closed meanwhile

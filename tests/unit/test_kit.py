@@ -158,9 +158,9 @@ async def test_a_caller_is_held_at_an_armed_stop_until_released(tmp_path: Path, 
     await stops.stop("lease.after_take")
     assert (await say("arm nonsense")).startswith("error")
     writer.close()
-    for server in stops._keep:
+    for server in stops._servers:
         server.close()
-    stops._keep.clear()
+    stops._servers.clear()
 
 
 async def test_a_stop_does_nothing_in_production(monkeypatch: pytest.MonkeyPatch):
@@ -213,14 +213,14 @@ async def test_a_port_that_is_freed_in_a_moment_is_waited_for():
     async with asyncio.TaskGroup() as group:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
-            serving_it = group.create_task(serving.serve_beside(_silent, "127.0.0.1", port))
+            serving_it = group.create_task(serving.serve_until_cancelled(_silent, "127.0.0.1", port))
             await asyncio.sleep(0)
         await asyncio.to_thread(_eventually_connected, port)
         serving_it.cancel()
 
 
 async def test_an_address_another_process_listens_on_is_named(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(serving, "FREED_WITHIN_S", 0.0)
+    monkeypatch.setattr(serving, "PORT_WAIT_S", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(SetupError, match=rf"cannot listen on 127\.0\.0\.1:{port}: Address already in use\."):
@@ -231,7 +231,7 @@ async def test_the_body_of_an_answer_does_not_wait_for_its_head():
     """Nagle's algorithm is off for accepted connections: with it every answer takes 40 ms longer."""
     port = free_port()
     async with asyncio.TaskGroup() as group:
-        serving_it = group.create_task(serving.serve_beside(_silent, "127.0.0.1", port))
+        serving_it = group.create_task(serving.serve_until_cancelled(_silent, "127.0.0.1", port))
         await asyncio.to_thread(_eventually_connected, port)
         with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -243,7 +243,7 @@ async def test_the_body_of_an_answer_does_not_wait_for_its_head():
 async def test_a_server_at_rest_wakes_for_the_date_only(monkeypatch: pytest.MonkeyPatch):
     port, timers = free_port(), timers_set(monkeypatch)
     async with asyncio.TaskGroup() as group:
-        serving_it = group.create_task(serving.serve_beside(_silent, "127.0.0.1", port))
+        serving_it = group.create_task(serving.serve_until_cancelled(_silent, "127.0.0.1", port))
         await asyncio.to_thread(_eventually_connected, port)
         serving_it.cancel()
     assert timers

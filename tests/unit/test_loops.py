@@ -43,7 +43,7 @@ async def test_a_loop_that_fails_is_started_again_and_the_failure_is_shown():
 
 
 async def test_a_loop_that_fails_again_and_again_ends_its_process():
-    loop, _ = _failing(*[ValueError("bad row")] * concurrency.MOST_FAILURES)
+    loop, _ = _failing(*[ValueError("bad row")] * concurrency.MAX_FAILURES)
     with pytest.raises(LoopEndedError, match=r"The loop images failed: ValueError: bad row\."):
         await keep_running("images", loop)
 

@@ -8,7 +8,7 @@ import pytest
 
 from greenroom.agent.stream.viewers import Openings, StreamOrigin, Viewer, client_of
 from greenroom.core.session.viewing import AWAY_S, Connection
-from greenroom.kit.tcp import connected, spelled
+from greenroom.kit.tcp import connected, table_notation
 
 FIRST, SECOND = Connection("192.0.2.7", 50001), Connection("192.0.2.7", 50002)
 
@@ -96,7 +96,7 @@ async def test_the_kernel_knows_who_is_connected(host: str):
 
 
 def test_addresses_are_spelled_as_the_kernel_does():
-    assert spelled(bytes([127, 0, 0, 1]), 8080) == "0100007F:1F90"
+    assert table_notation(bytes([127, 0, 0, 1]), 8080) == "0100007F:1F90"
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ class AgentMetrics(RoleMetrics):
         self.stream_decisions = self.counter("stream_decisions", "Requests of viewers at the gateway", ["outcome"])
 
     def show_log(self, dropped: Callable[[], int]) -> None:
-        self.counted("log_rows_dropped", "Rows of Diagnostics that were lost", dropped)
+        self.add_counter("log_rows_dropped", "Rows of Diagnostics that were lost", dropped)
 
     def page(self, states: Iterable[ObservedState]) -> bytes:
         counts = CounterOf(states)

@@ -138,7 +138,7 @@ class Agent:
         if at is None:
             return []
         asked = app.WithSecret(self.for_gateways, at.secret)
-        return [("gateways", partial(serving.serve_beside, asked, at.host, at.port))]
+        return [("gateways", partial(serving.serve_until_cancelled, asked, at.host, at.port))]
 
     def log_loop_failure(self, sentence: str) -> None:
         """Record the failure of a loop."""
@@ -188,7 +188,7 @@ async def main() -> None:
     agent.health.crash_loop = lambda: starts.crash_loop
     await agent.prepare()
     try:
-        with starts.noted():
+        with starts.recorded():
             await serving.serve(
                 agent.app, settings.agent_host, settings.agent_port, agent.loops, on_failure=agent.log_loop_failure
             )

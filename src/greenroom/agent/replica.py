@@ -104,7 +104,7 @@ class Replica:
         listening: list[tuple[str, Loop]] = []
         if at is not None:
             asked = WithSecret(self._for_gateways, at.secret)
-            listening = [("gateways", lambda: serving.serve_beside(asked, at.host, at.port))]
+            listening = [("gateways", lambda: serving.serve_until_cancelled(asked, at.host, at.port))]
         return [("act", self._run), ("stand by", self._standby.run), *listening]
 
     async def _run(self) -> None:

@@ -52,7 +52,7 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch.forecast import read_offer
 from greenroom.kit import plugins
 from greenroom.kit.concurrency import Coalesced, CoalescedEach
-from greenroom.kit.config import ApiConfig, listed
+from greenroom.kit.config import ApiConfig, comma_parts
 from greenroom.kit.passwords import Passwords
 from greenroom.kit.secrets import Secrets
 
@@ -194,7 +194,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.add_middleware(Hardening, served_hosts=served(config.served_hosts), public_url=config.public_url)
     app.add_middleware(MeasuredRequests, metrics=metrics)
     app.router.routes += _ROUTES.routes
-    for name in listed(config.sdk_adapters):
+    for name in comma_parts(config.sdk_adapters):
         adapter = _router(plugins.SDK_ADAPTERS, name)
         check_declared(adapter)
         app.include_router(adapter)

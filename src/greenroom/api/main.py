@@ -37,7 +37,7 @@ async def main() -> None:
     config = environment.begin(kit_config.ApiConfig)
     await stops.serve(config.stop_dir, config.process_name)
     starts = StartLog(config.api_dir)
-    with starts.noted():
+    with starts.recorded():
         await _run(config, starts)
 
 

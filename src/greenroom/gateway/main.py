@@ -43,7 +43,7 @@ from greenroom.kit import config as kit_config
 from greenroom.kit import environment, stops
 from greenroom.kit.concurrency import wait_for
 from greenroom.kit.processes import become_subreaper, reap, send
-from greenroom.kit.serving import serve_beside
+from greenroom.kit.serving import serve_until_cancelled
 from greenroom.kit.tcp import StreamTerminator
 
 log = structlog.get_logger(__name__)
@@ -125,7 +125,7 @@ class Gateway:
         """Serve the plan file and the certificates if they changed.
 
         Certificate and key are two files: a change is followed after both are unchanged for a round. A change that
-        cannot be served is retried after TRY_AGAIN_S.
+        cannot be served is retried after RETRY_S.
         """
         previous, self._last_identities = self._last_identities, self._identities()
         is_due = self._refused_at_s is not None and time.monotonic() - self._refused_at_s >= RETRY_S
@@ -314,7 +314,7 @@ async def main() -> None:
     serving = asyncio.create_task(gateway.run(), name="nginx")
     loops = [gateway.probe(), gateway.reporter.run(), health.watch(lambda: gateway.plan), *extra_loops]
     if config.gateway_metrics_port is not None:
-        loops.append(serve_beside(gateway.metrics.app(), LOOPBACK, config.gateway_metrics_port))
+        loops.append(serve_until_cancelled(gateway.metrics.app(), LOOPBACK, config.gateway_metrics_port))
     tasks = [asyncio.create_task(loop) for loop in loops]
     done, _ = await asyncio.wait([serving, *tasks], return_when=asyncio.FIRST_COMPLETED)
     for task in (serving, *tasks):

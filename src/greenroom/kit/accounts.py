@@ -15,7 +15,7 @@ _LOCK: Final = Path("/run/greenroom-accounts.lock")
 
 
 def system_account(name: str) -> pwd.struct_passwd:
-    """Return the account `name`, which is created without home, shell and password if it does not exist.
+    """Return the account `name`. If it does not exist, create it without a home, a shell and a password.
 
     Raises:
         SetupError: it could not be created.
@@ -36,8 +36,8 @@ def _create(name: str) -> None:
     options = ["--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
     command = ["useradd", *options, "--shell", "/usr/sbin/nologin", name]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
         raise SetupError(f"The system account {name} could not be created: useradd cannot be run ({error}).") from error
-    if done.returncode not in {0, 9}:  # 9: an administrator created it in the meantime
-        raise SetupError(f"The system account {name} could not be created: {done.stderr.strip()}")
+    if result.returncode not in {0, 9}:  # 9: an administrator created it in the meantime
+        raise SetupError(f"The system account {name} could not be created: {result.stderr.strip()}")

@@ -22,7 +22,7 @@ from greenroom.core.errors import Invalid, SetupError
 
 AUTHORITY_DAYS: Final = 3650
 BACKDATING: Final = timedelta(hours=1)
-"""Certificates are valid from this time before their creation, because clocks of machines differ."""
+"""Certificates are valid from this duration before their creation, because the clocks of machines differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def requested_key(request: str) -> ec.EllipticCurvePublicKey:
 
 
 def general_name(host: str) -> x509.GeneralName:
-    """Return a host name, or an IP address (IPv6 also in brackets), in the form of certificates."""
+    """Return the certificate name of a host name or an IP address (IPv6 with or without brackets)."""
     try:
         return x509.IPAddress(ipaddress.ip_address(host.removeprefix("[").removesuffix("]")))
     except ValueError:

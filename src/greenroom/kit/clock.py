@@ -1,7 +1,8 @@
-"""The clock of belief and of intervals, and the lateness of this process and its host (`core.fleet.liveness`).
+"""The clock for leadership and intervals, and the lateness of this process and its host (`core.fleet.liveness`).
 
-The lateness of the process is the delay after which a short sleep ends. For the host, it is the run queue, sampled with
-each of these sleeps, and the share of the time in which any task waited for a core (PSI), if the kernel counts it.
+The lateness of the process is the delay with which a short sleep ends. The lateness of the host is the run queue,
+sampled after each of these sleeps, and the share of time in which any task waited for a core (PSI), if the kernel
+reports it.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ PROC: Final = Path("/proc")
 
 
 class LatenessMeter:
-    """Measures lateness; on time until `run` begins. `now_s` returns the time in seconds and never decreases; `cores`
-    are those of the host; `proc` None = only the lateness of this process is measured.
+    """Measures lateness; reports none until `run` begins. `now_s` returns the time in seconds and never decreases;
+    `cores` is the number of cores of the host; with `proc` None, only the lateness of this process is measured.
     """
 
     def __init__(
@@ -39,16 +40,16 @@ class LatenessMeter:
         self._now_s = now_s
         self._cores = cores
         self._proc = proc
-        self._due_s = math.inf
-        self._stalled: tuple[float, float] | None = None
+        self._next_tick_s = math.inf
+        self._last_pressure: tuple[float, float] | None = None
         self._own_s = self._queue = 0.0
         self._waiting = 1.0
 
     def now(self) -> Lateness:
-        """Return the current lateness. A tick that is already overdue counts."""
-        if math.isinf(self._due_s):
+        """Return the current lateness, including the delay of a tick that is overdue."""
+        if math.isinf(self._next_tick_s):
             return ON_TIME
-        own_s = max(self._own_s, self._now_s() - self._due_s)
+        own_s = max(self._own_s, self._now_s() - self._next_tick_s)
         return Lateness(own_s=round(own_s, 3), queue=round(self._queue, 1), waiting=round(self._waiting, 2))
 
     async def run(self) -> None:
@@ -59,12 +60,12 @@ class LatenessMeter:
 
     def begin(self) -> None:
         """Expect the next tick in `TICK_S`."""
-        self._due_s = self._now_s() + TICK_S
+        self._next_tick_s = self._now_s() + TICK_S
 
     def tick(self) -> None:
-        """Take one sample. The files are in memory: reading them takes a few microseconds."""
+        """Take one sample. The files of /proc are in memory, so reading them takes a few microseconds."""
         now_s = self._now_s()
-        late_s = max(0.0, now_s - self._due_s)
+        late_s = max(0.0, now_s - self._next_tick_s)
         weight = 1.0 - math.exp(-(TICK_S + late_s) / MEMORY_S)
         self._own_s += weight * (late_s - self._own_s)
         if self._proc is not None:
@@ -73,18 +74,18 @@ class LatenessMeter:
         self.begin()
 
     def _read_pressure(self, pressure: Path, now_s: float) -> None:
-        """Update the share of the time in which a task waited. The kernel updates its count every 2 s, so the share
-        refers to the time between two updates.
+        """Update the share of time in which a task waited. The kernel updates its total every 2 s, so the share refers
+        to the time between two updates.
         """
         try:
-            stalled_s = int(_text(pressure).partition("total=")[2].split()[0]) / 1e6
+            total_s = int(_text(pressure).partition("total=")[2].split()[0]) / 1e6
         except (OSError, ValueError, IndexError):
             return
-        if self._stalled is None or stalled_s > self._stalled[1]:
-            if self._stalled is not None:
-                since_s = max(TICK_S, now_s - self._stalled[0])
-                self._waiting = min(1.0, (stalled_s - self._stalled[1]) / since_s)
-            self._stalled = (now_s, stalled_s)
+        if self._last_pressure is None or total_s > self._last_pressure[1]:
+            if self._last_pressure is not None:
+                since_s = max(TICK_S, now_s - self._last_pressure[0])
+                self._waiting = min(1.0, (total_s - self._last_pressure[1]) / since_s)
+            self._last_pressure = (now_s, total_s)
 
 
 def _run_queue(loadavg: Path) -> float:
@@ -96,7 +97,9 @@ def _run_queue(loadavg: Path) -> float:
 
 
 def _text(file: Path) -> str:
-    """Return the text of a short file, at a third of the cost of `read_text`: it is read four times a second."""
+    """Return the text of a short file. This takes a third of the time of `read_text`; files are read four times a
+    second.
+    """
     descriptor = os.open(file, os.O_RDONLY)
     try:
         return os.read(descriptor, 4096).decode()

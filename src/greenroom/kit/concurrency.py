@@ -1,4 +1,4 @@
-"""Waits with a time limit; one read for all simultaneous callers; fair turns; loops that keep running.
+"""Waits with a time limit, reads that callers share, a fair limit of concurrent work, and loops that are restarted.
 
 Each loop wraps the work of one item (an image, a session, a row) in `one_item`, and writes the reason of a failure to
 the status of that item. The roles start their loops with `keep_running`.
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 async def wait_for(event: asyncio.Event, timeout_s: float | None) -> bool:
-    """Wait until the event is set, at most `timeout_s` (None: without limit); False = it is not set."""
+    """Wait until the event is set, at most `timeout_s` (None = no limit). Return False if it is not set."""
     try:
         async with asyncio.timeout(timeout_s):
             return await event.wait()
@@ -44,10 +44,11 @@ async def wait_for(event: asyncio.Event, timeout_s: float | None) -> bool:
 
 
 class Coalesced(Generic[T]):
-    """Callers that call while a read is running share the next read, which begins after all of their calls.
+    """A read whose result simultaneous callers share.
 
-    The number of reads therefore does not grow with the number of callers, and no caller gets an outdated result. An
-    error of `read` is raised for all callers that share it.
+    Calls during a read share the next read, which begins after them. The number of reads therefore does not grow with
+    the number of callers, and no caller gets an outdated result. An error of `read` is raised for all callers that
+    share it.
     """
 
     def __init__(self, read: Callable[[], Awaitable[T]]) -> None:
@@ -73,45 +74,45 @@ class CoalescedEach(Generic[T]):
 
     def __init__(self, read: Callable[[str], Awaitable[T]]) -> None:
         self._read = read
-        self._of = WeakValueDictionary[str, Coalesced[T]]()
+        self._by_name = WeakValueDictionary[str, Coalesced[T]]()
 
     async def get(self, name: str) -> T:
         """Return the result of a read of `name` that begins now or later."""
-        one = self._of.get(name)
-        if one is None:
-            one = self._of[name] = Coalesced(partial(self._read, name))
-        return await one.get()
+        reads = self._by_name.get(name)
+        if reads is None:
+            reads = self._by_name[name] = Coalesced(partial(self._read, name))
+        return await reads.get()
 
 
 class SharedReading(Generic[T]):
-    """One read for all callers with the same name within `kept_s`. An error is raised for all of them."""
+    """Reads whose results or errors are kept for `keep_s`: callers with the same name share one read."""
 
-    def __init__(self, kept_s: float) -> None:
-        self._kept_s = kept_s
+    def __init__(self, keep_s: float) -> None:
+        self._keep_s = keep_s
         self._readings: dict[str, asyncio.Task[T]] = {}
 
     async def get(self, name: str, read: Callable[[], Coroutine[None, None, T]]) -> T:
         reading = self._readings.get(name)
         if reading is None:
             reading = self._readings[name] = asyncio.create_task(read())
-            asyncio.get_running_loop().call_later(self._kept_s, self._readings.pop, name)
+            asyncio.get_running_loop().call_later(self._keep_s, self._readings.pop, name)
         return await asyncio.shield(reading)
 
 
 class Turns:
-    """A limit of `at_once` concurrent turns. Sources are served in rotation, so that a source with thousands of
-    requests delays another source by only one of its requests, not by all. `admit` gets the number of waiting callers,
-    in total and of the source, and raises if no more may wait.
+    """A limit for concurrent work: at most `limit` turns run at a time. Sources are served in rotation, so that a
+    source with thousands of requests delays another source by only one request. Before a caller waits, `admit` gets the
+    number of waiting callers, in total and of the source; it raises an error to refuse the caller.
     """
 
-    def __init__(self, at_once: int, admit: Callable[[int, int], None]) -> None:
-        self._free = at_once
+    def __init__(self, limit: int, admit: Callable[[int, int], None]) -> None:
+        self._free = limit
         self._admit = admit
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     @asynccontextmanager
     async def turn(self, source: str) -> AsyncGenerator[None]:
-        """Wait for a turn, and hold it for the duration of the context. Raises the errors of `admit`."""
+        """Wait for a turn, and use it for the duration of the context. Raises the errors of `admit`."""
         await self._begin(source)
         try:
             yield
@@ -123,23 +124,23 @@ class Turns:
             self._free -= 1
             return
         self._admit(sum(map(len, self._waiting.values())), len(self._waiting.get(source, ())))
-        mine = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(source, deque()).append(mine)
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(source, deque()).append(turn)
         try:
-            await mine
+            await turn
         except asyncio.CancelledError:
-            if mine.done() and not mine.cancelled():
-                self._end()  # the turn came, but is not used
+            if turn.done() and not turn.cancelled():
+                self._end()  # the turn began, but is not used
             raise
 
     def _end(self) -> None:
         while self._waiting:
             source, queue = self._waiting.popitem(last=False)
-            following = queue.popleft()
+            next_turn = queue.popleft()
             if queue:
                 self._waiting[source] = queue
-            if not following.done():
-                following.set_result(None)
+            if not next_turn.done():
+                next_turn.set_result(None)
                 return
         self._free += 1
 
@@ -151,9 +152,9 @@ Loop = Callable[[], Coroutine[Any, Any, None]]
 BACKOFF: Final = Backoff(first_s=1.0, max_s=15.0)
 """The pause before a loop that failed is started again."""
 STEADY_S: Final = 60.0
-"""A loop that ran for this long counts as working."""
-MOST_FAILURES: Final = 5
-"""After this number of failures in a row the process ends, because a new process may succeed."""
+"""A loop that ran for this time is not in a series of failures."""
+MAX_FAILURES: Final = 5
+"""The number of failures in a row after which the process ends. The supervisor then starts a new process."""
 
 
 class LoopEndedError(RuntimeError):
@@ -161,11 +162,13 @@ class LoopEndedError(RuntimeError):
 
 
 ENDS_PROCESS: Final = (SetupError, StartAgain, LoopEndedError)
+"""The errors of a loop after which the process ends immediately."""
 
 
 @contextmanager
 def one_item(kind: str, name: str = "") -> Generator[None]:
-    """Do the work of one item. Its error is always a `GreenroomError`, so that the caller can report the reason.
+    """Run the block, the work of one item, so that it raises only a `GreenroomError`, whose reason the caller can
+    report.
 
     Raises:
         GreenroomError: the error of the item; `Unexpected`, with the original error as its cause, for errors of other
@@ -183,7 +186,7 @@ def one_item(kind: str, name: str = "") -> Generator[None]:
 
 @contextmanager
 def logged_item(kind: str, name: str) -> Generator[None]:
-    """Do the work of one item without a status: its error is logged, and the other items continue.
+    """Run the block, the work of one item without a status. Log its error, so that the other items continue.
 
     Raises:
         Unavailable: the database is unavailable, which affects all items.
@@ -199,7 +202,7 @@ def logged_item(kind: str, name: str) -> Generator[None]:
 
 @contextmanager
 def warned(logger: FilteringBoundLogger, sentence: str, kind: str, name: str = "", **fields: object) -> Generator[None]:
-    """Do the work of one item. Its error is a warning with this sentence, the reason and these fields."""
+    """Run the block, the work of one item. Log its error as a warning with the sentence, the reason and the fields."""
     try:
         with one_item(kind, name):
             yield
@@ -211,7 +214,8 @@ async def keep_running(name: str, loop: Loop, on_failure: Callable[[str], None] 
     """Run a loop, and start it again after a pause if it fails. `on_failure` gets the sentence for the log row.
 
     Raises:
-        LoopEndedError: it failed `MOST_FAILURES` times in a row, or its process must end; the error is chained.
+        LoopEndedError: the loop failed `MAX_FAILURES` times in a row, or with an error of `ENDS_PROCESS`; the error is
+            chained.
     """
     failures = 0
     while True:
@@ -223,7 +227,7 @@ async def keep_running(name: str, loop: Loop, on_failure: Callable[[str], None] 
             failure = error
         reason = reason_of(failure)
         failures = 1 if time.monotonic() - begun_s >= STEADY_S else failures + 1
-        if failures >= MOST_FAILURES or any(isinstance(one, ENDS_PROCESS) for one in single_errors(failure)):
+        if failures >= MAX_FAILURES or any(isinstance(one, ENDS_PROCESS) for one in single_errors(failure)):
             log.error("a loop failed; the process ends", loop=name, reason=reason, exc_info=failure)
             raise LoopEndedError(f"The loop {name} failed: {reason}") from failure
         pause_s = BACKOFF.delay_s(failures)

@@ -1,5 +1,5 @@
-"""The settings of a process, one class for each role: `GREENROOM_*` environment variables, then the TOML file named by
-GREENROOM_CONFIG. `greenroom.kit.environment` reads them. Plug-ins have separate classes.
+"""The settings of a process, with one class for each role. They are read from `GREENROOM_*` environment variables, then
+from the TOML file that GREENROOM_CONFIG names (`greenroom.kit.environment`). Plug-ins have separate classes.
 """
 
 from __future__ import annotations
@@ -28,12 +28,11 @@ CODE: Final = Path(__file__).parents[1]
 """The folder of the server's packages."""
 
 
-def _verified(urls: str) -> str:
+def _require_https(urls: str) -> str:
     """Refuse addresses without TLS verification, because tokens and credentials are sent there. Traffic to a loopback
     address does not leave this machine and may be unencrypted.
     """
-    addresses = [url.strip() for url in urls.split(",") if url.strip()]
-    if wrong := [url for url in addresses if not url.startswith("https://") and not _is_plain_and_local(url)]:
+    if wrong := [url for url in comma_parts(urls) if not url.startswith("https://") and not _is_plain_and_local(url)]:
         raise ValueError(f"{', '.join(wrong)} must begin with https://")
     return urls
 
@@ -45,19 +44,19 @@ def _is_plain_and_local(url: str) -> bool:
         return False
 
 
-HttpsUrls = Annotated[str, AfterValidator(_verified)]
+HttpsUrls = Annotated[str, AfterValidator(_require_https)]
 """One address or a comma list; may be empty."""
 
 
-def _known_adapters(names: str) -> str:
-    for name in listed(names):
+def _require_installed_adapters(names: str) -> str:
+    for name in comma_parts(names):
         if name not in (installed := plugins.names(plugins.SDK_ADAPTERS)):
             unknown = f"there is no adapter {name}; installed adapters: {', '.join(installed) or 'none'}"
             raise ValueError(plugins.remedy(plugins.SDK_ADAPTERS, name) or unknown)
     return names
 
 
-def listed(names: str) -> list[str]:
+def comma_parts(names: str) -> list[str]:
     """Return the parts of a comma list."""
     return [name.strip() for name in names.split(",") if name.strip()]
 
@@ -66,7 +65,7 @@ Port = Annotated[int, Field(ge=0, lt=65536)]
 
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
-    BeforeValidator(lambda given: given.upper() if isinstance(given, str) else given),
+    BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value),
 ]
 
 
@@ -122,10 +121,10 @@ class ApiConfig(DatabaseConfig):
     """Comma list of the host names that the gateway serves; a request with another Host header gets 421."""
     ca_file: Path | None = None
     """The certificate of the authority of the gateways, whose fingerprint join commands contain; None = public."""
-    sdk_adapters: Annotated[str, AfterValidator(_known_adapters)] = ""
+    sdk_adapters: Annotated[str, AfterValidator(_require_installed_adapters)] = ""
     """Comma list of the SDKs of hosted browser services whose calls are served below `/adapters`; empty = none."""
     sdk_workspace: str = "Chromium"
-    """Friendly name or image_id of the workspace that they lease."""
+    """Friendly name or image_id of the workspace that these adapters lease."""
     gateway_address: str = ""
     """`host[:port]` at which this api reaches the web gateway, to act in leased sessions; empty = the Upstream Auth
     Address of each session's zone.
@@ -161,7 +160,7 @@ class ManagerConfig(DatabaseConfig):
 
 
 class AgentStreamAddress(NamedTuple):
-    """The address at which an Agent accepts gateways on other hosts, with their `secret`; the host without brackets."""
+    """The address at which an Agent accepts gateways on other hosts, and their `secret`. `host` has no brackets."""
 
     host: str
     port: int
@@ -219,7 +218,7 @@ class AgentConfig(ProcessConfig):
     web_filter_resolvers: str = ""
     """Comma list of IP addresses: the name servers that web filters use; empty = those of /etc/resolv.conf."""
     disk_kept_bytes: int = Field(default=5_000_000_000, ge=0)
-    """With less free disk than this, the host takes no new session; 0 = no limit."""
+    """The free bytes of the disk below which the host accepts no new session; 0 = no limit."""
     runtime_classes: str = ""
     """Comma list: the runtimes of this host's Docker, other than its default runtime, that workspaces may request."""
     gateways_listen: str = ""
@@ -227,10 +226,9 @@ class AgentConfig(ProcessConfig):
     gateways_address: str = ""
     """IP:port at which gateways reach `gateways_listen`, if that is every address of the host."""
     stream_secret_file: Path | None = None
-    """The secret that those gateways must present."""
+    """The secret that gateways on other hosts must send."""
     agent_group: str = ""
-    """The name of the processes that form this Agent together, if its runtime supports that; empty = a single
-    process.
+    """The common name of the processes that form this Agent, if its runtime supports several; empty = a single process.
     """
     session_connections: int = Field(default=4096, ge=0, le=1_000_000)
     """The maximum number of simultaneous connections of a session; 0 = no limit."""
@@ -248,8 +246,7 @@ class AgentConfig(ProcessConfig):
             SetupError: one of them is not an IP address.
         """
         try:
-            given = [part.strip() for part in self.web_filter_resolvers.split(",") if part.strip()]
-            return tuple(str(ipaddress.ip_address(part)) for part in given)
+            return tuple(str(ipaddress.ip_address(part)) for part in comma_parts(self.web_filter_resolvers))
         except ValueError as error:
             raise SetupError(f"Invalid settings: GREENROOM_WEB_FILTER_RESOLVERS: {error}") from error
 
@@ -279,13 +276,15 @@ class AgentConfig(ProcessConfig):
         return AgentStreamAddress(host, number, read_stream_secret(self.stream_secret_file))
 
     def offered_runtimes(self) -> tuple[str, ...]:
-        return tuple(name.strip() for name in self.runtime_classes.split(",") if name.strip())
+        return tuple(comma_parts(self.runtime_classes))
 
     def mountable_folders(self) -> list[str]:
-        return [folder.strip() for folder in self.volume_folders.split(",") if folder.strip()]
+        return comma_parts(self.volume_folders)
 
     def own_volumes(self) -> str:
-        """Return the folder of the instance, or else of this Agent, that contains folders for sessions."""
+        """Return the folder `volumes` of the instance, or of this Agent without an instance. Sessions may mount its
+        folders.
+        """
         return str((self.instance_data or self.agent_dir).resolve() / "volumes")
 
     def homes_path(self) -> Path:
@@ -293,7 +292,7 @@ class AgentConfig(ProcessConfig):
 
     def private_folders(self) -> list[str]:
         """Return the folders of this Agent and its instance, and of the code that they run. A user who can write there
-        gets their rights.
+        gets the rights of these programs.
         """
         code = (Path(sys.prefix), Path(sys.base_prefix), *map(Path, greenroom.__path__))
         own = (self.agent_dir, self.instance_data)
@@ -304,16 +303,14 @@ class GatewayManager(BaseModel, frozen=True, extra="forbid"):
     """A Manager of a gateway, in `gateway_managers`."""
 
     name: str = "manager"
-    """Its instance id, for Diagnostics; taken from `instance_id_file` as soon as that exists."""
+    """Its instance id, for Diagnostics; the content of `instance_id_file`, if that file exists."""
     instance_id_file: Path | None = None
     zone: str = ""
     """The name of its zone. Requests to `/api/` through its listener count as requests to that zone."""
     upstream: str = "127.0.0.1:8181"
     sentinel_file: Path = Path("/tmp/kasm_manager_draining")  # noqa: S108 -- see docs/reference/managers.md
     listen: str = ""
-    """IP:port of its separate listener, several with commas. The first Manager may have none; only the main port then
-    serves it.
-    """
+    """IP:port of its separate listener, several with commas. The first Manager needs none: the main port serves it."""
 
 
 class GatewayAgent(BaseModel, frozen=True, extra="forbid"):
@@ -332,9 +329,9 @@ class GatewayCertificate(BaseModel, frozen=True, extra="forbid"):
 
 
 class GatewayConfig(ProcessConfig):
-    """The settings of a gateway. With `gateway_file`, a gateway serves the plan that others write there. Without it,
-    the gateway keeps its plan itself (greenroom.gateway.site) from the settings below and from the reports of the api,
-    or of the Agent next to it.
+    """The settings of a gateway. With `gateway_file`, a gateway serves the plan in that file, which another process
+    writes. Without it, the gateway creates its plan itself (greenroom.gateway.site) from the settings below and from
+    the reports of the api, or of the Agent next to it.
     """
 
     gateway_file: Path | None = None
@@ -346,12 +343,13 @@ class GatewayConfig(ProcessConfig):
     gateway_workers: int = Field(default=0, ge=0, le=1024)
     """The number of worker processes of nginx; 0 = one for each core."""
     gateway_connections: int = Field(default=0, ge=0)
-    """The connections of each worker, of which the stream of a desktop takes two; 0 = as many as it may open files."""
+    """The maximum connections of each worker (a stream uses two); 0 = the number of files that it may open."""
     gateway_profile: Literal["web", "edge"] = "web"
     main_listen: str = "127.0.0.1:8443"
-    """IP:port of console, `/api/` and the first Manager (profile `web`); several with commas, all with one port."""
+    """IP:port of console, `/api/` and the first Manager (profile `web`); several with commas, all with one port number.
+    """
     stream_listen: str = "127.0.0.1:8445"
-    """IP:port of the streams; several with commas, all with one port."""
+    """IP:port of the streams; several with commas, all with one port number."""
     public_url: str = ""
     """The origin of the console in browsers. An edge gateway needs it, because the console frames its streams."""
     stream_url: str = ""
@@ -373,11 +371,11 @@ class GatewayConfig(ProcessConfig):
     name stands for all its addresses.
     """
     stream_secret_file: Path | None = None
-    """The secret that it presents to them."""
+    """The secret that the gateway sends to these Agents."""
     edge_dir: Path | None = None
     """The folder in which the Agent on this host stores files for its gateway: `agent_id`, `edge.pem`, `edge.key`."""
     agent_upstream: str = "127.0.0.1:4444"
-    """host:port of that Agent."""
+    """host:port of the Agent of `edge_dir`."""
 
     def stream_seeds(self) -> list[str]:
         """Return the entries of `stream_agents`.
@@ -385,7 +383,7 @@ class GatewayConfig(ProcessConfig):
         Raises:
             SetupError: one is not host:port.
         """
-        seeds = [part.strip() for part in self.stream_agents.split(",") if part.strip()]
+        seeds = comma_parts(self.stream_agents)
         for seed in seeds:
             host, _, port = seed.rpartition(":")
             if not host or not port.isdecimal() or (":" in host and not (host.startswith("[") and host.endswith("]"))):

@@ -24,8 +24,8 @@ from greenroom.kit import log, plugins
 from greenroom.kit.config import AgentConfig, ApiConfig, FromEnvironment, GatewayConfig, ManagerConfig, ProcessConfig
 
 PREFIX: Final = "GREENROOM_"
-OF_ROLES: Final = (ApiConfig, ManagerConfig, AgentConfig, GatewayConfig)
-ELSEWHERE: Final = frozenset(
+ROLE_SETTINGS: Final = (ApiConfig, ManagerConfig, AgentConfig, GatewayConfig)
+OTHER_VARIABLES: Final = frozenset(
     PREFIX + name
     for name in (
         *("CONFIG", "DATA", "DESKTOP_IMAGE", "JOIN_TOKEN", "KEY", "READY_WITHIN_S", "SECRET", "URL"),
@@ -35,7 +35,7 @@ ELSEWHERE: Final = frozenset(
         "KUBERNETES",  # script/kubernetes
     )
 )
-"""Variables that are read, but are no settings of a role or a plug-in."""
+"""Variables that Greenroom reads, but that are not settings of a role or a plug-in."""
 
 _logger = structlog.get_logger(__name__)
 
@@ -52,32 +52,32 @@ def _variables(keys: Iterable[str]) -> set[str]:
 
 
 def keys() -> set[str]:
-    """Return the names of the settings of all roles and installed plug-ins, in the form of a file."""
-    return _keys((*OF_ROLES, *plugins.settings_types()))
+    """Return the names of the settings of all roles and installed plug-ins, in the form in which a file has them."""
+    return _keys((*ROLE_SETTINGS, *plugins.settings_types()))
 
 
 def known_variables() -> set[str]:
     """Return every `GREENROOM_*` variable that any program reads."""
-    return _variables(keys()) | ELSEWHERE
+    return _variables(keys()) | OTHER_VARIABLES
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """Return a sentence for each `GREENROOM_*` variable that no program reads."""
-    names = _others(environment)
+    names = _variables_without_role(environment)
     known = known_variables() if names else set[str]()
     unknown = sorted(name for name in names if name not in known)
-    return [f"No program reads the variable {name}{_or_nearest(name, known)}." for name in unknown]
+    return [f"No program reads the variable {name}{_suggestion(name, known)}." for name in unknown]
 
 
-def _others(environment: Mapping[str, str]) -> list[str]:
-    """Return the `GREENROOM_*` variables that no role reads. If there are none, there is no search for plug-ins, which
-    takes time.
+def _variables_without_role(environment: Mapping[str, str]) -> list[str]:
+    """Return the `GREENROOM_*` variables that no role reads. The caller searches for plug-ins, which takes time, only
+    if there are such variables.
     """
-    of_roles = _variables(_keys(OF_ROLES)) | ELSEWHERE
-    return [name for name in environment if name.startswith(PREFIX) and name not in of_roles]
+    role_variables = _variables(_keys(ROLE_SETTINGS)) | OTHER_VARIABLES
+    return [name for name in environment if name.startswith(PREFIX) and name not in role_variables]
 
 
-def _or_nearest(name: str, known: Iterable[str]) -> str:
+def _suggestion(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, sorted(known), 1)
     return f"; the most similar name is {near[0]}" if near else ""
 
@@ -96,39 +96,41 @@ def begin(kind: type[Config]) -> Config:
     return config
 
 
-def load(kind: type[Settings], **given: object) -> Settings:
-    """Read the settings of one role or plug-in; those in `given` are not read. The file may also have settings of
-    others.
+def load(kind: type[Settings], **values: object) -> Settings:
+    """Read the settings of one role or plug-in. `values` replace the settings of these names. The file may also have
+    settings of other roles and plug-ins.
 
     Raises:
-        SetupError: a setting is missing or cannot be used, or the file has an unknown setting, and the sentence names
-            each; or the file cannot be read.
+        SetupError: a setting is missing or has an invalid value, or the file has an unknown setting (the message names
+            each); or the file cannot be read.
     """
     file = os.environ.get("GREENROOM_CONFIG")
-    with _readable(file):
+    with _read_errors(file):
         _refuse_unknown_keys(file)
         try:
-            return kind(**given)
+            return kind(**values)
         except ValidationError as error:
             absent = f"; the file {file} of GREENROOM_CONFIG does not exist" if file and not Path(file).exists() else ""
             raise SetupError(f"Invalid settings: {_problems(error.errors())}{absent}") from error
 
 
-def refuse_unusable(roles: Iterable[type[FromEnvironment]] = OF_ROLES) -> None:
-    """Refuse values that no role or plug-in could use. A missing setting is no error of a command.
+def refuse_unusable(roles: Iterable[type[FromEnvironment]] = ROLE_SETTINGS) -> None:
+    """Refuse invalid values of settings. A missing setting is not an error, because commands do not need all settings.
 
     Raises:
-        SetupError: with the names of the settings, or the file cannot be read.
+        SetupError: a value is invalid (the message names each setting), or the file cannot be read.
     """
     file = os.environ.get("GREENROOM_CONFIG")
-    with _readable(file):
-        of_plugins = plugins.settings_types() if _others(os.environ) or not _has_roles_keys_alone(file) else []
-        found = dict.fromkeys(problem for kind in (*roles, *of_plugins) for problem in _unusable(kind))
-    if found:
-        raise SetupError(f"Invalid settings: {'; '.join(found)}")
+    with _read_errors(file):
+        plugin_settings = (
+            plugins.settings_types() if _variables_without_role(os.environ) or not _has_only_role_keys(file) else []
+        )
+        problems = dict.fromkeys(problem for kind in (*roles, *plugin_settings) for problem in _invalid_values(kind))
+    if problems:
+        raise SetupError(f"Invalid settings: {'; '.join(problems)}")
 
 
-def _unusable(kind: type[FromEnvironment]) -> list[str]:
+def _invalid_values(kind: type[FromEnvironment]) -> list[str]:
     try:
         kind()
     except ValidationError as error:
@@ -137,7 +139,7 @@ def _unusable(kind: type[FromEnvironment]) -> list[str]:
 
 
 @contextmanager
-def _readable(file: str | None) -> Generator[None]:
+def _read_errors(file: str | None) -> Generator[None]:
     try:
         yield
     except SettingsError as error:
@@ -154,17 +156,17 @@ def _content(file: str | None) -> dict[str, Any]:
     return tomllib.loads(Path(file).read_text()) if file and Path(file).exists() else {}
 
 
-def _has_roles_keys_alone(file: str | None) -> bool:
-    """True if the file has only keys of roles. As for variables, there is then no search for plug-ins."""
-    return _content(file).keys() <= _keys(OF_ROLES)
+def _has_only_role_keys(file: str | None) -> bool:
+    """True if the file has only keys of roles, so that no search for plug-ins is necessary."""
+    return _content(file).keys() <= _keys(ROLE_SETTINGS)
 
 
 def _refuse_unknown_keys(file: str | None) -> None:
-    if _has_roles_keys_alone(file):
+    if _has_only_role_keys(file):
         return
     known, content = keys(), _content(file)
     if unknown := [key for key in content if key not in known]:
         if remedy := plugins.remedy(plugins.RUNTIMES, str(content.get("runtime"))):
             raise SetupError(remedy)
-        named = "; ".join(f"{key}{_or_nearest(key.lower().removeprefix('greenroom_'), known)}" for key in unknown)
-        raise SetupError(f"The file {file} of GREENROOM_CONFIG has settings that do not exist: {named}.")
+        names = "; ".join(f"{key}{_suggestion(key.lower().removeprefix('greenroom_'), known)}" for key in unknown)
+        raise SetupError(f"The file {file} of GREENROOM_CONFIG has settings that do not exist: {names}.")

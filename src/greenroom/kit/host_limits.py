@@ -1,4 +1,4 @@
-"""The limits of this host, from /proc and /sys, and functions that raise those that can be raised."""
+"""Reads the limits of this host from /proc and /sys, and raises kernel settings that are too low."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SYSCTL_FILE: Final = Path("/etc/sysctl.d/60-greenroom.conf")
 BRIDGE_PORTS: Final = 1023
 """Fixed in the kernel (BR_MAX_PORTS)."""
 _MASK_COLUMN: Final = 7
-"""The column of /proc/net/route."""
+"""The column of the network mask in /proc/net/route."""
 _SESSIONS_BRIDGE: Final = re.compile("gr-[0-9a-f]{8}")
 _PIDS_FILES: Final = (
     "fs/cgroup/pids/docker/pids.max",
@@ -105,7 +105,9 @@ def _is_on_host(process: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class LimitChange:
-    """The change of a kernel setting that is too low. `problem` is the reason why it failed; empty = it is raised."""
+    """The change of a kernel setting that is too low. `problem` is the reason why it failed; empty = the setting was
+    raised.
+    """
 
     name: str
     before: int

@@ -1,7 +1,7 @@
 """The log of a process, on stderr.
 
-Under a supervisor, it is one JSON object per line; on a terminal, colored text. `logging` of libraries and Python's
-warnings are written in the same way, so all lines have this form.
+Under a supervisor, it is one JSON object per line; on a terminal, colored text. The records of libraries that use
+`logging` and the warnings of Python have the same form.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def configure(level: str, process_name: str) -> None:
 def for_commands(process_name: str) -> None:
     """Disable the log, because a command reports problems itself; with GREENROOM_LOG_LEVEL=DEBUG, enable the whole log.
 
-    Code that imports structlog later calls this again.
+    Code that imports structlog later must call this function again.
     """
     if os.environ.get("GREENROOM_LOG_LEVEL", "").upper() == "DEBUG":
         configure("DEBUG", process_name)
@@ -69,8 +69,8 @@ def _silence() -> None:
 
 
 class LogStream:
-    """A stream that loses lines while it cannot be written. The next line that can be written is followed by a report
-    of the gap.
+    """A stream that drops lines while it cannot be written. After the next line that is written, it writes the number
+    of failures.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -117,5 +117,5 @@ def _route_libraries(output: LogStream, level: int, shared: list[Processor], ren
 
 
 def _on_one_line(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Return the event on one line. Some libraries write several lines; the first is the message."""
+    """Return the event on one line, because some libraries log several lines."""
     return {**event, "event": " ".join(str(event.get("event", "")).split())}

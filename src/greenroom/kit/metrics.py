@@ -1,4 +1,5 @@
-"""Prometheus metrics of one process. Names are `greenroom_<role>_<what>[_<unit>][_total]`; docs/reference/metrics.md.
+"""Prometheus metrics of one process. Names are `greenroom_<role>_<subject>[_<unit>][_total]`
+(docs/reference/metrics.md).
 
 Labels have few values, which are known in advance or limited by the objects of administrators (zones, workspaces). They
 never contain a session, a user or an address.
@@ -49,20 +50,21 @@ class RoleMetrics:
     def gauge(self, name: str, text: str, value: Value) -> None:
         Gauge(self._prefix + name, text, registry=self.registry).set_function(value)
 
-    def counted(self, name: str, text: str, value: Value) -> None:
-        """Add a count whose value another part provides; its name gets `_total`."""
-        self.registry.register(_Counted(self._prefix + name, text, None, lambda: {"": value()}))
+    def add_counter(self, name: str, text: str, value: Value) -> None:
+        """Add a counter whose value is read with `value`; its name gets `_total`."""
+        self.registry.register(_ReadCounter(self._prefix + name, text, None, lambda: {"": value()}))
 
-    def counted_by(self, name: str, text: str, label: str, values: Values) -> None:
-        self.registry.register(_Counted(self._prefix + name, text, label, values))
+    def add_labeled_counter(self, name: str, text: str, label: str, values: Values) -> None:
+        """Add a counter for each value of `label`; `values` returns label value → count."""
+        self.registry.register(_ReadCounter(self._prefix + name, text, label, values))
 
     def text(self) -> bytes:
-        """Return the page, of type `CONTENT_TYPE`."""
+        """Return all metrics as text of type `CONTENT_TYPE`."""
         return generate_latest(self.registry)
 
 
-class _Counted(Collector):
-    """A counter whose value another part provides."""
+class _ReadCounter(Collector):
+    """A counter whose values are read at each scrape."""
 
     def __init__(self, name: str, text: str, label: str | None, values: Values) -> None:
         self._name = name

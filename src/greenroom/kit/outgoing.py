@@ -1,5 +1,5 @@
-"""Requests to hosts that administrators or publishers name: limited in size, and sent to the same address that was
-checked. The name of a host is resolved only once, so that a name whose address changes in the meantime has no effect.
+"""Requests to hosts that administrators or publishers specify. The size of a response is limited. The name of a host is
+resolved once, and the request is sent to the address that was checked, even if the name has another address later.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ class TooLongError(Exception):
 
 
 async def checked_address(url: httpx.URL, problem: Callable[[Address], str | None]) -> Address:
-    """Return the address of the URL's host to connect to. `problem` returns the reason why an address may not be used,
-    as the end of a sentence.
+    """Return an address of the URL's host. `problem` returns the reason why an address must not be used, as the end of
+    a sentence, or None.
 
     Raises:
         Invalid: there is no address, or one of them may not be used.
     """
     port = url.port or (443 if url.scheme == "https" else 80)
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
+        entries = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise Invalid(f"The host {url.host} cannot be found.") from error
-    addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+        raise Invalid(f"The host {url.host} cannot be entries.") from error
+    addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in entries]
     for address in addresses:
         if reason := problem(address):
             raise Invalid(f"A request to {url.host} is not allowed: {reason}.")
@@ -49,10 +49,10 @@ async def webhook_address(url: str, trusted: Sequence[AllowedHost]) -> Address:
     """
     if problem := url_problem(url, trusted):
         raise Invalid(problem)
-    return await checked_address(httpx.URL(url), _anything if is_trusted(url, trusted) else address_problem)
+    return await checked_address(httpx.URL(url), _any_address if is_trusted(url, trusted) else address_problem)
 
 
-def _anything(_: Address) -> None:
+def _any_address(_: Address) -> None:
     """Allow any address, because the setting names the host."""
 
 
@@ -65,7 +65,9 @@ def pinned(
     headers: Mapping[str, str],
     content: bytes | None = None,
 ) -> httpx.Request:
-    """Return a request that connects to `address`. It requests the host of the URL, which the certificate must name."""
+    """Return a request that connects to `address`. Its Host header and the expected certificate name are those of the
+    URL.
+    """
     return client.build_request(
         method,
         url.copy_with(host=str(address)),
@@ -75,19 +77,19 @@ def pinned(
     )
 
 
-async def beginning(answer: httpx.Response, most_bytes: int) -> bytes:
+async def beginning(response: httpx.Response, max_bytes: int) -> bytes:
     """Return the first bytes of the body of a response; the rest is not read."""
     body = bytearray()
-    async for part in answer.aiter_raw():
+    async for part in response.aiter_raw():
         body += part
-        if len(body) >= most_bytes:
+        if len(body) >= max_bytes:
             break
-    return bytes(body[:most_bytes])
+    return bytes(body[:max_bytes])
 
 
-async def read_content(answer: httpx.Response, most_bytes: int) -> bytes:
+async def read_content(response: httpx.Response, max_bytes: int) -> bytes:
     """Return the body of a response. Raises TooLongError: it has more bytes."""
-    body = await beginning(answer, most_bytes + 1)
-    if len(body) > most_bytes:
+    body = await beginning(response, max_bytes + 1)
+    if len(body) > max_bytes:
         raise TooLongError
     return body

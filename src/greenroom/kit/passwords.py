@@ -1,5 +1,5 @@
-"""Passwords: argon2id with OWASP's parameters (19 MiB, 2 passes), off the event loop, with a limit for concurrent
-checks.
+"""Passwords: hashed with argon2id and the parameters of OWASP (19 MiB, 2 passes), in threads, with a limit for
+concurrent checks.
 """
 
 from __future__ import annotations
@@ -19,23 +19,22 @@ from greenroom.kit.concurrency import Turns
 
 MEMORY_KIB: Final = 19_456
 PASSES: Final = 2
-_PRESENT: Final = f"$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p=1$"
-"""The beginning of a stored form with these parameters."""
+_CURRENT_PREFIX: Final = f"$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p=1$"
+"""The beginning of a stored password with the current parameters."""
 
 CONCURRENT: Final = 2
+"""The maximum number of checks at the same time."""
 MAX_WAITING: Final = 2000
-MAX_OF_ONE: Final = 500
-"""The maximum number of waiting checks, in total and of one source. All users of a lecture hall may log in at once from
-one address.
+MAX_WAITING_OF_SOURCE: Final = 500
+"""The maximum number of waiting checks, in total (`MAX_WAITING`) and of one source. All users of a lecture hall may log
+in at the same time from one address.
 """
-
-
 RETRY_S: Final = 5
 
 
 def admit(waiting: int, of_source: int) -> None:
     """Refuse a check if too many are waiting. Raises TooManyRequests: too many checks are waiting."""
-    if waiting >= MAX_WAITING or of_source >= MAX_OF_ONE:
+    if waiting >= MAX_WAITING or of_source >= MAX_WAITING_OF_SOURCE:
         raise TooManyRequests("Too many log-ins are under way; try again in a moment.", retry_after_s=RETRY_S)
 
 
@@ -47,8 +46,8 @@ def hash_password(password: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PasswordVerdict:
-    """The result of a password check: `right` if the password is correct, `outdated` if its stored form must then be
-    replaced because it has older parameters, or is a hash of the password before normalization.
+    """The result of a password check: `right` is True if the password is correct. `outdated` is then True if the stored
+    hash must be replaced, because it has older parameters or was created before passwords were normalized.
     """
 
     right: bool
@@ -56,13 +55,13 @@ class PasswordVerdict:
 
 
 class Passwords:
-    """Verifies and hashes passwords in threads, at most `CONCURRENT` at once. Sources take turns (`Turns`), so that a
-    flood of log-ins from one address does not block users at other addresses.
+    """Verifies and hashes passwords in threads, at most `CONCURRENT` at the same time. Sources are served in rotation
+    (`Turns`), so that many log-ins from one address do not block users at other addresses.
     """
 
     def __init__(self) -> None:
         self._turns = Turns(CONCURRENT, admit)
-        self._unknown = hash_password(secrets.token_urlsafe(16))
+        self._hash_without_user = hash_password(secrets.token_urlsafe(16))
 
     async def hash(self, password: str, *, source: str = "") -> str:
         """Return the stored form of a password. Raises TooManyRequests: too many checks are waiting."""
@@ -74,21 +73,21 @@ class Passwords:
     ) -> PasswordVerdict:
         """Check if the password matches. The check takes the same time if `stored` is None (no such user).
 
-        `admit` is called at the beginning of the turn; its error ends the check.
+        `admit` is called before the check, after the wait for other checks; its error ends the check.
 
         Raises:
             TooManyRequests: too many checks are waiting.
         """
         async with self._turns.turn(source):
             admit()
-            verdict = await asyncio.to_thread(_verdict, stored or self._unknown, password)
+            verdict = await asyncio.to_thread(_verdict, stored or self._hash_without_user, password)
         return verdict if stored is not None else PasswordVerdict(right=False)
 
 
 def _verdict(stored: str, password: str) -> PasswordVerdict:
     normal = normal_password(password)
     if _matches(stored, normal):
-        return PasswordVerdict(right=True, outdated=not stored.startswith(_PRESENT))
+        return PasswordVerdict(right=True, outdated=not stored.startswith(_CURRENT_PREFIX))
     right = normal != password and _matches(stored, password)
     return PasswordVerdict(right, outdated=right)
 
@@ -96,6 +95,6 @@ def _verdict(stored: str, password: str) -> PasswordVerdict:
 def _matches(stored: str, password: str) -> bool:
     try:
         Argon2id.verify_phc_encoded(password.encode(), stored)
-    except (InvalidKey, ValueError):  # another password, or no stored form
+    except (InvalidKey, ValueError):  # another password, or `stored` is not a hash
         return False
     return True

@@ -1,4 +1,4 @@
-"""Pictures: screenshots as small JPEGs, and uploaded pictures in the size in which they are displayed."""
+"""Converts pictures: screenshots to small JPEGs, and uploaded pictures to the size in which they are displayed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from greenroom.core.errors import Invalid, TooLarge
 
 MAX_JPEG_BYTES: Final = 128 << 10
-"""Limit of a JPEG; several are sent in one check-in."""
+"""The maximum size of a JPEG. A check-in may contain several."""
 QUALITIES: Final = (80, 60, 40, 20)
-"""Tried in turn until the JPEG is small enough; then it is scaled down too."""
+"""Tried in this order until the JPEG is small enough; if none is, the picture is scaled down."""
 
 
 def jpeg(pixels: bytes, size: tuple[int, int], bounds: tuple[int, int]) -> bytes:
-    """The pixels of a screen (blue, green, red, unused) as JPEG of at most `MAX_JPEG_BYTES`, in proportion within
-    `bounds`; never enlarged.
+    """Return the pixels of a screen (blue, green, red, unused) as a JPEG of at most `MAX_JPEG_BYTES`. The picture is
+    reduced in proportion to fit into `bounds`, and never enlarged.
     """
     picture = Image.frombytes("RGB", size, pixels, "raw", "BGRX")
     picture.thumbnail(bounds, reducing_gap=2.0)
@@ -37,9 +37,9 @@ def _encoded(picture: Image.Image, quality: int) -> bytes:
 
 
 MAX_PIXELS: Final = 24_000_000
-"""The maximum of an uploaded picture; it takes 100 MB of memory while it is reduced."""
+"""The maximum number of pixels of an uploaded picture. Reducing such a picture takes 100 MB of memory."""
 SIDE_PIXELS: Final = 512
-"""The size to which larger pictures are reduced; the console displays at most half of it."""
+"""The width and height to which larger pictures are reduced. The console displays them at half of it at most."""
 FORMATS: Final = ("PNG", "JPEG", "WEBP")
 
 
@@ -59,10 +59,10 @@ def reduced(upload: bytes) -> bytes:
             raise TooLarge(f"A picture may have at most 24 million pixels; this one has {width} x {height}.")
         picture = ImageOps.exif_transpose(picture)
         picture.thumbnail((SIDE_PIXELS, SIDE_PIXELS))
-        made = BytesIO()
-        picture.convert("RGBA").save(made, "WEBP", quality=85)
+        output = BytesIO()
+        picture.convert("RGBA").save(output, "WEBP", quality=85)
     except UnidentifiedImageError as error:
         raise Invalid("The file is not a picture. Upload a PNG, JPEG or WebP file.") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise Invalid("The picture is damaged. Upload another PNG, JPEG or WebP file.") from error
-    return made.getvalue()
+    return output.getvalue()

@@ -1,4 +1,4 @@
-"""Finds the parts of Greenroom that installed distributions offer, by the entry points in their metadata.
+"""Finds plug-ins: parts of Greenroom that installed distributions offer as entry points in their metadata.
 
 A search for entry points reads the metadata of every installed distribution, which takes 15 to 30 ms. Only code that
 needs a plug-in searches.
@@ -31,7 +31,7 @@ RECIPES: Final = "greenroom.recipes"
 WITH_SETTINGS: Final = (RUNTIMES, MACHINE_PROVIDERS)
 """The groups of subclasses of `Plugin`."""
 GROUPS: Final = (*WITH_SETTINGS, INTERFACES, SDK_ADAPTERS, COMMANDS, RECIPES)
-SEPARATE: Final = {
+PACKAGE_OF_PLUGIN: Final = {
     (RUNTIMES, "docker"): "greenroom-docker",
     (RUNTIMES, "kubernetes"): "greenroom-kubernetes",
     (MACHINE_PROVIDERS, "libcloud"): "greenroom-machines",
@@ -45,8 +45,8 @@ S = TypeVar("S", bound="FromEnvironment")
 
 
 class Plugin(Generic[S]):
-    """A part with a name and separate settings. Its module is also imported to read the names of its settings, so the
-    module must not import libraries that only the part needs.
+    """The base class of plug-ins with a name and separate settings. The module of a plug-in is also imported only to
+    read the names of its settings, so it must not import the libraries that the plug-in needs at run time.
     """
 
     settings_type: ClassVar[type[FromEnvironment]]
@@ -67,21 +67,25 @@ def find(group: str, name: str) -> type[Plugin[Any]] | None:
     Raises:
         SetupError: its module cannot be imported, or the object of that name is no plug-in.
     """
-    if (found := load(group, name)) is None:
+    if (loaded := load(group, name)) is None:
         return None
-    if not (isinstance(found, type) and issubclass(found, Plugin)):
-        raise SetupError(f"{_offer(group, name)}, which is not a plug-in.")
-    return cast("type[Plugin[Any]]", found)
+    if not (isinstance(loaded, type) and issubclass(loaded, Plugin)):
+        raise SetupError(f"{_offer_text(group, name)}, which is not a plug-in.")
+    return cast("type[Plugin[Any]]", loaded)
 
 
 def remedy(group: str, name: str) -> str | None:
-    """Return the sentence with the package that offers a plug-in; None = it is installed, or no package is known."""
-    package = SEPARATE.get((group, name))
+    """Return the sentence with the package that offers a plug-in; None = the plug-in is installed, or its package is
+    not known.
+    """
+    package = PACKAGE_OF_PLUGIN.get((group, name))
     return None if package is None or name in _entry_points(group) else not_installed(f"{name!r} is", package)
 
 
 def not_installed(parts: str, package: str) -> str:
-    """Return the sentence about parts whose package is not installed; `parts` is its beginning, with the verb."""
+    """Return the sentence about a package that is not installed. `parts` is the subject with its verb, such as "The
+    recipes are".
+    """
     return f"{parts} in the package {package}, which is not installed: pip install {package}."
 
 
@@ -89,23 +93,23 @@ def load(group: str, name: str) -> object | None:
     """Return the object of an entry point; None = no installed distribution has it.
 
     Raises:
-        SetupError: its module cannot be imported, or does not contain it.
+        SetupError: the module cannot be imported, or does not contain the object.
     """
     try:
         return _entry_points(group)[name].load() if name in _entry_points(group) else None
     except (ImportError, AttributeError) as error:
-        raise SetupError(f"{_offer(group, name)}, which cannot be loaded: {error}.") from error
+        raise SetupError(f"{_offer_text(group, name)}, which cannot be loaded: {error}.") from error
 
 
 def function(command: str) -> Callable[..., Coroutine[Any, Any, None]]:
     """Return the function that does the work of a command. Raises SetupError: no installed distribution offers it."""
-    found = load(COMMANDS, command)
-    if not callable(found):
+    loaded = load(COMMANDS, command)
+    if not callable(loaded):
         raise SetupError(remedy(COMMANDS, command) or f"No installed package offers the command {command}.")
-    return cast("Callable[..., Coroutine[Any, Any, None]]", found)
+    return cast("Callable[..., Coroutine[Any, Any, None]]", loaded)
 
 
-def _offer(group: str, name: str) -> str:
+def _offer_text(group: str, name: str) -> str:
     entry = _entry_points(group)[name]
     return f"The package {entry.dist.name if entry.dist else '?'} offers {name!r} as {entry.value} ({group})"
 

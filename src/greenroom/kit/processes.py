@@ -1,4 +1,4 @@
-"""Processes of this machine, and signals to processes that may have ended in the meantime."""
+"""Reads the processes of this machine, sends signals, and ends processes. A process may have ended in the meantime."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def become_subreaper() -> None:
 
 
 def raise_priority(nice: int) -> bool:
-    """Get a higher priority for this process and all processes that it starts; False = this account may not."""
+    """Raise the priority of this process and of all processes that it starts. Return False without permission."""
     try:
         os.setpriority(os.PRIO_PROCESS, 0, nice)
     except PermissionError:
@@ -42,8 +42,8 @@ def raise_priority(nice: int) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessInfo:
-    """A process at the time of a read. `name` is its program without the path; `parent` may have adopted it;
-    `is_zombie`: it has ended, but no process has waited for it.
+    """The attributes of a process at the time of a read. `name` is its program without the path. `parent` is its parent
+    now, which may have adopted it. `is_zombie` is True if it has ended, but no process has waited for it.
     """
 
     pid: int
@@ -54,13 +54,13 @@ class ProcessInfo:
 
 def processes() -> list[ProcessInfo]:
     """Return all visible processes of this machine."""
-    return [seen for pid in psutil.pids() if (seen := _read_process(pid)) is not None]
+    return [process for pid in psutil.pids() if (process := _read_process(pid)) is not None]
 
 
 def children(pid: int | None = None, without: Collection[int] = ()) -> list[ProcessInfo]:
     """Return the children of a process, or of this process, including adopted children and zombies."""
-    found = [int(child) for thread in _threads(pid or os.getpid()) for child in _words(thread / "children")]
-    return [seen for child in found if child not in without and (seen := _read_process(child)) is not None]
+    pids = [int(child) for thread in _threads(pid or os.getpid()) for child in _words(thread / "children")]
+    return [process for child in pids if child not in without and (process := _read_process(child)) is not None]
 
 
 def _threads(pid: int) -> list[Path]:
@@ -133,12 +133,14 @@ def title_of(pid: int) -> str:
 
 
 def listens(pid: int, address: str, port: int) -> bool:
-    """True if the process itself, not a child of it, listens on a TCP port of an IPv4 address."""
+    """True if the process itself, not connection of its children, listens on a TCP port of an IPv4 address."""
     try:
         sockets = psutil.Process(pid).net_connections("tcp4")
     except psutil.Error:
         return False
-    return any(one.status == psutil.CONN_LISTEN and one.laddr == (address, port) for one in sockets)
+    return any(
+        connection.status == psutil.CONN_LISTEN and connection.laddr == (address, port) for connection in sockets
+    )
 
 
 def send(pid: int, number: signal.Signals) -> None:
@@ -163,19 +165,22 @@ def reap() -> dict[int, int]:
 
 
 async def end_all(find: Callable[[], Sequence[ProcessInfo]], within_s: float) -> None:
-    """End the processes that `find` returns: SIGTERM at once, SIGKILL after `within_s` for the rest; wait after both.
+    """End the processes that `find` returns: send SIGTERM, and after `within_s` SIGKILL to the processes that still
+    run; wait up to `within_s` after each.
 
     Raises:
         SetupError: some do not end.
     """
     for number in (signal.SIGTERM, signal.SIGKILL):
-        found = find()
-        for seen in found:
-            send(seen.pid, number)
+        running = find()
+        for process in running:
+            send(process.pid, number)
         end = time.monotonic() + within_s
-        while found and time.monotonic() < end:
+        while running and time.monotonic() < end:
             await asyncio.sleep(_POLL_S)
-            found = find()
-        if not found:
+            running = find()
+        if not running:
             return
-    raise SetupError(f"Processes cannot be ended: {', '.join(f'{seen.name} (pid {seen.pid})' for seen in find())}")
+    raise SetupError(
+        f"Processes cannot be ended: {', '.join(f'{process.name} (pid {process.pid})' for process in find())}"
+    )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FAILED: Final = 1
 INTERRUPTED: Final = 130
-"""128 and the number of SIGINT, as in shells."""
+"""128 plus the number of SIGINT, as in shells."""
 
 
 def exit_with_error(error: Exception) -> NoReturn:
@@ -32,7 +32,7 @@ def exit_interrupted() -> NoReturn:
 
 
 def _exit(message: str, code: int) -> NoReturn:
-    print(message, file=sys.stderr, flush=True)  # noqa: T201 -- no log may be configured
+    print(message, file=sys.stderr, flush=True)  # noqa: T201 -- the log may not be set up
     raise SystemExit(code) from None
 
 
@@ -46,9 +46,8 @@ ROLES: Final = ("api", "manager", "agent", "gateway")
 
 
 def load(role: str) -> Callable[[], Coroutine[Any, Any, None]]:
-    """Return `greenroom.<role>.main.main`. The imports of rich and sniffio are blocked: structlog and httpx would load
-    rich (10 MiB), which they do not need, and httpcore would search for sniffio, which is not installed, at every
-    request.
+    """Return `greenroom.<role>.main.main`. Block the imports of rich, which structlog and httpx would load without need
+    (10 MiB), and of sniffio, which is not installed and for which httpcore would search at every request.
     """
     block_imports("rich", "sniffio")
     return importlib.import_module(f"greenroom.{role}.main").main
@@ -68,7 +67,7 @@ def run(role: str) -> None:
 
 
 def raise_open_files() -> None:
-    """Raise the limit of open files to the maximum of this account. A Manager has a connection of each Agent, and the
+    """Raise the limit of open files to the maximum of this account. A Manager has a connection to each Agent, and the
     default limit is often 1,024.
     """
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

@@ -20,7 +20,7 @@ NAME: Final = "desktop"
 REPOSITORY: Final = "greenroom/"
 """The prefix of the names of images of recipes."""
 NOT_INSTALLED: Final = plugins.not_installed(
-    "The recipes of the catalogue are", plugins.SEPARATE[plugins.RECIPES, NAME]
+    "The recipes of the catalogue are", plugins.PACKAGE_OF_PLUGIN[plugins.RECIPES, NAME]
 )
 
 
@@ -35,7 +35,7 @@ class Builder(Protocol):
         """Build an image from a tar of a file system, and return its id.
 
         Raises:
-            BuildError: it is refused.
+            BuildError: the runtime refuses the image.
         """
         ...
 
@@ -61,7 +61,7 @@ class RecipeSource(ABC):
 
     @abstractmethod
     def reference(self, recipe: Recipe) -> str:
-        """Return the image of the recipe in its current form."""
+        """Return the name of the image of the recipe's current version."""
 
     @abstractmethod
     def picture(self, name: str) -> bytes:
@@ -76,7 +76,7 @@ class RecipeSource(ABC):
         """Build the image of a recipe if it does not exist, and yield the progress in percent.
 
         Raises:
-            BuildError: with the reason.
+            BuildError: the build failed; the message contains the reason.
         """
 
     def has(self, reference: str) -> bool:
@@ -85,12 +85,12 @@ class RecipeSource(ABC):
 
 
 def installed() -> RecipeSource | None:
-    """Return the recipes of this installation; None = `NOT_INSTALLED`.
+    """Return the recipes of this installation; None = the package is not installed (`NOT_INSTALLED`).
 
     Raises:
         SetupError: the package cannot be used.
     """
-    found = plugins.load(plugins.RECIPES, NAME)
-    if found is None or isinstance(found, RecipeSource):
-        return found
-    raise SetupError(f"The recipes of the catalogue cannot be used: {found!r} is not a RecipeSource.")
+    source = plugins.load(plugins.RECIPES, NAME)
+    if source is None or isinstance(source, RecipeSource):
+        return source
+    raise SetupError(f"The recipes of the catalogue cannot be used: {source!r} is not a RecipeSource.")

@@ -28,7 +28,8 @@ from greenroom.core.errors import SetupError
 
 SEALED: Final = "sealed:v1:"
 MAX_CACHED: Final = 2048
-"""The number of cached decrypted texts: an Agent often gets its whole list with the credentials of all its sessions."""
+"""The number of decrypted texts in the cache. Every whole list for an Agent contains the credentials of its sessions.
+"""
 
 
 class Secrets:
@@ -64,22 +65,22 @@ class Secrets:
 
     @staticmethod
     def create_file(path: Path) -> None:
-        """Write a new random key that only its owner can read; an existing file is not changed. The file appears as a
-        whole: half a key after a full disk or a kill would be refused forever.
+        """Write a new random key that only its owner can read; an existing file is not changed. The file is created
+        with its whole content, because an incomplete key, after a full disk or a kill, would be refused at every start.
         """
         if path.exists():
             return
-        part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(base64.b64encode(secrets.token_bytes(32)) + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
-            with contextlib.suppress(FileExistsError):  # another process was first: its key applies
-                os.link(part, path)
+            with contextlib.suppress(FileExistsError):  # another process created the file first, and its key is used
+                os.link(temporary, path)
         finally:
-            part.unlink()
+            temporary.unlink()
 
     def encrypt(self, text: str) -> bytes:
         """Return the ciphertext for a `…_encrypted` column."""
@@ -125,11 +126,11 @@ class Secrets:
         return _signature(self._machine_key, machine_order_id)
 
     def share_token(self, share_id: str, session_id: str) -> str:
-        """Return the secret part of a share's link."""
+        """Return the secret temporary of a share's link."""
         return _signature(self._share_key, share_id, session_id)
 
     def viewer_token(self, viewer_id: str) -> str:
-        """Return the token that opens a stream for a viewer who joined by a share: their id and its signature."""
+        """Return the token with which a viewer of a share opens a stream: the viewer's id and its signature."""
         return f"{viewer_id}.{_signature(self._viewer_key, viewer_id)}"
 
     def viewer_of(self, token: str) -> str | None:
@@ -143,8 +144,8 @@ class Secrets:
         return f"{lease_id}.{_signature(self._lease_key, lease_id, epoch)}"
 
     def desk_token(self, lease_id: str, epoch: int) -> str:
-        """Return the api's own token for the page of a leased session, in the form of a lease token; no program gets
-        it.
+        """Return the token of the api for the page of a leased session, in the form of a lease token. Programs do not
+        get this token.
         """
         return f"{lease_id}.{_signature(self._desk_key, lease_id, epoch)}"
 
@@ -161,8 +162,8 @@ class Secrets:
         return _signature(self._device_key, device, expires_s, user_id, password_hash)
 
     def ticket(self, text: bytes) -> str:
-        """Return a ticket with this text, which only this installation can read. The ticket contains the time of its
-        creation.
+        """Return the text as an encrypted ticket, which only this installation can read. The ticket contains the time
+        of its creation.
         """
         return self._tickets.encrypt(text).decode()
 
@@ -174,7 +175,7 @@ class Secrets:
             return None
 
     def gateway_credential(self) -> str:
-        """Return the credential that the installation's own gateways present to the api. `up` writes it to the
+        """Return the credential that the installation's own gateways send to the api. `up` writes it to the
         `credential_file` of the plan.
         """
         return _text(self._gateway_key)

@@ -1,8 +1,8 @@
 """Runs an ASGI application together with the loops of a role, until SIGTERM or until one of them fails.
 
-A loop that fails repeatedly ends the process with exit code 1, so that the supervisor starts it again: a role that
-works only in part is worse than a stopped role. On SIGTERM, `on_stop` is called at once, requests in flight are
-finished (at most `GRACE_S`), then the loops are cancelled and may clean up.
+A loop that fails repeatedly ends the process with exit code 1, so that the supervisor starts it again, because a role
+without one of its loops works only in part. On SIGTERM, `on_stop` is called first; then the server finishes the
+requests that it has begun (for at most `GRACE_S`); then the loops are cancelled and may clean up.
 """
 
 from __future__ import annotations
@@ -27,25 +27,29 @@ from greenroom.kit.concurrency import Loop, LoopEndedError, keep_running
 log = structlog.get_logger(__name__)
 
 GRACE_S: Final = 5
-COLLECTED_AFTER: Final = (50_000, 20, 100)
+GC_THRESHOLDS: Final = (50_000, 20, 100)
 """The thresholds of the garbage collector: the number of new objects, and the numbers of collections of the younger
-generations. With the default of 700, it would examine all waiting requests again and again, which is a third of their
-cost. Cycles are rare here.
+generations. With the default of 700, the collector would examine all waiting requests repeatedly, which takes a third
+of their CPU time. Reference cycles are rare here.
 """
-QUEUED: Final = 4096
-"""The backlog of connections to accept. After a Manager has died, all its Agents connect to another Manager at once."""
-FREED_WITHIN_S: Final = 2.0
-"""The ports of a process that was just killed, and of the copies in its helpers, are free again within this time."""
-TRY_AGAIN_S: Final = 0.05
+BACKLOG: Final = 4096
+"""The maximum number of connections that wait to be accepted. After a Manager has died, all its Agents connect to
+another Manager at the same time.
+"""
+PORT_WAIT_S: Final = 2.0
+"""The time to wait for a port in use. The port of a process that was just killed is free again within this time, even
+if child processes had copies of its socket.
+"""
+PORT_POLL_S: Final = 0.05
 DATE_S: Final = 1.0
 """The resolution of the header Date."""
 
-__all__ = ["Loop", "LoopEndedError", "collect_rarely", "serve", "serve_beside"]
+__all__ = ["Loop", "LoopEndedError", "collect_rarely", "serve", "serve_until_cancelled"]
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers, which raise the signal again before the loops could clean up, and without
-    its check, ten times a second, if it must end.
+    """uvicorn without its signal handlers and without its timer. The handlers raise the signal again before the loops
+    can clean up. The timer checks ten times a second if the server must end; this class waits for an event instead.
     """
 
     def __init__(self, config: uvicorn.Config) -> None:
@@ -73,7 +77,7 @@ def collect_rarely() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*COLLECTED_AFTER)
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 async def serve(
@@ -98,7 +102,7 @@ async def serve(
     collect_rarely()
     listening = await _listen(host, port)
     on_listening(listening)
-    server = _Server(_configured(app, timeout_graceful_shutdown=GRACE_S))
+    server = _Server(_uvicorn_config(app, timeout_graceful_shutdown=GRACE_S))
 
     def stop() -> None:
         on_stop()
@@ -118,50 +122,56 @@ async def serve(
         task.result()
 
 
-async def serve_beside(app: ASGIApp, host: str, port: int) -> None:
+async def serve_until_cancelled(app: ASGIApp, host: str, port: int) -> None:
     """Serve `app` on host:port until cancelled, in a process that handles its signals itself.
 
     Raises:
         SetupError: the process cannot listen on the address.
     """
     listening = await _listen(host, port)
-    await _Server(_configured(app)).serve(sockets=[listening])
+    await _Server(_uvicorn_config(app)).serve(sockets=[listening])
 
 
-def _configured(app: ASGIApp, **options: Any) -> uvicorn.Config:
+def _uvicorn_config(app: ASGIApp, **options: Any) -> uvicorn.Config:
     """Return the configuration of uvicorn. No role serves websockets itself, so their library is never imported."""
     return uvicorn.Config(
-        _Settled(app), log_config=None, access_log=False, server_header=False, ws="none", lifespan="off", **options
+        _ErrorsAfterResponse(app),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="none",
+        lifespan="off",
+        **options,
     )
 
 
-class _Settled:
-    """Logs errors that an application raises after its whole response, and keeps the connection open. Starlette raises
-    every error again after a response with 500, and uvicorn would then close the connection over which nginx sends the
-    next request.
+class _ErrorsAfterResponse:
+    """Logs errors that an application raises after its complete response, and keeps the connection open. Starlette
+    raises every error again after a response with 500, and uvicorn would then close the connection over which nginx
+    sends the next request.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_answered = False
+        is_complete = False
 
-        async def noting(message: Message) -> None:
-            nonlocal is_answered
+        async def send_and_note(message: Message) -> None:
+            nonlocal is_complete
             await send(message)
-            is_answered = message["type"] == "http.response.body" and not message.get("more_body")
+            is_complete = message["type"] == "http.response.body" and not message.get("more_body")
 
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, receive, send_and_note)
         except Exception:
-            if not is_answered:
+            if not is_complete:
                 raise
             log.exception("request failed", path=scope["path"])
 
 
 async def _listen(host: str, port: int) -> socket.socket:
-    """Listen on host:port; a port in use is tried again for `FREED_WITHIN_S`.
+    """Listen on host:port; a port in use is tried again for `PORT_WAIT_S`.
 
     Raises:
         SetupError: the process cannot listen on it.
@@ -178,20 +188,20 @@ async def _listen(host: str, port: int) -> socket.socket:
                     " port, or choose another port."
                 ) from error
             if end_s is None:
-                end_s = now_s + FREED_WITHIN_S
-                log.info("the port is taken; it is waited for", host=host, port=port, at_most_s=FREED_WITHIN_S)
-        await asyncio.sleep(TRY_AGAIN_S)
+                end_s = now_s + PORT_WAIT_S
+                log.info("the port is taken; it is waited for", host=host, port=port, at_most_s=PORT_WAIT_S)
+        await asyncio.sleep(PORT_POLL_S)
 
 
 def _bound(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio turns Nagle's algorithm off only for sockets with an explicit TCP protocol. With it, the body of a
-    # response waits until its head is acknowledged, which the other side delays by 40 ms.
+    # response waits until its head is acknowledged, and the other side delays this by 40 ms.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
-        listening.listen(QUEUED)
+        listening.listen(BACKLOG)
     except OSError:
         listening.close()
         raise

@@ -1,4 +1,4 @@
-"""SSH keys of users: parsed, checked, created, and converted into one form."""
+"""Parses, checks, creates and normalizes the SSH keys of users."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def new_pair(comment: str) -> KeyPair:
 
 
 def public_key(text: str) -> str:
-    """Return a public key in one form: `kind base64 comment`.
+    """Return a public key in its normal form: `kind base64 comment`.
 
     Raises:
-        Invalid: it is not a public key, more than one key, or of a kind that is too weak.
+        Invalid: the text is not one public key, or the key is too weak.
     """
     line = text.strip()
     if len(line) > MAX_KEY_CHARACTERS or not line.isprintable():
@@ -64,10 +64,10 @@ def public_key(text: str) -> str:
 
 
 def pair_of(private: str, comment: str = "") -> KeyPair:
-    """Return the pair of a private key.
+    """Return the key pair of a private key.
 
     Raises:
-        Invalid: it is not a private key, has a passphrase, or is of a kind that is too weak.
+        Invalid: the text is not a private key, or the key has a passphrase or is too weak.
     """
     text = private.strip().replace("\r\n", "\n") + "\n"
     if len(text) > MAX_KEY_CHARACTERS:

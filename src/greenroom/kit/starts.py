@@ -1,5 +1,5 @@
-"""The starts of a process, in a file of its folder. The process and `greenroom status` read there if it is
-crash-looping, and the reason.
+"""The file with the starts of a process, in its folder. The process and `greenroom status` find out from this file if
+the process is crash-looping, and the reason.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from greenroom.core.fleet.restarts import HEALTHY_S, crash_loop
 
 log = structlog.get_logger(__name__)
 
-MOST: Final = 20
-"""The number of starts that the file contains."""
+MAX_STARTS: Final = 20
+"""The maximum number of starts in the file."""
 
 
 class _Starts(msgspec.Struct):
+    """The content of the file."""
+
     at_s: list[float] = []
     """Seconds since 1970."""
     error: str = ""
@@ -36,8 +38,8 @@ class _Starts(msgspec.Struct):
 
 
 class StartLog:
-    """The starts of the processes that used `folder` one after the other; without a folder, no starts are recorded. A
-    file that cannot be read or written is logged, and counts as empty.
+    """Records the starts of the successive processes that use `folder`; without a folder, it records nothing. A file
+    that cannot be read counts as empty. An error of a read or a write is logged.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -47,23 +49,23 @@ class StartLog:
 
     @property
     def crash_loop(self) -> str:
-        """The reason why this process counts as crash-looping, as a sentence; empty if it does not, or has run long
-        enough.
+        """The reason why this process counts as crash-looping, as a sentence; empty if it does not, or has run for
+        `HEALTHY_S`.
         """
         return "" if time.monotonic() - self._begun_s >= HEALTHY_S else self._loop
 
     def read_crash_loop(self) -> str:
-        """Return the reason why the processes that use the folder count as crash-looping, as another process reads it;
-        empty if they do not, or if the last start is long ago.
+        """Return the reason why the process of the folder counts as crash-looping, for another process; empty if it
+        does not, or if its last start was more than `HEALTHY_S` ago.
         """
         starts = self._read()
         return starts.crash_loop if starts.at_s and time.time() - starts.at_s[-1] < HEALTHY_S else ""
 
     @contextmanager
-    def noted(self) -> Generator[None]:
-        """Record the start, and the error that ends the block. After an end without an error, the file is deleted."""
+    def recorded(self) -> Generator[None]:
+        """Record the start, and the error that ends the block. If the block ends without an error, delete the file."""
         starts = self._read()
-        starts = _Starts([*starts.at_s, time.time()][-MOST:], error_before=starts.error)
+        starts = _Starts([*starts.at_s, time.time()][-MAX_STARTS:], error_before=starts.error)
         self._loop = starts.crash_loop
         self._write(starts)
         try:

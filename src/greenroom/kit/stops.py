@@ -1,4 +1,4 @@
-"""Named places where a test can hold a process, to kill or freeze it exactly there.
+"""Stops: named places in the code where a test can hold a process, to kill or freeze it there.
 
 `await stop("checkin.before_commit")` has no effect in production. If GREENROOM_STOP_DIR is set, each process serves
 `<dir>/<process_name>.sock`, one command per line, one reply per line:
@@ -7,8 +7,8 @@
     wait NAME     reply when a caller is held at NAME     → reached
     release NAME  let it continue and disarm              → ok
 
-Stops that must be armed before a process starts are listed, one per line, in `<dir>/<process_name>.armed`. An unknown
-name is an error, so that a test cannot wait for a place that does not exist.
+The file `<dir>/<process_name>.armed` has the stops that are armed at the start of the process, one per line. An unknown
+name is an error, so that a test cannot wait for a stop that does not exist.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from pathlib import Path
 from typing import Final
 
 STOPS: Final[dict[str, str]] = {
-    "launch.before_insert": "api: a launch was decided, its session row is not yet inserted",
+    "launch.before_insert": "api: the plan of a launch is complete, its session row is not yet inserted",
     "launch.after_insert": "api: the session row of an on-demand launch is committed, without a notification yet",
     "claim.after_user_lock": "api: inside the claim's transaction, after the user's row was locked",
     "claim.after_commit": "api: the claim is committed and announced, without an answer yet",
     "destroy.after_commit": "api: a destroy is recorded, without a notification yet",
-    "lease.after_take": "manager: the lease was taken, belief has not begun",
+    "lease.after_take": "manager: the leadership was taken, the Manager does not act as Primary yet",
     "lease.before_renew": "manager: about to renew",
-    "primary.after_check": "manager: a plan is made, its guarded writes have not begun",
+    "primary.after_check": "manager: a plan is complete, its guarded writes have not begun",
     "primary.in_guard": "manager: inside a guarded transaction, after the guard",
     "pool.after_count": "manager: the pool was counted in its transaction, rows are not yet inserted",
     "checkin.before_commit": "manager: observations arrived, their group commit has not begun",
     "checkin.after_commit": "manager: observations are committed, not yet acknowledged",
-    "checkin.before_answer": "manager: the answer to a check-in is made, it is not sent",
+    "checkin.before_answer": "manager: the answer to a check-in is complete, it is not sent",
     "agent.before_create": "agent: a container is about to be created",
     "agent.after_create": "agent: the container exists, it is not started",
     "agent.after_start": "agent: the container runs, nothing was reported",
@@ -44,6 +44,10 @@ STOPS: Final[dict[str, str]] = {
 
 
 class _Stops:
+    """The stops of this process: for each armed stop, the event that releases its caller, and the event that a caller
+    reached it.
+    """
+
     def __init__(self) -> None:
         self.armed: dict[str, asyncio.Event] = {}
         self.reached: dict[str, asyncio.Event] = {}
@@ -71,13 +75,13 @@ async def stop(name: str) -> None:
 
 
 def hold(name: str) -> Callable[[], Awaitable[None]] | None:
-    """Return the stop as a callable for code below the roles; None in production, so that nothing is awaited there."""
+    """Return `stop(name)` as a function, for modules that do not import this one; None in production."""
     return None if _stops is None else lambda: stop(name)
 
 
 async def serve(folder: Path | None, process_name: str) -> None:
     """Serve the stop socket of this process until it ends; has no effect without a folder."""
-    global _stops  # noqa: PLW0603 -- one per process by nature, and absent in production
+    global _stops  # noqa: PLW0603 -- there is one per process, and none in production
     if folder is None:
         return
     _stops = _Stops()
@@ -88,21 +92,21 @@ async def serve(folder: Path | None, process_name: str) -> None:
         armed.unlink()
     path = folder / f"{process_name}.sock"
     path.unlink(missing_ok=True)
-    server = await asyncio.start_unix_server(_converse, path)
-    _keep.append(server)
+    server = await asyncio.start_unix_server(_serve_commands, path)
+    _servers.append(server)
 
 
-_keep: list[asyncio.Server] = []
+_servers: list[asyncio.Server] = []
 
 
-async def _converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _serve_commands(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while line := (await reader.readline()).decode().split():
-        writer.write((await _obey(line[0], line[1]) + "\n").encode())
+        writer.write((await _execute(line[0], line[1]) + "\n").encode())
         await writer.drain()
     writer.close()
 
 
-async def _obey(verb: str, name: str) -> str:
+async def _execute(verb: str, name: str) -> str:
     if _stops is None or name not in STOPS:
         return f"error: there is no stop {name}"
     if verb == "arm":

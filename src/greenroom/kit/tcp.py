@@ -1,4 +1,5 @@
-"""Established TCP connections of this host: finds them in the table of the kernel, and ends those to a session's page.
+"""Established TCP connections of this host: finds them in the tables of the kernel, and ends those to the page of a
+session.
 
 `ss -K` aborts sockets if the kernel was built with INET_DIAG_DESTROY and this process has CAP_NET_ADMIN; this is tried
 once at start. Elsewhere, the connections of other processes of this host are shut down through copies of their sockets:
@@ -31,7 +32,7 @@ _MAPPED: Final = bytes(10) + b"\xff\xff"
 """The prefix of an IPv4 address that an IPv6 socket accepted."""
 
 
-def spelled(address: bytes, port: int) -> str:
+def table_notation(address: bytes, port: int) -> str:
     """Return an address and port in the notation of the table."""
     words = (address[at : at + 4] for at in range(0, len(address), 4))
     return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words) + f":{port:04X}"
@@ -43,10 +44,10 @@ def established(table: str) -> Iterable[tuple[str, str]]:
     return ((row[2], row[9]) for row in rows if row[3] == _ESTABLISHED)
 
 
-def connected(wanted: Set[Connection]) -> frozenset[Connection]:
-    """Return the connections that are currently established on this host."""
+def connected(connections: Set[Connection]) -> frozenset[Connection]:
+    """Return those of the connections that are established on this host now."""
     remote = {end for table in tables() for end, _ in established(table)}
-    return frozenset(connection for connection in wanted if not remote.isdisjoint(spellings(connection)))
+    return frozenset(connection for connection in connections if not remote.isdisjoint(table_notations(connection)))
 
 
 def tables() -> list[str]:
@@ -54,17 +55,17 @@ def tables() -> list[str]:
     return [table.read_text() for table in _TABLES if table.exists()]
 
 
-def spellings(connection: Connection) -> set[str]:
+def table_notations(connection: Connection) -> set[str]:
     """Return the possible notations of a remote end in the tables."""
     address = ipaddress.ip_address(connection.address)
     if isinstance(address, ipaddress.IPv6Address):
-        return {spelled(address.packed, connection.port)}
-    return {spelled(packed, connection.port) for packed in (address.packed, _MAPPED + address.packed)}
+        return {table_notation(address.packed, connection.port)}
+    return {table_notation(packed, connection.port) for packed in (address.packed, _MAPPED + address.packed)}
 
 
 _PIDFD_GETFD: Final = 438
 """The number of the system call, the same on every architecture; Python has no function for it."""
-_CLOSED_MEANWHILE: Final = {errno.ESRCH, errno.EBADF, errno.ENOTCONN, errno.ENOTSOCK}
+_CLOSED_ERRORS: Final = {errno.ESRCH, errno.EBADF, errno.ENOTCONN, errno.ENOTSOCK}
 
 
 def shut_down(remote: Connection) -> int:
@@ -73,54 +74,56 @@ def shut_down(remote: Connection) -> int:
     Raises:
         OSError: the kernel lacks the call, or this process cannot see or trace a process with such a connection.
     """
-    wanted = connections_to(remote)
+    before = connections_to(remote)
     ended = 0
-    for pid, descriptor in _holders(remote) if wanted else ():
+    for pid, descriptor in _processes_connected_to(remote) if before else ():
         try:
-            with _copy(pid, descriptor) as connection:
-                if _is(remote, connection.getpeername()):  # it may be another file in the meantime
+            with _copied_socket(pid, descriptor) as connection:
+                if _is_end(
+                    remote, connection.getpeername()
+                ):  # the descriptor may refer to another file in the meantime
                     connection.shutdown(socket.SHUT_RDWR)
                     ended += 1
         except OSError as error:
-            if error.errno not in _CLOSED_MEANWHILE:
+            if error.errno not in _CLOSED_ERRORS:
                 raise
-    if left := wanted & connections_to(remote):
+    if left := before & connections_to(remote):
         raise PermissionError(errno.EPERM, f"{len(left)} connections belong to processes that this process cannot see")
     return ended
 
 
 def connections_to(remote: Connection) -> frozenset[str]:
     """Return the inodes of the established connections of this host to this remote end."""
-    wanted = spellings(remote)
-    return frozenset(inode for table in tables() for end, inode in established(table) if end in wanted)
+    notations = table_notations(remote)
+    return frozenset(inode for table in tables() for end, inode in established(table) if end in notations)
 
 
-def _holders(remote: Connection) -> Iterator[tuple[int, int]]:
+def _processes_connected_to(remote: Connection) -> Iterator[tuple[int, int]]:
     """Yield (pid, descriptor) of each visible process with a connection to this remote end."""
     for connection in psutil.net_connections("tcp"):
-        if connection.raddr and connection.pid is not None and _is(remote, tuple(connection.raddr)):
+        if connection.raddr and connection.pid is not None and _is_end(remote, tuple(connection.raddr)):
             yield connection.pid, connection.fd
 
 
-def _is(remote: Connection, end: tuple[Any, ...]) -> bool:
+def _is_end(remote: Connection, end: tuple[Any, ...]) -> bool:
     """True if the other end of a socket is this remote end. IPv6 sockets have a separate notation for IPv4
     addresses.
     """
     return Connection(str(end[0]).removeprefix("::ffff:"), int(end[1])) == remote
 
 
-def _copy(pid: int, descriptor: int) -> socket.socket:
+def _copied_socket(pid: int, descriptor: int) -> socket.socket:
     handle = os.pidfd_open(pid)
     try:
         libc = ctypes.CDLL(None, use_errno=True)
-        copied = libc.syscall(_PIDFD_GETFD, handle, descriptor, 0)
-        if copied < 0:
+        copy = libc.syscall(_PIDFD_GETFD, handle, descriptor, 0)
+        if copy < 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
         try:
-            return socket.socket(fileno=copied)
+            return socket.socket(fileno=copy)
         except OSError:  # it is no longer a socket
-            os.close(copied)
+            os.close(copy)
             raise
     finally:
         os.close(handle)
@@ -129,23 +132,23 @@ def _copy(pid: int, descriptor: int) -> socket.socket:
 log = structlog.get_logger(__name__)
 
 REPEAT_S: Final = (0.0, 0.5, 1.5)
-"""The pauses before each cut. A request that was admitted just before the first cut may open its connection
-after it.
+"""The pauses before each cut. A request that was admitted just before the first cut may open its connection after that
+cut.
 """
 PROBE_S: Final = 2.0
 
 
 class StreamTerminator:
-    """Cuts connections."""
+    """Ends the connections of viewers, with `ss -K` if it works on this host, otherwise through copies of sockets."""
 
     def __init__(self) -> None:
-        self.kernel_can = False
+        self.ss_works = False
         self._cuts: set[asyncio.Task[None]] = set()
 
     async def probe(self) -> None:
-        """Find out if `ss -K` works here, on a connection of this process."""
-        self.kernel_can = shutil.which("ss") is not None and await _can_destroy()
-        if not self.kernel_can:
+        """Find out if `ss -K` works on this host, with a connection of this process to itself."""
+        self.ss_works = shutil.which("ss") is not None and await _can_destroy()
+        if not self.ss_works:
             log.warning("ss -K does not work here; the streams of a revoked viewer are shut down in nginx")
 
     def cut_soon(self, session_id: str, address: str) -> None:
@@ -169,7 +172,7 @@ class StreamTerminator:
             await asyncio.sleep(pause_s)
             try:
                 for remote in ends:
-                    if self.kernel_can:
+                    if self.ss_works:
                         await destroy(remote)
                     else:
                         await asyncio.to_thread(shut_down, remote)

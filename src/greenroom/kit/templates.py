@@ -1,4 +1,4 @@
-"""Text files of other programs, as readable templates: `templates/*.j2` next to the modules of a package."""
+"""Templates of text files for other programs: the files `templates/*.j2` next to the modules of a package."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 def templates(package: str) -> Environment:
     """Return the templates of a package; a name without a value is an error.
 
-    All are compiled immediately: a mistake is found at the start, and the process may change its account afterwards.
-    Nothing is escaped, because most templates are not HTML: the caller validates or escapes each value.
+    All templates are compiled immediately, so that an error in one is found at the start, and so that the process may
+    change its account afterwards. Nothing is escaped, because most templates are not HTML: the caller validates or
+    escapes each value.
     """
     files = (resources.files(package) / "templates").iterdir()
     environment = Environment(

@@ -9,7 +9,7 @@ from typing import Final
 from greenroom.core.fleet.addresses import AllowedHost
 from greenroom.core.fleet.machines.provider import Options, ProviderRules
 from greenroom.core.outgoing import url_problem
-from greenroom.kit.config import FromEnvironment, listed
+from greenroom.kit.config import FromEnvironment, comma_parts
 from greenroom.machine_providers.contract import Provider
 from greenroom.machine_providers.plugin import PoolContext, ProviderPlugin
 from greenroom.machine_providers.simulated import SimulatedCloud, SimulatedProvider
@@ -61,7 +61,7 @@ class CommandPlugin(ProviderPlugin[CommandSettings]):
     def provider(self, pool: PoolContext) -> Provider:
         from greenroom.machine_providers.command import CommandProvider  # noqa: PLC0415
 
-        folders = [Path(folder) for folder in listed(self.settings.machine_commands)]
+        folders = [Path(folder) for folder in comma_parts(self.settings.machine_commands)]
         return CommandProvider(pool.options, pool.secrets, folders)
 
 

@@ -294,7 +294,7 @@ async def main() -> None:
     config = begin(ManagerConfig)
     await stops.serve(config.stop_dir, config.process_name)
     starts = StartLog(config.manager_dir)
-    with starts.noted():
+    with starts.recorded():
         manager = Manager(config, lambda: starts.crash_loop)
         await manager.start()
         await serve(

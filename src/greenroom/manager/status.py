@@ -254,8 +254,8 @@ class ManagerMetrics(RoleMetrics):
             "The current term while this Manager is Primary, else 0",
             lambda: f.term if (f := fence()) else 0,
         )
-        self.counted_by("log_rows", "Rows of Diagnostics by level", "level", lambda: logs.counts)
-        self.counted("log_rows_dropped", "Rows of Diagnostics that were lost", lambda: logs.dropped)
-        self.counted(
+        self.add_labeled_counter("log_rows", "Rows of Diagnostics by level", "level", lambda: logs.counts)
+        self.add_counter("log_rows_dropped", "Rows of Diagnostics that were lost", lambda: logs.dropped)
+        self.add_counter(
             "request_rows_dropped", "Requests of Agents that are missing in Diagnostics", lambda: requests.dropped
         )

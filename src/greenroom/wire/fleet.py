@@ -49,7 +49,9 @@ class Fleet(Message, frozen=True, kw_only=True):
 
 
 class ManagerRequest(Message, frozen=True, kw_only=True):
-    """A request for a Manager that nginx answered, because no Manager did. `at` is in seconds since the epoch."""
+    """A request to a Manager that nginx answered itself, because no Manager answered it. `at` is in seconds since the
+    epoch.
+    """
 
     at: Moment
     manager: str
@@ -61,8 +63,8 @@ class ManagerRequest(Message, frozen=True, kw_only=True):
 
 
 class ManagerRequests(Message, frozen=True, kw_only=True):
-    """The report of the gateway to `/api/internal/manager-requests`. `dropped` is the number of requests that did not
-    fit.
+    """The report of the gateway to `/api/internal/manager-requests`. `dropped` is the number of requests that the
+    gateway dropped because its queue was full.
     """
 
     v: int = VERSION
@@ -80,8 +82,8 @@ class MissingImages(Message, frozen=True, kw_only=True):
 
 
 class ImageSource(Message, frozen=True, kw_only=True):
-    """An Agent from which an image may be requested. `url` is that of its edge gateway. The received image must have
-    the id `digest`; `size_bytes` is its approximate size.
+    """An Agent from which an image may be requested. `url` is the address of its edge gateway. The received image must
+    have the id `digest`; `size_bytes` is its approximate size.
     """
 
     hostname: str
@@ -123,8 +125,8 @@ class TicketResult(Message, frozen=True, kw_only=True):
 
 
 class Ticket(Message, frozen=True, kw_only=True):
-    """The content of a ticket, which only Managers can read: the Agent `giver` may send this image to the Agent `taker`
-    (ids of Agents).
+    """The content of a ticket, which only Managers can read: the Agent with the id `giver` may send this image to the
+    Agent with the id `taker`.
     """
 
     giver: str

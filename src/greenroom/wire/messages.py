@@ -59,7 +59,7 @@ class Usage(Message, frozen=True, kw_only=True):
     brokers: bool = False
     """True if its web filters can add secrets to requests."""
     keeps_log_ins: bool = False
-    """True if it stores the registry log-ins of its machines, which pull images at any time. It gets all passwords."""
+    """True if it stores the registry log-ins for its machines. The Manager then sends it all registry passwords."""
 
 
 class ImageReport(Message, frozen=True, kw_only=True):
@@ -75,7 +75,7 @@ class ImageReport(Message, frozen=True, kw_only=True):
     """The size on the disk of this host, or of the data to copy; 0 = not known."""
     progress: int = 0
     error: str = ""
-    """The reason why it could not be pulled, or refreshed if it is `present`."""
+    """The reason why the pull failed, or the refresh of an image that is `present`."""
     refreshed: float = 0.0
     """The newest `DesiredImage.refresh` that was completed."""
 
@@ -91,8 +91,8 @@ class Register(Message, frozen=True, kw_only=True):
     credential: str | None = None
     route: str | None = None
     edge_url: str = ""
-    """`https://host:port` of the edge gateway on this host, as web gateways and browsers reach it
-    (core.fleet.addresses); empty on one machine, where the web gateway is also the edge gateway.
+    """`https://host:port` at which web gateways and browsers reach the edge gateway of this host
+    (core.fleet.addresses); empty if the deployment has one machine, whose web gateway is also the edge gateway.
     """
     place: str = ""
     """Digest of the last start of the machine and of the folder of the Agent, to detect a copied identity."""
@@ -138,7 +138,7 @@ class EdgeCertificate(Message, frozen=True, kw_only=True):
 
 class AssignmentReport(Message, frozen=True, kw_only=True):
     """The state of a hand-over: `received` after the probe, then `assigned` or `failed`. `slow` is True if it failed
-    because it took too long, and the session is not known to be broken."""
+    only because of its time limit; the session may be usable."""
 
     assignment_id: str
     state: Literal["received", "assigned", "failed"]
@@ -179,7 +179,7 @@ class Observed(Message, frozen=True, kw_only=True):
     """host:port at which the host of the Agent reaches the page of the session."""
     usable: bool = False
     broken: bool = False
-    """True if it runs, but several probes in a row failed. `probe_error` is the result of the last probe."""
+    """True if the session runs, but several probes in a row failed. `probe_error` is the error of the last probe."""
     probe_error: str = ""
     exit_code: int | None = None
     log_tail: str = ""
@@ -206,8 +206,8 @@ class CheckIn(Message, frozen=True, kw_only=True):
     """The report of an Agent, with the digest of its instructions.
 
     `have_digest` is `digest()` of the desired list that it has; `full` requests the whole list; `seq` grows by one with
-    every message of an incarnation; `hold_s` is the maximum time for which the answer is held without news. `unknown`
-    names containers of this installation that belong to no desired session.
+    every message of an incarnation; `hold_s` is the maximum time that the Manager may wait for news before it answers.
+    `unknown` names containers of this installation that belong to no desired session.
     """
 
     v: int = VERSION
@@ -257,8 +257,8 @@ class Authorised(Message, frozen=True, kw_only=True):
 
     `idle_disconnect_s` is the time without input after which a viewer is disconnected, 0 = no limit; `max_upload_mb` is
     the maximum upload of one request, 0 = no limit. `program` and `api` are the SHA-256 (hex) of the tokens of program
-    and api for its lease, empty = none. `permitted` are the switches with which it was created, of those that DevTools
-    need. `must_record` is True if the groups of its user require a recording of the lease.
+    and api for its lease, empty = none. `permitted` lists the permissions of the session, limited to those that
+    DevTools need. `must_record` is True if the groups of its user require a recording of the lease.
     """
 
     user_id: str
@@ -308,7 +308,7 @@ class Desired(Message, frozen=True, kw_only=True):
     secrets: tuple[Brokered, ...] = ()
     """The secrets that its web filter adds to requests; the session itself never gets them."""
     has_run: bool = False
-    """True if its container has run. If the container is gone, its content is lost, and no other one is created."""
+    """True if its container has run. If that container no longer exists, the Agent does not create another one."""
 
 
 class DesiredChanges(Message, frozen=True, kw_only=True):
@@ -317,7 +317,7 @@ class DesiredChanges(Message, frozen=True, kw_only=True):
     since: str
     changed: list[Desired]
     left: list[str]
-    """The ids of the sessions that left the list."""
+    """The ids of the sessions that are no longer in the list."""
 
 
 class DesiredImage(Message, frozen=True, kw_only=True):
@@ -336,7 +336,7 @@ class DesiredImage(Message, frozen=True, kw_only=True):
 
 class Answer(Message, frozen=True, kw_only=True):
     """The answer of the Manager. `desired` is a whole list; `changes` has the changes since the list that the Agent
-    reported. Both are None if there is no news, and if the answer is not `fresh`."""
+    reported. Both are None if there are no changes, or if the answer is not `fresh`."""
 
     v: int = VERSION
     db_epoch: str
@@ -384,11 +384,11 @@ class StreamVerdict(Message, frozen=True, kw_only=True):
     session_id: str = ""
     """The id of the replacement of the session (docs/explanation/a-launch.md), if it was replaced."""
     path: str = ""
-    """The path of the stream of that session, ending with a slash, if another Agent behind the same gateway runs it."""
+    """The path of its stream, ending with a slash, if another Agent behind the same gateway runs it; else empty."""
     viewer_id: str = ""
     """The id of a viewer with a share (core.session.sharing); empty for the user of the session."""
     access: AnyAccess = "view"
-    """`program` or `api` for tokens of the lease; otherwise that of a viewer with an id. The user has control."""
+    """`program` or `api` for a token of the lease; otherwise the access of `viewer_id` (the user has control)."""
     leased: bool = False
     """True if the session is leased, so that only one party has control at a time (core.lease)."""
 

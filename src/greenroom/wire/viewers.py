@@ -4,8 +4,8 @@ Gateways request them with POST `/listen` and `/check` at the stream address of 
 Agent sends them to the api with its credential, as in `wire.messages`.
 
 An admission is sent to the gateway before nginx connects the viewer, and the gateway keeps it until the Agent reports
-that the session is gone. Therefore any process of the Agent can find each revocation at any later time: it compares the
-admissions of the gateway with the present permissions.
+that the session is gone. Any process of the Agent can therefore find a revocation later, by comparing the admissions of
+the gateway with the current permissions.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ READY_PATH: Final = "/__ready"
 class Admission(Message, frozen=True, kw_only=True):
     """The admission of a viewer at this gateway. `addresses` are host:port of the page of the session and of its other
     services. `client` is the connection of the viewer: always for a guest, and for the user of the session only for
-    websockets. `database` is that of `core.session.streams.Grant`.
+    websockets. `database` has the meaning of `core.session.streams.Grant.database`.
     """
 
     session_id: str
@@ -44,7 +44,7 @@ class Admission(Message, frozen=True, kw_only=True):
 
 class Listen(Message, frozen=True, kw_only=True):
     """A request for news. The gateway has stored everything up to number `noted` of the process `process` of the Agent.
-    The answer is held for `hold_s` while there is no news.
+    Without news, the Agent answers after `hold_s`.
     """
 
     v: int = VERSION
@@ -55,8 +55,8 @@ class Listen(Message, frozen=True, kw_only=True):
 
 
 class News(Message, frozen=True, kw_only=True):
-    """News of an Agent process for a gateway. `acting` is True if the process acts for the Agent; only its checks of
-    viewers are valid, and the other processes are on standby. `replicas` are the stream addresses of all processes.
+    """News of an Agent process for a gateway. `acting` is True if the process acts for the Agent; the other processes
+    are on standby, and only the acting process can check viewers. `replicas` are the stream addresses of all processes.
     `changed` are the sessions whose permitted viewers changed, which the gateway must check now.
     """
 
@@ -66,7 +66,7 @@ class News(Message, frozen=True, kw_only=True):
     acting: bool
     replicas: tuple[str, ...] = ()
     number: int = 0
-    """The number of the last of these news."""
+    """The number of the last item of news."""
     admitted: tuple[Admission, ...] = ()
     changed: tuple[str, ...] = ()
 
@@ -94,7 +94,7 @@ class Checked(Message, frozen=True, kw_only=True):
 
 
 class Watcher(Message, frozen=True, kw_only=True):
-    """A viewer with an open stream of a session that is shared with them. `client` is the origin of the viewer, for
+    """A viewer with an open stream of a session that is shared with them. `client` is the address of the viewer, for
     display.
     """
 

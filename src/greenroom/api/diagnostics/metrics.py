@@ -58,20 +58,24 @@ class RequestMetrics(RoleMetrics):
         self.stream_decisions = self.counter("stream_decisions", "Questions of Agents about viewers", ["outcome"])
 
     def show_log(self, logs: LogWriter) -> None:
-        self.counted_by("log_rows", "Rows of Diagnostics by level", "level", lambda: logs.counts)
-        self.counted("log_rows_dropped", "Rows of Diagnostics that were lost", lambda: logs.dropped)
+        self.add_labeled_counter("log_rows", "Rows of Diagnostics by level", "level", lambda: logs.counts)
+        self.add_counter("log_rows_dropped", "Rows of Diagnostics that were lost", lambda: logs.dropped)
 
     def show_recordings(self, recorder: Recorder) -> None:
         counts = recorder.counts
-        self.counted("recording_rows", "Rows of recordings that were written", lambda: counts.rows)
-        self.counted("recording_rows_left_out", "Rows of recordings that were omitted", lambda: counts.rows_left_out)
-        self.counted("recording_pictures", "Pictures of recordings that were written", lambda: counts.pictures)
-        self.counted(
+        self.add_counter("recording_rows", "Rows of recordings that were written", lambda: counts.rows)
+        self.add_counter(
+            "recording_rows_left_out", "Rows of recordings that were omitted", lambda: counts.rows_left_out
+        )
+        self.add_counter("recording_pictures", "Pictures of recordings that were written", lambda: counts.pictures)
+        self.add_counter(
             "recording_pictures_left_out", "Pictures of recordings that were omitted", lambda: counts.pictures_left_out
         )
 
     def show_webhooks(self, courier: Courier) -> None:
-        self.counted_by("webhook_attempts", "Attempts to deliver webhook messages", "outcome", lambda: courier.outcomes)
+        self.add_labeled_counter(
+            "webhook_attempts", "Attempts to deliver webhook messages", "outcome", lambda: courier.outcomes
+        )
 
     def launched(self, outcome: str, trace: Sequence[TraceStep], workspace: str, seconds: float) -> None:
         """Count a launch that ended as `staged`, `on_demand` or `failed`.
